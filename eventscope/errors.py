@@ -1,0 +1,104 @@
+"""Every error that Eventscope raises on purpose, each with a stable code.
+
+    EventscopeError
+    ├── BadInput             BAD_USER_INPUT              the question itself is wrong
+    │   ├── PageTooLarge     PAGE_TOO_LARGE              more was asked for than one page may hold
+    │   └── NotOverHttp      SUBSCRIPTION_NOT_SUPPORTED  a subscription was asked by POST
+    ├── TooComplex           QUERY_TOO_COMPLEX           the question asks for more than one may
+    ├── QuestionTimedOut     TIMEOUT                     the answer took longer than a question may take
+    ├── Unavailable          UNAVAILABLE                 MongoDB or NATS does not answer now
+    ├── Unstorable           (not for clients)           MongoDB refuses a document for what it is
+    ├── LeaseLost            (not for clients)           another ingester writes now, or this one lost its place
+    └── CannotStart          (not for clients)           a setting or a server is not as it must be
+
+A message is one sentence with the values in it, fit to be shown to the caller: no secret, no stack trace. Every other
+error is INTERNAL to clients: they get an id, which finds it in the log.
+"""
+
+import logging
+import uuid
+from typing import Any, ClassVar, Final
+
+INTERNAL: Final = "INTERNAL"
+
+logger = logging.getLogger(__name__)
+
+
+class EventscopeError(Exception):
+    """The root of the tree; `code` is what clients see as `extensions.code`."""
+
+    code: ClassVar[str] = INTERNAL
+
+
+class BadInput(EventscopeError):
+    """Something the caller gave cannot be understood; `field` names it."""
+
+    code = "BAD_USER_INPUT"
+
+    def __init__(self, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class PageTooLarge(BadInput):
+    """A page was asked for that is larger than `most`."""
+
+    code = "PAGE_TOO_LARGE"
+
+    def __init__(self, field: str, asked: int, most: int) -> None:
+        super().__init__(f"{field} is {asked}, but a page holds at most {most}", field)
+        self.asked = asked
+        self.most = most
+
+
+class NotOverHttp(BadInput):
+    """A subscription came over HTTP, and goes over WebSocket only."""
+
+    code = "SUBSCRIPTION_NOT_SUPPORTED"
+
+    def __init__(self) -> None:
+        super().__init__("subscriptions go over WebSocket, by graphql-transport-ws")
+
+
+class TooComplex(EventscopeError):
+    """The question asks for more than one operation may."""
+
+    code = "QUERY_TOO_COMPLEX"
+
+
+class QuestionTimedOut(EventscopeError):
+    """The answer was not found within `seconds`."""
+
+    code = "TIMEOUT"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the answer took longer than {seconds:g} seconds; narrow the question")
+        self.seconds = seconds
+
+
+class Unavailable(EventscopeError):
+    """A server that the answer needs is away; asking again later may help."""
+
+    code = "UNAVAILABLE"
+
+
+class Unstorable(EventscopeError):
+    """MongoDB refuses what was to be stored, and would refuse it again."""
+
+
+class LeaseLost(EventscopeError):
+    """Another ingester moved the checkpoint, so this one's batch was not stored."""
+
+
+class CannotStart(EventscopeError):
+    """The program cannot start; the message says what to install or which setting to give."""
+
+
+def told(error: BaseException) -> dict[str, Any]:
+    """The error as a caller gets it, in GraphQL's form; of one that nobody foresaw, an id to find it in the log."""
+    if isinstance(error, EventscopeError) and error.code != INTERNAL:
+        field = error.field if isinstance(error, BadInput) else None
+        return {"message": str(error), "extensions": {"code": error.code} | ({"field": field} if field else {})}
+    id = uuid.uuid4().hex
+    logger.error("errorId %s", id, exc_info=error)
+    return {"message": "Internal error", "extensions": {"code": INTERNAL, "errorId": id}}

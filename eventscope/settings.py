@@ -1,0 +1,98 @@
+"""All that can be set, read once from the environment: `EVENTSCOPE_` and the field's name."""
+
+import difflib
+import os
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+import orjson
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from eventscope.errors import CannotStart
+
+PREFIX = "EVENTSCOPE_"
+
+Names = Annotated[tuple[str, ...], NoDecode]  # written with commas, not as JSON
+
+
+class Settings(BaseSettings):
+    """What a deployment may choose. Every field is described in docs/settings.md."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    mongo_url: str = ""
+    mongo_database: str = Field(default="eventscope", pattern=r"^[A-Za-z0-9_-]{1,63}$")
+    mongo_driver: Literal["motor", "pymongo"] = "motor"
+    nats_url: str = ""
+    stream: str = Field(default="EVENTS", pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    subjects: Names = ("events.>",)
+    retention: Annotated[dict[str, float], NoDecode] = {"*": 30.0}
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    origins: Names = ()
+    graphiql: bool = True
+    batch: int = Field(default=500, ge=1, le=5000)
+    lease_seconds: float = Field(default=6.0, ge=0.5, le=60)
+    question_seconds: float = Field(default=10.0, gt=0, le=300)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("subjects", "origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("subjects")
+    @classmethod
+    def _some_subject(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise ValueError("at least one subject is needed")
+        return value
+
+    @field_validator("retention", mode="before")
+    @classmethod
+    def _json(cls, value: object) -> object:
+        try:
+            return orjson.loads(value) if isinstance(value, str) else value
+        except orjson.JSONDecodeError as error:
+            raise ValueError(f'give a JSON object of pattern and days, like {{"*": 30}} ({error})') from None
+
+    @field_validator("retention")
+    @classmethod
+    def _days(cls, value: dict[str, float]) -> dict[str, float]:
+        for pattern, days in value.items():
+            if not 0 <= days <= 36500:
+                raise ValueError(f"{pattern!r} is kept for {days:g} days; give 0 (for ever) to 36500")
+        return value
+
+
+def variable(field: str) -> str:
+    """The environment variable of a field of `Settings`."""
+    return PREFIX + field.upper()
+
+
+def load() -> Settings:
+    """Read the settings, or raise CannotStart naming each variable that is wrong and the value given."""
+    known = [variable(field) for field in Settings.model_fields]
+    given = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
+    unknown = [_unknown(name, known) for name in given if name not in known]
+    if unknown:
+        raise CannotStart("; ".join(unknown))
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise CannotStart(
+            "; ".join(_wrong(problem["loc"], problem["msg"], given) for problem in error.errors())
+        ) from None
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"{name} is not a setting" + (
+        f"; did you mean {close[0]}?" if close else "; docs/settings.md lists them all"
+    )
+
+
+def _wrong(place: tuple[int | str, ...], reason: str, given: Mapping[str, str]) -> str:
+    name = variable(str(place[0]))
+    return f"{name} is {given.get(name)!r}: {reason.removeprefix('Value error, ')}"

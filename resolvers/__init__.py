@@ -1,0 +1,1 @@
+"""How each question is answered: plain async functions over the store."""

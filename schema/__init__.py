@@ -1,0 +1,1 @@
+"""What a client may ask: GraphQL types, inputs, root types and error codes."""

@@ -1,0 +1,1 @@
+"""What arrives over NATS: ingest, the live feed, catch-up then live."""
