@@ -1,0 +1,135 @@
+"""Reading aggregates: their heads, one by name or in pages, with expired events left out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from eventscope.store.driver import Document, translated
+from eventscope.store.log import Log
+from eventscope.store.query import bson_date, kept
+
+Order = Literal["last.position", "first.position"]
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """An aggregate as far as its events are kept: expired ones count nowhere, but `version` remembers them.
+
+    `place` is its place in the order that was asked for.
+    """
+
+    type: str
+    id: str
+    version: int
+    event_count: int
+    first_event_at: int
+    last_event_at: int
+    last_event_type: str
+    deleted: bool
+    place: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AggregateFilter:
+    """Which aggregates are meant; None leaves a part open."""
+
+    types: tuple[str, ...] | None = None
+    ids: tuple[str, ...] | None = None
+    deleted: bool | None = None
+
+
+async def named(log: Log, names: Sequence[tuple[str, str]]) -> list[Aggregate]:
+    """Those of the aggregates of which anything is kept, in any order."""
+    keys = [{"type": type, "id": id} for type, id in names]
+    with translated(log.question_seconds):
+        heads = await log.aggregates.find({"_id": {"$in": keys}, **kept(log.clock())}).to_list(None)
+        return await _settled(log, heads, "last.position")
+
+
+async def aggregates(
+    log: Log, filter: AggregateFilter, *, limit: int, order: Order = "last.position", below: int | None = None
+) -> list[Aggregate]:
+    """At most `limit` aggregates whose place is under `below`, the most recently changed (or created) first.
+
+    One whose events expire at this very moment may be missing from the page.
+    """
+    asked = _asked(log, filter)
+    if below is not None:
+        asked[order] = {"$lt": below}
+    with translated(log.question_seconds):
+        heads = await log.aggregates.find(asked).sort(order, -1).limit(limit).to_list(None)
+        return await _settled(log, heads, order)
+
+
+async def count(log: Log, filter: AggregateFilter, most: int) -> int:
+    """How many aggregates there are, counting no further than `most`."""
+    with translated(log.question_seconds):
+        return await log.aggregates.count_documents(_asked(log, filter), limit=most)
+
+
+def _asked(log: Log, filter: AggregateFilter) -> Document:
+    asked: Document = kept(log.clock())
+    if filter.types is not None:
+        asked["_id.type"] = {"$in": list(filter.types)}
+    if filter.ids is not None:
+        asked["_id.id"] = {"$in": list(filter.ids)}
+    if filter.deleted is not None:
+        asked["deleted"] = filter.deleted
+    return asked
+
+
+async def _settled(log: Log, heads: list[Document], order: Order) -> list[Aggregate]:
+    now = bson_date(log.clock())
+    touched = [head for head in heads if "firstExpireAt" in head and head["firstExpireAt"] <= now]
+    recounted = await _recount(log, touched) if touched else {}
+    settled = [
+        _aggregate(head, recounted.get(_name(head)) if head in touched else _whole(head), order) for head in heads
+    ]
+    return [aggregate for aggregate in settled if aggregate is not None]
+
+
+async def _recount(log: Log, heads: list[Document]) -> dict[tuple[str, str], Document]:
+    names = [{"aggregateType": head["_id"]["type"], "aggregateId": head["_id"]["id"]} for head in heads]
+    mark = {"position": "$_id", "timestamp": "$timestamp", "type": "$type"}
+    rows = await log.mongo.aggregate(
+        log.events,
+        [
+            {"$match": {"$and": [{"$or": names}, {"version": {"$exists": True}}, kept(log.clock())]}},
+            {"$sort": {"_id": 1}},
+            {
+                "$group": {
+                    "_id": {"type": "$aggregateType", "id": "$aggregateId"},
+                    "count": {"$sum": 1},
+                    "first": {"$first": mark},
+                    "last": {"$last": mark},
+                }
+            },
+        ],
+    )
+    return {_name(row): row for row in rows}
+
+
+def _name(head: Document) -> tuple[str, str]:
+    return head["_id"]["type"], head["_id"]["id"]
+
+
+def _whole(head: Document) -> Document:
+    # nothing has expired yet, so there are as many events as versions
+    return {"count": head["version"], "first": head["first"], "last": head["last"]}
+
+
+def _aggregate(head: Document, kept_events: Document | None, order: Order) -> Aggregate | None:
+    if kept_events is None:
+        return None
+    end: Any = head[order.partition(".")[0]]
+    return Aggregate(
+        type=head["_id"]["type"],
+        id=head["_id"]["id"],
+        version=head["version"],
+        event_count=kept_events["count"],
+        first_event_at=kept_events["first"]["timestamp"],
+        last_event_at=kept_events["last"]["timestamp"],
+        last_event_type=kept_events["last"]["type"],
+        deleted=head["deleted"],
+        place=end["position"],
+    )

@@ -1,0 +1,140 @@
+"""The checkpoint: how far the log reaches, what it was read from, and which ingester may write it now.
+
+One document carries all three, and the update that moves it filters on the old values, so a second writer can never
+come in between (I4). The lease only says who should write; this filter is what makes it safe.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
+
+from eventscope.errors import LeaseLost
+from eventscope.store.driver import Document, Session, translated
+from eventscope.store.log import Log
+from eventscope.store.message import Place
+
+ID: Final = "checkpoint"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What the document says. `term` rises with every new holder; `place` is None before the first message."""
+
+    head: int
+    rejected_head: int
+    place: Place | None
+    source_resets: int
+    holder: str | None
+    term: int
+    lease_held: bool
+
+
+async def read(log: Log) -> Checkpoint:
+    """The checkpoint as it is; that of an empty log when there is none yet."""
+    with translated(log.question_seconds):
+        found = await log.mongo.aggregate(
+            log.meta, [{"$match": {"_id": ID}}, {"$set": {"leaseHeld": {"$gt": ["$leaseUntil", "$$NOW"]}}}]
+        )
+    return _checkpoint(found[0] if found else {})
+
+
+async def acquire(
+    log: Log, holder: str, seconds: float, session_id: Mapping[str, Any] | None = None
+) -> Checkpoint | None:
+    """Take or renew the lease; None while somebody else holds it. MongoDB's clock decides, not ours.
+
+    `session_id` names the session that the holder will write with. Whoever takes over ends it first: a holder that died
+    or froze within a transaction would keep everybody from writing until MongoDB gives that transaction up.
+    """
+    with translated(seconds):
+        if await log.meta.find_one({"_id": ID}) is None:
+            with suppress(DuplicateKeyError):  # another ingester made it at the same moment
+                await log.meta.insert_one({"_id": ID, "head": 0, "term": 0})
+        ours = {"$eq": ["$holder", {"$literal": holder}]}
+        free = {"$lte": [{"$ifNull": ["$leaseUntil", "$$NOW"]}, "$$NOW"]}
+        takeable = {"_id": ID, "$expr": {"$or": [ours, free]}}
+        before = await log.meta.find_one(takeable)
+        if before is None:
+            return None
+        if before.get("session") not in (None, session_id):
+            await log.mongo.end_session(before["session"])
+        found = await log.meta.find_one_and_update(
+            takeable,
+            [
+                {
+                    "$set": {
+                        "term": {"$cond": [ours, "$term", {"$add": ["$term", 1]}]},
+                        "holder": {"$literal": holder},
+                        "session": {"$literal": session_id},
+                        "leaseUntil": {"$add": ["$$NOW", int(seconds * 1000)]},
+                    }
+                }
+            ],
+            return_document=ReturnDocument.AFTER,
+        )
+    return None if found is None else _checkpoint(found | {"leaseHeld": True})
+
+
+async def release(log: Log, holder: str) -> None:
+    """Give the lease back, so that a standby need not wait for its end."""
+    with translated(2.0):
+        await log.meta.update_one({"_id": ID, "holder": holder}, {"$unset": {"holder": "", "leaseUntil": ""}})
+
+
+async def move(log: Log, session: Session, old: Checkpoint, new: Checkpoint) -> None:
+    """Move the checkpoint within the transaction that stores the batch, or raise LeaseLost."""
+    changes: Document = {"head": new.head, "rejectedHead": new.rejected_head, "place": _place_document(new.place)}
+    outcome = await log.meta.update_one(
+        {
+            "_id": ID,
+            "holder": old.holder,
+            "term": old.term,
+            "head": old.head,
+            "place": _place_document(old.place),
+        },
+        {"$set": changes},
+        session=session,
+    )
+    if outcome.matched_count != 1:
+        raise LeaseLost(f"the log moved on without {old.holder}")
+
+
+async def count_reset(log: Log, old: Checkpoint, start: Place) -> None:
+    """Note that the stream is another one than before, or has lost its tail, and is read from `start` on."""
+    with translated(log.question_seconds):
+        outcome = await log.meta.update_one(
+            {"_id": ID, "holder": old.holder, "term": old.term, "head": old.head},
+            {"$set": {"place": _place_document(start)}, "$inc": {"sourceResets": 1}},
+        )
+    if outcome.matched_count != 1:
+        raise LeaseLost(f"the log moved on without {old.holder}")
+
+
+def _checkpoint(document: Document) -> Checkpoint:
+    place: Any = document.get("place")
+    return Checkpoint(
+        head=document.get("head", 0),
+        rejected_head=document.get("rejectedHead", 0),
+        place=None
+        if place is None
+        else Place(place["stream"], place["created"], place["sequence"], place["recordedAt"]),
+        source_resets=document.get("sourceResets", 0),
+        holder=document.get("holder"),
+        term=document.get("term", 0),
+        lease_held=bool(document.get("leaseHeld")),
+    )
+
+
+def _place_document(place: Place | None) -> Document | None:
+    if place is None:
+        return None
+    return {
+        "stream": place.stream,
+        "created": place.created,
+        "sequence": place.sequence,
+        "recordedAt": place.recorded_at,
+    }

@@ -1,0 +1,138 @@
+"""The one place that knows which MongoDB driver is at work: motor, or pymongo's own async client.
+
+The two have nearly the same calls; what differs is evened out here, so the rest of the store is written once,
+against pymongo's types. Driver errors become ours here too.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, cast
+
+import pymongo
+from bson.errors import BSONError
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import (
+    BulkWriteError,
+    ConfigurationError,
+    ConnectionFailure,
+    DocumentTooLarge,
+    ExecutionTimeout,
+    InvalidURI,
+    OperationFailure,
+    PyMongoError,
+)
+
+from eventscope.errors import CannotStart, QuestionTimedOut, Unavailable, Unstorable
+
+Document: TypeAlias = dict[str, Any]
+Collection: TypeAlias = AsyncCollection[Document]
+Session: TypeAlias = AsyncClientSession
+Driver = Literal["motor", "pymongo"]
+
+# writes that are answered survive the loss of the primary; reads never show what could still be rolled back (I1)
+OPTIONS: Mapping[str, Any] = {
+    "w": "majority",
+    "journal": True,
+    "wTimeoutMS": 10_000,
+    "readConcernLevel": "majority",
+    "serverSelectionTimeoutMS": 3_000,
+    "appname": "eventscope",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mongo:
+    """One database, by one of the two drivers."""
+
+    driver: Driver
+    client: pymongo.AsyncMongoClient[Document]
+    database: AsyncDatabase[Document]
+
+    def collection(self, name: str) -> Collection:
+        """The collection of that name."""
+        return self.database[name]
+
+    async def aggregate(self, collection: Collection, pipeline: Sequence[Mapping[str, Any]]) -> list[Document]:
+        """All that the pipeline gives."""
+        call = collection.aggregate(pipeline)
+        # motor hands out the cursor, pymongo a coroutine that does
+        cursor = await call if self.driver == "pymongo" else cast("Any", call)
+        return cast("list[Document]", await cursor.to_list(None))
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Session]:
+        """A session of the server's, for one transaction after the other."""
+        if self.driver == "pymongo":
+            async with self.client.start_session() as session:
+                yield session
+        else:
+            async with await cast("Any", self.client).start_session() as session:
+                yield session
+
+    @asynccontextmanager
+    async def transaction(self, session: Session) -> AsyncIterator[None]:
+        """All writes made with the session take effect together at the end of the block, or none does."""
+        started = session.start_transaction()
+        # motor hands out the context, pymongo a coroutine that does
+        async with await started if self.driver == "pymongo" else cast("Any", started):
+            yield
+
+    async def end_session(self, id: Mapping[str, Any]) -> None:
+        """End a session that somebody left open: MongoDB keeps the locks of its transaction for a minute."""
+        await self.client.admin.command({"killSessions": [id]})
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        closing = self.client.close()
+        if self.driver == "pymongo":
+            await closing
+
+
+@asynccontextmanager
+async def connect(url: str, database: str, driver: Driver) -> AsyncIterator[Mongo]:
+    """A connection for the length of the block; CannotStart when the address cannot be read.
+
+    No server is asked yet: the first call does that.
+    """
+    try:
+        client: Any = (
+            pymongo.AsyncMongoClient(url, **OPTIONS) if driver == "pymongo" else AsyncIOMotorClient(url, **OPTIONS)
+        )
+    except (InvalidURI, ConfigurationError, ValueError) as error:
+        raise CannotStart(f"EVENTSCOPE_MONGO_URL cannot be used: {error}") from None
+    mongo = Mongo(driver, client, client[database])
+    try:
+        yield mongo
+    finally:
+        await mongo.close()
+
+
+@contextmanager
+def translated(seconds: float | None = None) -> Iterator[None]:
+    """Raise our errors in the place of the driver's, and bound what is awaited inside to `seconds`."""
+    try:
+        if seconds is None:
+            yield
+        else:
+            with pymongo.timeout(seconds):
+                yield
+    except (BSONError, DocumentTooLarge, BulkWriteError, OverflowError) as error:
+        if isinstance(error, PyMongoError) and error.has_error_label("TransientTransactionError"):
+            raise Unavailable("MongoDB does not answer now") from error
+        raise Unstorable(str(error)[:300]) from error
+    except PyMongoError as error:
+        if seconds is not None and (error.timeout or isinstance(error, ExecutionTimeout)) and not _away(error):
+            raise QuestionTimedOut(seconds) from error
+        if isinstance(error, ConnectionFailure) or error.has_error_label("TransientTransactionError"):
+            raise Unavailable("MongoDB does not answer now") from error
+        if isinstance(error, OperationFailure) and error.code == 20:
+            raise CannotStart("MongoDB is no replica set, and transactions need one (one member is enough)") from error
+        raise
+
+
+def _away(error: PyMongoError) -> bool:
+    return isinstance(error, pymongo.errors.ServerSelectionTimeoutError)

@@ -1,0 +1,100 @@
+"""Which events are meant: filters as data, a closed union, the same for stored and for live events."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias, assert_never
+
+from eventscope.store.documents import Event
+
+Field = Literal["aggregateType", "aggregateId", "userId", "correlationId", "causationId"]
+Measure = Literal["timestamp", "position", "version"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """The events with one of these message ids."""
+
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Types:
+    """The events of one of these types; `*` in a pattern stands for any text, so `user.*` is all about users."""
+
+    patterns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Among:
+    """The events whose field is one of these values."""
+
+    field: Field
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """The events whose measure lies between two ends, both included; None is an open end."""
+
+    measure: Measure
+    low: int | None
+    high: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """The events that every one of the filters means; all events when there is none."""
+
+    filters: tuple["Filter", ...]
+
+
+Filter: TypeAlias = Ids | Types | Among | Between | All
+
+EVERYTHING: Final = All(())
+KEYS: Final = {"timestamp": "timestamp", "position": "_id", "version": "version"}
+Matcher: TypeAlias = Callable[[Event], bool]
+
+
+def is_pattern(type: str) -> bool:
+    """Whether the text stands for more than the one type it spells."""
+    return "*" in type
+
+
+def pattern_regex(pattern: str) -> str:
+    """The pattern as an anchored regular expression in which nothing but `*` is special."""
+    return "^" + ".*".join(re.escape(part) for part in pattern.split("*")) + r"\Z"
+
+
+def matcher(filter: Filter) -> Matcher:
+    """The filter as a plain function of one event: what live delivery asks."""
+    match filter:
+        case Ids(ids):
+            wanted = frozenset(ids)
+            return lambda event: event["messageId"] in wanted
+        case Types(patterns):
+            exact = frozenset(p for p in patterns if not is_pattern(p))
+            shapes = [re.compile(pattern_regex(p), re.DOTALL) for p in patterns if is_pattern(p)]
+            return lambda event: event["type"] in exact or any(shape.match(event["type"]) for shape in shapes)
+        case Among(field, values):
+            among = frozenset(values)
+            return lambda event: event.get(field) in among
+        case Between(measure, low, high):
+            key = KEYS[measure]
+            return lambda event: _lies(event.get(key), low, high)
+        case All(filters):
+            parts = [matcher(part) for part in filters]
+            return lambda event: all(part(event) for part in parts)
+        case _:
+            assert_never(filter)
+
+
+def _lies(value: object, low: int | None, high: int | None) -> bool:
+    return isinstance(value, int) and (low is None or low <= value) and (high is None or value <= high)
+
+
+def conditions(filter: Filter) -> list[Filter]:
+    """The filter's parts that must all hold, with nested `All`s laid flat."""
+    if isinstance(filter, All):
+        return [leaf for part in filter.filters for leaf in conditions(part)]
+    return [filter]

@@ -1,0 +1,80 @@
+"""Messages on their way into the log: what came, what was understood of it, and why some are refused. No I/O."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+# What an expectation of the aggregate's version may be besides a number
+ANY_VERSION: Final = None
+NO_STREAM: Final = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One message as JetStream keeps it. `recorded_at` is JetStream's own timestamp in microseconds."""
+
+    subject: str
+    headers: Mapping[str, str]
+    raw: bytes
+    sequence: int
+    recorded_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A message that is well formed: `fields` are those of `documents.Event` that the message decides.
+
+    `expected_version` is the version that the aggregate must have before (0: it must not exist; None: any).
+    `has_timestamp` tells a timestamp that the message gave from JetStream's.
+    """
+
+    arrival: Arrival
+    fields: Mapping[str, Any]
+    expected_version: int | None = ANY_VERSION
+    has_timestamp: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A message that cannot be taken: `code` for programs, `reason` for people."""
+
+    arrival: Arrival
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in a JetStream stream: all up to `sequence` is done. `created` tells a stream from its successor.
+
+    `recorded_at` is the timestamp of the message there, by which a reused sequence is found out.
+    """
+
+    stream: str
+    created: str
+    sequence: int
+    recorded_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Messages in the order of the stream, and the place reached when they are stored."""
+
+    messages: tuple[Accepted | Refused, ...]
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of a batch: `events` lie in the log from position `previous` + 1 on."""
+
+    previous: int
+    events: tuple[Any, ...]
+    rejected: int = 0
+    duplicates: int = 0
+    codes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def head(self) -> int:
+        """The last position after the batch."""
+        return self.previous + len(self.events)

@@ -1,0 +1,49 @@
+"""Moments in time: whole microseconds since 1970 in the store, RFC 3339 text outside.
+
+A BSON date holds milliseconds only, and what goes in must come out (docs/decisions/0005).
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+HOUR: Final = 3_600_000_000
+DAY: Final = 24 * HOUR
+
+Clock = Callable[[], int]
+
+
+def now() -> int:
+    """The present moment, in microseconds."""
+    return of(datetime.now(UTC))
+
+
+def of(time: datetime) -> int:
+    """A time with a zone as microseconds; exact, since no float takes part."""
+    since = time - EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def to_datetime(moment: int) -> datetime:
+    """The moment as a time in UTC."""
+    return EPOCH + timedelta(microseconds=moment)
+
+
+def to_text(moment: int) -> str:
+    """RFC 3339 in UTC with microseconds where there are any: `2026-11-23T07:00:00.250000Z`."""
+    return to_datetime(moment).isoformat().removesuffix("+00:00") + "Z"
+
+
+def from_text(text: str) -> int:
+    """Read an ISO 8601 time, in UTC where it names no zone; ValueError when it is none."""
+    try:
+        time = datetime.fromisoformat(text)
+        return of(time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC))
+    except (ValueError, OverflowError):
+        raise ValueError(f"{text[:60]!r} is not a time like 2026-11-23T07:00:00Z") from None
+
+
+def hour_of(moment: int) -> int:
+    """The start of the moment's hour."""
+    return moment - moment % HOUR

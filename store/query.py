@@ -1,0 +1,60 @@
+"""Filters as MongoDB understands them. What a caller gave is only ever a value here, never an operator."""
+
+from datetime import datetime
+from typing import Any, assert_never
+
+from eventscope.store import moment
+from eventscope.store.driver import Document
+from eventscope.store.filter import KEYS, All, Among, Between, Filter, Ids, Types, conditions, is_pattern, pattern_regex
+
+
+def query(filter: Filter, *more: Document) -> Document:
+    """The filter, and further conditions, as one MongoDB query."""
+    parts = [_condition(leaf) for leaf in conditions(filter)] + list(more)
+    match parts:
+        case []:
+            return {}
+        case [only]:
+            return only
+        case _:
+            return {"$and": parts}
+
+
+def kept(now: int) -> Document:
+    """What is not expired: expiry is exact (I7), though MongoDB's TTL task may delete minutes later.
+
+    `$not $lte` is true also where there is no `expireAt`, and unlike `$or` leaves the choice of index alone.
+    """
+    return {"expireAt": {"$not": {"$lte": bson_date(now)}}}
+
+
+def bson_date(now: int) -> datetime:
+    """A moment as the driver gives and takes dates: UTC, naive."""
+    return moment.to_datetime(now).replace(tzinfo=None)
+
+
+def _condition(filter: Filter) -> Document:
+    match filter:
+        case Ids(ids):
+            return {"messageId": _one_of(list(ids))}
+        case Types(patterns):
+            exact = [pattern for pattern in patterns if not is_pattern(pattern)]
+            shapes = [{"type": {"$regex": pattern_regex(p), "$options": "s"}} for p in patterns if is_pattern(p)]
+            if not shapes:
+                return {"type": _one_of(exact)}
+            return {"$or": [{"type": {"$in": exact}}, *shapes]}
+        case Among(field, values):
+            return {field: _one_of(list(values))}
+        case Between(measure, low, high):
+            ends = {"$gte": low, "$lte": high}
+            bounds = {operator: end for operator, end in ends.items() if end is not None}
+            return {KEYS[measure]: bounds or {"$exists": True}}
+        case All():
+            return query(filter)
+        case _:
+            assert_never(filter)
+
+
+def _one_of(values: list[str]) -> Any:
+    # equality lets the index give the events in order of position; $in has to merge
+    return {"$eq": values[0]} if len(values) == 1 else {"$in": values}

@@ -1,0 +1,49 @@
+"""How long events are kept: days by type pattern, and the hour at which each event expires."""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from eventscope.store import moment
+from eventscope.store.filter import pattern_regex
+from eventscope.store.query import bson_date
+
+REMEMBERED = 10_000  # types whose rule is remembered; hostile publishers could send any number of types
+
+
+class Retention:
+    """The rules of a log. Of the patterns that fit a type, the one that spells out most of it counts.
+
+    A type that no pattern fits is kept for ever, as is one whose rule says 0 days.
+    """
+
+    def __init__(self, days: Mapping[str, float]) -> None:
+        self.days = dict(days)
+        longest_first = sorted(days, key=lambda pattern: ("*" in pattern, -len(pattern.replace("*", "")), pattern))
+        self._rules = [(re.compile(pattern_regex(pattern), re.DOTALL), days[pattern]) for pattern in longest_first]
+        self._known: dict[str, float] = {}
+
+    def days_for(self, type: str) -> float:
+        """Days that events of the type are kept; 0 for ever."""
+        known = self._known.get(type)
+        if known is None:
+            known = next((days for rule, days in self._rules if rule.match(type)), 0.0)
+            if len(self._known) < REMEMBERED:
+                self._known[type] = known
+        return known
+
+    def expire_at(self, type: str, recorded_at: int) -> datetime | None:
+        """When an event expires: the end of its hour and the days of its type on top; None when it is kept.
+
+        Whole hours keep the rollups small, which count by hour of expiry.
+        """
+        days = self.days_for(type)
+        if days == 0:
+            return None
+        end = recorded_at + -recorded_at % moment.HOUR
+        return _whole_hour(bson_date(end) + timedelta(days=days))
+
+
+def _whole_hour(time: datetime) -> datetime:
+    floor = time.replace(minute=0, second=0, microsecond=0)
+    return floor if floor == time else floor + timedelta(hours=1)

@@ -1,0 +1,61 @@
+"""The writer of the log: holds the lease, knows the checkpoint, and stores batch after batch in one session."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+
+from eventscope.errors import EventscopeError, LeaseLost
+from eventscope.store import checkpoint
+from eventscope.store.append import append
+from eventscope.store.checkpoint import Checkpoint
+from eventscope.store.driver import Session
+from eventscope.store.log import Log
+from eventscope.store.message import Batch, Place, Stored
+from eventscope.store.retention import Retention
+
+
+@dataclass(slots=True)
+class Writer:
+    """One holder's time with the lease. After any error of it the checkpoint is unknown: begin anew with `writing`."""
+
+    log: Log
+    retention: Retention
+    holder: str
+    lease_seconds: float
+    session: Session
+    at: Checkpoint
+
+    async def append(self, batch: Batch) -> Stored:
+        """Store the batch, all or nothing; see `append`."""
+        stored, self.at = await append(self.log, self.retention, self.at, batch, self.session)
+        return stored
+
+    async def renew(self) -> None:
+        """Keep the lease, or raise LeaseLost."""
+        held = await checkpoint.acquire(self.log, self.holder, self.lease_seconds, self.session.session_id)
+        if held is None:
+            raise LeaseLost(f"{self.holder} was too slow, and another ingester took over")
+        self.at = held
+
+    async def start_again(self, start: Place) -> None:
+        """Note that the source is another one than before, and is read from `start` on."""
+        await checkpoint.count_reset(self.log, self.at, start)
+        self.at = replace(self.at, place=start, source_resets=self.at.source_resets + 1)
+
+
+@asynccontextmanager
+async def writing(log: Log, retention: Retention, holder: str, lease_seconds: float) -> AsyncIterator[Writer | None]:
+    """The writer, if the lease can be had, for the length of the block; else None. The lease is given back at the end.
+
+    Raises Unavailable or QuestionTimedOut when MongoDB does not answer.
+    """
+    async with log.mongo.session() as session:
+        at = await checkpoint.acquire(log, holder, lease_seconds, session.session_id)
+        if at is None:
+            yield None
+            return
+        try:
+            yield Writer(log, retention, holder, lease_seconds, session, at)
+        finally:
+            with suppress(EventscopeError):  # it ends by itself
+                await checkpoint.release(log, holder)
