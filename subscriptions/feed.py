@@ -1,0 +1,118 @@
+"""The live feed of one API process: live batches in from NATS, handed on to every follower's bounded inbox.
+
+The feed may lose batches, and says so by what it hands on: positions show every hole, and the log fills it.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from eventscope.subscriptions import live
+from eventscope.subscriptions.live import LiveBatch
+
+MOST_WAITING: Final = 2_000  # events that may wait for one follower; a slower one reads the log instead
+SILENCE_SECONDS: Final = 3.0
+
+logger = logging.getLogger(__name__)
+
+
+class Inbox:
+    """Live batches that wait for one follower; too many are dropped, and the follower is told."""
+
+    def __init__(self) -> None:
+        self._batches: deque[LiveBatch] = deque()
+        self._waiting = 0
+        self._overflown = False
+        self._something = asyncio.Event()
+
+    def put(self, batch: LiveBatch) -> None:
+        """Add a batch, or drop all that wait when there is no room."""
+        if self._overflown:
+            return
+        self._waiting += len(batch.events)
+        self._batches.append(batch)
+        if self._waiting > MOST_WAITING:
+            self.clear()
+            self._overflown = True
+        self._something.set()
+
+    def clear(self) -> None:
+        """Forget all that waits: the follower reads the log instead."""
+        self._batches.clear()
+        self._waiting = 0
+        self._overflown = False
+
+    async def next(self, seconds: float) -> LiveBatch | None:
+        """The next batch; None when none came in that time."""
+        if not self._batches and not self._overflown:
+            self._something.clear()
+            try:
+                await asyncio.wait_for(self._something.wait(), seconds)
+            except TimeoutError:
+                return None
+        if self._overflown:
+            raise Overflow
+        batch = self._batches.popleft()
+        self._waiting -= len(batch.events)
+        return batch
+
+
+class Overflow(Exception):
+    """A follower was too slow, and what waited for it was dropped."""
+
+
+class Feed:
+    """Where live batches arrive. Make it with `feeding`."""
+
+    def __init__(self) -> None:
+        self._inboxes: set[Inbox] = set()
+        self._heard: float | None = None
+
+    @property
+    def followers(self) -> int:
+        """How many follow just now."""
+        return len(self._inboxes)
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing was heard for longer than a living ingester keeps silent."""
+        return self._heard is None or asyncio.get_running_loop().time() - self._heard > SILENCE_SECONDS
+
+    @contextmanager
+    def join(self) -> Iterator[Inbox]:
+        """An inbox that gets every batch from now on, for the length of the block."""
+        inbox = Inbox()
+        self._inboxes.add(inbox)
+        try:
+            yield inbox
+        finally:
+            self._inboxes.discard(inbox)
+
+    async def receive(self, message: Msg) -> None:
+        """Hand a message from NATS on to every follower."""
+        self._heard = asyncio.get_running_loop().time()
+        try:
+            batch = live.decode(message.data)
+        except (ValueError, KeyError, TypeError):
+            logger.warning("what came on %s is no live batch", message.subject)
+            return
+        for inbox in self._inboxes:
+            inbox.put(batch)
+
+
+@asynccontextmanager
+async def feeding(client: Client, stream: str) -> AsyncIterator[Feed]:
+    """The feed of that stream's log, for the length of the block."""
+    feed = Feed()
+    subscription = await client.subscribe(live.subject(stream), cb=feed.receive)
+    try:
+        yield feed
+    finally:
+        if not client.is_closed:
+            await subscription.unsubscribe()

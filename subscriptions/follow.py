@@ -1,0 +1,145 @@
+"""Following the log: page through the store to its end, then live, and back to the store whenever live has a hole.
+
+One loop for every subscriber, so memory is bounded and nothing is dropped silently: a slow client is a client that
+reads history. What is delivered is exactly what the log holds after the cursor, in order (I5).
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from eventscope.store import checkpoint, expiry, read
+from eventscope.store.documents import Event
+from eventscope.store.filter import Filter, matcher
+from eventscope.store.log import Log
+from eventscope.store.moment import HOUR
+from eventscope.subscriptions.feed import Feed, Inbox, Overflow
+
+PAGE: Final = 200
+CHECKPOINT_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class CaughtUp:
+    """All that was in the log is delivered; what follows is live."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class FellBehind:
+    """Live delivery has a hole here, or the reader was too slow for it; the log is read on from this position."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionGap:
+    """Events that the filter may mean, after one position up to another, have expired and cannot be delivered."""
+
+    after: int
+    through: int
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """Nothing matched up to this position: a cursor to resume from."""
+
+    position: int
+
+
+Item: TypeAlias = Event | CaughtUp | FellBehind | RetentionGap | Passed
+
+
+async def follow(log: Log, feed: Feed, filter: Filter, after: int) -> AsyncGenerator[Item, None]:
+    """Every event that the filter means on positions above `after`, in order, for ever; with signals in between.
+
+    Raises Unavailable or QuestionTimedOut when the store cannot be read; resume from the last position then.
+    """
+    follower = _Follower(log, feed, filter, after)
+    with feed.join() as inbox:
+        while True:
+            async for item in follower.history(inbox):
+                yield item
+            yield CaughtUp(follower.cursor)
+            async for item in follower.live(inbox):
+                yield item
+            yield FellBehind(follower.cursor)
+
+
+class _Follower:
+    """Where one subscriber is."""
+
+    def __init__(self, log: Log, feed: Feed, filter: Filter, after: int) -> None:
+        self.cursor = after
+        self._log = log
+        self._feed = feed
+        self._filter = filter
+        self._matches = matcher(filter)
+        self._told = after  # up to where the subscriber knows its cursor
+        self._told_at = asyncio.get_running_loop().time()
+        self._gap_through = after
+        self._gap_hour = -1
+
+    async def history(self, inbox: Inbox) -> AsyncIterator[Item]:
+        """From the cursor to the end of the log; what waits in the inbox then is behind that end."""
+        head = await self._head(inbox)
+        while self.cursor < head:
+            if (gap := await self._gap()) is not None:
+                yield gap
+            page = await read.events(self._log, self._filter, above=self.cursor, below=head + 1, limit=PAGE)
+            for event in page:
+                yield self._deliver(event)
+            if len(page) < PAGE:
+                self.cursor = head
+                head = await self._head(inbox)
+
+    async def live(self, inbox: Inbox) -> AsyncIterator[Item]:
+        """From the live feed, until it has a hole."""
+        while True:
+            try:
+                batch = await inbox.next(CHECKPOINT_SECONDS / 2)
+            except Overflow:
+                return
+            if batch is None:
+                if self._feed.silent and (await checkpoint.read(self._log)).head > self.cursor:
+                    return
+            elif batch.previous > self.cursor:
+                return
+            else:
+                for event in batch.events:
+                    if event["_id"] > self.cursor and self._matches(event):
+                        yield self._deliver(event)
+                self.cursor = max(self.cursor, batch.head)
+            if self._should_tell():
+                yield self._tell()
+
+    async def _head(self, inbox: Inbox) -> int:
+        inbox.clear()
+        return (await checkpoint.read(self._log)).head
+
+    def _deliver(self, event: Event) -> Event:
+        self.cursor = self._told = event["_id"]
+        self._told_at = asyncio.get_running_loop().time()
+        return event
+
+    def _should_tell(self) -> bool:
+        late = asyncio.get_running_loop().time() - self._told_at >= CHECKPOINT_SECONDS
+        return late and self.cursor > self._told
+
+    def _tell(self) -> Passed:
+        self._told = self.cursor
+        self._told_at = asyncio.get_running_loop().time()
+        return Passed(self.cursor)
+
+    async def _gap(self) -> RetentionGap | None:
+        hour = self._log.clock() // HOUR  # events expire at full hours only
+        if hour != self._gap_hour:
+            self._gap_hour = hour
+            self._gap_through = await expiry.expired_through(self._log, self._filter)
+        if self._gap_through <= self.cursor:
+            return None
+        gap = RetentionGap(self.cursor, self._gap_through)
+        self._gap_through = 0
+        return gap

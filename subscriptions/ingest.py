@@ -1,0 +1,131 @@
+"""The ingester: reads the stream from the checkpoint, stores batch after batch, and tells the live feed.
+
+It may be killed at any moment: what is not stored is read again, and what is stored already is known by its messageId.
+Only the holder of the lease reads; the others stand by.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import nats.errors
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+
+from eventscope.errors import LeaseLost, QuestionTimedOut, Unavailable, Unstorable
+from eventscope.store import expiry
+from eventscope.store.log import Log
+from eventscope.store.message import Accepted, Arrival, Batch, Place, Refused
+from eventscope.store.moment import HOUR
+from eventscope.store.retention import Retention
+from eventscope.store.writer import Writer, writing
+from eventscope.subscriptions import live
+from eventscope.subscriptions.origin import start_of
+from eventscope.subscriptions.reader import reading
+from eventscope.subscriptions.reading import read
+from eventscope.subscriptions.subjects import type_of
+
+BACKOFF: Final = (0.2, 0.4, 0.8, 1.6, 3.0)
+
+logger = logging.getLogger(__name__)
+
+
+def new_holder() -> str:
+    """A name for this ingester by which people can find it, and that no other has."""
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+
+
+@dataclass(slots=True)
+class Ingester:
+    """One ingester on one stream. `run` ends only when it is cancelled."""
+
+    log: Log
+    client: Client
+    js: JetStreamContext
+    stream: str
+    subjects: Sequence[str]
+    retention: Retention
+    batch: int
+    lease_seconds: float
+    holder: str = field(default_factory=new_holder)
+    _tidied: int = 0
+
+    async def run(self) -> None:
+        """Ingest until cancelled, whatever goes away and comes back."""
+        failures = 0
+        while True:
+            try:
+                async with writing(self.log, self.retention, self.holder, self.lease_seconds) as writer:
+                    if writer is not None:
+                        failures = 0
+                        logger.info("ingesting from position %d as %s", writer.at.head, self.holder)
+                        await self._ingest(writer)
+                await asyncio.sleep(self.lease_seconds / 6)
+            except (Unavailable, QuestionTimedOut, LeaseLost, nats.errors.Error, OSError) as error:
+                wait = BACKOFF[min(failures, len(BACKOFF) - 1)]
+                failures += 1
+                logger.warning("ingest stopped, and starts again in %g s: %s", wait, error)
+                await asyncio.sleep(wait)
+
+    async def _ingest(self, writer: Writer) -> None:
+        loop = asyncio.get_running_loop()
+        start, reset = await start_of(self.js, self.stream, writer.at.place)
+        if reset is not None:
+            logger.error("stream %s %s: reading it from its first message", self.stream, reset)
+            await writer.start_again(start)
+        async with reading(self.client, self.js, self.stream, start.sequence + 1, self.batch) as reader:
+            await self._beat(writer.at.head)
+            renewed = beaten = loop.time()
+            while True:
+                arrivals = await reader.next(min(live.HEARTBEAT_SECONDS / 2, self.lease_seconds / 6))
+                if arrivals:
+                    await self._store(writer, start, [self._read(arrival) for arrival in arrivals])
+                if loop.time() - beaten >= live.HEARTBEAT_SECONDS:
+                    await self._beat(writer.at.head)
+                    beaten = loop.time()
+                if loop.time() - renewed >= self.lease_seconds / 3:
+                    await writer.renew()
+                    renewed = loop.time()
+                    await self._tidy()
+
+    def _read(self, arrival: Arrival) -> Accepted | Refused:
+        return read(arrival, self.stream, type_of(arrival.subject, self.subjects))
+
+    async def _store(self, writer: Writer, start: Place, messages: Sequence[Accepted | Refused]) -> None:
+        last = messages[-1].arrival
+        place = Place(self.stream, start.created, last.sequence, last.recorded_at)
+        try:
+            stored = await writer.append(Batch(tuple(messages), place))
+        except Unstorable as error:
+            # find the message that MongoDB refuses, so that it stands in nobody's way
+            if len(messages) == 1:
+                await self._store(writer, start, [_unstorable(messages[0], error)])
+            else:
+                half = len(messages) // 2
+                await self._store(writer, start, messages[:half])
+                await self._store(writer, start, messages[half:])
+            return
+        for code, times in stored.codes.items():
+            logger.warning("rejected %d with %s", times, code)
+        for message in live.encode(stored.previous, stored.events, self.client.max_payload):
+            await self.client.publish(live.subject(self.stream), message)
+
+    async def _beat(self, head: int) -> None:
+        await self.client.publish(live.subject(self.stream), live.heartbeat(head))
+
+    async def _tidy(self) -> None:
+        hour = self.log.clock() // HOUR
+        if hour != self._tidied:
+            await expiry.tidy(self.log)
+            self._tidied = hour
+
+
+def _unstorable(message: Accepted | Refused, error: Unstorable) -> Refused:
+    if isinstance(message, Refused):  # not even as a rejection, so it cannot be kept here; NATS still has it
+        raise error
+    return Refused(message.arrival, "UNSTORABLE", f"MongoDB cannot keep it: {error}")

@@ -1,0 +1,74 @@
+"""Live batches: what the ingester sends to every API process after each commit, as text on a NATS subject. No I/O.
+
+A batch names the head before and after it, so that a receiver sees any hole and fills it from the log. The head alone,
+sent every second, shows a lost tail.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, cast
+
+import orjson
+
+from eventscope.store.documents import Event
+
+HEARTBEAT_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class LiveBatch:
+    """Events on positions above `previous`, up to `head`. A heartbeat has none, and both are the same."""
+
+    previous: int
+    head: int
+    events: tuple[Event, ...] = ()
+
+
+def subject(stream: str) -> str:
+    """The subject on which the batches of that stream's log go round."""
+    return f"eventscope.live.{stream}"
+
+
+def encode(previous: int, events: Sequence[Event], most_bytes: int) -> Iterator[bytes]:
+    """The batch in as many messages as the size limit of the server asks for.
+
+    An event that is too large for any is left out; the hole that this leaves makes receivers read it from the log.
+    """
+    start, position, texts, size = previous, previous, list[bytes](), 0
+    for event in events:
+        text = orjson.dumps(event)
+        if len(text) + 200 > most_bytes:
+            yield from _message(start, position, texts)
+            start, position, texts, size = event["_id"], event["_id"], [], 0
+            continue
+        if texts and size + len(text) + 200 > most_bytes:
+            yield from _message(start, position, texts)
+            start, texts, size = position, [], 0
+        texts.append(text)
+        size += len(text) + 1
+        position = event["_id"]
+    if texts:
+        yield from _message(start, position, texts)
+    else:
+        yield heartbeat(position)
+
+
+def heartbeat(head: int) -> bytes:
+    """The message that tells the head and nothing else."""
+    return b'{"previous":%d,"head":%d,"events":[]}' % (head, head)
+
+
+def decode(raw: bytes) -> LiveBatch:
+    """The inverse of `encode`, for one message."""
+    batch = orjson.loads(raw)
+    events: list[Event] = batch["events"]
+    for event in events:
+        if "expireAt" in event:
+            event["expireAt"] = datetime.fromisoformat(cast("str", event["expireAt"]))
+    return LiveBatch(batch["previous"], batch["head"], tuple(events))
+
+
+def _message(previous: int, head: int, texts: list[bytes]) -> Iterator[bytes]:
+    if texts:
+        yield b'{"previous":%d,"head":%d,"events":[%s]}' % (previous, head, b",".join(texts))

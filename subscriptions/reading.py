@@ -1,0 +1,165 @@
+"""Reading a message: from the bytes that came over NATS to the fields of an event, or to the reason why not. No I/O."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+
+from eventscope.store import moment
+from eventscope.store.message import ANY_VERSION, NO_STREAM, Accepted, Arrival, Refused
+
+MOST_BYTES: Final = 1024 * 1024
+MOST_DEPTH: Final = 100
+MOST_TEXT: Final = 1024  # of an id or a type: MongoDB and people must be able to handle them as keys
+INT64: Final = range(-(2**63), 2**63)
+
+MESSAGE_ID: Final = "Nats-Msg-Id"
+EXPECTED_VERSION: Final = "Eventscope-Expected-Version"
+
+TEXTS: Final = ("messageId", "aggregateType", "aggregateId", "correlationId", "causationId", "userId")
+KNOWN: Final = frozenset({*TEXTS, "type", "timestamp", "version", "data", "metadata"})
+
+# orjson reads integers beyond 64 bits as floats and would lose digits; nothing shorter can be beyond
+LONG_NUMBER: Final = re.compile(rb"\d{19}")
+TYPE: Final = re.compile(r"[^\s.*>]+(\.[^\s.*>]+)*")
+
+
+class _Refusal(Exception):
+    def __init__(self, code: str, reason: str) -> None:
+        self.code = code
+        self.reason = reason
+
+
+def read(arrival: Arrival, stream: str, subject_type: str | None) -> Accepted | Refused:
+    """Understand a message, or say why it cannot be taken. `subject_type` is the type that its subject names."""
+    try:
+        return _read(arrival, stream, subject_type)
+    except _Refusal as refusal:
+        return Refused(arrival, refusal.code, refusal.reason)
+
+
+def _read(arrival: Arrival, stream: str, subject_type: str | None) -> Accepted:
+    message = _json(arrival.raw)
+    fields: dict[str, Any] = {"type": _type(message.get("type"), subject_type)}
+    for name in TEXTS:
+        if (text := _text(name, message.get(name))) is not None:
+            fields[name] = text
+    if "messageId" not in fields:
+        fields["messageId"] = _text(MESSAGE_ID, arrival.headers.get(MESSAGE_ID)) or _made_up_id(arrival, stream)
+    timestamp = _timestamp(message.get("timestamp"))
+    fields["timestamp"] = arrival.recorded_at if timestamp is None else timestamp
+    for name in ("data", "metadata"):
+        if message.get(name) is not None:
+            fields[name] = message[name]
+    if extensions := {name: value for name, value in message.items() if name not in KNOWN}:
+        fields["extensions"] = extensions
+    expected = _expected_version(message.get("version"), arrival.headers)
+    if expected is not ANY_VERSION and not ("aggregateType" in fields and "aggregateId" in fields):
+        raise _Refusal("NO_AGGREGATE", "a version was expected, but aggregateType and aggregateId do not say of what")
+    return Accepted(arrival, fields, expected, has_timestamp=timestamp is not None)
+
+
+def _json(raw: bytes) -> dict[str, Any]:
+    if len(raw) > MOST_BYTES:
+        raise _Refusal("TOO_LARGE", f"the message has {len(raw)} bytes; {MOST_BYTES} are the most")
+    try:
+        message = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        if "depth limit" in str(error):
+            raise _Refusal("TOO_DEEP", f"the message is nested over {MOST_DEPTH} deep") from None
+        raise _Refusal("INVALID_JSON", f"the message is not JSON: {error}") from None
+    if not isinstance(message, dict):
+        raise _Refusal("NOT_AN_OBJECT", f"the message is JSON, but {_name(message)} and not an object")
+    _check(message, MOST_DEPTH)
+    if LONG_NUMBER.search(raw):
+        _check_integers(raw)
+    return message
+
+
+def _check(value: Any, depth: int) -> None:
+    if isinstance(value, dict):
+        if depth == 0:
+            raise _Refusal("TOO_DEEP", f"the message is nested over {MOST_DEPTH} deep")
+        for key, member in value.items():
+            if "\0" in key:
+                raise _Refusal("INVALID_KEY", f"the key {key[:60]!r} holds a NUL, which MongoDB cannot keep")
+            _check(member, depth - 1)
+    elif isinstance(value, list):
+        if depth == 0:
+            raise _Refusal("TOO_DEEP", f"the message is nested over {MOST_DEPTH} deep")
+        for member in value:
+            _check(member, depth - 1)
+
+
+def _check_integers(raw: bytes) -> None:
+    def within(digits: str) -> int:
+        if len(digits) > 20 or int(digits) not in INT64:
+            raise _Refusal("INTEGER_TOO_LARGE", f"the integer {digits[:40]} does not fit into 64 bits; send it as text")
+        return int(digits)
+
+    json.loads(raw, parse_int=within)
+
+
+def _type(given: object, subject_type: str | None) -> str:
+    type = subject_type if given is None else given
+    if type is None:
+        raise _Refusal("MISSING_TYPE", "neither the message nor its subject names a type")
+    if not isinstance(type, str) or len(type) > MOST_TEXT or "\0" in type or not TYPE.fullmatch(type):
+        raise _Refusal(
+            "INVALID_TYPE", f"the type {str(type)[:60]!r} is not words joined by dots, as a NATS subject would be"
+        )
+    return type
+
+
+def _text(name: str, value: object) -> str | None:
+    if value is None or value == "":
+        return None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)  # ids that are numbers elsewhere
+    if not isinstance(value, str):
+        raise _Refusal("INVALID_FIELD", f"{name} is {_name(value)} and not a string")
+    if len(value) > MOST_TEXT:
+        raise _Refusal("INVALID_FIELD", f"{name} has {len(value)} characters; {MOST_TEXT} are the most")
+    return value
+
+
+def _timestamp(value: object) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise _Refusal("INVALID_TIMESTAMP", f"timestamp is {_name(value)} and not a time like 2026-11-23T07:00:00Z")
+    try:
+        return moment.from_text(value)
+    except ValueError as error:
+        raise _Refusal("INVALID_TIMESTAMP", f"timestamp: {error}") from None
+
+
+def _expected_version(version: object, headers: Mapping[str, str]) -> int | None:
+    stated = headers.get(EXPECTED_VERSION)
+    if stated is not None:
+        if stated == "none":
+            return NO_STREAM
+        if not (stated.isascii() and stated.isdigit() and len(stated) < 19):
+            raise _Refusal("INVALID_FIELD", f"{EXPECTED_VERSION} is {stated[:40]!r} and neither a version nor none")
+        return int(stated)
+    if version is None:
+        return ANY_VERSION
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise _Refusal(
+            "INVALID_FIELD", f"version is {str(version)[:40]} and not the 1, 2, 3 … that this event would be"
+        )
+    return version - 1
+
+
+def _made_up_id(arrival: Arrival, stream: str) -> str:
+    # no part of it changes when a stream is read again, and a reused sequence has another timestamp
+    place = f"{stream}\n{arrival.sequence}\n{arrival.recorded_at}"
+    return hashlib.sha256(place.encode()).hexdigest()[:32]
+
+
+def _name(value: object) -> str:
+    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
+    return names.get(type(value), "null")

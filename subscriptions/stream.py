@@ -1,0 +1,153 @@
+"""The connection to NATS, and the JetStream stream that all events come through."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+from nats import errors
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig, StreamInfo
+from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
+
+from eventscope.errors import CannotStart
+from eventscope.settings import variable
+from eventscope.subscriptions.subjects import joined
+
+FIRST_SECONDS: Final = 5.0
+RETRY_SECONDS: Final = 0.5
+PING_SECONDS: Final = 10
+CLOSE_SECONDS: Final = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+async def connect(
+    url: str,
+    name: str,
+    *,
+    seconds: float = FIRST_SECONDS,
+    lasting: bool = True,
+) -> Client:
+    """Connect to NATS (several servers are parted by commas), or raise CannotStart after so many seconds.
+
+    A `lasting` connection is made again for as long as it takes whenever it breaks; one that is not lasting is then
+    closed, so that nothing it still held back can come later than what follows on the next connection.
+    """
+    client = Client()
+    last: Exception | None = None
+    started = False
+
+    async def report(error: Exception) -> None:
+        nonlocal last
+        last = error
+        if started:
+            logger.warning("NATS: %s", _reason(error))
+        elif "authorization" in str(error).lower():  # trying again would not help
+            raise error
+
+    async def disconnected() -> None:
+        if started:
+            logger.warning("the connection %s to NATS at %s is lost", name, shown(url))
+
+    async def reconnected() -> None:
+        logger.warning("the connection %s to NATS at %s is back", name, shown(url))
+
+    try:
+        async with asyncio.timeout(seconds):
+            await client.connect(
+                [server.strip() for server in url.split(",")],
+                name=name,
+                allow_reconnect=lasting,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=RETRY_SECONDS,  # type: ignore[arg-type]  # annotated as int, used as seconds
+                ping_interval=PING_SECONDS,
+                max_outstanding_pings=2,
+                error_cb=report,
+                disconnected_cb=disconnected,
+                reconnected_cb=reconnected,
+            )
+    except (OSError, errors.Error) as error:  # asyncio's TimeoutError is an OSError
+        reason = _reason(last or error)
+        await _give_up(client)
+        raise CannotStart(
+            f"NATS cannot be reached at {shown(url)} ({reason});"
+            f" start it, or give its address with {variable('nats_url')}"
+        ) from None
+    except BaseException:
+        await _give_up(client)
+        raise
+    started = True
+    return client
+
+
+async def ensure(js: JetStreamContext, name: str, subjects: Sequence[str]) -> StreamInfo:
+    """Make sure that the stream exists and takes these subjects. What it has besides, messages and subjects, stays."""
+    try:
+        try:
+            info = await js.stream_info(name)
+        except NotFoundError:
+            return await js.add_stream(_config(name, subjects))
+        present = info.config.subjects or []
+        merged = joined(present, subjects)
+        if merged == present:
+            return info
+        return await js.update_stream(info.config, subjects=merged)
+    except ServiceUnavailableError as error:
+        reason = error.description or "no answer from its API"
+        raise CannotStart(f"NATS is there, but its JetStream is not ({reason}); start nats-server with -js") from None
+    except errors.TimeoutError:
+        raise CannotStart(f"JetStream did not answer when asked for the stream {name}") from None
+    except APIError as error:
+        patterns = ", ".join(subjects)
+        raise CannotStart(f"JetStream refuses the stream {name} with {patterns}: {error.description}") from None
+
+
+async def close(client: Client) -> None:
+    """Close the connection for certain, be the server dead or frozen."""
+    # nats-py sends the rest first: for ever to a server that is frozen, and it leaves the socket open if that fails
+    with suppress(OSError, errors.Error):
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await client.close()
+    writer: asyncio.StreamWriter | None = getattr(client._transport, "_io_writer", None)
+    if writer is not None:
+        writer.transport.abort()
+        await asyncio.sleep(0)
+
+
+async def _give_up(client: Client) -> None:
+    if client.options:  # else it did not even understand the address, and nats-py cannot close what was never begun
+        await close(client)
+
+
+def shown(url: str) -> str:
+    """The address without its secrets, fit for messages."""
+    return ",".join(_without_secret(server.strip()) for server in url.split(","))
+
+
+def _config(name: str, subjects: Sequence[str]) -> StreamConfig:
+    return StreamConfig(
+        name=name,
+        subjects=joined([], subjects),
+        storage=StorageType.FILE,
+        retention=RetentionPolicy.LIMITS,
+        # a full stream tells its publishers, instead of forgetting what nobody has read yet
+        discard=DiscardPolicy.NEW,
+        allow_direct=True,
+    )
+
+
+def _without_secret(server: str) -> str:
+    scheme, mark, rest = server.rpartition("://")
+    secret, at, host = rest.rpartition("@")
+    if not at:
+        return server
+    user, colon, _ = secret.partition(":")
+    # a name without a password is a token
+    return f"{scheme}{mark}{f'{user}:***' if colon else '***'}@{host}"
+
+
+def _reason(error: Exception) -> str:
+    return str(error).removeprefix("nats: ") or type(error).__name__

@@ -1,0 +1,146 @@
+"""One real MongoDB and one real NATS server for all tests; each test has a database and a stream of its own."""
+
+import asyncio
+import os
+import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import nats
+import pytest
+import uvicorn
+from nats.aio.client import Client
+from nats.js.errors import NotFoundError
+from pymongo import MongoClient
+
+from eventscope.app import build, services
+from eventscope.embedded import Mongod, Nats, running
+from eventscope.ingesting import ingest
+from eventscope.serving import config, listening
+from eventscope.settings import Settings
+from eventscope.store.log import Log, open_log, prepare
+from eventscope.subscriptions import stream
+from tests.until import until as until_
+
+Until = Callable[..., Coroutine[None, None, object]]
+
+
+@pytest.fixture(scope="session")
+def mongo_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running(Mongod, tmp_path_factory.mktemp("mongod")) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running(Nats, tmp_path_factory.mktemp("nats")) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def _broom(mongo_url: str) -> Iterator[MongoClient[dict[str, object]]]:
+    with MongoClient[dict[str, object]](mongo_url) as client:
+        yield client
+
+
+@pytest.fixture
+def database_name(_broom: MongoClient[dict[str, object]]) -> Iterator[str]:
+    """A database that nobody else uses, dropped after the test."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    yield name
+    _broom.drop_database(name)
+
+
+@pytest.fixture
+async def stream_name(nats_url: str) -> AsyncIterator[str]:
+    """The name of a stream that nobody else uses; the stream is deleted after the test, if the test made one."""
+    name = f"TEST_{uuid.uuid4().hex[:12]}"
+    yield name
+    client = await nats.connect(nats_url)
+    try:
+        await client.jetstream().delete_stream(name)
+    except NotFoundError:
+        pass
+    finally:
+        await client.close()
+
+
+@pytest.fixture
+def subject_prefix() -> str:
+    """The first word of subjects that nobody else uses."""
+    return f"test{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def until() -> Until:
+    """Waits for a condition and gives back what it gave; that it never comes true is a TimeoutError."""
+    return until_
+
+
+@pytest.fixture
+def alive() -> Callable[[int], bool]:
+    """Tells whether a process still runs; one that is dead but not yet collected by its parent does not."""
+
+    def look(pid: int) -> bool:
+        try:
+            os.kill(pid, 0)
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        except ProcessLookupError:
+            return False
+        except FileNotFoundError:  # gone between the two looks, or a system without /proc
+            return not Path("/proc/self").exists()
+
+    return look
+
+
+@pytest.fixture
+def settings(mongo_url: str, nats_url: str, database_name: str, stream_name: str, subject_prefix: str) -> Settings:
+    """Settings for a database, a stream and subjects that nobody else uses."""
+    return Settings(
+        mongo_url=mongo_url,
+        mongo_database=database_name,
+        nats_url=nats_url,
+        stream=stream_name,
+        subjects=(f"{subject_prefix}.>",),
+    )
+
+
+@pytest.fixture
+async def log(settings: Settings) -> AsyncIterator[Log]:
+    """The log of this test, with its indexes."""
+    async with open_log(settings.mongo_url, settings.mongo_database) as log:
+        await prepare(log)
+        yield log
+
+
+@pytest.fixture
+async def client(settings: Settings) -> AsyncIterator[Client]:
+    """A bare connection to NATS, as any service has one; the stream of this test exists."""
+    client = await nats.connect(settings.nats_url)
+    await stream.ensure(client.jetstream(), settings.stream, settings.subjects)
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+async def ingesting(settings: Settings, log: Log, client: Client) -> AsyncIterator[None]:
+    """An ingester at work."""
+    task = asyncio.create_task(ingest(settings))
+    yield
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+@pytest.fixture
+async def api(settings: Settings, log: Log, client: Client) -> AsyncIterator[str]:
+    """The address of an API, served by uvicorn as in production."""
+    async with services(settings) as given:
+        with listening("127.0.0.1", 0) as listener:
+            server = uvicorn.Server(config(build(settings, given)))
+            serving = asyncio.create_task(server.serve(sockets=[listener]))
+            await until_(lambda: server.started)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            server.should_exit = True
+            await serving

@@ -1,0 +1,49 @@
+"""Servers of a test's own, which it may stop and kill."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from eventscope.embedded import Nats, ready
+from eventscope.guard import guarded, lifeline
+from eventscope.ports import free
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """A server that runs."""
+
+    url: str
+    port: int
+    pid: int
+
+    def freeze(self) -> None:
+        """Stop it from doing anything, with all connections open."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        os.kill(self.pid, signal.SIGCONT)
+
+
+@asynccontextmanager
+async def own_nats(folder: Path, port: int | None = None) -> AsyncIterator[Own]:
+    """A nats-server on that folder for the length of the block."""
+    server = Nats(folder, port or free())
+    process = await asyncio.create_subprocess_exec(
+        *guarded(server.command()),
+        stdin=lifeline(),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        await ready(server, lambda: process.returncode is None)
+        yield Own(server.url, server.port, process.pid)
+    finally:
+        with suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()

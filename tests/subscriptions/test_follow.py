@@ -1,0 +1,206 @@
+"""Following: exactly what the log holds after the cursor, in order, whatever is lost on the way (I5)."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+
+import orjson
+import pytest
+from nats.aio.client import Client
+
+from eventscope.settings import Settings
+from eventscope.store import checkpoint, moment, read
+from eventscope.store.append import append
+from eventscope.store.filter import EVERYTHING, Among, Filter, Types
+from eventscope.store.log import Log
+from eventscope.store.message import Accepted, Arrival, Batch, Place
+from eventscope.store.retention import Retention
+from eventscope.subscriptions import feed as feeds
+from eventscope.subscriptions import follow as following
+from eventscope.subscriptions import live
+from eventscope.subscriptions.feed import Feed, feeding
+from eventscope.subscriptions.follow import CaughtUp, FellBehind, Item, Passed, RetentionGap, follow
+from tests.until import until
+
+
+@pytest.fixture
+async def feed(client: Client, settings: Settings) -> AsyncIterator[Feed]:
+    async with feeding(client, settings.stream) as feed:
+        yield feed
+
+
+async def test_history_is_delivered_first_and_what_happens_then_follows(
+    log: Log, feed: Feed, client: Client, subject_prefix: str, ingesting: None
+) -> None:
+    await _publish(client, subject_prefix, 300)
+    await until(lambda: _head_is(log, 300))
+    async with _following(log, feed, EVERYTHING, 0) as items:
+        assert _positions(await _until(items, CaughtUp)) == list(range(1, 301))
+        await _publish(client, subject_prefix, 10)
+        assert _positions(await _take(items, 10)) == list(range(301, 311))
+
+
+async def test_a_cursor_resumes_with_the_next_event(
+    log: Log, feed: Feed, client: Client, subject_prefix: str, ingesting: None
+) -> None:
+    await _publish(client, subject_prefix, 30)
+    await until(lambda: _head_is(log, 30))
+    async with _following(log, feed, EVERYTHING, 20) as items:
+        assert _positions(await _until(items, CaughtUp)) == list(range(21, 31))
+
+
+async def test_only_what_the_filter_means_is_delivered_past_and_live(
+    log: Log, feed: Feed, client: Client, subject_prefix: str, ingesting: None
+) -> None:
+    await _publish(client, subject_prefix, 20)
+    await until(lambda: _head_is(log, 20))
+    async with _following(log, feed, Among("aggregateId", ("3",)), 0) as items:
+        assert _positions(await _until(items, CaughtUp)) == [4, 14]
+        await _publish(client, subject_prefix, 20)
+        assert _positions(await _take(items, 2)) == [24, 34]
+
+
+async def test_a_lost_batch_is_filled_from_the_log_and_said(
+    log: Log, feed: Feed, settings: Settings, client: Client, subject_prefix: str
+) -> None:
+    async with _following(log, feed, EVERYTHING, 0) as items:
+        await _until(items, CaughtUp)
+        await _store(log, 5)  # nobody tells the feed
+        await client.publish(live.subject(settings.stream), live.heartbeat(5))
+        assert isinstance((await _until(items, CaughtUp))[0], FellBehind)
+        await _store(log, 5)
+        await client.publish(live.subject(settings.stream), live.heartbeat(10))
+        assert _positions(await _until(items, CaughtUp)) == [6, 7, 8, 9, 10]
+
+
+async def test_with_no_live_feed_at_all_events_still_arrive(
+    log: Log, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "CHECKPOINT_SECONDS", 0.1)
+    async with _following(log, feed, EVERYTHING, 0) as items:
+        await _until(items, CaughtUp)
+        await _store(log, 5)
+        assert _positions(await _until(items, CaughtUp)) == [1, 2, 3, 4, 5]
+
+
+async def test_a_reader_that_is_too_slow_reads_the_log_and_misses_nothing(
+    log: Log, feed: Feed, client: Client, subject_prefix: str, ingesting: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeds, "MOST_WAITING", 50)
+    async with _following(log, feed, EVERYTHING, 0) as items:
+        await _until(items, CaughtUp)
+        await _publish(client, subject_prefix, 500)
+        await until(lambda: _head_is(log, 500))
+        received: list[Item] = []
+        while _positions(received)[-1:] != [500]:
+            received.append(await anext(items))
+        assert _positions(received) == list(range(1, 501))
+        assert any(isinstance(item, FellBehind) for item in received)
+
+
+async def test_a_batch_that_is_delivered_twice_is_passed_on_once(
+    log: Log, feed: Feed, settings: Settings, client: Client
+) -> None:
+    async with _following(log, feed, EVERYTHING, 0) as items:
+        await _until(items, CaughtUp)
+        await _store(log, 3)
+        events = await read.events(log, EVERYTHING, limit=10)
+        for _ in range(2):
+            for message in live.encode(0, events, 10_000):
+                await client.publish(live.subject(settings.stream), message)
+        await _store(log, 1)
+        [last] = await read.events(log, EVERYTHING, above=3, limit=10)
+        for message in live.encode(3, [last], 10_000):
+            await client.publish(live.subject(settings.stream), message)
+        assert _positions(await _take(items, 4)) == [1, 2, 3, 4]
+
+
+async def test_what_is_no_live_batch_disturbs_nobody(
+    log: Log, feed: Feed, settings: Settings, client: Client, subject_prefix: str, ingesting: None
+) -> None:
+    async with _following(log, feed, EVERYTHING, 0) as items:
+        await _until(items, CaughtUp)
+        for raw in (b"", b"{}", b"[]", b'{"previous": 1}', b"\xff"):
+            await client.publish(live.subject(settings.stream), raw)
+        await _publish(client, subject_prefix, 1)
+        assert _positions(await _take(items, 1)) == [1]
+
+
+async def test_a_filter_that_matches_nothing_still_moves_its_cursor(
+    log: Log, feed: Feed, client: Client, subject_prefix: str, ingesting: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "CHECKPOINT_SECONDS", 0.1)
+    async with _following(log, feed, Types(("no.such",)), 0) as items:
+        await _until(items, CaughtUp)
+        await _publish(client, subject_prefix, 20)
+        *_, passed = await _until(items, Passed)
+        assert isinstance(passed, Passed)
+        assert 0 < passed.position <= 20
+
+
+async def test_what_expired_before_it_was_read_is_said(log: Log, feed: Feed) -> None:
+    now = moment.now()
+    await _store(log, 4, recorded_at=now - 40 * moment.DAY, days=39, clock=lambda: now - 30 * moment.DAY)
+    await _store(log, 2)
+    async with _following(log, feed, EVERYTHING, 0) as items:
+        received = await _until(items, CaughtUp)
+        assert received[0] == RetentionGap(after=0, through=4)
+        assert _positions(received) == [5, 6]
+    async with _following(log, feed, Types(("no.such",)), 0) as items:
+        assert await _until(items, CaughtUp) == [CaughtUp(6)]
+
+
+async def test_who_leaves_leaves_nothing_behind(log: Log, feed: Feed) -> None:
+    async with _following(log, feed, EVERYTHING, 0) as items:
+        await _until(items, CaughtUp)
+        assert feed.followers == 1
+    assert feed.followers == 0
+
+
+@asynccontextmanager
+async def _following(log: Log, feed: Feed, filter: Filter, after: int) -> AsyncIterator[AsyncIterator[Item]]:
+    async with aclosing(follow(log, feed, filter, after)) as items, asyncio.timeout(30):
+        yield items
+
+
+async def _until(items: AsyncIterator[Item], kind: type) -> list[Item]:
+    received = [await anext(items)]
+    while not isinstance(received[-1], kind):
+        received.append(await anext(items))
+    return received
+
+
+async def _take(items: AsyncIterator[Item], count: int) -> list[Item]:
+    received: list[Item] = []
+    while len(_positions(received)) < count:
+        received.append(await anext(items))
+    return received
+
+
+def _positions(items: list[Item]) -> list[int]:
+    return [item["_id"] for item in items if isinstance(item, dict)]
+
+
+async def _publish(client: Client, prefix: str, count: int) -> None:
+    for number in range(count):
+        message = {"aggregateType": "user", "aggregateId": str(number % 10)}
+        await client.publish(f"{prefix}.user.updated", orjson.dumps(message))
+
+
+async def _head_is(log: Log, head: int) -> bool:
+    return (await checkpoint.read(log)).head == head
+
+
+async def _store(
+    log: Log, count: int, recorded_at: int | None = None, days: float = 0, clock: Callable[[], int] = moment.now
+) -> None:
+    """Store events with no ingester and no feed."""
+    at = await checkpoint.acquire(log, "test", 60)
+    assert at is not None
+    start = at.place.sequence if at.place else 0
+    arrivals = [Arrival("x", {}, b"", start + n, recorded_at or moment.now()) for n in range(1, count + 1)]
+    messages = tuple(
+        Accepted(a, {"type": "a.b", "messageId": str(a.sequence), "timestamp": a.recorded_at}) for a in arrivals
+    )
+    then = Log(log.mongo, clock, log.question_seconds)
+    await append(then, Retention({"*": days}), at, Batch(messages, Place("S", "", start + count, 0)))

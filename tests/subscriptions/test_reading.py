@@ -1,0 +1,139 @@
+"""Reading messages: what is understood, what is made up where it is missing, and what is refused with which code."""
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventscope.store.message import NO_STREAM, Accepted, Arrival, Refused
+from eventscope.subscriptions.reading import MOST_BYTES, MOST_DEPTH, MOST_TEXT, read
+
+AT = 1_700_000_000_000_000
+
+
+def accepted(raw: bytes, headers: dict[str, str] | None = None, subject_type: str | None = "user.created") -> Accepted:
+    outcome = read(Arrival("events.user.created", headers or {}, raw, 5, AT), "EVENTS", subject_type)
+    assert isinstance(outcome, Accepted), outcome
+    return outcome
+
+
+def refused(raw: bytes, headers: dict[str, str] | None = None, subject_type: str | None = "user.created") -> str:
+    outcome = read(Arrival("events.user.created", headers or {}, raw, 5, AT), "EVENTS", subject_type)
+    assert isinstance(outcome, Refused), outcome
+    assert outcome.reason
+    return outcome.code
+
+
+def test_the_subject_names_the_type_where_the_message_does_not() -> None:
+    assert accepted(b"{}").fields["type"] == "user.created"
+    assert accepted(b'{"type": null}').fields["type"] == "user.created"
+    assert accepted(b'{"type": "user.moved"}').fields["type"] == "user.moved"
+    assert refused(b"{}", subject_type=None) == "MISSING_TYPE"
+
+
+@pytest.mark.parametrize(
+    "type", ["", "a b", "a..b", ".a", "a.", "a.*", "a.>", "a\tb", "x" * (MOST_TEXT + 1), 5, ["a"], {}]
+)
+def test_a_type_that_no_subject_could_carry_is_refused(type: object) -> None:
+    assert refused(orjson.dumps({"type": type})) == "INVALID_TYPE"
+
+
+def test_the_message_id_is_the_messages_or_the_headers_or_is_made_of_the_place_in_the_stream() -> None:
+    header = {"Nats-Msg-Id": "h"}
+    assert accepted(b'{"messageId": "m"}', header).fields["messageId"] == "m"
+    assert accepted(b"{}", header).fields["messageId"] == "h"
+    made_up = accepted(b"{}").fields["messageId"]
+    assert accepted(b'{"data": 1}').fields["messageId"] == made_up
+    elsewhere = read(Arrival("events.user.created", {}, b"{}", 6, AT), "EVENTS", "user.created")
+    reused = read(Arrival("events.user.created", {}, b"{}", 5, AT + 1), "EVENTS", "user.created")
+    assert isinstance(elsewhere, Accepted)
+    assert isinstance(reused, Accepted)
+    assert len({made_up, elsewhere.fields["messageId"], reused.fields["messageId"]}) == 3
+
+
+def test_a_timestamp_keeps_its_microseconds_and_its_zone_is_heeded() -> None:
+    assert accepted(b'{"timestamp": "2023-11-14T22:13:20.000001Z"}').fields["timestamp"] == AT + 1
+    assert accepted(b'{"timestamp": "2023-11-14T23:13:20+01:00"}').fields["timestamp"] == AT
+    assert accepted(b'{"timestamp": "2023-11-14T22:13:20"}').fields["timestamp"] == AT
+    assert accepted(b"{}").fields["timestamp"] == AT
+
+
+@pytest.mark.parametrize(
+    "timestamp", ["", "now", "2023-13-01T00:00:00Z", "0001-01-01T00:00:00+14:00", 1700000000000, True, []]
+)
+def test_what_is_no_time_is_refused(timestamp: object) -> None:
+    assert refused(orjson.dumps({"timestamp": timestamp})) == "INVALID_TIMESTAMP"
+
+
+def test_ids_may_be_numbers_and_are_kept_as_text() -> None:
+    fields = accepted(b'{"aggregateType": "user", "aggregateId": 7, "userId": "u"}').fields
+    assert (fields["aggregateId"], fields["userId"]) == ("7", "u")
+
+
+def test_absent_null_and_empty_fields_are_the_same() -> None:
+    for raw in (b"{}", b'{"userId": null, "data": null}', b'{"userId": ""}'):
+        assert set(accepted(raw).fields) == {"type", "messageId", "timestamp"}
+
+
+@pytest.mark.parametrize("value", [True, [], {}, 1.5, "x" * (MOST_TEXT + 1)])
+@pytest.mark.parametrize(
+    "name", ["messageId", "aggregateId", "aggregateType", "userId", "correlationId", "causationId"]
+)
+def test_a_field_of_the_wrong_kind_is_refused(name: str, value: object) -> None:
+    assert refused(orjson.dumps({name: value})) == "INVALID_FIELD"
+
+
+def test_members_that_have_no_field_are_kept() -> None:
+    assert accepted(b'{"traceparent": "00", "data": {}}').fields["extensions"] == {"traceparent": "00"}
+
+
+def test_a_version_is_an_expectation_of_the_one_before_and_the_header_of_the_present_one() -> None:
+    named = b'{"aggregateType": "user", "aggregateId": "1", "version": 3}'
+    assert accepted(named).expected_version == 2
+    assert accepted(named, {"Eventscope-Expected-Version": "7"}).expected_version == 7
+    assert accepted(named, {"Eventscope-Expected-Version": "none"}).expected_version == NO_STREAM
+    assert accepted(b"{}").expected_version is None
+
+
+@pytest.mark.parametrize("version", [0, -1, 1.5, "1", True, []])
+def test_what_is_no_version_is_refused(version: object) -> None:
+    assert refused(orjson.dumps({"aggregateType": "u", "aggregateId": "1", "version": version})) == "INVALID_FIELD"
+
+
+@pytest.mark.parametrize("version", ["", "-1", "1.0", "x", "٣", "9" * 19])
+def test_a_header_that_is_no_version_is_refused(version: str) -> None:
+    named = b'{"aggregateType": "u", "aggregateId": "1"}'
+    assert refused(named, {"Eventscope-Expected-Version": version}) == "INVALID_FIELD"
+
+
+def test_an_expectation_of_nothing_is_refused() -> None:
+    assert refused(b'{"version": 1}') == "NO_AGGREGATE"
+
+
+def test_the_limits_hold_to_the_byte_and_to_the_level() -> None:
+    filling = MOST_BYTES - len(b'{"data": ""}')
+    accepted(b'{"data": "' + b"x" * filling + b'"}')
+    assert refused(b'{"data": "' + b"x" * (filling + 1) + b'"}') == "TOO_LARGE"
+    deep = MOST_DEPTH - 1
+    accepted(b'{"data":' + b"[" * deep + b"]" * deep + b"}")
+    assert refused(b'{"data":' + b"[" * (deep + 1) + b"]" * (deep + 1) + b"}") == "TOO_DEEP"
+    assert refused(b'{"data":' + b"[" * 100_000 + b"]" * 100_000 + b"}") == "TOO_DEEP"
+
+
+@given(st.integers(-(2**70), 2**70))
+def test_integers_are_taken_if_and_only_if_they_fit_into_64_bits(number: int) -> None:
+    raw = b'{"data": [%d]}' % number
+    if -(2**63) <= number < 2**63:
+        assert accepted(raw).fields["data"] == [number]
+    else:
+        assert refused(raw) == "INTEGER_TOO_LARGE"
+
+
+def test_long_digits_that_are_no_integer_are_taken() -> None:
+    assert accepted(b'{"data": "12345678901234567890123"}').fields["data"] == "12345678901234567890123"
+    assert accepted(b'{"data": 0.12345678901234567890123}').fields["data"] == 0.12345678901234568
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_whatever_make_it_fail(raw: bytes) -> None:
+    read(Arrival("events.a", {}, raw, 1, AT), "EVENTS", "a")
