@@ -1,0 +1,100 @@
+"""Answers made of events: one by id, pages in either direction, and replays of a log that stands still."""
+
+from typing import Final
+
+from eventscope.errors import BadInput
+from eventscope.resolvers import cursor
+from eventscope.resolvers.page import Count, Page, Request, page
+from eventscope.store import checkpoint, counts, read
+from eventscope.store.documents import Event
+from eventscope.store.filter import All, Among, Between, Filter, Ids, Types, conditions
+from eventscope.store.log import Log
+
+COUNTED: Final = 10_000  # how far events are counted one by one
+
+
+async def event(log: Log, id: str) -> Event | None:
+    """The event with that message id."""
+    return await read.event(log, id)
+
+
+async def named(log: Log, ids: list[str]) -> list[Event | None]:
+    """The events with these message ids, each in its place, by one read."""
+    found = {event["messageId"]: event for event in await read.events(log, Ids(tuple(ids)), limit=len(ids))}
+    return [found.get(id) for id in ids]
+
+
+async def events(log: Log, filter: Filter, asked: Request, *, newest_first: bool) -> Page[Event]:
+    """A page of the events that the filter means."""
+    after, before = _place(asked.after, "after"), _place(asked.before, "before")
+    above, below = (before, after) if newest_first else (after, before)
+    found = await read.events(
+        log, filter, limit=asked.size + 1, above=above, below=below, newest_first=newest_first != asked.backward
+    )
+    return page(asked, found, _cursor, lambda: count(log, filter))
+
+
+async def replay(log: Log, filter: Filter, asked: Request, up_to: str | None) -> Page[Event]:
+    """A page of the events in the order of the log, up to the head as it was at the first page.
+
+    So the pages of a replay are the same whatever arrives while it is read.
+    """
+    start = None if asked.after is None else cursor.decode("e", asked.after, "after")
+    head = (await checkpoint.read(log)).head if start is None or start.head is None else start.head
+    if up_to is not None:
+        head = min(head, cursor.decode("e", up_to, "upTo").place)
+    pinned = All((filter, Between("position", None, head)))
+    found = await read.events(log, pinned, limit=asked.size + 1, above=None if start is None else start.place)
+    return page(asked, found, lambda event: cursor.encode("e", event["_id"], head), lambda: count(log, pinned))
+
+
+async def count(log: Log, filter: Filter) -> Count:
+    """How many events the filter means: exactly from the rollups if they can tell, else counted up to a bound."""
+    scope = _scope(filter)
+    if scope is not None:
+        n = sum(cell.n for cell in await counts.cells(log, scope))
+        return Count(n, n)
+    n = await read.count(log, filter, COUNTED + 1)
+    return Count(min(n, COUNTED), n if n <= COUNTED else None)
+
+
+async def start(log: Log, after: str | None, *, from_beginning: bool) -> int:
+    """The position after which a subscription starts; BadInput for a cursor from beyond the end of the log."""
+    if after is None:
+        return 0 if from_beginning else (await checkpoint.read(log)).head
+    place = cursor.decode("e", after, "after").place
+    head = (await checkpoint.read(log)).head
+    if place > head:
+        raise BadInput(f"after: the cursor {after!r} lies beyond the end of this log", "after")
+    return place
+
+
+def _place(text: str | None, field: str) -> int | None:
+    return None if text is None else cursor.decode("e", text, field).place
+
+
+def _cursor(event: Event) -> str:
+    return cursor.encode("e", event["_id"])
+
+
+def _scope(filter: Filter) -> counts.Scope | None:
+    """The filter as rollups know it, if it asks for nothing but types, aggregate types and times, once each."""
+    types: Types | None = None
+    aggregate_types: tuple[str, ...] | None = None
+    low: int | None = None
+    high: int | None = None
+    seen: set[str] = set()
+    for leaf in conditions(filter):
+        match leaf:
+            case Types():
+                types, kind = leaf, "type"
+            case Among("aggregateType", values):
+                aggregate_types, kind = values, "aggregateType"
+            case Between("timestamp", low, high):
+                kind = "timestamp"
+            case _:
+                return None
+        if kind in seen:
+            return None
+        seen.add(kind)
+    return counts.Scope(types, aggregate_types, low, high)

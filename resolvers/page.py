@@ -1,0 +1,98 @@
+"""Pages: what of a list was asked for, after Relay's connection specification, always by key and never by offset."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+from eventscope.errors import BadInput, PageTooLarge
+
+DEFAULT: Final = 50
+MOST: Final = 1000
+
+Node = TypeVar("Node")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """So many of a list, from its start or (`backward`) its end, between two cursors."""
+
+    size: int
+    backward: bool
+    after: str | None
+    before: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Edge(Generic[Node]):
+    """One entry and its place."""
+
+    cursor: str
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many there are: `exact`, or only that there are `at_least` so many."""
+
+    at_least: int
+    exact: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PageInfo:
+    """Where the page lies in its list."""
+
+    has_next_page: bool
+    has_previous_page: bool
+    start_cursor: str | None
+    end_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Node]):
+    """Part of a list. `total_count` counts the whole list, and only when it is called."""
+
+    edges: Sequence[Edge[Node]]
+    page_info: PageInfo
+    total_count: Callable[[], Awaitable[Count]]
+
+    @property
+    def nodes(self) -> list[Node]:
+        """The entries without their places."""
+        return [edge.node for edge in self.edges]
+
+
+def request(
+    first: int | None, after: str | None, last: int | None = None, before: str | None = None, default: int = DEFAULT
+) -> Request:
+    """What was asked for; BadInput when it contradicts itself, PageTooLarge when it is more than a page may hold."""
+    if first is not None and last is not None:
+        raise BadInput("first and last were both given; a page is counted from one end", "last")
+    for name, size in (("first", first), ("last", last)):
+        if size is not None and size < 0:
+            raise BadInput(f"{name} is {size}, and there is no page of that size", name)
+        if size is not None and size > MOST:
+            raise PageTooLarge(name, size, MOST)
+    size = last if last is not None else first
+    return Request(default if size is None else size, last is not None, after, before)
+
+
+def page(
+    asked: Request, found: Sequence[Node], cursor: Callable[[Node], str], total_count: Callable[[], Awaitable[Count]]
+) -> Page[Node]:
+    """The page, from one entry more than it holds, in the order of reading.
+
+    That there are entries on the other side is inferred from the cursor given, as Relay allows.
+    """
+    more = len(found) > asked.size
+    nodes = list(found[: asked.size])
+    if asked.backward:
+        nodes.reverse()
+    edges = [Edge(cursor(node), node) for node in nodes]
+    info = PageInfo(
+        has_next_page=asked.before is not None if asked.backward else more,
+        has_previous_page=more if asked.backward else asked.after is not None,
+        start_cursor=edges[0].cursor if edges else None,
+        end_cursor=edges[-1].cursor if edges else None,
+    )
+    return Page(edges, info, total_count)

@@ -1,0 +1,19 @@
+"""Answers made of rejected messages: what came in and could not be taken, and why."""
+
+from eventscope.resolvers import cursor
+from eventscope.resolvers.page import Count, Page, Request, page
+from eventscope.store import rejected as store
+from eventscope.store.log import Log
+from eventscope.store.rejected import Rejected
+
+
+async def rejected(log: Log, asked: Request) -> Page[Rejected]:
+    """A page of rejected messages, the last one first."""
+    below = None if asked.after is None else cursor.decode("r", asked.after, "after").place
+    found = await store.rejected(log, limit=asked.size + 1, below=below)
+
+    async def total() -> Count:
+        n = await store.count(log)
+        return Count(n, n)
+
+    return page(asked, found, lambda message: cursor.encode("r", message.number), total)

@@ -1,0 +1,49 @@
+"""The aggregate as clients see it: its head, and its events."""
+
+from enum import Enum
+from typing import cast
+
+import strawberry
+
+from eventscope.resolvers import events as resolver
+from eventscope.resolvers.page import request
+from eventscope.schema.connection import Connection
+from eventscope.schema.context import Info
+from eventscope.schema.event import Event
+from eventscope.schema.scalars import BigInt, Moment
+from eventscope.store.aggregates import Aggregate as Source
+from eventscope.store.filter import All, Among
+
+
+@strawberry.enum(description="In which direction events are listed.")
+class Order(Enum):
+    NEWEST_FIRST = strawberry.enum_value("NEWEST_FIRST", description="Against the order of the log.")
+    OLDEST_FIRST = strawberry.enum_value("OLDEST_FIRST", description="In the order of the log.")
+
+
+@strawberry.enum(description="In which order aggregates are listed.")
+class AggregateOrder(Enum):
+    RECENTLY_CHANGED = strawberry.enum_value("changed", description="The one with the newest event first.")
+    RECENTLY_CREATED = strawberry.enum_value("created", description="The one whose first event is newest first.")
+
+
+@strawberry.type(description="A thing that events happen to, as its events leave it.")
+class Aggregate:
+    id: strawberry.ID = strawberry.field(description="Its id, unique within its type.")
+    type: str = strawberry.field(description="The kind of thing it is, like `user`.")
+    version: int = strawberry.field(description="How many events it ever had; the next one gets one more.")
+    event_count: BigInt = strawberry.field(description="How many of its events are kept.")
+    first_event_at: Moment = strawberry.field(description="The timestamp of the first of its events that are kept.")
+    last_event_at: Moment = strawberry.field(description="The timestamp of the last one.")
+    last_event_type: str = strawberry.field(description="The type of the last one.")
+    deleted: bool = strawberry.field(description="Whether its newest own event says so, like `user.deleted`.")
+
+    @strawberry.field(description="Its events.", graphql_type=Connection[Event])
+    async def events(
+        self, info: Info, order: Order | None = Order.OLDEST_FIRST, first: int | None = None, after: str | None = None
+    ) -> object:
+        source = cast("Source", self)
+        asked = request(first, after)
+        info.context.spend(asked.size)
+        own = All((Among("aggregateType", (source.type,)), Among("aggregateId", (source.id,))))
+        return await resolver.events(info.context.log, own, asked, newest_first=order is Order.NEWEST_FIRST)

@@ -1,0 +1,89 @@
+"""The event as clients see it. Its source is the stored document itself: nothing is copied on the way out."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeGuard, cast
+
+import strawberry
+
+from eventscope.resolvers import cursor
+from eventscope.schema.context import Info
+from eventscope.schema.scalars import JSON, BigInt, Moment
+from eventscope.store import moment
+from eventscope.store.documents import Event as Document
+
+if TYPE_CHECKING:
+    from eventscope.schema.aggregate import Aggregate
+
+# fields that are not found in the document under their own GraphQL name
+READ: Final[Mapping[str, Callable[[Document], object]]] = {
+    "id": lambda event: event["messageId"],
+    "position": lambda event: event["_id"],
+    "cursor": lambda event: cursor.encode("e", event["_id"]),
+    "expires_at": lambda event: moment.of(event["expireAt"].replace(tzinfo=UTC)) if "expireAt" in event else None,
+}
+KEYS: Final = {
+    "recorded_at": "recordedAt",
+    "aggregate_type": "aggregateType",
+    "aggregate_id": "aggregateId",
+    "user_id": "userId",
+    "correlation_id": "correlationId",
+    "causation_id": "causationId",
+}
+
+
+def is_event(source: object) -> TypeGuard[Document]:
+    """Whether the source is an event's document: the only dictionaries among the sources."""
+    return type(source) is dict
+
+
+def read(source: Any, name: str) -> object:
+    """The value of a field that has no resolver of its own, out of whatever the source is."""
+    if not is_event(source):
+        return getattr(source, name)
+    reader = READ.get(name)
+    return reader(source) if reader else source.get(KEYS.get(name, name))
+
+
+@strawberry.type(description="Something that happened: one entry of the log, never changed.")
+class Event:
+    id: strawberry.ID = strawberry.field(description="The message id that the publisher gave, or that was made up.")
+    position: BigInt = strawberry.field(description="The place in the log: 1, 2, 3 … in the order of storing.")
+    cursor: str = strawberry.field(description="The position as a cursor, for `after` in lists and subscriptions.")
+    type: str = strawberry.field(description="What happened, like `user.created`.")
+    timestamp: Moment = strawberry.field(description="When it happened, as the publisher says.")
+    recorded_at: Moment = strawberry.field(description="When NATS took the message in.")
+    aggregate_type: str | None = strawberry.field(description="The kind of thing that it happened to, like `user`.")
+    aggregate_id: strawberry.ID | None = strawberry.field(description="Which of them it happened to.")
+    version: int | None = strawberry.field(description="The how-manieth event of its aggregate it is: 1, 2, 3 …")
+    user_id: strawberry.ID | None = strawberry.field(description="Who did it.")
+    correlation_id: strawberry.ID | None = strawberry.field(description="The conversation that it belongs to.")
+    causation_id: strawberry.ID | None = strawberry.field(description="The id of the event or command that caused it.")
+    data: JSON | None = strawberry.field(description="What the event says.")
+    metadata: JSON | None = strawberry.field(description="What is said about the event: why, from where, with what.")
+    extensions: JSON | None = strawberry.field(description="Further members of the message, which have no field here.")
+    expires_at: Moment | None = strawberry.field(description="When retention ends; null if it is kept for ever.")
+
+    @classmethod
+    def is_type_of(cls, source: object, info: object) -> bool:
+        """Tell the members of `EventFeed` apart."""
+        return is_event(source)
+
+    @strawberry.field(description="The aggregate that it happened to.")
+    async def aggregate(
+        self, info: Info
+    ) -> Annotated["Aggregate", strawberry.lazy("eventscope.schema.aggregate")] | None:
+        event = cast("Document", self)
+        type, id = event.get("aggregateType"), event.get("aggregateId")
+        if type is None or id is None:
+            return None
+        info.context.spend(1)
+        return cast("Aggregate | None", await info.context.aggregate_loader.load((type, id)))
+
+    @strawberry.field(description="The event that caused it; null if a command did, or the event is not in the log.")
+    async def cause(self, info: Info) -> "Event | None":
+        id = cast("Document", self).get("causationId")
+        if id is None:
+            return None
+        info.context.spend(1)
+        return cast("Event | None", await info.context.event_loader.load(id))

@@ -1,0 +1,62 @@
+"""What a live subscription delivers: events, and in between what the subscriber must know about its place."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, TypeAlias, cast
+
+import strawberry
+
+from eventscope.resolvers import cursor
+from eventscope.schema.event import Event
+from eventscope.subscriptions import follow
+from eventscope.subscriptions.follow import Item
+
+
+@strawberry.type(description="All that was in the log is delivered; what follows is live.")
+class CaughtUp:
+    cursor: str = strawberry.field(description="Resume from here.")
+
+
+@strawberry.type(
+    description="Live delivery was interrupted, or the reader was too slow for it. "
+    "Nothing is lost: the log is read on from here, until the next `CaughtUp`."
+)
+class FellBehind:
+    cursor: str = strawberry.field(description="Resume from here.")
+
+
+@strawberry.type(description="Events between two cursors, which may have matched, have expired and can't be delivered.")
+class RetentionGap:
+    after: str = strawberry.field(description="The gap begins behind this cursor.")
+    through: str = strawberry.field(description="The gap ends with this cursor.")
+
+
+@strawberry.type(description="Nothing matched for a while; resume from here rather than from the last event.")
+class Checkpoint:
+    cursor: str = strawberry.field(description="Resume from here.")
+
+
+EventFeed: TypeAlias = Annotated[
+    Event | CaughtUp | FellBehind | RetentionGap | Checkpoint,
+    strawberry.union("EventFeed", description="An event, or word about the subscriber's place in the log."),
+]
+Delivery: TypeAlias = Event | CaughtUp | FellBehind | RetentionGap | Checkpoint
+
+
+async def deliveries(items: AsyncIterator[Item]) -> AsyncIterator[Delivery]:
+    """What is followed, as members of the union."""
+    async for item in items:
+        match item:
+            case follow.CaughtUp(position):
+                yield CaughtUp(cursor=_cursor(position))
+            case follow.FellBehind(position):
+                yield FellBehind(cursor=_cursor(position))
+            case follow.Passed(position):
+                yield Checkpoint(cursor=_cursor(position))
+            case follow.RetentionGap(after, through):
+                yield RetentionGap(after=_cursor(after), through=_cursor(through))
+            case _:
+                yield cast("Event", item)
+
+
+def _cursor(position: int) -> str:
+    return cursor.encode("e", position)

@@ -1,0 +1,62 @@
+"""How the log is doing, as clients see it."""
+
+from importlib.metadata import version
+
+import strawberry
+
+from eventscope.resolvers.status import Status
+from eventscope.schema.context import Info
+from eventscope.schema.scalars import BigInt
+
+
+@strawberry.type(description="How far the log is behind what was published.")
+class IngestLag:
+    events: BigInt = strawberry.field(description="Messages that NATS has and the log has not.")
+    seconds: float = strawberry.field(description="How long the oldest of them has been waiting.")
+
+
+@strawberry.type(description="How long events are kept.")
+class RetentionRule:
+    event_types: str = strawberry.field(description="The pattern of types that the rule is for.")
+    days: float = strawberry.field(description="For how many days; 0 is for ever.")
+
+
+@strawberry.type(description="What runs here.")
+class Versions:
+    eventscope: str = strawberry.field(description="The version of Eventscope.")
+    mongodb: str = strawberry.field(description="The version of the MongoDB server.")
+    nats: str = strawberry.field(description="The version of the NATS server.")
+
+
+@strawberry.type(description="How the log is doing.")
+class LogStatus:
+    head: BigInt = strawberry.field(description="The last position; 0 while the log is empty.")
+    first_position: BigInt | None = strawberry.field(description="The first position that is kept.")
+    rejected: BigInt = strawberry.field(description="How many messages were rejected.")
+    source_resets: int = strawberry.field(
+        description="How often the stream was made anew or lost its tail, and was read from its start."
+    )
+    ingesting: bool = strawberry.field(description="Whether an ingester holds the lease just now.")
+    retention: list[RetentionRule] = strawberry.field(description="How long events are kept, by type.")
+    versions: Versions = strawberry.field(description="What runs here.")
+
+    @strawberry.field(description="How far the log is behind; null while NATS does not answer.")
+    async def ingest_lag(self, info: Info) -> IngestLag | None:
+        lag = await info.context.services.lag()
+        return None if lag is None else IngestLag(events=BigInt(lag.events), seconds=lag.seconds)
+
+
+def log_status(status: Status, info: Info) -> LogStatus:
+    """What the store and the process know, as one answer."""
+    services = info.context.services
+    return LogStatus(
+        head=BigInt(status.head),
+        first_position=None if status.first_position is None else BigInt(status.first_position),
+        rejected=BigInt(status.rejected),
+        source_resets=status.checkpoint.source_resets,
+        ingesting=status.checkpoint.lease_held,
+        retention=[RetentionRule(event_types=types, days=days) for types, days in services.retention.items()],
+        versions=Versions(
+            eventscope=version("eventscope"), mongodb=status.mongodb_version, nats=services.nats_version()
+        ),
+    )

@@ -1,0 +1,22 @@
+"""Rejected messages as clients see them."""
+
+import base64
+from typing import cast
+
+import strawberry
+
+from eventscope.schema.scalars import JSON, Moment
+from eventscope.store.rejected import Rejected
+
+
+@strawberry.type(description="A message that came over NATS and could not be taken. Nothing of it is lost.")
+class RejectedEvent:
+    code: str = strawberry.field(description="Why, for programs: `INVALID_JSON`, `VERSION_CONFLICT` …")
+    reason: str = strawberry.field(description="Why, for people.")
+    subject: str = strawberry.field(description="The NATS subject that it came on.")
+    headers: JSON = strawberry.field(description="Its NATS headers.")
+    recorded_at: Moment = strawberry.field(description="When NATS took it in.")
+
+    @strawberry.field(description="Its bytes, in base64.")
+    def raw(self) -> str:
+        return base64.b64encode(cast("Rejected", self).raw).decode()
