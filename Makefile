@@ -1,0 +1,56 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup web run test check bench lock clean
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+help:  ## list the commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+setup: .venv/run web  ## make .venv with pinned dependencies, and the pages if Node is there
+
+.venv/run: requirements/run.txt pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) --require-hashes -r requirements/run.txt
+	$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/dev: .venv/run requirements/dev.txt
+	$(PIP) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# the page is built where Node is, and only when its sources changed; without it a plain page takes its place
+NODE := node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)'
+PAGE := eventscope/page/index.html
+
+web:  ## the page at /graphql, when Node is there
+	@if $(NODE) 2>/dev/null && command -v npm >/dev/null; then \
+	  $(MAKE) --silent $(PAGE) || { echo "the page at /graphql could not be built"; test -z "$$CI"; }; \
+	elif test ! -e $(PAGE); then echo "there is no Node 20.19+ with npm, so /graphql shows its plain page"; fi
+
+web/node_modules/.package-lock.json: web/package.json web/package-lock.json
+	cd web && npm ci --ignore-scripts --no-progress --loglevel=error
+
+$(PAGE): web/node_modules/.package-lock.json $(shell find web -name node_modules -prune -o -name dist -prune -o -type f -print)
+	cd web && npm run --silent build -- --logLevel warn
+	rm -rf eventscope/page && mv web/dist eventscope/page
+
+run: setup  ## everything on this machine: embedded MongoDB and NATS, ingester, API and sample events
+	@exec $(BIN)/python eventscope/guard.py --parent $$PPID -- $(BIN)/eventscope dev --sample
+
+test: setup .venv/dev  ## all tests, on a real mongod and a real nats-server
+	$(BIN)/python -m pytest
+
+check: setup .venv/dev  ## style, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lock: .venv/dev  ## pin the dependencies anew
+	$(PIP) uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra embedded --group pyproject.toml:build pyproject.toml -o requirements/run.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra embedded --group pyproject.toml:build --group dev pyproject.toml -o requirements/dev.txt
+
+clean:  ## remove what was built; data under .eventscope/ stays
+	rm -rf .venv eventscope/page web/dist web/node_modules build dist *.egg-info

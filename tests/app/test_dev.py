@@ -1,0 +1,255 @@
+"""`eventscope dev`: all of it starts together, comes back when a part dies, and leaves nothing behind."""
+
+import asyncio
+import fcntl
+import io
+import os
+import signal
+import socket
+import sys
+from asyncio.subprocess import Process, create_subprocess_exec
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import httpx
+import pytest
+from rich.console import Console
+
+from eventscope.dev import run
+from eventscope.errors import CannotStart
+from eventscope.running import Running, running
+from eventscope.settings import Settings
+
+PARTS = ["ingest", "api", "mongod", "nats"]
+NEVER_READY = """
+import os, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Answer(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(503)
+        self.end_headers()
+        self.wfile.write(b"the moon is in the wrong place")
+
+port = int(os.environ["EVENTSCOPE_PORT"])
+HTTPServer(("127.0.0.1", port if "serve" in sys.argv else 0), Answer).serve_forever()
+"""
+STORED = "{ events(first: 1, order: OLDEST_FIRST) { nodes { id } } log { head } }"
+
+
+class Until(Protocol):
+    async def __call__(self, condition: Callable[[], object], seconds: float = 60.0) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """One `eventscope dev`."""
+
+    process: Process
+    data_dir: Path
+    output: Path
+
+    @property
+    def now(self) -> Running:
+        found = running(self.data_dir)
+        assert found is not None
+        return found
+
+    async def up(self, until: Until) -> None:
+        await until(lambda: running(self.data_dir) or self.process.returncode is not None)
+        assert self.process.returncode is None, self.output.read_text()
+
+    async def end(self, number: signal.Signals) -> int:
+        self.process.send_signal(number)
+        return await self.process.wait()
+
+    async def ask(self, query: str) -> Any:
+        async with httpx.AsyncClient(base_url=self.now.api) as client:
+            answer = (await client.post("/graphql", json={"query": query})).json()
+        assert "errors" not in answer, answer
+        return answer["data"]
+
+    async def head(self) -> int:
+        return int((await self.ask(STORED))["log"]["head"])
+
+
+@asynccontextmanager
+async def started(folder: Path, *options: str, **environment: str) -> AsyncIterator[Started]:
+    output = folder / "output"
+    with output.open("wb") as file:
+        process = await create_subprocess_exec(
+            *(sys.executable, "-m", "eventscope", "dev", "--port", "0", "--data-dir", str(folder / "data"), *options),
+            stdout=file,
+            stderr=file,
+            env={**os.environ, **environment},
+        )
+    try:
+        yield Started(process, folder / "data", output)
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def test_it_answers_once_it_is_ready_and_keeps_its_events_over_a_restart(
+    tmp_path: Path, until: Until, alive: Callable[[int], bool]
+) -> None:
+    async with started(tmp_path, "--sample") as dev:
+        await dev.up(until)
+        assert set(dev.now.pids) == {"dev", "sample", *PARTS}
+        assert dev.now.pids["dev"] == dev.process.pid
+        await _grows(dev, 0)
+        before = await dev.ask(STORED)
+        assert f"{dev.now.api}/graphql" in dev.output.read_text()
+        pids = dev.now.pids
+        assert await dev.end(signal.SIGTERM) == 0
+        assert not any(alive(pid) for pid in pids.values())
+        assert not (dev.data_dir / "running.json").exists()
+    async with started(tmp_path) as dev:
+        await dev.up(until)
+        after = await dev.ask(STORED)
+        assert after["events"] == before["events"]
+        assert int(after["log"]["head"]) >= int(before["log"]["head"])
+        assert await dev.end(signal.SIGHUP) == 0
+
+
+async def test_the_query_that_it_prints_works_as_it_is_printed(tmp_path: Path, until: Until) -> None:
+    async with started(tmp_path, "--sample") as dev:
+        await dev.up(until)
+        await _grows(dev, 0)
+        await until(lambda: "Ctrl-C" in dev.output.read_text())
+        line = next(line for line in dev.output.read_text().splitlines() if "curl" in line)
+        shell = await asyncio.create_subprocess_shell(line[line.index("curl") :], stdout=asyncio.subprocess.PIPE)
+        answer, _ = await shell.communicate()
+        assert b'"aggregateId"' in answer, answer
+        assert await dev.end(signal.SIGINT) == 0
+
+
+async def test_when_it_is_killed_no_child_is_left_and_the_next_start_goes_well(
+    tmp_path: Path, until: Until, alive: Callable[[int], bool]
+) -> None:
+    async with started(tmp_path, "--sample") as dev:
+        await dev.up(until)
+        await _grows(dev, 0)
+        head, pids = await dev.head(), dev.now.pids
+        await dev.end(signal.SIGKILL)
+        await until(lambda: not any(alive(pid) for pid in pids.values()))
+        assert running(dev.data_dir) is None
+    async with started(tmp_path) as dev:
+        await dev.up(until)
+        assert await dev.head() >= head
+
+
+async def test_each_part_that_is_killed_comes_back_and_the_whole_goes_on(tmp_path: Path, until: Until) -> None:
+    async with started(tmp_path, "--sample", "--rate", "50") as dev:
+        await dev.up(until)
+        for part in [*PARTS, "sample"]:
+            before = dev.now
+            os.kill(before.pids[part], signal.SIGKILL)
+            await until(lambda: dev.now.pids[part] != before.pids[part])  # noqa: B023 (awaited in its turn)
+            after = dev.now
+            assert (after.api, after.mongo, after.nats) == (before.api, before.mongo, before.nats)
+            await _ready(dev)
+            await _grows(dev, await dev.head())
+        assert await dev.end(signal.SIGINT) == 0
+
+
+async def test_a_second_one_on_the_same_folder_is_told_where_the_first_one_is(tmp_path: Path, until: Until) -> None:
+    (tmp_path / "second").mkdir()
+    async with started(tmp_path) as first:
+        await first.up(until)
+        async with started(tmp_path / "second", "--data-dir", str(first.data_dir)) as second:
+            assert await second.process.wait() == 2
+            said = second.output.read_text()
+        assert f"eventscope dev runs on {first.data_dir} already, at {first.now.api};" in said
+        assert "--data-dir" in said
+        await _ready(first)
+
+
+async def test_a_second_one_on_another_folder_runs_beside_the_first_one(tmp_path: Path, until: Until) -> None:
+    (tmp_path / "other").mkdir()
+    async with started(tmp_path) as first, started(tmp_path / "other") as second:
+        await first.up(until)
+        await second.up(until)
+        assert first.now.api != second.now.api
+        assert first.now.mongo != second.now.mongo
+        assert first.now.nats != second.now.nats
+
+
+async def test_a_port_that_is_taken_is_said_before_anything_is_started(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        async with started(tmp_path, "--port", port) as dev:
+            assert await dev.process.wait() == 2
+            assert f"port {port} on 127.0.0.1 is taken; --port 0 takes any free one" in dev.output.read_text()
+            assert not (dev.data_dir / "logs").exists()
+
+
+async def test_a_part_that_does_not_come_up_ends_all_and_the_reason_is_shown(tmp_path: Path) -> None:
+    async with started(tmp_path, EVENTSCOPE_SUBJECTS=">") as dev:
+        assert await dev.process.wait() == 2
+        said = dev.output.read_text()
+        assert "ingest ended with exit code 2 while it was being started" in said
+        assert f"The end of {dev.data_dir}/logs/ingest.log:" in said
+        assert "EVENTSCOPE_SUBJECTS" in said
+        assert "Traceback" not in said
+        assert _nobody_holds(dev.data_dir)
+
+
+async def test_when_the_api_does_not_get_ready_its_own_reason_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(NEVER_READY)
+    monkeypatch.setattr("eventscope.dev.READY_SECONDS", 3.0)
+    given = Settings(mongo_url="mongodb://127.0.0.1:1", nats_url="nats://127.0.0.1:1")
+    console = Console(file=io.StringIO())
+    with pytest.raises(CannotStart, match="the API was not ready within 3 seconds: the moon is in the wrong place"):
+        await run(given, port=0, data_dir=tmp_path, console=console, program=[sys.executable, str(program)])
+    assert _nobody_holds(tmp_path)
+
+
+async def test_servers_that_are_given_are_used_and_none_is_started(
+    tmp_path: Path, until: Until, mongo_url: str, nats_url: str, database_name: str, stream_name: str
+) -> None:
+    given = {"MONGO_URL": mongo_url, "NATS_URL": nats_url, "MONGO_DATABASE": database_name, "STREAM": stream_name}
+    given["SUBJECTS"] = f"{stream_name.lower()}.>"
+    async with started(tmp_path, **{f"EVENTSCOPE_{name}": value for name, value in given.items()}) as dev:
+        await dev.up(until)
+        assert (dev.now.mongo, dev.now.nats) == (mongo_url, nats_url)
+        assert set(dev.now.pids) == {"dev", "ingest", "api"}
+        assert await dev.end(signal.SIGTERM) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_a_signal_while_it_starts_ends_it_as_well(number: signal.Signals, tmp_path: Path, until: Until) -> None:
+    async with started(tmp_path) as dev:
+        await until((dev.data_dir / "logs" / "nats.log").exists)
+        assert await dev.end(number) == 0
+        assert _nobody_holds(dev.data_dir)
+
+
+async def _grows(dev: Started, head: int) -> None:
+    async with asyncio.timeout(60):
+        while await dev.head() <= head:  # noqa: ASYNC110 (what is waited for happens in other processes)
+            await asyncio.sleep(0.02)
+
+
+async def _ready(dev: Started) -> None:
+    async with asyncio.timeout(60), httpx.AsyncClient(base_url=dev.now.api) as client:
+        while True:
+            with suppress(httpx.TransportError):
+                if (await client.get("/readyz")).is_success:
+                    return
+            await asyncio.sleep(0.02)
+
+
+def _nobody_holds(data_dir: Path) -> bool:
+    """No process of it lives: each of them holds the folder's lock."""
+    with (data_dir / "lock").open() as lock, suppress(BlockingIOError):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False

@@ -1,0 +1,82 @@
+"""A data folder says what runs on it, and lets one run only."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from eventscope.errors import CannotStart
+from eventscope.running import Running, forget, locked, running
+
+HERE = Running(
+    api="http://127.0.0.1:1", mongo="mongodb://127.0.0.1:2", nats="nats://127.0.0.1:3", pids={"dev": os.getpid()}
+)
+
+
+async def test_what_runs_is_found_by_its_folder(tmp_path: Path) -> None:
+    async with locked(tmp_path):
+        HERE.write(tmp_path)
+        assert running(tmp_path) == HERE
+        forget(tmp_path)
+        assert running(tmp_path) is None
+
+
+async def test_a_file_left_behind_is_not_believed_though_its_process_id_is_in_use_again(tmp_path: Path) -> None:
+    async with locked(tmp_path):
+        HERE.write(tmp_path)
+    assert running(tmp_path) is None
+
+
+async def test_a_file_left_behind_is_not_believed_while_children_of_a_killed_one_still_end(tmp_path: Path) -> None:
+    async with locked(tmp_path):
+        Running(api="", mongo="", nats="", pids={"dev": 2**22 + 1}).write(tmp_path)  # no process has such an id
+        assert running(tmp_path) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff", b'{"api": "", "mongo": "", "nats": "", "pids": {}}'])
+async def test_a_file_that_is_not_ours_is_not_believed(content: bytes, tmp_path: Path) -> None:
+    async with locked(tmp_path):
+        (tmp_path / "running.json").write_bytes(content)
+        assert running(tmp_path) is None
+
+
+def test_nothing_runs_on_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    assert running(tmp_path / "none") is None
+
+
+def test_addresses_are_for_the_owner_only_since_they_can_hold_a_password(tmp_path: Path) -> None:
+    HERE.write(tmp_path)
+    assert stat.S_IMODE((tmp_path / "running.json").stat().st_mode) == 0o600
+
+
+async def test_a_second_one_is_told_where_the_first_one_runs(tmp_path: Path) -> None:
+    async with locked(tmp_path):
+        HERE.write(tmp_path)
+        with pytest.raises(CannotStart) as error:
+            async with locked(tmp_path):
+                pass
+        assert str(error.value) == (
+            f"eventscope dev runs on {tmp_path} already, at http://127.0.0.1:1;"
+            " give --data-dir another folder to run one beside it"
+        )
+
+
+async def test_a_second_one_waits_a_little_for_one_that_is_starting_or_stopping(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eventscope.running.PATIENCE_SECONDS", 0.1)
+    async with locked(tmp_path):
+        with pytest.raises(CannotStart, match="is starting or stopping on"):
+            async with locked(tmp_path):
+                pass
+    async with locked(tmp_path):
+        assert (tmp_path / "lock").exists()
+
+
+async def test_a_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CannotStart) as error:
+        async with locked(tmp_path / "file"):
+            pass
+    assert str(error.value) == f"{tmp_path}/file cannot be the data folder: File exists"
