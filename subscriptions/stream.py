@@ -16,7 +16,7 @@ from eventscope.errors import CannotStart
 from eventscope.settings import variable
 from eventscope.subscriptions.subjects import joined
 
-FIRST_SECONDS: Final = 5.0
+FIRST_SECONDS: Final = 3.0
 RETRY_SECONDS: Final = 0.5
 PING_SECONDS: Final = 10
 CLOSE_SECONDS: Final = 1.0
@@ -49,7 +49,7 @@ async def connect(
             raise error
 
     async def disconnected() -> None:
-        if started:
+        if not client.is_closed:  # by us
             logger.warning("the connection %s to NATS at %s is lost", name, shown(url))
 
     async def reconnected() -> None:

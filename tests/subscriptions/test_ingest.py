@@ -17,6 +17,7 @@ import orjson
 import pytest
 from nats.aio.client import Client
 
+from eventscope.guard import guarded, lifeline
 from eventscope.ingesting import ingest
 from eventscope.settings import PREFIX, Settings
 from eventscope.store import checkpoint, counts, read
@@ -296,7 +297,10 @@ async def _ingester_process(settings: Settings) -> asyncio.subprocess.Process:
         f"{PREFIX}LEASE_SECONDS": str(settings.lease_seconds),
     }
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "eventscope", "ingest", env=os.environ | environment, stderr=asyncio.subprocess.DEVNULL
+        *guarded([sys.executable, "-m", "eventscope", "ingest"]),
+        stdin=lifeline(),
+        stderr=asyncio.subprocess.DEVNULL,
+        env=os.environ | environment,
     )
 
 
