@@ -1,0 +1,121 @@
+"""Importing: events out of a git repository or a file go the way of all events, through NATS, with a progress bar."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Final, TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from eventscope import event_files, git_history
+from eventscope.errors import BadInput
+from eventscope.event_files import BadLine, Items, Line
+from eventscope.subscriptions.publisher import Publisher
+
+GIT: Final = "git:"
+AT_ONCE: Final = 200
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of an import: `published` is acknowledged by JetStream, `failed` cannot be an event."""
+
+    published: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where events come from: how many `units` (lines, commits) there are, and what is in them, by their number."""
+
+    name: str
+    units: str
+    total: int
+    items: Items
+
+
+async def run(source: str, *, nats_url: str, stream: str, subjects: Sequence[str], console: Console) -> Report:
+    """Publish all events of `git:PATH`, `FILE.jsonl` or `FILE.csv`; bad lines are printed and the good ones go in.
+
+    BadInput when the source is none, CannotStart when NATS is not there. Importing anew what went in already is safe.
+    """
+    opened = await _apart(lambda: open_source(source))
+    with closing(opened.items):
+        async with Publisher.connect(nats_url, stream, subjects) as publisher:
+            with _progress(console) as progress:
+                failed = await _publish(opened, publisher, progress)
+    return Report(publisher.acknowledged, failed)
+
+
+def open_source(source: str) -> Source:
+    """What the user means by the name of a source. BadInput when there is no such thing."""
+    if source.startswith(GIT):
+        path = source.removeprefix(GIT)
+        return Source(source, "commits", git_history.count(path), _by_commit(path))
+    readers = {".jsonl": event_files.read_jsonl, ".ndjson": event_files.read_jsonl, ".csv": event_files.read_csv}
+    reader = readers.get(Path(source).suffix.lower())
+    if reader is None:
+        raise BadInput(f"{source} is no source of events: give git:PATH, FILE.jsonl or FILE.csv", "source")
+    return Source(source, "lines", event_files.count(source), reader(source))
+
+
+def _by_commit(path: str) -> Items:
+    number = 0
+    for event in git_history.read(path):
+        number += event["type"] == git_history.COMMIT
+        yield Line(number, event)
+
+
+async def _publish(source: Source, publisher: Publisher, progress: Progress) -> int:
+    """Publish all that can be, print what cannot, and return how much that was."""
+    task = progress.add_task(source.name, total=source.total, units=source.units)
+    failed = 0
+    # git and the disk are waited for elsewhere, while the connection goes on
+    while items := await _apart(lambda: list(islice(source.items, AT_ONCE))):
+        for item in items:
+            if (reason := await _problem(publisher, item)) is not None:
+                failed += 1
+                progress.console.print(f"{source.units[:-1]} {item.number}: {reason}", markup=False, highlight=False)
+        progress.update(task, completed=items[-1].number)
+    await publisher.flush()
+    progress.update(task, completed=source.total)
+    return failed
+
+
+async def _problem(publisher: Publisher, item: Line | BadLine) -> str | None:
+    if isinstance(item, BadLine):
+        return item.reason
+    try:
+        await publisher.publish(item.message)
+    except BadInput as error:
+        return str(error)
+    return None
+
+
+async def _apart(work: Callable[[], T]) -> T:
+    """Do the work in a thread. When cancelled wait until it is done: nobody else could stop what it has begun."""
+    task = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
+
+
+def _progress(console: Console) -> Progress:
+    columns: list[str | ProgressColumn] = [TextColumn("{task.description}", markup=False), BarColumn()]
+    columns += [MofNCompleteColumn(), TextColumn("{task.fields[units]}"), _Rate(), TimeRemainingColumn()]
+    return Progress(*columns, console=console)
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f}/s")

@@ -1,0 +1,271 @@
+"""Files of events: what a line or a row becomes."""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eventscope.errors import BadInput
+from eventscope.event_files import BadLine, Items, Line, count, read_csv, read_jsonl
+from eventscope.subscriptions.reading import MOST_BYTES
+
+
+class Folder:
+    """Writes a file and reads it as events."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def jsonl(self, content: bytes | str) -> list[Line | BadLine]:
+        return list(read_jsonl(self.write("events.jsonl", content)))
+
+    def csv(self, content: bytes | str) -> list[Line | BadLine]:
+        return list(read_csv(self.write("events.csv", content)))
+
+    def write(self, name: str, content: bytes | str) -> str:
+        (self.path / name).write_bytes(content.encode() if isinstance(content, str) else content)
+        return str(self.path / name)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+def messages(items: list[Line | BadLine]) -> list[dict[str, Any]]:
+    """The messages, without the ids that they were given."""
+    assert all(isinstance(item, Line) for item in items), items
+    return [
+        {name: value for name, value in item.message.items() if not str(value).startswith("file:")}
+        for item in items
+        if isinstance(item, Line)
+    ]
+
+
+def ids(items: list[Line | BadLine]) -> list[str]:
+    return [item.message["messageId"] for item in items if isinstance(item, Line)]
+
+
+def test_each_line_is_a_message(folder: Folder) -> None:
+    full = {
+        "type": "user.created",
+        "messageId": "m1",
+        "timestamp": "2026-11-23T07:00:00Z",
+        "aggregateType": "user",
+        "aggregateId": "u1",
+        "version": 1,
+        "userId": "u0",
+        "correlationId": "c",
+        "causationId": "b",
+        "data": {"name": "Zoë"},
+        "metadata": {"ip": "192.0.2.1"},
+    }
+    assert folder.jsonl(orjson.dumps(full) + b"\r\n\n" + b'{"type": "tick", "messageId": "m2"}') == [
+        Line(1, full),
+        Line(3, {"type": "tick", "messageId": "m2"}),
+    ]
+
+
+def test_a_mark_of_utf8_before_the_first_line_does_not_matter(folder: Folder) -> None:
+    assert messages(folder.jsonl(b'\xef\xbb\xbf{"type": "tick"}\n')) == [{"type": "tick"}]
+    assert messages(folder.csv(b"\xef\xbb\xbftype\ntick\n")) == [{"type": "tick"}]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"nonsense", "the message is not JSON"),
+        (b'{"type": "caf\xe9"}', "the message is not JSON"),
+        (b"[1]", "not an object"),
+        (b"{}", "neither the message nor its subject names a type"),
+        (b'{"type": "two words"}', "is not words joined by dots"),
+        (b'{"type": "t", "timestamp": "yesterday"}', "is not a time"),
+        (b'{"type": "t", "data": 123456789012345678901234567890}', "does not fit into 64 bits"),
+        (b'{"type": "t", "data": "' + b"x" * MOST_BYTES + b'"}', "has over 1048576 bytes"),
+        (b'{"type": "t", "data": ' + b"[" * 200 + b"]" * 200 + b"}", "nested over 100 deep"),
+    ],
+)
+def test_a_bad_line_is_told_with_its_number_and_reason_and_the_others_go_on(
+    folder: Folder, line: bytes, reason: str
+) -> None:
+    good = b'{"type": "tick", "messageId": "m"}'
+    first, bad, last = folder.jsonl(b"\n".join([good, line, good]))
+
+    assert isinstance(bad, BadLine)
+    assert bad.number == 2
+    assert reason in bad.reason
+    assert first == Line(1, orjson.loads(good))
+    assert last == Line(3, orjson.loads(good))
+
+
+def test_columns_are_fields_of_a_message(folder: Folder) -> None:
+    content = (
+        "type,messageId,timestamp,aggregateType,aggregateId,version,userId,data,metadata\n"
+        'user.created,m1,2026-11-23T07:00:00Z,user,7,1,u0,"{""name"": ""Zoë, ""}","{""ip"": ""192.0.2.1""}"\n'
+        "user.deleted,m2,,user,7,,,,\n"
+    )
+    assert messages(folder.csv(content)) == [
+        {
+            "type": "user.created",
+            "messageId": "m1",
+            "timestamp": "2026-11-23T07:00:00Z",
+            "aggregateType": "user",
+            "aggregateId": "7",
+            "version": 1,
+            "userId": "u0",
+            "data": {"name": "Zoë, "},
+            "metadata": {"ip": "192.0.2.1"},
+        },
+        {"type": "user.deleted", "messageId": "m2", "aggregateType": "user", "aggregateId": "7"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        ("Zoë", "Zoë"),
+        ("12", 12),
+        ("-3.50", -3.5),
+        ("0815", "0815"),
+        ('"""0815"""', "0815"),
+        ("+49 30 1", "+49 30 1"),
+        ("1e5", "1e5"),
+        ("1234567890123456789012", "1234567890123456789012"),
+        ("0.1234567890123456789", "0.1234567890123456789"),
+        ("true", True),
+        ("null", None),
+        ("True", "True"),
+        ("NaN", "NaN"),
+        ('"[1, ""a""]"', [1, "a"]),
+        ('"{""a"": 1}"', {"a": 1}),
+        ("{not json}", "{not json}"),
+        ('" a "', " a "),
+        ('"two\nlines"', "two\nlines"),
+    ],
+)
+def test_a_member_of_data_is_what_its_cell_says(folder: Folder, cell: str, value: Any) -> None:
+    assert messages(folder.csv(f"type,data.a.b\ntick,{cell}\n")) == [{"type": "tick", "data": {"a": {"b": value}}}]
+
+
+def test_members_join_the_data_that_a_row_has(folder: Folder) -> None:
+    content = 'data.b,type,data,metadata.who\n2,tick,"{""a"": 1}",me\n\n,tock,,\n'
+    assert messages(folder.csv(content)) == [
+        {"type": "tick", "data": {"a": 1, "b": 2}, "metadata": {"who": "me"}},
+        {"type": "tock"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("tick", "the row has 1 cells and the header 4"),
+        ("tick,,,,", "the row has 5 cells and the header 4"),
+        ("tick,{,,", "data is not JSON"),
+        ("tick,NaN,,", "data is not JSON: NaN is no number in JSON"),
+        ("tick," + "[" * 100_000 + ",,", "data is nested too deep"),
+        ('tick,"[1]",1,', "data.a cannot be set, since data is a value of its own"),
+        ('tick,"{""a"": 1}",1,', "data.a is given twice"),
+        ("tick,123456789012345678901234567890,,", "the row is no JSON: Integer exceeds 64-bit range"),
+        (",,,", "neither the message nor its subject names a type"),
+        ("tick,,,0", "version is 0 and not"),
+        ("tick,,,first", "version is first and not"),
+        ('tick,"a"b,,', "expected after"),
+        ("tick,," + "x" * (MOST_BYTES + 1) + ",", "field larger than field limit"),
+    ],
+)
+def test_a_bad_row_is_told_with_its_number_and_reason_and_the_others_go_on(
+    folder: Folder, row: str, reason: str
+) -> None:
+    good = 'tick,"{""two"":\n""lines""}",,'
+    first, bad, last = folder.csv(f"type,data,data.a,version\n{good}\n{row}\n{good}\n")
+
+    assert isinstance(bad, BadLine)
+    assert bad.number == 4
+    assert reason in bad.reason
+    assert (first.number, last.number) == (2, 5)
+    assert messages([first, last]) == [{"type": "tick", "data": {"two": "lines"}}] * 2
+
+
+def test_a_row_that_is_not_utf8_is_a_bad_one(folder: Folder) -> None:
+    bad, good = folder.csv(b"type,data.name\ntick,caf\xe9\ntick,ok\n")
+
+    assert bad == BadLine(2, "the row is no JSON: str is not valid UTF-8: surrogates not allowed")
+    assert messages([good]) == [{"type": "tick", "data": {"name": "ok"}}]
+
+
+def test_a_quote_that_never_ends_is_told(folder: Folder) -> None:
+    assert folder.csv('type,data.name\ntick,"open\n') == [BadLine(2, "unexpected end of data")]
+
+
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [
+        ("type,timestmap", "column 'timestmap' is no field of an event; did you mean timestamp?"),
+        ("type,colour", "column 'colour' is no field of an event; there are aggregateId"),
+        ("type,data.", "column 'data.' is no field of an event"),
+        ("type,userId.name", "column 'userId.name' is no field"),
+        ("type,type", "column 'type' is there twice"),
+        ("timestamp,data", "has no column named type"),
+        ("", "has no column named type"),
+        ('"type', "has no row of column names"),
+    ],
+)
+def test_a_file_with_a_column_that_means_nothing_is_refused(folder: Folder, header: str, reason: str) -> None:
+    with pytest.raises(BadInput, match=f".*{reason}"):
+        folder.csv(header)
+
+
+@pytest.mark.parametrize("read", [read_jsonl, read_csv, count])
+def test_a_file_that_is_not_there_is_refused(folder: Folder, read: Any) -> None:
+    with pytest.raises(BadInput, match=r"missing\.jsonl cannot be read: No such file"):
+        list(read(str(folder.path / "missing.jsonl")))
+
+
+def test_a_message_keeps_its_id_and_one_without_is_given_the_same_each_time(folder: Folder) -> None:
+    content = '{"type": "tick", "messageId": "mine"}\n{"type": "tick"}\n{"type": "tick", "messageId": ""}\n'
+    first, second = folder.jsonl(content), folder.jsonl(content)
+
+    assert first == second
+    assert ids(first)[0] == "mine"
+    assert len(set(ids(first))) == 3
+
+
+def test_equal_messages_are_counted_apart_however_they_are_written(folder: Folder) -> None:
+    lines = folder.jsonl('{"type": "tick", "data": {"a": 1, "b": 2}}\n{"data":{"b":2,"a":1},"type":"tick"}\n')
+    rows = folder.csv("type,data.a,data.b\ntick,1,2\n")
+
+    assert ids(lines)[0].removesuffix(":1") == ids(lines)[1].removesuffix(":2")
+    assert ids(rows) == ids(lines)[:1]
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=8), st.lists(st.sampled_from("abcd"), max_size=4), st.integers(0, 8))
+@settings(deadline=None)
+def test_a_file_that_grows_at_any_place_keeps_the_ids_that_it_had(
+    tmp_path_factory: pytest.TempPathFactory, before: list[str], more: list[str], place: int
+) -> None:
+    folder = Folder(tmp_path_factory.getbasetemp())
+
+    def content(types: list[str]) -> str:
+        return "".join(f'{{"type": "{type}"}}\n' for type in types)
+
+    old = ids(folder.jsonl(content(before)))
+    new = ids(folder.jsonl(content([*before[:place], *more, *before[place:]])))
+
+    assert set(old) <= set(new)
+    assert len(set(new)) == len(before) + len(more)
+
+
+def test_files_are_read_line_by_line(folder: Folder) -> None:
+    items: Items = read_jsonl(folder.write("events.jsonl", b'{"type": "tick"}\n' * 3))
+
+    assert next(items).number == 1
+    assert next(items).number == 2
+    items.close()
+
+
+@pytest.mark.parametrize(("content", "lines"), [(b"", 0), (b"a", 1), (b"a\n", 1), (b"a\n\nb", 3)])
+def test_lines_are_counted(folder: Folder, content: bytes, lines: int) -> None:
+    assert count(folder.write("events.jsonl", content)) == lines

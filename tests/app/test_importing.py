@@ -1,0 +1,158 @@
+"""Importing into a real JetStream."""
+
+import asyncio
+import io
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from nats.js import JetStreamContext
+from nats.js.errors import NotFoundError
+from rich.console import Console
+
+from eventscope.errors import BadInput, CannotStart
+from eventscope.importing import Report, run
+from eventscope.ports import free
+from eventscope.subscriptions.stream import connect
+
+Import = Callable[[str], Awaitable[Report]]
+
+
+@pytest.fixture
+def screen() -> Console:
+    return Console(file=io.StringIO(), width=120, force_terminal=False)
+
+
+@pytest.fixture
+def bring(nats_url: str, stream_name: str, subject_prefix: str, screen: Console) -> Import:
+    async def bring(source: str) -> Report:
+        return await run(
+            source, nats_url=nats_url, stream=stream_name, subjects=[f"{subject_prefix}.>"], console=screen
+        )
+
+    return bring
+
+
+@pytest.fixture
+async def js(nats_url: str) -> AsyncIterator[JetStreamContext]:
+    async with await connect(nats_url, "test") as client:
+        yield client.jetstream()
+
+
+async def stored(js: JetStreamContext, stream: str) -> list[dict[str, Any]]:
+    state = (await js.stream_info(stream)).state
+    kept = [await js.get_msg(stream, sequence) for sequence in range(1, state.last_seq + 1)]
+    return [orjson.loads(message.data or b"") for message in kept]
+
+
+def said(screen: Console) -> str:
+    assert isinstance(screen.file, io.StringIO)
+    return screen.file.getvalue()
+
+
+async def test_all_lines_of_a_file_go_in_in_their_order(
+    bring: Import, js: JetStreamContext, stream_name: str, tmp_path: Path, screen: Console
+) -> None:
+    file = tmp_path / "events.jsonl"
+    file.write_text("".join(f'{{"type": "tick", "data": {{"n": {n}}}}}\n' for n in range(1000)))
+
+    assert await bring(str(file)) == Report(published=1000, failed=0)
+
+    assert [message["data"]["n"] for message in await stored(js, stream_name)] == list(range(1000))
+    assert "1000/1000 lines" in said(screen)
+
+
+async def test_bad_lines_are_printed_and_counted_and_the_good_ones_go_in(
+    bring: Import, js: JetStreamContext, stream_name: str, tmp_path: Path, screen: Console
+) -> None:
+    file = tmp_path / "events.csv"
+    file.write_text("type,data.n\ntick,1\n[b]two words[/b],2\ntick,3\ntick\n")
+
+    assert await bring(str(file)) == Report(published=2, failed=2)
+
+    assert [message["data"]["n"] for message in await stored(js, stream_name)] == [1, 3]
+    assert "line 3: the type '[b]two words[/b]' is not words joined by dots" in said(screen)
+    assert "line 5: the row has 1 cells and the header 2" in said(screen)
+
+
+async def test_a_line_that_the_stream_cannot_take_is_a_bad_one(
+    bring: Import, js: JetStreamContext, stream_name: str, subject_prefix: str, tmp_path: Path, screen: Console
+) -> None:
+    await js.add_stream(name=stream_name, subjects=[f"{subject_prefix}.>"], max_msg_size=300)
+    file = tmp_path / "events.jsonl"
+    file.write_text('{"type": "tick"}\n{"type": "tick", "data": "' + "x" * 300 + '"}\n')
+
+    assert await bring(str(file)) == Report(published=1, failed=1)
+
+    assert "line 2: the message" in said(screen)
+    assert "300 are the most" in said(screen)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    (tmp_path / "a").write_text("one\n")
+    commands = "init --quiet -b main|add .|-c user.name=A -c user.email=a@example.com commit --quiet -m Begin"
+    for command in commands.split("|"):
+        subprocess.run(["git", *command.split(" ")], cwd=tmp_path, check=True)
+    return tmp_path
+
+
+async def test_a_repository_goes_in_and_a_second_time_nothing_is_added(
+    bring: Import, js: JetStreamContext, stream_name: str, repository: Path, screen: Console
+) -> None:
+    assert await bring(f"git:{repository}") == Report(published=2, failed=0)
+    assert await bring(f"git:{repository}") == Report(published=2, failed=0)
+
+    assert [message["type"] for message in await stored(js, stream_name)] == ["commit.recorded", "file.created"]
+    assert "1/1 commits" in said(screen)
+
+
+async def test_an_import_that_is_stopped_leaves_nothing_behind(
+    bring: Import, js: JetStreamContext, stream_name: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "events.jsonl"
+    file.write_text('{"type": "tick"}\n' * 30_000)
+    task = asyncio.ensure_future(bring(str(file)))
+    async with asyncio.timeout(60):
+        while not await _messages(js, stream_name):
+            pass
+
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert await _messages(js, stream_name) < 30_000
+    assert await bring(str(file)) == Report(published=30_000, failed=0)
+    assert await _messages(js, stream_name) == 30_000
+
+
+async def _messages(js: JetStreamContext, stream: str) -> int:
+    try:
+        return (await js.stream_info(stream)).state.messages
+    except NotFoundError:
+        return 0
+
+
+@pytest.mark.parametrize("source", ["events.txt", "events", "", "svn:.", "http://example.com/events"])
+async def test_what_is_no_source_is_refused(bring: Import, source: str) -> None:
+    with pytest.raises(BadInput, match=r"is no source of events: give git:PATH, FILE\.jsonl or FILE\.csv"):
+        await bring(source)
+
+
+async def test_a_source_that_is_not_there_is_refused(bring: Import, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="cannot be read"):
+        await bring(str(tmp_path / "missing.csv"))
+    with pytest.raises(BadInput, match="is not a git repository"):
+        await bring(f"git:{tmp_path}")
+
+
+async def test_without_nats_nothing_begins(tmp_path: Path, screen: Console) -> None:
+    file = tmp_path / "events.jsonl"
+    file.write_text('{"type": "tick"}\n')
+
+    with pytest.raises(CannotStart, match="NATS cannot be reached"):
+        url = f"nats://127.0.0.1:{free()}"
+        await run(str(file), nats_url=url, stream="EVENTS", subjects=["events.>"], console=screen)
