@@ -1,0 +1,162 @@
+"""Eventscope looks into event-sourced systems."""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+import uvloop
+
+from eventscope import settings
+from eventscope.errors import BadInput, CannotStart, Unavailable
+from eventscope.running import DATA_DIR, running
+from eventscope.settings import Settings, variable
+
+# Each command imports what it runs when it runs: none should wait at its start for what the others need.
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+T = TypeVar("T")
+
+DataDir = Annotated[Path, typer.Option(help="Where data and logs of the embedded servers lie.")]
+Seed = Annotated[int | None, typer.Option(help="Lets the same business happen again.")]
+Rate = Annotated[float, typer.Option(min=0.01, max=10_000, help="Sample events per second.")]
+RATE = 5.0
+
+
+@app.command()
+def dev(
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Of the API; 0 takes any free one.")] = None,
+    data_dir: DataDir = DATA_DIR,
+    sample: Annotated[bool, typer.Option("--sample", help="Let the events of a small business happen.")] = False,
+    seed: Seed = None,
+    rate: Rate = RATE,
+) -> None:
+    """Run everything on this machine: MongoDB and NATS embedded, the ingester and the API."""
+    from rich.console import Console
+
+    from eventscope.dev import run
+
+    chosen = _settings()
+    code = _run(
+        run(
+            chosen,
+            port=chosen.port if port is None else port,
+            data_dir=data_dir,
+            sample=sample,
+            seed=seed,
+            rate=rate,
+            console=Console(),
+        )
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def serve(ingest: Annotated[bool, typer.Option(help="Run an ingester beside the API.")] = True) -> None:
+    """Serve the API, with an ingester, against the servers that the settings name."""
+    from eventscope import serving
+
+    _run(serving.serve(_settings(), ingest=ingest))
+
+
+@app.command()
+def ingest() -> None:
+    """Run an ingester alone. Several stand by for each other."""
+    from eventscope import ingesting
+
+    _until_asked(ingesting.ingest(_settings()))
+
+
+@app.command("import")
+def import_(
+    source: Annotated[str, typer.Argument(help="git:PATH, FILE.jsonl or FILE.csv")], data_dir: DataDir = DATA_DIR
+) -> None:
+    """Publish the events in a file, or the history of a git repository."""
+    from rich.console import Console
+
+    from eventscope import importing
+
+    chosen = _settings()
+    url = _nats_url(chosen, data_dir)
+    report = _run(
+        importing.run(source, nats_url=url, stream=chosen.stream, subjects=chosen.subjects, console=Console())
+    )
+    raise typer.Exit(1 if report.failed else 0)
+
+
+@app.command("sample")
+def sample_(
+    rate: Rate = RATE,
+    seed: Seed = None,
+    history: Annotated[int, typer.Option(min=0, help="So many events have happened before.")] = 0,
+    data_dir: DataDir = DATA_DIR,
+) -> None:
+    """Publish the events of a small business, for ever."""
+    from eventscope import sample
+    from eventscope.subscriptions.publisher import Publisher
+
+    chosen = _settings()
+    url = _nats_url(chosen, data_dir)
+
+    async def play() -> None:
+        async with Publisher.connect(url, chosen.stream, chosen.subjects) as publisher:
+            await sample.play(publisher, rate=rate, seed=seed, history=history)
+
+    _until_asked(play())
+
+
+def main() -> None:
+    """Run the command that was asked for; 2 is the exit code when it cannot start or go on."""
+    try:
+        app()
+    except (CannotStart, BadInput, Unavailable) as error:
+        print(f"eventscope: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+def _until_asked(work: Coroutine[Any, Any, None]) -> None:
+    """Run until SIGTERM or SIGINT, which cancel the work so that it can leave things in order."""
+
+    async def run() -> None:
+        task = asyncio.ensure_future(work)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        with suppress(asyncio.CancelledError):
+            await task
+
+    _run(run())
+
+
+def _nats_url(chosen: Settings, data_dir: Path) -> str:
+    if chosen.nats_url:
+        return chosen.nats_url
+    found = running(data_dir)
+    if found is None:
+        raise CannotStart(
+            f"no `eventscope dev` runs on {data_dir}: start one, or give a server with {variable('nats_url')}"
+        )
+    return found.nats
+
+
+def _settings() -> Settings:
+    chosen = settings.load()
+    logging.basicConfig(
+        level=chosen.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    return chosen
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""The connections to the two servers that everything stands on."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from nats.aio.client import Client
+
+from eventscope.errors import CannotStart, EventscopeError
+from eventscope.settings import Settings, variable
+from eventscope.store.log import Log, open_log, ping
+from eventscope.subscriptions import stream
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """The log in MongoDB, and NATS."""
+
+    log: Log
+    nats: Client
+
+
+@asynccontextmanager
+async def connected(settings: Settings, name: str) -> AsyncIterator[Connections]:
+    """Connections to both servers for the length of the block; CannotStart when one is not set or not there."""
+    for field in ("mongo_url", "nats_url"):
+        if not getattr(settings, field):
+            raise CannotStart(
+                f"{variable(field)} is not set: give the address of the server, or run `eventscope dev`,"
+                " which starts servers of its own"
+            )
+    async with open_log(
+        settings.mongo_url,
+        settings.mongo_database,
+        settings.mongo_driver,
+        question_seconds=settings.question_seconds,
+    ) as log:
+        try:
+            await ping(log)
+        except EventscopeError as error:
+            raise CannotStart(
+                f"MongoDB cannot be reached at {stream.shown(settings.mongo_url)} ({error});"
+                f" start it, or give its address with {variable('mongo_url')}"
+            ) from error
+        client = await stream.connect(settings.nats_url, name)
+        try:
+            yield Connections(log, client)
+        finally:
+            await stream.close(client)

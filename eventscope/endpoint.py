@@ -1,0 +1,207 @@
+"""The GraphQL endpoint: Strawberry's view, strict about requests, and answering wrong ones as clients expect."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Final
+
+import orjson
+from cross_web import AsyncHTTPRequestAdapter, HTTPException
+from graphql import GraphQLError
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
+from strawberry.asgi import GraphQL
+from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.types import ExecutionResult
+from strawberry.types.execution import PreExecutionError
+from strawberry.types.graphql import OperationType
+
+from eventscope.errors import BadInput, NotOverHttp, QuestionTimedOut, told
+from eventscope.negotiation import JSON, negotiate, status
+from eventscope.page import wants_page
+from eventscope.schema.build import Schema
+from eventscope.schema.context import Context, Services
+from eventscope.sockets import Adapter, Handler
+from eventscope.store.documents import plain
+
+INIT_SECONDS: Final = 10
+MOST_OPERATIONS: Final = 20  # at once on one WebSocket
+MOST_BODY: Final = 262_144  # bytes
+MOST_URL: Final = 8_192  # bytes of what follows the question mark
+NOT_A_REQUEST: Final = "The body must be a JSON object with a query"
+
+
+class Endpoint(GraphQL[Context, None]):
+    """`/graphql` for programs: queries by POST, everything over WebSocket."""
+
+    websocket_adapter_class = Adapter
+    graphql_transport_ws_handler_class = Handler
+
+    def __init__(
+        self,
+        schema: Schema,
+        services: Services,
+        *,
+        origins: tuple[str, ...],
+        seconds: float,
+        page: Callable[[], Response] | None,
+    ) -> None:
+        super().__init__(
+            schema,
+            graphql_ide=None,
+            allow_queries_via_get=False,
+            subscription_protocols=["graphql-transport-ws"],
+            connection_init_wait_timeout=timedelta(seconds=INIT_SECONDS),
+            max_subscriptions_per_connection=MOST_OPERATIONS,
+            allowed_origins=origins,
+        )
+        self._services = services
+        self._seconds = seconds
+        self._page = page
+
+    async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
+        """What the operation is answered with."""
+        return Context(self._services)
+
+    def encode_json(self, data: object) -> bytes:
+        """JSON by orjson, for answers over HTTP and over WebSocket."""
+        return orjson.dumps(data, default=plain)
+
+    def decode_json(self, data: str | bytes) -> object:
+        """JSON by orjson, which refuses invalid UTF-8 and deep nesting; errors as the base class knows them."""
+        try:
+            return orjson.loads(data)
+        except orjson.JSONDecodeError as error:
+            raise json.JSONDecodeError(str(error), "", 0) from None
+
+    async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData:
+        """The request, if it has the media type and the shape of one."""
+        media_type = (request.content_type or "").partition(";")[0].strip().lower()
+        if media_type != JSON:
+            raise HTTPException(415, f"Content-Type must be {JSON}")
+        body = self.parse_json(await request.get_body())
+        if not isinstance(body, dict) or not isinstance(body.get("query"), str) or not body["query"]:
+            raise HTTPException(400, NOT_A_REQUEST)
+        if not isinstance(body.get("operationName"), str | None):
+            raise HTTPException(400, "operationName must be a string or null")
+        for member in ("variables", "extensions"):
+            if not isinstance(body.get(member), dict | None):
+                raise HTTPException(400, f"{member} must be an object or null")
+        # the base class would also look for ways to stream an answer, and there are none but WebSocket
+        return GraphQLRequestData(body["query"], body.get("variables"), body.get("operationName"), extensions=None)
+
+    async def execute_single(
+        self,
+        request: Request,
+        request_adapter: AsyncHTTPRequestAdapter,
+        sub_response: Response,
+        context: Context,
+        root_value: None,
+        request_data: GraphQLRequestData,
+    ) -> ExecutionResult:
+        """Answer a query or mutation, within the time that a question may take."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await self.schema.execute(
+                    request_data.query,
+                    variable_values=request_data.variables,
+                    context_value=context,
+                    operation_name=request_data.operation_name,
+                    allowed_operation_types={OperationType.QUERY, OperationType.MUTATION},
+                )
+        except TimeoutError:
+            late = QuestionTimedOut(self._seconds)
+            return ExecutionResult(data=None, errors=[GraphQLError(str(late), path=[], extensions={"code": late.code})])
+        except CannotGetOperationTypeError as error:
+            raise HTTPException(400, error.as_http_error_reason()) from error
+        except InvalidOperationTypeError:
+            raise NotOverHttp from None
+
+    async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
+        """The answer's body; one to a request that was not executed has no `data`."""
+        body = await super().process_result(request, result)
+        errors = result.errors or []
+        if isinstance(result, PreExecutionError) or (
+            result.data is None and errors and all(e.path is None for e in errors)
+        ):
+            body.pop("data", None)
+            request.state.is_request_error = True
+        return body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or one WebSocket."""
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        # the limit of the application would answer in plain text; this one takes its place
+        await RequestBodyLimitMiddleware(self._serve, sys.maxsize)(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, _limited(receive))
+        if self._page is not None and wants_page(request):
+            await self._page()(scope, receive, send)
+            return
+        response = await self._answer(request)
+        response.headers["vary"] = "Accept"
+        response.headers["cache-control"] = "no-store"
+        response.headers["x-content-type-options"] = "nosniff"
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        media_type = negotiate(request.headers.get("accept"))
+        if len(request.scope["query_string"]) > MOST_URL:
+            return _refusal(414, f"The address has over {MOST_URL} bytes; put the question in the body", media_type)
+        if request.method not in ("GET", "POST"):
+            return _refusal(405, "GraphQL is asked by POST", media_type, {"allow": "GET, POST"})
+        if request.method == "GET":
+            what = "GraphQL is asked by POST; browsers get a page here"
+            return _refusal(405, what, media_type, {"allow": "POST"})
+        if media_type is None:
+            return _refusal(406, f"Answers come as {JSON} or application/graphql-response+json", JSON)
+        try:
+            response = await self.run(request)
+        except HTTPException as error:
+            return _refusal(error.status_code, error.reason, media_type)
+        except ClientDisconnect:
+            return _refusal(400, "The request broke off", media_type)
+        except NotOverHttp as error:
+            return _failure(400, told(error), media_type)
+        except Exception as error:
+            return _failure(500, told(error), media_type)
+        response.headers["content-type"] = f"{media_type}; charset=utf-8"
+        failed = getattr(request.state, "is_request_error", False)
+        response.status_code = status(media_type, is_request_error=failed)
+        return response
+
+
+def _limited(receive: Receive) -> Receive:
+    """What is received, up to the size that a body may have."""
+    size = 0
+
+    async def counted() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > MOST_BODY:
+            raise HTTPException(413, f"The body has over {MOST_BODY} bytes")
+        return message
+
+    return counted
+
+
+def _refusal(status: int, message: str, media_type: str | None, headers: Mapping[str, str] | None = None) -> Response:
+    return _failure(status, told(BadInput(message)), media_type, headers)
+
+
+def _failure(
+    status: int, error: Mapping[str, object], media_type: str | None, headers: Mapping[str, str] | None = None
+) -> Response:
+    return Response(
+        orjson.dumps({"errors": [error]}), status, headers, media_type=f"{media_type or JSON}; charset=utf-8"
+    )

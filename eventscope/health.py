@@ -1,0 +1,45 @@
+"""Health: whether the process lives, and whether it can do its work."""
+
+import asyncio
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from eventscope.errors import told
+from eventscope.schema.context import Services
+from eventscope.store import checkpoint
+
+LOOK_SECONDS: Final = 4.0  # longer than the driver looks for a server before it says that there is none
+
+
+def routes(services: Services) -> list[Route]:
+    """`/healthz` answers as long as the process does; `/readyz` is 503, with the reasons, while something is away."""
+
+    async def healthz(request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(request: Request) -> Response:
+        problems = await _problems(services)
+        if problems:
+            return JSONResponse({"status": "not ready", "reasons": problems}, status_code=503)
+        return JSONResponse({"status": "ready"})
+
+    return [Route("/healthz", healthz), Route("/readyz", readyz)]
+
+
+async def _problems(services: Services) -> list[str]:
+    problems: list[str] = []
+    try:
+        async with asyncio.timeout(LOOK_SECONDS):
+            at = await checkpoint.read(services.log)
+        if not at.lease_held:
+            problems.append("no ingester is at work: new events wait in NATS")
+    except TimeoutError:
+        problems.append(f"MongoDB did not answer within {LOOK_SECONDS:g} seconds")
+    except Exception as error:
+        problems.append(f"the log cannot be read: {told(error)['message']}")
+    if not services.nats_connected():
+        problems.append("NATS does not answer")
+    return problems

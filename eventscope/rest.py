@@ -1,0 +1,177 @@
+"""The old REST shapes, for services that know them: four endpoints over the resolvers that GraphQL has too."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from eventscope.errors import BadInput, PageTooLarge, told
+from eventscope.resolvers import events, stats
+from eventscope.resolvers.page import MOST, request
+from eventscope.schema.filter import texts
+from eventscope.store import moment, read
+from eventscope.store.counts import Scope
+from eventscope.store.documents import Event, plain
+from eventscope.store.filter import All, Among, Between, Filter, Types
+from eventscope.store.log import Log
+
+PARAMETERS: Final = ("aggregateId", "aggregateType", "eventTypes", "fromTimestamp", "toTimestamp", "limit")
+STATUS: Final[Mapping[str, int]] = {"INTERNAL": 500, "UNAVAILABLE": 503, "TIMEOUT": 504}
+
+Answer = Callable[[Log, Mapping[str, str]], Awaitable[dict[str, Any]]]
+
+
+def routes(log: Callable[[], Log]) -> list[Route]:
+    """`GET /events/history`, `/events/replay`, `/events/aggregate` and `/events/stats`."""
+
+    def route(path: str, answer: Answer) -> Route:
+        async def serve(request: Request) -> Response:
+            try:
+                return _json(200, await answer(log(), _parameters(request)))
+            except Exception as error:
+                failure = told(error)
+                return _json(STATUS.get(failure["extensions"]["code"], 400), {"errors": [failure]})
+
+        return Route(path, serve, methods=["GET"])
+
+    return [
+        route("/events/history", history),
+        route("/events/replay", replay),
+        route("/events/aggregate", aggregate),
+        route("/events/stats", statistics),
+    ]
+
+
+async def history(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
+    """The newest events first."""
+    return await _listing(log, given, newest_first=True)
+
+
+async def replay(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
+    """The oldest events first."""
+    return await _listing(log, given, newest_first=False)
+
+
+async def aggregate(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
+    """All about one aggregate, oldest first."""
+    for name in ("aggregateId", "aggregateType"):
+        if name not in given:
+            raise BadInput(f"{name} is missing", name)
+    return await _listing(log, given, newest_first=False)
+
+
+async def statistics(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
+    """Counts of the events that match."""
+    if "aggregateId" in given:
+        raise BadInput("aggregateId: statistics are kept by type, not by aggregate", "aggregateId")
+    types = given.get("eventTypes")
+    type = given.get("aggregateType")
+    found = await stats.stats(
+        log,
+        Scope(
+            types=None if types is None else Types(_types(types)),
+            aggregate_types=None if type is None else (type,),
+            low=_time(given, "fromTimestamp"),
+            high=_time(given, "toTimestamp"),
+        ),
+    )
+    range = found.time_range
+    return {
+        "totalEvents": found.total_events,
+        "uniqueAggregates": await stats.unique_aggregates(found),
+        "eventTypes": found.event_types,
+        "eventTypeBreakdown": {row.type: row.count for row in found.event_type_breakdown},
+        "aggregateTypeBreakdown": {row.type: row.count for row in found.aggregate_type_breakdown},
+        "timeRange": {
+            "earliest": None if range is None else moment.to_text(range.earliest),
+            "latest": None if range is None else moment.to_text(range.latest),
+        },
+    }
+
+
+async def _listing(log: Log, given: Mapping[str, str], *, newest_first: bool) -> dict[str, Any]:
+    filter = _filter(given)
+    page = await events.events(log, filter, request(_limit(given), None), newest_first=newest_first)
+    return {
+        "aggregateId": given.get("aggregateId"),
+        "aggregateType": given.get("aggregateType"),
+        # of all that match, so that a client sees when a limit has left some out
+        "totalEvents": await read.count(log, filter) if page.page_info.has_next_page else len(page.edges),
+        "events": [_event(event) for event in page.nodes],
+    }
+
+
+def _event(event: Event) -> dict[str, Any]:
+    return {
+        "id": event["messageId"],
+        "type": event["type"],
+        "timestamp": moment.to_text(event["timestamp"]),
+        "version": event.get("version"),
+        "userId": event.get("userId"),
+        "data": event.get("data"),
+        "metadata": event.get("metadata"),
+        "aggregateId": event.get("aggregateId"),
+        "aggregateType": event.get("aggregateType"),
+        "correlationId": event.get("correlationId"),
+        "causationId": event.get("causationId"),
+        "position": event["_id"],
+    }
+
+
+def _parameters(request: Request) -> Mapping[str, str]:
+    given = request.query_params
+    for name in given:
+        if name not in PARAMETERS:
+            raise BadInput(f"{name!r:.60} is not a parameter; there are {', '.join(PARAMETERS)}")
+        if len(given.getlist(name)) > 1:
+            raise BadInput(f"{name} is given more than once", name)
+    return {name: value for name, value in given.items() if value}
+
+
+def _filter(given: Mapping[str, str]) -> Filter:
+    parts: list[Filter] = []
+    if "aggregateId" in given:
+        parts.append(Among("aggregateId", texts("aggregateId", [given["aggregateId"]])))
+    if "aggregateType" in given:
+        parts.append(Among("aggregateType", texts("aggregateType", [given["aggregateType"]])))
+    if "eventTypes" in given:
+        parts.append(Types(_types(given["eventTypes"])))
+    low, high = _time(given, "fromTimestamp"), _time(given, "toTimestamp")
+    if low is not None or high is not None:
+        parts.append(Between("timestamp", low, high))
+    return All(tuple(parts))
+
+
+def _types(given: str) -> tuple[str, ...]:
+    return texts("eventTypes", [type.strip() for type in given.split(",") if type.strip()])
+
+
+def _time(given: Mapping[str, str], name: str) -> int | None:
+    if name not in given:
+        return None
+    text = given[name]
+    # a plus that was not escaped arrives as a blank
+    zone = text[:-6] + "+" + text[-5:] if text[-6:-5] == " " else text
+    try:
+        return moment.from_text(zone)
+    except ValueError as error:
+        raise BadInput(f"{name}: {error}", name) from None
+
+
+def _limit(given: Mapping[str, str]) -> int | None:
+    text = given.get("limit")
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 10) or int(text) == 0:
+        raise BadInput(f"limit is {text[:40]!r} and not a number from 1 to {MOST}", "limit")
+    if int(text) > MOST:
+        raise PageTooLarge("limit", int(text), MOST)
+    return int(text)
+
+
+def _json(status: int, body: object) -> Response:
+    headers = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+    return Response(orjson.dumps(body, default=plain), status, headers, media_type="application/json")
