@@ -49,8 +49,8 @@ check: setup .venv/dev  ## style, types, layers
 
 lock: .venv/dev  ## pin the dependencies anew
 	$(PIP) uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra embedded --group pyproject.toml:build pyproject.toml -o requirements/run.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --extra embedded --group pyproject.toml:build --group dev pyproject.toml -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra embedded --group pyproject.toml:build pyproject.toml -o requirements/run.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra embedded --group pyproject.toml:build --group dev pyproject.toml -o requirements/dev.txt
 
 clean:  ## remove what was built; data under .eventscope/ stays
 	rm -rf .venv eventscope/page web/dist web/node_modules build dist *.egg-info

@@ -13,20 +13,24 @@ from eventscope.endpoint import Endpoint
 from eventscope.schema.build import build as build_schema
 from eventscope.schema.context import Services
 from eventscope.settings import Settings
+from eventscope.subscriptions.asking import asking
 from eventscope.subscriptions.feed import feeding
 from eventscope.subscriptions.lag import lag
-
-MOST_BODY = 262_144  # bytes of a request
 
 
 @asynccontextmanager
 async def services(settings: Settings) -> AsyncIterator[Services]:
     """What questions are answered with, for the length of the block."""
-    async with connected(settings, "eventscope api") as at, feeding(at.nats, settings.stream) as feed:
+    async with (
+        connected(settings, "eventscope api") as at,
+        feeding(at.nats, settings.stream) as feed,
+        asking(at.nats, settings.stream, settings.subjects) as asker,
+    ):
         js = at.nats.jetstream()
         yield Services(
             log=at.log,
             feed=feed,
+            asker=asker,
             lag=lambda: lag(at.log, js, settings.stream),
             retention=settings.retention,
             nats_version=lambda: _version(at.nats),
@@ -56,5 +60,4 @@ def build(settings: Settings, services: Services) -> Starlette:
             *rest.routes(lambda: services.log),
             *health.routes(services),
         ],
-        max_body_size=MOST_BODY,
     )

@@ -21,14 +21,9 @@ class Connections:
 
 
 @asynccontextmanager
-async def connected(settings: Settings, name: str) -> AsyncIterator[Connections]:
-    """Connections to both servers for the length of the block; CannotStart when one is not set or not there."""
-    for field in ("mongo_url", "nats_url"):
-        if not getattr(settings, field):
-            raise CannotStart(
-                f"{variable(field)} is not set: give the address of the server, or run `eventscope dev`,"
-                " which starts servers of its own"
-            )
+async def opened(settings: Settings) -> AsyncIterator[Log]:
+    """The log for the length of the block; CannotStart when MongoDB is not set or not there."""
+    _demand(settings, "mongo_url")
     async with open_log(
         settings.mongo_url,
         settings.mongo_database,
@@ -42,8 +37,25 @@ async def connected(settings: Settings, name: str) -> AsyncIterator[Connections]
                 f"MongoDB cannot be reached at {stream.shown(settings.mongo_url)} ({error});"
                 f" start it, or give its address with {variable('mongo_url')}"
             ) from error
+        yield log
+
+
+@asynccontextmanager
+async def connected(settings: Settings, name: str) -> AsyncIterator[Connections]:
+    """Connections to both servers for the length of the block; CannotStart when one is not set or not there."""
+    _demand(settings, "mongo_url", "nats_url")
+    async with opened(settings) as log:
         client = await stream.connect(settings.nats_url, name)
         try:
             yield Connections(log, client)
         finally:
             await stream.close(client)
+
+
+def _demand(settings: Settings, *fields: str) -> None:
+    for field in fields:
+        if not getattr(settings, field):
+            raise CannotStart(
+                f"{variable(field)} is not set: give the address of the server, or run `eventscope dev`,"
+                " which starts servers of its own"
+            )

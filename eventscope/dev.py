@@ -21,6 +21,8 @@ from eventscope.supervisor import Child, Supervisor
 
 PROGRAM = (sys.executable, "-m", "eventscope")
 READY_SECONDS = 60.0
+LEASE_SECONDS = 2.0  # nobody else stands by here, and whoever was killed should not be waited for
+HISTORY = 500  # sample events of the days before, so that a new log has something to show at once
 QUERY = "{ events(first: 3) { nodes { position type aggregateId timestamp } } }"
 
 
@@ -42,8 +44,10 @@ async def run(
             if port and not is_free(port):
                 raise CannotStart(f"port {port} on {HOST} is taken; --port 0 takes any free one")
             dev = Dev(settings, port or free(), data_dir, console, program, lock)
+            first = not (settings.nats_url or (data_dir / "nats").exists())
+            options = _sample_options(seed=seed, rate=rate, history=HISTORY if first else None)
             try:
-                if await _done_before(asked, dev.start(_sample_options(seed, rate) if sample else None)):
+                if await _done_before(asked, dev.start(options if sample else None)):
                     await asked.wait()
                 dev.say("stopping")
             finally:
@@ -120,6 +124,7 @@ class Dev:
             variable("nats_url"): self._nats,
             variable("host"): HOST,
             variable("port"): str(self._port),
+            variable("lease_seconds"): str(min(LEASE_SECONDS, self._settings.lease_seconds)),
             "PYTHONUNBUFFERED": "1",  # a log that is read while it is written
         }
         return Child(name, [*self._program, *arguments], self._log(name), environment)
@@ -159,9 +164,8 @@ class Dev:
         self.say(f"Data and logs are in {self._data_dir}; Ctrl-C ends it.")
 
 
-def _sample_options(seed: int | None, rate: float | None) -> list[str]:
-    options = {"--seed": seed, "--rate": rate}
-    return [word for option, value in options.items() if value is not None for word in (option, str(value))]
+def _sample_options(**options: float | None) -> list[str]:
+    return [word for name, value in options.items() if value is not None for word in (f"--{name}", str(value))]
 
 
 def _readyz(port: int) -> tuple[int, str]:

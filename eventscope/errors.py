@@ -4,9 +4,13 @@
     ├── BadInput             BAD_USER_INPUT              the question itself is wrong
     │   ├── PageTooLarge     PAGE_TOO_LARGE              more was asked for than one page may hold
     │   └── NotOverHttp      SUBSCRIPTION_NOT_SUPPORTED  a subscription was asked by POST
+    ├── Rejected             REJECTED                    an event was refused, for the reason given
+    │   └── VersionConflict  VERSION_CONFLICT            its aggregate is not at the version that was expected
     ├── TooComplex           QUERY_TOO_COMPLEX           the question asks for more than one may
     ├── QuestionTimedOut     TIMEOUT                     the answer took longer than a question may take
     ├── Unavailable          UNAVAILABLE                 MongoDB or NATS does not answer now
+    │   └── OutcomeUnknown   UNAVAILABLE                 events were published, and what became of them is not known yet
+    ├── NotAnswered          (not for clients)           the API cannot answer what a service asked it
     ├── Unstorable           (not for clients)           MongoDB refuses a document for what it is
     ├── LeaseLost            (not for clients)           another ingester writes now, or this one lost its place
     └── CannotStart          (not for clients)           a setting or a server is not as it must be
@@ -29,6 +33,11 @@ class EventscopeError(Exception):
 
     code: ClassVar[str] = INTERNAL
 
+    @property
+    def details(self) -> dict[str, Any]:
+        """What clients see beside the code."""
+        return {}
+
 
 class BadInput(EventscopeError):
     """Something the caller gave cannot be understood; `field` names it."""
@@ -38,6 +47,11 @@ class BadInput(EventscopeError):
     def __init__(self, message: str, field: str | None = None) -> None:
         super().__init__(message)
         self.field = field
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """The field that is wrong."""
+        return {"field": self.field} if self.field else {}
 
 
 class PageTooLarge(BadInput):
@@ -58,6 +72,37 @@ class NotOverHttp(BadInput):
 
     def __init__(self) -> None:
         super().__init__("subscriptions go over WebSocket, by graphql-transport-ws")
+
+
+class Rejected(EventscopeError):
+    """An event was refused and not stored: `rejection` is the code why, `index` tells which of several is to blame."""
+
+    code = "REJECTED"
+
+    def __init__(self, message: str, rejection: str, index: int | None = None) -> None:
+        super().__init__(message)
+        self.rejection = rejection
+        self.index = index
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """Why it was refused, and which of several it was."""
+        return {"rejection": self.rejection} | ({} if self.index is None else {"index": self.index})
+
+
+class VersionConflict(Rejected):
+    """The aggregate is at `actual_version`, and another was expected."""
+
+    code = "VERSION_CONFLICT"
+
+    def __init__(self, message: str, actual_version: int, index: int | None = None) -> None:
+        super().__init__(message, self.code, index)
+        self.actual_version = actual_version
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """The version that the aggregate has."""
+        return super().details | {"actualVersion": self.actual_version}
 
 
 class TooComplex(EventscopeError):
@@ -82,6 +127,25 @@ class Unavailable(EventscopeError):
     code = "UNAVAILABLE"
 
 
+class OutcomeUnknown(Unavailable):
+    """No outcome came in time, so the events may be stored or not, or later.
+
+    Publish them again with the same `message_ids` to learn what became of them; none is stored twice.
+    """
+
+    def __init__(self, message: str, message_ids: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.message_ids = message_ids
+
+
+class NotAnswered(EventscopeError):
+    """The API cannot answer what a service asked it: `api_code` is the code that it gave."""
+
+    def __init__(self, message: str, api_code: str) -> None:
+        super().__init__(message)
+        self.api_code = api_code
+
+
 class Unstorable(EventscopeError):
     """MongoDB refuses what was to be stored, and would refuse it again."""
 
@@ -97,8 +161,7 @@ class CannotStart(EventscopeError):
 def told(error: BaseException) -> dict[str, Any]:
     """The error as a caller gets it, in GraphQL's form; of one that nobody foresaw, an id to find it in the log."""
     if isinstance(error, EventscopeError) and error.code != INTERNAL:
-        field = error.field if isinstance(error, BadInput) else None
-        return {"message": str(error), "extensions": {"code": error.code} | ({"field": field} if field else {})}
+        return {"message": str(error), "extensions": {"code": error.code} | error.details}
     id = uuid.uuid4().hex
     logger.error("errorId %s", id, exc_info=error)
     return {"message": "Internal error", "extensions": {"code": INTERNAL, "errorId": id}}

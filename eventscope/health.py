@@ -11,7 +11,7 @@ from eventscope.errors import told
 from eventscope.schema.context import Services
 from eventscope.store import checkpoint
 
-LOOK_SECONDS: Final = 4.0  # longer than the driver looks for a server before it says that there is none
+LOOK_SECONDS: Final = 2.0  # whoever asks for health does not wait long for it
 
 
 def routes(services: Services) -> list[Route]:

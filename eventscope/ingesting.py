@@ -18,7 +18,7 @@ async def ingest(settings: Settings) -> None:
     async with connected(settings, "eventscope ingest") as at:
         await prepare(at.log)
         js = at.nats.jetstream()
-        await stream.ensure(js, settings.stream, settings.subjects)
+        await stream.ensure(js, settings.stream, settings.subjects, settings.stream_max_bytes)
         await Ingester(
             at.log,
             at.nats,
@@ -28,4 +28,6 @@ async def ingest(settings: Settings) -> None:
             Retention(settings.retention),
             settings.batch,
             settings.lease_seconds,
+            settings.envelopes,
+            settings.stream_keep_hours,
         ).run()

@@ -4,6 +4,7 @@ import difflib
 import os
 from collections.abc import Mapping
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import orjson
 from pydantic import Field, ValidationError, field_validator
@@ -27,6 +28,9 @@ class Settings(BaseSettings):
     nats_url: str = ""
     stream: str = Field(default="EVENTS", pattern=r"^[A-Za-z0-9_-]{1,64}$")
     subjects: Names = ("events.>",)
+    stream_max_bytes: int = Field(default=1024**3, ge=0)
+    stream_keep_hours: float = Field(default=24.0, ge=0, le=8760)
+    envelopes: Annotated[dict[str, Literal["plain", "cloudevents", "nestjs"]], NoDecode] = {}
     retention: Annotated[dict[str, float], NoDecode] = {"*": 30.0}
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
@@ -49,13 +53,21 @@ class Settings(BaseSettings):
             raise ValueError("at least one subject is needed")
         return value
 
-    @field_validator("retention", mode="before")
+    @field_validator("origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if origin != "*" and not _is_origin(origin):
+                raise ValueError(f"{origin!r} is not an origin like https://example.org")
+        return value
+
+    @field_validator("retention", "envelopes", mode="before")
     @classmethod
     def _json(cls, value: object) -> object:
         try:
             return orjson.loads(value) if isinstance(value, str) else value
         except orjson.JSONDecodeError as error:
-            raise ValueError(f'give a JSON object of pattern and days, like {{"*": 30}} ({error})') from None
+            raise ValueError(f'give a JSON object by pattern, like {{"*": 30}} ({error})') from None
 
     @field_validator("retention")
     @classmethod
@@ -86,8 +98,18 @@ def load() -> Settings:
         ) from None
 
 
+def _is_origin(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        beyond = (parts.path.removeprefix("/"), parts.query, parts.fragment, parts.username)
+        return bool(parts.scheme and parts.hostname and parts.port != 0 and not any(beyond))
+    except ValueError:
+        return False
+
+
 def _unknown(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
+    words = {other.removeprefix(PREFIX): other for other in known}
+    close = [words[word] for word in difflib.get_close_matches(name.removeprefix(PREFIX).upper(), words, n=1)]
     return f"{name} is not a setting" + (
         f"; did you mean {close[0]}?" if close else "; docs/settings.md lists them all"
     )

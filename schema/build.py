@@ -14,6 +14,7 @@ from strawberry.types import ExecutionContext
 
 from eventscope.errors import INTERNAL, BadInput, EventscopeError, QuestionTimedOut, Unavailable, told
 from eventscope.schema import event
+from eventscope.schema.mutation import Mutation
 from eventscope.schema.operation import CachedDocument, OneOperation
 from eventscope.schema.query import Query
 from eventscope.schema.scalars import SCALARS
@@ -69,6 +70,7 @@ def build() -> Schema:
     """The schema as it is served."""
     return Schema(
         query=Query,
+        mutation=Mutation,
         subscription=Subscription,
         config=StrawberryConfig(default_resolver=event.read, scalar_map=SCALARS),
         extensions=EXTENSIONS,

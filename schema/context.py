@@ -12,6 +12,7 @@ from eventscope.resolvers import aggregates, events
 from eventscope.store.aggregates import Aggregate
 from eventscope.store.documents import Event
 from eventscope.store.log import Log
+from eventscope.subscriptions.asking import Asker
 from eventscope.subscriptions.feed import Feed
 from eventscope.subscriptions.lag import Lag
 
@@ -24,6 +25,7 @@ class Services:
 
     log: Log
     feed: Feed
+    asker: Asker
     lag: Callable[[], Awaitable[Lag | None]]
     retention: Mapping[str, float]
     nats_version: Callable[[], str]

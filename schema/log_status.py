@@ -42,7 +42,8 @@ class LogStatus:
 
     @strawberry.field(description="How far the log is behind; null while NATS does not answer.")
     async def ingest_lag(self, info: Info) -> IngestLag | None:
-        lag = await info.context.services.lag()
+        services = info.context.services
+        lag = await services.lag() if services.nats_connected() else None  # which else would wait for NATS to answer
         return None if lag is None else IngestLag(events=BigInt(lag.events), seconds=lag.seconds)
 
 

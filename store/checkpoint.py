@@ -42,6 +42,13 @@ async def read(log: Log) -> Checkpoint:
     return _checkpoint(found[0] if found else {})
 
 
+async def head(log: Log) -> int:
+    """The last position of the log, 0 while it is empty: all up to there can be read, and none will be added."""
+    with translated(log.question_seconds):
+        found = await log.meta.find_one({"_id": ID}, {"head": 1})
+    return 0 if found is None else int(found["head"])
+
+
 async def acquire(
     log: Log, holder: str, seconds: float, session_id: Mapping[str, Any] | None = None
 ) -> Checkpoint | None:
@@ -82,7 +89,9 @@ async def acquire(
 async def release(log: Log, holder: str) -> None:
     """Give the lease back, so that a standby need not wait for its end."""
     with translated(2.0):
-        await log.meta.update_one({"_id": ID, "holder": holder}, {"$unset": {"holder": "", "leaseUntil": ""}})
+        await log.meta.update_one(
+            {"_id": ID, "holder": holder}, {"$unset": {"holder": "", "leaseUntil": "", "session": ""}}
+        )
 
 
 async def move(log: Log, session: Session, old: Checkpoint, new: Checkpoint) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eventscope.store import read
+from eventscope.store import read, span
 from eventscope.store.driver import Document, translated
 from eventscope.store.filter import Types, is_pattern, matcher
 from eventscope.store.log import Log
@@ -66,7 +66,7 @@ async def aggregates(log: Log, scope: Scope) -> int:
         times = {op: end for op, end in (("$gte", scope.low), ("$lte", scope.high)) if end is not None}
         if times:
             match.append({"timestamp": times})
-            match.append({"_id": await _positions(log, chosen, scope.low, scope.high)})
+            match.append({"_id": await span.positions(log, scope.low, scope.high, chosen)})
         rows = await log.mongo.aggregate(
             log.events,
             [
@@ -135,8 +135,8 @@ async def _rollup_cells(log: Log, chosen: Document, whole: Document, hourly: boo
 
 
 async def _counted_cells(log: Log, chosen: Document, low: int, high: int, hourly: bool) -> list[Cell]:
-    positions = await _positions(log, chosen, low, high)
-    hour = {"$subtract": ["$timestamp", {"$mod": ["$timestamp", HOUR]}]}
+    positions = await span.positions(log, low, high, chosen)
+    hour = {"$literal": hour_of(low)}  # a cut part lies within one hour
     within = {"_id": positions, "timestamp": {"$gte": low, "$lte": high}}
     rows = await log.mongo.aggregate(
         log.events,
@@ -153,19 +153,6 @@ async def _counted_cells(log: Log, chosen: Document, low: int, high: int, hourly
         ],
     )
     return [_cell(row) for row in rows]
-
-
-async def _positions(log: Log, chosen: Document, low: int | None, high: int | None) -> Document:
-    """Between which positions the events of a time range lie."""
-    ends = {op: hour_of(end) for op, end in (("$gte", low), ("$lte", high)) if end is not None}
-    rows = await log.mongo.aggregate(
-        log.rollups,
-        [
-            {"$match": chosen | ({"_id.hour": ends} if ends else {})},
-            {"$group": {"_id": None, "first": {"$min": "$firstPosition"}, "last": {"$max": "$lastPosition"}}},
-        ],
-    )
-    return {"$gte": rows[0]["first"], "$lte": rows[0]["last"]} if rows else {"$in": []}
 
 
 async def _population(log: Log, types: tuple[str, ...] | None) -> int:

@@ -7,7 +7,7 @@ against pymongo's types. Driver errors become ours here too.
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Final, Literal, TypeAlias, cast
 
 import pymongo
 from bson.errors import BSONError
@@ -32,6 +32,10 @@ Document: TypeAlias = dict[str, Any]
 Collection: TypeAlias = AsyncCollection[Document]
 Session: TypeAlias = AsyncClientSession
 Driver = Literal["motor", "pymongo"]
+
+# MongoDB's codes for what the driver has no error classes of its own for
+ILLEGAL_OPERATION: Final = 20
+BSON_OBJECT_TOO_LARGE: Final = 10334
 
 # writes that are answered survive the loss of the primary; reads never show what could still be rolled back (I1)
 OPTIONS: Mapping[str, Any] = {
@@ -129,7 +133,9 @@ def translated(seconds: float | None = None) -> Iterator[None]:
             raise QuestionTimedOut(seconds) from error
         if isinstance(error, ConnectionFailure) or error.has_error_label("TransientTransactionError"):
             raise Unavailable("MongoDB does not answer now") from error
-        if isinstance(error, OperationFailure) and error.code == 20:
+        if isinstance(error, OperationFailure) and error.code == BSON_OBJECT_TOO_LARGE:
+            raise Unstorable(str(error)[:300]) from error
+        if isinstance(error, OperationFailure) and error.code == ILLEGAL_OPERATION:
             raise CannotStart("MongoDB is no replica set, and transactions need one (one member is enough)") from error
         raise
 

@@ -25,7 +25,8 @@ INDEXES: Final[Mapping[str, list[IndexModel]]] = {
         _index("aggregateType", "aggregateId", "version", present="version", unique=True),
         _index("type", "_id"),
         _index("aggregateType", "_id", present="aggregateType"),
-        _index("aggregateId", "_id", present="aggregateId"),
+        # with the type at its end, so that of other aggregates with the same id no event is fetched
+        _index("aggregateId", "_id", "aggregateType", present="aggregateId"),
         _index("userId", "_id", present="userId"),
         _index("correlationId", "_id", present="correlationId"),
         _index("causationId", "_id", present="causationId"),
@@ -36,9 +37,11 @@ INDEXES: Final[Mapping[str, list[IndexModel]]] = {
         _index("_id.type", "last.position"),
         _index("first.position"),
         _index("_id.type", "first.position"),
+        _index("_id.id", "_id.type"),
     ],
     "rollups": [_index("_id.hour"), _index("_id.type"), _index("_id.expireAt")],
     "populations": [_index("_id.expireAt")],
+    "rejected": [_index("code", "_id")],
 }
 
 

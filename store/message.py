@@ -1,8 +1,10 @@
 """Messages on their way into the log: what came, what was understood of it, and why some are refused. No I/O."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
+
+from eventscope.store.documents import Event
 
 # What an expectation of the aggregate's version may be besides a number
 ANY_VERSION: Final = None
@@ -35,12 +37,29 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
+class Together:
+    """Several messages that came as one: they are stored whole and in this order, or refused whole."""
+
+    arrival: Arrival
+    messages: tuple[Accepted, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
-    """A message that cannot be taken: `code` for programs, `reason` for people."""
+    """A message that cannot be taken: `code` for programs, `reason` for people.
+
+    `index` tells which of several that came together is to blame; `actual_version` what was expected wrongly.
+    """
 
     arrival: Arrival
     code: str
     reason: str
+    message_id: str | None = None
+    index: int | None = None
+    actual_version: int | None = None
+
+
+Message: TypeAlias = Accepted | Together | Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +79,31 @@ class Place:
 class Batch:
     """Messages in the order of the stream, and the place reached when they are stored."""
 
-    messages: tuple[Accepted | Refused, ...]
+    messages: tuple[Message, ...]
     place: Place
+
+    @property
+    def accepted(self) -> Iterator[Accepted]:
+        """Those that may become events, one by one."""
+        for message in self.messages:
+            match message:
+                case Accepted():
+                    yield message
+                case Together(messages=messages):
+                    yield from messages
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one arrival: its events (the stored ones, where it came again), or why it was rejected.
+
+    `together` tells that several events came as one, though there may be only one of them.
+    """
+
+    arrival: Arrival
+    events: tuple[Event, ...] = ()
+    refusal: Refused | None = None
+    together: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +111,11 @@ class Stored:
     """What became of a batch: `events` lie in the log from position `previous` + 1 on."""
 
     previous: int
-    events: tuple[Any, ...]
+    events: tuple[Event, ...]
     rejected: int = 0
     duplicates: int = 0
     codes: Mapping[str, int] = field(default_factory=dict)
+    outcomes: tuple[Outcome, ...] = ()
 
     @property
     def head(self) -> int:

@@ -5,11 +5,11 @@ from typing import Any, assert_never
 
 from eventscope.store import moment
 from eventscope.store.driver import Document
-from eventscope.store.filter import KEYS, All, Among, Between, Filter, Ids, Types, conditions, is_pattern, pattern_regex
+from eventscope.store.filter import KEYS, All, Among, Between, Filter, Ids, Types, conditions
 
 
 def query(filter: Filter, *more: Document) -> Document:
-    """The filter, and further conditions, as one MongoDB query."""
+    """The filter, and further conditions, as one MongoDB query. Types must be spelled out: no pattern is known here."""
     parts = [_condition(leaf) for leaf in conditions(filter)] + list(more)
     match parts:
         case []:
@@ -37,12 +37,8 @@ def _condition(filter: Filter) -> Document:
     match filter:
         case Ids(ids):
             return {"messageId": _one_of(list(ids))}
-        case Types(patterns):
-            exact = [pattern for pattern in patterns if not is_pattern(pattern)]
-            shapes = [{"type": {"$regex": pattern_regex(p), "$options": "s"}} for p in patterns if is_pattern(p)]
-            if not shapes:
-                return {"type": _one_of(exact)}
-            return {"$or": [{"type": {"$in": exact}}, *shapes]}
+        case Types(names):
+            return {"type": _one_of(list(names))}
         case Among(field, values):
             return {field: _one_of(list(values))}
         case Between(measure, low, high):

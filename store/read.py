@@ -1,12 +1,15 @@
 """Reading events: pages by position, one by id, counts. Every read is bounded in time and leaves expired events out."""
 
-from typing import cast
+from typing import Final, cast
 
+from eventscope.store import checkpoint, span
 from eventscope.store.documents import Event
-from eventscope.store.driver import translated
-from eventscope.store.filter import All, Filter, Types, conditions, is_pattern, matcher
+from eventscope.store.driver import Document, translated
+from eventscope.store.filter import All, Among, Between, Filter, Ids, Types, conditions, is_pattern, matcher
 from eventscope.store.log import Log
 from eventscope.store.query import kept, query
+
+OPEN: Final = (None, None)
 
 
 async def events(
@@ -23,8 +26,12 @@ async def events(
     Raises QuestionTimedOut or Unavailable.
     """
     with translated(log.question_seconds):
+        if below is None and any(map(_branches, conditions(filter))):
+            # MongoDB reads the parts of such a question one after the other, each a little later than the one before.
+            # Nothing is added to any part of what lies up to a head that was read first, so no page has a hole (I1).
+            below = await checkpoint.head(log) + 1
         positions = {op: end for op, end in (("$gt", above), ("$lt", below)) if end is not None}
-        asked = query(await _spelled_out(log, filter), *([{"_id": positions}] if positions else []), kept(log.clock()))
+        asked = await _asked(log, filter, *([{"_id": positions}] if positions else []))
         found = await log.events.find(asked).sort("_id", -1 if newest_first else 1).limit(limit).to_list(None)
     return cast("list[Event]", found)
 
@@ -39,7 +46,7 @@ async def event(log: Log, id: str) -> Event | None:
 async def count(log: Log, filter: Filter, most: int | None = None) -> int:
     """How many events there are, counting no further than `most`."""
     with translated(log.question_seconds):
-        asked = query(await _spelled_out(log, filter), kept(log.clock()))
+        asked = await _asked(log, filter)
         if most is None:
             return await log.events.count_documents(asked)
         return await log.events.count_documents(asked, limit=most)
@@ -55,6 +62,23 @@ async def types(log: Log) -> list[str]:
     """Every event type in the log, in order of the alphabet."""
     with translated(log.question_seconds):
         return sorted(await log.rollups.distinct("_id.type"))
+
+
+def _branches(leaf: Filter) -> bool:
+    match leaf:
+        case Ids(values) | Among(_, values):
+            return len(values) > 1
+        case Types(patterns):
+            return len(patterns) > 1 or any(map(is_pattern, patterns))
+        case _:
+            return False
+
+
+async def _asked(log: Log, filter: Filter, *more: Document) -> Document:
+    times = [leaf for leaf in conditions(filter) if isinstance(leaf, Between) and leaf.measure == "timestamp"]
+    # no index is in the order of timestamps, so what lies before and behind the range would be gone through
+    spans = [{"_id": await span.positions(log, leaf.low, leaf.high)} for leaf in times if (leaf.low, leaf.high) != OPEN]
+    return query(await _spelled_out(log, filter), *spans, *more, kept(log.clock()))
 
 
 async def _spelled_out(log: Log, filter: Filter) -> Filter:

@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,16 +20,19 @@ from nats.js import JetStreamContext
 from eventscope.errors import LeaseLost, QuestionTimedOut, Unavailable, Unstorable
 from eventscope.store import expiry
 from eventscope.store.log import Log
-from eventscope.store.message import Accepted, Arrival, Batch, Place, Refused
+from eventscope.store.message import Arrival, Batch, Message, Place, Refused, Together
 from eventscope.store.moment import HOUR
 from eventscope.store.retention import Retention
 from eventscope.store.writer import Writer, writing
-from eventscope.subscriptions import live
+from eventscope.subscriptions import live, reply
+from eventscope.subscriptions.envelope import Envelope
 from eventscope.subscriptions.origin import start_of
 from eventscope.subscriptions.reader import reading
 from eventscope.subscriptions.reading import read
-from eventscope.subscriptions.subjects import type_of
+from eventscope.subscriptions.subjects import covers, type_of
+from eventscope.subscriptions.trimming import trim
 
+TRIM_SECONDS: Final = 60.0
 BACKOFF: Final = (0.2, 0.4, 0.8, 1.6, 3.0)
 
 logger = logging.getLogger(__name__)
@@ -52,6 +55,8 @@ class Ingester:
     retention: Retention
     batch: int
     lease_seconds: float
+    envelopes: Mapping[str, Envelope] = field(default_factory=dict)
+    keep_hours: float = 24.0
     holder: str = field(default_factory=new_holder)
     _tidied: int = 0
 
@@ -80,11 +85,12 @@ class Ingester:
             await writer.start_again(start)
         async with reading(self.client, self.js, self.stream, start.sequence + 1, self.batch) as reader:
             await self._beat(writer.at.head)
-            renewed = beaten = loop.time()
+            renewed = beaten = trimmed = loop.time()
             while True:
                 arrivals = await reader.next(min(live.HEARTBEAT_SECONDS / 2, self.lease_seconds / 6))
                 if arrivals:
-                    await self._store(writer, start, [self._read(arrival) for arrival in arrivals])
+                    for messages in parts([self._read(arrival) for arrival in arrivals], self.batch):
+                        await self._store(writer, start, messages)
                 if loop.time() - beaten >= live.HEARTBEAT_SECONDS:
                     await self._beat(writer.at.head)
                     beaten = loop.time()
@@ -92,11 +98,17 @@ class Ingester:
                     await writer.renew()
                     renewed = loop.time()
                     await self._tidy()
+                if writer.at.place is not None and loop.time() - trimmed >= TRIM_SECONDS:
+                    await trim(self.js, writer.at.place, self.keep_hours, self.log.clock())
+                    trimmed = loop.time()
 
-    def _read(self, arrival: Arrival) -> Accepted | Refused:
-        return read(arrival, self.stream, type_of(arrival.subject, self.subjects))
+    def _read(self, arrival: Arrival) -> Message:
+        envelope: Envelope = next(
+            (kind for wide, kind in self.envelopes.items() if covers(wide, arrival.subject)), "plain"
+        )
+        return read(arrival, self.stream, type_of(arrival.subject, self.subjects), envelope)
 
-    async def _store(self, writer: Writer, start: Place, messages: Sequence[Accepted | Refused]) -> None:
+    async def _store(self, writer: Writer, start: Place, messages: Sequence[Message]) -> None:
         last = messages[-1].arrival
         place = Place(self.stream, start.created, last.sequence, last.recorded_at)
         try:
@@ -114,6 +126,9 @@ class Ingester:
             logger.warning("rejected %d with %s", times, code)
         for message in live.encode(stored.previous, stored.events, self.client.max_payload):
             await self.client.publish(live.subject(self.stream), message)
+        for outcome in stored.outcomes:
+            if (inbox := reply.inbox(outcome.arrival)) is not None:
+                await self.client.publish(inbox, reply.encode(outcome))
 
     async def _beat(self, head: int) -> None:
         await self.client.publish(live.subject(self.stream), live.heartbeat(head))
@@ -125,7 +140,21 @@ class Ingester:
             self._tidied = hour
 
 
-def _unstorable(message: Accepted | Refused, error: Unstorable) -> Refused:
+def parts(messages: Sequence[Message], most: int) -> Iterator[Sequence[Message]]:
+    """The messages in pieces of at most so many events, where one of more than that makes a piece of its own."""
+    piece: list[Message] = []
+    size = 0
+    for message in messages:
+        events = len(message.messages) if isinstance(message, Together) else 1
+        if piece and size + events > most:
+            yield piece
+            piece, size = [], 0
+        piece.append(message)
+        size += events
+    yield piece
+
+
+def _unstorable(message: Message, error: Unstorable) -> Refused:
     if isinstance(message, Refused):  # not even as a rejection, so it cannot be kept here; NATS still has it
         raise error
     return Refused(message.arrival, "UNSTORABLE", f"MongoDB cannot keep it: {error}")

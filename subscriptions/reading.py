@@ -9,18 +9,31 @@ from typing import Any, Final
 import orjson
 
 from eventscope.store import moment
-from eventscope.store.message import ANY_VERSION, NO_STREAM, Accepted, Arrival, Refused
+from eventscope.store.message import ANY_VERSION, NO_STREAM, Accepted, Arrival, Message, Refused, Together
+from eventscope.subscriptions.envelope import (
+    Envelope,
+    WrongEnvelope,
+    attributes,
+    binary_data,
+    is_binary,
+    is_json,
+    opened,
+)
 
 MOST_BYTES: Final = 1024 * 1024
 MOST_DEPTH: Final = 100
+MOST_TOGETHER: Final = 1000  # events in one message, and so in one transaction
 MOST_TEXT: Final = 1024  # of an id or a type: MongoDB and people must be able to handle them as keys
 INT64: Final = range(-(2**63), 2**63)
 
 MESSAGE_ID: Final = "Nats-Msg-Id"
+OWN_ID: Final = "Eventscope-Message-Id"  # the same for us, and nothing to JetStream, which forgets and remembers ids
 EXPECTED_VERSION: Final = "Eventscope-Expected-Version"
 
 TEXTS: Final = ("messageId", "aggregateType", "aggregateId", "correlationId", "causationId", "userId")
 KNOWN: Final = frozenset({*TEXTS, "type", "timestamp", "version", "data", "metadata"})
+
+_UNSTATED: Final = -1  # no header; the message itself may state a version
 
 # orjson reads integers beyond 64 bits as floats and would lose digits; nothing shorter can be beyond
 LONG_NUMBER: Final = re.compile(rb"\d{19}")
@@ -31,24 +44,68 @@ class _Refusal(Exception):
     def __init__(self, code: str, reason: str) -> None:
         self.code = code
         self.reason = reason
+        self.index: int | None = None
 
 
-def read(arrival: Arrival, stream: str, subject_type: str | None) -> Accepted | Refused:
-    """Understand a message, or say why it cannot be taken. `subject_type` is the type that its subject names."""
+def read(arrival: Arrival, stream: str, subject_type: str | None, envelope: Envelope = "plain") -> Message:
+    """Understand a message, or say why it cannot be taken. `subject_type` is the type that its subject names.
+
+    A list of messages is one message: all of it is taken, or nothing.
+    """
+    content: Any = None
     try:
-        return _read(arrival, stream, subject_type)
+        content = _opened(envelope, _content(arrival, envelope))
+        base = _stated_id(arrival.headers) or made_up_id(stream, arrival.sequence, arrival.recorded_at)
+        if isinstance(content, list):
+            return _together(arrival, content, base, subject_type)
+        return _accepted(arrival, content, base, _stated_version(arrival.headers), subject_type)
     except _Refusal as refusal:
-        return Refused(arrival, refusal.code, refusal.reason)
+        id = content.get("messageId") if isinstance(content, dict) else None
+        return Refused(arrival, refusal.code, refusal.reason, id if isinstance(id, str) else None, refusal.index)
 
 
-def _read(arrival: Arrival, stream: str, subject_type: str | None) -> Accepted:
-    message = _json(arrival.raw)
+def _content(arrival: Arrival, envelope: Envelope) -> Any:
+    if envelope != "cloudevents" or not is_binary(arrival.headers):
+        return _json(arrival.raw)
+    event = attributes(arrival.headers)
+    if not arrival.raw:
+        return event
+    return event | ({"data": _json(arrival.raw)} if is_json(event.get("datacontenttype")) else binary_data(arrival.raw))
+
+
+def _opened(envelope: Envelope, content: Any) -> Any:
+    if isinstance(content, list):
+        return [_opened(envelope, one) if isinstance(one, dict) else one for one in content]
+    try:
+        return opened(envelope, content) if isinstance(content, dict) else content
+    except WrongEnvelope as error:
+        raise _Refusal("WRONG_ENVELOPE", f"{error}; EVENTSCOPE_ENVELOPES sets envelopes by subject") from None
+
+
+def _together(arrival: Arrival, contents: list[Any], base: str, subject_type: str | None) -> Together:
+    if not 0 < len(contents) <= MOST_TOGETHER:
+        raise _Refusal("WRONG_COUNT", f"{len(contents)} events came together; there may be 1 to {MOST_TOGETHER}")
+    messages = []
+    for index, content in enumerate(contents):
+        try:
+            # what the header expects is the state before all of them
+            stated = _stated_version(arrival.headers) if index == 0 else _UNSTATED
+            messages.append(_accepted(arrival, content, f"{base}:{index}", stated, subject_type))
+        except _Refusal as refusal:
+            refusal.index = index
+            refusal.reason = f"event {index + 1} of {len(contents)}: {refusal.reason}"
+            raise
+    return Together(arrival, tuple(messages))
+
+
+def _accepted(arrival: Arrival, message: Any, id: str, stated: int | None, subject_type: str | None) -> Accepted:
+    if not isinstance(message, dict):
+        raise _Refusal("NOT_AN_OBJECT", f"the message is JSON, but {_name(message)} and not an object")
     fields: dict[str, Any] = {"type": _type(message.get("type"), subject_type)}
     for name in TEXTS:
         if (text := _text(name, message.get(name))) is not None:
             fields[name] = text
-    if "messageId" not in fields:
-        fields["messageId"] = _text(MESSAGE_ID, arrival.headers.get(MESSAGE_ID)) or _made_up_id(arrival, stream)
+    fields.setdefault("messageId", id)
     timestamp = _timestamp(message.get("timestamp"))
     fields["timestamp"] = arrival.recorded_at if timestamp is None else timestamp
     for name in ("data", "metadata"):
@@ -56,13 +113,13 @@ def _read(arrival: Arrival, stream: str, subject_type: str | None) -> Accepted:
             fields[name] = message[name]
     if extensions := {name: value for name, value in message.items() if name not in KNOWN}:
         fields["extensions"] = extensions
-    expected = _expected_version(message.get("version"), arrival.headers)
+    expected = _version(message.get("version")) if stated == _UNSTATED else stated
     if expected is not ANY_VERSION and not ("aggregateType" in fields and "aggregateId" in fields):
         raise _Refusal("NO_AGGREGATE", "a version was expected, but aggregateType and aggregateId do not say of what")
     return Accepted(arrival, fields, expected, has_timestamp=timestamp is not None)
 
 
-def _json(raw: bytes) -> dict[str, Any]:
+def _json(raw: bytes) -> Any:
     if len(raw) > MOST_BYTES:
         raise _Refusal("TOO_LARGE", f"the message has {len(raw)} bytes; {MOST_BYTES} are the most")
     try:
@@ -71,9 +128,8 @@ def _json(raw: bytes) -> dict[str, Any]:
         if "depth limit" in str(error):
             raise _Refusal("TOO_DEEP", f"the message is nested over {MOST_DEPTH} deep") from None
         raise _Refusal("INVALID_JSON", f"the message is not JSON: {error}") from None
-    if not isinstance(message, dict):
-        raise _Refusal("NOT_AN_OBJECT", f"the message is JSON, but {_name(message)} and not an object")
-    _check(message, MOST_DEPTH)
+    # a list of messages is a level of its own
+    _check(message, MOST_DEPTH + 1 if isinstance(message, list) else MOST_DEPTH)
     if LONG_NUMBER.search(raw):
         _check_integers(raw)
     return message
@@ -137,14 +193,18 @@ def _timestamp(value: object) -> int | None:
         raise _Refusal("INVALID_TIMESTAMP", f"timestamp: {error}") from None
 
 
-def _expected_version(version: object, headers: Mapping[str, str]) -> int | None:
+def _stated_version(headers: Mapping[str, str]) -> int | None:
     stated = headers.get(EXPECTED_VERSION)
-    if stated is not None:
-        if stated == "none":
-            return NO_STREAM
-        if not (stated.isascii() and stated.isdigit() and len(stated) < 19):
-            raise _Refusal("INVALID_FIELD", f"{EXPECTED_VERSION} is {stated[:40]!r} and neither a version nor none")
-        return int(stated)
+    if stated is None:
+        return _UNSTATED
+    if stated == "none":
+        return NO_STREAM
+    if not (stated.isascii() and stated.isdigit() and len(stated) < 19):
+        raise _Refusal("INVALID_FIELD", f"{EXPECTED_VERSION} is {stated[:40]!r} and neither a version nor none")
+    return int(stated)
+
+
+def _version(version: object) -> int | None:
     if version is None:
         return ANY_VERSION
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
@@ -154,9 +214,14 @@ def _expected_version(version: object, headers: Mapping[str, str]) -> int | None
     return version - 1
 
 
-def _made_up_id(arrival: Arrival, stream: str) -> str:
+def _stated_id(headers: Mapping[str, str]) -> str | None:
+    return _text(OWN_ID, headers.get(OWN_ID)) or _text(MESSAGE_ID, headers.get(MESSAGE_ID))
+
+
+def made_up_id(stream: str, sequence: int, recorded_at: int) -> str:
+    """The id of a message that names none, made of its place in the stream."""
     # no part of it changes when a stream is read again, and a reused sequence has another timestamp
-    place = f"{stream}\n{arrival.sequence}\n{arrival.recorded_at}"
+    place = f"{stream}\n{sequence}\n{recorded_at}"
     return hashlib.sha256(place.encode()).hexdigest()[:32]
 
 

@@ -83,13 +83,16 @@ async def connect(
     return client
 
 
-async def ensure(js: JetStreamContext, name: str, subjects: Sequence[str]) -> StreamInfo:
-    """Make sure that the stream exists and takes these subjects. What it has besides, messages and subjects, stays."""
+async def ensure(js: JetStreamContext, name: str, subjects: Sequence[str], max_bytes: int = 0) -> StreamInfo:
+    """Make sure that the stream exists and takes these subjects. What it has besides, messages and subjects, stays.
+
+    `max_bytes` limits it where it is made (0: not at all): a full stream refuses its publishers.
+    """
     try:
         try:
             info = await js.stream_info(name)
         except NotFoundError:
-            return await js.add_stream(_config(name, subjects))
+            return await js.add_stream(_config(name, subjects, max_bytes))
         present = info.config.subjects or []
         merged = joined(present, subjects)
         if merged == present:
@@ -127,7 +130,7 @@ def shown(url: str) -> str:
     return ",".join(_without_secret(server.strip()) for server in url.split(","))
 
 
-def _config(name: str, subjects: Sequence[str]) -> StreamConfig:
+def _config(name: str, subjects: Sequence[str], max_bytes: int) -> StreamConfig:
     return StreamConfig(
         name=name,
         subjects=joined([], subjects),
@@ -135,6 +138,7 @@ def _config(name: str, subjects: Sequence[str]) -> StreamConfig:
         retention=RetentionPolicy.LIMITS,
         # a full stream tells its publishers, instead of forgetting what nobody has read yet
         discard=DiscardPolicy.NEW,
+        max_bytes=max_bytes or -1,
         allow_direct=True,
     )
 

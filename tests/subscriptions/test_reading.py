@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventscope.store.message import NO_STREAM, Accepted, Arrival, Refused
-from eventscope.subscriptions.reading import MOST_BYTES, MOST_DEPTH, MOST_TEXT, read
+from eventscope.store.message import NO_STREAM, Accepted, Arrival, Refused, Together
+from eventscope.subscriptions.reading import MOST_BYTES, MOST_DEPTH, MOST_TEXT, MOST_TOGETHER, read
 
 AT = 1_700_000_000_000_000
 
@@ -137,3 +137,39 @@ def test_long_digits_that_are_no_integer_are_taken() -> None:
 @given(st.binary(max_size=200))
 def test_no_bytes_whatever_make_it_fail(raw: bytes) -> None:
     read(Arrival("events.a", {}, raw, 1, AT), "EVENTS", "a")
+
+
+def test_several_messages_may_come_as_one() -> None:
+    raw = orjson.dumps([{"data": 1}, {"type": "user.moved", "messageId": "m"}])
+    outcome = read(Arrival("events.user.created", {"Nats-Msg-Id": "h"}, raw, 5, AT), "EVENTS", "user.created")
+    assert isinstance(outcome, Together)
+    assert [(m.fields["messageId"], m.fields["type"]) for m in outcome.messages] == [
+        ("h:0", "user.created"),
+        ("m", "user.moved"),
+    ]
+
+
+def test_the_version_in_the_header_is_that_before_the_first_of_several() -> None:
+    one = {"aggregateType": "user", "aggregateId": "1"}
+    raw = orjson.dumps([one, {**one, "version": 9}, one])
+    outcome = read(Arrival("e", {"Eventscope-Expected-Version": "4"}, raw, 5, AT), "EVENTS", "user.moved")
+    assert isinstance(outcome, Together)
+    assert [message.expected_version for message in outcome.messages] == [4, 8, None]
+
+
+def test_one_that_is_wrong_refuses_all_and_is_named() -> None:
+    raw = orjson.dumps([{}, {"timestamp": "soon"}, {}])
+    outcome = read(Arrival("e", {}, raw, 5, AT), "EVENTS", "user.moved")
+    assert isinstance(outcome, Refused)
+    assert (outcome.code, outcome.index) == ("INVALID_TIMESTAMP", 1)
+    assert outcome.reason.startswith("event 2 of 3: ")
+
+
+def test_a_list_holds_one_to_a_thousand_messages_each_as_deep_as_one_alone() -> None:
+    assert refused(b"[]") == "WRONG_COUNT"
+    assert refused(orjson.dumps([{}] * (MOST_TOGETHER + 1))) == "WRONG_COUNT"
+    assert isinstance(read(Arrival("e", {}, orjson.dumps([{}] * MOST_TOGETHER), 5, AT), "E", "a"), Together)
+    deep = MOST_DEPTH - 1
+    raw = b'[{"data":' + b"[" * deep + b"]" * deep + b"}]"
+    assert isinstance(read(Arrival("e", {}, raw, 5, AT), "E", "a"), Together)
+    assert refused(b'[{"data":' + b"[" * (deep + 1) + b"]" * (deep + 1) + b"}]") == "TOO_DEEP"

@@ -1,0 +1,78 @@
+"""What can be written: events, by the same way in as everybody's."""
+
+from typing import Any
+
+import strawberry
+
+from eventscope.errors import BadInput
+from eventscope.schema.context import Info
+from eventscope.schema.scalars import JSON, BigInt, Moment
+from eventscope.store import moment
+from eventscope.subscriptions.reply import StoredEvent
+
+MOST_EVENTS = 100
+
+
+@strawberry.input(description="An event to publish.")
+class PublishEventInput:
+    type: str = strawberry.field(description="What happened: words joined by dots, like `user.created`.")
+    data: JSON | None = strawberry.field(default=None, description="What the event says.")
+    message_id: strawberry.ID | None = strawberry.field(
+        default=None, description="Its id: publishing again with the same id and content stores it once."
+    )
+    timestamp: Moment | None = strawberry.field(default=None, description="When it happened; now, if left out.")
+    aggregate_type: str | None = strawberry.field(default=None, description="The kind of thing it happened to.")
+    aggregate_id: strawberry.ID | None = strawberry.field(default=None, description="Which of them it happened to.")
+    expected_version: int | None = strawberry.field(
+        default=None, description="The version that the aggregate must have before; 0 if it must not exist."
+    )
+    user_id: strawberry.ID | None = strawberry.field(default=None, description="Who did it.")
+    correlation_id: strawberry.ID | None = strawberry.field(default=None, description="The conversation.")
+    causation_id: strawberry.ID | None = strawberry.field(default=None, description="What caused it.")
+    metadata: JSON | None = strawberry.field(default=None, description="About the event: why, from where, with what.")
+
+
+@strawberry.type(description="An event that is in the log now.")
+class PublishedEvent:
+    id: strawberry.ID = strawberry.field(description="Its message id.")
+    position: BigInt = strawberry.field(description="Its position in the log.")
+    version: int | None = strawberry.field(description="Its version in its aggregate, if it has one.")
+
+
+@strawberry.type(description="Events to publish. The answer comes when they are in the log.")
+class Mutation:
+    @strawberry.mutation(
+        description="Publish one event. Code `VERSION_CONFLICT` when its aggregate is not at the version expected, "
+        "`REJECTED` when it cannot be taken."
+    )
+    async def publish_event(self, info: Info, input: PublishEventInput) -> PublishedEvent:
+        [published] = await info.context.services.asker.publish([_message(input)], together=False)
+        return _published(published)
+
+    @strawberry.mutation(description="Publish several events: all are stored, one after the other, or none is.")
+    async def publish_events(self, info: Info, input: list[PublishEventInput]) -> list[PublishedEvent]:
+        if not 0 < len(input) <= MOST_EVENTS:
+            raise BadInput(f"input has {len(input)} events; there may be 1 to {MOST_EVENTS}", "input")
+        published = await info.context.services.asker.publish([_message(one) for one in input], together=True)
+        return [_published(one) for one in published]
+
+
+def _message(given: PublishEventInput) -> dict[str, Any]:
+    message = {
+        "type": given.type,
+        "data": given.data,
+        "messageId": given.message_id,
+        "timestamp": None if given.timestamp is None else moment.to_text(given.timestamp),
+        "aggregateType": given.aggregate_type,
+        "aggregateId": given.aggregate_id,
+        "version": None if given.expected_version is None else given.expected_version + 1,
+        "userId": given.user_id,
+        "correlationId": given.correlation_id,
+        "causationId": given.causation_id,
+        "metadata": given.metadata,
+    }
+    return {name: value for name, value in message.items() if value is not None}
+
+
+def _published(stored: StoredEvent) -> PublishedEvent:
+    return PublishedEvent(id=strawberry.ID(stored.id), position=BigInt(stored.position), version=stored.version)

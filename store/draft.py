@@ -1,0 +1,164 @@
+"""A batch in the making: which message gets which position and version, which is known or refused. No I/O."""
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import Final, assert_never, cast
+
+import orjson
+
+from eventscope.store import heads
+from eventscope.store.checkpoint import Checkpoint
+from eventscope.store.documents import Event, Head, Rejection, Source, plain
+from eventscope.store.driver import Document
+from eventscope.store.message import Accepted, Message, Outcome, Refused, Stored, Together
+from eventscope.store.query import bson_date
+from eventscope.store.retention import Retention
+
+# what the log itself adds to a message; the rest decides whether two messages of one id are the same
+ADDED: Final = frozenset({"_id", "version", "recordedAt", "source", "expireAt"})
+
+MOST_RAW: Final = 12 * 1024 * 1024  # of a rejected message: MongoDB keeps no document over 16 MiB
+
+
+@dataclass(slots=True)
+class Draft:
+    """What a batch would change, made up in memory."""
+
+    now: int
+    retention: Retention
+    at: Checkpoint
+    stream: str
+    created: str
+    known: dict[str, Event]
+    before: dict[tuple[str, str], Head]
+    events: list[Event] = field(default_factory=list)
+    rejections: list[Rejection] = field(default_factory=list)
+    after: dict[tuple[str, str], Head] = field(default_factory=dict)
+    duplicates: int = 0
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    @property
+    def head(self) -> int:
+        """The last position given so far."""
+        return self.at.head + len(self.events)
+
+    def add(self, message: Message) -> None:
+        """Give the message its place: as events, as a rejection, or nowhere if it is known already."""
+        match message:
+            case Accepted():
+                taken = self._take(message)
+                done: tuple[Event, ...] | Refused = taken if isinstance(taken, Refused) else (taken,)
+            case Together():
+                done = self._take_all(message)
+            case Refused():
+                done = message
+            case _:
+                assert_never(message)
+        if isinstance(done, Refused):
+            self._reject(done)
+            self.outcomes.append(Outcome(message.arrival, refusal=done))
+        else:
+            self.outcomes.append(Outcome(message.arrival, events=done, together=isinstance(message, Together)))
+
+    def stored(self) -> Stored:
+        """What became of the batch, once it is written."""
+        codes = Counter(rejection["code"] for rejection in self.rejections)
+        return Stored(
+            previous=self.at.head,
+            events=tuple(self.events),
+            rejected=len(self.rejections),
+            duplicates=self.duplicates,
+            codes=dict(codes),
+            outcomes=tuple(self.outcomes),
+        )
+
+    def _take(self, message: Accepted) -> Event | Refused:
+        event = self._event(message)
+        known = self.known.get(event["messageId"])
+        if known is not None:
+            if not _says_the_same(known, event, message.has_timestamp):
+                reason = f"position {known['_id']} has this messageId and other content"
+                return _refused(message, "ID_REUSED", reason)
+            self.duplicates += 1
+            return known
+        if "expireAt" in event and event["expireAt"] <= bson_date(self.now):
+            days = self.retention.days_for(event["type"])
+            return _refused(message, "EXPIRED", f"{event['type']} is kept for {days:g} days, and these have passed")
+        aggregate = heads.key(event)
+        if aggregate is not None:
+            key = (aggregate["type"], aggregate["id"])
+            head = self.after.get(key) or self.before.get(key)
+            version = 0 if head is None else head["version"]
+            if message.expected_version not in (None, version):
+                reason = f"{key[0]} {key[1]} was expected at version {message.expected_version} and is at {version}"
+                return replace(_refused(message, "VERSION_CONFLICT", reason), actual_version=version)
+            event["version"] = version + 1
+            self.after[key] = heads.advance(head, event)
+        self.events.append(event)
+        self.known[event["messageId"]] = event
+        return event
+
+    def _take_all(self, together: Together) -> tuple[Event, ...] | Refused:
+        count, duplicates, after = len(self.events), self.duplicates, dict(self.after)
+        taken: list[Event] = []
+        refusal: Refused | None = None
+        for index, message in enumerate(together.messages):
+            one = self._take(message)
+            if isinstance(one, Refused):
+                reason = f"event {index + 1} of {len(together.messages)}: {one.reason}"
+                refusal = replace(one, arrival=together.arrival, reason=reason, index=index)
+                break
+            taken.append(one)
+        known = self.duplicates - duplicates
+        if refusal is None and 0 < known < len(taken):
+            reason = f"of {len(taken)} events that came together {known} were stored before without the others"
+            refusal = Refused(together.arrival, "ID_REUSED", reason)
+        if refusal is None:
+            return tuple(taken)
+        for event in self.events[count:]:
+            del self.known[event["messageId"]]
+        del self.events[count:]
+        self.duplicates, self.after = duplicates, after
+        return refusal
+
+    def _event(self, message: Accepted) -> Event:
+        arrival = message.arrival
+        event: Document = {"_id": self.head + 1, **message.fields, "recordedAt": arrival.recorded_at}
+        event["source"] = self._source(arrival.sequence)
+        expiry = self.retention.expire_at(event["type"], arrival.recorded_at)
+        if expiry is not None:
+            event["expireAt"] = expiry
+        return cast("Event", event)
+
+    def _reject(self, refused: Refused) -> None:
+        arrival = refused.arrival
+        cut = "" if len(arrival.raw) <= MOST_RAW else f"; only its first {MOST_RAW} bytes are kept here"
+        self.rejections.append(
+            {
+                "_id": self.at.rejected_head + len(self.rejections) + 1,
+                "code": refused.code,
+                "reason": refused.reason + cut,
+                "subject": arrival.subject,
+                "headers": dict(arrival.headers),
+                "raw": arrival.raw[:MOST_RAW],
+                "recordedAt": arrival.recorded_at,
+                "source": self._source(arrival.sequence),
+            }
+        )
+
+    def _source(self, sequence: int) -> Source:
+        return {"stream": self.stream, "created": self.created, "sequence": sequence}
+
+
+def _refused(message: Accepted, code: str, reason: str) -> Refused:
+    return Refused(message.arrival, code, reason, message_id=message.fields["messageId"])
+
+
+def _says_the_same(known: Event, event: Event, has_timestamp: bool) -> bool:
+    # JetStream's timestamp differs from one sending of a message to the next
+    added = ADDED if has_timestamp else ADDED | {"timestamp"}
+    return _content(known, added) == _content(event, added)
+
+
+def _content(event: Event, added: frozenset[str]) -> bytes:
+    return orjson.dumps({k: v for k, v in event.items() if k not in added}, default=plain, option=orjson.OPT_SORT_KEYS)

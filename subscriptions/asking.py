@@ -1,0 +1,105 @@
+"""Publishing with an answer: the event goes the one way in, and its outcome comes back when it is in the log.
+
+What is not answered is sent again with the same messageId, which the log stores once. JetStream's own deduplication is
+left out of it: it would swallow the second sending, and nobody would answer.
+"""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import nats.errors
+import nats.js.errors
+import orjson
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from eventscope.errors import BadInput, Rejected, Unavailable, VersionConflict
+from eventscope.subscriptions import reply
+from eventscope.subscriptions.letter import EXPECTED_STREAM, EventMessage
+from eventscope.subscriptions.reading import MOST_BYTES
+from eventscope.subscriptions.reply import Rejection, StoredEvent
+from eventscope.subscriptions.subjects import subject_of
+
+AGAIN_SECONDS: Final = 2.0  # after which an event that was not answered is sent again
+DEADLINE_SECONDS: Final = 10.0
+
+Answer = list[StoredEvent] | Rejection
+
+
+class Asker:
+    """Publishes events and waits for what becomes of them. Make it with `asking`."""
+
+    def __init__(self, client: Client, stream: str, subjects: Sequence[str]) -> None:
+        self._client = client
+        self._stream = stream
+        self._subjects = subjects
+        self._awaited: dict[str, asyncio.Future[Answer]] = {}
+        self.inbox = client.new_inbox()
+
+    async def publish(
+        self, messages: Sequence[EventMessage], *, together: bool, seconds: float = DEADLINE_SECONDS
+    ) -> list[StoredEvent]:
+        """Publish one event, or several `together`: all are stored, or none is.
+
+        Raises VersionConflict or Rejected when they are refused, BadInput when they cannot be sent, and Unavailable
+        when there is no outcome in time: they may be stored later; publishing again with the same messageIds is safe.
+        """
+        named = [{**message, "messageId": message.get("messageId") or str(uuid.uuid4())} for message in messages]
+        try:
+            payload = orjson.dumps(named if together else named[0])
+        except TypeError as error:
+            raise BadInput(f"the event is not JSON: {error}") from None
+        if len(payload) > min(MOST_BYTES, self._client.max_payload - 1024):
+            raise BadInput(f"{len(payload)} bytes are too many for one message; {MOST_BYTES} are the most")
+        subject = subject_of(str(named[0]["type"]), self._subjects)
+        token = uuid.uuid4().hex
+        answer = self._awaited[token] = asyncio.get_running_loop().create_future()
+        headers = {reply.REPLY_TO: f"{self.inbox}.{token}", EXPECTED_STREAM: self._stream}
+        try:
+            async with asyncio.timeout(seconds):
+                while not answer.done():
+                    await self._send(subject, payload, headers)
+                    await asyncio.wait([answer], timeout=AGAIN_SECONDS)
+        except TimeoutError:
+            raise Unavailable(f"no outcome within {seconds:g} seconds; publish again with the same messageId") from None
+        finally:
+            del self._awaited[token]
+        return _stored(answer.result())
+
+    async def receive(self, message: Msg) -> None:
+        """Take an answer in."""
+        waiting = self._awaited.get(message.subject.rpartition(".")[2])
+        if waiting is not None and not waiting.done():
+            waiting.set_result(reply.decode(message.data))
+
+    async def _send(self, subject: str, payload: bytes, headers: Mapping[str, Any]) -> None:
+        try:
+            # nats-py writes into the headers that it is given
+            await self._client.jetstream().publish(subject, payload, timeout=AGAIN_SECONDS, headers=dict(headers))
+        except nats.js.errors.APIError as error:
+            raise Unavailable(f"JetStream takes no events now: {error.description}") from error
+        except (nats.errors.Error, nats.js.errors.Error, TimeoutError, OSError):
+            await asyncio.sleep(AGAIN_SECONDS / 10)  # it may have arrived all the same, so only the answer tells
+
+
+@asynccontextmanager
+async def asking(client: Client, stream: str, subjects: Sequence[str]) -> AsyncIterator[Asker]:
+    """An asker on that connection, for the length of the block."""
+    asker = Asker(client, stream, subjects)
+    subscription = await client.subscribe(f"{asker.inbox}.*", cb=asker.receive)
+    try:
+        yield asker
+    finally:
+        if not client.is_closed:
+            await subscription.unsubscribe()
+
+
+def _stored(answer: Answer) -> list[StoredEvent]:
+    if not isinstance(answer, Rejection):
+        return answer
+    if answer.actual_version is not None:
+        raise VersionConflict(answer.reason, answer.actual_version, answer.index)
+    raise Rejected(f"{answer.code}: {answer.reason}", answer.code, answer.index)

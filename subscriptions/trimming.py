@@ -1,0 +1,69 @@
+"""Trimming the stream: taking from JetStream what has lain in the log for long enough, so that it never fills up.
+
+A stream is a buffer, not a second log. What was stored stays there for a while all the same: a MongoDB restored from a
+backup reads it again from its older checkpoint. What others still have to read, by durable consumers, stays too.
+"""
+
+import logging
+from contextlib import suppress
+from typing import Final
+
+from nats.js import JetStreamContext, api
+from nats.js.errors import NotFoundError
+
+from eventscope.store import moment
+from eventscope.store.message import Place
+
+FULL: Final = 0.8  # of the stream's limit: then room counts more than keeping
+FORGOTTEN_SECONDS: Final = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+async def trim(js: JetStreamContext, done: Place, keep_hours: float, now: int) -> int:
+    """Take away messages before the place that is done, but those of the last hours; returns how many.
+
+    The message at the place itself stays: by its timestamp the stream is recognized.
+    """
+    info = await js.stream_info(done.stream)
+    state, most = info.state, info.config.max_bytes or 0
+    cut = min([done.sequence, *await _read_by_others(js, done.stream)])
+    if not (most > 0 and state.bytes > most * FULL):
+        kept_from = await _first_since(js, done.stream, now - int(keep_hours * moment.HOUR))
+        cut = cut if kept_from is None else min(cut, kept_from)
+    if cut <= state.first_seq:
+        return 0
+    await js.purge_stream(done.stream, seq=cut)
+    logger.info("trimmed the stream %s up to sequence %d", done.stream, cut - 1)
+    return cut - state.first_seq
+
+
+async def _read_by_others(js: JetStreamContext, stream: str) -> list[int]:
+    """Up to which sequence each durable consumer needs nothing any more, and one on: where it goes on reading."""
+    consumers = await js.consumers_info(stream)
+    return [
+        consumer.ack_floor.stream_seq + 1
+        for consumer in consumers
+        if consumer.config is not None and consumer.config.durable_name and consumer.ack_floor is not None
+    ]
+
+
+async def _first_since(js: JetStreamContext, stream: str, since: int) -> int | None:
+    """The sequence of the first message that came since then; None when none did."""
+    # a consumer that starts at a time knows its sequence, and is not needed for anything else
+    consumer = await js.add_consumer(
+        stream,
+        api.ConsumerConfig(
+            deliver_policy=api.DeliverPolicy.BY_START_TIME,
+            opt_start_time=moment.to_datetime(since),
+            ack_policy=api.AckPolicy.NONE,
+            inactive_threshold=FORGOTTEN_SECONDS,
+            mem_storage=True,
+            num_replicas=1,
+        ),
+    )
+    with suppress(NotFoundError):  # it was forgotten already
+        await js.delete_consumer(stream, consumer.name)
+    if consumer.num_pending == 0 or consumer.delivered is None:
+        return None
+    return consumer.delivered.stream_seq + 1

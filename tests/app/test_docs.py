@@ -1,0 +1,62 @@
+"""The documents tell the truth: commands exist, links lead somewhere, examples run."""
+
+import asyncio
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nats
+import pytest
+from graphql import build_schema, parse, validate
+
+from eventscope.subscriptions import stream
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) < 150
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_relative_link_leads_to_a_file(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_make_command_of_the_readme_exists() -> None:
+    named = set(re.findall(r"(?:^|`)make ([a-z]+)", (ROOT / "README.md").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {"run", "test"} <= named <= targets
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_eventscope_command_that_is_named_exists(page: Path) -> None:
+    named = set(re.findall(r"`eventscope ([a-z]+)", page.read_text()))
+    help = subprocess.run([sys.executable, "-m", "eventscope", "--help"], capture_output=True, text=True, check=True)
+    assert {command for command in named if not re.search(rf"\b{command}\b", help.stdout)} == set()
+
+
+async def test_the_complete_example_of_publishing_runs(nats_url: str, stream_name: str, tmp_path: Path) -> None:
+    [example] = [code for code in _blocks("python", ROOT / "docs/publishing.md") if "asyncio.run" in code]
+    client = await nats.connect(nats_url)
+    # on a subject of its own, for other tests run beside it
+    await stream.ensure(client.jetstream(), stream_name, [f"{stream_name}.>"])
+    await client.close()
+    program = tmp_path / "example.py"
+    program.write_text(example.replace("nats://127.0.0.1:4222", nats_url).replace('"events.', f'"{stream_name}.'))
+    run = await asyncio.create_subprocess_exec(sys.executable, program, stdout=asyncio.subprocess.PIPE)
+    said, _ = await run.communicate()
+    assert said.decode().split() == [stream_name, "1"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_question_that_is_shown_can_be_asked(page: Path) -> None:
+    schema = build_schema((ROOT / "schema/schema.graphql").read_text())
+    assert [error for block in _blocks("graphql", page) for error in validate(schema, parse(block))] == []
+
+
+def _blocks(language: str, page: Path) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)

@@ -1,0 +1,74 @@
+"""Starting: what is wrong is said in one sentence, with the setting that mends it, and exit code 2."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from eventscope.ports import free
+from eventscope.settings import PREFIX
+
+
+def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    given = {f"{PREFIX}{name}": value for name, value in environment.items()}
+    return subprocess.run(
+        [sys.executable, "-m", "eventscope", *arguments], env=clean | given, capture_output=True, text=True, timeout=60
+    )
+
+
+def _refusal(done: subprocess.CompletedProcess[str]) -> str:
+    last = done.stderr.strip().splitlines()[-1]
+    assert done.returncode == 2, done.stderr
+    assert last.startswith("eventscope: ")
+    assert "Traceback" not in done.stderr
+    return last
+
+
+@pytest.mark.parametrize("command", ["ingest", "serve", "dev"])
+def test_a_setting_that_is_none_is_refused_with_the_one_that_was_meant(command: str) -> None:
+    assert "EVENTSCOPE_NATS_URI is not a setting; did you mean EVENTSCOPE_NATS_URL?" in _refusal(
+        _run(command, NATS_URI="nats://127.0.0.1")
+    )
+
+
+def test_a_wrong_value_is_refused_with_the_value() -> None:
+    assert "EVENTSCOPE_BATCH is 'many'" in _refusal(_run("ingest", BATCH="many"))
+
+
+@pytest.mark.parametrize("arguments", [("ingest",), ("serve", "--no-ingest")])
+def test_without_servers_it_says_which_setting_to_give(arguments: tuple[str, ...]) -> None:
+    assert "EVENTSCOPE_MONGO_URL is not set" in _refusal(_run(*arguments))
+
+
+@pytest.mark.parametrize("arguments", [("ingest",), ("serve", "--no-ingest")])
+def test_a_mongodb_that_cannot_be_reached_is_named_without_its_password(
+    arguments: tuple[str, ...], nats_url: str
+) -> None:
+    url = f"mongodb://ada:secret@127.0.0.1:{free()}/"
+    said = _refusal(_run(*arguments, MONGO_URL=url, NATS_URL=nats_url, PORT="0"))
+    assert "MongoDB cannot be reached" in said
+    assert "EVENTSCOPE_MONGO_URL" in said
+    assert "secret" not in said
+
+
+@pytest.mark.parametrize("arguments", [("ingest",), ("serve", "--no-ingest")])
+def test_a_nats_that_cannot_be_reached_is_named(arguments: tuple[str, ...], mongo_url: str) -> None:
+    said = _refusal(_run(*arguments, MONGO_URL=mongo_url, NATS_URL=f"nats://127.0.0.1:{free()}", PORT="0"))
+    assert "NATS cannot be reached" in said
+    assert "EVENTSCOPE_NATS_URL" in said
+
+
+def test_an_address_that_is_none_is_refused(nats_url: str) -> None:
+    said = _refusal(_run("ingest", MONGO_URL="http://localhost", NATS_URL=nats_url))
+    assert "EVENTSCOPE_MONGO_URL cannot be used" in said
+
+
+def test_subjects_that_would_take_in_what_goes_out_are_refused(mongo_url: str, nats_url: str) -> None:
+    said = _refusal(_run("ingest", MONGO_URL=mongo_url, NATS_URL=nats_url, SUBJECTS="eventscope.>"))
+    assert "EVENTSCOPE_SUBJECTS has eventscope.>" in said
+
+
+def test_import_without_a_server_says_what_to_do() -> None:
+    assert "EVENTSCOPE_NATS_URL" in _refusal(_run("import", "events.jsonl", "--data-dir", "/nowhere"))

@@ -1,0 +1,110 @@
+"""What nobody foresaw: the caller gets an id, the log says what it was, and no secret leaves (I9)."""
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import pytest
+from bson import ObjectId
+from nats.aio.client import Client
+
+from eventscope.settings import Settings
+from eventscope.store.log import Log
+from tests.app.served import Served, served
+from tests.app.wire import opened, subscribe
+
+SECRET = "mongodb://root:hunter2@db.internal"
+GOOD: Mapping[str, Any] = {"_id": 1, "messageId": "m1", "type": "a.b", "timestamp": 0, "recordedAt": 0}
+FIELDS = "id type timestamp version data expiresAt"
+
+# documents that no ingester writes, as a wrong hand in the database might leave them
+BROKEN: Mapping[str, Mapping[str, Any]] = {
+    "a time that is none": {"timestamp": SECRET},
+    "a version that is none": {"version": SECRET},
+    "an expiry that is none": {"expireAt": SECRET},
+    "no type": {"type": None, "userId": SECRET},
+    "data that JSON has no form for": {"data": {SECRET: ObjectId()}},
+}
+
+
+@pytest.fixture
+async def api(settings: Settings, log: Log, client: Client) -> AsyncIterator[Served]:
+    async with served(settings) as api:
+        yield api
+
+
+async def break_log(log: Log, broken: Mapping[str, Any]) -> None:
+    await log.events.insert_one({**GOOD, **broken})
+    await log.meta.update_one({"_id": "checkpoint"}, {"$set": {"head": 1}}, upsert=True)
+
+
+def is_masked(error: Mapping[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    """The error tells nothing but an id, under which the log has the whole of it."""
+    assert error["message"] == "Internal error"
+    assert error["extensions"].keys() == {"code", "errorId"}
+    assert error["extensions"]["code"] == "INTERNAL"
+    [record] = [record for record in caplog.records if error["extensions"]["errorId"] in record.getMessage()]
+    assert record.levelno == logging.ERROR
+    assert record.exc_info is not None
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+async def test_a_broken_document_is_an_internal_error_to_whoever_asks(
+    api: Served, log: Log, caplog: pytest.LogCaptureFixture, broken: Mapping[str, Any]
+) -> None:
+    await break_log(log, broken)
+    response = await api.http.post("/graphql", json={"query": f"{{ events {{ nodes {{ {FIELDS} }} }} }}"})
+    assert "hunter2" not in response.text
+    for error in response.json()["errors"]:
+        is_masked(error, caplog)
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+async def test_a_broken_document_is_an_internal_error_to_followers_who_then_go_on(
+    api: Served, log: Log, caplog: pytest.LogCaptureFixture, broken: Mapping[str, Any]
+) -> None:
+    await break_log(log, broken)
+    feed = f"subscription {{ events(from: BEGINNING) {{ __typename ... on Event {{ {FIELDS} }} }} }}"
+    async with opened(api.socket_url) as socket:
+        await socket.say(subscribe("1", feed))
+        message = await socket.hear()
+        assert "hunter2" not in str(message)
+        for error in message["payload"]["errors"]:
+            is_masked(error, caplog)
+        assert (await socket.hear())["payload"] == {"data": {"events": {"__typename": "CaughtUp"}}}
+
+
+@pytest.mark.parametrize("name", ["a time that is none", "data that JSON has no form for"])
+async def test_over_rest_it_is_a_500_in_json(
+    api: Served, log: Log, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    await break_log(log, BROKEN[name])
+    response = await api.http.get("/events/history")
+    assert response.status_code == 500
+    assert "hunter2" not in response.text
+    [error] = response.json()["errors"]
+    is_masked(error, caplog)
+
+
+async def test_a_log_that_cannot_even_be_followed_is_an_internal_error(
+    api: Served, log: Log, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The error comes out of the source of the subscription, and not out of one of its fields."""
+    await log.meta.update_one({"_id": "checkpoint"}, {"$set": {"head": 1}}, upsert=True)
+    await log.expirations.insert_one({"_id": "a.b", "through": SECRET})
+    async with opened(api.socket_url) as socket:
+        await socket.say(subscribe("1", "subscription { events(from: BEGINNING) { __typename } }"))
+        message = await socket.hear()
+        assert "hunter2" not in str(message)
+        [error] = message["payload"]["errors"]
+        is_masked(error, caplog)
+        assert await socket.hear() == {"id": "1", "type": "complete"}
+        assert await socket.is_open()
+
+
+async def test_what_the_caller_is_to_blame_for_is_told_and_no_error_in_the_log(
+    api: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    error = await api.refusal('{ events(after: "x") { nodes { id } } }')
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": "after"}
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]

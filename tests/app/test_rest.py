@@ -1,0 +1,253 @@
+"""REST: the four endpoints with exactly the shapes that services know, over the same answers as GraphQL."""
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eventscope.store import moment
+from eventscope.store.documents import Event
+from tests.app.world import World
+from tests.app.world import world as a_world
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+ENDPOINTS = ["history", "replay", "aggregate", "stats"]
+LISTINGS = ["history", "replay"]
+FROM, TO = "2026-03-10T00:00:00Z", "2026-03-20T00:00:00Z"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(mongo_url: str, nats_url: str) -> AsyncIterator[World]:
+    async with a_world(mongo_url, nats_url) as world:
+        yield world
+
+
+async def get(world: World, endpoint: str, **parameters: str | int) -> httpx.Response:
+    return await world.api.http.get(f"/events/{endpoint}", params=parameters)
+
+
+async def answer(world: World, endpoint: str, **parameters: str | int) -> Any:
+    response = await get(world, endpoint, **parameters)
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["cache-control"] == "no-store"
+    return response.json()
+
+
+def as_told(event: Event) -> dict[str, Any]:
+    names = ["version", "userId", "data", "metadata", "aggregateId", "aggregateType", "correlationId", "causationId"]
+    return {
+        "id": event["messageId"],
+        "type": event["type"],
+        "timestamp": moment.to_text(event["timestamp"]),
+        "position": event["_id"],
+        **{name: event.get(name) for name in names},
+    }
+
+
+async def test_history_tells_the_newest_events_first(world: World) -> None:
+    assert await answer(world, "history", limit=20) == {
+        "aggregateId": None,
+        "aggregateType": None,
+        "totalEvents": len(world.events),
+        "events": [as_told(event) for event in world.events[:-21:-1]],
+    }
+
+
+async def test_replay_tells_the_oldest_events_first(world: World) -> None:
+    assert await answer(world, "replay", limit=20) == {
+        "aggregateId": None,
+        "aggregateType": None,
+        "totalEvents": len(world.events),
+        "events": [as_told(event) for event in world.events[:20]],
+    }
+
+
+async def test_aggregate_tells_all_about_one_oldest_first(world: World) -> None:
+    mine = [e for e in world.events if e.get("aggregateType") == "user" and e.get("aggregateId") == "u3"]
+    assert mine
+    assert await answer(world, "aggregate", aggregateType="user", aggregateId="u3") == {
+        "aggregateId": "u3",
+        "aggregateType": "user",
+        "totalEvents": len(mine),
+        "events": [as_told(event) for event in mine],
+    }
+
+
+async def test_stats_tell_counts_breakdowns_and_the_time_range(world: World) -> None:
+    assert await answer(world, "stats") == recounted(world.events)
+
+
+def recounted(events: list[Event]) -> dict[str, Any]:
+    times = [event["timestamp"] for event in events]
+    types = Counter(event["type"] for event in events)
+    return {
+        "totalEvents": len(events),
+        "uniqueAggregates": len({(e["aggregateType"], e["aggregateId"]) for e in events if "aggregateType" in e}),
+        "eventTypes": len(types),
+        "eventTypeBreakdown": dict(types),
+        "aggregateTypeBreakdown": dict(Counter(e["aggregateType"] for e in events if "aggregateType" in e)),
+        "timeRange": {
+            "earliest": moment.to_text(min(times)) if times else None,
+            "latest": moment.to_text(max(times)) if times else None,
+        },
+    }
+
+
+async def test_of_nothing_every_endpoint_tells_nothing(world: World) -> None:
+    nothing: dict[str, Any] = {"aggregateId": None, "aggregateType": "nothing", "totalEvents": 0, "events": []}
+    assert await answer(world, "history", aggregateType="nothing") == nothing
+    assert await answer(world, "replay", aggregateType="nothing") == nothing
+    assert await answer(world, "aggregate", aggregateType="nothing", aggregateId="x") == nothing | {"aggregateId": "x"}
+    assert await answer(world, "stats", aggregateType="nothing") == recounted([])
+
+
+@pytest.mark.parametrize("endpoint", LISTINGS)
+@pytest.mark.parametrize(
+    ("parameters", "wanted"),
+    [
+        ({"aggregateType": "user"}, lambda e: e.get("aggregateType") == "user"),
+        ({"aggregateId": ".*"}, lambda e: e.get("aggregateId") == ".*"),
+        ({"eventTypes": "user.created"}, lambda e: e["type"] == "user.created"),
+        ({"eventTypes": "user.created, file.*,"}, lambda e: e["type"] == "user.created" or "file." in e["type"]),
+        ({"fromTimestamp": FROM}, lambda e: e["timestamp"] >= moment.from_text(FROM)),
+        ({"toTimestamp": TO}, lambda e: e["timestamp"] <= moment.from_text(TO)),
+        (
+            {"aggregateType": "user", "eventTypes": "*.updated", "fromTimestamp": FROM, "toTimestamp": TO},
+            lambda e: e["type"] == "user.updated" and moment.from_text(FROM) <= e["timestamp"] <= moment.from_text(TO),
+        ),
+    ],
+)
+async def test_each_parameter_means_what_it_says(
+    world: World, endpoint: str, parameters: dict[str, str], wanted: Any
+) -> None:
+    ids = world.those(wanted)
+    assert 0 < len(ids) < len(world.events)
+    found = await answer(world, endpoint, **parameters, limit=1000)
+    assert [event["id"] for event in found["events"]] == (ids[::-1] if endpoint == "history" else ids)
+    assert found["totalEvents"] == len(ids)
+
+
+async def test_stats_are_of_what_the_parameters_mean(world: World) -> None:
+    filter = {"eventTypes": "user.*,vendor.created", "fromTimestamp": FROM, "toTimestamp": TO}
+    events = [
+        event
+        for event in world.events
+        if (event["type"].startswith("user.") or event["type"] == "vendor.created")
+        and moment.from_text(FROM) <= event["timestamp"] <= moment.from_text(TO)
+    ]
+    assert await answer(world, "stats", **filter) == recounted(events)
+    users = [event for event in events if event["type"].startswith("user.")]
+    assert await answer(world, "stats", **filter, aggregateType="user") == recounted(users)
+
+
+@pytest.mark.parametrize("endpoint", LISTINGS)
+async def test_the_total_tells_all_that_match_though_a_limit_cuts(world: World, endpoint: str) -> None:
+    n = len(world.those(lambda event: event.get("aggregateType") == "user"))
+    for limit in (1, n - 1, n, n + 1, 1000):
+        found = await answer(world, endpoint, aggregateType="user", limit=limit)
+        assert found["totalEvents"] == n
+        assert len(found["events"]) == min(limit, n)
+
+
+async def test_without_a_limit_there_are_fifty(world: World) -> None:
+    assert len((await answer(world, "history"))["events"]) == 50
+
+
+async def test_a_zone_whose_plus_was_not_escaped_is_understood(world: World) -> None:
+    response = await world.api.http.get("/events/history?fromTimestamp=2026-03-10T02:00:00+02:00&limit=1000")
+    same = await answer(world, "history", fromTimestamp=FROM, limit=1000)
+    assert response.json() == same
+
+
+async def test_an_empty_parameter_is_as_good_as_none(world: World) -> None:
+    assert await answer(world, "history", aggregateId="", eventTypes="") == await answer(world, "history")
+
+
+def refusal(response: httpx.Response, status: int = 400) -> Any:
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/json"
+    body = response.json()
+    assert body.keys() == {"errors"}
+    [error] = body["errors"]
+    assert error["message"]
+    return error["extensions"]
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "abc", "1.5", "1e3", "٣", " 5", "99999999999", "0x10"])
+@pytest.mark.parametrize("endpoint", ["history", "replay", "aggregate"])
+async def test_a_limit_that_is_no_number_from_1_on_is_refused(world: World, endpoint: str, limit: str) -> None:
+    response = await get(world, endpoint, aggregateType="user", aggregateId="u1", limit=limit)
+    assert refusal(response) == {"code": "BAD_USER_INPUT", "field": "limit"}
+
+
+@pytest.mark.parametrize("endpoint", LISTINGS)
+async def test_a_limit_of_1000_is_given_and_one_of_1001_is_refused(world: World, endpoint: str) -> None:
+    assert len((await answer(world, endpoint, limit=1000))["events"]) == len(world.events)
+    response = await get(world, endpoint, limit=1001)
+    assert refusal(response) == {"code": "PAGE_TOO_LARGE", "field": "limit"}
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+@pytest.mark.parametrize("name", ["aggregate_id", "type", "offset", "fromtimestamp", "$where", "x" * 1000])
+async def test_a_parameter_that_there_is_not_is_refused_with_those_that_there_are(
+    world: World, endpoint: str, name: str
+) -> None:
+    response = await get(world, endpoint, aggregateType="user", aggregateId="u1", **{name: "x"})
+    assert refusal(response)["code"] == "BAD_USER_INPUT"
+    assert "fromTimestamp" in response.text
+    assert len(response.text) < 400
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+async def test_a_parameter_given_twice_is_refused(world: World, endpoint: str) -> None:
+    response = await world.api.http.get(f"/events/{endpoint}?aggregateType=user&aggregateType=vendor&aggregateId=x")
+    assert refusal(response) == {"code": "BAD_USER_INPUT", "field": "aggregateType"}
+
+
+@pytest.mark.parametrize("endpoint", ["history", "replay", "stats"])
+@pytest.mark.parametrize("name", ["fromTimestamp", "toTimestamp"])
+async def test_a_time_that_is_none_is_refused(world: World, endpoint: str, name: str) -> None:
+    for time in ("yesterday", "1772841600", "2026-02-30", "0001-01-01T00:00:00+14:00"):
+        response = await get(world, endpoint, **{name: time})
+        assert refusal(response) == {"code": "BAD_USER_INPUT", "field": name}
+
+
+async def test_values_that_are_too_many_or_too_long_are_refused(world: World) -> None:
+    response = await get(world, "history", eventTypes=",".join(f"t{n}" for n in range(1001)))
+    assert refusal(response) == {"code": "BAD_USER_INPUT", "field": "eventTypes"}
+    response = await get(world, "history", aggregateId="x" * 1025)
+    assert refusal(response) == {"code": "BAD_USER_INPUT", "field": "aggregateId"}
+
+
+@pytest.mark.parametrize("missing", ["aggregateId", "aggregateType"])
+async def test_an_aggregate_is_asked_for_by_its_type_and_its_id(world: World, missing: str) -> None:
+    given = {"aggregateId": "u1", "aggregateType": "user"}
+    del given[missing]
+    assert refusal(await get(world, "aggregate", **given)) == {"code": "BAD_USER_INPUT", "field": missing}
+
+
+async def test_statistics_of_one_aggregate_are_refused_and_not_made_up(world: World) -> None:
+    response = await get(world, "stats", aggregateType="user", aggregateId="u1")
+    assert refusal(response) == {"code": "BAD_USER_INPUT", "field": "aggregateId"}
+
+
+names = st.sampled_from(["aggregateId", "aggregateType", "eventTypes", "fromTimestamp", "toTimestamp", "limit"])
+texts = st.text(max_size=20) | st.sampled_from(["user", "u1", "user.*", FROM, TO, "5", "a,b", '{"$gt": ""}', "\0"])
+
+
+@given(endpoint=st.sampled_from(ENDPOINTS), parameters=st.dictionaries(names | texts, texts, max_size=4))
+@settings(max_examples=400, deadline=None)
+async def test_no_parameters_whatever_are_answered_with_500(
+    world: World, endpoint: str, parameters: dict[str, str]
+) -> None:
+    response = await get(world, endpoint, **parameters)
+    assert response.status_code in {200, 400}
+    if response.status_code == 400:
+        assert refusal(response)["code"] in {"BAD_USER_INPUT", "PAGE_TOO_LARGE"}

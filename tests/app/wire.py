@@ -1,0 +1,68 @@
+"""A client of graphql-transport-ws that sends whatever it is told to, right or wrong."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+from websockets.typing import Origin, Subprotocol
+
+PROTOCOL = "graphql-transport-ws"
+INIT = {"type": "connection_init"}
+ACK = {"type": "connection_ack"}
+SECONDS = 60.0
+
+
+def subscribe(id: str, query: str, **more: object) -> dict[str, object]:
+    """The message that starts an operation."""
+    return {"id": id, "type": "subscribe", "payload": {"query": query, **more}}
+
+
+@dataclass(frozen=True, slots=True)
+class Socket:
+    """One connection."""
+
+    raw: ClientConnection
+
+    async def say(self, *messages: object) -> None:
+        """Send messages: text and bytes as they are, all else as JSON."""
+        for message in messages:
+            await self.raw.send(message if isinstance(message, str | bytes) else orjson.dumps(message).decode())
+
+    async def hear(self) -> Any:
+        """The next message."""
+        async with asyncio.timeout(SECONDS):
+            return orjson.loads(await self.raw.recv())
+
+    async def end(self) -> tuple[int, str, list[Any]]:
+        """How the server closes the connection, and what it said before that."""
+        heard = []
+        try:
+            while True:
+                heard.append(await self.hear())
+        except ConnectionClosed as closed:
+            assert closed.rcvd is not None, "the connection broke off without a close frame"
+            return closed.rcvd.code, closed.rcvd.reason, heard
+
+    async def is_open(self) -> bool:
+        """Whether the server still answers; what it has said before must have been heard."""
+        await self.say({"type": "ping"})
+        return bool(await self.hear() == {"type": "pong"})
+
+
+@asynccontextmanager
+async def opened(
+    url: str, *, init: bool = True, protocols: Sequence[str] = (PROTOCOL,), origin: str | None = None
+) -> AsyncIterator[Socket]:
+    """A connection for the length of the block, which has said who it is unless told not to."""
+    asked = [Subprotocol(protocol) for protocol in protocols] or None
+    async with connect(url, subprotocols=asked, origin=None if origin is None else Origin(origin)) as raw:
+        socket = Socket(raw)
+        if init:
+            await socket.say(INIT)
+            assert await socket.hear() == ACK
+        yield socket

@@ -1,0 +1,15 @@
+"""What the tests of questions share: one log that all of them read."""
+
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+
+from tests.app.world import World
+from tests.app.world import world as a_world
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def world(mongo_url: str, nats_url: str) -> AsyncIterator[World]:
+    """A served log of a few hundred events, which nobody changes; tests that use it run in its loop."""
+    async with a_world(mongo_url, nats_url) as world:
+        yield world

@@ -1,0 +1,192 @@
+"""Lists of events: pages by key, in both directions and both orders, which always make up exactly what matches."""
+
+from math import ceil
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from eventscope.resolvers import cursor, events
+from eventscope.store import moment
+from eventscope.store.documents import Event
+from tests.app.world import World
+from tests.schema.model import filters, means
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+PAGE = """query ($filter: EventFilter, $order: Order, $first: Int, $after: String, $last: Int, $before: String) {
+  events(filter: $filter, order: $order, first: $first, after: $after, last: $last, before: $before) {
+    edges { cursor node { id cursor } }
+    nodes { id }
+    pageInfo { hasNextPage hasPreviousPage startCursor endCursor }
+    totalCount { atLeast exact }
+  }
+}"""
+EVERY_FIELD = """id position cursor type timestamp recordedAt aggregateType aggregateId version userId correlationId
+  causationId data metadata extensions expiresAt"""
+
+
+async def page(world: World, **asked: Any) -> Any:
+    """One page, checked for agreeing with itself."""
+    found = (await world.api.ask(PAGE, **asked))["events"]
+    assert found["nodes"] == [{"id": edge["node"]["id"]} for edge in found["edges"]]
+    assert all(edge["cursor"] == edge["node"]["cursor"] for edge in found["edges"])
+    ends = [edge["cursor"] for edge in found["edges"]] or [None]
+    assert (found["pageInfo"]["startCursor"], found["pageInfo"]["endCursor"]) == (ends[0], ends[-1])
+    return found
+
+
+async def forwards(world: World, size: int, **asked: Any) -> list[list[str]]:
+    """All pages from the start of the list to its end."""
+    pages, after = [], None
+    while True:
+        found = await page(world, first=size, after=after, **asked)
+        assert found["pageInfo"]["hasPreviousPage"] == (after is not None)
+        pages.append([node["id"] for node in found["nodes"]])
+        after = found["pageInfo"]["endCursor"]
+        if not found["pageInfo"]["hasNextPage"]:
+            return pages
+
+
+async def backwards(world: World, size: int, **asked: Any) -> list[list[str]]:
+    """All pages from the end of the list to its start, each in the order of the list."""
+    pages, before = [], None
+    while True:
+        found = await page(world, last=size, before=before, **asked)
+        assert found["pageInfo"]["hasNextPage"] == (before is not None)
+        pages.append([node["id"] for node in found["nodes"]])
+        before = found["pageInfo"]["startCursor"]
+        if not found["pageInfo"]["hasPreviousPage"]:
+            return pages
+
+
+def joined(pages: list[list[str]]) -> list[str]:
+    return [id for page in pages for id in page]
+
+
+async def test_an_event_tells_all_that_was_published(world: World) -> None:
+    answer = await world.api.ask(f"{{ events(order: OLDEST_FIRST, first: 1000) {{ nodes {{ {EVERY_FIELD} }} }} }}")
+    assert answer["events"]["nodes"] == [as_told(event) for event in world.events]
+
+
+def as_told(event: Event) -> dict[str, Any]:
+    names = ["aggregateType", "aggregateId", "version", "userId", "correlationId", "causationId"]
+    expiry = event.get("expireAt")
+    return {
+        "id": event["messageId"],
+        "position": event["_id"],
+        "cursor": cursor.encode("e", event["_id"]),
+        "type": event["type"],
+        "timestamp": moment.to_text(event["timestamp"]),
+        "recordedAt": moment.to_text(event["recordedAt"]),
+        "expiresAt": None if expiry is None else expiry.isoformat() + "Z",
+        **{name: event.get(name) for name in [*names, "data", "metadata", "extensions"]},
+    }
+
+
+async def test_the_log_of_these_tests_has_what_they_rely_on(world: World) -> None:
+    assert len(world.events) > 250
+    assert any("expireAt" in event for event in world.events)
+    assert any("extensions" in event for event in world.events)
+    times = [event["timestamp"] for event in world.events]
+    assert times != sorted(times)
+
+
+async def test_one_event_is_found_by_its_id(world: World) -> None:
+    answer = await world.api.ask('{ event(id: "m007") { id position } }')
+    assert answer == {"event": {"id": "m007", "position": world.events[world.those().index("m007")]["_id"]}}
+
+
+async def test_an_event_that_never_was_is_null(world: World) -> None:
+    assert await world.api.ask('{ event(id: "nothing") { id } }') == {"event": None}
+
+
+async def test_an_expired_event_is_in_no_answer(world: World) -> None:
+    assert len(world.events) < 300  # so many came in, and those left out have expired
+    gone = ({f"m{n:03}" for n in range(300)} - set(world.those())).pop()
+    answer = await world.api.ask(
+        """query ($id: ID!) {
+          event(id: $id) { id }
+          events(filter: { ids: [$id] }) { nodes { id } totalCount { exact } }
+          all: events { totalCount { exact } }
+          replay(filter: { eventTypes: ["session.*"] }) { nodes { id } totalCount { exact } }
+          stats(filter: { eventTypes: ["session.*"] }) { totalEvents timeRange { earliest } histogram { count } }
+        }""",
+        id=gone,
+    )
+    assert answer == {
+        "event": None,
+        "events": {"nodes": [], "totalCount": {"exact": 0}},
+        "all": {"totalCount": {"exact": len(world.events)}},
+        "replay": {"nodes": [], "totalCount": {"exact": 0}},
+        "stats": {"totalEvents": 0, "timeRange": None, "histogram": []},
+    }
+
+
+async def test_without_a_size_a_page_has_the_newest_fifty(world: World) -> None:
+    found = await page(world)
+    assert [node["id"] for node in found["nodes"]] == world.those()[:-51:-1]
+
+
+@pytest.mark.parametrize("size", [17, 100, 281, 1000])
+async def test_all_pages_forwards_are_all_pages_backwards_reversed_and_the_whole_log(world: World, size: int) -> None:
+    for order, whole in (("OLDEST_FIRST", world.those()), ("NEWEST_FIRST", world.those()[::-1])):
+        there = await forwards(world, size, order=order)
+        back = await backwards(world, size, order=order)
+        assert joined(there) == joined(back[::-1]) == whole
+        assert len(there) == len(back) == ceil(len(whole) / size)
+        assert all(len(one) == size for one in there[:-1] + back[:-1])
+
+
+@given(filter=filters, size=st.integers(5, 300), newest_first=st.booleans(), back=st.booleans())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+async def test_the_pages_of_any_filter_hold_exactly_what_it_means(
+    world: World, filter: dict[str, Any], size: int, newest_first: bool, back: bool
+) -> None:
+    wanted = world.those(lambda event: means(filter, event))
+    order = "NEWEST_FIRST" if newest_first else "OLDEST_FIRST"
+    pages = await (backwards if back else forwards)(world, size, filter=filter, order=order)
+    assert joined(pages[::-1] if back else pages) == (wanted[::-1] if newest_first else wanted)
+    counted = await world.api.ask("query ($f: EventFilter) { events(filter: $f) { totalCount { exact } } }", f=filter)
+    assert counted["events"]["totalCount"]["exact"] == len(wanted)
+
+
+async def test_a_page_between_two_cursors_is_counted_from_the_end_that_is_asked_for(world: World) -> None:
+    ids = world.those()
+    at = {event["messageId"]: cursor.encode("e", event["_id"]) for event in world.events}
+    ends = {"after": at[ids[10]], "before": at[ids[20]], "order": "OLDEST_FIRST"}
+    first = await page(world, first=3, **ends)
+    assert [node["id"] for node in first["nodes"]] == ids[11:14]
+    last = await page(world, last=3, **ends)
+    assert [node["id"] for node in last["nodes"]] == ids[17:20]
+    whole = await page(world, first=50, **ends)
+    assert [node["id"] for node in whole["nodes"]] == ids[11:20]
+
+
+async def test_a_page_of_no_size_is_empty_and_says_that_there_is_more(world: World) -> None:
+    found = await page(world, first=0)
+    assert found["nodes"] == []
+    assert found["pageInfo"]["hasNextPage"]
+
+
+async def test_behind_the_last_event_there_is_an_empty_page(world: World) -> None:
+    found = await page(world, order="OLDEST_FIRST", after=cursor.encode("e", world.events[-1]["_id"]))
+    assert found["nodes"] == []
+    assert not found["pageInfo"]["hasNextPage"]
+
+
+async def test_the_total_is_that_of_the_whole_list_and_not_of_the_page(world: World) -> None:
+    filter = {"eventTypes": ["user.*"], "fromTimestamp": "2026-03-10T00:00:00Z"}
+    found = await page(world, first=3, filter=filter)
+    n = len(world.those(lambda event: means(filter, event)))
+    assert found["totalCount"] == {"atLeast": n, "exact": n}
+
+
+async def test_a_total_beyond_the_bound_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "COUNTED", 30)
+    by_one_user = world.those(lambda event: event.get("userId") == "alice")
+    assert len(by_one_user) > 30
+    assert (await page(world, filter={"userId": "alice"}))["totalCount"] == {"atLeast": 30, "exact": None}
+    # rollups know these, however many there are
+    assert (await page(world, filter={"eventTypes": ["*"]}))["totalCount"]["exact"] == len(world.events)

@@ -1,0 +1,85 @@
+"""The log's own status: its ends, how far it is behind, how long it keeps what, and what runs."""
+
+from collections.abc import AsyncIterator
+from importlib.metadata import version
+from typing import Any
+
+import orjson
+import pytest
+from nats.aio.client import Client
+
+from eventscope.settings import Settings
+from eventscope.store.log import Log
+from tests.app.served import Served, served
+from tests.app.world import World
+from tests.until import until
+
+QUERY = """{ log {
+  head firstPosition rejected sourceResets ingesting ingestLag { events seconds }
+  retention { eventTypes days } versions { eventscope mongodb nats }
+} }"""
+
+
+@pytest.fixture
+async def fresh(settings: Settings, log: Log, client: Client) -> AsyncIterator[Served]:
+    """An API over an empty log, and no ingester."""
+    async with served(settings) as api:
+        yield api
+
+
+async def status(api: Served) -> Any:
+    return (await api.ask(QUERY))["log"]
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_the_status_tells_the_ends_of_the_log_and_what_was_rejected(world: World) -> None:
+    found = await status(world.api)
+    assert found["head"] == 300
+    assert found["firstPosition"] == world.events[0]["_id"]
+    assert found["rejected"] == len(world.rejected)
+    assert found["sourceResets"] == 0
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_the_status_tells_how_long_events_are_kept_and_what_runs_here(world: World) -> None:
+    found = await status(world.api)
+    assert {rule["eventTypes"]: rule["days"] for rule in found["retention"]} == world.settings.retention
+    assert found["versions"]["eventscope"] == version("eventscope")
+    assert all(name[0].isdigit() for name in found["versions"].values())
+
+
+async def test_an_empty_log_has_head_0_and_no_first_position(fresh: Served) -> None:
+    found = await status(fresh)
+    assert (found["head"], found["firstPosition"], found["rejected"]) == (0, None, 0)
+    assert not found["ingesting"]
+    assert found["ingestLag"] == {"events": 0, "seconds": 0}
+
+
+async def test_what_no_ingester_has_taken_yet_is_lag(fresh: Served, client: Client, subject_prefix: str) -> None:
+    for _ in range(3):
+        await client.jetstream().publish(f"{subject_prefix}.thing.happened", orjson.dumps({}))
+    lag = (await status(fresh))["ingestLag"]
+    assert lag["events"] == 3
+    assert lag["seconds"] > 0
+
+
+async def test_with_an_ingester_at_work_the_lag_goes_to_nothing(
+    fresh: Served, client: Client, subject_prefix: str, ingesting: None
+) -> None:
+    await client.publish(f"{subject_prefix}.thing.happened", orjson.dumps({}))
+    await client.publish(f"{subject_prefix}.thing.happened", b"no json")
+
+    async def done() -> Any:
+        found = await status(fresh)
+        return found if (found["head"], found["rejected"]) == (1, 1) else None
+
+    found = await until(done)
+    assert found["ingesting"]
+    assert found["ingestLag"] == {"events": 0, "seconds": 0}
+
+
+async def test_without_its_stream_the_lag_is_unknown(fresh: Served, client: Client, settings: Settings) -> None:
+    js = client.jetstream()
+    await js.delete_stream(settings.stream)
+    assert (await status(fresh))["ingestLag"] is None
+    await js.add_stream(name=settings.stream, subjects=list(settings.subjects))

@@ -1,0 +1,127 @@
+"""Publishing through the API: the same way in, with the outcome as the answer."""
+
+import asyncio
+from typing import Any
+
+import httpx
+
+from eventscope.settings import Settings
+from eventscope.store import read
+from eventscope.store.filter import EVERYTHING
+from eventscope.store.log import Log
+from eventscope.subscriptions import asking
+
+PUBLISH = """
+mutation ($input: PublishEventInput!) { publishEvent(input: $input) { id position version } }
+"""
+PUBLISH_ALL = """
+mutation ($input: [PublishEventInput!]!) { publishEvents(input: $input) { id position version } }
+"""
+
+
+async def _ask(api: str, query: str, input: object) -> dict[str, Any]:
+    async with httpx.AsyncClient(base_url=api, timeout=30) as client:
+        answer: dict[str, Any] = (
+            await client.post("/graphql", json={"query": query, "variables": {"input": input}})
+        ).json()
+        return answer
+
+
+async def test_an_event_is_in_the_log_when_its_publisher_is_answered(api: str, log: Log, ingesting: None) -> None:
+    answer = await _ask(
+        api,
+        PUBLISH,
+        {
+            "type": "user.created",
+            "messageId": "m1",
+            "timestamp": "2026-11-23T07:00:00.000001Z",
+            "aggregateType": "user",
+            "aggregateId": "42",
+            "expectedVersion": 0,
+            "userId": "u",
+            "correlationId": "c",
+            "causationId": "x",
+            "data": {"name": "Ada", "tags": [1, None, {}]},
+            "metadata": {"why": "test"},
+        },
+    )
+    assert answer == {"data": {"publishEvent": {"id": "m1", "position": 1, "version": 1}}}
+    event = await read.event(log, "m1")
+    assert event is not None
+    assert event["data"] == {"name": "Ada", "tags": [1, None, {}]}
+    assert (event["timestamp"] % 1_000_000, event["userId"], event["metadata"]) == (1, "u", {"why": "test"})
+
+
+async def test_publishing_again_gets_the_first_outcome(api: str, log: Log, ingesting: None) -> None:
+    event = {"type": "user.created", "messageId": "m1", "aggregateType": "user", "aggregateId": "42"}
+    assert await _ask(api, PUBLISH, event) == await _ask(api, PUBLISH, event)
+    assert len(await read.events(log, EVERYTHING, limit=10)) == 1
+
+
+async def test_the_same_id_with_other_content_is_rejected(api: str, log: Log, ingesting: None) -> None:
+    await _ask(api, PUBLISH, {"type": "user.created", "messageId": "m1", "data": 1})
+    [error] = (await _ask(api, PUBLISH, {"type": "user.created", "messageId": "m1", "data": 2}))["errors"]
+    assert (error["extensions"]["code"], error["extensions"]["rejection"]) == ("REJECTED", "ID_REUSED")
+    assert (await log.rejected.find_one({}) or {})["code"] == "ID_REUSED"
+
+
+async def test_of_two_hundred_writers_exactly_one_wins_each_version(api: str, log: Log, ingesting: None) -> None:
+    event = {"type": "user.updated", "aggregateType": "user", "aggregateId": "42"}
+    for version in range(2):
+        answers = await asyncio.gather(
+            *(_ask(api, PUBLISH, {**event, "expectedVersion": version, "data": n}) for n in range(200))
+        )
+        won = [answer["data"]["publishEvent"] for answer in answers if "errors" not in answer]
+        lost = [answer["errors"][0]["extensions"] for answer in answers if "errors" in answer]
+        assert [event["version"] for event in won] == [version + 1]
+        conflict = {"code": "VERSION_CONFLICT", "rejection": "VERSION_CONFLICT", "actualVersion": version + 1}
+        assert lost == [conflict] * 199
+
+
+async def test_several_events_are_stored_one_after_the_other(api: str, log: Log, ingesting: None) -> None:
+    events = [
+        {"type": f"user.{verb}", "aggregateType": "user", "aggregateId": "42"}
+        for verb in ("created", "updated", "deleted")
+    ]
+    published = (await _ask(api, PUBLISH_ALL, events))["data"]["publishEvents"]
+    assert [(event["position"], event["version"]) for event in published] == [(1, 1), (2, 2), (3, 3)]
+    assert [event["type"] for event in await read.events(log, EVERYTHING, limit=9)] == [
+        event["type"] for event in events
+    ]
+
+
+async def test_of_several_events_none_is_stored_if_one_is_refused(api: str, log: Log, ingesting: None) -> None:
+    events = [
+        {"type": "user.created", "aggregateType": "user", "aggregateId": "42"},
+        {"type": "user.updated", "aggregateType": "user", "aggregateId": "42", "expectedVersion": 7},
+    ]
+    [error] = (await _ask(api, PUBLISH_ALL, events))["errors"]
+    assert error["extensions"] == {
+        "code": "VERSION_CONFLICT",
+        "rejection": "VERSION_CONFLICT",
+        "index": 1,
+        "actualVersion": 1,
+    }
+    assert error["message"].startswith("event 2 of 2: ")
+    assert await read.events(log, EVERYTHING, limit=9) == []
+    assert (await _ask(api, PUBLISH_ALL, events[:1]))["data"]["publishEvents"][0]["version"] == 1
+
+
+async def test_what_cannot_be_published_is_refused_before_it_is(api: str, settings: Settings) -> None:
+    for event in (
+        {"type": "two words"},
+        {"type": "a.b", "data": 2**70},
+    ):
+        [error] = (await _ask(api, PUBLISH, event))["errors"]
+        assert error["extensions"]["code"] == "BAD_USER_INPUT"
+    for count in (0, 101):
+        [error] = (await _ask(api, PUBLISH_ALL, [{"type": "a.b"}] * count))["errors"]
+        assert error["extensions"]["code"] == "BAD_USER_INPUT"
+
+
+async def test_without_an_ingester_the_publisher_is_told_that_there_is_no_outcome(
+    api: str, log: Log, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(asking.Asker.publish, "__kwdefaults__", {"seconds": 0.5})
+    [error] = (await _ask(api, PUBLISH, {"type": "a.b", "messageId": "m1"}))["errors"]
+    assert error["extensions"]["code"] == "UNAVAILABLE"

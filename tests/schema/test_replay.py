@@ -1,0 +1,114 @@
+"""Replays: the log in its order, as it was when the first page was read, whatever arrives meanwhile."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+import pytest
+from nats.aio.client import Client
+
+from eventscope.resolvers import cursor
+from eventscope.settings import Settings
+from eventscope.store import checkpoint
+from eventscope.store.log import Log
+from tests.app.served import Served, served
+from tests.app.world import World
+from tests.schema.model import means
+from tests.until import until
+
+QUERY = """query ($filter: EventFilter, $first: Int, $after: String, $upTo: String) {
+  replay(filter: $filter, first: $first, after: $after, upTo: $upTo) {
+    nodes { id }
+    pageInfo { hasNextPage hasPreviousPage endCursor }
+    totalCount { exact }
+  }
+}"""
+
+
+async def page(api: Served, **asked: Any) -> tuple[list[str], Any]:
+    replay = (await api.ask(QUERY, **asked))["replay"]
+    return [node["id"] for node in replay["nodes"]], replay
+
+
+async def whole(api: Served, size: int, **asked: Any) -> list[str]:
+    ids, replay = await page(api, first=size, **asked)
+    while replay["pageInfo"]["hasNextPage"]:
+        more, replay = await page(api, first=size, **asked | {"after": replay["pageInfo"]["endCursor"]})
+        assert replay["pageInfo"]["hasPreviousPage"]
+        ids += more
+    return ids
+
+
+@pytest.fixture
+async def alone(settings: Settings, log: Log, client: Client, ingesting: None) -> AsyncIterator[Served]:
+    """An API over a log of its own, with an ingester at work."""
+    async with served(settings) as api:
+        yield api
+
+
+@pytest.mark.asyncio(loop_scope="session")
+@pytest.mark.parametrize("size", [30, 281, 1000])
+async def test_a_replay_gives_every_event_in_the_order_of_the_log(world: World, size: int) -> None:
+    assert await whole(world.api, size) == world.those()
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_replay_of_a_filter_gives_what_it_means(world: World) -> None:
+    filter = {"eventTypes": ["user.*"], "userId": "bob"}
+    assert await whole(world.api, 10, filter=filter) == world.those(lambda event: means(filter, event))
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_replay_ends_with_the_event_at_the_cursor_up_to_which_it_goes(world: World) -> None:
+    last = world.events[99]
+    ids = await whole(world.api, 40, upTo=cursor.encode("e", last["_id"]))
+    assert ids == world.those()[:100]
+    assert await whole(world.api, 40, upTo=cursor.encode("e", 10**15)) == world.those()
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_cursor_of_a_replay_resumes_a_list_of_events_too(world: World) -> None:
+    _, replay = await page(world.api, first=20)
+    after = replay["pageInfo"]["endCursor"]
+    query = "query ($after: String) { events(order: OLDEST_FIRST, first: 5, after: $after) { nodes { id } } }"
+    answer = await world.api.ask(query, after=after)
+    assert [node["id"] for node in answer["events"]["nodes"]] == world.those()[20:25]
+    # and the other way round, then pinned to the head of now
+    ids, _ = await page(world.api, first=5, after=cursor.encode("e", world.events[19]["_id"]))
+    assert ids == world.those()[20:25]
+
+
+async def test_a_replay_stays_as_it_was_at_its_first_page_whatever_arrives(
+    alone: Served, client: Client, subject_prefix: str, log: Log
+) -> None:
+    await publish(client, subject_prefix, range(30), log)
+    ids, replay = await page(alone, first=10)
+    await publish(client, subject_prefix, range(30, 50), log)
+    while replay["pageInfo"]["hasNextPage"]:
+        assert replay["totalCount"] == {"exact": 30}
+        more, replay = await page(alone, first=10, after=replay["pageInfo"]["endCursor"])
+        ids += more
+    assert ids == [f"p{n}" for n in range(30)]
+    assert await whole(alone, 10) == [f"p{n}" for n in range(50)]
+
+
+async def test_a_listing_that_pages_on_neither_repeats_nor_skips_when_events_arrive(
+    alone: Served, client: Client, subject_prefix: str, log: Log
+) -> None:
+    query = "query ($after: String) { events(first: 10, after: $after) { nodes { id } pageInfo { endCursor } } }"
+    await publish(client, subject_prefix, range(20), log)
+    first = (await alone.ask(query))["events"]
+    await publish(client, subject_prefix, range(20, 40), log)
+    second = (await alone.ask(query, after=first["pageInfo"]["endCursor"]))["events"]
+    assert [node["id"] for node in first["nodes"] + second["nodes"]] == [f"p{n}" for n in range(19, -1, -1)]
+
+
+async def publish(client: Client, prefix: str, numbers: range, log: Log) -> None:
+    """Publish events with these numbers, and wait until the log has them."""
+    for n in numbers:
+        await client.publish(f"{prefix}.thing.happened", orjson.dumps({"messageId": f"p{n}", "data": {"n": n}}))
+
+    async def there() -> bool:
+        return (await checkpoint.read(log)).head == numbers.stop
+
+    await until(there)

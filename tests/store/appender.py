@@ -1,0 +1,115 @@
+"""Messages as the ingester makes them, and one who appends them batch after batch."""
+
+import uuid
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import orjson
+
+from eventscope.store import checkpoint, moment
+from eventscope.store.append import append
+from eventscope.store.checkpoint import Checkpoint
+from eventscope.store.documents import plain
+from eventscope.store.log import Log
+from eventscope.store.message import ANY_VERSION, Accepted, Arrival, Batch, Message, Place, Refused, Stored, Together
+from eventscope.store.retention import Retention
+
+# far ahead, so that MongoDB's own TTL task never takes a hand in what these tests expire
+NOON: Final = moment.from_text("2100-06-15T12:00:00Z")
+FOREVER: Final = Retention({})
+
+STREAM: Final = "TEST"
+CREATED: Final = "2100-01-01T00:00:00Z"
+
+
+def event(
+    type: str = "thing.happened",
+    id: str | None = None,
+    *,
+    of: tuple[str, str] | None = None,
+    at: int | None = None,
+    recorded: int | None = None,
+    expected: int | None = ANY_VERSION,
+    **more: Any,
+) -> Accepted:
+    """A well-formed message about the aggregate `of`; without `at` it names no timestamp of its own.
+
+    The appender gives it its place in the stream, and the present as `recorded`.
+    """
+    fields: dict[str, Any] = {"type": type, "messageId": uuid.uuid4().hex if id is None else id, **more}
+    if of is not None:
+        fields["aggregateType"], fields["aggregateId"] = of
+    if at is not None:
+        fields["timestamp"] = at
+    raw = orjson.dumps(fields)
+    return Accepted(
+        Arrival(f"events.{type}", {}, raw, 0, -1 if recorded is None else recorded), fields, expected, at is not None
+    )
+
+
+def together(*messages: Accepted) -> Together:
+    """Messages that come as one."""
+    return Together(messages[0].arrival, messages)
+
+
+def refused(raw: bytes, code: str = "INVALID_JSON", reason: str = "the message is not JSON") -> Refused:
+    """A message that could not be read."""
+    return Refused(Arrival("events.poison", {"Some-Header": "kept"}, raw, 0, -1), code, reason)
+
+
+@dataclass
+class Clock:
+    """A clock that stands still until it is set."""
+
+    now: int = NOON
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@dataclass
+class Appender:
+    """Appends to one log as the holder of its lease."""
+
+    log: Log
+    at: Checkpoint
+    retention: Retention = FOREVER
+    sequence: int = 0
+
+    @classmethod
+    async def of(cls, log: Log, holder: str = "first", seconds: float = 600) -> "Appender":
+        """The appender of the log, or an AssertionError when another one holds the lease."""
+        at = await checkpoint.acquire(log, holder, seconds)
+        assert at is not None, f"the lease of {holder} is held by another"
+        return cls(log, at)
+
+    def batch(self, *messages: Message) -> Batch:
+        """The messages as the next ones of the stream."""
+        placed = tuple(self._placed(message) for message in messages)
+        return Batch(placed, Place(STREAM, CREATED, self.sequence, self.log.clock()))
+
+    async def store(self, *messages: Message) -> Stored:
+        """Append the messages as one batch."""
+        stored, self.at = await append(self.log, self.retention, self.at, self.batch(*messages))
+        return stored
+
+    def _placed(self, message: Message) -> Message:
+        self.sequence += 1
+        now = message.arrival.recorded_at if message.arrival.recorded_at >= 0 else self.log.clock()
+        arrival = replace(message.arrival, sequence=self.sequence, recorded_at=now)
+        match message:
+            case Refused():
+                return replace(message, arrival=arrival)
+            case Accepted():
+                return _dated(message, arrival)
+            case Together(messages=messages):
+                return Together(arrival, tuple(_dated(one, arrival) for one in messages))
+
+
+def _dated(message: Accepted, arrival: Arrival) -> Accepted:
+    return replace(message, arrival=arrival, fields={"timestamp": arrival.recorded_at, **message.fields})
+
+
+def text(value: object) -> bytes:
+    """The value as JSON in one spelling, for comparing."""
+    return orjson.dumps(value, default=plain, option=orjson.OPT_SORT_KEYS)

@@ -1,0 +1,50 @@
+"""A log whose commands to MongoDB are listened to, as the driver reports them."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pymongo
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
+
+from eventscope.store.driver import OPTIONS, Driver, Mongo
+from eventscope.store.log import Log
+from eventscope.store.moment import Clock
+
+NOTHING_BY_ITSELF = {"lsid", "$db", "$clusterTime", "$readPreference", "readConcern", "maxTimeMS", "txnNumber"}
+
+
+class Ear(CommandListener):
+    """Remembers the commands that ask something, and calls `after` with each one that was answered."""
+
+    def __init__(self) -> None:
+        self.heard: list[dict[str, Any]] = []
+        self.after: Callable[[dict[str, Any]], None] | None = None
+        self._asked: dict[int, dict[str, Any]] = {}
+
+    def started(self, event: CommandStartedEvent) -> None:
+        if event.command_name in {"find", "aggregate", "distinct", "count"}:
+            command = {name: value for name, value in event.command.items() if name not in NOTHING_BY_ITSELF}
+            self.heard.append(command)
+            self._asked[event.request_id] = command
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        command = self._asked.pop(event.request_id, None)
+        if command is not None and self.after is not None:
+            self.after(command)
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        pass
+
+
+@asynccontextmanager
+async def listening(url: str, database: str, driver: Driver, clock: Clock, ear: Ear) -> AsyncIterator[Log]:
+    """The log at that address, with all that it asks heard by the ear."""
+    kind: Any = pymongo.AsyncMongoClient if driver == "pymongo" else AsyncIOMotorClient
+    client = kind(url, event_listeners=[ear], **OPTIONS)
+    mongo = Mongo(driver, client, client[database])
+    try:
+        yield Log(mongo, clock, 10.0)
+    finally:
+        await mongo.close()

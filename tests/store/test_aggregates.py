@@ -1,0 +1,177 @@
+"""Aggregates: their heads say what their kept events say, and their versions outlive these (I3, I6, I7)."""
+
+from dataclasses import asdict
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eventscope.store import aggregates, counts, expiry, read
+from eventscope.store.aggregates import Aggregate, AggregateFilter, Order
+from eventscope.store.counts import Scope
+from eventscope.store.filter import EVERYTHING
+from eventscope.store.log import Log
+from eventscope.store.moment import DAY
+from eventscope.store.query import bson_date
+from eventscope.store.retention import Retention
+from tests.store import model
+from tests.store.appender import NOON, Appender, Clock, event
+from tests.store.corpus import AGGREGATE_IDS, AGGREGATE_TYPES, Corpus, State, moments
+from tests.store.model import ExpectedHead
+
+ANN = ("user", "ann")
+
+
+def assert_same(found: Aggregate, expected: ExpectedHead) -> None:
+    said = asdict(found)
+    assert {name: said[name] for name in asdict(expected) if name in said} == {
+        name: value for name, value in asdict(expected).items() if name in said
+    }
+
+
+def places(heads: dict[tuple[str, str], ExpectedHead], order: Order) -> list[tuple[int, tuple[str, str]]]:
+    """The aggregates in an order, each with its place in it."""
+    end = "last_position" if order == "last.position" else "first_position"
+    return sorted(((getattr(head, end), name) for name, head in heads.items()), reverse=True)
+
+
+@given(data=st.data())
+@settings(max_examples=100, deadline=None)
+def test_a_page_of_aggregates_is_what_their_kept_events_say(corpus: Corpus, data: st.DataObject) -> None:
+    filter = AggregateFilter(
+        types=data.draw(st.none() | st.lists(st.sampled_from(AGGREGATE_TYPES), max_size=3).map(tuple), "types"),
+        ids=data.draw(st.none() | st.lists(st.sampled_from(AGGREGATE_IDS), max_size=3).map(tuple), "ids"),
+        deleted=data.draw(st.none() | st.booleans(), "deleted"),
+    )
+    order: Order = data.draw(st.sampled_from(["last.position", "first.position"]), "order")
+    below = data.draw(st.none() | st.integers(1, len(corpus.events)), "below")
+    limit = data.draw(st.integers(1, 30), "limit")
+    state: State = data.draw(st.sampled_from(["whole", "tidied"]), "state")
+    log = corpus.at(data.draw(moments(corpus), "now"), state)
+
+    page = corpus.ask(aggregates.aggregates(log, filter, limit=limit, order=order, below=below))
+    counted = corpus.ask(aggregates.count(log, filter, 7))
+
+    heads = {
+        name: head
+        for name, head in model.heads(corpus.events, corpus.clock.now).items()
+        if (filter.types is None or name[0] in filter.types)
+        and (filter.ids is None or name[1] in filter.ids)
+        and (filter.deleted is None or head.deleted == filter.deleted)
+    }
+    assert counted == min(len(heads), 7)
+    expected = [(place, name) for place, name in places(heads, order) if below is None or place < below]
+    assert [(found.place, (found.type, found.id)) for found in page] == expected[:limit]
+    for found in page:
+        assert_same(found, heads[found.type, found.id])
+
+
+@given(data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_aggregates_asked_for_by_name_are_what_their_kept_events_say(corpus: Corpus, data: st.DataObject) -> None:
+    one = st.tuples(st.sampled_from([*AGGREGATE_TYPES, "unknown"]), st.sampled_from(AGGREGATE_IDS))
+    names = data.draw(st.lists(one, max_size=12), "names")
+    state: State = data.draw(st.sampled_from(["whole", "tidied"]), "state")
+    log = corpus.at(data.draw(moments(corpus), "now"), state)
+
+    found = {(aggregate.type, aggregate.id): aggregate for aggregate in corpus.ask(aggregates.named(log, names))}
+
+    heads = model.heads(corpus.events, corpus.clock.now)
+    assert found.keys() == heads.keys() & set(names)
+    for name, aggregate in found.items():
+        assert_same(aggregate, heads[name])
+
+
+async def test_an_aggregate_is_its_first_and_its_last_event_and_how_many_there_are(
+    log: Log, appender: Appender
+) -> None:
+    await appender.store(event("user.created", of=ANN, at=5), event("user.updated", of=ANN, at=3))
+    await appender.store(event(), event("user.moved", of=ANN, at=4))
+    assert await aggregates.named(log, [ANN]) == [
+        Aggregate(
+            "user", "ann", 3, 3, first_event_at=5, last_event_at=4, last_event_type="user.moved", deleted=False, place=4
+        )
+    ]
+
+
+async def test_what_has_expired_counts_nowhere_but_in_the_version(log: Log, appender: Appender, clock: Clock) -> None:
+    appender.retention = Retention({"*": 1, "user.created": 3})
+    await appender.store(event("user.created", of=ANN, at=1), event("user.moved", of=ANN, at=2))
+    clock.now = NOON + DAY // 2
+    await appender.store(event("user.moved", of=ANN, at=3))
+
+    clock.now = NOON + DAY - 1
+    [ann] = await aggregates.named(log, [ANN])
+    assert (ann.version, ann.event_count, ann.first_event_at, ann.last_event_at) == (3, 3, 1, 3)
+
+    clock.now = NOON + DAY
+    [ann] = await aggregates.named(log, [ANN])
+    assert (ann.version, ann.event_count, ann.first_event_at, ann.last_event_at) == (3, 2, 1, 3)
+
+    clock.now = NOON + DAY + DAY // 2
+    [ann] = await aggregates.named(log, [ANN])
+    assert (ann.version, ann.event_count, ann.last_event_at, ann.last_event_type) == (3, 1, 1, "user.created")
+
+    clock.now = NOON + 3 * DAY
+    assert await aggregates.named(log, [ANN]) == []
+    assert await aggregates.aggregates(log, AggregateFilter(), limit=10) == []
+    assert await aggregates.count(log, AggregateFilter(), 10) == 0
+
+
+@pytest.mark.parametrize("tidied", [False, True], ids=["before the housekeeping", "after the housekeeping"])
+async def test_versions_never_restart_though_every_event_has_expired(
+    log: Log, appender: Appender, clock: Clock, tidied: bool
+) -> None:
+    appender.retention = Retention({"*": 1})
+    await appender.store(event(of=ANN), event(of=ANN))
+    clock.now = NOON + 2 * DAY
+    if tidied:
+        await expiry.tidy(log)
+        await log.events.delete_many({"expireAt": {"$lte": bson_date(clock.now)}})
+    assert await aggregates.named(log, [ANN]) == []
+
+    assert (await appender.store(event(of=ANN, expected=0))).codes == {"VERSION_CONFLICT": 1}
+    await appender.store(event(of=ANN, expected=2))
+    [again] = await read.events(log, EVERYTHING, limit=10)
+    assert again["version"] == 3
+    [ann] = await aggregates.named(log, [ANN])
+    assert (ann.version, ann.event_count) == (3, 1)
+    assert await counts.aggregates(log, Scope()) == 1
+
+
+async def test_an_aggregate_with_one_event_that_is_kept_for_ever_stays(
+    log: Log, appender: Appender, clock: Clock
+) -> None:
+    appender.retention = Retention({"*": 1, "user.created": 0})
+    await appender.store(event("user.created", of=ANN), event("user.moved", of=ANN))
+    clock.now = NOON + 1000 * DAY
+    [ann] = await aggregates.named(log, [ANN])
+    assert (ann.version, ann.event_count) == (2, 1)
+    assert await counts.aggregates(log, Scope()) == 1
+
+
+async def test_an_aggregate_is_deleted_by_its_own_event_and_brought_back_by_another(
+    log: Log, appender: Appender
+) -> None:
+    async def deleted(type: str) -> bool:
+        await appender.store(event(type, of=ANN))
+        [ann] = await aggregates.named(log, [ANN])
+        return ann.deleted
+
+    assert not await deleted("user.created")
+    assert not await deleted("user.integration.deleted")
+    assert not await deleted("vendor.deleted")
+    assert await deleted("user.deleted")
+    assert await deleted("user.updated")
+    assert await deleted("user.integration.created")
+    assert not await deleted("user.restored")
+
+
+async def test_pages_by_last_change_and_by_creation_differ(log: Log, appender: Appender, clock: Clock) -> None:
+    await appender.store(event(of=("a", "1")), event(of=("a", "2")), event(of=("a", "3")), event(of=("a", "1")))
+    changed = await aggregates.aggregates(log, AggregateFilter(), limit=2)
+    assert [(one.id, one.place) for one in changed] == [("1", 4), ("3", 3)]
+    created = await aggregates.aggregates(log, AggregateFilter(), limit=2, order="first.position")
+    assert [(one.id, one.place) for one in created] == [("3", 3), ("2", 2)]
+    rest = await aggregates.aggregates(log, AggregateFilter(), limit=2, order="first.position", below=2)
+    assert [one.id for one in rest] == ["1"]

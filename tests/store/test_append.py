@@ -1,0 +1,407 @@
+"""Appending: dense positions and versions, each message once, and one batch is one transaction (I1 to I4)."""
+
+import asyncio
+from typing import Any
+
+import orjson
+import pytest
+
+from eventscope.errors import LeaseLost, Unavailable, Unstorable
+from eventscope.store import checkpoint, counts, read, rejected
+from eventscope.store.append import append
+from eventscope.store.counts import Scope
+from eventscope.store.documents import plain
+from eventscope.store.filter import EVERYTHING
+from eventscope.store.log import Log
+from eventscope.store.message import NO_STREAM, Place
+from eventscope.store.moment import DAY, HOUR
+from eventscope.store.retention import Retention
+from tests.store.appender import CREATED, STREAM, Appender, Clock, event, refused, text
+
+COLLECTIONS = ("events", "aggregates", "rollups", "populations", "rejected", "meta")
+
+
+async def everything(log: Log) -> dict[str, list[dict[str, Any]]]:
+    """All that is in the database."""
+    return {name: await log.mongo.collection(name).find({}).sort("_id", 1).to_list(None) for name in COLLECTIONS}
+
+
+class TestOrder:
+    async def test_positions_are_dense_over_many_batches(self, log: Log, appender: Appender) -> None:
+        for size in (1, 7, 1, 100, 2):
+            stored = await appender.store(*(event() for _ in range(size)))
+            assert [e["_id"] for e in stored.events] == list(range(stored.previous + 1, stored.head + 1))
+        assert [e["_id"] for e in await read.events(log, EVERYTHING, limit=1000)] == list(range(1, 112))
+        assert (await checkpoint.read(log)).head == 111
+
+    async def test_a_batch_keeps_the_order_of_the_stream(self, log: Log, appender: Appender) -> None:
+        await appender.store(event(id="b", at=2), event(id="a", at=3), event(id="c", at=1))
+        assert [e["messageId"] for e in await read.events(log, EVERYTHING, limit=10)] == ["b", "a", "c"]
+
+    async def test_what_is_not_stored_takes_no_position(self, log: Log, appender: Appender) -> None:
+        conflict = event(id="conflict", of=("user", "1"), expected=7)
+        await appender.store(event(id="a"), refused(b"{"), event(id="a"), conflict, event(id="b"))
+        await appender.store(refused(b"{"), event(id="c"))
+        found = await read.events(log, EVERYTHING, limit=10)
+        assert [(e["_id"], e["messageId"]) for e in found] == [(1, "a"), (2, "b"), (3, "c")]
+
+    async def test_an_empty_batch_moves_nothing_but_the_place(self, log: Log, appender: Appender) -> None:
+        await appender.store(event())
+        appender.sequence = 9
+        await appender.store()
+        at = await checkpoint.read(log)
+        assert at.place is not None
+        assert (at.head, at.place.sequence) == (1, 9)
+
+    async def test_another_writer_goes_on_where_the_last_one_stopped(self, log: Log, appender: Appender) -> None:
+        await appender.store(event(id="a", of=("user", "1")), refused(b"1"))
+        await checkpoint.release(log, "first")
+        successor = await Appender.of(log, "successor")
+        await successor.store(event(id="b", of=("user", "1")), refused(b"2"))
+        assert [(e["_id"], e["version"]) for e in await read.events(log, EVERYTHING, limit=10)] == [(1, 1), (2, 2)]
+        assert [(r.number, r.raw) for r in await rejected.rejected(log, limit=10)] == [(2, b"2"), (1, b"1")]
+
+    async def test_an_event_knows_its_place_in_the_stream(self, log: Log, appender: Appender) -> None:
+        [stored] = (await appender.store(event(id="a"))).events
+        found = await read.event(log, "a")
+        assert found is not None
+        assert found == stored
+        assert found["source"] == {"stream": STREAM, "created": CREATED, "sequence": 1}
+
+
+class TestVersions:
+    async def test_versions_are_dense_in_each_aggregate_whatever_happens_to_others(
+        self, log: Log, appender: Appender
+    ) -> None:
+        names = [("user", "1"), ("user", "2"), ("vendor", "1")]
+        for n in range(5):
+            await appender.store(*(event(of=names[(n + m) % 3]) for m in range(4)))
+        found = await read.events(log, EVERYTHING, limit=100)
+        for name in names:
+            versions = [e["version"] for e in found if (e["aggregateType"], e["aggregateId"]) == name]
+            assert versions == list(range(1, len(versions) + 1))
+        assert len(found) == 20
+
+    async def test_an_event_of_no_aggregate_has_no_version(self, log: Log, appender: Appender) -> None:
+        parts: list[dict[str, Any]] = [{}, {"aggregateType": "user"}, {"aggregateId": "1"}]
+        await appender.store(*(event(**part) for part in parts))
+        found = await read.events(log, EVERYTHING, limit=10)
+        for stored, part in zip(found, parts, strict=True):
+            assert "version" not in stored
+            assert part.items() <= dict(stored).items()
+        assert await counts.aggregates(log, Scope()) == 0
+
+    async def test_an_expectation_that_holds_is_met(self, log: Log, appender: Appender) -> None:
+        ann = ("user", "ann")
+        await appender.store(event(of=ann, expected=NO_STREAM), event(of=ann, expected=1))
+        await appender.store(event(of=ann, expected=2), event(of=ann))
+        assert [e["version"] for e in await read.events(log, EVERYTHING, limit=10)] == [1, 2, 3, 4]
+
+    async def test_a_wrong_expectation_is_refused_with_the_actual_version(self, log: Log, appender: Appender) -> None:
+        await appender.store(event(of=("user", "ann")), event(of=("user", "ann")))
+        wrong = [("ann", NO_STREAM), ("ann", 1), ("ann", 3), ("bob", 1), ("bob", 2**62)]
+        stored = await appender.store(*(event(of=("user", id), expected=expected) for id, expected in wrong))
+        assert (stored.events, stored.codes) == ((), {"VERSION_CONFLICT": 5})
+        conflicts = await rejected.rejected(log, limit=10)
+        assert {conflict.code for conflict in conflicts} == {"VERSION_CONFLICT"}
+        assert [conflict.reason for conflict in reversed(conflicts)] == [
+            f"user {id} was expected at version {expected} and is at {2 if id == 'ann' else 0}"
+            for id, expected in wrong
+        ]
+
+    async def test_expectations_see_what_comes_before_them_in_the_same_batch(
+        self, log: Log, appender: Appender
+    ) -> None:
+        ann = ("user", "ann")
+        stored = await appender.store(event(of=ann), event(of=ann, expected=0), event(of=ann, expected=1))
+        assert [e["version"] for e in stored.events] == [1, 2]
+        assert stored.codes == {"VERSION_CONFLICT": 1}
+
+    async def test_no_two_events_can_share_a_version(self, log: Log, appender: Appender) -> None:
+        [stored] = (await appender.store(event(of=("user", "1")))).events
+        twin = {**stored, "_id": 2, "messageId": "other"}
+        with pytest.raises(Exception, match="E11000"):
+            await log.events.insert_one(twin)
+
+
+class TestOnce:
+    async def test_a_message_is_stored_once_within_a_batch(self, log: Log, appender: Appender) -> None:
+        twice = event(id="a", of=("user", "1"), at=5, data={"n": 1})
+        stored = await appender.store(twice, twice, event(id="b", of=("user", "1")))
+        assert [(e["messageId"], e["_id"], e["version"]) for e in stored.events] == [("a", 1, 1), ("b", 2, 2)]
+        assert (stored.duplicates, stored.rejected) == (1, 0)
+
+    async def test_a_message_is_stored_once_over_all_batches(self, log: Log, appender: Appender, clock: Clock) -> None:
+        once = event(id="a", of=("user", "1"), at=5, data={"n": 1, "m": [1.5, None, {"$ref": "x", "$id": 1}]})
+        await appender.store(once)
+        before = await everything(log)
+        clock.now += HOUR
+        stored = await appender.store(once)
+        assert (stored.events, stored.duplicates, stored.rejected) == ((), 1, 0)
+        after = await everything(log)
+        assert {**after, "meta": None} == {**before, "meta": None}
+
+    async def test_a_repeated_message_is_known_whatever_version_it_expects(self, log: Log, appender: Appender) -> None:
+        first = event(id="a", of=("user", "1"), at=5, expected=NO_STREAM)
+        await appender.store(first)
+        assert (await appender.store(first)).duplicates == 1
+
+    async def test_a_message_without_a_timestamp_is_known_though_jetstream_gives_it_another(
+        self, log: Log, appender: Appender, clock: Clock
+    ) -> None:
+        await appender.store(event(id="a", data=1))
+        clock.now += 1
+        assert (await appender.store(event(id="a", data=1))).duplicates == 1
+
+    @pytest.mark.parametrize("same_batch", [True, False], ids=["in one batch", "in the next batch"])
+    async def test_an_id_with_other_content_is_refused_and_its_bytes_are_kept(
+        self, log: Log, appender: Appender, same_batch: bool
+    ) -> None:
+        first = event(id="a", at=5, data={"n": 1})
+        others = [
+            event(id="a", at=5, data={"n": 2}),
+            event(id="a", at=5, data={"n": 1, "m": None}),
+            event(id="a", at=6, data={"n": 1}),
+            event(id="a", at=5, data={"n": 1}, userId="u"),
+            event(id="a", at=5, data={"n": 1}, of=("user", "2")),
+            event("other.type", id="a", at=5, data={"n": 1}),
+            event(id="a", at=5, data={"n": 1}, extensions={"x": 1}),
+            event(id="a", at=5),
+        ]
+        for batch in [[first, *others]] if same_batch else [[first], others]:
+            await appender.store(*batch)
+        assert [e["_id"] for e in await read.events(log, EVERYTHING, limit=10)] == [1]
+        refusals = await rejected.rejected(log, limit=10)
+        assert [refusal.raw for refusal in reversed(refusals)] == [other.arrival.raw for other in others]
+        assert {(refusal.code, refusal.reason) for refusal in refusals} == {
+            ("ID_REUSED", "position 1 has this messageId and other content")
+        }
+
+    async def test_an_id_that_was_refused_can_be_used_yet(self, log: Log, appender: Appender) -> None:
+        await appender.store(event(id="a", of=("user", "1"), expected=4))
+        assert len((await appender.store(event(id="a", of=("user", "1"), expected=0))).events) == 1
+
+    async def test_no_two_events_can_share_a_message_id(self, log: Log, appender: Appender) -> None:
+        [stored] = (await appender.store(event())).events
+        with pytest.raises(Exception, match="E11000"):
+            await log.events.insert_one({**stored, "_id": 2})
+
+
+class TestRejected:
+    async def test_a_refused_message_is_kept_whole(self, log: Log, appender: Appender, clock: Clock) -> None:
+        raw = bytes(range(256)) * 10
+        stored = await appender.store(event(), refused(raw, "INVALID_JSON", "it begins with NUL"))
+        assert (stored.rejected, stored.codes) == (1, {"INVALID_JSON": 1})
+        [kept] = await rejected.rejected(log, limit=10)
+        assert kept == rejected.Rejected(
+            1,
+            "INVALID_JSON",
+            "it begins with NUL",
+            "events.poison",
+            {"Some-Header": "kept"},
+            raw,
+            clock.now,
+            {"stream": STREAM, "created": CREATED, "sequence": 2},
+        )
+
+    async def test_refused_messages_are_numbered_and_read_newest_first(self, log: Log, appender: Appender) -> None:
+        for n in range(0, 9, 3):
+            await appender.store(*(refused(str(m).encode()) for m in range(n, n + 3)))
+        assert [r.number for r in await rejected.rejected(log, limit=4)] == [9, 8, 7, 6]
+        page = await rejected.rejected(log, limit=4, below=6)
+        assert [(r.number, r.raw) for r in page] == [(5, b"4"), (4, b"3"), (3, b"2"), (2, b"1")]
+        assert await rejected.count(log) == 9
+
+    async def test_an_event_past_its_retention_is_refused(self, log: Log, appender: Appender, clock: Clock) -> None:
+        appender.retention = Retention({"*": 1, "user.*": 0})
+        late = clock.now - 2 * DAY
+        stored = await appender.store(
+            event("tick", id="a", recorded=late), event("user.created", id="b", recorded=late), event("tick", id="c")
+        )
+        assert [e["messageId"] for e in stored.events] == ["b", "c"]
+        [expired] = await rejected.rejected(log, limit=10)
+        assert (expired.code, expired.reason) == ("EXPIRED", "tick is kept for 1 days, and these have passed")
+
+    async def test_an_event_is_refused_from_the_very_hour_of_its_expiry(
+        self, log: Log, appender: Appender, clock: Clock
+    ) -> None:
+        appender.retention = Retention({"*": 1})
+        recorded = clock.now
+        clock.now = recorded + DAY - 1
+        assert len((await appender.store(event(recorded=recorded))).events) == 1
+        clock.now = recorded + DAY
+        assert (await appender.store(event(recorded=recorded))).codes == {"EXPIRED": 1}
+
+
+class TestTransaction:
+    async def test_of_two_batches_from_the_same_checkpoint_one_is_stored_whole_and_the_other_leaves_nothing(
+        self, log: Log, appender: Appender
+    ) -> None:
+        for round in range(15):
+            at = appender.at
+            batches = [
+                appender.batch(
+                    *(event(id=f"{round} {side} {n}", of=("side", side)) for n in range(20)), refused(side.encode())
+                )
+                for side in ("left", "right")
+            ]
+            outcomes = await asyncio.gather(
+                *(append(log, appender.retention, at, batch) for batch in batches), return_exceptions=True
+            )
+            [(stored, appender.at)] = [outcome for outcome in outcomes if isinstance(outcome, tuple)]
+            [error] = [outcome for outcome in outcomes if not isinstance(outcome, tuple)]
+            assert isinstance(error, LeaseLost | Unavailable)
+            assert await checkpoint.acquire(log, "first", 600) == appender.at
+            newest = await read.events(log, EVERYTHING, limit=21, newest_first=True)
+            assert [e["_id"] for e in newest[:20]] == list(range(stored.head, stored.previous, -1))
+            assert len({e["aggregateId"] for e in newest[:20]}) == 1
+        heads = await log.aggregates.find({}).to_list(None)
+        assert sum(head["version"] for head in heads) == 15 * 20
+        assert sum(cell.n for cell in await counts.cells(log, Scope())) == 15 * 20
+        assert [r.number for r in await rejected.rejected(log, limit=100)] == list(range(15, 0, -1))
+
+    async def test_a_writer_whose_lease_was_taken_over_stores_nothing(self, log: Log, appender: Appender) -> None:
+        await appender.store(event(of=("user", "1")))
+        await checkpoint.release(log, "first")
+        successor = await Appender.of(log, "successor")
+        before = await everything(log)
+        with pytest.raises(LeaseLost, match="the log moved on without first"):
+            await appender.store(event(of=("user", "1")), refused(b"{"))
+        assert await everything(log) == before
+        await successor.store(event(of=("user", "1")))
+
+    async def test_a_writer_that_lost_and_got_back_the_lease_stores_nothing_from_its_old_checkpoint(
+        self, log: Log, appender: Appender
+    ) -> None:
+        await checkpoint.release(log, "first")
+        successor = await Appender.of(log, "successor")
+        await checkpoint.release(log, "successor")
+        again = await Appender.of(log, "first")
+        assert (appender.at.head, appender.at.place) == (again.at.head, again.at.place)
+        assert appender.at.term < successor.at.term < again.at.term
+        with pytest.raises(LeaseLost):
+            await appender.store(event())
+        await again.store(event())
+
+    async def test_a_batch_is_not_stored_twice_from_one_checkpoint(self, log: Log, appender: Appender) -> None:
+        at = appender.at
+        await appender.store(refused(b"{"))  # the head stays where it is
+        before = await everything(log)
+        with pytest.raises(LeaseLost):
+            await append(log, appender.retention, at, appender.batch(refused(b"{")))
+        assert await everything(log) == before
+
+    async def test_a_head_that_was_passed_is_known_though_the_source_is_at_the_same_place_again(
+        self, log: Log, appender: Appender
+    ) -> None:
+        start = Place(STREAM, CREATED, 0, 0)
+        await checkpoint.count_reset(log, appender.at, start)
+        stale = appender.at = await checkpoint.read(log)
+        await appender.store(event())
+        await checkpoint.count_reset(log, appender.at, start)
+        with pytest.raises(LeaseLost):
+            await append(log, appender.retention, stale, appender.batch(event()))
+        assert await checkpoint.head(log) == 1
+
+    @pytest.mark.parametrize("broken", ["events", "aggregates", "rollups", "populations", "rejected"])
+    async def test_a_failure_in_the_middle_leaves_nothing(self, log: Log, appender: Appender, broken: str) -> None:
+        await appender.store(event(id="a", of=("user", "1")), refused(b"{"))
+        before = await everything(log)
+        await log.mongo.database.command("collMod", broken, validator={"never": True})
+        try:
+            with pytest.raises(Unstorable, match="Document failed validation"):
+                await appender.store(event(id="b", of=("user", "2")), event(id="c", of=("user", "1")), refused(b"{"))
+        finally:
+            await log.mongo.database.command("collMod", broken, validator={})
+        assert await everything(log) == before
+
+        stored = await appender.store(event(id="b", of=("user", "1")))
+        assert [(e["_id"], e["version"]) for e in stored.events] == [(2, 2)]
+
+
+def nested(depth: int, inner: object, *, lists: bool) -> object:
+    for _ in range(depth):
+        inner = [inner] if lists else {"x": inner}
+    return inner
+
+
+HOSTILE: dict[str, object] = {
+    "operators": {"$set": {"a": 1}, "$where": "sleep(1000)", "$": None, "$$NOW": "$$ROOT", "$gt": ""},
+    "dotted keys": {"a.b": 1, ".": {".": 2}, "a": {"b": 3}, "..": [], "a.0": 1},
+    "empty keys": {"": {"": {"": None}}},
+    "reference": {"$ref": "users", "$id": 1},
+    "reference to a database": [
+        {"$ref": "users", "$id": {"$ref": "x", "$id": None}, "$db": "admin", "more": {"$id": 2}}
+    ],
+    "broken references": [{"$ref": 5, "$id": 1}, {"$ref": "x"}, {"$id": 1}, {"$ref": "x", "$id": 1, "$db": 7}],
+    "extended JSON": {
+        "$oid": "507f1f77bcf86cd799439011",
+        "d": {"$date": 0},
+        "l": {"$numberLong": "1"},
+        "u": {"$uuid": "x"},
+    },
+    "our own keys": {"_id": 1, "expireAt": "2000-01-01", "version": -1, "source": None},
+    "Python's keys": {"__class__": 1, "self": 2, "__proto__": {"x": 1}, "collection": 3},
+    "unicode": {"ключ": "значение", "🦉✓": "\U0010ffff\u200b\ufeff", "e\u0301": "\u00e9", "\x01\x7f": "\x00\x1f\u2028"},
+    "numbers": [0, -0.0, 0.1, 1e308, 5e-324, 1.0, 1, 2**31, -(2**31) - 1, 2**53 + 1, 2**63 - 1, -(2**63)],
+    "words": [None, True, False, "", "null", "NaN"],
+    "deep objects": nested(99, 1, lists=False),
+    "deep lists": nested(99, 1, lists=True),
+    "long list": [n % 10 for n in range(300_000)],
+    "long text": "ü" * 500_000,
+    "many keys": {str(n): n for n in range(60_000)},
+    "bare number": 7,
+    "bare text": "$data",
+}
+
+
+class TestContent:
+    async def test_whatever_is_sent_comes_out_as_it_went_in(self, log: Log, appender: Appender) -> None:
+        raws = {name: orjson.dumps(value) for name, value in HOSTILE.items()}
+        assert max(map(len, raws.values())) <= 1024 * 1024
+        small = {name for name, raw in raws.items() if len(raw) < 10_000}
+        for name, raw in raws.items():
+            more: dict[str, Any] = {"metadata": {name: orjson.loads(raw)}, "extensions": {"$x": orjson.loads(raw)}}
+            await appender.store(event(id=name, data=orjson.loads(raw), at=1, **(more if name in small else {})))
+        for name, value in HOSTILE.items():
+            found = await read.event(log, name)
+            assert found is not None
+            assert text(found["data"]) == text(value), name
+            if name in small:
+                assert text(found["metadata"]) == text({name: value}), name
+                assert text(found["extensions"]) == text({"$x": value}), name
+
+    async def test_content_from_the_log_is_known_when_it_is_sent_again(self, log: Log, appender: Appender) -> None:
+        messages = [event(id=name, at=1, data=value) for name, value in HOSTILE.items() if len(text(value)) < 10_000]
+        await appender.store(*messages)
+        stored = await appender.store(*messages)
+        assert (stored.duplicates, stored.codes) == (len(messages), {})
+
+    async def test_times_keep_their_microseconds(self, log: Log, appender: Appender, clock: Clock) -> None:
+        clock.now += 123_457
+        times = [0, 1, -1, 1_795_417_200_123_456, -62_135_596_800_000_000, 253_402_300_799_999_999]
+        await appender.store(*(event(at=time) for time in times))
+        found = await read.events(log, EVERYTHING, limit=10)
+        assert [e["timestamp"] for e in found] == times
+        assert {e["recordedAt"] for e in found} == {clock.now}
+
+    async def test_names_may_be_any_text(self, log: Log, appender: Appender) -> None:
+        names = ["$where", "a.b", "", "x\ny", "🦉", "x" * 1024, "*", "\x00"]
+        for name in names:
+            await appender.store(
+                event("t", id=f"id {name}", of=(name, name), userId=name, correlationId=name, causationId=name)
+            )
+        for position, name in enumerate(names, 1):
+            found = await read.event(log, f"id {name}")
+            assert found is not None
+            assert (found["_id"], found["aggregateType"], found["aggregateId"], found["version"]) == (
+                position,
+                name,
+                name,
+                1,
+            )
+
+    def test_only_what_json_has_no_word_for_is_refused(self) -> None:
+        assert orjson.loads(orjson.dumps({"a": 1}, default=plain)) == {"a": 1}
+        with pytest.raises(TypeError):
+            orjson.dumps(object(), default=plain)

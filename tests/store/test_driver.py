@@ -1,0 +1,279 @@
+"""The two drivers behind one seam, and their errors as ours: what MongoDB does when it is away, slow or unfit."""
+
+import asyncio
+import gc
+import signal
+import subprocess
+import warnings
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+from pymongo.errors import OperationFailure, PyMongoError
+
+from eventscope.embedded import Mongod, ready, running
+from eventscope.errors import CannotStart, QuestionTimedOut, Unavailable, Unstorable
+from eventscope.guard import guarded, lifeline
+from eventscope.ports import free
+from eventscope.store import aggregates, checkpoint, counts, expiry, read, rejected
+from eventscope.store.aggregates import AggregateFilter
+from eventscope.store.counts import Scope
+from eventscope.store.driver import Document, Driver, connect, translated
+from eventscope.store.filter import EVERYTHING, Types
+from eventscope.store.log import Log, open_log, ping, prepare, server_version
+from eventscope.store.moment import HOUR
+from tests.store.appender import NOON, Appender, event
+from tests.until import until
+
+QUESTIONS: dict[str, Callable[[Log], Coroutine[Any, Any, object]]] = {
+    "events": lambda log: read.events(log, EVERYTHING, limit=10),
+    "events of a pattern": lambda log: read.events(log, Types(("*",)), limit=10),
+    "event": lambda log: read.event(log, "a"),
+    "count": lambda log: read.count(log, EVERYTHING),
+    "types": read.types,
+    "cells": lambda log: counts.cells(log, Scope(low=NOON + 1)),
+    "unique aggregates": lambda log: counts.aggregates(log, Scope(types=Types(("a",)))),
+    "aggregates": lambda log: aggregates.aggregates(log, AggregateFilter(), limit=10),
+    "an aggregate": lambda log: aggregates.named(log, [("a", "b")]),
+    "how many aggregates": lambda log: aggregates.count(log, AggregateFilter(), 10),
+    "rejected": lambda log: rejected.rejected(log, limit=10),
+    "how many rejected": rejected.count,
+    "expired": expiry.expired,
+    "checkpoint": checkpoint.read,
+    "head": checkpoint.head,
+    "lease": lambda log: checkpoint.acquire(log, "other", 1),
+    "housekeeping": expiry.tidy,
+    "version": server_version,
+}
+
+
+class OwnMongod:
+    """A MongoDB of the test's own, which it may kill and freeze."""
+
+    def __init__(self, folder: Path) -> None:
+        self.server = Mongod(folder, free())
+        self.url = self.server.url
+        self._process: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> None:
+        process = self._launch()
+        self._process = process
+        await ready(self.server, lambda: process.poll() is None)
+
+    def _launch(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            guarded(self.server.command()), stdin=lifeline(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+    def signal(self, number: int) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+@pytest.fixture
+def swept() -> Iterator[None]:
+    """Collects what a test leaves: pymongo's async client forgets its socket when it is closed while it connects."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+
+
+@pytest.fixture
+async def own(tmp_path: Path, swept: None) -> AsyncIterator[OwnMongod]:
+    own = OwnMongod(tmp_path)
+    await own.start()
+    yield own
+    own.signal(signal.SIGCONT)
+    own.kill()
+
+
+@pytest.fixture
+async def own_log(own: OwnMongod, driver: Driver) -> AsyncIterator[Log]:
+    """A log on that MongoDB; a question may take a second."""
+    async with open_log(own.url, "test", driver, question_seconds=1.0) as log:
+        await prepare(log)
+        await (await Appender.of(log)).store(event("a", id="a", of=("a", "b"), at=NOON + HOUR))
+        yield log
+
+
+class Standalone(Mongod):
+    """A MongoDB that is no member of a replica set."""
+
+    def command(self) -> list[str]:
+        command = super().command()
+        place = command.index("--replSet")
+        return command[:place] + command[place + 2 :]
+
+    async def answers(self) -> bool:
+        return await asyncio.to_thread(self._pings)
+
+    def _pings(self) -> bool:
+        with MongoClient[dict[str, Any]](self.url, serverSelectionTimeoutMS=100) as client:
+            try:
+                return bool(client.admin.command("ping")["ok"])
+            except PyMongoError:
+                return False
+
+
+@pytest.fixture(scope="module")
+def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running(Standalone, tmp_path_factory.mktemp("standalone")) as server:
+        yield server.url
+
+
+async def test_a_mongodb_that_is_no_replica_set_is_refused_with_what_is_missing(
+    standalone: str, driver: Driver
+) -> None:
+    async with open_log(standalone, "test", driver) as log:
+        with pytest.raises(CannotStart, match="MongoDB is no replica set, and transactions need one"):
+            await prepare(log)
+        assert await log.mongo.database.list_collection_names() == []
+
+
+async def test_a_transaction_that_mongodb_cannot_do_says_that_a_replica_set_is_missing(
+    standalone: str, driver: Driver
+) -> None:
+    async with open_log(standalone, "test", driver) as log:
+        await log.meta.delete_many({})
+        appender = await Appender.of(log)
+        with pytest.raises(CannotStart, match="is no replica set"):
+            await appender.store(event())
+
+
+@pytest.mark.parametrize("url", ["", "http://127.0.0.1", "mongodb://", "mongodb://host:port/", "mongodb://a:b:c@host/"])
+async def test_an_address_that_cannot_be_read_is_refused_at_the_start(url: str, driver: Driver) -> None:
+    with pytest.raises(CannotStart, match="EVENTSCOPE_MONGO_URL cannot be used: "):
+        async with connect(url, "test", driver):
+            pass
+
+
+async def test_nothing_is_asked_of_the_server_when_a_log_is_opened(driver: Driver, swept: None) -> None:
+    async with open_log(f"mongodb://127.0.0.1:{free()}", "test", driver):
+        pass
+
+
+async def test_a_server_that_was_never_there_is_unavailable(driver: Driver, swept: None) -> None:
+    async with open_log(f"mongodb://127.0.0.1:{free()}", "test", driver, question_seconds=0.5) as log:
+        with pytest.raises(Unavailable, match="MongoDB does not answer now"):
+            await read.first_position(log)
+
+
+async def test_a_server_that_goes_away_makes_every_question_unavailable_until_it_is_back(
+    own: OwnMongod, own_log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eventscope.store.append.WRITE_SECONDS", 1.0)
+    before = {name: await question(own_log) for name, question in QUESTIONS.items()}
+    appender = Appender(own_log, await checkpoint.read(own_log))
+    own.kill()
+    asked = [question(own_log) for question in (*QUESTIONS.values(), ping, prepare)]
+    outcomes = await asyncio.gather(*asked, appender.store(event()), return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {Unavailable}
+
+    monkeypatch.undo()
+    await own.start()
+    assert {name: await question(own_log) for name, question in QUESTIONS.items()} == before
+    assert (await appender.store(event())).head == 2
+
+
+async def test_a_server_that_hangs_lets_every_question_run_out_of_time(own: OwnMongod, own_log: Log) -> None:
+    await ping(own_log)
+    own.signal(signal.SIGSTOP)
+    asked = [question(own_log) for question in QUESTIONS.values()]
+    outcomes = await asyncio.gather(*asked, ping(own_log), return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} <= {QuestionTimedOut, Unavailable}
+    assert QuestionTimedOut in {type(outcome) for outcome in outcomes}
+
+    own.signal(signal.SIGCONT)
+
+    async def well() -> bool:
+        try:
+            return await read.event(own_log, "a") is not None
+        except (QuestionTimedOut, Unavailable):
+            return False
+
+    await until(well)
+
+
+# ten milliards of rows out of one: nobody waits for the last
+MANY = {"$range": [0, 100_000]}
+SLOW_PIPELINE: list[Document] = [
+    {"$project": {"n": MANY}},
+    {"$unwind": "$n"},
+    {"$project": {"n": MANY}},
+    {"$unwind": "$n"},
+    {"$count": "n"},
+]
+SLOW: dict[str, Callable[[Log], Any]] = {
+    "a search": lambda log: log.events.find({"$where": "while (true) {}"}).to_list(None),
+    "a pipeline": lambda log: log.mongo.aggregate(log.events, SLOW_PIPELINE),
+}
+
+
+@pytest.mark.parametrize("question", SLOW.values(), ids=SLOW.keys())
+async def test_a_question_that_takes_mongodb_too_long_is_ended_there_too(
+    log: Log, appender: Appender, question: Callable[[Log], Any]
+) -> None:
+    await appender.store(event())
+    said = r"longer than 0\.5 seconds; narrow the question"
+    with pytest.raises(QuestionTimedOut, match=said) as late, translated(0.5):
+        await question(log)
+    assert late.value.seconds == 0.5
+
+    async def ended() -> bool:
+        running = {"currentOp": 1, "ns": f"{log.mongo.database.name}.events", "active": True}
+        return not (await log.mongo.client.admin.command(running))["inprog"]
+
+    await until(ended)
+
+
+async def test_a_document_that_mongodb_refuses_is_unstorable(log: Log, appender: Appender) -> None:
+    for data in ({"nul\0": 1}, 2**63, "x" * 17_000_000, object(), {1: 2}):
+        with pytest.raises(Unstorable):
+            await appender.store(hostile(data))
+        assert await checkpoint.read(log) == appender.at
+    assert (await appender.store(event())).head == 1
+
+
+def hostile(data: object) -> Any:
+    """A message with data that no JSON has, as only a bug of ours could make it."""
+    message = event()
+    return type(message)(message.arrival, {**message.fields, "data": data}, message.expected_version)
+
+
+async def test_errors_that_are_nobodys_fault_but_ours_are_not_disguised(log: Log) -> None:
+    with pytest.raises(OperationFailure, match=r"unknown operator: \$nonsense"), translated(1.0):
+        await log.events.find_one({"type": {"$nonsense": 1}})
+
+
+async def test_within_a_transaction_all_takes_effect_or_nothing(log: Log) -> None:
+    async with log.mongo.session() as session:
+        with pytest.raises(ZeroDivisionError):
+            async with log.mongo.transaction(session):
+                await log.meta.insert_one({"_id": "a"}, session=session)
+                raise ZeroDivisionError
+        assert await log.meta.find({}).to_list(None) == []
+        async with log.mongo.transaction(session):
+            await log.meta.insert_one({"_id": "b"}, session=session)
+            await log.meta.insert_one({"_id": "c"}, session=session)
+            assert await log.meta.find({}).to_list(None) == []
+        assert await log.meta.find({}).sort("_id", 1).to_list(None) == [{"_id": "b"}, {"_id": "c"}]
+
+
+async def test_writes_wait_for_the_majority_and_the_journal(log: Log) -> None:
+    concern = log.events.write_concern.document
+    assert (concern["w"], concern["j"]) == ("majority", True)
+    assert log.events.read_concern.level == "majority"
+
+
+async def test_the_server_tells_its_version(log: Log) -> None:
+    await ping(log)
+    assert [part.isdigit() for part in (await server_version(log)).split(".")] == [True, True, True]

@@ -1,0 +1,168 @@
+"""Expiry is exact: past its hour an event is in no answer, whatever MongoDB has deleted by then (I7)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eventscope.store import aggregates, counts, expiry, read
+from eventscope.store.aggregates import AggregateFilter
+from eventscope.store.counts import Scope
+from eventscope.store.expiry import Expired
+from eventscope.store.filter import EVERYTHING, All, Among, Between, Filter, Types
+from eventscope.store.log import Log
+from eventscope.store.moment import DAY, HOUR
+from eventscope.store.query import bson_date
+from eventscope.store.retention import Retention
+from tests.store import model
+from tests.store.appender import NOON, Appender, Clock, event
+from tests.store.corpus import Corpus, State, moments, types
+
+
+@dataclass
+class Answers:
+    """All that the log says of one event of the type `brief`, and of the aggregate that is made of it."""
+
+    by_id: bool
+    in_pages: bool
+    count: int
+    total: int
+    unique: int
+    hours: int
+    aggregates: int
+    first_position: int | None
+
+
+async def answers(log: Log) -> Answers:
+    brief = Types(("brief",))
+    scope = Scope(types=brief)
+    return Answers(
+        by_id=await read.event(log, "brief") is not None,
+        in_pages="brief" in [e["messageId"] for e in await read.events(log, EVERYTHING, limit=10)],
+        count=await read.count(log, brief),
+        total=sum(cell.n for cell in await counts.cells(log, scope)),
+        unique=await counts.aggregates(log, scope),
+        hours=len(await counts.cells(log, Scope(types=brief, low=NOON - 7, high=NOON + 7), hourly=True)),
+        aggregates=len(await aggregates.aggregates(log, AggregateFilter(("brief",)), limit=10)),
+        first_position=await read.first_position(log),
+    )
+
+
+@pytest.mark.parametrize("tidied", [False, True], ids=["before the housekeeping", "after the housekeeping"])
+@pytest.mark.parametrize("deleted", [False, True], ids=["before MongoDB deletes it", "after MongoDB deleted it"])
+async def test_an_event_is_in_every_answer_until_its_hour_and_in_none_from_then_on(
+    log: Log, appender: Appender, clock: Clock, tidied: bool, deleted: bool
+) -> None:
+    appender.retention = Retention({"*": 0, "brief": 1})
+    await appender.store(event("brief", id="brief", of=("brief", "1")), event("lasting", of=("lasting", "1")))
+
+    clock.now = NOON + DAY - 1
+    assert await answers(log) == Answers(True, True, 1, 1, 1, 1, 1, 1)
+
+    clock.now = NOON + DAY
+    if tidied:
+        await expiry.tidy(log)
+    if deleted:
+        await log.events.delete_many({"expireAt": {"$lte": bson_date(clock.now)}})
+    assert await answers(log) == Answers(False, False, 0, 0, 0, 0, 0, 2)
+    assert await counts.aggregates(log, Scope()) == 1
+    assert [cell.type for cell in await counts.cells(log, Scope())] == ["lasting"]
+
+
+async def test_when_all_has_expired_nothing_is_left_and_positions_go_on(
+    log: Log, appender: Appender, clock: Clock
+) -> None:
+    appender.retention = Retention({"*": 1})
+    await appender.store(*(event() for _ in range(5)))
+    clock.now = NOON + DAY
+    assert await read.first_position(log) is None
+    assert await read.count(log, EVERYTHING) == 0
+    await expiry.tidy(log)
+    [next_one] = (await appender.store(event())).events
+    assert next_one["_id"] == await read.first_position(log) == 6
+
+
+class TestExpiredThrough:
+    async def test_nothing_has_expired_in_a_log_that_keeps_all(self, log: Log, appender: Appender) -> None:
+        await appender.store(event())
+        assert await expiry.expired(log) == []
+        assert await expiry.expired_through(log, EVERYTHING) == 0
+
+    @pytest.mark.parametrize("tidied", [False, True], ids=["before the housekeeping", "after the housekeeping"])
+    async def test_the_last_expired_position_is_that_of_the_types_that_the_filter_means(
+        self, log: Log, appender: Appender, clock: Clock, tidied: bool
+    ) -> None:
+        appender.retention = Retention({"*": 0, "brief.*": 1})
+        await appender.store(event("brief.a"), event("brief.b"), event("lasting"), event("brief.a"), event("lasting"))
+        clock.now = NOON + DAY
+        if tidied:
+            await expiry.tidy(log)
+        assert sorted((e.type, e.through) for e in await expiry.expired(log)) == [("brief.a", 4), ("brief.b", 2)]
+        for filter, through in EXPECTED:
+            assert await expiry.expired_through(log, filter) == through, filter
+
+    async def test_it_only_rises(self, log: Log, appender: Appender, clock: Clock) -> None:
+        appender.retention = Retention({"*": 1})
+        for day in range(4):
+            clock.now = NOON + day * DAY
+            await appender.store(event(), event())
+            assert await expiry.expired_through(log, EVERYTHING) == 2 * day
+            if day % 2:
+                await expiry.tidy(log)
+            assert await expiry.expired_through(log, EVERYTHING) == 2 * day
+
+
+EXPECTED: list[tuple[Filter, int]] = [
+    (EVERYTHING, 4),
+    (Types(("brief.a",)), 4),
+    (Types(("brief.b",)), 2),
+    (Types(("brief.*",)), 4),
+    (Types(("*.b", "lasting")), 2),
+    (Types(("lasting",)), 0),
+    (Types(()), 0),
+    (All((Types(("brief.*",)), Types(("*.b",)))), 2),
+    (All((Types(("brief.a",)), Types(("brief.b",)))), 0),
+    (All((Types(("brief.b",)), Among("userId", ("ann",)), Between("timestamp", 0, 1))), 2),
+]
+
+
+@given(data=st.data())
+@settings(max_examples=50, deadline=None)
+def test_what_has_expired_is_known_by_type_for_any_moment(corpus: Corpus, data: st.DataObject) -> None:
+    filter = data.draw(types(), "filter")
+    state: State = data.draw(st.sampled_from(["whole", "tidied"]), "state")
+    log = corpus.at(data.draw(moments(corpus), "now"), state)
+
+    through = corpus.ask(expiry.expired_through(log, filter))
+
+    left = {e["_id"] for e in model.kept(corpus.events, corpus.clock.now)}
+    gone = [e["_id"] for e in corpus.events if e["_id"] not in left and model.means(filter, e)]
+    assert through == max(gone, default=0)
+
+
+async def test_housekeeping_leaves_what_is_kept_and_can_be_done_at_any_time(
+    log: Log, appender: Appender, clock: Clock
+) -> None:
+    appender.retention = Retention({"*": 2, "brief": 1})
+    await appender.store(*(event(type, of=(type, "1")) for type in ("brief", "usual")))
+
+    async def rows() -> dict[str, list[Any]]:
+        return {
+            name: [row["_id"] for row in await log.mongo.collection(name).find({}).to_list(None)]
+            for name in ("rollups", "populations", "expirations")
+        }
+
+    before = await rows()
+    await expiry.tidy(log)
+    assert await rows() == before
+
+    clock.now = NOON + DAY + HOUR
+    for _ in range(2):
+        await expiry.tidy(log)
+        left = await rows()
+        assert [row["type"] for row in left["rollups"]] == ["usual"]
+        assert [row["aggregateType"] for row in left["populations"]] == ["usual"]
+        assert left["expirations"] == ["brief"]
+    assert await expiry.expired(log) == [Expired("brief", 1)]

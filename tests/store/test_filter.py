@@ -1,0 +1,73 @@
+"""Filters: MongoDB, live delivery and plain Python agree on which events are meant, on a log of random events."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eventscope.store import read
+from eventscope.store.documents import Event
+from eventscope.store.filter import EVERYTHING, All, Filter, Types, conditions, is_pattern, matcher
+from tests.store import model
+from tests.store.corpus import Corpus, State, filters, moments, patterns
+
+
+def positions(events: list[Event]) -> list[int]:
+    return [event["_id"] for event in events]
+
+
+@given(data=st.data())
+@settings(max_examples=120, deadline=None)
+def test_a_page_holds_what_the_filter_means_and_is_kept_in_either_direction(
+    corpus: Corpus, data: st.DataObject
+) -> None:
+    filter = data.draw(filters(corpus), "filter")
+    state: State = data.draw(st.sampled_from(["whole", "tidied"]), "state")
+    log = corpus.at(data.draw(moments(corpus), "now"), state)
+    above, below = (data.draw(st.none() | st.integers(0, len(corpus.events) + 1), end) for end in ("above", "below"))
+    newest_first = data.draw(st.booleans(), "newest first")
+    limit = data.draw(st.integers(1, 60) | st.just(1000), "limit")
+
+    found = corpus.ask(read.events(log, filter, limit=limit, above=above, below=below, newest_first=newest_first))
+
+    left = model.kept(corpus.events, corpus.clock.now)
+    meant = [event for event in left if model.means(filter, event)]
+    lively = matcher(filter)
+    assert [event for event in left if lively(event)] == meant, "live delivery means other events"
+    inside = [p for p in positions(meant) if (above is None or p > above) and (below is None or p < below)]
+    assert positions(found) == (inside[::-1] if newest_first else inside)[:limit]
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_counting_agrees_with_reading(corpus: Corpus, data: st.DataObject) -> None:
+    filter = data.draw(filters(corpus), "filter")
+    state: State = data.draw(st.sampled_from(["whole", "tidied"]), "state")
+    log = corpus.at(data.draw(moments(corpus), "now"), state)
+    most = data.draw(st.none() | st.integers(1, 50), "most")
+
+    counted = corpus.ask(read.count(log, filter, most))
+
+    meant = sum(model.means(filter, event) for event in model.kept(corpus.events, corpus.clock.now))
+    assert counted == (meant if most is None else min(meant, most))
+
+
+@given(pattern=patterns() | st.text(), text=st.text())
+@settings(max_examples=300, deadline=None)
+def test_a_star_stands_for_any_text_and_nothing_else_is_special(pattern: str, text: str) -> None:
+    event: Event = {"type": text}  # type: ignore[typeddict-item]  # a filter by type looks at nothing else
+    assert matcher(Types((pattern,)))(event) == model.fits(pattern, text)
+
+
+def test_a_pattern_is_what_has_a_star() -> None:
+    assert is_pattern("user.*")
+    assert not is_pattern("user.created")
+
+
+def test_everything_is_the_filter_of_no_condition(corpus: Corpus) -> None:
+    log = corpus.at(0, "whole")
+    assert len(corpus.ask(read.events(log, EVERYTHING, limit=10_000))) == len(corpus.events)
+
+
+def test_nested_conditions_are_laid_flat() -> None:
+    one, two, three = Types(("a",)), Types(("b",)), Types(("c",))
+    nested: Filter = All((one, All((two, All(()), All((three,))))))
+    assert conditions(nested) == [one, two, three]

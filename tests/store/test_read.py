@@ -1,0 +1,108 @@
+"""Reading events: whoever has seen a position has seen all before it that will ever exist (I1)."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from eventscope.store import read
+from eventscope.store.driver import Driver
+from eventscope.store.filter import EVERYTHING, All, Among, Between, Filter, Ids, Types
+from eventscope.store.log import Log, open_log
+from tests.store.appender import Appender, Clock, event
+from tests.store.listening import Ear, listening
+
+
+class Meanwhile:
+    """Stores one more batch the moment that MongoDB has given the first part of its answer to a question."""
+
+    def __init__(self, url: str, database: str, appender: Appender, ear: Ear, question: dict[str, str]) -> None:
+        self._place = (url, database)
+        self._appender = appender
+        self._question = question
+        self._ear = ear
+        self.stored = False
+        ear.after = self._store
+
+    def _store(self, command: dict[str, Any]) -> None:
+        if not self.stored and self._question.items() <= command.items():
+            self.stored = True
+            with ThreadPoolExecutor(1) as elsewhere:
+                elsewhere.submit(asyncio.run, self._append()).result()
+
+    async def _append(self) -> None:
+        async with open_log(*self._place, clock=self._appender.log.clock) as log:
+            self._appender.log = log
+            await self._appender.store(event("rare.one", id="rare", userId="ann"), event("usual.one", userId="bob"))
+
+
+FIND = {"find": "events"}
+TYPES = {"distinct": "rollups"}
+
+
+@pytest.mark.parametrize(
+    ("filter", "question"),
+    [
+        (Types(("*",)), FIND),
+        (Types(("*",)), TYPES),
+        (Types(("rare.*", "usual.one")), TYPES),
+        (Types(("rare.one", "usual.one")), FIND),
+        (Among("userId", ("ann", "bob")), FIND),
+        (All((Types(("usual.one", "rare.one")), Between("timestamp", 0, None))), FIND),
+        (Ids(("rare", *(f"usual {n}" for n in range(1, 151)))), FIND),
+        (EVERYTHING, FIND),
+    ],
+    ids=[
+        "all types",
+        "all types by name",
+        "a pattern",
+        "two types",
+        "two users",
+        "types and time",
+        "ids",
+        "everything",
+    ],
+)
+@pytest.mark.parametrize("newest_first", [False, True], ids=["oldest first", "newest first"])
+async def test_a_page_has_no_hole_though_events_are_stored_while_it_is_read(
+    log: Log,
+    appender: Appender,
+    mongo_url: str,
+    emptied_database: str,
+    driver: Driver,
+    clock: Clock,
+    filter: Filter,
+    question: dict[str, str],
+    newest_first: bool,
+) -> None:
+    await appender.store(*(event("usual.one", id=f"usual {n}", userId="bob") for n in range(1, 151)))
+    ear = Ear()
+    async with listening(mongo_url, emptied_database, driver, clock, ear) as heard:
+        meanwhile = Meanwhile(mongo_url, emptied_database, appender, ear, question)
+        page = await read.events(heard, filter, limit=1000, newest_first=newest_first)
+    assert meanwhile.stored
+    positions = sorted(e["_id"] for e in page)
+    assert len(positions) >= 150
+    assert positions == list(range(1, max(positions) + 1))
+
+
+async def test_an_event_is_found_by_its_message_id(log: Log, appender: Appender) -> None:
+    await appender.store(event(id="a"), event(id="b", data=[1]))
+    found = await read.event(log, "b")
+    assert found is not None
+    assert (found["_id"], found["data"]) == (2, [1])
+    assert await read.event(log, "c") is None
+
+
+async def test_the_types_of_a_log_are_known_in_order_of_the_alphabet(log: Log, appender: Appender) -> None:
+    assert await read.types(log) == []
+    await appender.store(event("b"), event("a.b"), event("b"), event("ä"))
+    assert await read.types(log) == ["a.b", "b", "ä"]
+
+
+async def test_an_empty_log_has_no_first_position(log: Log) -> None:
+    assert await read.first_position(log) is None
+    assert await read.events(log, EVERYTHING, limit=10) == []
+    assert await read.events(log, Types(("*",)), limit=10) == []
+    assert await read.count(log, EVERYTHING) == 0

@@ -1,0 +1,61 @@
+"""Trimming: the stream gives up what is in the log, but not too soon, and nothing that anybody still has to read."""
+
+import pytest
+from nats.aio.client import Client
+from nats.js import JetStreamContext, api
+
+from eventscope.settings import Settings
+from eventscope.store import moment
+from eventscope.store.message import Place
+from eventscope.subscriptions.origin import created
+from eventscope.subscriptions.trimming import trim
+
+
+@pytest.fixture
+async def js(client: Client, settings: Settings, subject_prefix: str) -> JetStreamContext:
+    """A stream with ten messages of a kilobyte."""
+    js = client.jetstream()
+    for _ in range(10):
+        await js.publish(f"{subject_prefix}.a", b"x" * 1000)
+    return js
+
+
+async def _first(js: JetStreamContext, settings: Settings) -> int:
+    return (await js.stream_info(settings.stream)).state.first_seq
+
+
+async def _done(js: JetStreamContext, settings: Settings, sequence: int) -> Place:
+    return Place(settings.stream, created(await js.stream_info(settings.stream)), sequence, 0)
+
+
+async def test_what_is_stored_for_long_enough_goes_but_for_the_last(js: JetStreamContext, settings: Settings) -> None:
+    tomorrow = moment.now() + 25 * moment.HOUR
+    assert await trim(js, await _done(js, settings, 7), 24, tomorrow) == 6
+    assert await _first(js, settings) == 7
+    assert await trim(js, await _done(js, settings, 7), 24, tomorrow) == 0
+
+
+async def test_what_was_stored_lately_stays(js: JetStreamContext, settings: Settings, subject_prefix: str) -> None:
+    assert await trim(js, await _done(js, settings, 10), 24, moment.now()) == 0
+    assert await _first(js, settings) == 1
+    sixth = (await js.get_msg(settings.stream, 6)).time
+    assert sixth is not None
+    await trim(js, await _done(js, settings, 10), 1, moment.of(sixth) + moment.HOUR)
+    assert await _first(js, settings) == 6
+
+
+async def test_a_stream_that_is_nearly_full_keeps_nothing_that_is_stored(
+    js: JetStreamContext, settings: Settings
+) -> None:
+    info = await js.stream_info(settings.stream)
+    await js.update_stream(info.config, max_bytes=int(info.state.bytes * 1.1))
+    assert await trim(js, await _done(js, settings, 7), 24, moment.now()) == 6
+
+
+async def test_what_a_durable_consumer_has_not_acknowledged_stays(js: JetStreamContext, settings: Settings) -> None:
+    await js.add_consumer(settings.stream, api.ConsumerConfig(durable_name="other", ack_policy=api.AckPolicy.EXPLICIT))
+    other = await js.pull_subscribe_bind("other", settings.stream)
+    for message in await other.fetch(3):
+        await message.ack_sync()
+    await trim(js, await _done(js, settings, 10), 24, moment.now() + 25 * moment.HOUR)
+    assert await _first(js, settings) == 4
