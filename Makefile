@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup web run test check bench lock clean
+.PHONY: help setup web run test chaos check bench lock clean
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
@@ -41,11 +41,17 @@ run: setup  ## everything on this machine: embedded MongoDB and NATS, ingester, 
 test: setup .venv/dev  ## all tests, on a real mongod and a real nats-server
 	$(BIN)/python -m pytest
 
+chaos: setup .venv/dev  ## a hundred faults under load, and what is lost then (nothing); SEED=n chooses them
+	$(BIN)/python -m tests.chaos --faults 100 --seed $(or $(SEED),1)
+
 check: setup .venv/dev  ## style, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: setup .venv/dev  ## how fast events come in, as ratios in one run
+	$(BIN)/python -m benchmarks.ingest
 
 lock: .venv/dev  ## pin the dependencies anew
 	$(PIP) uv

@@ -6,12 +6,13 @@ from typing import Any, Final, cast
 
 from pymongo import InsertOne, ReplaceOne
 
-from eventscope.store import checkpoint, heads, rollups
+from eventscope.store import checkpoint, heads, rejected, rollups
 from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.documents import Event, Head
 from eventscope.store.draft import Draft
 from eventscope.store.driver import Document, Session, translated
 from eventscope.store.log import Log
+from eventscope.store.memory import Memory, Name
 from eventscope.store.message import Batch, Stored
 from eventscope.store.retention import Retention
 
@@ -20,17 +21,26 @@ WRITE_SECONDS: Final = 15.0
 
 
 async def append(
-    log: Log, retention: Retention, at: Checkpoint, batch: Batch, session: Session | None = None
+    log: Log,
+    retention: Retention,
+    at: Checkpoint,
+    batch: Batch,
+    session: Session | None = None,
+    memory: Memory | None = None,
 ) -> tuple[Stored, Checkpoint]:
     """Store the batch and move the checkpoint from `at`, all or nothing.
 
     A message whose id is known is dropped if it says the same, and rejected with ID_REUSED if not (I2). LeaseLost when
     the checkpoint is no longer at `at`; Unavailable when MongoDB does not answer: then nothing is known, and the
     checkpoint must be read anew. The session is the one that the lease was acquired with; None takes a new one.
+    `memory` is of what the same writer wrote since then.
     """
+    memory = Memory() if memory is None else memory
     with translated(WRITE_SECONDS):
-        known, before = await asyncio.gather(_known(log, batch), _heads(log, batch))
-        draft = Draft(log.clock(), retention, at, batch.place.stream, batch.place.created, known, before)
+        known, before, refused = await asyncio.gather(
+            _known(log, batch), _heads(log, batch, memory), _refused(log, at, batch)
+        )
+        draft = Draft(log.clock(), retention, at, batch.place.stream, batch.place.created, known, before, refused)
         for message in batch.messages:
             draft.add(message)
         reached = replace(
@@ -41,22 +51,33 @@ async def append(
         else:
             async with log.mongo.session() as session:
                 await _write(log, session, draft, at, reached)
+    memory.keep(draft.after)
     return draft.stored(), reached
 
 
 async def _known(log: Log, batch: Batch) -> dict[str, Event]:
     ids = [message.fields["messageId"] for message in batch.accepted]
-    found = await log.events.find({"messageId": {"$in": ids}}).to_list(None) if ids else []
+    found = await log.events.find({"messageId": {"$in": ids}}, batch_size=len(ids)).to_list(None) if ids else []
     return {event["messageId"]: cast("Event", event) for event in found}
 
 
-async def _heads(log: Log, batch: Batch) -> dict[tuple[str, str], Head]:
-    keys: dict[tuple[str, str], Any] = {}
+async def _refused(log: Log, at: Checkpoint, batch: Batch) -> frozenset[tuple[int, int]]:
+    # only a stream that is read again from its start can bring a message that was rejected at this very place
+    if at.source_resets == 0 or not batch.messages:
+        return frozenset()
+    times = [message.arrival.recorded_at for message in batch.messages]
+    return await rejected.places(log, batch.place.stream, batch.place.created, min(times), max(times))
+
+
+async def _heads(log: Log, batch: Batch, memory: Memory) -> dict[Name, Head]:
+    keys: dict[Name, Any] = {}
     for message in batch.accepted:
         if key := heads.key(cast("Event", message.fields)):
             keys[key["type"], key["id"]] = key
-    found = await log.aggregates.find({"_id": {"$in": list(keys.values())}}).to_list(None) if keys else []
-    return {(head["_id"]["type"], head["_id"]["id"]): cast("Head", head) for head in found}
+    known = memory.known(keys)
+    asked = [key for name, key in keys.items() if name not in known]
+    found = await log.aggregates.find({"_id": {"$in": asked}}, batch_size=len(asked)).to_list(None) if asked else []
+    return known | {(head["_id"]["type"], head["_id"]["id"]): cast("Head", head) for head in found}
 
 
 async def _write(log: Log, session: Session, draft: Draft, at: Checkpoint, reached: Checkpoint) -> None:

@@ -31,6 +31,7 @@ class Draft:
     created: str
     known: dict[str, Event]
     before: dict[tuple[str, str], Head]
+    refused: frozenset[tuple[int, int]] = frozenset()
     events: list[Event] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
     after: dict[tuple[str, str], Head] = field(default_factory=dict)
@@ -44,6 +45,9 @@ class Draft:
 
     def add(self, message: Message) -> None:
         """Give the message its place: as events, as a rejection, or nowhere if it is known already."""
+        if (message.arrival.sequence, message.arrival.recorded_at) in self.refused:
+            self.duplicates += 1  # once more might be once too often: it could be taken now
+            return
         match message:
             case Accepted():
                 taken = self._take(message)

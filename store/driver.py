@@ -34,6 +34,8 @@ Session: TypeAlias = AsyncClientSession
 Driver = Literal["motor", "pymongo"]
 
 # MongoDB's codes for what the driver has no error classes of its own for
+UNAUTHORIZED: Final = 13
+AUTHENTICATION_FAILED: Final = 18
 ILLEGAL_OPERATION: Final = 20
 BSON_OBJECT_TOO_LARGE: Final = 10334
 
@@ -137,6 +139,9 @@ def translated(seconds: float | None = None) -> Iterator[None]:
             raise Unstorable(str(error)[:300]) from error
         if isinstance(error, OperationFailure) and error.code == ILLEGAL_OPERATION:
             raise CannotStart("MongoDB is no replica set, and transactions need one (one member is enough)") from error
+        if isinstance(error, OperationFailure) and error.code in (UNAUTHORIZED, AUTHENTICATION_FAILED):
+            said = (error.details or {}).get("errmsg", error)
+            raise CannotStart(f"MongoDB refuses the user of EVENTSCOPE_MONGO_URL: {str(said)[:200]}") from error
         raise
 
 

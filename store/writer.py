@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from eventscope.errors import EventscopeError, LeaseLost
 from eventscope.store import checkpoint
@@ -10,6 +10,7 @@ from eventscope.store.append import append
 from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.driver import Session
 from eventscope.store.log import Log
+from eventscope.store.memory import Memory
 from eventscope.store.message import Batch, Place, Stored
 from eventscope.store.retention import Retention
 
@@ -24,18 +25,19 @@ class Writer:
     lease_seconds: float
     session: Session
     at: Checkpoint
+    memory: Memory = field(default_factory=Memory)
 
     async def append(self, batch: Batch) -> Stored:
         """Store the batch, all or nothing; see `append`."""
-        stored, self.at = await append(self.log, self.retention, self.at, batch, self.session)
+        stored, self.at = await append(self.log, self.retention, self.at, batch, self.session, self.memory)
         return stored
 
     async def renew(self) -> None:
         """Keep the lease, or raise LeaseLost."""
         held = await checkpoint.acquire(self.log, self.holder, self.lease_seconds, self.session.session_id)
-        if held is None:
+        # not only the lease: what is remembered here counts for this very checkpoint, whoever moved it
+        if held != self.at:
             raise LeaseLost(f"{self.holder} was too slow, and another ingester took over")
-        self.at = held
 
     async def start_again(self, start: Place) -> None:
         """Note that the source is another one than before, and is read from `start` on."""

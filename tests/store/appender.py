@@ -19,6 +19,7 @@ NOON: Final = moment.from_text("2100-06-15T12:00:00Z")
 FOREVER: Final = Retention({})
 
 STREAM: Final = "TEST"
+COLLECTIONS: Final = ("events", "aggregates", "rollups", "populations", "rejected", "meta")
 CREATED: Final = "2100-01-01T00:00:00Z"
 
 
@@ -113,3 +114,8 @@ def _dated(message: Accepted, arrival: Arrival) -> Accepted:
 def text(value: object) -> bytes:
     """The value as JSON in one spelling, for comparing."""
     return orjson.dumps(value, default=plain, option=orjson.OPT_SORT_KEYS)
+
+
+async def everything(log: Log) -> dict[str, list[dict[str, Any]]]:
+    """All that is in the database."""
+    return {name: await log.mongo.collection(name).find({}).sort("_id", 1).to_list(None) for name in COLLECTIONS}

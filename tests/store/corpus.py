@@ -153,7 +153,7 @@ def timestamps(corpus: Corpus) -> st.SearchStrategy[int | None]:
 def patterns() -> st.SearchStrategy[str]:
     """Types, patterns made of types, and text that would mean something to a regular expression."""
     pieces = sorted({piece for type in EVENT_TYPES for piece in (type, *type.split("."), type[:3], type[-3:])})
-    made = st.lists(st.sampled_from([*pieces, *".^$\n\\", ".*", "[a-z]", "(?i)"]), max_size=4)
+    made = st.lists(st.sampled_from(["", *pieces, *".^$\n\\", ".*", "[a-z]", "(?i)"]), max_size=4)
     return st.sampled_from(EVENT_TYPES) | made.map("*".join) | made.map("".join) | st.sampled_from(["*", "**", ""])
 
 

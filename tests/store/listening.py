@@ -16,26 +16,25 @@ NOTHING_BY_ITSELF = {"lsid", "$db", "$clusterTime", "$readPreference", "readConc
 
 
 class Ear(CommandListener):
-    """Remembers the commands that ask something, and calls `after` with each one that was answered."""
+    """Remembers the questions among the commands, and calls `after` with each command that was answered."""
 
     def __init__(self) -> None:
         self.heard: list[dict[str, Any]] = []
         self.after: Callable[[dict[str, Any]], None] | None = None
-        self._asked: dict[int, dict[str, Any]] = {}
+        self._sent: dict[int, dict[str, Any]] = {}
 
     def started(self, event: CommandStartedEvent) -> None:
+        command = self._sent[event.request_id] = dict(event.command)
         if event.command_name in {"find", "aggregate", "distinct", "count"}:
-            command = {name: value for name, value in event.command.items() if name not in NOTHING_BY_ITSELF}
-            self.heard.append(command)
-            self._asked[event.request_id] = command
+            self.heard.append({name: value for name, value in command.items() if name not in NOTHING_BY_ITSELF})
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
-        command = self._asked.pop(event.request_id, None)
+        command = self._sent.pop(event.request_id, None)
         if command is not None and self.after is not None:
             self.after(command)
 
     def failed(self, event: CommandFailedEvent) -> None:
-        pass
+        self._sent.pop(event.request_id, None)
 
 
 @asynccontextmanager

@@ -1,6 +1,6 @@
 """Aggregates: their heads say what their kept events say, and their versions outlive these (I3, I6, I7)."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 from hypothesis import given, settings
@@ -116,6 +116,13 @@ async def test_what_has_expired_counts_nowhere_but_in_the_version(log: Log, appe
     assert await aggregates.named(log, [ANN]) == []
     assert await aggregates.aggregates(log, AggregateFilter(), limit=10) == []
     assert await aggregates.count(log, AggregateFilter(), 10) == 0
+
+
+async def test_one_that_expires_while_it_is_asked_for_is_left_out(log: Log, appender: Appender) -> None:
+    appender.retention = Retention({"*": 1})
+    await appender.store(event(of=ANN))
+    ticks = iter([NOON + DAY - 1, NOON + DAY, NOON + DAY])
+    assert await aggregates.named(replace(log, clock=lambda: next(ticks)), [ANN]) == []
 
 
 @pytest.mark.parametrize("tidied", [False, True], ids=["before the housekeeping", "after the housekeeping"])

@@ -1,29 +1,17 @@
-"""Appending: dense positions and versions, each message once, and one batch is one transaction (I1 to I4)."""
+"""Appending: dense positions and versions, each message once, and what is refused is kept (I1 to I3)."""
 
-import asyncio
 from typing import Any
 
-import orjson
 import pytest
 
-from eventscope.errors import LeaseLost, Unavailable, Unstorable
 from eventscope.store import checkpoint, counts, read, rejected
-from eventscope.store.append import append
 from eventscope.store.counts import Scope
-from eventscope.store.documents import plain
 from eventscope.store.filter import EVERYTHING
 from eventscope.store.log import Log
-from eventscope.store.message import NO_STREAM, Place
+from eventscope.store.message import NO_STREAM
 from eventscope.store.moment import DAY, HOUR
 from eventscope.store.retention import Retention
-from tests.store.appender import CREATED, STREAM, Appender, Clock, event, refused, text
-
-COLLECTIONS = ("events", "aggregates", "rollups", "populations", "rejected", "meta")
-
-
-async def everything(log: Log) -> dict[str, list[dict[str, Any]]]:
-    """All that is in the database."""
-    return {name: await log.mongo.collection(name).find({}).sort("_id", 1).to_list(None) for name in COLLECTIONS}
+from tests.store.appender import CREATED, STREAM, Appender, Clock, event, everything, refused
 
 
 class TestOrder:
@@ -231,177 +219,3 @@ class TestRejected:
         assert len((await appender.store(event(recorded=recorded))).events) == 1
         clock.now = recorded + DAY
         assert (await appender.store(event(recorded=recorded))).codes == {"EXPIRED": 1}
-
-
-class TestTransaction:
-    async def test_of_two_batches_from_the_same_checkpoint_one_is_stored_whole_and_the_other_leaves_nothing(
-        self, log: Log, appender: Appender
-    ) -> None:
-        for round in range(15):
-            at = appender.at
-            batches = [
-                appender.batch(
-                    *(event(id=f"{round} {side} {n}", of=("side", side)) for n in range(20)), refused(side.encode())
-                )
-                for side in ("left", "right")
-            ]
-            outcomes = await asyncio.gather(
-                *(append(log, appender.retention, at, batch) for batch in batches), return_exceptions=True
-            )
-            [(stored, appender.at)] = [outcome for outcome in outcomes if isinstance(outcome, tuple)]
-            [error] = [outcome for outcome in outcomes if not isinstance(outcome, tuple)]
-            assert isinstance(error, LeaseLost | Unavailable)
-            assert await checkpoint.acquire(log, "first", 600) == appender.at
-            newest = await read.events(log, EVERYTHING, limit=21, newest_first=True)
-            assert [e["_id"] for e in newest[:20]] == list(range(stored.head, stored.previous, -1))
-            assert len({e["aggregateId"] for e in newest[:20]}) == 1
-        heads = await log.aggregates.find({}).to_list(None)
-        assert sum(head["version"] for head in heads) == 15 * 20
-        assert sum(cell.n for cell in await counts.cells(log, Scope())) == 15 * 20
-        assert [r.number for r in await rejected.rejected(log, limit=100)] == list(range(15, 0, -1))
-
-    async def test_a_writer_whose_lease_was_taken_over_stores_nothing(self, log: Log, appender: Appender) -> None:
-        await appender.store(event(of=("user", "1")))
-        await checkpoint.release(log, "first")
-        successor = await Appender.of(log, "successor")
-        before = await everything(log)
-        with pytest.raises(LeaseLost, match="the log moved on without first"):
-            await appender.store(event(of=("user", "1")), refused(b"{"))
-        assert await everything(log) == before
-        await successor.store(event(of=("user", "1")))
-
-    async def test_a_writer_that_lost_and_got_back_the_lease_stores_nothing_from_its_old_checkpoint(
-        self, log: Log, appender: Appender
-    ) -> None:
-        await checkpoint.release(log, "first")
-        successor = await Appender.of(log, "successor")
-        await checkpoint.release(log, "successor")
-        again = await Appender.of(log, "first")
-        assert (appender.at.head, appender.at.place) == (again.at.head, again.at.place)
-        assert appender.at.term < successor.at.term < again.at.term
-        with pytest.raises(LeaseLost):
-            await appender.store(event())
-        await again.store(event())
-
-    async def test_a_batch_is_not_stored_twice_from_one_checkpoint(self, log: Log, appender: Appender) -> None:
-        at = appender.at
-        await appender.store(refused(b"{"))  # the head stays where it is
-        before = await everything(log)
-        with pytest.raises(LeaseLost):
-            await append(log, appender.retention, at, appender.batch(refused(b"{")))
-        assert await everything(log) == before
-
-    async def test_a_head_that_was_passed_is_known_though_the_source_is_at_the_same_place_again(
-        self, log: Log, appender: Appender
-    ) -> None:
-        start = Place(STREAM, CREATED, 0, 0)
-        await checkpoint.count_reset(log, appender.at, start)
-        stale = appender.at = await checkpoint.read(log)
-        await appender.store(event())
-        await checkpoint.count_reset(log, appender.at, start)
-        with pytest.raises(LeaseLost):
-            await append(log, appender.retention, stale, appender.batch(event()))
-        assert await checkpoint.head(log) == 1
-
-    @pytest.mark.parametrize("broken", ["events", "aggregates", "rollups", "populations", "rejected"])
-    async def test_a_failure_in_the_middle_leaves_nothing(self, log: Log, appender: Appender, broken: str) -> None:
-        await appender.store(event(id="a", of=("user", "1")), refused(b"{"))
-        before = await everything(log)
-        await log.mongo.database.command("collMod", broken, validator={"never": True})
-        try:
-            with pytest.raises(Unstorable, match="Document failed validation"):
-                await appender.store(event(id="b", of=("user", "2")), event(id="c", of=("user", "1")), refused(b"{"))
-        finally:
-            await log.mongo.database.command("collMod", broken, validator={})
-        assert await everything(log) == before
-
-        stored = await appender.store(event(id="b", of=("user", "1")))
-        assert [(e["_id"], e["version"]) for e in stored.events] == [(2, 2)]
-
-
-def nested(depth: int, inner: object, *, lists: bool) -> object:
-    for _ in range(depth):
-        inner = [inner] if lists else {"x": inner}
-    return inner
-
-
-HOSTILE: dict[str, object] = {
-    "operators": {"$set": {"a": 1}, "$where": "sleep(1000)", "$": None, "$$NOW": "$$ROOT", "$gt": ""},
-    "dotted keys": {"a.b": 1, ".": {".": 2}, "a": {"b": 3}, "..": [], "a.0": 1},
-    "empty keys": {"": {"": {"": None}}},
-    "reference": {"$ref": "users", "$id": 1},
-    "reference to a database": [
-        {"$ref": "users", "$id": {"$ref": "x", "$id": None}, "$db": "admin", "more": {"$id": 2}}
-    ],
-    "broken references": [{"$ref": 5, "$id": 1}, {"$ref": "x"}, {"$id": 1}, {"$ref": "x", "$id": 1, "$db": 7}],
-    "extended JSON": {
-        "$oid": "507f1f77bcf86cd799439011",
-        "d": {"$date": 0},
-        "l": {"$numberLong": "1"},
-        "u": {"$uuid": "x"},
-    },
-    "our own keys": {"_id": 1, "expireAt": "2000-01-01", "version": -1, "source": None},
-    "Python's keys": {"__class__": 1, "self": 2, "__proto__": {"x": 1}, "collection": 3},
-    "unicode": {"ключ": "значение", "🦉✓": "\U0010ffff\u200b\ufeff", "e\u0301": "\u00e9", "\x01\x7f": "\x00\x1f\u2028"},
-    "numbers": [0, -0.0, 0.1, 1e308, 5e-324, 1.0, 1, 2**31, -(2**31) - 1, 2**53 + 1, 2**63 - 1, -(2**63)],
-    "words": [None, True, False, "", "null", "NaN"],
-    "deep objects": nested(99, 1, lists=False),
-    "deep lists": nested(99, 1, lists=True),
-    "long list": [n % 10 for n in range(300_000)],
-    "long text": "ü" * 500_000,
-    "many keys": {str(n): n for n in range(60_000)},
-    "bare number": 7,
-    "bare text": "$data",
-}
-
-
-class TestContent:
-    async def test_whatever_is_sent_comes_out_as_it_went_in(self, log: Log, appender: Appender) -> None:
-        raws = {name: orjson.dumps(value) for name, value in HOSTILE.items()}
-        assert max(map(len, raws.values())) <= 1024 * 1024
-        small = {name for name, raw in raws.items() if len(raw) < 10_000}
-        for name, raw in raws.items():
-            more: dict[str, Any] = {"metadata": {name: orjson.loads(raw)}, "extensions": {"$x": orjson.loads(raw)}}
-            await appender.store(event(id=name, data=orjson.loads(raw), at=1, **(more if name in small else {})))
-        for name, value in HOSTILE.items():
-            found = await read.event(log, name)
-            assert found is not None
-            assert text(found["data"]) == text(value), name
-            if name in small:
-                assert text(found["metadata"]) == text({name: value}), name
-                assert text(found["extensions"]) == text({"$x": value}), name
-
-    async def test_content_from_the_log_is_known_when_it_is_sent_again(self, log: Log, appender: Appender) -> None:
-        messages = [event(id=name, at=1, data=value) for name, value in HOSTILE.items() if len(text(value)) < 10_000]
-        await appender.store(*messages)
-        stored = await appender.store(*messages)
-        assert (stored.duplicates, stored.codes) == (len(messages), {})
-
-    async def test_times_keep_their_microseconds(self, log: Log, appender: Appender, clock: Clock) -> None:
-        clock.now += 123_457
-        times = [0, 1, -1, 1_795_417_200_123_456, -62_135_596_800_000_000, 253_402_300_799_999_999]
-        await appender.store(*(event(at=time) for time in times))
-        found = await read.events(log, EVERYTHING, limit=10)
-        assert [e["timestamp"] for e in found] == times
-        assert {e["recordedAt"] for e in found} == {clock.now}
-
-    async def test_names_may_be_any_text(self, log: Log, appender: Appender) -> None:
-        names = ["$where", "a.b", "", "x\ny", "🦉", "x" * 1024, "*", "\x00"]
-        for name in names:
-            await appender.store(
-                event("t", id=f"id {name}", of=(name, name), userId=name, correlationId=name, causationId=name)
-            )
-        for position, name in enumerate(names, 1):
-            found = await read.event(log, f"id {name}")
-            assert found is not None
-            assert (found["_id"], found["aggregateType"], found["aggregateId"], found["version"]) == (
-                position,
-                name,
-                name,
-                1,
-            )
-
-    def test_only_what_json_has_no_word_for_is_refused(self) -> None:
-        assert orjson.loads(orjson.dumps({"a": 1}, default=plain)) == {"a": 1}
-        with pytest.raises(TypeError):
-            orjson.dumps(object(), default=plain)

@@ -149,6 +149,27 @@ async def test_a_transaction_that_mongodb_cannot_do_says_that_a_replica_set_is_m
             await appender.store(event())
 
 
+class Guarded(Standalone):
+    """A MongoDB that lets nobody do anything who has not said who it is."""
+
+    def command(self) -> list[str]:
+        return [*super().command(), "--auth"]
+
+
+@pytest.fixture(scope="module")
+def guarded_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running(Guarded, tmp_path_factory.mktemp("guarded")) as server:
+        yield server.url
+
+
+@pytest.mark.parametrize("user", ["", "ada:secret@"])
+async def test_who_may_not_ask_is_told_so_without_the_password(guarded_url: str, user: str, driver: Driver) -> None:
+    async with open_log(guarded_url.replace("//", f"//{user}", 1), "test", driver) as log:
+        with pytest.raises(CannotStart, match="MongoDB refuses the user of EVENTSCOPE_MONGO_URL: ") as refused:
+            await read.first_position(log)
+        assert "secret" not in str(refused.value)
+
+
 @pytest.mark.parametrize("url", ["", "http://127.0.0.1", "mongodb://", "mongodb://host:port/", "mongodb://a:b:c@host/"])
 async def test_an_address_that_cannot_be_read_is_refused_at_the_start(url: str, driver: Driver) -> None:
     with pytest.raises(CannotStart, match="EVENTSCOPE_MONGO_URL cannot be used: "):

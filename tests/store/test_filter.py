@@ -1,13 +1,13 @@
 """Filters: MongoDB, live delivery and plain Python agree on which events are meant, on a log of random events."""
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from eventscope.store import read
 from eventscope.store.documents import Event
 from eventscope.store.filter import EVERYTHING, All, Filter, Types, conditions, is_pattern, matcher
 from tests.store import model
-from tests.store.corpus import Corpus, State, filters, moments, patterns
+from tests.store.corpus import EVENT_TYPES, Corpus, State, filters, moments, patterns
 
 
 def positions(events: list[Event]) -> list[int]:
@@ -50,8 +50,14 @@ def test_counting_agrees_with_reading(corpus: Corpus, data: st.DataObject) -> No
     assert counted == (meant if most is None else min(meant, most))
 
 
-@given(pattern=patterns() | st.text(), text=st.text())
+@given(pattern=patterns() | st.text(), text=st.sampled_from(EVENT_TYPES) | st.text())
 @settings(max_examples=300, deadline=None)
+@example("*created", "user.created\n")
+@example("user.*", "user.\ncreated\n")
+@example("*", "")
+@example("a*b*c", "abc")
+@example("a*a", "a")
+@example("u.*", "user")
 def test_a_star_stands_for_any_text_and_nothing_else_is_special(pattern: str, text: str) -> None:
     event: Event = {"type": text}  # type: ignore[typeddict-item]  # a filter by type looks at nothing else
     assert matcher(Types((pattern,)))(event) == model.fits(pattern, text)

@@ -65,6 +65,8 @@ def test_an_event_expires_after_the_hour_in_which_it_was_recorded_and_its_days()
     assert RULES.expire_at("user.created", NOON + 1) == noon + timedelta(days=14, hours=1)
     assert RULES.expire_at("user.created", NOON + HOUR - 1) == noon + timedelta(days=14, hours=1)
     assert RULES.expire_at("user.created", NOON + HOUR) == noon + timedelta(days=14, hours=1)
+    # 2.4 hours from one o'clock on, and these up to the hour
+    assert Retention({"*": 0.1}).expire_at("any", NOON + 1) == noon + timedelta(hours=4)
 
 
 @given(

@@ -1,0 +1,40 @@
+"""What MongoDB says of itself, by either driver."""
+
+from eventscope.store.facts import Index, facts, wanted
+from eventscope.store.log import INDEXES, Log
+
+
+async def test_a_server_as_it_should_be_tells_so(log: Log) -> None:
+    found = await facts(log)
+    assert found.version[0].isdigit()
+    assert found.replica_set is not None
+    assert len(found.members) == 1
+    assert found.unhealthy == ()
+    assert (found.write_concern["w"], found.write_concern["j"], found.read_concern) == ("majority", True, "majority")
+    assert found.disk_total is not None and found.disk_used is not None
+    assert 0 < found.disk_used < found.disk_total
+    assert found.expires
+
+
+async def test_the_clock_of_a_server_on_this_machine_is_ours(log: Log) -> None:
+    found = await facts(log)
+    assert abs(found.ahead) <= found.doubt + 0.001
+
+
+async def test_every_index_that_is_wanted_is_there_after_the_log_was_made(log: Log) -> None:
+    found = await facts(log)
+    assert set(wanted()) <= found.indexes
+    assert len(wanted()) == sum(map(len, INDEXES.values()))
+    [ttl] = [index for index in found.indexes if index.expire_after is not None]
+    assert (ttl.name, ttl.expire_after) == ("events(expireAt)", 0)
+
+
+async def test_an_index_is_known_by_what_matters_of_it(log: Log) -> None:
+    await log.events.drop_index("messageId_1")
+    await log.events.create_index([("messageId", 1)], name="another_name")
+    try:
+        found = await facts(log)
+        assert Index("events", ("messageId",), unique=False, partial=(), expire_after=None) in found.indexes
+        assert [index.name for index in wanted() if index not in found.indexes] == ["events(messageId)"]
+    finally:
+        await log.events.drop_index("another_name")

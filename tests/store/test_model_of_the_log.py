@@ -1,0 +1,236 @@
+"""Whatever is published, twice or wrongly, and whoever dies in between: the log is what plain Python makes of it."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
+from typing import Any, Literal, TypeAlias
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eventscope.errors import LeaseLost, Unavailable
+from eventscope.store import checkpoint
+from eventscope.store.driver import Mongo, Session
+from eventscope.store.log import Log, open_log, prepare
+from eventscope.store.message import Accepted, Batch, Message, Place, Refused, Together
+from eventscope.store.retention import Retention
+from eventscope.store.writer import Writer, writing
+from tests.chaos import recount
+from tests.store.appender import CREATED, NOON, STREAM, Clock, event, refused, together
+from tests.store.conftest import DRIVERS
+from tests.store.log_model import Entry, LogModel
+
+Fate = Literal["commit", "dropped", "answer lost"]
+Step: TypeAlias = tuple[Literal["publish"], Message] | tuple[Literal["ingest"], int, Fate] | tuple[str]
+
+COLLECTIONS = ("events", "aggregates", "rollups", "populations", "rejected", "meta")
+
+
+def _message(id: int, content: int, aggregate: str | None, expected: int | None) -> Accepted:
+    of = None if aggregate is None else ("user", aggregate)
+    return event("user.updated", f"m{id}", of=of, data=content, expected=None if of is None else expected)
+
+
+MESSAGES = st.builds(
+    _message,
+    st.integers(0, 12),
+    st.sampled_from([0, 0, 0, 1]),
+    st.sampled_from(["ada", "bob", None]),
+    st.sampled_from([None, None, 0, 1, 2, 3]),
+)
+ARRIVALS: st.SearchStrategy[Message] = st.one_of(
+    MESSAGES,
+    MESSAGES,
+    st.lists(MESSAGES, min_size=1, max_size=3).map(lambda messages: together(*messages)),
+    st.builds(refused, st.sampled_from([b"{", b"["])),
+)
+STEPS: st.SearchStrategy[Step] = st.one_of(
+    st.tuples(st.just("publish"), ARRIVALS),
+    st.tuples(st.just("publish"), ARRIVALS),
+    st.tuples(st.just("ingest"), st.integers(1, 6), st.sampled_from(["commit", "commit", "dropped", "answer lost"])),
+    st.tuples(st.sampled_from(["restart", "takeover", "read again"])),
+)
+
+
+class Crash(Unavailable):
+    """The writer knows no more of it than that no answer came."""
+
+
+class Brittle(Mongo):
+    """A database whose writer dies at the end of a transaction: right before the commit, or right after it."""
+
+    fates: list[Fate]
+
+    @asynccontextmanager
+    async def transaction(self, session: Session) -> AsyncIterator[None]:
+        fate = self.fates.pop()
+        async with Mongo.transaction(self, session):
+            yield
+            if fate == "dropped":
+                raise Crash
+        if fate == "answer lost":
+            raise Crash
+
+
+class World:
+    """A stream, the log that is made of it, and the ingesters that come and go."""
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+        self.fates: list[Fate] = []
+        self.stream: list[Message] = []
+        self.holders = 0
+        self.furthest = 0
+        self.writer: Writer
+        self._stack = AsyncExitStack()
+
+    async def play(self, steps: list[Step]) -> None:
+        """Take the steps, and see after them, and when all is ingested, that the log is what it should be."""
+        for name in COLLECTIONS:
+            await self.log.mongo.collection(name).delete_many({})
+        await self._open()
+        for step in steps:
+            match step:
+                case ("publish", message):
+                    self._publish(message)
+                case ("ingest", size, fate):
+                    await self._ingest(size, fate)
+                case ("restart",):
+                    await self._open()
+                case ("takeover",):
+                    await self._take_over()
+                case ("read again",):
+                    await self.writer.start_again(Place(STREAM, CREATED, 0, 0))
+        await self._compare(self.furthest)
+        while self._waiting():
+            await self._ingest(5, "commit")
+        await self._compare(len(self.stream))
+        await self._stack.aclose()
+
+    def _publish(self, message: Message) -> None:
+        sequence = len(self.stream) + 1
+        arrival = replace(message.arrival, sequence=sequence, recorded_at=NOON + sequence)
+        match message:
+            case Refused():
+                self.stream.append(replace(message, arrival=arrival))
+            case Accepted():
+                self.stream.append(_placed(message, arrival.sequence))
+            case Together(messages=messages):
+                parts = tuple(_placed(one, arrival.sequence) for one in messages)
+                self.stream.append(Together(parts[0].arrival, parts))
+
+    def _waiting(self, most: int = 1) -> list[Message]:
+        done = 0 if self.writer.at.place is None else self.writer.at.place.sequence
+        return self.stream[done : done + most]
+
+    async def _ingest(self, size: int, fate: Fate) -> None:
+        messages = self._waiting(size)
+        if not messages:
+            return
+        self.fates.append(fate)
+        with suppress(Crash):
+            await self.writer.append(self._batch(messages))
+        if fate != "commit":
+            await self._open()
+        reached = 0 if self.writer.at.place is None else self.writer.at.place.sequence
+        self.furthest = max(self.furthest, reached)
+
+    def _batch(self, messages: list[Message]) -> Batch:
+        last = messages[-1].arrival
+        return Batch(tuple(messages), Place(STREAM, CREATED, last.sequence, last.recorded_at))
+
+    async def _open(self) -> None:
+        """An ingester begins; the one before has ended, and given the lease back."""
+        await self._stack.aclose()
+        self.holders += 1
+        holding = writing(self.log, Retention({"*": 30}), f"ingester{self.holders}", 60)
+        writer = await self._stack.enter_async_context(holding)
+        assert writer is not None
+        self.writer = writer
+
+    async def _take_over(self) -> None:
+        """Another ingester takes the lease, which ran out; the one before does not know, and writes all the same."""
+        before, kept, self._stack = self.writer, self._stack, AsyncExitStack()
+        await self.log.meta.update_one({"_id": checkpoint.ID}, {"$unset": {"leaseUntil": ""}})
+        await self._open()
+        if messages := self._waiting(3):
+            self.fates.append("commit")
+            with pytest.raises((LeaseLost, Unavailable)):
+                await before.append(self._batch(messages))
+            self.fates.clear()
+        await kept.aclose()
+
+    async def _compare(self, through: int) -> None:
+        model = LogModel()
+        for message in self.stream[:through]:
+            model.take(message)
+        events = await self.log.events.find({}).sort("_id", 1).to_list(None)
+        assert [_entry(document) for document in events] == model.events
+        rows = await self.log.rejected.find({}).sort("_id", 1).to_list(None)
+        assert [(row["source"]["sequence"], row["code"]) for row in rows] == model.rejected
+        assert [row["raw"] for row in rows] == [self.stream[place - 1].arrival.raw for place, _ in model.rejected]
+        at = await checkpoint.read(self.log)
+        assert (at.head, at.rejected_head) == (len(model.events), len(model.rejected))
+        derived = [
+            await self.log.mongo.collection(name).find({}).to_list(None)
+            for name in ("aggregates", "rollups", "populations")
+        ]
+        assert list(recount.differences(events, *derived)) == []
+
+
+class Stage:
+    """A database with one driver, for one example after the other."""
+
+    def __init__(self, runner: asyncio.Runner, log: Log) -> None:
+        self._runner = runner
+        self._log = log
+
+    def play(self, steps: list[Step]) -> None:
+        """Play on an empty log."""
+        mongo = Brittle(self._log.mongo.driver, self._log.mongo.client, self._log.mongo.database)
+        world = World(replace(self._log, mongo=mongo))
+        mongo.__dict__["fates"] = world.fates
+        self._runner.run(world.play(steps))
+
+
+@pytest.fixture(scope="module", params=DRIVERS)
+def stage(request: pytest.FixtureRequest, mongo_url: str) -> Iterator[Stage]:
+    with asyncio.Runner() as runner:
+        stack = AsyncExitStack()
+
+        async def open_() -> Log:
+            name = f"test_{uuid.uuid4().hex[:12]}"
+            log = await stack.enter_async_context(open_log(mongo_url, name, request.param, clock=Clock()))
+            await prepare(log)
+            return log
+
+        log = runner.run(open_())
+        yield Stage(runner, log)
+        runner.run(_drop(log))
+        runner.run(stack.aclose())
+
+
+@given(st.lists(STEPS, max_size=40))
+@settings(max_examples=60, deadline=None)
+def test_the_log_is_what_plain_python_makes_of_the_stream(stage: Stage, steps: list[Step]) -> None:
+    stage.play(steps)
+
+
+async def _drop(log: Log) -> None:
+    await log.mongo.client.drop_database(log.mongo.database.name)
+
+
+def _placed(message: Accepted, sequence: int) -> Accepted:
+    arrival = replace(message.arrival, sequence=sequence, recorded_at=NOON + sequence)
+    return replace(message, arrival=arrival, fields={"timestamp": arrival.recorded_at, **message.fields})
+
+
+def _entry(document: dict[str, Any]) -> Entry:
+    id = document.get("aggregateId")
+    aggregate = None if id is None else (document["aggregateType"], id)
+    content = (document["type"], document.get("data"), aggregate)
+    place = document["source"]["sequence"]
+    return Entry(document["_id"], document["messageId"], content, aggregate, document.get("version"), place)

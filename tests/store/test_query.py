@@ -1,0 +1,36 @@
+"""Filters as MongoDB queries: what a caller gave is only ever a value, never an operator."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventscope.store.filter import EVERYTHING, All, Among, Filter, Ids, Types
+from eventscope.store.query import query
+
+NASTY = st.text() | st.sampled_from(["$where", "$gt", "a.b", "", "*", "^.*$"])
+
+
+def keys(value: Any) -> set[str]:
+    """All keys, however deep."""
+    if isinstance(value, dict):
+        return set(value).union(*map(keys, value.values()))
+    if isinstance(value, list):
+        return set[str]().union(*map(keys, value))
+    return set()
+
+
+@given(st.lists(NASTY), st.lists(NASTY), st.lists(NASTY))
+def test_text_of_a_caller_is_never_a_key(ids: list[str], types: list[str], users: list[str]) -> None:
+    filter = All((Ids(tuple(ids)), All((Types(tuple(types)), Among("userId", tuple(users))))))
+    assert keys(query(filter)) <= {"$and", "$eq", "$in", "messageId", "type", "userId"}
+
+
+def test_no_condition_is_the_query_for_everything() -> None:
+    assert query(EVERYTHING) == {}
+
+
+def test_one_condition_stands_alone() -> None:
+    nested: Filter = All((All(()), All((Types(("a",)),))))
+    assert query(nested) == {"type": {"$eq": "a"}}
+    assert query(EVERYTHING, {"_id": 1}) == {"_id": 1}
