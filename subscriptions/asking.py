@@ -25,6 +25,7 @@ from eventscope.subscriptions.subjects import subject_of
 
 AGAIN_SECONDS: Final = 2.0  # after which an event that was not answered is sent again
 DEADLINE_SECONDS: Final = 10.0
+MOST_UNSENT: Final = 1024 * 1024  # bytes
 
 Answer = list[StoredEvent] | Rejection
 
@@ -76,6 +77,10 @@ class Asker:
             waiting.set_result(reply.decode(message.data))
 
     async def _send(self, subject: str, payload: bytes, headers: Mapping[str, Any]) -> None:
+        if self._client.pending_data_size > MOST_UNSENT:
+            # nats-py would wait for room, and swallow what tells it that the time is up
+            await asyncio.sleep(AGAIN_SECONDS / 10)
+            return
         try:
             # nats-py writes into the headers that it is given
             await self._client.jetstream().publish(subject, payload, timeout=AGAIN_SECONDS, headers=dict(headers))

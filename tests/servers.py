@@ -45,5 +45,6 @@ async def own_nats(folder: Path, port: int | None = None) -> AsyncIterator[Own]:
         yield Own(server.url, server.port, process.pid)
     finally:
         with suppress(ProcessLookupError):
+            process.send_signal(signal.SIGCONT)
             process.terminate()
         await process.wait()

@@ -1,0 +1,88 @@
+"""Asking the API over HTTP, for services: again and again while the API is away."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Mapping
+from typing import Any, Final
+
+import httpx
+import orjson
+
+from eventscope.errors import BadInput, EventscopeError, NotAnswered, Unavailable
+
+PAUSES: Final = (0.1, 0.3, 1.0, 2.0)  # before each further try
+SECONDS: Final = 60.0  # the API gives up long before
+AWAY: Final = frozenset({502, 503, 504})
+
+logger = logging.getLogger(__name__)
+
+
+class Questions:
+    """Questions to one API."""
+
+    def __init__(self, api_url: str) -> None:
+        # the length of an answer depends on the events, so there is no keeping to a time but the API's own
+        self._http = httpx.AsyncClient(base_url=api_url, timeout=SECONDS)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def ask(self, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """The data of the answer.
+
+        Asks again while the API is away for a moment, then raises Unavailable. BadInput when the question is wrong,
+        NotAnswered when the API cannot answer it for another reason.
+        """
+        body = orjson.dumps({"query": query, "variables": variables})
+        for pause in PAUSES:
+            try:
+                return await self._ask(body)
+            except Unavailable as trouble:
+                pause *= random.uniform(0.5, 1)
+                logger.info("asking again in %.1f s: %s", pause, trouble)
+                await asyncio.sleep(pause)
+        return await self._ask(body)
+
+    async def _ask(self, body: bytes) -> dict[str, Any]:
+        headers = {"content-type": "application/json", "accept": "application/json"}
+        try:
+            response = await self._http.post("graphql", content=body, headers=headers)
+        except httpx.TransportError as error:
+            raise Unavailable(
+                f"the API at {self._http.base_url} does not answer ({str(error) or type(error).__name__})"
+            ) from error
+        answer = _json(response)
+        if errors := answer.get("errors"):
+            raise error_of(errors[0])
+        if "data" not in answer:
+            if response.status_code in AWAY:
+                raise Unavailable(f"{response.url} answers HTTP {response.status_code}")
+            raise NotAnswered(
+                f"{response.url} answers HTTP {response.status_code} and no GraphQL; is api_url right?", "NOT_GRAPHQL"
+            )
+        data: dict[str, Any] = answer["data"]
+        return data
+
+
+def error_of(error: Mapping[str, Any]) -> EventscopeError:
+    """An error of the API as an exception."""
+    extensions = error.get("extensions") or {}
+    message, code = error["message"], extensions.get("code", "")
+    match code:
+        case BadInput.code:
+            return BadInput(message, extensions.get("field"))
+        case Unavailable.code:
+            return Unavailable(message)
+        case _:
+            id = extensions.get("errorId")
+            return NotAnswered(f"{message} ({code}{f', errorId {id}' if id else ''})", code)
+
+
+def _json(response: httpx.Response) -> dict[str, Any]:
+    try:
+        answer = orjson.loads(response.content)
+    except orjson.JSONDecodeError:
+        return {}
+    return answer if isinstance(answer, dict) else {}

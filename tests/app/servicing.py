@@ -1,0 +1,16 @@
+"""Services as tests have them, on the stream and the subjects of the test."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from eventscope import EventsService
+from eventscope.settings import Settings
+
+
+@asynccontextmanager
+async def connected(settings: Settings, api: str | None = None) -> AsyncIterator[EventsService]:
+    """A service that publishes, and reads if there is an API."""
+    async with EventsService.connect(
+        settings.nats_url, api, stream=settings.stream, subjects=settings.subjects
+    ) as service:
+        yield service
