@@ -12,14 +12,15 @@ from typing import Annotated, Any, TypeVar
 import typer
 import uvloop
 
-from eventscope import settings
-from eventscope.errors import BadInput, CannotStart, Unavailable
-from eventscope.running import DATA_DIR, running
+from eventscope import rejected_commands, settings
+from eventscope.errors import CannotStart, EventscopeError
+from eventscope.running import DATA_DIR, found, running
 from eventscope.settings import Settings, variable
 
 # Each command imports what it runs when it runs: none should wait at its start for what the others need.
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app.add_typer(rejected_commands.app, name="rejected")
 T = TypeVar("T")
 
 DataDir = Annotated[Path, typer.Option(help="Where data and logs of the embedded servers lie.")]
@@ -110,11 +111,32 @@ def sample_(
     _until_asked(play())
 
 
+@app.command("doctor")
+def doctor_(
+    outage: Annotated[float, typer.Option(min=0, metavar="HOURS", help="The longest outage that you plan for.")] = 24.0,
+    nats_monitor: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where NATS is monitored: http://HOST:8222.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    data_dir: DataDir = DATA_DIR,
+) -> None:
+    """Look at both servers and the log: exit code 0 when all is well, 1 with warnings, 2 when something is broken."""
+    from eventscope import doctor
+    from eventscope.finding import exit_code
+
+    here = running(data_dir)
+    chosen = found(_settings(), data_dir)
+    plan = doctor.Plan(outage, nats_monitor, doctor.embedded(chosen, here))
+    findings = _run(doctor.examine(chosen, plan))
+    doctor.tell(findings, as_json=as_json)
+    raise typer.Exit(exit_code(findings))
+
+
 def main() -> None:
     """Run the command that was asked for; 2 is the exit code when it cannot start or go on."""
     try:
         app()
-    except (CannotStart, BadInput, Unavailable) as error:
+    except EventscopeError as error:
         print(f"eventscope: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
@@ -142,12 +164,12 @@ def _until_asked(work: Coroutine[Any, Any, None]) -> None:
 def _nats_url(chosen: Settings, data_dir: Path) -> str:
     if chosen.nats_url:
         return chosen.nats_url
-    found = running(data_dir)
-    if found is None:
+    here = running(data_dir)
+    if here is None:
         raise CannotStart(
             f"no `eventscope dev` runs on {data_dir}: start one, or give a server with {variable('nats_url')}"
         )
-    return found.nats
+    return here.nats
 
 
 def _settings() -> Settings:

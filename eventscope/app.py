@@ -5,9 +5,11 @@ from contextlib import asynccontextmanager
 
 from nats.aio.client import Client
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.routing import Route, WebSocketRoute
 
 from eventscope import health, page, rest
+from eventscope.api_metrics import ApiMetrics, Counted
 from eventscope.connections import connected
 from eventscope.endpoint import Endpoint
 from eventscope.schema.build import build as build_schema
@@ -44,9 +46,11 @@ def _version(client: Client) -> str:
 
 
 def build(settings: Settings, services: Services) -> Starlette:
-    """The application: GraphQL, the page for browsers, REST and health."""
+    """The application: GraphQL, the page for browsers, REST, health and metrics."""
+    metrics = ApiMetrics()
+    services.feed.observer = metrics
     endpoint = Endpoint(
-        build_schema(),
+        build_schema(metrics),
         services,
         origins=settings.origins,
         seconds=settings.question_seconds,
@@ -59,5 +63,7 @@ def build(settings: Settings, services: Services) -> Starlette:
             *(page.routes() if settings.graphiql else []),
             *rest.routes(lambda: services.log),
             *health.routes(services),
+            metrics.route(services),
         ],
+        middleware=[Middleware(Counted, metrics=metrics)],
     )

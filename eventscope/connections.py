@@ -32,6 +32,8 @@ async def opened(settings: Settings) -> AsyncIterator[Log]:
     ) as log:
         try:
             await ping(log)
+        except CannotStart:
+            raise
         except EventscopeError as error:
             raise CannotStart(
                 f"MongoDB cannot be reached at {stream.shown(settings.mongo_url)} ({error});"
@@ -44,12 +46,19 @@ async def opened(settings: Settings) -> AsyncIterator[Log]:
 async def connected(settings: Settings, name: str) -> AsyncIterator[Connections]:
     """Connections to both servers for the length of the block; CannotStart when one is not set or not there."""
     _demand(settings, "mongo_url", "nats_url")
-    async with opened(settings) as log:
-        client = await stream.connect(settings.nats_url, name)
-        try:
-            yield Connections(log, client)
-        finally:
-            await stream.close(client)
+    async with opened(settings) as log, talking(settings, name) as client:
+        yield Connections(log, client)
+
+
+@asynccontextmanager
+async def talking(settings: Settings, name: str) -> AsyncIterator[Client]:
+    """A connection to NATS for the length of the block; CannotStart when it is not set or not there."""
+    _demand(settings, "nats_url")
+    client = await stream.connect(settings.nats_url, name)
+    try:
+        yield client
+    finally:
+        await stream.close(client)
 
 
 def _demand(settings: Settings, *fields: str) -> None:

@@ -63,6 +63,7 @@ class Dev:
     ) -> None:
         self._settings = settings
         self._port = port
+        self._ingest_port = settings.ingest_port
         self._data_dir = data_dir
         self._console = console
         self._program = program
@@ -74,11 +75,16 @@ class Dev:
     def _api(self) -> str:
         return f"http://{HOST}:{self._port}"
 
+    @property
+    def _ingest(self) -> str:
+        return f"http://{HOST}:{self._ingest_port}"
+
     async def start(self, sample: Sequence[str] | None) -> None:
         """Bring all up, or raise CannotStart; `sample` are the options for the events that are made up."""
         self.say("starting …")
         self._nats = self._nats or await self._server("nats", Nats)
         self._mongo = self._mongo or await self._server("mongod", Mongod)
+        self._ingest_port = self._ingest_port or free()
         ingest = self._command("ingest", "ingest")
         api = self._command("api", "serve", "--no-ingest")
         await self._supervisor.start(ingest)
@@ -124,6 +130,7 @@ class Dev:
             variable("nats_url"): self._nats,
             variable("host"): HOST,
             variable("port"): str(self._port),
+            variable("ingest_port"): str(self._ingest_port),
             variable("lease_seconds"): str(min(LEASE_SECONDS, self._settings.lease_seconds)),
             "PYTHONUNBUFFERED": "1",  # a log that is read while it is written
         }
@@ -155,12 +162,13 @@ class Dev:
 
     def _publish(self) -> None:
         pids = {"dev": os.getpid(), **self._supervisor.pids}
-        Running(api=self._api, mongo=self._mongo, nats=self._nats, pids=pids).write(self._data_dir)
+        Running(self._api, self._mongo, self._nats, pids, self._ingest).write(self._data_dir)
 
     def _greet(self) -> None:
         body = orjson.dumps({"query": QUERY}).decode()
         self.say(f"Eventscope is ready. In a browser: {self._api}/graphql")
         self.say(f"Or ask from here: curl -s {self._api}/graphql -H 'content-type: application/json' -d '{body}'")
+        self.say(f"Metrics: {self._api}/metrics and, of the ingester, {self._ingest}/metrics")
         self.say(f"Data and logs are in {self._data_dir}; Ctrl-C ends it.")
 
 

@@ -1,13 +1,18 @@
 """Running an ingester: connections, the stream, and the loop until a signal ends it."""
 
+from contextlib import AsyncExitStack
+
 from eventscope.connections import connected
 from eventscope.errors import CannotStart
+from eventscope.ingest_metrics import IngestMetrics
 from eventscope.settings import Settings, variable
 from eventscope.store.log import prepare
 from eventscope.store.retention import Retention
 from eventscope.subscriptions import live, stream
 from eventscope.subscriptions.ingest import Ingester
+from eventscope.subscriptions.lag import Lag, lag
 from eventscope.subscriptions.subjects import covers
+from eventscope.watch import watched
 
 
 async def ingest(settings: Settings) -> None:
@@ -19,7 +24,8 @@ async def ingest(settings: Settings) -> None:
         await prepare(at.log)
         js = at.nats.jetstream()
         await stream.ensure(js, settings.stream, settings.subjects, settings.stream_max_bytes)
-        await Ingester(
+        metrics = IngestMetrics()
+        ingester = Ingester(
             at.log,
             at.nats,
             js,
@@ -30,4 +36,14 @@ async def ingest(settings: Settings) -> None:
             settings.lease_seconds,
             settings.envelopes,
             settings.stream_keep_hours,
-        ).run()
+            metrics,
+        )
+
+        async def behind() -> Lag | None:
+            return await lag(at.log, js, settings.stream) if at.nats.is_connected else None
+
+        async with AsyncExitStack() as stack:
+            if settings.ingest_port:
+                routes = metrics.routes(at.log, behind)
+                await stack.enter_async_context(watched(settings.host, settings.ingest_port, routes))
+            await ingester.run()

@@ -11,6 +11,7 @@ from pathlib import Path
 import orjson
 
 from eventscope.errors import CannotStart
+from eventscope.settings import Settings
 
 DATA_DIR = Path(".eventscope")
 PATIENCE_SECONDS = 5.0
@@ -24,6 +25,7 @@ class Running:
     mongo: str
     nats: str
     pids: Mapping[str, int]
+    ingest: str = ""
 
     def write(self, data_dir: Path) -> None:
         """Make it known, all at once; to the owner only, for an address can hold a password."""
@@ -54,6 +56,15 @@ def running(data_dir: Path = DATA_DIR) -> Running | None:
     finally:
         os.close(lock)
     return None
+
+
+def found(settings: Settings, data_dir: Path = DATA_DIR) -> Settings:
+    """The settings, with the servers of what runs on this folder where they name none; unchanged if nothing does."""
+    here = running(data_dir)
+    if here is None:
+        return settings
+    given = {"mongo_url": settings.mongo_url or here.mongo, "nats_url": settings.nats_url or here.nats}
+    return settings.model_copy(update=given)
 
 
 @asynccontextmanager

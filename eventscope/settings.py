@@ -34,6 +34,7 @@ class Settings(BaseSettings):
     retention: Annotated[dict[str, float], NoDecode] = {"*": 30.0}
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
+    ingest_port: int = Field(default=0, ge=0, le=65535)
     origins: Names = ()
     graphiql: bool = True
     batch: int = Field(default=500, ge=1, le=5000)

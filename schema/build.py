@@ -14,6 +14,7 @@ from strawberry.types import ExecutionContext
 
 from eventscope.errors import INTERNAL, BadInput, EventscopeError, QuestionTimedOut, Unavailable, told
 from eventscope.schema import event
+from eventscope.schema.measured import Measured, Observer
 from eventscope.schema.mutation import Mutation
 from eventscope.schema.operation import CachedDocument, OneOperation
 from eventscope.schema.query import Query
@@ -66,14 +67,15 @@ def _is_in_the_question(error: GraphQLError, root: GraphQLError) -> bool:
     return error.path is None and bool(error.nodes)
 
 
-def build() -> Schema:
-    """The schema as it is served."""
+def build(observer: Observer | None = None) -> Schema:
+    """The schema as it is served; the observer hears of every operation."""
+    measured = () if observer is None else (lambda: Measured(observer),)
     return Schema(
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
         config=StrawberryConfig(default_resolver=event.read, scalar_map=SCALARS),
-        extensions=EXTENSIONS,
+        extensions=[*measured, *EXTENSIONS],
     )
 
 

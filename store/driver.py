@@ -24,9 +24,10 @@ from pymongo.errors import (
     InvalidURI,
     OperationFailure,
     PyMongoError,
+    WriteConcernError,
 )
 
-from eventscope.errors import CannotStart, QuestionTimedOut, Unavailable, Unstorable
+from eventscope.errors import CannotStart, LeaseLost, QuestionTimedOut, Unavailable, Unstorable
 
 Document: TypeAlias = dict[str, Any]
 Collection: TypeAlias = AsyncCollection[Document]
@@ -38,6 +39,11 @@ UNAUTHORIZED: Final = 13
 AUTHENTICATION_FAILED: Final = 18
 ILLEGAL_OPERATION: Final = 20
 BSON_OBJECT_TOO_LARGE: Final = 10334
+DUPLICATE_KEY: Final = 11000
+INTERRUPTED: Final = 11601
+
+# MongoDB's own word that it is worth another try
+PASSING: Final = ("TransientTransactionError", "UnknownTransactionCommitResult", "RetryableWriteError")
 
 # writes that are answered survive the loss of the primary; reads never show what could still be rolled back (I1)
 OPTIONS: Mapping[str, Any] = {
@@ -127,13 +133,16 @@ def translated(seconds: float | None = None) -> Iterator[None]:
             with pymongo.timeout(seconds):
                 yield
     except (BSONError, DocumentTooLarge, BulkWriteError, OverflowError) as error:
-        if isinstance(error, PyMongoError) and error.has_error_label("TransientTransactionError"):
+        if isinstance(error, PyMongoError) and _passes(error):
             raise Unavailable("MongoDB does not answer now") from error
+        if isinstance(error, BulkWriteError) and _has(error, DUPLICATE_KEY):
+            # not the document is to blame, but what was read before: a new primary may show an older state for a moment
+            raise LeaseLost("MongoDB has more than it showed this ingester") from error
         raise Unstorable(str(error)[:300]) from error
     except PyMongoError as error:
         if seconds is not None and (error.timeout or isinstance(error, ExecutionTimeout)) and not _away(error):
             raise QuestionTimedOut(seconds) from error
-        if isinstance(error, ConnectionFailure) or error.has_error_label("TransientTransactionError"):
+        if isinstance(error, ConnectionFailure) or _passes(error):
             raise Unavailable("MongoDB does not answer now") from error
         if isinstance(error, OperationFailure) and error.code == BSON_OBJECT_TOO_LARGE:
             raise Unstorable(str(error)[:300]) from error
@@ -143,6 +152,16 @@ def translated(seconds: float | None = None) -> Iterator[None]:
             said = (error.details or {}).get("errmsg", error)
             raise CannotStart(f"MongoDB refuses the user of EVENTSCOPE_MONGO_URL: {str(said)[:200]}") from error
         raise
+
+
+def _passes(error: PyMongoError) -> bool:
+    # a write concern that was not met says nothing of the write itself, which may well be there
+    interrupted = isinstance(error, OperationFailure) and error.code == INTERRUPTED
+    return interrupted or isinstance(error, WriteConcernError) or any(map(error.has_error_label, PASSING))
+
+
+def _has(error: BulkWriteError, code: int) -> bool:
+    return any(failed.get("code") == code for failed in (error.details or {}).get("writeErrors", ()))
 
 
 def _away(error: PyMongoError) -> bool:

@@ -8,7 +8,7 @@ from eventscope.errors import EventscopeError, LeaseLost
 from eventscope.store import checkpoint
 from eventscope.store.append import append
 from eventscope.store.checkpoint import Checkpoint
-from eventscope.store.driver import Session
+from eventscope.store.driver import Session, translated
 from eventscope.store.log import Log
 from eventscope.store.memory import Memory
 from eventscope.store.message import Batch, Place, Stored
@@ -58,6 +58,12 @@ async def writing(log: Log, retention: Retention, holder: str, lease_seconds: fl
             return
         try:
             yield Writer(log, retention, holder, lease_seconds, session, at)
+        except EventscopeError:
+            # its transaction may be open still, and would keep everybody from writing, even this holder: the driver
+            # hands the same session out again
+            with suppress(EventscopeError), translated(2.0):
+                await log.mongo.end_session(session.session_id)
+            raise
         finally:
             with suppress(EventscopeError):  # it ends by itself
                 await checkpoint.release(log, holder)

@@ -15,6 +15,7 @@ from nats.aio.msg import Msg
 
 from eventscope.subscriptions import live
 from eventscope.subscriptions.live import LiveBatch
+from eventscope.subscriptions.observer import UNOBSERVED, FeedObserver
 
 MOST_WAITING: Final = 2_000  # events that may wait for one follower; a slower one reads the log instead
 SILENCE_SECONDS: Final = 3.0
@@ -71,6 +72,7 @@ class Feed:
     """Where live batches arrive. Make it with `feeding`."""
 
     def __init__(self) -> None:
+        self.observer: FeedObserver = UNOBSERVED
         self._inboxes: set[Inbox] = set()
         self._heard: float | None = None
 
@@ -102,6 +104,7 @@ class Feed:
         except (ValueError, KeyError, TypeError):
             logger.warning("what came on %s is no live batch", message.subject)
             return
+        self.observer.arrived(batch.events)
         for inbox in self._inboxes:
             inbox.put(batch)
 

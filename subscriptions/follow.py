@@ -120,6 +120,7 @@ class _Follower:
         return (await checkpoint.read(self._log)).head
 
     def _deliver(self, event: Event) -> Event:
+        self._feed.observer.delivered()
         self.cursor = self._told = event["_id"]
         self._told_at = asyncio.get_running_loop().time()
         return event

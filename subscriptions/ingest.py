@@ -26,6 +26,7 @@ from eventscope.store.retention import Retention
 from eventscope.store.writer import Writer, writing
 from eventscope.subscriptions import live, reply
 from eventscope.subscriptions.envelope import Envelope
+from eventscope.subscriptions.observer import UNOBSERVED, IngestObserver
 from eventscope.subscriptions.origin import start_of
 from eventscope.subscriptions.reader import reading
 from eventscope.subscriptions.reading import read
@@ -57,6 +58,7 @@ class Ingester:
     lease_seconds: float
     envelopes: Mapping[str, Envelope] = field(default_factory=dict)
     keep_hours: float = 24.0
+    observer: IngestObserver = UNOBSERVED
     holder: str = field(default_factory=new_holder)
     _tidied: int = 0
 
@@ -70,10 +72,12 @@ class Ingester:
                         failures = 0
                         logger.info("ingesting from position %d as %s", writer.at.head, self.holder)
                         await self._ingest(writer)
+                self.observer.stood_by()
                 await asyncio.sleep(self.lease_seconds / 6)
             except (Unavailable, QuestionTimedOut, LeaseLost, nats.errors.Error, OSError) as error:
                 wait = BACKOFF[min(failures, len(BACKOFF) - 1)]
                 failures += 1
+                self.observer.stopped(error)
                 logger.warning("ingest stopped, and starts again in %g s: %s", wait, error)
                 await asyncio.sleep(wait)
 
@@ -82,8 +86,15 @@ class Ingester:
         start, reset = await start_of(self.js, self.stream, writer.at.place)
         if reset is not None:
             logger.error("stream %s %s: reading it from its first message", self.stream, reset)
+            self.observer.source_reset()
             await writer.start_again(start)
         async with reading(self.client, self.js, self.stream, start.sequence + 1, self.batch) as reader:
+            # Asked again, now that the cursor is there, which does not outlive the stream or its server: had either
+            # come back as another one in between, the place to read from would mean nothing in it, and some be skipped.
+            _, changed = await start_of(self.js, self.stream, writer.at.place)
+            if changed is not None:
+                raise Unavailable(f"the stream {changed} just now")
+            self.observer.began(writer.at.term)
             await self._beat(writer.at.head)
             renewed = beaten = trimmed = loop.time()
             while True:
@@ -111,6 +122,7 @@ class Ingester:
     async def _store(self, writer: Writer, start: Place, messages: Sequence[Message]) -> None:
         last = messages[-1].arrival
         place = Place(self.stream, start.created, last.sequence, last.recorded_at)
+        began = asyncio.get_running_loop().time()
         try:
             stored = await writer.append(Batch(tuple(messages), place))
         except Unstorable as error:
@@ -122,6 +134,7 @@ class Ingester:
                 await self._store(writer, start, messages[:half])
                 await self._store(writer, start, messages[half:])
             return
+        self.observer.stored(stored, len(messages), asyncio.get_running_loop().time() - began)
         for code, times in stored.codes.items():
             logger.warning("rejected %d with %s", times, code)
         for message in live.encode(stored.previous, stored.events, self.client.max_payload):

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from eventscope.errors import CannotStart
-from eventscope.running import Running, forget, locked, running
+from eventscope.running import Running, forget, found, locked, running
+from eventscope.settings import Settings
 
 HERE = Running(
     api="http://127.0.0.1:1", mongo="mongodb://127.0.0.1:2", nats="nats://127.0.0.1:3", pids={"dev": os.getpid()}
@@ -80,3 +81,12 @@ async def test_a_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
         async with locked(tmp_path / "file"):
             pass
     assert str(error.value) == f"{tmp_path}/file cannot be the data folder: File exists"
+
+
+async def test_servers_that_are_not_set_are_those_of_what_runs_here(tmp_path: Path) -> None:
+    unset, chosen = Settings(), Settings(mongo_url="mongodb://elsewhere")
+    assert found(unset, tmp_path) == unset
+    async with locked(tmp_path):
+        HERE.write(tmp_path)
+        assert found(unset, tmp_path) == Settings(mongo_url=HERE.mongo, nats_url=HERE.nats)
+        assert found(chosen, tmp_path) == Settings(mongo_url="mongodb://elsewhere", nats_url=HERE.nats)

@@ -4,7 +4,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 import pytest
@@ -20,7 +20,6 @@ from eventscope.store.retention import Retention
 from eventscope.store.writer import Writer, writing
 from tests.chaos import recount
 from tests.store.appender import CREATED, NOON, STREAM, Clock, event, refused, together
-from tests.store.conftest import DRIVERS
 from tests.store.log_model import Entry, LogModel
 
 Fate = Literal["commit", "dropped", "answer lost"]
@@ -59,10 +58,11 @@ class Crash(Unavailable):
     """The writer knows no more of it than that no answer came."""
 
 
+@dataclass(frozen=True)
 class Brittle(Mongo):
     """A database whose writer dies at the end of a transaction: right before the commit, or right after it."""
 
-    fates: list[Fate]
+    fates: list[Fate] = field(default_factory=list)
 
     @asynccontextmanager
     async def transaction(self, session: Session) -> AsyncIterator[None]:
@@ -78,9 +78,9 @@ class Brittle(Mongo):
 class World:
     """A stream, the log that is made of it, and the ingesters that come and go."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, fates: list[Fate]) -> None:
         self.log = log
-        self.fates: list[Fate] = []
+        self.fates = fates
         self.stream: list[Message] = []
         self.holders = 0
         self.furthest = 0
@@ -191,12 +191,10 @@ class Stage:
     def play(self, steps: list[Step]) -> None:
         """Play on an empty log."""
         mongo = Brittle(self._log.mongo.driver, self._log.mongo.client, self._log.mongo.database)
-        world = World(replace(self._log, mongo=mongo))
-        mongo.__dict__["fates"] = world.fates
-        self._runner.run(world.play(steps))
+        self._runner.run(World(replace(self._log, mongo=mongo), mongo.fates).play(steps))
 
 
-@pytest.fixture(scope="module", params=DRIVERS)
+@pytest.fixture(scope="module", params=("motor", "pymongo"))
 def stage(request: pytest.FixtureRequest, mongo_url: str) -> Iterator[Stage]:
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()

@@ -1,0 +1,147 @@
+"""`eventscope doctor`: looks at both servers and at the log, and says of each thing how it is and what to do."""
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import orjson
+from nats.aio.client import Client
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from eventscope import log_checks, mongo_checks, nats_checks
+from eventscope.connections import opened, talking
+from eventscope.errors import CannotStart, EventscopeError, Unavailable
+from eventscope.finding import Finding, Level, broken, warning
+from eventscope.running import Running
+from eventscope.settings import Settings
+from eventscope.store import checkpoint, rejected
+from eventscope.store import facts as mongo
+from eventscope.store.log import Log
+from eventscope.subscriptions import facts as nats
+from eventscope.subscriptions.lag import Lag, lag
+
+COLOURS: Final = {Level.OK: "green", Level.NOTE: "cyan", Level.WARNING: "yellow", Level.BROKEN: "red"}
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the doctor is told: the longest outage planned for, NATS' monitoring address, and what is embedded."""
+
+    outage_hours: float = 24.0
+    monitor: str | None = None
+    embedded: frozenset[str] = frozenset()
+
+
+def embedded(settings: Settings, here: Running | None) -> frozenset[str]:
+    """Which of the two servers that the settings name are those of an `eventscope dev`."""
+    if here is None:
+        return frozenset()
+    addresses = {"mongod": (settings.mongo_url, here.mongo), "nats": (settings.nats_url, here.nats)}
+    return frozenset(name for name, (ours, its) in addresses.items() if name in here.pids and ours == its)
+
+
+async def examine(settings: Settings, plan: Plan) -> list[Finding]:
+    """Look at everything; that a server does not answer is a finding, too."""
+    findings: list[Finding] = []
+    async with AsyncExitStack() as stack:
+        log = await _reached(stack, opened(settings), "MongoDB", findings)
+        client = await _reached(stack, talking(settings, "eventscope doctor"), "NATS", findings)
+        at_mongo = None if log is None else await _mongo(log, plan, findings)
+        at_nats = None if client is None else await _nats(client, settings, plan, findings)
+        if log is not None and at_mongo is not None and at_mongo.indexes:
+            await _log(log, settings, client if at_nats is not None and at_nats.stream else None, findings)
+    ahead: dict[str, tuple[float, float] | None] = {}
+    if at_mongo is not None:
+        ahead["MongoDB"] = (at_mongo.ahead, at_mongo.doubt)
+    if at_nats is not None:
+        ahead["NATS"] = None if at_nats.ahead is None else (at_nats.ahead, at_nats.doubt)
+    return [*findings, log_checks.clocks(ahead)] if ahead else findings
+
+
+def table(findings: Sequence[Finding]) -> Table:
+    """The findings for people, with the advice under what it is about."""
+    rows = Table("", "looked at", "found", box=None, pad_edge=False)
+    for finding in findings:
+        colour = COLOURS[finding.level]
+        advice = f"\n[bold]→ {escape(finding.advice)}[/bold]" if finding.advice else ""
+        mark = f"[{colour}]{finding.level.name.lower()}[/{colour}]"
+        rows.add_row(mark, finding.check, escape(finding.found) + advice)
+    return rows
+
+
+def encode(findings: Sequence[Finding]) -> bytes:
+    """The findings for programs, as JSON."""
+    worst = max((finding.level for finding in findings), default=Level.OK)
+    answer = {"worst": worst.name.lower(), "findings": [finding.data for finding in findings]}
+    return orjson.dumps(answer, option=orjson.OPT_INDENT_2)
+
+
+def tell(findings: Sequence[Finding], *, as_json: bool) -> None:
+    """Print the findings."""
+    if as_json:
+        print(encode(findings).decode())
+    else:
+        Console().print(table(findings), highlight=False)
+
+
+async def _reached(
+    stack: AsyncExitStack, context: AbstractAsyncContextManager[T], server: str, findings: list[Finding]
+) -> T | None:
+    try:
+        return await stack.enter_async_context(context)
+    except CannotStart as error:
+        found, _, advice = str(error).partition("; ")
+        findings.append(broken(server, found, advice or "mend the setting"))
+        return None
+
+
+async def _mongo(log: Log, plan: Plan, findings: list[Finding]) -> mongo.Facts | None:
+    try:
+        found = await mongo.facts(log)
+    except EventscopeError as error:
+        findings.append(broken("MongoDB", str(error), "look at the server and its log"))
+        return None
+    findings += mongo_checks.findings(found, embedded="mongod" in plan.embedded)
+    return found
+
+
+async def _nats(client: Client, settings: Settings, plan: Plan, findings: list[Finding]) -> nats.Facts | None:
+    try:
+        found = await nats.facts(client, settings.stream)
+    except Unavailable as error:
+        findings.append(broken("NATS", str(error), "look at the server and its log"))
+        return None
+    monitored: nats.Monitored | None = None
+    try:
+        monitored = None if plan.monitor is None else await nats.monitored(plan.monitor)
+    except Unavailable as error:
+        findings.append(
+            warning("NATS monitor", str(error), "start nats-server with -m 8222, and give http://HOST:8222")
+        )
+    outage = plan.outage_hours * 3600
+    findings += nats_checks.findings(
+        found, settings.stream, settings.subjects, outage, monitored, embedded="nats" in plan.embedded
+    )
+    return found
+
+
+async def _log(log: Log, settings: Settings, client: Client | None, findings: list[Finding]) -> None:
+    try:
+        at = await checkpoint.read(log)
+        codes = await rejected.codes(log)
+        waiting: Lag | None = None
+        if client is not None:
+            waiting = await lag(log, client.jetstream(), settings.stream)
+    except EventscopeError as error:
+        findings.append(broken("log", str(error), "look at MongoDB and its log"))
+        return
+    findings += [
+        log_checks.ingester(at),
+        log_checks.lag(waiting),
+        log_checks.source(at),
+        log_checks.rejected(codes),
+    ]

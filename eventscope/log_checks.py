@@ -1,0 +1,80 @@
+"""What `eventscope doctor` thinks of the log itself: who writes it, how far it is, what it could not take."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from eventscope.finding import Finding, broken, note, ok, warning
+from eventscope.store.checkpoint import Checkpoint
+from eventscope.subscriptions.lag import Lag
+
+MOST_SKEW: Final = 1.0  # seconds
+MOST_LAG: Final = 10.0
+
+
+def ingester(at: Checkpoint) -> Finding:
+    """Whether somebody writes the log."""
+    check = "ingester"
+    if at.lease_held:
+        return ok(check, f"{at.holder} is at work, the log is at position {at.head}")
+    if at.term == 0:
+        return warning(check, "no ingester has ever been at work", "start `eventscope serve` or `eventscope ingest`")
+    return broken(
+        check,
+        f"no ingester is at work, the log stays at position {at.head}: new events wait in NATS",
+        "start `eventscope serve` or `eventscope ingest`, and look at its log if one is running",
+    )
+
+
+def lag(found: Lag | None) -> Finding:
+    """How far the log is behind the stream."""
+    check = "ingest lag"
+    if found is None:
+        return note(check, "how far the log is behind cannot be told without the stream")
+    if found.events == 0:
+        return ok(check, "all that the stream has is stored")
+    said = f"{found.events} messages are not stored yet, the oldest for {found.seconds:.1f} s"
+    if found.seconds > MOST_LAG:
+        return warning(check, said, "look at the log of the ingester, and at eventscope_ingest_errors_total")
+    return ok(check, said)
+
+
+def source(at: Checkpoint) -> Finding:
+    """Whether the stream is the one it was."""
+    check = "source resets"
+    if at.source_resets == 0:
+        return ok(check, "the stream has always been the same")
+    return note(
+        check,
+        f"{at.source_resets} times the stream was made anew or had lost its tail, and was read from its start",
+        "where nobody made it anew, see what `NATS sync` and `NATS replicas` say",
+    )
+
+
+def rejected(codes: Mapping[str, int]) -> Finding:
+    """What could not be taken."""
+    check = "rejected messages"
+    if not codes:
+        return ok(check, "none")
+    found = ", ".join(f"{name} {n}" for name, n in codes.items())
+    return warning(check, found, "look with `eventscope rejected list`, then `retry` or `drop` them")
+
+
+def clocks(ahead: Mapping[str, tuple[float, float] | None]) -> Finding:
+    """How far the clocks of the servers are apart from ours: name → seconds ahead, and by how much that may be wrong.
+
+    Times of recording are those of NATS, leases and expiry go by MongoDB, and what has expired by ours.
+    """
+    check = "clocks"
+    known = {name: times for name, times in ahead.items() if times is not None}
+    if not known:
+        return note(check, "no server tells its time")
+    told = [
+        f"{name} is {abs(seconds):.3f} s {'ahead' if seconds >= 0 else 'behind'} (± {doubt:.3f} s)"
+        for name, (seconds, doubt) in known.items()
+    ]
+    moments = [(0.0, 0.0), *known.values()]
+    apart = max(abs(a - b) - a_doubt - b_doubt for a, a_doubt in moments for b, b_doubt in moments)
+    found = ", ".join(told)
+    if apart >= MOST_SKEW:
+        return warning(check, found, "let every machine take its time from the same NTP servers")
+    return ok(check, found)

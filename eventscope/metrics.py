@@ -1,0 +1,90 @@
+"""Metrics, as Prometheus reads them: each process reports what it did itself, and how it finds the log.
+
+docs/operating.md lists them all, held to this code by a test; docs/decisions/0006 tells why there are two addresses.
+"""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Gauge, Info, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from eventscope.errors import EventscopeError
+from eventscope.store import checkpoint, rejected
+from eventscope.store.log import Log
+from eventscope.subscriptions.lag import Lag
+
+LOOK_SECONDS: Final = 2.0
+UNKNOWN: Final = math.nan
+DELAYS: Final = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+
+
+def new_registry() -> CollectorRegistry:
+    """A registry of this process's own, which tells what the process itself takes of the machine."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    Info("eventscope", "Which version of Eventscope runs here.", registry=registry).info(
+        {"version": version("eventscope")}
+    )
+    return registry
+
+
+class LogMetrics:
+    """How the log is found at the moment at which somebody asks; the same in every process."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def gauge(name: str, help: str) -> Gauge:
+            return Gauge(f"eventscope_log_{name}", help, registry=registry)
+
+        self._up = gauge("up", "Whether the log can be read: 1 or 0; when it cannot, what is known of it is NaN.")
+        self._head = gauge("head", "The last position of the log.")
+        self._rejected = gauge("rejected", "Rejected messages that wait to be looked at.")
+        self._ingesting = gauge("ingesting", "Whether an ingester holds the lease: 1 or 0.")
+        self._term = gauge("lease_term", "How often the lease has gone from one holder to another.")
+        self._resets = gauge("source_resets", "How often the stream was made anew or had lost its tail.")
+        self._lag_events = gauge("lag_events", "Messages that the stream has and the log has not; NaN without NATS.")
+        self._lag_seconds = gauge("lag_seconds", "How long the oldest of these has been waiting.")
+
+    async def look(self, log: Log, lag: Callable[[], Awaitable[Lag | None]]) -> None:
+        """Read it anew, in little time, whatever is away."""
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                at, waiting = await checkpoint.read(log), await rejected.count(log)
+        except (EventscopeError, TimeoutError):
+            self._up.set(0)
+            for gauge in (self._head, self._rejected, self._ingesting, self._term, self._resets):
+                gauge.set(UNKNOWN)
+            self._set_lag(None)
+            return
+        self._up.set(1)
+        self._head.set(at.head)
+        self._rejected.set(waiting)
+        self._ingesting.set(at.lease_held)
+        self._term.set(at.term)
+        self._resets.set(at.source_resets)
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                self._set_lag(await lag())
+        except (EventscopeError, TimeoutError):
+            self._set_lag(None)
+
+    def _set_lag(self, lag: Lag | None) -> None:
+        self._lag_events.set(UNKNOWN if lag is None else lag.events)
+        self._lag_seconds.set(UNKNOWN if lag is None else lag.seconds)
+
+
+def route(registry: CollectorRegistry, look: Callable[[], Awaitable[None]]) -> Route:
+    """`/metrics`: what is in the registry, after a look at what is counted by nobody."""
+
+    async def metrics(request: Request) -> Response:
+        await look()
+        encode, media_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(registry), headers={"content-type": media_type, "cache-control": "no-store"})
+
+    return Route("/metrics", metrics)

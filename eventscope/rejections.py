@@ -1,0 +1,135 @@
+"""What `eventscope rejected` does: shows messages that could not be taken, sends them again, lets them go."""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from eventscope.connections import connected, opened
+from eventscope.errors import BadInput
+from eventscope.settings import Settings
+from eventscope.store import moment
+from eventscope.store import rejected as store
+from eventscope.store.log import Log
+from eventscope.store.rejected import Rejected
+from eventscope.subscriptions.reply import Rejection
+from eventscope.subscriptions.retry import NotTaken, Retrier, retrying
+
+PAGE: Final = 50
+SETTLE_SECONDS: Final = 5.0  # without a further answer, after which no ingester is believed to be at work
+
+
+async def show_all(settings: Settings, code: str | None, limit: int) -> None:
+    """A line for each of the last ones, and how many there are."""
+    shown = 0
+    async with opened(settings) as log:
+        counts = await store.codes(log)
+        below: int | None = None
+        while page := await store.rejected(log, limit=min(PAGE, limit - shown), below=below, code=code):
+            for message in page:
+                _say(f"{message.number:>6}  {message.code:<17}  {_time(message)}  {message.subject}  {message.reason}")
+            below = page[-1].number
+            shown += len(page)
+            if shown == limit:
+                break
+    total = sum(n for name, n in counts.items() if code in (None, name))
+    _say(f"{shown} of {total} rejected messages{f' with {code}' if code else ''}")
+    if code is None and len(counts) > 1:
+        _say(", ".join(f"{name} {n}" for name, n in counts.items()))
+
+
+async def show(settings: Settings, number: int, *, raw: bool) -> None:
+    """One message with all that is known of it, or with `raw` its bytes alone."""
+    async with opened(settings) as log:
+        message = await store.one(log, number)
+    if message is None:
+        raise _missing([number])
+    if raw:
+        sys.stdout.buffer.write(message.raw)
+        sys.stdout.buffer.flush()
+        return
+    source = message.source
+    _say(f"number: {message.number}")
+    _say(f"code: {message.code}")
+    _say(f"reason: {message.reason}")
+    _say(f"time: {_time(message)}")
+    _say(f"place: {source['stream']} {source['sequence']}, stream of {source['created']}")
+    _say(f"subject: {message.subject}")
+    for name, text in message.headers.items():
+        _say(f"header {name}: {text}")
+    _say(f"bytes: {len(message.raw)}")
+    _say("")
+    for line in _lines(message.raw):
+        _say(line)
+
+
+async def retry(settings: Settings, numbers: Sequence[int] | None, code: str | None) -> int:
+    """Send them again in the order in which they came; the exit code is 0 when all are stored."""
+    kept = 0
+    async with connected(settings, "eventscope rejected") as at, retrying(at.log, at.nats, settings.stream) as retrier:
+        # what is rejected again meanwhile has a new number, and is not among them
+        for number in await _chosen(at.log, numbers, code):
+            message = await store.one(at.log, number)
+            if message is None:  # somebody else was quicker
+                continue
+            try:
+                await retrier.retry(message)
+            except NotTaken as refusal:
+                kept += 1
+                _say(f"{number} stays: {refusal}")
+        await retrier.settle(SETTLE_SECONDS)
+    return _tell(retrier, kept)
+
+
+async def drop(
+    settings: Settings, numbers: Sequence[int] | None, code: str | None, agreed: Callable[[int], bool]
+) -> None:
+    """Let them go, if that is agreed to."""
+    dropped = 0
+    async with opened(settings) as log:
+        chosen = await _chosen(log, numbers, code)
+        if chosen and agreed(len(chosen)):
+            for start in range(0, len(chosen), 1000):
+                dropped += await store.remove(log, chosen[start : start + 1000])
+    _say(f"{dropped} dropped")
+
+
+def _tell(retrier: Retrier, kept: int) -> int:
+    again = {number: answer for number, answer in retrier.answers.items() if isinstance(answer, Rejection)}
+    for number, answer in sorted(again.items()):
+        _say(f"{number} is rejected again: {answer.code}: {answer.reason}")
+    stored = len(retrier.answers) - len(again)
+    silent = len(retrier.sent) - len(retrier.answers)
+    _say(f"{stored} stored, {len(again)} rejected again, {kept} not sent")
+    if silent:
+        _say(f"{silent} sent, but no ingester has told what became of them; they wait in NATS while none is at work")
+    return 1 if again or kept or silent else 0
+
+
+async def _chosen(log: Log, numbers: Sequence[int] | None, code: str | None) -> list[int]:
+    there = await store.numbers(log, code)
+    if not numbers:
+        return there
+    wanted = set(numbers)
+    if missing := sorted(wanted.difference(there)):
+        raise _missing(missing)
+    return sorted(wanted)
+
+
+def _missing(numbers: Sequence[int]) -> BadInput:
+    return BadInput(f"there is no rejected message with the number {', '.join(map(str, numbers))}")
+
+
+def _time(message: Rejected) -> str:
+    return moment.to_text(message.recorded_at)
+
+
+def _lines(raw: bytes) -> list[str]:
+    try:
+        return raw.decode().splitlines()
+    except UnicodeDecodeError:
+        return ["no text; in hexadecimal:", raw.hex(" ")]
+
+
+def _say(line: str) -> None:
+    """Print the line, without what would steer a terminal: much of it came from anybody."""
+    print("".join(sign if sign.isprintable() or sign == "\t" else repr(sign)[1:-1] for sign in line))

@@ -1,0 +1,119 @@
+"""Trying rejected messages again: each goes the one way in, and leaves the rejected ones once JetStream has it.
+
+Whatever dies in between, nothing is lost: the message is in the one place, or the other, or both. And nothing is stored
+twice: a retry carries the id that the message had, be it one that was made of its first place in the stream.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Final, TypeAlias
+
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js.errors import APIError, NoStreamResponseError
+
+from eventscope.errors import Unavailable
+from eventscope.store.log import Log
+from eventscope.store.rejected import Rejected, remove
+from eventscope.subscriptions import reply
+from eventscope.subscriptions.reading import MESSAGE_ID, OWN_ID, made_up_id
+from eventscope.subscriptions.reply import Rejection, StoredEvent
+
+ACK_SECONDS: Final = 5.0
+EXPECTED_BYTES: Final = 128  # of the header that names the stream
+SERVERS_OWN: Final = "nats-"  # headers that told JetStream what to do the first time: it has done so
+
+Answer: TypeAlias = list[StoredEvent] | Rejection
+
+
+class NotTaken(Exception):
+    """JetStream refuses the message, which therefore stays rejected; another one may be taken."""
+
+
+def headers(message: Rejected) -> dict[str, str]:
+    """The headers of a retry: those of the message, but for what JetStream alone was meant to read.
+
+    Its own `Nats-Msg-Id` would make JetStream drop the retry within minutes of the first time; the id is kept in a
+    header that only the ingester reads.
+    """
+    kept = {name: text for name, text in message.headers.items() if not name.lower().startswith(SERVERS_OWN)}
+    return kept | {OWN_ID: _id(message.headers) or _made_up(message)}
+
+
+def _id(given: Mapping[str, str]) -> str | None:
+    return given.get(OWN_ID) or given.get(MESSAGE_ID)
+
+
+def _made_up(message: Rejected) -> str:
+    source = message.source
+    return made_up_id(source["stream"], source["sequence"], message.recorded_at)
+
+
+class Retrier:
+    """Sends rejected messages again, and hears what becomes of them. Make it with `retrying`."""
+
+    def __init__(self, log: Log, client: Client, stream: str) -> None:
+        self.answers: dict[int, Answer] = {}
+        self.sent: set[int] = set()
+        self._log = log
+        self._client = client
+        self._js = client.jetstream(timeout=ACK_SECONDS)
+        self._stream = stream
+        self._heard = asyncio.Event()
+        self.inbox = client.new_inbox()
+
+    async def retry(self, message: Rejected) -> None:
+        """Send the message again, and take it from the rejected ones.
+
+        Raises NotTaken, and Unavailable when a server does not answer: the message then is still among them, or
+        was sent and is; to retry it once more is right in both cases.
+        """
+        await self.send(message)
+        await remove(self._log, [message.number])
+
+    async def send(self, message: Rejected) -> None:
+        """Send the message again, and return when JetStream has it."""
+        given = headers(message) | {reply.REPLY_TO: f"{self.inbox}.{message.number}"}
+        size = len(message.raw) + len("NATS/1.0\r\n\r\n") + sum(len(f"{k}: {v}\r\n".encode()) for k, v in given.items())
+        if size + EXPECTED_BYTES > self._client.max_payload:  # NATS would end the connection without a word
+            raise NotTaken(f"it has {size} bytes with its headers, and NATS takes {self._client.max_payload}")
+        try:
+            await self._js.publish(message.subject, message.raw, stream=self._stream, headers=given)
+        except NoStreamResponseError:
+            raise NotTaken(f"no stream takes {message.subject} any more") from None
+        except APIError as error:
+            raise NotTaken(f"JetStream refuses it: {error.description}") from None
+        except (nats.errors.Error, TimeoutError, OSError) as error:
+            raise Unavailable(
+                f"JetStream did not acknowledge number {message.number}, which stays rejected; retry it again"
+            ) from error
+        self.sent.add(message.number)
+
+    async def receive(self, message: Msg) -> None:
+        """Take an answer of the ingester in."""
+        self.answers[int(message.subject.rpartition(".")[2])] = reply.decode(message.data)
+        self._heard.set()
+
+    async def settle(self, seconds: float) -> None:
+        """Wait until all that was sent is answered, or no further answer came for so many seconds."""
+        while self.sent - self.answers.keys():
+            self._heard.clear()
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._heard.wait()
+            except TimeoutError:
+                return
+
+
+@asynccontextmanager
+async def retrying(log: Log, client: Client, stream: str) -> AsyncIterator[Retrier]:
+    """A retrier on that connection, for the length of the block."""
+    retrier = Retrier(log, client, stream)
+    subscription = await client.subscribe(f"{retrier.inbox}.*", cb=retrier.receive)
+    try:
+        yield retrier
+    finally:
+        if not client.is_closed:
+            await subscription.unsubscribe()

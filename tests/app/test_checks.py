@@ -1,0 +1,337 @@
+"""What the doctor thinks of what it finds: plain functions, asked with values."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from eventscope import log_checks, mongo_checks, nats_checks
+from eventscope.finding import Finding, Level, broken, exit_code, note, ok, warning
+from eventscope.store import facts as mongo
+from eventscope.store.checkpoint import Checkpoint
+from eventscope.store.facts import Index, wanted
+from eventscope.subscriptions import facts as nats
+from eventscope.subscriptions.facts import Monitored, StreamFacts
+from eventscope.subscriptions.lag import Lag
+
+OK, NOTE, WARNING, BROKEN = Level.OK, Level.NOTE, Level.WARNING, Level.BROKEN
+HOUR = 3600.0
+DAY = 24 * HOUR
+GIB = 2**30
+
+MONGO = mongo.Facts(
+    version="7.0.1",
+    replica_set="rs0",
+    members=("a:27017", "b:27017", "c:27017"),
+    unhealthy=(),
+    write_concern={"w": "majority", "j": True, "wtimeout": 10_000},
+    read_concern="majority",
+    ahead=0.01,
+    doubt=0.001,
+    disk_total=100 * GIB,
+    disk_used=40 * GIB,
+    indexes=frozenset(wanted()),
+    expires=True,
+)
+STREAM = StreamFacts(
+    subjects=("events.>",),
+    storage="file",
+    replicas=3,
+    absent=(),
+    retention="limits",
+    discard="new",
+    max_age=None,
+    max_bytes=GIB,
+    max_messages=None,
+    max_per_subject=None,
+    duplicate_window=120.0,
+    sealed=False,
+    messages=10_000,
+    bytes=10_000_000,
+    first=0,
+    last=int(2 * DAY) * 1_000_000,
+)
+NATS = nats.Facts(
+    version=(2, 15, 1),
+    max_payload=8 * 2**20,
+    jetstream=None,
+    stream=STREAM,
+    storage_limit=None,
+    storage_used=0,
+    ahead=-0.01,
+    doubt=0.001,
+)
+CHECKPOINT = Checkpoint(7, 0, None, 0, "somebody", 3, lease_held=True)
+
+
+def of_mongo(embedded: bool = False, **changed: Any) -> list[Finding]:
+    return mongo_checks.findings(replace(MONGO, **changed), embedded=embedded)
+
+
+def of_nats(monitored: Monitored | None = None, embedded: bool = False, **changed: Any) -> list[Finding]:
+    facts = replace(NATS, **changed)
+    return nats_checks.findings(facts, "EVENTS", ["events.>"], DAY, monitored, embedded=embedded)
+
+
+def of_stream(monitored: Monitored | None = None, embedded: bool = False, **changed: Any) -> list[Finding]:
+    return of_nats(monitored, embedded, stream=replace(STREAM, **changed))
+
+
+def worse(findings: list[Finding]) -> dict[str, Level]:
+    """What is not simply well."""
+    return {finding.check: finding.level for finding in findings if finding.level != OK}
+
+
+def test_where_all_is_well_nothing_is_to_be_done() -> None:
+    findings = [
+        *of_mongo(),
+        *of_nats(Monitored("n1", sync_always=True)),
+        log_checks.ingester(CHECKPOINT),
+        log_checks.lag(Lag(0, 0.0)),
+        log_checks.source(CHECKPOINT),
+        log_checks.rejected({}),
+        log_checks.clocks({"MongoDB": (0.1, 0.01), "NATS": (-0.1, 0.01)}),
+    ]
+    assert worse(findings) == {}
+    assert all(finding.found and not finding.advice for finding in findings)
+    assert exit_code(findings) == 0
+    assert len({finding.check for finding in findings}) == len(findings)
+
+
+def test_whatever_is_not_well_comes_with_what_to_do() -> None:
+    findings = [
+        *of_mongo(version="4.4.1", replica_set=None, unhealthy=("b",), write_concern={"w": 1}, indexes=frozenset()),
+        *of_nats(version=(2, 9, 0), jetstream="off"),
+        *of_stream(storage="memory", replicas=1, absent=("n2",), discard="old", max_age=HOUR, sealed=True),
+        log_checks.ingester(replace(CHECKPOINT, lease_held=False)),
+        log_checks.lag(Lag(5, 100.0)),
+        log_checks.rejected({"INVALID_JSON": 1}),
+        log_checks.clocks({"MongoDB": (5.0, 0.0)}),
+    ]
+    assert all(finding.advice for finding in findings if finding.level >= WARNING)
+
+
+@pytest.mark.parametrize(
+    ("findings", "code"),
+    [([], 0), ([ok("", ""), note("", "")], 0), ([note("", ""), warning("", "", "")], 1), ([broken("", "", "")], 2)],
+)
+def test_the_exit_code_is_that_of_the_worst_finding(findings: list[Finding], code: int) -> None:
+    assert exit_code(findings) == code
+
+
+def test_a_finding_can_be_read_by_programs() -> None:
+    finding = warning("clocks", "apart", "set them")
+    assert finding.data == {"check": "clocks", "level": "warning", "found": "apart", "advice": "set them"}
+
+
+# MongoDB
+
+
+@pytest.mark.parametrize(("version", "level"), [("5.0.30", WARNING), ("6.0.5", OK), ("8.2.0-rc1", OK)])
+def test_an_old_mongodb_is_to_be_upgraded(version: str, level: Level) -> None:
+    assert mongo_checks.version(version).level == level
+
+
+@pytest.mark.parametrize(
+    ("members", "embedded", "level"), [(3, False, OK), (2, False, WARNING), (1, False, WARNING), (1, True, NOTE)]
+)
+def test_fewer_than_three_members_lose_events_with_a_disk(members: int, embedded: bool, level: Level) -> None:
+    found = of_mongo(embedded, members=tuple("abc"[:members]))
+    assert worse(found) == ({} if level == OK else {"MongoDB replica set": level})
+
+
+def test_a_mongodb_that_is_no_replica_set_cannot_be_worked_with() -> None:
+    assert worse(of_mongo(replica_set=None, members=())) == {"MongoDB replica set": BROKEN}
+
+
+def test_members_that_are_away_are_named_if_they_can_be_seen() -> None:
+    assert worse(of_mongo(unhealthy=("b:27017",))) == {"MongoDB members": WARNING}
+    assert "b:27017" in mongo_checks.members(replace(MONGO, unhealthy=("b:27017",)))[0].found
+    assert worse(of_mongo(unhealthy=None)) == {}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"write_concern": {"w": 1, "j": True}},
+        {"write_concern": {"w": "majority", "j": False}},
+        {"write_concern": {"w": "majority"}},
+        {"read_concern": "local"},
+        {"read_concern": None},
+    ],
+)
+def test_stored_must_mean_stored(changed: dict[str, Any]) -> None:
+    assert worse(of_mongo(**changed)) == {"MongoDB write concern": BROKEN}
+
+
+def test_every_index_that_is_missing_is_named() -> None:
+    unique, *rest = wanted()
+    finding = mongo_checks.indexes(frozenset(rest), wanted())
+    assert (finding.level, finding.found) == (BROKEN, "events(messageId) is missing")
+    assert "start `eventscope serve`" in finding.advice
+    assert mongo_checks.indexes(frozenset([*rest, replace(unique, unique=False)]), wanted()).found == (
+        "events(messageId) has other options"
+    )
+    assert mongo_checks.indexes(frozenset(), wanted()).level == WARNING
+    more = Index("events", ("data.name",), unique=False, partial=(), expire_after=None)
+    assert mongo_checks.indexes(frozenset([*wanted(), more]), wanted()).level == OK
+
+
+def test_what_deletes_events_at_another_time_than_they_expire_is_found() -> None:
+    [ttl] = [index for index in wanted() if index.expire_after is not None]
+    others = frozenset(wanted()) - {ttl}
+    late = mongo_checks.expiry(replace(MONGO, indexes=others | {replace(ttl, expire_after=60.0)}))
+    assert (late.level, late.found) == (BROKEN, "MongoDB deletes by events(expireAt) after 60 s")
+    foreign = Index("events", ("recordedAt",), unique=False, partial=(), expire_after=5.0)
+    assert mongo_checks.expiry(replace(MONGO, indexes=frozenset([*wanted(), foreign]))).level == BROKEN
+    assert mongo_checks.expiry(replace(MONGO, indexes=others)).level == WARNING
+    assert mongo_checks.expiry(replace(MONGO, expires=False)).level == WARNING
+    assert mongo_checks.expiry(replace(MONGO, expires=None)).level == OK
+
+
+@pytest.mark.parametrize(("used", "level"), [(50, OK), (84, OK), (86, WARNING), (96, WARNING), (98, BROKEN)])
+def test_a_disk_that_fills_up_is_told_in_time(used: int, level: Level) -> None:
+    assert mongo_checks.disk(replace(MONGO, disk_used=used * GIB)).level == level
+
+
+def test_a_disk_that_cannot_be_seen_is_noted() -> None:
+    assert worse(of_mongo(disk_total=None, disk_used=None)) == {"MongoDB disk": NOTE}
+
+
+# NATS
+
+
+@pytest.mark.parametrize(("version", "level"), [((2, 12, 2), WARNING), ((2, 12, 3), OK), ((2, 15, 0), OK)])
+def test_a_nats_that_can_lose_what_it_acknowledged_is_to_be_upgraded(
+    version: tuple[int, int, int], level: Level
+) -> None:
+    assert nats_checks.version(version).level == level
+
+
+def test_without_jetstream_nothing_more_can_be_said() -> None:
+    findings = of_nats(jetstream="it was started without -js", stream=None)
+    assert worse(findings) == {"JetStream": BROKEN}
+    assert not any("stream" in finding.check for finding in findings)
+
+
+def test_a_stream_that_is_not_there_is_broken() -> None:
+    assert worse(of_nats(stream=None)) == {"NATS stream": BROKEN}
+
+
+@pytest.mark.parametrize(("most", "level"), [(64 * 1024, NOTE), (2**20, OK), (8 * 2**20, OK), (16 * 2**20, NOTE)])
+def test_the_size_of_messages_is_held_against_what_the_log_keeps(most: int, level: Level) -> None:
+    assert nats_checks.payload(most).level == level
+
+
+@pytest.mark.parametrize(
+    ("changed", "check", "level"),
+    [
+        ({"subjects": ("events.user.*", "orders.>")}, "NATS subjects", BROKEN),
+        ({"sealed": True}, "NATS subjects", BROKEN),
+        ({"storage": "memory"}, "NATS storage", BROKEN),
+        ({"replicas": 2}, "NATS replicas", WARNING),
+        ({"absent": ("n2",)}, "NATS members", WARNING),
+        ({"retention": "workqueue"}, "NATS discard policy", BROKEN),
+        ({"retention": "interest"}, "NATS discard policy", BROKEN),
+        ({"max_per_subject": 5}, "NATS discard policy", BROKEN),
+        ({"discard": "old"}, "NATS discard policy", WARNING),
+        ({"max_age": DAY - 1}, "NATS max age", WARNING),
+        ({"duplicate_window": 1.0}, "NATS duplicate window", NOTE),
+    ],
+)
+def test_each_way_in_which_a_stream_can_lose_events_is_found(changed: dict[str, Any], check: str, level: Level) -> None:
+    always = Monitored("n1", sync_always=True)
+    assert worse(of_stream(always, **changed)) == {check: level}
+
+
+def test_a_stream_that_keeps_messages_through_the_longest_outage_is_well() -> None:
+    assert nats_checks.age(replace(STREAM, max_age=DAY), "EVENTS", DAY).level == OK
+    assert nats_checks.age(replace(STREAM, max_age=DAY), "EVENTS", DAY + 1).level == WARNING
+
+
+def test_a_limit_in_size_is_held_against_the_outage_at_the_present_rate() -> None:
+    # 10,000 messages of 10 MB in two days: a day brings 5,000 of 5 MB
+    def at(**changed: Any) -> list[Finding]:
+        return nats_checks.size(replace(STREAM, **changed), "EVENTS", DAY)
+
+    [plenty] = at(max_bytes=GIB)
+    assert (plenty.check, plenty.level) == ("NATS max bytes", OK)
+    [scarce] = at(max_bytes=4_999_999)
+    assert scarce.level == WARNING
+    assert "they last 24.0 h" in scarce.found
+    assert [finding.level for finding in at(max_bytes=5_000_000, max_messages=4_999)] == [OK, WARNING]
+    assert [finding.level for finding in at(max_bytes=None)] == [OK]
+
+
+@pytest.mark.parametrize("changed", [{"messages": 99}, {"last": 59_000_000}, {"first": None, "last": None}])
+def test_from_few_messages_no_rate_is_told(changed: dict[str, Any]) -> None:
+    [finding] = nats_checks.size(replace(STREAM, **changed), "EVENTS", DAY)
+    assert finding.level == NOTE
+    assert "cannot be told" in finding.found
+
+
+@pytest.mark.parametrize(("limit", "used", "level"), [(None, 5, OK), (100, 80, OK), (100, 90, WARNING)])
+def test_room_for_the_whole_account_is_looked_at(limit: int | None, used: int, level: Level) -> None:
+    assert nats_checks.room(replace(NATS, storage_limit=limit, storage_used=used)).level == level
+
+
+@pytest.mark.parametrize(
+    ("monitored", "replicas", "level"),
+    [
+        (None, 1, NOTE),
+        (Monitored("n1", sync_always=True), 1, OK),
+        (Monitored("n1", sync_always=False), 1, WARNING),
+        (Monitored("n1", sync_always=False), 3, NOTE),
+    ],
+)
+def test_whether_it_is_on_disk_when_it_is_acknowledged_is_told_if_it_can_be_seen(
+    monitored: Monitored | None, replicas: int, level: Level
+) -> None:
+    assert nats_checks.sync(replace(STREAM, replicas=replicas), monitored).level == level
+
+
+def test_an_embedded_server_need_not_have_replicas() -> None:
+    always = Monitored("n1", sync_always=True)
+    assert worse(of_stream(always, embedded=True, replicas=1)) == {"NATS replicas": NOTE}
+    assert worse(of_stream(always, embedded=False, replicas=1)) == {"NATS replicas": WARNING}
+
+
+# the log
+
+
+def test_without_an_ingester_nothing_is_stored() -> None:
+    assert log_checks.ingester(replace(CHECKPOINT, lease_held=False)).level == BROKEN
+    assert log_checks.ingester(replace(CHECKPOINT, lease_held=False, term=0)).level == WARNING
+
+
+@pytest.mark.parametrize(
+    ("lag", "level"), [(None, NOTE), (Lag(0, 0.0), OK), (Lag(500, 9.9), OK), (Lag(1, 10.1), WARNING)]
+)
+def test_a_log_that_falls_behind_is_found(lag: Lag | None, level: Level) -> None:
+    assert log_checks.lag(lag).level == level
+
+
+def test_that_a_stream_was_reset_is_noted() -> None:
+    assert log_checks.source(replace(CHECKPOINT, source_resets=2)).level == NOTE
+
+
+def test_rejected_messages_are_told_by_code() -> None:
+    finding = log_checks.rejected({"INVALID_JSON": 2, "ID_REUSED": 1})
+    assert (finding.level, finding.found) == (WARNING, "INVALID_JSON 2, ID_REUSED 1")
+    assert "eventscope rejected list" in finding.advice
+
+
+@pytest.mark.parametrize(
+    ("ahead", "level"),
+    [
+        ({}, NOTE),
+        ({"NATS": None}, NOTE),
+        ({"MongoDB": (0.9, 0.0), "NATS": None}, OK),
+        ({"MongoDB": (1.1, 0.0)}, WARNING),
+        ({"MongoDB": (-1.1, 0.0)}, WARNING),
+        ({"MongoDB": (1.1, 0.2)}, OK),
+        ({"MongoDB": (0.6, 0.0), "NATS": (-0.6, 0.0)}, WARNING),
+    ],
+)
+def test_clocks_may_be_a_second_apart_at_most(ahead: dict[str, tuple[float, float] | None], level: Level) -> None:
+    assert log_checks.clocks(ahead).level == level
