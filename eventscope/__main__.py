@@ -27,6 +27,7 @@ DataDir = Annotated[Path, typer.Option(help="Where data and logs of the embedded
 Seed = Annotated[int | None, typer.Option(help="Lets the same business happen again.")]
 Rate = Annotated[float, typer.Option(min=0.01, max=10_000, help="Sample events per second.")]
 RATE = 5.0
+CANCEL_SECONDS = 1.0
 
 
 @app.command()
@@ -153,8 +154,15 @@ def _until_asked(work: Coroutine[Any, Any, None]) -> None:
 
     async def run() -> None:
         task = asyncio.ensure_future(work)
+        asked = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+            asyncio.get_running_loop().add_signal_handler(number, asked.set)
+        waiting = asyncio.ensure_future(asked.wait())
+        await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        while not task.done():
+            task.cancel()  # more than once: libraries swallow a cancellation now and then
+            await asyncio.wait([task], timeout=CANCEL_SECONDS)
         with suppress(asyncio.CancelledError):
             await task
 

@@ -54,7 +54,8 @@ class Inbox:
         if not self._batches and not self._overflown:
             self._something.clear()
             try:
-                await asyncio.wait_for(self._something.wait(), seconds)
+                async with asyncio.timeout(seconds):
+                    await self._something.wait()
             except TimeoutError:
                 return None
         if self._overflown:

@@ -33,7 +33,7 @@ from eventscope.subscriptions.reading import read
 from eventscope.subscriptions.subjects import covers, type_of
 from eventscope.subscriptions.trimming import trim
 
-TRIM_SECONDS: Final = 60.0
+TRIM_SECONDS: Final = 5.0  # a full stream refuses its publishers until then
 BACKOFF: Final = (0.2, 0.4, 0.8, 1.6, 3.0)
 
 logger = logging.getLogger(__name__)

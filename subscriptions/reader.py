@@ -64,7 +64,9 @@ class Reader:
             if left <= 0:
                 return []
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._something.wait(), left)
+                # not wait_for, which in Python 3.11 may swallow a cancellation
+                async with asyncio.timeout(left):
+                    await self._something.wait()
         return self._take()
 
     async def receive(self, message: Msg) -> None:

@@ -1,0 +1,67 @@
+"""Faults under load, and a table of what came of them: `python -m tests.chaos --faults 100 --seed 1`."""
+
+import asyncio
+import logging
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tests.chaos.run import RATE, Run, Struck, run
+
+MOST_FINDINGS = 30
+
+
+def main(
+    faults: Annotated[int, typer.Option(min=1)] = 100,
+    seed: Annotated[int, typer.Option(help="The same faults again.")] = 1,
+    rate: Annotated[float, typer.Option(min=1, help="Messages a second.")] = RATE,
+    folder: Annotated[Path | None, typer.Option(help="Where data and logs are kept; else they are removed.")] = None,
+) -> None:
+    """Strike at everything while services publish; the exit code is 1 when anything is lost, twice or out of order."""
+    console = Console()
+    # that connections break is the point here; the servers and the ingesters write logs of their own
+    logging.getLogger("eventscope").setLevel(logging.CRITICAL)
+
+    def told(one: Struck) -> None:
+        console.print(f"{one.number:4}  {one.name}: {one.detail}; the log grew again after {one.seconds:.1f} s")
+
+    with tempfile.TemporaryDirectory(prefix="chaos-") as spare:
+        place = folder or Path(spare)
+        place.mkdir(parents=True, exist_ok=True)
+        done = asyncio.run(run(place, seed, faults, rate=rate, told=told))
+    console.print(table(done.struck))
+    _conclude(console, done)
+    raise typer.Exit(0 if done.report.right else 1)
+
+
+def table(struck: Sequence[Struck]) -> Table:
+    """The faults by kind."""
+    found = Table("fault", title=f"{len(struck)} faults")
+    for name in ("times", "until the log grew again: median", "longest"):
+        found.add_column(name, justify="right")
+    for kind in dict.fromkeys(one.name for one in struck):
+        seconds = [one.seconds for one in struck if one.name == kind]
+        found.add_row(kind, str(len(seconds)), f"{median(seconds):.1f} s", f"{max(seconds):.1f} s")
+    return found
+
+
+def _conclude(console: Console, done: Run) -> None:
+    report = done.report
+    console.print(
+        f"{report.messages} messages, {report.acknowledged} acknowledgements, {report.events} events and"
+        f" {report.rejected} rejections in {done.seconds:.0f} s; the stream was another one {done.resets} times, the"
+        f" lease changed hands {done.terms} times; NATS itself lost {report.lost_by_nats} messages that nobody had read"
+    )
+    for finding in report.findings[:MOST_FINDINGS]:
+        console.print(f"  {finding}", markup=False)
+    console.print(str(report), style="bold green" if report.right else "bold red", highlight=False)
+
+
+if __name__ == "__main__":
+    typer.run(main)

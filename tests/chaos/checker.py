@@ -1,0 +1,250 @@
+"""The checker: compares what was acknowledged to publishers with what is in the log, by the invariants I1 to I4.
+
+It shares no code with the ingester and the store: all that they derive is derived here once more. No I/O.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from itertools import pairwise
+
+from eventscope.subscriptions.reply import Rejection
+from tests.chaos import recount
+from tests.chaos.published import Published
+from tests.chaos.recount import Document, by_aggregate
+
+
+class Kind(Enum):
+    """What is wrong, in the words of the summary."""
+
+    LOST = "lost"
+    TWICE = "twice"
+    ORDER = "out of order"
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that should not be."""
+
+    kind: Kind
+    invariant: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.invariant} {self.kind.value}: {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The documents of a log: events by position, rejected ones by number."""
+
+    events: Sequence[Document]
+    heads: Sequence[Document]
+    rollups: Sequence[Document]
+    populations: Sequence[Document]
+    rejected: Sequence[Document]
+    checkpoint: Document
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the checker found; `lost_by_nats` counts messages that JetStream lost before anybody could read them."""
+
+    findings: tuple[Finding, ...]
+    messages: int
+    acknowledged: int
+    events: int
+    rejected: int
+    lost_by_nats: int
+
+    @property
+    def right(self) -> bool:
+        """Whether all is as it should be."""
+        return not self.findings
+
+    def __str__(self) -> str:
+        found = Counter(finding.kind for finding in self.findings)
+        wrong = f", wrong {found[Kind.WRONG]}" if found[Kind.WRONG] else ""
+        return ", ".join(f"{kind.value} {found[kind]}" for kind in (Kind.LOST, Kind.TWICE, Kind.ORDER)) + wrong
+
+
+def check(published: Sequence[Published], kept: Kept) -> Report:
+    """Compare the two."""
+    findings = [
+        *_positions(kept),
+        *_fates(published, kept),
+        *_strangers(published, kept),
+        *_rejections(kept),
+        *_answers(published, kept),
+        *_versions(kept),
+        *_own_order(published, kept),
+        *_derived(kept),
+    ]
+    seen = _Seen(kept)
+    return Report(
+        findings=tuple(findings),
+        messages=len(published),
+        acknowledged=sum(one.certain + one.doubtful for one in published),
+        events=len(kept.events),
+        rejected=len(kept.rejected),
+        lost_by_nats=sum(
+            one.doubtful > 0 and not one.certain and not seen.whole(one) and not seen.refusals[one.raw]
+            for one in published
+        ),
+    )
+
+
+class _Seen:
+    """Where messages are found again in the log."""
+
+    def __init__(self, kept: Kept) -> None:
+        self.by_id: dict[str, list[Document]] = defaultdict(list)
+        for event in kept.events:
+            self.by_id[event["messageId"]].append(event)
+        self.refusals = Counter(bytes(row["raw"]) for row in kept.rejected)
+
+    def stored(self, one: Published) -> list[list[Document]]:
+        """For each event in the message the events in the log that say the same."""
+        return [
+            [event for event in self.by_id.get(member.get("messageId", ""), ()) if event.get("data") == member["data"]]
+            for member in one.events
+            if "data" in member
+        ]
+
+    def whole(self, one: Published) -> bool:
+        """Whether all of the message is stored."""
+        found = self.stored(one)
+        return bool(found) and all(found)
+
+
+def _positions(kept: Kept) -> Iterator[Finding]:
+    """I1: positions are 1 to n, in the order in which JetStream took the messages."""
+    places = Counter(event["_id"] for event in kept.events)
+    head = max([kept.checkpoint.get("head", 0), *places])
+    for position in range(1, head + 1):
+        if places[position] == 0:
+            yield Finding(Kind.LOST, "I1", f"position {position} is empty")
+        elif places[position] > 1:
+            yield Finding(Kind.TWICE, "I1", f"position {position} is there {places[position]} times")
+    for before, event in pairwise(kept.events):
+        if event["_id"] < before["_id"] or event["recordedAt"] < before["recordedAt"]:
+            yield Finding(Kind.ORDER, "I1", f"position {event['_id']} came before position {before['_id']}")
+    if kept.checkpoint.get("head", 0) != len(kept.events):
+        text = f"the checkpoint says {kept.checkpoint.get('head', 0)} events, and there are {len(kept.events)}"
+        yield Finding(Kind.WRONG, "I4", text)
+
+
+def _fates(published: Sequence[Published], kept: Kept) -> Iterator[Finding]:
+    """I2: what was acknowledged is stored, whole, or rejected, and nothing is there more often than it came."""
+    seen = _Seen(kept)
+    for one in published:
+        found, refusals = seen.stored(one), seen.refusals[one.raw]
+        stored = bool(found) and all(found)
+        if any(found) and not stored:
+            yield Finding(Kind.LOST, "I2", f"{one.name} is stored in part")
+        if any(len(events) > 1 for events in found):
+            yield Finding(Kind.TWICE, "I2", f"{one.name} is stored more than once")
+        if one.certain and not stored and refusals < one.certain:
+            text = f"{one.name} was acknowledged {one.certain} times and is rejected {refusals} times, stored never"
+            yield Finding(Kind.LOST, "I2", text)
+        if stored + refusals > one.sendings:
+            text = f"{one.name} was sent {one.sendings} times, is stored and is rejected {refusals} times"
+            yield Finding(Kind.TWICE, "I2", text if stored else text.replace("is stored and ", ""))
+        if stored and len(found) > 1:
+            places = [events[0]["_id"] for events in found]
+            if places != list(range(places[0], places[0] + len(places))):
+                yield Finding(Kind.ORDER, "I2", f"{one.name} came as one and has the positions {places}")
+
+
+def _strangers(published: Sequence[Published], kept: Kept) -> Iterator[Finding]:
+    """I2: nothing is in the log that nobody published."""
+    known = {(member.get("messageId"), repr(member.get("data"))) for one in published for member in one.events}
+    for event in kept.events:
+        if (event["messageId"], repr(event.get("data"))) not in known:
+            yield Finding(Kind.WRONG, "I2", f"nobody published what is at position {event['_id']}")
+    by_raw = {one.raw: one for one in published}
+    for row in kept.rejected:
+        sent = by_raw.get(bytes(row["raw"]))
+        if sent is None:
+            yield Finding(Kind.WRONG, "I2", f"nobody published what was rejected as number {row['_id']}")
+        elif row["code"] not in sent.refusable:
+            yield Finding(Kind.WRONG, "I2", f"{sent.name} is rejected with {row['code']}: {row['reason']}")
+
+
+def _rejections(kept: Kept) -> Iterator[Finding]:
+    """I2: a message at one place of the stream is rejected once."""
+    numbers = [row["_id"] for row in kept.rejected]
+    for number in sorted(set(range(1, kept.checkpoint.get("rejectedHead", 0) + 1)) - set(numbers)):
+        yield Finding(Kind.LOST, "I2", f"rejection {number} is missing")
+    for place, times in Counter(map(_place, kept.rejected)).items():
+        if times > 1:
+            yield Finding(Kind.TWICE, "I2", f"what came at {place} is rejected {times} times")
+    stored = {_place(event) for event in kept.events}
+    for row in kept.rejected:
+        if _place(row) in stored:
+            yield Finding(Kind.TWICE, "I2", f"what was rejected as number {row['_id']} is stored as well")
+
+
+def _answers(published: Sequence[Published], kept: Kept) -> Iterator[Finding]:
+    """I2, I3: what the ingester answered is what the log has."""
+    by_position = {event["_id"]: event for event in kept.events}
+    codes = {(bytes(row["raw"]), row["code"]) for row in kept.rejected}
+    for one in published:
+        for answer in one.answers:
+            if isinstance(answer, Rejection):
+                if (one.raw, answer.code) not in codes:
+                    yield Finding(Kind.LOST, "I2", f"{one.name} was answered {answer.code}, and is not there as such")
+                continue
+            for told in answer:
+                event = by_position.get(told.position)
+                if event is None or event["messageId"] != told.id or event.get("version") != told.version:
+                    text = f"{one.name} was answered position {told.position} and version {told.version}"
+                    yield Finding(Kind.WRONG, "I2", f"{text}, and it is not there")
+
+
+def _versions(kept: Kept) -> Iterator[Finding]:
+    """I3: versions of an aggregate are 1, 2, 3 … in the order of positions."""
+    for key, events in by_aggregate(kept.events).items():
+        found = [event.get("version") for event in events]
+        if found != list(range(1, len(found) + 1)):
+            at, version = next((at, v) for at, v in enumerate(found, start=1) if v != at)
+            swapped = Counter(found) == Counter(range(1, len(found) + 1))
+            text = f"{' '.join(key)} has version {version} where {at} should be"
+            yield Finding(Kind.ORDER if swapped else Kind.WRONG, "I3", text)
+
+
+def _own_order(published: Sequence[Published], kept: Kept) -> Iterator[Finding]:
+    """I3: within an aggregate what one publisher sent keeps its order, and expectations are true."""
+    origin: dict[tuple[str, str], Published] = {}
+    for one in published:
+        for member in one.events:
+            origin[str(member.get("messageId")), repr(member.get("data"))] = one
+    for key, events in by_aggregate(kept.events).items():
+        last: dict[str, int] = {}
+        for event in events:
+            source = origin.get((event["messageId"], repr(event.get("data"))))
+            if source is None:
+                continue
+            # of several that came together the first one's aggregate is meant, before all of them
+            first = source.events[0]["messageId"] == event["messageId"]
+            if first and source.expected is not None and event["version"] != source.expected + 1:
+                text = f"{source.name} expected {' '.join(key)} at {source.expected} and has version {event['version']}"
+                yield Finding(Kind.WRONG, "I3", text)
+            if source.doubtful:  # what JetStream lost may be sent again, later, by anybody who likes to
+                continue
+            if source.number < last.get(source.sender, -1):
+                yield Finding(Kind.ORDER, "I3", f"{' '.join(key)} has {source.name} after {last[source.sender]}")
+            last[source.sender] = source.number
+
+
+def _derived(kept: Kept) -> Iterator[Finding]:
+    """I4: heads, rollups and populations are what a recount of the events gives."""
+    for name, key, found, counted in recount.differences(kept.events, kept.heads, kept.rollups, kept.populations):
+        yield Finding(Kind.WRONG, "I4", f"the {name} of {key} is {found}, and a recount gives {counted}")
+
+
+def _place(document: Document) -> tuple[str, str, int, int]:
+    source = document["source"]
+    return source["stream"], source["created"], source["sequence"], document["recordedAt"]

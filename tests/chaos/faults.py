@@ -1,0 +1,169 @@
+"""What may go wrong in a chaos run: each fault hurts the stage, mends it again, and tells what it did."""
+
+import random
+import shutil
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from eventscope.embedded import Nats
+from eventscope.ports import free
+from eventscope.store import checkpoint
+from eventscope.subscriptions import stream
+from tests.chaos.ledger import Loss
+from tests.chaos.program import ServerProgram
+from tests.chaos.stage import RECOVERY_SECONDS, Stage, level
+from tests.until import until
+
+Fault = Callable[[Stage, random.Random], Awaitable[str]]
+
+
+async def ingester_killed(stage: Stage, chance: random.Random) -> str:
+    """The ingester, its standby, or both."""
+    chosen = chance.choice([stage.ingesters, stage.ingesters[:1], stage.ingesters[1:]])
+    for program in chosen:
+        await program.kill()
+    return " and ".join(program.name for program in chosen)
+
+
+async def ingester_frozen(stage: Stage, chance: random.Random) -> str:
+    """For longer than the lease, or for less."""
+    program, seconds = chance.choice(stage.ingesters), chance.uniform(0.5, 4.0)
+    await program.freeze(seconds)
+    return f"{program.name} for {seconds:.1f} s"
+
+
+async def mongod_killed(stage: Stage, chance: random.Random) -> str:
+    """And started again at once."""
+    await stage.mongod.kill()
+    await stage.mongod.start()
+    return "started again at once"
+
+
+async def mongod_away(stage: Stage, chance: random.Random) -> str:
+    """For a while."""
+    seconds = chance.uniform(2.0, 5.0)
+    await stage.mongod.kill()
+    refused = stage.load.ledger.acknowledged
+    await _sending(stage, refused, int(100 * seconds))
+    await stage.mongod.start()
+    return f"until {stage.load.ledger.acknowledged - refused} messages waited"
+
+
+async def mongod_frozen(stage: Stage, chance: random.Random) -> str:
+    """With its connections open."""
+    seconds = chance.uniform(0.5, 4.0)
+    await stage.mongod.freeze(seconds)
+    return f"for {seconds:.1f} s"
+
+
+async def nats_killed(stage: Stage, chance: random.Random) -> str:
+    """And started again at once."""
+    await stage.nats.kill()
+    await stage.nats.start()
+    return "started again at once"
+
+
+async def nats_frozen(stage: Stage, chance: random.Random) -> str:
+    """With its connections open."""
+    seconds = chance.uniform(0.5, 4.0)
+    await stage.nats.freeze(seconds)
+    return f"for {seconds:.1f} s"
+
+
+async def nats_lost_its_tail(stage: Stage, chance: random.Random) -> str:
+    """An older copy of its folder comes back, as after a loss of power.
+
+    What it had acknowledged and nobody had read is lost then, by NATS; the ledger takes note of what that may be.
+    """
+    ledger, folder, copy = stage.load.ledger, stage.nats.server.folder, stage.folder / "copy"
+    await _read_up(stage)
+    await stage.nats.kill()
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(folder, copy)
+    beyond, before = await _last_sequence(stage, copy), len(ledger.servers)
+    await stage.nats.start()
+    await _sending(stage, ledger.acknowledged, chance.randint(50, 400))
+    if chance.random() < 0.6:  # the log has some of what is lost
+        await until(lambda: _read(stage, beyond), RECOVERY_SECONDS)
+    if chance.random() < 0.6:  # and not the last of it
+        for program in stage.ingesters:
+            await program.kill()
+        await _sending(stage, ledger.acknowledged, chance.randint(20, 200))
+    await stage.nats.kill()
+    through = max(beyond, await _place(stage))
+    # the services' connections are of one start of NATS each, so all that it acknowledges after this is of the next one
+    await until(lambda: not any(service.connected for service in stage.load.services))
+    ledger.losses.append(Loss(frozenset(ledger.servers[before:]), through))
+    shutil.rmtree(folder)
+    shutil.copytree(copy, folder)
+    await stage.nats.start()
+    return f"from sequence {beyond} on, of which the log had read up to {through}"
+
+
+async def stream_full(stage: Stage, chance: random.Random) -> str:
+    """It has room for no more, and refuses publishers until the ingester trims it; then it gets its room back."""
+    ledger = stage.load.ledger
+    client = await stream.connect(stage.settings.nats_url, "chaos", seconds=RECOVERY_SECONDS)
+    try:
+        js, before = client.jetstream(), ledger.refusals
+        info = await js.stream_info(stage.settings.stream)
+        most = info.config.max_bytes
+        await js.update_stream(info.config, max_bytes=max(1, info.state.bytes))
+        wanted = before + chance.randint(10, 60)
+        await until(lambda: ledger.refusals >= wanted, RECOVERY_SECONDS)
+        await _sending(stage, ledger.acknowledged, chance.randint(20, 100))
+        await js.update_stream(info.config, max_bytes=most)
+        return f"refused {ledger.refusals - before} times until it was trimmed"
+    finally:
+        await stream.close(client)
+
+
+FAULTS: Final[Mapping[str, Fault]] = {
+    "ingester killed": ingester_killed,
+    "ingester frozen": ingester_frozen,
+    "mongod killed": mongod_killed,
+    "mongod frozen": mongod_frozen,
+    "mongod away": mongod_away,
+    "nats killed": nats_killed,
+    "nats frozen": nats_frozen,
+    "nats lost its tail": nats_lost_its_tail,
+    "stream full": stream_full,
+}
+
+
+async def _sending(stage: Stage, before: int, count: int) -> None:
+    await until(lambda: stage.load.ledger.acknowledged >= before + count, RECOVERY_SECONDS)
+
+
+async def _place(stage: Stage) -> int:
+    place = (await checkpoint.read(stage.log)).place
+    return 0 if place is None else place.sequence
+
+
+async def _read(stage: Stage, sequence: int) -> bool:
+    return await _place(stage) > sequence
+
+
+async def _read_up(stage: Stage) -> None:
+    """Wait until the log is read from the stream as it is now, and is not far behind."""
+    client = await stream.connect(stage.settings.nats_url, "chaos", seconds=RECOVERY_SECONDS)
+    try:
+        await until(lambda: level(stage.settings, stage.log, client.jetstream(), behind=500), RECOVERY_SECONDS)
+    finally:
+        await stream.close(client)
+
+
+async def _last_sequence(stage: Stage, copy: Path) -> int:
+    """The last sequence that the copy has when it comes back."""
+    folder = copy.with_name("looked-at")
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(copy, folder)
+    program = ServerProgram(Nats(folder, free()))
+    await program.start()
+    client = await stream.connect(program.server.url, "chaos")
+    try:
+        return int((await client.jetstream().stream_info(stage.settings.stream)).state.last_seq)
+    finally:
+        await stream.close(client)
+        await program.close()

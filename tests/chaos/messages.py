@@ -1,0 +1,121 @@
+"""What the services of a chaos run publish: plain events, expectations, arrays, duplicates, reused ids and poison."""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from eventscope.subscriptions.reading import EXPECTED_VERSION, MESSAGE_ID
+from tests.chaos.ledger import Ledger, Sent
+
+AGGREGATES: Final = 60
+# of a hundred messages; those who publish with an answer do not set headers, and do not send nonsense
+SENT: Final = {"plain": 70, "headed": 6, "stated": 6, "together": 8, "again": 5, "reused": 2, "poison": 3}
+ASKED: Final = {"plain": 70, "stated": 15, "together": 10, "again": 5}
+POISON: Final = {
+    "INVALID_JSON": '{{"messageId": "{id}", "data": ',
+    "INVALID_TYPE": '{{"messageId": "{id}", "type": "two words"}}',
+    "NOT_AN_OBJECT": '"{id}"',
+    "INVALID_TIMESTAMP": '{{"messageId": "{id}", "timestamp": "soon"}}',
+    "NO_AGGREGATE": '{{"messageId": "{id}", "version": 3}}',
+}
+
+
+@dataclass(slots=True)
+class Author:
+    """Makes up the messages of one service. `versions` is what services have heard of aggregates; it may be old."""
+
+    name: str
+    prefix: str
+    chance: random.Random
+    ledger: Ledger
+    versions: dict[str, int]
+    kinds: Mapping[str, int] = field(default_factory=lambda: SENT)
+    written: list[Sent] = field(default_factory=list)
+    number: int = 0
+
+    def next(self) -> Sent:
+        """The message to send now; sometimes one that was sent before."""
+        [kind] = self.chance.choices(list(self.kinds), list(self.kinds.values()))
+        if kind in ("again", "reused") and not self.written:
+            kind = "plain"
+        self.number += 1
+        match kind:
+            case "again":
+                return self.chance.choice(self.written[-200:])
+            case "reused":
+                return self._reused(self.chance.choice(self.written[-200:]))
+            case "poison":
+                code = self.chance.choice(list(POISON))
+                return self._enter(POISON[code].format(id=self._id()).encode(), refusable=[code])
+            case "together":
+                return self._together()
+            case "headed" | "stated":
+                return self._expecting(kind)
+            case _:
+                return self._plain()
+
+    def _plain(self) -> Sent:
+        message = self._message(self._aggregate())
+        # some services let JetStream drop what they send twice
+        headers = {MESSAGE_ID: message["messageId"]} if self.chance.random() < 0.3 else {}
+        one = self._enter(orjson.dumps(message), headers)
+        self.written.append(one)
+        return one
+
+    def _expecting(self, kind: str) -> Sent:
+        id = self._aggregate()
+        version = self.versions.get(id, 0)
+        message, headers = self._message(id), dict[str, str]()
+        if kind == "headed":
+            headers[EXPECTED_VERSION] = str(version) if version else "none"
+        else:
+            message["version"] = version + 1
+        return self._enter(orjson.dumps(message), headers, version, ["VERSION_CONFLICT"])
+
+    def _together(self) -> Sent:
+        ids = [self._aggregate() for _ in range(2)]
+        messages = [self._message(self.chance.choice(ids), index) for index in range(self.chance.randint(1, 5))]
+        if self.chance.random() < 0.7:
+            return self._enter(orjson.dumps(messages))
+        version = self.versions.get(messages[0]["aggregateId"], 0)
+        messages[0]["version"] = version + 1
+        return self._enter(orjson.dumps(messages), None, version, ["VERSION_CONFLICT"])
+
+    def _reused(self, other: Sent) -> Sent:
+        # if NATS lost the other one, this one may be stored, and the other one rejected when it is sent again
+        other.refusable.add("ID_REUSED")
+        message = self._message(self._aggregate()) | {"messageId": orjson.loads(other.raw)["messageId"]}
+        return self._enter(orjson.dumps(message), refusable=["ID_REUSED"])
+
+    def _enter(
+        self,
+        raw: bytes,
+        headers: dict[str, str] | None = None,
+        expected: int | None = None,
+        refusable: list[str] | None = None,
+    ) -> Sent:
+        subject = f"{self.prefix}.user.updated"
+        return self.ledger.enter(self.name, self.number, subject, raw, headers or {}, expected, refusable or ())
+
+    def _message(self, aggregate: str, index: int = 0) -> dict[str, Any]:
+        return {
+            "messageId": f"{self._id()}-{index}",
+            "type": self.chance.choice(("user.updated", "user.created", "user.deleted")),
+            "aggregateType": "user",
+            "aggregateId": aggregate,
+            "data": {
+                "from": self.name,
+                "number": self.number,
+                "index": index,
+                "note": "x" * self.chance.randint(0, 200),
+            },
+        }
+
+    def _aggregate(self) -> str:
+        return str(self.chance.randrange(AGGREGATES))
+
+    def _id(self) -> str:
+        return f"{self.name}-{self.number}"

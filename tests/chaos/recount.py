@@ -1,0 +1,75 @@
+"""What the store derives from its events, counted once more in plain Python. It shares no code with the store."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final
+
+Document = dict[str, Any]
+Rows = dict[tuple[Any, ...], Any]
+HOUR: Final = 3_600_000_000
+
+
+def differences(
+    events: Sequence[Document], heads: Sequence[Document], rollups: Sequence[Document], populations: Sequence[Document]
+) -> Iterator[tuple[str, tuple[Any, ...], Any, Any]]:
+    """What is derived wrongly: name, key, what is there (None: nothing), and what a recount of the events gives."""
+    kept_heads: Rows = {(head["_id"]["type"], head["_id"]["id"]): _head(head) for head in heads}
+    yield from _unlike("head", kept_heads, _heads(events))
+    yield from _unlike("rollup", {_row_key(row["_id"]): _row(row) for row in rollups}, _rollups(events))
+    counted = Counter((head["_id"]["type"], head.get("expireAt")) for head in heads)
+    found: Rows = {(row["_id"]["aggregateType"], row["_id"]["expireAt"]): row["n"] for row in populations if row["n"]}
+    yield from _unlike("population", found, dict(counted))
+
+
+def by_aggregate(events: Iterable[Document]) -> dict[tuple[str, str], list[Document]]:
+    """The events of each aggregate, in their order."""
+    found: dict[tuple[str, str], list[Document]] = defaultdict(list)
+    for event in events:
+        if "aggregateType" in event and "aggregateId" in event:
+            found[event["aggregateType"], event["aggregateId"]].append(event)
+    return found
+
+
+def _unlike(name: str, found: Rows, counted: Rows) -> Iterator[tuple[str, tuple[Any, ...], Any, Any]]:
+    for key in [*counted, *(key for key in found if key not in counted)]:
+        if found.get(key) != counted.get(key):
+            yield name, key, found.get(key), counted.get(key)
+
+
+def _heads(events: Sequence[Document]) -> Rows:
+    return {
+        key: (len(members), *_mark(members[0]), *_mark(members[-1])) for key, members in by_aggregate(events).items()
+    }
+
+
+def _head(head: Document) -> tuple[Any, ...]:
+    first, last = ((mark["position"], mark["timestamp"], mark["type"]) for mark in (head["first"], head["last"]))
+    return head["version"], *first, *last
+
+
+def _mark(event: Document) -> tuple[Any, ...]:
+    return event["_id"], event["timestamp"], event["type"]
+
+
+def _rollups(events: Sequence[Document]) -> Rows:
+    rows: dict[tuple[Any, ...], list[Document]] = defaultdict(list)
+    for event in events:
+        hour = event["timestamp"] // HOUR * HOUR
+        rows[hour, event["type"], event.get("aggregateType"), event.get("expireAt")].append(event)
+    return {
+        key: (len(members), *_ends(members, lambda e: e["_id"]), *_ends(members, lambda e: e["timestamp"]))
+        for key, members in rows.items()
+    }
+
+
+def _row(row: Document) -> tuple[int, ...]:
+    return row["n"], row["firstPosition"], row["lastPosition"], row["earliest"], row["latest"]
+
+
+def _row_key(key: Document) -> tuple[Any, ...]:
+    return key["hour"], key["type"], key["aggregateType"], key["expireAt"]
+
+
+def _ends(members: list[Document], value: Callable[[Document], int]) -> tuple[int, int]:
+    values = [value(member) for member in members]
+    return min(values), max(values)

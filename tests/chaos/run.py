@@ -1,0 +1,84 @@
+"""A chaos run: faults chosen by a seed, one after the other, under load; then the checker."""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from eventscope.store import checkpoint
+from tests.chaos.checker import Report, check
+from tests.chaos.faults import FAULTS, ingester_killed
+from tests.chaos.reading import kept
+from tests.chaos.stage import RECOVERY_SECONDS, Stage, staged
+from tests.until import until
+
+RATE: Final = 500.0
+ALSO: Final = 0.2  # of the faults strike together with the death of an ingester
+
+
+@dataclass(frozen=True, slots=True)
+class Struck:
+    """One fault, as it went. `seconds` passed from its end until the log grew again."""
+
+    number: int
+    name: str
+    detail: str
+    seconds: float
+    head: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What came of a run. `resets` is how often the stream was found to be another one than before."""
+
+    struck: tuple[Struck, ...]
+    report: Report
+    resets: int
+    terms: int
+    seconds: float
+
+
+async def run(
+    folder: Path, seed: int, faults: int, *, rate: float = RATE, told: Callable[[Struck], None] = lambda _: None
+) -> Run:
+    """Strike so many times, let everything recover, and compare what was acknowledged with the log."""
+    chance, begin = random.Random(seed), time.monotonic()
+    struck: list[Struck] = []
+    async with staged(folder, seed, rate) as stage:
+        await _grown(stage, 0)
+        for number, name in zip(range(1, faults + 1), deck(chance), strict=False):
+            struck.append(await _strike(stage, chance, number, name))
+            told(struck[-1])
+        await stage.load.end()
+        await stage.settled()
+        for program in stage.ingesters:
+            await program.close()
+        at = await checkpoint.read(stage.log)
+        report = check(stage.load.ledger.published(), await kept(stage.log))
+        return Run(tuple(struck), report, at.source_resets, at.term, time.monotonic() - begin)
+
+
+def deck(chance: random.Random) -> Iterator[str]:
+    """Names of faults, for ever: each turns up once before any turns up again."""
+    while True:
+        yield from chance.sample(list(FAULTS), len(FAULTS))
+
+
+async def _strike(stage: Stage, chance: random.Random, number: int, name: str) -> Struck:
+    detail = await FAULTS[name](stage, chance)
+    if chance.random() < ALSO:
+        detail += f"; then {await ingester_killed(stage, chance)} killed"
+    begin = time.monotonic()
+    head = await until(stage.head, RECOVERY_SECONDS) or 0
+    head = await _grown(stage, head)
+    return Struck(number, name, detail, time.monotonic() - begin, head)
+
+
+async def _grown(stage: Stage, before: int) -> int:
+    async def grown() -> int:
+        head = await stage.head() or 0
+        return head if head > before else 0
+
+    return int(await until(grown, RECOVERY_SECONDS))

@@ -1,0 +1,159 @@
+"""Services of a chaos run: they publish at a steady rate, and send again what was not acknowledged or answered."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+import nats.errors
+import orjson
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js.errors import APIError
+
+from eventscope.errors import CannotStart, Rejected, Unavailable
+from eventscope.subscriptions import reply, stream
+from eventscope.subscriptions.asking import Asker, asking
+from tests.chaos.ledger import Ledger, Sent
+from tests.chaos.messages import Author
+
+ACK_SECONDS: Final = 2.0
+PAUSE_SECONDS: Final = 0.1
+MANY: Final = 1_000_000  # the asker does not tell how often it sends
+LONGEST_BACKLOG: Final = 1.0  # what an outage kept from being sent beyond that is not made up for
+
+
+@dataclass(slots=True)
+class Pace:
+    """Gives so many turns a second."""
+
+    rate: float
+    _next: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+
+    async def turn(self) -> None:
+        """Wait for the next turn."""
+        now = asyncio.get_running_loop().time()
+        self._next = max(self._next + 1 / self.rate, now - LONGEST_BACKLOG)
+        await asyncio.sleep(max(0.0, self._next - now))
+
+
+class Service:
+    """Publishes one message after the other, each until JetStream acknowledged it, and hears answers if any come.
+
+    A connection that fails is given up for good, so that each acknowledgement is known to be of one start of NATS, and
+    nothing that was held back comes later than what follows.
+    """
+
+    def __init__(self, url: str, name: str, author: Author, ledger: Ledger) -> None:
+        self._url = url
+        self._stream = name
+        self._author = author
+        self._ledger = ledger
+        self._client: Client | None = None
+        self._inbox = ""
+
+    @property
+    def connected(self) -> bool:
+        """Whether it has a connection, and so may still hear of what it sent over it."""
+        return self._client is not None and self._client.is_connected
+
+    async def run(self, rate: float, stop: asyncio.Event) -> None:
+        """Publish until it is time to stop; the last message is acknowledged then."""
+        pace = Pace(rate)
+        try:
+            while not stop.is_set():
+                await self._deliver(self._author.next())
+                await pace.turn()
+            await self._hang_up()
+        finally:
+            if self._client is not None:
+                await stream.close(self._client)
+
+    async def _deliver(self, one: Sent) -> None:
+        while True:
+            try:
+                client = await self._connection()
+                # nats-py writes into the headers that it is given
+                headers = one.headers | {reply.REPLY_TO: f"{self._inbox}.{one.token}"}
+                one.sendings += 1
+                ack = await client.jetstream().publish(
+                    one.subject, one.raw, timeout=ACK_SECONDS, stream=self._stream, headers=headers
+                )
+            except APIError:  # a full stream, above all
+                self._ledger.refusals += 1
+            except (nats.errors.Error, CannotStart, OSError):  # asyncio's TimeoutError is an OSError
+                await self._hang_up()
+            else:
+                server = str(client._server_info["server_id"])
+                return self._ledger.acknowledge(one, server, ack.seq, bool(ack.duplicate))
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _connection(self) -> Client:
+        if self._client is None:
+            client = await stream.connect(self._url, self._author.name, seconds=1.0, lasting=False)
+            self._inbox = client.new_inbox()
+            await client.subscribe(f"{self._inbox}.*", cb=self._hear)
+            self._client = client
+        return self._client
+
+    async def _hang_up(self) -> None:
+        if self._client is not None:
+            client, self._client = self._client, None
+            await stream.close(client)
+
+    async def _hear(self, message: Msg) -> None:
+        answer = reply.decode(message.data)
+        one = self._ledger.sent[int(message.subject.rpartition(".")[2])]
+        one.answers.append(answer)
+        hear(self._author, one, answer)
+
+
+def hear(author: Author, one: Sent, answer: list[reply.StoredEvent] | reply.Rejection) -> None:
+    """Remember how far the aggregates are that the answer speaks of."""
+    if isinstance(answer, reply.Rejection):
+        return
+    content = orjson.loads(one.raw)
+    for member, told in zip(content if isinstance(content, list) else [content], answer, strict=True):
+        author.versions[member["aggregateId"]] = told.version or 0
+
+
+class Answered:
+    """Publishes as the mutation does: over one lasting connection, each message until its outcome is known."""
+
+    def __init__(self, asker: Asker, author: Author) -> None:
+        self._asker = asker
+        self._author = author
+
+    async def run(self, rate: float, stop: asyncio.Event) -> None:
+        """Publish until it is time to stop; the last message is answered then."""
+        pace = Pace(rate)
+        while not stop.is_set():
+            await self._deliver(self._author.next())
+            await pace.turn()
+
+    async def _deliver(self, one: Sent) -> None:
+        content = orjson.loads(one.raw)
+        one.sendings += MANY
+        while True:
+            try:
+                together = isinstance(content, list)
+                stored = await self._asker.publish(content if together else [content], together=together)
+            except Rejected as error:
+                return one.answers.append(reply.Rejection(error.rejection, str(error)))
+            except Unavailable:
+                await asyncio.sleep(PAUSE_SECONDS)
+            else:
+                one.answers.append(stored)
+                return hear(self._author, one, stored)
+
+
+@asynccontextmanager
+async def answered(url: str, name: str, author: Author) -> AsyncIterator[Answered]:
+    """A service that is answered, for the length of the block."""
+    client = await stream.connect(url, author.name)
+    try:
+        async with asking(client, name, [f"{author.prefix}.>"]) as asker:
+            yield Answered(asker, author)
+    finally:
+        await stream.close(client)

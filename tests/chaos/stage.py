@@ -1,0 +1,168 @@
+"""The stage of a chaos run: MongoDB, NATS, an ingester and its standby, each a process of its own, and the services."""
+
+import asyncio
+import random
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import nats.errors
+from nats.js import JetStreamContext
+
+from eventscope.embedded import Mongod, Nats
+from eventscope.errors import EventscopeError
+from eventscope.ports import free
+from eventscope.settings import Settings, variable
+from eventscope.store import checkpoint
+from eventscope.store.log import Log, open_log, prepare
+from eventscope.subscriptions import stream
+from eventscope.subscriptions.origin import start_of
+from tests.chaos.ledger import Ledger
+from tests.chaos.messages import ASKED, Author
+from tests.chaos.program import Program, ServerProgram
+from tests.chaos.service import Service, answered
+from tests.until import until
+
+LEASE_SECONDS: Final = 1.5
+RECOVERY_SECONDS: Final = 90.0  # to wait for, at most; what is measured is in the table
+SETTLE_SECONDS: Final = 300.0
+SERVICES: Final = 4
+ASKERS: Final = 2
+
+
+def settings_of(mongo_url: str, nats_url: str) -> Settings:
+    """The settings of a run."""
+    return Settings(
+        mongo_url=mongo_url,
+        nats_url=nats_url,
+        subjects=("chaos.>",),
+        lease_seconds=LEASE_SECONDS,
+        stream_keep_hours=0.0,
+    )
+
+
+def ingester(name: str, folder: Path, settings: Settings) -> Program:
+    """An ingester as a process of its own."""
+    fields = ("mongo_url", "nats_url", "lease_seconds", "stream_keep_hours", "stream_max_bytes", "log_level")
+    environment = {variable(field): str(getattr(settings, field)) for field in fields}
+    environment[variable("subjects")] = ",".join(settings.subjects)
+    command = [sys.executable, "-m", "eventscope", "ingest"]
+    return Program(name, lambda: command, folder / f"{name}.log", environment)
+
+
+@dataclass(slots=True)
+class Load:
+    """Services that publish until they are told to stop."""
+
+    ledger: Ledger
+    stop: asyncio.Event
+    services: list[Service] = field(default_factory=list)
+    work: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def end(self) -> None:
+        """Let each service finish what it is at."""
+        self.stop.set()
+        await asyncio.wait_for(asyncio.gather(*self.work), SETTLE_SECONDS)
+
+
+@asynccontextmanager
+async def publishing(settings: Settings, seed: int, rate: float) -> AsyncIterator[Load]:
+    """Services that publish so many messages a second in total, for the length of the block at most."""
+    load = Load(Ledger(), asyncio.Event())
+    versions: dict[str, int] = {}
+    each = rate / (SERVICES + ASKERS)
+    prefix = settings.subjects[0].removesuffix(".>")
+    async with AsyncExitStack() as stack:
+        for number in range(SERVICES + ASKERS):
+            asks = number >= SERVICES
+            chance = random.Random(f"{seed}/{number}")
+            author = Author(f"{'asker' if asks else 'service'}{number}", prefix, chance, load.ledger, versions)
+            if asks:
+                author.kinds = ASKED
+                asker = await stack.enter_async_context(answered(settings.nats_url, settings.stream, author))
+                work = asker.run(each, load.stop)
+            else:
+                service = Service(settings.nats_url, settings.stream, author, load.ledger)
+                load.services.append(service)
+                work = service.run(each, load.stop)
+            load.work.append(asyncio.create_task(work, name=author.name))
+        try:
+            yield load
+        finally:
+            for task in load.work:
+                task.cancel()
+            await asyncio.wait(load.work)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """All that can be hurt, and the log that is to stay whole."""
+
+    folder: Path
+    settings: Settings
+    mongod: ServerProgram
+    nats: ServerProgram
+    ingesters: Sequence[Program]
+    log: Log
+    load: Load
+
+    async def head(self) -> int | None:
+        """How far the log reaches; None while MongoDB does not answer."""
+        return await head(self.log)
+
+    async def settled(self) -> None:
+        """Wait until all that the stream has is in the log."""
+        await settled(self.settings, self.log)
+
+
+async def head(log: Log) -> int | None:
+    """How far the log reaches; None while MongoDB does not answer."""
+    try:
+        return await checkpoint.head(log)
+    except EventscopeError:
+        return None
+
+
+async def settled(settings: Settings, log: Log) -> None:
+    """Wait until all that the stream has is in the log."""
+    client = await stream.connect(settings.nats_url, "chaos", seconds=RECOVERY_SECONDS)
+    try:
+        await until(lambda: level(settings, log, client.jetstream()), SETTLE_SECONDS)
+    finally:
+        await stream.close(client)
+
+
+async def level(settings: Settings, log: Log, js: JetStreamContext, behind: int = 0) -> bool:
+    """Whether the log has all of the stream but for so many, and the stream is the one that the log was read from."""
+    with suppress(EventscopeError, nats.errors.Error, OSError):
+        place = (await checkpoint.read(log)).place
+        info = await js.stream_info(settings.stream)
+        _, reset = await start_of(js, settings.stream, place)
+        return reset is None and info.state.last_seq <= (0 if place is None else place.sequence) + behind
+    return False
+
+
+@asynccontextmanager
+async def staged(folder: Path, seed: int, rate: float) -> AsyncIterator[Stage]:
+    """The stage, with the load on it, for the length of the block."""
+    async with AsyncExitStack() as stack:
+        mongod = ServerProgram(Mongod(folder / "mongod", free()))
+        nats_server = ServerProgram(Nats(folder / "nats", free()))
+        for server in (mongod, nats_server):
+            stack.push_async_callback(server.close)
+            await server.start()
+        settings = settings_of(mongod.server.url, nats_server.server.url)
+        log = await stack.enter_async_context(open_log(settings.mongo_url, settings.mongo_database))
+        await prepare(log)
+        client = await stream.connect(settings.nats_url, "chaos")
+        await stream.ensure(client.jetstream(), settings.stream, settings.subjects)
+        await stream.close(client)
+        ingesters = [ingester(f"ingester{number}", folder, settings) for number in (1, 2)]
+        for program in ingesters:
+            stack.push_async_callback(program.close)
+            await program.keep()
+        load = await stack.enter_async_context(publishing(settings, seed, rate))
+        yield Stage(folder, settings, mongod, nats_server, ingesters, log, load)

@@ -1,0 +1,183 @@
+"""The checker notices what must not be: the test of the tests that rely on it."""
+
+import asyncio
+import copy
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+import orjson
+import pytest
+
+from eventscope.store import checkpoint
+from eventscope.store.append import append
+from eventscope.store.log import Log, open_log, prepare
+from eventscope.store.message import Arrival, Batch, Place
+from eventscope.store.retention import Retention
+from eventscope.subscriptions.reading import read
+from eventscope.subscriptions.reply import Rejection, StoredEvent
+from tests.chaos.checker import Kept, Kind, check
+from tests.chaos.published import Published
+from tests.chaos.reading import kept
+from tests.store.appender import CREATED, NOON, STREAM, Clock
+
+Spoil = Callable[[Kept], object]
+
+
+def _raw(number: int, id: str | None = None) -> dict[str, object]:
+    aggregate = {"aggregateType": "user", "aggregateId": str(number % 2)}
+    return {"type": "user.updated", "messageId": id or f"m{number}", **aggregate, "data": {"n": number}}
+
+
+PUBLISHED: Final = (
+    *(Published("ada", number, orjson.dumps(_raw(number))) for number in range(1, 7)),
+    Published("ada", 7, orjson.dumps([_raw(7), _raw(8), _raw(9)]), expected=3),
+    Published("ada", 10, b"poison", refusable=frozenset({"INVALID_JSON"})),
+    Published("ada", 11, orjson.dumps(_raw(11, id="m1")), refusable=frozenset({"ID_REUSED"})),
+    Published("ada", 12, orjson.dumps(_raw(12)), expected=4),
+)
+
+
+@pytest.fixture(scope="module")
+def right(mongo_url: str) -> Kept:
+    """The log as it is after all this was published, read back from MongoDB."""
+    return asyncio.run(_right(mongo_url))
+
+
+async def _right(mongo_url: str) -> Kept:
+    async with open_log(mongo_url, f"test_{uuid.uuid4().hex[:12]}", clock=Clock()) as log:
+        await prepare(log)
+        await _take(log)
+        found = await kept(log)
+        await log.mongo.client.drop_database(log.mongo.database.name)
+        return found
+
+
+async def _take(log: Log) -> None:
+    at = await checkpoint.acquire(log, "ingester", 60)
+    for sequence, one in enumerate(PUBLISHED, start=1):
+        arrival = Arrival("events.user.updated", {}, one.raw, sequence, NOON + sequence)
+        batch = Batch((read(arrival, STREAM, None),), Place(STREAM, CREATED, sequence, arrival.recorded_at))
+        assert at is not None
+        _, at = await append(log, Retention({"*": 30}), at, batch)
+
+
+def _spoilt(right: Kept, spoil: Spoil) -> set[Kind]:
+    changed = copy.deepcopy(right)
+    spoil(changed)
+    return {finding.kind for finding in check(PUBLISHED, changed).findings}
+
+
+def test_a_log_in_which_all_is_right_passes(right: Kept) -> None:
+    report = check(PUBLISHED, right)
+    assert report.findings == ()
+    assert (str(report), report.right) == ("lost 0, twice 0, out of order 0", True)
+    assert (report.messages, report.acknowledged, report.events, report.rejected) == (10, 10, 10, 2)
+
+
+def _swap(kept: Kept) -> None:
+    first, second = kept.events[2], kept.events[4]  # of one aggregate
+    for name in ("messageId", "data", "source", "recordedAt", "timestamp"):
+        first[name], second[name] = second[name], first[name]
+
+
+def _swap_within(kept: Kept) -> None:
+    first, second = kept.events[6], kept.events[8]  # came in one message
+    for name in ("messageId", "data"):
+        first[name], second[name] = second[name], first[name]
+
+
+def _double(kept: Kept) -> None:
+    kept.events.append(kept.events[3] | {"_id": 11, "version": 99})  # type: ignore[attr-defined]  # a list, as it is read
+
+
+def _reject_what_is_stored(kept: Kept) -> None:
+    row = kept.rejected[0]
+    event = kept.events[3]
+    again = {"_id": 3, "raw": PUBLISHED[3].raw, "recordedAt": event["recordedAt"], "source": event["source"]}
+    kept.rejected.append(row | again)  # type: ignore[attr-defined]
+    kept.checkpoint["rejectedHead"] = 3
+
+
+def _reject_again(kept: Kept) -> None:
+    kept.rejected.append(kept.rejected[0] | {"_id": 3})  # type: ignore[attr-defined]
+    kept.checkpoint["rejectedHead"] = 3
+
+
+def _without(name: str, index: int) -> Spoil:
+    return lambda kept: getattr(kept, name).pop(index)
+
+
+def _set(name: str, index: int, **changes: object) -> Spoil:
+    return lambda kept: getattr(kept, name)[index].update(changes)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "kind"),
+    [
+        pytest.param(_without("events", 3), Kind.LOST, id="an event is missing"),
+        pytest.param(_without("events", 9), Kind.LOST, id="the last event is missing"),
+        pytest.param(_without("events", 7), Kind.LOST, id="one of several that came together is missing"),
+        pytest.param(_double, Kind.TWICE, id="an event is doubled"),
+        pytest.param(_set("events", 4, _id=4), Kind.TWICE, id="a position is given twice"),
+        pytest.param(_swap, Kind.ORDER, id="two events are swapped"),
+        pytest.param(_swap_within, Kind.ORDER, id="two events that came together are swapped"),
+        pytest.param(_set("events", 3, data={"n": 5}), Kind.LOST, id="an event says something else"),
+        pytest.param(_set("events", 3, messageId="m99"), Kind.WRONG, id="an event that nobody published"),
+        pytest.param(_set("events", 9, version=7), Kind.WRONG, id="a version is skipped"),
+        pytest.param(_without("rejected", 0), Kind.LOST, id="a rejection is lost"),
+        pytest.param(_set("rejected", 0, raw=b"pois"), Kind.LOST, id="a rejection without all of its bytes"),
+        pytest.param(_set("rejected", 1, code="UNSTORABLE"), Kind.WRONG, id="a rejection for another reason"),
+        pytest.param(_reject_again, Kind.TWICE, id="a rejection is doubled"),
+        pytest.param(_reject_what_is_stored, Kind.TWICE, id="what is stored is rejected as well"),
+        pytest.param(_set("rollups", 0, n=9), Kind.WRONG, id="a rollup is off"),
+        pytest.param(_set("rollups", 0, lastPosition=9), Kind.WRONG, id="a rollup's span is off"),
+        pytest.param(_without("rollups", 0), Kind.WRONG, id="a rollup is missing"),
+        pytest.param(_set("populations", 0, n=3), Kind.WRONG, id="the number of aggregates is off"),
+        pytest.param(_set("heads", 0, version=4), Kind.WRONG, id="a head has another version"),
+        pytest.param(_without("heads", 1), Kind.WRONG, id="a head is missing"),
+        pytest.param(lambda kept: kept.checkpoint.update(head=9), Kind.WRONG, id="the checkpoint is behind the log"),
+        pytest.param(lambda kept: kept.checkpoint.update(head=11), Kind.LOST, id="the checkpoint is before the log"),
+    ],
+)
+def test_what_is_not_right_is_found(right: Kept, spoil: Spoil, kind: Kind) -> None:
+    assert kind in _spoilt(right, spoil)
+
+
+def test_what_nats_itself_lost_is_counted_apart_and_only_that(right: Kept) -> None:
+    lost = Published("bob", 1, orjson.dumps(_raw(50)), certain=0, doubtful=1)
+    report = check([*PUBLISHED, lost], right)
+    assert (report.right, report.lost_by_nats) == (True, 1)
+    certain = replace(lost, certain=1, sendings=2)
+    assert [finding.kind for finding in check([*PUBLISHED, certain], right).findings] == [Kind.LOST]
+
+
+@pytest.mark.parametrize(
+    ("index", "answer", "kind"),
+    [
+        (0, [StoredEvent("m1", 1, 1)], None),
+        (0, [StoredEvent("m1", 2, 1)], Kind.WRONG),
+        (0, [StoredEvent("m1", 1, 2)], Kind.WRONG),
+        (7, Rejection("INVALID_JSON", ""), None),
+        (7, Rejection("TOO_DEEP", ""), Kind.LOST),
+        (0, Rejection("INVALID_JSON", ""), Kind.LOST),
+    ],
+)
+def test_an_answer_that_the_log_does_not_bear_out_is_found(
+    right: Kept, index: int, answer: list[StoredEvent] | Rejection, kind: Kind | None
+) -> None:
+    published = list(PUBLISHED)
+    published[index] = replace(published[index], answers=(answer,))
+    assert {finding.kind for finding in check(published, right).findings} == ({kind} if kind else set())
+
+
+def test_an_expectation_that_was_wrong_and_taken_all_the_same_is_found(right: Kept) -> None:
+    published = [*PUBLISHED[:-1], replace(PUBLISHED[-1], expected=3)]
+    assert [(finding.invariant, finding.kind) for finding in check(published, right).findings] == [("I3", Kind.WRONG)]
+
+
+def test_what_one_publisher_sent_in_another_order_is_found(right: Kept) -> None:
+    published = list(PUBLISHED)
+    published[0], published[2] = replace(published[0], number=3), replace(published[2], number=1)
+    assert Kind.ORDER in {finding.kind for finding in check(published, right).findings}

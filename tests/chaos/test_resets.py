@@ -1,0 +1,92 @@
+"""A stream that is read from its start again: nothing in it is taken a second time, and nothing new is missed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import orjson
+import pytest
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+
+from eventscope.ingesting import ingest
+from eventscope.settings import Settings
+from eventscope.store import checkpoint
+from eventscope.store.log import Log
+from eventscope.store.message import Place
+from eventscope.subscriptions import ingest as ingester
+from eventscope.subscriptions import stream
+from eventscope.subscriptions.origin import start_of
+from tests.until import until
+
+
+async def test_what_was_rejected_is_neither_rejected_again_nor_taken_after_all(
+    settings: Settings, log: Log, client: Client, subject_prefix: str
+) -> None:
+    """The second message expects what comes true with the fourth: read again, it would fit."""
+    user = {"aggregateType": "user", "aggregateId": "ada"}
+    subject = f"{subject_prefix}.user.updated"
+    for message in (user, user | {"version": 4}, user, user, b"poison"):
+        await client.publish(subject, message if isinstance(message, bytes) else orjson.dumps(message))
+    async with _ingesting(settings):
+        await until(lambda: _read_up_to(log, 5))
+    await log.meta.update_one({"_id": checkpoint.ID}, {"$set": {"place.sequence": 1000}})  # as if a tail were lost
+    async with _ingesting(settings):
+        await until(lambda: _read_up_to(log, 5))
+    assert (await checkpoint.read(log)).source_resets == 1
+    assert [event["source"]["sequence"] async for event in log.events.find({}).sort("_id", 1)] == [1, 3, 4]
+    rejected = log.rejected.find({}).sort("_id", 1)
+    assert [(row["source"]["sequence"], row["code"]) async for row in rejected] == [
+        (2, "VERSION_CONFLICT"),
+        (5, "INVALID_JSON"),
+    ]
+
+
+async def test_a_stream_that_is_made_anew_between_the_look_at_it_and_the_read_is_read_from_its_start(
+    settings: Settings, log: Log, client: Client, subject_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new messages have sequences that the log had read in the old stream."""
+    js = client.jetstream()
+
+    async def publish(first: int) -> None:
+        for number in range(first, first + 10):
+            await js.publish(f"{subject_prefix}.user.updated", orjson.dumps({"messageId": f"m{number}"}))
+
+    looks = 0
+
+    async def look(js: JetStreamContext, name: str, place: Place | None) -> tuple[Place, str | None]:
+        nonlocal looks
+        seen = await start_of(js, name, place)
+        looks += 1
+        if looks == 1:
+            await js.delete_stream(name)
+            await stream.ensure(js, name, settings.subjects)
+            await publish(10)
+        return seen
+
+    await publish(0)
+    async with _ingesting(settings):
+        await until(lambda: _read_up_to(log, 10))
+    monkeypatch.setattr(ingester, "start_of", look)
+    async with _ingesting(settings):
+        await until(lambda: _grown_to(log, 20))
+    found = [event["messageId"] async for event in log.events.find({}).sort("_id", 1)]
+    assert found == [f"m{number}" for number in range(20)]
+
+
+@asynccontextmanager
+async def _ingesting(settings: Settings) -> AsyncIterator[None]:
+    task = asyncio.create_task(ingest(settings))
+    yield
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def _read_up_to(log: Log, sequence: int) -> bool:
+    place = (await checkpoint.read(log)).place
+    return place is not None and place.sequence == sequence
+
+
+async def _grown_to(log: Log, head: int) -> bool:
+    return await checkpoint.head(log) == head

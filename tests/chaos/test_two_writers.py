@@ -1,0 +1,64 @@
+"""Two ingesters at once: the lease says who should write, and what makes it safe is the fence in each transaction."""
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
+
+import pytest
+
+from eventscope.ingesting import ingest
+from eventscope.settings import Settings
+from eventscope.store import checkpoint
+from eventscope.store.checkpoint import Checkpoint
+from eventscope.store.log import Log
+from eventscope.subscriptions import ingest as ingester
+from tests.chaos.checker import check
+from tests.chaos.reading import kept
+from tests.chaos.stage import publishing, settled
+from tests.until import until
+
+EVENTS = 3000
+COLLISIONS = 20
+
+
+async def test_two_ingesters_that_both_hold_the_lease_store_everything_once_and_in_order(
+    settings: Settings,
+    log: Log,
+    client: object,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nobody asks whether the lease is free, and both go by one name, so that nothing but the fence is between them."""
+
+    async def nobody_asks(log: Log, holder: str, seconds: float, session_id: object = None) -> Checkpoint:
+        found = await checkpoint.read(log)
+        return replace(found, holder="both", term=1, lease_held=True)
+
+    async def nothing_to_give_back(log: Log, holder: str) -> None:
+        pass
+
+    monkeypatch.setattr(checkpoint, "acquire", nobody_asks)
+    monkeypatch.setattr(checkpoint, "release", nothing_to_give_back)
+    monkeypatch.setattr(ingester, "BACKOFF", (0.01,))
+    await log.meta.insert_one({"_id": checkpoint.ID, "head": 0, "term": 1, "holder": "both"})
+    settings = settings.model_copy(update={"batch": 20})
+    with caplog.at_level(logging.WARNING, ingester.__name__):
+        async with AsyncExitStack() as stack:
+            load = await stack.enter_async_context(publishing(settings, seed=1, rate=800))
+            writers = [asyncio.create_task(ingest(settings)) for _ in range(2)]
+            await until(lambda: _fought(log, caplog))
+            await load.end()
+            await settled(settings, log)
+            for task in writers:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+    report = check(load.ledger.published(), await kept(log))
+    assert [str(finding) for finding in report.findings] == []
+    assert report.events >= EVENTS
+
+
+async def _fought(log: Log, caplog: pytest.LogCaptureFixture) -> bool:
+    collisions = sum("ingest stopped" in record.message for record in caplog.records)
+    return collisions >= COLLISIONS and await checkpoint.head(log) >= EVENTS
