@@ -1,10 +1,13 @@
 """Running the API: one process, one socket, uvicorn inside."""
 
+import asyncio
 import gc
 import logging
+import signal
 import socket
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import uvicorn
@@ -20,6 +23,15 @@ STOP_SECONDS: Final = 5
 STUCK_MILLISECONDS: Final = 15_000
 
 logger = logging.getLogger(__name__)
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which leaves signals to us: it would end the process with them before all is put in order."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
 
 
 async def serve(settings: Settings, *, ingest: bool) -> None:
@@ -40,7 +52,9 @@ async def serve(settings: Settings, *, ingest: bool) -> None:
 async def _serve(settings: Settings) -> None:
     with listening(settings.host, settings.port) as listener:
         async with app.services(settings) as services:
-            server = uvicorn.Server(config(app.build(settings, services)))
+            server = Server(config(app.build(settings, services)))
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, server.handle_exit, number, None)
             # what exists now lives for ever; the collector need not look at it again
             gc.freeze()
             await server.serve(sockets=[listener])
