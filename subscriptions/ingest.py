@@ -110,7 +110,7 @@ class Ingester:
                     renewed = loop.time()
                     await self._tidy()
                 if writer.at.place is not None and loop.time() - trimmed >= TRIM_SECONDS:
-                    await trim(self.js, writer.at.place, self.keep_hours, self.log.clock())
+                    await self._trim(writer.at.place)
                     trimmed = loop.time()
 
     def _read(self, arrival: Arrival) -> Message:
@@ -145,6 +145,13 @@ class Ingester:
 
     async def _beat(self, head: int) -> None:
         await self.client.publish(live.subject(self.stream), live.heartbeat(head))
+
+    async def _trim(self, done: Place) -> None:
+        try:
+            await trim(self.js, done, self.keep_hours, self.log.clock())
+        except nats.errors.Error as error:
+            # a stream that must not be trimmed fills up in the end, and that is no reason to stop reading it now
+            logger.warning("the stream %s could not be trimmed: %s", self.stream, error)
 
     async def _tidy(self) -> None:
         hour = self.log.clock() // HOUR

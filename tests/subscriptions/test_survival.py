@@ -11,6 +11,7 @@ from pathlib import Path
 
 import nats
 import orjson
+import pytest
 from nats.aio.client import Client
 
 from eventscope.ingesting import ingest
@@ -18,6 +19,7 @@ from eventscope.settings import Settings
 from eventscope.store import checkpoint, counts
 from eventscope.store.counts import Scope
 from eventscope.store.log import Log, open_log
+from eventscope.subscriptions import ingest as ingesting
 from eventscope.subscriptions import stream
 from tests.ingesters import MANY, held, ingester, ingester_process, passed, publish, published, stored, world
 from tests.servers import own_nats
@@ -141,3 +143,23 @@ async def test_what_was_published_while_mongodb_or_nats_was_away_is_taken_when_t
         with suppress(asyncio.CancelledError):
             await task
     assert [event["messageId"] for event in events] == [f"m{number}" for number in range(10)]
+
+
+async def test_a_stream_that_must_not_be_trimmed_is_read_all_the_same(
+    settings: Settings,
+    log: Log,
+    subject_prefix: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(ingesting, "TRIM_SECONDS", 0.0)
+    client = await nats.connect(settings.nats_url)
+    await client.jetstream().add_stream(name=settings.stream, subjects=list(settings.subjects), deny_purge=True)
+    async with ingester(settings.model_copy(update={"stream_keep_hours": 0.0})):
+        await publish(client, subject_prefix, 10)
+        await stored(log, 10)
+        await until(lambda: "could not be trimmed" in caplog.text)
+        await publish(client, subject_prefix, 10, start=10)
+        await stored(log, 20)
+    assert "ingest stopped" not in caplog.text
+    await client.close()
