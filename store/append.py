@@ -1,18 +1,20 @@
 """Appending: one batch of messages, one transaction, dense positions and versions. The only writer of the log."""
 
 import asyncio
-from dataclasses import replace
-from typing import Any, Final, cast
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Final, cast
 
-from pymongo import InsertOne, ReplaceOne
+from pymongo.errors import BulkWriteError
 
-from eventscope.store import checkpoint, heads, rejected, rollups
+from eventscope.store import checkpoint, heads, rollups
 from eventscope.store.checkpoint import Checkpoint
-from eventscope.store.documents import Event, Head
+from eventscope.store.documents import Event, Head, Rejection
 from eventscope.store.draft import Draft
-from eventscope.store.driver import Document, Session, translated
+from eventscope.store.driver import Document, Session, has_duplicate, translated
+from eventscope.store.heads import Name
 from eventscope.store.log import Log
-from eventscope.store.memory import Memory, Name
+from eventscope.store.memory import Memory
 from eventscope.store.message import Batch, Stored
 from eventscope.store.retention import Retention
 
@@ -37,66 +39,70 @@ async def append(
     """
     memory = Memory() if memory is None else memory
     with translated(WRITE_SECONDS):
-        known, before, refused = await asyncio.gather(
-            _known(log, batch), _heads(log, batch, memory), _refused(log, at, batch)
-        )
-        draft = Draft(log.clock(), retention, at, batch.place.stream, batch.place.created, known, before, refused)
-        for message in batch.messages:
-            draft.add(message)
-        reached = replace(
-            at, head=draft.head, rejected_head=at.rejected_head + len(draft.rejections), place=batch.place
-        )
-        if session is not None:
-            await _write(log, session, draft, at, reached)
-        else:
-            async with log.mongo.session() as session:
-                await _write(log, session, draft, at, reached)
+        before, refused = await asyncio.gather(_heads(log, batch, memory), _refused(log, at, batch))
+        async with log.mongo.session() if session is None else nullcontext(session) as session:
+            # Messages that are known already are rare, and the unique index finds them too: they are looked for first
+            # only while they are to be expected, or once it has found one.
+            for looking in (True,) if memory.watchful else (False, True):
+                known = await _known(log, batch) if looking else {}
+                draft = Draft(log.clock(), retention, at, batch.place, known, before, refused)
+                for message in batch.messages:
+                    draft.add(message)
+                if not looking and draft.refuses_by_state:
+                    continue  # what is known already must not be refused for the state that it brought about
+                try:
+                    await _write(log, session, draft)
+                    break
+                except BulkWriteError as error:
+                    if looking or not has_duplicate(error, "messageId"):
+                        raise
+    memory.saw(draft.duplicates)
     memory.keep(draft.after)
-    return draft.stored(), reached
+    return draft.stored(), draft.reached()
 
 
 async def _known(log: Log, batch: Batch) -> dict[str, Event]:
-    ids = [message.fields["messageId"] for message in batch.accepted]
+    ids = [message.id for message in batch.accepted]
     found = await log.events.find({"messageId": {"$in": ids}}, batch_size=len(ids)).to_list(None) if ids else []
     return {event["messageId"]: cast("Event", event) for event in found}
 
 
-async def _refused(log: Log, at: Checkpoint, batch: Batch) -> frozenset[tuple[int, int]]:
-    # only a stream that is read again from its start can bring a message that was rejected at this very place
-    if at.source_resets == 0 or not batch.messages:
-        return frozenset()
-    times = [message.arrival.recorded_at for message in batch.messages]
-    return await rejected.places(log, batch.place.stream, batch.place.created, min(times), max(times))
+async def _refused(log: Log, at: Checkpoint, batch: Batch) -> dict[str, list[Rejection]]:
+    if at.rejected_head == 0:
+        return {}
+    refused: dict[str, list[Rejection]] = {}
+    async for row in log.rejected.find({"messageId": {"$in": [message.id for message in batch.messages]}}):
+        refused.setdefault(row["messageId"], []).append(cast("Rejection", row))
+    return refused
 
 
 async def _heads(log: Log, batch: Batch, memory: Memory) -> dict[Name, Head]:
-    keys: dict[Name, Any] = {}
-    for message in batch.accepted:
-        if key := heads.key(cast("Event", message.fields)):
-            keys[key["type"], key["id"]] = key
-    known = memory.known(keys)
-    asked = [key for name, key in keys.items() if name not in known]
+    names = {name for message in batch.accepted if (name := heads.name(message.fields))}
+    known = memory.known(names)
+    asked = [{"type": type, "id": id} for type, id in names - known.keys()]
     found = await log.aggregates.find({"_id": {"$in": asked}}, batch_size=len(asked)).to_list(None) if asked else []
     return known | {(head["_id"]["type"], head["_id"]["id"]): cast("Head", head) for head in found}
 
 
-async def _write(log: Log, session: Session, draft: Draft, at: Checkpoint, reached: Checkpoint) -> None:
-    # new heads first: two commands then, and ordered, for after an error a second one would only say "aborted"
-    moves = sorted(((draft.before.get(key), head) for key, head in draft.after.items()), key=lambda m: m[0] is not None)
+async def _write(log: Log, session: Session, draft: Draft) -> None:
+    moves = [(draft.before.get(name), head) for name, head in draft.after.items()]
     async with log.mongo.transaction(session):
         # first, so that of two writers one fails here before it has written anything else
-        await checkpoint.move(log, session, at, reached)
+        await checkpoint.move(log, session, draft.at, draft.reached())
         if draft.events:
             await log.events.insert_many(cast("list[Document]", draft.events), session=session)
             await log.rollups.bulk_write(rollups.event_counts(draft.events), ordered=False, session=session)
         if moves:
-            await log.aggregates.bulk_write([_head_write(*move) for move in moves], session=session)
+            await _move_heads(log, session, moves)
         if populations := rollups.aggregate_counts(moves):
             await log.populations.bulk_write(populations, ordered=False, session=session)
         if draft.rejections:
             await log.rejected.insert_many(cast("list[Document]", draft.rejections), session=session)
 
 
-def _head_write(before: Head | None, after: Head) -> InsertOne[Document] | ReplaceOne[Document]:
-    document = cast("Document", after)
-    return InsertOne(document) if before is None else ReplaceOne({"_id": document["_id"]}, document)
+async def _move_heads(log: Log, session: Session, moves: Sequence[tuple[Head | None, Head]]) -> None:
+    # Out and in again with one command each: MongoDB plans every single update anew, and takes half as long again for
+    # as many replacements (benchmarks/results/ingest.md).
+    if moved := [before["_id"] for before, _ in moves if before is not None]:
+        await log.aggregates.delete_many({"_id": {"$in": moved}}, session=session)
+    await log.aggregates.insert_many([cast("Document", after) for _, after in moves], session=session)

@@ -70,9 +70,10 @@ class Head(TypedDict):
 
 
 class Rejection(TypedDict):
-    """A message that could not be taken, with all that is needed to try it again."""
+    """A message that could not be taken, with all that is needed to try it again, and to answer it again."""
 
     _id: int
+    messageId: str
     code: str
     reason: str
     subject: str
@@ -80,6 +81,8 @@ class Rejection(TypedDict):
     raw: bytes
     recordedAt: int
     source: Source
+    index: NotRequired[int]
+    actualVersion: NotRequired[int]
 
 
 def plain(value: object) -> object:

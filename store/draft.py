@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Final, assert_never, cast
 
 import orjson
@@ -10,12 +11,26 @@ from eventscope.store import heads
 from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.documents import Event, Head, Rejection, Source, plain
 from eventscope.store.driver import Document
-from eventscope.store.message import Accepted, Message, Outcome, Refused, Stored, Together
+from eventscope.store.message import (
+    EXPECTED_VERSION,
+    RETRY,
+    Accepted,
+    Arrival,
+    Message,
+    Outcome,
+    Place,
+    Refused,
+    Stored,
+    Together,
+)
 from eventscope.store.query import bson_date
 from eventscope.store.retention import Retention
 
 # what the log itself adds to a message; the rest decides whether two messages of one id are the same
 ADDED: Final = frozenset({"_id", "version", "recordedAt", "source", "expireAt"})
+
+# refusals that depend on what was in the log then: a later look might come to another end
+OF_THEIR_TIME: Final = frozenset({"VERSION_CONFLICT", "ID_REUSED", "EXPIRED"})
 
 MOST_RAW: Final = 12 * 1024 * 1024  # of a rejected message: MongoDB keeps no document over 16 MiB
 
@@ -27,16 +42,21 @@ class Draft:
     now: int
     retention: Retention
     at: Checkpoint
-    stream: str
-    created: str
+    place: Place
     known: dict[str, Event]
     before: dict[tuple[str, str], Head]
-    refused: frozenset[tuple[int, int]] = frozenset()
+    refused: dict[str, list[Rejection]] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
     after: dict[tuple[str, str], Head] = field(default_factory=dict)
     duplicates: int = 0
     outcomes: list[Outcome] = field(default_factory=list)
+    today: datetime = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make the clock's moment comparable with times of expiry, and keep to oneself what is refused here."""
+        self.today = bson_date(self.now)
+        self.refused = {id: list(rows) for id, rows in self.refused.items()}
 
     @property
     def head(self) -> int:
@@ -45,8 +65,10 @@ class Draft:
 
     def add(self, message: Message) -> None:
         """Give the message its place: as events, as a rejection, or nowhere if it is known already."""
-        if (message.arrival.sequence, message.arrival.recorded_at) in self.refused:
-            self.duplicates += 1  # once more might be once too often: it could be taken now
+        first = self._first_refusal(message)
+        if first is not None:
+            self.duplicates += 1
+            self.outcomes.append(Outcome(message.arrival, refusal=first))
             return
         match message:
             case Accepted():
@@ -59,10 +81,20 @@ class Draft:
             case _:
                 assert_never(message)
         if isinstance(done, Refused):
-            self._reject(done)
+            self._reject(done, message.id)
             self.outcomes.append(Outcome(message.arrival, refusal=done))
         else:
             self.outcomes.append(Outcome(message.arrival, events=done, together=isinstance(message, Together)))
+
+    @property
+    def refuses_by_state(self) -> bool:
+        """Whether it refuses what might be taken at another time."""
+        return any(rejection["code"] in OF_THEIR_TIME for rejection in self.rejections)
+
+    def reached(self) -> Checkpoint:
+        """The checkpoint after the batch."""
+        rejected = self.at.rejected_head + len(self.rejections)
+        return replace(self.at, head=self.head, rejected_head=rejected, place=self.place)
 
     def stored(self) -> Stored:
         """What became of the batch, once it is written."""
@@ -76,6 +108,19 @@ class Draft:
             outcomes=tuple(self.outcomes),
         )
 
+    def _first_refusal(self, message: Message) -> Refused | None:
+        """Why this very message was refused before: who sends it again gets the first outcome."""
+        arrival = message.arrival
+        for row in self.refused.get(message.id, ()):
+            read_again = row["source"] == self._source(arrival.sequence) and row["recordedAt"] == arrival.recorded_at
+            # what could not even be read may have become readable, by a setting
+            final = isinstance(message, Refused) or row["code"] in OF_THEIR_TIME
+            if read_again or (final and RETRY not in arrival.headers and _is_the_same(row, arrival)):
+                index, actual = row.get("index"), row.get("actualVersion")
+                blamed = message.messages[index] if isinstance(message, Together) and index is not None else message
+                return Refused(arrival, row["code"], row["reason"], blamed.id, index, actual)
+        return None
+
     def _take(self, message: Accepted) -> Event | Refused:
         event = self._event(message)
         known = self.known.get(event["messageId"])
@@ -85,12 +130,11 @@ class Draft:
                 return _refused(message, "ID_REUSED", reason)
             self.duplicates += 1
             return known
-        if "expireAt" in event and event["expireAt"] <= bson_date(self.now):
+        if "expireAt" in event and event["expireAt"] <= self.today:
             days = self.retention.days_for(event["type"])
             return _refused(message, "EXPIRED", f"{event['type']} is kept for {days:g} days, and these have passed")
-        aggregate = heads.key(event)
-        if aggregate is not None:
-            key = (aggregate["type"], aggregate["id"])
+        key = heads.name(event)
+        if key is not None:
             head = self.after.get(key) or self.before.get(key)
             version = 0 if head is None else head["version"]
             if message.expected_version not in (None, version):
@@ -116,7 +160,7 @@ class Draft:
         known = self.duplicates - duplicates
         if refusal is None and 0 < known < len(taken):
             reason = f"of {len(taken)} events that came together {known} were stored before without the others"
-            refusal = Refused(together.arrival, "ID_REUSED", reason)
+            refusal = Refused(together.arrival, "ID_REUSED", reason, together.id)
         if refusal is None:
             return tuple(taken)
         for event in self.events[count:]:
@@ -134,28 +178,38 @@ class Draft:
             event["expireAt"] = expiry
         return cast("Event", event)
 
-    def _reject(self, refused: Refused) -> None:
+    def _reject(self, refused: Refused, id: str) -> None:
         arrival = refused.arrival
         cut = "" if len(arrival.raw) <= MOST_RAW else f"; only its first {MOST_RAW} bytes are kept here"
-        self.rejections.append(
-            {
-                "_id": self.at.rejected_head + len(self.rejections) + 1,
-                "code": refused.code,
-                "reason": refused.reason + cut,
-                "subject": arrival.subject,
-                "headers": dict(arrival.headers),
-                "raw": arrival.raw[:MOST_RAW],
-                "recordedAt": arrival.recorded_at,
-                "source": self._source(arrival.sequence),
-            }
-        )
+        rejection: Rejection = {
+            "_id": self.at.rejected_head + len(self.rejections) + 1,
+            "messageId": id,
+            "code": refused.code,
+            "reason": refused.reason + cut,
+            "subject": arrival.subject,
+            "headers": dict(arrival.headers),
+            "raw": arrival.raw[:MOST_RAW],
+            "recordedAt": arrival.recorded_at,
+            "source": self._source(arrival.sequence),
+        }
+        if refused.index is not None:
+            rejection["index"] = refused.index
+        if refused.actual_version is not None:
+            rejection["actualVersion"] = refused.actual_version
+        self.rejections.append(rejection)
+        self.refused.setdefault(id, []).append(rejection)
 
     def _source(self, sequence: int) -> Source:
-        return {"stream": self.stream, "created": self.created, "sequence": sequence}
+        return {"stream": self.place.stream, "created": self.place.created, "sequence": sequence}
 
 
 def _refused(message: Accepted, code: str, reason: str) -> Refused:
-    return Refused(message.arrival, code, reason, message_id=message.fields["messageId"])
+    return Refused(message.arrival, code, reason, message.id)
+
+
+def _is_the_same(row: Rejection, arrival: Arrival) -> bool:
+    expected, before = arrival.headers.get(EXPECTED_VERSION), row["headers"].get(EXPECTED_VERSION)
+    return row["raw"] == arrival.raw[:MOST_RAW] and row["subject"] == arrival.subject and expected == before
 
 
 def _says_the_same(known: Event, event: Event, has_timestamp: bool) -> bool:

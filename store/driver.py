@@ -135,7 +135,7 @@ def translated(seconds: float | None = None) -> Iterator[None]:
     except (BSONError, DocumentTooLarge, BulkWriteError, OverflowError) as error:
         if isinstance(error, PyMongoError) and _passes(error):
             raise Unavailable("MongoDB does not answer now") from error
-        if isinstance(error, BulkWriteError) and _has(error, DUPLICATE_KEY):
+        if isinstance(error, BulkWriteError) and has_duplicate(error):
             # not the document is to blame, but what was read before: a new primary may show an older state for a moment
             raise LeaseLost("MongoDB has more than it showed this ingester") from error
         raise Unstorable(str(error)[:300]) from error
@@ -160,8 +160,10 @@ def _passes(error: PyMongoError) -> bool:
     return interrupted or isinstance(error, WriteConcernError) or any(map(error.has_error_label, PASSING))
 
 
-def _has(error: BulkWriteError, code: int) -> bool:
-    return any(failed.get("code") == code for failed in (error.details or {}).get("writeErrors", ()))
+def has_duplicate(error: BulkWriteError, key: str | None = None) -> bool:
+    """Whether a document was refused for a value that must be there only once; of that key, if given."""
+    errors = (error.details or {}).get("writeErrors", ())
+    return any(e.get("code") == DUPLICATE_KEY and key in (None, *e.get("keyPattern", ())) for e in errors)
 
 
 def _away(error: PyMongoError) -> bool:

@@ -1,37 +1,40 @@
 """Aggregate heads: how one event moves the head of its aggregate. No I/O."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Final
+from typing import Any, Final, TypeAlias
 
-from eventscope.store.documents import Event, Head, HeadKey, Mark
+from eventscope.store.documents import Event, Head, Mark
+
+Name: TypeAlias = tuple[str, str]
 
 # verbs of an aggregate's own events (`user.created`) that say that it exists again
 BRINGS_BACK: Final = frozenset({"created", "renamed", "restored"})
 
 
-def key(event: Event) -> HeadKey | None:
-    """The aggregate that the event belongs to; None for an event that names none."""
-    type, id = event.get("aggregateType"), event.get("aggregateId")
-    return None if type is None or id is None else {"type": type, "id": id}
+def name(fields: Mapping[str, Any]) -> Name | None:
+    """Type and id of the aggregate that the event belongs to; None for an event that does not name both."""
+    type, id = fields.get("aggregateType"), fields.get("aggregateId")
+    return None if type is None or id is None else (type, id)
 
 
 def advance(head: Head | None, event: Event) -> Head:
     """The head after one more event, which already carries the next version."""
     mark: Mark = {"position": event["_id"], "timestamp": event["timestamp"], "type": event["type"]}
-    aggregate = {"type": event["aggregateType"], "id": event["aggregateId"]}
+    aggregate_type = event["aggregateType"]
     moved: Head = {
-        "_id": HeadKey(type=aggregate["type"], id=aggregate["id"]),
+        "_id": {"type": aggregate_type, "id": event["aggregateId"]},
         "version": event["version"],
         "first": mark if head is None else head["first"],
         "last": mark,
-        "deleted": _deleted(head is not None and head["deleted"], aggregate["type"], event["type"]),
+        "deleted": _deleted(head is not None and head["deleted"], aggregate_type, event["type"]),
     }
     expiry = event.get("expireAt")
-    ends = [] if expiry is None else [expiry]
-    if head is not None and "firstExpireAt" in head:
-        ends.append(head["firstExpireAt"])
-    if ends:
-        moved["firstExpireAt"] = min(ends)
+    first_expiry = None if head is None else head.get("firstExpireAt")
+    if expiry is not None:
+        moved["firstExpireAt"] = expiry if first_expiry is None else min(expiry, first_expiry)
+    elif first_expiry is not None:
+        moved["firstExpireAt"] = first_expiry
     if expiry is not None and (head is None or "expireAt" in head):
         moved["expireAt"] = expiry if head is None else max(expiry, head["expireAt"])
     return moved

@@ -41,7 +41,7 @@ INDEXES: Final[Mapping[str, list[IndexModel]]] = {
     ],
     "rollups": [_index("_id.hour"), _index("_id.type"), _index("_id.expireAt")],
     "populations": [_index("_id.expireAt")],
-    "rejected": [_index("code", "_id"), _index("recordedAt")],
+    "rejected": [_index("code", "_id"), _index("messageId")],
 }
 
 

@@ -10,6 +10,9 @@ from eventscope.store.documents import Event
 ANY_VERSION: Final = None
 NO_STREAM: Final = 0
 
+EXPECTED_VERSION: Final = "Eventscope-Expected-Version"
+RETRY: Final = "Eventscope-Retry"  # marks a rejected message that somebody wants to be looked at once more
+
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
@@ -35,6 +38,11 @@ class Accepted:
     expected_version: int | None = ANY_VERSION
     has_timestamp: bool = False
 
+    @property
+    def id(self) -> str:
+        """What tells this message from every other, however often it is sent."""
+        return str(self.fields["messageId"])
+
 
 @dataclass(frozen=True, slots=True)
 class Together:
@@ -43,18 +51,24 @@ class Together:
     arrival: Arrival
     messages: tuple[Accepted, ...]
 
+    @property
+    def id(self) -> str:
+        """What tells this message from every other, however often it is sent: the id of its first event."""
+        return self.messages[0].id
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:
     """A message that cannot be taken: `code` for programs, `reason` for people.
 
-    `index` tells which of several that came together is to blame; `actual_version` what was expected wrongly.
+    `id` tells the message from every other, however often it is sent. `index` tells which of several that came together
+    is to blame; `actual_version` what was expected wrongly.
     """
 
     arrival: Arrival
     code: str
     reason: str
-    message_id: str | None = None
+    id: str
     index: int | None = None
     actual_version: int | None = None
 

@@ -46,14 +46,6 @@ async def numbers(log: Log, code: str | None = None) -> list[int]:
     return [row["_id"] for row in found]
 
 
-async def places(log: Log, stream: str, created: str, low: int, high: int) -> frozenset[tuple[int, int]]:
-    """Sequence and JetStream's timestamp of what was rejected of this stream between the two times."""
-    with translated(log.question_seconds):
-        asked = {"recordedAt": {"$gte": low, "$lte": high}, "source.stream": stream, "source.created": created}
-        found = await log.rejected.find(asked, {"recordedAt": 1, "source.sequence": 1}).to_list(None)
-    return frozenset((row["source"]["sequence"], row["recordedAt"]) for row in found)
-
-
 async def remove(log: Log, numbers: Sequence[int]) -> int:
     """Take these away for good; how many of them there were."""
     with translated(log.question_seconds):

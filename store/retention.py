@@ -22,6 +22,7 @@ class Retention:
         longest_first = sorted(days, key=lambda pattern: ("*" in pattern, -len(pattern.replace("*", "")), pattern))
         self._rules = [(re.compile(pattern_regex(pattern), re.DOTALL), days[pattern]) for pattern in longest_first]
         self._known: dict[str, float] = {}
+        self._ends: dict[tuple[float, int], datetime] = {}
 
     def days_for(self, type: str) -> float:
         """Days that events of the type are kept; 0 for ever."""
@@ -40,8 +41,14 @@ class Retention:
         days = self.days_for(type)
         if days == 0:
             return None
-        end = recorded_at + -recorded_at % moment.HOUR
-        return _whole_hour(bson_date(end) + timedelta(days=days))
+        hour = -(-recorded_at // moment.HOUR)
+        end = self._ends.get((days, hour))
+        if end is None:
+            end = _whole_hour(bson_date(hour * moment.HOUR) + timedelta(days=days))
+            if len(self._ends) >= REMEMBERED:
+                self._ends.clear()
+            self._ends[days, hour] = end
+        return end
 
 
 def _whole_hour(time: datetime) -> datetime:

@@ -34,6 +34,7 @@ from eventscope.subscriptions.subjects import covers, type_of
 from eventscope.subscriptions.trimming import trim
 
 TRIM_SECONDS: Final = 5.0  # a full stream refuses its publishers until then
+REMEMBERED: Final = 10_000  # subjects whose meaning is remembered
 BACKOFF: Final = (0.2, 0.4, 0.8, 1.6, 3.0)
 
 logger = logging.getLogger(__name__)
@@ -61,11 +62,13 @@ class Ingester:
     observer: IngestObserver = UNOBSERVED
     holder: str = field(default_factory=new_holder)
     _tidied: int = 0
+    _meanings: dict[str, tuple[str | None, Envelope]] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Ingest until cancelled, whatever goes away and comes back."""
         failures = 0
         while True:
+            _end_if_cancelled()
             try:
                 async with writing(self.log, self.retention, self.holder, self.lease_seconds) as writer:
                     if writer is not None:
@@ -88,7 +91,7 @@ class Ingester:
             logger.error("stream %s %s: reading it from its first message", self.stream, reset)
             self.observer.source_reset()
             await writer.start_again(start)
-        async with reading(self.client, self.js, self.stream, start.sequence + 1, self.batch) as reader:
+        async with reading(self.client, self.js, self.stream, start.sequence + 1, self.batch, self._read) as reader:
             # Asked again, now that the cursor is there, which does not outlive the stream or its server: had either
             # come back as another one in between, the place to read from would mean nothing in it, and some be skipped.
             _, changed = await start_of(self.js, self.stream, writer.at.place)
@@ -98,10 +101,10 @@ class Ingester:
             await self._beat(writer.at.head)
             renewed = beaten = trimmed = loop.time()
             while True:
-                arrivals = await reader.next(min(live.HEARTBEAT_SECONDS / 2, self.lease_seconds / 6))
-                if arrivals:
-                    for messages in parts([self._read(arrival) for arrival in arrivals], self.batch):
-                        await self._store(writer, start, messages)
+                _end_if_cancelled()
+                read = await reader.next(min(live.HEARTBEAT_SECONDS / 2, self.lease_seconds / 6))
+                for messages in parts(read, self.batch):
+                    await self._store(writer, start, messages)
                 if loop.time() - beaten >= live.HEARTBEAT_SECONDS:
                     await self._beat(writer.at.head)
                     beaten = loop.time()
@@ -114,10 +117,14 @@ class Ingester:
                     trimmed = loop.time()
 
     def _read(self, arrival: Arrival) -> Message:
-        envelope: Envelope = next(
-            (kind for wide, kind in self.envelopes.items() if covers(wide, arrival.subject)), "plain"
-        )
-        return read(arrival, self.stream, type_of(arrival.subject, self.subjects), envelope)
+        known = self._meanings.get(arrival.subject)
+        if known is None:
+            kinds = (kind for wide, kind in self.envelopes.items() if covers(wide, arrival.subject))
+            known = type_of(arrival.subject, self.subjects), next(kinds, "plain")
+            if len(self._meanings) < REMEMBERED:
+                self._meanings[arrival.subject] = known
+        type, envelope = known
+        return read(arrival, self.stream, type, envelope)
 
     async def _store(self, writer: Writer, start: Place, messages: Sequence[Message]) -> None:
         last = messages[-1].arrival
@@ -171,10 +178,18 @@ def parts(messages: Sequence[Message], most: int) -> Iterator[Sequence[Message]]
             piece, size = [], 0
         piece.append(message)
         size += events
-    yield piece
+    if piece:
+        yield piece
+
+
+def _end_if_cancelled() -> None:
+    # nats-py swallows a cancellation in some of its calls, and the task would go on for ever
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _unstorable(message: Message, error: Unstorable) -> Refused:
     if isinstance(message, Refused):  # not even as a rejection, so it cannot be kept here; NATS still has it
         raise error
-    return Refused(message.arrival, "UNSTORABLE", f"MongoDB cannot keep it: {error}")
+    return Refused(message.arrival, "UNSTORABLE", f"MongoDB cannot keep it: {error}", message.id)

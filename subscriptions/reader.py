@@ -7,9 +7,9 @@ lost on the way. (nats-py's fetch stalls after an empty answer, nats.py issue 98
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import nats.errors
 import orjson
@@ -21,24 +21,35 @@ from nats.js.errors import NotFoundError
 from eventscope.errors import Unavailable
 from eventscope.store.message import Arrival
 
+T = TypeVar("T")
+
+AHEAD: Final = 4  # batches that are asked for at once
+TURN: Final = 20  # messages that are read in one go
 BATCH_BYTES: Final = 8 * 1024 * 1024  # one transaction should not hold more
 REQUEST_BYTES: Final = 64 * 1024 * 1024
 REQUEST_SECONDS: Final = 30
 HEARTBEAT_SECONDS: Final = 1.0
 SILENCE_SECONDS: Final = 3.5  # three heartbeats missed
+ENDS: Final = ("Batch Completed", "Message Size Exceeds MaxBytes")
 FORGOTTEN_SECONDS: Final = 60.0  # until the server drops a consumer that nobody reads
 
 
-class Reader:
-    """The messages of a stream from a sequence on. Make it with `reading`."""
+class Reader(Generic[T]):
+    """The messages of a stream from a sequence on, each as `read` makes it. Make it with `reading`.
 
-    def __init__(self, client: Client, stream: str, consumer: str, inbox: str, most: int) -> None:
+    They are read as they arrive, and more are asked for than one batch takes: while MongoDB stores a batch, the next is
+    made ready.
+    """
+
+    def __init__(
+        self, client: Client, stream: str, consumer: str, inbox: str, most: int, read: Callable[[Arrival], T]
+    ) -> None:
         self._client = client
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
         self._inbox = inbox
         self._most = most
-        self._arrivals: deque[Arrival] = deque()
-        self._bytes = 0
+        self._read = read
+        self._ready: deque[tuple[T, int]] = deque()
         self._something = asyncio.Event()
         self._awaited = 0
         self._consumer_sequence = 0
@@ -46,14 +57,15 @@ class Reader:
         self._heard = asyncio.get_running_loop().time()
         self.pending = 0  # messages in the stream behind the last one that came
 
-    async def next(self, seconds: float) -> list[Arrival]:
+    async def next(self, seconds: float) -> list[T]:
         """What has come, at most a batch of it; waits for the first for up to so many seconds.
 
         Unavailable when messages were lost on the way or the server is silent: then read anew from the checkpoint.
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
-        while not self._arrivals:
+        await self._request()
+        while not self._ready:
             if self._failure is not None:
                 raise Unavailable(self._failure)
             if loop.time() - self._heard > SILENCE_SECONDS:
@@ -78,14 +90,16 @@ class Reader:
             self._told(status, headers.get("Description", ""))
         else:
             self._arrived(message, headers)
+            if len(self._ready) % TURN == 0:
+                await asyncio.sleep(0)  # a flood must not keep MongoDB's answers waiting
         self._something.set()
 
     def _told(self, status: str, description: str) -> None:
         if status == "100":
             return
         self._awaited = 0
-        # 404 and 408 end a request that found no more; any other says that the consumer is of no more use
-        if status not in ("404", "408") and description != "Batch Completed":
+        # some end the request, because there is no more or it is filled; any other, that the consumer is of no more use
+        if status not in ("404", "408") and description not in ENDS:
             self._failure = f"NATS ended the read: {status} {description}".strip()
 
     def _arrived(self, message: Msg, headers: dict[str, str]) -> None:
@@ -97,28 +111,29 @@ class Reader:
             self._failure = f"messages were lost on the way before sequence {sequence}"
             return
         self._consumer_sequence = consumer_sequence
-        self._arrivals.append(Arrival(message.subject, headers, message.data, sequence, nanoseconds // 1000))
+        arrival = Arrival(message.subject, headers, message.data, sequence, nanoseconds // 1000)
+        self._ready.append((self._read(arrival), len(message.data)))
 
     async def _request(self) -> None:
         if self._awaited > 0:
             return
-        self._awaited = self._most
+        self._awaited = AHEAD * self._most
         request = {
-            "batch": self._most,
+            "batch": self._awaited,
             "max_bytes": REQUEST_BYTES,
             "expires": REQUEST_SECONDS * 1_000_000_000,
             "idle_heartbeat": int(HEARTBEAT_SECONDS * 1_000_000_000),
         }
         await self._client.publish(self._subject, orjson.dumps(request), reply=self._inbox)
 
-    def _take(self) -> list[Arrival]:
-        taken: list[Arrival] = []
+    def _take(self) -> list[T]:
+        taken: list[T] = []
         size = 0
-        while self._arrivals and len(taken) < self._most:
-            size += len(self._arrivals[0].raw)
+        while self._ready and len(taken) < self._most:
+            size += self._ready[0][1]
             if taken and size > BATCH_BYTES:
                 break
-            taken.append(self._arrivals.popleft())
+            taken.append(self._ready.popleft()[0])
         return taken
 
 
@@ -135,7 +150,9 @@ def place(reply: str) -> tuple[int, int, int, int]:
 
 
 @asynccontextmanager
-async def reading(client: Client, js: JetStreamContext, stream: str, start: int, most: int) -> AsyncIterator[Reader]:
+async def reading(
+    client: Client, js: JetStreamContext, stream: str, start: int, most: int, read: Callable[[Arrival], T]
+) -> AsyncIterator[Reader[T]]:
     """A reader of the stream from that sequence on, for the length of the block."""
     inbox = client.new_inbox()
     try:
@@ -150,7 +167,7 @@ async def reading(client: Client, js: JetStreamContext, stream: str, start: int,
                 num_replicas=1,
             ),
         )
-        reader = Reader(client, stream, made.name, inbox, most)
+        reader = Reader(client, stream, made.name, inbox, most, read)
         subscription = await client.subscribe(inbox, cb=reader.receive)
     except (nats.errors.Error, TimeoutError, OSError) as error:
         raise Unavailable(f"NATS does not answer now ({type(error).__name__})") from error

@@ -4,12 +4,22 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 import orjson
 
 from eventscope.store import moment
-from eventscope.store.message import ANY_VERSION, NO_STREAM, Accepted, Arrival, Message, Refused, Together
+from eventscope.store.message import (
+    ANY_VERSION,
+    EXPECTED_VERSION,
+    NO_STREAM,
+    Accepted,
+    Arrival,
+    Message,
+    Refused,
+    Together,
+)
 from eventscope.subscriptions.envelope import (
     Envelope,
     WrongEnvelope,
@@ -28,7 +38,7 @@ INT64: Final = range(-(2**63), 2**63)
 
 MESSAGE_ID: Final = "Nats-Msg-Id"
 OWN_ID: Final = "Eventscope-Message-Id"  # the same for us, and nothing to JetStream, which forgets and remembers ids
-EXPECTED_VERSION: Final = "Eventscope-Expected-Version"
+IDS: Final = (OWN_ID, MESSAGE_ID)
 
 TEXTS: Final = ("messageId", "aggregateType", "aggregateId", "correlationId", "causationId", "userId")
 KNOWN: Final = frozenset({*TEXTS, "type", "timestamp", "version", "data", "metadata"})
@@ -36,6 +46,7 @@ KNOWN: Final = frozenset({*TEXTS, "type", "timestamp", "version", "data", "metad
 _UNSTATED: Final = -1  # no header; the message itself may state a version
 
 # orjson reads integers beyond 64 bits as floats and would lose digits; nothing shorter can be beyond
+NUL: Final = rb"\u0000"  # as it must be written in JSON
 LONG_NUMBER: Final = re.compile(rb"\d{19}")
 TYPE: Final = re.compile(r"[^\s.*>]+(\.[^\s.*>]+)*")
 
@@ -55,13 +66,11 @@ def read(arrival: Arrival, stream: str, subject_type: str | None, envelope: Enve
     content: Any = None
     try:
         content = _opened(envelope, _content(arrival, envelope))
-        base = _stated_id(arrival.headers) or made_up_id(stream, arrival.sequence, arrival.recorded_at)
         if isinstance(content, list):
-            return _together(arrival, content, base, subject_type)
-        return _accepted(arrival, content, base, _stated_version(arrival.headers), subject_type)
+            return _together(arrival, stream, content, subject_type)
+        return _accepted(arrival, stream, content, _stated_version(arrival.headers), subject_type)
     except _Refusal as refusal:
-        id = content.get("messageId") if isinstance(content, dict) else None
-        return Refused(arrival, refusal.code, refusal.reason, id if isinstance(id, str) else None, refusal.index)
+        return Refused(arrival, refusal.code, refusal.reason, _any_id(arrival, stream, content), refusal.index)
 
 
 def _content(arrival: Arrival, envelope: Envelope) -> Any:
@@ -82,7 +91,7 @@ def _opened(envelope: Envelope, content: Any) -> Any:
         raise _Refusal("WRONG_ENVELOPE", f"{error}; EVENTSCOPE_ENVELOPES sets envelopes by subject") from None
 
 
-def _together(arrival: Arrival, contents: list[Any], base: str, subject_type: str | None) -> Together:
+def _together(arrival: Arrival, stream: str, contents: list[Any], subject_type: str | None) -> Together:
     if not 0 < len(contents) <= MOST_TOGETHER:
         raise _Refusal("WRONG_COUNT", f"{len(contents)} events came together; there may be 1 to {MOST_TOGETHER}")
     messages = []
@@ -90,7 +99,7 @@ def _together(arrival: Arrival, contents: list[Any], base: str, subject_type: st
         try:
             # what the header expects is the state before all of them
             stated = _stated_version(arrival.headers) if index == 0 else _UNSTATED
-            messages.append(_accepted(arrival, content, f"{base}:{index}", stated, subject_type))
+            messages.append(_accepted(arrival, stream, content, stated, subject_type, index))
         except _Refusal as refusal:
             refusal.index = index
             refusal.reason = f"event {index + 1} of {len(contents)}: {refusal.reason}"
@@ -98,14 +107,23 @@ def _together(arrival: Arrival, contents: list[Any], base: str, subject_type: st
     return Together(arrival, tuple(messages))
 
 
-def _accepted(arrival: Arrival, message: Any, id: str, stated: int | None, subject_type: str | None) -> Accepted:
+def _accepted(
+    arrival: Arrival,
+    stream: str,
+    message: Any,
+    stated: int | None,
+    subject_type: str | None,
+    index: int | None = None,
+) -> Accepted:
     if not isinstance(message, dict):
         raise _Refusal("NOT_AN_OBJECT", f"the message is JSON, but {_name(message)} and not an object")
     fields: dict[str, Any] = {"type": _type(message.get("type"), subject_type)}
     for name in TEXTS:
-        if (text := _text(name, message.get(name))) is not None:
+        text = message.get(name)
+        if text is not None and (text := _text(name, text)) is not None:
             fields[name] = text
-    fields.setdefault("messageId", id)
+    if "messageId" not in fields:
+        fields["messageId"] = _outer_id(arrival, stream) + ("" if index is None else f":{index}")
     timestamp = _timestamp(message.get("timestamp"))
     fields["timestamp"] = arrival.recorded_at if timestamp is None else timestamp
     for name in ("data", "metadata"):
@@ -119,6 +137,19 @@ def _accepted(arrival: Arrival, message: Any, id: str, stated: int | None, subje
     return Accepted(arrival, fields, expected, has_timestamp=timestamp is not None)
 
 
+def _outer_id(arrival: Arrival, stream: str) -> str:
+    return _stated_id(arrival.headers) or made_up_id(stream, arrival.sequence, arrival.recorded_at)
+
+
+def _any_id(arrival: Arrival, stream: str, content: Any) -> str:
+    # of what is wrong anyway: an id that cannot be used is as good as none
+    for given in (content.get("messageId") if isinstance(content, dict) else None, *map(arrival.headers.get, IDS)):
+        with suppress(_Refusal):
+            if id := _text("messageId", given):
+                return id
+    return made_up_id(stream, arrival.sequence, arrival.recorded_at)
+
+
 def _json(raw: bytes) -> Any:
     if len(raw) > MOST_BYTES:
         raise _Refusal("TOO_LARGE", f"the message has {len(raw)} bytes; {MOST_BYTES} are the most")
@@ -128,8 +159,9 @@ def _json(raw: bytes) -> Any:
         if "depth limit" in str(error):
             raise _Refusal("TOO_DEEP", f"the message is nested over {MOST_DEPTH} deep") from None
         raise _Refusal("INVALID_JSON", f"the message is not JSON: {error}") from None
-    # a list of messages is a level of its own
-    _check(message, MOST_DEPTH + 1 if isinstance(message, list) else MOST_DEPTH)
+    if NUL in raw or raw.count(b"{") + raw.count(b"[") > MOST_DEPTH:
+        # a list of messages is a level of its own
+        _check(message, MOST_DEPTH + 1 if isinstance(message, list) else MOST_DEPTH)
     if LONG_NUMBER.search(raw):
         _check_integers(raw)
     return message

@@ -66,7 +66,7 @@ def decode(raw: bytes) -> list[StoredEvent] | Rejection:
 
 
 def _rejection(refused: Refused) -> dict[str, Any]:
-    answer = {"code": refused.code, "message": refused.reason, "messageId": refused.message_id}
+    answer = {"code": refused.code, "message": refused.reason, "messageId": refused.id}
     more = {"index": refused.index, "actualVersion": refused.actual_version}
     return answer | {name: value for name, value in more.items() if value is not None}
 

@@ -16,6 +16,7 @@ from nats.js.errors import APIError, NoStreamResponseError
 
 from eventscope.errors import Unavailable
 from eventscope.store.log import Log
+from eventscope.store.message import RETRY
 from eventscope.store.rejected import Rejected, remove
 from eventscope.subscriptions import reply
 from eventscope.subscriptions.reading import MESSAGE_ID, OWN_ID, made_up_id
@@ -39,7 +40,7 @@ def headers(message: Rejected) -> dict[str, str]:
     header that only the ingester reads.
     """
     kept = {name: text for name, text in message.headers.items() if not name.lower().startswith(SERVERS_OWN)}
-    return kept | {OWN_ID: _id(message.headers) or _made_up(message)}
+    return kept | {OWN_ID: _id(message.headers) or _made_up(message), RETRY: str(message.number)}
 
 
 def _id(given: Mapping[str, str]) -> str | None:

@@ -146,9 +146,8 @@ def _fates(published: Sequence[Published], kept: Kept) -> Iterator[Finding]:
             yield Finding(Kind.LOST, "I2", f"{one.name} is stored in part")
         if any(len(events) > 1 for events in found):
             yield Finding(Kind.TWICE, "I2", f"{one.name} is stored more than once")
-        if one.certain and not stored and refusals < one.certain:
-            text = f"{one.name} was acknowledged {one.certain} times and is rejected {refusals} times, stored never"
-            yield Finding(Kind.LOST, "I2", text)
+        if one.certain and not stored and not refusals:
+            yield Finding(Kind.LOST, "I2", f"{one.name} was acknowledged, and is neither stored nor rejected")
         if stored + refusals > one.sendings:
             text = f"{one.name} was sent {one.sendings} times, is stored and is rejected {refusals} times"
             yield Finding(Kind.TWICE, "I2", text if stored else text.replace("is stored and ", ""))

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import orjson
 
-from eventscope.subscriptions.reading import EXPECTED_VERSION, MESSAGE_ID
+from eventscope.store.message import EXPECTED_VERSION
+from eventscope.subscriptions.reading import MESSAGE_ID
 from tests.chaos.ledger import Ledger, Sent
 
 AGGREGATES: Final = 60

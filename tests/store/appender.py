@@ -11,6 +11,7 @@ from eventscope.store.append import append
 from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.documents import plain
 from eventscope.store.log import Log
+from eventscope.store.memory import Memory
 from eventscope.store.message import ANY_VERSION, Accepted, Arrival, Batch, Message, Place, Refused, Stored, Together
 from eventscope.store.retention import Retention
 
@@ -42,7 +43,7 @@ def event(
         fields["aggregateType"], fields["aggregateId"] = of
     if at is not None:
         fields["timestamp"] = at
-    raw = orjson.dumps(fields)
+    raw = orjson.dumps(fields if expected is None else fields | {"version": expected + 1})
     return Accepted(
         Arrival(f"events.{type}", {}, raw, 0, -1 if recorded is None else recorded), fields, expected, at is not None
     )
@@ -50,12 +51,13 @@ def event(
 
 def together(*messages: Accepted) -> Together:
     """Messages that come as one."""
-    return Together(messages[0].arrival, messages)
+    raw = b"[" + b",".join(message.arrival.raw for message in messages) + b"]"
+    return Together(replace(messages[0].arrival, raw=raw), messages)
 
 
 def refused(raw: bytes, code: str = "INVALID_JSON", reason: str = "the message is not JSON") -> Refused:
     """A message that could not be read."""
-    return Refused(Arrival("events.poison", {"Some-Header": "kept"}, raw, 0, -1), code, reason)
+    return Refused(Arrival("events.poison", {"Some-Header": "kept"}, raw, 0, -1), code, reason, uuid.uuid4().hex)
 
 
 @dataclass
@@ -89,9 +91,10 @@ class Appender:
         placed = tuple(self._placed(message) for message in messages)
         return Batch(placed, Place(STREAM, CREATED, self.sequence, self.log.clock()))
 
-    async def store(self, *messages: Message) -> Stored:
+    async def store(self, *messages: Message, memory: Memory | None = None) -> Stored:
         """Append the messages as one batch."""
-        stored, self.at = await append(self.log, self.retention, self.at, self.batch(*messages))
+        batch = self.batch(*messages)
+        stored, self.at = await append(self.log, self.retention, self.at, batch, memory=memory)
         return stored
 
     def _placed(self, message: Message) -> Message:

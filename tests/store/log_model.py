@@ -1,5 +1,6 @@
 """The log in plain Python: what becomes of the messages of a stream, each taken once, whatever happens on the way."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,29 +25,36 @@ class LogModel:
 
     events: list[Entry] = field(default_factory=list)
     rejected: list[tuple[int, str]] = field(default_factory=list)
+    refused: set[tuple[str, bytes]] = field(default_factory=set)
 
     def take(self, message: Message) -> None:
-        """The next message of the stream."""
+        """The next message of the stream; one that was refused before is refused for good."""
+        if (message.id, message.arrival.raw) in self.refused:
+            return
         match message:
-            case Refused(arrival, code):
-                self.rejected.append((arrival.sequence, code))
-            case Accepted(arrival):
-                self._take([message], arrival.sequence)
-            case Together(arrival, messages):
-                self._take(messages, arrival.sequence)
+            case Refused(code=code):
+                self._refuse(message, code)
+            case Accepted():
+                self._take(message, [message])
+            case Together(messages=messages):
+                self._take(message, messages)
 
-    def _take(self, messages: list[Accepted] | tuple[Accepted, ...], sequence: int) -> None:
+    def _refuse(self, message: Message, code: str) -> None:
+        self.rejected.append((message.arrival.sequence, code))
+        self.refused.add((message.id, message.arrival.raw))
+
+    def _take(self, whole: Message, messages: Sequence[Accepted]) -> None:
         events = list(self.events)
         code = None
         for message in messages:
-            code = code or _enter(events, message, sequence)
+            code = code or _enter(events, message, whole.arrival.sequence)
         new = len(events) - len(self.events)
         if code is None and 0 < new < len(messages):
             code = "ID_REUSED"  # a part of them was there already
         if code is None:
             self.events = events
         else:
-            self.rejected.append((sequence, code))
+            self._refuse(whole, code)
 
 
 def _enter(events: list[Entry], message: Accepted, sequence: int) -> str | None:

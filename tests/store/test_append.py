@@ -1,5 +1,6 @@
 """Appending: dense positions and versions, each message once, and what is refused is kept (I1 to I3)."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,10 +9,11 @@ from eventscope.store import checkpoint, counts, read, rejected
 from eventscope.store.counts import Scope
 from eventscope.store.filter import EVERYTHING
 from eventscope.store.log import Log
-from eventscope.store.message import NO_STREAM
+from eventscope.store.memory import WATCHFUL, Memory
+from eventscope.store.message import EXPECTED_VERSION, NO_STREAM, RETRY, Refused
 from eventscope.store.moment import DAY, HOUR
 from eventscope.store.retention import Retention
-from tests.store.appender import CREATED, STREAM, Appender, Clock, event, everything, refused
+from tests.store.appender import CREATED, STREAM, Appender, Clock, event, everything, refused, together
 
 
 class TestOrder:
@@ -169,10 +171,76 @@ class TestOnce:
         await appender.store(event(id="a", of=("user", "1"), expected=4))
         assert len((await appender.store(event(id="a", of=("user", "1"), expected=0))).events) == 1
 
+    async def test_after_batches_of_new_messages_a_known_one_is_known_still(self, log: Log, appender: Appender) -> None:
+        memory = Memory()
+        known = event(id="a", of=("user", "1"), at=5)
+        await appender.store(known, memory=memory)
+        for _ in range(WATCHFUL):
+            await appender.store(event(), memory=memory)
+        assert not memory.watchful
+        stored = await appender.store(
+            event(id="b", of=("user", "1")), known, event(id="a", at=6), refused(b"{"), memory=memory
+        )
+        assert [(e["_id"], e["messageId"], e.get("version")) for e in stored.events] == [(WATCHFUL + 2, "b", 2)]
+        assert (stored.duplicates, stored.codes) == (1, {"ID_REUSED": 1, "INVALID_JSON": 1})
+        assert memory.watchful
+
     async def test_no_two_events_can_share_a_message_id(self, log: Log, appender: Appender) -> None:
         [stored] = (await appender.store(event())).events
         with pytest.raises(Exception, match="E11000"):
             await log.events.insert_one({**stored, "_id": 2})
+
+
+class TestFirstOutcome:
+    """Who sends a message again gets the outcome of the first time, be it a refusal that would be none any more."""
+
+    CONFLICT = event(id="a", of=("user", "1"), at=5, expected=1)
+
+    @pytest.mark.parametrize("same_batch", [True, False], ids=["in one batch", "in later batches"])
+    async def test_a_conflict_stays_one_though_the_version_is_reached(
+        self, log: Log, appender: Appender, same_batch: bool
+    ) -> None:
+        messages = [self.CONFLICT, event(id="b", of=("user", "1")), self.CONFLICT]
+        batches = [messages] if same_batch else [[message] for message in messages]
+        outcomes = [outcome for batch in batches for outcome in (await appender.store(*batch)).outcomes]
+        first, again = outcomes[0].refusal, outcomes[2].refusal
+        assert first is not None
+        assert again is not None
+        assert replace(again, arrival=first.arrival) == first
+        assert (first.code, first.actual_version) == ("VERSION_CONFLICT", 0)
+        assert len(await rejected.rejected(log, limit=10)) == 1
+
+    async def test_one_of_several_that_came_together_is_to_blame_still(self, log: Log, appender: Appender) -> None:
+        both = together(event(id="x"), self.CONFLICT)
+        [first] = (await appender.store(both)).outcomes
+        await appender.store(event(of=("user", "1")))
+        [again] = (await appender.store(both)).outcomes
+        assert again.refusal is not None
+        assert again.refusal.index == 1
+        assert first.refusal == replace(again.refusal, arrival=first.arrival)
+        assert await rejected.count(log) == 1
+
+    async def test_with_another_expectation_it_is_another_message(self, log: Log, appender: Appender) -> None:
+        header = replace(self.CONFLICT, arrival=replace(self.CONFLICT.arrival, headers={EXPECTED_VERSION: "1"}))
+        await appender.store(header, event(of=("user", "1")))
+        now = replace(header, arrival=replace(header.arrival, headers={EXPECTED_VERSION: "none"}), expected_version=0)
+        assert (await appender.store(now)).codes == {"VERSION_CONFLICT": 1}
+        assert (await appender.store(header, now)).duplicates == 2
+
+    async def test_a_retry_is_looked_at_anew_but_once(self, log: Log, appender: Appender) -> None:
+        retry = replace(self.CONFLICT, arrival=replace(self.CONFLICT.arrival, headers={RETRY: "1"}))
+        await appender.store(self.CONFLICT)
+        assert (await appender.store(retry)).codes == {"VERSION_CONFLICT": 1}
+        appender.sequence -= 1  # the stream is read again
+        assert (await appender.store(retry)).duplicates == 1
+        assert len((await appender.store(event(of=("user", "1")), retry)).events) == 2
+
+    async def test_what_could_not_be_read_is_taken_once_it_can_be(self, log: Log, appender: Appender) -> None:
+        readable = event(id="a")
+        unreadable = Refused(readable.arrival, "WRONG_ENVELOPE", "it is no CloudEvent", "a")
+        await appender.store(unreadable)
+        assert (await appender.store(unreadable)).duplicates == 1
+        assert [e["messageId"] for e in (await appender.store(readable)).events] == ["a"]
 
 
 class TestRejected:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventscope.errors import LeaseLost, Unavailable
-from eventscope.store import checkpoint
+from eventscope.store import checkpoint, memory
 from eventscope.store.driver import Mongo, Session
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.store.message import Accepted, Batch, Message, Place, Refused, Together
@@ -66,9 +66,9 @@ class Brittle(Mongo):
 
     @asynccontextmanager
     async def transaction(self, session: Session) -> AsyncIterator[None]:
-        fate = self.fates.pop()
         async with Mongo.transaction(self, session):
-            yield
+            yield  # it may fail and be tried once more
+            fate = self.fates.pop()
             if fate == "dropped":
                 raise Crash
         if fate == "answer lost":
@@ -120,7 +120,7 @@ class World:
                 self.stream.append(_placed(message, arrival.sequence))
             case Together(messages=messages):
                 parts = tuple(_placed(one, arrival.sequence) for one in messages)
-                self.stream.append(Together(parts[0].arrival, parts))
+                self.stream.append(Together(arrival, parts))
 
     def _waiting(self, most: int = 1) -> list[Message]:
         done = 0 if self.writer.at.place is None else self.writer.at.place.sequence
@@ -196,7 +196,8 @@ class Stage:
 
 @pytest.fixture(scope="module", params=("motor", "pymongo"))
 def stage(request: pytest.FixtureRequest, mongo_url: str) -> Iterator[Stage]:
-    with asyncio.Runner() as runner:
+    with asyncio.Runner() as runner, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory, "WATCHFUL", 1)  # both ways of finding what is known
         stack = AsyncExitStack()
 
         async def open_() -> Log:

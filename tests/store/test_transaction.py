@@ -20,8 +20,8 @@ WRITES: list[Document] = [
     {"update": "meta"},
     {"insert": "events"},
     {"update": "rollups"},
+    {"delete": "aggregates"},
     {"insert": "aggregates"},
-    {"update": "aggregates"},
     {"update": "populations"},
     {"insert": "rejected"},
 ]

@@ -17,10 +17,14 @@ from eventscope.subscriptions.reader import Reader, place, reading
 from tests.servers import own_nats
 
 
+def as_is(arrival: Arrival) -> Arrival:
+    return arrival
+
+
 async def test_all_messages_come_in_order_in_batches(settings: Settings, client: Client, subject_prefix: str) -> None:
     for number in range(1000):
         await client.publish(f"{subject_prefix}.a", b"%d" % number)
-    async with reading(client, client.jetstream(), settings.stream, 1, 100) as reader:
+    async with reading(client, client.jetstream(), settings.stream, 1, 100, as_is) as reader:
         received = await _all(reader, 1000)
     assert [arrival.raw for arrival in received] == [b"%d" % number for number in range(1000)]
     assert [arrival.sequence for arrival in received] == list(range(1, 1001))
@@ -31,14 +35,14 @@ async def test_reading_starts_at_the_sequence_asked_for(
 ) -> None:
     for _ in range(10):
         await client.publish(f"{subject_prefix}.a", b"")
-    async with reading(client, client.jetstream(), settings.stream, 8, 100) as reader:
+    async with reading(client, client.jetstream(), settings.stream, 8, 100, as_is) as reader:
         assert [arrival.sequence for arrival in await _all(reader, 3)] == [8, 9, 10]
 
 
 async def test_a_message_comes_as_soon_as_it_is_published(
     settings: Settings, client: Client, subject_prefix: str
 ) -> None:
-    async with reading(client, client.jetstream(), settings.stream, 1, 100) as reader:
+    async with reading(client, client.jetstream(), settings.stream, 1, 100, as_is) as reader:
         assert await reader.next(0.01) == []
         for number in range(1, 30):
             await client.publish(f"{subject_prefix}.a", b"", headers={"N": str(number)})
@@ -50,7 +54,7 @@ async def test_deleted_messages_are_no_hole(settings: Settings, client: Client, 
     for _ in range(5):
         await client.jetstream().publish(f"{subject_prefix}.a", b"x")
     await client.jetstream().delete_msg(settings.stream, 3)
-    async with reading(client, client.jetstream(), settings.stream, 1, 100) as reader:
+    async with reading(client, client.jetstream(), settings.stream, 1, 100, as_is) as reader:
         assert [arrival.sequence for arrival in await _all(reader, 4)] == [1, 2, 4, 5]
 
 
@@ -61,7 +65,7 @@ async def test_a_batch_is_bounded_by_bytes_too(
     for _ in range(10):
         await client.publish(f"{subject_prefix}.a", b"x" * 400)
     await client.publish(f"{subject_prefix}.a", b"x" * 4000)
-    async with reading(client, client.jetstream(), settings.stream, 1, 100) as reader:
+    async with reading(client, client.jetstream(), settings.stream, 1, 100, as_is) as reader:
         received = 0
         while received < 11:
             batch = await reader.next(5)
@@ -70,7 +74,7 @@ async def test_a_batch_is_bounded_by_bytes_too(
 
 
 async def test_a_message_lost_on_the_way_is_noticed(settings: Settings, client: Client) -> None:
-    async with reading(client, client.jetstream(), settings.stream, 1, 100) as reader:
+    async with reading(client, client.jetstream(), settings.stream, 1, 100, as_is) as reader:
         await reader.receive(_message(client, stream_sequence=1, consumer_sequence=1))
         await reader.receive(_message(client, stream_sequence=3, consumer_sequence=3))
         await reader.receive(_message(client, stream_sequence=4, consumer_sequence=4))
@@ -81,7 +85,7 @@ async def test_a_message_lost_on_the_way_is_noticed(settings: Settings, client: 
 
 async def test_a_consumer_that_is_gone_is_noticed(settings: Settings, client: Client) -> None:
     js = client.jetstream()
-    async with reading(client, js, settings.stream, 1, 100) as reader:
+    async with reading(client, js, settings.stream, 1, 100, as_is) as reader:
         await reader.next(0.01)
         [consumer] = await js.consumers_info(settings.stream)
         await js.delete_consumer(settings.stream, consumer.name)
@@ -94,7 +98,7 @@ async def test_a_silent_server_is_noticed(tmp_path: Path, monkeypatch: pytest.Mo
     async with own_nats(tmp_path) as server:
         client = await nats.connect(server.url)
         await stream.ensure(client.jetstream(), "S", ["s.>"])
-        async with reading(client, client.jetstream(), "S", 1, 100) as reader:
+        async with reading(client, client.jetstream(), "S", 1, 100, as_is) as reader:
             await reader.next(0.01)
             server.freeze()
             with pytest.raises(Unavailable, match="silent"):
@@ -105,7 +109,7 @@ async def test_a_silent_server_is_noticed(tmp_path: Path, monkeypatch: pytest.Mo
 
 async def test_no_consumer_is_left_behind(settings: Settings, client: Client) -> None:
     js = client.jetstream()
-    async with reading(client, js, settings.stream, 1, 100):
+    async with reading(client, js, settings.stream, 1, 100, as_is):
         assert len(await js.consumers_info(settings.stream)) == 1
     assert await js.consumers_info(settings.stream) == []
 
@@ -122,7 +126,7 @@ def _message(client: Client, stream_sequence: int, consumer_sequence: int) -> Ms
     return Msg(_client=client, subject="s", reply=reply, data=b"x")
 
 
-async def _all(reader: Reader, count: int) -> list[Arrival]:
+async def _all(reader: Reader[Arrival], count: int) -> list[Arrival]:
     received: list[Arrival] = []
     async with asyncio.timeout(30):
         while len(received) < count:

@@ -67,8 +67,8 @@ async def test_who_expects_wrongly_is_told_the_version(client: Client, subject_p
 
 
 async def test_what_cannot_be_read_is_answered_too(client: Client, subject_prefix: str, ingesting: None) -> None:
-    answer = await _publish(client, f"{subject_prefix}.user.created", b"{")
-    assert (answer["code"], answer["messageId"]) == ("INVALID_JSON", None)
+    answer = await _publish(client, f"{subject_prefix}.user.created", b"{", **{"Nats-Msg-Id": "m"})
+    assert (answer["code"], answer["messageId"]) == ("INVALID_JSON", "m")
 
 
 async def test_several_are_answered_in_their_order(client: Client, subject_prefix: str, ingesting: None) -> None:

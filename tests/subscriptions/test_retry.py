@@ -13,6 +13,7 @@ from eventscope.store import rejected as store
 from eventscope.store.documents import Event
 from eventscope.store.filter import EVERYTHING
 from eventscope.store.log import Log
+from eventscope.store.message import RETRY
 from eventscope.store.rejected import Rejected
 from eventscope.subscriptions.reading import OWN_ID, made_up_id
 from eventscope.subscriptions.reply import Rejection, StoredEvent
@@ -114,7 +115,7 @@ async def test_headers_go_along_but_for_those_that_were_for_jetstream(
 ) -> None:
     given = {"Trace": "t1", "Nats-Msg-Id": "id", "Nats-Expected-Last-Sequence": "0", "ce-id": "7"}
     message = await rejected(log, client, f"{subject_prefix}.user.updated", b"no json", headers=given)
-    assert headers(message) == {"Trace": "t1", "ce-id": "7", OWN_ID: "id"}
+    assert headers(message) == {"Trace": "t1", "ce-id": "7", OWN_ID: "id", RETRY: "1"}
     await retrier.retry(message)
     await retrier.settle(SECONDS)
     [again] = await store.rejected(log, limit=10)
