@@ -7,6 +7,7 @@ from typing import Final, cast
 
 from pymongo.errors import BulkWriteError
 
+from eventscope.errors import QuestionTimedOut, Unavailable
 from eventscope.store import checkpoint, heads, rollups
 from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.documents import Event, Head, Rejection
@@ -19,7 +20,7 @@ from eventscope.store.message import Batch, Stored
 from eventscope.store.retention import Retention
 
 # a MongoDB that hangs is taken to be away after this long
-WRITE_SECONDS: Final = 15.0
+WRITE_SECONDS: Final = 8.0
 
 
 async def append(
@@ -38,27 +39,38 @@ async def append(
     `memory` is of what the same writer wrote since then.
     """
     memory = Memory() if memory is None else memory
+    try:
+        draft = await _stored(log, retention, at, batch, session, memory)
+    except QuestionTimedOut as error:
+        raise Unavailable(f"MongoDB did not store a batch within {WRITE_SECONDS:g} seconds") from error
+    memory.saw(draft.duplicates)
+    memory.keep(draft.after)
+    return draft.stored(), draft.reached()
+
+
+async def _stored(
+    log: Log, retention: Retention, at: Checkpoint, batch: Batch, session: Session | None, memory: Memory
+) -> Draft:
     with translated(WRITE_SECONDS):
         before, refused = await asyncio.gather(_heads(log, batch, memory), _refused(log, at, batch))
         async with log.mongo.session() if session is None else nullcontext(session) as session:
             # Messages that are known already are rare, and the unique index finds them too: they are looked for first
             # only while they are to be expected, or once it has found one.
-            for looking in (True,) if memory.watchful else (False, True):
+            looking = memory.watchful
+            while True:
                 known = await _known(log, batch) if looking else {}
                 draft = Draft(log.clock(), retention, at, batch.place, known, before, refused)
                 for message in batch.messages:
                     draft.add(message)
-                if not looking and draft.refuses_by_state:
-                    continue  # what is known already must not be refused for the state that it brought about
-                try:
-                    await _write(log, session, draft)
-                    break
-                except BulkWriteError as error:
-                    if looking or not has_duplicate(error, "messageId"):
-                        raise
-    memory.saw(draft.duplicates)
-    memory.keep(draft.after)
-    return draft.stored(), draft.reached()
+                # what is known already must not be refused for the state that it brought about
+                if looking or not draft.refuses_by_state:
+                    try:
+                        await _write(log, session, draft)
+                        return draft
+                    except BulkWriteError as error:
+                        if looking or not has_duplicate(error, "messageId"):
+                            raise
+                looking = True
 
 
 async def _known(log: Log, batch: Batch) -> dict[str, Event]:

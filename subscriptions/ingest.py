@@ -62,7 +62,12 @@ class Ingester:
     observer: IngestObserver = UNOBSERVED
     holder: str = field(default_factory=new_holder)
     _tidied: int = 0
+    _most: int = field(init=False)  # messages in a batch, fewer after a failure: MongoDB may be too slow for more
     _meanings: dict[str, tuple[str | None, Envelope]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Begin with whole batches."""
+        self._most = self.batch
 
     async def run(self) -> None:
         """Ingest until cancelled, whatever goes away and comes back."""
@@ -80,6 +85,7 @@ class Ingester:
             except (Unavailable, QuestionTimedOut, LeaseLost, nats.errors.Error, OSError) as error:
                 wait = BACKOFF[min(failures, len(BACKOFF) - 1)]
                 failures += 1
+                self._most = max(1, self._most // 4)
                 self.observer.stopped(error)
                 logger.warning("ingest stopped, and starts again in %g s: %s", wait, error)
                 await asyncio.sleep(wait)
@@ -103,7 +109,7 @@ class Ingester:
             while True:
                 _end_if_cancelled()
                 read = await reader.next(min(live.HEARTBEAT_SECONDS / 2, self.lease_seconds / 6))
-                for messages in parts(read, self.batch):
+                for messages in parts(read, self._most):
                     await self._store(writer, start, messages)
                 if loop.time() - beaten >= live.HEARTBEAT_SECONDS:
                     await self._beat(writer.at.head)
@@ -141,6 +147,7 @@ class Ingester:
                 await self._store(writer, start, messages[:half])
                 await self._store(writer, start, messages[half:])
             return
+        self._most = min(self.batch, 2 * self._most)
         self.observer.stored(stored, len(messages), asyncio.get_running_loop().time() - began)
         for code, times in stored.codes.items():
             logger.warning("rejected %d with %s", times, code)

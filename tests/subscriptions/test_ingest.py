@@ -2,6 +2,9 @@
 
 import asyncio
 from collections import Counter, defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import nats
@@ -9,11 +12,15 @@ import orjson
 import pytest
 from nats.aio.client import Client
 
+from eventscope.errors import Unavailable
 from eventscope.settings import Settings
 from eventscope.store import counts, read
 from eventscope.store.counts import Scope
+from eventscope.store.driver import Mongo, Session
 from eventscope.store.filter import EVERYTHING
 from eventscope.store.log import Log
+from eventscope.store.retention import Retention
+from eventscope.subscriptions.ingest import Ingester
 from tests.ingesters import MANY, ingester, publish, stored, world
 from tests.servers import own_nats
 from tests.until import until
@@ -132,3 +139,43 @@ async def test_five_thousand_events_of_five_hundred_aggregates_get_dense_positio
     recount = Counter(event["type"] for event in events)
     assert Counter({cell.type: cell.n for cell in await counts.cells(log, Scope())}) == recount
     assert await counts.aggregates(log, Scope()) == 500
+
+
+@dataclass(frozen=True)
+class Weak(Mongo):
+    """A database that never gets a transaction of over a hundred events done in time."""
+
+    sizes: list[int] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def transaction(self, session: Session) -> AsyncIterator[None]:
+        before = await self.database["events"].estimated_document_count()
+        async with Mongo.transaction(self, session):
+            yield
+            after = await self.database["events"].count_documents({}, session=session)
+            self.sizes.append(after - before)
+            if after - before > 100:
+                raise Unavailable("MongoDB did not store a batch in time")
+
+
+async def test_a_database_that_is_too_slow_for_whole_batches_gets_smaller_ones_until_they_pass(
+    settings: Settings, log: Log, client: Client, subject_prefix: str
+) -> None:
+    await publish(client, subject_prefix, 600)
+    weak = Weak(log.mongo.driver, log.mongo.client, log.mongo.database)
+    one = Ingester(
+        replace(log, mongo=weak),
+        client,
+        client.jetstream(),
+        settings.stream,
+        settings.subjects,
+        Retention({}),
+        batch=500,
+        lease_seconds=6,
+    )
+    task = asyncio.create_task(one.run())
+    assert len(await stored(log, 600)) == 600
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    assert max(weak.sizes) > 100, "whole batches were never tried"
