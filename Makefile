@@ -50,7 +50,7 @@ check: setup .venv/dev  ## style, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup .venv/dev  ## how fast events come in, as ratios in one run
+bench: setup .venv/dev  ## how fast events come in, beside a floor and peers in one run; benchmarks/results keeps it
 	$(BIN)/python -m benchmarks.ingest
 
 lock: .venv/dev  ## pin the dependencies anew
@@ -60,3 +60,4 @@ lock: .venv/dev  ## pin the dependencies anew
 
 clean:  ## remove what was built; data under .eventscope/ stays
 	rm -rf .venv eventscope/page web/dist web/node_modules build dist *.egg-info
+	rm -rf benchmarks/peers/*/node_modules benchmarks/peers/*/.venv

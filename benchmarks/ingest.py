@@ -1,190 +1,131 @@
-"""How fast events come in: the whole path against a bare insert_many into the same indexes, in one run.
+"""How events come in: how many, how fast, beside whom, and at what cost of memory; ratios in one run.
 
     make bench            (or: python -m benchmarks.ingest --events 40000 --rounds 3 --driver motor)
+    python -m benchmarks.ingest --memory
 
-Each round does both in turn on a fresh database, so that the ratio holds though the machine's speed drifts; medians are
-printed. MongoDB and NATS are the embedded ones, the ingester is a process of its own as in production.
+Each round does everything in turn on a fresh database, so that the ratios hold though the machine's speed drifts;
+medians are given. MongoDB and NATS are the embedded ones, ingester and API are processes of their own as in production.
 """
 
 import argparse
 import asyncio
-import os
-import signal
-import statistics
 import sys
 import tempfile
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import nullcontext
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from statistics import median
 
-import nats
-import orjson
 import uvloop
-from pymongo import AsyncMongoClient
 
-from eventscope.embedded import Mongod, Nats, running
-from eventscope.guard import guarded, lifeline
-from eventscope.settings import PREFIX
-from eventscope.store import checkpoint
-from eventscope.store.driver import OPTIONS
-from eventscope.store.log import INDEXES, open_log, prepare
-from eventscope.subscriptions import stream
+from benchmarks.ingest_delay import ASKED, PACE, found, told
+from benchmarks.ingest_memory import memory
+from benchmarks.ingest_peers import Peer, peers
+from benchmarks.ingest_rate import bare, whole
+from benchmarks.sheet import RESULTS, Sheet
+from benchmarks.stage import Servers, serving
+from eventscope.store.log import open_log, server_version
 
-AGGREGATES = 5000
-BATCH = 500
-PACE = 500  # events per second, for delays
+SLOW_PEER = 10_000  # events at most, where each is an append
 
 
-def message(number: int) -> dict[str, Any]:
-    """An event of ordinary size, about 350 bytes."""
-    return {
-        "type": ("user.updated", "user.location.updated", "vendor.updated")[number % 3],
-        "messageId": f"m{number}",
-        "aggregateType": ("user", "user", "vendor")[number % 3],
-        "aggregateId": str(number % AGGREGATES),
-        "userId": str(number % 97),
-        "correlationId": f"c{number // 10}",
-        "data": {"number": number, "name": "Ada Lovelace", "email": "ada@example.com", "tags": ["a", "b"]},
-        "metadata": {"reason": "benchmark", "source": "web", "ip": "192.0.2.1"},
-    }
+async def rates(servers: Servers, sheet: Sheet, events: int, rounds: int, compared: Sequence[Peer]) -> None:
+    """The whole path, the floor, and the peers."""
+    paths, floors = list[float](), list[float]()
+    others: dict[Peer, list[float]] = {peer: [] for peer in compared}
+    for turn in range(rounds):
+        floors.append(await bare(servers, events, f"bare{turn}"))
+        paths.append(await whole(servers, events, f"whole{turn}"))
+        for number, peer in enumerate(compared):
+            count = min(events, SLOW_PEER) if peer.one else events
+            others[peer].append(await peer.rate(servers, count, f"peer{number}{turn}"))
+    sheet.add("Eventscope, from NATS into the log", f"{median(paths):,.0f} events/s")
+    sheet.add("bare insert_many into the same indexes", f"{median(floors):,.0f}/s", _over(paths, floors), "≥ 0.50")
+    for peer, taken in others.items():
+        sheet.add(peer.name, f"{median(taken):,.0f}/s", _over(paths, taken), "> 1")
+    sheet.notes.append(f"Rates are medians of {rounds} rounds of {events:,} events; a ratio is Eventscope's to that.")
+    sheet.versions |= dict(peer.version for peer in compared)
+    if compared:
+        sheet.notes += NOTES
 
 
-async def whole(mongo: str, server: str, events: int, driver: str, name: str) -> float:
-    """Events per second from NATS into the log."""
-    client = await nats.connect(server)
-    js = client.jetstream()
-    await stream.ensure(js, name, [f"{name}.>"])
-    for number in range(events):
-        await client.publish(f"{name}.x", orjson.dumps(message(number)))
-    await client.flush()
-    async with open_log(mongo, name) as log:
-        await prepare(log)
-        async with ingester(mongo, server, name, driver):
-            while (await checkpoint.read(log)).head == 0:
-                await asyncio.sleep(0.001)
-            start, first = time.perf_counter(), (await checkpoint.read(log)).head
-            while (await checkpoint.read(log)).head < events:
-                await asyncio.sleep(0.005)
-            took = time.perf_counter() - start
-        await log.mongo.client.drop_database(name)
-    await js.delete_stream(name)
-    await client.close()
-    return (events - first) / took
+NOTES = (
+    "All store the same events of the same aggregates. emmett writes to the same MongoDB with majority and journal,"
+    " 8 or 32 appends in flight, never two on one stream; all events of a stream are its best batch. pyeventsourcing"
+    " has its aggregates at hand, and writes to PostgreSQL as it comes, or to a SQLite file (WAL, synchronous FULL) in"
+    " its own process, with no server in between.",
+    "The peers keep no index but that of stream and version, no positions, no statistics, and know no duplicates.",
+)
 
 
-async def bare(mongo: str, events: int, name: str) -> float:
-    """Documents per second of insert_many alone, of the same documents into the same indexes."""
-    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(mongo, **OPTIONS)
-    collection = client[name]["events"]
-    await collection.create_indexes(INDEXES["events"])
-    now = time.time_ns() // 1000
-    documents = [
-        {
-            "_id": number + 1,
-            **message(number),
-            "timestamp": now,
-            "recordedAt": now,
-            "version": number // AGGREGATES + 1,
-            "source": {"stream": name, "created": "2026-11-23T07:00:00+00:00", "sequence": number + 1},
-        }
-        for number in range(events)
-    ]
-    start = time.perf_counter()
-    for first in range(0, events, BATCH):
-        await collection.insert_many(documents[first : first + BATCH])
-    took = time.perf_counter() - start
-    await client.drop_database(name)
-    await client.close()
-    return events / took
-
-
-async def delays(mongo: str, server: str, events: int, driver: str, name: str) -> list[float]:
-    """Milliseconds from publishing to being in the log and told live, at an even pace."""
-    client = await nats.connect(server)
-    js = client.jetstream()
-    await stream.ensure(js, name, [f"{name}.>"])
-    sent: dict[str, float] = {}
-    taken: list[float] = []
-    done = asyncio.Event()
-
-    async def hear(batch: Any) -> None:
-        now = time.perf_counter()
-        for event in orjson.loads(batch.data)["events"]:
-            taken.append((now - sent[event["messageId"]]) * 1000)
-        if len(taken) == events:
-            done.set()
-
-    await client.subscribe(f"eventscope.live.{name}", cb=hear)
-    async with open_log(mongo, name) as log:
-        await prepare(log)
-        async with ingester(mongo, server, name, driver):
-            while not (await checkpoint.read(log)).lease_held:
-                await asyncio.sleep(0.01)
-            start = time.perf_counter()
-            for number in range(events):
-                await asyncio.sleep(max(0.0, start + number / PACE - time.perf_counter()))
-                sent[f"m{number}"] = time.perf_counter()
-                await client.publish(f"{name}.x", orjson.dumps(message(number)))
-            await asyncio.wait_for(done.wait(), 60)
-        await log.mongo.client.drop_database(name)
-    await js.delete_stream(name)
-    await client.close()
-    return taken
-
-
-@asynccontextmanager
-async def ingester(mongo: str, server: str, name: str, driver: str) -> AsyncIterator[None]:
-    """`eventscope ingest` as a process of its own."""
-    given = {"MONGO_URL": mongo, "MONGO_DATABASE": name, "NATS_URL": server, "STREAM": name, "SUBJECTS": f"{name}.>"}
-    process = await asyncio.create_subprocess_exec(
-        *guarded([sys.executable, "-m", "eventscope", "ingest"]),
-        stdin=lifeline(),
-        stderr=asyncio.subprocess.DEVNULL,
-        env=os.environ | {f"{PREFIX}{key}": value for key, value in given.items()} | {f"{PREFIX}MONGO_DRIVER": driver},
+async def delays(servers: Servers, sheet: Sheet, seconds: float) -> None:
+    """From publishing to wherever somebody sees it."""
+    lived, pushed = await told(servers, seconds, "told")
+    seen = await found(servers, seconds, "found")
+    sheet.add("published → live batch", *_delay(lived))
+    sheet.add("published → visible in a query", *_delay(seen))
+    sheet.add("published → WebSocket", *_delay(pushed))
+    sheet.notes.append(
+        f"Delays at {PACE} events/s for {seconds:g} s. One event in {ASKED} is asked for over HTTP by its id, again and"
+        " again until it is there, so each figure holds a whole question or more."
     )
-    try:
-        yield
-    finally:
-        process.send_signal(signal.SIGTERM)
-        await process.wait()
 
 
-async def measure(mongo: str, server: str, events: int, rounds: int, driver: str) -> None:
-    """Run all and print the figures."""
-    pairs: list[tuple[float, float]] = []
-    for number in range(rounds):
-        floor = await bare(mongo, events, f"bare{number}")
-        path = await whole(mongo, server, events, driver, f"whole{number}")
-        pairs.append((path, floor))
-    paths, floors = zip(*pairs, strict=True)
-    print(f"events in, {driver}, {events:,} events, median of {rounds} rounds")
-    print(f"  whole path       {statistics.median(paths):>9,.0f} events/s")
-    print(f"  bare insert_many {statistics.median(floors):>9,.0f} documents/s")
-    print(f"  ratio            {statistics.median(path / floor for path, floor in pairs):>9.2f}  (bar 0.50)")
-    taken = sorted(await delays(mongo, server, PACE * 10, driver, "delays"))
+async def kept(servers: Servers, sheet: Sheet, events: int) -> None:
+    """The ingester's memory."""
+    taken = await memory(servers, events, "memory")
+    for stored, resident in taken.table:
+        sheet.add(f"ingester after {stored} events", resident)
+    sheet.add("more for each million events, after the first fifth", f"{taken.slope:+.1f} MiB", bar="flat")
+
+
+async def measure(servers: Servers, given: argparse.Namespace, sheet: Sheet) -> None:
+    """All that is wanted."""
+    async with open_log(servers.mongo, "admin", servers.driver) as log:
+        sheet.versions |= {"MongoDB": await server_version(log), given.driver: version(given.driver)}
+    if given.memory:
+        await kept(servers, sheet, given.events)
+        return
+    with peers() if given.peers else nullcontext(list[Peer]()) as compared:
+        await rates(servers, sheet, given.events, given.rounds, compared)
+    await delays(servers, sheet, given.seconds)
+
+
+def _over(paths: Sequence[float], others: Sequence[float]) -> str:
+    return f"{median(path / other for path, other in zip(paths, others, strict=True)):.2f}"
+
+
+def _delay(taken: Sequence[float]) -> tuple[str, str, str]:
+    taken = sorted(taken)
     middle, late = taken[len(taken) // 2], taken[int(len(taken) * 0.99)]
-    print(f"publish to live batch at {PACE} events/s: p50 {middle:.1f} ms, p99 {late:.1f} ms  (bars 10 and 30)")
+    return f"p50 {middle:.1f} ms, p99 {late:.1f} ms", "", "≤ 10, ≤ 30 ms"
 
 
 def main() -> None:
-    """Start the servers and measure."""
+    """Start the servers, measure, print, and write it down."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--events", type=int, default=40_000)
+    parser.add_argument("--events", type=int, help="40,000; 1,000,000 for memory")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=30.0, help="for each delay")
     parser.add_argument("--driver", choices=("motor", "pymongo"), default="motor")
+    parser.add_argument("--memory", action="store_true", help="only the ingester's memory; this takes minutes")
+    parser.add_argument("--peers", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="the folder to write to")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        places = [Path(folder) / name for name in ("mongod", "nats")]
-        for place in places:
-            place.mkdir()
-        with (
-            running(Mongod, places[0]) as mongod,
-            running(Nats, places[1]) as server,
-            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-        ):
-            runner.run(measure(mongod.url, server.url, given.events, given.rounds, given.driver))
+    given.events = given.events or (1_000_000 if given.memory else 40_000)
+    name = "ingest_memory" if given.memory else "ingest"
+    sheet = Sheet(
+        "Events in: memory" if given.memory else "Events in", " ".join(["python -m benchmarks.ingest", *sys.argv[1:]])
+    )
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serving(Path(folder), given.driver) as servers,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        runner.run(measure(servers, given, sheet))
+    sheet.show()
+    sheet.write(given.results / f"{name}.md")
 
 
 if __name__ == "__main__":

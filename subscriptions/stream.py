@@ -18,7 +18,7 @@ from eventscope.subscriptions.subjects import joined
 
 FIRST_SECONDS: Final = 3.0
 RETRY_SECONDS: Final = 0.5
-PING_SECONDS: Final = 10
+PING_SECONDS: Final = 5  # the third without an answer says that the connection is dead, be it half open
 CLOSE_SECONDS: Final = 1.0
 
 logger = logging.getLogger(__name__)

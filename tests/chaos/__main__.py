@@ -12,6 +12,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from tests.chaos.faults import FAULTS
+from tests.chaos.network import LONG
 from tests.chaos.run import RATE, Run, Struck, run
 
 MOST_FINDINGS = 30
@@ -34,7 +36,7 @@ def main(
     with tempfile.TemporaryDirectory(prefix="chaos-") as spare:
         place = folder or Path(spare)
         place.mkdir(parents=True, exist_ok=True)
-        done = asyncio.run(run(place, seed, faults, rate=rate, told=told))
+        done = asyncio.run(run(place, seed, faults, kinds={**FAULTS, **LONG}, rate=rate, told=told))
     console.print(table(done.struck))
     _conclude(console, done)
     raise typer.Exit(0 if done.report.right else 1)

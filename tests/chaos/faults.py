@@ -11,6 +11,7 @@ from eventscope.ports import free
 from eventscope.store import checkpoint
 from eventscope.subscriptions import stream
 from tests.chaos.ledger import Loss
+from tests.chaos.network import NETWORK
 from tests.chaos.program import ServerProgram
 from tests.chaos.stage import RECOVERY_SECONDS, Stage, level
 from tests.until import until
@@ -129,6 +130,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "nats frozen": nats_frozen,
     "nats lost its tail": nats_lost_its_tail,
     "stream full": stream_full,
+    **NETWORK,
 }
 
 

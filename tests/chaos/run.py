@@ -2,14 +2,14 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from eventscope.store import checkpoint
 from tests.chaos.checker import Report, check
-from tests.chaos.faults import FAULTS, ingester_killed
+from tests.chaos.faults import FAULTS, Fault, ingester_killed
 from tests.chaos.reading import kept
 from tests.chaos.stage import RECOVERY_SECONDS, Stage, staged
 from tests.until import until
@@ -41,15 +41,21 @@ class Run:
 
 
 async def run(
-    folder: Path, seed: int, faults: int, *, rate: float = RATE, told: Callable[[Struck], None] = lambda _: None
+    folder: Path,
+    seed: int,
+    faults: int,
+    *,
+    kinds: Mapping[str, Fault] = FAULTS,
+    rate: float = RATE,
+    told: Callable[[Struck], None] = lambda _: None,
 ) -> Run:
     """Strike so many times, let everything recover, and compare what was acknowledged with the log."""
     chance, begin = random.Random(seed), time.monotonic()
     struck: list[Struck] = []
     async with staged(folder, seed, rate) as stage:
         await _grown(stage, 0)
-        for number, name in zip(range(1, faults + 1), deck(chance), strict=False):
-            struck.append(await _strike(stage, chance, number, name))
+        for number, name in zip(range(1, faults + 1), deck(chance, list(kinds)), strict=False):
+            struck.append(await _strike(stage, chance, number, name, kinds[name]))
             told(struck[-1])
         await stage.load.end()
         await stage.settled()
@@ -60,14 +66,14 @@ async def run(
         return Run(tuple(struck), report, at.source_resets, at.term, time.monotonic() - begin)
 
 
-def deck(chance: random.Random) -> Iterator[str]:
+def deck(chance: random.Random, names: Sequence[str]) -> Iterator[str]:
     """Names of faults, for ever: each turns up once before any turns up again."""
     while True:
-        yield from chance.sample(list(FAULTS), len(FAULTS))
+        yield from chance.sample(names, len(names))
 
 
-async def _strike(stage: Stage, chance: random.Random, number: int, name: str) -> Struck:
-    detail = await FAULTS[name](stage, chance)
+async def _strike(stage: Stage, chance: random.Random, number: int, name: str, fault: Fault) -> Struck:
+    detail = await fault(stage, chance)
     if chance.random() < ALSO:
         detail += f"; then {await ingester_killed(stage, chance)} killed"
     begin = time.monotonic()

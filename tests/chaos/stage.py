@@ -24,6 +24,7 @@ from tests.chaos.ledger import Ledger
 from tests.chaos.messages import ASKED, Author
 from tests.chaos.program import Program, ServerProgram
 from tests.chaos.service import Service, answered
+from tests.proxy import Proxy, proxied
 from tests.until import until
 
 LEASE_SECONDS: Final = 1.5
@@ -31,6 +32,11 @@ RECOVERY_SECONDS: Final = 90.0  # to wait for, at most; what is measured is in t
 SETTLE_SECONDS: Final = 300.0
 SERVICES: Final = 4
 ASKERS: Final = 2
+# what an ingester is told of the settings, besides its subjects
+GIVEN: Final = (
+    *("mongo_url", "nats_url", "ingest_port", "lease_seconds", "batch"),
+    *("stream_keep_hours", "stream_max_bytes", "log_level"),
+)
 
 
 def settings_of(mongo_url: str, nats_url: str) -> Settings:
@@ -46,8 +52,7 @@ def settings_of(mongo_url: str, nats_url: str) -> Settings:
 
 def ingester(name: str, folder: Path, settings: Settings) -> Program:
     """An ingester as a process of its own."""
-    fields = ("mongo_url", "nats_url", "lease_seconds", "stream_keep_hours", "stream_max_bytes", "log_level")
-    environment = {variable(field): str(getattr(settings, field)) for field in fields}
+    environment = {variable(field): str(getattr(settings, field)) for field in GIVEN}
     environment[variable("subjects")] = ",".join(settings.subjects)
     command = [sys.executable, "-m", "eventscope", "ingest"]
     return Program(name, lambda: command, folder / f"{name}.log", environment)
@@ -98,14 +103,27 @@ async def publishing(settings: Settings, seed: int, rate: float) -> AsyncIterato
 
 
 @dataclass(frozen=True, slots=True)
+class Lines:
+    """What one ingester reaches MongoDB and NATS by, and the port at which it tells how it is."""
+
+    mongo: Proxy
+    nats: Proxy
+    watch: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
-    """All that can be hurt, and the log that is to stay whole."""
+    """All that can be hurt, and the log that is to stay whole.
+
+    Each ingester has `lines` of its own; the services and the log that is looked at do without.
+    """
 
     folder: Path
     settings: Settings
     mongod: ServerProgram
     nats: ServerProgram
     ingesters: Sequence[Program]
+    lines: Sequence[Lines]
     log: Log
     load: Load
 
@@ -160,9 +178,22 @@ async def staged(folder: Path, seed: int, rate: float) -> AsyncIterator[Stage]:
         client = await stream.connect(settings.nats_url, "chaos")
         await stream.ensure(client.jetstream(), settings.stream, settings.subjects)
         await stream.close(client)
-        ingesters = [ingester(f"ingester{number}", folder, settings) for number in (1, 2)]
-        for program in ingesters:
+        ingesters, lines = list[Program](), list[Lines]()
+        for number in (1, 2):
+            mongo, to_nats = [
+                await stack.enter_async_context(proxied(one.server.port)) for one in (mongod, nats_server)
+            ]
+            line = Lines(mongo, to_nats, free())
+            program = ingester(f"ingester{number}", folder, through(line, settings))
             stack.push_async_callback(program.close)
             await program.keep()
+            lines.append(line)
+            ingesters.append(program)
         load = await stack.enter_async_context(publishing(settings, seed, rate))
-        yield Stage(folder, settings, mongod, nats_server, ingesters, log, load)
+        yield Stage(folder, settings, mongod, nats_server, ingesters, lines, log, load)
+
+
+def through(lines: Lines, settings: Settings) -> Settings:
+    """The settings of an ingester that reaches its servers by these lines."""
+    mongo, nats_url = f"mongodb://{lines.mongo.host}/?directConnection=true", f"nats://{lines.nats.host}"
+    return settings.model_copy(update={"mongo_url": mongo, "nats_url": nats_url, "ingest_port": lines.watch})

@@ -1,0 +1,106 @@
+"""How long an event takes, at an even pace, from being published to being told live, pushed to a client, or found."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import httpx
+import orjson
+from websockets.asyncio.client import ClientConnection, connect
+
+from benchmarks.events import payload
+from benchmarks.stage import Scene, Servers, scene
+from eventscope.subscriptions import live
+
+PACE: Final = 500  # events a second
+ASKED: Final = 10  # of so many events one is asked for; to ask for all would measure the questions
+DRAIN_SECONDS: Final = 60.0
+PROTOCOL: Final = "graphql-transport-ws"
+FOLLOW: Final = "subscription { events { __typename ... on Event { id } } }"
+QUESTION: Final = "query One($id: ID!) { event(id: $id) { id position } }"
+
+Sent = dict[str, float]  # when each event was published
+
+
+async def told(servers: Servers, seconds: float, name: str) -> tuple[list[float], list[float]]:
+    """Milliseconds until the live batch of an event arrives, and until a WebSocket client has it."""
+    count = int(PACE * seconds)
+    sent, lived, pushed = Sent(), list[float](), list[float]()
+    async with scene(servers, name) as at, at.ingester(), at.api() as api, _following(api) as socket:
+
+        async def hear(batch: Any) -> None:
+            now = time.perf_counter()
+            lived.extend((now - sent[event["messageId"]]) * 1000 for event in orjson.loads(batch.data)["events"])
+
+        await at.client.subscribe(live.subject(name), cb=hear)
+        await at.client.flush()
+        publishing = asyncio.create_task(_publish(at, count, sent))
+        async with asyncio.timeout(seconds + DRAIN_SECONDS):
+            while len(pushed) < count:
+                event = _event(await socket.recv())
+                if event is not None:
+                    pushed.append((time.perf_counter() - sent[event["id"]]) * 1000)
+            while len(lived) < count:
+                await asyncio.sleep(0.01)
+        await publishing
+    return lived, pushed
+
+
+async def found(servers: Servers, seconds: float, name: str) -> list[float]:
+    """Milliseconds until a query by its id finds an event; asked again and again, over HTTP."""
+    count = int(PACE * seconds)
+    asking = list[asyncio.Task[float]]()
+    async with (
+        scene(servers, name) as at,
+        at.ingester(),
+        at.api() as api,
+        httpx.AsyncClient(base_url=f"http://{api}", timeout=DRAIN_SECONDS) as http,
+    ):
+        await _find(http, "nothing", once=True)  # the first question is prepared for all
+
+        def ask(number: int) -> None:
+            if number % ASKED == 0:
+                asking.append(asyncio.create_task(_find(http, f"m{number}")))
+
+        await _publish(at, count, Sent(), ask)
+        return [await task for task in asking]
+
+
+async def _publish(at: Scene, count: int, sent: Sent, then: Callable[[int], None] = lambda number: None) -> None:
+    start = time.perf_counter()
+    for number in range(count):
+        await asyncio.sleep(max(0.0, start + number / PACE - time.perf_counter()))
+        sent[f"m{number}"] = time.perf_counter()
+        await at.publish(payload(number))
+        then(number)
+
+
+async def _find(http: httpx.AsyncClient, id: str, *, once: bool = False) -> float:
+    start = time.perf_counter()
+    while True:
+        answer = await http.post("/graphql", json={"query": QUESTION, "variables": {"id": id}})
+        if once or answer.raise_for_status().json()["data"]["event"]:
+            return (time.perf_counter() - start) * 1000
+
+
+@asynccontextmanager
+async def _following(api: str) -> AsyncIterator[ClientConnection]:
+    """A client that has caught up."""
+    async with connect(f"ws://{api}/graphql", subprotocols=[PROTOCOL], compression=None, max_size=None) as socket:  # type: ignore[list-item]  # a NewType of str
+        await socket.send(orjson.dumps({"type": "connection_init"}), text=True)
+        while orjson.loads(await socket.recv())["type"] != "connection_ack":
+            pass
+        await socket.send(orjson.dumps({"id": "1", "type": "subscribe", "payload": {"query": FOLLOW}}), text=True)
+        while orjson.loads(await socket.recv())["payload"]["data"]["events"]["__typename"] != "CaughtUp":
+            pass
+        yield socket
+
+
+def _event(frame: str | bytes) -> dict[str, Any] | None:
+    message = orjson.loads(frame)
+    if message["type"] != "next":
+        raise RuntimeError(f"the subscription ended: {message}")
+    item: dict[str, Any] = message["payload"]["data"]["events"]
+    return item if item["__typename"] == "Event" else None

@@ -1,0 +1,84 @@
+"""Fills a log with lifelike events: those of the sample's market, stored by the store's own writer, without NATS.
+
+    python -m benchmarks.make_events --mongo mongodb://… --database lifelike --events 1000000 --seed 1
+
+The same seed gives the same log, for its clock is the market's: it opens at the beginning of 2026, and a million events
+take about 23 days. Nothing expires. What the log has already stays, so this may be broken off and given again.
+"""
+
+import argparse
+import asyncio
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Final
+
+import orjson
+import uvloop
+from rich.progress import Progress
+
+from eventscope.errors import CannotStart
+from eventscope.sample import business
+from eventscope.store import moment
+from eventscope.store.log import Log, open_log, prepare
+from eventscope.store.message import Arrival, Batch, Place
+from eventscope.store.retention import Retention
+from eventscope.store.writer import writing
+from eventscope.subscriptions.reading import read
+
+START: Final = datetime(2026, 1, 1, tzinfo=UTC)
+BATCH: Final = 1000
+STREAM: Final = "EVENTS"
+LEASE_SECONDS: Final = 60.0
+
+
+async def fill(log: Log, events: int, seed: int, progress: Progress) -> None:
+    """Let the log have so many events of that market; CannotStart when somebody else writes to it."""
+    await prepare(log)
+    async with writing(log, Retention({"*": 0.0}), "make_events", LEASE_SECONDS) as writer:
+        if writer is None:
+            raise CannotStart("somebody else writes to this log")
+        bar = progress.add_task("events", total=events, completed=writer.at.head)
+        coming = islice(arrivals(seed), writer.at.head, events)
+        renewed = time.monotonic()
+        while some := list(islice(coming, BATCH)):
+            last = some[-1]
+            place = Place(STREAM, START.isoformat(), last.sequence, last.recorded_at)
+            await writer.append(Batch(tuple(read(one, STREAM, None) for one in some), place))
+            progress.update(bar, completed=writer.at.head)
+            if time.monotonic() - renewed > LEASE_SECONDS / 3:
+                await writer.renew()
+                renewed = time.monotonic()
+
+
+def arrivals(seed: int) -> Iterator[Arrival]:
+    """The events of the market without end, as if JetStream had taken each at the moment it happened."""
+    for sequence, message in enumerate(business(seed, START), start=1):
+        recorded_at = moment.from_text(message["timestamp"])
+        yield Arrival(f"events.{message['type']}", {}, orjson.dumps(message), sequence, recorded_at)
+
+
+async def make(mongo: str, database: str, events: int, seed: int) -> None:
+    """Fill the log at that address."""
+    with Progress() as progress:
+        async with open_log(mongo, database, "pymongo") as log:
+            await fill(log, events, seed, progress)
+
+
+def main() -> None:
+    """Make the log, and tell how long it took."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--mongo", required=True, help="the address of MongoDB")
+    parser.add_argument("--database", default="lifelike")
+    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    began = time.perf_counter()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(make(given.mongo, given.database, given.events, given.seed))
+    print(f"{given.events:,} events in {time.perf_counter() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
