@@ -50,8 +50,10 @@ check: setup .venv/dev  ## style, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup .venv/dev  ## how fast events come in, beside a floor and peers in one run; benchmarks/results keeps it
+bench: setup .venv/dev  ## how fast events come in, are read and are followed, beside floors and peers; benchmarks/results keeps it
 	$(BIN)/python -m benchmarks.ingest
+	$(BIN)/python -m benchmarks.read
+	$(BIN)/python -m benchmarks.live
 
 lock: .venv/dev  ## pin the dependencies anew
 	$(PIP) uv

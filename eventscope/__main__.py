@@ -59,11 +59,21 @@ def dev(
 
 
 @app.command()
-def serve(ingest: Annotated[bool, typer.Option(help="Run an ingester beside the API.")] = True) -> None:
+def serve(
+    ingest: Annotated[bool, typer.Option(help="Run an ingester beside the API.")] = True,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes that share the port: one for a core.")] = 1,
+    worker: Annotated[str | None, typer.Option(hidden=True)] = None,
+) -> None:
     """Serve the API, with an ingester, against the servers that the settings name."""
     from eventscope import serving
+    from eventscope import workers as several
 
-    _run(serving.serve(_settings(), ingest=ingest))
+    if worker is not None:
+        _run(serving.work(_settings(), several.Place.read(worker)))
+    elif workers > 1:
+        _run(several.keep(_settings(), workers, ingest=ingest))
+    else:
+        _run(serving.serve(_settings(), ingest=ingest))
 
 
 @app.command()

@@ -1,7 +1,8 @@
 """What an API process reports to Prometheus: what was asked of it, and what it delivered."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 from time import perf_counter
 from typing import Final
 
@@ -9,12 +10,15 @@ from prometheus_client import Counter, Gauge, Histogram
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from eventscope import event_stream
 from eventscope.metrics import DELAYS, LogMetrics, new_registry, route
 from eventscope.schema.context import Services
+from eventscope.siblings import Siblings
 from eventscope.store import moment
 from eventscope.store.documents import Event
 from eventscope.subscriptions.lag import Lag
 
+STREAM: Final = event_stream.MEDIA_TYPE.encode()
 PATHS: Final = frozenset({"/graphql", "/events/history", "/events/replay", "/events/aggregate", "/events/stats"})
 
 
@@ -40,9 +44,22 @@ class ApiMetrics:
         )
         self._requests = counter("http_requests", "HTTP requests answered, by `path` and `status`.", "path", "status")
         self._request_seconds = histogram("http_request_seconds", "Time until an answer is sent, by `path`.", "path")
+        # looking up the child for given labels takes longer than counting
+        self._operation = lru_cache(512)(self._operations.labels)
+        self._operation_time = lru_cache(512)(self._operation_seconds.labels)
+        self._request = lru_cache(512)(self._requests.labels)
+        self._request_time = lru_cache(512)(self._request_seconds.labels)
         self._sockets = gauge("websockets", "WebSockets that are open.")
+        self._streams = gauge("event_streams", "Event streams that are open.")
         self._followers = gauge("followers", "Subscriptions that follow the log just now.")
         self._delivered = counter("delivered_events", "Events given to subscriptions.")
+        self._dropped = counter(
+            "dropped_connections", "Connections of subscribers that the server closed, by `reason`.", "reason"
+        )
+        self._fan_out = histogram("fan_out_seconds", "Time that one result takes to all who asked the same.")
+        self._cohorts = gauge("cohorts", "Subscriptions that differ from each other; equal ones share the work.")
+        self._lag = gauge("slowest_lag_events", "Positions of the log that the slowest subscription is behind.")
+        self._waiting = gauge("waiting_bytes", "Bytes of live events that wait for slow subscribers.")
         self._arrived = counter("live_events", "Events that arrived live from the ingester.")
         self._delay = histogram(
             "live_delay_seconds", "Time from JetStream's timestamp of an event to its live arrival."
@@ -50,9 +67,9 @@ class ApiMetrics:
 
     def answered(self, kind: str, code: str, seconds: float) -> None:
         """Count an operation; how long a subscription lasts says nothing."""
-        self._operations.labels(kind, code).inc()
+        self._operation(kind, code).inc()
         if kind in ("query", "mutation"):
-            self._operation_seconds.labels(kind).observe(seconds)
+            self._operation_time(kind).observe(seconds)
 
     def arrived(self, events: Sequence[Event]) -> None:
         """Count what came live."""
@@ -61,9 +78,17 @@ class ApiMetrics:
         for event in events:
             self._delay.observe(max(0, now - event["recordedAt"]) / 1_000_000)
 
-    def delivered(self) -> None:
-        """Count an event that a subscription was given."""
-        self._delivered.inc()
+    def delivered(self, events: int = 1) -> None:
+        """Count events that subscriptions were given."""
+        self._delivered.inc(events)
+
+    def fanned_out(self, seconds: float) -> None:
+        """Count a result that was handed to all who asked the same."""
+        self._fan_out.observe(seconds)
+
+    def dropped(self, reason: str) -> None:
+        """Count a connection that was closed by us."""
+        self._dropped.labels(reason).inc()
 
     @contextmanager
     def socket(self) -> Iterator[None]:
@@ -71,23 +96,33 @@ class ApiMetrics:
         with self._sockets.track_inprogress():
             yield
 
+    @contextmanager
+    def stream(self) -> Iterator[None]:
+        """Count an event stream for as long as it is open."""
+        with self._streams.track_inprogress():
+            yield
+
     def requested(self, path: str, status: int, seconds: float) -> None:
         """Count a request; paths that anybody may make up are one."""
         known = path if path in PATHS else "other"
-        self._requests.labels(known, str(status)).inc()
-        self._request_seconds.labels(known).observe(seconds)
+        self._request(known, str(status)).inc()
+        self._request_time(known).observe(seconds)
 
-    def route(self, services: Services) -> Route:
-        """`/metrics` of an API process."""
+    def route(self, services: Services, siblings: Siblings | None = None) -> Route:
+        """`/metrics` of an API process, or of it and its siblings."""
 
         async def lag() -> Lag | None:
             return await services.lag() if services.nats_connected() else None  # which else would wait for NATS
 
         async def look() -> None:
-            self._followers.set(services.feed.followers)
+            state = services.hub.state()
+            self._followers.set(state.count)
+            self._cohorts.set(state.cohorts)
+            self._lag.set(state.slowest_lag_events)
+            self._waiting.set(state.waiting_bytes)
             await self.log.look(services.log, lag)
 
-        return route(self.registry, look)
+        return route(self.registry, look, siblings)
 
 
 class Counted:
@@ -108,16 +143,19 @@ class Counted:
             await self._app(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        began = perf_counter()
-        status = 500
+        began, status, answered = perf_counter(), 500, None
 
         async def seen(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answered
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if any(name == b"content-type" and STREAM in value for name, value in message["headers"]):
+                    answered = perf_counter()  # how long a stream lasts says nothing
+                    lasting.enter_context(self._metrics.stream())
             await send(message)
 
-        try:
-            await self._app(scope, receive, seen)
-        finally:
-            self._metrics.requested(scope["path"], status, perf_counter() - began)
+        with ExitStack() as lasting:
+            try:
+                await self._app(scope, receive, seen)
+            finally:
+                self._metrics.requested(scope["path"], status, (answered or perf_counter()) - began)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import fields
 
 from nats.aio.client import Client
 from starlette.applications import Starlette
@@ -9,15 +10,25 @@ from starlette.middleware import Middleware
 from starlette.routing import Route, WebSocketRoute
 
 from eventscope import health, page, rest
+from eventscope.admission import Admission
 from eventscope.api_metrics import ApiMetrics, Counted
 from eventscope.connections import connected
 from eventscope.endpoint import Endpoint
+from eventscope.schema import compiled_check
 from eventscope.schema.build import build as build_schema
 from eventscope.schema.context import Services
+from eventscope.schema.direct import Direct
+from eventscope.schema.limits import Limits
 from eventscope.settings import Settings
+from eventscope.siblings import Siblings
 from eventscope.subscriptions.asking import asking
 from eventscope.subscriptions.feed import feeding
+from eventscope.subscriptions.hub import delivering
 from eventscope.subscriptions.lag import lag
+from eventscope.subscriptions.member import Room
+from eventscope.subscriptions.news import News
+from eventscope.subscriptions.readings import Readings
+from eventscope.subscriptions.watching import Watching
 
 
 @asynccontextmanager
@@ -26,18 +37,29 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
     async with (
         connected(settings, "eventscope api") as at,
         feeding(at.nats, settings.stream) as feed,
+        delivering(at.log, feed, Room(settings.live_client_bytes, settings.live_total_bytes)) as hub,
         asking(at.nats, settings.stream, settings.subjects) as asker,
     ):
         js = at.nats.jetstream()
+        news = News(at.log, feed)
         yield Services(
             log=at.log,
             feed=feed,
+            hub=hub,
+            watching=Watching(at.log, news),
+            readings=Readings(news),
             asker=asker,
             lag=lambda: lag(at.log, js, settings.stream),
             retention=settings.retention,
             nats_version=lambda: _version(at.nats),
             nats_connected=lambda: at.nats.is_connected,
+            limits=limits(settings),
         )
+
+
+def limits(settings: Settings) -> Limits:
+    """What an operation may have at most."""
+    return Limits(**{field.name: getattr(settings, f"most_{field.name}") for field in fields(Limits)})
 
 
 def _version(client: Client) -> str:
@@ -45,16 +67,21 @@ def _version(client: Client) -> str:
     return f"{found.major}.{found.minor}.{found.patch}"
 
 
-def build(settings: Settings, services: Services) -> Starlette:
-    """The application: GraphQL, the page for browsers, REST, health and metrics."""
-    metrics = ApiMetrics()
+def build(
+    settings: Settings, services: Services, metrics: ApiMetrics | None = None, siblings: Siblings | None = None
+) -> Starlette:
+    """The application: GraphQL, the page for browsers, REST, health and metrics, those of siblings included."""
+    metrics = metrics or ApiMetrics()
     services.feed.observer = metrics
+    compiled = settings.compiled and compiled_check.holds()
+    schema = build_schema(metrics, services.limits, settings.question_seconds, compiled=compiled)
     endpoint = Endpoint(
-        build_schema(metrics),
+        schema,
         services,
         origins=settings.origins,
-        seconds=settings.question_seconds,
         page=page.page if settings.graphiql else None,
+        admission=Admission(settings.connections, settings.connections_per_address),
+        direct=Direct(schema, services.limits, settings.question_seconds, metrics) if compiled else None,
     )
     return Starlette(
         routes=[
@@ -63,7 +90,7 @@ def build(settings: Settings, services: Services) -> Starlette:
             *(page.routes() if settings.graphiql else []),
             *rest.routes(lambda: services.log),
             *health.routes(services),
-            metrics.route(services),
+            metrics.route(services, siblings),
         ],
         middleware=[Middleware(Counted, metrics=metrics)],
     )

@@ -29,6 +29,7 @@ async def opened(settings: Settings) -> AsyncIterator[Log]:
         settings.mongo_database,
         settings.mongo_driver,
         question_seconds=settings.question_seconds,
+        indexed_paths=settings.indexed_paths,
     ) as log:
         try:
             await ping(log)

@@ -1,16 +1,14 @@
 """The GraphQL endpoint: Strawberry's view, strict about requests, and answering wrong ones as clients expect."""
 
-import asyncio
 import json
 import re
 import sys
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Final
+from typing import Final, cast
 
 import orjson
 from cross_web import AsyncHTTPRequestAdapter, HTTPException
-from graphql import GraphQLError
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -20,28 +18,37 @@ from strawberry.asgi import GraphQL
 from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionResult
-from strawberry.types.execution import PreExecutionError
 from strawberry.types.graphql import OperationType
 
-from eventscope.errors import BadInput, NotOverHttp, QuestionTimedOut, told
-from eventscope.negotiation import JSON, negotiate, status
+from eventscope import event_stream
+from eventscope.adapter import Adapter
+from eventscope.admission import Admission
+from eventscope.errors import BadInput, NotOverHttp, Unavailable, told
+from eventscope.event_stream import Streaming
+from eventscope.negotiation import JSON, RESPONSE, negotiate, status
 from eventscope.page import wants_page
 from eventscope.schema.build import Schema
 from eventscope.schema.context import Context, Services
-from eventscope.sockets import Adapter, Handler
+from eventscope.schema.direct import Direct
+from eventscope.shortcut import Shortcut, body_of
+from eventscope.sockets import Handler
 from eventscope.store.documents import plain
 
 LONG_NUMBER: Final = re.compile(r"\d{19}")
+LONG_BYTES: Final = re.compile(LONG_NUMBER.pattern.encode())
 INIT_SECONDS: Final = 10
-GRACE_SECONDS: Final = 1.0  # the store keeps to the time by itself, and knows better what the matter is
 MOST_OPERATIONS: Final = 20  # at once on one WebSocket
 MOST_BODY: Final = 262_144  # bytes
 MOST_URL: Final = 8_192  # bytes of what follows the question mark
 NOT_A_REQUEST: Final = "The body must be a JSON object with a query"
+NOT_IN_ADDRESS: Final = "The address has no query; give one as ?query=, or ask by POST"
 
 
 class Endpoint(GraphQL[Context, None]):
-    """`/graphql` for programs: queries by POST, everything over WebSocket."""
+    """`/graphql` for programs: queries and mutations by POST, queries by GET too, everything over WebSocket.
+
+    Everything goes as an event stream too, except for mutations by GET.
+    """
 
     websocket_adapter_class = Adapter
     graphql_transport_ws_handler_class = Handler
@@ -52,21 +59,36 @@ class Endpoint(GraphQL[Context, None]):
         services: Services,
         *,
         origins: tuple[str, ...],
-        seconds: float,
         page: Callable[[], Response] | None,
+        admission: Admission,
+        direct: Direct | None = None,
     ) -> None:
         super().__init__(
             schema,
             graphql_ide=None,
-            allow_queries_via_get=False,
+            allow_queries_via_get=True,
             subscription_protocols=["graphql-transport-ws"],
             connection_init_wait_timeout=timedelta(seconds=INIT_SECONDS),
             max_subscriptions_per_connection=MOST_OPERATIONS,
             allowed_origins=origins,
         )
+        self.admission = admission
         self._services = services
-        self._seconds = seconds
+        self._streaming = Streaming(
+            schema, services, admission, self.encode_json, lambda why: _failure(503, told(Unavailable(why)), JSON)
+        )
         self._page = page
+        self._shortcut = (
+            None
+            if direct is None
+            else Shortcut(
+                direct,
+                lambda: Context(services),
+                self.encode_json,
+                lambda body: LONG_BYTES.search(body) is None,
+                MOST_BODY,
+            )
+        )
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         """What the operation is answered with."""
@@ -88,10 +110,13 @@ class Endpoint(GraphQL[Context, None]):
 
     async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData:
         """The request, if it has the media type and the shape of one."""
-        media_type = (request.content_type or "").partition(";")[0].strip().lower()
-        if media_type != JSON:
-            raise HTTPException(415, f"Content-Type must be {JSON}")
-        body = self.parse_json(await request.get_body())
+        if request.method == "GET":
+            body: object = self._asked_in_address(request.query_params)
+        else:
+            media_type = (request.content_type or "").partition(";")[0].strip().lower()
+            if media_type != JSON:
+                raise HTTPException(415, f"Content-Type must be {JSON}")
+            body = self.parse_json(await request.get_body())
         if not isinstance(body, dict) or not isinstance(body.get("query"), str) or not body["query"]:
             raise HTTPException(400, NOT_A_REQUEST)
         if not isinstance(body.get("operationName"), str | None):
@@ -102,6 +127,14 @@ class Endpoint(GraphQL[Context, None]):
         # the base class would also look for ways to stream an answer, and there are none but WebSocket
         return GraphQLRequestData(body["query"], body.get("variables"), body.get("operationName"), extensions=None)
 
+    def _asked_in_address(self, parameters: Mapping[str, str | None]) -> dict[str, object]:
+        """A request out of an address, where objects are written as JSON and what is empty is left out."""
+        given: dict[str, object] = {name: value for name, value in parameters.items() if value}
+        for member in ("variables", "extensions"):
+            if member in given:
+                given[member] = self.parse_json(str(given[member]))
+        return given
+
     async def execute_single(
         self,
         request: Request,
@@ -111,40 +144,37 @@ class Endpoint(GraphQL[Context, None]):
         root_value: None,
         request_data: GraphQLRequestData,
     ) -> ExecutionResult:
-        """Answer a query or mutation, within the time that a question may take."""
+        """Answer a query or mutation."""
         try:
-            async with asyncio.timeout(self._seconds + GRACE_SECONDS):
-                return await self.schema.execute(
-                    request_data.query,
-                    variable_values=request_data.variables,
-                    context_value=context,
-                    operation_name=request_data.operation_name,
-                    allowed_operation_types={OperationType.QUERY, OperationType.MUTATION},
-                )
-        except TimeoutError:
-            late = QuestionTimedOut(self._seconds)
-            return ExecutionResult(data=None, errors=[GraphQLError(str(late), path=[], extensions={"code": late.code})])
+            return await self.schema.execute(
+                request_data.query,
+                variable_values=request_data.variables,
+                context_value=context,
+                operation_name=request_data.operation_name,
+                allowed_operation_types=OperationType.from_http(request_adapter.method) - {OperationType.SUBSCRIPTION},
+            )
         except CannotGetOperationTypeError as error:
             raise HTTPException(400, error.as_http_error_reason()) from error
-        except InvalidOperationTypeError:
+        except InvalidOperationTypeError as error:
+            if error.operation_type == OperationType.MUTATION:
+                raise HTTPException(405, "Mutations are asked by POST") from error
             raise NotOverHttp from None
 
     async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
         """The answer's body; one to a request that was not executed has no `data`."""
-        body = await super().process_result(request, result)
-        errors = result.errors or []
-        if isinstance(result, PreExecutionError) or (
-            result.data is None and errors and all(e.path is None for e in errors)
-        ):
-            body.pop("data", None)
-            request.state.is_request_error = True
-        return body
+        body, request.state.is_request_error = body_of(result)
+        return cast("GraphQLHTTPResponse", body)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or one WebSocket."""
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
+        if self._shortcut is not None:
+            heard = await self._shortcut.serve(scope, receive, send)
+            if heard is None:
+                return
+            receive = heard
         # the limit of the application would answer in plain text; this one takes its place
         await RequestBodyLimitMiddleware(self._serve, sys.maxsize)(scope, receive, send)
 
@@ -161,19 +191,30 @@ class Endpoint(GraphQL[Context, None]):
 
     async def _answer(self, request: Request) -> Response:
         media_type = negotiate(request.headers.get("accept"))
+        streamed = event_stream.wanted(request.headers.get("accept"))
         if len(request.scope["query_string"]) > MOST_URL:
             return _refusal(414, f"The address has over {MOST_URL} bytes; put the question in the body", media_type)
         if request.method not in ("GET", "POST"):
-            return _refusal(405, "GraphQL is asked by POST", media_type, {"allow": "GET, POST"})
+            return _refusal(405, "GraphQL is asked by GET and POST", media_type, {"allow": "GET, POST"})
+        if media_type is None and not streamed:
+            return _refusal(406, f"Answers come as {JSON}, {RESPONSE} or {event_stream.MEDIA_TYPE}", JSON)
         if request.method == "GET":
-            what = "GraphQL is asked by POST; browsers get a page here"
-            return _refusal(405, what, media_type, {"allow": "POST"})
-        if media_type is None:
-            return _refusal(406, f"Answers come as {JSON} or application/graphql-response+json", JSON)
+            if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+                return _refusal(403, "Pages of other sites may not ask by GET", media_type)
+            if "query" not in request.query_params:
+                return _refusal(400, NOT_IN_ADDRESS, media_type)
         try:
-            response = await self.run(request)
+            if media_type is None:
+                return await self._stream(request)
+            try:
+                response = await self.run(request)
+            except NotOverHttp:
+                if not streamed:
+                    raise
+                return await self._stream(request)
         except HTTPException as error:
-            return _refusal(error.status_code, error.reason, media_type)
+            headers = {"allow": "POST"} if error.status_code == 405 else None
+            return _refusal(error.status_code, error.reason, media_type, headers)
         except ClientDisconnect:
             return _refusal(400, "The request broke off", media_type)
         except NotOverHttp as error:
@@ -184,6 +225,9 @@ class Endpoint(GraphQL[Context, None]):
         failed = getattr(request.state, "is_request_error", False)
         response.status_code = status(media_type, is_request_error=failed)
         return response
+
+    async def _stream(self, request: Request) -> Response:
+        return self._streaming.stream(request, await self.parse_http_body(self.request_adapter_class(request)))
 
 
 def _limited(receive: Receive) -> Receive:

@@ -25,6 +25,8 @@ from typing import Any, ClassVar, Final
 
 INTERNAL: Final = "INTERNAL"
 
+OF_SERVERS: Final = frozenset({"TIMEOUT", "UNAVAILABLE"})
+
 logger = logging.getLogger(__name__)
 
 
@@ -66,12 +68,14 @@ class PageTooLarge(BadInput):
 
 
 class NotOverHttp(BadInput):
-    """A subscription came over HTTP, and goes over WebSocket only."""
+    """A subscription came over HTTP from who takes JSON only, and goes over WebSocket or as an event stream."""
 
     code = "SUBSCRIPTION_NOT_SUPPORTED"
 
     def __init__(self) -> None:
-        super().__init__("subscriptions go over WebSocket, by graphql-transport-ws")
+        super().__init__(
+            "subscriptions go over WebSocket, by graphql-transport-ws, or as an event stream: Accept: text/event-stream"
+        )
 
 
 class Rejected(EventscopeError):
@@ -161,7 +165,14 @@ class CannotStart(EventscopeError):
 def told(error: BaseException) -> dict[str, Any]:
     """The error as a caller gets it, in GraphQL's form; of one that nobody foresaw, an id to find it in the log."""
     if isinstance(error, EventscopeError) and error.code != INTERNAL:
+        noted(error.code, str(error))
         return {"message": str(error), "extensions": {"code": error.code} | error.details}
     id = uuid.uuid4().hex
     logger.error("errorId %s", id, exc_info=error)
     return {"message": "Internal error", "extensions": {"code": INTERNAL, "errorId": id}}
+
+
+def noted(code: str, message: str) -> None:
+    """Log an error that a caller is told, in one line whatever the caller wrote: as a warning if it is a server's."""
+    line = "".join(letter if letter.isprintable() else " " for letter in message[:200])
+    logger.log(logging.WARNING if code in OF_SERVERS else logging.INFO, "%s: %s", code, line)

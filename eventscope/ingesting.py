@@ -1,11 +1,14 @@
 """Running an ingester: connections, the stream, and the loop until a signal ends it."""
 
-from contextlib import AsyncExitStack
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from eventscope.connections import connected
 from eventscope.errors import CannotStart
 from eventscope.ingest_metrics import IngestMetrics
 from eventscope.settings import Settings, variable
+from eventscope.store import catalogue
 from eventscope.store.log import prepare
 from eventscope.store.retention import Retention
 from eventscope.subscriptions import live, stream
@@ -46,4 +49,18 @@ async def ingest(settings: Settings) -> None:
             if settings.ingest_port:
                 routes = metrics.routes(at.log, behind)
                 await stack.enter_async_context(watched(settings.host, settings.ingest_port, routes))
+            counting = catalogue.keep_up(at.log, ingester.holder, lambda: ingester.behind)
+            await stack.enter_async_context(_beside(counting))
             await ingester.run()
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """The work goes on for the length of the block."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from eventscope.errors import EventscopeError
+from eventscope.siblings import Siblings
 from eventscope.store import checkpoint, rejected
 from eventscope.store.log import Log
 from eventscope.subscriptions.lag import Lag
@@ -79,12 +80,13 @@ class LogMetrics:
         self._lag_seconds.set(UNKNOWN if lag is None else lag.seconds)
 
 
-def route(registry: CollectorRegistry, look: Callable[[], Awaitable[None]]) -> Route:
-    """`/metrics`: what is in the registry, after a look at what is counted by nobody."""
+def route(registry: CollectorRegistry, look: Callable[[], Awaitable[None]], siblings: Siblings | None = None) -> Route:
+    """`/metrics`: what is in the registry, and those of siblings, after a look at what is counted by nobody."""
 
     async def metrics(request: Request) -> Response:
         await look()
         encode, media_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(registry), headers={"content-type": media_type, "cache-control": "no-store"})
+        found = registry if siblings is None else await siblings.together(registry)
+        return Response(encode(found), headers={"content-type": media_type, "cache-control": "no-store"})
 
     return Route("/metrics", metrics)

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from eventscope.errors import BadInput, PageTooLarge, told
+from eventscope.errors import BadInput, PageTooLarge, QuestionTimedOut, told
 from eventscope.resolvers import events, stats
 from eventscope.resolvers.page import MOST, request
 from eventscope.schema.filter import texts
@@ -95,11 +95,13 @@ async def statistics(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
 async def _listing(log: Log, given: Mapping[str, str], *, newest_first: bool) -> dict[str, Any]:
     filter = _filter(given)
     page = await events.events(log, filter, request(_limit(given), None), newest_first=newest_first)
+    if not page.coverage.complete:
+        raise QuestionTimedOut(log.question_seconds)  # there is nothing here by which to say so, or to go on
     return {
         "aggregateId": given.get("aggregateId"),
         "aggregateType": given.get("aggregateType"),
         # of all that match, so that a client sees when a limit has left some out
-        "totalEvents": await read.count(log, filter) if page.page_info.has_next_page else len(page.edges),
+        "totalEvents": await read.count(log, filter) if page.page_info.has_next_page else len(page.nodes),
         "events": [_event(event) for event in page.nodes],
     }
 

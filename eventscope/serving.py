@@ -1,4 +1,4 @@
-"""Running the API: one process, one socket, uvicorn inside."""
+"""Running the API in this process, uvicorn inside: alone, or as one of several workers."""
 
 import asyncio
 import gc
@@ -7,26 +7,38 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager
 from typing import Final
 
 import uvicorn
 
 from eventscope import app
-from eventscope.errors import CannotStart
-from eventscope.settings import Settings, variable
+from eventscope.api_metrics import ApiMetrics
+from eventscope.listening import listening
+from eventscope.settings import Settings
+from eventscope.siblings import Siblings
 from eventscope.supervisor import Child, Supervisor
+from eventscope.transport import Transport
+from eventscope.workers import Place
 
-BACKLOG: Final = 2048
 MOST_FRAME: Final = 262_144  # bytes of a WebSocket message
+YOUNG: Final = 20_000  # new objects before the collector looks at them: a page of 1000 events has as many
 STOP_SECONDS: Final = 5
-STUCK_MILLISECONDS: Final = 15_000
 
 logger = logging.getLogger(__name__)
 
 
 class Server(uvicorn.Server):
     """uvicorn's server, which leaves signals to us: it would end the process with them before all is put in order."""
+
+    def __init__(self, config: uvicorn.Config, ending: asyncio.Event) -> None:
+        super().__init__(config)
+        self._ending = ending
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End; what would be streamed for ever is told first, for uvicorn would wait for it."""
+        self._ending.set()
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -44,20 +56,31 @@ async def serve(settings: Settings, *, ingest: bool) -> None:
         if ingest:
             await supervisor.start(Child("ingest", [sys.executable, "-m", "eventscope", "ingest"]))
             supervisor.keep()
-        await _serve(settings)
+        with listening(settings.host, settings.port) as listener:
+            await _serve(settings, listener)
     finally:
         await supervisor.stop()
 
 
-async def _serve(settings: Settings) -> None:
-    with listening(settings.host, settings.port) as listener:
-        async with app.services(settings) as services:
-            server = Server(config(app.build(settings, services)))
-            for number in (signal.SIGTERM, signal.SIGINT):
-                asyncio.get_running_loop().add_signal_handler(number, server.handle_exit, number, None)
-            # what exists now lives for ever; the collector need not look at it again
-            gc.freeze()
-            await server.serve(sockets=[listener])
+async def work(settings: Settings, place: Place) -> None:
+    """Serve as one of several workers, until a signal ends it."""
+    with place.listener() as listener:
+        await _serve(settings, listener, Siblings(place.folder, place.number))
+
+
+async def _serve(settings: Settings, listener: socket.socket, siblings: Siblings | None = None) -> None:
+    async with AsyncExitStack() as stack:
+        services = await stack.enter_async_context(app.services(settings))
+        metrics = ApiMetrics()
+        if siblings is not None:
+            await stack.enter_async_context(siblings.telling(metrics.route(services)))
+        server = Server(config(app.build(settings, services, metrics, siblings)), services.ending)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, server.handle_exit, number, None)
+        # what exists now lives for ever; the collector need not look at it again, nor at every page while it is made
+        gc.freeze()
+        gc.set_threshold(YOUNG)
+        await server.serve(sockets=[listener])
 
 
 def config(application: object) -> uvicorn.Config:
@@ -66,7 +89,7 @@ def config(application: object) -> uvicorn.Config:
         application,  # type: ignore[arg-type]  # uvicorn's own name for an application is not exported
         loop="none",  # the caller's loop runs already
         http="httptools",
-        ws="websockets-sansio",
+        ws=Transport,
         ws_max_size=MOST_FRAME,
         ws_per_message_deflate=False,  # costs three times the CPU of sending plainly
         lifespan="off",
@@ -75,22 +98,3 @@ def config(application: object) -> uvicorn.Config:
         server_header=False,
         timeout_graceful_shutdown=STOP_SECONDS,
     )
-
-
-def listening(host: str, port: int) -> socket.socket:
-    """A socket that listens there; CannotStart when it cannot."""
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        raise CannotStart(
-            f"{host}:{port} cannot be listened on ({error.strerror}); set {variable('port')} to another"
-            f" port, or {variable('host')} to an address of this machine"
-        ) from None
-    # asyncio sets it only on sockets that say which protocol they are for, and this one's do not: 46 ms a request
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        # a peer that stops reading is dropped, where uvicorn would wait for it for ever
-        with suppress(OSError):
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STUCK_MILLISECONDS)
-    return listener

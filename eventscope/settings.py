@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -13,6 +14,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from eventscope.errors import CannotStart
 
 PREFIX = "EVENTSCOPE_"
+MOST_PATHS = 16
+MOST_PATH = 200
+# no place in a list among its keys: an index of one would refuse objects that have such a key
+PATH = re.compile(r"(data|metadata)(\.(?!\d+(\.|$))[^\s$.\\\0,][^\s.\\\0,]*)+")
 
 Names = Annotated[tuple[str, ...], NoDecode]  # written with commas, not as JSON
 
@@ -32,17 +37,30 @@ class Settings(BaseSettings):
     stream_keep_hours: float = Field(default=24.0, ge=0, le=8760)
     envelopes: Annotated[dict[str, Literal["plain", "cloudevents", "nestjs"]], NoDecode] = {}
     retention: Annotated[dict[str, float], NoDecode] = {"*": 30.0}
+    indexed_paths: Names = ()
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     ingest_port: int = Field(default=0, ge=0, le=65535)
     origins: Names = ()
+    connections: int = Field(default=10_000, ge=1, le=1_000_000)
+    connections_per_address: int = Field(default=1_000, ge=1, le=1_000_000)
+    live_client_bytes: int = Field(default=1024**2, ge=1024, le=1024**3)
+    live_total_bytes: int = Field(default=64 * 1024**2, ge=1024, le=64 * 1024**3)
     graphiql: bool = True
     batch: int = Field(default=500, ge=1, le=5000)
     lease_seconds: float = Field(default=6.0, ge=0.5, le=60)
     question_seconds: float = Field(default=10.0, gt=0, le=300)
+    most_tokens: int = Field(default=2_000, ge=100, le=100_000)
+    most_depth: int = Field(default=20, ge=1, le=100)
+    most_root_fields: int = Field(default=20, ge=1, le=10_000)
+    most_fields: int = Field(default=500, ge=1, le=100_000)
+    most_aliases: int = Field(default=30, ge=0, le=10_000)
+    most_directives: int = Field(default=50, ge=0, le=10_000)
+    most_entries: int = Field(default=10_000, ge=1, le=1_000_000)
+    compiled: bool = True
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    @field_validator("subjects", "origins", mode="before")
+    @field_validator("subjects", "origins", "indexed_paths", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -61,6 +79,16 @@ class Settings(BaseSettings):
             if origin != "*" and not _is_origin(origin):
                 raise ValueError(f"{origin!r} is not an origin like https://example.org")
         return value
+
+    @field_validator("indexed_paths")
+    @classmethod
+    def _paths(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for path in value:
+            if len(path) > MOST_PATH or not PATH.fullmatch(path):
+                raise ValueError(f"{path[:80]!r} is not a path like data.order.id, which leads from key to key")
+        if len(value) > MOST_PATHS:
+            raise ValueError(f"there are {len(value)} paths, and {MOST_PATHS} are the most: each makes storing slower")
+        return tuple(dict.fromkeys(value))
 
     @field_validator("retention", "envelopes", mode="before")
     @classmethod

@@ -4,50 +4,26 @@ The protocol: https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md
 """
 
 import asyncio
-from collections.abc import Mapping
+import logging
+from contextvars import ContextVar
 from typing import Any, Final, cast
 
 from graphql import GraphQLError, GraphQLFormattedError
-from starlette.websockets import WebSocketState
-from strawberry.asgi import ASGIWebSocketAdapter
 from strawberry.http.exceptions import WebSocketDisconnected
-from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
-from strawberry.subscriptions.protocols.graphql_transport_ws.types import SubscribeMessage
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
+from strawberry.subscriptions.protocols.graphql_transport_ws.types import ConnectionInitMessage, SubscribeMessage
 
+from eventscope.adapter import FULL, INTERNAL_ERROR, Adapter
+from eventscope.admission import Admission
 from eventscope.errors import TooComplex, told
 from eventscope.schema.context import Context
+from eventscope.schema.outlet import Outlet
+from eventscope.wire import Wire
 
-SEND_SECONDS: Final = 10
-MOST_REASON: Final = 123  # bytes of a close reason, RFC 6455 section 5.5.1
 MOST_ID: Final = 128
 
-
-class Adapter(ASGIWebSocketAdapter):
-    """The socket: text frames only, and no waiting for ever on a reader that has stopped reading."""
-
-    async def send_json(self, message: Mapping[str, object]) -> None:
-        """Send one message; the socket counts as gone when it takes too long."""
-        text = self._encoded(message)
-        try:
-            async with asyncio.timeout(SEND_SECONDS):
-                await self.ws.send_text(text)
-        except Exception as error:
-            raise WebSocketDisconnected from error
-
-    async def close(self, code: int, reason: str) -> None:
-        """Close with a reason that fits into the frame."""
-        if self.ws.application_state == WebSocketState.DISCONNECTED:
-            return
-        encoded = reason.encode()
-        if len(encoded) > MOST_REASON:
-            reason = encoded[: MOST_REASON - 3].decode(errors="ignore") + "..."
-        await self.ws.close(code=code, reason=reason)
-
-    def _encoded(self, message: Mapping[str, object]) -> str:
-        try:
-            return self.view.encode_json_string(message)
-        except TypeError as error:  # the log holds what JSON has no form for; the subscriber must hear that it is there
-            return self.view.encode_json_string({**message, "payload": {"data": None, "errors": [told(error)]}})
+asked: ContextVar[Outlet | None] = ContextVar("asked", default=None)  # by the operation whose task this is
+logger = logging.getLogger(__name__)
 
 
 class Handler(BaseGraphQLTransportWSHandler[Context, None]):
@@ -56,11 +32,55 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
     @property
     def context(self) -> Context:
         """A new context for each operation: what one may read, and what it has loaded, is its own."""
-        return Context(self._services)
+        return Context(self._services, asked.get())
 
     @context.setter
     def context(self, given: Context) -> None:
         self._services = given.services
+
+    @property
+    def _socket(self) -> Adapter:
+        return cast("Adapter", self.websocket)
+
+    async def handle(self) -> None:
+        """Serve the connection, unless there are too many; whatever happens, the client hears how it ends."""
+        self._socket.dropped = self._services.feed.observer.dropped
+        admission: Admission = self.view.admission  # type: ignore[attr-defined]  # the view is our endpoint
+        client = self._socket.ws.client
+        with admission.asked("" if client is None else client.host) as refusal:
+            if refusal is not None:
+                await self.websocket.close(FULL, refusal)
+                return
+            try:
+                await super().handle()
+            except Exception:
+                logger.exception("a WebSocket ended")
+                await self.websocket.close(INTERNAL_ERROR, "Internal server error")
+
+    async def handle_connection_init(self, message: ConnectionInitMessage) -> None:
+        """Welcome the client; who it is must be known in the time in which it has to say so."""
+        try:
+            async with asyncio.timeout(self.connection_init_wait_timeout.total_seconds()):
+                await super().handle_connection_init(message)
+        except TimeoutError:
+            await self.websocket.close(4408, "Connection initialisation timeout")
+
+    async def run_operation(self, operation: Operation[Context, None]) -> None:
+        """Run one operation in a task of its own."""
+        wire = Wire(self._socket, operation)
+        asked.set(Outlet(wire, operation.query, operation.variables, operation.operation_name))
+        await super().run_operation(operation)
+
+    async def cleanup_operation(self, operation_id: str) -> None:
+        """End an operation. Nothing more is sent for it, lest it were taken for the next one of that id."""
+        if (operation := self.operations.get(operation_id)) is not None:
+            operation.completed = True
+        await super().cleanup_operation(operation_id)
+
+    async def handle_task_exception(self, error: Exception) -> None:
+        """Nothing is wrong with a client that leaves."""
+        if not isinstance(error, WebSocketDisconnected):
+            await super().handle_task_exception(error)
 
     async def handle_message(self, message: Any) -> None:
         """Close with 4400 on anything that is not of the protocol, else do what the message says."""

@@ -1,10 +1,12 @@
 """Which events a service wants: the keywords of `EventsService`, and the GraphQL filter that they make."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import Any, TypeAlias, TypedDict
 
-from eventscope.event import camel, iso
+from eventscope.event import JSON, camel, iso
+
+Condition: TypeAlias = Mapping[str, JSON]  # {"path": "order.total", "gte": 100}, as in GraphQL
 
 
 class Wanted(TypedDict, total=False):
@@ -25,6 +27,11 @@ class Wanted(TypedDict, total=False):
     to_position: int | None
     from_version: int | None
     to_version: int | None
+    data: Sequence[Condition] | None
+    metadata: Sequence[Condition] | None
+    and_: "Sequence[Wanted] | None"
+    or_: "Sequence[Wanted] | None"
+    not_: "Wanted | None"
 
 
 def filter_of(wanted: Wanted) -> dict[str, Any]:
@@ -32,11 +39,17 @@ def filter_of(wanted: Wanted) -> dict[str, Any]:
     unknown = [name for name in wanted if name not in Wanted.__annotations__]
     if unknown:
         raise TypeError(f"{unknown[0]!r} is not a keyword; there are {', '.join(Wanted.__annotations__)}")
-    return {camel(name): _value(name, value) for name, value in wanted.items() if value is not None}
+    return {camel(name.rstrip("_")): _value(name, value) for name, value in wanted.items() if value is not None}
 
 
 def _value(name: str, value: Any) -> Any:
     if isinstance(value, datetime):
         return iso(value)
+    if name in ("data", "metadata"):
+        return [dict(condition) for condition in value]
+    if name in ("and_", "or_"):
+        return [filter_of(one) for one in value]
+    if name == "not_":
+        return filter_of(value)
     # a text is a sequence of texts too, and easily given in the place of one
     return list(value) if name.endswith("s") and not isinstance(value, str) else value

@@ -17,24 +17,31 @@ from eventscope.settings import variable
 async def watched(host: str, port: int, routes: Sequence[Route]) -> AsyncIterator[None]:
     """Serve these for the length of the block; CannotStart when the port cannot be had."""
     with _listening(host, port) as listener:
-        server = _Server(
-            uvicorn.Config(
-                Starlette(routes=routes),
-                loop="none",  # the caller's loop runs already
-                ws="none",
-                lifespan="off",
-                access_log=False,
-                log_config=None,
-                server_header=False,
-                timeout_graceful_shutdown=1,
-            )
-        )
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        try:
+        async with answering(listener, routes):
             yield
-        finally:
-            server.should_exit = True
-            await serving
+
+
+@asynccontextmanager
+async def answering(listener: socket.socket, routes: Sequence[Route]) -> AsyncIterator[None]:
+    """Serve these on the socket for the length of the block."""
+    server = _Server(
+        uvicorn.Config(
+            Starlette(routes=routes),
+            loop="none",  # the caller's loop runs already
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=1,
+        )
+    )
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await serving
 
 
 class _Server(uvicorn.Server):

@@ -1,10 +1,17 @@
 """Answers made of aggregates: one head by name, and pages of them."""
 
-from eventscope.resolvers import cursor
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from eventscope.resolvers import cursor, events
 from eventscope.resolvers.page import Count, Page, Request, page
 from eventscope.store import aggregates as store
+from eventscope.store import causes
 from eventscope.store.aggregates import Aggregate, AggregateFilter, Order
+from eventscope.store.documents import Event
+from eventscope.store.filter import All, Among
 from eventscope.store.log import Log
+from eventscope.store.read import Fields
 
 COUNTED = 10_000
 
@@ -18,6 +25,58 @@ async def named(log: Log, names: list[tuple[str, str]]) -> list[Aggregate | None
     """The aggregates of these types and ids, each in its place, by one read."""
     found = {(aggregate.type, aggregate.id): aggregate for aggregate in await store.named(log, names)}
     return [found.get(name) for name in names]
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """A page that is asked of an aggregate's own events, with these fields of their documents or all."""
+
+    aggregate: Aggregate
+    asked: Request
+    newest_first: bool
+    fields: Fields
+
+
+async def own_events(log: Log, asked: Sequence[Own]) -> list[Page[Event]]:
+    """The pages, each in its place: one read for all aggregates of a type of which the same is asked."""
+    groups: dict[tuple[str, Request, bool], list[Own]] = {}
+    for own in asked:
+        groups.setdefault((own.aggregate.type, own.asked, own.newest_first), []).append(own)
+    found: dict[Own, Page[Event]] = {}
+    for owns in groups.values():
+        found |= await _own_events(log, owns)
+    return [found[own] for own in asked]
+
+
+async def _own_events(log: Log, owns: Sequence[Own]) -> dict[Own, Page[Event]]:
+    first = owns[0]
+    type, asked, newest_first = first.aggregate.type, first.asked, first.newest_first
+    if len(owns) == 1:
+        filter = All((Among("aggregateType", (type,)), Among("aggregateId", (first.aggregate.id,))))
+        return {first: await events.events(log, filter, asked, newest_first=newest_first, fields=first.fields)}
+    place = None if asked.after is None else cursor.decode("e", asked.after, "after").place
+    rows = await causes.linked(
+        log,
+        "aggregateId",
+        [own.aggregate.id for own in owns],
+        limit=asked.size + 1,
+        above=None if newest_first else place,
+        below=place if newest_first else None,
+        newest_first=newest_first,
+        aggregate_type=type,
+    )
+    return {own: page(asked, rows[own.aggregate.id], _cursor, _counting(own.aggregate)) for own in owns}
+
+
+def _cursor(event: Event) -> str:
+    return cursor.encode("e", event["_id"])
+
+
+def _counting(aggregate: Aggregate) -> Callable[[], Awaitable[Count]]:
+    async def total() -> Count:
+        return Count(aggregate.event_count, aggregate.event_count)
+
+    return total
 
 
 async def aggregates(log: Log, filter: AggregateFilter, asked: Request, order: Order) -> Page[Aggregate]:

@@ -4,18 +4,19 @@ from typing import Final
 
 from eventscope.errors import BadInput
 from eventscope.resolvers import cursor
-from eventscope.resolvers.page import Count, Page, Request, page
+from eventscope.resolvers.page import Count, Page, Request, Stop, page
 from eventscope.store import checkpoint, counts, read
 from eventscope.store.documents import Event
 from eventscope.store.filter import All, Among, Between, Filter, Ids, Types, conditions
 from eventscope.store.log import Log
+from eventscope.store.read import Fields, Found
 
 COUNTED: Final = 10_000  # how far events are counted one by one
 
 
-async def event(log: Log, id: str) -> Event | None:
-    """The event with that message id."""
-    return await read.event(log, id)
+async def event(log: Log, id: str, fields: Fields = None) -> Event | None:
+    """The event with that message id, with these fields of its document or all."""
+    return await read.event(log, id, fields)
 
 
 async def named(log: Log, ids: list[str]) -> list[Event | None]:
@@ -24,17 +25,18 @@ async def named(log: Log, ids: list[str]) -> list[Event | None]:
     return [found.get(id) for id in ids]
 
 
-async def events(log: Log, filter: Filter, asked: Request, *, newest_first: bool) -> Page[Event]:
-    """A page of the events that the filter means."""
+async def events(log: Log, filter: Filter, asked: Request, *, newest_first: bool, fields: Fields = None) -> Page[Event]:
+    """A page of the events that the filter means, with these fields of their documents or all."""
     after, before = _place(asked.after, "after"), _place(asked.before, "before")
     above, below = (before, after) if newest_first else (after, before)
-    found = await read.events(
-        log, filter, limit=asked.size + 1, above=above, below=below, newest_first=newest_first != asked.backward
+    backward = newest_first != asked.backward
+    found = await read.page(
+        log, filter, limit=asked.size + 1, above=above, below=below, newest_first=backward, fields=fields
     )
-    return page(asked, found, _cursor, lambda: count(log, filter))
+    return page(asked, found.events, _cursor, lambda: count(log, filter), _stop(found))
 
 
-async def replay(log: Log, filter: Filter, asked: Request, up_to: str | None) -> Page[Event]:
+async def replay(log: Log, filter: Filter, asked: Request, up_to: str | None, fields: Fields = None) -> Page[Event]:
     """A page of the events in the order of the log, up to the head as it was at the first page.
 
     So the pages of a replay are the same whatever arrives while it is read.
@@ -44,8 +46,15 @@ async def replay(log: Log, filter: Filter, asked: Request, up_to: str | None) ->
     if up_to is not None:
         head = min(head, cursor.decode("e", up_to, "upTo").place)
     pinned = All((filter, Between("position", None, head)))
-    found = await read.events(log, pinned, limit=asked.size + 1, above=None if start is None else start.place)
-    return page(asked, found, lambda event: cursor.encode("e", event["_id"], head), lambda: count(log, pinned))
+    above = None if start is None else start.place
+    found = await read.page(log, pinned, limit=asked.size + 1, above=above, fields=fields)
+    return page(
+        asked,
+        found.events,
+        lambda event: cursor.encode("e", event["_id"], head),
+        lambda: count(log, pinned),
+        _stop(found, head),
+    )
 
 
 async def count(log: Log, filter: Filter) -> Count:
@@ -54,8 +63,9 @@ async def count(log: Log, filter: Filter) -> Count:
     if scope is not None:
         n = sum(cell.n for cell in await counts.cells(log, scope))
         return Count(n, n)
-    n = await read.count(log, filter, COUNTED + 1)
-    return Count(min(n, COUNTED), n if n <= COUNTED else None)
+    counted = await read.counted(log, filter, COUNTED + 1)
+    all = counted.n <= COUNTED and not counted.stopped
+    return Count(min(counted.n, COUNTED), counted.n if all else None)
 
 
 async def start(log: Log, after: str | None, *, from_beginning: bool) -> int:
@@ -75,6 +85,10 @@ def _place(text: str | None, field: str) -> int | None:
 
 def _cursor(event: Event) -> str:
     return cursor.encode("e", event["_id"])
+
+
+def _stop(found: Found, head: int | None = None) -> Stop | None:
+    return None if found.stopped is None else Stop(found.stopped, cursor.encode("e", found.stopped, head))
 
 
 def _scope(filter: Filter) -> counts.Scope | None:

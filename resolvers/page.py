@@ -49,17 +49,38 @@ class PageInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Coverage:
+    """Whether all was looked at that the page could have held; if not, up to which position."""
+
+    complete: bool
+    scanned_to: int | None
+
+
+WHOLE: Final = Coverage(complete=True, scanned_to=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Where looking for more was given up: what comes behind this place may be found by the next page."""
+
+    position: int
+    cursor: str
+
+
+@dataclass(frozen=True, slots=True)
 class Page(Generic[Node]):
     """Part of a list. `total_count` counts the whole list, and only when it is called."""
 
-    edges: Sequence[Edge[Node]]
+    nodes: Sequence[Node]
+    cursor: Callable[[Node], str]
     page_info: PageInfo
     total_count: Callable[[], Awaitable[Count]]
+    coverage: Coverage = WHOLE
 
     @property
-    def nodes(self) -> list[Node]:
-        """The entries without their places."""
-        return [edge.node for edge in self.edges]
+    def edges(self) -> list[Edge[Node]]:
+        """The entries with their places."""
+        return [Edge(self.cursor(node), node) for node in self.nodes]
 
 
 def request(
@@ -78,21 +99,27 @@ def request(
 
 
 def page(
-    asked: Request, found: Sequence[Node], cursor: Callable[[Node], str], total_count: Callable[[], Awaitable[Count]]
+    asked: Request,
+    found: Sequence[Node],
+    cursor: Callable[[Node], str],
+    total_count: Callable[[], Awaitable[Count]],
+    stop: Stop | None = None,
 ) -> Page[Node]:
-    """The page, from one entry more than it holds, in the order of reading.
+    """The page, from one entry more than it holds, in the order of reading; with `stop` from all that was found.
 
     That there are entries on the other side is inferred from the cursor given, as Relay allows.
     """
-    more = len(found) > asked.size
+    more = len(found) > asked.size or stop is not None
     nodes = list(found[: asked.size])
     if asked.backward:
         nodes.reverse()
-    edges = [Edge(cursor(node), node) for node in nodes]
+    first, last = (cursor(nodes[0]), cursor(nodes[-1])) if nodes else (None, None)
+    if stop is not None:
+        first, last = (stop.cursor, last) if asked.backward else (first, stop.cursor)
     info = PageInfo(
         has_next_page=asked.before is not None if asked.backward else more,
         has_previous_page=more if asked.backward else asked.after is not None,
-        start_cursor=edges[0].cursor if edges else None,
-        end_cursor=edges[-1].cursor if edges else None,
+        start_cursor=first,
+        end_cursor=last,
     )
-    return Page(edges, info, total_count)
+    return Page(nodes, cursor, info, total_count, WHOLE if stop is None else Coverage(False, stop.position))

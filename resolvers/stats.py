@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 
 from eventscope.errors import BadInput
+from eventscope.resolvers.once import Once
 from eventscope.store import counts, moment
 from eventscope.store.counts import Cell, Scope
+from eventscope.store.filter import All, Among, Between, Filter
 from eventscope.store.log import Log
 from eventscope.store.moment import DAY, HOUR
 
@@ -49,11 +51,15 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Counts of the events in a scope; what costs more than the totals is asked for by the functions below."""
+    """Counts of the events in a scope; what costs more than the totals is asked for by the functions below.
+
+    Where many share the counts, that is found `once` for all of them.
+    """
 
     log: Log
     scope: Scope
     cells: tuple[Cell, ...]
+    once: Once | None = None
 
     @property
     def total_events(self) -> int:
@@ -88,13 +94,35 @@ async def stats(log: Log, scope: Scope) -> Stats:
     return Stats(log, scope, tuple(await counts.cells(log, scope)))
 
 
+async def shared(log: Log, scope: Scope) -> Stats:
+    """The same for many who share it."""
+    return Stats(log, scope, tuple(await counts.cells(log, scope)), Once())
+
+
+def meant(scope: Scope) -> Filter:
+    """The events in the scope, as a filter."""
+    types = () if scope.types is None else (scope.types,)
+    aggregate_types = () if scope.aggregate_types is None else (Among("aggregateType", scope.aggregate_types),)
+    open_ended = scope.low is None and scope.high is None
+    times = () if open_ended else (Between("timestamp", scope.low, scope.high),)
+    return All((*types, *aggregate_types, *times, *scope.among))
+
+
 async def unique_aggregates(stats: Stats) -> int:
     """How many aggregates the events belong to."""
-    return await counts.aggregates(stats.log, stats.scope)
+    if stats.once is None:
+        return await counts.aggregates(stats.log, stats.scope)
+    return await stats.once.of("aggregates", lambda: counts.aggregates(stats.log, stats.scope))
 
 
 async def histogram(stats: Stats, interval: Interval, by: By) -> list[Bucket]:
     """The counts over time, oldest first; stretches in which nothing happened are left out."""
+    if stats.once is None:
+        return await _histogram(stats, interval, by)
+    return await stats.once.of((interval, by), lambda: _histogram(stats, interval, by))
+
+
+async def _histogram(stats: Stats, interval: Interval, by: By) -> list[Bucket]:
     length = LENGTH[interval]
     offset = MONDAY if interval == "WEEK" else 0
     tally: Counter[tuple[int, str | None]] = Counter()

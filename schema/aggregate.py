@@ -1,18 +1,19 @@
 """The aggregate as clients see it: its head, and its events."""
 
 from enum import Enum
-from typing import cast
+from typing import Annotated, cast
 
 import strawberry
 
-from eventscope.resolvers import events as resolver
+from eventscope.resolvers.aggregates import Own
 from eventscope.resolvers.page import request
+from eventscope.schema import selected
+from eventscope.schema.arguments import After, First
 from eventscope.schema.connection import Connection
 from eventscope.schema.context import Info
 from eventscope.schema.event import Event
 from eventscope.schema.scalars import BigInt, Moment
 from eventscope.store.aggregates import Aggregate as Source
-from eventscope.store.filter import All, Among
 
 
 @strawberry.enum(description="In which direction events are listed.")
@@ -40,10 +41,15 @@ class Aggregate:
 
     @strawberry.field(description="Its events.", graphql_type=Connection[Event])
     async def events(
-        self, info: Info, order: Order | None = Order.OLDEST_FIRST, first: int | None = None, after: str | None = None
+        self,
+        info: Info,
+        order: Annotated[
+            Order | None, strawberry.argument(description="In which direction they are listed.")
+        ] = Order.OLDEST_FIRST,
+        first: First = None,
+        after: After = None,
     ) -> object:
-        source = cast("Source", self)
         asked = request(first, after)
         info.context.spend(asked.size)
-        own = All((Among("aggregateType", (source.type,)), Among("aggregateId", (source.id,))))
-        return await resolver.events(info.context.log, own, asked, newest_first=order is Order.NEWEST_FIRST)
+        own = Own(cast("Source", self), asked, order is Order.NEWEST_FIRST, selected.fields(info))
+        return await info.context.own_loader.load(own)

@@ -1,34 +1,32 @@
 """The schema, put together, and what it does with errors."""
 
-import logging
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import strawberry
 from graphql import GraphQLError
 from strawberry.exceptions import MissingQueryError
-from strawberry.extensions import MaxTokensLimiter, ValidationCache
+from strawberry.extensions import MaxTokensLimiter
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionContext
 
-from eventscope.errors import INTERNAL, BadInput, EventscopeError, QuestionTimedOut, Unavailable, told
+from eventscope.errors import INTERNAL, BadInput, EventscopeError, TooComplex, noted, told
 from eventscope.schema import event
+from eventscope.schema.compiled_executor import CompiledExecutor
+from eventscope.schema.limits import Limits, has_too_many_tokens
 from eventscope.schema.measured import Measured, Observer
 from eventscope.schema.mutation import Mutation
-from eventscope.schema.operation import CachedDocument, OneOperation
+from eventscope.schema.operation import InTime, OneOperation, Ready
+from eventscope.schema.prepared import Documents
 from eventscope.schema.query import Query
 from eventscope.schema.scalars import SCALARS
 from eventscope.schema.subscription import Subscription
 
-MOST_TOKENS: Final = 2000
-LEVELS: Final = {Unavailable.code: logging.WARNING, QuestionTimedOut.code: logging.WARNING}
-
-logger = logging.getLogger(__name__)
-
 
 class Schema(strawberry.Schema):
     """The schema; every error leaves it with a code, and none with a secret (I9)."""
+
+    documents: Documents
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Give each error its code, and put an id in the place of what is our own fault."""
@@ -46,14 +44,13 @@ def describe(error: GraphQLError) -> None:
         root = root.original_error
     cause = root.original_error
     if not isinstance(cause, EventscopeError) and _is_in_the_question(error, root):
-        extensions["code"] = BadInput.code
+        extensions["code"] = TooComplex.code if has_too_many_tokens(error) else BadInput.code
+        noted(extensions["code"], error.message)
     else:
         answer = told(cause or root)
         extensions |= answer["extensions"]
-    if extensions["code"] == INTERNAL:
-        error.message = answer["message"]
-    else:
-        logger.log(LEVELS.get(extensions["code"], logging.INFO), "%s: %s", extensions["code"], error.message[:200])
+        if extensions["code"] == INTERNAL:
+            error.message = answer["message"]
     error.extensions = extensions
 
 
@@ -67,21 +64,25 @@ def _is_in_the_question(error: GraphQLError, root: GraphQLError) -> bool:
     return error.path is None and bool(error.nodes)
 
 
-def build(observer: Observer | None = None) -> Schema:
-    """The schema as it is served; the observer hears of every operation."""
+def build(
+    observer: Observer | None = None, limits: Limits | None = None, seconds: float = 10.0, *, compiled: bool = True
+) -> Schema:
+    """The schema as it is served; the observer hears of every operation, and none may take longer than `seconds`."""
+    most = limits or Limits()
     measured = () if observer is None else (lambda: Measured(observer),)
-    return Schema(
+    schema = Schema(
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
         config=StrawberryConfig(default_resolver=event.read, scalar_map=SCALARS),
-        extensions=[*measured, *EXTENSIONS],
+        extensions=[
+            *measured,
+            lambda: MaxTokensLimiter(max_token_count=most.tokens),
+            OneOperation,
+            lambda: Ready(schema.documents, most),
+            lambda: InTime(seconds),
+        ],
+        execution_context_class=CompiledExecutor if compiled else None,
     )
-
-
-EXTENSIONS: Final[Sequence[Any]] = (
-    lambda: MaxTokensLimiter(max_token_count=MOST_TOKENS),
-    OneOperation,
-    lambda: CachedDocument(maxsize=128),
-    lambda: ValidationCache(maxsize=128),
-)
+    schema.documents = Documents(schema._schema, most)
+    return schema

@@ -1,22 +1,45 @@
 """What every question is answered with: the log, the live feed, and how much this one operation may still read."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from functools import cached_property
+from typing import Any, Final, TypeAlias, TypeVar
 
 from strawberry.dataloader import DataLoader
 from strawberry.types import Info as StrawberryInfo
 
 from eventscope.errors import TooComplex
-from eventscope.resolvers import aggregates, events
+from eventscope.resolvers import aggregates, catalogue, causes, events, trace
+from eventscope.resolvers.aggregates import Own
+from eventscope.resolvers.causes import Part
+from eventscope.resolvers.page import Page
+from eventscope.resolvers.trace import Trace
+from eventscope.schema.limits import Limits, exceeded
+from eventscope.schema.outlet import Outlet
 from eventscope.store.aggregates import Aggregate
+from eventscope.store.catalogue_fields import Fields
+from eventscope.store.causes import Link
 from eventscope.store.documents import Event
 from eventscope.store.log import Log
 from eventscope.subscriptions.asking import Asker
 from eventscope.subscriptions.feed import Feed
+from eventscope.subscriptions.hub import Hub
 from eventscope.subscriptions.lag import Lag
+from eventscope.subscriptions.readings import Readings
+from eventscope.subscriptions.watching import Watching
 
-MOST_NODES: Final = 10_000
+K = TypeVar("K")
+V = TypeVar("V")
+LOADERS: Final = ("aggregate_loader", "event_loader", "part_loader", "count_loader", "fields_loader", "own_loader")
+
+
+class Loader(DataLoader[K, V]):
+    """A loader whose answers outlive who asked: an error cancels one of these, and others wait for the same."""
+
+    def load(self, key: K) -> Awaitable[V]:
+        """The value for the key."""
+        return asyncio.shield(super().load(key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,37 +48,96 @@ class Services:
 
     log: Log
     feed: Feed
+    hub: Hub
+    watching: Watching
+    readings: Readings
     asker: Asker
     lag: Callable[[], Awaitable[Lag | None]]
     retention: Mapping[str, float]
     nats_version: Callable[[], str]
     nats_connected: Callable[[], bool]
+    limits: Limits = field(default_factory=Limits)
+    ending: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the process is about to end, and what goes on for ever should not."""
 
 
-@dataclass(slots=True)
+@dataclass
 class Context:
-    """What lives as long as one operation."""
+    """What lives as long as one operation. Loaders are made when they are asked: most operations need none."""
 
     services: Services
-    nodes_left: int = MOST_NODES
-    aggregate_loader: DataLoader[tuple[str, str], Aggregate | None] = field(init=False)
-    event_loader: DataLoader[str, Event | None] = field(init=False)
+    outlet: Outlet | None = None
+    """Where a subscription may send its results by itself; None where they are asked for one by one."""
+    nodes_left: int = field(init=False)
+    traced_left: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.renew()
+        self.nodes_left = self.traced_left = self.services.limits.entries
 
     def renew(self) -> None:
         """Start as if nothing had been read: what one live event asks for is not counted against the next."""
-        self.nodes_left = MOST_NODES
+        self.nodes_left = self.traced_left = self.services.limits.entries
+        for name in LOADERS:
+            self.__dict__.pop(name, None)
 
-        async def load_aggregates(names: list[tuple[str, str]]) -> list[Aggregate | None]:
+    @cached_property
+    def aggregate_loader(self) -> DataLoader[tuple[str, str], Aggregate | None]:
+        """Aggregates by type and id."""
+
+        async def load(names: list[tuple[str, str]]) -> list[Aggregate | None]:
             return await aggregates.named(self.log, names)
 
-        async def load_events(ids: list[str]) -> list[Event | None]:
+        return Loader(load)
+
+    @cached_property
+    def own_loader(self) -> DataLoader[Own, Page[Event]]:
+        """Pages of aggregates' own events."""
+
+        async def load(asked: list[Own]) -> list[Page[Event]]:
+            return await aggregates.own_events(self.log, asked)
+
+        return Loader(load)
+
+    @cached_property
+    def event_loader(self) -> DataLoader[str, Event | None]:
+        """Events by id."""
+
+        async def load(ids: list[str]) -> list[Event | None]:
             return await events.named(self.log, ids)
 
-        self.aggregate_loader = DataLoader(load_aggregates)
-        self.event_loader = DataLoader(load_events)
+        return Loader(load)
+
+    @cached_property
+    def part_loader(self) -> DataLoader[Part, list[Event]]:
+        """Parts of conversations."""
+
+        async def load(asked: list[Part]) -> list[list[Event]]:
+            return await causes.parts(self.log, asked)
+
+        return Loader(load)
+
+    @cached_property
+    def count_loader(self) -> DataLoader[tuple[Link, str], int]:
+        """How many events a link leads to."""
+
+        async def load(asked: list[tuple[Link, str]]) -> list[int]:
+            return await causes.counts(self.log, asked)
+
+        return Loader(load)
+
+    @cached_property
+    def fields_loader(self) -> DataLoader[str, Fields]:
+        """The fields of types of event."""
+
+        async def load(types: list[str]) -> list[Fields]:
+            return await catalogue.fields(self.log, types)
+
+        return Loader(load)
+
+    @cached_property
+    def tracing(self) -> asyncio.Lock:
+        """Held while a trace is read."""
+        return asyncio.Lock()
 
     @property
     def log(self) -> Log:
@@ -66,7 +148,21 @@ class Context:
         """Count so many entries as read; TooComplex when the operation asks for more than one may."""
         self.nodes_left -= nodes
         if self.nodes_left < 0:
-            raise TooComplex(f"the operation asks for over {MOST_NODES} entries; ask for smaller pages or fewer lists")
+            raise TooComplex(exceeded(self.services.limits.entries))
+
+    async def trace(self, correlation_id: str, first: int | None, after: str | None) -> Trace | None:
+        """The trace; TooComplex when the operation's traces have more events than one operation may read.
+
+        One trace is read after the other, for how large one is shows only when it was read.
+        """
+        size = trace.size(first)
+        async with self.tracing:
+            found = await trace.trace(self.log, correlation_id, min(size, self.traced_left + 1), after)
+            self.traced_left -= 0 if found is None else found.event_count
+            if self.traced_left < 0:
+                most = self.services.limits.entries
+                raise TooComplex(f"the traces have over {most} events together; ask for them one by one")
+            return found
 
 
 Info: TypeAlias = StrawberryInfo[Context, Any]

@@ -2,11 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from datetime import UTC
+from operator import itemgetter
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeGuard, cast
 
 import strawberry
 
-from eventscope.resolvers import cursor
+from eventscope.resolvers import causes, cursor
+from eventscope.resolvers.page import request
+from eventscope.schema.arguments import After, First
+from eventscope.schema.connection import Connection
 from eventscope.schema.context import Info
 from eventscope.schema.scalars import JSON, BigInt, Moment
 from eventscope.store import moment
@@ -17,8 +21,8 @@ if TYPE_CHECKING:
 
 # fields that are not found in the document under their own GraphQL name
 READ: Final[Mapping[str, Callable[[Document], object]]] = {
-    "id": lambda event: event["messageId"],
-    "position": lambda event: event["_id"],
+    "id": itemgetter("messageId"),
+    "position": itemgetter("_id"),
     "cursor": lambda event: cursor.encode("e", event["_id"]),
     "expires_at": lambda event: moment.of(event["expireAt"].replace(tzinfo=UTC)) if "expireAt" in event else None,
 }
@@ -87,3 +91,19 @@ class Event:
             return None
         info.context.spend(1)
         return cast("Event | None", await info.context.event_loader.load(id))
+
+    @strawberry.field(description="The events that it caused, in the order of the log.")
+    async def effects(self, info: Info, first: First = None, after: After = None) -> "Connection[Event]":
+        asked, context = request(first, after), info.context
+        context.spend(asked.size)
+        event = cast("Document", self)
+        found = await causes.effects(event, asked, context.part_loader.load, context.count_loader.load)
+        return cast("Connection[Event]", found)
+
+    @strawberry.field(description="The other events with its correlation id, in the order of the log.")
+    async def related(self, info: Info, first: First = None, after: After = None) -> "Connection[Event]":
+        asked, context = request(first, after), info.context
+        context.spend(asked.size)
+        event = cast("Document", self)
+        found = await causes.related(event, asked, context.part_loader.load, context.count_loader.load)
+        return cast("Connection[Event]", found)

@@ -45,17 +45,22 @@ Delivery: TypeAlias = Event | CaughtUp | FellBehind | RetentionGap | Checkpoint
 async def deliveries(items: AsyncIterator[Item]) -> AsyncIterator[Delivery]:
     """What is followed, as members of the union."""
     async for item in items:
-        match item:
-            case follow.CaughtUp(position):
-                yield CaughtUp(cursor=_cursor(position))
-            case follow.FellBehind(position):
-                yield FellBehind(cursor=_cursor(position))
-            case follow.Passed(position):
-                yield Checkpoint(cursor=_cursor(position))
-            case follow.RetentionGap(after, through):
-                yield RetentionGap(after=_cursor(after), through=_cursor(through))
-            case _:
-                yield cast("Event", item)
+        yield delivery(item)
+
+
+def delivery(item: Item) -> Delivery:
+    """An item as the member of the union that it is."""
+    match item:
+        case follow.CaughtUp(position):
+            return CaughtUp(cursor=_cursor(position))
+        case follow.FellBehind(position):
+            return FellBehind(cursor=_cursor(position))
+        case follow.Passed(position):
+            return Checkpoint(cursor=_cursor(position))
+        case follow.RetentionGap(after, through):
+            return RetentionGap(after=_cursor(after), through=_cursor(through))
+        case _:
+            return cast("Event", item)
 
 
 def _cursor(position: int) -> str:

@@ -6,14 +6,18 @@ from typing import Final
 
 import strawberry
 
-from eventscope.errors import BadInput
+from eventscope.errors import BadInput, TooComplex
+from eventscope.schema.path_condition import PathCondition, path_filter
 from eventscope.schema.scalars import BigInt, Moment
 from eventscope.store.aggregates import AggregateFilter as StoreAggregateFilter
 from eventscope.store.counts import Scope
-from eventscope.store.filter import All, Among, Between, Field, Filter, Ids, Measure, Types
+from eventscope.store.filter import EVERYTHING, All, Among, Any_, Between, Field, Filter, Ids, Measure, Not, Types
+from eventscope.store.paths import Root
 
 MOST_VALUES: Final = 1000
 MOST_TEXT: Final = 1024
+MOST_CONDITIONS: Final = 100
+MOST_NESTED: Final = 10
 
 
 @strawberry.input(description="Which events are meant. All conditions must hold; what is left out is open.")
@@ -35,6 +39,17 @@ class EventFilter:
     to_position: BigInt | None = strawberry.field(default=None, description="Not after this position.")
     from_version: int | None = strawberry.field(default=None, description="Not before this version of its aggregate.")
     to_version: int | None = strawberry.field(default=None, description="Not after this version of its aggregate.")
+    data: list[PathCondition] | None = strawberry.field(default=None, description="What must be true of its data.")
+    metadata: list[PathCondition] | None = strawberry.field(
+        default=None, description="What must be true of its metadata."
+    )
+    and_: list["EventFilter"] | None = strawberry.field(
+        name="and", default=None, description="Each of these filters must mean it too."
+    )
+    or_: list["EventFilter"] | None = strawberry.field(
+        name="or", default=None, description="At least one of these filters must mean it; of no filters none does."
+    )
+    not_: "EventFilter | None" = strawberry.field(name="not", default=None, description="This filter must not mean it.")
 
 
 @strawberry.input(description="Which aggregates are meant.")
@@ -45,11 +60,18 @@ class AggregateFilter:
     deleted: bool | None = strawberry.field(default=None, description="Only deleted ones, or only those that are not.")
 
 
-@strawberry.input(description="Which events are counted.")
+@strawberry.input(
+    description="Which events are counted. Types, aggregate types and times are answered from counts that are kept, in "
+    "time that does not grow with the log. For ids the events are gone through by index: over 100000 are an error."
+)
 class StatsFilter:
     event_types: list[str] | None = strawberry.field(default=None, description="Types, or patterns like `user.*`.")
     aggregate_type: str | None = strawberry.field(default=None, description="Only about this kind of thing.")
     aggregate_types: list[str] | None = strawberry.field(default=None, description="Only about these kinds of thing.")
+    aggregate_id: strawberry.ID | None = strawberry.field(default=None, description="Only about this thing.")
+    user_id: strawberry.ID | None = strawberry.field(default=None, description="Only what this user did.")
+    correlation_id: strawberry.ID | None = strawberry.field(default=None, description="Only this conversation.")
+    causation_id: strawberry.ID | None = strawberry.field(default=None, description="Only what this caused.")
     from_timestamp: Moment | None = strawberry.field(default=None, description="Not before this time.")
     to_timestamp: Moment | None = strawberry.field(default=None, description="Not after this time.")
 
@@ -80,22 +102,57 @@ class _Parts:
 
 
 def event_filter(given: EventFilter | None) -> Filter:
-    """The filter as data; BadInput when a list or a text is too long."""
+    """The filter as data; BadInput when a list or a text is too long, TooComplex when there is too much of it."""
+    return EVERYTHING if given is None else _Reader().read(given, MOST_NESTED)
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Reads one filter, and counts its conditions."""
+
+    conditions: int = 0
+
+    def read(self, given: EventFilter, depth: int) -> Filter:
+        if depth == 0:
+            raise TooComplex(f"the filter nests and, or and not over {MOST_NESTED} deep")
+        parts = _own(given)
+        nested = (*(given.and_ or ()), *(given.or_ or ()))
+        paths = [(root, condition) for root, conditions in _roots(given) for condition in conditions or ()]
+        self._count(len(parts) + len(paths) + len(nested))
+        parts += [path_filter(root, condition) for root, condition in paths]
+        parts += [self.read(one, depth - 1) for one in given.and_ or ()]
+        if given.or_ is not None:
+            parts.append(Any_(tuple(self.read(one, depth - 1) for one in given.or_)))
+        if given.not_ is not None:
+            parts.append(Not(self.read(given.not_, depth - 1)))
+        return All(tuple(parts))
+
+    def _count(self, more: int) -> None:
+        self.conditions += more
+        if self.conditions > MOST_CONDITIONS:
+            raise TooComplex(f"the filter has over {MOST_CONDITIONS} conditions")
+
+
+def _roots(given: EventFilter) -> tuple[tuple[Root, Sequence[PathCondition] | None], ...]:
+    return ("data", given.data), ("metadata", given.metadata)
+
+
+def _own(given: EventFilter) -> list[Filter]:
+    """The conditions on the event's own fields."""
     parts = _Parts([])
-    if given is not None:
-        parts.ids("ids", given.ids)
-        parts.types("eventTypes", given.event_types)
-        parts.equal("aggregateType", given.aggregate_type)
-        parts.among("aggregateType", "aggregateTypes", given.aggregate_types)
-        parts.equal("aggregateId", given.aggregate_id)
-        parts.among("aggregateId", "aggregateIds", given.aggregate_ids)
-        parts.equal("userId", given.user_id)
-        parts.equal("correlationId", given.correlation_id)
-        parts.equal("causationId", given.causation_id)
-        parts.between("timestamp", given.from_timestamp, given.to_timestamp)
-        parts.between("position", given.from_position, given.to_position)
-        parts.between("version", given.from_version, given.to_version)
-    return All(tuple(parts.filters))
+    parts.ids("ids", given.ids)
+    parts.types("eventTypes", given.event_types)
+    parts.equal("aggregateType", given.aggregate_type)
+    parts.among("aggregateType", "aggregateTypes", given.aggregate_types)
+    parts.equal("aggregateId", given.aggregate_id)
+    parts.among("aggregateId", "aggregateIds", given.aggregate_ids)
+    parts.equal("userId", given.user_id)
+    parts.equal("correlationId", given.correlation_id)
+    parts.equal("causationId", given.causation_id)
+    parts.between("timestamp", given.from_timestamp, given.to_timestamp)
+    parts.between("position", given.from_position, given.to_position)
+    parts.between("version", given.from_version, given.to_version)
+    return parts.filters
 
 
 def aggregate_filter(given: AggregateFilter | None) -> StoreAggregateFilter:
@@ -118,7 +175,18 @@ def scope(given: StatsFilter | None) -> Scope:
         aggregate_types=_one_or_many("aggregateType", given.aggregate_type, "aggregateTypes", given.aggregate_types),
         low=given.from_timestamp,
         high=given.to_timestamp,
+        among=_among(given),
     )
+
+
+def _among(given: StatsFilter) -> tuple[Among, ...]:
+    asked: dict[Field, str | None] = {
+        "aggregateId": given.aggregate_id,
+        "userId": given.user_id,
+        "correlationId": given.correlation_id,
+        "causationId": given.causation_id,
+    }
+    return tuple(Among(field, texts(field, [id])) for field, id in asked.items() if id is not None)
 
 
 def texts(field: str, values: Sequence[str]) -> tuple[str, ...]:

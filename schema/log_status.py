@@ -28,6 +28,15 @@ class Versions:
     nats: str = strawberry.field(description="The version of the NATS server.")
 
 
+@strawberry.type(description="What is followed live through the process that answers.")
+class Subscriptions:
+    count: int = strawberry.field(description="How many subscriptions follow the log.")
+    cohorts: int = strawberry.field(
+        description="How many different ones there are among those to events; who asks the same shares the work."
+    )
+    slowest_lag: BigInt = strawberry.field(description="How many positions of the log the slowest one is behind.")
+
+
 @strawberry.type(description="How the log is doing.")
 class LogStatus:
     head: BigInt = strawberry.field(description="The last position; 0 while the log is empty.")
@@ -39,6 +48,11 @@ class LogStatus:
     ingesting: bool = strawberry.field(description="Whether an ingester holds the lease just now.")
     retention: list[RetentionRule] = strawberry.field(description="How long events are kept, by type.")
     versions: Versions = strawberry.field(description="What runs here.")
+
+    @strawberry.field(description="What is followed live through the process that answers.")
+    def subscriptions(self, info: Info) -> Subscriptions:
+        state = info.context.services.hub.state()
+        return Subscriptions(count=state.count, cohorts=state.cohorts, slowest_lag=BigInt(state.slowest_lag_events))
 
     @strawberry.field(description="How far the log is behind; null while NATS does not answer.")
     async def ingest_lag(self, info: Info) -> IngestLag | None:

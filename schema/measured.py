@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from time import perf_counter
 from typing import Final, Protocol
 
+from graphql import GraphQLError
 from strawberry.exceptions import MissingQueryError
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
@@ -39,6 +40,9 @@ class Measured(SchemaExtension):
             code = self._code()
         except UNCLEAR:
             code = BadInput.code
+            raise
+        except GraphQLError as error:
+            code = getattr(error.original_error, "code", INTERNAL)
             raise
         except Exception:
             raise

@@ -1,6 +1,6 @@
 """What can be written: events, by the same way in as everybody's."""
 
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import strawberry
 
@@ -32,6 +32,12 @@ class PublishEventInput:
     metadata: JSON | None = strawberry.field(default=None, description="About the event: why, from where, with what.")
 
 
+One: TypeAlias = Annotated[PublishEventInput, strawberry.argument(description="The event.")]
+Several: TypeAlias = Annotated[
+    list[PublishEventInput], strawberry.argument(description="The events: 1 to 100, in the order to store them in.")
+]
+
+
 @strawberry.type(description="An event that is in the log now.")
 class PublishedEvent:
     id: strawberry.ID = strawberry.field(description="Its message id.")
@@ -45,12 +51,12 @@ class Mutation:
         description="Publish one event. Code `VERSION_CONFLICT` when its aggregate is not at the version expected, "
         "`REJECTED` when it cannot be taken."
     )
-    async def publish_event(self, info: Info, input: PublishEventInput) -> PublishedEvent:
+    async def publish_event(self, info: Info, input: One) -> PublishedEvent:
         [published] = await info.context.services.asker.publish([_message(input)], together=False)
         return _published(published)
 
     @strawberry.mutation(description="Publish several events: all are stored, one after the other, or none is.")
-    async def publish_events(self, info: Info, input: list[PublishEventInput]) -> list[PublishedEvent]:
+    async def publish_events(self, info: Info, input: Several) -> list[PublishedEvent]:
         if not 0 < len(input) <= MOST_EVENTS:
             raise BadInput(f"input has {len(input)} events; there may be 1 to {MOST_EVENTS}", "input")
         published = await info.context.services.asker.publish([_message(one) for one in input], together=True)

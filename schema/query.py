@@ -1,29 +1,55 @@
 """All questions that can be asked."""
 
+from typing import Annotated
+
 import strawberry
 
 from eventscope.resolvers import aggregates as aggregate_resolver
+from eventscope.resolvers import catalogue as catalogue_resolver
 from eventscope.resolvers import events as event_resolver
 from eventscope.resolvers import rejected as rejected_resolver
 from eventscope.resolvers import stats as stats_resolver
 from eventscope.resolvers import status as status_resolver
 from eventscope.resolvers.page import request
+from eventscope.schema import selected
 from eventscope.schema.aggregate import Aggregate, AggregateOrder, Order
+from eventscope.schema.arguments import (
+    After,
+    AfterTraced,
+    AggregateId,
+    AggregateType,
+    Before,
+    Conversation,
+    EventId,
+    First,
+    Last,
+    MostTraced,
+    Which,
+    WhichAggregates,
+    WhichCount,
+)
+from eventscope.schema.catalogue import EventType
 from eventscope.schema.connection import Connection
 from eventscope.schema.context import Info
 from eventscope.schema.event import Event
-from eventscope.schema.filter import AggregateFilter, EventFilter, StatsFilter, aggregate_filter, event_filter, scope
+from eventscope.schema.filter import (
+    aggregate_filter,
+    event_filter,
+    scope,
+    texts,
+)
 from eventscope.schema.log_status import LogStatus, log_status
 from eventscope.schema.rejected import RejectedEvent
 from eventscope.schema.stats import EventStats
+from eventscope.schema.trace import Trace
 from eventscope.store.aggregates import Order as StoreOrder
 
 
 @strawberry.type(description="Questions about what has happened.")
 class Query:
     @strawberry.field(description="One event, by its id.", graphql_type=Event | None)
-    async def event(self, info: Info, id: strawberry.ID) -> object:
-        return await event_resolver.event(info.context.log, id)
+    async def event(self, info: Info, id: EventId) -> object:
+        return await event_resolver.event(info.context.log, id, selected.fields(info))
 
     @strawberry.field(
         description="Events that match, in pages of up to 1000, forwards by `first` and `after` or backwards by `last` "
@@ -33,17 +59,21 @@ class Query:
     async def events(
         self,
         info: Info,
-        filter: EventFilter | None = None,
-        order: Order | None = Order.NEWEST_FIRST,
-        first: int | None = None,
-        after: str | None = None,
-        last: int | None = None,
-        before: str | None = None,
+        filter: Which = None,
+        order: Annotated[
+            Order | None, strawberry.argument(description="In which direction they are listed.")
+        ] = Order.NEWEST_FIRST,
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
     ) -> object:
         asked = request(first, after, last, before)
         info.context.spend(asked.size)
         newest_first = order is not Order.OLDEST_FIRST
-        return await event_resolver.events(info.context.log, event_filter(filter), asked, newest_first=newest_first)
+        return await event_resolver.events(
+            info.context.log, event_filter(filter), asked, newest_first=newest_first, fields=selected.fields(info)
+        )
 
     @strawberry.field(
         description="Events that match in the order of the log, up to where it ended when the first page was read "
@@ -53,29 +83,33 @@ class Query:
     async def replay(
         self,
         info: Info,
-        filter: EventFilter | None = None,
-        first: int | None = None,
-        after: str | None = None,
-        up_to: str | None = None,
+        filter: Which = None,
+        first: First = None,
+        after: After = None,
+        up_to: Annotated[
+            str | None, strawberry.argument(description="End with this cursor, where the log had not ended before.")
+        ] = None,
     ) -> object:
         asked = request(first, after)
         info.context.spend(asked.size)
-        return await event_resolver.replay(info.context.log, event_filter(filter), asked, up_to)
+        return await event_resolver.replay(info.context.log, event_filter(filter), asked, up_to, selected.fields(info))
 
     @strawberry.field(
         description="One aggregate; null if it never was, or nothing of it is kept.", graphql_type=Aggregate | None
     )
-    async def aggregate(self, info: Info, type: str, id: strawberry.ID) -> object:
+    async def aggregate(self, info: Info, type: AggregateType, id: AggregateId) -> object:
         return await aggregate_resolver.aggregate(info.context.log, type, id)
 
     @strawberry.field(description="Aggregates that match.", graphql_type=Connection[Aggregate])
     async def aggregates(
         self,
         info: Info,
-        filter: AggregateFilter | None = None,
-        order: AggregateOrder | None = AggregateOrder.RECENTLY_CHANGED,
-        first: int | None = None,
-        after: str | None = None,
+        filter: WhichAggregates = None,
+        order: Annotated[
+            AggregateOrder | None, strawberry.argument(description="Which of them come first.")
+        ] = AggregateOrder.RECENTLY_CHANGED,
+        first: First = None,
+        after: After = None,
     ) -> object:
         asked = request(first, after)
         info.context.spend(asked.size)
@@ -84,13 +118,41 @@ class Query:
         return await aggregate_resolver.aggregates(info.context.log, chosen, asked, by)
 
     @strawberry.field(description="Counts of the events that match.", graphql_type=EventStats)
-    async def stats(self, info: Info, filter: StatsFilter | None = None) -> object:
+    async def stats(self, info: Info, filter: WhichCount = None) -> object:
         return await stats_resolver.stats(info.context.log, scope(filter))
+
+    @strawberry.field(
+        description="The types of event that there are, or those that start with the prefix, in the order of the "
+        "alphabet. Over 1000 of them are an error.",
+        graphql_type=list[EventType],
+    )
+    async def event_types(
+        self,
+        info: Info,
+        prefix: Annotated[
+            str | None, strawberry.argument(description="What their names start with, like `user.`.")
+        ] = None,
+    ) -> object:
+        if prefix is not None:
+            texts("prefix", [prefix])
+        found = await catalogue_resolver.event_types(info.context.log, prefix)
+        info.context.spend(len(found))
+        return found
+
+    @strawberry.field(
+        description="Everything with one correlation id, as a tree of causes: up to 10000 events, the first in the "
+        "order of the log; null if there are none.",
+        graphql_type=Trace | None,
+    )
+    async def trace(
+        self, info: Info, correlation_id: Conversation, first: MostTraced = None, after: AfterTraced = None
+    ) -> object:
+        return await info.context.trace(texts("correlationId", [correlation_id])[0], first, after)
 
     @strawberry.field(
         description="Messages that could not be taken, the last one first.", graphql_type=Connection[RejectedEvent]
     )
-    async def rejected_events(self, info: Info, first: int | None = None, after: str | None = None) -> object:
+    async def rejected_events(self, info: Info, first: First = None, after: After = None) -> object:
         asked = request(first, after)
         info.context.spend(asked.size)
         return await rejected_resolver.rejected(info.context.log, asked)

@@ -1,7 +1,7 @@
 """Statistics as clients see them."""
 
 from enum import Enum
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import strawberry
 
@@ -11,16 +11,16 @@ from eventscope.schema.scalars import BigInt, Moment
 
 @strawberry.enum(description="How long the stretches of a histogram are, in UTC.")
 class Interval(Enum):
-    HOUR = "HOUR"
-    DAY = "DAY"
+    HOUR = strawberry.enum_value("HOUR", description="From full hour to full hour.")
+    DAY = strawberry.enum_value("DAY", description="From midnight to midnight.")
     WEEK = strawberry.enum_value("WEEK", description="From Monday on, as ISO 8601 has it.")
 
 
 @strawberry.enum(description="What a histogram tells apart besides time.")
 class HistogramBy(Enum):
-    NONE = "NONE"
-    TYPE = "TYPE"
-    AGGREGATE_TYPE = "AGGREGATE_TYPE"
+    NONE = strawberry.enum_value("NONE", description="Nothing: one count for each stretch.")
+    TYPE = strawberry.enum_value("TYPE", description="One count for each event type.")
+    AGGREGATE_TYPE = strawberry.enum_value("AGGREGATE_TYPE", description="One count for each aggregate type.")
 
 
 @strawberry.type(description="How many events there are of a type.")
@@ -62,7 +62,15 @@ class EventStats:
         graphql_type=list[Bucket],
     )
     async def histogram(
-        self, interval: Interval | None = Interval.HOUR, by: HistogramBy | None = HistogramBy.NONE
+        self,
+        interval: Annotated[
+            Interval | None, strawberry.argument(description="How long the stretches are.")
+        ] = Interval.HOUR,
+        by: Annotated[
+            HistogramBy | None, strawberry.argument(description="What is told apart besides time.")
+        ] = HistogramBy.NONE,
     ) -> object:
         source: Any = self
-        return await resolver.histogram(source, (interval or Interval.HOUR).value, (by or HistogramBy.NONE).value)
+        length: Any = interval or Interval.HOUR
+        apart: Any = by or HistogramBy.NONE
+        return await resolver.histogram(source, length.value, apart.value)

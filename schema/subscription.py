@@ -3,14 +3,20 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from enum import Enum
-from typing import Annotated
+from functools import partial
+from typing import Annotated, TypeAlias
 
 import strawberry
 
 from eventscope.resolvers import events as resolver
-from eventscope.schema.context import Context, Info
+from eventscope.schema import kept, rendering
+from eventscope.schema.aggregate import Aggregate
+from eventscope.schema.arguments import AggregateId, AggregateType, Which, WhichCount
+from eventscope.schema.context import Info
 from eventscope.schema.feed import Delivery, EventFeed, deliveries
-from eventscope.schema.filter import EventFilter, event_filter
+from eventscope.schema.filter import event_filter, scope
+from eventscope.schema.rendering import Rendering
+from eventscope.schema.stats import EventStats
 from eventscope.store.filter import Filter
 from eventscope.subscriptions.follow import follow
 
@@ -19,6 +25,11 @@ from eventscope.subscriptions.follow import follow
 class StartFrom(Enum):
     BEGINNING = strawberry.enum_value("BEGINNING", description="With the first event of the log.")
     NOW = strawberry.enum_value("NOW", description="With the next event.")
+
+
+Start: TypeAlias = Annotated[
+    StartFrom | None, strawberry.argument(name="from", description="Where to begin without a cursor.")
+]
 
 
 @strawberry.type(description="What happens, as it happens.")
@@ -31,16 +42,74 @@ class Subscription:
     async def events(
         self,
         info: Info,
-        filter: EventFilter | None = None,
-        after: str | None = None,
-        start: Annotated[StartFrom | None, strawberry.argument(name="from")] = StartFrom.NOW,
+        filter: Which = None,
+        after: Annotated[
+            str | None, strawberry.argument(description="Begin behind this cursor, the last one that was received.")
+        ] = None,
+        start: Start = StartFrom.NOW,
     ) -> AsyncGenerator[Delivery, None]:
         chosen = event_filter(filter)
         position = await resolver.start(info.context.log, after, from_beginning=start is StartFrom.BEGINNING)
-        return _events(info.context, chosen, position)
+        return _events(info, chosen, position)
+
+    @strawberry.subscription(
+        description="One aggregate: as it is now, or else with its first event, and again whenever it has changed. "
+        "Changes in between may be merged; the last one never is left out.",
+        graphql_type=Aggregate,
+    )
+    async def aggregate(self, info: Info, type: AggregateType, id: AggregateId) -> AsyncGenerator[object, None]:
+        return kept.aggregate_heads(info.context, type, id)
+
+    @strawberry.subscription(
+        description="Counts of the events that match: as they are now, and again when they have changed.",
+        graphql_type=EventStats,
+    )
+    async def stats(
+        self,
+        info: Info,
+        filter: WhichCount = None,
+        every_seconds: Annotated[
+            float | None, strawberry.argument(description="How much time there is between two counts: 0.2 to 3600.")
+        ] = kept.SECONDS,
+    ) -> AsyncGenerator[object, None]:
+        return kept.counted(info.context, scope(filter), every_seconds)
+
+    @strawberry.subscription(
+        description="Events that match, once more in the order of the log and at the rhythm in which they happened, up "
+        "to where the log ended when the replay began. To pause, leave; to go on, come back with the last cursor. It "
+        "ends with a `Checkpoint` where the last positions do not match.",
+        graphql_type=EventFeed,
+    )
+    async def replay(
+        self,
+        info: Info,
+        filter: Which = None,
+        after: Annotated[
+            str | None, strawberry.argument(description="Begin behind this cursor, not with the first event.")
+        ] = None,
+        up_to: Annotated[
+            str | None, strawberry.argument(description="End with this cursor, where the log does not end before.")
+        ] = None,
+        speed: Annotated[
+            float | None,
+            strawberry.argument(description="2 is twice as fast as it happened; if left out, as fast as it is read."),
+        ] = None,
+        max_pause_seconds: Annotated[
+            float | None, strawberry.argument(description="How long to wait for an event at most: 0 to 3600.")
+        ] = kept.PAUSE,
+    ) -> AsyncGenerator[Delivery, None]:
+        return await kept.replayed(info.context, event_filter(filter), after, up_to, speed, max_pause_seconds)
 
 
-async def _events(context: Context, filter: Filter, position: int) -> AsyncGenerator[Delivery, None]:
+async def _events(info: Info, filter: Filter, position: int) -> AsyncGenerator[Delivery, None]:
+    context, outlet = info.context, info.context.outlet
+    if outlet is not None:
+        schema = info.schema
+        asked = rendering.prepared(schema, outlet)
+        key = rendering.key(asked, outlet)
+        make = partial(Rendering, schema, context.services, asked, outlet)
+        await context.services.hub.follow(key, filter, position, make, outlet.sink)
+        return
     async with aclosing(follow(context.log, context.services.feed, filter, position)) as items:
         async for delivery in deliveries(items):
             yield delivery

@@ -1,29 +1,37 @@
 """Counting events by rollups: exact, and in time that does not depend on how many events there are.
 
 Whole hours come from the rollups. Where a time range cuts an hour, the events of the cut part are counted, found by the
-positions between which the rollups saw that hour.
+positions between which the rollups saw that hour. What rollups know nothing of, like who did it, is counted event by
+event, found by index, and over a bound it is refused.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+from eventscope.errors import TooComplex
 from eventscope.store import read, span
 from eventscope.store.driver import Document, translated
-from eventscope.store.filter import Types, is_pattern, matcher
+from eventscope.store.filter import Among, Types, is_pattern, matcher
 from eventscope.store.log import Log
 from eventscope.store.moment import HOUR, hour_of
-from eventscope.store.query import kept
+from eventscope.store.query import kept, query
+
+MOST_COUNTED: Final = 100_000  # events that are counted one by one
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which events are counted; None leaves a part open. Both ends of the time range are included."""
+    """Which events are counted; None leaves a part open. Both ends of the time range are included.
+
+    With `among`, which rollups know nothing of, there may be only so many of them.
+    """
 
     types: Types | None = None
     aggregate_types: tuple[str, ...] | None = None
     low: int | None = None
     high: int | None = None
+    among: tuple[Among, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +47,13 @@ class Cell:
 
 
 async def cells(log: Log, scope: Scope, *, hourly: bool = False) -> list[Cell]:
-    """The counts by type and aggregate type, and by hour if wanted."""
+    """The counts by type and aggregate type, and by hour if wanted; TooComplex when too many had to be gone through."""
     with translated(log.question_seconds):
         chosen = await _chosen(log, scope)
         if chosen is None:
             return []
+        if scope.among:
+            return await _gone_through(log, chosen, scope, hourly)
         whole, cut = _hours(scope)
         found = await _rollup_cells(log, chosen, whole, hourly)
         for low, high in cut:
@@ -57,24 +67,24 @@ async def aggregates(log: Log, scope: Scope) -> int:
     From the counters when only the aggregate type is asked for; else the events are gone through, by index.
     """
     with translated(log.question_seconds):
-        if scope.types is None and scope.low is None and scope.high is None:
+        if scope.types is None and scope.low is None and scope.high is None and not scope.among:
             return await _population(log, scope.aggregate_types)
         chosen = await _chosen(log, scope)
         if chosen is None:
             return 0
-        match: list[Document] = [_renamed(chosen), kept(log.clock()), {"version": {"$exists": True}}]
-        times = {op: end for op, end in (("$gte", scope.low), ("$lte", scope.high)) if end is not None}
-        if times:
-            match.append({"timestamp": times})
-            match.append({"_id": await span.positions(log, scope.low, scope.high, chosen)})
+        match = await _events(log, chosen, scope)
+        match["$and"].append({"version": {"$exists": True}})
+        name = {"type": "$aggregateType", "id": "$aggregateId"}
         rows = await log.mongo.aggregate(
             log.events,
             [
-                {"$match": {"$and": [part for part in match if part]}},
-                {"$group": {"_id": {"type": "$aggregateType", "id": "$aggregateId"}}},
-                {"$count": "n"},
+                {"$match": match},
+                *_bound(scope),
+                {"$group": {"_id": name, "events": {"$sum": 1}}},
+                {"$group": {"_id": None, "n": {"$sum": 1}, "events": {"$sum": "$events"}}},
             ],
         )
+        _check(scope, rows[0]["events"] if rows else 0)
     return int(rows[0]["n"]) if rows else 0
 
 
@@ -135,24 +145,52 @@ async def _rollup_cells(log: Log, chosen: Document, whole: Document, hourly: boo
 
 
 async def _counted_cells(log: Log, chosen: Document, low: int, high: int, hourly: bool) -> list[Cell]:
-    positions = await span.positions(log, low, high, chosen)
-    hour = {"$literal": hour_of(low)}  # a cut part lies within one hour
-    within = {"_id": positions, "timestamp": {"$gte": low, "$lte": high}}
-    rows = await log.mongo.aggregate(
-        log.events,
-        [
-            {"$match": {"$and": [within, _renamed(chosen), kept(log.clock())]}},
-            {
-                "$group": {
-                    "_id": _group(hour, hourly, "$type", "$aggregateType"),
-                    "n": {"$sum": 1},
-                    "earliest": {"$min": "$timestamp"},
-                    "latest": {"$max": "$timestamp"},
-                }
-            },
-        ],
-    )
+    match = await _events(log, chosen, Scope(low=low, high=high))
+    # a cut part lies within one hour
+    rows = await log.mongo.aggregate(log.events, [{"$match": match}, _tally({"$literal": hour_of(low)}, hourly)])
     return [_cell(row) for row in rows]
+
+
+async def _gone_through(log: Log, chosen: Document, scope: Scope, hourly: bool) -> list[Cell]:
+    # the remainder has the sign of the time, and hours before 1970 begin before their events too
+    into = {"$mod": [{"$add": [{"$mod": ["$timestamp", HOUR]}, HOUR]}, HOUR]}
+    hour = {"$subtract": ["$timestamp", into]}
+    match = await _events(log, chosen, scope)
+    rows = await log.mongo.aggregate(log.events, [{"$match": match}, *_bound(scope), _tally(hour, hourly)])
+    _check(scope, sum(row["n"] for row in rows))
+    return [_cell(row) for row in rows]
+
+
+async def _events(log: Log, chosen: Document, scope: Scope) -> Document:
+    """The scope, of which all but its time was `chosen`, as a condition on events."""
+    match = [query(one) for one in scope.among] + [_renamed(chosen), kept(log.clock())]
+    times = {op: end for op, end in (("$gte", scope.low), ("$lte", scope.high)) if end is not None}
+    if times:
+        match += [{"timestamp": times}, {"_id": await span.positions(log, scope.low, scope.high, chosen)}]
+    return {"$and": [part for part in match if part]}
+
+
+def _tally(hour: Document, hourly: bool) -> Document:
+    return {
+        "$group": {
+            "_id": _group(hour, hourly, "$type", "$aggregateType"),
+            "n": {"$sum": 1},
+            "earliest": {"$min": "$timestamp"},
+            "latest": {"$max": "$timestamp"},
+        }
+    }
+
+
+def _bound(scope: Scope) -> list[Document]:
+    return [{"$limit": MOST_COUNTED + 1}] if scope.among else []
+
+
+def _check(scope: Scope, n: int) -> None:
+    if scope.among and n > MOST_COUNTED:
+        raise TooComplex(
+            f"over {MOST_COUNTED} events would have to be gone through, for counts are kept by type, aggregate type "
+            "and time only; ask for a shorter time or fewer types"
+        )
 
 
 async def _population(log: Log, types: tuple[str, ...] | None) -> int:

@@ -1,9 +1,11 @@
 """The documents of the log, as they lie in MongoDB and travel in live batches."""
 
 from datetime import datetime
-from typing import Any, NotRequired, TypedDict
+from typing import Any, Final, NotRequired, TypedDict
 
-from bson import DBRef
+from bson import DBRef, Int64
+
+INTEGERS: Final = frozenset({int, Int64})  # what the driver reads integers as
 
 
 class Source(TypedDict):

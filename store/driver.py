@@ -6,12 +6,13 @@ against pymongo's types. Driver errors become ours here too.
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias, cast
 
 import pymongo
 from bson.errors import BSONError
 from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo import _csot, asynchronous, synchronous
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
@@ -56,6 +57,19 @@ OPTIONS: Mapping[str, Any] = {
 }
 
 
+def _selection_seconds(topology: Any) -> float:
+    """How long to look for a server: as OPTIONS say, and no longer than the question has left.
+
+    So says MongoDB's specification of timeouts; but within `pymongo.timeout` pymongo looks until the question has no
+    time left, and who asks a MongoDB that is dead would hear of it only then.
+    """
+    return _csot.clamp_remaining(topology._settings.server_selection_timeout)
+
+
+for module in (asynchronous.topology, synchronous.topology):
+    module.Topology.get_server_selection_timeout = _selection_seconds
+
+
 @dataclass(frozen=True, slots=True)
 class Mongo:
     """One database, by one of the two drivers."""
@@ -63,10 +77,14 @@ class Mongo:
     driver: Driver
     client: pymongo.AsyncMongoClient[Document]
     database: AsyncDatabase[Document]
+    collections: dict[str, Collection] = field(default_factory=dict, compare=False, repr=False)
 
     def collection(self, name: str) -> Collection:
-        """The collection of that name."""
-        return self.database[name]
+        """The collection of that name; making one takes as long as asking it for an event."""
+        found = self.collections.get(name)
+        if found is None:
+            found = self.collections[name] = self.database[name]
+        return found
 
     async def aggregate(self, collection: Collection, pipeline: Sequence[Mapping[str, Any]]) -> list[Document]:
         """All that the pipeline gives."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, assert_never
 
 from eventscope.store.documents import Event
+from eventscope.store.paths import Path, Test, reached, tester, values
 
 Field = Literal["aggregateType", "aggregateId", "userId", "correlationId", "causationId"]
 Measure = Literal["timestamp", "position", "version"]
@@ -49,9 +50,39 @@ class All:
     filters: tuple["Filter", ...]
 
 
-Filter: TypeAlias = Ids | Types | Among | Between | All
+@dataclass(frozen=True, slots=True)
+class Any_:
+    """The events that at least one of the filters means; none when there is none."""
+
+    filters: tuple["Filter", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The events that the filter does not mean."""
+
+    filter: "Filter"
+
+
+@dataclass(frozen=True, slots=True)
+class Holds:
+    """The events in which the path reaches a value that passes all of the tests."""
+
+    path: Path
+    tests: tuple[Test, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Exists:
+    """The events in which the path reaches anything, be it null."""
+
+    path: Path
+
+
+Filter: TypeAlias = Ids | Types | Among | Between | All | Any_ | Not | Holds | Exists
 
 EVERYTHING: Final = All(())
+NOTHING: Final = Any_(())
 KEYS: Final = {"timestamp": "timestamp", "position": "_id", "version": "version"}
 Matcher: TypeAlias = Callable[[Event], bool]
 
@@ -76,8 +107,8 @@ def matcher(filter: Filter) -> Matcher:
             exact = frozenset(p for p in patterns if not is_pattern(p))
             shapes = [re.compile(pattern_regex(p), re.DOTALL) for p in patterns if is_pattern(p)]
             return lambda event: event["type"] in exact or any(shape.match(event["type"]) for shape in shapes)
-        case Among(field, values):
-            among = frozenset(values)
+        case Among(field, texts):
+            among = frozenset(texts)
             return lambda event: event.get(field) in among
         case Between(measure, low, high):
             key = KEYS[measure]
@@ -85,6 +116,17 @@ def matcher(filter: Filter) -> Matcher:
         case All(filters):
             parts = [matcher(part) for part in filters]
             return lambda event: all(part(event) for part in parts)
+        case Any_(filters):
+            ways = [matcher(way) for way in filters]
+            return lambda event: any(way(event) for way in ways)
+        case Not(unwanted):
+            means = matcher(unwanted)
+            return lambda event: not means(event)
+        case Holds(path, tests):
+            passes = tester(tests)
+            return lambda event: any(map(passes, values(event, path)))
+        case Exists(path):
+            return lambda event: bool(reached(event, path))
         case _:
             assert_never(filter)
 

@@ -1,17 +1,24 @@
 """The event log: its collections, its indexes and its clock, as one value that every read and write is given."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
 from pymongo import IndexModel
+from pymongo.errors import OperationFailure
 
 from eventscope.errors import CannotStart
 from eventscope.store import moment
 from eventscope.store.driver import Collection, Driver, Mongo, connect, translated
 
 ASCENDING: Final = 1
+PATH: Final = "path_"  # what the names of indexes begin with that settings ask for
+# by others that serve more
+REPLACED: Final = frozenset(
+    {"aggregateId_1__id_1_aggregateType_1", "userId_1__id_1", "correlationId_1__id_1", "causationId_1__id_1"}
+)
+INDEX_NOT_FOUND: Final = 27
 
 
 def _index(*keys: str, present: str | None = None, unique: bool = False) -> IndexModel:
@@ -19,17 +26,26 @@ def _index(*keys: str, present: str | None = None, unique: bool = False) -> Inde
     return IndexModel([(key, ASCENDING) for key in keys], unique=unique, **more)
 
 
+def _path_index(name: str, path: str) -> IndexModel:
+    # of most events most paths lead nowhere
+    present = {path: {"$exists": True}}
+    return IndexModel([(path, ASCENDING), ("_id", ASCENDING)], name=name, partialFilterExpression=present)
+
+
+# by the names that events have, with the types at the end, so that of other types no event is fetched
+NAMED: Final[Mapping[str, list[tuple[str, int]]]] = {
+    "aggregateId": [("aggregateId", 1), ("_id", 1), ("aggregateType", 1), ("type", 1)],
+    "userId": [("userId", 1), ("_id", 1), ("type", 1), ("aggregateType", 1)],
+    "correlationId": [("correlationId", 1), ("_id", 1), ("type", 1), ("aggregateType", 1)],
+    "causationId": [("causationId", 1), ("_id", 1), ("type", 1), ("aggregateType", 1)],
+}
 INDEXES: Final[Mapping[str, list[IndexModel]]] = {
     "events": [
         _index("messageId", unique=True),
         _index("aggregateType", "aggregateId", "version", present="version", unique=True),
         _index("type", "_id"),
         _index("aggregateType", "_id", present="aggregateType"),
-        # with the type at its end, so that of other aggregates with the same id no event is fetched
-        _index("aggregateId", "_id", "aggregateType", present="aggregateId"),
-        _index("userId", "_id", present="userId"),
-        _index("correlationId", "_id", present="correlationId"),
-        _index("causationId", "_id", present="causationId"),
+        *(_index(*(key for key, _ in keys), present=field) for field, keys in NAMED.items()),
         IndexModel([("expireAt", ASCENDING)], expireAfterSeconds=0),
     ],
     "aggregates": [
@@ -52,6 +68,7 @@ class Log:
     mongo: Mongo
     clock: moment.Clock
     question_seconds: float
+    indexed_paths: tuple[str, ...] = ()
 
     @property
     def events(self) -> Collection:
@@ -84,8 +101,13 @@ class Log:
         return self.mongo.collection("expirations")
 
     @property
+    def catalogue(self) -> Collection:
+        """Counts of the fields that events have in their data, by type."""
+        return self.mongo.collection("catalogue")
+
+    @property
     def meta(self) -> Collection:
-        """The checkpoint."""
+        """The checkpoint, and that of the catalogue."""
         return self.mongo.collection("meta")
 
 
@@ -97,19 +119,40 @@ async def open_log(
     *,
     clock: moment.Clock = moment.now,
     question_seconds: float = 10.0,
+    indexed_paths: Sequence[str] = (),
 ) -> AsyncIterator[Log]:
-    """The log at that address for the length of the block. Nothing is asked of the server yet."""
+    """The log at that address for the length of the block. Nothing is asked of the server yet.
+
+    `indexed_paths` are those into `data` and `metadata` that events are found by as quickly as by their own fields.
+    """
     async with connect(url, database, driver) as mongo:
-        yield Log(mongo, clock, question_seconds)
+        yield Log(mongo, clock, question_seconds, tuple(indexed_paths))
 
 
 async def prepare(log: Log) -> None:
-    """Make collections and indexes where they are missing; CannotStart when MongoDB is no replica set."""
+    """Make collections and indexes where they are missing; CannotStart when MongoDB is no replica set.
+
+    Indexes of paths that are not named any more are dropped.
+    """
     with translated():
         if "setName" not in await log.mongo.database.command("hello"):
             raise CannotStart("MongoDB is no replica set, and transactions need one (one member is enough)")
         for name, indexes in INDEXES.items():
             await log.mongo.collection(name).create_indexes(indexes)
+        paths = {f"{PATH}{path}": path for path in log.indexed_paths}
+        for name in await log.events.index_information():
+            if name in REPLACED or (name.startswith(PATH) and name not in paths):
+                await _drop(log, name)
+        if paths:
+            await log.events.create_indexes([_path_index(name, path) for name, path in paths.items()])
+
+
+async def _drop(log: Log, index: str) -> None:
+    try:
+        await log.events.drop_index(index)
+    except OperationFailure as error:
+        if error.code != INDEX_NOT_FOUND:  # another process has just done the same
+            raise
 
 
 async def ping(log: Log) -> None:

@@ -1,11 +1,14 @@
 """Filters as MongoDB understands them. What a caller gave is only ever a value here, never an operator."""
 
 from datetime import datetime
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from eventscope.store import moment
 from eventscope.store.driver import Document
-from eventscope.store.filter import KEYS, All, Among, Between, Filter, Ids, Types, conditions
+from eventscope.store.filter import KEYS, All, Among, Any_, Between, Exists, Filter, Holds, Ids, Not, Types, conditions
+from eventscope.store.path_query import exists, holds
+
+NEVER: Final[Document] = {"_id": {"$in": []}}
 
 
 def query(filter: Filter, *more: Document) -> Document:
@@ -47,6 +50,14 @@ def _condition(filter: Filter) -> Document:
             return {KEYS[measure]: bounds or {"$exists": True}}
         case All():
             return query(filter)
+        case Any_(filters):
+            return {"$or": [query(way) for way in filters]} if filters else NEVER
+        case Not(unwanted):
+            return {"$nor": [query(unwanted)]}
+        case Holds(path, tests):
+            return holds(path, tests)
+        case Exists(path):
+            return exists(path)
         case _:
             assert_never(filter)
 

@@ -1,15 +1,91 @@
 """Reading events: pages by position, one by id, counts. Every read is bounded in time and leaves expired events out."""
 
-from typing import Final, cast
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias, cast
 
-from eventscope.store import checkpoint, span
+from pymongo.errors import OperationFailure
+
+from eventscope.errors import QuestionTimedOut
+from eventscope.store import checkpoint, question, scan
 from eventscope.store.documents import Event
 from eventscope.store.driver import Document, translated
-from eventscope.store.filter import All, Among, Between, Filter, Ids, Types, conditions, is_pattern, matcher
-from eventscope.store.log import Log
-from eventscope.store.query import kept, query
+from eventscope.store.filter import EVERYTHING, NOTHING, Any_, Filter
+from eventscope.store.log import NAMED, Log
+from eventscope.store.query import NEVER, kept, query
+from eventscope.store.scan import SHARE, Stretch
 
-OPEN: Final = (None, None)
+Fields: TypeAlias = tuple[str, ...] | None
+
+LAST: Final = 2**63 - 1
+BAD_VALUE: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Events of a page. If time was up before all was looked at, `stopped` is the last position that was."""
+
+    events: list[Event]
+    stopped: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """So many events; `stopped` if time was up before all were counted."""
+
+    n: int
+    stopped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A filter as it comes down to in the log, between two positions. What is not expired `now` is kept."""
+
+    filter: Filter
+    low: int | None
+    high: int | None
+    now: int
+
+    def query(self, low: int | None, high: int | None) -> Document:
+        """What of it lies between the positions."""
+        whole = question.within(self.filter, low, high)
+        if isinstance(whole, Any_):
+            return {"$or": [query(way, kept(self.now)) for way in whole.filters]} if whole.filters else NEVER
+        return query(whole, kept(self.now))
+
+
+async def page(
+    log: Log,
+    filter: Filter,
+    *,
+    limit: int,
+    above: int | None = None,
+    below: int | None = None,
+    newest_first: bool = False,
+    fields: Fields = None,
+) -> Found:
+    """At most `limit` events with positions strictly between the two, in or against the order of the log.
+
+    Of each event its position and these fields are read, or all of it. Where no index leads to them, the log is gone
+    through for a while, and `stopped` tells how far. Raises QuestionTimedOut when not even that is possible, and
+    Unavailable.
+    """
+    direction = -1 if newest_first else 1
+    found: list[Document] = []
+
+    async def look(low: int, high: int) -> bool:
+        left = limit - len(found)
+        window = log.events.find(asked.query(low, high), _projection(fields)).sort("_id", direction)
+        found.extend(await window.limit(left).batch_size(left).to_list(None))
+        return len(found) == limit
+
+    with translated(log.question_seconds):
+        asked = await _asked(log, filter, above, below)
+        if question.served(asked.filter, log.indexed_paths):
+            with suppress(QuestionTimedOut), translated(log.question_seconds * SHARE):  # it may lead to too much
+                return Found(cast("list[Event]", await _rows(log, asked, direction, limit, fields)))
+        stopped = await scan.through(log, await _stretch(log, asked, newest_first=newest_first), look)
+    return Found(cast("list[Event]", found), stopped)
 
 
 async def events(
@@ -21,40 +97,50 @@ async def events(
     below: int | None = None,
     newest_first: bool = False,
 ) -> list[Event]:
-    """At most `limit` events with positions strictly between the two, in or against the order of the log.
+    """The same for who must have the whole of it: QuestionTimedOut if time is up before."""
+    found = await page(log, filter, limit=limit, above=above, below=below, newest_first=newest_first)
+    if found.stopped is not None:
+        raise QuestionTimedOut(log.question_seconds)
+    return found.events
 
-    Raises QuestionTimedOut or Unavailable.
-    """
+
+async def event(log: Log, id: str, fields: Fields = None) -> Event | None:
+    """The event with that message id, with these fields or all of it."""
     with translated(log.question_seconds):
-        if below is None and any(map(_branches, conditions(filter))):
-            # MongoDB reads the parts of such a question one after the other, each a little later than the one before.
-            # Nothing is added to any part of what lies up to a head that was read first, so no page has a hole (I1).
-            below = await checkpoint.head(log) + 1
-        positions = {op: end for op, end in (("$gt", above), ("$lt", below)) if end is not None}
-        asked = await _asked(log, filter, *([{"_id": positions}] if positions else []))
-        found = await log.events.find(asked).sort("_id", -1 if newest_first else 1).limit(limit).to_list(None)
-    return cast("list[Event]", found)
-
-
-async def event(log: Log, id: str) -> Event | None:
-    """The event with that message id."""
-    with translated(log.question_seconds):
-        found = await log.events.find_one({"messageId": id, **kept(log.clock())})
+        found = await log.events.find_one({"messageId": id, **kept(log.clock())}, _projection(fields))
     return cast("Event | None", found)
 
 
-async def count(log: Log, filter: Filter, most: int | None = None) -> int:
-    """How many events there are, counting no further than `most`."""
+async def counted(log: Log, filter: Filter, most: int | None = None) -> Counted:
+    """How many events there are, counting no further than `most`, and no longer than a page may take."""
+    n = 0
+
+    async def look(low: int, high: int) -> bool:
+        nonlocal n
+        n += await log.events.count_documents(asked.query(low, high), **_limit(most, n))
+        return n == most
+
     with translated(log.question_seconds):
-        asked = await _asked(log, filter)
-        if most is None:
-            return await log.events.count_documents(asked)
-        return await log.events.count_documents(asked, limit=most)
+        asked = await _asked(log, filter, None, None)
+        if question.served(asked.filter, log.indexed_paths):
+            with suppress(QuestionTimedOut), translated(log.question_seconds * SHARE):  # it may lead to too much
+                asked_once = asked.query(asked.low, asked.high)
+                return Counted(await log.events.count_documents(asked_once, **_limit(most, 0)))
+        stopped = await scan.through(log, await _stretch(log, asked, newest_first=False), look)
+    return Counted(n, stopped is not None)
+
+
+async def count(log: Log, filter: Filter, most: int | None = None) -> int:
+    """The same for who must have the whole of it: QuestionTimedOut if time is up before."""
+    found = await counted(log, filter, most)
+    if found.stopped:
+        raise QuestionTimedOut(log.question_seconds)
+    return found.n
 
 
 async def first_position(log: Log) -> int | None:
     """The position of the oldest event that is kept."""
-    found = await events(log, All(()), limit=1)
+    found = await events(log, EVERYTHING, limit=1)
     return found[0]["_id"] if found else None
 
 
@@ -64,33 +150,53 @@ async def types(log: Log) -> list[str]:
         return sorted(await log.rollups.distinct("_id.type"))
 
 
-def _branches(leaf: Filter) -> bool:
-    match leaf:
-        case Ids(values) | Among(_, values):
-            return len(values) > 1
-        case Types(patterns):
-            return len(patterns) > 1 or any(map(is_pattern, patterns))
-        case _:
-            return False
+async def _asked(log: Log, filter: Filter, above: int | None, below: int | None) -> _Asked:
+    now = log.clock()
+    if below is None and question.branches(filter):
+        # MongoDB reads the parts of such a question one after the other, each a little later than the one before.
+        # Nothing is added to any part of what lies up to a head that was read first, so no page has a hole (I1).
+        below = await checkpoint.head(log) + 1
+    if above is not None and above >= LAST:
+        return _Asked(NOTHING, None, None, now)
+    concrete = await question.concrete(log, filter)
+    low, high = question.bounds(concrete)
+    return _Asked(
+        concrete,
+        low if above is None else max(above + 1, above + 1 if low is None else low),
+        high if below is None else min(below - 1, below - 1 if high is None else high),
+        now,
+    )
 
 
-async def _asked(log: Log, filter: Filter, *more: Document) -> Document:
-    times = [leaf for leaf in conditions(filter) if isinstance(leaf, Between) and leaf.measure == "timestamp"]
-    # no index is in the order of timestamps, so what lies before and behind the range would be gone through
-    spans = [{"_id": await span.positions(log, leaf.low, leaf.high)} for leaf in times if (leaf.low, leaf.high) != OPEN]
-    return query(await _spelled_out(log, filter), *spans, *more, kept(log.clock()))
+async def _rows(log: Log, asked: _Asked, direction: int, limit: int, fields: Fields) -> list[Document]:
+    # in one batch: MongoDB would give the first hundred, and have the rest asked for
+    found = log.events.find(asked.query(asked.low, asked.high), _projection(fields))
+    found = found.sort("_id", direction).limit(limit).batch_size(limit)
+    if (name := question.hint(asked.filter)) is not None:
+        try:
+            return await found.clone().hint(NAMED[name]).to_list(None)
+        except OperationFailure as error:
+            if error.code != BAD_VALUE:  # the ingester has yet to make that index
+                raise
+    return await found.to_list(None)
 
 
-async def _spelled_out(log: Log, filter: Filter) -> Filter:
-    # With types by name the index gives events in order of position; a pattern would have to sort all it finds.
-    # Rollups are written in the transaction that writes events, so no type can be missing.
-    leaves = conditions(filter)
-    if not any(isinstance(leaf, Types) and any(map(is_pattern, leaf.patterns)) for leaf in leaves):
-        return filter
-    known = await log.rollups.distinct("_id.type")
-    return All(tuple(_named(leaf, known) if isinstance(leaf, Types) else leaf for leaf in leaves))
+async def _stretch(log: Log, asked: _Asked, *, newest_first: bool) -> Stretch:
+    """All positions at which the answer may have events."""
+    first = await log.events.find({}, {"_id": 1}).sort("_id", 1).limit(1).to_list(None)
+    head = await checkpoint.head(log)
+    if not first:
+        return Stretch(1, 0, newest_first)
+    return Stretch(
+        low=int(first[0]["_id"]) if asked.low is None else max(asked.low, first[0]["_id"]),
+        high=head if asked.high is None else min(asked.high, head),
+        newest_first=newest_first,
+    )
 
 
-def _named(filter: Types, known: list[str]) -> Types:
-    fits = matcher(filter)
-    return Types(tuple(sorted(type for type in known if fits(cast("Event", {"type": type})))))
+def _projection(fields: Fields) -> dict[str, int] | None:
+    return None if fields is None else {"_id": 1, **dict.fromkeys(fields, 1)}
+
+
+def _limit(most: int | None, n: int) -> dict[str, Any]:
+    return {} if most is None else {"limit": most - n}

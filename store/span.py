@@ -5,8 +5,8 @@ from eventscope.store.log import Log
 from eventscope.store.moment import hour_of
 
 
-async def positions(log: Log, low: int | None, high: int | None, among: Document | None = None) -> Document:
-    """The positions between which the rollups saw the hours of the range, as a condition on `_id`.
+async def span(log: Log, low: int | None, high: int | None, among: Document | None = None) -> tuple[int, int] | None:
+    """The first and the last position that the rollups saw in the hours of the range; None where there is none.
 
     `among` is a further condition on rollups.
     """
@@ -18,4 +18,10 @@ async def positions(log: Log, low: int | None, high: int | None, among: Document
             {"$group": {"_id": None, "first": {"$min": "$firstPosition"}, "last": {"$max": "$lastPosition"}}},
         ],
     )
-    return {"$gte": rows[0]["first"], "$lte": rows[0]["last"]} if rows else {"$in": []}
+    return (rows[0]["first"], rows[0]["last"]) if rows else None
+
+
+async def positions(log: Log, low: int | None, high: int | None, among: Document | None = None) -> Document:
+    """The same as a condition on `_id`."""
+    found = await span(log, low, high, among)
+    return {"$in": []} if found is None else {"$gte": found[0], "$lte": found[1]}

@@ -18,6 +18,7 @@ from eventscope.subscriptions.live import LiveBatch
 from eventscope.subscriptions.observer import UNOBSERVED, FeedObserver
 
 MOST_WAITING: Final = 2_000  # events that may wait for one follower; a slower one reads the log instead
+MOST_BYTES: Final = 16 * 1024**2  # of batches that may wait for one follower
 SILENCE_SECONDS: Final = 3.0
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ class Inbox:
     def __init__(self) -> None:
         self._batches: deque[LiveBatch] = deque()
         self._waiting = 0
+        self._bytes = 0
         self._overflown = False
         self._something = asyncio.Event()
 
@@ -37,8 +39,9 @@ class Inbox:
         if self._overflown:
             return
         self._waiting += len(batch.events)
+        self._bytes += batch.size
         self._batches.append(batch)
-        if self._waiting > MOST_WAITING:
+        if self._waiting > MOST_WAITING or self._bytes > MOST_BYTES:
             self.clear()
             self._overflown = True
         self._something.set()
@@ -46,7 +49,7 @@ class Inbox:
     def clear(self) -> None:
         """Forget all that waits: the follower reads the log instead."""
         self._batches.clear()
-        self._waiting = 0
+        self._waiting = self._bytes = 0
         self._overflown = False
 
     async def next(self, seconds: float) -> LiveBatch | None:
@@ -62,6 +65,7 @@ class Inbox:
             raise Overflow
         batch = self._batches.popleft()
         self._waiting -= len(batch.events)
+        self._bytes -= batch.size
         return batch
 
 
@@ -74,13 +78,19 @@ class Feed:
 
     def __init__(self) -> None:
         self.observer: FeedObserver = UNOBSERVED
+        self.followers = 0
+        """How many subscriptions follow just now."""
         self._inboxes: set[Inbox] = set()
         self._heard: float | None = None
 
-    @property
-    def followers(self) -> int:
-        """How many follow just now."""
-        return len(self._inboxes)
+    @contextmanager
+    def followed(self) -> Iterator[None]:
+        """Count a follower for the length of the block."""
+        self.followers += 1
+        try:
+            yield
+        finally:
+            self.followers -= 1
 
     @property
     def silent(self) -> bool:

@@ -1,11 +1,13 @@
 """Following the log: page through the store to its end, then live, and back to the store whenever live has a hole.
 
-One loop for every subscriber, so memory is bounded and nothing is dropped silently: a slow client is a client that
-reads history. What is delivered is exactly what the log holds after the cursor, in order (I5).
+Memory is bounded and nothing is dropped silently: a slow client is a client that reads history. What is delivered is
+exactly what the log holds after the cursor, in order (I5). `follow` does it for one subscriber; many that ask the same
+share the live part in `hub`, and read history by `Reading` as here.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -58,9 +60,9 @@ async def follow(log: Log, feed: Feed, filter: Filter, after: int) -> AsyncGener
     Raises Unavailable or QuestionTimedOut when the store cannot be read; resume from the last position then.
     """
     follower = _Follower(log, feed, filter, after)
-    with feed.join() as inbox:
+    with feed.followed(), feed.join() as inbox:
         while True:
-            async for item in follower.history(inbox):
+            async for item in follower.history(inbox.clear):
                 yield item
             yield CaughtUp(follower.cursor)
             async for item in follower.live(inbox):
@@ -68,32 +70,96 @@ async def follow(log: Log, feed: Feed, filter: Filter, after: int) -> AsyncGener
             yield FellBehind(follower.cursor)
 
 
-class _Follower:
-    """Where one subscriber is."""
+class Reading:
+    """Where one subscriber is, and what it reads of the log."""
 
-    def __init__(self, log: Log, feed: Feed, filter: Filter, after: int) -> None:
+    def __init__(self, log: Log, filter: Filter, after: int) -> None:
         self.cursor = after
         self._log = log
-        self._feed = feed
         self._filter = filter
-        self._matches = matcher(filter)
+        self._page: deque[Event] = deque()
+        self._released = False
         self._told = after  # up to where the subscriber knows its cursor
         self._told_at = asyncio.get_running_loop().time()
         self._gap_through = after
         self._gap_hour = -1
 
-    async def history(self, inbox: Inbox) -> AsyncIterator[Item]:
-        """From the cursor to the end of the log; what waits in the inbox then is behind that end."""
-        head = await self._head(inbox)
+    async def history(self, listen: Callable[[], None]) -> AsyncIterator[Item]:
+        """From the cursor to the end of the log.
+
+        Each time before that end is looked for, `listen` is called: what is heard from then on joins without a hole.
+        """
+        head = await self._head(listen)
         while self.cursor < head:
             if (gap := await self._gap()) is not None:
                 yield gap
-            page = await read.events(self._log, self._filter, above=self.cursor, below=head + 1, limit=PAGE)
-            for event in page:
-                yield self._deliver(event)
-            if len(page) < PAGE:
+            page = await read.page(self._log, self._filter, above=self.cursor, below=head + 1, limit=PAGE)
+            full, stopped = len(page.events) == PAGE, page.stopped
+            self._page, self._released = deque(page.events), False
+            del page
+            while self._page:
+                yield self.deliver(self._page.popleft())
+            if self._released:
+                continue
+            if stopped is not None:
+                self.cursor = stopped
+                if self.should_tell():
+                    yield self.tell()
+            elif not full:
                 self.cursor = head
-                head = await self._head(inbox)
+                head = await self._head(listen)
+
+    def release(self) -> None:
+        """Give up what was read ahead: whoever is too slow for it has it read again, and holds no memory meanwhile."""
+        if self._page:
+            self._page.clear()
+            self._released = True
+
+    def deliver(self, event: Event) -> Event:
+        """Count the event as delivered."""
+        self.cursor = self._told = event["_id"]
+        self._told_at = asyncio.get_running_loop().time()
+        return event
+
+    def should_tell(self) -> bool:
+        """Whether the subscriber has not heard of its cursor for too long."""
+        late = asyncio.get_running_loop().time() - self._told_at >= CHECKPOINT_SECONDS
+        return late and self.cursor > self._told
+
+    def tell(self) -> Passed:
+        """Tell the cursor."""
+        self._told = self.cursor
+        self._told_at = asyncio.get_running_loop().time()
+        return Passed(self.cursor)
+
+    async def _head(self, listen: Callable[[], None]) -> int:
+        listen()
+        return (await checkpoint.read(self._log)).head
+
+    async def _gap(self) -> RetentionGap | None:
+        hour = self._log.clock() // HOUR  # events expire at full hours only
+        if hour != self._gap_hour:
+            self._gap_hour = hour
+            self._gap_through = await expiry.expired_through(self._log, self._filter)
+        if self._gap_through <= self.cursor:
+            return None
+        gap = RetentionGap(self.cursor, self._gap_through)
+        self._gap_through = 0
+        return gap
+
+
+class _Follower(Reading):
+    """One that hears the live feed by itself."""
+
+    def __init__(self, log: Log, feed: Feed, filter: Filter, after: int) -> None:
+        super().__init__(log, filter, after)
+        self._feed = feed
+        self._matches = matcher(filter)
+
+    def deliver(self, event: Event) -> Event:
+        """Count the event as delivered."""
+        self._feed.observer.delivered()
+        return super().deliver(event)
 
     async def live(self, inbox: Inbox) -> AsyncIterator[Item]:
         """From the live feed, until it has a hole."""
@@ -110,37 +176,7 @@ class _Follower:
             else:
                 for event in batch.events:
                     if event["_id"] > self.cursor and self._matches(event):
-                        yield self._deliver(event)
+                        yield self.deliver(event)
                 self.cursor = max(self.cursor, batch.head)
-            if self._should_tell():
-                yield self._tell()
-
-    async def _head(self, inbox: Inbox) -> int:
-        inbox.clear()
-        return (await checkpoint.read(self._log)).head
-
-    def _deliver(self, event: Event) -> Event:
-        self._feed.observer.delivered()
-        self.cursor = self._told = event["_id"]
-        self._told_at = asyncio.get_running_loop().time()
-        return event
-
-    def _should_tell(self) -> bool:
-        late = asyncio.get_running_loop().time() - self._told_at >= CHECKPOINT_SECONDS
-        return late and self.cursor > self._told
-
-    def _tell(self) -> Passed:
-        self._told = self.cursor
-        self._told_at = asyncio.get_running_loop().time()
-        return Passed(self.cursor)
-
-    async def _gap(self) -> RetentionGap | None:
-        hour = self._log.clock() // HOUR  # events expire at full hours only
-        if hour != self._gap_hour:
-            self._gap_hour = hour
-            self._gap_through = await expiry.expired_through(self._log, self._filter)
-        if self._gap_through <= self.cursor:
-            return None
-        gap = RetentionGap(self.cursor, self._gap_through)
-        self._gap_through = 0
-        return gap
+            if self.should_tell():
+                yield self.tell()

@@ -61,6 +61,8 @@ class Ingester:
     keep_hours: float = 24.0
     observer: IngestObserver = UNOBSERVED
     holder: str = field(default_factory=new_holder)
+    behind: bool = False
+    """Whether there was a whole batch to take the last time it looked."""
     _tidied: int = 0
     _most: int = field(init=False)  # messages in a batch, fewer after a failure: MongoDB may be too slow for more
     _meanings: dict[str, tuple[str | None, Envelope]] = field(default_factory=dict)
@@ -109,6 +111,7 @@ class Ingester:
             while True:
                 _end_if_cancelled()
                 read = await reader.next(min(live.HEARTBEAT_SECONDS / 2, self.lease_seconds / 6))
+                self.behind = len(read) >= self.batch
                 for messages in parts(read, self._most):
                     await self._store(writer, start, messages)
                 if loop.time() - beaten >= live.HEARTBEAT_SECONDS:

@@ -5,7 +5,7 @@ sent every second, shows a lost tail.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, cast
 
@@ -23,6 +23,8 @@ class LiveBatch:
     previous: int
     head: int
     events: tuple[Event, ...] = ()
+    size: int = field(default=0, compare=False)
+    """Bytes of the message that it came in."""
 
 
 def subject(stream: str) -> str:
@@ -66,7 +68,7 @@ def decode(raw: bytes) -> LiveBatch:
     for event in events:
         if "expireAt" in event:
             event["expireAt"] = datetime.fromisoformat(cast("str", event["expireAt"]))
-    return LiveBatch(batch["previous"], batch["head"], tuple(events))
+    return LiveBatch(batch["previous"], batch["head"], tuple(events), len(raw))
 
 
 def _message(previous: int, head: int, texts: list[bytes]) -> Iterator[bytes]:

@@ -38,8 +38,16 @@ class FeedObserver(Protocol):
         """These came live, just now."""
         ...
 
-    def delivered(self) -> None:
-        """A follower was given an event."""
+    def delivered(self, events: int = 1) -> None:
+        """So many times a follower was given an event."""
+        ...
+
+    def fanned_out(self, seconds: float) -> None:
+        """One result was handed to all of a cohort in that time."""
+        ...
+
+    def dropped(self, reason: str) -> None:
+        """A connection was closed, and not by the client."""
         ...
 
 
@@ -64,7 +72,13 @@ class Unobserved:
     def arrived(self, events: Sequence[Event]) -> None:
         """Not counted."""
 
-    def delivered(self) -> None:
+    def delivered(self, events: int = 1) -> None:
+        """Not counted."""
+
+    def fanned_out(self, seconds: float) -> None:
+        """Not counted."""
+
+    def dropped(self, reason: str) -> None:
         """Not counted."""
 
 

@@ -17,7 +17,8 @@ from pymongo import MongoClient
 from eventscope.app import build, services
 from eventscope.embedded import Mongod, Nats, running
 from eventscope.ingesting import ingest
-from eventscope.serving import config, listening
+from eventscope.listening import listening
+from eventscope.serving import config
 from eventscope.settings import Settings
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.subscriptions import stream

@@ -11,8 +11,9 @@ import httpx
 import uvicorn
 
 from eventscope.app import build, services
+from eventscope.listening import listening
 from eventscope.schema.context import Services
-from eventscope.serving import config, listening
+from eventscope.serving import config
 from eventscope.settings import Settings
 from tests.until import until
 

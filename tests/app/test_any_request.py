@@ -88,3 +88,61 @@ async def test_no_request_whatever_is_answered_with_500(
     answer = orjson.loads(response.content)
     assert response.status_code == 200 or answer["errors"][0]["message"]
     assert all(error["extensions"]["code"] != "INTERNAL" for error in answer.get("errors", []))
+
+
+@given(
+    parameters=st.dictionaries(
+        st.sampled_from(["query", "variables", "operationName", "extensions"]) | texts,
+        documents.map(str) | values.map(json.dumps) | variables.map(json.dumps),
+        max_size=4,
+    ),
+    accept=st.sampled_from([OLD, NEW, "*/*", "text/plain"]),
+)
+@settings(max_examples=500, deadline=None)
+async def test_no_address_whatever_is_answered_with_500(
+    http: httpx.AsyncClient, parameters: dict[str, str], accept: str
+) -> None:
+    response = await http.get("/graphql", params=parameters, headers={"accept": accept})
+    assert response.status_code in {200, 400, 406, 414}
+    answer = orjson.loads(response.content)
+    assert response.status_code == 200 or answer["errors"][0]["message"]
+    assert all(error["extensions"]["code"] != "INTERNAL" for error in answer.get("errors", []))
+
+
+DEEP = {
+    "a list": ("[", "1", "]"),
+    "an object": ("{a: ", "1", "}"),
+    "both": ("[{a: ", "1", "}]"),
+}
+
+
+@pytest.mark.parametrize("kind", DEEP)
+async def test_no_depth_of_values_is_answered_with_500(http: httpx.AsyncClient, kind: str) -> None:
+    """Between what is answered and what no parser takes there must be nothing that breaks."""
+    before, inner, after = DEEP[kind]
+    asked = (
+        "{{ events(filter: {{ ids: {} }}) {{ nodes {{ id }} }} }}",
+        '{{ events(filter: {{ data: [{{ path: "a", eq: {} }}] }}) {{ nodes {{ id }} }} }}',
+        'mutation {{ publishEvents(input: [{{ type: "a.b" data: {} }}' + '{{ type: "" }}' * 100 + "]) {{ id }} }}",
+    )
+    codes = set()
+    for question in asked:
+        for depth in (*range(1, 130, 16), *range(130, 420, 7)):
+            query = question.format(before * depth + inner + after * depth)
+            answer = (await http.post("/graphql", json={"query": query})).json()
+            codes |= {error["extensions"]["code"] for error in answer.get("errors", [])}
+            assert "INTERNAL" not in codes, (question, depth)
+    assert "BAD_USER_INPUT" in codes
+
+
+@pytest.mark.parametrize("word", ["not", "and", "or"])
+async def test_no_depth_of_filters_is_answered_with_500(http: httpx.AsyncClient, word: str) -> None:
+    codes = set()
+    question = "query ($f: EventFilter) { events(filter: $f, first: 1) { nodes { id } } }"
+    filter: dict[str, object] = {"userId": "x"}
+    for depth in range(1, 300):
+        filter = {word: filter if word == "not" else [filter]}
+        if depth < 40 or depth % 7 == 0:
+            answer = (await http.post("/graphql", json={"query": question, "variables": {"f": filter}})).json()
+            codes |= {error["extensions"]["code"] for error in answer.get("errors", [])}
+    assert codes == {"BAD_USER_INPUT", "QUERY_TOO_COMPLEX"}

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -21,9 +20,11 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from eventscope.listening import listening
 from eventscope.page import BUILT, page, routes, wants_page
-from eventscope.serving import config, listening
+from eventscope.serving import config
 from eventscope.settings import Settings
+from tests.left_out import left_out
 
 pytestmark = pytest.mark.browser
 
@@ -50,13 +51,6 @@ class Served:
 
     url: str
     publish: Callable[[str, dict[str, object]], Awaitable[None]]
-
-
-def left_out(reason: str) -> None:
-    """Leave a test out on a machine that cannot run it; CI can, or fails."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture

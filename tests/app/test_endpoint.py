@@ -60,11 +60,85 @@ async def test_a_method_that_is_not_for_graphql_is_405_and_told_which_are(http: 
     assert told(response)["extensions"] == {"code": "BAD_USER_INPUT"}
 
 
-@pytest.mark.parametrize("query", ["{log{head}}", "mutation{publishEvent{id}}", ""])
-async def test_a_question_by_get_is_405_and_told_to_post(http: httpx.AsyncClient, query: str) -> None:
-    response = await http.get("/graphql", params={"query": query})
-    assert (response.status_code, response.headers["allow"]) == (405, "POST")
+HEAD = {"data": {"log": {"head": 300}}}
+SEVERAL = "query A { log { head } } query B { stats { totalEvents } } mutation C { __typename }"
+BY_ID = "query ($id: ID!) { event(id: $id) { id } }"
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"query": "{log{head}}"},
+        {"query": SEVERAL, "operationName": "A"},
+        {
+            "query": "query ($n: Int) { log { head } events(first: $n) @skip(if: true) { nodes { id } } }",
+            "variables": '{"n": 5}',
+        },
+        {"query": "{log{head}}", "variables": "", "operationName": "", "extensions": "{}", "more": "1"},
+    ],
+)
+@pytest.mark.parametrize("accept", [OLD, NEW])
+async def test_a_query_may_be_asked_by_get(http: httpx.AsyncClient, parameters: dict[str, str], accept: str) -> None:
+    response = await http.get("/graphql", params=parameters, headers={"accept": accept})
+    assert (response.status_code, response.json()) == (200, HEAD)
+    assert response.headers["content-type"] == f"{accept}; charset=utf-8"
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"query": ""},
+        {"variables": "{}"},
+        {"query": "{log{head}}", "variables": "{"},
+        {"query": "{log{head}}", "variables": "[]"},
+        {"query": "{log{head}}", "variables": "5"},
+        {"query": "{log{head}}", "variables": "[" * 2500},
+        {"query": "{log{head}}", "extensions": "null and void"},
+        {"query": SEVERAL},
+        {"query": SEVERAL, "operationName": "X"},
+    ],
+)
+@pytest.mark.parametrize("accept", [OLD, NEW])
+async def test_an_address_that_is_no_request_is_400(
+    http: httpx.AsyncClient, parameters: dict[str, str], accept: str
+) -> None:
+    response = await http.get("/graphql", params=parameters, headers={"accept": accept})
+    assert response.status_code == 400
+    assert told(response)["extensions"]["code"] == "BAD_USER_INPUT"
+
+
+async def test_a_mutation_by_get_is_405_and_told_to_post(http: httpx.AsyncClient) -> None:
+    publish = 'mutation { publishEvent(input: { type: "a.b" }) { id } }'
+    for parameters in ({"query": publish}, {"query": SEVERAL, "operationName": "C"}):
+        response = await http.get("/graphql", params=parameters)
+        assert (response.status_code, response.headers["allow"]) == (405, "POST")
+        told(response)
+    assert (await post(http, FINE)).json() == HEAD
+
+
+async def test_a_subscription_by_get_is_sent_to_the_websocket(http: httpx.AsyncClient) -> None:
+    response = await http.get("/graphql", params={"query": "subscription { events { __typename } }"})
+    assert response.status_code == 400
+    assert told(response)["extensions"] == {"code": "SUBSCRIPTION_NOT_SUPPORTED"}
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "anything"])
+async def test_a_page_of_another_site_cannot_make_a_browser_ask_by_get(http: httpx.AsyncClient, site: str) -> None:
+    response = await http.get("/graphql", params=FINE, headers={"sec-fetch-site": site})
+    assert response.status_code == 403
     told(response)
+    for own in ("same-origin", "none"):
+        response = await http.get("/graphql", params=FINE, headers={"sec-fetch-site": own})
+        assert response.json() == HEAD
+
+
+@pytest.mark.parametrize("accept", [OLD, NEW])
+async def test_a_question_that_is_wrong_is_as_wrong_by_get(http: httpx.AsyncClient, accept: str) -> None:
+    for query in ("{", "{ nothing }", BY_ID):
+        response = await http.get("/graphql", params={"query": query}, headers={"accept": accept})
+        assert response.status_code == (400 if accept == NEW else 200)
+        assert told(response)["extensions"]["code"] == "BAD_USER_INPUT"
 
 
 @pytest.mark.parametrize(
@@ -160,8 +234,8 @@ async def test_a_subscription_by_post_is_400_and_sent_to_the_websocket(http: htt
     assert "WebSocket" in error["message"]
 
 
-@pytest.mark.parametrize("stream", ["text/event-stream", "multipart/mixed;subscriptionSpec=1.0", "multipart/mixed"])
-async def test_nothing_is_streamed_over_http(http: httpx.AsyncClient, stream: str) -> None:
+@pytest.mark.parametrize("stream", ["multipart/mixed;subscriptionSpec=1.0", "multipart/mixed"])
+async def test_nothing_is_streamed_in_parts(http: httpx.AsyncClient, stream: str) -> None:
     accept = f"{stream}, {OLD};q=0.1"
     response = await post(http, FINE, accept)
     assert response.json() == {"data": {"log": {"head": 300}}}
@@ -304,12 +378,12 @@ async def test_browsers_get_the_page_and_programs_do_not(http: httpx.AsyncClient
     assert "default-src 'none'" in response.headers["content-security-policy"]
     assert response.headers["vary"] == "Accept"
     for accept in ("*/*", OLD, NEW, f"{OLD}, text/html;q=0.5"):
-        assert (await http.get("/graphql", headers={"accept": accept})).status_code == 405
+        assert (await http.get("/graphql", params=FINE, headers={"accept": accept})).json() == HEAD
 
 
 @pytest.mark.asyncio(loop_scope="function")
 async def test_the_page_can_be_switched_off(settings: Settings) -> None:
     async with served(settings.model_copy(update={"graphiql": False})) as api:
-        response = await api.http.get("/graphql", headers={"accept": BROWSER})
-        assert response.status_code == 405
+        response = await api.http.get("/graphql", headers={"accept": "text/html"})
+        assert response.status_code == 406
         assert (await api.http.get("/graphql/assets/plain.js")).status_code == 404

@@ -3,6 +3,7 @@
 import ast
 import logging
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ from eventscope.errors import (
     Unstorable,
     told,
 )
+from eventscope.schema.limits import Limits
+from eventscope.settings import variable
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs" / "errors.md").read_text()
@@ -113,3 +116,10 @@ def test_what_is_not_for_clients_is_an_id_that_the_log_knows(
 def test_a_message_has_the_values_in_it() -> None:
     assert str(PageTooLarge("first", 1001, 1000)) == "first is 1001, but a page holds at most 1000"
     assert str(QuestionTimedOut(0.5)) == "the answer took longer than 0.5 seconds; narrow the question"
+
+
+def test_the_document_tells_every_limit_with_its_default_and_its_setting() -> None:
+    rows = re.findall(r"^\| .+ \| ([\d,]+) \| `(EVENTSCOPE_MOST_\w+)` \|$", DOCUMENT, re.MULTILINE)
+    assert {name: int(most.replace(",", "")) for most, name in rows} == {
+        variable(f"most_{field.name}"): field.default for field in fields(Limits)
+    }

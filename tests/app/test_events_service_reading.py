@@ -13,7 +13,9 @@ from eventscope.errors import BadInput, NotAnswered, Unavailable
 from eventscope.event import Event, NewEvent
 from eventscope.ports import free
 from eventscope.settings import Settings
+from eventscope.store import scan
 from eventscope.store.log import Log
+from eventscope.wanted import Wanted
 from tests.app.processes import running
 from tests.app.servicing import connected
 from tests.app.world import fill
@@ -49,6 +51,34 @@ async def test_the_history_is_newest_first_filtered_and_as_long_as_wanted(reader
     assert [event.id for event in some] == ["m20", "m18", "m16"]
     # a single text is as good as a list of one
     assert len(await reader.get_event_history(event_types="user.*", limit=1000)) == 450
+
+
+async def test_what_is_in_events_and_filters_of_filters_are_asked_for_as_in_graphql(
+    reader: EventsService, log: Log
+) -> None:
+    await fill(log, [_message(n, metadata={"shop": n % 3}) for n in range(30)], FOR_EVER)
+    found = await reader.get_event_history(
+        data=[{"path": "n", "gte": 3, "lt": 20}],
+        metadata=[{"path": "shop", "in": [0, 1]}],
+        or_=[
+            {"data": [{"path": "n", "lte": 7}]},
+            {"user_id": "alice", "from_timestamp": datetime(2026, 1, 1, 0, 0, 15)},
+        ],
+        not_={"ids": ["m6"], "and_": [{"event_types": ["user.*"]}]},
+    )
+    assert [event.id for event in found] == ["m18", "m16", "m7", "m4", "m3"]
+
+
+async def test_pages_that_end_when_time_is_up_are_gone_on_from(
+    reader: EventsService, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(log, [_message(n) for n in range(60)], FOR_EVER)
+    monkeypatch.setattr(scan, "WINDOW", 7)
+    monkeypatch.setattr(scan, "PATIENCE", 0.0)
+    rare: Wanted = {"data": [{"path": "n", "in": [5, 23, 24, 59]}]}
+    assert [event.id for event in await reader.get_event_history(**rare)] == ["m59", "m24", "m23", "m5"]
+    assert [event.id for event in await reader.get_event_history(limit=2, **rare)] == ["m59", "m24"]
+    assert [event.id async for event in reader.replay_events(**rare)] == ["m5", "m23", "m24", "m59"]
 
 
 async def test_a_replay_goes_to_where_the_log_ended_when_it_began(service: EventsService, log: Log) -> None:

@@ -102,9 +102,57 @@ async def test_a_log_that_cannot_even_be_followed_is_an_internal_error(
         assert await socket.is_open()
 
 
-async def test_what_the_caller_is_to_blame_for_is_told_and_no_error_in_the_log(
+WRONG = {
+    "a cursor": ('{ events(after: "x") { nodes { id } } }', "BAD_USER_INPUT"),
+    "a document": ("{", "BAD_USER_INPUT"),
+    "a field": ("{ nothing }", "BAD_USER_INPUT"),
+    "a page": ("{ events(first: 1001) { nodes { id } } }", "PAGE_TOO_LARGE"),
+    "a size": (
+        "{ " + " ".join(f"a{n}: events(first: 1000) {{ nodes {{ id }} }}" for n in range(11)) + " }",
+        "QUERY_TOO_COMPLEX",
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+async def test_what_the_caller_is_to_blame_for_is_told_and_logged_for_information(
+    api: Served, caplog: pytest.LogCaptureFixture, wrong: str
+) -> None:
+    caplog.set_level(logging.INFO, "eventscope")
+    query, code = WRONG[wrong]
+    for _ in range(2):  # the second time, all about the document is known already
+        caplog.clear()
+        error = await api.refusal(query)
+        assert error["extensions"]["code"] == code
+        assert "errorId" not in error["extensions"]
+        assert [(record.levelno, record.getMessage().partition(":")[0]) for record in own(caplog)] == [
+            (logging.INFO, code)
+        ]
+
+
+async def test_it_is_logged_over_websocket_and_rest_too(api: Served, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "eventscope")
+    async with opened(api.socket_url) as socket:
+        await socket.say(subscribe("1", 'subscription { events(after: "x") { __typename } }'))
+        await socket.hear()
+    assert (await api.http.get("/events/history?limit=0")).status_code == 400
+    assert (await api.http.post("/graphql", content=b"x")).status_code == 415
+    assert [record.getMessage().partition(":")[0] for record in own(caplog)] == ["BAD_USER_INPUT"] * 3
+    assert {record.levelno for record in own(caplog)} == {logging.INFO}
+
+
+async def test_what_a_caller_writes_is_one_line_of_the_log_and_a_short_one(
     api: Served, caplog: pytest.LogCaptureFixture
 ) -> None:
-    error = await api.refusal('{ events(after: "x") { nodes { id } } }')
-    assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": "after"}
-    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    caplog.set_level(logging.INFO, "eventscope")
+    await api.answer("query ($c: String) { events(after: $c) { nodes { id } } }", c="x\nERROR errorId 1\r\x1b[31m")
+    await api.answer("{ " + "x" * 10_000 + " }")
+    assert len(own(caplog)) == 2
+    for record in own(caplog):
+        assert record.getMessage().isprintable()
+        assert len(record.getMessage()) < 250
+
+
+def own(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """What we have logged about errors."""
+    return [record for record in caplog.records if record.name == "eventscope.errors"]

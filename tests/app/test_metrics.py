@@ -35,6 +35,7 @@ from eventscope.subscriptions import stream
 from eventscope.subscriptions.lag import Lag
 from tests.app import processes
 from tests.app.served import Served, served
+from tests.app.streaming import EVENTS, streamed
 from tests.app.wire import opened, subscribe
 from tests.servers import own_nats
 from tests.until import until
@@ -314,6 +315,27 @@ async def test_an_api_counts_sockets_followers_deliveries_and_the_delay_of_live_
     await until(gone)
     # that a subscriber leaves is no failure
     assert (await figures(address(api)))("operations_total", "subscription", "OK") == 2
+
+
+async def test_an_api_counts_event_streams_and_what_it_closed_and_not_how_long_a_stream_lasts(
+    settings: Settings, log: Log, client: Client
+) -> None:
+    async with served(settings.model_copy(update={"connections_per_address": 1})) as api:
+        async with streamed(api.http, FEED) as stream:
+            await stream.next()
+            found = await figures(address(api))
+            assert (found("event_streams"), found("followers"), found("websockets")) == (1, 1, 0)
+            assert (
+                await api.http.post("/graphql", json={"query": FEED}, headers={"accept": EVENTS})
+            ).status_code == 503
+            assert (await figures(address(api)))("dropped_connections_total", "full") == 1
+
+        async def gone() -> bool:
+            found = await figures(address(api))
+            return (found("event_streams"), found("followers")) == (0, 0)
+
+        await until(gone)
+        assert (await figures(address(api)))("http_requests_total", "/graphql", "200") == 1
 
 
 async def test_an_api_reports_how_far_the_log_is_behind(

@@ -10,7 +10,7 @@ import pytest_asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventscope.store import moment
+from eventscope.store import moment, read, scan
 from eventscope.store.documents import Event
 from tests.app.world import World
 from tests.app.world import world as a_world
@@ -251,3 +251,14 @@ async def test_no_parameters_whatever_are_answered_with_500(
     assert response.status_code in {200, 400}
     if response.status_code == 400:
         assert refusal(response)["code"] in {"BAD_USER_INPUT", "PAGE_TOO_LARGE"}
+
+
+async def test_a_listing_that_cannot_be_given_whole_in_time_is_an_error(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read, "SHARE", 1e-9)
+    monkeypatch.setattr(scan, "WINDOW", 7)
+    monkeypatch.setattr(scan, "PATIENCE", 0.0)
+    response = await get(world, "history", aggregateType="user")
+    assert response.status_code == 504
+    assert response.json()["errors"][0]["extensions"] == {"code": "TIMEOUT"}

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from eventscope.resolvers.cursor import encode
 from tests.app.world import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -73,3 +74,43 @@ async def test_a_cause_is_the_event_of_that_id_or_null(world: World) -> None:
     assert answer["events"]["nodes"] == [
         {"causationId": id, "cause": {"id": id} if id in known else None} for id in wanted
     ]
+
+
+async def test_an_error_in_one_list_takes_nothing_from_another_that_waits_for_the_same(world: World) -> None:
+    same = "aggregate { id } cause { id }"
+    failing = f"{same} effects(first: -1) {{ nodes {{ id }} }}"
+    lists = [f'event(id: "m010") {{ related(first: 9) {{ nodes {{ {one} }} }} }}' for one in (failing, same)]
+    answer = await world.api.answer(f"{{ a: {lists[0]} b: {lists[1]} }}")
+    assert [error["extensions"]["code"] for error in answer["errors"]] == ["BAD_USER_INPUT"]
+    assert answer["data"]["a"] is None
+    assert any(node["aggregate"] for node in answer["data"]["b"]["related"]["nodes"])
+
+
+@pytest.mark.parametrize("order", ["OLDEST_FIRST", "NEWEST_FIRST"])
+async def test_the_events_of_a_page_of_aggregates_are_one_read_for_each_type(world: World, order: str) -> None:
+    fields = "totalCount { exact } pageInfo { hasNextPage endCursor } nodes { id }"
+    events = f"events(order: {order}, first: 2) {{ {fields} }}"
+    async with counted(world) as reads:
+        answer = await world.api.ask(f"{{ aggregates(first: 50) {{ nodes {{ type id {events} }} }} }}")
+    nodes = answer["aggregates"]["nodes"]
+    assert reads["meta"] == len({node["type"] for node in nodes}) < len(nodes)
+    for node in nodes:
+        one = f"query Q($type: String!, $id: ID!) {{ aggregate(type: $type, id: $id) {{ {events} }} }}"
+        alone = await world.api.ask(one, type=node["type"], id=node["id"])
+        assert alone["aggregate"]["events"] == node["events"]
+
+
+async def test_the_events_of_many_aggregates_go_on_behind_a_cursor(world: World) -> None:
+    for order in ("OLDEST_FIRST", "NEWEST_FIRST"):
+        middle = world.events[len(world.events) // 2]["_id"]
+        cursor = encode("e", middle)
+        events = f'events(order: {order}, after: "{cursor}") {{ nodes {{ position }} }}'
+        answer = await world.api.ask(f"{{ aggregates(first: 50) {{ nodes {{ type id {events} }} }} }}")
+        for node in answer["aggregates"]["nodes"]:
+            own = [
+                event["_id"]
+                for event in world.events
+                if (event.get("aggregateType"), event.get("aggregateId")) == (node["type"], node["id"])
+            ]
+            wanted = [p for p in own if p > middle] if order == "OLDEST_FIRST" else [p for p in own[::-1] if p < middle]
+            assert [event["position"] for event in node["events"]["nodes"]] == wanted[:50]

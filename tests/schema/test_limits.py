@@ -53,10 +53,12 @@ async def test_an_operation_may_ask_for_10000_entries_and_not_for_one_more(world
 
 
 async def test_lists_within_lists_count_as_many_times_as_they_are_asked_for(world: World) -> None:
-    query = "{{ events(first: {}) {{ nodes {{ aggregate {{ events(first: 100) {{ nodes {{ id }} }} }} }} }} }}"
-    await world.api.ask(query.format(60))
-    answer = await world.api.answer(query.format(200))
-    assert {error["extensions"]["code"] for error in answer["errors"]} == {"QUERY_TOO_COMPLEX"}
+    # a list of n, each with its aggregate and a hundred of that one's events
+    query = "{{ events(first: {}) {{ nodes {{ aggregate {{ events(first: 98) {{ nodes {{ id }} }} }} }} }} }}"
+    await world.api.ask(query.format(100))
+    error = await world.api.refusal(query.format(101))
+    assert error["extensions"] == {"code": "QUERY_TOO_COMPLEX"}
+    assert "asks for 10100 entries, and 10000 are the most" in error["message"]
 
 
 async def test_each_operation_has_its_own_budget(world: World) -> None:
@@ -91,9 +93,3 @@ async def test_lists_of_other_filters_are_as_limited(world: World) -> None:
         query = "query ($filter: StatsFilter) { stats(filter: $filter) { totalEvents } }"
         error = await world.api.refusal(query, filter=filter)
         assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": field}
-
-
-async def test_a_document_of_over_2000_tokens_is_refused(world: World) -> None:
-    error = await world.api.refusal("{" + " __typename" * 2000 + "}")
-    assert error["extensions"] == {"code": "BAD_USER_INPUT"}
-    assert "2000 tokens" in error["message"]

@@ -11,6 +11,7 @@ from nats.aio.client import Client
 from eventscope.settings import Settings
 from eventscope.store.log import Log
 from tests.app.served import Served, served
+from tests.app.wire import opened, subscribe
 from tests.app.world import World
 from tests.until import until
 
@@ -83,3 +84,20 @@ async def test_without_its_stream_the_lag_is_unknown(fresh: Served, client: Clie
     await js.delete_stream(settings.stream)
     assert (await status(fresh))["ingestLag"] is None
     await js.add_stream(name=settings.stream, subjects=list(settings.subjects))
+
+
+async def test_the_status_tells_how_many_follow_and_how_far_the_slowest_is_behind(fresh: Served) -> None:
+    async def found() -> Any:
+        return (await fresh.ask("{ log { subscriptions { count cohorts slowestLag } } }"))["log"]["subscriptions"]
+
+    assert await found() == {"count": 0, "cohorts": 0, "slowestLag": 0}
+    all_events = "subscription { events { __typename } }"
+    async with opened(fresh.socket_url) as socket:
+        await socket.say(subscribe("1", all_events), subscribe("2", all_events))
+        await socket.say(subscribe("3", 'subscription { events(filter: { userId: "ada" }) { __typename } }'))
+        await socket.say(subscribe("4", "subscription { stats { totalEvents } }"))
+        for _ in range(4):
+            await socket.hear()
+        assert await found() == {"count": 4, "cohorts": 2, "slowestLag": 0}
+    await until(lambda: fresh.services.feed.followers == 0)
+    assert (await found())["count"] == 0

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from eventscope.errors import TooComplex
 from eventscope.resolvers import stats
-from eventscope.store import moment
+from eventscope.store import counts, moment
 from eventscope.store.documents import Event
+from eventscope.store.filter import Among
 from tests.app.world import World
 from tests.schema import model
 
@@ -136,3 +138,55 @@ async def test_a_histogram_of_too_many_parts_is_refused_and_not_cut(
     error = await world.api.refusal("{ stats { histogram(interval: HOUR) { count } } }")
     assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": "interval"}
     assert "over 20" in error["message"]
+
+
+# what rollups know nothing of
+ids = st.fixed_dictionaries(
+    {},
+    optional={
+        "aggregateId": model.aggregate_ids,
+        "userId": st.sampled_from(["alice", "bob", "ali", ".*"]),
+        "correlationId": st.integers(0, 21).map("c{}".format),
+        "causationId": st.sampled_from(["command-1", "m001", "m010"]),
+    },
+)
+
+
+@given(
+    scope=scopes,
+    more=ids,
+    interval=st.sampled_from(sorted(LENGTH)),
+    by=st.sampled_from(["NONE", "TYPE", "AGGREGATE_TYPE"]),
+)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+async def test_the_statistics_of_one_user_thing_or_conversation_are_a_recount(
+    world: World, scope: dict[str, Any], more: dict[str, Any], interval: str, by: str
+) -> None:
+    events = [event for event in world.events if model.means(scope | more, event)]
+    answer = await world.api.ask(QUERY, filter=scope | more, interval=interval, by=by)
+    assert answer["stats"] == recounted(events, interval, by)
+
+
+async def test_where_too_many_events_would_have_to_be_gone_through_the_question_is_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n = len([event for event in world.events if event.get("userId") == "alice"])
+    monkeypatch.setattr(counts, "MOST_COUNTED", n)
+    answer = await world.api.ask(QUERY, filter={"userId": "alice"})
+    assert answer["stats"]["totalEvents"] == n
+    monkeypatch.setattr(counts, "MOST_COUNTED", n - 1)
+    error = await world.api.refusal(QUERY, filter={"userId": "alice"})
+    assert error["extensions"] == {"code": "QUERY_TOO_COMPLEX"}
+    assert str(n - 1) in error["message"]
+    own = len([event for event in world.events if event.get("userId") == "alice" and "version" in event])
+    monkeypatch.setattr(counts, "MOST_COUNTED", own - 1)
+    scope = counts.Scope(among=(Among("userId", ("alice",)),))
+    with pytest.raises(TooComplex):
+        await counts.aggregates(world.log, scope)
+
+
+async def test_ids_of_statistics_are_as_long_as_any_text_may_be(world: World) -> None:
+    for field in ("aggregateId", "userId", "correlationId", "causationId"):
+        await world.api.ask(QUERY, filter={field: "x" * 1024})
+        error = await world.api.refusal(QUERY, filter={field: "x" * 1025})
+        assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": field}

@@ -13,13 +13,14 @@ from pymongo import MongoClient
 from eventscope.store import expiry
 from eventscope.store.documents import Event
 from eventscope.store.driver import Driver
-from eventscope.store.filter import All, Among, Between, Filter, Ids, Types
+from eventscope.store.filter import All, Among, Any_, Between, Filter, Ids, Not, Types
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.store.message import Accepted
 from eventscope.store.moment import DAY, EPOCH, HOUR, of
 from eventscope.store.query import bson_date
 from eventscope.store.retention import Retention
 from tests.store.appender import NOON, Appender, Clock, event
+from tests.store.json_values import parts_of, path_conditions, some_json
 
 T = TypeVar("T")
 
@@ -115,6 +116,8 @@ def _message(chance: random.Random, now: int) -> Accepted:
         "userId": chance.choice([*PEOPLE, None]),
         "correlationId": chance.choice([*CAUSES, None]),
         "causationId": chance.choice([*CAUSES, None]),
+        "data": some_json(chance),
+        "metadata": chance.choice([None, some_json(chance, 2)]),
     }
     given: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
     return event(chance.choice(EVENT_TYPES), f"{chance.getrandbits(64):x}", at=_timestamp(chance, now), **given)
@@ -167,6 +170,7 @@ def filters(corpus: Corpus) -> st.SearchStrategy[Filter]:
     ids = st.sampled_from([*(e["messageId"] for e in corpus.events), "unknown"])
     positions = st.none() | st.integers(-1, len(corpus.events) + 2)
     versions = st.none() | st.integers(-1, 40)
+    known = [part for e in corpus.events for part in parts_of(e.get("data"))]
     leaves: st.SearchStrategy[Filter] = st.one_of(
         types(),
         _several(ids).map(Ids),
@@ -177,8 +181,11 @@ def filters(corpus: Corpus) -> st.SearchStrategy[Filter]:
         st.builds(Between, st.just("timestamp"), timestamps(corpus), timestamps(corpus)),
         st.builds(Between, st.just("position"), positions, positions),
         st.builds(Between, st.just("version"), versions, versions),
+        path_conditions(known),
     )
-    return st.recursive(leaves, lambda parts: _several(parts).map(All), max_leaves=4)
+    return st.recursive(
+        leaves, lambda parts: _several(parts).map(All) | _several(parts).map(Any_) | parts.map(Not), max_leaves=5
+    )
 
 
 def _several(one: st.SearchStrategy[T]) -> st.SearchStrategy[tuple[T, ...]]:

@@ -1,6 +1,6 @@
 """A log whose commands to MongoDB are listened to, as the driver reports them."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -38,12 +38,14 @@ class Ear(CommandListener):
 
 
 @asynccontextmanager
-async def listening(url: str, database: str, driver: Driver, clock: Clock, ear: Ear) -> AsyncIterator[Log]:
+async def listening(
+    url: str, database: str, driver: Driver, clock: Clock, ear: Ear, indexed_paths: Sequence[str] = ()
+) -> AsyncIterator[Log]:
     """The log at that address, with all that it asks heard by the ear."""
     kind: Any = pymongo.AsyncMongoClient if driver == "pymongo" else AsyncIOMotorClient
     client = kind(url, event_listeners=[ear], **OPTIONS)
     mongo = Mongo(driver, client, client[database])
     try:
-        yield Log(mongo, clock, 10.0)
+        yield Log(mongo, clock, 10.0, tuple(indexed_paths))
     finally:
         await mongo.close()

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from eventscope.store import moment
 from eventscope.store.counts import Scope
 from eventscope.store.documents import Event
-from eventscope.store.filter import All, Among, Between, Filter, Ids, Types
+from eventscope.store.filter import All, Among, Any_, Between, Exists, Filter, Holds, Ids, Not, Types
+from tests.store import path_model
 
 
 def kept(events: Iterable[Event], now: int) -> list[Event]:
@@ -31,6 +32,14 @@ def means(filter: Filter, event: Event) -> bool:
             return _between(event["timestamp"], low, high)
         case All(filters):
             return all(means(part, event) for part in filters)
+        case Any_(filters):
+            return any(means(part, event) for part in filters)
+        case Not(unwanted):
+            return not means(unwanted, event)
+        case Holds(path, tests):
+            return path_model.passes(event, path, tests)
+        case Exists(path):
+            return bool(path_model.reaches(event, path))
 
 
 def fits(pattern: str, text: str) -> bool:
@@ -56,6 +65,7 @@ def counted(events: Iterable[Event], scope: Scope) -> list[Event]:
         if (scope.types is None or means(scope.types, event))
         and (scope.aggregate_types is None or event.get("aggregateType") in scope.aggregate_types)
         and _between(event["timestamp"], scope.low, scope.high)
+        and all(means(one, event) for one in scope.among)
     ]
 
 

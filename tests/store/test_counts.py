@@ -10,20 +10,25 @@ from hypothesis import strategies as st
 from eventscope.store import counts, expiry
 from eventscope.store.counts import Cell, Scope
 from eventscope.store.documents import Event
-from eventscope.store.filter import Types
+from eventscope.store.filter import Among, Types
 from eventscope.store.log import Log
 from eventscope.store.moment import DAY, HOUR
 from eventscope.store.retention import Retention
 from tests.store import model
 from tests.store.appender import NOON, Appender, Clock, event
-from tests.store.corpus import AGGREGATE_TYPES, Corpus, State, moments, timestamps, types
+from tests.store.corpus import AGGREGATE_IDS, AGGREGATE_TYPES, CAUSES, PEOPLE, Corpus, State, moments, timestamps, types
 
 Group = tuple[str, str | None, int | None]
 
 
 def scopes(corpus: Corpus) -> st.SearchStrategy[Scope]:
     aggregate_types = st.lists(st.sampled_from([*AGGREGATE_TYPES, "none of them"]), max_size=3).map(tuple)
-    return st.builds(Scope, st.none() | types(), st.none() | aggregate_types, timestamps(corpus), timestamps(corpus))
+    ids = {"aggregateId": AGGREGATE_IDS, "userId": PEOPLE, "correlationId": CAUSES, "causationId": CAUSES}
+    one = st.sampled_from([Among(field, (id,)) for field, values in ids.items() for id in values])  # type: ignore[arg-type]  # its fields
+    among = st.just(()) | st.lists(one, max_size=2).map(tuple)
+    return st.builds(
+        Scope, st.none() | types(), st.none() | aggregate_types, timestamps(corpus), timestamps(corpus), among
+    )
 
 
 def summed(cells: Iterable[Cell]) -> dict[Group, tuple[int, int, int]]:

@@ -205,6 +205,18 @@ async def test_a_server_that_goes_away_makes_every_question_unavailable_until_it
     assert (await appender.store(event())).head == 2
 
 
+async def test_that_the_server_is_gone_is_told_long_before_a_question_is_out_of_time(
+    own: OwnMongod, driver: Driver
+) -> None:
+    async with open_log(own.url, "test", driver, question_seconds=300.0) as log:
+        await prepare(log)
+        own.kill()
+        for _ in range(2):
+            async with asyncio.timeout(60):
+                with pytest.raises(Unavailable, match="MongoDB does not answer now"):
+                    await read.first_position(log)
+
+
 async def test_a_server_that_hangs_lets_every_question_run_out_of_time(own: OwnMongod, own_log: Log) -> None:
     await ping(own_log)
     own.signal(signal.SIGSTOP)

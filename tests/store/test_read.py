@@ -8,8 +8,9 @@ import pytest
 
 from eventscope.store import read
 from eventscope.store.driver import Driver
-from eventscope.store.filter import EVERYTHING, All, Among, Between, Filter, Ids, Types
+from eventscope.store.filter import EVERYTHING, All, Among, Any_, Between, Filter, Holds, Ids, Not, Types
 from eventscope.store.log import Log, open_log
+from eventscope.store.paths import Equals, Path
 from tests.store.appender import Appender, Clock, event
 from tests.store.listening import Ear, listening
 
@@ -52,6 +53,13 @@ TYPES = {"distinct": "rollups"}
         (All((Types(("usual.one", "rare.one")), Between("timestamp", 0, None))), FIND),
         (Ids(("rare", *(f"usual {n}" for n in range(1, 151)))), FIND),
         (EVERYTHING, FIND),
+        (Not(Types(("other.*",))), FIND),
+        (Not(Types(("other.*",))), TYPES),
+        (Any_((Types(("rare.*",)), Among("userId", ("bob",)))), FIND),
+        (Any_((Types(("rare.*",)), Among("userId", ("bob",)))), TYPES),
+        (Any_((Between("timestamp", 0, None), Among("userId", ("bob",)))), FIND),
+        (Holds(Path("data", ()), (Equals((None,)),)), FIND),
+        (Any_((Not(Among("userId", ("bob",))), Types(("usual.one",)))), FIND),
     ],
     ids=[
         "all types",
@@ -62,6 +70,13 @@ TYPES = {"distinct": "rollups"}
         "types and time",
         "ids",
         "everything",
+        "not these types",
+        "not these types by name",
+        "a pattern or a user",
+        "a pattern by name or a user",
+        "a time or a user",
+        "a path",
+        "not a user or a type",
     ],
 )
 @pytest.mark.parametrize("newest_first", [False, True], ids=["oldest first", "newest first"])

@@ -9,11 +9,12 @@ import pytest
 from nats.aio.client import Client
 
 from eventscope.settings import Settings
-from eventscope.store import checkpoint, moment, read
+from eventscope.store import checkpoint, moment, read, scan
 from eventscope.store.append import append
-from eventscope.store.filter import EVERYTHING, Among, Filter, Types
+from eventscope.store.filter import EVERYTHING, All, Among, Any_, Exists, Filter, Holds, Not, Types
 from eventscope.store.log import Log
 from eventscope.store.message import Accepted, Arrival, Batch, Place
+from eventscope.store.paths import Compares, Equals, Path
 from eventscope.store.retention import Retention
 from eventscope.subscriptions import feed as feeds
 from eventscope.subscriptions import follow as following
@@ -58,6 +59,48 @@ async def test_only_what_the_filter_means_is_delivered_past_and_live(
         assert _positions(await _until(items, CaughtUp)) == [4, 14]
         await _publish(client, subject_prefix, 20)
         assert _positions(await _take(items, 2)) == [24, 34]
+
+
+async def test_conditions_on_content_mean_the_same_past_and_live(
+    log: Log, feed: Feed, client: Client, subject_prefix: str, ingesting: None
+) -> None:
+    holds = Holds(Path("data", ("items", "price")), (Compares("gt", 5), Compares("lt", 8.5)))
+    filter = Any_(
+        (All((holds, Not(Types(("*.deleted",))))), Holds(Path("data", ("order",)), (Equals(({"b": 1, "a": 2},)),)))
+    )
+    contents: list[object] = [
+        {"items": [{"price": 1}, {"price": 7}]},
+        {"items": [{"price": 1}, {"price": 9}]},
+        {"order": {"a": 2.0, "b": 1}},
+        {"order": {"a": 2, "b": True}},
+        None,
+    ]
+
+    async def publish() -> None:
+        for content in contents:
+            for type in ("updated", "deleted"):
+                await client.publish(f"{subject_prefix}.user.{type}", orjson.dumps({"data": content}))
+
+    await publish()
+    await until(lambda: _head_is(log, 10))
+    async with _following(log, feed, filter, 0) as items:
+        assert _positions(await _until(items, CaughtUp)) == [1, 5, 6]
+        await publish()
+        assert _positions(await _take(items, 3)) == [11, 15, 16]
+
+
+async def test_a_search_through_a_long_log_says_how_far_it_got_and_misses_nothing(
+    log: Log, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _store(log, 60)
+    monkeypatch.setattr(scan, "WINDOW", 7)
+    monkeypatch.setattr(scan, "PATIENCE", 0.0)
+    monkeypatch.setattr(following, "CHECKPOINT_SECONDS", 0.0)
+    async with _following(log, feed, Not(Among("aggregateId", ("1",))), 40) as items:
+        assert _positions(await _until(items, CaughtUp)) == list(range(41, 61))
+    async with _following(log, feed, Exists(Path("data", ("nowhere",))), 0) as items:
+        received = await _until(items, CaughtUp)
+        assert received == [*(Passed(n) for n in range(7, 60, 7)), CaughtUp(60)]
 
 
 async def test_a_lost_batch_is_filled_from_the_log_and_said(

@@ -1,0 +1,88 @@
+"""A client that asks the same over a few connections that stay open, and takes little of the machine itself."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import cast
+
+HEAD = b"\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How many requests were answered in how many seconds."""
+
+    requests: int
+    seconds: float
+
+    @property
+    def per_second(self) -> float:
+        """Requests per second."""
+        return self.requests / self.seconds
+
+
+def request(port: int, body: bytes, path: str = "/graphql") -> bytes:
+    """The bytes of a POST of JSON."""
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
+    return f"{head}Accept: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+async def answer(port: int, asked: bytes) -> bytes:
+    """The body of one answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(asked)
+    head = await reader.readuntil(HEAD)
+    body = await reader.readexactly(_length(head))
+    writer.close()
+    if not head.startswith(b"HTTP/1.1 200"):
+        raise SystemExit(f"port {port} answers {head[:40]!r}: {body[:300]!r}")
+    return body
+
+
+async def rate(port: int, asked: bytes, seconds: float, connections: int) -> Rate:
+    """Ask for so long, over so many connections at a time."""
+    loop = asyncio.get_running_loop()
+    made = [await loop.create_connection(lambda: _Asking(asked), "127.0.0.1", port) for _ in range(connections)]
+    began = time.perf_counter()
+    for _, asking in made:
+        asking.ask()
+    await asyncio.sleep(seconds)
+    took, count = time.perf_counter() - began, sum(asking.answered for _, asking in made)
+    for transport, _ in made:
+        transport.abort()
+    return Rate(count, took)
+
+
+class _Asking(asyncio.Protocol):
+    def __init__(self, asked: bytes) -> None:
+        self._asked = asked
+        self._missing = 0
+        self._head = b""
+        self.answered = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one, but not of that class
+
+    def ask(self) -> None:
+        self._transport.write(self._asked)
+
+    def data_received(self, data: bytes) -> None:
+        if self._missing:
+            self._missing -= len(data)
+        else:
+            self._head += data
+            end = self._head.find(HEAD)
+            if end < 0:
+                return
+            self._missing = _length(self._head[: end + 4]) - (len(self._head) - end - 4)
+            self._head = b""
+        if self._missing == 0:
+            self.answered += 1
+            self.ask()
+
+
+def _length(head: bytes) -> int:
+    for line in head.split(b"\r\n"):
+        if line[:15].lower() == b"content-length:":
+            return int(line[15:])
+    raise SystemExit(f"no length in {head!r}")

@@ -1,0 +1,76 @@
+"""A WebSocket as Strawberry uses it: text frames only, no waiting for ever on a reader that has stopped reading."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from starlette.websockets import WebSocket, WebSocketState
+from strawberry.asgi import ASGIWebSocketAdapter
+from strawberry.http.async_base_view import AsyncBaseHTTPView
+from strawberry.http.exceptions import WebSocketDisconnected
+
+from eventscope.errors import told
+from eventscope.transport import CUT
+
+SEND_SECONDS: Final = 10
+MOST_REASON: Final = 123  # bytes of a close reason, RFC 6455 section 5.5.1
+FULL: Final = 1013
+INTERNAL_ERROR: Final = 4500
+# why a connection is closed by us, as it is counted
+REASONS: Final = {FULL: "full", 4403: "forbidden", 4408: "silent", INTERNAL_ERROR: "internal"}
+
+
+class Adapter(ASGIWebSocketAdapter):
+    """One socket. `dropped` hears why it was closed, if that was our doing."""
+
+    def __init__(
+        self, view: AsyncBaseHTTPView[Any, Any, Any, Any, Any, Any, Any], request: WebSocket, response: WebSocket
+    ) -> None:
+        super().__init__(view, request, response)
+        self.gone = False
+        self.dropped: Callable[[str], None] = lambda reason: None
+
+    async def send_json(self, message: Mapping[str, object]) -> None:
+        """Send one message; who does not take it in time is cut off."""
+        if self.gone:
+            raise WebSocketDisconnected
+        text = self._encoded(message)
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                await self.ws.send_text(text)
+        except TimeoutError as error:
+            self.cut()
+            raise WebSocketDisconnected from error
+        except Exception as error:
+            raise WebSocketDisconnected from error
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close with a reason that fits into the frame."""
+        if self.ws.application_state == WebSocketState.DISCONNECTED or self.gone:
+            return
+        self.dropped(REASONS.get(code, "protocol"))
+        encoded = reason.encode()
+        if len(encoded) > MOST_REASON:
+            reason = encoded[: MOST_REASON - 3].decode(errors="ignore") + "..."
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                await self.ws.close(code=code, reason=reason)
+        except TimeoutError:
+            self.cut()
+
+    def cut(self) -> None:
+        """Break the connection off: a close frame would wait behind all that the other end does not read."""
+        if not self.gone:
+            self.gone = True
+            self.dropped("stuck")
+            self.ws.scope.get("extensions", {}).get(CUT, _nothing)()
+
+    def _encoded(self, message: Mapping[str, object]) -> str:
+        try:
+            return self.view.encode_json_string(message)
+        except TypeError as error:  # the log holds what JSON has no form for; the subscriber must hear that it is there
+            return self.view.encode_json_string({**message, "payload": {"data": None, "errors": [told(error)]}})
+
+
+def _nothing() -> None:
+    """Another server than ours offers no way; it notices by itself, later."""

@@ -1,0 +1,33 @@
+"""How many WebSockets may be open: in all, and from one address."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Admission:
+    """Counts who is in."""
+
+    def __init__(self, most: int, most_per_address: int) -> None:
+        self._most = most
+        self._most_per_address = most_per_address
+        self._by_address: Counter[str] = Counter()
+        self._all = 0
+
+    @contextmanager
+    def asked(self, address: str) -> Iterator[str | None]:
+        """Let one in for the length of the block, or say why not."""
+        if self._all >= self._most:
+            yield f"{self._most} connections are open; try again later"
+        elif self._by_address[address] >= self._most_per_address:
+            yield f"{self._most_per_address} connections are open from this address; close one, or try again later"
+        else:
+            self._all += 1
+            self._by_address[address] += 1
+            try:
+                yield None
+            finally:
+                self._all -= 1
+                self._by_address[address] -= 1
+                if not self._by_address[address]:
+                    del self._by_address[address]

@@ -1,0 +1,84 @@
+"""Several API processes behind one address, one for each core, and one that keeps them running.
+
+Each worker has a listening socket of its own on the one port, so the system spreads connections over them evenly. The
+keeper opened these sockets and never lets go of them: what connects while a worker is started again waits for it.
+"""
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from eventscope import app
+from eventscope.listening import listening
+from eventscope.settings import Settings
+from eventscope.supervisor import Child, Supervisor
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a worker is told: its number, the socket it inherits, and the folder where the workers find each other."""
+
+    number: int
+    descriptor: int
+    folder: Path
+
+    def __str__(self) -> str:
+        return f"{self.number}:{self.descriptor}:{self.folder}"
+
+    @classmethod
+    def read(cls, text: str) -> "Place":
+        """The inverse of `str`."""
+        number, descriptor, folder = text.split(":", 2)
+        return cls(int(number), int(descriptor), Path(folder))
+
+    def listener(self) -> socket.socket:
+        """The socket, which the keeper has opened."""
+        return socket.socket(fileno=self.descriptor)
+
+
+async def keep(settings: Settings, workers: int, *, ingest: bool) -> None:
+    """Keep so many workers running until a signal ends it, and an ingester if wanted.
+
+    CannotStart when the port is taken or a server is not there.
+    """
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(one) for one in _sockets(settings, workers)]
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="eventscope-")))
+        async with app.services(settings):
+            pass  # what is wrong with the servers is said here, once, and not by every worker
+        asked = asyncio.Event()
+        for end in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(end, asked.set)
+        supervisor = Supervisor(logger.warning, held=[one.fileno() for one in sockets])
+        try:
+            for number, one in enumerate(sockets, start=1):
+                await supervisor.start(_worker(Place(number, one.fileno(), folder)))
+            if ingest:
+                await supervisor.start(Child("ingest", [sys.executable, "-m", "eventscope", "ingest"]))
+            supervisor.keep()
+            await asked.wait()
+        finally:
+            await supervisor.stop()
+
+
+def _worker(place: Place) -> Child:
+    command = [sys.executable, "-m", "eventscope", "serve", "--no-ingest", "--worker", str(place)]
+    return Child(f"worker {place.number}", command)
+
+
+def _sockets(settings: Settings, workers: int) -> Sequence[socket.socket]:
+    """One for each worker, all on one port; the same for all where the system would not spread connections."""
+    if sys.platform != "linux":
+        return [listening(settings.host, settings.port)] * workers
+    first = listening(settings.host, settings.port, shared=True)
+    port = first.getsockname()[1]
+    return [first, *(listening(settings.host, port, shared=True) for _ in range(workers - 1))]

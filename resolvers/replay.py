@@ -1,0 +1,21 @@
+"""Where a replay begins and ends: the log stands still for it, from its first moment on."""
+
+from eventscope.errors import BadInput
+from eventscope.resolvers import cursor
+from eventscope.store import checkpoint
+from eventscope.store.log import Log
+
+
+async def bounds(log: Log, after: str | None, up_to: str | None) -> tuple[int, int]:
+    """The position behind which it begins and the last one: the end of the log as it is now, or was when the replay
+    began whose cursor `after` is, and not beyond the cursor `up_to`.
+
+    BadInput for a cursor from beyond the end of the log.
+    """
+    start = None if after is None else cursor.decode("e", after, "after")
+    end = None if up_to is None else cursor.decode("e", up_to, "upTo")
+    head = await checkpoint.head(log)
+    if start is not None and start.place > head:
+        raise BadInput(f"after: the cursor {after!r} lies beyond the end of this log", "after")
+    pinned = head if start is None or start.head is None else min(start.head, head)
+    return 0 if start is None else start.place, pinned if end is None else min(end.place, pinned)

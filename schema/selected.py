@@ -1,0 +1,72 @@
+"""Which fields of the stored documents a selection of events needs, so that no others are read and decoded.
+
+What `@skip` and `@include` decide about counts as selected, so that the answer is the same for each of their values,
+and is found once for each place in a document.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from graphql import FieldNode, FragmentDefinitionNode, FragmentSpreadNode, InlineFragmentNode, SelectionSetNode
+
+from eventscope.schema.context import Info
+from eventscope.schema.event import KEYS
+
+PLACE: Final = "eventscope_fields"
+# in connections and edges, what leads to the event
+STEPS: Final = frozenset({"edges", "nodes", "node"})
+# what needs no more than the position, which is always read
+FREE: Final = frozenset({"__typename", "position", "cursor", "pageInfo", "totalCount", "coverage"})
+OWN: Final = frozenset({"type", "timestamp", "version", "data", "metadata", "extensions"})
+NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
+    **{key: (key,) for key in (*OWN, *KEYS.values())},
+    "id": ("messageId",),
+    "expiresAt": ("expireAt",),
+    "aggregate": ("aggregateType", "aggregateId"),
+    "cause": ("causationId",),
+    "effects": ("messageId",),
+    "related": ("correlationId",),
+}
+
+
+def fields(info: Info) -> tuple[str, ...] | None:
+    """The fields of documents that the field's selection needs; None when it may need all."""
+    raw = info._raw_info
+    node: FieldNode = raw.field_nodes[0]
+    if len(raw.field_nodes) > 1:
+        return _found(raw.field_nodes, raw.fragments)
+    # nodes are frozen, but have a dictionary, and live as long as their document
+    known = node.__dict__.get(PLACE, ...)
+    if known is ...:
+        known = node.__dict__[PLACE] = _found(raw.field_nodes, raw.fragments)
+    found: tuple[str, ...] | None = known
+    return found
+
+
+def _found(nodes: list[FieldNode], fragments: Mapping[str, FragmentDefinitionNode]) -> tuple[str, ...] | None:
+    needed: set[str] = set()
+    for node in nodes:
+        if node.selection_set is not None and not _collect(node.selection_set, fragments, needed, set()):
+            return None
+    return tuple(sorted(needed))
+
+
+def _collect(
+    selections: SelectionSetNode, fragments: Mapping[str, FragmentDefinitionNode], needed: set[str], seen: set[str]
+) -> bool:
+    """Add what the selections need; False when that is not known."""
+    for part in selections.selections:
+        inner: SelectionSetNode | None = None
+        if isinstance(part, FragmentSpreadNode):
+            name = part.name.value
+            inner = None if name in seen else fragments[name].selection_set
+            seen.add(name)
+        elif isinstance(part, InlineFragmentNode) or (isinstance(part, FieldNode) and part.name.value in STEPS):
+            inner = part.selection_set
+        elif isinstance(part, FieldNode) and part.name.value in NEEDED:
+            needed.update(NEEDED[part.name.value])
+        elif not isinstance(part, FieldNode) or part.name.value not in FREE:
+            return False
+        if inner is not None and not _collect(inner, fragments, needed, seen):
+            return False
+    return True

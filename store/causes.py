@@ -1,0 +1,91 @@
+"""What belongs together: conversations, what caused an event, and what it caused. One command for many events."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from eventscope.store import checkpoint
+from eventscope.store.documents import Event
+from eventscope.store.driver import Document, translated
+from eventscope.store.log import Log
+from eventscope.store.query import kept
+
+Link = Literal["causationId", "correlationId", "aggregateId"]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the time between a cause and its effect needs to know of the cause."""
+
+    correlation_id: str | None
+    timestamp: int
+
+
+async def conversation(log: Log, correlation_id: str, *, limit: int, above: int | None = None) -> list[Event]:
+    """At most `limit` events of the conversation, in the order of the log, behind the position `above`."""
+    asked = {"correlationId": correlation_id, **_behind(above), **kept(log.clock())}
+    with translated(log.question_seconds):
+        found = await log.events.find(asked).sort("_id", 1).limit(limit).to_list(None)
+    return cast("list[Event]", found)
+
+
+async def known(log: Log, ids: Sequence[str]) -> dict[str, Known]:
+    """Those of the events with these ids that are in the log."""
+    wanted = {"_id": 0, "messageId": 1, "correlationId": 1, "timestamp": 1}
+    with translated(log.question_seconds):
+        asked = {"messageId": {"$in": list(ids)}, **kept(log.clock())}
+        found = await log.events.find(asked, wanted).to_list(None) if ids else []
+    return {event["messageId"]: Known(event.get("correlationId"), event["timestamp"]) for event in found}
+
+
+async def linked(
+    log: Log,
+    link: Link,
+    values: Sequence[str],
+    *,
+    limit: int,
+    above: int | None = None,
+    below: int | None = None,
+    newest_first: bool = False,
+    aggregate_type: str | None = None,
+) -> dict[str, list[Event]]:
+    """For each value at most `limit` events that have it there, in or against the order of the log, within bounds."""
+    asked = kept(log.clock()) | _behind(above, below)
+    if aggregate_type is not None:
+        asked["aggregateType"] = aggregate_type
+    page: list[Document] = [{"$match": asked}, {"$sort": {"_id": -1 if newest_first else 1}}, {"$limit": limit}]
+    found: dict[str, list[Event]] = {value: [] for value in values}
+    for row in await _each(log, link, values, page, [{"$unwind": "$found"}, {"$replaceWith": "$found"}]):
+        found[row[link]].append(cast("Event", row))
+    return found
+
+
+async def counts(log: Log, link: Link, values: Sequence[str], most: int) -> dict[str, int]:
+    """For each value how many events have it there, counting no further than `most`."""
+    counted: list[Document] = [{"$match": kept(log.clock())}, {"$limit": most}, {"$count": "n"}]
+    rows = await _each(log, link, values, counted, [{"$unwind": "$found"}])
+    return dict.fromkeys(values, 0) | {row["value"]: row["found"]["n"] for row in rows}
+
+
+async def _each(
+    log: Log, link: Link, values: Sequence[str], pipeline: list[Document], then: list[Document]
+) -> list[Document]:
+    # MongoDB looks each value up by the index and stops at its limit, where one $in would read all that any of them has
+    lookup: Any = {"from": log.events.name, "localField": "value", "foreignField": link, "as": "found"}
+    with translated(log.question_seconds):
+        return await log.mongo.aggregate(
+            log.meta,
+            [
+                {"$match": {"_id": checkpoint.ID}},  # some one document, to hang the values on
+                {"$project": {"_id": 0, "value": {"$literal": list(values)}}},
+                {"$unwind": "$value"},
+                {"$lookup": lookup | {"pipeline": pipeline}},
+                *then,
+            ],
+        )
+
+
+def _behind(above: int | None, below: int | None = None) -> Document:
+    ends = {"$gt": above, "$lt": below}
+    bounds = {operator: end for operator, end in ends.items() if end is not None}
+    return {"_id": bounds} if bounds else {}

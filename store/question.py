@@ -1,0 +1,200 @@
+"""What a filter comes down to in this log: types by name, time ranges with their positions, and what an index serves.
+
+A pattern of types would make MongoDB sort all that it finds, and no index is in the order of timestamps. The rollups
+know all types and where each hour lies. They are written in the transaction that writes events, so for what lies up to
+a head that was read before, none is missing.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, TypeAlias, cast
+
+from eventscope.store import span
+from eventscope.store.documents import Event
+from eventscope.store.filter import (
+    NOTHING,
+    All,
+    Among,
+    Any_,
+    Between,
+    Field,
+    Filter,
+    Holds,
+    Ids,
+    Not,
+    Types,
+    conditions,
+    is_pattern,
+    matcher,
+)
+from eventscope.store.log import Log
+from eventscope.store.path_query import dotted
+from eventscope.store.paths import Equals
+
+MOST_SPANS: Final = 16  # each is a read of its own; the rest of many time ranges is told by timestamps alone
+NAMES: Final[Sequence[Field]] = (
+    "correlationId",
+    "causationId",
+    "aggregateId",
+    "userId",
+)  # that with fewest events first
+
+Spans: TypeAlias = Mapping[Between, tuple[int, int] | None]
+
+
+async def concrete(log: Log, filter: Filter) -> Filter:
+    """The filter with every type spelled out, and every time range with the positions that it lies between."""
+    named, ranges = _asks_for_types(filter), list(dict.fromkeys(_ranges(filter)))[:MOST_SPANS]
+    if not named and not ranges:
+        return filter
+    types: list[str] = await log.rollups.distinct("_id.type") if named else []
+    spans = {range: await span.span(log, range.low, range.high) for range in ranges}
+    return _concrete(filter, sorted(types), spans)
+
+
+def branches(filter: Filter) -> bool:
+    """Whether MongoDB may read parts of the answer one after the other, each a little later than the one before."""
+    match filter:
+        case Ids(values) | Among(_, values):
+            return len(values) > 1
+        case Types(patterns):
+            return len(patterns) > 1 or any(map(is_pattern, patterns))
+        case All(filters):
+            return any(map(branches, filters))
+        case Any_() | Not():
+            return True
+        case _:
+            return False
+
+
+def served(filter: Filter, indexed: Iterable[str]) -> bool:
+    """Whether an index leads to the events in the order of the log, and to few others; for a concrete filter.
+
+    `indexed` are the paths that have an index.
+    """
+    paths = frozenset(indexed)
+    parts = conditions(filter)
+    return any(_leads(part, paths) for part in parts) or not any(map(_is_free, parts))
+
+
+def bounds(filter: Filter) -> tuple[int | None, int | None]:
+    """The positions between which all that the filter means must lie; for a concrete filter."""
+    ranges = [part for part in conditions(filter) if isinstance(part, Between) and part.measure == "position"]
+    low = max((range.low for range in ranges if range.low is not None), default=None)
+    high = min((range.high for range in ranges if range.high is not None), default=None)
+    return low, high
+
+
+def within(filter: Filter, low: int | None, high: int | None) -> Filter:
+    """What of the filter lies between the positions.
+
+    Of an `Any_` it is one `Any_` of ways, each with all that is asked for besides: so MongoDB chooses an index for each
+    way by itself, reads no more of it than lies in the range, and merges them in order.
+    """
+    range = () if (low, high) == (None, None) else (Between("position", low, high),)
+    parts = conditions(filter)
+    at = next((at for at, part in enumerate(parts) if isinstance(part, Any_)), None)
+    if at is None:
+        return All((*parts, *range))
+    several = parts.pop(at)
+    assert isinstance(several, Any_)
+    return Any_(tuple(All((*conditions(way), *parts, *range)) for way in several.filters))
+
+
+def hint(filter: Filter) -> str | None:
+    """The field by whose index a filter is served best; None to leave it to MongoDB; for a concrete filter.
+
+    MongoDB takes two indexes that lead to about as much for equally good. But that of a name has the types in it, so
+    that only what is meant is fetched.
+    """
+    parts = conditions(filter)
+    if not any(
+        isinstance(part, Types) or (isinstance(part, Among) and part.field == "aggregateType") for part in parts
+    ):
+        return None
+    if any(
+        isinstance(part, Ids | Holds) or (isinstance(part, Between) and part.measure == "version") for part in parts
+    ):
+        return None
+    names = [part.field for part in parts if isinstance(part, Among) and len(part.values) == 1]
+    return next((name for name in NAMES if name in names), None)
+
+
+def _asks_for_types(filter: Filter) -> bool:
+    match filter:
+        case Types(patterns):
+            return any(map(is_pattern, patterns))
+        case Not(Types()):
+            return True
+        case Not(inner):
+            return _asks_for_types(inner)
+        case All(filters) | Any_(filters):
+            return any(map(_asks_for_types, filters))
+        case _:
+            return False
+
+
+def _ranges(filter: Filter) -> Iterator[Between]:
+    """The time ranges that an event must lie in; what it must not lie in says nothing about positions."""
+    match filter:
+        case Between("timestamp", low, high) if (low, high) != (None, None):
+            yield filter
+        case All(filters) | Any_(filters):
+            for part in filters:
+                yield from _ranges(part)
+        case _:
+            return
+
+
+def _concrete(filter: Filter, types: Sequence[str], spans: Spans) -> Filter:
+    match filter:
+        case Types(patterns) if any(map(is_pattern, patterns)):
+            return _named(filter, types, wanted=True)
+        case Not(Types() as unwanted):
+            # all other types: an index leads to these
+            return _named(unwanted, types, wanted=False)
+        case Not(inner):
+            return Not(_concrete(inner, types, {}))
+        case Between() if filter in spans:
+            found = spans[filter]
+            return NOTHING if found is None else All((filter, Between("position", *found)))
+        case All(filters):
+            return All(tuple(_concrete(part, types, spans) for part in filters))
+        case Any_(filters):
+            return Any_(tuple(_concrete(way, types, spans) for way in filters))
+        case _:
+            return filter
+
+
+def _named(filter: Types, types: Sequence[str], *, wanted: bool) -> Types:
+    fits = matcher(filter)
+    return Types(tuple(type for type in types if fits(cast("Event", {"type": type})) is wanted))
+
+
+def _leads(filter: Filter, paths: frozenset[str]) -> bool:
+    """Whether an index leads to what the filter means, without going through the log."""
+    match filter:
+        case Ids() | Types() | Among():
+            return True
+        case Holds(path, (Equals(values),)):
+            # of a list or an object only its first element would be found by index
+            simple = all(isinstance(value, str | int | float) for value in values)
+            return simple and dotted(path) in paths
+        case All():
+            return any(_leads(part, paths) for part in conditions(filter))
+        case Any_(filters):
+            return all(_leads(way, paths) or not _is_free(way) for way in filters)
+        case _:
+            return False
+
+
+def _is_free(filter: Filter) -> bool:
+    """Whether events must be looked at one by one to tell."""
+    match filter:
+        case Between("version", _, _):
+            return True
+        case Between() | Ids() | Types() | Among():
+            return False
+        case All(filters) | Any_(filters):
+            return any(map(_is_free, filters))
+        case _:
+            return True

@@ -1,0 +1,34 @@
+"""How many may be in: counted in all and by address, and forgotten when they leave."""
+
+from contextlib import ExitStack
+
+import pytest
+
+from eventscope.admission import Admission
+
+
+def test_as_many_as_may_are_let_in_and_the_next_when_one_has_left() -> None:
+    admission = Admission(3, 2)
+    with ExitStack() as stack:
+        assert [stack.enter_context(admission.asked(address)) for address in "aab"] == [None, None, None]
+        with admission.asked("c") as refusal:
+            assert refusal == "3 connections are open; try again later"
+    with admission.asked("c") as refusal:
+        assert refusal is None
+
+
+def test_one_address_cannot_take_all_the_room() -> None:
+    admission = Admission(3, 2)
+    with admission.asked("a"), admission.asked("a"):
+        with admission.asked("a") as refusal:
+            assert refusal is not None
+            assert refusal.startswith("2 connections are open from this address")
+        with admission.asked("b") as refusal:
+            assert refusal is None
+
+
+def test_nothing_is_remembered_of_who_has_left() -> None:
+    admission = Admission(3, 2)
+    with pytest.raises(ArithmeticError), admission.asked("a"):
+        raise ArithmeticError
+    assert (admission._all, admission._by_address) == (0, {})

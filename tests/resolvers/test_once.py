@@ -1,0 +1,66 @@
+"""What many wait for is found once, and nobody's leaving disturbs the others."""
+
+import asyncio
+
+import pytest
+
+from eventscope.resolvers.once import Once
+from tests.until import until
+
+
+class Finding:
+    """Finds something when it is told to."""
+
+    def __init__(self) -> None:
+        self.begun = self.ended = 0
+        self.go = asyncio.Event()
+
+    async def find(self) -> int:
+        self.begun += 1
+        try:
+            await self.go.wait()
+        finally:
+            self.ended += 1
+        return self.begun
+
+
+async def test_all_who_ask_get_what_was_found_once() -> None:
+    once, finding = Once(), Finding()
+    asking = [asyncio.create_task(once.of("key", finding.find)) for _ in range(5)]
+    finding.go.set()
+    assert await asyncio.gather(*asking) == [1] * 5
+    assert await once.of("key", finding.find) == 1
+    assert await once.of("other", finding.find) == 2
+
+
+async def test_who_leaves_disturbs_nobody() -> None:
+    once, finding = Once(), Finding()
+    first, second = (asyncio.create_task(once.of("key", finding.find)) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.wait([first])
+    assert finding.ended == 0
+    finding.go.set()
+    assert await second == 1
+
+
+async def test_when_all_have_left_it_is_given_up_and_found_anew_for_the_next() -> None:
+    once, finding = Once(), Finding()
+    asking = [asyncio.create_task(once.of("key", finding.find)) for _ in range(3)]
+    await until(lambda: finding.begun)
+    for one in asking:
+        one.cancel()
+    await asyncio.wait(asking)
+    await until(lambda: finding.ended)
+    finding.go.set()
+    assert await once.of("key", finding.find) == 2
+
+
+async def test_what_cannot_be_found_is_told_to_all() -> None:
+    async def fail() -> int:
+        raise LookupError("it is gone")
+
+    once = Once()
+    for _ in range(3):
+        with pytest.raises(LookupError, match="it is gone"):
+            await once.of("key", fail)

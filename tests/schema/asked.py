@@ -1,0 +1,140 @@
+"""Requests that between them go every way there is through execution: what any mistake in compiling would show in."""
+
+from typing import Any, Final
+
+EVENT: Final = (
+    "id position cursor type timestamp recordedAt aggregateType aggregateId version userId correlationId causationId"
+    " data metadata extensions expiresAt"
+)
+WHOLE: Final = (
+    f"{{ edges {{ cursor node {{ {EVENT} }} }} pageInfo {{ hasNextPage hasPreviousPage startCursor endCursor }} }}"
+)
+
+
+def asked(query: str, **more: Any) -> dict[str, Any]:
+    """The body of a request."""
+    return {"query": query, **({"variables": more} if more else {})}
+
+
+QUERIES: Final = (
+    asked(f"{{ events(first: 40) {WHOLE} }}"),
+    asked(f"query ($n: Int, $after: String) {{ events(first: $n, after: $after) {WHOLE} }}", n=30, after="e64"),
+    asked(f"query ($n: Int = 7) {{ events(first: $n, order: OLDEST_FIRST) {WHOLE} }}"),
+    asked("query ($n: Int! = 3) { events(last: $n, before: null) { nodes { id } } }"),
+    asked("query ($n: Int!) { events(first: $n) { nodes { id } } }"),
+    asked("query ($n: Int!) { events(first: $n) { nodes { id } } }", n=None),
+    asked("query ($n: Int!) { events(first: $n) { nodes { id } } }", n="5"),
+    asked("query ($n: Int!) { events(first: $n) { nodes { id } } }", n=5.0),
+    asked("query ($unused: Boolean!) { events(first: 2) { nodes { id } } }"),
+    asked("query ($o: Order) { events(first: 3, order: $o) { nodes { id position } } }", o="OLDEST_FIRST"),
+    asked("query ($o: Order) { events(first: 3, order: $o) { nodes { id position } } }", o=None),
+    asked("query ($o: Order) { events(first: 3, order: $o) { nodes { id position } } }", o="oldest"),
+    asked(
+        "query ($f: EventFilter) { events(first: 9, filter: $f) { nodes { id type userId } totalCount { exact } } }",
+        f={"eventTypes": ["user.*"], "userId": "alice", "fromPosition": "5"},
+    ),
+    asked(
+        "query ($t: [String!], $u: ID) { events(first: 9, filter: {eventTypes: $t, userId: $u}) { nodes { id } } }",
+        t=["user.created", "file.*"],
+    ),
+    asked("{ events(first: 4) { a: nodes { x: id y: id } nodes { type } b: edges { c: cursor node { id type } } } }"),
+    asked("{ events(first: 4) { nodes { id } nodes { type } edges { node { version } } edges { cursor } } }"),
+    asked("{ other: events(first: 2) { __typename nodes { __typename t: __typename id } pageInfo { __typename } } }"),
+    asked(
+        "query ($a: Boolean!, $b: Boolean!) { events(first: 5) { nodes { id @skip(if: $a) type @include(if: $b)"
+        " version @skip(if: false) userId @include(if: false) } pageInfo @include(if: $b) { endCursor } } }",
+        a=True,
+        b=False,
+    ),
+    asked(
+        "query ($a: Boolean!, $b: Boolean!) { events(first: 5) { nodes { id @skip(if: $a) type @include(if: $b)"
+        " version @skip(if: false) userId @include(if: false) } pageInfo @include(if: $b) { endCursor } } }",
+        a=False,
+        b=True,
+    ),
+    asked("query ($a: Boolean!) { events(first: 2) @skip(if: $a) { nodes { id } } __typename }", a=True),
+    asked("query ($a: Boolean!) { events(first: 2) @skip(if: $a) { nodes { id } } __typename }", a=False),
+    asked(
+        "query { events(first: 6) { ...page } } fragment page on EventConnection { nodes { ...one ... on Event"
+        " { version } ... { userId } } pageInfo { hasNextPage } } fragment one on Event { id cursor ...two }"
+        " fragment two on Event { id data }"
+    ),
+    asked("{ events(first: 30) { nodes { id aggregate { id type version lastEventAt deleted } type } } }"),
+    asked("{ events(first: 30) { nodes { cause { id cause { id type } } data version } } }"),
+    asked("{ events(first: 5) { nodes { id effects(first: 2) { nodes { id } totalCount { exact } } metadata } } }"),
+    asked("{ events(first: 5) { edges { node { related(first: 2) { edges { cursor node { id } } } } cursor } } }"),
+    asked("{ events(first: 3) { totalCount { exact atLeast } coverage { complete scannedTo } nodes { id } } }"),
+    asked("{ a: events(first: 3) { nodes { id } } b: replay(first: 3) { nodes { id } } c: stats { totalEvents } }"),
+    asked(f"{{ replay(first: 20) {WHOLE} }}"),
+    asked("query ($u: String) { replay(first: 3, upTo: $u) { edges { cursor } pageInfo { endCursor } } }", u="e14"),
+    asked(f'{{ event(id: "m010") {{ {EVENT} }} }}'),
+    asked('{ event(id: "nothing") { id } }'),
+    asked("query ($id: ID!) { event(id: $id) { id aggregate { events(first: 2) { nodes { id data } } } } }", id="m007"),
+    asked("query ($id: ID!) { event(id: $id) { id } }", id=7),
+    asked('{ aggregate(type: "user", id: "u1") { id version eventCount firstEventAt events { nodes { id } } } }'),
+    asked('{ aggregate(type: "user", id: "nobody") { id } }'),
+    asked("{ aggregates(first: 9, order: RECENTLY_CREATED) { nodes { id type } totalCount { exact } } }"),
+    asked("{ aggregates(first: 4) { edges { cursor node { id events(first: 1) { nodes { id } } } } } }"),
+    asked(
+        "{ stats { totalEvents uniqueAggregates eventTypes eventTypeBreakdown { type count } timeRange { earliest }"
+        " histogram(interval: DAY, by: TYPE) { start end key count } } }"
+    ),
+    asked('{ stats(filter: {aggregateType: "nothing"}) { totalEvents timeRange { latest } } }'),
+    asked("{ rejectedEvents(first: 3) { nodes { code reason subject headers recordedAt raw } totalCount { exact } } }"),
+    asked("{ log { head firstPosition rejected sourceResets retention { eventTypes days } versions { mongodb } } }"),
+    asked('{ eventTypes(prefix: "user.") { type count } }'),
+    asked('{ trace(correlationId: "c3") { eventCount nodes { index depth event { id cause { id } } } } }'),
+    asked("{ __typename }"),
+    asked("{ __schema { queryType { name fields { name } } } events(first: 1) { nodes { id } } }"),
+    # what goes wrong, before, while and after something is asked
+    asked('{ events(after: "x") { nodes { id } } }'),
+    asked("{ events(first: 1001) { nodes { id } } }"),
+    asked('{ events(first: 1, last: 1) { nodes { id } } event(id: "m001") { id } }'),
+    asked('{ aggregate(type: "user", id: "u1") { id events(after: "x") { nodes { id } } } }'),
+    asked("{ events(first: 3) { nodes { id effects(first: -1) { nodes { id } } cause { id } } } }"),
+    asked("{ events(first: 1000) { nodes { aggregate { events(first: 11) { nodes { id } } } } } }"),
+    asked("query ($n: Int) { events(first: $n) { nodes { effects(first: $n) { nodes { id } } } } }", n=400),
+    asked("{ events { nodes { nothing } } }"),
+    asked("{ events { nodes { id } }"),
+    asked("{ a b }"),
+    asked("query A { __typename } query B { events(first: 1) { nodes { id } } }"),
+    {"query": "query A { __typename } query B { events(first: 1) { nodes { id } } }", "operationName": "B"},
+    {"query": "query A { __typename } query B { events(first: 1) { nodes { id } } }", "operationName": "C"},
+    {"query": "query A { __typename }", "operationName": ""},
+    asked('mutation { publishEvent(input: {type: "two words"}) { id } }'),
+    asked("subscription { events { __typename } }"),
+    asked("query ($f: EventFilter) { events(filter: $f) { nodes { id } } }", f={"fromPosition": 2**70}),
+    asked("query ($f: EventFilter) { events(filter: $f) { nodes { id } } }", f={"fromTimestamp": "never"}),
+    asked("query ($f: EventFilter) { events(filter: $f) { nodes { id } } }", f={"unknown": 1}),
+    asked("query ($f: EventFilter) { events(filter: $f) { nodes { id } } }", f={"ids": "m001"}),
+)
+
+# what is no request at all, or none that is plain
+ODD_BODIES: Final = (
+    b"",
+    b"null",
+    b"[]",
+    b'"x"',
+    b"{",
+    b"\xff",
+    b'{"query": ""}',
+    b'{"query": 5}',
+    b'{"query": "{ __typename }", "variables": []}',
+    b'{"query": "{ __typename }", "variables": null, "extensions": null, "operationName": null}',
+    b'{"query": "{ __typename }", "extensions": {"x": 1}}',
+    b'{"query": "{ __typename }", "extensions": 5}',
+    b'{"query": "{ __typename }", "operationName": 5}',
+    b'{"query": "{ __typename }", "variables": {"x": 12345678901234567890123}}',
+    b'[{"query": "{ __typename }"}]',
+    b'{"query": "{ __typename }"} ',
+)
+ODD_HEADERS: Final[tuple[dict[str, str], ...]] = (
+    {},
+    {"content-type": "text/plain"},
+    {"content-type": "application/json; charset=utf-8", "accept": "application/graphql-response+json"},
+    {"content-type": "application/json", "accept": "text/html"},
+    {"content-type": "application/json", "accept": "text/html, */*;q=0.1"},
+    {"content-type": "Application/JSON ;x=1", "accept": ""},
+    {"content-type": "application/json", "accept": "application/json;q=0"},
+    {"content-type": "application/json", "accept": "x" * 300},
+)

@@ -1,0 +1,176 @@
+"""The catalogue: which types there are, how many of each, how often, with which fields."""
+
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+import pytest
+import pytest_asyncio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pymongo import AsyncMongoClient
+
+from eventscope.resolvers import catalogue as resolver
+from eventscope.settings import Settings
+from eventscope.store import catalogue, moment
+from eventscope.store.log import open_log, prepare
+from eventscope.store.moment import HOUR
+from tests.app.served import Served, served
+from tests.app.world import World, fill
+from tests.schema.test_batching import counted
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+TYPES = """query ($prefix: String) { eventTypes(prefix: $prefix) {
+  type count firstSeenAt lastSeenAt firstPosition lastPosition aggregateTypes { type count }
+} }"""
+FIELDS = """query ($prefix: String) { eventTypes(prefix: $prefix) {
+  type fieldsCounted fieldsCountedTo fieldsTruncated driftCount
+  fields { path count jsonTypes { jsonType count } firstPosition lastPosition }
+  drifts { position at path kind jsonType }
+} }"""
+
+
+def recounted(world: World, prefix: str) -> list[dict[str, Any]]:
+    found = []
+    for type in sorted({event["type"] for event in world.events if event["type"].startswith(prefix)}):
+        events = [event for event in world.events if event["type"] == type]
+        times, of = (
+            [e["timestamp"] for e in events],
+            Counter(e["aggregateType"] for e in events if "aggregateType" in e),
+        )
+        found.append(
+            {
+                "type": type,
+                "count": len(events),
+                "firstSeenAt": moment.to_text(min(times)),
+                "lastSeenAt": moment.to_text(max(times)),
+                "firstPosition": events[0]["_id"],
+                "lastPosition": events[-1]["_id"],
+                "aggregateTypes": [{"type": kind, "count": n} for kind, n in of.most_common()],
+            }
+        )
+    return found
+
+
+@asynccontextmanager
+async def api_of(world: World, events: list[dict[str, Any]]) -> AsyncIterator[Served]:
+    """An API over a log of these events, whose fields are counted."""
+    own: Settings = world.settings.model_copy(update={"mongo_database": f"catalogue_{uuid.uuid4().hex[:12]}"})
+    async with open_log(own.mongo_url, own.mongo_database) as log:
+        await prepare(log)
+        await fill(log, [orjson.dumps(event) for event in events], {"*": 0})
+        while await catalogue.count(log):
+            pass
+    async with served(own) as api:
+        yield api
+    async with AsyncMongoClient[dict[str, Any]](own.mongo_url) as client:
+        await client.drop_database(own.mongo_database)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def shop(world: World) -> AsyncIterator[Served]:
+    """A log of orders, and of a thousand and one types with a name in common."""
+    now = moment.now()
+    datas: list[Any] = [
+        {"total": 5, "lines": [{"sku": "a"}]},
+        {"total": 7.5, "lines": []},
+        {"total": "9", "note": None},
+    ]
+    orders = [
+        {"type": "order.placed", "data": data, "timestamp": moment.to_text(now - n * HOUR)}
+        for n, data in enumerate(datas)
+    ]
+    old = [{"type": "order.lost", "timestamp": moment.to_text(now - 30 * HOUR)}] * 5
+    async with api_of(world, [*orders, *old, *({"type": f"many.{n}"} for n in range(1001))]) as api:
+        yield api
+
+
+async def test_each_type_is_told_with_its_counts_and_ends(world: World) -> None:
+    answer = await world.api.ask(TYPES)
+    assert answer["eventTypes"] == recounted(world, "")
+    assert len(answer["eventTypes"]) > 10
+
+
+pieces = st.sampled_from(
+    ["user", "user.", "user.c", "v", "vendor.location.updated", "websocket", "", ".", "*", "z", "u*"]
+)
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=3)
+
+
+@given(prefix=pieces | texts | st.sampled_from(["\ud7ff", "\U0010ffff", "user\U0010ffff", "\0"]))
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+async def test_a_prefix_is_taken_as_it_is(world: World, prefix: str) -> None:
+    assert (await world.api.ask(TYPES, prefix=prefix))["eventTypes"] == recounted(world, prefix)
+
+
+async def test_a_prefix_of_the_last_characters_before_a_gap_is_a_range_too(world: World) -> None:
+    types = ["x\ud7ff", "x\ud7ffy", "x\ue000", "x\U0010ffff", "x\U0010ffffy", "y"]
+    async with api_of(world, [{"type": type} for type in types]) as api:
+        for prefix in (*types, "x", "\U0010ffff"):
+            answer = await api.ask("query ($p: String) { eventTypes(prefix: $p) { type } }", p=prefix)
+            assert answer["eventTypes"] == [{"type": type} for type in types if type.startswith(prefix)]
+
+
+async def test_the_fields_of_a_type_are_told_with_what_was_in_them(shop: Served) -> None:
+    def field(path: str, count: int, types: dict[str, int], first: int, last: int) -> dict[str, Any]:
+        told = [{"jsonType": kind, "count": n} for kind, n in types.items()]
+        return {"path": path, "count": count, "jsonTypes": told, "firstPosition": first, "lastPosition": last}
+
+    [lost, placed] = (await shop.ask(FIELDS, prefix="order."))["eventTypes"]
+    assert (lost["type"], lost["fieldsCounted"], lost["fields"], lost["drifts"]) == ("order.lost", 5, [], [])
+    assert placed["fields"] == [
+        field("total", 3, {"NUMBER": 2, "STRING": 1}, 1, 3),
+        field("lines", 2, {"ARRAY": 2}, 1, 2),
+        field("lines[]", 1, {"OBJECT": 1}, 1, 1),
+        field("lines[].sku", 1, {"STRING": 1}, 1, 1),
+        field("note", 1, {"NULL": 1}, 3, 3),
+    ]
+    assert [(d["position"], d["path"], d["kind"], d["jsonType"]) for d in placed["drifts"]] == [
+        (3, "total", "NEW_TYPE", "STRING"),
+        (3, "note", "NEW_FIELD", "NULL"),
+    ]
+    assert placed["fieldsCounted"] == 3
+    assert (placed["fieldsTruncated"], placed["driftCount"]) == (False, 2)
+    assert placed["fieldsCountedTo"] == 1009
+
+
+async def test_how_often_events_come_is_told_of_the_last_day(shop: Served) -> None:
+    before = moment.now()
+    answer = await shop.ask('{ eventTypes(prefix: "order.") { type perHour } }')
+    lost, placed = answer["eventTypes"]
+    hours = [24 + time % HOUR / HOUR for time in (before, moment.now())]
+    assert lost["perHour"] == 0
+    assert min(3 / h for h in hours) <= placed["perHour"] <= max(3 / h for h in hours) or hours[0] > hours[1]
+
+
+async def test_over_1000_types_are_refused_and_not_cut(shop: Served) -> None:
+    error = await shop.refusal('{ eventTypes(prefix: "many") { type } }')
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": "prefix"}
+    answer = await shop.ask('{ eventTypes(prefix: "many.1") { type } }')
+    assert len(answer["eventTypes"]) == 112
+
+
+async def test_a_thousand_types_are_given(shop: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolver, "MOST_TYPES", 112)
+    assert await shop.ask('{ eventTypes(prefix: "many.1") { type } }')
+    monkeypatch.setattr(resolver, "MOST_TYPES", 111)
+    assert await shop.refusal('{ eventTypes(prefix: "many.1") { type } }')
+
+
+async def test_the_prefix_is_as_long_as_any_text_may_be(world: World) -> None:
+    await world.api.ask(TYPES, prefix="x" * 1024)
+    error = await world.api.refusal(TYPES, prefix="x" * 1025)
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": "prefix"}
+
+
+async def test_the_fields_of_all_types_are_one_read(world: World) -> None:
+    async with counted(world) as reads:
+        await world.api.ask("{ eventTypes { fields { path } drifts { path } driftCount fieldsCountedTo } }")
+    assert reads == {"rollups": 1, "catalogue": 1, "meta": 1}
+    async with counted(world) as reads:
+        await world.api.ask("{ eventTypes { type count } }")
+    assert reads == {"rollups": 1}

@@ -1,0 +1,97 @@
+"""Documents are prepared once a text; how many are kept is bounded, in number and in size."""
+
+import pytest
+from graphql import GraphQLSyntaxError
+
+from eventscope.schema import prepared
+from eventscope.schema.build import build
+from eventscope.schema.compiled_executor import PLACE
+from eventscope.schema.limits import Limits
+from eventscope.schema.prepared import Documents
+
+SCHEMA = build()._schema
+
+
+@pytest.fixture
+def documents() -> Documents:
+    return Documents(SCHEMA, Limits())
+
+
+def text(number: int, padding: int = 0) -> str:
+    return f"query Q{number} {{ __typename{' ' * padding} }}"
+
+
+def test_a_text_is_prepared_once(documents: Documents) -> None:
+    assert documents.of("{ __typename }") is documents.of("{ __typename }")
+    assert documents.of("{ __typename }") is not documents.of("{  __typename }")
+
+
+def test_a_text_that_cannot_be_parsed_is_an_error_each_time(documents: Documents) -> None:
+    for _ in range(2):
+        with pytest.raises(GraphQLSyntaxError):
+            documents.of("{")
+
+
+def test_what_a_document_is_refused_for_is_told_anew_to_each_who_asks(documents: Documents) -> None:
+    found = documents.of("{ nothing }")
+    [one], [other] = found.refusals(), found.refusals()
+    one.extensions = {"code": "MINE"}
+    assert other.extensions != one.extensions
+    assert one.formatted["locations"] == other.formatted["locations"] == [{"line": 1, "column": 3}]
+
+
+def test_the_document_that_was_not_asked_for_the_longest_makes_room(
+    documents: Documents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepared, "MOST_DOCUMENTS", 3)
+    documents = Documents(SCHEMA, Limits())
+    kept = [documents.of(text(n)) for n in range(3)]
+    assert documents.of(text(0)) is kept[0]
+    documents.of(text(3))
+    assert documents.of(text(0)) is kept[0]
+    assert documents.of(text(1)) is not kept[1]
+
+
+@pytest.mark.parametrize(("bound", "most"), [("MOST_TOKENS", 12), ("MOST_TEXT", 60)])
+def test_large_documents_make_less_room_than_small_ones(bound: str, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepared, bound, most)
+    documents = Documents(SCHEMA, Limits())
+    kept = [documents.of(text(n)) for n in range(3)]
+    assert documents.of(text(2)) is kept[2]
+    assert documents.of(text(0)) is not kept[0]
+
+
+def test_one_that_is_larger_than_all_the_room_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepared, "MOST_TEXT", 60)
+    documents = Documents(SCHEMA, Limits())
+    small = documents.of(text(1))
+    assert documents.of(text(2, padding=100)) is not documents.of(text(2, padding=100))
+    assert documents.of(text(1)) is small
+
+
+def test_documents_that_are_refused_take_no_room_from_good_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepared, "MOST_DOCUMENTS", 20)
+    documents = Documents(SCHEMA, Limits())
+    good = documents.of(text(0))
+    bad = [documents.of(f"{{ nothing{n} }}") for n in range(100)]
+    assert documents.of(text(0)) is good
+    assert documents.of("{ nothing99 }") is bad[99]
+    assert documents.of("{ nothing1 }") is not bad[1]
+
+
+def test_when_too_much_was_compiled_all_is_forgotten_and_begins_anew(documents: Documents) -> None:
+    first = documents.of("{ __typename }")
+    first.document.definitions[0].__dict__[PLACE].used(prepared.MOST_LINES + 1)
+    assert documents.of("{ __typename }") is not first
+    assert documents.lines == 0
+
+
+def test_an_operation_is_meant_by_its_name_or_by_being_the_only_one(documents: Documents) -> None:
+    one = documents.of("query A { __typename }")
+    assert one.question(SCHEMA, None) is not None
+    assert one.question(SCHEMA, "A") is not None
+    assert one.question(SCHEMA, "B") is None
+    two = documents.of("query A { __typename } mutation B { publishEvents(input: []) { id } }")
+    assert two.question(SCHEMA, None) is None
+    assert two.question(SCHEMA, "A") is not None
+    assert two.question(SCHEMA, "B") is None, "no query"

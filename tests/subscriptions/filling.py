@@ -1,0 +1,50 @@
+"""Storing events with no ingester, and telling the live feed of them or not."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from nats.aio.client import Client
+
+from eventscope.store import checkpoint, moment, read
+from eventscope.store.append import append
+from eventscope.store.documents import Event
+from eventscope.store.filter import EVERYTHING
+from eventscope.store.log import Log
+from eventscope.store.message import Accepted, Arrival, Batch, Place
+from eventscope.store.retention import Retention
+from eventscope.subscriptions import live
+
+FOREVER = 0.0
+
+
+async def store(
+    log: Log, *events: dict[str, Any], recorded_at: int | None = None, days: float = FOREVER
+) -> Sequence[Event]:
+    """Store these events; nobody is told."""
+    at = await checkpoint.acquire(log, "test", 60)
+    assert at is not None
+    start = at.place.sequence if at.place else 0
+    when = moment.now() if recorded_at is None else recorded_at
+    arrivals = [Arrival("x", {}, b"", start + n, when) for n in range(1, len(events) + 1)]
+    taken = tuple(
+        Accepted(a, {"type": "user.updated", "messageId": f"m{a.sequence}", "timestamp": when, **event})
+        for a, event in zip(arrivals, events, strict=True)
+    )
+    await append(log, Retention({"*": days}), at, Batch(taken, Place("S", "", start + len(events), 0)))
+    return await read.events(log, EVERYTHING, above=at.head, limit=len(events))
+
+
+async def tell(client: Client, stream: str, events: Sequence[Event]) -> None:
+    """Tell the feed that these were stored, as the ingester does."""
+    for message in live.encode(events[0]["_id"] - 1, events, 100_000):
+        await client.publish(live.subject(stream), message)
+
+
+async def beat(client: Client, stream: str, head: int) -> None:
+    """Tell the feed the head alone."""
+    await client.publish(live.subject(stream), live.heartbeat(head))
+
+
+def user(id: str, **more: Any) -> dict[str, Any]:
+    """An event that happened to a user."""
+    return {"aggregateType": "user", "aggregateId": id, **more}

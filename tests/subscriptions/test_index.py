@@ -1,0 +1,100 @@
+"""The index of filters finds exactly those whose matcher says yes, whatever comes and goes."""
+
+from typing import Any, cast
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventscope.store.documents import Event
+from eventscope.store.filter import (
+    EVERYTHING,
+    NOTHING,
+    All,
+    Among,
+    Any_,
+    Between,
+    Exists,
+    Filter,
+    Holds,
+    Ids,
+    Not,
+    Types,
+    matcher,
+)
+from eventscope.store.paths import Equals, Path
+from eventscope.subscriptions import index
+from eventscope.subscriptions.index import Index, keys
+
+FIELDS = ("aggregateType", "aggregateId", "userId", "correlationId", "causationId")
+words = st.sampled_from(["a", "b", "c", "user"])
+some = st.lists(words, max_size=3).map(tuple)
+leaves: st.SearchStrategy[Filter] = st.one_of(
+    some.map(Ids),
+    st.lists(st.sampled_from(["a", "b", "c", "user", "us*", "*"]), max_size=3).map(tuple).map(Types),
+    st.builds(Among, st.sampled_from(FIELDS), some),
+    st.builds(Between, st.just("position"), st.none() | st.integers(0, 5), st.none() | st.integers(0, 5)),
+    st.just(Holds(Path("data", ("n",)), (Equals((1,)),))),
+    st.just(Exists(Path("data", ("n",)))),
+)
+filters = st.recursive(
+    leaves,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4).map(tuple).map(All),
+        st.lists(inner, max_size=4).map(tuple).map(Any_),
+        inner.map(Not),
+    ),
+    max_leaves=8,
+)
+events = st.fixed_dictionaries(
+    {"_id": st.integers(0, 5), "messageId": words, "type": words},
+    optional={**dict.fromkeys(FIELDS, words), "data": st.fixed_dictionaries({}, optional={"n": st.integers(0, 1)})},
+)
+
+
+@given(st.lists(filters, max_size=12), st.lists(events, min_size=1, max_size=6), st.sets(st.integers(0, 11)))
+def test_it_finds_exactly_the_filters_that_mean_the_event(
+    given: list[Filter], happened: list[dict[str, Any]], leaving: set[int]
+) -> None:
+    found: Index[int] = Index()
+    for number, filter in enumerate(given):
+        found.add(number, filter)
+    for number in leaving & set(range(len(given))):
+        found.remove(number)
+    staying = [number for number in range(len(given)) if number not in leaving]
+    assert len(found) == len(staying)
+    for one in happened:
+        event = cast("Event", one)
+        matching = found.matching(event)
+        assert sorted(matching) == [number for number in staying if matcher(given[number])(event)]
+
+
+@given(st.lists(filters, max_size=8))
+def test_nothing_stays_of_what_was_taken_out(given: list[Filter]) -> None:
+    found: Index[int] = Index()
+    for number, filter in enumerate(given):
+        found.add(number, filter)
+    for number in range(len(given)):
+        found.remove(number)
+    assert (len(found), found._by_key, found._others) == (0, {}, {})
+
+
+def test_what_asks_for_an_aggregate_is_found_by_it_and_by_nothing_coarser() -> None:
+    type, id = Among("aggregateType", ("user",)), Among("aggregateId", ("1", "2"))
+    named = frozenset({("aggregate", "user", "1"), ("aggregate", "user", "2")})
+    assert keys(All((Types(("user.*",)), type, id))) == named
+    assert keys(All((type, Types(("user.created",))))) == frozenset({("type", "user.created")})
+    assert keys(All((type, Among("correlationId", ("c",))))) == frozenset({("correlationId", "c")})
+    assert keys(All((id, Ids(("m",))))) == frozenset({("messageId", "m")})
+    assert keys(Any_((All((type, id)), Ids(("m",))))) == named | {("messageId", "m")}
+    assert keys(NOTHING) == frozenset()
+
+
+def test_what_asks_for_no_value_is_asked_about_every_event() -> None:
+    for filter in (
+        EVERYTHING,
+        Types(("user.*",)),
+        Not(Ids(("m",))),
+        Any_((Ids(("m",)), Types(("*",)))),
+        Ids(tuple(f"m{n}" for n in range(index.MOST_KEYS + 1))),
+    ):
+        assert keys(filter) is None
