@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import httpx
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -75,6 +74,8 @@ class _Merged:
 
 async def _asked(path: Path) -> str | None:
     """What a sibling tells; None when it is away."""
+    import httpx  # only workers need it, and it takes long to load
+
     with suppress(httpx.HTTPError):
         transport = httpx.AsyncHTTPTransport(uds=str(path))
         async with httpx.AsyncClient(transport=transport, timeout=ASK_SECONDS) as client:

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from tests.chaos.faults import FAULTS
 from tests.chaos.network import LONG
-from tests.chaos.run import RATE, Run, Struck, run
+from tests.chaos.run import RATE, SUBSCRIBERS, Run, Struck, run
 
 MOST_FINDINGS = 30
 
@@ -23,6 +23,7 @@ def main(
     faults: Annotated[int, typer.Option(min=1)] = 100,
     seed: Annotated[int, typer.Option(help="The same faults again.")] = 1,
     rate: Annotated[float, typer.Option(min=1, help="Messages a second.")] = RATE,
+    subscribers: Annotated[int, typer.Option(min=1, help="Clients that follow the log live.")] = SUBSCRIBERS,
     folder: Annotated[Path | None, typer.Option(help="Where data and logs are kept; else they are removed.")] = None,
 ) -> None:
     """Strike at everything while services publish; the exit code is 1 when anything is lost, twice or out of order."""
@@ -36,10 +37,11 @@ def main(
     with tempfile.TemporaryDirectory(prefix="chaos-") as spare:
         place = folder or Path(spare)
         place.mkdir(parents=True, exist_ok=True)
-        done = asyncio.run(run(place, seed, faults, kinds={**FAULTS, **LONG}, rate=rate, told=told))
+        kinds = {**FAULTS, **LONG}
+        done = asyncio.run(run(place, seed, faults, kinds=kinds, rate=rate, subscribers=subscribers, told=told))
     console.print(table(done.struck))
     _conclude(console, done)
-    raise typer.Exit(0 if done.report.right else 1)
+    raise typer.Exit(0 if done.report.right and done.live.right else 1)
 
 
 def table(struck: Sequence[Struck]) -> Table:
@@ -60,9 +62,16 @@ def _conclude(console: Console, done: Run) -> None:
         f" {report.rejected} rejections in {done.seconds:.0f} s; the stream was another one {done.resets} times, the"
         f" lease changed hands {done.terms} times; NATS itself lost {report.lost_by_nats} messages that nobody had read"
     )
-    for finding in report.findings[:MOST_FINDINGS]:
-        console.print(f"  {finding}", markup=False)
-    console.print(str(report), style="bold green" if report.right else "bold red", highlight=False)
+    live = done.live
+    signals = ", ".join(f"{name} {times}" for name, times in sorted(live.signals.items()))
+    console.print(
+        f"{live.subscribers} subscribers were given {live.events} events over {done.connections} connections, and"
+        f" stopped reading {done.stalls} times; they were told {signals}"
+    )
+    for name, found in (("stored", report), ("live", live)):
+        for finding in found.findings[:MOST_FINDINGS]:
+            console.print(f"  {finding}", markup=False)
+        console.print(f"{name}: {found}", style="bold green" if found.right else "bold red", highlight=False)
 
 
 if __name__ == "__main__":

@@ -65,9 +65,14 @@ class Report:
         return not self.findings
 
     def __str__(self) -> str:
-        found = Counter(finding.kind for finding in self.findings)
-        wrong = f", wrong {found[Kind.WRONG]}" if found[Kind.WRONG] else ""
-        return ", ".join(f"{kind.value} {found[kind]}" for kind in (Kind.LOST, Kind.TWICE, Kind.ORDER)) + wrong
+        return summary(self.findings)
+
+
+def summary(findings: Sequence[Finding]) -> str:
+    """How much of each kind there is, in one line."""
+    found = Counter(finding.kind for finding in findings)
+    wrong = f", wrong {found[Kind.WRONG]}" if found[Kind.WRONG] else ""
+    return ", ".join(f"{kind.value} {found[kind]}" for kind in (Kind.LOST, Kind.TWICE, Kind.ORDER)) + wrong
 
 
 def check(published: Sequence[Published], kept: Kept) -> Report:

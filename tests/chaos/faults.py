@@ -2,6 +2,7 @@
 
 import random
 import shutil
+import signal
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -30,6 +31,22 @@ async def ingester_killed(stage: Stage, chance: random.Random) -> str:
 async def ingester_frozen(stage: Stage, chance: random.Random) -> str:
     """For longer than the lease, or for less."""
     program, seconds = chance.choice(stage.ingesters), chance.uniform(0.5, 4.0)
+    await program.freeze(seconds)
+    return f"{program.name} for {seconds:.1f} s"
+
+
+async def api_killed(stage: Stage, chance: random.Random) -> str:
+    """One or both, so that subscribers go on at the other one, or wait; or told to end, as when it is updated."""
+    chosen = chance.choice([stage.apis, stage.apis[:1], stage.apis[1:]])
+    how = chance.choice((signal.SIGKILL, signal.SIGTERM))
+    for program in chosen:
+        program.send(how)
+    return f"{' and '.join(program.name for program in chosen)} by {how.name}"
+
+
+async def api_frozen(stage: Stage, chance: random.Random) -> str:
+    """With its connections open."""
+    program, seconds = chance.choice(stage.apis), chance.uniform(0.5, 4.0)
     await program.freeze(seconds)
     return f"{program.name} for {seconds:.1f} s"
 
@@ -123,6 +140,8 @@ async def stream_full(stage: Stage, chance: random.Random) -> str:
 FAULTS: Final[Mapping[str, Fault]] = {
     "ingester killed": ingester_killed,
     "ingester frozen": ingester_frozen,
+    "api killed": api_killed,
+    "api frozen": api_frozen,
     "mongod killed": mongod_killed,
     "mongod frozen": mongod_frozen,
     "mongod away": mongod_away,

@@ -12,6 +12,8 @@ from eventscope.subscriptions.reading import MESSAGE_ID
 from tests.chaos.ledger import Ledger, Sent
 
 AGGREGATES: Final = 60
+USERS: Final = 7
+REGIONS: Final = ("north", "south", "west")
 # of a hundred messages; those who publish with an answer do not set headers, and do not send nonsense
 SENT: Final = {"plain": 70, "headed": 6, "stated": 6, "together": 8, "again": 5, "reused": 2, "poison": 3}
 ASKED: Final = {"plain": 70, "stated": 15, "together": 10, "again": 5}
@@ -107,6 +109,8 @@ class Author:
             "type": self.chance.choice(("user.updated", "user.created", "user.deleted")),
             "aggregateType": "user",
             "aggregateId": aggregate,
+            "userId": f"u{self.number % USERS}",
+            "metadata": {"region": REGIONS[self.number % len(REGIONS)]},
             "data": {
                 "from": self.name,
                 "number": self.number,

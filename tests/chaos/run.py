@@ -1,20 +1,26 @@
-"""A chaos run: faults chosen by a seed, one after the other, under load; then the checker."""
+"""A chaos run: faults chosen by a seed, one after the other, under load and live delivery; then the checkers."""
 
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from eventscope.store import checkpoint
+from eventscope.store.documents import Event
+from tests.chaos import live_checker
 from tests.chaos.checker import Report, check
 from tests.chaos.faults import FAULTS, Fault, ingester_killed
+from tests.chaos.live_checker import LiveReport
 from tests.chaos.reading import kept
 from tests.chaos.stage import RECOVERY_SECONDS, Stage, staged
+from tests.chaos.subscribers import subscribed
 from tests.until import until
 
 RATE: Final = 500.0
+SUBSCRIBERS: Final = 24
 ALSO: Final = 0.2  # of the faults strike together with the death of an ingester
 
 
@@ -31,10 +37,16 @@ class Struck:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What came of a run. `resets` is how often the stream was found to be another one than before."""
+    """What came of a run. `resets` is how often the stream was found to be another one than before.
+
+    Subscribers made so many `connections`, and stopped reading so often (`stalls`).
+    """
 
     struck: tuple[Struck, ...]
     report: Report
+    live: LiveReport
+    connections: int
+    stalls: int
     resets: int
     terms: int
     seconds: float
@@ -47,23 +59,36 @@ async def run(
     *,
     kinds: Mapping[str, Fault] = FAULTS,
     rate: float = RATE,
+    subscribers: int = SUBSCRIBERS,
     told: Callable[[Struck], None] = lambda _: None,
 ) -> Run:
-    """Strike so many times, let everything recover, and compare what was acknowledged with the log."""
+    """Strike so many times, let all recover, and compare what was acknowledged and delivered with the log."""
     chance, begin = random.Random(seed), time.monotonic()
     struck: list[Struck] = []
-    async with staged(folder, seed, rate) as stage:
-        await _grown(stage, 0)
+    async with AsyncExitStack() as stack:
+        stage = await stack.enter_async_context(staged(folder, seed, rate, serving=True))
+        head = await _grown(stage, 0)
+        crowd = await stack.enter_async_context(subscribed(stage.addresses, seed, subscribers, head))
         for number, name in zip(range(1, faults + 1), deck(chance, list(kinds)), strict=False):
             struck.append(await _strike(stage, chance, number, name, kinds[name]))
             told(struck[-1])
         await stage.load.end()
         await stage.settled()
+        takes = await crowd.end((await checkpoint.read(stage.log)).head)
         for program in stage.ingesters:
             await program.close()
         at = await checkpoint.read(stage.log)
-        report = check(stage.load.ledger.published(), await kept(stage.log))
-        return Run(tuple(struck), report, at.source_resets, at.term, time.monotonic() - begin)
+        found = await kept(stage.log)
+        return Run(
+            struck=tuple(struck),
+            report=check(stage.load.ledger.published(), found),
+            live=live_checker.check(cast("Sequence[Event]", found.events), takes),
+            connections=crowd.connections,
+            stalls=crowd.stalls,
+            resets=at.source_resets,
+            terms=at.term,
+            seconds=time.monotonic() - begin,
+        )
 
 
 def deck(chance: random.Random, names: Sequence[str]) -> Iterator[str]:

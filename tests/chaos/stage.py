@@ -14,7 +14,7 @@ from nats.js import JetStreamContext
 
 from eventscope.embedded import Mongod, Nats
 from eventscope.errors import EventscopeError
-from eventscope.ports import free
+from eventscope.ports import HOST, free
 from eventscope.settings import Settings, variable
 from eventscope.store import checkpoint
 from eventscope.store.log import Log, open_log, prepare
@@ -28,6 +28,7 @@ from tests.proxy import Proxy, proxied
 from tests.until import until
 
 LEASE_SECONDS: Final = 1.5
+LIVE_BYTES: Final = 64 * 1024  # that may wait for one subscriber: little, so that stalls are felt
 RECOVERY_SECONDS: Final = 90.0  # to wait for, at most; what is measured is in the table
 SETTLE_SECONDS: Final = 300.0
 SERVICES: Final = 4
@@ -37,6 +38,8 @@ GIVEN: Final = (
     *("mongo_url", "nats_url", "ingest_port", "lease_seconds", "batch"),
     *("stream_keep_hours", "stream_max_bytes", "log_level"),
 )
+# and an API
+SERVED: Final = ("mongo_url", "nats_url", "port", "live_client_bytes", "log_level")
 
 
 def settings_of(mongo_url: str, nats_url: str) -> Settings:
@@ -47,14 +50,24 @@ def settings_of(mongo_url: str, nats_url: str) -> Settings:
         subjects=("chaos.>",),
         lease_seconds=LEASE_SECONDS,
         stream_keep_hours=0.0,
+        live_client_bytes=LIVE_BYTES,
     )
 
 
 def ingester(name: str, folder: Path, settings: Settings) -> Program:
     """An ingester as a process of its own."""
-    environment = {variable(field): str(getattr(settings, field)) for field in GIVEN}
+    return _eventscope(name, folder, settings, GIVEN, "ingest")
+
+
+def api(name: str, folder: Path, settings: Settings) -> Program:
+    """An API as a process of its own."""
+    return _eventscope(name, folder, settings, SERVED, "serve", "--no-ingest")
+
+
+def _eventscope(name: str, folder: Path, settings: Settings, given: Sequence[str], *arguments: str) -> Program:
+    environment = {variable(field): str(getattr(settings, field)) for field in given}
     environment[variable("subjects")] = ",".join(settings.subjects)
-    command = [sys.executable, "-m", "eventscope", "ingest"]
+    command = [sys.executable, "-m", "eventscope", *arguments]
     return Program(name, lambda: command, folder / f"{name}.log", environment)
 
 
@@ -104,18 +117,20 @@ async def publishing(settings: Settings, seed: int, rate: float) -> AsyncIterato
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """What one ingester reaches MongoDB and NATS by, and the port at which it tells how it is."""
+    """What one ingester reaches MongoDB and NATS by, and an API beside it; the ports at which they are found."""
 
     mongo: Proxy
     nats: Proxy
     watch: int
+    port: int
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
     """All that can be hurt, and the log that is to stay whole.
 
-    Each ingester has `lines` of its own; the services and the log that is looked at do without.
+    Each ingester has `lines` of its own, which it shares with the API of its number; the services and the log that is
+    looked at do without.
     """
 
     folder: Path
@@ -123,9 +138,15 @@ class Stage:
     mongod: ServerProgram
     nats: ServerProgram
     ingesters: Sequence[Program]
+    apis: Sequence[Program]
     lines: Sequence[Lines]
     log: Log
     load: Load
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where the APIs are found."""
+        return [f"{HOST}:{line.port}" for line in self.lines]
 
     async def head(self) -> int | None:
         """How far the log reaches; None while MongoDB does not answer."""
@@ -164,8 +185,8 @@ async def level(settings: Settings, log: Log, js: JetStreamContext, behind: int 
 
 
 @asynccontextmanager
-async def staged(folder: Path, seed: int, rate: float) -> AsyncIterator[Stage]:
-    """The stage, with the load on it, for the length of the block."""
+async def staged(folder: Path, seed: int, rate: float, *, serving: bool = False) -> AsyncIterator[Stage]:
+    """The stage, with the load on it, for the length of the block; with APIs if it is `serving`."""
     async with AsyncExitStack() as stack:
         mongod = ServerProgram(Mongod(folder / "mongod", free()))
         nats_server = ServerProgram(Nats(folder / "nats", free()))
@@ -178,22 +199,25 @@ async def staged(folder: Path, seed: int, rate: float) -> AsyncIterator[Stage]:
         client = await stream.connect(settings.nats_url, "chaos")
         await stream.ensure(client.jetstream(), settings.stream, settings.subjects)
         await stream.close(client)
-        ingesters, lines = list[Program](), list[Lines]()
+        ingesters, apis, lines = list[Program](), list[Program](), list[Lines]()
         for number in (1, 2):
             mongo, to_nats = [
                 await stack.enter_async_context(proxied(one.server.port)) for one in (mongod, nats_server)
             ]
-            line = Lines(mongo, to_nats, free())
-            program = ingester(f"ingester{number}", folder, through(line, settings))
+            line = Lines(mongo, to_nats, free(), free())
+            ingesters.append(ingester(f"ingester{number}", folder, through(line, settings)))
+            if serving:
+                apis.append(api(f"api{number}", folder, through(line, settings)))
+            lines.append(line)
+        for program in (*ingesters, *apis):
             stack.push_async_callback(program.close)
             await program.keep()
-            lines.append(line)
-            ingesters.append(program)
         load = await stack.enter_async_context(publishing(settings, seed, rate))
-        yield Stage(folder, settings, mongod, nats_server, ingesters, lines, log, load)
+        yield Stage(folder, settings, mongod, nats_server, ingesters, apis, lines, log, load)
 
 
 def through(lines: Lines, settings: Settings) -> Settings:
-    """The settings of an ingester that reaches its servers by these lines."""
+    """The settings of an ingester and an API that reach the servers by these lines."""
     mongo, nats_url = f"mongodb://{lines.mongo.host}/?directConnection=true", f"nats://{lines.nats.host}"
-    return settings.model_copy(update={"mongo_url": mongo, "nats_url": nats_url, "ingest_port": lines.watch})
+    ports = {"ingest_port": lines.watch, "port": lines.port}
+    return settings.model_copy(update={"mongo_url": mongo, "nats_url": nats_url} | ports)

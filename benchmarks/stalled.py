@@ -1,0 +1,172 @@
+"""A crowd of WebSocket clients that stop reading: what memory they hold, whom they delay, and whether they recover.
+
+    python -m benchmarks.stalled --stalled 1000 --seconds 120
+
+The server cuts off whoever takes nothing for 10 s, so those who are cut off come back, and stop reading again. Half of
+them have a filter of their own each, so that nothing of theirs is shared. In the end all of them read, or come back and
+read: each must be given every event, in order.
+"""
+
+import argparse
+import asyncio
+import os
+import statistics
+import tempfile
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Final
+
+import orjson
+
+from benchmarks.sheet import RESULTS, Sheet
+from benchmarks.stage import Scene, Servers, scene, serving
+from eventscope.settings import variable
+from tests.app.stalled import Follower, followers, memory, stalled, text
+from tests.chaos.connections import Ended
+
+READING: Final = 5
+QUIET_SECONDS: Final = 10.0
+AGAIN_SECONDS: Final = 15.0
+FULL: Final = 0.25  # of the time has passed when buffers are full
+TOGETHER: Final = 50
+BAR: Final = 1.10
+
+
+@dataclass(slots=True)
+class Load:
+    """Events at a steady rate, until told to stop."""
+
+    at: Scene
+    rate: float
+    bytes: int
+    published: int = 0
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> None:
+        """Publish."""
+        begin = perf_counter()
+        while not self.stop.is_set():
+            while self.published < (perf_counter() - begin) * self.rate:
+                self.published += 1
+                message = {"type": "thing.happened", "messageId": f"m{self.published}", "data": text(self.bytes)}
+                await self.at.publish(orjson.dumps(message))
+            await asyncio.sleep(0.5 / self.rate)
+
+
+async def run(given: argparse.Namespace, at: Scene) -> Sheet:
+    """All of it; the sheet."""
+    command = f"python -m benchmarks.stalled --stalled {given.stalled} --seconds {given.seconds:g}"
+    sheet = Sheet("Clients that stop reading", command)
+    async with at.ingester(), at.api() as address:
+        reading, crowd = followers(address, READING), followers(address, given.stalled)
+        load = Load(at, given.rate, given.bytes)
+        publishing = asyncio.create_task(load.run())
+        following = [asyncio.create_task(member.read(2**62)) for member in reading]
+        await asyncio.sleep(QUIET_SECONDS)
+        quiet = [delay for member in reading for delay in member.delays[len(member.delays) // 4 :]]
+        for member in reading:
+            member.delays.clear()
+        alone = await memory(address)
+        async with stalled(crowd):
+            again = asyncio.create_task(stall_again(crowd))
+            samples = [await sample(address) for _ in range(int(given.seconds))]
+            again.cancel()
+            await asyncio.wait([again])
+            load.stop.set()
+            await publishing
+            await at.reaches(load.published)
+            delays = [delay for member in reading for delay in member.delays]
+            connections = sum(member.connections for member in crowd)
+            missed = sum(load.published - member.position for member in crowd)
+            began = perf_counter()
+            await recovered(crowd, load.published)
+            seconds = perf_counter() - began
+        for task in following:
+            task.cancel()
+        await asyncio.wait(following)
+        complete = sum(member.position == load.published for member in (*crowd, *reading))
+        for member in reading:
+            await member.leave()
+    full, *later = samples[int(len(samples) * FULL) :]
+    sheet.add("memory of the API with none stalled", mib(alone))
+    sheet.add("memory once buffers are full", mib(full))
+    sheet.add("the most after that", mib(max(later)), f"{max(later) / full:.3f}", f"≤ {BAR:g}")
+    sheet.add("the end", mib(samples[-1]), f"{samples[-1] / full:.3f}", f"≤ {BAR:g}")
+    sheet.add("publish → a client that reads, with none stalled", spread(quiet))
+    sheet.add("the same beside those that are stalled", spread(delays))
+    sheet.add("clients that have every event, in order", f"{complete} of {len(crowd) + len(reading)}")
+    sheet.notes.append(
+        f"{given.stalled} stalled for {given.seconds:g} s, over {connections} connections, beside {READING} that read;"
+        f" {load.published} events of {given.bytes} bytes, {given.rate:g} a second. What they had missed,"
+        f" {missed * given.bytes / 2**30:.1f} GiB, they read in {seconds:.0f} s."
+    )
+    return sheet
+
+
+async def sample(address: str) -> float:
+    """The memory, a second later."""
+    await asyncio.sleep(1)
+    return await memory(address)
+
+
+async def stall_again(crowd: Sequence[Follower]) -> None:
+    """Let those come back who were cut off, one after the other, for ever: they stop reading at once."""
+    while True:
+        for member in crowd:
+            await asyncio.sleep(AGAIN_SECONDS / len(crowd))
+            with suppress(Ended):
+                await member.leave()
+                await member.stall()
+
+
+async def recovered(crowd: Sequence[Follower], through: int) -> None:
+    """Let every one read, over the connection that it has or over a new one."""
+
+    async def recover(member: Follower, again: bool) -> None:
+        if again:
+            await member.leave()
+        member.wake()
+        await member.read(through)
+
+    for start in range(0, len(crowd), TOGETHER):
+        await asyncio.gather(*(recover(member, n % 4 < 2) for n, member in enumerate(crowd[start : start + TOGETHER])))
+
+
+def mib(bytes: float) -> str:
+    """As people read it."""
+    return f"{bytes / 2**20:.0f} MiB"
+
+
+def spread(delays: Iterable[float]) -> str:
+    """The middle and the end of it."""
+    cuts = statistics.quantiles(delays, n=100)
+    return f"p50 {cuts[49] * 1000:.1f} ms, p99 {cuts[98] * 1000:.1f} ms"
+
+
+def main() -> None:
+    """Measure, print, and write it down."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--stalled", type=int, default=1000)
+    parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--rate", type=float, default=10)
+    parser.add_argument("--bytes", type=int, default=4000)
+    parser.add_argument("--results", type=Path, default=RESULTS / "stalled.md")
+    given = parser.parse_args()
+    os.environ[variable("connections_per_address")] = "100000"  # all come from here
+    with tempfile.TemporaryDirectory() as scratch, serving(Path(scratch), "pymongo") as servers:
+        sheet = asyncio.run(measured(given, servers))
+    sheet.show()
+    sheet.write(given.results)
+
+
+async def measured(given: argparse.Namespace, servers: Servers) -> Sheet:
+    """The sheet of a log of its own."""
+    async with scene(servers, "stalled") as at:
+        return await run(given, at)
+
+
+if __name__ == "__main__":
+    main()
