@@ -80,19 +80,18 @@ class Stream:
 
     async def result(self) -> Any:
         """The next result."""
-        event = b""
         while True:
-            line = await self._line()
-            if line.startswith(b"event: "):
-                event = line
-            elif line.startswith(b"data: ") and event == b"event: next":
-                return orjson.loads(line.removeprefix(b"data: "))
-            elif line.startswith(b"data:"):
+            lines = (await self.part(b"\n\n")).split(b"\n")
+            if b"event: complete" in lines:
                 raise Ended("heard complete")
+            for line in lines:
+                if line.startswith(b"data: "):
+                    return orjson.loads(line.removeprefix(b"data: "))
 
-    async def _line(self) -> bytes:
+    async def part(self, end: bytes) -> bytes:
+        """All up to there at once: whoever gives up waiting in the middle of it must find it whole the next time."""
         try:
-            return (await self.reader.readuntil(b"\n")).rstrip(b"\r\n")
+            return await self.reader.readuntil(end)
         except (asyncio.IncompleteReadError, OSError):
             raise Ended from None
 
@@ -147,9 +146,7 @@ async def stream_from(address: str, query: str, variables: Mapping[str, object])
         writer.write(head.encode() + body)
         stream = Stream(reader, writer.transport)  # type: ignore[arg-type]  # a transport of a socket can be read from
         async with asyncio.timeout(OPEN_SECONDS):
-            status = await stream._line()
-            while await stream._line():
-                pass
+            status, _, _ = (await stream.part(b"\r\n\r\n")).partition(b"\r\n")
         if b" 200 " not in status:
             raise Ended("" if b" 503 " in status else f"was answered {status.decode()}")
         yield stream
