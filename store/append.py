@@ -114,7 +114,7 @@ async def _write(log: Log, session: Session, draft: Draft) -> None:
 
 async def _move_heads(log: Log, session: Session, moves: Sequence[tuple[Head | None, Head]]) -> None:
     # Out and in again with one command each: MongoDB plans every single update anew, and takes half as long again for
-    # as many replacements (benchmarks/results/ingest.md).
+    # as many replacements (docs/decisions/0010).
     if moved := [before["_id"] for before, _ in moves if before is not None]:
         await log.aggregates.delete_many({"_id": {"$in": moved}}, session=session)
     await log.aggregates.insert_many([cast("Document", after) for _, after in moves], session=session)

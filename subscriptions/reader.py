@@ -53,7 +53,7 @@ class Reader(Generic[T]):
         self._something = asyncio.Event()
         self._awaited = 0
         self._consumer_sequence = 0
-        self._failure: str | None = None
+        self._failure: Exception | None = None
         self._heard = asyncio.get_running_loop().time()
         self.pending = 0  # messages in the stream behind the last one that came
 
@@ -67,7 +67,7 @@ class Reader(Generic[T]):
         await self._request()
         while not self._ready:
             if self._failure is not None:
-                raise Unavailable(self._failure)
+                raise self._failure
             if loop.time() - self._heard > SILENCE_SECONDS:
                 raise Unavailable("NATS is silent")
             await self._request()
@@ -100,7 +100,7 @@ class Reader(Generic[T]):
         self._awaited = 0
         # some end the request, because there is no more or it is filled; any other, that the consumer is of no more use
         if status not in ("404", "408") and description not in ENDS:
-            self._failure = f"NATS ended the read: {status} {description}".strip()
+            self._failure = Unavailable(f"NATS ended the read: {status} {description}".strip())
 
     def _arrived(self, message: Msg, headers: dict[str, str]) -> None:
         sequence, consumer_sequence, nanoseconds, self.pending = place(message.reply)
@@ -108,11 +108,14 @@ class Reader(Generic[T]):
         if self._failure is not None:
             return  # there is a hole in front of it
         if consumer_sequence != self._consumer_sequence + 1:
-            self._failure = f"messages were lost on the way before sequence {sequence}"
+            self._failure = Unavailable(f"messages were lost on the way before sequence {sequence}")
             return
         self._consumer_sequence = consumer_sequence
         arrival = Arrival(message.subject, headers, message.data, sequence, nanoseconds // 1000)
-        self._ready.append((self._read(arrival), len(message.data)))
+        try:
+            self._ready.append((self._read(arrival), len(message.data)))
+        except Exception as error:  # the client's task would pass over it, and the message would be lost
+            self._failure = error
 
     async def _request(self) -> None:
         if self._awaited > 0:

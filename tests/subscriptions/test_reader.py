@@ -132,3 +132,21 @@ async def _all(reader: Reader[Arrival], count: int) -> list[Arrival]:
         while len(received) < count:
             received += await reader.next(1)
     return received
+
+
+async def test_a_message_that_reading_fails_on_is_not_passed_over(
+    settings: Settings, client: Client, subject_prefix: str
+) -> None:
+    def fragile(arrival: Arrival) -> bytes:
+        if arrival.raw == b"3":
+            raise ZeroDivisionError
+        return arrival.raw
+
+    for number in range(6):
+        await client.publish(f"{subject_prefix}.a", b"%d" % number)
+    async with reading(client, client.jetstream(), settings.stream, 1, 100, fragile) as reader:
+        received: list[bytes] = []
+        with pytest.raises(ZeroDivisionError):
+            while True:
+                received += await reader.next(10)
+        assert received == [b"0", b"1", b"2"]
