@@ -21,6 +21,7 @@ from eventscope.schema.direct import Direct
 from eventscope.schema.limits import Limits
 from eventscope.settings import Settings
 from eventscope.siblings import Siblings
+from eventscope.store.tail import Tail
 from eventscope.subscriptions.asking import asking
 from eventscope.subscriptions.feed import feeding
 from eventscope.subscriptions.hub import delivering
@@ -28,6 +29,7 @@ from eventscope.subscriptions.lag import lag
 from eventscope.subscriptions.member import Room
 from eventscope.subscriptions.news import News
 from eventscope.subscriptions.readings import Readings
+from eventscope.subscriptions.tailing import tailing
 from eventscope.subscriptions.watching import Watching
 
 
@@ -35,8 +37,9 @@ from eventscope.subscriptions.watching import Watching
 async def services(settings: Settings) -> AsyncIterator[Services]:
     """What questions are answered with, for the length of the block."""
     async with (
-        connected(settings, "eventscope api") as at,
+        connected(settings, "eventscope api", Tail(settings.tail_events) if settings.tail_events else None) as at,
         feeding(at.nats, settings.stream) as feed,
+        tailing(at.log, feed),
         delivering(at.log, feed, Room(settings.live_client_bytes, settings.live_total_bytes)) as hub,
         asking(at.nats, settings.stream, settings.subjects) as asker,
     ):

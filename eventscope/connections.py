@@ -9,6 +9,7 @@ from nats.aio.client import Client
 from eventscope.errors import CannotStart, EventscopeError
 from eventscope.settings import Settings, variable
 from eventscope.store.log import Log, open_log, ping
+from eventscope.store.tail import Tail
 from eventscope.subscriptions import stream
 
 
@@ -21,7 +22,7 @@ class Connections:
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Log]:
+async def opened(settings: Settings, tail: Tail | None = None) -> AsyncIterator[Log]:
     """The log for the length of the block; CannotStart when MongoDB is not set or not there."""
     _demand(settings, "mongo_url")
     async with open_log(
@@ -30,6 +31,7 @@ async def opened(settings: Settings) -> AsyncIterator[Log]:
         settings.mongo_driver,
         question_seconds=settings.question_seconds,
         indexed_paths=settings.indexed_paths,
+        tail=tail,
     ) as log:
         try:
             await ping(log)
@@ -44,10 +46,10 @@ async def opened(settings: Settings) -> AsyncIterator[Log]:
 
 
 @asynccontextmanager
-async def connected(settings: Settings, name: str) -> AsyncIterator[Connections]:
+async def connected(settings: Settings, name: str, tail: Tail | None = None) -> AsyncIterator[Connections]:
     """Connections to both servers for the length of the block; CannotStart when one is not set or not there."""
     _demand(settings, "mongo_url", "nats_url")
-    async with opened(settings) as log, talking(settings, name) as client:
+    async with opened(settings, tail) as log, talking(settings, name) as client:
         yield Connections(log, client)
 
 

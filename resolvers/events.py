@@ -5,7 +5,7 @@ from typing import Final
 from eventscope.errors import BadInput
 from eventscope.resolvers import cursor
 from eventscope.resolvers.page import Count, Page, Request, Stop, page
-from eventscope.store import checkpoint, counts, read
+from eventscope.store import checkpoint, counts, read, recent
 from eventscope.store.documents import Event
 from eventscope.store.filter import All, Among, Between, Filter, Ids, Types, conditions
 from eventscope.store.log import Log
@@ -30,7 +30,7 @@ async def events(log: Log, filter: Filter, asked: Request, *, newest_first: bool
     after, before = _place(asked.after, "after"), _place(asked.before, "before")
     above, below = (before, after) if newest_first else (after, before)
     backward = newest_first != asked.backward
-    found = await read.page(
+    found = await recent.page(
         log, filter, limit=asked.size + 1, above=above, below=below, newest_first=backward, fields=fields
     )
     return page(asked, found.events, _cursor, lambda: count(log, filter), _stop(found))

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from pymongo import IndexModel
@@ -11,6 +11,8 @@ from pymongo.errors import OperationFailure
 from eventscope.errors import CannotStart
 from eventscope.store import moment
 from eventscope.store.driver import Collection, Driver, Mongo, connect, translated
+from eventscope.store.tail import Tail
+from eventscope.store.turns import Turns
 
 ASCENDING: Final = 1
 PATH: Final = "path_"  # what the names of indexes begin with that settings ask for
@@ -69,6 +71,10 @@ class Log:
     clock: moment.Clock
     question_seconds: float
     indexed_paths: tuple[str, ...] = ()
+    tail: Tail | None = None
+    """The newest events, where somebody keeps them."""
+    turns: Turns[int] = field(default_factory=Turns)
+    """Of asking for the head."""
 
     @property
     def events(self) -> Collection:
@@ -120,13 +126,15 @@ async def open_log(
     clock: moment.Clock = moment.now,
     question_seconds: float = 10.0,
     indexed_paths: Sequence[str] = (),
+    tail: Tail | None = None,
 ) -> AsyncIterator[Log]:
     """The log at that address for the length of the block. Nothing is asked of the server yet.
 
     `indexed_paths` are those into `data` and `metadata` that events are found by as quickly as by their own fields.
+    Whoever gives a `tail` keeps it up to date.
     """
     async with connect(url, database, driver) as mongo:
-        yield Log(mongo, clock, question_seconds, tuple(indexed_paths))
+        yield Log(mongo, clock, question_seconds, tuple(indexed_paths), tail)
 
 
 async def prepare(log: Log) -> None:

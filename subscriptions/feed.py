@@ -13,6 +13,7 @@ from typing import Final
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from eventscope.store.tail import Tail
 from eventscope.subscriptions import live
 from eventscope.subscriptions.live import LiveBatch
 from eventscope.subscriptions.observer import UNOBSERVED, FeedObserver
@@ -80,6 +81,8 @@ class Feed:
         self.observer: FeedObserver = UNOBSERVED
         self.followers = 0
         """How many subscriptions follow just now."""
+        self.tail: Tail | None = None
+        """Is told first of all, so that nobody can have heard of an event that it does not know."""
         self._inboxes: set[Inbox] = set()
         self._heard: float | None = None
 
@@ -115,6 +118,8 @@ class Feed:
         except (ValueError, KeyError, TypeError):
             logger.warning("what came on %s is no live batch", message.subject)
             return
+        if self.tail is not None:
+            self.tail.take(batch.previous, batch.events, batch.head, batch.size)
         self.observer.arrived(batch.events)
         for inbox in self._inboxes:
             inbox.put(batch)

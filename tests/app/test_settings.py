@@ -50,6 +50,7 @@ def test_each_variable_sets_its_field(monkeypatch: pytest.MonkeyPatch) -> None:
         "connections_per_address": ("1", 1),
         "live_client_bytes": ("1024", 1024),
         "live_total_bytes": ("1024", 1024),
+        "tail_events": ("0", 0),
         "graphiql": ("false", False),
         "batch": ("5000", 5000),
         "lease_seconds": ("0.5", 0.5),

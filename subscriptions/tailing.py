@@ -1,0 +1,62 @@
+"""Keeps the tail: the live feed brings what is new, and the log what lies before it, at the start and after a hole."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+import orjson
+
+from eventscope.errors import EventscopeError
+from eventscope.store import checkpoint, read
+from eventscope.store.documents import plain
+from eventscope.store.filter import EVERYTHING
+from eventscope.store.log import Log
+from eventscope.store.tail import Tail
+from eventscope.subscriptions.feed import Feed
+
+LOOK_SECONDS: Final = 1.0
+PAGE: Final = 50  # however large its events are, they must not be too much at once
+
+logger = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def tailing(log: Log, feed: Feed) -> AsyncIterator[None]:
+    """Keep the log's tail, if it is to have one, for the length of the block."""
+    if log.tail is None:
+        yield
+        return
+    feed.tail = log.tail
+    task = asyncio.create_task(_keep(log, log.tail))
+    try:
+        yield
+    finally:
+        feed.tail = None
+        log.tail.restart(None)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _keep(log: Log, tail: Tail) -> None:
+    while True:
+        try:
+            await fill(log, tail)
+        except EventscopeError as error:
+            logger.info("the newest events are not read into memory for now: %s", error)
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def fill(log: Log, tail: Tail) -> None:
+    """Read from the log what the tail lacks; Unavailable or QuestionTimedOut when that is not possible."""
+    if tail.head is None:
+        head = await checkpoint.head(log)
+        if tail.head is None:
+            tail.restart(head)
+    while tail.lacks:
+        floor = tail.floor
+        events = await read.events(log, EVERYTHING, below=floor + 1, newest_first=True, limit=PAGE)
+        size = sum(len(orjson.dumps(event, default=plain)) for event in events)
+        tail.extend(floor, events, size, whole=len(events) < PAGE)
