@@ -65,10 +65,8 @@ async def aggregate(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
 
 async def statistics(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
     """Counts of the events that match."""
-    if "aggregateId" in given:
-        raise BadInput("aggregateId: statistics are kept by type, not by aggregate", "aggregateId")
     types = given.get("eventTypes")
-    type = given.get("aggregateType")
+    type, id = given.get("aggregateType"), given.get("aggregateId")
     found = await stats.stats(
         log,
         Scope(
@@ -76,6 +74,7 @@ async def statistics(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
             aggregate_types=None if type is None else (type,),
             low=_time(given, "fromTimestamp"),
             high=_time(given, "toTimestamp"),
+            among=() if id is None else (Among("aggregateId", texts("aggregateId", [id])),),
         ),
     )
     range = found.time_range

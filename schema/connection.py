@@ -28,7 +28,8 @@ class TotalCount:
 
 @strawberry.type(
     description="How far a list was looked through for a page. Where no index leads to what is asked for, a page ends "
-    "when its time is up, with what was found until then; `endCursor` (or `startCursor`, backwards) goes on from there."
+    "when its time is up, and one of very large events at 16 MiB, with what was found until then; `endCursor` (or "
+    "`startCursor`, backwards) goes on from there."
 )
 class Coverage:
     complete: bool = strawberry.field(description="Whether the page has all that it could have held.")
@@ -48,7 +49,7 @@ class Connection(Generic[Node]):
     edges: list[Edge[Node]] = strawberry.field(description="The entries with their places.")
     nodes: list[Node] = strawberry.field(description="The entries alone.")
     page_info: PageInfo = strawberry.field(description="Where the page lies in its list.")
-    coverage: Coverage = strawberry.field(description="Whether time was up before the page was full.")
+    coverage: Coverage = strawberry.field(description="Whether time or room was up before the page was full.")
 
     @strawberry.field(description="How many entries the whole list has. Counted only when asked for.")
     async def total_count(self) -> TotalCount:

@@ -2,12 +2,14 @@
 
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeAlias, cast
 
 from pymongo.errors import OperationFailure
 
-from eventscope.errors import QuestionTimedOut
+from eventscope.errors import QuestionTimedOut, TooComplex
 from eventscope.store import checkpoint, question, scan
+from eventscope.store.batch import Batch, batch
 from eventscope.store.documents import Event
 from eventscope.store.driver import Document, translated
 from eventscope.store.filter import EVERYTHING, NOTHING, Any_, Filter
@@ -18,15 +20,20 @@ from eventscope.store.scan import SHARE, Stretch
 Fields: TypeAlias = tuple[str, ...] | None
 
 LAST: Final = 2**63 - 1
+ROOM: Final = 8 * 1024**2  # of what was found going through the log, as text
 BAD_VALUE: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Events of a page. If time was up before all was looked at, `stopped` is the last position that was."""
+    """Events of a page. If time or room was up before all was looked at, `stopped` is the last position that was.
+
+    It was room if the page is `full`.
+    """
 
     events: list[Event]
     stopped: int | None = None
+    full: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,26 +73,32 @@ async def page(
 ) -> Found:
     """At most `limit` events with positions strictly between the two, in or against the order of the log.
 
-    Of each event its position and these fields are read, or all of it. Where no index leads to them, the log is gone
-    through for a while, and `stopped` tells how far. Raises QuestionTimedOut when not even that is possible, and
-    Unavailable.
+    Of each event its position and these fields are read, or all of it; together they are 16 MiB at most, or twice that
+    where no index leads to them and the log is gone through, for a while. `stopped` tells how far that led. Raises
+    QuestionTimedOut when not even a little was looked at, and Unavailable.
     """
     direction = -1 if newest_first else 1
     found: list[Document] = []
+    held, full = 0, False
 
     async def look(low: int, high: int) -> bool:
-        left = limit - len(found)
-        window = log.events.find(asked.query(low, high), _projection(fields)).sort("_id", direction)
-        found.extend(await window.limit(left).batch_size(left).to_list(None))
-        return len(found) == limit
+        nonlocal held, full
+        got = await batch(
+            log.events, asked.query(low, high), _projection(fields), direction=direction, limit=limit - len(found)
+        )
+        found.extend(got.documents)
+        held += got.size
+        full = got.cut or (held > ROOM and len(found) < limit)
+        return full or len(found) == limit
 
     with translated(log.question_seconds):
         asked = await _asked(log, filter, above, below)
         if question.served(asked.filter, log.indexed_paths):
             with suppress(QuestionTimedOut), translated(log.question_seconds * SHARE):  # it may lead to too much
-                return Found(cast("list[Event]", await _rows(log, asked, direction, limit, fields)))
+                got = await _rows(log, asked, direction, limit, fields)
+                return _found(got.documents, None, full=got.cut)
         stopped = await scan.through(log, await _stretch(log, asked, newest_first=newest_first), look)
-    return Found(cast("list[Event]", found), stopped)
+    return _found(found, stopped, full=full)
 
 
 async def events(
@@ -97,8 +110,10 @@ async def events(
     below: int | None = None,
     newest_first: bool = False,
 ) -> list[Event]:
-    """The same for who must have the whole of it: QuestionTimedOut if time is up before."""
+    """The same for who must have the whole of it: QuestionTimedOut if time is up before, TooComplex if room is."""
     found = await page(log, filter, limit=limit, above=above, below=below, newest_first=newest_first)
+    if found.full:
+        raise TooComplex("the events are larger than an answer may be; ask for fewer of them")
     if found.stopped is not None:
         raise QuestionTimedOut(log.question_seconds)
     return found.events
@@ -168,17 +183,26 @@ async def _asked(log: Log, filter: Filter, above: int | None, below: int | None)
     )
 
 
-async def _rows(log: Log, asked: _Asked, direction: int, limit: int, fields: Fields) -> list[Document]:
-    # in one batch: MongoDB would give the first hundred, and have the rest asked for
-    found = log.events.find(asked.query(asked.low, asked.high), _projection(fields))
-    found = found.sort("_id", direction).limit(limit).batch_size(limit)
+async def _rows(log: Log, asked: _Asked, direction: int, limit: int, fields: Fields) -> Batch:
+    rows = partial(
+        batch,
+        log.events,
+        asked.query(asked.low, asked.high),
+        _projection(fields),
+        direction=direction,
+        limit=limit,
+    )
     if (name := question.hint(asked.filter)) is not None:
         try:
-            return await found.clone().hint(NAMED[name]).to_list(None)
+            return await rows(hint=NAMED[name])
         except OperationFailure as error:
             if error.code != BAD_VALUE:  # the ingester has yet to make that index
                 raise
-    return await found.to_list(None)
+    return await rows()
+
+
+def _found(documents: list[Document], stopped: int | None, *, full: bool) -> Found:
+    return Found(cast("list[Event]", documents), documents[-1]["_id"] if full else stopped, full)
 
 
 async def _stretch(log: Log, asked: _Asked, *, newest_first: bool) -> Stretch:

@@ -17,7 +17,7 @@ from eventscope.store.tail import Tail
 from eventscope.subscriptions.feed import Feed
 
 LOOK_SECONDS: Final = 1.0
-PAGE: Final = 50  # however large its events are, they must not be too much at once
+PAGE: Final = 50
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +57,6 @@ async def fill(log: Log, tail: Tail) -> None:
             tail.restart(head)
     while tail.lacks:
         floor = tail.floor
-        events = await read.events(log, EVERYTHING, below=floor + 1, newest_first=True, limit=PAGE)
-        size = sum(len(orjson.dumps(event, default=plain)) for event in events)
-        tail.extend(floor, events, size, whole=len(events) < PAGE)
+        found = await read.page(log, EVERYTHING, below=floor + 1, newest_first=True, limit=PAGE)
+        size = sum(len(orjson.dumps(event, default=plain)) for event in found.events)
+        tail.extend(floor, found.events, size, whole=len(found.events) < PAGE and not found.full)

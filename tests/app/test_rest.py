@@ -233,8 +233,11 @@ async def test_an_aggregate_is_asked_for_by_its_type_and_its_id(world: World, mi
     assert refusal(await get(world, "aggregate", **given)) == {"code": "BAD_USER_INPUT", "field": missing}
 
 
-async def test_statistics_of_one_aggregate_are_refused_and_not_made_up(world: World) -> None:
-    response = await get(world, "stats", aggregateType="user", aggregateId="u1")
+async def test_stats_of_one_aggregate_are_of_its_events_alone(world: World) -> None:
+    mine = [e for e in world.events if e.get("aggregateType") == "user" and e.get("aggregateId") == "u1"]
+    assert len(mine) > 1
+    assert await answer(world, "stats", aggregateType="user", aggregateId="u1") == recounted(mine)
+    response = await get(world, "stats", aggregateId="x" * 1025)
     assert refusal(response) == {"code": "BAD_USER_INPUT", "field": "aggregateId"}
 
 

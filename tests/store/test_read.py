@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from eventscope.errors import TooComplex
 from eventscope.store import read
 from eventscope.store.driver import Driver
 from eventscope.store.filter import EVERYTHING, All, Among, Any_, Between, Filter, Holds, Ids, Not, Types
@@ -13,6 +14,9 @@ from eventscope.store.log import Log, open_log
 from eventscope.store.paths import Equals, Path
 from tests.store.appender import Appender, Clock, event
 from tests.store.listening import Ear, listening
+
+LARGE = {"text": "x" * 1_000_000}
+BY_PATH = Holds(Path("metadata", ("on",)), (Equals((True,)),))
 
 
 class Meanwhile:
@@ -121,3 +125,46 @@ async def test_an_empty_log_has_no_first_position(log: Log) -> None:
     assert await read.events(log, EVERYTHING, limit=10) == []
     assert await read.events(log, Types(("*",)), limit=10) == []
     assert await read.count(log, EVERYTHING) == 0
+
+
+@pytest.mark.parametrize("filter", [EVERYTHING, Among("userId", ("ann",)), BY_PATH], ids=["all", "user", "path"])
+@pytest.mark.parametrize("newest_first", [False, True], ids=["oldest first", "newest first"])
+async def test_a_page_of_large_events_ends_where_there_is_no_more_room_and_says_so(
+    appender: Appender, filter: Filter, newest_first: bool
+) -> None:
+    for _ in range(4):
+        await appender.store(*(event(userId="ann", data=LARGE, metadata={"on": True}) for _ in range(10)))
+    seen: list[int] = []
+    pages = 0
+    stopped: int | None = None
+    while not pages or stopped is not None:
+        place = {"below" if newest_first else "above": stopped}
+        found = await read.page(appender.log, filter, limit=100, newest_first=newest_first, **place)  # type: ignore[arg-type]  # both take a position
+        pages, stopped = pages + 1, found.stopped
+        seen += [event["_id"] for event in found.events]
+        assert found.full is (stopped is not None)
+        assert stopped in (None, seen[-1])
+        assert sum(len(event["data"]["text"]) for event in found.events) < 32 * 1024**2
+    assert pages in (2, 3)
+    assert seen == (list(range(40, 0, -1)) if newest_first else list(range(1, 41)))
+
+
+async def test_a_page_that_is_whole_does_not_say_otherwise_for_being_large(appender: Appender) -> None:
+    await appender.store(*(event(data=LARGE) for _ in range(10)))
+    found = await read.page(appender.log, EVERYTHING, limit=100)
+    assert (len(found.events), found.stopped, found.full) == (10, None, False)
+
+
+async def test_who_must_have_the_whole_of_what_is_too_large_is_told(appender: Appender) -> None:
+    for _ in range(2):
+        await appender.store(*(event(data=LARGE) for _ in range(10)))
+    with pytest.raises(TooComplex, match="larger than an answer may be"):
+        await read.events(appender.log, EVERYTHING, limit=100)
+    assert len(await read.events(appender.log, EVERYTHING, limit=15)) == 15
+
+
+async def test_what_is_not_asked_for_takes_no_room(appender: Appender) -> None:
+    for _ in range(2):
+        await appender.store(*(event(data=LARGE) for _ in range(10)))
+    found = await read.page(appender.log, EVERYTHING, limit=100, fields=("type",))
+    assert (len(found.events), found.stopped) == (20, None)
