@@ -39,16 +39,16 @@ async def send(message: Msg) -> None:
         await asyncio.sleep(0)
 
 
-async def ready(request: object) -> PlainTextResponse:
-    """Tell that it serves."""
-    return PlainTextResponse("ready")
+async def following(request: object) -> PlainTextResponse:
+    """Tell how many are sent to."""
+    return PlainTextResponse(str(len(SOCKETS)))
 
 
 async def main() -> None:
     """Serve."""
     client = await nats.connect(os.environ["EVENTSCOPE_NATS_URL"])
     await client.subscribe(os.environ["SUBJECT"], cb=send)
-    app = Starlette(routes=[Route("/healthz", ready), WebSocketRoute("/graphql", follow)])
+    app = Starlette(routes=[Route("/healthz", following), WebSocketRoute("/graphql", follow)])
     config = uvicorn.Config(
         app,
         port=int(os.environ["EVENTSCOPE_PORT"]),

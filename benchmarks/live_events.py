@@ -1,0 +1,84 @@
+"""What is delivered in the benchmarks of live delivery: events, the questions for them, and what answers must be."""
+
+from typing import Any, Final
+
+import orjson
+
+from eventscope.store import moment
+from eventscope.store.documents import Event
+from eventscope.subscriptions import live
+
+FIELDS: Final = "id position cursor type timestamp aggregateType aggregateId version userId correlationId data"
+QUERY: Final = (
+    "subscription Feed($filter: EventFilter, $after: String) { events(filter: $filter, after: $after)"
+    f" {{ __typename ... on Event {{ {FIELDS} }} ... on CaughtUp {{ cursor }} ... on Checkpoint {{ cursor }} }} }}"
+)
+PLAIN: Final = f"subscription Feed {{ events {{ __typename {FIELDS} }} }}"
+BEGIN: Final = 1_780_000_000_123_456
+AGGREGATE: Final = "order"
+
+
+def event(position: int) -> Event:
+    """An event of an ordinary size, as it is stored."""
+    return {
+        "_id": position,
+        "messageId": f"c0ffee00-0000-4000-8000-{position:012}",
+        "type": "order.line.added",
+        "timestamp": BEGIN + position,
+        "recordedAt": BEGIN + position,
+        "aggregateType": AGGREGATE,
+        "aggregateId": aggregate(71),
+        "version": position,
+        "userId": "u-4711",
+        "correlationId": f"c0ffee00-0000-4000-9000-{position // 3:012}",
+        "data": {"sku": f"SKU-{position}", "qty": 6, "price": 19.99, "currency": "EUR", "tags": ["a", "bb", "ccc"]},
+        "source": {"stream": "S", "created": "", "sequence": position},
+    }
+
+
+def message(number: int, of: int) -> bytes:
+    """Such an event as a service publishes it, of that aggregate."""
+    sent = {key: event(number)[key] for key in ("messageId", "type", "userId", "correlationId", "data")}
+    return orjson.dumps({**sent, "aggregateType": AGGREGATE, "aggregateId": aggregate(of)})
+
+
+def aggregate(number: int) -> str:
+    """The id of an aggregate."""
+    return f"order-{number:08}"
+
+
+def batch(position: int) -> bytes:
+    """The message that tells an API of the one event on that position."""
+    return b"".join(live.encode(position - 1, [event(position)], 1_000_000))
+
+
+def subscribe(query: str, **filter: str) -> bytes:
+    """The message that asks for events."""
+    payload = {"query": query, **({"variables": {"filter": filter}} if filter else {})}
+    return orjson.dumps({"id": "1", "type": "subscribe", "payload": payload})
+
+
+def text(one: Event) -> str:
+    """The message that delivers it."""
+    own = {
+        "id": one["messageId"],
+        "position": one["_id"],
+        "cursor": f"e{one['_id']:x}",
+        "type": one["type"],
+        "timestamp": moment.to_text(one["timestamp"]),
+        **{key: one.get(key) for key in ("aggregateType", "aggregateId", "version", "userId", "correlationId", "data")},
+    }
+    payload = {"data": {"events": {"__typename": "Event", **own}}}
+    return orjson.dumps({"id": "1", "type": "next", "payload": payload}).decode()
+
+
+def same(one: bytes, other: str) -> bool:
+    """Whether two messages say the same: JSON has no order of keys, and nobody need write microseconds that are 0."""
+    return _said(one) == _said(other)
+
+
+def _said(text: bytes | str) -> dict[str, Any]:
+    found: dict[str, Any] = orjson.loads(text)
+    own = found["payload"]["data"]["events"]
+    own["timestamp"] = moment.from_text(own["timestamp"])
+    return found

@@ -1,0 +1,137 @@
+"""The servers whose live delivery is compared, and what their processes take of CPU and memory."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import httpx
+import orjson
+
+from benchmarks.ingest_peers import PLACE, npm_install
+from benchmarks.live_events import PLAIN, QUERY, event, text
+from benchmarks.stage import Scene
+from eventscope.guard import guarded, lifeline
+from eventscope.ports import HOST, free
+from eventscope.settings import PREFIX
+from eventscope.subscriptions import live
+
+START_SECONDS: Final = 60.0
+MERCURIUS: Final = PLACE / "mercurius"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One that is compared, and what one asks it."""
+
+    name: str
+    command: Sequence[str]
+    query: str
+    signalled: bool = False
+    """Whether it tells a client that it has caught up; the others tell how many they send to at /healthz."""
+    ready: bool = False
+    """Whether it sends the same ready text for every event."""
+    share: float = 1.0
+    """Of the messages that it is measured with, where all would take too long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server at work."""
+
+    server: Server
+    address: str
+    pid: int
+
+    def cpu(self) -> float:
+        """Seconds of CPU that the process has taken, all its threads together."""
+        return time.clock_gettime(~self.pid << 3 | 2)  # the kernel's number for the clock of a process: CPUCLOCK_SCHED
+
+    def memory(self) -> float:
+        """KiB that are resident."""
+        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1024
+
+    async def follow(self, clients: int) -> None:
+        """Wait until it sends to so many, where it does not tell them itself."""
+        async with asyncio.timeout(START_SECONDS), httpx.AsyncClient() as http:
+            while not self.server.signalled and await _told(http, self.address) != str(clients):
+                await asyncio.sleep(0.02)
+
+
+RAW: Final = Server("raw Starlette send_text", [sys.executable, "-m", "benchmarks.live_raw"], PLAIN, ready=True)
+EVENTSCOPE: Final = Server(
+    "Eventscope", [sys.executable, "-m", "eventscope", "serve", "--no-ingest"], QUERY, signalled=True
+)
+
+
+def peers() -> list[Server]:
+    """Other ways to do it that can run on this machine; what they need is installed."""
+    found = [Server("stock Strawberry", [sys.executable, "-m", "benchmarks.live_strawberry"], PLAIN, share=0.1)]
+    if shutil.which("npm"):
+        npm_install(MERCURIUS)
+        found.append(Server("Mercurius", ["node", str(MERCURIUS / "live.mjs")], PLAIN, share=0.5))
+    return found
+
+
+def versions() -> dict[str, str]:
+    """Of all that is compared."""
+    packages = {"Starlette": "starlette", "uvicorn": "uvicorn", "Strawberry": "strawberry-graphql"}
+    found = {name: version(package) for name, package in packages.items()}
+    if shutil.which("npm"):
+        node = subprocess.run(["node", "--version"], check=True, capture_output=True, text=True).stdout
+        wanted = orjson.loads((MERCURIUS / "package.json").read_bytes())["dependencies"]
+        found |= {"Node": node.strip().removeprefix("v"), "Mercurius": wanted["mercurius"]}
+    return found
+
+
+@asynccontextmanager
+async def started(server: Server, at: Scene) -> AsyncIterator[Running]:
+    """The server for the length of the block."""
+    port = free()
+    given = {
+        "MONGO_URL": at.servers.mongo,
+        "MONGO_DATABASE": at.name,
+        "MONGO_DRIVER": at.servers.driver,
+        "NATS_URL": at.servers.nats,
+        "STREAM": at.name,
+        "SUBJECTS": f"{at.name}.>",
+        "LOG_LEVEL": "error",
+        "PORT": str(port),
+        "CONNECTIONS": "100000",
+        "CONNECTIONS_PER_ADDRESS": "100000",
+    }
+    process = await asyncio.create_subprocess_exec(
+        *guarded(server.command),
+        stdin=lifeline(),
+        env=os.environ
+        | {f"{PREFIX}{key}": value for key, value in given.items()}
+        | {"SUBJECT": live.subject(at.name), "TEXT": text(event(1)), "NODE_ENV": "production"},
+    )
+    running = Running(server, f"{HOST}:{port}", process.pid)
+    try:
+        async with asyncio.timeout(START_SECONDS), httpx.AsyncClient() as http:
+            while await _told(http, running.address) is None:
+                if process.returncode is not None:
+                    raise RuntimeError(f"{server.name} does not start")
+                await asyncio.sleep(0.05)
+        yield running
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
+
+
+async def _told(http: httpx.AsyncClient, address: str) -> str | None:
+    try:
+        answer = await http.get(f"http://{address}/healthz")
+    except httpx.TransportError:
+        return None
+    return answer.text if answer.status_code == 200 else None
