@@ -122,6 +122,35 @@ def sample_(
     _until_asked(play())
 
 
+@app.command("tail")
+def tail_(
+    type: Annotated[list[str] | None, typer.Option(help="user.created or user.*; may be given again.")] = None,
+    aggregate: Annotated[str | None, typer.Option(metavar="TYPE[/ID]", help="user, or user/42.")] = None,
+    user: Annotated[str | None, typer.Option(metavar="ID", help="Who did it.")] = None,
+    correlation: Annotated[str | None, typer.Option(metavar="ID", help="What they belong to.")] = None,
+    last: Annotated[int, typer.Option("--last", "-n", min=0, help="So many that have happened come first.")] = 10,
+    after: Annotated[str | None, typer.Option(metavar="CURSOR", help="Those behind this one come first.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line, with the cursor.")] = False,
+    api: Annotated[str | None, typer.Option(metavar="URL", help="Of the API, where it is not on this machine.")] = None,
+    data_dir: DataDir = DATA_DIR,
+) -> None:
+    """Show the newest events and follow those that happen, whatever is restarted meanwhile."""
+    from eventscope.tail_command import Tailing, tail
+    from eventscope.wanted import Wanted
+
+    chosen, here = _settings(), running(data_dir)
+    kind, slash, id = (aggregate or "").partition("/")
+    wanted = Wanted(
+        event_types=type or None,
+        aggregate_type=kind or None,
+        aggregate_id=id if slash else None,
+        user_id=user,
+        correlation_id=correlation,
+    )
+    address = api or (here.api if here is not None else f"http://{chosen.host}:{chosen.port}")
+    _until_asked(tail(address, Tailing(wanted, last, after, as_json)))
+
+
 @app.command("doctor")
 def doctor_(
     outage: Annotated[float, typer.Option(min=0, metavar="HOURS", help="The longest outage that you plan for.")] = 24.0,
