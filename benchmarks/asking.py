@@ -31,11 +31,29 @@ async def answer(port: int, asked: bytes) -> bytes:
     """The body of one answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(asked)
+    body = await _body(reader)
+    writer.close()
+    return body
+
+
+async def delays(port: int, asked: bytes, times: int) -> list[float]:
+    """Ask so many times over one connection, each time when the answer before is there; the seconds of each."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    taken = []
+    for _ in range(times):
+        began = time.perf_counter()
+        writer.write(asked)
+        await _body(reader)
+        taken.append(time.perf_counter() - began)
+    writer.close()
+    return taken
+
+
+async def _body(reader: asyncio.StreamReader) -> bytes:
     head = await reader.readuntil(HEAD)
     body = await reader.readexactly(_length(head))
-    writer.close()
     if not head.startswith(b"HTTP/1.1 200"):
-        raise SystemExit(f"port {port} answers {head[:40]!r}: {body[:300]!r}")
+        raise SystemExit(f"the server answers {head[:40]!r}: {body[:300]!r}")
     return body
 
 

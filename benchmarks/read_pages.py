@@ -1,0 +1,116 @@
+"""How fast pages of events are answered: Eventscope, a bare route, and others, on the same log.
+
+Before anything is timed the answers are checked to be equal. The rounds are interleaved, so that the ratios hold though
+the machine's speed drifts; medians are given. CPU is what the server's process took for one answer, whatever else runs
+on the machine.
+"""
+
+import statistics
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from benchmarks import asking
+from benchmarks.ingest_peers import PLACE, npm_install
+from benchmarks.served import DRIVERS, EVENTSCOPE, PYTHON, Server, answers, cpu, memory, started
+from eventscope.store.moment import from_text
+
+FIELDS = "id position type timestamp recordedAt aggregateType aggregateId version userId correlationId data metadata"
+QUERY = (
+    f"query Page($first: Int!) {{ events(first: $first) {{ edges {{ cursor node {{ {FIELDS} }} }}"
+    " pageInfo { hasNextPage endCursor } } }"
+)
+TIMES = ("timestamp", "recordedAt")
+CONNECTIONS = 16
+EXPECTED: dict[int, Any] = {}  # the first answer of each size
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """What was measured of one server at one page size."""
+
+    server: str
+    driver: str
+    size: int
+    per_second: float
+    cpu: float
+    memory: float
+
+
+def servers(nats: str) -> list[Server]:
+    """All that are compared. Each file `peers/read_….json` adds one: {"name": …, "command": […]}."""
+    mongo = {"EVENTSCOPE_NATS_URL": nats, "EVENTSCOPE_TAIL_EVENTS": "0"}  # as all others do, it asks MongoDB
+    found = []
+    for driver in DRIVERS:
+        found += [
+            Server("floor", [*PYTHON, "benchmarks.read_floor"], driver),
+            Server("eventscope", EVENTSCOPE, driver, mongo),
+            Server("eventscope (memory)", EVENTSCOPE, driver, {"EVENTSCOPE_NATS_URL": nats}),
+            Server("not compiled", EVENTSCOPE, driver, mongo | {"EVENTSCOPE_COMPILED": "off"}),
+            Server("stock Strawberry", [*PYTHON, "benchmarks.read_strawberry"], driver),
+        ]
+    npm_install(PLACE / "mercurius")
+    for peer in sorted(PLACE.glob("read_*.json")):
+        found.append(Server(**orjson.loads(peer.read_bytes())))
+    return found
+
+
+async def measure(
+    compared: Sequence[Server], mongo: str, database: str, sizes: Sequence[int], rounds: int, seconds: float
+) -> list[Figure]:
+    """Check that all answer the same, then time them in turn."""
+    taken: dict[tuple[str, str, int], list[tuple[float, float, float]]] = {}
+    for turn in range(rounds):
+        for server in compared:
+            with started(server, mongo, database) as (port, process):
+                if not await answers(port, asking.request(port, _body(sizes[0])), process):
+                    print(f"{server.name} does not start, and is left out", file=sys.stderr)
+                    continue
+                pid = process.pid
+                for size in sizes:
+                    asked = asking.request(port, _body(size))
+                    if turn == 0:
+                        _check(server, size, await asking.answer(port, asked))
+                    await asking.rate(port, asked, 0.3, CONNECTIONS)
+                    before = cpu(pid)
+                    rate = await asking.rate(port, asked, seconds, CONNECTIONS)
+                    each = (cpu(pid) - before) / max(1, rate.requests)
+                    key = (server.name, server.driver, size)
+                    taken.setdefault(key, []).append((rate.per_second, each * 1e6, memory(pid)))
+    return [Figure(*key, *map(statistics.median, zip(*rows, strict=True))) for key, rows in taken.items()]
+
+
+def _check(server: Server, size: int, given: bytes) -> None:
+    answer = orjson.loads(given)
+    for edge in answer["data"]["events"]["edges"]:
+        for name in TIMES:  # some write .000, some write .000000
+            edge["node"][name] = from_text(edge["node"][name])
+    if EXPECTED.setdefault(size, answer) != answer:
+        raise SystemExit(f"{server.name} answers otherwise than the others: {given[:600]!r}")
+    if len(answer["data"]["events"]["edges"]) != size:
+        raise SystemExit(f"the page has {len(answer['data']['events']['edges'])} events and not {size}")
+
+
+def _body(size: int) -> bytes:
+    return orjson.dumps({"query": QUERY, "variables": {"first": size}})
+
+
+def table(figures: Sequence[Figure]) -> str:
+    """The figures in Markdown, with ratios to the floor of the same driver."""
+    floors = {(figure.driver, figure.size): figure for figure in figures if figure.server == "floor"}
+    lines = [
+        "| server | driver | page | requests/s | of floor | CPU µs/request | of floor | memory MiB |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for one in sorted(figures, key=lambda figure: (figure.size, figure.driver, -figure.per_second)):
+        floor = floors.get((one.driver or DRIVERS[0], one.size))
+        speed = f"{one.per_second / floor.per_second:.2f}" if floor else ""
+        cost = f"{one.cpu / floor.cpu:.2f}" if floor else ""
+        lines.append(
+            f"| {one.server} | {one.driver} | {one.size} | {one.per_second:,.0f} | {speed} | {one.cpu:,.0f} | {cost}"
+            f" | {one.memory:.0f} |"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,76 @@
+"""What to ask of a log that `make_events` filled: ids, times and values from around its middle."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from pymongo import ASCENDING, DESCENDING
+from pymongo.collection import Collection
+from pymongo.database import Database
+
+from eventscope.store.filter import Holds
+from eventscope.store.moment import HOUR, hour_of
+from eventscope.store.paths import Compares, Equals, Path, Reads
+from tests.store.shapes import Samples
+
+INDEXED: Final = ("data.email", "data.connectionId", "data.menu.item")
+EMAIL, CONNECTION = Path("data", ("email",)), Path("data", ("connectionId",))
+NEAR: Final = 2000  # events in which what is looked for is found
+
+Document = dict[str, Any]
+
+
+def samples(database: Database[Document]) -> Samples:
+    """Things that this log has."""
+    events = database["events"]
+    newest = head(events)
+    near = list(events.find({"_id": {"$gte": newest // 2}}).sort("_id", ASCENDING).limit(NEAR))
+    users = [one for one in near if one["type"].startswith("user.") and "causationId" in one]
+    updated = next(one for one in users if one["type"] == "user.updated" and one["version"] > 1)
+    rest = [updated, *users]
+    created = next(one for one in near if "email" in one["data"])
+    email = created["data"]["email"]
+    connections = [one["data"]["connectionId"] for one in near if one["type"] == "websocket.user.connected"]
+    menu = next(one["data"]["menu"] for one in near if "menu" in one["data"])
+    moved = next(one for one in near if "location" in one["data"])
+    every = max(newest // 30, 1)
+    ids = [one["messageId"] for one in events.find({"_id": {"$in": list(range(every, newest + 1, every))}}).sort("_id")]
+    first_user, second_user = _some((one["userId"] for one in rest), 2)
+    first_conversation, second_conversation = _some((one["correlationId"] for one in rest), 2)
+    first_cause, second_cause = _some((one["causationId"] for one in rest), 2)
+    return Samples(
+        middle=(hour := hour_of(updated["timestamp"])),
+        within=hour + HOUR // 2,
+        busiest=_busiest(database["rollups"]),
+        cursor=updated["_id"],
+        ids=tuple(ids),
+        aggregate_ids=_some((one["aggregateId"] for one in rest), 3),
+        versions=(updated["version"] - 1, updated["version"] + 1),
+        users=(first_user, second_user),
+        correlations=(first_conversation, second_conversation),
+        causations=(first_cause, second_cause),
+        indexed=Holds(EMAIL, (Equals((email,)),)),
+        indexed_several=Holds(CONNECTION, (Equals(_some(connections, 3)),)),
+        indexed_list=Holds(Path("data", ("menu", "item")), (Equals((menu[0]["item"],)),)),
+        indexed_range=Holds(EMAIL, (Compares("gte", email[0]), Compares("lt", email[:2]))),
+        indexed_start=Holds(EMAIL, (Reads("startsWith", email[:4]),)),
+        free=Holds(Path("data", ("pitch",)), (Equals(("nowhere",)),)),
+        free_object=Holds(Path("data", ("location",)), (Equals((moved["data"]["location"],)),)),
+    )
+
+
+def head(events: Collection[Document]) -> int:
+    """The newest position."""
+    return int(events.find({}, {"_id": 1}).sort("_id", DESCENDING).limit(1)[0]["_id"])
+
+
+def _busiest(rollups: Collection[Document]) -> int:
+    by_hour = {"$group": {"_id": "$_id.hour", "n": {"$sum": "$n"}}}
+    return max(int(hour["n"]) for hour in rollups.aggregate([by_hour]))
+
+
+def _some(values: Iterable[str], n: int) -> tuple[str, ...]:
+    """The first few different ones."""
+    found = tuple(dict.fromkeys(values))[:n]
+    if len(found) < n:
+        raise SystemExit("the log is too small for this; give it 20,000 events or more")
+    return found

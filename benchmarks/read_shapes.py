@@ -1,0 +1,101 @@
+"""How far MongoDB looks to find a page, for every shape that a filter can have: at most 3 documents for each event.
+
+They are the shapes of the tests (`tests/store/shapes.py`), found by the store itself and explained by MongoDB.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from typing import Final
+
+from pymongo import MongoClient
+from rich.progress import track
+
+from benchmarks.read_samples import INDEXED, Document, samples
+from benchmarks.served import DRIVERS
+from benchmarks.sheet import Sheet
+from eventscope.store import moment
+from eventscope.store.log import prepare
+from tests.store.listening import Ear, listening
+from tests.store.looked import PAGE, Looking
+from tests.store.shapes import MOST, Kind, Samples, Shape, faults, places, shapes
+
+BARS: Final[Mapping[Kind, str]] = {
+    "in order": f"≤ {MOST}",
+    "cut": f"≤ {MOST} and the hours",
+    "sorted": "what is found",
+    "free": "no index",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a shape, found from one place: how many events it has, and what was looked at in how many reads."""
+
+    shape: str
+    kind: Kind
+    place: str
+    returned: int
+    examined: int
+    reads: int
+    faults: tuple[str, ...]
+
+    @property
+    def ratio(self) -> float:
+        """How many documents were looked at for each event."""
+        return self.examined / max(self.returned, 1)
+
+
+def explained(runner: asyncio.Runner, mongo: str, database: str) -> list[Page]:
+    """Every shape from every place."""
+    with MongoClient[Document](mongo) as client:
+        known = samples(client[database])
+    ear = Ear()
+    stack = AsyncExitStack()
+    log = runner.run(stack.enter_async_context(listening(mongo, database, DRIVERS[0], moment.now, ear, INDEXED)))
+    try:
+        runner.run(prepare(log))
+        looking = Looking(runner, log, ear)
+        return [
+            page
+            for name, shape in track(shapes(known).items(), "shapes")
+            for page in _pages(looking, name, shape, known)
+        ]
+    finally:
+        runner.run(prepare(replace(log, indexed_paths=())))
+        runner.run(stack.aclose())
+
+
+def _pages(looking: Looking, name: str, shape: Shape, known: Samples) -> list[Page]:
+    looked = {place: looking.page(shape.filter, **where) for place, where in places(known).items()}
+    wrong = faults(shape.kind, looked, known)
+    return [
+        Page(name, shape.kind, place, one.returned, one.examined, len(one.plans), tuple(wrong.get(place, ())))
+        for place, one in looked.items()
+    ]
+
+
+def show(pages: list[Page], sheet: Sheet) -> None:
+    """A row for each shape, with the place at which most was looked at for what was given."""
+    for name in dict.fromkeys(page.shape for page in pages):
+        worst = max((page for page in pages if page.shape == name), key=lambda page: page.ratio)
+        reads = f", {worst.reads} reads" if worst.reads > 1 else ""
+        figure = f"{worst.examined:,} for {worst.returned} ({worst.place}{reads})"
+        sheet.add(name, figure, f"{worst.ratio:,.1f}", BARS[worst.kind])
+        sheet.notes += [
+            f"MISSED: {name}, {page.place}: {'; '.join(page.faults)}"
+            for page in pages
+            if page.shape == name and page.faults
+        ]
+    sheet.notes += [
+        f"Pages of up to {PAGE}, from the newest, from the oldest, and in both directions from a cursor in the middle;"
+        " of the four that with most documents examined for each returned (a page of none counts as one).",
+        f"“≤ {MOST}”: an index gives the page in the order of the log, in one read that sorts nothing. “What is found”:"
+        " an index leads to the events, few as they are, MongoDB sorts them, and never looks at more than there are.",
+        f"“≤ {MOST} and the hours”: a time range that begins or ends within an hour costs all events of that hour too,"
+        " for the log knows the positions of hours, not of moments.",
+        "“No index”: none can lead there, so the log is looked through in windows of positions, for a quarter of"
+        " `EVENTSCOPE_QUESTION_SECONDS`, and the page says how far.",
+        f"Indexed paths: {', '.join(INDEXED)}.",
+    ]
