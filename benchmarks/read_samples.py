@@ -8,7 +8,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 
 from eventscope.store.filter import Holds
-from eventscope.store.moment import HOUR, hour_of
+from eventscope.store.moment import HOUR, MINUTE, hour_of
 from eventscope.store.paths import Compares, Equals, Path, Reads
 from tests.store.shapes import Samples
 
@@ -39,7 +39,7 @@ def samples(database: Database[Document]) -> Samples:
     first_cause, second_cause = _some((one["causationId"] for one in rest), 2)
     return Samples(
         middle=(hour := hour_of(updated["timestamp"])),
-        within=hour + HOUR // 2,
+        within=hour + HOUR // 2 + MINUTE // 2,
         busiest=_busiest(database["rollups"]),
         cursor=updated["_id"],
         ids=tuple(ids),
@@ -64,8 +64,8 @@ def head(events: Collection[Document]) -> int:
 
 
 def _busiest(rollups: Collection[Document]) -> int:
-    by_hour = {"$group": {"_id": "$_id.hour", "n": {"$sum": "$n"}}}
-    return max(int(hour["n"]) for hour in rollups.aggregate([by_hour]))
+    minutes = rollups.find({"_id.minute": {"$exists": True}})
+    return max(int(minute["lastPosition"]) - int(minute["firstPosition"]) + 1 for minute in minutes)
 
 
 def _some(values: Iterable[str], n: int) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from tests.store.shapes import MOST, Kind, Samples, Shape, faults, places, shape
 
 BARS: Final[Mapping[Kind, str]] = {
     "in order": f"≤ {MOST}",
-    "cut": f"≤ {MOST} and the hours",
+    "cut": f"≤ {MOST} and the minutes",
     "sorted": "what is found",
     "free": "no index",
 }

@@ -6,7 +6,6 @@ from typing import Final
 
 import orjson
 
-from eventscope.store.documents import plain
 from eventscope.store.driver import Collection, Document
 
 # A batch that is full has at least 10 MiB (no event has more than 6), and BSON is at most eight times as long as JSON.
@@ -40,7 +39,7 @@ async def batch(
     documents = await (found if hint is None else found.hint(hint)).to_list(None)
     if len(documents) == limit:
         return Batch(documents)
-    size = sum(len(orjson.dumps(document, default=plain)) for document in documents)
+    size = sum(len(orjson.dumps(document, default=str)) for document in documents)
     if size < FULL:
         return Batch(documents, size=size)
     beyond = {"_id": {"$gt" if direction > 0 else "$lt": documents[-1]["_id"]}}

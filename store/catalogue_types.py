@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from eventscope.store import by_day, counts
 from eventscope.store.driver import Document, translated
 from eventscope.store.log import Log
 from eventscope.store.moment import HOUR, hour_of
@@ -38,7 +39,20 @@ async def types(log: Log, prefix: str, most: int) -> list[EventType]:
     """The types that start with the prefix, in the order of the alphabet, and no more than `most`."""
     now = log.clock()
     since = hour_of(now) - HOURS * HOUR
-    recent = {"$and": [{"$gte": ["$_id.hour", since]}, {"$lte": ["$_id.hour", now]}]}
+    is_kept = {"_id.expireAt": kept(now)["expireAt"]}
+    last_day = {"_id.hour": {"$gte": since, "$lte": now}, **is_kept}
+    with translated(log.question_seconds):
+        rows = await _rows(log, since, {"$or": [*by_day.rows(now), last_day]}, by_day.is_row(now), prefix, most)
+        if not any(row["days"] for row in rows):
+            ever = {"_id.hour": counts.EVER, **is_kept}
+            rows = await _rows(log, since, ever, {"$literal": True}, prefix, most)
+    hours = HOURS + (now - hour_of(now)) / HOUR
+    return [_event_type(row, hours) for row in rows]
+
+
+async def _rows(log: Log, since: int, match: Document, counting: Document, prefix: str, most: int) -> list[Document]:
+    """The matching rollups by type; some count for all events, and those of the last day for how often they come."""
+    recent = {"$and": [{"$gte": ["$_id.hour", since]}, {"$lte": ["$_id.hour", log.clock()]}]}
     ends: Document = {
         "n": {"$sum": "$n"},
         "recent": {"$sum": "$recent"},
@@ -48,19 +62,27 @@ async def types(log: Log, prefix: str, most: int) -> list[EventType]:
         "lastPosition": {"$max": "$lastPosition"},
     }
     by_both = {"type": "$_id.type", "aggregateType": "$_id.aggregateType"}
-    with translated(log.question_seconds):
-        rows = await log.mongo.aggregate(
-            log.rollups,
-            [
-                {"$match": {"_id.expireAt": kept(now)["expireAt"], **starting(prefix)}},
-                {"$group": {"_id": by_both, **ends, "recent": {"$sum": {"$cond": [recent, "$n", 0]}}}},
-                {"$group": {"_id": "$_id.type", **ends, "of": {"$push": {"type": "$_id.aggregateType", "n": "$n"}}}},
-                {"$sort": {"_id": 1}},
-                {"$limit": most},
-            ],
-        )
-    hours = HOURS + (now - hour_of(now)) / HOUR
-    return [_event_type(row, hours) for row in rows]
+    # what is null is passed over by $min and $max
+    counted = {name: {"$cond": [counting, f"${name}", None]} for name in ends if name not in ("n", "recent")}
+    ns = {"n": {"$cond": [counting, "$n", 0]}, "recent": {"$cond": [recent, "$n", 0]}}
+    return await log.mongo.aggregate(
+        log.rollups,
+        [
+            {"$match": match | starting(prefix)},
+            {"$set": ns | counted},
+            {"$group": {"_id": by_both, **ends, "days": by_day.DAYS}},
+            {
+                "$group": {
+                    "_id": "$_id.type",
+                    **ends,
+                    "days": {"$sum": "$days"},
+                    "of": {"$push": {"type": "$_id.aggregateType", "n": "$n"}},
+                }
+            },
+            {"$sort": {"_id": 1}},
+            {"$limit": most},
+        ],
+    )
 
 
 def starting(prefix: str) -> Document:

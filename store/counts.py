@@ -1,7 +1,8 @@
 """Counting events by rollups: exact, and in time that does not depend on how many events there are.
 
-Whole hours come from the rollups. Where a time range cuts an hour, the events of the cut part are counted, found by the
-positions between which the rollups saw that hour. What rollups know nothing of, like who did it, is counted event by
+All events at once come from the few rows that count them by day of expiry, whole hours from those by hour. Where a time
+range cuts an hour, the events of the cut part are counted, found by the positions between which the rollups saw its
+minutes. What rollups know nothing of, like who did it, is counted event by
 event, found by index, and over a bound it is refused.
 """
 
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from eventscope.errors import TooComplex
-from eventscope.store import read, span
+from eventscope.store import by_day, read, span
 from eventscope.store.driver import Document, translated
 from eventscope.store.filter import Among, Types, is_pattern, matcher
 from eventscope.store.log import Log
@@ -18,6 +19,7 @@ from eventscope.store.moment import HOUR, hour_of
 from eventscope.store.query import kept, query
 
 MOST_COUNTED: Final = 100_000  # events that are counted one by one
+EVER: Final[Document] = {"$gte": -(2**63)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,9 @@ async def cells(log: Log, scope: Scope, *, hourly: bool = False) -> list[Cell]:
         if scope.among:
             return await _gone_through(log, chosen, scope, hourly)
         whole, cut = _hours(scope)
-        found = await _rollup_cells(log, chosen, whole, hourly)
+        if not whole and not hourly and (everything := await _cells_by_day(log, chosen)) is not None:
+            return everything
+        found = await _cells_by_hour(log, chosen, whole or EVER, hourly)
         for low, high in cut:
             found += await _counted_cells(log, chosen, low, high, hourly)
     return found
@@ -126,22 +130,32 @@ def _group(hour: Any, hourly: bool, type: str, aggregate_type: str) -> Document:
     return {"type": type, "aggregateType": aggregate_type} | ({"hour": hour} if hourly else {})
 
 
-async def _rollup_cells(log: Log, chosen: Document, whole: Document, hourly: bool) -> list[Cell]:
-    rows = await log.mongo.aggregate(
+async def _cells_by_day(log: Log, chosen: Document) -> list[Cell] | None:
+    rows = await _rollups(log, chosen | {"$or": by_day.rows(log.clock())}, hourly=False)
+    return [_cell(row) for row in rows] if any(row["days"] for row in rows) else None
+
+
+async def _cells_by_hour(log: Log, chosen: Document, hours: Document, hourly: bool) -> list[Cell]:
+    rows = await _rollups(log, chosen | {"_id.hour": hours} | _kept_rows(log), hourly=hourly)
+    return [_cell(row) for row in rows]
+
+
+async def _rollups(log: Log, match: Document, *, hourly: bool) -> list[Document]:
+    return await log.mongo.aggregate(
         log.rollups,
         [
-            {"$match": chosen | ({"_id.hour": whole} if whole else {}) | _kept_rows(log)},
+            {"$match": match},
             {
                 "$group": {
                     "_id": _group("$_id.hour", hourly, "$_id.type", "$_id.aggregateType"),
                     "n": {"$sum": "$n"},
                     "earliest": {"$min": "$earliest"},
                     "latest": {"$max": "$latest"},
+                    "days": by_day.DAYS,
                 }
             },
         ],
     )
-    return [_cell(row) for row in rows]
 
 
 async def _counted_cells(log: Log, chosen: Document, low: int, high: int, hourly: bool) -> list[Cell]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from pymongo import UpdateOne
 
+from eventscope.store import checkpoint
 from eventscope.store.driver import translated
 from eventscope.store.filter import Filter, Types, conditions, matcher
 from eventscope.store.log import Log
@@ -55,4 +56,13 @@ async def tidy(log: Log) -> None:
                 [UpdateOne({"_id": row.type}, {"$max": {"through": row.through}}, upsert=True) for row in gone]
             )
         await log.rollups.delete_many({"_id.expireAt": {"$lte": done}})
+        await log.rollups.delete_many({"_id.expiryDay": {"$lte": done}})
+        await log.rollups.delete_many({"_id.minute": {"$exists": True}, "lastPosition": {"$lt": await _first(log)}})
         await log.populations.delete_many({"_id.expireAt": {"$lte": done}})
+
+
+async def _first(log: Log) -> int:
+    """No event lies before this position, or will."""
+    head = await checkpoint.head(log)  # first, for what comes then lies behind it
+    found = await log.events.find({}, {"_id": 1}).sort("_id", 1).limit(1).to_list(None)
+    return int(found[0]["_id"]) if found else head + 1

@@ -57,7 +57,13 @@ INDEXES: Final[Mapping[str, list[IndexModel]]] = {
         _index("_id.type", "first.position"),
         _index("_id.id", "_id.type"),
     ],
-    "rollups": [_index("_id.hour"), _index("_id.type"), _index("_id.expireAt")],
+    "rollups": [
+        _index("_id.hour"),
+        _index("_id.type"),
+        _index("_id.expireAt"),
+        _index("_id.expiryDay"),
+        _index("_id.minute", present="_id.minute"),
+    ],
     "populations": [_index("_id.expireAt")],
     "rejected": [_index("code", "_id"), _index("messageId")],
 }

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Final
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+MINUTE: Final = 60_000_000
 HOUR: Final = 3_600_000_000
 DAY: Final = 24 * HOUR
 SECONDS: Final = tuple(f"{minute:02}:{second:02}" for minute in range(60) for second in range(60))
@@ -53,6 +54,11 @@ def from_text(text: str) -> int:
         return of(time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC))
     except (ValueError, OverflowError):
         raise ValueError(f"{text[:60]!r} is not a time like 2026-11-23T07:00:00Z") from None
+
+
+def minute_of(moment: int) -> int:
+    """The start of the moment's minute."""
+    return moment - moment % MINUTE
 
 
 def hour_of(moment: int) -> int:

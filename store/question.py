@@ -46,9 +46,15 @@ async def concrete(log: Log, filter: Filter) -> Filter:
     named, ranges = _asks_for_types(filter), list(dict.fromkeys(_ranges(filter)))[:MOST_SPANS]
     if not named and not ranges:
         return filter
-    types: list[str] = await log.rollups.distinct("_id.type") if named else []
+    names = await types(log) if named else []
     spans = {range: await span.span(log, range.low, range.high) for range in ranges}
-    return _concrete(filter, sorted(types), spans)
+    return _concrete(filter, names, spans)
+
+
+async def types(log: Log) -> list[str]:
+    """Every event type in the log, in order of the alphabet."""
+    # not all rollups are of a type
+    return sorted(await log.rollups.distinct("_id.type", {"_id.type": {"$gte": ""}}))
 
 
 def branches(filter: Filter) -> bool:

@@ -162,7 +162,7 @@ async def first_position(log: Log) -> int | None:
 async def types(log: Log) -> list[str]:
     """Every event type in the log, in order of the alphabet."""
     with translated(log.question_seconds):
-        return sorted(await log.rollups.distinct("_id.type"))
+        return await question.types(log)
 
 
 async def _asked(log: Log, filter: Filter, above: int | None, below: int | None) -> _Asked:

@@ -1,31 +1,59 @@
 """Rollups: what a batch adds to the counts that answer statistics. No I/O.
 
 Events are counted by hour of their timestamp, type, aggregate type and hour of expiry; since all events of one row
-expire together, a row is exact until it is gone. Aggregates are counted by type and expiry of their last event.
+expire together, a row is exact until it is gone. They are counted once more by the day on which they expire, for who
+asks for all of them: these rows stay few, however long the log is. And for each minute the positions are noted that its
+events lie between. Aggregates are counted by type and expiry of their last event.
 """
 
 from collections import Counter
 from collections.abc import Iterable
-from datetime import datetime
-from typing import TypeAlias
+from datetime import datetime, timedelta
+from typing import Final, TypeAlias
 
 from pymongo import UpdateOne
 
 from eventscope.store import heads
 from eventscope.store.documents import Event, Head
 from eventscope.store.driver import Document
-from eventscope.store.moment import hour_of
+from eventscope.store.moment import hour_of, minute_of
 
 Row: TypeAlias = tuple[int, str, str | None, datetime | None]
+
+NEVER: Final = datetime(9999, 12, 31)
+"""The day on which events expire that are kept for ever."""
 
 
 def event_counts(events: Iterable[Event]) -> list[UpdateOne]:
     """The updates of `rollups` for these events."""
-    rows: dict[Row, list[Event]] = {}
+    hours: dict[Row, list[Event]] = {}
+    minutes: dict[int, list[int]] = {}
     for event in events:
-        row = (hour_of(event["timestamp"]), event["type"], event.get("aggregateType"), event.get("expireAt"))
-        rows.setdefault(row, []).append(event)
-    return [UpdateOne({"_id": _key(row)}, _change(members), upsert=True) for row, members in rows.items()]
+        time = event["timestamp"]
+        row = (hour_of(time), event["type"], event.get("aggregateType"), event.get("expireAt"))
+        hours.setdefault(row, []).append(event)
+        minutes.setdefault(minute_of(time), []).append(event["_id"])
+    days: dict[tuple[str, str | None, datetime], list[Event]] = {}
+    for (_, type, aggregate_type, expiry), members in hours.items():
+        days.setdefault((type, aggregate_type, expiry_day(expiry)), []).extend(members)
+    return [
+        *(_update(_hour_key(row), _counts(members)) for row, members in hours.items()),
+        *(_update(day_key(*row), _counts(members)) for row, members in days.items()),
+        *(_update({"minute": minute}, _span(positions)) for minute, positions in minutes.items()),
+    ]
+
+
+def day_key(type: str, aggregate_type: str | None, day: datetime) -> Document:
+    """What names the row of all events of a type that expire on a day."""
+    return {"expiryDay": day, "type": type, "aggregateType": aggregate_type}
+
+
+def expiry_day(expiry: datetime | None) -> datetime:
+    """The end of the day in which that moment lies, midnight being the end of one; NEVER where there is no expiry."""
+    if expiry is None:
+        return NEVER
+    midnight = expiry.replace(hour=0, minute=0, second=0, microsecond=0)
+    return expiry if expiry == midnight else midnight + timedelta(days=1)
 
 
 def aggregate_counts(moves: Iterable[tuple[Head | None, Head]]) -> list[UpdateOne]:
@@ -42,15 +70,24 @@ def aggregate_counts(moves: Iterable[tuple[Head | None, Head]]) -> list[UpdateOn
     ]
 
 
-def _key(row: Row) -> Document:
+def _update(key: Document, change: Document) -> UpdateOne:
+    return UpdateOne({"_id": key}, change, upsert=True)
+
+
+def _hour_key(row: Row) -> Document:
     hour, type, aggregate_type, expiry = row
     return {"hour": hour, "type": type, "aggregateType": aggregate_type, "expireAt": expiry}
 
 
-def _change(events: list[Event]) -> Document:
+def _counts(events: list[Event]) -> Document:
     times = [event["timestamp"] for event in events]
+    positions = [event["_id"] for event in events]
     return {
         "$inc": {"n": len(events)},
-        "$min": {"firstPosition": events[0]["_id"], "earliest": min(times)},
-        "$max": {"lastPosition": events[-1]["_id"], "latest": max(times)},
+        "$min": {"firstPosition": min(positions), "earliest": min(times)},
+        "$max": {"lastPosition": max(positions), "latest": max(times)},
     }
+
+
+def _span(positions: list[int]) -> Document:
+    return {"$min": {"firstPosition": positions[0]}, "$max": {"lastPosition": positions[-1]}}

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 from eventscope.errors import EventscopeError, LeaseLost
-from eventscope.store import checkpoint
+from eventscope.store import by_day, checkpoint
 from eventscope.store.append import append
 from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.driver import Session, translated
@@ -57,6 +57,7 @@ async def writing(log: Log, retention: Retention, holder: str, lease_seconds: fl
             yield None
             return
         try:
+            await by_day.complete(log, session)
             yield Writer(log, retention, holder, lease_seconds, session, at)
         except EventscopeError:
             # its transaction may be open still, and would keep everybody from writing, even this holder: the driver

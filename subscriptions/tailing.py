@@ -10,7 +10,6 @@ import orjson
 
 from eventscope.errors import EventscopeError
 from eventscope.store import checkpoint, read
-from eventscope.store.documents import plain
 from eventscope.store.filter import EVERYTHING
 from eventscope.store.log import Log
 from eventscope.store.tail import Tail
@@ -58,5 +57,5 @@ async def fill(log: Log, tail: Tail) -> None:
     while tail.lacks:
         floor = tail.floor
         found = await read.page(log, EVERYTHING, below=floor + 1, newest_first=True, limit=PAGE)
-        size = sum(len(orjson.dumps(event, default=plain)) for event in found.events)
+        size = sum(len(orjson.dumps(event, default=str)) for event in found.events)
         tail.extend(floor, found.events, size, whole=len(found.events) < PAGE and not found.full)

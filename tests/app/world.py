@@ -63,14 +63,15 @@ class World:
 
 
 @asynccontextmanager
-async def world(mongo_url: str, nats_url: str) -> AsyncIterator[World]:
-    """The world, in a database of its own, for the length of the block."""
+async def world(mongo_url: str, nats_url: str, **more: Any) -> AsyncIterator[World]:
+    """The world, in a database of its own, for the length of the block; `more` settings may be given."""
     settings = Settings(
         mongo_url=mongo_url,
         mongo_database=f"world_{uuid.uuid4().hex[:12]}",
         nats_url=nats_url,
         stream=STREAM,
         retention=RETENTION,
+        **more,
     )
     events = await _fill(settings)
     async with served(settings) as api:

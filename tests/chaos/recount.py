@@ -2,11 +2,15 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, time, timedelta
 from typing import Any, Final
 
 Document = dict[str, Any]
 Rows = dict[tuple[Any, ...], Any]
-HOUR: Final = 3_600_000_000
+MINUTE: Final = 60_000_000
+HOUR: Final = 60 * MINUTE
+DAY: Final = timedelta(days=1)
+FOREVER: Final = datetime(9999, 12, 31)
 
 
 def differences(
@@ -53,21 +57,34 @@ def _mark(event: Document) -> tuple[Any, ...]:
 
 def _rollups(events: Sequence[Document]) -> Rows:
     rows: dict[tuple[Any, ...], list[Document]] = defaultdict(list)
+    minutes: dict[tuple[Any, ...], list[Document]] = defaultdict(list)
     for event in events:
-        hour = event["timestamp"] // HOUR * HOUR
-        rows[hour, event["type"], event.get("aggregateType"), event.get("expireAt")].append(event)
+        at, kind, expiry = event["timestamp"], (event["type"], event.get("aggregateType")), event.get("expireAt")
+        rows["hour", at // HOUR * HOUR, *kind, expiry].append(event)
+        rows["day", _end_of_day(expiry), *kind].append(event)
+        minutes["minute", at // MINUTE * MINUTE].append(event)
     return {
         key: (len(members), *_ends(members, lambda e: e["_id"]), *_ends(members, lambda e: e["timestamp"]))
         for key, members in rows.items()
-    }
+    } | {key: _ends(members, lambda e: e["_id"]) for key, members in minutes.items()}
+
+
+def _end_of_day(expiry: datetime | None) -> datetime:
+    if expiry is None:
+        return FOREVER
+    return datetime.combine(expiry - timedelta(microseconds=1), time()) + DAY
 
 
 def _row(row: Document) -> tuple[int, ...]:
-    return row["n"], row["firstPosition"], row["lastPosition"], row["earliest"], row["latest"]
+    ends = row["firstPosition"], row["lastPosition"]
+    return ends if "minute" in row["_id"] else (row["n"], *ends, row["earliest"], row["latest"])
 
 
 def _row_key(key: Document) -> tuple[Any, ...]:
-    return key["hour"], key["type"], key["aggregateType"], key["expireAt"]
+    if "minute" in key:
+        return "minute", key["minute"]
+    kind = key["type"], key["aggregateType"]
+    return ("day", key["expiryDay"], *kind) if "expiryDay" in key else ("hour", key["hour"], *kind, key["expireAt"])
 
 
 def _ends(members: list[Document], value: Callable[[Document], int]) -> tuple[int, int]:

@@ -10,6 +10,9 @@ from tests.app.world import world as a_world
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def world(mongo_url: str, nats_url: str) -> AsyncIterator[World]:
-    """A served log of a few hundred events, which nobody changes; tests that use it run in its loop."""
-    async with a_world(mongo_url, nats_url) as world:
+    """A served log of a few hundred events, which nobody changes; tests that use it run in its loop.
+
+    None of them lies in memory: many tests look at what is read from MongoDB.
+    """
+    async with a_world(mongo_url, nats_url, tail_events=0) as world:
         yield world

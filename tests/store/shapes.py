@@ -27,7 +27,7 @@ class Samples:
 
     middle: int  # on the hour
     within: int  # a moment in the hour that begins there
-    busiest: int  # events at most in one hour
+    busiest: int  # events at most in one minute
     cursor: int
     ids: tuple[str, ...]
     aggregate_ids: tuple[str, ...]  # of users
@@ -50,7 +50,7 @@ class Samples:
 
     @property
     def cut_hours(self) -> Between:
-        """Nine hours that begin and end within one."""
+        """Nine hours that begin and end within a minute."""
         return Between("timestamp", self.within, self.within + 9 * HOUR)
 
     @property
@@ -63,9 +63,8 @@ class Samples:
 class Shape:
     """A filter, and how its events are found.
 
-    Either an index gives them in the order of the log, and if they are of a time that cuts an hour, then all of that
-    hour; or one leads to them, and MongoDB puts them in order; or none does, and the log is gone through a window at a
-    time.
+    Either an index gives them in the order of the log, and if they are of a time that cuts a minute, then all of that
+    minute; or one leads to them, and MongoDB puts them in order; or none does, and the log is gone through in windows.
     """
 
     kind: Kind

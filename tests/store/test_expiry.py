@@ -13,7 +13,7 @@ from eventscope.store.counts import Scope
 from eventscope.store.expiry import Expired
 from eventscope.store.filter import EVERYTHING, All, Among, Between, Filter, Types
 from eventscope.store.log import Log
-from eventscope.store.moment import DAY, HOUR
+from eventscope.store.moment import DAY, HOUR, MINUTE
 from eventscope.store.query import bson_date
 from eventscope.store.retention import Retention
 from tests.store import model
@@ -33,6 +33,9 @@ class Answers:
     hours: int
     aggregates: int
     first_position: int | None
+
+
+TYPES = ("brief", "usual", "lasting")
 
 
 async def answers(log: Log) -> Answers:
@@ -162,7 +165,28 @@ async def test_housekeeping_leaves_what_is_kept_and_can_be_done_at_any_time(
     for _ in range(2):
         await expiry.tidy(log)
         left = await rows()
-        assert [row["type"] for row in left["rollups"]] == ["usual"]
+        assert [row["type"] for row in left["rollups"] if "hour" in row] == ["usual"]
         assert [row["aggregateType"] for row in left["populations"]] == ["usual"]
         assert left["expirations"] == ["brief"]
     assert await expiry.expired(log) == [Expired("brief", 1)]
+
+
+async def test_days_of_which_all_has_expired_and_minutes_of_which_all_is_deleted_are_forgotten(
+    log: Log, appender: Appender, clock: Clock
+) -> None:
+    appender.retention = Retention({"*": 2, "brief": 1, "lasting": 0})
+    await appender.store(*(event(type, of=(type, "1"), at=NOON + n * MINUTE) for n, type in enumerate(TYPES)))
+
+    async def rows(part: str) -> list[Any]:
+        found = await log.rollups.find({f"_id.{part}": {"$exists": True}}).sort(f"_id.{part}", 1).to_list(None)
+        return [row["_id"].get("type", row["_id"].get("minute")) for row in found]
+
+    for now, left in ((NOON + DAY + HOUR, 3), (NOON + 2 * DAY, 2), (NOON + 3 * DAY, 1)):
+        clock.now = now
+        await log.events.delete_many({"expireAt": {"$lte": bson_date(now - DAY // 2)}})
+        await expiry.tidy(log)
+        assert await rows("expiryDay") == list(TYPES[-left:])
+        assert await rows("minute") == [NOON + n * MINUTE for n in range(3 - left, 3)]
+    await log.events.delete_many({})
+    await expiry.tidy(log)
+    assert await rows("minute") == []

@@ -69,7 +69,7 @@ def test_the_index_gives_a_page_in_its_order_and_little_else(busy: Looking, name
 
 
 @pytest.mark.parametrize("name", _names("cut"))
-def test_the_ends_of_a_time_range_cost_what_happened_in_their_hours_at_most(busy: Looking, name: str) -> None:
+def test_the_ends_of_a_time_range_cost_what_happened_in_their_minutes_at_most(busy: Looking, name: str) -> None:
     assert _faults(busy, name) == {}
 
 
