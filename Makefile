@@ -38,8 +38,10 @@ $(PAGE): web/node_modules/.package-lock.json $(shell find web -name node_modules
 run: setup  ## everything on this machine: embedded MongoDB and NATS, ingester, API and sample events
 	@exec $(BIN)/python eventscope/guard.py --parent $$PPID -- $(BIN)/eventscope dev --sample
 
-test: setup .venv/dev  ## all tests, on a real mongod and a real nats-server
-	$(BIN)/python -m pytest
+# two at a time, each with servers of its own; then those that kill servers under load, which want the machine alone
+test: setup .venv/dev  ## all tests, on a real mongod and a real nats-server; two files at a time
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --ignore tests/chaos
+	$(BIN)/python -m pytest tests/chaos
 
 chaos: setup .venv/dev  ## a hundred faults under load, and what is lost then (nothing); SEED=n chooses them
 	$(BIN)/python -m tests.chaos --faults 100 --seed $(or $(SEED),1)

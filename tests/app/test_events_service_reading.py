@@ -8,7 +8,7 @@ import orjson
 import pytest
 from nats.aio.client import Client
 
-from eventscope import EventsService
+from eventscope import EventsService, questions
 from eventscope.errors import BadInput, NotAnswered, Unavailable
 from eventscope.event import Event, NewEvent
 from eventscope.ports import free
@@ -134,7 +134,10 @@ async def test_that_events_have_expired_before_the_state_is_said(
     ]
 
 
-async def test_an_api_that_starts_again_is_waited_for(settings: Settings, log: Log, client: Client) -> None:
+async def test_an_api_that_starts_again_is_waited_for(
+    settings: Settings, log: Log, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(questions, "PAUSES", (0.1,) * 600)  # however long it takes to start on this machine
     await fill(log, [_message(n) for n in range(450)], FOR_EVER)
     settings = settings.model_copy(update={"port": free()})
     seen = []

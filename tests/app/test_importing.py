@@ -23,7 +23,7 @@ Import = Callable[[str], Awaitable[Report]]
 
 @pytest.fixture
 def screen() -> Console:
-    return Console(file=io.StringIO(), width=120, force_terminal=False)
+    return Console(file=io.StringIO(), width=300, force_terminal=False)
 
 
 @pytest.fixture

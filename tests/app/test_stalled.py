@@ -19,7 +19,7 @@ READING: Final = 5
 BYTES: Final = 5_000  # of an event
 CLIENT_BYTES: Final = 64 * 1024  # that wait for one client
 CHUNK: Final = 40
-FULL: Final = 2  # chunks, of which neither a client's share nor what lies in sockets and their buffers takes all
+FULL: Final = 4  # chunks, of which neither a client's share nor what lies in sockets and their buffers takes all
 MORE: Final = 4
 GROWTH: Final = 1.10
 
