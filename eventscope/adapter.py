@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from starlette.websockets import WebSocket, WebSocketState
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+from starlette.websockets import WebSocketDisconnected as ClosedByUs
 from strawberry.asgi import ASGIWebSocketAdapter
 from strawberry.http.async_base_view import AsyncBaseHTTPView
 from strawberry.http.exceptions import WebSocketDisconnected
@@ -16,6 +17,7 @@ SEND_SECONDS: Final = 10
 MOST_REASON: Final = 123  # bytes of a close reason, RFC 6455 section 5.5.1
 FULL: Final = 1013
 INTERNAL_ERROR: Final = 4500
+LEFT: Final = (WebSocketDisconnect, ClosedByUs, OSError)  # what it means that nobody is there to be sent to
 # why a connection is closed by us, as it is counted
 REASONS: Final = {FULL: "full", 4403: "forbidden", 4408: "silent", INTERNAL_ERROR: "internal"}
 
@@ -41,7 +43,7 @@ class Adapter(ASGIWebSocketAdapter):
         except TimeoutError as error:
             self.cut()
             raise WebSocketDisconnected from error
-        except Exception as error:
+        except LEFT as error:
             raise WebSocketDisconnected from error
 
     async def close(self, code: int, reason: str) -> None:

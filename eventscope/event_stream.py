@@ -159,6 +159,8 @@ class Line:
         except TimeoutError:
             self.cut()
             raise Gone from None
+        except OSError as error:
+            raise Gone from error
 
     async def keep(self) -> None:
         """Say something whenever nothing was said for a while."""

@@ -5,13 +5,16 @@ The protocol: https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md
 
 import asyncio
 import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 from contextvars import ContextVar
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 from graphql import GraphQLError, GraphQLFormattedError
 from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler, Operation
 from strawberry.subscriptions.protocols.graphql_transport_ws.types import ConnectionInitMessage, SubscribeMessage
+from strawberry.types import ExecutionResult
 
 from eventscope.adapter import FULL, INTERNAL_ERROR, Adapter
 from eventscope.admission import Admission
@@ -22,7 +25,10 @@ from eventscope.wire import Wire
 
 MOST_ID: Final = 128
 
+Running: TypeAlias = Operation[Context, None]
+
 asked: ContextVar[Outlet | None] = ContextVar("asked", default=None)  # by the operation whose task this is
+running: ContextVar[Running | None] = ContextVar("running", default=None)  # and the operation itself
 logger = logging.getLogger(__name__)
 
 
@@ -65,11 +71,16 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
         except TimeoutError:
             await self.websocket.close(4408, "Connection initialisation timeout")
 
-    async def run_operation(self, operation: Operation[Context, None]) -> None:
+    async def run_operation(self, operation: Running) -> None:
         """Run one operation in a task of its own."""
         wire = Wire(self._socket, operation)
+        running.set(operation)
         asked.set(Outlet(wire, operation.query, operation.variables, operation.operation_name))
         await super().run_operation(operation)
+
+    async def _send_result_stream(self, operation: Running, result_source: AsyncGenerator[Any, None]) -> None:
+        async with aclosing(_results(operation, result_source)) as results:
+            await super()._send_result_stream(operation, results)
 
     async def cleanup_operation(self, operation_id: str) -> None:
         """End an operation. Nothing more is sent for it, lest it were taken for the next one of that id."""
@@ -78,9 +89,15 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
         await super().cleanup_operation(operation_id)
 
     async def handle_task_exception(self, error: Exception) -> None:
-        """Nothing is wrong with a client that leaves."""
-        if not isinstance(error, WebSocketDisconnected):
+        """Tell the client what its operation ended of; but nothing is wrong with a client that leaves."""
+        operation = running.get()
+        if isinstance(error, WebSocketDisconnected):
+            return
+        if operation is None:
             await super().handle_task_exception(error)
+            return
+        with suppress(Exception):  # what is to be logged is, and it may be the sending itself that fails
+            await _fail(operation, [told(error)])
 
     async def handle_message(self, message: Any) -> None:
         """Close with 4400 on anything that is not of the protocol, else do what the message says."""
@@ -106,6 +123,25 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
     @staticmethod
     def _get_pre_execution_close_reason(error: GraphQLError) -> str | None:
         return None  # an error in one operation is told as such, and the others go on
+
+
+async def _results(operation: Running, source: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+    """The results, up to the one that says of what the stream of them ended: it goes out as the error that it is."""
+    async for result in source:
+        if isinstance(result, ExecutionResult) and _is_of_the_stream(result):
+            await operation.send_initial_errors(result.errors or [])
+            return
+        yield result
+
+
+def _is_of_the_stream(result: ExecutionResult) -> bool:
+    """Whether it tells of an error that is of no field, and so of no single event."""
+    return result.data is None and bool(result.errors) and all(error.path is None for error in result.errors or ())
+
+
+async def _fail(operation: Running, errors: list[dict[str, Any]]) -> None:
+    payload = cast("list[GraphQLFormattedError]", errors)
+    await operation.send_operation_message({"id": operation.id, "type": "error", "payload": payload})
 
 
 def fault(message: object) -> str | None:

@@ -2,8 +2,9 @@
 
 import struct
 from functools import lru_cache
-from typing import Final, cast
+from typing import Any, Final, cast
 
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 from websockets.protocol import OPEN
@@ -25,6 +26,14 @@ class Transport(WebSocketsSansIOProtocol):
             extensions = cast("dict[str, object]", self.scope["extensions"])
             extensions[CUT] = self.cut
             extensions[PUT] = self.put
+
+    async def send(self, message: Any) -> None:
+        """Send what the application says. That the connection is being closed is no fault of who goes on sending."""
+        if message["type"] == "websocket.send":
+            await self.writable.wait()
+            if self.close_sent:
+                raise ClientDisconnected
+        await super().send(message)
 
     def put(self, head: bytes, body: bytes, tail: bytes) -> bool:
         """Send a text of three parts, if there is room for it and the connection is open.

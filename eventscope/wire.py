@@ -1,12 +1,11 @@
 """The way of one subscription's results over its WebSocket: ready text in a frame with the operation's id."""
 
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 import orjson
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import Operation
 
-from eventscope.adapter import Adapter
+from eventscope.adapter import LEFT, Adapter
 from eventscope.schema.context import Context
 from eventscope.subscriptions.sink import Gone
 from eventscope.transport import PUT
@@ -29,11 +28,14 @@ class Wire:
             return False
         return self._put(self._head_bytes, body, b"}")
 
-    def send(self, text: str) -> Coroutine[Any, Any, None]:
+    async def send(self, text: str) -> None:
         """Send one result; Gone once the client is, or has cancelled."""
         if self._operation.completed or self._adapter.gone:
             raise Gone
-        return self._send({"type": "websocket.send", "text": self._head + text + "}"})
+        try:
+            await self._send({"type": "websocket.send", "text": self._head + text + "}"})
+        except LEFT as error:
+            raise Gone from error
 
     def cut(self) -> None:
         """Break the connection off."""

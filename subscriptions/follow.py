@@ -17,8 +17,8 @@ from eventscope.store.filter import Filter, matcher
 from eventscope.store.log import Log
 from eventscope.store.moment import HOUR
 from eventscope.subscriptions.feed import Feed, Inbox, Overflow
+from eventscope.subscriptions.paging import Paging
 
-PAGE: Final = 200
 CHECKPOINT_SECONDS: Final = 5.0
 
 
@@ -78,6 +78,7 @@ class Reading:
         self._log = log
         self._filter = filter
         self._page: deque[Event] = deque()
+        self._paging = Paging()
         self._released = False
         self._told = after  # up to where the subscriber knows its cursor
         self._told_at = asyncio.get_running_loop().time()
@@ -93,8 +94,10 @@ class Reading:
         while self.cursor < head:
             if (gap := await self._gap()) is not None:
                 yield gap
-            page = await read.page(self._log, self._filter, above=self.cursor, below=head + 1, limit=PAGE)
-            full, stopped = len(page.events) == PAGE, page.stopped
+            limit = self._paging.limit
+            page = await read.page(self._log, self._filter, above=self.cursor, below=head + 1, limit=limit)
+            full, stopped = len(page.events) == limit, page.stopped
+            self._paging.learn(page.events)
             self._page, self._released = deque(page.events), False
             del page
             while self._page:

@@ -31,6 +31,7 @@ from eventscope.subscriptions.index import Index
 from eventscope.subscriptions.live import LiveBatch
 from eventscope.subscriptions.member import Member, Room
 from eventscope.subscriptions.observer import FeedObserver
+from eventscope.subscriptions.paging import Paging, size
 from eventscope.subscriptions.sink import Sink
 from eventscope.subscriptions.texts import Texts
 
@@ -38,7 +39,6 @@ ONE: Final = 1024**2
 ALL: Final = 64 * 1024**2
 REMEMBERED: Final = 16 * 1024**2  # bytes of results that were written out lately
 MOST_FILLED: Final = 10_000  # events of a hole that one reads for all
-PAGE: Final = 200
 RETRY_SECONDS: Final = 1.0
 LOOKS: Final = 5  # at the cohorts, in the time in which each must hear of its place
 TURN_SECONDS: Final = 0.01  # of sending, before others get their turn
@@ -175,13 +175,16 @@ class Hub:
         if self._behind is None:
             self._behind = start
             await self._signal(FellBehind(start), start + 1, start)
+        paging = Paging()
         while self.position < through:
-            page = await read.page(self._log, EVERYTHING, above=self.position, below=through + 1, limit=PAGE)
+            limit = paging.limit
+            page = await read.page(self._log, EVERYTHING, above=self.position, below=through + 1, limit=limit)
+            paging.learn(page.events)
             for event in page.events:
-                await self._send(event, ONE // PAGE)
+                await self._send(event, size(event))
             if page.stopped is not None:
                 self.position = page.stopped
-            elif len(page.events) < PAGE:
+            elif len(page.events) < limit:
                 self.position = through
         self._reach(through)
         await self._signal(CaughtUp(through), self._behind + 1, through)

@@ -74,7 +74,7 @@ class Member:
         self._size = 0
         self._waiting: Waiting | None = None
         self._missed = False
-        self._gone = False
+        self._ended: Exception | None = None
         self._woken = asyncio.Event()
 
     @property
@@ -85,7 +85,8 @@ class Member:
     async def follow(self) -> None:
         """Send everything that the group means on positions above the cursor, in order, until the sink is gone.
 
-        Raises Unavailable or QuestionTimedOut when the store cannot be read; resume from the last position then.
+        Raises Unavailable or QuestionTimedOut when the store cannot be read; resume from the last position then. What
+        else it raises nobody foresaw: that the sink is gone is an OSError or Gone, and all else is a fault of ours.
         """
         try:
             while True:
@@ -107,19 +108,21 @@ class Member:
         if self._direct:
             if what.mark <= self._start:
                 return False
-            if self._put(what.body):
-                return True
             try:
+                if self._put(what.body):
+                    return True
                 self._waiting = begin(self._sink.send(what.body.decode()))
-            except Exception:
-                self._gone = True
+            except OSError:
+                self._ended = Gone()
+            except Exception as error:
+                self._ended = error  # for its own task to raise: the others are sent to all the same
             else:
                 if self._waiting is None:
                     return True
                 self._reading.cursor = what.cursor
             self._direct = False
             self._woken.set()
-            return not self._gone
+            return self._ended is None
         if not self._missed and (self._live or what.is_event) and what.mark > self._start:
             self._wait(what)
         return False
@@ -171,8 +174,8 @@ class Member:
                 await self._patiently(waiting)
             elif self._missed:
                 return
-            elif self._gone:
-                raise Gone
+            elif self._ended is not None:
+                raise self._ended
             elif self._queue:
                 await self._send_next()
             else:
@@ -199,7 +202,7 @@ class Member:
     async def _send(self, text: str) -> None:
         try:
             waiting = begin(self._sink.send(text))
-        except Exception as error:
+        except OSError as error:
             raise Gone from error
         if waiting is not None:
             await self._patiently(waiting)
@@ -212,7 +215,7 @@ class Member:
         except TimeoutError as error:
             self._sink.cut()
             raise Gone from error
-        except Exception as error:
+        except OSError as error:
             raise Gone from error
         finally:
             release.cancel()

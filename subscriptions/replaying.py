@@ -13,8 +13,8 @@ from eventscope.store.filter import Filter
 from eventscope.store.log import Log
 from eventscope.store.moment import HOUR
 from eventscope.subscriptions.follow import Item, Passed, RetentionGap
+from eventscope.subscriptions.paging import Paging
 
-PAGE: Final = 200
 MOST_LATE: Final = 1.0  # seconds that are made up for; who reads slower than that plays slower
 MICROSECONDS: Final = 1_000_000
 
@@ -57,13 +57,16 @@ async def replay(
     Raises Unavailable or QuestionTimedOut when the store cannot be read; resume from the last position then.
     """
     cursor, told, hour, gap_through = after, after, -1, 0
+    paging = Paging()
     while cursor < head:
         if (now := log.clock() // HOUR) != hour:  # events expire at full hours only
             hour, gap_through = now, await expiry.expired_through(log, filter)
         if gap_through > cursor:
             yield RetentionGap(cursor, min(gap_through, head))
             gap_through = 0
-        page = await read.page(log, filter, above=cursor, below=head + 1, limit=PAGE)
+        limit = paging.limit
+        page = await read.page(log, filter, above=cursor, below=head + 1, limit=limit)
+        paging.learn(page.events)
         stopped = False
         for event in page.events:
             if rhythm is not None and await rhythm.pause(event["timestamp"]) and log.clock() // HOUR != hour:
@@ -75,7 +78,7 @@ async def replay(
             continue
         if page.stopped is not None:
             cursor = page.stopped
-        elif len(page.events) < PAGE:
+        elif len(page.events) < limit:
             cursor = head
         if told < cursor:
             yield Passed(cursor)

@@ -12,7 +12,7 @@ class Sink(Protocol):
     """The way to one subscriber."""
 
     def send(self, text: str) -> Coroutine[Any, Any, None]:
-        """Send one result. It may wait for the other end, and raises any error when that is gone."""
+        """Send one result. It may wait for the other end, and raises Gone or an OSError when that is gone."""
         ...
 
     def cut(self) -> None:

@@ -24,12 +24,13 @@ class App:
     def __init__(self) -> None:
         self.scope: Scope = {}
         self.ended: int | None = None
+        self._send: Send | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one socket until it ends."""
         await receive()
         await send({"type": "websocket.accept"})
-        self.scope = scope
+        self.scope, self._send = scope, send
         while (message := await receive())["type"] != "websocket.disconnect":
             pass
         self.ended = message["code"]
@@ -38,6 +39,11 @@ class App:
         """The way that does not wait."""
         way: Put = self.scope["extensions"][PUT]
         return way(head, body, tail)
+
+    async def say(self, text: str) -> None:
+        """The way that may wait."""
+        assert self._send is not None
+        await self._send({"type": "websocket.send", "text": text})
 
 
 @asynccontextmanager
@@ -120,6 +126,8 @@ async def test_who_does_not_answer_is_closed_with_a_code_after_which_clients_con
                 pass
         await until(lambda: app.ended == 4410)
         client.transport.resume_reading()
+        with pytest.raises(OSError):  # and not an error that says that the application is wrong
+            await app.say("x")
         with pytest.raises(ConnectionClosed) as closed:
             while True:
                 await client.recv()

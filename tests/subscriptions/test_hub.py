@@ -18,6 +18,7 @@ from eventscope.subscriptions import feed as feeds
 from eventscope.subscriptions import follow as following
 from eventscope.subscriptions import hub as hubs
 from eventscope.subscriptions import member as members
+from eventscope.subscriptions import paging
 from eventscope.subscriptions.feed import feeding
 from eventscope.subscriptions.hub import Hub, HubState, delivering
 from eventscope.subscriptions.member import Room
@@ -25,6 +26,7 @@ from tests.subscriptions.receiving import Quick, Receiver, Renderer, Slowly, Tel
 from tests.until import until
 
 ONE, ALL = 2_000, 6_000
+LARGE = 300 * 1024  # bytes of an event
 
 
 @pytest.fixture
@@ -176,6 +178,35 @@ async def test_who_is_gone_is_followed_no_longer(hub: Hub, teller: Teller, kind:
         assert hub.state().count == 1
 
 
+@pytest.mark.parametrize("way", ["put", "send"])
+async def test_a_fault_in_a_sink_ends_the_one_subscriber_that_has_it_and_is_not_taken_for_a_leave(
+    hub: Hub, teller: Teller, way: str
+) -> None:
+    class Faulty(Quick):
+        def put(self, body: bytes) -> bool:
+            if way == "put" and not self.room.is_set():
+                raise ArithmeticError
+            return super().put(body)
+
+        async def _send(self, text: str) -> None:
+            if not self.room.is_set():
+                raise ArithmeticError
+            await super()._send(text)
+
+    sink, other = Faulty(), Quick()
+    async with member(hub, EVERYTHING, 0, sink) as following, member(hub, EVERYTHING, 0, other):
+        await live(sink, other)
+        sink.room.clear()
+        await teller.happen(1)
+        with pytest.raises(ArithmeticError):
+            await following
+        await other.has(1)
+    async with member(hub, EVERYTHING, 0, sink) as reading_history:
+        with pytest.raises(ArithmeticError):
+            await reading_history
+    assert not sink.was_cut
+
+
 async def test_what_was_read_from_the_log_does_not_come_once_more_live(hub: Hub, teller: Teller) -> None:
     class Hesitating(Receiver):
         async def _send(self, text: str) -> None:
@@ -219,6 +250,25 @@ async def test_who_waits_long_holds_nothing_that_was_read_ahead_and_has_it_read_
         await until(lambda: not reading._page)
         sink.room.set()
         await sink.has(*range(1, 51))
+
+
+async def test_a_page_of_large_events_is_small_and_one_of_small_events_is_large(hub: Hub, teller: Teller) -> None:
+    class Counting(Receiver):
+        async def _send(self, text: str) -> None:
+            [one] = [one._reading for cohort in hub._cohorts.values() for one in cohort.members]
+            pages.append(len(one._page))
+            self.texts.append(text)
+
+    pages: list[int] = []
+    await teller.store(*[{}] * 400)
+    for _ in range(4):
+        await teller.store(*[{"data": "x" * LARGE}] * 10)
+    await teller.store(*[{}] * 400)
+    async with member(hub, EVERYTHING, 400, sink := Counting()):
+        await sink.has(*range(401, 841))
+        # what waits beside the one that is being sent
+        assert max(pages[:39]) * LARGE < 1.5 * paging.MOST_BYTES
+        assert max(pages) == paging.MOST - 1
 
 
 async def test_a_hub_that_is_ahead_of_the_log_waits_for_it(

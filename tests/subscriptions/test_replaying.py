@@ -12,7 +12,7 @@ from eventscope.store import moment, scan
 from eventscope.store.filter import EVERYTHING, Among, Exists, Filter, Types
 from eventscope.store.log import Log
 from eventscope.store.paths import Path
-from eventscope.subscriptions import replaying
+from eventscope.subscriptions import paging
 from eventscope.subscriptions.follow import Item, Passed, RetentionGap
 from eventscope.subscriptions.replaying import Rhythm, replay
 from tests.subscriptions.filling import store, user
@@ -58,7 +58,7 @@ def at(*seconds: float) -> list[dict[str, Any]]:
 
 
 async def test_without_a_rhythm_it_is_as_fast_as_it_is_read(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replaying, "PAGE", 7)
+    monkeypatch.setattr(paging, "MOST", 7)
     await store(log, *at(*range(0, 30_000, 1000)))
     assert positions(await whole(log, head=30)) == list(range(1, 31))
 
