@@ -12,7 +12,8 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MINUTE: Final = 60_000_000
 HOUR: Final = 3_600_000_000
 DAY: Final = 24 * HOUR
-SECONDS: Final = tuple(f"{minute:02}:{second:02}" for minute in range(60) for second in range(60))
+TWO: Final = tuple(f"{n:02}" for n in range(60))
+THREE: Final = tuple(f"{n:03}" for n in range(1000))
 
 Clock = Callable[[], int]
 
@@ -33,18 +34,22 @@ def to_datetime(moment: int) -> datetime:
     return EPOCH + timedelta(microseconds=moment)
 
 
+@lru_cache(16_384)
 def to_text(moment: int) -> str:
     """RFC 3339 in UTC with microseconds where there are any: `2026-11-23T07:00:00.250000Z`."""
+    # Pages are made of moments, and the newest are asked for again and again. This takes a quarter of what writing out
+    # each moment by itself does, and remembering it an eighth of that.
     seconds, rest = divmod(moment, 1_000_000)
-    hour, second = divmod(seconds, 3600)
-    fraction = f".{rest:06d}" if rest else ""
-    return f"{_hour_text(hour)}{SECONDS[second]}{fraction}Z"
+    minute, second = divmod(seconds, 60)
+    if not rest:
+        return f"{_minute_text(minute)}{TWO[second]}Z"
+    thousands, ones = divmod(rest, 1000)
+    return f"{_minute_text(minute)}{TWO[second]}.{THREE[thousands]}{THREE[ones]}Z"
 
 
-@lru_cache(4096)
-def _hour_text(hour: int) -> str:
-    # three times as fast as writing out each moment by itself, and pages are made of moments
-    return to_datetime(hour * HOUR).isoformat()[: len("2026-11-23T07:")]
+@lru_cache(65_536)
+def _minute_text(minute: int) -> str:
+    return to_datetime(minute * MINUTE).isoformat()[: len("2026-11-23T07:00:")]
 
 
 def from_text(text: str) -> int:
