@@ -2,13 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
+from eventscope.errors import TooComplex
 from eventscope.store import checkpoint
+from eventscope.store.batch import batch
 from eventscope.store.documents import Event
 from eventscope.store.driver import Document, translated
 from eventscope.store.log import Log
 from eventscope.store.query import kept
+
+MOST_BYTES: Final = 64 * 1024**2  # of a conversation, as text
 
 Link = Literal["causationId", "correlationId", "aggregateId"]
 
@@ -22,11 +26,23 @@ class Known:
 
 
 async def conversation(log: Log, correlation_id: str, *, limit: int, above: int | None = None) -> list[Event]:
-    """At most `limit` events of the conversation, in the order of the log, behind the position `above`."""
-    asked = {"correlationId": correlation_id, **_behind(above), **kept(log.clock())}
+    """At most `limit` events of the conversation, in the order of the log, behind the position `above`.
+
+    TooComplex when they are too large together.
+    """
+    found: list[Document] = []
+    held = 0
     with translated(log.question_seconds):
-        found = await log.events.find(asked).sort("_id", 1).limit(limit).to_list(None)
-    return cast("list[Event]", found)
+        while True:
+            asked = {"correlationId": correlation_id, **_behind(above), **kept(log.clock())}
+            got = await batch(log.events, asked, None, direction=1, limit=limit - len(found))
+            found += got.documents
+            held += got.size
+            if not got.cut:
+                return cast("list[Event]", found)
+            if held > MOST_BYTES:
+                raise TooComplex("the events of this conversation are too large for one answer; ask for fewer of them")
+            above = found[-1]["_id"]
 
 
 async def known(log: Log, ids: Sequence[str]) -> dict[str, Known]:

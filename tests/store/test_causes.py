@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from eventscope.errors import TooComplex
 from eventscope.store import causes
 from eventscope.store.causes import Known, Link
 from eventscope.store.documents import Event
@@ -115,3 +116,17 @@ async def test_no_more_is_read_than_is_given_and_all_of_it_by_index(heard: Log, 
 def command_link(command: Document) -> str:
     [lookup] = [stage["$lookup"] for stage in command["pipeline"] if "$lookup" in stage]
     return str(lookup["foreignField"])
+
+
+async def test_a_conversation_of_large_events_is_read_whole_or_refused(
+    appender: Appender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(4):
+        await appender.store(*(event(correlationId="large", data={"text": "x" * 1_000_000}) for _ in range(10)))
+    found = await causes.conversation(appender.log, "large", limit=100)
+    assert [event["_id"] for event in found] == list(range(1, 41))
+    assert len(await causes.conversation(appender.log, "large", limit=39)) == 39
+    monkeypatch.setattr(causes, "MOST_BYTES", 16 * 1024**2)
+    assert len(await causes.conversation(appender.log, "large", limit=16)) == 16
+    with pytest.raises(TooComplex, match="too large for one answer"):
+        await causes.conversation(appender.log, "large", limit=100)
