@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -47,6 +48,8 @@ class BareServer:
 
     def freeze(self) -> None:
         self.process.send_signal(signal.SIGSTOP)
+        # a moment passes until all of its threads stand still, and in it they answer
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def thaw(self) -> None:
         self.process.send_signal(signal.SIGCONT)
