@@ -149,9 +149,10 @@ class Counted:
             nonlocal status, answered
             if message["type"] == "http.response.start":
                 status = message["status"]
-                if any(name == b"content-type" and STREAM in value for name, value in message["headers"]):
-                    answered = perf_counter()  # how long a stream lasts says nothing
-                    lasting.enter_context(self._metrics.stream())
+                for name, value in message["headers"]:
+                    if name == b"content-type" and STREAM in value:
+                        answered = perf_counter()  # how long a stream lasts says nothing
+                        lasting.enter_context(self._metrics.stream())
             await send(message)
 
         with ExitStack() as lasting:

@@ -4,6 +4,7 @@ What is done here the endpoint does too, and this must give the very same bytes;
 request that is not ordinary in anything, from its headers to what is asked, is handed on to the endpoint unanswered.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -18,9 +19,11 @@ from strawberry.types import ExecutionResult
 from eventscope.errors import QuestionTimedOut, told
 from eventscope.negotiation import JSON, negotiate, status
 from eventscope.schema.context import Context
-from eventscope.schema.direct import Direct
+from eventscope.schema.direct import Direct, Plan
 
 MOST_HEADER: Final = 256  # bytes of one that is remembered
+MOST_KNOWN: Final = 256  # requests that are remembered
+MOST_KNOWN_BODY: Final = 4096  # bytes of one
 FIXED: Final = ((b"vary", b"Accept"), (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 
@@ -63,6 +66,7 @@ class Shortcut:
     encode: Callable[[object], bytes]
     is_plain: Callable[[bytes], bool]
     most_body: int
+    plans: OrderedDict[bytes, Plan] = field(default_factory=OrderedDict)
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> Receive | None:
         """Answer and give None; or give what the endpoint is to receive, which must answer then."""
@@ -71,16 +75,27 @@ class Shortcut:
             return receive
         heard = Heard(receive)
         body = await heard.body(self.most_body)
-        asked = None if body is None or not self.is_plain(body) else _asked(body)
-        if asked is None:
+        plan = None if body is None else self._plan(body)
+        if plan is None:
             return heard.again
-        result = await self.direct.execute(
-            asked["query"], asked.get("variables"), asked.get("operationName"), self.context
-        )
-        if result is None:
-            return heard.again
-        await self._send(send, media_type, result)
+        await self._send(send, media_type, await self.direct.follow(plan, self.context))
         return None
+
+    def _plan(self, body: bytes) -> Plan | None:
+        """What there is to do for a request of that body; what was asked before is known by its bytes."""
+        known = self.plans.get(body)
+        if known is not None:
+            self.plans.move_to_end(body)
+            return known
+        asked = _asked(body) if self.is_plain(body) else None
+        if asked is None:
+            return None
+        plan = self.direct.plan(asked["query"], asked.get("variables"), asked.get("operationName"))
+        if plan is not None and len(body) <= MOST_KNOWN_BODY:
+            self.plans[body] = plan
+            if len(self.plans) > MOST_KNOWN:
+                self.plans.popitem(last=False)
+        return plan
 
     async def _send(self, send: Send, media_type: str, result: ExecutionResult) -> None:
         code = 200

@@ -8,6 +8,7 @@ document or the variables) is left to the pipeline before anything has been exec
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, cast
 
@@ -29,6 +30,20 @@ from eventscope.schema.plan import Question, RawInfo, Root, coerced
 from eventscope.schema.prepared import Prepared
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A query that is in order, with its variables: all that comes out the same each time it is asked.
+
+    `arguments` are those of its root, and None where they are wrong.
+    """
+
+    prepared: Prepared
+    question: Question
+    values: VariableValues
+    root: Root | None
+    arguments: dict[str, Any] | None
+
+
 class Direct:
     """Executes the queries of one schema."""
 
@@ -43,7 +58,11 @@ class Direct:
         self, text: str, variables: dict[str, Any] | None, name: str | None, context: Callable[[], Context]
     ) -> ExecutionResult | None:
         """The result of a query; None, and nothing has happened, when it must go the ordinary way."""
-        began = perf_counter()
+        plan = self.plan(text, variables, name)
+        return None if plan is None else await self.follow(plan, context)
+
+    def plan(self, text: str, variables: dict[str, Any] | None, name: str | None) -> Plan | None:
+        """What there is to do for a query, however often it is asked; None when it must go the ordinary way."""
         try:
             prepared = self._schema.documents.of(text)
         except GraphQLError:
@@ -54,9 +73,19 @@ class Direct:
         values = coerced(question.variables, variables or {})
         if values is None:
             return None
+        root = question.root(self._schema, prepared.fragment_details, values)
+        arguments = None
+        if root is not None:
+            with suppress(Exception):  # the same happens again when it is executed, before anything is asked
+                arguments = root.filled(values)
+        return Plan(prepared, question, values, root, arguments)
+
+    async def follow(self, plan: Plan, context: Callable[[], Context]) -> ExecutionResult:
+        """The result of the query."""
+        began = perf_counter()
         code = INTERNAL
         try:
-            result = await self._executed(prepared, question, values, context())
+            result = await self._executed(plan, context())
             if result.errors:
                 self._schema.process_errors(result.errors)
                 code = str((result.errors[0].extensions or {}).get("code", INTERNAL))
@@ -72,18 +101,16 @@ class Direct:
                 self._observer.answered("query", code, perf_counter() - began)
         return result
 
-    async def _executed(
-        self, prepared: Prepared, question: Question, values: VariableValues, context: Context
-    ) -> ExecutionResult:
+    async def _executed(self, plan: Plan, context: Context) -> ExecutionResult:
         def executor() -> CompiledExecutor:
             return CompiledExecutor(
                 self._core,
-                prepared.fragments,
-                prepared.fragment_details,
+                plan.prepared.fragments,
+                plan.prepared.fragment_details,
                 None,
                 context,
-                question.operation,
-                values,
+                plan.question.operation,
+                plan.values,
                 default_field_resolver,
                 default_type_resolver,
                 default_field_resolver,
@@ -92,10 +119,9 @@ class Direct:
 
         try:
             async with asyncio.timeout(self._seconds + GRACE_SECONDS):
-                root = question.root(self._schema, prepared.fragment_details, values)
-                if root is None:
+                if plan.root is None or plan.arguments is None:
                     return await _whole(executor())
-                return await self._root(executor, root, values, context)
+                return await self._root(executor, plan.root, dict(plan.arguments), context)
         except TimeoutError:
             return ExecutionResult(None, [too_late(self._seconds)])
         except Exception as error:
@@ -103,12 +129,8 @@ class Direct:
             return ExecutionResult(None, [own])
 
     async def _root(
-        self, executor: Callable[[], CompiledExecutor], root: Root, values: VariableValues, context: Context
+        self, executor: Callable[[], CompiledExecutor], root: Root, arguments: dict[str, Any], context: Context
     ) -> ExecutionResult:
-        try:
-            arguments = root.filled(values)
-        except Exception:
-            return await _whole(executor())  # where the same happens again, before anything is asked
         try:
             raw = RawInfo(context, root, executor)
             answer = await root.resolve(self._schema.config.info_class, raw, arguments)
