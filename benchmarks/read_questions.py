@@ -164,7 +164,7 @@ def show(answered: Sequence[Answered], sheet: Sheet) -> None:
         events = f"examined {one.examined:,}" if one.examined or not one.returned else "from memory, examined none"
         others = f" and {one.others:,} others" if one.others else ""
         looked = f"{events} for {one.returned:,}{others}"
-        bar = f"≤ {MOST} and the hours" if one.spare else f"≤ {MOST}"
+        bar = f"≤ {MOST} and the minutes" if one.spare else f"≤ {MOST}"
         sheet.add(one.name, f"{one.middle:.2f} ms, p99 {one.late:.2f} ms; {looked}", f"{one.ratio:.2f}", bar)
     for one in answered:
         if one.like is not None:
@@ -175,7 +175,7 @@ def show(answered: Sequence[Answered], sheet: Sheet) -> None:
         " connection; examined is what MongoDB's profiler says of all commands of one request, events for those"
         " returned (one more is read to know whether there is a next page), and others: hours of the rollups,"
         " heads of aggregates, the head of the log. The newest events are answered from memory.",
-        "A time range that begins or ends within an hour has all events of that hour examined besides.",
+        "A time range that begins or ends within a minute has all events of that minute examined besides.",
         *(f"MISSED: {one.name}: {one.ratio:.2f} events examined for each returned" for one in missed(answered)),
     ]
 

@@ -93,8 +93,8 @@ def show(pages: list[Page], sheet: Sheet) -> None:
         " of the four that with most documents examined for each returned (a page of none counts as one).",
         f"“≤ {MOST}”: an index gives the page in the order of the log, in one read that sorts nothing. “What is found”:"
         " an index leads to the events, few as they are, MongoDB sorts them, and never looks at more than there are.",
-        f"“≤ {MOST} and the hours”: a time range that begins or ends within an hour costs all events of that hour too,"
-        " for the log knows the positions of hours, not of moments.",
+        f"“≤ {MOST} and the minutes”: a time range that begins or ends within a minute costs all events of that minute"
+        " too, for the log knows the positions of minutes, not of moments.",
         "“No index”: none can lead there, so the log is looked through in windows of positions, for a quarter of"
         " `EVENTSCOPE_QUESTION_SECONDS`, and the page says how far.",
         f"Indexed paths: {', '.join(INDEXED)}.",
