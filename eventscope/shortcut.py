@@ -84,7 +84,7 @@ class Shortcut:
     def _plan(self, body: bytes) -> Plan | None:
         """What there is to do for a request of that body; what was asked before is known by its bytes."""
         known = self.plans.get(body)
-        if known is not None:
+        if known is not None and known.cleared == self.direct.cleared:
             self.plans.move_to_end(body)
             return known
         asked = _asked(body) if self.is_plain(body) else None
@@ -92,6 +92,8 @@ class Shortcut:
             return None
         plan = self.direct.plan(asked["query"], asked.get("variables"), asked.get("operationName"))
         if plan is not None and len(body) <= MOST_KNOWN_BODY:
+            if self.plans and next(iter(self.plans.values())).cleared != plan.cleared:
+                self.plans.clear()  # or functions would outlive the documents that they are counted with
             self.plans[body] = plan
             if len(self.plans) > MOST_KNOWN:
                 self.plans.popitem(last=False)

@@ -34,7 +34,7 @@ from eventscope.schema.prepared import Prepared
 class Plan:
     """A query that is in order, with its variables: all that comes out the same each time it is asked.
 
-    `arguments` are those of its root, and None where they are wrong.
+    `arguments` are those of its root, and None where they are wrong. `cleared` is the documents' when it was made.
     """
 
     prepared: Prepared
@@ -42,6 +42,7 @@ class Plan:
     values: VariableValues
     root: Root | None
     arguments: dict[str, Any] | None
+    cleared: int
 
 
 class Direct:
@@ -61,6 +62,11 @@ class Direct:
         plan = self.plan(text, variables, name)
         return None if plan is None else await self.follow(plan, context)
 
+    @property
+    def cleared(self) -> int:
+        """Rises when all documents are forgotten, and plans should be."""
+        return self._schema.documents.cleared
+
     def plan(self, text: str, variables: dict[str, Any] | None, name: str | None) -> Plan | None:
         """What there is to do for a query, however often it is asked; None when it must go the ordinary way."""
         try:
@@ -78,7 +84,7 @@ class Direct:
         if root is not None:
             with suppress(Exception):  # the same happens again when it is executed, before anything is asked
                 arguments = root.filled(values)
-        return Plan(prepared, question, values, root, arguments)
+        return Plan(prepared, question, values, root, arguments, self.cleared)
 
     async def follow(self, plan: Plan, context: Callable[[], Context]) -> ExecutionResult:
         """The result of the query."""

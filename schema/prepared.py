@@ -75,6 +75,8 @@ class Documents:
         self._bad: Remembered = Remembered(*(n // SHARE_OF_BAD_ONES for n in (MOST_DOCUMENTS, MOST_TOKENS, MOST_TEXT)))
         self.lines = 0
         """How many lines of functions have been compiled since they were last dropped."""
+        self.cleared = 0
+        """How often all were forgotten; whoever keeps one of them must let go of it then."""
 
     def of(self, text: str) -> Prepared:
         """The document with that text; GraphQLSyntaxError when it cannot be parsed."""
@@ -104,6 +106,7 @@ class Documents:
         if self.lines > MOST_LINES:
             # functions live as long as their documents; those in use are back after two requests
             self.lines = 0
+            self.cleared += 1
             self._good.clear()
 
 

@@ -17,6 +17,8 @@ from eventscope.store.rollups import day_key, expiry_day
 DAYS: Final[Document] = {"$sum": {"$cond": [{"$gt": ["$_id.expiryDay", None]}, 1, 0]}}
 """Of a group of rollups, how many count by day: where it is none, an older version may have counted by hour only."""
 
+REBUILD_SECONDS: Final = 60.0
+
 
 def rows(now: int) -> list[Document]:
     """The conditions on rollups, of which each row meets one at most."""
@@ -42,7 +44,7 @@ async def complete(log: Log, session: Session) -> None:
     with translated(log.question_seconds):
         if await _sum(log, of_hours) == await _sum(log, of_days):
             return
-    with translated():
+    with translated(REBUILD_SECONDS):
         async with log.mongo.transaction(session):
             await log.rollups.delete_many({"_id.expiryDay": {"$exists": True}}, session=session)
             hours = await log.rollups.find({"_id.hour": {"$exists": True}}, session=session).to_list(None)

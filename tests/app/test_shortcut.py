@@ -10,6 +10,7 @@ from starlette.routing import Route
 from eventscope import shortcut
 from eventscope.app import build
 from eventscope.endpoint import Endpoint
+from eventscope.schema import prepared
 from eventscope.schema.direct import Plan
 from tests.app.served import Served, served
 from tests.app.world import World
@@ -79,3 +80,18 @@ async def test_no_more_is_remembered_than_there_is_room_for(world: World, monkey
     long = orjson.dumps({"query": "{ log { head } } #" + "x" * shortcut.MOST_KNOWN_BODY})
     assert short._plan(long) is not None
     assert long not in short.plans
+
+
+async def test_what_is_remembered_goes_with_the_documents_that_it_was_made_of(world: World) -> None:
+    app = build(world.settings, world.api.services)
+    [endpoint] = [route.app for route in app.routes if isinstance(route, Route) and isinstance(route.app, Endpoint)]
+    short = endpoint._shortcut
+    assert short is not None
+    bodies = [orjson.dumps({"query": query}) for query in ("{ log { head } }", "{ log { firstPosition } }")]
+    first = [short._plan(body) for body in bodies]
+    assert None not in first
+    short.direct._schema.documents._compiled(prepared.MOST_LINES + 1)
+    again = short._plan(bodies[0])
+    assert again is not None
+    assert again is not first[0]
+    assert list(short.plans) == bodies[:1]
