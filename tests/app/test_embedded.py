@@ -100,7 +100,11 @@ class TestMongod:
     def test_it_keeps_its_data_when_it_comes_back_on_another_port(self, tmp_path: Path) -> None:
         with running(Mongod, tmp_path) as first, _client(first.url) as client:
             client["x"]["y"].insert_one({"_id": 1})
-        with running(lambda folder, _: Mongod(folder, ports.free()), tmp_path) as second, _client(second.url) as client:
+        with (
+            socket.create_server((ports.HOST, first.port)),
+            running(Mongod, tmp_path) as second,
+            _client(second.url) as client,
+        ):
             client["x"]["y"].insert_one({"_id": 2})
             assert client["x"]["y"].count_documents({}) == 2
         assert second.port != first.port
