@@ -1,7 +1,7 @@
 """What an API process reports to Prometheus: what was asked of it, and what it delivered."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import lru_cache
 from time import perf_counter
 from typing import Final
@@ -96,11 +96,9 @@ class ApiMetrics:
         with self._sockets.track_inprogress():
             yield
 
-    @contextmanager
-    def stream(self) -> Iterator[None]:
-        """Count an event stream for as long as it is open."""
-        with self._streams.track_inprogress():
-            yield
+    def stream(self, more: int) -> None:
+        """Count an event stream that was opened, or (-1) closed."""
+        self._streams.inc(more)
 
     def requested(self, path: str, status: int, seconds: float) -> None:
         """Count a request; paths that anybody may make up are one."""
@@ -143,20 +141,22 @@ class Counted:
             await self._app(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        began, status, answered = perf_counter(), 500, None
+        began, status, streaming = perf_counter(), 500, 0.0
 
         async def seen(message: Message) -> None:
-            nonlocal status, answered
+            nonlocal status, streaming
             if message["type"] == "http.response.start":
                 status = message["status"]
                 for name, value in message["headers"]:
                     if name == b"content-type" and STREAM in value:
-                        answered = perf_counter()  # how long a stream lasts says nothing
-                        lasting.enter_context(self._metrics.stream())
+                        streaming = perf_counter()
+                        self._metrics.stream(1)
             await send(message)
 
-        with ExitStack() as lasting:
-            try:
-                await self._app(scope, receive, seen)
-            finally:
-                self._metrics.requested(scope["path"], status, (answered or perf_counter()) - began)
+        try:
+            await self._app(scope, receive, seen)
+        finally:
+            if streaming:
+                self._metrics.stream(-1)
+            # how long a stream lasts says nothing
+            self._metrics.requested(scope["path"], status, (streaming or perf_counter()) - began)

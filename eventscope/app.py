@@ -1,13 +1,15 @@
 """The composition root of the API: here, and only here, its parts are made and put together."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import fields
+from typing import Final
 
 from nats.aio.client import Client
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from eventscope import health, page, rest
 from eventscope.admission import Admission
@@ -31,6 +33,8 @@ from eventscope.subscriptions.news import News
 from eventscope.subscriptions.readings import Readings
 from eventscope.subscriptions.tailing import tailing
 from eventscope.subscriptions.watching import Watching
+
+GRAPHQL: Final = "/graphql"
 
 
 @asynccontextmanager
@@ -70,6 +74,21 @@ def _version(client: Client) -> str:
     return f"{found.major}.{found.minor}.{found.patch}"
 
 
+class Application(Starlette):
+    """The application, in which requests to `/graphql` take no way through middleware and routes."""
+
+    def __init__(self, graphql: ASGIApp, routes: Sequence[BaseRoute], middleware: Sequence[Middleware]) -> None:
+        super().__init__(routes=routes, middleware=middleware)
+        self._graphql = graphql
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or one WebSocket."""
+        if scope["type"] == "http" and scope["path"] == GRAPHQL:
+            await self._graphql(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
 def build(
     settings: Settings, services: Services, metrics: ApiMetrics | None = None, siblings: Siblings | None = None
 ) -> Starlette:
@@ -86,10 +105,11 @@ def build(
         admission=Admission(settings.connections, settings.connections_per_address),
         direct=Direct(schema, services.limits, settings.question_seconds, metrics) if compiled else None,
     )
-    return Starlette(
+    return Application(
+        Counted(endpoint, metrics),
         routes=[
-            Route("/graphql", endpoint, methods=None),
-            WebSocketRoute("/graphql", endpoint),
+            Route(GRAPHQL, endpoint, methods=None),
+            WebSocketRoute(GRAPHQL, endpoint),
             *(page.routes() if settings.graphiql else []),
             *rest.routes(lambda: services.log),
             *health.routes(services),

@@ -65,11 +65,7 @@ async def _own_events(log: Log, owns: Sequence[Own]) -> dict[Own, Page[Event]]:
         newest_first=newest_first,
         aggregate_type=type,
     )
-    return {own: page(asked, rows[own.aggregate.id], _cursor, _counting(own.aggregate)) for own in owns}
-
-
-def _cursor(event: Event) -> str:
-    return cursor.encode("e", event["_id"])
+    return {own: page(asked, rows[own.aggregate.id], cursor.of_event, _counting(own.aggregate)) for own in owns}
 
 
 def _counting(aggregate: Aggregate) -> Callable[[], Awaitable[Count]]:

@@ -53,18 +53,18 @@ async def effects(event: Event, asked: Request, load: Load, count: Counting) -> 
     """A page of the events that this one caused, in the order of the log."""
     id = event["messageId"]
     found = await load(Part("causationId", id, asked.size + 1, _place(asked)))
-    return page(asked, found, _cursor, lambda: _total(count, ("causationId", id), others=0))
+    return page(asked, found, cursor.of_event, lambda: _total(count, ("causationId", id), others=0))
 
 
 async def related(event: Event, asked: Request, load: Load, count: Counting) -> Page[Event]:
     """A page of the other events of its conversation, in the order of the log."""
     id = event.get("correlationId")
     if id is None:
-        return page(asked, [], _cursor, _none)
+        return page(asked, [], cursor.of_event, _none)
     # one more, for the event is among them: all events of a conversation then share one read
     found = await load(Part("correlationId", id, asked.size + 2, _place(asked)))
     rest = without(event, found)
-    return page(asked, rest, _cursor, lambda: _total(count, ("correlationId", id), others=1))
+    return page(asked, rest, cursor.of_event, lambda: _total(count, ("correlationId", id), others=1))
 
 
 def without(event: Event, events: Iterable[Event]) -> list[Event]:
@@ -79,10 +79,6 @@ async def _total(count: Counting, key: tuple[Link, str], *, others: int) -> Coun
 
 async def _none() -> Count:
     return Count(0, 0)
-
-
-def _cursor(event: Event) -> str:
-    return cursor.encode("e", event["_id"])
 
 
 def _place(asked: Request) -> int | None:

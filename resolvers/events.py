@@ -33,7 +33,7 @@ async def events(log: Log, filter: Filter, asked: Request, *, newest_first: bool
     found = await recent.page(
         log, filter, limit=asked.size + 1, above=above, below=below, newest_first=backward, fields=fields
     )
-    return page(asked, found.events, _cursor, lambda: count(log, filter), _stop(found))
+    return page(asked, found.events, cursor.of_event, lambda: count(log, filter), _stop(found))
 
 
 async def replay(log: Log, filter: Filter, asked: Request, up_to: str | None, fields: Fields = None) -> Page[Event]:
@@ -81,10 +81,6 @@ async def start(log: Log, after: str | None, *, from_beginning: bool) -> int:
 
 def _place(text: str | None, field: str) -> int | None:
     return None if text is None else cursor.decode("e", text, field).place
-
-
-def _cursor(event: Event) -> str:
-    return cursor.encode("e", event["_id"])
 
 
 def _stop(found: Found, head: int | None = None) -> Stop | None:

@@ -6,7 +6,7 @@ from typing import Final
 
 import orjson
 
-from eventscope.store.driver import Collection, Document
+from eventscope.store.driver import Collection, Document, first
 
 # A batch that is full has at least 10 MiB (no event has more than 6), and BSON is at most eight times as long as JSON.
 FULL: Final = 1024**2
@@ -34,14 +34,12 @@ async def batch(
     hint: Sequence[tuple[str, int]] | None = None,
 ) -> Batch:
     """The first `limit` documents that the query means, or as many as there is room for."""
-    # below zero: one batch and no more. Without its own size it would end after a hundred.
-    found = collection.find(query, projection).sort("_id", direction).limit(-limit).batch_size(limit)
-    documents = await (found if hint is None else found.hint(hint)).to_list(None)
+    documents = await first(collection, query, projection, limit=limit, direction=direction, hint=hint)
     if len(documents) == limit:
         return Batch(documents)
     size = sum(len(orjson.dumps(document, default=str)) for document in documents)
     if size < FULL:
         return Batch(documents, size=size)
     beyond = {"_id": {"$gt" if direction > 0 else "$lt": documents[-1]["_id"]}}
-    more = await collection.find({"$and": [query, beyond]}, {"_id": 1}).sort("_id", direction).limit(-1).to_list(None)
+    more = await first(collection, {"$and": [query, beyond]}, {"_id": 1}, limit=1, direction=direction)
     return Batch(documents, bool(more), size)

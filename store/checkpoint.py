@@ -13,7 +13,7 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from eventscope.errors import LeaseLost
-from eventscope.store.driver import Document, Session, translated
+from eventscope.store.driver import Document, Session, first, translated
 from eventscope.store.log import Log
 from eventscope.store.message import Place
 
@@ -45,8 +45,8 @@ async def read(log: Log) -> Checkpoint:
 async def head(log: Log) -> int:
     """The last position of the log, 0 while it is empty: all up to there can be read, and none will be added."""
     with translated(log.question_seconds):
-        found = await log.meta.find_one({"_id": ID}, {"head": 1})
-    return 0 if found is None else int(found["head"])
+        found = await first(log.meta, {"_id": ID}, {"head": 1}, limit=1)
+    return int(found[0]["head"]) if found else 0
 
 
 async def acquire(

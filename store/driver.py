@@ -141,6 +141,44 @@ async def connect(url: str, database: str, driver: Driver) -> AsyncIterator[Mong
         await mongo.close()
 
 
+async def first(
+    collection: Collection,
+    query: Document,
+    projection: Mapping[str, int] | None = None,
+    *,
+    limit: int,
+    direction: int = 1,
+    hint: Sequence[tuple[str, int]] | None = None,
+) -> list[Document]:
+    """The first documents that the query means, by key: as many as there is room for in one answer of MongoDB's.
+
+    The driver's cursor gives the same, for a fifth more of our time; it is asked where it is worth a second try.
+    """
+    command: Document = {
+        "find": collection.name,
+        "filter": query,
+        "sort": {"_id": direction},
+        "limit": limit,
+        "batchSize": limit,  # without it, a batch ends after a hundred
+        "singleBatch": True,
+        "readConcern": collection.read_concern.document,
+    }
+    if projection is not None:
+        command["projection"] = projection
+    if hint is not None:
+        command["hint"] = dict(hint)
+    try:
+        answer = await collection.database.command(
+            command, codec_options=collection.codec_options, read_preference=collection.read_preference
+        )
+    except PyMongoError as error:
+        if not isinstance(error, ConnectionFailure) and not _passes(error):
+            raise
+        found = collection.find(query, projection).sort("_id", direction).limit(-limit).batch_size(limit)
+        return await (found if hint is None else found.hint(hint)).to_list(None)
+    return cast("list[Document]", answer["cursor"]["firstBatch"])
+
+
 @contextmanager
 def translated(seconds: float | None = None) -> Iterator[None]:
     """Raise our errors in the place of the driver's, and bound what is awaited inside to `seconds`."""
