@@ -22,7 +22,7 @@ import uvloop
 from benchmarks.ingest_delay import ASKED, PACE, found, told
 from benchmarks.ingest_memory import memory
 from benchmarks.ingest_peers import Peer, peers
-from benchmarks.ingest_rate import bare, whole
+from benchmarks.ingest_rate import bare, whole, written
 from benchmarks.sheet import RESULTS, Sheet
 from benchmarks.stage import Servers, serving
 from eventscope.store.log import open_log, server_version
@@ -32,16 +32,19 @@ SLOW_PEER = 10_000  # events at most, where each is an append
 
 async def rates(servers: Servers, sheet: Sheet, events: int, rounds: int, compared: Sequence[Peer]) -> None:
     """The whole path, the floor, and the peers."""
-    paths, floors = list[float](), list[float]()
+    paths, floors, alone = list[float](), list[float](), list[float]()
     others: dict[Peer, list[float]] = {peer: [] for peer in compared}
     for turn in range(rounds):
         floors.append(await bare(servers, events, f"bare{turn}"))
         paths.append(await whole(servers, events, f"whole{turn}"))
+        alone.append(await written(servers, events, f"written{turn}"))
         for number, peer in enumerate(compared):
             count = min(events, SLOW_PEER) if peer.one else events
             others[peer].append(await peer.rate(servers, count, f"peer{number}{turn}"))
     sheet.add("Eventscope, from NATS into the log", f"{median(paths):,.0f} events/s")
     sheet.add("bare insert_many into the same indexes", f"{median(floors):,.0f}/s", _over(paths, floors), "≥ 0.50")
+    sheet.add("the same transactions alone, made up beforehand", f"{median(alone):,.0f}/s", _over(paths, alone))
+    sheet.notes.append(f"Of bare insert_many these transactions alone reach {_over(alone, floors)}.")
     for peer, taken in others.items():
         sheet.add(peer.name, f"{median(taken):,.0f}/s", _over(paths, taken), "> 1")
     sheet.notes.append(f"Rates are medians of {rounds} rounds of {events:,} events; a ratio is Eventscope's to that.")

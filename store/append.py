@@ -65,7 +65,7 @@ async def _stored(
                 # what is known already must not be refused for the state that it brought about
                 if looking or not draft.refuses_by_state:
                     try:
-                        await _write(log, session, draft)
+                        await write(log, session, draft)
                         return draft
                     except BulkWriteError as error:
                         if looking or not has_duplicate(error, "messageId"):
@@ -96,7 +96,8 @@ async def _heads(log: Log, batch: Batch, memory: Memory) -> dict[Name, Head]:
     return known | {(head["_id"]["type"], head["_id"]["id"]): cast("Head", head) for head in found}
 
 
-async def _write(log: Log, session: Session, draft: Draft) -> None:
+async def write(log: Log, session: Session, draft: Draft) -> None:
+    """Write what was made up, in one transaction. LeaseLost when the checkpoint is not where the draft begins."""
     moves = [(draft.before.get(name), head) for name, head in draft.after.items()]
     async with log.mongo.transaction(session):
         # first, so that of two writers one fails here before it has written anything else

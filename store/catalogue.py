@@ -46,7 +46,9 @@ async def keep_up(log: Log, holder: str, busy: Callable[[], bool] = lambda: Fals
             if (await checkpoint.read(log)).holder == holder:
                 counted = await count(log)
             rest = LONG_REST if busy() else REST
-            wait = min(rest * (loop.time() - began), MOST_REST_SECONDS) if counted else IDLE_SECONDS
+            # a few at a time would cost ingest more than they are worth
+            behind = counted >= BATCH
+            wait = min(rest * (loop.time() - began), MOST_REST_SECONDS) if behind else IDLE_SECONDS
         except EventscopeError as error:
             logger.warning("the catalogue is not counted now, and again in %g s: %s", FAILED_SECONDS, error)
             wait = FAILED_SECONDS
