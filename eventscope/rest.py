@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from eventscope.errors import BadInput, PageTooLarge, QuestionTimedOut, told
+from eventscope.errors import BadInput, PageTooLarge, QuestionTimedOut, TooComplex, told
 from eventscope.resolvers import events, stats
 from eventscope.resolvers.page import MOST, request
 from eventscope.schema.filter import texts
@@ -94,8 +94,11 @@ async def statistics(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
 async def _listing(log: Log, given: Mapping[str, str], *, newest_first: bool) -> dict[str, Any]:
     filter = _filter(given)
     page = await events.events(log, filter, request(_limit(given), None), newest_first=newest_first)
+    # there is nothing here by which to say that this is not all, or to go on
+    if page.coverage.full:
+        raise TooComplex(read.TOO_LARGE)
     if not page.coverage.complete:
-        raise QuestionTimedOut(log.question_seconds)  # there is nothing here by which to say so, or to go on
+        raise QuestionTimedOut(log.question_seconds)
     return {
         "aggregateId": given.get("aggregateId"),
         "aggregateType": given.get("aggregateType"),

@@ -84,7 +84,7 @@ def _place(text: str | None, field: str) -> int | None:
 
 
 def _stop(found: Found, head: int | None = None) -> Stop | None:
-    return None if found.stopped is None else Stop(found.stopped, cursor.encode("e", found.stopped, head))
+    return None if found.stopped is None else Stop(found.stopped, cursor.encode("e", found.stopped, head), found.full)
 
 
 def _scope(filter: Filter) -> counts.Scope | None:

@@ -50,10 +50,14 @@ class PageInfo:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Whether all was looked at that the page could have held; if not, up to which position."""
+    """Whether all was looked at that the page could have held; if not, up to which position.
+
+    It was for want of room, and not of time, if the page is `full`.
+    """
 
     complete: bool
     scanned_to: int | None
+    full: bool = False
 
 
 WHOLE: Final = Coverage(complete=True, scanned_to=None)
@@ -65,6 +69,7 @@ class Stop:
 
     position: int
     cursor: str
+    full: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,4 +127,4 @@ def page(
         start_cursor=first,
         end_cursor=last,
     )
-    return Page(nodes, cursor, info, total_count, WHOLE if stop is None else Coverage(False, stop.position))
+    return Page(nodes, cursor, info, total_count, WHOLE if stop is None else Coverage(False, stop.position, stop.full))

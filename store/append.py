@@ -1,9 +1,9 @@
 """Appending: one batch of messages, one transaction, dense positions and versions. The only writer of the log."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from pymongo.errors import BulkWriteError
 
@@ -12,7 +12,7 @@ from eventscope.store import checkpoint, heads, rollups
 from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.documents import Event, Head, Rejection
 from eventscope.store.draft import Draft
-from eventscope.store.driver import Document, Session, has_duplicate, translated
+from eventscope.store.driver import Session, Write, has_duplicate, translated
 from eventscope.store.heads import Name
 from eventscope.store.log import Log
 from eventscope.store.memory import Memory
@@ -21,6 +21,7 @@ from eventscope.store.retention import Retention
 
 # a MongoDB that hangs is taken to be away after this long
 WRITE_SECONDS: Final = 8.0
+UNORDERED: Final[Mapping[str, Any]] = {"ordered": False}
 
 
 async def append(
@@ -98,24 +99,23 @@ async def _heads(log: Log, batch: Batch, memory: Memory) -> dict[Name, Head]:
 
 async def write(log: Log, session: Session, draft: Draft) -> None:
     """Write what was made up, in one transaction. LeaseLost when the checkpoint is not where the draft begins."""
+    await log.mongo.transact(session, list(_writes(log, draft)))
+
+
+def _writes(log: Log, draft: Draft) -> Iterator[Write]:
+    # first, so that of two writers one fails here before it has written anything else
+    yield checkpoint.moving(log, draft.at, draft.reached())
+    if draft.events:
+        yield Write(log.events, "insert_many", (draft.events,))
+        yield Write(log.rollups, "bulk_write", (rollups.event_counts(draft.events),), UNORDERED)
     moves = [(draft.before.get(name), head) for name, head in draft.after.items()]
-    async with log.mongo.transaction(session):
-        # first, so that of two writers one fails here before it has written anything else
-        await checkpoint.move(log, session, draft.at, draft.reached())
-        if draft.events:
-            await log.events.insert_many(cast("list[Document]", draft.events), session=session)
-            await log.rollups.bulk_write(rollups.event_counts(draft.events), ordered=False, session=session)
-        if moves:
-            await _move_heads(log, session, moves)
-        if populations := rollups.aggregate_counts(moves):
-            await log.populations.bulk_write(populations, ordered=False, session=session)
-        if draft.rejections:
-            await log.rejected.insert_many(cast("list[Document]", draft.rejections), session=session)
-
-
-async def _move_heads(log: Log, session: Session, moves: Sequence[tuple[Head | None, Head]]) -> None:
-    # Out and in again with one command each: MongoDB plans every single update anew, and takes half as long again for
-    # as many replacements (docs/decisions/0010).
+    # Out and in again with one command each: MongoDB takes half as long again for as many replacements
+    # (docs/decisions/0010).
     if moved := [before["_id"] for before, _ in moves if before is not None]:
-        await log.aggregates.delete_many({"_id": {"$in": moved}}, session=session)
-    await log.aggregates.insert_many([cast("Document", after) for _, after in moves], session=session)
+        yield Write(log.aggregates, "delete_many", ({"_id": {"$in": moved}},))
+    if moves:
+        yield Write(log.aggregates, "insert_many", ([after for _, after in moves],))
+    if populations := rollups.aggregate_counts(moves):
+        yield Write(log.populations, "bulk_write", (populations,), UNORDERED)
+    if draft.rejections:
+        yield Write(log.rejected, "insert_many", (draft.rejections,))

@@ -11,8 +11,9 @@ from eventscope.store.documents import Event
 from eventscope.store.driver import Document, translated
 from eventscope.store.log import Log
 from eventscope.store.query import kept
+from eventscope.store.read import TOO_LARGE
 
-MOST_BYTES: Final = 64 * 1024**2  # of a conversation, as text
+MOST_BYTES: Final = 64 * 1024**2  # of the events of one answer, more or less
 
 Link = Literal["causationId", "correlationId", "aggregateId"]
 
@@ -41,7 +42,7 @@ async def conversation(log: Log, correlation_id: str, *, limit: int, above: int 
             if not got.cut:
                 return cast("list[Event]", found)
             if held > MOST_BYTES:
-                raise TooComplex("the events of this conversation are too large for one answer; ask for fewer of them")
+                raise TooComplex(TOO_LARGE)
             above = found[-1]["_id"]
 
 
@@ -65,13 +66,21 @@ async def linked(
     newest_first: bool = False,
     aggregate_type: str | None = None,
 ) -> dict[str, list[Event]]:
-    """For each value at most `limit` events that have it there, in or against the order of the log, within bounds."""
+    """For each value at most `limit` events that have it there, in or against the order of the log, within bounds.
+
+    TooComplex when they are too large together.
+    """
     asked = kept(log.clock()) | _behind(above, below)
     if aggregate_type is not None:
         asked["aggregateType"] = aggregate_type
     page: list[Document] = [{"$match": asked}, {"$sort": {"_id": -1 if newest_first else 1}}, {"$limit": limit}]
     found: dict[str, list[Event]] = {value: [] for value in values}
-    for row in await _each(log, link, values, page, [{"$unwind": "$found"}, {"$replaceWith": "$found"}]):
+    rows = _each(log, link, values, page, [{"$unwind": "$found"}, {"$replaceWith": "$found"}])
+    with translated(log.question_seconds):
+        got = await log.mongo.bounded(log.meta, rows, MOST_BYTES)
+    if got is None:
+        raise TooComplex(TOO_LARGE)
+    for row in got:
         found[row[link]].append(cast("Event", row))
     return found
 
@@ -79,26 +88,24 @@ async def linked(
 async def counts(log: Log, link: Link, values: Sequence[str], most: int) -> dict[str, int]:
     """For each value how many events have it there, counting no further than `most`."""
     counted: list[Document] = [{"$match": kept(log.clock())}, {"$limit": most}, {"$count": "n"}]
-    rows = await _each(log, link, values, counted, [{"$unwind": "$found"}])
+    with translated(log.question_seconds):
+        rows = await log.mongo.aggregate(log.meta, _each(log, link, values, counted, [{"$unwind": "$found"}]))
     return dict.fromkeys(values, 0) | {row["value"]: row["found"]["n"] for row in rows}
 
 
-async def _each(
+def _each(
     log: Log, link: Link, values: Sequence[str], pipeline: list[Document], then: list[Document]
 ) -> list[Document]:
+    """What is found for each value, as a pipeline on `meta`."""
     # MongoDB looks each value up by the index and stops at its limit, where one $in would read all that any of them has
     lookup: Any = {"from": log.events.name, "localField": "value", "foreignField": link, "as": "found"}
-    with translated(log.question_seconds):
-        return await log.mongo.aggregate(
-            log.meta,
-            [
-                {"$match": {"_id": checkpoint.ID}},  # some one document, to hang the values on
-                {"$project": {"_id": 0, "value": {"$literal": list(values)}}},
-                {"$unwind": "$value"},
-                {"$lookup": lookup | {"pipeline": pipeline}},
-                *then,
-            ],
-        )
+    return [
+        {"$match": {"_id": checkpoint.ID}},  # some one document, to hang the values on
+        {"$project": {"_id": 0, "value": {"$literal": list(values)}}},
+        {"$unwind": "$value"},
+        {"$lookup": lookup | {"pipeline": pipeline}},
+        *then,
+    ]
 
 
 def _behind(above: int | None, below: int | None = None) -> Document:

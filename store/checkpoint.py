@@ -11,9 +11,10 @@ from typing import Any, Final
 
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
+from pymongo.results import UpdateResult
 
 from eventscope.errors import LeaseLost
-from eventscope.store.driver import Document, Session, first, translated
+from eventscope.store.driver import Document, Write, first, translated
 from eventscope.store.log import Log
 from eventscope.store.message import Place
 
@@ -94,22 +95,22 @@ async def release(log: Log, holder: str) -> None:
         )
 
 
-async def move(log: Log, session: Session, old: Checkpoint, new: Checkpoint) -> None:
-    """Move the checkpoint within the transaction that stores the batch, or raise LeaseLost."""
+def moving(log: Log, old: Checkpoint, new: Checkpoint) -> Write:
+    """Moves the checkpoint within the transaction that stores the batch, or raises LeaseLost."""
     changes: Document = {"head": new.head, "rejectedHead": new.rejected_head, "place": _place_document(new.place)}
-    outcome = await log.meta.update_one(
-        {
-            "_id": ID,
-            "holder": old.holder,
-            "term": old.term,
-            "head": old.head,
-            "place": _place_document(old.place),
-        },
-        {"$set": changes},
-        session=session,
-    )
-    if outcome.matched_count != 1:
-        raise LeaseLost(f"the log moved on without {old.holder}")
+    at: Document = {
+        "_id": ID,
+        "holder": old.holder,
+        "term": old.term,
+        "head": old.head,
+        "place": _place_document(old.place),
+    }
+
+    def verify(outcome: UpdateResult) -> None:
+        if outcome.matched_count != 1:
+            raise LeaseLost(f"the log moved on without {old.holder}")
+
+    return Write(log.meta, "update_one", (at, {"$set": changes}), verify=verify)
 
 
 async def count_reset(log: Log, old: Checkpoint, start: Place) -> None:

@@ -4,11 +4,13 @@ The two have nearly the same calls; what differs is evened out here, so the rest
 against pymongo's types. Driver errors become ours here too.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias, cast
 
+import bson
 import pymongo
 from bson.errors import BSONError
 from motor.motor_asyncio import AsyncIOMotorClient
@@ -71,6 +73,21 @@ for module in (asynchronous.topology, synchronous.topology):
 
 
 @dataclass(frozen=True, slots=True)
+class Write:
+    """One command of a transaction: a method of the collection, and what it is given; `verify` sees its result."""
+
+    collection: Collection
+    method: Literal["insert_many", "update_one", "delete_many", "bulk_write"]
+    arguments: tuple[Any, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    verify: Callable[[Any], None] = lambda result: None
+
+    def send(self, collection: Any, session: Any) -> Any:
+        """Have it done, by whichever driver these two are of."""
+        return getattr(collection, self.method)(*self.arguments, **self.options, session=session)
+
+
+@dataclass(frozen=True, slots=True)
 class Mongo:
     """One database, by one of the two drivers."""
 
@@ -93,6 +110,22 @@ class Mongo:
         cursor = await call if self.driver == "pymongo" else cast("Any", call)
         return cast("list[Document]", await cursor.to_list(None))
 
+    async def bounded(
+        self, collection: Collection, pipeline: Sequence[Mapping[str, Any]], most: int
+    ) -> list[Document] | None:
+        """All that the pipeline gives; None if that is more than so many bytes, and a batch (16 MiB) of MongoDB's."""
+        call = collection.aggregate_raw_batches(pipeline)
+        cursor = await call if self.driver == "pymongo" else cast("Any", call)
+        found: list[Document] = []
+        size = 0
+        async for batch in cast("AsyncIterator[bytes]", cursor):
+            if size > most:
+                await cursor.close()
+                return None
+            size += len(batch)
+            found += bson.decode_all(batch)
+        return found
+
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
         """A session of the server's, for one transaction after the other."""
@@ -110,6 +143,23 @@ class Mongo:
         # motor hands out the context, pymongo a coroutine that does
         async with await started if self.driver == "pymongo" else cast("Any", started):
             yield
+
+    async def transact(self, session: Session, writes: Sequence[Write]) -> None:
+        """Have all of the writes take effect together, or none of them. What a `verify` raises ends it."""
+        if self.driver == "pymongo":
+            async with self.transaction(session):
+                for write in writes:
+                    write.verify(await write.send(write.collection, session))
+            return
+        blocking = cast("Any", session).delegate
+
+        def transact() -> None:
+            with blocking.start_transaction():
+                for write in writes:
+                    write.verify(write.send(cast("Any", write.collection).delegate, blocking))
+
+        # motor would hand each call to a thread and wait for it there and back, which takes as long again as MongoDB
+        await _finished(asyncio.to_thread(transact))
 
     async def end_session(self, id: Mapping[str, Any]) -> None:
         """End a session that somebody left open: MongoDB keeps the locks of its transaction for a minute."""
@@ -139,6 +189,22 @@ async def connect(url: str, database: str, driver: Driver) -> AsyncIterator[Mong
         yield mongo
     finally:
         await mongo.close()
+
+
+async def _finished(work: Coroutine[Any, Any, None]) -> None:
+    """Wait until it is done, however often this is cancelled: nobody may touch its session before."""
+    task = asyncio.create_task(work)
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            cancelled = True
+    error = task.exception()
+    if cancelled:
+        raise asyncio.CancelledError
+    if error is not None:
+        raise error
 
 
 async def first(

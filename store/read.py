@@ -22,6 +22,7 @@ Fields: TypeAlias = tuple[str, ...] | None
 LAST: Final = 2**63 - 1
 ROOM: Final = 8 * 1024**2  # of what was found going through the log, as text
 BAD_VALUE: Final = 2
+TOO_LARGE: Final = "the events are larger than an answer may be; ask for fewer of them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ async def events(
     """The same for who must have the whole of it: QuestionTimedOut if time is up before, TooComplex if room is."""
     found = await page(log, filter, limit=limit, above=above, below=below, newest_first=newest_first)
     if found.full:
-        raise TooComplex("the events are larger than an answer may be; ask for fewer of them")
+        raise TooComplex(TOO_LARGE)
     if found.stopped is not None:
         raise QuestionTimedOut(log.question_seconds)
     return found.events

@@ -10,6 +10,7 @@ import pytest_asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eventscope.app import build, services
 from eventscope.store import moment, read, scan
 from eventscope.store.documents import Event
 from tests.app.world import World
@@ -265,3 +266,19 @@ async def test_a_listing_that_cannot_be_given_whole_in_time_is_an_error(
     response = await get(world, "history", aggregateType="user")
     assert response.status_code == 504
     assert response.json()["errors"][0]["extensions"] == {"code": "TIMEOUT"}
+
+
+async def test_a_listing_that_is_too_large_to_be_given_whole_is_another_error(world: World) -> None:
+    chosen = world.settings.model_copy(update={"mongo_database": f"{world.settings.mongo_database}_large"})
+    async with services(chosen) as found:
+        times = {"timestamp": moment.now(), "recordedAt": moment.now()}
+        rows = [{"_id": n, "messageId": str(n), "type": "a", **times, "data": "x" * 1_000_000} for n in range(1, 31)]
+        await found.log.events.insert_many(rows)
+        await found.log.meta.insert_one({"_id": "checkpoint", "head": len(rows)})
+        transport = httpx.ASGITransport(build(chosen, found))
+        async with httpx.AsyncClient(transport=transport, base_url="http://api") as http:
+            assert len((await http.get("/events/history", params={"limit": 10})).json()["events"]) == 10
+            response = await http.get("/events/history", params={"limit": 30})
+        await found.log.mongo.client.drop_database(chosen.mongo_database)
+    assert response.status_code == 400
+    assert refusal(response) == {"code": "QUERY_TOO_COMPLEX"}

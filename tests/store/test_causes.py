@@ -128,5 +128,23 @@ async def test_a_conversation_of_large_events_is_read_whole_or_refused(
     assert len(await causes.conversation(appender.log, "large", limit=39)) == 39
     monkeypatch.setattr(causes, "MOST_BYTES", 16 * 1024**2)
     assert len(await causes.conversation(appender.log, "large", limit=16)) == 16
-    with pytest.raises(TooComplex, match="too large for one answer"):
+    with pytest.raises(TooComplex, match="larger than an answer may be"):
         await causes.conversation(appender.log, "large", limit=100)
+
+
+async def test_large_events_of_many_values_are_read_whole_or_refused(
+    appender: Appender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(4):
+        await appender.store(
+            *(event(causationId=f"cause {n}", data={"text": "x" * 1_000_000}) for _ in range(10)),
+        )
+    causing = [f"cause {n}" for n in range(4)]
+    found = await causes.linked(appender.log, "causationId", causing, limit=10)
+    assert [[event["_id"] for event in found[id]] for id in causing] == [
+        list(range(first, first + 10)) for first in (1, 11, 21, 31)
+    ]
+    monkeypatch.setattr(causes, "MOST_BYTES", 16 * 1024**2)
+    assert len((await causes.linked(appender.log, "causationId", causing, limit=2))["cause 3"]) == 2
+    with pytest.raises(TooComplex, match="larger than an answer may be"):
+        await causes.linked(appender.log, "causationId", causing, limit=10)

@@ -139,7 +139,8 @@ async def test_a_holder_that_froze_within_its_transaction_keeps_nobody_from_writ
         assert ann is not None
         await frozen.start_transaction() if log.mongo.driver == "pymongo" else frozen.start_transaction()
         await end_lease(log)
-        await checkpoint.move(log, frozen, ann, replace(ann, head=5))
+        moving = checkpoint.moving(log, ann, replace(ann, head=5))
+        moving.verify(await moving.send(log.meta, frozen))
 
         async with asyncio.timeout(30):  # MongoDB by itself would give the transaction up after a minute
             bob = await checkpoint.acquire(log, "bob", LONG)

@@ -2,8 +2,8 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from eventscope.errors import LeaseLost, Unavailable
 from eventscope.store import checkpoint, memory
-from eventscope.store.driver import Mongo, Session
+from eventscope.store.driver import Mongo, Session, Write
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.store.message import Accepted, Batch, Message, Place, Refused, Together
 from eventscope.store.retention import Retention
@@ -64,14 +64,17 @@ class Brittle(Mongo):
 
     fates: list[Fate] = field(default_factory=list)
 
-    @asynccontextmanager
-    async def transaction(self, session: Session) -> AsyncIterator[None]:
-        async with Mongo.transaction(self, session):
-            yield  # it may fail and be tried once more
-            fate = self.fates.pop()
-            if fate == "dropped":
+    async def transact(self, session: Session, writes: Sequence[Write]) -> None:
+        fates: list[Fate] = []
+
+        def end(result: Any) -> None:
+            writes[-1].verify(result)  # it may fail and be tried once more
+            fates.append(self.fates.pop())
+            if fates == ["dropped"]:
                 raise Crash
-        if fate == "answer lost":
+
+        await Mongo.transact(self, session, [*writes[:-1], replace(writes[-1], verify=end)])
+        if fates == ["answer lost"]:
             raise Crash
 
 

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import nats
 import orjson
@@ -16,7 +17,7 @@ from eventscope.errors import Unavailable
 from eventscope.settings import Settings
 from eventscope.store import counts, read
 from eventscope.store.counts import Scope
-from eventscope.store.driver import Mongo, Session
+from eventscope.store.driver import Mongo, Session, Write
 from eventscope.store.filter import EVERYTHING
 from eventscope.store.log import Log
 from eventscope.store.retention import Retention
@@ -147,15 +148,13 @@ class Weak(Mongo):
 
     sizes: list[int] = field(default_factory=list)
 
-    @asynccontextmanager
-    async def transaction(self, session: Session) -> AsyncIterator[None]:
-        before = await self.database["events"].estimated_document_count()
-        async with Mongo.transaction(self, session):
-            yield
-            after = await self.database["events"].count_documents({}, session=session)
-            self.sizes.append(after - before)
-            if after - before > 100:
+    async def transact(self, session: Session, writes: Sequence[Write]) -> None:
+        def end(result: Any) -> None:
+            if sum(self.sizes[-1:]) > 100:
                 raise Unavailable("MongoDB did not store a batch in time")
+
+        self.sizes.extend(len(write.arguments[0]) for write in writes if write.collection.name == "events")
+        await Mongo.transact(self, session, [*writes[:-1], replace(writes[-1], verify=end)])
 
 
 async def test_a_database_that_is_too_slow_for_whole_batches_gets_smaller_ones_until_they_pass(
