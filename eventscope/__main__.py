@@ -79,8 +79,9 @@ def serve(
 @app.command()
 def ingest() -> None:
     """Run an ingester alone. Several stand by for each other."""
-    from eventscope import ingesting
+    from eventscope import collector, ingesting
 
+    collector.settle()
     _until_asked(ingesting.ingest(_settings()))
 
 

@@ -1,7 +1,6 @@
 """Running the API in this process, uvicorn inside: alone, or as one of several workers."""
 
 import asyncio
-import gc
 import logging
 import signal
 import socket
@@ -12,7 +11,7 @@ from typing import Final
 
 import uvicorn
 
-from eventscope import app
+from eventscope import app, collector
 from eventscope.api_metrics import ApiMetrics
 from eventscope.listening import listening
 from eventscope.settings import Settings
@@ -22,7 +21,6 @@ from eventscope.transport import Transport
 from eventscope.workers import Place
 
 MOST_FRAME: Final = 262_144  # bytes of a WebSocket message
-YOUNG: Final = 20_000  # new objects before the collector looks at them: a page of 1000 events has as many
 STOP_SECONDS: Final = 5
 
 logger = logging.getLogger(__name__)
@@ -77,9 +75,7 @@ async def _serve(settings: Settings, listener: socket.socket, siblings: Siblings
         server = Server(config(app.build(settings, services, metrics, siblings)), services.ending)
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, server.handle_exit, number, None)
-        # what exists now lives for ever; the collector need not look at it again, nor at every page while it is made
-        gc.freeze()
-        gc.set_threshold(YOUNG)
+        collector.settle()
         await server.serve(sockets=[listener])
 
 
