@@ -125,13 +125,18 @@ async def stream_full(stage: Stage, chance: random.Random) -> str:
     client = await stream.connect(stage.settings.nats_url, "chaos", seconds=RECOVERY_SECONDS)
     try:
         js, before = client.jetstream(), ledger.refusals
-        info = await js.stream_info(stage.settings.stream)
-        most = info.config.max_bytes
-        await js.update_stream(info.config, max_bytes=max(1, info.state.bytes))
-        wanted = before + chance.randint(10, 60)
-        await until(lambda: ledger.refusals >= wanted, RECOVERY_SECONDS)
+        most = (await js.stream_info(stage.settings.stream)).config.max_bytes
+        while ledger.refusals == before:  # it may be trimmed before anybody was refused
+            full = await js.stream_info(stage.settings.stream)
+            await js.update_stream(full.config, max_bytes=max(1, full.state.bytes))
+
+            async def noticed(first: int = full.state.first_seq) -> bool:
+                now = await js.stream_info(stage.settings.stream)
+                return ledger.refusals > before or now.state.first_seq > first
+
+            await until(noticed, RECOVERY_SECONDS)
         await _sending(stage, ledger.acknowledged, chance.randint(20, 100))
-        await js.update_stream(info.config, max_bytes=most)
+        await js.update_stream((await js.stream_info(stage.settings.stream)).config, max_bytes=most)
         return f"refused {ledger.refusals - before} times until it was trimmed"
     finally:
         await stream.close(client)
