@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias, cast
 
-import bson
+import orjson
 import pymongo
 from bson.errors import BSONError
 from motor.motor_asyncio import AsyncIOMotorClient
@@ -44,6 +44,8 @@ ILLEGAL_OPERATION: Final = 20
 BSON_OBJECT_TOO_LARGE: Final = 10334
 DUPLICATE_KEY: Final = 11000
 INTERRUPTED: Final = 11601
+
+STEP: Final = 20  # documents, after which it is seen whether they are too large together
 
 # MongoDB's own word that it is worth another try
 PASSING: Final = ("TransientTransactionError", "UnknownTransactionCommitResult", "RetryableWriteError")
@@ -113,17 +115,17 @@ class Mongo:
     async def bounded(
         self, collection: Collection, pipeline: Sequence[Mapping[str, Any]], most: int
     ) -> list[Document] | None:
-        """All that the pipeline gives; None if that is more than so many bytes, and a batch (16 MiB) of MongoDB's."""
-        call = collection.aggregate_raw_batches(pipeline)
+        """All that the pipeline gives; None if as text it has more bytes than that."""
+        call = collection.aggregate(pipeline)
         cursor = await call if self.driver == "pymongo" else cast("Any", call)
         found: list[Document] = []
         size = 0
-        async for batch in cast("AsyncIterator[bytes]", cursor):
+        while part := await cursor.to_list(STEP):
+            size += sum(len(orjson.dumps(document, default=str)) for document in part)
             if size > most:
                 await cursor.close()
                 return None
-            size += len(batch)
-            found += bson.decode_all(batch)
+            found += part
         return found
 
     @asynccontextmanager

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import signal
 import subprocess
 import threading
@@ -72,6 +73,8 @@ class OwnMongod:
     def signal(self, number: int) -> None:
         if self._process is not None:
             self._process.send_signal(number)
+            if number == signal.SIGSTOP:  # which takes effect a moment later
+                os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def kill(self) -> None:
         if self._process is not None:
