@@ -220,7 +220,7 @@ async def first(
 ) -> list[Document]:
     """The first documents that the query means, by key: as many as there is room for in one answer of MongoDB's.
 
-    The driver's cursor gives the same, for a fifth more of our time; it is asked where it is worth a second try.
+    The driver's cursor gives the same, for a sixth more of our time; it is asked where it is worth a second try.
     """
     command: Document = {
         "find": collection.name,

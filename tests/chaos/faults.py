@@ -7,6 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from nats.js import JetStreamContext
+from nats.js.api import StreamState
+
 from eventscope.embedded import Nats
 from eventscope.ports import free
 from eventscope.store import checkpoint
@@ -16,6 +19,8 @@ from tests.chaos.network import NETWORK
 from tests.chaos.program import ServerProgram
 from tests.chaos.stage import RECOVERY_SECONDS, Stage, level
 from tests.until import until
+
+LEAST: Final = 100  # messages in a stream that is to be full: the last of them is never trimmed
 
 Fault = Callable[[Stage, random.Random], Awaitable[str]]
 
@@ -125,18 +130,21 @@ async def stream_full(stage: Stage, chance: random.Random) -> str:
     client = await stream.connect(stage.settings.nats_url, "chaos", seconds=RECOVERY_SECONDS)
     try:
         js, before = client.jetstream(), ledger.refusals
-        most = (await js.stream_info(stage.settings.stream)).config.max_bytes
-        while ledger.refusals == before:  # it may be trimmed before anybody was refused
-            full = await js.stream_info(stage.settings.stream)
-            await js.update_stream(full.config, max_bytes=max(1, full.state.bytes))
+        wanted = before + chance.randint(10, 60)
+        usual = (await js.stream_info(stage.settings.stream)).config
+        while ledger.refusals < wanted:  # it may be trimmed before so many were refused
+            await js.update_stream(usual)
+            full = await until(lambda: _filled(stage, js), RECOVERY_SECONDS)
+            assert full is not None
+            await js.update_stream(usual, max_bytes=full.bytes)
 
-            async def noticed(first: int = full.state.first_seq) -> bool:
+            async def noticed(first: int = full.first_seq) -> bool:
                 now = await js.stream_info(stage.settings.stream)
-                return ledger.refusals > before or now.state.first_seq > first
+                return ledger.refusals >= wanted or now.state.first_seq > first
 
             await until(noticed, RECOVERY_SECONDS)
         await _sending(stage, ledger.acknowledged, chance.randint(20, 100))
-        await js.update_stream((await js.stream_info(stage.settings.stream)).config, max_bytes=most)
+        await js.update_stream(usual)
         return f"refused {ledger.refusals - before} times until it was trimmed"
     finally:
         await stream.close(client)
@@ -156,6 +164,12 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "stream full": stream_full,
     **NETWORK,
 }
+
+
+async def _filled(stage: Stage, js: JetStreamContext) -> StreamState | None:
+    """The stream's state, once it holds enough that there is something to trim."""
+    state = (await js.stream_info(stage.settings.stream)).state
+    return state if state.messages >= LEAST else None
 
 
 async def _sending(stage: Stage, before: int, count: int) -> None:

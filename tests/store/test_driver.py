@@ -5,10 +5,8 @@ import gc
 import os
 import signal
 import subprocess
-import threading
 import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,7 @@ from eventscope.ports import free
 from eventscope.store import aggregates, checkpoint, counts, expiry, read, rejected
 from eventscope.store.aggregates import AggregateFilter
 from eventscope.store.counts import Scope
-from eventscope.store.driver import Document, Driver, Write, connect, first, translated
+from eventscope.store.driver import Document, Driver, connect, translated
 from eventscope.store.filter import EVERYTHING, Types
 from eventscope.store.log import Log, open_log, ping, prepare, server_version
 from eventscope.store.moment import HOUR
@@ -222,44 +220,6 @@ async def test_that_the_server_is_gone_is_told_long_before_a_question_is_out_of_
                     await read.first_position(log)
 
 
-class Failing(Mongod):
-    """A MongoDB that can be told to fail."""
-
-    def command(self) -> list[str]:
-        return [*super().command(), "--setParameter", "enableTestCommands=1"]
-
-
-@pytest.fixture(scope="module")
-def failing_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running(Failing, tmp_path_factory.mktemp("failing")) as server:
-        yield server.url
-
-
-@pytest.mark.parametrize("failure", [{"closeConnection": True}, {"errorCode": 189}])
-async def test_a_page_is_read_again_when_a_connection_breaks_or_a_primary_steps_down(
-    failing_url: str, driver: Driver, failure: Document
-) -> None:
-    async with open_log(failing_url, "test", driver) as log:
-        await log.events.delete_many({})
-        await log.events.insert_one({"_id": 1})
-        once: Document = {"configureFailPoint": "failCommand", "mode": {"times": 1}}
-        await log.mongo.client.admin.command({**once, "data": {"failCommands": ["find"], **failure}})
-        assert await first(log.events, {}, limit=10) == [{"_id": 1}]
-
-
-@pytest.mark.parametrize("direction", [1, -1])
-@pytest.mark.parametrize("hint", [None, (("type", 1), ("_id", 1))])
-async def test_the_first_documents_are_those_that_a_cursor_gives(
-    log: Log, appender: Appender, direction: int, hint: tuple[tuple[str, int], ...] | None
-) -> None:
-    await appender.store(*(event("a", data={"n": n}) for n in range(150)))
-    for query in ({}, {"_id": {"$gt": 17}}, {"type": "b"}):
-        for limit in (1, 120, 1000):
-            cursor = log.events.find(query, {"data": 1}).sort("_id", direction).limit(limit)
-            found = await first(log.events, query, {"data": 1}, limit=limit, direction=direction, hint=hint)
-            assert found == await cursor.to_list(None)
-
-
 async def test_a_server_that_hangs_lets_every_question_run_out_of_time(own: OwnMongod, own_log: Log) -> None:
     await ping(own_log)
     own.signal(signal.SIGSTOP)
@@ -328,57 +288,6 @@ def hostile(data: object) -> Any:
 async def test_errors_that_are_nobodys_fault_but_ours_are_not_disguised(log: Log) -> None:
     with pytest.raises(OperationFailure, match=r"unknown operator: \$nonsense"), translated(1.0):
         await log.events.find_one({"type": {"$nonsense": 1}})
-
-
-async def test_within_a_transaction_all_takes_effect_or_nothing(log: Log) -> None:
-    async with log.mongo.session() as session:
-        with pytest.raises(ZeroDivisionError):
-            async with log.mongo.transaction(session):
-                await log.meta.insert_one({"_id": "a"}, session=session)
-                raise ZeroDivisionError
-        assert await log.meta.find({}).to_list(None) == []
-        async with log.mongo.transaction(session):
-            await log.meta.insert_one({"_id": "b"}, session=session)
-            await log.meta.insert_one({"_id": "c"}, session=session)
-            assert await log.meta.find({}).to_list(None) == []
-        assert await log.meta.find({}).sort("_id", 1).to_list(None) == [{"_id": "b"}, {"_id": "c"}]
-
-
-async def test_a_transaction_of_writes_takes_effect_whole_or_not_at_all(log: Log) -> None:
-    def refuse(result: Any) -> None:
-        raise ZeroDivisionError
-
-    one = Write(log.meta, "insert_many", ([{"_id": "a"}, {"_id": "b"}],))
-    other = Write(log.meta, "delete_many", ({"_id": "a"},))
-    async with log.mongo.session() as session:
-        with pytest.raises(ZeroDivisionError):
-            await log.mongo.transact(session, [one, replace(other, verify=refuse)])
-        assert await log.meta.find({}).to_list(None) == []
-        await log.mongo.transact(session, [one, other])
-        assert await log.meta.find({}).to_list(None) == [{"_id": "b"}]
-
-
-async def test_who_is_cancelled_while_a_thread_writes_waits_for_its_end(mongo_url: str, emptied_database: str) -> None:
-    reached, released = threading.Event(), threading.Event()
-
-    def wait(result: Any) -> None:
-        reached.set()
-        assert released.wait(60)
-
-    async with open_log(mongo_url, emptied_database, "motor") as log, log.mongo.session() as session:
-        write = Write(log.meta, "insert_many", ([{"_id": "a"}],))
-        task = asyncio.create_task(log.mongo.transact(session, [replace(write, verify=wait)]))
-        assert await asyncio.to_thread(reached.wait, 60)
-        for _ in range(3):
-            task.cancel()
-            await asyncio.wait([task], timeout=0.01)
-        assert not task.done()
-        released.set()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert await log.meta.find_one({"_id": "a"}) == {"_id": "a"}
-        await log.mongo.transact(session, [Write(log.meta, "delete_many", ({"_id": "a"},))])
-        assert await log.meta.find_one({"_id": "a"}) is None
 
 
 async def test_writes_wait_for_the_majority_and_the_journal(log: Log) -> None:
