@@ -29,6 +29,7 @@ from eventscope.subscriptions.envelope import (
     is_json,
     opened,
 )
+from eventscope.subscriptions.refusal import Refusal
 
 MOST_BYTES: Final = 1024 * 1024
 MOST_DEPTH: Final = 100
@@ -51,13 +52,6 @@ LONG_NUMBER: Final = re.compile(rb"\d{19}")
 TYPE: Final = re.compile(r"[^\s.*>]+(\.[^\s.*>]+)*")
 
 
-class _Refusal(Exception):
-    def __init__(self, code: str, reason: str) -> None:
-        self.code = code
-        self.reason = reason
-        self.index: int | None = None
-
-
 def read(arrival: Arrival, stream: str, subject_type: str | None, envelope: Envelope = "plain") -> Message:
     """Understand a message, or say why it cannot be taken. `subject_type` is the type that its subject names.
 
@@ -69,7 +63,7 @@ def read(arrival: Arrival, stream: str, subject_type: str | None, envelope: Enve
         if isinstance(content, list):
             return _together(arrival, stream, content, subject_type)
         return _accepted(arrival, stream, content, _stated_version(arrival.headers), subject_type)
-    except _Refusal as refusal:
+    except Refusal as refusal:
         return Refused(arrival, refusal.code, refusal.reason, _any_id(arrival, stream, content), refusal.index)
 
 
@@ -88,19 +82,19 @@ def _opened(envelope: Envelope, content: Any) -> Any:
     try:
         return opened(envelope, content) if isinstance(content, dict) else content
     except WrongEnvelope as error:
-        raise _Refusal("WRONG_ENVELOPE", f"{error}; EVENTSCOPE_ENVELOPES sets envelopes by subject") from None
+        raise Refusal("WRONG_ENVELOPE", f"{error}; EVENTSCOPE_ENVELOPES sets envelopes by subject") from None
 
 
 def _together(arrival: Arrival, stream: str, contents: list[Any], subject_type: str | None) -> Together:
     if not 0 < len(contents) <= MOST_TOGETHER:
-        raise _Refusal("WRONG_COUNT", f"{len(contents)} events came together; there may be 1 to {MOST_TOGETHER}")
+        raise Refusal("WRONG_COUNT", f"{len(contents)} events came together; there may be 1 to {MOST_TOGETHER}")
     messages = []
     for index, content in enumerate(contents):
         try:
             # what the header expects is the state before all of them
             stated = _stated_version(arrival.headers) if index == 0 else _UNSTATED
             messages.append(_accepted(arrival, stream, content, stated, subject_type, index))
-        except _Refusal as refusal:
+        except Refusal as refusal:
             refusal.index = index
             refusal.reason = f"event {index + 1} of {len(contents)}: {refusal.reason}"
             raise
@@ -116,7 +110,7 @@ def _accepted(
     index: int | None = None,
 ) -> Accepted:
     if not isinstance(message, dict):
-        raise _Refusal("NOT_AN_OBJECT", f"the message is JSON, but {_name(message)} and not an object")
+        raise Refusal("NOT_AN_OBJECT", f"the message is JSON, but {_name(message)} and not an object")
     fields: dict[str, Any] = {"type": _type(message.get("type"), subject_type)}
     for name in TEXTS:
         text = message.get(name)
@@ -133,7 +127,7 @@ def _accepted(
         fields["extensions"] = extensions
     expected = _version(message.get("version")) if stated == _UNSTATED else stated
     if expected is not ANY_VERSION and not ("aggregateType" in fields and "aggregateId" in fields):
-        raise _Refusal("NO_AGGREGATE", "a version was expected, but aggregateType and aggregateId do not say of what")
+        raise Refusal("NO_AGGREGATE", "a version was expected, but aggregateType and aggregateId do not say of what")
     return Accepted(arrival, fields, expected, has_timestamp=timestamp is not None)
 
 
@@ -144,7 +138,7 @@ def _outer_id(arrival: Arrival, stream: str) -> str:
 def _any_id(arrival: Arrival, stream: str, content: Any) -> str:
     # of what is wrong anyway: an id that cannot be used is as good as none
     for given in (content.get("messageId") if isinstance(content, dict) else None, *map(arrival.headers.get, IDS)):
-        with suppress(_Refusal):
+        with suppress(Refusal):
             if id := _text("messageId", given):
                 return id
     return made_up_id(stream, arrival.sequence, arrival.recorded_at)
@@ -152,13 +146,13 @@ def _any_id(arrival: Arrival, stream: str, content: Any) -> str:
 
 def _json(raw: bytes) -> Any:
     if len(raw) > MOST_BYTES:
-        raise _Refusal("TOO_LARGE", f"the message has {len(raw)} bytes; {MOST_BYTES} are the most")
+        raise Refusal("TOO_LARGE", f"the message has {len(raw)} bytes; {MOST_BYTES} are the most")
     try:
         message = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         if "depth limit" in str(error):
-            raise _Refusal("TOO_DEEP", f"the message is nested over {MOST_DEPTH} deep") from None
-        raise _Refusal("INVALID_JSON", f"the message is not JSON: {error}") from None
+            raise Refusal("TOO_DEEP", f"the message is nested over {MOST_DEPTH} deep") from None
+        raise Refusal("INVALID_JSON", f"the message is not JSON: {error}") from None
     if NUL in raw or raw.count(b"{") + raw.count(b"[") > MOST_DEPTH:
         # a list of messages is a level of its own
         _check(message, MOST_DEPTH + 1 if isinstance(message, list) else MOST_DEPTH)
@@ -170,14 +164,14 @@ def _json(raw: bytes) -> Any:
 def _check(value: Any, depth: int) -> None:
     if isinstance(value, dict):
         if depth == 0:
-            raise _Refusal("TOO_DEEP", f"the message is nested over {MOST_DEPTH} deep")
+            raise Refusal("TOO_DEEP", f"the message is nested over {MOST_DEPTH} deep")
         for key, member in value.items():
             if "\0" in key:
-                raise _Refusal("INVALID_KEY", f"the key {key[:60]!r} holds a NUL, which MongoDB cannot keep")
+                raise Refusal("INVALID_KEY", f"the key {key[:60]!r} holds a NUL, which MongoDB cannot keep")
             _check(member, depth - 1)
     elif isinstance(value, list):
         if depth == 0:
-            raise _Refusal("TOO_DEEP", f"the message is nested over {MOST_DEPTH} deep")
+            raise Refusal("TOO_DEEP", f"the message is nested over {MOST_DEPTH} deep")
         for member in value:
             _check(member, depth - 1)
 
@@ -185,7 +179,7 @@ def _check(value: Any, depth: int) -> None:
 def _check_integers(raw: bytes) -> None:
     def within(digits: str) -> int:
         if len(digits) > 20 or int(digits) not in INT64:
-            raise _Refusal("INTEGER_TOO_LARGE", f"the integer {digits[:40]} does not fit into 64 bits; send it as text")
+            raise Refusal("INTEGER_TOO_LARGE", f"the integer {digits[:40]} does not fit into 64 bits; send it as text")
         return int(digits)
 
     json.loads(raw, parse_int=within)
@@ -194,9 +188,9 @@ def _check_integers(raw: bytes) -> None:
 def _type(given: object, subject_type: str | None) -> str:
     type = subject_type if given is None else given
     if type is None:
-        raise _Refusal("MISSING_TYPE", "neither the message nor its subject names a type")
+        raise Refusal("MISSING_TYPE", "neither the message nor its subject names a type")
     if not isinstance(type, str) or len(type) > MOST_TEXT or "\0" in type or not TYPE.fullmatch(type):
-        raise _Refusal(
+        raise Refusal(
             "INVALID_TYPE", f"the type {str(type)[:60]!r} is not words joined by dots, as a NATS subject would be"
         )
     return type
@@ -208,9 +202,9 @@ def _text(name: str, value: object) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)  # ids that are numbers elsewhere
     if not isinstance(value, str):
-        raise _Refusal("INVALID_FIELD", f"{name} is {_name(value)} and not a string")
+        raise Refusal("INVALID_FIELD", f"{name} is {_name(value)} and not a string")
     if len(value) > MOST_TEXT:
-        raise _Refusal("INVALID_FIELD", f"{name} has {len(value)} characters; {MOST_TEXT} are the most")
+        raise Refusal("INVALID_FIELD", f"{name} has {len(value)} characters; {MOST_TEXT} are the most")
     return value
 
 
@@ -218,11 +212,11 @@ def _timestamp(value: object) -> int | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise _Refusal("INVALID_TIMESTAMP", f"timestamp is {_name(value)} and not a time like 2026-11-23T07:00:00Z")
+        raise Refusal("INVALID_TIMESTAMP", f"timestamp is {_name(value)} and not a time like 2026-11-23T07:00:00Z")
     try:
         return moment.from_text(value)
     except ValueError as error:
-        raise _Refusal("INVALID_TIMESTAMP", f"timestamp: {error}") from None
+        raise Refusal("INVALID_TIMESTAMP", f"timestamp: {error}") from None
 
 
 def _stated_version(headers: Mapping[str, str]) -> int | None:
@@ -232,7 +226,7 @@ def _stated_version(headers: Mapping[str, str]) -> int | None:
     if stated == "none":
         return NO_STREAM
     if not (stated.isascii() and stated.isdigit() and len(stated) < 19):
-        raise _Refusal("INVALID_FIELD", f"{EXPECTED_VERSION} is {stated[:40]!r} and neither a version nor none")
+        raise Refusal("INVALID_FIELD", f"{EXPECTED_VERSION} is {stated[:40]!r} and neither a version nor none")
     return int(stated)
 
 
@@ -240,9 +234,7 @@ def _version(version: object) -> int | None:
     if version is None:
         return ANY_VERSION
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise _Refusal(
-            "INVALID_FIELD", f"version is {str(version)[:40]} and not the 1, 2, 3 … that this event would be"
-        )
+        raise Refusal("INVALID_FIELD", f"version is {str(version)[:40]} and not the 1, 2, 3 … that this event would be")
     return version - 1
 
 
