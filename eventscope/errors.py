@@ -167,9 +167,14 @@ def told(error: BaseException) -> dict[str, Any]:
     if isinstance(error, EventscopeError) and error.code != INTERNAL:
         noted(error.code, str(error))
         return {"message": str(error), "extensions": {"code": error.code} | error.details}
+    return {"message": "Internal error", "extensions": {"code": INTERNAL, "errorId": unexpected(error)}}
+
+
+def unexpected(error: BaseException, consequence: str | None = None) -> str:
+    """Log an error that nobody foresaw, with its traceback and its consequence; returns the id that finds it."""
     id = uuid.uuid4().hex
-    logger.error("errorId %s", id, exc_info=error)
-    return {"message": "Internal error", "extensions": {"code": INTERNAL, "errorId": id}}
+    logger.error("errorId %s%s", id, f": {consequence}" if consequence else "", exc_info=error)
+    return id
 
 
 def noted(code: str, message: str) -> None:

@@ -16,6 +16,7 @@ from strawberry.http import GraphQLRequestData
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
+from eventscope.accept import accepted
 from eventscope.admission import Admission
 from eventscope.errors import told
 from eventscope.schema.build import Schema
@@ -34,8 +35,7 @@ COMMENT: Final = b":\n\n"
 
 def wanted(accept: str | None) -> bool:
     """Whether the client takes an event stream; `*/*` does not ask for one."""
-    types = (part.partition(";") for part in (accept or "").lower().split(","))
-    return any(name.strip() == MEDIA_TYPE and "q=0" not in rest.replace(" ", "").split(";") for name, _, rest in types)
+    return any(name == MEDIA_TYPE and weight > 0 for name, weight in accepted(accept or ""))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from eventscope.store.retention import Retention
 from eventscope.subscriptions import live, stream
 from eventscope.subscriptions.ingest import Ingester
 from eventscope.subscriptions.lag import Lag, lag
+from eventscope.subscriptions.observer import GuardedIngestObserver
 from eventscope.subscriptions.subjects import covers
 from eventscope.watch import watched
 
@@ -39,7 +40,7 @@ async def ingest(settings: Settings) -> None:
             settings.lease_seconds,
             settings.envelopes,
             settings.stream_keep_hours,
-            metrics,
+            GuardedIngestObserver(metrics),
         )
 
         async def behind() -> Lag | None:

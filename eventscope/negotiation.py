@@ -6,6 +6,8 @@ where they want 200. Both agree with the draft's MUSTs; the audits are followed,
 
 from typing import Final
 
+from eventscope.accept import accepted
+
 RESPONSE: Final = "application/graphql-response+json"
 JSON: Final = "application/json"
 
@@ -14,16 +16,16 @@ def negotiate(accept: str | None) -> str | None:
     """The media type to answer in; None when the client takes none that there is."""
     if not accept:
         return JSON
+    taken = accepted(accept)
+    refused = {name for name, weight in taken if weight == 0}
     best: tuple[float, int, int, str] | None = None
-    for place, part in enumerate(accept.split(",")):
-        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
-        weight = _weight(parameters)
-        if weight <= 0:
+    for place, (name, weight) in enumerate(taken):
+        if weight == 0:
             continue
         if name in (RESPONSE, JSON):
             choice = (weight, 2, -place, name)
-        elif name in ("application/*", "*/*"):
-            choice = (weight, 1, -place, JSON)
+        elif name in ("application/*", "*/*") and (known := [one for one in (JSON, RESPONSE) if one not in refused]):
+            choice = (weight, 1, -place, known[0])
         else:
             continue
         best = choice if best is None else max(best, choice)
@@ -33,13 +35,3 @@ def negotiate(accept: str | None) -> str | None:
 def status(media_type: str, *, is_request_error: bool) -> int:
     """The status of a well-formed answer. A request error is one found before anything was executed."""
     return 400 if is_request_error and media_type == RESPONSE else 200
-
-
-def _weight(parameters: list[str]) -> float:
-    for parameter in parameters:
-        if parameter.startswith("q="):
-            try:
-                return float(parameter[2:])
-            except ValueError:
-                return 0.0
-    return 1.0

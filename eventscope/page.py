@@ -11,6 +11,8 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from eventscope.accept import accepted
+
 BUILT = Path(__file__).with_name("page")
 PLAIN = Path(__file__).with_name("fallback")
 POLICY = (
@@ -36,7 +38,7 @@ def wants_page(request: Request) -> bool:
     """Whether a browser asks to see the page: a GET that would rather have HTML than a GraphQL answer."""
     if request.method not in {"GET", "HEAD"}:
         return False
-    ranked = sorted(_accepted(request.headers.get("accept", "")), key=lambda accepted: -accepted[1])
+    ranked = sorted(accepted(request.headers.get("accept", "")), key=lambda accepted: -accepted[1])
     kinds = [kind for kind, weight in ranked if weight > 0 and (kind == "text/html" or kind in _JSON)]
     return kinds[:1] == ["text/html"]
 
@@ -69,9 +71,8 @@ def routes(built: Path = BUILT) -> list[Route]:
 
 def _unpacked(request: Request, packed: Path, name: str, headers: dict[str, str]) -> Response:
     headers = headers | {"Vary": "Accept-Encoding"}
-    if any(
-        kind in {"gzip", "*"} and weight > 0 for kind, weight in _accepted(request.headers.get("accept-encoding", ""))
-    ):
+    weights = dict(accepted(request.headers.get("accept-encoding", "")))
+    if weights.get("gzip", weights.get("*", 0)) > 0:
         return FileResponse(packed, media_type=_type(name), headers=headers | {"Content-Encoding": "gzip"})
     return Response(gzip.decompress(packed.read_bytes()), media_type=_type(name), headers=headers)
 
@@ -82,16 +83,3 @@ def _missing() -> Response:
 
 def _type(name: str) -> str:
     return _TYPES.get(Path(name).suffix, "application/octet-stream")
-
-
-def _accepted(header: str) -> list[tuple[str, float]]:
-    """Read an Accept or Accept-Encoding header as what is taken and how gladly, in the order given."""
-    found = []
-    for part in header.lower().split(","):
-        kind, *parameters = (piece.strip() for piece in part.split(";"))
-        weight = next((piece[2:] for piece in parameters if piece.startswith("q=")), "1")
-        try:
-            found.append((kind, float(weight)))
-        except ValueError:
-            continue
-    return found

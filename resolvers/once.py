@@ -1,8 +1,12 @@
-"""Answers that many wait for and that are found once. Nobody's leaving disturbs the others; with the last it ends."""
+"""Answers that many wait for and that are found once. Nobody's leaving disturbs the others; with the last it ends.
+
+No failure is remembered: whoever asks after one was found out asks anew.
+"""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -21,10 +25,11 @@ class Once:
         self._asked: dict[Hashable, _Asked] = {}
 
     async def of(self, key: Hashable, find: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """What is found, by whoever asked first; raises what finding it raised."""
+        """What was found for the first who asked; raises what finding it raised, to those who waited for it."""
         asked = self._asked.get(key)
         if asked is None:
             asked = self._asked[key] = _Asked(asyncio.create_task(find()))
+            asked.task.add_done_callback(partial(self._forget_failed, key))
         asked.waiting += 1
         try:
             found: T = await asyncio.shield(asked.task)
@@ -33,4 +38,13 @@ class Once:
             asked.waiting -= 1
             if not asked.waiting and not asked.task.done():
                 asked.task.cancel()
-                del self._asked[key]
+                self._forget(key, asked.task)
+
+    def _forget_failed(self, key: Hashable, task: asyncio.Task[Any]) -> None:
+        if task.cancelled() or task.exception() is not None:
+            self._forget(key, task)
+
+    def _forget(self, key: Hashable, task: asyncio.Task[Any]) -> None:
+        asked = self._asked.get(key)
+        if asked is not None and asked.task is task:  # somebody may have asked anew already
+            del self._asked[key]

@@ -14,7 +14,7 @@ from eventscope.errors import INTERNAL, BadInput, EventscopeError, TooComplex, n
 from eventscope.schema import event
 from eventscope.schema.compiled_executor import CompiledExecutor
 from eventscope.schema.limits import Limits, has_too_many_tokens
-from eventscope.schema.measured import Measured, Observer
+from eventscope.schema.measured import GuardedObserver, Measured, Observer
 from eventscope.schema.mutation import Mutation
 from eventscope.schema.operation import InTime, OneOperation, Ready
 from eventscope.schema.prepared import Documents
@@ -69,7 +69,8 @@ def build(
 ) -> Schema:
     """The schema as it is served; the observer hears of every operation, and none may take longer than `seconds`."""
     most = limits or Limits()
-    measured = () if observer is None else (lambda: Measured(observer),)
+    guarded = None if observer is None else GuardedObserver(observer)
+    measured = () if guarded is None else (lambda: Measured(guarded),)
     schema = Schema(
         query=Query,
         mutation=Mutation,

@@ -24,7 +24,7 @@ from eventscope.schema.build import Schema
 from eventscope.schema.compiled_executor import CompiledExecutor
 from eventscope.schema.context import Context
 from eventscope.schema.limits import Limits
-from eventscope.schema.measured import GIVEN_UP, OK, Observer
+from eventscope.schema.measured import GIVEN_UP, OK, GuardedObserver, Observer
 from eventscope.schema.operation import GRACE_SECONDS, too_late
 from eventscope.schema.plan import Question, RawInfo, Root, coerced
 from eventscope.schema.prepared import Prepared
@@ -53,7 +53,7 @@ class Direct:
         self._core = schema._schema
         self._limits = limits
         self._seconds = seconds
-        self._observer = observer
+        self._observer = None if observer is None else GuardedObserver(observer)
 
     async def execute(
         self, text: str, variables: dict[str, Any] | None, name: str | None, context: Callable[[], Context]

@@ -11,6 +11,7 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types.graphql import OperationType
 
 from eventscope.errors import INTERNAL, BadInput
+from eventscope.subscriptions.observer import Guard
 
 OK: Final = "OK"
 GIVEN_UP: Final = "GIVEN_UP"
@@ -23,6 +24,19 @@ class Observer(Protocol):
     def answered(self, kind: str, code: str, seconds: float) -> None:
         """An operation ended: `OK`, with the code of its first error, or `GIVEN_UP` before there was an answer."""
         ...
+
+
+class GuardedObserver:
+    """An Observer that never raises: an answer is given whether it can be counted or not."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        self._guard = Guard()
+
+    def answered(self, kind: str, code: str, seconds: float) -> None:
+        """Hand it on."""
+        with self._guard:
+            self._observer.answered(kind, code, seconds)
 
 
 class Measured(SchemaExtension):

@@ -16,7 +16,7 @@ class Turns(Generic[T]):
 
     def ask(self, read: Callable[[], Coroutine[Any, Any, T]]) -> Awaitable[T]:
         """What a reading gives that begins after this moment. Who stops waiting stops nobody else."""
-        if self._coming is None:
+        if self._coming is None or self._coming.done():  # the latter only if it was cancelled before it began
             self._coming = asyncio.create_task(self._turn(self._running, read))
             self._coming.add_done_callback(_heard)
         return asyncio.shield(self._coming)

@@ -8,6 +8,7 @@ from itertools import islice
 from time import perf_counter
 from typing import Final, Protocol, TypeAlias
 
+from eventscope.errors import unexpected
 from eventscope.store.documents import Event
 from eventscope.subscriptions.follow import Item, Passed
 from eventscope.subscriptions.member import Member, Room, Sent, Text
@@ -116,15 +117,21 @@ class Cohort:
     async def _push(self, task: Task) -> None:
         if not self.members:
             return
-        if self._worker is None:
-            text = self.render(task.item)
-            if isinstance(text, str):
-                await self._send(task, text)
-            else:
-                self._add(task)
-                self._worker = asyncio.create_task(self._work(text))
-        else:
+        if self._worker is not None:
             self._add(task)
+            return
+        try:
+            text = self.render(task.item)
+            body = text.encode() if isinstance(text, str) else None
+        except Exception as error:
+            self._add(task)  # so that the position stays before it
+            self._stumble(error)
+            return
+        if body is not None:
+            await self._send(task, body)
+        elif not isinstance(text, str):
+            self._add(task)
+            self._worker = asyncio.create_task(self._work(text))
 
     def _add(self, task: Task) -> None:
         self._tasks.append(task)
@@ -142,21 +149,28 @@ class Cohort:
         try:
             while self._tasks:
                 task = self._tasks[0]
-                made = text if isinstance(text, str) else await text
+                body = (text if isinstance(text, str) else await text).encode()
                 if self._tasks and self._tasks[0] is task:  # or all was given up meanwhile
                     self._tasks.popleft()
                     self._release(task.size)
-                    await self._send(task, made)
+                    await self._send(task, body)
                 if self._tasks:
                     text = self.render(self._tasks[0].item)
+        except Exception as error:
+            self._stumble(error)
         finally:
             self._worker = None
 
-    async def _send(self, task: Task, text: str) -> None:
+    def _stumble(self, error: Exception) -> None:
+        """Go on from the store: what was not sent is still queued, so the position lies before it."""
+        unexpected(error, "live delivery stumbled; subscribers that ask the same read on from the log")
+        self.miss()
+
+    async def _send(self, task: Task, body: bytes) -> None:
         began = perf_counter()
         self.told, self.told_at = task.cursor, asyncio.get_running_loop().time()
         is_event = isinstance(task.item, dict)
-        self._what = Sent(task.mark, task.cursor, text.encode(), is_event)
+        self._what = Sent(task.mark, task.cursor, body, is_event)
         self._left = iter(tuple(self.members))
         while True:
             if self._send_on(STEP) < STEP:

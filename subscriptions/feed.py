@@ -13,10 +13,11 @@ from typing import Final
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from eventscope.errors import unexpected
 from eventscope.store.tail import Tail
 from eventscope.subscriptions import live
 from eventscope.subscriptions.live import LiveBatch
-from eventscope.subscriptions.observer import UNOBSERVED, FeedObserver
+from eventscope.subscriptions.observer import UNOBSERVED, FeedObserver, GuardedFeedObserver
 
 MOST_WAITING: Final = 2_000  # events that may wait for one follower; a slower one reads the log instead
 MOST_BYTES: Final = 16 * 1024**2  # of batches that may wait for one follower
@@ -78,13 +79,22 @@ class Feed:
     """Where live batches arrive. Make it with `feeding`."""
 
     def __init__(self) -> None:
-        self.observer: FeedObserver = UNOBSERVED
+        self._observer: FeedObserver = UNOBSERVED
         self.followers = 0
         """How many subscriptions follow just now."""
         self.tail: Tail | None = None
         """Is told first of all, so that nobody can have heard of an event that it does not know."""
         self._inboxes: set[Inbox] = set()
         self._heard: float | None = None
+
+    @property
+    def observer(self) -> FeedObserver:
+        """Hears what arrives and what is delivered. Whatever one raises is logged and stops nothing."""
+        return self._observer
+
+    @observer.setter
+    def observer(self, observer: FeedObserver) -> None:
+        self._observer = GuardedFeedObserver(observer)
 
     @contextmanager
     def followed(self) -> Iterator[None]:
@@ -119,10 +129,14 @@ class Feed:
             logger.warning("what came on %s is no live batch", message.subject)
             return
         if self.tail is not None:
-            self.tail.take(batch.previous, batch.events, batch.head, batch.size)
-        self.observer.arrived(batch.events)
+            try:
+                self.tail.take(batch.previous, batch.events, batch.head, batch.size)
+            except Exception as error:
+                unexpected(error, "the newest events in memory are read anew")
+                self.tail.restart(None)
         for inbox in self._inboxes:
             inbox.put(batch)
+        self._observer.arrived(batch.events)
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, Protocol
 
-from eventscope.errors import EventscopeError
+from eventscope.errors import EventscopeError, unexpected
 from eventscope.store import checkpoint
 from eventscope.store.documents import Event
 from eventscope.store.log import Log
@@ -18,6 +18,7 @@ from eventscope.subscriptions.feed import Feed, Inbox, Overflow
 from eventscope.subscriptions.live import LiveBatch
 
 LOOK_SECONDS: Final = 2.5  # how often the head is looked at while the feed is silent
+RETRY_SECONDS: Final = 1.0
 
 
 class Listener(Protocol):
@@ -39,6 +40,7 @@ class News:
         self._log = log
         self._feed = feed
         self._listeners: set[Listener] = set()
+        self._unheard: set[Listener] = set()  # those that failed to take something in
         self._task: asyncio.Task[None] | None = None
         self._head: int | None = None  # None until the first word, and after a hole
         self._hour = 0
@@ -53,6 +55,7 @@ class News:
             yield
         finally:
             self._listeners.discard(listener)
+            self._unheard.discard(listener)
             if not self._listeners and self._task is not None:
                 self._task.cancel()
                 self._task = None
@@ -63,11 +66,19 @@ class News:
             # what was read before this moment may be missing what was stored just then
             self._miss()
             while True:
-                await self._hear(inbox)
+                try:
+                    await self._hear(inbox)
+                except Exception as error:
+                    unexpected(error, "what is kept up to date for subscribers is read anew")
+                    self._head = None
+                    self._miss()
+                    await asyncio.sleep(RETRY_SECONDS)
                 hour = self._log.clock() // HOUR
                 if hour != self._hour:  # events expire at full hours only
                     self._hour = hour
                     self._miss()
+                for listener in tuple(self._unheard):
+                    self._tell(listener, None)
 
     async def _hear(self, inbox: Inbox) -> None:
         try:
@@ -87,7 +98,7 @@ class News:
             self._miss()
         elif new := [event for event in batch.events if event["_id"] > before]:
             for listener in tuple(self._listeners):
-                listener.came(new)
+                self._tell(listener, new)
 
     async def _look(self) -> None:
         try:
@@ -100,4 +111,18 @@ class News:
 
     def _miss(self) -> None:
         for listener in tuple(self._listeners):
-            listener.missed()
+            self._tell(listener, None)
+
+    def _tell(self, listener: Listener, events: Sequence[Event] | None) -> None:
+        """Tell it what came, or with None that anything may have; one that fails is told again, and stops no other."""
+        try:
+            if events is None:
+                listener.missed()
+            else:
+                listener.came(events)
+        except Exception as error:
+            unexpected(error, "a subscriber's answer is read anew")
+            self._unheard.add(listener)
+        else:
+            if events is None:
+                self._unheard.discard(listener)

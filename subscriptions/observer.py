@@ -1,8 +1,13 @@
-"""What ingest and the live feed tell of themselves to whoever counts. No I/O, and nobody here knows who that is."""
+"""What ingest and the live feed tell of themselves to whoever counts. No I/O, and nobody here knows who that is.
+
+Counting must never stop work or change its order, so observers are given to the workers guarded.
+"""
 
 from collections.abc import Sequence
+from types import TracebackType
 from typing import Final, Protocol
 
+from eventscope.errors import unexpected
 from eventscope.store.documents import Event
 from eventscope.store.message import Stored
 
@@ -83,3 +88,85 @@ class Unobserved:
 
 
 UNOBSERVED: Final = Unobserved()
+
+
+class Guard:
+    """A block in which an observer is called. What it raises is logged, each kind of error once, and dropped."""
+
+    def __init__(self) -> None:
+        self._logged: set[type[Exception]] = set()
+
+    def __enter__(self) -> None:
+        """Begin to tell."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        """Drop what was raised, unless it is not an error but an end, like a cancellation."""
+        if not isinstance(error, Exception):
+            return False
+        if type(error) not in self._logged:
+            self._logged.add(type(error))
+            unexpected(error, "something is not counted; more errors of this kind are not logged")
+        return True
+
+
+class GuardedFeedObserver:
+    """A FeedObserver that never raises."""
+
+    def __init__(self, observer: FeedObserver) -> None:
+        self._observer = observer
+        self._guard = Guard()
+
+    def arrived(self, events: Sequence[Event]) -> None:
+        """Hand it on."""
+        with self._guard:
+            self._observer.arrived(events)
+
+    def delivered(self, events: int = 1) -> None:
+        """Hand it on."""
+        with self._guard:
+            self._observer.delivered(events)
+
+    def fanned_out(self, seconds: float) -> None:
+        """Hand it on."""
+        with self._guard:
+            self._observer.fanned_out(seconds)
+
+    def dropped(self, reason: str) -> None:
+        """Hand it on."""
+        with self._guard:
+            self._observer.dropped(reason)
+
+
+class GuardedIngestObserver:
+    """An IngestObserver that never raises."""
+
+    def __init__(self, observer: IngestObserver) -> None:
+        self._observer = observer
+        self._guard = Guard()
+
+    def began(self, term: int) -> None:
+        """Hand it on."""
+        with self._guard:
+            self._observer.began(term)
+
+    def stood_by(self) -> None:
+        """Hand it on."""
+        with self._guard:
+            self._observer.stood_by()
+
+    def stored(self, outcome: Stored, messages: int, seconds: float) -> None:
+        """Hand it on."""
+        with self._guard:
+            self._observer.stored(outcome, messages, seconds)
+
+    def source_reset(self) -> None:
+        """Hand it on."""
+        with self._guard:
+            self._observer.source_reset()
+
+    def stopped(self, error: Exception) -> None:
+        """Hand it on."""
+        with self._guard:
+            self._observer.stopped(error)

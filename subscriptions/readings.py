@@ -122,12 +122,10 @@ class _Reading(Generic[T]):
             await self._owed.wait()
             self._owed.clear()
             try:
-                value = await self._now()
+                self._give(await self._now(), self._places)
             except Exception as error:
                 for place in self._places:
                     place.fail(error)
-            else:
-                self._give(value, self._places)
             await self._sleep(self._asked.seconds)
 
     async def _now(self) -> T:

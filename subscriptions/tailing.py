@@ -8,7 +8,7 @@ from typing import Final
 
 import orjson
 
-from eventscope.errors import EventscopeError
+from eventscope.errors import EventscopeError, unexpected
 from eventscope.store import checkpoint, read
 from eventscope.store.filter import EVERYTHING
 from eventscope.store.log import Log
@@ -16,6 +16,7 @@ from eventscope.store.tail import Tail
 from eventscope.subscriptions.feed import Feed
 
 LOOK_SECONDS: Final = 1.0
+FAILED_SECONDS: Final = 4.0
 PAGE: Final = 50
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,10 @@ async def _keep(log: Log, tail: Tail) -> None:
             await fill(log, tail)
         except EventscopeError as error:
             logger.info("the newest events are not read into memory for now: %s", error)
+        except Exception as error:
+            unexpected(error, "the newest events in memory are read anew")
+            tail.restart(None)
+            await asyncio.sleep(FAILED_SECONDS)
         await asyncio.sleep(LOOK_SECONDS)
 
 

@@ -92,12 +92,10 @@ class Watching:
 
     async def _read(self, names: list[Name]) -> None:
         try:
-            found = await aggregates.named(self._log, names)
+            for head in await aggregates.named(self._log, names):
+                for watcher in self._watchers.get((head.type, head.id), ()):
+                    watcher.put(head, head)
         except Exception as error:
             for name in names:
                 for watcher in self._watchers.get(name, ()):
                     watcher.fail(error)
-            return
-        for head in found:
-            for watcher in self._watchers.get((head.type, head.id), ()):
-                watcher.put(head, head)

@@ -64,3 +64,34 @@ async def test_what_cannot_be_found_is_told_to_all() -> None:
     for _ in range(3):
         with pytest.raises(LookupError, match="it is gone"):
             await once.of("key", fail)
+
+
+async def test_no_failure_is_remembered() -> None:
+    attempts = 0
+
+    async def find() -> int:
+        nonlocal attempts
+        attempts += 1
+        if attempts < 3:
+            raise LookupError
+        return attempts
+
+    once = Once()
+    asked = await asyncio.gather(*(once.of("key", find) for _ in range(4)), return_exceptions=True)
+    assert [type(one) for one in asked] == [LookupError] * 4
+    with pytest.raises(LookupError):
+        await once.of("key", find)
+    assert [await once.of("key", find) for _ in range(3)] == [3] * 3
+
+
+async def test_what_ended_by_a_cancellation_is_found_anew() -> None:
+    async def give_up() -> int:
+        raise asyncio.CancelledError
+
+    async def find() -> int:
+        return 1
+
+    once = Once()
+    with pytest.raises(asyncio.CancelledError):
+        await once.of("key", give_up)
+    assert await once.of("key", find) == 1

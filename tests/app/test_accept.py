@@ -1,0 +1,56 @@
+"""What a client takes: a weight of nothing is a no, however it is written."""
+
+import pytest
+from starlette.requests import Request
+
+from eventscope.accept import accepted
+from eventscope.event_stream import wanted
+from eventscope.negotiation import JSON, RESPONSE, negotiate
+from eventscope.page import wants_page
+
+NO = [
+    "q=0",
+    "q=0.0",
+    "q=0.000",
+    "q=0.",
+    "q=.0",
+    "Q=0",
+    " q = 0 ",
+    "q=0;x=1",
+    "x=1;q=0.00",
+    "q=-1",
+    "q=nan",
+    "q=no",
+    "q=",
+]
+YES = ["q=1", "q=1.000", "q=0.001", "q=.5", "Q=0.5", " q = 0.5 ", "x=1", "q=0.5;q=0", ""]
+
+
+def _gets(accept: str) -> Request:
+    return Request({"type": "http", "method": "GET", "path": "/", "headers": [(b"accept", accept.encode())]})
+
+
+@pytest.mark.parametrize("weight", NO)
+def test_what_is_weighed_with_nothing_is_not_taken(weight: str) -> None:
+    assert not wanted(f"application/json, text/event-stream;{weight}")
+    assert negotiate(f"application/json;{weight}") is None
+    assert negotiate(f"application/graphql-response+json;{weight}, application/json;q=0.1") == JSON
+    assert not wants_page(_gets(f"text/html;{weight}, application/json;q=0.1"))
+
+
+@pytest.mark.parametrize("weight", YES)
+def test_what_is_weighed_with_anything_is_taken(weight: str) -> None:
+    assert wanted(f"application/json, text/event-stream;{weight}")
+    assert wanted(f"Text/Event-Stream ;{weight}")
+    assert negotiate(f"application/json;{weight}") == JSON
+    assert wants_page(_gets(f"text/html;{weight}"))
+
+
+def test_a_wildcard_does_not_stand_for_what_is_refused_by_name() -> None:
+    assert negotiate("application/json;q=0, */*") == RESPONSE
+    assert negotiate("application/json;q=0.0, application/graphql-response+json;q=0, */*") is None
+    assert not wanted("text/event-stream;q=0, */*")
+
+
+def test_weights_lie_between_nothing_and_one() -> None:
+    assert accepted("a;q=1.9, B ; q=0.25,c") == [("a", 1.0), ("b", 0.25), ("c", 1.0)]
