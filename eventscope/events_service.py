@@ -17,6 +17,7 @@ from eventscope.errors import BadInput, CannotStart, OutcomeUnknown, Unavailable
 from eventscope.event import JSON, Event, NewEvent, PublishedEvent
 from eventscope.follower import Follower, OnGap, StartFrom, called
 from eventscope.questions import Questions
+from eventscope.redact import shown
 from eventscope.subscriptions import stream as streams
 from eventscope.subscriptions.asking import Asker, asking
 from eventscope.wanted import Wanted, filter_of
@@ -259,7 +260,7 @@ async def _publishing(url: str, stream: str, subjects: Sequence[str]) -> AsyncIt
     try:
         client = await streams.connect(url, f"publisher of {stream}")
     except CannotStart as error:
-        raise Unavailable(f"NATS cannot be reached at {streams.shown(url)}") from error
+        raise Unavailable(f"NATS cannot be reached at {shown(url)}") from error
     try:
         await streams.ensure(client.jetstream(), stream, subjects)
         async with asking(client, stream, subjects) as asker:
@@ -271,7 +272,7 @@ async def _publishing(url: str, stream: str, subjects: Sequence[str]) -> AsyncIt
 def _checked(api_url: str) -> str:
     parts = urlsplit(api_url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise BadInput(f"api_url is {api_url[:200]!r} and not an address like http://127.0.0.1:8000", "api_url")
+        raise BadInput(f"api_url is {shown(api_url)[:200]!r} and not an address like http://127.0.0.1:8000", "api_url")
     return api_url
 
 

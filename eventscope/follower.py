@@ -20,6 +20,7 @@ from websockets.typing import Subprotocol
 from eventscope.errors import NotAnswered, Unavailable
 from eventscope.event import SELECTION, Event, read
 from eventscope.questions import error_of
+from eventscope.redact import shown
 
 PROTOCOL: Final = Subprotocol("graphql-transport-ws")
 FEED: Final = f"""subscription ($filter: EventFilter, $after: String, $from: StartFrom) {{
@@ -123,7 +124,9 @@ class Follower:
         if isinstance(error, InvalidStatus) and not self._was_there:
             status = error.response.status_code
             if 400 <= status < 500 and status not in PASSING_STATUS:
-                raise NotAnswered(f"{self._url} answers HTTP {status}; is api_url right?", "NOT_GRAPHQL") from error
+                raise NotAnswered(
+                    f"{shown(self._url)} answers HTTP {status}; is api_url right?", "NOT_GRAPHQL"
+                ) from error
 
     async def _connection(self) -> AsyncGenerator[Event | RetentionGap, None]:
         async with connect(

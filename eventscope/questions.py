@@ -10,6 +10,7 @@ import httpx
 import orjson
 
 from eventscope.errors import BadInput, EventscopeError, NotAnswered, Unavailable
+from eventscope.redact import shown
 
 PAUSES: Final = (0.1, 0.3, 1.0, 2.0)  # before each further try
 SECONDS: Final = 60.0  # the API gives up long before
@@ -51,16 +52,17 @@ class Questions:
             response = await self._http.post("graphql", content=body, headers=headers)
         except httpx.TransportError as error:
             raise Unavailable(
-                f"the API at {self._http.base_url} does not answer ({str(error) or type(error).__name__})"
+                f"the API at {shown(str(self._http.base_url))} does not answer ({str(error) or type(error).__name__})"
             ) from error
         answer = _json(response)
         if errors := answer.get("errors"):
             raise error_of(errors[0])
         if "data" not in answer:
             if response.status_code in AWAY:
-                raise Unavailable(f"{response.url} answers HTTP {response.status_code}")
+                raise Unavailable(f"{shown(str(response.url))} answers HTTP {response.status_code}")
             raise NotAnswered(
-                f"{response.url} answers HTTP {response.status_code} and no GraphQL; is api_url right?", "NOT_GRAPHQL"
+                f"{shown(str(response.url))} answers HTTP {response.status_code} and no GraphQL; is api_url right?",
+                "NOT_GRAPHQL",
             )
         data: dict[str, Any] = answer["data"]
         return data

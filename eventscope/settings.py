@@ -27,10 +27,10 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
-    mongo_url: str = ""
+    mongo_url: str = Field(default="", repr=False)
     mongo_database: str = Field(default="eventscope", pattern=r"^[A-Za-z0-9_-]{1,63}$")
     mongo_driver: Literal["motor", "pymongo"] = "motor"
-    nats_url: str = ""
+    nats_url: str = Field(default="", repr=False)
     stream: str = Field(default="EVENTS", pattern=r"^[A-Za-z0-9_-]{1,64}$")
     subjects: Names = ("events.>",)
     stream_max_bytes: int = Field(default=1024**3, ge=0)

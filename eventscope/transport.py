@@ -1,6 +1,7 @@
 """uvicorn's end of a WebSocket, which can be cut off, and lets go of a peer that does not answer."""
 
 import struct
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final, cast
 
@@ -18,6 +19,17 @@ CLOSE_SECONDS: Final = 5.0
 
 class Transport(WebSocketsSansIOProtocol):
     """One connection."""
+
+    def send_receive_event_to_app(self) -> None:
+        """Hand a message to the application, or close with 1007 on a text that is not UTF-8 (RFC 6455, section 8.1)."""
+        if self.curr_msg_data_type == "text" and not _is_text(self.frames):
+            # uvicorn closes as well, but logs a traceback each time, as often as anybody cares to send such a text
+            self.frames = []
+            if not self.close_sent:
+                self.conn.send_close(1007)
+                self.handle_parser_exception()
+            return
+        super().send_receive_event_to_app()
 
     def handle_connect(self, event: Request) -> None:
         """Offer the way to cut it off to the application."""
@@ -61,6 +73,14 @@ class Transport(WebSocketsSansIOProtocol):
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
         self.close_timer = self.loop.call_later(CLOSE_SECONDS, self.transport.abort)
+
+
+def _is_text(frames: Sequence[bytes]) -> bool:
+    try:
+        b"".join(frames).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 @lru_cache(4096)

@@ -5,6 +5,8 @@ against pymongo's types. Driver errors become ours here too.
 """
 
 import asyncio
+import logging
+import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -31,6 +33,7 @@ from pymongo.errors import (
 )
 
 from eventscope.errors import CannotStart, LeaseLost, QuestionTimedOut, Unavailable, Unstorable
+from eventscope.redact import explained
 
 Document: TypeAlias = dict[str, Any]
 Collection: TypeAlias = AsyncCollection[Document]
@@ -59,6 +62,8 @@ OPTIONS: Mapping[str, Any] = {
     "serverSelectionTimeoutMS": 3_000,
     "appname": "eventscope",
 }
+
+logger = logging.getLogger(__name__)
 
 
 def _selection_seconds(topology: Any) -> float:
@@ -181,11 +186,16 @@ async def connect(url: str, database: str, driver: Driver) -> AsyncIterator[Mong
     No server is asked yet: the first call does that.
     """
     try:
-        client: Any = (
-            pymongo.AsyncMongoClient(url, **OPTIONS) if driver == "pymongo" else AsyncIOMotorClient(url, **OPTIONS)
-        )
+        # pymongo warns of options that it does not know, and may repeat what they say
+        with warnings.catch_warnings(record=True) as doubts:
+            warnings.simplefilter("always")
+            client: Any = (
+                pymongo.AsyncMongoClient(url, **OPTIONS) if driver == "pymongo" else AsyncIOMotorClient(url, **OPTIONS)
+            )
     except (InvalidURI, ConfigurationError, ValueError) as error:
-        raise CannotStart(f"EVENTSCOPE_MONGO_URL cannot be used: {error}") from None
+        raise CannotStart(f"EVENTSCOPE_MONGO_URL cannot be used: {explained(error, url)}") from None
+    for doubt in doubts:
+        logger.warning("EVENTSCOPE_MONGO_URL: %s", explained(Warning(str(doubt.message)), url))
     mongo = Mongo(driver, client, client[database])
     try:
         yield mongo

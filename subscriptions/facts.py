@@ -11,6 +11,7 @@ import orjson
 from nats.aio.client import Client
 
 from eventscope.errors import Unavailable
+from eventscope.redact import explained, shown
 from eventscope.store import moment
 
 SECONDS: Final = 5.0
@@ -105,7 +106,9 @@ async def monitored(url: str) -> Monitored:
         # set to "always" only this tells: sync_interval is then two minutes, as by default
         return Monitored(found["server_name"], bool(found["jetstream"].get("config", {}).get("sync_always")))
     except (URLError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Unavailable(f"{url} is no monitoring address of a NATS server ({error})") from error
+        raise Unavailable(
+            f"{shown(url)} is no monitoring address of a NATS server ({explained(error, url)})"
+        ) from error
 
 
 async def _asked(client: Client, subject: str) -> dict[str, Any]:

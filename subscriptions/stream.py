@@ -13,6 +13,7 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
 from eventscope.errors import CannotStart
+from eventscope.redact import explained, shown
 from eventscope.settings import variable
 from eventscope.subscriptions.subjects import joined
 
@@ -44,7 +45,7 @@ async def connect(
         nonlocal last
         last = error
         if started:
-            logger.warning("NATS: %s", _reason(error))
+            logger.warning("NATS: %s", _reason(error, url))
         elif "authorization" in str(error).lower():  # trying again would not help
             raise error
 
@@ -69,8 +70,8 @@ async def connect(
                 disconnected_cb=disconnected,
                 reconnected_cb=reconnected,
             )
-    except (OSError, errors.Error) as error:  # asyncio's TimeoutError is an OSError
-        reason = _reason(last or error)
+    except (OSError, errors.Error, ValueError) as error:  # asyncio's TimeoutError is an OSError
+        reason = _reason(last or error, url)
         await _give_up(client)
         raise CannotStart(
             f"NATS cannot be reached at {shown(url)} ({reason});"
@@ -125,11 +126,6 @@ async def _give_up(client: Client) -> None:
         await close(client)
 
 
-def shown(url: str) -> str:
-    """The address without its secrets, fit for messages."""
-    return ",".join(_without_secret(server.strip()) for server in url.split(","))
-
-
 def _config(name: str, subjects: Sequence[str], max_bytes: int) -> StreamConfig:
     return StreamConfig(
         name=name,
@@ -143,15 +139,5 @@ def _config(name: str, subjects: Sequence[str], max_bytes: int) -> StreamConfig:
     )
 
 
-def _without_secret(server: str) -> str:
-    scheme, mark, rest = server.rpartition("://")
-    secret, at, host = rest.rpartition("@")
-    if not at:
-        return server
-    user, colon, _ = secret.partition(":")
-    # a name without a password is a token
-    return f"{scheme}{mark}{f'{user}:***' if colon else '***'}@{host}"
-
-
-def _reason(error: Exception) -> str:
-    return str(error).removeprefix("nats: ") or type(error).__name__
+def _reason(error: Exception, url: str) -> str:
+    return explained(error, url).removeprefix("nats: ")

@@ -1,6 +1,7 @@
 """The server's end of a WebSocket: texts that go out at once are whole, and a peer that does not answer is let go."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -135,3 +136,30 @@ async def test_who_does_not_answer_is_closed_with_a_code_after_which_clients_con
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 4410
         await client.close()
+
+
+@pytest.mark.parametrize("pieces", [(b"\xff\xfe",), (b"\xc3", b"("), (b"fine", b" \xe2\x82")])
+async def test_a_text_that_is_not_utf_8_ends_its_connection_without_a_traceback(
+    pieces: tuple[bytes, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    app = App()
+    async with running(app) as url, connect(url) as socket:
+        # the client of this library sends bytes as text if asked to, whatever they are
+        await socket.send(pieces[0] if len(pieces) == 1 else list(pieces), text=True)
+        with pytest.raises(ConnectionClosed) as closed:
+            await socket.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1007
+        await until(lambda: app.ended)
+    assert app.ended == 1007
+    assert not [record for record in caplog.records if record.exc_info or record.levelno >= logging.WARNING]
+
+
+async def test_a_letter_that_is_split_between_frames_is_no_fault() -> None:
+    app = App()
+    async with running(app) as url, connect(url) as socket:
+        await socket.send([b"\xc3", b"\xa9"], text=True)
+        await until(lambda: app.scope)
+        await app.say("still here")
+        assert await socket.recv() == "still here"

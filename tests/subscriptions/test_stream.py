@@ -16,7 +16,8 @@ from eventscope.binaries import find
 from eventscope.errors import CannotStart
 from eventscope.guard import guarded
 from eventscope.ports import free, is_free
-from eventscope.subscriptions.stream import connect, ensure, shown
+from eventscope.redact import shown
+from eventscope.subscriptions.stream import connect, ensure
 
 
 class BareServer:
