@@ -1,15 +1,12 @@
 """Reading a message: from the bytes that came over NATS to the fields of an event, or to the reason why not. No I/O."""
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-import orjson
-
-from eventscope.store import moment
+from eventscope.store import json_text, moment
 from eventscope.store.message import (
     ANY_VERSION,
     EXPECTED_VERSION,
@@ -35,7 +32,6 @@ MOST_BYTES: Final = 1024 * 1024
 MOST_DEPTH: Final = 100
 MOST_TOGETHER: Final = 1000  # events in one message, and so in one transaction
 MOST_TEXT: Final = 1024  # of an id or a type: MongoDB and people must be able to handle them as keys
-INT64: Final = range(-(2**63), 2**63)
 
 MESSAGE_ID: Final = "Nats-Msg-Id"
 OWN_ID: Final = "Eventscope-Message-Id"  # the same for us, and nothing to JetStream, which forgets and remembers ids
@@ -46,9 +42,7 @@ KNOWN: Final = frozenset({*TEXTS, "type", "timestamp", "version", "data", "metad
 
 _UNSTATED: Final = -1  # no header; the message itself may state a version
 
-# orjson reads integers beyond 64 bits as floats and would lose digits; nothing shorter can be beyond
 NUL: Final = rb"\u0000"  # as it must be written in JSON
-LONG_NUMBER: Final = re.compile(rb"\d{19}")
 TYPE: Final = re.compile(r"[^\s.*>]+(\.[^\s.*>]+)*")
 
 
@@ -148,17 +142,23 @@ def _json(raw: bytes) -> Any:
     if len(raw) > MOST_BYTES:
         raise Refusal("TOO_LARGE", f"the message has {len(raw)} bytes; {MOST_BYTES} are the most")
     try:
-        message = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        if "depth limit" in str(error):
-            raise Refusal("TOO_DEEP", f"the message is nested over {MOST_DEPTH} deep") from None
-        raise Refusal("INVALID_JSON", f"the message is not JSON: {error}") from None
+        message = json_text.loads(raw)
+    except json_text.Fault as fault:
+        raise Refusal(fault.code, _why(fault)) from None
     if NUL in raw or raw.count(b"{") + raw.count(b"[") > MOST_DEPTH:
         # a list of messages is a level of its own
         _check(message, MOST_DEPTH + 1 if isinstance(message, list) else MOST_DEPTH)
-    if LONG_NUMBER.search(raw):
-        _check_integers(raw)
     return message
+
+
+def _why(fault: json_text.Fault) -> str:
+    match fault.code:
+        case "TOO_DEEP":
+            return f"the message is nested over {MOST_DEPTH} deep"
+        case "INVALID_JSON":
+            return f"the message is not JSON: {fault}"
+        case _:
+            return str(fault)
 
 
 def _check(value: Any, depth: int) -> None:
@@ -174,15 +174,6 @@ def _check(value: Any, depth: int) -> None:
             raise Refusal("TOO_DEEP", f"the message is nested over {MOST_DEPTH} deep")
         for member in value:
             _check(member, depth - 1)
-
-
-def _check_integers(raw: bytes) -> None:
-    def within(digits: str) -> int:
-        if len(digits) > 20 or int(digits) not in INT64:
-            raise Refusal("INTEGER_TOO_LARGE", f"the integer {digits[:40]} does not fit into 64 bits; send it as text")
-        return int(digits)
-
-    json.loads(raw, parse_int=within)
 
 
 def _type(given: object, subject_type: str | None) -> str:

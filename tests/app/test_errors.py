@@ -26,7 +26,7 @@ from eventscope.settings import variable
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs" / "errors.md").read_text()
-REFUSE = {"refused", "refusal"}  # what rejects a message, with its code
+REFUSE = {"refused", "refusal", "fault", "mark"}  # what rejects a message, with its code
 
 
 def tree(kind: type[EventscopeError] = EventscopeError) -> set[type[EventscopeError]]:

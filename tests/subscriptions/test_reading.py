@@ -129,9 +129,20 @@ def test_integers_are_taken_if_and_only_if_they_fit_into_64_bits(number: int) ->
         assert refused(raw) == "INTEGER_TOO_LARGE"
 
 
-def test_long_digits_that_are_no_integer_are_taken() -> None:
+def test_decimals_are_taken_if_and_only_if_a_float_equals_them() -> None:
     assert accepted(b'{"data": "12345678901234567890123"}').fields["data"] == "12345678901234567890123"
-    assert accepted(b'{"data": 0.12345678901234567890123}').fields["data"] == 0.12345678901234568
+    assert accepted(b'{"data": 0.12345678901234568}').fields["data"] == 0.12345678901234568
+    for number in (b"0.12345678901234567890123", b"123456789012345.6789", b"1e400", b"1e-400"):
+        for place in (b'{"data": [{"n": %s}]}', b'{"metadata": %s}', b'{"other": %s}', b'[{}, {"data": %s}]', b"%s"):
+            assert refused(place % number) == "NUMBER_TOO_PRECISE"
+
+
+def test_a_key_that_is_given_twice_is_refused_for_nobody_knows_which_was_meant() -> None:
+    for raw in (b'{"type":"a","type":"b"}', b'{"data":{"x":[{"a":1,"a":1}]}}', b'[{},{"data":1,"d\\u0061ta":2}]'):
+        assert refused(raw) == "DUPLICATE_KEY"
+    outcome = read(Arrival("e", {}, b'{"data": {"items": [{"sku": 1, "sku": 2}]}}', 5, AT), "EVENTS", "user.moved")
+    assert isinstance(outcome, Refused)
+    assert outcome.reason == "the key 'sku' at data.items[0] is given more than once"
 
 
 @given(st.binary(max_size=200))

@@ -1,0 +1,185 @@
+"""JSON as text: read so that nothing is changed in silence, or refused with the place that is to blame. No I/O.
+
+orjson reads a text; a cheap look at its bytes tells whether it may hold a number that orjson would round or a key that
+it would drop. Only then is the text read once more, exactly and slowly.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from decimal import Decimal
+from math import isinf
+from typing import Any, Final
+
+import orjson
+
+INT64: Final = range(-(2**63), 2**63)
+
+# the text with each digit and decimal point as 0, each e as e, and all else that no number is made of as a blank
+SHAPE: Final = bytes(
+    ord("0") if char in b"0123456789." else ord("e") if char in b"eE" else char if char == ord("-") else ord(" ")
+    for char in range(256)
+)
+# up to 15 digits come back as they were, and so do all integers below 2**63: these have no 17 digits and no point
+LONG: Final = b"0" * 17
+LONG_WITH_EXPONENT: Final = b"0" * 16 + b"e"
+# nothing but zeros, which make a number long, or an exponent of three digits leads to numbers with fewer digits
+SMALL: Final = b"0e-000"
+# as it ends outside of texts: ids in hexadecimal are full of such exponents
+SMALL_NUMBER: Final = re.compile(rb"[0-9][eE]-[0-9]{3,}(?:[\s,\]}]|\Z)")
+ESCAPED_COLON: Final = re.compile(rb"\\u003[aA]")
+
+MOST_SHOWN: Final = 40
+MOST_PLACE: Final = 200
+MOST_DIGITS: Final = 4000  # of an integer of any size: Python refuses to read more than 4300
+
+
+class Fault(ValueError):
+    """What a text cannot be taken for.
+
+    Codes: INVALID_JSON, TOO_DEEP, NUMBER_TOO_PRECISE, INTEGER_TOO_LARGE and DUPLICATE_KEY. `place` leads to the value
+    from the root, as in `data.items[2].price`.
+    """
+
+    def __init__(self, code: str, message: str, place: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.place = place
+
+
+class _Mark:
+    """Stands where the exact reading met something that cannot be taken."""
+
+    def __init__(self, code: str, what: str, why: str) -> None:
+        self.code = code
+        self.what = what
+        self.why = why
+
+    def fault(self, place: str) -> Fault:
+        where = f" at {place}" if place else ""
+        return Fault(self.code, f"{self.what}{where} {self.why}", place)
+
+
+def loads(raw: bytes, *, any_integer: bool = False) -> Any:
+    """The value of a JSON text in UTF-8; Fault when it has none, or none that equals what the text says.
+
+    A decimal is kept as a float: its digits must be those of the float, written out in full or as short as they tell it
+    from all others. An integer beyond 64 bits is a fault too, unless `any_integer`: then it is exact.
+    """
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        if "depth limit" in str(error):
+            raise Fault("TOO_DEEP", "it is nested too deep") from None
+        # to orjson a number that is too large is no JSON
+        _exact(raw, str(error), any_integer=any_integer)
+        raise Fault("INVALID_JSON", str(error)) from None
+    return _exact(raw, "", any_integer=any_integer) if _may_differ(raw, value) else value
+
+
+def number_fault(text: str, place: str = "") -> Fault | None:
+    """What is wrong with a decimal as JSON and GraphQL write it: a Fault when no float equals it."""
+    mark = _decimal(text)
+    return mark.fault(place) if isinstance(mark, _Mark) else None
+
+
+def step(place: str, key: str | int) -> str:
+    """The place of a member: `items`, then `items[2]`, then `items[2].price`."""
+    if isinstance(key, int):
+        return f"{place}[{key}]"
+    return f"{place}.{key}" if place else key
+
+
+def _may_differ(raw: bytes, value: Any) -> bool:
+    shape = raw.translate(SHAPE)
+    if LONG in shape or LONG_WITH_EXPONENT in shape or (SMALL in shape and SMALL_NUMBER.search(raw)):
+        return True
+    # every key has its colon: where none is escaped, one that is missing was dropped with a key that came again
+    if b"\\" in raw and ESCAPED_COLON.search(raw):
+        return True
+    try:
+        return raw.count(b":") != orjson.dumps(value).count(b":")
+    except orjson.JSONEncodeError:
+        return True  # what is nested deep is read and not written
+
+
+def _exact(raw: bytes, problem: str, *, any_integer: bool) -> Any:
+    marks: list[_Mark] = []
+
+    def marked(found: Any) -> Any:
+        if isinstance(found, _Mark):
+            marks.append(found)
+        return found
+
+    try:
+        value = json.loads(
+            raw.decode(),
+            parse_float=lambda text: marked(_decimal(text)),
+            parse_int=lambda text: marked(_integer(text, any_integer=any_integer)),
+            parse_constant=_no_json,
+            object_pairs_hook=lambda pairs: marked(_object(pairs)),
+        )
+    except RecursionError:
+        raise Fault("TOO_DEEP", "it is nested too deep") from None
+    except ValueError as error:
+        raise Fault("INVALID_JSON", problem or str(error)) from None
+    if marks:
+        raise _first(value)
+    return value
+
+
+def _decimal(text: str) -> float | _Mark:
+    value = float(text)
+    shown = repr(value)
+    if shown == text:
+        return value
+    if isinf(value):
+        return _too_precise(text, "is beyond what a 64-bit float can hold; send it as text")
+    # apart, since a Decimal has no exponents of any size
+    if value == 0:
+        is_kept = not re.search("[1-9]", re.split("[eE]", text)[0])
+    else:
+        is_kept = Decimal(text) in (Decimal(shown), Decimal(value))
+    return value if is_kept else _too_precise(text, f"would be changed to {shown}; send it as text")
+
+
+def _too_precise(text: str, why: str) -> _Mark:
+    return _Mark("NUMBER_TOO_PRECISE", f"the number {_shown(text)}", why)
+
+
+def _integer(text: str, *, any_integer: bool) -> int | _Mark:
+    most = MOST_DIGITS if any_integer else len(str(INT64.start))
+    if len(text) <= most and (any_integer or int(text) in INT64):
+        return int(text)
+    return _Mark("INTEGER_TOO_LARGE", f"the integer {_shown(text)}", "does not fit into 64 bits; send it as text")
+
+
+def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any] | _Mark:
+    members = dict(pairs)
+    if len(members) == len(pairs):
+        return members
+    twice = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
+    return _Mark("DUPLICATE_KEY", f"the key {_shown(twice)!r}", "is given more than once")
+
+
+def _no_json(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _first(value: Any) -> Fault:
+    """The fault that comes first in the text."""
+    waiting: list[tuple[str, Any]] = [("", value)]
+    while waiting:
+        place, one = waiting.pop()
+        if isinstance(one, _Mark):
+            return one.fault(place)
+        if isinstance(one, dict):
+            waiting += reversed([(step(place, key)[:MOST_PLACE], member) for key, member in one.items()])
+        elif isinstance(one, list):
+            waiting += reversed([(step(place, at)[:MOST_PLACE], member) for at, member in enumerate(one)])
+    raise AssertionError("a mark is left out")
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"

@@ -1,0 +1,230 @@
+"""JSON as text: what is read comes out as it was written, and all else is refused with its place."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from eventscope.store.json_text import Fault, loads, number_fault
+
+
+def code(raw: bytes) -> str:
+    with pytest.raises(Fault) as caught:
+        loads(raw)
+    return caught.value.code
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "123456789012345.6789",
+        "12345678901234567890.0",
+        "3.14159265358979323846",
+        "1.00000000000000000001",
+        "9007199254740993.0",
+        "9007199254740993e0",
+        "9.007199254740993E+15",
+        "1e400",
+        "-1e400",
+        "1e-400",
+        "-1E-0400",
+        "4.9e-324",
+        "1e-99999999999999999999",
+        "0." + "0" * 330 + "1",
+        "1" + "0" * 400 + ".5",
+    ],
+)
+def test_a_decimal_that_no_float_equals_is_refused_wherever_it_stands(number: str) -> None:
+    for around in ('{"a": %s}', "[1,%s]", "%s", '[{"a":{"b": 1.5, "c" : [%s ]}}]', "\n%s\t"):
+        assert code((around % number).encode()) == "NUMBER_TOO_PRECISE"
+    assert number_fault(number) is not None
+
+
+@pytest.mark.parametrize(
+    ("number", "value"),
+    [
+        ("1e3", 1000.0),
+        ("1.0", 1.0),
+        ("1.50", 1.5),
+        ("-0.0", -0.0),
+        ("0e999", 0.0),
+        ("0.0E-99999999999999999999", 0.0),
+        ("1e0000000000000000000005", 100000.0),
+        ("5e-324", 5e-324),
+        ("1.7976931348623157e308", 1.7976931348623157e308),
+        ("0.30000000000000004", 0.30000000000000004),
+        ("9007199254740992.0", 9007199254740992.0),
+        # the very value of the float, which nobody's shortest digits are
+        ("0.1000000000000000055511151231257827021181583404541015625", 0.1),
+        ("100000000000000000000000.000e-5", 1e18),
+        ("9223372036854775807", 2**63 - 1),
+        ("-9223372036854775808", -(2**63)),
+    ],
+)
+def test_a_number_that_is_kept_keeps_its_value_and_kind(number: str, value: float) -> None:
+    read = loads(number.encode())
+    assert (read, type(read), str(read)) == (value, type(value), str(value))
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_every_float_is_taken_as_python_javascript_and_its_full_digits_write_it(value: float) -> None:
+    for text in (repr(value), orjson.dumps(value).decode(), f"{value:.17g}", format(Decimal(value), "f")):
+        if "." in text or "e" in text:
+            shortest = Decimal(text) == Decimal(repr(value)) or Decimal(text) == Decimal(value)
+            assert (number_fault(text) is None) is shortest
+            if shortest:
+                assert loads(f"[{text}]".encode()) == [value]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"a": 1, "a": 1}',
+        b'{"a": 1, "\\u0061": 2}',
+        b'{"a" :1, "b":1, "b":2}',
+        b'{"a:": "\\u003a", "b": 1, "b": 2}',
+        b'{"a": "\\":", "x": {"y": [{"": 1, "": 2}]}}',
+        b'{"a": 1e5, "A": {"\xc3\xa9": 1, "\\u00e9": 2}}',
+    ],
+)
+def test_a_key_that_comes_twice_in_one_object_is_refused(raw: bytes) -> None:
+    assert code(raw) == "DUPLICATE_KEY"
+
+
+def test_the_place_that_is_to_blame_is_named() -> None:
+    with pytest.raises(Fault, match=r"^the number 1e999 at data\.items\[2\]\.price is beyond") as caught:
+        loads(b'{"data": {"items": [1, {"price": 1}, {"price": 1e999}, 1e-999]}}')
+    assert caught.value.place == "data.items[2].price"
+    with pytest.raises(Fault, match=r"^the key 'a' at \[1\] is given more than once$"):
+        loads(b'[{"a": 1}, {"a": 1, "a": 2}]')
+    with pytest.raises(Fault, match=r"^the integer 9223372036854775808 at n does not fit"):
+        loads(b'{"n": 9223372036854775808}')
+    with pytest.raises(Fault) as caught:
+        loads(b"%s1e999%s" % (b'{"%s":[' % (b"k" * 90) * 99, b"]}" * 99))
+    assert len(caught.value.place) <= 200
+
+
+def test_integers_of_any_size_are_exact_where_they_are_asked_for() -> None:
+    assert loads(b'{"n": 123456789012345678901234567890}', any_integer=True) == {"n": 123456789012345678901234567890}
+    with pytest.raises(Fault, match="does not fit"):
+        loads(b"9" * 5000, any_integer=True)
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"nul", b"NaN", b"-Infinity", b"[1e999", b"[1e-999,]", b'"\xff"', b"[NaN, 1e999]"]
+)
+def test_what_is_no_json_is_refused_as_such(raw: bytes) -> None:
+    assert code(raw) == "INVALID_JSON"
+
+
+@pytest.mark.parametrize("inner", [b"1", b"12345678901234567890", b"1e999", b'{"a":1,"a":2}', b'"\\u003a"'])
+@pytest.mark.parametrize("depth", [2000, 100_000])
+def test_what_is_nested_too_deep_is_refused_as_such(inner: bytes, depth: int) -> None:
+    assert code(b"[" * depth + inner + b"]" * depth) == "TOO_DEEP"
+
+
+def exactly(text: str) -> Any:
+    """What the text says, or the codes of what is wrong with it, without regard to speed."""
+    wrong: set[str] = set()
+
+    def decimal(digits: str) -> float:
+        value = float(digits)
+        if value in (float("inf"), float("-inf")) or Decimal(digits) not in (Decimal(repr(value)), Decimal(value)):
+            wrong.add("NUMBER_TOO_PRECISE")
+        return value
+
+    def integer(digits: str) -> int:
+        if not -(2**63) <= int(digits) < 2**63:
+            wrong.add("INTEGER_TOO_LARGE")
+        return int(digits)
+
+    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(dict(pairs)) < len(pairs):
+            wrong.add("DUPLICATE_KEY")
+        return dict(pairs)
+
+    value = json.loads(text, parse_float=decimal, parse_int=integer, object_pairs_hook=members)
+    return wrong or [value]
+
+
+blanks = st.sampled_from(["", "", "", " ", "\n", " \t"])
+digits = st.text("0123456789", max_size=22)
+zeros = st.integers(0, 340).map("0".__mul__)
+exponents = st.one_of(
+    st.just(""),
+    st.builds(
+        "{}{}{}{}".format,
+        st.sampled_from("eE"),
+        st.sampled_from(["", "+", "-"]),
+        st.sampled_from(["", "0", "00"]),
+        st.integers(0, 420),
+    ),
+)
+decimals = st.builds(
+    lambda sign, whole, fraction, exponent: f"{sign}{whole.lstrip('0') or '0'}{fraction and '.' + fraction}{exponent}",
+    st.sampled_from(["", "-"]),
+    st.one_of(digits, st.builds(str.__add__, st.integers(1, 99).map(str), zeros)),
+    st.one_of(st.just(""), digits, st.builds(str.__add__, zeros, digits)),
+    exponents,
+)
+characters = st.sampled_from(
+    ['\\"', ":", "\\u003a", "\\u003A", "\\u0022", "a", "\\u0061", "\\\\", "1", "e", "-", "9" * 9, ","]
+)
+strings = st.lists(characters, max_size=4).map(lambda parts: f'"{"".join(parts)}"')
+texts = st.recursive(
+    st.one_of(
+        decimals,
+        strings,
+        st.floats(allow_nan=False, allow_infinity=False).map(repr),
+        st.integers(-(2**65), 2**65).map(str),
+        st.uuids().map(lambda id: f'"{id}"'),
+        st.sampled_from(["null", "true"]),
+    ),
+    lambda inner: st.one_of(
+        st.lists(st.builds("{}{}{}".format, blanks, inner, blanks), max_size=4).map(lambda all: f"[{','.join(all)}]"),
+        st.lists(st.builds("{}{}{}:{}{}".format, blanks, strings, blanks, blanks, inner), max_size=4).map(
+            lambda all: f"{{{','.join(all)}}}"
+        ),
+    ),
+    max_leaves=8,
+)
+
+
+def agrees(text: str) -> None:
+    expected = exactly(text)
+    try:
+        found: Any = [loads(text.encode())]
+    except Fault as fault:
+        assert fault.code in expected
+    else:
+        assert repr(found) == repr(expected)
+
+
+@given(texts)
+@example('{"a" :1,"b":1,"b":2}')
+@example('{"\\"":1,"b":"\\":","b":"\\u003a"}')
+def test_the_quick_look_misses_nothing_that_reading_each_part_exactly_finds(text: str) -> None:
+    agrees(text)
+
+
+# each at the edge of what a float holds, written in as few or as many characters as can be
+near = st.one_of(
+    st.builds("{}e{}".format, st.integers(1, 99), st.integers(-330, -300)),
+    st.builds("{}.{}E-0{}".format, st.integers(0, 9), st.integers(0, 999), st.integers(300, 330)),
+    st.builds("{}e{}".format, st.integers(2**53, 10**16 - 1), st.integers(-5, 5)),
+    st.builds("{}.{}".format, st.integers(8, 9), st.integers(10**14, 10**15 - 1)),
+    st.builds("{}.{}".format, st.integers(0, 10**9), st.integers(10**7, 10**10)),
+    st.builds("{}.0".format, st.integers(10**14, 10**18)),
+    st.builds("0.{}{}".format, zeros, st.integers(1, 10**4)),
+    st.integers(2**63 - 2, 2**63 + 2).map(str),
+    st.integers(-(2**63) - 2, -(2**63) + 2).map(str),
+)
+
+
+@given(near, st.sampled_from(["%s", "[%s]", '{"a":%s}', "[%s ,1]"]))
+def test_the_quick_look_misses_no_number(number: str, around: str) -> None:
+    agrees(around % number)
