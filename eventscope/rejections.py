@@ -54,8 +54,9 @@ async def show(settings: Settings, number: int, *, raw: bool) -> None:
     _say(f"time: {_time(message)}")
     _say(f"place: {source['stream']} {source['sequence']}, stream of {source['created']}")
     _say(f"subject: {message.subject}")
-    for name, text in message.headers.items():
-        _say(f"header {name}: {text}")
+    for name, value in message.headers.items():
+        for text in value if isinstance(value, list) else [value]:
+            _say(f"header {name}: {text}")
     _say(f"bytes: {len(message.raw)}")
     _say("")
     for line in _lines(message.raw):

@@ -14,7 +14,9 @@ class RejectedEvent:
     code: str = strawberry.field(description="Why, for programs: `INVALID_JSON`, `VERSION_CONFLICT` …")
     reason: str = strawberry.field(description="Why, for people.")
     subject: str = strawberry.field(description="The NATS subject that it came on.")
-    headers: JSON = strawberry.field(description="Its NATS headers.")
+    headers: JSON = strawberry.field(
+        description="Its NATS headers; of one that was sent several times, a list of all values."
+    )
     recorded_at: Moment = strawberry.field(description="When NATS took it in.")
 
     @strawberry.field(description="Its bytes, in base64.")

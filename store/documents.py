@@ -79,7 +79,7 @@ class Rejection(TypedDict):
     code: str
     reason: str
     subject: str
-    headers: dict[str, str]
+    headers: dict[str, str | list[str]]
     raw: bytes
     recordedAt: int
     source: Source

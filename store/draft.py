@@ -11,7 +11,9 @@ from eventscope.store import heads
 from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.documents import Event, Head, Rejection, Source, plain
 from eventscope.store.driver import Document
+from eventscope.store.headers import Values, every, from_document
 from eventscope.store.message import (
+    ATTRIBUTE,
     EXPECTED_VERSION,
     RETRY,
     Accepted,
@@ -187,7 +189,7 @@ class Draft:
             "code": refused.code,
             "reason": refused.reason + cut,
             "subject": arrival.subject,
-            "headers": dict(arrival.headers),
+            "headers": every(arrival.headers),
             "raw": arrival.raw[:MOST_RAW],
             "recordedAt": arrival.recorded_at,
             "source": self._source(arrival.sequence),
@@ -208,8 +210,16 @@ def _refused(message: Accepted, code: str, reason: str) -> Refused:
 
 
 def _is_the_same(row: Rejection, arrival: Arrival) -> bool:
-    expected, before = arrival.headers.get(EXPECTED_VERSION), row["headers"].get(EXPECTED_VERSION)
-    return row["raw"] == arrival.raw[:MOST_RAW] and row["subject"] == arrival.subject and expected == before
+    return (
+        row["raw"] == arrival.raw[:MOST_RAW]
+        and row["subject"] == arrival.subject
+        and _said(from_document(row["headers"])) == _said(every(arrival.headers))
+    )
+
+
+def _said(headers: Values) -> Values:
+    # of other headers, like the context of a trace, each sending may have its own
+    return {n: v for n, v in headers.items() if n == EXPECTED_VERSION or n.lower().startswith(ATTRIBUTE)}
 
 
 def _says_the_same(known: Event, event: Event, has_timestamp: bool) -> bool:

@@ -11,6 +11,7 @@ ANY_VERSION: Final = None
 NO_STREAM: Final = 0
 
 EXPECTED_VERSION: Final = "Eventscope-Expected-Version"
+ATTRIBUTE: Final = "ce-"  # begins the headers, in any case, that are attributes of a CloudEvent
 RETRY: Final = "Eventscope-Retry"  # marks a rejected message that somebody wants to be looked at once more
 
 

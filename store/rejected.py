@@ -5,18 +5,22 @@ from dataclasses import dataclass
 
 from eventscope.store.documents import Source
 from eventscope.store.driver import Document, translated
+from eventscope.store.headers import from_document
 from eventscope.store.log import Log
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A message that could not be taken, as it came. `number` is 1, 2, 3 … in the order of rejection."""
+    """A message that could not be taken, as it came. `number` is 1, 2, 3 … in the order of rejection.
+
+    A header that was sent several times has a list of its values.
+    """
 
     number: int
     code: str
     reason: str
     subject: str
-    headers: Mapping[str, str]
+    headers: Mapping[str, str | list[str]]
     raw: bytes
     recorded_at: int
     source: Source
@@ -83,7 +87,7 @@ def _rejected(row: Document) -> Rejected:
         code=row["code"],
         reason=row["reason"],
         subject=row["subject"],
-        headers=row["headers"],
+        headers=from_document(row["headers"]),
         raw=row["raw"],
         recorded_at=row["recordedAt"],
         source=row["source"],

@@ -1,89 +1,46 @@
-"""Other people's envelopes: messages of CloudEvents and of NestJS, opened into the plain EventMessage. No I/O.
+"""Envelopes that messages come in: which one a subject is set to, and the plain EventMessage in it. No I/O.
 
-CloudEvents 1.0, structured, batched and in NATS' binary binding:
-https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/nats-protocol-binding.md
 NestJS microservices publish `{pattern, data}`: https://docs.nestjs.com/microservices/nats
 """
 
-import base64
-from collections.abc import Mapping
-from typing import Any, Final, Literal
-from urllib.parse import unquote
+from collections.abc import Callable
+from typing import Any, Final, Literal, TypeAlias, assert_never
 
-Envelope = Literal["plain", "cloudevents", "nestjs"]
+from eventscope.store.message import Arrival
+from eventscope.subscriptions import cloud_event
+from eventscope.subscriptions.opened import Opened, WrongEnvelope
 
-CE: Final = "ce-"
-SPEC_VERSION: Final = "1.0"
+Envelope: TypeAlias = Literal["plain", "cloudevents", "nestjs"]
 
-# attributes of CloudEvents, with those of its documented extensions (correlation, auth context), as members of ours
-CLOUD: Final[Mapping[str, str]] = {
-    "type": "type",
-    "time": "timestamp",
-    "data": "data",
-    "subject": "aggregateId",
-    "aggregateid": "aggregateId",
-    "aggregatetype": "aggregateType",
-    "correlationid": "correlationId",
-    "causationid": "causationId",
-    "authid": "userId",
-}
+NEST: Final = frozenset({"pattern", "data"})
+NEST_REQUEST: Final = NEST | {"id"}
 
 
-class WrongEnvelope(Exception):
-    """The message is not in the envelope that its subject is set to; the text says what it looks like."""
+def opened(
+    envelope: Envelope | None, content: dict[str, Any], loads: Callable[[bytes], Any]
+) -> dict[str, Any] | Opened:
+    """The EventMessage in the envelope; WrongEnvelope when it is another one.
 
-
-def opened(envelope: Envelope, content: dict[str, Any]) -> dict[str, Any]:
-    """The EventMessage in the envelope; WrongEnvelope when it is another one."""
+    An envelope of None is plain too, but not by anybody's word: what plainly is in another one is refused.
+    """
     match envelope:
+        case "plain":
+            return content
+        case None:
+            return _unstated(content)
         case "cloudevents":
-            return _cloud_event(content)
+            return cloud_event.structured(content, loads)
         case "nestjs":
             return _nest_event(content)
-        case "plain":
-            return _plain(content)
+        case _:
+            assert_never(envelope)
 
 
-def is_binary(headers: Mapping[str, str]) -> bool:
-    """Whether it is a CloudEvent in binary mode: its attributes are headers, and the bytes are its data alone."""
-    return any(name.lower() == f"{CE}specversion" for name in headers)
-
-
-def attributes(headers: Mapping[str, str]) -> dict[str, Any]:
-    """The attributes of a CloudEvent in binary mode."""
-    found = {name.lower(): value for name, value in headers.items()}
-    read: dict[str, Any] = {name.removeprefix(CE): unquote(v) for name, v in found.items() if name.startswith(CE)}
-    if "content-type" in found:
-        read["datacontenttype"] = found["content-type"]
-    return read
-
-
-def is_json(content_type: str | None) -> bool:
-    """Whether data of that type is JSON, as it is where no type is named."""
-    kind = (content_type or "application/json").partition(";")[0].strip().lower()
-    return kind == "application/json" or kind.endswith("+json")
-
-
-def binary_data(raw: bytes) -> dict[str, Any]:
-    """Data that is not JSON, as structured CloudEvents carry it."""
-    return {"data_base64": base64.b64encode(raw).decode()}
-
-
-def _cloud_event(content: dict[str, Any]) -> dict[str, Any]:
-    if content.get("specversion") != SPEC_VERSION:
-        raise WrongEnvelope(f"its subject is set to cloudevents, and it is no CloudEvent of version {SPEC_VERSION}")
-    for name in ("id", "source", "type"):
-        if not isinstance(content.get(name), str) or not content[name]:
-            raise WrongEnvelope(f"it is a CloudEvent without {name}")
-    # the id alone is unique only among the events of its source
-    message: dict[str, Any] = {"messageId": f"{content['source']}#{content['id']}"}
-    for name, value in content.items():
-        ours = CLOUD.get(name)
-        if ours is None:
-            message[name] = value
-        elif name != "subject" or "aggregateid" not in content:
-            message[ours] = value
-    return message
+def opened_whole(envelope: Envelope | None, arrival: Arrival, loads: Callable[[bytes], Any]) -> Opened | None:
+    """The EventMessage in headers and bytes together, where the message is in an envelope that is both."""
+    if envelope == "cloudevents" and cloud_event.is_binary(arrival.headers):
+        return cloud_event.binary(arrival.headers, arrival.raw, loads)
+    return None
 
 
 def _nest_event(content: dict[str, Any]) -> dict[str, Any]:
@@ -94,9 +51,9 @@ def _nest_event(content: dict[str, Any]) -> dict[str, Any]:
     return named | {name: value for name, value in content.items() if name != "pattern"}
 
 
-def _plain(content: dict[str, Any]) -> dict[str, Any]:
-    if "specversion" in content:
-        raise WrongEnvelope("it looks like a CloudEvent, and its subject is set to plain")
-    if "pattern" in content and "type" not in content:
-        raise WrongEnvelope("it looks like an event of NestJS, and its subject is set to plain")
+def _unstated(content: dict[str, Any]) -> dict[str, Any]:
+    if "specversion" in content and cloud_event.looks_like(content):
+        raise WrongEnvelope("it looks like a CloudEvent, and no envelope is set for its subject")
+    if "pattern" in content and NEST <= content.keys() <= NEST_REQUEST:
+        raise WrongEnvelope("it looks like an event of NestJS, and no envelope is set for its subject")
     return content

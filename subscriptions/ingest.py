@@ -65,7 +65,7 @@ class Ingester:
     """Whether there was a whole batch to take the last time it looked."""
     _tidied: int = 0
     _most: int = field(init=False)  # messages in a batch, fewer after a failure: MongoDB may be too slow for more
-    _meanings: dict[str, tuple[str | None, Envelope]] = field(default_factory=dict)
+    _meanings: dict[str, tuple[str | None, Envelope | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Begin with whole batches."""
@@ -129,7 +129,7 @@ class Ingester:
         known = self._meanings.get(arrival.subject)
         if known is None:
             kinds = (kind for wide, kind in self.envelopes.items() if covers(wide, arrival.subject))
-            known = type_of(arrival.subject, self.subjects), next(kinds, "plain")
+            known = type_of(arrival.subject, self.subjects), next(kinds, None)
             if len(self._meanings) < REMEMBERED:
                 self._meanings[arrival.subject] = known
         type, envelope = known

@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final
 
 from eventscope.store import json_text, moment
@@ -17,15 +18,9 @@ from eventscope.store.message import (
     Refused,
     Together,
 )
-from eventscope.subscriptions.envelope import (
-    Envelope,
-    WrongEnvelope,
-    attributes,
-    binary_data,
-    is_binary,
-    is_json,
-    opened,
-)
+from eventscope.subscriptions.cloud_event import EXPECTED
+from eventscope.subscriptions.envelope import Envelope, opened, opened_whole
+from eventscope.subscriptions.opened import Opened, WrongEnvelope
 from eventscope.subscriptions.refusal import Refusal
 
 MOST_BYTES: Final = 1024 * 1024
@@ -46,35 +41,31 @@ NUL: Final = rb"\u0000"  # as it must be written in JSON
 TYPE: Final = re.compile(r"[^\s.*>]+(\.[^\s.*>]+)*")
 
 
-def read(arrival: Arrival, stream: str, subject_type: str | None, envelope: Envelope = "plain") -> Message:
-    """Understand a message, or say why it cannot be taken. `subject_type` is the type that its subject names.
+def read(arrival: Arrival, stream: str, subject_type: str | None, envelope: Envelope | None = None) -> Message:
+    """Understand a message, or say why it cannot be taken.
 
-    A list of messages is one message: all of it is taken, or nothing.
+    `subject_type` is the type that its subject names, `envelope` what is set for its subject, if anything is. A list of
+    messages is one message: all of it is taken, or nothing.
     """
     content: Any = None
     try:
-        content = _opened(envelope, _content(arrival, envelope))
+        content = _opened(arrival, envelope)
         if isinstance(content, list):
             return _together(arrival, stream, content, subject_type)
-        return _accepted(arrival, stream, content, _stated_version(arrival.headers), subject_type)
+        return _understood(arrival, stream, content, _stated_version(arrival.headers), subject_type)
     except Refusal as refusal:
         return Refused(arrival, refusal.code, refusal.reason, _any_id(arrival, stream, content), refusal.index)
 
 
-def _content(arrival: Arrival, envelope: Envelope) -> Any:
-    if envelope != "cloudevents" or not is_binary(arrival.headers):
-        return _json(arrival.raw)
-    event = attributes(arrival.headers)
-    if not arrival.raw:
-        return event
-    return event | ({"data": _json(arrival.raw)} if is_json(event.get("datacontenttype")) else binary_data(arrival.raw))
-
-
-def _opened(envelope: Envelope, content: Any) -> Any:
-    if isinstance(content, list):
-        return [_opened(envelope, one) if isinstance(one, dict) else one for one in content]
+def _opened(arrival: Arrival, envelope: Envelope | None) -> Any:
     try:
-        return opened(envelope, content) if isinstance(content, dict) else content
+        whole = opened_whole(envelope, arrival, _json)
+        if whole is not None:
+            return whole
+        content = _json(arrival.raw)
+        if isinstance(content, list):
+            return [opened(envelope, one, _json) if isinstance(one, dict) else one for one in content]
+        return opened(envelope, content, _json) if isinstance(content, dict) else content
     except WrongEnvelope as error:
         raise Refusal("WRONG_ENVELOPE", f"{error}; EVENTSCOPE_ENVELOPES sets envelopes by subject") from None
 
@@ -87,12 +78,37 @@ def _together(arrival: Arrival, stream: str, contents: list[Any], subject_type: 
         try:
             # what the header expects is the state before all of them
             stated = _stated_version(arrival.headers) if index == 0 else _UNSTATED
-            messages.append(_accepted(arrival, stream, content, stated, subject_type, index))
+            messages.append(_understood(arrival, stream, content, stated, subject_type, index))
         except Refusal as refusal:
             refusal.index = index
             refusal.reason = f"event {index + 1} of {len(contents)}: {refusal.reason}"
             raise
     return Together(arrival, tuple(messages))
+
+
+def _understood(
+    arrival: Arrival,
+    stream: str,
+    content: Any,
+    stated: int | None,
+    subject_type: str | None,
+    index: int | None = None,
+) -> Accepted:
+    if not isinstance(content, Opened):
+        return _accepted(arrival, stream, content, stated, subject_type, index)
+    if content.problem is not None:
+        raise Refusal(*content.problem)
+    if stated == _UNSTATED and content.expected is not None:
+        stated = _expectation(EXPECTED, content.expected)
+    try:
+        accepted = _accepted(arrival, stream, content.members, stated, subject_type, index)
+    except Refusal as refusal:
+        if refusal.member is not None and refusal.member in content.sources:
+            refusal.reason += f"; {refusal.member} is mapped from {content.sources[refusal.member]}"
+        raise
+    if not content.extensions:
+        return accepted
+    return replace(accepted, fields={**accepted.fields, "extensions": content.extensions})
 
 
 def _accepted(
@@ -131,7 +147,8 @@ def _outer_id(arrival: Arrival, stream: str) -> str:
 
 def _any_id(arrival: Arrival, stream: str, content: Any) -> str:
     # of what is wrong anyway: an id that cannot be used is as good as none
-    for given in (content.get("messageId") if isinstance(content, dict) else None, *map(arrival.headers.get, IDS)):
+    members = content.members if isinstance(content, Opened) else content
+    for given in (members.get("messageId") if isinstance(members, dict) else None, *map(arrival.headers.get, IDS)):
         with suppress(Refusal):
             if id := _text("messageId", given):
                 return id
@@ -181,9 +198,8 @@ def _type(given: object, subject_type: str | None) -> str:
     if type is None:
         raise Refusal("MISSING_TYPE", "neither the message nor its subject names a type")
     if not isinstance(type, str) or len(type) > MOST_TEXT or "\0" in type or not TYPE.fullmatch(type):
-        raise Refusal(
-            "INVALID_TYPE", f"the type {str(type)[:60]!r} is not words joined by dots, as a NATS subject would be"
-        )
+        reason = f"the type {str(type)[:60]!r} is not words joined by dots, as a NATS subject would be"
+        raise Refusal("INVALID_TYPE", reason, "type")
     return type
 
 
@@ -193,9 +209,9 @@ def _text(name: str, value: object) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)  # ids that are numbers elsewhere
     if not isinstance(value, str):
-        raise Refusal("INVALID_FIELD", f"{name} is {_name(value)} and not a string")
+        raise Refusal("INVALID_FIELD", f"{name} is {_name(value)} and not a string", name)
     if len(value) > MOST_TEXT:
-        raise Refusal("INVALID_FIELD", f"{name} has {len(value)} characters; {MOST_TEXT} are the most")
+        raise Refusal("INVALID_FIELD", f"{name} has {len(value)} characters; {MOST_TEXT} are the most", name)
     return value
 
 
@@ -203,22 +219,26 @@ def _timestamp(value: object) -> int | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise Refusal("INVALID_TIMESTAMP", f"timestamp is {_name(value)} and not a time like 2026-11-23T07:00:00Z")
+        reason = f"timestamp is {_name(value)} and not a time like 2026-11-23T07:00:00Z"
+        raise Refusal("INVALID_TIMESTAMP", reason, "timestamp")
     try:
         return moment.from_text(value)
     except ValueError as error:
-        raise Refusal("INVALID_TIMESTAMP", f"timestamp: {error}") from None
+        raise Refusal("INVALID_TIMESTAMP", f"timestamp: {error}", "timestamp") from None
 
 
 def _stated_version(headers: Mapping[str, str]) -> int | None:
     stated = headers.get(EXPECTED_VERSION)
-    if stated is None:
-        return _UNSTATED
+    return _UNSTATED if stated is None else _expectation(EXPECTED_VERSION, stated)
+
+
+def _expectation(name: str, stated: object) -> int:
     if stated == "none":
         return NO_STREAM
-    if not (stated.isascii() and stated.isdigit() and len(stated) < 19):
-        raise Refusal("INVALID_FIELD", f"{EXPECTED_VERSION} is {stated[:40]!r} and neither a version nor none")
-    return int(stated)
+    text = str(stated) if isinstance(stated, int) and not isinstance(stated, bool) else stated
+    if not (isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 19):
+        raise Refusal("INVALID_FIELD", f"{name} is {str(stated)[:40]!r} and neither a version nor none")
+    return int(text)
 
 
 def _version(version: object) -> int | None:

@@ -19,6 +19,7 @@ from eventscope.store.log import Log
 from eventscope.store.message import RETRY
 from eventscope.store.rejected import Rejected, remove
 from eventscope.subscriptions import reply
+from eventscope.subscriptions.header_block import Sendable
 from eventscope.subscriptions.reading import MESSAGE_ID, OWN_ID, made_up_id
 from eventscope.subscriptions.reply import Rejection, StoredEvent
 
@@ -33,18 +34,23 @@ class NotTaken(Exception):
     """JetStream refuses the message, which therefore stays rejected; another one may be taken."""
 
 
-def headers(message: Rejected) -> dict[str, str]:
+def headers(message: Rejected) -> Sendable:
     """The headers of a retry: those of the message, but for what JetStream alone was meant to read.
 
     Its own `Nats-Msg-Id` would make JetStream drop the retry within minutes of the first time; the id is kept in a
     header that only the ingester reads.
     """
-    kept = {name: text for name, text in message.headers.items() if not name.lower().startswith(SERVERS_OWN)}
-    return kept | {OWN_ID: _id(message.headers) or _made_up(message), RETRY: str(message.number)}
+    kept = {name: value for name, value in message.headers.items() if not name.lower().startswith(SERVERS_OWN)}
+    return Sendable(kept | {OWN_ID: _id(message.headers) or _made_up(message), RETRY: str(message.number)})
 
 
-def _id(given: Mapping[str, str]) -> str | None:
-    return given.get(OWN_ID) or given.get(MESSAGE_ID)
+def _id(given: Mapping[str, str | list[str]]) -> str | None:
+    for name in (OWN_ID, MESSAGE_ID):
+        value = given.get(name)
+        last = value[-1] if isinstance(value, list) else value  # the one by which it was known
+        if last:
+            return last
+    return None
 
 
 def _made_up(message: Rejected) -> str:
@@ -76,7 +82,8 @@ class Retrier:
 
     async def send(self, message: Rejected) -> None:
         """Send the message again, and return when JetStream has it."""
-        given = headers(message) | {reply.REPLY_TO: f"{self.inbox}.{message.number}"}
+        given = headers(message)
+        given[reply.REPLY_TO] = f"{self.inbox}.{message.number}"
         size = len(message.raw) + len("NATS/1.0\r\n\r\n") + sum(len(f"{k}: {v}\r\n".encode()) for k, v in given.items())
         if size + EXPECTED_BYTES > self._client.max_payload:  # NATS would end the connection without a word
             raise NotTaken(f"it has {size} bytes with its headers, and NATS takes {self._client.max_payload}")

@@ -227,6 +227,18 @@ class TestFirstOutcome:
         assert (await appender.store(now)).codes == {"VERSION_CONFLICT": 1}
         assert (await appender.store(header, now)).duplicates == 2
 
+    async def test_so_it_is_with_other_attributes_of_a_cloud_event_in_its_headers(
+        self, log: Log, appender: Appender
+    ) -> None:
+        conflict = replace(self.CONFLICT, arrival=replace(self.CONFLICT.arrival, headers={"Ce-Expectedversion": "1"}))
+        await appender.store(conflict, event(of=("user", "1")))
+        now = replace(conflict, arrival=replace(conflict.arrival, headers={"Ce-Expectedversion": "2"}))
+        traced = replace(
+            conflict, arrival=replace(conflict.arrival, headers={**conflict.arrival.headers, "trace": "1"})
+        )
+        assert (await appender.store(traced)).duplicates == 1
+        assert len((await appender.store(now)).events) == 1
+
     async def test_a_retry_is_looked_at_anew_but_once(self, log: Log, appender: Appender) -> None:
         retry = replace(self.CONFLICT, arrival=replace(self.CONFLICT.arrival, headers={RETRY: "1"}))
         await appender.store(self.CONFLICT)

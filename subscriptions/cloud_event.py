@@ -1,0 +1,144 @@
+"""CloudEvents 1.0, structured and in NATS' binary binding, as members of ours. No I/O.
+
+https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/nats-protocol-binding.md
+"""
+
+import base64
+from collections.abc import Callable, Mapping
+from email.message import Message
+from typing import Any, Final
+from urllib.parse import unquote
+
+from eventscope.store.message import ATTRIBUTE
+from eventscope.subscriptions.opened import Opened, WrongEnvelope
+from eventscope.subscriptions.refusal import Refusal
+
+SPEC_VERSION: Final = "1.0"
+REQUIRED: Final = ("id", "source", "type")
+STRUCTURED: Final = "application/cloudevents"
+IN_BASE64: Final = "data_base64"
+EXPECTED: Final = "expectedversion"
+
+# attributes of CloudEvents, with those of its documented extensions (correlation, auth context), as members of ours;
+# every other attribute is an extension, be it named like a member of ours
+ATTRIBUTES: Final[Mapping[str, str]] = {
+    "type": "type",
+    "time": "timestamp",
+    "data": "data",
+    "aggregateid": "aggregateId",
+    "aggregatetype": "aggregateType",
+    "correlationid": "correlationId",
+    "causationid": "causationId",
+    "authid": "userId",
+}
+
+Loads = Callable[[bytes], Any]
+
+
+def is_binary(headers: Mapping[str, str]) -> bool:
+    """Whether it is a CloudEvent in binary mode: its attributes are headers, and the bytes are its data alone."""
+    found = {name.lower(): value for name, value in headers.items()}
+    return f"{ATTRIBUTE}specversion" in found and not found.get("content-type", "").lower().startswith(STRUCTURED)
+
+
+def binary(headers: Mapping[str, str], raw: bytes, loads: Loads) -> Opened:
+    """Open a CloudEvent in binary mode; WrongEnvelope when it is none, Refusal when its data is no JSON as it says."""
+    found = {name.lower(): value for name, value in headers.items()}
+    event: dict[str, Any] = {
+        name.removeprefix(ATTRIBUTE): unquote(v) for name, v in found.items() if name.startswith(ATTRIBUTE)
+    }
+    if "content-type" in found:
+        event["datacontenttype"] = found["content-type"]
+    if raw:
+        kind = event.get("datacontenttype")
+        event |= {"data": loads(raw)} if _is_json(kind) else _text(kind, raw) or _in_base64(raw)
+    return _opened(event)
+
+
+def structured(event: dict[str, Any], loads: Loads) -> Opened:
+    """Open a CloudEvent whose attributes are members of the message; WrongEnvelope when it is none."""
+    if "data" in event or not isinstance(event.get(IN_BASE64), str):
+        return _opened(event)
+    decoded = _decoded(event.get("datacontenttype"), event[IN_BASE64], loads)
+    return _opened({name: value for name, value in event.items() if name != IN_BASE64} | decoded)
+
+
+def looks_like(content: Mapping[str, Any]) -> bool:
+    """Whether a message is plainly a CloudEvent, and does not just have a member of its own named `specversion`."""
+    return content.get("specversion") == SPEC_VERSION and all(isinstance(content.get(name), str) for name in REQUIRED)
+
+
+def _opened(event: dict[str, Any]) -> Opened:
+    if event.get("specversion") != SPEC_VERSION:
+        raise WrongEnvelope(f"its subject is set to cloudevents, and it is no CloudEvent of version {SPEC_VERSION}")
+    for name in REQUIRED:
+        if not isinstance(event.get(name), str) or not event[name]:
+            raise WrongEnvelope(f"it is a CloudEvent without {name}")
+    members: dict[str, Any] = {"messageId": _message_id(event["source"], event["id"])}
+    extensions: dict[str, Any] = {}
+    for name, value in event.items():
+        if name in ATTRIBUTES:
+            members[ATTRIBUTES[name]] = value
+        elif name != EXPECTED:
+            extensions[name] = value
+    if members.get("aggregateId") in (None, ""):
+        members["aggregateId"] = extensions.pop("subject", None)
+    return Opened(members, extensions, event.get(EXPECTED))
+
+
+def _message_id(source: str, id: str) -> str:
+    """The id alone is unique only among the events of its source."""
+    if "#" not in source and "#" not in id:
+        return f"{source}#{id}"
+    # two signs in the middle and none elsewhere, so that no other pair has this id
+    return "##".join(part.replace("%", "%25").replace("#", "%23") for part in (source, id))
+
+
+def _decoded(kind: object, text: str, loads: Loads) -> dict[str, Any]:
+    kept = {IN_BASE64: text}
+    if not isinstance(kind, str):
+        return kept
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except ValueError:
+        return kept
+    if not _is_json(kind):
+        return _text(kind, raw) or kept
+    try:
+        return {"data": loads(raw)}
+    except Refusal:
+        return kept
+
+
+def _media(kind: str) -> tuple[str, str]:
+    main, _, sub = kind.partition(";")[0].strip().lower().partition("/")
+    return main, sub
+
+
+def _is_json(kind: object) -> bool:
+    if not isinstance(kind, str):  # where no type is named, it is JSON
+        return True
+    _, sub = _media(kind)
+    return sub == "json" or sub.endswith("+json")
+
+
+def _text(kind: object, raw: bytes) -> dict[str, Any] | None:
+    """Data that its type says is text; None when it is not, or not in the charset that it names."""
+    if not isinstance(kind, str):
+        return None
+    header = Message()
+    header["content-type"] = kind
+    charset = header.get_content_charset()
+    main, sub = _media(kind)
+    if charset is None and main != "text" and sub != "xml" and not sub.endswith("+xml"):
+        return None
+    try:
+        text = raw.decode(charset or "utf-8")
+        # some codecs undo escapes as well, and the bytes would be lost
+        return {"data": text} if text.encode(charset or "utf-8") == raw else None
+    except (LookupError, ValueError):
+        return None
+
+
+def _in_base64(raw: bytes) -> dict[str, Any]:
+    return {IN_BASE64: base64.b64encode(raw).decode()}

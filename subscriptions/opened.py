@@ -1,0 +1,25 @@
+"""What comes out of any envelope: the members of a plain EventMessage, and all that has no place among them. No I/O."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+class WrongEnvelope(Exception):
+    """The message is not in the envelope that its subject is set to; the text says what it looks like."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A message taken out of its envelope.
+
+    `members` are named as in a plain message, `extensions` is the rest, whatever names it has. `expected` is the
+    version that the envelope says the aggregate must have before, a number or a text. `sources` tells people where
+    members were found, and `problem` holds a code and a reason why the message cannot be taken after all.
+    """
+
+    members: dict[str, Any]
+    extensions: dict[str, Any]
+    expected: object = None
+    sources: Mapping[str, str] = field(default_factory=dict)
+    problem: tuple[str, str] | None = None
