@@ -12,6 +12,7 @@
     │   └── OutcomeUnknown   UNAVAILABLE                 events were published, and what became of them is not known yet
     ├── NotAnswered          (not for clients)           the API cannot answer what a service asked it
     ├── Unstorable           (not for clients)           MongoDB refuses a document for what it is
+    ├── Blocked              (not for clients)           something has to be mended before the log can go on
     ├── LeaseLost            (not for clients)           another ingester writes now, or this one lost its place
     └── CannotStart          (not for clients)           a setting or a server is not as it must be
 
@@ -152,6 +153,10 @@ class NotAnswered(EventscopeError):
 
 class Unstorable(EventscopeError):
     """MongoDB refuses what was to be stored, and would refuse it again."""
+
+
+class Blocked(EventscopeError):
+    """Something in MongoDB or NATS keeps the log from going on until somebody mends it; the message says what."""
 
 
 class LeaseLost(EventscopeError):

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from eventscope.errors import EventscopeError, LeaseLost, QuestionTimedOut, Unavailable
+from eventscope.errors import Blocked, CannotStart, EventscopeError, LeaseLost, QuestionTimedOut, Unavailable
 from eventscope.metrics import DELAYS, LogMetrics, new_registry, route
 from eventscope.store import moment
 from eventscope.store.log import Log
@@ -17,6 +17,8 @@ from eventscope.subscriptions.lag import Lag
 
 SIZES: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 KINDS: Final[Mapping[type[Exception], str]] = {
+    Blocked: "blocked",
+    CannotStart: "blocked",
     LeaseLost: "lease_lost",
     QuestionTimedOut: "timeout",
     Unavailable: "unavailable",

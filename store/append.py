@@ -5,22 +5,23 @@ from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from typing import Any, Final, cast
 
-from pymongo.errors import BulkWriteError
-
 from eventscope.errors import QuestionTimedOut, Unavailable
-from eventscope.store import checkpoint, heads, rollups
+from eventscope.store import checkpoint, heads, obstacle, rollups
 from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.documents import Event, Head, Rejection
 from eventscope.store.draft import Draft
-from eventscope.store.driver import Session, Write, has_duplicate, translated
+from eventscope.store.driver import Session, translated
+from eventscope.store.failure import WriteRefused
 from eventscope.store.heads import Name
 from eventscope.store.log import Log
 from eventscope.store.memory import Memory
 from eventscope.store.message import Batch, Stored
 from eventscope.store.retention import Retention
+from eventscope.store.write import Write
 
 # a MongoDB that hangs is taken to be away after this long
 WRITE_SECONDS: Final = 8.0
+HEAD: Final = frozenset({"version", "first", "last", "deleted"})
 UNORDERED: Final[Mapping[str, Any]] = {"ordered": False}
 
 
@@ -36,7 +37,8 @@ async def append(
 
     A message whose id is known is dropped if it says the same, and rejected with ID_REUSED if not (I2). LeaseLost when
     the checkpoint is no longer at `at`; Unavailable when MongoDB does not answer: then nothing is known, and the
-    checkpoint must be read anew. The session is the one that the lease was acquired with; None takes a new one.
+    checkpoint must be read anew. Unstorable when it refuses a message of the batch, Blocked when something else in its
+    collections stands in the way. The session is the one that the lease was acquired with; None takes a new one.
     `memory` is of what the same writer wrote since then.
     """
     memory = Memory() if memory is None else memory
@@ -68,15 +70,19 @@ async def _stored(
                     try:
                         await write(log, session, draft)
                         return draft
-                    except BulkWriteError as error:
-                        if looking or not has_duplicate(error, "messageId"):
-                            raise
+                    except WriteRefused as refused_write:
+                        # whichever index it was, the message may be known: MongoDB names the first that it looked at
+                        if looking or refused_write.duplicate is None:
+                            raise await obstacle.explained(log, at, refused_write) from refused_write
                 looking = True
 
 
 async def _known(log: Log, batch: Batch) -> dict[str, Event]:
     ids = [message.id for message in batch.accepted]
     found = await log.events.find({"messageId": {"$in": ids}}, batch_size=len(ids)).to_list(None) if ids else []
+    for event in found:
+        if not isinstance(event["_id"], int):
+            raise obstacle.foreign_event(event["_id"])
     return {event["messageId"]: cast("Event", event) for event in found}
 
 
@@ -94,6 +100,9 @@ async def _heads(log: Log, batch: Batch, memory: Memory) -> dict[Name, Head]:
     known = memory.known(names)
     asked = [{"type": type, "id": id} for type, id in names - known.keys()]
     found = await log.aggregates.find({"_id": {"$in": asked}}, batch_size=len(asked)).to_list(None) if asked else []
+    for head in found:
+        if not head.keys() >= HEAD:
+            raise obstacle.foreign_head(head["_id"])
     return known | {(head["_id"]["type"], head["_id"]["id"]): cast("Head", head) for head in found}
 
 

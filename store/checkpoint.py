@@ -14,9 +14,10 @@ from pymongo.errors import DuplicateKeyError
 from pymongo.results import UpdateResult
 
 from eventscope.errors import LeaseLost
-from eventscope.store.driver import Document, Write, first, translated
+from eventscope.store.driver import Document, first, translated
 from eventscope.store.log import Log
 from eventscope.store.message import Place
+from eventscope.store.write import Write
 
 ID: Final = "checkpoint"
 
@@ -122,6 +123,12 @@ async def count_reset(log: Log, old: Checkpoint, start: Place) -> None:
         )
     if outcome.matched_count != 1:
         raise LeaseLost(f"the log moved on without {old.holder}")
+
+
+def is_at(document: Document, at: Checkpoint) -> bool:
+    """Whether the document in `meta` says that the log stands there, and is written by the same holder."""
+    found = _checkpoint(document)
+    return (found.head, found.place, found.holder, found.term) == (at.head, at.place, at.holder, at.term)
 
 
 def _checkpoint(document: Document) -> Checkpoint:

@@ -7,7 +7,7 @@ against pymongo's types. Driver errors become ours here too.
 import asyncio
 import logging
 import warnings
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias, cast
@@ -25,33 +25,32 @@ from pymongo.errors import (
     ConfigurationError,
     ConnectionFailure,
     DocumentTooLarge,
+    DuplicateKeyError,
     ExecutionTimeout,
     InvalidURI,
     OperationFailure,
     PyMongoError,
-    WriteConcernError,
 )
 
-from eventscope.errors import CannotStart, LeaseLost, QuestionTimedOut, Unavailable, Unstorable
+from eventscope.errors import Blocked, CannotStart, LeaseLost, QuestionTimedOut, Unavailable, Unstorable
 from eventscope.redact import explained
+from eventscope.store.failure import (
+    AUTHENTICATION_FAILED,
+    BSON_OBJECT_TOO_LARGE,
+    ILLEGAL_OPERATION,
+    UNAUTHORIZED,
+    duplicate,
+    passes,
+    reason,
+)
+from eventscope.store.write import Write
 
 Document: TypeAlias = dict[str, Any]
 Collection: TypeAlias = AsyncCollection[Document]
 Session: TypeAlias = AsyncClientSession
 Driver = Literal["motor", "pymongo"]
 
-# MongoDB's codes for what the driver has no error classes of its own for
-UNAUTHORIZED: Final = 13
-AUTHENTICATION_FAILED: Final = 18
-ILLEGAL_OPERATION: Final = 20
-BSON_OBJECT_TOO_LARGE: Final = 10334
-DUPLICATE_KEY: Final = 11000
-INTERRUPTED: Final = 11601
-
 STEP: Final = 20  # documents, after which it is seen whether they are too large together
-
-# MongoDB's own word that it is worth another try
-PASSING: Final = ("TransientTransactionError", "UnknownTransactionCommitResult", "RetryableWriteError")
 
 # writes that are answered survive the loss of the primary; reads never show what could still be rolled back (I1)
 OPTIONS: Mapping[str, Any] = {
@@ -77,21 +76,6 @@ def _selection_seconds(topology: Any) -> float:
 
 for module in (asynchronous.topology, synchronous.topology):
     module.Topology.get_server_selection_timeout = _selection_seconds
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """One command of a transaction: a method of the collection, and what it is given; `verify` sees its result."""
-
-    collection: Collection
-    method: Literal["insert_many", "update_one", "delete_many", "bulk_write"]
-    arguments: tuple[Any, ...]
-    options: Mapping[str, Any] = field(default_factory=dict)
-    verify: Callable[[Any], None] = lambda result: None
-
-    def send(self, collection: Any, session: Any) -> Any:
-        """Have it done, by whichever driver these two are of."""
-        return getattr(collection, self.method)(*self.arguments, **self.options, session=session)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,18 +136,25 @@ class Mongo:
             yield
 
     async def transact(self, session: Session, writes: Sequence[Write]) -> None:
-        """Have all of the writes take effect together, or none of them. What a `verify` raises ends it."""
+        """Have all of the writes take effect together, or none of them. What a `verify` raises ends it.
+
+        Raises WriteRefused when MongoDB refuses one of them.
+        """
         if self.driver == "pymongo":
             async with self.transaction(session):
                 for write in writes:
-                    write.verify(await write.send(write.collection, session))
+                    with write.blamed():
+                        result = await write.send(write.collection, session)
+                    write.verify(result)
             return
         blocking = cast("Any", session).delegate
 
         def transact() -> None:
             with blocking.start_transaction():
                 for write in writes:
-                    write.verify(write.send(cast("Any", write.collection).delegate, blocking))
+                    with write.blamed():
+                        result = write.send(cast("Any", write.collection).delegate, blocking)
+                    write.verify(result)
 
         # motor would hand each call to a thread and wait for it there and back, which takes as long again as MongoDB
         await _finished(asyncio.to_thread(transact))
@@ -250,7 +241,7 @@ async def first(
             command, codec_options=collection.codec_options, read_preference=collection.read_preference
         )
     except PyMongoError as error:
-        if not isinstance(error, ConnectionFailure) and not _passes(error):
+        if not isinstance(error, ConnectionFailure) and not passes(error):
             raise
         found = collection.find(query, projection).sort("_id", direction).limit(-limit).batch_size(limit)
         return await (found if hint is None else found.hint(hint)).to_list(None)
@@ -267,17 +258,19 @@ def translated(seconds: float | None = None) -> Iterator[None]:
             with pymongo.timeout(seconds):
                 yield
     except (BSONError, DocumentTooLarge, BulkWriteError, OverflowError) as error:
-        if isinstance(error, PyMongoError) and _passes(error):
+        if isinstance(error, PyMongoError) and passes(error):
             raise Unavailable("MongoDB does not answer now") from error
-        if isinstance(error, BulkWriteError) and has_duplicate(error):
+        if isinstance(error, BulkWriteError) and (found := duplicate(error)) is not None and found.index == "_id_":
             # not the document is to blame, but what was read before: a new primary may show an older state for a moment
             raise LeaseLost("MongoDB has more than it showed this ingester") from error
         raise Unstorable(str(error)[:300]) from error
     except PyMongoError as error:
         if seconds is not None and (error.timeout or isinstance(error, ExecutionTimeout)) and not _away(error):
             raise QuestionTimedOut(seconds) from error
-        if isinstance(error, ConnectionFailure) or _passes(error):
+        if isinstance(error, ConnectionFailure) or passes(error):
             raise Unavailable("MongoDB does not answer now") from error
+        if isinstance(error, DuplicateKeyError):
+            raise Blocked(f"a unique index keeps the log from being written: {reason(error)}") from error
         if isinstance(error, OperationFailure) and error.code == BSON_OBJECT_TOO_LARGE:
             raise Unstorable(str(error)[:300]) from error
         if isinstance(error, OperationFailure) and error.code == ILLEGAL_OPERATION:
@@ -286,18 +279,6 @@ def translated(seconds: float | None = None) -> Iterator[None]:
             said = (error.details or {}).get("errmsg", error)
             raise CannotStart(f"MongoDB refuses the user of EVENTSCOPE_MONGO_URL: {str(said)[:200]}") from error
         raise
-
-
-def _passes(error: PyMongoError) -> bool:
-    # a write concern that was not met says nothing of the write itself, which may well be there
-    interrupted = isinstance(error, OperationFailure) and error.code == INTERRUPTED
-    return interrupted or isinstance(error, WriteConcernError) or any(map(error.has_error_label, PASSING))
-
-
-def has_duplicate(error: BulkWriteError, key: str | None = None) -> bool:
-    """Whether a document was refused for a value that must be there only once; of that key, if given."""
-    errors = (error.details or {}).get("writeErrors", ())
-    return any(e.get("code") == DUPLICATE_KEY and key in (None, *e.get("keyPattern", ())) for e in errors)
 
 
 def _away(error: PyMongoError) -> bool:

@@ -17,7 +17,7 @@ import nats.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
-from eventscope.errors import LeaseLost, QuestionTimedOut, Unavailable, Unstorable
+from eventscope.errors import Blocked, CannotStart, LeaseLost, QuestionTimedOut, Unavailable, Unstorable
 from eventscope.store import expiry
 from eventscope.store.log import Log
 from eventscope.store.message import Arrival, Batch, Message, Place, Refused, Together
@@ -35,6 +35,8 @@ from eventscope.subscriptions.trimming import trim
 
 TRIM_SECONDS: Final = 5.0  # a full stream refuses its publishers until then
 REMEMBERED: Final = 10_000  # subjects whose meaning is remembered
+# what ends by itself, or when somebody mends it
+TROUBLES: Final = (Unavailable, QuestionTimedOut, LeaseLost, Blocked, CannotStart, nats.errors.Error, OSError)
 BACKOFF: Final = (0.2, 0.4, 0.8, 1.6, 3.0)
 
 logger = logging.getLogger(__name__)
@@ -84,7 +86,7 @@ class Ingester:
                         await self._ingest(writer)
                 self.observer.stood_by()
                 await asyncio.sleep(self.lease_seconds / 6)
-            except (Unavailable, QuestionTimedOut, LeaseLost, nats.errors.Error, OSError) as error:
+            except TROUBLES as error:
                 wait = BACKOFF[min(failures, len(BACKOFF) - 1)]
                 failures += 1
                 self._most = max(1, self._most // 4)
@@ -201,5 +203,5 @@ def _end_if_cancelled() -> None:
 
 def _unstorable(message: Message, error: Unstorable) -> Refused:
     if isinstance(message, Refused):  # not even as a rejection, so it cannot be kept here; NATS still has it
-        raise error
+        raise Blocked(f"MongoDB cannot keep the rejection of message {message.arrival.sequence}: {error}") from error
     return Refused(message.arrival, "UNSTORABLE", f"MongoDB cannot keep it: {error}", message.id)

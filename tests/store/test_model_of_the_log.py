@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from eventscope.errors import LeaseLost, Unavailable
 from eventscope.store import checkpoint, memory
-from eventscope.store.driver import Mongo, Session, Write
+from eventscope.store.driver import Mongo, Session
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.store.message import Accepted, Batch, Message, Place, Refused, Together
 from eventscope.store.retention import Retention
+from eventscope.store.write import Write
 from eventscope.store.writer import Writer, writing
 from tests.chaos import recount
 from tests.store.appender import CREATED, NOON, STREAM, Clock, event, refused, together

@@ -17,10 +17,11 @@ from eventscope.errors import Unavailable
 from eventscope.settings import Settings
 from eventscope.store import counts, read
 from eventscope.store.counts import Scope
-from eventscope.store.driver import Mongo, Session, Write
+from eventscope.store.driver import Mongo, Session
 from eventscope.store.filter import EVERYTHING
 from eventscope.store.log import Log
 from eventscope.store.retention import Retention
+from eventscope.store.write import Write
 from eventscope.subscriptions.ingest import Ingester
 from tests.ingesters import MANY, ingester, publish, stored, world
 from tests.servers import own_nats

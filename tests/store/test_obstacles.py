@@ -1,0 +1,130 @@
+"""What others did to the database: one message that cannot be kept stops nobody, and what stops the log is said."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from eventscope.errors import Blocked, LeaseLost, Unstorable
+from eventscope.store import checkpoint
+from eventscope.store.driver import Document, Driver
+from eventscope.store.log import Log, open_log, prepare
+from eventscope.store.message import Message
+from tests.store.appender import Appender, Clock, event, everything, refused, together
+
+ADA = ("user", "ada")
+
+
+@pytest.fixture
+async def log(mongo_url: str, database_name: str, driver: Driver, clock: Clock) -> AsyncIterator[Log]:
+    """A log in a database of its own: its indexes are tampered with."""
+    async with open_log(mongo_url, database_name, driver, clock=clock) as log:
+        await prepare(log)
+        yield log
+
+
+async def test_a_unique_index_of_others_refuses_the_message_and_is_named(log: Log, appender: Appender) -> None:
+    await log.events.create_index("data.email", unique=True, name="emails")
+    await appender.store(event(data={"email": "a"}))
+    before = await everything(log)
+    for batch in (
+        [event(data={"email": "a"})],
+        [event(data={"email": "b"}), event(data={"email": "b"})],
+        [together(event(data={"email": "c"}), event(data={"email": "c"}))],
+    ):
+        with pytest.raises(
+            Unstorable, match=r"unique index emails of the collection events.* has its data.email already"
+        ):
+            await appender.store(*batch)
+        assert await everything(log) == before
+    assert (await appender.store(event(data={"email": "b"}))).events[0]["_id"] == 2
+
+
+async def test_a_message_that_is_stored_already_is_known_though_such_an_index_has_its_value(
+    log: Log, appender: Appender
+) -> None:
+    await log.events.create_index("data.email", unique=True)
+    for _ in range(2):
+        stored = await appender.store(event("a.b", id="1", data={"email": "a"}))
+    assert (stored.duplicates, stored.rejected) == (1, 0)
+
+
+async def test_a_unique_index_on_aggregates_refuses_the_message(log: Log, appender: Appender) -> None:
+    await log.aggregates.create_index("_id.id", unique=True, name="ids")
+    await appender.store(event(of=ADA))
+    with pytest.raises(Unstorable, match="unique index ids of the collection aggregates"):
+        await appender.store(event(of=("customer", "ada")))
+
+
+FOREIGN: dict[str, tuple[str, Document, str]] = {
+    "an event": ("events", {"_id": 2, "x": 1}, "the collection events has position 2 already"),
+    "a rejection": ("rejected", {"_id": 2, "x": 1}, "the collection rejected has the document 2 already"),
+    "a head": ("aggregates", {"_id": {"type": "user", "id": "bob"}}, "collection aggregates is not Eventscope's"),
+}
+
+
+@pytest.mark.parametrize(("name", "document", "sentence"), FOREIGN.values(), ids=FOREIGN)
+async def test_a_foreign_document_stops_the_log_until_it_is_gone_and_is_never_overwritten(
+    name: str, document: Document, sentence: str, log: Log, appender: Appender
+) -> None:
+    await appender.store(event(of=ADA), refused(b"x"))
+    await log.mongo.collection(name).insert_one(dict(document))
+    before = await everything(log)
+    for _ in range(2):
+        with pytest.raises(Blocked, match=sentence):
+            await appender.store(event(of=("user", "bob")), refused(b"y"))
+        assert await everything(log) == before
+    await log.mongo.collection(name).delete_one({"_id": document["_id"]})
+    stored = await appender.store(event(of=("user", "bob")), refused(b"y"))
+    assert (stored.events[0]["_id"], stored.rejected) == (2, 1)
+
+
+async def test_heads_that_were_not_restored_stop_the_log(log: Log, appender: Appender) -> None:
+    await appender.store(event(of=ADA))
+    await log.aggregates.delete_many({})
+    with pytest.raises(Blocked, match="events has version 1 of user ada, and the collection aggregates does not know"):
+        await appender.store(event(of=ADA))
+
+
+UNIQUE: dict[str, Callable[[Log], Any]] = {
+    "rollups": lambda log: log.rollups.create_index("n", unique=True, name="ones"),
+    "populations": lambda log: log.populations.create_index("n", unique=True, name="ones"),
+    "rejected": lambda log: log.rejected.create_index("code", unique=True, name="ones"),
+}
+
+
+@pytest.mark.parametrize("name", ["rollups", "populations", "rejected"])
+async def test_a_unique_index_on_what_the_log_counts_stops_it_until_it_is_dropped(
+    name: str, log: Log, appender: Appender
+) -> None:
+    await UNIQUE[name](log)
+    messages: list[Message] = [event("a.b", of=ADA), event("c.d", of=("customer", "bob")), refused(b"x"), refused(b"y")]
+    with pytest.raises(Blocked, match=rf'collection {name}, which .* db\.{name}\.dropIndex\("ones"\)'):
+        await appender.store(*messages)
+    await log.mongo.collection(name).drop_index("ones")
+    assert len((await appender.store(*messages)).events) == 2
+
+
+@pytest.mark.parametrize("name", ["rollups", "rejected", "aggregates", "events"])
+async def test_a_validator_is_told_by_the_collection_that_has_it(name: str, log: Log, appender: Appender) -> None:
+    await log.mongo.database.command({"collMod": name, "validator": {"never": {"$exists": True}}})
+    try:
+        with pytest.raises(Unstorable, match="failed validation"):
+            await appender.store(event(of=ADA), refused(b"x"))
+    finally:
+        await log.mongo.database.command({"collMod": name, "validator": {}})
+
+
+async def test_a_count_that_is_no_number_stops_the_log(log: Log, appender: Appender) -> None:
+    await appender.store(event("a.b"))
+    await log.rollups.update_many({}, {"$set": {"n": "many"}})
+    with pytest.raises(Blocked, match="refuses to write to the collection rollups: "):
+        await appender.store(event("a.b"))
+
+
+async def test_a_race_that_is_lost_is_told_from_an_obstacle(log: Log, appender: Appender) -> None:
+    other = Appender(log, appender.at)
+    await other.store(event(id="1"))
+    with pytest.raises(LeaseLost):
+        await appender.store(event(id="2"))
+    assert (await checkpoint.read(log)).head == 1
