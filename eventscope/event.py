@@ -17,7 +17,10 @@ ENCODING: Final = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """An event of the log. `cursor` is its place: subscriptions and replays go on `after` it."""
+    """An event of the log. `cursor` is its place: subscriptions and replays go on `after` it.
+
+    `version` is the log's own; `claimed_version` is what its publisher took it for, where that was another.
+    """
 
     id: str
     position: int
@@ -28,6 +31,7 @@ class Event:
     aggregate_type: str | None = None
     aggregate_id: str | None = None
     version: int | None = None
+    claimed_version: int | None = None
     user_id: str | None = None
     correlation_id: str | None = None
     causation_id: str | None = None
@@ -58,13 +62,16 @@ class NewEvent:
     timestamp: datetime | None = field(default=None, kw_only=True)
 
     def message(self) -> dict[str, Any]:
-        """What is sent, with an id in any case; BadInput when it cannot be an event."""
+        """What is sent, with an id in any case; BadInput when it cannot be an event.
+
+        The version that it expects is sent beside it.
+        """
+        self._check()
         message: dict[str, Any] = {
             "type": self.type,
             "messageId": self.message_id or str(uuid.uuid4()),
             "aggregateType": self.aggregate_type,
             "aggregateId": self.aggregate_id,
-            "version": self._version(),
             "userId": self.user_id,
             "correlationId": self.correlation_id,
             "causationId": self.causation_id,
@@ -74,9 +81,9 @@ class NewEvent:
         }
         return {name: value for name, value in message.items() if value is not None}
 
-    def _version(self) -> int | None:
+    def _check(self) -> None:
         if self.expected_version is None:
-            return None
+            return
         if self.expected_version < 0:
             raise BadInput(
                 f"expected_version is {self.expected_version}; 0 says that the aggregate must not exist",
@@ -84,7 +91,6 @@ class NewEvent:
             )
         if self.aggregate_type is None or self.aggregate_id is None:
             raise BadInput("expected_version needs aggregate_type and aggregate_id", "expected_version")
-        return self.expected_version + 1
 
 
 @dataclass(frozen=True, slots=True)

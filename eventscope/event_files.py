@@ -34,6 +34,8 @@ NESTED: Final = ("data", "metadata")
 # no longer than what a number in JSON keeps of it: 18 digits of an integer, 15 of another
 NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]{0,17}|(?=[0-9.]{1,16}$)(0|[1-9][0-9]*)\.[0-9]+)")
 
+INTEGER: Final = re.compile(r"-?[0-9]{1,20}")
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -186,8 +188,8 @@ def _message(columns: Sequence[str], row: Sequence[str]) -> EventMessage:
             continue
         if column in NESTED:
             message[column] = _parsed(column, cell)
-        elif column == "version" and cell.isascii() and cell.isdigit():
-            message[column] = int(cell[:20])
+        elif column == "version" and INTEGER.fullmatch(cell):
+            message[column] = int(cell)
         elif "." in column:
             _put(message, column, _value(cell))
         else:

@@ -220,12 +220,15 @@ class EventsService:
         if self._asker is None:
             raise BadInput("publishing goes over NATS: give EventsService.connect a nats_url", "nats_url")
         messages = [event.message() for event in events]
+        expected = [event.expected_version for event in events]
         loop = asyncio.get_running_loop()
         end = loop.time() + deadline
         refusal = ""
         while True:
             try:
-                stored = await self._asker.publish(messages, together=together, seconds=end - loop.time())
+                stored = await self._asker.publish(
+                    messages, together=together, expected=expected, seconds=end - loop.time()
+                )
                 return [PublishedEvent(one.id, one.position, one.version) for one in stored]
             except Unavailable as trouble:
                 if loop.time() + PAUSE >= end:

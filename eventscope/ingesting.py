@@ -39,6 +39,7 @@ async def ingest(settings: Settings) -> None:
             settings.batch,
             settings.lease_seconds,
             settings.envelopes,
+            settings.message_version,
             settings.stream_keep_hours,
             GuardedIngestObserver(metrics),
         )

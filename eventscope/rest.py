@@ -114,6 +114,7 @@ def _event(event: Event) -> dict[str, Any]:
         "type": event["type"],
         "timestamp": moment.to_text(event["timestamp"]),
         "version": event.get("version"),
+        "claimedVersion": event.get("claimedVersion"),
         "userId": event.get("userId"),
         "data": event.get("data"),
         "metadata": event.get("metadata"),

@@ -4,6 +4,7 @@ import difflib
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ MOST_PATHS = 16
 MOST_PATH = 200
 # no place in a list among its keys: an index of one would refuse objects that have such a key
 PATH = re.compile(r"(data|metadata)(\.(?!\d+(\.|$))[^\s$.\\\0,][^\s.\\\0,]*)+")
+SUBJECT = re.compile(r"([^\s.*>]+|\*)(\.([^\s.*>]+|\*))*(\.>)?|>")
 
 Names = Annotated[tuple[str, ...], NoDecode]  # written with commas, not as JSON
 
@@ -36,6 +38,7 @@ class Settings(BaseSettings):
     stream_max_bytes: int = Field(default=1024**3, ge=0)
     stream_keep_hours: float = Field(default=24.0, ge=0, le=8760)
     envelopes: Annotated[dict[str, Literal["plain", "cloudevents", "nestjs"]], NoDecode] = {}
+    message_version: Annotated[dict[str, Literal["claim", "expect"]], NoDecode] = {}
     retention: Annotated[dict[str, float], NoDecode] = {"*": 30.0}
     indexed_paths: Names = ()
     host: str = "127.0.0.1"
@@ -98,6 +101,26 @@ class Settings(BaseSettings):
             return orjson.loads(value) if isinstance(value, str) else value
         except orjson.JSONDecodeError as error:
             raise ValueError(f'give a JSON object by pattern, like {{"*": 30}} ({error})') from None
+
+    @field_validator("message_version", mode="before")
+    @classmethod
+    def _for_all(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        if value in ("claim", "expect"):
+            return {">": value}
+        with suppress(orjson.JSONDecodeError):
+            if isinstance(by_subject := orjson.loads(value), dict):
+                return by_subject
+        raise ValueError('give claim or expect, or a JSON object by subject, like {"events.order.>": "expect"}')
+
+    @field_validator("message_version")
+    @classmethod
+    def _patterns(cls, value: dict[str, str]) -> dict[str, str]:
+        for pattern in value:
+            if not SUBJECT.fullmatch(pattern):
+                raise ValueError(f"{pattern[:80]!r} is not a pattern of subjects like events.order.>")
+        return value
 
     @field_validator("retention")
     @classmethod

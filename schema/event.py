@@ -30,6 +30,7 @@ KEYS: Final = {
     "recorded_at": "recordedAt",
     "aggregate_type": "aggregateType",
     "aggregate_id": "aggregateId",
+    "claimed_version": "claimedVersion",
     "user_id": "userId",
     "correlation_id": "correlationId",
     "causation_id": "causationId",
@@ -60,6 +61,9 @@ class Event:
     aggregate_type: str | None = strawberry.field(description="The kind of thing that it happened to, like `user`.")
     aggregate_id: strawberry.ID | None = strawberry.field(description="Which of them it happened to.")
     version: int | None = strawberry.field(description="The how-manieth event of its aggregate it is: 1, 2, 3 …")
+    claimed_version: BigInt | None = strawberry.field(
+        description="The version that its publisher claimed in the message; null if it claimed none, or the right one."
+    )
     user_id: strawberry.ID | None = strawberry.field(description="Who did it.")
     correlation_id: strawberry.ID | None = strawberry.field(description="The conversation that it belongs to.")
     causation_id: strawberry.ID | None = strawberry.field(description="The id of the event or command that caused it.")

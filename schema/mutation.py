@@ -1,5 +1,6 @@
 """What can be written: events, by the same way in as everybody's."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, TypeAlias
 
 import strawberry
@@ -52,15 +53,24 @@ class Mutation:
         "`REJECTED` when it cannot be taken."
     )
     async def publish_event(self, info: Info, input: One) -> PublishedEvent:
-        [published] = await info.context.services.asker.publish([_message(input)], together=False)
-        return _published(published)
+        [published] = await _publish(info, [input], together=False)
+        return published
 
     @strawberry.mutation(description="Publish several events: all are stored, one after the other, or none is.")
     async def publish_events(self, info: Info, input: Several) -> list[PublishedEvent]:
         if not 0 < len(input) <= MOST_EVENTS:
             raise BadInput(f"input has {len(input)} events; there may be 1 to {MOST_EVENTS}", "input")
-        published = await info.context.services.asker.publish([_message(one) for one in input], together=True)
-        return [_published(one) for one in published]
+        return await _publish(info, input, together=True)
+
+
+async def _publish(info: Info, input: Sequence[PublishEventInput], *, together: bool) -> list[PublishedEvent]:
+    for one in input:
+        if one.expected_version is not None and one.expected_version < 0:
+            raise BadInput(f"expectedVersion is {one.expected_version}; 0 is of what does not exist", "expectedVersion")
+    published = await info.context.services.asker.publish(
+        [_message(one) for one in input], together=together, expected=[one.expected_version for one in input]
+    )
+    return [_published(one) for one in published]
 
 
 def _message(given: PublishEventInput) -> dict[str, Any]:
@@ -71,7 +81,6 @@ def _message(given: PublishEventInput) -> dict[str, Any]:
         "timestamp": None if given.timestamp is None else moment.to_text(given.timestamp),
         "aggregateType": given.aggregate_type,
         "aggregateId": given.aggregate_id,
-        "version": None if given.expected_version is None else given.expected_version + 1,
         "userId": given.user_id,
         "correlationId": given.correlation_id,
         "causationId": given.causation_id,

@@ -19,6 +19,7 @@ class Source(TypedDict):
 class Event(TypedDict):
     """One stored event. `_id` is its position; times are microseconds; `expireAt` (UTC, naive) is absent if it is kept.
 
+    `version` is the log's own; `claimedVersion` is what the publisher took it for, present where it is another.
     `extensions` holds members of the message that have no field of their own, so that nothing sent is lost.
     """
 
@@ -30,6 +31,7 @@ class Event(TypedDict):
     aggregateType: NotRequired[str]
     aggregateId: NotRequired[str]
     version: NotRequired[int]
+    claimedVersion: NotRequired[int]
     correlationId: NotRequired[str]
     causationId: NotRequired[str]
     userId: NotRequired[str]

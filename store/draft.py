@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final, assert_never, cast
 
 import orjson
+from bson import DBRef
 
 from eventscope.store import heads
 from eventscope.store.checkpoint import Checkpoint
@@ -28,8 +29,9 @@ from eventscope.store.message import (
 from eventscope.store.query import bson_date
 from eventscope.store.retention import Retention
 
-# what the log itself adds to a message; the rest decides whether two messages of one id are the same
-ADDED: Final = frozenset({"_id", "version", "recordedAt", "source", "expireAt"})
+# What the log itself adds to a message, and what its publisher, started again, would claim otherwise; the rest decides
+# whether two messages of one id are the same.
+ADDED: Final = frozenset({"_id", "version", "claimedVersion", "recordedAt", "source", "expireAt"})
 
 # refusals that depend on what was in the log then: a later look might come to another end
 OF_THEIR_TIME: Final = frozenset({"VERSION_CONFLICT", "ID_REUSED", "EXPIRED"})
@@ -115,9 +117,7 @@ class Draft:
         arrival = message.arrival
         for row in self.refused.get(message.id, ()):
             read_again = row["source"] == self._source(arrival.sequence) and row["recordedAt"] == arrival.recorded_at
-            # what could not even be read may have become readable, by a setting
-            final = isinstance(message, Refused) or row["code"] in OF_THEIR_TIME
-            if read_again or (final and RETRY not in arrival.headers and _is_the_same(row, arrival)):
+            if read_again or (_is_final(row, message) and RETRY not in arrival.headers and _is_the_same(row, arrival)):
                 index, actual = row.get("index"), row.get("actualVersion")
                 blamed = message.messages[index] if isinstance(message, Together) and index is not None else message
                 return Refused(arrival, row["code"], row["reason"], blamed.id, index, actual)
@@ -144,6 +144,8 @@ class Draft:
                 return replace(_refused(message, "VERSION_CONFLICT", reason), actual_version=version)
             event["version"] = version + 1
             self.after[key] = heads.advance(head, event)
+        if message.claimed_version not in (None, event.get("version")):
+            event["claimedVersion"] = message.claimed_version
         self.events.append(event)
         self.known[event["messageId"]] = event
         return event
@@ -209,6 +211,18 @@ def _refused(message: Accepted, code: str, reason: str) -> Refused:
     return Refused(message.arrival, code, reason, message.id)
 
 
+def _is_final(row: Rejection, message: Message) -> bool:
+    """Whether the message is still one that can be refused so: by a setting it may be read otherwise now."""
+    match message:
+        case Refused():
+            return True
+        case Together(messages=messages):
+            expects = any(one.expected_version is not None for one in messages)
+        case Accepted():
+            expects = message.expected_version is not None
+    return row["code"] in OF_THEIR_TIME and (expects or row["code"] != "VERSION_CONFLICT")
+
+
 def _is_the_same(row: Rejection, arrival: Arrival) -> bool:
     return (
         row["raw"] == arrival.raw[:MOST_RAW]
@@ -229,4 +243,13 @@ def _says_the_same(known: Event, event: Event, has_timestamp: bool) -> bool:
 
 
 def _content(event: Event, added: frozenset[str]) -> bytes:
-    return orjson.dumps({k: v for k, v in event.items() if k not in added}, default=plain, option=orjson.OPT_SORT_KEYS)
+    content = {name: value for name, value in event.items() if name not in added}
+    if rest := _without_version(content.pop("extensions", {})):
+        content["extensions"] = rest
+    return orjson.dumps(content, default=plain, option=orjson.OPT_SORT_KEYS)
+
+
+def _without_version(extensions: object) -> Document:
+    """The members of no field of ours, but for a claimed version that is no integer."""
+    members = plain(extensions) if isinstance(extensions, DBRef) else extensions
+    return {name: value for name, value in cast("Document", members).items() if name != "version"}

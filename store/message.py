@@ -31,6 +31,7 @@ class Accepted:
     """A message that is well formed: `fields` are those of `documents.Event` that the message decides.
 
     `expected_version` is the version that the aggregate must have before (0: it must not exist; None: any).
+    `claimed_version` is the version that the publisher believes this event to have; nothing depends on it.
     `has_timestamp` tells a timestamp that the message gave from JetStream's.
     """
 
@@ -38,6 +39,7 @@ class Accepted:
     fields: Mapping[str, Any]
     expected_version: int | None = ANY_VERSION
     has_timestamp: bool = False
+    claimed_version: int | None = None
 
     @property
     def id(self) -> str:

@@ -17,7 +17,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from eventscope.errors import BadInput, Rejected, Unavailable, VersionConflict
-from eventscope.subscriptions import reply
+from eventscope.subscriptions import reply, versions
 from eventscope.subscriptions.letter import EXPECTED_STREAM, EventMessage
 from eventscope.subscriptions.reading import MOST_BYTES
 from eventscope.subscriptions.reply import Rejection, StoredEvent
@@ -41,9 +41,17 @@ class Asker:
         self.inbox = client.new_inbox()
 
     async def publish(
-        self, messages: Sequence[EventMessage], *, together: bool, seconds: float = DEADLINE_SECONDS
+        self,
+        messages: Sequence[EventMessage],
+        *,
+        together: bool,
+        expected: Sequence[int | None] = (),
+        seconds: float = DEADLINE_SECONDS,
     ) -> list[StoredEvent]:
         """Publish one event, or several `together`: all are stored, or none is.
+
+        `expected` are the versions that the aggregates must have before each of them: 0 if it must not exist, None if
+        any will do; nothing is expected where there are fewer.
 
         Raises VersionConflict or Rejected when they are refused, BadInput when they cannot be sent, and Unavailable
         when there is no outcome in time: they may be stored later; publishing again with the same messageIds is safe.
@@ -53,12 +61,14 @@ class Asker:
             payload = orjson.dumps(named if together else named[0])
         except TypeError as error:
             raise BadInput(f"the event is not JSON: {error}") from None
-        if len(payload) > min(MOST_BYTES, self._client.max_payload - 1024):
+        stated = versions.header(expected)
+        room = self._client.max_payload - 1024 - sum(map(len, stated.values()))
+        if len(payload) > min(MOST_BYTES, room):
             raise BadInput(f"{len(payload)} bytes are too many for one message; {MOST_BYTES} are the most")
         subject = subject_of(str(named[0]["type"]), self._subjects)
         token = uuid.uuid4().hex
         answer = self._awaited[token] = asyncio.get_running_loop().create_future()
-        headers = {reply.REPLY_TO: f"{self.inbox}.{token}", EXPECTED_STREAM: self._stream}
+        headers = stated | {reply.REPLY_TO: f"{self.inbox}.{token}", EXPECTED_STREAM: self._stream}
         try:
             async with asyncio.timeout(seconds):
                 while not answer.done():

@@ -32,6 +32,7 @@ from eventscope.subscriptions.reader import reading
 from eventscope.subscriptions.reading import read
 from eventscope.subscriptions.subjects import covers, type_of
 from eventscope.subscriptions.trimming import trim
+from eventscope.subscriptions.versions import VersionUse
 
 TRIM_SECONDS: Final = 5.0  # a full stream refuses its publishers until then
 REMEMBERED: Final = 10_000  # subjects whose meaning is remembered
@@ -60,6 +61,7 @@ class Ingester:
     batch: int
     lease_seconds: float
     envelopes: Mapping[str, Envelope] = field(default_factory=dict)
+    message_version: Mapping[str, VersionUse] = field(default_factory=dict)
     keep_hours: float = 24.0
     observer: IngestObserver = UNOBSERVED
     holder: str = field(default_factory=new_holder)
@@ -67,7 +69,7 @@ class Ingester:
     """Whether there was a whole batch to take the last time it looked."""
     _tidied: int = 0
     _most: int = field(init=False)  # messages in a batch, fewer after a failure: MongoDB may be too slow for more
-    _meanings: dict[str, tuple[str | None, Envelope | None]] = field(default_factory=dict)
+    _meanings: dict[str, tuple[str | None, Envelope | None, VersionUse]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Begin with whole batches."""
@@ -131,11 +133,12 @@ class Ingester:
         known = self._meanings.get(arrival.subject)
         if known is None:
             kinds = (kind for wide, kind in self.envelopes.items() if covers(wide, arrival.subject))
-            known = type_of(arrival.subject, self.subjects), next(kinds, None)
+            uses = (use for wide, use in self.message_version.items() if covers(wide, arrival.subject))
+            known = type_of(arrival.subject, self.subjects), next(kinds, None), next(uses, "claim")
             if len(self._meanings) < REMEMBERED:
                 self._meanings[arrival.subject] = known
-        type, envelope = known
-        return read(arrival, self.stream, type, envelope)
+        type, envelope, use = known
+        return read(arrival, self.stream, type, envelope, use)
 
     async def _store(self, writer: Writer, start: Place, messages: Sequence[Message]) -> None:
         last = messages[-1].arrival

@@ -4,24 +4,23 @@ import hashlib
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, Final
 
 from eventscope.store import json_text, moment
 from eventscope.store.message import (
     ANY_VERSION,
-    EXPECTED_VERSION,
-    NO_STREAM,
     Accepted,
     Arrival,
     Message,
     Refused,
     Together,
 )
+from eventscope.subscriptions import versions
 from eventscope.subscriptions.cloud_event import EXPECTED
 from eventscope.subscriptions.envelope import Envelope, opened, opened_whole
 from eventscope.subscriptions.opened import Opened, WrongEnvelope
 from eventscope.subscriptions.refusal import Refusal
+from eventscope.subscriptions.versions import VersionUse
 
 MOST_BYTES: Final = 1024 * 1024
 MOST_DEPTH: Final = 100
@@ -35,24 +34,29 @@ IDS: Final = (OWN_ID, MESSAGE_ID)
 TEXTS: Final = ("messageId", "aggregateType", "aggregateId", "correlationId", "causationId", "userId")
 KNOWN: Final = frozenset({*TEXTS, "type", "timestamp", "version", "data", "metadata"})
 
-_UNSTATED: Final = -1  # no header; the message itself may state a version
-
 NUL: Final = rb"\u0000"  # as it must be written in JSON
 TYPE: Final = re.compile(r"[^\s.*>]+(\.[^\s.*>]+)*")
 
 
-def read(arrival: Arrival, stream: str, subject_type: str | None, envelope: Envelope | None = None) -> Message:
+def read(
+    arrival: Arrival,
+    stream: str,
+    subject_type: str | None,
+    envelope: Envelope | None = None,
+    use: VersionUse = "claim",
+) -> Message:
     """Understand a message, or say why it cannot be taken.
 
-    `subject_type` is the type that its subject names, `envelope` what is set for its subject, if anything is. A list of
-    messages is one message: all of it is taken, or nothing.
+    `subject_type` is the type that its subject names, `envelope` what is set for its subject, if anything is, and `use`
+    what a `version` in its messages is. A list of messages is one message: all of it is taken, or nothing.
     """
     content: Any = None
     try:
         content = _opened(arrival, envelope)
         if isinstance(content, list):
-            return _together(arrival, stream, content, subject_type)
-        return _understood(arrival, stream, content, _stated_version(arrival.headers), subject_type)
+            return _together(arrival, stream, content, subject_type, use)
+        [expected] = versions.stated(arrival.headers, 1)
+        return _understood(arrival, stream, content, expected, subject_type, use)
     except Refusal as refusal:
         return Refused(arrival, refusal.code, refusal.reason, _any_id(arrival, stream, content), refusal.index)
 
@@ -70,15 +74,16 @@ def _opened(arrival: Arrival, envelope: Envelope | None) -> Any:
         raise Refusal("WRONG_ENVELOPE", f"{error}; EVENTSCOPE_ENVELOPES sets envelopes by subject") from None
 
 
-def _together(arrival: Arrival, stream: str, contents: list[Any], subject_type: str | None) -> Together:
+def _together(
+    arrival: Arrival, stream: str, contents: list[Any], subject_type: str | None, use: VersionUse
+) -> Together:
     if not 0 < len(contents) <= MOST_TOGETHER:
         raise Refusal("WRONG_COUNT", f"{len(contents)} events came together; there may be 1 to {MOST_TOGETHER}")
     messages = []
-    for index, content in enumerate(contents):
+    stated = versions.stated(arrival.headers, len(contents))
+    for index, (content, expected) in enumerate(zip(contents, stated, strict=True)):
         try:
-            # what the header expects is the state before all of them
-            stated = _stated_version(arrival.headers) if index == 0 else _UNSTATED
-            messages.append(_understood(arrival, stream, content, stated, subject_type, index))
+            messages.append(_understood(arrival, stream, content, expected, subject_type, use, index))
         except Refusal as refusal:
             refusal.index = index
             refusal.reason = f"event {index + 1} of {len(contents)}: {refusal.reason}"
@@ -90,34 +95,34 @@ def _understood(
     arrival: Arrival,
     stream: str,
     content: Any,
-    stated: int | None,
+    expected: int | None,
     subject_type: str | None,
+    use: VersionUse,
     index: int | None = None,
 ) -> Accepted:
     if not isinstance(content, Opened):
-        return _accepted(arrival, stream, content, stated, subject_type, index)
+        return _accepted(arrival, stream, content, expected, subject_type, use, index)
     if content.problem is not None:
         raise Refusal(*content.problem)
-    if stated == _UNSTATED and content.expected is not None:
-        stated = _expectation(EXPECTED, content.expected)
+    if expected is ANY_VERSION and content.expected is not None:
+        expected = versions.expectation(EXPECTED, content.expected)
     try:
-        accepted = _accepted(arrival, stream, content.members, stated, subject_type, index)
+        return _accepted(arrival, stream, content.members, expected, subject_type, use, index, content.extensions)
     except Refusal as refusal:
         if refusal.member is not None and refusal.member in content.sources:
             refusal.reason += f"; {refusal.member} is mapped from {content.sources[refusal.member]}"
         raise
-    if not content.extensions:
-        return accepted
-    return replace(accepted, fields={**accepted.fields, "extensions": content.extensions})
 
 
 def _accepted(
     arrival: Arrival,
     stream: str,
     message: Any,
-    stated: int | None,
+    expected: int | None,
     subject_type: str | None,
+    use: VersionUse,
     index: int | None = None,
+    more: dict[str, Any] | None = None,
 ) -> Accepted:
     if not isinstance(message, dict):
         raise Refusal("NOT_AN_OBJECT", f"the message is JSON, but {_name(message)} and not an object")
@@ -133,12 +138,20 @@ def _accepted(
     for name in ("data", "metadata"):
         if message.get(name) is not None:
             fields[name] = message[name]
-    if extensions := {name: value for name, value in message.items() if name not in KNOWN}:
+    extensions = {name: value for name, value in message.items() if name not in KNOWN} | (more or {})
+    claimed: int | None = None
+    if (version := message.get("version")) is not None:
+        if use == "expect" and expected is ANY_VERSION:
+            expected = versions.before(version)
+        elif type(version) is int:
+            claimed = version
+        else:  # a version of something else, as of a schema
+            extensions["claimedVersion" if "version" in extensions else "version"] = version
+    if extensions:
         fields["extensions"] = extensions
-    expected = _version(message.get("version")) if stated == _UNSTATED else stated
     if expected is not ANY_VERSION and not ("aggregateType" in fields and "aggregateId" in fields):
         raise Refusal("NO_AGGREGATE", "a version was expected, but aggregateType and aggregateId do not say of what")
-    return Accepted(arrival, fields, expected, has_timestamp=timestamp is not None)
+    return Accepted(arrival, fields, expected, timestamp is not None, claimed)
 
 
 def _outer_id(arrival: Arrival, stream: str) -> str:
@@ -225,28 +238,6 @@ def _timestamp(value: object) -> int | None:
         return moment.from_text(value)
     except ValueError as error:
         raise Refusal("INVALID_TIMESTAMP", f"timestamp: {error}", "timestamp") from None
-
-
-def _stated_version(headers: Mapping[str, str]) -> int | None:
-    stated = headers.get(EXPECTED_VERSION)
-    return _UNSTATED if stated is None else _expectation(EXPECTED_VERSION, stated)
-
-
-def _expectation(name: str, stated: object) -> int:
-    if stated == "none":
-        return NO_STREAM
-    text = str(stated) if isinstance(stated, int) and not isinstance(stated, bool) else stated
-    if not (isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 19):
-        raise Refusal("INVALID_FIELD", f"{name} is {str(stated)[:40]!r} and neither a version nor none")
-    return int(text)
-
-
-def _version(version: object) -> int | None:
-    if version is None:
-        return ANY_VERSION
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise Refusal("INVALID_FIELD", f"version is {str(version)[:40]} and not the 1, 2, 3 … that this event would be")
-    return version - 1
 
 
 def _stated_id(headers: Mapping[str, str]) -> str | None:

@@ -111,9 +111,9 @@ def address(api: Served) -> str:
     return str(api.http.base_url).rstrip("/")
 
 
-async def publish(client: Client, prefix: str, *messages: bytes) -> None:
+async def publish(client: Client, prefix: str, *messages: bytes, headers: dict[str, str] | None = None) -> None:
     for message in messages:
-        await client.jetstream().publish(f"{prefix}.user.updated", message)
+        await client.jetstream().publish(f"{prefix}.user.updated", message, headers=headers)
 
 
 # what an ingester reports
@@ -123,8 +123,10 @@ async def test_an_ingester_counts_events_rejections_by_code_duplicates_batches_a
     settings: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
     good = [orjson.dumps({"messageId": f"m{n}"}) for n in range(20)]
-    conflict = orjson.dumps({"aggregateType": "user", "aggregateId": "1", "version": 7})
-    await publish(client, subject_prefix, *good, good[3], good[4], b"no json", b"[", conflict, b'{"messageId": "last"}')
+    await publish(client, subject_prefix, *good, good[3], good[4], b"no json", b"[")
+    user = {"aggregateType": "user", "aggregateId": "1"}
+    await publish(client, subject_prefix, orjson.dumps(user), headers={"Eventscope-Expected-Version": "6"})
+    await publish(client, subject_prefix, b'{"messageId": "last"}')
     async with ingester(settings) as watched:
         await until(lambda: read.event(log, "last"))
         await becomes(watched, "ingesting")

@@ -14,9 +14,10 @@ from eventscope.settings import PREFIX, Settings
 from eventscope.store import read, rejected
 from eventscope.store.filter import EVERYTHING
 from eventscope.store.log import Log
+from eventscope.store.message import EXPECTED_VERSION
 from tests.until import until
 
-NEEDS_42 = {"aggregateType": "user", "aggregateId": "42", "version": 2}
+OF_42 = orjson.dumps({"aggregateType": "user", "aggregateId": "42"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +65,16 @@ def run(settings: Settings) -> Shell:
 @pytest.fixture
 async def messages(log: Log, client: Client, subject_prefix: str, ingesting: None) -> AsyncIterator[list[bytes]]:
     """Four rejected messages, numbered 1 to 4."""
-    raws = [b"no json", orjson.dumps(NEEDS_42), b"\xff\x00\x1b[2J", orjson.dumps(NEEDS_42 | {"version": 3})]
-    for raw in raws:
-        await client.jetstream().publish(f"{subject_prefix}.user.updated", raw, headers={"Trace": "t1"})
+    sent = [
+        (b"no json", {}),
+        (OF_42, {EXPECTED_VERSION: "1"}),
+        (b"\xff\x00\x1b[2J", {}),
+        (OF_42, {EXPECTED_VERSION: "2"}),
+    ]
+    for raw, headers in sent:
+        await client.jetstream().publish(f"{subject_prefix}.user.updated", raw, headers={"Trace": "t1"} | headers)
     await until(lambda: _has(log, 4))
-    yield raws
+    yield [raw for raw, _ in sent]
 
 
 async def _has(log: Log, n: int) -> bool:

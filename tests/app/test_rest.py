@@ -42,7 +42,17 @@ async def answer(world: World, endpoint: str, **parameters: str | int) -> Any:
 
 
 def as_told(event: Event) -> dict[str, Any]:
-    names = ["version", "userId", "data", "metadata", "aggregateId", "aggregateType", "correlationId", "causationId"]
+    names = [
+        "version",
+        "claimedVersion",
+        "userId",
+        "data",
+        "metadata",
+        "aggregateId",
+        "aggregateType",
+        "correlationId",
+        "causationId",
+    ]
     return {
         "id": event["messageId"],
         "type": event["type"],

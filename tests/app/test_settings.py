@@ -42,6 +42,7 @@ def test_each_variable_sets_its_field(monkeypatch: pytest.MonkeyPatch) -> None:
         "retention": ('{"*": 30, "websocket.*": 0.5, "user.*": 0}', {"*": 30, "websocket.*": 0.5, "user.*": 0}),
         "indexed_paths": (" data.email, metadata.tenant.id, data.email", ("data.email", "metadata.tenant.id")),
         "envelopes": ('{"orders.>": "cloudevents", "*": "nestjs"}', {"orders.>": "cloudevents", "*": "nestjs"}),
+        "message_version": ('{"a.>": "expect", ">": "claim"}', {"a.>": "expect", ">": "claim"}),
         "host": ("0.0.0.0", "0.0.0.0"),
         "port": ("0", 0),
         "ingest_port": ("9001", 9001),
@@ -69,6 +70,12 @@ def test_each_variable_sets_its_field(monkeypatch: pytest.MonkeyPatch) -> None:
     for field, (text, _) in given.items():
         monkeypatch.setenv(variable(field), text)
     assert load() == Settings.model_validate({field: value for field, (_, value) in given.items()})
+
+
+@pytest.mark.parametrize("use", ["claim", "expect"])
+def test_a_word_alone_says_what_versions_are_on_every_subject(monkeypatch: pytest.MonkeyPatch, use: str) -> None:
+    monkeypatch.setenv("EVENTSCOPE_MESSAGE_VERSION", use)
+    assert load().message_version == {">": use}
 
 
 def test_settings_do_not_change() -> None:
@@ -108,6 +115,16 @@ def test_settings_do_not_change() -> None:
         ("retention", '{"user.*": 36501}'),
         ("envelopes", "cloudevents"),
         ("envelopes", '{"*": "soap"}'),
+        ("message_version", ""),
+        ("message_version", "expects"),
+        ("message_version", '"expect"'),
+        ("message_version", '["expect"]'),
+        ("message_version", '{"events.>": "expect"'),
+        ("message_version", '{"events.>": "strict"}'),
+        ("message_version", '{"events.>": null}'),
+        ("message_version", '{"events.>.x": "expect"}'),
+        ("message_version", '{"events..x": "expect"}'),
+        ("message_version", '{"": "expect"}'),
         ("port", "x"),
         ("port", "-1"),
         ("port", "65536"),

@@ -84,6 +84,7 @@ def check(published: Sequence[Published], kept: Kept) -> Report:
         *_rejections(kept),
         *_answers(published, kept),
         *_versions(kept),
+        *_claims(published, kept),
         *_own_order(published, kept),
         *_derived(kept),
     ]
@@ -217,6 +218,19 @@ def _versions(kept: Kept) -> Iterator[Finding]:
             swapped = Counter(found) == Counter(range(1, len(found) + 1))
             text = f"{' '.join(key)} has version {version} where {at} should be"
             yield Finding(Kind.ORDER if swapped else Kind.WRONG, "I3", text)
+
+
+def _claims(published: Sequence[Published], kept: Kept) -> Iterator[Finding]:
+    """I3: what a publisher claimed is kept where the log gave another version, and nowhere else."""
+    sent = {(member.get("messageId"), repr(member.get("data"))): member for one in published for member in one.events}
+    for event in kept.events:
+        member = sent.get((event["messageId"], repr(event.get("data"))), {})
+        claim = None if member.get("version") == event.get("version") else member.get("version")
+        if event.get("claimedVersion") != claim:
+            text = (
+                f"position {event['_id']} has the claim {event.get('claimedVersion')}, and its publisher's is {claim}"
+            )
+            yield Finding(Kind.WRONG, "I3", text)
 
 
 def _own_order(published: Sequence[Published], kept: Kept) -> Iterator[Finding]:

@@ -1,6 +1,8 @@
-"""What the services of a chaos run publish: plain events, expectations, arrays, duplicates, reused ids and poison."""
+"""What the services of a chaos run publish: plain events, wrong versions, expectations, arrays, duplicates, reused
+ids and poison."""
 
 import random
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -9,20 +11,22 @@ import orjson
 
 from eventscope.store.message import EXPECTED_VERSION
 from eventscope.subscriptions.reading import MESSAGE_ID
+from eventscope.subscriptions.versions import header
 from tests.chaos.ledger import Ledger, Sent
 
 AGGREGATES: Final = 60
 USERS: Final = 7
+RESTARTS: Final = 0.005
 REGIONS: Final = ("north", "south", "west")
 # of a hundred messages; those who publish with an answer do not set headers, and do not send nonsense
-SENT: Final = {"plain": 70, "headed": 6, "stated": 6, "together": 8, "again": 5, "reused": 2, "poison": 3}
-ASKED: Final = {"plain": 70, "stated": 15, "together": 10, "again": 5}
+SENT: Final = {"plain": 70, "expecting": 12, "together": 8, "again": 5, "reused": 2, "poison": 3}
+ASKED: Final = {"plain": 70, "expecting": 15, "together": 10, "again": 5}
 POISON: Final = {
     "INVALID_JSON": '{{"messageId": "{id}", "data": ',
     "INVALID_TYPE": '{{"messageId": "{id}", "type": "two words"}}',
     "NOT_AN_OBJECT": '"{id}"',
+    "NO_AGGREGATE": '{{"messageId": "{id}"}}',  # with a header that expects a version
     "INVALID_TIMESTAMP": '{{"messageId": "{id}", "timestamp": "soon"}}',
-    "NO_AGGREGATE": '{{"messageId": "{id}", "version": 3}}',
 }
 
 
@@ -37,6 +41,7 @@ class Author:
     versions: dict[str, int]
     kinds: Mapping[str, int] = field(default_factory=lambda: SENT)
     written: list[Sent] = field(default_factory=list)
+    counted: Counter[str] = field(default_factory=Counter)
     number: int = 0
 
     def next(self) -> Sent:
@@ -52,11 +57,12 @@ class Author:
                 return self._reused(self.chance.choice(self.written[-200:]))
             case "poison":
                 code = self.chance.choice(list(POISON))
-                return self._enter(POISON[code].format(id=self._id()).encode(), refusable=[code])
+                headers = {EXPECTED_VERSION: "3"} if code == "NO_AGGREGATE" else {}
+                return self._enter(POISON[code].format(id=self._id()).encode(), headers, refusable=[code])
             case "together":
                 return self._together()
-            case "headed" | "stated":
-                return self._expecting(kind)
+            case "expecting":
+                return self._expecting()
             case _:
                 return self._plain()
 
@@ -68,15 +74,10 @@ class Author:
         self.written.append(one)
         return one
 
-    def _expecting(self, kind: str) -> Sent:
+    def _expecting(self) -> Sent:
         id = self._aggregate()
         version = self.versions.get(id, 0)
-        message, headers = self._message(id), dict[str, str]()
-        if kind == "headed":
-            headers[EXPECTED_VERSION] = str(version) if version else "none"
-        else:
-            message["version"] = version + 1
-        return self._enter(orjson.dumps(message), headers, version, ["VERSION_CONFLICT"])
+        return self._enter(orjson.dumps(self._message(id)), header([version]), version, ["VERSION_CONFLICT"])
 
     def _together(self) -> Sent:
         ids = [self._aggregate() for _ in range(2)]
@@ -84,8 +85,7 @@ class Author:
         if self.chance.random() < 0.7:
             return self._enter(orjson.dumps(messages))
         version = self.versions.get(messages[0]["aggregateId"], 0)
-        messages[0]["version"] = version + 1
-        return self._enter(orjson.dumps(messages), None, version, ["VERSION_CONFLICT"])
+        return self._enter(orjson.dumps(messages), header([version]), version, ["VERSION_CONFLICT"])
 
     def _reused(self, other: Sent) -> Sent:
         # if NATS lost the other one, this one may be stored, and the other one rejected when it is sent again
@@ -109,6 +109,7 @@ class Author:
             "type": self.chance.choice(("user.updated", "user.created", "user.deleted")),
             "aggregateType": "user",
             "aggregateId": aggregate,
+            "version": self._claim(aggregate),
             "userId": f"u{self.number % USERS}",
             "metadata": {"region": REGIONS[self.number % len(REGIONS)]},
             "data": {
@@ -118,6 +119,13 @@ class Author:
                 "note": "x" * self.chance.randint(0, 200),
             },
         }
+
+    def _claim(self, aggregate: str) -> int:
+        """The version as a service counts it in its own memory, which is empty when it starts again."""
+        if self.chance.random() < RESTARTS:
+            self.counted.clear()
+        self.counted[aggregate] += 1
+        return self.counted[aggregate]
 
     def _aggregate(self) -> str:
         return str(self.chance.randrange(AGGREGATES))

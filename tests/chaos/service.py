@@ -138,7 +138,9 @@ class Answered:
         while True:
             try:
                 together = isinstance(content, list)
-                stored = await self._asker.publish(content if together else [content], together=together)
+                expected = [] if one.expected is None else [one.expected]
+                events = content if together else [content]
+                stored = await self._asker.publish(events, together=together, expected=expected)
             except Rejected as error:
                 return one.answers.append(reply.Rejection(error.rejection, str(error)))
             except Unavailable:

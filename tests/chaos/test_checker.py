@@ -27,7 +27,8 @@ Spoil = Callable[[Kept], object]
 
 def _raw(number: int, id: str | None = None) -> dict[str, object]:
     aggregate = {"aggregateType": "user", "aggregateId": str(number % 2)}
-    return {"type": "user.updated", "messageId": id or f"m{number}", **aggregate, "data": {"n": number}}
+    # counted by somebody who forgets
+    return {"type": "user.updated", "messageId": id or f"m{number}", **aggregate, "version": 1, "data": {"n": number}}
 
 
 PUBLISHED: Final = (
@@ -126,6 +127,9 @@ def _set(name: str, index: int, **changes: object) -> Spoil:
         pytest.param(_set("events", 3, data={"n": 5}), Kind.LOST, id="an event says something else"),
         pytest.param(_set("events", 3, messageId="m99"), Kind.WRONG, id="an event that nobody published"),
         pytest.param(_set("events", 9, version=7), Kind.WRONG, id="a version is skipped"),
+        pytest.param(_set("events", 9, claimedVersion=7), Kind.WRONG, id="another version than was claimed is kept"),
+        pytest.param(_set("events", 0, claimedVersion=1), Kind.WRONG, id="a claim that is right is kept"),
+        pytest.param(lambda kept: kept.events[9].pop("claimedVersion"), Kind.WRONG, id="a claim is forgotten"),
         pytest.param(_without("rejected", 0), Kind.LOST, id="a rejection is lost"),
         pytest.param(_set("rejected", 0, raw=b"pois"), Kind.LOST, id="a rejection without all of its bytes"),
         pytest.param(_set("rejected", 1, code="UNSTORABLE"), Kind.WRONG, id="a rejection for another reason"),

@@ -13,7 +13,7 @@ from eventscope.ingesting import ingest
 from eventscope.settings import Settings
 from eventscope.store import checkpoint
 from eventscope.store.log import Log
-from eventscope.store.message import Place
+from eventscope.store.message import EXPECTED_VERSION, Place
 from eventscope.subscriptions import ingest as ingester
 from eventscope.subscriptions import stream
 from eventscope.subscriptions.origin import start_of
@@ -26,8 +26,9 @@ async def test_what_was_rejected_is_neither_rejected_again_nor_taken_after_all(
     """The second message expects what comes true with the fourth: read again, it would fit."""
     user = {"aggregateType": "user", "aggregateId": "ada"}
     subject = f"{subject_prefix}.user.updated"
-    for message in (user, user | {"version": 4}, user, user, b"poison"):
-        await client.publish(subject, message if isinstance(message, bytes) else orjson.dumps(message))
+    for number, message in enumerate((user, user, user, user, b"poison")):
+        headers = {EXPECTED_VERSION: "3"} if number == 1 else None
+        await client.publish(subject, message if isinstance(message, bytes) else orjson.dumps(message), headers=headers)
     async with _ingesting(settings):
         await until(lambda: _read_up_to(log, 5))
     await log.meta.update_one({"_id": checkpoint.ID}, {"$set": {"place.sequence": 1000}})  # as if a tail were lost

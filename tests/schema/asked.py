@@ -3,8 +3,8 @@
 from typing import Any, Final
 
 EVENT: Final = (
-    "id position cursor type timestamp recordedAt aggregateType aggregateId version userId correlationId causationId"
-    " data metadata extensions expiresAt"
+    "id position cursor type timestamp recordedAt aggregateType aggregateId version claimedVersion userId correlationId"
+    " causationId data metadata extensions expiresAt"
 )
 WHOLE: Final = (
     f"{{ edges {{ cursor node {{ {EVENT} }} }} pageInfo {{ hasNextPage hasPreviousPage startCursor endCursor }} }}"

@@ -23,8 +23,8 @@ PAGE = """query ($filter: EventFilter, $order: Order, $first: Int, $after: Strin
     totalCount { atLeast exact }
   }
 }"""
-EVERY_FIELD = """id position cursor type timestamp recordedAt aggregateType aggregateId version userId correlationId
-  causationId data metadata extensions expiresAt"""
+EVERY_FIELD = """id position cursor type timestamp recordedAt aggregateType aggregateId version claimedVersion userId
+  correlationId causationId data metadata extensions expiresAt"""
 
 
 async def page(world: World, **asked: Any) -> Any:
@@ -71,7 +71,7 @@ async def test_an_event_tells_all_that_was_published(world: World) -> None:
 
 
 def as_told(event: Event) -> dict[str, Any]:
-    names = ["aggregateType", "aggregateId", "version", "userId", "correlationId", "causationId"]
+    names = ["aggregateType", "aggregateId", "version", "claimedVersion", "userId", "correlationId", "causationId"]
     expiry = event.get("expireAt")
     return {
         "id": event["messageId"],
@@ -89,6 +89,8 @@ async def test_the_log_of_these_tests_has_what_they_rely_on(world: World) -> Non
     assert len(world.events) > 250
     assert any("expireAt" in event for event in world.events)
     assert any("extensions" in event for event in world.events)
+    assert {"version" in event for event in world.events if "claimedVersion" in event} == {True, False}
+    assert max(event.get("claimedVersion", 0) for event in world.events) == 2**63 - 1
     times = [event["timestamp"] for event in world.events]
     assert times != sorted(times)
 

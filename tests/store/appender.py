@@ -14,6 +14,7 @@ from eventscope.store.log import Log
 from eventscope.store.memory import Memory
 from eventscope.store.message import ANY_VERSION, Accepted, Arrival, Batch, Message, Place, Refused, Stored, Together
 from eventscope.store.retention import Retention
+from eventscope.subscriptions import versions
 
 # far ahead, so that MongoDB's own TTL task never takes a hand in what these tests expire
 NOON: Final = moment.from_text("2100-06-15T12:00:00Z")
@@ -32,6 +33,7 @@ def event(
     at: int | None = None,
     recorded: int | None = None,
     expected: int | None = ANY_VERSION,
+    claimed: int | None = None,
     **more: Any,
 ) -> Accepted:
     """A well-formed message about the aggregate `of`; without `at` it names no timestamp of its own.
@@ -43,16 +45,17 @@ def event(
         fields["aggregateType"], fields["aggregateId"] = of
     if at is not None:
         fields["timestamp"] = at
-    raw = orjson.dumps(fields if expected is None else fields | {"version": expected + 1})
-    return Accepted(
-        Arrival(f"events.{type}", {}, raw, 0, -1 if recorded is None else recorded), fields, expected, at is not None
-    )
+    headers = versions.header([expected])
+    raw = orjson.dumps(fields if claimed is None else fields | {"version": claimed})
+    arrival = Arrival(f"events.{type}", headers, raw, 0, -1 if recorded is None else recorded)
+    return Accepted(arrival, fields, expected, at is not None, claimed)
 
 
 def together(*messages: Accepted) -> Together:
     """Messages that come as one."""
     raw = b"[" + b",".join(message.arrival.raw for message in messages) + b"]"
-    return Together(replace(messages[0].arrival, raw=raw), messages)
+    headers = versions.header([message.expected_version for message in messages])
+    return Together(replace(messages[0].arrival, raw=raw, headers=headers), messages)
 
 
 def refused(raw: bytes, code: str = "INVALID_JSON", reason: str = "the message is not JSON") -> Refused:

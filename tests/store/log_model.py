@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from eventscope.store.message import Accepted, Message, Refused, Together
+from eventscope.store.message import EXPECTED_VERSION, Accepted, Message, Refused, Together
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,7 @@ class Entry:
     aggregate: tuple[str, str] | None
     version: int | None
     sequence: int
+    claimed: int | None
 
 
 @dataclass(slots=True)
@@ -25,11 +26,11 @@ class LogModel:
 
     events: list[Entry] = field(default_factory=list)
     rejected: list[tuple[int, str]] = field(default_factory=list)
-    refused: set[tuple[str, bytes]] = field(default_factory=set)
+    refused: set[tuple[str, bytes, str | None]] = field(default_factory=set)
 
     def take(self, message: Message) -> None:
         """The next message of the stream; one that was refused before is refused for good."""
-        if (message.id, message.arrival.raw) in self.refused:
+        if _sent(message) in self.refused:
             return
         match message:
             case Refused(code=code):
@@ -41,7 +42,7 @@ class LogModel:
 
     def _refuse(self, message: Message, code: str) -> None:
         self.rejected.append((message.arrival.sequence, code))
-        self.refused.add((message.id, message.arrival.raw))
+        self.refused.add(_sent(message))
 
     def _take(self, whole: Message, messages: Sequence[Accepted]) -> None:
         events = list(self.events)
@@ -57,6 +58,11 @@ class LogModel:
             self._refuse(whole, code)
 
 
+def _sent(message: Message) -> tuple[str, bytes, str | None]:
+    """What is the same when a message is sent again."""
+    return message.id, message.arrival.raw, message.arrival.headers.get(EXPECTED_VERSION)
+
+
 def _enter(events: list[Entry], message: Accepted, sequence: int) -> str | None:
     """Add the event, or tell why not; one that is known is not added, and that is no reason."""
     fields = message.fields
@@ -68,6 +74,7 @@ def _enter(events: list[Entry], message: Accepted, sequence: int) -> str | None:
     version = sum(event.aggregate == aggregate for event in events)
     if aggregate and message.expected_version not in (None, version):
         return "VERSION_CONFLICT"
-    place = len(events) + 1
-    events.append(Entry(place, fields["messageId"], content, aggregate, version + 1 if aggregate else None, sequence))
+    own = version + 1 if aggregate else None
+    claimed = None if message.claimed_version == own else message.claimed_version
+    events.append(Entry(len(events) + 1, fields["messageId"], content, aggregate, own, sequence, claimed))
     return None

@@ -29,9 +29,10 @@ Step: TypeAlias = tuple[Literal["publish"], Message] | tuple[Literal["ingest"], 
 COLLECTIONS = ("events", "aggregates", "rollups", "populations", "rejected", "meta")
 
 
-def _message(id: int, content: int, aggregate: str | None, expected: int | None) -> Accepted:
+def _message(id: int, content: int, aggregate: str | None, expected: int | None, claimed: int | None) -> Accepted:
     of = None if aggregate is None else ("user", aggregate)
-    return event("user.updated", f"m{id}", of=of, data=content, expected=None if of is None else expected)
+    expected = None if of is None else expected
+    return event("user.updated", f"m{id}", of=of, data=content, expected=expected, claimed=claimed)
 
 
 MESSAGES = st.builds(
@@ -40,6 +41,7 @@ MESSAGES = st.builds(
     st.sampled_from([0, 0, 0, 1]),
     st.sampled_from(["ada", "bob", None]),
     st.sampled_from([None, None, 0, 1, 2, 3]),
+    st.sampled_from([None, 1, 2, 3, -1, 2**63 - 1]),
 )
 ARRIVALS: st.SearchStrategy[Message] = st.one_of(
     MESSAGES,
@@ -236,4 +238,5 @@ def _entry(document: dict[str, Any]) -> Entry:
     aggregate = None if id is None else (document["aggregateType"], id)
     content = (document["type"], document.get("data"), aggregate)
     place = document["source"]["sequence"]
-    return Entry(document["_id"], document["messageId"], content, aggregate, document.get("version"), place)
+    versions = document.get("version"), place, document.get("claimedVersion")
+    return Entry(document["_id"], document["messageId"], content, aggregate, *versions)

@@ -82,8 +82,6 @@ async def test_messages_that_were_there_before_the_ingester_are_taken_too(
         (b'{"data":' + b"[" * 100 + b"]" * 100 + b"}", "TOO_DEEP"),
         (b'{"timestamp": "soon"}', "INVALID_TIMESTAMP"),
         (b'{"userId": ["u"]}', "INVALID_FIELD"),
-        (b'{"version": 3}', "NO_AGGREGATE"),
-        (b'{"aggregateType": "t", "aggregateId": "i", "version": 3}', "VERSION_CONFLICT"),
     ],
 )
 async def test_what_cannot_be_taken_is_kept_with_its_reason_and_stops_nobody(

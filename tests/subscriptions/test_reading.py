@@ -1,24 +1,34 @@
 """Reading messages: what is understood, what is made up where it is missing, and what is refused with which code."""
 
+from dataclasses import replace
+
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from eventscope.store.message import NO_STREAM, Accepted, Arrival, Refused, Together
+from eventscope.subscriptions import versions
 from eventscope.subscriptions.reading import MOST_BYTES, MOST_DEPTH, MOST_TEXT, MOST_TOGETHER, read
+from eventscope.subscriptions.versions import VersionUse
+from tests.store.json_values import json_values
 
 AT = 1_700_000_000_000_000
 
 
-def accepted(raw: bytes, headers: dict[str, str] | None = None, subject_type: str | None = "user.created") -> Accepted:
-    outcome = read(Arrival("events.user.created", headers or {}, raw, 5, AT), "EVENTS", subject_type)
+def accepted(raw: bytes, headers: dict[str, str] | None = None, use: VersionUse = "claim") -> Accepted:
+    outcome = read(Arrival("events.user.created", headers or {}, raw, 5, AT), "EVENTS", "user.created", "plain", use)
     assert isinstance(outcome, Accepted), outcome
     return outcome
 
 
-def refused(raw: bytes, headers: dict[str, str] | None = None, subject_type: str | None = "user.created") -> str:
-    outcome = read(Arrival("events.user.created", headers or {}, raw, 5, AT), "EVENTS", subject_type)
+def refused(
+    raw: bytes,
+    headers: dict[str, str] | None = None,
+    subject_type: str | None = "user.created",
+    use: VersionUse = "claim",
+) -> str:
+    outcome = read(Arrival("events.user.created", headers or {}, raw, 5, AT), "EVENTS", subject_type, "plain", use)
     assert isinstance(outcome, Refused), outcome
     assert outcome.reason
     return outcome.code
@@ -87,27 +97,58 @@ def test_members_that_have_no_field_are_kept() -> None:
     assert accepted(b'{"traceparent": "00", "data": {}}').fields["extensions"] == {"traceparent": "00"}
 
 
-def test_a_version_is_an_expectation_of_the_one_before_and_the_header_of_the_present_one() -> None:
-    named = b'{"aggregateType": "user", "aggregateId": "1", "version": 3}'
-    assert accepted(named).expected_version == 2
-    assert accepted(named, {"Eventscope-Expected-Version": "7"}).expected_version == 7
-    assert accepted(named, {"Eventscope-Expected-Version": "none"}).expected_version == NO_STREAM
-    assert accepted(b"{}").expected_version is None
+USER = {"aggregateType": "user", "aggregateId": "1"}
+VERSION_3 = orjson.dumps(USER | {"version": 3})
+
+
+def test_a_version_is_a_claim_and_expects_nothing() -> None:
+    message = accepted(VERSION_3)
+    assert (message.claimed_version, message.expected_version) == (3, None)
+    assert "version" not in message.fields
+    assert accepted(b"{}").claimed_version is None
+    assert accepted(b'{"version": null}') == replace(accepted(b"{}"), arrival=accepted(b'{"version": null}').arrival)
+
+
+@given(st.integers(-(2**63), 2**63 - 1) | json_values(), st.sampled_from([{}, USER]))
+def test_no_version_whatever_keeps_an_event_out(version: object, of: dict[str, str]) -> None:
+    message = accepted(orjson.dumps({**of, "version": version, "x": 1}))
+    is_claim = isinstance(version, int) and not isinstance(version, bool)
+    assert message.claimed_version == (version if is_claim else None)
+    other = {} if version is None or is_claim else {"version": version}
+    assert orjson.dumps(message.fields["extensions"]) == orjson.dumps({"x": 1} | other)
+    assert message.expected_version is None
+
+
+def test_the_header_expects_the_version_before_whatever_the_message_claims() -> None:
+    for text, version in (("7", 7), (" 7 ", 7), ("0", NO_STREAM), ("none", NO_STREAM)):
+        headers = {"Eventscope-Expected-Version": text}
+        for message in (accepted(VERSION_3, headers, "claim"), accepted(VERSION_3, headers, "expect")):
+            assert (message.expected_version, message.claimed_version) == (version, 3)
+
+
+def test_where_it_is_set_so_a_version_is_an_expectation_of_the_one_before() -> None:
+    message = accepted(VERSION_3, use="expect")
+    assert (message.expected_version, message.claimed_version) == (2, None)
+    assert accepted(b"{}", use="expect").expected_version is None
+    assert refused(b'{"version": 1}', use="expect") == "NO_AGGREGATE"
 
 
 @pytest.mark.parametrize("version", [0, -1, 1.5, "1", True, []])
-def test_what_is_no_version_is_refused(version: object) -> None:
-    assert refused(orjson.dumps({"aggregateType": "u", "aggregateId": "1", "version": version})) == "INVALID_FIELD"
+def test_where_it_is_set_so_what_is_no_version_is_refused(version: object) -> None:
+    raw = orjson.dumps(USER | {"version": version})
+    assert refused(raw, use="expect") == "INVALID_FIELD"
+    # beside a header it is a claim
+    assert accepted(raw, {"Eventscope-Expected-Version": "1"}, use="expect").expected_version == 1
 
 
-@pytest.mark.parametrize("version", ["", "-1", "1.0", "x", "٣", "9" * 19])
+@pytest.mark.parametrize("version", ["", "-1", "1.0", "x", "٣", "9" * 19, ",", "1,", "1,2"])
 def test_a_header_that_is_no_version_is_refused(version: str) -> None:
     named = b'{"aggregateType": "u", "aggregateId": "1"}'
     assert refused(named, {"Eventscope-Expected-Version": version}) == "INVALID_FIELD"
 
 
 def test_an_expectation_of_nothing_is_refused() -> None:
-    assert refused(b'{"version": 1}') == "NO_AGGREGATE"
+    assert refused(b"{}", {"Eventscope-Expected-Version": "1"}) == "NO_AGGREGATE"
 
 
 def test_the_limits_hold_to_the_byte_and_to_the_level() -> None:
@@ -160,12 +201,37 @@ def test_several_messages_may_come_as_one() -> None:
     ]
 
 
-def test_the_version_in_the_header_is_that_before_the_first_of_several() -> None:
-    one = {"aggregateType": "user", "aggregateId": "1"}
-    raw = orjson.dumps([one, {**one, "version": 9}, one])
-    outcome = read(Arrival("e", {"Eventscope-Expected-Version": "4"}, raw, 5, AT), "EVENTS", "user.moved")
+@pytest.mark.parametrize(
+    ("header", "use", "expected", "claimed"),
+    [
+        (None, "claim", [None, None, None], [None, 9, None]),
+        (None, "expect", [None, 8, None], [None, None, None]),
+        ("4", "claim", [4, None, None], [None, 9, None]),
+        ("4", "expect", [4, 8, None], [None, None, None]),
+        ("none, 3", "expect", [0, 3, None], [None, 9, None]),
+        (",,5", "claim", [None, None, 5], [None, 9, None]),
+    ],
+)
+def test_the_header_of_several_lists_their_versions_from_the_first_one_on(
+    header: str | None, use: VersionUse, expected: list[int | None], claimed: list[int | None]
+) -> None:
+    headers = {} if header is None else {"Eventscope-Expected-Version": header}
+    outcome = read(
+        Arrival("e", headers, orjson.dumps([USER, USER | {"version": 9}, USER]), 5, AT), "E", "a", "plain", use
+    )
     assert isinstance(outcome, Together)
-    assert [message.expected_version for message in outcome.messages] == [4, 8, None]
+    assert [message.expected_version for message in outcome.messages] == expected
+    assert [message.claimed_version for message in outcome.messages] == claimed
+
+
+@given(st.lists(st.none() | st.integers(0, 10**18 - 1), min_size=1, max_size=20))
+def test_what_is_expected_of_several_is_read_as_it_was_written(expected: list[int | None]) -> None:
+    assert list(versions.stated(versions.header(expected), len(expected))) == expected
+
+
+@pytest.mark.parametrize("header", ["1,2,3", "1;2", "x", "", "1,x"])
+def test_a_header_that_fits_no_two_messages_refuses_both(header: str) -> None:
+    assert refused(orjson.dumps([USER, USER]), {"Eventscope-Expected-Version": header}) == "INVALID_FIELD"
 
 
 def test_one_that_is_wrong_refuses_all_and_is_named() -> None:

@@ -13,7 +13,7 @@ from eventscope.store import rejected as store
 from eventscope.store.documents import Event
 from eventscope.store.filter import EVERYTHING
 from eventscope.store.log import Log
-from eventscope.store.message import RETRY
+from eventscope.store.message import EXPECTED_VERSION, RETRY
 from eventscope.store.rejected import Rejected
 from eventscope.subscriptions.reading import OWN_ID, made_up_id
 from eventscope.subscriptions.reply import Rejection, StoredEvent
@@ -22,7 +22,8 @@ from tests.until import until
 
 SECONDS = 60.0
 # what no ingester takes while user 42 does not exist, and every ingester once it does
-WAITS: dict[str, Any] = {"aggregateType": "user", "aggregateId": "42", "version": 2, "data": {"name": "Grace"}}
+WAITS: dict[str, Any] = {"aggregateType": "user", "aggregateId": "42", "data": {"name": "Grace"}}
+AT_1 = {EXPECTED_VERSION: "1"}
 
 
 @pytest.fixture
@@ -56,7 +57,8 @@ async def stored(log: Log) -> list[Event]:
 async def test_what_is_mended_is_stored_and_no_longer_rejected(
     log: Log, client: Client, subject_prefix: str, retrier: Retrier
 ) -> None:
-    message = await rejected(log, client, f"{subject_prefix}.user.updated", orjson.dumps(WAITS | {"messageId": "m"}))
+    raw = orjson.dumps(WAITS | {"messageId": "m"})
+    message = await rejected(log, client, f"{subject_prefix}.user.updated", raw, headers=AT_1)
     assert message.code == "VERSION_CONFLICT"
     await mend(client, subject_prefix)
     await retrier.retry(message)
@@ -73,7 +75,7 @@ async def test_one_that_names_no_id_itself_is_stored_once_however_often_it_is_re
 ) -> None:
     """As when the program dies again and again after JetStream had the message and before it was removed."""
     subject = f"{subject_prefix}.user.updated"
-    message = await rejected(log, client, subject, orjson.dumps(WAITS), headers=id | {"Trace": "t1"})
+    message = await rejected(log, client, subject, orjson.dumps(WAITS), headers=id | AT_1)
     await mend(client, subject_prefix)
     for _ in range(3):
         await retrier.send(message)
@@ -94,7 +96,7 @@ async def test_one_that_names_no_id_itself_is_stored_once_however_often_it_is_re
 async def test_one_that_is_not_mended_is_rejected_again_and_keeps_its_id_through_every_retry(
     log: Log, client: Client, subject_prefix: str, retrier: Retrier
 ) -> None:
-    first = await rejected(log, client, f"{subject_prefix}.user.updated", orjson.dumps(WAITS))
+    first = await rejected(log, client, f"{subject_prefix}.user.updated", orjson.dumps(WAITS), headers=AT_1)
     await retrier.retry(first)
     await retrier.settle(SECONDS)
     [second] = await store.rejected(log, limit=10)
