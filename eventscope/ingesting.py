@@ -12,6 +12,7 @@ from eventscope.store import catalogue
 from eventscope.store.log import prepare
 from eventscope.store.retention import Retention
 from eventscope.subscriptions import live, stream
+from eventscope.subscriptions.envelope import ready
 from eventscope.subscriptions.ingest import Ingester
 from eventscope.subscriptions.lag import Lag, lag
 from eventscope.subscriptions.observer import GuardedIngestObserver
@@ -38,7 +39,7 @@ async def ingest(settings: Settings) -> None:
             Retention(settings.retention),
             settings.batch,
             settings.lease_seconds,
-            settings.envelopes,
+            ready(settings.envelopes),
             settings.message_version,
             settings.stream_keep_hours,
             GuardedIngestObserver(metrics),

@@ -9,9 +9,10 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import orjson
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, InstanceOf, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from eventscope.envelopes import EnvelopeMapping, Name, read_setting, setting
 from eventscope.errors import CannotStart
 
 PREFIX = "EVENTSCOPE_"
@@ -37,7 +38,7 @@ class Settings(BaseSettings):
     subjects: Names = ("events.>",)
     stream_max_bytes: int = Field(default=1024**3, ge=0)
     stream_keep_hours: float = Field(default=24.0, ge=0, le=8760)
-    envelopes: Annotated[dict[str, Literal["plain", "cloudevents", "nestjs"]], NoDecode] = {}
+    envelopes: Annotated[dict[str, InstanceOf[EnvelopeMapping] | Name], NoDecode] = {}
     message_version: Annotated[dict[str, Literal["claim", "expect"]], NoDecode] = {}
     retention: Annotated[dict[str, float], NoDecode] = {"*": 30.0}
     indexed_paths: Names = ()
@@ -94,7 +95,12 @@ class Settings(BaseSettings):
             raise ValueError(f"there are {len(value)} paths, and {MOST_PATHS} are the most: each makes storing slower")
         return tuple(dict.fromkeys(value))
 
-    @field_validator("retention", "envelopes", mode="before")
+    @field_validator("envelopes", mode="before")
+    @classmethod
+    def _envelopes(cls, value: object) -> object:
+        return read_setting(value) if isinstance(value, str) else setting(value)
+
+    @field_validator("retention", mode="before")
     @classmethod
     def _json(cls, value: object) -> object:
         try:

@@ -3,25 +3,38 @@
 NestJS microservices publish `{pattern, data}`: https://docs.nestjs.com/microservices/nats
 """
 
-from collections.abc import Callable
-from typing import Any, Final, Literal, TypeAlias, assert_never
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias, assert_never
 
+from eventscope import envelopes
+from eventscope.envelopes import EnvelopeMapping
 from eventscope.store.message import Arrival
 from eventscope.subscriptions import cloud_event
+from eventscope.subscriptions.mapping import Mapper
 from eventscope.subscriptions.opened import Opened, WrongEnvelope
 
-Envelope: TypeAlias = Literal["plain", "cloudevents", "nestjs"]
+Envelope: TypeAlias = envelopes.Name | Mapper
 
 NEST: Final = frozenset({"pattern", "data"})
 NEST_REQUEST: Final = NEST | {"id"}
 
 
+def ready(setting: Mapping[str, envelopes.Envelope]) -> dict[str, Envelope]:
+    """The envelopes of the setting by subject pattern, ready to open messages."""
+    return {p: Mapper(one) if isinstance(one, EnvelopeMapping) else one for p, one in setting.items()}
+
+
 def opened(
-    envelope: Envelope | None, content: dict[str, Any], loads: Callable[[bytes], Any]
+    envelope: Envelope | None,
+    content: dict[str, Any],
+    arrival: Arrival,
+    index: int | None,
+    loads: Callable[[bytes], Any],
 ) -> dict[str, Any] | Opened:
     """The EventMessage in the envelope; WrongEnvelope when it is another one.
 
-    An envelope of None is plain too, but not by anybody's word: what plainly is in another one is refused.
+    An envelope of None is plain too, but not by anybody's word: what plainly is in another one is refused. `index` is
+    the place of the message among several that came together.
     """
     match envelope:
         case "plain":
@@ -32,6 +45,8 @@ def opened(
             return cloud_event.structured(content, loads)
         case "nestjs":
             return _nest_event(content)
+        case Mapper():
+            return envelope.open(content, arrival, index)
         case _:
             assert_never(envelope)
 

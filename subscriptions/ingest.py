@@ -30,7 +30,7 @@ from eventscope.subscriptions.observer import UNOBSERVED, IngestObserver
 from eventscope.subscriptions.origin import start_of
 from eventscope.subscriptions.reader import reading
 from eventscope.subscriptions.reading import read
-from eventscope.subscriptions.subjects import covers, type_of
+from eventscope.subscriptions.subjects import meant, type_of
 from eventscope.subscriptions.trimming import trim
 from eventscope.subscriptions.versions import VersionUse
 
@@ -132,9 +132,11 @@ class Ingester:
     def _read(self, arrival: Arrival) -> Message:
         known = self._meanings.get(arrival.subject)
         if known is None:
-            kinds = (kind for wide, kind in self.envelopes.items() if covers(wide, arrival.subject))
-            uses = (use for wide, use in self.message_version.items() if covers(wide, arrival.subject))
-            known = type_of(arrival.subject, self.subjects), next(kinds, None), next(uses, "claim")
+            known = (
+                type_of(arrival.subject, self.subjects),
+                meant(arrival.subject, self.envelopes),
+                meant(arrival.subject, self.message_version) or "claim",
+            )
             if len(self._meanings) < REMEMBERED:
                 self._meanings[arrival.subject] = known
         type, envelope, use = known

@@ -15,7 +15,7 @@ from eventscope.store.message import (
     Refused,
     Together,
 )
-from eventscope.subscriptions import versions
+from eventscope.subscriptions import conversion, versions
 from eventscope.subscriptions.cloud_event import EXPECTED
 from eventscope.subscriptions.envelope import Envelope, opened, opened_whole
 from eventscope.subscriptions.opened import Opened, WrongEnvelope
@@ -68,8 +68,11 @@ def _opened(arrival: Arrival, envelope: Envelope | None) -> Any:
             return whole
         content = _json(arrival.raw)
         if isinstance(content, list):
-            return [opened(envelope, one, _json) if isinstance(one, dict) else one for one in content]
-        return opened(envelope, content, _json) if isinstance(content, dict) else content
+            return [
+                opened(envelope, one, arrival, index, _json) if isinstance(one, dict) else one
+                for index, one in enumerate(content)
+            ]
+        return opened(envelope, content, arrival, None, _json) if isinstance(content, dict) else content
     except WrongEnvelope as error:
         raise Refusal("WRONG_ENVELOPE", f"{error}; EVENTSCOPE_ENVELOPES sets envelopes by subject") from None
 
@@ -109,8 +112,10 @@ def _understood(
     try:
         return _accepted(arrival, stream, content.members, expected, subject_type, use, index, content.extensions)
     except Refusal as refusal:
-        if refusal.member is not None and refusal.member in content.sources:
-            refusal.reason += f"; {refusal.member} is mapped from {content.sources[refusal.member]}"
+        name = refusal.member
+        if name is not None and name in content.sources:
+            found = conversion.shown(content.members[name])
+            refusal.reason += f"; {name} is mapped from {content.sources[name]}, which is {found}"
         raise
 
 

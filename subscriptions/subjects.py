@@ -1,10 +1,12 @@
 """Subjects: how the type of an event and the NATS subject it travels on tell each other. No I/O."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeVar
 
 from eventscope.errors import BadInput
 from eventscope.subscriptions.reading import MOST_TEXT, TYPE
+
+T = TypeVar("T")
 
 ONE: Final = "*"
 REST: Final = ">"
@@ -38,6 +40,11 @@ def type_of(subject: str, subjects: Sequence[str]) -> str | None:
             prefix = prefix_of(pattern)
             return None if prefix is None else subject[len(prefix) :]
     return None
+
+
+def meant(subject: str, by_pattern: Mapping[str, T]) -> T | None:
+    """What the first pattern that takes the subject stands for; None where none does."""
+    return next((one for pattern, one in by_pattern.items() if covers(pattern, subject)), None)
 
 
 def prefix_of(pattern: str) -> str | None:

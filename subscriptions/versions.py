@@ -40,7 +40,8 @@ def stated(headers: Mapping[str, str], count: int) -> Sequence[int | None]:
 def before(version: object) -> int:
     """The version that the aggregate must have for the event to get this one. Refusal when it is none."""
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise Refusal("INVALID_FIELD", f"version is {str(version)[:40]} and not the 1, 2, 3 … that this event would be")
+        reason = f"version is {str(version)[:40]} and not the 1, 2, 3 … that this event would be"
+        raise Refusal("INVALID_FIELD", reason, "version")
     return version - 1
 
 

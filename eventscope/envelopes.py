@@ -1,0 +1,269 @@
+"""What `EVENTSCOPE_ENVELOPES` may say: by subject pattern the name of an envelope, or a mapping, as plain records."""
+
+import difflib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+Name = Literal["plain", "cloudevents", "nestjs"]
+Conversion = Literal["text", "number", "seconds", "milliseconds", "microseconds", "nanoseconds"]
+
+NAMES: Final[tuple[Name, ...]] = get_args(Name)
+CONVERSIONS: Final[tuple[Conversion, ...]] = get_args(Conversion)
+METADATA: Final = "metadata"
+TEXTS: Final = (
+    "type",
+    "messageId",
+    "timestamp",
+    "aggregateType",
+    "aggregateId",
+    "correlationId",
+    "causationId",
+    "userId",
+)
+MEMBERS: Final = (*TEXTS, "version", "data", METADATA)
+KINDS: Final = ("path", "header", "subject", "constant")
+WORDS: Final = re.compile(r"([1-9]\d{0,3})(-([1-9]\d{0,3})?)?", re.ASCII)
+PATTERN: Final = re.compile(r"[^\s.]+(\.[^\s.]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class FromMessage:
+    """A value within the message, from key to key; with no keys it is the whole message."""
+
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FromHeader:
+    """The value of a NATS header."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class FromSubject:
+    """Words of the subject, counted from 1 and joined by dots: ranges with both ends included, None for the last."""
+
+    ranges: tuple[tuple[int, int | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """The same value for every message."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a member comes from, what it is converted from, and how people wrote it."""
+
+    place: FromMessage | FromHeader | FromSubject | Constant
+    conversion: Conversion | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopeMapping:
+    """The members of an event, each with its sources, of which the first that is there counts.
+
+    Members are those of a plain message and `metadata.NAME`, which stand after `metadata`.
+    """
+
+    members: tuple[tuple[str, tuple[Source, ...]], ...]
+
+
+Envelope: TypeAlias = Name | EnvelopeMapping
+
+
+def read_setting(text: str) -> dict[str, Envelope]:
+    """The setting, as JSON if it begins with a brace, or else as the path of a file of JSON.
+
+    ValueError, with the place in it, when it is wrong.
+    """
+    return setting(content(text))
+
+
+def content(text: str) -> Any:
+    """The JSON in the text, or in the file whose path it is."""
+    if text.lstrip().startswith("{"):
+        return _json(text)
+    if not text:
+        raise ValueError("give JSON that begins with {, or the path of a file of JSON")
+    try:
+        found = Path(text).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a text in UTF-8"
+        raise ValueError(f"it does not begin with {{, and as the path of a file it cannot be read ({reason})") from None
+    try:
+        return _json(found)
+    except ValueError as error:
+        raise ValueError(f"in that file: {error}") from None
+
+
+def setting(value: Any) -> dict[str, Envelope]:
+    """The envelopes by subject pattern; ValueError when the value is wrong."""
+    if not isinstance(value, dict):
+        raise ValueError('give an object by subject pattern, like {"orders.>": "cloudevents"}')
+    for pattern in value:
+        if not PATTERN.fullmatch(pattern) or ">" in pattern.split(".")[:-1]:
+            raise ValueError(f"{pattern!r} is not a pattern of subjects like orders.> or orders.*.placed")
+    return {pattern: _envelope(one, pattern) for pattern, one in value.items()}
+
+
+def mapping(value: Any, place: str = "the mapping") -> EnvelopeMapping:
+    """A mapping by itself; ValueError when it is wrong."""
+    if not isinstance(value, dict):
+        raise ValueError(f"{place} is {_named(value)} and not an object of members and their sources")
+    members = {name: _sources(value[name], name, place) for name in value if _is_member(name, place)}
+    # what is added to the metadata comes after the metadata
+    return EnvelopeMapping(tuple(sorted(members.items(), key=lambda member: member[0].startswith(f"{METADATA}."))))
+
+
+def is_setting(value: Any) -> bool:
+    """Whether a value looks like a whole setting, and not like one mapping."""
+    return isinstance(value, dict) and all(
+        one in NAMES or (isinstance(one, dict) and not one.keys() & {*KINDS, "as"}) for one in value.values()
+    )
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is not JSON: {error}") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"{key!r} is given twice")
+        found[key] = value
+    return found
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _envelope(value: Any, pattern: str) -> Envelope:
+    if isinstance(value, EnvelopeMapping):
+        return value
+    if isinstance(value, str):
+        if value not in NAMES:
+            raise ValueError(
+                f"{pattern}: {value!r} is not an envelope{_close(value, NAMES)}; {_or(NAMES)}, or a mapping"
+            )
+        return value
+    return mapping(value, pattern)
+
+
+def _is_member(name: str, place: str) -> bool:
+    parent, dot, inner = name.partition(".")
+    if dot and parent == METADATA:
+        if not inner or "." in inner or "\0" in inner:
+            raise ValueError(f"{place}: {name!r} is not metadata. and one name without a dot")
+    elif name not in MEMBERS:
+        raise ValueError(f"{place}: {name!r} is not a member of an event{_close(name, MEMBERS)}")
+    return True
+
+
+def _sources(value: Any, name: str, place: str) -> tuple[Source, ...]:
+    at = f"{place}: {name}"
+    if not isinstance(value, list):
+        return (_source(value, name, at),)
+    if not value:
+        raise ValueError(f"{at} is a list of no sources")
+    return tuple(_source(one, name, f"{at}[{index}]") for index, one in enumerate(value))
+
+
+def _source(value: Any, name: str, at: str) -> Source:
+    if isinstance(value, str):
+        return Source(FromMessage(_keys(value, at)), None, value or "the message")
+    if not isinstance(value, dict):
+        kinds = '{"header": …}, {"subject": …} or {"constant": …}'
+        raise ValueError(f"{at} is {_named(value)} and not a source: a path like meta.id, {kinds}")
+    for key in value:
+        if key not in (*KINDS, "as"):
+            raise ValueError(f"{at}: {key!r} is none of {', '.join(KINDS)} and as{_close(key, (*KINDS, 'as'))}")
+    kinds_given = [kind for kind in KINDS if kind in value]
+    if len(kinds_given) != 1:
+        given = " and ".join(kinds_given) or "none"
+        raise ValueError(f"{at} must have one of {', '.join(KINDS)}, and has {given}")
+    [kind] = kinds_given
+    conversion = value.get("as")
+    if "as" in value and conversion not in CONVERSIONS:
+        raise ValueError(
+            f"{at}: {conversion!r} is not a conversion{_close(conversion, CONVERSIONS)}; {_or(CONVERSIONS)}"
+        )
+    if conversion not in (None, "text", "number") and name != "timestamp" and not name.startswith(f"{METADATA}."):
+        raise ValueError(f"{at}: a time as {conversion} is for timestamp and metadata.NAME alone")
+    given = value[kind]
+    match kind:
+        case "path":
+            keys = _keys(given, at)
+            return Source(FromMessage(keys), conversion, ".".join(keys) or "the message")
+        case "header":
+            if not isinstance(given, str) or not given:
+                raise ValueError(f"{at}: the header is {_named(given)} and not a name")
+            return Source(FromHeader(given), conversion, f"the header {given}")
+        case "subject":
+            ranges = tuple(_range(one, at) for one in (given if isinstance(given, list) and given else [given]))
+            return Source(FromSubject(ranges), conversion, f"the subject's words {json.dumps(given)}")
+        case _:
+            return Source(Constant(_constant(given, name, at)), conversion, "a constant")
+
+
+def _keys(value: Any, at: str) -> tuple[str, ...]:
+    if isinstance(value, list) and all(isinstance(key, str) for key in value):
+        return tuple(value)
+    if not isinstance(value, str):
+        raise ValueError(f"{at}: the path is {_named(value)} and neither a text like meta.id nor a list of keys")
+    if value in ("", "."):
+        return ()
+    keys = value.split(".")
+    if "" in keys:
+        raise ValueError(f'{at}: the path {value!r} has an empty key; {{"path": [key, …]}} takes keys of any kind')
+    return tuple(keys)
+
+
+def _range(value: Any, at: str) -> tuple[int, int | None]:
+    found = WORDS.fullmatch(str(value)) if isinstance(value, str | int) and not isinstance(value, bool) else None
+    if found is None:
+        raise ValueError(f'{at}: {value!r} is not a word of the subject like 2, or words like "2-" or "2-3", from 1 on')
+    first, dash, last = found.groups()
+    if last and int(last) < int(first):
+        raise ValueError(f"{at}: the words {value!r} end before they begin")
+    return int(first), int(last) if last else None if dash else int(first)
+
+
+def _constant(value: Any, name: str, at: str) -> Any:
+    ok = isinstance(value, str) and value != "" if name in TEXTS else value is not None
+    if name == "version":
+        ok = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    if not ok:
+        raise ValueError(f"{at}: the constant is {_named(value)}, which {name} cannot be")
+    return value
+
+
+def _named(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 40 else f"{text[:40]}…"
+
+
+def _or(names: Iterable[str]) -> str:
+    *others, last = names
+    return f"give {', '.join(others)} or {last}"
+
+
+def _close(word: object, words: Iterable[str]) -> str:
+    lower = {other.lower(): other for other in words}
+    close = difflib.get_close_matches(str(word).lower(), lower, n=1)
+    return f"; did you mean {lower[close[0]]}?" if close else ""

@@ -1,0 +1,162 @@
+"""`EVENTSCOPE_ENVELOPES`: every mistake is told at the start with the variable, the place and what would be right."""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from eventscope import envelopes
+from eventscope.envelopes import Constant, EnvelopeMapping, FromHeader, FromMessage, FromSubject, Source
+from eventscope.errors import CannotStart
+from eventscope.settings import Settings, load
+
+EVERYTHING = {
+    "messageId": "meta.eventId",
+    "metadata.tenant": {"header": "X-Tenant"},
+    "metadata": "context",
+    "aggregateType": {"subject": 2},
+    "aggregateId": [{"path": ["a.b", "c"]}, {"subject": "3-"}],
+    "timestamp": {"path": "meta.ts", "as": "milliseconds"},
+    "userId": {"constant": "system"},
+}
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch) -> Any:
+    def with_value(value: str) -> Settings:
+        monkeypatch.setenv("EVENTSCOPE_ENVELOPES", value)
+        return load()
+
+    return with_value
+
+
+def _text(value: object) -> str:
+    return orjson.dumps(value).decode()
+
+
+def test_a_mapping_is_read_with_the_metadata_before_what_is_added_to_it(start: Any) -> None:
+    setting = start(_text({"orders.>": EVERYTHING, "*": "plain"})).envelopes
+    assert setting == {
+        "orders.>": EnvelopeMapping(
+            (
+                ("messageId", (Source(FromMessage(("meta", "eventId")), None, "meta.eventId"),)),
+                ("metadata", (Source(FromMessage(("context",)), None, "context"),)),
+                ("aggregateType", (Source(FromSubject(((2, 2),)), None, "the subject's words 2"),)),
+                (
+                    "aggregateId",
+                    (
+                        Source(FromMessage(("a.b", "c")), None, "a.b.c"),
+                        Source(FromSubject(((3, None),)), None, 'the subject\'s words "3-"'),
+                    ),
+                ),
+                ("timestamp", (Source(FromMessage(("meta", "ts")), "milliseconds", "meta.ts"),)),
+                ("userId", (Source(Constant("system"), None, "a constant"),)),
+                ("metadata.tenant", (Source(FromHeader("X-Tenant"), None, "the header X-Tenant"),)),
+            )
+        ),
+        "*": "plain",
+    }
+
+
+def test_what_does_not_begin_with_a_brace_is_a_file(start: Any, tmp_path: Path) -> None:
+    setting = {"orders.>": EVERYTHING, "*": "nestjs"}
+    file = tmp_path / "envelopes.json"
+    file.write_text(_text(setting))
+    assert start(str(file)).envelopes == start(f"  {_text(setting)}").envelopes == envelopes.setting(setting)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "cannot be read (No such file or directory)"),
+        (b"\xff", "cannot be read (not a text in UTF-8)"),
+        (b"{", "in that file: it is not JSON: Expecting"),
+        (b"[]", "give an object by subject pattern"),
+        (b'{"a.>": {"tpye": "x"}}', "a.>: 'tpye' is not a member of an event; did you mean type?"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_told_with_its_path(
+    start: Any, tmp_path: Path, content: bytes | None, reason: str
+) -> None:
+    file = tmp_path / "envelopes.json"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(CannotStart) as stopped:
+        start(str(file))
+    assert str(stopped.value).startswith(f"EVENTSCOPE_ENVELOPES is {str(file)!r}: ")
+    assert reason in str(stopped.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ('{"a": "plain", "a": "nestjs"}', "'a' is given twice"),
+        ('{"a": {"data": {"constant": NaN}}}', "NaN is not JSON"),
+        ('{"a": {"data": "x", "data": "y"}}', "'data' is given twice"),
+        ({"a b": "plain"}, "'a b' is not a pattern of subjects"),
+        ({"a.>.b": "plain"}, "'a.>.b' is not a pattern of subjects"),
+        ({"": "plain"}, "'' is not a pattern of subjects"),
+        ({"a": "cloudevent"}, "a: 'cloudevent' is not an envelope; did you mean cloudevents?"),
+        ({"a": "soap"}, "a: 'soap' is not an envelope; give plain, cloudevents or nestjs, or a mapping"),
+        ({"a": 5}, "a is 5 and not an object"),
+        ({"a": {"agregateId": "x"}}, "a: 'agregateId' is not a member of an event; did you mean aggregateId?"),
+        ({"a": {"MESSAGEID": "x"}}, "did you mean messageId?"),
+        ({"a": {"metadata.": "x"}}, "a: 'metadata.' is not metadata. and one name"),
+        ({"a": {"metadata.b.c": "x"}}, "a: 'metadata.b.c' is not metadata. and one name"),
+        ({"a": {"type": 5}}, "a: type is 5 and not a source"),
+        ({"a": {"type": None}}, "a: type is null and not a source"),
+        ({"a": {"type": []}}, "a: type is a list of no sources"),
+        ({"a": {"type": ["x", 5]}}, "a: type[1] is 5 and not a source"),
+        ({"a": {"type": {}}}, "a: type must have one of path, header, subject, constant, and has none"),
+        ({"a": {"type": {"path": "x", "header": "y"}}}, "and has path and header"),
+        ({"a": {"type": {"haeder": "x"}}}, "a: type: 'haeder' is none of path, header, subject, constant and as"),
+        ({"a": {"type": {"haeder": "x"}}}, "did you mean header?"),
+        ({"a": {"type": "x..y"}}, "a: type: the path 'x..y' has an empty key"),
+        ({"a": {"type": {"path": 5}}}, "a: type: the path is 5 and neither"),
+        ({"a": {"type": {"path": ["x", 5]}}}, "and neither a text like meta.id nor a list of keys"),
+        ({"a": {"type": {"header": ""}}}, 'a: type: the header is "" and not a name'),
+        ({"a": {"type": {"subject": 0}}}, "a: type: 0 is not a word of the subject"),
+        ({"a": {"type": {"subject": True}}}, "a: type: True is not a word of the subject"),
+        ({"a": {"type": {"subject": -1}}}, "a: type: -1 is not a word of the subject"),
+        ({"a": {"type": {"subject": []}}}, "a: type: [] is not a word of the subject"),
+        ({"a": {"type": {"subject": [2, "x"]}}}, "a: type: 'x' is not a word of the subject"),
+        ({"a": {"type": {"subject": "3-2"}}}, "a: type: the words '3-2' end before they begin"),
+        ({"a": {"timestamp": {"path": "x", "as": "second"}}}, "'second' is not a conversion; did you mean seconds?"),
+        ({"a": {"timestamp": {"path": "x", "as": None}}}, "None is not a conversion"),
+        ({"a": {"timestamp": {"path": "x", "as": ["seconds"]}}}, "['seconds'] is not a conversion"),
+        ({"a": {"userId": {"path": "x", "as": "seconds"}}}, "a: userId: a time as seconds is for timestamp"),
+        ({"a": {"userId": {"constant": 5}}}, "a: userId: the constant is 5, which userId cannot be"),
+        ({"a": {"type": {"constant": ""}}}, 'a: type: the constant is "", which type cannot be'),
+        ({"a": {"version": {"constant": 0}}}, "a: version: the constant is 0, which version cannot be"),
+        ({"a": {"data": {"constant": None}}}, "a: data: the constant is null, which data cannot be"),
+    ],
+)
+def test_a_mistake_is_told_with_its_place(start: Any, setting: Any, reason: str) -> None:
+    text = setting if isinstance(setting, str) else _text(setting)
+    with pytest.raises(CannotStart) as stopped:
+        start(text)
+    assert str(stopped.value).startswith(f"EVENTSCOPE_ENVELOPES is {text!r}: ")
+    assert reason in str(stopped.value)
+
+
+def test_json_that_is_nested_too_deep_is_a_mistake_as_well(start: Any) -> None:
+    with pytest.raises(CannotStart, match="nested too deep"):
+        start('{"a":' * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("value", "whole"),
+    [
+        ({"orders.>": "plain"}, True),
+        ({"orders.>": {"type": "kind"}}, True),
+        ({"orders.>": {}}, True),
+        ({}, True),
+        ({"type": "kind"}, False),
+        ({"agregateId": {"subject": 2}, "type": "kind"}, False),
+        ({"data": ["a", "b"]}, False),
+        ([], False),
+    ],
+)
+def test_a_whole_setting_is_told_from_a_mapping(value: Any, whole: bool) -> None:
+    assert envelopes.is_setting(value) == whole

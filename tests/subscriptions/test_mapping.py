@@ -1,0 +1,401 @@
+"""Envelopes of any shape: a mapping takes members from where they are, and nothing of a message is lost."""
+
+import asyncio
+import itertools
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nats.aio.client import Client
+
+from eventscope import envelopes
+from eventscope.ingesting import ingest
+from eventscope.settings import Settings
+from eventscope.store import moment
+from eventscope.store import read as store
+from eventscope.store import rejected as rejected_store
+from eventscope.store.filter import EVERYTHING
+from eventscope.store.log import Log
+from eventscope.store.message import Accepted, Arrival, Refused, Together
+from eventscope.subscriptions.conversion import CONVERSIONS
+from eventscope.subscriptions.mapping import Mapper
+from eventscope.subscriptions.reading import made_up_id, read
+from tests.until import until
+
+VENDOR = {
+    "type": "pattern",
+    "messageId": "data.meta.eventId",
+    "timestamp": "data.meta.timestamp",
+    "aggregateType": {"constant": "vendor"},
+    "aggregateId": ["data.data.vendorId", "data.data.userId"],
+    "correlationId": "data.meta.correlationId",
+    "data": "data.data",
+}
+ONBOARDED = {
+    "pattern": "marketplace.vendor.onboarded",
+    "data": {
+        "context": {"tenant": "eu"},
+        "meta": {
+            "eventId": "e-1",
+            "source": "marketplace",
+            "timestamp": "2026-11-23T07:00:00.250Z",
+            "version": 1,
+            "correlationId": "c-1",
+        },
+        "data": {"vendorId": "v-7", "name": "Ada's"},
+    },
+}
+
+
+def _read(mapping: Any, content: object, subject: str = "events.a.b", **headers: str) -> Any:
+    raw = content if isinstance(content, bytes) else orjson.dumps(content)
+    mapper = Mapper(envelopes.mapping(mapping))
+    return read(Arrival(subject, headers, raw, 5, 1), "EVENTS", subject.partition(".")[2], mapper)
+
+
+def _fields(mapping: Any, content: object, subject: str = "events.a.b", **headers: str) -> dict[str, Any]:
+    message = _read(mapping, content, subject, **headers)
+    assert isinstance(message, Accepted), message
+    return dict(message.fields)
+
+
+def test_an_envelope_within_an_envelope_is_one_mapping() -> None:
+    assert _fields(VENDOR, ONBOARDED, "marketplace.vendor.onboarded") == {
+        "type": "marketplace.vendor.onboarded",
+        "messageId": "e-1",
+        "timestamp": moment.from_text("2026-11-23T07:00:00.250Z"),
+        "aggregateType": "vendor",
+        "aggregateId": "v-7",
+        "correlationId": "c-1",
+        "data": {"vendorId": "v-7", "name": "Ada's"},
+        "extensions": {"data": {"context": {"tenant": "eu"}, "meta": {"source": "marketplace", "version": 1}}},
+    }
+
+
+@pytest.mark.parametrize("vendor", [{}, {"vendorId": None}, {"vendorId": ""}])
+def test_the_first_source_that_is_there_counts(vendor: dict[str, Any]) -> None:
+    fields = _fields(VENDOR, {"pattern": "a.b", "data": {"data": {**vendor, "userId": 42}}})
+    assert (fields["aggregateType"], fields["aggregateId"]) == ("vendor", "42")
+    assert fields["data"] == {**vendor, "userId": 42}
+
+
+def test_a_bare_payload_has_what_it_needs_in_its_data() -> None:
+    mapping = {"data": "", "aggregateId": "userId", "aggregateType": {"constant": "user"}}
+    wholes: list[Any] = ["", ".", {"path": ""}, {"path": []}]
+    for whole in wholes:
+        fields = _fields({**mapping, "data": whole}, {"userId": "42", "name": "Ada"})
+        assert fields["data"] == {"userId": "42", "name": "Ada"}
+        assert (fields["aggregateType"], fields["aggregateId"], fields["type"]) == ("user", "42", "a.b")
+        assert "extensions" not in fields
+
+
+def test_words_of_the_subject_name_type_and_aggregate() -> None:
+    mapping = {"aggregateType": {"subject": 2}, "aggregateId": {"subject": 3}, "type": {"subject": [2, 4]}}
+    fields = _fields(mapping, {"total": 3}, "events.order.00042.placed")
+    assert (fields["type"], fields["aggregateType"], fields["aggregateId"]) == ("order.placed", "order", "00042")
+    assert fields["extensions"] == {"total": 3}
+
+
+@pytest.mark.parametrize(
+    ("words", "type"),
+    [
+        (2, "b"),
+        ("2", "b"),
+        ("2-", "b.c.d"),
+        ("2-3", "b.c"),
+        ([1, "3-4"], "a.c.d"),
+        ("3-3", "c"),
+        (5, None),
+        ("5-", None),
+        ("3-5", None),
+        ([1, 5], None),
+    ],
+)
+def test_words_are_counted_from_one_and_joined_by_dots(words: Any, type: str | None) -> None:
+    fields = _fields({"type": {"subject": words}}, {}, "a.b.c.d")
+    assert fields["type"] == (type or "b.c.d")  # that of the subject, where the words are not there
+
+
+def test_headers_are_found_in_any_case() -> None:
+    mapping = {"userId": {"header": "X-User"}, "metadata.tenant": {"header": "x-tenant"}}
+    fields = _fields(mapping, {}, **{"x-user": "ada", "X-Tenant": "eu"})
+    assert (fields["userId"], fields["metadata"]) == ("ada", {"tenant": "eu"})
+    assert _fields(mapping, {}, **{"x-user": "no", "X-User": "yes"})["userId"] == "yes"
+
+
+def test_a_key_may_hold_a_dot_and_a_path_may_lead_into_a_list() -> None:
+    mapping = {"userId": {"path": ["user.id"]}, "aggregateId": "items.1.id", "correlationId": "items.x"}
+    content = {"user.id": "ada", "items": [{"id": "a"}, {"id": "b"}]}
+    fields = _fields(mapping, content)
+    assert (fields["userId"], fields["aggregateId"]) == ("ada", "b")
+    assert fields["extensions"] == {"items": content["items"]}  # its places would be others without what was taken
+
+
+def test_members_that_are_not_mapped_are_extensions_whatever_their_names() -> None:
+    content = {"type": "x", "messageId": 5, "timestamp": "now", "version": "2.1", "data": 1, "metadata": [], "body": 1}
+    fields = _fields({"data": "body"}, content)
+    assert fields.pop("extensions") == {name: value for name, value in content.items() if name != "body"}
+    assert fields == {"type": "a.b", "messageId": made_up_id("EVENTS", 5, 1), "timestamp": 1, "data": 1}
+
+
+def test_what_is_mapped_to_nothing_stays_where_it_is() -> None:
+    assert _fields({"userId": "meta.user"}, {"meta": {"user": None}})["extensions"] == {"meta": {"user": None}}
+    assert _fields({"userId": "meta.user.id"}, {"meta": {"user": "ada"}})["extensions"] == {"meta": {"user": "ada"}}
+
+
+def test_one_member_of_the_metadata_is_added_to_what_is_there_and_replaces_nothing() -> None:
+    mapping = {"metadata.source": "meta.source", "metadata": "context", "metadata.app": {"constant": {"v": [1]}}}
+    meta = {"meta": {"source": "shop"}}
+    assert _fields(mapping, meta)["metadata"] == {"source": "shop", "app": {"v": [1]}}
+    assert _fields(mapping, {**meta, "context": {"ip": "::1"}})["metadata"] == {
+        "ip": "::1",
+        "source": "shop",
+        "app": {"v": [1]},
+    }
+    for context in ({"source": "web", "app": 1}, "a text"):
+        fields = _fields(mapping, {**meta, "context": context})
+        assert (fields["metadata"], fields["extensions"]) == (context, meta)
+
+
+def test_the_version_means_what_it_means_in_a_plain_message() -> None:
+    content = {"aggregateType": "user", "aggregateId": "42", "v": "3"}
+    names = {"aggregateType": "aggregateType", "aggregateId": "aggregateId"}
+    mapped = _read({**names, "version": {"path": "v", "as": "number"}}, content)
+    plain = read(
+        Arrival("events.a.b", {}, orjson.dumps({**content, "v": None, "version": 3}), 5, 1), "EVENTS", "a.b", None
+    )
+    assert isinstance(plain, Accepted)
+    assert mapped.expected_version == plain.expected_version
+
+
+def test_a_list_of_messages_is_mapped_one_by_one() -> None:
+    mapping = {"data": "d", "messageId": {"header": "X-Id"}, "userId": "u"}
+    message = _read(mapping, [{"d": 1, "u": "a"}, {"d": 2}], **{"X-Id": "x"})
+    assert isinstance(message, Together)
+    assert [(one.fields["messageId"], one.fields["data"]) for one in message.messages] == [("x:0", 1), ("x:1", 2)]
+    assert _read(mapping, [{"d": 1, "u": {}}]).code == "INVALID_FIELD"
+    assert _read(mapping, [5]).code == "NOT_AN_OBJECT"
+
+
+# refusals
+
+
+@pytest.mark.parametrize(
+    ("mapping", "content", "code", "parts"),
+    [
+        ({"userId": "meta.user"}, {"meta": {"user": {"id": 7}}}, "INVALID_FIELD", ("userId", "meta.user", '{"id":7}')),
+        ({"userId": "u"}, {"u": 1.5}, "INVALID_FIELD", ("userId", "u, which is 1.5")),
+        ({"timestamp": "meta.at"}, {"meta": {"at": "noon"}}, "INVALID_TIMESTAMP", ("timestamp", "meta.at", "noon")),
+        ({"timestamp": "ts"}, {"ts": 1700000000}, "INVALID_TIMESTAMP", ("ts, which is 1700000000",)),
+        (
+            {"timestamp": {"path": "ts", "as": "seconds"}},
+            {"ts": 1700000000000},
+            "INVALID_TIMESTAMP",
+            ("ts, and 1700000000000 is not a time of the years 1 to 9999: is it in another unit?",),
+        ),
+        ({"version": {"path": "v", "as": "number"}}, {"v": "two"}, "INVALID_FIELD", ("version", "v, and", '"two"')),
+        ({"type": "kind"}, {"kind": "a b"}, "INVALID_TYPE", ("kind",)),
+        ({"userId": {"header": "X-User"}}, {}, "INVALID_FIELD", ("the header X-User",)),
+    ],
+)
+def test_what_cannot_be_taken_is_refused_with_member_place_and_value(
+    mapping: Any, content: Any, code: str, parts: tuple[str, ...]
+) -> None:
+    message = _read({**mapping, "messageId": "id"}, {**content, "id": "m"}, **{"X-User": "x" * 2000})
+    assert isinstance(message, Refused)
+    assert (message.code, message.id) == (code, "m")
+    assert [part for part in parts if part not in message.reason] == []
+    assert len(message.reason) < 250
+
+
+def test_a_type_that_neither_mapping_nor_subject_name_is_missing() -> None:
+    message = read(Arrival("events", {}, b"{}", 5, 1), "EVENTS", None, Mapper(envelopes.mapping({"type": "kind"})))
+    assert isinstance(message, Refused)
+    assert message.code == "MISSING_TYPE"
+
+
+@pytest.mark.parametrize(
+    ("raw", "code"),
+    [
+        (b"{", "INVALID_JSON"),
+        (b"5", "NOT_AN_OBJECT"),
+        (b'{"a\\u0000": 1}', "INVALID_KEY"),
+        (b'{"n": 9223372036854775808}', "INTEGER_TOO_LARGE"),
+        (b'{"a":' * 101 + b"1" + b"}" * 101, "TOO_DEEP"),
+        (b'"' + b"x" * 1024 * 1024 + b'"', "TOO_LARGE"),
+    ],
+)
+def test_the_limits_are_those_of_any_message(raw: bytes, code: str) -> None:
+    assert _read({"data": ""}, raw).code == code
+
+
+# conversions
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+UNITS = {"seconds": 1_000_000, "milliseconds": 1000, "microseconds": 1}
+MICROSECONDS = st.integers(-62135596800000000, 253402300799999999)
+
+
+@given(MICROSECONDS, st.sampled_from(sorted(UNITS)))
+def test_a_time_is_exact_to_the_microsecond(microseconds: int, unit: Any) -> None:
+    written = format(Decimal(microseconds) / UNITS[unit], "f")
+    expected = EPOCH + timedelta(microseconds=microseconds)
+    assert datetime.fromisoformat(CONVERSIONS[unit](written)) == expected
+    if abs(microseconds) < 10**15:  # what a float has room for
+        assert datetime.fromisoformat(CONVERSIONS[unit](orjson.loads(written))) == expected
+    assert datetime.fromisoformat(CONVERSIONS["nanoseconds"](str(microseconds * 1000 + 999))) == expected
+
+
+@pytest.mark.parametrize(
+    ("unit", "value", "time"),
+    [
+        ("seconds", 1700000000, "2023-11-14T22:13:20Z"),
+        ("seconds", 1700000000.123456, "2023-11-14T22:13:20.123456Z"),
+        ("seconds", "1700000000.9999999999999999999999999999999", "2023-11-14T22:13:20.999999Z"),
+        ("seconds", -0.5, "1969-12-31T23:59:59.500000Z"),
+        ("seconds", "-62135596800", "0001-01-01T00:00:00Z"),
+        ("milliseconds", 1700000000001, "2023-11-14T22:13:20.001000Z"),
+        ("milliseconds", "1700000000001", "2023-11-14T22:13:20.001000Z"),
+        ("microseconds", 1700000000000001, "2023-11-14T22:13:20.000001Z"),
+        ("nanoseconds", 1700000000000001999, "2023-11-14T22:13:20.000001Z"),
+        ("seconds", 1e9, "2001-09-09T01:46:40Z"),
+    ],
+)
+def test_times_since_1970(unit: str, value: object, time: str) -> None:
+    fields = _fields(
+        {"timestamp": {"path": "ts", "as": unit}, "metadata.at": {"path": "ts", "as": unit}}, {"ts": value}
+    )
+    assert (fields["timestamp"], fields["metadata"]) == (moment.from_text(time), {"at": time})
+
+
+@pytest.mark.parametrize(
+    "value", ["", " 1", "1e9", "0x1", "NaN", "\u0661", "1_000", True, [], {}, "9" * 41, 1e300, 10**18]
+)
+def test_what_is_no_time_is_refused(value: object) -> None:
+    message = _read({"timestamp": {"path": ["ts"], "as": "seconds"}}, {"ts": value})
+    if value == "":  # is as good as none
+        assert message.fields["timestamp"] == 1
+    else:
+        assert message.code == "INVALID_TIMESTAMP"
+
+
+@pytest.mark.parametrize(
+    ("conversion", "value", "converted"),
+    [
+        ("text", 1.5, "1.5"),
+        ("text", True, "true"),
+        ("text", -7, "-7"),
+        ("text", "x", "x"),
+        ("number", "42", 42),
+        ("number", "-1.50", -1.5),
+        ("number", "1e2", 100.0),
+        ("number", 3, 3),
+    ],
+)
+def test_texts_and_numbers(conversion: str, value: object, converted: object) -> None:
+    found = _fields({"data": {"path": "v", "as": conversion}}, {"v": value})["data"]
+    assert (found, type(found)) == (converted, type(converted))
+
+
+@pytest.mark.parametrize(
+    ("conversion", "value"),
+    [
+        ("text", {}),
+        ("text", [1]),
+        ("number", "x"),
+        ("number", True),
+        ("number", "NaN"),
+        ("number", []),
+        ("number", ""),
+        ("number", "123456789012345.6789"),
+        ("number", "9223372036854775808"),
+        ("number", '"1"'),
+        ("number", "[1]"),
+    ],
+)
+def test_what_is_no_text_or_number_is_refused(conversion: str, value: object) -> None:
+    assert _read({"data": {"path": "v", "as": conversion}}, {"v": value}).code == "INVALID_FIELD"
+
+
+# nothing is lost
+
+KEYS = st.sampled_from("abcd")
+TREES: st.SearchStrategy[Any] = st.recursive(
+    st.just(None), lambda inner: st.dictionaries(KEYS, inner, max_size=3) | st.lists(inner, max_size=2), max_leaves=12
+)
+PATHS = st.lists(KEYS | st.sampled_from("01"), max_size=3).map(lambda keys: {"path": keys})
+SOURCES = PATHS | st.lists(PATHS, min_size=1, max_size=3)
+MAPPINGS = st.dictionaries(
+    st.sampled_from(["data", "metadata", "metadata.a", "metadata.e"]), SOURCES
+) | st.dictionaries(st.sampled_from([*envelopes.TEXTS[3:], "messageId", "data", "metadata.b"]), SOURCES)
+
+
+def _with_leaves(tree: Any, names: Iterator[str]) -> Any:
+    if isinstance(tree, dict):
+        return {key: _with_leaves(value, names) for key, value in tree.items()}
+    return [_with_leaves(value, names) for value in tree] if isinstance(tree, list) else next(names)
+
+
+def _leaves(tree: Any) -> Iterator[str]:
+    if isinstance(tree, dict | list):
+        for value in tree.values() if isinstance(tree, dict) else tree:
+            yield from _leaves(value)
+    else:
+        yield tree
+
+
+def _is_part(part: Any, whole: Any) -> bool:
+    if not isinstance(part, dict):
+        return bool(part == whole)
+    return isinstance(whole, dict) and all(key in whole and _is_part(part[key], whole[key]) for key in part)
+
+
+@given(st.dictionaries(KEYS, TREES), MAPPINGS)
+def test_every_leaf_of_a_message_is_in_the_event(tree: dict[str, Any], mapping: dict[str, Any]) -> None:
+    content = _with_leaves(tree, (f"leaf{n}" for n in itertools.count()))
+    message = _read(mapping, content)
+    if isinstance(message, Refused):  # a member that is a text has no place for an object
+        assert message.code == "INVALID_FIELD"
+        return
+    fields = {name: value for name, value in message.fields.items() if name != "timestamp"}
+    assert set(_leaves(content)) <= set(_leaves(fields))
+    extensions = fields.get("extensions", {})
+    assert _is_part(extensions, content)
+    # and no more than what was not taken is left there, but for lists
+    members = {name: value for name, value in fields.items() if name != "extensions"}
+    if not any("[" in orjson.dumps(value).decode() for value in content.values()):
+        assert not set(_leaves(extensions)) & set(_leaves(members))
+
+
+# over NATS
+
+
+async def test_a_mapping_takes_the_messages_of_its_subjects_and_keeps_what_it_cannot_take(
+    settings: Settings, log: Log, client: Client, subject_prefix: str
+) -> None:
+    setting = {f"{subject_prefix}.marketplace.>": VENDOR, f"{subject_prefix}.>": "plain"}
+    chosen = settings.model_copy(update={"envelopes": envelopes.setting(setting)})
+    task = asyncio.create_task(ingest(chosen))
+    subject = f"{subject_prefix}.marketplace.vendor.onboarded"
+    await client.publish(subject, orjson.dumps(ONBOARDED))
+    await client.publish(subject, b'{"pattern": "a.b", "data": {"meta": {"timestamp": 5}}}')
+    await client.publish(f"{subject_prefix}.user.created", b'{"pattern": "a.b", "data": 1}')
+
+    async def two() -> list[Any]:
+        events = list(await store.events(log, EVERYTHING, limit=10))
+        return events if len(events) == 2 else []
+
+    newest, oldest = sorted(await until(two), key=lambda event: -event["_id"])
+    assert (newest["type"], newest["extensions"]) == ("user.created", {"pattern": "a.b"})
+    assert (oldest["messageId"], oldest["aggregateId"], oldest["version"]) == ("e-1", "v-7", 1)
+    [kept] = await rejected_store.rejected(log, limit=2)
+    assert (kept.code, kept.subject) == ("INVALID_TIMESTAMP", subject)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
