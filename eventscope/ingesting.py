@@ -8,7 +8,7 @@ from eventscope.connections import connected
 from eventscope.errors import CannotStart
 from eventscope.ingest_metrics import IngestMetrics
 from eventscope.settings import Settings, variable
-from eventscope.store import catalogue
+from eventscope.store import catalogue, rejected
 from eventscope.store.log import prepare
 from eventscope.store.retention import Retention
 from eventscope.subscriptions import live, stream
@@ -27,6 +27,7 @@ async def ingest(settings: Settings) -> None:
             raise CannotStart(f"{variable('subjects')} has {subject}, which would take in what Eventscope sends out")
     async with connected(settings, "eventscope ingest") as at:
         await prepare(at.log)
+        await rejected.stamp(at.log, settings.rejected_days)
         js = at.nats.jetstream()
         await stream.ensure(js, settings.stream, settings.subjects, settings.stream_max_bytes)
         metrics = IngestMetrics()
@@ -36,13 +37,14 @@ async def ingest(settings: Settings) -> None:
             js,
             settings.stream,
             settings.subjects,
-            Retention(settings.retention),
+            Retention(settings.retention, settings.rejected_days),
             settings.batch,
             settings.lease_seconds,
             ready(settings.envelopes),
             settings.message_version,
             settings.stream_keep_hours,
             GuardedIngestObserver(metrics),
+            rejected_bytes=settings.rejected_max_bytes,
         )
 
         async def behind() -> Lag | None:

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from eventscope.finding import Finding, broken, note, ok, warning
+from eventscope.store import moment
 from eventscope.store.checkpoint import Checkpoint
+from eventscope.store.rejected_room import Dropped
 from eventscope.subscriptions.lag import Lag
 
 MOST_SKEW: Final = 1.0  # seconds
@@ -57,6 +59,21 @@ def rejected(codes: Mapping[str, int]) -> Finding:
         return ok(check, "none")
     found = ", ".join(f"{name} {n}" for name, n in codes.items())
     return warning(check, found, "look with `eventscope rejected list`, then `retry` or `drop` them")
+
+
+def dropped(found: Dropped | None) -> Finding:
+    """What could not be taken and could not be kept either."""
+    check = "rejected messages dropped"
+    if found is None:
+        return ok(check, "none")
+    codes = ", ".join(f"{name} {n}" for name, n in found.codes.items())
+    since, last = moment.to_text(found.since), moment.to_text(found.last)
+    return warning(
+        check,
+        f"{found.count} were dropped for want of room, between {since} and {last}: {codes}",
+        "mend the publisher that sends them: `eventscope rejected list` has subjects and reasons; if all are worth "
+        "keeping, raise EVENTSCOPE_REJECTED_MAX_BYTES",
+    )
 
 
 def clocks(ahead: Mapping[str, tuple[float, float] | None]) -> Finding:

@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from eventscope.errors import EventscopeError
 from eventscope.siblings import Siblings
-from eventscope.store import checkpoint, rejected
+from eventscope.store import checkpoint, rejected, rejected_room
 from eventscope.store.log import Log
 from eventscope.subscriptions.lag import Lag
 
@@ -46,6 +46,7 @@ class LogMetrics:
         self._up = gauge("up", "Whether the log can be read: 1 or 0; when it cannot, what is known of it is NaN.")
         self._head = gauge("head", "The last position of the log.")
         self._rejected = gauge("rejected", "Rejected messages that wait to be looked at.")
+        self._dropped = gauge("rejected_dropped", "Rejected messages that were ever dropped for want of room.")
         self._ingesting = gauge("ingesting", "Whether an ingester holds the lease: 1 or 0.")
         self._term = gauge("lease_term", "How often the lease has gone from one holder to another.")
         self._resets = gauge("source_resets", "How often the stream was made anew or had lost its tail.")
@@ -57,15 +58,17 @@ class LogMetrics:
         try:
             async with asyncio.timeout(LOOK_SECONDS):
                 at, waiting = await checkpoint.read(log), await rejected.count(log)
+                dropped = await rejected_room.dropped(log)
         except (EventscopeError, TimeoutError):
             self._up.set(0)
-            for gauge in (self._head, self._rejected, self._ingesting, self._term, self._resets):
+            for gauge in (self._head, self._rejected, self._dropped, self._ingesting, self._term, self._resets):
                 gauge.set(UNKNOWN)
             self._set_lag(None)
             return
         self._up.set(1)
         self._head.set(at.head)
         self._rejected.set(waiting)
+        self._dropped.set(0 if dropped is None else dropped.count)
         self._ingesting.set(at.lease_held)
         self._term.set(at.term)
         self._resets.set(at.source_resets)

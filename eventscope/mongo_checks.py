@@ -103,15 +103,16 @@ def expiry(facts: Facts) -> Finding:
             f"MongoDB deletes by {', '.join(f'{one.name} after {one.expire_after:g} s' for one in wrong)}",
             "set it right before events are gone: drop the index, and " + SERVE,
         )
-    if not found:
-        return warning(check, "nothing is deleted that has expired", SERVE)
+    missing = [one.collection for one in wanted() if one.expire_after is not None and one not in found]
+    if missing:
+        return warning(check, f"of {' and '.join(missing)} nothing is deleted that has expired", SERVE)
     if facts.expires is False:
         return warning(
             check,
             "nothing is deleted that has expired: ttlMonitorEnabled is off",
             "switch it on: db.adminCommand({setParameter: 1, ttlMonitorEnabled: true})",
         )
-    return ok(check, "events are deleted when they have expired")
+    return ok(check, "events and rejected messages are deleted when they have expired")
 
 
 def disk(facts: Facts) -> Finding:

@@ -7,7 +7,7 @@ from typing import Final
 from eventscope.connections import connected, opened
 from eventscope.errors import BadInput
 from eventscope.settings import Settings
-from eventscope.store import moment
+from eventscope.store import moment, rejected_room
 from eventscope.store import rejected as store
 from eventscope.store.log import Log
 from eventscope.store.rejected import Rejected
@@ -22,7 +22,7 @@ async def show_all(settings: Settings, code: str | None, limit: int) -> None:
     """A line for each of the last ones, and how many there are."""
     shown = 0
     async with opened(settings) as log:
-        counts = await store.codes(log)
+        counts, dropped = await store.codes(log), await rejected_room.dropped(log)
         below: int | None = None
         while page := await store.rejected(log, limit=min(PAGE, limit - shown), below=below, code=code):
             for message in page:
@@ -35,6 +35,10 @@ async def show_all(settings: Settings, code: str | None, limit: int) -> None:
     _say(f"{shown} of {total} rejected messages{f' with {code}' if code else ''}")
     if code is None and len(counts) > 1:
         _say(", ".join(f"{name} {n}" for name, n in counts.items()))
+    if dropped is not None:
+        gone = ", ".join(f"{name} {n}" for name, n in dropped.codes.items())
+        last = moment.to_text(dropped.last)
+        _say(f"{dropped.count} older ones were dropped for want of room, the last at {last}: {gone}")
 
 
 async def show(settings: Settings, number: int, *, raw: bool) -> None:

@@ -41,6 +41,8 @@ class Settings(BaseSettings):
     envelopes: Annotated[dict[str, InstanceOf[EnvelopeMapping] | Name], NoDecode] = {}
     message_version: Annotated[dict[str, Literal["claim", "expect"]], NoDecode] = {}
     retention: Annotated[dict[str, float], NoDecode] = {"*": 30.0}
+    rejected_days: float = Field(default=30.0, ge=0, le=36500)
+    rejected_max_bytes: int = Field(default=1024**3, ge=0)
     indexed_paths: Names = ()
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)

@@ -1,7 +1,7 @@
 """Answers made of rejected messages: what came in and could not be taken, and why."""
 
 from eventscope.resolvers import cursor
-from eventscope.resolvers.page import Count, Page, Request, page
+from eventscope.resolvers.page import Count, Page, Request, Stop, page
 from eventscope.store import rejected as store
 from eventscope.store.log import Log
 from eventscope.store.rejected import Rejected
@@ -10,10 +10,12 @@ from eventscope.store.rejected import Rejected
 async def rejected(log: Log, asked: Request) -> Page[Rejected]:
     """A page of rejected messages, the last one first."""
     below = None if asked.after is None else cursor.decode("r", asked.after, "after").place
-    found = await store.rejected(log, limit=asked.size + 1, below=below)
+    found = await store.page(log, limit=asked.size + 1, below=below)
+    last = found.messages[-1] if found.full else None
+    stop = None if last is None else Stop(last.number, cursor.encode("r", last.number), full=True)
 
     async def total() -> Count:
         n = await store.count(log)
         return Count(n, n)
 
-    return page(asked, found, lambda message: cursor.encode("r", message.number), total)
+    return page(asked, found.messages, lambda message: cursor.encode("r", message.number), total, stop)

@@ -4,9 +4,10 @@ from importlib.metadata import version
 
 import strawberry
 
+from eventscope.resolvers import status as status_resolver
 from eventscope.resolvers.status import Status
 from eventscope.schema.context import Info
-from eventscope.schema.scalars import BigInt
+from eventscope.schema.scalars import BigInt, Moment
 
 
 @strawberry.type(description="How far the log is behind what was published.")
@@ -37,11 +38,30 @@ class Subscriptions:
     slowest_lag: BigInt = strawberry.field(description="How many positions of the log the slowest one is behind.")
 
 
+@strawberry.type(description="How many rejected messages of a code there were.")
+class CodeCount:
+    code: str = strawberry.field(description="The code: `INVALID_JSON`, `VERSION_CONFLICT` …")
+    count: BigInt = strawberry.field(description="How many messages.")
+
+
+@strawberry.type(
+    description="Rejected messages that were dropped, the oldest first, because all of them took more room than "
+    "`EVENTSCOPE_REJECTED_MAX_BYTES` allows. Those that expired are not counted here."
+)
+class RejectedDropped:
+    count: BigInt = strawberry.field(description="How many were ever dropped.")
+    codes: list[CodeCount] = strawberry.field(description="How many of each code, the most frequent first.")
+    since: Moment = strawberry.field(description="When the first of them was dropped.")
+    last: Moment = strawberry.field(description="When the last of them was dropped.")
+
+
 @strawberry.type(description="How the log is doing.")
 class LogStatus:
     head: BigInt = strawberry.field(description="The last position; 0 while the log is empty.")
     first_position: BigInt | None = strawberry.field(description="The first position that is kept.")
-    rejected: BigInt = strawberry.field(description="How many messages were rejected.")
+    rejected: BigInt = strawberry.field(
+        description="How many rejected messages are kept; `rejectedDropped` has those for which there was no room."
+    )
     source_resets: int = strawberry.field(
         description="How often the stream was made anew or lost its tail, and was read from its start."
     )
@@ -53,6 +73,18 @@ class LogStatus:
     def subscriptions(self, info: Info) -> Subscriptions:
         state = info.context.services.hub.state()
         return Subscriptions(count=state.count, cohorts=state.cohorts, slowest_lag=BigInt(state.slowest_lag_events))
+
+    @strawberry.field(description="The rejected messages that were dropped for want of room; null if none were.")
+    async def rejected_dropped(self, info: Info) -> RejectedDropped | None:
+        found = await status_resolver.dropped(info.context.log)
+        if found is None:
+            return None
+        return RejectedDropped(
+            count=BigInt(found.count),
+            codes=[CodeCount(code=code, count=BigInt(n)) for code, n in found.codes.items()],
+            since=Moment(found.since),
+            last=Moment(found.last),
+        )
 
     @strawberry.field(description="How far the log is behind; null while NATS does not answer.")
     async def ingest_lag(self, info: Info) -> IngestLag | None:

@@ -1,15 +1,17 @@
 """Rejected messages as clients see them."""
 
 import base64
+from datetime import UTC
 from typing import cast
 
 import strawberry
 
 from eventscope.schema.scalars import JSON, Moment
+from eventscope.store import moment
 from eventscope.store.rejected import Rejected
 
 
-@strawberry.type(description="A message that came over NATS and could not be taken. Nothing of it is lost.")
+@strawberry.type(description="A message that came over NATS and could not be taken, as it came.")
 class RejectedEvent:
     code: str = strawberry.field(description="Why, for programs: `INVALID_JSON`, `VERSION_CONFLICT` …")
     reason: str = strawberry.field(description="Why, for people.")
@@ -18,6 +20,11 @@ class RejectedEvent:
         description="Its NATS headers; of one that was sent several times, a list of all values."
     )
     recorded_at: Moment = strawberry.field(description="When NATS took it in.")
+
+    @strawberry.field(description="When it will be gone; null if it is kept.")
+    def expires_at(self) -> Moment | None:
+        at = cast("Rejected", self).expires_at
+        return None if at is None else Moment(moment.of(at.replace(tzinfo=UTC)))
 
     @strawberry.field(description="Its bytes, in base64.")
     def raw(self) -> str:

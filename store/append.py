@@ -16,6 +16,7 @@ from eventscope.store.heads import Name
 from eventscope.store.log import Log
 from eventscope.store.memory import Memory
 from eventscope.store.message import Batch, Stored
+from eventscope.store.query import kept
 from eventscope.store.retention import Retention
 from eventscope.store.write import Write
 
@@ -90,7 +91,8 @@ async def _refused(log: Log, at: Checkpoint, batch: Batch) -> dict[str, list[Rej
     if at.rejected_head == 0:
         return {}
     refused: dict[str, list[Rejection]] = {}
-    async for row in log.rejected.find({"messageId": {"$in": [message.id for message in batch.messages]}}):
+    ids = [message.id for message in batch.messages]
+    async for row in log.rejected.find({"messageId": {"$in": ids}, **kept(log.clock())}):
         refused.setdefault(row["messageId"], []).append(cast("Rejection", row))
     return refused
 

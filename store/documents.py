@@ -74,7 +74,10 @@ class Head(TypedDict):
 
 
 class Rejection(TypedDict):
-    """A message that could not be taken, with all that is needed to try it again, and to answer it again."""
+    """A message that could not be taken, with all that is needed to try it again, and to answer it again.
+
+    `expireAt` (UTC, naive) is absent if it is kept.
+    """
 
     _id: int
     messageId: str
@@ -87,6 +90,7 @@ class Rejection(TypedDict):
     source: Source
     index: NotRequired[int]
     actualVersion: NotRequired[int]
+    expireAt: NotRequired[datetime]
 
 
 def plain(value: object) -> object:

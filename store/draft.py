@@ -196,6 +196,9 @@ class Draft:
             "recordedAt": arrival.recorded_at,
             "source": self._source(arrival.sequence),
         }
+        expiry = self.retention.rejection_expires_at(self.now)
+        if expiry is not None:
+            rejection["expireAt"] = expiry
         if refused.index is not None:
             rejection["index"] = refused.index
         if refused.actual_version is not None:

@@ -65,7 +65,11 @@ INDEXES: Final[Mapping[str, list[IndexModel]]] = {
         _index("_id.minute", present="_id.minute"),
     ],
     "populations": [_index("_id.expireAt")],
-    "rejected": [_index("code", "_id"), _index("messageId")],
+    "rejected": [
+        _index("code", "_id"),
+        _index("messageId"),
+        IndexModel([("expireAt", ASCENDING)], expireAfterSeconds=0),
+    ],
 }
 
 
@@ -119,7 +123,7 @@ class Log:
 
     @property
     def meta(self) -> Collection:
-        """The checkpoint, and that of the catalogue."""
+        """The checkpoint, that of the catalogue, and what is known of rejected messages that were dropped."""
         return self.mongo.collection("meta")
 
 

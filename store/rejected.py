@@ -1,12 +1,18 @@
-"""The messages that were rejected: looking at them, newest first, and taking away those that are dealt with."""
+"""The messages that were rejected: looking at them, newest first, and taking away those that are dealt with.
 
+One that has expired is in no answer, though MongoDB's TTL task may delete it minutes later.
+"""
+
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from eventscope.store.documents import Source
-from eventscope.store.driver import Document, translated
+from eventscope.store.driver import Document, first, translated
 from eventscope.store.headers import from_document
 from eventscope.store.log import Log
+from eventscope.store.query import bson_date, kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,20 +30,40 @@ class Rejected:
     raw: bytes
     recorded_at: int
     source: Source
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Rejected messages of a page; `full` when there was no room for more of them in one answer of MongoDB's."""
+
+    messages: list[Rejected]
+    full: bool
 
 
 async def rejected(log: Log, *, limit: int, below: int | None = None, code: str | None = None) -> list[Rejected]:
-    """At most `limit` rejected messages with numbers under `below`, the last one first; of one code, if given."""
-    asked = _of(code) | ({} if below is None else {"_id": {"$lt": below}})
+    """The messages of the page of that name."""
+    return (await page(log, limit=limit, below=below, code=code)).messages
+
+
+async def page(log: Log, *, limit: int, below: int | None = None, code: str | None = None) -> Found:
+    """At most `limit` rejected messages with numbers under `below`, the last one first; of one code, if given.
+
+    They take at most 16 MiB; if that is why there are fewer than `limit`, the page is `full`.
+    """
+    asked = _of(code) | kept(log.clock())
     with translated(log.question_seconds):
-        found = await log.rejected.find(asked).sort("_id", -1).limit(limit).to_list(None)
-    return [_rejected(row) for row in found]
+        found = await first(log.rejected, asked | _under(below), limit=limit, direction=-1)
+        more = 0 < len(found) < limit and await first(
+            log.rejected, asked | _under(found[-1]["_id"]), {"_id": 1}, limit=1, direction=-1
+        )
+    return Found([_rejected(row) for row in found], bool(more))
 
 
 async def one(log: Log, number: int) -> Rejected | None:
     """The one of that number, if it is there."""
     with translated(log.question_seconds):
-        found = await log.rejected.find_one({"_id": number})
+        found = await log.rejected.find_one({"_id": number, **kept(log.clock())})
     return None if found is None else _rejected(found)
 
 
@@ -47,7 +73,9 @@ async def numbers(log: Log, code: str | None = None) -> list[int]:
         # the condition on the number lets the index answer alone
         asked = _of(code) | {"_id": {"$gt": 0}}
         found = await log.rejected.find(asked, {"_id": 1}).sort("_id", 1).to_list(None)
-    return [row["_id"] for row in found]
+        # apart, for the same reason; they are few, for MongoDB takes them away within minutes
+        gone = {row["_id"] async for row in log.rejected.find(_expired(log), {"_id": 1})}
+    return [row["_id"] for row in found if row["_id"] not in gone]
 
 
 async def remove(log: Log, numbers: Sequence[int]) -> int:
@@ -60,21 +88,39 @@ async def remove(log: Log, numbers: Sequence[int]) -> int:
 async def count(log: Log) -> int:
     """How many there are."""
     with translated(log.question_seconds):
-        return await log.rejected.estimated_document_count()
+        n = await log.rejected.estimated_document_count()
+        return max(0, n - await log.rejected.count_documents(_expired(log)))
 
 
 async def codes(log: Log) -> dict[str, int]:
     """How many there are of each code, the commonest first."""
     with translated(log.question_seconds):
-        rows = await log.mongo.aggregate(
-            log.rejected,
-            [
-                {"$match": {"code": {"$gt": ""}}},
-                {"$group": {"_id": "$code", "n": {"$sum": 1}}},
-                {"$sort": {"n": -1, "_id": 1}},
-            ],
-        )
-    return {row["_id"]: row["n"] for row in rows}
+        counted = await _counted(log, {"code": {"$gt": ""}})
+        counted.subtract(await _counted(log, _expired(log)))
+    return dict(sorted((+counted).items(), key=lambda item: (-item[1], item[0])))
+
+
+async def stamp(log: Log, days: float) -> int:
+    """Let those that have no time of expiry expire after so many days from now, 0 for never; how many there were."""
+    if days == 0:
+        return 0
+    end = bson_date(log.clock()) + timedelta(days=days)
+    with translated():
+        outcome = await log.rejected.update_many({"expireAt": None}, {"$set": {"expireAt": end}})
+    return outcome.modified_count
+
+
+async def _counted(log: Log, match: Document) -> Counter[str]:
+    rows = await log.mongo.aggregate(log.rejected, [{"$match": match}, {"$group": {"_id": "$code", "n": {"$sum": 1}}}])
+    return Counter({row["_id"]: row["n"] for row in rows})
+
+
+def _expired(log: Log) -> Document:
+    return {"expireAt": {"$lte": bson_date(log.clock())}}
+
+
+def _under(number: int | None) -> Document:
+    return {} if number is None else {"_id": {"$lt": number}}
 
 
 def _of(code: str | None) -> Document:
@@ -91,4 +137,5 @@ def _rejected(row: Document) -> Rejected:
         raw=row["raw"],
         recorded_at=row["recordedAt"],
         source=row["source"],
+        expires_at=row.get("expireAt"),
     )

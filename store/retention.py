@@ -1,4 +1,4 @@
-"""How long events are kept: days by type pattern, and the hour at which each event expires."""
+"""How long events are kept: days by type pattern, and the hour at which each event expires. Rejected messages too."""
 
 import re
 from collections.abc import Mapping
@@ -14,11 +14,13 @@ REMEMBERED = 10_000  # types whose rule is remembered; hostile publishers could 
 class Retention:
     """The rules of a log. Of the patterns that fit a type, the one that spells out most of it counts.
 
-    A type that no pattern fits is kept for ever, as is one whose rule says 0 days.
+    A type that no pattern fits is kept for ever, as is one whose rule says 0 days. `rejected_days` is for all rejected
+    messages, 0 for ever too.
     """
 
-    def __init__(self, days: Mapping[str, float]) -> None:
+    def __init__(self, days: Mapping[str, float], rejected_days: float = 0.0) -> None:
         self.days = dict(days)
+        self.rejected_days = rejected_days
         longest_first = sorted(days, key=lambda pattern: ("*" in pattern, -len(pattern.replace("*", "")), pattern))
         self._rules = [(re.compile(pattern_regex(pattern), re.DOTALL), days[pattern]) for pattern in longest_first]
         self._known: dict[str, float] = {}
@@ -38,7 +40,16 @@ class Retention:
 
         Whole hours keep the rollups small, which count by hour of expiry.
         """
-        days = self.days_for(type)
+        return self._after(self.days_for(type), recorded_at)
+
+    def rejection_expires_at(self, rejected_at: int) -> datetime | None:
+        """When a message that is rejected at that moment expires; None when it is kept.
+
+        It does not go by when the message was recorded: one that is rejected for its age must be seen, too.
+        """
+        return self._after(self.rejected_days, rejected_at)
+
+    def _after(self, days: float, recorded_at: int) -> datetime | None:
         if days == 0:
             return None
         hour = -(-recorded_at // moment.HOUR)

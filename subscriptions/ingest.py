@@ -31,7 +31,7 @@ from eventscope.subscriptions.origin import start_of
 from eventscope.subscriptions.reader import reading
 from eventscope.subscriptions.reading import read
 from eventscope.subscriptions.subjects import meant, type_of
-from eventscope.subscriptions.trimming import trim
+from eventscope.subscriptions.trimming import bound_rejected, trim
 from eventscope.subscriptions.versions import VersionUse
 
 TRIM_SECONDS: Final = 5.0  # a full stream refuses its publishers until then
@@ -64,6 +64,8 @@ class Ingester:
     message_version: Mapping[str, VersionUse] = field(default_factory=dict)
     keep_hours: float = 24.0
     observer: IngestObserver = UNOBSERVED
+    rejected_bytes: int = 0
+    """How many bytes of rejected messages are kept; 0 for any number."""
     holder: str = field(default_factory=new_holder)
     behind: bool = False
     """Whether there was a whole batch to take the last time it looked."""
@@ -178,6 +180,8 @@ class Ingester:
             logger.warning("the stream %s could not be trimmed: %s", self.stream, error)
 
     async def _tidy(self) -> None:
+        if self.rejected_bytes:
+            await bound_rejected(self.log, self.rejected_bytes, self.lease_seconds / 6)
         hour = self.log.clock() // HOUR
         if hour != self._tidied:
             await expiry.tidy(self.log)

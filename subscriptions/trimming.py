@@ -1,4 +1,4 @@
-"""Trimming the stream: taking from JetStream what has lain in the log for long enough, so that it never fills up.
+"""Trimming what would fill the disks: the stream, of what has lain in the log for long enough, and rejected messages.
 
 A stream is a buffer, not a second log. What was stored stays there for a while all the same: a MongoDB restored from a
 backup reads it again from its older checkpoint. What others still have to read, by durable consumers, stays too.
@@ -11,7 +11,9 @@ from typing import Final
 from nats.js import JetStreamContext, api
 from nats.js.errors import NotFoundError
 
-from eventscope.store import moment
+from eventscope.errors import EventscopeError
+from eventscope.store import moment, rejected_room
+from eventscope.store.log import Log
 from eventscope.store.message import Place
 
 FULL: Final = 0.8  # of the stream's limit: then room counts more than keeping
@@ -36,6 +38,24 @@ async def trim(js: JetStreamContext, done: Place, keep_hours: float, now: int) -
     await js.purge_stream(done.stream, seq=cut)
     logger.info("trimmed the stream %s up to sequence %d", done.stream, cut - 1)
     return cut - state.first_seq
+
+
+async def bound_rejected(log: Log, most_bytes: int, seconds: float) -> None:
+    """Drop the oldest rejected messages while all take more than `most_bytes`, for so many seconds, and say so."""
+    try:
+        trimmed = await rejected_room.trim(log, most_bytes, seconds)
+    except EventscopeError as error:
+        # ingest goes on, and the next time there is more to drop
+        logger.warning("rejected messages are not held to %d bytes for now: %s", most_bytes, error)
+        return
+    if trimmed is not None and trimmed.codes:
+        said = ", ".join(f"{code} {n}" for code, n in trimmed.codes.items())
+        logger.error(
+            "rejected messages took more than %d bytes, so the oldest were dropped, up to number %d: %s",
+            most_bytes,
+            trimmed.through,
+            said,
+        )
 
 
 async def _read_by_others(js: JetStreamContext, stream: str) -> list[int]:

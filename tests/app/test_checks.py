@@ -10,6 +10,7 @@ from eventscope.finding import Finding, Level, broken, exit_code, note, ok, warn
 from eventscope.store import facts as mongo
 from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.facts import Index, wanted
+from eventscope.store.rejected_room import Dropped
 from eventscope.subscriptions import facts as nats
 from eventscope.subscriptions.facts import Monitored, StreamFacts
 from eventscope.subscriptions.lag import Lag
@@ -90,6 +91,7 @@ def test_where_all_is_well_nothing_is_to_be_done() -> None:
         log_checks.lag(Lag(0, 0.0)),
         log_checks.source(CHECKPOINT),
         log_checks.rejected({}),
+        log_checks.dropped(None),
         log_checks.clocks({"MongoDB": (0.1, 0.01), "NATS": (-0.1, 0.01)}),
     ]
     assert worse(findings) == {}
@@ -106,6 +108,7 @@ def test_whatever_is_not_well_comes_with_what_to_do() -> None:
         log_checks.ingester(replace(CHECKPOINT, lease_held=False)),
         log_checks.lag(Lag(5, 100.0)),
         log_checks.rejected({"INVALID_JSON": 1}),
+        log_checks.dropped(Dropped({"INVALID_JSON": 1}, 0, 0)),
         log_checks.clocks({"MongoDB": (5.0, 0.0)}),
     ]
     assert all(finding.advice for finding in findings if finding.level >= WARNING)
@@ -178,13 +181,15 @@ def test_every_index_that_is_missing_is_named() -> None:
 
 
 def test_what_deletes_events_at_another_time_than_they_expire_is_found() -> None:
-    [ttl] = [index for index in wanted() if index.expire_after is not None]
+    ttl, of_rejected = [index for index in wanted() if index.expire_after is not None]
     others = frozenset(wanted()) - {ttl}
     late = mongo_checks.expiry(replace(MONGO, indexes=others | {replace(ttl, expire_after=60.0)}))
     assert (late.level, late.found) == (BROKEN, "MongoDB deletes by events(expireAt) after 60 s")
     foreign = Index("events", ("recordedAt",), unique=False, partial=(), expire_after=5.0)
     assert mongo_checks.expiry(replace(MONGO, indexes=frozenset([*wanted(), foreign]))).level == BROKEN
-    assert mongo_checks.expiry(replace(MONGO, indexes=others)).level == WARNING
+    for one in (ttl, of_rejected):
+        missing = mongo_checks.expiry(replace(MONGO, indexes=frozenset(wanted()) - {one}))
+        assert (missing.level, one.collection in missing.found) == (WARNING, True)
     assert mongo_checks.expiry(replace(MONGO, expires=False)).level == WARNING
     assert mongo_checks.expiry(replace(MONGO, expires=None)).level == OK
 

@@ -40,6 +40,8 @@ def test_each_variable_sets_its_field(monkeypatch: pytest.MonkeyPatch) -> None:
         "stream_max_bytes": ("0", 0),
         "stream_keep_hours": ("0.5", 0.5),
         "retention": ('{"*": 30, "websocket.*": 0.5, "user.*": 0}', {"*": 30, "websocket.*": 0.5, "user.*": 0}),
+        "rejected_days": ("0.5", 0.5),
+        "rejected_max_bytes": ("0", 0),
         "indexed_paths": (" data.email, metadata.tenant.id, data.email", ("data.email", "metadata.tenant.id")),
         "envelopes": ('{"orders.>": "cloudevents", "*": "nestjs"}', {"orders.>": "cloudevents", "*": "nestjs"}),
         "message_version": ('{"a.>": "expect", ">": "claim"}', {"a.>": "expect", ">": "claim"}),
