@@ -70,6 +70,7 @@ class Ingester:
     behind: bool = False
     """Whether there was a whole batch to take the last time it looked."""
     _tidied: int = 0
+    _bounded_at: int = -1  # the last rejection when all of them had room
     _most: int = field(init=False)  # messages in a batch, fewer after a failure: MongoDB may be too slow for more
     _meanings: dict[str, tuple[str | None, Envelope | None, VersionUse]] = field(default_factory=dict)
 
@@ -126,7 +127,7 @@ class Ingester:
                 if loop.time() - renewed >= self.lease_seconds / 3:
                     await writer.renew()
                     renewed = loop.time()
-                    await self._tidy()
+                    await self._tidy(writer.at.rejected_head)
                 if writer.at.place is not None and loop.time() - trimmed >= TRIM_SECONDS:
                     await self._trim(writer.at.place)
                     trimmed = loop.time()
@@ -179,9 +180,10 @@ class Ingester:
             # a stream that must not be trimmed fills up in the end, and that is no reason to stop reading it now
             logger.warning("the stream %s could not be trimmed: %s", self.stream, error)
 
-    async def _tidy(self) -> None:
-        if self.rejected_bytes:
-            await bound_rejected(self.log, self.rejected_bytes, self.lease_seconds / 6)
+    async def _tidy(self, rejected_head: int) -> None:
+        most = self.rejected_bytes if rejected_head != self._bounded_at else 0
+        if most and await bound_rejected(self.log, most, self.lease_seconds / 6):
+            self._bounded_at = rejected_head
         hour = self.log.clock() // HOUR
         if hour != self._tidied:
             await expiry.tidy(self.log)

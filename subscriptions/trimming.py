@@ -40,14 +40,17 @@ async def trim(js: JetStreamContext, done: Place, keep_hours: float, now: int) -
     return cut - state.first_seq
 
 
-async def bound_rejected(log: Log, most_bytes: int, seconds: float) -> None:
-    """Drop the oldest rejected messages while all take more than `most_bytes`, for so many seconds, and say so."""
+async def bound_rejected(log: Log, most_bytes: int, seconds: float) -> bool:
+    """Drop the oldest rejected messages while all take more than `most_bytes`, for so many seconds, and say so.
+
+    True if all had room; until then, call it again.
+    """
     try:
         trimmed = await rejected_room.trim(log, most_bytes, seconds)
     except EventscopeError as error:
         # ingest goes on, and the next time there is more to drop
         logger.warning("rejected messages are not held to %d bytes for now: %s", most_bytes, error)
-        return
+        return False
     if trimmed is not None and trimmed.codes:
         said = ", ".join(f"{code} {n}" for code, n in trimmed.codes.items())
         logger.error(
@@ -56,6 +59,7 @@ async def bound_rejected(log: Log, most_bytes: int, seconds: float) -> None:
             trimmed.through,
             said,
         )
+    return trimmed is None
 
 
 async def _read_by_others(js: JetStreamContext, stream: str) -> list[int]:
