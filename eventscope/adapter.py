@@ -1,16 +1,23 @@
 """A WebSocket as Strawberry uses it: text frames only, no waiting for ever on a reader that has stopped reading."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass
+from json import JSONDecodeError
 from typing import Any, Final
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from starlette.websockets import WebSocketDisconnected as ClosedByUs
 from strawberry.asgi import ASGIWebSocketAdapter
 from strawberry.http.async_base_view import AsyncBaseHTTPView
-from strawberry.http.exceptions import WebSocketDisconnected
+from strawberry.http.exceptions import (
+    NonJsonMessageReceived,
+    NonTextMessageReceived,
+    WebSocketDisconnected,
+)
 
-from eventscope.errors import told
+from eventscope.errors import BadInput, told
 from eventscope.transport import CUT
 
 SEND_SECONDS: Final = 10
@@ -22,6 +29,14 @@ LEFT: Final = (WebSocketDisconnect, ClosedByUs, OSError)  # what it means that n
 REASONS: Final = {FULL: "full", 4403: "forbidden", 4408: "silent", INTERNAL_ERROR: "internal"}
 
 
+@dataclass(frozen=True, slots=True)
+class Inexact:
+    """A message with a number or a key that would be changed by reading it; `roughly` is what it says otherwise."""
+
+    roughly: Any
+    error: BadInput
+
+
 class Adapter(ASGIWebSocketAdapter):
     """One socket. `dropped` hears why it was closed, if that was our doing."""
 
@@ -31,6 +46,24 @@ class Adapter(ASGIWebSocketAdapter):
         super().__init__(view, request, response)
         self.gone = False
         self.dropped: Callable[[str], None] = lambda reason: None
+
+    async def iter_json(self, *, ignore_parsing_errors: bool = False) -> AsyncGenerator[object, None]:
+        """Messages as they come, and as an `Inexact` one that holds what cannot be kept."""
+        decode = self.view.decode_json
+        try:
+            while self.ws.application_state != WebSocketState.DISCONNECTED:
+                text = await self.ws.receive_text()
+                try:
+                    message = decode(text)
+                except BadInput as error:
+                    message = Inexact(roughly(text), error)
+                except JSONDecodeError as error:
+                    raise NonJsonMessageReceived from error
+                yield message
+        except KeyError as error:
+            raise NonTextMessageReceived from error
+        except WebSocketDisconnect:
+            return
 
     async def send_json(self, message: Mapping[str, object]) -> None:
         """Send one message; who does not take it in time is cut off."""
@@ -72,6 +105,14 @@ class Adapter(ASGIWebSocketAdapter):
             return self.view.encode_json_string(message)
         except TypeError as error:  # the log holds what JSON has no form for; the subscriber must hear that it is there
             return self.view.encode_json_string({**message, "payload": {"data": None, "errors": [told(error)]}})
+
+
+def roughly(text: str) -> Any:
+    """What a JSON text says but for its numbers; None when that cannot be told."""
+    try:
+        return json.loads(text, parse_int=float)
+    except RecursionError:
+        return None
 
 
 def _nothing() -> None:

@@ -1,7 +1,6 @@
 """The GraphQL endpoint: Strawberry's view, strict about requests, and answering wrong ones as clients expect."""
 
 import json
-import re
 import sys
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -32,10 +31,10 @@ from eventscope.schema.context import Context, Services
 from eventscope.schema.direct import Direct
 from eventscope.shortcut import Shortcut, body_of
 from eventscope.sockets import Handler
+from eventscope.store import json_text
 from eventscope.store.documents import plain
 
-LONG_NUMBER: Final = re.compile(r"\d{19}")
-LONG_BYTES: Final = re.compile(LONG_NUMBER.pattern.encode())
+NOT_READ: Final = ("INVALID_JSON", "TOO_DEEP")
 INIT_SECONDS: Final = 10
 MOST_OPERATIONS: Final = 20  # at once on one WebSocket
 MOST_BODY: Final = 262_144  # bytes
@@ -85,7 +84,6 @@ class Endpoint(GraphQL[Context, None]):
                 direct,
                 lambda: Context(services),
                 self.encode_json,
-                lambda body: LONG_BYTES.search(body) is None,
                 MOST_BODY,
             )
         )
@@ -99,14 +97,14 @@ class Endpoint(GraphQL[Context, None]):
         return orjson.dumps(data, default=plain)
 
     def decode_json(self, data: str | bytes) -> object:
-        """JSON by orjson, which refuses invalid UTF-8 and deep nesting; errors as the base class knows them."""
+        """JSON without loss; BadInput for a number or key that cannot be kept, errors as the base class knows them."""
         try:
-            value = orjson.loads(data)
-        except orjson.JSONDecodeError as error:
-            raise json.JSONDecodeError(str(error), "", 0) from None
-        text = data if isinstance(data, str) else data.decode()
-        # orjson reads integers beyond 64 bits as floats, and what is published must keep its digits
-        return json.loads(text) if LONG_NUMBER.search(text) else value
+            # integers of any size, for there is more in a request than what goes into the log
+            return json_text.loads(_bytes(data), any_integer=True)
+        except json_text.Fault as fault:
+            if fault.code in NOT_READ:
+                raise json.JSONDecodeError(str(fault), "", 0) from None
+            raise BadInput(str(fault), fault.place or None) from None
 
     async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData:
         """The request, if it has the media type and the shape of one."""
@@ -219,6 +217,8 @@ class Endpoint(GraphQL[Context, None]):
             return _refusal(400, "The request broke off", media_type)
         except NotOverHttp as error:
             return _failure(400, told(error), media_type)
+        except BadInput as error:
+            return _failure(status(media_type or RESPONSE, is_request_error=True), told(error), media_type)
         except Exception as error:
             return _failure(500, told(error), media_type)
         response.headers["content-type"] = f"{media_type}; charset=utf-8"
@@ -228,6 +228,11 @@ class Endpoint(GraphQL[Context, None]):
 
     async def _stream(self, request: Request) -> Response:
         return self._streaming.stream(request, await self.parse_http_body(self.request_adapter_class(request)))
+
+
+def _bytes(data: str | bytes) -> bytes:
+    # half a character in an address is no UTF-8, and so no JSON
+    return data if isinstance(data, bytes) else data.encode(errors="surrogatepass")
 
 
 def _limited(receive: Receive) -> Receive:

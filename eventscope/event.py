@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 import orjson
 
 from eventscope.errors import BadInput
+from eventscope.store import json_text
 
 JSON: TypeAlias = Any
 
@@ -128,6 +129,6 @@ def _encoded(name: str, value: JSON) -> orjson.Fragment | None:
     if value is None:
         return None
     try:
-        return orjson.Fragment(orjson.dumps(value, option=ENCODING))
-    except TypeError as error:
-        raise BadInput(f"{name} is not JSON: {error}", name) from None
+        return orjson.Fragment(json_text.dumps(value, option=ENCODING))
+    except json_text.Fault as fault:
+        raise BadInput(f"{name} is not JSON: {fault}", name) from None

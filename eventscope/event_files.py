@@ -13,7 +13,6 @@ An empty cell is left out.
 
 import csv
 import hashlib
-import json
 import re
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
@@ -25,6 +24,7 @@ from typing import IO, Any, Final
 import orjson
 
 from eventscope.errors import BadInput
+from eventscope.store import json_text
 from eventscope.store.message import Arrival, Refused
 from eventscope.subscriptions.letter import EventMessage
 from eventscope.subscriptions.reading import KNOWN, MOST_BYTES
@@ -155,9 +155,9 @@ def _checked(raw: bytes) -> EventMessage:
 
 def _json(message: EventMessage) -> bytes:
     try:
-        return orjson.dumps(message)
-    except TypeError as error:
-        raise _Bad(f"the row is no JSON: {error}") from None
+        return json_text.dumps(message)
+    except json_text.Fault as fault:
+        raise _Bad(f"the row is no JSON: {fault}") from None
 
 
 def _columns(path: str, rows: Iterator[list[str]]) -> list[str]:
@@ -191,7 +191,7 @@ def _message(columns: Sequence[str], row: Sequence[str]) -> EventMessage:
         elif column == "version" and INTEGER.fullmatch(cell):
             message[column] = int(cell)
         elif "." in column:
-            _put(message, column, _value(cell))
+            _put(message, column, _value(column, cell))
         else:
             message[column] = cell
     return message
@@ -209,24 +209,27 @@ def _put(message: EventMessage, column: str, value: Any) -> None:
     place[last] = value
 
 
-def _value(cell: str) -> Any:
+def _value(column: str, cell: str) -> Any:
     text = cell.strip()
     if NUMBER.fullmatch(text) or text in ("true", "false", "null") or text[:1] + text[-1:] in ('""', "{}", "[]"):
         try:
-            return _parsed("", text)
-        except _Bad:
-            return cell
+            return json_text.loads(_bytes(text))
+        except json_text.Fault as fault:
+            if fault.code != "INVALID_JSON":
+                raise _bad(column, fault) from None
     return cell
 
 
 def _parsed(column: str, text: str) -> Any:
     try:
-        return json.loads(text, parse_constant=_no_number)
-    except RecursionError:
-        raise _Bad(f"{column} is nested too deep") from None
-    except ValueError as error:
-        raise _Bad(f"{column} is not JSON: {error}") from None
+        return json_text.loads(_bytes(text))
+    except json_text.Fault as fault:
+        raise _bad(column, fault) from None
 
 
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no number in JSON")
+def _bad(column: str, fault: json_text.Fault) -> _Bad:
+    return _Bad(f"{column} is not JSON: {fault}" if fault.code == "INVALID_JSON" else f"{column}: {fault}")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")

@@ -20,6 +20,7 @@ from eventscope.errors import QuestionTimedOut, told
 from eventscope.negotiation import JSON, negotiate, status
 from eventscope.schema.context import Context
 from eventscope.schema.direct import Direct, Plan
+from eventscope.store import json_text
 
 MOST_HEADER: Final = 256  # bytes of one that is remembered
 MOST_KNOWN: Final = 256  # requests that are remembered
@@ -59,12 +60,11 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Shortcut:
-    """Answers what is ordinary. `encode` writes JSON; `is_plain` tells whether orjson reads a body without loss."""
+    """Answers what is ordinary. `encode` writes JSON."""
 
     direct: Direct
     context: Callable[[], Context]
     encode: Callable[[object], bytes]
-    is_plain: Callable[[bytes], bool]
     most_body: int
     plans: OrderedDict[bytes, Plan] = field(default_factory=OrderedDict)
 
@@ -87,7 +87,7 @@ class Shortcut:
         if known is not None and known.cleared == self.direct.cleared:
             self.plans.move_to_end(body)
             return known
-        asked = _asked(body) if self.is_plain(body) else None
+        asked = _asked(body)
         if asked is None:
             return None
         plan = self.direct.plan(asked["query"], asked.get("variables"), asked.get("operationName"))
@@ -162,8 +162,8 @@ def _negotiated(accept: bytes | None, content: bytes) -> str | None:
 def _asked(body: bytes) -> dict[str, Any] | None:
     """The request, if it has the shape of one."""
     try:
-        asked = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        asked = json_text.loads(body)
+    except json_text.Fault:
         return None
     if not isinstance(asked, dict) or not isinstance(asked.get("query"), str) or not asked["query"]:
         return None

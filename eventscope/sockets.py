@@ -16,9 +16,9 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import Bas
 from strawberry.subscriptions.protocols.graphql_transport_ws.types import ConnectionInitMessage, SubscribeMessage
 from strawberry.types import ExecutionResult
 
-from eventscope.adapter import FULL, INTERNAL_ERROR, Adapter
+from eventscope.adapter import FULL, INTERNAL_ERROR, Adapter, Inexact
 from eventscope.admission import Admission
-from eventscope.errors import TooComplex, told
+from eventscope.errors import EventscopeError, TooComplex, told
 from eventscope.schema.context import Context
 from eventscope.schema.outlet import Outlet
 from eventscope.wire import Wire
@@ -101,9 +101,15 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
 
     async def handle_message(self, message: Any) -> None:
         """Close with 4400 on anything that is not of the protocol, else do what the message says."""
+        inexact = message.error if isinstance(message, Inexact) else None
+        if isinstance(message, Inexact):
+            message = message.roughly
         problem = fault(message)
         if problem is not None:
             await self.handle_invalid_message(problem)
+            return
+        if inexact is not None and message["type"] == "subscribe" and self._is_new(message["id"]):
+            await self._refuse(message["id"], inexact)
             return
         if message["type"] == "connection_init" and message.get("payload") is None:
             message = {"type": "connection_init"}
@@ -112,13 +118,21 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
     async def handle_subscribe(self, message: SubscribeMessage) -> None:
         """Start an operation, unless as many as may run at once on one connection do already."""
         most = self.max_subscriptions_per_connection
-        full = most is not None and len(self.operations) >= most and message["id"] not in self.operations
-        if self.connection_acknowledged and full:
-            error = TooComplex(f"{most} operations run on this connection; complete one, or open another connection")
-            refusal = cast("GraphQLFormattedError", told(error))
-            await self.send_message({"id": message["id"], "type": "error", "payload": [refusal]})
+        if most is not None and len(self.operations) >= most and self._is_new(message["id"]):
+            await self._refuse(
+                message["id"],
+                TooComplex(f"{most} operations run on this connection; complete one, or open another connection"),
+            )
         else:
             await super().handle_subscribe(message)
+
+    def _is_new(self, id: str) -> bool:
+        """Whether an operation of that id may start: if not, what is to be done is of the protocol."""
+        return self.connection_acknowledged and id not in self.operations
+
+    async def _refuse(self, id: str, error: EventscopeError) -> None:
+        payload = [cast("GraphQLFormattedError", told(error))]
+        await self.send_message({"id": id, "type": "error", "payload": payload})
 
     @staticmethod
     def _get_pre_execution_close_reason(error: GraphQLError) -> str | None:

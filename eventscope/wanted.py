@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias, TypedDict
 
+from eventscope.errors import BadInput
 from eventscope.event import JSON, camel, iso
+from eventscope.store import json_text
 
 Condition: TypeAlias = Mapping[str, JSON]  # {"path": "order.total", "gte": 100}, as in GraphQL
 
@@ -35,7 +37,7 @@ class Wanted(TypedDict, total=False):
 
 
 def filter_of(wanted: Wanted) -> dict[str, Any]:
-    """The filter as GraphQL has it; TypeError for a keyword that is none."""
+    """The filter as GraphQL has it; TypeError for a keyword that is none, BadInput for a value that is not JSON."""
     unknown = [name for name in wanted if name not in Wanted.__annotations__]
     if unknown:
         raise TypeError(f"{unknown[0]!r} is not a keyword; there are {', '.join(Wanted.__annotations__)}")
@@ -46,7 +48,12 @@ def _value(name: str, value: Any) -> Any:
     if isinstance(value, datetime):
         return iso(value)
     if name in ("data", "metadata"):
-        return [dict(condition) for condition in value]
+        conditions = [dict(condition) for condition in value]
+        try:
+            json_text.dumps(conditions)
+        except json_text.Fault as fault:
+            raise BadInput(f"{name} is not JSON: {fault}", name) from None
+        return conditions
     if name in ("and_", "or_"):
         return [filter_of(one) for one in value]
     if name == "not_":

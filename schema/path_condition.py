@@ -7,8 +7,9 @@ from typing import Any, Final
 import strawberry
 
 from eventscope.errors import BadInput
-from eventscope.schema.scalars import INT64, JSON
+from eventscope.schema.scalars import JSON
 from eventscope.store.filter import All, Exists, Filter, Holds, Not
+from eventscope.store.json_text import INT64
 from eventscope.store.paths import Compares, Equals, Likeness, Order, Path, Reads, Root, Test, keys_of, kind
 
 MOST_PATH: Final = 512

@@ -1,19 +1,25 @@
 """The scalars: times, 64-bit integers and JSON. What cannot be read is refused before anything runs."""
 
 from collections.abc import Mapping
-from typing import Final, NewType
+from typing import Any, Final, NewType
 
 import strawberry
+from graphql import (
+    FloatValueNode,
+    IntValueNode,
+    ListValueNode,
+    ObjectValueNode,
+    ValueNode,
+    value_from_ast_untyped,
+)
 from strawberry.types.scalar import ScalarDefinition
 
 from eventscope.errors import BadInput
-from eventscope.store import moment
+from eventscope.store import json_text, moment
 
 Moment = NewType("Moment", int)
 BigInt = NewType("BigInt", int)
 JSON = NewType("JSON", object)
-
-INT64: Final = range(-(2**63), 2**63)
 
 
 def _parse_moment(value: object) -> Moment:
@@ -29,9 +35,34 @@ def _parse_big_int(value: object) -> BigInt:
     digits = isinstance(value, str) and value.removeprefix("-").isascii() and value.removeprefix("-").isdigit()
     if digits and len(str(value)) <= 20:
         value = int(str(value))
-    if not isinstance(value, int) or isinstance(value, bool) or value not in INT64:
+    if not isinstance(value, int) or isinstance(value, bool) or value not in json_text.INT64:
         raise BadInput(f"{str(value)[:40]} is not an integer of 64 bits")
     return BigInt(value)
+
+
+def _parse_json_literal(node: ValueNode, variables: dict[str, Any] | None = None) -> object:
+    """The value of a literal; BadInput for a number that would not be kept."""
+    _check_numbers(node, "")
+    return value_from_ast_untyped(node, variables)
+
+
+def _refuse(fault: json_text.Fault | None) -> None:
+    if fault is not None:
+        raise BadInput(str(fault))
+
+
+def _check_numbers(node: ValueNode, place: str) -> None:
+    match node:
+        case FloatValueNode(value=text):
+            _refuse(json_text.number_fault(text, place))
+        case IntValueNode(value=text):
+            _refuse(json_text.integer_fault(text, place))
+        case ListValueNode(values=nodes):
+            for at, one in enumerate(nodes):
+                _check_numbers(one, json_text.step(place, at))
+        case ObjectValueNode(fields=fields):
+            for field in fields:
+                _check_numbers(field.value, json_text.step(place, field.name.value))
 
 
 SCALARS: Final[Mapping[object, ScalarDefinition]] = {
@@ -49,5 +80,10 @@ SCALARS: Final[Mapping[object, ScalarDefinition]] = {
         serialize=int,
         parse_value=_parse_big_int,
     ),
-    JSON: strawberry.scalar(name="JSON", description="Any JSON value, as it was published."),
+    JSON: strawberry.scalar(
+        name="JSON",
+        description="Any JSON value, as it was published.",
+        parse_value=lambda value: value,
+        parse_literal=_parse_json_literal,
+    ),
 }

@@ -1,4 +1,4 @@
-"""JSON as text: read so that nothing is changed in silence, or refused with the place that is to blame. No I/O.
+"""JSON as text: read and written so that nothing is changed in silence, or refused with the place to blame. No I/O.
 
 orjson reads a text; a cheap look at its bytes tells whether it may hold a number that orjson would round or a key that
 it would drop. Only then is the text read once more, exactly and slowly.
@@ -7,9 +7,11 @@ it would drop. Only then is the text read once more, exactly and slowly.
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, is_dataclass
 from decimal import Decimal
-from math import isinf
+from enum import Enum
+from math import isfinite, isinf
 from typing import Any, Final
 
 import orjson
@@ -30,6 +32,7 @@ SMALL: Final = b"0e-000"
 SMALL_NUMBER: Final = re.compile(rb"[0-9][eE]-[0-9]{3,}(?:[\s,\]}]|\Z)")
 ESCAPED_COLON: Final = re.compile(rb"\\u003[aA]")
 
+LONG_INTEGER: Final = "does not fit into 64 bits; send it as text"
 MOST_SHOWN: Final = 40
 MOST_PLACE: Final = 200
 MOST_DIGITS: Final = 4000  # of an integer of any size: Python refuses to read more than 4300
@@ -51,14 +54,14 @@ class Fault(ValueError):
 class _Mark:
     """Stands where the exact reading met something that cannot be taken."""
 
-    def __init__(self, code: str, what: str, why: str) -> None:
+    def __init__(self, code: str, what: str, why: str = "") -> None:
         self.code = code
         self.what = what
         self.why = why
 
     def fault(self, place: str) -> Fault:
         where = f" at {place}" if place else ""
-        return Fault(self.code, f"{self.what}{where} {self.why}", place)
+        return Fault(self.code, f"{self.what}{where} {self.why}".rstrip(), place)
 
 
 def loads(raw: bytes, *, any_integer: bool = False) -> Any:
@@ -71,16 +74,37 @@ def loads(raw: bytes, *, any_integer: bool = False) -> Any:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         if "depth limit" in str(error):
-            raise Fault("TOO_DEEP", "it is nested too deep") from None
+            raise Fault("TOO_DEEP", "nested too deep") from None
         # to orjson a number that is too large is no JSON
         _exact(raw, str(error), any_integer=any_integer)
         raise Fault("INVALID_JSON", str(error)) from None
     return _exact(raw, "", any_integer=any_integer) if _may_differ(raw, value) else value
 
 
+def dumps(value: Any, *, option: int = 0) -> bytes:
+    """The JSON text of a value; Fault when there is none that says the same. `option` is orjson's.
+
+    NaN and infinities have no form in JSON, and integers beyond 64 bits no place in the log.
+    """
+    try:
+        text = orjson.dumps(value, option=option)
+    except orjson.JSONEncodeError as error:
+        raise _unwritable(value, option) or Fault("INVALID_JSON", str(error)) from None
+    # NaN is written as null
+    if (b"null" in text or LONG in text.translate(SHAPE)) and (fault := _unwritable(value, option)):
+        raise fault
+    return text
+
+
 def number_fault(text: str, place: str = "") -> Fault | None:
     """What is wrong with a decimal as JSON and GraphQL write it: a Fault when no float equals it."""
     mark = _decimal(text)
+    return mark.fault(place) if isinstance(mark, _Mark) else None
+
+
+def integer_fault(text: str, place: str = "") -> Fault | None:
+    """What is wrong with an integer as JSON and GraphQL write it: a Fault when it does not fit into 64 bits."""
+    mark = _integer(text)
     return mark.fault(place) if isinstance(mark, _Mark) else None
 
 
@@ -121,7 +145,7 @@ def _exact(raw: bytes, problem: str, *, any_integer: bool) -> Any:
             object_pairs_hook=lambda pairs: marked(_object(pairs)),
         )
     except RecursionError:
-        raise Fault("TOO_DEEP", "it is nested too deep") from None
+        raise Fault("TOO_DEEP", "nested too deep") from None
     except ValueError as error:
         raise Fault("INVALID_JSON", problem or str(error)) from None
     if marks:
@@ -148,11 +172,11 @@ def _too_precise(text: str, why: str) -> _Mark:
     return _Mark("NUMBER_TOO_PRECISE", f"the number {_shown(text)}", why)
 
 
-def _integer(text: str, *, any_integer: bool) -> int | _Mark:
+def _integer(text: str, *, any_integer: bool = False) -> int | _Mark:
     most = MOST_DIGITS if any_integer else len(str(INT64.start))
     if len(text) <= most and (any_integer or int(text) in INT64):
         return int(text)
-    return _Mark("INTEGER_TOO_LARGE", f"the integer {_shown(text)}", "does not fit into 64 bits; send it as text")
+    return _Mark("INTEGER_TOO_LARGE", f"the integer {_shown(text)}", LONG_INTEGER)
 
 
 def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any] | _Mark:
@@ -179,6 +203,57 @@ def _first(value: Any) -> Fault:
         elif isinstance(one, list):
             waiting += reversed([(step(place, at)[:MOST_PLACE], member) for at, member in enumerate(one)])
     raise AssertionError("a mark is left out")
+
+
+def _unwritable(value: Any, option: int) -> Fault | None:
+    """The first thing in a value of Python that JSON has no form for."""
+    waiting: list[tuple[str, Any]] = [("", value)]
+    seen: set[int] = set()
+    while waiting:
+        place, one = waiting.pop()
+        if mark := _wrong(one, option):
+            return mark.fault(place)
+        if id(one) not in seen:  # a list may hold itself
+            seen.add(id(one))
+            waiting += reversed([(step(place, key)[:MOST_PLACE], member) for key, member in _members(one)])
+    return None
+
+
+def _members(value: Any) -> Iterator[tuple[str | int, Any]]:
+    """What is in a value, as orjson writes it."""
+    match value:
+        case dict():
+            yield from value.items()
+        case list() | tuple():
+            yield from enumerate(value)
+        case Enum():
+            yield from _members(value.value)
+        case _ if is_dataclass(value) and not isinstance(value, type):
+            yield from ((field.name, getattr(value, field.name, None)) for field in fields(value))
+
+
+def _wrong(value: Any, option: int) -> _Mark | None:
+    """What is wrong with a value, apart from its members."""
+    match value:
+        case float() if not isfinite(value):
+            return _Mark("INVALID_JSON", "NaN" if value != value else "Infinity" if value > 0 else "-Infinity")
+        case int() if value not in INT64:
+            digits = str(value) if value.bit_length() < MOST_DIGITS else f"of {value.bit_length()} bits"
+            return _Mark("INTEGER_TOO_LARGE", f"the integer {_shown(digits)}", LONG_INTEGER)
+        case dict():
+            wrong = next((key for key in value if type(key) is not str), None)
+            return None if wrong is None else _Mark("INVALID_JSON", f"the key {_shown(repr(wrong))}", "is not a string")
+        case Enum():
+            return _wrong(value.value, option)
+        case list() | tuple():
+            return None
+        case _ if is_dataclass(value):
+            return None
+    try:
+        orjson.dumps(value, option=option)
+    except orjson.JSONEncodeError as error:
+        return _Mark("INVALID_JSON", str(error))
+    return None
 
 
 def _shown(text: str) -> str:

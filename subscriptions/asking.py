@@ -12,11 +12,11 @@ from typing import Any, Final
 
 import nats.errors
 import nats.js.errors
-import orjson
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from eventscope.errors import BadInput, Rejected, Unavailable, VersionConflict
+from eventscope.store import json_text
 from eventscope.subscriptions import reply, versions
 from eventscope.subscriptions.letter import EXPECTED_STREAM, EventMessage
 from eventscope.subscriptions.reading import MOST_BYTES
@@ -58,9 +58,9 @@ class Asker:
         """
         named = [{**message, "messageId": message.get("messageId") or str(uuid.uuid4())} for message in messages]
         try:
-            payload = orjson.dumps(named if together else named[0])
-        except TypeError as error:
-            raise BadInput(f"the event is not JSON: {error}") from None
+            payload = json_text.dumps(named if together else named[0])
+        except json_text.Fault as fault:
+            raise BadInput(f"the event is not JSON: {fault}", fault.place or None) from None
         stated = versions.header(expected)
         room = self._client.max_payload - 1024 - sum(map(len, stated.values()))
         if len(payload) > min(MOST_BYTES, room):

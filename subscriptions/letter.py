@@ -10,6 +10,7 @@ from typing import Any, Final
 import orjson
 
 from eventscope.errors import BadInput
+from eventscope.store import json_text
 from eventscope.subscriptions.reading import MESSAGE_ID, MOST_BYTES
 from eventscope.subscriptions.subjects import subject_of
 
@@ -37,9 +38,9 @@ def write(message: EventMessage, stream: str, subjects: Sequence[str], most_byte
         raise BadInput("the message has no type", "type")
     id = str(message.get("messageId") or uuid.uuid4())
     try:
-        payload = orjson.dumps({**message, "messageId": id}, option=orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z)
-    except TypeError as error:
-        raise BadInput(f"the message {id[:60]!r} is not JSON: {error}") from None
+        payload = json_text.dumps({**message, "messageId": id}, option=orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z)
+    except json_text.Fault as fault:
+        raise BadInput(f"the message {id[:60]!r} is not JSON: {fault}", fault.place or None) from None
     headers = {MESSAGE_ID: _header_id(id), EXPECTED_STREAM: stream}
     size = len(payload) + len("NATS/1.0\r\n\r\n") + sum(len(f"{name}: {text}\r\n") for name, text in headers.items())
     if len(payload) > MOST_BYTES or size > most_bytes:

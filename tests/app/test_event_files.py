@@ -92,6 +92,9 @@ def test_a_mark_of_utf8_before_the_first_line_does_not_matter(folder: Folder) ->
         (b'{"type": "two words"}', "is not words joined by dots"),
         (b'{"type": "t", "timestamp": "yesterday"}', "is not a time"),
         (b'{"type": "t", "data": 123456789012345678901234567890}', "does not fit into 64 bits"),
+        (b'{"type": "t", "data": 123456789012345.6789}', "would be changed to 123456789012345.67"),
+        (b'{"type": "t", "data": 1e999}', "the number 1e999 at data is beyond"),
+        (b'{"type": "t", "data": {"a": 1, "a": 2}}', "the key 'a' at data is given more than once"),
         (b'{"type": "t", "data": "' + b"x" * MOST_BYTES + b'"}', "has over 1048576 bytes"),
         (b'{"type": "t", "data": ' + b"[" * 200 + b"]" * 200 + b"}", "nested over 100 deep"),
     ],
@@ -172,13 +175,17 @@ def test_members_join_the_data_that_a_row_has(folder: Folder) -> None:
         ("tick", "the row has 1 cells and the header 4"),
         ("tick,,,,", "the row has 5 cells and the header 4"),
         ("tick,{,,", "data is not JSON"),
-        ("tick,NaN,,", "data is not JSON: NaN is no number in JSON"),
-        ("tick," + "[" * 100_000 + ",,", "data is nested too deep"),
+        ("tick,NaN,,", "data is not JSON: "),
+        ("tick," + "[" * 100_000 + ",,", "data: nested too deep"),
         ('tick,"[1]",1,', "data.a cannot be set, since data is a value of its own"),
         ('tick,"{""a"": 1}",1,', "data.a is given twice"),
-        ("tick,123456789012345678901234567890,,", "the row is no JSON: Integer exceeds 64-bit range"),
+        ("tick,123456789012345678901234567890,,", "data: the integer 1234567890"),
+        ('tick,"{""p"": 1e999}",,', "data: the number 1e999 at p is beyond"),
+        ('tick,"{""p"": 0.1234567890123456789}",,', "data: the number 0.1234567890123456789 at p would be changed to"),
+        ('tick,"[{""p"": 1, ""p"": 2}]",,', "data: the key 'p' at [0] is given more than once"),
+        ('tick,,"[1, 1e999]",', "data.a: the number 1e999 at [1] is beyond"),
         (",,,", "neither the message nor its subject names a type"),
-        ("tick,,,99999999999999999999", "Integer exceeds 64-bit range"),
+        ("tick,,,99999999999999999999", "at version does not fit into 64 bits"),
         ('tick,"a"b,,', "expected after"),
         ("tick,," + "x" * (MOST_BYTES + 1) + ",", "field larger than field limit"),
     ],
@@ -199,7 +206,7 @@ def test_a_bad_row_is_told_with_its_number_and_reason_and_the_others_go_on(
 def test_a_row_that_is_not_utf8_is_a_bad_one(folder: Folder) -> None:
     bad, good = folder.csv(b"type,data.name\ntick,caf\xe9\ntick,ok\n")
 
-    assert bad == BadLine(2, "the row is no JSON: str is not valid UTF-8: surrogates not allowed")
+    assert bad == BadLine(2, "the row is no JSON: str is not valid UTF-8: surrogates not allowed at data.name")
     assert messages([good]) == [{"type": "tick", "data": {"name": "ok"}}]
 
 

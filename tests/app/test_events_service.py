@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import math
 import random
 import subprocess
 import sys
@@ -276,7 +277,17 @@ class TestWhatCannotBePublished:
         [
             (NewEvent("no type"), "not words joined by dots"),
             (NewEvent("a.b", {"set": {1}}), "data is not JSON"),
-            (NewEvent("a.b", metadata={1: 2**70}), "metadata is not JSON"),
+            (NewEvent("a.b", metadata={1: 2**70}), "metadata is not JSON: the key 1 is not a string"),
+            (NewEvent("a.b", {"p": float("nan"), "i": float("inf")}), r"^data is not JSON: NaN at p$"),
+            (
+                NewEvent("a.b", {"items": [1, None, {"price": -math.inf}]}),
+                r"data is not JSON: -Infinity at items\[2\]\.price",
+            ),
+            (NewEvent("a.b", metadata=math.inf), r"^metadata is not JSON: Infinity$"),
+            (
+                NewEvent("a.b", {"n": 2**63}),
+                "data is not JSON: the integer 9223372036854775808 at n does not fit into 64 bits",
+            ),
             (NewEvent("a.b", expected_version=1), "needs aggregate_type and aggregate_id"),
             (NewEvent("a.b", **USER, expected_version=-1), "expected_version is -1"),
             (NewEvent("a.b", "x" * 2**20), "bytes are too many"),
