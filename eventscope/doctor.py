@@ -17,7 +17,7 @@ from eventscope.errors import CannotStart, EventscopeError, Unavailable
 from eventscope.finding import Finding, Level, broken, warning
 from eventscope.running import Running
 from eventscope.settings import Settings
-from eventscope.store import checkpoint, rejected, rejected_room
+from eventscope.store import checkpoint, claims, rejected, rejected_room
 from eventscope.store import facts as mongo
 from eventscope.store.log import Log
 from eventscope.subscriptions import facts as nats
@@ -134,6 +134,7 @@ async def _log(log: Log, settings: Settings, client: Client | None, findings: li
         at = await checkpoint.read(log)
         codes = await rejected.codes(log)
         dropped = await rejected_room.dropped(log)
+        claimed = await claims.claims(log)
         waiting: Lag | None = None
         if client is not None:
             waiting = await lag(log, client.jetstream(), settings.stream)
@@ -146,4 +147,5 @@ async def _log(log: Log, settings: Settings, client: Client | None, findings: li
         log_checks.source(at),
         log_checks.rejected(codes),
         log_checks.dropped(dropped),
+        log_checks.claims(claimed),
     ]

@@ -44,6 +44,9 @@ class IngestMetrics:
         self._events = counter("events", "Events stored.")
         self._rejected = counter("rejected", "Messages rejected, by `code`.", "code")
         self._duplicates = counter("duplicates", "Messages dropped because their event was stored before.")
+        self._claims = counter(
+            "claims_differing", "Events whose message claimed another version than the log gave them."
+        )
         self._size = histogram("batch_messages", "Messages stored in one transaction.", SIZES)
         self._seconds = histogram("batch_seconds", "Time that a transaction takes, with the reads before it.", DELAYS)
         self._delay = histogram(
@@ -83,6 +86,8 @@ class IngestMetrics:
         for event in outcome.events:
             # the clock of NATS may be ahead of ours
             self._delay.observe(max(0, now - event["recordedAt"]) / 1_000_000)
+            if "claimedVersion" in event and "version" in event:
+                self._claims.inc()
 
     def source_reset(self) -> None:
         """Count a reset."""

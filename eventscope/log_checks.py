@@ -6,11 +6,14 @@ from typing import Final
 from eventscope.finding import Finding, broken, note, ok, warning
 from eventscope.store import moment
 from eventscope.store.checkpoint import Checkpoint
+from eventscope.store.claims import Claims
 from eventscope.store.rejected_room import Dropped
 from eventscope.subscriptions.lag import Lag
 
 MOST_SKEW: Final = 1.0  # seconds
 MOST_LAG: Final = 10.0
+MOST_NAMES: Final = 10
+MOST_NAME: Final = 60
 
 
 def ingester(at: Checkpoint) -> Finding:
@@ -74,6 +77,34 @@ def dropped(found: Dropped | None) -> Finding:
         "mend the publisher that sends them: `eventscope rejected list` has subjects and reasons; if all are worth "
         "keeping, raise EVENTSCOPE_REJECTED_MAX_BYTES",
     )
+
+
+def claims(found: Claims) -> Finding:
+    """Whether publishers count versions as the log does."""
+    check = "claimed versions"
+    if not found.differing:
+        return ok(check, f"none of the newest {found.newest:,} events claims a version that the log does not give")
+    first, others = list(found.differing.items())[:MOST_NAMES], list(found.differing.values())[MOST_NAMES:]
+    parts = [_events(n, _shown(of)) for of, n in first]
+    if others:
+        parts.append(f"{_events(sum(others))} of {len(others)} other aggregate types")
+    claim = "claims a version" if sum(found.differing.values()) == 1 else "claim versions"
+    return warning(
+        check,
+        f"of the newest {found.newest:,} events, {', '.join(parts)} {claim} that the log does not give: a publisher"
+        " counts in its own memory",
+        "nothing is lost, and the versions of the log are right; let that publisher leave `version` out, or state what"
+        " it expects in the header Eventscope-Expected-Version",
+    )
+
+
+def _events(n: int, *of: str) -> str:
+    return " ".join([f"{n:,}", *of, "event" if n == 1 else "events"])
+
+
+def _shown(name: str) -> str:
+    # anybody's text, which must not be able to steer a terminal
+    return name[:MOST_NAME] if name.isprintable() else ascii(name[:MOST_NAME])
 
 
 def clocks(ahead: Mapping[str, tuple[float, float] | None]) -> Finding:

@@ -9,6 +9,7 @@ from eventscope import log_checks, mongo_checks, nats_checks
 from eventscope.finding import Finding, Level, broken, exit_code, note, ok, warning
 from eventscope.store import facts as mongo
 from eventscope.store.checkpoint import Checkpoint
+from eventscope.store.claims import Claims
 from eventscope.store.facts import Index, wanted
 from eventscope.store.rejected_room import Dropped
 from eventscope.subscriptions import facts as nats
@@ -92,6 +93,7 @@ def test_where_all_is_well_nothing_is_to_be_done() -> None:
         log_checks.source(CHECKPOINT),
         log_checks.rejected({}),
         log_checks.dropped(None),
+        log_checks.claims(Claims(1000, {})),
         log_checks.clocks({"MongoDB": (0.1, 0.01), "NATS": (-0.1, 0.01)}),
     ]
     assert worse(findings) == {}
@@ -109,6 +111,7 @@ def test_whatever_is_not_well_comes_with_what_to_do() -> None:
         log_checks.lag(Lag(5, 100.0)),
         log_checks.rejected({"INVALID_JSON": 1}),
         log_checks.dropped(Dropped({"INVALID_JSON": 1}, 0, 0)),
+        log_checks.claims(Claims(1000, {"user": 412})),
         log_checks.clocks({"MongoDB": (5.0, 0.0)}),
     ]
     assert all(finding.advice for finding in findings if finding.level >= WARNING)
@@ -318,6 +321,23 @@ def test_a_log_that_falls_behind_is_found(lag: Lag | None, level: Level) -> None
 
 def test_that_a_stream_was_reset_is_noted() -> None:
     assert log_checks.source(replace(CHECKPOINT, source_resets=2)).level == NOTE
+
+
+@pytest.mark.parametrize(
+    ("differing", "said"),
+    [
+        ({"user": 412}, "412 user events claim versions"),
+        ({"user": 1}, "1 user event claims a version"),
+        ({"user": 12, "order": 1}, "12 user events, 1 order event claim versions"),
+        ({f"t{n}": 50 - n for n in range(12)}, "41 t9 events, 79 events of 2 other aggregate types claim versions"),
+        ({"x" * 1024: 2}, f"2 {'x' * 60} events claim versions"),
+    ],
+)
+def test_claims_that_the_log_does_not_give_are_told_by_aggregate_type(differing: dict[str, int], said: str) -> None:
+    finding = log_checks.claims(Claims(1000, differing))
+    assert finding.level == WARNING
+    assert finding.found.startswith("of the newest 1,000 events, ")
+    assert f"{said} that the log does not give: a publisher counts in its own memory" in finding.found
 
 
 def test_rejected_messages_are_told_by_code() -> None:

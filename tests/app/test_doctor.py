@@ -183,6 +183,25 @@ async def test_rejected_messages_are_found(
     assert found(findings, "rejected messages") == "INVALID_JSON 1"
 
 
+async def test_publishers_that_count_versions_for_themselves_are_found(
+    settings: Settings, log: Log, client: Client, subject_prefix: str, at_work: None
+) -> None:
+    for n in range(1, 6):
+        claims = {"user": 1, "order": n, "\x1b[2J[b]": n - 1}
+        for of, version in claims.items():
+            message = {"aggregateType": of, "aggregateId": "1", "version": version}
+            await client.jetstream().publish(f"{subject_prefix}.a", orjson.dumps(message))
+    await client.jetstream().publish(f"{subject_prefix}.a", b'{"messageId": "last", "version": 3}')
+    await until(lambda: read.event(log, "last"))
+    findings = await examine(settings, HERE)
+    assert worse(findings) == {"claimed versions": Level.WARNING}
+    assert found(findings, "claimed versions") == (
+        "of the newest 16 events, 5 '\\x1b[2J[b]' events, 4 user events claim versions that the log does not give: a"
+        " publisher counts in its own memory"
+    )
+    assert "Eventscope-Expected-Version" in next(one.advice for one in findings if one.check == "claimed versions")
+
+
 async def test_one_server_that_is_away_does_not_hide_the_other(settings: Settings, client: Client) -> None:
     nowhere = f"{HOST}:{free()}"
     findings = await examine(settings.model_copy(update={"mongo_url": f"mongodb://ada:secret@{nowhere}/"}), HERE)

@@ -141,9 +141,23 @@ async def test_an_ingester_counts_events_rejections_by_code_duplicates_batches_a
     assert found("ingest_commit_delay_seconds_count") == 21
     assert (found("ingest_active"), found("ingest_starts_total"), found("ingest_lease_changes_total")) == (1, 1, 1)
     assert found("ingest_source_resets_total") == 0
+    assert found("ingest_claims_differing_total") == 0
     assert found("log_head") == 21
     assert found("log_rejected") == 3
     assert found("log_lag_events") == 0
+
+
+async def test_an_ingester_counts_versions_that_are_claimed_and_not_given(
+    settings: Settings, log: Log, client: Client, subject_prefix: str
+) -> None:
+    user = {"aggregateType": "user", "aggregateId": "1"}
+    claims = [*(user | {"version": version} for version in (1, 1, 3, 9)), {"version": 5}, user | {"version": "2.1"}]
+    await publish(client, subject_prefix, *map(orjson.dumps, claims), b'{"messageId": "last"}')
+    async with ingester(settings) as watched:
+        await until(lambda: read.event(log, "last"))
+        found = await figures(watched)
+    # what is of no aggregate has no version that could differ
+    assert found("ingest_claims_differing_total") == 2
 
 
 async def test_an_ingester_counts_when_its_stream_was_made_anew(
