@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 import uvloop
 
-from eventscope import rejected_commands, settings
+from eventscope import envelope_commands, rejected_commands, settings
 from eventscope.errors import CannotStart, EventscopeError
 from eventscope.running import DATA_DIR, found, running
 from eventscope.settings import Settings, variable
@@ -20,6 +20,7 @@ from eventscope.settings import Settings, variable
 # Each command imports what it runs when it runs: none should wait at its start for what the others need.
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app.add_typer(envelope_commands.app, name="envelope")
 app.add_typer(rejected_commands.app, name="rejected")
 T = TypeVar("T")
 

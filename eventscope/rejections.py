@@ -13,6 +13,7 @@ from eventscope.store.log import Log
 from eventscope.store.rejected import Rejected
 from eventscope.subscriptions.reply import Rejection
 from eventscope.subscriptions.retry import NotTaken, Retrier, retrying
+from eventscope.terminal import say
 
 PAGE: Final = 50
 SETTLE_SECONDS: Final = 5.0  # without a further answer, after which no ingester is believed to be at work
@@ -26,19 +27,19 @@ async def show_all(settings: Settings, code: str | None, limit: int) -> None:
         below: int | None = None
         while page := await store.rejected(log, limit=min(PAGE, limit - shown), below=below, code=code):
             for message in page:
-                _say(f"{message.number:>6}  {message.code:<17}  {_time(message)}  {message.subject}  {message.reason}")
+                say(f"{message.number:>6}  {message.code:<17}  {_time(message)}  {message.subject}  {message.reason}")
             below = page[-1].number
             shown += len(page)
             if shown == limit:
                 break
     total = sum(n for name, n in counts.items() if code in (None, name))
-    _say(f"{shown} of {total} rejected messages{f' with {code}' if code else ''}")
+    say(f"{shown} of {total} rejected messages{f' with {code}' if code else ''}")
     if code is None and len(counts) > 1:
-        _say(", ".join(f"{name} {n}" for name, n in counts.items()))
+        say(", ".join(f"{name} {n}" for name, n in counts.items()))
     if dropped is not None:
         gone = ", ".join(f"{name} {n}" for name, n in dropped.codes.items())
         last = moment.to_text(dropped.last)
-        _say(f"{dropped.count} older ones were dropped for want of room, the last at {last}: {gone}")
+        say(f"{dropped.count} older ones were dropped for want of room, the last at {last}: {gone}")
 
 
 async def show(settings: Settings, number: int, *, raw: bool) -> None:
@@ -52,19 +53,19 @@ async def show(settings: Settings, number: int, *, raw: bool) -> None:
         sys.stdout.buffer.flush()
         return
     source = message.source
-    _say(f"number: {message.number}")
-    _say(f"code: {message.code}")
-    _say(f"reason: {message.reason}")
-    _say(f"time: {_time(message)}")
-    _say(f"place: {source['stream']} {source['sequence']}, stream of {source['created']}")
-    _say(f"subject: {message.subject}")
+    say(f"number: {message.number}")
+    say(f"code: {message.code}")
+    say(f"reason: {message.reason}")
+    say(f"time: {_time(message)}")
+    say(f"place: {source['stream']} {source['sequence']}, stream of {source['created']}")
+    say(f"subject: {message.subject}")
     for name, value in message.headers.items():
         for text in value if isinstance(value, list) else [value]:
-            _say(f"header {name}: {text}")
-    _say(f"bytes: {len(message.raw)}")
-    _say("")
+            say(f"header {name}: {text}")
+    say(f"bytes: {len(message.raw)}")
+    say("")
     for line in _lines(message.raw):
-        _say(line)
+        say(line)
 
 
 async def retry(settings: Settings, numbers: Sequence[int] | None, code: str | None) -> int:
@@ -80,7 +81,7 @@ async def retry(settings: Settings, numbers: Sequence[int] | None, code: str | N
                 await retrier.retry(message)
             except NotTaken as refusal:
                 kept += 1
-                _say(f"{number} stays: {refusal}")
+                say(f"{number} stays: {refusal}")
         await retrier.settle(SETTLE_SECONDS)
     return _tell(retrier, kept)
 
@@ -95,18 +96,18 @@ async def drop(
         if chosen and agreed(len(chosen)):
             for start in range(0, len(chosen), 1000):
                 dropped += await store.remove(log, chosen[start : start + 1000])
-    _say(f"{dropped} dropped")
+    say(f"{dropped} dropped")
 
 
 def _tell(retrier: Retrier, kept: int) -> int:
     again = {number: answer for number, answer in retrier.answers.items() if isinstance(answer, Rejection)}
     for number, answer in sorted(again.items()):
-        _say(f"{number} is rejected again: {answer.code}: {answer.reason}")
+        say(f"{number} is rejected again: {answer.code}: {answer.reason}")
     stored = len(retrier.answers) - len(again)
     silent = len(retrier.sent) - len(retrier.answers)
-    _say(f"{stored} stored, {len(again)} rejected again, {kept} not sent")
+    say(f"{stored} stored, {len(again)} rejected again, {kept} not sent")
     if silent:
-        _say(f"{silent} sent, but no ingester has told what became of them; they wait in NATS while none is at work")
+        say(f"{silent} sent, but no ingester has told what became of them; they wait in NATS while none is at work")
     return 1 if again or kept or silent else 0
 
 
@@ -133,8 +134,3 @@ def _lines(raw: bytes) -> list[str]:
         return raw.decode().splitlines()
     except UnicodeDecodeError:
         return ["no text; in hexadecimal:", raw.hex(" ")]
-
-
-def _say(line: str) -> None:
-    """Print the line, without what would steer a terminal: much of it came from anybody."""
-    print("".join(sign if sign.isprintable() or sign == "\t" else repr(sign)[1:-1] for sign in line))
