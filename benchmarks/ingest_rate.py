@@ -16,7 +16,7 @@ from eventscope.store.draft import Draft
 from eventscope.store.driver import OPTIONS
 from eventscope.store.heads import Name
 from eventscope.store.log import INDEXES
-from eventscope.store.message import Accepted, Arrival, Place
+from eventscope.store.message import Accepted, Arrival, Batch, Place
 from eventscope.store.retention import Retention
 
 BATCH = 500
@@ -56,7 +56,7 @@ def _drafts(at: Checkpoint, events: int, name: str) -> Iterator[Draft]:
         now = time.time_ns() // 1000
         last = min(first + BATCH, events)
         place = Place(name, "2026-11-23T07:00:00+00:00", last, now)
-        draft = Draft(now, Retention({}), at, place, {}, dict(heads))
+        draft = Draft(now, Retention({}), at, Batch((), place), {}, dict(heads))
         for number in range(first, last):
             arrival = Arrival(f"{name}.x", {}, b"", number + 1, now)
             draft.add(Accepted(arrival, {**message(number), "timestamp": now}, None, has_timestamp=False))

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
+import nats.errors
 from prometheus_client import Counter, Gauge, Histogram
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -22,6 +23,8 @@ KINDS: Final[Mapping[type[Exception], str]] = {
     LeaseLost: "lease_lost",
     QuestionTimedOut: "timeout",
     Unavailable: "unavailable",
+    nats.errors.Error: "nats",
+    OSError: "nats",
 }
 
 
@@ -96,9 +99,10 @@ class IngestMetrics:
     def stopped(self, error: Exception) -> None:
         """Count an error, and remember it until work goes on."""
         self._state = "stopped"
-        self.trouble = str(error) if isinstance(error, EventscopeError) else "NATS does not answer"
+        self.trouble = _trouble(error)
         self._active.set(0)
-        self._errors.labels(KINDS.get(type(error), "nats")).inc()
+        kinds = (kind for type, kind in KINDS.items() if isinstance(error, type))
+        self._errors.labels(next(kinds, "internal")).inc()
 
     def routes(self, log: Log, lag: Callable[[], Awaitable[Lag | None]]) -> list[Route]:
         """`/healthz`, `/readyz` and `/metrics` of an ingester, standing by or not."""
@@ -116,3 +120,11 @@ class IngestMetrics:
             await self.log.look(log, lag)
 
         return [Route("/healthz", healthz), Route("/readyz", readyz), route(self.registry, look)]
+
+
+def _trouble(error: Exception) -> str:
+    if isinstance(error, EventscopeError):
+        return str(error)
+    if isinstance(error, nats.errors.Error | OSError):
+        return "NATS does not answer"
+    return "ingest met an unexpected error, which is in its log"

@@ -1,11 +1,11 @@
 """Appending: one batch of messages, one transaction, dense positions and versions. The only writer of the log."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, Final, cast
 
-from eventscope.errors import QuestionTimedOut, Unavailable
+from eventscope.errors import QuestionTimedOut, Unavailable, Unstorable, unexpected
 from eventscope.store import checkpoint, heads, obstacle, rollups
 from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.documents import Event, Head, Rejection
@@ -15,7 +15,7 @@ from eventscope.store.failure import WriteRefused
 from eventscope.store.heads import Name
 from eventscope.store.log import Log
 from eventscope.store.memory import Memory
-from eventscope.store.message import Batch, Stored
+from eventscope.store.message import Batch, Message, Stored
 from eventscope.store.query import kept
 from eventscope.store.retention import Retention
 from eventscope.store.write import Write
@@ -63,9 +63,8 @@ async def _stored(
             looking = memory.watchful
             while True:
                 known = await _known(log, batch) if looking else {}
-                draft = Draft(log.clock(), retention, at, batch.place, known, before, refused)
-                for message in batch.messages:
-                    draft.add(message)
+                draft = Draft(log.clock(), retention, at, batch, known, before, refused)
+                _add(draft, batch.messages)
                 # what is known already must not be refused for the state that it brought about
                 if looking or not draft.refuses_by_state:
                     try:
@@ -76,6 +75,16 @@ async def _stored(
                         if looking or refused_write.duplicate is None:
                             raise await obstacle.explained(log, at, refused_write) from refused_write
                 looking = True
+
+
+def _add(draft: Draft, messages: Sequence[Message]) -> None:
+    for message in messages:
+        try:
+            draft.add(message)
+        except Exception as error:  # a fault of ours, which must concern this message alone
+            if len(messages) > 1:
+                raise Unstorable("one of them meets an unexpected error") from error
+            raise Unstorable(f"an unexpected error; errorId {unexpected(error)} finds it in the log") from error
 
 
 async def _known(log: Log, batch: Batch) -> dict[str, Event]:

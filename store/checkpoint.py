@@ -6,7 +6,7 @@ come in between (I4). The lease only says who should write; this filter is what 
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from pymongo import ReturnDocument
@@ -16,15 +16,20 @@ from pymongo.results import UpdateResult
 from eventscope.errors import LeaseLost
 from eventscope.store.driver import Document, first, translated
 from eventscope.store.log import Log
-from eventscope.store.message import Place
+from eventscope.store.message import Lost, Place
 from eventscope.store.write import Write
 
 ID: Final = "checkpoint"
+MOST_LOST: Final = 100  # ranges of lost messages that are kept; their number counts all
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What the document says. `term` rises with every new holder; `place` is None before the first message."""
+    """What the document says. `term` rises with every new holder; `place` is None before the stream was first read.
+
+    `lost` holds the last ranges of messages that JetStream removed before they were read, `lost_count` counts all such
+    messages. Sequences of this stream up to `read_before` had been read before the stream was last read from its start.
+    """
 
     head: int
     rejected_head: int
@@ -33,6 +38,17 @@ class Checkpoint:
     holder: str | None
     term: int
     lease_held: bool
+    lost: tuple[Lost, ...] = ()
+    lost_count: int = 0
+    read_before: int = 0
+
+    def after(self, place: Place, lost: tuple[Lost, ...], *, events: int = 0, rejections: int = 0) -> "Checkpoint":
+        """The checkpoint after a batch that reached that place."""
+        moved = replace(self, head=self.head + events, rejected_head=self.rejected_head + rejections, place=place)
+        if not lost:
+            return moved
+        count = self.lost_count + sum(one.count for one in lost)
+        return replace(moved, lost=(*self.lost, *lost)[-MOST_LOST:], lost_count=count)
 
 
 async def read(log: Log) -> Checkpoint:
@@ -99,6 +115,8 @@ async def release(log: Log, holder: str) -> None:
 def moving(log: Log, old: Checkpoint, new: Checkpoint) -> Write:
     """Moves the checkpoint within the transaction that stores the batch, or raises LeaseLost."""
     changes: Document = {"head": new.head, "rejectedHead": new.rejected_head, "place": _place_document(new.place)}
+    if new.lost_count != old.lost_count:
+        changes |= {"lost": [_lost_document(one) for one in new.lost], "lostCount": new.lost_count}
     at: Document = {
         "_id": ID,
         "holder": old.holder,
@@ -114,15 +132,35 @@ def moving(log: Log, old: Checkpoint, new: Checkpoint) -> Write:
     return Write(log.meta, "update_one", (at, {"$set": changes}), verify=verify)
 
 
-async def count_reset(log: Log, old: Checkpoint, start: Place) -> None:
-    """Note that the stream is another one than before, or has lost its tail, and is read from `start` on."""
+async def begin(log: Log, old: Checkpoint, start: Place) -> Checkpoint:
+    """Note where the stream is first read from: what is missing from there on was lost. Returns the new checkpoint."""
+    return await _set(log, old, replace(old, place=start))
+
+
+async def count_reset(log: Log, old: Checkpoint, start: Place) -> Checkpoint:
+    """Note that the stream is another one than before, or has lost its tail, and is read from `start` on.
+
+    Returns the new checkpoint.
+    """
+    place, before = old.place, 0
+    if place is not None and (place.stream, place.created) == (start.stream, start.created):
+        before = max(place.sequence, old.read_before)
+    return await _set(log, old, replace(old, place=start, source_resets=old.source_resets + 1, read_before=before))
+
+
+async def _set(log: Log, old: Checkpoint, new: Checkpoint) -> Checkpoint:
+    changes = {
+        "place": _place_document(new.place),
+        "sourceResets": new.source_resets,
+        "readBefore": new.read_before,
+    }
     with translated(log.question_seconds):
         outcome = await log.meta.update_one(
-            {"_id": ID, "holder": old.holder, "term": old.term, "head": old.head},
-            {"$set": {"place": _place_document(start)}, "$inc": {"sourceResets": 1}},
+            {"_id": ID, "holder": old.holder, "term": old.term, "head": old.head}, {"$set": changes}
         )
     if outcome.matched_count != 1:
         raise LeaseLost(f"the log moved on without {old.holder}")
+    return new
 
 
 def is_at(document: Document, at: Checkpoint) -> bool:
@@ -143,6 +181,9 @@ def _checkpoint(document: Document) -> Checkpoint:
         holder=document.get("holder"),
         term=document.get("term", 0),
         lease_held=bool(document.get("leaseHeld")),
+        lost=tuple(Lost(one["stream"], one["first"], one["last"], one["at"]) for one in document.get("lost", ())),
+        lost_count=document.get("lostCount", 0),
+        read_before=document.get("readBefore", 0),
     )
 
 
@@ -155,3 +196,7 @@ def _place_document(place: Place | None) -> Document | None:
         "sequence": place.sequence,
         "recordedAt": place.recorded_at,
     }
+
+
+def _lost_document(lost: Lost) -> Document:
+    return {"stream": lost.stream, "first": lost.first, "last": lost.last, "at": lost.at}

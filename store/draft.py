@@ -19,9 +19,9 @@ from eventscope.store.message import (
     RETRY,
     Accepted,
     Arrival,
+    Batch,
     Message,
     Outcome,
-    Place,
     Refused,
     Stored,
     Together,
@@ -46,7 +46,7 @@ class Draft:
     now: int
     retention: Retention
     at: Checkpoint
-    place: Place
+    batch: Batch
     known: dict[str, Event]
     before: dict[tuple[str, str], Head]
     refused: dict[str, list[Rejection]] = field(default_factory=dict)
@@ -97,8 +97,8 @@ class Draft:
 
     def reached(self) -> Checkpoint:
         """The checkpoint after the batch."""
-        rejected = self.at.rejected_head + len(self.rejections)
-        return replace(self.at, head=self.head, rejected_head=rejected, place=self.place)
+        batch = self.batch
+        return self.at.after(batch.place, batch.lost, events=len(self.events), rejections=len(self.rejections))
 
     def stored(self) -> Stored:
         """What became of the batch, once it is written."""
@@ -207,7 +207,8 @@ class Draft:
         self.refused.setdefault(id, []).append(rejection)
 
     def _source(self, sequence: int) -> Source:
-        return {"stream": self.place.stream, "created": self.place.created, "sequence": sequence}
+        place = self.batch.place
+        return {"stream": place.stream, "created": place.created, "sequence": sequence}
 
 
 def _refused(message: Accepted, code: str, reason: str) -> Refused:

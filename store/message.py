@@ -93,11 +93,33 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Lost:
+    """Sequences of a stream, both ends included, that JetStream removed before they were read.
+
+    `at` is when that was noticed, in microseconds.
+    """
+
+    stream: str
+    first: int
+    last: int
+    at: int
+
+    @property
+    def count(self) -> int:
+        """How many messages these are."""
+        return self.last - self.first + 1
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
-    """Messages in the order of the stream, and the place reached when they are stored."""
+    """Messages in the order of the stream, and the place reached when they are stored.
+
+    `lost` are the sequences between the place before and this one that hold no message.
+    """
 
     messages: tuple[Message, ...]
     place: Place
+    lost: tuple[Lost, ...] = ()
 
     @property
     def accepted(self) -> Iterator[Accepted]:

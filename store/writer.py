@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from eventscope.errors import EventscopeError, LeaseLost
 from eventscope.store import by_day, checkpoint
@@ -39,10 +39,13 @@ class Writer:
         if held != self.at:
             raise LeaseLost(f"{self.holder} was too slow, and another ingester took over")
 
+    async def begin(self, start: Place) -> None:
+        """Note where the source is first read from."""
+        self.at = await checkpoint.begin(self.log, self.at, start)
+
     async def start_again(self, start: Place) -> None:
         """Note that the source is another one than before, and is read from `start` on."""
-        await checkpoint.count_reset(self.log, self.at, start)
-        self.at = replace(self.at, place=start, source_resets=self.at.source_resets + 1)
+        self.at = await checkpoint.count_reset(self.log, self.at, start)
 
 
 @asynccontextmanager

@@ -9,27 +9,31 @@ import logging
 import os
 import socket
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import nats.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
-from eventscope.errors import Blocked, CannotStart, LeaseLost, QuestionTimedOut, Unavailable, Unstorable
+from eventscope.errors import Blocked, CannotStart, LeaseLost, QuestionTimedOut, Unavailable, Unstorable, unexpected
 from eventscope.store import expiry
 from eventscope.store.log import Log
-from eventscope.store.message import Arrival, Batch, Message, Place, Refused, Together
+from eventscope.store.message import Arrival, Batch, Message, Place
 from eventscope.store.moment import HOUR
 from eventscope.store.retention import Retention
 from eventscope.store.writer import Writer, writing
 from eventscope.subscriptions import live, reply
 from eventscope.subscriptions.envelope import Envelope
+from eventscope.subscriptions.holes import holes, missing, report
 from eventscope.subscriptions.observer import UNOBSERVED, IngestObserver
 from eventscope.subscriptions.origin import start_of
-from eventscope.subscriptions.reader import reading
+from eventscope.subscriptions.parts import parts
+from eventscope.subscriptions.poison import is_unreadable, unreadable, unstorable
+from eventscope.subscriptions.reader import ReadingStopped, reading
 from eventscope.subscriptions.reading import read
+from eventscope.subscriptions.single import following
 from eventscope.subscriptions.subjects import meant, type_of
 from eventscope.subscriptions.trimming import bound_rejected, trim
 from eventscope.subscriptions.versions import VersionUse
@@ -38,7 +42,9 @@ TRIM_SECONDS: Final = 5.0  # a full stream refuses its publishers until then
 REMEMBERED: Final = 10_000  # subjects whose meaning is remembered
 # what ends by itself, or when somebody mends it
 TROUBLES: Final = (Unavailable, QuestionTimedOut, LeaseLost, Blocked, CannotStart, nats.errors.Error, OSError)
-BACKOFF: Final = (0.2, 0.4, 0.8, 1.6, 3.0)
+BACKOFF: Final = (0.2, 0.4, 0.8, 1.6, 3.0)  # seconds
+LONG_BACKOFF: Final = (1.0, 3.0, 10.0, 30.0)  # after what nobody foresaw
+ALONE: Final = 20  # messages that are fetched one by one after reading stopped
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +79,13 @@ class Ingester:
     _bounded_at: int = -1  # the last rejection when all of them had room
     _most: int = field(init=False)  # messages in a batch, fewer after a failure: MongoDB may be too slow for more
     _meanings: dict[str, tuple[str | None, Envelope | None, VersionUse]] = field(default_factory=dict)
+    _failures: int = 0  # since the last progress
+    _doubtful: bool = False  # whether reading stopped, for which the next message may be to blame
+    _stopped_at: Place | None = None
+    _began: float = 0.0
+    _renewed: float = 0.0
+    _beaten: float = 0.0
+    _trimmed: float = 0.0
 
     def __post_init__(self) -> None:
         """Begin with whole batches."""
@@ -80,57 +93,117 @@ class Ingester:
 
     async def run(self) -> None:
         """Ingest until cancelled, whatever goes away and comes back."""
-        failures = 0
         while True:
             _end_if_cancelled()
             try:
+                self._renewed = _time()
                 async with writing(self.log, self.retention, self.holder, self.lease_seconds) as writer:
                     if writer is not None:
-                        failures = 0
                         logger.info("ingesting from position %d as %s", writer.at.head, self.holder)
-                        await self._ingest(writer)
+                        await self._hold(writer)
                 self.observer.stood_by()
                 await asyncio.sleep(self.lease_seconds / 6)
             except TROUBLES as error:
-                wait = BACKOFF[min(failures, len(BACKOFF) - 1)]
-                failures += 1
-                self._most = max(1, self._most // 4)
-                self.observer.stopped(error)
-                logger.warning("ingest stopped, and starts again in %g s: %s", wait, error)
-                await asyncio.sleep(wait)
+                await self._wait(error, str(error), BACKOFF)
+            except Exception as error:
+                id = unexpected(error)
+                await self._wait(error, f"an unexpected error ({type(error).__name__}, errorId {id})", LONG_BACKOFF)
+
+    async def _wait(self, error: Exception, reason: str, backoff: Sequence[float]) -> None:
+        wait = backoff[min(self._failures, len(backoff) - 1)]
+        self._failures += 1
+        self._most = max(1, self._most // 4)
+        self.observer.stopped(error)
+        logger.warning("ingest stopped, and starts again in %g s: %s", wait, reason)
+        await asyncio.sleep(wait)
+
+    async def _hold(self, writer: Writer) -> None:
+        while True:
+            try:
+                await self._ingest(writer)
+            except ReadingStopped as error:
+                if self._stopped_at == writer.at.place:
+                    raise
+                self._stopped_at = writer.at.place
+                logger.warning("reading the stream %s anew: %s", self.stream, error)
 
     async def _ingest(self, writer: Writer) -> None:
-        loop = asyncio.get_running_loop()
-        start, reset = await start_of(self.js, self.stream, writer.at.place)
-        if reset is not None:
-            logger.error("stream %s %s: reading it from its first message", self.stream, reset)
-            self.observer.source_reset()
-            await writer.start_again(start)
-        async with reading(self.client, self.js, self.stream, start.sequence + 1, self.batch, self._read) as reader:
-            # Asked again, now that the cursor is there, which does not outlive the stream or its server: had either
-            # come back as another one in between, the place to read from would mean nothing in it, and some be skipped.
-            _, changed = await start_of(self.js, self.stream, writer.at.place)
-            if changed is not None:
-                raise Unavailable(f"the stream {changed} just now")
+        await self._begin(writer)
+        if self._doubtful:
+            await self._take_alone(writer)
+        start = _place(writer).sequence + 1
+        async with reading(self.client, self.js, self.stream, start, self.batch, self._read_any) as reader:
+            await self._same(writer)
             self.observer.began(writer.at.term)
             await self._beat(writer.at.head)
-            renewed = beaten = trimmed = loop.time()
+            self._began = self._trimmed = _time()
             while True:
                 _end_if_cancelled()
-                read = await reader.next(min(live.HEARTBEAT_SECONDS / 2, self.lease_seconds / 6))
+                try:
+                    read = await reader.next(min(live.HEARTBEAT_SECONDS / 2, self.lease_seconds / 6))
+                except Exception:
+                    self._doubtful = True
+                    raise
                 self.behind = len(read) >= self.batch
                 for messages in parts(read, self._most):
-                    await self._store(writer, start, messages)
-                if loop.time() - beaten >= live.HEARTBEAT_SECONDS:
-                    await self._beat(writer.at.head)
-                    beaten = loop.time()
-                if loop.time() - renewed >= self.lease_seconds / 3:
-                    await writer.renew()
-                    renewed = loop.time()
-                    await self._tidy(writer.at.rejected_head)
-                if writer.at.place is not None and loop.time() - trimmed >= TRIM_SECONDS:
-                    await self._trim(writer.at.place)
-                    trimmed = loop.time()
+                    await self._store(writer, messages)
+                await self._keep_up(writer)
+
+    async def _begin(self, writer: Writer) -> None:
+        origin = await start_of(self.client, self.stream, writer.at.place)
+        if origin.reset is not None:
+            logger.error("stream %s %s: reading it from its first message", self.stream, origin.reset)
+            self.observer.source_reset()
+            await writer.start_again(origin.place)
+        elif writer.at.place is None:
+            if origin.first > 1:
+                logger.info("the stream %s begins with sequence %d; none before is there", self.stream, origin.first)
+            await writer.begin(origin.place)
+        place, last = _place(writer), origin.first - 1
+        if lost := missing(writer.at, self.stream, place.sequence + 1, last, self.log.clock()):
+            # it is known now, and perhaps no message comes for a long time
+            await writer.append(Batch((), replace(place, sequence=last, recorded_at=0), lost))
+            report(lost)
+
+    async def _same(self, writer: Writer) -> None:
+        # Asked again, now that there is something that does not outlive the stream or its server: had either come back
+        # as another one in between, the place to read from would mean nothing in it, and some would be skipped.
+        changed = (await start_of(self.client, self.stream, writer.at.place)).reset
+        if changed is not None:
+            raise Unavailable(f"the stream {changed} just now")
+
+    async def _take_alone(self, writer: Writer) -> None:
+        """Take the next messages one by one, in a way that none of them can break."""
+        arrivals = await following(self.client, self.stream, _place(writer).sequence, ALONE)
+        await self._same(writer)
+        for arrival in arrivals:
+            await self._store(writer, [self._read_any(arrival)])
+        self._doubtful = False
+
+    async def _keep_up(self, writer: Writer) -> None:
+        """Do what must go on however long storing takes: heartbeats, the lease, expiry, trimming."""
+        now = _time()
+        if now - self._beaten >= live.HEARTBEAT_SECONDS:
+            await self._beat(writer.at.head)
+        if now - self._renewed >= self.lease_seconds / 3:
+            self._renewed = now
+            await writer.renew()
+            await self._tidy(writer.at.rejected_head)
+            if now - self._began >= self.lease_seconds:
+                self._failures = 0
+        if now - self._trimmed >= TRIM_SECONDS:
+            await self._trim(_place(writer))
+            self._trimmed = now
+
+    def _read_any(self, arrival: Arrival) -> Message:
+        if is_unreadable(arrival):
+            return unreadable(arrival, self.stream, "its subject is not UTF-8")
+        try:
+            return self._read(arrival)
+        except MemoryError:  # no fault of the message
+            raise
+        except Exception as error:  # a fault of ours, which must not stop the log for all others
+            return unreadable(arrival, self.stream, f"reading it failed; errorId {unexpected(error)} finds out why")
 
     def _read(self, arrival: Arrival) -> Message:
         known = self._meanings.get(arrival.subject)
@@ -145,23 +218,34 @@ class Ingester:
         type, envelope, use = known
         return read(arrival, self.stream, type, envelope, use)
 
-    async def _store(self, writer: Writer, start: Place, messages: Sequence[Message]) -> None:
+    async def _store(self, writer: Writer, messages: Sequence[Message]) -> None:
         last = messages[-1].arrival
-        place = Place(self.stream, start.created, last.sequence, last.recorded_at)
-        began = asyncio.get_running_loop().time()
+        before = _place(writer)
+        place = replace(before, sequence=last.sequence, recorded_at=last.recorded_at)
+        lost = holes(writer.at, before, messages, self.log.clock())
+        began = _time()
         try:
-            stored = await writer.append(Batch(tuple(messages), place))
+            stored = await writer.append(Batch(tuple(messages), place, lost))
         except Unstorable as error:
             # find the message that MongoDB refuses, so that it stands in nobody's way
             if len(messages) == 1:
-                await self._store(writer, start, [_unstorable(messages[0], error)])
+                kept = unstorable(messages[0], str(error))
+                if kept is None:
+                    raise Blocked(
+                        f"MongoDB refuses sequence {last.sequence} of {self.stream} even as a rejection, and no later"
+                        f" message is taken before it: {error}"
+                    ) from error
+                await self._store(writer, [kept])
             else:
                 half = len(messages) // 2
-                await self._store(writer, start, messages[:half])
-                await self._store(writer, start, messages[half:])
+                await self._store(writer, messages[:half])
+                await self._store(writer, messages[half:])
             return
+        self._failures = 0
         self._most = min(self.batch, 2 * self._most)
-        self.observer.stored(stored, len(messages), asyncio.get_running_loop().time() - began)
+        self.observer.stored(stored, len(messages), _time() - began)
+        if lost:
+            report(lost)
         for code, times in stored.codes.items():
             logger.warning("rejected %d with %s", times, code)
         for message in live.encode(stored.previous, stored.events, self.client.max_payload):
@@ -169,9 +253,11 @@ class Ingester:
         for outcome in stored.outcomes:
             if (inbox := reply.inbox(outcome.arrival)) is not None:
                 await self.client.publish(inbox, reply.encode(outcome))
+        await self._keep_up(writer)
 
     async def _beat(self, head: int) -> None:
         await self.client.publish(live.subject(self.stream), live.heartbeat(head))
+        self._beaten = _time()
 
     async def _trim(self, done: Place) -> None:
         try:
@@ -190,21 +276,6 @@ class Ingester:
             self._tidied = hour
 
 
-def parts(messages: Sequence[Message], most: int) -> Iterator[Sequence[Message]]:
-    """The messages in pieces of at most so many events, where one of more than that makes a piece of its own."""
-    piece: list[Message] = []
-    size = 0
-    for message in messages:
-        events = len(message.messages) if isinstance(message, Together) else 1
-        if piece and size + events > most:
-            yield piece
-            piece, size = [], 0
-        piece.append(message)
-        size += events
-    if piece:
-        yield piece
-
-
 def _end_if_cancelled() -> None:
     # nats-py swallows a cancellation in some of its calls, and the task would go on for ever
     task = asyncio.current_task()
@@ -212,7 +283,11 @@ def _end_if_cancelled() -> None:
         raise asyncio.CancelledError
 
 
-def _unstorable(message: Message, error: Unstorable) -> Refused:
-    if isinstance(message, Refused):  # not even as a rejection, so it cannot be kept here; NATS still has it
-        raise Blocked(f"MongoDB cannot keep the rejection of message {message.arrival.sequence}: {error}") from error
-    return Refused(message.arrival, "UNSTORABLE", f"MongoDB cannot keep it: {error}", message.id)
+def _time() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _place(writer: Writer) -> Place:
+    place = writer.at.place
+    assert place is not None, "it is set before anything is read"
+    return place

@@ -31,7 +31,12 @@ REQUEST_SECONDS: Final = 30
 HEARTBEAT_SECONDS: Final = 1.0
 SILENCE_SECONDS: Final = 3.5  # three heartbeats missed
 ENDS: Final = ("Batch Completed", "Message Size Exceeds MaxBytes")
+MESSAGE: Final = "$JS.ACK."  # what the reply subject of a message of the stream begins with, and of no other
 FORGOTTEN_SECONDS: Final = 60.0  # until the server drops a consumer that nobody reads
+
+
+class ReadingStopped(Unavailable):
+    """The messages must be asked for anew, from the place that was reached; NATS itself answers."""
 
 
 class Reader(Generic[T]):
@@ -55,6 +60,7 @@ class Reader(Generic[T]):
         self._consumer_sequence = 0
         self._failure: Exception | None = None
         self._heard = asyncio.get_running_loop().time()
+        self._reconnects = client.stats["reconnects"]
         self.pending = 0  # messages in the stream behind the last one that came
 
     async def next(self, seconds: float) -> list[T]:
@@ -69,7 +75,11 @@ class Reader(Generic[T]):
             if self._failure is not None:
                 raise self._failure
             if loop.time() - self._heard > SILENCE_SECONDS:
+                if self._client.is_connected:  # perhaps only this end is deaf, and pings would find that out later
+                    await self._client.force_reconnect()
                 raise Unavailable("NATS is silent")
+            if self._client.stats["reconnects"] != self._reconnects:
+                raise ReadingStopped("the connection to NATS was made anew")  # the server has forgotten what was asked
             await self._request()
             self._something.clear()
             left = min(end - loop.time(), SILENCE_SECONDS)
@@ -84,14 +94,14 @@ class Reader(Generic[T]):
     async def receive(self, message: Msg) -> None:
         """Take what the server sends to the inbox."""
         self._heard = asyncio.get_running_loop().time()
-        headers = message.headers or {}
-        status = headers.get("Status") if not message.data else None
-        if status is not None:
-            self._told(status, headers.get("Description", ""))
-        else:
+        headers = {} if message.headers is None else message.headers
+        # Not the headers tell: a publisher may write `Status` into them, and an empty message besides.
+        if message.reply.startswith(MESSAGE):
             self._arrived(message, headers)
             if len(self._ready) % TURN == 0:
                 await asyncio.sleep(0)  # a flood must not keep MongoDB's answers waiting
+        elif "Status" in headers:
+            self._told(headers["Status"], headers.get("Description", ""))
         self._something.set()
 
     def _told(self, status: str, description: str) -> None:
@@ -100,7 +110,7 @@ class Reader(Generic[T]):
         self._awaited = 0
         # some end the request, because there is no more or it is filled; any other, that the consumer is of no more use
         if status not in ("404", "408") and description not in ENDS:
-            self._failure = Unavailable(f"NATS ended the read: {status} {description}".strip())
+            self._failure = ReadingStopped(f"NATS ended the read: {status} {description}".strip())
 
     def _arrived(self, message: Msg, headers: dict[str, str]) -> None:
         sequence, consumer_sequence, nanoseconds, self.pending = place(message.reply)
@@ -108,7 +118,7 @@ class Reader(Generic[T]):
         if self._failure is not None:
             return  # there is a hole in front of it
         if consumer_sequence != self._consumer_sequence + 1:
-            self._failure = Unavailable(f"messages were lost on the way before sequence {sequence}")
+            self._failure = ReadingStopped(f"messages were lost on the way before sequence {sequence}")
             return
         self._consumer_sequence = consumer_sequence
         arrival = Arrival(message.subject, headers, message.data, sequence, nanoseconds // 1000)

@@ -15,7 +15,7 @@ from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 from eventscope.errors import CannotStart
 from eventscope.redact import explained, shown
 from eventscope.settings import variable
-from eventscope.subscriptions.header_block import HeaderClient
+from eventscope.subscriptions.nats_client import NatsClient
 from eventscope.subscriptions.subjects import joined
 
 FIRST_SECONDS: Final = 3.0
@@ -38,7 +38,7 @@ async def connect(
     A `lasting` connection is made again for as long as it takes whenever it breaks; one that is not lasting is then
     closed, so that nothing it still held back can come later than what follows on the next connection.
     """
-    client = HeaderClient()
+    client = NatsClient()
     last: Exception | None = None
     started = False
 

@@ -189,7 +189,7 @@ async def _read_up(stage: Stage) -> None:
     """Wait until the log is read from the stream as it is now, and is not far behind."""
     client = await stream.connect(stage.settings.nats_url, "chaos", seconds=RECOVERY_SECONDS)
     try:
-        await until(lambda: level(stage.settings, stage.log, client.jetstream(), behind=500), RECOVERY_SECONDS)
+        await until(lambda: level(stage.settings, stage.log, client, behind=500), RECOVERY_SECONDS)
     finally:
         await stream.close(client)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import nats.errors
-from nats.js import JetStreamContext
+from nats.aio.client import Client
 
 from eventscope.embedded import Mongod, Nats
 from eventscope.errors import EventscopeError
@@ -169,18 +169,18 @@ async def settled(settings: Settings, log: Log) -> None:
     """Wait until all that the stream has is in the log."""
     client = await stream.connect(settings.nats_url, "chaos", seconds=RECOVERY_SECONDS)
     try:
-        await until(lambda: level(settings, log, client.jetstream()), SETTLE_SECONDS)
+        await until(lambda: level(settings, log, client), SETTLE_SECONDS)
     finally:
         await stream.close(client)
 
 
-async def level(settings: Settings, log: Log, js: JetStreamContext, behind: int = 0) -> bool:
+async def level(settings: Settings, log: Log, client: Client, behind: int = 0) -> bool:
     """Whether the log has all of the stream but for so many, and the stream is the one that the log was read from."""
     with suppress(EventscopeError, nats.errors.Error, OSError):
         place = (await checkpoint.read(log)).place
-        info = await js.stream_info(settings.stream)
-        _, reset = await start_of(js, settings.stream, place)
-        return reset is None and info.state.last_seq <= (0 if place is None else place.sequence) + behind
+        info = await client.jetstream().stream_info(settings.stream)
+        origin = await start_of(client, settings.stream, place)
+        return origin.reset is None and info.state.last_seq <= (0 if place is None else place.sequence) + behind
     return False
 
 

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager, suppress
 import orjson
 import pytest
 from nats.aio.client import Client
-from nats.js import JetStreamContext
 
 from eventscope.ingesting import ingest
 from eventscope.settings import Settings
@@ -16,7 +15,7 @@ from eventscope.store.log import Log
 from eventscope.store.message import EXPECTED_VERSION, Place
 from eventscope.subscriptions import ingest as ingester
 from eventscope.subscriptions import stream
-from eventscope.subscriptions.origin import start_of
+from eventscope.subscriptions.origin import Origin, start_of
 from tests.until import until
 
 
@@ -55,9 +54,9 @@ async def test_a_stream_that_is_made_anew_between_the_look_at_it_and_the_read_is
 
     looks = 0
 
-    async def look(js: JetStreamContext, name: str, place: Place | None) -> tuple[Place, str | None]:
+    async def look(client: Client, name: str, place: Place | None) -> Origin:
         nonlocal looks
-        seen = await start_of(js, name, place)
+        seen = await start_of(client, name, place)
         looks += 1
         if looks == 1:
             await js.delete_stream(name)

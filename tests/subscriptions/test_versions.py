@@ -16,7 +16,7 @@ from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.draft import Draft
 from eventscope.store.filter import EVERYTHING
 from eventscope.store.log import Log
-from eventscope.store.message import EXPECTED_VERSION, Arrival, Place
+from eventscope.store.message import EXPECTED_VERSION, Arrival, Batch, Place
 from eventscope.store.retention import Retention
 from eventscope.subscriptions import reading
 from eventscope.subscriptions.reply import StoredEvent
@@ -40,7 +40,7 @@ def drafted(messages: list[dict[str, Any]]) -> Draft:
     """What becomes of the messages on an empty log."""
     place = Place("S", "2026-01-01T00:00:00Z", len(messages), AT)
     start = Checkpoint(0, 0, None, 0, "ingester", 1, True)
-    draft = Draft(AT, Retention({"*": 0}), start, place, {}, {})
+    draft = Draft(AT, Retention({"*": 0}), start, Batch((), place), {}, {})
     for sequence, one in enumerate(messages, start=1):
         draft.add(reading.read(Arrival("events.a", {}, orjson.dumps(one), sequence, AT + sequence), "S", "a"))
     return draft
