@@ -17,8 +17,9 @@ from eventscope.errors import CannotStart, EventscopeError, Unavailable
 from eventscope.finding import Finding, Level, broken, warning
 from eventscope.running import Running
 from eventscope.settings import Settings
-from eventscope.store import checkpoint, claims, rejected, rejected_room
+from eventscope.store import agreement, checkpoint, claims, rejected, rejected_room
 from eventscope.store import facts as mongo
+from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.log import Log
 from eventscope.subscriptions import facts as nats
 from eventscope.subscriptions.lag import Lag, lag
@@ -129,6 +130,17 @@ async def _nats(client: Client, settings: Settings, plan: Plan, findings: list[F
     return found
 
 
+async def _agreement(log: Log, at: Checkpoint) -> Finding:
+    # an ingester that is at work has looked itself, and goes on meanwhile
+    trouble: str | None = None
+    if not at.lease_held:
+        try:
+            await agreement.check(log, at.head, at.rejected_head)
+        except EventscopeError as error:
+            trouble = str(error)
+    return log_checks.agreement(trouble)
+
+
 async def _log(log: Log, settings: Settings, client: Client | None, findings: list[Finding]) -> None:
     try:
         at = await checkpoint.read(log)
@@ -143,6 +155,7 @@ async def _log(log: Log, settings: Settings, client: Client | None, findings: li
         return
     findings += [
         log_checks.ingester(at),
+        await _agreement(log, at),
         log_checks.lag(waiting),
         log_checks.source(at),
         log_checks.rejected(codes),

@@ -30,6 +30,15 @@ def ingester(at: Checkpoint) -> Finding:
     )
 
 
+def agreement(trouble: str | None) -> Finding:
+    """Whether the collections belong together."""
+    check = "log collections"
+    if trouble is None:
+        return ok(check, "they agree with each other")
+    found, _, advice = trouble.partition(": ")
+    return broken(check, found, advice)
+
+
 def lag(found: Lag | None) -> Finding:
     """How far the log is behind the stream."""
     check = "ingest lag"

@@ -5,7 +5,6 @@ come in between (I4). The lease only says who should write; this filter is what 
 """
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -14,7 +13,9 @@ from pymongo.errors import DuplicateKeyError
 from pymongo.results import UpdateResult
 
 from eventscope.errors import LeaseLost
+from eventscope.store import agreement
 from eventscope.store.driver import Document, first, translated
+from eventscope.store.failure import duplicate
 from eventscope.store.log import Log
 from eventscope.store.message import Lost, Place
 from eventscope.store.write import Write
@@ -74,11 +75,17 @@ async def acquire(
 
     `session_id` names the session that the holder will write with. Whoever takes over ends it first: a holder that died
     or froze within a transaction would keep everybody from writing until MongoDB gives that transaction up.
+    Raises Blocked when there is no checkpoint, though there are events.
     """
     with translated(seconds):
         if await log.meta.find_one({"_id": ID}) is None:
-            with suppress(DuplicateKeyError):  # another ingester made it at the same moment
+            await agreement.no_log(log)
+            try:
                 await log.meta.insert_one({"_id": ID, "head": 0, "term": 0})
+            except DuplicateKeyError as error:
+                if (value := duplicate(error)) is None or value.index != "_id_":
+                    raise
+                # another ingester made it at the same moment
         ours = {"$eq": ["$holder", {"$literal": holder}]}
         free = {"$lte": [{"$ifNull": ["$leaseUntil", "$$NOW"]}, "$$NOW"]}
         takeable = {"_id": ID, "$expr": {"$or": [ours, free]}}

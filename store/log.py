@@ -9,8 +9,9 @@ from pymongo import IndexModel
 from pymongo.errors import OperationFailure
 
 from eventscope.errors import CannotStart
-from eventscope.store import moment
+from eventscope.store import indexes, moment
 from eventscope.store.driver import Collection, Driver, Mongo, connect, translated
+from eventscope.store.failure import reason, refuses
 from eventscope.store.tail import Tail
 from eventscope.store.turns import Turns
 
@@ -148,21 +149,41 @@ async def open_log(
 
 
 async def prepare(log: Log) -> None:
-    """Make collections and indexes where they are missing; CannotStart when MongoDB is no replica set.
+    """Make collections and indexes where they are missing.
 
+    CannotStart when MongoDB is no replica set, or something of others is in the way: it says what to do.
     Indexes of paths that are not named any more are dropped.
     """
     with translated():
         if "setName" not in await log.mongo.database.command("hello"):
             raise CannotStart("MongoDB is no replica set, and transactions need one (one member is enough)")
-        for name, indexes in INDEXES.items():
-            await log.mongo.collection(name).create_indexes(indexes)
-        paths = {f"{PATH}{path}": path for path in log.indexed_paths}
-        for name in await log.events.index_information():
-            if name in REPLACED or (name.startswith(PATH) and name not in paths):
-                await _drop(log, name)
-        if paths:
-            await log.events.create_indexes([_path_index(name, path) for name, path in paths.items()])
+        try:
+            await _prepare(log)
+        except OperationFailure as error:
+            if not refuses(error):
+                raise
+            raise CannotStart(f"MongoDB refuses to make what the log needs: {reason(error)}") from error
+
+
+async def _prepare(log: Log) -> None:
+    await collections(log)
+    for name, models in INDEXES.items():
+        await indexes.make(log.mongo.collection(name), models)
+    paths = {f"{PATH}{path}": path for path in log.indexed_paths}
+    for name in await log.events.index_information():
+        if name in REPLACED or (name.startswith(PATH) and name not in paths):
+            await _drop(log, name)
+    if paths:
+        await indexes.make(log.events, [_path_index(name, path) for name, path in paths.items()])
+
+
+async def collections(log: Log) -> dict[str, object]:
+    """What tells each collection of the log from any other of its name: a dropped one comes back as another.
+
+    Raises CannotStart when one of them cannot hold a log, as a view.
+    """
+    with translated(log.question_seconds):
+        return await indexes.identities(log.mongo, (*INDEXES, "meta"))
 
 
 async def _drop(log: Log, index: str) -> None:

@@ -21,12 +21,15 @@ OF_MESSAGES: Final = frozenset({"events", "aggregates"})
 async def explained(log: Log, at: Checkpoint, refused: WriteRefused) -> EventscopeError:
     """The error to raise for a batch that begins at the checkpoint `at`.
 
-    LeaseLost when the checkpoint, read anew, has moved: a race is lost. Else Unstorable when it is for a message that
-    MongoDB refuses the batch, and Blocked when something has to be mended before any can be stored.
+    LeaseLost when the checkpoint, read anew, has moved, or may have: `agreement.check` tells at the next start. Else
+    Unstorable when it is for a message that MongoDB refuses the batch, and Blocked when something has to be mended
+    before any can be stored.
     """
-    if await _moved(log, at):
-        return LeaseLost("MongoDB has more than it showed this ingester")
     name, found = refused.collection, refused.duplicate
+    # a position that is taken may be of a batch that a new primary does not show yet: who begins anew will see
+    taken = name == "events" and found is not None and found.index == ID_INDEX
+    if taken or await _moved(log, at):
+        return LeaseLost("MongoDB has more than it showed this ingester")
     if found is None:
         if refused.invalid or (refused.of_a_document and name in OF_MESSAGES):
             return Unstorable(str(refused))
@@ -64,10 +67,9 @@ def _foreign(name: str, found: Duplicate, at: Checkpoint) -> str:
             " of it: restore aggregates from the same backup as events"
         )
     id = found.values.get("_id", found.values)
-    place = f"position {id}" if name == "events" else f"the document {_shown(id)}"
     return (
-        f"the collection {name} has {place} already, though the checkpoint in meta stands at position {at.head}:"
-        f" remove what is not Eventscope's, or restore {name} and meta from one backup"
+        f"the collection {name} has the document {_shown(id)} already, though the checkpoint in meta stands at"
+        f" position {at.head}: remove what is not Eventscope's, or restore {name} and meta from one backup"
     )
 
 

@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
-from eventscope.errors import EventscopeError, LeaseLost
-from eventscope.store import by_day, checkpoint
+from eventscope.errors import EventscopeError, LeaseLost, Unavailable
+from eventscope.store import agreement, by_day, checkpoint
 from eventscope.store.append import append
 from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.driver import Session, translated
-from eventscope.store.log import Log
+from eventscope.store.log import Log, collections, prepare
 from eventscope.store.memory import Memory
 from eventscope.store.message import Batch, Place, Stored
 from eventscope.store.retention import Retention
@@ -25,6 +25,8 @@ class Writer:
     lease_seconds: float
     session: Session
     at: Checkpoint
+    collections: dict[str, object]
+    """What they were told by when it began."""
     memory: Memory = field(default_factory=Memory)
 
     async def append(self, batch: Batch) -> Stored:
@@ -33,11 +35,13 @@ class Writer:
         return stored
 
     async def renew(self) -> None:
-        """Keep the lease, or raise LeaseLost."""
+        """Keep the lease, or raise LeaseLost; Unavailable when a collection is another one than before."""
         held = await checkpoint.acquire(self.log, self.holder, self.lease_seconds, self.session.session_id)
         # not only the lease: what is remembered here counts for this very checkpoint, whoever moved it
         if held != self.at:
             raise LeaseLost(f"{self.holder} was too slow, and another ingester took over")
+        if await collections(self.log) != self.collections:
+            raise Unavailable("a collection of the log was dropped or replaced just now")
 
     async def begin(self, start: Place) -> None:
         """Note where the source is first read from."""
@@ -52,7 +56,8 @@ class Writer:
 async def writing(log: Log, retention: Retention, holder: str, lease_seconds: float) -> AsyncIterator[Writer | None]:
     """The writer, if the lease can be had, for the length of the block; else None. The lease is given back at the end.
 
-    Raises Unavailable or QuestionTimedOut when MongoDB does not answer.
+    Indexes that are missing are made before. Raises Unavailable or QuestionTimedOut when MongoDB does not answer,
+    Blocked or CannotStart when its collections are not as the log needs them.
     """
     async with log.mongo.session() as session:
         at = await checkpoint.acquire(log, holder, lease_seconds, session.session_id)
@@ -60,8 +65,11 @@ async def writing(log: Log, retention: Retention, holder: str, lease_seconds: fl
             yield None
             return
         try:
+            # each time: whoever dropped a collection meanwhile took its indexes with it
+            await prepare(log)
+            await agreement.check(log, at.head, at.rejected_head)
             await by_day.complete(log, session)
-            yield Writer(log, retention, holder, lease_seconds, session, at)
+            yield Writer(log, retention, holder, lease_seconds, session, at, await collections(log))
         except EventscopeError:
             # its transaction may be open still, and would keep everybody from writing, even this holder: the driver
             # hands the same session out again

@@ -309,3 +309,10 @@ async def test_it_finds_what_an_eventscope_dev_runs(tmp_path: Path) -> None:
     finally:
         dev.send_signal(signal.SIGTERM)
         await dev.wait()
+
+
+async def test_collections_that_do_not_belong_together_are_found(settings: Settings, log: Log, client: Client) -> None:
+    await log.events.insert_one({"_id": 7, "messageId": "foreign"})
+    findings = await examine(settings, HERE)
+    assert worse(findings) == {"ingester": Level.WARNING, "log collections": Level.BROKEN}
+    assert found(findings, "log collections").startswith("the collection events is not empty, though")

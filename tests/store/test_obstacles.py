@@ -10,6 +10,7 @@ from eventscope.store import checkpoint
 from eventscope.store.driver import Document, Driver
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.store.message import Message
+from eventscope.store.writer import writing
 from tests.store.appender import Appender, Clock, event, everything, refused, together
 
 ADA = ("user", "ada")
@@ -57,7 +58,6 @@ async def test_a_unique_index_on_aggregates_refuses_the_message(log: Log, append
 
 
 FOREIGN: dict[str, tuple[str, Document, str]] = {
-    "an event": ("events", {"_id": 2, "x": 1}, "the collection events has position 2 already"),
     "a rejection": ("rejected", {"_id": 2, "x": 1}, "the collection rejected has the document 2 already"),
     "a head": ("aggregates", {"_id": {"type": "user", "id": "bob"}}, "collection aggregates is not Eventscope's"),
 }
@@ -77,6 +77,22 @@ async def test_a_foreign_document_stops_the_log_until_it_is_gone_and_is_never_ov
     await log.mongo.collection(name).delete_one({"_id": document["_id"]})
     stored = await appender.store(event(of=("user", "bob")), refused(b"y"))
     assert (stored.events[0]["_id"], stored.rejected) == (2, 1)
+
+
+async def test_a_foreign_event_may_be_of_a_lost_race_until_somebody_looks_anew(log: Log, appender: Appender) -> None:
+    await appender.store(event(of=ADA))
+    await log.events.insert_one({"_id": 2, "x": 1})
+    before = await everything(log)
+    with pytest.raises(LeaseLost):
+        await appender.store(event(of=ADA))
+    with pytest.raises(Blocked, match="reaches to 2, and by the checkpoint in meta to 1: remove"):
+        async with writing(log, appender.retention, "first", 60):
+            pass
+    assert await log.events.find({}).sort("_id", 1).to_list(None) == before["events"]
+    await log.events.delete_one({"_id": 2})
+    async with writing(log, appender.retention, "first", 60) as writer:
+        assert writer is not None
+        assert writer.at.head == 1
 
 
 async def test_heads_that_were_not_restored_stop_the_log(log: Log, appender: Appender) -> None:

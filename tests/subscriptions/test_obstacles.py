@@ -2,12 +2,15 @@
 
 from typing import Any
 
+import httpx
 import orjson
+import pytest
 from nats.aio.client import Client
 
+from eventscope.ports import free
 from eventscope.settings import Settings
 from eventscope.store.log import Log
-from tests.ingesters import ingester, stored
+from tests.ingesters import ingester, publish, stored
 from tests.until import until
 
 
@@ -31,6 +34,61 @@ async def test_a_message_that_a_unique_index_of_others_refuses_becomes_a_rejecti
     assert {row["code"] for row in rejections} == {"UNSTORABLE"}
     assert all("unique index emails" in row["reason"] for row in rejections)
     assert {row["source"]["sequence"] for row in rejections} == {3, 4}
+
+
+async def test_a_database_that_is_dropped_is_read_anew_from_the_stream_with_its_indexes(
+    settings: Settings, log: Log, client: Client, subject_prefix: str
+) -> None:
+    await publish(client, subject_prefix, 5)
+    async with ingester(settings):
+        for round in (1, 2):
+            await stored(log, 5 * round)
+            await log.mongo.client.drop_database(settings.mongo_database)
+            await publish(client, subject_prefix, 5, 5 * round)
+            assert len(await stored(log, 5 * round + 5)) == 5 * round + 5
+            found = await log.events.index_information()
+            assert found["messageId_1"]["unique"]
+            assert found["expireAt_1"]["expireAfterSeconds"] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("events", "the collection events ends at position 0, though the checkpoint in meta stands at 5"),
+        ("meta", "the collection events is not empty, though the collection meta says that nothing was stored yet"),
+        ("aggregates", "the collection aggregates does not know version 5 of user ada"),
+    ],
+)
+async def test_a_collection_that_is_lost_stops_the_log_with_a_sentence_until_it_is_back(
+    name: str,
+    sentence: str,
+    settings: Settings,
+    log: Log,
+    client: Client,
+    subject_prefix: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings = settings.model_copy(update={"lease_seconds": 2.0, "ingest_port": free()})
+    js = client.jetstream()
+    ada = orjson.dumps({"aggregateType": "user", "aggregateId": "ada"})
+    for _ in range(5):
+        await js.publish(f"{subject_prefix}.user.updated", ada)
+    async with ingester(settings), httpx.AsyncClient() as http:
+        await stored(log, 5)
+        rows = await log.mongo.collection(name).find({}).to_list(None)
+        await log.mongo.collection(name).drop()
+        url = f"http://127.0.0.1:{settings.ingest_port}"
+
+        async def stopped() -> bool:
+            answer = await http.get(f"{url}/readyz")
+            return answer.status_code == 503 and sentence in answer.text
+
+        await until(stopped)
+        await js.publish(f"{subject_prefix}.user.updated", ada)
+        assert 'eventscope_ingest_errors_total{kind="blocked"}' in (await http.get(f"{url}/metrics")).text
+        assert "Traceback" not in caplog.text
+        await log.mongo.collection(name).insert_many(rows)
+        assert [event["version"] for event in await stored(log, 6)] == [1, 2, 3, 4, 5, 6]
 
 
 async def _rejections(log: Log, n: int) -> list[dict[str, Any]] | None:

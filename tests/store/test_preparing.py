@@ -1,0 +1,205 @@
+"""Collections and indexes that operators changed: what serves is used, and what is in the way is told in a sentence."""
+
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from eventscope.errors import Blocked, CannotStart, Unavailable
+from eventscope.store import checkpoint, expiry
+from eventscope.store.driver import Document, Driver
+from eventscope.store.log import Log, open_log, prepare
+from eventscope.store.moment import HOUR
+from eventscope.store.retention import Retention
+from eventscope.store.writer import writing
+from tests.store.appender import FOREVER, Appender, Clock, event, everything, refused
+
+ADA = ("user", "ada")
+
+
+@pytest.fixture
+async def bare(mongo_url: str, database_name: str, driver: Driver, clock: Clock) -> AsyncIterator[Log]:
+    """A log in a database of its own that nobody prepared yet."""
+    async with open_log(mongo_url, database_name, driver, clock=clock, indexed_paths=["data.a"]) as log:
+        yield log
+
+
+async def test_an_index_of_another_name_with_the_same_keys_and_options_serves(bare: Log) -> None:
+    await bare.events.create_index([("type", 1), ("_id", 1)], name="of a DBA")
+    await bare.events.create_index("messageId", unique=True, name="ids")
+    await bare.events.create_index("expireAt", expireAfterSeconds=0, name="ttl")
+    await prepare(bare)
+    await prepare(bare)
+    found = await bare.events.index_information()
+    assert {"of a DBA", "ids", "ttl", "path_data.a"} <= set(found)
+    assert not {"type_1__id_1", "messageId_1", "expireAt_1"} & set(found)
+
+
+UNFIT: dict[str, tuple[str, list[tuple[str, int]], Document, str]] = {
+    "no TTL": ("events", [("expireAt", 1)], {"name": "x"}, "x of the collection events lets nothing expire"),
+    "another TTL": ("events", [("expireAt", 1)], {"expireAfterSeconds": 60}, "expireAt_1 .* deletes after 60 s"),
+    "not unique": ("events", [("messageId", 1)], {}, "messageId_1 of the collection events is not unique"),
+    "another filter": (
+        "events",
+        [("aggregateType", 1), ("aggregateId", 1), ("version", 1)],
+        {"unique": True, "partialFilterExpression": {"version": {"$gt": 0}}},
+        "has another partialFilterExpression",
+    ),
+    "our name for other keys": ("rejected", [("x", 1)], {"name": "messageId_1"}, "is by x and not by messageId"),
+    "hidden": ("aggregates", [("last.position", 1)], {"hidden": True}, "has another hidden"),
+    "of a path": (
+        "events",
+        [("data.a", 1)],
+        {"name": "path_data.a"},
+        "is by data.a and not by data.a, _id",
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "keys", "options", "sentence"), UNFIT.values(), ids=UNFIT)
+async def test_an_index_that_does_not_serve_is_told_with_the_command_that_drops_it(
+    name: str, keys: list[tuple[str, int]], options: Document, sentence: str, bare: Log
+) -> None:
+    index = await bare.mongo.collection(name).create_index(keys, **options)
+    with pytest.raises(CannotStart, match=sentence) as refusal:
+        await prepare(bare)
+    said = str(refusal.value)
+    assert f'db.{name}.dropIndex("{index}")' in said
+    assert "\n" not in said
+    await bare.mongo.collection(name).drop_index(index)
+    await prepare(bare)
+
+
+async def test_an_index_that_is_in_nobodys_way_stays(bare: Log) -> None:
+    await bare.events.create_index("messageId", name="not unique")
+    await prepare(bare)
+    assert (await bare.events.index_information())["messageId_1"]["unique"]
+
+
+async def test_values_that_are_there_twice_are_told(bare: Log) -> None:
+    await bare.events.insert_many([{"_id": 1, "messageId": "a"}, {"_id": 2, "messageId": "a"}])
+    with pytest.raises(CannotStart, match=r"collection events has the same value twice .* remove one of the two"):
+        await prepare(bare)
+
+
+async def _view(log: Log) -> None:
+    await log.mongo.database.command({"create": "rejected", "viewOn": "other", "pipeline": []})
+
+
+async def _capped(log: Log) -> None:
+    await log.mongo.database.command({"create": "events", "capped": True, "size": 100_000})
+
+
+async def _series(log: Log) -> None:
+    await log.mongo.database.command({"create": "rollups", "timeseries": {"timeField": "t"}})
+
+
+async def _collated(log: Log) -> None:
+    await log.mongo.database.command({"create": "meta", "collation": {"locale": "de", "strength": 1}})
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (_view, "rejected is a view"),
+        (_capped, "events is capped and forgets documents"),
+        (_series, "rollups is a time series"),
+        (_collated, "meta has a collation of its own"),
+    ],
+)
+async def test_what_cannot_hold_a_log_is_told(
+    make: Callable[[Log], Coroutine[Any, Any, None]], sentence: str, bare: Log
+) -> None:
+    await make(bare)
+    with pytest.raises(CannotStart, match=f"{sentence}, and the log needs a plain collection"):
+        await prepare(bare)
+
+
+async def test_whoever_begins_to_write_makes_the_indexes_that_are_missing(bare: Log) -> None:
+    for _ in range(2):
+        async with writing(bare, FOREVER, "ann", 60) as writer:
+            assert writer is not None
+            assert (await bare.events.index_information())["messageId_1"]["unique"]
+            assert (await bare.events.index_information())["expireAt_1"]["expireAfterSeconds"] == 0
+        await bare.mongo.client.drop_database(bare.mongo.database.name)
+
+
+LOST: dict[str, tuple[tuple[str, ...], str]] = {
+    "meta": (("meta",), "collection events is not empty, though the collection meta says that nothing was stored yet"),
+    "events": (("events",), "collection events ends at position 0, though the checkpoint in meta stands at 3"),
+    "all but meta": (
+        ("events", "aggregates", "rollups", "populations", "rejected"),
+        "collection events ends at position 0",
+    ),
+    "aggregates": (("aggregates",), "collection aggregates does not know version 2 of user ada"),
+    "all but aggregates": (
+        ("events", "rollups", "populations", "rejected", "meta"),
+        "collection aggregates is not empty, though",
+    ),
+}
+
+
+@pytest.mark.parametrize(("names", "sentence"), LOST.values(), ids=LOST)
+async def test_nothing_is_written_while_collections_were_lost_and_all_goes_on_when_they_are_back(
+    names: tuple[str, ...], sentence: str, bare: Log
+) -> None:
+    await prepare(bare)
+    appender = await Appender.of(bare)
+    await appender.store(event(of=ADA), event("x"), refused(b"x"), event(of=ADA))
+    await checkpoint.release(bare, "first")
+    kept = {name: await bare.mongo.collection(name).find({}).to_list(None) for name in names}
+    for name in names:
+        await bare.mongo.collection(name).drop()
+    before = await everything(bare)
+    for _ in range(2):
+        with pytest.raises(Blocked, match=sentence):
+            async with writing(bare, FOREVER, "ann", 60):
+                pass
+    after = await everything(bare)
+    heads = [[row["head"] for row in state.pop("meta")] for state in (before, after)]
+    assert heads[0] == heads[1]
+    assert before == after
+    for name, rows in kept.items():
+        await bare.mongo.collection(name).insert_many(rows)
+    async with writing(bare, FOREVER, "ann", 60) as writer:
+        assert writer is not None
+        assert writer.at.head == 3
+
+
+async def test_documents_beyond_the_checkpoint_are_told(bare: Log) -> None:
+    await prepare(bare)
+    await (await Appender.of(bare)).store(event(of=ADA))
+    await bare.events.insert_one({"_id": 9})
+    with pytest.raises(Blocked, match="collection events reaches to 9, and by the checkpoint in meta to 1"):
+        async with writing(bare, FOREVER, "first", 60):
+            pass
+    await bare.events.delete_one({"_id": 9})
+    await bare.events.insert_one({"name": "Ada"})
+    with pytest.raises(Blocked, match="of the collection events is not Eventscope's: remove it"):
+        async with writing(bare, FOREVER, "first", 60):
+            pass
+
+
+async def test_events_that_have_expired_are_no_loss(bare: Log, clock: Clock) -> None:
+    await prepare(bare)
+    appender = await Appender.of(bare)
+    appender.retention = Retention({"*": 1})
+    await appender.store(event(of=ADA), event("x"))
+    await checkpoint.release(bare, "first")
+    clock.now += 26 * HOUR
+    await bare.events.delete_many({})  # as MongoDB does
+    for _ in range(2):
+        async with writing(bare, FOREVER, "ann", 60) as writer:
+            assert writer is not None
+            assert writer.at.head == 2
+        await expiry.tidy(bare)
+
+
+async def test_a_collection_that_was_replaced_ends_the_time_of_its_writer(bare: Log) -> None:
+    with pytest.raises(Unavailable, match="a collection of the log was dropped or replaced just now"):
+        async with writing(bare, FOREVER, "ann", 60) as writer:
+            assert writer is not None
+            await writer.renew()
+            await bare.rejected.drop()
+            await bare.rejected.insert_one({"_id": 0})
+            await writer.renew()
