@@ -13,6 +13,7 @@ from eventscope.store import moment
 from eventscope.store.documents import plain
 from eventscope.store.message import Accepted, Arrival, Refused, Together
 from eventscope.subscriptions.envelope import Envelope, ready
+from eventscope.subscriptions.kept_headers import KeptHeaders
 from eventscope.subscriptions.reading import made_up_id, read
 from eventscope.subscriptions.subjects import meant, type_of
 from eventscope.terminal import say
@@ -47,7 +48,8 @@ def outcome(settings: Settings, by_pattern: dict[str, Envelope], sample: Sample)
     arrival = Arrival(sample.subject, sample.headers, sample.raw, 0, moment.now())
     subject_type = type_of(sample.subject, settings.subjects)
     use = meant(sample.subject, settings.message_version) or "claim"
-    message = read(arrival, settings.stream, subject_type, meant(sample.subject, by_pattern), use)
+    read_message = read(arrival, settings.stream, subject_type, meant(sample.subject, by_pattern), use)
+    message = KeptHeaders(settings.keep_headers).add_to(read_message)
     made_up = made_up_id(settings.stream, 0, arrival.recorded_at)
     shown: dict[str, Any]
     match message:

@@ -14,6 +14,7 @@ from eventscope.store.retention import Retention
 from eventscope.subscriptions import live, stream
 from eventscope.subscriptions.envelope import ready
 from eventscope.subscriptions.ingest import Ingester
+from eventscope.subscriptions.kept_headers import KeptHeaders
 from eventscope.subscriptions.lag import Lag, lag
 from eventscope.subscriptions.observer import GuardedIngestObserver
 from eventscope.subscriptions.subjects import covers
@@ -42,6 +43,7 @@ async def ingest(settings: Settings) -> None:
             settings.lease_seconds,
             ready(settings.envelopes),
             settings.message_version,
+            KeptHeaders(settings.keep_headers),
             settings.stream_keep_hours,
             GuardedIngestObserver(metrics),
             rejected_bytes=settings.rejected_max_bytes,

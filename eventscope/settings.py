@@ -21,6 +21,7 @@ MOST_PATH = 200
 # no place in a list among its keys: an index of one would refuse objects that have such a key
 PATH = re.compile(r"(data|metadata)(\.(?!\d+(\.|$))[^\s$.\\\0,][^\s.\\\0,]*)+")
 SUBJECT = re.compile(r"([^\s.*>]+|\*)(\.([^\s.*>]+|\*))*(\.>)?|>")
+HEADER = re.compile(r"[!#$%&'+\-.^_`|~0-9A-Za-z]+\*?|\*")
 
 Names = Annotated[tuple[str, ...], NoDecode]  # written with commas, not as JSON
 
@@ -40,6 +41,7 @@ class Settings(BaseSettings):
     stream_keep_hours: float = Field(default=24.0, ge=0, le=8760)
     envelopes: Annotated[dict[str, InstanceOf[EnvelopeMapping] | Name], NoDecode] = {}
     message_version: Annotated[dict[str, Literal["claim", "expect"]], NoDecode] = {}
+    keep_headers: Names = ("traceparent", "tracestate")
     retention: Annotated[dict[str, float], NoDecode] = {"*": 30.0}
     rejected_days: float = Field(default=30.0, ge=0, le=36500)
     rejected_max_bytes: int = Field(default=1024**3, ge=0)
@@ -67,7 +69,7 @@ class Settings(BaseSettings):
     compiled: bool = True
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    @field_validator("subjects", "origins", "indexed_paths", mode="before")
+    @field_validator("subjects", "origins", "indexed_paths", "keep_headers", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -85,6 +87,14 @@ class Settings(BaseSettings):
         for origin in value:
             if origin != "*" and not _is_origin(origin):
                 raise ValueError(f"{origin!r} is not an origin like https://example.org")
+        return value
+
+    @field_validator("keep_headers")
+    @classmethod
+    def _header_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not HEADER.fullmatch(name):
+                raise ValueError(f"{name[:80]!r} is not the name of a header, which may end in * for any rest")
         return value
 
     @field_validator("indexed_paths")

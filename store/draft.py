@@ -16,6 +16,7 @@ from eventscope.store.headers import Values, every, from_document
 from eventscope.store.message import (
     ATTRIBUTE,
     EXPECTED_VERSION,
+    HEADERS,
     RETRY,
     Accepted,
     Arrival,
@@ -127,7 +128,7 @@ class Draft:
         event = self._event(message)
         known = self.known.get(event["messageId"])
         if known is not None:
-            if not _says_the_same(known, event, message.has_timestamp):
+            if not _says_the_same(known, event, message):
                 reason = f"position {known['_id']} has this messageId and other content"
                 return _refused(message, "ID_REUSED", reason)
             self.duplicates += 1
@@ -240,17 +241,30 @@ def _said(headers: Values) -> Values:
     return {n: v for n, v in headers.items() if n == EXPECTED_VERSION or n.lower().startswith(ATTRIBUTE)}
 
 
-def _says_the_same(known: Event, event: Event, has_timestamp: bool) -> bool:
+def _says_the_same(known: Event, event: Event, message: Accepted) -> bool:
     # JetStream's timestamp differs from one sending of a message to the next
-    added = ADDED if has_timestamp else ADDED | {"timestamp"}
-    return _content(known, added) == _content(event, added)
+    added = ADDED if message.has_timestamp else ADDED | {"timestamp"}
+    # and so may headers, as the context of a trace, unless the message itself has them among its metadata
+    metadata = event.get("metadata")
+    own = isinstance(metadata, dict) and HEADERS in metadata and not message.keeps_headers
+    return _content(known, added, own) == _content(event, added, own)
 
 
-def _content(event: Event, added: frozenset[str]) -> bytes:
+def _content(event: Event, added: frozenset[str], with_headers: bool) -> bytes:
     content = {name: value for name, value in event.items() if name not in added}
     if rest := _without_version(content.pop("extensions", {})):
         content["extensions"] = rest
+    if not with_headers and "metadata" in content:
+        content["metadata"] = _without_headers(content["metadata"])
+    if content.get("metadata") == {}:
+        del content["metadata"]
     return orjson.dumps(content, default=plain, option=orjson.OPT_SORT_KEYS)
+
+
+def _without_headers(metadata: object) -> object:
+    # the driver reads {"$ref": …, "$id": …}, which anyone may send, as a reference
+    known = plain(metadata) if isinstance(metadata, DBRef) else metadata
+    return {name: value for name, value in known.items() if name != HEADERS} if isinstance(known, dict) else known
 
 
 def _without_version(extensions: object) -> Document:

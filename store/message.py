@@ -12,6 +12,7 @@ NO_STREAM: Final = 0
 
 EXPECTED_VERSION: Final = "Eventscope-Expected-Version"
 ATTRIBUTE: Final = "ce-"  # begins the headers, in any case, that are attributes of a CloudEvent
+HEADERS: Final = "headers"  # the member of an event's metadata that headers of its message are kept as
 RETRY: Final = "Eventscope-Retry"  # marks a rejected message that somebody wants to be looked at once more
 
 
@@ -32,7 +33,8 @@ class Accepted:
 
     `expected_version` is the version that the aggregate must have before (0: it must not exist; None: any).
     `claimed_version` is the version that the publisher believes this event to have; nothing depends on it.
-    `has_timestamp` tells a timestamp that the message gave from JetStream's.
+    `has_timestamp` tells a timestamp that the message gave from JetStream's, and `keeps_headers` the `headers` in the
+    metadata that NATS brought from those that the message gave.
     """
 
     arrival: Arrival
@@ -40,6 +42,7 @@ class Accepted:
     expected_version: int | None = ANY_VERSION
     has_timestamp: bool = False
     claimed_version: int | None = None
+    keeps_headers: bool = False
 
     @property
     def id(self) -> str:

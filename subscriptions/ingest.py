@@ -27,6 +27,7 @@ from eventscope.store.writer import Writer, writing
 from eventscope.subscriptions import live, reply
 from eventscope.subscriptions.envelope import Envelope
 from eventscope.subscriptions.holes import holes, missing, report
+from eventscope.subscriptions.kept_headers import KeptHeaders
 from eventscope.subscriptions.observer import UNOBSERVED, IngestObserver
 from eventscope.subscriptions.origin import start_of
 from eventscope.subscriptions.parts import parts
@@ -68,6 +69,7 @@ class Ingester:
     lease_seconds: float
     envelopes: Mapping[str, Envelope] = field(default_factory=dict)
     message_version: Mapping[str, VersionUse] = field(default_factory=dict)
+    kept_headers: KeptHeaders = field(default_factory=KeptHeaders)
     keep_hours: float = 24.0
     observer: IngestObserver = UNOBSERVED
     rejected_bytes: int = 0
@@ -216,7 +218,7 @@ class Ingester:
             if len(self._meanings) < REMEMBERED:
                 self._meanings[arrival.subject] = known
         type, envelope, use = known
-        return read(arrival, self.stream, type, envelope, use)
+        return self.kept_headers.add_to(read(arrival, self.stream, type, envelope, use))
 
     async def _store(self, writer: Writer, messages: Sequence[Message]) -> None:
         last = messages[-1].arrival
