@@ -1,7 +1,7 @@
 """Which events a service wants: the keywords of `EventsService`, and the GraphQL filter that they make."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, TypeAlias, TypedDict
 
 from eventscope.errors import BadInput
@@ -23,8 +23,9 @@ class Wanted(TypedDict, total=False):
     user_id: str | None
     correlation_id: str | None
     causation_id: str | None
-    from_timestamp: datetime | None
-    to_timestamp: datetime | None
+    from_timestamp: datetime | date | None
+    to_timestamp: datetime | date | None  # of a date all of the day, in UTC
+    before_timestamp: datetime | date | None  # of a date none of the day
     from_position: int | None
     to_position: int | None
     from_version: int | None
@@ -47,6 +48,8 @@ def filter_of(wanted: Wanted) -> dict[str, Any]:
 def _value(name: str, value: Any) -> Any:
     if isinstance(value, datetime):
         return iso(value)
+    if isinstance(value, date):
+        return value.isoformat()
     if name in ("data", "metadata"):
         conditions = [dict(condition) for condition in value]
         try:

@@ -9,6 +9,7 @@ import strawberry
 from eventscope.errors import BadInput, TooComplex
 from eventscope.schema.path_condition import PathCondition, path_filter
 from eventscope.schema.scalars import BigInt, Moment
+from eventscope.store import moment
 from eventscope.store.aggregates import AggregateFilter as StoreAggregateFilter
 from eventscope.store.counts import Scope
 from eventscope.store.filter import EVERYTHING, All, Among, Any_, Between, Field, Filter, Ids, Measure, Not, Types
@@ -34,7 +35,12 @@ class EventFilter:
     correlation_id: strawberry.ID | None = strawberry.field(default=None, description="The conversation.")
     causation_id: strawberry.ID | None = strawberry.field(default=None, description="What caused it.")
     from_timestamp: Moment | None = strawberry.field(default=None, description="Not before this time.")
-    to_timestamp: Moment | None = strawberry.field(default=None, description="Not after this time.")
+    to_timestamp: Moment | None = strawberry.field(
+        default=None, description="Not after this time; not after the end of it, where it is a day alone."
+    )
+    before_timestamp: Moment | None = strawberry.field(
+        default=None, description="Before this time, which is not meant."
+    )
     from_position: BigInt | None = strawberry.field(default=None, description="Not before this position.")
     to_position: BigInt | None = strawberry.field(default=None, description="Not after this position.")
     from_version: int | None = strawberry.field(default=None, description="Not before this version of its aggregate.")
@@ -73,7 +79,12 @@ class StatsFilter:
     correlation_id: strawberry.ID | None = strawberry.field(default=None, description="Only this conversation.")
     causation_id: strawberry.ID | None = strawberry.field(default=None, description="Only what this caused.")
     from_timestamp: Moment | None = strawberry.field(default=None, description="Not before this time.")
-    to_timestamp: Moment | None = strawberry.field(default=None, description="Not after this time.")
+    to_timestamp: Moment | None = strawberry.field(
+        default=None, description="Not after this time; not after the end of it, where it is a day alone."
+    )
+    before_timestamp: Moment | None = strawberry.field(
+        default=None, description="Before this time, which is not meant."
+    )
 
 
 @dataclass(slots=True)
@@ -149,7 +160,7 @@ def _own(given: EventFilter) -> list[Filter]:
     parts.equal("userId", given.user_id)
     parts.equal("correlationId", given.correlation_id)
     parts.equal("causationId", given.causation_id)
-    parts.between("timestamp", given.from_timestamp, given.to_timestamp)
+    parts.between("timestamp", *moment.ends(given.from_timestamp, given.to_timestamp, given.before_timestamp))
     parts.between("position", given.from_position, given.to_position)
     parts.between("version", given.from_version, given.to_version)
     return parts.filters
@@ -170,11 +181,12 @@ def scope(given: StatsFilter | None) -> Scope:
     """The filter as data; BadInput when a list or a text is too long."""
     if given is None:
         return Scope()
+    low, high = moment.ends(given.from_timestamp, given.to_timestamp, given.before_timestamp)
     return Scope(
         types=None if given.event_types is None else Types(texts("eventTypes", given.event_types)),
         aggregate_types=_one_or_many("aggregateType", given.aggregate_type, "aggregateTypes", given.aggregate_types),
-        low=given.from_timestamp,
-        high=given.to_timestamp,
+        low=low,
+        high=high,
         among=_among(given),
     )
 

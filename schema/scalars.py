@@ -26,7 +26,7 @@ def _parse_moment(value: object) -> Moment:
     if not isinstance(value, str):
         raise BadInput(f"{str(value)[:40]} is not a time like 2026-11-23T07:00:00Z")
     try:
-        return Moment(moment.from_text(value))
+        return Moment(moment.given(value))
     except ValueError as error:
         raise BadInput(str(error)) from None
 
@@ -69,7 +69,8 @@ SCALARS: Final[Mapping[object, ScalarDefinition]] = {
     Moment: strawberry.scalar(
         name="DateTime",
         description="A time in ISO 8601, given back in UTC with up to six decimals: 2026-11-23T07:00:00.250000Z. "
-        "A time without a zone is taken to be in UTC.",
+        "A time without a zone is taken to be in UTC. A day alone, 2026-11-23, is its start, and as `toTimestamp` its "
+        "end, in UTC too.",
         specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
         serialize=moment.to_text,
         parse_value=_parse_moment,

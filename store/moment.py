@@ -3,6 +3,7 @@
 A BSON date holds milliseconds only, and what goes in must come out (docs/decisions/0005).
 """
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -14,8 +15,19 @@ HOUR: Final = 3_600_000_000
 DAY: Final = 24 * HOUR
 TWO: Final = tuple(f"{n:02}" for n in range(60))
 THREE: Final = tuple(f"{n:03}" for n in range(1000))
+DAY_ALONE: Final = r"\d{4}(-?)\d\d\1\d\d|\d{4}-?W\d\d-?\d"
+IS_DAY: Final = re.compile(DAY_ALONE, re.ASCII)
+IS_WEEK: Final = re.compile(r"\d{4}-?W\d\d", re.ASCII)
+# Python takes any character for the one before the time, so that a day with a zone would become a time of day
+IS_TIME: Final = re.compile(rf"(?:{DAY_ALONE}|\d{{4}}-?W\d\d)(?:[Tt _]\S+)?", re.ASCII)
 
 Clock = Callable[[], int]
+
+
+class Day(int):
+    """The start of a day in UTC, of a time that was given without a time of day."""
+
+    __slots__ = ()
 
 
 def now() -> int:
@@ -56,9 +68,34 @@ def from_text(text: str) -> int:
     """Read an ISO 8601 time, in UTC where it names no zone; ValueError when it is none."""
     try:
         time = datetime.fromisoformat(text)
+        if text[10:11] != "T" and not IS_TIME.fullmatch(text):
+            raise ValueError
         return of(time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC))
     except (ValueError, OverflowError):
         raise ValueError(f"{text[:60]!r} is not a time like 2026-11-23T07:00:00Z") from None
+
+
+def given(text: str) -> int:
+    """Read a time as people state it in a question: a day alone is a `Day`. ValueError when it is neither."""
+    try:
+        if not IS_WEEK.fullmatch(text):
+            return Day(from_text(text)) if IS_DAY.fullmatch(text) else from_text(text)
+    except ValueError:
+        pass
+    raise ValueError(f"{text[:60]!r} is not a time like 2026-11-23T07:00:00Z or a day like 2026-11-23")
+
+
+def ends(start: int | None, last: int | None, before: int | None) -> tuple[int | None, int | None]:
+    """The first and the last moment of a range, both included; None where it is open.
+
+    It goes to `last`, and where that is a day to the end of it; and it ends before `before`.
+    """
+    highs = []
+    if last is not None:
+        highs.append(last + DAY - 1 if isinstance(last, Day) else last)
+    if before is not None:
+        highs.append(before - 1)
+    return None if start is None else int(start), min(highs, default=None)
 
 
 def minute_of(moment: int) -> int:

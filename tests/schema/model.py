@@ -23,7 +23,13 @@ MEANING: Final[Mapping[str, Predicate]] = {
     "correlationId": lambda event, id: event.get("correlationId") == id,
     "causationId": lambda event, id: event.get("causationId") == id,
     "fromTimestamp": lambda event, time: event["timestamp"] >= moment.from_text(time),
-    "toTimestamp": lambda event, time: event["timestamp"] <= moment.from_text(time),
+    "toTimestamp": lambda event, time: (
+        # a day alone is all of it
+        moment.to_text(event["timestamp"])[:10] <= time
+        if len(time) == len("2026-03-11")
+        else event["timestamp"] <= moment.from_text(time)
+    ),
+    "beforeTimestamp": lambda event, time: event["timestamp"] < moment.from_text(time),
     "fromPosition": lambda event, position: event["_id"] >= position,
     "toPosition": lambda event, position: event["_id"] <= position,
     "fromVersion": lambda event, version: "version" in event and event["version"] >= version,
@@ -81,7 +87,13 @@ def comparable(value: Any, operand: Any) -> bool:
     return isinstance(value, str) == isinstance(operand, str) and not isinstance(value, list | dict | None)
 
 
-times = st.integers(START, START + 31 * moment.DAY).map(moment.to_text)
+def whole(unit: int) -> st.SearchStrategy[str]:
+    """Times of that month in whole units."""
+    return st.integers(START // unit, START // unit + 31 * moment.DAY // unit).map(lambda n: moment.to_text(n * unit))
+
+
+# also such as cut no hour or no minute, and days alone
+times = st.one_of(whole(1), whole(moment.MINUTE), whole(moment.HOUR), whole(moment.DAY).map(lambda text: text[:10]))
 types = st.sampled_from(
     ["user.*", "*.deleted", "*", "user.created", "vendor.*.updated", "us*ted", "session.*", "nothing", ".*", "user..*"]
 )
@@ -125,6 +137,7 @@ FIELDS: Final[Mapping[str, st.SearchStrategy[Any]]] = {
     "causationId": st.sampled_from(["command-1", "m001", "m010"]),
     "fromTimestamp": times,
     "toTimestamp": times,
+    "beforeTimestamp": times,
     "fromPosition": st.integers(-5, 310),
     "toPosition": st.integers(-5, 310),
     "fromVersion": st.integers(-1, 20),

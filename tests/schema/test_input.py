@@ -79,6 +79,13 @@ async def test_the_first_and_the_last_of_all_times_are_times(world: World, time:
       totalEvents uniqueAggregates histogram { count }
     } }"""
     assert (await world.api.ask(query))["stats"]["totalEvents"] == len(world.events)
+    for range in ('toTimestamp: "9999-12-31"', 'beforeTimestamp: "9999-12-31"'):
+        query = "{ stats(filter: { RANGE }) { totalEvents } events(filter: { RANGE }, last: 500) { nodes { id } } }"
+        answer = await world.api.ask(query.replace("RANGE", range))
+        assert answer["stats"]["totalEvents"] == len(answer["events"]["nodes"]) == len(world.events)
+    query = "{ stats(filter: { RANGE }) { totalEvents } events(filter: { RANGE }) { nodes { id } } }"
+    answer = await world.api.ask(query.replace("RANGE", 'beforeTimestamp: "0001-01-01"'))
+    assert answer == {"stats": {"totalEvents": 0}, "events": {"nodes": []}}
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ scopes = st.fixed_dictionaries(
         "aggregateTypes": st.lists(model.aggregate_types, max_size=3),
         "fromTimestamp": model.times,
         "toTimestamp": model.times,
+        "beforeTimestamp": model.times,
     },
 )
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventscope.store import moment
-from eventscope.store.moment import HOUR
+from eventscope.store.moment import HOUR, Day
 from eventscope.store.query import bson_date
 
 FIRST, LAST = moment.of(datetime.min.replace(tzinfo=UTC)), moment.of(datetime.max.replace(tzinfo=UTC))
@@ -73,6 +73,33 @@ def test_what_is_no_time_is_refused_with_what_was_given(text: str) -> None:
     with pytest.raises(ValueError, match="is not a time like 2026-11-23T07:00:00Z") as refusal:
         moment.from_text(text)
     assert repr(text[:60]) in str(refusal.value)
+
+
+@pytest.mark.parametrize("text", ["2026-11-23+02:00", "2026-11-23-05:00", "20261123+02", "2026-11-23/12", "2026W47+02"])
+def test_a_day_with_a_zone_is_no_time_of_that_day(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a time like"):
+        moment.from_text(text)
+
+
+@pytest.mark.parametrize("text", ["2026-11-23", "20261123", "2026-W48-1", "2026W481"])
+def test_a_day_alone_is_known_as_one(text: str) -> None:
+    day = moment.given(text)
+    assert isinstance(day, Day)
+    assert moment.to_text(day) == "2026-11-23T00:00:00Z"
+    assert moment.ends(day, day, None) == (day, moment.from_text("2026-11-23T23:59:59.999999Z"))
+    assert moment.ends(None, day, day) == (None, day - 1)
+    assert moment.ends(None, moment.given(f"{text}T00:00"), None) == (None, day)
+
+
+@pytest.mark.parametrize("text", ["2026", "2026-11", "202611", "2026-W48", "2026W48", "", "2026-11-23T"])
+def test_a_year_a_month_and_a_week_are_no_day(text: str) -> None:
+    with pytest.raises(ValueError, match="or a day like 2026-11-23"):
+        moment.given(text)
+
+
+def test_the_last_of_all_days_ends_with_time_itself() -> None:
+    assert moment.ends(None, moment.given("9999-12-31"), None) == (None, LAST)
+    assert moment.ends(moment.given("0001-01-01"), None, None) == (FIRST, None)
 
 
 @given(st.text())
