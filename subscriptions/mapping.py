@@ -60,9 +60,11 @@ class Mapper:
                     try:
                         value = taker.convert(value)
                     except ValueError as error:
-                        reason = f"{name} is mapped from {taker.text}, and {error}"
-                        problem = problem or (INVALID.get(name, "INVALID_FIELD"), reason)
-                        break
+                        # a version may be a mere claim, which keeps no event out: it is judged where that is known
+                        if name != "version":
+                            reason = f"{name} is mapped from {taker.text}, and {error}"
+                            problem = problem or (INVALID.get(name, "INVALID_FIELD"), reason)
+                            break
                 if index is not None and name == "messageId" and taker.keys is None:
                     value = f"{value}:{index}"  # what they all have must tell them apart
                 if _put(members, name, value):

@@ -26,6 +26,8 @@ from eventscope.store.message import Accepted, Arrival, Refused, Together
 from eventscope.subscriptions.conversion import CONVERSIONS
 from eventscope.subscriptions.mapping import Mapper
 from eventscope.subscriptions.reading import made_up_id, read
+from eventscope.subscriptions.versions import VersionUse
+from tests.store.json_values import json_values
 from tests.until import until
 
 VENDOR = {
@@ -166,12 +168,31 @@ def test_one_member_of_the_metadata_is_added_to_what_is_there_and_replaces_nothi
 def test_the_version_means_what_it_means_in_a_plain_message() -> None:
     content = {"aggregateType": "user", "aggregateId": "42", "v": "3"}
     names = {"aggregateType": "aggregateType", "aggregateId": "aggregateId"}
-    mapped = _read({**names, "version": {"path": "v", "as": "number"}}, content)
-    plain = read(
-        Arrival("events.a.b", {}, orjson.dumps({**content, "v": None, "version": 3}), 5, 1), "EVENTS", "a.b", None
-    )
-    assert isinstance(plain, Accepted)
-    assert mapped.expected_version == plain.expected_version
+    mapper = Mapper(envelopes.mapping({**names, "version": {"path": "v", "as": "number"}}))
+    expected: dict[VersionUse, Any] = {"claim": (None, 3), "expect": (2, None)}
+    for use, versions in expected.items():
+        mapped = read(Arrival("events.a.b", {}, orjson.dumps(content), 5, 1), "EVENTS", "a.b", mapper, use)
+        assert isinstance(mapped, Accepted)
+        assert (mapped.expected_version, mapped.claimed_version) == versions
+
+
+@given(json_values(), st.sampled_from(["text", "number"]))
+def test_a_version_that_is_mapped_keeps_no_event_out_and_is_kept(version: object, conversion: str) -> None:
+    mapping = {"version": {"path": "meta.version", "as": conversion}}
+    message = _read(mapping, {"meta": {"version": version}, "version": "1.2"})
+    assert isinstance(message, Accepted)
+    assert message.fields["extensions"]["version"] == "1.2"
+    other = message.fields["extensions"].get("claimedVersion")
+    assert version is None or (other is None) is (message.claimed_version is not None)
+
+
+def test_a_mapped_expectation_that_is_no_version_is_refused_with_its_place() -> None:
+    mapper = Mapper(envelopes.mapping({"version": {"path": "v", "as": "number"}}))
+    message = read(Arrival("events.a.b", {}, b'{"v": "two"}', 5, 1), "EVENTS", "a.b", mapper, "expect")
+    assert isinstance(message, Refused)
+    assert message.code == "INVALID_FIELD"
+    assert message.reason.startswith("version is two and not")
+    assert message.reason.endswith('version is mapped from v, which is "two"')
 
 
 def test_a_list_of_messages_is_mapped_one_by_one() -> None:
@@ -199,7 +220,6 @@ def test_a_list_of_messages_is_mapped_one_by_one() -> None:
             "INVALID_TIMESTAMP",
             ("ts, and 1700000000000 is not a time of the years 1 to 9999: is it in another unit?",),
         ),
-        ({"version": {"path": "v", "as": "number"}}, {"v": "two"}, "INVALID_FIELD", ("version", "v, and", '"two"')),
         ({"type": "kind"}, {"kind": "a b"}, "INVALID_TYPE", ("kind",)),
         ({"userId": {"header": "X-User"}}, {}, "INVALID_FIELD", ("the header X-User",)),
     ],
