@@ -9,7 +9,7 @@ from nats.aio.client import Client
 from eventscope.errors import CannotStart, EventscopeError
 from eventscope.redact import shown
 from eventscope.settings import Settings, variable
-from eventscope.store.log import Log, open_log, ping
+from eventscope.store.log import Log, open_log, synchronise
 from eventscope.store.tail import Tail
 from eventscope.subscriptions import stream
 
@@ -35,7 +35,7 @@ async def opened(settings: Settings, tail: Tail | None = None) -> AsyncIterator[
         tail=tail,
     ) as log:
         try:
-            await ping(log)
+            await synchronise(log)
         except CannotStart:
             raise
         except EventscopeError as error:

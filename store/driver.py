@@ -94,9 +94,11 @@ class Mongo:
             found = self.collections[name] = self.database[name]
         return found
 
-    async def aggregate(self, collection: Collection, pipeline: Sequence[Mapping[str, Any]]) -> list[Document]:
+    async def aggregate(
+        self, collection: Collection, pipeline: Sequence[Mapping[str, Any]], **options: Any
+    ) -> list[Document]:
         """All that the pipeline gives."""
-        call = collection.aggregate(pipeline)
+        call = collection.aggregate(pipeline, **options)
         # motor hands out the cursor, pymongo a coroutine that does
         cursor = await call if self.driver == "pymongo" else cast("Any", call)
         return cast("list[Document]", await cursor.to_list(None))
@@ -118,13 +120,16 @@ class Mongo:
         return found
 
     @asynccontextmanager
-    async def session(self) -> AsyncIterator[Session]:
-        """A session of the server's, for one transaction after the other."""
+    async def session(self, *, snapshot: bool = False) -> AsyncIterator[Session]:
+        """A session of the server's, for one transaction after the other, or for reads of one `snapshot`.
+
+        What a snapshot shows is all of one moment; it can be read for a few minutes.
+        """
         if self.driver == "pymongo":
-            async with self.client.start_session() as session:
+            async with self.client.start_session(snapshot=snapshot) as session:
                 yield session
         else:
-            async with await cast("Any", self.client).start_session() as session:
+            async with await cast("Any", self.client).start_session(snapshot=snapshot) as session:
                 yield session
 
     @asynccontextmanager

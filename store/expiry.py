@@ -1,14 +1,22 @@
 """What is known of expired events, and the housekeeping that keeps this knowledge when their rollups go."""
 
+import logging
 from dataclasses import dataclass
+from typing import Any, Final
 
-from pymongo import UpdateOne
+from pymongo import DeleteOne, UpdateOne
 
 from eventscope.store import checkpoint
-from eventscope.store.driver import translated
+from eventscope.store.driver import Collection, Document, translated
 from eventscope.store.filter import Filter, Types, conditions, matcher
 from eventscope.store.log import Log
+from eventscope.store.moment import HOUR
 from eventscope.store.query import bson_date
+
+MOST_SKEW: Final = 60.0
+"""Seconds that the clocks of MongoDB and of this machine may differ; beyond it one of them must be wrong."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +53,77 @@ async def expired_through(log: Log, filter: Filter) -> int:
     return max((row.through for row in gone if all(fits({"type": row.type}) for fits in wanted)), default=0)  # type: ignore[typeddict-item]  # a filter by type looks at nothing else
 
 
+class Housekeeping:
+    """Tidies once an hour, at the end of which events expire; refuses while the clocks are too far apart."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._tidied = -1
+        self._refusing = False
+
+    async def look(self) -> bool:
+        """Tidy if it is due; whether it is done for this hour."""
+        hour = self._log.clock() // HOUR
+        if hour == self._tidied:
+            return True
+        if abs(ahead := self._log.clock_ahead) > MOST_SKEW:
+            if not self._refusing:
+                logger.error(
+                    "MongoDB's clock is %.0f s %s this machine's: counts of expired events are not tidied up until "
+                    "they agree to %.0f s; set both by NTP",
+                    abs(ahead),
+                    "ahead of" if ahead > 0 else "behind",
+                    MOST_SKEW,
+                )
+            self._refusing = True
+            return False
+        self._refusing = False
+        await tidy(self._log)
+        self._tidied = hour
+        return True
+
+
 async def tidy(log: Log) -> None:
-    """Take rollups of expired events away, after noting how far they reached. Safe to run twice, or to die in."""
-    now = log.clock()
-    gone = await expired(log, now)
-    done = bson_date(now)
+    """Take away rollups of events that have expired and are gone, after noting how far they reached.
+
+    What MongoDB has not deleted yet stays counted, so nothing is taken away that the events could still give. Safe to
+    run twice, at the same time as another one, or to die in.
+    """
     with translated(log.question_seconds):
-        if gone:
+        # read before the events are looked for: a row to which an event is added after that is not the same any more
+        done = bson_date(log.clock())
+        hours = await log.rollups.find({"_id.expireAt": {"$lte": done}}).to_list(None)
+        days = await log.rollups.find({"_id.expiryDay": {"$lte": done}}).to_list(None)
+        populations = await log.populations.find({"_id.expireAt": {"$lte": done}}).to_list(None)
+        oldest = await _oldest_expiry(log)
+
+        def gone(rows: list[Document], end: str) -> list[Document]:
+            return [row for row in rows if oldest is None or row["_id"][end] < oldest]
+
+        through: dict[str, int] = {}
+        for row in gone(hours, "expireAt"):
+            type = row["_id"]["type"]
+            through[type] = max(row["lastPosition"], through.get(type, 0))
+        if through:
             await log.expirations.bulk_write(
-                [UpdateOne({"_id": row.type}, {"$max": {"through": row.through}}, upsert=True) for row in gone]
+                [UpdateOne({"_id": type}, {"$max": {"through": last}}, upsert=True) for type, last in through.items()]
             )
-        await log.rollups.delete_many({"_id.expireAt": {"$lte": done}})
-        await log.rollups.delete_many({"_id.expiryDay": {"$lte": done}})
+        await _delete(log.rollups, [*gone(hours, "expireAt"), *gone(days, "expiryDay")])
+        await _delete(log.populations, gone(populations, "expireAt"))
         await log.rollups.delete_many({"_id.minute": {"$exists": True}, "lastPosition": {"$lt": await _first(log)}})
-        await log.populations.delete_many({"_id.expireAt": {"$lte": done}})
+
+
+async def _oldest_expiry(log: Log) -> Any:
+    """The earliest expiry of all events that are there; None where there is no event that ever expires."""
+    expires = {"expireAt": {"$type": "date"}}
+    found = await log.events.find(expires, {"expireAt": 1}).sort("expireAt", 1).limit(1).to_list(None)
+    return found[0]["expireAt"] if found else None
+
+
+async def _delete(collection: Collection, rows: list[Document]) -> None:
+    """Delete these rows as far as they are still the same."""
+    if rows:
+        await collection.bulk_write([DeleteOne(row) for row in rows], ordered=False)
 
 
 async def _first(log: Log) -> int:

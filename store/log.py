@@ -9,7 +9,9 @@ from pymongo import IndexModel
 from pymongo.errors import OperationFailure
 
 from eventscope.errors import CannotStart
+from eventscope.store import clock as clocks
 from eventscope.store import indexes, moment
+from eventscope.store.clock import MongoClock
 from eventscope.store.driver import Collection, Driver, Mongo, connect, translated
 from eventscope.store.failure import reason, refuses
 from eventscope.store.tail import Tail
@@ -88,6 +90,11 @@ class Log:
     """Of asking for the head."""
 
     @property
+    def clock_ahead(self) -> float:
+        """Seconds by which MongoDB's clock is ahead of this machine's; 0 where the log goes by a clock of its own."""
+        return self.clock.ahead if isinstance(self.clock, MongoClock) else 0.0
+
+    @property
     def events(self) -> Collection:
         """Documents of the shape `documents.Event`."""
         return self.mongo.collection("events")
@@ -134,18 +141,28 @@ async def open_log(
     database: str,
     driver: Driver = "motor",
     *,
-    clock: moment.Clock = moment.now,
+    clock: moment.Clock | None = None,
     question_seconds: float = 10.0,
     indexed_paths: Sequence[str] = (),
     tail: Tail | None = None,
 ) -> AsyncIterator[Log]:
     """The log at that address for the length of the block. Nothing is asked of the server yet.
 
+    Its clock is MongoDB's, which must be asked once (`synchronise`, `prepare`) before anything can be read; a test may
+    give it another one.
     `indexed_paths` are those into `data` and `metadata` that events are found by as quickly as by their own fields.
     Whoever gives a `tail` keeps it up to date.
     """
     async with connect(url, database, driver) as mongo:
-        yield Log(mongo, clock, question_seconds, tuple(indexed_paths), tail)
+        clock = MongoClock() if clock is None else clock
+        async with clocks.kept(mongo, clock):
+            yield Log(mongo, clock, question_seconds, tuple(indexed_paths), tail)
+
+
+async def synchronise(log: Log) -> None:
+    """Set the log's clock by MongoDB's; Unavailable or QuestionTimedOut when it does not answer."""
+    if isinstance(log.clock, MongoClock):
+        await clocks.synchronise(log.mongo, log.clock)
 
 
 async def prepare(log: Log) -> None:
@@ -154,6 +171,7 @@ async def prepare(log: Log) -> None:
     CannotStart when MongoDB is no replica set, or something of others is in the way: it says what to do.
     Indexes of paths that are not named any more are dropped.
     """
+    await synchronise(log)
     with translated():
         if "setName" not in await log.mongo.database.command("hello"):
             raise CannotStart("MongoDB is no replica set, and transactions need one (one member is enough)")
@@ -192,12 +210,6 @@ async def _drop(log: Log, index: str) -> None:
     except OperationFailure as error:
         if error.code != INDEX_NOT_FOUND:  # another process has just done the same
             raise
-
-
-async def ping(log: Log) -> None:
-    """Return when MongoDB answers; Unavailable when it does not."""
-    with translated(seconds=2.0):
-        await log.mongo.database.command("ping")
 
 
 async def server_version(log: Log) -> str:

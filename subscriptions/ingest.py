@@ -18,10 +18,9 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 from eventscope.errors import Blocked, CannotStart, LeaseLost, QuestionTimedOut, Unavailable, Unstorable, unexpected
-from eventscope.store import expiry
+from eventscope.store.expiry import Housekeeping
 from eventscope.store.log import Log
 from eventscope.store.message import Arrival, Batch, Message, Place
-from eventscope.store.moment import HOUR
 from eventscope.store.retention import Retention
 from eventscope.store.writer import Writer, writing
 from eventscope.subscriptions import live, reply
@@ -77,7 +76,7 @@ class Ingester:
     holder: str = field(default_factory=new_holder)
     behind: bool = False
     """Whether there was a whole batch to take the last time it looked."""
-    _tidied: int = 0
+    _housekeeping: Housekeeping = field(init=False)
     _bounded_at: int = -1  # the last rejection when all of them had room
     _most: int = field(init=False)  # messages in a batch, fewer after a failure: MongoDB may be too slow for more
     _meanings: dict[str, tuple[str | None, Envelope | None, VersionUse]] = field(default_factory=dict)
@@ -92,6 +91,7 @@ class Ingester:
     def __post_init__(self) -> None:
         """Begin with whole batches."""
         self._most = self.batch
+        self._housekeeping = Housekeeping(self.log)
 
     async def run(self) -> None:
         """Ingest until cancelled, whatever goes away and comes back."""
@@ -263,7 +263,8 @@ class Ingester:
 
     async def _trim(self, done: Place) -> None:
         try:
-            await trim(self.js, done, self.keep_hours, self.log.clock())
+            # the stream's times are those of NATS, and so is this one
+            await trim(self.js, done, self.keep_hours, done.recorded_at)
         except nats.errors.Error as error:
             # a stream that must not be trimmed fills up in the end, and that is no reason to stop reading it now
             logger.warning("the stream %s could not be trimmed: %s", self.stream, error)
@@ -272,10 +273,7 @@ class Ingester:
         most = self.rejected_bytes if rejected_head != self._bounded_at else 0
         if most and await bound_rejected(self.log, most, self.lease_seconds / 6):
             self._bounded_at = rejected_head
-        hour = self.log.clock() // HOUR
-        if hour != self._tidied:
-            await expiry.tidy(self.log)
-            self._tidied = hour
+        await self._housekeeping.look()
 
 
 def _end_if_cancelled() -> None:

@@ -131,9 +131,9 @@ def _timestamp(chance: random.Random, now: int) -> int | None:
 
 
 async def _clean(log: Log, now: int) -> None:
-    await expiry.tidy(log)
     # what MongoDB's TTL task does by its own clock
     await log.events.delete_many({"expireAt": {"$lte": bson_date(now)}})
+    await expiry.tidy(log)
 
 
 @cache

@@ -23,7 +23,7 @@ from eventscope.store.aggregates import AggregateFilter
 from eventscope.store.counts import Scope
 from eventscope.store.driver import Document, Driver, connect, translated
 from eventscope.store.filter import EVERYTHING, Types
-from eventscope.store.log import Log, open_log, ping, prepare, server_version
+from eventscope.store.log import Log, open_log, prepare, server_version, synchronise
 from eventscope.store.moment import HOUR
 from tests.store.appender import NOON, Appender, event
 from tests.until import until
@@ -146,6 +146,7 @@ async def test_a_transaction_that_mongodb_cannot_do_says_that_a_replica_set_is_m
     standalone: str, driver: Driver
 ) -> None:
     async with open_log(standalone, "test", driver) as log:
+        await synchronise(log)
         await log.meta.delete_many({})
         appender = await Appender.of(log)
         with pytest.raises(CannotStart, match="is no replica set"):
@@ -169,6 +170,7 @@ def guarded_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 async def test_who_may_not_ask_is_told_so_without_the_password(guarded_url: str, user: str, driver: Driver) -> None:
     async with open_log(guarded_url.replace("//", f"//{user}", 1), "test", driver) as log:
         with pytest.raises(CannotStart, match="MongoDB refuses the user of EVENTSCOPE_MONGO_URL: ") as refused:
+            await synchronise(log)
             await read.first_position(log)
         assert "secret" not in str(refused.value)
 
@@ -188,7 +190,7 @@ async def test_nothing_is_asked_of_the_server_when_a_log_is_opened(driver: Drive
 async def test_a_server_that_was_never_there_is_unavailable(driver: Driver, swept: None) -> None:
     async with open_log(f"mongodb://127.0.0.1:{free()}", "test", driver, question_seconds=0.5) as log:
         with pytest.raises(Unavailable, match="MongoDB does not answer now"):
-            await read.first_position(log)
+            await synchronise(log)
 
 
 async def test_a_server_that_goes_away_makes_every_question_unavailable_until_it_is_back(
@@ -198,7 +200,7 @@ async def test_a_server_that_goes_away_makes_every_question_unavailable_until_it
     before = {name: await question(own_log) for name, question in QUESTIONS.items()}
     appender = Appender(own_log, await checkpoint.read(own_log))
     own.kill()
-    asked = [question(own_log) for question in (*QUESTIONS.values(), ping, prepare)]
+    asked = [question(own_log) for question in (*QUESTIONS.values(), synchronise, prepare)]
     outcomes = await asyncio.gather(*asked, appender.store(event()), return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {Unavailable}
 
@@ -221,10 +223,10 @@ async def test_that_the_server_is_gone_is_told_long_before_a_question_is_out_of_
 
 
 async def test_a_server_that_hangs_lets_every_question_run_out_of_time(own: OwnMongod, own_log: Log) -> None:
-    await ping(own_log)
+    await synchronise(own_log)
     own.signal(signal.SIGSTOP)
     asked = [question(own_log) for question in QUESTIONS.values()]
-    outcomes = await asyncio.gather(*asked, ping(own_log), return_exceptions=True)
+    outcomes = await asyncio.gather(*asked, synchronise(own_log), return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} <= {QuestionTimedOut, Unavailable}
     assert QuestionTimedOut in {type(outcome) for outcome in outcomes}
 
@@ -297,5 +299,5 @@ async def test_writes_wait_for_the_majority_and_the_journal(log: Log) -> None:
 
 
 async def test_the_server_tells_its_version(log: Log) -> None:
-    await ping(log)
+    await synchronise(log)
     assert [part.isdigit() for part in (await server_version(log)).split(".")] == [True, True, True]

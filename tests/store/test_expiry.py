@@ -1,18 +1,19 @@
 """Expiry is exact: past its hour an event is in no answer, whatever MongoDB has deleted by then (I7)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventscope.store import aggregates, counts, expiry, read
+from eventscope.store import aggregates, counts, expiry, moment, read
 from eventscope.store.aggregates import AggregateFilter
+from eventscope.store.clock import MongoClock
 from eventscope.store.counts import Scope
-from eventscope.store.expiry import Expired
+from eventscope.store.expiry import Expired, Housekeeping
 from eventscope.store.filter import EVERYTHING, All, Among, Between, Filter, Types
-from eventscope.store.log import Log
+from eventscope.store.log import Log, synchronise
 from eventscope.store.moment import DAY, HOUR, MINUTE
 from eventscope.store.query import bson_date
 from eventscope.store.retention import Retention
@@ -36,6 +37,17 @@ class Answers:
 
 
 TYPES = ("brief", "usual", "lasting")
+
+
+async def delete_expired(log: Log) -> None:
+    """What MongoDB's TTL task does, by a clock that these tests do not set."""
+    await log.events.delete_many({"expireAt": {"$lte": bson_date(log.clock())}})
+
+
+async def rows(log: Log) -> dict[str, list[dict[str, Any]]]:
+    """All that housekeeping may change."""
+    names = ("rollups", "populations", "expirations")
+    return {name: await log.mongo.collection(name).find({}).sort("_id", 1).to_list(None) for name in names}
 
 
 async def answers(log: Log) -> Answers:
@@ -65,10 +77,10 @@ async def test_an_event_is_in_every_answer_until_its_hour_and_in_none_from_then_
     assert await answers(log) == Answers(True, True, 1, 1, 1, 1, 1, 1)
 
     clock.now = NOON + DAY
+    if deleted:
+        await delete_expired(log)
     if tidied:
         await expiry.tidy(log)
-    if deleted:
-        await log.events.delete_many({"expireAt": {"$lte": bson_date(clock.now)}})
     assert await answers(log) == Answers(False, False, 0, 0, 0, 0, 0, 2)
     assert await counts.aggregates(log, Scope()) == 1
     assert [cell.type for cell in await counts.cells(log, Scope())] == ["lasting"]
@@ -82,6 +94,7 @@ async def test_when_all_has_expired_nothing_is_left_and_positions_go_on(
     clock.now = NOON + DAY
     assert await read.first_position(log) is None
     assert await read.count(log, EVERYTHING) == 0
+    await delete_expired(log)
     await expiry.tidy(log)
     [next_one] = (await appender.store(event())).events
     assert next_one["_id"] == await read.first_position(log) == 6
@@ -101,6 +114,7 @@ class TestExpiredThrough:
         await appender.store(event("brief.a"), event("brief.b"), event("lasting"), event("brief.a"), event("lasting"))
         clock.now = NOON + DAY
         if tidied:
+            await delete_expired(log)
             await expiry.tidy(log)
         assert sorted((e.type, e.through) for e in await expiry.expired(log)) == [("brief.a", 4), ("brief.b", 2)]
         for filter, through in EXPECTED:
@@ -113,6 +127,7 @@ class TestExpiredThrough:
             await appender.store(event(), event())
             assert await expiry.expired_through(log, EVERYTHING) == 2 * day
             if day % 2:
+                await delete_expired(log)
                 await expiry.tidy(log)
             assert await expiry.expired_through(log, EVERYTHING) == 2 * day
 
@@ -151,24 +166,109 @@ async def test_housekeeping_leaves_what_is_kept_and_can_be_done_at_any_time(
     appender.retention = Retention({"*": 2, "brief": 1})
     await appender.store(*(event(type, of=(type, "1")) for type in ("brief", "usual")))
 
-    async def rows() -> dict[str, list[Any]]:
-        return {
-            name: [row["_id"] for row in await log.mongo.collection(name).find({}).to_list(None)]
-            for name in ("rollups", "populations", "expirations")
-        }
-
-    before = await rows()
+    before = await rows(log)
     await expiry.tidy(log)
-    assert await rows() == before
+    assert await rows(log) == before
 
     clock.now = NOON + DAY + HOUR
+    await delete_expired(log)
     for _ in range(2):
         await expiry.tidy(log)
-        left = await rows()
-        assert [row["type"] for row in left["rollups"] if "hour" in row] == ["usual"]
-        assert [row["aggregateType"] for row in left["populations"]] == ["usual"]
-        assert left["expirations"] == ["brief"]
+        left = await rows(log)
+        assert [row["_id"]["type"] for row in left["rollups"] if "hour" in row["_id"]] == ["usual"]
+        assert [row["_id"]["aggregateType"] for row in left["populations"]] == ["usual"]
+        assert left["expirations"] == [{"_id": "brief", "through": 1}]
     assert await expiry.expired(log) == [Expired("brief", 1)]
+
+
+async def test_what_mongodb_has_not_deleted_yet_stays_counted(log: Log, appender: Appender, clock: Clock) -> None:
+    appender.retention = Retention({"*": 2, "brief": 1})
+    await appender.store(*(event(type, of=(type, "1")) for type in ("brief", "usual", "brief")))
+    before = await rows(log)
+
+    clock.now = NOON + 40 * DAY
+    await expiry.tidy(log)
+    assert await rows(log) == before
+
+    await log.events.delete_many({"_id": 1})
+    await expiry.tidy(log)
+    assert await rows(log) == before
+
+    await log.events.delete_many({"_id": 3})
+    await expiry.tidy(log)
+    assert (await rows(log))["expirations"] == [{"_id": "brief", "through": 3}]
+    assert {row["_id"]["type"] for row in (await rows(log))["rollups"] if "hour" in row["_id"]} == {"usual"}
+
+
+async def test_a_clock_that_was_wrong_for_a_while_has_changed_no_answer(
+    log: Log, appender: Appender, clock: Clock
+) -> None:
+    appender.retention = Retention({"*": 30, "brief": 1})
+    await appender.store(*(event(type, of=(type, "1")) for type in ("brief", "usual") for _ in range(5)))
+    before, counted = await rows(log), await answers(log)
+
+    clock.now = NOON + 40 * DAY
+    await expiry.tidy(log)
+    clock.now = NOON
+    assert await rows(log) == before
+    assert await answers(log) == counted
+    assert await expiry.expired(log) == []
+
+
+async def test_a_row_that_an_event_is_added_to_meanwhile_is_not_taken_away(
+    log: Log, appender: Appender, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    appender.retention = Retention({"*": 1})
+    await appender.store(event(of=("thing", "1")))
+    late, delete = await Appender.of(log), expiry._delete
+    late.retention = appender.retention
+    message = event(of=("thing", "2"), recorded=NOON)
+
+    async def interrupted(*arguments: Any) -> None:
+        if log.clock() > NOON:  # a writer that was slow to commit what it decided on before the hour
+            clock.now = NOON
+            await late.store(message)
+            clock.now = NOON + DAY
+        await delete(*arguments)
+
+    monkeypatch.setattr(expiry, "_delete", interrupted)
+    clock.now = NOON + DAY
+    await delete_expired(log)
+    await expiry.tidy(log)
+    assert await expiry.expired(log) == [Expired("thing.happened", 2)]
+
+
+class TestHousekeeping:
+    async def test_it_is_done_once_an_hour(self, log: Log, appender: Appender, clock: Clock) -> None:
+        appender.retention = Retention({"*": 1})
+        await appender.store(event())
+        housekeeping = Housekeeping(log)
+        for now, left in ((NOON + DAY, 0), (NOON + DAY + HOUR - 1, 0), (NOON + DAY + HOUR, 1)):
+            clock.now = now
+            assert await housekeeping.look()
+            assert len((await rows(log))["expirations"]) == left
+            await delete_expired(log)
+
+    @pytest.mark.parametrize("days", [-40, 40])
+    async def test_it_is_put_off_with_one_word_for_as_long_as_the_clocks_are_apart(
+        self, log: Log, caplog: pytest.LogCaptureFixture, days: int
+    ) -> None:
+        skew = days * DAY
+        log = replace(log, clock=MongoClock(wall=lambda: moment.now() + skew))
+        await synchronise(log)
+        # as a log would have it that is forty days old, and of which MongoDB has deleted all
+        await log.rollups.insert_one(
+            {"_id": {"hour": NOON, "type": "a", "aggregateType": None, "expireAt": bson_date(0)}, "lastPosition": 7}
+        )
+        housekeeping, before = Housekeeping(log), await rows(log)
+        assert [await housekeeping.look() for _ in range(3)] == [False, False, False]
+        assert await rows(log) == before
+        [line] = [record for record in caplog.records if record.levelname == "ERROR"]
+        assert f"3456000 s {'behind' if days > 0 else 'ahead of'} this machine's" in line.getMessage()
+
+        skew = 0
+        assert await housekeeping.look()
+        assert await expiry.expired(log) == [Expired("a", 7)]
 
 
 async def test_days_of_which_all_has_expired_and_minutes_of_which_all_is_deleted_are_forgotten(
@@ -177,7 +277,7 @@ async def test_days_of_which_all_has_expired_and_minutes_of_which_all_is_deleted
     appender.retention = Retention({"*": 2, "brief": 1, "lasting": 0})
     await appender.store(*(event(type, of=(type, "1"), at=NOON + n * MINUTE) for n, type in enumerate(TYPES)))
 
-    async def rows(part: str) -> list[Any]:
+    async def named(part: str) -> list[Any]:
         found = await log.rollups.find({f"_id.{part}": {"$exists": True}}).sort(f"_id.{part}", 1).to_list(None)
         return [row["_id"].get("type", row["_id"].get("minute")) for row in found]
 
@@ -185,8 +285,8 @@ async def test_days_of_which_all_has_expired_and_minutes_of_which_all_is_deleted
         clock.now = now
         await log.events.delete_many({"expireAt": {"$lte": bson_date(now - DAY // 2)}})
         await expiry.tidy(log)
-        assert await rows("expiryDay") == list(TYPES[-left:])
-        assert await rows("minute") == [NOON + n * MINUTE for n in range(3 - left, 3)]
+        assert await named("expiryDay") == list(TYPES[-left:])
+        assert await named("minute") == [NOON + n * MINUTE for n in range(3 - left, 3)]
     await log.events.delete_many({})
     await expiry.tidy(log)
-    assert await rows("minute") == []
+    assert await named("minute") == []
