@@ -174,6 +174,22 @@ def doctor_(
     raise typer.Exit(exit_code(findings))
 
 
+@app.command("recount")
+def recount_(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only tell what is wrong; exit code 1 if anything.")
+    ] = False,
+    data_dir: DataDir = DATA_DIR,
+) -> None:
+    """Count anew what statistics and aggregates are read from, and put right what differs, while events come in."""
+    from rich.console import Console
+
+    from eventscope import recount_command
+
+    chosen = found(_settings(), data_dir)
+    raise typer.Exit(_run(recount_command.run(chosen, mend=not dry_run, console=Console())))
+
+
 def main() -> None:
     """Run the command that was asked for; 2 is the exit code when it cannot start or go on."""
     try:

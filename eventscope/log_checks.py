@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from eventscope.finding import Finding, broken, note, ok, warning
-from eventscope.store import moment
+from eventscope.store import expiry, moment
 from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.claims import Claims
 from eventscope.store.rejected_room import Dropped
@@ -119,7 +119,7 @@ def _shown(name: str) -> str:
 def clocks(ahead: Mapping[str, tuple[float, float] | None]) -> Finding:
     """How far the clocks of the servers are apart from ours: name → seconds ahead, and by how much that may be wrong.
 
-    Times of recording are those of NATS, leases and expiry go by MongoDB, and what has expired by ours.
+    Times of recording are those of NATS; leases and expiry go by MongoDB. Far apart, one of them must be wrong.
     """
     check = "clocks"
     known = {name: times for name, times in ahead.items() if times is not None}
@@ -132,6 +132,13 @@ def clocks(ahead: Mapping[str, tuple[float, float] | None]) -> Finding:
     moments = [(0.0, 0.0), *known.values()]
     apart = max(abs(a - b) - a_doubt - b_doubt for a, a_doubt in moments for b, b_doubt in moments)
     found = ", ".join(told)
+    if apart > expiry.MOST_SKEW:
+        return broken(
+            check,
+            f"{found}: counts of expired events are not tidied up while a clock is that wrong",
+            "set the clocks, and let every machine take its time from the same NTP servers; then see what"
+            " `eventscope recount --dry-run` says",
+        )
     if apart >= MOST_SKEW:
         return warning(check, found, "let every machine take its time from the same NTP servers")
     return ok(check, found)

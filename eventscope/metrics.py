@@ -50,11 +50,16 @@ class LogMetrics:
         self._ingesting = gauge("ingesting", "Whether an ingester holds the lease: 1 or 0.")
         self._term = gauge("lease_term", "How often the lease has gone from one holder to another.")
         self._resets = gauge("source_resets", "How often the stream was made anew or had lost its tail.")
+        self._ahead = gauge(
+            "clock_ahead_seconds",
+            "How far MongoDB's clock, by which all expires, is ahead of this machine's; NaN until it is known.",
+        )
         self._lag_events = gauge("lag_events", "Messages that the stream has and the log has not; NaN without NATS.")
         self._lag_seconds = gauge("lag_seconds", "How long the oldest of these has been waiting.")
 
     async def look(self, log: Log, lag: Callable[[], Awaitable[Lag | None]]) -> None:
         """Read it anew, in little time, whatever is away."""
+        self._ahead.set(log.clock_ahead if log.clock_is_set else UNKNOWN)
         try:
             async with asyncio.timeout(LOOK_SECONDS):
                 at, waiting = await checkpoint.read(log), await rejected.count(log)

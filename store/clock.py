@@ -17,6 +17,7 @@ from eventscope.store import moment
 from eventscope.store.driver import Mongo, translated
 
 REFRESH_SECONDS: Final = 10.0
+RETRY_SECONDS: Final = 0.5  # until it is known for the first time
 ASK_SECONDS: Final = 2.0
 LOOKS: Final = 2  # the first may have to wait for a connection, and says little then
 PRECISION: Final = 1000  # MongoDB gives its time in milliseconds
@@ -47,6 +48,11 @@ class MongoClock:
         if self._offset is None:
             raise Unavailable("MongoDB has not told the time yet")
         return steady() + self._offset
+
+    @property
+    def is_set(self) -> bool:
+        """Whether MongoDB has told the time."""
+        return self._offset is not None
 
     @property
     def ahead(self) -> float:
@@ -84,8 +90,8 @@ async def kept(mongo: Mongo, clock: moment.Clock) -> AsyncIterator[None]:
 
 async def _keep(mongo: Mongo, clock: MongoClock) -> None:
     while True:
-        await asyncio.sleep(REFRESH_SECONDS)
         try:
             await synchronise(mongo, clock)
         except EventscopeError as error:  # whoever asks MongoDB for anything else hears of it
             logger.debug("MongoDB did not tell the time: %s", error)
+        await asyncio.sleep(REFRESH_SECONDS if clock.is_set else RETRY_SECONDS)

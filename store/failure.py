@@ -21,6 +21,8 @@ INDEX_OPTIONS_CONFLICT: Final = 85
 INDEX_KEYS_CONFLICT: Final = 86
 BSON_OBJECT_TOO_LARGE: Final = 10334
 VALIDATION_FAILED: Final = 121
+SNAPSHOT_TOO_OLD: Final = 239
+SNAPSHOT_UNAVAILABLE: Final = 246  # as after a collection or an index was made
 DUPLICATE_KEY: Final = 11000
 INTERRUPTED: Final = 11601
 
@@ -66,7 +68,8 @@ def refuses(error: PyMongoError) -> bool:
 def passes(error: PyMongoError) -> bool:
     """Whether MongoDB says that another try may succeed."""
     # a write concern that was not met says nothing of the write itself, which may well be there
-    interrupted = isinstance(error, OperationFailure) and error.code == INTERRUPTED
+    again = (INTERRUPTED, SNAPSHOT_TOO_OLD, SNAPSHOT_UNAVAILABLE)
+    interrupted = isinstance(error, OperationFailure) and error.code in again
     return interrupted or isinstance(error, WriteConcernError) or any(map(error.has_error_label, PASSING))
 
 

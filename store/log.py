@@ -90,6 +90,11 @@ class Log:
     """Of asking for the head."""
 
     @property
+    def clock_is_set(self) -> bool:
+        """Whether the time is known."""
+        return not isinstance(self.clock, MongoClock) or self.clock.is_set
+
+    @property
     def clock_ahead(self) -> float:
         """Seconds by which MongoDB's clock is ahead of this machine's; 0 where the log goes by a clock of its own."""
         return self.clock.ahead if isinstance(self.clock, MongoClock) else 0.0
@@ -146,10 +151,10 @@ async def open_log(
     indexed_paths: Sequence[str] = (),
     tail: Tail | None = None,
 ) -> AsyncIterator[Log]:
-    """The log at that address for the length of the block. Nothing is asked of the server yet.
+    """The log at that address for the length of the block. No answer of the server is waited for.
 
-    Its clock is MongoDB's, which must be asked once (`synchronise`, `prepare`) before anything can be read; a test may
-    give it another one.
+    Its clock is MongoDB's, which must have answered once (`synchronise`, `prepare`) before anything can be read; a test
+    may give it another one.
     `indexed_paths` are those into `data` and `metadata` that events are found by as quickly as by their own fields.
     Whoever gives a `tail` keeps it up to date.
     """

@@ -182,7 +182,7 @@ async def test_an_address_that_cannot_be_read_is_refused_at_the_start(url: str, 
             pass
 
 
-async def test_nothing_is_asked_of_the_server_when_a_log_is_opened(driver: Driver, swept: None) -> None:
+async def test_no_server_is_waited_for_when_a_log_is_opened(driver: Driver, swept: None) -> None:
     async with open_log(f"mongodb://127.0.0.1:{free()}", "test", driver):
         pass
 

@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from eventscope.ports import free
 from eventscope.settings import Settings
 from eventscope.store.filter import EVERYTHING
-from eventscope.store.log import Log, open_log
+from eventscope.store.log import Log, open_log, synchronise
 from eventscope.subscriptions import hub as hubs
 from eventscope.subscriptions import stream
 from eventscope.subscriptions.feed import feeding
@@ -47,6 +47,7 @@ async def test_a_hole_that_the_store_cannot_fill_is_filled_when_it_is_back(
         delivering(far, feed) as hub,
         member(hub, EVERYTHING, 0, sink),
     ):
+        await synchronise(far)
         await until(lambda: "CaughtUp" in sink.kinds)
         await line.cut()
         await teller.store(*[{}] * 3)

@@ -18,7 +18,7 @@ from eventscope.ingesting import ingest
 from eventscope.settings import Settings
 from eventscope.store import checkpoint, counts
 from eventscope.store.counts import Scope
-from eventscope.store.log import Log, open_log
+from eventscope.store.log import Log, open_log, synchronise
 from eventscope.subscriptions import ingest as ingesting
 from eventscope.subscriptions import stream
 from tests.ingesters import MANY, held, ingester, ingester_process, passed, publish, published, stored, world
@@ -135,6 +135,7 @@ async def test_what_was_published_while_mongodb_or_nats_was_away_is_taken_when_t
             await publish(client, prefix, 5)
             await stored(log, 5)
     async with open_log(settings.mongo_url, settings.mongo_database) as log, own_nats(folder, port) as server:
+        await synchronise(log)
         client = await nats.connect(server.url)
         await until(lambda: published(client, prefix, 5))
         events = await stored(log, 10)

@@ -1,0 +1,72 @@
+"""`eventscope recount`: holds everything derived against the events, for people, and puts right what differs."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from eventscope.connections import opened
+from eventscope.settings import Settings
+from eventscope.store.recount.whole import Report, recount
+from eventscope.store.recount.wrong import Kind, Wrong
+
+MOST_LINES: Final = 20
+NAMES: Final[dict[Kind, str]] = {
+    "head": "heads of aggregates",
+    "population": "counts of aggregates",
+    "hour": "counts by hour",
+    "day": "counts by day of expiry",
+    "minute": "spans by minute",
+    "expiration": "notes of expired events",
+}
+STAGES: Final[dict[Kind, str]] = {"head": "aggregates", "hour": "events"}
+
+
+async def run(settings: Settings, *, mend: bool, console: Console) -> int:
+    """Recount, and tell what was wrong; the exit code, 1 where something still is.
+
+    Raises CannotStart when MongoDB is not set or not there.
+    """
+    async with opened(settings) as log:
+        with _progress(console) as progress:
+            tasks: dict[Kind, TaskID] = {}
+
+            def tell(kind: Kind, done: int, total: int) -> None:
+                if kind not in tasks:
+                    tasks[kind] = progress.add_task(f"counting {STAGES.get(kind, NAMES[kind])}")
+                progress.update(tasks[kind], completed=done, total=total)
+
+            report = await recount(log, tell, mend=mend)
+    _tell(report, console, mend=mend)
+    return 1 if report.left else 0
+
+
+def _progress(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f}"), TimeElapsedColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _tell(report: Report, console: Console, *, mend: bool) -> None:
+    if not report.wrong:
+        console.print("Everything derived is what the events give.")
+        return
+    _show(report.wrong, console)
+    kinds = Counter(one.kind for one in report.wrong)
+    found = ", ".join(f"{n:,} {NAMES[kind]}" for kind, n in kinds.items())
+    if not mend:
+        console.print(f"Wrong: {found}. Nothing was changed; run `eventscope recount` to put it right.")
+    elif report.left:
+        _show(report.left, console)
+        console.print(f"Wrong: {found}. Of these and newer ones {len(report.left):,} are wrong still; run it again.")
+    else:
+        console.print(f"Put right: {found}.")
+
+
+def _show(wrong: Sequence[Wrong], console: Console) -> None:
+    for one in wrong[:MOST_LINES]:
+        console.print(escape(str(one)), highlight=False, soft_wrap=True)
+    if len(wrong) > MOST_LINES:
+        console.print(f"… and {len(wrong) - MOST_LINES:,} more")

@@ -1,0 +1,120 @@
+"""The rows of `rollups` that a part of the log gives, counted by MongoDB, and what of them is certain."""
+
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, TypeAlias
+
+from eventscope.store.driver import Document
+from eventscope.store.log import Log
+from eventscope.store.moment import HOUR, MINUTE
+from eventscope.store.recount.wrong import Kind
+from eventscope.store.rollups import day_key, expiry_day
+
+Key: TypeAlias = tuple[tuple[str, Any], ...]
+Rows: TypeAlias = dict[Key, Document]
+
+FIRST: Final[Sequence[str]] = ("firstPosition", "earliest")
+LAST: Final[Sequence[str]] = ("lastPosition", "latest")
+
+
+@dataclass(slots=True)
+class Tally:
+    """Rows without their `_id`, by its members."""
+
+    rows: Rows = field(default_factory=dict)
+
+    def add(self, key: Document, row: Document) -> None:
+        """Count what the row counts, too."""
+        name = key_of(key)
+        self.rows[name] = united(self.rows.get(name), row)
+
+
+def key_of(id: Document) -> Key:
+    """The members of an `_id`, as what can be looked up."""
+    return tuple(id.items())
+
+
+def united(one: Document | None, other: Document | None) -> Document:
+    """What counts the events of both, which have none in common."""
+    if one is None or other is None:
+        return dict(one or other or {})
+    both = {name: min(one[name], other[name]) for name in FIRST if name in one}
+    both |= {name: max(one[name], other[name]) for name in LAST if name in one}
+    return both | ({"n": one["n"] + other["n"]} if "n" in one else {})
+
+
+async def count(log: Log, tally: Tally, match: Document, **options: Any) -> None:
+    """Add the events that match, which are not in it yet."""
+    ends: Document = {"firstPosition": {"$min": "$_id"}, "lastPosition": {"$max": "$_id"}}
+    times: Document = {"n": {"$sum": 1}, "earliest": {"$min": "$timestamp"}, "latest": {"$max": "$timestamp"}}
+    hour = {
+        "hour": _floor(HOUR),
+        "type": "$type",
+        "aggregateType": {"$ifNull": ["$aggregateType", None]},
+        "expireAt": {"$ifNull": ["$expireAt", None]},
+    }
+    for row in await _groups(log, match, {"_id": hour, **ends, **times}, options):
+        key = row.pop("_id")
+        tally.add(key, row)
+        tally.add(day_key(key["type"], key["aggregateType"], expiry_day(key["expireAt"])), row)
+    for row in await _groups(log, match, {"_id": {"minute": _floor(MINUTE)}, **ends}, options):
+        tally.add(row.pop("_id"), row)
+
+
+def kind(key: Key) -> Kind:
+    """Which kind of row it is."""
+    match key[0][0]:
+        case "hour":
+            return "hour"
+        case "expiryDay":
+            return "day"
+        case _:
+            return "minute"
+
+
+def proper(
+    key: Key, found: Document | None, counted: Document | None, soon: datetime, present: Container[int]
+) -> Document | None:
+    """The row as it must be, if these events are all that there are; None where there must be none.
+
+    Of events that expire `soon` or have expired, some may be gone already: of these only what the row lacks is known.
+    No event is gone from the positions that are `present`.
+    """
+    members = dict(key)
+    if "minute" in members:
+        return _proper_span(found, counted, present)
+    if "expiryDay" in members:
+        return found if members["expiryDay"] <= expiry_day(soon) else counted  # until then its hours are counted
+    if members["expireAt"] is None or members["expireAt"] > soon:
+        return counted
+    lacks = counted is not None and (found is None or found.get("lastPosition", 0) < counted["lastPosition"])
+    return counted if lacks else found
+
+
+def _proper_span(found: Document | None, counted: Document | None, present: Container[int]) -> Document | None:
+    """A minute may reach further than its events, as far as events that are gone did."""
+    if found is None or found.keys() != {"firstPosition", "lastPosition"}:
+        return counted
+    first, last = found["firstPosition"], found["lastPosition"]
+    if counted is None:
+        return None if first in present or last in present or first > last else found
+    if first > counted["firstPosition"] or first in present:
+        first = counted["firstPosition"]
+    if last < counted["lastPosition"] or last in present:
+        last = counted["lastPosition"]
+    return {"firstPosition": first, "lastPosition": last}
+
+
+def named(rows: Iterable[Document]) -> list[int]:
+    """The positions that the rows name."""
+    return [row[name] for row in rows for name in ("firstPosition", "lastPosition") if isinstance(row.get(name), int)]
+
+
+def _floor(length: int) -> Document:
+    # the remainder has the sign of the time, and what happened before 1970 is in an hour that begins before it, too
+    return {"$subtract": ["$timestamp", {"$mod": [{"$add": [{"$mod": ["$timestamp", length]}, length]}, length]}]}
+
+
+async def _groups(log: Log, match: Document, group: Document, options: Document) -> list[Document]:
+    return await log.mongo.aggregate(log.events, [{"$match": match}, {"$group": group}], **options)

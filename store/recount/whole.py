@@ -1,0 +1,49 @@
+"""The whole recount: everything derived, held against the events, and put right, while new events come in."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from eventscope.store.log import Log
+from eventscope.store.recount import expirations, heads, populations, rows
+from eventscope.store.recount.wrong import Progress, Wrong
+
+PASSES: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was wrong at first, and what still is."""
+
+    wrong: list[Wrong]
+    left: list[Wrong]
+
+
+async def recount(log: Log, tell: Progress, *, mend: bool) -> Report:
+    """Find what is derived wrongly, and `mend` it until nothing is found any more, or something is again and again.
+
+    Safe to be killed in, and to be run by two at once. Raises Unavailable or QuestionTimedOut when MongoDB is away.
+    """
+    first = left = await _pass(log, tell, mend=mend)
+    passes = 1
+    while mend and left and passes < PASSES:
+        left = await _pass(log, tell, mend=passes < PASSES - 1)
+        passes += 1
+    return Report(first, left)
+
+
+async def _pass(log: Log, tell: Progress, *, mend: bool) -> list[Wrong]:
+    # aggregates are counted by their heads, and what is noted of expired events may be added to with the rows
+    wrong_heads = await heads.differences(log, tell)
+    if mend:
+        await heads.mend(log, wrong_heads)
+    numbers = await populations.differences(log)
+    if mend:
+        await populations.mend(log, numbers)
+    basis = await rows.basis(log, tell)
+    wrong_rows = await rows.differences(log, basis)
+    if mend:
+        await rows.mend(log, basis, wrong_rows)
+    wrong_notes = await expirations.differences(log)
+    if mend:
+        await expirations.mend(log, wrong_notes)
+    return [*wrong_heads, *numbers.wrong, *wrong_rows, *wrong_notes]

@@ -1,0 +1,118 @@
+"""What a recount finds wrong, and the one way in which it is put right."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from pymongo.errors import PyMongoError
+
+from eventscope.errors import Unavailable
+from eventscope.store import checkpoint, moment
+from eventscope.store.driver import Document, Session, translated
+from eventscope.store.log import Log
+from eventscope.store.moment import HOUR
+from eventscope.store.query import bson_date
+
+Kind = Literal["hour", "day", "minute", "population", "head", "expiration"]
+Progress = Callable[[Kind, int, int], None]
+
+MARGIN: Final = 2_000_000
+"""Microseconds before its expiry from which on an event is taken to be gone: MongoDB may delete it any moment."""
+
+MOST_NAME: Final = 80
+TRIES: Final = 100
+PAUSE: Final = 0.05
+TRANSIENT: Final = ("TransientTransactionError", "UnknownTransactionCommitResult")
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """A derived document that is not what the events say; None where there is, or should be, no such document."""
+
+    kind: Kind
+    key: Any
+    found: Document | None
+    counted: Document | None
+
+    def __str__(self) -> str:
+        """What differs, for people."""
+        found, counted = self.found or {}, self.counted or {}
+        names = [name for name in {**counted, **found} if found.get(name) != counted.get(name)]
+        if self.found is None or self.counted is None:
+            names = [name for name in ("n", "version", "through") if name in names] or names
+        differences = "; ".join(f"{name} is {_said(found, name)}, should be {_said(counted, name)}" for name in names)
+        return f"{self.name}: {differences}"
+
+    @property
+    def name(self) -> str:
+        """What the document is about."""
+        match self.kind:
+            case "head":
+                return f"aggregate {_shown(self.key['type'])} {_shown(self.key['id'])}"
+            case "expiration":
+                return f"expired events of type {_shown(self.key)}"
+            case "population":
+                return f"aggregates of type {_shown(self.key['aggregateType'])}{_until(self.key['expireAt'])}"
+            case "minute":
+                return f"positions of {moment.to_text(self.key['minute'])}"
+            case "day":
+                return f"events of type {_shown(self.key['type'])}{_of(self.key)}{_until(self.key['expiryDay'])}"
+            case "hour":
+                hour = moment.to_text(self.key["hour"])
+                return (
+                    f"events of type {_shown(self.key['type'])}{_of(self.key)} at {hour}{_until(self.key['expireAt'])}"
+                )
+
+
+def soon(log: Log) -> datetime:
+    """The moment up to which whatever expires is taken to have expired, as the driver gives dates."""
+    return bson_date(log.clock() + MARGIN)
+
+
+def past_hour(log: Log) -> datetime:
+    """The last full hour: a time of expiry for what is gone."""
+    now = log.clock()
+    return bson_date(now - now % HOUR)
+
+
+async def fenced(log: Log, work: Callable[[Session, Document], Awaitable[None]], *, new_term: bool = False) -> None:
+    """Have the work done in one transaction that no batch and no other recount can come into.
+
+    The work is given the checkpoint as it was, and may be begun anew. With a `new_term` the ingester has to read again
+    what it remembers of aggregates. Raises Unavailable when the log is too busy, or MongoDB away.
+    """
+    change: Document = {"$inc": {"recounts": 1, **({"term": 1} if new_term else {})}}
+    with translated(log.question_seconds):
+        for attempt in range(TRIES):
+            try:
+                # waits for a batch that is being stored, which the transaction would fail for
+                await log.meta.update_one({"_id": checkpoint.ID}, {"$currentDate": {"recounting": True}})
+                async with log.mongo.session() as session, log.mongo.transaction(session):
+                    before = await log.meta.find_one_and_update({"_id": checkpoint.ID}, change, session=session)
+                    await work(session, before or {})
+                return
+            except PyMongoError as error:
+                if not any(map(error.has_error_label, TRANSIENT)):
+                    raise
+            await asyncio.sleep(PAUSE * (attempt % 4) / 4)
+    raise Unavailable("the log is too busy to be put right now")
+
+
+def _shown(name: str) -> str:
+    # anybody's text, which must not be able to steer a terminal
+    return name[:MOST_NAME] if name.isprintable() else ascii(name[:MOST_NAME])
+
+
+def _said(document: Document, name: str) -> str:
+    value = document.get(name)
+    return "none" if value is None else str(value)
+
+
+def _of(key: Document) -> str:
+    return "" if key["aggregateType"] is None else f" ({_shown(key['aggregateType'])})"
+
+
+def _until(expiry: datetime | None) -> str:
+    return "" if expiry is None or expiry.year == datetime.max.year else f" until {expiry:%Y-%m-%d %H:%M}"
