@@ -158,6 +158,7 @@ async def _log(log: Log, settings: Settings, client: Client | None, findings: li
         await _agreement(log, at),
         log_checks.lag(waiting),
         log_checks.source(at),
+        log_checks.lost(at),
         log_checks.rejected(codes),
         log_checks.dropped(dropped),
         log_checks.claims(claimed),

@@ -12,6 +12,7 @@ from eventscope.subscriptions.lag import Lag
 
 MOST_SKEW: Final = 1.0  # seconds
 MOST_LAG: Final = 10.0
+SHOWN_LOST: Final = 5  # ranges of lost messages
 MOST_NAMES: Final = 10
 MOST_NAME: Final = 60
 
@@ -61,6 +62,21 @@ def source(at: Checkpoint) -> Finding:
         check,
         f"{at.source_resets} times the stream was made anew or had lost its tail, and was read from its start",
         "where nobody made it anew, see what `NATS sync` and `NATS replicas` say",
+    )
+
+
+def lost(at: Checkpoint) -> Finding:
+    """What JetStream forgot before it was stored."""
+    check = "lost messages"
+    if at.lost_count == 0:
+        return ok(check, "none: all that the stream held was read")
+    ranges = [f"{one.first} to {one.last} of {one.stream} ({moment.to_text(one.at)})" for one in at.lost[-SHOWN_LOST:]]
+    more = "…, " if len(at.lost) > SHOWN_LOST else ""
+    return warning(
+        check,
+        f"{at.lost_count} messages were removed from the stream before they were read: {more}{', '.join(ranges)}",
+        "have their publishers send them again; see what `NATS discard policy`, `NATS max age` and the lag say, and who "
+        "deletes from the stream",
     )
 
 

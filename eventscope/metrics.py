@@ -49,6 +49,7 @@ class LogMetrics:
         self._dropped = gauge("rejected_dropped", "Rejected messages that were ever dropped for want of room.")
         self._ingesting = gauge("ingesting", "Whether an ingester holds the lease: 1 or 0.")
         self._term = gauge("lease_term", "How often the lease has gone from one holder to another.")
+        self._lost = gauge("lost_messages", "Messages that JetStream removed before they were read.")
         self._resets = gauge("source_resets", "How often the stream was made anew or had lost its tail.")
         self._ahead = gauge(
             "clock_ahead_seconds",
@@ -66,7 +67,15 @@ class LogMetrics:
                 dropped = await rejected_room.dropped(log)
         except (EventscopeError, TimeoutError):
             self._up.set(0)
-            for gauge in (self._head, self._rejected, self._dropped, self._ingesting, self._term, self._resets):
+            for gauge in (
+                self._head,
+                self._rejected,
+                self._dropped,
+                self._ingesting,
+                self._term,
+                self._resets,
+                self._lost,
+            ):
                 gauge.set(UNKNOWN)
             self._set_lag(None)
             return
@@ -77,6 +86,7 @@ class LogMetrics:
         self._ingesting.set(at.lease_held)
         self._term.set(at.term)
         self._resets.set(at.source_resets)
+        self._lost.set(at.lost_count)
         try:
             async with asyncio.timeout(LOOK_SECONDS):
                 self._set_lag(await lag())

@@ -55,6 +55,14 @@ class RejectedDropped:
     last: Moment = strawberry.field(description="When the last of them was dropped.")
 
 
+@strawberry.type(description="Messages that JetStream removed from the stream before they were read.")
+class LostMessages:
+    stream: str = strawberry.field(description="The stream they were in.")
+    from_: BigInt = strawberry.field(name="from", description="The sequence of the first of them in the stream.")
+    to: BigInt = strawberry.field(description="The sequence of the last of them.")
+    at: Moment = strawberry.field(description="When it was noticed.")
+
+
 @strawberry.type(description="How the log is doing.")
 class LogStatus:
     head: BigInt = strawberry.field(description="The last position; 0 while the log is empty.")
@@ -65,6 +73,11 @@ class LogStatus:
     source_resets: int = strawberry.field(
         description="How often the stream was made anew or lost its tail, and was read from its start."
     )
+    lost_messages: list[LostMessages] = strawberry.field(
+        description="Messages that were acknowledged but removed from the stream before they were read: for a limit of "
+        "the stream, for their age, or by hand. The last 100 ranges, the oldest first."
+    )
+    lost_message_count: BigInt = strawberry.field(description="How many messages were ever lost in this way.")
     ingesting: bool = strawberry.field(description="Whether an ingester holds the lease just now.")
     retention: list[RetentionRule] = strawberry.field(description="How long events are kept, by type.")
     versions: Versions = strawberry.field(description="What runs here.")
@@ -101,6 +114,11 @@ def log_status(status: Status, info: Info) -> LogStatus:
         first_position=None if status.first_position is None else BigInt(status.first_position),
         rejected=BigInt(status.rejected),
         source_resets=status.checkpoint.source_resets,
+        lost_messages=[
+            LostMessages(stream=one.stream, from_=BigInt(one.first), to=BigInt(one.last), at=Moment(one.at))
+            for one in status.checkpoint.lost
+        ],
+        lost_message_count=BigInt(status.checkpoint.lost_count),
         ingesting=status.checkpoint.lease_held,
         retention=[RetentionRule(event_types=types, days=days) for types, days in services.retention.items()],
         versions=Versions(

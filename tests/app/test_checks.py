@@ -9,6 +9,7 @@ from eventscope import log_checks, mongo_checks, nats_checks
 from eventscope.finding import Finding, Level, broken, exit_code, note, ok, warning
 from eventscope.store import facts as mongo
 from eventscope.store.checkpoint import Checkpoint
+from eventscope.store.message import Lost
 from eventscope.store.claims import Claims
 from eventscope.store.facts import Index, wanted
 from eventscope.store.rejected_room import Dropped
@@ -91,6 +92,7 @@ def test_where_all_is_well_nothing_is_to_be_done() -> None:
         log_checks.ingester(CHECKPOINT),
         log_checks.lag(Lag(0, 0.0)),
         log_checks.source(CHECKPOINT),
+        log_checks.lost(CHECKPOINT),
         log_checks.rejected({}),
         log_checks.dropped(None),
         log_checks.claims(Claims(1000, {})),
@@ -109,6 +111,7 @@ def test_whatever_is_not_well_comes_with_what_to_do() -> None:
         *of_stream(storage="memory", replicas=1, absent=("n2",), discard="old", max_age=HOUR, sealed=True),
         log_checks.ingester(replace(CHECKPOINT, lease_held=False)),
         log_checks.lag(Lag(5, 100.0)),
+        log_checks.lost(replace(CHECKPOINT, lost=(Lost("S", 1, 2, 0),) * 7, lost_count=14)),
         log_checks.rejected({"INVALID_JSON": 1}),
         log_checks.dropped(Dropped({"INVALID_JSON": 1}, 0, 0)),
         log_checks.claims(Claims(1000, {"user": 412})),
