@@ -245,9 +245,13 @@ def _range(value: Any, at: str) -> tuple[int, int | None]:
 
 
 def _constant(value: Any, name: str, at: str) -> Any:
-    ok = isinstance(value, str) and value != "" if name in TEXTS else value is not None
+    is_integer = isinstance(value, int) and not isinstance(value, bool)
     if name == "version":
-        ok = isinstance(value, int) and not isinstance(value, bool) and value > 0
+        ok = is_integer and value > 0
+    elif name in TEXTS:  # ids may be numbers
+        ok = (isinstance(value, str) and value != "") or (is_integer and name not in ("type", "timestamp"))
+    else:
+        ok = value is not None
     if not ok:
         raise ValueError(f"{at}: the constant is {_named(value)}, which {name} cannot be")
     return value

@@ -9,9 +9,9 @@ from eventscope import log_checks, mongo_checks, nats_checks
 from eventscope.finding import Finding, Level, broken, exit_code, note, ok, warning
 from eventscope.store import facts as mongo
 from eventscope.store.checkpoint import Checkpoint
-from eventscope.store.message import Lost
 from eventscope.store.claims import Claims
 from eventscope.store.facts import Index, wanted
+from eventscope.store.message import Lost
 from eventscope.store.rejected_room import Dropped
 from eventscope.subscriptions import facts as nats
 from eventscope.subscriptions.facts import Monitored, StreamFacts

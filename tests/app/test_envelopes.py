@@ -18,7 +18,7 @@ EVERYTHING = {
     "aggregateType": {"subject": 2},
     "aggregateId": [{"path": ["a.b", "c"]}, {"subject": "3-"}],
     "timestamp": {"path": "meta.ts", "as": "milliseconds"},
-    "userId": {"constant": "system"},
+    "userId": {"constant": 7},
 }
 
 
@@ -51,7 +51,7 @@ def test_a_mapping_is_read_with_the_metadata_before_what_is_added_to_it(start: A
                     ),
                 ),
                 ("timestamp", (Source(FromMessage(("meta", "ts")), "milliseconds", "meta.ts"),)),
-                ("userId", (Source(Constant("system"), None, "a constant"),)),
+                ("userId", (Source(Constant(7), None, "a constant"),)),
                 ("metadata.tenant", (Source(FromHeader("X-Tenant"), None, "the header X-Tenant"),)),
             )
         ),
@@ -126,7 +126,8 @@ def test_what_is_wrong_with_a_file_is_told_with_its_path(
         ({"a": {"timestamp": {"path": "x", "as": None}}}, "None is not a conversion"),
         ({"a": {"timestamp": {"path": "x", "as": ["seconds"]}}}, "['seconds'] is not a conversion"),
         ({"a": {"userId": {"path": "x", "as": "seconds"}}}, "a: userId: a time as seconds is for timestamp"),
-        ({"a": {"userId": {"constant": 5}}}, "a: userId: the constant is 5, which userId cannot be"),
+        ({"a": {"userId": {"constant": 1.5}}}, "a: userId: the constant is 1.5, which userId cannot be"),
+        ({"a": {"type": {"constant": 5}}}, "a: type: the constant is 5, which type cannot be"),
         ({"a": {"type": {"constant": ""}}}, 'a: type: the constant is "", which type cannot be'),
         ({"a": {"version": {"constant": 0}}}, "a: version: the constant is 0, which version cannot be"),
         ({"a": {"data": {"constant": None}}}, "a: data: the constant is null, which data cannot be"),

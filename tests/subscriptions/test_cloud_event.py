@@ -159,6 +159,7 @@ PARTS = st.text(st.sampled_from("a#%235"), min_size=1, max_size=6)
 @example("a#", "b", "a", "#b")
 @example("a#b", "c", "a%23b", "c")
 @example("a#b", "c", "a", "#b#c")
+@example("#", "#1", "%23", "#1")
 def test_two_events_have_one_id_only_if_source_and_id_are_equal(a: str, b: str, c: str, d: str) -> None:
     assume((a, b) != (c, d))
     one, other = (_read({**REQUIRED, "source": source, "id": id}) for source, id in ((a, b), (c, d)))

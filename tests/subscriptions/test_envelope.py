@@ -1,7 +1,8 @@
 """Which envelope a message is in: what its subject is set to, and what is refused where nothing is set."""
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import orjson
@@ -14,8 +15,10 @@ from eventscope.store import read as store
 from eventscope.store.filter import EVERYTHING
 from eventscope.store.log import Log
 from eventscope.store.message import Accepted, Arrival, Refused
+from eventscope.store.rejected import rejected
 from eventscope.subscriptions.envelope import Envelope
 from eventscope.subscriptions.reading import read
+from eventscope.subscriptions.retry import retrying
 from tests.until import until
 
 CLOUD_EVENT = {"specversion": "1.0", "type": "com.example.user.created", "source": "/users", "id": "A234-1234-1234"}
@@ -92,12 +95,34 @@ async def test_each_subject_has_the_envelope_that_its_setting_names(
     settings: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
     envelopes = {f"{subject_prefix}.cloud.>": "cloudevents", f"{subject_prefix}.nest.>": "nestjs"}
-    task = asyncio.create_task(ingest(settings.model_copy(update={"envelopes": envelopes})))
-    await client.publish(f"{subject_prefix}.cloud.x", orjson.dumps(CLOUD_EVENT))
-    await client.publish(f"{subject_prefix}.nest.x", orjson.dumps({"pattern": "nest.happened", "data": 1}))
-    await client.publish(f"{subject_prefix}.user.created", b"{}")
-    events = await until(lambda: _three(log))
-    assert [event["type"] for event in events] == ["com.example.user.created", "nest.happened", "user.created"]
+    async with _ingesting(settings.model_copy(update={"envelopes": envelopes})):
+        await client.publish(f"{subject_prefix}.cloud.x", orjson.dumps(CLOUD_EVENT))
+        await client.publish(f"{subject_prefix}.nest.x", orjson.dumps({"pattern": "nest.happened", "data": 1}))
+        await client.publish(f"{subject_prefix}.user.created", b"{}")
+        events = await until(lambda: _three(log))
+        assert [event["type"] for event in events] == ["com.example.user.created", "nest.happened", "user.created"]
+
+
+async def test_what_was_refused_can_be_retried_once_the_setting_is_mended(
+    settings: Settings, log: Log, client: Client, subject_prefix: str
+) -> None:
+    async with _ingesting(settings):
+        await client.publish(f"{subject_prefix}.shirt.designed", b'{"pattern": "striped", "data": 1}')
+        [message] = await until(lambda: rejected(log, limit=2))
+    assert message.code == "WRONG_ENVELOPE"
+    plain = settings.model_copy(update={"envelopes": {f"{subject_prefix}.>": "plain"}})
+    async with _ingesting(plain), retrying(log, client, settings.stream) as retrier:
+        await retrier.retry(message)
+        await retrier.settle(60)
+    [event] = await store.events(log, EVERYTHING, limit=2)
+    assert (event["type"], event["extensions"]) == ("shirt.designed", {"pattern": "striped"})
+    assert await rejected(log, limit=1) == []
+
+
+@asynccontextmanager
+async def _ingesting(settings: Settings) -> AsyncIterator[None]:
+    task = asyncio.create_task(ingest(settings))
+    yield
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
