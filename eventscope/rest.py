@@ -1,5 +1,6 @@
-"""The old REST shapes, for services that know them: four endpoints over the resolvers that GraphQL has too."""
+"""REST in the shapes of the gateway that services know: four endpoints over the resolvers that GraphQL has too."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -12,13 +13,14 @@ from eventscope.errors import BadInput, PageTooLarge, QuestionTimedOut, TooCompl
 from eventscope.resolvers import events, stats
 from eventscope.resolvers.page import MOST, request
 from eventscope.schema.filter import texts
-from eventscope.store import moment, read
+from eventscope.store import aggregates, moment, read
 from eventscope.store.counts import Scope
 from eventscope.store.documents import Event, plain
 from eventscope.store.filter import All, Among, Between, Filter, Types
 from eventscope.store.log import Log
 
-PARAMETERS: Final = ("aggregateId", "aggregateType", "eventTypes", "fromTimestamp", "toTimestamp", "limit")
+TIMES: Final = ("fromTimestamp", "toTimestamp", "beforeTimestamp")
+PARAMETERS: Final = ("aggregateId", "aggregateType", "eventTypes", *TIMES, "limit")
 STATUS: Final[Mapping[str, int]] = {"INTERNAL": 500, "UNAVAILABLE": 503, "TIMEOUT": 504}
 
 Answer = Callable[[Log, Mapping[str, str]], Awaitable[dict[str, Any]]]
@@ -46,34 +48,41 @@ def routes(log: Callable[[], Log]) -> list[Route]:
 
 
 async def history(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
-    """The newest events first."""
-    return await _listing(log, given, newest_first=True)
+    """The events that match."""
+    return await _listing(log, given)
 
 
 async def replay(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
-    """The oldest events first."""
-    return await _listing(log, given, newest_first=False)
+    """The same, with the parameters that were given."""
+    types = given.get("eventTypes")
+    filters = {name: given.get(name) for name in PARAMETERS}
+    return await _listing(log, given) | {
+        "filters": filters | {"eventTypes": None if types is None else _types(types), "limit": _limit(given)}
+    }
 
 
 async def aggregate(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
-    """All about one aggregate, oldest first."""
+    """The events of one aggregate, and the version that it has now."""
     for name in ("aggregateId", "aggregateType"):
         if name not in given:
             raise BadInput(f"{name} is missing", name)
-    return await _listing(log, given, newest_first=False)
+    listing = await _listing(log, given)
+    # after the events, so that none of these is beyond it
+    return listing | {"latestVersion": await aggregates.version(log, given["aggregateType"], given["aggregateId"])}
 
 
 async def statistics(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
     """Counts of the events that match."""
     types = given.get("eventTypes")
     type, id = given.get("aggregateType"), given.get("aggregateId")
+    low, high = _range(given)
     found = await stats.stats(
         log,
         Scope(
             types=None if types is None else Types(_types(types)),
             aggregate_types=None if type is None else (type,),
-            low=_time(given, "fromTimestamp"),
-            high=_time(given, "toTimestamp"),
+            low=low,
+            high=high,
             among=() if id is None else (Among("aggregateId", texts("aggregateId", [id])),),
         ),
     )
@@ -91,9 +100,10 @@ async def statistics(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-async def _listing(log: Log, given: Mapping[str, str], *, newest_first: bool) -> dict[str, Any]:
+async def _listing(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
+    """The oldest events that match, oldest first."""
     filter = _filter(given)
-    page = await events.events(log, filter, request(_limit(given), None), newest_first=newest_first)
+    page = await events.events(log, filter, request(_limit(given), None), newest_first=False)
     # there is nothing here by which to say that this is not all, or to go on
     if page.coverage.full:
         raise TooComplex(read.TOO_LARGE)
@@ -133,7 +143,13 @@ def _parameters(request: Request) -> Mapping[str, str]:
             raise BadInput(f"{name!r:.60} is not a parameter; there are {', '.join(PARAMETERS)}")
         if len(given.getlist(name)) > 1:
             raise BadInput(f"{name} is given more than once", name)
-    return {name: value for name, value in given.items() if value}
+    return {name: _escaped(name, value) for name, value in given.items() if value}
+
+
+def _escaped(name: str, text: str) -> str:
+    # a plus that was not escaped arrives as a blank; only before the time of day there may be another one
+    before, _, zone = text.rpartition(" ")
+    return f"{before}+{zone}" if name in TIMES and re.search("[Tt ]", before) else text
 
 
 def _filter(given: Mapping[str, str]) -> Filter:
@@ -144,7 +160,7 @@ def _filter(given: Mapping[str, str]) -> Filter:
         parts.append(Among("aggregateType", texts("aggregateType", [given["aggregateType"]])))
     if "eventTypes" in given:
         parts.append(Types(_types(given["eventTypes"])))
-    low, high = _time(given, "fromTimestamp"), _time(given, "toTimestamp")
+    low, high = _range(given)
     if low is not None or high is not None:
         parts.append(Between("timestamp", low, high))
     return All(tuple(parts))
@@ -154,14 +170,16 @@ def _types(given: str) -> tuple[str, ...]:
     return texts("eventTypes", [type.strip() for type in given.split(",") if type.strip()])
 
 
+def _range(given: Mapping[str, str]) -> tuple[int | None, int | None]:
+    start, last, before = (_time(given, name) for name in TIMES)
+    return moment.ends(start, last, before)
+
+
 def _time(given: Mapping[str, str], name: str) -> int | None:
     if name not in given:
         return None
-    text = given[name]
-    # a plus that was not escaped arrives as a blank
-    zone = text[:-6] + "+" + text[-5:] if text[-6:-5] == " " else text
     try:
-        return moment.from_text(zone)
+        return moment.given(given[name])
     except ValueError as error:
         raise BadInput(f"{name}: {error}", name) from None
 

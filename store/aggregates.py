@@ -46,6 +46,13 @@ async def named(log: Log, names: Sequence[tuple[str, str]]) -> list[Aggregate]:
         return await _settled(log, heads, "last.position")
 
 
+async def version(log: Log, type: str, id: str) -> int | None:
+    """The version that the aggregate has now, whatever of it is kept; None when it never was."""
+    with translated(log.question_seconds):
+        head = await log.aggregates.find_one({"_id": {"type": type, "id": id}}, {"version": 1})
+        return None if head is None else int(head["version"])
+
+
 async def aggregates(
     log: Log, filter: AggregateFilter, *, limit: int, order: Order = "last.position", below: int | None = None
 ) -> list[Aggregate]:

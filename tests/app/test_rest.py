@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -62,17 +63,13 @@ def as_told(event: Event) -> dict[str, Any]:
     }
 
 
-async def test_history_tells_the_newest_events_first(world: World) -> None:
-    assert await answer(world, "history", limit=20) == {
-        "aggregateId": None,
-        "aggregateType": None,
-        "totalEvents": len(world.events),
-        "events": [as_told(event) for event in world.events[:-21:-1]],
-    }
-
-
-async def test_replay_tells_the_oldest_events_first(world: World) -> None:
-    assert await answer(world, "replay", limit=20) == {
+@pytest.mark.parametrize("endpoint", LISTINGS)
+async def test_the_lists_tell_the_oldest_events_first_and_a_limit_leaves_out_the_newest(
+    world: World, endpoint: str
+) -> None:
+    found = await answer(world, endpoint, limit=20)
+    found.pop("filters", None)
+    assert found == {
         "aggregateId": None,
         "aggregateType": None,
         "totalEvents": len(world.events),
@@ -80,15 +77,73 @@ async def test_replay_tells_the_oldest_events_first(world: World) -> None:
     }
 
 
-async def test_aggregate_tells_all_about_one_oldest_first(world: World) -> None:
+@pytest.mark.parametrize("endpoint", LISTINGS)
+async def test_the_events_of_one_aggregate_are_in_the_order_of_their_versions(world: World, endpoint: str) -> None:
+    found = await answer(world, endpoint, aggregateType="user", aggregateId="u3")
+    versions = [event["version"] for event in found["events"]]
+    assert versions == sorted(versions)
+    assert len(versions) > 1
+
+
+async def test_aggregate_tells_all_about_one_oldest_first_and_the_version_that_it_has(world: World) -> None:
     mine = [e for e in world.events if e.get("aggregateType") == "user" and e.get("aggregateId") == "u3"]
     assert mine
     assert await answer(world, "aggregate", aggregateType="user", aggregateId="u3") == {
         "aggregateId": "u3",
         "aggregateType": "user",
+        "latestVersion": mine[-1]["version"],
         "totalEvents": len(mine),
         "events": [as_told(event) for event in mine],
     }
+
+
+async def test_the_version_is_that_of_now_whatever_the_parameters_leave_out(world: World) -> None:
+    mine = [e for e in world.events if e.get("aggregateType") == "user" and e.get("aggregateId") == "u3"]
+    asked = {"aggregateType": "user", "aggregateId": "u3"}
+    for more in ({"limit": 1}, {"eventTypes": "nothing"}, {"beforeTimestamp": "2000-01-01"}):
+        found = await answer(world, "aggregate", **asked, **more)
+        assert len(found["events"]) < len(mine)
+        assert found["latestVersion"] == mine[-1]["version"]
+    nobody = await answer(world, "aggregate", aggregateType="user", aggregateId="nobody")
+    assert (nobody["latestVersion"], nobody["totalEvents"]) == (None, 0)
+    elsewhere = await answer(world, "aggregate", aggregateType="vendor", aggregateId="u3")
+    assert elsewhere["latestVersion"] is None
+
+
+async def test_the_version_outlives_the_events(world: World) -> None:
+    head = await world.log.aggregates.find_one({"_id.type": "user", "_id.id": "u3"})
+    assert head is not None
+    gone = {"_id": {"type": "user", "id": "gone"}, "version": 7, "expireAt": datetime(2020, 1, 1)}
+    await world.log.aggregates.insert_one({**head, **gone})
+    try:
+        found = await answer(world, "aggregate", aggregateType="user", aggregateId="gone")
+    finally:
+        await world.log.aggregates.delete_one({"_id": gone["_id"]})
+    assert (found["latestVersion"], found["events"]) == (7, [])
+
+
+NO_FILTERS = dict.fromkeys(
+    ("aggregateId", "aggregateType", "eventTypes", "fromTimestamp", "toTimestamp", "beforeTimestamp", "limit")
+)
+
+
+async def test_replay_repeats_the_parameters_that_were_given(world: World) -> None:
+    assert (await answer(world, "replay"))["filters"] == NO_FILTERS
+    assert (await answer(world, "replay", aggregateId="", limit=7))["filters"] == NO_FILTERS | {"limit": 7}
+    given: dict[str, str | int] = {
+        "aggregateId": "u3",
+        "aggregateType": "user",
+        "eventTypes": "user.*, ,file.created",
+        "fromTimestamp": "2026-03-10",
+        "toTimestamp": "2026-03-20T00:00:00.5+02:00",
+        "beforeTimestamp": "2026-04-01T00:00:00Z",
+        "limit": 1000,
+    }
+    found = await answer(world, "replay", **given)
+    assert found["filters"] == {**given, "eventTypes": ["user.*", "file.created"]}
+    assert found.keys() == {"aggregateId", "aggregateType", "filters", "totalEvents", "events"}
+    response = await world.api.http.get("/events/replay?fromTimestamp=2026-03-10T02:00:00+02:00")
+    assert response.json()["filters"] == NO_FILTERS | {"fromTimestamp": "2026-03-10T02:00:00+02:00"}
 
 
 async def test_stats_tell_counts_breakdowns_and_the_time_range(world: World) -> None:
@@ -114,8 +169,10 @@ def recounted(events: list[Event]) -> dict[str, Any]:
 async def test_of_nothing_every_endpoint_tells_nothing(world: World) -> None:
     nothing: dict[str, Any] = {"aggregateId": None, "aggregateType": "nothing", "totalEvents": 0, "events": []}
     assert await answer(world, "history", aggregateType="nothing") == nothing
-    assert await answer(world, "replay", aggregateType="nothing") == nothing
-    assert await answer(world, "aggregate", aggregateType="nothing", aggregateId="x") == nothing | {"aggregateId": "x"}
+    filters = NO_FILTERS | {"aggregateType": "nothing"}
+    assert await answer(world, "replay", aggregateType="nothing") == nothing | {"filters": filters}
+    one = {"aggregateId": "x", "latestVersion": None}
+    assert await answer(world, "aggregate", aggregateType="nothing", aggregateId="x") == nothing | one
     assert await answer(world, "stats", aggregateType="nothing") == recounted([])
 
 
@@ -129,6 +186,13 @@ async def test_of_nothing_every_endpoint_tells_nothing(world: World) -> None:
         ({"eventTypes": "user.created, file.*,"}, lambda e: e["type"] == "user.created" or "file." in e["type"]),
         ({"fromTimestamp": FROM}, lambda e: e["timestamp"] >= moment.from_text(FROM)),
         ({"toTimestamp": TO}, lambda e: e["timestamp"] <= moment.from_text(TO)),
+        ({"beforeTimestamp": TO}, lambda e: e["timestamp"] < moment.from_text(TO)),
+        ({"toTimestamp": TO[:10]}, lambda e: moment.to_text(e["timestamp"])[:10] <= TO[:10]),
+        ({"toTimestamp": TO[:10], "beforeTimestamp": TO[:10]}, lambda e: e["timestamp"] < moment.from_text(TO)),
+        (
+            {"fromTimestamp": FROM[:10], "toTimestamp": FROM[:10]},
+            lambda e: moment.to_text(e["timestamp"])[:10] == FROM[:10],
+        ),
         (
             {"aggregateType": "user", "eventTypes": "*.updated", "fromTimestamp": FROM, "toTimestamp": TO},
             lambda e: e["type"] == "user.updated" and moment.from_text(FROM) <= e["timestamp"] <= moment.from_text(TO),
@@ -141,7 +205,7 @@ async def test_each_parameter_means_what_it_says(
     ids = world.those(wanted)
     assert 0 < len(ids) < len(world.events)
     found = await answer(world, endpoint, **parameters, limit=1000)
-    assert [event["id"] for event in found["events"]] == (ids[::-1] if endpoint == "history" else ids)
+    assert [event["id"] for event in found["events"]] == ids
     assert found["totalEvents"] == len(ids)
 
 
@@ -154,6 +218,11 @@ async def test_stats_are_of_what_the_parameters_mean(world: World) -> None:
         and moment.from_text(FROM) <= event["timestamp"] <= moment.from_text(TO)
     ]
     assert await answer(world, "stats", **filter) == recounted(events)
+    day = {"fromTimestamp": FROM[:10], "toTimestamp": FROM[:10]}
+    of_that_day = [event for event in world.events if moment.to_text(event["timestamp"])[:10] == FROM[:10]]
+    assert len(of_that_day) > 0
+    assert await answer(world, "stats", **day) == recounted(of_that_day)
+    assert await answer(world, "stats", fromTimestamp=FROM, beforeTimestamp=f"{FROM[:8]}11") == recounted(of_that_day)
     users = [event for event in events if event["type"].startswith("user.")]
     assert await answer(world, "stats", **filter, aggregateType="user") == recounted(users)
 
@@ -174,6 +243,14 @@ async def test_without_a_limit_there_are_fifty(world: World) -> None:
 async def test_a_zone_whose_plus_was_not_escaped_is_understood(world: World) -> None:
     response = await world.api.http.get("/events/history?fromTimestamp=2026-03-10T02:00:00+02:00&limit=1000")
     same = await answer(world, "history", fromTimestamp=FROM, limit=1000)
+    assert response.json() == same
+    for zone in ("+0200", "+02"):
+        response = await world.api.http.get(f"/events/history?fromTimestamp=2026-03-10T02:00:00{zone}&limit=1000")
+        assert response.json() == same
+    # before the time of day a blank is no plus
+    found = await answer(world, "history", fromTimestamp="2026-03-10 00:00", limit=1000)
+    assert found == same
+    response = await world.api.http.get("/events/history?fromTimestamp=2026-03-10 02:00:00+02:00&limit=1000")
     assert response.json() == same
 
 
@@ -223,9 +300,9 @@ async def test_a_parameter_given_twice_is_refused(world: World, endpoint: str) -
 
 
 @pytest.mark.parametrize("endpoint", ["history", "replay", "stats"])
-@pytest.mark.parametrize("name", ["fromTimestamp", "toTimestamp"])
+@pytest.mark.parametrize("name", ["fromTimestamp", "toTimestamp", "beforeTimestamp"])
 async def test_a_time_that_is_none_is_refused(world: World, endpoint: str, name: str) -> None:
-    for time in ("yesterday", "1772841600", "2026-02-30", "0001-01-01T00:00:00+14:00"):
+    for time in ("yesterday", "1772841600", "2026-02-30", "2026-02", "2026-02-03+02:00", "0001-01-01T00:00:00+14:00"):
         response = await get(world, endpoint, **{name: time})
         assert refusal(response) == {"code": "BAD_USER_INPUT", "field": name}
 
@@ -252,7 +329,7 @@ async def test_stats_of_one_aggregate_are_of_its_events_alone(world: World) -> N
     assert refusal(response) == {"code": "BAD_USER_INPUT", "field": "aggregateId"}
 
 
-names = st.sampled_from(["aggregateId", "aggregateType", "eventTypes", "fromTimestamp", "toTimestamp", "limit"])
+names = st.sampled_from(list(NO_FILTERS))
 texts = st.text(max_size=20) | st.sampled_from(["user", "u1", "user.*", FROM, TO, "5", "a,b", '{"$gt": ""}', "\0"])
 
 
