@@ -58,6 +58,12 @@ class IngestMetrics:
         self._active = Gauge(
             "eventscope_ingest_active", "Whether this ingester reads and stores: 1 or 0.", registry=self.registry
         )
+        self._held = Gauge(
+            "eventscope_ingest_held_messages",
+            "Stored messages that the stream keeps for a durable consumer, by `consumer`.",
+            ["consumer"],
+            registry=self.registry,
+        )
         self._starts = counter("starts", "How often reading began at the checkpoint: at first, and after every error.")
         self._leases = counter("lease_changes", "How often this ingester took the lease over.")
         self._resets = counter("source_resets", "How often the stream was found made anew or without its tail.")
@@ -103,6 +109,12 @@ class IngestMetrics:
         self._active.set(0)
         kinds = (kind for type, kind in KINDS.items() if isinstance(error, type))
         self._errors.labels(next(kinds, "internal")).inc()
+
+    def held(self, messages: Mapping[str, int]) -> None:
+        """Show them, and forget consumers that keep nothing any more."""
+        self._held.clear()
+        for consumer, count in messages.items():
+            self._held.labels(consumer).set(count)
 
     def routes(self, log: Log, lag: Callable[[], Awaitable[Lag | None]]) -> list[Route]:
         """`/healthz`, `/readyz` and `/metrics` of an ingester, standing by or not."""

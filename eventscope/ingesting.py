@@ -11,26 +11,26 @@ from eventscope.settings import Settings, variable
 from eventscope.store import catalogue, rejected
 from eventscope.store.log import prepare
 from eventscope.store.retention import Retention
-from eventscope.subscriptions import live, stream
+from eventscope.subscriptions import capture, stream
 from eventscope.subscriptions.envelope import ready
 from eventscope.subscriptions.ingest import Ingester
 from eventscope.subscriptions.kept_headers import KeptHeaders
 from eventscope.subscriptions.lag import Lag, lag
 from eventscope.subscriptions.observer import GuardedIngestObserver
-from eventscope.subscriptions.subjects import covers
 from eventscope.watch import watched
 
 
 async def ingest(settings: Settings) -> None:
     """Ingest until cancelled; CannotStart when a server is not there or not as it must be."""
-    for subject in settings.subjects:
-        if covers(subject, live.subject(settings.stream)):
-            raise CannotStart(f"{variable('subjects')} has {subject}, which would take in what Eventscope sends out")
+    for subject in capture.reserved(settings.subjects):
+        raise CannotStart(f"{variable('subjects')} has {subject}, which would take in what Eventscope sends out")
     async with connected(settings, "eventscope ingest") as at:
         await prepare(at.log)
         await rejected.stamp(at.log, settings.rejected_days)
         js = at.nats.jetstream()
-        await stream.ensure(js, settings.stream, settings.subjects, settings.stream_max_bytes)
+        info = await stream.ensure(js, settings.stream, settings.subjects, settings.stream_max_bytes)
+        if (trouble := await capture.fault(js, settings.stream, info.config)) is not None:
+            raise CannotStart(trouble)
         metrics = IngestMetrics()
         ingester = Ingester(
             at.log,
@@ -47,6 +47,7 @@ async def ingest(settings: Settings) -> None:
             settings.stream_keep_hours,
             GuardedIngestObserver(metrics),
             rejected_bytes=settings.rejected_max_bytes,
+            max_bytes=settings.stream_max_bytes,
         )
 
         async def behind() -> Lag | None:

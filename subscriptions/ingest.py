@@ -24,6 +24,8 @@ from eventscope.store.message import Arrival, Batch, Message, Place
 from eventscope.store.retention import Retention
 from eventscope.store.writer import Writer, writing
 from eventscope.subscriptions import live, reply
+from eventscope.subscriptions.buffer import Buffer
+from eventscope.subscriptions.capture import is_reserved
 from eventscope.subscriptions.envelope import Envelope
 from eventscope.subscriptions.holes import holes, missing, report
 from eventscope.subscriptions.kept_headers import KeptHeaders
@@ -35,7 +37,7 @@ from eventscope.subscriptions.reader import ReadingStopped, reading
 from eventscope.subscriptions.reading import read
 from eventscope.subscriptions.single import following
 from eventscope.subscriptions.subjects import meant, type_of
-from eventscope.subscriptions.trimming import bound_rejected, trim
+from eventscope.subscriptions.trimming import bound_rejected
 from eventscope.subscriptions.versions import VersionUse
 
 TRIM_SECONDS: Final = 5.0  # a full stream refuses its publishers until then
@@ -73,11 +75,14 @@ class Ingester:
     observer: IngestObserver = UNOBSERVED
     rejected_bytes: int = 0
     """How many bytes of rejected messages are kept; 0 for any number."""
+    max_bytes: int = 0
+    """The limit of the stream where it has to be made anew; 0 for none."""
     holder: str = field(default_factory=new_holder)
     behind: bool = False
     """Whether there was a whole batch to take the last time it looked."""
     _housekeeping: Housekeeping = field(init=False)
     _bounded_at: int = -1  # the last rejection when all of them had room
+    _buffer: Buffer = field(init=False)
     _most: int = field(init=False)  # messages in a batch, fewer after a failure: MongoDB may be too slow for more
     _meanings: dict[str, tuple[str | None, Envelope | None, VersionUse]] = field(default_factory=dict)
     _failures: int = 0  # since the last progress
@@ -92,6 +97,7 @@ class Ingester:
         """Begin with whole batches."""
         self._most = self.batch
         self._housekeeping = Housekeeping(self.log)
+        self._buffer = Buffer(self.js, self.stream, self.subjects, self.max_bytes, self.keep_hours, self.observer)
 
     async def run(self) -> None:
         """Ingest until cancelled, whatever goes away and comes back."""
@@ -152,6 +158,7 @@ class Ingester:
                 await self._keep_up(writer)
 
     async def _begin(self, writer: Writer) -> None:
+        await self._buffer.ready()
         origin = await start_of(self.client, self.stream, writer.at.place)
         if origin.reset is not None:
             logger.error("stream %s %s: reading it from its first message", self.stream, origin.reset)
@@ -194,10 +201,12 @@ class Ingester:
             if now - self._began >= self.lease_seconds:
                 self._failures = 0
         if now - self._trimmed >= TRIM_SECONDS:
-            await self._trim(_place(writer))
+            await self._buffer.keep(_place(writer), self.log.clock())
             self._trimmed = now
 
     def _read_any(self, arrival: Arrival) -> Message:
+        if is_reserved(arrival.subject):
+            return self._buffer.stray(arrival)
         if is_unreadable(arrival):
             return unreadable(arrival, self.stream, "its subject is not UTF-8")
         try:
@@ -253,21 +262,14 @@ class Ingester:
         for message in live.encode(stored.previous, stored.events, self.client.max_payload):
             await self.client.publish(live.subject(self.stream), message)
         for outcome in stored.outcomes:
-            if (inbox := reply.inbox(outcome.arrival)) is not None:
+            # an answer that comes back would be answered too
+            if (inbox := reply.inbox(outcome.arrival)) is not None and not self._buffer.takes(inbox):
                 await self.client.publish(inbox, reply.encode(outcome))
         await self._keep_up(writer)
 
     async def _beat(self, head: int) -> None:
         await self.client.publish(live.subject(self.stream), live.heartbeat(head))
         self._beaten = _time()
-
-    async def _trim(self, done: Place) -> None:
-        try:
-            # the stream's times are those of NATS, and so is this one
-            await trim(self.js, done, self.keep_hours, done.recorded_at)
-        except nats.errors.Error as error:
-            # a stream that must not be trimmed fills up in the end, and that is no reason to stop reading it now
-            logger.warning("the stream %s could not be trimmed: %s", self.stream, error)
 
     async def _tidy(self, rejected_head: int) -> None:
         most = self.rejected_bytes if rejected_head != self._bounded_at else 0

@@ -3,7 +3,7 @@
 Counting must never stop work or change its order, so observers are given to the workers guarded.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Final, Protocol
 
@@ -33,6 +33,10 @@ class IngestObserver(Protocol):
 
     def stopped(self, error: Exception) -> None:
         """It gave up for a moment, and begins anew."""
+        ...
+
+    def held(self, messages: Mapping[str, int]) -> None:
+        """So many stored messages stay in the stream for each of these durable consumers, and for no other."""
         ...
 
 
@@ -72,6 +76,9 @@ class Unobserved:
         """Not counted."""
 
     def stopped(self, error: Exception) -> None:
+        """Not counted."""
+
+    def held(self, messages: Mapping[str, int]) -> None:
         """Not counted."""
 
     def arrived(self, events: Sequence[Event]) -> None:
@@ -170,3 +177,8 @@ class GuardedIngestObserver:
         """Hand it on."""
         with self._guard:
             self._observer.stopped(error)
+
+    def held(self, messages: Mapping[str, int]) -> None:
+        """Hand it on."""
+        with self._guard:
+            self._observer.held(messages)

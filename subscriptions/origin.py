@@ -7,9 +7,9 @@ from nats.aio.client import Client
 from nats.js import api
 from nats.js.errors import APIError
 
-from eventscope.errors import Unavailable
 from eventscope.store.message import Place
 from eventscope.subscriptions.single import message_at
+from eventscope.subscriptions.stream import unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ async def start_of(client: Client, stream: str, place: Place | None) -> Origin:
         if not await _is_there(client, place):
             return Origin(start, first, f"has another message at sequence {place.sequence}")
     except (TimeoutError, nats.errors.Error, APIError, OSError) as error:
-        raise Unavailable(f"NATS does not answer now ({type(error).__name__})") from error
+        raise unavailable(error) from error
     return Origin(place, first)
 
 

@@ -20,6 +20,7 @@ from nats.js.errors import NotFoundError
 
 from eventscope.errors import Unavailable
 from eventscope.store.message import Arrival
+from eventscope.subscriptions.stream import unavailable
 
 T = TypeVar("T")
 
@@ -183,7 +184,7 @@ async def reading(
         reader = Reader(client, stream, made.name, inbox, most, read)
         subscription = await client.subscribe(inbox, cb=reader.receive)
     except (nats.errors.Error, TimeoutError, OSError) as error:
-        raise Unavailable(f"NATS does not answer now ({type(error).__name__})") from error
+        raise unavailable(error) from error
     try:
         yield reader
     finally:

@@ -12,16 +12,19 @@ from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig, StreamInfo
 from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
-from eventscope.errors import CannotStart
+from eventscope.errors import CannotStart, Unavailable
 from eventscope.redact import explained, shown
 from eventscope.settings import variable
 from eventscope.subscriptions.nats_client import NatsClient
-from eventscope.subscriptions.subjects import joined
+from eventscope.subscriptions.subjects import joined, overlap
 
 FIRST_SECONDS: Final = 3.0
 RETRY_SECONDS: Final = 0.5
 PING_SECONDS: Final = 5  # the third without an answer says that the connection is dead, be it half open
 CLOSE_SECONDS: Final = 1.0
+# codes of JetStream
+OVERLAP: Final = 10065
+NO_ROOM: Final = frozenset({10023, 10028, 10047})
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +110,22 @@ async def ensure(js: JetStreamContext, name: str, subjects: Sequence[str], max_b
         raise CannotStart(f"JetStream did not answer when asked for the stream {name}") from None
     except APIError as error:
         patterns = ", ".join(subjects)
-        raise CannotStart(f"JetStream refuses the stream {name} with {patterns}: {error.description}") from None
+        said = f"JetStream refuses the stream {name} with {patterns}: {error.description}"
+        if error.err_code in NO_ROOM and max_bytes:
+            said += (
+                f"; {variable('stream_max_bytes')} asks for {max_bytes} bytes{await _free(js)}:"
+                " set it lower, or give JetStream more room"
+            )
+        elif error.err_code == OVERLAP:
+            said += await _others(js, name, subjects)
+        raise CannotStart(said) from None
+
+
+def unavailable(error: BaseException) -> Unavailable:
+    """What to raise when NATS cannot be asked, or refuses to answer."""
+    if isinstance(error, APIError) and error.description:
+        return Unavailable(f"JetStream refuses an answer now: {error.description}")
+    return Unavailable(f"NATS does not answer now ({type(error).__name__})")
 
 
 async def close(client: Client) -> None:
@@ -125,6 +143,23 @@ async def close(client: Client) -> None:
 async def _give_up(client: Client) -> None:
     if client.options:  # else it did not even understand the address, and nats-py cannot close what was never begun
         await close(client)
+
+
+async def _free(js: JetStreamContext) -> str:
+    with suppress(errors.Error):
+        account = await js.account_info()
+        if account.limits.max_storage > 0:
+            return f", and the account has {max(0, account.limits.max_storage - account.storage)} left"
+    return ""
+
+
+async def _others(js: JetStreamContext, name: str, subjects: Sequence[str]) -> str:
+    with suppress(errors.Error):
+        for info in await js.streams_info():
+            theirs = info.config.subjects or []
+            if info.config.name != name and any(overlap(one, other) for one in theirs for other in subjects):
+                return f"; the stream {info.config.name} takes {', '.join(theirs)}"
+    return ""
 
 
 def _config(name: str, subjects: Sequence[str], max_bytes: int) -> StreamConfig:

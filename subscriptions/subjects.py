@@ -67,6 +67,17 @@ def covers(wide: str, narrow: str) -> bool:
     return len(wider) == len(narrower)
 
 
+def overlap(one: str, other: str) -> bool:
+    """Whether some subject matches both of these, subjects or patterns."""
+    words, others = one.split("."), other.split(".")
+    for word, opposite in zip(words, others, strict=False):
+        if REST in (word, opposite):
+            return True
+        if word != opposite and ONE not in (word, opposite):
+            return False
+    return len(words) == len(others)
+
+
 def joined(present: Sequence[str], wanted: Sequence[str]) -> list[str]:
     """The fewest patterns that match all that `present` or `wanted` match, those of `present` first."""
     merged: list[str] = []

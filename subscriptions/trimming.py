@@ -5,8 +5,9 @@ backup reads it again from its older checkpoint. What others still have to read,
 """
 
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, Protocol
 
 from nats.js import JetStreamContext, api
 from nats.js.errors import NotFoundError
@@ -15,6 +16,7 @@ from eventscope.errors import EventscopeError
 from eventscope.store import moment, rejected_room
 from eventscope.store.log import Log
 from eventscope.store.message import Place
+from eventscope.subscriptions.holders import Holder, holders
 
 FULL: Final = 0.8  # of the stream's limit: then room counts more than keeping
 FORGOTTEN_SECONDS: Final = 5.0
@@ -22,17 +24,30 @@ FORGOTTEN_SECONDS: Final = 5.0
 logger = logging.getLogger(__name__)
 
 
-async def trim(js: JetStreamContext, done: Place, keep_hours: float, now: int) -> int:
+class Report(Protocol):
+    """Hears who keeps how much from being trimmed."""
+
+    def __call__(self, holders: Sequence[Holder], before: int, info: api.StreamInfo, *, full: bool) -> None:
+        """These consumers need messages before that sequence, which would go but for them."""
+        ...
+
+
+async def trim(js: JetStreamContext, done: Place, keep_hours: float, now: int, report: Report | None = None) -> int:
     """Take away messages before the place that is done, but those of the last hours; returns how many.
 
-    The message at the place itself stays: by its timestamp the stream is recognized.
+    The message at the place itself stays: by its timestamp the stream is recognized. So does what a durable consumer
+    has not acknowledged, even in a stream that is full: its publishers are refused then, and `report` hears of whom.
     """
     info = await js.stream_info(done.stream)
     state, most = info.state, info.config.max_bytes or 0
-    cut = min([done.sequence, *await _read_by_others(js, done.stream)])
-    if not (most > 0 and state.bytes > most * FULL):
+    cut, full = done.sequence, most > 0 and state.bytes > most * FULL
+    if not full:
         kept_from = await _first_since(js, done.stream, now - int(keep_hours * moment.HOUR))
         cut = cut if kept_from is None else min(cut, kept_from)
+    holding = [holder for holder in await holders(js, done.stream) if holder.next < cut]
+    if report is not None:
+        report(holding, cut, info, full=full)
+    cut = min([cut, *(holder.next for holder in holding)])
     if cut <= state.first_seq:
         return 0
     await js.purge_stream(done.stream, seq=cut)
@@ -60,16 +75,6 @@ async def bound_rejected(log: Log, most_bytes: int, seconds: float) -> bool:
             said,
         )
     return trimmed is None
-
-
-async def _read_by_others(js: JetStreamContext, stream: str) -> list[int]:
-    """Up to which sequence each durable consumer needs nothing any more, and one on: where it goes on reading."""
-    consumers = await js.consumers_info(stream)
-    return [
-        consumer.ack_floor.stream_seq + 1
-        for consumer in consumers
-        if consumer.config is not None and consumer.config.durable_name and consumer.ack_floor is not None
-    ]
 
 
 async def _first_since(js: JetStreamContext, stream: str, since: int) -> int | None:

@@ -1,5 +1,7 @@
 """Trimming: the stream gives up what is in the log, but not too soon, and nothing that anybody still has to read."""
 
+from collections.abc import Sequence
+
 import pytest
 from nats.aio.client import Client
 from nats.js import JetStreamContext, api
@@ -7,6 +9,8 @@ from nats.js import JetStreamContext, api
 from eventscope.settings import Settings
 from eventscope.store import moment
 from eventscope.store.message import Place
+from eventscope.subscriptions import holders as holders_module
+from eventscope.subscriptions.holders import Holder
 from eventscope.subscriptions.origin import created
 from eventscope.subscriptions.trimming import trim
 
@@ -59,3 +63,38 @@ async def test_what_a_durable_consumer_has_not_acknowledged_stays(js: JetStreamC
         await message.ack_sync()
     await trim(js, await _done(js, settings, 10), 24, moment.now() + 25 * moment.HOUR)
     assert await _first(js, settings) == 4
+
+
+async def test_consumers_that_keep_what_would_go_are_told_of_with_how_much_and_since_when(
+    js: JetStreamContext, settings: Settings
+) -> None:
+    heard: list[tuple[list[str], bool]] = []
+    later = moment.now() + 25 * moment.HOUR
+
+    def report(holders: Sequence[Holder], before: int, info: api.StreamInfo, *, full: bool) -> None:
+        heard.append(([holder.shown(later, before, info.state.first_seq) for holder in holders], full))
+
+    for name in ("forgotten", "quick"):
+        await js.add_consumer(settings.stream, api.ConsumerConfig(durable_name=name, ack_policy=api.AckPolicy.EXPLICIT))
+    quick = await js.pull_subscribe_bind("quick", settings.stream)
+    for message in await quick.fetch(10):
+        await message.ack_sync()
+    await trim(js, await _done(js, settings, 10), 24, later, report)
+    info = await js.stream_info(settings.stream)
+    await js.update_stream(info.config, max_bytes=int(info.state.bytes * 1.1))
+    # nothing that anybody needs goes, be the stream full
+    assert await trim(js, await _done(js, settings, 10), 24, moment.now(), report) == 0
+    await js.delete_consumer(settings.stream, "forgotten")
+    assert await trim(js, await _done(js, settings, 10), 24, moment.now(), report) == 9
+    assert heard == [
+        (["forgotten (9 messages, idle for 25.0 h)"], False),
+        (["forgotten (9 messages, idle for 25.0 h)"], True),
+        ([], True),
+    ]
+
+
+async def test_all_consumers_are_found_however_many_there_are(js: JetStreamContext, settings: Settings) -> None:
+    for number in range(holders_module.PAGE + 2):
+        await js.add_consumer(settings.stream, api.ConsumerConfig(durable_name=f"c{number}"))
+    found = await holders_module.holders(js, settings.stream)
+    assert len({holder.name for holder in found}) == holders_module.PAGE + 2

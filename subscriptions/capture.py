@@ -1,0 +1,72 @@
+"""What a stream must be like for a log to be read from it, and what it must never take in."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from nats import errors
+from nats.js import JetStreamContext
+from nats.js.api import DiscardPolicy, RetentionPolicy, StreamConfig
+from nats.js.errors import APIError
+
+from eventscope.settings import variable
+from eventscope.subscriptions.subjects import overlap
+
+# where Eventscope and NATS itself send: an ingester that read it would answer it, and read the answer
+RESERVED: Final = ("eventscope.live.>", "_INBOX.>", "$JS.>", "$SYS.>")
+PREFIXES: Final = tuple(pattern[:-1] for pattern in RESERVED)
+
+
+def is_reserved(subject: str) -> bool:
+    """Whether what comes there is never an event."""
+    return subject.startswith(PREFIXES)
+
+
+def reserved(subjects: Sequence[str]) -> list[str]:
+    """Which of these patterns take in what is never an event."""
+    return [pattern for pattern in subjects if any(overlap(pattern, one) for one in RESERVED)]
+
+
+async def fault(js: JetStreamContext, stream: str, config: StreamConfig) -> str | None:
+    """Why no log can be read from a stream like this, and what to do about it; None when one can."""
+    other = f"or name another stream with {variable('stream')}"
+    if config.mirror is not None:
+        return (
+            f"the stream {stream} is a mirror of {config.mirror.name}, which nobody can publish to: delete it, {other}"
+        )
+    if config.sealed:
+        return f"the stream {stream} is sealed and takes nothing any more: delete it, {other}"
+    if config.retention != RetentionPolicy.LIMITS:
+        return (
+            f"the stream {stream} has the retention policy {getattr(config.retention, 'value', config.retention)}, by"
+            f" which messages go before they are stored: make it anew with --retention limits, {other}"
+        )
+    if taken := reserved(config.subjects or []):
+        return (
+            f"the stream {stream} takes {', '.join(taken)}, where Eventscope and NATS themselves send, so it would take"
+            f" in what it causes, without end: take that out with nats stream edit {stream} --subjects …, {other}"
+        )
+    for source in config.sources or []:
+        if taken := await _of_source(js, source.name):
+            return (
+                f"the stream {stream} has {source.name} as a source, which takes {', '.join(taken)}, where Eventscope"
+                f" and NATS themselves send: take that out of {source.name}, {other}"
+            )
+    return None
+
+
+def doubts(config: StreamConfig) -> str:
+    """By which settings the stream forgets messages that may not be stored yet; empty when by none."""
+    limits = {
+        "max_age": config.max_age,
+        "max_msgs_per_subject": None if config.discard_new_per_subject else config.max_msgs_per_subject,
+    }
+    found = [f"{name} {value:g}" for name, value in limits.items() if value is not None and value > 0]
+    return ", ".join([*found, "discard old"] if config.discard != DiscardPolicy.NEW else found)
+
+
+async def _of_source(js: JetStreamContext, name: str) -> list[str]:
+    try:
+        info = await js.stream_info(name)
+    except (errors.Error, APIError, TimeoutError, OSError):
+        return []  # of another account, or gone
+    return reserved(info.config.subjects or [])
