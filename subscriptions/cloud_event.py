@@ -51,13 +51,13 @@ def binary(headers: Mapping[str, str], raw: bytes, loads: Loads) -> Opened:
         event["datacontenttype"] = found["content-type"]
     if raw:
         kind = event.get("datacontenttype")
-        event |= {"data": loads(raw)} if _is_json(kind) else _text(kind, raw) or _in_base64(raw)
+        event |= {"data": loads(raw)} if kind is None or _is_json(kind) else _text(kind, raw) or _in_base64(raw)
     return _opened(event)
 
 
 def structured(event: dict[str, Any], loads: Loads) -> Opened:
     """Open a CloudEvent whose attributes are members of the message; WrongEnvelope when it is none."""
-    if "data" in event or not isinstance(event.get(IN_BASE64), str):
+    if event.get("data") is not None or not isinstance(event.get(IN_BASE64), str):
         return _opened(event)
     decoded = _decoded(event.get("datacontenttype"), event[IN_BASE64], loads)
     return _opened({name: value for name, value in event.items() if name != IN_BASE64} | decoded)
@@ -115,17 +115,13 @@ def _media(kind: str) -> tuple[str, str]:
     return main, sub
 
 
-def _is_json(kind: object) -> bool:
-    if not isinstance(kind, str):  # where no type is named, it is JSON
-        return True
+def _is_json(kind: str) -> bool:
     _, sub = _media(kind)
     return sub == "json" or sub.endswith("+json")
 
 
-def _text(kind: object, raw: bytes) -> dict[str, Any] | None:
+def _text(kind: str, raw: bytes) -> dict[str, Any] | None:
     """Data that its type says is text; None when it is not, or not in the charset that it names."""
-    if not isinstance(kind, str):
-        return None
     header = Message()
     header["content-type"] = kind
     charset = header.get_content_charset()

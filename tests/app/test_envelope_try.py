@@ -112,6 +112,7 @@ def test_versions_that_are_expected_or_claimed_are_shown(tried: Any) -> None:
         (b"null", "NOT_AN_OBJECT"),
         (b'{"a":' * 120 + b"1" + b"}" * 120, "TOO_DEEP"),
         (b'{"a": "\xff"}', "INVALID_JSON"),
+        (b"[" * 100_000, "TOO_DEEP"),
     ],
 )
 def test_no_detail_of_the_bytes_is_lost_on_the_way(tried: Any, line: bytes, code: str) -> None:
@@ -122,6 +123,11 @@ def test_no_detail_of_the_bytes_is_lost_on_the_way(tried: Any, line: bytes, code
         assert tried(ORDER, b"[" + line + b"]")[0]["rejected"]["code"] == code
         wrapped = b'{"subject": "shop.a", "message": ' + line + b"}"
         assert tried(ORDER, wrapped)[0]["rejected"]["code"] == code
+
+
+def test_several_that_come_as_one_may_be_rejected_together(tried: Any) -> None:
+    [shown] = tried({}, {"subject": "shop.a", "message": [{}, 5]})
+    assert shown["rejected"]["reason"].startswith("event 2 of 2: ")
 
 
 def test_a_subject_that_no_stream_takes_is_noted(tried: Any) -> None:
@@ -141,6 +147,7 @@ def test_a_subject_that_no_stream_takes_is_noted(tried: Any) -> None:
         (ORDER, b'[{}, {"subject": 5, "message": 1}]', "a", "sample 2: its subject is not a text"),
         (ORDER, b'{"subject": "a", "message": 1, "headers": []}', None, "sample 1: headers are texts"),
         (ORDER, b'{"subject": "a", "message": 1, "headers": {"a": [1]}}', None, "sample 1: headers are texts"),
+        (ORDER, b'["\\ud800"]', "a", "sample 1 cannot be written as JSON"),
         ('{"agregateId": "x", "type": "y"}', b"{}", "a", "did you mean aggregateId?"),
         ('{"a.>": {"agregateId": "x"}}', b"{}", "a", "did you mean aggregateId?"),
         ("nowhere.json", b"{}", "a", "it cannot be read"),

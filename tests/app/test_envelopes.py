@@ -94,6 +94,7 @@ def test_what_is_wrong_with_a_file_is_told_with_its_path(
         ('{"a": "plain", "a": "nestjs"}', "'a' is given twice"),
         ('{"a": {"data": {"constant": NaN}}}', "NaN is not JSON"),
         ('{"a": {"data": "x", "data": "y"}}', "'data' is given twice"),
+        ("", "give JSON that begins with {, or the path of a file"),
         ({"a b": "plain"}, "'a b' is not a pattern of subjects"),
         ({"a.>.b": "plain"}, "'a.>.b' is not a pattern of subjects"),
         ({"": "plain"}, "'' is not a pattern of subjects"),

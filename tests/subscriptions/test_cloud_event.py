@@ -253,6 +253,40 @@ def test_a_structured_event_is_read_as_one_though_its_attributes_are_headers_too
     assert message.fields == FIELDS | {"extensions": OF_THE_ENVELOPE | {"datacontenttype": "application/json"}}
 
 
+def test_base64_counts_where_the_data_is_null() -> None:
+    event = {**REQUIRED, "data": None, "datacontenttype": "text/plain", IN_BASE64: base64.b64encode(b"x").decode()}
+    assert _read(event).fields["data"] == "x"
+
+
+KINDS = st.text() | st.sampled_from(
+    ["text/plain; charset", "text/x; charset*=", "a/xml; charset*0=u; charset*1=tf"]
+).flatmap(lambda start: st.text().map(start.__add__))
+
+
+@given(KINDS, st.binary())
+def test_no_type_of_data_is_beyond_it(kind: str, raw: bytes) -> None:
+    structured = _read({**REQUIRED, "datacontenttype": kind, IN_BASE64: base64.b64encode(raw).decode()})
+    assert isinstance(structured, Accepted), structured
+    assert isinstance(_binary(raw, REQUIRED, **{"content-type": kind}), Accepted | Refused)
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*REQUIRED, *ATTRIBUTES, "subject", EXPECTED, IN_BASE64]), VALUES))
+def test_no_values_of_attributes_are_beyond_it(attributes: dict[str, Any]) -> None:
+    for event in (attributes, REQUIRED | attributes):
+        assert isinstance(_read(event), Accepted | Refused)
+
+
 def test_the_context_of_a_trace_stays_an_extension() -> None:
     context = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": "a=1"}
     for message in (_read({**REQUIRED, **context}), _binary(b"", {**REQUIRED, **context})):

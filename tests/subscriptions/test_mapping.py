@@ -393,6 +393,25 @@ def test_every_leaf_of_a_message_is_in_the_event(tree: dict[str, Any], mapping: 
         assert not set(_leaves(extensions)) & set(_leaves(members))
 
 
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(VALUES, st.sampled_from(sorted(CONVERSIONS)))
+def test_no_value_is_beyond_a_conversion(value: Any, conversion: str) -> None:
+    mapping = {name: {"path": "v", "as": conversion} for name in ("timestamp", "metadata.x")}
+    if conversion in ("text", "number"):
+        mapping |= {name: {"path": "v", "as": conversion} for name in envelopes.MEMBERS}
+    assert isinstance(_read(mapping, {"v": value}), Accepted | Refused)
+
+
 # over NATS
 
 
