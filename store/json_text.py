@@ -26,6 +26,8 @@ SHAPE: Final = bytes(
 # up to 15 digits come back as they were, and so do all integers below 2**63: these have no 17 digits and no point
 LONG: Final = b"0" * 17
 LONG_WITH_EXPONENT: Final = b"0" * 16 + b"e"
+LONG_NUMBER: Final = re.compile(rb"[0-9][0-9.]{15,}(?:[eE][-+]?[0-9]+)?")
+LONGEST_INT: Final = 18
 # nothing but zeros, which make a number long, or an exponent of three digits leads to numbers with fewer digits
 SMALL: Final = b"0e-000"
 # as it ends outside of texts: ids in hexadecimal are full of such exponents
@@ -117,7 +119,9 @@ def step(place: str, key: str | int) -> str:
 
 def _may_differ(raw: bytes, value: Any) -> bool:
     shape = raw.translate(SHAPE)
-    if LONG in shape or LONG_WITH_EXPONENT in shape or (SMALL in shape and SMALL_NUMBER.search(raw)):
+    if (LONG in shape or LONG_WITH_EXPONENT in shape) and not _are_as_short_as_can_be(LONG_NUMBER.findall(raw)):
+        return True
+    if SMALL in shape and SMALL_NUMBER.search(raw):
         return True
     # every key has its colon: where none is escaped, one that is missing was dropped with a key that came again
     if b"\\" in raw and ESCAPED_COLON.search(raw):
@@ -126,6 +130,17 @@ def _may_differ(raw: bytes, value: Any) -> bool:
         return raw.count(b":") != orjson.dumps(value).count(b":")
     except orjson.JSONEncodeError:
         return True  # what is nested deep is read and not written
+
+
+def _are_as_short_as_can_be(numbers: Sequence[bytes]) -> bool:
+    """Whether all are such as floats are usually written, or integers that fit: coordinates often are that long."""
+    try:
+        return all(
+            len(number) <= LONGEST_INT if number.isdigit() else repr(float(number)).encode() == number
+            for number in numbers
+        )
+    except ValueError:
+        return False  # within a text there may be anything
 
 
 def _exact(raw: bytes, problem: str, *, any_integer: bool) -> Any:

@@ -79,6 +79,35 @@ async def test_a_subscription_streams_history_and_what_happens_then(
             assert (await stream.next())["events"]["id"] == f"m{n}"
 
 
+@pytest.mark.parametrize(
+    "range", [{"toTimestamp": "2026-03-11"}, {"toTimestamp": "2026-12-31", "beforeTimestamp": "2026-03-12T00:00:00Z"}]
+)
+async def test_a_range_of_time_means_the_same_of_what_happened_and_of_what_happens(
+    api: Served, client: Client, subject_prefix: str, log: Log, ingesting: None, range: dict[str, str]
+) -> None:
+    filter = {"fromTimestamp": "2026-03-11", **range}
+    times = ["10T23:59:59.999999", "11T00:00:00", "11T23:59:59.999999", "12T00:00:00", "11T12:00:00"]
+    query = """subscription ($filter: EventFilter, $from: StartFrom) {
+      events(filter: $filter, from: $from) { __typename ... on Event { id } }
+    }"""
+
+    async def publish(kind: str) -> None:
+        for time in times:
+            message = {"messageId": f"{kind} {time}", "timestamp": f"2026-03-{time}Z"}
+            await client.publish(f"{subject_prefix}.a.b", orjson.dumps(message))
+
+    async def there() -> bool:
+        return (await checkpoint.read(log)).head == len(times)
+
+    await publish("past")
+    await until(there)
+    async with streamed(api.http, query, filter=filter, **{"from": "BEGINNING"}) as stream:
+        assert await caught_up(stream) == [f"past {times[n]}" for n in (1, 2, 4)]
+        await publish("live")
+        for n in (1, 2, 4):
+            assert (await stream.next())["events"]["id"] == f"live {times[n]}"
+
+
 async def test_a_client_that_comes_back_with_its_last_cursor_gets_the_rest(api: Served, log: Log) -> None:
     await stored(log, *range(10))
     async with streamed(api.http, FEED, **{"from": "BEGINNING"}) as stream:

@@ -1,8 +1,9 @@
 """EventsService reads: history, replays, aggregates and their state, from the API alone."""
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing
-from datetime import datetime
+from datetime import UTC, date, datetime
 
 import orjson
 import pytest
@@ -51,6 +52,30 @@ async def test_the_history_is_newest_first_filtered_and_as_long_as_wanted(reader
     assert [event.id for event in some] == ["m20", "m18", "m16"]
     # a single text is as good as a list of one
     assert len(await reader.get_event_history(event_types="user.*", limit=1000)) == 450
+
+
+async def test_a_range_may_end_with_a_day_or_before_a_time(reader: EventsService, log: Log) -> None:
+    times = ["2026-03-10T23:59:59.999999Z", "2026-03-11T00:00:00Z", "2026-03-11T23:59:59.5Z", "2026-03-12T00:00:00Z"]
+    await fill(log, [_message(n, timestamp=time) for n, time in enumerate(times)], FOR_EVER)
+    day, following = date(2026, 3, 11), date(2026, 3, 12)
+    ranges: list[Wanted] = [
+        {"from_timestamp": day, "to_timestamp": day},
+        {"from_timestamp": day, "before_timestamp": following},
+        {"from_timestamp": datetime(2026, 3, 11), "before_timestamp": datetime(2026, 3, 12, tzinfo=UTC)},
+        {"from_timestamp": day, "to_timestamp": following, "before_timestamp": following},
+    ]
+    for range in ranges:
+        assert [event.id async for event in reader.replay_events(**range)] == ["m1", "m2"]
+        assert [event.id for event in await reader.get_event_history(**range)] == ["m2", "m1"]
+
+
+async def test_a_filter_by_what_is_not_json_is_refused_before_it_is_sent(reader: EventsService) -> None:
+    with pytest.raises(BadInput, match=r"^data is not JSON: NaN at \[1\]\.eq$"):
+        await reader.get_event_history(data=[{"path": "a", "eq": None}, {"path": "p", "eq": math.nan}])
+    with pytest.raises(
+        BadInput, match=r"^metadata is not JSON: the integer 9223372036854775808 at \[0\]\.in\[1\] does"
+    ):
+        reader.subscribe_to_events(not_={"metadata": [{"path": "p", "in": [1, 2**63]}]})
 
 
 async def test_what_is_in_events_and_filters_of_filters_are_asked_for_as_in_graphql(
