@@ -75,8 +75,8 @@ def lost(at: Checkpoint) -> Finding:
     return warning(
         check,
         f"{at.lost_count} messages were removed from the stream before they were read: {more}{', '.join(ranges)}",
-        "have their publishers send them again; see what `NATS discard policy`, `NATS max age` and the lag say, and who "
-        "deletes from the stream",
+        "have their publishers send them again; see what `NATS discard policy`, `NATS max age` and the lag say, and "
+        "who deletes from the stream",
     )
 
 

@@ -30,12 +30,13 @@ async def level(log: Log, client: Client, settings: Settings) -> Checkpoint:
     """The checkpoint once the log has all of the stream."""
     js = client.jetstream()
 
-    async def is_level() -> Checkpoint | None:
+    async def levels() -> list[Checkpoint]:
         last = (await js.stream_info(settings.stream)).state.last_seq
         at = await checkpoint.read(log)
-        return at if at.place is not None and at.place.sequence >= last else None
+        return [at] if at.place is not None and at.place.sequence >= last else []
 
-    return await until(is_level)
+    [at] = await until(levels)
+    return at
 
 
 def ranges(at: Checkpoint) -> list[tuple[int, int]]:
