@@ -264,7 +264,9 @@ class Ingester:
         for outcome in stored.outcomes:
             # an answer that comes back would be answered too
             if (inbox := reply.inbox(outcome.arrival)) is not None and not self._buffer.takes(inbox):
-                await self.client.publish(inbox, reply.encode(outcome))
+                answer = reply.encode(outcome)
+                if len(answer) <= self.client.max_payload:  # nats-py raises otherwise; without one, publishers ask again
+                    await self.client.publish(inbox, answer)
         await self._keep_up(writer)
 
     async def _beat(self, head: int) -> None:
