@@ -75,12 +75,20 @@ async def kept(log: Log, count: int) -> dict[int, str]:
 @pytest.mark.parametrize("status", ["409", "100", "404", "408", "503", "active", ""])
 @pytest.mark.parametrize("description", ["", "Consumer Deleted"])
 async def test_an_empty_message_with_a_header_status_is_a_message_like_any_other(
-    status: str, description: str, log: Log, client: Client, subject_prefix: str, ingesting: None
+    status: str,
+    description: str,
+    log: Log,
+    client: Client,
+    subject_prefix: str,
+    ingesting: None,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     headers = {"Status": status, "Description": description}
     await client.publish(f"{subject_prefix}.order.touched", b"", headers={k: v for k, v in headers.items() if v})
     await publish(client, subject_prefix, 1)
     assert await kept(log, 2) == {1: "INVALID_JSON", 2: "event"}
+    assert "anew" not in caplog.text
+    assert "ingest stopped" not in caplog.text
 
 
 @pytest.mark.parametrize("subject", [*NOT_UTF8, *SPLIT])
