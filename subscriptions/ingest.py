@@ -199,7 +199,7 @@ class Ingester:
             await writer.renew()
             await self._tidy(writer.at.rejected_head)
             if now - self._began >= self.lease_seconds:
-                self._failures = 0
+                self._failures, self._stopped_at = 0, None
         if now - self._trimmed >= TRIM_SECONDS:
             await self._buffer.keep(_place(writer), self.log.clock())
             self._trimmed = now
@@ -265,7 +265,7 @@ class Ingester:
             # an answer that comes back would be answered too
             if (inbox := reply.inbox(outcome.arrival)) is not None and not self._buffer.takes(inbox):
                 answer = reply.encode(outcome)
-                if len(answer) <= self.client.max_payload:  # nats-py raises otherwise; without one, publishers ask again
+                if len(answer) <= self.client.max_payload:  # nats-py raises otherwise
                     await self.client.publish(inbox, answer)
         await self._keep_up(writer)
 
