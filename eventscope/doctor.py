@@ -21,10 +21,13 @@ from eventscope.store import agreement, checkpoint, claims, rejected, rejected_r
 from eventscope.store import facts as mongo
 from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.log import Log
+from eventscope.store.recount import sample
 from eventscope.subscriptions import facts as nats
 from eventscope.subscriptions.lag import Lag, lag
 
 COLOURS: Final = {Level.OK: "green", Level.NOTE: "cyan", Level.WARNING: "yellow", Level.BROKEN: "red"}
+SAMPLES: Final = 50  # of what is derived from the events
+SAMPLE_SECONDS: Final = 2.0
 T = TypeVar("T")
 
 
@@ -147,6 +150,7 @@ async def _log(log: Log, settings: Settings, client: Client | None, findings: li
         codes = await rejected.codes(log)
         dropped = await rejected_room.dropped(log)
         claimed = await claims.claims(log)
+        wrong = await sample.several(log, SAMPLES, SAMPLE_SECONDS)
         waiting: Lag | None = None
         if client is not None:
             waiting = await lag(log, client.jetstream(), settings.stream)
@@ -162,4 +166,5 @@ async def _log(log: Log, settings: Settings, client: Client | None, findings: li
         log_checks.rejected(codes),
         log_checks.dropped(dropped),
         log_checks.claims(claimed),
+        log_checks.counts(wrong),
     ]

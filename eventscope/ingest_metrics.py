@@ -67,6 +67,9 @@ class IngestMetrics:
         self._starts = counter("starts", "How often reading began at the checkpoint: at first, and after every error.")
         self._leases = counter("lease_changes", "How often this ingester took the lease over.")
         self._resets = counter("source_resets", "How often the stream was found made anew or without its tail.")
+        self._miscounted = counter(
+            "miscounted", "Derived documents that samples found to differ from what their events give."
+        )
         self._errors = counter("errors", "How often ingest gave up for a moment, by `kind` of error.", "kind")
 
     def began(self, term: int) -> None:
@@ -101,6 +104,10 @@ class IngestMetrics:
     def source_reset(self) -> None:
         """Count a reset."""
         self._resets.inc()
+
+    def miscounted(self, documents: int) -> None:
+        """Count what a sample found to be wrong."""
+        self._miscounted.inc(documents)
 
     def stopped(self, error: Exception) -> None:
         """Count an error, and remember it until work goes on."""

@@ -10,6 +10,7 @@ from eventscope.ingest_metrics import IngestMetrics
 from eventscope.settings import Settings, variable
 from eventscope.store import catalogue, rejected
 from eventscope.store.log import prepare
+from eventscope.store.recount.sample import keep_watch
 from eventscope.store.retention import Retention
 from eventscope.subscriptions import capture, stream
 from eventscope.subscriptions.envelope import ready
@@ -59,6 +60,7 @@ async def ingest(settings: Settings) -> None:
                 await stack.enter_async_context(watched(settings.host, settings.ingest_port, routes))
             counting = catalogue.keep_up(at.log, ingester.holder, lambda: ingester.behind)
             await stack.enter_async_context(_beside(counting))
+            await stack.enter_async_context(_beside(keep_watch(at.log, ingester.holder, metrics.miscounted)))
             await ingester.run()
 
 

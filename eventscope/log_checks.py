@@ -1,12 +1,13 @@
 """What `eventscope doctor` thinks of the log itself: who writes it, how far it is, what it could not take."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from eventscope.finding import Finding, broken, note, ok, warning
 from eventscope.store import expiry, moment
 from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.claims import Claims
+from eventscope.store.recount.wrong import Wrong
 from eventscope.store.rejected_room import Dropped
 from eventscope.subscriptions.lag import Lag
 
@@ -130,6 +131,16 @@ def _events(n: int, *of: str) -> str:
 def _shown(name: str) -> str:
     # anybody's text, which must not be able to steer a terminal
     return name[:MOST_NAME] if name.isprintable() else ascii(name[:MOST_NAME])
+
+
+def counts(wrong: Sequence[Wrong]) -> Finding:
+    """Whether a sample of what is derived is what the events give."""
+    check = "derived counts"
+    if not wrong:
+        return ok(check, "a sample of them is what the events give")
+    told = "; ".join(str(one) for one in wrong[:MOST_NAMES])
+    more = f"; and {len(wrong) - MOST_NAMES} more of a sample" if len(wrong) > MOST_NAMES else ""
+    return warning(check, f"{told}{more}", "run `eventscope recount`, which puts all of them right")
 
 
 def clocks(ahead: Mapping[str, tuple[float, float] | None]) -> Finding:

@@ -39,8 +39,8 @@ class MongoClock:
     `wall` is the clock of this machine, which decides nothing: it is only compared.
     """
 
-    def __init__(self, wall: moment.Clock = moment.now) -> None:
-        self._wall = wall
+    def __init__(self, wall: moment.Clock | None = None) -> None:
+        self._wall = wall or (lambda: moment.now())
         self._offset: int | None = None
 
     def __call__(self) -> int:

@@ -37,7 +37,7 @@ def event_counts(events: Iterable[Event]) -> list[UpdateOne]:
     for (_, type, aggregate_type, expiry), members in hours.items():
         days.setdefault((type, aggregate_type, expiry_day(expiry)), []).extend(members)
     return [
-        *(_update(_hour_key(row), _counts(members)) for row, members in hours.items()),
+        *(_update(hour_key(row), _counts(members)) for row, members in hours.items()),
         *(_update(day_key(*row), _counts(members)) for row, members in days.items()),
         *(_update({"minute": minute}, _span(positions)) for minute, positions in minutes.items()),
     ]
@@ -74,7 +74,8 @@ def _update(key: Document, change: Document) -> UpdateOne:
     return UpdateOne({"_id": key}, change, upsert=True)
 
 
-def _hour_key(row: Row) -> Document:
+def hour_key(row: Row) -> Document:
+    """What names the row of the events of an hour."""
     hour, type, aggregate_type, expiry = row
     return {"hour": hour, "type": type, "aggregateType": aggregate_type, "expireAt": expiry}
 

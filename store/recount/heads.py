@@ -14,9 +14,11 @@ from eventscope.store.heads import Name
 from eventscope.store.log import Log
 from eventscope.store.recount.proof import settled
 from eventscope.store.recount.rows import present
+from eventscope.store.recount.tally import OURS
 from eventscope.store.recount.wrong import Progress, Wrong, fenced, past_hour, soon
 
 SECONDS: Final = 240.0
+TEXT: Final[Document] = {"$type": "string"}  # which foreign documents have not
 SNAPSHOT_SECONDS: Final = 60.0  # MongoDB keeps a snapshot for some minutes only
 PART: Final = 50  # heads that are put right at once
 FIELDS: Final = dict.fromkeys(("type", "timestamp", "aggregateType", "aggregateId", "version", "expireAt"), 1)
@@ -113,13 +115,15 @@ async def _entries(log: Log, after: Name | None, session: Session) -> AsyncItera
 
 
 async def _heads(log: Log, after: Name | None, session: Session) -> AsyncIterator[Head]:
-    asked = {} if after is None else {"_id": {"$gt": {"type": after[0], "id": after[1]}}}
+    asked: Document = {"_id.type": TEXT, "_id.id": TEXT}
+    if after is not None:
+        asked["_id"] = {"$gt": {"type": after[0], "id": after[1]}}
     async for head in log.aggregates.find(asked, session=session).sort("_id", 1):
         yield cast("Head", head)
 
 
 async def _groups(log: Log, after: Name | None, session: Session) -> AsyncIterator[tuple[Name, list[Event]]]:
-    asked: Document = {"version": {"$exists": True}}
+    asked: Document = {"version": {"$exists": True}, **OURS, "aggregateType": TEXT, "aggregateId": TEXT}
     if after is not None:
         same = {"aggregateType": after[0], "aggregateId": {"$gt": after[1]}}
         asked["$or"] = [same, {"aggregateType": {"$gt": after[0]}}]

@@ -11,6 +11,7 @@ from eventscope.store.log import Log
 from eventscope.store.recount.wrong import Wrong, fenced, soon
 
 SECONDS: Final = 240.0
+TEXT: Final[Document] = {"$type": "string"}  # which foreign documents have not
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +28,8 @@ async def differences(log: Log) -> Differences:
     with translated(SECONDS):
         async with log.mongo.session(snapshot=True) as session:
             at = await log.meta.find_one({"_id": checkpoint.ID}, session=session) or {}
-            rows = await log.populations.find({}, session=session).to_list(None)
-            group = [{"$group": {"_id": name, "n": {"$sum": 1}}}]
+            rows = await log.populations.find({"_id.aggregateType": TEXT}, session=session).to_list(None)
+            group: list[Document] = [{"$match": {"_id.type": TEXT}}, {"$group": {"_id": name, "n": {"$sum": 1}}}]
             heads = await log.mongo.aggregate(log.aggregates, group, session=session, allowDiskUse=True)
     expiring = soon(log)
     found = {_key(row): row.get("n", 0) for row in rows}

@@ -40,7 +40,7 @@ async def basis(log: Log, tell: Progress) -> Basis:
     with translated(SECONDS):
         async with log.mongo.session(snapshot=True) as session:
             last = await log.meta.find_one({"_id": checkpoint.ID}, {"head": 1}, session=session)
-            rows = await log.rollups.find({}, session=session).to_list(None)
+            rows = await log.rollups.find({"_id": {"$type": "object"}}, session=session).to_list(None)
     head = 0 if last is None else last["head"]
     await _count(log, tally, at, head)
     tell("hour", head, head)

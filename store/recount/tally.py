@@ -14,7 +14,11 @@ from eventscope.store.rollups import day_key, expiry_day
 Key: TypeAlias = tuple[tuple[str, Any], ...]
 Rows: TypeAlias = dict[Key, Document]
 
+OURS: Final[Document] = {"timestamp": {"$type": "number"}, "type": {"$type": "string"}}
+"""What every event has, so that no foreign document is counted."""
+
 FIRST: Final[Sequence[str]] = ("firstPosition", "earliest")
+ENDS: Final[Document] = {"firstPosition": {"$min": "$_id"}, "lastPosition": {"$max": "$_id"}}
 LAST: Final[Sequence[str]] = ("lastPosition", "latest")
 
 
@@ -46,20 +50,23 @@ def united(one: Document | None, other: Document | None) -> Document:
 
 async def count(log: Log, tally: Tally, match: Document, **options: Any) -> None:
     """Add the events that match, which are not in it yet."""
-    ends: Document = {"firstPosition": {"$min": "$_id"}, "lastPosition": {"$max": "$_id"}}
-    times: Document = {"n": {"$sum": 1}, "earliest": {"$min": "$timestamp"}, "latest": {"$max": "$timestamp"}}
+    for key, row in await hour_rows(log, match, **options):
+        tally.add(key, row)
+        tally.add(day_key(key["type"], key["aggregateType"], expiry_day(key["expireAt"])), row)
+    for row in await _groups(log, match, {"_id": {"minute": _floor(MINUTE)}, **ENDS}, options):
+        tally.add(row.pop("_id"), row)
+
+
+async def hour_rows(log: Log, match: Document, **options: Any) -> list[tuple[Document, Document]]:
+    """The rows by hour that the events that match give, each with its `_id`."""
     hour = {
         "hour": _floor(HOUR),
         "type": "$type",
         "aggregateType": {"$ifNull": ["$aggregateType", None]},
         "expireAt": {"$ifNull": ["$expireAt", None]},
     }
-    for row in await _groups(log, match, {"_id": hour, **ends, **times}, options):
-        key = row.pop("_id")
-        tally.add(key, row)
-        tally.add(day_key(key["type"], key["aggregateType"], expiry_day(key["expireAt"])), row)
-    for row in await _groups(log, match, {"_id": {"minute": _floor(MINUTE)}, **ends}, options):
-        tally.add(row.pop("_id"), row)
+    times: Document = {"n": {"$sum": 1}, "earliest": {"$min": "$timestamp"}, "latest": {"$max": "$timestamp"}}
+    return [(row.pop("_id"), row) for row in await _groups(log, match, {"_id": hour, **ENDS, **times}, options)]
 
 
 def kind(key: Key) -> Kind:
@@ -117,4 +124,4 @@ def _floor(length: int) -> Document:
 
 
 async def _groups(log: Log, match: Document, group: Document, options: Document) -> list[Document]:
-    return await log.mongo.aggregate(log.events, [{"$match": match}, {"$group": group}], **options)
+    return await log.mongo.aggregate(log.events, [{"$match": OURS | match}, {"$group": group}], **options)

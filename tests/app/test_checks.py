@@ -12,6 +12,7 @@ from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.claims import Claims
 from eventscope.store.facts import Index, wanted
 from eventscope.store.message import Lost
+from eventscope.store.recount.wrong import Wrong
 from eventscope.store.rejected_room import Dropped
 from eventscope.subscriptions import facts as nats
 from eventscope.subscriptions.facts import Monitored, StreamFacts
@@ -64,6 +65,9 @@ NATS = nats.Facts(
     ahead=-0.01,
     doubt=0.001,
 )
+WRONG = [
+    Wrong("population", {"aggregateType": f"type {n}\n", "expireAt": None}, {"n": 12}, {"n": n}) for n in range(12)
+]
 CHECKPOINT = Checkpoint(7, 0, None, 0, "somebody", 3, lease_held=True)
 
 
@@ -96,6 +100,7 @@ def test_where_all_is_well_nothing_is_to_be_done() -> None:
         log_checks.rejected({}),
         log_checks.dropped(None),
         log_checks.claims(Claims(1000, {})),
+        log_checks.counts([]),
         log_checks.clocks({"MongoDB": (0.1, 0.01), "NATS": (-0.1, 0.01)}),
     ]
     assert worse(findings) == {}
@@ -115,7 +120,9 @@ def test_whatever_is_not_well_comes_with_what_to_do() -> None:
         log_checks.rejected({"INVALID_JSON": 1}),
         log_checks.dropped(Dropped({"INVALID_JSON": 1}, 0, 0)),
         log_checks.claims(Claims(1000, {"user": 412})),
+        log_checks.counts(WRONG),
         log_checks.clocks({"MongoDB": (5.0, 0.0)}),
+        log_checks.clocks({"MongoDB": (61.0, 0.0)}),
     ]
     assert all(finding.advice for finding in findings if finding.level >= WARNING)
 
@@ -363,3 +370,20 @@ def test_rejected_messages_are_told_by_code() -> None:
 )
 def test_clocks_may_be_a_second_apart_at_most(ahead: dict[str, tuple[float, float] | None], level: Level) -> None:
     assert log_checks.clocks(ahead).level == level
+
+
+def test_wrong_counts_are_named_and_what_puts_them_right() -> None:
+    finding = log_checks.counts(WRONG)
+    assert finding.level == WARNING
+    assert finding.found.startswith(
+        r"aggregates of type 'type 0\n': n is 12, should be 0; aggregates of type 'type 1\n': "
+    )
+    assert finding.found.endswith("; and 2 more of a sample")
+    assert "eventscope recount" in finding.advice
+
+
+@pytest.mark.parametrize(("seconds", "level"), [(60.0, WARNING), (60.1, BROKEN), (-61.0, BROKEN), (86_400.0, BROKEN)])
+def test_clocks_that_are_more_than_a_minute_apart_stop_housekeeping(seconds: float, level: Level) -> None:
+    finding = log_checks.clocks({"MongoDB": (seconds, 0.0), "NATS": (0.0, 0.0)})
+    assert finding.level == level
+    assert ("not tidied up" in finding.found) == (level == BROKEN)
