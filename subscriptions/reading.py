@@ -143,7 +143,9 @@ def _accepted(
     for name in ("data", "metadata"):
         if message.get(name) is not None:
             fields[name] = message[name]
-    extensions = {name: value for name, value in message.items() if name not in KNOWN} | (more or {})
+    extensions = {name: value for name, value in message.items() if name not in KNOWN}
+    if more:
+        extensions |= more
     claimed: int | None = None
     if (version := message.get("version")) is not None:
         if use == "expect" and expected is ANY_VERSION:

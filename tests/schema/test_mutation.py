@@ -1,15 +1,17 @@
 """Publishing through the API: the same way in, with the outcome as the answer."""
 
 import asyncio
-from typing import Any
+from typing import Any, Literal
 
 import httpx
+import pytest
 
 from eventscope.settings import Settings
 from eventscope.store import read
 from eventscope.store.filter import EVERYTHING
 from eventscope.store.log import Log
 from eventscope.subscriptions import asking
+from tests.ingesters import ingester
 
 PUBLISH = """
 mutation ($input: PublishEventInput!) { publishEvent(input: $input) { id position version } }
@@ -105,6 +107,29 @@ async def test_of_several_events_none_is_stored_if_one_is_refused(api: str, log:
     assert error["message"].startswith("event 2 of 2: ")
     assert await read.events(log, EVERYTHING, limit=9) == []
     assert (await _ask(api, PUBLISH_ALL, events[:1]))["data"]["publishEvents"][0]["version"] == 1
+
+
+@pytest.mark.parametrize("use", ["claim", "expect"])
+async def test_what_is_expected_of_each_event_holds_whatever_a_version_in_a_message_is(
+    api: str, settings: Settings, log: Log, use: Literal["claim", "expect"]
+) -> None:
+    user = {"type": "user.updated", "aggregateType": "user", "aggregateId": "42"}
+    order = {"type": "order.placed", "aggregateType": "order", "aggregateId": "1"}
+    expecting = [{**user, "expectedVersion": 0}, order, {**user, "expectedVersion": 1}, {"type": "a.b"}]
+    async with ingester(settings.model_copy(update={"message_version": {">": use}})):
+        published = (await _ask(api, PUBLISH_ALL, expecting))["data"]["publishEvents"]
+        assert [event["version"] for event in published] == [1, 1, 2, None]
+        for wrong in (0, 1, 3):
+            [error] = (await _ask(api, PUBLISH_ALL, [order, {**user, "expectedVersion": wrong}]))["errors"]
+            assert (error["extensions"]["index"], error["extensions"]["actualVersion"]) == (1, 2)
+    assert all("claimedVersion" not in event for event in await read.events(log, EVERYTHING, limit=9))
+
+
+async def test_an_expectation_below_nothing_is_refused_before_it_is_published(api: str) -> None:
+    event = {"type": "a.b", "aggregateType": "user", "aggregateId": "42", "expectedVersion": -1}
+    for answer in (await _ask(api, PUBLISH, event), await _ask(api, PUBLISH_ALL, [{"type": "a.b"}, event])):
+        [error] = answer["errors"]
+        assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": "expectedVersion"}
 
 
 async def test_what_cannot_be_published_is_refused_before_it_is(api: str, settings: Settings) -> None:
