@@ -4,8 +4,6 @@ import asyncio
 import itertools
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -23,11 +21,11 @@ from eventscope.store import rejected as rejected_store
 from eventscope.store.filter import EVERYTHING
 from eventscope.store.log import Log
 from eventscope.store.message import Accepted, Arrival, Refused, Together
-from eventscope.subscriptions.conversion import CONVERSIONS
 from eventscope.subscriptions.mapping import Mapper
 from eventscope.subscriptions.reading import made_up_id, read
 from eventscope.subscriptions.versions import VersionUse
 from tests.store.json_values import json_values
+from tests.subscriptions import mapped
 from tests.until import until
 
 VENDOR = {
@@ -55,20 +53,8 @@ ONBOARDED = {
 }
 
 
-def _read(mapping: Any, content: object, subject: str = "events.a.b", **headers: str) -> Any:
-    raw = content if isinstance(content, bytes) else orjson.dumps(content)
-    mapper = Mapper(envelopes.mapping(mapping))
-    return read(Arrival(subject, headers, raw, 5, 1), "EVENTS", subject.partition(".")[2], mapper)
-
-
-def _fields(mapping: Any, content: object, subject: str = "events.a.b", **headers: str) -> dict[str, Any]:
-    message = _read(mapping, content, subject, **headers)
-    assert isinstance(message, Accepted), message
-    return dict(message.fields)
-
-
 def test_an_envelope_within_an_envelope_is_one_mapping() -> None:
-    assert _fields(VENDOR, ONBOARDED, "marketplace.vendor.onboarded") == {
+    assert mapped.fields(VENDOR, ONBOARDED, "marketplace.vendor.onboarded") == {
         "type": "marketplace.vendor.onboarded",
         "messageId": "e-1",
         "timestamp": moment.from_text("2026-11-23T07:00:00.250Z"),
@@ -82,7 +68,7 @@ def test_an_envelope_within_an_envelope_is_one_mapping() -> None:
 
 @pytest.mark.parametrize("vendor", [{}, {"vendorId": None}, {"vendorId": ""}])
 def test_the_first_source_that_is_there_counts(vendor: dict[str, Any]) -> None:
-    fields = _fields(VENDOR, {"pattern": "a.b", "data": {"data": {**vendor, "userId": 42}}})
+    fields = mapped.fields(VENDOR, {"pattern": "a.b", "data": {"data": {**vendor, "userId": 42}}})
     assert (fields["aggregateType"], fields["aggregateId"]) == ("vendor", "42")
     assert fields["data"] == {**vendor, "userId": 42}
 
@@ -91,7 +77,7 @@ def test_a_bare_payload_has_what_it_needs_in_its_data() -> None:
     mapping = {"data": "", "aggregateId": "userId", "aggregateType": {"constant": "user"}}
     wholes: list[Any] = ["", ".", {"path": ""}, {"path": []}]
     for whole in wholes:
-        fields = _fields({**mapping, "data": whole}, {"userId": "42", "name": "Ada"})
+        fields = mapped.fields({**mapping, "data": whole}, {"userId": "42", "name": "Ada"})
         assert fields["data"] == {"userId": "42", "name": "Ada"}
         assert (fields["aggregateType"], fields["aggregateId"], fields["type"]) == ("user", "42", "a.b")
         assert "extensions" not in fields
@@ -99,7 +85,7 @@ def test_a_bare_payload_has_what_it_needs_in_its_data() -> None:
 
 def test_words_of_the_subject_name_type_and_aggregate() -> None:
     mapping = {"aggregateType": {"subject": 2}, "aggregateId": {"subject": 3}, "type": {"subject": [2, 4]}}
-    fields = _fields(mapping, {"total": 3}, "events.order.00042.placed")
+    fields = mapped.fields(mapping, {"total": 3}, "events.order.00042.placed")
     assert (fields["type"], fields["aggregateType"], fields["aggregateId"]) == ("order.placed", "order", "00042")
     assert fields["extensions"] == {"total": 3}
 
@@ -120,48 +106,50 @@ def test_words_of_the_subject_name_type_and_aggregate() -> None:
     ],
 )
 def test_words_are_counted_from_one_and_joined_by_dots(words: Any, type: str | None) -> None:
-    fields = _fields({"type": {"subject": words}}, {}, "a.b.c.d")
+    fields = mapped.fields({"type": {"subject": words}}, {}, "a.b.c.d")
     assert fields["type"] == (type or "b.c.d")  # that of the subject, where the words are not there
 
 
 def test_headers_are_found_in_any_case() -> None:
     mapping = {"userId": {"header": "X-User"}, "metadata.tenant": {"header": "x-tenant"}}
-    fields = _fields(mapping, {}, **{"x-user": "ada", "X-Tenant": "eu"})
+    fields = mapped.fields(mapping, {}, **{"x-user": "ada", "X-Tenant": "eu"})
     assert (fields["userId"], fields["metadata"]) == ("ada", {"tenant": "eu"})
-    assert _fields(mapping, {}, **{"x-user": "no", "X-User": "yes"})["userId"] == "yes"
+    assert mapped.fields(mapping, {}, **{"x-user": "no", "X-User": "yes"})["userId"] == "yes"
 
 
 def test_a_key_may_hold_a_dot_and_a_path_may_lead_into_a_list() -> None:
     mapping = {"userId": {"path": ["user.id"]}, "aggregateId": "items.1.id", "correlationId": "items.x"}
     content = {"user.id": "ada", "items": [{"id": "a"}, {"id": "b"}]}
-    fields = _fields(mapping, content)
+    fields = mapped.fields(mapping, content)
     assert (fields["userId"], fields["aggregateId"]) == ("ada", "b")
     assert fields["extensions"] == {"items": content["items"]}  # its places would be others without what was taken
 
 
 def test_members_that_are_not_mapped_are_extensions_whatever_their_names() -> None:
     content = {"type": "x", "messageId": 5, "timestamp": "now", "version": "2.1", "data": 1, "metadata": [], "body": 1}
-    fields = _fields({"data": "body"}, content)
+    fields = mapped.fields({"data": "body"}, content)
     assert fields.pop("extensions") == {name: value for name, value in content.items() if name != "body"}
     assert fields == {"type": "a.b", "messageId": made_up_id("EVENTS", 5, 1), "timestamp": 1, "data": 1}
 
 
 def test_what_is_mapped_to_nothing_stays_where_it_is() -> None:
-    assert _fields({"userId": "meta.user"}, {"meta": {"user": None}})["extensions"] == {"meta": {"user": None}}
-    assert _fields({"userId": "meta.user.id"}, {"meta": {"user": "ada"}})["extensions"] == {"meta": {"user": "ada"}}
+    assert mapped.fields({"userId": "meta.user"}, {"meta": {"user": None}})["extensions"] == {"meta": {"user": None}}
+    assert mapped.fields({"userId": "meta.user.id"}, {"meta": {"user": "ada"}})["extensions"] == {
+        "meta": {"user": "ada"}
+    }
 
 
 def test_one_member_of_the_metadata_is_added_to_what_is_there_and_replaces_nothing() -> None:
     mapping = {"metadata.source": "meta.source", "metadata": "context", "metadata.app": {"constant": {"v": [1]}}}
     meta = {"meta": {"source": "shop"}}
-    assert _fields(mapping, meta)["metadata"] == {"source": "shop", "app": {"v": [1]}}
-    assert _fields(mapping, {**meta, "context": {"ip": "::1"}})["metadata"] == {
+    assert mapped.fields(mapping, meta)["metadata"] == {"source": "shop", "app": {"v": [1]}}
+    assert mapped.fields(mapping, {**meta, "context": {"ip": "::1"}})["metadata"] == {
         "ip": "::1",
         "source": "shop",
         "app": {"v": [1]},
     }
     for context in ({"source": "web", "app": 1}, "a text"):
-        fields = _fields(mapping, {**meta, "context": context})
+        fields = mapped.fields(mapping, {**meta, "context": context})
         assert (fields["metadata"], fields["extensions"]) == (context, meta)
 
 
@@ -179,7 +167,7 @@ def test_the_version_means_what_it_means_in_a_plain_message() -> None:
 @given(json_values(), st.sampled_from(["text", "number"]))
 def test_a_version_that_is_mapped_keeps_no_event_out_and_is_kept(version: object, conversion: str) -> None:
     mapping = {"version": {"path": "meta.version", "as": conversion}}
-    message = _read(mapping, {"meta": {"version": version}, "version": "1.2"})
+    message = mapped.opened(mapping, {"meta": {"version": version}, "version": "1.2"})
     assert isinstance(message, Accepted)
     assert message.fields["extensions"]["version"] == "1.2"
     other = message.fields["extensions"].get("claimedVersion")
@@ -197,11 +185,11 @@ def test_a_mapped_expectation_that_is_no_version_is_refused_with_its_place() -> 
 
 def test_a_list_of_messages_is_mapped_one_by_one() -> None:
     mapping = {"data": "d", "messageId": {"header": "X-Id"}, "userId": "u"}
-    message = _read(mapping, [{"d": 1, "u": "a"}, {"d": 2}], **{"X-Id": "x"})
+    message = mapped.opened(mapping, [{"d": 1, "u": "a"}, {"d": 2}], **{"X-Id": "x"})
     assert isinstance(message, Together)
     assert [(one.fields["messageId"], one.fields["data"]) for one in message.messages] == [("x:0", 1), ("x:1", 2)]
-    assert _read(mapping, [{"d": 1, "u": {}}]).code == "INVALID_FIELD"
-    assert _read(mapping, [5]).code == "NOT_AN_OBJECT"
+    assert mapped.opened(mapping, [{"d": 1, "u": {}}]).code == "INVALID_FIELD"
+    assert mapped.opened(mapping, [5]).code == "NOT_AN_OBJECT"
 
 
 # refusals
@@ -227,7 +215,7 @@ def test_a_list_of_messages_is_mapped_one_by_one() -> None:
 def test_what_cannot_be_taken_is_refused_with_member_place_and_value(
     mapping: Any, content: Any, code: str, parts: tuple[str, ...]
 ) -> None:
-    message = _read({**mapping, "messageId": "id"}, {**content, "id": "m"}, **{"X-User": "x" * 2000})
+    message = mapped.opened({**mapping, "messageId": "id"}, {**content, "id": "m"}, **{"X-User": "x" * 2000})
     assert isinstance(message, Refused)
     assert (message.code, message.id) == (code, "m")
     assert [part for part in parts if part not in message.reason] == []
@@ -252,95 +240,7 @@ def test_a_type_that_neither_mapping_nor_subject_name_is_missing() -> None:
     ],
 )
 def test_the_limits_are_those_of_any_message(raw: bytes, code: str) -> None:
-    assert _read({"data": ""}, raw).code == code
-
-
-# conversions
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-UNITS = {"seconds": 1_000_000, "milliseconds": 1000, "microseconds": 1}
-MICROSECONDS = st.integers(-62135596800000000, 253402300799999999)
-
-
-@given(MICROSECONDS, st.sampled_from(sorted(UNITS)))
-def test_a_time_is_exact_to_the_microsecond(microseconds: int, unit: Any) -> None:
-    written = format(Decimal(microseconds) / UNITS[unit], "f")
-    expected = EPOCH + timedelta(microseconds=microseconds)
-    assert datetime.fromisoformat(CONVERSIONS[unit](written)) == expected
-    if abs(microseconds) < 10**15:  # what a float has room for
-        assert datetime.fromisoformat(CONVERSIONS[unit](orjson.loads(written))) == expected
-    assert datetime.fromisoformat(CONVERSIONS["nanoseconds"](str(microseconds * 1000 + 999))) == expected
-
-
-@pytest.mark.parametrize(
-    ("unit", "value", "time"),
-    [
-        ("seconds", 1700000000, "2023-11-14T22:13:20Z"),
-        ("seconds", 1700000000.123456, "2023-11-14T22:13:20.123456Z"),
-        ("seconds", "1700000000.9999999999999999999999999999999", "2023-11-14T22:13:20.999999Z"),
-        ("seconds", -0.5, "1969-12-31T23:59:59.500000Z"),
-        ("seconds", "-62135596800", "0001-01-01T00:00:00Z"),
-        ("milliseconds", 1700000000001, "2023-11-14T22:13:20.001000Z"),
-        ("milliseconds", "1700000000001", "2023-11-14T22:13:20.001000Z"),
-        ("microseconds", 1700000000000001, "2023-11-14T22:13:20.000001Z"),
-        ("nanoseconds", 1700000000000001999, "2023-11-14T22:13:20.000001Z"),
-        ("seconds", 1e9, "2001-09-09T01:46:40Z"),
-    ],
-)
-def test_times_since_1970(unit: str, value: object, time: str) -> None:
-    fields = _fields(
-        {"timestamp": {"path": "ts", "as": unit}, "metadata.at": {"path": "ts", "as": unit}}, {"ts": value}
-    )
-    assert (fields["timestamp"], fields["metadata"]) == (moment.from_text(time), {"at": time})
-
-
-@pytest.mark.parametrize(
-    "value", ["", " 1", "1e9", "0x1", "NaN", "\u0661", "1_000", True, [], {}, "9" * 41, 1e300, 10**18]
-)
-def test_what_is_no_time_is_refused(value: object) -> None:
-    message = _read({"timestamp": {"path": ["ts"], "as": "seconds"}}, {"ts": value})
-    if value == "":  # is as good as none
-        assert message.fields["timestamp"] == 1
-    else:
-        assert message.code == "INVALID_TIMESTAMP"
-
-
-@pytest.mark.parametrize(
-    ("conversion", "value", "converted"),
-    [
-        ("text", 1.5, "1.5"),
-        ("text", True, "true"),
-        ("text", -7, "-7"),
-        ("text", "x", "x"),
-        ("number", "42", 42),
-        ("number", "-1.50", -1.5),
-        ("number", "1e2", 100.0),
-        ("number", 3, 3),
-    ],
-)
-def test_texts_and_numbers(conversion: str, value: object, converted: object) -> None:
-    found = _fields({"data": {"path": "v", "as": conversion}}, {"v": value})["data"]
-    assert (found, type(found)) == (converted, type(converted))
-
-
-@pytest.mark.parametrize(
-    ("conversion", "value"),
-    [
-        ("text", {}),
-        ("text", [1]),
-        ("number", "x"),
-        ("number", True),
-        ("number", "NaN"),
-        ("number", []),
-        ("number", ""),
-        ("number", "123456789012345.6789"),
-        ("number", "9223372036854775808"),
-        ("number", '"1"'),
-        ("number", "[1]"),
-    ],
-)
-def test_what_is_no_text_or_number_is_refused(conversion: str, value: object) -> None:
-    assert _read({"data": {"path": "v", "as": conversion}}, {"v": value}).code == "INVALID_FIELD"
+    assert mapped.opened({"data": ""}, raw).code == code
 
 
 # nothing is lost
@@ -379,7 +279,7 @@ def _is_part(part: Any, whole: Any) -> bool:
 @given(st.dictionaries(KEYS, TREES), MAPPINGS)
 def test_every_leaf_of_a_message_is_in_the_event(tree: dict[str, Any], mapping: dict[str, Any]) -> None:
     content = _with_leaves(tree, (f"leaf{n}" for n in itertools.count()))
-    message = _read(mapping, content)
+    message = mapped.opened(mapping, content)
     if isinstance(message, Refused):  # a member that is a text has no place for an object
         assert message.code == "INVALID_FIELD"
         return
@@ -391,25 +291,6 @@ def test_every_leaf_of_a_message_is_in_the_event(tree: dict[str, Any], mapping: 
     members = {name: value for name, value in fields.items() if name != "extensions"}
     if not any("[" in orjson.dumps(value).decode() for value in content.values()):
         assert not set(_leaves(extensions)) & set(_leaves(members))
-
-
-VALUES = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**63), 2**63 - 1)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
-    max_leaves=4,
-)
-
-
-@given(VALUES, st.sampled_from(sorted(CONVERSIONS)))
-def test_no_value_is_beyond_a_conversion(value: Any, conversion: str) -> None:
-    mapping = {name: {"path": "v", "as": conversion} for name in ("timestamp", "metadata.x")}
-    if conversion in ("text", "number"):
-        mapping |= {name: {"path": "v", "as": conversion} for name in envelopes.MEMBERS}
-    assert isinstance(_read(mapping, {"v": value}), Accepted | Refused)
 
 
 # over NATS

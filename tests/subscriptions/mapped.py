@@ -1,0 +1,24 @@
+"""Messages opened by a mapping, as the ingester would open them."""
+
+from typing import Any
+
+import orjson
+
+from eventscope import envelopes
+from eventscope.store.message import Accepted, Arrival
+from eventscope.subscriptions.mapping import Mapper
+from eventscope.subscriptions.reading import read
+
+
+def opened(mapping: Any, content: object, subject: str = "events.a.b", **headers: str) -> Any:
+    """What the message is read as."""
+    raw = content if isinstance(content, bytes) else orjson.dumps(content)
+    mapper = Mapper(envelopes.mapping(mapping))
+    return read(Arrival(subject, headers, raw, 5, 1), "EVENTS", subject.partition(".")[2], mapper)
+
+
+def fields(mapping: Any, content: object, subject: str = "events.a.b", **headers: str) -> dict[str, Any]:
+    """The fields of the event that the message becomes."""
+    message = opened(mapping, content, subject, **headers)
+    assert isinstance(message, Accepted), message
+    return dict(message.fields)
