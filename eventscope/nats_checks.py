@@ -5,10 +5,15 @@ from typing import Final
 
 from eventscope.finding import Finding, broken, note, ok, warning
 from eventscope.settings import variable
+from eventscope.store import moment
 from eventscope.store.draft import MOST_RAW
+from eventscope.subscriptions import live
+from eventscope.subscriptions.capture import reserved
 from eventscope.subscriptions.facts import Facts, Monitored, StreamFacts
+from eventscope.subscriptions.holders import IDLE_HOURS
 from eventscope.subscriptions.reading import MOST_BYTES
 from eventscope.subscriptions.subjects import covers
+from eventscope.subscriptions.trimming import FULL
 
 OLDEST: Final = (2, 12, 3)
 REPLICAS: Final = 3
@@ -39,6 +44,8 @@ def findings(
         age(at, stream, outage),
         *size(at, stream, outage),
         room(facts),
+        consumers(facts, at, stream),
+        own_words(facts, at, stream),
         window(at, stream),
         sync(at, monitored),
     ]
@@ -188,6 +195,44 @@ def room(facts: Facts) -> Finding:
     share = facts.storage_used / facts.storage_limit
     found = f"the account uses {used} of {facts.storage_limit / 2**20:.1f} MiB ({share:.0%})"
     return warning(check, found, "raise max_store of the account, or purge") if share > 0.85 else ok(check, found)
+
+
+def consumers(facts: Facts, at: StreamFacts, stream: str) -> Finding:
+    """Whether others keep the stream from being trimmed."""
+    check = "NATS consumers"
+    end, now = at.last_sequence + 1, moment.now()
+    holding = [one for one in facts.holders if one.held(end, at.first_sequence)]
+    if not holding:
+        return ok(check, f"no durable consumer keeps anything in {stream}")
+    found = "kept in the stream for durable consumers until they acknowledge it: " + ", ".join(
+        one.shown(now, end, at.first_sequence) for one in holding
+    )
+    full = at.max_bytes is not None and at.bytes > FULL * at.max_bytes
+    forgotten = [one.name for one in holding if full or one.idle_hours(now) > IDLE_HOURS]
+    if not forgotten:
+        return note(check, found)
+    removing = "; ".join(f"nats consumer rm {stream} {name}" for name in forgotten)
+    return warning(
+        check, found, f"when the stream is full of it, publishers are refused; if nobody reads it: {removing}"
+    )
+
+
+def own_words(facts: Facts, at: StreamFacts, stream: str) -> Finding:
+    """Whether a stream takes in what Eventscope itself sends."""
+    check = "NATS live subjects"
+    if taken := reserved(at.subjects):
+        return broken(
+            check,
+            f"{stream} takes {', '.join(taken)}, where Eventscope and NATS themselves send, and is not read for that",
+            f"take that out: nats stream edit {stream} --subjects …",
+        )
+    if others := [name for name in facts.listening if name != stream]:
+        return warning(
+            check,
+            f"{', '.join(others)} keeps each event once more, and a heartbeat a second, off {live.subject(stream)}",
+            "take eventscope.live.> out of its subjects",
+        )
+    return ok(check, "no stream takes in what Eventscope itself sends")
 
 
 def window(at: StreamFacts, stream: str) -> Finding:

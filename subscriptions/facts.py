@@ -2,6 +2,7 @@
 
 import asyncio
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.error import URLError
@@ -13,6 +14,8 @@ from nats.aio.client import Client
 from eventscope.errors import Unavailable
 from eventscope.redact import explained, shown
 from eventscope.store import moment
+from eventscope.subscriptions import live
+from eventscope.subscriptions.holders import Holder, holders
 
 SECONDS: Final = 5.0
 NOT_FOUND: Final = 404
@@ -39,12 +42,15 @@ class StreamFacts:
     bytes: int
     first: int | None
     last: int | None
+    first_sequence: int = 0
+    last_sequence: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What the server says. `jetstream` is None if it has one, else why not; `stream` is None if it is not there.
 
+    `holders` are the durable consumers of the stream, and `listening` the streams that take in what Eventscope sends.
     `ahead` is its clock less ours in seconds, and wrong by `doubt` at most; None where it is not told.
     """
 
@@ -56,6 +62,8 @@ class Facts:
     storage_used: int
     ahead: float | None
     doubt: float
+    holders: tuple[Holder, ...] = ()
+    listening: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +83,16 @@ async def facts(client: Client, stream: str) -> Facts:
         before = moment.now()
         info = await _asked(client, f"$JS.API.STREAM.INFO.{stream}")
         after = moment.now()
+        there = "error" not in info
+        held = await holders(client.jetstream(), stream) if there else []
+        listening = await _asked(client, "$JS.API.STREAM.NAMES", {"subject": live.subject(stream)}) if there else {}
     except nats.errors.NoRespondersError:
         return Facts(version, client.max_payload, "it was started without -js", None, None, 0, None, 0.0)
     except (nats.errors.Error, TimeoutError, OSError) as error:
         raise Unavailable(f"NATS does not answer now ({type(error).__name__})") from error
     trouble = account.get("error") or info.get("error")
     missing = trouble is not None and trouble["code"] == NOT_FOUND
-    there = moment.from_text(info["ts"]) if "ts" in info else None
+    clock = moment.from_text(info["ts"]) if "ts" in info else None
     return Facts(
         version=version,
         max_payload=client.max_payload,
@@ -89,8 +100,10 @@ async def facts(client: Client, stream: str) -> Facts:
         stream=None if trouble is not None else _stream(info),
         storage_limit=_limit(account.get("limits", {}).get("max_storage")),
         storage_used=account.get("storage", 0),
-        ahead=None if there is None else (there - (before + after) / 2) / 1_000_000,
+        ahead=None if clock is None else (clock - (before + after) / 2) / 1_000_000,
         doubt=(after - before) / 2_000_000,
+        holders=tuple(held),
+        listening=tuple(listening.get("streams") or ()),
     )
 
 
@@ -111,9 +124,10 @@ async def monitored(url: str) -> Monitored:
         ) from error
 
 
-async def _asked(client: Client, subject: str) -> dict[str, Any]:
+async def _asked(client: Client, subject: str, question: Mapping[str, Any] | None = None) -> dict[str, Any]:
     # not by nats-py's own classes: they know neither the server's time nor that of the first and the last message
-    answer: dict[str, Any] = orjson.loads((await client.request(subject, b"", timeout=SECONDS)).data)
+    reply = await client.request(subject, orjson.dumps(question or {}), timeout=SECONDS)
+    answer: dict[str, Any] = orjson.loads(reply.data)
     return answer
 
 
@@ -136,6 +150,8 @@ def _stream(info: dict[str, Any]) -> StreamFacts:
         sealed=config.get("sealed", False),
         messages=state["messages"],
         bytes=state["bytes"],
+        first_sequence=state["first_seq"],
+        last_sequence=state["last_seq"],
         first=moment.from_text(state["first_ts"]) if kept else None,
         last=moment.from_text(state["last_ts"]) if kept else None,
     )

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import pytest
 from nats.aio.client import Client
-from nats.js.api import DiscardPolicy
+from nats.js.api import AckPolicy, DiscardPolicy
 from rich.console import Console
 
 from eventscope import doctor
@@ -25,6 +25,7 @@ from eventscope.running import running as what_runs
 from eventscope.settings import Settings
 from eventscope.store import checkpoint, read
 from eventscope.store.log import Log
+from eventscope.subscriptions import live
 from tests.app.processes import environment
 from tests.store.test_driver import Standalone
 from tests.until import until
@@ -316,3 +317,36 @@ async def test_collections_that_do_not_belong_together_are_found(settings: Setti
     findings = await examine(settings, HERE)
     assert worse(findings) == {"ingester": Level.WARNING, "log collections": Level.BROKEN}
     assert found(findings, "log collections").startswith("the collection events is not empty, though")
+
+
+async def test_durable_consumers_that_keep_the_stream_full_are_named(
+    settings: Settings, client: Client, at_work: None, subject_prefix: str
+) -> None:
+    js = client.jetstream()
+    for name in ("forgotten", "other"):
+        await js.add_consumer(settings.stream, durable_name=name, ack_policy=AckPolicy.EXPLICIT)
+    assert found(await examine(settings, HERE), "NATS consumers").startswith("no durable consumer keeps anything")
+    await js.publish(f"{subject_prefix}.a", b'{"data": "' + b"x" * 1000 + b'"}')
+    findings = await examine(settings, HERE)
+    assert worse(findings) == {}
+    assert "forgotten (1 messages, idle for 0.0 h), other (1 messages" in found(findings, "NATS consumers")
+    info = await js.stream_info(settings.stream)
+    await js.update_stream(info.config, max_bytes=int(info.state.bytes * 1.1))
+    findings = await examine(settings, HERE)
+    assert worse(findings) == {"NATS consumers": Level.WARNING}
+    [advice] = [one.advice for one in findings if one.check == "NATS consumers"]
+    assert f"nats consumer rm {settings.stream} forgotten; nats consumer rm {settings.stream} other" in advice
+
+
+async def test_streams_that_take_in_what_eventscope_sends_are_found(settings: Settings, client: Client) -> None:
+    js = client.jetstream()
+    other = f"{settings.stream}_AUDIT"
+    await js.add_stream(name=other, subjects=[live.subject(settings.stream)])
+    try:
+        findings = await examine(settings, HERE)
+        assert worse(findings)["NATS live subjects"] == Level.WARNING
+        assert found(findings, "NATS live subjects").startswith(f"{other} keeps each event once more")
+    finally:
+        await js.delete_stream(other)
+    await js.update_stream(name=settings.stream, subjects=[*settings.subjects, live.subject(settings.stream)])
+    assert worse(await examine(settings, HERE))["NATS live subjects"] == Level.BROKEN
