@@ -39,6 +39,7 @@ class Buffer:
     """All subjects that it takes."""
     last: int = 0
     """Its last sequence when it was made ready."""
+    _lacked: bool = False  # whether it did not take all subjects at the last look
     _now: int = 0  # by which it is told how long consumers are idle
     _warned: dict[str, tuple[str, float]] = field(default_factory=dict)
 
@@ -47,7 +48,7 @@ class Buffer:
 
         Raises Unavailable when NATS cannot be asked, Blocked or CannotStart when somebody has to mend something.
         """
-        self.last = (await self._checked()).state.last_seq
+        self.last = (await self._checked(reading=False)).state.last_seq
 
     async def keep(self, done: Place, now: int) -> None:
         """Look at it again while it is read, and take from it what is stored up to that place.
@@ -56,7 +57,7 @@ class Buffer:
         """
         self._now = now
         try:
-            await self._checked()
+            await self._checked(reading=True)
             # the stream's times are those of NATS, and so is this one
             await trim(self.js, done, self.keep_hours, done.recorded_at, self._held)
         except (nats.errors.Error, Unavailable) as error:
@@ -78,16 +79,18 @@ class Buffer:
         id = made_up_id(self.name, arrival.sequence, arrival.recorded_at)
         return Refused(arrival, "RESERVED_SUBJECT", said, id)
 
-    async def _checked(self) -> StreamInfo:
+    async def _checked(self, *, reading: bool) -> StreamInfo:
         info = await self._info()
         if (trouble := await capture.fault(self.js, self.name, info.config)) is not None:
             raise Blocked(trouble)
         present = info.config.subjects or []
-        if joined(present, self.subjects) != list(present):
-            logger.warning(
-                "the stream %s takes %s, and is set to take %s again", self.name, ", ".join(present), self.subjects
-            )
+        lacks = joined(present, self.subjects) != list(present)
+        # whoever edits the stream may not be done yet, so it is left alone until it is found so twice
+        if lacks and (self._lacked or not reading):
+            patterns = ", ".join(present), ", ".join(self.subjects)
+            logger.warning("the stream %s takes %s, and is set to take %s again", self.name, *patterns)
             info = await self._ensured()
+        self._lacked = lacks
         if said := capture.doubts(info.config):
             text = f"the stream {self.name} forgets messages that may not be stored yet (%s): see eventscope doctor"
             self._warn("doubts", text % said, said)
