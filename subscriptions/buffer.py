@@ -48,7 +48,7 @@ class Buffer:
 
         Raises Unavailable when NATS cannot be asked, Blocked or CannotStart when somebody has to mend something.
         """
-        self.last = (await self._checked(reading=False)).state.last_seq
+        self.last = (await self._checked()).state.last_seq
 
     async def keep(self, done: Place, now: int) -> None:
         """Look at it again while it is read, and take from it what is stored up to that place.
@@ -57,7 +57,7 @@ class Buffer:
         """
         self._now = now
         try:
-            await self._checked(reading=True)
+            await self._checked()
             # the stream's times are those of NATS, and so is this one
             await trim(self.js, done, self.keep_hours, done.recorded_at, self._held)
         except (nats.errors.Error, Unavailable) as error:
@@ -79,14 +79,14 @@ class Buffer:
         id = made_up_id(self.name, arrival.sequence, arrival.recorded_at)
         return Refused(arrival, "RESERVED_SUBJECT", said, id)
 
-    async def _checked(self, *, reading: bool) -> StreamInfo:
+    async def _checked(self) -> StreamInfo:
         info = await self._info()
         if (trouble := await capture.fault(self.js, self.name, info.config)) is not None:
             raise Blocked(trouble)
         present = info.config.subjects or []
         lacks = joined(present, self.subjects) != list(present)
         # whoever edits the stream may not be done yet, so it is left alone until it is found so twice
-        if lacks and (self._lacked or not reading):
+        if lacks and self._lacked:
             patterns = ", ".join(present), ", ".join(self.subjects)
             logger.warning("the stream %s takes %s, and is set to take %s again", self.name, *patterns)
             info = await self._ensured()
