@@ -208,30 +208,24 @@ def _no_json(name: str) -> None:
 
 def _first(value: Any) -> Fault:
     """The fault that comes first in the text."""
-    waiting: list[tuple[str, Any]] = [("", value)]
-    while waiting:
-        place, one = waiting.pop()
-        if isinstance(one, _Mark):
-            return one.fault(place)
-        if isinstance(one, dict):
-            waiting += reversed([(step(place, key)[:MOST_PLACE], member) for key, member in one.items()])
-        elif isinstance(one, list):
-            waiting += reversed([(step(place, at)[:MOST_PLACE], member) for at, member in enumerate(one)])
-    raise AssertionError("a mark is left out")
+    return next(one.fault(place) for place, one in _places(value) if isinstance(one, _Mark))
 
 
 def _unwritable(value: Any, option: int) -> Fault | None:
     """The first thing in a value of Python that JSON has no form for."""
+    return next((mark.fault(place) for place, one in _places(value) if (mark := _wrong(one, option))), None)
+
+
+def _places(value: Any) -> Iterator[tuple[str, Any]]:
+    """The value and all that is in it, in the order in which it is written, each with its place."""
     waiting: list[tuple[str, Any]] = [("", value)]
     seen: set[int] = set()
     while waiting:
         place, one = waiting.pop()
-        if mark := _wrong(one, option):
-            return mark.fault(place)
+        yield place, one
         if id(one) not in seen:  # a list may hold itself
             seen.add(id(one))
             waiting += reversed([(step(place, key)[:MOST_PLACE], member) for key, member in _members(one)])
-    return None
 
 
 def _members(value: Any) -> Iterator[tuple[str | int, Any]]:

@@ -173,6 +173,14 @@ async def test_a_literal_that_would_be_changed_is_refused(world: World, value: s
         assert "items[1].price" in error["message"]
 
 
+async def test_a_variable_that_is_left_out_of_a_literal_is_no_value(world: World) -> None:
+    for query in (
+        'query ($x: JSON) { events(filter: { data: [{ path: "n", eq: { a: $x } }] }) { nodes { id } } }',
+        'mutation ($x: JSON) { publishEvent(input: { type: "a.b", data: { a: $x } }) { id } }',
+    ):
+        assert (await world.api.refusal(query))["extensions"]["code"] == "BAD_USER_INPUT"
+
+
 async def test_a_key_given_twice_in_a_literal_is_refused(world: World) -> None:
     error = await world.api.refusal('mutation { publishEvent(input: { type: "a.b", data: { a: 1, a: 2 } }) { id } }')
     assert error["extensions"]["code"] == "BAD_USER_INPUT"

@@ -119,7 +119,7 @@ def test_integers_of_any_size_are_exact_where_they_are_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [b"", b"nul", b"NaN", b"-Infinity", b"[1e999", b"[1e-999,]", b'"\xff"', b"[NaN, 1e999]"]
+    "raw", [b"", b"nul", b"NaN", b"-Infinity", b"[1e999", b"[1e-999,]", b'["\\ud800"]', b'"\xff"', b"[NaN, 1e999]"]
 )
 def test_what_is_no_json_is_refused_as_such(raw: bytes) -> None:
     assert code(raw) == "INVALID_JSON"
