@@ -17,7 +17,7 @@ from eventscope.errors import CannotStart, EventscopeError, Unavailable
 from eventscope.finding import Finding, Level, broken, warning
 from eventscope.running import Running
 from eventscope.settings import Settings
-from eventscope.store import agreement, checkpoint, claims, rejected, rejected_room
+from eventscope.store import agreement, checkpoint, claims, rejected, rejected_room, types
 from eventscope.store import facts as mongo
 from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.log import Log
@@ -149,6 +149,7 @@ async def _log(log: Log, settings: Settings, client: Client | None, findings: li
         at = await checkpoint.read(log)
         codes = await rejected.codes(log)
         dropped = await rejected_room.dropped(log)
+        known = await types.first(log, log_checks.MOST_TYPES + 1)
         claimed = await claims.claims(log)
         wrong = await sample.several(log, SAMPLES, SAMPLE_SECONDS)
         waiting: Lag | None = None
@@ -165,6 +166,7 @@ async def _log(log: Log, settings: Settings, client: Client | None, findings: li
         log_checks.lost(at),
         log_checks.rejected(codes),
         log_checks.dropped(dropped),
+        log_checks.types(known),
         log_checks.claims(claimed),
         log_checks.counts(wrong),
     ]

@@ -1,5 +1,6 @@
 """What `eventscope doctor` thinks of the log itself: who writes it, how far it is, what it could not take."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -14,6 +15,10 @@ from eventscope.subscriptions.lag import Lag
 MOST_SKEW: Final = 1.0  # seconds
 MOST_LAG: Final = 10.0
 SHOWN_LOST: Final = 5  # ranges of lost messages
+MOST_TYPES: Final = 1_000
+IDS: Final = 10  # types with ids in them, from which on it is no accident
+# a number, a UUID, or hexadecimal digits of its length or more
+ID: Final = re.compile(r"\d+|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|(?=.*\d)[0-9a-fA-F]{16,}")
 MOST_NAMES: Final = 10
 MOST_NAME: Final = 60
 
@@ -141,6 +146,24 @@ def counts(wrong: Sequence[Wrong]) -> Finding:
     told = "; ".join(str(one) for one in wrong[:MOST_NAMES])
     more = f"; and {len(wrong) - MOST_NAMES} more of a sample" if len(wrong) > MOST_NAMES else ""
     return warning(check, f"{told}{more}", "run `eventscope recount`, which puts all of them right")
+
+
+def types(found: Sequence[str]) -> Finding:
+    """Whether types are kinds of event, or have ids in them: `found` are the first ones, by name."""
+    check = "event types"
+    many, with_ids = len(found) > MOST_TYPES, [type for type in found if any(map(ID.fullmatch, type.split(".")))]
+    if not many and len(with_ids) < IDS:
+        return ok(check, f"there are {len(found)}")
+    said = f"there are over {MOST_TYPES} types" if many else f"there are {len(found)} types"
+    if with_ids:
+        examples = ", ".join(f"{type[:60]}…" if len(type) > 60 else type for type in with_ids[:3])
+        said += f", and {len(with_ids)} of them look as if they had ids in them, like {examples}"
+    return warning(
+        check,
+        said,
+        "put no ids into subjects, or give `type` in the message, or map the words of the subject by "
+        "EVENTSCOPE_ENVELOPES: see docs/publishing.md",
+    )
 
 
 def clocks(ahead: Mapping[str, tuple[float, float] | None]) -> Finding:

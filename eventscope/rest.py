@@ -87,16 +87,23 @@ async def statistics(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
         ),
     )
     range = found.time_range
+    types_told = found.event_type_breakdown[: stats.MOST_TOLD]
+    aggregate_types_told = found.aggregate_type_breakdown[: stats.MOST_TOLD]
+    left_out = {
+        "eventTypes": found.event_types - len(types_told),
+        "aggregateTypes": found.aggregate_types - len(aggregate_types_told),
+    }
     return {
         "totalEvents": found.total_events,
         "uniqueAggregates": await stats.unique_aggregates(found),
         "eventTypes": found.event_types,
-        "eventTypeBreakdown": {row.type: row.count for row in found.event_type_breakdown},
-        "aggregateTypeBreakdown": {row.type: row.count for row in found.aggregate_type_breakdown},
+        "eventTypeBreakdown": {row.type: row.count for row in types_told},
+        "aggregateTypeBreakdown": {row.type: row.count for row in aggregate_types_told},
         "timeRange": {
             "earliest": None if range is None else moment.to_text(range.earliest),
             "latest": None if range is None else moment.to_text(range.latest),
         },
+        **({"leftOut": left_out} if any(left_out.values()) else {}),
     }
 
 
@@ -113,7 +120,7 @@ async def _listing(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
         "aggregateId": given.get("aggregateId"),
         "aggregateType": given.get("aggregateType"),
         # of all that match, so that a client sees when a limit has left some out
-        "totalEvents": await read.count(log, filter) if page.page_info.has_next_page else len(page.nodes),
+        "totalEvents": await events.total(log, filter) if page.page_info.has_next_page else len(page.nodes),
         "events": [_event(event) for event in page.nodes],
     }
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from eventscope.errors import BadInput
+from eventscope.errors import BadInput, PageTooLarge
 from eventscope.store import catalogue
 from eventscope.store.catalogue_fields import Fields
 from eventscope.store.catalogue_types import EventType, types
@@ -12,11 +12,24 @@ from eventscope.store.log import Log
 MOST_TYPES: Final = 1000
 
 
-async def event_types(log: Log, prefix: str | None) -> list[EventType]:
-    """The types that start with the prefix; BadInput when they are too many for one answer."""
-    found = await types(log, prefix or "", MOST_TYPES + 1)
+async def event_types(log: Log, prefix: str | None, first: int | None, after: str | None) -> list[EventType]:
+    """The types that start with the prefix, in order of type: the `first` ones after the type given, or all of them.
+
+    BadInput when all are too many for one answer, or `first` is no number of types; PageTooLarge when it is too large.
+    """
+    if first is not None and first < 0:
+        raise BadInput(f"first is {first}, and there is no page of that size", "first")
+    if first is not None and first > MOST_TYPES:
+        raise PageTooLarge("first", first, MOST_TYPES)
+    if first == 0:
+        return []
+    found = await types(log, prefix or "", MOST_TYPES + 1 if first is None else first, after)
     if len(found) > MOST_TYPES:
-        raise BadInput(f"over {MOST_TYPES} types start with {(prefix or '')[:60]!r}; give a longer prefix", "prefix")
+        raise BadInput(
+            f"over {MOST_TYPES} types start with {(prefix or '')[:60]!r}; give first: {MOST_TYPES}, and go on with the"
+            " last type received as after, or give a longer prefix",
+            "prefix",
+        )
     return found
 
 

@@ -61,11 +61,17 @@ async def count(log: Log, filter: Filter) -> Count:
     """How many events the filter means: exactly from the rollups if they can tell, else counted up to a bound."""
     scope = _scope(filter)
     if scope is not None:
-        n = sum(cell.n for cell in await counts.cells(log, scope))
+        n = await counts.total(log, scope)
         return Count(n, n)
     counted = await read.counted(log, filter, COUNTED + 1)
     all = counted.n <= COUNTED and not counted.stopped
     return Count(min(counted.n, COUNTED), counted.n if all else None)
+
+
+async def total(log: Log, filter: Filter) -> int:
+    """The same for callers that need the exact number; QuestionTimedOut if it cannot be found in time."""
+    scope = _scope(filter)
+    return await read.count(log, filter) if scope is None else await counts.total(log, scope)
 
 
 async def start(log: Log, after: str | None, *, from_beginning: bool) -> int:

@@ -1,12 +1,12 @@
 """Statistics: totals, breakdowns and histograms out of counts that were kept while events came in."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal
 
-from eventscope.errors import BadInput
+from eventscope.errors import BadInput, PageTooLarge
 from eventscope.resolvers.once import Once
 from eventscope.store import counts, moment
 from eventscope.store.counts import Cell, Scope
@@ -17,10 +17,17 @@ from eventscope.store.moment import DAY, HOUR
 Interval = Literal["HOUR", "DAY", "WEEK"]
 By = Literal["NONE", "TYPE", "AGGREGATE_TYPE"]
 
+APART: Final[Mapping[By, tuple[counts.By, ...]]] = {
+    "NONE": (),
+    "TYPE": ("type",),
+    "AGGREGATE_TYPE": ("aggregateType",),
+}
 LENGTH: Final = {"HOUR": HOUR, "DAY": DAY, "WEEK": 7 * DAY}
 MONDAY: Final = 4 * DAY  # 1970-01-05, the first Monday of the epoch; ISO 8601 weeks begin on Mondays
 LAST: Final = moment.of(datetime.max.replace(tzinfo=UTC))
 MOST_BUCKETS: Final = 10_000
+MOST_CHARACTERS: Final = 4 * 1024**2  # of the keys of a histogram: each stands in many buckets
+MOST_TOLD: Final = 1_000  # types that one answer tells counts of
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +48,10 @@ class TimeRange:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """Events of one stretch of time, and of one type or aggregate type where asked for by that."""
+    """Events of one stretch of time, and of one type or aggregate type where asked for by that.
+
+    `key` is None where it was not, and for all types together that are not among the most frequent.
+    """
 
     start: int
     end: int
@@ -70,6 +80,11 @@ class Stats:
     def event_types(self) -> int:
         """How many types of event."""
         return len({cell.type for cell in self.cells})
+
+    @property
+    def aggregate_types(self) -> int:
+        """How many types of aggregate."""
+        return len({cell.aggregate_type for cell in self.cells if cell.aggregate_type is not None})
 
     @property
     def event_type_breakdown(self) -> list[TypeCount]:
@@ -115,29 +130,53 @@ async def unique_aggregates(stats: Stats) -> int:
     return await stats.once.of("aggregates", lambda: counts.aggregates(stats.log, stats.scope))
 
 
-async def histogram(stats: Stats, interval: Interval, by: By) -> list[Bucket]:
-    """The counts over time, oldest first; stretches in which nothing happened are left out."""
+def told(first: int | None) -> int:
+    """How many types are told of; BadInput or PageTooLarge when so many cannot be."""
+    if first is not None and first < 0:
+        raise BadInput(f"first is {first}, and there is no such number of types", "first")
+    if first is not None and first > MOST_TOLD:
+        raise PageTooLarge("first", first, MOST_TOLD)
+    return MOST_TOLD if first is None else first
+
+
+async def histogram(stats: Stats, interval: Interval, by: By, first: int | None = None) -> list[Bucket]:
+    """The counts over time, oldest first; stretches in which nothing happened are left out.
+
+    The `first` most frequent types have buckets of their own, and all others share one in each stretch.
+    """
+    most = told(first)
     if stats.once is None:
-        return await _histogram(stats, interval, by)
-    return await stats.once.of((interval, by), lambda: _histogram(stats, interval, by))
+        return await _histogram(stats, interval, by, most)
+    return await stats.once.of((interval, by, most), lambda: _histogram(stats, interval, by, most))
 
 
-async def _histogram(stats: Stats, interval: Interval, by: By) -> list[Bucket]:
+async def _histogram(stats: Stats, interval: Interval, by: By, most: int) -> list[Bucket]:
     length = LENGTH[interval]
     offset = MONDAY if interval == "WEEK" else 0
+    cells = await counts.cells(stats.log, stats.scope, by=APART[by], hourly=True)
+    if by == "AGGREGATE_TYPE":
+        cells = [cell for cell in cells if cell.aggregate_type is not None]
+    totals = _breakdown((_key(cell, by), cell.n) for cell in cells)
+    own = {row.type for row in totals[:most]}
     tally: Counter[tuple[int, str | None]] = Counter()
-    for cell in await counts.cells(stats.log, stats.scope, hourly=True):
-        if by == "AGGREGATE_TYPE" and cell.aggregate_type is None:
-            continue
-        key = {"NONE": None, "TYPE": cell.type, "AGGREGATE_TYPE": cell.aggregate_type}[by]
+    for cell in cells:
+        key = _key(cell, by)
         hour = cell.hour or 0
-        tally[hour - (hour - offset) % length, key] += cell.n
+        tally[hour - (hour - offset) % length, key if by != "NONE" and key in own else None] += cell.n
     if len(tally) > MOST_BUCKETS:
         raise BadInput(
             f"the histogram has {len(tally)} buckets, over {MOST_BUCKETS}; take a longer interval", "interval"
         )
-    ordered = sorted(tally.items(), key=lambda item: (item[0][0], item[0][1] or ""))
+    if sum(len(key or "") for _, key in tally) > MOST_CHARACTERS:
+        raise BadInput(
+            f"the histogram would spell out over {MOST_CHARACTERS} characters of types; give a smaller first", "first"
+        )
+    ordered = sorted(tally.items(), key=lambda item: (item[0][0], item[0][1] is None, item[0][1] or ""))
     return [Bucket(start, min(start + length, LAST), key, n) for (start, key), n in ordered]
+
+
+def _key(cell: Cell, by: By) -> str:
+    return cell.type if by == "TYPE" else cell.aggregate_type or ""
 
 
 def _breakdown(pairs: Iterable[tuple[str, int]]) -> list[TypeCount]:

@@ -72,7 +72,10 @@ class EventType:
         description="Events per hour, by their timestamps: over the last 24 full hours and the one that has begun."
     )
     aggregate_types: list[TypeCount] = strawberry.field(
-        description="The aggregate types that it is seen with, the most frequent first."
+        description="The aggregate types that it is seen with, the most frequent first, up to 100."
+    )
+    aggregate_types_truncated: bool = strawberry.field(
+        description="Whether it is seen with more aggregate types than `aggregateTypes` has."
     )
 
     @strawberry.field(

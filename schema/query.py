@@ -123,7 +123,8 @@ class Query:
 
     @strawberry.field(
         description="The types of event that there are, or those that start with the prefix, in the order of the "
-        "alphabet. Over 1000 of them are an error.",
+        "alphabet: up to 1000, or with `first` and `after` in pages. That there are more is an error if no `first` is "
+        "given. A page with fewer than `first` is the last one.",
         graphql_type=list[EventType],
     )
     async def event_types(
@@ -132,10 +133,15 @@ class Query:
         prefix: Annotated[
             str | None, strawberry.argument(description="What their names start with, like `user.`.")
         ] = None,
+        first: Annotated[int | None, strawberry.argument(description="How many at most, up to 1000.")] = None,
+        after: Annotated[
+            str | None, strawberry.argument(description="Start after this type: pass the last one you received.")
+        ] = None,
     ) -> object:
-        if prefix is not None:
-            texts("prefix", [prefix])
-        found = await catalogue_resolver.event_types(info.context.log, prefix)
+        for name, given in (("prefix", prefix), ("after", after)):
+            if given is not None:
+                texts(name, [given])
+        found = await catalogue_resolver.event_types(info.context.log, prefix, first, after)
         info.context.spend(len(found))
         return found
 

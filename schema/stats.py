@@ -6,6 +6,7 @@ from typing import Annotated, Any, cast
 import strawberry
 
 from eventscope.resolvers import stats as resolver
+from eventscope.schema.context import Info
 from eventscope.schema.scalars import BigInt, Moment
 
 
@@ -29,6 +30,9 @@ class TypeCount:
     count: BigInt = strawberry.field(description="How many events.")
 
 
+MostTypes = Annotated[int | None, strawberry.argument(description="How many types at most, up to 1000.")]
+
+
 @strawberry.type(description="The first and the last timestamp.")
 class TimeRange:
     earliest: Moment = strawberry.field(description="The earliest timestamp.")
@@ -39,7 +43,10 @@ class TimeRange:
 class Bucket:
     start: Moment = strawberry.field(description="When the stretch starts.")
     end: Moment = strawberry.field(description="When the next one starts.")
-    key: str | None = strawberry.field(description="The type or aggregate type, where the histogram tells them apart.")
+    key: str | None = strawberry.field(
+        description="The type or aggregate type, where the histogram tells them apart; null for all that are not among "
+        "the `first` most frequent ones."
+    )
     count: BigInt = strawberry.field(description="How many events.")
 
 
@@ -47,11 +54,24 @@ class Bucket:
 class EventStats:
     total_events: BigInt = strawberry.field(description="How many events.")
     event_types: int = strawberry.field(description="How many types of event.")
-    event_type_breakdown: list[TypeCount] = strawberry.field(description="How many of each type, most frequent first.")
-    aggregate_type_breakdown: list[TypeCount] = strawberry.field(
-        description="How many of each aggregate type, most frequent first."
-    )
+    aggregate_types: int = strawberry.field(description="How many types of aggregate.")
     time_range: TimeRange | None = strawberry.field(description="From when to when; null if there are no events.")
+
+    @strawberry.field(
+        description="How many of each type, most frequent first. Where there are more types than `first`, the others "
+        "are left out; `eventTypes` and `totalEvents` count them too.",
+        graphql_type=list[TypeCount],
+    )
+    def event_type_breakdown(self, info: Info, first: MostTypes = resolver.MOST_TOLD) -> object:
+        return _told(cast("resolver.Stats", self).event_type_breakdown, info, first)
+
+    @strawberry.field(
+        description="How many of each aggregate type, most frequent first; events without one are not counted. Where "
+        "there are more types than `first`, the others are left out; `aggregateTypes` counts them too.",
+        graphql_type=list[TypeCount],
+    )
+    def aggregate_type_breakdown(self, info: Info, first: MostTypes = resolver.MOST_TOLD) -> object:
+        return _told(cast("resolver.Stats", self).aggregate_type_breakdown, info, first)
 
     @strawberry.field(description="How many different aggregates they happened to.")
     async def unique_aggregates(self) -> BigInt:
@@ -69,8 +89,21 @@ class EventStats:
         by: Annotated[
             HistogramBy | None, strawberry.argument(description="What is told apart besides time.")
         ] = HistogramBy.NONE,
+        first: Annotated[
+            int | None,
+            strawberry.argument(
+                description="How many types have counts of their own, the most frequent ones: up to 1000. All others "
+                "together are under the key null."
+            ),
+        ] = resolver.MOST_TOLD,
     ) -> object:
         source: Any = self
         length: Any = interval or Interval.HOUR
         apart: Any = by or HistogramBy.NONE
-        return await resolver.histogram(source, length.value, apart.value)
+        return await resolver.histogram(source, length.value, apart.value, first)
+
+
+def _told(found: list[resolver.TypeCount], info: Info, first: int | None) -> list[resolver.TypeCount]:
+    rows = found[: resolver.told(first)]
+    info.context.spend(len(rows))
+    return rows

@@ -8,9 +8,10 @@ from eventscope.store.driver import Document, translated
 from eventscope.store.log import Log
 from eventscope.store.moment import HOUR, hour_of
 from eventscope.store.query import kept
+from eventscope.store.types import starting
 
 HOURS: Final = 24
-LAST: Final = "\U0010ffff"
+MOST_OF_ONE: Final = 100  # aggregate types that are told of one type
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,24 +34,29 @@ class EventType:
     last_position: int
     per_hour: float
     aggregate_types: list[TypeCount]
+    """The most frequent ones; whether there are more is in `aggregate_types_truncated`."""
+    aggregate_types_truncated: bool
 
 
-async def types(log: Log, prefix: str, most: int) -> list[EventType]:
-    """The types that start with the prefix, in the order of the alphabet, and no more than `most`."""
+async def types(log: Log, prefix: str, most: int, after: str | None = None) -> list[EventType]:
+    """The types that start with the prefix and come after the one given, in order of type, and at most `most`."""
     now = log.clock()
     since = hour_of(now) - HOURS * HOUR
     is_kept = {"_id.expireAt": kept(now)["expireAt"]}
     last_day = {"_id.hour": {"$gte": since, "$lte": now}, **is_kept}
+    named = starting(prefix) | ({} if after is None else {"$gt": after})
     with translated(log.question_seconds):
-        rows = await _rows(log, since, {"$or": [*by_day.rows(now), last_day]}, by_day.is_row(now), prefix, most)
+        rows = await _rows(log, since, {"$or": [*by_day.rows(now), last_day]}, by_day.is_row(now), named, most)
         if not any(row["days"] for row in rows):
             ever = {"_id.hour": counts.EVER, **is_kept}
-            rows = await _rows(log, since, ever, {"$literal": True}, prefix, most)
+            rows = await _rows(log, since, ever, {"$literal": True}, named, most)
     hours = HOURS + (now - hour_of(now)) / HOUR
     return [_event_type(row, hours) for row in rows]
 
 
-async def _rows(log: Log, since: int, match: Document, counting: Document, prefix: str, most: int) -> list[Document]:
+async def _rows(
+    log: Log, since: int, match: Document, counting: Document, named: Document, most: int
+) -> list[Document]:
     """The matching rollups by type; some count for all events, and those of the last day for how often they come."""
     recent = {"$and": [{"$gte": ["$_id.hour", since]}, {"$lte": ["$_id.hour", log.clock()]}]}
     ends: Document = {
@@ -68,7 +74,7 @@ async def _rows(log: Log, since: int, match: Document, counting: Document, prefi
     return await log.mongo.aggregate(
         log.rollups,
         [
-            {"$match": match | starting(prefix)},
+            {"$match": match | {"_id.type": named}},
             {"$set": ns | counted},
             {"$group": {"_id": by_both, **ends, "days": by_day.DAYS}},
             {
@@ -76,7 +82,13 @@ async def _rows(log: Log, since: int, match: Document, counting: Document, prefi
                     "_id": "$_id.type",
                     **ends,
                     "days": {"$sum": "$days"},
-                    "of": {"$push": {"type": "$_id.aggregateType", "n": "$n"}},
+                    "of": {
+                        "$topN": {
+                            "n": MOST_OF_ONE + 2,  # one may be of none, and one more tells that there are more
+                            "sortBy": {"n": -1, "_id.aggregateType": 1},
+                            "output": {"type": "$_id.aggregateType", "n": "$n"},
+                        }
+                    },
                 }
             },
             {"$sort": {"_id": 1}},
@@ -85,22 +97,9 @@ async def _rows(log: Log, since: int, match: Document, counting: Document, prefi
     )
 
 
-def starting(prefix: str) -> Document:
-    """The condition on rollups that the type starts with the prefix: a range, for a pattern would read it as one."""
-    if not prefix:
-        return {}
-    stem = prefix.rstrip(LAST)
-    end = {"$lt": stem[:-1] + _next(stem[-1])} if stem else {}
-    return {"_id.type": {"$gte": prefix, **end}}
-
-
-def _next(character: str) -> str:
-    # texts are in the order of their code points, among which there is a gap
-    return "\ue000" if character == "\ud7ff" else chr(ord(character) + 1)
-
-
 def _event_type(row: Document, hours: float) -> EventType:
-    of = [TypeCount(one["type"], one["n"]) for one in row["of"] if one.get("type") is not None]
+    # rows of the last day alone count for nothing else
+    of = [TypeCount(one["type"], one["n"]) for one in row["of"] if one.get("type") is not None and one["n"]]
     return EventType(
         type=row["_id"],
         count=row["n"],
@@ -109,5 +108,6 @@ def _event_type(row: Document, hours: float) -> EventType:
         first_position=row["firstPosition"],
         last_position=row["lastPosition"],
         per_hour=row["recent"] / hours,
-        aggregate_types=sorted(of, key=lambda one: (-one.count, one.type)),
+        aggregate_types=sorted(of, key=lambda one: (-one.count, one.type))[:MOST_OF_ONE],
+        aggregate_types_truncated=len(of) > MOST_OF_ONE,
     )

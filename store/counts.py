@@ -8,17 +8,21 @@ event, found by index, and over a bound it is refused.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from eventscope.errors import TooComplex
-from eventscope.store import by_day, read, span
-from eventscope.store.driver import Document, translated
-from eventscope.store.filter import Among, Types, is_pattern, matcher
+from eventscope.store import by_day, span
+from eventscope.store.driver import Collection, Document, translated
+from eventscope.store.filter import Among, Types
 from eventscope.store.log import Log
 from eventscope.store.moment import HOUR, hour_of
-from eventscope.store.query import kept, query
+from eventscope.store.query import kept, one_of_types, query
 
+By = Literal["type", "aggregateType"]
+
+BOTH: Final[Sequence[By]] = ("type", "aggregateType")
 MOST_COUNTED: Final = 100_000  # events that are counted one by one
+MOST_BYTES: Final = 64 * 1024**2  # of counts as text: there may be any number of types
 EVER: Final[Document] = {"$gte": -(2**63)}
 
 
@@ -38,7 +42,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Events counted together. `hour` is set where cells were asked for by the hour."""
+    """Events counted together. What they are not told apart by is None, or empty if it is the type."""
 
     type: str
     aggregate_type: str | None
@@ -48,21 +52,30 @@ class Cell:
     latest: int
 
 
-async def cells(log: Log, scope: Scope, *, hourly: bool = False) -> list[Cell]:
-    """The counts by type and aggregate type, and by hour if wanted; TooComplex when too many had to be gone through."""
+async def cells(log: Log, scope: Scope, *, by: Sequence[By] = BOTH, hourly: bool = False) -> list[Cell]:
+    """The counts by type and aggregate type, or `by` one or none of them, and by hour if wanted.
+
+    TooComplex when too many had to be gone through, or too much came out.
+    """
+    apart = _Apart(tuple(by), hourly)
     with translated(log.question_seconds):
-        chosen = await _chosen(log, scope)
+        chosen = _chosen(scope)
         if chosen is None:
             return []
         if scope.among:
-            return await _gone_through(log, chosen, scope, hourly)
+            return await _gone_through(log, chosen, scope, apart)
         whole, cut = _hours(scope)
-        if not whole and not hourly and (everything := await _cells_by_day(log, chosen)) is not None:
+        if not whole and not hourly and (everything := await _cells_by_day(log, chosen, apart)) is not None:
             return everything
-        found = await _cells_by_hour(log, chosen, whole or EVER, hourly)
+        found = await _cells_by_hour(log, chosen, whole or EVER, apart)
         for low, high in cut:
-            found += await _counted_cells(log, chosen, low, high, hourly)
+            found += await _counted_cells(log, chosen, low, high, apart)
     return found
+
+
+async def total(log: Log, scope: Scope) -> int:
+    """How many events there are in the scope; TooComplex when too many had to be gone through."""
+    return sum(cell.n for cell in await cells(log, scope, by=()))
 
 
 async def aggregates(log: Log, scope: Scope) -> int:
@@ -73,7 +86,7 @@ async def aggregates(log: Log, scope: Scope) -> int:
     with translated(log.question_seconds):
         if scope.types is None and scope.low is None and scope.high is None and not scope.among:
             return await _population(log, scope.aggregate_types)
-        chosen = await _chosen(log, scope)
+        chosen = _chosen(scope)
         if chosen is None:
             return 0
         match = await _events(log, chosen, scope)
@@ -92,17 +105,13 @@ async def aggregates(log: Log, scope: Scope) -> int:
     return int(rows[0]["n"]) if rows else 0
 
 
-async def _chosen(log: Log, scope: Scope) -> Document | None:
+def _chosen(scope: Scope) -> Document | None:
     """The scope but for its time, as a condition on rollups; None when it can hold nothing."""
     chosen: Document = {}
     if scope.types is not None:
-        names: Sequence[str] = scope.types.patterns
-        if any(map(is_pattern, names)):
-            fits: Any = matcher(scope.types)
-            names = [type for type in await read.types(log) if fits({"type": type})]
-        if not names:
+        if not scope.types.patterns:
             return None
-        chosen["_id.type"] = {"$in": list(names)}
+        chosen["_id.type"] = one_of_types(scope.types.patterns)
     if scope.aggregate_types is not None:
         chosen["_id.aggregateType"] = {"$in": list(scope.aggregate_types)}
     return chosen
@@ -126,28 +135,46 @@ def _hours(scope: Scope) -> tuple[Document, list[tuple[int, int]]]:
     return whole, cut
 
 
-def _group(hour: Any, hourly: bool, type: str, aggregate_type: str) -> Document:
-    return {"type": type, "aggregateType": aggregate_type} | ({"hour": hour} if hourly else {})
+@dataclass(frozen=True, slots=True)
+class _Apart:
+    """What events are told apart by."""
+
+    by: tuple[By, ...]
+    hourly: bool
+
+    def group(self, hour: Any, prefix: str = "$") -> Document:
+        """That as the key of a group, the fields being those that begin with the prefix."""
+        return {field: prefix + field for field in self.by} | ({"hour": hour} if self.hourly else {})
 
 
-async def _cells_by_day(log: Log, chosen: Document) -> list[Cell] | None:
-    rows = await _rollups(log, chosen | {"$or": by_day.rows(log.clock())}, hourly=False)
+async def _cells_by_day(log: Log, chosen: Document, apart: _Apart) -> list[Cell] | None:
+    rows = await _rollups(log, chosen | {"$or": by_day.rows(log.clock())}, apart)
     return [_cell(row) for row in rows] if any(row["days"] for row in rows) else None
 
 
-async def _cells_by_hour(log: Log, chosen: Document, hours: Document, hourly: bool) -> list[Cell]:
-    rows = await _rollups(log, chosen | {"_id.hour": hours} | _kept_rows(log), hourly=hourly)
+async def _cells_by_hour(log: Log, chosen: Document, hours: Document, apart: _Apart) -> list[Cell]:
+    rows = await _rollups(log, chosen | {"_id.hour": hours} | _kept_rows(log), apart)
     return [_cell(row) for row in rows]
 
 
-async def _rollups(log: Log, match: Document, *, hourly: bool) -> list[Document]:
-    return await log.mongo.aggregate(
+async def _bounded(log: Log, collection: Collection, pipeline: list[Document]) -> list[Document]:
+    rows = await log.mongo.bounded(collection, pipeline, MOST_BYTES)
+    if rows is None:
+        raise TooComplex(
+            f"the counts take over {MOST_BYTES} bytes, for there are so many types of event; ask for fewer types"
+        )
+    return rows
+
+
+async def _rollups(log: Log, match: Document, apart: _Apart) -> list[Document]:
+    return await _bounded(
+        log,
         log.rollups,
         [
             {"$match": match},
             {
                 "$group": {
-                    "_id": _group("$_id.hour", hourly, "$_id.type", "$_id.aggregateType"),
+                    "_id": apart.group("$_id.hour", "$_id."),
                     "n": {"$sum": "$n"},
                     "earliest": {"$min": "$earliest"},
                     "latest": {"$max": "$latest"},
@@ -158,19 +185,19 @@ async def _rollups(log: Log, match: Document, *, hourly: bool) -> list[Document]
     )
 
 
-async def _counted_cells(log: Log, chosen: Document, low: int, high: int, hourly: bool) -> list[Cell]:
+async def _counted_cells(log: Log, chosen: Document, low: int, high: int, apart: _Apart) -> list[Cell]:
     match = await _events(log, chosen, Scope(low=low, high=high))
     # a cut part lies within one hour
-    rows = await log.mongo.aggregate(log.events, [{"$match": match}, _tally({"$literal": hour_of(low)}, hourly)])
+    rows = await _bounded(log, log.events, [{"$match": match}, _tally({"$literal": hour_of(low)}, apart)])
     return [_cell(row) for row in rows]
 
 
-async def _gone_through(log: Log, chosen: Document, scope: Scope, hourly: bool) -> list[Cell]:
+async def _gone_through(log: Log, chosen: Document, scope: Scope, apart: _Apart) -> list[Cell]:
     # the remainder has the sign of the time, and hours before 1970 begin before their events too
     into = {"$mod": [{"$add": [{"$mod": ["$timestamp", HOUR]}, HOUR]}, HOUR]}
     hour = {"$subtract": ["$timestamp", into]}
     match = await _events(log, chosen, scope)
-    rows = await log.mongo.aggregate(log.events, [{"$match": match}, *_bound(scope), _tally(hour, hourly)])
+    rows = await _bounded(log, log.events, [{"$match": match}, *_bound(scope), _tally(hour, apart)])
     _check(scope, sum(row["n"] for row in rows))
     return [_cell(row) for row in rows]
 
@@ -184,10 +211,10 @@ async def _events(log: Log, chosen: Document, scope: Scope) -> Document:
     return {"$and": [part for part in match if part]}
 
 
-def _tally(hour: Document, hourly: bool) -> Document:
+def _tally(hour: Document, apart: _Apart) -> Document:
     return {
         "$group": {
-            "_id": _group(hour, hourly, "$type", "$aggregateType"),
+            "_id": apart.group(hour),
             "n": {"$sum": 1},
             "earliest": {"$min": "$timestamp"},
             "latest": {"$max": "$timestamp"},
@@ -228,4 +255,5 @@ def _renamed(chosen: Document) -> Document:
 
 def _cell(row: Document) -> Cell:
     group = row["_id"]
-    return Cell(group["type"], group.get("aggregateType"), group.get("hour"), row["n"], row["earliest"], row["latest"])
+    type, aggregate_type, hour = group.get("type", ""), group.get("aggregateType"), group.get("hour")
+    return Cell(type, aggregate_type, hour, row["n"], row["earliest"], row["latest"])

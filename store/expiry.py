@@ -8,10 +8,10 @@ from pymongo import DeleteOne, UpdateOne
 
 from eventscope.store import checkpoint
 from eventscope.store.driver import Collection, Document, translated
-from eventscope.store.filter import Filter, Types, conditions, matcher
+from eventscope.store.filter import Filter, Types, conditions
 from eventscope.store.log import Log
 from eventscope.store.moment import HOUR
-from eventscope.store.query import bson_date
+from eventscope.store.query import bson_date, one_of_types
 
 MOST_SKEW: Final = 60.0
 """Seconds that the clocks of MongoDB and of this machine may differ; beyond it one of them must be wrong."""
@@ -28,7 +28,7 @@ class Expired:
 
 
 async def expired(log: Log, now: int | None = None) -> list[Expired]:
-    """What has expired by now, by type."""
+    """What has expired by now, by type: for housekeeping, as there may be any number of types."""
     done = bson_date(log.clock() if now is None else now)
     with translated(log.question_seconds):
         rows = await log.mongo.aggregate(
@@ -48,9 +48,18 @@ async def expired(log: Log, now: int | None = None) -> list[Expired]:
 
 async def expired_through(log: Log, filter: Filter) -> int:
     """The last position at which an event that the filter may mean has expired; 0 when none has."""
-    wanted = [matcher(leaf) for leaf in conditions(filter) if isinstance(leaf, Types)]
-    gone = await expired(log)
-    return max((row.through for row in gone if all(fits({"type": row.type}) for fits in wanted)), default=0)  # type: ignore[typeddict-item]  # a filter by type looks at nothing else
+    types = [one_of_types(leaf.patterns) for leaf in conditions(filter) if isinstance(leaf, Types)]
+    gone = [{"_id.expireAt": {"$lte": bson_date(log.clock())}}, *({"_id.type": one} for one in types)]
+    noted = {"$and": [{"_id": one} for one in types]} if types else {}
+    with translated(log.question_seconds):
+        rows = await log.mongo.aggregate(log.rollups, [{"$match": {"$and": gone}}, _furthest("$lastPosition")])
+        # after the rollups, as above
+        rows += await log.mongo.aggregate(log.expirations, [{"$match": noted}, _furthest("$through")])
+    return max((int(row["through"]) for row in rows), default=0)
+
+
+def _furthest(position: str) -> Document:
+    return {"$group": {"_id": None, "through": {"$max": position}}}
 
 
 class Housekeeping:

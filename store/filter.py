@@ -83,6 +83,7 @@ Filter: TypeAlias = Ids | Types | Among | Between | All | Any_ | Not | Holds | E
 
 EVERYTHING: Final = All(())
 NOTHING: Final = Any_(())
+STARS: Final = re.compile(r"\*+")  # several mean the same as one
 KEYS: Final = {"timestamp": "timestamp", "position": "_id", "version": "version"}
 Matcher: TypeAlias = Callable[[Event], bool]
 
@@ -92,9 +93,39 @@ def is_pattern(type: str) -> bool:
     return "*" in type
 
 
+def literal_prefix(pattern: str) -> str:
+    """What every type that the pattern stands for starts with."""
+    return pattern.partition("*")[0]
+
+
+def fits(pattern: str) -> Callable[[str], bool]:
+    """Tells of a text whether the pattern stands for it: by its pieces, one after the other, and in little time."""
+    if not is_pattern(pattern):
+        return pattern.__eq__
+    first, *middle, last = STARS.split(pattern)
+
+    def look(text: str) -> bool:
+        at, end = len(first), len(text) - len(last)
+        if at > end or not text.startswith(first) or not text.endswith(last):
+            return False
+        for piece in middle:
+            found = text.find(piece, at, end)
+            if found < 0:
+                return False
+            at = found + len(piece)
+        return True
+
+    return look
+
+
 def pattern_regex(pattern: str) -> str:
-    """The pattern as an anchored regular expression in which nothing but `*` is special."""
-    return "^" + ".*".join(re.escape(part) for part in pattern.split("*")) + r"\Z"
+    """The same as a regular expression for MongoDB, with its option `s`.
+
+    Each piece is taken where it comes first, and never tried elsewhere: that would find nothing more, and with many
+    stars take for ever.
+    """
+    first, *middle, last = map(re.escape, STARS.split(pattern))
+    return f"^{first}" + "".join(f"(?>.*?{piece})" for piece in middle) + f".*{last}\\z"
 
 
 def matcher(filter: Filter) -> Matcher:
@@ -105,8 +136,8 @@ def matcher(filter: Filter) -> Matcher:
             return lambda event: event["messageId"] in wanted
         case Types(patterns):
             exact = frozenset(p for p in patterns if not is_pattern(p))
-            shapes = [re.compile(pattern_regex(p), re.DOTALL) for p in patterns if is_pattern(p)]
-            return lambda event: event["type"] in exact or any(shape.match(event["type"]) for shape in shapes)
+            shapes = [fits(p) for p in patterns if is_pattern(p)]
+            return lambda event: event["type"] in exact or any(fit(event["type"]) for fit in shapes)
         case Among(field, texts):
             among = frozenset(texts)
             return lambda event: event.get(field) in among

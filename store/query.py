@@ -1,18 +1,36 @@
 """Filters as MongoDB understands them. What a caller gave is only ever a value here, never an operator."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, assert_never
 
+from bson import Regex
+
 from eventscope.store import moment
 from eventscope.store.driver import Document
-from eventscope.store.filter import KEYS, All, Among, Any_, Between, Exists, Filter, Holds, Ids, Not, Types, conditions
+from eventscope.store.filter import (
+    KEYS,
+    All,
+    Among,
+    Any_,
+    Between,
+    Exists,
+    Filter,
+    Holds,
+    Ids,
+    Not,
+    Types,
+    conditions,
+    is_pattern,
+    pattern_regex,
+)
 from eventscope.store.path_query import exists, holds
 
 NEVER: Final[Document] = {"_id": {"$in": []}}
 
 
 def query(filter: Filter, *more: Document) -> Document:
-    """The filter, and further conditions, as one MongoDB query. Types must be spelled out: no pattern is known here."""
+    """The filter, and further conditions, as one MongoDB query."""
     parts = [_condition(leaf) for leaf in conditions(filter)] + list(more)
     match parts:
         case []:
@@ -40,8 +58,8 @@ def _condition(filter: Filter) -> Document:
     match filter:
         case Ids(ids):
             return {"messageId": _one_of(list(ids))}
-        case Types(names):
-            return {"type": _one_of(list(names))}
+        case Types(patterns):
+            return {"type": one_of_types(patterns)}
         case Among(field, values):
             return {field: _one_of(list(values))}
         case Between(measure, low, high):
@@ -62,6 +80,16 @@ def _condition(filter: Filter) -> Document:
             assert_never(filter)
 
 
-def _one_of(values: list[str]) -> Any:
+def one_of_types(patterns: Sequence[str]) -> Any:
+    """The condition on a type that one of the patterns stands for it.
+
+    An index leads to a pattern's literal prefix, but gives no order of positions.
+    """
+    return _one_of([Regex(pattern_regex(p), "s") if is_pattern(p) else p for p in patterns])
+
+
+def _one_of(values: list[Any]) -> Any:
+    if len(values) == 1 and isinstance(values[0], Regex):
+        return values[0]
     # equality lets the index give the events in order of position; $in has to merge
     return {"$eq": values[0]} if len(values) == 1 else {"$in": values}

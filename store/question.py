@@ -2,13 +2,15 @@
 
 A pattern of types would make MongoDB sort all that it finds, and no index is in the order of timestamps. The rollups
 know all types and where each hour lies. They are written in the transaction that writes events, so for what lies up to
-a head that was read before, none is missing.
+a head that was read before, none is missing. A pattern that stands for too many types to spell them out stays one, and
+the log is gone through for it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, TypeAlias, cast
 
-from eventscope.store import span
+from eventscope.store import span, types
 from eventscope.store.documents import Event
 from eventscope.store.filter import (
     NOTHING,
@@ -30,6 +32,8 @@ from eventscope.store.log import Log
 from eventscope.store.path_query import dotted
 from eventscope.store.paths import Equals
 
+MOST_NAMED: Final = 1_000  # types that are spelled out in one filter
+MOST_CHARACTERS: Final = 64 * 1024  # of their names: MongoDB takes queries up to 16 MiB, and some parts are repeated
 MOST_SPANS: Final = 16  # each is a read of its own; the rest of many time ranges is told by timestamps alone
 NAMES: Final[Sequence[Field]] = (
     "correlationId",
@@ -43,18 +47,46 @@ Spans: TypeAlias = Mapping[Between, tuple[int, int] | None]
 
 async def concrete(log: Log, filter: Filter) -> Filter:
     """The filter with every type spelled out, and every time range with the positions that it lies between."""
-    named, ranges = _asks_for_types(filter), list(dict.fromkeys(_ranges(filter)))[:MOST_SPANS]
-    if not named and not ranges:
+    ranges = list(dict.fromkeys(_ranges(filter)))[:MOST_SPANS]
+    wanted, unwanted = _patterns(filter, wanted=True), _patterns(filter, wanted=False)
+    if not wanted and not unwanted and not ranges:
         return filter
-    names = await types(log) if named else []
+    names = _Names(
+        await types.fitting(log, wanted) if wanted else [],
+        await types.types(log, most=types.MOST_LOOKED) if unwanted else [],
+        len(wanted) + len(unwanted),
+    )
     spans = {range: await span.span(log, range.low, range.high) for range in ranges}
     return _concrete(filter, names, spans)
 
 
-async def types(log: Log) -> list[str]:
-    """Every event type in the log, in order of the alphabet."""
-    # not all rollups are of a type
-    return sorted(await log.rollups.distinct("_id.type", {"_id.type": {"$gte": ""}}))
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """The types that the patterns stand for, and all others; None where these are too many to be known."""
+
+    wanted: Sequence[str] | None
+    all: Sequence[str] | None
+    parts: int
+    """How many conditions share the room that names may take."""
+
+    def spelled(self, filter: Types) -> Types | None:
+        """The types that it stands for, by name."""
+        if self.wanted is None:
+            return None
+        exact = [name for name in filter.patterns if not is_pattern(name)]
+        return self._bounded(sorted({*exact, *self._fitting(filter, self.wanted, wanted=True)}))
+
+    def others(self, filter: Types) -> Types | None:
+        """All types but those, by name."""
+        return None if self.all is None else self._bounded(self._fitting(filter, self.all, wanted=False))
+
+    def _bounded(self, names: Sequence[str]) -> Types | None:
+        has_room = len(names) * self.parts <= MOST_NAMED and sum(map(len, names)) * self.parts <= MOST_CHARACTERS
+        return Types(tuple(names)) if has_room else None
+
+    def _fitting(self, filter: Types, names: Sequence[str], *, wanted: bool) -> list[str]:
+        fits = matcher(filter)
+        return [name for name in names if fits(cast("Event", {"type": name})) is wanted]
 
 
 def branches(filter: Filter) -> bool:
@@ -125,18 +157,19 @@ def hint(filter: Filter) -> str | None:
     return next((name for name in NAMES if name in names), None)
 
 
-def _asks_for_types(filter: Filter) -> bool:
+def _patterns(filter: Filter, *, wanted: bool) -> list[Types]:
+    """The conditions on types in which there are patterns, or those on types that are not wanted."""
     match filter:
         case Types(patterns):
-            return any(map(is_pattern, patterns))
-        case Not(Types()):
-            return True
+            return [filter] if wanted and any(map(is_pattern, patterns)) else []
+        case Not(Types() as inner):
+            return [] if wanted else [inner]
         case Not(inner):
-            return _asks_for_types(inner)
+            return _patterns(inner, wanted=wanted)
         case All(filters) | Any_(filters):
-            return any(map(_asks_for_types, filters))
+            return [one for part in filters for one in _patterns(part, wanted=wanted)]
         case _:
-            return False
+            return []
 
 
 def _ranges(filter: Filter) -> Iterator[Between]:
@@ -151,35 +184,32 @@ def _ranges(filter: Filter) -> Iterator[Between]:
             return
 
 
-def _concrete(filter: Filter, types: Sequence[str], spans: Spans) -> Filter:
+def _concrete(filter: Filter, names: _Names, spans: Spans) -> Filter:
     match filter:
         case Types(patterns) if any(map(is_pattern, patterns)):
-            return _named(filter, types, wanted=True)
+            return names.spelled(filter) or filter
         case Not(Types() as unwanted):
             # all other types: an index leads to these
-            return _named(unwanted, types, wanted=False)
+            return names.others(unwanted) or filter
         case Not(inner):
-            return Not(_concrete(inner, types, {}))
+            return Not(_concrete(inner, names, {}))
         case Between() if filter in spans:
             found = spans[filter]
             return NOTHING if found is None else All((filter, Between("position", *found)))
         case All(filters):
-            return All(tuple(_concrete(part, types, spans) for part in filters))
+            return All(tuple(_concrete(part, names, spans) for part in filters))
         case Any_(filters):
-            return Any_(tuple(_concrete(way, types, spans) for way in filters))
+            return Any_(tuple(_concrete(way, names, spans) for way in filters))
         case _:
             return filter
-
-
-def _named(filter: Types, types: Sequence[str], *, wanted: bool) -> Types:
-    fits = matcher(filter)
-    return Types(tuple(type for type in types if fits(cast("Event", {"type": type})) is wanted))
 
 
 def _leads(filter: Filter, paths: frozenset[str]) -> bool:
     """Whether an index leads to what the filter means, without going through the log."""
     match filter:
-        case Ids() | Types() | Among():
+        case Types(patterns):
+            return not any(map(is_pattern, patterns))
+        case Ids() | Among():
             return True
         case Holds(path, (Equals(values),)):
             # of a list or an object only its first element would be found by index
@@ -198,7 +228,9 @@ def _is_free(filter: Filter) -> bool:
     match filter:
         case Between("version", _, _):
             return True
-        case Between() | Ids() | Types() | Among():
+        case Types(patterns):
+            return any(map(is_pattern, patterns))
+        case Between() | Ids() | Among():
             return False
         case All(filters) | Any_(filters):
             return any(map(_is_free, filters))

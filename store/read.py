@@ -160,12 +160,6 @@ async def first_position(log: Log) -> int | None:
     return found[0]["_id"] if found else None
 
 
-async def types(log: Log) -> list[str]:
-    """Every event type in the log, in order of the alphabet."""
-    with translated(log.question_seconds):
-        return await question.types(log)
-
-
 async def _asked(log: Log, filter: Filter, above: int | None, below: int | None) -> _Asked:
     now = log.clock()
     if below is None and question.branches(filter):

@@ -1,11 +1,10 @@
 """How long events are kept: days by type pattern, and the hour at which each event expires. Rejected messages too."""
 
-import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from eventscope.store import moment
-from eventscope.store.filter import pattern_regex
+from eventscope.store.filter import fits
 from eventscope.store.query import bson_date
 
 REMEMBERED = 10_000  # types whose rule is remembered; hostile publishers could send any number of types
@@ -22,7 +21,7 @@ class Retention:
         self.days = dict(days)
         self.rejected_days = rejected_days
         longest_first = sorted(days, key=lambda pattern: ("*" in pattern, -len(pattern.replace("*", "")), pattern))
-        self._rules = [(re.compile(pattern_regex(pattern), re.DOTALL), days[pattern]) for pattern in longest_first]
+        self._rules = [(fits(pattern), days[pattern]) for pattern in longest_first]
         self._known: dict[str, float] = {}
         self._ends: dict[tuple[float, int], datetime] = {}
 
@@ -30,7 +29,7 @@ class Retention:
         """Days that events of the type are kept; 0 for ever."""
         known = self._known.get(type)
         if known is None:
-            known = next((days for rule, days in self._rules if rule.match(type)), 0.0)
+            known = next((days for rule, days in self._rules if rule(type)), 0.0)
             if len(self._known) < REMEMBERED:
                 self._known[type] = known
         return known

@@ -99,6 +99,7 @@ def test_where_all_is_well_nothing_is_to_be_done() -> None:
         log_checks.lost(CHECKPOINT),
         log_checks.rejected({}),
         log_checks.dropped(None),
+        log_checks.types(["user.created"]),
         log_checks.claims(Claims(1000, {})),
         log_checks.counts([]),
         log_checks.clocks({"MongoDB": (0.1, 0.01), "NATS": (-0.1, 0.01)}),
@@ -119,6 +120,7 @@ def test_whatever_is_not_well_comes_with_what_to_do() -> None:
         log_checks.lost(replace(CHECKPOINT, lost=(Lost("S", 1, 2, 0),) * 7, lost_count=14)),
         log_checks.rejected({"INVALID_JSON": 1}),
         log_checks.dropped(Dropped({"INVALID_JSON": 1}, 0, 0)),
+        log_checks.types([f"order.{n}.placed" for n in range(10)]),
         log_checks.claims(Claims(1000, {"user": 412})),
         log_checks.counts(WRONG),
         log_checks.clocks({"MongoDB": (5.0, 0.0)}),
@@ -214,6 +216,28 @@ def test_a_disk_that_fills_up_is_told_in_time(used: int, level: Level) -> None:
 
 def test_a_disk_that_cannot_be_seen_is_noted() -> None:
     assert worse(of_mongo(disk_total=None, disk_used=None)) == {"MongoDB disk": NOTE}
+
+
+@pytest.mark.parametrize(
+    ("word", "level"),
+    [
+        ("00042", WARNING),
+        ("6e8bc430-9c3a-11d9-9669-0800200c9a66", WARNING),
+        ("01HV6Z3K9QJ2N", OK),
+        ("5f2b8c9d0e1f2a3b4c5d6e7f", WARNING),
+        ("v2", OK),
+        ("created", OK),
+        ("defacedfacadedeed", OK),
+    ],
+)
+def test_types_with_ids_in_them_are_found(word: str, level: Level) -> None:
+    assert log_checks.types([f"order{n}.{word}.placed" for n in range(10)]).level == level
+    assert log_checks.types([f"order{n}.{word}.placed" for n in range(9)]).level == OK
+
+
+def test_many_types_are_found() -> None:
+    assert log_checks.types([f"a{n}" for n in range(1000)]).level == OK
+    assert log_checks.types([f"a{n}" for n in range(1001)]).level == WARNING
 
 
 # NATS

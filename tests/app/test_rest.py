@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from eventscope.app import build, services
 from eventscope.store import moment, read, scan
 from eventscope.store.documents import Event
-from tests.app.world import World
+from tests.app.world import IDS, World
 from tests.app.world import world as a_world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -350,7 +350,7 @@ async def test_a_listing_that_cannot_be_given_whole_in_time_is_an_error(
     monkeypatch.setattr(read, "SHARE", 1e-9)
     monkeypatch.setattr(scan, "WINDOW", 7)
     monkeypatch.setattr(scan, "PATIENCE", 0.0)
-    response = await get(world, "history", aggregateType="user")
+    response = await get(world, "history", aggregateId=IDS["user"][0], limit="1")
     assert response.status_code == 504
     assert response.json()["errors"][0]["extensions"] == {"code": "TIMEOUT"}
 

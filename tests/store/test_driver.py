@@ -18,7 +18,7 @@ from eventscope.embedded import Mongod, ready, running
 from eventscope.errors import CannotStart, QuestionTimedOut, Unavailable, Unstorable
 from eventscope.guard import guarded, lifeline
 from eventscope.ports import free
-from eventscope.store import aggregates, checkpoint, counts, expiry, read, rejected
+from eventscope.store import aggregates, checkpoint, counts, expiry, read, rejected, types
 from eventscope.store.aggregates import AggregateFilter
 from eventscope.store.counts import Scope
 from eventscope.store.driver import Document, Driver, connect, translated
@@ -33,7 +33,7 @@ QUESTIONS: dict[str, Callable[[Log], Coroutine[Any, Any, object]]] = {
     "events of a pattern": lambda log: read.events(log, Types(("*",)), limit=10),
     "event": lambda log: read.event(log, "a"),
     "count": lambda log: read.count(log, EVERYTHING),
-    "types": read.types,
+    "types": types.types,
     "cells": lambda log: counts.cells(log, Scope(low=NOON + 1)),
     "unique aggregates": lambda log: counts.aggregates(log, Scope(types=Types(("a",)))),
     "aggregates": lambda log: aggregates.aggregates(log, AggregateFilter(), limit=10),

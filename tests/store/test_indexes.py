@@ -22,6 +22,7 @@ from eventscope.store import (
     expiry,
     read,
     rejected,
+    types,
 )
 from eventscope.store.aggregates import AggregateFilter, Order
 from eventscope.store.counts import Scope
@@ -121,7 +122,7 @@ def test_no_question_goes_through_a_whole_collection(busy: Looking) -> None:
     questions = [
         read.event(log, "id 7"),
         read.first_position(log),
-        read.types(log),
+        types.types(log),
         *(read.count(log, filter) for filter in led),
         *(read.count(log, filter, 100) for filter in led),
         *(counts.cells(log, scope, hourly=hourly) for scope in scopes for hourly in (False, True)),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from eventscope.errors import TooComplex
-from eventscope.store import read
+from eventscope.store import read, types
 from eventscope.store.driver import Driver
 from eventscope.store.filter import EVERYTHING, All, Among, Any_, Between, Filter, Holds, Ids, Not, Types
 from eventscope.store.log import Log, open_log
@@ -43,7 +43,7 @@ class Meanwhile:
 
 
 FIND = {"find": "events"}
-TYPES = {"distinct": "rollups"}
+TYPES = {"aggregate": "rollups"}
 
 
 @pytest.mark.parametrize(
@@ -115,9 +115,9 @@ async def test_an_event_is_found_by_its_message_id(log: Log, appender: Appender)
 
 
 async def test_the_types_of_a_log_are_known_in_order_of_the_alphabet(log: Log, appender: Appender) -> None:
-    assert await read.types(log) == []
+    assert await types.types(log) == []
     await appender.store(event("b"), event("a.b"), event("b"), event("ä"))
-    assert await read.types(log) == ["a.b", "b", "ä"]
+    assert await types.types(log) == ["a.b", "b", "ä"]
 
 
 async def test_an_empty_log_has_no_first_position(log: Log) -> None:
