@@ -4,8 +4,9 @@ One document carries all three, and the update that moves it filters on the old 
 come in between (I4). The lease only says who should write; this filter is what makes it safe.
 """
 
+import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from pymongo import ReturnDocument
@@ -42,6 +43,8 @@ class Checkpoint:
     lost: tuple[Lost, ...] = ()
     lost_count: int = 0
     read_before: int = 0
+    identity: str | None = field(default=None, compare=False)
+    """Tells this log from one that was begun after it was dropped; None if an older version began it."""
 
     def after(self, place: Place, lost: tuple[Lost, ...], *, events: int = 0, rejections: int = 0) -> "Checkpoint":
         """The checkpoint after a batch that reached that place."""
@@ -81,7 +84,7 @@ async def acquire(
         if await log.meta.find_one({"_id": ID}) is None:
             await agreement.no_log(log)
             try:
-                await log.meta.insert_one({"_id": ID, "head": 0, "term": 0})
+                await log.meta.insert_one({"_id": ID, "head": 0, "term": 0, "log": uuid.uuid4().hex})
             except DuplicateKeyError as error:
                 if (value := duplicate(error)) is None or value.index != "_id_":
                     raise
@@ -188,6 +191,7 @@ def _checkpoint(document: Document) -> Checkpoint:
         holder=document.get("holder"),
         term=document.get("term", 0),
         lease_held=bool(document.get("leaseHeld")),
+        identity=document.get("log"),
         lost=tuple(Lost(one["stream"], one["first"], one["last"], one["at"]) for one in document.get("lost", ())),
         lost_count=document.get("lostCount", 0),
         read_before=document.get("readBefore", 0),

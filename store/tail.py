@@ -49,6 +49,9 @@ class Tail:
 
     def take(self, previous: int, events: Sequence[Event], head: int, size: int) -> None:
         """Take what was just stored, of `size` bytes in all: the events above `previous`, up to the new head."""
+        if self.head is not None and head < self.head and not events:
+            self.restart(None)  # the log may be another one; `tailing` reads where it ends
+            return
         if self.head is None or previous > self.head:
             self.restart(previous)
         before = self.head or 0

@@ -82,6 +82,8 @@ class Reading:
         self._released = False
         self._told = after  # up to where the subscriber knows its cursor
         self._told_at = asyncio.get_running_loop().time()
+        self._identity: str | None = None  # of the log that it reads; None until it looked
+        self._begun_anew = False
         self._gap_through = after
         self._gap_hour = -1
 
@@ -89,8 +91,15 @@ class Reading:
         """From the cursor to the end of the log.
 
         Each time before that end is looked for, `listen` is called: what is heard from then on joins without a hole.
+        If the log was dropped and begun anew, the new one is read from its beginning, after `FellBehind(0)`.
         """
         head = await self._head(listen)
+        if self._begun_anew:
+            # its positions mean other events than those that were delivered
+            self._begun_anew = False
+            self.cursor = self._told = 0
+            self._gap_hour = -1
+            yield FellBehind(0)
         while self.cursor < head:
             if (gap := await self._gap()) is not None:
                 yield gap
@@ -111,6 +120,9 @@ class Reading:
             elif not full:
                 self.cursor = head
                 head = await self._head(listen)
+        if self._begun_anew:
+            async for item in self.history(listen):
+                yield item
 
     def release(self) -> None:
         """Give up what was read ahead: whoever is too slow for it has it read again, and holds no memory meanwhile."""
@@ -137,7 +149,15 @@ class Reading:
 
     async def _head(self, listen: Callable[[], None]) -> int:
         listen()
-        return (await checkpoint.read(self._log)).head
+        at = await checkpoint.read(self._log)
+        known, self._identity = self._identity, at.identity or self._identity
+        self._begun_anew |= known is not None and self._identity != known
+        return at.head
+
+    async def _is_another(self) -> bool:
+        """Whether the log was dropped and begun anew since its end was last looked for."""
+        found = (await checkpoint.read(self._log)).identity
+        return found is not None and found != self._identity
 
     async def _gap(self) -> RetentionGap | None:
         hour = self._log.clock() // HOUR  # events expire at full hours only
@@ -176,6 +196,9 @@ class _Follower(Reading):
                     return
             elif batch.previous > self.cursor:
                 return
+            elif not batch.events and batch.head < self.cursor:
+                if await self._is_another():
+                    return
             else:
                 for event in batch.events:
                     if event["_id"] > self.cursor and self._matches(event):

@@ -19,6 +19,7 @@ from typing import Final
 
 from eventscope.errors import EventscopeError
 from eventscope.store import checkpoint, read
+from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.documents import Event
 from eventscope.store.filter import EVERYTHING, Filter
 from eventscope.store.log import Log
@@ -72,6 +73,7 @@ class Hub:
         self._texts = Texts(REMEMBERED)
         self._cohorts: dict[Hashable, Cohort] = {}
         self._index: Index[Cohort] = Index()
+        self._identity: str | None = None  # of the log, once it was looked at
         self._hour = 0  # in which nothing was missing
         self._behind: int | None = None  # from where on it was said that something is missing
         self._told = self._turn = 0.0
@@ -94,9 +96,10 @@ class Hub:
         """
         with self._feed.followed():
             if not self._cohorts:
-                head = (await checkpoint.read(self._log)).head
+                at = await checkpoint.read(self._log)
                 if not self._cohorts:  # nobody has to be sent what lies before
-                    self._reach(max(self.position, head))
+                    self._fall_back(at)
+                    self._reach(max(self.position, at.head))
             cohort = self._cohorts.get(key) or self._new(key, filter, render())
             member = Member(cohort, Reading(self._log, filter, after), sink, self._room)
             cohort.members[member] = None
@@ -136,10 +139,15 @@ class Hub:
             if batch is not None:
                 await self._take(batch)
             elif self._cohorts and self._feed.silent:
-                await self._fill((await checkpoint.read(self._log)).head)
+                at = await checkpoint.read(self._log)
+                self._fall_back(at)
+                await self._fill(at.head)
         await self._tell()
 
     async def _take(self, batch: LiveBatch) -> None:
+        if batch.head < self.position and not batch.events:
+            # of an ingester that was late, or of a log that was begun anew
+            self._fall_back(await checkpoint.read(self._log))
         if self._cohorts:
             await self._fill(batch.previous)
             size = batch.size // max(1, len(batch.events))
@@ -156,6 +164,15 @@ class Hub:
         if now - self._turn > TURN_SECONDS:
             await asyncio.sleep(0)
             self._turn = asyncio.get_running_loop().time()
+
+    def _fall_back(self, at: Checkpoint) -> None:
+        """Have everyone read the log from its beginning if it was dropped and begun anew."""
+        known, self._identity = self._identity, at.identity or self._identity
+        if known is not None and known != self._identity:
+            logger.warning("the log was begun anew and ends at position %d, where %d was sent", at.head, self.position)
+            self._texts.clear()
+            self._miss()
+            self._reach(at.head)
 
     def _reach(self, position: int) -> None:
         self.position = position

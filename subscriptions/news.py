@@ -94,7 +94,10 @@ class News:
 
     def _take(self, batch: LiveBatch) -> None:
         before, self._head = self._head, max(batch.head, self._head or 0)
-        if before is None or batch.previous > before:
+        if not batch.events and before is not None and batch.head < before:  # as of a log that was made anew
+            self._head = batch.head
+            self._miss()
+        elif before is None or batch.previous > before:
             self._miss()
         elif new := [event for event in batch.events if event["_id"] > before]:
             for listener in tuple(self._listeners):
@@ -105,7 +108,7 @@ class News:
             head = await checkpoint.head(self._log)
         except EventscopeError:  # whoever reads hears of it; here it is tried again
             return
-        if self._head is None or head > self._head:
+        if head != self._head:
             self._head = head
             self._miss()
 

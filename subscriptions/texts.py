@@ -23,6 +23,11 @@ class Texts:
             self._known.move_to_end(key)
         return text
 
+    def clear(self) -> None:
+        """Forget all."""
+        self._known.clear()
+        self.held = 0
+
     def add(self, maker: Hashable, position: int, text: str) -> None:
         """Remember a text that is not known."""
         size = len(text) + BESIDE

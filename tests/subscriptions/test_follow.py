@@ -247,3 +247,27 @@ async def _store(
     )
     then = Log(log.mongo, clock, log.question_seconds)
     await append(then, Retention({"*": days}), at, Batch(messages, Place("S", "", start + count, 0)))
+
+
+async def test_a_log_that_was_dropped_and_begun_anew_is_followed_from_its_beginning(
+    settings: Settings, log: Log, feed: Feed, client: Client
+) -> None:
+    await _store(log, 5)
+    async with _following(log, feed, EVERYTHING, 2) as items:
+        assert _positions(await _until(items, CaughtUp)) == [3, 4, 5]
+        await log.mongo.client.drop_database(settings.mongo_database)
+        await _store(log, 2)
+        # the feed may not be listening yet, and an ingester does this every second
+        beating = asyncio.create_task(_beat(client, settings.stream, 2))
+        try:
+            received = await _until(items, CaughtUp)
+        finally:
+            beating.cancel()
+        assert _positions(received) == [1, 2]
+        assert FellBehind(0) in received
+
+
+async def _beat(client: Client, stream: str, head: int) -> None:
+    while True:
+        await client.publish(live.subject(stream), live.heartbeat(head))
+        await asyncio.sleep(0.1)

@@ -535,3 +535,35 @@ async def test_whatever_they_ask_and_however_they_stall_and_come_back_each_gets_
         start, filter, received = one.result()
         matches = matcher(filter)
         assert received == [event["_id"] for event in whole if event["_id"] > start and matches(event)]
+
+
+async def test_a_log_that_was_dropped_and_begun_anew_is_read_from_its_beginning(
+    hub: Hub, teller: Teller, log: Log
+) -> None:
+    sink, late = Quick(), Quick()
+    await teller.store(*[{}] * 5)
+    async with member(hub, EVERYTHING, 2, sink):
+        await live(sink)
+        await teller.happen(2)
+        await sink.has(3, 4, 5, 6, 7)
+        await log.mongo.client.drop_database(log.mongo.database.name)
+        await teller.store({}, {})
+        await teller.beat(2)
+        await until(lambda: sink.positions == [3, 4, 5, 6, 7, 1, 2])
+        async with member(hub, Types(("a.b",)), 0, late):
+            await live(late)
+            await teller.happen(1)
+            await until(lambda: sink.positions == [3, 4, 5, 6, 7, 1, 2, 3])
+            await late.has(1, 2, 3)
+    assert sink.kinds.count("FellBehind") == 2
+
+
+async def test_a_heartbeat_that_comes_late_has_nobody_read_anything_again(hub: Hub, teller: Teller) -> None:
+    sink = Quick()
+    await teller.store(*[{}] * 3)
+    async with member(hub, EVERYTHING, 0, sink):
+        await live(sink)
+        await teller.beat(1)
+        await teller.happen(1)
+        await sink.has(1, 2, 3, 4)
+        assert "FellBehind" not in sink.kinds
