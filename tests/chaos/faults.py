@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from nats.js import JetStreamContext
-from nats.js.api import StreamState
+from nats.js.api import DiscardPolicy, StreamState
 
 from eventscope.embedded import Nats
 from eventscope.ports import free
@@ -18,9 +18,18 @@ from tests.chaos.ledger import Loss
 from tests.chaos.network import NETWORK
 from tests.chaos.program import ServerProgram
 from tests.chaos.stage import RECOVERY_SECONDS, Stage, level
+from tests.raw import acknowledged
 from tests.until import until
 
 LEAST: Final = 100  # messages in a stream that is to be full: the last of them is never trimmed
+
+# what comes after the prefix of the subject, the headers, and with which codes it is rejected
+RAW: Final[Mapping[str, tuple[bytes, bytes | None, frozenset[str]]]] = {
+    "subject that is no text": (b"\xff\xfe", None, frozenset({"UNREADABLE"})),
+    "subject with white space": (b"a\x0bb", None, frozenset({"INVALID_JSON"})),
+    "status 409": (b"a", b"NATS/1.0\r\nStatus: 409\r\n\r\n", frozenset({"INVALID_JSON"})),
+    "status 100": (b"a", b"NATS/1.0\r\nStatus: 100\r\n\r\n", frozenset({"INVALID_JSON"})),
+}
 
 Fault = Callable[[Stage, random.Random], Awaitable[str]]
 
@@ -124,6 +133,49 @@ async def nats_lost_its_tail(stage: Stage, chance: random.Random) -> str:
     return f"from sequence {beyond} on, of which the log had read up to {through}"
 
 
+async def poison(stage: Stage, chance: random.Random) -> str:
+    """Messages that look like words of the server, or have bytes that no client library would send."""
+    ledger, prefix = stage.load.ledger, stage.settings.subjects[0].removesuffix(">").encode()
+    kinds = chance.choices(list(RAW), k=chance.randint(3, 12))
+    for kind in kinds:
+        word, headers, codes = RAW[kind]
+        body = b"" if headers else b"poison %d" % len(ledger.sent)
+        known = [one for one in ledger.sent if one.raw == body]
+        one = known[0] if known else ledger.enter("poison", len(ledger.sent), kind, body, {}, None, codes)
+        one.sendings += 1
+        server, sequence = await acknowledged(stage.settings.nats_url, prefix + word, body, headers)
+        ledger.acknowledge(one, server, sequence, duplicate=False)
+    return ", ".join(kinds)
+
+
+async def messages_dropped(stage: Stage, chance: random.Random) -> str:
+    """By a limit that somebody gave the stream, while nobody reads it; the log says which."""
+    ledger = stage.load.ledger
+    await _read_up(stage)
+    before = (await checkpoint.read(stage.log)).lost_count
+    client = await stream.connect(stage.settings.nats_url, "chaos", seconds=RECOVERY_SECONDS)
+    try:
+        js = client.jetstream()
+        usual = (await js.stream_info(stage.settings.stream)).config
+        for program in stage.ingesters:
+            program.send(signal.SIGSTOP)
+        try:
+            await _sending(stage, ledger.acknowledged, chance.randint(100, 600))
+            await js.update_stream(usual, discard=DiscardPolicy.OLD, max_msgs=chance.randint(5, 50))
+            await _sending(stage, ledger.acknowledged, chance.randint(20, 200))
+            await js.update_stream(usual)
+        finally:
+            for program in stage.ingesters:
+                program.send(signal.SIGCONT)
+    finally:
+        await stream.close(client)
+    await _read_up(stage)
+    at = await checkpoint.read(stage.log)
+    for one in at.lost:
+        ledger.losses.append(Loss(frozenset(ledger.servers[-2:]), one.first - 1, one.last))
+    return f"{at.lost_count - before} of them"
+
+
 async def stream_full(stage: Stage, chance: random.Random) -> str:
     """It has room for no more, and refuses publishers until the ingester trims it; then it gets its room back."""
     ledger = stage.load.ledger
@@ -162,6 +214,8 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "nats frozen": nats_frozen,
     "nats lost its tail": nats_lost_its_tail,
     "stream full": stream_full,
+    "poison": poison,
+    "messages dropped": messages_dropped,
     **NETWORK,
 }
 

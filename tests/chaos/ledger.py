@@ -18,14 +18,16 @@ class Acknowledgement:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """A tail that JetStream lost: what these starts of the server acknowledged beyond that sequence."""
+    """What JetStream lost of what these starts of the server acknowledged: all beyond that sequence, up to `last`."""
 
     servers: frozenset[str]
     beyond: int
+    last: int | None = None
 
     def covers(self, acknowledgement: Acknowledgement) -> bool:
         """Whether the acknowledged message may be gone."""
-        return acknowledgement.server in self.servers and acknowledgement.sequence > self.beyond
+        within = self.last is None or acknowledgement.sequence <= self.last
+        return acknowledgement.server in self.servers and acknowledgement.sequence > self.beyond and within
 
 
 @dataclass(slots=True)
