@@ -18,6 +18,7 @@ from nats.aio.msg import Msg
 from eventscope.errors import BadInput, Rejected, Unavailable, VersionConflict
 from eventscope.store import json_text
 from eventscope.subscriptions import reply, versions
+from eventscope.subscriptions.envelope import PLAIN
 from eventscope.subscriptions.letter import EXPECTED_STREAM, EventMessage
 from eventscope.subscriptions.reading import MOST_BYTES
 from eventscope.subscriptions.reply import Rejection, StoredEvent
@@ -68,7 +69,7 @@ class Asker:
         subject = subject_of(str(named[0]["type"]), self._subjects)
         token = uuid.uuid4().hex
         answer = self._awaited[token] = asyncio.get_running_loop().create_future()
-        headers = stated | {reply.REPLY_TO: f"{self.inbox}.{token}", EXPECTED_STREAM: self._stream}
+        headers = {**stated, **PLAIN, reply.REPLY_TO: f"{self.inbox}.{token}", EXPECTED_STREAM: self._stream}
         try:
             async with asyncio.timeout(seconds):
                 while not answer.done():

@@ -15,6 +15,10 @@ from eventscope.subscriptions.opened import Opened, WrongEnvelope
 
 Envelope: TypeAlias = envelopes.Name | Mapper
 
+STATED: Final = "Eventscope-Envelope"
+PLAIN: Final[Mapping[str, str]] = {STATED: "plain"}
+"""The header by which a publisher says that its message is in no envelope, whatever its subject is set to."""
+
 NEST: Final = frozenset({"pattern", "data"})
 NEST_REQUEST: Final = NEST | {"id"}
 

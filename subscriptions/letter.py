@@ -11,6 +11,7 @@ import orjson
 
 from eventscope.errors import BadInput
 from eventscope.store import json_text
+from eventscope.subscriptions.envelope import PLAIN
 from eventscope.subscriptions.reading import MESSAGE_ID, MOST_BYTES
 from eventscope.subscriptions.subjects import subject_of
 
@@ -41,7 +42,7 @@ def write(message: EventMessage, stream: str, subjects: Sequence[str], most_byte
         payload = json_text.dumps({**message, "messageId": id}, option=orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z)
     except json_text.Fault as fault:
         raise BadInput(f"the message {id[:60]!r} is not JSON: {fault}", fault.place or None) from None
-    headers = {MESSAGE_ID: _header_id(id), EXPECTED_STREAM: stream}
+    headers = {MESSAGE_ID: _header_id(id), EXPECTED_STREAM: stream, **PLAIN}
     size = len(payload) + len("NATS/1.0\r\n\r\n") + sum(len(f"{name}: {text}\r\n") for name, text in headers.items())
     if len(payload) > MOST_BYTES or size > most_bytes:
         raise BadInput(

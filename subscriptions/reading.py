@@ -17,7 +17,7 @@ from eventscope.store.message import (
 )
 from eventscope.subscriptions import conversion, versions
 from eventscope.subscriptions.cloud_event import EXPECTED
-from eventscope.subscriptions.envelope import Envelope, opened, opened_whole
+from eventscope.subscriptions.envelope import PLAIN, STATED, Envelope, opened, opened_whole
 from eventscope.subscriptions.opened import Opened, WrongEnvelope
 from eventscope.subscriptions.refusal import Refusal
 from eventscope.subscriptions.versions import VersionUse
@@ -62,6 +62,8 @@ def read(
 
 
 def _opened(arrival: Arrival, envelope: Envelope | None) -> Any:
+    if arrival.headers.get(STATED) == PLAIN[STATED]:
+        envelope = "plain"
     try:
         whole = opened_whole(envelope, arrival, _json)
         if whole is not None:

@@ -6,12 +6,14 @@ from typing import Any, Literal
 import httpx
 import pytest
 
+from eventscope.envelopes import setting
 from eventscope.settings import Settings
 from eventscope.store import read
 from eventscope.store.filter import EVERYTHING
 from eventscope.store.log import Log
 from eventscope.subscriptions import asking
-from tests.ingesters import ingester
+from tests.app.servicing import connected
+from tests.ingesters import ingester, stored
 
 PUBLISH = """
 mutation ($input: PublishEventInput!) { publishEvent(input: $input) { id position version } }
@@ -151,3 +153,18 @@ async def test_without_an_ingester_the_publisher_is_told_that_there_is_no_outcom
     monkeypatch.setattr(asking.Asker.publish, "__kwdefaults__", {"seconds": 0.5})
     [error] = (await _ask(api, PUBLISH, {"type": "a.b", "messageId": "m1"}))["errors"]
     assert error["extensions"]["code"] == "UNAVAILABLE"
+
+
+@pytest.mark.parametrize("envelope", ["cloudevents", "nestjs", {"type": "kind", "data": "payload"}])
+async def test_what_the_api_and_services_publish_is_understood_on_subjects_of_other_envelopes(
+    api: str, settings: Settings, log: Log, envelope: Any
+) -> None:
+    user = {"type": "user.updated", "aggregateType": "user", "aggregateId": "42", "data": {"pattern": 1}}
+    async with ingester(settings.model_copy(update={"envelopes": setting({">": envelope})})):
+        assert (await _ask(api, PUBLISH, user))["data"]["publishEvent"]["version"] == 1
+        published = (await _ask(api, PUBLISH_ALL, [user, user]))["data"]["publishEvents"]
+        assert [event["version"] for event in published] == [2, 3]
+        async with connected(settings) as service:
+            await service.publish_event("user.updated", {"n": 1}, aggregate_type="user", aggregate_id="42")
+        *_, last = await stored(log, 4)
+    assert (last["type"], last["version"], last["data"]) == ("user.updated", 4, {"n": 1})

@@ -9,6 +9,7 @@ import orjson
 import pytest
 from nats.aio.client import Client
 
+from eventscope.envelopes import mapping
 from eventscope.ingesting import ingest
 from eventscope.settings import Settings
 from eventscope.store import read as store
@@ -16,7 +17,8 @@ from eventscope.store.filter import EVERYTHING
 from eventscope.store.log import Log
 from eventscope.store.message import Accepted, Arrival, Refused
 from eventscope.store.rejected import rejected
-from eventscope.subscriptions.envelope import Envelope
+from eventscope.subscriptions.envelope import PLAIN, Envelope
+from eventscope.subscriptions.mapping import Mapper
 from eventscope.subscriptions.reading import read
 from eventscope.subscriptions.retry import retrying
 from tests.until import until
@@ -131,3 +133,11 @@ async def _ingesting(settings: Settings) -> AsyncIterator[None]:
 async def _three(log: Log) -> list[Any]:
     events = await store.events(log, EVERYTHING, limit=10)
     return list(events) if len(events) == 3 else []
+
+
+@pytest.mark.parametrize("envelope", ["cloudevents", "nestjs", Mapper(mapping({"type": "kind"})), None])
+def test_a_header_makes_a_message_plain_whatever_its_subject_is_set_to(envelope: Envelope | None) -> None:
+    message = _read(envelope, {"type": "a.b", "pattern": "x", "data": 1}, **PLAIN)
+    assert isinstance(message, Accepted)
+    assert (message.fields["type"], message.fields["data"]) == ("a.b", 1)
+    assert message.fields["extensions"] == {"pattern": "x"}

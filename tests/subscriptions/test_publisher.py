@@ -244,7 +244,7 @@ async def test_a_message_larger_than_the_stream_takes_is_refused(
     async with Publisher.connect(nats_url, stream_name, subjects) as publisher:
         with pytest.raises(BadInput, match="500 are the most"):
             await publisher.publish({"type": "tick", "data": "x" * 400})
-        await publisher.publish({"type": "tick", "data": "x" * 300})
+        await publisher.publish({"type": "tick", "data": "x" * 200})
 
 
 async def test_a_stream_that_was_deleted_ends_the_publisher(
