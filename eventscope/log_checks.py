@@ -156,7 +156,7 @@ def types(found: Sequence[str]) -> Finding:
         return ok(check, f"there are {len(found)}")
     said = f"there are over {MOST_TYPES} types" if many else f"there are {len(found)} types"
     if with_ids:
-        examples = ", ".join(f"{type[:60]}…" if len(type) > 60 else type for type in with_ids[:3])
+        examples = ", ".join(map(_shown, with_ids[:3]))
         said += f", and {len(with_ids)} of them look as if they had ids in them, like {examples}"
     return warning(
         check,
