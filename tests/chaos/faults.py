@@ -17,7 +17,7 @@ from eventscope.subscriptions import stream
 from tests.chaos.ledger import Loss
 from tests.chaos.network import NETWORK
 from tests.chaos.program import ServerProgram
-from tests.chaos.stage import RECOVERY_SECONDS, Stage, level
+from tests.chaos.stage import RECOVERY_SECONDS, Stage, clock_file, level
 from tests.raw import acknowledged
 from tests.until import until
 
@@ -202,6 +202,19 @@ async def stream_full(stage: Stage, chance: random.Random) -> str:
         await stream.close(client)
 
 
+async def clocks_wrong(stage: Stage, chance: random.Random) -> str:
+    """Those of the ingesters' machines, by weeks: set while they run, or when they start."""
+    days, restarts = chance.choice((-40, 40)), chance.random() < 0.5
+    file = clock_file(stage.folder)
+    file.write_text(str(days))
+    if restarts:
+        for program in stage.ingesters:
+            await program.kill()
+    await _sending(stage, stage.load.ledger.acknowledged, chance.randint(200, 800))
+    file.unlink()
+    return f"by {days} days{', from their start on' if restarts else ''}"
+
+
 FAULTS: Final[Mapping[str, Fault]] = {
     "ingester killed": ingester_killed,
     "ingester frozen": ingester_frozen,
@@ -216,6 +229,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "stream full": stream_full,
     "poison": poison,
     "messages dropped": messages_dropped,
+    "clocks wrong": clocks_wrong,
     **NETWORK,
 }
 

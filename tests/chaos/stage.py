@@ -55,19 +55,25 @@ def settings_of(mongo_url: str, nats_url: str) -> Settings:
 
 
 def ingester(name: str, folder: Path, settings: Settings) -> Program:
-    """An ingester as a process of its own."""
-    return _eventscope(name, folder, settings, GIVEN, "ingest")
+    """An ingester as a process of its own, on a machine whose clock a fault may set."""
+    clock = ["-m", "tests.chaos.wrong_clock", str(clock_file(folder))]
+    return _eventscope(name, folder, settings, GIVEN, *clock, "ingest")
+
+
+def clock_file(folder: Path) -> Path:
+    """How many days the clocks of the ingesters' machines are off by; they are right where it is missing."""
+    return folder / "clock"
 
 
 def api(name: str, folder: Path, settings: Settings) -> Program:
     """An API as a process of its own."""
-    return _eventscope(name, folder, settings, SERVED, "serve", "--no-ingest")
+    return _eventscope(name, folder, settings, SERVED, "-m", "eventscope", "serve", "--no-ingest")
 
 
 def _eventscope(name: str, folder: Path, settings: Settings, given: Sequence[str], *arguments: str) -> Program:
     environment = {variable(field): str(getattr(settings, field)) for field in given}
     environment[variable("subjects")] = ",".join(settings.subjects)
-    command = [sys.executable, "-m", "eventscope", *arguments]
+    command = [sys.executable, *arguments]
     return Program(name, lambda: command, folder / f"{name}.log", environment)
 
 

@@ -1,0 +1,31 @@
+"""Eventscope on a machine whose clock is wrong, by as many days as a file says at each moment: for chaos runs.
+
+    python -m tests.chaos.wrong_clock FILE ingest
+
+Without the file the clock is right.
+"""
+
+import sys
+from pathlib import Path
+
+from eventscope.__main__ import main
+from eventscope.store import moment
+
+_right = moment.now
+
+
+def wrong(file: Path) -> moment.Clock:
+    """The clock that is off by the days in the file."""
+
+    def now() -> int:
+        try:
+            return _right() + int(file.read_text()) * moment.DAY
+        except (FileNotFoundError, ValueError):  # put right again, or being written
+            return _right()
+
+    return now
+
+
+if __name__ == "__main__":
+    moment.now = wrong(Path(sys.argv.pop(1)))
+    main()
