@@ -120,7 +120,7 @@ def claims(found: Claims) -> Finding:
     if others:
         parts.append(f"{_events(sum(others))} of {len(others)} other aggregate types")
     claim = "claims a version" if sum(found.differing.values()) == 1 else "claim versions"
-    return warning(
+    return note(
         check,
         f"of the newest {found.newest:,} events, {', '.join(parts)} {claim} that the log does not give: a publisher"
         " counts in its own memory",

@@ -369,7 +369,7 @@ def test_that_a_stream_was_reset_is_noted() -> None:
 )
 def test_claims_that_the_log_does_not_give_are_told_by_aggregate_type(differing: dict[str, int], said: str) -> None:
     finding = log_checks.claims(Claims(1000, differing))
-    assert finding.level == WARNING
+    assert finding.level == NOTE
     assert finding.found.startswith("of the newest 1,000 events, ")
     assert f"{said} that the log does not give: a publisher counts in its own memory" in finding.found
 
