@@ -5,7 +5,6 @@ import logging
 import signal
 import sys
 from collections.abc import Coroutine
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -13,6 +12,7 @@ import typer
 import uvloop
 
 from eventscope import envelope_commands, rejected_commands, settings
+from eventscope.ending import before, signals, until_asked
 from eventscope.errors import CannotStart, EventscopeError
 from eventscope.running import DATA_DIR, found, running
 from eventscope.settings import Settings, variable
@@ -28,7 +28,6 @@ DataDir = Annotated[Path, typer.Option(help="Where data and logs of the embedded
 Seed = Annotated[int | None, typer.Option(help="Lets the same business happen again.")]
 Rate = Annotated[float, typer.Option(min=0.01, max=10_000, help="Sample events per second.")]
 RATE = 5.0
-CANCEL_SECONDS = 1.0
 
 
 @app.command()
@@ -97,7 +96,7 @@ def import_(
 
     chosen = _settings()
     url = _nats_url(chosen, data_dir)
-    report = _run(
+    report = _to_its_end(
         importing.run(source, nats_url=url, stream=chosen.stream, subjects=chosen.subjects, console=Console())
     )
     raise typer.Exit(1 if report.failed else 0)
@@ -108,14 +107,17 @@ def sample_(
     rate: Rate = RATE,
     seed: Seed = None,
     history: Annotated[int, typer.Option(min=0, help="So many events have happened before.")] = 0,
+    server: Annotated[
+        str | None, typer.Option(metavar="URL", help="NATS to publish to, where no `eventscope dev` is to have them.")
+    ] = None,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Publish the events of a small business, for ever."""
+    """Publish the events of a small business, for ever: to the `eventscope dev` that runs here, unless told where."""
     from eventscope import sample
     from eventscope.subscriptions.publisher import Publisher
 
     chosen = _settings()
-    url = _nats_url(chosen, data_dir)
+    url = server or _own_nats(chosen, data_dir)
 
     async def play() -> None:
         async with Publisher.connect(url, chosen.stream, chosen.subjects) as publisher:
@@ -169,7 +171,7 @@ def doctor_(
     here = running(data_dir)
     chosen = found(_settings(), data_dir)
     plan = doctor.Plan(outage, nats_monitor, doctor.embedded(chosen, here))
-    findings = _run(doctor.examine(chosen, plan))
+    findings = _to_its_end(doctor.examine(chosen, plan))
     doctor.tell(findings, as_json=as_json)
     raise typer.Exit(exit_code(findings))
 
@@ -192,6 +194,9 @@ def recount_(
 
 def main() -> None:
     """Run the command that was asked for; 2 is the exit code when it cannot start or go on."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # until a command sees to signals itself, Ctrl-C ends it at once and without a traceback, as SIGTERM does
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         app()
     except EventscopeError as error:
@@ -202,28 +207,27 @@ def main() -> None:
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Run what sees to signals itself."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(work)
 
 
 def _until_asked(work: Coroutine[Any, Any, None]) -> None:
     """Run until SIGTERM or SIGINT, which cancel the work so that it can leave things in order."""
+    _run(until_asked(work))
 
-    async def run() -> None:
-        task = asyncio.ensure_future(work)
-        asked = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, asked.set)
-        waiting = asyncio.ensure_future(asked.wait())
-        await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
-        while not task.done():
-            task.cancel()  # more than once: libraries swallow a cancellation now and then
-            await asyncio.wait([task], timeout=CANCEL_SECONDS)
-        with suppress(asyncio.CancelledError):
-            await task
 
-    _run(run())
+def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """Run what has an end; a signal that comes before cancels it, and the exit code says which, as in shells."""
+
+    async def run() -> tuple[T | None, int]:
+        with signals() as asked:
+            return await before(asked, work), asked.number
+
+    result, number = _run(run())
+    if result is None:
+        raise typer.Exit(128 + number)
+    return result
 
 
 def _nats_url(chosen: Settings, data_dir: Path) -> str:
@@ -235,6 +239,23 @@ def _nats_url(chosen: Settings, data_dir: Path) -> str:
             f"no `eventscope dev` runs on {data_dir}: start one, or give a server with {variable('nats_url')}"
         )
     return here.nats
+
+
+def _own_nats(chosen: Settings, data_dir: Path) -> str:
+    """NATS of what runs here, if all that stores its events is embedded."""
+    if chosen.nats_url:
+        raise CannotStart(
+            f"the sample business happens on embedded servers alone, but {variable('nats_url')} names another:"
+            " unset it, or let it happen there with --server"
+        )
+    url = _nats_url(chosen, data_dir)
+    here = running(data_dir)
+    if here is None or not {"mongod", "nats"} <= here.pids.keys():
+        raise CannotStart(
+            f"what runs on {data_dir} has servers that are not embedded: let the sample business happen there"
+            " with --server"
+        )
+    return url
 
 
 def _settings() -> Settings:

@@ -25,7 +25,7 @@ class Connections:
 @asynccontextmanager
 async def opened(settings: Settings, tail: Tail | None = None) -> AsyncIterator[Log]:
     """The log for the length of the block; CannotStart when MongoDB is not set or not there."""
-    _demand(settings, "mongo_url")
+    demand(settings, "mongo_url")
     async with open_log(
         settings.mongo_url,
         settings.mongo_database,
@@ -49,7 +49,7 @@ async def opened(settings: Settings, tail: Tail | None = None) -> AsyncIterator[
 @asynccontextmanager
 async def connected(settings: Settings, name: str, tail: Tail | None = None) -> AsyncIterator[Connections]:
     """Connections to both servers for the length of the block; CannotStart when one is not set or not there."""
-    _demand(settings, "mongo_url", "nats_url")
+    demand(settings, "mongo_url", "nats_url")
     async with opened(settings, tail) as log, talking(settings, name) as client:
         yield Connections(log, client)
 
@@ -57,7 +57,7 @@ async def connected(settings: Settings, name: str, tail: Tail | None = None) -> 
 @asynccontextmanager
 async def talking(settings: Settings, name: str) -> AsyncIterator[Client]:
     """A connection to NATS for the length of the block; CannotStart when it is not set or not there."""
-    _demand(settings, "nats_url")
+    demand(settings, "nats_url")
     client = await stream.connect(settings.nats_url, name)
     try:
         yield client
@@ -65,7 +65,8 @@ async def talking(settings: Settings, name: str) -> AsyncIterator[Client]:
         await stream.close(client)
 
 
-def _demand(settings: Settings, *fields: str) -> None:
+def demand(settings: Settings, *fields: str) -> None:
+    """CannotStart when one of these addresses is not set."""
     for field in fields:
         if not getattr(settings, field):
             raise CannotStart(

@@ -5,16 +5,19 @@ import http.client
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import orjson
 from rich.console import Console
 
+from eventscope import private
 from eventscope.embedded import TRIES, Mongod, Nats, PortTaken, Server, ready
+from eventscope.ending import before, signals
 from eventscope.errors import CannotStart
 from eventscope.ports import HOST, free, is_free, recall
+from eventscope.redact import shown
 from eventscope.running import DATA_DIR, Running, forget, locked
 from eventscope.settings import Settings, variable
 from eventscope.supervisor import Child, Supervisor
@@ -23,6 +26,7 @@ PROGRAM = (sys.executable, "-m", "eventscope")
 READY_SECONDS = 60.0
 LEASE_SECONDS = 2.0  # nobody else stands by here, and whoever was killed should not be waited for
 HISTORY = 500  # sample events of the days before, so that a new log has something to show at once
+SERVERS: Mapping[str, str] = {"mongo_url": "MongoDB", "nats_url": "NATS"}
 QUERY = "{ events(first: 3) { nodes { position type aggregateId timestamp } } }"
 
 
@@ -37,18 +41,31 @@ async def run(
     console: Console,
     program: Sequence[str] = PROGRAM,
 ) -> int:
-    """Run until a signal asks for the end, and tell the exit code; CannotStart when something does not come up."""
-    with _signals() as asked:
+    """Run until a signal asks for the end, and return the exit code.
+
+    CannotStart when something does not come up, or when the sample business would reach servers that are not embedded.
+    """
+    given = [variable(name) for name in SERVERS if getattr(settings, name)]
+    if sample and given:
+        raise CannotStart(
+            f"--sample is for the embedded servers alone, but others are named by {' and '.join(given)}:"
+            f" unset {'both' if len(given) > 1 else 'it'}, or leave out --sample"
+        )
+    with signals(signal.SIGHUP) as asked:
         async with locked(data_dir) as lock:
             forget(data_dir)
             if port and not is_free(port):
                 raise CannotStart(f"port {port} on {HOST} is taken; --port 0 takes any free one")
             dev = Dev(settings, port or free(), data_dir, console, program, lock)
-            first = not (settings.nats_url or (data_dir / "nats").exists())
-            options = _sample_options(seed=seed, rate=rate, history=HISTORY if first else None)
+            history = None if (data_dir / "nats").exists() else HISTORY
+            options = _sample_options(seed=seed, rate=rate, history=history)
             try:
-                if await _done_before(asked, dev.start(options if sample else None)):
-                    await asked.wait()
+                try:
+                    await before(asked, dev.start(options if sample else None))
+                except CannotStart:
+                    if not asked:  # or what does not come up need not come up any more
+                        raise
+                await asked.wait()
                 dev.say("stopping")
             finally:
                 await dev.stop()
@@ -82,6 +99,7 @@ class Dev:
     async def start(self, sample: Sequence[str] | None) -> None:
         """Bring all up, or raise CannotStart; `sample` are the options for the events that are made up."""
         self.say("starting …")
+        self._say_servers()
         self._nats = self._nats or await self._server("nats", Nats)
         self._mongo = self._mongo or await self._server("mongod", Mongod)
         self._ingest_port = self._ingest_port or free()
@@ -91,7 +109,7 @@ class Dev:
         await self._supervisor.start(api)
         await self._answer(ingest, api)
         if sample is not None:
-            await self._supervisor.start(self._command("sample", "sample", *sample))
+            await self._supervisor.start(self._command("sample", "sample", "--server", self._nats, *sample))
         self._supervisor.keep()
         self._publish()
         self._greet()
@@ -100,8 +118,7 @@ class Dev:
         """End all: first those who ask, then those who are asked."""
         forget(self._data_dir)
         await self._supervisor.stop("sample", "api", "ingest")
-        await self._supervisor.stop("nats")
-        await self._supervisor.stop("mongod")
+        await self._supervisor.stop("nats", "mongod")
 
     def say(self, text: str) -> None:
         """Show a line, if there still is somebody to read it."""
@@ -111,6 +128,7 @@ class Dev:
 
     async def _server(self, name: str, kind: Callable[[Path, int], Server]) -> str:
         folder = self._data_dir / name
+        private.folder(folder)
         for _ in range(TRIES):
             server = kind(folder, recall(folder))
             child = Child(name, server.command(), self._log(name))
@@ -169,7 +187,14 @@ class Dev:
         self.say(f"Eventscope is ready. In a browser: {self._api}/graphql")
         self.say(f"Or ask from here: curl -s {self._api}/graphql -H 'content-type: application/json' -d '{body}'")
         self.say(f"Metrics: {self._api}/metrics and, of the ingester, {self._ingest}/metrics")
+        self._say_servers()
         self.say(f"Data and logs are in {self._data_dir}; Ctrl-C ends it.")
+
+    def _say_servers(self) -> None:
+        for field, name in SERVERS.items():
+            url = getattr(self._settings, field)
+            place = f"{shown(url)}, not embedded ({variable(field)})" if url else f"embedded, in {self._data_dir}"
+            self.say(f"{name}: {place}")
 
 
 def _sample_options(**options: float | None) -> list[str]:
@@ -186,32 +211,3 @@ def _readyz(port: int) -> tuple[int, str]:
         return 0, f"{HOST}:{port} does not answer ({error})"
     finally:
         connection.close()
-
-
-async def _done_before(asked: asyncio.Event, work: Coroutine[None, None, None]) -> bool:
-    task, waiter = asyncio.create_task(work), asyncio.create_task(asked.wait())
-    try:
-        await asyncio.wait((task, waiter), return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            task.result()
-        return task.done()
-    finally:
-        task.cancel()
-        waiter.cancel()
-        await asyncio.wait((task, waiter))
-
-
-@contextmanager
-def _signals() -> Iterator[asyncio.Event]:
-    asked = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    # a hang-up that is ignored, as under nohup, stays ignored
-    hangup = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
-    numbers = [signal.SIGINT, signal.SIGTERM, *hangup]
-    for number in numbers:
-        loop.add_signal_handler(number, asked.set)
-    try:
-        yield asked
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)

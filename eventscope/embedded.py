@@ -84,7 +84,10 @@ class Mongod:
         return await _listens(self.port) and await asyncio.to_thread(self._writable)
 
     def _writable(self) -> bool:
-        with MongoClient[dict[str, Any]](self.url, serverSelectionTimeoutMS=1000) as client:
+        # limits for all, as a thread that waits for an answer cannot be cancelled
+        with MongoClient[dict[str, Any]](
+            self.url, serverSelectionTimeoutMS=1000, connectTimeoutMS=5000, socketTimeoutMS=5000
+        ) as client:
             try:
                 options = client.admin.command("getCmdLineOpts")
                 if options["parsed"]["storage"]["dbPath"] != str(self.data):
@@ -150,7 +153,8 @@ class Nats:
         except OSError:
             return False
         try:
-            greeting = await asyncio.wait_for(reader.readline(), 2.0)
+            async with asyncio.timeout(2.0):  # unlike wait_for, it never swallows a cancellation (Python 3.11)
+                greeting = await reader.readline()
             info = orjson.loads(greeting.removeprefix(b"INFO "))
         except (OSError, TimeoutError, ValueError):
             return False

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import orjson
 
+from eventscope import private
 from eventscope.errors import CannotStart
 from eventscope.settings import Settings
 
 DATA_DIR = Path(".eventscope")
+OURS = frozenset({"lock", "running.json", "running.json.new", "logs", "nats", "mongod"})
 PATIENCE_SECONDS = 5.0
 
 
@@ -84,7 +86,7 @@ async def locked(data_dir: Path) -> AsyncIterator[int]:
 
 def _open(data_dir: Path) -> int:
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        private.folder(data_dir, only=OURS)
         return os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise CannotStart(f"{data_dir} cannot be the data folder: {error.strerror}") from None

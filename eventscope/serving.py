@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,8 @@ import uvicorn
 
 from eventscope import app, collector
 from eventscope.api_metrics import ApiMetrics
+from eventscope.connections import demand
+from eventscope.ending import Asked, before, signals
 from eventscope.listening import listening
 from eventscope.settings import Settings
 from eventscope.siblings import Siblings
@@ -47,34 +48,39 @@ class Server(uvicorn.Server):
 async def serve(settings: Settings, *, ingest: bool) -> None:
     """Serve until a signal ends it, with an ingester in a process of its own if wanted.
 
-    CannotStart when the port is taken or a server is not there.
+    CannotStart when the port is taken or a server is not set or not there.
     """
+    demand(settings, "mongo_url", "nats_url")
+    with signals() as asked:
+        await before(asked, _serve_beside(settings, asked, ingest=ingest))
+
+
+async def work(settings: Settings, place: Place) -> None:
+    """Serve as one of several workers, until a signal ends it."""
+    with signals() as asked, place.listener() as listener:
+        await before(asked, _serve(settings, listener, asked, Siblings(place.folder, place.number)))
+
+
+async def _serve_beside(settings: Settings, asked: Asked, *, ingest: bool) -> None:
     supervisor = Supervisor(logger.warning)
     try:
         if ingest:
             await supervisor.start(Child("ingest", [sys.executable, "-m", "eventscope", "ingest"]))
             supervisor.keep()
         with listening(settings.host, settings.port) as listener:
-            await _serve(settings, listener)
+            await _serve(settings, listener, asked)
     finally:
         await supervisor.stop()
 
 
-async def work(settings: Settings, place: Place) -> None:
-    """Serve as one of several workers, until a signal ends it."""
-    with place.listener() as listener:
-        await _serve(settings, listener, Siblings(place.folder, place.number))
-
-
-async def _serve(settings: Settings, listener: socket.socket, siblings: Siblings | None = None) -> None:
+async def _serve(settings: Settings, listener: socket.socket, asked: Asked, siblings: Siblings | None = None) -> None:
     async with AsyncExitStack() as stack:
         services = await stack.enter_async_context(app.services(settings))
         metrics = ApiMetrics()
         if siblings is not None:
             await stack.enter_async_context(siblings.telling(metrics.route(services)))
         server = Server(config(app.build(settings, services, metrics, siblings)), services.ending)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, server.handle_exit, number, None)
+        asked.instead = lambda number: server.handle_exit(number, None)
         collector.settle()
         await server.serve(sockets=[listener])
 

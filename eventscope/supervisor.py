@@ -3,15 +3,18 @@
 import asyncio
 import os
 import signal
+import subprocess
+import threading
 import time
-from asyncio.subprocess import Process
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
+from eventscope import private
+from eventscope.ending import cancel
 from eventscope.guard import guarded, lifeline
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
@@ -46,17 +49,70 @@ class Child:
         if self.log is None:
             yield None
             return
-        self.log.parent.mkdir(parents=True, exist_ok=True)
+        private.folder(self.log.parent)
+        old = self.log.with_suffix(".old.log")
         if self.log.exists() and self.log.stat().st_size > LOG_BYTES:
-            self.log.replace(self.log.with_suffix(".old.log"))
-        with self.log.open("ab") as file:
+            self.log.replace(old)
+        if old.exists():
+            private.close(old, private.FILE)
+        with private.append(self.log) as file:
             yield file
+
+
+class _Process:
+    """A process, and a thread that waits for its end.
+
+    asyncio could do both, but nothing must come between the start and our knowing of it, such as a cancellation. And
+    uvloop runs Python in the new process before the command takes over, where a lock that another thread held at that
+    moment is never released: the new process would stand still, and we with it, deaf to signals.
+    """
+
+    def __init__(
+        self, command: Sequence[str], log: IO[bytes] | None, environment: Mapping[str, str], held: Sequence[int]
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[int] = self._loop.create_future()
+        self._process = subprocess.Popen(
+            command,
+            stdin=lifeline(),
+            stdout=log,
+            stderr=log,
+            env={**os.environ, **environment},
+            pass_fds=held,
+            start_new_session=True,  # Ctrl-C is for us: we stop the children, in order
+        )
+        self.pid: Final = self._process.pid
+        threading.Thread(target=self._wait, name=f"end of {self.pid}", daemon=True).start()
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code, negative for a signal; None while it runs."""
+        return self._process.poll()
+
+    async def end(self) -> int:
+        """Wait for its end, and give its exit code."""
+        await asyncio.wait([self._ended])  # unlike the future alone, it may be waited for by several and cancelled
+        return self._ended.result()
+
+    async def ends_within(self, seconds: float) -> bool:
+        """Wait for its end, so long at most."""
+        await asyncio.wait([self._ended], timeout=seconds)
+        return self._ended.done()
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal, unless it has ended."""
+        self._process.send_signal(number)
+
+    def _wait(self) -> None:
+        code = self._process.wait()
+        with suppress(RuntimeError):  # the loop is closed: nobody wants to know any more
+            self._loop.call_soon_threadsafe(self._ended.set_result, code)
 
 
 @dataclass(slots=True)
 class _Run:
     child: Child
-    process: Process
+    process: _Process
     started: float
     keeper: asyncio.Task[None] | None = None
 
@@ -86,11 +142,11 @@ class Supervisor:
 
     async def start(self, child: Child) -> None:
         """Start a child; until it is kept, its end is left to the caller to see."""
-        self._runs[child.name] = _Run(child, await self._spawn(child), time.monotonic())
+        self._runs[child.name] = _Run(child, self._spawn(child), time.monotonic())
 
     def end(self, name: str) -> str | None:
         """How a child ended, in words, or None while it runs."""
-        code = self._runs[name].process.returncode
+        code = self._runs[name].process.code
         return None if code is None else _words(code)
 
     def keep(self) -> None:
@@ -106,7 +162,7 @@ class Supervisor:
     async def _keep(self, run: _Run) -> None:
         pauses = _pauses()
         while True:
-            code = await run.process.wait()
+            code = await run.process.end()
             if time.monotonic() - run.started > CALM_SECONDS:
                 pauses = _pauses()
             pause = next(pauses)
@@ -115,34 +171,21 @@ class Supervisor:
             await asyncio.sleep(pause)
             run.started = time.monotonic()
             with suppress(OSError):  # the system has no process or no file to give now: the next turn tries again
-                run.process = await self._spawn(run.child)
+                run.process = self._spawn(run.child)
                 self._changed()
 
-    async def _spawn(self, child: Child) -> Process:
+    def _spawn(self, child: Child) -> _Process:
         with child.voice() as log:
-            return await asyncio.create_subprocess_exec(
-                *guarded(child.command),
-                stdin=lifeline(),
-                stdout=log,
-                stderr=log,
-                env={**os.environ, **child.environment},
-                pass_fds=self._held,
-                start_new_session=True,  # Ctrl-C is for us: we stop the children, in order
-            )
+            return _Process(guarded(child.command), log, child.environment, self._held)
 
     async def _stop(self, name: str, seconds: float) -> None:
         run = self._runs[name]
         if run.keeper is not None:
-            run.keeper.cancel()
-            await asyncio.wait([run.keeper])
-        with suppress(ProcessLookupError):
-            run.process.terminate()
-        try:
-            await asyncio.wait_for(run.process.wait(), seconds)
-        except TimeoutError:
-            with suppress(ProcessLookupError):
-                run.process.kill()
-            await run.process.wait()
+            await cancel(run.keeper)
+        run.process.send(signal.SIGTERM)
+        if not await run.process.ends_within(seconds):
+            run.process.send(signal.SIGKILL)
+            await run.process.end()
         del self._runs[name]
 
 

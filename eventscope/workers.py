@@ -4,9 +4,7 @@ Each worker has a listening socket of its own on the one port, so the system spr
 keeper opened these sockets and never lets go of them: what connects while a worker is started again waits for it.
 """
 
-import asyncio
 import logging
-import signal
 import socket
 import sys
 import tempfile
@@ -16,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eventscope import app
+from eventscope.connections import demand
+from eventscope.ending import before, signals
 from eventscope.listening import listening
 from eventscope.settings import Settings
 from eventscope.supervisor import Child, Supervisor
@@ -48,26 +48,31 @@ class Place:
 async def keep(settings: Settings, workers: int, *, ingest: bool) -> None:
     """Keep so many workers running until a signal ends it, and an ingester if wanted.
 
-    CannotStart when the port is taken or a server is not there.
+    CannotStart when the port is taken or a server is not set or not there.
     """
+    demand(settings, "mongo_url", "nats_url")
     with ExitStack() as stack:
+        asked = stack.enter_context(signals())
         sockets = [stack.enter_context(one) for one in _sockets(settings, workers)]
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="eventscope-")))
-        async with app.services(settings):
-            pass  # what is wrong with the servers is said here, once, and not by every worker
-        asked = asyncio.Event()
-        for end in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(end, asked.set)
+        await before(asked, _look(settings))
         supervisor = Supervisor(logger.warning, held=[one.fileno() for one in sockets])
         try:
-            for number, one in enumerate(sockets, start=1):
-                await supervisor.start(_worker(Place(number, one.fileno(), folder)))
-            if ingest:
-                await supervisor.start(Child("ingest", [sys.executable, "-m", "eventscope", "ingest"]))
-            supervisor.keep()
+            if not asked:
+                for number, one in enumerate(sockets, start=1):
+                    await supervisor.start(_worker(Place(number, one.fileno(), folder)))
+                if ingest:
+                    await supervisor.start(Child("ingest", [sys.executable, "-m", "eventscope", "ingest"]))
+                supervisor.keep()
             await asked.wait()
         finally:
             await supervisor.stop()
+
+
+async def _look(settings: Settings) -> None:
+    """Say what is wrong with the servers: here, once, and not by every worker."""
+    async with app.services(settings):
+        pass
 
 
 def _worker(place: Place) -> Child:

@@ -22,9 +22,18 @@ from eventscope.serving import config
 from eventscope.settings import Settings
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.subscriptions import stream
+from tests.isolation import elsewhere, forget_the_shell
 from tests.until import until as until_
 
+forget_the_shell()  # before any module of tests is imported, and reads what is exported
+
 Until = Callable[..., Coroutine[None, None, object]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with elsewhere(tmp_path_factory.mktemp("elsewhere")):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -18,9 +18,11 @@ import httpx
 import pytest
 from rich.console import Console
 
+from eventscope import private
 from eventscope.dev import run
 from eventscope.errors import CannotStart
-from eventscope.running import Running, running
+from eventscope.redact import shown
+from eventscope.running import Running, locked, running
 from eventscope.settings import Settings
 
 PARTS = ["ingest", "api", "mongod", "nats"]
@@ -81,7 +83,8 @@ async def started(folder: Path, *options: str, **environment: str) -> AsyncItera
     output = folder / "output"
     with output.open("wb") as file:
         process = await create_subprocess_exec(
-            *(sys.executable, "-m", "eventscope", "dev", "--port", "0", "--data-dir", str(folder / "data"), *options),
+            *(sys.executable, "-m", "eventscope", "dev", "--port", "0"),
+            *("--data-dir", str(folder / "data"), *options),
             stdout=file,
             stderr=file,
             env={**os.environ, **environment},
@@ -221,7 +224,67 @@ async def test_servers_that_are_given_are_used_and_none_is_started(
         await dev.up(until)
         assert (dev.now.mongo, dev.now.nats) == (mongo_url, nats_url)
         assert set(dev.now.pids) == {"dev", "ingest", "api"}
+        await until(lambda: "Ctrl-C" in dev.output.read_text())
         assert await dev.end(signal.SIGTERM) == 0
+        said = dev.output.read_text()
+        start, ready = said.split("Eventscope is ready.")
+        for part in (start, ready):
+            assert f"MongoDB: {shown(mongo_url)}, not embedded (EVENTSCOPE_MONGO_URL)" in part
+            assert f"NATS: {shown(nats_url)}, not embedded (EVENTSCOPE_NATS_URL)" in part
+
+
+@pytest.mark.parametrize("given", [["MONGO_URL"], ["NATS_URL"], ["MONGO_URL", "NATS_URL"]])
+async def test_the_sample_business_never_reaches_servers_that_are_given(tmp_path: Path, given: list[str]) -> None:
+    # nobody is there: to try to reach them would take its time, and end with another sentence
+    names = {f"EVENTSCOPE_{name}": "nats://ada:secret@127.0.0.1:1" for name in given}
+    async with started(tmp_path, "--sample", **names) as dev:
+        assert await dev.process.wait() == 2
+        [said] = dev.output.read_text().splitlines()
+    assert said.startswith("eventscope: --sample is for the embedded servers alone")
+    assert " and ".join(names) in said
+    assert "secret" not in said
+    assert not dev.data_dir.exists()
+
+
+@pytest.mark.parametrize("mongod", [True, False], ids=["given", "of a dev whose MongoDB is given"])
+async def test_a_sample_business_of_its_own_keeps_to_embedded_servers_as_well(tmp_path: Path, mongod: bool) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    async with locked(folder):
+        Running("", "mongodb://127.0.0.1:1", "nats://127.0.0.1:1", {"dev": os.getpid(), "nats": 1}).write(folder)
+        process = await create_subprocess_exec(
+            *(sys.executable, "-m", "eventscope", "sample", "--data-dir", str(folder)),
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, **({"EVENTSCOPE_NATS_URL": "nats://127.0.0.1:1"} if mongod else {})},
+        )
+        _, said = await process.communicate()
+    assert process.returncode == 2
+    assert b"embedded" in said
+    assert b"--server" in said
+
+
+async def test_what_it_keeps_is_closed_to_other_users_also_where_it_was_not(tmp_path: Path, until: Until) -> None:
+    data = tmp_path / "data"
+    (data / "logs").mkdir(parents=True)
+    old = [data / "logs" / name for name in ("api.log", "nats.old.log")]
+    for path in old:
+        path.write_text("")
+        path.chmod(0o644)
+    async with started(tmp_path) as dev:
+        await dev.up(until)
+        for folder in (data, data / "logs", data / "nats", data / "mongod"):
+            assert folder.stat().st_mode & 0o777 == 0o700, folder
+        files = [data / "lock", data / "running.json", *(data / "logs").iterdir()]
+        assert {path.name for path in files} >= {"ingest.log", "api.log", "mongod.log", "nats.log", "nats.old.log"}
+        for file in files:
+            assert file.stat().st_mode & 0o777 == 0o600, file
+
+
+def test_a_folder_that_holds_other_things_too_stays_open_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "thesis").write_text("")
+    tmp_path.chmod(0o755)
+    private.folder(tmp_path, only={"lock"})
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

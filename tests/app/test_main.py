@@ -1,6 +1,7 @@
 """Starting: what is wrong is said in one sentence, with the setting that mends it, and exit code 2."""
 
 import os
+import socket
 import subprocess
 import sys
 
@@ -11,10 +12,13 @@ from eventscope.settings import PREFIX
 
 
 def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     given = {f"{PREFIX}{name}": value for name, value in environment.items()}
     return subprocess.run(
-        [sys.executable, "-m", "eventscope", *arguments], env=clean | given, capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "eventscope", *arguments],
+        env={**os.environ, **given},
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
 
 
@@ -37,9 +41,15 @@ def test_a_wrong_value_is_refused_with_the_value() -> None:
     assert "EVENTSCOPE_BATCH is 'many'" in _refusal(_run("ingest", BATCH="many"))
 
 
-@pytest.mark.parametrize("arguments", [("ingest",), ("serve", "--no-ingest")])
-def test_without_servers_it_says_which_setting_to_give(arguments: tuple[str, ...]) -> None:
-    assert "EVENTSCOPE_MONGO_URL is not set" in _refusal(_run(*arguments))
+@pytest.mark.parametrize(
+    "arguments", [("ingest",), ("serve",), ("serve", "--no-ingest"), ("serve", "--workers", "2")], ids=" ".join
+)
+def test_without_servers_it_says_which_setting_to_give_even_where_its_port_is_taken(
+    arguments: tuple[str, ...],
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        assert "EVENTSCOPE_MONGO_URL is not set" in _refusal(_run(*arguments, PORT=port))
 
 
 @pytest.mark.parametrize("arguments", [("ingest",), ("serve", "--no-ingest")])
