@@ -50,7 +50,7 @@ async def test_it_reads_our_errors(api: Served) -> None:
 
 
 async def test_it_follows_over_a_websocket(api: Served, client: Client, subject_prefix: str, ingesting: None) -> None:
-    transport = WebsocketsTransport(url=api.socket_url, ping_interval=0.05)
+    transport = WebsocketsTransport(url=api.socket_url, ping_interval=0.05, pong_timeout=30.0)
     async with asyncio.timeout(60), GQL(transport=transport) as session:
         deliveries = session.subscribe(GraphQLRequest(FEED))
         assert (await anext(deliveries))["events"] == {"__typename": "CaughtUp"}
