@@ -23,6 +23,8 @@ from eventscope.store.write import Write
 # a MongoDB that hangs is taken to be away after this long
 WRITE_SECONDS: Final = 8.0
 HEAD: Final = frozenset({"version", "first", "last", "deleted"})
+# what the driver raises, besides its own errors, of values that no document can have, and so may we of such values
+UNENCODABLE: Final = (ValueError, TypeError, ArithmeticError, RecursionError)
 UNORDERED: Final[Mapping[str, Any]] = {"ordered": False}
 
 
@@ -47,6 +49,8 @@ async def append(
         draft = await _stored(log, retention, at, batch, session, memory)
     except QuestionTimedOut as error:
         raise Unavailable(f"MongoDB did not store a batch within {WRITE_SECONDS:g} seconds") from error
+    except UNENCODABLE as error:  # what should never have been read so, and must concern its message alone
+        raise Unstorable(f"{type(error).__name__}: {error}"[:300]) from error
     memory.saw(draft.duplicates)
     memory.keep(draft.after)
     return draft.stored(), draft.reached()

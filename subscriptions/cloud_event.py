@@ -5,11 +5,11 @@ https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/nats-protoc
 
 import base64
 from collections.abc import Callable, Mapping
-from email.message import Message
 from typing import Any, Final
 from urllib.parse import unquote
 
 from eventscope.store.message import ATTRIBUTE
+from eventscope.subscriptions import media_type
 from eventscope.subscriptions.opened import Opened, WrongEnvelope
 from eventscope.subscriptions.refusal import Refusal
 
@@ -51,7 +51,11 @@ def binary(headers: Mapping[str, str], raw: bytes, loads: Loads) -> Opened:
         event["datacontenttype"] = found["content-type"]
     if raw:
         kind = event.get("datacontenttype")
-        event |= {"data": loads(raw)} if kind is None or _is_json(kind) else _text(kind, raw) or _in_base64(raw)
+        event |= (
+            {"data": loads(raw)}
+            if kind is None or media_type.parse(kind).is_json
+            else _text(kind, raw) or _in_base64(raw)
+        )
     return _opened(event)
 
 
@@ -102,7 +106,7 @@ def _decoded(kind: object, text: str, loads: Loads) -> dict[str, Any]:
         raw = base64.b64decode(text, validate=True)
     except ValueError:
         return kept
-    if not _is_json(kind):
+    if not media_type.parse(kind).is_json:
         return _text(kind, raw) or kept
     try:
         return {"data": loads(raw)}
@@ -110,30 +114,11 @@ def _decoded(kind: object, text: str, loads: Loads) -> dict[str, Any]:
         return kept
 
 
-def _media(kind: str) -> tuple[str, str]:
-    main, _, sub = kind.partition(";")[0].strip().lower().partition("/")
-    return main, sub
-
-
-def _is_json(kind: str) -> bool:
-    _, sub = _media(kind)
-    return sub == "json" or sub.endswith("+json")
-
-
 def _text(kind: str, raw: bytes) -> dict[str, Any] | None:
     """Data that its type says is text; None when it is not, or not in the charset that it names."""
-    header = Message()
-    header["content-type"] = kind
-    charset = header.get_content_charset()
-    main, sub = _media(kind)
-    if charset is None and main != "text" and sub != "xml" and not sub.endswith("+xml"):
-        return None
-    try:
-        text = raw.decode(charset or "utf-8")
-        # some codecs undo escapes as well, and the bytes would be lost
-        return {"data": text} if text.encode(charset or "utf-8") == raw else None
-    except (LookupError, ValueError):
-        return None
+    type = media_type.parse(kind)
+    text = type.decode(raw) if type.is_text else None
+    return None if text is None else {"data": text}
 
 
 def _in_base64(raw: bytes) -> dict[str, Any]:

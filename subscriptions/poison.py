@@ -7,7 +7,7 @@ from eventscope.store.message import Arrival, Message, Refused
 from eventscope.subscriptions.nats_client import REPLACEMENT
 from eventscope.subscriptions.reading import made_up_id
 
-SHORT: Final = 1024  # bytes of a message that MongoDB does not take whole
+SHORT: Final = 1024  # bytes of a message, and characters of a text, that MongoDB does not take whole
 
 
 def is_unreadable(arrival: Arrival) -> bool:
@@ -25,9 +25,13 @@ def unstorable(message: Message, reason: str) -> Refused | None:
 
     A message becomes a rejection; a rejection that is refused itself loses its headers, and then most of its bytes.
     """
+    reason = _storable(reason)
     if not isinstance(message, Refused):
-        return Refused(message.arrival, "UNSTORABLE", f"MongoDB cannot keep it: {reason}", message.id)
+        return Refused(message.arrival, "UNSTORABLE", f"MongoDB cannot keep it: {reason}", _storable(message.id))
     arrival = message.arrival
+    id, why = _storable(message.id), _storable(message.reason)
+    if (id, why) != (message.id, message.reason):
+        return replace(message, id=id, reason=why)
     if arrival.headers:
         without = f"{message.reason}; kept without its headers, which MongoDB refuses: {reason}"
         return replace(message, arrival=replace(arrival, headers={}), reason=without[:1000])
@@ -35,3 +39,8 @@ def unstorable(message: Message, reason: str) -> Refused | None:
         cut = f"only {SHORT} of {len(arrival.raw)} bytes are kept, as MongoDB refuses it: {reason}"
         return replace(message, arrival=replace(arrival, raw=arrival.raw[:SHORT]), reason=cut[:1000])
     return None
+
+
+def _storable(text: str) -> str:
+    """The beginning of the text, with what UTF-8 has no bytes for written as an escape."""
+    return text[:SHORT].encode(errors="backslashreplace").decode()

@@ -1,9 +1,11 @@
 """CloudEvents say in the log what they said on the wire, in structured and in binary mode."""
 
 import base64
+from encodings.aliases import aliases
 from typing import Any
 from urllib.parse import quote
 
+import bson
 import orjson
 import pytest
 from hypothesis import assume, example, given
@@ -183,6 +185,9 @@ TEXTS = [
     ("application/xml; charset=utf-16", "<a>é</a>", "utf-16"),
     ("image/svg+xml", "<svg/>", "utf-8"),
     ("application/x-own; charset=utf-8", "é", "utf-8"),
+    ("text/plain;", "é", "utf-8"),
+    ('text/plain; a="; charset=utf-16"; charset = windows-1252 ', "€", "cp1252"),
+    ('text/plain; charset="utf\\-8"; charset=latin1', "é", "utf-8"),
 ]
 
 
@@ -207,7 +212,14 @@ def test_text_is_text(kind: str, text: str, charset: str) -> None:
         ("text/plain; charset=klingon", b"text"),
         ("text/plain; charset=hex", b"6162"),
         ("text/plain; charset=unicode_escape", b"\\u0041"),
+        ("text/plain; charset=utf-7", b"+2AA-"),
+        ("text/plain; charset=raw_unicode_escape", b"\\ud800"),
+        ("text/plain; charset=utf-16-le", b"\0\xd8"),
         ('text/plain; charset="a\0b"', b"text"),
+        (f"text/plain; charset*{'9' * 5000}=x", b"text"),
+        ("text/plain; charset*=utf-8''x", b"text"),
+        (f"text/plain; x={'y' * 1000}", b"text"),
+        ('text/plain;"' + "a;" * 100_000, b"text"),
         ("", b"text"),
     ],
 )
@@ -268,6 +280,17 @@ def test_no_type_of_data_is_beyond_it(kind: str, raw: bytes) -> None:
     structured = _read({**REQUIRED, "datacontenttype": kind, IN_BASE64: base64.b64encode(raw).decode()})
     assert isinstance(structured, Accepted), structured
     assert isinstance(_binary(raw, REQUIRED, **{"content-type": kind}), Accepted | Refused)
+
+
+@given(
+    charset=st.sampled_from(sorted({*aliases, *aliases.values()})),
+    raw=st.binary(max_size=8) | st.sampled_from([b"+2AA-", b"\\ud800", b"\\N{DIGIT ONE}", b"xn--", b"\xd8\0"]),
+)
+def test_no_charset_makes_text_of_halves_of_characters(charset: str, raw: bytes) -> None:
+    message = _binary(raw, REQUIRED, **{"content-type": f"text/plain; charset={charset}"})
+    assert isinstance(message, Accepted), message
+    bson.encode(message.fields)
+    assert not raw or ("data" in message.fields) != (IN_BASE64 in message.fields["extensions"])
 
 
 VALUES = st.recursive(

@@ -2,6 +2,10 @@
 
 import random
 import re
+import uuid
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -11,15 +15,19 @@ from hypothesis import strategies as st
 from nats.aio.client import Client
 from nats.protocol import parser
 
+from eventscope.envelopes import EnvelopeMapping, setting
+from eventscope.errors import Unstorable
 from eventscope.settings import Settings
 from eventscope.store import checkpoint
 from eventscope.store.log import Log
-from eventscope.store.message import Arrival, Message
+from eventscope.store.message import Arrival, Message, Refused
 from eventscope.subscriptions import stream
 from eventscope.subscriptions.lag import lag
+from eventscope.subscriptions.poison import unstorable
 from eventscope.subscriptions.reading import read
 from tests.ingesters import ingester, publish
 from tests.raw import message, send
+from tests.store.appender import Appender, event
 from tests.until import until
 
 NOT_UTF8 = [b"\xff\xfe", b"\x80", b"a\xc3", b"\xed\xa0\x80"]
@@ -272,3 +280,76 @@ async def test_every_acknowledged_message_of_any_bytes_is_stored_once(
     last = await client.jetstream().publish(f"{subject_prefix}.good", b"{}")  # behind all of them
     assert last.seq > len(commands) // 2
     await kept(log, last.seq)
+
+
+ENDLESS: Any = []
+ENDLESS.append(ENDLESS)
+# what no JSON has, and only a fault of ours could make of a message
+NO_VALUES = st.sampled_from(
+    ["\ud800", "a\0", b"a", 2**64, 1e999, Decimal("1e999999999"), {1: 2}, {"a\0": 1}, {"\ud800": 1}, ENDLESS, {1},
+     None, uuid.uuid4(), object(), datetime.max, re.compile("a\0"), EnvelopeMapping(()), [], "", "x" * 17_000_000]
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["messageId", "type", "timestamp", "aggregateType", "aggregateId", "data", "x"])
+@hypothesis_settings(
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(value=NO_VALUES)
+async def test_whatever_a_message_is_read_as_it_is_kept(
+    name: str, value: Any, log: Log, appenders: list[Appender]
+) -> None:
+    """As after a fault in our own reading: MongoDB takes the message, or a rejection of it."""
+    if not appenders:
+        appenders.append(await Appender.of(log))
+    [appender] = appenders
+    odd = event(of=("thing", "1"))
+    message: Message | None = replace(odd, fields={**odd.fields, name: value})
+    head, rejected = appender.at.head, appender.at.rejected_head
+    for _ in range(5):
+        assert message is not None
+        try:
+            await appender.store(message)
+            break
+        except Unstorable as error:
+            message = unstorable(message, str(error))
+    assert 0 <= appender.at.head - head + appender.at.rejected_head - rejected <= 1
+    assert (await appender.store(event())).events
+
+
+@pytest.mark.parametrize(
+    ("headers", "raw"),
+    [
+        ({"content-type": "text/plain; charset=utf-7"}, b"+2AA-"),
+        ({"content-type": 'text/plain;"' + "a;" * 30_000}, b"text"),
+        ({"content-type": f"text/plain; charset*{'9' * 5000}=x"}, b"text"),
+        (
+            {"content-type": "application/cloudevents+json"},
+            b'{"specversion":"1.0","id":"1","source":"s","type":"a.b","data_base64":"XHVkODAw",'
+            b'"datacontenttype":"text/plain; charset=raw_unicode_escape"}',
+        ),
+        (
+            {"content-type": "application/cloudevents+json"},
+            b'{"specversion":"1.0","id":"1","source":"s","type":"a.b","data_base64":"eA==",'
+            b'"datacontenttype":"text/plain;\\"' + b"a;" * 400_000 + b'"}',
+        ),
+    ],
+    ids=["utf-7", "long", "numbered", "escape", "longer"],
+)
+async def test_no_type_of_the_data_stops_the_log(
+    headers: dict[str, str], raw: bytes, settings: Settings, log: Log, client: Client, subject_prefix: str
+) -> None:
+    attributes = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "s", "ce-type": "a.b"}
+    async with ingester(settings.model_copy(update={"envelopes": setting({f"{subject_prefix}.ce": "cloudevents"})})):
+        await client.jetstream().publish(f"{subject_prefix}.ce", raw, headers=attributes | headers)
+        await publish(client, subject_prefix, 1)
+        assert await kept(log, 2) == {1: "event", 2: "event"}
+    stored = await log.events.find_one({"_id": 1})
+    assert stored is not None
+    assert "data_base64" in stored["extensions"]
+
+
+@pytest.fixture
+def appenders() -> list[Appender]:
+    """Where the first of many examples leaves its appender for the others."""
+    return []
