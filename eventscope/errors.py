@@ -12,6 +12,7 @@
     │   └── OutcomeUnknown   UNAVAILABLE                 events were published, and what became of them is not known yet
     ├── NotAnswered          (not for clients)           the API cannot answer what a service asked it
     ├── Unstorable           (not for clients)           MongoDB refuses a document for what it is
+    │   └── TooLargeTogether (not for clients)           a transaction has more in it than MongoDB's cache has room for
     ├── Blocked              (not for clients)           something has to be mended before the log can go on
     ├── LeaseLost            (not for clients)           another ingester writes now, or this one lost its place
     └── CannotStart          (not for clients)           a setting or a server is not as it must be
@@ -153,6 +154,10 @@ class NotAnswered(EventscopeError):
 
 class Unstorable(EventscopeError):
     """MongoDB refuses what was to be stored, and would refuse it again."""
+
+
+class TooLargeTogether(Unstorable):
+    """What was to be stored in one transaction does not fit into MongoDB's cache; parts of it may."""
 
 
 class Blocked(EventscopeError):

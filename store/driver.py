@@ -32,7 +32,15 @@ from pymongo.errors import (
     PyMongoError,
 )
 
-from eventscope.errors import Blocked, CannotStart, LeaseLost, QuestionTimedOut, Unavailable, Unstorable
+from eventscope.errors import (
+    Blocked,
+    CannotStart,
+    LeaseLost,
+    QuestionTimedOut,
+    TooLargeTogether,
+    Unavailable,
+    Unstorable,
+)
 from eventscope.redact import explained
 from eventscope.store.failure import (
     AUTHENTICATION_FAILED,
@@ -42,6 +50,7 @@ from eventscope.store.failure import (
     duplicate,
     passes,
     reason,
+    too_large,
 )
 from eventscope.store.write import Write
 
@@ -263,6 +272,7 @@ def translated(seconds: float | None = None) -> Iterator[None]:
             with pymongo.timeout(seconds):
                 yield
     except (BSONError, DocumentTooLarge, BulkWriteError, OverflowError) as error:
+        _check_size(error)
         if isinstance(error, PyMongoError) and passes(error):
             raise Unavailable("MongoDB does not answer now") from error
         if isinstance(error, BulkWriteError) and (found := duplicate(error)) is not None and found.index == "_id_":
@@ -270,6 +280,7 @@ def translated(seconds: float | None = None) -> Iterator[None]:
             raise LeaseLost("MongoDB has more than it showed this ingester") from error
         raise Unstorable(str(error)[:300]) from error
     except PyMongoError as error:
+        _check_size(error)
         if seconds is not None and (error.timeout or isinstance(error, ExecutionTimeout)) and not _away(error):
             raise QuestionTimedOut(seconds) from error
         if isinstance(error, ConnectionFailure) or passes(error):
@@ -284,6 +295,11 @@ def translated(seconds: float | None = None) -> Iterator[None]:
             said = (error.details or {}).get("errmsg", error)
             raise CannotStart(f"MongoDB refuses the user of EVENTSCOPE_MONGO_URL: {str(said)[:200]}") from error
         raise
+
+
+def _check_size(error: Exception) -> None:
+    if isinstance(error, PyMongoError) and too_large(error):
+        raise TooLargeTogether(f"one transaction has no room for it: {reason(error)}") from error
 
 
 def _away(error: PyMongoError) -> bool:

@@ -20,6 +20,8 @@ ILLEGAL_OPERATION: Final = 20
 INDEX_OPTIONS_CONFLICT: Final = 85
 INDEX_KEYS_CONFLICT: Final = 86
 BSON_OBJECT_TOO_LARGE: Final = 10334
+TRANSACTION_TOO_LARGE: Final = frozenset({257, 388})  # for the oplog, and for the cache
+TRANSACTION_TOO_OLD: Final = 225  # another one was begun in its session
 VALIDATION_FAILED: Final = 121
 SNAPSHOT_TOO_OLD: Final = 239
 SNAPSHOT_UNAVAILABLE: Final = 246  # as after a collection or an index was made
@@ -60,7 +62,13 @@ class WriteRefused(Exception):
 
 def refuses(error: PyMongoError) -> bool:
     """Whether MongoDB refuses the write itself: it can be reached, and the same would fail again."""
-    if passes(error) or error.timeout or not isinstance(error, OperationFailure) or isinstance(error, ExecutionTimeout):
+    if (
+        passes(error)
+        or too_large(error)
+        or error.timeout
+        or not isinstance(error, OperationFailure)
+        or isinstance(error, ExecutionTimeout)
+    ):
         return False
     return error.code not in (UNAUTHORIZED, AUTHENTICATION_FAILED, ILLEGAL_OPERATION, BSON_OBJECT_TOO_LARGE)
 
@@ -68,9 +76,14 @@ def refuses(error: PyMongoError) -> bool:
 def passes(error: PyMongoError) -> bool:
     """Whether MongoDB says that another try may succeed."""
     # a write concern that was not met says nothing of the write itself, which may well be there
-    again = (INTERRUPTED, SNAPSHOT_TOO_OLD, SNAPSHOT_UNAVAILABLE)
+    again = (INTERRUPTED, SNAPSHOT_TOO_OLD, SNAPSHOT_UNAVAILABLE, TRANSACTION_TOO_OLD)
     interrupted = isinstance(error, OperationFailure) and error.code in again
     return interrupted or isinstance(error, WriteConcernError) or any(map(error.has_error_label, PASSING))
+
+
+def too_large(error: PyMongoError) -> bool:
+    """Whether the transaction has more in it than MongoDB can hold: with less, the same writes may succeed."""
+    return _first(error).get("code") in TRANSACTION_TOO_LARGE
 
 
 def duplicate(error: PyMongoError) -> Duplicate | None:

@@ -31,8 +31,8 @@ from eventscope.subscriptions.holes import holes, missing, report
 from eventscope.subscriptions.kept_headers import KeptHeaders
 from eventscope.subscriptions.observer import UNOBSERVED, IngestObserver
 from eventscope.subscriptions.origin import start_of
-from eventscope.subscriptions.parts import parts
 from eventscope.subscriptions.poison import is_unreadable, unreadable, unstorable
+from eventscope.subscriptions.portions import Portions
 from eventscope.subscriptions.reader import ReadingStopped, reading
 from eventscope.subscriptions.reading import read
 from eventscope.subscriptions.single import following
@@ -83,7 +83,7 @@ class Ingester:
     _housekeeping: Housekeeping = field(init=False)
     _bounded_at: int = -1  # the last rejection when all of them had room
     _buffer: Buffer = field(init=False)
-    _most: int = field(init=False)  # messages in a batch, fewer after a failure: MongoDB may be too slow for more
+    _portions: Portions = field(init=False)
     _meanings: dict[str, tuple[str | None, Envelope | None, VersionUse]] = field(default_factory=dict)
     _failures: int = 0  # since the last progress
     _doubtful: bool = False  # whether reading stopped, for which the next message may be to blame
@@ -95,7 +95,7 @@ class Ingester:
 
     def __post_init__(self) -> None:
         """Begin with whole batches."""
-        self._most = self.batch
+        self._portions = Portions(self.batch)
         self._housekeeping = Housekeeping(self.log)
         self._buffer = Buffer(self.js, self.stream, self.subjects, self.max_bytes, self.keep_hours, self.observer)
 
@@ -120,7 +120,7 @@ class Ingester:
     async def _wait(self, error: Exception, reason: str, backoff: Sequence[float]) -> None:
         wait = backoff[min(self._failures, len(backoff) - 1)]
         self._failures += 1
-        self._most = max(1, self._most // 4)
+        self._portions.failed()
         self.observer.stopped(error)
         logger.warning("ingest stopped, and starts again in %g s: %s", wait, reason)
         await asyncio.sleep(wait)
@@ -153,7 +153,7 @@ class Ingester:
                     self._doubtful = True
                     raise
                 self.behind = len(read) >= self.batch
-                for messages in parts(read, self._most):
+                for messages in self._portions.of(read):
                     await self._store(writer, messages)
                 await self._keep_up(writer)
 
@@ -248,12 +248,11 @@ class Ingester:
                     ) from error
                 await self._store(writer, [kept])
             else:
-                half = len(messages) // 2
-                await self._store(writer, messages[:half])
-                await self._store(writer, messages[half:])
+                for part in self._portions.after(error, messages, _time()):
+                    await self._store(writer, part)
             return
         self._failures = 0
-        self._most = min(self.batch, 2 * self._most)
+        self._portions.stored(_time())
         self.observer.stored(stored, len(messages), _time() - began)
         if lost:
             report(lost)

@@ -20,13 +20,14 @@ from nats.js.errors import NotFoundError
 
 from eventscope.errors import Unavailable
 from eventscope.store.message import Arrival
+from eventscope.subscriptions.portions import stored_bytes
 from eventscope.subscriptions.stream import unavailable
 
 T = TypeVar("T")
 
 AHEAD: Final = 4  # batches that are asked for at once
 TURN: Final = 20  # messages that are read in one go
-BATCH_BYTES: Final = 8 * 1024 * 1024  # one transaction should not hold more
+BATCH_BYTES: Final = 16 * 1024 * 1024  # one transaction should not hold more: a small MongoDB takes about twice that
 REQUEST_BYTES: Final = 64 * 1024 * 1024
 REQUEST_SECONDS: Final = 30
 HEARTBEAT_SECONDS: Final = 1.0
@@ -124,7 +125,7 @@ class Reader(Generic[T]):
         self._consumer_sequence = consumer_sequence
         arrival = Arrival(message.subject, headers, message.data, sequence, nanoseconds // 1000)
         try:
-            self._ready.append((self._read(arrival), len(message.data)))
+            self._ready.append((self._read(arrival), stored_bytes(arrival)))
         except Exception as error:  # the client's task would pass over it, and the message would be lost
             self._failure = error
 

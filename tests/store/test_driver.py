@@ -8,20 +8,21 @@ import subprocess
 import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from pymongo import MongoClient
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 
 from eventscope.embedded import Mongod, ready, running
-from eventscope.errors import CannotStart, QuestionTimedOut, Unavailable, Unstorable
+from eventscope.errors import CannotStart, QuestionTimedOut, TooLargeTogether, Unavailable, Unstorable
 from eventscope.guard import guarded, lifeline
 from eventscope.ports import free
 from eventscope.store import aggregates, checkpoint, counts, expiry, read, rejected, types
 from eventscope.store.aggregates import AggregateFilter
 from eventscope.store.counts import Scope
 from eventscope.store.driver import Document, Driver, connect, translated
+from eventscope.store.failure import refuses
 from eventscope.store.filter import EVERYTHING, Types
 from eventscope.store.log import Log, open_log, prepare, server_version, synchronise
 from eventscope.store.moment import HOUR
@@ -290,6 +291,23 @@ def hostile(data: object) -> Any:
 async def test_errors_that_are_nobodys_fault_but_ours_are_not_disguised(log: Log) -> None:
     with pytest.raises(OperationFailure, match=r"unknown operator: \$nonsense"), translated(1.0):
         await log.events.find_one({"type": {"$nonsense": 1}})
+
+
+TOO_LARGE: Final = {"code": 388, "errmsg": "-31800: transaction is too large and will not fit"}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OperationFailure("too large", 388, TOO_LARGE),
+        OperationFailure("too large", 257, {"code": 257, "errmsg": "Total size of all transaction operations"}),
+        BulkWriteError({"writeErrors": [{"index": 5, **TOO_LARGE}]}),
+    ],
+)
+def test_a_transaction_that_is_too_large_is_no_fault_of_what_is_in_it(error: OperationFailure) -> None:
+    assert not refuses(error)
+    with pytest.raises(TooLargeTogether), translated(1.0):
+        raise error
 
 
 async def test_writes_wait_for_the_majority_and_the_journal(log: Log) -> None:

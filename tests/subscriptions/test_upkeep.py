@@ -87,19 +87,19 @@ async def test_a_read_that_is_stored_one_by_one_keeps_the_lease_and_the_heartbea
         heads.append(live.decode(message.data).head)
 
     slow = on(Slow, log, client, settings, "slow")
-    slow._most = 1
+    slow._portions.most = 1
     await client.subscribe(live.subject(settings.stream), cb=hear)
     async with running(slow):
 
         async def begun() -> bool:
-            slow._most = 1  # it doubles with every success
+            slow._portions.most = 1  # it doubles with every success
             return (await checkpoint.read(log)).head > 0
 
         await until(begun)
         async with running(on(Mongo, log, client, settings, "standby")):
 
             async def done() -> bool:
-                slow._most = 1
+                slow._portions.most = 1
                 at = await checkpoint.read(log)
                 assert at.holder == "slow"
                 return at.head >= 100
