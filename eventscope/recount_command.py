@@ -21,6 +21,7 @@ NAMES: Final[dict[Kind, str]] = {
     "day": "counts by day of expiry",
     "minute": "spans by minute",
     "expiration": "notes of expired events",
+    "foreign": "foreign documents",
 }
 STAGES: Final[dict[Kind, str]] = {"head": "aggregates", "hour": "events"}
 
@@ -41,7 +42,7 @@ async def run(settings: Settings, *, mend: bool, console: Console) -> int:
 
             report = await recount(log, tell, mend=mend)
     _tell(report, console, mend=mend)
-    return 1 if report.left else 0
+    return 1 if report.left or report.beyond else 0
 
 
 def _progress(console: Console) -> Progress:
@@ -50,8 +51,12 @@ def _progress(console: Console) -> Progress:
 
 
 def _tell(report: Report, console: Console, *, mend: bool) -> None:
+    if report.beyond:
+        _show(report.beyond, console)
+        console.print(f"No recount can put right: {len(report.beyond):,}, named above with what to do.")
     if not report.wrong:
-        console.print("Everything derived is what the events give.")
+        rest = "Everything else that is" if report.beyond else "Everything"
+        console.print(f"{rest} derived is what the events give.")
         return
     _show(report.wrong, console)
     kinds = Counter(one.kind for one in report.wrong)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from pymongo import InsertOne
 
+from eventscope.store import own
 from eventscope.store.driver import Document, Session, translated
 from eventscope.store.log import Log
 from eventscope.store.query import bson_date
@@ -50,7 +51,9 @@ async def complete(log: Log, session: Session) -> None:
             hours = await log.rollups.find({"_id.hour": {"$exists": True}}, session=session).to_list(None)
             days: dict[tuple[Any, ...], Document] = {}
             for hour in hours:
-                key = hour["_id"]
+                key = hour.pop("_id")
+                if not (own.is_row_name(key) and own.is_row(key, hour)):
+                    continue  # `eventscope recount` finds it
                 day = (key["type"], key["aggregateType"], expiry_day(key["expireAt"]))
                 days[day] = _added(days.get(day), hour)
             inserts = [InsertOne({"_id": day_key(*day), **counted}) for day, counted in days.items()]
@@ -65,7 +68,7 @@ def _ends(now: int) -> tuple[datetime, datetime]:
 
 def _added(one: Document | None, other: Document) -> Document:
     if one is None:
-        return {name: value for name, value in other.items() if name != "_id"}
+        return other
     return {
         "n": one["n"] + other["n"],
         **{name: min(one[name], other[name]) for name in ("firstPosition", "earliest")},

@@ -5,16 +5,18 @@ come in between (I4). The lease only says who should write; this filter is what 
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Final
 
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 from pymongo.results import UpdateResult
 
-from eventscope.errors import LeaseLost
+from eventscope.errors import Blocked, LeaseLost
 from eventscope.store import agreement
+from eventscope.store.documents import INTEGERS
 from eventscope.store.driver import Document, first, translated
 from eventscope.store.failure import duplicate
 from eventscope.store.log import Log
@@ -56,7 +58,7 @@ class Checkpoint:
 
 
 async def read(log: Log) -> Checkpoint:
-    """The checkpoint as it is; that of an empty log when there is none yet."""
+    """The checkpoint as it is; that of an empty log when there is none yet. Blocked when it cannot be read."""
     with translated(log.question_seconds):
         found = await log.mongo.aggregate(
             log.meta, [{"$match": {"_id": ID}}, {"$set": {"leaseHeld": {"$gt": ["$leaseUntil", "$$NOW"]}}}]
@@ -68,7 +70,18 @@ async def head(log: Log) -> int:
     """The last position of the log, 0 while it is empty: all up to there can be read, and none will be added."""
     with translated(log.question_seconds):
         found = await first(log.meta, {"_id": ID}, {"head": 1}, limit=1)
-    return int(found[0]["head"]) if found else 0
+    return head_of(found[0] if found else None)
+
+
+def head_of(document: Document | None) -> int:
+    """The last position of the log by that document in `meta`, of which only the head is looked at.
+
+    Blocked when it is no number.
+    """
+    position = 0 if document is None else document.get("head", 0)
+    if not _is_number(position):
+        raise _damaged("head")
+    return int(position)
 
 
 async def acquire(
@@ -78,10 +91,12 @@ async def acquire(
 
     `session_id` names the session that the holder will write with. Whoever takes over ends it first: a holder that died
     or froze within a transaction would keep everybody from writing until MongoDB gives that transaction up.
-    Raises Blocked when there is no checkpoint, though there are events.
+    Raises Blocked when there is no checkpoint, though there are events, or when it cannot be read.
     """
     with translated(seconds):
-        if await log.meta.find_one({"_id": ID}) is None:
+        if (there := await log.meta.find_one({"_id": ID})) is not None:
+            _checkpoint(there)
+        else:
             await agreement.no_log(log)
             try:
                 await log.meta.insert_one({"_id": ID, "head": 0, "term": 0, "log": uuid.uuid4().hex})
@@ -179,7 +194,62 @@ def is_at(document: Document, at: Checkpoint) -> bool:
     return (found.head, found.place, found.holder, found.term) == (at.head, at.place, at.holder, at.term)
 
 
+def _is_number(value: Any) -> bool:
+    return type(value) in INTEGERS
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, datetime)
+
+
+def _is_place(value: Any) -> bool:
+    return value is None or _has(value, ("stream", "created"), ("sequence", "recordedAt"))
+
+
+def _are_lost(value: Any) -> bool:
+    return isinstance(value, list) and all(_has(one, ("stream",), ("first", "last", "at")) for one in value)
+
+
+def _has(value: Any, texts: tuple[str, ...], numbers: tuple[str, ...]) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and all(isinstance(value.get(name), str) for name in texts)
+        and all(_is_number(value.get(name)) for name in numbers)
+    )
+
+
+MEMBERS: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "head": _is_number,
+    "rejectedHead": _is_number,
+    "place": _is_place,
+    "sourceResets": _is_number,
+    "holder": _is_text,
+    "term": _is_number,
+    "leaseUntil": _is_time,
+    "log": _is_text,
+    "lost": _are_lost,
+    "lostCount": _is_number,
+    "readBefore": _is_number,
+    "recounts": _is_number,
+}
+"""What each member must be, where there is one."""
+
+
+def _damaged(member: str) -> Blocked:
+    return Blocked(
+        f"the checkpoint in meta is damaged, its {member} is nothing that Eventscope wrote: restore meta and the other"
+        " collections of the log from one backup"
+    )
+
+
 def _checkpoint(document: Document) -> Checkpoint:
+    for name, is_sound in MEMBERS.items():
+        if name in document and not is_sound(document[name]):
+            raise _damaged(name)
     place: Any = document.get("place")
     return Checkpoint(
         head=document.get("head", 0),

@@ -1,7 +1,8 @@
 """What is known of expired events, and the housekeeping that keeps this knowledge when their rollups go."""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any, Final
 
 from pymongo import DeleteOne, UpdateOne
@@ -11,39 +12,15 @@ from eventscope.store.driver import Collection, Document, translated
 from eventscope.store.filter import Filter, Types, conditions
 from eventscope.store.log import Log
 from eventscope.store.moment import HOUR
+from eventscope.store.own import is_population, is_population_name, is_row, is_row_name
 from eventscope.store.query import bson_date, one_of_types
 
 MOST_SKEW: Final = 60.0
 """Seconds that the clocks of MongoDB and of this machine may differ; beyond it one of them must be wrong."""
 
+PIECE: Final = 1_000  # rows that are in memory at once
+
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Expired:
-    """Of one type: the last position of an event that has expired."""
-
-    type: str
-    through: int
-
-
-async def expired(log: Log, now: int | None = None) -> list[Expired]:
-    """What has expired by now, by type: for housekeeping, as there may be any number of types."""
-    done = bson_date(log.clock() if now is None else now)
-    with translated(log.question_seconds):
-        rows = await log.mongo.aggregate(
-            log.rollups,
-            [
-                {"$match": {"_id.expireAt": {"$lte": done}}},
-                {"$group": {"_id": "$_id.type", "through": {"$max": "$lastPosition"}}},
-            ],
-        )
-        # after the rollups: housekeeping moves rows from there to here, and one of the two must be seen
-        ledger = await log.expirations.find({}).to_list(None)
-    through: dict[str, int] = {}
-    for row in [*rows, *ledger]:
-        through[row["_id"]] = max(row["through"], through.get(row["_id"], 0))
-    return [Expired(type, position) for type, position in through.items()]
 
 
 async def expired_through(log: Log, filter: Filter) -> int:
@@ -53,7 +30,7 @@ async def expired_through(log: Log, filter: Filter) -> int:
     noted = {"$and": [{"_id": one} for one in types]} if types else {}
     with translated(log.question_seconds):
         rows = await log.mongo.aggregate(log.rollups, [{"$match": {"$and": gone}}, _furthest("$lastPosition")])
-        # after the rollups, as above
+        # after the rollups: housekeeping moves rows from there to here, and one of the two must be seen
         rows += await log.mongo.aggregate(log.expirations, [{"$match": noted}, _furthest("$through")])
     return max((int(row["through"]) for row in rows), default=0)
 
@@ -96,30 +73,45 @@ async def tidy(log: Log) -> None:
     """Take away rollups of events that have expired and are gone, after noting how far they reached.
 
     What MongoDB has not deleted yet stays counted, so nothing is taken away that the events could still give. Safe to
-    run twice, at the same time as another one, or to die in.
+    run twice, at the same time as another one, or to die in. Documents that are none of the log's are left alone:
+    `eventscope recount` finds them.
     """
-    with translated(log.question_seconds):
-        # read before the events are looked for: a row to which an event is added after that is not the same any more
-        done = bson_date(log.clock())
-        hours = await log.rollups.find({"_id.expireAt": {"$lte": done}}).to_list(None)
-        days = await log.rollups.find({"_id.expiryDay": {"$lte": done}}).to_list(None)
-        populations = await log.populations.find({"_id.expireAt": {"$lte": done}}).to_list(None)
-        oldest = await _oldest_expiry(log)
-
-        def gone(rows: list[Document], end: str) -> list[Document]:
-            return [row for row in rows if oldest is None or row["_id"][end] < oldest]
-
+    done = bson_date(log.clock())
+    async for hours in _gone(log, log.rollups, "expireAt", done):
         through: dict[str, int] = {}
-        for row in gone(hours, "expireAt"):
+        for row in hours:
             type = row["_id"]["type"]
             through[type] = max(row["lastPosition"], through.get(type, 0))
-        if through:
-            await log.expirations.bulk_write(
-                [UpdateOne({"_id": type}, {"$max": {"through": last}}, upsert=True) for type, last in through.items()]
-            )
-        await _delete(log.rollups, [*gone(hours, "expireAt"), *gone(days, "expiryDay")])
-        await _delete(log.populations, gone(populations, "expireAt"))
+        notes = [UpdateOne({"_id": type}, {"$max": {"through": last}}, upsert=True) for type, last in through.items()]
+        with translated(log.question_seconds):
+            await log.expirations.bulk_write(notes)
+            await _delete(log.rollups, hours)
+    for collection, end in ((log.rollups, "expiryDay"), (log.populations, "expireAt")):
+        async for rows in _gone(log, collection, end, done):
+            with translated(log.question_seconds):
+                await _delete(collection, rows)
+    with translated(log.question_seconds):
         await log.rollups.delete_many({"_id.minute": {"$exists": True}, "lastPosition": {"$lt": await _first(log)}})
+
+
+async def _gone(log: Log, collection: Collection, end: str, done: datetime) -> AsyncIterator[list[Document]]:
+    """The rows of the log whose events had expired by then and are gone, some at a time: there may be very many."""
+    cursor = collection.find({f"_id.{end}": {"$lte": done}}, batch_size=PIECE)
+    while True:
+        with translated(log.question_seconds):
+            # read before the events are looked for: a row to which an event is added after that is no longer the same
+            piece = await cursor.to_list(PIECE)
+            oldest = await _oldest_expiry(log) if piece else None
+        if not piece:
+            return
+        if rows := [row for row in piece if _is_ours(row) and (oldest is None or row["_id"][end] < oldest)]:
+            yield rows
+
+
+def _is_ours(row: Document) -> bool:
+    if is_population_name(row["_id"]):
+        return is_population(row)
+    return is_row_name(row["_id"]) and is_row(row["_id"], {name: row[name] for name in row if name != "_id"})
 
 
 async def _oldest_expiry(log: Log) -> Any:
@@ -131,12 +123,11 @@ async def _oldest_expiry(log: Log) -> Any:
 
 async def _delete(collection: Collection, rows: list[Document]) -> None:
     """Delete these rows as far as they are still the same."""
-    if rows:
-        await collection.bulk_write([DeleteOne(row) for row in rows], ordered=False)
+    await collection.bulk_write([DeleteOne(row) for row in rows], ordered=False)
 
 
 async def _first(log: Log) -> int:
     """No event lies before this position, or will."""
     head = await checkpoint.head(log)  # first, for what comes then lies behind it
-    found = await log.events.find({}, {"_id": 1}).sort("_id", 1).limit(1).to_list(None)
+    found = await log.events.find({"_id": {"$gt": 0}}, {"_id": 1}).sort("_id", 1).limit(1).to_list(None)
     return int(found[0]["_id"]) if found else head + 1

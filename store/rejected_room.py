@@ -13,6 +13,8 @@ from typing import Any, Final
 
 from pymongo.errors import DuplicateKeyError
 
+from eventscope.errors import Blocked
+from eventscope.store.documents import INTEGERS
 from eventscope.store.driver import Document, translated
 from eventscope.store.log import Log
 from eventscope.store.query import bson_date
@@ -45,20 +47,31 @@ class Trimmed:
 
 
 async def dropped(log: Log) -> Dropped | None:
-    """What was dropped so far; None when nothing was."""
+    """What was dropped so far; None when nothing was. Blocked when the account of it is damaged."""
     with translated(log.question_seconds):
-        found = await log.meta.find_one({"_id": ID})
-    if found is None or "codes" not in found:
+        found = await _account(log)
+    if "codes" not in found:
         return None
     ordered = sorted(found["codes"].items(), key=lambda item: (-item[1], item[0]))
     return Dropped(dict(ordered), found["since"], found["last"])
+
+
+async def _account(log: Log) -> Document:
+    found = await log.meta.find_one({"_id": ID}) or {}
+    codes = found.get("codes", {})
+    numbers = [found[name] for name in ("since", "last", "through") if name in found]
+    if isinstance(codes, Mapping) and all(type(number) in INTEGERS for number in (*codes.values(), *numbers)):
+        return found
+    raise Blocked(
+        'the account of dropped messages in meta is damaged: db.meta.deleteOne({_id: "rejected"}) lets it begin anew'
+    )
 
 
 async def trim(log: Log, most_bytes: int, seconds: float) -> Trimmed | None:
     """Drop the oldest rejected messages until all take less than `most_bytes`, or the time is up; None if none had to.
 
     The size is MongoDB's own figure, without compression and indexes. What has expired is taken away with the others,
-    and not counted. Raises Unavailable or QuestionTimedOut.
+    and not counted. Raises Unavailable or QuestionTimedOut, and Blocked when the account of the dropped is damaged.
     """
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
@@ -66,7 +79,7 @@ async def trim(log: Log, most_bytes: int, seconds: float) -> Trimmed | None:
     with translated(log.question_seconds):
         if (await _size(log))[0] <= most_bytes:
             return None
-        through = int((await log.meta.find_one({"_id": ID}) or {}).get("through", 0))
+        through = int((await _account(log)).get("through", 0))
         await log.rejected.delete_many({"_id": {"$lte": through}})  # what somebody died over
         size, n = await _size(log)  # anew, for somebody else may just have made room
         while size > most_bytes * LEFT and loop.time() < end:

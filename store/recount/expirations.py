@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from typing import Final
 
-from pymongo import DeleteOne, UpdateOne
+from pymongo import DeleteOne, ReplaceOne
 
 from eventscope.store import checkpoint
 from eventscope.store.driver import Document, translated
 from eventscope.store.log import Log
+from eventscope.store.own import is_note
 from eventscope.store.query import kept
-from eventscope.store.recount.wrong import Wrong
+from eventscope.store.recount.wrong import Wrong, foreign, remove
 
 SECONDS: Final = 240.0
 
@@ -17,22 +18,27 @@ SECONDS: Final = 240.0
 async def differences(log: Log) -> list[Wrong]:
     """The notes that cannot be true: the event that is said to have expired is kept, or was never there.
 
-    Which events are gone is known by their positions alone, so the last gone one before it takes its place.
+    Which events are gone is known by their positions alone, so the last gone one before it takes its place, or of all
+    in the place of a note that is damaged.
     """
     head = await checkpoint.head(log)
-    wrong: list[Wrong] = []
     with translated(SECONDS):
         rows = await log.expirations.find({}).to_list(None)
-        asked = {"_id": {"$in": [row["through"] for row in rows]}}
+        wrong = [foreign("expirations", row) for row in rows if not isinstance(row["_id"], str)]
+        rows = [row for row in rows if isinstance(row["_id"], str)]
+        asked = {"_id": {"$in": [row["through"] for row in rows if is_note(row)]}}
         events = {row["_id"]: row async for row in log.events.find(asked, {"type": 1, "expireAt": 1})}
         still = {row["_id"] async for row in log.events.find({**asked, **kept(log.clock())}, {"_id": 1})}
         for row in rows:
-            type, through = row["_id"], row["through"]
+            type = row["_id"]
+            through = row["through"] if is_note(row) else head
             event = events.get(through)
-            if 0 < through <= head and (event is None or (event["type"] == type and through not in still)):
+            gone = event is None or (event.get("type") == type and through not in still)
+            if is_note(row) and 0 < through <= head and gone:
                 continue
             last = await _last_gone(log, min(through, head))
-            wrong.append(Wrong("expiration", type, {"through": through}, {"through": last} if last else None))
+            found = {name: value for name, value in row.items() if name != "_id"}
+            wrong.append(Wrong("expiration", type, found, {"through": last} if last else None))
     return wrong
 
 
@@ -41,12 +47,14 @@ async def mend(log: Log, wrong: Sequence[Wrong]) -> None:
     if not wrong:
         return
     with translated(SECONDS):
-        await log.expirations.bulk_write([_change(one) for one in wrong], ordered=False)
+        await remove(log.expirations, wrong)
+        if changes := [_change(one) for one in wrong if one.kind != "foreign"]:
+            await log.expirations.bulk_write(changes, ordered=False)
 
 
-def _change(one: Wrong) -> UpdateOne | DeleteOne:
-    same: Document = {"_id": one.key, **(one.found or {})}
-    return DeleteOne(same) if one.counted is None else UpdateOne(same, {"$set": one.counted})
+def _change(one: Wrong) -> ReplaceOne[Document] | DeleteOne:
+    same: Document = {"_id": one.key, "through": {"$eq": (one.found or {}).get("through")}}
+    return DeleteOne(same) if one.counted is None else ReplaceOne(same, one.counted)
 
 
 async def _last_gone(log: Log, high: int) -> int:

@@ -12,16 +12,22 @@ from eventscope.store.documents import Event, Head
 from eventscope.store.driver import Document, Session, translated
 from eventscope.store.heads import Name
 from eventscope.store.log import Log
+from eventscope.store.own import HEADS, TEXT, is_event, is_head, sound
 from eventscope.store.recount.proof import settled
 from eventscope.store.recount.rows import present
 from eventscope.store.recount.tally import OURS
-from eventscope.store.recount.wrong import Progress, Wrong, fenced, past_hour, soon
+from eventscope.store.recount.wrong import Progress, Wrong, fenced, foreign, past_hour, soon
 
 SECONDS: Final = 240.0
-TEXT: Final[Document] = {"$type": "string"}  # which foreign documents have not
 SNAPSHOT_SECONDS: Final = 60.0  # MongoDB keeps a snapshot for some minutes only
 PART: Final = 50  # heads that are put right at once
+MOST_FOREIGN: Final = 1_000  # documents that are named; the others when these are gone
 FIELDS: Final = dict.fromkeys(("type", "timestamp", "aggregateType", "aggregateId", "version", "expireAt"), 1)
+LASTING: Final = (
+    "the head is damaged, and none of its events is left to make it anew from: restore it from a backup, or remove it,"
+    " which lets the versions of that aggregate begin at 1 again"
+)
+NO_HEAD: Final = "look what it is, and remove it: a recount cannot tell whether anybody needs it"
 BY_VERSION: Final = [("aggregateType", 1), ("aggregateId", 1), ("version", 1)]
 """As in the index, by which the events of an aggregate lie beside each other."""
 
@@ -36,16 +42,15 @@ class Entry:
 
 
 async def differences(log: Log, tell: Progress) -> list[Wrong]:
-    """The heads that are not as their events prove them to be."""
-    wrong: list[Wrong] = []
+    """The heads that are not as their events prove them to be, and what is no head."""
+    wrong = await _foreign(log)
     after: Name | None = None
     seen, all = 0, await log.aggregates.estimated_document_count()
     while True:
         began = asyncio.get_running_loop().time()
         with translated(SECONDS):
             async with log.mongo.session(snapshot=True) as session:
-                at = await log.meta.find_one({"_id": checkpoint.ID}, {"head": 1}, session=session)
-                head = 0 if at is None else at["head"]
+                head = checkpoint.head_of(await log.meta.find_one({"_id": checkpoint.ID}, session=session))
                 async for entry in _entries(log, after, session):
                     if (one := await look(log, entry, head, session)) is not None:
                         wrong.append(one)
@@ -60,15 +65,16 @@ async def differences(log: Log, tell: Progress) -> list[Wrong]:
 
 async def mend(log: Log, wrong: Sequence[Wrong]) -> None:
     """Make these heads what they must be by now; the ingester reads them again."""
-    for start in range(0, len(wrong), PART):
-        names = [(one.key["type"], one.key["id"]) for one in wrong[start : start + PART]]
+    known = [(one.key["type"], one.key["id"]) for one in wrong if not one.advice]
+    for start in range(0, len(known), PART):
+        names = known[start : start + PART]
 
         async def work(session: Session, before: Document, names: Sequence[Name] = names) -> None:
             writes: list[ReplaceOne[Document] | DeleteOne] = []
             for name in names:
                 entry = await named(log, name, session=session)
-                found = await look(log, entry, before.get("head", 0), session)
-                if found is not None:
+                found = await look(log, entry, checkpoint.head_of(before), session)
+                if found is not None and not found.advice:
                     key = {"_id": found.key}
                     right = found.counted
                     writes.append(DeleteOne(key) if right is None else ReplaceOne(key, right, upsert=True))
@@ -83,21 +89,23 @@ async def named(log: Log, name: Name, **options: Any) -> Entry:
     head = await log.aggregates.find_one({"_id": {"type": name[0], "id": name[1]}}, **options)
     asked = {"aggregateType": name[0], "aggregateId": name[1], "version": {"$exists": True}}
     events = await log.events.find(asked, FIELDS, **options).sort(BY_VERSION).to_list(None)
-    return Entry(name, cast("Head | None", head), cast("list[Event]", events))
+    return Entry(name, cast("Head | None", head), cast("list[Event]", list(filter(is_event, events))))
 
 
 async def look(log: Log, entry: Entry, head: int, session: Session) -> Wrong | None:
     """What is wrong with the head of that aggregate, in a log that ends at position `head`."""
     here = {event["_id"] for event in entry.events}
     if entry.head is not None and entry.events:
-        marks = {entry.head[name].get("position", 0) for name in ("first", "last")}
+        marks = {mark["position"] for name, mark in sound(entry.head).items() if name in ("first", "last")}
         if not marks <= here:
             here |= await present(log, marks - here, head, session=session)
     right = settled(entry.name, entry.head, entry.events, soon(log), past_hour(log), here)
-    if right == entry.head:
-        return None
     key = {"type": entry.name[0], "id": entry.name[1]}
-    return Wrong("head", key, cast("Document | None", entry.head), cast("Document | None", right))
+    if right != entry.head or (entry.head is not None and right is not None and is_head(right) != is_head(entry.head)):
+        return Wrong("head", key, cast("Document | None", entry.head), cast("Document | None", right))
+    if entry.head is None or is_head(entry.head):
+        return None
+    return Wrong("head", key, cast("Document", entry.head), None, LASTING)
 
 
 async def _entries(log: Log, after: Name | None, session: Session) -> AsyncIterator[Entry]:
@@ -115,7 +123,7 @@ async def _entries(log: Log, after: Name | None, session: Session) -> AsyncItera
 
 
 async def _heads(log: Log, after: Name | None, session: Session) -> AsyncIterator[Head]:
-    asked: Document = {"_id.type": TEXT, "_id.id": TEXT}
+    asked = HEADS.copy()
     if after is not None:
         asked["_id"] = {"$gt": {"type": after[0], "id": after[1]}}
     async for head in log.aggregates.find(asked, session=session).sort("_id", 1):
@@ -130,6 +138,8 @@ async def _groups(log: Log, after: Name | None, session: Session) -> AsyncIterat
     name: Name | None = None
     events: list[Event] = []
     async for event in log.events.find(asked, FIELDS, session=session).sort(BY_VERSION):
+        if not is_event(event):
+            continue
         its = (event["aggregateType"], event["aggregateId"])
         if its != name:
             if name is not None:
@@ -138,3 +148,10 @@ async def _groups(log: Log, after: Name | None, session: Session) -> AsyncIterat
         events.append(cast("Event", event))
     if name is not None:
         yield name, events
+
+
+async def _foreign(log: Log) -> list[Wrong]:
+    """What is no head, which the log never asks for: it may be all that is left of one."""
+    with translated(SECONDS):
+        found = await log.aggregates.find({"$nor": [HEADS]}).limit(MOST_FOREIGN).to_list(None)
+    return [foreign("aggregates", document, NO_HEAD) for document in found]

@@ -3,15 +3,19 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pymongo import UpdateOne
+from pymongo import DeleteOne, ReplaceOne, UpdateOne
 
 from eventscope.store import checkpoint
 from eventscope.store.driver import Document, Session, translated
 from eventscope.store.log import Log
-from eventscope.store.recount.wrong import Wrong, fenced, soon
+from eventscope.store.own import HEADS, is_population, is_population_name
+from eventscope.store.recount.wrong import Wrong, fenced, foreign, remove, soon
 
 SECONDS: Final = 240.0
-TEXT: Final[Document] = {"$type": "string"}  # which foreign documents have not
+NAME: Final[Document] = {
+    "aggregateType": "$_id.type",
+    "expireAt": {"$cond": [{"$eq": [{"$type": "$expireAt"}, "date"]}, "$expireAt", None]},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,23 +27,24 @@ class Differences:
 
 
 async def differences(log: Log) -> Differences:
-    """The counts of aggregates that are not as they must be."""
-    name = {"aggregateType": "$_id.type", "expireAt": {"$ifNull": ["$expireAt", None]}}
+    """The counts of aggregates that are not as they must be, and what is no count."""
     with translated(SECONDS):
         async with log.mongo.session(snapshot=True) as session:
             at = await log.meta.find_one({"_id": checkpoint.ID}, session=session) or {}
-            rows = await log.populations.find({"_id.aggregateType": TEXT}, session=session).to_list(None)
-            group: list[Document] = [{"$match": {"_id.type": TEXT}}, {"$group": {"_id": name, "n": {"$sum": 1}}}]
-            heads = await log.mongo.aggregate(log.aggregates, group, session=session, allowDiskUse=True)
+            rows = await log.populations.find({}, session=session).to_list(None)
+            heads = await _counted(log, HEADS, session)
     expiring = soon(log)
-    found = {_key(row): row.get("n", 0) for row in rows}
+    wrong = [foreign("populations", row) for row in rows if not is_population_name(row["_id"])]
+    found = {_key(row): row for row in rows if is_population_name(row["_id"])}
     counted = {_key(row): row["n"] for row in heads}
-    wrong: list[Wrong] = []
     for key in {**counted, **found}:
         type, expiry = key
-        there, right = found.get(key, 0), counted.get(key, 0)
-        if there != right and (expiry is None or expiry > expiring):
-            wrong.append(Wrong("population", {"aggregateType": type, "expireAt": expiry}, {"n": there}, {"n": right}))
+        name, right = {"aggregateType": type, "expireAt": expiry}, {"n": counted.get(key, 0)}
+        row = found.get(key, {"_id": name, "n": 0})
+        if not is_population(row):
+            wrong.append(Wrong("population", name, {k: v for k, v in row.items() if k != "_id"}, right))
+        elif row["n"] != right["n"] and (expiry is None or expiry > expiring):
+            wrong.append(Wrong("population", name, {"n": row["n"]}, right))
     return Differences(wrong, at.get("recounts", 0))
 
 
@@ -52,12 +57,13 @@ async def mend(log: Log, differences: Differences) -> None:
     async def work(session: Session, before: Document) -> None:
         if before.get("recounts", 0) != differences.recounts:
             return
-        changes = [
-            UpdateOne({"_id": one.key}, {"$inc": {"n": _missing(one)}}, upsert=True) for one in differences.wrong
-        ]
-        await log.populations.bulk_write(changes, ordered=False, session=session)
+        changes = [await _change(log, one, session) for one in differences.wrong if one.kind == "population"]
+        if changes:
+            await log.populations.bulk_write(changes, ordered=False, session=session)
 
     if differences.wrong:
+        with translated(log.question_seconds):
+            await remove(log.populations, differences.wrong)
         await fenced(log, work)
 
 
@@ -65,5 +71,17 @@ def _key(row: Document) -> tuple[Any, Any]:
     return row["_id"]["aggregateType"], row["_id"]["expireAt"]
 
 
-def _missing(one: Wrong) -> int:
-    return int((one.counted or {})["n"] - (one.found or {})["n"])
+async def _change(log: Log, one: Wrong, session: Session) -> UpdateOne | ReplaceOne[Document] | DeleteOne:
+    found, counted = one.found or {}, one.counted or {}
+    if is_population({"_id": one.key, **found}):
+        return UpdateOne({"_id": one.key}, {"$inc": {"n": counted["n"] - found["n"]}}, upsert=True)
+    # nothing can be added to it
+    expiry: Any = one.key["expireAt"]
+    rows = await _counted(log, HEADS | {"_id.type": one.key["aggregateType"]}, session)
+    n = sum(row["n"] for row in rows if row["_id"]["expireAt"] == expiry)
+    return ReplaceOne({"_id": one.key}, {"n": n}, upsert=True) if n else DeleteOne({"_id": one.key})
+
+
+async def _counted(log: Log, match: Document, session: Session) -> list[Document]:
+    group: list[Document] = [{"$match": match}, {"$group": {"_id": NAME, "n": {"$sum": 1}}}]
+    return await log.mongo.aggregate(log.aggregates, group, session=session, allowDiskUse=True)

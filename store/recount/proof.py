@@ -5,12 +5,11 @@ A head outlives its events, so of one whose events have expired not all can be k
 
 from collections.abc import Container, Sequence
 from datetime import datetime
-from typing import Any, Final, Literal, cast
+from typing import Any, Literal, cast
 
 from eventscope.store.documents import Event, Head, Mark
 from eventscope.store.heads import Name, deleted
-
-EXPIRIES: Final = frozenset({"expireAt", "firstExpireAt"})
+from eventscope.store.own import PROVEN, sound
 
 
 def settled(
@@ -19,23 +18,24 @@ def settled(
     """The head as it must be; None where there must be none.
 
     `events` are all that there are, by version. What expires `soon` may be gone already; `past` is a time of expiry for
-    what is gone. From the positions that are `present` no event is gone.
+    what is gone. From the positions that are `present` no event is gone. Members of the head that cannot be true are
+    made anew from the events; without events they are left as they are.
     """
     if not events:
         return _without_events(head, soon, past)
+    known = sound(head)
     oldest, newest = events[0], events[-1]
     version, first, last = newest["version"], _mark(oldest), _mark(newest)
-    if head is not None and head["version"] > version and head["last"]["position"] not in present:
-        version, last = head["version"], head["last"]
-    if head is not None and oldest["version"] > 1 and head["first"]["position"] not in present:
-        first = head["first"]
-    made: Any = {} if head is None else {field: value for field, value in head.items() if field not in EXPIRIES}
-    made |= {
+    if {"version", "last"} <= known.keys() and known["version"] > version and known["last"]["position"] not in present:
+        version, last = known["version"], known["last"]
+    if "first" in known and oldest["version"] > 1 and known["first"]["position"] not in present:
+        first = known["first"]
+    made: Any = {
         "_id": {"type": name[0], "id": name[1]},
         "version": version,
         "first": first,
         "last": last,
-        "deleted": _deleted(name[0], events, version, head is not None and head["deleted"]),
+        "deleted": _deleted(name[0], events, version, known.get("deleted", False)),
     }
     expiries = [event["expireAt"] for event in events if "expireAt" in event]
     if len(events) == version:
@@ -52,7 +52,7 @@ def settled(
 
 def _passed(head: Head | None, name: Literal["expireAt", "firstExpireAt"], soon: datetime) -> datetime | None:
     """That time of the head, if it has passed."""
-    known = None if head is None else head.get(name)
+    known: datetime | None = sound(head).get(name)
     return known if known is not None and known <= soon else None
 
 
@@ -61,9 +61,10 @@ def _without_events(head: Head | None, soon: datetime, past: datetime) -> Head |
         return None
     last = _passed(head, "expireAt", soon) or past
     first = _passed(head, "firstExpireAt", soon) or past
-    settled = head.copy()
-    settled["expireAt"], settled["firstExpireAt"] = last, min(first, last)
-    return settled
+    known: Any = {name: value for name, value in sound(head).items() if name in PROVEN}
+    # one that is damaged stays as it is, but for being counted no more
+    settled = {"_id": head["_id"]} | known if known.keys() == PROVEN else dict(head)
+    return cast("Head", settled | {"expireAt": last, "firstExpireAt": min(first, last)})
 
 
 def _deleted(type: str, events: Sequence[Event], version: int, before: bool) -> bool:

@@ -9,8 +9,9 @@ from pymongo import DeleteOne, ReplaceOne, UpdateOne
 from eventscope.store import checkpoint
 from eventscope.store.driver import Document, Session, translated
 from eventscope.store.log import Log
-from eventscope.store.recount.tally import Rows, Tally, count, key_of, kind, named, proper, united
-from eventscope.store.recount.wrong import Progress, Wrong, fenced, soon
+from eventscope.store.own import is_row, is_row_name
+from eventscope.store.recount.tally import FROM_START, Key, Rows, Tally, count, key_of, kind, named, proper, united
+from eventscope.store.recount.wrong import Progress, Wrong, fenced, foreign, remove, soon
 
 CHUNK: Final = 50_000  # positions that are counted at once
 PART: Final = 200  # rows that are put right at once
@@ -20,11 +21,15 @@ SECONDS: Final = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """The rows that are there and the rows that the events give, both as of one head of the log."""
+    """The rows that are there and the rows that the events give, both as of one head of the log.
+
+    `others` are the documents beside them that are no rows.
+    """
 
     head: int
     found: Rows
     counted: Rows
+    others: list[Document]
 
 
 async def basis(log: Log, tell: Progress) -> Basis:
@@ -39,37 +44,42 @@ async def basis(log: Log, tell: Progress) -> Basis:
         tell("hour", at, head)
     with translated(SECONDS):
         async with log.mongo.session(snapshot=True) as session:
-            last = await log.meta.find_one({"_id": checkpoint.ID}, {"head": 1}, session=session)
-            rows = await log.rollups.find({"_id": {"$type": "object"}}, session=session).to_list(None)
-    head = 0 if last is None else last["head"]
+            head = checkpoint.head_of(await log.meta.find_one({"_id": checkpoint.ID}, session=session))
+            rows = await log.rollups.find({}, session=session).to_list(None)
     await _count(log, tally, at, head)
     tell("hour", head, head)
-    return Basis(head, {key_of(row.pop("_id")): row for row in rows}, tally.rows)
+    others = [row for row in rows if not is_row_name(row["_id"])]
+    found = {key_of(row.pop("_id")): row for row in rows if is_row_name(row["_id"])}
+    return Basis(head, found, tally.rows, others)
 
 
 async def differences(log: Log, basis: Basis) -> list[Wrong]:
-    """The rows that are not as they must be."""
-    keys = [key for key in {**basis.counted, **basis.found} if basis.found.get(key) != basis.counted.get(key)]
+    """The rows that are not as they must be, and what is no row."""
+    keys = [key for key in {**basis.counted, **basis.found} if _differs(key, basis)]
     spans = (basis.found[key] for key in keys if key in basis.found and kind(key) == "minute")
     with translated(SECONDS):
         here = await present(log, named(spans), basis.head)
     expiring = soon(log)
-    wrong: list[Wrong] = []
+    wrong = [foreign("rollups", row) for row in basis.others]
     for key in keys:
         found = basis.found.get(key)
         right = proper(key, found, basis.counted.get(key), expiring, here)
-        if right != found:
+        if right != found or not _is_sound(key, found):
             wrong.append(Wrong(kind(key), dict(key), found, right))
     return wrong
 
 
 async def mend(log: Log, basis: Basis, wrong: Sequence[Wrong]) -> None:
     """Make these rows what they must be, with all that has come since they were counted."""
-    for start in range(0, len(wrong), PART):
-        part = wrong[start : start + PART]
+    if wrong:
+        with translated(SECONDS):
+            await remove(log.rollups, wrong)
+    counts = [one for one in wrong if one.kind != "foreign"]
+    for start in range(0, len(counts), PART):
+        part = counts[start : start + PART]
 
         async def work(session: Session, before: Document, part: Sequence[Wrong] = part) -> None:
-            await _mend(log, basis, part, before.get("head", 0), session)
+            await _mend(log, basis, part, checkpoint.head_of(before), session)
 
         await fenced(log, work)
 
@@ -98,13 +108,14 @@ async def _mend(log: Log, basis: Basis, part: Sequence[Wrong], head: int, sessio
         found = there.get(key)
         counted = united(basis.counted.get(key), since.rows.get(key)) or None
         right = proper(key, found, counted, soon(log), here)
-        if right == found:
+        if right == found and _is_sound(key, found):
             continue
         if right is not None:
             writes.append(ReplaceOne({"_id": one.key}, right, upsert=True))
             continue
         writes.append(DeleteOne({"_id": one.key}))
-        if found is not None and one.key.get("expireAt") is not None and (last := found["lastPosition"]) not in here:
+        expires = found is not None and one.key.get("expireAt") is not None and is_row(one.key, found)
+        if found is not None and expires and (last := found["lastPosition"]) not in here:
             gone[one.key["type"]] = max(last, gone.get(one.key["type"], 0))
     if gone:
         ledger = [UpdateOne({"_id": type}, {"$max": {"through": last}}, upsert=True) for type, last in gone.items()]
@@ -113,11 +124,20 @@ async def _mend(log: Log, basis: Basis, part: Sequence[Wrong], head: int, sessio
         await log.rollups.bulk_write(writes, ordered=False, session=session)
 
 
+def _differs(key: Key, basis: Basis) -> bool:
+    found = basis.found.get(key)
+    return found != basis.counted.get(key) or not _is_sound(key, found)
+
+
+def _is_sound(key: Key, found: Document | None) -> bool:
+    return found is None or is_row(dict(key), found)
+
+
 async def _before(log: Log) -> int:
     """The position before the first event that there is."""
     head = await checkpoint.head(log)
     with translated(log.question_seconds):
-        found = await log.events.find({}, {"_id": 1}).sort("_id", 1).limit(1).to_list(None)
+        found = await log.events.find(FROM_START, {"_id": 1}).sort("_id", 1).limit(1).to_list(None)
     return found[0]["_id"] - 1 if found else head
 
 

@@ -15,6 +15,7 @@ from eventscope.store import checkpoint, heads
 from eventscope.store.driver import Document, Session, translated
 from eventscope.store.log import Log
 from eventscope.store.moment import HOUR, hour_of, minute_of
+from eventscope.store.own import HEADS, is_event, is_population, is_row, is_row_name
 from eventscope.store.recount import expirations, tally
 from eventscope.store.recount.heads import look, named
 from eventscope.store.recount.wrong import Wrong, soon
@@ -41,8 +42,7 @@ async def sample(log: Log, chance: random.Random) -> list[Wrong]:
     try:
         with translated(SECONDS):
             async with log.mongo.session(snapshot=True) as session:
-                at = await log.meta.find_one({"_id": checkpoint.ID}, {"head": 1}, session=session)
-                head = 0 if at is None else at["head"]
+                head = checkpoint.head_of(await log.meta.find_one({"_id": checkpoint.ID}, session=session))
                 if (event := await _event(log, head, chance, session)) is not None:
                     wrong += [await _hour(log, _key(event), event["_id"], session), await _minute(log, event, session)]
                     wrong += [await _day(log, event, session), *await _aggregate(log, event, head, session)]
@@ -96,14 +96,14 @@ async def keep_watch(log: Log, holder: str, found: Callable[[int], None]) -> Non
 
 
 async def _event(log: Log, head: int, chance: random.Random, session: Session) -> Document | None:
-    first = await log.events.find({}, {"_id": 1}, session=session).sort("_id", 1).limit(1).to_list(None)
+    first = await log.events.find(tally.FROM_START, {"_id": 1}, session=session).sort("_id", 1).limit(1).to_list(None)
     if not first:
         return None
     low = first[0]["_id"]
     places = {"_id": {"$gte": chance.randint(low, max(low, head)), "$lte": head}}
     asked = {**places, **tally.OURS, "expireAt": {"$not": {"$lte": soon(log)}}}
     found = await log.events.find(asked, {"data": 0}, session=session).sort("_id", 1).limit(1).to_list(None)
-    return found[0] if found else None
+    return found[0] if found and is_event(found[0]) else None
 
 
 async def _row(log: Log, chance: random.Random, session: Session) -> Document | None:
@@ -116,10 +116,13 @@ async def _row(log: Log, chance: random.Random, session: Session) -> Document | 
     ]
     if not all(ends):
         return None
+    if not all(is_row_name(end[0]["_id"]) for end in ends):
+        return None
     low, high = (end[0]["_id"]["hour"] for end in ends)
     asked = {"_id.hour": {"$gte": chance.randint(low, high)}, "_id.expireAt": {"$not": {"$lte": soon(log)}}}
     found = await log.rollups.find(asked, session=session).sort("_id.hour", 1).limit(10).to_list(None)
-    return chance.choice(found)["_id"] if found else None
+    names = [row["_id"] for row in found if is_row_name(row["_id"])]
+    return chance.choice(names) if names else None
 
 
 def _key(event: Document) -> Document:
@@ -142,16 +145,18 @@ async def _hour(log: Log, key: Document, position: int | None, session: Session)
     }
     counted = await tally.hour_rows(log, match, session=session)
     right = counted[0][1] if counted else None
-    return None if right == row else Wrong("hour", key, row, right)
+    sound = row is None or is_row(key, row)
+    return None if right == row and sound else Wrong("hour", key, row, right)
 
 
 async def _minute(log: Log, event: Document, session: Session) -> Wrong | None:
     key, position = {"minute": minute_of(event["timestamp"])}, event["_id"]
     row = await log.rollups.find_one({"_id": key}, {"_id": 0}, session=session)
     # where there is none, an older version may have stored the event
-    if row is None or row["firstPosition"] <= position <= row["lastPosition"]:
+    if row is None or (is_row(key, row) and row["firstPosition"] <= position <= row["lastPosition"]):
         return None
-    return Wrong("minute", key, row, tally.united(row, {"firstPosition": position, "lastPosition": position}))
+    known = row if is_row(key, row) else None
+    return Wrong("minute", key, row, tally.united(known, {"firstPosition": position, "lastPosition": position}))
 
 
 async def _day(log: Log, event: Document, session: Session) -> Wrong | None:
@@ -170,9 +175,13 @@ async def _day(log: Log, event: Document, session: Session) -> Wrong | None:
         "_id.expireAt": expiry,
     }
     row: Document = {}
-    async for hour in log.rollups.find(asked, {"_id": 0}, session=session):
+    async for hour in log.rollups.find(asked, session=session):
+        name = hour.pop("_id")
+        if not (is_row_name(name) and is_row(name, hour)):
+            return None  # which is wrong itself
         row = tally.united(row or None, hour)
-    return None if found == (row or None) else Wrong("day", key, found, row or None)
+    sound = found is None or is_row(key, found)
+    return None if found == (row or None) and sound else Wrong("day", key, found, row or None)
 
 
 async def _aggregate(log: Log, event: Document, head: int, session: Session) -> list[Wrong | None]:
@@ -191,10 +200,10 @@ async def _aggregate(log: Log, event: Document, head: int, session: Session) -> 
 
 async def _population(log: Log, type: str, expiry: datetime | None, session: Session) -> Wrong | None:
     key = {"aggregateType": type, "expireAt": expiry}
-    row = await log.populations.find_one({"_id": key}, session=session)
-    there = 0 if row is None else row.get("n", 0)
-    asked = {"_id.type": type, "expireAt": expiry}
+    row = await log.populations.find_one({"_id": key}, session=session) or {"_id": key, "n": 0}
+    there = row["n"] if is_population(row) else None
+    asked = HEADS | {"_id.type": type, "expireAt": expiry}
     counted = await log.aggregates.count_documents(asked, limit=MOST_HEADS, session=session)
-    if there == counted or (counted == MOST_HEADS and there > counted):
+    if there is not None and (there == counted or (counted == MOST_HEADS and there > counted)):
         return None
-    return Wrong("population", key, {"n": there}, {"n": counted})
+    return Wrong("population", key, {name: row[name] for name in row if name != "_id"}, {"n": counted})

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 from eventscope.store.driver import Document
 from eventscope.store.log import Log
 from eventscope.store.moment import HOUR, MINUTE
+from eventscope.store.own import is_row, is_row_name
 from eventscope.store.recount.wrong import Kind
 from eventscope.store.rollups import day_key, expiry_day
 
@@ -16,6 +17,9 @@ Rows: TypeAlias = dict[Key, Document]
 
 OURS: Final[Document] = {"timestamp": {"$type": "number"}, "type": {"$type": "string"}}
 """What every event has, so that no foreign document is counted."""
+
+FROM_START: Final[Document] = {"_id": {"$gt": 0}}
+"""All events, and none of the foreign documents that are before all numbers."""
 
 FIRST: Final[Sequence[str]] = ("firstPosition", "earliest")
 ENDS: Final[Document] = {"firstPosition": {"$min": "$_id"}, "lastPosition": {"$max": "$_id"}}
@@ -54,7 +58,8 @@ async def count(log: Log, tally: Tally, match: Document, **options: Any) -> None
         tally.add(key, row)
         tally.add(day_key(key["type"], key["aggregateType"], expiry_day(key["expireAt"])), row)
     for row in await _groups(log, match, {"_id": {"minute": _floor(MINUTE)}, **ENDS}, options):
-        tally.add(row.pop("_id"), row)
+        if is_row_name(key := row.pop("_id")):
+            tally.add(key, row)
 
 
 async def hour_rows(log: Log, match: Document, **options: Any) -> list[tuple[Document, Document]]:
@@ -66,7 +71,8 @@ async def hour_rows(log: Log, match: Document, **options: Any) -> list[tuple[Doc
         "expireAt": {"$ifNull": ["$expireAt", None]},
     }
     times: Document = {"n": {"$sum": 1}, "earliest": {"$min": "$timestamp"}, "latest": {"$max": "$timestamp"}}
-    return [(row.pop("_id"), row) for row in await _groups(log, match, {"_id": hour, **ENDS, **times}, options)]
+    rows = [(row.pop("_id"), row) for row in await _groups(log, match, {"_id": hour, **ENDS, **times}, options)]
+    return [(key, row) for key, row in rows if is_row_name(key)]
 
 
 def kind(key: Key) -> Kind:
@@ -86,22 +92,24 @@ def proper(
     """The row as it must be, if these events are all that there are; None where there must be none.
 
     Of events that expire `soon` or have expired, some may be gone already: of these only what the row lacks is known.
-    No event is gone from the positions that are `present`.
+    No event is gone from the positions that are `present`. Of a row that is damaged nothing is known.
     """
     members = dict(key)
+    if found is not None and not is_row(members, found):
+        found = None
     if "minute" in members:
         return _proper_span(found, counted, present)
     if "expiryDay" in members:
         return found if members["expiryDay"] <= expiry_day(soon) else counted  # until then its hours are counted
     if members["expireAt"] is None or members["expireAt"] > soon:
         return counted
-    lacks = counted is not None and (found is None or found.get("lastPosition", 0) < counted["lastPosition"])
+    lacks = counted is not None and (found is None or found["lastPosition"] < counted["lastPosition"])
     return counted if lacks else found
 
 
 def _proper_span(found: Document | None, counted: Document | None, present: Container[int]) -> Document | None:
     """A minute may reach further than its events, as far as events that are gone did."""
-    if found is None or found.keys() != {"firstPosition", "lastPosition"}:
+    if found is None:
         return counted
     first, last = found["firstPosition"], found["lastPosition"]
     if counted is None:

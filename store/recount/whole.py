@@ -12,10 +12,11 @@ PASSES: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was wrong at first, and what still is."""
+    """What was wrong at first, what still is, and what only somebody who knows where it comes from can put right."""
 
     wrong: list[Wrong]
     left: list[Wrong]
+    beyond: list[Wrong]
 
 
 async def recount(log: Log, tell: Progress, *, mend: bool) -> Report:
@@ -23,12 +24,16 @@ async def recount(log: Log, tell: Progress, *, mend: bool) -> Report:
 
     Safe to be killed in, and to be run by two at once. Raises Unavailable or QuestionTimedOut when MongoDB is away.
     """
-    first = left = await _pass(log, tell, mend=mend)
+    first = found = await _pass(log, tell, mend=mend)
     passes = 1
-    while mend and left and passes < PASSES:
-        left = await _pass(log, tell, mend=passes < PASSES - 1)
+    while mend and _mendable(found) and passes < PASSES:
+        found = await _pass(log, tell, mend=passes < PASSES - 1)
         passes += 1
-    return Report(first, left)
+    return Report(_mendable(first), _mendable(found), [one for one in found if one.advice])
+
+
+def _mendable(wrong: list[Wrong]) -> list[Wrong]:
+    return [one for one in wrong if not one.advice]
 
 
 async def _pass(log: Log, tell: Progress, *, mend: bool) -> list[Wrong]:

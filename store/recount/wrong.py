@@ -1,21 +1,22 @@
 """What a recount finds wrong, and the one way in which it is put right."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
+from pymongo import DeleteOne
 from pymongo.errors import PyMongoError
 
 from eventscope.errors import Unavailable
 from eventscope.store import checkpoint, moment
-from eventscope.store.driver import Document, Session, translated
+from eventscope.store.driver import Collection, Document, Session, translated
 from eventscope.store.log import Log
 from eventscope.store.moment import HOUR
 from eventscope.store.query import bson_date
 
-Kind = Literal["hour", "day", "minute", "population", "head", "expiration"]
+Kind = Literal["hour", "day", "minute", "population", "head", "expiration", "foreign"]
 Progress = Callable[[Kind, int, int], None]
 
 MARGIN: Final = 2_000_000
@@ -29,17 +30,25 @@ TRANSIENT: Final = ("TransientTransactionError", "UnknownTransactionCommitResult
 
 @dataclass(frozen=True, slots=True)
 class Wrong:
-    """A derived document that is not what the events say; None where there is, or should be, no such document."""
+    """A derived document that is not what the events say; None where there is, or should be, no such document.
+
+    With `advice`, which says what to do, no recount can put it right: nothing proves what it must be.
+    """
 
     kind: Kind
     key: Any
     found: Document | None
     counted: Document | None
+    advice: str = ""
 
     def __str__(self) -> str:
         """What differs, for people."""
+        if self.advice:
+            return f"{self.name}: {self.advice}"
+        if self.kind == "foreign":
+            return f"{self.name} is not Eventscope's"
         found, counted = self.found or {}, self.counted or {}
-        names = [name for name in {**counted, **found} if found.get(name) != counted.get(name)]
+        names = [name for name in {**counted, **found} if _said(found, name) != _said(counted, name)]
         if self.found is None or self.counted is None:
             names = [name for name in ("n", "version", "through") if name in names] or names
         differences = "; ".join(f"{name} is {_said(found, name)}, should be {_said(counted, name)}" for name in names)
@@ -49,6 +58,9 @@ class Wrong:
     def name(self) -> str:
         """What the document is about."""
         match self.kind:
+            case "foreign":
+                collection, id = self.key
+                return f"the document {_shown(repr(id))} of the collection {collection}"
             case "head":
                 return f"aggregate {_shown(self.key['type'])} {_shown(self.key['id'])}"
             case "expiration":
@@ -64,6 +76,18 @@ class Wrong:
                 return (
                     f"events of type {_shown(self.key['type'])}{_of(self.key)} at {hour}{_until(self.key['expireAt'])}"
                 )
+
+
+def foreign(collection: str, document: Document, advice: str = "") -> Wrong:
+    """A document that no log ever wrote there."""
+    return Wrong("foreign", (collection, document["_id"]), document, None, advice)
+
+
+async def remove(collection: Collection, wrong: Sequence[Wrong]) -> None:
+    """Take away the foreign documents among these."""
+    ids = [one.key[1] for one in wrong if one.kind == "foreign" and not one.advice]
+    if ids:
+        await collection.bulk_write([DeleteOne({"_id": {"$eq": id}}) for id in ids], ordered=False)
 
 
 def soon(log: Log) -> datetime:
@@ -107,7 +131,9 @@ def _shown(name: str) -> str:
 
 def _said(document: Document, name: str) -> str:
     value = document.get(name)
-    return "none" if value is None else str(value)
+    if isinstance(value, str):
+        return repr(value[:MOST_NAME])
+    return "none" if name not in document else "null" if value is None else _shown(str(value))
 
 
 def _of(key: Document) -> str:

@@ -64,6 +64,20 @@ async def as_a_wrong_clock_left_it(log: Log) -> None:
     await log.populations.delete_many({})
 
 
+async def test_what_is_no_head_is_named_with_what_to_do_and_left_there(settings: Settings, log: Log) -> None:
+    foreign = {"_id": {"id": "a", "type": "user"}, "version": 1}
+    await log.aggregates.insert_one(foreign)
+    await log.populations.insert_one({"_id": {"aggregateType": "user"}, "n": None})
+    done = await recount(settings)
+    assert done.code == 1
+    assert "the document {'id': 'a', 'type': 'user'} of the collection aggregates: look what it is" in done.said
+    assert "the document {'aggregateType': 'user'} of the collection populations is not Eventscope's" in done.said
+    assert "Put right: 1 foreign documents." in done.said
+    again = await recount(settings)
+    assert (again.code, "Everything else that is derived is what the events give." in again.said) == (1, True)
+    assert await log.aggregates.find({}).to_list(None) == [foreign]
+
+
 @pytest.fixture
 async def ten(log: Log, client: Client, ingesting: None, subject_prefix: str) -> None:
     """Ten events are stored."""

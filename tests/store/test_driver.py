@@ -42,7 +42,6 @@ QUESTIONS: dict[str, Callable[[Log], Coroutine[Any, Any, object]]] = {
     "how many aggregates": lambda log: aggregates.count(log, AggregateFilter(), 10),
     "rejected": lambda log: rejected.rejected(log, limit=10),
     "how many rejected": rejected.count,
-    "expired": expiry.expired,
     "checkpoint": checkpoint.read,
     "head": checkpoint.head,
     "lease": lambda log: checkpoint.acquire(log, "other", 1),

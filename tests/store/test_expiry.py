@@ -11,7 +11,7 @@ from eventscope.store import aggregates, counts, expiry, moment, read
 from eventscope.store.aggregates import AggregateFilter
 from eventscope.store.clock import MongoClock
 from eventscope.store.counts import Scope
-from eventscope.store.expiry import Expired, Housekeeping
+from eventscope.store.expiry import Housekeeping
 from eventscope.store.filter import EVERYTHING, All, Among, Between, Filter, Types
 from eventscope.store.log import Log, synchronise
 from eventscope.store.moment import DAY, HOUR, MINUTE
@@ -20,6 +20,7 @@ from eventscope.store.retention import Retention
 from tests.store import model
 from tests.store.appender import NOON, Appender, Clock, event
 from tests.store.corpus import Corpus, State, moments, types
+from tests.store.expired import Expired, expired
 
 
 @dataclass
@@ -103,7 +104,7 @@ async def test_when_all_has_expired_nothing_is_left_and_positions_go_on(
 class TestExpiredThrough:
     async def test_nothing_has_expired_in_a_log_that_keeps_all(self, log: Log, appender: Appender) -> None:
         await appender.store(event())
-        assert await expiry.expired(log) == []
+        assert await expired(log) == []
         assert await expiry.expired_through(log, EVERYTHING) == 0
 
     @pytest.mark.parametrize("tidied", [False, True], ids=["before the housekeeping", "after the housekeeping"])
@@ -116,7 +117,7 @@ class TestExpiredThrough:
         if tidied:
             await delete_expired(log)
             await expiry.tidy(log)
-        assert sorted((e.type, e.through) for e in await expiry.expired(log)) == [("brief.a", 4), ("brief.b", 2)]
+        assert sorted((e.type, e.through) for e in await expired(log)) == [("brief.a", 4), ("brief.b", 2)]
         for filter, through in EXPECTED:
             assert await expiry.expired_through(log, filter) == through, filter
 
@@ -178,7 +179,7 @@ async def test_housekeeping_leaves_what_is_kept_and_can_be_done_at_any_time(
         assert [row["_id"]["type"] for row in left["rollups"] if "hour" in row["_id"]] == ["usual"]
         assert [row["_id"]["aggregateType"] for row in left["populations"]] == ["usual"]
         assert left["expirations"] == [{"_id": "brief", "through": 1}]
-    assert await expiry.expired(log) == [Expired("brief", 1)]
+    assert await expired(log) == [Expired("brief", 1)]
 
 
 async def test_what_mongodb_has_not_deleted_yet_stays_counted(log: Log, appender: Appender, clock: Clock) -> None:
@@ -212,7 +213,7 @@ async def test_a_clock_that_was_wrong_for_a_while_has_changed_no_answer(
     clock.now = NOON
     assert await rows(log) == before
     assert await answers(log) == counted
-    assert await expiry.expired(log) == []
+    assert await expired(log) == []
 
 
 async def test_a_row_that_an_event_is_added_to_meanwhile_is_not_taken_away(
@@ -235,7 +236,7 @@ async def test_a_row_that_an_event_is_added_to_meanwhile_is_not_taken_away(
     clock.now = NOON + DAY
     await delete_expired(log)
     await expiry.tidy(log)
-    assert await expiry.expired(log) == [Expired("thing.happened", 2)]
+    assert await expired(log) == [Expired("thing.happened", 2)]
 
 
 class TestHousekeeping:
@@ -258,7 +259,14 @@ class TestHousekeeping:
         await synchronise(log)
         # as a log would have it that is forty days old, and of which MongoDB has deleted all
         await log.rollups.insert_one(
-            {"_id": {"hour": NOON, "type": "a", "aggregateType": None, "expireAt": bson_date(0)}, "lastPosition": 7}
+            {
+                "_id": {"hour": NOON, "type": "a", "aggregateType": None, "expireAt": bson_date(0)},
+                "n": 1,
+                "firstPosition": 7,
+                "lastPosition": 7,
+                "earliest": NOON,
+                "latest": NOON,
+            }
         )
         housekeeping, before = Housekeeping(log), await rows(log)
         assert [await housekeeping.look() for _ in range(3)] == [False, False, False]
@@ -268,7 +276,7 @@ class TestHousekeeping:
 
         skew = 0
         assert await housekeeping.look()
-        assert await expiry.expired(log) == [Expired("a", 7)]
+        assert await expired(log) == [Expired("a", 7)]
 
 
 async def test_days_of_which_all_has_expired_and_minutes_of_which_all_is_deleted_are_forgotten(
@@ -290,3 +298,34 @@ async def test_days_of_which_all_has_expired_and_minutes_of_which_all_is_deleted
     await log.events.delete_many({})
     await expiry.tidy(log)
     assert await named("minute") == []
+
+
+async def test_it_goes_through_many_rows_some_at_a_time(
+    log: Log, appender: Appender, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(expiry, "PIECE", 2)
+    appender.retention = Retention({"*": 1})
+    await appender.store(*(event(f"type{n}", of=(f"of{n}", "1")) for n in range(7)))
+    clock.now = NOON + 3 * DAY
+    await delete_expired(log)
+    await expiry.tidy(log)
+    left = await rows(log)
+    assert (left["rollups"], left["populations"], len(left["expirations"])) == ([], [], 7)
+
+
+async def test_what_is_none_of_its_rows_does_not_keep_it_from_tidying(
+    log: Log, appender: Appender, clock: Clock
+) -> None:
+    appender.retention = Retention({"*": 1})
+    await appender.store(event("a", of=("user", "1")), event("b", of=("user", "2")))
+    await log.rollups.update_one({"_id.type": "a", "_id.hour": {"$exists": True}}, {"$set": {"lastPosition": "x"}})
+    foreign = {"_id": {"expireAt": bson_date(0)}, "lastPosition": {"a": []}}
+    await log.rollups.insert_one(foreign)
+    await log.populations.insert_one(foreign)
+    clock.now = NOON + 3 * DAY
+    await delete_expired(log)
+    await expiry.tidy(log)
+    left = await rows(log)
+    assert [one["_id"] for one in left["expirations"]] == ["b"]
+    assert [row["_id"].get("type") for row in left["rollups"]] == ["a", None]
+    assert left["populations"] == [foreign]

@@ -21,6 +21,7 @@ from eventscope.store.retention import Retention
 from tests.chaos import recount as oracle
 from tests.store import model
 from tests.store.appender import NOON, Appender, Clock, event
+from tests.store.expired import expired
 
 RETENTION = Retention({"*": 30, "user.session": 2, "user.*": 0, "brief": 0.1})
 TYPES = ("user.created", "user.updated", "user.deleted", "user.session", "brief", "order.placed")
@@ -72,7 +73,7 @@ async def check(log: Log, stored: list[Event], *, whole: bool = True) -> None:
     )
     gone = {one["type"]: one["_id"] for one in stored if one not in kept}
     if whole:
-        assert {one.type: one.through for one in await expiry.expired(log)} == gone
+        assert {one.type: one.through for one in await expired(log)} == gone
 
 
 @pytest.fixture
@@ -198,7 +199,7 @@ async def test_rows_of_events_that_mongodb_deleted_by_a_wrong_clock_go_and_the_g
     assert [(cell.type, cell.n) for cell in cells] == [("lasting", len(left))]
     assert await counts.aggregates(log, Scope()) == 1
     assert [one.id for one in await aggregates.aggregates(log, AggregateFilter(), limit=9)] == ["lasting"]
-    assert {one.type: one.through for one in await expiry.expired(log)} == {"a": 4, "b": 3}
+    assert {one.type: one.through for one in await expired(log)} == {"a": 4, "b": 3}
 
 
 @pytest.mark.parametrize(

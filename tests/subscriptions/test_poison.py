@@ -20,7 +20,7 @@ from eventscope.errors import Unstorable
 from eventscope.settings import Settings
 from eventscope.store import checkpoint
 from eventscope.store.log import Log
-from eventscope.store.message import Arrival, Message, Refused
+from eventscope.store.message import Arrival, Message
 from eventscope.subscriptions import stream
 from eventscope.subscriptions.lag import lag
 from eventscope.subscriptions.poison import unstorable

@@ -1,0 +1,24 @@
+"""What has expired, by type: in the rollups, and in the notes that housekeeping makes when it takes these away."""
+
+from dataclasses import dataclass
+
+from eventscope.store.log import Log
+from eventscope.store.query import bson_date
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """Of one type: the last position of an event that has expired."""
+
+    type: str
+    through: int
+
+
+async def expired(log: Log) -> list[Expired]:
+    through: dict[str, int] = {}
+    async for row in log.rollups.find({"_id.expireAt": {"$lte": bson_date(log.clock())}}):
+        type = row["_id"]["type"]
+        through[type] = max(row["lastPosition"], through.get(type, 0))
+    async for note in log.expirations.find({}):
+        through[note["_id"]] = max(note["through"], through.get(note["_id"], 0))
+    return [Expired(type, position) for type, position in through.items()]
