@@ -247,12 +247,12 @@ def _says_the_same(known: Event, event: Event, message: Accepted) -> bool:
     # and so may headers, as the context of a trace, unless the message itself has them among its metadata
     metadata = event.get("metadata")
     own = isinstance(metadata, dict) and HEADERS in metadata and not message.keeps_headers
-    return _content(known, added, own) == _content(event, added, own)
+    return _content(known, added, own, message.claim) == _content(event, added, own, message.claim)
 
 
-def _content(event: Event, added: frozenset[str], with_headers: bool) -> bytes:
+def _content(event: Event, added: frozenset[str], with_headers: bool, claim: str | None) -> bytes:
     content = {name: value for name, value in event.items() if name not in added}
-    if rest := _without_version(content.pop("extensions", {})):
+    if rest := _without(claim, content.pop("extensions", {})):
         content["extensions"] = rest
     if not with_headers and "metadata" in content:
         content["metadata"] = _without_headers(content["metadata"])
@@ -267,7 +267,7 @@ def _without_headers(metadata: object) -> object:
     return {name: value for name, value in known.items() if name != HEADERS} if isinstance(known, dict) else known
 
 
-def _without_version(extensions: object) -> Document:
+def _without(claim: str | None, extensions: object) -> Document:
     """The members of no field of ours, but for a claimed version that is no integer."""
     members = plain(extensions) if isinstance(extensions, DBRef) else extensions
-    return {name: value for name, value in cast("Document", members).items() if name != "version"}
+    return {name: value for name, value in cast("Document", members).items() if name != claim}

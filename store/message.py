@@ -34,7 +34,8 @@ class Accepted:
     `expected_version` is the version that the aggregate must have before (0: it must not exist; None: any).
     `claimed_version` is the version that the publisher believes this event to have; nothing depends on it.
     `has_timestamp` tells a timestamp that the message gave from JetStream's, and `keeps_headers` the `headers` in the
-    metadata that NATS brought from those that the message gave.
+    metadata that NATS brought from those that the message gave. `claim` names the extension that a claimed version
+    lies in if it is no integer; None where every extension is content.
     """
 
     arrival: Arrival
@@ -43,6 +44,7 @@ class Accepted:
     has_timestamp: bool = False
     claimed_version: int | None = None
     keeps_headers: bool = False
+    claim: str | None = field(default="version", compare=False)
 
     @property
     def id(self) -> str:

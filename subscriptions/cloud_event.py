@@ -4,13 +4,14 @@ https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/nats-protoc
 """
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
-from urllib.parse import unquote
 
+from eventscope.store.headers import every
 from eventscope.store.message import ATTRIBUTE
 from eventscope.subscriptions import media_type
 from eventscope.subscriptions.opened import Opened, WrongEnvelope
+from eventscope.subscriptions.raw_text import unquote
 from eventscope.subscriptions.refusal import Refusal
 
 SPEC_VERSION: Final = "1.0"
@@ -41,22 +42,27 @@ def is_binary(headers: Mapping[str, str]) -> bool:
     return f"{ATTRIBUTE}specversion" in found and not found.get("content-type", "").lower().startswith(STRUCTURED)
 
 
+def looks_binary(headers: Mapping[str, str]) -> bool:
+    """Whether a message is plainly a CloudEvent in binary mode."""
+    if not any(name[: len(ATTRIBUTE)].lower() == ATTRIBUTE for name in headers) or not is_binary(headers):
+        return False
+    found = {name.lower(): value for name, value in headers.items()}
+    return found[f"{ATTRIBUTE}specversion"] == SPEC_VERSION and all(found.get(f"{ATTRIBUTE}{n}") for n in REQUIRED)
+
+
 def binary(headers: Mapping[str, str], raw: bytes, loads: Loads) -> Opened:
     """Open a CloudEvent in binary mode; WrongEnvelope when it is none, Refusal when its data is no JSON as it says."""
-    found = {name.lower(): value for name, value in headers.items()}
-    event: dict[str, Any] = {
-        name.removeprefix(ATTRIBUTE): unquote(v) for name, v in found.items() if name.startswith(ATTRIBUTE)
-    }
-    if "content-type" in found:
-        event["datacontenttype"] = found["content-type"]
+    values = _values(headers)
+    event = {n.removeprefix(ATTRIBUTE): _one(map(unquote, v)) for n, v in values.items() if n.startswith(ATTRIBUTE)}
+    outer = {"datacontenttype": _one(values["content-type"])} if "content-type" in values else {}
     if raw:
-        kind = event.get("datacontenttype")
-        event |= (
-            {"data": loads(raw)}
-            if kind is None or media_type.parse(kind).is_json
-            else _text(kind, raw) or _in_base64(raw)
-        )
-    return _opened(event)
+        outer |= _data((event | outer).get("datacontenttype"), raw, loads)
+    # attributes that are meant to be elsewhere: what is there counts, and these are kept beside it
+    beside = {"datacontenttype"} & outer.keys() | ({"data", IN_BASE64} if raw else set())
+    beside = {name for name in beside & event.keys() if event[name] != outer.get(name)}
+    opened = _opened({name: value for name, value in event.items() if name not in beside} | outer)
+    opened.extensions.update({f"{ATTRIBUTE}{name}": event[name] for name in beside})
+    return opened
 
 
 def structured(event: dict[str, Any], loads: Loads) -> Opened:
@@ -70,6 +76,26 @@ def structured(event: dict[str, Any], loads: Loads) -> Opened:
 def looks_like(content: Mapping[str, Any]) -> bool:
     """Whether a message is plainly a CloudEvent, and does not just have a member of its own named `specversion`."""
     return content.get("specversion") == SPEC_VERSION and all(isinstance(content.get(name), str) for name in REQUIRED)
+
+
+def _values(headers: Mapping[str, str]) -> dict[str, list[str]]:
+    """The different values of each header, whose names are in lower case."""
+    values: dict[str, list[str]] = {}
+    for name, value in every(headers).items():
+        values.setdefault(name.lower(), []).extend(value if isinstance(value, list) else [value])
+    return values
+
+
+def _one(values: Iterable[str]) -> str | list[str]:
+    """The value; all of them where they differ."""
+    different = list(dict.fromkeys(values))
+    return different[0] if len(different) == 1 else different
+
+
+def _data(kind: object, raw: bytes, loads: Loads) -> dict[str, Any]:
+    if kind is None or (isinstance(kind, str) and media_type.parse(kind).is_json):
+        return {"data": loads(raw)}
+    return (_text(kind, raw) if isinstance(kind, str) else None) or _in_base64(raw)
 
 
 def _opened(event: dict[str, Any]) -> Opened:

@@ -59,14 +59,19 @@ def opened_whole(envelope: Envelope | None, arrival: Arrival, loads: Callable[[b
     """The EventMessage in headers and bytes together, where the message is in an envelope that is both."""
     if envelope == "cloudevents" and cloud_event.is_binary(arrival.headers):
         return cloud_event.binary(arrival.headers, arrival.raw, loads)
+    if envelope is None and cloud_event.looks_binary(arrival.headers):
+        raise WrongEnvelope("it looks like a CloudEvent in binary mode, and no envelope is set for its subject")
     return None
 
 
-def _nest_event(content: dict[str, Any]) -> dict[str, Any]:
+def _nest_event(content: dict[str, Any]) -> dict[str, Any] | Opened:
     if "pattern" not in content:
         raise WrongEnvelope("its subject is set to nestjs, and it has no pattern")
     pattern = content["pattern"]
     named = {"type": pattern} if isinstance(pattern, str) else {"pattern": pattern}
+    if "type" in content and "type" in named:  # the pattern is the type, and the other one is nobody's
+        members = named | {name: value for name, value in content.items() if name not in ("pattern", "type")}
+        return Opened(members, {"type": content["type"]}, claims=True)
     return named | {name: value for name, value in content.items() if name != "pattern"}
 
 

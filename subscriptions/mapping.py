@@ -44,6 +44,7 @@ class Mapper:
 
     def __init__(self, mapping: EnvelopeMapping) -> None:
         self._members = tuple((name, tuple(map(_taker, sources))) for name, sources in mapping.members)
+        self._claims = any(name == "version" for name, _ in mapping.members)
 
     def open(self, message: dict[str, Any], arrival: Arrival, index: int | None = None) -> Opened:
         """The members of the message and what is left of it. `index` is its place among several that came together."""
@@ -72,7 +73,7 @@ class Mapper:
                     if taker.keys is not None:
                         taken.append(taker.keys)
                 break
-        return Opened(members, without(message, taken), sources=sources, problem=problem)
+        return Opened(members, without(message, taken), sources=sources, problem=problem, claims=self._claims)
 
 
 def without(message: dict[str, Any], taken: Iterable[Keys]) -> dict[str, Any]:
@@ -139,10 +140,11 @@ def _header(name: str) -> Callable[[Any, Arrival], Any]:
     lower = name.lower()
 
     def find(message: Any, arrival: Arrival) -> Any:
-        headers = arrival.headers
-        if name in headers:
-            return headers[name]
-        return next((value for other, value in headers.items() if other.lower() == lower), None)
+        last = None
+        for other, value in arrival.headers.items():
+            if other.lower() == lower:
+                last = value
+        return last
 
     return find
 

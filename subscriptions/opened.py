@@ -15,7 +15,8 @@ class Opened:
 
     `members` are named as in a plain message, `extensions` is the rest, whatever names it has. `expected` is the
     version that the envelope says the aggregate must have before, a number or a text. `sources` tells people where
-    members were found, and `problem` holds a code and a reason why the message cannot be taken after all.
+    members were found, and `problem` holds a code and a reason why the message cannot be taken after all. `claims`
+    tells that a version is among the members of such an envelope, so that one which is missing is a claim left out.
     """
 
     members: dict[str, Any]
@@ -23,3 +24,4 @@ class Opened:
     expected: object = None
     sources: Mapping[str, str] = field(default_factory=dict)
     problem: tuple[str, str] | None = None
+    claims: bool = False

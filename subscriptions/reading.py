@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import chain, count
 from typing import Any, Final
 
 from eventscope.store import json_text, moment
@@ -34,6 +35,7 @@ IDS: Final = (OWN_ID, MESSAGE_ID)
 TEXTS: Final = ("messageId", "aggregateType", "aggregateId", "correlationId", "causationId", "userId")
 KNOWN: Final = frozenset({*TEXTS, "type", "timestamp", "version", "data", "metadata"})
 
+CLAIMS: Final = ("version", "claimedVersion")
 NUL: Final = rb"\u0000"  # as it must be written in JSON
 TYPE: Final = re.compile(r"[^\s.*>]+(\.[^\s.*>]+)*")
 
@@ -112,7 +114,7 @@ def _understood(
     if expected is ANY_VERSION and content.expected is not None:
         expected = versions.expectation(EXPECTED, content.expected)
     try:
-        return _accepted(arrival, stream, content.members, expected, subject_type, use, index, content.extensions)
+        return _accepted(arrival, stream, content.members, expected, subject_type, use, index, content)
     except Refusal as refusal:
         name = refusal.member
         if name is not None and name in content.sources:
@@ -129,7 +131,7 @@ def _accepted(
     subject_type: str | None,
     use: VersionUse,
     index: int | None = None,
-    more: dict[str, Any] | None = None,
+    envelope: Opened | None = None,
 ) -> Accepted:
     if not isinstance(message, dict):
         raise Refusal("NOT_AN_OBJECT", f"the message is JSON, but {_name(message)} and not an object")
@@ -146,8 +148,9 @@ def _accepted(
         if message.get(name) is not None:
             fields[name] = message[name]
     extensions = {name: value for name, value in message.items() if name not in KNOWN}
-    if more:
-        extensions |= more
+    if envelope is not None:
+        extensions |= envelope.extensions
+    claim = _free(extensions) if envelope is None or envelope.claims else None
     claimed: int | None = None
     if (version := message.get("version")) is not None:
         if use == "expect" and expected is ANY_VERSION:
@@ -155,12 +158,19 @@ def _accepted(
         elif type(version) is int:
             claimed = version
         else:  # a version of something else, as of a schema
-            extensions["claimedVersion" if "version" in extensions else "version"] = version
+            claim = _free(extensions)
+            extensions[claim] = version
     if extensions:
         fields["extensions"] = extensions
     if expected is not ANY_VERSION and not ("aggregateType" in fields and "aggregateId" in fields):
         raise Refusal("NO_AGGREGATE", "a version was expected, but aggregateType and aggregateId do not say of what")
-    return Accepted(arrival, fields, expected, timestamp is not None, claimed)
+    return Accepted(arrival, fields, expected, timestamp is not None, claimed, claim=claim)
+
+
+def _free(extensions: Mapping[str, Any]) -> str:
+    """The name that a claimed version has among them, where it is no integer."""
+    others = (f"claimedVersion{n}" for n in count(2))
+    return next(name for name in chain(CLAIMS, others) if name not in extensions)
 
 
 def _outer_id(arrival: Arrival, stream: str) -> str:

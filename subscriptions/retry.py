@@ -19,7 +19,7 @@ from eventscope.store.log import Log
 from eventscope.store.message import RETRY
 from eventscope.store.rejected import Rejected, remove
 from eventscope.subscriptions import reply
-from eventscope.subscriptions.header_block import Sendable
+from eventscope.subscriptions.header_block import Sendable, parse
 from eventscope.subscriptions.reading import MESSAGE_ID, OWN_ID, made_up_id
 from eventscope.subscriptions.reply import Rejection, StoredEvent
 
@@ -84,7 +84,10 @@ class Retrier:
         """Send the message again, and return when JetStream has it."""
         given = headers(message)
         given[reply.REPLY_TO] = f"{self.inbox}.{message.number}"
-        size = len(message.raw) + len("NATS/1.0\r\n\r\n") + sum(len(f"{k}: {v}\r\n".encode()) for k, v in given.items())
+        block = given.block()
+        if parse(block).every != given:
+            raise NotTaken("its headers cannot be sent as they are kept")
+        size = len(message.raw) + len(block)
         if size + EXPECTED_BYTES > self._client.max_payload:  # NATS would end the connection without a word
             raise NotTaken(f"it has {size} bytes with its headers, and NATS takes {self._client.max_payload}")
         try:

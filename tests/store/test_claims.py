@@ -1,10 +1,12 @@
 """Claims among the newest events: those that differ are counted, by what they are of."""
 
+from dataclasses import replace
+
 from eventscope.store.claims import NEWEST, Claims, claims
 from eventscope.store.log import Log
 from eventscope.store.moment import DAY
 from eventscope.store.retention import Retention
-from tests.store.appender import Appender, Clock, event
+from tests.store.appender import NOON, Appender, Clock, event
 
 
 async def test_an_empty_log_has_none(log: Log) -> None:
@@ -35,3 +37,11 @@ async def test_only_the_newest_are_looked_at_and_none_that_has_expired(
     assert await claims(log) == Claims(NEWEST, {"vendor": 10})
     clock.now += 2 * DAY
     assert await claims(log) == Claims(NEWEST - 10, {})
+
+
+async def test_a_version_that_is_no_claim_is_content(appender: Appender) -> None:
+    """As of a CloudEvent, whose attribute `version` is an extension like others."""
+    first, second = (event(id="1", at=NOON, extensions={"version": version}) for version in "12")
+    assert (await appender.store(replace(first, claim=None))).events
+    assert (await appender.store(replace(second, claim=None))).codes == {"ID_REUSED": 1}
+    assert (await appender.store(second)).duplicates == 1

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from eventscope.store.headers import Headers
 from eventscope.store.message import NO_STREAM, Accepted, Arrival, Refused, Together
 from eventscope.subscriptions.cloud_event import ATTRIBUTES, EXPECTED, IN_BASE64
 from eventscope.subscriptions.reading import KNOWN, read
@@ -314,3 +315,35 @@ def test_the_context_of_a_trace_stays_an_extension() -> None:
     context = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": "a=1"}
     for message in (_read({**REQUIRED, **context}), _binary(b"", {**REQUIRED, **context})):
         assert message.fields["extensions"].items() >= context.items()
+
+
+def test_ids_of_different_bytes_are_different() -> None:
+    given = ["%FF", "%FE", "%C3%A4", "ä%FF", "%EF%BF%BDFF"]
+    ids = {_read(b"", **{"ce-specversion": "1.0", "ce-source": "s", "ce-type": "a.b", "ce-id": id}).id for id in given}
+    assert len(ids) == len(given)
+
+
+def test_what_plainly_is_a_binary_cloud_event_is_refused_where_nothing_is_set() -> None:
+    headers = {f"Ce-{name}": value for name, value in REQUIRED.items()}
+    message = read(Arrival("events.a.b", headers, b"{}", 5, 1), "EVENTS", "a.b", None)
+    assert isinstance(message, Refused)
+    assert message.code == "WRONG_ENVELOPE"
+    del headers["Ce-id"]
+    assert isinstance(read(Arrival("events.a.b", headers, b"{}", 5, 1), "EVENTS", "a.b", None), Accepted)
+
+
+def test_no_header_of_a_binary_cloud_event_is_dropped() -> None:
+    headers = Headers()
+    for name, value in [*REQUIRED.items(), ("x", "1"), ("X", "2"), ("data", "d"), ("datacontenttype", "text/x")]:
+        headers.add(f"ce-{name}", value)
+    headers.add("ce-x", "3")
+    headers.add("content-type", "application/json")
+    message = read(Arrival("events.a.b", headers, b"{}", 5, 1), "EVENTS", "a.b", "cloudevents")
+    assert isinstance(message, Accepted)
+    assert message.fields["data"] == {}
+    more = {"x": ["1", "3", "2"], "ce-data": "d", "ce-datacontenttype": "text/x", "datacontenttype": "application/json"}
+    assert message.fields["extensions"].items() >= more.items()
+    headers.add("ce-id", "2")
+    message = read(Arrival("events.a.b", headers, b"{}", 5, 1), "EVENTS", "a.b", "cloudevents")
+    assert isinstance(message, Refused)
+    assert message.code == "WRONG_ENVELOPE"

@@ -141,3 +141,10 @@ def test_a_header_makes_a_message_plain_whatever_its_subject_is_set_to(envelope:
     assert isinstance(message, Accepted)
     assert (message.fields["type"], message.fields["data"]) == ("a.b", 1)
     assert message.fields["extensions"] == {"pattern": "x"}
+
+
+def test_the_pattern_is_the_type_and_another_type_is_kept() -> None:
+    raw = orjson.dumps({"pattern": "a.b", "type": "c.d", "data": 1})
+    message = read(Arrival("events.x", {}, raw, 5, 1), "EVENTS", None, "nestjs")
+    assert isinstance(message, Accepted)
+    assert (message.fields["type"], message.fields["extensions"]) == ("a.b", {"type": "c.d"})

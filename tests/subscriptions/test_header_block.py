@@ -1,10 +1,12 @@
 """Headers of NATS messages: no value is lost, whatever is sent, and whatever bytes come."""
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote_from_bytes, urlsplit
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +18,7 @@ from eventscope.store.headers import Headers, Values, every
 from eventscope.store.log import Log
 from eventscope.store.message import RETRY, Arrival
 from eventscope.store.rejected import Rejected
+from eventscope.subscriptions import raw_text
 from eventscope.subscriptions.header_block import Sendable, parse
 from eventscope.subscriptions.reading import OWN_ID
 from eventscope.subscriptions.retry import retrying
@@ -121,10 +124,10 @@ async def test_a_retry_has_all_of_them_again(
 @pytest.mark.parametrize(
     ("headers", "kept"),
     [
-        (block(("a\0b", "1\0")), {"a\ufffdb": "1\0"}),
+        (block(("a\0b", "1\0")), {"a\ufffd00b": "1\0"}),
         (block(("$ref", "r"), ("$id", "i")), {"$ref": "r", "$id": "i"}),
         (block(("a.b", "1"), ("$set", "2"), ("two words", "3")), {"a.b": "1", "$set": "2", "two words": "3"}),
-        (b"NATS/1.0\r\na: \xff\r\n\r\n", {"a": "\ufffd"}),
+        (b"NATS/1.0\r\na: \xff\r\n\r\n", {"a": "\ufffdFF"}),
         (b"NATS/1.0\r\n\r\n", {}),
     ],
 )
@@ -137,3 +140,39 @@ async def test_no_header_keeps_a_message_from_being_kept(
 
 def test_an_arrival_with_plain_headers_is_kept_as_well() -> None:
     assert every(Arrival("s", {"a": "1"}, b"", 1, 1).headers) == {"a": "1"}
+
+
+NEARLY_TEXT = st.lists(st.sampled_from([b"\xff", b"\xef", b"\xbf", b"\xbd", "\ufffd".encode(), b"F", b"0", b"%", b"a"]))
+
+
+@given(NEARLY_TEXT.map(b"".join))
+def test_different_bytes_are_different_texts(raw: bytes) -> None:
+    text = raw_text.decode(raw)
+    assert raw_text.encode(text) == raw
+    assert text.encode().decode() == text
+    assert raw_text.unquote(quote_from_bytes(raw)) == text
+
+
+async def test_a_retry_has_the_very_bytes_of_the_headers(
+    settings: Settings, log: Log, ours: Client, subject_prefix: str, ingesting: None
+) -> None:
+    lines = [
+        b"two words: a\nb",
+        b"Gr\xc3\xbc\xc3\x9fe: \xe4",
+        b"\xff: 1",
+        b"a\0b: \xef\xbf\xbdFF",
+        b"empty: ",
+        b"empty: 2",
+    ]
+    head = b"NATS/1.0\r\n" + b"".join(line + b"\r\n" for line in lines)
+    await _publish_by_hand(settings.nats_url, f"{subject_prefix}.a", head + b"\r\n", b"{")
+    first = await _rejected(log)
+    async with retrying(log, ours, settings.stream) as retrier:
+        await retrier.retry(first)
+        await retrier.settle(60)
+    again = await ours.jetstream().get_last_msg(settings.stream, f"{subject_prefix}.a", direct=False)
+    raw = await ours.request(f"$JS.API.STREAM.MSG.GET.{settings.stream}", b'{"seq": %d}' % (again.seq or 0))
+    sent = base64.b64decode(orjson.loads(raw.data)["message"]["hdrs"])
+    assert [line for line in lines if line + b"\r\n" not in sent] == []
+    kept = (await _rejected(log)).headers
+    assert kept.items() >= first.headers.items()

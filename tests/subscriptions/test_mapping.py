@@ -26,6 +26,7 @@ from eventscope.subscriptions.reading import made_up_id, read
 from eventscope.subscriptions.versions import VersionUse
 from tests.store.json_values import json_values
 from tests.subscriptions import mapped
+from tests.subscriptions.mapped import fields
 from tests.until import until
 
 VENDOR = {
@@ -319,3 +320,17 @@ async def test_a_mapping_takes_the_messages_of_its_subjects_and_keeps_what_it_ca
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
+
+
+def test_a_claimed_version_takes_the_place_of_nothing_that_was_sent() -> None:
+    message = {"meta": {"v": "2.1"}, "version": "s3", "claimedVersion": "zzz"}
+    assert fields({"version": "meta.v"}, message)["extensions"] == {
+        "version": "s3",
+        "claimedVersion": "zzz",
+        "claimedVersion2": "2.1",
+    }
+
+
+def test_of_headers_whose_names_differ_by_case_the_last_counts() -> None:
+    headers = {"X-Tenant": "t1", "x-tenant": "t2"}
+    assert fields({"userId": {"header": "X-Tenant"}}, {}, **headers)["userId"] == "t2"
