@@ -152,6 +152,8 @@ def tail_(
         correlation_id=correlation,
     )
     address = api or (here.api if here is not None else f"http://{chosen.host}:{chosen.port}")
+    if api is None:
+        print(f"following {address}", file=sys.stderr)
     _until_asked(tail(address, Tailing(wanted, last, after, as_json)))
 
 

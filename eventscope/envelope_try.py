@@ -5,10 +5,10 @@ from typing import Any
 
 import orjson
 
-from eventscope import envelopes
+from eventscope import envelope_notes, envelopes
 from eventscope.envelope_samples import Sample, samples
 from eventscope.errors import BadInput
-from eventscope.settings import Settings, variable
+from eventscope.settings import Settings
 from eventscope.store import moment
 from eventscope.store.documents import plain
 from eventscope.store.message import Accepted, Arrival, Refused, Together
@@ -27,14 +27,20 @@ def show(settings: Settings, mapping: str, content: bytes, subject: str | None, 
     by_pattern = _envelopes(mapping)
     rejected = 0
     found = samples(content, subject)
+    absent = envelope_notes.absent(by_pattern, map(_arrival, found))
     for number, sample in enumerate(found, 1):
-        shown = {"sample": number, "subject": sample.subject} | outcome(settings, by_pattern, sample)
+        shown: dict[str, Any] = {"sample": number, "subject": sample.subject} | outcome(settings, by_pattern, sample)
         rejected += "rejected" in shown
         if as_json:
+            mapper = envelope_notes.mapping(by_pattern, _arrival(sample))
+            if of_mapping := absent.get(id(mapper)):
+                shown["notes"] = shown.get("notes", []) + of_mapping
             print(orjson.dumps(shown, default=plain).decode())
         else:
             _say(shown)
     if not as_json:
+        for note in dict.fromkeys(note for several in absent.values() for note in several):
+            say(f"note: {note}")
         say(f"{len(found) - rejected} of {len(found)} would be stored")
     return 1 if rejected else 0
 
@@ -42,10 +48,10 @@ def show(settings: Settings, mapping: str, content: bytes, subject: str | None, 
 def outcome(settings: Settings, by_pattern: dict[str, Envelope], sample: Sample) -> dict[str, Any]:
     """What becomes of one: `event`, or `events` of several that come together, or `rejected` with its code and reason.
 
-    What is not known before NATS has the message, as an id that is made of its place there, is left out. `note` says
-    that no stream would take it.
+    What is not known before NATS has the message, as an id that is made of its place there, is left out. `notes` says
+    what probably is a mistake.
     """
-    arrival = Arrival(sample.subject, sample.headers, sample.raw, 0, moment.now())
+    arrival = _arrival(sample)
     subject_type = type_of(sample.subject, settings.subjects)
     use = meant(sample.subject, settings.message_version) or "claim"
     read_message = read(arrival, settings.stream, subject_type, meant(sample.subject, by_pattern), use)
@@ -59,9 +65,14 @@ def outcome(settings: Settings, by_pattern: dict[str, Envelope], sample: Sample)
             shown = {"events": [_event(one, made_up) for one in messages]}
         case Refused():
             shown = {"rejected": {"code": message.code, "reason": message.reason}}
-    if meant(sample.subject, dict.fromkeys(settings.subjects, True)) is None:
-        shown["note"] = f"{variable('subjects')} is {','.join(settings.subjects)}, which does not take this subject"
+    events = [shown["event"]] if "event" in shown else shown.get("events", [])
+    if found := envelope_notes.notes(settings, by_pattern, arrival, events):
+        shown["notes"] = found
     return shown
+
+
+def _arrival(sample: Sample) -> Arrival:
+    return Arrival(sample.subject, sample.headers, sample.raw, 0, moment.now())
 
 
 def _event(message: Accepted, made_up: str) -> dict[str, Any]:
@@ -91,8 +102,8 @@ def _say(shown: dict[str, Any]) -> None:
     refusal = shown.get("rejected")
     fate = f"rejected with {refusal['code']}: {refusal['reason']}" if refusal else "stored"
     say(f"{shown['sample']}  {shown['subject']}  {fate}")
-    if "note" in shown:
-        say(f"   {shown['note']}")
+    for note in shown.get("notes", []):
+        say(f"   note: {note}")
     if not refusal:
         for line in json.dumps(shown.get("event", shown.get("events")), ensure_ascii=False, indent=2).split("\n"):
             say(f"   {line}")

@@ -125,10 +125,19 @@ def mapping(value: Any, place: str = "the mapping") -> EnvelopeMapping:
 
 
 def is_setting(value: Any) -> bool:
-    """Whether a value looks like a whole setting, and not like one mapping."""
-    return isinstance(value, dict) and all(
-        one in NAMES or (isinstance(one, dict) and not one.keys() & {*KINDS, "as"}) for one in value.values()
-    )
+    """Whether a value is meant as a whole setting, and not as one mapping, though either may have mistakes in it."""
+    if not isinstance(value, dict):
+        return False
+    names = [name for name in value if name.partition(".")[0] != METADATA]
+    if any({"*", ">"} & set(name.split(".")) for name in names):
+        return True
+    if len(names) < len(value) or any(name in MEMBERS for name in names):
+        return False
+    if any(isinstance(one, dict) and one.keys() & {*KINDS, "as"} for one in value.values()):
+        return False
+    if all(isinstance(one, dict) or one in NAMES for one in value.values()):
+        return True
+    return not any("." not in name and _close(name, MEMBERS) for name in names)
 
 
 def _json(text: str) -> Any:

@@ -1,6 +1,7 @@
 """The commands `eventscope rejected …`: what can be asked for on the command line. What they do is in `rejections`."""
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -46,11 +47,25 @@ def show(
 
 
 @app.command()
-def retry(numbers: Numbers = None, all: All = False, code: Code = None, data_dir: DataDir = DATA_DIR) -> None:
+def retry(
+    numbers: Numbers = None,
+    all: All = False,
+    code: Code = None,
+    mended: Annotated[
+        str | None,
+        typer.Option("--with", metavar="FILE", help="Send these bytes instead, mended; - for standard input."),
+    ] = None,
+    data_dir: DataDir = DATA_DIR,
+) -> None:
     """Send them the way they came, once what kept them out is mended. Exit code 1 when not all of them are stored."""
     from eventscope import rejections
 
     _check(numbers, all, code)
+    if mended is not None:
+        if numbers is None or len(numbers) != 1:
+            raise BadInput("--with goes with one number")
+        chosen = _settings(data_dir)
+        raise typer.Exit(asyncio.run(rejections.retry_with(chosen, numbers[0], _bytes(mended))))
     raise typer.Exit(asyncio.run(rejections.retry(_settings(data_dir), numbers, code)))
 
 
@@ -68,7 +83,7 @@ def drop(
     _check(numbers, all, code)
 
     def agreed(count: int) -> bool:
-        return yes or typer.confirm(f"Drop {count} rejected messages for good?")
+        return yes or typer.confirm(f"Drop {count} rejected message{'' if count == 1 else 's'} for good?")
 
     asyncio.run(rejections.drop(_settings(data_dir), numbers, code, agreed))
 
@@ -78,6 +93,13 @@ def _check(numbers: list[int] | None, all: bool, code: str | None) -> None:
         raise BadInput("give numbers, or --all")
     if code is not None and not all:
         raise BadInput("--code goes with --all")
+
+
+def _bytes(file: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        raise BadInput(f"{file} cannot be read ({error.strerror})") from None
 
 
 def _settings(data_dir: Path) -> Settings:

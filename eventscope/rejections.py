@@ -2,8 +2,10 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
+from eventscope import rejection_codes
 from eventscope.connections import connected, opened
 from eventscope.errors import BadInput
 from eventscope.settings import Settings
@@ -24,6 +26,8 @@ async def show_all(settings: Settings, code: str | None, limit: int) -> None:
     shown = 0
     async with opened(settings) as log:
         counts, dropped = await store.codes(log), await rejected_room.dropped(log)
+        if code is not None:
+            rejection_codes.check(code, counts)
         below: int | None = None
         while page := await store.rejected(log, limit=min(PAGE, limit - shown), below=below, code=code):
             for message in page:
@@ -33,13 +37,14 @@ async def show_all(settings: Settings, code: str | None, limit: int) -> None:
             if shown == limit:
                 break
     total = sum(n for name, n in counts.items() if code in (None, name))
-    say(f"{shown} of {total} rejected messages{f' with {code}' if code else ''}")
+    say(f"{shown} of {total} rejected message{'' if total == 1 else 's'}{f' with {code}' if code else ''}")
     if code is None and len(counts) > 1:
         say(", ".join(f"{name} {n}" for name, n in counts.items()))
     if dropped is not None:
         gone = ", ".join(f"{name} {n}" for name, n in dropped.codes.items())
         last = moment.to_text(dropped.last)
-        say(f"{dropped.count} older ones were dropped for want of room, the last at {last}: {gone}")
+        were = "older one was" if dropped.count == 1 else "older ones were"
+        say(f"{dropped.count} {were} dropped for want of room, the last at {last}: {gone}")
 
 
 async def show(settings: Settings, number: int, *, raw: bool) -> None:
@@ -86,6 +91,33 @@ async def retry(settings: Settings, numbers: Sequence[int] | None, code: str | N
     return _tell(retrier, kept)
 
 
+async def retry_with(settings: Settings, number: int, mended: bytes) -> int:
+    """Send a mended message in place of a rejected one, with its subject, headers and id; 0 when it is stored.
+
+    The rejected one is removed only after the mended one is stored, since nothing else has its bytes.
+    """
+    kept = 0
+    async with connected(settings, "eventscope rejected") as at, retrying(at.log, at.nats, settings.stream) as retrier:
+        message = await store.one(at.log, number)
+        if message is None:
+            raise _missing([number])
+        try:
+            await retrier.send(replace(message, raw=mended))
+        except NotTaken as refusal:
+            kept = 1
+            say(f"{number} stays: {refusal}")
+        await retrier.settle(SETTLE_SECONDS)
+        answer = retrier.answers.get(number)
+        if isinstance(answer, list):
+            await store.remove(at.log, [number])
+    code = _tell(retrier, kept)
+    if isinstance(answer, Rejection):
+        say(f"{number} stays as it was; the mended message is rejected under a number of its own")
+    elif answer is None and not kept:
+        say(f"{number} stays until the mended message is known to be stored; give the same command again")
+    return code
+
+
 async def drop(
     settings: Settings, numbers: Sequence[int] | None, code: str | None, agreed: Callable[[int], bool]
 ) -> None:
@@ -112,6 +144,8 @@ def _tell(retrier: Retrier, kept: int) -> int:
 
 
 async def _chosen(log: Log, numbers: Sequence[int] | None, code: str | None) -> list[int]:
+    if code is not None:
+        rejection_codes.check(code, await store.codes(log))
     there = await store.numbers(log, code)
     if not numbers:
         return there

@@ -150,7 +150,11 @@ def _parameters(request: Request) -> Mapping[str, str]:
             raise BadInput(f"{name!r:.60} is not a parameter; there are {', '.join(PARAMETERS)}")
         if len(given.getlist(name)) > 1:
             raise BadInput(f"{name} is given more than once", name)
-    return {name: _escaped(name, value) for name, value in given.items() if value}
+    return {name: _escaped(name, value) for name, value in given.items() if _is_given(name, value)}
+
+
+def _is_given(name: str, value: str) -> bool:
+    return bool(value.strip(", ") if name == "eventTypes" else value)
 
 
 def _escaped(name: str, text: str) -> str:

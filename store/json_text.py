@@ -156,7 +156,7 @@ def _exact(raw: bytes, problem: str, *, any_integer: bool) -> Any:
             raw.decode(),
             parse_float=lambda text: marked(_decimal(text)),
             parse_int=lambda text: marked(_integer(text, any_integer=any_integer)),
-            parse_constant=_no_json,
+            parse_constant=lambda name: marked(_Mark("INVALID_JSON", name)),
             object_pairs_hook=lambda pairs: marked(_object(pairs)),
         )
     except RecursionError:
@@ -200,10 +200,6 @@ def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any] | _Mark:
         return members
     twice = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
     return _Mark("DUPLICATE_KEY", f"the key {_shown(twice)!r}", "is given more than once")
-
-
-def _no_json(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
 
 
 def _first(value: Any) -> Fault:

@@ -12,6 +12,7 @@ from eventscope.store import json_text, moment
 
 NUMBER: Final = re.compile(r"-?\d{1,40}(\.\d{1,40})?", re.ASCII)
 EXACT: Final = Context(prec=100)  # no digit of a NUMBER is lost
+UNITS: Final = {6: "seconds", 3: "milliseconds", 0: "microseconds", -3: "nanoseconds"}
 SHOWN: Final = 60
 
 
@@ -50,7 +51,7 @@ def time(value: Any, exponent: int) -> str:
     elif isinstance(value, str) and NUMBER.fullmatch(value):
         units = Decimal(value)
     else:
-        raise ValueError(f"{shown(value)} is not a number of units of time since 1970")
+        raise ValueError(f"{shown(value)} is not a number of {UNITS[exponent]} since 1970")
     microseconds = EXACT.scaleb(units, exponent).to_integral_value(ROUND_FLOOR, EXACT)
     try:
         return moment.to_text(int(microseconds))

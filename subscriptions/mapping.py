@@ -42,6 +42,19 @@ class _Taker:
 class Mapper:
     """A mapping, made ready for messages: nothing of it is looked up or parsed again for each of them."""
 
+    def sources(self) -> list[tuple[str, str]]:
+        """Each member with each of its sources, in the words of people."""
+        return [(name, taker.text) for name, takers in self._members for taker in takers]
+
+    def found(self, message: dict[str, Any], arrival: Arrival) -> set[tuple[str, str]]:
+        """Those of `sources` that are in the message."""
+        return {
+            (name, taker.text)
+            for name, takers in self._members
+            for taker in takers
+            if _is_there(name, taker.find(message, arrival))
+        }
+
     def __init__(self, mapping: EnvelopeMapping) -> None:
         self._members = tuple((name, tuple(map(_taker, sources))) for name, sources in mapping.members)
         self._claims = any(name == "version" for name, _ in mapping.members)
@@ -55,7 +68,7 @@ class Mapper:
         for name, takers in self._members:
             for taker in takers:
                 value = taker.find(message, arrival)
-                if value is None or (value == "" and name in TEXTS):
+                if not _is_there(name, value):
                     continue
                 if taker.convert is not None:
                     try:
@@ -91,6 +104,10 @@ def without(message: dict[str, Any], taken: Iterable[Keys]) -> dict[str, Any]:
         elif () not in below and (rest := without(value, below)):
             left[key] = rest
     return left
+
+
+def _is_there(name: str, value: Any) -> bool:
+    return value is not None and (value != "" or name not in TEXTS)
 
 
 def _put(members: dict[str, Any], name: str, value: Any) -> bool:

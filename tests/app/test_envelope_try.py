@@ -132,8 +132,57 @@ def test_several_that_come_as_one_may_be_rejected_together(tried: Any) -> None:
 
 def test_a_subject_that_no_stream_takes_is_noted(tried: Any) -> None:
     [shown] = tried({}, {"type": "a.b"}, "market.a")
-    assert shown["note"] == "EVENTSCOPE_SUBJECTS is shop.>, which does not take this subject"
+    assert shown["notes"] == ["EVENTSCOPE_SUBJECTS is shop.>, which does not take this subject"]
     assert tried({}, {}, "market.a")[0]["rejected"]["code"] == "MISSING_TYPE"
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message", "notes"),
+    [
+        ({"data": "", "userId": "by", "type": {"subject": [2, 4]}}, {"by": 7}, []),
+        (
+            {"data": "data", "userId": ["by", "data.vendor"]},
+            {"by": 7, "data": {}},
+            ["userId is mapped from data.vendor, which is in none of these samples"],
+        ),
+        (
+            {"data": "", "type": [{"subject": 9}, {"header": "Kind"}]},
+            {},
+            [
+                "type is mapped from the subject's words 9, which is in none of these samples",
+                "type is mapped from the header Kind, which is in none of these samples",
+            ],
+        ),
+        (
+            {"data": "", "aggregateId": "id"},
+            {"id": 7},
+            ["the event has aggregateId and no aggregateType, so it belongs to no aggregate and gets no version"],
+        ),
+        (
+            {"version": "v", "data": "data"},
+            {"v": "2.1", "data": 1},
+            ["the version that is mapped is no integer, and is kept as extensions.version"],
+        ),
+        ({"version": "v", "data": "data"}, {"v": 2, "data": 1}, []),
+        ({"shop.>": "plain"}, {}, []),
+        ({"other.>": "plain"}, {}, ["no pattern takes this subject, so the message is taken as plain"]),
+    ],
+)
+def test_what_probably_is_a_mistake_is_noted(tried: Any, mapping: Any, message: Any, notes: list[str]) -> None:
+    [shown] = tried(mapping, message)
+    assert shown.get("notes", []) == notes
+
+
+def test_a_source_that_one_sample_has_is_no_mistake_in_another(tried: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    mapping = {"data": "", "userId": "by", "correlationId": "why"}
+    note = "correlationId is mapped from why, which is in none of these samples"
+    samples = [{"by": 7}, {}, 5, [{}]]
+    assert [one.get("notes") for one in tried(mapping, samples)] == [[note]] * 4
+    assert tried(mapping, [{"by": 7}, {"why": 8}])[1].get("notes") is None
+    show(SHOP, orjson.dumps(mapping).decode(), orjson.dumps(samples), PLACED, as_json=False)
+    assert capsys.readouterr().out.splitlines()[-2:] == [f"note: {note}", "3 of 4 would be stored"]
+    header = {"Eventscope-Envelope": "plain"}
+    assert "notes" not in tried(mapping, {"subject": PLACED, "headers": header, "message": {}})[0]
 
 
 @pytest.mark.parametrize(
@@ -151,6 +200,7 @@ def test_a_subject_that_no_stream_takes_is_noted(tried: Any) -> None:
         ('{"agregateId": "x", "type": "y"}', b"{}", "a", "did you mean aggregateId?"),
         ('{"a.>": {"agregateId": "x"}}', b"{}", "a", "did you mean aggregateId?"),
         ("nowhere.json", b"{}", "a", "it cannot be read"),
+        ('{"marketplace.>": "nest"}', b"{}", "a", "marketplace.>: 'nest' is not an envelope; did you mean nestjs?"),
     ],
 )
 def test_what_is_wrong_is_told(mapping: str, content: bytes, subject: str | None, reason: str) -> None:

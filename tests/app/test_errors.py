@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from eventscope import errors
+from eventscope import errors, rejection_codes
 from eventscope.errors import (
     BadInput,
     CannotStart,
@@ -37,7 +37,7 @@ def client_codes() -> set[str]:
     return {kind.code for kind in tree()}
 
 
-def rejection_codes() -> set[str]:
+def codes_of_rejections() -> set[str]:
     """Every code that the source rejects a message with."""
     found: set[str] = set()
     for file in [*(ROOT / "store").glob("*.py"), *(ROOT / "subscriptions").glob("*.py")]:
@@ -69,9 +69,10 @@ def test_the_document_tells_every_code_of_an_answer_and_no_other() -> None:
     assert sorted(documented("In answers")) == sorted(client_codes())
 
 
-def test_the_document_tells_every_code_of_a_rejection_and_no_other() -> None:
-    assert len(rejection_codes()) >= 15
-    assert sorted(documented("Rejected messages")) == sorted(rejection_codes())
+def test_the_document_and_the_command_line_know_every_code_of_a_rejection_and_no_other() -> None:
+    assert len(codes_of_rejections()) >= 15
+    assert sorted(documented("Rejected messages")) == sorted(codes_of_rejections())
+    assert sorted(rejection_codes.CODES) == sorted(codes_of_rejections())
 
 
 def test_each_code_is_told_with_why_and_what_to_do() -> None:

@@ -4,12 +4,17 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 from nats.aio.client import Client
 
+from eventscope import envelopes
+from eventscope.ingesting import ingest
 from eventscope.settings import PREFIX, Settings
 from eventscope.store import read, rejected
 from eventscope.store.filter import EVERYTHING
@@ -17,6 +22,7 @@ from eventscope.store.log import Log
 from eventscope.store.message import EXPECTED_VERSION
 from tests.until import until
 
+NO_CODE = "'INVALID_JSN' is not the code of a rejection; did you mean INVALID_JSON?"
 OF_42 = orjson.dumps({"aggregateType": "user", "aggregateId": "42"})
 
 
@@ -57,6 +63,18 @@ class Shell:
         return Done(process.returncode, out, err.decode())
 
 
+@asynccontextmanager
+async def at_work(settings: Settings) -> AsyncIterator[None]:
+    """An ingester with these settings, for the length of the block."""
+    task = asyncio.create_task(ingest(settings))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
 @pytest.fixture
 def run(settings: Settings) -> Shell:
     return Shell(settings)
@@ -79,6 +97,13 @@ async def messages(log: Log, client: Client, subject_prefix: str, ingesting: Non
 
 async def _has(log: Log, n: int) -> bool:
     return len(await rejected.numbers(log)) == n
+
+
+def _row(subject: str, code: str = "INVALID_JSON") -> dict[str, Any]:
+    """A rejected message as MongoDB has it, without the ingester that would have rejected it."""
+    source = {"stream": "EVENTS", "created": "", "sequence": 1}
+    kept = {"_id": 1, "code": code, "reason": "", "subject": subject, "headers": {}, "raw": b"{}", "recordedAt": 0}
+    return kept | {"source": source}
 
 
 async def _mend(log: Log, client: Client, prefix: str) -> None:
@@ -164,16 +189,15 @@ async def test_what_is_rejected_again_is_not_retried_in_the_same_run(
     assert await rejected.numbers(log) == [5, 6, 7, 8]
 
 
-async def test_one_that_cannot_be_sent_is_told_and_stays(
-    run: Shell, messages: Sequence[bytes], settings: Settings, log: Log, client: Client, subject_prefix: str
-) -> None:
-    await client.jetstream().update_stream(name=settings.stream, subjects=[f"{subject_prefix}.other"])
-    done = await run("retry", "1")
+@pytest.mark.parametrize("more", [(), ("--with", "-")])
+async def test_one_that_cannot_be_sent_is_told_and_stays(run: Shell, log: Log, more: tuple[str, ...]) -> None:
+    await log.rejected.insert_one(_row("nobody.takes.this"))
+    done = await run("retry", "1", *more, given=b"{}")
     assert (done.code, done.lines) == (
         1,
-        [f"1 stays: no stream takes {subject_prefix}.user.updated any more", "0 stored, 0 rejected again, 1 not sent"],
+        ["1 stays: no stream takes nobody.takes.this any more", "0 stored, 0 rejected again, 1 not sent"],
     )
-    assert 1 in await rejected.numbers(log)
+    assert await rejected.numbers(log) == [1]
 
 
 async def test_drop_asks_first(run: Shell, messages: Sequence[bytes], log: Log) -> None:
@@ -196,6 +220,13 @@ async def test_drop_asks_first(run: Shell, messages: Sequence[bytes], log: Log) 
         (("retry", "1", "--code", "INVALID_JSON"), "--code goes with --all"),
         (("show", "7"), "there is no rejected message with the number 7"),
         (("retry", "7", "8"), "there is no rejected message with the number 7, 8"),
+        (("retry", "7", "--with", "/dev/null"), "there is no rejected message with the number 7"),
+        (("retry", "--all", "--with", "/dev/null"), "--with goes with one number"),
+        (("retry", "7", "8", "--with", "/dev/null"), "--with goes with one number"),
+        (("retry", "7", "--with", "/nowhere"), "/nowhere cannot be read (No such file or directory)"),
+        (("list", "--code", "INVALID_JSN"), NO_CODE),
+        (("retry", "--all", "--code", "INVALID_JSN"), NO_CODE),
+        (("drop", "--all", "--yes", "--code", "INVALID_JSN"), NO_CODE),
     ],
 )
 async def test_what_makes_no_sense_is_refused(run: Shell, log: Log, arguments: tuple[str, ...], said: str) -> None:
@@ -203,21 +234,113 @@ async def test_what_makes_no_sense_is_refused(run: Shell, log: Log, arguments: t
     assert (done.code, done.err.splitlines()[-1]) == (2, f"eventscope: {said}")
 
 
+async def test_a_code_of_an_older_version_is_known_while_its_messages_are_there(run: Shell, log: Log) -> None:
+    await log.rejected.insert_one(_row("", "TOO_OLD_TO_BE_KNOWN"))
+    done = await run("list", "--code", "TOO_OLD_TO_BE_KNOWN")
+    assert (done.code, done.lines[-1]) == (0, "1 of 1 rejected message with TOO_OLD_TO_BE_KNOWN")
+    done = await run("drop", "--all", "--code", "TOO_OLD_TO_BE_KNOWN", given=b"y\n")
+    assert done.out == b"Drop 1 rejected message for good? [y/N]: 1 dropped\n"
+    done = await run("list", "--code", "TOO_OLD_TO_BE_KNOWN")
+    assert done.code == 2
+
+
+@pytest.mark.parametrize(
+    ("envelope", "wrong", "right", "event"),
+    [
+        (None, b'{"data": {"n": 1}', b'{"data": {"n": 1}}', {"type": "order.placed", "data": {"n": 1}}),
+        (
+            {"aggregateType": {"constant": "order"}, "aggregateId": "no", "userId": {"header": "Trace"}, "data": ""},
+            b'{"no": []}',
+            b'{"no": 7}\n',
+            {"type": "order.placed", "aggregateId": "7", "version": 1, "userId": "t1", "data": {"no": 7}},
+        ),
+        (
+            "nestjs",
+            b'{"pattern": "order. placed", "data": 1}',
+            b'{"pattern": "order.paid", "data": 1}',
+            {"type": "order.paid", "data": 1},
+        ),
+    ],
+)
+async def test_a_mended_message_goes_on_the_subject_and_with_the_headers_and_id_of_the_rejected_one(
+    envelope: Any,
+    wrong: bytes,
+    right: bytes,
+    event: dict[str, Any],
+    settings: Settings,
+    log: Log,
+    client: Client,
+    subject_prefix: str,
+    tmp_path: Path,
+) -> None:
+    """Subject and headers name its type, its envelope and more, so only its bytes have to be right."""
+    if envelope is not None:
+        given = envelopes.setting({f"{subject_prefix}.>": envelope})
+        settings = settings.model_copy(update={"envelopes": given})
+    mended = tmp_path / "mended.json"
+    mended.write_bytes(right)
+    async with at_work(settings):
+        headers = {"Trace": "t1", "Nats-Msg-Id": "sent-once"}
+        await client.jetstream().publish(f"{subject_prefix}.order.placed", wrong, headers=headers)
+        await until(lambda: _has(log, 1))
+        done = await Shell(settings)("retry", "1", "--with", str(mended))
+    assert (done.code, done.lines) == (0, ["1 stored, 0 rejected again, 0 not sent"])
+    [stored] = await read.events(log, EVERYTHING, limit=10)
+    assert {name: stored.get(name) for name in event} == event
+    assert stored["messageId"] == "sent-once"
+    assert await rejected.numbers(log) == []
+
+
+async def test_what_was_mended_wrongly_leaves_the_rejected_one_there(
+    run: Shell, messages: Sequence[bytes], log: Log
+) -> None:
+    done = await run("retry", "1", "--with", "-", given=b"still no json")
+    assert done.code == 1
+    assert done.lines[0].startswith("1 is rejected again: INVALID_JSON: ")
+    assert done.lines[-1] == "1 stays as it was; the mended message is rejected under a number of its own"
+    kept = {one.number: one.raw for one in await rejected.rejected(log, limit=10)}
+    assert (kept[1], kept[5]) == (messages[0], b"still no json")
+    done = await run("retry", "1", "--with", "-", given=b"{}")
+    assert (done.code, done.lines) == (0, ["1 stored, 0 rejected again, 0 not sent"])
+    assert await rejected.numbers(log) == [2, 3, 4, 5]
+
+
+async def test_a_mended_message_that_is_sent_again_and_again_is_stored_once(
+    run: Shell, messages: Sequence[bytes], log: Log
+) -> None:
+    """As when the command dies after JetStream had the mended message, or after it was stored."""
+    kept = await log.rejected.find_one({"_id": 1})
+    assert kept is not None
+    for _ in range(3):
+        done = await run("retry", "1", "--with", "-", given=b"{}")
+        assert (done.code, done.lines) == (0, ["1 stored, 0 rejected again, 0 not sent"])
+        await log.rejected.insert_one(kept)
+    assert len(await read.events(log, EVERYTHING, limit=10)) == 1
+
+
+async def test_a_mended_message_that_waits_in_nats_leaves_the_rejected_one_there(
+    log: Log, client: Client, settings: Settings, subject_prefix: str, run: Shell
+) -> None:
+    async with at_work(settings):
+        await client.jetstream().publish(f"{subject_prefix}.user.created", b"no json")
+        await until(lambda: _has(log, 1))
+    done = await run("retry", "1", "--with", "-", given=b"{}")
+    assert done.code == 1
+    assert done.lines[1].startswith("1 sent, but no ingester has told what became of them")
+    assert done.lines[-1].startswith("1 stays until the mended message is known to be stored")
+    assert await rejected.numbers(log) == [1]
+    async with at_work(settings):
+        await until(lambda: read.events(log, EVERYTHING, limit=10))
+        done = await run("retry", "1", "--with", "-", given=b"{}")
+    assert (done.code, done.lines) == (0, ["1 stored, 0 rejected again, 0 not sent"])
+    assert await rejected.numbers(log) == []
+    assert len(await read.events(log, EVERYTHING, limit=10)) == 1
+
+
 async def test_while_no_ingester_is_at_work_a_retry_waits_in_nats_and_is_not_called_stored(
     settings: Settings, log: Log, client: Client, subject_prefix: str, run: Shell
 ) -> None:
-    await log.rejected.insert_one(
-        {
-            "_id": 1,
-            "code": "INVALID_JSON",
-            "reason": "",
-            "subject": f"{subject_prefix}.user.created",
-            "headers": {},
-            "raw": b"{}",
-            "recordedAt": 0,
-            "source": {"stream": settings.stream, "created": "", "sequence": 1},
-        }
-    )
+    await log.rejected.insert_one(_row(f"{subject_prefix}.user.created"))
     done = await run("retry", "1")
     assert done.code == 1
     assert done.lines[0] == "0 stored, 0 rejected again, 0 not sent"

@@ -256,6 +256,9 @@ async def test_a_zone_whose_plus_was_not_escaped_is_understood(world: World) -> 
 
 async def test_an_empty_parameter_is_as_good_as_none(world: World) -> None:
     assert await answer(world, "history", aggregateId="", eventTypes="") == await answer(world, "history")
+    for endpoint in ("history", "replay", "stats"):
+        for types in (",", " , ,"):
+            assert await answer(world, endpoint, eventTypes=types) == await answer(world, endpoint)
 
 
 def refusal(response: httpx.Response, status: int = 400) -> Any:

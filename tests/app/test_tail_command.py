@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -145,3 +146,17 @@ async def test_without_an_api_it_says_where_it_looked(api: Served) -> None:
     assert (process.returncode, out) == (2, b"")
     assert b"eventscope: " in said
     assert b"Traceback" not in said
+
+
+async def test_where_no_api_is_named_it_says_which_one_it_follows(tmp_path: Path) -> None:
+    theirs = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    port = free()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "eventscope", "tail", "--data-dir", str(tmp_path)),
+        stderr=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env=theirs | {f"{PREFIX}PORT": str(port)},
+    )
+    out, said = await process.communicate()
+    assert (process.returncode, out) == (2, b"")
+    assert said.decode().splitlines()[0] == f"following http://{HOST}:{port}"

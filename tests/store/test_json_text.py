@@ -103,6 +103,10 @@ def test_the_place_that_is_to_blame_is_named() -> None:
     with pytest.raises(Fault, match=r"^the number 1e999 at data\.items\[2\]\.price is beyond") as caught:
         loads(b'{"data": {"items": [1, {"price": 1}, {"price": 1e999}, 1e-999]}}')
     assert caught.value.place == "data.items[2].price"
+    for name in ("NaN", "Infinity", "-Infinity"):
+        with pytest.raises(Fault, match=rf"^{name} at data\.amount$") as caught:
+            loads(f'{{"data": {{"amount": {name}}}}}'.encode())
+        assert (caught.value.code, caught.value.place) == ("INVALID_JSON", "data.amount")
     with pytest.raises(Fault, match=r"^the key 'a' at \[1\] is given more than once$"):
         loads(b'[{"a": 1}, {"a": 1, "a": 2}]')
     with pytest.raises(Fault, match=r"^the integer 9223372036854775808 at n does not fit"):
