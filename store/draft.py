@@ -152,7 +152,7 @@ class Draft:
         return event
 
     def _take_all(self, together: Together) -> tuple[Event, ...] | Refused:
-        count, duplicates, after = len(self.events), self.duplicates, dict(self.after)
+        head, count, duplicates, after = self.head, len(self.events), self.duplicates, dict(self.after)
         taken: list[Event] = []
         refusal: Refused | None = None
         for index, message in enumerate(together.messages):
@@ -162,7 +162,7 @@ class Draft:
                 refusal = replace(one, arrival=together.arrival, reason=reason, index=index)
                 break
             taken.append(one)
-        known = self.duplicates - duplicates
+        known = sum(event["_id"] <= head for event in taken)  # and not just said twice in this message
         if refusal is None and 0 < known < len(taken):
             reason = f"of {len(taken)} events that came together {known} were stored before without the others"
             refusal = Refused(together.arrival, "ID_REUSED", reason, together.id)

@@ -5,6 +5,7 @@ A BSON date holds milliseconds only, and what goes in must come out (docs/decisi
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
@@ -20,6 +21,9 @@ IS_DAY: Final = re.compile(DAY_ALONE, re.ASCII)
 IS_WEEK: Final = re.compile(r"\d{4}-?W\d\d", re.ASCII)
 # Python takes any character for the one before the time, so that a day with a zone would become a time of day
 IS_TIME: Final = re.compile(rf"(?:{DAY_ALONE}|\d{{4}}-?W\d\d)(?:[Tt _]\S+)?", re.ASCII)
+
+# ISO 8601 has a word for the midnight that a day ends with
+END_OF_DAY: Final = re.compile(r"(.{8,10}[Tt _])24((?::?00){0,2}(?:[.,]0+)?(?:[Zz]|[+-].*)?)", re.ASCII)
 
 Clock = Callable[[], int]
 
@@ -67,11 +71,16 @@ def _minute_text(minute: int) -> str:
 def from_text(text: str) -> int:
     """Read an ISO 8601 time, in UTC where it names no zone; ValueError when it is none."""
     try:
-        time = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text.upper() if "z" in text else text)
         if text[10:11] != "T" and not IS_TIME.fullmatch(text):
             raise ValueError
         return of(time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC))
     except (ValueError, OverflowError):
+        with suppress(ValueError, OverflowError):
+            if end := END_OF_DAY.fullmatch(text):
+                late = from_text(f"{end[1]}00{end[2]}") + DAY
+                to_datetime(late)
+                return late
         raise ValueError(f"{text[:60]!r} is not a time like 2026-11-23T07:00:00Z") from None
 
 

@@ -1,7 +1,6 @@
 """A NATS client that no message makes deaf: nats-py stops reading at subjects that it cannot decode."""
 
 import re
-from typing import Final
 
 import nats.errors
 from nats.aio.msg import Msg
@@ -9,7 +8,12 @@ from nats.protocol import parser
 
 from eventscope.subscriptions.header_block import HeaderClient
 
-REPLACEMENT: Final = "\ufffd"  # stands for bytes that are no UTF-8
+
+class NotText(str):
+    """What a subject that is no UTF-8 is shown as: U+FFFD stands for what nobody can tell."""
+
+    __slots__ = ()
+
 
 # Between the words of a line stand blanks and tabs. nats-py (2.16) takes every white space for an end of the subject,
 # so one with a vertical tab breaks the connection, or is waited upon for ever.
@@ -27,6 +31,8 @@ class NatsClient(HeaderClient):
             message: Msg = super()._build_message(sid, subject, reply, data, headers)
         except UnicodeDecodeError:
             message = super()._build_message(sid, _text(subject), _text(reply), data, headers)
+            if _text(subject) != subject:
+                message.subject = NotText(message.subject)
         return message
 
     async def _read_loop(self) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Final
 
 from eventscope.store.message import Arrival, Message, Refused
-from eventscope.subscriptions.nats_client import REPLACEMENT
+from eventscope.subscriptions.nats_client import NotText
 from eventscope.subscriptions.reading import made_up_id
 
 SHORT: Final = 1024  # bytes of a message, and characters of a text, that MongoDB does not take whole
@@ -12,7 +12,7 @@ SHORT: Final = 1024  # bytes of a message, and characters of a text, that MongoD
 
 def is_unreadable(arrival: Arrival) -> bool:
     """Whether its subject is no text, so that nobody can tell what it says."""
-    return REPLACEMENT in arrival.subject
+    return isinstance(arrival.subject, NotText)
 
 
 def unreadable(arrival: Arrival, stream: str, reason: str) -> Refused:

@@ -15,7 +15,9 @@ from eventscope.errors import Unavailable
 from eventscope.store import moment
 from eventscope.store.message import Arrival
 from eventscope.subscriptions.header_block import parse
+from eventscope.subscriptions.nats_client import NotText
 
+REPLACEMENT: Final = "\ufffd"
 NO_MESSAGE: Final = 10037  # JetStream's code
 SECONDS: Final = 5.0
 
@@ -49,8 +51,10 @@ async def _get(client: Client, stream: str, request: dict[str, Any]) -> Arrival 
             return None
         raise APIError.from_error(refusal)
     found = answer["message"]
+    subject = found["subject"]
     return Arrival(
-        found["subject"],
+        # here the server itself puts U+FFFD for bytes that are no UTF-8, so that one which was sent looks the same
+        NotText(subject) if REPLACEMENT in subject else subject,
         parse(base64.b64decode(found.get("hdrs", ""))),
         base64.b64decode(found.get("data", "")),
         found["seq"],

@@ -115,3 +115,25 @@ def test_the_present_lies_between_before_and_after() -> None:
     before = datetime.now(UTC)
     now = moment.to_datetime(moment.now())
     assert before <= now <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("2026-11-23t07:00:00z", "2026-11-23T07:00:00Z"),
+        ("2026-11-23T07:00:00.5z", "2026-11-23T07:00:00.5Z"),
+        ("2026-11-23T24:00:00Z", "2026-11-24T00:00:00Z"),
+        ("2026-12-31t24:00:00.000+01:00", "2026-12-31T23:00:00Z"),
+        ("20261123T2400", "2026-11-24T00:00:00Z"),
+    ],
+)
+def test_times_are_read_as_their_standards_allow_them(text: str, same: str) -> None:
+    assert moment.from_text(text) == moment.from_text(same)
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-11-23T24:00:01Z", "2026-11-23T25:00:00Z", "9999-12-31T24:00:00Z", "2026-11-23T23:59:60Z"]
+)
+def test_no_other_hour_is_beyond_the_day(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a time"):
+        moment.from_text(text)

@@ -64,3 +64,10 @@ async def test_outcomes_come_in_the_order_of_arrival(log: Log, appender: Appende
         (0, True, False),
         (2, False, True),
     ]
+
+
+async def test_what_one_message_says_twice_is_stored_once(appender: Appender) -> None:
+    twice = together(event(id="a", at=1), event(id="a", at=1), event(id="b", at=1))
+    stored = await appender.store(twice)
+    assert ([one["messageId"] for one in stored.events], stored.rejected, stored.duplicates) == (["a", "b"], 0, 1)
+    assert (await appender.store(twice)).rejected == 0

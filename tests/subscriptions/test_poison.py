@@ -21,9 +21,9 @@ from eventscope.settings import Settings
 from eventscope.store import checkpoint
 from eventscope.store.log import Log
 from eventscope.store.message import Arrival, Message
-from eventscope.subscriptions import stream
+from eventscope.subscriptions import single, stream
 from eventscope.subscriptions.lag import lag
-from eventscope.subscriptions.poison import unstorable
+from eventscope.subscriptions.poison import is_unreadable, unstorable
 from eventscope.subscriptions.reading import read
 from tests.ingesters import ingester, publish
 from tests.raw import message, send
@@ -353,3 +353,14 @@ async def test_no_type_of_the_data_stops_the_log(
 def appenders() -> list[Appender]:
     """Where the first of many examples leaves its appender for the others."""
     return []
+
+
+async def test_a_subject_that_holds_a_replacement_character_is_text(
+    settings: Settings, log: Log, client: Client, subject_prefix: str, ingesting: None
+) -> None:
+    await send(settings.nats_url, message(f"{subject_prefix}.a\ufffd".encode(), b"{}"))
+    await send(settings.nats_url, message(f"{subject_prefix}.a".encode() + b"\xff", b"{}"))
+    assert await kept(log, 2) == {1: "event", 2: "UNREADABLE"}
+    arrival = await single.message_at(client, settings.stream, 2)
+    assert arrival is not None
+    assert is_unreadable(arrival)
