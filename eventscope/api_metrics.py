@@ -11,6 +11,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from eventscope import event_stream
+from eventscope.errors import unexpected
 from eventscope.metrics import DELAYS, LogMetrics, new_registry, route
 from eventscope.schema.context import Services
 from eventscope.siblings import Siblings
@@ -159,4 +160,10 @@ class Counted:
             if streaming:
                 self._metrics.stream(-1)
             # how long a stream lasts says nothing
-            self._metrics.requested(scope["path"], status, (streaming or perf_counter()) - began)
+            self._count(scope["path"], status, (streaming or perf_counter()) - began)
+
+    def _count(self, path: str, status: int, seconds: float) -> None:
+        try:
+            self._metrics.requested(path, status, seconds)
+        except Exception as error:  # whoever was answered must not hear of it
+            unexpected(error, "a request is not counted")

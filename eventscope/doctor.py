@@ -1,6 +1,6 @@
 """`eventscope doctor`: looks at both servers and at the log, and says of each thing how it is and what to do."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -23,7 +23,7 @@ from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.log import Log
 from eventscope.store.recount import sample
 from eventscope.subscriptions import facts as nats
-from eventscope.subscriptions.lag import Lag, lag
+from eventscope.subscriptions.lag import lag
 
 COLOURS: Final = {Level.OK: "green", Level.NOTE: "cyan", Level.WARNING: "yellow", Level.BROKEN: "red"}
 SAMPLES: Final = 50  # of what is derived from the events
@@ -133,6 +133,18 @@ async def _nats(client: Client, settings: Settings, plan: Plan, findings: list[F
     return found
 
 
+async def _checked(check: str, work: Callable[[], Awaitable[Finding]]) -> Finding:
+    """The finding, or one that says why there is none: the other checks go on."""
+    try:
+        return await work()
+    except EventscopeError as error:
+        found, _, advice = str(error).partition(": ")
+        return broken(check, found, advice or "look at MongoDB and its log")
+    except Exception as error:  # whatever is in the database, the doctor names it
+        said = " ".join(str(error).split())[:300]
+        return broken(check, f"it cannot be looked at: {type(error).__name__}: {said}", "look what was done to MongoDB")
+
+
 async def _agreement(log: Log, at: Checkpoint) -> Finding:
     # an ingester that is at work has looked itself, and goes on meanwhile
     trouble: str | None = None
@@ -145,28 +157,49 @@ async def _agreement(log: Log, at: Checkpoint) -> Finding:
 
 
 async def _log(log: Log, settings: Settings, client: Client | None, findings: list[Finding]) -> None:
-    try:
-        at = await checkpoint.read(log)
-        codes = await rejected.codes(log)
-        dropped = await rejected_room.dropped(log)
-        known = await types.first(log, log_checks.MOST_TYPES + 1)
-        claimed = await claims.claims(log)
-        wrong = await sample.several(log, SAMPLES, SAMPLE_SECONDS)
-        waiting: Lag | None = None
-        if client is not None:
-            waiting = await lag(log, client.jetstream(), settings.stream)
-    except EventscopeError as error:
-        findings.append(broken("log", str(error), "look at MongoDB and its log"))
-        return
+    async def waiting() -> Finding:
+        return log_checks.lag(None if client is None else await lag(log, client.jetstream(), settings.stream))
+
+    async def codes() -> Finding:
+        return log_checks.rejected(await rejected.codes(log))
+
+    async def dropped() -> Finding:
+        return log_checks.dropped(await rejected_room.dropped(log))
+
+    async def known() -> Finding:
+        return log_checks.types(await types.first(log, log_checks.MOST_TYPES + 1))
+
+    async def claimed() -> Finding:
+        return log_checks.claims(await claims.claims(log))
+
+    async def counts() -> Finding:
+        return log_checks.counts(await sample.several(log, SAMPLES, SAMPLE_SECONDS))
+
+    findings += await _checkpoint(log)
     findings += [
-        log_checks.ingester(at),
-        await _agreement(log, at),
-        log_checks.lag(waiting),
-        log_checks.source(at),
-        log_checks.lost(at),
-        log_checks.rejected(codes),
-        log_checks.dropped(dropped),
-        log_checks.types(known),
-        log_checks.claims(claimed),
-        log_checks.counts(wrong),
+        await _checked(check, work)
+        for check, work in (
+            ("ingest lag", waiting),
+            ("rejected messages", codes),
+            ("rejected messages dropped", dropped),
+            ("event types", known),
+            ("claimed versions", claimed),
+            ("derived counts", counts),
+        )
     ]
+
+
+async def _checkpoint(log: Log) -> list[Finding]:
+    at: Checkpoint | None = None
+
+    async def ingester() -> Finding:
+        nonlocal at
+        at = await checkpoint.read(log)
+        return log_checks.ingester(at)
+
+    first = await _checked("ingester", ingester)
+    if at is None:
+        return [first]
+    read = at
+    agreed = await _checked("log collections", lambda: _agreement(log, read))
+    return [first, agreed, log_checks.source(read), log_checks.lost(read)]

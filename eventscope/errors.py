@@ -18,7 +18,8 @@
     └── CannotStart          (not for clients)           a setting or a server is not as it must be
 
 A message is one sentence with the values in it, fit to be shown to the caller: no secret, no stack trace. Every other
-error is INTERNAL to clients: they get an id, which finds it in the log.
+error is INTERNAL to clients: they get an id, which finds it in the log. Blocked and CannotStart are UNAVAILABLE to
+them, without the reason.
 """
 
 import logging
@@ -28,6 +29,8 @@ from typing import Any, ClassVar, Final
 INTERNAL: Final = "INTERNAL"
 
 OF_SERVERS: Final = frozenset({"TIMEOUT", "UNAVAILABLE"})
+
+TO_MEND: Final = "the log cannot be used now, until somebody mends what its own log says"
 
 logger = logging.getLogger(__name__)
 
@@ -173,7 +176,13 @@ class CannotStart(EventscopeError):
 
 
 def told(error: BaseException) -> dict[str, Any]:
-    """The error as a caller gets it, in GraphQL's form; of one that nobody foresaw, an id to find it in the log."""
+    """The error as a caller gets it, in GraphQL's form; of one that nobody foresaw, an id to find it in the log.
+
+    What somebody has to mend is for the log alone: it may name users and documents.
+    """
+    if isinstance(error, Blocked | CannotStart):
+        noted(Unavailable.code, str(error))
+        return {"message": TO_MEND, "extensions": {"code": Unavailable.code}}
     if isinstance(error, EventscopeError) and error.code != INTERNAL:
         noted(error.code, str(error))
         return {"message": str(error), "extensions": {"code": error.code} | error.details}

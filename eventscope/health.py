@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from eventscope.errors import told
+from eventscope.errors import Blocked, CannotStart, QuestionTimedOut, noted, told
 from eventscope.schema.context import Services
 from eventscope.store import checkpoint
 
@@ -36,8 +36,13 @@ async def _problems(services: Services) -> list[str]:
             at = await checkpoint.read(services.log)
         if not at.lease_held:
             problems.append("no ingester is at work: new events wait in NATS")
+    except QuestionTimedOut as error:
+        problems.append(f"MongoDB did not answer within {error.seconds:g} seconds")
     except TimeoutError:
         problems.append(f"MongoDB did not answer within {LOOK_SECONDS:g} seconds")
+    except (Blocked, CannotStart) as error:
+        noted("UNAVAILABLE", str(error))
+        problems.append(f"the log cannot be read: {error}")
     except Exception as error:
         problems.append(f"the log cannot be read: {told(error)['message']}")
     if not services.nats_connected():

@@ -49,7 +49,7 @@ def describe(error: GraphQLError) -> None:
     else:
         answer = told(cause or root)
         extensions |= answer["extensions"]
-        if extensions["code"] == INTERNAL:
+        if cause is not None or extensions["code"] == INTERNAL:
             error.message = answer["message"]
     error.extensions = extensions
 

@@ -10,16 +10,18 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Final
+from typing import Final, cast
 
 from pymongo import ReplaceOne
 from pymongo.errors import DuplicateKeyError
 
-from eventscope.errors import EventscopeError, LeaseLost
+from eventscope.errors import Blocked, EventscopeError, LeaseLost
 from eventscope.store import checkpoint
 from eventscope.store.catalogue_fields import Drift, Fields, Look, Seen, shape
+from eventscope.store.documents import INTEGERS
 from eventscope.store.driver import Document, translated
 from eventscope.store.log import Log
+from eventscope.store.own import is_event
 from eventscope.store.query import kept
 
 ID: Final = "catalogue"  # in `meta`; in `catalogue` every name may be the name of a type
@@ -85,7 +87,10 @@ async def counted_to(log: Log) -> int:
     """The position up to which all events are counted."""
     with translated(log.question_seconds):
         found = await log.meta.find_one({"_id": ID})
-    return 0 if found is None else int(found["position"])
+    position = 0 if found is None else found.get("position")
+    if type(position) not in INTEGERS:
+        raise Blocked('the place of the catalogue in meta is damaged: db.meta.deleteOne({_id: "catalogue"})')
+    return int(cast("int", position))
 
 
 async def fields(log: Log, types: Sequence[str]) -> list[Fields]:
@@ -108,6 +113,9 @@ async def _looks(log: Log, above: int, head: int, most: int) -> tuple[dict[str, 
     n, last = 0, above
     async for event in log.events.find(asked, wanted, batch_size=most).sort("_id", 1).limit(most):
         n, last = n + 1, event["_id"]
+        if not is_event(event):
+            logger.warning("the document %.100r of the collection events is none of Eventscope's: not counted", last)
+            continue
         looks.setdefault(event["type"], []).append(Look(last, event["timestamp"], shape(event)))
         if n % PAUSE == 0:
             await asyncio.sleep(0)

@@ -10,6 +10,7 @@ from eventscope.store import moment
 from eventscope.store.driver import Document, Mongo, translated
 from eventscope.store.log import INDEXES, Log
 
+NOT_ON_A_VIEW: Final = 166
 WELL: Final = ("PRIMARY", "SECONDARY", "ARBITER")
 
 
@@ -86,7 +87,12 @@ def wanted() -> list[Index]:
 
 
 async def _present(log: Log, collection: str) -> list[Index]:
-    found = await log.mongo.collection(collection).index_information()
+    try:
+        found = await log.mongo.collection(collection).index_information()
+    except OperationFailure as error:
+        if error.code != NOT_ON_A_VIEW:
+            raise
+        return []  # every index is missing there
     return [_index(collection, description) for description in found.values()]
 
 

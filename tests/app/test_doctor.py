@@ -351,3 +351,21 @@ async def test_streams_that_take_in_what_eventscope_sends_are_found(settings: Se
         await js.delete_stream(other)
     await js.update_stream(name=settings.stream, subjects=[*settings.subjects, live.subject(settings.stream)])
     assert worse(await examine(settings, HERE))["NATS live subjects"] == Level.BROKEN
+
+
+async def test_whatever_is_in_the_database_every_check_that_can_be_made_is_made(
+    settings: Settings, log: Log, client: Client, subject_prefix: str, at_work: None
+) -> None:
+    await client.jetstream().publish(f"{subject_prefix}.a", b'{"messageId": "last"}')
+    await until(lambda: read.event(log, "last"))
+    await log.meta.insert_one({"_id": "rejected", "codes": None, "since": "x"})
+    await log.expirations.insert_one({"_id": 5, "through": []})
+    await log.aggregates.insert_one({"_id": {"type": "user", "id": "1"}, "last": None})
+    await log.rollups.insert_one({"_id": {"hour": [], "type": 5}})
+    findings = await examine(settings, HERE)
+    assert worse(findings) == {"rejected messages dropped": Level.BROKEN, "derived counts": Level.WARNING}
+    assert found(findings, "rejected messages dropped") == "the account of dropped messages in meta is damaged"
+    await log.meta.update_one({"_id": "checkpoint"}, {"$set": {"place": {"stream": "x"}}})
+    findings = await examine(settings, HERE)
+    assert found(findings, "ingester").startswith("the checkpoint in meta is damaged, its place is nothing that")
+    assert found(findings, "rejected messages") == "none"

@@ -10,7 +10,9 @@ import pytest
 
 from eventscope import errors, rejection_codes
 from eventscope.errors import (
+    TO_MEND,
     BadInput,
+    Blocked,
     CannotStart,
     EventscopeError,
     LeaseLost,
@@ -98,9 +100,16 @@ def test_what_is_for_clients_is_told_in_its_own_words(error: EventscopeError, ex
     assert told(error) == {"message": str(error), "extensions": extensions}
 
 
-@pytest.mark.parametrize(
-    "error", [ValueError("hunter2"), Unstorable("hunter2"), LeaseLost("hunter2"), CannotStart("hunter2")]
-)
+@pytest.mark.parametrize("error", [Blocked("hunter2"), CannotStart("hunter2")])
+def test_what_somebody_has_to_mend_is_unavailable_and_its_reason_in_the_log_alone(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert told(error) == {"message": TO_MEND, "extensions": {"code": "UNAVAILABLE"}}
+    [record] = caplog.records
+    assert (record.getMessage(), record.exc_info) == ("UNAVAILABLE: hunter2", None)
+
+
+@pytest.mark.parametrize("error", [ValueError("hunter2"), Unstorable("hunter2"), LeaseLost("hunter2")])
 def test_what_is_not_for_clients_is_an_id_that_the_log_knows(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -12,6 +12,7 @@ from nats.aio.client import Client
 
 from eventscope import health
 from eventscope.embedded import Mongod, ready
+from eventscope.errors import TO_MEND
 from eventscope.guard import guarded, lifeline
 from eventscope.ports import free
 from eventscope.settings import Settings
@@ -110,20 +111,22 @@ async def test_while_mongodb_is_frozen_questions_time_out_and_while_it_is_away_t
             api = await stack.enter_async_context(served(own))
             await becomes_ready(api)
             mongod.send_signal(signal.SIGSTOP)
-            await questions_fail(api, "TIMEOUT", "the answer took longer than 0.7 seconds; narrow the question", 504)
+            message, reason = "the answer took longer than 0.7 seconds; narrow the question", "within 0.7 seconds"
+            await questions_fail(api, "TIMEOUT", message, 504, f"MongoDB did not answer {reason}")
             monkeypatch.setattr(health, "LOOK_SECONDS", 0.1)
             assert (await readiness(api))[1]["reasons"] == ["MongoDB did not answer within 0.1 seconds"]
             monkeypatch.undo()
             mongod.send_signal(signal.SIGCONT)
             await becomes_ready(api)
             assert await api.ask(QUESTION) == {"log": {"head": 0}}
-        await questions_fail(api, "UNAVAILABLE", "MongoDB does not answer now", 503)
+        message = "MongoDB does not answer now"
+        await questions_fail(api, "UNAVAILABLE", message, 503, f"the log cannot be read: {message}")
         async with own_mongod(tmp_path, port):
             await becomes_ready(api)
             assert await api.ask(QUESTION) == {"log": {"head": 0}}
 
 
-async def questions_fail(api: Served, code: str, message: str, status: int) -> None:
+async def questions_fail(api: Served, code: str, message: str, status: int, reason: str) -> None:
     """Every way to ask gets the code, none hangs, and the process is as alive as ever."""
     async with opened(api.socket_url) as socket:
         await socket.say(subscribe("1", QUESTION))
@@ -142,5 +145,21 @@ async def questions_fail(api: Served, code: str, message: str, status: int) -> N
         followed["payload"][0],
     ):
         assert (error["message"], error["extensions"]) == (message, {"code": code})
-    assert ready == (503, {"status": "not ready", "reasons": [f"the log cannot be read: {message}"]})
+    assert ready == (503, {"status": "not ready", "reasons": [reason]})
     assert await is_alive(api)
+
+
+async def test_what_somebody_has_to_mend_is_unavailable_to_clients_and_a_sentence_to_operators(
+    settings: Settings, log: Log, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    await checkpoint.acquire(log, "somebody", HELD)
+    async with served(settings) as api:
+        await becomes_ready(api)
+        await log.meta.update_one({"_id": "checkpoint"}, {"$set": {"head": "x", "place": {"stream": "secret"}}})
+        trouble = (
+            "the checkpoint in meta is damaged, its head is nothing that Eventscope wrote: restore meta and the other"
+            " collections of the log from one backup"
+        )
+        await questions_fail(api, "UNAVAILABLE", TO_MEND, 503, f"the log cannot be read: {trouble}")
+    assert any("the checkpoint in meta is damaged" in record.getMessage() for record in caplog.records)
+    assert all(record.exc_info is None for record in caplog.records)

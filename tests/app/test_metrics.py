@@ -19,8 +19,11 @@ from nats.aio.client import Client
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
-from eventscope.api_metrics import ApiMetrics
+from eventscope.api_metrics import ApiMetrics, Counted
 from eventscope.errors import CannotStart, LeaseLost, QuestionTimedOut, Unavailable
 from eventscope.ingest_metrics import IngestMetrics
 from eventscope.ingesting import ingest
@@ -429,3 +432,20 @@ def reported(registry: CollectorRegistry) -> set[tuple[str, str, str]]:
     suffix = {"counter": "_total", "info": "_info"}
     families = [family for family in registry.collect() if family.name.startswith("eventscope")]
     return {(one.name + suffix.get(one.type, ""), one.type, one.documentation) for one in families}
+
+
+async def test_a_counter_that_fails_does_not_fail_the_request(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("no counter")
+
+    async def answer(request: Request) -> Response:
+        return Response("fine")
+
+    metrics = ApiMetrics()
+    monkeypatch.setattr(metrics, "requested", broken)
+    transport = httpx.ASGITransport(Counted(Starlette(routes=[Route("/", answer)]), metrics))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+        assert (await http.get("/")).text == "fine"
+    assert any("a request is not counted" in record.getMessage() for record in caplog.records)

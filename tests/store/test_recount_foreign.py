@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from eventscope.errors import Blocked
-from eventscope.store import counts
+from eventscope.store import catalogue, counts
 from eventscope.store.counts import Scope
 from eventscope.store.log import Log
 from eventscope.store.recount import sample
@@ -132,3 +132,16 @@ async def test_without_a_checkpoint_that_can_be_read_it_says_so(log: Log, append
     await log.meta.update_one({"_id": "checkpoint"}, {"$set": {"head": "x"}})
     with pytest.raises(Blocked, match=r"^the checkpoint in meta is damaged, its head is nothing that Eventscope wrote"):
         await recounted(log)
+
+
+async def test_the_catalogue_goes_on_past_what_is_no_event_and_says_so_once(
+    log: Log, appender: Appender, caplog: pytest.LogCaptureFixture
+) -> None:
+    await appender.store(event("a"), event("b"))
+    await log.events.replace_one({"_id": 1}, {"messageId": "foreign"})
+    while await catalogue.count(log):
+        pass
+    assert [one.events for one in await catalogue.fields(log, ["a", "b"])] == [0, 1]
+    assert [record.getMessage() for record in caplog.records] == [
+        "the document 1 of the collection events is none of Eventscope's: not counted"
+    ]
