@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final, TypeAlias
 
 import orjson
@@ -60,7 +60,7 @@ class NewEvent:
     metadata: JSON = field(default=None, kw_only=True, hash=False)
     message_id: str | None = field(default=None, kw_only=True)
     expected_version: int | None = field(default=None, kw_only=True)
-    timestamp: datetime | None = field(default=None, kw_only=True)
+    timestamp: datetime | date | None = field(default=None, kw_only=True)
 
     def message(self) -> dict[str, Any]:
         """What is sent, with an id in any case; BadInput when it cannot be an event.
@@ -109,8 +109,12 @@ def camel(name: str) -> str:
     return first + "".join(word.capitalize() for word in more)
 
 
-def iso(time: datetime) -> str:
-    """The time as text; one without a zone is in UTC."""
+def iso(time: datetime | date) -> str:
+    """The time as text; one without a zone is in UTC, and a day is its start. BadInput when it is neither."""
+    if not isinstance(time, datetime):
+        if not isinstance(time, date):
+            raise BadInput(f"{str(time)[:40]!r} is of the class {type(time).__name__}; give a datetime or a date")
+        return time.isoformat()
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).isoformat()
 
 

@@ -25,7 +25,7 @@ import orjson
 
 from eventscope.errors import BadInput
 from eventscope.store import json_text
-from eventscope.store.message import Arrival, Refused
+from eventscope.store.message import Arrival, Refused, Together
 from eventscope.subscriptions.letter import EventMessage
 from eventscope.subscriptions.reading import KNOWN, MOST_BYTES
 from eventscope.subscriptions.reading import read as take
@@ -149,6 +149,8 @@ def _checked(raw: bytes) -> EventMessage:
     taken = take(Arrival("", {}, raw, 0, 0), "", None)
     if isinstance(taken, Refused):
         raise _Bad(taken.reason)
+    if isinstance(taken, Together):
+        raise _Bad("the line holds a list of events; write each of them on a line of its own")
     message: EventMessage = orjson.loads(raw)
     return message
 

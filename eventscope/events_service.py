@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final, NoReturn, Self, TypeVar, Unpack, overload
 from urllib.parse import urlsplit
 from weakref import WeakSet
@@ -85,7 +85,7 @@ class EventsService:
         metadata: JSON = None,
         message_id: str | None = None,
         expected_version: int | None = None,
-        timestamp: datetime | None = None,
+        timestamp: datetime | date | None = None,
         deadline: float = DEADLINE,
     ) -> PublishedEvent:
         """Publish one event, and return when it is in the log; see `NewEvent` for what the arguments mean.

@@ -20,6 +20,8 @@ from eventscope.store.filter import All, Among, Between, Filter, Types
 from eventscope.store.log import Log
 
 TIMES: Final = ("fromTimestamp", "toTimestamp", "beforeTimestamp")
+# a day and what may be its zone, whose plus was not escaped, or a time of day
+DAY_AND_ZONE: Final = re.compile(r"\d{4}-?\d\d-?\d\d \d\d(:?\d\d)?", re.ASCII)
 PARAMETERS: Final = ("aggregateId", "aggregateType", "eventTypes", *TIMES, "limit")
 STATUS: Final[Mapping[str, int]] = {"INTERNAL": 500, "UNAVAILABLE": 503, "TIMEOUT": 504}
 
@@ -72,7 +74,8 @@ async def aggregate(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
 
 
 async def statistics(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
-    """Counts of the events that match."""
+    """Counts of the events that match; a `limit` leaves out none of them."""
+    _limit(given)
     types = given.get("eventTypes")
     type, id = given.get("aggregateType"), given.get("aggregateId")
     low, high = _range(given)
@@ -150,14 +153,18 @@ def _parameters(request: Request) -> Mapping[str, str]:
             raise BadInput(f"{name!r:.60} is not a parameter; there are {', '.join(PARAMETERS)}")
         if len(given.getlist(name)) > 1:
             raise BadInput(f"{name} is given more than once", name)
-    return {name: _escaped(name, value) for name, value in given.items() if _is_given(name, value)}
+    query = request.url.query
+    return {name: _escaped(name, value, query) for name, value in given.items() if _is_given(name, value)}
 
 
 def _is_given(name: str, value: str) -> bool:
     return bool(value.strip(", ") if name == "eventTypes" else value)
 
 
-def _escaped(name: str, text: str) -> str:
+def _escaped(name: str, text: str, query: str) -> str:
+    if name in TIMES and DAY_AND_ZONE.fullmatch(text) and re.search(rf"(?:^|&){name}=[^&]*\+", query):
+        # nobody can tell which was meant
+        raise BadInput(f"{name}: {text!r} may be a day with a zone or a time; put a T before a time", name)
     # a plus that was not escaped arrives as a blank; only before the time of day there may be another one
     before, _, zone = text.rpartition(" ")
     return f"{before}+{zone}" if name in TIMES and re.search("[Tt ]", before) else text

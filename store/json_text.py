@@ -247,7 +247,10 @@ def _wrong(value: Any, option: int) -> _Mark | None:
             return _Mark("INTEGER_TOO_LARGE", f"the integer {_shown(digits)}", LONG_INTEGER)
         case dict():
             wrong = next((key for key in value if type(key) is not str), None)
-            return None if wrong is None else _Mark("INVALID_JSON", f"the key {_shown(repr(wrong))}", "is not a string")
+            if wrong is None:
+                return None
+            why = f"is of {type(wrong).__name__}, a subclass of str" if isinstance(wrong, str) else "is not a string"
+            return _Mark("INVALID_JSON", f"the key {_shown(repr(wrong))}", why)
         case Enum():
             return _wrong(value.value, option)
         case list() | tuple():

@@ -283,3 +283,10 @@ def test_files_are_read_line_by_line(folder: Folder) -> None:
 @pytest.mark.parametrize(("content", "lines"), [(b"", 0), (b"a", 1), (b"a\n", 1), (b"a\n\nb", 3)])
 def test_lines_are_counted(folder: Folder, content: bytes, lines: int) -> None:
     assert count(folder.write("events.jsonl", content)) == lines
+
+
+@pytest.mark.parametrize("list", ['[{"type": "a.b"}]', '[{"type": "a.b"}, {"type": "a.c"}]'])
+def test_a_line_that_is_a_list_is_bad_and_the_others_go_in(folder: Folder, list: str) -> None:
+    bad, good = folder.jsonl(f'{list}\n{{"type": "a.b"}}\n')
+    assert bad == BadLine(1, "the line holds a list of events; write each of them on a line of its own")
+    assert isinstance(good, Line)

@@ -248,7 +248,7 @@ async def test_a_zone_whose_plus_was_not_escaped_is_understood(world: World) -> 
         response = await world.api.http.get(f"/events/history?fromTimestamp=2026-03-10T02:00:00{zone}&limit=1000")
         assert response.json() == same
     # before the time of day a blank is no plus
-    found = await answer(world, "history", fromTimestamp="2026-03-10 00:00", limit=1000)
+    found = await answer(world, "history", fromTimestamp="2026-03-10 00:00:00", limit=1000)
     assert found == same
     response = await world.api.http.get("/events/history?fromTimestamp=2026-03-10 02:00:00+02:00&limit=1000")
     assert response.json() == same
@@ -269,6 +269,19 @@ def refusal(response: httpx.Response, status: int = 400) -> Any:
     [error] = body["errors"]
     assert error["message"]
     return error["extensions"]
+
+
+@pytest.mark.parametrize("name", ["fromTimestamp", "toTimestamp", "beforeTimestamp"])
+@pytest.mark.parametrize("time", ["2028-02-29+00:00", "2028-02-29%2B00:00", "20280229+0200", "2028-02-29+02"])
+async def test_a_day_with_a_zone_is_refused_however_its_plus_is_written(world: World, name: str, time: str) -> None:
+    response = await world.api.http.get(f"/events/history?limit=1&{name}={time}")
+    assert refusal(response) == {"code": "BAD_USER_INPUT", "field": name}
+
+
+@pytest.mark.parametrize("limit", ["0", "1e1", "-1", "1.5"])
+async def test_statistics_refuse_a_limit_as_the_lists_do(world: World, limit: str) -> None:
+    assert refusal(await get(world, "stats", limit=limit)) == {"code": "BAD_USER_INPUT", "field": "limit"}
+    await answer(world, "stats", limit=1)
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "abc", "1.5", "1e3", "٣", " 5", "99999999999", "0x10"])

@@ -1,0 +1,28 @@
+"""What a service may give as an event, and what it hears of values that cannot be one."""
+
+from datetime import date
+from typing import Any
+
+import pytest
+
+from eventscope.errors import BadInput
+from eventscope.event import NewEvent
+
+
+class Text(str):
+    """Text of a class of its own."""
+
+
+def test_a_day_as_a_timestamp_is_its_start() -> None:
+    assert NewEvent("a.b", timestamp=date(2026, 1, 1)).message()["timestamp"] == "2026-01-01"
+
+
+@pytest.mark.parametrize("time", ["2026-01-01", 5, 1.5, [], object()])
+def test_a_timestamp_that_is_no_time_is_refused_by_name(time: Any) -> None:
+    with pytest.raises(BadInput, match=f"of the class {type(time).__name__}; give a datetime or a date"):
+        NewEvent("a.b", timestamp=time).message()
+
+
+def test_a_key_of_a_subclass_of_str_is_refused_as_what_it_is() -> None:
+    with pytest.raises(BadInput, match="data is not JSON: the key 'k' at a is of Text, a subclass of str"):
+        NewEvent("a.b", {"a": {Text("k"): 1}}).message()
