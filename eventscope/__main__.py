@@ -1,5 +1,7 @@
 """Eventscope looks into event-sourced systems."""
 
+import eventscope.interruptible  # noqa: F401  # isort: skip  # before all that takes long to import
+
 import asyncio
 import logging
 import signal
