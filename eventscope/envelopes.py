@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, get_args
 
+from eventscope import envelope_constants
+
 Name = Literal["plain", "cloudevents", "nestjs"]
 Conversion = Literal["text", "number", "seconds", "milliseconds", "microseconds", "nanoseconds"]
 
@@ -142,7 +144,13 @@ def is_setting(value: Any) -> bool:
 
 def _json(text: str) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
+        return json.loads(
+            text,
+            object_pairs_hook=_once,
+            parse_constant=_no_number,
+            parse_float=envelope_constants.decimal,
+            parse_int=envelope_constants.integer,
+        )
     except RecursionError:
         raise ValueError("it is nested too deep") from None
     except json.JSONDecodeError as error:
@@ -254,6 +262,7 @@ def _range(value: Any, at: str) -> tuple[int, int | None]:
 
 
 def _constant(value: Any, name: str, at: str) -> Any:
+    envelope_constants.check(value, at)
     is_integer = isinstance(value, int) and not isinstance(value, bool)
     if name == "version":
         ok = is_integer and value > 0

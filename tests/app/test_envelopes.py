@@ -171,3 +171,25 @@ def test_json_that_is_nested_too_deep_is_a_mistake_as_well(start: Any) -> None:
 )
 def test_a_whole_setting_is_told_from_a_mapping(value: Any, whole: bool) -> None:
     assert envelopes.is_setting(value) == whole
+
+
+@pytest.mark.parametrize(
+    ("constant", "reason"),
+    [
+        (r'"\ud800"', "holds half of a character"),
+        ("1e400", "the number 1e400 is beyond"),
+        ("1e-999999999", "would be changed to 0.0"),
+        ("123456789012345.6789", "would be changed to 123456789012345.67"),
+        ("9" * 20, "does not fit into 64 bits"),
+        ("9" * 5000, "does not fit into 64 bits"),
+        (r'{"a\u0000": 1}', "with a NUL"),
+        ("[" * 120 + "]" * 120, "nested over 99 deep"),
+    ],
+)
+def test_a_constant_is_one_that_a_message_could_hold(start: Any, constant: str, reason: str) -> None:
+    for value in (constant, f'{{"x": {constant}}}'):
+        with pytest.raises(CannotStart) as stopped:
+            start(f'{{"a.>": {{"data": {{"constant": {value}}}}}}}')
+        assert "EVENTSCOPE_ENVELOPES" in str(stopped.value)
+        assert "a.>: data: " in str(stopped.value)
+        assert reason in str(stopped.value)
