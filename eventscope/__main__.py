@@ -16,7 +16,7 @@ import uvloop
 from eventscope import envelope_commands, rejected_commands, settings
 from eventscope.ending import before, signals, until_asked
 from eventscope.errors import CannotStart, EventscopeError
-from eventscope.running import DATA_DIR, found, running
+from eventscope.running import DATA_DIR, DATA_DIR_HELP, found, running
 from eventscope.settings import Settings, variable
 
 # Each command imports what it runs when it runs: none should wait at its start for what the others need.
@@ -26,7 +26,7 @@ app.add_typer(envelope_commands.app, name="envelope")
 app.add_typer(rejected_commands.app, name="rejected")
 T = TypeVar("T")
 
-DataDir = Annotated[Path, typer.Option(help="Where data and logs of the embedded servers lie.")]
+DataDir = Annotated[Path, typer.Option(help=DATA_DIR_HELP)]
 Seed = Annotated[int | None, typer.Option(help="Lets the same business happen again.")]
 Rate = Annotated[float, typer.Option(min=0.01, max=10_000, help="Sample events per second.")]
 RATE = 5.0

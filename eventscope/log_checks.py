@@ -8,6 +8,7 @@ from eventscope.finding import Finding, broken, note, ok, warning
 from eventscope.store import expiry, moment
 from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.claims import Claims
+from eventscope.store.message import Lost
 from eventscope.store.recount.wrong import Wrong
 from eventscope.store.rejected_room import Dropped
 from eventscope.subscriptions.lag import Lag
@@ -76,14 +77,20 @@ def lost(at: Checkpoint) -> Finding:
     check = "lost messages"
     if at.lost_count == 0:
         return ok(check, "none: all that the stream held was read")
-    ranges = [f"{one.first} to {one.last} of {one.stream} ({moment.to_text(one.at)})" for one in at.lost[-SHOWN_LOST:]]
+    ranges = [f"{_range(one)} of {one.stream} ({moment.to_text(one.at)})" for one in at.lost[-SHOWN_LOST:]]
     more = "…, " if len(at.lost) > SHOWN_LOST else ""
+    one = at.lost_count == 1
+    were, they = ("1 message was", "it was") if one else (f"{at.lost_count} messages were", "they were")
     return warning(
         check,
-        f"{at.lost_count} messages were removed from the stream before they were read: {more}{', '.join(ranges)}",
+        f"{were} removed from the stream before {they} read: {more}{', '.join(ranges)}",
         "have their publishers send them again; see what `NATS discard policy`, `NATS max age` and the lag say, and "
         "who deletes from the stream",
     )
+
+
+def _range(lost: Lost) -> str:
+    return str(lost.first) if lost.first == lost.last else f"{lost.first} to {lost.last}"
 
 
 def rejected(codes: Mapping[str, int]) -> Finding:
@@ -110,6 +117,10 @@ def dropped(found: Dropped | None) -> Finding:
     )
 
 
+def _and(parts: Sequence[str]) -> str:
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
 def claims(found: Claims) -> Finding:
     """Whether publishers count versions as the log does."""
     check = "claimed versions"
@@ -122,7 +133,7 @@ def claims(found: Claims) -> Finding:
     claim = "claims a version" if sum(found.differing.values()) == 1 else "claim versions"
     return note(
         check,
-        f"of the newest {found.newest:,} events, {', '.join(parts)} {claim} that the log does not give: a publisher"
+        f"of the newest {found.newest:,} events, {_and(parts)} {claim} that the log does not give: a publisher"
         " counts in its own memory",
         "nothing is lost, and the versions of the log are right; let that publisher leave `version` out, or state what"
         " it expects in the header Eventscope-Expected-Version",

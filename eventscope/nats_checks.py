@@ -104,7 +104,7 @@ def storage(at: StreamFacts, stream: str) -> Finding:
 def replicas(at: StreamFacts, stream: str, *, embedded: bool) -> Finding:
     """How many machines may die."""
     check = "NATS replicas"
-    found = f"{stream} is kept {at.replicas} time{'s' * (at.replicas != 1)}"
+    found = f"{stream} has {'one copy' if at.replicas == 1 else f'{at.replicas} copies'}"
     if at.replicas >= REPLICAS:
         return ok(check, found)
     if embedded:

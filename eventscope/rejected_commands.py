@@ -9,7 +9,7 @@ import typer
 
 from eventscope import settings
 from eventscope.errors import BadInput
-from eventscope.running import DATA_DIR, found
+from eventscope.running import DATA_DIR, DATA_DIR_HELP, found
 from eventscope.settings import Settings
 
 # As in __main__, each command imports what it runs when it runs.
@@ -19,7 +19,7 @@ app = typer.Typer(no_args_is_help=True, help="Look at messages that could not be
 Numbers = Annotated[list[int] | None, typer.Argument(min=1, help="Numbers, as `list` shows them.")]
 All = Annotated[bool, typer.Option("--all", help="All that are there now.")]
 Code = Annotated[str | None, typer.Option(help="Only those with this code: VERSION_CONFLICT, INVALID_JSON …")]
-DataDir = Annotated[Path, typer.Option(help="Of an `eventscope dev`, whose servers are taken where none are set.")]
+DataDir = Annotated[Path, typer.Option(help=DATA_DIR_HELP)]
 
 
 @app.command("list")

@@ -62,7 +62,7 @@ async def show(settings: Settings, number: int, *, raw: bool) -> None:
     say(f"code: {message.code}")
     say(f"reason: {message.reason}")
     say(f"time: {_time(message)}")
-    say(f"place: {source['stream']} {source['sequence']}, stream of {source['created']}")
+    say(f"place: {source['stream']} {source['sequence']}, stream of {source['created'].replace('+00:00', 'Z')}")
     say(f"subject: {message.subject}")
     for name, value in message.headers.items():
         for text in value if isinstance(value, list) else [value]:

@@ -15,6 +15,7 @@ from eventscope.errors import CannotStart
 from eventscope.settings import Settings
 
 DATA_DIR = Path(".eventscope")
+DATA_DIR_HELP = "Folder of an `eventscope dev`, whose servers are used where none are set."
 OURS = frozenset({"lock", "running.json", "running.json.new", "logs", "nats", "mongod"})
 PATIENCE_SECONDS = 5.0
 

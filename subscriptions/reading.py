@@ -230,7 +230,8 @@ def _type(given: object, subject_type: str | None) -> str:
     if type is None:
         raise Refusal("MISSING_TYPE", "neither the message nor its subject names a type")
     if not isinstance(type, str) or len(type) > MOST_TEXT or "\0" in type or not TYPE.fullmatch(type):
-        reason = f"the type {str(type)[:60]!r} is not words joined by dots, as a NATS subject would be"
+        shown = repr(type[:60]) if isinstance(type, str) else conversion.shown(type)
+        reason = f"the type {shown} is not words joined by dots, as a NATS subject would be"
         raise Refusal("INVALID_TYPE", reason, "type")
     return type
 

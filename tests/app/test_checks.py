@@ -110,6 +110,13 @@ def test_where_all_is_well_nothing_is_to_be_done() -> None:
     assert len({finding.check for finding in findings}) == len(findings)
 
 
+def test_one_of_anything_is_counted_as_one() -> None:
+    one = log_checks.lost(replace(CHECKPOINT, lost=(Lost("S", 1517, 1517, 0),), lost_count=1)).found
+    assert one.startswith("1 message was removed from the stream before it was read: 1517 of S (")
+    several = log_checks.lost(replace(CHECKPOINT, lost=(Lost("S", 1, 2, 0),), lost_count=2)).found
+    assert several.startswith("2 messages were removed from the stream before they were read: 1 to 2 of S (")
+
+
 def test_whatever_is_not_well_comes_with_what_to_do() -> None:
     findings = [
         *of_mongo(version="4.4.1", replica_set=None, unhealthy=("b",), write_concern={"w": 1}, indexes=frozenset()),
@@ -362,8 +369,8 @@ def test_that_a_stream_was_reset_is_noted() -> None:
     [
         ({"user": 412}, "412 user events claim versions"),
         ({"user": 1}, "1 user event claims a version"),
-        ({"user": 12, "order": 1}, "12 user events, 1 order event claim versions"),
-        ({f"t{n}": 50 - n for n in range(12)}, "41 t9 events, 79 events of 2 other aggregate types claim versions"),
+        ({"user": 12, "order": 1}, "12 user events and 1 order event claim versions"),
+        ({f"t{n}": 50 - n for n in range(12)}, "41 t9 events and 79 events of 2 other aggregate types claim versions"),
         ({"x" * 1024: 2}, f"2 {'x' * 60} events claim versions"),
     ],
 )

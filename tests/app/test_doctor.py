@@ -198,7 +198,7 @@ async def test_publishers_that_count_versions_for_themselves_are_found(
     assert worse(findings) == {}
     assert next(one.level for one in findings if one.check == "claimed versions") == Level.NOTE
     assert found(findings, "claimed versions") == (
-        "of the newest 16 events, 5 '\\x1b[2J[b]' events, 4 user events claim versions that the log does not give: a"
+        "of the newest 16 events, 5 '\\x1b[2J[b]' events and 4 user events claim versions that the log does not give: a"
         " publisher counts in its own memory"
     )
     assert "Eventscope-Expected-Version" in next(one.advice for one in findings if one.check == "claimed versions")

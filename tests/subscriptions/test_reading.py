@@ -34,6 +34,13 @@ def refused(
     return outcome.code
 
 
+def test_a_type_that_is_no_text_is_shown_as_json() -> None:
+    arrival = Arrival("events.a", {}, b'{"type": {"cmd": "x", "on": true}}', 1, 0)
+    refused = read(arrival, "S", "a")
+    assert isinstance(refused, Refused)
+    assert refused.reason.startswith('the type {"cmd":"x","on":true} is not words joined by dots')
+
+
 def test_the_subject_names_the_type_where_the_message_does_not() -> None:
     assert accepted(b"{}").fields["type"] == "user.created"
     assert accepted(b'{"type": null}').fields["type"] == "user.created"
