@@ -47,7 +47,6 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         delivering(at.log, feed, Room(settings.live_client_bytes, settings.live_total_bytes)) as hub,
         asking(at.nats, settings.stream, settings.subjects) as asker,
     ):
-        js = at.nats.jetstream()
         news = News(at.log, feed)
         yield Services(
             log=at.log,
@@ -56,7 +55,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
             watching=Watching(at.log, news),
             readings=Readings(news),
             asker=asker,
-            lag=lambda: lag(at.log, js, settings.stream),
+            lag=lambda: lag(at.log, at.nats, settings.stream),
             retention=settings.retention,
             nats_version=lambda: _version(at.nats),
             nats_connected=lambda: at.nats.is_connected,

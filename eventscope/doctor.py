@@ -158,7 +158,7 @@ async def _agreement(log: Log, at: Checkpoint) -> Finding:
 
 async def _log(log: Log, settings: Settings, client: Client | None, findings: list[Finding]) -> None:
     async def waiting() -> Finding:
-        return log_checks.lag(None if client is None else await lag(log, client.jetstream(), settings.stream))
+        return log_checks.lag(None if client is None else await lag(log, client, settings.stream))
 
     async def codes() -> Finding:
         return log_checks.rejected(await rejected.codes(log))

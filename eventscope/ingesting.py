@@ -52,7 +52,7 @@ async def ingest(settings: Settings) -> None:
         )
 
         async def behind() -> Lag | None:
-            return await lag(at.log, js, settings.stream) if at.nats.is_connected else None
+            return await lag(at.log, at.nats, settings.stream) if at.nats.is_connected else None
 
         async with AsyncExitStack() as stack:
             if settings.ingest_port:

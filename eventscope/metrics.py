@@ -47,7 +47,7 @@ class LogMetrics:
         self._head = gauge("head", "The last position of the log.")
         self._rejected = gauge("rejected", "Rejected messages that wait to be looked at.")
         self._dropped = gauge("rejected_dropped", "Rejected messages that were ever dropped for want of room.")
-        self._ingesting = gauge("ingesting", "Whether an ingester holds the lease: 1 or 0.")
+        self._ingesting = gauge("ingesting", "Whether an ingester is at work: 1 or 0.")
         self._term = gauge("lease_term", "How often the lease has gone from one holder to another.")
         self._lost = gauge("lost_messages", "Messages that JetStream removed before they were read.")
         self._resets = gauge("source_resets", "How often the stream was made anew or had lost its tail.")

@@ -78,7 +78,7 @@ class LogStatus:
         "the stream, for their age, or by hand. The last 100 ranges, the oldest first."
     )
     lost_message_count: BigInt = strawberry.field(description="How many messages were ever lost in this way.")
-    ingesting: bool = strawberry.field(description="Whether an ingester holds the lease just now.")
+    ingesting: bool = strawberry.field(description="Whether an ingester is at work just now.")
     retention: list[RetentionRule] = strawberry.field(description="How long events are kept, by type.")
     versions: Versions = strawberry.field(description="What runs here.")
 

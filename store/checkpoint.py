@@ -24,6 +24,7 @@ from eventscope.store.message import Lost, Place
 from eventscope.store.write import Write
 
 ID: Final = "checkpoint"
+HELD: Final = {"$and": [{"$gt": ["$leaseUntil", "$$NOW"]}, {"$ne": ["$atWork", False]}]}
 MOST_LOST: Final = 100  # ranges of lost messages that are kept; their number counts all
 
 
@@ -32,7 +33,9 @@ class Checkpoint:
     """What the document says. `term` rises with every new holder; `place` is None before the stream was first read.
 
     `lost` holds the last ranges of messages that JetStream removed before they were read, `lost_count` counts all such
-    messages. Sequences of this stream up to `read_before` had been read before the stream was last read from its start.
+    messages. Sequences of this stream up to `read_before`, where their messages came up to `read_before_at`, had been
+    read before the stream was last read from its start; those that came later have such sequences for a second time.
+    `lease_held` is whether an ingester holds the lease and is at work: one that tries again after trouble is not yet.
     """
 
     head: int
@@ -45,6 +48,7 @@ class Checkpoint:
     lost: tuple[Lost, ...] = ()
     lost_count: int = 0
     read_before: int = 0
+    read_before_at: int = 0
     identity: str | None = field(default=None, compare=False)
     """Tells this log from one that was begun after it was dropped; None if an older version began it."""
 
@@ -60,9 +64,7 @@ class Checkpoint:
 async def read(log: Log) -> Checkpoint:
     """The checkpoint as it is; that of an empty log when there is none yet. Blocked when it cannot be read."""
     with translated(log.question_seconds):
-        found = await log.mongo.aggregate(
-            log.meta, [{"$match": {"_id": ID}}, {"$set": {"leaseHeld": {"$gt": ["$leaseUntil", "$$NOW"]}}}]
-        )
+        found = await log.mongo.aggregate(log.meta, [{"$match": {"_id": ID}}, {"$set": {"leaseHeld": HELD}}])
     return _checkpoint(found[0] if found else {})
 
 
@@ -85,9 +87,16 @@ def head_of(document: Document | None) -> int:
 
 
 async def acquire(
-    log: Log, holder: str, seconds: float, session_id: Mapping[str, Any] | None = None
+    log: Log,
+    holder: str,
+    seconds: float,
+    session_id: Mapping[str, Any] | None = None,
+    *,
+    at_work: bool = True,
 ) -> Checkpoint | None:
     """Take or renew the lease; None while somebody else holds it. MongoDB's clock decides, not ours.
+
+    Who takes it to find out whether it can work is not `at_work`: it keeps others out, but nobody must rely on it yet.
 
     `session_id` names the session that the holder will write with. Whoever takes over ends it first: a holder that died
     or froze within a transaction would keep everybody from writing until MongoDB gives that transaction up.
@@ -120,6 +129,7 @@ async def acquire(
                         "term": {"$cond": [ours, "$term", {"$add": ["$term", 1]}]},
                         "holder": {"$literal": holder},
                         "session": {"$literal": session_id},
+                        "atWork": at_work,
                         "leaseUntil": {"$add": ["$$NOW", int(seconds * 1000)]},
                     }
                 }
@@ -162,15 +172,19 @@ async def begin(log: Log, old: Checkpoint, start: Place) -> Checkpoint:
     return await _set(log, old, replace(old, place=start))
 
 
-async def count_reset(log: Log, old: Checkpoint, start: Place) -> Checkpoint:
+async def count_reset(log: Log, old: Checkpoint, start: Place, last: int | None = None) -> Checkpoint:
     """Note that the stream is another one than before, or has lost its tail, and is read from `start` on.
 
-    Returns the new checkpoint.
+    `last` is the last sequence that it gave by now; what comes after that is new. Returns the new checkpoint.
     """
-    place, before = old.place, 0
+    place, before, before_at = old.place, 0, 0
     if place is not None and (place.stream, place.created) == (start.stream, start.created):
         before = max(place.sequence, old.read_before)
-    return await _set(log, old, replace(old, place=start, source_resets=old.source_resets + 1, read_before=before))
+        before = before if last is None else min(before, last)
+        before_at = max(place.recorded_at, old.read_before_at)
+    resets = old.source_resets + 1
+    new = replace(old, place=start, source_resets=resets, read_before=before, read_before_at=before_at)
+    return await _set(log, old, new)
 
 
 async def _set(log: Log, old: Checkpoint, new: Checkpoint) -> Checkpoint:
@@ -178,6 +192,7 @@ async def _set(log: Log, old: Checkpoint, new: Checkpoint) -> Checkpoint:
         "place": _place_document(new.place),
         "sourceResets": new.source_resets,
         "readBefore": new.read_before,
+        "readBeforeAt": new.read_before_at,
     }
     with translated(log.question_seconds):
         outcome = await log.meta.update_one(
@@ -265,6 +280,7 @@ def _checkpoint(document: Document) -> Checkpoint:
         lost=tuple(Lost(one["stream"], one["first"], one["last"], one["at"]) for one in document.get("lost", ())),
         lost_count=document.get("lostCount", 0),
         read_before=document.get("readBefore", 0),
+        read_before_at=document.get("readBeforeAt", 0),
     )
 
 

@@ -28,6 +28,8 @@ class Writer:
     collections: dict[str, object]
     """What they were told by when it began."""
     memory: Memory = field(default_factory=Memory)
+    at_work: bool = True
+    """Whether others may rely on it."""
 
     async def append(self, batch: Batch) -> Stored:
         """Store the batch, all or nothing; see `append`."""
@@ -36,31 +38,41 @@ class Writer:
 
     async def renew(self) -> None:
         """Keep the lease, or raise LeaseLost; Unavailable when a collection is another one than before."""
-        held = await checkpoint.acquire(self.log, self.holder, self.lease_seconds, self.session.session_id)
+        held = await checkpoint.acquire(
+            self.log, self.holder, self.lease_seconds, self.session.session_id, at_work=self.at_work
+        )
         # not only the lease: what is remembered here counts for this very checkpoint, whoever moved it
         if held != self.at:
             raise LeaseLost(f"{self.holder} was too slow, and another ingester took over")
         if await collections(self.log) != self.collections:
             raise Unavailable("a collection of the log was dropped or replaced just now")
 
+    async def work(self) -> None:
+        """Let others know that it is at work, and keep the lease; raises what `renew` raises."""
+        self.at_work = True
+        await self.renew()
+
     async def begin(self, start: Place) -> None:
         """Note where the source is first read from."""
         self.at = await checkpoint.begin(self.log, self.at, start)
 
-    async def start_again(self, start: Place) -> None:
-        """Note that the source is another one than before, and is read from `start` on."""
-        self.at = await checkpoint.count_reset(self.log, self.at, start)
+    async def start_again(self, start: Place, last: int | None = None) -> None:
+        """Note that the source is another one than before, and is read from `start` on; see `count_reset`."""
+        self.at = await checkpoint.count_reset(self.log, self.at, start, last)
 
 
 @asynccontextmanager
-async def writing(log: Log, retention: Retention, holder: str, lease_seconds: float) -> AsyncIterator[Writer | None]:
+async def writing(
+    log: Log, retention: Retention, holder: str, lease_seconds: float, *, at_work: bool = True
+) -> AsyncIterator[Writer | None]:
     """The writer, if the lease can be had, for the length of the block; else None. The lease is given back at the end.
 
+    It is not known to be `at_work` before its `work` where it is not so from the start.
     Indexes that are missing are made before. Raises Unavailable or QuestionTimedOut when MongoDB does not answer,
     Blocked or CannotStart when its collections are not as the log needs them.
     """
     async with log.mongo.session() as session:
-        at = await checkpoint.acquire(log, holder, lease_seconds, session.session_id)
+        at = await checkpoint.acquire(log, holder, lease_seconds, session.session_id, at_work=at_work)
         if at is None:
             yield None
             return
@@ -69,7 +81,8 @@ async def writing(log: Log, retention: Retention, holder: str, lease_seconds: fl
             await prepare(log)
             await agreement.check(log, at.head, at.rejected_head)
             await by_day.complete(log, session)
-            yield Writer(log, retention, holder, lease_seconds, session, at, await collections(log))
+            found = await collections(log)
+            yield Writer(log, retention, holder, lease_seconds, session, at, found, at_work=at_work)
         except EventscopeError:
             # its transaction may be open still, and would keep everybody from writing, even this holder: the driver
             # hands the same session out again

@@ -39,6 +39,8 @@ class Buffer:
     """All subjects that it takes."""
     last: int = 0
     """Its last sequence when it was made ready."""
+    reached: int = 0
+    """Its last sequence at the last look."""
     _lacked: bool = False  # whether it did not take all subjects at the last look
     _now: int = 0  # by which it is told how long consumers are idle
     _warned: dict[str, tuple[str, float]] = field(default_factory=dict)
@@ -95,6 +97,7 @@ class Buffer:
             text = f"the stream {self.name} forgets messages that may not be stored yet (%s): see eventscope doctor"
             self._warn("doubts", text % said, said)
         self.taken = info.config.subjects or []
+        self.reached = info.state.last_seq
         return info
 
     async def _info(self) -> StreamInfo:

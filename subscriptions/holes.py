@@ -6,6 +6,7 @@ what was there: for a limit, for its age, or because somebody deleted it.
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from eventscope.store.checkpoint import Checkpoint
@@ -18,21 +19,36 @@ logger = logging.getLogger(__name__)
 
 def holes(at: Checkpoint, place: Place, messages: Sequence[Message], now: int) -> tuple[Lost, ...]:
     """What was lost between the place of the checkpoint and the last of these messages of the same stream."""
-    before = place.sequence
-    if messages[-1].arrival.sequence - before == len(messages):
+    if messages[-1].arrival.sequence - place.sequence == len(messages):
         return ()
     found: list[Lost] = []
     for message in messages:
-        sequence = message.arrival.sequence
-        found += missing(at, place.stream, before + 1, sequence - 1, now)
-        before = sequence
+        arrival = message.arrival
+        found += _missing(at, place, arrival.sequence - 1, arrival.recorded_at, now)
+        place = replace(place, sequence=arrival.sequence, recorded_at=arrival.recorded_at)
     return tuple(found)
 
 
-def missing(at: Checkpoint, stream: str, first: int, last: int, now: int) -> tuple[Lost, ...]:
-    """The loss of these sequences, but for those that were read before the stream was read from its start again."""
-    first = max(first, at.read_before + 1)
-    return (Lost(stream, first, last, now),) if first <= last else ()
+def hole_at_end(at: Checkpoint, place: Place, end: Place, now: int) -> tuple[Lost, ...]:
+    """What was lost between the place of the checkpoint and the end of the stream, where no message is left."""
+    lost = _missing(at, place, end.sequence, end.recorded_at, now)
+    if not lost and end.recorded_at > at.read_before_at:
+        # of an empty stream that had lost its tail, only this one is certain to have come since
+        return (Lost(place.stream, end.sequence, end.sequence, now),)
+    return lost
+
+
+def _missing(at: Checkpoint, place: Place, last: int, next_at: int, now: int) -> tuple[Lost, ...]:
+    """The loss of the sequences after the place up to `last`, without what was read before the source was reset.
+
+    `next_at` is when the message came that is next to them.
+    """
+    first = place.sequence + 1
+    # Sequences before a message that was there before the reset were read. So may be all before the first message that
+    # is left; nothing tells, and then it was most likely trimming that removed them.
+    if next_at <= at.read_before_at or place.recorded_at == 0:
+        first = max(first, at.read_before + 1)
+    return (Lost(place.stream, first, last, now),) if first <= last else ()
 
 
 def report(lost: Sequence[Lost]) -> None:

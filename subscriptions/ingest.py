@@ -27,7 +27,7 @@ from eventscope.subscriptions import live, reply
 from eventscope.subscriptions.buffer import Buffer
 from eventscope.subscriptions.capture import is_reserved
 from eventscope.subscriptions.envelope import Envelope
-from eventscope.subscriptions.holes import holes, missing, report
+from eventscope.subscriptions.holes import holes, report
 from eventscope.subscriptions.kept_headers import KeptHeaders
 from eventscope.subscriptions.observer import UNOBSERVED, IngestObserver
 from eventscope.subscriptions.origin import start_of
@@ -36,6 +36,7 @@ from eventscope.subscriptions.portions import Portions
 from eventscope.subscriptions.reader import ReadingStopped, reading
 from eventscope.subscriptions.reading import read
 from eventscope.subscriptions.single import following
+from eventscope.subscriptions.stepping import step_over
 from eventscope.subscriptions.subjects import meant, type_of
 from eventscope.subscriptions.trimming import bound_rejected
 from eventscope.subscriptions.versions import VersionUse
@@ -105,7 +106,7 @@ class Ingester:
             _end_if_cancelled()
             try:
                 self._renewed = _time()
-                async with writing(self.log, self.retention, self.holder, self.lease_seconds) as writer:
+                async with writing(self.log, self.retention, self.holder, self.lease_seconds, at_work=False) as writer:
                     if writer is not None:
                         logger.info("ingesting from position %d as %s", writer.at.head, self.holder)
                         await self._hold(writer)
@@ -142,9 +143,9 @@ class Ingester:
         start = _place(writer).sequence + 1
         async with reading(self.client, self.js, self.stream, start, self.batch, self._read_any) as reader:
             await self._same(writer)
-            self.observer.began(writer.at.term)
             await self._beat(writer.at.head)
             self._began = self._trimmed = _time()
+            begun = False
             while True:
                 _end_if_cancelled()
                 try:
@@ -155,7 +156,14 @@ class Ingester:
                 self.behind = len(read) >= self.batch
                 for messages in self._portions.of(read):
                     await self._store(writer, messages)
+                if not begun:
+                    # not before: with what stopped it before it would seem to work for a moment at each try
+                    await writer.work()
+                    self.observer.began(writer.at.term)
+                    begun = True
                 await self._keep_up(writer)
+                if not read and self._buffer.reached > _place(writer).sequence:
+                    await step_over(writer, self.client, reader, self.log.clock())
 
     async def _begin(self, writer: Writer) -> None:
         await self._buffer.ready()
@@ -163,16 +171,11 @@ class Ingester:
         if origin.reset is not None:
             logger.error("stream %s %s: reading it from its first message", self.stream, origin.reset)
             self.observer.source_reset()
-            await writer.start_again(origin.place)
+            await writer.start_again(origin.place, origin.last)
         elif writer.at.place is None:
             if origin.first > 1:
                 logger.info("the stream %s begins with sequence %d; none before is there", self.stream, origin.first)
             await writer.begin(origin.place)
-        place, last = _place(writer), origin.first - 1
-        if lost := missing(writer.at, self.stream, place.sequence + 1, last, self.log.clock()):
-            # it is known now, and perhaps no message comes for a long time
-            await writer.append(Batch((), replace(place, sequence=last, recorded_at=0), lost))
-            report(lost)
 
     async def _same(self, writer: Writer) -> None:
         # Asked again, now that there is something that does not outlive the stream or its server: had either come back

@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 
 import nats.errors
-from nats.js import JetStreamContext
+from nats.aio.client import Client
 from nats.js.errors import APIError
 
-from eventscope.store import checkpoint, moment
+from eventscope.errors import Unavailable
+from eventscope.store import checkpoint
 from eventscope.store.log import Log
 from eventscope.subscriptions.origin import created
+from eventscope.subscriptions.single import following
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,17 +21,21 @@ class Lag:
     seconds: float
 
 
-async def lag(log: Log, js: JetStreamContext, stream: str) -> Lag | None:
-    """The lag; None while NATS does not answer or the stream is not there."""
+async def lag(log: Log, client: Client, stream: str) -> Lag | None:
+    """The lag; None while NATS does not answer or the stream is not there.
+
+    Messages that were removed from the stream between others that wait count as if they waited too.
+    """
     place = (await checkpoint.read(log)).place
     try:
-        info = await js.stream_info(stream)
+        info = await client.jetstream().stream_info(stream)
         done = place.sequence if place is not None and place.created == created(info) else 0
-        waiting = max(0, info.state.last_seq - max(done, info.state.first_seq - 1))
-        if waiting == 0:
+        if info.state.last_seq <= max(done, info.state.first_seq - 1):
             return Lag(0, 0.0)
-        oldest = await js.get_msg(stream, max(done + 1, info.state.first_seq))
-    except (nats.errors.Error, APIError, TimeoutError, OSError):
+        oldest = await following(client, stream, done, 1)
+    except (nats.errors.Error, APIError, Unavailable, TimeoutError, OSError):
         return None
-    since = log.clock() - moment.of(oldest.time) if oldest.time is not None else 0
-    return Lag(waiting, max(0, since) / 1_000_000)
+    if not oldest:  # all that came after were removed
+        return Lag(0, 0.0)
+    waiting = max(1, min(info.state.messages, info.state.last_seq - oldest[0].sequence + 1))
+    return Lag(waiting, max(0, log.clock() - oldest[0].recorded_at) / 1_000_000)

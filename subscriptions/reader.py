@@ -16,7 +16,7 @@ import orjson
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext, api
-from nats.js.errors import NotFoundError
+from nats.js.errors import APIError, NotFoundError
 
 from eventscope.errors import Unavailable
 from eventscope.store.message import Arrival
@@ -53,6 +53,8 @@ class Reader(Generic[T]):
     ) -> None:
         self._client = client
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
+        self._stream = stream
+        self._consumer = consumer
         self._inbox = inbox
         self._most = most
         self._read = read
@@ -92,6 +94,17 @@ class Reader(Generic[T]):
                 async with asyncio.timeout(left):
                     await self._something.wait()
         return self._take()
+
+    async def has_all(self) -> bool:
+        """Whether all that the server has sent was taken; False when it does not say."""
+        if self._ready or self._failure is not None:
+            return False
+        try:
+            info = await self._client.jetstream().consumer_info(self._stream, self._consumer)
+        except (nats.errors.Error, APIError, TimeoutError, OSError):
+            return False
+        sent = 0 if info.delivered is None else info.delivered.consumer_seq
+        return sent == self._consumer_sequence and not self._ready
 
     async def receive(self, message: Msg) -> None:
         """Take what the server sends to the inbox."""

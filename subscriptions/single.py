@@ -11,11 +11,11 @@ import orjson
 from nats.aio.client import Client
 from nats.js.errors import APIError
 
-from eventscope.errors import Unavailable
 from eventscope.store import moment
 from eventscope.store.message import Arrival
 from eventscope.subscriptions.header_block import parse
 from eventscope.subscriptions.nats_client import NotText
+from eventscope.subscriptions.stream import unavailable
 
 REPLACEMENT: Final = "\ufffd"
 NO_MESSAGE: Final = 10037  # JetStream's code
@@ -43,7 +43,7 @@ async def _get(client: Client, stream: str, request: dict[str, Any]) -> Arrival 
     try:
         reply = await client.request(f"$JS.API.STREAM.MSG.GET.{stream}", orjson.dumps(request), timeout=SECONDS)
     except (nats.errors.Error, OSError) as error:
-        raise Unavailable(f"NATS does not answer now ({type(error).__name__})") from error
+        raise unavailable(error) from error
     answer = orjson.loads(reply.data)
     refusal = answer.get("error")
     if refusal is not None:

@@ -104,8 +104,7 @@ async def ensure(js: JetStreamContext, name: str, subjects: Sequence[str], max_b
             return info
         return await js.update_stream(info.config, subjects=merged)
     except ServiceUnavailableError as error:
-        reason = error.description or "no answer from its API"
-        raise CannotStart(f"NATS is there, but its JetStream is not ({reason}); start nats-server with -js") from None
+        raise CannotStart(_without_jetstream(error)) from None
     except errors.TimeoutError:
         raise CannotStart(f"JetStream did not answer when asked for the stream {name}") from None
     except APIError as error:
@@ -123,9 +122,16 @@ async def ensure(js: JetStreamContext, name: str, subjects: Sequence[str], max_b
 
 def unavailable(error: BaseException) -> Unavailable:
     """What to raise when NATS cannot be asked, or refuses to answer."""
+    if isinstance(error, errors.NoRespondersError | ServiceUnavailableError):
+        return Unavailable(_without_jetstream(error))
     if isinstance(error, APIError) and error.description:
         return Unavailable(f"JetStream refuses an answer now: {error.description}")
     return Unavailable(f"NATS does not answer now ({type(error).__name__})")
+
+
+def _without_jetstream(error: errors.NoRespondersError | ServiceUnavailableError) -> str:
+    reason = getattr(error, "description", None) or "no answer from its API"
+    return f"NATS is there, but its JetStream is not ({reason}); start nats-server with -js"
 
 
 async def close(client: Client) -> None:

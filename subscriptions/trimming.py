@@ -42,7 +42,7 @@ async def trim(js: JetStreamContext, done: Place, keep_hours: float, now: int, r
     state, most = info.state, info.config.max_bytes or 0
     cut, full = done.sequence, most > 0 and state.bytes > most * FULL
     if not full:
-        kept_from = await _first_since(js, done.stream, now - int(keep_hours * moment.HOUR))
+        kept_from = await first_since(js, done.stream, now - int(keep_hours * moment.HOUR))
         cut = cut if kept_from is None else min(cut, kept_from)
     holding = [holder for holder in await holders(js, done.stream) if holder.next < cut]
     if report is not None:
@@ -77,8 +77,8 @@ async def bound_rejected(log: Log, most_bytes: int, seconds: float) -> bool:
     return trimmed is None
 
 
-async def _first_since(js: JetStreamContext, stream: str, since: int) -> int | None:
-    """The sequence of the first message that came since then; None when none did."""
+async def first_since(js: JetStreamContext, stream: str, since: int) -> int | None:
+    """The sequence of the first message that came since then, in microseconds; None when none did."""
     # a consumer that starts at a time knows its sequence, and is not needed for anything else
     consumer = await js.add_consumer(
         stream,

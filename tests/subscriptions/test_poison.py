@@ -197,7 +197,7 @@ async def test_the_lag_is_known_while_poison_waits(
     await send(settings.nats_url, message(f"{subject_prefix}.\xff".encode("latin-1")))
     for block in ODD_HEADERS:
         await send(settings.nats_url, message(f"{subject_prefix}.h".encode(), b"", block))
-    found = await lag(log, client.jetstream(), settings.stream)
+    found = await lag(log, client, settings.stream)
     assert found is not None
     assert found.events == len(ODD_HEADERS) + 1
 
