@@ -249,6 +249,7 @@ MEMBERS: Final[Mapping[str, Callable[[Any], bool]]] = {
     "lost": _are_lost,
     "lostCount": _is_number,
     "readBefore": _is_number,
+    "readBeforeAt": _is_number,
     "recounts": _is_number,
 }
 """What each member must be, where there is one."""

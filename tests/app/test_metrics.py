@@ -401,7 +401,7 @@ async def test_what_is_known_of_a_log_that_cannot_be_read_is_told_as_unknown() -
         await metrics.look(log, lag)
     values = {sample.name: sample.value for family in registry.collect() for sample in family.samples}
     assert values.pop("eventscope_log_up") == 0
-    assert len(values) == 9
+    assert len(values) == 10
     assert all(math.isnan(value) for value in values.values())
 
 
