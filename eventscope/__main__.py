@@ -185,6 +185,9 @@ def recount_(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only tell what is wrong; exit code 1 if anything.")
     ] = False,
+    accept_loss: Annotated[
+        bool, typer.Option("--accept-loss", help="Count what is left after events or aggregates were lost.")
+    ] = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
     """Count anew what statistics and aggregates are read from, and put right what differs, while events come in."""
@@ -193,7 +196,7 @@ def recount_(
     from eventscope import recount_command
 
     chosen = found(_settings(), data_dir)
-    raise typer.Exit(_run(recount_command.run(chosen, mend=not dry_run, console=Console())))
+    raise typer.Exit(_run(recount_command.run(chosen, mend=not dry_run, accept_loss=accept_loss, console=Console())))
 
 
 def main() -> None:

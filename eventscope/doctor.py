@@ -17,10 +17,10 @@ from eventscope.errors import CannotStart, EventscopeError, Unavailable
 from eventscope.finding import Finding, Level, broken, warning
 from eventscope.running import Running
 from eventscope.settings import Settings
-from eventscope.store import agreement, checkpoint, claims, rejected, rejected_room, types
+from eventscope.store import agreement, checkpoint, claims, rejected, rejected_room, replaced, types
 from eventscope.store import facts as mongo
 from eventscope.store.checkpoint import Checkpoint
-from eventscope.store.log import Log
+from eventscope.store.log import Log, collections
 from eventscope.store.recount import sample
 from eventscope.subscriptions import facts as nats
 from eventscope.subscriptions.lag import lag
@@ -146,13 +146,20 @@ async def _checked(check: str, work: Callable[[], Awaitable[Finding]]) -> Findin
 
 
 async def _agreement(log: Log, at: Checkpoint) -> Finding:
-    # an ingester that is at work has looked itself, and goes on meanwhile
     trouble: str | None = None
-    if not at.lease_held:
-        try:
+    try:
+        changed = replaced.names(at, await collections(log))
+        if not at.lease_held:
             await agreement.check(log, at.head, at.rejected_head)
-        except EventscopeError as error:
-            trouble = str(error)
+            await replaced.to_recount(log, at, changed)
+        elif changed:
+            # an ingester that is at work looks itself, and goes on meanwhile
+            trouble = (
+                f"of the collections of the log these were dropped or replaced just now, {', '.join(sorted(changed))}:"
+                " see what the ingester says of it in a moment"
+            )
+    except EventscopeError as error:
+        trouble = str(error)
     return log_checks.agreement(trouble)
 
 

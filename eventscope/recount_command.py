@@ -26,10 +26,11 @@ NAMES: Final[dict[Kind, str]] = {
 STAGES: Final[dict[Kind, str]] = {"head": "aggregates", "hour": "events"}
 
 
-async def run(settings: Settings, *, mend: bool, console: Console) -> int:
+async def run(settings: Settings, *, mend: bool, accept_loss: bool = False, console: Console) -> int:
     """Recount, and tell what was wrong; the exit code, 1 where something still is.
 
-    Raises CannotStart when MongoDB is not set or not there.
+    Raises CannotStart when MongoDB is not set or not there, and Blocked when events were lost: to `accept_loss` is not
+    for us to decide.
     """
     async with opened(settings) as log:
         with _progress(console) as progress:
@@ -40,7 +41,7 @@ async def run(settings: Settings, *, mend: bool, console: Console) -> int:
                     tasks[kind] = progress.add_task(f"counting {STAGES.get(kind, NAMES[kind])}")
                 progress.update(tasks[kind], completed=done, total=total)
 
-            report = await recount(log, tell, mend=mend)
+            report = await recount(log, tell, mend=mend, accept_loss=accept_loss)
     _tell(report, console, mend=mend)
     return 1 if report.left or report.beyond else 0
 
@@ -59,6 +60,11 @@ def _tell(report: Report, console: Console, *, mend: bool) -> None:
         console.print(f"{rest} derived is what the events give.")
         return
     _show(report.wrong, console)
+    if fewer := sum(_fewer(one) for one in report.wrong if one.kind == "hour"):
+        console.print(
+            f"{fewer:,} events that were counted, and have not expired, are not there. Unless a count was wrong, they"
+            " were deleted by somebody: only a backup or their publishers have them."
+        )
     kinds = Counter(one.kind for one in report.wrong)
     found = ", ".join(f"{n:,} {NAMES[kind]}" for kind, n in kinds.items())
     if not mend:
@@ -68,6 +74,11 @@ def _tell(report: Report, console: Console, *, mend: bool) -> None:
         console.print(f"Wrong: {found}. Of these and newer ones {len(report.left):,} are wrong still; run it again.")
     else:
         console.print(f"Put right: {found}.")
+
+
+def _fewer(one: Wrong) -> int:
+    found, counted = ((document or {}).get("n", 0) for document in (one.found, one.counted))
+    return max(0, found - counted) if isinstance(found, int) else 0
 
 
 def _show(wrong: Sequence[Wrong], console: Console) -> None:

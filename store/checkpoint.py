@@ -24,8 +24,19 @@ from eventscope.store.message import Lost, Place
 from eventscope.store.write import Write
 
 ID: Final = "checkpoint"
-HELD: Final = {"$and": [{"$gt": ["$leaseUntil", "$$NOW"]}, {"$ne": ["$atWork", False]}]}
 MOST_LOST: Final = 100  # ranges of lost messages that are kept; their number counts all
+LONGEST_LEASE: Final = 60_000
+"""Milliseconds that a lease is taken for at most, unless it says more itself."""
+TAKEN: Final[Document] = {
+    "$and": [
+        {"$gt": ["$leaseUntil", "$$NOW"]},
+        # a lease that seems to last longer than it was taken for was given while MongoDB's clock was ahead
+        {"$lte": ["$leaseUntil", {"$add": ["$$NOW", {"$max": ["$leaseFor", LONGEST_LEASE]}]}]},
+    ]
+}
+"""Whether somebody has the lease: an expression on the checkpoint."""
+HELD: Final[Document] = {"$and": [TAKEN, {"$ne": ["$atWork", False]}]}
+"""Whether that one is at work, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +62,8 @@ class Checkpoint:
     read_before_at: int = 0
     identity: str | None = field(default=None, compare=False)
     """Tells this log from one that was begun after it was dropped; None if an older version began it."""
+    collections: Mapping[str, object] = field(default_factory=dict, compare=False)
+    """The identities of the collections that the log was last written to; none if an older version wrote it."""
 
     def after(self, place: Place, lost: tuple[Lost, ...], *, events: int = 0, rejections: int = 0) -> "Checkpoint":
         """The checkpoint after a batch that reached that place."""
@@ -102,7 +115,7 @@ async def acquire(
     or froze within a transaction would keep everybody from writing until MongoDB gives that transaction up.
     Raises Blocked when there is no checkpoint, though there are events, or when it cannot be read.
     """
-    with translated(seconds):
+    with translated(seconds, "meta"):
         if (there := await log.meta.find_one({"_id": ID})) is not None:
             _checkpoint(there)
         else:
@@ -114,8 +127,7 @@ async def acquire(
                     raise
                 # another ingester made it at the same moment
         ours = {"$eq": ["$holder", {"$literal": holder}]}
-        free = {"$lte": [{"$ifNull": ["$leaseUntil", "$$NOW"]}, "$$NOW"]}
-        takeable = {"_id": ID, "$expr": {"$or": [ours, free]}}
+        takeable = {"_id": ID, "$expr": {"$or": [ours, {"$not": [TAKEN]}]}}
         before = await log.meta.find_one(takeable)
         if before is None:
             return None
@@ -131,6 +143,7 @@ async def acquire(
                         "session": {"$literal": session_id},
                         "atWork": at_work,
                         "leaseUntil": {"$add": ["$$NOW", int(seconds * 1000)]},
+                        "leaseFor": int(seconds * 1000),
                     }
                 }
             ],
@@ -141,9 +154,9 @@ async def acquire(
 
 async def release(log: Log, holder: str) -> None:
     """Give the lease back, so that a standby need not wait for its end."""
-    with translated(2.0):
+    with translated(2.0, "meta"):
         await log.meta.update_one(
-            {"_id": ID, "holder": holder}, {"$unset": {"holder": "", "leaseUntil": "", "session": ""}}
+            {"_id": ID, "holder": holder}, {"$unset": {"holder": "", "leaseUntil": "", "leaseFor": "", "session": ""}}
         )
 
 
@@ -187,14 +200,26 @@ async def count_reset(log: Log, old: Checkpoint, start: Place, last: int | None 
     return await _set(log, old, new)
 
 
+async def adopt(log: Log, old: Checkpoint, collections: Mapping[str, object]) -> Checkpoint:
+    """Note that the log is written to these collections from now on. Returns the new checkpoint."""
+    return await _set(log, old, replace(old, collections=collections))
+
+
+async def accept(log: Log, collections: Mapping[str, object]) -> None:
+    """Note that the log is written to these collections from now on, whoever writes it."""
+    with translated(log.question_seconds, "meta"):
+        await log.meta.update_one({"_id": ID}, {"$set": {"collections": dict(collections)}})
+
+
 async def _set(log: Log, old: Checkpoint, new: Checkpoint) -> Checkpoint:
     changes = {
         "place": _place_document(new.place),
         "sourceResets": new.source_resets,
         "readBefore": new.read_before,
         "readBeforeAt": new.read_before_at,
+        "collections": dict(new.collections),
     }
-    with translated(log.question_seconds):
+    with translated(log.question_seconds, "meta"):
         outcome = await log.meta.update_one(
             {"_id": ID, "holder": old.holder, "term": old.term, "head": old.head}, {"$set": changes}
         )
@@ -245,6 +270,8 @@ MEMBERS: Final[Mapping[str, Callable[[Any], bool]]] = {
     "holder": _is_text,
     "term": _is_number,
     "leaseUntil": _is_time,
+    "leaseFor": _is_number,
+    "collections": lambda value: isinstance(value, dict),
     "log": _is_text,
     "lost": _are_lost,
     "lostCount": _is_number,
@@ -278,6 +305,7 @@ def _checkpoint(document: Document) -> Checkpoint:
         term=document.get("term", 0),
         lease_held=bool(document.get("leaseHeld")),
         identity=document.get("log"),
+        collections=document.get("collections", {}),
         lost=tuple(Lost(one["stream"], one["first"], one["last"], one["at"]) for one in document.get("lost", ())),
         lost_count=document.get("lostCount", 0),
         read_before=document.get("readBefore", 0),

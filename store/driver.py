@@ -45,11 +45,12 @@ from eventscope.redact import explained
 from eventscope.store.failure import (
     AUTHENTICATION_FAILED,
     BSON_OBJECT_TOO_LARGE,
-    ILLEGAL_OPERATION,
     UNAUTHORIZED,
     duplicate,
+    invalid,
     passes,
     reason,
+    standalone,
     too_large,
 )
 from eventscope.store.write import Write
@@ -263,8 +264,11 @@ async def first(
 
 
 @contextmanager
-def translated(seconds: float | None = None) -> Iterator[None]:
-    """Raise our errors in the place of the driver's, and bound what is awaited inside to `seconds`."""
+def translated(seconds: float | None = None, name: str | None = None) -> Iterator[None]:
+    """Raise our errors in the place of the driver's, and bound what is awaited inside to `seconds`.
+
+    `name` is that of the collection that is written to, if it is one and no part of a transaction.
+    """
     try:
         if seconds is None:
             yield
@@ -275,6 +279,8 @@ def translated(seconds: float | None = None) -> Iterator[None]:
         _check_size(error)
         if isinstance(error, PyMongoError) and passes(error):
             raise Unavailable("MongoDB does not answer now") from error
+        if isinstance(error, PyMongoError) and invalid(error):
+            raise _invalid(error, name) from error
         if isinstance(error, BulkWriteError) and (found := duplicate(error)) is not None and found.index == "_id_":
             # not the document is to blame, but what was read before: a new primary may show an older state for a moment
             raise LeaseLost("MongoDB has more than it showed this ingester") from error
@@ -285,11 +291,13 @@ def translated(seconds: float | None = None) -> Iterator[None]:
             raise QuestionTimedOut(seconds) from error
         if isinstance(error, ConnectionFailure) or passes(error):
             raise Unavailable("MongoDB does not answer now") from error
+        if invalid(error):
+            raise _invalid(error, name) from error
         if isinstance(error, DuplicateKeyError):
             raise Blocked(f"a unique index keeps the log from being written: {reason(error)}") from error
         if isinstance(error, OperationFailure) and error.code == BSON_OBJECT_TOO_LARGE:
             raise Unstorable(str(error)[:300]) from error
-        if isinstance(error, OperationFailure) and error.code == ILLEGAL_OPERATION:
+        if isinstance(error, OperationFailure) and standalone(error):
             raise CannotStart("MongoDB is no replica set, and transactions need one (one member is enough)") from error
         if isinstance(error, OperationFailure) and error.code in (UNAUTHORIZED, AUTHENTICATION_FAILED):
             said = (error.details or {}).get("errmsg", error)
@@ -300,6 +308,11 @@ def translated(seconds: float | None = None) -> Iterator[None]:
 def _check_size(error: Exception) -> None:
     if isinstance(error, PyMongoError) and too_large(error):
         raise TooLargeTogether(f"one transaction has no room for it: {reason(error)}") from error
+
+
+def _invalid(error: PyMongoError, name: str | None) -> Blocked:
+    where = "a collection of the log" if name is None else f"the collection {name}"
+    return Blocked(f"a validator of {where} keeps the log from being written: remove it ({reason(error)})")
 
 
 def _away(error: PyMongoError) -> bool:

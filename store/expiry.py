@@ -83,8 +83,9 @@ async def tidy(log: Log) -> None:
             type = row["_id"]["type"]
             through[type] = max(row["lastPosition"], through.get(type, 0))
         notes = [UpdateOne({"_id": type}, {"$max": {"through": last}}, upsert=True) for type, last in through.items()]
-        with translated(log.question_seconds):
+        with translated(log.question_seconds, "expirations"):
             await log.expirations.bulk_write(notes)
+        with translated(log.question_seconds):
             await _delete(log.rollups, hours)
     for collection, end in ((log.rollups, "expiryDay"), (log.populations, "expireAt")):
         async for rows in _gone(log, collection, end, done):

@@ -23,10 +23,14 @@ BSON_OBJECT_TOO_LARGE: Final = 10334
 TRANSACTION_TOO_LARGE: Final = frozenset({257, 388})  # for the oplog, and for the cache
 TRANSACTION_TOO_OLD: Final = 225  # another one was begun in its session
 VALIDATION_FAILED: Final = 121
+DATABASE_DROP_PENDING: Final = 215
 SNAPSHOT_TOO_OLD: Final = 239
 SNAPSHOT_UNAVAILABLE: Final = 246  # as after a collection or an index was made
 DUPLICATE_KEY: Final = 11000
 INTERRUPTED: Final = 11601
+
+# what a collection is to blame for, though MongoDB says it of each document: gone, a view, capped
+OF_COLLECTIONS: Final = frozenset({20, 26, 72, 73, 166, 263})
 
 # MongoDB's own word that it is worth another try
 PASSING: Final = ("TransientTransactionError", "UnknownTransactionCommitResult", "RetryableWriteError")
@@ -54,9 +58,11 @@ class WriteRefused(Exception):
         super().__init__(reason(error))
         self.collection = collection
         self.duplicate = duplicate(error)
-        self.of_a_document = isinstance(error, WriteError | BulkWriteError)
+        self.of_a_document = (
+            isinstance(error, WriteError | BulkWriteError) and _first(error).get("code") not in OF_COLLECTIONS
+        )
         """Whether it is a document that is refused, and not the command."""
-        self.invalid = _first(error).get("code") == VALIDATION_FAILED
+        self.invalid = invalid(error)
         """Whether a validator of the collection refuses it."""
 
 
@@ -70,14 +76,20 @@ def refuses(error: PyMongoError) -> bool:
         or isinstance(error, ExecutionTimeout)
     ):
         return False
-    return error.code not in (UNAUTHORIZED, AUTHENTICATION_FAILED, ILLEGAL_OPERATION, BSON_OBJECT_TOO_LARGE)
+    return error.code not in (UNAUTHORIZED, AUTHENTICATION_FAILED, BSON_OBJECT_TOO_LARGE) and not standalone(error)
+
+
+def standalone(error: OperationFailure) -> bool:
+    """Whether the server says that it has no transactions, for being no member of a replica set."""
+    # of a delete in a capped collection it says the same code
+    return error.code == ILLEGAL_OPERATION and "Transaction numbers" in str(error)
 
 
 def passes(error: PyMongoError) -> bool:
     """Whether MongoDB says that another try may succeed."""
     # a write concern that was not met says nothing of the write itself, which may well be there
-    again = (INTERRUPTED, SNAPSHOT_TOO_OLD, SNAPSHOT_UNAVAILABLE, TRANSACTION_TOO_OLD)
-    interrupted = isinstance(error, OperationFailure) and error.code in again
+    again = (INTERRUPTED, SNAPSHOT_TOO_OLD, SNAPSHOT_UNAVAILABLE, TRANSACTION_TOO_OLD, DATABASE_DROP_PENDING)
+    interrupted = isinstance(error, OperationFailure) and (error.code in again or _first(error).get("code") in again)
     return interrupted or isinstance(error, WriteConcernError) or any(map(error.has_error_label, PASSING))
 
 
@@ -94,6 +106,11 @@ def duplicate(error: PyMongoError) -> Duplicate | None:
             found = INDEX.search(one.get("errmsg", ""))
             return Duplicate(found[1] if found else "_id_", dict(one.get("keyValue", {})))
     return None
+
+
+def invalid(error: PyMongoError) -> bool:
+    """Whether a validator of the collection refuses what was to be written."""
+    return VALIDATION_FAILED in (getattr(error, "code", None), _first(error).get("code"))
 
 
 def reason(error: PyMongoError) -> str:

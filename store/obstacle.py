@@ -16,6 +16,8 @@ MESSAGE_IDS: Final = ("messageId",)
 VERSIONS: Final = ("aggregateType", "aggregateId", "version")
 # what is stored here is what a message says; all else is the log's own account of it
 OF_MESSAGES: Final = frozenset({"events", "aggregates"})
+# a validator may refuse one document of these and take the next; of what the log counts it would refuse any
+OF_BYTES: Final = frozenset({"events", "rejected"})
 
 
 async def explained(log: Log, at: Checkpoint, refused: WriteRefused) -> EventscopeError:
@@ -31,8 +33,12 @@ async def explained(log: Log, at: Checkpoint, refused: WriteRefused) -> Eventsco
     if taken or await _moved(log, at):
         return LeaseLost("MongoDB has more than it showed this ingester")
     if found is None:
-        if refused.invalid or (refused.of_a_document and name in OF_MESSAGES):
+        if name in OF_BYTES if refused.invalid else refused.of_a_document and name in OF_MESSAGES:
             return Unstorable(str(refused))
+        if refused.invalid:
+            return Blocked(
+                f"a validator of the collection {name} keeps the log from being written: remove it ({refused})"
+            )
         return Blocked(f"MongoDB refuses to write to the collection {name}: {refused}")
     if found.index == ID_INDEX or (name == "events" and found.keys in (MESSAGE_IDS, VERSIONS)):
         return Blocked(_foreign(name, found, at))

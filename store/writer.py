@@ -1,18 +1,25 @@
 """The writer of the log: holds the lease, knows the checkpoint, and stores batch after batch in one session."""
 
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Final
 
 from eventscope.errors import EventscopeError, LeaseLost, Unavailable
-from eventscope.store import agreement, by_day, checkpoint
+from eventscope.store import agreement, by_day, checkpoint, replaced
 from eventscope.store.append import append
 from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.driver import Session, translated
 from eventscope.store.log import Log, collections, prepare
 from eventscope.store.memory import Memory
 from eventscope.store.message import Batch, Place, Stored
+from eventscope.store.recount import whole
 from eventscope.store.retention import Retention
+
+TRIES: Final = 3
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -25,8 +32,8 @@ class Writer:
     lease_seconds: float
     session: Session
     at: Checkpoint
-    collections: dict[str, object]
-    """What they were told by when it began."""
+    collections: Mapping[str, object]
+    """Their identities when it began."""
     memory: Memory = field(default_factory=Memory)
     at_work: bool = True
     """Whether others may rely on it."""
@@ -37,15 +44,26 @@ class Writer:
         return stored
 
     async def renew(self) -> None:
-        """Keep the lease, or raise LeaseLost; Unavailable when a collection is another one than before."""
+        """Keep the lease, or raise LeaseLost; Unavailable when a collection is another one than before.
+
+        Which one that is, whoever begins next sees by the checkpoint, and whether it holds what it must.
+        """
         held = await checkpoint.acquire(
             self.log, self.holder, self.lease_seconds, self.session.session_id, at_work=self.at_work
         )
         # not only the lease: what is remembered here counts for this very checkpoint, whoever moved it
-        if held != self.at:
+        if held is None:
             raise LeaseLost(f"{self.holder} was too slow, and another ingester took over")
-        if await collections(self.log) != self.collections:
-            raise Unavailable("a collection of the log was dropped or replaced just now")
+        if (held.identity, held.head) != (self.at.identity, self.at.head):
+            raise LeaseLost(
+                f"the log was written up to position {self.at.head} by {self.holder}, and the checkpoint in meta says"
+                f" {held.head}: another ingester took over, or the database was dropped or restored"
+            )
+        if held != self.at:
+            raise LeaseLost(f"the checkpoint was changed by another ingester or a recount, and not by {self.holder}")
+        found = await collections(self.log)
+        if changed := sorted(name for name, id in self.collections.items() if found.get(name) != id):
+            raise Unavailable(f"{_listed(changed)} dropped or replaced just now")
 
     async def work(self) -> None:
         """Let others know that it is at work, and keep the lease; raises what `renew` raises."""
@@ -79,9 +97,10 @@ async def writing(
         try:
             # each time: whoever dropped a collection meanwhile took its indexes with it
             await prepare(log)
-            await agreement.check(log, at.head, at.rejected_head)
-            await by_day.complete(log, session)
             found = await collections(log)
+            await agreement.check(log, at.head, at.rejected_head)
+            at = await _settled(log, at, found)
+            await by_day.complete(log, session)
             yield Writer(log, retention, holder, lease_seconds, session, at, found, at_work=at_work)
         except EventscopeError:
             # its transaction may be open still, and would keep everybody from writing, even this holder: the driver
@@ -92,3 +111,26 @@ async def writing(
         finally:
             with suppress(EventscopeError):  # it ends by itself
                 await checkpoint.release(log, holder)
+
+
+async def _settled(log: Log, at: Checkpoint, found: Mapping[str, object]) -> Checkpoint:
+    """The checkpoint once it knows these collections: nothing was lost with those before, or it was counted anew."""
+    changed = replaced.names(at, found)
+    if wrong := await replaced.to_recount(log, at, changed | await replaced.empty(log)):
+        logger.error(
+            "%s dropped, emptied or not restored: its counts are made anew from what they count", _listed(sorted(wrong))
+        )
+        for _ in range(TRIES):  # another recount may be at it
+            await whole.counts(log)
+            if not await replaced.to_recount(log, at, wrong):
+                break
+        else:
+            logger.error("%s counted anew, and is not right yet: run `eventscope recount`", _listed(sorted(wrong)))
+    if "rejected" in changed:
+        logger.error("%s dropped or replaced: what was in it is gone, unless it was restored", _listed(["rejected"]))
+    ours = replaced.ours(found)
+    return at if not ours or ours == at.collections else await checkpoint.adopt(log, at, ours)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"the collection {names[0]} was" if len(names) == 1 else f"the collections {', '.join(names)} were"

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
-from eventscope.store.log import Log
+from eventscope.store import checkpoint, replaced
+from eventscope.store.log import Log, collections
 from eventscope.store.recount import expirations, heads, populations, rows
 from eventscope.store.recount.wrong import Progress, Wrong
 
@@ -19,21 +20,39 @@ class Report:
     beyond: list[Wrong]
 
 
-async def recount(log: Log, tell: Progress, *, mend: bool) -> Report:
+async def recount(log: Log, tell: Progress, *, mend: bool, accept_loss: bool = False) -> Report:
     """Find what is derived wrongly, and `mend` it until nothing is found any more, or something is again and again.
 
-    Safe to be killed in, and to be run by two at once. Raises Unavailable or QuestionTimedOut when MongoDB is away.
+    Safe to be killed in, and to be run by two at once. Raises Unavailable or QuestionTimedOut when MongoDB is away, and
+    Blocked when something would be mended after events or aggregates were lost, of which the counts are the last trace;
+    unless told to `accept_loss`.
     """
+    now = await collections(log)
+    if mend and not accept_loss:
+        at = await checkpoint.read(log)
+        await replaced.to_recount(log, at, replaced.names(at, now))
     first = found = await _pass(log, tell, mend=mend)
     passes = 1
     while mend and _mendable(found) and passes < PASSES:
         found = await _pass(log, tell, mend=passes < PASSES - 1)
         passes += 1
+    if mend and accept_loss:
+        await checkpoint.accept(log, replaced.ours(now))
     return Report(_mendable(first), _mendable(found), [one for one in found if one.advice])
 
 
 def _mendable(wrong: list[Wrong]) -> list[Wrong]:
     return [one for one in wrong if not one.advice]
+
+
+async def counts(log: Log) -> None:
+    """Make the counts of events and aggregates what these give, once.
+
+    Raises Unavailable or QuestionTimedOut when MongoDB is away.
+    """
+    await populations.mend(log, await populations.differences(log))
+    basis = await rows.basis(log, lambda kind, done, total: None)
+    await rows.mend(log, basis, await rows.differences(log, basis))
 
 
 async def _pass(log: Log, tell: Progress, *, mend: bool) -> list[Wrong]:

@@ -1,15 +1,17 @@
 """What others did to the database: one message that cannot be kept stops nobody, and what stops the log is said."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import pytest
 
 from eventscope.errors import Blocked, LeaseLost, Unstorable
-from eventscope.store import checkpoint
+from eventscope.store import checkpoint, expiry
 from eventscope.store.driver import Document, Driver
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.store.message import Message
+from eventscope.store.moment import HOUR
+from eventscope.store.retention import Retention
 from eventscope.store.writer import writing
 from tests.store.appender import Appender, Clock, event, everything, refused, together
 
@@ -121,14 +123,68 @@ async def test_a_unique_index_on_what_the_log_counts_stops_it_until_it_is_droppe
     assert len((await appender.store(*messages)).events) == 2
 
 
-@pytest.mark.parametrize("name", ["rollups", "rejected", "aggregates", "events"])
-async def test_a_validator_is_told_by_the_collection_that_has_it(name: str, log: Log, appender: Appender) -> None:
+@pytest.mark.parametrize("name", ["rejected", "events"])
+async def test_a_validator_of_what_messages_are_kept_in_refuses_the_message(
+    name: str, log: Log, appender: Appender
+) -> None:
     await log.mongo.database.command({"collMod": name, "validator": {"never": {"$exists": True}}})
-    try:
-        with pytest.raises(Unstorable, match="failed validation"):
+    with pytest.raises(Unstorable, match="failed validation"):
+        await appender.store(event(of=ADA), refused(b"x"))
+
+
+@pytest.mark.parametrize("name", ["rollups", "populations", "aggregates", "meta"])
+async def test_a_validator_of_what_the_log_counts_stops_it_until_it_is_removed(
+    name: str, log: Log, appender: Appender
+) -> None:
+    await log.mongo.database.command({"collMod": name, "validator": {"never": {"$exists": True}}})
+    for _ in range(2):
+        with pytest.raises(Blocked, match=f"a validator of the collection {name} keeps the log from being written"):
             await appender.store(event(of=ADA), refused(b"x"))
-    finally:
-        await log.mongo.database.command({"collMod": name, "validator": {}})
+    await log.mongo.database.command({"collMod": name, "validator": {}})
+    assert len((await appender.store(event(of=ADA), refused(b"x"))).events) == 1
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_validator_of_the_checkpoint_is_told_to_whoever_wants_the_lease(log: Log, begun: bool) -> None:
+    await log.meta.insert_one({"_id": "other"})
+    if begun:
+        await checkpoint.acquire(log, "ann", 60)
+    await log.mongo.database.command({"collMod": "meta", "validator": {"never": {"$exists": True}}})
+    for _ in range(2):
+        with pytest.raises(Blocked, match="a validator of the collection meta keeps the log from being written"):
+            await checkpoint.acquire(log, "ann", 60)
+
+
+async def test_a_validator_of_what_is_noted_of_expired_events_is_no_fault_of_a_message(
+    log: Log, appender: Appender, clock: Clock
+) -> None:
+    appender.retention = Retention({"*": 1})
+    await appender.store(event())
+    clock.now += 26 * HOUR
+    await log.events.delete_many({})  # as MongoDB does
+    await log.mongo.database.command({"create": "expirations", "validator": {"never": {"$exists": True}}})
+    with pytest.raises(Blocked, match="a validator of the collection expirations keeps"):
+        await expiry.tidy(log)
+
+
+async def _view(log: Log, name: str) -> None:
+    await log.mongo.collection(name).rename("other")
+    await log.mongo.database.command({"create": name, "viewOn": "other", "pipeline": []})
+
+
+async def _capped(log: Log, name: str) -> None:
+    await log.mongo.database.command({"convertToCapped": name, "size": 1_000_000})
+
+
+@pytest.mark.parametrize("name", ["events", "aggregates", "rejected", "rollups"])
+@pytest.mark.parametrize("change", [_view, _capped])
+async def test_a_collection_that_cannot_hold_a_log_any_more_is_no_fault_of_a_message(
+    change: Callable[[Log, str], Coroutine[Any, Any, None]], name: str, log: Log, appender: Appender
+) -> None:
+    await appender.store(event(of=ADA), refused(b"x"))
+    await change(log, name)
+    with pytest.raises(Blocked, match=f"MongoDB refuses to write to the collection {name}: "):
+        await appender.store(event(of=ADA), refused(b"y"))
 
 
 async def test_a_count_that_is_no_number_stops_the_log(log: Log, appender: Appender) -> None:

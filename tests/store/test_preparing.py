@@ -196,7 +196,7 @@ async def test_events_that_have_expired_are_no_loss(bare: Log, clock: Clock) -> 
 
 
 async def test_a_collection_that_was_replaced_ends_the_time_of_its_writer(bare: Log) -> None:
-    with pytest.raises(Unavailable, match="a collection of the log was dropped or replaced just now"):
+    with pytest.raises(Unavailable, match="the collection rejected was dropped or replaced just now"):
         async with writing(bare, FOREVER, "ann", 60) as writer:
             assert writer is not None
             await writer.renew()

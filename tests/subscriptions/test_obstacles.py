@@ -94,3 +94,32 @@ async def test_a_collection_that_is_lost_stops_the_log_with_a_sentence_until_it_
 async def _rejections(log: Log, n: int) -> list[dict[str, Any]] | None:
     found = await log.rejected.find({}).to_list(None)
     return found if len(found) == n else None
+
+
+@pytest.mark.parametrize("name", ["rollups", "populations", "aggregates", "meta"])
+async def test_a_validator_on_what_the_log_counts_stops_it_and_blames_no_message(
+    name: str,
+    settings: Settings,
+    log: Log,
+    client: Client,
+    subject_prefix: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings = settings.model_copy(update={"lease_seconds": 2.0, "ingest_port": free()})
+    ada, bob = (orjson.dumps({"aggregateType": type, "aggregateId": "x"}) for type in ("ada", "bob"))
+    async with ingester(settings), httpx.AsyncClient() as http:
+        await client.jetstream().publish(f"{subject_prefix}.user.updated", ada)
+        await stored(log, 1)
+        await log.mongo.database.command({"collMod": name, "validator": {"zz": 1}})
+        await client.jetstream().publish(f"{subject_prefix}.user.created", bob)
+
+        async def stopped() -> bool:
+            answer = await http.get(f"http://127.0.0.1:{settings.ingest_port}/readyz")
+            return answer.status_code == 503 and f"a validator of the collection {name}" in answer.text
+
+        await until(stopped)
+        assert await log.rejected.find_one({}) is None
+        assert "Traceback" not in caplog.text
+        await log.mongo.database.command({"collMod": name, "validator": {}})
+        assert [event["aggregateType"] for event in await stored(log, 2)] == ["ada", "bob"]
+    assert await log.rejected.find_one({}) is None
