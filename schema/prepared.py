@@ -20,9 +20,11 @@ from strawberry.schema.schema import validate_document
 
 from eventscope.schema import compiled_executor
 from eventscope.schema.cost import Bill, bills
+from eventscope.schema.exact import Exact
 from eventscope.schema.limits import Limits
 from eventscope.schema.plan import Question, variables
 
+RULES: Final = (*specified_rules, Exact)
 # a token of a parsed document takes about 600 bytes, a compiled line as much
 MOST_DOCUMENTS: Final = 1_000
 MOST_TOKENS: Final = 50_000
@@ -88,7 +90,7 @@ class Documents:
 
     def _prepare(self, text: str) -> Prepared:
         document = parse(text, max_tokens=self._limits.tokens)
-        problems = self._limits.check(document) or validate_document(self._schema, document, tuple(specified_rules))
+        problems = self._limits.check(document) or validate_document(self._schema, document, RULES)
         if not problems:
             compiled_executor.attach(document, self._compiled)
         fragments = {part.name.value: part for part in document.definitions if isinstance(part, FragmentDefinitionNode)}

@@ -9,7 +9,9 @@ from graphql import (
     IntValueNode,
     ListValueNode,
     ObjectValueNode,
+    Undefined,
     ValueNode,
+    VariableNode,
     value_from_ast_untyped,
 )
 from strawberry.types.scalar import ScalarDefinition
@@ -42,8 +44,27 @@ def _parse_big_int(value: object) -> BigInt:
 
 def _parse_json_literal(node: ValueNode, variables: dict[str, Any] | None = None) -> object:
     """The value of a literal; BadInput for a number that would not be kept."""
-    _check_numbers(node, "")
-    return value_from_ast_untyped(node, variables)
+    check_numbers(node, "")
+    return _value(node, variables)
+
+
+def _value(node: ValueNode, variables: dict[str, Any] | None) -> object:
+    """The value; BadInput when a variable within a list or an object is not given."""
+    match node:
+        case ListValueNode(values=nodes):
+            return [_given(one, variables) for one in nodes]
+        case ObjectValueNode(fields=fields):
+            return {field.name.value: _given(field.value, variables) for field in fields}
+        case _:
+            return value_from_ast_untyped(node, variables)
+
+
+def _given(node: ValueNode, variables: dict[str, Any] | None) -> object:
+    value = _value(node, variables)
+    # without any variables the document is validated
+    if value is Undefined and variables is not None and isinstance(node, VariableNode):
+        raise BadInput(f"the variable ${node.name.value} within JSON is not given; give it, or null")
+    return value
 
 
 def _refuse(fault: json_text.Fault | None) -> None:
@@ -51,7 +72,8 @@ def _refuse(fault: json_text.Fault | None) -> None:
         raise BadInput(str(fault))
 
 
-def _check_numbers(node: ValueNode, place: str) -> None:
+def check_numbers(node: ValueNode, place: str) -> None:
+    """BadInput for a number in a literal that would not be kept; `place` leads to the literal."""
     match node:
         case FloatValueNode(value=text):
             _refuse(json_text.number_fault(text, place))
@@ -59,10 +81,10 @@ def _check_numbers(node: ValueNode, place: str) -> None:
             _refuse(json_text.integer_fault(text, place))
         case ListValueNode(values=nodes):
             for at, one in enumerate(nodes):
-                _check_numbers(one, json_text.step(place, at))
+                check_numbers(one, json_text.step(place, at))
         case ObjectValueNode(fields=fields):
             for field in fields:
-                _check_numbers(field.value, json_text.step(place, field.name.value))
+                check_numbers(field.value, json_text.step(place, field.name.value))
 
 
 SCALARS: Final[Mapping[object, ScalarDefinition]] = {
