@@ -31,7 +31,9 @@ async def test_two_ingesters_that_both_hold_the_lease_store_everything_once_and_
 ) -> None:
     """Nobody asks whether the lease is free, and both go by one name, so that nothing but the fence is between them."""
 
-    async def nobody_asks(log: Log, holder: str, seconds: float, session_id: object = None) -> Checkpoint:
+    async def nobody_asks(
+        log: Log, holder: str, seconds: float, session_id: object = None, *, at_work: bool = True
+    ) -> Checkpoint:
         found = await checkpoint.read(log)
         return replace(found, holder="both", term=1, lease_held=True)
 
