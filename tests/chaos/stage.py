@@ -20,6 +20,7 @@ from eventscope.store import checkpoint
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.subscriptions import stream
 from eventscope.subscriptions.origin import start_of
+from tests.chaos import wrong_clock
 from tests.chaos.ledger import Ledger
 from tests.chaos.messages import ASKED, Author
 from tests.chaos.program import Program, ServerProgram
@@ -56,7 +57,7 @@ def settings_of(mongo_url: str, nats_url: str) -> Settings:
 
 def ingester(name: str, folder: Path, settings: Settings) -> Program:
     """An ingester as a process of its own, on a machine whose clock a fault may set."""
-    clock = ["-m", "tests.chaos.wrong_clock", str(clock_file(folder))]
+    clock = [wrong_clock.__file__, str(clock_file(folder))]  # by its path: tests work in another folder
     return _eventscope(name, folder, settings, GIVEN, *clock, "ingest")
 
 

@@ -1,6 +1,6 @@
 """Eventscope on a machine whose clock is wrong, by as many days as a file says at each moment: for chaos runs.
 
-    python -m tests.chaos.wrong_clock FILE ingest
+    python tests/chaos/wrong_clock.py FILE ingest
 
 Without the file the clock is right.
 """
