@@ -66,7 +66,7 @@ MAY = {"BAD_USER_INPUT", "QUERY_TOO_COMPLEX"}
 
 
 # what these give depends on more than on whether two values are the same
-ORDERED = (".ne", ".gt", ".gte", ".lt", ".lte")
+ORDERED = (".ne", ".gt", ".gte", ".lt", ".lte", "eventTypes.after")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -170,6 +170,14 @@ async def test_what_looks_like_an_operator_is_a_text_or_value_like_any_other(wor
         assert codes <= MAY, value
         if not codes and not place.path.endswith(ORDERED) and not _is_meant(place, value):
             assert answer == usual, value
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_event_types_after_what_looks_like_an_operator_are_those_that_sort_after_it(world: World) -> None:
+    types = sorted({event["type"] for event in world.events})
+    for text in TEXTS:
+        answer = await world.api.ask("query ($t: String!) { eventTypes(after: $t) { type } }", t=text)
+        assert [found["type"] for found in answer["eventTypes"]] == [type for type in types if type > text], text
 
 
 def _is_meant(place: Place, value: object) -> bool:
