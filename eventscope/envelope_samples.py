@@ -1,6 +1,7 @@
 """Sample messages, as people write them into a file to see what a mapping makes of them."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -8,9 +9,13 @@ import orjson
 
 from eventscope.errors import BadInput
 from eventscope.store.headers import Headers
+from eventscope.subscriptions.header_block import parse, written
 
 PARTS: Final = frozenset({"subject", "headers", "message"})
-UNSENDABLE: Final = frozenset("*> \t\r\n")
+HALVES: Final = frozenset(map(chr, range(0xD800, 0xE000)))  # of characters, which have no UTF-8
+UNSENDABLE: Final = HALVES | set("*> \t\r\n\0")
+UNSENDABLE_IN_VALUE: Final = HALVES | set("\r\n")
+UNSENDABLE_IN_NAME: Final = UNSENDABLE_IN_VALUE | {":"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +48,19 @@ def samples(content: bytes, subject: str | None) -> list[Sample]:
 
 
 def _sample(raw: bytes, content: Any, number: int, subject: str | None) -> Sample:
-    headers = Headers()
+    headers: list[tuple[str, str]] = []
     if isinstance(content, dict) and {"subject", "message"} <= content.keys() <= PARTS:
         subject, raw = content["subject"], _dumps(content["message"], number)
-        for name, values in _headers(content.get("headers", {}), number):
-            headers.add(name, values)
+        headers = _headers(content.get("headers", {}), number)
     if subject is None:
         raise BadInput(
             f'sample {number} names no subject; give --subject, or {{"subject": …, "headers": {{…}}, "message": …}}'
         )
     if not isinstance(subject, str):
         raise BadInput(f"sample {number}: its subject is not a text")
-    if not all(subject.split(".")) or UNSENDABLE & set(subject):
+    if not all(subject.split(".")) or set(subject) & UNSENDABLE:
         raise BadInput(f"sample {number}: {subject!r} is not a subject like events.user.created")
-    return Sample(subject, headers, raw)
+    return Sample(subject, parse(written(headers)), raw)
 
 
 def _headers(given: Any, number: int) -> list[tuple[str, str]]:
@@ -67,6 +71,9 @@ def _headers(given: Any, number: int) -> list[tuple[str, str]]:
     ]
     if not isinstance(given, dict) or not all(isinstance(one, str) for _, one in pairs):
         raise BadInput(f"sample {number}: headers are texts, or lists of texts, by name")
+    for name, value in pairs:
+        if not name.strip() or set(name) & UNSENDABLE_IN_NAME or set(value) & UNSENDABLE_IN_VALUE:
+            raise BadInput(f"sample {number}: the header {name!r} cannot be sent with the value {value[:80]!r}")
     return pairs
 
 
@@ -97,14 +104,26 @@ def _as_is(text: str) -> orjson.Fragment:
 
 def _object(pairs: list[tuple[str, Any]]) -> Any:
     members = dict(pairs)
-    if len(members) == len(pairs):
-        return members
-    written = [orjson.dumps(key) + b":" + orjson.dumps(value) for key, value in pairs]
-    return orjson.Fragment(b"{" + b",".join(written) + b"}")
+    return members if len(members) == len(pairs) else orjson.Fragment(_braced(pairs))
 
 
 def _dumps(value: Any, number: int) -> bytes:
     try:
+        return _written(value)
+    except RecursionError:
+        raise BadInput(f"sample {number} is nested too deep") from None
+
+
+def _written(value: Any) -> bytes:
+    """The document as JSON; orjson refuses halves of characters, which a publisher may well send."""
+    if isinstance(value, orjson.Fragment):
         return orjson.dumps(value)
-    except TypeError as error:
-        raise BadInput(f"sample {number} cannot be written as JSON: {error}") from None
+    if isinstance(value, dict):
+        return _braced(value.items())
+    if isinstance(value, list):
+        return b"[" + b",".join(map(_written, value)) + b"]"
+    return json.dumps(value).encode()
+
+
+def _braced(pairs: Iterable[tuple[str, Any]]) -> bytes:
+    return b"{" + b",".join(json.dumps(key).encode() + b":" + _written(value) for key, value in pairs) + b"}"

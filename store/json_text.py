@@ -48,9 +48,9 @@ class Fault(ValueError):
     """
 
     def __init__(self, code: str, message: str, place: str = "") -> None:
-        super().__init__(message)
+        super().__init__(_text(message))
         self.code = code
-        self.place = place
+        self.place = _text(place)
 
 
 class _Mark:
@@ -262,6 +262,11 @@ def _wrong(value: Any, option: int) -> _Mark | None:
     except orjson.JSONEncodeError as error:
         return _Mark("INVALID_JSON", str(error))
     return None
+
+
+def _text(text: str) -> str:
+    """The text with halves of characters, which Python reads in keys and nobody can store, as they are escaped."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _shown(text: str) -> str:

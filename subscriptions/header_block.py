@@ -3,6 +3,7 @@
 https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-4.md
 """
 
+from collections.abc import Iterable
 from typing import Any, Final, Self
 
 from nats.aio.client import Client
@@ -68,8 +69,12 @@ class Sendable(dict[str, str | list[str]]):
 
     def block(self) -> bytes:
         """The bytes that are sent."""
-        lines = [encode(name) + b": " + encode(value) + b"\r\n" for name, value in self.items()]
-        return VERSION + b"\r\n" + b"".join(lines) + b"\r\n"
+        return written(self.items())
+
+
+def written(lines: Iterable[tuple[str, str]]) -> bytes:
+    """The block of these lines; ValueError when something in them is no text."""
+    return b"\r\n".join((VERSION, *(encode(name) + b": " + encode(value) for name, value in lines), b"", b""))
 
 
 def parse(block: bytes) -> Headers:

@@ -81,6 +81,12 @@ def test_a_sample_may_have_a_subject_and_headers_of_its_own(tried: Any) -> None:
     assert tried(ORDER, bare)[0]["event"]["data"] == bare
 
 
+def test_headers_are_read_as_they_would_be_when_they_come(tried: Any) -> None:
+    mapping = {"type": {"subject": 2}, "userId": {"header": "X-User"}}
+    message = {"subject": "shop.a", "headers": {" X-User": " ada\t"}, "message": {}}
+    assert tried(mapping, message)[0]["event"] == {"type": "a", "userId": "ada"}
+
+
 def test_several_that_come_as_one_are_shown_together(tried: Any) -> None:
     message = {"subject": "shop.a", "message": [{"messageId": "x"}, {"timestamp": "2026-11-23T08:00:00+01:00"}]}
     [shown] = tried({"shop.>": "plain"}, message, None)
@@ -112,6 +118,8 @@ def test_versions_that_are_expected_or_claimed_are_shown(tried: Any) -> None:
         (b"null", "NOT_AN_OBJECT"),
         (b'{"a":' * 120 + b"1" + b"}" * 120, "TOO_DEEP"),
         (b'{"a": "\xff"}', "INVALID_JSON"),
+        (b'{"a": "\\ud800"}', "INVALID_JSON"),
+        (b'{"\\ud800": [1, {"a": 1, "a": 2.50}]}', "DUPLICATE_KEY"),
         (b"[" * 100_000, "TOO_DEEP"),
     ],
 )
@@ -119,7 +127,7 @@ def test_no_detail_of_the_bytes_is_lost_on_the_way(tried: Any, line: bytes, code
     fates = [one["rejected"]["code"] for one in tried(ORDER, line)]
     assert fates == [code]
     assert [one.get("rejected", {}).get("code") for one in tried(ORDER, b"{}\n" + line)] == [None, code]
-    if code not in ("INVALID_JSON", "TOO_DEEP") or b"NaN" in line:
+    if code not in ("INVALID_JSON", "TOO_DEEP") or b"NaN" in line or b"ud800" in line:
         assert tried(ORDER, b"[" + line + b"]")[0]["rejected"]["code"] == code
         wrapped = b'{"subject": "shop.a", "message": ' + line + b"}"
         assert tried(ORDER, wrapped)[0]["rejected"]["code"] == code
@@ -196,7 +204,11 @@ def test_a_source_that_one_sample_has_is_no_mistake_in_another(tried: Any, capsy
         (ORDER, b'[{}, {"subject": 5, "message": 1}]', "a", "sample 2: its subject is not a text"),
         (ORDER, b'{"subject": "a", "message": 1, "headers": []}', None, "sample 1: headers are texts"),
         (ORDER, b'{"subject": "a", "message": 1, "headers": {"a": [1]}}', None, "sample 1: headers are texts"),
-        (ORDER, b'["\\ud800"]', "a", "sample 1 cannot be written as JSON"),
+        (ORDER, b'{"subject": "a", "message": 1, "headers": {"": "x"}}', None, "the header '' cannot be sent"),
+        (ORDER, b'{"subject": "a", "message": 1, "headers": {"a:b": "x"}}', None, "the header 'a:b' cannot be sent"),
+        (ORDER, b'{"subject": "a", "message": 1, "headers": {"a": "\\ud800"}}', None, "the header 'a' cannot be sent"),
+        (ORDER, b'{"subject": "\\ud800", "message": 1}', None, "is not a subject"),
+        (ORDER, b"[" + b'{"a":' * 900 + b"1" + b"}" * 900 + b"]", "a", "sample 1 is nested too deep"),
         ('{"agregateId": "x", "type": "y"}', b"{}", "a", "did you mean aggregateId?"),
         ('{"a.>": {"agregateId": "x"}}', b"{}", "a", "did you mean aggregateId?"),
         ("nowhere.json", b"{}", "a", "it cannot be read"),

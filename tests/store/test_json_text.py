@@ -116,6 +116,13 @@ def test_the_place_that_is_to_blame_is_named() -> None:
     assert len(caught.value.place) <= 200
 
 
+def test_what_is_wrong_can_be_stored_though_a_key_is_half_a_character() -> None:
+    with pytest.raises(Fault) as caught:
+        loads(b'{"\\ud800": {"\\udfff": 1, "\\udfff": 1}}')
+    assert str(caught.value) == r"the key '\udfff' at \ud800 is given more than once"
+    assert caught.value.place == r"\ud800"
+
+
 def test_integers_of_any_size_are_exact_where_they_are_asked_for() -> None:
     assert loads(b'{"n": 123456789012345678901234567890}', any_integer=True) == {"n": 123456789012345678901234567890}
     with pytest.raises(Fault, match="does not fit"):
