@@ -95,11 +95,18 @@ def import_(
     from rich.console import Console
 
     from eventscope import importing
+    from eventscope.connections import access
 
-    chosen = _settings()
-    url = _nats_url(chosen, data_dir)
+    chosen = _with_nats(_settings(), data_dir)
     report = _to_its_end(
-        importing.run(source, nats_url=url, stream=chosen.stream, subjects=chosen.subjects, console=Console())
+        importing.run(
+            source,
+            nats_url=chosen.nats_url,
+            access=access(chosen),
+            stream=chosen.stream,
+            subjects=chosen.subjects,
+            console=Console(),
+        )
     )
     raise typer.Exit(1 if report.failed else 0)
 
@@ -116,13 +123,16 @@ def sample_(
 ) -> None:
     """Publish the events of a small business, for ever: to the `eventscope dev` that runs here, unless told where."""
     from eventscope import sample
+    from eventscope.connections import access
     from eventscope.subscriptions.publisher import Publisher
 
     chosen = _settings()
-    url = server or _own_nats(chosen, data_dir)
+    chosen = chosen.model_copy(update={"nats_url": server}) if server else _own_nats(chosen, data_dir)
 
     async def play() -> None:
-        async with Publisher.connect(url, chosen.stream, chosen.subjects) as publisher:
+        async with Publisher.connect(
+            chosen.nats_url, chosen.stream, chosen.subjects, access=access(chosen)
+        ) as publisher:
             await sample.play(publisher, rate=rate, seed=seed, history=history)
 
     _until_asked(play())
@@ -237,32 +247,30 @@ def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
     return result
 
 
-def _nats_url(chosen: Settings, data_dir: Path) -> str:
-    if chosen.nats_url:
-        return chosen.nats_url
-    here = running(data_dir)
-    if here is None:
+def _with_nats(chosen: Settings, data_dir: Path) -> Settings:
+    chosen = found(chosen, data_dir)
+    if not chosen.nats_url:
         raise CannotStart(
             f"no `eventscope dev` runs on {data_dir}: start one, or give a server with {variable('nats_url')}"
         )
-    return here.nats
+    return chosen
 
 
-def _own_nats(chosen: Settings, data_dir: Path) -> str:
-    """NATS of what runs here, if all that stores its events is embedded."""
+def _own_nats(chosen: Settings, data_dir: Path) -> Settings:
+    """With NATS of what runs here, if all that stores its events is embedded."""
     if chosen.nats_url:
         raise CannotStart(
             f"the sample business happens on embedded servers alone, but {variable('nats_url')} names another:"
             " unset it, or let it happen there with --server"
         )
-    url = _nats_url(chosen, data_dir)
+    chosen = _with_nats(chosen, data_dir)
     here = running(data_dir)
     if here is None or not {"mongod", "nats"} <= here.pids.keys():
         raise CannotStart(
             f"what runs on {data_dir} has servers that are not embedded: let the sample business happen there"
             " with --server"
         )
-    return url
+    return chosen
 
 
 def _settings() -> Settings:

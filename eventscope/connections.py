@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from nats.aio.client import Client
 
@@ -12,6 +12,7 @@ from eventscope.settings import Settings, variable
 from eventscope.store.log import Log, open_log, synchronise
 from eventscope.store.tail import Tail
 from eventscope.subscriptions import stream
+from eventscope.subscriptions.access import Access
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +59,16 @@ async def connected(settings: Settings, name: str, tail: Tail | None = None) -> 
 async def talking(settings: Settings, name: str) -> AsyncIterator[Client]:
     """A connection to NATS for the length of the block; CannotStart when it is not set or not there."""
     demand(settings, "nats_url")
-    client = await stream.connect(settings.nats_url, name)
+    client = await stream.connect(settings.nats_url, name, access=access(settings))
     try:
         yield client
     finally:
         await stream.close(client)
+
+
+def access(settings: Settings) -> Access:
+    """What lets us in at NATS."""
+    return Access(**{field.name: getattr(settings, f"nats_{field.name}") for field in fields(Access)})
 
 
 def demand(settings: Settings, *fields: str) -> None:

@@ -19,7 +19,7 @@ from eventscope.errors import CannotStart
 from eventscope.ports import HOST, free, is_free, recall
 from eventscope.redact import shown
 from eventscope.running import DATA_DIR, Running, forget, locked
-from eventscope.settings import Settings, variable
+from eventscope.settings import NATS_ACCESS, Settings, variable
 from eventscope.supervisor import Child, Supervisor
 
 PROGRAM = (sys.executable, "-m", "eventscope")
@@ -150,6 +150,7 @@ class Dev:
             variable("port"): str(self._port),
             variable("ingest_port"): str(self._ingest_port),
             variable("lease_seconds"): str(min(LEASE_SECONDS, self._settings.lease_seconds)),
+            **({} if self._settings.nats_url else {variable(field): "" for field in NATS_ACCESS}),
             "PYTHONUNBUFFERED": "1",  # a log that is read while it is written
         }
         return Child(name, [*self._program, *arguments], self._log(name), environment)

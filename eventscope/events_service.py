@@ -19,6 +19,7 @@ from eventscope.follower import Follower, OnGap, StartFrom, called
 from eventscope.questions import Questions
 from eventscope.redact import shown
 from eventscope.subscriptions import stream as streams
+from eventscope.subscriptions.access import Access, BadAccess, NatsFiles
 from eventscope.subscriptions.asking import Asker, asking
 from eventscope.wanted import Wanted, filter_of
 
@@ -51,13 +52,15 @@ class EventsService:
         *,
         stream: str = "EVENTS",
         subjects: Sequence[str] = ("events.>",),
+        **access: Unpack[NatsFiles],
     ) -> AsyncIterator[Self]:
         """A service for the length of the block.
 
         `nats_url` (several servers are parted by commas) is for publishing, `api_url`, like `http://127.0.0.1:8000`,
         for reading and subscribing; either may be left out. `stream` and `subjects` are those that Eventscope has in
-        its settings; a stream that is missing is made. Unavailable when NATS cannot be reached now; the API may come
-        later.
+        its settings; a stream that is missing is made. `access` is what NATS asks for beside what its address says:
+        see `NatsFiles`. Unavailable when NATS cannot be reached now, or does not let the service in; BadInput when a
+        file is not what it should be. The API may come later.
         """
         if nats_url is None and api_url is None:
             raise BadInput("give nats_url to publish, api_url to read, or both", "nats_url")
@@ -67,7 +70,7 @@ class EventsService:
                 questions = Questions(_checked(api_url))
                 stack.push_async_callback(questions.close)
             if nats_url is not None:
-                asker = await stack.enter_async_context(_publishing(nats_url, stream, subjects))
+                asker = await stack.enter_async_context(_publishing(nats_url, stream, subjects, access))
             service = cls(asker, questions, api_url)
             stack.callback(service._end)
             yield service
@@ -259,11 +262,16 @@ async def _deliver(follower: Follower, callback: Callable[[Event], object]) -> N
 
 
 @asynccontextmanager
-async def _publishing(url: str, stream: str, subjects: Sequence[str]) -> AsyncIterator[Asker]:
+async def _publishing(url: str, stream: str, subjects: Sequence[str], files: NatsFiles) -> AsyncIterator[Asker]:
+    access = Access(**{name.removeprefix("nats_"): str(value) for name, value in files.items()})
     try:
-        client = await streams.connect(url, f"publisher of {stream}")
+        access.check()
+        client = await streams.connect(url, f"publisher of {stream}", access=access)
+    except BadAccess as error:
+        raise BadInput(str(error), f"nats_{error.field}") from None
     except CannotStart as error:
-        raise Unavailable(f"NATS cannot be reached at {shown(url)}") from error
+        # what it advises is for who runs Eventscope itself
+        raise Unavailable(str(error).partition("; ")[0]) from error
     try:
         await streams.ensure(client.jetstream(), stream, subjects)
         async with asking(client, stream, subjects) as asker:

@@ -15,6 +15,7 @@ from rich.text import Text
 from eventscope import event_files, git_history
 from eventscope.errors import BadInput
 from eventscope.event_files import BadLine, Items, Line
+from eventscope.subscriptions.access import NO_ACCESS, Access
 from eventscope.subscriptions.publisher import Publisher
 
 GIT: Final = "git:"
@@ -41,14 +42,22 @@ class Source:
     items: Items
 
 
-async def run(source: str, *, nats_url: str, stream: str, subjects: Sequence[str], console: Console) -> Report:
+async def run(
+    source: str,
+    *,
+    nats_url: str,
+    stream: str,
+    subjects: Sequence[str],
+    console: Console,
+    access: Access = NO_ACCESS,
+) -> Report:
     """Publish all events of `git:PATH`, `FILE.jsonl` or `FILE.csv`; bad lines are printed and the good ones go in.
 
     BadInput when the source is none, CannotStart when NATS is not there. Importing anew what went in already is safe.
     """
     opened = await _apart(lambda: open_source(source))
     with closing(opened.items):
-        async with Publisher.connect(nats_url, stream, subjects) as publisher:
+        async with Publisher.connect(nats_url, stream, subjects, access=access) as publisher:
             with _progress(console) as progress:
                 failed = await _publish(opened, publisher, progress)
     return Report(publisher.acknowledged, failed)

@@ -12,7 +12,7 @@ import orjson
 
 from eventscope import private
 from eventscope.errors import CannotStart
-from eventscope.settings import Settings
+from eventscope.settings import NATS_ACCESS, Settings
 
 DATA_DIR = Path(".eventscope")
 DATA_DIR_HELP = "Folder of an `eventscope dev`, whose servers are used where none are set."
@@ -67,6 +67,8 @@ def found(settings: Settings, data_dir: Path = DATA_DIR) -> Settings:
     if here is None:
         return settings
     given = {"mongo_url": settings.mongo_url or here.mongo, "nats_url": settings.nats_url or here.nats}
+    if not settings.nats_url:
+        given |= dict.fromkeys(NATS_ACCESS, "")
     return settings.model_copy(update=given)
 
 

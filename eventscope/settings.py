@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 import orjson
@@ -35,6 +35,12 @@ class Settings(BaseSettings):
     mongo_database: str = Field(default="eventscope", pattern=r"^[A-Za-z0-9_-]{1,63}$")
     mongo_driver: Literal["motor", "pymongo"] = "motor"
     nats_url: str = Field(default="", repr=False)
+    nats_credentials_file: str = Field(default="", repr=False)
+    nats_nkey_file: str = Field(default="", repr=False)
+    nats_ca_file: str = ""
+    nats_certificate_file: str = ""
+    nats_key_file: str = Field(default="", repr=False)
+    nats_domain: str = Field(default="", pattern=r"^[A-Za-z0-9_-]{0,64}$")
     stream: str = Field(default="EVENTS", pattern=r"^[A-Za-z0-9_-]{1,64}$")
     subjects: Names = ("events.>",)
     stream_max_bytes: int = Field(default=1024**3, ge=0)
@@ -147,6 +153,10 @@ class Settings(BaseSettings):
             if not 0 <= days <= 36500:
                 raise ValueError(f"{pattern!r} is kept for {days:g} days; give 0 (for ever) to 36500")
         return value
+
+
+NATS_ACCESS: Final = tuple(name for name in Settings.model_fields if name.startswith("nats_") and name != "nats_url")
+"""What lets us in at the server of `nats_url`, and at no other."""
 
 
 def variable(field: str) -> str:

@@ -16,6 +16,7 @@ from eventscope.redact import explained, shown
 from eventscope.store import moment
 from eventscope.subscriptions import live
 from eventscope.subscriptions.holders import Holder, holders
+from eventscope.subscriptions.nats_client import api
 
 SECONDS: Final = 5.0
 NOT_FOUND: Final = 404
@@ -79,13 +80,13 @@ async def facts(client: Client, stream: str) -> Facts:
     found = client.connected_server_version
     version = (found.major, found.minor, found.patch)
     try:
-        account = await _asked(client, "$JS.API.INFO")
+        account = await _asked(client, "INFO")
         before = moment.now()
-        info = await _asked(client, f"$JS.API.STREAM.INFO.{stream}")
+        info = await _asked(client, f"STREAM.INFO.{stream}")
         after = moment.now()
         there = "error" not in info
         held = await holders(client.jetstream(), stream) if there else []
-        listening = await _asked(client, "$JS.API.STREAM.NAMES", {"subject": live.subject(stream)}) if there else {}
+        listening = await _asked(client, "STREAM.NAMES", {"subject": live.subject(stream)}) if there else {}
     except nats.errors.NoRespondersError:
         return Facts(version, client.max_payload, "it was started without -js", None, None, 0, None, 0.0)
     except (nats.errors.Error, TimeoutError, OSError) as error:
@@ -126,7 +127,7 @@ async def monitored(url: str) -> Monitored:
 
 async def _asked(client: Client, subject: str, question: Mapping[str, Any] | None = None) -> dict[str, Any]:
     # not by nats-py's own classes: they know neither the server's time nor that of the first and the last message
-    reply = await client.request(subject, orjson.dumps(question or {}), timeout=SECONDS)
+    reply = await client.request(api(client, subject), orjson.dumps(question or {}), timeout=SECONDS)
     answer: dict[str, Any] = orjson.loads(reply.data)
     return answer
 

@@ -1,12 +1,18 @@
-"""A NATS client that no message makes deaf: nats-py stops reading at subjects that it cannot decode."""
+"""A NATS client that no message makes deaf, and that is let in by files: credentials, keys and certificates."""
 
 import re
+from typing import Any, Final
 
 import nats.errors
+from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.js import JetStreamContext
 from nats.protocol import parser
 
+from eventscope.subscriptions.access import NO_ACCESS, Access, BadAccess
 from eventscope.subscriptions.header_block import HeaderClient
+
+QUOTES: Final = "'"
 
 
 class NotText(str):
@@ -24,6 +30,48 @@ parser.HMSG_RE = re.compile(rb"\AHMSG[ \t]+([^ \t\r\n]+)[ \t]+(\d+)[ \t]+(([^ \t
 class NatsClient(HeaderClient):
     """The client of all our connections, made safe for whatever bytes others publish: subjects need not be text."""
 
+    def __init__(self, access: Access = NO_ACCESS) -> None:
+        super().__init__()
+        self.access = access
+        self.encrypted = access.encrypted
+        """Whether a server that does not encrypt is refused; nats-py itself would go on in plain text."""
+
+    def jetstream(self, **options: Any) -> JetStreamContext:
+        """JetStream in our domain."""
+        return super().jetstream(**{"prefix": self.access.api, **options})
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        over_tls = self._current_server is not None and self._current_server.uri.scheme == "wss"
+        if initial_connection and self.encrypted and not (over_tls or info.get("tls_required")):
+            if not info.get("tls_available"):
+                self._hang_up()
+                raise nats.errors.SecureConnRequiredError
+            info["tls_required"] = True
+        await super()._process_info(info, initial_connection)
+
+    def _connect_command(self) -> bytes:
+        # Not by nats-py's own reading of the files: it looks for a JWT in one that has none without an end.
+        try:
+            identity = self.access.identity()
+        except BadAccess:
+            self._hang_up()
+            raise
+        if identity is not None:
+            self._auth_configured = True
+            self._signature_cb = identity.sign
+            self._public_nkey = identity.public_key
+            self._user_jwt_cb = None if identity.jwt is None else identity.jwt.encode
+        command: bytes = super()._connect_command()
+        return command
+
+    async def _process_err(self, err_msg: str) -> None:
+        if self.options["allow_reconnect"] and "expired" in err_msg.lower():
+            # nats-py would be closed for good, though the next connection has the file's new credentials
+            await self._error_cb(nats.errors.Error(f"nats: {err_msg.strip(QUOTES)}"))
+            await self._process_op_err(nats.errors.AuthorizationError())
+        else:
+            await super()._process_err(err_msg)
+
     def _build_message(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
     ) -> Msg:
@@ -35,10 +83,21 @@ class NatsClient(HeaderClient):
                 message.subject = NotText(message.subject)
         return message
 
+    def _hang_up(self) -> None:
+        # nats-py leaves the socket open when it gives up a connection while it is being made
+        if self._transport is not None:
+            self._transport.close()  # type: ignore[no-untyped-call]  # as most of nats-py
+
     async def _read_loop(self) -> None:
         await super()._read_loop()
         if self.is_connected:  # it ended for an error that nats-py only logs, and would stay deaf until a ping fails
             await self._process_op_err(nats.errors.ProtocolError())
+
+
+def api(client: Client, subject: str) -> str:
+    """The subject of JetStream's API, in the domain of the connection."""
+    access = client.access if isinstance(client, NatsClient) else NO_ACCESS
+    return f"{access.api}.{subject}"
 
 
 def _text(raw: bytes) -> bytes:

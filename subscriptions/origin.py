@@ -11,6 +11,7 @@ from nats.js.errors import APIError
 
 from eventscope.store import moment
 from eventscope.store.message import Place
+from eventscope.subscriptions import nats_client
 from eventscope.subscriptions.single import following, message_at
 from eventscope.subscriptions.stream import unavailable
 from eventscope.subscriptions.trimming import first_since
@@ -103,7 +104,7 @@ def created(info: api.StreamInfo) -> str:
 
 async def _state(client: Client, stream: str) -> _State:
     # nats-py leaves the times out
-    reply = await client.request(f"$JS.API.STREAM.INFO.{stream}", timeout=SECONDS)
+    reply = await client.request(nats_client.api(client, f"STREAM.INFO.{stream}"), timeout=SECONDS)
     answer = orjson.loads(reply.data)
     if "error" in answer:
         raise APIError.from_error(answer["error"])

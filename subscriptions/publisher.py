@@ -14,6 +14,7 @@ from nats.js.errors import APIError, BadRequestError, NoStreamResponseError, Not
 
 from eventscope.errors import CannotStart, Unavailable
 from eventscope.subscriptions import stream
+from eventscope.subscriptions.access import NO_ACCESS, Access
 from eventscope.subscriptions.letter import EventMessage, Letter, write
 from eventscope.subscriptions.line import Acknowledgement, Line
 from eventscope.subscriptions.subjects import covers
@@ -43,8 +44,11 @@ class Publisher:
     and take the next one, which was on its way already.
     """
 
-    def __init__(self, url: str, name: str, subjects: Sequence[str], window: int, patience: float) -> None:
+    def __init__(
+        self, url: str, access: Access, name: str, subjects: Sequence[str], window: int, patience: float
+    ) -> None:
         self._url = url
+        self._access = access
         self._stream = name
         self._subjects = tuple(subjects)
         self._patience = patience
@@ -60,14 +64,21 @@ class Publisher:
     @classmethod
     @asynccontextmanager
     async def connect(
-        cls, url: str, name: str, subjects: Sequence[str], *, window: int = WINDOW, patience: float = ACK_SECONDS
+        cls,
+        url: str,
+        name: str,
+        subjects: Sequence[str],
+        *,
+        access: Access = NO_ACCESS,
+        window: int = WINDOW,
+        patience: float = ACK_SECONDS,
     ) -> AsyncIterator[Self]:
         """A publisher to this stream, which is made if it is missing. The block ends when all is acknowledged.
 
         CannotStart when NATS or its JetStream is not there at the beginning; later it is waited for. After `patience`
         seconds without the next acknowledgement all that waits for one is sent again.
         """
-        publisher = cls(url, name, subjects, window, patience)
+        publisher = cls(url, access, name, subjects, window, patience)
         client = await publisher._connection()
         try:
             info = await stream.ensure(client.jetstream(), name, subjects)
@@ -124,7 +135,7 @@ class Publisher:
         return len(self._sent) + self._waiting.qsize()
 
     async def _connection(self) -> Client:
-        return await stream.connect(self._url, f"publisher of {self._stream}", lasting=False)
+        return await stream.connect(self._url, f"publisher of {self._stream}", access=self._access, lasting=False)
 
     async def _deliver(self, client: Client | None) -> None:
         failures = 0

@@ -20,6 +20,7 @@ from nats.js.errors import APIError, NotFoundError
 
 from eventscope.errors import Unavailable
 from eventscope.store.message import Arrival
+from eventscope.subscriptions import nats_client
 from eventscope.subscriptions.portions import stored_bytes
 from eventscope.subscriptions.stream import unavailable
 
@@ -52,7 +53,7 @@ class Reader(Generic[T]):
         self, client: Client, stream: str, consumer: str, inbox: str, most: int, read: Callable[[Arrival], T]
     ) -> None:
         self._client = client
-        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
+        self._subject = nats_client.api(client, f"CONSUMER.MSG.NEXT.{stream}.{consumer}")
         self._stream = stream
         self._consumer = consumer
         self._inbox = inbox

@@ -14,7 +14,7 @@ from nats.js.errors import APIError
 from eventscope.store import moment
 from eventscope.store.message import Arrival
 from eventscope.subscriptions.header_block import parse
-from eventscope.subscriptions.nats_client import NotText
+from eventscope.subscriptions.nats_client import NotText, api
 from eventscope.subscriptions.stream import unavailable
 
 REPLACEMENT: Final = "\ufffd"
@@ -41,7 +41,7 @@ async def following(client: Client, stream: str, sequence: int, most: int) -> li
 
 async def _get(client: Client, stream: str, request: dict[str, Any]) -> Arrival | None:
     try:
-        reply = await client.request(f"$JS.API.STREAM.MSG.GET.{stream}", orjson.dumps(request), timeout=SECONDS)
+        reply = await client.request(api(client, f"STREAM.MSG.GET.{stream}"), orjson.dumps(request), timeout=SECONDS)
     except (nats.errors.Error, OSError) as error:
         raise unavailable(error) from error
     answer = orjson.loads(reply.data)

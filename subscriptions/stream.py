@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import re
+import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
@@ -15,6 +17,7 @@ from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 from eventscope.errors import CannotStart, Unavailable
 from eventscope.redact import explained, shown
 from eventscope.settings import variable
+from eventscope.subscriptions.access import NO_ACCESS, Access, BadAccess
 from eventscope.subscriptions.nats_client import NatsClient
 from eventscope.subscriptions.subjects import joined, overlap
 
@@ -22,6 +25,9 @@ FIRST_SECONDS: Final = 3.0
 RETRY_SECONDS: Final = 0.5
 PING_SECONDS: Final = 5  # the third without an answer says that the connection is dead, be it half open
 CLOSE_SECONDS: Final = 1.0
+# what a server says to who is not let in, and what is as wrong the next time
+REFUSED: Final = re.compile("authori[sz]ation|authentication", re.IGNORECASE)
+FINAL: Final = (BadAccess, errors.SecureConnRequiredError, ssl.SSLError)
 # codes of JetStream
 OVERLAP: Final = 10065
 NO_ROOM: Final = frozenset({10023, 10028, 10047})
@@ -33,15 +39,19 @@ async def connect(
     url: str,
     name: str,
     *,
+    access: Access = NO_ACCESS,
     seconds: float = FIRST_SECONDS,
     lasting: bool = True,
 ) -> Client:
     """Connect to NATS (several servers are parted by commas), or raise CannotStart after so many seconds.
 
     A `lasting` connection is made again for as long as it takes whenever it breaks; one that is not lasting is then
-    closed, so that nothing it still held back can come later than what follows on the next connection.
+    closed, so that nothing it still held back can come later than what follows on the next connection. TLS is used
+    where the server demands it, the address begins with tls://, or `access` has something for it.
     """
-    client = NatsClient()
+    client = NatsClient(access)
+    servers = [server.strip() for server in url.split(",")]
+    client.encrypted |= any(server.startswith("tls://") for server in servers)
     last: Exception | None = None
     started = False
 
@@ -50,7 +60,7 @@ async def connect(
         last = error
         if started:
             logger.warning("NATS: %s", _reason(error, url))
-        elif "authorization" in str(error).lower():  # trying again would not help
+        elif isinstance(error, FINAL) or REFUSED.search(str(error)):  # trying again would not help
             raise error
 
     async def disconnected() -> None:
@@ -61,9 +71,11 @@ async def connect(
         logger.warning("the connection %s to NATS at %s is back", name, shown(url))
 
     try:
+        access.identity()
         async with asyncio.timeout(seconds):
             await client.connect(
-                [server.strip() for server in url.split(",")],
+                servers,
+                tls=access.tls(),
                 name=name,
                 allow_reconnect=lasting,
                 max_reconnect_attempts=-1,
@@ -75,12 +87,8 @@ async def connect(
                 reconnected_cb=reconnected,
             )
     except (OSError, errors.Error, ValueError) as error:  # asyncio's TimeoutError is an OSError
-        reason = _reason(last or error, url)
         await _give_up(client)
-        raise CannotStart(
-            f"NATS cannot be reached at {shown(url)} ({reason});"
-            f" start it, or give its address with {variable('nats_url')}"
-        ) from None
+        raise CannotStart(_failed(last or error, url, access)) from None
     except BaseException:
         await _give_up(client)
         raise
@@ -104,7 +112,8 @@ async def ensure(js: JetStreamContext, name: str, subjects: Sequence[str], max_b
             return info
         return await js.update_stream(info.config, subjects=merged)
     except ServiceUnavailableError as error:
-        raise CannotStart(_without_jetstream(error)) from None
+        elsewhere = f", and see that {variable('nats_domain')} is its domain" if js._prefix != NO_ACCESS.api else ""
+        raise CannotStart(_without_jetstream(error) + elsewhere) from None
     except errors.TimeoutError:
         raise CannotStart(f"JetStream did not answer when asked for the stream {name}") from None
     except APIError as error:
@@ -179,6 +188,30 @@ def _config(name: str, subjects: Sequence[str], max_bytes: int) -> StreamConfig:
         max_bytes=max_bytes or -1,
         allow_direct=True,
     )
+
+
+def _failed(error: Exception, url: str, access: Access) -> str:
+    reason, place = _reason(error, url), shown(url)
+    if isinstance(error, BadAccess):
+        return f"{reason}; see {variable('nats_' + error.field)}"
+    if isinstance(error, errors.SecureConnRequiredError):
+        return f"NATS at {place} does not encrypt, and is asked to; let it have a certificate, or take tls:// away"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"the certificate of NATS at {place} is not trusted ({error.verify_message});"
+            f" name the CA that signed it with {variable('nats_ca_file')}"
+        )
+    if isinstance(error, ssl.SSLError):
+        return (
+            f"no TLS with NATS at {place} ({error.reason}); if it demands a certificate of its clients, give one with"
+            f" {variable('nats_certificate_file')} and {variable('nats_key_file')}"
+        )
+    if REFUSED.search(reason):
+        return (
+            f"NATS at {place} does not let us in ({reason}); give it what it asks for: a password or token in"
+            f" {variable('nats_url')}, {variable('nats_credentials_file')} or {variable('nats_nkey_file')}"
+        )
+    return f"NATS cannot be reached at {place} ({reason}); start it, or give its address with {variable('nats_url')}"
 
 
 def _reason(error: Exception, url: str) -> str:

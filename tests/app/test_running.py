@@ -90,3 +90,12 @@ async def test_servers_that_are_not_set_are_those_of_what_runs_here(tmp_path: Pa
         HERE.write(tmp_path)
         assert found(unset, tmp_path) == Settings(mongo_url=HERE.mongo, nats_url=HERE.nats)
         assert found(chosen, tmp_path) == Settings(mongo_url="mongodb://elsewhere", nats_url=HERE.nats)
+
+
+async def test_what_lets_us_in_at_another_nats_is_not_used_at_the_one_that_runs_here(tmp_path: Path) -> None:
+    files = {"nats_ca_file": "ca.pem", "nats_credentials_file": "user.creds", "nats_domain": "hub"}
+    async with locked(tmp_path):
+        HERE.write(tmp_path)
+        assert found(Settings.model_validate(files), tmp_path) == Settings(mongo_url=HERE.mongo, nats_url=HERE.nats)
+        theirs = Settings.model_validate({**files, "nats_url": "nats://elsewhere"})
+        assert found(theirs, tmp_path) == theirs.model_copy(update={"mongo_url": HERE.mongo})
