@@ -30,10 +30,10 @@ parser.HMSG_RE = re.compile(rb"\AHMSG[ \t]+([^ \t\r\n]+)[ \t]+(\d+)[ \t]+(([^ \t
 class NatsClient(HeaderClient):
     """The client of all our connections, made safe for whatever bytes others publish: subjects need not be text."""
 
-    def __init__(self, access: Access = NO_ACCESS) -> None:
+    def __init__(self, access: Access = NO_ACCESS, *, encrypted: bool = False) -> None:
         super().__init__()
         self.access = access
-        self.encrypted = access.encrypted
+        self.encrypted = encrypted
         """Whether a server that does not encrypt is refused; nats-py itself would go on in plain text."""
 
     def jetstream(self, **options: Any) -> JetStreamContext:

@@ -49,9 +49,9 @@ async def connect(
     closed, so that nothing it still held back can come later than what follows on the next connection. TLS is used
     where the server demands it, the address begins with tls://, or `access` has something for it.
     """
-    client = NatsClient(access)
     servers = [server.strip() for server in url.split(",")]
-    client.encrypted |= any(server.startswith("tls://") for server in servers)
+    encrypted = access.encrypted or any(server.startswith("tls://") for server in servers)
+    client = NatsClient(access, encrypted=encrypted)
     last: Exception | None = None
     started = False
 
@@ -72,20 +72,28 @@ async def connect(
 
     try:
         access.identity()
+        tls = access.tls()
         async with asyncio.timeout(seconds):
-            await client.connect(
-                servers,
-                tls=access.tls(),
-                name=name,
-                allow_reconnect=lasting,
-                max_reconnect_attempts=-1,
-                reconnect_time_wait=RETRY_SECONDS,  # type: ignore[arg-type]  # annotated as int, used as seconds
-                ping_interval=PING_SECONDS,
-                max_outstanding_pings=2,
-                error_cb=report,
-                disconnected_cb=disconnected,
-                reconnected_cb=reconnected,
-            )
+            while not client.is_connected:
+                try:
+                    await client.connect(
+                        servers,
+                        tls=tls,
+                        name=name,
+                        allow_reconnect=lasting,
+                        max_reconnect_attempts=-1,
+                        reconnect_time_wait=RETRY_SECONDS,  # type: ignore[arg-type]  # annotated as int, used as seconds
+                        ping_interval=PING_SECONDS,
+                        max_outstanding_pings=2,
+                        error_cb=report,
+                        disconnected_cb=disconnected,
+                        reconnected_cb=reconnected,
+                    )
+                except ConnectionResetError:
+                    # A server hangs up on who is not let in, at times before it is heard why; nats-py gives up then.
+                    await _give_up(client)
+                    await asyncio.sleep(RETRY_SECONDS)
+                    client = NatsClient(access, encrypted=encrypted)
     except (OSError, errors.Error, ValueError) as error:  # asyncio's TimeoutError is an OSError
         await _give_up(client)
         raise CannotStart(_failed(last or error, url, access)) from None

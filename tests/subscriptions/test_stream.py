@@ -4,6 +4,8 @@ import asyncio
 import logging
 import os
 import signal
+import socket
+import struct
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -184,6 +186,26 @@ async def test_a_wrong_password_is_not_tried_again(bare: BareServer) -> None:
     async with asyncio.timeout(30):
         with pytest.raises(CannotStart, match="Authorization Violation"):
             await connect(bare.url.replace("s3cret", "guess"), "test", seconds=60)
+
+
+async def test_who_is_hung_up_on_without_a_word_asks_again_for_the_reason() -> None:
+    words = iter([b"", b"-ERR 'Authorization Violation'\r\n"])
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"auth_required": true, "max_payload": 1}\r\n')
+        await reader.readuntil(b"PING\r\n")
+        if word := next(words):
+            writer.write(word)
+        else:
+            # as a server does that closes with something unread: what it said is lost
+            linger = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        writer.close()
+
+    async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(CannotStart, match="Authorization Violation"):
+            await connect(f"nats://me:s3cret@127.0.0.1:{port}", "test", seconds=30)
 
 
 @pytest.mark.parametrize("url", ["", "nats://", "nats://127.0.0.1:port"])
