@@ -12,6 +12,7 @@ import pytest
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import RetentionPolicy
+from nats.js.errors import APIError, BadRequestError, NotFoundError
 
 from eventscope.embedded import Nats, running
 from eventscope.errors import Unavailable
@@ -28,20 +29,32 @@ from tests.until import until
 Block = Callable[[JetStreamContext, Log, Settings], Coroutine[Any, Any, object]]
 
 
+async def _replace(js: JetStreamContext, settings: Settings, **more: Any) -> None:
+    """Put another stream in the place of the one there is, though the ingester makes one anew when there is none."""
+    while True:
+        with suppress(NotFoundError):
+            await js.delete_stream(settings.stream)
+        with suppress(BadRequestError):
+            await js.add_stream(name=settings.stream, subjects=list(settings.subjects), **more)
+            return
+
+
 async def _work_queue(js: JetStreamContext, log: Log, settings: Settings) -> None:
-    await js.delete_stream(settings.stream)
-    await js.add_stream(name=settings.stream, subjects=list(settings.subjects), retention=RetentionPolicy.WORK_QUEUE)
+    await _replace(js, settings, retention=RetentionPolicy.WORK_QUEUE)
 
 
 async def _taken(js: JetStreamContext, log: Log, settings: Settings) -> None:
-    await js.delete_stream(settings.stream)
+    await js.update_stream(name=settings.stream, subjects=[f"{settings.stream}.none"])
     await js.add_stream(name=f"{settings.stream}_2", subjects=list(settings.subjects))
+    await js.delete_stream(settings.stream)
 
 
 async def _no_consumers(js: JetStreamContext, log: Log, settings: Settings) -> None:
-    await js.delete_stream(settings.stream)
-    await js.add_stream(name=settings.stream, subjects=list(settings.subjects), max_consumers=1)
-    await js.add_consumer(settings.stream, durable_name="theirs")
+    while True:
+        await _replace(js, settings, max_consumers=1)
+        with suppress(APIError):  # the ingester was quicker, and has the only one
+            await js.add_consumer(settings.stream, durable_name="theirs")
+            return
 
 
 async def _capped(js: JetStreamContext, log: Log, settings: Settings) -> None:

@@ -11,6 +11,7 @@ from eventscope.store.log import Log
 from eventscope.store.message import Arrival, Message, Refused
 from eventscope.subscriptions import reader as readers
 from eventscope.subscriptions.portions import REMEMBERED_SECONDS, Portions, stored_bytes
+from eventscope.subscriptions.reader import Reader
 from tests.ingesters import ingester, passed, publish
 from tests.until import until
 
@@ -56,6 +57,17 @@ async def test_a_transaction_that_is_too_large_is_taken_apart_and_the_size_is_re
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(readers, "BATCH_BYTES", 1024**3)
+    take_next, have_come = Reader.next, False
+
+    async def all_at_once(self: Reader[Message], seconds: float) -> list[Message]:
+        nonlocal have_come
+        if not have_come:
+            have_come = True
+            await self._request()
+            await until(lambda: len(self._ready) == 12, 60)
+        return await take_next(self, seconds)
+
+    monkeypatch.setattr(Reader, "next", all_at_once)
     await all_of(log, client, subject_prefix, settings)
     assert "too large for one transaction" in caplog.text
     assert "errorId" not in caplog.text
