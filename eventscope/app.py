@@ -8,6 +8,7 @@ from typing import Final
 from nats.aio.client import Client
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.requests import Request
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -15,6 +16,7 @@ from eventscope import health, page, rest
 from eventscope.admission import Admission
 from eventscope.api_metrics import ApiMetrics, Counted
 from eventscope.connections import connected
+from eventscope.edge.gate import Gate, Rules
 from eventscope.endpoint import Endpoint
 from eventscope.schema import compiled_check
 from eventscope.schema.build import build as build_schema
@@ -35,6 +37,7 @@ from eventscope.subscriptions.tailing import tailing
 from eventscope.subscriptions.watching import Watching
 
 GRAPHQL: Final = "/graphql"
+EVENTS: Final = "/events/"
 
 
 @asynccontextmanager
@@ -96,16 +99,24 @@ def build(
     services.feed.observer = metrics
     compiled = settings.compiled and compiled_check.holds()
     schema = build_schema(metrics, services.limits, settings.question_seconds, compiled=compiled)
+    rules = Rules.of(settings)
     endpoint = Endpoint(
         schema,
         services,
-        origins=settings.origins,
         page=page.page if settings.graphiql else None,
         admission=Admission(settings.connections, settings.connections_per_address),
         direct=Direct(schema, services.limits, settings.question_seconds, metrics) if compiled else None,
     )
+
+    def is_data(scope: Scope) -> bool:
+        """Whether it is for the log itself, and not for the page or its files."""
+        path: str = scope["path"]
+        if path == GRAPHQL:
+            return scope["type"] == "websocket" or not (settings.graphiql and page.wants_page(Request(scope)))
+        return path.startswith(EVENTS)
+
     return Application(
-        Counted(endpoint, metrics),
+        Counted(Gate(endpoint, rules, is_data), metrics),
         routes=[
             Route(GRAPHQL, endpoint, methods=None),
             WebSocketRoute(GRAPHQL, endpoint),
@@ -114,5 +125,5 @@ def build(
             *health.routes(services),
             metrics.route(services, siblings),
         ],
-        middleware=[Middleware(Counted, metrics=metrics)],
+        middleware=[Middleware(Counted, metrics=metrics), Middleware(Gate, rules=rules, is_data=is_data)],
     )

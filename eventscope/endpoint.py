@@ -22,10 +22,11 @@ from strawberry.types.graphql import OperationType
 from eventscope import event_stream
 from eventscope.adapter import Adapter
 from eventscope.admission import Admission
-from eventscope.errors import BadInput, NotOverHttp, Unavailable, told
+from eventscope.errors import BadInput, NotOverHttp, NotPersisted, Unavailable, told
 from eventscope.event_stream import Streaming
 from eventscope.negotiation import JSON, RESPONSE, negotiate, status
 from eventscope.page import wants_page
+from eventscope.persisted import is_persisted
 from eventscope.schema.build import Schema
 from eventscope.schema.context import Context, Services
 from eventscope.schema.direct import Direct
@@ -40,6 +41,7 @@ MOST_OPERATIONS: Final = 20  # at once on one WebSocket
 MOST_BODY: Final = 262_144  # bytes
 MOST_URL: Final = 8_192  # bytes of what follows the question mark
 NOT_A_REQUEST: Final = "The body must be a JSON object with a query"
+NO_BATCHES: Final = "Several operations in one request are not supported: send each in a request of its own"
 NOT_IN_ADDRESS: Final = "The address has no query; give one as ?query=, or ask by POST"
 
 
@@ -57,7 +59,6 @@ class Endpoint(GraphQL[Context, None]):
         schema: Schema,
         services: Services,
         *,
-        origins: tuple[str, ...],
         page: Callable[[], Response] | None,
         admission: Admission,
         direct: Direct | None = None,
@@ -69,7 +70,7 @@ class Endpoint(GraphQL[Context, None]):
             subscription_protocols=["graphql-transport-ws"],
             connection_init_wait_timeout=timedelta(seconds=INIT_SECONDS),
             max_subscriptions_per_connection=MOST_OPERATIONS,
-            allowed_origins=origins,
+            allowed_origins=("*",),  # who may ask is looked at before
         )
         self.admission = admission
         self._services = services
@@ -114,9 +115,15 @@ class Endpoint(GraphQL[Context, None]):
             media_type = (request.content_type or "").partition(";")[0].strip().lower()
             if media_type != JSON:
                 raise HTTPException(415, f"Content-Type must be {JSON}")
+            if request.headers.get("content-encoding", "identity").strip().lower() not in ("identity", ""):
+                raise HTTPException(415, "The body must not be compressed, and Content-Encoding says that it is")
             body = self.parse_json(await request.get_body())
+        if isinstance(body, list):
+            raise HTTPException(400, NO_BATCHES)
+        if is_persisted(body):
+            raise NotPersisted
         if not isinstance(body, dict) or not isinstance(body.get("query"), str) or not body["query"]:
-            raise HTTPException(400, NOT_A_REQUEST)
+            raise HTTPException(400, NOT_IN_ADDRESS if request.method == "GET" else NOT_A_REQUEST)
         if not isinstance(body.get("operationName"), str | None):
             raise HTTPException(400, "operationName must be a string or null")
         for member in ("variables", "extensions"):
@@ -182,7 +189,7 @@ class Endpoint(GraphQL[Context, None]):
             await self._page()(scope, receive, send)
             return
         response = await self._answer(request)
-        response.headers["vary"] = "Accept"
+        response.headers["vary"] = "Accept, Accept-Encoding"
         response.headers["cache-control"] = "no-store"
         response.headers["x-content-type-options"] = "nosniff"
         await response(scope, receive, send)
@@ -196,11 +203,6 @@ class Endpoint(GraphQL[Context, None]):
             return _refusal(405, "GraphQL is asked by GET and POST", media_type, {"allow": "GET, POST"})
         if media_type is None and not streamed:
             return _refusal(406, f"Answers come as {JSON}, {RESPONSE} or {event_stream.MEDIA_TYPE}", JSON)
-        if request.method == "GET":
-            if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-                return _refusal(403, "Pages of other sites may not ask by GET", media_type)
-            if "query" not in request.query_params:
-                return _refusal(400, NOT_IN_ADDRESS, media_type)
         try:
             if media_type is None:
                 return await self._stream(request)
@@ -217,6 +219,8 @@ class Endpoint(GraphQL[Context, None]):
             return _refusal(400, "The request broke off", media_type)
         except NotOverHttp as error:
             return _failure(400, told(error), media_type)
+        except NotPersisted as error:  # which is no failure: the client asks once more, with the query
+            return _failure(200, told(error), media_type)
         except BadInput as error:
             return _failure(status(media_type or RESPONSE, is_request_error=True), told(error), media_type)
         except Exception as error:

@@ -3,7 +3,8 @@
     EventscopeError
     ├── BadInput             BAD_USER_INPUT              the question itself is wrong
     │   ├── PageTooLarge     PAGE_TOO_LARGE              more was asked for than one page may hold
-    │   └── NotOverHttp      SUBSCRIPTION_NOT_SUPPORTED  a subscription was asked by POST
+    │   ├── NotOverHttp      SUBSCRIPTION_NOT_SUPPORTED  a subscription was asked by POST
+    │   └── NotPersisted     PERSISTED_QUERY_NOT_SUPPORTED  a query was asked by its hash alone
     ├── Rejected             REJECTED                    an event was refused, for the reason given
     │   └── VersionConflict  VERSION_CONFLICT            its aggregate is not at the version that was expected
     ├── TooComplex           QUERY_TOO_COMPLEX           the question asks for more than one may
@@ -81,6 +82,15 @@ class NotOverHttp(BadInput):
         super().__init__(
             "subscriptions go over WebSocket, by graphql-transport-ws, or as an event stream: Accept: text/event-stream"
         )
+
+
+class NotPersisted(BadInput):
+    """A query was asked by its hash, and queries are not kept: message and code are those by which clients know it."""
+
+    code = "PERSISTED_QUERY_NOT_SUPPORTED"
+
+    def __init__(self) -> None:
+        super().__init__("PersistedQueryNotSupported")
 
 
 class Rejected(EventscopeError):

@@ -46,7 +46,11 @@ def wants_page(request: Request) -> bool:
 def page(built: Path = BUILT) -> Response:
     """Answer with the page itself."""
     folder = built if (built / "index.html").is_file() else PLAIN
-    headers = _SAFE | {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache", "Vary": "Accept"}
+    headers = _SAFE | {
+        "Content-Security-Policy": POLICY,
+        "Cache-Control": "no-cache",
+        "Vary": "Accept, Accept-Encoding",
+    }
     return Response((folder / "index.html").read_bytes(), media_type="text/html", headers=headers)
 
 

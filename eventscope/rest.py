@@ -214,5 +214,5 @@ def _limit(given: Mapping[str, str]) -> int | None:
 
 
 def _json(status: int, body: object) -> Response:
-    headers = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+    headers = {"vary": "Accept-Encoding", "cache-control": "no-store", "x-content-type-options": "nosniff"}
     return Response(orjson.dumps(body, default=plain), status, headers, media_type="application/json")

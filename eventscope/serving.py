@@ -98,5 +98,6 @@ def config(application: object) -> uvicorn.Config:
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,  # it believes every peer on this machine; edge/proxies.py believes those that are named
         timeout_graceful_shutdown=STOP_SECONDS,
     )

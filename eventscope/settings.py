@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from ipaddress import ip_network
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ MOST_PATH = 200
 # no place in a list among its keys: an index of one would refuse objects that have such a key
 PATH = re.compile(r"(data|metadata)(\.(?!\d+(\.|$))[^\s$.\\\0,][^\s.\\\0,]*)+")
 SUBJECT = re.compile(r"([^\s.*>]+|\*)(\.([^\s.*>]+|\*))*(\.>)?|>")
+HOST = re.compile(r"(\*\.)?[0-9A-Za-z_-]+(\.[0-9A-Za-z_-]+)*\.?", re.ASCII)
 HEADER = re.compile(r"[!#$%&'+\-.^_`|~0-9A-Za-z]+\*?|\*")
 
 Names = Annotated[tuple[str, ...], NoDecode]  # written with commas, not as JSON
@@ -55,7 +57,9 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     ingest_port: int = Field(default=0, ge=0, le=65535)
+    hosts: Names = ()
     origins: Names = ()
+    proxies: Names = ()
     connections: int = Field(default=10_000, ge=1, le=1_000_000)
     connections_per_address: int = Field(default=1_000, ge=1, le=1_000_000)
     live_client_bytes: int = Field(default=1024**2, ge=1024, le=1024**3)
@@ -75,7 +79,7 @@ class Settings(BaseSettings):
     compiled: bool = True
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    @field_validator("subjects", "origins", "indexed_paths", "keep_headers", mode="before")
+    @field_validator("subjects", "hosts", "origins", "proxies", "indexed_paths", "keep_headers", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -93,6 +97,24 @@ class Settings(BaseSettings):
         for origin in value:
             if origin != "*" and not _is_origin(origin):
                 raise ValueError(f"{origin!r} is not an origin like https://example.org")
+        return value
+
+    @field_validator("hosts")
+    @classmethod
+    def _host_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name != "*" and not HOST.fullmatch(name):
+                raise ValueError(f"{name[:80]!r} is not a name like api.example.org or *.example.org, without a port")
+        return tuple(name.lower().removesuffix(".") for name in value)
+
+    @field_validator("proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            try:
+                ip_network(network)
+            except ValueError as error:
+                raise ValueError(f"{network[:80]!r} is not an address or a network like 10.0.0.0/8 ({error})") from None
         return value
 
     @field_validator("keep_headers")

@@ -25,7 +25,11 @@ from eventscope.store import json_text
 MOST_HEADER: Final = 256  # bytes of one that is remembered
 MOST_KNOWN: Final = 256  # requests that are remembered
 MOST_KNOWN_BODY: Final = 4096  # bytes of one
-FIXED: Final = ((b"vary", b"Accept"), (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+FIXED: Final = (
+    (b"vary", b"Accept, Accept-Encoding"),
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+)
 
 
 @dataclass(slots=True)
@@ -147,6 +151,8 @@ def _media_type(scope: Scope) -> str | None:
             if content is not None:
                 return None
             content = value
+        elif name == b"content-encoding":
+            return None
     if content is None or len(content) > MOST_HEADER or len(accept or b"") > MOST_HEADER:
         return None
     return _negotiated(accept, content)

@@ -18,7 +18,8 @@ from strawberry.types import ExecutionResult
 
 from eventscope.adapter import FULL, INTERNAL_ERROR, Adapter, Inexact
 from eventscope.admission import Admission
-from eventscope.errors import EventscopeError, TooComplex, told
+from eventscope.errors import EventscopeError, NotPersisted, TooComplex, told
+from eventscope.persisted import is_persisted
 from eventscope.schema.context import Context
 from eventscope.schema.outlet import Outlet
 from eventscope.wire import Wire
@@ -118,7 +119,9 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
     async def handle_subscribe(self, message: SubscribeMessage) -> None:
         """Start an operation, unless as many as may run at once on one connection do already."""
         most = self.max_subscriptions_per_connection
-        if most is not None and len(self.operations) >= most and self._is_new(message["id"]):
+        if is_persisted(message["payload"]) and self._is_new(message["id"]):
+            await self._refuse(message["id"], NotPersisted())
+        elif most is not None and len(self.operations) >= most and self._is_new(message["id"]):
             await self._refuse(
                 message["id"],
                 TooComplex(f"{most} operations run on this connection; complete one, or open another connection"),
@@ -179,7 +182,7 @@ def _id_fault(message: dict[str, object]) -> str | None:
 
 
 def _subscribe_fault(payload: object) -> str | None:
-    if not isinstance(payload, dict) or not isinstance(payload.get("query"), str):
+    if not isinstance(payload, dict) or not (isinstance(payload.get("query"), str) or is_persisted(payload)):
         return "The payload must be an object with a query"
     for member in ("variables", "extensions"):
         if not isinstance(payload.get(member), dict | None):

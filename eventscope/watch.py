@@ -33,6 +33,7 @@ async def answering(listener: socket.socket, routes: Sequence[Route]) -> AsyncIt
             access_log=False,
             log_config=None,
             server_header=False,
+            proxy_headers=False,
             timeout_graceful_shutdown=1,
         )
     )

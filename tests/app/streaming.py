@@ -51,15 +51,22 @@ class Stream:
 
 @asynccontextmanager
 async def streamed(
-    http: httpx.AsyncClient, query: str, *, accept: str = EVENTS, method: str = "POST", **variables: object
+    http: httpx.AsyncClient,
+    query: str,
+    *,
+    accept: str = EVENTS,
+    method: str = "POST",
+    headers: Any = None,  # names and values; as a mapping it could not be told from variables that are spread
+    **variables: object,
 ) -> AsyncIterator[Stream]:
     """The stream of an operation, for the length of the block."""
     asked: Mapping[str, Any] = {"query": query, "variables": variables}
+    sent = {"accept": accept, **(headers or {})}
     if method == "GET":
         address = httpx.URL("/graphql", params={"query": query, "variables": orjson.dumps(variables).decode()})
-        request = http.build_request("GET", address, headers={"accept": accept})
+        request = http.build_request("GET", address, headers=sent)
     else:
-        request = http.build_request("POST", "/graphql", json=asked, headers={"accept": accept})
+        request = http.build_request("POST", "/graphql", json=asked, headers=sent)
     response = await http.send(request, stream=True)
     try:
         yield Stream(response, response.aiter_lines())

@@ -1,6 +1,7 @@
 """GraphQL over HTTP: what each kind of request gets, right or wrong."""
 
 import asyncio
+import gzip
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -158,6 +159,59 @@ async def test_a_body_that_does_not_say_that_it_is_json_is_415(http: httpx.Async
 async def test_a_body_may_say_so_in_several_ways(http: httpx.AsyncClient, media_type: str) -> None:
     response = await http.post("/graphql", content=json.dumps(FINE), headers={"content-type": media_type})
     assert response.json() == {"data": {"log": {"head": 300}}}
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "deflate, gzip", "x-anything", "identity, gzip"])
+@pytest.mark.parametrize("packed", [True, False])
+async def test_a_body_that_is_compressed_is_415_and_told_so(http: httpx.AsyncClient, coding: str, packed: bool) -> None:
+    body = json.dumps(FINE).encode()
+    headers = {"content-type": "application/json", "content-encoding": coding}
+    response = await http.post("/graphql", content=gzip.compress(body) if packed else body, headers=headers)
+    assert response.status_code == 415
+    assert "Content-Encoding" in told(response)["message"]
+
+
+async def test_a_body_may_say_that_it_is_as_it_is(http: httpx.AsyncClient) -> None:
+    assert (await http.post("/graphql", json=FINE, headers={"content-encoding": "Identity"})).json() == HEAD
+
+
+BY_HASH = {"persistedQuery": {"version": 1, "sha256Hash": "ecf4edb46db40b5132295c0291d62fb6"}}
+NOT_KEPT = {
+    "errors": [{"message": "PersistedQueryNotSupported", "extensions": {"code": "PERSISTED_QUERY_NOT_SUPPORTED"}}]
+}
+
+
+@pytest.mark.parametrize("accept", [OLD, NEW])
+@pytest.mark.parametrize("more", [{}, {"query": ""}, {"query": None}, {"variables": {"id": "x"}, "operationName": "A"}])
+async def test_a_query_that_is_asked_by_its_hash_is_to_be_sent(
+    http: httpx.AsyncClient, accept: str, more: dict[str, Any]
+) -> None:
+    response = await post(http, {"extensions": BY_HASH} | more, accept)
+    assert (response.status_code, response.json()) == (200, NOT_KEPT)
+    parameters = {name: value if isinstance(value, str) else json.dumps(value) for name, value in more.items() if value}
+    parameters |= {"extensions": json.dumps(BY_HASH)}
+    response = await http.get("/graphql", params=parameters, headers={"accept": accept})
+    assert (response.status_code, response.json()) == (200, NOT_KEPT)
+
+
+async def test_a_query_that_is_sent_with_its_hash_is_answered(http: httpx.AsyncClient) -> None:
+    assert (await post(http, FINE | {"extensions": BY_HASH})).json() == HEAD
+    response = await http.get("/graphql", params=FINE | {"extensions": json.dumps(BY_HASH)})
+    assert response.json() == HEAD
+
+
+@pytest.mark.parametrize("extensions", [None, {}, {"persistedQuery": "x"}, {"persistedQuery": None}, {"other": {}}])
+async def test_without_a_hash_it_is_no_request(http: httpx.AsyncClient, extensions: object) -> None:
+    response = await post(http, {"extensions": extensions})
+    assert response.status_code == 400
+    assert told(response)["extensions"]["code"] == "BAD_USER_INPUT"
+
+
+@pytest.mark.parametrize("batch", [[], [FINE], [FINE, FINE], [{"extensions": BY_HASH}], [1]])
+async def test_several_operations_in_one_request_are_400_and_told_so(http: httpx.AsyncClient, batch: object) -> None:
+    response = await post(http, batch)
+    assert response.status_code == 400
+    assert "in a request of its own" in told(response)["message"]
 
 
 @pytest.mark.parametrize("accept", ["text/plain", "text/html", "application/xml", "application/json;q=0"])
@@ -361,7 +415,9 @@ async def test_a_client_that_breaks_off_in_the_middle_of_a_body_hurts_nobody(
     http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     _, writer = await asyncio.open_connection(http.base_url.host, http.base_url.port)
-    writer.write(b"POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{")
+    writer.write(
+        b"POST /graphql HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{"
+    )
     await writer.drain()
     writer.close()
     await writer.wait_closed()
@@ -376,7 +432,7 @@ async def test_browsers_get_the_page_and_programs_do_not(http: httpx.AsyncClient
     response = await http.get("/graphql", headers={"accept": BROWSER})
     assert (response.status_code, response.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert "default-src 'none'" in response.headers["content-security-policy"]
-    assert response.headers["vary"] == "Accept"
+    assert response.headers["vary"] == "Accept, Accept-Encoding"
     for accept in ("*/*", OLD, NEW, f"{OLD}, text/html;q=0.5"):
         assert (await http.get("/graphql", params=FINE, headers={"accept": accept})).json() == HEAD
 

@@ -258,7 +258,7 @@ async def test_a_hundred_clients_that_break_off_leave_nothing_behind(api: Served
     for n in range(100):
         reader, writer = await asyncio.open_connection(host, port)
         body = orjson.dumps({"query": queries[n % 3]})
-        head = f"POST /graphql HTTP/1.1\r\nhost: x\r\naccept: {EVENTS}\r\ncontent-type: {JSON}\r\n"
+        head = f"POST /graphql HTTP/1.1\r\nhost: 127.0.0.1\r\naccept: {EVENTS}\r\ncontent-type: {JSON}\r\n"
         writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
         await reader.readline()
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
@@ -279,7 +279,7 @@ async def test_a_client_that_stops_reading_is_given_up_and_frees_what_it_held(
         host, port = api.http.base_url.host, api.http.base_url.port
         reader, writer = await asyncio.open_connection(host, port, limit=1)
         body = orjson.dumps({"query": "subscription { replay { ... on Event { data } } }"})
-        head = f"POST /graphql HTTP/1.1\r\nhost: x\r\naccept: {EVENTS}\r\ncontent-type: {JSON}\r\n"
+        head = f"POST /graphql HTTP/1.1\r\nhost: 127.0.0.1\r\naccept: {EVENTS}\r\ncontent-type: {JSON}\r\n"
         writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
         await reader.read(1)
         writer.transport.pause_reading()  # type: ignore[attr-defined]  # it is one for reading too

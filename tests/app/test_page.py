@@ -110,7 +110,7 @@ async def test_the_page_lets_nothing_in_but_its_own_files(built: Path, folder: s
 async def test_the_page_is_asked_for_again_each_time_and_kept_apart_from_answers(full: httpx.AsyncClient) -> None:
     headers = (await full.get("/graphql", headers={"Accept": BROWSER})).headers
     assert headers["Cache-Control"] == "no-cache"
-    assert headers["Vary"] == "Accept"
+    assert headers["Vary"] == "Accept, Accept-Encoding"
 
 
 async def test_a_built_file_comes_compressed_with_its_type_and_is_kept_for_ever(full: httpx.AsyncClient) -> None:

@@ -379,7 +379,7 @@ async def test_a_listing_that_is_too_large_to_be_given_whole_is_another_error(wo
         await found.log.events.insert_many(rows)
         await found.log.meta.insert_one({"_id": "checkpoint", "head": len(rows)})
         transport = httpx.ASGITransport(build(chosen, found))
-        async with httpx.AsyncClient(transport=transport, base_url="http://api") as http:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
             assert len((await http.get("/events/history", params={"limit": 10})).json()["events"]) == 10
             response = await http.get("/events/history", params={"limit": 30})
         await found.log.mongo.client.drop_database(chosen.mongo_database)

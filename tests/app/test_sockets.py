@@ -79,6 +79,16 @@ async def test_an_origin_that_is_allowed_is_welcome_and_no_other(settings: Setti
                 pass
 
 
+async def test_a_query_that_is_asked_by_its_hash_is_to_be_sent_and_the_connection_stays(url: str) -> None:
+    payload = {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "ecf4edb4"}}}
+    async with opened(url) as socket:
+        await socket.say({"id": "1", "type": "subscribe", "payload": payload})
+        error = {"message": "PersistedQueryNotSupported", "extensions": {"code": "PERSISTED_QUERY_NOT_SUPPORTED"}}
+        assert await socket.hear() == {"id": "1", "type": "error", "payload": [error]}
+        await socket.say({"id": "1", "type": "subscribe", "payload": payload | {"query": "{ __typename }"}})
+        assert (await socket.hear())["payload"] == {"data": {"__typename": "Query"}}
+
+
 @pytest.mark.asyncio(loop_scope="function")
 async def test_a_client_that_says_nothing_is_closed_with_4408(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
