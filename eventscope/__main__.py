@@ -16,8 +16,10 @@ import uvloop
 from eventscope import envelope_commands, rejected_commands, settings
 from eventscope.ending import before, signals, until_asked
 from eventscope.errors import CannotStart, EventscopeError
+from eventscope.redact import shown
 from eventscope.running import DATA_DIR, DATA_DIR_HELP, found, running
 from eventscope.settings import Settings, variable
+from eventscope.terminal import SafeFormatter, prepare, say
 
 # Each command imports what it runs when it runs: none should wait at its start for what the others need.
 
@@ -163,9 +165,9 @@ def tail_(
         user_id=user,
         correlation_id=correlation,
     )
-    address = api or (here.api if here is not None else f"http://{chosen.host}:{chosen.port}")
+    address = api or (here.api if here is not None else _address(chosen))
     if api is None:
-        print(f"following {address}", file=sys.stderr)
+        say(f"following {shown(address)}", sys.stderr)
     _until_asked(tail(address, Tailing(wanted, last, after, as_json)))
 
 
@@ -214,10 +216,11 @@ def main() -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         # until a command sees to signals itself, Ctrl-C ends it at once and without a traceback, as SIGTERM does
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    prepare()
     try:
         app()
     except EventscopeError as error:
-        print(f"eventscope: {error}", file=sys.stderr)
+        say(f"eventscope: {error}", sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -245,6 +248,11 @@ def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
     if result is None:
         raise typer.Exit(128 + number)
     return result
+
+
+def _address(chosen: Settings) -> str:
+    host = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
+    return f"http://{host}:{chosen.port}"
 
 
 def _with_nats(chosen: Settings, data_dir: Path) -> Settings:
@@ -275,9 +283,9 @@ def _own_nats(chosen: Settings, data_dir: Path) -> Settings:
 
 def _settings() -> Settings:
     chosen = settings.load()
-    logging.basicConfig(
-        level=chosen.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(SafeFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=chosen.log_level.upper(), handlers=[handler])
     return chosen
 
 

@@ -21,6 +21,7 @@ from eventscope.redact import shown
 from eventscope.running import DATA_DIR, Running, forget, locked
 from eventscope.settings import NATS_ACCESS, Settings, variable
 from eventscope.supervisor import Child, Supervisor
+from eventscope.terminal import safe
 
 PROGRAM = (sys.executable, "-m", "eventscope")
 READY_SECONDS = 60.0
@@ -176,7 +177,10 @@ class Dev:
             ) from None
 
     def _failure(self, child: Child, reason: str) -> CannotStart:
-        self.say(f"The end of {child.log}:\n{child.last_words()}\n")
+        self.say(f"The end of {child.log}:")
+        for line in child.last_words().splitlines():
+            self.say(safe(line))
+        self.say("")
         return CannotStart(reason)
 
     def _publish(self) -> None:

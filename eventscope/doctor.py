@@ -24,6 +24,7 @@ from eventscope.store.log import Log, collections
 from eventscope.store.recount import sample
 from eventscope.subscriptions import facts as nats
 from eventscope.subscriptions.lag import lag
+from eventscope.terminal import safe, say_json
 
 COLOURS: Final = {Level.OK: "green", Level.NOTE: "cyan", Level.WARNING: "yellow", Level.BROKEN: "red"}
 SAMPLES: Final = 50  # of what is derived from the events
@@ -71,9 +72,9 @@ def table(findings: Sequence[Finding]) -> Table:
     rows = Table("", "looked at", "found", box=None, pad_edge=False)
     for finding in findings:
         colour = COLOURS[finding.level]
-        advice = f"\n[bold]→ {escape(finding.advice)}[/bold]" if finding.advice else ""
+        advice = f"\n[bold]→ {escape(safe(finding.advice))}[/bold]" if finding.advice else ""
         mark = f"[{colour}]{finding.level.name.lower()}[/{colour}]"
-        rows.add_row(mark, finding.check, escape(finding.found) + advice)
+        rows.add_row(mark, finding.check, escape(safe(finding.found)) + advice)
     return rows
 
 
@@ -87,7 +88,7 @@ def encode(findings: Sequence[Finding]) -> bytes:
 def tell(findings: Sequence[Finding], *, as_json: bool) -> None:
     """Print the findings."""
     if as_json:
-        print(encode(findings).decode())
+        say_json(encode(findings))
     else:
         Console().print(table(findings), highlight=False)
 

@@ -16,7 +16,7 @@ from eventscope.subscriptions.envelope import Envelope, ready
 from eventscope.subscriptions.kept_headers import KeptHeaders
 from eventscope.subscriptions.reading import made_up_id, read
 from eventscope.subscriptions.subjects import meant, type_of
-from eventscope.terminal import say
+from eventscope.terminal import say, say_json
 
 
 def show(settings: Settings, mapping: str, content: bytes, subject: str | None, *, as_json: bool) -> int:
@@ -35,7 +35,7 @@ def show(settings: Settings, mapping: str, content: bytes, subject: str | None, 
             mapper = envelope_notes.mapping(by_pattern, _arrival(sample))
             if of_mapping := absent.get(id(mapper)):
                 shown["notes"] = shown.get("notes", []) + of_mapping
-            print(orjson.dumps(shown, default=plain).decode())
+            say_json(orjson.dumps(shown, default=plain))
         else:
             _say(shown)
     if not as_json:

@@ -6,7 +6,7 @@ Publishing goes over NATS, all else over the API; a service that does only one o
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from datetime import date, datetime
 from typing import Any, Final, NoReturn, Self, TypeVar, Unpack, overload
 from urllib.parse import urlsplit
@@ -281,10 +281,11 @@ async def _publishing(url: str, stream: str, subjects: Sequence[str], files: Nat
 
 
 def _checked(api_url: str) -> str:
-    parts = urlsplit(api_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise BadInput(f"api_url is {shown(api_url)[:200]!r} and not an address like http://127.0.0.1:8000", "api_url")
-    return api_url
+    with suppress(ValueError):
+        parts = urlsplit(api_url)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return api_url
+    raise BadInput(f"api_url is {shown(api_url)[:200]!r} and not an address like http://127.0.0.1:8000", "api_url")
 
 
 def _socket_url(api_url: str) -> str:

@@ -14,11 +14,12 @@ from typing import Any, Final, Literal, TypeAlias
 
 import orjson
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.exceptions import InvalidProxy, InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
 from eventscope.errors import NotAnswered, Unavailable
 from eventscope.event import SELECTION, Event, read
+from eventscope.proxies import proxy_to, through, unusable
 from eventscope.questions import error_of
 from eventscope.redact import shown
 
@@ -73,6 +74,7 @@ class Follower:
         on_gap: OnGap | None,
     ) -> None:
         self._url = url
+        self._proxy = proxy_to(url)
         self._filter = filter
         self._cursor = after
         self._start = start
@@ -108,12 +110,15 @@ class Follower:
                 async with aclosing(self._connection()) as deliveries:
                     async for one in deliveries:
                         yield one
+            except (ImportError, InvalidProxy):
+                raise unusable(self._url) from None
             except (_BrokeOff, WebSocketException, Unavailable, NotAnswered, OSError) as error:
                 self._check(error)
                 failures = 1 if self._cursor != before else failures + 1
                 pause = min(LONGEST_PAUSE, 0.1 * 2**failures) * random.uniform(0.5, 1)
                 if not self._closed:
-                    logger.warning("the subscription broke off (%s); it goes on in %.1f s", error or repr(error), pause)
+                    way, reason = through(self._proxy), error or repr(error)
+                    logger.warning("the subscription broke off%s (%s); it goes on in %.1f s", way, reason, pause)
                     await asyncio.sleep(pause)
         raise Unavailable("the service is closed")
 
@@ -131,6 +136,7 @@ class Follower:
     async def _connection(self) -> AsyncGenerator[Event | RetentionGap, None]:
         async with connect(
             self._url,
+            proxy=self._proxy,
             subprotocols=[PROTOCOL],
             compression=None,
             max_size=None,  # an event is as large as it is, and the API is trusted

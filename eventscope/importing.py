@@ -17,6 +17,7 @@ from eventscope.errors import BadInput
 from eventscope.event_files import BadLine, Items, Line
 from eventscope.subscriptions.access import NO_ACCESS, Access
 from eventscope.subscriptions.publisher import Publisher
+from eventscope.terminal import safe
 
 GIT: Final = "git:"
 AT_ONCE: Final = 200
@@ -84,14 +85,16 @@ def _by_commit(path: str) -> Items:
 
 async def _publish(source: Source, publisher: Publisher, progress: Progress) -> int:
     """Publish all that can be, print what cannot, and return how much that was."""
-    task = progress.add_task(source.name, total=source.total, units=source.units)
+    task = progress.add_task(safe(source.name), total=source.total, units=source.units)
     failed = 0
     # git and the disk are waited for elsewhere, while the connection goes on
     while items := await _apart(lambda: list(islice(source.items, AT_ONCE))):
         for item in items:
             if (reason := await _problem(publisher, item)) is not None:
                 failed += 1
-                progress.console.print(f"{source.units[:-1]} {item.number}: {reason}", markup=False, highlight=False)
+                progress.console.print(
+                    safe(f"{source.units[:-1]} {item.number}: {reason}"), markup=False, highlight=False
+                )
         progress.update(task, completed=items[-1].number)
     await publisher.flush()
     progress.update(task, completed=source.total)

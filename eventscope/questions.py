@@ -10,6 +10,7 @@ import httpx
 import orjson
 
 from eventscope.errors import BadInput, EventscopeError, NotAnswered, Unavailable
+from eventscope.proxies import proxy_to, through, unusable
 from eventscope.redact import shown
 
 PAUSES: Final = (0.1, 0.3, 1.0, 2.0)  # before each further try
@@ -24,7 +25,17 @@ class Questions:
 
     def __init__(self, api_url: str) -> None:
         # the length of an answer depends on the events, so there is no keeping to a time but the API's own
-        self._http = httpx.AsyncClient(base_url=api_url, timeout=SECONDS)
+        self._proxy = proxy_to(api_url)
+        # certificates are those that the environment names, and the proxy is one that we can name, too
+        context = httpx.create_ssl_context()
+        try:
+            self._http = httpx.AsyncClient(
+                base_url=api_url, timeout=SECONDS, proxy=self._proxy, verify=context, trust_env=False
+            )
+        except (ImportError, ValueError):
+            if self._proxy is None:
+                raise
+            raise unusable(api_url) from None
 
     async def close(self) -> None:
         """Close the connections."""
@@ -52,16 +63,20 @@ class Questions:
             response = await self._http.post("graphql", content=body, headers=headers)
         except httpx.TransportError as error:
             raise Unavailable(
-                f"the API at {shown(str(self._http.base_url))} does not answer ({str(error) or type(error).__name__})"
+                f"the API at {shown(str(self._http.base_url))} does not answer{through(self._proxy)}"
+                f" ({str(error) or type(error).__name__})"
             ) from error
         answer = _json(response)
         if errors := answer.get("errors"):
             raise error_of(errors[0])
         if "data" not in answer:
             if response.status_code in AWAY:
-                raise Unavailable(f"{shown(str(response.url))} answers HTTP {response.status_code}")
+                raise Unavailable(
+                    f"{shown(str(response.url))} answers HTTP {response.status_code}{through(self._proxy)}"
+                )
             raise NotAnswered(
-                f"{shown(str(response.url))} answers HTTP {response.status_code} and no GraphQL; is api_url right?",
+                f"{shown(str(response.url))} answers HTTP {response.status_code} and no GraphQL"
+                f"{through(self._proxy)}; is api_url right?",
                 "NOT_GRAPHQL",
             )
         data: dict[str, Any] = answer["data"]

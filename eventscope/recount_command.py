@@ -12,6 +12,7 @@ from eventscope.connections import opened
 from eventscope.settings import Settings
 from eventscope.store.recount.whole import Report, recount
 from eventscope.store.recount.wrong import Kind, Wrong
+from eventscope.terminal import safe
 
 MOST_LINES: Final = 20
 NAMES: Final[dict[Kind, str]] = {
@@ -83,6 +84,6 @@ def _fewer(one: Wrong) -> int:
 
 def _show(wrong: Sequence[Wrong], console: Console) -> None:
     for one in wrong[:MOST_LINES]:
-        console.print(escape(str(one)), highlight=False, soft_wrap=True)
+        console.print(escape(safe(str(one))), highlight=False, soft_wrap=True)
     if len(wrong) > MOST_LINES:
         console.print(f"… and {len(wrong) - MOST_LINES:,} more")

@@ -78,7 +78,7 @@ async def _asked(path: Path) -> str | None:
 
     with suppress(httpx.HTTPError):
         transport = httpx.AsyncHTTPTransport(uds=str(path))
-        async with httpx.AsyncClient(transport=transport, timeout=ASK_SECONDS) as client:
+        async with httpx.AsyncClient(transport=transport, timeout=ASK_SECONDS, trust_env=False) as client:
             answer = await client.get("http://worker/metrics")
             return answer.text if answer.is_success else None
     return None

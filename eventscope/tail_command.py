@@ -11,6 +11,7 @@ import orjson
 
 from eventscope.event import ENCODING, Event, camel
 from eventscope.events_service import EventsService
+from eventscope.terminal import say, say_json
 from eventscope.wanted import Wanted
 
 MOST_DATA: Final = 200  # letters of an event's data on a line for people
@@ -29,16 +30,15 @@ class Tailing:
 async def tail(api_url: str, asked: Tailing) -> None:
     """Show events until cancelled, or until nobody reads them any more; none is left out, none comes twice."""
     logging.getLogger("httpx").setLevel(logging.WARNING)  # its requests are nobody's events
-    show = _json if asked.as_json else _line
     async with EventsService.connect(api_url=api_url) as service:
         shown, after = ([], asked.after) if asked.after is not None else await _newest(service, asked)
         events = service.subscribe_to_events(after=after, start="BEGINNING", **asked.wanted)
         try:
             for event in shown:
-                print(show(event), flush=True)
+                _show(event, asked)
             async with aclosing(events):
                 async for event in events:
-                    print(show(event), flush=True)
+                    _show(event, asked)
         except BrokenPipeError:
             # else Python would complain when it flushes what is left
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -54,20 +54,27 @@ async def _newest(service: EventsService, asked: Tailing) -> tuple[list[Event], 
     return (await service.get_event_history(limit=asked.last, **both))[::-1], end[0].cursor
 
 
+def _show(event: Event, asked: Tailing) -> None:
+    if asked.as_json:
+        say_json(_json(event))
+    else:
+        say(_line(event))
+
+
 def _line(event: Event) -> str:
-    of = "" if event.aggregate_type is None else f" {event.aggregate_type}/{_plain(event.aggregate_id or '')}"
+    of = "" if event.aggregate_type is None else f" {_plain(event.aggregate_type)}/{_plain(event.aggregate_id or '')}"
     who = "" if event.user_id is None else f" by {_plain(event.user_id)}"
     version = "" if event.version is None else f" v{event.version}"
     data = "" if event.data is None else f" {orjson.dumps(event.data).decode()}"
     cut = data if len(data) <= MOST_DATA else data[:MOST_DATA] + "…"
-    return f"{event.position:>8} {event.timestamp:%Y-%m-%d %H:%M:%S} {_plain(event.type)}{of}{version}{who}{cut}"
+    return f"{event.position:>8} {event.timestamp:%Y-%m-%d %H:%M:%S}Z {_plain(event.type)}{of}{version}{who}{cut}"
 
 
-def _json(event: Event) -> str:
+def _json(event: Event) -> bytes:
     members: dict[str, Any] = {camel(field.name): getattr(event, field.name) for field in fields(event)}
-    return orjson.dumps({name: one for name, one in members.items() if one is not None}, option=ENCODING).decode()
+    return orjson.dumps({name: one for name, one in members.items() if one is not None}, option=ENCODING)
 
 
 def _plain(text: str) -> str:
-    # what anybody wrote must not be able to steer a terminal
-    return text if text.isprintable() else orjson.dumps(text).decode()
+    # what anybody wrote must not be able to pass for another part of the line
+    return text if text.isprintable() and " " not in text else orjson.dumps(text).decode()

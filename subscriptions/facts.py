@@ -12,6 +12,7 @@ import orjson
 from nats.aio.client import Client
 
 from eventscope.errors import Unavailable
+from eventscope.proxies import proxy_to, through
 from eventscope.redact import explained, shown
 from eventscope.store import moment
 from eventscope.subscriptions import live
@@ -111,8 +112,12 @@ async def facts(client: Client, stream: str) -> Facts:
 async def monitored(url: str) -> Monitored:
     """Ask the monitoring address, `http://host:8222`; Unavailable when there is none."""
 
+    proxy = proxy_to(url)
+    proxies = {} if proxy is None else {"http": proxy, "https": proxy}
+
     def get() -> Any:
-        with urllib.request.urlopen(f"{url.rstrip('/')}/varz", timeout=SECONDS) as answer:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler(proxies))
+        with opener.open(f"{url.rstrip('/')}/varz", timeout=SECONDS) as answer:
             return orjson.loads(answer.read())
 
     try:
@@ -121,7 +126,7 @@ async def monitored(url: str) -> Monitored:
         return Monitored(found["server_name"], bool(found["jetstream"].get("config", {}).get("sync_always")))
     except (URLError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Unavailable(
-            f"{shown(url)} is no monitoring address of a NATS server ({explained(error, url)})"
+            f"{shown(url)} is no monitoring address of a NATS server{through(proxy)} ({explained(error, url)})"
         ) from error
 
 

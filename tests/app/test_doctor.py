@@ -245,6 +245,14 @@ async def test_the_monitoring_address_tells_whether_nats_writes_to_disk_first(
     assert found(findings, "NATS sync") == f"{watched.identity} writes to disk before it acknowledges"
 
 
+async def test_a_proxy_is_not_asked_for_a_monitoring_address_of_this_machine(
+    settings: Settings, client: Client, watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://{HOST}:{free()}")
+    findings = await examine(settings, Plan(monitor=watched.monitor, embedded=HERE.embedded))
+    assert "NATS monitor" not in {one.check for one in findings}
+
+
 async def test_an_address_that_is_no_monitoring_address_is_told(settings: Settings, client: Client) -> None:
     for url in (f"http://{HOST}:{free()}", "nonsense"):
         findings = await examine(settings, Plan(monitor=url, embedded=HERE.embedded))
@@ -262,10 +270,10 @@ def test_embedded_is_what_an_eventscope_dev_started_itself() -> None:
 async def test_people_see_every_finding_with_what_to_do(settings: Settings, client: Client) -> None:
     findings = await examine(settings, Plan())
     console = Console(width=200, record=True, file=io.StringIO())
-    console.print(doctor.table([*findings, Finding("x", Level.BROKEN, "[red]as it is[/red]", "[b]do")]))
+    console.print(doctor.table([*findings, Finding("x", Level.BROKEN, "[red]as it is[/red]", "[b]do\x1b[2J")]))
     text = console.export_text()
     assert "[red]as it is[/red]" in text
-    assert "→ [b]do" in text
+    assert "→ [b]do\\x1b[2J" in text
     for finding in findings:
         assert finding.check in text
 
@@ -282,6 +290,12 @@ async def run(*arguments: str, **environment: str) -> tuple[int, str]:
     assert b"Traceback" not in err, err.decode()
     assert process.returncode is not None
     return process.returncode, out.decode()
+
+
+async def test_any_terminal_can_show_them(settings: Settings, client: Client) -> None:
+    code, out = await run(**environment(settings), PYTHONIOENCODING="ascii")
+    assert code > 0
+    assert "\\u2192 " in out  # the arrow before what to do
 
 
 async def test_programs_get_an_exit_code_and_json(settings: Settings, client: Client, at_work: None) -> None:

@@ -29,14 +29,14 @@ async def happen(api: Served, type: str = "user.created", **more: Any) -> None:
 
 
 @asynccontextmanager
-async def tailing(api: Served, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def tailing(api: Served, *arguments: str, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """The command, at that API, for the length of the block."""
     theirs = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "eventscope", "tail", "--api", str(api.http.base_url), *arguments),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env=theirs,
+        env=theirs | environment,
     )
     try:
         yield process
@@ -109,10 +109,40 @@ async def test_for_people_an_event_is_a_line_that_cannot_steer_their_terminal(ap
     )
     async with tailing(api) as process:
         shown = await line(process)
-    assert shown.startswith('       1 2026-11-23 07:00:00 user.created user/"4\\u001b[2J2" v1 by ada {"text":')
+    assert shown.startswith('       1 2026-11-23 07:00:00Z user.created user/"4\\u001b[2J2" v1 by ada {"text":')
     assert "\x1b" not in shown
     assert shown.endswith("x…")
     assert len(shown) < 300
+
+
+async def test_no_field_steers_a_terminal_or_passes_for_another(api: Served) -> None:
+    owned = "\x1b]0;owned\x07\x1b[2K\r all is\u202e well\x9b2J"
+    ids = {"correlationId": owned, "causationId": owned, "messageId": owned}
+    await happen(api, aggregateType=owned, aggregateId=f"1 v7 by eve {owned}", userId=owned, data={owned: owned}, **ids)
+    for arguments in ((), ("--json",)):
+        async with tailing(api, *arguments) as process:
+            shown = await line(process)
+        assert "owned" in shown
+        assert all(sign.isprintable() for sign in shown)
+    async with tailing(api) as process:
+        assert '/"1 v7 by eve ' in await line(process)
+
+
+async def test_a_terminal_that_does_not_know_emojis_is_shown_escapes(api: Served) -> None:
+    await happen(api, userId="😀", data={"mood": "😀"})
+    async with tailing(api, PYTHONIOENCODING="ascii") as process:
+        assert (await line(process)).endswith('by \\U0001f600 {"mood":"\\U0001f600"}')
+    async with tailing(api, "--json", PYTHONIOENCODING="ascii") as process:
+        assert (await json(process))["data"] == {"mood": "😀"}
+
+
+async def test_this_machine_is_asked_directly_whatever_proxies_there_are(api: Served) -> None:
+    await happen(api)
+    proxies = dict.fromkeys(("HTTP_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"), "socks5://127.0.0.1:9")
+    async with tailing(api, "--json", **proxies) as process:
+        assert (await json(process))["position"] == 1
+        await happen(api)  # by the subscription, too
+        assert (await json(process))["position"] == 2
 
 
 async def test_it_ends_quietly_when_nobody_reads_on_and_when_it_is_asked_to(api: Served) -> None:

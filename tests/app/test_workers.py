@@ -70,9 +70,11 @@ async def test_they_end_with_the_one_that_keeps_them(
 
 
 async def test_whichever_is_asked_tells_the_metrics_of_all_and_of_the_log_once(
-    served: Settings, log: Log, client: Client
+    served: Settings, log: Log, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")  # which is nothing between siblings
     async with running(served, *WORKERS):
+        monkeypatch.delenv("ALL_PROXY")
         await until(lambda: _both(served))
         for _ in range(10):
             lines = (await _asked(served, "/metrics")).text.splitlines()
