@@ -91,7 +91,11 @@ def ingest() -> None:
 
 @app.command("import")
 def import_(
-    source: Annotated[str, typer.Argument(help="git:PATH, FILE.jsonl or FILE.csv")], data_dir: DataDir = DATA_DIR
+    source: Annotated[str, typer.Argument(help="git:PATH, FILE.jsonl or FILE.csv")],
+    shallow: Annotated[
+        bool, typer.Option("--shallow", help="Take a shallow clone, without the commits whose parents it lacks.")
+    ] = False,
+    data_dir: DataDir = DATA_DIR,
 ) -> None:
     """Publish the events in a file, or the history of a git repository."""
     from rich.console import Console
@@ -108,6 +112,7 @@ def import_(
             stream=chosen.stream,
             subjects=chosen.subjects,
             console=Console(),
+            shallow=shallow,
         )
     )
     raise typer.Exit(1 if report.failed else 0)

@@ -20,26 +20,42 @@ FOREIGN: Final = (
     "GIT_OBJECT_DIRECTORY",
     "GIT_COMMON_DIR",
     "GIT_NAMESPACE",
+    "GIT_SHALLOW_FILE",
 )
-# neither attributes nor replaced objects of this machine may change what a commit says
-SETTINGS: Final = {"GIT_ATTR_NOSYSTEM": "1", "GIT_NO_REPLACE_OBJECTS": "1", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+# neither attributes, replaced objects nor grafts of this machine may change what a commit says
+SETTINGS: Final = {
+    "GIT_ATTR_NOSYSTEM": "1",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_GRAFT_FILE": os.devnull,
+    "GIT_TERMINAL_PROMPT": "0",
+    "LC_ALL": "C",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A repository, by the folder that git keeps it in, and its current commit; `head` is None before the first."""
+    """A repository, by the folder that git keeps it in, and its current commit; `head` is None before the first.
+
+    `boundary` are the commits that a shallow clone ends with: it has no parents of them, if they have any.
+    """
 
     folder: Path
     branch: str | None
     head: str | None
+    boundary: frozenset[str] = frozenset()
 
     def command(self, *arguments: str) -> list[str]:
         """The command line that asks git this. Without a working tree: its attributes would change line counts."""
-        return ["git", f"--git-dir={self.folder}", "--bare", "-c", "core.attributesFile=/dev/null", *arguments]
+        quiet = ("-c", "core.attributesFile=/dev/null", "-c", "advice.graftFileDeprecated=false")
+        return ["git", f"--git-dir={self.folder}", "--bare", *quiet, *arguments]
 
     def ask(self, *arguments: str) -> str:
         """The answer of git, as text without its last newline."""
         return _ask(self.command(*arguments), self.folder)
+
+    def has_parents(self, commit: str) -> bool:
+        """Whether the commit has parents, be they in this repository or not."""
+        return "\nparent " in self.ask("cat-file", "commit", commit).partition("\n\n")[0]
 
     @contextmanager
     def stream(self, *arguments: str) -> Iterator[IO[bytes]]:
@@ -118,6 +134,7 @@ def open_repository(path: str) -> Repository:
     nameless = Repository(Path(folder), None, None)
     return Repository(
         nameless.folder,
+        boundary=_boundary(nameless),
         branch=_or_none(nameless, "symbolic-ref", "--quiet", "--short", "HEAD"),
         head=_or_none(nameless, "rev-parse", "--quiet", "--verify", "HEAD^{commit}"),
     )
@@ -129,6 +146,12 @@ def tokens(stream: IO[bytes], end: bytes) -> Iterator[bytes]:
     while chunk := stream.read(CHUNK):
         *whole, rest = (rest + chunk).split(end)
         yield from whole
+
+
+def _boundary(repository: Repository) -> frozenset[str]:
+    if repository.ask("rev-parse", "--is-shallow-repository") != "true":
+        return frozenset()
+    return frozenset((repository.folder / repository.ask("rev-parse", "--git-path", "shallow")).read_text().split())
 
 
 def _or_none(repository: Repository, *arguments: str) -> str | None:

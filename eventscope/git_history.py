@@ -17,9 +17,11 @@ once. One log takes one branch of a repository: its file aggregates have no room
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from eventscope.errors import BadInput
 from eventscope.git import Repository, Sizes, open_repository, tokens
 from eventscope.git_log import ARGUMENTS, SUBMODULE, Change, Commit, Person, commits
 from eventscope.subscriptions.letter import EventMessage
@@ -33,16 +35,34 @@ COMMIT: Final = "commit.recorded"
 TYPES: Final = {"A": "file.created", "C": "file.created", "D": "file.deleted", "R": "file.renamed"}
 
 
-def count(path: str) -> int:
-    """How many commits `read` will tell of. BadInput when the path is no git repository."""
-    repository = open_repository(path)
-    return 0 if repository.head is None else int(repository.ask("rev-list", "--count", repository.head))
+@dataclass(frozen=True, slots=True)
+class History:
+    """The history of a repository: how many commits `events` tells of, and how many it leaves out."""
+
+    commits: int
+    left_out: int
+    events: Iterator[EventMessage]
 
 
-def read(path: str) -> Iterator[EventMessage]:
-    """The events, while git still walks the history. BadInput when the path is no git repository."""
+def read(path: str, *, shallow: bool = False) -> History:
+    """The history, whose events come while git still walks it.
+
+    BadInput when the path is no git repository, or a shallow clone. With `shallow` the commits at the boundary of a
+    shallow clone are left out: it does not have what was before them, so they would seem to have made every file.
+    """
     repository = open_repository(path)
-    return iter(()) if repository.head is None else _events(repository, repository.head)
+    if repository.head is None:
+        return History(0, 0, iter(()))
+    roots = repository.ask("rev-list", "--max-parents=0", repository.head).split("\n")
+    cut = frozenset(filter(repository.has_parents, repository.boundary.intersection(roots)))
+    if cut and not shallow:
+        raise BadInput(
+            f"{path} is a shallow clone, and its oldest commits would seem to have made all files; run"
+            " `git fetch --unshallow` there, or leave these commits out with --shallow",
+            "source",
+        )
+    total = int(repository.ask("rev-list", "--count", repository.head))
+    return History(total - len(cut), len(cut), _events(repository, repository.head, cut))
 
 
 def file_id(path: str) -> str:
@@ -50,7 +70,7 @@ def file_id(path: str) -> str:
     return path if len(path) <= MOST_ID else f"sha256://{hashlib.sha256(path.encode()).hexdigest()}"
 
 
-def _events(repository: Repository, head: str) -> Iterator[EventMessage]:
+def _events(repository: Repository, head: str, cut: frozenset[str]) -> Iterator[EventMessage]:
     line = ("rev-list", "--first-parent", "--reverse", head)
     with (
         repository.stream(*ARGUMENTS, head) as log,
@@ -64,6 +84,8 @@ def _events(repository: Repository, head: str) -> Iterator[EventMessage]:
             is_on_line = commit.hash.encode() == next_on_line
             if is_on_line:
                 next_on_line = next(awaited, b"")
+            if commit.hash in cut:
+                continue
             recorded = _recorded(commit, repository.branch or UNNAMED_BRANCH, is_on_line)
             yield recorded
             if is_on_line:

@@ -1,7 +1,7 @@
 """Importing: events out of a git repository or a file go the way of all events, through NATS, with a progress bar."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -16,6 +16,7 @@ from eventscope import event_files, git_history
 from eventscope.errors import BadInput
 from eventscope.event_files import BadLine, Items, Line
 from eventscope.subscriptions.access import NO_ACCESS, Access
+from eventscope.subscriptions.letter import EventMessage
 from eventscope.subscriptions.publisher import Publisher
 from eventscope.terminal import safe
 
@@ -41,6 +42,8 @@ class Source:
     units: str
     total: int
     items: Items
+    note: str = ""
+    """What people should know of it."""
 
 
 async def run(
@@ -51,12 +54,15 @@ async def run(
     subjects: Sequence[str],
     console: Console,
     access: Access = NO_ACCESS,
+    shallow: bool = False,
 ) -> Report:
     """Publish all events of `git:PATH`, `FILE.jsonl` or `FILE.csv`; bad lines are printed and the good ones go in.
 
     BadInput when the source is none, CannotStart when NATS is not there. Importing anew what went in already is safe.
     """
-    opened = await _apart(lambda: open_source(source))
+    opened = await _apart(lambda: open_source(source, shallow=shallow))
+    if opened.note:
+        console.print(safe(opened.note), markup=False, highlight=False, soft_wrap=True)
     with closing(opened.items):
         async with Publisher.connect(nats_url, stream, subjects, access=access) as publisher:
             with _progress(console) as progress:
@@ -64,11 +70,13 @@ async def run(
     return Report(publisher.acknowledged, failed)
 
 
-def open_source(source: str) -> Source:
+def open_source(source: str, *, shallow: bool = False) -> Source:
     """What the user means by the name of a source. BadInput when there is no such thing."""
     if source.startswith(GIT):
-        path = source.removeprefix(GIT)
-        return Source(source, "commits", git_history.count(path), _by_commit(path))
+        history = git_history.read(source.removeprefix(GIT), shallow=shallow)
+        return Source(source, "commits", history.commits, _by_commit(history.events), _left_out(history.left_out))
+    if shallow:
+        raise BadInput("--shallow is for repositories: git:PATH", "source")
     readers = {".jsonl": event_files.read_jsonl, ".ndjson": event_files.read_jsonl, ".csv": event_files.read_csv}
     reader = readers.get(Path(source).suffix.lower())
     if reader is None:
@@ -76,9 +84,16 @@ def open_source(source: str) -> Source:
     return Source(source, "lines", event_files.count(source), reader(source))
 
 
-def _by_commit(path: str) -> Items:
+def _left_out(commits: int) -> str:
+    if not commits:
+        return ""
+    are = "1 commit is" if commits == 1 else f"{commits} commits are"
+    return f"{are} left out: this is a shallow clone, and what changed by its oldest commits is not in it"
+
+
+def _by_commit(events: Iterator[EventMessage]) -> Items:
     number = 0
-    for event in git_history.read(path):
+    for event in events:
         number += event["type"] == git_history.COMMIT
         yield Line(number, event)
 

@@ -59,7 +59,7 @@ class Workshop:
         return self.git("rev-parse", "HEAD")
 
     def events(self) -> list[Event]:
-        return list(git_history.read(str(self.folder)))
+        return list(git_history.read(str(self.folder)).events)
 
     def files(self, *arguments: str) -> set[str]:
         """What git lists, as aggregate ids."""
@@ -247,7 +247,7 @@ def test_a_folder_inside_a_bare_and_a_linked_tree_tell_the_same_history(workshop
     workshop.git("worktree", "add", "--quiet", "--force", str(tmp_path / "tree"), "main")
 
     for path in (workshop.folder / "in", tmp_path / "bare", tmp_path / "tree"):
-        assert list(git_history.read(str(path))) == workshop.events()
+        assert list(git_history.read(str(path)).events) == workshop.events()
 
 
 def test_no_setting_of_the_machine_and_no_file_lying_around_changes_an_event(
@@ -315,20 +315,74 @@ def test_the_commits_are_counted(workshop: Workshop) -> None:
     for number in range(3):
         workshop.commit(str(number))
 
-    assert git_history.count(str(workshop.folder)) == 3 == len(workshop.events())
+    assert git_history.read(str(workshop.folder)).commits == 3 == len(workshop.events())
 
 
 def test_a_repository_without_a_commit_has_no_history(workshop: Workshop) -> None:
     assert workshop.events() == []
-    assert git_history.count(str(workshop.folder)) == 0
+    assert git_history.read(str(workshop.folder)).commits == 0
 
 
 def test_what_is_no_repository_is_refused_before_anything_is_read(tmp_path: Path) -> None:
-    for ask in (git_history.read, git_history.count):
-        with pytest.raises(BadInput, match="is not a git repository that can be read"):
-            ask(str(tmp_path))
-        with pytest.raises(BadInput, match="is no folder, so it is no git repository"):
-            ask(str(tmp_path / "missing"))
+    with pytest.raises(BadInput, match="is not a git repository that can be read"):
+        git_history.read(str(tmp_path))
+    with pytest.raises(BadInput, match="is no folder, so it is no git repository"):
+        git_history.read(str(tmp_path / "missing"))
+
+
+def shallow_clone(workshop: Workshop, folder: Path, depth: int) -> Workshop:
+    workshop.git("clone", "--quiet", f"--depth={depth}", f"file://{workshop.folder}", str(folder))
+    return Workshop(folder)
+
+
+def test_a_shallow_clone_is_refused_until_the_rest_is_fetched(workshop: Workshop, tmp_path: Path) -> None:
+    workshop.commit("Begin", a="1\n", b="1\n")
+    workshop.commit("Go on", a="2\n")
+    clone = shallow_clone(workshop, tmp_path / "clone", 1)
+
+    with pytest.raises(BadInput, match=r"is a shallow clone.*run `git fetch --unshallow` there, or .* --shallow"):
+        clone.events()
+
+    clone.git("fetch", "--quiet", "--unshallow")
+    assert clone.events() == workshop.events()
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 4, 5])
+def test_of_a_shallow_clone_all_is_told_that_can_be_as_of_the_whole(
+    workshop: Workshop, tmp_path: Path, depth: int
+) -> None:
+    workshop.commit("Begin", a="1\n", b="1\n", c="1\n")
+    workshop.git("checkout", "--quiet", "-b", "side")
+    workshop.commit("Aside", b="2\n")
+    workshop.git("checkout", "--quiet", "main")
+    workshop.commit("Go on", a="2\n")
+    workshop.git("merge", "--quiet", "--no-ff", "-m", "Join", "side")
+    workshop.commit("End", a="3\n")
+    clone = shallow_clone(workshop, tmp_path / "clone", depth)
+    boundary = (clone.folder / ".git" / "shallow").read_text().split() if depth < 4 else []  # later on it has it all
+
+    history = git_history.read(str(clone.folder), shallow=True)
+
+    events = list(history.events)
+    inside = clone.git("rev-list", "HEAD").split()
+    assert events == [one for one in workshop.events() if one["correlationId"] in set(inside).difference(boundary)]
+    assert (history.commits, history.left_out) == (len(inside) - len(boundary), len(boundary))
+
+
+def test_a_boundary_that_the_current_branch_does_not_reach_cuts_nothing_off(workshop: Workshop) -> None:
+    workshop.commit("Begin", a="1\n")
+    other = workshop.git("commit-tree", "-m", "Elsewhere", "HEAD^{tree}")
+    (workshop.folder / ".git" / "shallow").write_text(f"{other}\n")
+    assert len(workshop.events()) == 2
+
+
+def test_grafts_of_this_machine_change_no_event(workshop: Workshop) -> None:
+    workshop.commit("Begin", a="1\n")
+    tip = workshop.commit("Go on", b="1\n")
+    before = workshop.events()
+    (workshop.folder / ".git" / "info").mkdir(exist_ok=True)
+    (workshop.folder / ".git" / "info" / "grafts").write_text(f"{tip}\n")
+    assert workshop.events() == before
 
 
 def test_a_machine_without_git_is_told_so(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -373,7 +427,7 @@ def test_reading_may_stop_at_any_event(workshop: Workshop) -> None:
     for number in range(20):
         workshop.commit(str(number), a=f"{number}\n")
 
-    events = git_history.read(str(workshop.folder))
+    events = git_history.read(str(workshop.folder)).events
     assert isinstance(events, Iterator)
     assert next(events)["type"] == "commit.recorded"
     del events
@@ -388,7 +442,7 @@ def test_ten_thousand_commits_are_told_without_being_held(workshop: Workshop) ->
     workshop.git("fast-import", "--quiet", text="".join(stream).encode())
     tracemalloc.start()
     try:
-        types = Counter(event["type"] for event in git_history.read(str(workshop.folder)))
+        types = Counter(event["type"] for event in git_history.read(str(workshop.folder)).events)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -110,6 +110,25 @@ async def test_a_repository_goes_in_and_a_second_time_nothing_is_added(
     assert "1/1 commits" in said(screen)
 
 
+async def test_of_a_shallow_clone_it_is_said_what_is_left_out(
+    repository: Path, tmp_path_factory: pytest.TempPathFactory, nats_url: str, stream_name: str, screen: Console
+) -> None:
+    folder = tmp_path_factory.mktemp("clone")
+    clone = ["git", "clone", "--quiet", "--depth=1", f"file://{repository}", str(folder)]
+    for command in (
+        ["git", "-c", "user.name=A", "-c", "user.email=a@example.com", "commit", "-qam", "On", "--allow-empty"],
+        clone,
+    ):
+        await asyncio.to_thread(subprocess.run, command, cwd=repository, check=True)
+    given: Any = {"nats_url": nats_url, "stream": stream_name, "subjects": [f"{stream_name}.>"], "console": screen}
+
+    assert await run(f"git:{folder}", **given, shallow=True) == Report(published=0, failed=0)
+
+    assert "1 commit is left out: this is a shallow clone" in said(screen)
+    with pytest.raises(BadInput, match="--shallow is for repositories"):
+        await run("events.jsonl", **given, shallow=True)
+
+
 async def test_an_import_that_is_stopped_leaves_nothing_behind(
     bring: Import, js: JetStreamContext, stream_name: str, tmp_path: Path
 ) -> None:
