@@ -16,6 +16,7 @@ from eventscope import health, page, rest
 from eventscope.admission import Admission
 from eventscope.api_metrics import ApiMetrics, Counted
 from eventscope.connections import connected
+from eventscope.edge import redirects
 from eventscope.edge.gate import Gate, Rules
 from eventscope.endpoint import Endpoint
 from eventscope.schema import compiled_check
@@ -81,6 +82,7 @@ class Application(Starlette):
 
     def __init__(self, graphql: ASGIApp, routes: Sequence[BaseRoute], middleware: Sequence[Middleware]) -> None:
         super().__init__(routes=routes, middleware=middleware)
+        self.router.redirect_slashes = False  # its redirects are absolute, and know nothing of proxies
         self._graphql = graphql
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,19 +113,24 @@ def build(
     def is_data(scope: Scope) -> bool:
         """Whether it is for the log itself, and not for the page or its files."""
         path: str = scope["path"]
-        if path == GRAPHQL:
+        if path.removesuffix("/") == GRAPHQL:
             return scope["type"] == "websocket" or not (settings.graphiql and page.wants_page(Request(scope)))
         return path.startswith(EVENTS)
 
+    answers = [
+        Route(GRAPHQL, endpoint, methods=None),
+        *rest.routes(lambda: services.log),
+        *health.routes(services),
+        metrics.route(services, siblings),
+    ]
     return Application(
         Counted(Gate(endpoint, rules, is_data), metrics),
         routes=[
-            Route(GRAPHQL, endpoint, methods=None),
+            *answers,
             WebSocketRoute(GRAPHQL, endpoint),
             *(page.routes() if settings.graphiql else []),
-            *rest.routes(lambda: services.log),
-            *health.routes(services),
-            metrics.route(services, siblings),
+            redirects.root(has_page=settings.graphiql),
+            *redirects.with_slash(route.path for route in answers),
         ],
         middleware=[Middleware(Counted, metrics=metrics), Middleware(Gate, rules=rules, is_data=is_data)],
     )
