@@ -1,10 +1,13 @@
 """GraphQL over server-sent events, for clients that cannot do WebSockets: one operation, and its results as a stream.
 
 The protocol is the distinct connections mode of https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md
+
+A browser's `EventSource` asks again whenever a stream has ended, for whatever reason, and says in `Last-Event-ID` which
+`id` it saw last. So results have their cursor as `id`, and the end has one that is answered with 204: do not ask again.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -13,12 +16,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from strawberry.http import GraphQLRequestData
-from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from eventscope.accept import accepted
 from eventscope.admission import Admission
 from eventscope.errors import told
+from eventscope.resolvers import cursor
 from eventscope.schema.build import Schema
 from eventscope.schema.context import Context, Services
 from eventscope.schema.outlet import Outlet
@@ -29,7 +32,11 @@ MEDIA_TYPE: Final = "text/event-stream"
 KEEP_SECONDS: Final = 12.0  # proxies give up connections that are silent for a minute, some for 15 seconds
 SEND_SECONDS: Final = 10.0
 LINGER_SECONDS: Final = 20.0  # by then the system has dropped a peer that stopped reading
+ASKED_BEFORE: Final = "last-event-id"
+FINISHED: Final = "complete"  # no cursor is written like that
 COMPLETE: Final = b"event: complete\ndata: \n\n"
+COMPLETE_FOR_GOOD: Final = b"id: " + FINISHED.encode() + b"\n" + COMPLETE
+PASSING: Final = frozenset({"UNAVAILABLE", "TIMEOUT", "INTERNAL"})  # codes of errors after which to ask again
 COMMENT: Final = b":\n\n"
 
 
@@ -48,9 +55,13 @@ class Streaming:
     encode: Callable[[object], bytes]
     refused: Callable[[str], Response]
 
-    def stream(self, request: Request, asked: GraphQLRequestData) -> "EventStream":
+    def stream(self, request: Request, asked: GraphQLRequestData) -> Response:
         """The answer to what was asked, unless it is a mutation by GET, which is answered by an error."""
-        return EventStream(self, asked, OperationType.from_http("GET" if request.method == "GET" else "POST"))
+        last_id = request.headers.get(ASKED_BEFORE) or None
+        if last_id == FINISHED:
+            return Response(status_code=204)
+        allowed = OperationType.from_http("GET" if request.method == "GET" else "POST")
+        return EventStream(self, asked, allowed, last_id)
 
 
 class EventStream(Response):
@@ -61,12 +72,15 @@ class EventStream(Response):
 
     media_type = MEDIA_TYPE
 
-    def __init__(self, streaming: Streaming, asked: GraphQLRequestData, allowed: set[OperationType]) -> None:
+    def __init__(
+        self, streaming: Streaming, asked: GraphQLRequestData, allowed: set[OperationType], resume: str | None
+    ) -> None:
         self.status_code = 200
         self.background = None
         self._streaming = streaming
         self._asked = asked
         self._allowed = allowed
+        self._resume = resume
         # some proxies keep what they are sent until it is large
         self.init_headers({"x-accel-buffering": "no"})
 
@@ -102,29 +116,35 @@ class EventStream(Response):
     async def _pump(self, line: "Line") -> None:
         asked, streaming = self._asked, self._streaming
         outlet = Outlet(line, asked.query or "", asked.variables, asked.operation_name)
+        context = Context(streaming.services, outlet, self._resume)
+        end = COMPLETE_FOR_GOOD
         with suppress(Gone):
             await line.say(COMMENT)
             try:
                 results: AsyncGenerator[Any, None] = await streaming.schema.stream(
                     asked.query,
                     asked.variables,
-                    Context(streaming.services, outlet),
+                    context,
                     operation_name=asked.operation_name,
                     allowed_operation_types=self._allowed,
                 )
                 async with aclosing(results):
                     async for result in results:
-                        await line.say(_next(self._encoded(result)))
+                        body, _ = body_of(result)
+                        end = _end_after(body)
+                        await line.say(_next(self._encoded(body), context.reached))
             except Gone:
                 raise
             except Exception as error:
-                await line.say(_next(streaming.encode({"errors": [told(error)]})))
-            await line.say(COMPLETE)
+                body = {"errors": [told(error)]}
+                end = _end_after(body)
+                await line.say(_next(streaming.encode(body)))
+            await line.say(end)
 
-    def _encoded(self, result: ExecutionResult) -> bytes:
+    def _encoded(self, body: dict[str, Any]) -> bytes:
         encode = self._streaming.encode
         try:
-            return encode(body_of(result)[0])
+            return encode(body)
         except TypeError as error:  # the log holds what JSON has no form for; the subscriber must hear that it is there
             return encode({"data": None, "errors": [told(error)]})
 
@@ -138,12 +158,16 @@ class Line:
         self._send = send
         self._said = 0
 
-    def send(self, text: str) -> Coroutine[Any, Any, None]:
+    def send(self, text: str, reached: int) -> Coroutine[Any, Any, None]:
         """Send one result, which is JSON; Gone once the client is."""
         if self.gone or self.stuck.is_set():
             raise Gone
         self._said += 1
-        message = {"type": "http.response.body", "body": _next(text.encode()), "more_body": True}
+        message = {
+            "type": "http.response.body",
+            "body": _next(text.encode(), cursor.encode("e", reached)),
+            "more_body": True,
+        }
         return cast("Coroutine[Any, Any, None]", self._send(message))
 
     def cut(self) -> None:
@@ -172,8 +196,15 @@ class Line:
                     await self.say(COMMENT)
 
 
-def _next(result: bytes) -> bytes:
-    return b"event: next\ndata: %b\n\n" % result
+def _next(result: bytes, id: str | None = None) -> bytes:
+    event = b"event: next\ndata: %b\n\n" % result
+    return event if id is None else b"id: %b\n%b" % (id.encode(), event)
+
+
+def _end_after(result: Mapping[str, Any]) -> bytes:
+    """What to end with if nothing comes after this result: whether it is of use to ask again."""
+    codes = {error["extensions"]["code"] for error in result.get("errors", ()) if result.get("data") is None}
+    return COMPLETE if codes & PASSING else COMPLETE_FOR_GOOD
 
 
 async def _left(receive: Receive) -> None:

@@ -22,13 +22,13 @@ class Wire:
         self._head = '{"id":' + orjson.dumps(operation.id).decode() + ',"type":"next","payload":'
         self._head_bytes = self._head.encode()
 
-    def put(self, body: bytes) -> bool:
+    def put(self, body: bytes, reached: int) -> bool:
         """Send one result, if that can be done at once."""
         if self._operation.completed or self._adapter.gone:
             return False
         return self._put(self._head_bytes, body, b"}")
 
-    async def send(self, text: str) -> None:
+    async def send(self, text: str, reached: int) -> None:
         """Send one result; Gone once the client is, or has cancelled."""
         if self._operation.completed or self._adapter.gone:
             raise Gone

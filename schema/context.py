@@ -68,6 +68,10 @@ class Context:
     services: Services
     outlet: Outlet | None = None
     """Where a subscription may send its results by itself; None where they are asked for one by one."""
+    resume: str | None = None
+    """The cursor from which a client goes on that has been here before, whatever its question says."""
+    reached: str | None = field(default=None, init=False)
+    """The cursor up to which a subscription was delivered that gives its results one by one, where it has one."""
     nodes_left: int = field(init=False)
     traced_left: int = field(init=False)
 

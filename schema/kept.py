@@ -5,16 +5,17 @@ from contextlib import aclosing
 from typing import Final, TypeVar
 
 from eventscope.errors import BadInput
+from eventscope.resolvers import cursor
 from eventscope.resolvers import replay as replay_resolver
 from eventscope.resolvers import stats as stats_resolver
 from eventscope.resolvers.stats import Stats
 from eventscope.schema.context import Context
-from eventscope.schema.feed import Delivery, deliveries
+from eventscope.schema.feed import Delivery, delivery
 from eventscope.schema.filter import texts
 from eventscope.store.aggregates import Aggregate
 from eventscope.store.counts import Scope
 from eventscope.store.filter import Filter
-from eventscope.subscriptions.follow import Item
+from eventscope.subscriptions.follow import Item, reached
 from eventscope.subscriptions.readings import Asked
 from eventscope.subscriptions.replaying import Rhythm, replay
 
@@ -51,8 +52,8 @@ async def replayed(
     """The log once more."""
     longest = _within("maxPauseSeconds", PAUSE if pause is None else pause, 0.0, LONGEST)
     rhythm = None if speed is None else Rhythm(_within("speed", speed, SLOWEST, FASTEST), longest)
-    start, head = await replay_resolver.bounds(context.log, after, up_to)
-    return _delivered(context, replay(context.log, filter, start, head, rhythm))
+    start, head = await replay_resolver.bounds(context.log, context.resume or after, up_to)
+    return _delivered(context, replay(context.log, filter, start, head, rhythm), head)
 
 
 async def _following(context: Context, items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
@@ -62,10 +63,11 @@ async def _following(context: Context, items: AsyncGenerator[T, None]) -> AsyncG
                 yield item
 
 
-async def _delivered(context: Context, items: AsyncGenerator[Item, None]) -> AsyncGenerator[Delivery, None]:
+async def _delivered(context: Context, items: AsyncGenerator[Item, None], head: int) -> AsyncGenerator[Delivery, None]:
     async with aclosing(_renewed(context, items)) as those:
-        async for delivery in deliveries(those):
-            yield delivery
+        async for item in those:
+            context.reached = cursor.encode("e", reached(item), head)
+            yield delivery(item)
 
 
 async def _renewed(context: Context, items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:

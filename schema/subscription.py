@@ -49,7 +49,9 @@ class Subscription:
         start: Start = StartFrom.NOW,
     ) -> AsyncGenerator[Delivery, None]:
         chosen = event_filter(filter)
-        position = await resolver.start(info.context.log, after, from_beginning=start is StartFrom.BEGINNING)
+        position = await resolver.start(
+            info.context.log, info.context.resume or after, from_beginning=start is StartFrom.BEGINNING
+        )
         return _events(info, chosen, position)
 
     @strawberry.subscription(

@@ -54,6 +54,17 @@ class Passed:
 Item: TypeAlias = Event | CaughtUp | FellBehind | RetentionGap | Passed
 
 
+def reached(item: Item) -> int:
+    """Up to which position the log was delivered with the item: who resumes from there misses nothing."""
+    match item:
+        case RetentionGap(through=position):
+            return position
+        case CaughtUp(position) | FellBehind(position) | Passed(position):
+            return position
+        case _:
+            return item["_id"]
+
+
 async def follow(log: Log, feed: Feed, filter: Filter, after: int) -> AsyncGenerator[Item, None]:
     """Every event that the filter means on positions above `after`, in order, for ever; with signals in between.
 

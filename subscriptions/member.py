@@ -10,7 +10,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
-from eventscope.subscriptions.follow import CaughtUp, FellBehind, Item, Reading
+from eventscope.subscriptions.follow import CaughtUp, FellBehind, Item, Reading, reached
 from eventscope.subscriptions.sink import Gone, Quick, Sink, Waiting, begin
 
 SEND_SECONDS: Final = 10.0  # that one send may take; who takes nothing for so long is cut off
@@ -109,9 +109,9 @@ class Member:
             if what.mark <= self._start:
                 return False
             try:
-                if self._put(what.body):
+                if self._put(what.body, what.cursor):
                     return True
-                self._waiting = begin(self._sink.send(what.body.decode()))
+                self._waiting = begin(self._sink.send(what.body.decode(), what.cursor))
             except OSError:
                 self._ended = Gone()
             except Exception as error:
@@ -189,19 +189,19 @@ class Member:
         self._room.held -= len(what.body)
         if what.mark > self._start:
             self._reading.cursor = max(self._reading.cursor, what.cursor)
-            await self._send(what.body.decode())
+            await self._send(what.body.decode(), what.cursor)
             if what.is_event:
                 self._group.sent()
 
     async def _say(self, item: Item) -> None:
         text = self._group.render(item)
-        await self._send(text if isinstance(text, str) else await text)
+        await self._send(text if isinstance(text, str) else await text, reached(item))
         if isinstance(item, dict):
             self._group.sent()
 
-    async def _send(self, text: str) -> None:
+    async def _send(self, text: str, reached: int) -> None:
         try:
-            waiting = begin(self._sink.send(text))
+            waiting = begin(self._sink.send(text, reached))
         except OSError as error:
             raise Gone from error
         if waiting is not None:
@@ -221,5 +221,5 @@ class Member:
             release.cancel()
 
 
-def _never(body: bytes) -> bool:
+def _never(body: bytes, reached: int) -> bool:
     return False

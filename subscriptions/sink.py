@@ -11,8 +11,11 @@ class Gone(Exception):
 class Sink(Protocol):
     """The way to one subscriber."""
 
-    def send(self, text: str) -> Coroutine[Any, Any, None]:
-        """Send one result. It may wait for the other end, and raises Gone or an OSError when that is gone."""
+    def send(self, text: str, reached: int) -> Coroutine[Any, Any, None]:
+        """Send one result, with which the log was delivered up to the position `reached`.
+
+        It may wait for the other end, and raises Gone or an OSError when that is gone.
+        """
         ...
 
     def cut(self) -> None:
@@ -24,8 +27,8 @@ class Sink(Protocol):
 class Quick(Protocol):
     """A sink that knows whether there is room at once."""
 
-    def put(self, body: bytes) -> bool:
-        """Send one result, already encoded, if that can be done at once; False, and nothing is sent, if not."""
+    def put(self, body: bytes, reached: int) -> bool:
+        """The same with a result that is encoded, if that can be done at once; False, and nothing is sent, if not."""
         ...
 
 

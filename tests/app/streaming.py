@@ -20,6 +20,7 @@ class Stream:
     response: httpx.Response
     lines: AsyncIterator[str]
     comments: int = 0
+    last_id: str | None = None
     heard: list[tuple[str, Any]] = field(default_factory=list)
 
     async def hear(self) -> tuple[str, Any]:
@@ -31,6 +32,8 @@ class Stream:
                 match name:
                     case "event":
                         event = value.strip()
+                    case "id":
+                        self.last_id = value.strip()
                     case "data":
                         data.append(value.removeprefix(" "))
                     case "" if line:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -24,17 +23,12 @@ from eventscope.listening import listening
 from eventscope.page import BUILT, page, routes, wants_page
 from eventscope.serving import config
 from eventscope.settings import Settings
+from tests.app.chromium import FLAGS, PATIENCE, path
 from tests.left_out import left_out
 
 pytestmark = pytest.mark.browser
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
 WINDOW: ViewportSize = {"width": 1440, "height": 900}
-PATIENCE = 30_000  # milliseconds: the page is large, and the machine may be busy
 TELL_OF_VIOLATIONS = """
 addEventListener("securitypolicyviolation", (event) =>
   console.error(`the policy forbids ${event.blockedURI} (${event.violatedDirective})`));
@@ -56,10 +50,7 @@ class Served:
 @pytest.fixture
 def chromium() -> str:
     """The path of a browser of this machine."""
-    found = [path for name in BROWSERS if (path := shutil.which(name))]
-    if not found:
-        left_out("there is no Chromium on this machine; install it to test the pages")
-    return found[0]
+    return path()
 
 
 @pytest.fixture

@@ -112,13 +112,13 @@ async def test_a_fault_in_sending_to_one_subscriber_ends_it_with_an_error_and_no
     faulty: list[str] = []
     send, put = Wire.send, Wire.put
 
-    def sends_at_once(self: Wire, body: bytes) -> bool:
-        return self._operation.id not in faulty and put(self, body)
+    def sends_at_once(self: Wire, body: bytes, reached: int) -> bool:
+        return self._operation.id not in faulty and put(self, body, reached)
 
-    async def sends(self: Wire, text: str) -> None:
+    async def sends(self: Wire, text: str, reached: int) -> None:
         if self._operation.id in faulty:
             raise ArithmeticError("hunter2")
-        await send(self, text)
+        await send(self, text, reached)
 
     monkeypatch.setattr(Wire, "put", sends_at_once)
     monkeypatch.setattr(Wire, "send", sends)

@@ -8,7 +8,9 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import orjson
@@ -16,10 +18,11 @@ import pytest
 from nats.aio.client import Client
 
 from eventscope import event_stream
+from eventscope.errors import Unavailable
 from eventscope.event_stream import wanted
 from eventscope.ports import free
 from eventscope.settings import Settings
-from eventscope.store import checkpoint
+from eventscope.store import checkpoint, read
 from eventscope.store.log import Log
 from tests.app import processes
 from tests.app.served import Served, served
@@ -220,6 +223,160 @@ async def test_who_takes_json_too_gets_a_stream_only_where_it_takes_one(api: Ser
 )
 def test_only_who_says_so_takes_a_stream(accept: str | None, is_wanted: bool) -> None:
     assert wanted(accept) == is_wanted
+
+
+# going on after a break, as a browser's EventSource does by itself
+
+
+def back(stream: Stream) -> dict[str, str]:
+    """The header of a client that comes back."""
+    assert stream.last_id is not None
+    return {"last-event-id": stream.last_id}
+
+
+async def test_each_result_has_the_place_from_which_to_go_on(api: Served, log: Log) -> None:
+    await stored(log, *range(3))
+    cursors = " ".join(f"... on {kind} {{ cursor }}" for kind in ("Event", "CaughtUp", "FellBehind", "Checkpoint"))
+    query = f"subscription {{ events(from: BEGINNING) {{ __typename ... on Event {{ id }} {cursors} }} }}"
+    async with streamed(api.http, query) as stream:
+        for _ in range(4):
+            delivery = (await stream.next())["events"]
+            assert stream.last_id == delivery["cursor"]
+        await stored(log, 3)
+        while (delivery := (await stream.next())["events"])["__typename"] != "Event":
+            assert stream.last_id == delivery["cursor"]
+        assert (delivery["id"], stream.last_id) == ("m3", delivery["cursor"])
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("seen", [0, 1, 4, 9])
+async def test_who_comes_back_gets_the_rest_whatever_its_address_asks_for(
+    api: Served, log: Log, method: str, seen: int
+) -> None:
+    await stored(log, *range(10))
+    for start in ({"from": "BEGINNING"}, {"after": "e1"}, {"from": "NOW"}):
+        async with streamed(api.http, FEED, method=method, **{"from": "BEGINNING"}) as stream:
+            for _ in range(seen + 1):
+                await stream.next()
+        async with streamed(api.http, FEED, method=method, headers=back(stream), **start) as stream:
+            assert await caught_up(stream) == [f"m{n}" for n in range(seen + 1, 10)]
+
+
+@pytest.mark.parametrize("query", ["{ cursor }", "{ id }"])
+async def test_a_cursor_that_is_not_asked_for_is_there_too(api: Served, log: Log, query: str) -> None:
+    await stored(log, *range(3))
+    async with streamed(api.http, f"subscription {{ replay {{ ... on Event {query} }} }}") as stream:
+        await stream.next()
+    async with streamed(api.http, FEED, headers=back(stream)) as stream:
+        assert await caught_up(stream) == ["m1", "m2"]
+
+
+REPLAY = """subscription ($after: String, $filter: EventFilter) {
+  replay(after: $after, filter: $filter) { __typename ... on Event { id } }
+}"""
+
+
+async def replayed(stream: Stream) -> list[str]:
+    """The ids of what is replayed, to its end."""
+    ids = []
+    while (heard := await stream.hear())[0] == "next":
+        if heard[1]["data"]["replay"]["__typename"] == "Event":
+            ids.append(heard[1]["data"]["replay"]["id"])
+    assert heard == ("complete", None)
+    return ids
+
+
+async def test_a_replay_that_breaks_off_goes_on_up_to_where_it_was_to_end(api: Served, log: Log) -> None:
+    await stored(log, *range(6))
+    async with streamed(api.http, REPLAY, after="e1") as stream:
+        await stream.next()
+    await stored(log, 6, 7)
+    async with streamed(api.http, REPLAY, after="e1", headers=back(stream)) as stream:
+        assert await replayed(stream) == ["m2", "m3", "m4", "m5"]
+
+
+@pytest.mark.parametrize("filter", [{}, {"eventTypes": ["nothing"]}])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_who_comes_back_after_the_end_is_told_not_to(
+    api: Served, log: Log, method: str, filter: dict[str, object]
+) -> None:
+    await stored(log, 1)
+    async with streamed(api.http, REPLAY, method=method, filter=filter) as stream:
+        await replayed(stream)
+    await stored(log, 2)
+    async with streamed(api.http, REPLAY, method=method, filter=filter, headers=back(stream)) as again:
+        assert (again.response.status_code, await again.response.aread()) == (204, b"")
+
+
+async def test_who_missed_only_the_word_of_the_end_hears_it_and_nothing_else(api: Served, log: Log) -> None:
+    await stored(log, 1)
+    async with streamed(api.http, REPLAY) as stream:
+        await stream.next()
+    await stored(log, 2)
+    async with streamed(api.http, REPLAY, headers=back(stream)) as stream:
+        assert await replayed(stream) == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("{ log { head } }", "{", "subscription { nonsense }", 'subscription { events(after: "x") { __typename } }'),
+        "{" + "a" + " {a" * 40 + "}" * 41,
+    ],
+)
+async def test_what_would_come_out_the_same_again_is_not_to_be_asked_again(api: Served, query: str) -> None:
+    async with streamed(api.http, query) as stream:
+        await stream.hear()
+        assert await stream.hear() == ("complete", None)
+    async with streamed(api.http, query, headers=back(stream)) as again:
+        assert again.response.status_code == 204
+
+
+async def test_who_comes_back_with_a_place_that_is_none_is_told_so_and_not_to_come_again(api: Served) -> None:
+    async with streamed(api.http, FEED, headers={"last-event-id": "nonsense"}) as stream:
+        _, result = await stream.hear()
+        assert result["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+        assert await stream.hear() == ("complete", None)
+    async with streamed(api.http, FEED, headers=back(stream)) as again:
+        assert again.response.status_code == 204
+
+
+@pytest.mark.parametrize(("query", "name"), [(FEED, "events"), (REPLAY, "replay")])
+async def test_after_an_error_that_passes_the_last_place_stays_the_one_to_come_back_with(
+    api: Served, log: Log, monkeypatch: pytest.MonkeyPatch, query: str, name: str
+) -> None:
+    await stored(log, 1, 2)
+    start = {"from": "BEGINNING"} if query is FEED else {}
+    page, pages = read.page, 0
+
+    async def failing(*arguments: Any, **more: Any) -> Any:
+        nonlocal pages
+        pages += 1
+        if pages > 1:
+            raise Unavailable("MongoDB does not answer")
+        found = await page(*arguments, **more)
+        return replace(found, events=found.events[:1], stopped=found.events[0]["_id"])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(read, "page", failing)
+        async with streamed(api.http, query, **start) as stream:
+            assert (await stream.next())[name]["id"] == "m1"
+            while "errors" not in (heard := await stream.hear())[1]:
+                assert heard[0] == "next"
+            assert heard[1]["errors"][0]["extensions"]["code"] == "UNAVAILABLE"
+            assert await stream.hear() == ("complete", None)
+    async with streamed(api.http, query, headers=back(stream), **start) as stream:
+        assert (await stream.next())[name]["id"] == "m2"
+
+
+async def test_what_has_no_place_is_told_as_it_is_by_then(api: Served, log: Log) -> None:
+    await stored(log, 1)
+    query = "subscription { stats { totalEvents } }"
+    async with streamed(api.http, query) as stream:
+        assert (await stream.next())["stats"]["totalEvents"] == 1
+        assert stream.last_id is None
+    async with streamed(api.http, query, headers={"last-event-id": "e1"}) as stream:
+        assert (await stream.next())["stats"]["totalEvents"] == 1
 
 
 # what it costs and how it ends

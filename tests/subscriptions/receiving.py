@@ -1,6 +1,7 @@
 """The other end of live delivery, as slow and as stubborn as a test wants it, and events that are stored for it."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -21,9 +22,11 @@ from eventscope.subscriptions.hub import Hub
 from eventscope.subscriptions.member import Text
 from tests.until import until
 
+PLACE = re.compile(r"e(\d+)|[A-Z]\w+ .*=(\d+)\)")  # of a text that `Renderer` has written
+
 
 class Receiver:
-    """A sink. While `room` is not set, sends wait."""
+    """A sink, which checks that it is told its place. While `room` is not set, sends wait."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
@@ -32,8 +35,9 @@ class Receiver:
         self.gone = False
         self.was_cut = False
 
-    def send(self, text: str) -> Coroutine[Any, Any, None]:
+    def send(self, text: str, reached: int) -> Coroutine[Any, Any, None]:
         """Take a text, when there is room."""
+        _check(text, reached)
         if self.gone:
             raise ConnectionError
         return self._send(text)
@@ -65,12 +69,18 @@ class Receiver:
 class Quick(Receiver):
     """One that knows whether there is room, as our sockets do."""
 
-    def put(self, body: bytes) -> bool:
+    def put(self, body: bytes, reached: int) -> bool:
         """Take it if there is room."""
+        _check(body.decode(), reached)
         if self.gone or not self.room.is_set():
             return False
         self.texts.append(body.decode())
         return True
+
+
+def _check(text: str, reached: int) -> None:
+    if found := PLACE.fullmatch(text):
+        assert int(found[1] or found[2]) == reached
 
 
 class Renderer:

@@ -183,10 +183,10 @@ async def test_a_fault_in_a_sink_ends_the_one_subscriber_that_has_it_and_is_not_
     hub: Hub, teller: Teller, way: str
 ) -> None:
     class Faulty(Quick):
-        def put(self, body: bytes) -> bool:
+        def put(self, body: bytes, reached: int) -> bool:
             if way == "put" and not self.room.is_set():
                 raise ArithmeticError
-            return super().put(body)
+            return super().put(body, reached)
 
         async def _send(self, text: str) -> None:
             if not self.room.is_set():
@@ -293,8 +293,8 @@ async def test_a_hub_that_is_ahead_of_the_log_waits_for_it(
 
 async def test_who_is_sent_to_the_log_while_something_is_being_sent_still_gets_that(hub: Hub, teller: Teller) -> None:
     class Disturbing(Quick):
-        def put(self, body: bytes) -> bool:
-            taken = super().put(body)
+        def put(self, body: bytes, reached: int) -> bool:
+            taken = super().put(body, reached)
             if body == b"e2":
                 hub._miss()
             return taken
