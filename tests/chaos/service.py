@@ -26,13 +26,15 @@ LONGEST_BACKLOG: Final = 1.0  # what an outage kept from being sent beyond that 
 
 @dataclass(slots=True)
 class Pace:
-    """Gives so many turns a second."""
+    """Gives so many turns a second, as long as it is `going`."""
 
     rate: float
+    going: asyncio.Event
     _next: float = field(default_factory=lambda: asyncio.get_running_loop().time())
 
     async def turn(self) -> None:
         """Wait for the next turn."""
+        await self.going.wait()
         now = asyncio.get_running_loop().time()
         self._next = max(self._next + 1 / self.rate, now - LONGEST_BACKLOG)
         await asyncio.sleep(max(0.0, self._next - now))
@@ -58,9 +60,8 @@ class Service:
         """Whether it has a connection, and so may still hear of what it sent over it."""
         return self._client is not None and self._client.is_connected
 
-    async def run(self, rate: float, stop: asyncio.Event) -> None:
+    async def run(self, pace: Pace, stop: asyncio.Event) -> None:
         """Publish until it is time to stop; the last message is acknowledged then."""
-        pace = Pace(rate)
         try:
             while not stop.is_set():
                 await self._deliver(self._author.next())
@@ -125,9 +126,8 @@ class Answered:
         self._asker = asker
         self._author = author
 
-    async def run(self, rate: float, stop: asyncio.Event) -> None:
+    async def run(self, pace: Pace, stop: asyncio.Event) -> None:
         """Publish until it is time to stop; the last message is answered then."""
-        pace = Pace(rate)
         while not stop.is_set():
             await self._deliver(self._author.next())
             await pace.turn()

@@ -3,8 +3,8 @@
 import asyncio
 import random
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -24,7 +24,7 @@ from tests.chaos import wrong_clock
 from tests.chaos.ledger import Ledger
 from tests.chaos.messages import ASKED, Author
 from tests.chaos.program import Program, ServerProgram
-from tests.chaos.service import Service, answered
+from tests.chaos.service import Pace, Service, answered
 from tests.proxy import Proxy, proxied
 from tests.until import until
 
@@ -83,9 +83,19 @@ class Load:
     """Services that publish until they are told to stop."""
 
     ledger: Ledger
-    stop: asyncio.Event
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    going: asyncio.Event = field(default_factory=asyncio.Event)
     services: list[Service] = field(default_factory=list)
     work: list[asyncio.Task[None]] = field(default_factory=list)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nothing more is published for the length of the block."""
+        self.going.clear()
+        try:
+            yield
+        finally:
+            self.going.set()
 
     async def end(self) -> None:
         """Let each service finish what it is at."""
@@ -96,23 +106,24 @@ class Load:
 @asynccontextmanager
 async def publishing(settings: Settings, seed: int, rate: float) -> AsyncIterator[Load]:
     """Services that publish so many messages a second in total, for the length of the block at most."""
-    load = Load(Ledger(), asyncio.Event())
+    load = Load(Ledger())
+    load.going.set()
     versions: dict[str, int] = {}
     each = rate / (SERVICES + ASKERS)
     prefix = settings.subjects[0].removesuffix(".>")
     async with AsyncExitStack() as stack:
         for number in range(SERVICES + ASKERS):
-            asks = number >= SERVICES
+            asks, pace = number >= SERVICES, Pace(each, load.going)
             chance = random.Random(f"{seed}/{number}")
             author = Author(f"{'asker' if asks else 'service'}{number}", prefix, chance, load.ledger, versions)
             if asks:
                 author.kinds = ASKED
                 asker = await stack.enter_async_context(answered(settings.nats_url, settings.stream, author))
-                work = asker.run(each, load.stop)
+                work = asker.run(pace, load.stop)
             else:
                 service = Service(settings.nats_url, settings.stream, author, load.ledger)
                 load.services.append(service)
-                work = service.run(each, load.stop)
+                work = service.run(pace, load.stop)
             load.work.append(asyncio.create_task(work, name=author.name))
         try:
             yield load
