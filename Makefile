@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup web run test chaos check bench lock clean
+.PHONY: help setup web clients run test chaos check bench lock clean
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
@@ -35,11 +35,18 @@ $(PAGE): web/node_modules/.package-lock.json $(shell find web -name node_modules
 	cd web && npm run --silent build -- --logLevel warn
 	rm -rf eventscope/page && mv web/dist eventscope/page
 
+tests/clients/node_modules/.package-lock.json: tests/clients/package.json tests/clients/package-lock.json
+	cd tests/clients && npm ci --ignore-scripts --no-progress --loglevel=error
+
+clients:  ## the npm packages of clients that tests run, when Node is there
+	@if $(NODE) 2>/dev/null && command -v npm >/dev/null; then \
+	  $(MAKE) --silent tests/clients/node_modules/.package-lock.json || test -z "$$CI"; fi
+
 run: setup  ## everything on this machine: embedded MongoDB and NATS, ingester, API and sample events
 	@exec $(BIN)/python eventscope/guard.py --parent $$PPID -- $(BIN)/eventscope dev --sample
 
 # two at a time, each with servers of its own; then those that kill servers under load, which want the machine alone
-test: setup .venv/dev  ## all tests, on a real mongod and a real nats-server; two files at a time
+test: setup .venv/dev clients  ## all tests, on a real mongod and a real nats-server; two files at a time
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --ignore tests/chaos
 	$(BIN)/python -m pytest tests/chaos
 
@@ -63,5 +70,5 @@ lock: .venv/dev  ## pin the dependencies anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra embedded --group pyproject.toml:build --group dev pyproject.toml -o requirements/dev.txt
 
 clean:  ## remove what was built; data under .eventscope/ stays
-	rm -rf .venv eventscope/page web/dist web/node_modules build dist *.egg-info
+	rm -rf .venv eventscope/page web/dist web/node_modules tests/clients/node_modules build dist *.egg-info
 	rm -rf benchmarks/peers/*/node_modules benchmarks/peers/*/.venv

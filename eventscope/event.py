@@ -118,7 +118,8 @@ def iso(time: datetime | date) -> str:
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).isoformat()
 
 
-NAMES: Final[Mapping[str, str]] = {field.name: camel(field.name) for field in fields(Event)}
+# an API's `id` is the message id but for a few, which begin like the ids of other things
+NAMES: Final[Mapping[str, str]] = {field.name: camel(field.name) for field in fields(Event)} | {"id": "messageId"}
 SELECTION: Final = " ".join(NAMES.values())
 TIMES: Final = ("timestamp", "recorded_at")
 

@@ -1,5 +1,7 @@
 """Answers made of rejected messages: what came in and could not be taken, and why."""
 
+from collections.abc import Sequence
+
 from eventscope.resolvers import cursor
 from eventscope.resolvers.page import Count, Page, Request, Stop, page
 from eventscope.store import rejected as store
@@ -19,3 +21,9 @@ async def rejected(log: Log, asked: Request) -> Page[Rejected]:
         return Count(n, n)
 
     return page(asked, found.messages, lambda message: cursor.encode("r", message.number), total, stop)
+
+
+async def numbered(log: Log, numbers: Sequence[int]) -> list[Rejected | None]:
+    """The rejected messages with these numbers, each in its place, by one read."""
+    found = {message.number: message for message in await store.several(log, numbers)}
+    return [found.get(number) for number in numbers]

@@ -12,6 +12,7 @@ from eventscope.schema.arguments import After, First
 from eventscope.schema.connection import Connection
 from eventscope.schema.context import Info
 from eventscope.schema.event import Event
+from eventscope.schema.node import Node
 from eventscope.schema.scalars import BigInt, Moment
 from eventscope.store.aggregates import Aggregate as Source
 
@@ -29,8 +30,12 @@ class AggregateOrder(Enum):
 
 
 @strawberry.type(description="A thing that events happen to, as its events leave it.")
-class Aggregate:
-    id: strawberry.ID = strawberry.field(description="Its id, unique within its type.")
+class Aggregate(Node):
+    id: strawberry.ID = strawberry.field(
+        description="Made of both its type and its `aggregateId`: `aggregate:user/42`. Everything else that asks which "
+        "aggregate is meant takes the `aggregateId` alone."
+    )
+    aggregate_id: strawberry.ID = strawberry.field(description="Its id as its events have it, unique within its type.")
     type: str = strawberry.field(description="The kind of thing it is, like `user`.")
     version: int = strawberry.field(description="How many events it ever had; the next one gets one more.")
     event_count: BigInt = strawberry.field(description="How many of its events are kept.")
@@ -38,6 +43,8 @@ class Aggregate:
     last_event_at: Moment = strawberry.field(description="The timestamp of the last one.")
     last_event_type: str = strawberry.field(description="The type of the last one.")
     deleted: bool = strawberry.field(description="Whether its newest own event says so, like `user.deleted`.")
+
+    source = Source
 
     @strawberry.field(description="Its events.", graphql_type=Connection[Event])
     async def events(

@@ -30,10 +30,12 @@ WhichCount: TypeAlias = Annotated[
     StatsFilter | None, argument(description="Which events are counted; all of them, if left out.")
 ]
 EventId: TypeAlias = Annotated[
-    strawberry.ID, argument(description="The message id that the publisher gave, or that was made up.")
+    strawberry.ID, argument(description="Its `id`; its `messageId` will do too, unless that begins with `event:`.")
 ]
+AnyId: TypeAlias = Annotated[strawberry.ID, argument(description="The `id` that something has.")]
+AnyIds: TypeAlias = Annotated[list[strawberry.ID], argument(description="The `id`s that things have.")]
 AggregateType: TypeAlias = Annotated[str, argument(description="The kind of thing it is, like `user`.")]
-AggregateId: TypeAlias = Annotated[strawberry.ID, argument(description="Its id, unique within its type.")]
+AggregateId: TypeAlias = Annotated[strawberry.ID, argument(description="Its `aggregateId`, unique within its type.")]
 Prefix: TypeAlias = Annotated[str | None, argument(description="What the names of the types start with, like `user.`.")]
 Conversation: TypeAlias = Annotated[strawberry.ID, argument(description="The correlation id that its events have.")]
 MostTraced: TypeAlias = Annotated[

@@ -11,7 +11,7 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types import ExecutionContext
 
 from eventscope.errors import INTERNAL, BadInput, EventscopeError, TooComplex, noted, told
-from eventscope.schema import event
+from eventscope.schema import sources
 from eventscope.schema.compiled_executor import CompiledExecutor
 from eventscope.schema.limits import Limits, has_too_many_tokens
 from eventscope.schema.measured import GuardedObserver, Measured, Observer
@@ -75,7 +75,7 @@ def build(
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
-        config=StrawberryConfig(default_resolver=event.read, scalar_map=SCALARS),
+        config=StrawberryConfig(default_resolver=sources.read, scalar_map=SCALARS),
         extensions=[
             *measured,
             lambda: MaxTokensLimiter(max_token_count=most.tokens),

@@ -6,9 +6,11 @@ from typing import Any
 import strawberry
 
 from eventscope.schema.context import Info
+from eventscope.schema.node import Node
 from eventscope.schema.scalars import BigInt, Moment
 from eventscope.schema.stats import TypeCount
 from eventscope.store.catalogue_fields import Fields
+from eventscope.store.catalogue_types import EventType as Source
 
 
 @strawberry.enum(description="What a JSON value can be.")
@@ -61,7 +63,8 @@ class Drift:
     description="A type of event. Counts and times are of the events that are kept. Fields are of all events that were "
     "ever counted, each one looked at, including those that expired since; they are counted behind the log."
 )
-class EventType:
+class EventType(Node):
+    id: strawberry.ID = strawberry.field(description="Made of its name: `type:user.created`.")
     type: str = strawberry.field(description="Its name, like `user.created`.")
     count: BigInt = strawberry.field(description="How many events are of it.")
     first_seen_at: Moment = strawberry.field(description="The earliest timestamp.")
@@ -77,6 +80,8 @@ class EventType:
     aggregate_types_truncated: bool = strawberry.field(
         description="Whether it is seen with more aggregate types than `aggregateTypes` has."
     )
+
+    source = Source
 
     @strawberry.field(
         description="The fields of `data`, in the order in which they were first seen.", graphql_type=list[FieldSeen]

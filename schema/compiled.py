@@ -28,7 +28,7 @@ from graphql.execution.collect_fields import CollectedFields, FieldDetailsList, 
 from strawberry.types.field import StrawberryField
 
 from eventscope.resolvers.page import Page
-from eventscope.schema import connection, event
+from eventscope.schema import connection, sources
 from eventscope.store import moment
 from eventscope.store.documents import INTEGERS
 
@@ -192,7 +192,7 @@ class Compiler:
         plain = None if found is None else _plain(found)
         if found is None or plain is None:
             raise NotCompilable
-        if plain.python_name == "edges" and _is_a(type, connection.Connection):
+        if plain.python_name == "edges" and _origin(type) is connection.Connection:
             return self._edges(found.type, details, v, depth)
         value = self._name()
         self._write(depth, f"{value} = {known.get(plain.python_name) or self._read(type, plain.python_name, v)}")
@@ -210,20 +210,20 @@ class Compiler:
         return result
 
     def _check_source(self, type: GraphQLObjectType, v: str, depth: int) -> None:
-        # `event.read` takes dictionaries for events, and so must this
-        is_event = _is_a(type, event.Event)
-        if type.is_type_of is not None and not is_event:
+        source = _source(type)
+        if source is None and type.is_type_of is not None:
             raise NotCompilable
-        self._write(depth, f"if type({v}) {'is not' if is_event else 'is'} dict: raise Unusual")
+        # `sources.read` takes dictionaries for events, and so must this
+        unlike = "is dict" if source is None else f"is not {self._constant(source)}"
+        self._write(depth, f"if type({v}) {unlike}: raise Unusual")
 
     def _read(self, type: GraphQLObjectType, name: str, v: str) -> str:
         if not v:  # an edge that has more than a cursor and a node
             raise NotCompilable
-        if not _is_a(type, event.Event):
-            return f"{v}.{name}"
-        reader = event.READ.get(name)
+        source = _source(type)
+        reader = None if source is None else sources.READERS.get(source, {}).get(name)
         if reader is None:
-            return f"{v}.get({event.KEYS.get(name, name)!r})"
+            return f"{v}.get({sources.KEYS.get(name, name)!r})" if source is dict else f"{v}.{name}"
         if isinstance(reader, itemgetter):
             key = next(iter(reader.__reduce__()[1]))
             return f"{v}[{key!r}]"
@@ -253,12 +253,12 @@ def changed(serialize: Callable[[Any], Any], value: Any) -> Any:
 
 
 def _plain(found: GraphQLField) -> StrawberryField | None:
-    """The field as Strawberry knows it, if it is read by `event.read` and nothing else."""
+    """The field as Strawberry knows it, if it is read by `sources.read` and nothing else."""
     definition = found.extensions.get("strawberry-definition")
     is_plain = (
         isinstance(definition, StrawberryField)
         and definition.is_basic_field
-        and definition.default_resolver is event.read
+        and definition.default_resolver is sources.read
         and type(definition).get_result is StrawberryField.get_result
         and not found.args
         and definition.python_name.isidentifier()
@@ -266,11 +266,16 @@ def _plain(found: GraphQLField) -> StrawberryField | None:
     return definition if is_plain else None
 
 
-def _is_a(type: GraphQLObjectType, origin: type) -> bool:
-    """Whether the type is the Python class, or a generic of it."""
+def _origin(type: GraphQLObjectType) -> type | None:
+    """The Python class that the type was made of; of a generic, the generic class."""
     definition = type.extensions.get("strawberry-definition")
     generic = getattr(definition, "concrete_of", None) or definition
-    return getattr(generic, "origin", None) is origin
+    return getattr(generic, "origin", None)
+
+
+def _source(type: GraphQLObjectType) -> type | None:
+    """The class of all sources of the type, where it is known."""
+    return getattr(_origin(type), "source", None)
 
 
 def _unwrapped(type: GraphQLOutputType) -> GraphQLObjectType:

@@ -15,7 +15,7 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from eventscope.resolvers import cursor
 from eventscope.resolvers.page import Count, Page, Request, page
-from eventscope.schema import compiled_executor, event
+from eventscope.schema import compiled_executor, sources
 from eventscope.schema.compiled_executor import CompiledExecutor
 from eventscope.schema.connection import Connection
 from eventscope.schema.event import Event
@@ -48,7 +48,7 @@ logger = logging.getLogger(__name__)
 def holds() -> bool:
     """Whether both ways give the same; a warning says when they do not."""
     try:
-        schema = strawberry.Schema(Query, config=StrawberryConfig(default_resolver=event.read, scalar_map=SCALARS))
+        schema = strawberry.Schema(Query, config=StrawberryConfig(default_resolver=sources.read, scalar_map=SCALARS))
         same = all(_executed(schema, text, CompiledExecutor) == _executed(schema, text, None) for text in DOCUMENTS)
         reason = "they give other answers"
     except Exception as error:

@@ -10,7 +10,7 @@ from strawberry.dataloader import DataLoader
 from strawberry.types import Info as StrawberryInfo
 
 from eventscope.errors import TooComplex
-from eventscope.resolvers import aggregates, catalogue, causes, events, trace
+from eventscope.resolvers import aggregates, catalogue, causes, events, rejected, trace
 from eventscope.resolvers.aggregates import Own
 from eventscope.resolvers.causes import Part
 from eventscope.resolvers.page import Page
@@ -19,9 +19,11 @@ from eventscope.schema.limits import Limits, exceeded
 from eventscope.schema.outlet import Outlet
 from eventscope.store.aggregates import Aggregate
 from eventscope.store.catalogue_fields import Fields
+from eventscope.store.catalogue_types import EventType
 from eventscope.store.causes import Link
 from eventscope.store.documents import Event
 from eventscope.store.log import Log
+from eventscope.store.rejected import Rejected
 from eventscope.subscriptions.asking import Asker
 from eventscope.subscriptions.feed import Feed
 from eventscope.subscriptions.hub import Hub
@@ -31,7 +33,16 @@ from eventscope.subscriptions.watching import Watching
 
 K = TypeVar("K")
 V = TypeVar("V")
-LOADERS: Final = ("aggregate_loader", "event_loader", "part_loader", "count_loader", "fields_loader", "own_loader")
+LOADERS: Final = (
+    "aggregate_loader",
+    "event_loader",
+    "part_loader",
+    "count_loader",
+    "fields_loader",
+    "own_loader",
+    "type_loader",
+    "rejected_loader",
+)
 
 
 class Loader(DataLoader[K, V]):
@@ -135,6 +146,24 @@ class Context:
 
         async def load(types: list[str]) -> list[Fields]:
             return await catalogue.fields(self.log, types)
+
+        return Loader(load)
+
+    @cached_property
+    def type_loader(self) -> DataLoader[str, EventType | None]:
+        """Types of event by name."""
+
+        async def load(names: list[str]) -> list[EventType | None]:
+            return await catalogue.named(self.log, names)
+
+        return Loader(load)
+
+    @cached_property
+    def rejected_loader(self) -> DataLoader[int, Rejected | None]:
+        """Rejected messages by number."""
+
+        async def load(numbers: list[int]) -> list[Rejected | None]:
+            return await rejected.numbered(self.log, numbers)
 
         return Loader(load)
 

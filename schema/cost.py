@@ -17,6 +17,7 @@ from graphql import (
     GraphQLSchema,
     InlineFragmentNode,
     IntValueNode,
+    ListValueNode,
     OperationDefinitionNode,
     SelectionSetNode,
     ValueNode,
@@ -28,12 +29,15 @@ from graphql import (
 from eventscope.resolvers.page import DEFAULT, MOST
 from eventscope.schema.extent import in_order
 
-SIZES = ("first", "last")
+SIZES = ("first", "last", "ids")
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How many of a list are asked for: the first of these numbers and variables that is given, else the default."""
+    """How many of a list are asked for: by the first of these numbers and variables that is given, else the default.
+
+    A variable may hold the ids of those that are asked for.
+    """
 
     given: tuple[int | str, ...]
 
@@ -41,6 +45,8 @@ class Size:
         """The size; what a page does not take is refused elsewhere, with a better reason."""
         for one in self.given:
             value = variables.get(one) if isinstance(one, str) else one
+            if isinstance(value, list):
+                return min(len(value), MOST)
             if isinstance(value, int):
                 return min(max(value, 0), MOST)
         return DEFAULT
@@ -113,7 +119,7 @@ def _field(schema: GraphQLSchema, node: FieldNode, parent: GraphQLNamedType | No
         return FREE  # a leaf, or a question about the schema
     type = get_named_type(field.type)
     inner = _of(schema, node.selection_set, type, known)
-    if type.name.endswith("Connection"):
+    if type.name.endswith("Connection") or (type.name == "Node" and node.name.value == "nodes"):
         return _list(_size(node), ENTRY + inner)
     return ENTRY + inner if _is_looked_up(schema, parent, type) else inner
 
@@ -137,6 +143,8 @@ def _number(value: ValueNode) -> int | str | None:
         case IntValueNode():
             # what has more digits is no size, and what it is the validation says
             return int(value.value) if len(value.value) < 12 else MOST
+        case ListValueNode():
+            return min(len(value.values), MOST)
         case _:
             return None
 

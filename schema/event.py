@@ -1,58 +1,32 @@
 """The event as clients see it. Its source is the stored document itself: nothing is copied on the way out."""
 
-from collections.abc import Callable, Mapping
-from datetime import UTC
-from operator import itemgetter
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeGuard, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import strawberry
 
-from eventscope.resolvers import causes, cursor
+from eventscope.resolvers import causes
 from eventscope.resolvers.page import request
 from eventscope.schema.arguments import After, First
 from eventscope.schema.connection import Connection
 from eventscope.schema.context import Info
+from eventscope.schema.node import Node
 from eventscope.schema.scalars import JSON, BigInt, Moment
-from eventscope.store import moment
 from eventscope.store.documents import Event as Document
 
 if TYPE_CHECKING:
     from eventscope.schema.aggregate import Aggregate
 
-# fields that are not found in the document under their own GraphQL name
-READ: Final[Mapping[str, Callable[[Document], object]]] = {
-    "id": itemgetter("messageId"),
-    "position": itemgetter("_id"),
-    "cursor": lambda event: cursor.encode("e", event["_id"]),
-    "expires_at": lambda event: moment.of(event["expireAt"].replace(tzinfo=UTC)) if "expireAt" in event else None,
-}
-KEYS: Final = {
-    "recorded_at": "recordedAt",
-    "aggregate_type": "aggregateType",
-    "aggregate_id": "aggregateId",
-    "claimed_version": "claimedVersion",
-    "user_id": "userId",
-    "correlation_id": "correlationId",
-    "causation_id": "causationId",
-}
-
-
-def is_event(source: object) -> TypeGuard[Document]:
-    """Whether the source is an event's document: the only dictionaries among the sources."""
-    return type(source) is dict
-
-
-def read(source: Any, name: str) -> object:
-    """The value of a field that has no resolver of its own, out of whatever the source is."""
-    if not is_event(source):
-        return getattr(source, name)
-    reader = READ.get(name)
-    return reader(source) if reader else source.get(KEYS.get(name, name))
-
 
 @strawberry.type(description="Something that happened: one entry of the log, never changed.")
-class Event:
-    id: strawberry.ID = strawberry.field(description="The message id that the publisher gave, or that was made up.")
+class Event(Node):
+    id: strawberry.ID = strawberry.field(
+        description="Its `messageId`, if that is no id of something else: only where it begins like one of these "
+        "(`aggregate:`, `event:`, `log:`, `rejected:`, `type:`), `event:` is put before it."
+    )
+    message_id: strawberry.ID = strawberry.field(
+        description="The message id that the publisher gave, or that was made up; what it caused has it as its "
+        "`causationId`."
+    )
     position: BigInt = strawberry.field(description="The place in the log: 1, 2, 3 … in the order of storing.")
     cursor: str = strawberry.field(description="The position as a cursor, for `after` in lists and subscriptions.")
     type: str = strawberry.field(description="What happened, like `user.created`.")
@@ -66,16 +40,15 @@ class Event:
     )
     user_id: strawberry.ID | None = strawberry.field(description="Who did it.")
     correlation_id: strawberry.ID | None = strawberry.field(description="The conversation that it belongs to.")
-    causation_id: strawberry.ID | None = strawberry.field(description="The id of the event or command that caused it.")
+    causation_id: strawberry.ID | None = strawberry.field(
+        description="The message id of the event or command that caused it."
+    )
     data: JSON | None = strawberry.field(description="What the event says.")
     metadata: JSON | None = strawberry.field(description="What is said about the event: why, from where, with what.")
     extensions: JSON | None = strawberry.field(description="Further members of the message, which have no field here.")
     expires_at: Moment | None = strawberry.field(description="When retention ends; null if it is kept for ever.")
 
-    @classmethod
-    def is_type_of(cls, source: object, info: object) -> bool:
-        """Tell the members of `EventFeed` apart."""
-        return is_event(source)
+    source = dict
 
     @strawberry.field(description="The aggregate that it happened to.")
     async def aggregate(

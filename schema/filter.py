@@ -7,6 +7,7 @@ from typing import Final
 import strawberry
 
 from eventscope.errors import BadInput, TooComplex
+from eventscope.schema import ids
 from eventscope.schema.path_condition import PathCondition, path_filter
 from eventscope.schema.scalars import BigInt, Moment
 from eventscope.store import moment
@@ -23,7 +24,9 @@ MOST_NESTED: Final = 10
 
 @strawberry.input(description="Which events are meant. All conditions must hold; what is left out is open.")
 class EventFilter:
-    ids: list[strawberry.ID] | None = strawberry.field(default=None, description="These very events.")
+    ids: list[strawberry.ID] | None = strawberry.field(
+        default=None, description="These very events, by `id` or `messageId`."
+    )
     event_types: list[str] | None = strawberry.field(
         default=None, description="Types, or patterns in which `*` stands for any text: `user.*`."
     )
@@ -62,7 +65,9 @@ class EventFilter:
 class AggregateFilter:
     type: str | None = strawberry.field(default=None, description="Aggregates of this type.")
     types: list[str] | None = strawberry.field(default=None, description="Aggregates of one of these types.")
-    ids: list[strawberry.ID] | None = strawberry.field(default=None, description="Aggregates with one of these ids.")
+    ids: list[strawberry.ID] | None = strawberry.field(
+        default=None, description="Those with one of these `aggregateId`s."
+    )
     deleted: bool | None = strawberry.field(default=None, description="Only deleted ones, or only those that are not.")
 
 
@@ -93,7 +98,7 @@ class _Parts:
 
     def ids(self, field: str, values: Sequence[str] | None) -> None:
         if values is not None:
-            self.filters.append(Ids(texts(field, values)))
+            self.filters.append(Ids(texts(field, [ids.message_id(value) for value in values])))
 
     def types(self, field: str, values: Sequence[str] | None) -> None:
         if values is not None:

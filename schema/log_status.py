@@ -6,7 +6,9 @@ import strawberry
 
 from eventscope.resolvers import status as status_resolver
 from eventscope.resolvers.status import Status
+from eventscope.schema import ids
 from eventscope.schema.context import Info
+from eventscope.schema.node import Node
 from eventscope.schema.scalars import BigInt, Moment
 
 
@@ -64,7 +66,10 @@ class LostMessages:
 
 
 @strawberry.type(description="How the log is doing.")
-class LogStatus:
+class LogStatus(Node):
+    id: strawberry.ID = strawberry.field(
+        description="The log's: a backup that is restored keeps it, and a log that is begun anew gets another."
+    )
     head: BigInt = strawberry.field(description="The last position; 0 while the log is empty.")
     first_position: BigInt | None = strawberry.field(description="The first position that is kept.")
     rejected: BigInt = strawberry.field(
@@ -110,6 +115,7 @@ def log_status(status: Status, info: Info) -> LogStatus:
     """What the store and the process know, as one answer."""
     services = info.context.services
     return LogStatus(
+        id=strawberry.ID(ids.of_log(status.checkpoint.identity)),
         head=BigInt(status.head),
         first_position=None if status.first_position is None else BigInt(status.first_position),
         rejected=BigInt(status.rejected),
@@ -125,3 +131,6 @@ def log_status(status: Status, info: Info) -> LogStatus:
             eventscope=version("eventscope"), mongodb=status.mongodb_version, nats=services.nats_version()
         ),
     )
+
+
+LogStatus.source = LogStatus

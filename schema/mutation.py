@@ -41,7 +41,7 @@ Several: TypeAlias = Annotated[
 
 @strawberry.type(description="An event that is in the log now.")
 class PublishedEvent:
-    id: strawberry.ID = strawberry.field(description="Its message id.")
+    message_id: strawberry.ID = strawberry.field(description="Its message id.")
     position: BigInt = strawberry.field(description="Its position in the log.")
     version: int | None = strawberry.field(description="Its version in its aggregate, if it has one.")
 
@@ -90,4 +90,4 @@ def _message(given: PublishEventInput) -> dict[str, Any]:
 
 
 def _published(stored: StoredEvent) -> PublishedEvent:
-    return PublishedEvent(id=strawberry.ID(stored.id), position=BigInt(stored.position), version=stored.version)
+    return PublishedEvent(message_id=strawberry.ID(stored.id), position=BigInt(stored.position), version=stored.version)

@@ -11,13 +11,15 @@ from eventscope.resolvers import rejected as rejected_resolver
 from eventscope.resolvers import stats as stats_resolver
 from eventscope.resolvers import status as status_resolver
 from eventscope.resolvers.page import request
-from eventscope.schema import selected
+from eventscope.schema import nodes, selected
 from eventscope.schema.aggregate import Aggregate, AggregateOrder, Order
 from eventscope.schema.arguments import (
     After,
     AfterTraced,
     AggregateId,
     AggregateType,
+    AnyId,
+    AnyIds,
     Before,
     Conversation,
     EventId,
@@ -38,7 +40,9 @@ from eventscope.schema.filter import (
     scope,
     texts,
 )
+from eventscope.schema.ids import message_id
 from eventscope.schema.log_status import LogStatus, log_status
+from eventscope.schema.node import Node
 from eventscope.schema.rejected import RejectedEvent
 from eventscope.schema.stats import EventStats
 from eventscope.schema.trace import Trace
@@ -49,7 +53,21 @@ from eventscope.store.aggregates import Order as StoreOrder
 class Query:
     @strawberry.field(description="One event, by its id.", graphql_type=Event | None)
     async def event(self, info: Info, id: EventId) -> object:
-        return await event_resolver.event(info.context.log, id, selected.fields(info))
+        return await event_resolver.event(info.context.log, message_id(id), selected.fields(info))
+
+    @strawberry.field(
+        description="The thing that has this id; null if there is none, or nothing of it is kept.",
+        graphql_type=Node | None,
+    )
+    async def node(self, info: Info, id: AnyId) -> object:
+        return await nodes.node(info, id)
+
+    @strawberry.field(
+        description="The things that have these ids, each in its place, or null there: up to 1000.",
+        graphql_type=list[Node | None],
+    )
+    async def nodes(self, info: Info, ids: AnyIds) -> object:
+        return await nodes.nodes(info, ids)
 
     @strawberry.field(
         description="Events that match, in pages of up to 1000, forwards by `first` and `after` or backwards by `last` "

@@ -6,13 +6,17 @@ from typing import cast
 
 import strawberry
 
+from eventscope.schema.node import Node
 from eventscope.schema.scalars import JSON, Moment
 from eventscope.store import moment
 from eventscope.store.rejected import Rejected
 
 
 @strawberry.type(description="A message that came over NATS and could not be taken, as it came.")
-class RejectedEvent:
+class RejectedEvent(Node):
+    id: strawberry.ID = strawberry.field(
+        description="Made of its number, by which `eventscope rejected` takes it: `rejected:7`."
+    )
     code: str = strawberry.field(description="Why, for programs: `INVALID_JSON`, `VERSION_CONFLICT` …")
     reason: str = strawberry.field(description="Why, for people.")
     subject: str = strawberry.field(description="The NATS subject that it came on.")
@@ -20,6 +24,8 @@ class RejectedEvent:
         description="Its NATS headers; of one that was sent several times, a list of all values."
     )
     recorded_at: Moment = strawberry.field(description="When NATS took it in.")
+
+    source = Rejected
 
     @strawberry.field(description="When it will be gone; null if it is kept.")
     def expires_at(self) -> Moment | None:

@@ -10,7 +10,7 @@ from typing import Final
 from graphql import FieldNode, FragmentDefinitionNode, FragmentSpreadNode, InlineFragmentNode, SelectionSetNode
 
 from eventscope.schema.context import Info
-from eventscope.schema.event import KEYS
+from eventscope.schema.sources import KEYS
 
 PLACE: Final = "eventscope_fields"
 # in connections and edges, what leads to the event

@@ -6,6 +6,7 @@ from typing import Any
 
 import strawberry
 
+from eventscope.resolvers.trace import Node as Source
 from eventscope.schema.context import Info
 from eventscope.schema.event import Event
 from eventscope.schema.scalars import Moment
@@ -33,7 +34,7 @@ class TraceNode:
     index: int = strawberry.field(description="Its place in `Trace.nodes`.")
     depth: int = strawberry.field(description="How many causes it has behind it in this trace.")
     parent_id: strawberry.ID | None = strawberry.field(
-        description="The id of the event that caused it; null where that is not in this trace."
+        description="The `id` of the event that caused it; null where that is not in this trace."
     )
     parent_index: int | None = strawberry.field(description="The place in `Trace.nodes` of the event that caused it.")
     cause_status: CauseStatus = strawberry.field(description="What is known of its cause.")
@@ -42,6 +43,8 @@ class TraceNode:
         "publishers disagree. Null where the cause is not in the log."
     )
     effect_count: int = strawberry.field(description="How many events of this trace it caused itself.")
+
+    source = Source
 
     @strawberry.field(
         description="The events of this trace that it caused, in the order of the log.",

@@ -1,5 +1,6 @@
 """Which event types there are: counted by the rollups, exactly, and through expiry."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -40,11 +41,19 @@ class EventType:
 
 async def types(log: Log, prefix: str, most: int, after: str | None = None) -> list[EventType]:
     """The types that start with the prefix and come after the one given, in order of type, and at most `most`."""
+    return await _types(log, starting(prefix) | ({} if after is None else {"$gt": after}), most)
+
+
+async def named(log: Log, names: Sequence[str]) -> list[EventType]:
+    """Those of the types that there are, in order of type."""
+    return await _types(log, {"$in": list(names)}, len(names))
+
+
+async def _types(log: Log, named: Document, most: int) -> list[EventType]:
     now = log.clock()
     since = hour_of(now) - HOURS * HOUR
     is_kept = {"_id.expireAt": kept(now)["expireAt"]}
     last_day = {"_id.hour": {"$gte": since, "$lte": now}, **is_kept}
-    named = starting(prefix) | ({} if after is None else {"$gt": after})
     with translated(log.question_seconds):
         rows = await _rows(log, since, {"$or": [*by_day.rows(now), last_day]}, by_day.is_row(now), named, most)
         if not any(row["days"] for row in rows):

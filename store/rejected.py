@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from eventscope.errors import TooComplex
 from eventscope.store.documents import Source
 from eventscope.store.driver import Document, first, translated
 from eventscope.store.headers import from_document
 from eventscope.store.log import Log
 from eventscope.store.query import bson_date, kept
+from eventscope.store.read import TOO_LARGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +64,18 @@ async def page(log: Log, *, limit: int, below: int | None = None, code: str | No
 
 async def one(log: Log, number: int) -> Rejected | None:
     """The one of that number, if it is there."""
+    found = await several(log, [number])
+    return found[0] if found else None
+
+
+async def several(log: Log, numbers: Sequence[int]) -> list[Rejected]:
+    """Those of these numbers that are there, in any order; TooComplex when they take over 16 MiB."""
+    asked = {"_id": {"$in": list(numbers)}} | kept(log.clock())
     with translated(log.question_seconds):
-        found = await log.rejected.find_one({"_id": number, **kept(log.clock())})
-    return None if found is None else _rejected(found)
+        found = await first(log.rejected, asked, limit=len(numbers))
+        if 0 < len(found) < len(numbers) and await log.rejected.count_documents(asked) > len(found):
+            raise TooComplex(TOO_LARGE)
+    return [_rejected(row) for row in found]
 
 
 async def numbers(log: Log, code: str | None = None) -> list[int]:

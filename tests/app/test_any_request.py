@@ -123,7 +123,9 @@ async def test_no_depth_of_values_is_answered_with_500(http: httpx.AsyncClient, 
     asked = (
         "{{ events(filter: {{ ids: {} }}) {{ nodes {{ id }} }} }}",
         '{{ events(filter: {{ data: [{{ path: "a", eq: {} }}] }}) {{ nodes {{ id }} }} }}',
-        'mutation {{ publishEvents(input: [{{ type: "a.b" data: {} }}' + '{{ type: "" }}' * 100 + "]) {{ id }} }}",
+        'mutation {{ publishEvents(input: [{{ type: "a.b" data: {} }}'
+        + '{{ type: "" }}' * 100
+        + "]) {{ messageId }} }}",
     )
     codes = set()
     for question in asked:

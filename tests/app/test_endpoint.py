@@ -110,7 +110,7 @@ async def test_an_address_that_is_no_request_is_400(
 
 
 async def test_a_mutation_by_get_is_405_and_told_to_post(http: httpx.AsyncClient) -> None:
-    publish = 'mutation { publishEvent(input: { type: "a.b" }) { id } }'
+    publish = 'mutation { publishEvent(input: { type: "a.b" }) { messageId } }'
     for parameters in ({"query": publish}, {"query": SEVERAL, "operationName": "C"}):
         response = await http.get("/graphql", params=parameters)
         assert (response.status_code, response.headers["allow"]) == (405, "POST")

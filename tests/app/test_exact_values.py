@@ -19,7 +19,7 @@ from tests.app.world import world as a_world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-PUBLISH = "mutation ($input: PublishEventInput!) { publishEvent(input: $input) { id } }"
+PUBLISH = "mutation ($input: PublishEventInput!) { publishEvent(input: $input) { messageId } }"
 FIND = "query ($filter: EventFilter) { events(filter: $filter) { nodes { id } } }"
 FOLLOW = "subscription ($filter: EventFilter) { events(filter: $filter) { __typename } }"
 JSON = "application/json"
@@ -154,10 +154,10 @@ async def test_a_message_of_the_protocol_means_the_same_whatever_numbers_lie_in_
 @pytest.mark.parametrize(
     "query",
     [
-        'mutation { publishEvent(input: { type: "a.b", data: ~ }) { id } }',
-        'mutation { publishEvent(input: { type: "a.b", metadata: { items: [1, { price: ~ }] } }) { id } }',
-        'mutation { publishEvents(input: [{ type: "a.b", data: [~] }]) { id } }',
-        'mutation ($x: JSON = [~]) { publishEvent(input: { type: "a.b", data: $x }) { id } }',
+        'mutation { publishEvent(input: { type: "a.b", data: ~ }) { messageId } }',
+        'mutation { publishEvent(input: { type: "a.b", metadata: { items: [1, { price: ~ }] } }) { messageId } }',
+        'mutation { publishEvents(input: [{ type: "a.b", data: [~] }]) { messageId } }',
+        'mutation ($x: JSON = [~]) { publishEvent(input: { type: "a.b", data: $x }) { messageId } }',
         '{ events(filter: { data: [{ path: "n", eq: ~ }] }) { nodes { id } } }',
         '{ events(filter: { metadata: [{ path: "n", ne: { a: ~ } }] }) { nodes { id } } }',
         '{ events(filter: { or: [{ data: [{ path: "n", gte: ~ }] }] }) { nodes { id } } }',
@@ -176,13 +176,15 @@ async def test_a_literal_that_would_be_changed_is_refused(world: World, value: s
 async def test_a_variable_that_is_left_out_of_a_literal_is_no_value(world: World) -> None:
     for query in (
         'query ($x: JSON) { events(filter: { data: [{ path: "n", eq: { a: $x } }] }) { nodes { id } } }',
-        'mutation ($x: JSON) { publishEvent(input: { type: "a.b", data: { a: $x } }) { id } }',
+        'mutation ($x: JSON) { publishEvent(input: { type: "a.b", data: { a: $x } }) { messageId } }',
     ):
         assert (await world.api.refusal(query))["extensions"]["code"] == "BAD_USER_INPUT"
 
 
 async def test_a_key_given_twice_in_a_literal_is_refused(world: World) -> None:
-    error = await world.api.refusal('mutation { publishEvent(input: { type: "a.b", data: { a: 1, a: 2 } }) { id } }')
+    error = await world.api.refusal(
+        'mutation { publishEvent(input: { type: "a.b", data: { a: 1, a: 2 } }) { messageId } }'
+    )
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
 
 
@@ -198,15 +200,17 @@ async def test_all_that_is_published_comes_back_as_it_was_written(
         ids = []
         for query, variables in (
             (PUBLISH, '{"input": {"type": "a.b", "data": ~}}'),
-            ('mutation ($d: JSON) { publishEvent(input: { type: "a.b", data: $d }) { id } }', '{"d": ~}'),
+            ('mutation ($d: JSON) { publishEvent(input: { type: "a.b", data: $d }) { messageId } }', '{"d": ~}'),
             (
-                written('mutation { publishEvent(input: { type: "a.b", data: ~ }) { id } }', KEYS.sub(r"\1:", data)),
+                written(
+                    'mutation { publishEvent(input: { type: "a.b", data: ~ }) { messageId } }', KEYS.sub(r"\1:", data)
+                ),
                 "{}",
             ),
         ):
             content = body(query, written(variables, data))
             response = await client.post("/graphql", content=content, headers={"content-type": JSON})
-            ids.append(response.json()["data"]["publishEvent"]["id"])
+            ids.append(response.json()["data"]["publishEvent"]["messageId"])
         for id in ids:
             event = await read.event(log, id)
             assert event is not None

@@ -246,7 +246,7 @@ async def test_what_looks_like_an_operator_is_stored_and_given_back_as_it_is(
             given = {name: f"{text}{n}" if name == "messageId" else text for name in fields}
             data = {"text": text, text.replace("\0", "-"): {"$gt": [text, {"$where": text}]}}
             written = {**given, "type": "shop.opened", "data": data, "metadata": {"$set": text}}
-            query = "mutation ($input: PublishEventInput!) { publishEvent(input: $input) { id } }"
+            query = "mutation ($input: PublishEventInput!) { publishEvent(input: $input) { messageId } }"
             await api.ask(query, input=written)
             asked = " ".join(fields[1:])
             query = f"query ($id: ID!) {{ event(id: $id) {{ messageId: id {asked} data metadata }} }}"

@@ -3,8 +3,8 @@
 from typing import Any, Final
 
 EVENT: Final = (
-    "id position cursor type timestamp recordedAt aggregateType aggregateId version claimedVersion userId correlationId"
-    " causationId data metadata extensions expiresAt"
+    "id messageId position cursor type timestamp recordedAt aggregateType aggregateId version claimedVersion userId"
+    " correlationId causationId data metadata extensions expiresAt"
 )
 WHOLE: Final = (
     f"{{ edges {{ cursor node {{ {EVENT} }} }} pageInfo {{ hasNextPage hasPreviousPage startCursor endCursor }} }}"
@@ -59,7 +59,7 @@ QUERIES: Final = (
         " { version } ... { userId } } pageInfo { hasNextPage } } fragment one on Event { id cursor ...two }"
         " fragment two on Event { id data }"
     ),
-    asked("{ events(first: 30) { nodes { id aggregate { id type version lastEventAt deleted } type } } }"),
+    asked("{ events(first: 30) { nodes { id aggregate { id aggregateId type version lastEventAt deleted } type } } }"),
     asked("{ events(first: 30) { nodes { cause { id cause { id type } } data version } } }"),
     asked("{ events(first: 5) { nodes { id effects(first: 2) { nodes { id } totalCount { exact } } metadata } } }"),
     asked("{ events(first: 5) { edges { node { related(first: 2) { edges { cursor node { id } } } } cursor } } }"),
@@ -73,7 +73,12 @@ QUERIES: Final = (
     asked("query ($id: ID!) { event(id: $id) { id } }", id=7),
     asked('{ aggregate(type: "user", id: "u1") { id version eventCount firstEventAt events { nodes { id } } } }'),
     asked('{ aggregate(type: "user", id: "nobody") { id } }'),
-    asked("{ aggregates(first: 9, order: RECENTLY_CREATED) { nodes { id type } totalCount { exact } } }"),
+    asked("{ aggregates(first: 9, order: RECENTLY_CREATED) { nodes { id aggregateId type } totalCount { exact } } }"),
+    asked("query ($id: ID!) { node(id: $id) { __typename id ... on Event { type cursor data } } }", id="m007"),
+    asked('{ node(id: "aggregate:user/u1") { id ... on Aggregate { version events(first: 2) { nodes { id } } } } }'),
+    asked('{ nodes(ids: ["m007", "type:user.created", "rejected:1", "x", "m007"]) { __typename id } }'),
+    asked('{ node(id: "log:") { id } other: node(id: "nonsense") { id } }'),
+    asked("{ eventTypes(first: 5) { id type count } rejectedEvents(first: 2) { nodes { id code } } }"),
     asked("{ aggregates(first: 4) { edges { cursor node { id events(first: 1) { nodes { id } } } } } }"),
     asked(
         "{ stats { totalEvents uniqueAggregates eventTypes eventTypeBreakdown { type count } timeRange { earliest }"
@@ -101,7 +106,7 @@ QUERIES: Final = (
     {"query": "query A { __typename } query B { events(first: 1) { nodes { id } } }", "operationName": "B"},
     {"query": "query A { __typename } query B { events(first: 1) { nodes { id } } }", "operationName": "C"},
     {"query": "query A { __typename }", "operationName": ""},
-    asked('mutation { publishEvent(input: {type: "two words"}) { id } }'),
+    asked('mutation { publishEvent(input: {type: "two words"}) { messageId } }'),
     asked("subscription { events { __typename } }"),
     asked("query ($f: EventFilter) { events(filter: $f) { nodes { id } } }", f={"fromPosition": 2**70}),
     asked("query ($f: EventFilter) { events(filter: $f) { nodes { id } } }", f={"fromTimestamp": "never"}),

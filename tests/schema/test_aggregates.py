@@ -11,7 +11,7 @@ from tests.app.world import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-HEAD = "id type version eventCount firstEventAt lastEventAt lastEventType deleted"
+HEAD = "id type aggregateId version eventCount firstEventAt lastEventAt lastEventType deleted"
 ONE = f"query ($type: String!, $id: ID!) {{ aggregate(type: $type, id: $id) {{ {HEAD} }} }}"
 PAGE = f"""query ($filter: AggregateFilter, $order: AggregateOrder, $first: Int, $after: String) {{
   aggregates(filter: $filter, order: $order, first: $first, after: $after) {{
@@ -43,8 +43,9 @@ def advanced(head: dict[str, Any] | None, event: Event) -> dict[str, Any]:
     if event["type"].count(".") == 1 and event["type"].startswith(f"{type}."):
         deleted = event["type"] == f"{type}.deleted" or (deleted and event["type"] != f"{type}.created")
     return {
-        "id": event["aggregateId"],
+        "id": f"aggregate:{type}/{event['aggregateId']}",
         "type": type,
+        "aggregateId": event["aggregateId"],
         "version": 1 if head is None else head["version"] + 1,
         "eventCount": 1 if head is None else head["eventCount"] + 1,
         "firstEventAt": time if head is None else head["firstEventAt"],
@@ -115,7 +116,7 @@ def means(filter: dict[str, Any], head: dict[str, Any]) -> bool:
     return (
         filter.get("type", head["type"]) == head["type"]
         and head["type"] in filter.get("types", [head["type"]])
-        and head["id"] in filter.get("ids", [head["id"]])
+        and head["aggregateId"] in filter.get("ids", [head["aggregateId"]])
         and filter.get("deleted", head["deleted"]) == head["deleted"]
     )
 

@@ -91,12 +91,12 @@ async def test_the_events_of_a_page_of_aggregates_are_one_read_for_each_type(wor
     fields = "totalCount { exact } pageInfo { hasNextPage endCursor } nodes { id }"
     events = f"events(order: {order}, first: 2) {{ {fields} }}"
     async with counted(world) as reads:
-        answer = await world.api.ask(f"{{ aggregates(first: 50) {{ nodes {{ type id {events} }} }} }}")
+        answer = await world.api.ask(f"{{ aggregates(first: 50) {{ nodes {{ type aggregateId {events} }} }} }}")
     nodes = answer["aggregates"]["nodes"]
     assert reads["meta"] == len({node["type"] for node in nodes}) < len(nodes)
     for node in nodes:
         one = f"query Q($type: String!, $id: ID!) {{ aggregate(type: $type, id: $id) {{ {events} }} }}"
-        alone = await world.api.ask(one, type=node["type"], id=node["id"])
+        alone = await world.api.ask(one, type=node["type"], id=node["aggregateId"])
         assert alone["aggregate"]["events"] == node["events"]
 
 
@@ -105,12 +105,12 @@ async def test_the_events_of_many_aggregates_go_on_behind_a_cursor(world: World)
         middle = world.events[len(world.events) // 2]["_id"]
         cursor = encode("e", middle)
         events = f'events(order: {order}, after: "{cursor}") {{ nodes {{ position }} }}'
-        answer = await world.api.ask(f"{{ aggregates(first: 50) {{ nodes {{ type id {events} }} }} }}")
+        answer = await world.api.ask(f"{{ aggregates(first: 50) {{ nodes {{ type aggregateId {events} }} }} }}")
         for node in answer["aggregates"]["nodes"]:
             own = [
                 event["_id"]
                 for event in world.events
-                if (event.get("aggregateType"), event.get("aggregateId")) == (node["type"], node["id"])
+                if (event.get("aggregateType"), event.get("aggregateId")) == (node["type"], node["aggregateId"])
             ]
             wanted = [p for p in own if p > middle] if order == "OLDEST_FIRST" else [p for p in own[::-1] if p < middle]
             assert [event["position"] for event in node["events"]["nodes"]] == wanted[:50]

@@ -194,6 +194,35 @@ async def test_a_long_list_is_compiled_while_it_is_answered_for_the_first_time(
     assert schema.documents.lines > 0
 
 
+@pytest.mark.parametrize(
+    "question",
+    [
+        "events(first: 9) { edges { cursor node { id messageId cursor } } }",
+        "aggregates(first: 9) { nodes { id aggregateId type } }",
+        "eventTypes { id type count }",
+        "rejectedEvents { nodes { id code } }",
+        'event(id: "m001") { id cursor type }',
+    ],
+)
+async def test_plain_fields_of_whatever_has_an_id_are_compiled_whole(
+    world: World, monkeypatch: pytest.MonkeyPatch, question: str
+) -> None:
+    compiled_whole: list[object] = []
+
+    def value(self: Compiler, *args: Any) -> Any:
+        compiled_whole.append(made := original(self, *args))
+        return made
+
+    original = Compiler.value
+    monkeypatch.setattr(Compiler, "value", value)
+    monkeypatch.setattr(CompiledExecutor, "warm", 1)
+    direct = Direct(build(), Limits(), 10.0, None)
+    result = await direct.execute(f"{{ {question} }}", None, None, lambda: Context(world.api.services))
+    assert result is not None
+    assert result.errors is None
+    assert len(compiled_whole) == 1
+
+
 async def _metrics(app: Starlette) -> str:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as client:
         return (await client.get("/metrics")).text

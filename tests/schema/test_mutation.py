@@ -17,10 +17,10 @@ from tests.ingesters import held, ingester, stored
 from tests.until import until
 
 PUBLISH = """
-mutation ($input: PublishEventInput!) { publishEvent(input: $input) { id position version } }
+mutation ($input: PublishEventInput!) { publishEvent(input: $input) { messageId position version } }
 """
 PUBLISH_ALL = """
-mutation ($input: [PublishEventInput!]!) { publishEvents(input: $input) { id position version } }
+mutation ($input: [PublishEventInput!]!) { publishEvents(input: $input) { messageId position version } }
 """
 
 
@@ -51,7 +51,7 @@ async def test_an_event_is_in_the_log_when_its_publisher_is_answered(api: str, l
             "metadata": {"why": "test"},
         },
     )
-    assert answer == {"data": {"publishEvent": {"id": "m1", "position": 1, "version": 1}}}
+    assert answer == {"data": {"publishEvent": {"messageId": "m1", "position": 1, "version": 1}}}
     event = await read.event(log, "m1")
     assert event is not None
     assert event["data"] == {"name": "Ada", "tags": [1, None, {}]}

@@ -101,7 +101,7 @@ async def test_subscriptions_are_as_limited(world: World, name: str) -> None:
 
 async def test_mutations_are_as_limited_and_nothing_is_published(world: World) -> None:
     head = (await world.api.ask("{ log { head } }"))["log"]["head"]
-    many = " ".join(f'a{n}: publishEvent(input: {{ type: "a.b" }}) {{ id }}' for n in range(21))
+    many = " ".join(f'a{n}: publishEvent(input: {{ type: "a.b" }}) {{ messageId }}' for n in range(21))
     error = await world.api.refusal(f"mutation {{ {many} }}")
     assert error["extensions"] == {"code": "QUERY_TOO_COMPLEX"}
     assert (await world.api.ask("{ log { head } }"))["log"]["head"] == head

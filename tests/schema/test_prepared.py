@@ -91,7 +91,7 @@ def test_an_operation_is_meant_by_its_name_or_by_being_the_only_one(documents: D
     assert one.question(SCHEMA, None) is not None
     assert one.question(SCHEMA, "A") is not None
     assert one.question(SCHEMA, "B") is None
-    two = documents.of("query A { __typename } mutation B { publishEvents(input: []) { id } }")
+    two = documents.of("query A { __typename } mutation B { publishEvents(input: []) { messageId } }")
     assert two.question(SCHEMA, None) is None
     assert two.question(SCHEMA, "A") is not None
     assert two.question(SCHEMA, "B") is None, "no query"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from eventscope.schema import event
+from eventscope.schema import sources
 from eventscope.schema.build import build
 from eventscope.schema.selected import FREE, NEEDED
 from tests.app.world import World
@@ -65,4 +65,4 @@ async def test_two_selections_of_one_list_are_read_together(world: World) -> Non
 async def test_for_every_field_of_an_event_it_is_known_what_it_needs() -> None:
     fields = build()._schema.type_map["Event"].fields  # type: ignore[attr-defined]  # an object has fields
     assert fields.keys() <= NEEDED.keys() | FREE
-    assert set(event.KEYS.values()) <= NEEDED.keys()
+    assert set(sources.KEYS.values()) <= NEEDED.keys()

@@ -1,0 +1,18 @@
+"""What has an id of its own, by which it can be asked for and by which clients keep it."""
+
+from typing import ClassVar
+
+import strawberry
+
+
+@strawberry.interface(description="Something that has an id. No two things have the same, whatever their types.")
+class Node:
+    id: strawberry.ID = strawberry.field(description="Its id, to be passed to `node`.")
+
+    source: ClassVar[type]
+    """The class of the values that resolvers give for it."""
+
+    @classmethod
+    def is_type_of(cls, source: object, info: object) -> bool:
+        """Tell the members of an interface or a union apart."""
+        return type(source) is cls.source

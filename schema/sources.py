@@ -1,0 +1,62 @@
+"""How fields without a resolver are read: from the documents of events, and from the values of the store as they are.
+
+Nothing is copied on the way out, so what is called otherwise in GraphQL is read by a function.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC
+from operator import attrgetter, itemgetter
+from typing import Any, Final, TypeGuard
+
+from eventscope.resolvers import cursor
+from eventscope.resolvers.trace import Node as TraceNode
+from eventscope.schema import ids
+from eventscope.store import moment
+from eventscope.store.aggregates import Aggregate
+from eventscope.store.catalogue_types import EventType
+from eventscope.store.documents import Event
+from eventscope.store.rejected import Rejected
+
+Reader = Callable[[Any], object]
+
+KEYS: Final = {
+    "message_id": "messageId",
+    "recorded_at": "recordedAt",
+    "aggregate_type": "aggregateType",
+    "aggregate_id": "aggregateId",
+    "claimed_version": "claimedVersion",
+    "user_id": "userId",
+    "correlation_id": "correlationId",
+    "causation_id": "causationId",
+}
+"""Members of an event's document whose names are not those of the fields."""
+
+READERS: Final[Mapping[type, Mapping[str, Reader]]] = {
+    dict: {
+        "id": ids.of_event,
+        "position": itemgetter("_id"),
+        "cursor": lambda event: cursor.encode("e", event["_id"]),
+        "expires_at": lambda event: moment.of(event["expireAt"].replace(tzinfo=UTC)) if "expireAt" in event else None,
+    },
+    Aggregate: {
+        "id": lambda aggregate: ids.of_aggregate(aggregate.type, aggregate.id),
+        "aggregate_id": attrgetter("id"),
+    },
+    EventType: {"id": lambda event_type: ids.of_event_type(event_type.type)},
+    Rejected: {"id": lambda message: ids.of_rejected(message.number)},
+    TraceNode: {"parent_id": lambda node: None if node.parent is None else ids.of_event(node.parent.event)},
+}
+"""Fields that are not found under their own names, by the class of the source."""
+
+
+def is_event(source: object) -> TypeGuard[Event]:
+    """Whether the source is an event's document: the only dictionaries among the sources."""
+    return type(source) is dict
+
+
+def read(source: Any, name: str) -> object:
+    """The value of a field that has no resolver of its own, out of whatever the source is."""
+    reader = READERS.get(type(source), {}).get(name)
+    if reader is not None:
+        return reader(source)
+    return source.get(KEYS.get(name, name)) if is_event(source) else getattr(source, name)
