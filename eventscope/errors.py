@@ -3,6 +3,7 @@
     EventscopeError
     ├── BadInput             BAD_USER_INPUT              the question itself is wrong
     │   ├── PageTooLarge     PAGE_TOO_LARGE              more was asked for than one page may hold
+    │   ├── WrongLog         WRONG_LOG                   a cursor is of another log than this one
     │   ├── NotOverHttp      SUBSCRIPTION_NOT_SUPPORTED  a subscription was asked by POST
     │   └── NotPersisted     PERSISTED_QUERY_NOT_SUPPORTED  a query was asked by its hash alone
     ├── Rejected             REJECTED                    an event was refused, for the reason given
@@ -71,6 +72,12 @@ class PageTooLarge(BadInput):
         super().__init__(f"{field} is {asked}, but a page holds at most {most}", field)
         self.asked = asked
         self.most = most
+
+
+class WrongLog(BadInput):
+    """A cursor is of another log than the one that is asked: what it was a place in cannot be gone on with here."""
+
+    code = "WRONG_LOG"
 
 
 class NotOverHttp(BadInput):

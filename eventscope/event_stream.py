@@ -26,6 +26,7 @@ from eventscope.schema.build import Schema
 from eventscope.schema.context import Context, Services
 from eventscope.schema.outlet import Outlet
 from eventscope.shortcut import body_of
+from eventscope.store.log import Log
 from eventscope.subscriptions.sink import Gone
 
 MEDIA_TYPE: Final = "text/event-stream"
@@ -97,7 +98,7 @@ class EventStream(Response):
     async def _stream(self, receive: Receive, send: Send) -> None:
         """Until the operation is complete, the client leaves or stops reading, or the process ends."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        line = Line(send)
+        line = Line(send, self._streaming.services.log)
         leaving = asyncio.create_task(_left(receive))
         ending = self._streaming.services.ending.wait()
         working = [asyncio.create_task(one) for one in (self._pump(line), line.keep(), line.stuck.wait(), ending)]
@@ -152,10 +153,11 @@ class EventStream(Response):
 class Line:
     """The way to the client, for its own results and for those that are shared with others."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, log: Log) -> None:
         self.gone = False
         self.stuck = asyncio.Event()
         self._send = send
+        self._log = log
         self._said = 0
 
     def send(self, text: str, reached: int) -> Coroutine[Any, Any, None]:
@@ -165,7 +167,7 @@ class Line:
         self._said += 1
         message = {
             "type": "http.response.body",
-            "body": _next(text.encode(), cursor.encode("e", reached)),
+            "body": _next(text.encode(), cursor.encode("e", reached, tag=self._log.identity.tag)),
             "more_body": True,
         }
         return cast("Coroutine[Any, Any, None]", self._send(message))

@@ -9,7 +9,7 @@ from typing import Any, Final
 import httpx
 import orjson
 
-from eventscope.errors import BadInput, EventscopeError, NotAnswered, Unavailable
+from eventscope.errors import BadInput, EventscopeError, NotAnswered, Unavailable, WrongLog
 from eventscope.proxies import proxy_to, through, unusable
 from eventscope.redact import shown
 
@@ -90,6 +90,8 @@ def error_of(error: Mapping[str, Any]) -> EventscopeError:
     match code:
         case BadInput.code:
             return BadInput(message, extensions.get("field"))
+        case WrongLog.code:
+            return WrongLog(message, extensions.get("field"))
         case Unavailable.code:
             return Unavailable(message)
         case _:

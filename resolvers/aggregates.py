@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from eventscope.resolvers import cursor, events
+from eventscope.resolvers import cursor, events, own
 from eventscope.resolvers.page import Count, Page, Request, page
 from eventscope.store import aggregates as store
 from eventscope.store import causes
@@ -40,12 +40,12 @@ class Own:
 async def own_events(log: Log, asked: Sequence[Own]) -> list[Page[Event]]:
     """The pages, each in its place: one read for all aggregates of a type of which the same is asked."""
     groups: dict[tuple[str, Request, bool], list[Own]] = {}
-    for own in asked:
-        groups.setdefault((own.aggregate.type, own.asked, own.newest_first), []).append(own)
+    for one in asked:
+        groups.setdefault((one.aggregate.type, one.asked, one.newest_first), []).append(one)
     found: dict[Own, Page[Event]] = {}
     for owns in groups.values():
         found |= await _own_events(log, owns)
-    return [found[own] for own in asked]
+    return [found[one] for one in asked]
 
 
 async def _own_events(log: Log, owns: Sequence[Own]) -> dict[Own, Page[Event]]:
@@ -54,18 +54,19 @@ async def _own_events(log: Log, owns: Sequence[Own]) -> dict[Own, Page[Event]]:
     if len(owns) == 1:
         filter = All((Among("aggregateType", (type,)), Among("aggregateId", (first.aggregate.id,))))
         return {first: await events.events(log, filter, asked, newest_first=newest_first, fields=first.fields)}
-    place = None if asked.after is None else cursor.decode("e", asked.after, "after").place
+    place = await own.place(log, "e", asked.after, "after")
     rows = await causes.linked(
         log,
         "aggregateId",
-        [own.aggregate.id for own in owns],
+        [one.aggregate.id for one in owns],
         limit=asked.size + 1,
         above=None if newest_first else place,
         below=place if newest_first else None,
         newest_first=newest_first,
         aggregate_type=type,
     )
-    return {own: page(asked, rows[own.aggregate.id], cursor.of_event, _counting(own.aggregate)) for own in owns}
+    given = cursor.of_events(await own.tag(log))
+    return {one: page(asked, rows[one.aggregate.id], given, _counting(one.aggregate)) for one in owns}
 
 
 def _counting(aggregate: Aggregate) -> Callable[[], Awaitable[Count]]:
@@ -77,11 +78,12 @@ def _counting(aggregate: Aggregate) -> Callable[[], Awaitable[Count]]:
 
 async def aggregates(log: Log, filter: AggregateFilter, asked: Request, order: Order) -> Page[Aggregate]:
     """A page of aggregates, the most recently changed or created first."""
-    below = None if asked.after is None else cursor.decode("a", asked.after, "after").place
+    below = await own.place(log, "a", asked.after, "after")
     found = await store.aggregates(log, filter, limit=asked.size + 1, order=order, below=below)
 
     async def total() -> Count:
         n = await store.count(log, filter, COUNTED + 1)
         return Count(min(n, COUNTED), n if n <= COUNTED else None)
 
-    return page(asked, found, lambda aggregate: cursor.encode("a", aggregate.place), total)
+    tag = await own.tag(log)
+    return page(asked, found, lambda aggregate: cursor.encode("a", aggregate.place, tag=tag), total)

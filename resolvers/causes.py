@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from eventscope.resolvers import cursor
+from eventscope.resolvers import cursor, own
 from eventscope.resolvers.page import Count, Page, Request, page
 from eventscope.store import causes
 from eventscope.store.causes import Link
@@ -49,22 +49,28 @@ async def counts(log: Log, asked: Sequence[tuple[Link, str]]) -> list[int]:
     return [found[one] for one in asked]
 
 
-async def effects(event: Event, asked: Request, load: Load, count: Counting) -> Page[Event]:
+async def effects(log: Log, event: Event, asked: Request, load: Load, count: Counting) -> Page[Event]:
     """A page of the events that this one caused, in the order of the log."""
     id = event["messageId"]
-    found = await load(Part("causationId", id, asked.size + 1, _place(asked)))
-    return page(asked, found, cursor.of_event, lambda: _total(count, ("causationId", id), others=0))
+    above = await own.place(log, "e", asked.after, "after")
+    found = await load(Part("causationId", id, asked.size + 1, above))
+    return page(
+        asked, found, cursor.of_events(await own.tag(log)), lambda: _total(count, ("causationId", id), others=0)
+    )
 
 
-async def related(event: Event, asked: Request, load: Load, count: Counting) -> Page[Event]:
+async def related(log: Log, event: Event, asked: Request, load: Load, count: Counting) -> Page[Event]:
     """A page of the other events of its conversation, in the order of the log."""
     id = event.get("correlationId")
     if id is None:
-        return page(asked, [], cursor.of_event, _none)
+        return page(asked, [], cursor.of_events(None), _none)
     # one more, for the event is among them: all events of a conversation then share one read
-    found = await load(Part("correlationId", id, asked.size + 2, _place(asked)))
+    above = await own.place(log, "e", asked.after, "after")
+    found = await load(Part("correlationId", id, asked.size + 2, above))
     rest = without(event, found)
-    return page(asked, rest, cursor.of_event, lambda: _total(count, ("correlationId", id), others=1))
+    return page(
+        asked, rest, cursor.of_events(await own.tag(log)), lambda: _total(count, ("correlationId", id), others=1)
+    )
 
 
 def without(event: Event, events: Iterable[Event]) -> list[Event]:
@@ -79,7 +85,3 @@ async def _total(count: Counting, key: tuple[Link, str], *, others: int) -> Coun
 
 async def _none() -> Count:
     return Count(0, 0)
-
-
-def _place(asked: Request) -> int | None:
-    return None if asked.after is None else cursor.decode("e", asked.after, "after").place

@@ -3,7 +3,8 @@
 from typing import Final
 
 from eventscope.errors import BadInput
-from eventscope.resolvers import cursor
+from eventscope.resolvers import cursor, own
+from eventscope.resolvers.cursor import Cursor
 from eventscope.resolvers.page import Count, Page, Request, Stop, page
 from eventscope.store import checkpoint, counts, read, recent
 from eventscope.store.documents import Event
@@ -27,13 +28,22 @@ async def named(log: Log, ids: list[str]) -> list[Event | None]:
 
 async def events(log: Log, filter: Filter, asked: Request, *, newest_first: bool, fields: Fields = None) -> Page[Event]:
     """A page of the events that the filter means, with these fields of their documents or all."""
-    after, before = _place(asked.after, "after"), _place(asked.before, "before")
-    above, below = (before, after) if newest_first else (after, before)
+    after, before = _cursor(asked.after, "after"), _cursor(asked.before, "before")
+    head = await own.check(log, after, before)
+    low, high = (before, after) if newest_first else (after, before)
     backward = newest_first != asked.backward
     found = await recent.page(
-        log, filter, limit=asked.size + 1, above=above, below=below, newest_first=backward, fields=fields
+        log,
+        filter,
+        limit=asked.size + 1,
+        above=None if low is None else low.place,
+        below=None if high is None else high.place,
+        newest_first=backward,
+        fields=fields,
+        head=head,
     )
-    return page(asked, found.events, cursor.of_event, lambda: count(log, filter), _stop(found))
+    tag = await own.tag(log)
+    return page(asked, found.events, cursor.of_events(tag), lambda: count(log, filter), _stop(found, tag))
 
 
 async def replay(log: Log, filter: Filter, asked: Request, up_to: str | None, fields: Fields = None) -> Page[Event]:
@@ -41,19 +51,24 @@ async def replay(log: Log, filter: Filter, asked: Request, up_to: str | None, fi
 
     So the pages of a replay are the same whatever arrives while it is read.
     """
-    start = None if asked.after is None else cursor.decode("e", asked.after, "after")
-    head = (await checkpoint.read(log)).head if start is None or start.head is None else start.head
-    if up_to is not None:
-        head = min(head, cursor.decode("e", up_to, "upTo").place)
+    start, end = _cursor(asked.after, "after"), _cursor(up_to, "upTo")
+    known = await own.check(log, start, end)
+    if start is not None and start.head is not None:
+        head = start.head
+    else:
+        head = await checkpoint.head(log) if known is None else known
+    if end is not None:
+        head = min(head, end.place)
     pinned = All((filter, Between("position", None, head)))
     above = None if start is None else start.place
     found = await read.page(log, pinned, limit=asked.size + 1, above=above, fields=fields)
+    tag = await own.tag(log)
     return page(
         asked,
         found.events,
-        lambda event: cursor.encode("e", event["_id"], head),
+        lambda event: cursor.encode("e", event["_id"], head, tag=tag),
         lambda: count(log, pinned),
-        _stop(found, head),
+        _stop(found, tag, head),
     )
 
 
@@ -75,22 +90,28 @@ async def total(log: Log, filter: Filter) -> int:
 
 
 async def start(log: Log, after: str | None, *, from_beginning: bool) -> int:
-    """The position after which a subscription starts; BadInput for a cursor from beyond the end of the log."""
-    if after is None:
-        return 0 if from_beginning else (await checkpoint.read(log)).head
-    place = cursor.decode("e", after, "after").place
+    """The position after which a subscription starts.
+
+    BadInput for a cursor from beyond the end of the log, WrongLog for one of another log.
+    """
+    given = _cursor(after, "after")
     head = (await checkpoint.read(log)).head
-    if place > head:
+    if given is None:
+        return 0 if from_beginning else head
+    own.compare(log, given)
+    if given.place > head:
         raise BadInput(f"after: the cursor {after!r} lies beyond the end of this log", "after")
-    return place
+    return given.place
 
 
-def _place(text: str | None, field: str) -> int | None:
-    return None if text is None else cursor.decode("e", text, field).place
+def _cursor(text: str | None, argument: str) -> Cursor | None:
+    return None if text is None else cursor.decode("e", text, argument)
 
 
-def _stop(found: Found, head: int | None = None) -> Stop | None:
-    return None if found.stopped is None else Stop(found.stopped, cursor.encode("e", found.stopped, head), found.full)
+def _stop(found: Found, tag: str | None, head: int | None = None) -> Stop | None:
+    if found.stopped is None:
+        return None
+    return Stop(found.stopped, cursor.encode("e", found.stopped, head, tag=tag), found.full)
 
 
 def _scope(filter: Filter) -> counts.Scope | None:

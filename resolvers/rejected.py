@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from eventscope.resolvers import cursor
+from eventscope.resolvers import cursor, own
 from eventscope.resolvers.page import Count, Page, Request, Stop, page
 from eventscope.store import rejected as store
 from eventscope.store.log import Log
@@ -11,16 +11,17 @@ from eventscope.store.rejected import Rejected
 
 async def rejected(log: Log, asked: Request) -> Page[Rejected]:
     """A page of rejected messages, the last one first."""
-    below = None if asked.after is None else cursor.decode("r", asked.after, "after").place
+    below = await own.place(log, "r", asked.after, "after")
     found = await store.page(log, limit=asked.size + 1, below=below)
+    tag = await own.tag(log)
     last = found.messages[-1] if found.full else None
-    stop = None if last is None else Stop(last.number, cursor.encode("r", last.number), full=True)
+    stop = None if last is None else Stop(last.number, cursor.encode("r", last.number, tag=tag), full=True)
 
     async def total() -> Count:
         n = await store.count(log)
         return Count(n, n)
 
-    return page(asked, found.messages, lambda message: cursor.encode("r", message.number), total, stop)
+    return page(asked, found.messages, lambda message: cursor.encode("r", message.number, tag=tag), total, stop)
 
 
 async def numbered(log: Log, numbers: Sequence[int]) -> list[Rejected | None]:

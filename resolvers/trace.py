@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from eventscope.errors import BadInput, PageTooLarge
-from eventscope.resolvers import cursor
+from eventscope.resolvers import cursor, own
 from eventscope.store import causes
 from eventscope.store.causes import Known
 from eventscope.store.documents import Event
@@ -100,7 +100,7 @@ def size(first: int | None) -> int:
 
 async def trace(log: Log, correlation_id: str, first: int, after: str | None) -> Trace | None:
     """The first events of the conversation behind the cursor, as a tree; None when there are none."""
-    above = None if after is None else cursor.decode("e", after, "after").place
+    above = await own.place(log, "e", after, "after")
     found = await causes.conversation(log, correlation_id, limit=first + 1, above=above)
     events = found[:first]
     if not events:
@@ -109,7 +109,7 @@ async def trace(log: Log, correlation_id: str, first: int, after: str | None) ->
     outside = {id for event in events if (id := event.get("causationId")) is not None and id not in here}
     known = await causes.known(log, sorted(outside))
     more = len(found) > first
-    end = cursor.encode("e", events[-1]["_id"]) if more else None
+    end = cursor.encode("e", events[-1]["_id"], tag=await own.tag(log)) if more else None
     return Trace(correlation_id, tree(events, known), above is None and not more, end)
 
 

@@ -27,8 +27,9 @@ from graphql import (
 from graphql.execution.collect_fields import CollectedFields, FieldDetailsList, GroupedFieldSet
 from strawberry.types.field import StrawberryField
 
+from eventscope.resolvers import cursor
 from eventscope.resolvers.page import Page
-from eventscope.schema import connection, sources
+from eventscope.schema import connection, event, sources
 from eventscope.store import moment
 from eventscope.store.documents import INTEGERS
 
@@ -46,7 +47,8 @@ UNCHANGED: Final[Mapping[str, str]] = {
 }
 
 Completed = dict[str, Any]
-Complete = Callable[[Any], Any]
+Complete = Callable[[Any, Any], Any]
+"""Completes a value; the other argument is the context of the operation."""
 
 
 class Unusual(Exception):
@@ -71,7 +73,7 @@ class Collector(Protocol):
 class Part:
     """What of an object was compiled: the function gives its fields in order, with None in the place of the `rest`."""
 
-    complete: Callable[[Any], Completed]
+    complete: Callable[[Any, Any], Completed]
     rest: tuple[str, ...]
 
 
@@ -82,6 +84,7 @@ class Compiler:
     collector: Collector
     lines: list[str] = field(default_factory=list)
     last: int = 0
+    has_cursors: bool = False
     names: dict[str, Any] = field(
         default_factory=lambda: {
             "Unusual": Unusual,
@@ -89,6 +92,7 @@ class Compiler:
             "JSON_TYPES": JSON_TYPES,
             "Page": Page,
             "changed": changed,
+            "cursor_of": cursor.of_event,
             "moment_text": moment.to_text,
         }
     )
@@ -124,7 +128,8 @@ class Compiler:
         return cast("Complete", self.names["complete"])
 
     def _source(self, result: str) -> str:
-        return "\n".join(["def complete(v):", *self.lines, f"    return {result}"])
+        once = ["    suffix = context.suffix"] if self.has_cursors else []
+        return "\n".join(["def complete(v, context):", *once, *self.lines, f"    return {result}"])
 
     def _value(self, type: GraphQLOutputType, details: FieldDetailsList, v: str, depth: int) -> str:
         """Write what completes the value in `v`; the expression of what becomes of it."""
@@ -189,6 +194,11 @@ class Compiler:
         if name == "__typename":
             return repr(type.name)
         found = type.fields.get(name)
+        if found is not None and name == "cursor" and _origin(type) is event.Event:
+            self.has_cursors = True
+            value = self._name()
+            self._write(depth, f"{value} = cursor_of({v}, suffix)")
+            return self._value(found.type, details, value, depth)
         plain = None if found is None else _plain(found)
         if found is None or plain is None:
             raise NotCompilable

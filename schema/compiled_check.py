@@ -5,6 +5,7 @@ show it within milliseconds, and everything is executed the ordinary way.
 """
 
 import logging
+from types import SimpleNamespace
 from typing import Any, Final
 
 import orjson
@@ -31,6 +32,7 @@ GOOD: Final[dict[str, Any]] = {
     "data": {"name": "Ada", "tags": ["a", 1, 2.5, None]},
 }
 BROKEN: Final[dict[str, Any]] = {**GOOD, "type": None, "version": "one", "timestamp": "never"}
+CONTEXT: Final = SimpleNamespace(suffix=".tag")
 DOCUMENTS: Final = (
     """query ($yes: Boolean = true, $no: Boolean = false) {
       good { edges { cursor node { ...all at: timestamp } } nodes { id } pageInfo { hasNextPage endCursor } }
@@ -66,7 +68,12 @@ def _executed(schema: strawberry.Schema, text: str, executor: type[CompiledExecu
     if executor is not None:
         compiled_executor.attach(document, lambda lines: None)
     results = [
-        execute(schema._schema, document, executor_class=executor or StrawberryGraphQLCoreExecutionContext)
+        execute(
+            schema._schema,
+            document,
+            context_value=CONTEXT,
+            executor_class=executor or StrawberryGraphQLCoreExecutionContext,
+        )
         for _ in range(compiled_executor.WARM // compiled_executor.ASKED + 1)
     ]
     return [orjson.dumps(result.formatted) for result in results if isinstance(result, ExecutionResult)]
@@ -77,7 +84,7 @@ def _page(*documents: dict[str, Any]) -> Page[Any]:
         return Count(0, 0)
 
     asked = Request(len(documents), backward=False, after=None, before=None)
-    return page(asked, documents, lambda one: cursor.encode("e", one["_id"]), total)
+    return page(asked, documents, cursor.of_events("tag"), total)
 
 
 @strawberry.type

@@ -103,7 +103,7 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
             complete = self.compiled(return_type, field_details_list)
             if complete is not None:
                 with suppress(Exception):  # what the matter is, graphql-core will say
-                    return complete(result)
+                    return complete(result, self.context_value)
         return super().complete_value(return_type, field_details_list, info, path, result, position_context)
 
     def compiled(self, type: GraphQLOutputType, details: FieldDetailsList) -> Complete | None:
@@ -135,7 +135,7 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         part = self._part(parent_type, grouped_field_set)
         if part is not None:
             try:
-                results = part.complete(source_value)
+                results = part.complete(source_value, self.context_value)
             except Exception:
                 part = None
         if part is None:

@@ -10,7 +10,7 @@ from strawberry.dataloader import DataLoader
 from strawberry.types import Info as StrawberryInfo
 
 from eventscope.errors import TooComplex
-from eventscope.resolvers import aggregates, catalogue, causes, events, rejected, trace
+from eventscope.resolvers import aggregates, catalogue, causes, cursor, events, rejected, trace
 from eventscope.resolvers.aggregates import Own
 from eventscope.resolvers.causes import Part
 from eventscope.resolvers.page import Page
@@ -176,6 +176,11 @@ class Context:
     def log(self) -> Log:
         """The log that is asked."""
         return self.services.log
+
+    @property
+    def suffix(self) -> str:
+        """What the cursors of the log end in."""
+        return cursor.suffix(self.log.identity.tag)
 
     def spend(self, nodes: int) -> None:
         """Count so many entries as read; TooComplex when the operation asks for more than one may."""

@@ -144,7 +144,7 @@ class Direct:
             return await _whole(executor(), _raising(error))
         if root.complete is not None:
             with suppress(Exception):  # what the matter is, graphql-core will say
-                return ExecutionResult({root.key: root.complete(answer)}, None)
+                return ExecutionResult({root.key: root.complete(answer, context)}, None)
         made = executor()
         result = await _whole(made, _giving(answer))
         root.complete = made.known(root.definition.type, root.details)

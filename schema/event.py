@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import strawberry
 
-from eventscope.resolvers import causes
+from eventscope.resolvers import causes, cursor
 from eventscope.resolvers.page import request
 from eventscope.schema.arguments import After, First
 from eventscope.schema.connection import Connection
@@ -28,7 +28,6 @@ class Event(Node):
         "`causationId`."
     )
     position: BigInt = strawberry.field(description="The place in the log: 1, 2, 3 … in the order of storing.")
-    cursor: str = strawberry.field(description="The position as a cursor, for `after` in lists and subscriptions.")
     type: str = strawberry.field(description="What happened, like `user.created`.")
     timestamp: Moment = strawberry.field(description="When it happened, as the publisher says.")
     recorded_at: Moment = strawberry.field(description="When NATS took the message in.")
@@ -49,6 +48,10 @@ class Event(Node):
     expires_at: Moment | None = strawberry.field(description="When retention ends; null if it is kept for ever.")
 
     source = dict
+
+    @strawberry.field(description="The position as a cursor, for `after` in lists and subscriptions.")
+    def cursor(self, info: Info) -> str:
+        return cursor.of_event(cast("Document", self), info.context.suffix)
 
     @strawberry.field(description="The aggregate that it happened to.")
     async def aggregate(
@@ -74,7 +77,7 @@ class Event(Node):
         asked, context = request(first, after), info.context
         context.spend(asked.size)
         event = cast("Document", self)
-        found = await causes.effects(event, asked, context.part_loader.load, context.count_loader.load)
+        found = await causes.effects(context.log, event, asked, context.part_loader.load, context.count_loader.load)
         return cast("Connection[Event]", found)
 
     @strawberry.field(description="The other events with its correlation id, in the order of the log.")
@@ -82,5 +85,5 @@ class Event(Node):
         asked, context = request(first, after), info.context
         context.spend(asked.size)
         event = cast("Document", self)
-        found = await causes.related(event, asked, context.part_loader.load, context.count_loader.load)
+        found = await causes.related(context.log, event, asked, context.part_loader.load, context.count_loader.load)
         return cast("Connection[Event]", found)

@@ -7,6 +7,7 @@ import strawberry
 
 from eventscope.resolvers import cursor
 from eventscope.schema.event import Event
+from eventscope.store.log import Log
 from eventscope.subscriptions import follow
 from eventscope.subscriptions.follow import Item
 
@@ -42,26 +43,26 @@ EventFeed: TypeAlias = Annotated[
 Delivery: TypeAlias = Event | CaughtUp | FellBehind | RetentionGap | Checkpoint
 
 
-async def deliveries(items: AsyncIterator[Item]) -> AsyncIterator[Delivery]:
-    """What is followed, as members of the union."""
+async def deliveries(log: Log, items: AsyncIterator[Item]) -> AsyncIterator[Delivery]:
+    """What is followed of the log, as members of the union."""
     async for item in items:
-        yield delivery(item)
+        yield delivery(item, log.identity.tag)
 
 
-def delivery(item: Item) -> Delivery:
-    """An item as the member of the union that it is."""
+def delivery(item: Item, tag: str | None) -> Delivery:
+    """An item as the member of the union that it is; cursors get the tag."""
+
+    def cursor_at(position: int) -> str:
+        return cursor.encode("e", position, tag=tag)
+
     match item:
         case follow.CaughtUp(position):
-            return CaughtUp(cursor=_cursor(position))
+            return CaughtUp(cursor=cursor_at(position))
         case follow.FellBehind(position):
-            return FellBehind(cursor=_cursor(position))
+            return FellBehind(cursor=cursor_at(position))
         case follow.Passed(position):
-            return Checkpoint(cursor=_cursor(position))
+            return Checkpoint(cursor=cursor_at(position))
         case follow.RetentionGap(after, through):
-            return RetentionGap(after=_cursor(after), through=_cursor(through))
+            return RetentionGap(after=cursor_at(after), through=cursor_at(through))
         case _:
             return cast("Event", item)
-
-
-def _cursor(position: int) -> str:
-    return cursor.encode("e", position)

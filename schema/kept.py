@@ -66,8 +66,9 @@ async def _following(context: Context, items: AsyncGenerator[T, None]) -> AsyncG
 async def _delivered(context: Context, items: AsyncGenerator[Item, None], head: int) -> AsyncGenerator[Delivery, None]:
     async with aclosing(_renewed(context, items)) as those:
         async for item in those:
-            context.reached = cursor.encode("e", reached(item), head)
-            yield delivery(item)
+            tag = context.log.identity.tag
+            context.reached = cursor.encode("e", reached(item), head, tag=tag)
+            yield delivery(item, tag)
 
 
 async def _renewed(context: Context, items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:

@@ -64,7 +64,7 @@ class Rendering:
 
     def __call__(self, item: Item) -> Text:
         """The payload of the message that delivers it."""
-        executor = self._executor.build_per_event_executor(delivery(item))
+        executor = self._executor.build_per_event_executor(delivery(item, self._services.log.identity.tag))
         executor.context_value = Context(self._services)  # what one event asks for is not counted against the next
         try:
             data: Any = executor.execute_collected_root_fields(

@@ -8,7 +8,6 @@ from datetime import UTC
 from operator import attrgetter, itemgetter
 from typing import Any, Final, TypeGuard
 
-from eventscope.resolvers import cursor
 from eventscope.resolvers.trace import Node as TraceNode
 from eventscope.schema import ids
 from eventscope.store import moment
@@ -35,7 +34,6 @@ READERS: Final[Mapping[type, Mapping[str, Reader]]] = {
     dict: {
         "id": ids.of_event,
         "position": itemgetter("_id"),
-        "cursor": lambda event: cursor.encode("e", event["_id"]),
         "expires_at": lambda event: moment.of(event["expireAt"].replace(tzinfo=UTC)) if "expireAt" in event else None,
     },
     Aggregate: {

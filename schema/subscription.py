@@ -113,6 +113,6 @@ async def _events(info: Info, filter: Filter, position: int) -> AsyncGenerator[D
         await context.services.hub.follow(key, filter, position, make, outlet.sink)
         return
     async with aclosing(follow(context.log, context.services.feed, filter, position)) as items:
-        async for delivery in deliveries(items):
+        async for delivery in deliveries(context.log, items):
             yield delivery
             context.renew()

@@ -5,18 +5,16 @@ come in between (I4). The lease only says who should write; this filter is what 
 """
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any, Final
 
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 from pymongo.results import UpdateResult
 
-from eventscope.errors import Blocked, LeaseLost
-from eventscope.store import agreement
-from eventscope.store.documents import INTEGERS
+from eventscope.errors import LeaseLost
+from eventscope.store import agreement, checkpoint_members
 from eventscope.store.driver import Document, first, translated
 from eventscope.store.failure import duplicate
 from eventscope.store.log import Log
@@ -61,7 +59,7 @@ class Checkpoint:
     read_before: int = 0
     read_before_at: int = 0
     identity: str | None = field(default=None, compare=False)
-    """Tells this log from one that was begun after it was dropped; None if an older version began it."""
+    """Tells this log from one that was begun after it was dropped; None while only older versions wrote it."""
     collections: Mapping[str, object] = field(default_factory=dict, compare=False)
     """The identities of the collections that the log was last written to; none if an older version wrote it."""
 
@@ -78,14 +76,18 @@ async def read(log: Log) -> Checkpoint:
     """The checkpoint as it is; that of an empty log when there is none yet. Blocked when it cannot be read."""
     with translated(log.question_seconds):
         found = await log.mongo.aggregate(log.meta, [{"$match": {"_id": ID}}, {"$set": {"leaseHeld": HELD}}])
-    return _checkpoint(found[0] if found else {})
+    at = _checkpoint(found[0] if found else {})
+    _see(log, found[0] if found else None)
+    return at
 
 
 async def head(log: Log) -> int:
     """The last position of the log, 0 while it is empty: all up to there can be read, and none will be added."""
     with translated(log.question_seconds):
-        found = await first(log.meta, {"_id": ID}, {"head": 1}, limit=1)
-    return head_of(found[0] if found else None)
+        found = await first(log.meta, {"_id": ID}, {"head": 1, "log": 1}, limit=1)
+    position = head_of(found[0] if found else None)
+    _see(log, found[0] if found else None)
+    return position
 
 
 def head_of(document: Document | None) -> int:
@@ -93,10 +95,10 @@ def head_of(document: Document | None) -> int:
 
     Blocked when it is no number.
     """
-    position = 0 if document is None else document.get("head", 0)
-    if not _is_number(position):
-        raise _damaged("head")
-    return int(position)
+    if document is None:
+        return 0
+    checkpoint_members.check(document, ("head",))
+    return int(document.get("head", 0))
 
 
 async def acquire(
@@ -138,6 +140,7 @@ async def acquire(
             [
                 {
                     "$set": {
+                        "log": {"$ifNull": ["$log", {"$literal": uuid.uuid4().hex}]},  # older versions gave none
                         "term": {"$cond": [ours, "$term", {"$add": ["$term", 1]}]},
                         "holder": {"$literal": holder},
                         "session": {"$literal": session_id},
@@ -149,7 +152,10 @@ async def acquire(
             ],
             return_document=ReturnDocument.AFTER,
         )
-    return None if found is None else _checkpoint(found | {"leaseHeld": True})
+    if found is None:
+        return None
+    _see(log, found)
+    return _checkpoint(found | {"leaseHeld": True})
 
 
 async def release(log: Log, holder: str) -> None:
@@ -234,65 +240,15 @@ def is_at(document: Document, at: Checkpoint) -> bool:
     return (found.head, found.place, found.holder, found.term) == (at.head, at.place, at.holder, at.term)
 
 
-def _is_number(value: Any) -> bool:
-    return type(value) in INTEGERS
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_time(value: Any) -> bool:
-    return isinstance(value, datetime)
-
-
-def _is_place(value: Any) -> bool:
-    return value is None or _has(value, ("stream", "created"), ("sequence", "recordedAt"))
-
-
-def _are_lost(value: Any) -> bool:
-    return isinstance(value, list) and all(_has(one, ("stream",), ("first", "last", "at")) for one in value)
-
-
-def _has(value: Any, texts: tuple[str, ...], numbers: tuple[str, ...]) -> bool:
-    return (
-        isinstance(value, Mapping)
-        and all(isinstance(value.get(name), str) for name in texts)
-        and all(_is_number(value.get(name)) for name in numbers)
-    )
-
-
-MEMBERS: Final[Mapping[str, Callable[[Any], bool]]] = {
-    "head": _is_number,
-    "rejectedHead": _is_number,
-    "place": _is_place,
-    "sourceResets": _is_number,
-    "holder": _is_text,
-    "term": _is_number,
-    "leaseUntil": _is_time,
-    "leaseFor": _is_number,
-    "collections": lambda value: isinstance(value, dict),
-    "log": _is_text,
-    "lost": _are_lost,
-    "lostCount": _is_number,
-    "readBefore": _is_number,
-    "readBeforeAt": _is_number,
-    "recounts": _is_number,
-}
-"""What each member must be, where there is one."""
-
-
-def _damaged(member: str) -> Blocked:
-    return Blocked(
-        f"the checkpoint in meta is damaged, its {member} is nothing that Eventscope wrote: restore meta and the other"
-        " collections of the log from one backup"
-    )
+def _see(log: Log, document: Document | None) -> None:
+    """Note which log it is. What is remembered of the newest events of another one is forgotten."""
+    checkpoint_members.check(document or {}, ("log",))
+    if log.identity.see((document or {}).get("log")) and log.tail is not None:
+        log.tail.restart(None)
 
 
 def _checkpoint(document: Document) -> Checkpoint:
-    for name, is_sound in MEMBERS.items():
-        if name in document and not is_sound(document[name]):
-            raise _damaged(name)
+    checkpoint_members.check(document)
     place: Any = document.get("place")
     return Checkpoint(
         head=document.get("head", 0),

@@ -14,6 +14,7 @@ from eventscope.store import indexes, moment
 from eventscope.store.clock import MongoClock
 from eventscope.store.driver import Collection, Driver, Mongo, connect, translated
 from eventscope.store.failure import reason, refuses
+from eventscope.store.identity import Identity
 from eventscope.store.tail import Tail
 from eventscope.store.turns import Turns
 
@@ -88,6 +89,8 @@ class Log:
     """The newest events, where somebody keeps them."""
     turns: Turns[int] = field(default_factory=Turns)
     """Of asking for the head."""
+    identity: Identity = field(default_factory=Identity)
+    """Which log it is."""
 
     @property
     def clock_is_set(self) -> bool:

@@ -24,21 +24,29 @@ async def page(
     below: int | None = None,
     newest_first: bool = False,
     fields: Fields = None,
+    head: int | None = None,
 ) -> Found:
-    """What `read.page` gives; the events may have more fields than were asked for."""
+    """What `read.page` gives; the events may have more fields than were asked for.
+
+    `head` is where the log ends, if that was read since the question was asked.
+    """
     if log.tail is not None:
 
         def look(tail: Tail) -> list[Event] | None:
             return tail.page(filter, limit=limit, above=above, below=below, newest_first=newest_first, now=log.clock())
 
-        found = await _recent(log, log.tail, look)
+        found = await _recent(log, log.tail, look, head)
         if found is not None:
             return Found(found)
     return await read.page(log, filter, limit=limit, above=above, below=below, newest_first=newest_first, fields=fields)
 
 
-async def _recent(log: Log, tail: Tail, look: Callable[[Tail], list[Event] | None]) -> list[Event] | None:
+async def _recent(
+    log: Log, tail: Tail, look: Callable[[Tail], list[Event] | None], head: int | None
+) -> list[Event] | None:
     found = look(tail)
+    if head is not None:
+        return found if tail.head is not None and tail.head >= head else None
     if found is None:
         return None
     known = tail.head

@@ -11,7 +11,7 @@ import orjson
 import pytest
 from nats.aio.client import Client
 
-from eventscope.resolvers import cursor
+from eventscope.resolvers import cursor, own
 from eventscope.settings import Settings
 from eventscope.store import read
 from eventscope.store.filter import EVERYTHING
@@ -105,7 +105,7 @@ async def test_from_now_on_what_was_before_is_left_out(api: Served, log: Log, pu
     await stored(log, 5)
     async with opened(api.socket_url) as socket:
         await follow(socket)
-        assert await caught_up(socket) == ([], cursor.encode("e", 5))
+        assert await caught_up(socket) == ([], cursor.encode("e", 5, tag=await own.tag(log)))
         ids = await publisher.publish(3)
         assert await events(socket, 3) == ids
 
@@ -117,7 +117,7 @@ async def test_from_the_beginning_all_that_was_comes_first_and_then_what_is(
     await stored(log, 450)
     async with opened(api.socket_url) as socket:
         await follow(socket, **{"from": "BEGINNING"})
-        assert await caught_up(socket) == (before, cursor.encode("e", 450))
+        assert await caught_up(socket) == (before, cursor.encode("e", 450, tag=await own.tag(log)))
         ids = await publisher.publish(3)
         assert await events(socket, 3) == ids
 
@@ -127,9 +127,9 @@ async def test_after_a_cursor_come_exactly_the_events_behind_it(api: Served, log
     await stored(log, 10)
     async with opened(api.socket_url) as socket:
         # a cursor says more than a start
-        await follow(socket, after=cursor.encode("e", 4), **{"from": "BEGINNING"})
+        await follow(socket, after=cursor.encode("e", 4, tag=None), **{"from": "BEGINNING"})
         assert (await caught_up(socket))[0] == ids[4:]
-        await follow(socket, "replayed", after=cursor.encode("e", 7, 8))
+        await follow(socket, "replayed", after=cursor.encode("e", 7, 8, tag=None))
         assert (await caught_up(socket))[0] == ids[7:]
 
 
@@ -170,7 +170,7 @@ async def test_whoever_begins_while_events_come_in_gets_every_one_once_and_in_or
     async def followed(start: int) -> list[str]:
         await stored(log, start)
         async with opened(api.socket_url) as socket:
-            await follow(socket, after=cursor.encode("e", start))
+            await follow(socket, after=cursor.encode("e", start, tag=None))
             return await events(socket, total - start)
 
     publishing = [asyncio.create_task(publish(worker)) for worker in range(4)]
@@ -224,7 +224,7 @@ async def test_several_operations_on_one_connection_do_not_disturb_each_other(
     await stored(log, 40)
     async with opened(api.socket_url) as socket:
         for n in range(4):
-            await follow(socket, f"s{n}", after=cursor.encode("e", n * 10))
+            await follow(socket, f"s{n}", after=cursor.encode("e", n * 10, tag=None))
         heard: dict[str, list[str]] = {f"s{n}": [] for n in range(4)}
         waiting = set(heard)
         while waiting:

@@ -117,7 +117,7 @@ class Subscriber:
             await asyncio.wait_for(self.ending.wait(), seconds)
 
     def _connection(self) -> Any:
-        after = self.cursor if self.cursor or self.first is None else cursor.encode("e", self.first)
+        after = self.cursor if self.cursor or self.first is None else cursor.encode("e", self.first, tag=None)
         opened = stream_from if self.streams else socket_to
         return opened(
             self.chance.choice(self.addresses), self.query, {"filter": self.filter, "after": after, "from": "NOW"}

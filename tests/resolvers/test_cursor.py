@@ -5,21 +5,48 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventscope.errors import BadInput
-from eventscope.resolvers.cursor import MOST, Cursor, Kind, decode, encode
+from eventscope.resolvers.cursor import MOST, Cursor, Kind, decode, encode, of_event, of_events, suffix
+from eventscope.store.documents import Event
+from eventscope.store.identity import Identity
 
 kinds = st.sampled_from(["e", "a", "r"])
 places = st.integers(0, MOST)
+names = st.none() | st.uuids().map(lambda uuid: uuid.hex)
 
 
-@given(kind=kinds, place=places, head=st.none() | places)
-def test_a_cursor_comes_back_as_what_it_was_made_of(kind: Kind, place: int, head: int | None) -> None:
-    text = encode(kind, place, head)
-    assert decode(kind, text, "after") == Cursor(place, head)
-    assert len(text) <= 34
-    assert text.replace("-", "").isalnum()
+def tag_of(name: str | None) -> str | None:
+    return Identity(name).tag
 
 
-@given(kind=kinds, text=st.text() | st.from_regex(r"\A[ear][0-9a-f]+(-[0-9a-f]+)?\Z"))
+@given(kind=kinds, place=places, head=st.none() | places, name=names)
+def test_a_cursor_comes_back_as_what_it_was_made_of(kind: Kind, place: int, head: int | None, name: str | None) -> None:
+    text = encode(kind, place, head, tag=tag_of(name))
+    assert decode(kind, text, "after") == Cursor(place, head, tag_of(name))
+    assert len(text) <= 41
+    assert text.replace("-", "").replace(".", "").isalnum()
+
+
+@given(one=names, other=names, place=places)
+def test_cursors_of_two_logs_are_told_apart(one: str | None, other: str | None, place: int) -> None:
+    cursors = [decode("e", encode("e", place, tag=tag_of(name)), "after") for name in (one, other)]
+    assert (cursors[0] == cursors[1]) == (tag_of(one) == tag_of(other))
+
+
+@given(place=places, name=names)
+def test_events_get_the_cursor_of_their_position(place: int, name: str | None) -> None:
+    event: Event = {
+        "_id": place,
+        "messageId": "m",
+        "type": "a",
+        "timestamp": 0,
+        "recordedAt": 0,
+        "source": {"stream": "S", "created": "", "sequence": 1},
+    }
+    wanted = encode("e", place, tag=tag_of(name))
+    assert of_event(event, suffix(tag_of(name))) == of_events(tag_of(name))(event) == wanted
+
+
+@given(kind=kinds, text=st.text() | st.from_regex(r"\A[ear][0-9a-f]+(-[0-9a-f]+)?(\.[0-9a-z]+)?\Z"))
 def test_a_text_is_a_place_within_64_bits_or_refused(kind: Kind, text: str) -> None:
     try:
         cursor = decode(kind, text, "after")
@@ -30,14 +57,23 @@ def test_a_text_is_a_place_within_64_bits_or_refused(kind: Kind, text: str) -> N
         assert text.startswith(kind)
         assert 0 <= cursor.place <= MOST
         assert cursor.head is None or 0 <= cursor.head <= MOST
+        assert cursor.tag is None or text.endswith(f".{cursor.tag}")
 
 
-@pytest.mark.parametrize("text", ["e8000000000000000", "e1-8000000000000000"])
+@pytest.mark.parametrize("text", ["e8000000000000000", "e1-8000000000000000", "e1-8000000000000000.abc"])
 def test_a_place_beyond_64_bits_is_refused(text: str) -> None:
     with pytest.raises(BadInput):
         decode("e", text, "after")
 
 
+@pytest.mark.parametrize(
+    "text", ["e1.", "e1.ABC", "e1.a.b", "e1.a-2", "e1-2-3.a", "e1.a ", ".a", "e.a", f"e1.{'a' * 17}"]
+)
+def test_what_only_looks_like_a_cursor_is_refused(text: str) -> None:
+    with pytest.raises(BadInput, match="is not a cursor of this list"):
+        decode("e", text, "after")
+
+
 def test_a_cursor_is_of_one_kind_of_list() -> None:
-    with pytest.raises(BadInput, match="before: 'a5' is not a cursor of this list"):
-        decode("e", encode("a", 5), "before")
+    with pytest.raises(BadInput, match=r"before: 'a5\.f' is not a cursor of this list"):
+        decode("e", encode("a", 5, tag="f"), "before")

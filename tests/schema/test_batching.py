@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from eventscope.resolvers import own
 from eventscope.resolvers.cursor import encode
 from tests.app.world import World
 
@@ -103,14 +104,15 @@ async def test_the_events_of_a_page_of_aggregates_are_one_read_for_each_type(wor
 async def test_the_events_of_many_aggregates_go_on_behind_a_cursor(world: World) -> None:
     for order in ("OLDEST_FIRST", "NEWEST_FIRST"):
         middle = world.events[len(world.events) // 2]["_id"]
-        cursor = encode("e", middle)
+        cursor = encode("e", middle, tag=await own.tag(world.log))
         events = f'events(order: {order}, after: "{cursor}") {{ nodes {{ position }} }}'
         answer = await world.api.ask(f"{{ aggregates(first: 50) {{ nodes {{ type aggregateId {events} }} }} }}")
         for node in answer["aggregates"]["nodes"]:
-            own = [
+            positions = [
                 event["_id"]
                 for event in world.events
                 if (event.get("aggregateType"), event.get("aggregateId")) == (node["type"], node["aggregateId"])
             ]
-            wanted = [p for p in own if p > middle] if order == "OLDEST_FIRST" else [p for p in own[::-1] if p < middle]
+            later, earlier = [p for p in positions if p > middle], [p for p in positions[::-1] if p < middle]
+            wanted = later if order == "OLDEST_FIRST" else earlier
             assert [event["position"] for event in node["events"]["nodes"]] == wanted[:50]

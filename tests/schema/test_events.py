@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eventscope.resolvers import cursor, events
+from eventscope.resolvers import cursor, events, own
 from eventscope.store import moment
 from eventscope.store.documents import Event
 from tests.app.world import World
@@ -67,16 +67,16 @@ def joined(pages: list[list[str]]) -> list[str]:
 
 async def test_an_event_tells_all_that_was_published(world: World) -> None:
     answer = await world.api.ask(f"{{ events(order: OLDEST_FIRST, first: 1000) {{ nodes {{ {EVERY_FIELD} }} }} }}")
-    assert answer["events"]["nodes"] == [as_told(event) for event in world.events]
+    assert answer["events"]["nodes"] == [as_told(event, await own.tag(world.log)) for event in world.events]
 
 
-def as_told(event: Event) -> dict[str, Any]:
+def as_told(event: Event, tag: str | None) -> dict[str, Any]:
     names = ["aggregateType", "aggregateId", "version", "claimedVersion", "userId", "correlationId", "causationId"]
     expiry = event.get("expireAt")
     return {
         "id": event["messageId"],
         "position": event["_id"],
-        "cursor": cursor.encode("e", event["_id"]),
+        "cursor": cursor.encode("e", event["_id"], tag=tag),
         "type": event["type"],
         "timestamp": moment.to_text(event["timestamp"]),
         "recordedAt": moment.to_text(event["recordedAt"]),
@@ -156,7 +156,8 @@ async def test_the_pages_of_any_filter_hold_exactly_what_it_means(
 
 async def test_a_page_between_two_cursors_is_counted_from_the_end_that_is_asked_for(world: World) -> None:
     ids = world.those()
-    at = {event["messageId"]: cursor.encode("e", event["_id"]) for event in world.events}
+    tag = await own.tag(world.log)
+    at = {event["messageId"]: cursor.encode("e", event["_id"], tag=tag) for event in world.events}
     ends = {"after": at[ids[10]], "before": at[ids[20]], "order": "OLDEST_FIRST"}
     first = await page(world, first=3, **ends)
     assert [node["id"] for node in first["nodes"]] == ids[11:14]
@@ -173,7 +174,8 @@ async def test_a_page_of_no_size_is_empty_and_says_that_there_is_more(world: Wor
 
 
 async def test_behind_the_last_event_there_is_an_empty_page(world: World) -> None:
-    found = await page(world, order="OLDEST_FIRST", after=cursor.encode("e", world.events[-1]["_id"]))
+    end = cursor.encode("e", world.events[-1]["_id"], tag=await own.tag(world.log))
+    found = await page(world, order="OLDEST_FIRST", after=end)
     assert found["nodes"] == []
     assert not found["pageInfo"]["hasNextPage"]
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eventscope.resolvers import own
 from tests.app.world import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -17,6 +18,8 @@ CURSORS = {
     "upTo": "query ($it: String) { replay(upTo: $it) { nodes { id } } }",
     "own after": 'query ($it: String) { aggregate(type: "user", id: "u1") { events(after: $it) { nodes { id } } } }',
     "aggregates after": "query ($it: String) { aggregates(after: $it) { nodes { id } } }",
+    "effects after": 'query ($it: String) { event(id: "m000") { effects(after: $it) { nodes { id } } } }',
+    "trace after": 'query ($it: String) { trace(correlationId: "c1", after: $it) { eventCount } }',
     "rejected after": "query ($it: String) { rejectedEvents(after: $it) { nodes { code } } }",
 }
 TIME = "query ($it: DateTime) { events(filter: { fromTimestamp: $it, toTimestamp: $it }) { nodes { id } } }"
@@ -40,20 +43,34 @@ async def test_a_cursor_that_is_not_ours_is_refused(world: World, place: str, cu
 
 @pytest.mark.parametrize("place", CURSORS)
 async def test_a_cursor_of_another_kind_of_list_is_refused(world: World, place: str) -> None:
-    own = {"aggregates after": "a", "rejected after": "r"}.get(place, "e")
-    await world.api.ask(CURSORS[place], it=f"{own}5")
-    for other in {"a", "e", "r"} - {own}:
+    kind = {"aggregates after": "a", "rejected after": "r"}.get(place, "e")
+    await world.api.ask(CURSORS[place], it=f"{kind}5")
+    for other in {"a", "e", "r"} - {kind}:
         error = await world.api.refusal(CURSORS[place], it=f"{other}5")
         assert error["extensions"]["code"] == "BAD_USER_INPUT"
 
 
-@given(cursor=st.text(max_size=20) | st.from_regex(r"[ear][0-9a-f]{0,20}(-[0-9a-f]{0,20})?", fullmatch=True))
+@given(
+    cursor=st.text(max_size=20)
+    | st.from_regex(r"[ear][0-9a-f]{0,20}(-[0-9a-f]{0,20})?(\.[0-9a-z]{0,20})?", fullmatch=True)
+)
 @settings(max_examples=100, deadline=None)
 async def test_whatever_a_cursor_says_it_is_read_or_refused(world: World, cursor: str) -> None:
     for query in CURSORS.values():
         answer = await world.api.answer(query, it=cursor)
         codes = [error["extensions"]["code"] for error in answer.get("errors", [])]
-        assert codes in ([], ["BAD_USER_INPUT"])
+        assert codes in ([], ["BAD_USER_INPUT"], ["WRONG_LOG"])
+
+
+@pytest.mark.parametrize("place", CURSORS)
+async def test_a_cursor_of_another_log_is_refused_with_a_code_of_its_own(world: World, place: str) -> None:
+    kind = {"aggregates after": "a", "rejected after": "r"}.get(place, "e")
+    tag = await own.tag(world.log)
+    await world.api.ask(CURSORS[place], it=f"{kind}5.{tag}")
+    for cursor in (f"{kind}5.zzzzzz", f"{kind}5.{tag}0", f"{kind}ffffff.0"):
+        error = await world.api.refusal(CURSORS[place], it=cursor)
+        assert error["extensions"] == {"code": "WRONG_LOG", "field": place.rpartition(" ")[2]}
+        assert len(error["message"]) < 200
 
 
 @pytest.mark.parametrize(

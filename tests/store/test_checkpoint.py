@@ -6,11 +6,12 @@ from datetime import datetime
 
 import pytest
 
-from eventscope.errors import LeaseLost
+from eventscope.errors import Blocked, LeaseLost
 from eventscope.store import checkpoint
 from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.log import Log
 from eventscope.store.message import Place
+from eventscope.store.tail import Tail
 from tests.store.appender import CREATED, STREAM, Appender, event, refused
 from tests.until import until
 
@@ -150,3 +151,55 @@ async def test_a_holder_that_froze_within_its_transaction_keeps_nobody_from_writ
         with pytest.raises(Exception, match="aborted"):
             await frozen.commit_transaction()
     assert await checkpoint.head(log) == 1
+
+
+async def test_a_log_gets_a_name_when_it_is_made_and_keeps_it(log: Log) -> None:
+    assert not log.identity.known
+    assert (await checkpoint.read(log)).identity is None
+    assert (log.identity.known, log.identity.tag) == (True, None)
+    ann = await checkpoint.acquire(log, "ann", LONG)
+    assert ann is not None
+    assert ann.identity == log.identity.name is not None
+    await end_lease(log)
+    bob = await checkpoint.acquire(log, "bob", LONG)
+    assert bob is not None
+    assert bob.identity == ann.identity == (await checkpoint.read(log)).identity
+
+
+async def test_a_log_of_an_older_version_gets_its_name_once_whoever_tries_at_the_same_time(log: Log) -> None:
+    await log.meta.insert_one({"_id": "checkpoint", "head": 7, "term": 3})
+    assert await checkpoint.head(log) == 7
+    assert log.identity.tag is None
+    taken = await asyncio.gather(*(checkpoint.acquire(log, f"holder {n}", LONG) for n in range(8)))
+    [name] = {at.identity for at in taken if at is not None}
+    assert name is not None
+    assert (await checkpoint.read(log)).identity == name
+    await end_lease(log)
+    again = await checkpoint.acquire(log, "another", LONG)
+    assert again is not None
+    assert (again.identity, again.head) == (name, 7)
+
+
+async def test_a_log_that_is_begun_anew_has_another_name_and_its_newest_events_are_no_longer_remembered(
+    log: Log,
+) -> None:
+    log = replace(log, tail=Tail(10))
+    assert log.tail is not None
+    await checkpoint.acquire(log, "ann", LONG)
+    name = log.identity.name
+    log.tail.restart(5)
+    await checkpoint.head(log)
+    assert log.tail.head == 5
+    await log.meta.drop()
+    await checkpoint.head(log)
+    assert (log.identity.tag, log.tail.head) == (None, 5)  # it may be about to be restored
+    await checkpoint.acquire(log, "bob", LONG)
+    assert log.identity.name not in (None, name)
+    assert log.tail.head is None
+
+
+async def test_a_name_that_is_none_is_said_to_be_damaged(log: Log) -> None:
+    await log.meta.insert_one({"_id": "checkpoint", "head": 7, "term": 3, "log": 5})
+    for look in (checkpoint.read, checkpoint.head):
+        with pytest.raises(Blocked, match="its log is nothing that Eventscope wrote"):
+            await look(log)

@@ -1,0 +1,67 @@
+"""Whether the checkpoint's document has only what Eventscope writes. No I/O."""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from eventscope.errors import Blocked
+from eventscope.store.documents import INTEGERS
+from eventscope.store.driver import Document
+
+
+def check(document: Document, names: Iterable[str] | None = None) -> None:
+    """Raise Blocked when a member, or one of these, is not what it must be."""
+    for name in MEMBERS if names is None else names:
+        if name in document and not MEMBERS[name](document[name]):
+            raise Blocked(
+                f"the checkpoint in meta is damaged, its {name} is nothing that Eventscope wrote: restore meta and the"
+                " other collections of the log from one backup"
+            )
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in INTEGERS
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, datetime)
+
+
+def _is_place(value: Any) -> bool:
+    return value is None or _has(value, ("stream", "created"), ("sequence", "recordedAt"))
+
+
+def _are_lost(value: Any) -> bool:
+    return isinstance(value, list) and all(_has(one, ("stream",), ("first", "last", "at")) for one in value)
+
+
+def _has(value: Any, texts: tuple[str, ...], numbers: tuple[str, ...]) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and all(isinstance(value.get(name), str) for name in texts)
+        and all(_is_number(value.get(name)) for name in numbers)
+    )
+
+
+MEMBERS: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "head": _is_number,
+    "rejectedHead": _is_number,
+    "place": _is_place,
+    "sourceResets": _is_number,
+    "holder": _is_text,
+    "term": _is_number,
+    "leaseUntil": _is_time,
+    "leaseFor": _is_number,
+    "collections": lambda value: isinstance(value, dict),
+    "log": _is_text,
+    "lost": _are_lost,
+    "lostCount": _is_number,
+    "readBefore": _is_number,
+    "readBeforeAt": _is_number,
+    "recounts": _is_number,
+}
+"""What each member must be, where there is one."""
