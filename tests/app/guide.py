@@ -12,7 +12,7 @@ from eventscope.settings import Settings
 from eventscope.store import catalogue
 from eventscope.store.log import open_log, prepare
 from tests.app.served import Served, served
-from tests.app.world import fill
+from tests.app.world import fill, named
 
 Row = tuple[str, str, str, tuple[str, str], str | None, str | None, dict[str, Any], dict[str, Any]]
 
@@ -57,6 +57,7 @@ async def guided(mongo_url: str, nats_url: str) -> AsyncIterator[Served]:
     )
     async with open_log(settings.mongo_url, settings.mongo_database) as log:
         await prepare(log)
+        await named(log, "4f09ac5b1e7d4a0c8b2f6d3e9a1c5b70")
         await fill(log, [message(row) for row in MESSAGES], settings.retention)
         await catalogue.count(log)
     async with served(settings) as api:

@@ -21,7 +21,7 @@ from eventscope.settings import Settings
 from eventscope.store import checkpoint
 from eventscope.store.log import Log
 from tests.app import processes
-from tests.app.world import fill
+from tests.app.world import fill, named
 from tests.left_out import left_out
 from tests.until import until
 
@@ -34,15 +34,16 @@ BROWSER, STREAM = re.findall(r"```js\n(.*?)```", PAGE, re.DOTALL)
 EXAMPLE = "127.0.0.1:8000"
 # what a browser has, and the page that the example is for
 PAGE_OF_EXAMPLE = """
-const kept = {};
+const kept = { cursor: process.env.KEPT };
 globalThis.localStorage = { getItem: (name) => kept[name] ?? null, setItem: (name, text) => { kept[name] = text; } };
 globalThis.show = (item) => console.log(JSON.stringify(item.data));
 console.error = () => {};
 """
 PROGRAM_OF_EXAMPLE = """
+import os
 async def handle(item):
     print(item["data"], flush=True)
-asyncio.run(follow(handle))
+asyncio.run(follow(handle, os.environ.get("KEPT")))
 """
 
 
@@ -78,7 +79,8 @@ async def started(command: list[str | Path]) -> AsyncIterator[tuple[Process, lis
     try:
         yield process, handled
     finally:
-        process.kill()
+        if process.returncode is None:
+            process.kill()
         await process.wait()
         await listening
 
@@ -100,9 +102,12 @@ async def serving(settings: Settings) -> AsyncIterator[Process]:
         yield process
 
 
-@pytest.mark.parametrize(
+EXAMPLES = pytest.mark.parametrize(
     ("command", "code"), [(in_browser, BROWSER), (in_browser, STREAM), (in_python, PYTHON)], ids=["ws", "sse", "gql"]
 )
+
+
+@EXAMPLES
 async def test_a_client_whose_server_is_killed_gets_exactly_the_rest_from_the_next(
     settings: Settings, log: Log, client: Client, subject_prefix: str, ingesting: None, command: object, code: str
 ) -> None:
@@ -145,10 +150,30 @@ async def test_a_client_whose_server_is_killed_gets_exactly_the_rest_from_the_ne
     assert handled == list(range(40))
 
 
+@EXAMPLES
+async def test_a_client_that_kept_a_cursor_of_another_log_asks_once_and_stops(
+    settings: Settings, log: Log, client: Client, monkeypatch: pytest.MonkeyPatch, command: object, code: str
+) -> None:
+    settings = settings.model_copy(update={"port": free()})
+    await fill(log, [orjson.dumps({"type": "a.b"})] * 3, {"*": 0})
+    monkeypatch.setenv("KEPT", "e1.another")
+    assert callable(command)
+    program = command(code.replace(EXAMPLE, f"127.0.0.1:{settings.port}"))
+    async with serving(settings), started(program) as (process, handled):
+        async with asyncio.timeout(60):
+            await process.wait()
+        async with httpx.AsyncClient() as http:
+            metrics = (await http.get(f"http://127.0.0.1:{settings.port}/metrics")).text
+    assert handled == []
+    [asked] = [line for line in metrics.splitlines() if 'code="WRONG_LOG"' in line and "_total" in line]
+    assert asked.endswith(" 1.0")
+
+
 async def test_the_answer_to_curl_is_as_shown(settings: Settings, log: Log, client: Client) -> None:
     if shutil.which("curl") is None:
         left_out("there is no curl on this machine")
     settings = settings.model_copy(update={"port": free()})
+    await named(log, "4f09ac5b1e7d4a0c8b2f6d3e9a1c5b70")
     await fill(log, [orjson.dumps({"type": f"user.{what}"}) for what in ("created", "updated", "deleted")], {"*": 0})
     async with serving(settings):
         command = CURL.replace(EXAMPLE, f"127.0.0.1:{settings.port}").replace("curl ", "curl --silent ")

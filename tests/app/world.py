@@ -80,6 +80,11 @@ async def world(mongo_url: str, nats_url: str, **more: Any) -> AsyncIterator[Wor
         await client.drop_database(settings.mongo_database)
 
 
+async def named(log: Log, name: str) -> None:
+    """Give the log its name before it is made, which else is by chance."""
+    await log.meta.insert_one({"_id": checkpoint.ID, "head": 0, "term": 0, "log": name})
+
+
 async def fill(log: Log, messages: Sequence[bytes], retention: Mapping[str, float]) -> list[Event]:
     """Store the messages as an ingester does, by the clock of the log; the events that came of them."""
     at = await checkpoint.acquire(log, "filler", 60.0)
