@@ -58,9 +58,10 @@ def of_rejected(number: int) -> str:
 def rejected(id: str) -> int | None:
     """The number of the rejected message with that id; None when it is none's."""
     digits = id.removeprefix(REJECTED)
-    if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 20):
         return None
-    return int(digits) if of_rejected(int(digits)) == id else None
+    number = int(digits)
+    return number if number < 2**63 and of_rejected(number) == id else None
 
 
 def of_log(identity: str | None) -> str:

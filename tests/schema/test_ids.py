@@ -19,7 +19,7 @@ things: st.SearchStrategy[Thing] = st.one_of(
     st.tuples(st.just("event"), texts),
     st.tuples(st.just("aggregate"), st.tuples(texts, texts)),
     st.tuples(st.just("type"), texts),
-    st.tuples(st.just("rejected"), st.integers(0, 2**60)),
+    st.tuples(st.just("rejected"), st.integers(0, 2**63 - 1)),
     st.tuples(st.just("log"), texts),
 )
 

@@ -107,7 +107,7 @@ async def ask(app: Starlette, body: bytes, headers: Mapping[str, str] = JSON, pa
         "raw_path": b"/graphql",
         "query_string": b"",
         "root_path": "",
-        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        "headers": [(name.encode(), value.encode()) for name, value in {"host": "127.0.0.1", **headers}.items()],
         "client": ("127.0.0.1", 1),
         "server": ("127.0.0.1", 80),
         "state": {},
