@@ -15,22 +15,23 @@ from eventscope.settings import Settings, variable
 @asynccontextmanager
 async def running(settings: Settings, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """`eventscope` with these arguments and settings; it is killed at the end of the block."""
-    async with _started([sys.executable, "-m", "eventscope", *arguments], environment(settings)) as process:
+    async with started([sys.executable, "-m", "eventscope", *arguments], environment(settings)) as process:
         yield process
 
 
 @asynccontextmanager
 async def serving(server: Mongod) -> AsyncIterator[asyncio.subprocess.Process]:
     """That server, ready; it is killed at the end of the block."""
-    async with _started(server.command(), {}) as process:
+    async with started(server.command(), {}) as process:
         await ready(server, lambda: process.returncode is None)
         yield process
 
 
 @asynccontextmanager
-async def _started(
+async def started(
     command: Sequence[str | Path], variables: Mapping[str, str]
 ) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The command with these variables besides; it is killed at the end of the block."""
     process = await asyncio.create_subprocess_exec(
         *guarded(command),
         stdin=lifeline(),

@@ -59,6 +59,7 @@ async def streamed(
     *,
     accept: str = EVENTS,
     method: str = "POST",
+    path: str = "/graphql",
     headers: Any = None,  # names and values; as a mapping it could not be told from variables that are spread
     **variables: object,
 ) -> AsyncIterator[Stream]:
@@ -66,10 +67,10 @@ async def streamed(
     asked: Mapping[str, Any] = {"query": query, "variables": variables}
     sent = {"accept": accept, **(headers or {})}
     if method == "GET":
-        address = httpx.URL("/graphql", params={"query": query, "variables": orjson.dumps(variables).decode()})
+        address = httpx.URL(path, params={"query": query, "variables": orjson.dumps(variables).decode()})
         request = http.build_request("GET", address, headers=sent)
     else:
-        request = http.build_request("POST", "/graphql", json=asked, headers=sent)
+        request = http.build_request("POST", path, json=asked, headers=sent)
     response = await http.send(request, stream=True)
     try:
         yield Stream(response, response.aiter_lines())
