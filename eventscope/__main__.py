@@ -2,31 +2,27 @@
 
 import eventscope.interruptible  # noqa: F401  # isort: skip  # before all that takes long to import
 
-import asyncio
-import logging
 import signal
 import sys
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import typer
-import uvloop
 
-from eventscope import envelope_commands, rejected_commands, settings
-from eventscope.ending import before, signals, until_asked
+from eventscope import envelope_commands, event_commands, rejected_commands
+from eventscope.command import chosen_settings, run, to_its_end, until_asked_to_end
 from eventscope.errors import CannotStart, EventscopeError
-from eventscope.redact import shown
 from eventscope.running import DATA_DIR, DATA_DIR_HELP, found, running
 from eventscope.settings import Settings, variable
-from eventscope.terminal import SafeFormatter, prepare, say
+from eventscope.terminal import prepare, say
 
 # Each command imports what it runs when it runs: none should wait at its start for what the others need.
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(envelope_commands.app, name="envelope")
 app.add_typer(rejected_commands.app, name="rejected")
-T = TypeVar("T")
+app.command()(event_commands.tail)
+app.command()(event_commands.export)
 
 DataDir = Annotated[Path, typer.Option(help=DATA_DIR_HELP)]
 Seed = Annotated[int | None, typer.Option(help="Lets the same business happen again.")]
@@ -45,11 +41,11 @@ def dev(
     """Run everything on this machine: MongoDB and NATS embedded, the ingester and the API."""
     from rich.console import Console
 
-    from eventscope.dev import run
+    from eventscope import dev as development
 
-    chosen = _settings()
-    code = _run(
-        run(
+    chosen = chosen_settings()
+    code = run(
+        development.run(
             chosen,
             port=chosen.port if port is None else port,
             data_dir=data_dir,
@@ -73,11 +69,11 @@ def serve(
     from eventscope import workers as several
 
     if worker is not None:
-        _run(serving.work(_settings(), several.Place.read(worker)))
+        run(serving.work(chosen_settings(), several.Place.read(worker)))
     elif workers > 1:
-        _run(several.keep(_settings(), workers, ingest=ingest))
+        run(several.keep(chosen_settings(), workers, ingest=ingest))
     else:
-        _run(serving.serve(_settings(), ingest=ingest))
+        run(serving.serve(chosen_settings(), ingest=ingest))
 
 
 @app.command()
@@ -86,7 +82,7 @@ def ingest() -> None:
     from eventscope import collector, ingesting
 
     collector.settle()
-    _until_asked(ingesting.ingest(_settings()))
+    until_asked_to_end(ingesting.ingest(chosen_settings()))
 
 
 @app.command("import")
@@ -103,8 +99,8 @@ def import_(
     from eventscope import importing
     from eventscope.connections import access
 
-    chosen = _with_nats(_settings(), data_dir)
-    report = _to_its_end(
+    chosen = _with_nats(chosen_settings(), data_dir)
+    report = to_its_end(
         importing.run(
             source,
             nats_url=chosen.nats_url,
@@ -133,7 +129,7 @@ def sample_(
     from eventscope.connections import access
     from eventscope.subscriptions.publisher import Publisher
 
-    chosen = _settings()
+    chosen = chosen_settings()
     chosen = chosen.model_copy(update={"nats_url": server}) if server else _own_nats(chosen, data_dir)
 
     async def play() -> None:
@@ -142,38 +138,7 @@ def sample_(
         ) as publisher:
             await sample.play(publisher, rate=rate, seed=seed, history=history)
 
-    _until_asked(play())
-
-
-@app.command("tail")
-def tail_(
-    type: Annotated[list[str] | None, typer.Option(help="user.created or user.*; may be given again.")] = None,
-    aggregate: Annotated[str | None, typer.Option(metavar="TYPE[/ID]", help="user, or user/42.")] = None,
-    user: Annotated[str | None, typer.Option(metavar="ID", help="Who did it.")] = None,
-    correlation: Annotated[str | None, typer.Option(metavar="ID", help="What they belong to.")] = None,
-    last: Annotated[int, typer.Option("--last", "-n", min=0, help="So many that have happened come first.")] = 10,
-    after: Annotated[str | None, typer.Option(metavar="CURSOR", help="Those behind this one come first.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line, with the cursor.")] = False,
-    api: Annotated[str | None, typer.Option(metavar="URL", help="Of the API, where it is not on this machine.")] = None,
-    data_dir: DataDir = DATA_DIR,
-) -> None:
-    """Show the newest events and follow those that happen, whatever is restarted meanwhile."""
-    from eventscope.tail_command import Tailing, tail
-    from eventscope.wanted import Wanted
-
-    chosen, here = _settings(), running(data_dir)
-    kind, slash, id = (aggregate or "").partition("/")
-    wanted = Wanted(
-        event_types=type or None,
-        aggregate_type=kind or None,
-        aggregate_id=id if slash else None,
-        user_id=user,
-        correlation_id=correlation,
-    )
-    address = api or (here.api if here is not None else _address(chosen))
-    if api is None:
-        say(f"following {shown(address)}", sys.stderr)
-    _until_asked(tail(address, Tailing(wanted, last, after, as_json)))
+    until_asked_to_end(play())
 
 
 @app.command("doctor")
@@ -190,9 +155,9 @@ def doctor_(
     from eventscope.finding import exit_code
 
     here = running(data_dir)
-    chosen = found(_settings(), data_dir)
+    chosen = found(chosen_settings(), data_dir)
     plan = doctor.Plan(outage, nats_monitor, doctor.embedded(chosen, here))
-    findings = _to_its_end(doctor.examine(chosen, plan))
+    findings = to_its_end(doctor.examine(chosen, plan))
     doctor.tell(findings, as_json=as_json)
     raise typer.Exit(exit_code(findings))
 
@@ -212,8 +177,8 @@ def recount_(
 
     from eventscope import recount_command
 
-    chosen = found(_settings(), data_dir)
-    raise typer.Exit(_run(recount_command.run(chosen, mend=not dry_run, accept_loss=accept_loss, console=Console())))
+    chosen = found(chosen_settings(), data_dir)
+    raise typer.Exit(run(recount_command.run(chosen, mend=not dry_run, accept_loss=accept_loss, console=Console())))
 
 
 def main() -> None:
@@ -229,35 +194,6 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Run what sees to signals itself."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)
-
-
-def _until_asked(work: Coroutine[Any, Any, None]) -> None:
-    """Run until SIGTERM or SIGINT, which cancel the work so that it can leave things in order."""
-    _run(until_asked(work))
-
-
-def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
-    """Run what has an end; a signal that comes before cancels it, and the exit code says which, as in shells."""
-
-    async def run() -> tuple[T | None, int]:
-        with signals() as asked:
-            return await before(asked, work), asked.number
-
-    result, number = _run(run())
-    if result is None:
-        raise typer.Exit(128 + number)
-    return result
-
-
-def _address(chosen: Settings) -> str:
-    host = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
-    return f"http://{host}:{chosen.port}"
 
 
 def _with_nats(chosen: Settings, data_dir: Path) -> Settings:
@@ -283,14 +219,6 @@ def _own_nats(chosen: Settings, data_dir: Path) -> Settings:
             f"what runs on {data_dir} has servers that are not embedded: let the sample business happen there"
             " with --server"
         )
-    return chosen
-
-
-def _settings() -> Settings:
-    chosen = settings.load()
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(SafeFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=chosen.log_level.upper(), handlers=[handler])
     return chosen
 
 

@@ -16,6 +16,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -23,17 +24,20 @@ from typing import IO, Any, Final
 
 import orjson
 
+from eventscope import exported
 from eventscope.errors import BadInput
 from eventscope.store import json_text
 from eventscope.store.message import Arrival, Refused, Together
+from eventscope.subscriptions.envelope import EXPORTED
 from eventscope.subscriptions.letter import EventMessage
-from eventscope.subscriptions.reading import KNOWN, MOST_BYTES
+from eventscope.subscriptions.reading import KNOWN, MOST_EXPORTED_BYTES
 from eventscope.subscriptions.reading import read as take
 
 NESTED: Final = ("data", "metadata")
 # no longer than what a number in JSON keeps of it: 18 digits of an integer, 15 of another
 NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]{0,17}|(?=[0-9.]{1,16}$)(0|[1-9][0-9]*)\.[0-9]+)")
 
+LONGEST: Final = 2 * MOST_EXPORTED_BYTES  # bytes of a line, for text may be escaped
 INTEGER: Final = re.compile(r"-?[0-9]{1,20}")
 
 
@@ -43,6 +47,8 @@ class Line:
 
     number: int
     message: EventMessage
+    exported: bool = False
+    """Whether it is an event of another log, and in the envelope for those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +79,21 @@ def count(path: str) -> int:
 
 def read_jsonl(path: str) -> Items:
     """The messages of a file with one JSON object a line; empty lines are passed over."""
-    names = _Names()
+    names, end = _Names(), exported.Ending()
     with _open(path) as file:
         for number, raw in enumerate(_lines(file), 1):
             text = raw.removeprefix(b"\xef\xbb\xbf").strip() if number == 1 else raw.strip()
-            if len(raw) > MOST_BYTES and not raw.endswith(b"\n"):
-                yield BadLine(number, f"the line has over {MOST_BYTES} bytes, and a message has no more")
+            if text.startswith(exported.LAST):
+                if (fault := end.fault(text)) is not None:
+                    yield BadLine(number, fault)
+                continue
+            end.add(raw)
+            if len(raw) > LONGEST and not raw.endswith(b"\n"):
+                yield BadLine(number, f"the line has over {LONGEST} bytes, and a message has no more")
             elif text:
                 try:
-                    yield Line(number, names.named(_checked(text)))
+                    line = _line(number, text)
+                    yield line if line.exported else Line(number, names.named(line.message))
                 except _Bad as bad:
                     yield BadLine(number, str(bad))
 
@@ -89,16 +101,19 @@ def read_jsonl(path: str) -> Items:
 def read_csv(path: str) -> Items:
     """The messages of a file with a row of column names and one message a row. BadInput when a column is unknown."""
     names = _Names()
-    csv.field_size_limit(MOST_BYTES)
+    csv.field_size_limit(LONGEST)
     with _open(path) as binary:
         # what is no UTF-8 becomes a bad line, not the end of the file
         rows = csv.reader(_text(binary), strict=True)
         columns = _columns(path, rows)
+        of_export = tuple(columns) == exported.COLUMNS
         while True:
             number = rows.line_num + 1
             try:
                 row = next(rows)
-                if row:
+                if row and of_export:
+                    yield _exported(number, _of_row(row))
+                elif row:
                     yield Line(number, names.named(_checked(_json(_message(columns, row)))))
             except StopIteration:
                 return
@@ -131,10 +146,10 @@ def _open(path: str) -> IO[bytes]:
 
 def _lines(file: IO[bytes]) -> Iterator[bytes]:
     """Lines, of which one that is longer than any message is cut a little beyond that length."""
-    while line := file.readline(MOST_BYTES + 1):
+    while line := file.readline(LONGEST + 1):
         rest = line
         while rest and not rest.endswith(b"\n"):
-            rest = file.readline(MOST_BYTES)
+            rest = file.readline(LONGEST)
         yield line
 
 
@@ -155,6 +170,29 @@ def _checked(raw: bytes) -> EventMessage:
     return message
 
 
+def _line(number: int, raw: bytes) -> Line:
+    if b'"cursor"' in raw and b'"recordedAt"' in raw:  # else it is not worth while to parse it once more
+        with suppress(json_text.Fault):  # for which there is a better reason below
+            if exported.is_record(content := json_text.loads(raw)):
+                return _exported(number, content)
+    return Line(number, _checked(raw))
+
+
+def _exported(number: int, content: dict[str, Any]) -> Line:
+    message = exported.message(content)
+    taken = take(Arrival("", EXPORTED, _json(message), 0, 0), "", None)
+    if isinstance(taken, Refused):
+        raise _Bad(taken.reason)
+    return Line(number, message, exported=True)
+
+
+def _of_row(row: Sequence[str]) -> dict[str, Any]:
+    try:
+        return exported.of_row(row)
+    except ValueError as error:
+        raise _Bad(f"the row is not as it was exported: {error}") from None
+
+
 def _json(message: EventMessage) -> bytes:
     try:
         return json_text.dumps(message)
@@ -167,6 +205,8 @@ def _columns(path: str, rows: Iterator[list[str]]) -> list[str]:
         columns = [column.strip() for column in next(rows, [])]
     except csv.Error as error:
         raise BadInput(f"{path} has no row of column names: {error}", "source") from None
+    if tuple(columns) == exported.COLUMNS:
+        return columns
     for column in columns:
         first, dot, rest = column.partition(".")
         if not (column in KNOWN or (first in NESTED and dot and all(rest.split(".")))):

@@ -120,7 +120,7 @@ async def _problem(publisher: Publisher, item: Line | BadLine) -> str | None:
     if isinstance(item, BadLine):
         return item.reason
     try:
-        await publisher.publish(item.message)
+        await publisher.publish(item.message, exported=item.exported)
     except BadInput as error:
         return str(error)
     return None

@@ -4,12 +4,13 @@ import logging
 import os
 import sys
 from contextlib import aclosing
-from dataclasses import dataclass, fields
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 import orjson
 
-from eventscope.event import ENCODING, Event, camel
+from eventscope import exported
+from eventscope.event import Event
 from eventscope.events_service import EventsService
 from eventscope.terminal import say, say_json
 from eventscope.wanted import Wanted
@@ -56,7 +57,7 @@ async def _newest(service: EventsService, asked: Tailing) -> tuple[list[Event], 
 
 def _show(event: Event, asked: Tailing) -> None:
     if asked.as_json:
-        say_json(_json(event))
+        say_json(exported.line(event).rstrip())
     else:
         say(_line(event))
 
@@ -68,11 +69,6 @@ def _line(event: Event) -> str:
     data = "" if event.data is None else f" {orjson.dumps(event.data).decode()}"
     cut = data if len(data) <= MOST_DATA else data[:MOST_DATA] + "…"
     return f"{event.position:>8} {event.timestamp:%Y-%m-%d %H:%M:%S}Z {_plain(event.type)}{of}{version}{who}{cut}"
-
-
-def _json(event: Event) -> bytes:
-    members: dict[str, Any] = {camel(field.name): getattr(event, field.name) for field in fields(event)}
-    return orjson.dumps({name: one for name, one in members.items() if one is not None}, option=ENCODING)
 
 
 def _plain(text: str) -> str:

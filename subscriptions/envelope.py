@@ -4,7 +4,7 @@ NestJS microservices publish `{pattern, data}`: https://docs.nestjs.com/microser
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias, assert_never
+from typing import Any, Final, Literal, TypeAlias, assert_never
 
 from eventscope import envelopes
 from eventscope.envelopes import EnvelopeMapping
@@ -13,12 +13,15 @@ from eventscope.subscriptions import cloud_event
 from eventscope.subscriptions.mapping import Mapper
 from eventscope.subscriptions.opened import Opened, WrongEnvelope
 
-Envelope: TypeAlias = envelopes.Name | Mapper
+Envelope: TypeAlias = envelopes.Name | Literal["exported"] | Mapper
 
 STATED: Final = "Eventscope-Envelope"
 PLAIN: Final[Mapping[str, str]] = {STATED: "plain"}
 """The header by which a publisher says that its message is in no envelope, whatever its subject is set to."""
+EXPORTED: Final[Mapping[str, str]] = {STATED: "exported"}
+"""The same for an event of another log: all its extensions are in one member, whatever names they have."""
 
+EXTENSIONS: Final = "extensions"
 NEST: Final = frozenset({"pattern", "data"})
 NEST_REQUEST: Final = NEST | {"id"}
 
@@ -49,6 +52,8 @@ def opened(
             return cloud_event.structured(content, loads)
         case "nestjs":
             return _nest_event(content)
+        case "exported":
+            return _exported(content)
         case Mapper():
             return envelope.open(content, arrival, index)
         case _:
@@ -73,6 +78,13 @@ def _nest_event(content: dict[str, Any]) -> dict[str, Any] | Opened:
         members = named | {name: value for name, value in content.items() if name not in ("pattern", "type")}
         return Opened(members, {"type": content["type"]}, claims=True)
     return named | {name: value for name, value in content.items() if name != "pattern"}
+
+
+def _exported(content: dict[str, Any]) -> Opened:
+    extensions = content.get(EXTENSIONS, {})
+    if not isinstance(extensions, dict):
+        raise WrongEnvelope(f"it is said to be exported, and its {EXTENSIONS} are no object")
+    return Opened({name: value for name, value in content.items() if name != EXTENSIONS}, extensions)
 
 
 def _unstated(content: dict[str, Any]) -> dict[str, Any]:

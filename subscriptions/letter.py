@@ -11,8 +11,8 @@ import orjson
 
 from eventscope.errors import BadInput
 from eventscope.store import json_text
-from eventscope.subscriptions.envelope import PLAIN
-from eventscope.subscriptions.reading import MESSAGE_ID, MOST_BYTES
+from eventscope.subscriptions.envelope import EXPORTED, PLAIN
+from eventscope.subscriptions.reading import MESSAGE_ID, MOST_BYTES, MOST_EXPORTED_BYTES
 from eventscope.subscriptions.subjects import subject_of
 
 # the JSON of an event as services send it, design: type, data, timestamp and what may be left out
@@ -32,8 +32,13 @@ class Letter:
     headers: dict[str, str]
 
 
-def write(message: EventMessage, stream: str, subjects: Sequence[str], most_bytes: int) -> Letter:
-    """Make a message ready for this stream; one without a messageId is given one. BadInput when it cannot be sent."""
+def write(
+    message: EventMessage, stream: str, subjects: Sequence[str], most_bytes: int, *, exported: bool = False
+) -> Letter:
+    """Make a message ready for this stream; one without a messageId is given one. BadInput when it cannot be sent.
+
+    It is plain, or in the envelope of events that were `exported` from a log.
+    """
     type = message.get("type")
     if not isinstance(type, str):
         raise BadInput("the message has no type", "type")
@@ -42,11 +47,12 @@ def write(message: EventMessage, stream: str, subjects: Sequence[str], most_byte
         payload = json_text.dumps({**message, "messageId": id}, option=orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z)
     except json_text.Fault as fault:
         raise BadInput(f"the message {id[:60]!r} is not JSON: {fault}", fault.place or None) from None
-    headers = {MESSAGE_ID: _header_id(id), EXPECTED_STREAM: stream, **PLAIN}
+    headers = {MESSAGE_ID: _header_id(id), EXPECTED_STREAM: stream, **(EXPORTED if exported else PLAIN)}
     size = len(payload) + len("NATS/1.0\r\n\r\n") + sum(len(f"{name}: {text}\r\n") for name, text in headers.items())
-    if len(payload) > MOST_BYTES or size > most_bytes:
+    most = MOST_EXPORTED_BYTES if exported else MOST_BYTES
+    if len(payload) > most or size > most_bytes:
         raise BadInput(
-            f"the message {id[:60]!r} has {size} bytes with its headers; {min(MOST_BYTES, most_bytes)} are the most"
+            f"the message {id[:60]!r} has {size} bytes with its headers; {min(most, most_bytes)} are the most"
         )
     return Letter(id, subject_of(type, subjects), payload, headers)
 

@@ -99,13 +99,13 @@ class Publisher:
         """How many messages JetStream has acknowledged so far."""
         return self._acknowledged
 
-    async def publish(self, message: EventMessage) -> str:
+    async def publish(self, message: EventMessage, *, exported: bool = False) -> str:
         """Send the message as soon as the window has room; its id is returned, a new one if it had none.
 
         BadInput when this message can never be sent: it is then as if it had not been given. Unavailable when the
         stream is gone or takes no such messages any more: then none that is not acknowledged will be sent.
         """
-        letter = write(message, self._stream, self._subjects, self._most_bytes)
+        letter = write(message, self._stream, self._subjects, self._most_bytes, exported=exported)
         await self._room.acquire()
         if self._work.done():
             self._room.release()

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import chain, count
 from typing import Any, Final
@@ -18,13 +18,15 @@ from eventscope.store.message import (
 )
 from eventscope.subscriptions import conversion, versions
 from eventscope.subscriptions.cloud_event import EXPECTED
-from eventscope.subscriptions.envelope import PLAIN, STATED, Envelope, opened, opened_whole
+from eventscope.subscriptions.envelope import EXPORTED, STATED, Envelope, opened, opened_whole
 from eventscope.subscriptions.opened import Opened, WrongEnvelope
 from eventscope.subscriptions.refusal import Refusal
 from eventscope.subscriptions.versions import VersionUse
 
 MOST_BYTES: Final = 1024 * 1024
 MOST_DEPTH: Final = 100
+# of an event of another log: its JSON is written anew, by which numbers get longer, and its extensions lie deeper
+MOST_EXPORTED_BYTES: Final = 4 * MOST_BYTES
 MOST_TOGETHER: Final = 1000  # events in one message, and so in one transaction
 MOST_TEXT: Final = 1024  # of an id or a type: MongoDB and people must be able to handle them as keys
 
@@ -53,6 +55,8 @@ def read(
     what a `version` in its messages is. A list of messages is one message: all of it is taken, or nothing.
     """
     content: Any = None
+    if arrival.headers.get(STATED) == EXPORTED[STATED]:
+        use = "claim"  # as another log gave it, which need not be as this one does
     try:
         content = _opened(arrival, envelope)
         if isinstance(content, list):
@@ -64,19 +68,23 @@ def read(
 
 
 def _opened(arrival: Arrival, envelope: Envelope | None) -> Any:
-    if arrival.headers.get(STATED) == PLAIN[STATED]:
-        envelope = "plain"
+    loads: Callable[[bytes], Any] = _json
+    match arrival.headers.get(STATED):
+        case "plain":
+            envelope = "plain"
+        case "exported":
+            envelope, loads = "exported", _exported_json
     try:
-        whole = opened_whole(envelope, arrival, _json)
+        whole = opened_whole(envelope, arrival, loads)
         if whole is not None:
             return whole
-        content = _json(arrival.raw)
+        content = loads(arrival.raw)
         if isinstance(content, list):
             return [
-                opened(envelope, one, arrival, index, _json) if isinstance(one, dict) else one
+                opened(envelope, one, arrival, index, loads) if isinstance(one, dict) else one
                 for index, one in enumerate(content)
             ]
-        return opened(envelope, content, arrival, None, _json) if isinstance(content, dict) else content
+        return opened(envelope, content, arrival, None, loads) if isinstance(content, dict) else content
     except WrongEnvelope as error:
         raise Refusal("WRONG_ENVELOPE", f"{error}; EVENTSCOPE_ENVELOPES sets envelopes by subject") from None
 
@@ -187,16 +195,20 @@ def _any_id(arrival: Arrival, stream: str, content: Any) -> str:
     return made_up_id(stream, arrival.sequence, arrival.recorded_at)
 
 
-def _json(raw: bytes) -> Any:
-    if len(raw) > MOST_BYTES:
-        raise Refusal("TOO_LARGE", f"the message has {len(raw)} bytes; {MOST_BYTES} are the most")
+def _exported_json(raw: bytes) -> Any:
+    return _json(raw, MOST_EXPORTED_BYTES, MOST_DEPTH + 1)
+
+
+def _json(raw: bytes, most_bytes: int = MOST_BYTES, most_depth: int = MOST_DEPTH) -> Any:
+    if len(raw) > most_bytes:
+        raise Refusal("TOO_LARGE", f"the message has {len(raw)} bytes; {most_bytes} are the most")
     try:
         message = json_text.loads(raw)
     except json_text.Fault as fault:
         raise Refusal(fault.code, _why(fault)) from None
-    if NUL in raw or raw.count(b"{") + raw.count(b"[") > MOST_DEPTH:
+    if NUL in raw or raw.count(b"{") + raw.count(b"[") > most_depth:
         # a list of messages is a level of its own
-        _check(message, MOST_DEPTH + 1 if isinstance(message, list) else MOST_DEPTH)
+        _check(message, most_depth + 1 if isinstance(message, list) else most_depth)
     return message
 
 

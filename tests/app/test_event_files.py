@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventscope.errors import BadInput
-from eventscope.event_files import BadLine, Items, Line, count, read_csv, read_jsonl
+from eventscope.event_files import LONGEST, BadLine, Items, Line, count, read_csv, read_jsonl
 from eventscope.subscriptions.reading import MOST_BYTES
 
 
@@ -95,7 +95,8 @@ def test_a_mark_of_utf8_before_the_first_line_does_not_matter(folder: Folder) ->
         (b'{"type": "t", "data": 123456789012345.6789}', "would be changed to 123456789012345.67"),
         (b'{"type": "t", "data": 1e999}', "the number 1e999 at data is beyond"),
         (b'{"type": "t", "data": {"a": 1, "a": 2}}', "the key 'a' at data is given more than once"),
-        (b'{"type": "t", "data": "' + b"x" * MOST_BYTES + b'"}', "has over 1048576 bytes"),
+        (b'{"type": "t", "data": "' + b"x" * MOST_BYTES + b'"}', "1048576 are the most"),
+        (b'{"type": "t", "data": "' + b"x" * LONGEST + b'"}', f"has over {LONGEST} bytes"),
         (b'{"type": "t", "data": ' + b"[" * 200 + b"]" * 200 + b"}", "nested over 100 deep"),
     ],
 )
@@ -187,7 +188,8 @@ def test_members_join_the_data_that_a_row_has(folder: Folder) -> None:
         (",,,", "neither the message nor its subject names a type"),
         ("tick,,,99999999999999999999", "at version does not fit into 64 bits"),
         ('tick,"a"b,,', "expected after"),
-        ("tick,," + "x" * (MOST_BYTES + 1) + ",", "field larger than field limit"),
+        ("tick,," + "x" * (MOST_BYTES + 1) + ",", "1048576 are the most"),
+        ("tick,," + "x" * (LONGEST + 1) + ",", "field larger than field limit"),
     ],
 )
 def test_a_bad_row_is_told_with_its_number_and_reason_and_the_others_go_on(

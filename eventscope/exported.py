@@ -1,0 +1,123 @@
+"""The form in which events leave for files, one a line or a row, and what is sent when they come back. No I/O.
+
+It has all that is in an event by its own name, and the place in the log that it was taken from, which means nothing in
+another log: `position`, `cursor` and `recordedAt`. By these three a line of an export is told from a message.
+"""
+
+import csv
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any, Final
+
+import orjson
+
+from eventscope.event import ENCODING, Event, camel
+from eventscope.subscriptions.letter import EventMessage
+
+PLACE: Final = ("position", "cursor", "recordedAt")
+NAMES: Final[Mapping[str, str]] = {
+    "messageId" if field.name == "id" else camel(field.name): field.name for field in fields(Event)
+}
+COLUMNS: Final = tuple(NAMES)
+JSON: Final = ("data", "metadata", "extensions")
+INTEGERS: Final = ("position", "version", "claimedVersion")
+FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "'")  # what a spreadsheet would take a cell for that begins so
+END: Final = "end"
+LAST: Final = b'{"end":'  # begins the last line
+
+
+def record(event: Event) -> dict[str, Any]:
+    """The event by the names of its members; what it has not is left out."""
+    return {name: value for name, own in NAMES.items() if (value := getattr(event, own)) is not None}
+
+
+def line(event: Event) -> bytes:
+    """The event as a line of JSON."""
+    return orjson.dumps(record(event), option=ENCODING | orjson.OPT_APPEND_NEWLINE)
+
+
+def end_line(cursor: str | None, count: int, sha256: str) -> bytes:
+    """The last line of a file: one without it was cut off. `sha256` is that of all lines before it."""
+    end = {"cursor": cursor, "count": count, "sha256": sha256}
+    return orjson.dumps({END: end}, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def header_row() -> bytes:
+    """The row of column names."""
+    return _row(COLUMNS)
+
+
+def row(event: Event) -> bytes:
+    """The event as a row. JSON is in one cell, and no cell is a formula."""
+    members = orjson.loads(line(event))
+    return _row([_cell(name, members[name]) if name in members else "" for name in COLUMNS])
+
+
+def is_record(content: object) -> bool:
+    """Whether this is a line of an export, and no message that somebody wrote."""
+    return (
+        isinstance(content, dict)
+        and content.keys() <= NAMES.keys()
+        and all(name in content for name in ("messageId", "type", *PLACE))
+    )
+
+
+def of_row(cells: Sequence[str]) -> dict[str, Any]:
+    """The members of a row that `row` wrote. ValueError when one of its cells is not what it should be."""
+    found: dict[str, Any] = {}
+    for name, cell in zip(COLUMNS, cells, strict=True):
+        text = cell[1:] if cell.startswith("'") else cell
+        if text:
+            found[name] = orjson.loads(text) if name in JSON or name in INTEGERS else text
+    return found
+
+
+def message(content: Mapping[str, Any]) -> EventMessage:
+    """What is sent to a log for a line of an export, in the envelope `exported`.
+
+    The version is a claim: a log gives its own, and they are the same where it has all events of the aggregate.
+    """
+    sent = {name: value for name, value in content.items() if name not in (*PLACE, "claimedVersion")}
+    claimed = content.get("claimedVersion", content.get("version"))
+    return sent if claimed is None else {**sent, "version": claimed}
+
+
+class Ending:
+    """Looks whether what was exported is all there, by the line at its end."""
+
+    def __init__(self) -> None:
+        self._begin()
+
+    def add(self, raw: bytes) -> None:
+        """Count a line of the file."""
+        self._count += 1
+        self._digest.update(raw)
+
+    def fault(self, text: bytes) -> str | None:
+        """What is wrong with the lines since the beginning, or since the last such line; None when nothing is."""
+        try:
+            end = orjson.loads(text)[END]
+            whole = (end["count"], end["sha256"]) == (self._count, self._digest.hexdigest())
+        except (ValueError, TypeError, KeyError):
+            return "this is neither a message nor the end of an export"
+        count = self._count
+        self._begin()
+        if whole:
+            return None
+        return f"the {count} lines before are not the {end['count']} that were exported: some were changed or are gone"
+
+    def _begin(self) -> None:
+        self._count, self._digest = 0, hashlib.sha256()
+
+
+def _cell(name: str, value: Any) -> str:
+    text = value if isinstance(value, str) and name not in JSON else orjson.dumps(value).decode()
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def _row(cells: Sequence[str]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerow(cells)
+    return text.getvalue().encode()
