@@ -8,18 +8,16 @@ import csv
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import Any, Final
 
 import orjson
 
-from eventscope.event import ENCODING, Event, camel
+from eventscope import event
+from eventscope.event import ENCODING, Event
 from eventscope.subscriptions.letter import EventMessage
 
 PLACE: Final = ("position", "cursor", "recordedAt")
-NAMES: Final[Mapping[str, str]] = {
-    "messageId" if field.name == "id" else camel(field.name): field.name for field in fields(Event)
-}
+NAMES: Final[Mapping[str, str]] = {member: field for field, member in event.NAMES.items()}
 COLUMNS: Final = tuple(NAMES)
 JSON: Final = ("data", "metadata", "extensions")
 INTEGERS: Final = ("position", "version", "claimedVersion")

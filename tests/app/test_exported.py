@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from eventscope import event, exported
 from eventscope.event_files import BadLine, Items, Line, read_csv, read_jsonl
-from eventscope.schema.event import READ
 from eventscope.store import moment
 from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.documents import Event as Document
@@ -84,7 +83,8 @@ class Log:
 
 def of_api(document: Document) -> event.Event:
     """The event as the API gives it to a client."""
-    node = {name: READ[own](document) if own in READ else document.get(name) for own, name in event.NAMES.items()}
+    node: dict[str, Any] = {name: document.get(name) for name in event.NAMES.values()}
+    node |= {"position": document["_id"], "cursor": f"e{document['_id']:x}.tag"}
     for own in event.TIMES:
         node[event.NAMES[own]] = moment.to_text(document["timestamp" if own == "timestamp" else "recordedAt"])
     return event.read(orjson.loads(orjson.dumps(node)))

@@ -131,7 +131,7 @@ async def test_only_what_is_wanted_is_exported_with_its_end(
     assert await export(api, file, screen, ["user.*"]) == 2
     *events, end = lines(file)
     assert [event["position"] for event in events] == [1, 2]
-    assert (end["end"]["cursor"], end["end"]["count"]) == ("e4", 2)
+    assert (end["end"]["cursor"].partition(".")[0], end["end"]["count"]) == ("e4", 2)
     assert names(tmp_path) == ["users.jsonl"]
 
 
