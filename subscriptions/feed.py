@@ -23,6 +23,9 @@ MOST_WAITING: Final = 2_000  # events that may wait for one follower; a slower o
 MOST_BYTES: Final = 16 * 1024**2  # of batches that may wait for one follower
 SILENCE_SECONDS: Final = 3.0
 
+# a log that ends there is none that anybody knows events of: each looks at the checkpoint
+BEGUN_ANEW: Final = LiveBatch(previous=0, head=0)
+
 logger = logging.getLogger(__name__)
 
 
@@ -86,6 +89,7 @@ class Feed:
         """Is told first of all, so that nobody can have heard of an event that it does not know."""
         self._inboxes: set[Inbox] = set()
         self._heard: float | None = None
+        self._log: str | None = None  # that the last batch was of
 
     @property
     def observer(self) -> FeedObserver:
@@ -128,6 +132,14 @@ class Feed:
         except (ValueError, KeyError, TypeError):
             logger.warning("what came on %s is no live batch", message.subject)
             return
+        if batch.log is not None:
+            before, self._log = self._log, batch.log
+            if before not in (None, batch.log):
+                self._hand_on(BEGUN_ANEW)
+        self._hand_on(batch)
+        self._observer.arrived(batch.events)
+
+    def _hand_on(self, batch: LiveBatch) -> None:
         if self.tail is not None:
             try:
                 self.tail.take(batch.previous, batch.events, batch.head, batch.size)
@@ -136,7 +148,6 @@ class Feed:
                 self.tail.restart(None)
         for inbox in self._inboxes:
             inbox.put(batch)
-        self._observer.arrived(batch.events)
 
 
 @asynccontextmanager

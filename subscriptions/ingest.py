@@ -18,6 +18,7 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 from eventscope.errors import Blocked, CannotStart, LeaseLost, QuestionTimedOut, Unavailable, Unstorable, unexpected
+from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.expiry import Housekeeping
 from eventscope.store.log import Log
 from eventscope.store.message import Arrival, Batch, Message, Place
@@ -143,7 +144,7 @@ class Ingester:
         start = _place(writer).sequence + 1
         async with reading(self.client, self.js, self.stream, start, self.batch, self._read_any) as reader:
             await self._same(writer)
-            await self._beat(writer.at.head)
+            await self._beat(writer.at)
             self._began = self._trimmed = _time()
             begun = False
             while True:
@@ -196,7 +197,7 @@ class Ingester:
         """Do what must go on however long storing takes: heartbeats, the lease, expiry, trimming."""
         now = _time()
         if now - self._beaten >= live.HEARTBEAT_SECONDS:
-            await self._beat(writer.at.head)
+            await self._beat(writer.at)
         if now - self._renewed >= self.lease_seconds / 3:
             self._renewed = now
             await writer.renew()
@@ -261,7 +262,7 @@ class Ingester:
             report(lost)
         for code, times in stored.codes.items():
             logger.warning("rejected %d with %s", times, code)
-        for message in live.encode(stored.previous, stored.events, self.client.max_payload):
+        for message in live.encode(stored.previous, stored.events, self.client.max_payload, writer.at.identity):
             await self.client.publish(live.subject(self.stream), message)
         for outcome in stored.outcomes:
             # an answer that comes back would be answered too
@@ -271,8 +272,8 @@ class Ingester:
                     await self.client.publish(inbox, answer)
         await self._keep_up(writer)
 
-    async def _beat(self, head: int) -> None:
-        await self.client.publish(live.subject(self.stream), live.heartbeat(head))
+    async def _beat(self, at: Checkpoint) -> None:
+        await self.client.publish(live.subject(self.stream), live.heartbeat(at.head, at.identity))
         self._beaten = _time()
 
     async def _tidy(self, rejected_head: int) -> None:

@@ -1,7 +1,7 @@
 """Live batches: what the ingester sends to every API process after each commit, as text on a NATS subject. No I/O.
 
 A batch names the head before and after it, so that a receiver sees any hole and fills it from the log. The head alone,
-sent every second, shows a lost tail.
+sent every second, shows a lost tail. The name of the log shows when another has taken its place.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,6 +25,8 @@ class LiveBatch:
     events: tuple[Event, ...] = ()
     size: int = field(default=0, compare=False)
     """Bytes of the message that it came in."""
+    log: str | None = field(default=None, compare=False)
+    """The name of the log; None from an ingester of an older version."""
 
 
 def subject(stream: str) -> str:
@@ -32,7 +34,7 @@ def subject(stream: str) -> str:
     return f"eventscope.live.{stream}"
 
 
-def encode(previous: int, events: Sequence[Event], most_bytes: int) -> Iterator[bytes]:
+def encode(previous: int, events: Sequence[Event], most_bytes: int, log: str | None = None) -> Iterator[bytes]:
     """The batch in as many messages as the size limit of the server asks for.
 
     An event that is too large for any is left out; the hole that this leaves makes receivers read it from the log.
@@ -41,24 +43,24 @@ def encode(previous: int, events: Sequence[Event], most_bytes: int) -> Iterator[
     for event in events:
         text = orjson.dumps(event)
         if len(text) + 200 > most_bytes:
-            yield from _message(start, position, texts)
+            yield from _message(start, position, texts, log)
             start, position, texts, size = event["_id"], event["_id"], [], 0
             continue
         if texts and size + len(text) + 200 > most_bytes:
-            yield from _message(start, position, texts)
+            yield from _message(start, position, texts, log)
             start, texts, size = position, [], 0
         texts.append(text)
         size += len(text) + 1
         position = event["_id"]
     if texts:
-        yield from _message(start, position, texts)
+        yield from _message(start, position, texts, log)
     else:
-        yield heartbeat(position)
+        yield heartbeat(position, log)
 
 
-def heartbeat(head: int) -> bytes:
+def heartbeat(head: int, log: str | None = None) -> bytes:
     """The message that tells the head and nothing else."""
-    return b'{"previous":%d,"head":%d,"events":[]}' % (head, head)
+    return b'{"previous":%d,"head":%d,"log":%b,"events":[]}' % (head, head, orjson.dumps(log))
 
 
 def decode(raw: bytes) -> LiveBatch:
@@ -68,9 +70,14 @@ def decode(raw: bytes) -> LiveBatch:
     for event in events:
         if "expireAt" in event:
             event["expireAt"] = datetime.fromisoformat(cast("str", event["expireAt"]))
-    return LiveBatch(batch["previous"], batch["head"], tuple(events), len(raw))
+    return LiveBatch(batch["previous"], batch["head"], tuple(events), len(raw), batch.get("log"))
 
 
-def _message(previous: int, head: int, texts: list[bytes]) -> Iterator[bytes]:
+def _message(previous: int, head: int, texts: list[bytes], log: str | None) -> Iterator[bytes]:
     if texts:
-        yield b'{"previous":%d,"head":%d,"events":[%s]}' % (previous, head, b",".join(texts))
+        yield b'{"previous":%d,"head":%d,"log":%b,"events":[%b]}' % (
+            previous,
+            head,
+            orjson.dumps(log),
+            b",".join(texts),
+        )

@@ -8,7 +8,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from eventscope.store import expiry, read
+from eventscope.errors import WrongLog
+from eventscope.store import checkpoint, expiry, read
 from eventscope.store.filter import Filter
 from eventscope.store.log import Log
 from eventscope.store.moment import HOUR
@@ -54,9 +55,11 @@ async def replay(
     """Every event that the filter means after one position up to another, in order, as fast as it is read without a
     rhythm; then, if that was not the last of these positions, word that it is passed.
 
-    Raises Unavailable or QuestionTimedOut when the store cannot be read; resume from the last position then.
+    Raises Unavailable or QuestionTimedOut when the store cannot be read; resume from the last position then. WrongLog
+    when the log was begun anew meanwhile.
     """
     cursor, told, hour, gap_through = after, after, -1, 0
+    name = (await checkpoint.read(log)).identity
     paging = Paging()
     while cursor < head:
         if (now := log.clock() // HOUR) != hour:  # events expire at full hours only
@@ -67,6 +70,9 @@ async def replay(
         limit = paging.limit
         page = await read.page(log, filter, above=cursor, below=head + 1, limit=limit)
         paging.learn(page.events)
+        before, name = name, (await checkpoint.read(log)).identity
+        if before not in (None, name):
+            raise WrongLog("the log was begun anew while it was replayed: replay the new one from its beginning")
         stopped = False
         for event in page.events:
             if rhythm is not None and await rhythm.pause(event["timestamp"]) and log.clock() // HOUR != hour:

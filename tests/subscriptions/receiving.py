@@ -152,13 +152,13 @@ class Teller:
 
     async def tell(self, events: list[Event]) -> None:
         """Tell of stored events."""
-        for message in live.encode(events[0]["_id"] - 1, events, 1_000_000):
+        for message in live.encode(events[0]["_id"] - 1, events, 1_000_000, self._log.identity.name):
             await self._client.publish(live.subject(self._stream), message)
         await self._client.flush()
 
     async def beat(self, head: int) -> None:
         """Tell the head."""
-        await self._client.publish(live.subject(self._stream), live.heartbeat(head))
+        await self._client.publish(live.subject(self._stream), live.heartbeat(head, self._log.identity.name))
         await self._client.flush()
 
     async def happen(self, n: int = 1, **body: Any) -> list[Event]:

@@ -267,6 +267,28 @@ async def test_a_log_that_was_dropped_and_begun_anew_is_followed_from_its_beginn
         assert FellBehind(0) in received
 
 
+async def test_a_log_that_was_begun_anew_and_is_longer_than_the_old_one_at_once_is_followed_from_its_beginning(
+    settings: Settings, log: Log, feed: Feed, client: Client
+) -> None:
+    async def tell(previous: int) -> None:
+        events = await read.events(log, EVERYTHING, above=previous, limit=100)
+        for message in live.encode(previous, events, 100_000, log.identity.name):
+            await client.publish(live.subject(settings.stream), message)
+
+    await _store(log, 3)
+    async with _following(log, feed, EVERYTHING, 0) as items:
+        assert _positions(await _until(items, CaughtUp)) == [1, 2, 3]
+        await _store(log, 1)
+        await tell(3)
+        assert await anext(items) == (await read.events(log, EVERYTHING, above=3, limit=1))[0]
+        await log.mongo.client.drop_database(settings.mongo_database)
+        await _store(log, 9)
+        await tell(0)
+        received = await _until(items, CaughtUp)
+        assert _positions(received) == [*range(1, 10)]
+        assert FellBehind(0) in received
+
+
 async def _beat(client: Client, stream: str, head: int) -> None:
     while True:
         await client.publish(live.subject(stream), live.heartbeat(head))

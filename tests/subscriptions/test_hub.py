@@ -558,6 +558,23 @@ async def test_a_log_that_was_dropped_and_begun_anew_is_read_from_its_beginning(
     assert sink.kinds.count("FellBehind") == 2
 
 
+async def test_a_log_that_was_begun_anew_and_is_longer_than_the_old_one_at_once_is_read_from_its_beginning(
+    hub: Hub, teller: Teller, log: Log
+) -> None:
+    sink = Quick()
+    await teller.store(*[{}] * 3)
+    async with member(hub, EVERYTHING, 0, sink):
+        await live(sink)
+        await teller.happen(2)
+        await sink.has(1, 2, 3, 4, 5)
+        await log.mongo.client.drop_database(log.mongo.database.name)
+        await teller.happen(9)
+        await until(lambda: len(sink.positions) >= 14)
+        assert sink.positions == [*range(1, 6), *range(1, 10)]
+        await teller.happen(1)
+        await sink.has(*range(1, 6), *range(1, 11))
+
+
 async def test_a_heartbeat_that_comes_late_has_nobody_read_anything_again(hub: Hub, teller: Teller) -> None:
     sink = Quick()
     await teller.store(*[{}] * 3)

@@ -49,3 +49,12 @@ def test_messages_join_to_the_batch_but_for_events_that_are_too_large(
 
 def test_a_heartbeat_is_a_batch_of_nothing() -> None:
     assert live.decode(live.heartbeat(7)) == live.LiveBatch(previous=7, head=7)
+
+
+def test_the_name_of_the_log_comes_with_each_message_and_may_be_missing() -> None:
+    """As with an ingester of an older version."""
+    event = cast("Event", {"_id": 4, "type": "a"})
+    for message in (*live.encode(3, [event], 1000, 'ü"'), live.heartbeat(4, 'ü"')):
+        assert live.decode(message).log == 'ü"'
+    assert live.decode(live.heartbeat(7)).log is None
+    assert live.decode(b'{"previous":7,"head":7,"events":[]}').log is None

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from eventscope.errors import WrongLog
 from eventscope.store import moment, scan
 from eventscope.store.filter import EVERYTHING, Among, Exists, Filter, Types
 from eventscope.store.log import Log
@@ -152,6 +153,19 @@ async def test_what_expires_while_it_pauses_is_told_and_not_delivered(log: Log) 
     assert rest[0] == RetentionGap(1, 3)
     assert positions(rest) == [4]
     assert time.slept == [1.0, 2.0]
+
+
+async def test_it_ends_when_the_log_is_begun_anew_meanwhile(log: Log) -> None:
+    await store(log, *at(*range(8)))
+    heard: list[Item] = []
+    async with asyncio.timeout(60), aclosing(replay(log, EVERYTHING, 0, 8)) as items:
+        heard.append(await anext(items))
+        await log.mongo.client.drop_database(log.mongo.database.name)
+        await store(log, *at(*range(9)))
+        with pytest.raises(WrongLog, match="begun anew while it was replayed"):
+            async for item in items:
+                heard.append(item)
+    assert positions(heard) == [*range(1, paging.FIRST + 1)]  # the page that had been read
 
 
 async def test_it_sleeps_by_the_clock_of_the_loop_unless_told_otherwise(log: Log) -> None:
