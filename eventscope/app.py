@@ -127,7 +127,7 @@ def build(
         Counted(Gate(endpoint, rules, is_data), metrics),
         routes=[
             *answers,
-            WebSocketRoute(GRAPHQL, endpoint),
+            *(WebSocketRoute(path, endpoint) for path in (GRAPHQL, f"{GRAPHQL}/")),  # where no redirect is followed
             *(page.routes() if settings.graphiql else []),
             redirects.root(has_page=settings.graphiql),
             *redirects.with_slash(route.path for route in answers),

@@ -20,7 +20,7 @@ from websockets.typing import Subprotocol
 from eventscope.errors import NotAnswered, Unavailable
 from eventscope.event import SELECTION, Event, read
 from eventscope.proxies import proxy_to, through, unusable
-from eventscope.questions import error_of
+from eventscope.questions import answer_in, error_of
 from eventscope.redact import shown
 
 PROTOCOL: Final = Subprotocol("graphql-transport-ws")
@@ -129,6 +129,8 @@ class Follower:
         if isinstance(error, InvalidStatus) and not self._was_there:
             status = error.response.status_code
             if 400 <= status < 500 and status not in PASSING_STATUS:
+                if errors := answer_in(error.response.body or b"").get("errors"):
+                    raise error_of(errors[0]) from error
                 raise NotAnswered(
                     f"{shown(self._url)} answers HTTP {status}; is api_url right?", "NOT_GRAPHQL"
                 ) from error

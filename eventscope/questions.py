@@ -66,7 +66,7 @@ class Questions:
                 f"the API at {shown(str(self._http.base_url))} does not answer{through(self._proxy)}"
                 f" ({str(error) or type(error).__name__})"
             ) from error
-        answer = _json(response)
+        answer = answer_in(response.content)
         if errors := answer.get("errors"):
             raise error_of(errors[0])
         if "data" not in answer:
@@ -99,9 +99,10 @@ def error_of(error: Mapping[str, Any]) -> EventscopeError:
             return NotAnswered(f"{message} ({code}{f', errorId {id}' if id else ''})", code)
 
 
-def _json(response: httpx.Response) -> dict[str, Any]:
+def answer_in(body: bytes | bytearray) -> dict[str, Any]:
+    """The answer that the body is; an empty one where it is none of the API's."""
     try:
-        answer = orjson.loads(response.content)
+        answer = orjson.loads(body)
     except orjson.JSONDecodeError:
         return {}
     return answer if isinstance(answer, dict) else {}

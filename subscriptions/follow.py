@@ -57,7 +57,7 @@ Item: TypeAlias = Event | CaughtUp | FellBehind | RetentionGap | Passed
 def reached(item: Item) -> int:
     """Up to which position the log was delivered with the item: who resumes from there misses nothing."""
     match item:
-        case RetentionGap(through=position):
+        case RetentionGap(after=position):  # what is kept longer lies within the gap, and comes next
             return position
         case CaughtUp(position) | FellBehind(position) | Passed(position):
             return position

@@ -104,7 +104,7 @@ class Gate:
 
     def _unknown(self, host: bytes) -> Response:
         if self._hosts.takes(host) is None:
-            return _refused(400, f"The header Host is {_shown(host)}, and no name or address of a server")
+            return _refused(400, f"The header Host is missing, or no name or address of a server: {_shown(host)}")
         return _refused(
             421, f"This API is not known as {_shown(host)}; if it should be, add the name to {variable('hosts')}"
         )

@@ -22,8 +22,9 @@ from eventscope.errors import Unavailable
 from eventscope.event_stream import wanted
 from eventscope.ports import free
 from eventscope.settings import Settings
-from eventscope.store import checkpoint, read
-from eventscope.store.log import Log
+from eventscope.store import checkpoint, expiry, read
+from eventscope.store.log import Log, open_log
+from eventscope.store.moment import DAY
 from tests.app import processes
 from tests.app.served import Served, served
 from tests.app.streaming import EVENTS, Stream, streamed
@@ -367,6 +368,29 @@ async def test_after_an_error_that_passes_the_last_place_stays_the_one_to_come_b
             assert await stream.hear() == ("complete", None)
     async with streamed(api.http, query, headers=back(stream), **start) as stream:
         assert (await stream.next())[name]["id"] == "m2"
+
+
+@pytest.mark.parametrize("name", ["events", "replay"])
+async def test_who_comes_back_after_word_of_a_gap_gets_what_lies_within_it_and_is_kept_longer(
+    api: Served, log: Log, settings: Settings, name: str
+) -> None:
+    past = log.clock() - 3 * DAY
+    async with open_log(settings.mongo_url, settings.mongo_database, clock=lambda: past) as then:
+        kinds = ["long", "short", "short", "long", "short", "long"]
+        messages = [orjson.dumps({"type": f"{kind}.lived", "messageId": f"m{n}"}) for n, kind in enumerate(kinds)]
+        await fill(then, messages, {"*": 0.0, "short.*": 1.0})
+    await expiry.tidy(log)
+    start = "(from: BEGINNING)" if name == "events" else ""
+    query = f"subscription {{ {name}{start} {{ __typename ... on Event {{ id }} }} }}"
+    seen: list[str] = []
+    headers: dict[str, str] = {}
+    for taken in (1, 2, 1, 2, 1, 2):  # word of the gap and a break; then word of it once more, and what comes next
+        async with streamed(api.http, query, headers=headers) as stream:
+            for _ in range(taken):
+                delivery = (await stream.next())[name]
+                seen += [delivery["id"]] if delivery["__typename"] == "Event" else []
+                headers = back(stream)
+    assert seen == ["m0", "m3", "m5"]
 
 
 async def test_what_has_no_place_is_told_as_it_is_by_then(api: Served, log: Log) -> None:

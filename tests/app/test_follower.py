@@ -2,10 +2,12 @@
 
 import asyncio
 import signal
+import socket
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -258,6 +260,18 @@ async def test_what_the_api_will_never_answer_is_raised(service: EventsService, 
     async with EventsService.connect(api_url=f"{served_api.http.base_url}/nowhere") as lost:
         with pytest.raises(NotAnswered, match="is api_url right"):
             await anext(lost.subscribe_to_events())
+
+
+async def test_why_an_api_refuses_a_websocket_is_raised(served_api: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    look_up = socket.getaddrinfo
+
+    def led_here(host: Any, *more: Any, **named: Any) -> Any:
+        return look_up("127.0.0.1" if host == "unknown.invalid" else host, *more, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", led_here)
+    async with EventsService.connect(api_url=f"http://unknown.invalid:{served_api.http.base_url.port}") as service:
+        with pytest.raises(BadInput, match="add the name to EVENTSCOPE_HOSTS"):
+            await anext(service.subscribe_to_events())
 
 
 async def test_a_checkpoint_moves_the_cursor_a_gap_does_not_and_what_is_unknown_is_passed_over() -> None:

@@ -22,7 +22,7 @@ from eventscope.subscriptions.hub import Hub
 from eventscope.subscriptions.member import Text
 from tests.until import until
 
-PLACE = re.compile(r"e(\d+)|[A-Z]\w+ .*=(\d+)\)")  # of a text that `Renderer` has written
+PLACE = re.compile(r"e(\d+)|[A-Z]\w+ \w+\(\w+=(\d+).*\)")  # of a text that `Renderer` has written
 
 
 class Receiver:

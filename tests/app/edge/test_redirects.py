@@ -9,6 +9,7 @@ import pytest_asyncio
 
 from eventscope.settings import Settings
 from tests.app.served import served
+from tests.app.wire import opened
 from tests.app.world import World
 from tests.app.world import world as a_world
 
@@ -63,6 +64,11 @@ async def test_a_slash_too_many_leads_to_the_address_without_it(http: httpx.Asyn
 async def test_a_question_that_is_posted_with_a_slash_too_many_is_answered(http: httpx.AsyncClient) -> None:
     response = await http.post("/graphql/", json={"query": "{ log { head } }"}, follow_redirects=True)
     assert response.json() == {"data": {"log": {"head": 300}}}
+
+
+async def test_a_websocket_which_follows_no_redirects_is_opened_with_a_slash_too_many(world: World) -> None:
+    async with opened(f"{world.api.socket_url}/") as socket:
+        assert await socket.is_open()
 
 
 @pytest.mark.parametrize("path", ["//", "/graphql//", "/nothing/", "/events/", "//evil.example/", "/graphql/assets/"])
