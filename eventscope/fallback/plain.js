@@ -9,10 +9,19 @@ const given = new URLSearchParams(location.search);
 query.value = given.get("query") ?? query.value;
 variables.value = given.get("variables") ?? (given.has("query") ? "" : variables.value);
 
+/** Keeps the digits of a number that JavaScript would write otherwise. */
+function exact(_key, value, context) {
+  const changed = typeof value === "number" && JSON.stringify(value) !== context?.source;
+  return changed && JSON.rawJSON && context?.source ? JSON.rawJSON(context.source) : value;
+}
+
 async function run() {
   let asked;
   try {
-    asked = JSON.stringify({ query: query.value, variables: JSON.parse(variables.value.trim() || "null") });
+    const given = variables.value.trim() || "null";
+    JSON.parse(given);
+    // the text itself, whose numbers have all their digits
+    asked = `{"query": ${JSON.stringify(query.value)}, "variables": ${given}}`;
   } catch (error) {
     return `The variables are not JSON: ${error.message}`;
   }
@@ -24,7 +33,8 @@ async function run() {
     });
     const text = await response.text();
     try {
-      return JSON.stringify(JSON.parse(text), null, 2);
+      const shown = JSON.parse(text, exact);
+      return JSON.rawJSON ? JSON.stringify(shown, null, 2) : text;
     } catch {
       return `${response.status} ${response.statusText}\n${text}`;
     }

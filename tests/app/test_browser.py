@@ -17,7 +17,7 @@ from playwright.async_api import Locator, Page, Route, ViewportSize, async_playw
 from starlette import routing
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from eventscope.listening import listening
 from eventscope.page import BUILT, page, routes, wants_page
@@ -187,6 +187,47 @@ async def test_a_subscription_shows_events_as_they_arrive_newest_first_until_it_
         await expect(page.get_by_role("button", name="Execute query")).to_be_visible(timeout=PATIENCE)
 
 
+async def test_numbers_are_shown_with_the_digits_of_the_answer_and_sent_with_those_of_the_editor(
+    chromium: str, built: Path, served: Served
+) -> None:
+    query = "query Digits($where: [PathCondition!]) { events(filter: {data: $where}) { nodes { data } } }"
+    # comments, too, as the editor takes them
+    variables = '{"where": [{"path": "account", "eq": 1234567890123456789}], /* all of them */ }'
+    question = urlencode({"query": query, "variables": variables})
+    numbers: dict[str, object] = {"account": 1234567890123456789, "rate": 1.0, "small": 5e-324}
+    await served.publish("user.created", numbers | {"account": 1234567890123456788})
+    await served.publish("user.updated", numbers)
+    async with opened(chromium, f"{served.url}/graphql?{question}") as page:
+        graphiql = Graphiql(page)
+        await shows(graphiql.query, "query Digits")
+        await graphiql.run()
+        await shows(graphiql.answer, '"account": 1234567890123456789')
+        text = await graphiql.answer.inner_text()
+        assert '"rate": 1.0' in text.replace("\xa0", " ")
+        assert "5e-324" in text
+        assert "1234567890123456788" not in text
+
+
+async def test_numbers_of_live_events_and_those_that_are_sent_for_them_keep_their_digits(
+    chromium: str, built: Path, served: Served
+) -> None:
+    query = "subscription Digits($where: [PathCondition!]) { events(filter: {data: $where}) { ... on Event { data } } }"
+    variables = '{"where": [{"path": "account", "gte": 1234567890123456789}]}'
+    question = urlencode({"query": query, "variables": variables})
+    async with opened(chromium, f"{served.url}/graphql?{question}") as page:
+        graphiql = Graphiql(page)
+        await shows(graphiql.query, "subscription Digits")
+        await graphiql.run()
+        await expect(page.get_by_role("button", name="Stop query")).to_be_visible(timeout=PATIENCE)
+        await shows(graphiql.answer, '"received"')
+        await served.publish("user.created", {"account": 1234567890123456788, "rate": 2.0})
+        await served.publish("user.updated", {"account": 1234567890123456789, "rate": 2.0})
+        await shows(graphiql.answer, '"account": 1234567890123456789')
+        text = await graphiql.answer.inner_text()
+        assert '"rate": 2.0' in text.replace("\xa0", " ")
+        assert "1234567890123456788" not in text
+
+
 async def test_a_subscription_that_is_refused_says_why(chromium: str, built: Path, served: Served) -> None:
     question = urlencode({"query": 'subscription Lost { events(after: "nonsense") { __typename } }'})
     async with opened(chromium, f"{served.url}/graphql?{question}") as page:
@@ -258,7 +299,9 @@ async def test_a_token_in_the_headers_is_sent_but_never_kept(chromium: str, buil
 
 async def test_the_plain_page_asks_and_shows_the_answer(chromium: str, tmp_path: Path, until: Until) -> None:
     async def graphql(request: Request) -> Response:
-        return page(tmp_path) if wants_page(request) else JSONResponse({"asked": await request.json()})
+        if wants_page(request):
+            return page(tmp_path)
+        return Response(b'{"asked": ' + await request.body() + b"}", media_type="application/json")
 
     app = Starlette(routes=[*routes(tmp_path), routing.Route("/graphql", graphql, methods=["GET", "POST"])])
     async with serving(app, until) as url, opened(chromium, f"{url}/graphql") as shown:
@@ -268,6 +311,10 @@ async def test_the_plain_page_asks_and_shows_the_answer(chromium: str, tmp_path:
         await shown.keyboard.press("Control+Enter")
         await shows(shown.locator("output"), '"query": "{ log { head } }"')
         await shows(shown.locator("output"), '"first": 3')
+        await shown.get_by_label("Variables").fill('{"account": 1234567890123456789, "rate": 1.0}')
+        await shown.get_by_role("button").click()
+        await shows(shown.locator("output"), '"account": 1234567890123456789')
+        await shows(shown.locator("output"), '"rate": 1.0')
         await shown.get_by_label("Variables").fill("{first: 3}")
         await shown.get_by_role("button").click()
         await shows(shown.locator("output"), "The variables are not JSON")

@@ -15,7 +15,7 @@ import { fetcher } from "./fetcher.js";
 import { examplesPlugin } from "./panel.jsx";
 import { shared, unshare } from "./share.js";
 import { storage } from "./storage.js";
-import { Settle, ShareButton } from "./toolbar.jsx";
+import { Settle, ShareButton, Typed } from "./toolbar.jsx";
 
 const WIDE = 1100; // pixels; a narrower window starts with the editors alone
 
@@ -49,6 +49,7 @@ createRoot(document.getElementById("root")).render(
           {copy}
           <ShareButton />
           <Settle />
+          <Typed />
         </>
       )}
     </GraphiQL.Toolbar>

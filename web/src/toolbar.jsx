@@ -2,6 +2,7 @@
 import { ToolbarButton, useGraphiQL, useGraphiQLActions } from "@graphiql/react";
 import { useEffect } from "react";
 
+import { typed } from "./fetcher.js";
 import { share } from "./share.js";
 
 const CHAIN =
@@ -18,6 +19,15 @@ export function ShareButton() {
       </svg>
     </ToolbarButton>
   );
+}
+
+/** Lets the fetcher read the variables as they are typed. */
+export function Typed() {
+  const variableEditor = useGraphiQL((state) => state.variableEditor);
+  useEffect(() => {
+    typed.variables = () => variableEditor?.getValue() ?? "";
+  }, [variableEditor]);
+  return null;
 }
 
 /** Keeps the editors at the tab that is chosen, and the cursor in its query, from where Ctrl-Enter runs it. */
