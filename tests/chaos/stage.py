@@ -192,13 +192,13 @@ async def settled(settings: Settings, log: Log) -> None:
         await stream.close(client)
 
 
-async def level(settings: Settings, log: Log, client: Client, behind: int = 0) -> bool:
-    """Whether the log has all of the stream but for so many, and the stream is the one that the log was read from."""
+async def level(settings: Settings, log: Log, client: Client) -> bool:
+    """Whether the log has all of the stream, and the stream is the one that the log was read from."""
     with suppress(EventscopeError, nats.errors.Error, OSError):
         place = (await checkpoint.read(log)).place
         info = await client.jetstream().stream_info(settings.stream)
         origin = await start_of(client, settings.stream, place)
-        return origin.reset is None and info.state.last_seq <= (0 if place is None else place.sequence) + behind
+        return origin.reset is None and info.state.last_seq <= (0 if place is None else place.sequence)
     return False
 
 
