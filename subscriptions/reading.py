@@ -39,6 +39,7 @@ KNOWN: Final = frozenset({*TEXTS, "type", "timestamp", "version", "data", "metad
 
 CLAIMS: Final = ("version", "claimedVersion")
 NUL: Final = rb"\u0000"  # as it must be written in JSON
+DATABASE: Final = (b"$db", rb"\u0024", rb"\u0064", rb"\u0062")  # one of them is in each way to write the key $db
 TYPE: Final = re.compile(r"[^\s.*>]+(\.[^\s.*>]+)*")
 
 
@@ -206,7 +207,7 @@ def _json(raw: bytes, most_bytes: int = MOST_BYTES, most_depth: int = MOST_DEPTH
         message = json_text.loads(raw)
     except json_text.Fault as fault:
         raise Refusal(fault.code, _why(fault)) from None
-    if NUL in raw or raw.count(b"{") + raw.count(b"[") > most_depth:
+    if NUL in raw or raw.count(b"{") + raw.count(b"[") > most_depth or any(one in raw for one in DATABASE):
         # a list of messages is a level of its own
         _check(message, most_depth + 1 if isinstance(message, list) else most_depth)
     return message
@@ -230,6 +231,9 @@ def _check(value: Any, depth: int) -> None:
             if "\0" in key:
                 raise Refusal("INVALID_KEY", f"the key {key[:60]!r} holds a NUL, which MongoDB cannot keep")
             _check(member, depth - 1)
+        if "$id" in value and value.get("$db", "") is None and isinstance(value.get("$ref"), str):
+            reason = "the key '$db' is null beside '$ref' and '$id', and MongoDB's drivers would not give it back"
+            raise Refusal("INVALID_KEY", reason)
     elif isinstance(value, list):
         if depth == 0:
             raise Refusal("TOO_DEEP", f"the message is nested over {MOST_DEPTH} deep")

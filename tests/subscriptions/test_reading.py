@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 
+import bson
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from eventscope.store.documents import plain
 from eventscope.store.message import NO_STREAM, Accepted, Arrival, Refused, Together
 from eventscope.subscriptions import versions
 from eventscope.subscriptions.reading import MOST_BYTES, MOST_DEPTH, MOST_TEXT, MOST_TOGETHER, read
@@ -39,6 +41,27 @@ def test_a_type_that_is_no_text_is_shown_as_json() -> None:
     refused = read(arrival, "S", "a")
     assert isinstance(refused, Refused)
     assert refused.reason.startswith('the type {"cmd":"x","on":true} is not words joined by dots')
+
+
+REFERENCES = st.recursive(
+    st.sampled_from([None, 1, "c", ""]),
+    lambda inner: st.dictionaries(st.sampled_from(["$ref", "$id", "$db", "a"]), inner) | st.lists(inner, max_size=2),
+    max_leaves=8,
+)
+
+
+@given(data=REFERENCES, escaped=st.sampled_from(["$db", "\\u0024db", "$\\u0064b", "$d\\u0062"]))
+@example(data={"$ref": "c", "$id": 1, "$db": None}, escaped="$\\u0064b")
+def test_what_the_driver_takes_for_a_reference_comes_back_as_it_was_or_is_refused(data: object, escaped: str) -> None:
+    raw = orjson.dumps({"data": data}).replace(b'"$db"', f'"{escaped}"'.encode())
+    outcome = read(Arrival("events.a", {}, raw, 1, AT), "S", "a")
+    if isinstance(outcome, Refused):
+        assert outcome.code == "INVALID_KEY"
+        assert "null" in raw.decode()
+    else:
+        assert isinstance(outcome, Accepted)
+        stored = bson.decode(bson.encode({"data": outcome.fields.get("data")}))
+        assert orjson.loads(orjson.dumps(stored, default=plain)) == {"data": data}
 
 
 def test_the_subject_names_the_type_where_the_message_does_not() -> None:
