@@ -93,7 +93,7 @@ class Reading:
         self._released = False
         self._told = after  # up to where the subscriber knows its cursor
         self._told_at = asyncio.get_running_loop().time()
-        self._identity: str | None = None  # of the log that it reads; None until it looked
+        self._identity = log.identity.name  # of the log that `after` is a position in
         self._begun_anew = False
         self._gap_through = after
         self._gap_hour = -1
