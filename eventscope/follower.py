@@ -93,8 +93,8 @@ class Follower:
     async def events(self) -> AsyncGenerator[Event, None]:
         """Every event that is meant, in order, for ever.
 
-        BadInput when the filter or the cursor is none, WrongLog when the cursor is of another log, NotAnswered when the API
-        will never answer this subscription.
+        BadInput when the filter or the cursor is none, WrongLog when the cursor is of another log, NotAnswered when the
+        API will never answer this subscription.
         """
         async with aclosing(self._deliveries()) as deliveries:
             async for one in deliveries:
