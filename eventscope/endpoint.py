@@ -107,6 +107,10 @@ class Endpoint(GraphQL[Context, None]):
                 raise json.JSONDecodeError(str(fault), "", 0) from None
             raise BadInput(str(fault), fault.place or None) from None
 
+    def should_render_graphql_ide(self, request: object) -> bool:
+        """Never: who wants the page has got it before."""
+        return False
+
     async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData:
         """The request, if it has the media type and the shape of one."""
         if request.method == "GET":

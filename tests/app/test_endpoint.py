@@ -100,7 +100,7 @@ async def test_a_query_may_be_asked_by_get(http: httpx.AsyncClient, parameters: 
         {"query": SEVERAL, "operationName": "X"},
     ],
 )
-@pytest.mark.parametrize("accept", [OLD, NEW])
+@pytest.mark.parametrize("accept", [OLD, NEW, "*/*"])
 async def test_an_address_that_is_no_request_is_400(
     http: httpx.AsyncClient, parameters: dict[str, str], accept: str
 ) -> None:
@@ -181,7 +181,7 @@ NOT_KEPT = {
 }
 
 
-@pytest.mark.parametrize("accept", [OLD, NEW])
+@pytest.mark.parametrize("accept", [OLD, NEW, "*/*"])
 @pytest.mark.parametrize("more", [{}, {"query": ""}, {"query": None}, {"variables": {"id": "x"}, "operationName": "A"}])
 async def test_a_query_that_is_asked_by_its_hash_is_to_be_sent(
     http: httpx.AsyncClient, accept: str, more: dict[str, Any]
