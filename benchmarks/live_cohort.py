@@ -10,6 +10,7 @@ from benchmarks.live_clients import Crowd
 from benchmarks.live_events import batch, event, same, subscribe, text
 from benchmarks.live_servers import Running, Server, started
 from benchmarks.stage import Scene
+from eventscope.store import secret
 from eventscope.subscriptions import live
 
 WARM: Final = 10  # events at least before anything is measured
@@ -43,12 +44,12 @@ async def cost(server: Server, at: Scene, clients: int, messages: int) -> Cost:
     """Send each event as soon as the last client has the one before."""
     counted = max(1, round(messages * server.share / clients))
     async with started(server, at) as running, crowded(running, clients) as (crowd, memory):
-        sent = 0
+        sent, key = 0, await secret.ensured(at.log)
         for count in (max(WARM, counted // 10), counted):
             cpu, began = running.cpu(), perf_counter()
             for _ in range(count):
                 sent += 1
-                await at.client.publish(live.subject(at.name), batch(sent))
+                await at.client.publish(live.subject(at.name), batch(sent, key))
                 await crowd.all_heard(sent)
             cpu, seconds = running.cpu() - cpu, perf_counter() - began
             check(server, crowd, sent)

@@ -7,6 +7,7 @@ import orjson
 from eventscope.store import moment
 from eventscope.store.documents import Event
 from eventscope.subscriptions import live
+from eventscope.subscriptions.seal import Seal
 
 FIELDS: Final = "id position cursor type timestamp aggregateType aggregateId version userId correlationId data"
 QUERY: Final = (
@@ -47,9 +48,9 @@ def aggregate(number: int) -> str:
     return f"order-{number:08}"
 
 
-def batch(position: int) -> bytes:
-    """The message that tells an API of the one event on that position."""
-    return b"".join(live.encode(position - 1, [event(position)], 1_000_000))
+def batch(position: int, key: bytes) -> bytes:
+    """The message that tells an API of the one event on that position, sealed with the key of the log."""
+    return b"".join(live.encode(position - 1, [event(position)], 1_000_000, Seal(key, 1, number=position)))
 
 
 def subscribe(query: str, **filter: str) -> bytes:

@@ -17,6 +17,7 @@ from strawberry.http.exceptions import (
     WebSocketDisconnected,
 )
 
+from eventscope.answer import encoded
 from eventscope.errors import BadInput, told
 from eventscope.transport import CUT
 
@@ -69,7 +70,7 @@ class Adapter(ASGIWebSocketAdapter):
         """Send one message; who does not take it in time is cut off."""
         if self.gone:
             raise WebSocketDisconnected
-        text = self._encoded(message)
+        text = await self._encoded(message)
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 await self.ws.send_text(text)
@@ -100,9 +101,11 @@ class Adapter(ASGIWebSocketAdapter):
             self.dropped("stuck")
             self.ws.scope.get("extensions", {}).get(CUT, _nothing)()
 
-    def _encoded(self, message: Mapping[str, object]) -> str:
+    async def _encoded(self, message: Mapping[str, object]) -> str:
         try:
-            return self.view.encode_json_string(message)
+            payload = message.get("payload")
+            written = {**message, "payload": await encoded(payload)} if isinstance(payload, dict) else message
+            return self.view.encode_json_string(written)
         except TypeError as error:  # the log holds what JSON has no form for; the subscriber must hear that it is there
             return self.view.encode_json_string({**message, "payload": {"data": None, "errors": [told(error)]}})
 

@@ -62,6 +62,11 @@ class ApiMetrics:
         self._lag = gauge("slowest_lag_events", "Positions of the log that the slowest subscription is behind.")
         self._waiting = gauge("waiting_bytes", "Bytes of live events that wait for slow subscribers.")
         self._arrived = counter("live_events", "Events that arrived live from the ingester.")
+        self._distrusted = counter(
+            "distrusted_live_messages",
+            "Messages among the live batches that no ingester of this log has signed, by `reason`.",
+            "reason",
+        )
         self._delay = histogram(
             "live_delay_seconds", "Time from JetStream's timestamp of an event to its live arrival."
         )
@@ -78,6 +83,10 @@ class ApiMetrics:
         self._arrived.inc(len(events))
         for event in events:
             self._delay.observe(max(0, now - event["recordedAt"]) / 1_000_000)
+
+    def distrusted(self, reason: str) -> None:
+        """Count a message that is not looked at."""
+        self._distrusted.labels(reason).inc()
 
     def delivered(self, events: int = 1) -> None:
         """Count events that subscriptions were given."""

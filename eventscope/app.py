@@ -46,7 +46,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
     """What questions are answered with, for the length of the block."""
     async with (
         connected(settings, "eventscope api", Tail(settings.tail_events) if settings.tail_events else None) as at,
-        feeding(at.nats, settings.stream) as feed,
+        feeding(at.log, at.nats, settings.stream) as feed,
         tailing(at.log, feed),
         delivering(at.log, feed, Room(settings.live_client_bytes, settings.live_total_bytes)) as hub,
         asking(at.nats, settings.stream, settings.subjects) as asker,

@@ -23,12 +23,15 @@ from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.log import Log, collections
 from eventscope.store.recount import sample
 from eventscope.subscriptions import facts as nats
+from eventscope.subscriptions import live
 from eventscope.subscriptions.lag import lag
+from eventscope.subscriptions.overheard import overheard
 from eventscope.terminal import safe, say_json
 
 COLOURS: Final = {Level.OK: "green", Level.NOTE: "cyan", Level.WARNING: "yellow", Level.BROKEN: "red"}
 SAMPLES: Final = 50  # of what is derived from the events
 SAMPLE_SECONDS: Final = 2.0
+LISTEN_SECONDS: Final = 1.5 * live.HEARTBEAT_SECONDS
 T = TypeVar("T")
 
 
@@ -168,6 +171,10 @@ async def _log(log: Log, settings: Settings, client: Client | None, findings: li
     async def waiting() -> Finding:
         return log_checks.lag(None if client is None else await lag(log, client, settings.stream))
 
+    async def listened() -> Finding:
+        found = None if client is None else await overheard(log, client, settings.stream, LISTEN_SECONDS)
+        return log_checks.live_batches(found, live.subject(settings.stream))
+
     async def codes() -> Finding:
         return log_checks.rejected(await rejected.codes(log))
 
@@ -188,6 +195,7 @@ async def _log(log: Log, settings: Settings, client: Client | None, findings: li
         await _checked(check, work)
         for check, work in (
             ("ingest lag", waiting),
+            ("live batches", listened),
             ("rejected messages", codes),
             ("rejected messages dropped", dropped),
             ("event types", known),

@@ -22,6 +22,7 @@ from strawberry.types.graphql import OperationType
 from eventscope import event_stream
 from eventscope.adapter import Adapter
 from eventscope.admission import Admission
+from eventscope.answer import encoded
 from eventscope.errors import BadInput, NotOverHttp, NotPersisted, Unavailable, told
 from eventscope.event_stream import Streaming
 from eventscope.negotiation import JSON, RESPONSE, negotiate, status
@@ -172,7 +173,7 @@ class Endpoint(GraphQL[Context, None]):
     async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
         """The answer's body; one to a request that was not executed has no `data`."""
         body, request.state.is_request_error = body_of(result)
-        return cast("GraphQLHTTPResponse", body)
+        return cast("GraphQLHTTPResponse", await encoded(body))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or one WebSocket."""

@@ -20,6 +20,7 @@ from strawberry.types.graphql import OperationType
 
 from eventscope.accept import accepted
 from eventscope.admission import Admission
+from eventscope.answer import encoded
 from eventscope.errors import told
 from eventscope.resolvers import cursor
 from eventscope.schema.build import Schema
@@ -133,7 +134,7 @@ class EventStream(Response):
                     async for result in results:
                         body, _ = body_of(result)
                         end = _end_after(body)
-                        await line.say(_next(self._encoded(body), context.reached))
+                        await line.say(_next(await self._encoded(body), context.reached))
             except Gone:
                 raise
             except Exception as error:
@@ -142,10 +143,10 @@ class EventStream(Response):
                 await line.say(_next(streaming.encode(body)))
             await line.say(end)
 
-    def _encoded(self, body: dict[str, Any]) -> bytes:
+    async def _encoded(self, body: dict[str, Any]) -> bytes:
         encode = self._streaming.encode
         try:
-            return encode(body)
+            return encode(await encoded(body))
         except TypeError as error:  # the log holds what JSON has no form for; the subscriber must hear that it is there
             return encode({"data": None, "errors": [told(error)]})
 

@@ -12,6 +12,7 @@ from eventscope.store.message import Lost
 from eventscope.store.recount.wrong import Wrong
 from eventscope.store.rejected_room import Dropped
 from eventscope.subscriptions.lag import Lag
+from eventscope.subscriptions.overheard import Overheard
 
 MOST_SKEW: Final = 1.0  # seconds
 MOST_LAG: Final = 10.0
@@ -91,6 +92,28 @@ def lost(at: Checkpoint) -> Finding:
 
 def _range(lost: Lost) -> str:
     return str(lost.first) if lost.first == lost.last else f"{lost.first} to {lost.last}"
+
+
+def live_batches(found: Overheard | None, subject: str) -> Finding:
+    """Whether others than ingesters of this log speak where API processes listen."""
+    check = "live batches"
+    if found is None:
+        return note(check, "who sends them cannot be told without the stream")
+    strange = found.unsigned + found.forged
+    if not strange:
+        return ok(check, f"{found.genuine} were heard on {subject}, all of an ingester of this log")
+    said = f"{strange} of {found.genuine + strange} messages on {subject} are of no ingester of this log"
+    if found.forged == 0 and found.genuine == 0:
+        return warning(
+            check,
+            f"{said}: what is new is read from MongoDB, which takes longer",
+            "upgrade the ingester; if it is of this version, find out who else publishes there",
+        )
+    return warning(
+        check,
+        f"{said}: API processes do not look at them",
+        f"let NATS users but the ingester's not publish on {subject}, and stop ingesters of other versions or logs",
+    )
 
 
 def rejected(codes: Mapping[str, int]) -> Finding:

@@ -16,6 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 from strawberry.http import process_result
 from strawberry.types import ExecutionResult
 
+from eventscope.answer import encoded
 from eventscope.errors import QuestionTimedOut, told
 from eventscope.negotiation import JSON, negotiate, status
 from eventscope.schema.context import Context
@@ -111,7 +112,7 @@ class Shortcut:
                 code = status(media_type, is_request_error=is_request_error)
             else:
                 answer = {"data": result.data}
-            body = self.encode(answer)
+            body = self.encode(await encoded(answer))
         except Exception as error:
             code, body = 500, orjson.dumps({"errors": [told(error)]})
         headers = [

@@ -16,7 +16,7 @@ from eventscope.schema.compiled_executor import CompiledExecutor
 from eventscope.schema.limits import Limits, has_too_many_tokens
 from eventscope.schema.measured import GuardedObserver, Measured, Observer
 from eventscope.schema.mutation import Mutation
-from eventscope.schema.operation import InTime, OneOperation, Ready
+from eventscope.schema.operation import InTime, OneOperation, Ready, Sized
 from eventscope.schema.prepared import Documents
 from eventscope.schema.query import Query
 from eventscope.schema.scalars import SCALARS
@@ -51,7 +51,16 @@ def describe(error: GraphQLError) -> None:
         extensions |= answer["extensions"]
         if cause is not None or extensions["code"] == INTERNAL:
             error.message = answer["message"]
+        _forget(cause)
+        _forget(error)
     error.extensions = extensions
+
+
+def _forget(error: BaseException | None) -> None:
+    """Let go of where it was raised, and of all that was being read there; nobody looks at that any more."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def _is_in_the_question(error: GraphQLError, root: GraphQLError) -> bool:
@@ -82,6 +91,7 @@ def build(
             OneOperation,
             lambda: Ready(schema.documents, most),
             lambda: InTime(seconds),
+            Sized,
         ],
         execution_context_class=CompiledExecutor if compiled else None,
     )

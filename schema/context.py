@@ -18,6 +18,7 @@ from eventscope.resolvers.trace import Trace
 from eventscope.schema.limits import Limits, exceeded
 from eventscope.schema.outlet import Outlet
 from eventscope.store.aggregates import Aggregate
+from eventscope.store.budget import Budget
 from eventscope.store.catalogue_fields import Fields
 from eventscope.store.catalogue_types import EventType
 from eventscope.store.causes import Link
@@ -85,15 +86,22 @@ class Context:
     """The cursor up to which a subscription was delivered that gives its results one by one, where it has one."""
     nodes_left: int = field(init=False)
     traced_left: int = field(init=False)
+    log: Log = field(init=False)
+    """The log that is asked, within what this operation may read of it."""
 
     def __post_init__(self) -> None:
-        self.nodes_left = self.traced_left = self.services.limits.entries
+        self._begin()
 
     def renew(self) -> None:
         """Start as if nothing had been read: what one live event asks for is not counted against the next."""
-        self.nodes_left = self.traced_left = self.services.limits.entries
+        self._begin()
         for name in LOADERS:
             self.__dict__.pop(name, None)
+
+    def _begin(self) -> None:
+        limits = self.services.limits
+        self.nodes_left = self.traced_left = limits.entries
+        self.log = self.services.log.within(Budget(limits.bytes))
 
     @cached_property
     def aggregate_loader(self) -> DataLoader[tuple[str, str], Aggregate | None]:
@@ -171,11 +179,6 @@ class Context:
     def tracing(self) -> asyncio.Lock:
         """Held while a trace is read."""
         return asyncio.Lock()
-
-    @property
-    def log(self) -> Log:
-        """The log that is asked."""
-        return self.services.log
 
     @property
     def suffix(self) -> str:

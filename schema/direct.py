@@ -23,6 +23,7 @@ from eventscope.errors import INTERNAL
 from eventscope.schema.build import Schema
 from eventscope.schema.compiled_executor import CompiledExecutor
 from eventscope.schema.context import Context
+from eventscope.schema.large import marked
 from eventscope.schema.limits import Limits
 from eventscope.schema.measured import GIVEN_UP, OK, GuardedObserver, Observer
 from eventscope.schema.operation import GRACE_SECONDS, too_late
@@ -91,12 +92,14 @@ class Direct:
         began = perf_counter()
         code = INTERNAL
         try:
-            result = await self._executed(plan, context())
+            given = context()
+            result = await self._executed(plan, given)
             if result.errors:
                 self._schema.process_errors(result.errors)
                 code = str((result.errors[0].extensions or {}).get("code", INTERNAL))
             else:
                 code = OK
+            result.data = marked(result.data, given)
         except Exception:
             raise
         except BaseException:

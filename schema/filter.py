@@ -13,12 +13,26 @@ from eventscope.schema.scalars import BigInt, Moment
 from eventscope.store import moment
 from eventscope.store.aggregates import AggregateFilter as StoreAggregateFilter
 from eventscope.store.counts import Scope
-from eventscope.store.filter import EVERYTHING, All, Among, Any_, Between, Field, Filter, Ids, Measure, Not, Types
+from eventscope.store.filter import (
+    EVERYTHING,
+    All,
+    Among,
+    Any_,
+    Between,
+    Field,
+    Filter,
+    Ids,
+    Measure,
+    Not,
+    Types,
+    is_pattern,
+)
 from eventscope.store.paths import Root
 
 MOST_VALUES: Final = 1000
 MOST_TEXT: Final = 1024
 MOST_CONDITIONS: Final = 100
+MOST_PATTERNS: Final = 5_000
 MOST_NESTED: Final = 10
 
 
@@ -127,6 +141,7 @@ class _Reader:
     """Reads one filter, and counts its conditions."""
 
     conditions: int = 0
+    patterns: int = 0
 
     def read(self, given: EventFilter, depth: int) -> Filter:
         if depth == 0:
@@ -134,7 +149,7 @@ class _Reader:
         parts = _own(given)
         nested = (*(given.and_ or ()), *(given.or_ or ()))
         paths = [(root, condition) for root, conditions in _roots(given) for condition in conditions or ()]
-        self._count(len(parts) + len(paths) + len(nested))
+        self._count(len(parts) + len(paths) + len(nested), sum(map(is_pattern, given.event_types or ())))
         parts += [path_filter(root, condition) for root, condition in paths]
         parts += [self.read(one, depth - 1) for one in given.and_ or ()]
         if given.or_ is not None:
@@ -143,10 +158,13 @@ class _Reader:
             parts.append(Not(self.read(given.not_, depth - 1)))
         return All(tuple(parts))
 
-    def _count(self, more: int) -> None:
-        self.conditions += more
+    def _count(self, conditions: int, patterns: int) -> None:
+        self.conditions += conditions
+        self.patterns += patterns
         if self.conditions > MOST_CONDITIONS:
             raise TooComplex(f"the filter has over {MOST_CONDITIONS} conditions")
+        if self.patterns > MOST_PATTERNS:
+            raise TooComplex(f"the filter has over {MOST_PATTERNS} patterns of types")
 
 
 def _roots(given: EventFilter) -> tuple[tuple[Root, Sequence[PathCondition] | None], ...]:

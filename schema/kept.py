@@ -40,7 +40,7 @@ def counted(context: Context, scope: Scope, seconds: float | None) -> AsyncGener
     pace = _within("everySeconds", SECONDS if seconds is None else seconds, SHORTEST, LONGEST)
 
     async def read() -> Stats:
-        return await stats_resolver.shared(context.log, scope)
+        return await stats_resolver.shared(context.services.log, scope)
 
     asked = Asked(scope, stats_resolver.meant(scope), pace, read, lambda stats: frozenset(stats.cells))
     return _following(context, context.services.readings.follow(asked))
@@ -52,8 +52,9 @@ async def replayed(
     """The log once more."""
     longest = _within("maxPauseSeconds", PAUSE if pause is None else pause, 0.0, LONGEST)
     rhythm = None if speed is None else Rhythm(_within("speed", speed, SLOWEST, FASTEST), longest)
-    start, head = await replay_resolver.bounds(context.log, context.resume or after, up_to)
-    return _delivered(context, replay(context.log, filter, start, head, rhythm), head)
+    log = context.services.log
+    start, head = await replay_resolver.bounds(log, context.resume or after, up_to)
+    return _delivered(context, replay(log, filter, start, head, rhythm), head)
 
 
 async def _following(context: Context, items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:

@@ -17,7 +17,10 @@ UNCOUNTED = 10**9
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an operation may have at most. `tokens` is for the parser: of a document with more none is read."""
+    """What an operation may have at most. `tokens` is for the parser: of a document with more none is read.
+
+    `bytes` are those of what is read for it, which shows only in reading.
+    """
 
     tokens: int = 2_000
     depth: int = 20
@@ -26,6 +29,7 @@ class Limits:
     aliases: int = 30
     directives: int = 50
     entries: int = 10_000
+    bytes: int = 32 * 1024**2
 
     def check(self, document: DocumentNode) -> list[GraphQLError]:
         """What is wrong with the document whatever the variables say; nothing of it needs to be valid yet."""

@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
-from graphql import GraphQLError, OperationDefinitionNode
+from graphql import ExecutionResult, GraphQLError, OperationDefinitionNode
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.exceptions import CannotGetOperationTypeError
 
 from eventscope.errors import QuestionTimedOut
+from eventscope.schema.large import marked
 from eventscope.schema.limits import Limits
 from eventscope.schema.prepared import Documents, Prepared
 
@@ -78,6 +79,17 @@ class InTime(SchemaExtension):
         """Cancel it then, with everything that it awaits."""
         async with in_time(self._seconds):
             yield
+
+
+class Sized(SchemaExtension):
+    """Marks the data of an answer for which much was read."""
+
+    def on_operation(self) -> Iterator[None]:
+        """Look after it was made."""
+        yield
+        result = self.execution_context.result
+        if isinstance(result, ExecutionResult):
+            result.data = marked(result.data, self.execution_context.context)
 
 
 @asynccontextmanager

@@ -112,7 +112,8 @@ async def _events(info: Info, filter: Filter, position: int) -> AsyncGenerator[D
         make = partial(Rendering, schema, context.services, asked, outlet)
         await context.services.hub.follow(key, filter, position, make, outlet.sink)
         return
-    async with aclosing(follow(context.log, context.services.feed, filter, position)) as items:
-        async for delivery in deliveries(context.log, items):
+    log = context.services.log
+    async with aclosing(follow(log, context.services.feed, filter, position)) as items:
+        async for delivery in deliveries(log, items):
             yield delivery
             context.renew()

@@ -4,19 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import orjson
+from eventscope.store.budget import Budget
+from eventscope.store.driver import Collection, Document
+from eventscope.store.first import first, first_large
 
-from eventscope.store.driver import Collection, Document, first
-
-# A batch that is full has at least 10 MiB (no event has more than 6), and BSON is at most eight times as long as JSON.
-FULL: Final = 1024**2
+# a batch that is full has at least 10 MiB (no event has more than 6)
+FULL: Final = 8 * 1024**2
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Documents in order of position; `cut` when there are more, for which there was no room.
 
-    If they are fewer than were asked for, `size` is that of their text, in bytes.
+    `size` is what they take, in bytes.
     """
 
     documents: list[Document]
@@ -31,14 +31,17 @@ async def batch(
     *,
     direction: int,
     limit: int,
+    budget: Budget,
     hint: Sequence[tuple[str, int]] | None = None,
 ) -> Batch:
-    """The first `limit` documents that the query means, or as many as there is room for."""
-    documents = await first(collection, query, projection, limit=limit, direction=direction, hint=hint)
-    if len(documents) == limit:
-        return Batch(documents)
-    size = sum(len(orjson.dumps(document, default=str)) for document in documents)
-    if size < FULL:
+    """The first `limit` documents that the query means, or as many as there is room for.
+
+    TooComplex when the budget has less room.
+    """
+    documents, size = await first_large(
+        collection, query, projection, limit=limit, budget=budget, direction=direction, hint=hint
+    )
+    if len(documents) == limit or size < FULL:
         return Batch(documents, size=size)
     beyond = {"_id": {"$gt" if direction > 0 else "$lt": documents[-1]["_id"]}}
     more = await first(collection, {"$and": [query, beyond]}, {"_id": 1}, limit=1, direction=direction)

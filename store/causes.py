@@ -36,7 +36,7 @@ async def conversation(log: Log, correlation_id: str, *, limit: int, above: int 
     with translated(log.question_seconds):
         while True:
             asked = {"correlationId": correlation_id, **_behind(above), **kept(log.clock())}
-            got = await batch(log.events, asked, None, direction=1, limit=limit - len(found))
+            got = await batch(log.events, asked, None, direction=1, limit=limit - len(found), budget=log.budget)
             found += got.documents
             held += got.size
             if not got.cut:
@@ -77,7 +77,7 @@ async def linked(
     found: dict[str, list[Event]] = {value: [] for value in values}
     rows = _each(log, link, values, page, [{"$unwind": "$found"}, {"$replaceWith": "$found"}])
     with translated(log.question_seconds):
-        got = await log.mongo.bounded(log.meta, rows, MOST_BYTES)
+        got = await log.mongo.bounded_large(log.meta, rows, MOST_BYTES, log.budget)
     if got is None:
         raise TooComplex(TOO_LARGE)
     for row in got:

@@ -15,8 +15,9 @@ from pymongo.results import UpdateResult
 
 from eventscope.errors import LeaseLost
 from eventscope.store import agreement, checkpoint_members
-from eventscope.store.driver import Document, first, translated
+from eventscope.store.driver import Document, translated
 from eventscope.store.failure import duplicate
+from eventscope.store.first import first
 from eventscope.store.log import Log
 from eventscope.store.message import Lost, Place
 from eventscope.store.write import Write

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, TypeAlias, cast
 import orjson
 import pymongo
 from bson.errors import BSONError
+from motor.frameworks.asyncio import run_on_executor
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import _csot, asynchronous, synchronous
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -42,6 +43,8 @@ from eventscope.errors import (
     Unstorable,
 )
 from eventscope.redact import explained
+from eventscope.store import raw
+from eventscope.store.budget import Budget
 from eventscope.store.failure import (
     AUTHENTICATION_FAILED,
     BSON_OBJECT_TOO_LARGE,
@@ -53,6 +56,7 @@ from eventscope.store.failure import (
     standalone,
     too_large,
 )
+from eventscope.store.pace import Pace
 from eventscope.store.write import Write
 
 Document: TypeAlias = dict[str, Any]
@@ -60,7 +64,7 @@ Collection: TypeAlias = AsyncCollection[Document]
 Session: TypeAlias = AsyncClientSession
 Driver = Literal["motor", "pymongo"]
 
-STEP: Final = 20  # documents, after which it is seen whether they are too large together
+STEP: Final = 1_000  # small documents that are made in one go
 
 # writes that are answered survive the loss of the primary; reads never show what could still be rolled back (I1)
 OPTIONS: Mapping[str, Any] = {
@@ -114,19 +118,45 @@ class Mongo:
         return cast("list[Document]", await cursor.to_list(None))
 
     async def bounded(
-        self, collection: Collection, pipeline: Sequence[Mapping[str, Any]], most: int
+        self, collection: Collection, pipeline: Sequence[Mapping[str, Any]], most: int, budget: Budget
     ) -> list[Document] | None:
-        """All that the pipeline gives; None if as text it has more bytes than that."""
-        call = collection.aggregate(pipeline)
+        """All that the pipeline gives, in small documents; None if as text it has more bytes than that.
+
+        TooComplex if the budget has fewer.
+        """
+        call = collection.aggregate(pipeline, batchSize=STEP)
         cursor = await call if self.driver == "pymongo" else cast("Any", call)
         found: list[Document] = []
-        size = 0
+        size, pace = 0, Pace()
         while part := await cursor.to_list(STEP):
-            size += sum(len(orjson.dumps(document, default=str)) for document in part)
+            more = len(orjson.dumps(part, default=str))
+            size += more
             if size > most:
                 await cursor.close()
                 return None
+            budget.spend(more)
             found += part
+            await pace.pause()
+        return found
+
+    async def bounded_large(
+        self, collection: Collection, pipeline: Sequence[Mapping[str, Any]], most: int, budget: Budget
+    ) -> list[Document] | None:
+        """The same for documents that may be large, by their bytes as MongoDB has them.
+
+        It takes one more way there and back: the driver fetches nothing with the first command.
+        """
+        found: list[Document] = []
+        size = 0
+        async with budget.reading:
+            call = collection.aggregate_raw_batches(pipeline)
+            cursor: Any = await call if self.driver == "pymongo" else call
+            async for part in cursor:
+                size += len(part)
+                if size > most:
+                    await cursor.close()
+                    return None
+                found += await raw.documents(part, budget, collection.codec_options)
         return found
 
     @asynccontextmanager
@@ -225,42 +255,20 @@ async def _finished(work: Coroutine[Any, Any, None]) -> None:
         raise error
 
 
-async def first(
-    collection: Collection,
-    query: Document,
-    projection: Mapping[str, int] | None = None,
-    *,
-    limit: int,
-    direction: int = 1,
-    hint: Sequence[tuple[str, int]] | None = None,
-) -> list[Document]:
-    """The first documents that the query means, by key: as many as there is room for in one answer of MongoDB's.
+async def raw_batch(
+    collection: Collection, query: Document, projection: Mapping[str, int] | None, **options: Any
+) -> bytes:
+    """What the query gives, as it comes from MongoDB: its documents, one behind the other."""
+    if isinstance(collection, AsyncCollection):
+        found: Any = collection.find_raw_batches(query, projection, **options)
+        return b"".join([part async for part in found])
+    blocking = cast("Any", collection).delegate
 
-    The driver's cursor gives the same, for a sixth more of our time; it is asked where it is worth a second try.
-    """
-    command: Document = {
-        "find": collection.name,
-        "filter": query,
-        "sort": {"_id": direction},
-        "limit": limit,
-        "batchSize": limit,  # without it, a batch ends after a hundred
-        "singleBatch": True,
-        "readConcern": collection.read_concern.document,
-    }
-    if projection is not None:
-        command["projection"] = projection
-    if hint is not None:
-        command["hint"] = dict(hint)
-    try:
-        answer = await collection.database.command(
-            command, codec_options=collection.codec_options, read_preference=collection.read_preference
-        )
-    except PyMongoError as error:
-        if not isinstance(error, ConnectionFailure) and not passes(error):
-            raise
-        found = collection.find(query, projection).sort("_id", direction).limit(-limit).batch_size(limit)
-        return await (found if hint is None else found.hint(hint)).to_list(None)
-    return cast("list[Document]", answer["cursor"]["firstBatch"])
+    def read() -> bytes:
+        return b"".join(blocking.find_raw_batches(query, projection, **options))
+
+    # motor would hand each step of the cursor to a thread and wait for it there and back
+    return cast("bytes", await cast("Any", run_on_executor)(asyncio.get_running_loop(), read))
 
 
 @contextmanager

@@ -1,12 +1,14 @@
 """Which events are meant: filters as data, a closed union, the same for stored and for live events."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, assert_never
 
 from eventscope.store.documents import Event
-from eventscope.store.paths import Path, Test, reached, tester, values
+from eventscope.store.effort import STEPS
+from eventscope.store.look import Look
+from eventscope.store.paths import Path, Spend, Test, tester
 
 Field = Literal["aggregateType", "aggregateId", "userId", "correlationId", "causationId"]
 Measure = Literal["timestamp", "position", "version"]
@@ -85,7 +87,7 @@ EVERYTHING: Final = All(())
 NOTHING: Final = Any_(())
 STARS: Final = re.compile(r"\*+")  # several mean the same as one
 KEYS: Final = {"timestamp": "timestamp", "position": "_id", "version": "version"}
-Matcher: TypeAlias = Callable[[Event], bool]
+Matcher: TypeAlias = Callable[[Look], bool]
 
 
 def is_pattern(type: str) -> bool:
@@ -129,37 +131,71 @@ def pattern_regex(pattern: str) -> str:
 
 
 def matcher(filter: Filter) -> Matcher:
-    """The filter as a plain function of one event: what live delivery asks."""
+    """The filter as a plain function of one event that is looked at; it raises TooMuch when the look takes too long."""
     match filter:
         case Ids(ids):
             wanted = frozenset(ids)
-            return lambda event: event["messageId"] in wanted
+            return lambda look: look.event["messageId"] in wanted
         case Types(patterns):
-            exact = frozenset(p for p in patterns if not is_pattern(p))
-            shapes = [fits(p) for p in patterns if is_pattern(p)]
-            return lambda event: event["type"] in exact or any(fit(event["type"]) for fit in shapes)
+            means_type = type_tester(patterns)
+            return lambda look: means_type(look.event["type"], look.spend)
         case Among(field, texts):
             among = frozenset(texts)
-            return lambda event: event.get(field) in among
+            return lambda look: look.event.get(field) in among
         case Between(measure, low, high):
             key = KEYS[measure]
-            return lambda event: _lies(event.get(key), low, high)
+            return lambda look: _lies(look.event.get(key), low, high)
         case All(filters):
             parts = [matcher(part) for part in filters]
-            return lambda event: all(part(event) for part in parts)
+            return lambda look: all(part(look) for part in parts)
         case Any_(filters):
             ways = [matcher(way) for way in filters]
-            return lambda event: any(way(event) for way in ways)
+            return lambda look: any(way(look) for way in ways)
         case Not(unwanted):
             means = matcher(unwanted)
-            return lambda event: not means(event)
+            return lambda look: not means(look)
         case Holds(path, tests):
-            passes = tester(tests)
-            return lambda event: any(map(passes, values(event, path)))
+            return _holds(path, tests)
         case Exists(path):
-            return lambda event: bool(reached(event, path))
+            return lambda look: bool(look.reached(path))
         case _:
             assert_never(filter)
+
+
+def meant(matches: Matcher, events: Iterable[Event]) -> Iterator[Event]:
+    """Those of the events that match; TooMuch when it takes too long to find that out of all of them together."""
+    steps = STEPS
+    for event in events:
+        look = Look(event, steps)
+        if matches(look):
+            yield event
+        steps = look.steps - 1
+
+
+def type_tester(patterns: Sequence[str]) -> Callable[[str, Spend], bool]:
+    """Whether one of the patterns stands for a type; `spend` hears how many are tried, before they are."""
+    exact = frozenset(p for p in patterns if not is_pattern(p))
+    shapes = [fits(p) for p in patterns if is_pattern(p)]
+
+    def means(type: str, spend: Spend) -> bool:
+        if type in exact:
+            return True
+        spend(len(shapes))
+        return any(fit(type) for fit in shapes)
+
+    return means
+
+
+def _holds(path: Path, tests: tuple[Test, ...]) -> Matcher:
+    passes = tester(tests)
+
+    def means(look: Look) -> bool:
+        values, steps = look.values(path)
+        look.spend(steps * len(tests))
+        spend = look.spend
+        return any(passes(value, spend) for value in values)
+
+    return means
 
 
 def _lies(value: object, low: int | None, high: int | None) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from pymongo import IndexModel
@@ -11,6 +11,7 @@ from pymongo.errors import OperationFailure
 from eventscope.errors import CannotStart
 from eventscope.store import clock as clocks
 from eventscope.store import indexes, moment
+from eventscope.store.budget import UNBOUNDED, Budget
 from eventscope.store.clock import MongoClock
 from eventscope.store.driver import Collection, Driver, Mongo, connect, translated
 from eventscope.store.failure import reason, refuses
@@ -91,6 +92,12 @@ class Log:
     """Of asking for the head."""
     identity: Identity = field(default_factory=Identity)
     """Which log it is."""
+    budget: Budget = UNBOUNDED
+    """Of what is read by one operation."""
+
+    def within(self, budget: Budget) -> "Log":
+        """The same, read by one operation that may read so much."""
+        return replace(self, budget=budget)
 
     @property
     def clock_is_set(self) -> bool:

@@ -5,7 +5,7 @@ of the objects. A list at the end stands for each of its elements, and for itsel
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, assert_never, cast
 
@@ -19,6 +19,7 @@ Likeness = Literal["startsWith", "contains"]
 Kind = Literal["number", "text", "boolean"]
 
 PLACE: Final = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
+COMPARING: Final = 3  # times the work that testing a number or a text is
 ESCAPED: Final = re.compile(r"\\(.)|(\.)|([^\\.]+)|(\\)", re.DOTALL)
 
 
@@ -54,7 +55,8 @@ class Reads:
 
 
 Test: TypeAlias = Equals | Compares | Reads
-Tester: TypeAlias = Callable[[Any], bool]
+Spend: TypeAlias = Callable[[int], None]
+Tester: TypeAlias = Callable[[Any, Spend], bool]
 
 
 def keys_of(text: str) -> tuple[str, ...]:
@@ -80,27 +82,28 @@ def place(key: str) -> int | None:
     return int(key) if PLACE.fullmatch(key) else None
 
 
-def reached(event: Event, path: Path) -> list[Any]:
-    """The values at the end of the path."""
+def reached(event: Event, path: Path, spend: Spend) -> list[Any]:
+    """The values at the end of the path; `spend` hears how many were looked at, before they are."""
     document = cast("Mapping[str, Any]", event)
     found = [document[path.root]] if path.root in document else []
     for key in path.keys:
-        found = [value for one in found for value in _step(one, key)]
+        spend(len(found))
+        found = [value for one in found for value in _step(one, key, spend)]
     return found
 
 
-def values(event: Event, path: Path) -> list[Any]:
-    """What tests are made of: all that the path reaches, and the elements of lists; null where it reaches nothing."""
-    found = reached(event, path)
+def spread(found: Sequence[Any], spend: Spend) -> list[Any]:
+    """What tests are made of: all that a path reached, and the elements of lists; null where it reached nothing."""
     if not found:
         return [None]
+    spend(sum(len(one) for one in found if isinstance(one, list)))
     return [value for one in found for value in ((*one, one) if isinstance(one, list) else (one,))]
 
 
 def tester(tests: tuple[Test, ...]) -> Tester:
-    """Whether a value passes all of the tests."""
+    """Whether a value passes all of the tests; of comparing lists and objects, `spend` hears how much work it is."""
     passes = [_tester(test) for test in tests]
-    return passes[0] if len(passes) == 1 else lambda value: all(one(value) for one in passes)
+    return passes[0] if len(passes) == 1 else lambda value, spend: all(one(value, spend) for one in passes)
 
 
 def kind(value: object) -> Kind | None:
@@ -112,32 +115,40 @@ def kind(value: object) -> Kind | None:
     return "text" if isinstance(value, str) else None
 
 
-def same(value: Any, other: Any) -> bool:
+def same(value: Any, other: Any, spend: Spend) -> bool:
     """Whether two JSON values are the same: no boolean is a number, and keys have no order."""
     value, other = _opened(value), _opened(other)
     if isinstance(value, dict):
-        return (
-            isinstance(other, dict)
-            and value.keys() == other.keys()
-            and all(same(member, other[key]) for key, member in value.items())
-        )
+        if not isinstance(other, dict) or len(value) != len(other):
+            return False
+        spend(2 * COMPARING * len(value))
+        return value.keys() == other.keys() and all(same(member, other[key], spend) for key, member in value.items())
     if isinstance(value, list):
-        return isinstance(other, list) and len(value) == len(other) and all(map(same, value, other))
+        if not isinstance(other, list) or len(value) != len(other):
+            return False
+        spend(COMPARING * len(value))
+        return all(same(one, another, spend) for one, another in zip(value, other, strict=True))
     return kind(value) == kind(other) and bool(value == other)
 
 
-def _step(value: Any, key: str) -> Iterator[Any]:
+def _step(value: Any, key: str, spend: Spend) -> Iterator[Any]:
     value = _opened(value)
     if isinstance(value, dict):
         if key in value:
             yield value[key]
     elif isinstance(value, list):
         if (at := place(key)) is None:
+            spend(len(value))
             for element in map(_opened, value):
                 if isinstance(element, dict) and key in element:
                     yield element[key]
         elif at < len(value):
             yield value[at]
+
+
+def _among(value: Any, others: Sequence[Any], spend: Spend) -> bool:
+    spend(COMPARING * len(others))
+    return any(same(value, one, spend) for one in others)
 
 
 def _opened(value: Any) -> Any:
@@ -149,23 +160,23 @@ def _tester(test: Test) -> Tester:
         case Equals(wanted):
             simple = {(kind(one), one) for one in wanted if not isinstance(one, dict | list)}
             others = [one for one in wanted if isinstance(one, dict | list)]
-            return lambda value: (
-                any(same(value, one) for one in others)
+            return lambda value, spend: (
+                _among(value, others, spend)
                 if isinstance(value, dict | list | DBRef)
                 else (kind(value), value) in simple
             )
         case Compares("gt", than):
-            return lambda value: kind(value) == kind(than) and value > than
+            return lambda value, spend: kind(value) == kind(than) and value > than
         case Compares("gte", than):
-            return lambda value: kind(value) == kind(than) and value >= than
+            return lambda value, spend: kind(value) == kind(than) and value >= than
         case Compares("lt", than):
-            return lambda value: kind(value) == kind(than) and value < than
+            return lambda value, spend: kind(value) == kind(than) and value < than
         case Compares("lte", than):
-            return lambda value: kind(value) == kind(than) and value <= than
+            return lambda value, spend: kind(value) == kind(than) and value <= than
         case Reads("startsWith", text):
-            return lambda value: isinstance(value, str) and value.startswith(text)
+            return lambda value, spend: isinstance(value, str) and value.startswith(text)
         case Reads("contains", text):
-            return lambda value: isinstance(value, str) and text in value
+            return lambda value, spend: isinstance(value, str) and text in value
         case Compares() | Reads():
             raise AssertionError(test)
         case _:

@@ -8,10 +8,10 @@ the log is gone through for it.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias, cast
+from typing import Final, TypeAlias
 
 from eventscope.store import span, types
-from eventscope.store.documents import Event
+from eventscope.store.effort import Effort, TooMuch
 from eventscope.store.filter import (
     NOTHING,
     All,
@@ -26,7 +26,7 @@ from eventscope.store.filter import (
     Types,
     conditions,
     is_pattern,
-    matcher,
+    type_tester,
 )
 from eventscope.store.log import Log
 from eventscope.store.path_query import dotted
@@ -51,10 +51,12 @@ async def concrete(log: Log, filter: Filter) -> Filter:
     wanted, unwanted = _patterns(filter, wanted=True), _patterns(filter, wanted=False)
     if not wanted and not unwanted and not ranges:
         return filter
+    effort = Effort()
     names = _Names(
-        await types.fitting(log, wanted) if wanted else [],
+        await types.fitting(log, wanted, effort) if wanted else [],
         await types.types(log, most=types.MOST_LOOKED) if unwanted else [],
         len(wanted) + len(unwanted),
+        effort,
     )
     spans = {range: await span.span(log, range.low, range.high) for range in ranges}
     return _concrete(filter, names, spans)
@@ -68,25 +70,31 @@ class _Names:
     all: Sequence[str] | None
     parts: int
     """How many conditions share the room that names may take."""
+    effort: Effort
 
     def spelled(self, filter: Types) -> Types | None:
         """The types that it stands for, by name."""
         if self.wanted is None:
             return None
         exact = [name for name in filter.patterns if not is_pattern(name)]
-        return self._bounded(sorted({*exact, *self._fitting(filter, self.wanted, wanted=True)}))
+        fitting = self._fitting(filter, self.wanted, wanted=True)
+        return None if fitting is None else self._bounded(sorted({*exact, *fitting}))
 
     def others(self, filter: Types) -> Types | None:
         """All types but those, by name."""
-        return None if self.all is None else self._bounded(self._fitting(filter, self.all, wanted=False))
+        fitting = None if self.all is None else self._fitting(filter, self.all, wanted=False)
+        return None if fitting is None else self._bounded(fitting)
 
     def _bounded(self, names: Sequence[str]) -> Types | None:
         has_room = len(names) * self.parts <= MOST_NAMED and sum(map(len, names)) * self.parts <= MOST_CHARACTERS
         return Types(tuple(names)) if has_room else None
 
-    def _fitting(self, filter: Types, names: Sequence[str], *, wanted: bool) -> list[str]:
-        fits = matcher(filter)
-        return [name for name in names if fits(cast("Event", {"type": name})) is wanted]
+    def _fitting(self, filter: Types, names: Sequence[str], *, wanted: bool) -> list[str] | None:
+        fits = type_tester(filter.patterns)
+        try:
+            return [name for name in names if fits(name, self.effort.spend) is wanted]
+        except TooMuch:
+            return None
 
 
 def branches(filter: Filter) -> bool:

@@ -20,7 +20,7 @@ from eventscope.store.scan import SHARE, Stretch
 Fields: TypeAlias = tuple[str, ...] | None
 
 LAST: Final = 2**63 - 1
-ROOM: Final = 8 * 1024**2  # of what was found going through the log, as text
+ROOM: Final = 8 * 1024**2  # bytes of what was found going through the log
 BAD_VALUE: Final = 2
 TOO_LARGE: Final = "the events are larger than an answer may be; ask for fewer of them"
 
@@ -85,7 +85,12 @@ async def page(
     async def look(low: int, high: int) -> bool:
         nonlocal held, full
         got = await batch(
-            log.events, asked.query(low, high), _projection(fields), direction=direction, limit=limit - len(found)
+            log.events,
+            asked.query(low, high),
+            _projection(fields),
+            direction=direction,
+            limit=limit - len(found),
+            budget=log.budget,
         )
         found.extend(got.documents)
         held += got.size
@@ -186,6 +191,7 @@ async def _rows(log: Log, asked: _Asked, direction: int, limit: int, fields: Fie
         _projection(fields),
         direction=direction,
         limit=limit,
+        budget=log.budget,
     )
     if (name := question.hint(asked.filter)) is not None:
         try:

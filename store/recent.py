@@ -6,6 +6,7 @@ up to date. It is one read of one small document, however large the page.
 
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
 from eventscope.store import checkpoint, read
 from eventscope.store.documents import Event
@@ -13,6 +14,9 @@ from eventscope.store.filter import Filter
 from eventscope.store.log import Log
 from eventscope.store.read import Fields, Found
 from eventscope.store.tail import Tail
+
+HEAVY: Final = frozenset({"data", "metadata", "extensions"})
+"""The fields that may be large; the others are little beside what the answer says of them."""
 
 
 async def page(
@@ -37,6 +41,8 @@ async def page(
 
         found = await _recent(log, log.tail, look, head)
         if found is not None:
+            if fields is None or not HEAVY.isdisjoint(fields):
+                log.budget.spend(log.tail.size(found))
             return Found(found)
     return await read.page(log, filter, limit=limit, above=above, below=below, newest_first=newest_first, fields=fields)
 

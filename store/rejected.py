@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 
 from eventscope.errors import TooComplex
 from eventscope.store.documents import Source
-from eventscope.store.driver import Document, first, translated
+from eventscope.store.driver import Document, translated
+from eventscope.store.first import first, first_large
 from eventscope.store.headers import from_document
 from eventscope.store.log import Log
 from eventscope.store.query import bson_date, kept
@@ -55,7 +56,7 @@ async def page(log: Log, *, limit: int, below: int | None = None, code: str | No
     """
     asked = _of(code) | kept(log.clock())
     with translated(log.question_seconds):
-        found = await first(log.rejected, asked | _under(below), limit=limit, direction=-1)
+        found, _ = await first_large(log.rejected, asked | _under(below), limit=limit, budget=log.budget, direction=-1)
         more = 0 < len(found) < limit and await first(
             log.rejected, asked | _under(found[-1]["_id"]), {"_id": 1}, limit=1, direction=-1
         )

@@ -11,7 +11,8 @@ from operator import itemgetter
 from typing import Final
 
 from eventscope.store.documents import Event
-from eventscope.store.filter import Filter, conditions, matcher
+from eventscope.store.effort import TooMuch
+from eventscope.store.filter import Filter, conditions, matcher, meant
 from eventscope.store.query import bson_date
 
 MOST_BYTES: Final = 8 * 1024**2  # of events as text; as objects they are several times that
@@ -93,17 +94,24 @@ class Tail:
             row = self._events[max(low, high - looked) : max(low, high)][::-1]
         else:
             row = self._events[low : min(high, low + looked)]
-        found = self._meant(row, filter, limit, bson_date(now))
+        try:
+            found = self._meant(row, filter, limit, bson_date(now))
+        except TooMuch:
+            return None
         all_seen = len(row) >= high - low and (not newest_first or (0 if above is None else above) >= self.floor)
         return found if all_seen or len(found) == limit else None
+
+    def size(self, events: Sequence[Event]) -> int:
+        """About how many bytes these of its events have."""
+        places = (bisect_left(self._events, event["_id"], key=_position) for event in events)
+        return sum(self._sizes[place] for place in places if place < len(self._sizes))
 
     def _meant(self, row: list[Event], filter: Filter, limit: int, today: datetime) -> list[Event]:
         if today >= self._expires:
             row = [event for event in row if "expireAt" not in event or event["expireAt"] > today]
         if not conditions(filter):
             return row[:limit]
-        matches = matcher(filter)
-        return list(islice((event for event in row if matches(event)), limit))
+        return list(islice(meant(matcher(filter), row), limit))
 
     def _measure(self, events: Sequence[Event], at: int, size: int) -> None:
         self._sizes[at:at] = [size] * len(events)

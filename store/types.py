@@ -1,11 +1,11 @@
 """Which types of event there are, by name: read from the rollups, no more of them than are asked for."""
 
 from collections.abc import Iterable, Sequence
-from typing import Final, cast
+from typing import Final
 
-from eventscope.store.documents import Event
 from eventscope.store.driver import Document, translated
-from eventscope.store.filter import Types, is_pattern, literal_prefix, matcher
+from eventscope.store.effort import Effort, TooMuch
+from eventscope.store.filter import Types, is_pattern, literal_prefix, type_tester
 from eventscope.store.log import Log
 
 MOST_LOOKED: Final = 4_000  # types that are looked at to tell which of them patterns stand for
@@ -36,8 +36,8 @@ async def _types(log: Log, prefix: str, most: int | None) -> list[str]:
     return sorted(row["_id"] for row in rows)
 
 
-async def fitting(log: Log, wanted: Sequence[Types]) -> list[str] | None:
-    """The types that the patterns in these stand for; None when too many would have to be looked at."""
+async def fitting(log: Log, wanted: Sequence[Types], effort: Effort) -> list[str] | None:
+    """The types that the patterns in these stand for; None when too many would have to be looked at, or too often."""
     patterns = {pattern for one in wanted for pattern in one.patterns if is_pattern(pattern)}
     found: list[str] = []
     for prefix in _prefixes(map(literal_prefix, patterns)):
@@ -45,8 +45,11 @@ async def fitting(log: Log, wanted: Sequence[Types]) -> list[str] | None:
         if some is None:
             return None
         found += some
-    fits = matcher(Types(tuple(patterns)))
-    return [name for name in found if fits(cast("Event", {"type": name}))]
+    fits = type_tester(tuple(patterns))
+    try:
+        return [name for name in found if fits(name, effort.spend)]
+    except TooMuch:
+        return None
 
 
 def starting(prefix: str) -> Document:

@@ -1,6 +1,8 @@
 """The live feed of one API process: live batches in from NATS, handed on to every follower's bounded inbox.
 
-The feed may lose batches, and says so by what it hands on: positions show every hole, and the log fills it.
+The feed may lose batches, and says so by what it hands on: positions show every hole, and the log fills it. What no
+ingester of this log has signed is not looked at. It may have been sent by one of an older version, so the head of the
+log is read then, and handed on as if an ingester had told it: where something is new, that shows a hole.
 """
 
 import asyncio
@@ -13,15 +15,19 @@ from typing import Final
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from eventscope.errors import unexpected
+from eventscope.errors import EventscopeError, unexpected
+from eventscope.store import checkpoint, secret
+from eventscope.store.log import Log
 from eventscope.store.tail import Tail
-from eventscope.subscriptions import live
+from eventscope.subscriptions import live, seal
 from eventscope.subscriptions.live import LiveBatch
 from eventscope.subscriptions.observer import UNOBSERVED, FeedObserver, GuardedFeedObserver
 
 MOST_WAITING: Final = 2_000  # events that may wait for one follower; a slower one reads the log instead
 MOST_BYTES: Final = 16 * 1024**2  # of batches that may wait for one follower
 SILENCE_SECONDS: Final = 3.0
+DOUBT_SECONDS: Final = 0.1  # from one look at the log to the next while messages come that nobody signed
+FAILED_SECONDS: Final = 1.0
 
 # a log that ends there is none that anybody knows events of: each looks at the checkpoint
 BEGUN_ANEW: Final = LiveBatch(previous=0, head=0)
@@ -81,7 +87,13 @@ class Overflow(Exception):
 class Feed:
     """Where live batches arrive. Make it with `feeding`."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._key: bytes | None = None
+        self._doubt = asyncio.Event()
+        self._head = 0  # that was handed on last
+        self._last = (0, 0)  # the order of the last message
+        self._learned = 0.0
         self._observer: FeedObserver = UNOBSERVED
         self.followers = 0
         """How many subscriptions follow just now."""
@@ -89,7 +101,7 @@ class Feed:
         """Is told first of all, so that nobody can have heard of an event that it does not know."""
         self._inboxes: set[Inbox] = set()
         self._heard: float | None = None
-        self._log: str | None = None  # that the last batch was of
+        self._name: str | None = None  # of the log that the last batch was of
 
     @property
     def observer(self) -> FeedObserver:
@@ -125,21 +137,86 @@ class Feed:
             self._inboxes.discard(inbox)
 
     async def receive(self, message: Msg) -> None:
-        """Hand a message from NATS on to every follower."""
-        self._heard = asyncio.get_running_loop().time()
-        try:
-            batch = live.decode(message.data)
-        except (ValueError, KeyError, TypeError):
-            logger.warning("what came on %s is no live batch", message.subject)
+        """Hand a message from NATS on to every follower, if an ingester of this log has signed it."""
+        raw = message.data
+        if not seal.is_sealed(raw):
+            self._distrust("unsigned")
             return
+        if not self._is_genuine(raw):
+            await self._learn_key()
+            if not self._is_genuine(raw):
+                self._distrust("forged")
+                return
+        try:
+            batch = live.decode(raw)
+        except (ValueError, KeyError, TypeError):
+            logger.warning("what came on %s is no live batch of this version", message.subject)
+            self._doubt.set()
+            return
+        if batch.order <= self._last:
+            self._distrust("repeated")
+            return
+        self._last = batch.order
+        self._heard = asyncio.get_running_loop().time()
+        self._take(batch)
+        self._observer.arrived(batch.events)
+
+    async def look(self) -> None:
+        """Read the head, for something may be new. Unavailable, QuestionTimedOut or Blocked."""
+        await self._learn_key()
+        at = await checkpoint.read(self._log)
+        if at.term < self._last[0]:  # it was brought back as it was before
+            self._last = (0, 0)
+        if at.head > self._head or at.identity != self._name:  # a lower one may only be late
+            self._take(LiveBatch(at.head, at.head, log=at.identity))
+
+    async def keep(self) -> None:
+        """Look whenever there is reason to, but seldom, however much is sent by whoever it is."""
+        while True:
+            await self._doubt.wait()
+            self._doubt.clear()
+            try:
+                await self.look()
+            except EventscopeError as error:
+                logger.warning("the live feed waits for the log: %s", error)
+                self._doubt.set()
+                await asyncio.sleep(FAILED_SECONDS)
+            except Exception as error:
+                unexpected(error, "what is new in the log is looked for again")
+                self._doubt.set()
+                await asyncio.sleep(FAILED_SECONDS)
+            await asyncio.sleep(DOUBT_SECONDS)
+
+    def _is_genuine(self, raw: bytes) -> bool:
+        return self._key is not None and seal.is_genuine(raw, self._key)
+
+    async def _learn_key(self) -> None:
+        """Read the key, unless that was done just now: the first ingester made one, or the log was begun anew."""
+        now = asyncio.get_running_loop().time()
+        if now - self._learned < DOUBT_SECONDS:
+            return
+        self._learned = now
+        try:
+            key = await secret.key(self._log)
+        except EventscopeError as error:
+            logger.warning("the live feed waits for the log: %s", error)
+            return
+        if key != self._key:
+            self._key, self._last = key, (0, 0)
+
+    def _distrust(self, reason: str) -> None:
+        self._observer.distrusted(reason)
+        self._doubt.set()
+
+    def _take(self, batch: LiveBatch) -> None:
         if batch.log is not None:
-            before, self._log = self._log, batch.log
+            before, self._name = self._name, batch.log
             if before not in (None, batch.log):
                 self._hand_on(BEGUN_ANEW)
         self._hand_on(batch)
-        self._observer.arrived(batch.events)
 
     def _hand_on(self, batch: LiveBatch) -> None:
+        self._head = batch.head
         if self.tail is not None:
             try:
                 self.tail.take(batch.previous, batch.events, batch.head, batch.size)
@@ -151,12 +228,15 @@ class Feed:
 
 
 @asynccontextmanager
-async def feeding(client: Client, stream: str) -> AsyncIterator[Feed]:
+async def feeding(log: Log, client: Client, stream: str) -> AsyncIterator[Feed]:
     """The feed of that stream's log, for the length of the block."""
-    feed = Feed()
+    feed = Feed(log)
     subscription = await client.subscribe(live.subject(stream), cb=feed.receive)
+    keeper = asyncio.create_task(feed.keep())
     try:
         yield feed
     finally:
+        keeper.cancel()
+        await asyncio.wait([keeper])
         if not client.is_closed:
             await subscription.unsubscribe()

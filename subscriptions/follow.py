@@ -13,8 +13,10 @@ from typing import Final, TypeAlias
 
 from eventscope.store import checkpoint, expiry, read
 from eventscope.store.documents import Event
+from eventscope.store.effort import TooMuch
 from eventscope.store.filter import Filter, matcher
 from eventscope.store.log import Log
+from eventscope.store.look import Look
 from eventscope.store.moment import HOUR
 from eventscope.subscriptions.feed import Feed, Inbox, Overflow
 from eventscope.subscriptions.paging import Paging
@@ -211,9 +213,12 @@ class _Follower(Reading):
                 if await self._is_another():
                     return
             else:
-                for event in batch.events:
-                    if event["_id"] > self.cursor and self._matches(event):
-                        yield self.deliver(event)
+                try:
+                    for event in batch.events:
+                        if event["_id"] > self.cursor and self._matches(Look(event)):
+                            yield self.deliver(event)
+                except TooMuch:
+                    return
                 self.cursor = max(self.cursor, batch.head)
             if self.should_tell():
                 yield self.tell()

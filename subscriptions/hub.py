@@ -24,6 +24,7 @@ from eventscope.store.documents import Event
 from eventscope.store.filter import EVERYTHING, Filter
 from eventscope.store.log import Log
 from eventscope.store.moment import HOUR
+from eventscope.store.pace import Pace
 from eventscope.subscriptions import follow
 from eventscope.subscriptions.cohort import Cohort, Render
 from eventscope.subscriptions.feed import Feed, Inbox, Overflow
@@ -42,7 +43,6 @@ REMEMBERED: Final = 16 * 1024**2  # bytes of results that were written out latel
 MOST_FILLED: Final = 10_000  # events of a hole that one reads for all
 RETRY_SECONDS: Final = 1.0
 LOOKS: Final = 5  # at the cohorts, in the time in which each must hear of its place
-TURN_SECONDS: Final = 0.01  # of sending, before others get their turn
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,8 @@ class Hub:
         self._identity: str | None = None  # of the log, once it was looked at
         self._hour = 0  # in which nothing was missing
         self._behind: int | None = None  # from where on it was said that something is missing
-        self._told = self._turn = 0.0
+        self._told = 0.0
+        self._pace = Pace()
 
     @property
     def observer(self) -> FeedObserver:
@@ -157,13 +158,14 @@ class Hub:
         self._reach(max(self.position, batch.head))
 
     async def _send(self, event: Event, size: int) -> None:
-        for cohort in self._index.matching(event):
-            await cohort.event(event, size)
+        for found in self._index.matching(event):
+            for cohort in found.unclear:
+                cohort.miss()  # MongoDB can tell, in bounded time
+            for cohort in found.means:
+                await cohort.event(event, size)
+                await self._pace.pause()
+            await self._pace.pause()
         self.position = event["_id"]
-        now = asyncio.get_running_loop().time()
-        if now - self._turn > TURN_SECONDS:
-            await asyncio.sleep(0)
-            self._turn = asyncio.get_running_loop().time()
 
     def _fall_back(self, at: Checkpoint) -> None:
         """Have everyone read the log from its beginning if it was dropped and begun anew."""

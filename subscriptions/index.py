@@ -5,12 +5,13 @@ aggregate, a user, a type. Those found under an event's keys are then asked them
 without such a key (patterns, ranges, negations, conditions on content) is asked about every event.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Final, Generic, TypeAlias, TypeVar, assert_never
 
 from eventscope.store.documents import Event
+from eventscope.store.effort import STEPS, TooMuch
 from eventscope.store.filter import (
     All,
     Among,
@@ -27,11 +28,14 @@ from eventscope.store.filter import (
     is_pattern,
     matcher,
 )
+from eventscope.store.look import Look
 
 Key: TypeAlias = tuple[str, ...]
 T = TypeVar("T")
 
 MOST_KEYS: Final = 2_000  # of one filter; one that would need more is asked about every event
+ENTRY: Final = 10  # steps that it takes to ask any filter at all
+TURN: Final = 20_000  # steps, after which others get their turn
 AGGREGATE: Final = "aggregate"
 # the fewer events have the same value, the better the key
 ORDER: Final = (
@@ -51,6 +55,15 @@ SINGLE: Final = tuple(field for field in ORDER if field != AGGREGATE)
 class _Entry(Generic[T]):
     value: T
     matches: Matcher
+
+
+@dataclass(frozen=True, slots=True)
+class Matching(Generic[T]):
+    """What came of asking some of the filters about an event."""
+
+    means: list[T] = field(default_factory=list)
+    unclear: list[T] = field(default_factory=list)
+    """Those that take too long to ask: they may mean it or not."""
 
 
 class Index(Generic[T]):
@@ -86,18 +99,32 @@ class Index(Generic[T]):
             if not bucket:
                 del self._by_key[key]
 
-    def matching(self, event: Event) -> list[T]:
-        """The values whose filters mean the event, each once."""
-        found = [entry.value for entry in self._others.values() if entry.matches(event)]
-        if not self._by_key:
-            return found
-        buckets = [bucket for key in _keys_of(event) if (bucket := self._by_key.get(key)) is not None]
-        if len(buckets) == 1:
-            found.extend(entry.value for entry in buckets[0].values() if entry.matches(event))
-        elif buckets:
-            entries = {value: entry for bucket in buckets for value, entry in bucket.items()}
-            found.extend(value for value, entry in entries.items() if entry.matches(event))
-        return found
+    def matching(self, event: Event) -> Iterator[Matching[T]]:
+        """The values whose filters mean the event, each once: a few at a time, so that others can have their turn."""
+        look = Look(event)
+        found: Matching[T] = Matching()
+        spent = 0
+        for entry in self._entries_for(event):
+            look.steps = STEPS
+            try:
+                if entry.matches(look):
+                    found.means.append(entry.value)
+            except TooMuch:
+                found.unclear.append(entry.value)
+            spent += ENTRY + STEPS - look.steps
+            if spent > TURN:
+                yield found
+                found, spent = Matching(), 0
+        yield found
+
+    def _entries_for(self, event: Event) -> list[_Entry[T]]:
+        """All that may mean it, as they are now: they may come and go while they are asked."""
+        buckets = [self._others]
+        if self._by_key:
+            buckets += [bucket for key in _keys_of(event) if (bucket := self._by_key.get(key)) is not None]
+        if len(buckets) <= 2:
+            return [entry for bucket in buckets for entry in bucket.values()]  # no entry is in both
+        return list({value: entry for bucket in buckets for value, entry in bucket.items()}.values())
 
 
 def keys(filter: Filter) -> frozenset[Key] | None:

@@ -18,7 +18,7 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 from eventscope.errors import Blocked, CannotStart, LeaseLost, QuestionTimedOut, Unavailable, Unstorable, unexpected
-from eventscope.store.checkpoint import Checkpoint
+from eventscope.store import secret
 from eventscope.store.expiry import Housekeeping
 from eventscope.store.log import Log
 from eventscope.store.message import Arrival, Batch, Message, Place
@@ -36,6 +36,7 @@ from eventscope.subscriptions.poison import is_unreadable, unreadable, unstorabl
 from eventscope.subscriptions.portions import Portions
 from eventscope.subscriptions.reader import ReadingStopped, reading
 from eventscope.subscriptions.reading import read
+from eventscope.subscriptions.seal import Seal
 from eventscope.subscriptions.single import following
 from eventscope.subscriptions.stepping import step_over
 from eventscope.subscriptions.subjects import meant, type_of
@@ -87,6 +88,7 @@ class Ingester:
     _buffer: Buffer = field(init=False)
     _portions: Portions = field(init=False)
     _meanings: dict[str, tuple[str | None, Envelope | None, VersionUse]] = field(default_factory=dict)
+    _seal: Seal = field(default_factory=lambda: Seal(b"", 0), repr=False)
     _failures: int = 0  # since the last progress
     _doubtful: bool = False  # whether reading stopped, for which the next message may be to blame
     _stopped_at: Place | None = None
@@ -144,7 +146,7 @@ class Ingester:
         start = _place(writer).sequence + 1
         async with reading(self.client, self.js, self.stream, start, self.batch, self._read_any) as reader:
             await self._same(writer)
-            await self._beat(writer.at)
+            await self._beat(writer.at.head)
             self._began = self._trimmed = _time()
             begun = False
             while True:
@@ -167,6 +169,7 @@ class Ingester:
                     await step_over(writer, self.client, reader, self.log.clock())
 
     async def _begin(self, writer: Writer) -> None:
+        self._seal = self._seal.of(await secret.ensured(self.log), writer.at.term, writer.at.identity)
         await self._buffer.ready()
         origin = await start_of(self.client, self.stream, writer.at.place)
         if origin.reset is not None:
@@ -197,7 +200,7 @@ class Ingester:
         """Do what must go on however long storing takes: heartbeats, the lease, expiry, trimming."""
         now = _time()
         if now - self._beaten >= live.HEARTBEAT_SECONDS:
-            await self._beat(writer.at)
+            await self._beat(writer.at.head)
         if now - self._renewed >= self.lease_seconds / 3:
             self._renewed = now
             await writer.renew()
@@ -262,18 +265,15 @@ class Ingester:
             report(lost)
         for code, times in stored.codes.items():
             logger.warning("rejected %d with %s", times, code)
-        for message in live.encode(stored.previous, stored.events, self.client.max_payload, writer.at.identity):
+        for message in live.encode(stored.previous, stored.events, self.client.max_payload, self._seal):
             await self.client.publish(live.subject(self.stream), message)
-        for outcome in stored.outcomes:
-            # an answer that comes back would be answered too
-            if (inbox := reply.inbox(outcome.arrival)) is not None and not self._buffer.takes(inbox):
-                answer = reply.encode(outcome)
-                if len(answer) <= self.client.max_payload:  # nats-py raises otherwise
-                    await self.client.publish(inbox, answer)
+        for inbox, answer in reply.answers(stored.outcomes, self.client.max_payload):
+            if not self._buffer.takes(inbox):  # an answer that comes back would be answered too
+                await self.client.publish(inbox, answer)
         await self._keep_up(writer)
 
-    async def _beat(self, at: Checkpoint) -> None:
-        await self.client.publish(live.subject(self.stream), live.heartbeat(at.head, at.identity))
+    async def _beat(self, head: int) -> None:
+        await self.client.publish(live.subject(self.stream), live.heartbeat(head, self._seal))
         self._beaten = _time()
 
     async def _tidy(self, rejected_head: int) -> None:

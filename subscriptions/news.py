@@ -14,6 +14,7 @@ from eventscope.store import checkpoint
 from eventscope.store.documents import Event
 from eventscope.store.log import Log
 from eventscope.store.moment import HOUR
+from eventscope.store.pace import Pace
 from eventscope.subscriptions.feed import Feed, Inbox, Overflow
 from eventscope.subscriptions.live import LiveBatch
 
@@ -44,6 +45,7 @@ class News:
         self._task: asyncio.Task[None] | None = None
         self._head: int | None = None  # None until the first word, and after a hole
         self._hour = 0
+        self._pace = Pace()
 
     @contextmanager
     def heard_by(self, listener: Listener) -> Iterator[None]:
@@ -88,11 +90,11 @@ class News:
             self._head = None
             return
         if batch is not None:
-            self._take(batch)
+            await self._take(batch)
         elif self._feed.silent:
             await self._look()
 
-    def _take(self, batch: LiveBatch) -> None:
+    async def _take(self, batch: LiveBatch) -> None:
         before, self._head = self._head, max(batch.head, self._head or 0)
         if not batch.events and before is not None and batch.head < before:  # as of a log that was made anew
             self._head = batch.head
@@ -102,6 +104,7 @@ class News:
         elif new := [event for event in batch.events if event["_id"] > before]:
             for listener in tuple(self._listeners):
                 self._tell(listener, new)
+                await self._pace.pause()
 
     async def _look(self) -> None:
         try:

@@ -47,6 +47,10 @@ class FeedObserver(Protocol):
         """These came live, just now."""
         ...
 
+    def distrusted(self, reason: str) -> None:
+        """A message came where live batches come that no ingester of this log has signed."""
+        ...
+
     def delivered(self, events: int = 1) -> None:
         """So many times a follower was given an event."""
         ...
@@ -82,6 +86,9 @@ class Unobserved:
         """Not counted."""
 
     def arrived(self, events: Sequence[Event]) -> None:
+        """Not counted."""
+
+    def distrusted(self, reason: str) -> None:
         """Not counted."""
 
     def delivered(self, events: int = 1) -> None:
@@ -129,6 +136,11 @@ class GuardedFeedObserver:
         """Hand it on."""
         with self._guard:
             self._observer.arrived(events)
+
+    def distrusted(self, reason: str) -> None:
+        """Hand it on."""
+        with self._guard:
+            self._observer.distrusted(reason)
 
     def delivered(self, events: int = 1) -> None:
         """Hand it on."""

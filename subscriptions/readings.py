@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from eventscope.store.documents import Event
-from eventscope.store.filter import Filter, matcher
+from eventscope.store.effort import TooMuch
+from eventscope.store.filter import Filter, matcher, meant
 from eventscope.subscriptions.latest import Latest
 from eventscope.subscriptions.news import News
 
@@ -109,13 +110,19 @@ class _Reading(Generic[T]):
 
     def came(self, events: Sequence[Event]) -> None:
         """Read it anew if they matter."""
-        if not (self._stale and self._owed.is_set()) and any(map(self._matches, events)):
+        if not (self._stale and self._owed.is_set()) and self._may_matter(events):
             self.missed()
 
     def missed(self) -> None:
         """Read it anew."""
         self._stale = True
         self._owed.set()
+
+    def _may_matter(self, events: Sequence[Event]) -> bool:
+        try:
+            return any(meant(self._matches, events))
+        except TooMuch:
+            return True
 
     async def _keep(self) -> None:
         while True:

@@ -4,6 +4,7 @@ A publisher names an inbox in the header `Eventscope-Reply-To`. What it hears th
 after the commit, and once more for a message that comes again. It may be lost; then the publisher sends again.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -39,6 +40,13 @@ def inbox(arrival: Arrival) -> str | None:
     """Where the publisher waits for the outcome, if it does."""
     subject = arrival.headers.get(REPLY_TO)
     return subject if subject is not None and _is_inbox(subject) else None
+
+
+def answers(outcomes: Iterable[Outcome], most_bytes: int) -> Iterator[tuple[str, bytes]]:
+    """The inboxes where publishers wait, and what they are to hear there, unless the server takes no such message."""
+    for outcome in outcomes:
+        if (place := inbox(outcome.arrival)) is not None and len(answer := encode(outcome)) <= most_bytes:
+            yield place, answer
 
 
 def encode(outcome: Outcome) -> bytes:

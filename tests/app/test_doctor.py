@@ -26,6 +26,7 @@ from eventscope.settings import Settings
 from eventscope.store import checkpoint, read
 from eventscope.store.log import Log
 from eventscope.subscriptions import live
+from eventscope.subscriptions.seal import Seal
 from tests.app.processes import environment
 from tests.store.test_driver import Standalone
 from tests.until import until
@@ -115,6 +116,26 @@ async def test_servers_as_eventscope_makes_them_are_well(settings: Settings, cli
     findings = await examine(settings, HERE)
     assert worse(findings) == {}
     assert len({finding.check for finding in findings}) == len(findings) >= 20
+
+
+async def test_who_speaks_for_the_ingester_is_found_out(
+    settings: Settings, log: Log, client: Client, at_work: None
+) -> None:
+    assert "all of an ingester of this log" in found(await examine(settings, HERE), "live batches")
+
+    async def speak() -> None:
+        while True:
+            await client.publish(live.subject(settings.stream), b'{"previous":0,"head":9,"events":[]}')
+            await client.publish(live.subject(settings.stream), live.heartbeat(9, Seal(b"f" * 32, 9)))
+            await asyncio.sleep(0.1)
+
+    speaking = asyncio.create_task(speak())
+    try:
+        findings = await examine(settings, HERE)
+    finally:
+        speaking.cancel()
+    assert worse(findings) == {"live batches": Level.WARNING}
+    assert "are of no ingester of this log: API processes do not look at them" in found(findings, "live batches")
 
 
 async def test_single_servers_that_are_not_embedded_are_warned_of(

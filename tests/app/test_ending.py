@@ -145,10 +145,10 @@ async def test_a_fault_in_sending_a_result_is_told_as_an_error(
 ) -> None:
     encoded = Adapter._encoded
 
-    def encodes(self: Adapter, message: Mapping[str, object]) -> str:
+    async def encodes(self: Adapter, message: Mapping[str, object]) -> str:
         if message["type"] == "next":
             raise ArithmeticError("hunter2")
-        return encoded(self, message)
+        return await encoded(self, message)
 
     monkeypatch.setattr(Adapter, "_encoded", encodes)
     async with served(settings) as api, opened(api.socket_url) as socket:

@@ -14,6 +14,7 @@ from eventscope.embedded import Nats
 from eventscope.ports import free
 from eventscope.store import checkpoint
 from eventscope.subscriptions import stream
+from tests.chaos.forging import batches_forged
 from tests.chaos.ledger import Loss
 from tests.chaos.network import NETWORK
 from tests.chaos.program import ServerProgram
@@ -231,6 +232,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "nats lost its tail": nats_lost_its_tail,
     "stream full": stream_full,
     "poison": poison,
+    "batches forged": batches_forged,
     "messages dropped": messages_dropped,
     "clocks wrong": clocks_wrong,
     **NETWORK,

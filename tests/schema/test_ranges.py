@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from eventscope.schema.filter import EventFilter, event_filter
 from eventscope.store import moment
 from eventscope.store.filter import matcher
+from eventscope.store.look import Look
 from tests.app.world import World
 from tests.schema.model import means, times
 
@@ -61,7 +62,7 @@ async def test_any_range_means_the_same_in_the_log_in_its_counts_and_live(world:
     assert answer["stats"]["totalEvents"] == len(wanted)
     given = {re.sub("([A-Z])", lambda m: f"_{m[1].lower()}", name): moment.given(time) for name, time in range.items()}
     lively = matcher(event_filter(EventFilter(**given)))  # type: ignore[arg-type]  # a moment is an integer
-    assert world.those(lively) == wanted
+    assert world.those(lambda event: lively(Look(event))) == wanted
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from eventscope.store import question, read, types
 from eventscope.store.documents import Event
 from eventscope.store.filter import EVERYTHING, All, Filter, Not, Types, conditions, is_pattern, matcher, pattern_regex
+from eventscope.store.look import Look
 from tests.store import model
 from tests.store.corpus import EVENT_TYPES, Corpus, State, filters, moments, patterns
 
@@ -34,7 +35,7 @@ def test_a_page_holds_what_the_filter_means_and_is_kept_in_either_direction(
     left = model.kept(corpus.events, corpus.clock.now)
     meant = [event for event in left if model.means(filter, event)]
     lively = matcher(filter)
-    assert [event for event in left if lively(event)] == meant, "live delivery means other events"
+    assert [event for event in left if lively(Look(event))] == meant, "live delivery means other events"
     inside = [p for p in positions(meant) if (above is None or p > above) and (below is None or p < below)]
     assert positions(found) == (inside[::-1] if newest_first else inside)[:limit]
 
@@ -89,7 +90,7 @@ def test_counting_agrees_with_reading(corpus: Corpus, data: st.DataObject) -> No
 @example("u.*", "user")
 def test_a_star_stands_for_any_text_and_nothing_else_is_special(pattern: str, text: str) -> None:
     event: Event = {"type": text}  # type: ignore[typeddict-item]  # a filter by type looks at nothing else
-    assert matcher(Types((pattern,)))(event) == model.fits(pattern, text)
+    assert matcher(Types((pattern,)))(Look(event)) == model.fits(pattern, text)
 
 
 stars = st.lists(st.sampled_from(["", "a", "b", "ab", "aba", "\n", "."]), max_size=6).map("*".join)
@@ -99,7 +100,7 @@ stars = st.lists(st.sampled_from(["", "a", "b", "ab", "aba", "\n", "."]), max_si
 @settings(max_examples=500, deadline=None)
 def test_a_pattern_and_its_expression_mean_the_same(pattern: str, text: str) -> None:
     event: Event = {"type": text}  # type: ignore[typeddict-item]  # a filter by type looks at nothing else
-    assert matcher(Types((pattern,)))(event) == model.fits(pattern, text)
+    assert matcher(Types((pattern,)))(Look(event)) == model.fits(pattern, text)
     if is_pattern(pattern):
         # Python writes the end of a text in another way than MongoDB
         expression = re.compile(pattern_regex(pattern).removesuffix(r"\z") + r"\Z", re.DOTALL)
@@ -110,7 +111,7 @@ def test_many_stars_take_no_longer_than_few() -> None:
     """A search that went back would try more ways than there are atoms."""
     pattern, text = "*a" * 200 + "*b", "a" * 1024
     event: Event = {"type": text}  # type: ignore[typeddict-item]  # a filter by type looks at nothing else
-    assert not matcher(Types((pattern,)))(event)
+    assert not matcher(Types((pattern,)))(Look(event))
     assert re.compile(pattern_regex(pattern).removesuffix(r"\z") + r"\Z", re.DOTALL).match(text) is None
 
 

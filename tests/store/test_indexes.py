@@ -27,6 +27,7 @@ from eventscope.store.aggregates import AggregateFilter, Order
 from eventscope.store.counts import Scope
 from eventscope.store.filter import EVERYTHING, All, Among, Holds, Types, matcher
 from eventscope.store.log import PATH, Log, prepare
+from eventscope.store.look import Look
 from eventscope.store.moment import HOUR
 from eventscope.store.paths import Equals, Path
 from tests.store.appender import NOON, Appender, event
@@ -250,7 +251,7 @@ async def test_an_indexed_path_answers_as_any_other_does(log: Log, appender: App
                 condition = Holds(Path("data", keys), (Equals((value,)),))
                 stored = await read.events(there, EVERYTHING, limit=1000)
                 lively = matcher(condition)
-                assert await read.events(there, condition, limit=1000) == [e for e in stored if lively(e)]
+                assert await read.events(there, condition, limit=1000) == [e for e in stored if lively(Look(e))]
     finally:
         await prepare(log)
 

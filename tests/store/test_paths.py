@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from eventscope.store import read
 from eventscope.store.filter import EVERYTHING, All, Exists, Holds, Ids, Not, matcher
 from eventscope.store.log import Log
+from eventscope.store.look import Look
 from eventscope.store.paths import Compares, Equals, Likeness, Path, Reads, Test, keys_of
 from eventscope.store.query import query
 from tests.store import model
@@ -32,7 +33,7 @@ def test_a_condition_on_a_path_means_the_same_to_mongodb_and_to_live_delivery(
 
     lively = matcher(condition)
     means = [event["_id"] for event in corpus.events if model.means(condition, event)]
-    assert [event["_id"] for event in corpus.events if lively(event)] == means, "live delivery means other events"
+    assert [event["_id"] for event in corpus.events if lively(Look(event))] == means, "live delivery means other events"
     assert found == means, "MongoDB means other events"
 
 
@@ -121,7 +122,7 @@ async def test_each_case_is_as_people_expect_it(log: Log, appender: Appender) ->
             found = await read.events(log, All((Ids((str(n),)), filter)), limit=5)
             assert len(found) == held, (data, path, operators)
         assert held != len(await read.events(log, All((Ids((str(n),)), Not(condition))), limit=5))
-        assert matcher(condition)(stored[str(n)]) == held, (data, path, operators)
+        assert matcher(condition)(Look(stored[str(n)])) == held, (data, path, operators)
 
 
 async def test_a_list_of_any_length_is_gone_through(log: Log, appender: Appender) -> None:
@@ -141,7 +142,7 @@ async def test_a_list_of_any_length_is_gone_through(log: Log, appender: Appender
         ):
             condition = Holds(Path("data", keys_of(path)), tests)
             [found] = await read.events(log, condition, limit=5)
-            assert matcher(condition)(found)
+            assert matcher(condition)(Look(found))
 
 
 @pytest.mark.parametrize(

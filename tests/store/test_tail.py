@@ -11,6 +11,7 @@ from eventscope.store.documents import Event, plain
 from eventscope.store.filter import EVERYTHING, Types
 from eventscope.store.tail import LOOKS, Tail
 from eventscope.subscriptions import live
+from eventscope.subscriptions.seal import Seal
 from tests.store.appender import NOON
 from tests.store.corpus import Corpus, State, filters, moments
 
@@ -50,9 +51,10 @@ def test_what_it_answers_is_what_mongodb_answers(corpus: Corpus, data: st.DataOb
     most = data.draw(st.integers(1, 120) | st.just(HUGE), "most")
     tail = Tail(most, data.draw(st.integers(0, 50_000) | st.just(HUGE), "most bytes"))
     tail.restart(start)
+    seal = Seal(b"", 1)
     while (at := tail.head or 0) < head:
         upto = data.draw(st.integers(at + 1, head), "batch")
-        for raw in live.encode(at, corpus.events[at:upto], data.draw(st.sampled_from([2_000, HUGE]), "message")):
+        for raw in live.encode(at, corpus.events[at:upto], data.draw(st.sampled_from([2_000, HUGE]), "message"), seal):
             batch = live.decode(raw)
             tail.take(batch.previous, batch.events, batch.head, batch.size)
     for _ in range(data.draw(st.integers(0, 4), "filled")):

@@ -13,6 +13,7 @@ from eventscope.store.log import Log
 from eventscope.store.message import Accepted, Arrival, Batch, Place
 from eventscope.store.retention import Retention
 from eventscope.subscriptions import live
+from tests.subscriptions.sealing import sealing
 
 FOREVER = 0.0
 
@@ -34,15 +35,15 @@ async def store(
     return await read.events(log, EVERYTHING, above=at.head, limit=len(events))
 
 
-async def tell(client: Client, stream: str, events: Sequence[Event]) -> None:
+async def tell(log: Log, client: Client, stream: str, events: Sequence[Event]) -> None:
     """Tell the feed that these were stored, as the ingester does."""
-    for message in live.encode(events[0]["_id"] - 1, events, 100_000):
+    for message in live.encode(events[0]["_id"] - 1, events, 100_000, await sealing(log)):
         await client.publish(live.subject(stream), message)
 
 
-async def beat(client: Client, stream: str, head: int) -> None:
+async def beat(log: Log, client: Client, stream: str, head: int) -> None:
     """Tell the feed the head alone."""
-    await client.publish(live.subject(stream), live.heartbeat(head))
+    await client.publish(live.subject(stream), live.heartbeat(head, await sealing(log)))
 
 
 def user(id: str, **more: Any) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from eventscope.subscriptions import live
 from eventscope.subscriptions.follow import Item
 from eventscope.subscriptions.hub import Hub
 from eventscope.subscriptions.member import Text
+from tests.subscriptions.sealing import sealing
 from tests.until import until
 
 PLACE = re.compile(r"e(\d+)|[A-Z]\w+ \w+\(\w+=(\d+).*\)")  # of a text that `Renderer` has written
@@ -152,13 +153,13 @@ class Teller:
 
     async def tell(self, events: list[Event]) -> None:
         """Tell of stored events."""
-        for message in live.encode(events[0]["_id"] - 1, events, 1_000_000, self._log.identity.name):
+        for message in live.encode(events[0]["_id"] - 1, events, 1_000_000, await sealing(self._log)):
             await self._client.publish(live.subject(self._stream), message)
         await self._client.flush()
 
     async def beat(self, head: int) -> None:
         """Tell the head."""
-        await self._client.publish(live.subject(self._stream), live.heartbeat(head, self._log.identity.name))
+        await self._client.publish(live.subject(self._stream), live.heartbeat(head, await sealing(self._log)))
         await self._client.flush()
 
     async def happen(self, n: int = 1, **body: Any) -> list[Event]:

@@ -21,12 +21,13 @@ from eventscope.subscriptions import follow as following
 from eventscope.subscriptions import live
 from eventscope.subscriptions.feed import Feed, feeding
 from eventscope.subscriptions.follow import CaughtUp, FellBehind, Item, Passed, RetentionGap, follow
+from tests.subscriptions.sealing import sealing
 from tests.until import until
 
 
 @pytest.fixture
-async def feed(client: Client, settings: Settings) -> AsyncIterator[Feed]:
-    async with feeding(client, settings.stream) as feed:
+async def feed(log: Log, client: Client, settings: Settings) -> AsyncIterator[Feed]:
+    async with feeding(log, client, settings.stream) as feed:
         yield feed
 
 
@@ -109,10 +110,10 @@ async def test_a_lost_batch_is_filled_from_the_log_and_said(
     async with _following(log, feed, EVERYTHING, 0) as items:
         await _until(items, CaughtUp)
         await _store(log, 5)  # nobody tells the feed
-        await client.publish(live.subject(settings.stream), live.heartbeat(5))
+        await client.publish(live.subject(settings.stream), live.heartbeat(5, await sealing(log)))
         assert isinstance((await _until(items, CaughtUp))[0], FellBehind)
         await _store(log, 5)
-        await client.publish(live.subject(settings.stream), live.heartbeat(10))
+        await client.publish(live.subject(settings.stream), live.heartbeat(10, await sealing(log)))
         assert _positions(await _until(items, CaughtUp)) == [6, 7, 8, 9, 10]
 
 
@@ -149,11 +150,11 @@ async def test_a_batch_that_is_delivered_twice_is_passed_on_once(
         await _store(log, 3)
         events = await read.events(log, EVERYTHING, limit=10)
         for _ in range(2):
-            for message in live.encode(0, events, 10_000):
+            for message in live.encode(0, events, 10_000, await sealing(log)):
                 await client.publish(live.subject(settings.stream), message)
         await _store(log, 1)
         [last] = await read.events(log, EVERYTHING, above=3, limit=10)
-        for message in live.encode(3, [last], 10_000):
+        for message in live.encode(3, [last], 10_000, await sealing(log)):
             await client.publish(live.subject(settings.stream), message)
         assert _positions(await _take(items, 4)) == [1, 2, 3, 4]
 
@@ -258,7 +259,7 @@ async def test_a_log_that_was_dropped_and_begun_anew_is_followed_from_its_beginn
         await log.mongo.client.drop_database(settings.mongo_database)
         await _store(log, 2)
         # the feed may not be listening yet, and an ingester does this every second
-        beating = asyncio.create_task(_beat(client, settings.stream, 2))
+        beating = asyncio.create_task(_beat(log, client, settings.stream, 2))
         try:
             received = await _until(items, CaughtUp)
         finally:
@@ -272,7 +273,7 @@ async def test_a_log_that_was_begun_anew_and_is_longer_than_the_old_one_at_once_
 ) -> None:
     async def tell(previous: int) -> None:
         events = await read.events(log, EVERYTHING, above=previous, limit=100)
-        for message in live.encode(previous, events, 100_000, log.identity.name):
+        for message in live.encode(previous, events, 100_000, await sealing(log)):
             await client.publish(live.subject(settings.stream), message)
 
     await _store(log, 3)
@@ -289,7 +290,7 @@ async def test_a_log_that_was_begun_anew_and_is_longer_than_the_old_one_at_once_
         assert FellBehind(0) in received
 
 
-async def _beat(client: Client, stream: str, head: int) -> None:
+async def _beat(log: Log, client: Client, stream: str, head: int) -> None:
     while True:
-        await client.publish(live.subject(stream), live.heartbeat(head))
+        await client.publish(live.subject(stream), live.heartbeat(head, await sealing(log)))
         await asyncio.sleep(0.1)

@@ -12,8 +12,10 @@ from nats.aio.client import Client
 
 from eventscope.settings import Settings
 from eventscope.store import read
-from eventscope.store.filter import EVERYTHING, All, Among, Any_, Filter, Not, Types, matcher
+from eventscope.store.filter import EVERYTHING, All, Among, Any_, Filter, Holds, Not, Types, matcher
 from eventscope.store.log import Log
+from eventscope.store.look import Look
+from eventscope.store.paths import Equals, Path
 from eventscope.subscriptions import feed as feeds
 from eventscope.subscriptions import follow as following
 from eventscope.subscriptions import hub as hubs
@@ -36,7 +38,7 @@ def room() -> Room:
 
 @pytest.fixture
 async def hub(client: Client, settings: Settings, log: Log, room: Room) -> AsyncIterator[Hub]:
-    async with feeding(client, settings.stream) as feed, delivering(log, feed, room) as hub:
+    async with feeding(log, client, settings.stream) as feed, delivering(log, feed, room) as hub:
         yield hub
         await until(lambda: hub.state() == HubState(0, 0, 0, 0))
 
@@ -534,7 +536,24 @@ async def test_whatever_they_ask_and_however_they_stall_and_come_back_each_gets_
     for one in subscribers:
         start, filter, received = one.result()
         matches = matcher(filter)
-        assert received == [event["_id"] for event in whole if event["_id"] > start and matches(event)]
+        assert received == [event["_id"] for event in whole if event["_id"] > start and matches(Look(event))]
+
+
+async def test_a_filter_that_takes_long_to_ask_is_answered_by_the_log_and_keeps_nobody_waiting(
+    hub: Hub, teller: Teller
+) -> None:
+    heavy = All(tuple(Not(Holds(Path("data", ("l", "a")), (Equals((-n,)),))) for n in range(1, 99)))
+    many = {"data": {"l": [{"a": n} for n in range(20_000)]}}
+    slow, quick = Quick(), Quick()
+    async with member(hub, heavy, 0, slow, key="slow"), member(hub, EVERYTHING, 0, quick, key="quick"):
+        await live(slow, quick)
+        await teller.happen(1, **many)
+        await teller.happen(1, data={"l": [{"a": -5}]})
+        await teller.happen(1)
+        await quick.has(1, 2, 3)
+        await slow.has(1, 3)
+    assert "FellBehind" in slow.kinds
+    assert "FellBehind" not in quick.kinds
 
 
 async def test_a_log_that_was_dropped_and_begun_anew_is_read_from_its_beginning(

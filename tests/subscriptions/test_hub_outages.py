@@ -43,7 +43,7 @@ async def test_a_hole_that_the_store_cannot_fill_is_filled_when_it_is_back(
     url = f"mongodb://{line.host}/?directConnection=true"
     async with (
         open_log(url, settings.mongo_database, question_seconds=0.5, driver="pymongo") as far,
-        feeding(client, settings.stream) as feed,
+        feeding(log, client, settings.stream) as feed,
         delivering(far, feed) as hub,
         member(hub, EVERYTHING, 0, sink),
     ):
@@ -76,7 +76,7 @@ async def test_when_nats_is_back_what_happened_meanwhile_comes_first(
             client = await stream.connect(server.url, "test")
             stack.push_async_callback(stream.close, client)
             teller = Teller(log, client, settings.stream)
-            feed = await stack.enter_async_context(feeding(client, settings.stream))
+            feed = await stack.enter_async_context(feeding(log, client, settings.stream))
             hub = await stack.enter_async_context(delivering(log, feed))
             await stack.enter_async_context(member(hub, EVERYTHING, 0, sink))
             await until(lambda: "CaughtUp" in sink.kinds)

@@ -21,7 +21,8 @@ from eventscope.store.filter import (
     Types,
     matcher,
 )
-from eventscope.store.paths import Equals, Path
+from eventscope.store.look import Look
+from eventscope.store.paths import Compares, Equals, Path
 from eventscope.subscriptions import index
 from eventscope.subscriptions.index import Index, keys
 
@@ -64,8 +65,8 @@ def test_it_finds_exactly_the_filters_that_mean_the_event(
     assert len(found) == len(staying)
     for one in happened:
         event = cast("Event", one)
-        matching = found.matching(event)
-        assert sorted(matching) == [number for number in staying if matcher(given[number])(event)]
+        matching = [number for some in found.matching(event) for number in some.means]
+        assert sorted(matching) == [number for number in staying if matcher(given[number])(Look(event))]
 
 
 @given(st.lists(filters, max_size=8))
@@ -98,3 +99,40 @@ def test_what_asks_for_no_value_is_asked_about_every_event() -> None:
         Ids(tuple(f"m{n}" for n in range(index.MOST_KEYS + 1))),
     ):
         assert keys(filter) is None
+
+
+def test_a_filter_that_takes_too_long_to_ask_is_set_apart_and_the_others_are_asked_all_the_same() -> None:
+    found: Index[str] = Index()
+    heavy = Holds(Path("data", ("l",)), tuple(Compares("gt", n) for n in range(50)))
+    found.add("heavy", Not(heavy))
+    found.add("also heavy", All((Types(("a*",)), heavy)))
+    found.add("other type", All((Types(("b*",)), heavy)))
+    found.add("light", Holds(Path("data", ("l",)), (Equals((7,)),)))
+    found.add("all", EVERYTHING)
+    event = cast("Event", {"_id": 1, "messageId": "m", "type": "a.b", "data": {"l": list(range(10_000))}})
+    parts = list(found.matching(event))
+    assert sorted(name for part in parts for name in part.means) == ["all", "light"]
+    assert sorted(name for part in parts for name in part.unclear) == ["also heavy", "heavy"]
+
+
+def test_those_who_are_many_are_asked_in_parts_between_which_others_get_their_turn() -> None:
+    found: Index[int] = Index()
+    count = 3 * index.TURN // index.ENTRY
+    for number in range(count):
+        found.add(number, EVERYTHING)
+    parts = list(found.matching(cast("Event", {"_id": 1, "messageId": "m", "type": "a.b"})))
+    assert [number for part in parts for number in part.means] == list(range(count))
+    assert max(len(part.means) for part in parts) <= index.TURN // index.ENTRY + 1
+
+
+def test_filters_may_come_and_go_while_they_are_asked() -> None:
+    found: Index[int] = Index()
+    count = 3 * index.TURN // index.ENTRY
+    for number in range(count):
+        found.add(number, EVERYTHING)
+    asked = found.matching(cast("Event", {"_id": 1, "messageId": "m", "type": "a.b"}))
+    seen = len(next(asked).means)
+    for number in range(count):
+        found.remove(number)
+    found.add(count, EVERYTHING)
+    assert seen + sum(len(part.means) for part in asked) == count

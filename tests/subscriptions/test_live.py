@@ -8,6 +8,9 @@ from hypothesis import strategies as st
 
 from eventscope.store.documents import Event
 from eventscope.subscriptions import live
+from eventscope.subscriptions.seal import Seal
+
+KEY = b"k" * 32
 
 json = st.recursive(
     st.none()
@@ -27,12 +30,12 @@ bodies = st.fixed_dictionaries(
 )
 
 
-@given(st.integers(0, 2**60), st.lists(bodies, max_size=20), st.integers(300, 3000))
+@given(st.integers(0, 2**60), st.lists(bodies, max_size=20), st.integers(400, 3000))
 def test_messages_join_to_the_batch_but_for_events_that_are_too_large(
     previous: int, given: list[dict[str, Any]], most_bytes: int
 ) -> None:
     events = [cast("Event", {"_id": previous + place, **body}) for place, body in enumerate(given, start=1)]
-    messages = list(live.encode(previous, events, most_bytes))
+    messages = list(live.encode(previous, events, most_bytes, Seal(KEY, 1)))
     batches = [live.decode(message) for message in messages]
     assert all(len(message) <= most_bytes for message in messages)
     # what a receiver that fills holes from the log would have
@@ -48,13 +51,12 @@ def test_messages_join_to_the_batch_but_for_events_that_are_too_large(
 
 
 def test_a_heartbeat_is_a_batch_of_nothing() -> None:
-    assert live.decode(live.heartbeat(7)) == live.LiveBatch(previous=7, head=7)
+    assert live.decode(live.heartbeat(7, Seal(KEY, 1))) == live.LiveBatch(previous=7, head=7)
 
 
 def test_the_name_of_the_log_comes_with_each_message_and_may_be_missing() -> None:
-    """As with an ingester of an older version."""
     event = cast("Event", {"_id": 4, "type": "a"})
-    for message in (*live.encode(3, [event], 1000, 'ü"'), live.heartbeat(4, 'ü"')):
+    seal = Seal(KEY, 1, 'ü"')
+    for message in (*live.encode(3, [event], 1000, seal), live.heartbeat(4, seal)):
         assert live.decode(message).log == 'ü"'
-    assert live.decode(live.heartbeat(7)).log is None
-    assert live.decode(b'{"previous":7,"head":7,"events":[]}').log is None
+    assert live.decode(live.heartbeat(7, Seal(KEY, 1))).log is None

@@ -28,8 +28,8 @@ EVERYTHING = Scope()
 
 
 @pytest.fixture
-async def feed(client: Client, settings: Settings) -> AsyncIterator[Feed]:
-    async with feeding(client, settings.stream) as feed:
+async def feed(log: Log, client: Client, settings: Settings) -> AsyncIterator[Feed]:
+    async with feeding(log, client, settings.stream) as feed:
         yield feed
 
 
@@ -112,9 +112,9 @@ async def test_it_comes_at_once_and_again_when_the_time_is_up_and_something_chan
     await store(log, {}, {})
     async with counting.followed(seconds=7.5) as totals:
         assert await anext(totals) == 2
-        await beat(client, settings.stream, 2)
+        await beat(log, client, settings.stream, 2)
         for _ in range(6):
-            await tell(client, settings.stream, await store(log, {}))
+            await tell(log, client, settings.stream, await store(log, {}))
         waiting = asyncio.ensure_future(anext(totals))
         await until(lambda: counting.pace.waiting)
         assert not waiting.done()
@@ -133,18 +133,18 @@ async def test_what_does_not_matter_is_not_read(
     feed.observer = arrived
     async with counting.followed(users) as totals:
         assert await anext(totals) == 0
-        await beat(client, settings.stream, 0)
-        await tell(client, settings.stream, await store(log, user("ada")))
+        await beat(log, client, settings.stream, 0)
+        await tell(log, client, settings.stream, await store(log, user("ada")))
         assert await counting.driven(totals) == 1
         before = counting.reads
         for n in range(2, 22):
             other = [user("grace"), user("ada", type="pet.fed"), user("ada", timestamp=-5)][n % 3]
-            await tell(client, settings.stream, await store(log, other))
+            await tell(log, client, settings.stream, await store(log, other))
             while arrived.events < n or counting.pace.waiting:
                 if counting.pace.waiting:
                     await counting.pace.tick()
                 await asyncio.sleep(0.01)
-        await tell(client, settings.stream, await store(log, user("ada")))
+        await tell(log, client, settings.stream, await store(log, user("ada")))
         assert await counting.driven(totals) == 2
         assert counting.reads <= before + 2
 
@@ -158,10 +158,10 @@ async def test_subscribers_of_the_same_share_one_reading_and_all_else_has_its_ow
         assert [await anext(one) for one in all] == [1] * 200
         assert counting.reads <= 3
         assert counting.readings.count == 1
-        await beat(client, settings.stream, 1)
+        await beat(log, client, settings.stream, 1)
         await until(lambda: counting.pace.waiting)
         before = counting.reads
-        await tell(client, settings.stream, await store(log, {}))
+        await tell(log, client, settings.stream, await store(log, {}))
         await counting.pace.tick()
         assert [await anext(one) for one in all] == [2] * 200
         assert counting.reads <= before + 2
@@ -176,10 +176,10 @@ async def test_who_joins_within_the_time_gets_what_is_so_now_and_the_others_get_
 ) -> None:
     async with counting.followed() as early:
         assert await anext(early) == 0
-        await beat(client, settings.stream, 0)
+        await beat(log, client, settings.stream, 0)
         await until(lambda: counting.pace.waiting)
         heard = asyncio.ensure_future(anext(early))
-        await tell(client, settings.stream, await store(log, {}))
+        await tell(log, client, settings.stream, await store(log, {}))
 
         async def seen() -> bool:
             async with counting.followed() as late:
@@ -200,7 +200,7 @@ async def test_a_change_that_the_feed_lost_is_read_too(
         for n in range(1, 4):
             await store(log, {})
             if n > 1:
-                await beat(client, settings.stream, n)
+                await beat(log, client, settings.stream, n)
             assert await counting.driven(totals) == n
 
 
@@ -209,10 +209,10 @@ async def test_a_reading_that_fails_ends_it_for_all_and_the_next_subscriber_begi
 ) -> None:
     async with counting.followed() as one, counting.followed() as other:
         assert await anext(one) == await anext(other) == 0
-        await beat(client, settings.stream, 0)
+        await beat(log, client, settings.stream, 0)
         await until(lambda: counting.pace.waiting)
         counting.failing = True
-        await tell(client, settings.stream, await store(log, {}))
+        await tell(log, client, settings.stream, await store(log, {}))
         for each in (one, other):
             with pytest.raises(Unavailable):
                 await counting.driven(each)

@@ -87,8 +87,8 @@ class RaisingObserver:
 
 
 @pytest.fixture
-async def feed(client: Client, settings: Settings) -> AsyncIterator[Feed]:
-    async with feeding(client, settings.stream) as feed:
+async def feed(log: Log, client: Client, settings: Settings) -> AsyncIterator[Feed]:
+    async with feeding(log, client, settings.stream) as feed:
         yield feed
 
 
@@ -249,12 +249,12 @@ async def test_news_that_stumble_themselves_go_on(
     take = news._take
     failures = 1
 
-    def fail(*batch: Any) -> None:
+    async def fail(*batch: Any) -> None:
         nonlocal failures
         failures -= 1
         if failures >= 0:
             raise Broken
-        take(*batch)
+        await take(*batch)
 
     monkeypatch.setattr(news, "_take", fail)
     with news.heard_by(good):

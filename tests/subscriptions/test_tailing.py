@@ -29,8 +29,8 @@ def teller(client: Client, settings: Settings, log: Log) -> Teller:
 
 
 @pytest.fixture
-async def feed(client: Client, settings: Settings) -> AsyncIterator[Feed]:
-    async with feeding(client, settings.stream) as feed:
+async def feed(log: Log, client: Client, settings: Settings) -> AsyncIterator[Feed]:
+    async with feeding(log, client, settings.stream) as feed:
         yield feed
 
 

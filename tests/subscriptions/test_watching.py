@@ -25,8 +25,8 @@ from tests.until import until
 
 
 @pytest.fixture
-async def feed(client: Client, settings: Settings) -> AsyncIterator[Feed]:
-    async with feeding(client, settings.stream) as feed:
+async def feed(log: Log, client: Client, settings: Settings) -> AsyncIterator[Feed]:
+    async with feeding(log, client, settings.stream) as feed:
         yield feed
 
 
@@ -56,7 +56,7 @@ async def test_the_head_comes_at_once_and_again_when_it_changes(
     async with watched(watching, "ada") as heads:
         head = await anext(heads)
         assert (head.type, head.id, head.version) == ("user", "ada", 2)
-        await tell(client, settings.stream, await store(log, user("ada", type="user.deleted")))
+        await tell(log, client, settings.stream, await store(log, user("ada", type="user.deleted")))
         head = await version(heads, 3)
         assert (head.last_event_type, head.deleted) == ("user.deleted", True)
 
@@ -70,7 +70,7 @@ async def test_one_that_does_not_exist_yet_is_delivered_with_its_first_event(
         async with watched(watching, "grace") as others:
             assert (await anext(others)).version == 1  # so the other one was looked for too, and not found
             assert not waiting.done()
-            await tell(client, settings.stream, await store(log, user("ada")))
+            await tell(log, client, settings.stream, await store(log, user("ada")))
             assert (await waiting).version == 1
 
 
@@ -81,7 +81,7 @@ async def test_changes_that_nobody_waited_for_are_merged_into_the_last(
     async with watched(watching, "ada") as slow, watched(watching, "ada") as quick:
         assert (await anext(slow)).version == (await anext(quick)).version == 1
         for _ in range(5):
-            await tell(client, settings.stream, await store(log, user("ada")))
+            await tell(log, client, settings.stream, await store(log, user("ada")))
         await version(quick, 6)
         assert (await anext(slow)).version == 6
 
@@ -92,9 +92,11 @@ async def test_what_changes_elsewhere_is_not_delivered(
     await store(log, user("ada"))
     async with watched(watching, "ada") as heads, watched(watching, "grace") as others:
         await anext(heads)
-        await tell(client, settings.stream, await store(log, user("grace"), {}, user("ada") | {"aggregateType": "pet"}))
+        await tell(
+            log, client, settings.stream, await store(log, user("grace"), {}, user("ada") | {"aggregateType": "pet"})
+        )
         assert (await anext(others)).version == 1
-        await tell(client, settings.stream, await store(log, user("ada")))
+        await tell(log, client, settings.stream, await store(log, user("ada")))
         assert (await anext(heads)).version == 2
 
 
@@ -103,11 +105,11 @@ async def test_a_change_that_the_feed_lost_is_seen_with_its_next_word(
 ) -> None:
     await store(log, user("ada"))
     async with watched(watching, "ada") as heads:
-        await beat(client, settings.stream, 1)
+        await beat(log, client, settings.stream, 1)
         await anext(heads)
         for lost in (2, 3):
             await store(log, user("ada"))
-            await beat(client, settings.stream, lost)
+            await beat(log, client, settings.stream, lost)
             await version(heads, lost)
 
 
@@ -129,8 +131,8 @@ async def test_more_events_than_may_wait_hide_no_change(
     async with watched(watching, "ada") as heads:
         for _ in range(4):
             events = await store(log, *(user("ada") for _ in range(10)))
-            await tell(client, settings.stream, events)
-            await beat(client, settings.stream, events[-1]["_id"])
+            await tell(log, client, settings.stream, events)
+            await beat(log, client, settings.stream, events[-1]["_id"])
             await version(heads, events[-1]["_id"])
 
 
@@ -142,7 +144,7 @@ async def test_events_that_expire_change_it(log: Log, feed: Feed, client: Client
     async with watched(Watching(moved, News(moved, feed)), "ada") as heads:
         assert (await version(heads, 3)).event_count == 3
         hours[0] += 25
-        await beat(client, settings.stream, 3)
+        await beat(log, client, settings.stream, 3)
         assert (await version(heads, 3)).event_count == 1
 
 
@@ -165,8 +167,8 @@ async def test_a_thousand_watchers_are_served_by_few_reads(
         assert [head.id for head in heads] == [f"u{n}" for n in range(1000)]
         assert len(reads) <= 9
         assert max(reads) == 300
-        await beat(client, settings.stream, 1000)
-        await tell(client, settings.stream, await store(log, *(user(f"u{n}") for n in range(0, 1000, 100))))
+        await beat(log, client, settings.stream, 1000)
+        await tell(log, client, settings.stream, await store(log, *(user(f"u{n}") for n in range(0, 1000, 100))))
         changed = await asyncio.gather(*(anext(one) for one in all[::100]))
         assert [head.version for head in changed] == [2] * 10
         assert watching.watchers == 1000

@@ -1,0 +1,41 @@
+"""Answers that are written a piece at a time: the same text, in pieces of bounded work, up to a bound."""
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eventscope import answer
+from eventscope.answer import encoded
+from eventscope.schema.large import Large
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=200),
+    lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(max_size=100), inner, max_size=4),
+    max_leaves=60,
+)
+
+
+@given(st.dictionaries(st.text(max_size=5), values, max_size=5), st.sampled_from([1, 3, 10, 50]))
+@settings(deadline=None)
+async def test_a_large_answer_is_the_text_that_it_would_be_in_one_piece(data: dict[str, Any], piece: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(answer, "PIECE", piece)
+        written = await encoded({"data": Large(data), "errors": []})
+        assert orjson.dumps(written) == orjson.dumps({"data": data, "errors": []})
+        for part in answer._pieces(data):
+            assert len(part) < 300 + 1000 * piece
+
+
+async def test_an_answer_that_is_not_large_is_left_as_it_is() -> None:
+    given = {"data": {"a": 1}}
+    assert await encoded(given) is given
+
+
+async def test_an_answer_of_too_many_bytes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answer, "MOST", 1000)
+    [error] = (await encoded({"data": Large(a=["x" * 100] * 20)}))["errors"]
+    assert error["extensions"]["code"] == "QUERY_TOO_COMPLEX"
+    assert "the answer has over 1000 bytes" in error["message"]

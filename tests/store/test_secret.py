@@ -1,0 +1,31 @@
+"""The key of live batches: one for a log, whoever makes it, and another for a log that was begun anew."""
+
+import asyncio
+
+import pytest
+
+from eventscope.errors import Blocked
+from eventscope.store import secret
+from eventscope.store.log import Log
+
+
+async def test_all_who_make_it_at_once_get_the_same(log: Log) -> None:
+    assert await secret.key(log) is None
+    made = await asyncio.gather(*(secret.ensured(log) for _ in range(20)))
+    assert set(made) == {await secret.key(log)}
+    assert len(made[0]) == secret.BYTES
+
+
+async def test_a_log_that_was_begun_anew_has_another(log: Log) -> None:
+    before = await secret.ensured(log)
+    await log.mongo.client.drop_database(log.mongo.database.name)
+    assert await secret.key(log) is None
+    assert await secret.ensured(log) != before
+
+
+@pytest.mark.parametrize("key", [None, "text", b"", b"short", 5])
+async def test_one_that_is_damaged_is_named(log: Log, key: object) -> None:
+    await log.meta.insert_one({"_id": secret.ID, "key": key})
+    for found in (secret.key, secret.ensured):
+        with pytest.raises(Blocked, match="the key of live batches in meta is damaged"):
+            await found(log)

@@ -1,0 +1,15 @@
+"""Seals as an ingester of the log has them, for tests that do its work."""
+
+from itertools import count
+
+from eventscope.store import secret
+from eventscope.store.log import Log
+from eventscope.subscriptions.seal import Seal
+
+TERM = 1_000  # later than that of any ingester that a test runs beside
+numbers = count(1, 1_000)
+
+
+async def sealing(log: Log) -> Seal:
+    """A seal whose messages come after those of all before."""
+    return Seal(await secret.ensured(log), TERM, log.identity.name, next(numbers))

@@ -1,0 +1,45 @@
+"""Seals: what was sealed with the key opens, and nothing else does, whatever is done to it."""
+
+from typing import Any
+
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eventscope.subscriptions.seal import Seal, is_genuine, is_sealed
+
+KEY = b"k" * 32
+bodies = st.lists(st.integers(0, 9), max_size=5).map(lambda value: b'"events":' + orjson.dumps(value))
+
+
+@given(bodies, st.binary(min_size=32, max_size=32))
+def test_what_was_sealed_is_json_with_its_members_and_opens_with_its_key_alone(body: bytes, other: bytes) -> None:
+    raw = Seal(KEY, 7).on(body)
+    told: Any = orjson.loads(raw)
+    assert told["events"] == orjson.loads(b"{%s}" % body)["events"]
+    assert (told["term"], told["number"]) == (7, 1)
+    assert is_sealed(raw)
+    assert is_genuine(raw, KEY)
+    assert is_genuine(raw, other) is (other == KEY)
+
+
+@given(bodies, st.data())
+def test_a_message_that_was_changed_in_any_byte_is_not_genuine(body: bytes, data: st.DataObject) -> None:
+    raw = Seal(KEY, 1).on(body)
+    place = data.draw(st.integers(0, len(raw) - 1))
+    byte = data.draw(st.integers(0, 255).filter(lambda one: one != raw[place]))
+    assert not is_genuine(raw[:place] + bytes([byte]) + raw[place + 1 :], KEY)
+    assert not is_genuine(raw[:place], KEY)
+    assert not is_genuine(raw + bytes([byte]), KEY)
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_at_all_are_taken_for_a_genuine_message(raw: bytes) -> None:
+    assert not is_genuine(raw, KEY)
+    assert not is_genuine(b'{"signature":"' + raw, KEY)
+
+
+def test_each_message_has_a_higher_number_than_the_one_before() -> None:
+    seal = Seal(KEY, 3)
+    numbers = [orjson.loads(seal.on(b'"events":[]'))["number"] for _ in range(4)]
+    assert numbers == [1, 2, 3, 4]
