@@ -42,6 +42,7 @@ class Buffer:
     reached: int = 0
     """Its last sequence at the last look."""
     _lacked: bool = False  # whether it did not take all subjects at the last look
+    _shares_limit: bool = False
     _now: int = 0  # by which it is told how long consumers are idle
     _warned: dict[str, tuple[str, float]] = field(default_factory=dict)
 
@@ -51,6 +52,7 @@ class Buffer:
         Raises Unavailable when NATS cannot be asked, Blocked or CannotStart when somebody has to mend something.
         """
         self.last = (await self._checked()).state.last_seq
+        self._shares_limit = await stream.shares_limit(self.js)
 
     async def keep(self, done: Place, now: int) -> None:
         """Look at it again while it is read, and take from it what is stored up to that place.
@@ -61,7 +63,7 @@ class Buffer:
         try:
             await self._checked()
             # the stream's times are those of NATS, and so is this one
-            await trim(self.js, done, self.keep_hours, done.recorded_at, self._held)
+            await trim(self.js, done, self.keep_hours, done.recorded_at, self._held, shares_limit=self._shares_limit)
         except (nats.errors.Error, Unavailable) as error:
             # a stream that must not be trimmed fills up in the end, and that is no reason to stop reading it now
             self._warn("trim", f"the stream {self.name} could not be trimmed: {error}", str(error))

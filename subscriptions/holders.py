@@ -6,10 +6,13 @@ from datetime import datetime
 from typing import Final
 
 from nats.js import JetStreamContext
+from nats.js.api import ConsumerConfig
+from nats.js.errors import NotFoundError
 
 from eventscope.store import moment
 
 PAGE: Final = 256  # consumers in one answer of JetStream's
+NOTHING: Final = 2**63  # a sequence that no message has
 IDLE_HOURS: Final = 1.0  # after which a consumer counts as forgotten
 
 
@@ -21,6 +24,8 @@ class Holder:
     next: int
     active: int
     """When it last read or acknowledged anything, or was made, in microseconds."""
+    filters: tuple[str, ...] = ()
+    """Patterns of the subjects that it reads; none for all."""
 
     def idle_hours(self, now: int) -> float:
         """For how long it has been idle at that moment."""
@@ -43,11 +48,33 @@ async def holders(js: JetStreamContext, stream: str) -> list[Holder]:
         for one in page:
             if one.config is not None and one.config.durable_name and one.ack_floor is not None:
                 times = [one.created, one.ack_floor.last_active, one.delivered.last_active if one.delivered else None]
-                found.append(Holder(one.name, one.ack_floor.stream_seq + 1, _latest(times)))
+                # the floor stays where it is while messages pass that the consumer does not read
+                next = one.ack_floor.stream_seq + 1 if one.num_pending or one.num_ack_pending else NOTHING
+                found.append(Holder(one.name, next, _latest(times), _filters(one.config)))
         offset += len(page)
         if len(page) < PAGE:
             break
     return found
+
+
+async def needed(js: JetStreamContext, stream: str, holder: Holder) -> int:
+    """The sequence of the first message that the consumer still has to read, or one before it if that is unknown."""
+    if not holder.filters:
+        return holder.next
+    first = NOTHING
+    for subject in holder.filters:
+        try:
+            found = await js.get_msg(stream, holder.next, subject, next=True)
+        except NotFoundError:
+            continue
+        except ValueError:  # nats-py cannot read every message that there may be
+            return holder.next
+        first = min(first, found.seq or holder.next)
+    return first
+
+
+def _filters(config: ConsumerConfig) -> tuple[str, ...]:
+    return tuple(config.filter_subjects or ([config.filter_subject] if config.filter_subject else []))
 
 
 def _latest(times: Sequence[datetime | None]) -> int:

@@ -168,6 +168,14 @@ async def _give_up(client: Client) -> None:
         await close(client)
 
 
+async def shares_limit(js: JetStreamContext) -> bool:
+    """Whether the account has a limit for all of its streams; not when it may not be asked for."""
+    with suppress(errors.Error, TimeoutError, OSError):
+        limits = (await js.account_info()).limits
+        return limits.max_storage > 0 or limits.max_memory > 0
+    return False
+
+
 async def _free(js: JetStreamContext) -> str:
     with suppress(errors.Error):
         account = await js.account_info()

@@ -7,6 +7,7 @@ backup reads it again from its older checkpoint. What others still have to read,
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final, Protocol
 
 from nats.js import JetStreamContext, api
@@ -16,9 +17,9 @@ from eventscope.errors import EventscopeError
 from eventscope.store import moment, rejected_room
 from eventscope.store.log import Log
 from eventscope.store.message import Place
-from eventscope.subscriptions.holders import Holder, holders
+from eventscope.subscriptions.holders import Holder, holders, needed
 
-FULL: Final = 0.8  # of the stream's limit: then room counts more than keeping
+FULL: Final = 0.8  # of a limit: then room counts more than keeping
 FORGOTTEN_SECONDS: Final = 5.0
 
 logger = logging.getLogger(__name__)
@@ -32,19 +33,32 @@ class Report(Protocol):
         ...
 
 
-async def trim(js: JetStreamContext, done: Place, keep_hours: float, now: int, report: Report | None = None) -> int:
+async def trim(
+    js: JetStreamContext,
+    done: Place,
+    keep_hours: float,
+    now: int,
+    report: Report | None = None,
+    *,
+    shares_limit: bool = False,
+) -> int:
     """Take away messages before the place that is done, but those of the last hours; returns how many.
 
     The message at the place itself stays: by its timestamp the stream is recognized. So does what a durable consumer
     has not acknowledged, even in a stream that is full: its publishers are refused then, and `report` hears of whom.
+    `shares_limit` says that the account has a limit for all of its streams.
     """
     info = await js.stream_info(done.stream)
-    state, most = info.state, info.config.max_bytes or 0
-    cut, full = done.sequence, most > 0 and state.bytes > most * FULL
+    state, cut = info.state, done.sequence
+    full = _is_full(info) or (shares_limit and await _has_no_room(js, info))
     if not full:
         kept_from = await first_since(js, done.stream, now - int(keep_hours * moment.HOUR))
         cut = cut if kept_from is None else min(cut, kept_from)
-    holding = [holder for holder in await holders(js, done.stream) if holder.next < cut]
+    holding = [
+        replace(holder, next=first)
+        for holder in await holders(js, done.stream)
+        if holder.next < cut and (first := await needed(js, done.stream, holder)) < cut
+    ]
     if report is not None:
         report(holding, cut, info, full=full)
     cut = min([cut, *(holder.next for holder in holding)])
@@ -53,6 +67,24 @@ async def trim(js: JetStreamContext, done: Place, keep_hours: float, now: int, r
     await js.purge_stream(done.stream, seq=cut)
     logger.info("trimmed the stream %s up to sequence %d", done.stream, cut - 1)
     return cut - state.first_seq
+
+
+def _is_full(info: api.StreamInfo) -> bool:
+    """Whether the stream is so near to a limit of its own that publishers are soon refused."""
+    used = [(info.state.bytes, info.config.max_bytes), (info.state.messages, info.config.max_msgs)]
+    return any(_is_near(have, most) for have, most in used)
+
+
+async def _has_no_room(js: JetStreamContext, info: api.StreamInfo) -> bool:
+    """Whether all that the account has is near to its limit."""
+    account = await js.account_info()
+    if info.config.storage is api.StorageType.MEMORY:
+        return _is_near(account.memory, account.limits.max_memory)
+    return _is_near(account.storage, account.limits.max_storage)
+
+
+def _is_near(have: int, most: int | None) -> bool:
+    return most is not None and most > 0 and have > most * FULL
 
 
 async def bound_rejected(log: Log, most_bytes: int, seconds: float) -> bool:

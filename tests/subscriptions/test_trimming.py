@@ -1,18 +1,40 @@
 """Trimming: the stream gives up what is in the log, but not too soon, and nothing that anybody still has to read."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+import nats
+import orjson
 import pytest
 from nats.aio.client import Client
 from nats.js import JetStreamContext, api
 
+from eventscope.embedded import Nats, running
 from eventscope.settings import Settings
 from eventscope.store import moment
 from eventscope.store.message import Place
 from eventscope.subscriptions import holders as holders_module
 from eventscope.subscriptions.holders import Holder
 from eventscope.subscriptions.origin import created
+from eventscope.subscriptions.stream import shares_limit
 from eventscope.subscriptions.trimming import trim
+
+
+class Limited(Nats):
+    """One whose account may keep 20 kB in all."""
+
+    def command(self) -> list[str]:
+        command = super().command()
+        file = Path(command[-1])
+        account = {"jetstream": {"max_file": 20_000}, "users": [{"user": "a", "password": "a"}]}
+        file.write_bytes(orjson.dumps({**orjson.loads(file.read_bytes()), "accounts": {"A": account}}))
+        return command
+
+
+@pytest.fixture
+def limited(tmp_path: Path) -> Iterator[str]:
+    with running(Limited, tmp_path) as server:
+        yield server.url
 
 
 @pytest.fixture
@@ -54,6 +76,55 @@ async def test_a_stream_that_is_nearly_full_keeps_nothing_that_is_stored(
     info = await js.stream_info(settings.stream)
     await js.update_stream(info.config, max_bytes=int(info.state.bytes * 1.1))
     assert await trim(js, await _done(js, settings, 7), 24, moment.now()) == 6
+
+
+async def test_a_stream_that_nearly_has_as_many_messages_as_it_may_keeps_nothing_that_is_stored(
+    js: JetStreamContext, settings: Settings
+) -> None:
+    info = await js.stream_info(settings.stream)
+    await js.update_stream(info.config, max_msgs=11)
+    assert await trim(js, await _done(js, settings, 7), 24, moment.now()) == 6
+
+
+async def test_a_stream_in_an_account_that_is_nearly_full_keeps_nothing_that_is_stored(limited: str) -> None:
+    client = await nats.connect(limited, user="a", password="a")
+    js = client.jetstream()
+    assert await shares_limit(js)
+    await js.add_stream(name="S", subjects=["a"], storage=api.StorageType.FILE)
+    for _ in range(16):
+        await js.publish("a", b"x" * 1000)
+    assert (
+        await trim(js, Place("S", created(await js.stream_info("S")), 7, 0), 24, moment.now(), shares_limit=True) == 6
+    )
+    await js.purge_stream("S")
+    await js.publish("a", b"x")
+    assert (
+        await trim(js, Place("S", created(await js.stream_info("S")), 17, 0), 24, moment.now(), shares_limit=True) == 0
+    )
+    await client.close()
+
+
+async def test_an_account_without_a_limit_shares_none(js: JetStreamContext) -> None:
+    assert not await shares_limit(js)
+
+
+@pytest.mark.parametrize(("acknowledged", "first"), [(0, 11), (1, 22), (2, 32)])
+async def test_a_consumer_of_few_subjects_keeps_only_what_it_still_has_to_read(
+    acknowledged: int, first: int, js: JetStreamContext, settings: Settings, subject_prefix: str
+) -> None:
+    for _ in range(2):
+        await js.publish(f"{subject_prefix}.rare", b"")
+        for _ in range(10):
+            await js.publish(f"{subject_prefix}.a", b"")
+    config = api.ConsumerConfig(
+        durable_name="other", ack_policy=api.AckPolicy.EXPLICIT, filter_subject=f"{subject_prefix}.rare"
+    )
+    await js.add_consumer(settings.stream, config)
+    other = await js.pull_subscribe_bind("other", settings.stream)
+    for message in (await other.fetch(2))[:acknowledged]:
+        await message.ack_sync()
+    await trim(js, await _done(js, settings, 32), 24, moment.now() + 25 * moment.HOUR)
+    assert await _first(js, settings) == first
 
 
 async def test_what_a_durable_consumer_has_not_acknowledged_stays(js: JetStreamContext, settings: Settings) -> None:
