@@ -10,6 +10,7 @@ from graphql import (
     GraphQLArgument,
     GraphQLInputObjectType,
     GraphQLInputType,
+    GraphQLInterfaceType,
     GraphQLObjectType,
     GraphQLOutputType,
     get_named_type,
@@ -137,7 +138,7 @@ def _beside(type: str, name: str) -> str:
 
 def _selected(type: GraphQLOutputType) -> str:
     named = get_named_type(type)
-    assert isinstance(named, GraphQLObjectType)
+    assert isinstance(named, GraphQLObjectType | GraphQLInterfaceType)
     fields = {name: get_named_type(field.type) for name, field in named.fields.items()}
     leaves = [name for name, kind in fields.items() if is_leaf_type(kind)]
     lists = [
