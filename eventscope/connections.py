@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from nats.aio.client import Client
 
 from eventscope.errors import CannotStart, EventscopeError
-from eventscope.redact import shown
+from eventscope.redact import explained, shown
 from eventscope.settings import Settings, variable
 from eventscope.store.log import Log, open_log, synchronise
 from eventscope.store.tail import Tail
@@ -41,7 +41,7 @@ async def opened(settings: Settings, tail: Tail | None = None) -> AsyncIterator[
             raise
         except EventscopeError as error:
             raise CannotStart(
-                f"MongoDB cannot be reached at {shown(settings.mongo_url)} ({error});"
+                f"MongoDB cannot be reached at {shown(settings.mongo_url)} ({explained(error, settings.mongo_url)});"
                 f" start it, or give its address with {variable('mongo_url')}"
             ) from error
         yield log

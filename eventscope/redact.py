@@ -20,7 +20,7 @@ DELIMITERS: Final = re.compile(r"[:/?#\[\]@!$&'()*+,;=\s]+")
 
 
 def shown(address: str) -> str:
-    """The address of a MongoDB or of NATS servers (parted by commas), with `***` in place of all that may be secret."""
+    """The address of a MongoDB, or of NATS servers with commas between, with `***` for all that may be secret."""
     if address.strip().lower().startswith("mongodb"):
         return _one(address.strip())
     return ",".join(_one(server) for server in _servers(address))
@@ -30,7 +30,7 @@ def explained(error: BaseException, address: str) -> str:
     """What a driver says of an address that it cannot use, unless that repeats parts that may be secret."""
     said = str(error) or type(error).__name__
     if any(word in said for word in _secret_words(address)):
-        return "it cannot be read, and what the driver says of it repeats parts that may be secret"
+        return "it cannot be read, and what is said of it repeats parts that may be secret"
     return said
 
 

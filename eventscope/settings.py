@@ -13,6 +13,7 @@ import orjson
 from pydantic import Field, InstanceOf, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from eventscope import redact
 from eventscope.envelopes import EnvelopeMapping, Name, read_setting, setting
 from eventscope.errors import CannotStart
 
@@ -23,6 +24,7 @@ MOST_PATH = 200
 PATH = re.compile(r"(data|metadata)(\.(?!\d+(\.|$))[^\s$.\\\0,][^\s.\\\0,]*)+")
 SUBJECT = re.compile(r"([^\s.*>]+|\*)(\.([^\s.*>]+|\*))*(\.>)?|>")
 HOST = re.compile(r"(\*\.)?[0-9A-Za-z_-]+(\.[0-9A-Za-z_-]+)*\.?", re.ASCII)
+SERVER = re.compile(r"(mongodb(\+srv)?|nats|tls|wss?)://.*@", re.IGNORECASE)
 HEADER = re.compile(r"[!#$%&'+\-.^_`|~0-9A-Za-z]+\*?|\*")
 
 Names = Annotated[tuple[str, ...], NoDecode]  # written with commas, not as JSON
@@ -221,4 +223,7 @@ def _unknown(name: str, known: list[str]) -> str:
 
 def _wrong(place: tuple[int | str, ...], reason: str, given: Mapping[str, str]) -> str:
     name = variable(str(place[0]))
-    return f"{name} is {given.get(name)!r}: {reason.removeprefix('Value error, ')}"
+    value, reason = given.get(name), reason.removeprefix("Value error, ")
+    if value is not None and SERVER.search(value):  # the address of a server, where there should be none
+        value, reason = redact.shown(value), redact.explained(ValueError(reason), value)
+    return f"{name} is {value!r}: {reason}"

@@ -228,6 +228,8 @@ async def connect(url: str, database: str, driver: Driver) -> AsyncIterator[Mong
             client: Any = (
                 pymongo.AsyncMongoClient(url, **OPTIONS) if driver == "pymongo" else AsyncIOMotorClient(url, **OPTIONS)
             )
+    except OSError as error:
+        raise CannotStart(f"EVENTSCOPE_MONGO_URL names a file that cannot be read: {error.strerror or error}") from None
     except (InvalidURI, ConfigurationError, ValueError) as error:
         raise CannotStart(f"EVENTSCOPE_MONGO_URL cannot be used: {explained(error, url)}") from None
     for doubt in doubts:
@@ -299,6 +301,8 @@ def translated(seconds: float | None = None, name: str | None = None) -> Iterato
             raise QuestionTimedOut(seconds) from error
         if isinstance(error, ConnectionFailure) or passes(error):
             raise Unavailable("MongoDB does not answer now") from error
+        if isinstance(error, ConfigurationError):  # some of the address is looked at by the first call only
+            raise Unavailable(str(error)[:200]) from error
         if invalid(error):
             raise _invalid(error, name) from error
         if isinstance(error, DuplicateKeyError):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from eventscope.errors import CannotStart
 from eventscope.redact import explained, shown
-from eventscope.settings import Settings
+from eventscope.settings import PREFIX, Settings, load
 from eventscope.store.driver import Driver, connect
 from eventscope.subscriptions.stream import connect as connect_nats
 
@@ -41,7 +41,7 @@ def test_no_secret_of_a_mongodb_address_is_shown(
     for address in (
         f"{scheme}://{user}:{password}@{place}/db?replicaSet=rs0&{option}={prefix}{value}",
         f"{scheme}://{user}:{password}@{place}",
-        f"{scheme}://{password}@{place}/?w=majority",
+        f"{scheme}://{password.replace(':', '')}@{place}/?w=majority",  # what is before a colon is a name
         f"{scheme}://{place}/?{option}={prefix}{value}&tls=true",
         f"{scheme}://{place}/db?{value}",
     ):
@@ -125,3 +125,15 @@ async def test_a_nats_address_that_cannot_be_read_is_not_repeated(address: str) 
 def test_settings_show_no_secret() -> None:
     given = Settings(mongo_url="mongodb://me:hunter@h", nats_url="nats://2secret@h")
     assert not leaks(repr(given) + str(given))
+
+
+@pytest.mark.parametrize("name", ["MONGO_DATABASE", "BATCH", "ORIGINS", "ENVELOPES", "HOSTS", "RETENTION"])
+@pytest.mark.parametrize("scheme", ["mongodb", "nats"])
+def test_an_address_in_the_place_of_another_setting_is_refused_without_its_secret(
+    name: str, scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PREFIX + name, f"{scheme}://me:hunter2secret@host.example.org:27017/")
+    with pytest.raises(CannotStart) as refused:
+        load()
+    assert str(refused.value).startswith(f"{PREFIX}{name} is ")
+    assert not leaks(str(refused.value))

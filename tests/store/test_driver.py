@@ -182,6 +182,22 @@ async def test_an_address_that_cannot_be_read_is_refused_at_the_start(url: str, 
             pass
 
 
+@pytest.mark.parametrize("option", ["tlsCAFile", "tlsCertificateKeyFile", "tlsCRLFile"])
+async def test_a_file_of_the_address_that_is_not_there_is_refused_in_a_sentence(option: str, driver: Driver) -> None:
+    with pytest.raises(CannotStart, match="EVENTSCOPE_MONGO_URL names a file that cannot be read: No such file"):
+        async with connect(f"mongodb://127.0.0.1/?tls=true&{option}=/not/there", "test", driver):
+            pass
+
+
+async def test_what_only_the_first_call_finds_wrong_with_an_address_makes_mongodb_unavailable(
+    driver: Driver, swept: None
+) -> None:
+    async with open_log("mongodb+srv://me:hunter2@nohost.invalid/", "test", driver, question_seconds=5) as log:
+        with pytest.raises(Unavailable, match=r"nohost\.invalid") as told:
+            await synchronise(log)
+        assert "hunter2" not in str(told.value)
+
+
 async def test_no_server_is_waited_for_when_a_log_is_opened(driver: Driver, swept: None) -> None:
     async with open_log(f"mongodb://127.0.0.1:{free()}", "test", driver):
         pass
