@@ -17,16 +17,22 @@ LOOK_SECONDS: Final = 2.0  # whoever asks for health does not wait long for it
 def routes(services: Services) -> list[Route]:
     """`/healthz` answers as long as the process does; `/readyz` is 503, with the reasons, while something is away."""
 
-    async def healthz(request: Request) -> Response:
-        return JSONResponse({"status": "ok"})
-
     async def readyz(request: Request) -> Response:
         problems = await _problems(services)
         if problems:
             return JSONResponse({"status": "not ready", "reasons": problems}, status_code=503)
         return JSONResponse({"status": "ready"})
 
-    return [Route("/healthz", healthz), Route("/readyz", readyz)]
+    return [alive(), Route("/readyz", readyz)]
+
+
+def alive() -> Route:
+    """`/healthz`, which answers as long as the process does."""
+
+    async def healthz(request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    return Route("/healthz", healthz)
 
 
 async def _problems(services: Services) -> list[str]:

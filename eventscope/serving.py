@@ -10,7 +10,7 @@ from typing import Final
 
 import uvicorn
 
-from eventscope import app, collector
+from eventscope import app, collector, health
 from eventscope.api_metrics import ApiMetrics
 from eventscope.connections import demand
 from eventscope.ending import Asked, before, signals
@@ -58,7 +58,7 @@ async def serve(settings: Settings, *, ingest: bool) -> None:
 async def work(settings: Settings, place: Place) -> None:
     """Serve as one of several workers, until a signal ends it."""
     with signals() as asked, place.listener() as listener:
-        await before(asked, _serve(settings, listener, asked, Siblings(place.folder, place.number)))
+        await before(asked, _serve(settings, listener, asked, Siblings(place.folder, str(place.number))))
 
 
 async def _serve_beside(settings: Settings, asked: Asked, *, ingest: bool) -> None:
@@ -78,7 +78,7 @@ async def _serve(settings: Settings, listener: socket.socket, asked: Asked, sibl
         services = await stack.enter_async_context(app.services(settings))
         metrics = ApiMetrics()
         if siblings is not None:
-            await stack.enter_async_context(siblings.telling(metrics.route(services)))
+            await stack.enter_async_context(siblings.telling(metrics.route(services), health.alive()))
         server = Server(config(app.build(settings, services, metrics, siblings)), services.ending)
         asked.instead = lambda number: server.handle_exit(number, None)
         collector.settle()

@@ -67,6 +67,7 @@ class Settings(BaseSettings):
     live_client_bytes: int = Field(default=1024**2, ge=1024, le=1024**3)
     live_total_bytes: int = Field(default=64 * 1024**2, ge=1024, le=64 * 1024**3)
     tail_events: int = Field(default=4_000, ge=0, le=100_000)
+    worker_seconds: float = Field(default=10.0, ge=0, le=600)
     graphiql: bool = True
     batch: int = Field(default=500, ge=1, le=5000)
     lease_seconds: float = Field(default=6.0, ge=0.5, le=60)

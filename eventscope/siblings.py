@@ -1,7 +1,7 @@
 """The metrics of several workers, told by whichever of them is asked: Prometheus sees one address, and all of them.
 
-Each worker tells its own on a Unix socket in a folder that they share. Samples get the label `worker`; how the log is
-found is the same for all, and told once.
+Each worker tells its own on a Unix socket in a folder that they share, and so does their keeper. Samples get the label
+`worker`; how the log is found is the same for all, and told once. There the keeper asks whether a worker answers, too.
 """
 
 import asyncio
@@ -25,30 +25,35 @@ SAME: Final = "eventscope_log_"
 
 @dataclass(frozen=True, slots=True)
 class Siblings:
-    """The workers that share a folder, seen by the one of this number."""
+    """The workers that share a folder, seen by the one of this name, which is a number but for their keeper."""
 
     folder: Path
-    number: int
+    name: str
+
+    @property
+    def socket(self) -> Path:
+        """Where this one tells."""
+        return self.folder / self.name
 
     @asynccontextmanager
-    async def telling(self, route: Route) -> AsyncIterator[None]:
+    async def telling(self, *routes: Route) -> AsyncIterator[None]:
         """Tell the others our metrics for the length of the block."""
-        path = self.folder / str(self.number)
+        path = self.socket
         path.unlink(missing_ok=True)  # of one that was killed
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
             listener.bind(str(path))
             listener.listen()
-            async with answering(listener, [route]):
+            async with answering(listener, routes):
                 yield
 
     async def together(self, own: CollectorRegistry) -> CollectorRegistry:
         """Our metrics and those of all others that answer."""
-        others = [path for path in sorted(self.folder.iterdir()) if path.name != str(self.number)]
+        others = [path for path in sorted(self.folder.iterdir()) if path.name != self.name]
         told = await asyncio.gather(*map(_asked, others))
-        texts = {str(self.number): generate_latest(own).decode()}
+        texts = {self.name: generate_latest(own).decode()}
         texts |= {path.name: text for path, text in zip(others, told, strict=True) if text is not None}
         merged = CollectorRegistry()
-        merged.register(_Merged(texts, str(self.number)))
+        merged.register(_Merged(texts, self.name))
         return merged
 
 

@@ -149,6 +149,10 @@ class Supervisor:
         code = self._runs[name].process.code
         return None if code is None else _words(code)
 
+    def kill(self, name: str) -> None:
+        """Kill a child; it is started again if it is kept."""
+        self._runs[name].process.send(signal.SIGKILL)
+
     def keep(self) -> None:
         """From now on start again whatever ends by itself."""
         for run in self._runs.values():

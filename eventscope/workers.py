@@ -4,21 +4,24 @@ Each worker has a listening socket of its own on the one port, so the system spr
 keeper opened these sockets and never lets go of them: what connects while a worker is started again waits for it.
 """
 
+import asyncio
 import logging
 import socket
 import sys
 import tempfile
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from eventscope import app
+from eventscope import app, metrics
 from eventscope.connections import demand
-from eventscope.ending import before, signals
+from eventscope.ending import before, cancel, signals
 from eventscope.listening import listening
 from eventscope.settings import Settings
+from eventscope.siblings import Siblings
 from eventscope.supervisor import Child, Supervisor
+from eventscope.vigil import Vigil
 
 logger = logging.getLogger(__name__)
 
@@ -57,16 +60,37 @@ async def keep(settings: Settings, workers: int, *, ingest: bool) -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="eventscope-")))
         await before(asked, _look(settings))
         supervisor = Supervisor(logger.warning, held=[one.fileno() for one in sockets])
+        places = [Place(number, one.fileno(), folder) for number, one in enumerate(sockets, start=1)]
         try:
             if not asked:
-                for number, one in enumerate(sockets, start=1):
-                    await supervisor.start(_worker(Place(number, one.fileno(), folder)))
+                for place in places:
+                    await supervisor.start(_worker(place))
                 if ingest:
                     await supervisor.start(Child("ingest", [sys.executable, "-m", "eventscope", "ingest"]))
                 supervisor.keep()
-            await asked.wait()
+            async with _watched(supervisor, places, settings.worker_seconds):
+                await asked.wait()
         finally:
             await supervisor.stop()
+
+
+@asynccontextmanager
+async def _watched(supervisor: Supervisor, places: Sequence[Place], seconds: float) -> AsyncIterator[None]:
+    """Replace workers that do not answer for so long, for the length of the block; none if that is 0."""
+    if not seconds:
+        yield
+        return
+    vigil = Vigil(supervisor, {_name(one): one.folder / str(one.number) for one in places}, seconds)
+    async with Siblings(places[0].folder, "keeper").telling(metrics.route(vigil.registry, _nothing)):
+        keeping = asyncio.create_task(vigil.keep())
+        try:
+            yield
+        finally:
+            await cancel(keeping)
+
+
+async def _nothing() -> None:
+    """There is nothing to look at."""
 
 
 async def _look(settings: Settings) -> None:
@@ -77,7 +101,11 @@ async def _look(settings: Settings) -> None:
 
 def _worker(place: Place) -> Child:
     command = [sys.executable, "-m", "eventscope", "serve", "--no-ingest", "--worker", str(place)]
-    return Child(f"worker {place.number}", command)
+    return Child(_name(place), command)
+
+
+def _name(place: Place) -> str:
+    return f"worker {place.number}"
 
 
 def _sockets(settings: Settings, workers: int) -> Sequence[socket.socket]:

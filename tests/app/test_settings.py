@@ -63,6 +63,7 @@ def test_each_variable_sets_its_field(monkeypatch: pytest.MonkeyPatch) -> None:
         "live_client_bytes": ("1024", 1024),
         "live_total_bytes": ("1024", 1024),
         "tail_events": ("0", 0),
+        "worker_seconds": ("0", 0.0),
         "graphiql": ("false", False),
         "batch": ("5000", 5000),
         "lease_seconds": ("0.5", 0.5),

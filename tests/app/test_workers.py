@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +56,38 @@ async def test_a_worker_that_is_killed_comes_back_and_questions_are_answered_mea
         assert len(_children(keeper.pid)) == 2
         assert second in _children(keeper.pid)
         assert first not in _children(keeper.pid)
+
+
+async def test_a_worker_that_does_not_answer_is_replaced_and_the_other_is_left_alone(
+    served: Settings, log: Log, client: Client, alive: Alive
+) -> None:
+    async with running(served.model_copy(update={"worker_seconds": 1.0}), *WORKERS) as keeper:
+        await until(lambda: _both(served))
+        first, second = _children(keeper.pid)
+        os.kill(first, signal.SIGSTOP)
+        await until(lambda: not alive(first))
+        await until(lambda: _both(served))
+        assert second in _children(keeper.pid)
+        text = (await _asked(served, "/metrics")).text
+        assert 'eventscope_workers_replaced_total{name="worker 1",worker="keeper"} 1.0' in text
+        assert 'name="worker 2"' not in text
+
+
+async def test_no_worker_is_replaced_after_all_of_the_machine_stood_still(
+    served: Settings, log: Log, client: Client
+) -> None:
+    async with running(served.model_copy(update={"worker_seconds": 1.0}), *WORKERS) as keeper:
+        await until(lambda: _both(served))
+        children = _children(keeper.pid)
+        everybody = [*children, keeper.pid]
+        for pid in everybody:
+            os.kill(pid, signal.SIGSTOP)
+        stopped = time.monotonic()
+        await until(lambda: time.monotonic() > stopped + 4.0)  # a machine that is suspended gives no other sign of it
+        for pid in reversed(everybody):
+            os.kill(pid, signal.SIGCONT)
+        await until(lambda: _both(served))
+        assert _children(keeper.pid) == children
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
