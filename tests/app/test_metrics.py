@@ -36,6 +36,8 @@ from eventscope.store import read
 from eventscope.store.log import Log, open_log
 from eventscope.subscriptions import stream
 from eventscope.subscriptions.lag import Lag
+from eventscope.supervisor import Supervisor
+from eventscope.vigil import Vigil
 from tests.app import processes
 from tests.app.served import Served, served
 from tests.app.streaming import EVENTS, streamed
@@ -424,7 +426,10 @@ def test_two_processes_in_one_share_nothing() -> None:
 
 def test_the_document_has_every_metric_with_its_kind_and_meaning() -> None:
     rows = re.findall(r"^\| `(eventscope_\w+)` \| (\w+) \| (.+) \|$", DOCUMENT.read_text(), re.MULTILINE)
-    assert sorted(rows) == sorted(reported(IngestMetrics().registry) | reported(ApiMetrics().registry))
+    keeper = Vigil(Supervisor(), {}, 1.0).registry
+    assert sorted(rows) == sorted(
+        reported(IngestMetrics().registry) | reported(ApiMetrics().registry) | reported(keeper)
+    )
 
 
 def reported(registry: CollectorRegistry) -> set[tuple[str, str, str]]:
