@@ -154,7 +154,7 @@ async def _agreement(log: Log, at: Checkpoint) -> Finding:
     try:
         changed = replaced.names(at, await collections(log))
         if not at.lease_held:
-            await agreement.check(log, at.head, at.rejected_head)
+            await agreement.check(log, at.head, at.rejected_head, accepted=at.accepted)
             await replaced.to_recount(log, at, changed)
         elif changed:
             # an ingester that is at work looks itself, and goes on meanwhile

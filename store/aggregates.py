@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from eventscope.store import replaced
 from eventscope.store.driver import Document, translated
 from eventscope.store.log import Log
 from eventscope.store.query import bson_date, kept
@@ -39,17 +40,24 @@ class AggregateFilter:
 
 
 async def named(log: Log, names: Sequence[tuple[str, str]]) -> list[Aggregate]:
-    """Those of the aggregates of which anything is kept, in any order."""
+    """Those of the aggregates of which anything is kept, in any order.
+
+    Raises Blocked when some are not found in a collection that is not the one that the log was written to.
+    """
     keys = [{"type": type, "id": id} for type, id in names]
     with translated(log.question_seconds):
         heads = await log.aggregates.find({"_id": {"$in": keys}, **kept(log.clock())}).to_list(None)
+        if len(heads) < len(set(names)):
+            await replaced.certain(log, "aggregates")
         return await _settled(log, heads, "last.position")
 
 
 async def version(log: Log, type: str, id: str) -> int | None:
-    """The version that the aggregate has now, whatever of it is kept; None when it never was."""
+    """The version that the aggregate has now, whatever of it is kept; None when it never was. Blocked as `named`."""
     with translated(log.question_seconds):
         head = await log.aggregates.find_one({"_id": {"type": type, "id": id}}, {"version": 1})
+        if head is None:
+            await replaced.certain(log, "aggregates")
         return None if head is None else int(head["version"])
 
 
@@ -58,13 +66,16 @@ async def aggregates(
 ) -> list[Aggregate]:
     """At most `limit` aggregates whose place is under `below`, the most recently changed (or created) first.
 
-    One whose events expire at this very moment may be missing from the page.
+    One whose events expire at this very moment may be missing from the page. Raises Blocked as `named`, when there are
+    fewer.
     """
     asked = _asked(log, filter)
     if below is not None:
         asked[order] = {"$lt": below}
     with translated(log.question_seconds):
         heads = await log.aggregates.find(asked).sort(order, -1).limit(limit).to_list(None)
+        if len(heads) < limit:
+            await replaced.certain(log, "aggregates")
         return await _settled(log, heads, order)
 
 

@@ -13,7 +13,7 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 from pymongo.results import UpdateResult
 
-from eventscope.errors import LeaseLost
+from eventscope.errors import Blocked, LeaseLost
 from eventscope.store import agreement, checkpoint_members
 from eventscope.store.driver import Document, translated
 from eventscope.store.failure import duplicate
@@ -63,6 +63,8 @@ class Checkpoint:
     """Tells this log from one that was begun after it was dropped; None while only older versions wrote it."""
     collections: Mapping[str, object] = field(default_factory=dict, compare=False)
     """The identities of the collections that the log was last written to; none if an older version wrote it."""
+    accepted: int = field(default=0, compare=False)
+    """The position up to which it was accepted that events were lost."""
 
     def after(self, place: Place, lost: tuple[Lost, ...], *, events: int = 0, rejections: int = 0) -> "Checkpoint":
         """The checkpoint after a batch that reached that place."""
@@ -73,22 +75,44 @@ class Checkpoint:
         return replace(moved, lost=(*self.lost, *lost)[-MOST_LOST:], lost_count=count)
 
 
-async def read(log: Log) -> Checkpoint:
-    """The checkpoint as it is; that of an empty log when there is none yet. Blocked when it cannot be read."""
+async def read(log: Log, **options: Any) -> Checkpoint:
+    """The checkpoint as it is; that of an empty log when there is none yet.
+
+    Blocked when it cannot be read, or is missing though there are events.
+    """
+    asked: list[Document] = [{"$match": {"_id": ID}}, {"$set": {"leaseHeld": HELD}}]
     with translated(log.question_seconds):
-        found = await log.mongo.aggregate(log.meta, [{"$match": {"_id": ID}}, {"$set": {"leaseHeld": HELD}}])
+        found = await log.mongo.aggregate(log.meta, asked, **options)
+    if not found:
+        await missing(log, **options)
     at = _checkpoint(found[0] if found else {})
     _see(log, found[0] if found else None)
     return at
 
 
 async def head(log: Log) -> int:
-    """The last position of the log, 0 while it is empty: all up to there can be read, and none will be added."""
+    """The last position of the log, 0 while it is empty: all up to there can be read, and none will be added.
+
+    Blocked when it cannot be read, or is missing though there are events.
+    """
     with translated(log.question_seconds):
         found = await first(log.meta, {"_id": ID}, {"head": 1, "log": 1}, limit=1)
+    if not found:
+        await missing(log)
     position = head_of(found[0] if found else None)
     _see(log, found[0] if found else None)
     return position
+
+
+async def missing(log: Log, **options: Any) -> None:
+    """Raise Blocked when there is no checkpoint though there are events: an empty answer would be no fact."""
+    try:
+        await agreement.no_log(log, **options)
+    except Blocked:
+        with translated(log.question_seconds):
+            made = await log.meta.find_one({"_id": ID}, {"_id": 1})
+        if made is None:  # else the first events came just now
+            raise
 
 
 def head_of(document: Document | None) -> int:
@@ -169,15 +193,19 @@ async def release(log: Log, holder: str) -> None:
 
 def moving(log: Log, old: Checkpoint, new: Checkpoint) -> Write:
     """Moves the checkpoint within the transaction that stores the batch, or raises LeaseLost."""
-    changes: Document = {"head": new.head, "rejectedHead": new.rejected_head, "place": _place_document(new.place)}
+    changes: Document = {
+        "head": new.head,
+        "rejectedHead": new.rejected_head,
+        "place": checkpoint_members.of_place(new.place),
+    }
     if new.lost_count != old.lost_count:
-        changes |= {"lost": [_lost_document(one) for one in new.lost], "lostCount": new.lost_count}
+        changes |= {"lost": [checkpoint_members.of_lost(one) for one in new.lost], "lostCount": new.lost_count}
     at: Document = {
         "_id": ID,
         "holder": old.holder,
         "term": old.term,
         "head": old.head,
-        "place": _place_document(old.place),
+        "place": checkpoint_members.of_place(old.place),
     }
 
     def verify(outcome: UpdateResult) -> None:
@@ -220,7 +248,7 @@ async def accept(log: Log, collections: Mapping[str, object]) -> None:
 
 async def _set(log: Log, old: Checkpoint, new: Checkpoint) -> Checkpoint:
     changes = {
-        "place": _place_document(new.place),
+        "place": checkpoint_members.of_place(new.place),
         "sourceResets": new.source_resets,
         "readBefore": new.read_before,
         "readBeforeAt": new.read_before_at,
@@ -250,36 +278,19 @@ def _see(log: Log, document: Document | None) -> None:
 
 def _checkpoint(document: Document) -> Checkpoint:
     checkpoint_members.check(document)
-    place: Any = document.get("place")
     return Checkpoint(
         head=document.get("head", 0),
         rejected_head=document.get("rejectedHead", 0),
-        place=None
-        if place is None
-        else Place(place["stream"], place["created"], place["sequence"], place["recordedAt"]),
+        place=checkpoint_members.place(document),
         source_resets=document.get("sourceResets", 0),
         holder=document.get("holder"),
         term=document.get("term", 0),
         lease_held=bool(document.get("leaseHeld")),
         identity=document.get("log"),
         collections=document.get("collections", {}),
-        lost=tuple(Lost(one["stream"], one["first"], one["last"], one["at"]) for one in document.get("lost", ())),
+        accepted=document.get("acceptedThrough", 0),
+        lost=tuple(map(checkpoint_members.lost, document.get("lost", ()))),
         lost_count=document.get("lostCount", 0),
         read_before=document.get("readBefore", 0),
         read_before_at=document.get("readBeforeAt", 0),
     )
-
-
-def _place_document(place: Place | None) -> Document | None:
-    if place is None:
-        return None
-    return {
-        "stream": place.stream,
-        "created": place.created,
-        "sequence": place.sequence,
-        "recordedAt": place.recorded_at,
-    }
-
-
-def _lost_document(lost: Lost) -> Document:
-    return {"stream": lost.stream, "first": lost.first, "last": lost.last, "at": lost.at}

@@ -1,4 +1,4 @@
-"""Whether the checkpoint's document has only what Eventscope writes. No I/O."""
+"""The members of the checkpoint's document: whether they are what Eventscope writes, and what they say. No I/O."""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -7,6 +7,7 @@ from typing import Any, Final
 from eventscope.errors import Blocked
 from eventscope.store.documents import INTEGERS
 from eventscope.store.driver import Document
+from eventscope.store.message import Lost, Place
 
 
 def check(document: Document, names: Iterable[str] | None = None) -> None:
@@ -15,8 +16,14 @@ def check(document: Document, names: Iterable[str] | None = None) -> None:
         if name in document and not MEMBERS[name](document[name]):
             raise Blocked(
                 f"the checkpoint in meta is damaged, its {name} is nothing that Eventscope wrote: restore meta and the"
-                " other collections of the log from one backup"
+                " other collections of the log from one backup, or have it made anew of what is left by `eventscope"
+                " recount --accept-loss`"
             )
+
+
+def damaged(document: Document) -> frozenset[str]:
+    """The members that are not what they must be."""
+    return frozenset(name for name, is_sound in MEMBERS.items() if name in document and not is_sound(document[name]))
 
 
 def _is_number(value: Any) -> bool:
@@ -63,5 +70,34 @@ MEMBERS: Final[Mapping[str, Callable[[Any], bool]]] = {
     "readBefore": _is_number,
     "readBeforeAt": _is_number,
     "recounts": _is_number,
+    "acceptedThrough": _is_number,
 }
 """What each member must be, where there is one."""
+
+
+def place(document: Document) -> Place | None:
+    """The place in the checkpoint, where it has one."""
+    found: Any = document.get("place")
+    return None if found is None else Place(found["stream"], found["created"], found["sequence"], found["recordedAt"])
+
+
+def of_place(place: Place | None) -> Document | None:
+    """The place as it lies in the checkpoint."""
+    if place is None:
+        return None
+    return {
+        "stream": place.stream,
+        "created": place.created,
+        "sequence": place.sequence,
+        "recordedAt": place.recorded_at,
+    }
+
+
+def lost(found: Document) -> Lost:
+    """A range of lost messages in the checkpoint."""
+    return Lost(found["stream"], found["first"], found["last"], found["at"])
+
+
+def of_lost(lost: Lost) -> Document:
+    """A range of lost messages as it lies in the checkpoint."""
+    return {"stream": lost.stream, "first": lost.first, "last": lost.last, "at": lost.at}

@@ -4,16 +4,16 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from eventscope.errors import Blocked
-from eventscope.store.agreement import RESTORE
+from eventscope.store import agreement, checkpoint
+from eventscope.store.agreement import MEND
 from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.driver import Collection, Document, translated
-from eventscope.store.log import Log
+from eventscope.store.log import Log, collections
 from eventscope.store.moment import HOUR
 from eventscope.store.query import bson_date
 
 SECONDS: Final = 240.0
 TEXT: Final[Document] = {"$type": "string"}  # which foreign documents have not
-ACCEPT: Final = "or accept the loss for good with `eventscope recount --accept-loss`"
 
 
 def names(at: Checkpoint, found: Mapping[str, object]) -> frozenset[str]:
@@ -47,12 +47,21 @@ async def empty(log: Log) -> frozenset[str]:
         )
 
 
-async def to_recount(log: Log, at: Checkpoint, replaced: Iterable[str]) -> frozenset[str]:
+async def certain(log: Log, name: str) -> None:
+    """Raise Blocked when that collection is not the one that the log was written to: what it lacks is no fact."""
+    known, found = (await checkpoint.read(log)).collections, await collections(log)
+    if found and name in known and found.get(name) != known[name]:
+        raise Blocked(f"the collection {name} was dropped or replaced: see what the ingester or the doctor says of it")
+
+
+async def to_recount(
+    log: Log, at: Checkpoint, replaced: Iterable[str], *, all_there: bool | None = None
+) -> frozenset[str]:
     """Which of the counts must be made anew, as they were lost: of "rollups" and "populations".
 
     Restored collections are others than before too, so it is what they hold that decides: as many events and aggregates
-    as were counted, whatever has expired since. Raises Blocked when less is there. For the holder of the lease, or
-    while nobody writes.
+    as were counted, whatever has expired since. Raises Blocked when less is there; not for heads of aggregates where it
+    is known that `all_there` are of the events, which give them. For the holder of the lease, or while nobody writes.
     """
     replaced = frozenset(replaced)
     wrong: set[str] = set()
@@ -65,10 +74,10 @@ async def to_recount(log: Log, at: Checkpoint, replaced: Iterable[str]) -> froze
                 wrong.add("rollups")
         if replaced & {"aggregates", "populations"}:
             kept, counted = await _kept(log, log.aggregates, {"_id.type": TEXT}), await _counted(log, "populations")
-            if "aggregates" in replaced and kept < counted:
+            if "aggregates" in replaced and kept < counted and not all_there:
                 raise Blocked(
                     f"the collection aggregates was lost or replaced, and holds {kept} of {counted} aggregates that"
-                    f" were counted: {RESTORE}; {ACCEPT}"
+                    f" were counted: {await agreement.of_heads(log, at.head, all_there)}"
                 )
             if kept != counted:
                 wrong.add("populations")
@@ -80,21 +89,21 @@ async def _events(log: Log, at: Checkpoint, kept: int, counted: int) -> None:
     if kept < counted:
         raise Blocked(
             f"the collection events was lost or replaced, and holds {kept} of {counted} events that were counted and"
-            f" have not expired: {RESTORE}; {ACCEPT}"
+            f" have not expired: {MEND}"
         )
     first, last = await _end(log, 1), await _end(log, -1)
     if kept > counted and await log.events.count_documents({"_id": {"$gte": first, "$lte": last}}) <= last - first:
         raise Blocked(
             f"the collections events and rollups were lost or replaced, and disagree: {kept} events are there, and"
-            f" {counted} were counted: {RESTORE}; {ACCEPT}"
+            f" {counted} were counted: {MEND}"
         )
     missing = [first - 1] if first > 1 else []
     missing += [at.head] if last < at.head else []
     for position in missing:
-        if not await _expired(log, position):
+        if position > at.accepted and not await _expired(log, position):
             raise Blocked(
                 f"the collection events was lost or replaced, and reaches from position {first} to {last}, though the"
-                f" event at {position} is not known to have expired: {RESTORE}; {ACCEPT}"
+                f" event at {position} is not known to have expired: {MEND}"
             )
 
 

@@ -98,7 +98,7 @@ async def writing(
             # each time: whoever dropped a collection meanwhile took its indexes with it
             await prepare(log)
             found = await collections(log)
-            await agreement.check(log, at.head, at.rejected_head)
+            await agreement.check(log, at.head, at.rejected_head, accepted=at.accepted)
             at = await _settled(log, at, found)
             await by_day.complete(log, session)
             yield Writer(log, retention, holder, lease_seconds, session, at, found, at_work=at_work)

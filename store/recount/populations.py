@@ -1,6 +1,9 @@
 """The counts of aggregates by type and expiry, held against a recount of their heads."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from pymongo import DeleteOne, ReplaceOne, UpdateOne
@@ -26,8 +29,11 @@ class Differences:
     recounts: int
 
 
-async def differences(log: Log) -> Differences:
-    """The counts of aggregates that are not as they must be, and what is no count."""
+async def differences(log: Log, wrong_heads: Sequence[Wrong] = ()) -> Differences:
+    """The counts of aggregates that are not as they must be, and what is no count.
+
+    They are held against the heads as these must be, where some are `wrong_heads` still.
+    """
     with translated(SECONDS):
         async with log.mongo.session(snapshot=True) as session:
             at = await log.meta.find_one({"_id": checkpoint.ID}, session=session) or {}
@@ -36,10 +42,15 @@ async def differences(log: Log) -> Differences:
     expiring = soon(log)
     wrong = [foreign("populations", row) for row in rows if not is_population_name(row["_id"])]
     found = {_key(row): row for row in rows if is_population_name(row["_id"])}
-    counted = {_key(row): row["n"] for row in heads}
-    for key in {**counted, **found}:
+    counted = Counter({_key(row): row["n"] for row in heads})
+    for one in wrong_heads:
+        for head, n in ((one.found, -1), (one.counted, 1)):
+            if one.kind == "head" and head is not None and not one.advice:
+                expiry = head.get("expireAt")
+                counted[one.key["type"], expiry if isinstance(expiry, datetime) else None] += n
+    for key in list({**counted, **found}):
         type, expiry = key
-        name, right = {"aggregateType": type, "expireAt": expiry}, {"n": counted.get(key, 0)}
+        name, right = {"aggregateType": type, "expireAt": expiry}, {"n": counted[key]}
         row = found.get(key, {"_id": name, "n": 0})
         if not is_population(row):
             wrong.append(Wrong("population", name, {k: v for k, v in row.items() if k != "_id"}, right))

@@ -1,14 +1,17 @@
 """The whole recount: everything derived, held against the events, and put right, while new events come in."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from eventscope.store import checkpoint, replaced
+from eventscope.store import agreement, checkpoint, replaced
+from eventscope.store.driver import translated
 from eventscope.store.log import Log, collections
-from eventscope.store.recount import expirations, heads, populations, rows
+from eventscope.store.recount import expirations, heads, populations, remains, rows
 from eventscope.store.recount.wrong import Progress, Wrong
 
 PASSES: Final = 5
+SECONDS: Final = 240.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +27,15 @@ async def recount(log: Log, tell: Progress, *, mend: bool, accept_loss: bool = F
     """Find what is derived wrongly, and `mend` it until nothing is found any more, or something is again and again.
 
     Safe to be killed in, and to be run by two at once. Raises Unavailable or QuestionTimedOut when MongoDB is away, and
-    Blocked when something would be mended after events or aggregates were lost, of which the counts are the last trace;
-    unless told to `accept_loss`.
+    Blocked when the collections and the checkpoint do not agree or events were lost, of which the counts are the last
+    trace; unless told to `accept_loss`, which makes a checkpoint of what is left. Heads of aggregates are no such trace
+    while all events are there.
     """
     now = await collections(log)
-    if mend and not accept_loss:
-        at = await checkpoint.read(log)
-        await replaced.to_recount(log, at, replaced.names(at, now))
+    if not accept_loss:
+        await _agreed(log, now)
+    elif mend:
+        await remains.accept(log)
     first = found = await _pass(log, tell, mend=mend)
     passes = 1
     while mend and _mendable(found) and passes < PASSES:
@@ -39,6 +44,17 @@ async def recount(log: Log, tell: Progress, *, mend: bool, accept_loss: bool = F
     if mend and accept_loss:
         await checkpoint.accept(log, replaced.ours(now))
     return Report(_mendable(first), _mendable(found), [one for one in found if one.advice])
+
+
+async def _agreed(log: Log, now: Mapping[str, object]) -> None:
+    with translated(SECONDS):
+        async with log.mongo.session(snapshot=True) as session:  # batches may come in meanwhile
+            at = await checkpoint.read(log, session=session)
+            all_there = await agreement.has_all(log, at.head, session=session)
+            await agreement.check(
+                log, at.head, at.rejected_head, accepted=at.accepted, all_there=all_there, session=session
+            )
+    await replaced.to_recount(log, at, replaced.names(at, now), all_there=all_there)
 
 
 def _mendable(wrong: list[Wrong]) -> list[Wrong]:
@@ -60,7 +76,7 @@ async def _pass(log: Log, tell: Progress, *, mend: bool) -> list[Wrong]:
     wrong_heads = await heads.differences(log, tell)
     if mend:
         await heads.mend(log, wrong_heads)
-    numbers = await populations.differences(log)
+    numbers = await populations.differences(log, () if mend else wrong_heads)
     if mend:
         await populations.mend(log, numbers)
     basis = await rows.basis(log, tell)

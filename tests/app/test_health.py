@@ -158,7 +158,8 @@ async def test_what_somebody_has_to_mend_is_unavailable_to_clients_and_a_sentenc
         await log.meta.update_one({"_id": "checkpoint"}, {"$set": {"head": "x", "place": {"stream": "secret"}}})
         trouble = (
             "the checkpoint in meta is damaged, its head is nothing that Eventscope wrote: restore meta and the other"
-            " collections of the log from one backup"
+            " collections of the log from one backup, or have it made anew of what is left by `eventscope recount"
+            " --accept-loss`"
         )
         await questions_fail(api, "UNAVAILABLE", TO_MEND, 503, f"the log cannot be read: {trouble}")
     assert any("the checkpoint in meta is damaged" in record.getMessage() for record in caplog.records)

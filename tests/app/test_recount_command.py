@@ -64,7 +64,7 @@ async def as_a_wrong_clock_left_it(log: Log) -> None:
     await log.populations.delete_many({})
 
 
-async def test_what_is_no_head_is_named_with_what_to_do_and_left_there(settings: Settings, log: Log) -> None:
+async def test_what_is_no_head_is_named_with_what_to_do_and_left_there(settings: Settings, log: Log, ten: None) -> None:
     foreign = {"_id": {"id": "a", "type": "user"}, "version": 1}
     await log.aggregates.insert_one(foreign)
     await log.populations.insert_one({"_id": {"aggregateType": "user"}, "n": None})
@@ -75,7 +75,36 @@ async def test_what_is_no_head_is_named_with_what_to_do_and_left_there(settings:
     assert "Put right: 1 foreign documents." in done.said
     again = await recount(settings)
     assert (again.code, "Everything else that is derived is what the events give." in again.said) == (1, True)
-    assert await log.aggregates.find({}).to_list(None) == [foreign]
+    assert await log.aggregates.find({"_id.id": "a"}).to_list(None) == [foreign]
+
+
+@pytest.mark.parametrize("dry", [("--dry-run",), ()])
+async def test_without_the_checkpoint_nothing_is_counted_and_what_to_do_is_said(
+    settings: Settings, log: Log, ten: None, dry: tuple[str, ...]
+) -> None:
+    before = await log.rollups.find({}).to_list(None)
+    await log.meta.drop()
+    done = await recount(settings, *dry)
+    assert (done.code, await log.rollups.find({}).to_list(None)) == (2, before)
+    assert "the collection events is not empty, though the collection meta says that nothing was stored" in done.said
+    assert "`eventscope recount --accept-loss`" in done.said
+
+
+async def test_the_ingester_goes_on_once_the_loss_of_its_checkpoint_is_accepted(
+    settings: Settings, log: Log, client: Client, api: str, ten: None, subject_prefix: str
+) -> None:
+    await log.meta.drop()
+    async with httpx.AsyncClient() as http:
+        answer = (await http.post(f"{api}/graphql", json={"query": "{ events(first: 1) { nodes { type } } }"})).json()
+    assert answer["errors"][0]["extensions"]["code"] == "UNAVAILABLE"
+    assert await recount(settings, "--accept-loss") == Done(0, "Everything derived is what the events give.\n")
+    await publish(client.jetstream(), subject_prefix, 9, 12)  # the first of which is known
+
+    async def counted() -> bool:
+        return await stats(api) == [12, 12, 2, 12]
+
+    await until(counted)
+    assert [event["_id"] async for event in log.events.find({}).sort("_id", 1)] == list(range(1, 13))
 
 
 @pytest.fixture

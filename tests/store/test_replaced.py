@@ -119,9 +119,23 @@ async def test_events_and_their_counts_that_were_lost_together_are_noticed_too(l
     await blocked(log, "reaches from position 4 to 5, though the event at 3 is not known to have expired")
 
 
-async def test_aggregates_that_were_dropped_under_load_stop_the_log(log: Log) -> None:
+async def test_aggregates_that_were_dropped_under_load_stop_the_log_until_a_recount_makes_them_anew(log: Log) -> None:
     await lost_under_load(log, "aggregates")
-    await blocked(log, "collection aggregates was lost or replaced, and holds 1 of 2 aggregates that were counted")
+    sentence = (
+        "aggregates was lost or replaced, and holds 1 of 2 aggregates that were counted: run `eventscope recount`"
+    )
+    with pytest.raises(Blocked, match=sentence):
+        await write(log, event("c"))
+    await recount(log, silent, mend=True)
+    await write(log, event("b", of=ADA))
+    versions = await log.events.find({"aggregateId": "ada"}, {"version": 1}).sort("_id", 1).to_list(None)
+    assert [row["version"] for row in versions] == [1, 2]
+
+
+async def test_aggregates_that_were_dropped_under_load_stop_a_recount_too_once_events_have_expired(log: Log) -> None:
+    await log.events.delete_one({"_id": 1})
+    await lost_under_load(log, "aggregates")
+    await blocked(log, "holds 1 of 2 aggregates that were counted: restore .* gives their versions a second time")
 
 
 @pytest.mark.parametrize("names", [["rollups"], ["populations"], ["populations", "rollups"]])
