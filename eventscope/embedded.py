@@ -2,6 +2,8 @@
 
 import asyncio
 import hashlib
+import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -72,7 +74,13 @@ class Mongod:
 
     def command(self) -> list[str]:
         binary = find(self.name)
-        self.data.mkdir(parents=True, exist_ok=True)
+        if _unready(self.folder).exists():
+            # a mongod that was stopped in the middle of its very first start may never start again with what it left
+            shutil.rmtree(self.data, ignore_errors=True)
+        if not self.data.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _unready(self.folder).touch()
+            self.data.mkdir()
         options = ["--dbpath", str(self.data), "--port", str(self.port), "--bind_ip", HOST, "--nounixsocket"]
         options += ["--replSet", REPLICA_SET, "--oplogSize", "256", "--wiredTigerCacheSizeGB", "0.25"]
         options += ["--quiet", "--setParameter", "diagnosticDataCollectionEnabled=false"]
@@ -175,6 +183,23 @@ async def ready(server: Server, alive: Callable[[], bool], seconds: float = STAR
     except TimeoutError:
         raise CannotStart(f"{server.name} did not answer within {seconds:g} seconds") from None
     remember(server.folder, server.port)
+    if _unready(server.folder).exists():
+        _unready(server.folder).unlink()
+        _persist(server.folder)  # before anything is stored: it would go with the mark at the next start
+
+
+def _unready(folder: Path) -> Path:
+    """Marks a server that has never been ready, and so has never stored anything."""
+    return folder / "unready"
+
+
+def _persist(folder: Path) -> None:
+    """Have the disk know what is in a folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

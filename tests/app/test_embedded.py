@@ -219,3 +219,22 @@ def _installed(packages: Path, wheel: str, path: str) -> Path:
     (record / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {wheel}\nVersion: 1.0\n")
     (record / "RECORD").write_text(f"{path},,\n")
     return file
+
+
+def test_a_mongod_that_was_stopped_in_its_very_first_start_begins_anew(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "WiredTiger").write_bytes(b"half of it")
+    (tmp_path / "unready").touch()
+    with running(Mongod, tmp_path) as server, MongoClient[Document](server.url) as client:
+        client.test.things.insert_one({"_id": 1})
+    with running(Mongod, tmp_path) as server, MongoClient[Document](server.url) as client:
+        assert client.test.things.find_one() == {"_id": 1}
+
+
+def test_a_mongod_that_has_been_ready_keeps_what_it_has_however_it_ends(tmp_path: Path) -> None:
+    with running(Mongod, tmp_path) as server, MongoClient[Document](server.url) as client:
+        client.test.things.insert_one({"_id": 1})
+    (tmp_path / "data" / "storage.bson").write_bytes(b"half of it")
+    with pytest.raises(CannotStart), running(Mongod, tmp_path):
+        pass
+    assert (tmp_path / "data" / "storage.bson").read_bytes() == b"half of it"

@@ -176,7 +176,7 @@ async def messages_dropped(stage: Stage, chance: random.Random) -> str:
     await _read_up(stage)
     at = await checkpoint.read(stage.log)
     for lost in at.lost:
-        ledger.losses.append(Loss(frozenset(ledger.servers[-2:]), lost.first - 1, lost.last))
+        ledger.losses.append(Loss(None, lost.first - 1, lost.last))
     return f"{at.lost_count - before} of them"
 
 

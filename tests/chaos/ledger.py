@@ -18,16 +18,20 @@ class Acknowledgement:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What JetStream lost of what these starts of the server acknowledged: all beyond that sequence, up to `last`."""
+    """What JetStream lost of what these starts of the server acknowledged: all beyond that sequence, up to `last`.
 
-    servers: frozenset[str]
+    None for any: a later start may call a message a duplicate of one that was dropped before.
+    """
+
+    servers: frozenset[str] | None
     beyond: int
     last: int | None = None
 
     def covers(self, acknowledgement: Acknowledgement) -> bool:
         """Whether the acknowledged message may be gone."""
         within = self.last is None or acknowledgement.sequence <= self.last
-        return acknowledgement.server in self.servers and acknowledgement.sequence > self.beyond and within
+        there = self.servers is None or acknowledgement.server in self.servers
+        return there and acknowledgement.sequence > self.beyond and within
 
 
 @dataclass(slots=True)
