@@ -12,6 +12,7 @@ import typer
 from eventscope import envelope_commands, event_commands, rejected_commands
 from eventscope.command import chosen_settings, run, to_its_end, until_asked_to_end
 from eventscope.errors import CannotStart, EventscopeError
+from eventscope.redact import cleaned
 from eventscope.running import DATA_DIR, DATA_DIR_HELP, found, running
 from eventscope.settings import Settings, variable
 from eventscope.terminal import prepare, say
@@ -190,7 +191,7 @@ def main() -> None:
     try:
         app()
     except EventscopeError as error:
-        say(f"eventscope: {error}", sys.stderr)
+        say(f"eventscope: {cleaned(str(error))}", sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

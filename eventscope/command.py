@@ -46,5 +46,9 @@ def chosen_settings() -> Settings:
     chosen = settings.load()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(SafeFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=chosen.log_level.upper(), handlers=[handler])
+    level = logging.getLevelName(chosen.log_level.upper())
+    # what libraries tell when they are debugged has headers and addresses with all that is in them
+    logging.basicConfig(level=max(level, logging.INFO), handlers=[handler])
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # each of its requests is worth a line to it
+    logging.getLogger("eventscope").setLevel(level)
     return chosen

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
+from eventscope.redact import cleaned
+
 
 class Level(IntEnum):
     """How bad it is. The exit code of the doctor is 1 from WARNING on, and 2 for BROKEN."""
@@ -22,6 +24,10 @@ class Finding:
     level: Level
     found: str
     advice: str = ""
+
+    def __post_init__(self) -> None:
+        """Keep what may be secret out of it, wherever it came from."""
+        object.__setattr__(self, "found", cleaned(self.found))
 
     @property
     def data(self) -> dict[str, str]:

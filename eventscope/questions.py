@@ -27,10 +27,17 @@ class Questions:
         # the length of an answer depends on the events, so there is no keeping to a time but the API's own
         self._proxy = proxy_to(api_url)
         # certificates are those that the environment names, and the proxy is one that we can name, too
-        context = httpx.create_ssl_context()
+        context, url = httpx.create_ssl_context(), httpx.URL(api_url)
+        # not in the address, which httpx writes into the log as it is
+        auth = (url.username, url.password) if url.userinfo else None
         try:
             self._http = httpx.AsyncClient(
-                base_url=api_url, timeout=SECONDS, proxy=self._proxy, verify=context, trust_env=False
+                base_url=url.copy_with(username=None, password=None),
+                auth=auth,
+                timeout=SECONDS,
+                proxy=self._proxy,
+                verify=context,
+                trust_env=False,
             )
         except (ImportError, ValueError):
             if self._proxy is None:

@@ -13,9 +13,10 @@ USER: Final = re.compile(r"[\w.~%+-]{1,64}")
 PATH: Final = re.compile(r"[\w./-]{0,64}")
 VALUE: Final = re.compile(r"[\w.-]{1,64}")
 # options that help to find out why a server cannot be reached, and that hold no secret
-SHOWN: Final = frozenset(
-    {"authsource", "authmechanism", "directconnection", "readpreference", "replicaset", "ssl", "tls", "w"}
-)
+SHOWN: Final = frozenset({"authsource", "directconnection", "readpreference", "replicaset", "ssl", "tls"})
+NARROWLY: Final = {"authmechanism": re.compile(r"[A-Z0-9-]{1,20}"), "w": re.compile(r"\d{1,3}|majority")}
+ADDRESS: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://\S+")
+BARE: Final = re.compile(r"\S+:\S+@\S+")
 DELIMITERS: Final = re.compile(r"[:/?#\[\]@!$&'()*+,;=\s]+")
 
 
@@ -24,6 +25,16 @@ def shown(address: str) -> str:
     if address.strip().lower().startswith("mongodb"):
         return _one(address.strip())
     return ",".join(_one(server) for server in _servers(address))
+
+
+def cleaned(text: str) -> str:
+    """The text with `***` for what may be secret in the addresses that it holds: a net below all that write it."""
+    return ADDRESS.sub(_cleaned, text)
+
+
+def value(text: str) -> str:
+    """What somebody gave for a setting, which may be an address in the wrong place."""
+    return shown(text) if "://" in text or BARE.fullmatch(text) else text
 
 
 def explained(error: BaseException, address: str) -> str:
@@ -68,9 +79,17 @@ def _user(text: str) -> str:
     return f"{name}:{HIDDEN}" if colon and USER.fullmatch(name) else HIDDEN
 
 
+def _cleaned(found: re.Match[str]) -> str:
+    address = found[0].rstrip("'\"`),.;:>]}")
+    if "@" not in address and not address.lower().startswith("mongodb"):
+        return found[0]
+    return shown(address) + found[0][len(address) :]
+
+
 def _option(text: str) -> str:
     name, _, value = text.partition("=")
-    return text if name.lower() in SHOWN and VALUE.fullmatch(value) else HIDDEN
+    form = NARROWLY.get(name.lower(), VALUE if name.lower() in SHOWN else None)
+    return text if form is not None and form.fullmatch(value) else HIDDEN
 
 
 def _secret_words(address: str) -> set[str]:

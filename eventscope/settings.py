@@ -13,9 +13,9 @@ import orjson
 from pydantic import Field, InstanceOf, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from eventscope import redact
 from eventscope.envelopes import EnvelopeMapping, Name, read_setting, setting
 from eventscope.errors import CannotStart
+from eventscope.redact import cleaned, value
 
 PREFIX = "EVENTSCOPE_"
 MOST_PATHS = 16
@@ -24,7 +24,6 @@ MOST_PATH = 200
 PATH = re.compile(r"(data|metadata)(\.(?!\d+(\.|$))[^\s$.\\\0,][^\s.\\\0,]*)+")
 SUBJECT = re.compile(r"([^\s.*>]+|\*)(\.([^\s.*>]+|\*))*(\.>)?|>")
 HOST = re.compile(r"(\*\.)?[0-9A-Za-z_-]+(\.[0-9A-Za-z_-]+)*\.?", re.ASCII)
-SERVER = re.compile(r"(mongodb(\+srv)?|nats|tls|wss?)://.*@", re.IGNORECASE)
 HEADER = re.compile(r"[!#$%&'+\-.^_`|~0-9A-Za-z]+\*?|\*")
 
 Names = Annotated[tuple[str, ...], NoDecode]  # written with commas, not as JSON
@@ -33,7 +32,7 @@ Names = Annotated[tuple[str, ...], NoDecode]  # written with commas, not as JSON
 class Settings(BaseSettings):
     """What a deployment may choose. Every field is described in docs/settings.md."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
 
     mongo_url: str = Field(default="", repr=False)
     mongo_database: str = Field(default="eventscope", pattern=r"^[A-Za-z0-9_-]{1,63}$")
@@ -224,7 +223,9 @@ def _unknown(name: str, known: list[str]) -> str:
 
 def _wrong(place: tuple[int | str, ...], reason: str, given: Mapping[str, str]) -> str:
     name = variable(str(place[0]))
-    value, reason = given.get(name), reason.removeprefix("Value error, ")
-    if value is not None and SERVER.search(value):  # the address of a server, where there should be none
-        value, reason = redact.shown(value), redact.explained(ValueError(reason), value)
-    return f"{name} is {value!r}: {reason}"
+    text = given.get(name)
+    # what is wrong with it may repeat it in parts
+    said = cleaned(reason.removeprefix("Value error, "))
+    if text is not None and value(text) != text:
+        said = said.replace(text, value(text))
+    return f"{name} is {text if text is None else value(text)!r}: {said}"

@@ -1,6 +1,5 @@
 """`eventscope tail`: the newest events on the terminal, and those that happen from then on, each a line."""
 
-import logging
 import os
 import sys
 from contextlib import aclosing
@@ -30,7 +29,6 @@ class Tailing:
 
 async def tail(api_url: str, asked: Tailing) -> None:
     """Show events until cancelled, or until nobody reads them any more; none is left out, none comes twice."""
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # its requests are nobody's events
     async with EventsService.connect(api_url=api_url) as service:
         shown, after = ([], asked.after) if asked.after is not None else await _newest(service, asked)
         events = service.subscribe_to_events(after=after, start="BEGINNING", **asked.wanted)

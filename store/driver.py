@@ -97,8 +97,8 @@ class Mongo:
     """One database, by one of the two drivers."""
 
     driver: Driver
-    client: pymongo.AsyncMongoClient[Document]
-    database: AsyncDatabase[Document]
+    client: pymongo.AsyncMongoClient[Document] = field(repr=False)  # it would show options that are secret
+    database: AsyncDatabase[Document] = field(repr=False)
     collections: dict[str, Collection] = field(default_factory=dict, compare=False, repr=False)
 
     def collection(self, name: str) -> Collection:

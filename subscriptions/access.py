@@ -26,7 +26,7 @@ class BadAccess(errors.Error):
         self.field = field
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Identity:
     """What proves to a server who we are: a key that signs its challenge, and the JWT that the key belongs to."""
 
@@ -36,7 +36,7 @@ class Identity:
     jwt: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Access:
     """Paths of files, and JetStream's domain; what is empty is not used.
 

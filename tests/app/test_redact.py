@@ -1,17 +1,28 @@
-"""Addresses are shown without their secrets, whatever these are made of."""
+"""Addresses are shown without their secrets, whatever these are made of, and by whatever way they get out."""
 
+import asyncio
 import logging
+import os
+import subprocess
+import sys
+from base64 import b64encode
+from traceback import format_exception
 from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from eventscope.errors import CannotStart
-from eventscope.redact import explained, shown
-from eventscope.settings import PREFIX, Settings, load
+from eventscope.finding import broken
+from eventscope.questions import Questions
+from eventscope.redact import cleaned, explained, shown
+from eventscope.settings import PREFIX, Settings, load, variable
 from eventscope.store.driver import Driver, connect
+from eventscope.subscriptions.access import Access
 from eventscope.subscriptions.stream import connect as connect_nats
+from eventscope.terminal import SafeFormatter
 
 WORDS = st.text(min_size=1, max_size=12)
 # recognizable, for a letter of any secret is somewhere in every address
@@ -137,3 +148,114 @@ def test_an_address_in_the_place_of_another_setting_is_refused_without_its_secre
         load()
     assert str(refused.value).startswith(f"{PREFIX}{name} is ")
     assert not leaks(str(refused.value))
+
+
+ADDRESSES = [
+    "mongodb://ada:hunter2secret@127.0.0.1:9/?x=hunter2secret",
+    "mongodb://127.0.0.1:9/?tlsCertificateKeyFilePassword=hunter2secret",
+    "mongodb://127.0.0.1:9/?authMechanism=MONGODB-AWS&authMechanismProperties=AWS_SESSION_TOKEN:hunter2secret",
+    "mongodb://127.0.0.1:9/?authMechanism=hunter2secret&w=hunter2secret",
+    "nats://ada:hunter2secret@127.0.0.1:9",
+    "nats://hunter2secret@127.0.0.1:9",
+    "nats://127.0.0.1:9,nats://ada:hunter2secret@127.0.0.1:9",
+    "https://ada:hunter2secret@127.0.0.1:9",
+    "ada:hunter2secret@127.0.0.1:9",
+]
+
+
+@pytest.mark.parametrize("field", Settings.model_fields)
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_an_address_in_the_place_of_another_setting_is_not_repeated(
+    field: str, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable(field), address)
+    try:
+        said = repr(load()) if field.startswith(("mongo_url", "nats_url")) else ""
+    except CannotStart as error:
+        said = "".join(format_exception(error))
+    assert not leaks(said)
+
+
+def test_settings_that_are_wrong_in_a_program_are_not_repeated() -> None:
+    with pytest.raises(ValidationError) as refused:
+        Settings.model_validate({"mongo_database": ADDRESSES[0], "nats_url": ["hunter2secret"]})
+    assert not leaks(str(refused.value))
+
+
+@given(st.text(max_size=10), st.sampled_from(ADDRESSES[:-1]), st.sampled_from(["", "'", '"', ")", ",", ": x", " y"]))
+def test_no_secret_of_an_address_is_left_in_a_text(before: str, address: str, after: str) -> None:
+    text = f"{before} {address}{after}"
+    assert not leaks(cleaned(text))
+    record = logging.LogRecord("n", logging.ERROR, "", 0, "%s", (text,), None)
+    assert not leaks(SafeFormatter("%(message)s").format(record))
+    assert not leaks(str(broken("x", text, "").data))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "ada@example.com wrote a@b:c", "see https://example.org/a?b=c.", "'nats://127.0.0.1:4222' is", "a://b"],
+)
+def test_texts_without_secrets_stay_as_they_are(text: str) -> None:
+    assert cleaned(text) == text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given"),
+    [
+        (("ingest",), {"MONGO_URL": f"{ADDRESSES[0]}&serverSelectionTimeoutMS=100", "NATS_URL": ADDRESSES[4]}),
+        (("rejected", "list"), {"MONGO_URL": f"{ADDRESSES[1]}&tls=true&tlsCertificateKeyFile=/nope"}),
+        (("recount",), {"MONGO_URL": f"{ADDRESSES[2]}&serverSelectionTimeoutMS=100"}),
+        (("doctor", "--json"), {"MONGO_URL": ADDRESSES[3], "NATS_URL": ADDRESSES[5]}),
+        (("doctor", "--nats-monitor", ADDRESSES[7]), {"NATS_URL": ADDRESSES[6]}),
+        (("import", ADDRESSES[4]), {"NATS_URL": ADDRESSES[4]}),
+        (("sample", "--server", ADDRESSES[5]), {}),
+        (("tail", "--api", ADDRESSES[7]), {}),
+        (("export", "-", "--api", ADDRESSES[7]), {}),
+        (("tail", "--api", "http://ada:hunter2secret@h:port"), {}),
+    ],
+    ids=lambda one: " ".join(one[:2]) if isinstance(one, tuple) else "",
+)
+def test_no_command_tells_a_secret_or_ends_in_a_traceback_even_when_everything_is_logged(
+    arguments: tuple[str, ...], given: dict[str, str]
+) -> None:
+    clean = {name: text for name, text in os.environ.items() if not name.startswith(PREFIX)}
+    done = subprocess.run(
+        [sys.executable, "-m", "eventscope", *arguments],
+        env=clean | {f"{PREFIX}{name}": text for name, text in {"LOG_LEVEL": "debug", **given}.items()},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert not leaks(done.stdout + done.stderr)
+    assert "Traceback" not in done.stderr
+
+
+async def test_the_password_of_an_api_goes_into_a_header_and_into_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    heard: list[str] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\n" + b'{"data":{}}')
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        questions = Questions(f"http://ada:hunter%402secret@127.0.0.1:{port}")
+        assert await questions.ask("{ a }", {}) == {}
+        await questions.close()
+    assert f"Authorization: Basic {b64encode(b'ada:hunter@2secret').decode()}" in heard[0]
+    assert not leaks(caplog.text)
+
+
+async def test_nothing_that_holds_a_connection_shows_its_secrets() -> None:
+    address = "mongodb://ada:hunter2secret@h/?tls=true&tlsCertificateKeyFilePassword=hunter2secret"
+    drivers: tuple[Driver, ...] = ("motor", "pymongo")
+    for driver in drivers:
+        try:
+            async with connect(address, "test", driver) as mongo:
+                assert not leaks(repr(mongo))
+        except CannotStart as error:
+            assert not leaks(str(error))
+    assert not leaks(repr(Access(nkey_file="hunter2secret")))
