@@ -73,7 +73,11 @@ def export(
     except BrokenPipeError:  # nobody reads on; Python would complain when it flushes what is left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1) from None
-    say(f"{done.count} events, up to the cursor {done.up_to}", sys.stderr)
+    finally:
+        if Path(f"{out}.part.json").exists():
+            say(f"{out}.part has what is there so far; the same command goes on with it", sys.stderr)
+    events = "1 event" if done.count == 1 else f"{done.count} events"
+    say(f"{events}, up to the cursor {done.up_to}" if done.up_to else "the log is empty", sys.stderr)
 
 
 def _wanted(type: list[str] | None, aggregate: str | None, user: str | None, correlation: str | None) -> "Wanted":

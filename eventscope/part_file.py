@@ -120,17 +120,19 @@ def begun(path: Path, asked: Mapping[str, Any]) -> Iterator[PartFile]:
         descriptor = os.open(_beside(path, ".part"), os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
         raise BadInput(f"{path} cannot be written ({error.strerror})", "out") from None
-    with open(descriptor, "r+b") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BadInput(f"{path} is being written by another export", "out") from None
-        try:
+    try:
+        with open(descriptor, "r+b") as file:
+            _lock(file, path)
             yield PartFile(path, file, asked)
-        except OSError as error:
-            raise BadInput(
-                f"{path}.part cannot be written on ({error.strerror}): the same command goes on with it", "out"
-            ) from None
+    except OSError as error:  # also when it is closed with something unwritten
+        raise BadInput(f"{path}.part cannot be written on ({error.strerror})", "out") from None
+
+
+def _lock(file: IO[bytes], path: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise BadInput(f"{path} is being written by another export", "out") from None
 
 
 def _beside(path: Path, suffix: str) -> Path:

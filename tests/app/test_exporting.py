@@ -3,6 +3,7 @@
 import asyncio
 import io
 import os
+import resource
 import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -178,6 +179,29 @@ async def test_one_that_was_killed_goes_on_where_it_was_with_the_end_that_it_had
         assert [one for one in read_jsonl(str(out)) if isinstance(one, BadLine)] == []
 
 
+async def test_one_for_which_there_was_no_room_goes_on_once_there_is(
+    still: Served, log: Log, tmp_path: Path, screen: Console
+) -> None:
+    await fill(log, [orjson.dumps({"type": "tick", "data": {"n": n}}) for n in range(3000)], FOR_EVER)
+    out = tmp_path / "events.jsonl"
+    process = await asyncio.create_subprocess_exec(
+        *command(still, str(out)),
+        env=ENVIRONMENT,
+        stderr=asyncio.subprocess.PIPE,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000)),
+    )
+    _, said = await process.communicate()
+    assert process.returncode == 2
+    assert b"Traceback" not in said
+    assert b"events.jsonl.part cannot be written on (File too large)" in said
+    assert b"the same command goes on with it" in said
+    assert not out.exists()
+
+    assert await export(still, out, screen) == 3000
+    assert [item for item in read_jsonl(str(out)) if isinstance(item, BadLine)] == []
+    assert [line["position"] for line in lines(out)[:-1]] == list(range(1, 3001))
+
+
 async def test_what_was_begun_otherwise_or_is_there_is_not_overwritten(
     api: Served, settings: Settings, client: Client, tmp_path: Path, screen: Console
 ) -> None:
@@ -230,7 +254,7 @@ async def test_standard_output_is_for_programs_and_may_be_closed(
     out, error = await said("--user", "ada")
     first, end = map(orjson.loads, out.splitlines())
     assert (first["userId"], end["end"]["count"]) == ("ada", 1)
-    assert b"1 events, up to the cursor e4" in error
+    assert b"1 event, up to the cursor e4" in error
     out, _ = await said("--format", "csv", "--after", "e3")
     assert len(out.splitlines()) == 2
 
