@@ -57,6 +57,9 @@ class ApiMetrics:
         self._dropped = counter(
             "dropped_connections", "Connections of subscribers that the server closed, by `reason`.", "reason"
         )
+        self._given_up = counter(
+            "given_up_connections", "Connections over HTTP that were turned away or broken off, by `reason`.", "reason"
+        )
         self._fan_out = histogram("fan_out_seconds", "Time that one result takes to all who asked the same.")
         self._cohorts = gauge("cohorts", "Subscriptions that differ from each other; equal ones share the work.")
         self._lag = gauge("slowest_lag_events", "Positions of the log that the slowest subscription is behind.")
@@ -99,6 +102,10 @@ class ApiMetrics:
     def dropped(self, reason: str) -> None:
         """Count a connection that was closed by us."""
         self._dropped.labels(reason).inc()
+
+    def given_up(self, reason: str) -> None:
+        """Count a connection that was turned away or broken off."""
+        self._given_up.labels(reason).inc()
 
     @contextmanager
     def socket(self) -> Iterator[None]:

@@ -6,15 +6,18 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
-from typing import Final
+from functools import partial
+from typing import Any, Final, cast
 
 import uvicorn
 
 from eventscope import app, collector, health
 from eventscope.api_metrics import ApiMetrics
+from eventscope.bounds import Bounds, bounds
 from eventscope.connections import demand
 from eventscope.ending import Asked, before, signals
 from eventscope.listening import listening
+from eventscope.requests import Connection
 from eventscope.settings import Settings
 from eventscope.siblings import Siblings
 from eventscope.supervisor import Child, Supervisor
@@ -79,18 +82,19 @@ async def _serve(settings: Settings, listener: socket.socket, asked: Asked, sibl
         metrics = ApiMetrics()
         if siblings is not None:
             await stack.enter_async_context(siblings.telling(metrics.route(services), health.alive()))
-        server = Server(config(app.build(settings, services, metrics, siblings)), services.ending)
+        served = config(app.build(settings, services, metrics, siblings), bounds(settings, metrics.given_up))
+        server = Server(served, services.ending)
         asked.instead = lambda number: server.handle_exit(number, None)
         collector.settle()
         await server.serve(sockets=[listener])
 
 
-def config(application: object) -> uvicorn.Config:
-    """How uvicorn runs the application."""
+def config(application: object, within: Bounds | None = None) -> uvicorn.Config:
+    """How uvicorn runs the application, within these bounds or the usual ones."""
     return uvicorn.Config(
         application,  # type: ignore[arg-type]  # uvicorn's own name for an application is not exported
         loop="none",  # the caller's loop runs already
-        http="httptools",
+        http=cast("Any", partial(Connection, within or Bounds())),  # all that is done with it is to call it
         ws=Transport,
         ws_max_size=MOST_FRAME,
         ws_per_message_deflate=False,  # costs three times the CPU of sending plainly
