@@ -12,8 +12,8 @@ import pytest_asyncio
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
-from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
 from eventscope.settings import Settings
@@ -339,6 +339,31 @@ async def test_clients_are_told_apart_by_what_a_proxy_says_and_not_by_what_anybo
         assert await statuses(api, *asked) == expected
         forged = [{"x-forwarded-for": f"203.0.113.{n}, 198.51.100.7"} for n in range(2)]
         assert await statuses(api, *forged) == [200, 503]
+
+
+@pytest.mark.asyncio(loop_scope="function")
+@pytest.mark.parametrize(("proxies", "welcome"), [((), False), (("127.0.0.1",), True)])
+async def test_so_are_those_on_websockets(settings: Settings, proxies: tuple[str, ...], welcome: bool) -> None:
+    chosen = settings.model_copy(update={"proxies": proxies, "connections_per_address": 1})
+
+    def socket(address: str) -> connect:
+        protocols = [Subprotocol(PROTOCOL)]
+        return connect(api.socket_url, subprotocols=protocols, additional_headers={"x-forwarded-for": address})
+
+    async def is_welcome(client: ClientConnection) -> bool:
+        try:
+            await client.send(orjson.dumps(INIT).decode())
+            return bool(orjson.loads(await client.recv()) == ACK)
+        except ConnectionClosed as closed:
+            assert closed.rcvd is not None
+            assert closed.rcvd.code == 1013
+            return False
+
+    async with served(chosen) as api, socket("198.51.100.1") as one:
+        assert await is_welcome(one)
+        async with socket("198.51.100.2") as other, socket("203.0.113.1, 198.51.100.1") as same:
+            assert await is_welcome(other) == welcome
+            assert not await is_welcome(same)
 
 
 @pytest.mark.asyncio(loop_scope="function")
