@@ -52,6 +52,7 @@ test: setup .venv/dev clients  ## all tests, on a real mongod and a real nats-se
 
 chaos: setup .venv/dev  ## a hundred faults under load, and what is lost then (nothing); SEED=n chooses them
 	$(BIN)/python -m tests.chaos --faults 100 --seed $(or $(SEED),1)
+	HEAVY_EXAMPLES=500 HEAVY_SEED=$(or $(SEED),1) $(BIN)/python -m pytest --timeout 3600 tests/app/test_unblocked.py
 
 check: setup .venv/dev  ## style, types, layers
 	$(BIN)/ruff check .
@@ -59,10 +60,12 @@ check: setup .venv/dev  ## style, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup .venv/dev  ## how fast events come in, are read and are followed, beside floors and peers; benchmarks/results keeps it
+bench: setup .venv/dev  ## how fast events come in, are read and are followed, beside floors and peers, and what memory is held; benchmarks/results keeps it
 	$(BIN)/python -m benchmarks.ingest
+	$(BIN)/python -m benchmarks.ingest --memory
 	$(BIN)/python -m benchmarks.read
 	$(BIN)/python -m benchmarks.live
+	$(BIN)/python -m benchmarks.stalled
 
 lock: .venv/dev  ## pin the dependencies anew
 	$(PIP) uv

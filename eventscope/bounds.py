@@ -4,7 +4,7 @@ import logging
 import resource
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from eventscope.settings import Settings, variable
 
@@ -13,6 +13,14 @@ RESERVED: Final = 256  # descriptors for connections to MongoDB and NATS, for fi
 SPARE: Final = 64  # connections over the bound, on which health is told and nothing else
 
 logger = logging.getLogger(__name__)
+
+
+class Spare(Protocol):
+    """A connection over the bound."""
+
+    def give_up(self, reason: str | None) -> None:
+        """Break it off."""
+        ...
 
 
 @dataclass(slots=True)
@@ -25,6 +33,8 @@ class Bounds:
     client_rate: int = 16_384
     """Bytes a second that a client must take of what waits for it, on average; 0 for any."""
     given_up: Callable[[str], None] = lambda reason: None
+    spare: dict["Spare", None] = field(default_factory=dict)
+    """The connections over the bound, the one that was opened first at the front."""
     _is_full: bool = field(default=False, init=False)
 
     def has_room(self, open: int) -> bool:

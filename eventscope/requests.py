@@ -28,13 +28,14 @@ class Connection(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # it is always one
-        """Take the connection, unless there are far too many."""
+        """Take the connection; if it is a spare one, it may have to make room for the next."""
         super().connection_made(transport)
         self._has_room = self._bounds.has_room(len(self.connections))
         if not self._has_room:
-            if len(self.connections) > self._bounds.connections + SPARE:
-                self._give_up("full")
-                return
+            spare = self._bounds.spare
+            spare[self] = None
+            if len(spare) > SPARE:
+                next(iter(spare)).give_up("full")
             self.app = _Full(self.app, self._bounds)
         self._since = self.loop.time()
         self._look_later()
@@ -80,7 +81,7 @@ class Connection(HttpToolsProtocol):
 
     def _look(self) -> None:
         if self._is_too_slow():
-            self._give_up("slow")
+            self.give_up("slow")
         elif self._is_too_late():
             self._end()
         else:
@@ -114,7 +115,7 @@ class Connection(HttpToolsProtocol):
         self._bounds.given_up(self._awaited or "")
         if self._awaited == "body" and self.cycle is not None:
             if self.cycle.response_started:
-                self._give_up(None)
+                self.give_up(None)
                 return
             self.cycle.disconnected = True  # what waits for the rest hears that it will not come
             self.cycle.message_event.set()
@@ -128,13 +129,15 @@ class Connection(HttpToolsProtocol):
         self.transport.write(b"HTTP/1.1 %b\r\n%b\r\n\r\n%b" % (status, headers, reason))
         self.transport.close()
 
-    def _give_up(self, reason: str | None) -> None:
+    def give_up(self, reason: str | None) -> None:
+        """Break the connection off; that is counted if there is a reason that was not counted before."""
         if reason is not None:
             self._bounds.given_up(reason)
         self._leave()
         self.transport.abort()
 
     def _leave(self) -> None:
+        self._bounds.spare.pop(self, None)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -145,13 +145,20 @@ async def test_health_is_told_while_all_connections_are_taken_and_all_else_is_tu
         assert "there is room for connections again" in caplog.text
 
 
-async def test_far_too_many_connections_are_broken_off_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_of_far_too_many_connections_the_oldest_make_room_for_a_health_check(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(requests, "SPARE_SECONDS", 60.0)
     async with serving(Bounds(connections=5, header_seconds=60)) as server:
-        held = [await server.open(HALF) for _ in range(5 + SPARE)]
-        assert await server.answer(HEALTH) == b""
-        assert server.reasons == ["full"]
-        for _, one in held:
+        held = [await server.open(HALF) for _ in range(5 + SPARE + 10)]
+        await until(lambda: server.reasons == ["full"] * 10)
+        reader, writer = await server.open(HEALTH)
+        assert b"200 OK" in await reader.readline()
+        assert server.reasons == ["full"] * 11
+        assert not any(reader.at_eof() or reader.exception() for reader, _ in held[:5]), (
+            "those within it are left alone"
+        )
+        for _, one in (*held, (reader, writer)):
             one.close()
 
 
