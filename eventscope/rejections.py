@@ -78,16 +78,21 @@ async def retry(settings: Settings, numbers: Sequence[int] | None, code: str | N
     kept = 0
     async with connected(settings, "eventscope rejected") as at, retrying(at.log, at.nats, settings.stream) as retrier:
         # what is rejected again meanwhile has a new number, and is not among them
-        for number in await _chosen(at.log, numbers, code):
-            message = await store.one(at.log, number)
-            if message is None:  # somebody else was quicker
-                continue
-            try:
-                await retrier.retry(message)
-            except NotTaken as refusal:
-                kept += 1
-                say(f"{number} stays: {refusal}")
-        await retrier.settle(SETTLE_SECONDS)
+        try:
+            for turn, number in enumerate(await _chosen(at.log, numbers, code), 1):
+                message = await store.one(at.log, number)
+                if message is None:  # somebody else was quicker
+                    continue
+                try:
+                    await retrier.send(message)
+                except NotTaken as refusal:
+                    kept += 1
+                    say(f"{number} stays: {refusal}")
+                if turn % PAGE == 0:
+                    await retrier.remove_answered()
+            await retrier.settle(SETTLE_SECONDS)
+        finally:
+            await retrier.remove_answered()
     return _tell(retrier, kept)
 
 
@@ -139,7 +144,10 @@ def _tell(retrier: Retrier, kept: int) -> int:
     silent = len(retrier.sent) - len(retrier.answers)
     say(f"{stored} stored, {len(again)} rejected again, {kept} not sent")
     if silent:
-        say(f"{silent} sent, but no ingester has told what became of them; they wait in NATS while none is at work")
+        say(
+            f"{silent} sent, but no ingester has answered yet: they wait in NATS,"
+            " and stay rejected until a further retry finds them stored"
+        )
     return 1 if again or kept or silent else 0
 
 

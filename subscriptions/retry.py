@@ -1,7 +1,8 @@
-"""Trying rejected messages again: each goes the one way in, and leaves the rejected ones once JetStream has it.
+"""Trying rejected messages again: each goes the one way in, and leaves the rejected ones once the log has its outcome.
 
-Whatever dies in between, nothing is lost: the message is in the one place, or the other, or both. And nothing is stored
-twice: a retry carries the id that the message had, be it one that was made of its first place in the stream.
+Whatever dies in between, NATS with all that it had not stored included, nothing is lost: the message is in the one
+place, or the other, or both. And nothing is stored twice: a retry carries the id that the message had, be it one that
+was made of its first place in the stream.
 """
 
 import asyncio
@@ -64,6 +65,7 @@ class Retrier:
     def __init__(self, log: Log, client: Client, stream: str) -> None:
         self.answers: dict[int, Answer] = {}
         self.sent: set[int] = set()
+        self._removed: set[int] = set()
         self._log = log
         self._client = client
         self._js = client.jetstream(timeout=ACK_SECONDS)
@@ -71,17 +73,19 @@ class Retrier:
         self._heard = asyncio.Event()
         self.inbox = client.new_inbox()
 
-    async def retry(self, message: Rejected) -> None:
-        """Send the message again, and take it from the rejected ones.
-
-        Raises NotTaken, and Unavailable when a server does not answer: the message then is still among them, or
-        was sent and is; to retry it once more is right in both cases.
-        """
-        await self.send(message)
-        await remove(self._log, [message.number])
+    async def remove_answered(self) -> None:
+        """Take those from the rejected ones that are stored, or rejected again under another number."""
+        done = self.answers.keys() - self._removed
+        if done:
+            await remove(self._log, sorted(done))
+            self._removed |= done
 
     async def send(self, message: Rejected) -> None:
-        """Send the message again, and return when JetStream has it."""
+        """Send the message again, and return when JetStream has it. It stays among the rejected ones.
+
+        Raises NotTaken, and Unavailable when NATS does not answer: it may have the message, and to send it once more is
+        right in both cases.
+        """
         given = headers(message)
         given[reply.REPLY_TO] = f"{self.inbox}.{message.number}"
         block = given.block()

@@ -326,7 +326,7 @@ async def test_a_mended_message_that_waits_in_nats_leaves_the_rejected_one_there
         await until(lambda: _has(log, 1))
     done = await run("retry", "1", "--with", "-", given=b"{}")
     assert done.code == 1
-    assert done.lines[1].startswith("1 sent, but no ingester has told what became of them")
+    assert done.lines[1].startswith("1 sent, but no ingester has answered yet")
     assert done.lines[-1].startswith("1 stays until the mended message is known to be stored")
     assert await rejected.numbers(log) == [1]
     async with at_work(settings):
@@ -337,6 +337,21 @@ async def test_a_mended_message_that_waits_in_nats_leaves_the_rejected_one_there
     assert len(await read.events(log, EVERYTHING, limit=10)) == 1
 
 
+async def test_a_retry_that_nats_loses_is_still_rejected_and_can_be_given_again(
+    settings: Settings, log: Log, client: Client, subject_prefix: str, run: Shell
+) -> None:
+    async with at_work(settings):
+        await client.jetstream().publish(f"{subject_prefix}.user.created", b"no json")
+        await until(lambda: _has(log, 1))
+    await run("retry", "1")
+    await client.jetstream().purge_stream(settings.stream)
+    assert await rejected.numbers(log) == [1]
+    async with at_work(settings):
+        done = await run("retry", "1")
+    assert done.lines[-1] == "0 stored, 1 rejected again, 0 not sent"
+    assert await rejected.numbers(log) == [2]
+
+
 async def test_while_no_ingester_is_at_work_a_retry_waits_in_nats_and_is_not_called_stored(
     settings: Settings, log: Log, client: Client, subject_prefix: str, run: Shell
 ) -> None:
@@ -344,6 +359,6 @@ async def test_while_no_ingester_is_at_work_a_retry_waits_in_nats_and_is_not_cal
     done = await run("retry", "1")
     assert done.code == 1
     assert done.lines[0] == "0 stored, 0 rejected again, 0 not sent"
-    assert done.lines[1].startswith("1 sent, but no ingester has told what became of them")
-    assert await rejected.numbers(log) == []
+    assert done.lines[1].startswith("1 sent, but no ingester has answered yet")
+    assert await rejected.numbers(log) == [1]
     assert (await client.jetstream().stream_info(settings.stream)).state.messages == 1

@@ -114,8 +114,9 @@ async def test_what_was_refused_can_be_retried_once_the_setting_is_mended(
     assert message.code == "WRONG_ENVELOPE"
     plain = settings.model_copy(update={"envelopes": {f"{subject_prefix}.>": "plain"}})
     async with _ingesting(plain), retrying(log, client, settings.stream) as retrier:
-        await retrier.retry(message)
+        await retrier.send(message)
         await retrier.settle(60)
+        await retrier.remove_answered()
     [event] = await store.events(log, EVERYTHING, limit=2)
     assert (event["type"], event["extensions"]) == ("shirt.designed", {"pattern": "striped"})
     assert await rejected(log, limit=1) == []

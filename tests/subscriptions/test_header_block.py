@@ -114,8 +114,9 @@ async def test_a_retry_has_all_of_them_again(
     await ours.jetstream().publish(f"{subject_prefix}.a", b"{", headers=Sendable(headers))
     first = await _rejected(log)
     async with retrying(log, ours, settings.stream) as retrier:
-        await retrier.retry(first)
+        await retrier.send(first)
         await retrier.settle(60)
+        await retrier.remove_answered()
     again = await _rejected(log)
     kept = {name: value for name, value in again.headers.items() if name in ("X-Tag", OWN_ID, RETRY)}
     assert kept == {"X-Tag": ["a", "b"], OWN_ID: "two", RETRY: str(first.number)}
@@ -168,8 +169,9 @@ async def test_a_retry_has_the_very_bytes_of_the_headers(
     await _publish_by_hand(settings.nats_url, f"{subject_prefix}.a", head + b"\r\n", b"{")
     first = await _rejected(log)
     async with retrying(log, ours, settings.stream) as retrier:
-        await retrier.retry(first)
+        await retrier.send(first)
         await retrier.settle(60)
+        await retrier.remove_answered()
     again = await ours.jetstream().get_last_msg(settings.stream, f"{subject_prefix}.a", direct=False)
     raw = await ours.request(f"$JS.API.STREAM.MSG.GET.{settings.stream}", b'{"seq": %d}' % (again.seq or 0))
     sent = base64.b64decode(orjson.loads(raw.data)["message"]["hdrs"])

@@ -61,8 +61,9 @@ async def test_what_is_mended_is_stored_and_no_longer_rejected(
     message = await rejected(log, client, f"{subject_prefix}.user.updated", raw, headers=AT_1)
     assert message.code == "VERSION_CONFLICT"
     await mend(client, subject_prefix)
-    await retrier.retry(message)
+    await retrier.send(message)
     await retrier.settle(SECONDS)
+    await retrier.remove_answered()
     assert retrier.answers == {message.number: [StoredEvent("m", 2, 2)]}
     [event] = await stored(log)
     assert (event["type"], event["data"], event["version"]) == ("user.updated", {"name": "Grace"}, 2)
@@ -80,8 +81,9 @@ async def test_one_that_names_no_id_itself_is_stored_once_however_often_it_is_re
     for _ in range(3):
         await retrier.send(message)
     assert [one.number for one in await store.rejected(log, limit=10)] == [message.number]
-    await retrier.retry(message)
+    await retrier.send(message)
     await retrier.settle(SECONDS)
+    await retrier.remove_answered()
     # behind a fourth one that was taken, the others have been too
     await client.jetstream().publish(subject, b'{"messageId": "last"}')
     await until(lambda: read.event(log, "last"))
@@ -97,8 +99,9 @@ async def test_one_that_is_not_mended_is_rejected_again_and_keeps_its_id_through
     log: Log, client: Client, subject_prefix: str, retrier: Retrier
 ) -> None:
     first = await rejected(log, client, f"{subject_prefix}.user.updated", orjson.dumps(WAITS), headers=AT_1)
-    await retrier.retry(first)
+    await retrier.send(first)
     await retrier.settle(SECONDS)
+    await retrier.remove_answered()
     [second] = await store.rejected(log, limit=10)
     answer = retrier.answers[first.number]
     assert isinstance(answer, Rejection)
@@ -106,8 +109,9 @@ async def test_one_that_is_not_mended_is_rejected_again_and_keeps_its_id_through
     assert second.number > first.number
     assert (second.code, second.raw, second.subject) == (first.code, first.raw, first.subject)
     await mend(client, subject_prefix)
-    await retrier.retry(second)
+    await retrier.send(second)
     await retrier.settle(SECONDS)
+    await retrier.remove_answered()
     [event] = await stored(log)
     assert event["messageId"] == made_up_id(first.source["stream"], first.source["sequence"], first.recorded_at)
 
@@ -118,8 +122,9 @@ async def test_headers_go_along_but_for_those_that_were_for_jetstream(
     given = {"Trace": "t1", "Nats-Msg-Id": "id", "Nats-Expected-Last-Sequence": "0", "ce-id": "7"}
     message = await rejected(log, client, f"{subject_prefix}.user.updated", b"no json", headers=given)
     assert headers(message) == {"Trace": "t1", "ce-id": "7", OWN_ID: "id", RETRY: "1"}
-    await retrier.retry(message)
+    await retrier.send(message)
     await retrier.settle(SECONDS)
+    await retrier.remove_answered()
     [again] = await store.rejected(log, limit=10)
     kept = {name: text for name, text in again.headers.items() if not name.startswith(("Nats-", "Eventscope-Reply-To"))}
     assert kept == headers(message)
@@ -132,7 +137,7 @@ async def test_one_whose_subject_no_stream_takes_any_more_stays(
     js = client.jetstream()
     await js.update_stream(name=settings.stream, subjects=[f"{subject_prefix}.other"])
     with pytest.raises(NotTaken, match=rf"no stream takes {subject_prefix}\.user\.updated any more"):
-        await retrier.retry(message)
+        await retrier.send(message)
     assert [one.number for one in await store.rejected(log, limit=10)] == [message.number]
 
 
@@ -142,7 +147,7 @@ async def test_one_that_another_stream_would_take_stays(
     message = await rejected(log, client, f"{subject_prefix}.user.updated", b"no json")
     async with retrying(log, client, "ANOTHER") as wrong:
         with pytest.raises(NotTaken, match="JetStream refuses it: expected stream does not match"):
-            await wrong.retry(message)
+            await wrong.send(message)
     assert [one.number for one in await store.rejected(log, limit=10)] == [message.number]
 
 
@@ -152,6 +157,6 @@ async def test_one_that_has_grown_too_large_by_its_headers_stays_and_the_connect
     raw = b"x" * (client.max_payload - 100)
     message = await rejected(log, client, f"{subject_prefix}.user.updated", raw)
     with pytest.raises(NotTaken, match=f"NATS takes {client.max_payload}"):
-        await retrier.retry(message)
+        await retrier.send(message)
     assert client.is_connected
     assert [one.number for one in await store.rejected(log, limit=10)] == [message.number]
