@@ -149,6 +149,9 @@ def doctor_(
         str | None, typer.Option(metavar="URL", help="Where NATS is monitored: http://HOST:8222.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    acknowledge: Annotated[
+        bool, typer.Option("--acknowledge", help="What was lost by now is known: warn of it no more.")
+    ] = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
     """Look at both servers and the log: exit code 0 when all is well, 1 with warnings, 2 when something is broken."""
@@ -158,7 +161,7 @@ def doctor_(
     here = running(data_dir)
     chosen = found(chosen_settings(), data_dir)
     plan = doctor.Plan(outage, nats_monitor, doctor.embedded(chosen, here))
-    findings = to_its_end(doctor.examine(chosen, plan))
+    findings = to_its_end(doctor.examine(chosen, plan, acknowledge=acknowledge))
     doctor.tell(findings, as_json=as_json)
     raise typer.Exit(exit_code(findings))
 

@@ -177,8 +177,9 @@ class Dev:
             ) from None
 
     def _failure(self, child: Child, reason: str) -> CannotStart:
-        self.say(f"The end of {child.log}:")
-        for line in child.last_words().splitlines():
+        said = self._supervisor.last_words(child.name)
+        self.say(f"The end of {child.log}:" if said else f"{child.name} has written nothing to {child.log}.")
+        for line in said.splitlines():
             self.say(safe(line))
         self.say("")
         return CannotStart(reason)

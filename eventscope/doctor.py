@@ -17,7 +17,7 @@ from eventscope.errors import CannotStart, EventscopeError, Unavailable
 from eventscope.finding import Finding, Level, broken, warning
 from eventscope.running import Running
 from eventscope.settings import Settings
-from eventscope.store import agreement, checkpoint, claims, rejected, rejected_room, replaced, types
+from eventscope.store import agreement, checkpoint, claims, incidents, rejected, rejected_room, replaced, stopped, types
 from eventscope.store import facts as mongo
 from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.log import Log, collections
@@ -52,8 +52,11 @@ def embedded(settings: Settings, here: Running | None) -> frozenset[str]:
     return frozenset(name for name, (ours, its) in addresses.items() if name in here.pids and ours == its)
 
 
-async def examine(settings: Settings, plan: Plan) -> list[Finding]:
-    """Look at everything; that a server does not answer is a finding, too."""
+async def examine(settings: Settings, plan: Plan, *, acknowledge: bool = False) -> list[Finding]:
+    """Look at everything; that a server does not answer is a finding, too.
+
+    With `acknowledge`, note first that all that was lost by now is known, which is no warning from then on.
+    """
     findings: list[Finding] = []
     async with AsyncExitStack() as stack:
         log = await _reached(stack, opened(settings), "MongoDB", findings)
@@ -61,6 +64,8 @@ async def examine(settings: Settings, plan: Plan) -> list[Finding]:
         at_mongo = None if log is None else await _mongo(log, plan, findings)
         at_nats = None if client is None else await _nats(client, settings, plan, findings)
         if log is not None and at_mongo is not None and at_mongo.indexes:
+            if acknowledge:
+                await incidents.acknowledge(log)
             await _log(log, settings, client if at_nats is not None and at_nats.stream else None, findings)
     ahead: dict[str, tuple[float, float] | None] = {}
     if at_mongo is not None:
@@ -73,9 +78,13 @@ async def examine(settings: Settings, plan: Plan) -> list[Finding]:
 def table(findings: Sequence[Finding]) -> Table:
     """The findings for people, with the advice under what it is about."""
     rows = Table("", "looked at", "found", box=None, pad_edge=False)
+    advised: set[str] = set()
     for finding in findings:
         colour = COLOURS[finding.level]
-        advice = f"\n[bold]→ {escape(safe(finding.advice))}[/bold]" if finding.advice else ""
+        # one thing that is wrong may be found in several ways
+        new = "" if finding.advice in advised else finding.advice
+        advised.add(finding.advice)
+        advice = f"\n[bold]→ {escape(safe(new))}[/bold]" if new else ""
         mark = f"[{colour}]{finding.level.name.lower()}[/{colour}]"
         rows.add_row(mark, finding.check, escape(safe(finding.found)) + advice)
     return rows
@@ -179,7 +188,10 @@ async def _log(log: Log, settings: Settings, client: Client | None, findings: li
         return log_checks.rejected(await rejected.codes(log))
 
     async def dropped() -> Finding:
-        return log_checks.dropped(await rejected_room.dropped(log))
+        return log_checks.dropped(await rejected_room.dropped(log), (await incidents.read(log)).dropped)
+
+    async def happened() -> Finding:
+        return log_checks.incidents(await incidents.read(log))
 
     async def known() -> Finding:
         return log_checks.types(await types.first(log, log_checks.MOST_TYPES + 1))
@@ -198,6 +210,7 @@ async def _log(log: Log, settings: Settings, client: Client | None, findings: li
             ("live batches", listened),
             ("rejected messages", codes),
             ("rejected messages dropped", dropped),
+            ("incidents", happened),
             ("event types", known),
             ("claimed versions", claimed),
             ("derived counts", counts),
@@ -211,11 +224,14 @@ async def _checkpoint(log: Log) -> list[Finding]:
     async def ingester() -> Finding:
         nonlocal at
         at = await checkpoint.read(log)
-        return log_checks.ingester(at)
+        return log_checks.ingester(at, None if at.lease_held else await stopped.last(log))
+
+    async def missed() -> Finding:
+        return log_checks.lost(read, (await incidents.read(log)).lost)
 
     first = await _checked("ingester", ingester)
     if at is None:
         return [first]
     read = at
     agreed = await _checked("log collections", lambda: _agreement(log, read))
-    return [first, agreed, log_checks.source(read), log_checks.lost(read)]
+    return [first, agreed, log_checks.source(read), await _checked("lost messages", missed)]

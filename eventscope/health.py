@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from eventscope.errors import Blocked, CannotStart, QuestionTimedOut, noted, told
 from eventscope.schema.context import Services
-from eventscope.store import checkpoint
+from eventscope.store import checkpoint, stopped
 
 LOOK_SECONDS: Final = 2.0  # whoever asks for health does not wait long for it
 
@@ -41,7 +41,11 @@ async def _problems(services: Services) -> list[str]:
         async with asyncio.timeout(LOOK_SECONDS):
             at = await checkpoint.read(services.log)
         if not at.lease_held:
-            problems.append("no ingester is at work: new events wait in NATS")
+            last = await stopped.last(services.log)
+            if last is None:
+                problems.append("no ingester is at work: new events wait in NATS")
+            else:
+                problems.append(f"the ingester {last.holder} cannot go on: {last.reason}; new events wait in NATS")
     except QuestionTimedOut as error:
         problems.append(f"MongoDB did not answer within {error.seconds:g} seconds")
     except TimeoutError:

@@ -9,11 +9,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from eventscope.errors import Blocked, CannotStart, EventscopeError, LeaseLost, QuestionTimedOut, Unavailable
+from eventscope.errors import Blocked, CannotStart, LeaseLost, QuestionTimedOut, Unavailable
 from eventscope.metrics import DELAYS, LogMetrics, new_registry, route
 from eventscope.store import moment
 from eventscope.store.log import Log
 from eventscope.store.message import Stored
+from eventscope.subscriptions import standing
 from eventscope.subscriptions.lag import Lag
 
 SIZES: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
@@ -112,7 +113,7 @@ class IngestMetrics:
     def stopped(self, error: Exception) -> None:
         """Count an error, and remember it until work goes on."""
         self._state = "stopped"
-        self.trouble = _trouble(error)
+        self.trouble = standing.trouble(error)
         self._active.set(0)
         kinds = (kind for type, kind in KINDS.items() if isinstance(error, type))
         self._errors.labels(next(kinds, "internal")).inc()
@@ -139,11 +140,3 @@ class IngestMetrics:
             await self.log.look(log, lag)
 
         return [Route("/healthz", healthz), Route("/readyz", readyz), route(self.registry, look)]
-
-
-def _trouble(error: Exception) -> str:
-    if isinstance(error, EventscopeError):
-        return str(error)
-    if isinstance(error, nats.errors.Error | OSError):
-        return "NATS does not answer"
-    return "ingest met an unexpected error, which is in its log"

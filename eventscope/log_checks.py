@@ -8,12 +8,15 @@ from eventscope.finding import Finding, broken, note, ok, warning
 from eventscope.store import expiry, moment
 from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.claims import Claims
+from eventscope.store.incidents import Incidents
 from eventscope.store.message import Lost
 from eventscope.store.recount.wrong import Wrong
 from eventscope.store.rejected_room import Dropped
+from eventscope.store.stopped import Stopped
 from eventscope.subscriptions.lag import Lag
 from eventscope.subscriptions.overheard import Overheard
 
+ACKNOWLEDGE: Final = "once that is dealt with, `eventscope doctor --acknowledge`"
 MOST_SKEW: Final = 1.0  # seconds
 MOST_LAG: Final = 10.0
 SHOWN_LOST: Final = 5  # ranges of lost messages
@@ -25,11 +28,14 @@ MOST_NAMES: Final = 10
 MOST_NAME: Final = 60
 
 
-def ingester(at: Checkpoint) -> Finding:
-    """Whether somebody writes the log."""
+def ingester(at: Checkpoint, last: Stopped | None = None) -> Finding:
+    """Whether somebody writes the log; `last` is what one said that runs and cannot."""
     check = "ingester"
     if at.lease_held:
         return ok(check, f"{at.holder} is at work, the log is at position {at.head}")
+    if last is not None:
+        found, _, advice = last.reason.partition(": ")
+        return broken(check, f"{last.holder} runs and cannot go on: {found}", advice or "look at its log")
     if at.term == 0:
         return warning(check, "no ingester has ever been at work", "start `eventscope serve` or `eventscope ingest`")
     return broken(
@@ -55,7 +61,8 @@ def lag(found: Lag | None) -> Finding:
         return note(check, "how far the log is behind cannot be told without the stream")
     if found.events == 0:
         return ok(check, "all that the stream has is stored")
-    said = f"{found.events} messages are not stored yet, the oldest for {found.seconds:.1f} s"
+    are = "1 message is" if found.events == 1 else f"{found.events} messages are"
+    said = f"{are} not stored yet, the oldest for {found.seconds:.1f} s"
     if found.seconds > MOST_LAG:
         return warning(check, said, "look at the log of the ingester, and at eventscope_ingest_errors_total")
     return ok(check, said)
@@ -66,15 +73,38 @@ def source(at: Checkpoint) -> Finding:
     check = "source resets"
     if at.source_resets == 0:
         return ok(check, "the stream has always been the same")
+    times = "once" if at.source_resets == 1 else f"{at.source_resets} times"
     return note(
         check,
-        f"{at.source_resets} times the stream was made anew or had lost its tail, and was read from its start",
+        f"{times} the stream was made anew or had lost its tail, and was read from its start",
         "where nobody made it anew, see what `NATS sync` and `NATS replicas` say",
     )
 
 
-def lost(at: Checkpoint) -> Finding:
-    """What JetStream forgot before it was stored."""
+def incidents(found: Incidents) -> Finding:
+    """What happened that nothing else shows."""
+    check = "incidents"
+    if not found.count:
+        return ok(check, "none")
+    new = found.count - found.acknowledged
+    shown = found.last[-SHOWN_LOST:] if new <= 0 else found.last[-min(new, SHOWN_LOST) :]
+    said = "; ".join(f"{moment.to_text(one.at)}: {one.said}" for one in shown)
+    if new <= 0:
+        return note(check, f"{_acknowledged(found.count)}, the last at {said}")
+    more = "…; " if new > len(shown) else ""
+    return warning(
+        check,
+        f"{more}{said}",
+        f"what was not stored is gone: have its publishers send it again; {ACKNOWLEDGE}",
+    )
+
+
+def _acknowledged(count: int) -> str:
+    return "1, which was acknowledged" if count == 1 else f"{count}, which were acknowledged"
+
+
+def lost(at: Checkpoint, acknowledged: int = 0) -> Finding:
+    """What JetStream forgot before it was stored, and how many of these messages were acknowledged to be lost."""
     check = "lost messages"
     if at.lost_count == 0:
         return ok(check, "none: all that the stream held was read")
@@ -82,11 +112,14 @@ def lost(at: Checkpoint) -> Finding:
     more = "…, " if len(at.lost) > SHOWN_LOST else ""
     one = at.lost_count == 1
     were, they = ("1 message was", "it was") if one else (f"{at.lost_count} messages were", "they were")
+    said = f"{were} removed from the stream before {they} read: {more}{', '.join(ranges)}"
+    if at.lost_count <= acknowledged:
+        return note(check, f"{said}; that was acknowledged")
     return warning(
         check,
-        f"{were} removed from the stream before {they} read: {more}{', '.join(ranges)}",
+        said,
         "have their publishers send them again; see what `NATS discard policy`, `NATS max age` and the lag say, and "
-        "who deletes from the stream",
+        f"who deletes from the stream; {ACKNOWLEDGE}",
     )
 
 
@@ -125,18 +158,22 @@ def rejected(codes: Mapping[str, int]) -> Finding:
     return warning(check, found, "look with `eventscope rejected list`, then `retry` or `drop` them")
 
 
-def dropped(found: Dropped | None) -> Finding:
-    """What could not be taken and could not be kept either."""
+def dropped(found: Dropped | None, acknowledged: int = 0) -> Finding:
+    """What could not be taken and could not be kept either, and how many of these messages that was acknowledged of."""
     check = "rejected messages dropped"
     if found is None:
         return ok(check, "none")
     codes = ", ".join(f"{name} {n}" for name, n in found.codes.items())
     since, last = moment.to_text(found.since), moment.to_text(found.last)
+    were = "1 was" if found.count == 1 else f"{found.count} were"
+    said = f"{were} dropped for want of room, between {since} and {last}: {codes}"
+    if found.count <= acknowledged:
+        return note(check, f"{said}; that was acknowledged")
     return warning(
         check,
-        f"{found.count} were dropped for want of room, between {since} and {last}: {codes}",
+        said,
         "mend the publisher that sends them: `eventscope rejected list` has subjects and reasons; if all are worth "
-        "keeping, raise EVENTSCOPE_REJECTED_MAX_BYTES",
+        f"keeping, raise EVENTSCOPE_REJECTED_MAX_BYTES; {ACKNOWLEDGE}",
     )
 
 
@@ -187,7 +224,7 @@ def types(found: Sequence[str]) -> Finding:
     check = "event types"
     many, with_ids = len(found) > MOST_TYPES, [type for type in found if any(map(ID.fullmatch, type.split(".")))]
     if not many and len(with_ids) < IDS:
-        return ok(check, f"there are {len(found)}")
+        return ok(check, "there is 1" if len(found) == 1 else f"there are {len(found)}")
     said = f"there are over {MOST_TYPES} types" if many else f"there are {len(found)} types"
     if with_ids:
         examples = ", ".join(map(_shown, with_ids[:3]))

@@ -35,12 +35,12 @@ class Child:
     log: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
 
-    def last_words(self, lines: int = 15) -> str:
-        """The end of its log."""
+    def last_words(self, since: int = 0, lines: int = 15) -> str:
+        """The end of its log, of what is there from so many bytes on."""
         if self.log is None or not self.log.exists():
             return ""
         with self.log.open("rb") as file:
-            file.seek(max(0, self.log.stat().st_size - 16 * 1024))
+            file.seek(max(since, self.log.stat().st_size - 16 * 1024))
             return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
 
     @contextmanager
@@ -114,6 +114,7 @@ class _Run:
     child: Child
     process: _Process
     started: float
+    began: int  # the size of its log then
     keeper: asyncio.Task[None] | None = None
 
 
@@ -142,7 +143,14 @@ class Supervisor:
 
     async def start(self, child: Child) -> None:
         """Start a child; until it is kept, its end is left to the caller to see."""
-        self._runs[child.name] = _Run(child, self._spawn(child), time.monotonic())
+        size = child.log.stat().st_size if child.log is not None and child.log.exists() else 0
+        began = size if size <= LOG_BYTES else 0  # a larger one makes room
+        self._runs[child.name] = _Run(child, self._spawn(child), time.monotonic(), began)
+
+    def last_words(self, name: str) -> str:
+        """The end of what a child has said since it was started."""
+        run = self._runs[name]
+        return run.child.last_words(run.began)
 
     def end(self, name: str) -> str | None:
         """How a child ended, in words, or None while it runs."""

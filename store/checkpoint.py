@@ -4,6 +4,7 @@ One document carries all three, and the update that moves it filters on the old 
 come in between (I4). The lease only says who should write; this filter is what makes it safe.
 """
 
+import logging
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -36,6 +37,8 @@ TAKEN: Final[Document] = {
 """Whether somebody has the lease: an expression on the checkpoint."""
 HELD: Final[Document] = {"$and": [TAKEN, {"$ne": ["$atWork", False]}]}
 """Whether that one is at work, too."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +94,7 @@ async def read(log: Log, **options: Any) -> Checkpoint:
 
 
 async def head(log: Log) -> int:
-    """The last position of the log, 0 while it is empty: all up to there can be read, and none will be added.
-
-    Blocked when it cannot be read, or is missing though there are events.
-    """
+    """The last position of the log, 0 while it is empty: none will be added up to there. Blocked as `read`."""
     with translated(log.question_seconds):
         found = await first(log.meta, {"_id": ID}, {"head": 1, "log": 1}, limit=1)
     if not found:
@@ -272,8 +272,11 @@ def is_at(document: Document, at: Checkpoint) -> bool:
 def _see(log: Log, document: Document | None) -> None:
     """Note which log it is. What is remembered of the newest events of another one is forgotten."""
     checkpoint_members.check(document or {}, ("log",))
-    if log.identity.see((document or {}).get("log")) and log.tail is not None:
-        log.tail.restart(None)
+    if log.identity.see((document or {}).get("log")):
+        said = "another log than before is in the database, which was dropped or replaced: it ends at position %d"
+        logger.error(said, head_of(document))
+        if log.tail is not None:
+            log.tail.restart(None)
 
 
 def _checkpoint(document: Document) -> Checkpoint:

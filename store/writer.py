@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from eventscope.errors import EventscopeError, LeaseLost, Unavailable
-from eventscope.store import agreement, by_day, checkpoint, replaced
+from eventscope.store import agreement, by_day, checkpoint, incidents, replaced
 from eventscope.store.append import append
 from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.driver import Session, translated
@@ -127,7 +127,9 @@ async def _settled(log: Log, at: Checkpoint, found: Mapping[str, object]) -> Che
         else:
             logger.error("%s counted anew, and is not right yet: run `eventscope recount`", _listed(sorted(wrong)))
     if "rejected" in changed:
-        logger.error("%s dropped or replaced: what was in it is gone, unless it was restored", _listed(["rejected"]))
+        said = f"{_listed(['rejected'])} dropped or replaced: what was in it is gone, unless it was restored"
+        logger.error(said)
+        await incidents.note(log, said)
     ours = replaced.ours(found)
     return at if not ours or ours == at.collections else await checkpoint.adopt(log, at, ours)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,6 +12,7 @@ from nats.js.api import StreamInfo
 from nats.js.errors import NotFoundError
 
 from eventscope.errors import Blocked, Unavailable
+from eventscope.store import moment
 from eventscope.store.message import Arrival, Place, Refused
 from eventscope.subscriptions import capture, stream
 from eventscope.subscriptions.holders import IDLE_HOURS, Holder
@@ -41,6 +42,9 @@ class Buffer:
     """Its last sequence when it was made ready."""
     reached: int = 0
     """Its last sequence at the last look."""
+    missed: Callable[[str], Awaitable[None]] | None = None
+    """Hears what was published while the stream did not take it, in a sentence, before that is mended."""
+    _whole: int = 0  # when it took all subjects for the last time, as far as it was looked at
     _lacked: bool = False  # whether it did not take all subjects at the last look
     _shares_limit: bool = False
     _now: int = 0  # by which it is told how long consumers are idle
@@ -93,14 +97,24 @@ class Buffer:
         if lacks and self._lacked:
             patterns = ", ".join(present), ", ".join(self.subjects)
             logger.warning("the stream %s takes %s, and is set to take %s again", self.name, *patterns)
+            await self._note(sorted({*joined(present, self.subjects)} - {*present}))
             info = await self._ensured()
         self._lacked = lacks
+        self._whole = self._whole if lacks else self._now
         if said := capture.doubts(info.config):
             text = f"the stream {self.name} forgets messages that may not be stored yet (%s): see eventscope doctor"
             self._warn("doubts", text % said, said)
         self.taken = info.config.subjects or []
         self.reached = info.state.last_seq
         return info
+
+    async def _note(self, lacking: Sequence[str]) -> None:
+        if self._whole and self.missed is not None:  # else they may never have been taken
+            since, to = moment.to_text(self._whole), moment.to_text(self._now)
+            await self.missed(
+                f"the stream {self.name} did not take {', '.join(lacking)} between {since} and {to}: what was published"
+                " there meanwhile and not acknowledged is lost"
+            )
 
     async def _info(self) -> StreamInfo:
         try:

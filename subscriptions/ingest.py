@@ -6,11 +6,9 @@ Only the holder of the lease reads; the others stand by.
 
 import asyncio
 import logging
-import os
-import socket
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 import nats.errors
@@ -18,13 +16,13 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 from eventscope.errors import Blocked, CannotStart, LeaseLost, QuestionTimedOut, Unavailable, Unstorable, unexpected
-from eventscope.store import secret
+from eventscope.store import incidents, secret
 from eventscope.store.expiry import Housekeeping
 from eventscope.store.log import Log
 from eventscope.store.message import Arrival, Batch, Message, Place
 from eventscope.store.retention import Retention
 from eventscope.store.writer import Writer, writing
-from eventscope.subscriptions import live, reply
+from eventscope.subscriptions import live, reply, standing
 from eventscope.subscriptions.buffer import Buffer
 from eventscope.subscriptions.capture import is_reserved
 from eventscope.subscriptions.envelope import Envelope
@@ -54,11 +52,6 @@ ALONE: Final = 20  # messages that are fetched one by one after reading stopped
 logger = logging.getLogger(__name__)
 
 
-def new_holder() -> str:
-    """A name for this ingester by which people can find it, and that no other has."""
-    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-
-
 @dataclass(slots=True)
 class Ingester:
     """One ingester on one stream. `run` ends only when it is cancelled."""
@@ -80,7 +73,7 @@ class Ingester:
     """How many bytes of rejected messages are kept; 0 for any number."""
     max_bytes: int = 0
     """The limit of the stream where it has to be made anew; 0 for none."""
-    holder: str = field(default_factory=new_holder)
+    holder: str = field(default_factory=standing.new_holder)
     behind: bool = False
     """Whether there was a whole batch to take the last time it looked."""
     _housekeeping: Housekeeping = field(init=False)
@@ -102,6 +95,7 @@ class Ingester:
         self._portions = Portions(self.batch)
         self._housekeeping = Housekeeping(self.log)
         self._buffer = Buffer(self.js, self.stream, self.subjects, self.max_bytes, self.keep_hours, self.observer)
+        self._buffer.missed = partial(incidents.note, self.log)
 
     async def run(self) -> None:
         """Ingest until cancelled, whatever goes away and comes back."""
@@ -126,6 +120,7 @@ class Ingester:
         self._failures += 1
         self._portions.failed()
         self.observer.stopped(error)
+        await standing.leave(self.log, self.holder, error)
         logger.warning("ingest stopped, and starts again in %g s: %s", wait, reason)
         await asyncio.sleep(wait)
 
@@ -175,6 +170,9 @@ class Ingester:
         if origin.reset is not None:
             logger.error("stream %s %s: reading it from its first message", self.stream, origin.reset)
             self.observer.source_reset()
+            await incidents.note(
+                self.log, f"the stream {self.stream} {origin.reset}, and was read from its first message"
+            )
             await writer.start_again(origin.place, origin.last)
         elif writer.at.place is None:
             if origin.first > 1:

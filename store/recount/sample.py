@@ -42,7 +42,7 @@ async def sample(log: Log, chance: random.Random) -> list[Wrong]:
     try:
         with translated(SECONDS):
             async with log.mongo.session(snapshot=True) as session:
-                head = checkpoint.head_of(await log.meta.find_one({"_id": checkpoint.ID}, session=session))
+                head = (await checkpoint.read(log, session=session)).head
                 if (event := await _event(log, head, chance, session)) is not None:
                     wrong += [await _hour(log, _key(event), event["_id"], session), await _minute(log, event, session)]
                     wrong += [await _day(log, event, session), *await _aggregate(log, event, head, session)]

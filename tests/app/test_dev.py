@@ -193,9 +193,14 @@ async def test_a_port_that_is_taken_is_said_before_anything_is_started(tmp_path:
 
 
 async def test_a_part_that_does_not_come_up_ends_all_and_the_reason_is_shown(tmp_path: Path) -> None:
+    earlier = tmp_path / "data" / "logs" / "ingest.log"
+    earlier.parent.mkdir(parents=True)
+    earlier.write_text("a trouble of yesterday\n")
     async with started(tmp_path, EVENTSCOPE_SUBJECTS=">") as dev:
         assert await dev.process.wait() == 2
         said = dev.output.read_text()
+        assert dev.data_dir == earlier.parents[1]
+        assert "yesterday" not in said
         assert "ingest ended with exit code 2 while it was being started" in said
         assert f"The end of {dev.data_dir}/logs/ingest.log:" in said
         assert "EVENTSCOPE_SUBJECTS" in said

@@ -23,7 +23,7 @@ from eventscope.ports import HOST, free
 from eventscope.running import Running
 from eventscope.running import running as what_runs
 from eventscope.settings import Settings
-from eventscope.store import checkpoint, read
+from eventscope.store import checkpoint, incidents, read
 from eventscope.store.log import Log
 from eventscope.subscriptions import live
 from eventscope.subscriptions.seal import Seal
@@ -191,7 +191,7 @@ async def test_what_happened_to_the_log_is_found(
     await client.jetstream().publish(f"{subject_prefix}.a", b"{}")
     findings = await examine(settings, HERE)
     assert worse(findings) == {"ingester": Level.WARNING}
-    assert found(findings, "ingest lag").startswith("1 messages are not stored yet, the oldest for ")
+    assert found(findings, "ingest lag").startswith("1 message is not stored yet, the oldest for ")
 
 
 async def test_rejected_messages_are_found(
@@ -351,8 +351,45 @@ async def test_it_finds_what_an_eventscope_dev_runs(tmp_path: Path) -> None:
 async def test_collections_that_do_not_belong_together_are_found(settings: Settings, log: Log, client: Client) -> None:
     await log.events.insert_one({"_id": 7, "messageId": "foreign"})
     findings = await examine(settings, HERE)
-    assert worse(findings) == {"ingester": Level.WARNING, "log collections": Level.BROKEN}
-    assert found(findings, "log collections").startswith("the collection events is not empty, though")
+    assert worse(findings)["ingester"] == Level.BROKEN
+    assert found(findings, "ingester").startswith("the collection events is not empty, though")
+    shown = Console(file=io.StringIO(), width=400)
+    shown.print(doctor.table(findings))
+    assert shown.file.getvalue().count("restore them all from one backup") == 1  # type: ignore[attr-defined]  # StringIO
+
+
+async def test_what_was_lost_is_warned_of_until_it_is_acknowledged(
+    settings: Settings, log: Log, client: Client, at_work: None
+) -> None:
+    checks = {"incidents", "lost messages", "rejected messages dropped"}
+
+    async def warnings(*, acknowledge: bool = False) -> tuple[set[str], str]:
+        findings = await examine(settings, HERE, acknowledge=acknowledge)
+        return checks & worse(findings).keys(), found(findings, "incidents")
+
+    await incidents.note(log, "the stream S was made anew")
+    await log.meta.update_one({"_id": "checkpoint"}, {"$set": {"lostCount": 3}})
+    await log.meta.insert_one({"_id": "rejected", "codes": {"INVALID_JSON": 2}, "since": 1, "last": 1})
+    warned, said = await warnings()
+    assert (warned, said.endswith("Z: the stream S was made anew")) == (checks, True)
+    assert (await warnings(acknowledge=True))[0] == (await warnings())[0] == set()
+    await incidents.note(log, "the stream S was made anew again")
+    warned, said = await warnings()
+    assert (warned, said.endswith("Z: the stream S was made anew again")) == ({"incidents"}, True)
+
+
+async def test_an_ingester_that_runs_and_cannot_go_on_is_not_to_be_started(
+    settings: Settings, log: Log, client: Client, at_work: None, subject_prefix: str
+) -> None:
+    await client.jetstream().publish(f"{subject_prefix}.a", b'{"messageId": "last"}')
+    await until(lambda: read.event(log, "last"))
+    await log.events.drop()
+    sentence = "runs and cannot go on: the collection events "
+
+    async def said() -> bool:
+        return sentence in found(await examine(settings, HERE), "ingester")
+
+    await until(said)
 
 
 async def test_durable_consumers_that_keep_the_stream_full_are_named(

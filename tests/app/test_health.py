@@ -16,7 +16,7 @@ from eventscope.errors import TO_MEND
 from eventscope.guard import guarded, lifeline
 from eventscope.ports import free
 from eventscope.settings import Settings
-from eventscope.store import checkpoint
+from eventscope.store import checkpoint, stopped
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.subscriptions import stream
 from tests.app.served import Served, served
@@ -50,6 +50,20 @@ async def test_without_an_ingester_the_api_lives_and_is_not_ready(settings: Sett
         assert await is_alive(api)
         reasons = ["no ingester is at work: new events wait in NATS"]
         assert await readiness(api) == (503, {"status": "not ready", "reasons": reasons})
+
+
+async def test_the_reason_that_a_stopped_ingester_leaves_is_told_for_a_minute(
+    settings: Settings, log: Log, client: Client
+) -> None:
+    await stopped.leave(log, "ann", "the collection events was lost: restore it")
+    async with served(settings) as api:
+        reasons = ["the ingester ann cannot go on: the collection events was lost: restore it; new events wait in NATS"]
+        assert await readiness(api) == (503, {"status": "not ready", "reasons": reasons})
+        await log.meta.update_one({"_id": stopped.ID}, [{"$set": {"at": {"$subtract": ["$at", stopped.RECENT]}}}])
+        assert (await readiness(api))[1]["reasons"] == ["no ingester is at work: new events wait in NATS"]
+        await stopped.leave(log, "ann", "again")
+        await checkpoint.acquire(log, "bob", HELD)
+        await becomes_ready(api)
 
 
 async def test_with_an_ingester_it_is_ready_and_without_it_no_more(

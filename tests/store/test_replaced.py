@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from eventscope.errors import Blocked, LeaseLost, Unavailable
-from eventscope.store import checkpoint, expiry
+from eventscope.store import checkpoint, expiry, incidents
 from eventscope.store.driver import Document, Driver
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.store.moment import HOUR
@@ -200,6 +200,8 @@ async def test_rejections_that_are_gone_are_said_to_be(log: Log, caplog: pytest.
     await log.rejected.drop()
     await write(log, event("c"))
     assert "the collection rejected was dropped or replaced" in caplog.text
+    [incident] = (await incidents.read(log)).last
+    assert incident.said.startswith("the collection rejected was dropped or replaced")
 
 
 async def test_an_older_log_that_is_put_in_the_place_of_the_new_one_is_not_called_a_slow_ingester(log: Log) -> None:

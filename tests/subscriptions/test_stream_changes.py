@@ -19,7 +19,7 @@ from eventscope.errors import CannotStart
 from eventscope.ingesting import ingest
 from eventscope.ports import free
 from eventscope.settings import Settings
-from eventscope.store import checkpoint
+from eventscope.store import checkpoint, incidents
 from eventscope.store.log import Log
 from eventscope.subscriptions import ingest as ingest_module
 from eventscope.subscriptions import live, stream
@@ -102,6 +102,8 @@ async def test_subjects_that_are_taken_out_are_put_back(
         await publish(client, subject_prefix, 2)
         await stored(log, 2)
     assert "is set to take" in caplog.text
+    [incident] = (await incidents.read(log)).last
+    assert incident.said.startswith(f"the stream {settings.stream} did not take {settings.subjects[0]} between 2")
 
 
 async def test_settings_by_which_a_stream_forgets_are_warned_of_once(
