@@ -19,8 +19,9 @@ def absent(by_pattern: Mapping[str, Envelope], arrivals: Iterable[Arrival]) -> d
         mapper = mapping(by_pattern, arrival)
         if mapper is not None:
             mappings[id(mapper)] = mapper
+            outer = mapper.outer(arrival)
             for message in _objects(arrival.raw):
-                found.setdefault(id(mapper), set()).update(mapper.found(message, arrival))
+                found.setdefault(id(mapper), set()).update(mapper.found(message, outer))
     return {
         key: [
             f"{name} is mapped from {source}, which is in none of these samples"

@@ -63,8 +63,9 @@ async def _stored(
         before, refused = await asyncio.gather(_heads(log, batch, memory), _refused(log, at, batch))
         async with log.mongo.session() if session is None else nullcontext(session) as session:
             # Messages that are known already are rare, and the unique index finds them too: they are looked for first
-            # only while they are to be expected, or once it has found one.
-            looking = memory.watchful
+            # only while they are to be expected, or once it has found one. Where one of their ids was refused as well,
+            # the index would not be asked.
+            looking = memory.watchful or bool(refused)
             while True:
                 known = await _known(log, batch) if looking else {}
                 draft = Draft(log.clock(), retention, at, batch, known, before, refused)

@@ -1,6 +1,7 @@
 """A batch in the making: which message gets which position and version, which is known or refused. No I/O."""
 
 from collections import Counter
+from collections.abc import Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, assert_never, cast
@@ -15,6 +16,7 @@ from eventscope.store.driver import Document
 from eventscope.store.headers import Values, every, from_document
 from eventscope.store.message import (
     ATTRIBUTE,
+    ENVELOPE,
     EXPECTED_VERSION,
     HEADERS,
     RETRY,
@@ -33,6 +35,9 @@ from eventscope.store.retention import Retention
 # What the log itself adds to a message, and what its publisher, started again, would claim otherwise; the rest decides
 # whether two messages of one id are the same.
 ADDED: Final = frozenset({"_id", "version", "claimedVersion", "recordedAt", "source", "expireAt"})
+
+# headers that say something of the message wherever they are
+SAID: Final = frozenset({EXPECTED_VERSION, ENVELOPE})
 
 # refusals that depend on what was in the log then: a later look might come to another end
 OF_THEIR_TIME: Final = frozenset({"VERSION_CONFLICT", "ID_REUSED", "EXPIRED"})
@@ -71,7 +76,8 @@ class Draft:
     def add(self, message: Message) -> None:
         """Give the message its place: as events, as a rejection, or nowhere if it is known already."""
         first = self._first_refusal(message)
-        if first is not None:
+        # what is stored is so, whatever another message of its id was told
+        if first is not None and not self._is_stored(message):
             self.duplicates += 1
             self.outcomes.append(Outcome(message.arrival, refusal=first))
             return
@@ -123,6 +129,20 @@ class Draft:
                 blamed = message.messages[index] if isinstance(message, Together) and index is not None else message
                 return Refused(arrival, row["code"], row["reason"], blamed.id, index, actual)
         return None
+
+    def _is_stored(self, message: Message) -> bool:
+        match message:
+            case Accepted():
+                return self._stored(message) is not None
+            case Together(messages=messages):
+                return all(self._stored(one) is not None for one in messages)
+            case Refused():
+                return False
+
+    def _stored(self, message: Accepted) -> Event | None:
+        """The event that the very same message has become."""
+        known = self.known.get(message.id)
+        return known if known is not None and _says_the_same(known, self._event(message), message) else None
 
     def _take(self, message: Accepted) -> Event | Refused:
         event = self._event(message)
@@ -232,13 +252,17 @@ def _is_the_same(row: Rejection, arrival: Arrival) -> bool:
     return (
         row["raw"] == arrival.raw[:MOST_RAW]
         and row["subject"] == arrival.subject
-        and _said(from_document(row["headers"])) == _said(every(arrival.headers))
+        and _said(from_document(row["headers"]), arrival.decisive) == _said(every(arrival.headers), arrival.decisive)
     )
 
 
-def _said(headers: Values) -> Values:
+def _said(headers: Values, decisive: Set[str]) -> Values:
     # of other headers, like the context of a trace, each sending may have its own
-    return {n: v for n, v in headers.items() if n == EXPECTED_VERSION or n.lower().startswith(ATTRIBUTE)}
+    return {
+        name: value
+        for name, value in headers.items()
+        if name in SAID or (lower := name.lower()) in decisive or lower.startswith(ATTRIBUTE)
+    }
 
 
 def _says_the_same(known: Event, event: Event, message: Accepted) -> bool:

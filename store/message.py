@@ -11,6 +11,7 @@ ANY_VERSION: Final = None
 NO_STREAM: Final = 0
 
 EXPECTED_VERSION: Final = "Eventscope-Expected-Version"
+ENVELOPE: Final = "Eventscope-Envelope"  # says what the message is in, whatever its subject is set to
 ATTRIBUTE: Final = "ce-"  # begins the headers, in any case, that are attributes of a CloudEvent
 HEADERS: Final = "headers"  # the member of an event's metadata that headers of its message are kept as
 RETRY: Final = "Eventscope-Retry"  # marks a rejected message that somebody wants to be looked at once more
@@ -18,13 +19,17 @@ RETRY: Final = "Eventscope-Retry"  # marks a rejected message that somebody want
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One message as JetStream keeps it. `recorded_at` is JetStream's own timestamp in microseconds."""
+    """One message as JetStream keeps it. `recorded_at` is JetStream's own timestamp in microseconds.
+
+    `decisive` are the names, in lower case, of headers that are content here, and not of headers everywhere.
+    """
 
     subject: str
     headers: Mapping[str, str]
     raw: bytes
     sequence: int
     recorded_at: int
+    decisive: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,8 @@ class Accepted:
     `claimed_version` is the version that the publisher believes this event to have; nothing depends on it.
     `has_timestamp` tells a timestamp that the message gave from JetStream's, and `keeps_headers` the `headers` in the
     metadata that NATS brought from those that the message gave. `claim` names the extension that a claimed version
-    lies in if it is no integer; None where every extension is content.
+    lies in if it is no integer; None where every extension is content. `beside_bytes` is about how much of the fields
+    came as headers or subject, which several events that came together have in common.
     """
 
     arrival: Arrival
@@ -45,6 +51,7 @@ class Accepted:
     claimed_version: int | None = None
     keeps_headers: bool = False
     claim: str | None = field(default="version", compare=False)
+    beside_bytes: int = field(default=0, compare=False)
 
     @property
     def id(self) -> str:

@@ -8,20 +8,22 @@ from typing import Any, Final, Literal, TypeAlias, assert_never
 
 from eventscope import envelopes
 from eventscope.envelopes import EnvelopeMapping
-from eventscope.store.message import Arrival
+from eventscope.store.message import ENVELOPE, Arrival
 from eventscope.subscriptions import cloud_event
 from eventscope.subscriptions.mapping import Mapper
 from eventscope.subscriptions.opened import Opened, WrongEnvelope
 
 Envelope: TypeAlias = envelopes.Name | Literal["exported"] | Mapper
 
-STATED: Final = "Eventscope-Envelope"
+STATED: Final = ENVELOPE
 PLAIN: Final[Mapping[str, str]] = {STATED: "plain"}
 """The header by which a publisher says that its message is in no envelope, whatever its subject is set to."""
 EXPORTED: Final[Mapping[str, str]] = {STATED: "exported"}
 """The same for an event of another log: all its extensions are in one member, whatever names they have."""
 
 EXTENSIONS: Final = "extensions"
+CLOUD_EVENT_HEADERS: Final = frozenset({"content-type"})  # besides its attributes, which are known by their prefix
+NO_HEADERS: Final[frozenset[str]] = frozenset()
 NEST: Final = frozenset({"pattern", "data"})
 NEST_REQUEST: Final = NEST | {"id"}
 
@@ -31,33 +33,42 @@ def ready(setting: Mapping[str, envelopes.Envelope]) -> dict[str, Envelope]:
     return {p: Mapper(one) if isinstance(one, EnvelopeMapping) else one for p, one in setting.items()}
 
 
-def opened(
-    envelope: Envelope | None,
-    content: dict[str, Any],
-    arrival: Arrival,
-    index: int | None,
-    loads: Callable[[bytes], Any],
-) -> dict[str, Any] | Opened:
-    """The EventMessage in the envelope; WrongEnvelope when it is another one.
+def opener(
+    envelope: Envelope | None, arrival: Arrival, loads: Callable[[bytes], Any]
+) -> Callable[[dict[str, Any], int | None], dict[str, Any] | Opened]:
+    """What takes the EventMessages of that arrival out of the envelope, one by one.
 
-    An envelope of None is plain too, but not by anybody's word: what plainly is in another one is refused. `index` is
-    the place of the message among several that came together.
+    It is given the content of one and its place among several that came together, and raises WrongEnvelope when that
+    is in another envelope. An envelope of None is plain too, but not by anybody's word: what plainly is in another one
+    is refused.
     """
     match envelope:
         case "plain":
-            return content
+            return lambda content, index: content
         case None:
-            return _unstated(content)
+            return lambda content, index: _unstated(content)
         case "cloudevents":
-            return cloud_event.structured(content, loads)
+            return lambda content, index: cloud_event.structured(content, loads)
         case "nestjs":
-            return _nest_event(content)
+            return lambda content, index: _nest_event(content)
         case "exported":
-            return _exported(content)
+            return lambda content, index: _exported(content)
         case Mapper():
-            return envelope.open(content, arrival, index)
+            outer = envelope.outer(arrival)
+            return lambda content, index: envelope.open(content, outer, index)
         case _:
             assert_never(envelope)
+
+
+def decisive(envelope: Envelope | None) -> frozenset[str]:
+    """The names, in lower case, of headers that messages in this envelope have content in."""
+    match envelope:
+        case Mapper():
+            return envelope.headers
+        case "cloudevents":
+            return CLOUD_EVENT_HEADERS
+        case _:
+            return NO_HEADERS
 
 
 def opened_whole(envelope: Envelope | None, arrival: Arrival, loads: Callable[[bytes], Any]) -> Opened | None:

@@ -31,7 +31,7 @@ from eventscope.subscriptions.kept_headers import KeptHeaders
 from eventscope.subscriptions.observer import UNOBSERVED, IngestObserver
 from eventscope.subscriptions.origin import start_of
 from eventscope.subscriptions.poison import is_unreadable, unreadable, unstorable
-from eventscope.subscriptions.portions import Portions
+from eventscope.subscriptions.portions import Portions, stored_bytes
 from eventscope.subscriptions.reader import ReadingStopped, reading
 from eventscope.subscriptions.reading import read
 from eventscope.subscriptions.seal import Seal
@@ -138,14 +138,15 @@ class Ingester:
         await self._begin(writer)
         if self._doubtful:
             await self._take_alone(writer)
-        start = _place(writer).sequence + 1
-        async with reading(self.client, self.js, self.stream, start, self.batch, self._read_any) as reader:
+        at = _place(writer).sequence + 1
+        async with reading(self.client, self.js, self.stream, at, self.batch, self._read_any, stored_bytes) as reader:
             await self._same(writer)
             await self._beat(writer.at.head)
             self._began = self._trimmed = _time()
             begun = False
             while True:
                 _end_if_cancelled()
+                reader.share = self._portions.share
                 try:
                     read = await reader.next(min(live.HEARTBEAT_SECONDS / 2, self.lease_seconds / 6))
                 except Exception:
@@ -235,8 +236,7 @@ class Ingester:
         return self.kept_headers.add_to(read(arrival, self.stream, type, envelope, use))
 
     async def _store(self, writer: Writer, messages: Sequence[Message]) -> None:
-        last = messages[-1].arrival
-        before = _place(writer)
+        last, before = messages[-1].arrival, _place(writer)
         place = replace(before, sequence=last.sequence, recorded_at=last.recorded_at)
         lost = holes(writer.at, before, messages, self.log.clock())
         began = _time()

@@ -7,19 +7,26 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from eventscope.errors import TooLargeTogether, Unstorable
-from eventscope.store.message import Arrival, Message, Together
+from eventscope.store.message import Message, Together
 
 MEMBER_BYTES: Final = 11  # what BSON adds to a short value in a list: its type, its index as text, and an int's bytes
+EVENT_BYTES: Final = 400  # of an event that says nothing
 REMEMBERED_SECONDS: Final = 600.0  # how long a transaction holds less after one was too large
 
 logger = logging.getLogger(__name__)
 
 
-def stored_bytes(arrival: Arrival) -> int:
-    """About how many bytes of BSON the message makes: of a list of short numbers, six times as many as of its JSON."""
+def stored_bytes(message: Message) -> int:
+    """About how many bytes of BSON the message makes: of a list of short numbers, six times as many as of its JSON.
+
+    Several events that came together have what is around each of them, and each has what came beside them all.
+    """
+    arrival = message.arrival
     size = len(arrival.subject) + len(arrival.raw) + MEMBER_BYTES * arrival.raw.count(b",")
     for name, value in arrival.headers.items():
         size += len(name) + len(value)
+    if isinstance(message, Together):
+        size += sum(EVENT_BYTES + one.beside_bytes for one in message.messages)
     return size
 
 
@@ -36,6 +43,11 @@ class Portions:
     def __post_init__(self) -> None:
         """Begin with whole batches."""
         self.most = self.batch
+
+    @property
+    def share(self) -> float:
+        """How much a transaction has now, of what it may have."""
+        return self.most / self.batch
 
     def of(self, messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
         """The messages in portions, where one that is too large for any makes a portion of its own.
@@ -56,12 +68,12 @@ class Portions:
             yield portion
 
     def _weight(self, message: Message) -> int:
-        return 0 if self._room == sys.maxsize else stored_bytes(message.arrival)
+        return 0 if self._room == sys.maxsize else stored_bytes(message)
 
     def after(self, error: Unstorable, messages: Sequence[Message], now: float) -> Iterator[Sequence[Message]]:
         """What to try in place of several messages that MongoDB did not take together."""
         if isinstance(error, TooLargeTogether):
-            size = sum(stored_bytes(message.arrival) for message in messages)
+            size = sum(stored_bytes(message) for message in messages)
             logger.warning("%d messages are too large for one transaction, and go in smaller ones", len(messages))
             self._room, self._until = size // 2, now + REMEMBERED_SECONDS
             return self.of(messages)

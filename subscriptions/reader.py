@@ -21,13 +21,15 @@ from nats.js.errors import APIError, NotFoundError
 from eventscope.errors import Unavailable
 from eventscope.store.message import Arrival
 from eventscope.subscriptions import nats_client
-from eventscope.subscriptions.portions import stored_bytes
 from eventscope.subscriptions.stream import unavailable
 
 T = TypeVar("T")
 
 AHEAD: Final = 4  # batches that are asked for at once
-TURN: Final = 20  # messages that are read in one go
+# What is read in one go: MongoDB's answers, heartbeats and signals wait so long.
+TURN: Final = 20  # messages
+TURN_SECONDS: Final = 0.005
+AHEAD_SECONDS: Final = 0.5  # of reading that is done before it is wanted: the time to store a batch in runs meanwhile
 BATCH_BYTES: Final = 16 * 1024 * 1024  # one transaction should not hold more: a small MongoDB takes about twice that
 REQUEST_BYTES: Final = 64 * 1024 * 1024
 REQUEST_SECONDS: Final = 30
@@ -46,11 +48,19 @@ class Reader(Generic[T]):
     """The messages of a stream from a sequence on, each as `read` makes it. Make it with `reading`.
 
     They are read as they arrive, and more are asked for than one batch takes: while MongoDB stores a batch, the next is
-    made ready.
+    made ready. It is no more than a batch, and no more than what takes AHEAD_SECONDS to read; `weigh` gives the bytes
+    that a message makes in MongoDB.
     """
 
     def __init__(
-        self, client: Client, stream: str, consumer: str, inbox: str, most: int, read: Callable[[Arrival], T]
+        self,
+        client: Client,
+        stream: str,
+        consumer: str,
+        inbox: str,
+        most: int,
+        read: Callable[[Arrival], T],
+        weigh: Callable[[T], int],
     ) -> None:
         self._client = client
         self._subject = nats_client.api(client, f"CONSUMER.MSG.NEXT.{stream}.{consumer}")
@@ -59,7 +69,13 @@ class Reader(Generic[T]):
         self._inbox = inbox
         self._most = most
         self._read = read
-        self._ready: deque[tuple[T, int]] = deque()
+        self._weigh = weigh
+        self._ready: deque[tuple[T, int, float]] = deque()  # with its bytes, and the seconds that reading it took
+        self._bytes = 0  # of all that are ready
+        self._seconds = 0.0
+        self._turn = (0, 0.0)  # how many were read since others had their turn, in how many seconds
+        self._room = asyncio.Event()
+        self._room.set()
         self._something = asyncio.Event()
         self._awaited = 0
         self._consumer_sequence = 0
@@ -67,6 +83,7 @@ class Reader(Generic[T]):
         self._heard = asyncio.get_running_loop().time()
         self._reconnects = client.stats["reconnects"]
         self.pending = 0  # messages in the stream behind the last one that came
+        self.share = 1.0  # of AHEAD_SECONDS
 
     async def next(self, seconds: float) -> list[T]:
         """What has come, at most a batch of it; waits for the first for up to so many seconds.
@@ -113,12 +130,24 @@ class Reader(Generic[T]):
         headers = {} if message.headers is None else message.headers
         # Not the headers tell: a publisher may write `Status` into them, and an empty message besides.
         if message.reply.startswith(MESSAGE):
+            await self._until_wanted()
             self._arrived(message, headers)
-            if len(self._ready) % TURN == 0:
-                await asyncio.sleep(0)  # a flood must not keep MongoDB's answers waiting
+            await self._give_way()
         elif "Status" in headers:
             self._told(headers["Status"], headers.get("Description", ""))
         self._something.set()
+
+    async def _until_wanted(self) -> None:
+        while self._ready and (self._seconds >= AHEAD_SECONDS * self.share or self._bytes >= BATCH_BYTES):
+            self._room.clear()
+            await self._room.wait()
+
+    async def _give_way(self) -> None:
+        count, seconds = self._turn
+        if count >= TURN or seconds >= TURN_SECONDS:
+            self._turn = (0, 0.0)
+            self._something.set()
+            await asyncio.sleep(0)
 
     def _told(self, status: str, description: str) -> None:
         if status == "100":
@@ -138,8 +167,15 @@ class Reader(Generic[T]):
             return
         self._consumer_sequence = consumer_sequence
         arrival = Arrival(message.subject, headers, message.data, sequence, nanoseconds // 1000)
+        time = asyncio.get_running_loop().time
+        began = time()
         try:
-            self._ready.append((self._read(arrival), stored_bytes(arrival)))
+            read = self._read(arrival)
+            size, seconds = self._weigh(read), time() - began
+            self._ready.append((read, size, seconds))
+            self._bytes += size
+            self._seconds += seconds
+            self._turn = (self._turn[0] + 1, self._turn[1] + seconds)
         except Exception as error:  # the client's task would pass over it, and the message would be lost
             self._failure = error
 
@@ -162,7 +198,13 @@ class Reader(Generic[T]):
             size += self._ready[0][1]
             if taken and size > BATCH_BYTES:
                 break
-            taken.append(self._ready.popleft()[0])
+            one, bytes, seconds = self._ready.popleft()
+            self._bytes -= bytes
+            self._seconds = self._seconds - seconds if self._ready else 0.0  # floats do not add up to it
+            taken.append(one)
+        if not self._room.is_set():
+            self._heard = asyncio.get_running_loop().time()  # nobody listened meanwhile
+            self._room.set()
         return taken
 
 
@@ -180,7 +222,13 @@ def place(reply: str) -> tuple[int, int, int, int]:
 
 @asynccontextmanager
 async def reading(
-    client: Client, js: JetStreamContext, stream: str, start: int, most: int, read: Callable[[Arrival], T]
+    client: Client,
+    js: JetStreamContext,
+    stream: str,
+    start: int,
+    most: int,
+    read: Callable[[Arrival], T],
+    weigh: Callable[[T], int],
 ) -> AsyncIterator[Reader[T]]:
     """A reader of the stream from that sequence on, for the length of the block."""
     inbox = client.new_inbox()
@@ -196,7 +244,7 @@ async def reading(
                 num_replicas=1,
             ),
         )
-        reader = Reader(client, stream, made.name, inbox, most, read)
+        reader = Reader(client, stream, made.name, inbox, most, read, weigh)
         subscription = await client.subscribe(inbox, cb=reader.receive)
     except (nats.errors.Error, TimeoutError, OSError) as error:
         raise unavailable(error) from error

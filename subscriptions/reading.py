@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from itertools import chain, count
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from eventscope.store.message import (
 )
 from eventscope.subscriptions import conversion, versions
 from eventscope.subscriptions.cloud_event import EXPECTED
-from eventscope.subscriptions.envelope import EXPORTED, STATED, Envelope, opened, opened_whole
+from eventscope.subscriptions.envelope import EXPORTED, STATED, Envelope, decisive, opened_whole, opener
 from eventscope.subscriptions.opened import Opened, WrongEnvelope
 from eventscope.subscriptions.refusal import Refusal
 from eventscope.subscriptions.versions import VersionUse
@@ -27,6 +28,7 @@ MOST_BYTES: Final = 1024 * 1024
 MOST_DEPTH: Final = 100
 # of an event of another log: its JSON is written anew, by which numbers get longer, and its extensions lie deeper
 MOST_EXPORTED_BYTES: Final = 4 * MOST_BYTES
+MOST_BESIDE: Final = 4 * MOST_BYTES  # of what a mapping gives to each event of one message, from beside its bytes
 MOST_TOGETHER: Final = 1000  # events in one message, and so in one transaction
 MOST_TEXT: Final = 1024  # of an id or a type: MongoDB and people must be able to handle them as keys
 
@@ -56,6 +58,8 @@ def read(
     what a `version` in its messages is. A list of messages is one message: all of it is taken, or nothing.
     """
     content: Any = None
+    if names := decisive(envelope):
+        arrival = replace(arrival, decisive=names)
     if arrival.headers.get(STATED) == EXPORTED[STATED]:
         use = "claim"  # as another log gave it, which need not be as this one does
     try:
@@ -80,12 +84,10 @@ def _opened(arrival: Arrival, envelope: Envelope | None) -> Any:
         if whole is not None:
             return whole
         content = loads(arrival.raw)
+        opened = opener(envelope, arrival, loads)
         if isinstance(content, list):
-            return [
-                opened(envelope, one, arrival, index, loads) if isinstance(one, dict) else one
-                for index, one in enumerate(content)
-            ]
-        return opened(envelope, content, arrival, None, loads) if isinstance(content, dict) else content
+            return [opened(one, index) if isinstance(one, dict) else one for index, one in enumerate(content)]
+        return opened(content, None) if isinstance(content, dict) else content
     except WrongEnvelope as error:
         raise Refusal("WRONG_ENVELOPE", f"{error}; EVENTSCOPE_ENVELOPES sets envelopes by subject") from None
 
@@ -104,6 +106,10 @@ def _together(
             refusal.index = index
             refusal.reason = f"event {index + 1} of {len(contents)}: {refusal.reason}"
             raise
+    size = sum(message.beside_bytes for message in messages)
+    if size > MOST_BESIDE:
+        reason = f"{len(contents)} events came together, with {size} bytes of headers and subjects in them"
+        raise Refusal("TOO_LARGE", f"{reason}; {MOST_BESIDE} are the most")
     return Together(arrival, tuple(messages))
 
 
@@ -173,7 +179,8 @@ def _accepted(
         fields["extensions"] = extensions
     if expected is not ANY_VERSION and not ("aggregateType" in fields and "aggregateId" in fields):
         raise Refusal("NO_AGGREGATE", "a version was expected, but aggregateType and aggregateId do not say of what")
-    return Accepted(arrival, fields, expected, timestamp is not None, claimed, claim=claim)
+    beside = 0 if envelope is None else envelope.beside_bytes
+    return Accepted(arrival, fields, expected, timestamp is not None, claimed, claim=claim, beside_bytes=beside)
 
 
 def _free(extensions: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from eventscope.store.counts import Scope
 from eventscope.store.filter import EVERYTHING
 from eventscope.store.log import Log
 from eventscope.store.memory import WATCHFUL, Memory
-from eventscope.store.message import EXPECTED_VERSION, NO_STREAM, RETRY, Refused
+from eventscope.store.message import EXPECTED_VERSION, NO_STREAM, RETRY, Arrival, Message, Refused
 from eventscope.store.moment import DAY, HOUR
 from eventscope.store.retention import Retention
 from tests.store.appender import CREATED, STREAM, Appender, Clock, event, everything, refused, together
@@ -238,6 +238,36 @@ class TestFirstOutcome:
         )
         assert (await appender.store(traced)).duplicates == 1
         assert len((await appender.store(now)).events) == 1
+
+    @pytest.mark.parametrize("name", ["X-Account", "Eventscope-Envelope"])
+    async def test_so_it_is_with_other_headers_that_are_content(self, log: Log, appender: Appender, name: str) -> None:
+        def sent(value: str) -> Arrival:
+            return replace(
+                self.CONFLICT.arrival,
+                headers={EXPECTED_VERSION: "1", name: value, "trace": value},
+                decisive=frozenset({"x-account"}),
+            )
+
+        await appender.store(replace(self.CONFLICT, arrival=sent("A")))
+        other = replace(self.CONFLICT, arrival=sent("B"), fields={**self.CONFLICT.fields, "aggregateId": "2"})
+        assert (await appender.store(other)).codes == {"VERSION_CONFLICT": 1}
+        assert (await appender.store(replace(self.CONFLICT, arrival=sent("A")), other)).duplicates == 2
+
+    @pytest.mark.parametrize("same_batch", [True, False], ids=["in one batch", "in later batches"])
+    async def test_what_is_stored_has_its_position_whatever_others_of_its_id_were_told(
+        self, log: Log, appender: Appender, same_batch: bool
+    ) -> None:
+        kept, other = event(id="k", at=5, data=1), event(id="k", at=5, data=2)
+        # the same bytes, from which other content was read under other settings
+        other = replace(other, arrival=kept.arrival)
+        messages: list[Message] = [kept, other, kept, together(kept), other]
+        batches = [messages] if same_batch else [[message] for message in messages]
+        outcomes = [outcome for batch in batches for outcome in (await appender.store(*batch)).outcomes]
+        positions = [
+            [e["_id"] for e in outcome.events] or (outcome.refusal and outcome.refusal.code) for outcome in outcomes
+        ]
+        assert positions == [[1], "ID_REUSED", [1], [1], "ID_REUSED"]
+        assert await rejected.count(log) == 1
 
     async def test_a_retry_is_looked_at_anew_but_once(self, log: Log, appender: Appender) -> None:
         retry = replace(self.CONFLICT, arrival=replace(self.CONFLICT.arrival, headers={RETRY: "1"}))

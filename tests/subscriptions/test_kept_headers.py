@@ -8,6 +8,8 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from nats.aio.client import Client
 
 from eventscope.ingesting import ingest
@@ -15,11 +17,12 @@ from eventscope.settings import Settings
 from eventscope.store import read as store
 from eventscope.store import rejected
 from eventscope.store.filter import EVERYTHING
-from eventscope.store.headers import Headers
+from eventscope.store.headers import Headers, Values
 from eventscope.store.log import Log
 from eventscope.store.message import Accepted, Arrival, Together
 from eventscope.subscriptions.header_block import Sendable
 from eventscope.subscriptions.kept_headers import KeptHeaders
+from eventscope.subscriptions.portions import stored_bytes
 from eventscope.subscriptions.reading import read
 from tests.until import until
 
@@ -78,6 +81,50 @@ def test_headers_stand_beside_the_metadata_of_each_of_several_events() -> None:
         {"ip": "::1", "headers": {"t": "1"}},
         {"headers": {"t": "1"}},
     ]
+
+
+def test_what_would_be_too_much_for_all_of_several_events_only_the_first_one_has() -> None:
+    state = ("tracestate", "s" * 15_000)
+    message = _kept(["trace*"], ("traceparent", TRACE), state, ("tracez", "z" * 512), message=[{}] * 1000)
+    first, *others = [one.fields["metadata"]["headers"] for one in message.messages]
+    assert first == {"traceparent": TRACE, "tracestate": state[1], "tracez": "z" * 512}
+    assert others == [{"traceparent": TRACE, "tracez": "z" * 512}] * 999
+    assert stored_bytes(message) < 2 * 1024 * 1024
+
+
+@given(
+    st.dictionaries(st.from_regex("[a-z]{1,9}", fullmatch=True), st.text(st.characters(codec="ascii"), max_size=50000)),
+    st.sampled_from([1, 2, 30, 1000]),
+)
+def test_kept_headers_are_bounded_and_each_event_has_none_or_the_whole_of_one(
+    headers: dict[str, str], events: int
+) -> None:
+    message = _kept(["*"], *headers.items(), message=[{}] * events)
+    kept = [one.fields.get("metadata", {}).get("headers", {}) for one in message.messages]
+    assert kept[0] == headers
+    assert all(one.items() <= headers.items() for one in kept)
+    size = sum(len(name) + len(value) for one in kept[1:] for name, value in one.items())
+    assert size <= 1024 * 1024
+    assert stored_bytes(message) > size
+
+
+class _Counted(Headers):
+    """Headers that know how often all of them were asked for."""
+
+    times = 0
+
+    @property
+    def every(self) -> Values:
+        self.times += 1
+        return super().every
+
+
+def test_headers_are_gone_through_once_however_many_are_kept() -> None:
+    headers = _Counted()
+    for number in range(100):
+        headers.add(f"h{number}", "")
+    KeptHeaders(["*"]).add_to(read(Arrival("events.a.b", headers, b"{}", 5, 1), "EVENTS", "a.b"))
+    assert headers.times == 1
 
 
 def test_a_message_with_no_such_header_and_one_that_is_refused_are_as_they_were() -> None:

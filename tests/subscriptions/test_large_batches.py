@@ -12,6 +12,7 @@ from eventscope.store.message import Arrival, Message, Refused
 from eventscope.subscriptions import reader as readers
 from eventscope.subscriptions.portions import REMEMBERED_SECONDS, Portions, stored_bytes
 from eventscope.subscriptions.reader import Reader
+from eventscope.subscriptions.reading import read
 from tests.ingesters import ingester, passed, publish
 from tests.until import until
 
@@ -22,6 +23,10 @@ ONES = b'{"data":[' + b"1," * 500_000 + b"1]}"
 def message(size: int) -> Message:
     """One that makes so many bytes."""
     return Refused(Arrival("s", {}, b"x" * (size - 1), 1, 0), "INVALID_JSON", "", "id")
+
+
+def _read(raw: bytes, **headers: str) -> Message:
+    return read(Arrival("s", headers, raw, 1, 0), "S", "a.b")
 
 
 def sizes(portions: Iterable[Sequence[Message]]) -> list[int]:
@@ -57,6 +62,7 @@ async def test_a_transaction_that_is_too_large_is_taken_apart_and_the_size_is_re
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(readers, "BATCH_BYTES", 1024**3)
+    monkeypatch.setattr(readers, "AHEAD_SECONDS", 1000.0)
     take_next, have_come = Reader.next, False
 
     async def all_at_once(self: Reader[Message], seconds: float) -> list[Message]:
@@ -75,10 +81,11 @@ async def test_a_transaction_that_is_too_large_is_taken_apart_and_the_size_is_re
 
 
 def test_bytes_are_counted_as_bson_has_them() -> None:
-    assert stored_bytes(Arrival("s", {}, ONES, 1, 0)) > 6 * len(ONES)
+    assert stored_bytes(_read(ONES)) > 6 * len(ONES)
     text = b'{"data":"' + b"x" * 1000 + b'"}'
-    assert stored_bytes(Arrival("s", {}, text, 1, 0)) < 1.1 * len(text)
-    assert stored_bytes(Arrival("s", {"name": "x" * 1000}, b"", 1, 0)) > 1000
+    assert stored_bytes(_read(text)) < 1.1 * len(text)
+    assert stored_bytes(_read(b"", name="x" * 1000)) > 1000
+    assert stored_bytes(_read(b"[" + b"{}," * 99 + b"{}]")) > 100 * 300
 
 
 def test_a_size_that_was_too_large_is_not_tried_again_for_a_while() -> None:

@@ -22,6 +22,7 @@ from eventscope.store.filter import EVERYTHING
 from eventscope.store.log import Log
 from eventscope.store.message import Accepted, Arrival, Refused, Together
 from eventscope.subscriptions.mapping import Mapper
+from eventscope.subscriptions.portions import stored_bytes
 from eventscope.subscriptions.reading import made_up_id, read
 from eventscope.subscriptions.versions import VersionUse
 from tests.store.json_values import json_values
@@ -152,6 +153,71 @@ def test_one_member_of_the_metadata_is_added_to_what_is_there_and_replaces_nothi
     for context in ({"source": "web", "app": 1}, "a text"):
         fields = mapped.fields(mapping, {**meta, "context": context})
         assert (fields["metadata"], fields["extensions"]) == (context, meta)
+
+
+@pytest.mark.parametrize(
+    ("content", "metadata", "extensions"),
+    [
+        ({"metadata": "a text"}, "a text", {"metadata.tenant": "eu"}),
+        ({"metadata": [1]}, [1], {"metadata.tenant": "eu"}),
+        ({"metadata": {"tenant": "us"}}, {"tenant": "us"}, {"metadata.tenant": "eu"}),
+        ({"metadata": {"tenant": "eu"}}, {"tenant": "eu"}, None),
+        ({"metadata": 5, "metadata.tenant": 1}, 5, {"metadata.tenant": 1, "metadata.tenant2": "eu"}),
+        ({}, {"tenant": "eu"}, None),
+    ],
+)
+@pytest.mark.parametrize("source", [{"header": "X-Tenant"}, {"subject": 2}], ids=["header", "subject"])
+def test_what_a_header_or_the_subject_has_for_metadata_without_room_is_kept_as_an_extension(
+    source: Any, content: Any, metadata: Any, extensions: Any
+) -> None:
+    mapping = {"metadata": "metadata", "metadata.tenant": source}
+    fields = mapped.fields(mapping, content, "events.eu", **{"X-Tenant": "eu"})
+    assert (fields["metadata"], fields.get("extensions")) == (metadata, extensions)
+
+
+class _Counted(dict[str, str]):
+    """Headers that know how often they were gone through."""
+
+    times = 0
+
+    def items(self) -> Any:
+        self.times += 1
+        return super().items()
+
+
+def test_the_headers_are_gone_through_once_however_many_events_and_sources_there_are() -> None:
+    names = ("userId", "correlationId", "causationId", "aggregateId", "metadata.a", "metadata.b")
+    mapper = Mapper(envelopes.mapping({name: ["none", {"header": f"X-{name}"}] for name in names}))
+    headers = _Counted({f"x-{name}": name for name in names})
+    message = read(Arrival("events.a.b", headers, b"[{},{},{}]", 5, 1), "EVENTS", "a.b", mapper)
+    assert isinstance(message, Together)
+    assert [one.fields["metadata"] for one in message.messages] == [{"a": "metadata.a", "b": "metadata.b"}] * 3
+    assert headers.times == 1
+
+
+class _Read(str):
+    """A text that knows how often it was read as a number."""
+
+    __slots__ = ("times",)
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        self.times = getattr(self, "times", 0) + 1
+        return super().encode(encoding, errors)
+
+
+def test_a_header_is_converted_once_for_all_events_of_a_message() -> None:
+    number = _Read("1")
+    message = mapped.opened({"data": {"header": "X", "as": "number"}}, [{}] * 5, X=number)
+    assert [one.fields["data"] for one in message.messages] == [1] * 5
+    assert number.times == 1
+
+
+@pytest.mark.parametrize(("events", "code"), [(1, None), (40, None), (41, "TOO_LARGE"), (1000, "TOO_LARGE")])
+def test_one_header_cannot_be_multiplied_without_end_by_many_events(events: int, code: str | None) -> None:
+    message = mapped.opened({"data": {"header": "X"}}, [{}] * events, X="x" * 100 * 1024)
+    assert getattr(message, "code", None) == code
+    if code is None:
+        assert stored_bytes(message) > events * 100 * 1024
 
 
 def test_the_version_means_what_it_means_in_a_plain_message() -> None:

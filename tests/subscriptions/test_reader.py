@@ -21,10 +21,14 @@ def as_is(arrival: Arrival) -> Arrival:
     return arrival
 
 
+def weight(arrival: Arrival) -> int:
+    return len(arrival.raw)
+
+
 async def test_all_messages_come_in_order_in_batches(settings: Settings, client: Client, subject_prefix: str) -> None:
     for number in range(1000):
         await client.publish(f"{subject_prefix}.a", b"%d" % number)
-    async with reading(client, client.jetstream(), settings.stream, 1, 100, as_is) as reader:
+    async with reading(client, client.jetstream(), settings.stream, 1, 100, as_is, weight) as reader:
         received = await _all(reader, 1000)
     assert [arrival.raw for arrival in received] == [b"%d" % number for number in range(1000)]
     assert [arrival.sequence for arrival in received] == list(range(1, 1001))
@@ -35,14 +39,14 @@ async def test_reading_starts_at_the_sequence_asked_for(
 ) -> None:
     for _ in range(10):
         await client.publish(f"{subject_prefix}.a", b"")
-    async with reading(client, client.jetstream(), settings.stream, 8, 100, as_is) as reader:
+    async with reading(client, client.jetstream(), settings.stream, 8, 100, as_is, weight) as reader:
         assert [arrival.sequence for arrival in await _all(reader, 3)] == [8, 9, 10]
 
 
 async def test_a_message_comes_as_soon_as_it_is_published(
     settings: Settings, client: Client, subject_prefix: str
 ) -> None:
-    async with reading(client, client.jetstream(), settings.stream, 1, 100, as_is) as reader:
+    async with reading(client, client.jetstream(), settings.stream, 1, 100, as_is, weight) as reader:
         assert await reader.next(0.01) == []
         for number in range(1, 30):
             await client.publish(f"{subject_prefix}.a", b"", headers={"N": str(number)})
@@ -54,7 +58,7 @@ async def test_deleted_messages_are_no_hole(settings: Settings, client: Client, 
     for _ in range(5):
         await client.jetstream().publish(f"{subject_prefix}.a", b"x")
     await client.jetstream().delete_msg(settings.stream, 3)
-    async with reading(client, client.jetstream(), settings.stream, 1, 100, as_is) as reader:
+    async with reading(client, client.jetstream(), settings.stream, 1, 100, as_is, weight) as reader:
         assert [arrival.sequence for arrival in await _all(reader, 4)] == [1, 2, 4, 5]
 
 
@@ -65,7 +69,7 @@ async def test_a_batch_is_bounded_by_bytes_too(
     for _ in range(10):
         await client.publish(f"{subject_prefix}.a", b"x" * 400)
     await client.publish(f"{subject_prefix}.a", b"x" * 4000)
-    async with reading(client, client.jetstream(), settings.stream, 1, 100, as_is) as reader:
+    async with reading(client, client.jetstream(), settings.stream, 1, 100, as_is, weight) as reader:
         received = 0
         while received < 11:
             batch = await reader.next(5)
@@ -74,7 +78,7 @@ async def test_a_batch_is_bounded_by_bytes_too(
 
 
 async def test_a_message_lost_on_the_way_is_noticed(settings: Settings, client: Client) -> None:
-    async with reading(client, client.jetstream(), settings.stream, 1, 100, as_is) as reader:
+    async with reading(client, client.jetstream(), settings.stream, 1, 100, as_is, weight) as reader:
         await reader.receive(_message(client, stream_sequence=1, consumer_sequence=1))
         await reader.receive(_message(client, stream_sequence=3, consumer_sequence=3))
         await reader.receive(_message(client, stream_sequence=4, consumer_sequence=4))
@@ -85,7 +89,7 @@ async def test_a_message_lost_on_the_way_is_noticed(settings: Settings, client: 
 
 async def test_a_consumer_that_is_gone_is_noticed(settings: Settings, client: Client) -> None:
     js = client.jetstream()
-    async with reading(client, js, settings.stream, 1, 100, as_is) as reader:
+    async with reading(client, js, settings.stream, 1, 100, as_is, weight) as reader:
         await reader.next(0.01)
         [consumer] = await js.consumers_info(settings.stream)
         await js.delete_consumer(settings.stream, consumer.name)
@@ -98,7 +102,7 @@ async def test_a_silent_server_is_noticed(tmp_path: Path, monkeypatch: pytest.Mo
     async with own_nats(tmp_path) as server:
         client = await nats.connect(server.url)
         await stream.ensure(client.jetstream(), "S", ["s.>"])
-        async with reading(client, client.jetstream(), "S", 1, 100, as_is) as reader:
+        async with reading(client, client.jetstream(), "S", 1, 100, as_is, weight) as reader:
             await reader.next(0.01)
             server.freeze()
             with pytest.raises(Unavailable, match="silent"):
@@ -109,7 +113,7 @@ async def test_a_silent_server_is_noticed(tmp_path: Path, monkeypatch: pytest.Mo
 
 async def test_no_consumer_is_left_behind(settings: Settings, client: Client) -> None:
     js = client.jetstream()
-    async with reading(client, js, settings.stream, 1, 100, as_is):
+    async with reading(client, js, settings.stream, 1, 100, as_is, weight):
         assert len(await js.consumers_info(settings.stream)) == 1
     assert await js.consumers_info(settings.stream) == []
 
@@ -144,7 +148,7 @@ async def test_a_message_that_reading_fails_on_is_not_passed_over(
 
     for number in range(6):
         await client.publish(f"{subject_prefix}.a", b"%d" % number)
-    async with reading(client, client.jetstream(), settings.stream, 1, 100, fragile) as reader:
+    async with reading(client, client.jetstream(), settings.stream, 1, 100, fragile, len) as reader:
         received: list[bytes] = []
         with pytest.raises(ZeroDivisionError):
             while True:

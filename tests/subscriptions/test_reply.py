@@ -1,18 +1,21 @@
 """Answers to publishers: the outcome after the commit, the same outcome again, and nowhere but in an inbox."""
 
 import asyncio
+import itertools
 from typing import Any
 
 import orjson
 import pytest
 from nats.aio.client import Client
 
+from eventscope.envelopes import setting
 from eventscope.settings import Settings
-from eventscope.store import read
+from eventscope.store import read, rejected
 from eventscope.store.filter import EVERYTHING
 from eventscope.store.log import Log
 from eventscope.store.message import Arrival
 from eventscope.subscriptions.reply import REPLY_TO, Rejection, StoredEvent, decode, inbox
+from tests.ingesters import ingester
 from tests.until import until
 
 USER = {"aggregateType": "user", "aggregateId": "42"}
@@ -65,6 +68,32 @@ async def test_who_expects_wrongly_is_told_the_version(client: Client, subject_p
     assert answer["code"] == "VERSION_CONFLICT"
     answer = await _publish(client, subject, USER, **{"Eventscope-Expected-Version": "1"})
     assert answer["version"] == 2
+
+
+async def test_a_header_that_a_mapping_takes_tells_messages_apart_and_one_of_a_trace_does_not(
+    settings: Settings, log: Log, client: Client, subject_prefix: str
+) -> None:
+    account = {"messageId": "id", "aggregateType": {"constant": "account"}, "aggregateId": {"header": "X-Account"}}
+    traces = itertools.count()
+
+    async def outcome(id: str, name: str, **headers: str) -> object:
+        trace = {"traceparent": str(next(traces))}
+        answer = await _publish(client, f"{subject_prefix}.paid", {"id": id}, **trace, **{"x-account": name}, **headers)
+        return answer.get("position") or answer["code"]
+
+    envelopes = setting({f"{subject_prefix}.>": account})
+    async with ingester(settings.model_copy(update={"envelopes": envelopes})):
+        assert await outcome("other", "B") == 1
+        expects = {"Eventscope-Expected-Version": "1"}
+        assert await outcome("m", "A", **expects) == "VERSION_CONFLICT"
+        assert await outcome("m", "B", **expects) == 2
+        assert await outcome("k", "A") == 3
+        for _ in range(2):
+            assert await outcome("k", "C") == "ID_REUSED"
+            assert await outcome("k", "D") == "ID_REUSED"
+            assert await outcome("k", "A") == 3
+    accounts = [row.headers["x-account"] for row in await rejected.rejected(log, limit=10)]
+    assert accounts == ["D", "C", "A"]
 
 
 async def test_what_cannot_be_read_is_answered_too(client: Client, subject_prefix: str, ingesting: None) -> None:
