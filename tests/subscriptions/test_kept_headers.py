@@ -93,12 +93,13 @@ def test_what_would_be_too_much_for_all_of_several_events_only_the_first_one_has
 
 
 @given(
-    st.dictionaries(st.from_regex("[a-z]{1,9}", fullmatch=True), st.text(st.characters(codec="ascii"), max_size=50000)),
+    st.dictionaries(st.from_regex("[a-z]{1,9}", fullmatch=True), st.sampled_from([0, 1, 500, 1030, 15_000, 50_000])),
     st.sampled_from([1, 2, 30, 1000]),
 )
 def test_kept_headers_are_bounded_and_each_event_has_none_or_the_whole_of_one(
-    headers: dict[str, str], events: int
+    lengths: dict[str, int], events: int
 ) -> None:
+    headers = {name: "x" * length for name, length in lengths.items()}
     message = _kept(["*"], *headers.items(), message=[{}] * events)
     kept = [one.fields.get("metadata", {}).get("headers", {}) for one in message.messages]
     assert kept[0] == headers
