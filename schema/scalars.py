@@ -17,7 +17,7 @@ from graphql import (
 from strawberry.types.scalar import ScalarDefinition
 
 from eventscope.errors import BadInput
-from eventscope.store import json_text, moment
+from eventscope.store import json_text, json_walk, moment
 
 Moment = NewType("Moment", int)
 BigInt = NewType("BigInt", int)
@@ -81,10 +81,10 @@ def check_numbers(node: ValueNode, place: str) -> None:
             _refuse(json_text.integer_fault(text, place))
         case ListValueNode(values=nodes):
             for at, one in enumerate(nodes):
-                check_numbers(one, json_text.step(place, at))
+                check_numbers(one, json_walk.step(place, at))
         case ObjectValueNode(fields=fields):
             for field in fields:
-                check_numbers(field.value, json_text.step(place, field.name.value))
+                check_numbers(field.value, json_walk.step(place, field.name.value))
 
 
 SCALARS: Final[Mapping[object, ScalarDefinition]] = {

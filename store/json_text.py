@@ -7,14 +7,16 @@ it would drop. Only then is the text read once more, exactly and slowly.
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Sequence
+from dataclasses import is_dataclass
 from decimal import Decimal
 from enum import Enum
 from math import isfinite, isinf
 from typing import Any, Final
 
 import orjson
+
+from eventscope.store import json_walk
 
 INT64: Final = range(-(2**63), 2**63)
 
@@ -25,9 +27,11 @@ SHAPE: Final = bytes(
 )
 # up to 15 digits come back as they were, and so do all integers below 2**63: these have no 17 digits and no point
 LONG: Final = b"0" * 17
+EXPONENT: Final = b"0e"
 LONG_WITH_EXPONENT: Final = b"0" * 16 + b"e"
 LONG_NUMBER: Final = re.compile(rb"[0-9][0-9.]{15,}(?:[eE][-+]?[0-9]+)?")
 LONGEST_INT: Final = 18
+SHORT: Final = 16  # with a point or an exponent among them, these are 15 digits at most
 # nothing but zeros, which make a number long, or an exponent of three digits leads to numbers with fewer digits
 SMALL: Final = b"0e-000"
 # as it ends outside of texts: ids in hexadecimal are full of such exponents
@@ -36,7 +40,8 @@ ESCAPED_COLON: Final = re.compile(rb"\\u003[aA]")
 
 LONG_INTEGER: Final = "does not fit into 64 bits; send it as text"
 MOST_SHOWN: Final = 40
-MOST_PLACE: Final = 200
+LEAVES: Final[frozenset[type]] = frozenset({str, int, float, bool, type(None)})
+NEVER_WRONG: Final[frozenset[type]] = frozenset({bool, type(None)})
 MOST_DIGITS: Final = 4000  # of an integer of any size: Python refuses to read more than 4300
 
 
@@ -64,6 +69,17 @@ class _Mark:
     def fault(self, place: str) -> Fault:
         where = f" at {place}" if place else ""
         return Fault(self.code, f"{self.what}{where} {self.why}".rstrip(), place)
+
+
+class _Twice(_Mark):
+    """Stands for an object with a key that comes twice; which one that is, is found out when it is asked for."""
+
+    def __init__(self, pairs: Sequence[tuple[str, Any]]) -> None:
+        self.pairs = pairs
+
+    def fault(self, place: str) -> Fault:
+        twice = next(key for key, times in Counter(key for key, _ in self.pairs).items() if times > 1)
+        return _Mark("DUPLICATE_KEY", f"the key {_shown(twice)!r}", "is given more than once").fault(place)
 
 
 def loads(raw: bytes, *, any_integer: bool = False) -> Any:
@@ -110,13 +126,6 @@ def integer_fault(text: str, place: str = "") -> Fault | None:
     return mark.fault(place) if isinstance(mark, _Mark) else None
 
 
-def step(place: str, key: str | int) -> str:
-    """The place of a member: `items`, then `items[2]`, then `items[2].price`."""
-    if isinstance(key, int):
-        return f"{place}[{key}]"
-    return f"{place}.{key}" if place else key
-
-
 def _may_differ(raw: bytes, value: Any) -> bool:
     shape = raw.translate(SHAPE)
     if (LONG in shape or LONG_WITH_EXPONENT in shape) and not _are_as_short_as_can_be(LONG_NUMBER.findall(raw)):
@@ -151,25 +160,45 @@ def _exact(raw: bytes, problem: str, *, any_integer: bool) -> Any:
             marks.append(found)
         return found
 
+    # behind what cannot be taken no number comes first, and none is looked at any more
+    def decimal(text: str) -> Any:
+        return 0.0 if marks else marked(_decimal(text))
+
+    def integer(text: str) -> Any:
+        return (
+            int(text) if len(text) <= LONGEST_INT else 0 if marks else marked(_integer(text, any_integer=any_integer))
+        )
+
+    def members(pairs: Sequence[tuple[str, Any]]) -> Any:
+        found = dict(pairs)
+        return found if len(found) == len(pairs) else marked(_Twice(pairs))
+
+    shape = raw.translate(SHAPE)
+    is_long = LONG in shape
     try:
         value = json.loads(
             raw.decode(),
-            parse_float=lambda text: marked(_decimal(text)),
-            parse_int=lambda text: marked(_integer(text, any_integer=any_integer)),
+            # numbers of few digits are what Python reads, much faster by itself
+            parse_float=decimal if is_long or EXPONENT in shape else None,
+            parse_int=integer if is_long else None,
             parse_constant=lambda name: marked(_Mark("INVALID_JSON", name)),
-            object_pairs_hook=lambda pairs: marked(_object(pairs)),
+            object_pairs_hook=members,
         )
     except RecursionError:
         raise Fault("TOO_DEEP", "nested too deep") from None
     except ValueError as error:
         raise Fault("INVALID_JSON", problem or str(error)) from None
     if marks:
-        raise _first(value)
+        found = json_walk.first(value, lambda one: one if isinstance(one, _Mark) else None, LEAVES)
+        assert found is not None, "what is behind a mark was not looked at, but the mark is there"
+        raise found[0].fault(found[1])
     return value
 
 
 def _decimal(text: str) -> float | _Mark:
     value = float(text)
+    if len(text) <= SHORT and 1e-300 < abs(value) < 1e300:
+        return value
     shown = repr(value)
     if shown == text:
         return value
@@ -194,51 +223,16 @@ def _integer(text: str, *, any_integer: bool = False) -> int | _Mark:
     return _Mark("INTEGER_TOO_LARGE", f"the integer {_shown(text)}", LONG_INTEGER)
 
 
-def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any] | _Mark:
-    members = dict(pairs)
-    if len(members) == len(pairs):
-        return members
-    twice = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
-    return _Mark("DUPLICATE_KEY", f"the key {_shown(twice)!r}", "is given more than once")
-
-
-def _first(value: Any) -> Fault:
-    """The fault that comes first in the text."""
-    return next(one.fault(place) for place, one in _places(value) if isinstance(one, _Mark))
-
-
 def _unwritable(value: Any, option: int) -> Fault | None:
     """The first thing in a value of Python that JSON has no form for."""
-    return next((mark.fault(place) for place, one in _places(value) if (mark := _wrong(one, option))), None)
-
-
-def _places(value: Any) -> Iterator[tuple[str, Any]]:
-    """The value and all that is in it, in the order in which it is written, each with its place."""
-    waiting: list[tuple[str, Any]] = [("", value)]
-    seen: set[int] = set()
-    while waiting:
-        place, one = waiting.pop()
-        yield place, one
-        if id(one) not in seen:  # a list may hold itself
-            seen.add(id(one))
-            waiting += reversed([(step(place, key)[:MOST_PLACE], member) for key, member in _members(one)])
-
-
-def _members(value: Any) -> Iterator[tuple[str | int, Any]]:
-    """What is in a value, as orjson writes it."""
-    match value:
-        case dict():
-            yield from value.items()
-        case list() | tuple():
-            yield from enumerate(value)
-        case Enum():
-            yield from _members(value.value)
-        case _ if is_dataclass(value) and not isinstance(value, type):
-            yield from ((field.name, getattr(value, field.name, None)) for field in fields(value))
+    found = json_walk.first(value, lambda one: _wrong(one, option), NEVER_WRONG)
+    return None if found is None else found[0].fault(found[1])
 
 
 def _wrong(value: Any, option: int) -> _Mark | None:
     """What is wrong with a value, apart from its members."""
+    if (type(value) is str and value.isascii()) or (type(value) is int and value in INT64):
+        return None
     match value:
         case float() if not isfinite(value):
             return _Mark("INVALID_JSON", "NaN" if value != value else "Infinity" if value > 0 else "-Infinity")

@@ -40,6 +40,7 @@ TEXTS: Final = ("messageId", "aggregateType", "aggregateId", "correlationId", "c
 KNOWN: Final = frozenset({*TEXTS, "type", "timestamp", "version", "data", "metadata"})
 
 CLAIMS: Final = ("version", "claimedVersion")
+NESTED: Final = frozenset({dict, list})
 NUL: Final = rb"\u0000"  # as it must be written in JSON
 DATABASE: Final = (b"$db", rb"\u0024", rb"\u0064", rb"\u0062")  # one of them is in each way to write the key $db
 TYPE: Final = re.compile(r"[^\s.*>]+(\.[^\s.*>]+)*")
@@ -237,7 +238,8 @@ def _check(value: Any, depth: int) -> None:
         for key, member in value.items():
             if "\0" in key:
                 raise Refusal("INVALID_KEY", f"the key {key[:60]!r} holds a NUL, which MongoDB cannot keep")
-            _check(member, depth - 1)
+            if type(member) in NESTED:
+                _check(member, depth - 1)
         if "$id" in value and value.get("$db", "") is None and isinstance(value.get("$ref"), str):
             reason = "the key '$db' is null beside '$ref' and '$id', and MongoDB's drivers would not give it back"
             raise Refusal("INVALID_KEY", reason)
@@ -245,7 +247,8 @@ def _check(value: Any, depth: int) -> None:
         if depth == 0:
             raise Refusal("TOO_DEEP", f"the message is nested over {MOST_DEPTH} deep")
         for member in value:
-            _check(member, depth - 1)
+            if type(member) in NESTED:
+                _check(member, depth - 1)
 
 
 def _type(given: object, subject_type: str | None) -> str:

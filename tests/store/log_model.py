@@ -49,8 +49,9 @@ class LogModel:
         code = None
         for message in messages:
             code = code or _enter(events, message, whole.arrival.sequence)
-        new = len(events) - len(self.events)
-        if code is None and 0 < new < len(messages):
+        there = {event.id for event in self.events}
+        known = sum(message.id in there for message in messages)  # and not just said twice in this message
+        if code is None and 0 < known < len(messages):
             code = "ID_REUSED"  # a part of them was there already
         if code is None:
             self.events = events

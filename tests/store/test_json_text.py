@@ -1,6 +1,7 @@
 """JSON as text: what is read comes out as it was written, and all else is refused with its place."""
 
 import json
+import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -13,7 +14,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from eventscope.store.json_text import Fault, dumps, loads, number_fault
+from eventscope.store.json_text import Fault, dumps, integer_fault, loads, number_fault
+from eventscope.store.json_walk import step
 
 
 def code(raw: bytes) -> str:
@@ -224,6 +226,69 @@ def agrees(text: str) -> None:
 @example('{"\\"":1,"b":"\\":","b":"\\u003a"}')
 def test_the_quick_look_misses_nothing_that_reading_each_part_exactly_finds(text: str) -> None:
     agrees(text)
+
+
+class Pairs(list[tuple[str, Any]]):
+    """The members of an object, as they are written."""
+
+
+def first_fault(value: Any, place: str = "") -> tuple[str, str] | None:
+    """The code and the place of the first thing that is wrong, where numbers are texts and objects are Pairs."""
+    match value:
+        case Pairs():
+            if len(dict(value)) < len(value):
+                return "DUPLICATE_KEY", place
+            members: list[tuple[str | int, Any]] = [*value]
+        case list():
+            members = [*enumerate(value)]
+        case ("number", str(number)):
+            fault = (number_fault if set(number) & set(".eE") else integer_fault)(number)
+            return None if fault is None else (fault.code, place)
+        case _:
+            return None
+    faults = (first_fault(one, step(place, key)) for key, one in members)
+    return next(filter(None, faults), None)
+
+
+@given(texts)
+@example('[{"a":1e999,"a":1},1e999]')
+@example('[1e999,{"a":1,"a":1}]')
+@example('[{"a":{"b":1,"b":1},"c":12345678901234567890,"a":1}]')
+@example('[[],[{}],{"a":[[0],12345678901234567890]},1e999]')
+def test_of_several_things_that_are_wrong_the_first_one_is_named(text: str) -> None:
+    def number(digits: str) -> tuple[str, str]:
+        return ("number", digits)
+
+    value = json.loads(text, parse_float=number, parse_int=number, object_pairs_hook=Pairs)
+    try:
+        loads(text.encode())
+    except Fault as fault:
+        assert (fault.code, fault.place) == first_fault(value)
+    else:
+        assert first_fault(value) is None
+
+
+@pytest.mark.parametrize(
+    "wrong", ['{"a":1,"a":2}', "12345678901234567890", "0.12345678901234567890"], ids=["key", "integer", "decimal"]
+)
+@pytest.mark.parametrize("front", [True, False])
+def test_one_thing_that_is_wrong_does_not_make_all_others_slow(wrong: str, front: bool) -> None:
+    calls = 0
+
+    def count(frame: object, what: str, argument: object) -> None:
+        nonlocal calls
+        calls += what == "call"
+
+    rest = ",".join(["0"] * 10_000)
+    raw = f"[{wrong},{rest}]" if front else f"[{rest},{wrong}]"
+    sys.setprofile(count)
+    try:
+        with pytest.raises(Fault):
+            loads(raw.encode())
+    finally:
+        sys.setprofile(None)
+    # a look at each number where it may be a long one, and none at its place
+    assert calls < (100 if "a" in wrong else 10_100)
 
 
 # each at the edge of what a float holds, written in as few or as many characters as can be

@@ -1,6 +1,7 @@
 """Reading a stream as a log: all of it, in order, from any place on; and loud when the server cannot be relied on."""
 
 import asyncio
+import time
 from pathlib import Path
 
 import nats
@@ -15,6 +16,7 @@ from eventscope.subscriptions import reader as readers
 from eventscope.subscriptions import stream
 from eventscope.subscriptions.reader import Reader, place, reading
 from tests.servers import own_nats
+from tests.until import until
 
 
 def as_is(arrival: Arrival) -> Arrival:
@@ -75,6 +77,69 @@ async def test_a_batch_is_bounded_by_bytes_too(
             batch = await reader.next(5)
             assert len(batch) == 1 or sum(len(arrival.raw) for arrival in batch) <= 1000
             received += len(batch)
+
+
+@pytest.mark.parametrize(("limit", "value"), [("AHEAD_SECONDS", 0.0), ("BATCH_BYTES", 1)])
+async def test_no_more_is_read_ahead_than_is_wanted_soon_however_much_has_come(
+    settings: Settings, client: Client, subject_prefix: str, monkeypatch: pytest.MonkeyPatch, limit: str, value: float
+) -> None:
+    monkeypatch.setattr(readers, limit, value)
+    read: list[bytes] = []
+
+    def slowly(arrival: Arrival) -> bytes:
+        read.append(arrival.raw)
+        return arrival.raw
+
+    for number in range(50):
+        await client.jetstream().publish(f"{subject_prefix}.a", b"%d" % number)
+    async with reading(client, client.jetstream(), settings.stream, 1, 100, slowly, len) as reader:
+        received: list[bytes] = []
+        while len(received) < 50:
+            received += await reader.next(10)
+            await client.flush()  # all that has come is with the reader
+            assert len(read) <= len(received) + 1
+    assert received == [b"%d" % number for number in range(50)]
+
+
+async def test_a_server_is_not_silent_for_what_came_while_nothing_was_wanted(
+    settings: Settings, client: Client, subject_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "AHEAD_SECONDS", 0.0)
+    for _ in range(3):
+        await client.jetstream().publish(f"{subject_prefix}.a", b"")
+    async with reading(client, client.jetstream(), settings.stream, 1, 100, as_is, weight) as reader:
+        assert len(await reader.next(10)) == 1
+        await until(lambda: not reader._room.is_set())
+        reader._heard -= 100.0  # so long storing took
+        assert [len(await reader.next(10)) for _ in range(2)] == [1, 1]
+
+
+async def test_others_have_their_turn_between_messages_that_are_slow_to_read(
+    settings: Settings, client: Client, subject_prefix: str
+) -> None:
+    turns = 0
+    seen: list[int] = []
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    def slowly(arrival: Arrival) -> Arrival:
+        seen.append(turns)
+        end = time.perf_counter() + 2 * readers.TURN_SECONDS
+        while time.perf_counter() < end:
+            pass
+        return arrival
+
+    for _ in range(10):
+        await client.jetstream().publish(f"{subject_prefix}.a", b"")
+    async with reading(client, client.jetstream(), settings.stream, 1, 100, slowly, weight) as reader:
+        task = asyncio.create_task(others())
+        await _all(reader, 10)
+        task.cancel()
+    assert len(set(seen)) == 10
 
 
 async def test_a_message_lost_on_the_way_is_noticed(settings: Settings, client: Client) -> None:
