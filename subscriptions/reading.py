@@ -232,9 +232,9 @@ def _why(fault: json_text.Fault) -> str:
 
 
 def _check(value: Any, depth: int) -> None:
+    if depth == 0:
+        raise Refusal("TOO_DEEP", f"the message is nested over {MOST_DEPTH} deep")
     if isinstance(value, dict):
-        if depth == 0:
-            raise Refusal("TOO_DEEP", f"the message is nested over {MOST_DEPTH} deep")
         for key, member in value.items():
             if "\0" in key:
                 raise Refusal("INVALID_KEY", f"the key {key[:60]!r} holds a NUL, which MongoDB cannot keep")
@@ -244,8 +244,6 @@ def _check(value: Any, depth: int) -> None:
             reason = "the key '$db' is null beside '$ref' and '$id', and MongoDB's drivers would not give it back"
             raise Refusal("INVALID_KEY", reason)
     elif isinstance(value, list):
-        if depth == 0:
-            raise Refusal("TOO_DEEP", f"the message is nested over {MOST_DEPTH} deep")
         for member in value:
             if type(member) in NESTED:
                 _check(member, depth - 1)
