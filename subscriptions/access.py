@@ -40,7 +40,7 @@ class Identity:
 class Access:
     """Paths of files, and JetStream's domain; what is empty is not used.
 
-    The files with credentials or a seed are read anew for each connection, so that they may be replaced at any time.
+    The files are read anew for each connection, so that they may be replaced at any time.
     """
 
     credentials_file: str = ""

@@ -1,6 +1,7 @@
 """A NATS client that no message makes deaf, and that is let in by files: credentials, keys and certificates."""
 
 import re
+import ssl
 from typing import Any, Final
 
 import nats.errors
@@ -9,7 +10,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.protocol import parser
 
-from eventscope.subscriptions.access import NO_ACCESS, Access, BadAccess
+from eventscope.subscriptions.access import NO_ACCESS, Access
 from eventscope.subscriptions.header_block import HeaderClient
 
 QUOTES: Final = "'"
@@ -44,18 +45,13 @@ class NatsClient(HeaderClient):
         over_tls = self._current_server is not None and self._current_server.uri.scheme == "wss"
         if initial_connection and self.encrypted and not (over_tls or info.get("tls_required")):
             if not info.get("tls_available"):
-                self._hang_up()
                 raise nats.errors.SecureConnRequiredError
             info["tls_required"] = True
         await super()._process_info(info, initial_connection)
 
     def _connect_command(self) -> bytes:
         # Not by nats-py's own reading of the files: it looks for a JWT in one that has none without an end.
-        try:
-            identity = self.access.identity()
-        except BadAccess:
-            self._hang_up()
-            raise
+        identity = self.access.identity()
         if identity is not None:
             self._auth_configured = True
             self._signature_cb = identity.sign
@@ -64,9 +60,15 @@ class NatsClient(HeaderClient):
         command: bytes = super()._connect_command()
         return command
 
+    @property
+    def ssl_context(self) -> ssl.SSLContext:
+        """How to encrypt the next connection."""
+        return self.access.tls() or ssl.create_default_context()
+
     async def _process_err(self, err_msg: str) -> None:
-        if self.options["allow_reconnect"] and "expired" in err_msg.lower():
-            # nats-py would be closed for good, though the next connection has the file's new credentials
+        passes = parser.STALE_CONNECTION in err_msg or parser.PERMISSIONS_ERR in f"nats: {err_msg}"
+        if self.options["allow_reconnect"] and not passes:
+            # nats-py would be closed for good: when credentials run out, or the server is given other ones for us
             await self._error_cb(nats.errors.Error(f"nats: {err_msg.strip(QUOTES)}"))
             await self._process_op_err(nats.errors.AuthorizationError())
         else:
@@ -83,10 +85,14 @@ class NatsClient(HeaderClient):
                 message.subject = NotText(message.subject)
         return message
 
-    def _hang_up(self) -> None:
-        # nats-py leaves the socket open when it gives up a connection while it is being made
-        if self._transport is not None:
-            self._transport.close()  # type: ignore[no-untyped-call]  # as most of nats-py
+    async def _process_connect_init(self) -> None:
+        try:
+            await super()._process_connect_init()
+        except BaseException:
+            # nats-py leaves the socket open of each connection that it gives up while it is being made
+            if self._transport is not None:
+                self._transport.close()  # type: ignore[no-untyped-call]  # as most of nats-py
+            raise
 
     async def _read_loop(self) -> None:
         await super()._read_loop()

@@ -71,14 +71,12 @@ async def connect(
         logger.warning("the connection %s to NATS at %s is back", name, shown(url))
 
     try:
-        access.identity()
-        tls = access.tls()
+        access.check()
         async with asyncio.timeout(seconds):
             while not client.is_connected:
                 try:
                     await client.connect(
                         servers,
-                        tls=tls,
                         name=name,
                         allow_reconnect=lasting,
                         max_reconnect_attempts=-1,

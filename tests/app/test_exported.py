@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from eventscope import event, exported
@@ -103,6 +103,7 @@ def filled(messages: list[tuple[Envelope, dict[str, Any]]], headers: Mapping[str
     return log
 
 
+@settings(deadline=None)
 @given(st.lists(MESSAGES, max_size=5), HEADERS, st.sampled_from(["jsonl", "csv"]))
 @example([("cloudevents", {"specversion": "1.0", "id": "1", "source": "s", "type": "a", "version": 2})], {}, "jsonl")
 @example([("plain", {"type": "a", "version": "2.1", "extensions": {"a": 1}, "cursor": 5})], {}, "csv")

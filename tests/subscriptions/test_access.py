@@ -2,14 +2,18 @@
 
 import asyncio
 import logging
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from traceback import format_exception
+from typing import Any
 
+import orjson
 import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventscope.errors import CannotStart
@@ -40,6 +44,14 @@ def by_jwt(operator: Operator, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with demanding(tmp_path_factory.mktemp("plain")) as url:
         yield url
+
+
+@pytest.fixture
+def by_password(tmp_path: Path) -> Iterator[Path]:
+    """The folder of a server that wants a password, with the file of its process id."""
+    more: Any = {"authorization": {"user": "me", "password": "s3cret"}, "pid_file": str(tmp_path / "pid")}
+    with demanding(tmp_path, **more):
+        yield tmp_path
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +96,49 @@ async def test_credentials_that_run_out_are_read_anew_and_the_connection_comes_b
         await ensure(client.jetstream(), "AGAIN", ["again.>"])
     assert "expired" in caplog.text.lower()
     assert "BEGIN" not in caplog.text
+
+
+async def test_a_certificate_is_read_anew_for_each_connection(
+    by_certificate: str, certificates: Certificates, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    names = dict(zip(("certificate_file", "key_file"), certificates.client(), strict=True))
+    mine = {name: tmp_path / name for name in names}
+
+    def use(files: Certificates) -> None:
+        for path, file in zip(mine.values(), files.client(), strict=True):
+            path.write_bytes(Path(file).read_bytes())
+
+    use(certificates)
+    access = Access(ca_file=certificates.ca, **{name: str(path) for name, path in mine.items()})
+    async with await connect(by_certificate, "test", access=access) as client:
+        mine["key_file"].write_text("half of")
+        await client.force_reconnect()
+        await until(lambda: "cannot be used" in caplog.text)
+        use(certificates)
+        await until(lambda: client.is_connected)
+        await client.flush()
+
+
+async def test_a_connection_outlives_that_the_server_is_given_other_passwords(
+    by_password: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    file = by_password / "nats.conf"
+    right = file.read_text()
+    url = f"nats://me:s3cret@127.0.0.1:{orjson.loads(right)['port']}"
+
+    def give(config: str) -> None:
+        file.write_text(config)
+        os.kill(int((by_password / "pid").read_text()), signal.SIGHUP)
+
+    async with await connect(url, "test") as client:
+        give(right.replace("s3cret", "another"))
+        await until(lambda: "Authorization Violation" in caplog.text)
+        give(right)
+        await until(lambda: client.is_connected)
+        await client.flush()
+    assert "s3cret" not in caplog.text
 
 
 async def test_a_server_that_does_not_encrypt_is_refused_where_encryption_is_asked_for(
@@ -158,6 +213,7 @@ def test_what_does_not_go_together_or_cannot_be_read_is_said_with_its_setting(ac
 BROKEN = st.text(max_size=20) | st.sampled_from(["-----BEGIN NATS USER JWT-----\n", "\n", "SU", "-----"])
 
 
+@settings(deadline=None)
 @given(before=BROKEN, after=BROKEN, cut=st.integers(0, 57))
 def test_a_file_that_is_broken_in_any_way_is_said_to_be_and_never_told(
     tmp_path_factory: pytest.TempPathFactory, before: str, after: str, cut: int
