@@ -17,12 +17,12 @@ from eventscope.store import moment
 from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.documents import Event as Document
 from eventscope.store.draft import ADDED, Draft
-from eventscope.store.message import Accepted, Arrival, Batch, Place
+from eventscope.store.message import Accepted, Arrival, Batch, Place, Refused
 from eventscope.store.retention import Retention
-from eventscope.subscriptions.envelope import Envelope
+from eventscope.subscriptions.envelope import EXPORTED, Envelope
 from eventscope.subscriptions.kept_headers import KeptHeaders
 from eventscope.subscriptions.letter import write
-from eventscope.subscriptions.reading import read
+from eventscope.subscriptions.reading import MOST_BYTES, MOST_EXPORTED_BYTES, read
 from tests.store.json_values import json_values
 
 AT = moment.from_text("2026-03-02T00:00:00Z")
@@ -204,3 +204,31 @@ def test_a_row_that_was_changed_by_hand_is_a_bad_line(tmp_path: Path) -> None:
     [item] = read_csv(str(file))
     assert isinstance(item, BadLine)
     assert "the row is not as it was exported" in item.reason
+
+
+def test_an_event_may_be_longer_and_nested_deeper_than_its_message_was() -> None:
+    deep: Any = 0
+    for _ in range(99):
+        deep = [deep]
+    log = Log(0)
+    log.take(orjson.dumps({"type": "a", "rest": deep}), {}, "plain")
+    log.take(b'{"type":"a","data":[' + b",".join([b"1e5"] * 250_000) + b"]}", {}, "plain")
+    other = Log(1000)
+    for document in log.draft.events:
+        record = orjson.loads(exported.line(of_api(document)))
+        letter = write(exported.message(record), "S", ["events.>"], 2**30, exported=True)
+        other.take(letter.payload, letter.headers, "plain")
+    assert len(log.draft.events) == 2
+    assert len(letter.payload) > MOST_BYTES
+    assert other.content() == log.content()
+
+
+def test_what_only_says_that_it_was_exported_is_rejected_like_any_message() -> None:
+    for raw, code in (
+        (b'{"type": "a", "extensions": 5}', "WRONG_ENVELOPE"),
+        (b"[]", "WRONG_COUNT"),
+        (b'{"type": "a", "data": "' + b"x" * MOST_EXPORTED_BYTES + b'"}', "TOO_LARGE"),
+    ):
+        refused = read(Arrival("events.a", dict(EXPORTED), raw, 1, AT), "S", None)
+        assert isinstance(refused, Refused)
+        assert refused.code == code
