@@ -29,7 +29,7 @@ class Budget:
         self.spent += size
         if self.spent > self._most:
             raise TooComplex(
-                f"the operation reads over {self._most:g} bytes of events; ask for smaller pages, or for fewer fields"
+                f"the operation reads over {self._most:.0f} bytes; ask for smaller pages, or for fewer fields"
             )
 
 

@@ -8,13 +8,13 @@ import gc
 from collections.abc import Iterator
 from typing import Any, Final
 
-from bson import decode, decode_all
+from bson import decode_all
 from bson.codec_options import CodecOptions
 
 from eventscope.store.budget import Budget
 from eventscope.store.pace import Pace
 
-SMALL: Final = 128 * 1024  # bytes that are made into documents in one go
+SMALL: Final = 1024**2  # bytes that are made into documents in one go: one event may have as many
 EACH: Final = 16 * 1024**2  # bytes that were made into documents, after which what is left of them is looked for
 LENGTH: Final = 4  # bytes at the beginning of each document that tell how long it is
 
@@ -31,8 +31,8 @@ async def documents(raw: bytes, budget: Budget, usual: Options) -> list[Document
         return decode_all(raw, usual)
     _collect(len(raw))
     pace, found = Pace(), list[Document]()
-    for part in _apart(raw):
-        found.append(decode(part, usual))
+    for part in _parts(raw):
+        found += decode_all(part, usual)
         await pace.pause()
     return found
 
@@ -46,9 +46,13 @@ def _collect(size: int) -> None:
         gc.collect()
 
 
-def _apart(raw: bytes) -> Iterator[bytes]:
-    at = 0
-    while at < len(raw):
-        end = at + int.from_bytes(raw[at : at + LENGTH], "little")
-        yield raw[at:end]
-        at = end
+def _parts(raw: bytes) -> Iterator[bytes]:
+    """Runs of whole documents: as many as are made in one go, or a single one that is larger."""
+    start = end = 0
+    while end < len(raw):
+        after = end + int.from_bytes(raw[end : end + LENGTH], "little")
+        if after - start > SMALL and end > start:
+            yield raw[start:end]
+            start = end
+        end = after
+    yield raw[start:end]
