@@ -23,6 +23,9 @@ from eventscope.subscriptions.trimming import trim
 
 AGAIN_SECONDS: Final = 3600.0  # after which a warning that still holds is given once more
 
+ECHO_SECONDS: Final = 1.0  # within which a heartbeat comes back by whatever way it takes
+ECHO_LOOKS: Final = 10
+
 logger = logging.getLogger(__name__)
 
 
@@ -45,17 +48,21 @@ class Buffer:
     missed: Callable[[str], Awaitable[None]] | None = None
     """Hears what was published while the stream did not take it, in a sentence, before that is mended."""
     _whole: int = 0  # when it took all subjects for the last time, as far as it was looked at
+    _echo: str = capture.RESERVED[0]  # of which subjects it may take what it must not; none once it is seen not to
     _lacked: bool = False  # whether it did not take all subjects at the last look
     _shares_limit: bool = False
     _now: int = 0  # by which it is told how long consumers are idle
     _warned: dict[str, tuple[str, float]] = field(default_factory=dict)
 
-    async def ready(self) -> None:
-        """See to it that the stream is there and as it must be, before it is read.
+    async def ready(self, beat: Callable[[], Awaitable[None]]) -> None:
+        """See to it that the stream is there and as it must be, before it is read. `beat` sends a heartbeat.
 
         Raises Unavailable when NATS cannot be asked, Blocked or CannotStart when somebody has to mend something.
         """
-        self.last = (await self._checked()).state.last_seq
+        await self._checked()
+        if self._echo:
+            await self._silent(beat)
+        self.last = (await self._info()).state.last_seq
         self._shares_limit = await stream.shares_limit(self.js)
 
     async def keep(self, done: Place, now: int) -> None:
@@ -83,9 +90,29 @@ class Buffer:
         """
         said = f"{arrival.subject[:200]} is a subject on which Eventscope or NATS itself sends"
         if arrival.sequence > self.last:
+            self._echo = capture.pattern(arrival.subject)
             raise Blocked(f"the stream {self.name} takes in what it must not: {said}")
         id = made_up_id(self.name, arrival.sequence, arrival.recorded_at)
         return Refused(arrival, "RESERVED_SUBJECT", said, id)
+
+    async def _silent(self, beat: Callable[[], Awaitable[None]]) -> None:
+        # Before anything is read: what came while it was not read would be a rejection each time, and so would the
+        # heartbeat of each time it tries.
+        if (before := await self._taken_of(self._echo)) > 0:
+            await beat()
+            for _ in range(ECHO_LOOKS):
+                await asyncio.sleep(ECHO_SECONDS / ECHO_LOOKS)
+                if await self._taken_of(self._echo) > before:
+                    raise Blocked(
+                        f"the stream {self.name} takes in what it must not, by a way that cannot be seen from here:"
+                        f" {self._echo} are subjects on which Eventscope or NATS itself sends"
+                    )
+        self._echo = ""
+
+    async def _taken_of(self, pattern: str) -> int:
+        """How many messages it has on such subjects."""
+        info = await self._asked(self.js.stream_info(self.name, subjects_filter=pattern))
+        return sum((info.state.subjects or {}).values())
 
     async def _checked(self) -> StreamInfo:
         info = await self._info()
@@ -118,10 +145,16 @@ class Buffer:
 
     async def _info(self) -> StreamInfo:
         try:
-            return await self.js.stream_info(self.name)
+            return await self._asked(self.js.stream_info(self.name))
         except NotFoundError:
             logger.error("the stream %s is gone, and is made anew", self.name)
             return await self._ensured()
+
+    async def _asked(self, answer: Awaitable[StreamInfo]) -> StreamInfo:
+        try:
+            return await answer
+        except NotFoundError:
+            raise
         except (nats.errors.Error, TimeoutError, OSError) as error:
             raise stream.unavailable(error) from error
 

@@ -1,6 +1,7 @@
 """What a stream must be like for a log to be read from it, and what it must never take in."""
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from nats import errors
@@ -26,6 +27,11 @@ def reserved(subjects: Sequence[str]) -> list[str]:
     return [pattern for pattern in subjects if any(overlap(pattern, one) for one in RESERVED)]
 
 
+def pattern(subject: str) -> str:
+    """The reserved pattern that takes that subject."""
+    return next(one for one in RESERVED if subject.startswith(one[:-1]))
+
+
 async def fault(js: JetStreamContext, stream: str, config: StreamConfig) -> str | None:
     """Why no log can be read from a stream like this, and what to do about it; None when one can."""
     other = f"or name another stream with {variable('stream')}"
@@ -45,12 +51,12 @@ async def fault(js: JetStreamContext, stream: str, config: StreamConfig) -> str 
             f"the stream {stream} takes {', '.join(taken)}, where Eventscope and NATS themselves send, so it would take"
             f" in what it causes, without end: take that out with nats stream edit {stream} --subjects …, {other}"
         )
-    for source in config.sources or []:
-        if taken := await _of_source(js, source.name):
-            return (
-                f"the stream {stream} has {source.name} as a source, which takes {', '.join(taken)}, where Eventscope"
-                f" and NATS themselves send: take that out of {source.name}, {other}"
-            )
+    if found := await _by_sources(js, stream, config):
+        way, last, taken = found
+        return (
+            f"the stream {stream} {way}, which takes {', '.join(taken)}, where Eventscope and NATS themselves send:"
+            f" take that out of {last}, {other}"
+        )
     return None
 
 
@@ -64,9 +70,35 @@ def doubts(config: StreamConfig) -> str:
     return ", ".join([*found, "discard old"] if config.discard != DiscardPolicy.NEW else found)
 
 
-async def _of_source(js: JetStreamContext, name: str) -> list[str]:
+async def _by_sources(js: JetStreamContext, stream: str, config: StreamConfig) -> tuple[str, str, list[str]] | None:
+    """The nearest source, or source of one, that takes what is reserved: the way to it in words, its name, and that."""
+    waiting, seen = deque([("", config)]), {stream}
+    while waiting:
+        way, config = waiting.popleft()
+        for name, said in _origins(config):
+            if name in seen:
+                continue
+            seen.add(name)
+            further = f"{way}, which {said}" if way else said
+            if (of_origin := await _config(js, name)) is None:
+                continue
+            if taken := reserved(of_origin.subjects or []):
+                return further, name, taken
+            waiting.append((further, of_origin))
+    return None
+
+
+def _origins(config: StreamConfig) -> Iterator[tuple[str, str]]:
+    """The streams of this account that it copies from, by name, and how."""
+    for source in config.sources or []:
+        if source.external is None:
+            yield source.name, f"has {source.name} as a source"
+    if config.mirror is not None and config.mirror.external is None:
+        yield config.mirror.name, f"is a mirror of {config.mirror.name}"
+
+
+async def _config(js: JetStreamContext, name: str) -> StreamConfig | None:
     try:
-        info = await js.stream_info(name)
+        return (await js.stream_info(name)).config
     except (errors.Error, APIError, TimeoutError, OSError):
-        return []  # of another account, or gone
-    return reserved(info.config.subjects or [])
+        return None  # gone, or not to be seen by us

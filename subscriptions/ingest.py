@@ -166,7 +166,7 @@ class Ingester:
 
     async def _begin(self, writer: Writer) -> None:
         self._seal = self._seal.of(await secret.ensured(self.log), writer.at.term, writer.at.identity)
-        await self._buffer.ready()
+        await self._buffer.ready(lambda: self._beat(writer.at.head))
         origin = await start_of(self.client, self.stream, writer.at.place)
         if origin.reset is not None:
             logger.error("stream %s %s: reading it from its first message", self.stream, origin.reset)

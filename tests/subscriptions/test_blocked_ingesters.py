@@ -124,9 +124,13 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.url
 
 
+async def _silence() -> None:
+    pass
+
+
 LOOKS: dict[str, Callable[[Client], Coroutine[Any, Any, object]]] = {
     "at the stream": lambda client: start_of(client, "S", None),
-    "at its state": lambda client: Buffer(client.jetstream(), "S", ["s.>"], 0, 24.0, UNOBSERVED).ready(),
+    "at its state": lambda client: Buffer(client.jetstream(), "S", ["s.>"], 0, 24.0, UNOBSERVED).ready(_silence),
     "at a message": lambda client: message_at(client, "S", 1),
 }
 

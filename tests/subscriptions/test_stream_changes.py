@@ -10,8 +10,17 @@ import nats
 import orjson
 import pytest
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, DiscardPolicy, RetentionPolicy, StreamConfig, StreamSource
+from nats.js.api import (
+    AckPolicy,
+    DiscardPolicy,
+    ExternalStream,
+    RetentionPolicy,
+    StreamConfig,
+    StreamSource,
+    SubjectTransform,
+)
 from nats.js.errors import APIError
 
 from eventscope.embedded import Nats, running
@@ -222,17 +231,73 @@ async def test_a_stream_that_no_log_can_be_read_from_is_told_at_the_start(
             await client.close()
 
 
-async def test_a_source_that_takes_live_subjects_is_told(settings: Settings, log: Log, client: Client) -> None:
+ORIGINS: dict[str, tuple[dict[str, Any], str]] = {
+    "a source": ({"sources": [StreamSource("THEIRS")]}, "has THEIRS as a source, which takes eventscope.live."),
+    "a source of a source": (
+        {
+            "sources": [
+                StreamSource("OTHERS", filter_subject="others.a"),
+                StreamSource("OTHERS", filter_subject="others.b"),
+                StreamSource("GONE"),
+                StreamSource("THEIRS", external=ExternalStream("$JS.elsewhere.API")),
+                StreamSource("BETWEEN"),
+            ]
+        },
+        "has BETWEEN as a source, which has THEIRS as a source, which takes eventscope.live.",
+    ),
+    "a mirror": (
+        {"sources": [StreamSource("REFLECTED")]},
+        "has REFLECTED as a source, which is a mirror of THEIRS, which takes eventscope.live.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("given", "sentence"), ORIGINS.values(), ids=ORIGINS)
+async def test_a_source_that_takes_live_subjects_is_told_however_many_streams_are_between(
+    given: dict[str, Any], sentence: str, settings: Settings, log: Log, tmp_path: Path
+) -> None:
+    async with own_nats(tmp_path) as server:
+        client = await nats.connect(server.url)
+        js = client.jetstream()
+        await js.add_stream(name="THEIRS", subjects=[f"eventscope.live.{settings.stream}"])
+        await js.add_stream(name="REFLECTED", mirror=StreamSource("THEIRS"))
+        await js.add_stream(name="OTHERS", subjects=["others.>"])
+        await js.add_stream(name="BETWEEN", sources=[StreamSource("THEIRS")])
+        await js.add_stream(name="GONE", subjects=["gone.>"])
+        await js.add_stream(name=settings.stream, subjects=list(settings.subjects), **given)
+        await js.delete_stream("GONE")
+        await client.close()
+        with pytest.raises(CannotStart) as refusal:
+            await ingest(settings.model_copy(update={"nats_url": server.url, "ingest_port": 0}))
+    assert sentence in str(refusal.value)
+
+
+async def test_what_comes_back_by_a_way_that_cannot_be_seen_is_never_stored_however_often_it_starts(
+    settings: Settings, log: Log, client: Client, subject_prefix: str, quick: None
+) -> None:
     js = client.jetstream()
-    theirs = f"{settings.stream}_THEIRS"
-    await js.add_stream(name=theirs, subjects=[f"eventscope.live.{settings.stream}"])
-    try:
-        info = await js.stream_info(settings.stream)
-        await js.update_stream(info.config, sources=[StreamSource(name=theirs)])
-        with pytest.raises(CannotStart, match=rf"has {theirs} as a source, which takes eventscope\.live"):
-            await ingest(settings)
-    finally:
-        await js.delete_stream(theirs)
+
+    async def back(message: Msg) -> None:
+        if feeding:
+            await js.publish(f"{subject_prefix}.echo", message.data)
+
+    # as another account or a leaf node might do it: what is sent comes into the stream under the subject it was sent on
+    info = await js.stream_info(settings.stream)
+    transform = SubjectTransform(src=f"{subject_prefix}.echo", dest=live.subject(settings.stream))
+    await js.update_stream(info.config, subject_transform=transform)
+    feeding = True
+    subscription = await client.subscribe(live.subject(settings.stream), cb=back)
+    async with ingester(settings):
+        await stopped(settings, "takes in what it must not, by a way")
+    async with ingester(settings):
+        await stopped(settings, "takes in what it must not, by a way")
+        assert await log.rejected.count_documents({}) == 0
+        feeding = False
+        await works(settings)
+        await publish(client, subject_prefix, 2)
+        await stored(log, 2)
+    await subscription.unsubscribe()
+    assert {row["code"] for row in await log.rejected.find({}).to_list(None)} == {"RESERVED_SUBJECT"}
 
 
 async def test_settings_that_take_in_what_nats_sends_are_refused(settings: Settings) -> None:
