@@ -267,8 +267,9 @@ async def test_a_source_that_takes_live_subjects_is_told_however_many_streams_ar
         await js.add_stream(name=settings.stream, subjects=list(settings.subjects), **given)
         await js.delete_stream("GONE")
         await client.close()
-        with pytest.raises(CannotStart) as refusal:
-            await ingest(settings.model_copy(update={"nats_url": server.url, "ingest_port": 0}))
+        async with asyncio.timeout(30):
+            with pytest.raises(CannotStart) as refusal:
+                await ingest(settings.model_copy(update={"nats_url": server.url, "ingest_port": 0}))
     assert sentence in str(refusal.value)
 
 
