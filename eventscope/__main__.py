@@ -34,7 +34,7 @@ RATE = 5.0
 @app.command()
 def dev(
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Of the API; 0 takes any free one.")] = None,
-    data_dir: DataDir = DATA_DIR,
+    data_dir: Annotated[Path, typer.Option(help="Folder for data and logs.")] = DATA_DIR,
     sample: Annotated[bool, typer.Option("--sample", help="Let the events of a small business happen.")] = False,
     seed: Seed = None,
     rate: Rate = RATE,

@@ -193,7 +193,6 @@ class Dev:
         self.say(f"Eventscope is ready. In a browser: {self._api}/graphql")
         self.say(f"Or ask from here: curl -s {self._api}/graphql -H 'content-type: application/json' -d '{body}'")
         self.say(f"Metrics: {self._api}/metrics and, of the ingester, {self._ingest}/metrics")
-        self._say_servers()
         self.say(f"Data and logs are in {self._data_dir}; Ctrl-C ends it.")
 
     def _say_servers(self) -> None:

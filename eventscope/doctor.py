@@ -79,14 +79,18 @@ def table(findings: Sequence[Finding]) -> Table:
     """The findings for people, with the advice under what it is about."""
     rows = Table("", "looked at", "found", box=None, pad_edge=False)
     advised: set[str] = set()
+    broken_so: set[str] = set()
     for finding in findings:
         colour = COLOURS[finding.level]
         # one thing that is wrong may be found in several ways
         new = "" if finding.advice in advised else finding.advice
         advised.add(finding.advice)
         advice = f"\n[bold]→ {escape(safe(new))}[/bold]" if new else ""
+        told = "as above" if finding.level == Level.BROKEN and finding.found in broken_so else finding.found
+        if finding.level == Level.BROKEN:
+            broken_so.add(finding.found)
         mark = f"[{colour}]{finding.level.name.lower()}[/{colour}]"
-        rows.add_row(mark, finding.check, escape(safe(finding.found)) + advice)
+        rows.add_row(mark, finding.check, escape(safe(told)) + advice)
     return rows
 
 

@@ -10,6 +10,8 @@ from eventscope.subscriptions.envelope import PLAIN, STATED, Envelope
 from eventscope.subscriptions.mapping import Mapper
 from eventscope.subscriptions.subjects import meant
 
+EPOCH, UNLIKELY = "1970", "2000"  # the years between which hardly any event happened that is sent today
+
 
 def absent(by_pattern: Mapping[str, Envelope], arrivals: Iterable[Arrival]) -> dict[int, list[str]]:
     """Notes on sources that are in none of the messages that their mapping is for, by the `id` of the mapping."""
@@ -54,6 +56,10 @@ def notes(
         for one, other in (("aggregateId", "aggregateType"), ("aggregateType", "aggregateId")):
             if one in event and other not in event:
                 found.append(f"the event has {one} and no {other}, so it belongs to no aggregate and gets no version")
+        if EPOCH <= (at := event.get("timestamp") or "") < UNLIKELY and "timestamp" in sources:
+            found.append(f"the timestamp is {at}, which is long ago: seconds that are read as milliseconds look so")
+        if mapper is not None and "data" not in sources and "data" not in event and event.get("extensions"):
+            found.append('nothing is mapped to data, so what is left is kept as extensions; "data": "" takes all of it')
         if "version" in sources and not {"claimedVersion", "expectedVersion"} & event.keys():
             extensions = event.get("extensions", {})
             kept = "claimedVersion" if "claimedVersion" in extensions else "version"

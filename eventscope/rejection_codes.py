@@ -31,10 +31,18 @@ CODES: Final = (
 )
 
 
-def check(code: str, in_log: Iterable[str]) -> None:
-    """Raise BadInput unless the code is one of these, or of an older version whose messages are still in the log."""
-    known = {*CODES, *in_log}
-    if code not in known:
-        close = difflib.get_close_matches(code.upper(), sorted(known), n=1)
-        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(known))}"
-        raise BadInput(f"{code[:60]!r} is not the code of a rejection; {hint}")
+LONGEST: Final = max(map(len, CODES))
+
+
+def known(code: str, in_log: Iterable[str]) -> str:
+    """The code, which may be given in small letters.
+
+    Raises BadInput unless it is one of these, or of an older version whose messages are still in the log.
+    """
+    codes = {*CODES, *in_log}
+    for one in (code, code.upper()):
+        if one in codes:
+            return one
+    close = difflib.get_close_matches(code.upper(), sorted(codes), n=1)
+    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(codes))}"
+    raise BadInput(f"{code[:60]!r} is not the code of a rejection; {hint}")

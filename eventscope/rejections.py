@@ -1,7 +1,7 @@
 """What `eventscope rejected` does: shows messages that could not be taken, sends them again, lets them go."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -27,11 +27,12 @@ async def show_all(settings: Settings, code: str | None, limit: int) -> None:
     async with opened(settings) as log:
         counts, dropped = await store.codes(log), await rejected_room.dropped(log)
         if code is not None:
-            rejection_codes.check(code, counts)
+            code = rejection_codes.known(code, counts)
         below: int | None = None
         while page := await store.rejected(log, limit=min(PAGE, limit - shown), below=below, code=code):
             for message in page:
-                say(f"{message.number:>6}  {message.code:<17}  {_time(message)}  {message.subject}  {message.reason}")
+                name = message.code.ljust(rejection_codes.LONGEST)
+                say(f"{message.number:>6}  {name}  {_time(message)}  {message.subject}  {message.reason}")
             below = page[-1].number
             shown += len(page)
             if shown == limit:
@@ -93,7 +94,8 @@ async def retry(settings: Settings, numbers: Sequence[int] | None, code: str | N
             await retrier.settle(SETTLE_SECONDS)
         finally:
             await retrier.remove_answered()
-    return _tell(retrier, kept)
+        anew = await _anew(at.log, retrier)
+    return _tell(retrier, kept, anew)
 
 
 async def retry_with(settings: Settings, number: int, mended: bytes) -> int:
@@ -115,9 +117,10 @@ async def retry_with(settings: Settings, number: int, mended: bytes) -> int:
         answer = retrier.answers.get(number)
         if isinstance(answer, list):
             await store.remove(at.log, [number])
-    code = _tell(retrier, kept)
+        anew = await _anew(at.log, retrier)
+    code = _tell(retrier, kept, anew)
     if isinstance(answer, Rejection):
-        say(f"{number} stays as it was; the mended message is rejected under a number of its own")
+        say(f"{number} stays as it was")
     elif answer is None and not kept:
         say(f"{number} stays until the mended message is known to be stored; give the same command again")
     return code
@@ -136,10 +139,22 @@ async def drop(
     say(f"{dropped} dropped")
 
 
-def _tell(retrier: Retrier, kept: int) -> int:
-    again = {number: answer for number, answer in retrier.answers.items() if isinstance(answer, Rejection)}
+def _again(retrier: Retrier) -> dict[int, Rejection]:
+    return {number: answer for number, answer in retrier.answers.items() if isinstance(answer, Rejection)}
+
+
+async def _anew(log: Log, retrier: Retrier) -> dict[int, int]:
+    """The new numbers of those that are rejected again, by their old ones."""
+    ids = {number: answer.message_id for number, answer in _again(retrier).items() if answer.message_id is not None}
+    newest = await store.newest(log, list(ids.values()))
+    return {number: newest[id] for number, id in ids.items() if newest.get(id, number) != number}
+
+
+def _tell(retrier: Retrier, kept: int, anew: Mapping[int, int]) -> int:
+    again = _again(retrier)
     for number, answer in sorted(again.items()):
-        say(f"{number} is rejected again: {answer.code}: {answer.reason}")
+        name = f" as {anew[number]}" if number in anew else ""
+        say(f"what was sent for {number} is rejected{name}: {answer.code}: {answer.reason}")
     stored = len(retrier.answers) - len(again)
     silent = len(retrier.sent) - len(retrier.answers)
     say(f"{stored} stored, {len(again)} rejected again, {kept} not sent")
@@ -153,7 +168,7 @@ def _tell(retrier: Retrier, kept: int) -> int:
 
 async def _chosen(log: Log, numbers: Sequence[int] | None, code: str | None) -> list[int]:
     if code is not None:
-        rejection_codes.check(code, await store.codes(log))
+        code = rejection_codes.known(code, await store.codes(log))
     there = await store.numbers(log, code)
     if not numbers:
         return there

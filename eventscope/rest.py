@@ -19,6 +19,7 @@ from eventscope.store.documents import Event, plain
 from eventscope.store.filter import All, Among, Between, Filter, Types
 from eventscope.store.log import Log
 
+ENDPOINTS: Final = ("history", "replay", "aggregate", "stats")
 TIMES: Final = ("fromTimestamp", "toTimestamp", "beforeTimestamp")
 # a day and what may be its zone, whose plus was not escaped, or a time of day
 DAY_AND_ZONE: Final = re.compile(r"\d{4}-?\d\d-?\d\d \d\d(:?\d\d)?", re.ASCII)
@@ -46,7 +47,18 @@ def routes(log: Callable[[], Log]) -> list[Route]:
         route("/events/replay", replay),
         route("/events/aggregate", aggregate),
         route("/events/stats", statistics),
+        Route("/events/{rest:path}", _other, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
     ]
+
+
+async def _other(request: Request) -> Response:
+    """The answer where there is none, in the form that all errors have here."""
+    path = request.path_params["rest"]
+    if path in ENDPOINTS:
+        failure = told(BadInput(f"/events/{path} is asked by GET"))
+        return _json(405, {"errors": [failure]}, {"allow": "GET, HEAD"})
+    known = ", ".join(f"/events/{name}" for name in ENDPOINTS)
+    return _json(404, {"errors": [told(BadInput(f"there is no {f'/events/{path}'[:80]!r}; there are {known}"))]})
 
 
 async def history(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
@@ -213,6 +225,7 @@ def _limit(given: Mapping[str, str]) -> int | None:
     return int(text)
 
 
-def _json(status: int, body: object) -> Response:
+def _json(status: int, body: object, more: Mapping[str, str] | None = None) -> Response:
     headers = {"vary": "Accept-Encoding", "cache-control": "no-store", "x-content-type-options": "nosniff"}
-    return Response(orjson.dumps(body, default=plain), status, headers, media_type="application/json")
+    text = orjson.dumps(body, default=plain)
+    return Response(text, status, {**headers, **(more or {})}, media_type="application/json")

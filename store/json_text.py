@@ -93,6 +93,12 @@ def loads(raw: bytes, *, any_integer: bool = False) -> Any:
     except orjson.JSONDecodeError as error:
         if "depth limit" in str(error):
             raise Fault("TOO_DEEP", "nested too deep") from None
+        if not raw.strip():
+            raise Fault("INVALID_JSON", "it is empty") from None
+        try:
+            raw.decode()
+        except UnicodeDecodeError as place:
+            raise Fault("INVALID_JSON", f"it is not UTF-8 from byte {place.start + 1} on") from None
         # to orjson a number that is too large is no JSON
         _exact(raw, str(error), any_integer=any_integer)
         raise Fault("INVALID_JSON", str(error)) from None

@@ -104,6 +104,13 @@ async def count(log: Log) -> int:
         return max(0, n - await log.rejected.count_documents(_expired(log)))
 
 
+async def newest(log: Log, message_ids: Sequence[str]) -> dict[str, int]:
+    """The number of the last rejection of each of these messages, of those that have any."""
+    with translated(log.question_seconds):
+        found = log.rejected.find({"messageId": {"$in": list(message_ids)}, **kept(log.clock())}, {"messageId": 1})
+        return {row["messageId"]: row["_id"] async for row in found.sort("_id", 1)}
+
+
 async def codes(log: Log) -> dict[str, int]:
     """How many there are of each code, the commonest first."""
     with translated(log.question_seconds):

@@ -276,7 +276,8 @@ def _timestamp(value: object) -> int | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        reason = f"timestamp is {_name(value)} and not a time like 2026-11-23T07:00:00Z"
+        hint = "; a mapping reads numbers with `as`: `milliseconds`" if type(value) in (int, float) else ""
+        reason = f"timestamp is {_name(value)} and not a time like 2026-11-23T07:00:00Z{hint}"
         raise Refusal("INVALID_TIMESTAMP", reason, "timestamp")
     try:
         return moment.from_text(value)
@@ -291,8 +292,7 @@ def _stated_id(headers: Mapping[str, str]) -> str | None:
 def made_up_id(stream: str, sequence: int, recorded_at: int) -> str:
     """The id of a message that names none, made of its place in the stream."""
     # no part of it changes when a stream is read again, and a reused sequence has another timestamp
-    place = f"{stream}\n{sequence}\n{recorded_at}"
-    return hashlib.sha256(place.encode()).hexdigest()[:32]
+    return hashlib.sha256(f"{stream}\n{sequence}\n{recorded_at}".encode()).hexdigest()[:32]
 
 
 def _name(value: object) -> str:

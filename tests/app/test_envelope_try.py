@@ -172,6 +172,21 @@ def test_a_subject_that_no_stream_takes_is_noted(tried: Any) -> None:
             ["the version that is mapped is no integer, and is kept as extensions.version"],
         ),
         ({"version": "v", "data": "data"}, {"v": 2, "data": 1}, []),
+        (
+            {"timestamp": {"path": "ts", "as": "milliseconds"}, "data": "data"},
+            {"ts": 1764154800, "data": 1},
+            [
+                "the timestamp is 1970-01-21T10:02:34.800000Z, which is long ago: seconds that are read as milliseconds"
+                " look so"
+            ],
+        ),
+        ({"timestamp": {"path": "ts", "as": "seconds"}, "data": "data"}, {"ts": 1764154800, "data": 1}, []),
+        (
+            {"userId": "by"},
+            {"by": 7, "total": 3},
+            ['nothing is mapped to data, so what is left is kept as extensions; "data": "" takes all of it'],
+        ),
+        ({"userId": "by"}, {"by": 7}, []),
         ({"shop.>": "plain"}, {}, []),
         ({"other.>": "plain"}, {}, ["no pattern takes this subject, so the message is taken as plain"]),
     ],

@@ -165,7 +165,7 @@ async def test_what_is_retried_is_stored_and_what_is_not_mended_is_rejected_agai
     await _mend(log, client, subject_prefix)
     done = await run("retry", "4", "2", "1")
     assert done.code == 1
-    assert done.lines[0].startswith("1 is rejected again: INVALID_JSON: ")
+    assert done.lines[0].startswith("what was sent for 1 is rejected as 5: INVALID_JSON: ")
     # in the order in which they came: version 2 before version 3
     assert done.lines[1:] == ["2 stored, 1 rejected again, 0 not sent"]
     assert [event.get("version") for event in await read.events(log, EVERYTHING, limit=10)] == [1, 2, 3]
@@ -234,6 +234,13 @@ async def test_what_makes_no_sense_is_refused(run: Shell, log: Log, arguments: t
     assert (done.code, done.err.splitlines()[-1]) == (2, f"eventscope: {said}")
 
 
+async def test_a_code_may_be_given_in_small_letters(run: Shell, log: Log) -> None:
+    await log.rejected.insert_one(_row("x", "NUMBER_TOO_PRECISE"))
+    done = await run("list", "--code", "number_too_precise")
+    assert (done.code, done.lines[-1]) == (0, "1 of 1 rejected message with NUMBER_TOO_PRECISE")
+    assert done.lines[0].split()[1] == "NUMBER_TOO_PRECISE"
+
+
 async def test_a_code_of_an_older_version_is_known_while_its_messages_are_there(run: Shell, log: Log) -> None:
     await log.rejected.insert_one(_row("", "TOO_OLD_TO_BE_KNOWN"))
     done = await run("list", "--code", "TOO_OLD_TO_BE_KNOWN")
@@ -296,8 +303,8 @@ async def test_what_was_mended_wrongly_leaves_the_rejected_one_there(
 ) -> None:
     done = await run("retry", "1", "--with", "-", given=b"still no json")
     assert done.code == 1
-    assert done.lines[0].startswith("1 is rejected again: INVALID_JSON: ")
-    assert done.lines[-1] == "1 stays as it was; the mended message is rejected under a number of its own"
+    assert done.lines[0].startswith("what was sent for 1 is rejected as 5: INVALID_JSON: ")
+    assert done.lines[-1] == "1 stays as it was"
     kept = {one.number: one.raw for one in await rejected.rejected(log, limit=10)}
     assert (kept[1], kept[5]) == (messages[0], b"still no json")
     done = await run("retry", "1", "--with", "-", given=b"{}")

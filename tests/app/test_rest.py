@@ -278,6 +278,20 @@ async def test_a_day_with_a_zone_is_refused_however_its_plus_is_written(world: W
     assert refusal(response) == {"code": "BAD_USER_INPUT", "field": name}
 
 
+async def test_where_there_is_no_answer_an_error_comes_in_the_same_form(world: World) -> None:
+    for path in ("histry", "", "history/x"):
+        response = await get(world, path)
+        assert response.status_code == 404
+        [error] = response.json()["errors"]
+        assert error["message"] == (
+            f"there is no '/events/{path}'; there are /events/history, /events/replay, /events/aggregate, /events/stats"
+        )
+    for endpoint in ENDPOINTS:
+        response = await world.api.http.post(f"/events/{endpoint}")
+        assert (response.status_code, response.headers["allow"]) == (405, "GET, HEAD")
+        assert response.json()["errors"][0]["message"] == f"/events/{endpoint} is asked by GET"
+
+
 @pytest.mark.parametrize("limit", ["0", "1e1", "-1", "1.5"])
 async def test_statistics_refuse_a_limit_as_the_lists_do(world: World, limit: str) -> None:
     assert refusal(await get(world, "stats", limit=limit)) == {"code": "BAD_USER_INPUT", "field": "limit"}

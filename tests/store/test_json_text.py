@@ -388,6 +388,20 @@ def test_whatever_is_written_is_read_as_the_same(value: Any) -> None:
         assert repr(loads(text)) == repr(value)
 
 
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (b"", "it is empty"),
+        (b" \r\n", "it is empty"),
+        (b'{"type": "caf\xe9"}', "it is not UTF-8 from byte 14 on"),
+        (b'"\xed\xa0\x80"', "it is not UTF-8 from byte 2 on"),
+    ],
+)
+def test_what_is_no_text_is_said_to_be_none(raw: bytes, said: str) -> None:
+    with pytest.raises(Fault, match=f"^{said}$"):
+        loads(raw)
+
+
 def holds_only_what_json_has(value: Any) -> bool:
     match value:
         case float():
