@@ -161,6 +161,11 @@ class Feed:
         self._take(batch)
         self._observer.arrived(batch.events)
 
+    async def begin(self) -> None:
+        """Learn the key, if there is one: MongoDB may be away when the first message comes."""
+        await self._learn_key()
+        self._learned = 0.0
+
     async def look(self) -> None:
         """Read the head, for something may be new. Unavailable, QuestionTimedOut or Blocked."""
         await self._learn_key()
@@ -231,6 +236,7 @@ class Feed:
 async def feeding(log: Log, client: Client, stream: str) -> AsyncIterator[Feed]:
     """The feed of that stream's log, for the length of the block."""
     feed = Feed(log)
+    await feed.begin()
     subscription = await client.subscribe(live.subject(stream), cb=feed.receive)
     keeper = asyncio.create_task(feed.keep())
     try:

@@ -51,6 +51,7 @@ async def behind_a_line(
         await teller.store(*[THING | {"data": "x" * LARGE}] * 10)
     async with proxied(urlsplit(settings.mongo_url).port or 0) as line:
         own = settings.model_copy(update={"mongo_url": f"mongodb://{line.host}/?directConnection=true"})
+        await teller.beat(HISTORY)  # as an ingester has done by now: there is a key, and the API learns it at its start
         async with served(own) as api:
             yield api, line
             await line.cut()  # motor says good-bye in a call that blocks the loop, and the line is in that loop
