@@ -28,6 +28,7 @@ from graphql import (
 
 from eventscope.resolvers.page import DEFAULT, MOST
 from eventscope.schema.extent import in_order
+from eventscope.schema.given import Types, types
 
 SIZES = ("first", "last", "ids")
 
@@ -73,10 +74,11 @@ ENTRY = Cost(1)
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """The cost of one operation, and what its variables are when the request leaves them out."""
+    """The cost of one operation, what its variables are when the request leaves them out, and the types of inputs."""
 
     cost: Cost
     defaults: Mapping[str, int]
+    given: Types
 
     def of(self, variables: Mapping[str, object] | None) -> int:
         """How many entries a request with these variables asks for."""
@@ -91,7 +93,9 @@ def bills(schema: GraphQLSchema, document: DocumentNode) -> Mapping[str | None, 
         known[fragment.name.value] = _of(schema, fragment.selection_set, type, known)
     return {
         None if part.name is None else part.name.value: Bill(
-            _of(schema, part.selection_set, schema.get_root_type(part.operation), known), _defaults(part)
+            _of(schema, part.selection_set, schema.get_root_type(part.operation), known),
+            _defaults(part),
+            types(schema, part),
         )
         for part in document.definitions
         if isinstance(part, OperationDefinitionNode)

@@ -10,6 +10,7 @@ from graphql import DocumentNode, GraphQLError, GraphQLSyntaxError, OperationDef
 from eventscope.errors import BadInput, EventscopeError, TooComplex
 from eventscope.schema.cost import Bill
 from eventscope.schema.extent import Extent, extents
+from eventscope.schema.given import MOST, has_too_many
 
 MOST_NESTED = 128  # values within values; events are taken up to 100, and lie in variables a little deeper
 UNCOUNTED = 10**9
@@ -47,6 +48,8 @@ class Limits:
         if nested is not None:
             return [nested]
         bill = next(iter(known.values())) if operation_name is None else known[operation_name]
+        if variables and has_too_many(bill.given, variables):
+            return [_refusal(f"the variables have over {MOST} objects for inputs; ask for less at once")]
         asked = bill.of(variables)
         return [] if asked <= self.entries else [_refusal(exceeded(self.entries, asked))]
 

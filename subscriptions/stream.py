@@ -30,6 +30,7 @@ REFUSED: Final = re.compile("authori[sz]ation|authentication", re.IGNORECASE)
 FINAL: Final = (BadAccess, errors.SecureConnRequiredError, ssl.SSLError)
 # codes of JetStream
 OVERLAP: Final = 10065
+NAME_TAKEN: Final = 10058
 NO_ROOM: Final = frozenset({10023, 10028, 10047})
 
 logger = logging.getLogger(__name__)
@@ -108,10 +109,7 @@ async def ensure(js: JetStreamContext, name: str, subjects: Sequence[str], max_b
     `max_bytes` limits it where it is made (0: not at all): a full stream refuses its publishers.
     """
     try:
-        try:
-            info = await js.stream_info(name)
-        except NotFoundError:
-            return await js.add_stream(_config(name, subjects, max_bytes))
+        info = await _made(js, name, subjects, max_bytes)
         present = info.config.subjects or []
         merged = joined(present, subjects)
         if merged == present:
@@ -133,6 +131,18 @@ async def ensure(js: JetStreamContext, name: str, subjects: Sequence[str], max_b
         elif error.err_code == OVERLAP:
             said += await _others(js, name, subjects)
         raise CannotStart(said) from None
+
+
+async def _made(js: JetStreamContext, name: str, subjects: Sequence[str], max_bytes: int) -> StreamInfo:
+    try:
+        return await js.stream_info(name)
+    except NotFoundError:
+        try:
+            return await js.add_stream(_config(name, subjects, max_bytes))
+        except APIError as error:
+            if error.err_code != NAME_TAKEN:
+                raise
+    return await js.stream_info(name)  # another process was quicker, and may have other settings
 
 
 def unavailable(error: BaseException) -> Unavailable:

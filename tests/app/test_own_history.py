@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 FILES = """
 query Files($after: String) {
   aggregates(filter: {type: "file", deleted: false}, first: 100, after: $after) {
-    nodes { id version eventCount lastEventType }
+    nodes { id: aggregateId version eventCount lastEventType }
     pageInfo { hasNextPage endCursor }
   }
 }

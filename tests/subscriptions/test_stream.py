@@ -94,6 +94,16 @@ async def test_a_missing_stream_is_made_to_keep_everything(
     assert info.config.max_age == 0
 
 
+async def test_processes_that_make_a_stream_at_once_with_different_limits_all_have_it(
+    js: JetStreamContext, stream_name: str, subject_prefix: str
+) -> None:
+    for turn in range(5):
+        name, subject = f"{stream_name}_{turn}", f"{subject_prefix}.{turn}"
+        made = await asyncio.gather(*(ensure(js, name, [subject], most) for most in (0, 1_000_000, 2_000_000)))
+        assert {info.config.max_bytes for info in made} <= {-1, 1_000_000, 2_000_000}
+        await js.delete_stream(name)
+
+
 async def test_a_stream_that_is_there_keeps_its_messages_its_limits_and_its_subjects(
     js: JetStreamContext, stream_name: str, subject_prefix: str
 ) -> None:
