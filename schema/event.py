@@ -33,7 +33,7 @@ class Event(Node):
     recorded_at: Moment = strawberry.field(description="When NATS took the message in.")
     aggregate_type: str | None = strawberry.field(description="The kind of thing that it happened to, like `user`.")
     aggregate_id: strawberry.ID | None = strawberry.field(description="Which of them it happened to.")
-    version: int | None = strawberry.field(description="The how-manieth event of its aggregate it is: 1, 2, 3 …")
+    version: int | None = strawberry.field(description="Its number among the events of its aggregate: 1, 2, 3 …")
     claimed_version: BigInt | None = strawberry.field(
         description="The version that its publisher claimed in the message; null if it claimed none, or the right one."
     )

@@ -7,7 +7,7 @@ from typing import Final, Literal, TypeAlias, assert_never
 
 from eventscope.store.documents import Event
 from eventscope.store.effort import STEPS
-from eventscope.store.look import Look
+from eventscope.store.look import LETTERS, Look
 from eventscope.store.paths import Path, Spend, Test, tester
 
 Field = Literal["aggregateType", "aggregateId", "userId", "correlationId", "causationId"]
@@ -86,6 +86,7 @@ Filter: TypeAlias = Ids | Types | Among | Between | All | Any_ | Not | Holds | E
 EVERYTHING: Final = All(())
 NOTHING: Final = Any_(())
 STARS: Final = re.compile(r"\*+")  # several mean the same as one
+MOST_KNOWN: Final = 256  # types of which a tester remembers what it found
 KEYS: Final = {"timestamp": "timestamp", "position": "_id", "version": "version"}
 Matcher: TypeAlias = Callable[[Look], bool]
 
@@ -173,15 +174,22 @@ def meant(matches: Matcher, events: Iterable[Event]) -> Iterator[Event]:
 
 
 def type_tester(patterns: Sequence[str]) -> Callable[[str, Spend], bool]:
-    """Whether one of the patterns stands for a type; `spend` hears how many are tried, before they are."""
+    """Whether one of the patterns stands for a type; `spend` hears how much work that is, before it is done."""
     exact = frozenset(p for p in patterns if not is_pattern(p))
     shapes = [fits(p) for p in patterns if is_pattern(p)]
+    pieces = sum(p.count("*") + 1 for p in patterns if is_pattern(p))
+    known: dict[str, bool] = {}
 
     def means(type: str, spend: Spend) -> bool:
         if type in exact:
             return True
-        spend(len(shapes))
-        return any(fit(type) for fit in shapes)
+        found = known.get(type)
+        if found is None:
+            spend(pieces + len(shapes) * (len(type) // LETTERS))
+            if len(known) >= MOST_KNOWN:
+                known.clear()
+            found = known[type] = any(fit(type) for fit in shapes)
+        return found
 
     return means
 

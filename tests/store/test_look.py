@@ -62,6 +62,13 @@ def test_so_are_many_patterns_of_types() -> None:
     assert matcher(Types((*patterns.patterns, "a.b")))(Look(of({}))), "an exact type needs no patterns"
 
 
+def test_so_are_patterns_of_many_pieces_on_many_types_and_on_one_type_they_are_tried_once() -> None:
+    patterns = Types(tuple(f"*{'a*' * 400}b{n}*" for n in range(25)))
+    assert list(meant(matcher(patterns), [of({}, "a" * 1000)] * 5_000)) == []
+    with pytest.raises(TooMuch):
+        list(meant(matcher(patterns), [of({}, f"{'a' * 990}{n}") for n in range(100)]))
+
+
 def test_what_one_filter_gave_up_on_the_way_is_not_begun_again_by_the_next() -> None:
     look = Look(of({"l": WIDE}), 10_000)
     path = Path("data", ("l", "a"))
