@@ -131,6 +131,7 @@ def build(
             *(page.routes() if settings.graphiql else []),
             redirects.root(has_page=settings.graphiql),
             *redirects.with_slash(route.path for route in answers),
+            rest.other(),
         ],
         middleware=[Middleware(Counted, metrics=metrics), Middleware(Gate, rules=rules, is_data=is_data)],
     )

@@ -47,8 +47,12 @@ def routes(log: Callable[[], Log]) -> list[Route]:
         route("/events/replay", replay),
         route("/events/aggregate", aggregate),
         route("/events/stats", statistics),
-        Route("/events/{rest:path}", _other, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
     ]
+
+
+def other() -> Route:
+    """Whatever else there may be under `/events/`; it comes after all that is there."""
+    return Route("/events/{rest:path}", _other, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
 
 
 async def _other(request: Request) -> Response:
