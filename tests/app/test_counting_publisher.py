@@ -17,6 +17,8 @@ from eventscope.settings import Settings
 from eventscope.store import rejected
 from eventscope.store.log import Log
 from tests.app.servicing import connected
+from tests.ingesters import held
+from tests.until import until
 
 PUBLISHER = Path(__file__).parent / "counting_publisher.py"
 COUNT = 60
@@ -38,6 +40,7 @@ async def test_two_processes_that_count_for_themselves_one_started_again_lose_no
     async def restarted() -> list[dict[str, Any]]:
         return await publish(settings, subject_prefix, "one") + await publish(settings, subject_prefix, "one")
 
+    await until(lambda: held(log))  # from then on the log has a name, which is a part of its cursors
     async with connected(settings, api) as service:
         live = asyncio.create_task(follow(service, 3 * COUNT))
         both = await asyncio.gather(restarted(), publish(settings, subject_prefix, "two"))
