@@ -58,10 +58,11 @@ async def connect(
 
     async def report(error: Exception) -> None:
         nonlocal last
-        last = error
+        if last is None or not _is_final(last):  # what follows on it says less
+            last = error
         if started:
             logger.warning("NATS: %s", _reason(error, url))
-        elif isinstance(error, FINAL) or REFUSED.search(str(error)):  # trying again would not help
+        elif _is_final(error):  # trying again would not help
             raise error
 
     async def disconnected() -> None:
@@ -212,6 +213,10 @@ def _config(name: str, subjects: Sequence[str], max_bytes: int) -> StreamConfig:
         max_bytes=max_bytes or -1,
         allow_direct=True,
     )
+
+
+def _is_final(error: Exception) -> bool:
+    return isinstance(error, FINAL) or REFUSED.search(str(error)) is not None
 
 
 def _failed(error: Exception, url: str, access: Access) -> str:
