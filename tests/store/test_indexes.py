@@ -177,7 +177,9 @@ def test_a_page_of_aggregates_is_found_without_going_through_the_others(busy: Lo
     user = ("user",)
     for filter in (AggregateFilter(), AggregateFilter(user)):
         for below in (None, 2500):
-            [command] = busy.heard(aggregates.aggregates(busy.log, filter, limit=20, below=below))
+            # where the list ends, a look at the checkpoint follows
+            command, *_ = busy.heard(aggregates.aggregates(busy.log, filter, limit=20, below=below))
+            assert command.get("find") == "aggregates"
             explanation = busy.explained(command)
             assert "SORT" not in names(explanation)
             assert explanation["executionStats"]["totalDocsExamined"] <= 20
@@ -185,7 +187,8 @@ def test_a_page_of_aggregates_is_found_without_going_through_the_others(busy: Lo
 
 def test_aggregates_are_found_by_their_ids(busy: Looking) -> None:
     for filter, most in ((AggregateFilter(("user",), ("7", "8")), 2), (AggregateFilter(ids=("7",)), len(KINDS))):
-        [command] = busy.heard(aggregates.aggregates(busy.log, filter, limit=20))
+        command, *_ = busy.heard(aggregates.aggregates(busy.log, filter, limit=20))
+        assert command.get("find") == "aggregates"
         assert busy.explained(command)["executionStats"]["totalDocsExamined"] <= most
 
 
