@@ -7,7 +7,7 @@ import pytest
 from tests.chaos.faults import FAULTS
 from tests.chaos.run import run
 
-FAULTS_STRUCK = 20
+FAULTS_STRUCK = len(FAULTS)
 SEED = 3
 
 
