@@ -1,4 +1,4 @@
-"""Answers that are large, marked as such for whoever writes them out."""
+"""Answers that are large, marked as such for the code that writes them out."""
 
 from typing import Any, TypeVar
 
