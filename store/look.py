@@ -1,6 +1,6 @@
 """One event as filters look at it: what its paths reach is found once, and no filter looks at more than it may. No I/O.
 
-How many values an event has is for its publisher to say, and how often each is tested for the client that asks. Both are
+How many values an event has is for its publisher to say, and how often each is tested for a client to say. Both are
 within limits of their own, but not the one times the other.
 """
 
