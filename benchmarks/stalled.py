@@ -23,6 +23,7 @@ import orjson
 
 from benchmarks.sheet import RESULTS, Sheet
 from benchmarks.stage import Scene, Servers, scene, serving
+from eventscope.background import cancel
 from eventscope.settings import variable
 from tests.app.stalled import Follower, followers, memory, stalled, text
 from tests.chaos.connections import Ended
@@ -73,8 +74,7 @@ async def run(given: argparse.Namespace, at: Scene) -> Sheet:
         async with stalled(crowd):
             again = asyncio.create_task(stall_again(crowd))
             samples = [await sample(address) for _ in range(int(given.seconds))]
-            again.cancel()
-            await asyncio.wait([again])
+            await cancel(again)
             load.stop.set()
             await publishing
             await at.reaches(load.published)
@@ -84,9 +84,7 @@ async def run(given: argparse.Namespace, at: Scene) -> Sheet:
             began = perf_counter()
             await recovered(crowd, load.published)
             seconds = perf_counter() - began
-        for task in following:
-            task.cancel()
-        await asyncio.wait(following)
+        await cancel(*following)
         complete = sum(member.position == load.published for member in (*crowd, *reading))
         for member in reading:
             await member.leave()

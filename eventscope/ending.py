@@ -5,11 +5,11 @@ import signal
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
+
+from eventscope.background import cancel
 
 T = TypeVar("T")
-
-CANCEL_SECONDS: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -65,13 +65,6 @@ async def before(asked: Asked, work: Coroutine[Any, Any, T]) -> T | None:
         waiting.cancel()
         await cancel(task)
     return None if task.cancelled() else task.result()
-
-
-async def cancel(task: asyncio.Task[Any]) -> None:
-    """Cancel a task and wait for its end."""
-    while not task.done():
-        task.cancel()  # more than once: libraries, and wait_for up to Python 3.11, swallow a cancellation now and then
-        await asyncio.wait([task], timeout=CANCEL_SECONDS)
 
 
 async def until_asked(work: Coroutine[Any, Any, None]) -> None:

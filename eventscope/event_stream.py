@@ -21,6 +21,7 @@ from strawberry.types.graphql import OperationType
 from eventscope.accept import accepted
 from eventscope.admission import Admission
 from eventscope.answer import encoded
+from eventscope.background import cancel
 from eventscope.errors import told
 from eventscope.resolvers import cursor
 from eventscope.schema.build import Schema
@@ -106,14 +107,14 @@ class EventStream(Response):
         try:
             await asyncio.wait([leaving, *working], return_when=asyncio.FIRST_COMPLETED)
             line.gone = True
-            await _end(*working)
+            await cancel(*working)
             if line.stuck.is_set():  # and would not take the end either
                 self._streaming.services.feed.observer.dropped("stuck")
                 await asyncio.wait([leaving], timeout=LINGER_SECONDS)
             elif not leaving.done():
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
-            await _end(leaving, *working)
+            await cancel(leaving, *working)
 
     async def _pump(self, line: "Line") -> None:
         asked, streaming = self._asked, self._streaming
@@ -213,9 +214,3 @@ def _end_after(result: Mapping[str, Any]) -> bytes:
 async def _left(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def _end(*tasks: asyncio.Task[Any]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)

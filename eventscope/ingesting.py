@@ -1,9 +1,8 @@
 """Running an ingester: connections, the stream, and the loop until a signal ends it."""
 
-import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack
 
+from eventscope.background import beside
 from eventscope.connections import connected
 from eventscope.errors import CannotStart
 from eventscope.ingest_metrics import IngestMetrics
@@ -59,18 +58,6 @@ async def ingest(settings: Settings) -> None:
                 routes = metrics.routes(at.log, behind)
                 await stack.enter_async_context(watched(settings.host, settings.ingest_port, routes))
             counting = catalogue.keep_up(at.log, ingester.holder, lambda: ingester.behind)
-            await stack.enter_async_context(_beside(counting))
-            await stack.enter_async_context(_beside(keep_watch(at.log, ingester.holder, metrics.miscounted)))
+            await stack.enter_async_context(beside(counting))
+            await stack.enter_async_context(beside(keep_watch(at.log, ingester.holder, metrics.miscounted)))
             await ingester.run()
-
-
-@asynccontextmanager
-async def _beside(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """The work goes on for the length of the block."""
-    task = asyncio.create_task(work)
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from eventscope import private
-from eventscope.ending import cancel
+from eventscope.background import cancel
 from eventscope.guard import guarded, lifeline
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eventscope import app, metrics
+from eventscope.background import cancel
 from eventscope.connections import demand
-from eventscope.ending import before, cancel, signals
+from eventscope.ending import before, signals
 from eventscope.listening import listening
 from eventscope.settings import Settings
 from eventscope.siblings import Siblings

@@ -8,10 +8,11 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import UTC
 from typing import Final
 
+from eventscope.background import beside
 from eventscope.errors import EventscopeError, Unavailable
 from eventscope.store import moment
 from eventscope.store.driver import Mongo, translated
@@ -78,14 +79,11 @@ async def synchronise(mongo: Mongo, clock: MongoClock) -> None:
 @asynccontextmanager
 async def kept(mongo: Mongo, clock: moment.Clock) -> AsyncIterator[None]:
     """Keep the clock right for the length of the block, if it is MongoDB's."""
-    task = asyncio.create_task(_keep(mongo, clock)) if isinstance(clock, MongoClock) else None
-    try:
+    if not isinstance(clock, MongoClock):
         yield
-    finally:
-        if task is not None:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        return
+    async with beside(_keep(mongo, clock)):
+        yield
 
 
 async def _keep(mongo: Mongo, clock: MongoClock) -> None:

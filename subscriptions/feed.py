@@ -15,6 +15,7 @@ from typing import Final
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from eventscope.background import cancel
 from eventscope.errors import EventscopeError, unexpected
 from eventscope.store import checkpoint, secret
 from eventscope.store.log import Log
@@ -242,7 +243,6 @@ async def feeding(log: Log, client: Client, stream: str) -> AsyncIterator[Feed]:
     try:
         yield feed
     finally:
-        keeper.cancel()
-        await asyncio.wait([keeper])
+        await cancel(keeper)
         if not client.is_closed:
             await subscription.unsubscribe()

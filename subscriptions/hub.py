@@ -13,10 +13,11 @@ the end of the log, and leaves out what it has read by then.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Hashable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from eventscope.background import beside
 from eventscope.errors import EventscopeError
 from eventscope.store import checkpoint, read
 from eventscope.store.checkpoint import Checkpoint
@@ -233,10 +234,5 @@ async def delivering(log: Log, feed: Feed, room: Room | None = None) -> AsyncIte
     """Live delivery for the length of the block."""
     hub = Hub(log, feed, room or Room(ONE, ALL))
     with feed.join() as inbox:
-        task = asyncio.create_task(hub.run(inbox))
-        try:
+        async with beside(hub.run(inbox)):
             yield hub
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task

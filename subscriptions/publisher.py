@@ -12,6 +12,7 @@ from nats import errors
 from nats.aio.client import Client
 from nats.js.errors import APIError, BadRequestError, NoStreamResponseError, NotFoundError
 
+from eventscope.background import cancel
 from eventscope.errors import CannotStart, Unavailable
 from eventscope.subscriptions import stream
 from eventscope.subscriptions.access import NO_ACCESS, Access
@@ -89,8 +90,7 @@ class Publisher:
                 yield publisher
                 await publisher.flush()
             finally:
-                publisher._work.cancel()
-                await asyncio.wait([publisher._work])
+                await cancel(publisher._work)
         finally:
             await stream.close(client)
 
@@ -164,9 +164,7 @@ class Publisher:
         finally:
             # first, since nats-py swallows the cancellation of a write for which there is no room
             await stream.close(client)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await cancel(*tasks)
 
     async def _send(self, client: Client, handed: _Handed) -> None:
         line = await Line.open(client)

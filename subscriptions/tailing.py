@@ -3,11 +3,12 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final
 
 import orjson
 
+from eventscope.background import beside
 from eventscope.errors import EventscopeError, unexpected
 from eventscope.store import checkpoint, read
 from eventscope.store.filter import EVERYTHING
@@ -29,15 +30,12 @@ async def tailing(log: Log, feed: Feed) -> AsyncIterator[None]:
         yield
         return
     feed.tail = log.tail
-    task = asyncio.create_task(_keep(log, log.tail))
-    try:
-        yield
-    finally:
-        feed.tail = None
-        log.tail.restart(None)
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+    async with beside(_keep(log, log.tail)):
+        try:
+            yield
+        finally:
+            feed.tail = None
+            log.tail.restart(None)
 
 
 async def _keep(log: Log, tail: Tail) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import os
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import nats
@@ -15,6 +14,7 @@ from nats.js.errors import NotFoundError
 from pymongo import MongoClient
 
 from eventscope.app import build, services
+from eventscope.background import beside
 from eventscope.embedded import Mongod, Nats, running
 from eventscope.ingesting import ingest
 from eventscope.listening import listening
@@ -136,11 +136,8 @@ async def client(settings: Settings) -> AsyncIterator[Client]:
 @pytest.fixture
 async def ingesting(settings: Settings, log: Log, client: Client) -> AsyncIterator[None]:
     """An ingester at work."""
-    task = asyncio.create_task(ingest(settings))
-    yield
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    async with beside(ingest(settings)):
+        yield
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import nats
 import orjson
 from nats.aio.client import Client
 
+from eventscope.background import beside
 from eventscope.guard import guarded, lifeline
 from eventscope.ingesting import ingest
 from eventscope.settings import PREFIX, Settings
@@ -37,11 +38,8 @@ async def world(settings: Settings) -> AsyncIterator[tuple[Log, Client]]:
 @asynccontextmanager
 async def ingester(settings: Settings) -> AsyncIterator[None]:
     """One in this process, for the length of the block."""
-    task = asyncio.create_task(ingest(settings))
-    yield
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    async with beside(ingest(settings)):
+        yield
 
 
 async def ingester_process(settings: Settings) -> asyncio.subprocess.Process:

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+from eventscope.background import cancel
 from eventscope.ports import HOST, free
 
 End: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -81,10 +82,7 @@ class Proxy:
         if server is not None:
             server.close()
         tasks = [connection.task for connection in self._connections if connection.task is not None]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await cancel(*tasks)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = _Connection([writer])

@@ -16,6 +16,7 @@ from nats.js.api import AckPolicy, DiscardPolicy
 from rich.console import Console
 
 from eventscope import doctor
+from eventscope.background import cancel
 from eventscope.doctor import Plan, embedded, examine
 from eventscope.embedded import Nats, running
 from eventscope.finding import Finding, Level
@@ -133,7 +134,7 @@ async def test_who_speaks_for_the_ingester_is_found_out(
     try:
         findings = await examine(settings, HERE)
     finally:
-        speaking.cancel()
+        await cancel(speaking)
     assert worse(findings) == {"live batches": Level.WARNING}
     assert "are of no ingester of this log: API processes do not look at them" in found(findings, "live batches")
 

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from nats.aio.client import Client
 
 from eventscope import envelopes
+from eventscope.background import end
 from eventscope.envelope_try import show
 from eventscope.errors import BadInput
 from eventscope.ingesting import ingest
@@ -291,6 +291,4 @@ async def test_what_is_shown_is_what_becomes_of_the_message(
     [stored] = await until(lambda: read.events(log, EVERYTHING, limit=2))
     kept = {name: value for name, value in stored.items() if name in shown}
     assert kept | {"timestamp": moment.to_text(stored["timestamp"])} == shown
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    await end(task)

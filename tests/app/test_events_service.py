@@ -7,7 +7,7 @@ import random
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from nats.aio.client import Client
 
 import eventscope
 from eventscope import EventsService
+from eventscope.background import end
 from eventscope.errors import BadInput, OutcomeUnknown, Rejected, VersionConflict
 from eventscope.event import Event, NewEvent, PublishedEvent
 from eventscope.ingesting import ingest
@@ -165,9 +166,7 @@ class TestPublishing:
             ingester = asyncio.create_task(ingest(settings))
             published = await service.publish_event("user.created", {"n": 1}, **USER, message_id=id)
             assert await whole(log) == places([published]) == {id: (1, 1)}
-            ingester.cancel()
-            with suppress(asyncio.CancelledError):
-                await ingester
+            await end(ingester)
 
     async def test_while_the_ingester_is_killed_again_and_again_each_publisher_gets_the_one_outcome(
         self, settings: Settings, log: Log, client: Client
@@ -224,9 +223,7 @@ class TestPublishing:
             async with own_nats(tmp_path, port):
                 published = [first, *await asyncio.gather(*later)]
                 assert places(published) == await whole(log)
-                ingester.cancel()
-                with suppress(asyncio.CancelledError):
-                    await ingester
+                await end(ingester)
 
     async def test_a_nats_server_that_is_frozen_does_not_hold_a_publisher_beyond_its_deadline(
         self, settings: Settings, log: Log, tmp_path: Path
@@ -243,9 +240,7 @@ class TestPublishing:
                 ingester = asyncio.create_task(ingest(own))
                 published = await service.publish_event("a.b", message_id="m1")
                 assert places([published]) == await whole(log)
-                ingester.cancel()
-                with suppress(asyncio.CancelledError):
-                    await ingester
+                await end(ingester)
 
 
 class TestPublishingTogether:

@@ -6,7 +6,6 @@ import os
 import resource
 import sys
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from nats.aio.client import Client
 from rich.console import Console
 
 from eventscope import importing
+from eventscope.background import end
 from eventscope.errors import BadInput
 from eventscope.event_files import BadLine, read_jsonl
 from eventscope.events_service import EventsService
@@ -117,9 +117,7 @@ async def test_an_empty_log_becomes_the_same_and_the_one_exported_from_stays_as_
             assert await contents(str(other.http.base_url)) == before
             await other.services.log.mongo.client.drop_database(there.mongo_database)
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await end(task)
         await client.jetstream().delete_stream(there.stream)
 
 

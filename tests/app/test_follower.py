@@ -4,7 +4,7 @@ import asyncio
 import signal
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import AsyncExitStack, aclosing, suppress
+from contextlib import AsyncExitStack, aclosing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from nats.aio.client import Client
 from websockets.asyncio.server import ServerConnection, serve
 
 from eventscope import EventsService
+from eventscope.background import end
 from eventscope.embedded import Mongod
 from eventscope.errors import BadInput, NotAnswered, Unavailable
 from eventscope.event import Event, NewEvent
@@ -179,10 +180,7 @@ async def test_an_api_that_is_killed_or_restarted_again_and_again_costs_no_event
         whole = await read.events(log, EVERYTHING, limit=100_000)
         await stack.enter_async_context(running(settings, "serve", "--no-ingest"))
         await until(lambda: len(steady) >= len(whole) and len(fickle) >= len(whole) - 7)
-        for task in following:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        await end(*following)
     expected = [(event["_id"], event["data"]) for event in whole]
     assert [(event.position, event.data) for event in steady] == expected
     assert [(event.position, event.data) for event in fickle] == expected[: len(fickle)]
@@ -303,9 +301,7 @@ async def test_a_checkpoint_moves_the_cursor_a_gap_does_not_and_what_is_unknown_
         async with EventsService.connect(api_url=f"http://127.0.0.1:{listener.getsockname()[1]}") as service:
             following = asyncio.create_task(service.subscribe_to_events(print, on_gap=gaps.append))
             await until(lambda: len(asked) == 3)
-            following.cancel()
-            with suppress(asyncio.CancelledError):
-                await following
+            await end(following)
     assert asked == [None, "e5", "e5"]
     assert gaps == [RetentionGap("e5", "e9")]
 

@@ -24,6 +24,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from eventscope.api_metrics import ApiMetrics, Counted
+from eventscope.background import end
 from eventscope.errors import CannotStart, LeaseLost, QuestionTimedOut, Unavailable
 from eventscope.ingest_metrics import IngestMetrics
 from eventscope.ingesting import ingest
@@ -86,9 +87,7 @@ async def ingester(settings: Settings) -> AsyncIterator[str]:
     try:
         yield f"http://{HOST}:{own.ingest_port}"
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await end(task)
 
 
 async def state(address: str) -> tuple[int, Mapping[str, Any]]:

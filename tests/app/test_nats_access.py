@@ -3,8 +3,8 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from eventscope.doctor import Plan, examine
 from eventscope.errors import BadInput, Unavailable
 from eventscope.events_service import EventsService
 from eventscope.finding import Level
-from eventscope.ingesting import ingest
 from eventscope.ports import HOST, free
 from eventscope.rejections import retry
 from eventscope.settings import NATS_ACCESS, PREFIX, Settings, variable
@@ -26,6 +25,7 @@ from eventscope.store.log import Log
 from eventscope.subscriptions.stream import close, connect
 from tests.app.served import served
 from tests.demanding import Certificates, Key, Operator, demanding
+from tests.ingesters import ingester
 from tests.until import until
 
 Demands = tuple[str, dict[str, str]]
@@ -85,21 +85,10 @@ async def theirs(settings: Settings, demands: Demands) -> Settings:
     return chosen
 
 
-@asynccontextmanager
-async def at_work(settings: Settings) -> AsyncIterator[None]:
-    task = asyncio.create_task(ingest(settings))
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-
 async def test_events_go_their_whole_way_there(theirs: Settings, log: Log, tmp_path: Path) -> None:
     files: Any = {name: getattr(theirs, name) for name in NATS_ACCESS if getattr(theirs, name)}
     async with (
-        at_work(theirs),
+        ingester(theirs),
         served(theirs) as api,
         EventsService.connect(
             theirs.nats_url, str(api.http.base_url), stream=theirs.stream, subjects=theirs.subjects, **files

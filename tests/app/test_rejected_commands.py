@@ -4,7 +4,6 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,12 @@ import pytest
 from nats.aio.client import Client
 
 from eventscope import envelopes
-from eventscope.ingesting import ingest
 from eventscope.settings import PREFIX, Settings
 from eventscope.store import read, rejected
 from eventscope.store.filter import EVERYTHING
 from eventscope.store.log import Log
 from eventscope.store.message import EXPECTED_VERSION
+from tests.ingesters import ingester
 from tests.until import until
 
 NO_CODE = "'INVALID_JSN' is not the code of a rejection; did you mean INVALID_JSON?"
@@ -61,18 +60,6 @@ class Shell:
         assert process.returncode is not None
         assert b"Traceback" not in err, err.decode()
         return Done(process.returncode, out, err.decode())
-
-
-@asynccontextmanager
-async def at_work(settings: Settings) -> AsyncIterator[None]:
-    """An ingester with these settings, for the length of the block."""
-    task = asyncio.create_task(ingest(settings))
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 @pytest.fixture
@@ -286,7 +273,7 @@ async def test_a_mended_message_goes_on_the_subject_and_with_the_headers_and_id_
         settings = settings.model_copy(update={"envelopes": given})
     mended = tmp_path / "mended.json"
     mended.write_bytes(right)
-    async with at_work(settings):
+    async with ingester(settings):
         headers = {"Trace": "t1", "Nats-Msg-Id": "sent-once"}
         await client.jetstream().publish(f"{subject_prefix}.order.placed", wrong, headers=headers)
         await until(lambda: _has(log, 1))
@@ -328,7 +315,7 @@ async def test_a_mended_message_that_is_sent_again_and_again_is_stored_once(
 async def test_a_mended_message_that_waits_in_nats_leaves_the_rejected_one_there(
     log: Log, client: Client, settings: Settings, subject_prefix: str, run: Shell
 ) -> None:
-    async with at_work(settings):
+    async with ingester(settings):
         await client.jetstream().publish(f"{subject_prefix}.user.created", b"no json")
         await until(lambda: _has(log, 1))
     done = await run("retry", "1", "--with", "-", given=b"{}")
@@ -336,7 +323,7 @@ async def test_a_mended_message_that_waits_in_nats_leaves_the_rejected_one_there
     assert done.lines[1].startswith("1 sent, but no ingester has answered yet")
     assert done.lines[-1].startswith("1 stays until the mended message is known to be stored")
     assert await rejected.numbers(log) == [1]
-    async with at_work(settings):
+    async with ingester(settings):
         await until(lambda: read.events(log, EVERYTHING, limit=10))
         done = await run("retry", "1", "--with", "-", given=b"{}")
     assert (done.code, done.lines) == (0, ["1 stored, 0 rejected again, 0 not sent"])
@@ -347,13 +334,13 @@ async def test_a_mended_message_that_waits_in_nats_leaves_the_rejected_one_there
 async def test_a_retry_that_nats_loses_is_still_rejected_and_can_be_given_again(
     settings: Settings, log: Log, client: Client, subject_prefix: str, run: Shell
 ) -> None:
-    async with at_work(settings):
+    async with ingester(settings):
         await client.jetstream().publish(f"{subject_prefix}.user.created", b"no json")
         await until(lambda: _has(log, 1))
     await run("retry", "1")
     await client.jetstream().purge_stream(settings.stream)
     assert await rejected.numbers(log) == [1]
-    async with at_work(settings):
+    async with ingester(settings):
         done = await run("retry", "1")
     assert done.lines[-1] == "0 stored, 1 rejected again, 0 not sent"
     assert await rejected.numbers(log) == [2]

@@ -1,14 +1,9 @@
 """An ingester on a machine whose clock is wrong by weeks: everything is stored, and nothing expires before its time."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-
 import orjson
 import pytest
 from nats.aio.client import Client
 
-from eventscope.ingesting import ingest
 from eventscope.settings import Settings
 from eventscope.store import checkpoint, counts, expiry, moment, rejected
 from eventscope.store.counts import Scope
@@ -16,16 +11,8 @@ from eventscope.store.filter import EVERYTHING
 from eventscope.store.log import Log
 from eventscope.store.moment import DAY
 from eventscope.store.recount.whole import recount
+from tests.ingesters import ingester
 from tests.until import until
-
-
-@asynccontextmanager
-async def at_work(settings: Settings) -> AsyncIterator[None]:
-    task = asyncio.create_task(ingest(settings))
-    yield
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
 
 
 @pytest.mark.parametrize("days", [-40, 40])
@@ -50,15 +37,15 @@ async def test_nothing_is_lost_by_it_and_nothing_counted_wrongly(
 
         await until(stored)
 
-    async with at_work(settings):
+    async with ingester(settings):
         await store(0, 10)
     right = moment.now
     with monkeypatch.context() as patch:
         patch.setattr(moment, "now", lambda: right() + days * DAY)
-        async with at_work(settings):
+        async with ingester(settings):
             await store(10, 15)
             await until(lambda: "counts of expired events are not tidied up" in caplog.text)
-    async with at_work(settings):
+    async with ingester(settings):
         await store(15, 17)
 
     assert await rejected.count(log) == 0

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from eventscope.background import cancel
 from eventscope.embedded import Server, ready
 from eventscope.guard import guarded, lifeline
 
@@ -74,8 +75,7 @@ class Program:
     async def close(self) -> None:
         """End it for good."""
         if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait([self._keeper])
+            await cancel(self._keeper)
         await self.kill()
 
     async def _keep(self) -> None:

@@ -12,6 +12,7 @@ from typing import Final
 import nats.errors
 from nats.aio.client import Client
 
+from eventscope.background import cancel
 from eventscope.embedded import Mongod, Nats
 from eventscope.errors import EventscopeError
 from eventscope.ports import HOST, free
@@ -128,9 +129,7 @@ async def publishing(settings: Settings, seed: int, rate: float) -> AsyncIterato
         try:
             yield load
         finally:
-            for task in load.work:
-                task.cancel()
-            await asyncio.wait(load.work)
+            await cancel(*load.work)
 
 
 @dataclass(frozen=True, slots=True)

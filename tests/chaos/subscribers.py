@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from eventscope.background import cancel
 from eventscope.resolvers import cursor
 from tests.chaos.connections import Connection, Ended, socket_to, stream_from
 from tests.chaos.live_checker import Gap, Got, Heard, Odd, Take, Told
@@ -219,7 +220,4 @@ async def subscribed(addresses: Sequence[str], seed: int, count: int, head: int)
     try:
         yield crowd
     finally:
-        for task in crowd.work:
-            task.cancel()
-        if crowd.work:
-            await asyncio.wait(crowd.work)
+        await cancel(*crowd.work)

@@ -1,21 +1,17 @@
 """A stream that is read from its start again: nothing in it is taken a second time, and nothing new is missed."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-
 import orjson
 import pytest
 from nats.aio.client import Client
 
-from eventscope.ingesting import ingest
 from eventscope.settings import Settings
 from eventscope.store import checkpoint
 from eventscope.store.log import Log
 from eventscope.store.message import EXPECTED_VERSION, Place
-from eventscope.subscriptions import ingest as ingester
+from eventscope.subscriptions import ingest as ingest_module
 from eventscope.subscriptions import stream
 from eventscope.subscriptions.origin import Origin, start_of
+from tests.ingesters import ingester
 from tests.until import until
 
 
@@ -28,10 +24,10 @@ async def test_what_was_rejected_is_neither_rejected_again_nor_taken_after_all(
     for number, message in enumerate((user, user, user, user, b"poison")):
         headers = {EXPECTED_VERSION: "3"} if number == 1 else None
         await client.publish(subject, message if isinstance(message, bytes) else orjson.dumps(message), headers=headers)
-    async with _ingesting(settings):
+    async with ingester(settings):
         await until(lambda: _read_up_to(log, 5))
     await log.meta.update_one({"_id": checkpoint.ID}, {"$set": {"place.sequence": 1000}})  # as if a tail were lost
-    async with _ingesting(settings):
+    async with ingester(settings):
         await until(lambda: _read_up_to(log, 5))
     assert (await checkpoint.read(log)).source_resets == 1
     assert [event["source"]["sequence"] async for event in log.events.find({}).sort("_id", 1)] == [1, 3, 4]
@@ -65,22 +61,13 @@ async def test_a_stream_that_is_made_anew_between_the_look_at_it_and_the_read_is
         return seen
 
     await publish(0)
-    async with _ingesting(settings):
+    async with ingester(settings):
         await until(lambda: _read_up_to(log, 10))
-    monkeypatch.setattr(ingester, "start_of", look)
-    async with _ingesting(settings):
+    monkeypatch.setattr(ingest_module, "start_of", look)
+    async with ingester(settings):
         await until(lambda: _grown_to(log, 20))
     found = [event["messageId"] async for event in log.events.find({}).sort("_id", 1)]
     assert found == [f"m{number}" for number in range(20)]
-
-
-@asynccontextmanager
-async def _ingesting(settings: Settings) -> AsyncIterator[None]:
-    task = asyncio.create_task(ingest(settings))
-    yield
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
 
 
 async def _read_up_to(log: Log, sequence: int) -> bool:

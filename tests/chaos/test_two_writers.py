@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import replace
 
 import pytest
 
+from eventscope.background import end
 from eventscope.ingesting import ingest
 from eventscope.settings import Settings
 from eventscope.store import checkpoint
@@ -52,10 +53,7 @@ async def test_two_ingesters_that_both_hold_the_lease_store_everything_once_and_
             await until(lambda: _fought(log, caplog))
             await load.end()
             await settled(settings, log)
-            for task in writers:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+            await end(*writers)
     report = check(load.ledger.published(), await kept(log))
     assert [str(finding) for finding in report.findings] == []
     assert report.events >= EVENTS

@@ -8,6 +8,7 @@ from typing import Any, cast
 import orjson
 import pytest
 
+from eventscope.background import cancel
 from eventscope.schema import rendering
 from eventscope.schema.build import Schema, build
 from eventscope.schema.context import Context
@@ -84,8 +85,7 @@ async def test_it_is_what_strawberry_sends(
         shared = await schema.stream(query, variables, Context(services, outlet), operation_name=name)
         following = asyncio.create_task(cast("Any", anext(aiter(shared))))
         await until(lambda: len(sink.texts) >= 60)
-        following.cancel()
-        await asyncio.wait([following])
+        await cancel(following)
         await cast("Any", shared).aclose()
     assert [_settled(text) for text in sink.texts[:60]] == [_settled(text) for text in wanted]
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from eventscope.background import end
 from eventscope.errors import EventscopeError, LeaseLost
 from eventscope.store import catalogue, checkpoint
 from eventscope.store.catalogue_fields import MOST_DEPTH, MOST_FIELDS, MOST_PAIRS, Drift, Fields
@@ -181,9 +182,7 @@ async def test_only_the_holder_of_the_lease_counts(log: Log, appender: Appender,
         return await catalogue.counted_to(log) == len(events)
 
     await until(done)
-    for task in (standby, holder):
-        task.cancel()
-    await asyncio.gather(standby, holder, return_exceptions=True)
+    await end(standby, holder)
     await assert_recount(log, list(events))
 
 

@@ -4,11 +4,11 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from eventscope.background import end
 from eventscope.store import checkpoint, expiry
 from eventscope.store.log import Log
 from eventscope.store.moment import HOUR
@@ -152,10 +152,7 @@ async def test_the_holder_of_the_lease_says_each_wrong_thing_once(
         before = len(counts)
         await until(lambda: len(counts) > before)
     finally:
-        for task in (others, watching):
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        await end(others, watching)
 
 
 async def test_it_looks_at_nothing_that_would_take_long(

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from nats.aio.client import Client
 
+from eventscope.background import cancel
 from eventscope.store import checkpoint, moment
 from eventscope.store.append import append
 from eventscope.store.documents import Event
@@ -125,8 +126,7 @@ async def member(
     try:
         yield task
     finally:
-        task.cancel()
-        await asyncio.wait([task])
+        await cancel(task)
 
 
 class Teller:

@@ -1,8 +1,5 @@
 """Which envelope a message is in: what its subject is set to, and what is refused where nothing is set."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import orjson
@@ -10,7 +7,6 @@ import pytest
 from nats.aio.client import Client
 
 from eventscope.envelopes import mapping
-from eventscope.ingesting import ingest
 from eventscope.settings import Settings
 from eventscope.store import read as store
 from eventscope.store.filter import EVERYTHING
@@ -21,6 +17,7 @@ from eventscope.subscriptions.envelope import PLAIN, Envelope
 from eventscope.subscriptions.mapping import Mapper
 from eventscope.subscriptions.reading import read
 from eventscope.subscriptions.retry import retrying
+from tests.ingesters import ingester
 from tests.until import until
 
 CLOUD_EVENT = {"specversion": "1.0", "type": "com.example.user.created", "source": "/users", "id": "A234-1234-1234"}
@@ -97,7 +94,7 @@ async def test_each_subject_has_the_envelope_that_its_setting_names(
     settings: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
     envelopes = {f"{subject_prefix}.cloud.>": "cloudevents", f"{subject_prefix}.nest.>": "nestjs"}
-    async with _ingesting(settings.model_copy(update={"envelopes": envelopes})):
+    async with ingester(settings.model_copy(update={"envelopes": envelopes})):
         await client.publish(f"{subject_prefix}.cloud.x", orjson.dumps(CLOUD_EVENT))
         await client.publish(f"{subject_prefix}.nest.x", orjson.dumps({"pattern": "nest.happened", "data": 1}))
         await client.publish(f"{subject_prefix}.user.created", b"{}")
@@ -108,27 +105,18 @@ async def test_each_subject_has_the_envelope_that_its_setting_names(
 async def test_what_was_refused_can_be_retried_once_the_setting_is_mended(
     settings: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
-    async with _ingesting(settings):
+    async with ingester(settings):
         await client.publish(f"{subject_prefix}.shirt.designed", b'{"pattern": "striped", "data": 1}')
         [message] = await until(lambda: rejected(log, limit=2))
     assert message.code == "WRONG_ENVELOPE"
     plain = settings.model_copy(update={"envelopes": {f"{subject_prefix}.>": "plain"}})
-    async with _ingesting(plain), retrying(log, client, settings.stream) as retrier:
+    async with ingester(plain), retrying(log, client, settings.stream) as retrier:
         await retrier.send(message)
         await retrier.settle(60)
         await retrier.remove_answered()
     [event] = await store.events(log, EVERYTHING, limit=2)
     assert (event["type"], event["extensions"]) == ("shirt.designed", {"pattern": "striped"})
     assert await rejected(log, limit=1) == []
-
-
-@asynccontextmanager
-async def _ingesting(settings: Settings) -> AsyncIterator[None]:
-    task = asyncio.create_task(ingest(settings))
-    yield
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
 
 
 async def _three(log: Log) -> list[Any]:

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from typing import Any, cast
 
 import orjson
 import pytest
 from nats.aio.client import Client
 
+from eventscope.background import end
 from eventscope.settings import Settings
 from eventscope.store import read, recent, secret
 from eventscope.store.documents import Event
@@ -255,9 +255,7 @@ async def test_an_ingester_makes_the_key_and_a_fresh_api_hears_its_first_events_
                 await client.publish(f"{subject_prefix}.a.b", b'{"data": %d}' % n)
             await sink.has(1, 2, 3)
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await end(task)
     assert heard.reasons == []
     assert "FellBehind" not in sink.kinds
     assert await sealing(log)

@@ -13,6 +13,7 @@ from nats.aio.client import Client
 from nats.js import api
 
 from eventscope import log_checks
+from eventscope.background import cancel
 from eventscope.finding import Level
 from eventscope.ingesting import ingest
 from eventscope.settings import Settings
@@ -276,9 +277,7 @@ async def test_whatever_is_removed_while_two_ingesters_take_turns_and_die_is_rec
     at = await level(log, client, settings)
     killed.kill()
     await killed.wait()
-    for worker in workers:
-        worker.cancel()
-    await asyncio.gather(*workers, return_exceptions=True)
+    await cancel(*workers)
     assert at.source_resets == 0
     if len(at.lost) < MOST_LOST:
         await accounted(log, 1, (await js.stream_info(settings.stream)).state.last_seq)

@@ -3,7 +3,6 @@
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import orjson
 import pytest
 from nats.aio.client import Client
 
+from eventscope.background import end
 from eventscope.errors import Unavailable
 from eventscope.settings import Settings
 from eventscope.store import counts, read
@@ -176,7 +176,5 @@ async def test_a_database_that_is_too_slow_for_whole_batches_gets_smaller_ones_u
     )
     task = asyncio.create_task(one.run())
     assert len(await stored(log, 600)) == 600
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    await end(task)
     assert max(weak.sizes) > 100, "whole batches were never tried"

@@ -1,8 +1,5 @@
 """Headers of accepted events: kept where a setting names them, found by filters, and no part of what an event says."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import httpx
@@ -12,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nats.aio.client import Client
 
-from eventscope.ingesting import ingest
 from eventscope.settings import Settings
 from eventscope.store import read as store
 from eventscope.store import rejected
@@ -24,6 +20,7 @@ from eventscope.subscriptions.header_block import Sendable
 from eventscope.subscriptions.kept_headers import KeptHeaders
 from eventscope.subscriptions.portions import stored_bytes
 from eventscope.subscriptions.reading import read
+from tests.ingesters import ingester
 from tests.until import until
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -133,15 +130,6 @@ def test_a_message_with_no_such_header_and_one_that_is_refused_are_as_they_were(
     assert _kept(["t"], ("t", "1"), message=5).code == "NOT_AN_OBJECT"
 
 
-@asynccontextmanager
-async def _ingesting(settings: Settings) -> AsyncIterator[None]:
-    task = asyncio.create_task(ingest(settings))
-    yield
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
-
-
 async def _send(client: Client, subject: str, content: object, **headers: str | list[str]) -> None:
     await client.jetstream().publish(subject, orjson.dumps(content), headers=Sendable(headers))
 
@@ -208,7 +196,7 @@ async def test_one_with_other_content_is_another_be_it_under_the_name_of_headers
 async def test_the_setting_names_what_is_kept(
     settings: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
-    async with _ingesting(settings.model_copy(update={"keep_headers": ("X-*",)})):
+    async with ingester(settings.model_copy(update={"keep_headers": ("X-*",)})):
         headers: dict[str, Any] = {"x-tag": ["a", "b"], "traceparent": TRACE, "Nats-Msg-Id": "m"}
         await _send(client, f"{subject_prefix}.a", {}, **headers)
         [event] = await _stored(log, 1)
@@ -221,7 +209,7 @@ async def test_a_cloud_event_keeps_its_attributes_as_extensions_and_other_header
 ) -> None:
     cloud = {f"{subject_prefix}.>": "cloudevents"}
     headers = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "s", "ce-type": "a.b", "ce-traceparent": "own"}
-    async with _ingesting(settings.model_copy(update={"envelopes": cloud})):
+    async with ingester(settings.model_copy(update={"envelopes": cloud})):
         await _send(client, f"{subject_prefix}.a", {}, traceparent=TRACE, **headers)
         [event] = await _stored(log, 1)
     assert event["extensions"]["traceparent"] == "own"

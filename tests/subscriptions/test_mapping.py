@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from nats.aio.client import Client
 
 from eventscope import envelopes
+from eventscope.background import end
 from eventscope.ingesting import ingest
 from eventscope.settings import Settings
 from eventscope.store import moment
@@ -383,9 +383,7 @@ async def test_a_mapping_takes_the_messages_of_its_subjects_and_keeps_what_it_ca
     assert (oldest["messageId"], oldest["aggregateId"], oldest["version"]) == ("e-1", "v-7", 1)
     [kept] = await rejected_store.rejected(log, limit=2)
     assert (kept.code, kept.subject) == ("INVALID_TIMESTAMP", subject)
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    await end(task)
 
 
 def test_a_claimed_version_takes_the_place_of_nothing_that_was_sent() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 from nats.aio.client import Client
 
+from eventscope.background import cancel
 from eventscope.errors import Unavailable
 from eventscope.resolvers import stats
 from eventscope.resolvers.stats import Stats
@@ -232,7 +233,6 @@ async def test_when_the_last_one_leaves_nothing_is_left_behind(counting: Countin
             await anext(one)
             leaving = asyncio.ensure_future(anext(other))
             await until(lambda: counting.readings.count == 1)
-            leaving.cancel()
-            await asyncio.wait([leaving])
+            await cancel(leaving)
     await until(lambda: asyncio.all_tasks() <= before)
     assert counting.readings.count == 0

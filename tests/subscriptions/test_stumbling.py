@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from nats.aio.client import Client
 
+from eventscope.background import cancel
 from eventscope.settings import Settings
 from eventscope.store.documents import Event
 from eventscope.store.filter import EVERYTHING, Types
@@ -320,6 +321,5 @@ async def test_an_ingester_goes_on_when_nothing_can_be_counted(
     task = asyncio.create_task(ingester.run())
     await publish(client, subject_prefix, 30)
     assert [event["data"] for event in await stored(log, 30)] == list(range(30))
-    task.cancel()
-    await asyncio.wait([task])
+    await cancel(task)
     assert len([record for record in caplog.records if "errorId" in record.message]) == 1

@@ -5,7 +5,6 @@ import os
 import random
 import shutil
 import signal
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import orjson
 import pytest
 from nats.aio.client import Client
 
+from eventscope.background import end
 from eventscope.ingesting import ingest
 from eventscope.settings import Settings
 from eventscope.store import checkpoint, counts
@@ -142,9 +142,7 @@ async def test_what_was_published_while_mongodb_or_nats_was_away_is_taken_when_t
         events = await stored(log, 10)
         assert (await checkpoint.read(log)).lost == ()
         await client.close()
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await end(task)
     assert [event["messageId"] for event in events] == [f"m{number}" for number in range(10)]
 
 

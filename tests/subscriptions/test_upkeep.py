@@ -12,6 +12,7 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from eventscope.background import end
 from eventscope.errors import Unavailable
 from eventscope.ports import free
 from eventscope.settings import Settings
@@ -69,11 +70,7 @@ async def running(*ingesters: Ingester) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+        await end(*tasks)
 
 
 async def test_a_read_that_is_stored_one_by_one_keeps_the_lease_and_the_heartbeats(

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from nats.aio.client import Client
 
+from eventscope.background import cancel
 from eventscope.errors import EventscopeError
 from eventscope.ports import free
 from eventscope.settings import Settings
@@ -190,9 +191,7 @@ async def test_when_the_last_one_leaves_nothing_is_left_behind(log: Log, watchin
         async with watched(watching, "ada") as heads, watched(watching, "grace") as others:
             leaving = [asyncio.ensure_future(anext(one)) for one in (heads, others)]
             await until(lambda: watching.watchers == 2)
-            for one in leaving:
-                one.cancel()
-            await asyncio.wait(leaving)
+            await cancel(*leaving)
     await until(lambda: asyncio.all_tasks() <= before)
     assert watching.watchers == 0
 
