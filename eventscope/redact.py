@@ -17,6 +17,7 @@ SHOWN: Final = frozenset({"authsource", "directconnection", "readpreference", "r
 NARROWLY: Final = {"authmechanism": re.compile(r"[A-Z0-9-]{1,20}"), "w": re.compile(r"\d{1,3}|majority")}
 ADDRESS: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://\S+")
 BARE: Final = re.compile(r"\S+:\S+@\S+")
+SHORT: Final = 2  # letters
 DELIMITERS: Final = re.compile(r"[:/?#\[\]@!$&'()*+,;=\s]+")
 
 
@@ -40,9 +41,14 @@ def value(text: str) -> str:
 def explained(error: BaseException, address: str) -> str:
     """What a driver says of an address that it cannot use, unless that repeats parts that may be secret."""
     said = str(error) or type(error).__name__
-    if any(word in said for word in _secret_words(address)):
+    if any(_repeats(said, word) for word in _secret_words(address)):
         return "it cannot be read, and what is said of it repeats parts that may be secret"
     return said
+
+
+def _repeats(said: str, word: str) -> bool:
+    # a letter or two are in every sentence; whoever repeats them does so between others, as a word
+    return word in said and (len(word) > SHORT or re.search(rf"(?<!\w){re.escape(word)}(?!\w)", said) is not None)
 
 
 def _servers(address: str) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import re
 import ssl
 from typing import Any, Final
+from urllib.parse import ParseResult, unquote
 
 import nats.errors
 from nats.aio.client import Client
@@ -57,6 +58,8 @@ class NatsClient(HeaderClient):
             self._signature_cb = identity.sign
             self._public_nkey = identity.public_key
             self._user_jwt_cb = None if identity.jwt is None else identity.jwt.encode
+        if self._current_server is not None:
+            self.options.update(_in_address(self._current_server.uri))
         command: bytes = super()._connect_command()
         return command
 
@@ -104,6 +107,14 @@ def api(client: Client, subject: str) -> str:
     """The subject of JetStream's API, in the domain of the connection."""
     access = client.access if isinstance(client, NatsClient) else NO_ACCESS
     return f"{access.api}.{subject}"
+
+
+def _in_address(server: ParseResult) -> dict[str, str | None]:
+    """What an address says of who we are, decoded; nats-py would send what stands there."""
+    name = None if server.username is None else unquote(server.username)
+    if server.password is None:
+        return {"user": None, "password": None, "token": name}
+    return {"user": name, "password": unquote(server.password), "token": None}
 
 
 def _text(raw: bytes) -> bytes:

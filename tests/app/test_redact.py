@@ -133,6 +133,21 @@ async def test_a_nats_address_that_cannot_be_read_is_not_repeated(address: str) 
     assert not leaks(str(refused.value))
 
 
+@pytest.mark.parametrize("address", ["nats://me:p@host", "mongodb://me:pw@host/", "nats://s@host"])
+def test_a_secret_of_a_letter_or_two_hides_no_reason_that_does_not_repeat_it(address: str) -> None:
+    assert explained(OSError("no place named host is reachable"), address) == "no place named host is reachable"
+
+
+@pytest.mark.parametrize("said", ["no port: 'p'", "p@host is none", "nats://me:p@host", "x p", "me?"])
+def test_a_secret_of_a_letter_is_not_repeated_where_it_stands_as_a_word(said: str) -> None:
+    assert "may be secret" in explained(ValueError(said), "nats://me:p@host")
+
+
+@pytest.mark.parametrize("said", ["xpwdx", "pwd", "sipwdo"])
+def test_a_longer_secret_is_not_repeated_anywhere(said: str) -> None:
+    assert "may be secret" in explained(ValueError(said), "nats://me:pwd@host")
+
+
 def test_settings_show_no_secret() -> None:
     given = Settings(mongo_url="mongodb://me:hunter@h", nats_url="nats://2secret@h")
     assert not leaks(repr(given) + str(given))

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from traceback import format_exception
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 import pytest
@@ -52,6 +53,18 @@ def by_password(tmp_path: Path) -> Iterator[Path]:
     more: Any = {"authorization": {"user": "me", "password": "s3cret"}, "pid_file": str(tmp_path / "pid")}
     with demanding(tmp_path, **more):
         yield tmp_path
+
+
+@pytest.fixture(params=["password", "token"])
+def by_odd_secret(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of a server that wants letters which are escaped there."""
+    user, secret = "a:b", "s@cret,/%41+ ü"
+    if request.param == "token":
+        demanded, written = {"token": secret}, quote(secret, safe="")
+    else:
+        demanded, written = {"user": user, "password": secret}, f"{quote(user)}:{quote(secret, safe='')}"
+    with demanding(tmp_path, authorization=demanded) as url:
+        yield url.replace("//", f"//{written}@")
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +152,11 @@ async def test_a_connection_outlives_that_the_server_is_given_other_passwords(
         await until(lambda: client.is_connected)
         await client.flush()
     assert "s3cret" not in caplog.text
+
+
+async def test_what_the_address_says_is_decoded(by_odd_secret: str) -> None:
+    async with await connect(by_odd_secret, "test") as client:
+        await client.flush()
 
 
 async def test_a_server_that_does_not_encrypt_is_refused_where_encryption_is_asked_for(
