@@ -23,6 +23,8 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     """All at work, under load."""
     async with staged(tmp_path, seed=1, rate=RATE) as stage:
         await _grows(stage)
+        for line in stage.lines:  # the standby may still be about to prepare the log
+            await _said(line.watch, lambda one: one.ready)
         yield stage
 
 
