@@ -225,6 +225,8 @@ class Endpoint(GraphQL[Context, None]):
         except NotOverHttp as error:
             return _failure(400, told(error), media_type)
         except NotPersisted as error:  # which is no failure: the client asks once more, with the query
+            if media_type is None:
+                return event_stream.of_one({"errors": [told(error)]}, self.encode_json)
             return _failure(200, told(error), media_type)
         except BadInput as error:
             return _failure(status(media_type or RESPONSE, is_request_error=True), told(error), media_type)

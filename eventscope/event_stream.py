@@ -200,6 +200,11 @@ class Line:
                     await self.say(COMMENT)
 
 
+def of_one(body: Mapping[str, Any], encode: Callable[[object], bytes]) -> Response:
+    """A whole event stream, of one result that needs no execution."""
+    return Response(_next(encode(body)) + _end_after(body), media_type=MEDIA_TYPE)
+
+
 def _next(result: bytes, id: str | None = None) -> bytes:
     event = b"event: next\ndata: %b\n\n" % result
     return event if id is None else b"id: %b\n%b" % (id.encode(), event)

@@ -194,6 +194,14 @@ async def test_a_query_that_is_asked_by_its_hash_is_to_be_sent(
     assert (response.status_code, response.json()) == (200, NOT_KEPT)
 
 
+async def test_one_that_is_asked_so_as_an_event_stream_is_answered_as_one(http: httpx.AsyncClient) -> None:
+    response = await post(http, {"extensions": BY_HASH}, "text/event-stream")
+    assert (response.status_code, response.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+    [name, data, empty, *end] = response.text.split("\n")
+    assert (name, json.loads(data.removeprefix("data: ")), empty) == ("event: next", NOT_KEPT, "")
+    assert end == ["id: complete", "event: complete", "data: ", "", ""]
+
+
 async def test_a_query_that_is_sent_with_its_hash_is_answered(http: httpx.AsyncClient) -> None:
     assert (await post(http, FINE | {"extensions": BY_HASH})).json() == HEAD
     response = await http.get("/graphql", params=FINE | {"extensions": json.dumps(BY_HASH)})

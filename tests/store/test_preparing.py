@@ -45,7 +45,7 @@ UNFIT: dict[str, tuple[str, list[tuple[str, int]], Document, str]] = {
         {"unique": True, "partialFilterExpression": {"version": {"$gt": 0}}},
         "has another partialFilterExpression",
     ),
-    "our name for other keys": ("rejected", [("x", 1)], {"name": "messageId_1"}, "is by x and not by messageId"),
+    "our name for other keys": ("rejected", [("x", 1)], {"name": "code_1__id_1"}, "is by x and not by code, _id"),
     "hidden": ("aggregates", [("last.position", 1)], {"hidden": True}, "has another hidden"),
     "of a path": (
         "events",
