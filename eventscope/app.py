@@ -26,6 +26,8 @@ from eventscope.schema.direct import Direct
 from eventscope.schema.limits import Limits
 from eventscope.settings import Settings
 from eventscope.siblings import Siblings
+from eventscope.store.budget import Budget
+from eventscope.store.places import Places
 from eventscope.store.tail import Tail
 from eventscope.subscriptions.asking import asking
 from eventscope.subscriptions.feed import feeding
@@ -64,6 +66,8 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
             nats_version=lambda: _version(at.nats),
             nats_connected=lambda: at.nats.is_connected,
             limits=limits(settings),
+            # half of the time that an answer may take: the other half is for making it
+            places=Places(settings.large_answers, settings.question_seconds / 2),
         )
 
 
@@ -119,7 +123,7 @@ def build(
 
     answers = [
         Route(GRAPHQL, endpoint, methods=None),
-        *rest.routes(lambda: services.log),
+        *rest.routes(lambda: services.log, lambda: Budget(services.limits.bytes, places=services.places)),
         *health.routes(services),
         metrics.route(services, siblings),
     ]

@@ -92,7 +92,9 @@ class Endpoint(GraphQL[Context, None]):
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
         """What the operation is answered with."""
-        return Context(self._services)
+        context = Context(self._services)
+        request.state.context = context
+        return context
 
     def encode_json(self, data: object) -> bytes:
         """JSON by orjson, for answers over HTTP and over WebSocket."""
@@ -193,11 +195,15 @@ class Endpoint(GraphQL[Context, None]):
         if self._page is not None and wants_page(request):
             await self._page()(scope, receive, send)
             return
-        response = await self._answer(request)
-        response.headers["vary"] = "Accept, Accept-Encoding"
-        response.headers["cache-control"] = "no-store"
-        response.headers["x-content-type-options"] = "nosniff"
-        await response(scope, receive, send)
+        try:
+            response = await self._answer(request)
+            response.headers["vary"] = "Accept, Accept-Encoding"
+            response.headers["cache-control"] = "no-store"
+            response.headers["x-content-type-options"] = "nosniff"
+            await response(scope, receive, send)
+        finally:
+            if (context := getattr(request.state, "context", None)) is not None:
+                context.leave()
 
     async def _answer(self, request: Request) -> Response:
         media_type = negotiate(request.headers.get("accept"))

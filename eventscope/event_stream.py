@@ -142,6 +142,8 @@ class EventStream(Response):
                 body = {"errors": [told(error)]}
                 end = _end_after(body)
                 await line.say(_next(streaming.encode(body)))
+            finally:
+                context.leave()
             await line.say(end)
 
     async def _encoded(self, body: dict[str, Any]) -> bytes:

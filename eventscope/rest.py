@@ -14,6 +14,7 @@ from eventscope.resolvers import events, stats
 from eventscope.resolvers.page import MOST, request
 from eventscope.schema.filter import texts
 from eventscope.store import aggregates, moment, read
+from eventscope.store.budget import Budget
 from eventscope.store.counts import Scope
 from eventscope.store.documents import Event, plain
 from eventscope.store.filter import All, Among, Between, Filter, Types
@@ -29,16 +30,19 @@ STATUS: Final[Mapping[str, int]] = {"INTERNAL": 500, "UNAVAILABLE": 503, "TIMEOU
 Answer = Callable[[Log, Mapping[str, str]], Awaitable[dict[str, Any]]]
 
 
-def routes(log: Callable[[], Log]) -> list[Route]:
+def routes(log: Callable[[], Log], budget: Callable[[], Budget]) -> list[Route]:
     """`GET /events/history`, `/events/replay`, `/events/aggregate` and `/events/stats`."""
 
     def route(path: str, answer: Answer) -> Route:
         async def serve(request: Request) -> Response:
+            within = budget()
             try:
-                return _json(200, await answer(log(), _parameters(request)))
+                return _json(200, await answer(log().within(within), _parameters(request)))
             except Exception as error:
                 failure = told(error)
                 return _json(STATUS.get(failure["extensions"]["code"], 400), {"errors": [failure]})
+            finally:
+                within.leave()  # what waits to be sent is no more than one text
 
         return Route(path, serve, methods=["GET"])
 

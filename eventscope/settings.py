@@ -82,6 +82,7 @@ class Settings(BaseSettings):
     most_directives: int = Field(default=50, ge=0, le=10_000)
     most_entries: int = Field(default=10_000, ge=1, le=1_000_000)
     most_bytes: int = Field(default=32 * 1024**2, ge=1024**2, le=16 * 1024**3)
+    large_answers: int = Field(default=2, ge=1, le=1000)
     compiled: bool = True
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

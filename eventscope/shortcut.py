@@ -83,7 +83,11 @@ class Shortcut:
         plan = None if body is None else self._plan(body)
         if plan is None:
             return heard.again
-        await self._send(send, media_type, await self.direct.follow(plan, self.context))
+        context = self.context()
+        try:
+            await self._send(send, media_type, await self.direct.follow(plan, context))
+        finally:
+            context.leave()
         return None
 
     def _plan(self, body: bytes) -> Plan | None:

@@ -6,7 +6,7 @@ The protocol: https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from contextlib import ExitStack, aclosing, suppress
 from contextvars import ContextVar
 from typing import Any, Final, TypeAlias, cast
 
@@ -29,6 +29,7 @@ MOST_ID: Final = 128
 Running: TypeAlias = Operation[Context, None]
 
 asked: ContextVar[Outlet | None] = ContextVar("asked", default=None)  # by the operation whose task this is
+ending: ContextVar[ExitStack | None] = ContextVar("ending", default=None)  # what is done when it ends
 running: ContextVar[Running | None] = ContextVar("running", default=None)  # and the operation itself
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,10 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
     @property
     def context(self) -> Context:
         """A new context for each operation: what one may read, and what it has loaded, is its own."""
-        return Context(self._services, asked.get())
+        context = Context(self._services, asked.get())
+        if (stack := ending.get()) is not None:
+            stack.callback(context.leave)
+        return context
 
     @context.setter
     def context(self, given: Context) -> None:
@@ -77,7 +81,9 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
         wire = Wire(self._socket, operation)
         running.set(operation)
         asked.set(Outlet(wire, operation.query, operation.variables, operation.operation_name))
-        await super().run_operation(operation)
+        with ExitStack() as stack:
+            ending.set(stack)
+            await super().run_operation(operation)
 
     async def _send_result_stream(self, operation: Running, result_source: AsyncGenerator[Any, None]) -> None:
         async with aclosing(_results(operation, result_source)) as results:

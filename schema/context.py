@@ -24,6 +24,7 @@ from eventscope.store.catalogue_types import EventType
 from eventscope.store.causes import Link
 from eventscope.store.documents import Event
 from eventscope.store.log import Log
+from eventscope.store.places import Places
 from eventscope.store.rejected import Rejected
 from eventscope.subscriptions.asking import Asker
 from eventscope.subscriptions.feed import Feed
@@ -69,6 +70,8 @@ class Services:
     nats_version: Callable[[], str]
     nats_connected: Callable[[], bool]
     limits: Limits = field(default_factory=Limits)
+    places: Places = field(default_factory=Places)
+    """Of operations that read much."""
     ending: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the process is about to end, and what goes on for ever should not."""
 
@@ -94,14 +97,19 @@ class Context:
 
     def renew(self) -> None:
         """Start as if nothing had been read: what one live event asks for is not counted against the next."""
+        self.leave()
         self._begin()
         for name in LOADERS:
             self.__dict__.pop(name, None)
 
+    def leave(self) -> None:
+        """Have what was read make room for others: the answer was sent, or nobody waits for it any more."""
+        self.log.budget.leave()
+
     def _begin(self) -> None:
         limits = self.services.limits
         self.nodes_left = self.traced_left = limits.entries
-        self.log = self.services.log.within(Budget(limits.bytes))
+        self.log = self.services.log.within(Budget(limits.bytes, places=self.services.places))
 
     @cached_property
     def aggregate_loader(self) -> DataLoader[tuple[str, str], Aggregate | None]:

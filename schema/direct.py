@@ -61,7 +61,7 @@ class Direct:
     ) -> ExecutionResult | None:
         """The result of a query; None, and nothing has happened, when it must go the ordinary way."""
         plan = self.plan(text, variables, name)
-        return None if plan is None else await self.follow(plan, context)
+        return None if plan is None else await self.follow(plan, context())
 
     @property
     def cleared(self) -> int:
@@ -87,19 +87,18 @@ class Direct:
                 arguments = root.filled(values)
         return Plan(prepared, question, values, root, arguments, self.cleared)
 
-    async def follow(self, plan: Plan, context: Callable[[], Context]) -> ExecutionResult:
+    async def follow(self, plan: Plan, context: Context) -> ExecutionResult:
         """The result of the query."""
         began = perf_counter()
         code = INTERNAL
         try:
-            given = context()
-            result = await self._executed(plan, given)
+            result = await self._executed(plan, context)
             if result.errors:
                 self._schema.process_errors(result.errors)
                 code = str((result.errors[0].extensions or {}).get("code", INTERNAL))
             else:
                 code = OK
-            result.data = marked(result.data, given)
+            result.data = marked(result.data, context)
         except Exception:
             raise
         except BaseException:

@@ -76,10 +76,13 @@ class Rendering:
 
     async def _awaited(self, executor: Executor[None], data: Awaitable[Any]) -> str:
         try:
-            found = await data
-        except Exception as error:
-            return self._failed(executor, error)
-        return self._text(executor, found)
+            try:
+                found = await data
+            except Exception as error:
+                return self._failed(executor, error)
+            return self._text(executor, found)
+        finally:
+            executor.context_value.leave()
 
     def _failed(self, executor: Executor[None], error: Exception) -> str:
         own = error if isinstance(error, GraphQLError) else GraphQLError(str(error), original_error=error)

@@ -135,6 +135,7 @@ class Mongo:
                 await cursor.close()
                 return None
             budget.spend(more)
+            await budget.enter()
             found += part
             await pace.pause()
         return found
@@ -146,18 +147,26 @@ class Mongo:
 
         It takes one more way there and back: the driver fetches nothing with the first command.
         """
-        found: list[Document] = []
-        size = 0
         async with budget.reading:
-            call = collection.aggregate_raw_batches(pipeline)
-            cursor: Any = await call if self.driver == "pymongo" else call
-            async for part in cursor:
-                size += len(part)
-                if size > most:
-                    await cursor.close()
-                    return None
-                found += await raw.documents(part, budget, collection.codec_options)
-        return found
+            while True:
+                call = collection.aggregate_raw_batches(pipeline)
+                cursor: Any = await call if self.driver == "pymongo" else call
+                found, size = list[Document](), 0
+                async for part in cursor:
+                    if budget.must_wait(len(part)):
+                        break
+                    size += len(part)
+                    if size > most:
+                        await cursor.close()
+                        return None
+                    found += await raw.documents(part, budget, collection.codec_options)
+                else:
+                    return found
+                await cursor.close()
+                budget.restore(size)
+                more = len(part)
+                del found, part
+                await budget.enter(size + more)
 
     @asynccontextmanager
     async def session(self, *, snapshot: bool = False) -> AsyncIterator[Session]:

@@ -56,10 +56,17 @@ async def first_large(
     direction: int = 1,
     hint: Sequence[tuple[str, int]] | None = None,
 ) -> tuple[list[Document], int]:
-    """The same where they may be large, and their bytes; TooComplex when the budget has fewer."""
+    """The same where they may be large, and their bytes.
+
+    TooComplex when the budget has fewer, Unavailable when too many others read much.
+    """
     options: dict[str, Any] = {"sort": [("_id", direction)], "limit": -limit, "batch_size": limit}
     if hint is not None:
         options["hint"] = list(hint)
     async with budget.reading:
         found = await raw_batch(collection, query, projection, **options)
+        if budget.must_wait(size := len(found)):
+            del found
+            await budget.enter(size)
+            found = await raw_batch(collection, query, projection, **options)
         return await raw.documents(found, budget, collection.codec_options), len(found)

@@ -27,6 +27,7 @@ Options = CodecOptions[Document]
 async def documents(raw: bytes, budget: Budget, usual: Options) -> list[Document]:
     """The documents that lie there one behind the other."""
     budget.spend(len(raw))
+    await budget.enter()
     if len(raw) < SMALL:
         return decode_all(raw, usual)
     _collect(len(raw))

@@ -43,6 +43,7 @@ async def page(
         if found is not None:
             if fields is None or not HEAVY.isdisjoint(fields):
                 log.budget.spend(log.tail.size(found))
+                await log.budget.enter()
             return Found(found)
     return await read.page(log, filter, limit=limit, above=above, below=below, newest_first=newest_first, fields=fields)
 

@@ -79,6 +79,7 @@ def test_each_variable_sets_its_field(monkeypatch: pytest.MonkeyPatch) -> None:
         "most_directives": ("0", 0),
         "most_entries": ("1000000", 1_000_000),
         "most_bytes": ("1048576", 1_048_576),
+        "large_answers": ("1000", 1_000),
         "compiled": ("off", False),
         "log_level": ("debug", "debug"),
     }

@@ -15,6 +15,7 @@ PROTOCOL = "graphql-transport-ws"
 INIT = {"type": "connection_init"}
 ACK = {"type": "connection_ack"}
 SECONDS = 60.0
+MOST = 64 * 1024**2  # bytes of a message
 
 
 def subscribe(id: str, query: str, **more: object) -> dict[str, object]:
@@ -60,7 +61,8 @@ async def opened(
 ) -> AsyncIterator[Socket]:
     """A connection for the length of the block, which has said who it is unless told not to."""
     asked = [Subprotocol(protocol) for protocol in protocols] or None
-    async with connect(url, subprotocols=asked, origin=None if origin is None else Origin(origin)) as raw:
+    given = None if origin is None else Origin(origin)
+    async with connect(url, subprotocols=asked, origin=given, max_size=MOST) as raw:
         socket = Socket(raw)
         if init:
             await socket.say(INIT)
