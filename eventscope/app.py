@@ -34,6 +34,7 @@ from eventscope.subscriptions.feed import feeding
 from eventscope.subscriptions.hub import delivering
 from eventscope.subscriptions.lag import lag
 from eventscope.subscriptions.member import Room
+from eventscope.subscriptions.nats_client import refusal
 from eventscope.subscriptions.news import News
 from eventscope.subscriptions.readings import Readings
 from eventscope.subscriptions.tailing import tailing
@@ -65,6 +66,8 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
             retention=settings.retention,
             nats_version=lambda: _version(at.nats),
             nats_connected=lambda: at.nats.is_connected,
+            # types come from clients, and where no user may publish some of them, nothing is wrong with us
+            nats_refusal=lambda: refusal(at.nats, apart=settings.subjects),
             limits=limits(settings),
             # half of the time that an answer may take: the other half is for making it
             places=Places(settings.large_answers, settings.question_seconds / 2),

@@ -23,7 +23,7 @@ from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.log import Log, collections
 from eventscope.store.recount import sample
 from eventscope.subscriptions import facts as nats
-from eventscope.subscriptions import live
+from eventscope.subscriptions import live, nats_client
 from eventscope.subscriptions.lag import lag
 from eventscope.subscriptions.overheard import overheard
 from eventscope.terminal import safe, say_json
@@ -67,6 +67,9 @@ async def examine(settings: Settings, plan: Plan, *, acknowledge: bool = False) 
             if acknowledge:
                 await incidents.acknowledge(log)
             await _log(log, settings, client if at_nats is not None and at_nats.stream else None, findings)
+        if client is not None and (refusal := nats_client.refusal(client)) is not None:
+            advice = "let the user publish and subscribe as docs/operating.md says (NATS with credentials)"
+            findings.append(broken("NATS permissions", refusal, advice))
     ahead: dict[str, tuple[float, float] | None] = {}
     if at_mongo is not None:
         ahead["MongoDB"] = (at_mongo.ahead, at_mongo.doubt)

@@ -57,4 +57,6 @@ async def _problems(services: Services) -> list[str]:
         problems.append(f"the log cannot be read: {told(error)['message']}")
     if not services.nats_connected():
         problems.append("NATS does not answer")
+    elif (refusal := services.nats_refusal()) is not None:
+        problems.append(refusal)
     return problems

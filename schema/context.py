@@ -69,6 +69,8 @@ class Services:
     retention: Mapping[str, float]
     nats_version: Callable[[], str]
     nats_connected: Callable[[], bool]
+    nats_refusal: Callable[[], str | None]
+    """What NATS does not permit us."""
     limits: Limits = field(default_factory=Limits)
     places: Places = field(default_factory=Places)
     """Of operations that read much."""

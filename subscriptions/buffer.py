@@ -156,7 +156,7 @@ class Buffer:
         except NotFoundError:
             raise
         except (nats.errors.Error, TimeoutError, OSError) as error:
-            raise stream.unavailable(error) from error
+            raise stream.unavailable(error, self.js._nc) from error
 
     async def _ensured(self) -> StreamInfo:
         return await stream.ensure(self.js, self.name, self.subjects, self.max_bytes)

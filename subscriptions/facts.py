@@ -18,6 +18,7 @@ from eventscope.store import moment
 from eventscope.subscriptions import live
 from eventscope.subscriptions.holders import Holder, holders
 from eventscope.subscriptions.nats_client import api
+from eventscope.subscriptions.stream import unavailable
 
 SECONDS: Final = 5.0
 NOT_FOUND: Final = 404
@@ -91,7 +92,7 @@ async def facts(client: Client, stream: str) -> Facts:
     except nats.errors.NoRespondersError:
         return Facts(version, client.max_payload, "it was started without -js", None, None, 0, None, 0.0)
     except (nats.errors.Error, TimeoutError, OSError) as error:
-        raise Unavailable(f"NATS does not answer now ({type(error).__name__})") from error
+        raise unavailable(error, client) from error
     trouble = account.get("error") or info.get("error")
     missing = trouble is not None and trouble["code"] == NOT_FOUND
     clock = moment.from_text(info["ts"]) if "ts" in info else None

@@ -2,6 +2,9 @@
 
 import re
 import ssl
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import ParseResult, unquote
 
@@ -13,14 +16,35 @@ from nats.protocol import parser
 
 from eventscope.subscriptions.access import NO_ACCESS, Access
 from eventscope.subscriptions.header_block import HeaderClient
+from eventscope.subscriptions.subjects import covers
 
 QUOTES: Final = "'"
+VIOLATION: Final = re.compile(r'(permissions violation for (publish|subscription) to )"([^"]*)"', re.IGNORECASE)
+MOST_REFUSALS: Final = 16
+MOST_TOLD: Final = 3
+REFUSED_SECONDS: Final = 60.0  # after which a refused message says nothing of the next: users may be given more
 
 
 class NotText(str):
     """What a subject that is no UTF-8 is shown as: U+FFFD stands for what nobody can tell."""
 
     __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Something that the server does not permit us: to publish on a subject, or to subscribe to it."""
+
+    what: str
+    subject: str
+    lasts: bool
+    """Whether it holds until the next connection is made, as that of a subscription does."""
+    at: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether it says how things are now."""
+        return self.lasts or time.monotonic() - self.at < REFUSED_SECONDS
 
 
 # Between the words of a line stand blanks and tabs. nats-py (2.16) takes every white space for an end of the subject,
@@ -37,6 +61,8 @@ class NatsClient(HeaderClient):
         self.access = access
         self.encrypted = encrypted
         """Whether a server that does not encrypt is refused; nats-py itself would go on in plain text."""
+        self.refusals: dict[str, Refusal] = {}
+        """What this connection was refused last, in the server's words."""
 
     def jetstream(self, **options: Any) -> JetStreamContext:
         """JetStream in our domain."""
@@ -69,6 +95,8 @@ class NatsClient(HeaderClient):
         return self.access.tls() or ssl.create_default_context()
 
     async def _process_err(self, err_msg: str) -> None:
+        if (violation := VIOLATION.search(self._said(err_msg))) is not None:
+            self._note(violation)
         passes = parser.STALE_CONNECTION in err_msg or parser.PERMISSIONS_ERR in f"nats: {err_msg}"
         if self.options["allow_reconnect"] and not passes:
             # nats-py would be closed for good: when credentials run out, or the server is given other ones for us
@@ -76,6 +104,18 @@ class NatsClient(HeaderClient):
             await self._process_op_err(nats.errors.AuthorizationError())
         else:
             await super()._process_err(err_msg)
+
+    def _said(self, lower: str) -> str:
+        """The error as the server wrote it; nats-py makes small letters of it, and subjects other ones."""
+        written = parser.ERR_RE.match(self._ps.buf)
+        return lower if written is None or written[1] is None else written[1].decode()
+
+    def _note(self, violation: re.Match[str]) -> None:
+        self.refusals.pop(violation[0], None)
+        lasts = violation[2].lower() != "publish"
+        self.refusals[violation[0]] = Refusal(violation[0], violation[3], lasts, time.monotonic())
+        if len(self.refusals) > MOST_REFUSALS:
+            del self.refusals[next(iter(self.refusals))]
 
     def _build_message(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
@@ -89,6 +129,7 @@ class NatsClient(HeaderClient):
         return message
 
     async def _process_connect_init(self) -> None:
+        self.refusals.clear()
         try:
             await super()._process_connect_init()
         except BaseException:
@@ -107,6 +148,15 @@ def api(client: Client, subject: str) -> str:
     """The subject of JetStream's API, in the domain of the connection."""
     access = client.access if isinstance(client, NatsClient) else NO_ACCESS
     return f"{access.api}.{subject}"
+
+
+def refusal(client: Client, apart: Sequence[str] = ()) -> str | None:
+    """What the server has not permitted on this connection, beside subjects of these patterns; None for nothing."""
+    if not isinstance(client, NatsClient):
+        return None
+    held = [one for one in client.refusals.values() if one.holds]
+    found = [one.what for one in held if not any(covers(pattern, one.subject) for pattern in apart)]
+    return f"NATS refuses what Eventscope needs: {'; '.join(found[-MOST_TOLD:])}" if found else None
 
 
 def _in_address(server: ParseResult) -> dict[str, str | None]:

@@ -72,7 +72,7 @@ async def start_of(client: Client, stream: str, place: Place | None) -> Origin:
         else:
             return Origin(place, first, last)
     except (TimeoutError, nats.errors.Error, APIError, OSError) as error:
-        raise unavailable(error) from error
+        raise unavailable(error, client) from error
     if first > start.sequence + 1 and (state.last_at if first > last else state.first_at) > place.recorded_at:
         # nothing is left of the time before, so nothing tells where the new messages began
         reset += f", and nothing tells which of those before sequence {first}, which are gone, were never read"
@@ -90,7 +90,7 @@ async def end_without_messages(client: Client, place: Place) -> Place | None:
             return None
         found = await following(client, place.stream, place.sequence, 1)
     except (TimeoutError, nats.errors.Error, APIError, OSError) as error:
-        raise unavailable(error) from error
+        raise unavailable(error, client) from error
     if found and found[0].sequence <= state.last:
         return None
     # not before the messages that were read, should the clock of NATS have been set back

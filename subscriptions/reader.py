@@ -247,7 +247,7 @@ async def reading(
         reader = Reader(client, stream, made.name, inbox, most, read, weigh)
         subscription = await client.subscribe(inbox, cb=reader.receive)
     except (nats.errors.Error, TimeoutError, OSError) as error:
-        raise unavailable(error) from error
+        raise unavailable(error, client) from error
     try:
         yield reader
     finally:

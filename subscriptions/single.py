@@ -43,7 +43,7 @@ async def _get(client: Client, stream: str, request: dict[str, Any]) -> Arrival 
     try:
         reply = await client.request(api(client, f"STREAM.MSG.GET.{stream}"), orjson.dumps(request), timeout=SECONDS)
     except (nats.errors.Error, OSError) as error:
-        raise unavailable(error) from error
+        raise unavailable(error, client) from error
     answer = orjson.loads(reply.data)
     refusal = answer.get("error")
     if refusal is not None:

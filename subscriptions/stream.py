@@ -18,7 +18,7 @@ from eventscope.errors import CannotStart, Unavailable
 from eventscope.redact import explained, shown
 from eventscope.settings import variable
 from eventscope.subscriptions.access import NO_ACCESS, Access, BadAccess
-from eventscope.subscriptions.nats_client import NatsClient
+from eventscope.subscriptions.nats_client import NatsClient, refusal
 from eventscope.subscriptions.subjects import joined, overlap
 
 FIRST_SECONDS: Final = 3.0
@@ -120,7 +120,8 @@ async def ensure(js: JetStreamContext, name: str, subjects: Sequence[str], max_b
         elsewhere = f", and see that {variable('nats_domain')} is its domain" if js._prefix != NO_ACCESS.api else ""
         raise CannotStart(_without_jetstream(error) + elsewhere) from None
     except errors.TimeoutError:
-        raise CannotStart(f"JetStream did not answer when asked for the stream {name}") from None
+        refused = refusal(js._nc)
+        raise CannotStart(refused or f"JetStream did not answer when asked for the stream {name}") from None
     except APIError as error:
         patterns = ", ".join(subjects)
         said = f"JetStream refuses the stream {name} with {patterns}: {error.description}"
@@ -146,13 +147,13 @@ async def _made(js: JetStreamContext, name: str, subjects: Sequence[str], max_by
     return await js.stream_info(name)  # another process was quicker, and may have other settings
 
 
-def unavailable(error: BaseException) -> Unavailable:
+def unavailable(error: BaseException, client: Client) -> Unavailable:
     """What to raise when NATS cannot be asked, or refuses to answer."""
     if isinstance(error, errors.NoRespondersError | ServiceUnavailableError):
         return Unavailable(_without_jetstream(error))
     if isinstance(error, APIError) and error.description:
         return Unavailable(f"JetStream refuses an answer now: {error.description}")
-    return Unavailable(f"NATS does not answer now ({type(error).__name__})")
+    return Unavailable(refusal(client) or f"NATS does not answer now ({type(error).__name__})")
 
 
 def _without_jetstream(error: errors.NoRespondersError | ServiceUnavailableError) -> str:

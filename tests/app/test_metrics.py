@@ -47,7 +47,8 @@ from tests.servers import own_nats
 from tests.until import until
 
 UNKNOWN = "unknown"
-DOCUMENT = Path(__file__).parents[2] / "docs" / "operating.md"
+ROOT = Path(__file__).parents[2]
+DOCUMENT = ROOT / "docs" / "operating.md"
 HOST = "127.0.0.1"
 FEED = "subscription { events(from: BEGINNING) { __typename ... on Event { id } } }"
 
@@ -429,6 +430,14 @@ def test_the_document_has_every_metric_with_its_kind_and_meaning() -> None:
     assert sorted(rows) == sorted(
         reported(IngestMetrics().registry) | reported(ApiMetrics().registry) | reported(keeper)
     )
+
+
+def test_no_document_names_a_metric_that_is_not_there() -> None:
+    registries = [IngestMetrics().registry, ApiMetrics().registry, Vigil(Supervisor(), {}, 1.0).registry]
+    there = {name for registry in registries for name, _, _ in reported(registry)}
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    named = {(page.name, name) for page in pages for name in re.findall(r"\beventscope_[a-z_]+", page.read_text())}
+    assert {one for one in named if one[1] not in there} == set()
 
 
 def reported(registry: CollectorRegistry) -> set[tuple[str, str, str]]:
