@@ -112,6 +112,7 @@ def import_(
             shallow=shallow,
         )
     )
+    say(report.told, sys.stderr)
     raise typer.Exit(1 if report.failed else 0)
 
 

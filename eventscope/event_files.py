@@ -70,7 +70,7 @@ def count(path: str) -> int:
     """How many lines the file has. BadInput when it cannot be read."""
     last = b"\n"
     lines = 0
-    with _open(path) as file:
+    with open_file(path) as file:
         while chunk := file.read(1 << 20):
             lines += chunk.count(b"\n")
             last = chunk[-1:]
@@ -80,8 +80,8 @@ def count(path: str) -> int:
 def read_jsonl(path: str) -> Items:
     """The messages of a file with one JSON object a line; empty lines are passed over."""
     names, end = _Names(), exported.Ending()
-    with _open(path) as file:
-        for number, raw in enumerate(_lines(file), 1):
+    with open_file(path) as file:
+        for number, raw in enumerate(lines_of(file), 1):
             text = raw.removeprefix(b"\xef\xbb\xbf").strip() if number == 1 else raw.strip()
             if text.startswith(exported.LAST):
                 if (fault := end.fault(text)) is not None:
@@ -102,7 +102,7 @@ def read_csv(path: str) -> Items:
     """The messages of a file with a row of column names and one message a row. BadInput when a column is unknown."""
     names = _Names()
     csv.field_size_limit(LONGEST)
-    with _open(path) as binary:
+    with open_file(path) as binary:
         # what is no UTF-8 becomes a bad line, not the end of the file
         rows = csv.reader(_text(binary), strict=True)
         columns = _columns(path, rows)
@@ -137,14 +137,15 @@ class _Names:
         return {**message, "messageId": f"file:{content.hex()[:32]}:{self._seen[key]}"}
 
 
-def _open(path: str) -> IO[bytes]:
+def open_file(path: str) -> IO[bytes]:
+    """The file, to be read. BadInput when it cannot be."""
     try:
         return Path(path).open("rb")
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}", "source") from None
 
 
-def _lines(file: IO[bytes]) -> Iterator[bytes]:
+def lines_of(file: IO[bytes]) -> Iterator[bytes]:
     """Lines, of which one that is longer than any message is cut a little beyond that length."""
     while line := file.readline(LONGEST + 1):
         rest = line

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from eventscope import event_files, git_history
+from eventscope import event_files, export_check, git_history
 from eventscope.errors import BadInput
 from eventscope.event_files import BadLine, Items, Line
 from eventscope.subscriptions.access import NO_ACCESS, Access
@@ -28,10 +28,27 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of an import: `published` is acknowledged by JetStream, `failed` cannot be an event."""
+    """What became of an import, as far as NATS tells: what the log takes is for the ingester to say."""
 
     published: int
+    """Acknowledged by JetStream."""
     failed: int
+    """Cannot be an event."""
+    repeated: int = 0
+    """Of those that are published: JetStream had them already, and dropped them."""
+
+    @property
+    def told(self) -> str:
+        """In words, with what to do next."""
+        parts = [f"{self.published:,} published"]
+        if self.repeated:
+            parts.append(f"{self.repeated:,} of them JetStream had a moment ago already, and dropped")
+        if self.failed:
+            parts.append(f"{self.failed:,} could not be, as said above")
+        return (
+            f"{'; '.join(parts)}. The ingester stores each that is new to the log;"
+            " `eventscope rejected list` shows those that it refuses"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +61,10 @@ class Source:
     items: Items
     note: str = ""
     """What people should know of it."""
+
+    def place(self, number: int) -> str:
+        """Where that unit is, in words."""
+        return f"{Path(self.name).name}:{number}" if self.units == "lines" else f"{self.units[:-1]} {number}"
 
 
 async def run(
@@ -67,7 +88,7 @@ async def run(
         async with Publisher.connect(nats_url, stream, subjects, access=access) as publisher:
             with _progress(console) as progress:
                 failed = await _publish(opened, publisher, progress)
-    return Report(publisher.acknowledged, failed)
+    return Report(publisher.acknowledged, failed, publisher.repeated)
 
 
 def open_source(source: str, *, shallow: bool = False) -> Source:
@@ -77,11 +98,12 @@ def open_source(source: str, *, shallow: bool = False) -> Source:
         return Source(source, "commits", history.commits, _by_commit(history.events), _left_out(history.left_out))
     if shallow:
         raise BadInput("--shallow is for repositories: git:PATH", "source")
-    readers = {".jsonl": event_files.read_jsonl, ".ndjson": event_files.read_jsonl, ".csv": event_files.read_csv}
-    reader = readers.get(Path(source).suffix.lower())
-    if reader is None:
-        raise BadInput(f"{source} is no source of events: give git:PATH, FILE.jsonl or FILE.csv", "source")
-    return Source(source, "lines", event_files.count(source), reader(source))
+    match Path(source).suffix.lower():
+        case ".jsonl" | ".ndjson":
+            return Source(source, "lines", export_check.check(source), event_files.read_jsonl(source))
+        case ".csv":
+            return Source(source, "lines", event_files.count(source), event_files.read_csv(source))
+    raise BadInput(f"{source} is no source of events: give git:PATH, FILE.jsonl or FILE.csv", "source")
 
 
 def _left_out(commits: int) -> str:
@@ -108,7 +130,7 @@ async def _publish(source: Source, publisher: Publisher, progress: Progress) -> 
             if (reason := await _problem(publisher, item)) is not None:
                 failed += 1
                 progress.console.print(
-                    safe(f"{source.units[:-1]} {item.number}: {reason}"), markup=False, highlight=False
+                    safe(f"{source.place(item.number)}: {reason}"), markup=False, highlight=False, soft_wrap=True
                 )
         progress.update(task, completed=items[-1].number)
     await publisher.flush()

@@ -15,7 +15,8 @@ from eventscope.subscriptions.letter import Letter
 
 NO_RESPONDERS: Final = "503"
 
-Acknowledgement = asyncio.Future[None]
+Acknowledgement = asyncio.Future[bool]
+"""Whether JetStream had the message already, by its id."""
 
 
 class Line:
@@ -50,18 +51,20 @@ class Line:
         if acknowledgement is None or acknowledgement.done():  # given up by who awaited it
             return
         try:
-            _check(message)
+            had = _check(message)
         except Exception as error:
             acknowledgement.set_exception(error)
         else:
-            acknowledgement.set_result(None)
+            acknowledgement.set_result(had)
 
 
-def _check(message: Msg) -> None:
+def _check(message: Msg) -> bool:
     if message.headers and message.headers.get("Status") == NO_RESPONDERS:
         raise NoStreamResponseError
-    if error := orjson.loads(message.data).get("error"):
+    answer = orjson.loads(message.data)
+    if error := answer.get("error"):
         raise APIError.from_error(error)
+    return bool(answer.get("duplicate"))
 
 
 def _look(acknowledgement: Acknowledgement) -> None:

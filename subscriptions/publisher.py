@@ -32,7 +32,7 @@ class _Broken(Exception):
     """This connection is of no use any more, but the next one may be."""
 
 
-_Handed = asyncio.Queue[tuple[Letter, Acknowledgement]]
+_Handed = asyncio.Queue[tuple[Letter, Acknowledgement, bool]]
 
 
 class Publisher:
@@ -60,6 +60,7 @@ class Publisher:
         self._idle.set()
         self._most_bytes = 0
         self._acknowledged = 0
+        self._repeated = 0
         self._work: asyncio.Task[None]
 
     @classmethod
@@ -98,6 +99,11 @@ class Publisher:
     def acknowledged(self) -> int:
         """How many messages JetStream has acknowledged so far."""
         return self._acknowledged
+
+    @property
+    def repeated(self) -> int:
+        """How many of these it had already, by their ids, before they were sent here for the first time."""
+        return self._repeated
 
     async def publish(self, message: EventMessage, *, exported: bool = False) -> str:
         """Send the message as soon as the window has room; its id is returned, a new one if it had none.
@@ -169,18 +175,18 @@ class Publisher:
     async def _send(self, client: Client, handed: _Handed) -> None:
         line = await Line.open(client)
         for letter in list(self._sent):
-            await _hand(line, letter, handed)
+            await _hand(line, letter, handed, again=True)
         while True:
             letter = await self._waiting.get()
             self._sent.append(letter)
-            await _hand(line, letter, handed)
+            await _hand(line, letter, handed, again=False)
 
     async def _confirm(self, client: Client, handed: _Handed) -> None:
         while True:
-            letter, acknowledgement = await handed.get()
+            letter, acknowledgement, again = await handed.get()
             try:
                 async with asyncio.timeout(self._patience):
-                    await acknowledgement
+                    had = await acknowledgement
             except TimeoutError:
                 raise _Broken(f"no acknowledgement within {self._patience:g} s") from None
             except NoStreamResponseError:
@@ -191,6 +197,7 @@ class Publisher:
                 raise _Broken(f"JetStream refuses a message for now: {error.description}") from None
             self._sent.popleft()
             self._acknowledged += 1
+            self._repeated += had and not again
             self._room.release()
             if not self._open():
                 self._idle.set()
@@ -208,9 +215,9 @@ class Publisher:
         raise Unavailable(f"the stream {self._stream} does not take {letter.subject} any more")
 
 
-async def _hand(line: Line, letter: Letter, handed: _Handed) -> None:
+async def _hand(line: Line, letter: Letter, handed: _Handed, *, again: bool) -> None:
     try:
-        handed.put_nowait((letter, await line.send(letter)))
+        handed.put_nowait((letter, await line.send(letter), again))
     except errors.Error as error:
         raise _Broken(str(error)) from None
 

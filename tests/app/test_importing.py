@@ -74,8 +74,15 @@ async def test_bad_lines_are_printed_and_counted_and_the_good_ones_go_in(
     assert await bring(str(file)) == Report(published=2, failed=2)
 
     assert [message["data"]["n"] for message in await stored(js, stream_name)] == [1, 3]
-    assert "line 3: the type '[b]two words[/b]' is not words joined by dots" in said(screen)
-    assert "line 5: the row has 1 cells and the header 2" in said(screen)
+    assert "events.csv:3: the type '[b]two words[/b]' is not words joined by dots" in said(screen)
+    assert "events.csv:5: the row has 1 cells and the header 2" in said(screen)
+
+
+def test_a_report_tells_what_is_known_and_where_the_rest_is_found() -> None:
+    told = Report(published=1200, failed=1, repeated=30).told
+    assert told.startswith("1,200 published; 30 of them JetStream had a moment ago already, and dropped; 1 could")
+    assert "`eventscope rejected list`" in told
+    assert Report(published=5, failed=0).told.startswith("5 published. ")
 
 
 async def test_a_line_that_the_stream_cannot_take_is_a_bad_one(
@@ -87,7 +94,7 @@ async def test_a_line_that_the_stream_cannot_take_is_a_bad_one(
 
     assert await bring(str(file)) == Report(published=1, failed=1)
 
-    assert "line 2: the message" in said(screen)
+    assert "events.jsonl:2: the message" in said(screen)
     assert "300 are the most" in said(screen)
 
 
@@ -104,7 +111,7 @@ async def test_a_repository_goes_in_and_a_second_time_nothing_is_added(
     bring: Import, js: JetStreamContext, stream_name: str, repository: Path, screen: Console
 ) -> None:
     assert await bring(f"git:{repository}") == Report(published=2, failed=0)
-    assert await bring(f"git:{repository}") == Report(published=2, failed=0)
+    assert await bring(f"git:{repository}") == Report(published=2, failed=0, repeated=2)
 
     assert [message["type"] for message in await stored(js, stream_name)] == ["commit.recorded", "file.created"]
     assert "1/1 commits" in said(screen)
@@ -144,7 +151,9 @@ async def test_an_import_that_is_stopped_leaves_nothing_behind(
         await task
 
     assert await _messages(js, stream_name) < 30_000
-    assert await bring(str(file)) == Report(published=30_000, failed=0)
+    report = await bring(str(file))
+    assert (report.published, report.failed) == (30_000, 0)
+    assert 0 < report.repeated < 30_000
     assert await _messages(js, stream_name) == 30_000
 
 

@@ -171,6 +171,7 @@ async def test_a_server_killed_again_and_again_loses_nothing_doubles_nothing_and
             own.kill()
             await own.start()
         await publishing
+    assert publisher.repeated == 0  # what it sends again itself does not count
 
     async with await connect(own.url, "test") as client:
         assert await numbers(client.jetstream(), "EVENTS") == list(range(2000))

@@ -1,0 +1,66 @@
+"""An export that was changed or cut is found out before anything of it is published."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from eventscope import event, exported
+from eventscope.errors import BadInput
+from eventscope.export_check import check
+from eventscope.importing import open_source
+from eventscope.store import moment
+
+AT = moment.to_datetime(moment.from_text("2026-03-02T00:00:00Z"))
+FIRST = event.Event(
+    id='m"\\', position=7, cursor="e7", type="user.created", timestamp=AT, recorded_at=AT, data={"n": "}"}
+)
+EVENTS = [exported.line(replace(FIRST, position=position)) for position in (7, 9, 12)]
+END = exported.end_line("ec", 3, hashlib.sha256(b"".join(EVENTS)).hexdigest())
+WHOLE = [*EVENTS, END]
+
+Change = Callable[[list[bytes]], list[bytes]]
+
+
+def written(folder: Path, lines: list[bytes]) -> str:
+    file = folder / "events.jsonl"
+    file.write_bytes(b"".join(lines))
+    return str(file)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda lines: lines,
+        lambda lines: lines * 2,
+        lambda lines: [b'{"type":"a"}\n', b"no json\n", lines[0]],  # no export ends here
+        lambda lines: [],
+    ],
+)
+def test_of_a_file_that_is_as_it_was_exported_or_is_none_the_lines_are_counted(change: Change, tmp_path: Path) -> None:
+    lines = change(WHOLE)
+    assert check(written(tmp_path, lines)) == len(lines)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda one: [one[0], one[1][:-9] + b"\n", *one[2:]], "events.jsonl:2: this is no line as it was exported; "),
+        (lambda one: [b"\n", *one], "events.jsonl:1: this is no line as it was exported; "),
+        (lambda one: [one[1], one[0], *one[2:]], "events.jsonl:2: position 7 comes after 9; "),
+        (lambda one: [one[0], *one], "events.jsonl:2: position 7 comes after 7; "),
+        (lambda one: [one[0], *one[2:]], "events.jsonl:3: the 2 lines before are not the 3 that were exported"),
+        (lambda one: [one[0].replace(b"user", b"uzer"), *one[1:]], "events.jsonl:4: the 3 lines before are not the 3"),
+        (lambda one: [*one, *one[1:]], "events.jsonl:7: the 2 lines before are not the 3"),
+        (lambda one: [b"x\n"] * 9 + one, ":5: this is no line as it was exported; and more; events.jsonl:13"),
+    ],
+)
+def test_of_one_that_was_changed_or_cut_nothing_is_imported_and_the_lines_are_named(
+    change: Change, said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(BadInput) as refused:
+        open_source(written(tmp_path, change(WHOLE)))
+    assert said in str(refused.value)
+    assert str(refused.value).endswith(". Nothing was imported")
