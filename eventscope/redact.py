@@ -15,8 +15,7 @@ VALUE: Final = re.compile(r"[\w.-]{1,64}")
 # options that help to find out why a server cannot be reached, and that hold no secret
 SHOWN: Final = frozenset({"authsource", "directconnection", "readpreference", "replicaset", "ssl", "tls"})
 NARROWLY: Final = {"authmechanism": re.compile(r"[A-Z0-9-]{1,20}"), "w": re.compile(r"\d{1,3}|majority")}
-ADDRESS: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://\S+")
-BARE: Final = re.compile(r"\S+:\S+@\S+")
+ADDRESS: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]{0,30}://\S+")  # bounded, for it is tried at every letter
 SHORT: Final = 2  # letters
 DELIMITERS: Final = re.compile(r"[:/?#\[\]@!$&'()*+,;=\s]+")
 
@@ -35,7 +34,7 @@ def cleaned(text: str) -> str:
 
 def value(text: str) -> str:
     """What somebody gave for a setting, which may be an address in the wrong place."""
-    return shown(text) if "://" in text or BARE.fullmatch(text) else text
+    return shown(text) if "://" in text or _is_bare(text) else text
 
 
 def explained(error: BaseException, address: str) -> str:
@@ -44,6 +43,12 @@ def explained(error: BaseException, address: str) -> str:
     if any(_repeats(said, word) for word in _secret_words(address)):
         return "it cannot be read, and what is said of it repeats parts that may be secret"
     return said
+
+
+def _is_bare(text: str) -> bool:
+    """Whether it is an address without its scheme: a user, a password and a server, as in `user:password@server`."""
+    colon, at = text.find(":", 1), text.rfind("@", 0, len(text) - 1)
+    return 0 < colon < at - 1 and not any(map(str.isspace, text))
 
 
 def _repeats(said: str, word: str) -> bool:

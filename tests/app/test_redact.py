@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import re
 import subprocess
 import sys
 from base64 import b64encode
@@ -17,7 +18,7 @@ from pydantic import ValidationError
 from eventscope.errors import CannotStart
 from eventscope.finding import broken
 from eventscope.questions import Questions
-from eventscope.redact import cleaned, explained, shown
+from eventscope.redact import cleaned, explained, shown, value
 from eventscope.settings import PREFIX, Settings, load, variable
 from eventscope.store.driver import Driver, connect
 from eventscope.subscriptions.access import Access
@@ -146,6 +147,12 @@ def test_a_secret_of_a_letter_is_not_repeated_where_it_stands_as_a_word(said: st
 @pytest.mark.parametrize("said", ["xpwdx", "pwd", "sipwdo"])
 def test_a_longer_secret_is_not_repeated_anywhere(said: str) -> None:
     assert "may be secret" in explained(ValueError(said), "nats://me:pwd@host")
+
+
+@given(st.text("a:@/ ", max_size=12))
+def test_a_user_a_password_and_a_server_are_an_address_wherever_they_are_given(text: str) -> None:
+    is_address = "://" in text or re.fullmatch(r"\S+:\S+@\S+", text)
+    assert value(text) == (shown(text) if is_address else text)
 
 
 def test_settings_show_no_secret() -> None:
