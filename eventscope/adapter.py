@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from json import JSONDecodeError
@@ -19,6 +20,7 @@ from strawberry.http.exceptions import (
 
 from eventscope.answer import encoded
 from eventscope.errors import BadInput, told
+from eventscope.terminal import safe
 from eventscope.transport import CUT
 
 SEND_SECONDS: Final = 10
@@ -28,6 +30,8 @@ INTERNAL_ERROR: Final = 4500
 LEFT: Final = (WebSocketDisconnect, ClosedByUs, OSError)  # what it means that nobody is there to be sent to
 # why a connection is closed by us, as it is counted
 REASONS: Final = {FULL: "full", 4403: "forbidden", 4408: "silent", INTERNAL_ERROR: "internal"}
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,7 @@ class Adapter(ASGIWebSocketAdapter):
         if self.ws.application_state == WebSocketState.DISCONNECTED or self.gone:
             return
         self.dropped(REASONS.get(code, "protocol"))
+        logger.info("a WebSocket is closed with %d: %s", code, safe(reason[:MOST_REASON]))
         encoded = reason.encode()
         if len(encoded) > MOST_REASON:
             reason = encoded[: MOST_REASON - 3].decode(errors="ignore") + "..."

@@ -7,6 +7,7 @@ from typing import Final
 
 from nats.aio.client import Client
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Route, WebSocketRoute
@@ -16,7 +17,7 @@ from eventscope import health, page, rest
 from eventscope.admission import Admission
 from eventscope.api_metrics import ApiMetrics, Counted
 from eventscope.connections import connected
-from eventscope.edge import redirects
+from eventscope.edge import redirects, refusals
 from eventscope.edge.gate import Gate, Rules
 from eventscope.endpoint import Endpoint
 from eventscope.schema import compiled_check
@@ -88,7 +89,7 @@ class Application(Starlette):
     """The application, in which requests to `/graphql` take no way through middleware and routes."""
 
     def __init__(self, graphql: ASGIApp, routes: Sequence[BaseRoute], middleware: Sequence[Middleware]) -> None:
-        super().__init__(routes=routes, middleware=middleware)
+        super().__init__(routes=routes, middleware=middleware, exception_handlers={HTTPException: refusals.answered})
         self.router.redirect_slashes = False  # its redirects are absolute, and know nothing of proxies
         self._graphql = graphql
 
@@ -139,6 +140,7 @@ def build(
             redirects.root(has_page=settings.graphiql),
             *redirects.with_slash(route.path for route in answers),
             rest.other(),
+            refusals.no_websocket(),
         ],
         middleware=[Middleware(Counted, metrics=metrics), Middleware(Gate, rules=rules, is_data=is_data)],
     )

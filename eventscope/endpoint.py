@@ -23,6 +23,7 @@ from eventscope import event_stream
 from eventscope.adapter import Adapter
 from eventscope.admission import Admission
 from eventscope.answer import encoded
+from eventscope.edge.refusals import AGAIN
 from eventscope.errors import BadInput, NotOverHttp, NotPersisted, Unavailable, told
 from eventscope.event_stream import Streaming
 from eventscope.negotiation import JSON, RESPONSE, negotiate, status
@@ -76,7 +77,11 @@ class Endpoint(GraphQL[Context, None]):
         self.admission = admission
         self._services = services
         self._streaming = Streaming(
-            schema, services, admission, self.encode_json, lambda why: _failure(503, told(Unavailable(why)), JSON)
+            schema,
+            services,
+            admission,
+            self.encode_json,
+            lambda why: _failure(503, told(Unavailable(why)), JSON, AGAIN),
         )
         self._page = page
         self._shortcut = (

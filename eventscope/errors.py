@@ -87,7 +87,8 @@ class NotOverHttp(BadInput):
 
     def __init__(self) -> None:
         super().__init__(
-            "subscriptions go over WebSocket, by graphql-transport-ws, or as an event stream: Accept: text/event-stream"
+            "a subscription is answered as an event stream or over WebSocket, not as JSON: send the header"
+            " Accept: text/event-stream, or open a WebSocket with the subprotocol graphql-transport-ws"
         )
 
 

@@ -20,6 +20,8 @@ ENCODING: Final = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 class Event:
     """An event of the log. `cursor` is its place: subscriptions and replays go on `after` it.
 
+    `id` is its message id, which GraphQL calls `messageId`.
+
     `version` is the log's own; `claimed_version` is what its publisher took it for, where that was another.
     """
 
@@ -96,7 +98,10 @@ class NewEvent:
 
 @dataclass(frozen=True, slots=True)
 class PublishedEvent:
-    """What became of an event: its place in the log, and its version if it has an aggregate."""
+    """What became of an event: its place in the log, and its version if it has an aggregate.
+
+    `id` is its message id, as `Event.id` is in this client and in REST; GraphQL calls it `messageId`.
+    """
 
     id: str
     position: int

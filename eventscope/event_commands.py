@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from eventscope.command import chosen_settings, to_its_end, until_asked_to_end
+from eventscope.errors import BadInput
 from eventscope.redact import shown
 from eventscope.running import DATA_DIR, DATA_DIR_HELP, running
 from eventscope.settings import Settings
@@ -22,7 +23,9 @@ Type = Annotated[list[str] | None, typer.Option(help="user.created or user.*; ma
 Aggregate = Annotated[str | None, typer.Option(metavar="TYPE[/ID]", help="user, or user/42.")]
 User = Annotated[str | None, typer.Option(metavar="ID", help="Who did it.")]
 Correlation = Annotated[str | None, typer.Option(metavar="ID", help="What they belong to.")]
-Api = Annotated[str | None, typer.Option(metavar="URL", help="Of the API, where it is not on this machine.")]
+Api = Annotated[
+    str | None, typer.Option(metavar="URL", help="Of the API, where it is not on this machine: http://HOST:8000.")
+]
 DataDir = Annotated[Path, typer.Option(help=DATA_DIR_HELP)]
 
 
@@ -84,6 +87,13 @@ def _wanted(type: list[str] | None, aggregate: str | None, user: str | None, cor
     from eventscope.wanted import Wanted
 
     kind, slash, id = (aggregate or "").partition("/")
+    given = [("--type", one) for one in type or []]
+    for option, value in (*given, ("--aggregate", aggregate), ("--user", user), ("--correlation", correlation)):
+        # as from a variable of a shell that is not set: nothing, or everything, would be taken for what was meant
+        if value == "":
+            raise BadInput(f"{option} is empty: give what it is to choose, or leave it out", option.removeprefix("--"))
+    if aggregate and not (kind and (id or not slash)):
+        raise BadInput(f"--aggregate is {aggregate!r:.60} and not TYPE or TYPE/ID, as user or user/42", "aggregate")
     return Wanted(
         event_types=type or None,
         aggregate_type=kind or None,

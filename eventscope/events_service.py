@@ -57,17 +57,18 @@ class EventsService:
         """A service for the length of the block.
 
         `nats_url` (several servers are parted by commas) is for publishing, `api_url`, like `http://127.0.0.1:8000`,
-        for reading and subscribing; either may be left out. `stream` and `subjects` are those that Eventscope has in
-        its settings; a stream that is missing is made. `access` is what NATS asks for beside what its address says:
-        see `NatsFiles`. Unavailable when NATS cannot be reached now, or does not let the service in; BadInput when a
-        file is not what it should be. The API may come later.
+        for reading and subscribing, with or without `/graphql` at its end; either may be left out. `stream` and
+        `subjects` are those that Eventscope has in its settings; a stream that is missing is made. `access` is what
+        NATS asks for beside what its address says: see `NatsFiles`. Unavailable when NATS cannot be reached now, or
+        does not let the service in; BadInput when a file is not what it should be. The API may come later.
         """
         if nats_url is None and api_url is None:
             raise BadInput("give nats_url to publish, api_url to read, or both", "nats_url")
         async with AsyncExitStack() as stack:
             asker = questions = None
             if api_url is not None:
-                questions = Questions(_checked(api_url))
+                api_url = _base(api_url)
+                questions = Questions(api_url)
                 stack.push_async_callback(questions.close)
             if nats_url is not None:
                 asker = await stack.enter_async_context(_publishing(nats_url, stream, subjects, access))
@@ -280,11 +281,13 @@ async def _publishing(url: str, stream: str, subjects: Sequence[str], files: Nat
         await streams.close(client)
 
 
-def _checked(api_url: str) -> str:
+def _base(api_url: str) -> str:
+    """What all paths are below. Where no scheme is named, http is meant."""
+    whole = api_url if "://" in api_url else f"http://{api_url}"
     with suppress(ValueError):
-        parts = urlsplit(api_url)
+        parts = urlsplit(whole)
         if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
-            return api_url
+            return whole.rstrip("/").removesuffix("/graphql")
     raise BadInput(f"api_url is {shown(api_url)[:200]!r} and not an address like http://127.0.0.1:8000", "api_url")
 
 

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from eventscope.edge.refusals import AGAIN
 from eventscope.errors import Blocked, CannotStart, QuestionTimedOut, noted, told
 from eventscope.schema.context import Services
 from eventscope.store import checkpoint, stopped
@@ -20,7 +21,7 @@ def routes(services: Services) -> list[Route]:
     async def readyz(request: Request) -> Response:
         problems = await _problems(services)
         if problems:
-            return JSONResponse({"status": "not ready", "reasons": problems}, status_code=503)
+            return JSONResponse({"status": "not ready", "reasons": problems}, 503, AGAIN)
         return JSONResponse({"status": "ready"})
 
     return [alive(), Route("/readyz", readyz)]

@@ -1,17 +1,30 @@
 """uvicorn's end of a connection over HTTP, which waits for nobody for ever and leaves room for health checks."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any, Final
 
+import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from eventscope.bounds import SPARE, Bounds
+from eventscope.errors import BadInput, Unavailable, told
 
 HEALTH: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 SPARE_SECONDS: Final = 2.0  # in which a connection over the bound must say what it wants
 SLOW_SECONDS: Final = 10.0  # after which it is seen how much a client takes
 LOOKS: Final = 4  # in the time that is waited at least
+
+
+def _body(error: Mapping[str, Any]) -> bytes:
+    return orjson.dumps({"errors": [error]})
+
+
+# not told to the log each time: it is logged once that there is no room
+FULL: Final = _body(
+    {"message": "Too many connections are open; try again later", "extensions": {"code": Unavailable.code}}
+)
 
 
 class Connection(HttpToolsProtocol):
@@ -52,7 +65,7 @@ class Connection(HttpToolsProtocol):
             super().handle_websocket_upgrade()
         else:
             self._bounds.given_up("full")
-            self._refuse(b"503 Service Unavailable", b"Too many connections are open; try again later")
+            self._refuse(b"503 Service Unavailable", FULL, b"\r\nretry-after: 1")
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -120,13 +133,13 @@ class Connection(HttpToolsProtocol):
             self.cycle.disconnected = True  # what waits for the rest hears that it will not come
             self.cycle.message_event.set()
         if self._begun:
-            self._refuse(b"408 Request Timeout", b"The request took too long to arrive")
+            self._refuse(b"408 Request Timeout", _body(told(BadInput("The request took too long to arrive"))))
         else:
             self.transport.close()
 
-    def _refuse(self, status: bytes, reason: bytes) -> None:
-        headers = b"content-type: text/plain\r\ncontent-length: %d\r\nconnection: close" % len(reason)
-        self.transport.write(b"HTTP/1.1 %b\r\n%b\r\n\r\n%b" % (status, headers, reason))
+    def _refuse(self, status: bytes, body: bytes, more: bytes = b"") -> None:
+        headers = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close%b" % (len(body), more)
+        self.transport.write(b"HTTP/1.1 %b\r\n%b\r\n\r\n%b" % (status, headers, body))
         self.transport.close()
 
     def give_up(self, reason: str | None) -> None:
@@ -155,12 +168,11 @@ class _Full:
             await self._app(scope, receive, send)
             return
         self._bounds.given_up("full")
-        reason = b"Too many connections are open; try again later"
         headers = [
-            (b"content-type", b"text/plain; charset=utf-8"),
-            (b"content-length", b"%d" % len(reason)),
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(FULL)),
             (b"connection", b"close"),
             (b"retry-after", b"1"),
         ]
         await send({"type": "http.response.start", "status": 503, "headers": headers})
-        await send({"type": "http.response.body", "body": reason})
+        await send({"type": "http.response.body", "body": FULL})

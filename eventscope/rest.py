@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from eventscope.edge.refusals import AGAIN
 from eventscope.errors import BadInput, PageTooLarge, QuestionTimedOut, TooComplex, told
 from eventscope.resolvers import events, stats
 from eventscope.resolvers.page import MOST, request
@@ -40,7 +41,8 @@ def routes(log: Callable[[], Log], budget: Callable[[], Budget]) -> list[Route]:
                 return _json(200, await answer(log().within(within), _parameters(request)))
             except Exception as error:
                 failure = told(error)
-                return _json(STATUS.get(failure["extensions"]["code"], 400), {"errors": [failure]})
+                status = STATUS.get(failure["extensions"]["code"], 400)
+                return _json(status, {"errors": [failure]}, AGAIN if status == 503 else None)
             finally:
                 within.leave()  # what waits to be sent is no more than one text
 

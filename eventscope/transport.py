@@ -1,5 +1,6 @@
 """uvicorn's end of a WebSocket, which can be cut off, and lets go of a peer that does not answer."""
 
+import logging
 import struct
 from collections.abc import Sequence
 from functools import lru_cache
@@ -12,9 +13,12 @@ from websockets.protocol import OPEN
 
 CUT: Final = "eventscope.cut"  # the ASGI extension that breaks a connection off
 PUT: Final = "eventscope.put"  # and the one that sends a text at once, or tells that it cannot
+MOST_SHOWN: Final = 200  # letters of a reason in the log
 TEXT_FRAME: Final = 0x81
 UNANSWERED: Final = 4410  # clients connect again on a code of their own range, and give up on the 1011 of uvicorn
 CLOSE_SECONDS: Final = 5.0
+
+logger = logging.getLogger(__name__)
 
 
 class Transport(WebSocketsSansIOProtocol):
@@ -38,6 +42,9 @@ class Transport(WebSocketsSansIOProtocol):
             extensions = cast("dict[str, object]", self.scope["extensions"])
             extensions[CUT] = self.cut
             extensions[PUT] = self.put
+        else:
+            reason = (self.response.body or b"").decode(errors="replace").strip()
+            logger.info("a WebSocket is refused with %d: %s", self.response.status_code, reason[:MOST_SHOWN])
 
     async def send(self, message: Any) -> None:
         """Send what the application says. That the connection is being closed is no fault of who goes on sending."""
@@ -46,6 +53,8 @@ class Transport(WebSocketsSansIOProtocol):
             if self.close_sent:
                 raise ClientDisconnected
         await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True  # for uvicorn logs an error of an application that has answered so
 
     def put(self, head: bytes, body: bytes, tail: bytes) -> bool:
         """Send a text of three parts, if there is room for it and the connection is open.

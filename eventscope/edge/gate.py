@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-import orjson
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -12,6 +11,7 @@ from eventscope.edge.compression import MOST_HEADER, NotAcceptable, packing, sma
 from eventscope.edge.hosts import Hosts
 from eventscope.edge.origins import Origins
 from eventscope.edge.proxies import Proxies
+from eventscope.edge.refusals import refused
 from eventscope.errors import BadInput, told
 from eventscope.settings import Settings, variable
 
@@ -143,6 +143,4 @@ def _shown(header: bytes) -> str:
 
 
 def _refused(status: int, message: str) -> Response:
-    body = orjson.dumps({"errors": [told(BadInput(message))]})
-    headers = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
-    return Response(body, status, headers, media_type="application/json; charset=utf-8")
+    return refused(status, told(BadInput(message)))

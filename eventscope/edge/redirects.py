@@ -19,7 +19,8 @@ def root(*, has_page: bool) -> Route:
     """`/`, which leads to the page, or says what there is instead."""
 
     async def serve(request: Request) -> Response:
-        return RedirectResponse("graphql") if has_page else PlainTextResponse(NO_PAGE)
+        query = request.url.query
+        return RedirectResponse(f"graphql?{query}" if query else "graphql") if has_page else PlainTextResponse(NO_PAGE)
 
     return Route("/", serve)
 

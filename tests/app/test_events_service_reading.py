@@ -194,11 +194,20 @@ async def test_what_a_service_was_not_connected_to_it_says(api: str, settings: S
             service.subscribe_to_events()
 
 
-@pytest.mark.parametrize("url", ["", "127.0.0.1:8000", "nats://127.0.0.1", "http://"])
+@pytest.mark.parametrize("url", ["", "/graphql", "nats://127.0.0.1", "http://", "http://h:x"])
 async def test_an_address_that_is_none_is_refused_at_once(url: str) -> None:
     with pytest.raises(BadInput, match="not an address like"):
         async with EventsService.connect(api_url=url):
             raise AssertionError
+
+
+@pytest.mark.parametrize("form", ["{host}", "{host}/", "http://{host}/graphql", "{host}/graphql/"])
+async def test_an_address_needs_no_scheme_and_may_be_that_of_graphql(api: str, log: Log, form: str) -> None:
+    async with EventsService.connect(api_url=form.format(host=api.removeprefix("http://"))) as service:
+        await fill(log, [_message(1)], FOR_EVER)
+        assert [event.id for event in await service.get_event_history()] == ["m1"]
+        async with aclosing(service.subscribe_to_events(start="BEGINNING")) as events:
+            assert (await anext(events)).id == "m1"
 
 
 async def test_no_address_at_all_is_refused() -> None:

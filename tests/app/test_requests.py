@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
+import orjson
 import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
@@ -81,7 +82,9 @@ async def serving(within: Bounds) -> AsyncIterator[Server]:
 
 async def test_headers_that_do_not_end_are_answered_with_408(caplog: pytest.LogCaptureFixture) -> None:
     async with serving(Bounds(header_seconds=0.2)) as server:
-        assert (await server.answer(HALF)).startswith(b"HTTP/1.1 408 ")
+        answer = await server.answer(HALF)
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert orjson.loads(answer.partition(b"\r\n\r\n")[2])["errors"][0]["extensions"] == {"code": "BAD_USER_INPUT"}
         assert server.reasons == ["headers"]
         assert await server.answer(b"") == b"", "who says nothing at all is answered nothing"
         reader, writer = await server.open(WHOLE)
@@ -129,11 +132,16 @@ async def test_health_is_told_while_all_connections_are_taken_and_all_else_is_tu
         reader, writer = await server.open(HEALTH)
         assert b"200 OK" in await reader.readline()
         writer.close()
-        assert (await server.answer(WHOLE)).startswith(b"HTTP/1.1 503 ")
+        turned_away = [await server.answer(WHOLE)]
         upgrade = (
             b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n"
         )
-        assert (await server.answer(HALF + upgrade + b"\r\n")).startswith(b"HTTP/1.1 503 ")
+        turned_away.append(await server.answer(HALF + upgrade + b"\r\n"))
+        for answer in turned_away:
+            head, _, body = answer.partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 503 ")
+            assert b"retry-after: 1" in head
+            assert orjson.loads(body)["errors"][0]["extensions"] == {"code": "UNAVAILABLE"}
         assert server.reasons == ["full", "full"]
         assert sum("20 connections are open" in record.getMessage() for record in caplog.records) == 1
         for _, one in held:

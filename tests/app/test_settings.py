@@ -95,6 +95,12 @@ def test_a_word_alone_says_what_versions_are_on_every_subject(monkeypatch: pytes
     assert load().message_version == {">": use}
 
 
+def test_words_may_be_in_capitals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVENTSCOPE_LOG_LEVEL", "INFO")
+    monkeypatch.setenv("EVENTSCOPE_MONGO_DRIVER", "PyMongo")
+    assert (load().log_level, load().mongo_driver) == ("info", "pymongo")
+
+
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValidationError):
         load().port = 1

@@ -32,6 +32,8 @@ async def test_the_root_leads_to_the_page_whatever_is_before_it(http: httpx.Asyn
     response = await http.request(method, "/")
     assert response.status_code == 307
     assert urljoin("https://public.example/log/", response.headers["location"]) == "https://public.example/log/graphql"
+    asked = await http.request(method, "/?query=%7Ba%7D&b=%26")
+    assert asked.headers["location"] == "graphql?query=%7Ba%7D&b=%26"
     page = await http.get("/", headers={"accept": "text/html"}, follow_redirects=True)
     assert page.headers["content-type"] == "text/html; charset=utf-8"
 
