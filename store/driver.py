@@ -15,7 +15,6 @@ from typing import Any, Final, Literal, TypeAlias, cast
 import orjson
 import pymongo
 from bson.errors import BSONError
-from motor.frameworks.asyncio import run_on_executor
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import _csot, asynchronous, synchronous
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -264,22 +263,6 @@ async def _finished(work: Coroutine[Any, Any, None]) -> None:
         raise asyncio.CancelledError
     if error is not None:
         raise error
-
-
-async def raw_batch(
-    collection: Collection, query: Document, projection: Mapping[str, int] | None, **options: Any
-) -> bytes:
-    """What the query gives, as it comes from MongoDB: its documents, one behind the other."""
-    if isinstance(collection, AsyncCollection):
-        found: Any = collection.find_raw_batches(query, projection, **options)
-        return b"".join([part async for part in found])
-    blocking = cast("Any", collection).delegate
-
-    def read() -> bytes:
-        return b"".join(blocking.find_raw_batches(query, projection, **options))
-
-    # motor would hand each step of the cursor to a thread and wait for it there and back
-    return cast("bytes", await cast("Any", run_on_executor)(asyncio.get_running_loop(), read))
 
 
 @contextmanager

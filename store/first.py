@@ -1,14 +1,17 @@
 """The first documents that a query means, in one answer of MongoDB's: as many as its 16 MiB have room for."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Final, cast
 
+from bson.codec_options import CodecOptions
 from pymongo.errors import ConnectionFailure, PyMongoError
 
-from eventscope.store import raw
 from eventscope.store.budget import Budget
-from eventscope.store.driver import Collection, Document, raw_batch
+from eventscope.store.driver import Collection, Document
 from eventscope.store.failure import passes
+from eventscope.store.raw import ANSWER, Answer
+
+TRIES: Final = 3  # where a failure passes: as many as a cursor of the driver's takes
 
 
 async def first(
@@ -21,28 +24,10 @@ async def first(
 ) -> list[Document]:
     """The first documents that the query means, by key: as many as there is room for in one answer of MongoDB's.
 
-    The driver's cursor gives the same, for a sixth more of our time; it is asked where it is worth a second try.
+    The driver's cursor gives the same, for a sixth more of our time.
     """
-    command: Document = {
-        "find": collection.name,
-        "filter": query,
-        "sort": {"_id": direction},
-        "limit": limit,
-        "batchSize": limit,  # without it, a batch ends after a hundred
-        "singleBatch": True,
-        "readConcern": collection.read_concern.document,
-    }
-    if projection is not None:
-        command["projection"] = projection
-    try:
-        answer = await collection.database.command(
-            command, codec_options=collection.codec_options, read_preference=collection.read_preference
-        )
-    except PyMongoError as error:
-        if not isinstance(error, ConnectionFailure) and not passes(error):
-            raise
-        found = collection.find(query, projection).sort("_id", direction).limit(-limit).batch_size(limit)
-        return await found.to_list(None)
+    command = _command(collection, query, projection, limit, direction)
+    answer = await _answer(collection, command, collection.codec_options)
     return cast("list[Document]", answer["cursor"]["firstBatch"])
 
 
@@ -56,17 +41,50 @@ async def first_large(
     direction: int = 1,
     hint: Sequence[tuple[str, int]] | None = None,
 ) -> tuple[list[Document], int]:
-    """The same where they may be large, and their bytes.
+    """The same where they may be large, and about how many bytes they are.
 
     TooComplex when the budget has fewer, Unavailable when too many others read much.
     """
-    options: dict[str, Any] = {"sort": [("_id", direction)], "limit": -limit, "batch_size": limit}
+    command = _command(collection, query, projection, limit, direction)
     if hint is not None:
-        options["hint"] = list(hint)
+        command["hint"] = dict(hint)
     async with budget.reading:
-        found = await raw_batch(collection, query, projection, **options)
-        if budget.must_wait(size := len(found)):
-            del found
+        answer: Answer = await _answer(collection, command, ANSWER)
+        if budget.must_wait(size := answer.size):
+            del answer
             await budget.enter(size)
-            found = await raw_batch(collection, query, projection, **options)
-        return await raw.documents(found, budget, collection.codec_options), len(found)
+            answer = await _answer(collection, command, ANSWER)
+        return await answer.documents(budget, collection.codec_options), answer.size
+
+
+def _command(
+    collection: Collection, query: Document, projection: Mapping[str, int] | None, limit: int, direction: int
+) -> Document:
+    command: Document = {
+        "find": collection.name,
+        "filter": query,
+        "sort": {"_id": direction},
+        "limit": limit,
+        "batchSize": limit,  # without it, a batch ends after a hundred
+        "singleBatch": True,
+        "readConcern": collection.read_concern.document,
+    }
+    if projection is not None:
+        command["projection"] = projection
+    return command
+
+
+async def _answer(collection: Collection, command: Document, codec: CodecOptions[Any]) -> Any:
+    async def ask() -> Any:
+        # the driver adds to what it is given
+        return await collection.database.command(
+            {**command}, codec_options=codec, read_preference=collection.read_preference
+        )
+
+    for _ in range(TRIES - 1):
+        try:
+            return await ask()
+        except PyMongoError as error:
+            if not isinstance(error, ConnectionFailure) and not passes(error):
+                raise
+    return await ask()

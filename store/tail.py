@@ -103,16 +103,21 @@ class Tail:
 
     def size(self, events: Sequence[Event]) -> int:
         """About how many bytes these of its events have."""
-        if not self._events:
+        if not self._events or not events:
             return 0
+        ends = [self._place(event) for event in (events[0], events[-1])]
+        low, high = min(ends), max(ends)
+        if high - low + 1 == len(events):  # as nearly always: there is nothing else between them
+            return sum(self._sizes[low : high + 1])
+        return sum(self._sizes[self._place(event)] for event in events)
+
+    def _place(self, event: Event) -> int:
+        first, last = self._events[0]["_id"], len(self._events) - 1
+        place: int = event["_id"] - first
         # positions are dense, so nearly always an event is where its position says
-        first, last, size = self._events[0]["_id"], len(self._events) - 1, 0
-        for event in events:
-            place = min(event["_id"] - first, last)
-            if place < 0 or self._events[place]["_id"] != event["_id"]:
-                place = min(bisect_left(self._events, event["_id"], key=_position), last)
-            size += self._sizes[place]
-        return size
+        if 0 <= place <= last and self._events[place] is event:
+            return place
+        return min(bisect_left(self._events, event["_id"], key=_position), last)
 
     def _meant(self, row: list[Event], filter: Filter, limit: int, today: datetime) -> list[Event]:
         if today >= self._expires:

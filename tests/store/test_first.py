@@ -59,7 +59,8 @@ async def test_the_first_documents_are_those_that_a_cursor_gives(
             budget = Budget()
             found, size = await first_large(log.events, query, {"data": 1}, **asked, hint=hint, budget=budget)
             assert found == expected
-            assert budget.spent == size == sum(len(encode(one)) for one in expected)
+            assert budget.spent == size
+            assert 0 <= size - sum(len(encode(one)) for one in expected) < 100 + 10 * len(expected)
 
 
 async def test_large_documents_are_made_a_few_at_a_time_and_are_the_same(log: Log, appender: Appender) -> None:

@@ -149,3 +149,16 @@ def test_what_is_rare_is_left_to_the_index() -> None:
     assert tail.page(Types(("b.*",)), limit=1, above=80, below=83, newest_first=True, now=NOON) == [
         {"_id": 81, "type": "b.happened"}
     ]
+
+
+def test_the_bytes_of_events_are_those_of_the_batches_that_they_came_with() -> None:
+    tail = Tail(100, HUGE)
+    tail.restart(0)
+    tail.take(0, events(1, 4), 4, 40)
+    tail.take(4, events(5, 6) + events(9, 10), 10, 400)  # some positions are empty, as of events that expired
+    held = tail.page(EVERYTHING, limit=100, above=None, below=None, newest_first=True, now=NOON)
+    assert held is not None
+    assert tail.size(held) == tail.size(held[::-1]) == 440
+    assert tail.size(held[1:5]) == 310
+    assert tail.size([held[0], held[3], held[7]]) == 210
+    assert tail.size([]) == 0

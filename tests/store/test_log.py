@@ -1,0 +1,15 @@
+"""A log as one operation reads it."""
+
+from dataclasses import fields, replace
+
+from eventscope.store.budget import Budget
+from eventscope.store.log import Log
+from eventscope.store.tail import Tail
+
+
+async def test_a_log_within_a_budget_is_the_same_in_all_else(log: Log) -> None:
+    whole = replace(log, question_seconds=3.0, indexed_paths=("data.a",), tail=Tail(1))
+    budget = Budget(1000)
+    part = whole.within(budget)
+    assert part.budget is budget
+    assert all(getattr(part, one.name) is getattr(whole, one.name) for one in fields(Log) if one.name != "budget")

@@ -1,0 +1,58 @@
+"""Answers of MongoDB's whose documents stay bytes until they are counted."""
+
+from typing import Any
+
+import pytest
+from bson import decode, decode_all, encode
+from bson.codec_options import DEFAULT_CODEC_OPTIONS
+
+from eventscope.errors import TooComplex
+from eventscope.store import raw
+from eventscope.store.budget import Budget
+from eventscope.store.raw import ANSWER, Answer
+
+DOCUMENTS: list[dict[str, Any]] = [{"_id": n, "data": {"values": [n, None, "ä"]}} for n in range(30)]
+REST: dict[str, Any] = {"ok": 1.0, "$clusterTime": {"signature": {"keyId": 0}}}
+
+
+def answer(document: dict[str, Any]) -> Answer:
+    """As the driver makes it."""
+    [made] = decode_all(encode(document), ANSWER)
+    assert isinstance(made, Answer)
+    return made
+
+
+async def test_documents_are_those_of_the_first_batch_and_all_else_is_as_usual() -> None:
+    made = answer({"cursor": {"firstBatch": DOCUMENTS, "id": 0, "ns": "a.b"}, **REST})
+    assert await made.documents(Budget(), DEFAULT_CODEC_OPTIONS) == DOCUMENTS
+    assert made == REST
+
+
+async def test_members_may_stand_in_any_order() -> None:
+    made = answer({**REST, "cursor": {"id": 0, "ns": "a.b", "firstBatch": DOCUMENTS}})
+    assert await made.documents(Budget(), DEFAULT_CODEC_OPTIONS) == DOCUMENTS
+    assert made.keys() == REST.keys()
+    assert decode(made["$clusterTime"].raw) == REST["$clusterTime"]
+
+
+async def test_large_documents_are_the_same_wherever_they_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(raw, "SMALL", 100)
+    made = answer({"cursor": {"firstBatch": DOCUMENTS, "id": 0, "ns": "a.b"}, **REST})
+    assert await made.documents(Budget(), DEFAULT_CODEC_OPTIONS) == DOCUMENTS
+
+
+@pytest.mark.parametrize("small", [100, 1024**2])
+async def test_what_is_over_the_budget_is_refused(monkeypatch: pytest.MonkeyPatch, small: int) -> None:
+    monkeypatch.setattr(raw, "SMALL", small)
+    made = answer({"cursor": {"firstBatch": DOCUMENTS, "id": 0, "ns": "a.b"}, **REST})
+    with pytest.raises(TooComplex):
+        await made.documents(Budget(1000), DEFAULT_CODEC_OPTIONS)
+
+
+async def test_an_error_is_a_dictionary_all_through() -> None:
+    """Else the driver overlooks that the primary has stepped down, and takes it for one that answers no more."""
+    failure = {"ok": 0.0, "code": 189, "errmsg": "stepped down", "topologyVersion": {"processId": "a", "counter": 1}}
+    made = answer(failure)
+    assert isinstance(made, dict) and type(made["topologyVersion"]) is dict
+    assert made == failure
+    assert await made.documents(Budget(), DEFAULT_CODEC_OPTIONS) == []
