@@ -70,6 +70,11 @@ class ApiMetrics:
             "Messages among the live batches that no ingester of this log has signed, by `reason`.",
             "reason",
         )
+        self._distrusted_answers = counter(
+            "distrusted_answers",
+            "Answers to what this API published that no ingester of this log has given, by `reason`.",
+            "reason",
+        )
         self._delay = histogram(
             "live_delay_seconds", "Time from JetStream's timestamp of an event to its live arrival."
         )
@@ -90,6 +95,10 @@ class ApiMetrics:
     def distrusted(self, reason: str) -> None:
         """Count a message that is not looked at."""
         self._distrusted.labels(reason).inc()
+
+    def distrusted_answer(self, reason: str) -> None:
+        """Count an answer that is not taken."""
+        self._distrusted_answers.labels(reason).inc()
 
     def delivered(self, events: int = 1) -> None:
         """Count events that subscriptions were given."""

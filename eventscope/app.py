@@ -53,7 +53,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         feeding(at.log, at.nats, settings.stream) as feed,
         tailing(at.log, feed),
         delivering(at.log, feed, Room(settings.live_client_bytes, settings.live_total_bytes)) as hub,
-        asking(at.nats, settings.stream, settings.subjects) as asker,
+        asking(at.nats, settings.stream, settings.subjects, at.log) as asker,
     ):
         news = News(at.log, feed)
         yield Services(
@@ -107,6 +107,7 @@ def build(
     """The application: GraphQL, the page for browsers, REST, health and metrics, those of siblings included."""
     metrics = metrics or ApiMetrics()
     services.feed.observer = metrics
+    services.asker.trust.distrusted = metrics.distrusted_answer
     compiled = settings.compiled and compiled_check.holds()
     schema = build_schema(metrics, services.limits, settings.question_seconds, compiled=compiled)
     rules = Rules.of(settings)

@@ -8,6 +8,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import nats.errors
@@ -17,28 +18,39 @@ from nats.aio.msg import Msg
 
 from eventscope.errors import BadInput, Rejected, Unavailable, VersionConflict
 from eventscope.store import json_text
+from eventscope.store.log import Log
 from eventscope.subscriptions import reply, versions
 from eventscope.subscriptions.envelope import PLAIN
 from eventscope.subscriptions.letter import EXPECTED_STREAM, EventMessage
+from eventscope.subscriptions.log_key import LogKey
 from eventscope.subscriptions.reading import MOST_BYTES
 from eventscope.subscriptions.reply import Rejection, StoredEvent
 from eventscope.subscriptions.subjects import subject_of
+from eventscope.subscriptions.trust import Answer, Trust
 
 AGAIN_SECONDS: Final = 2.0  # after which an event that was not answered is sent again
 DEADLINE_SECONDS: Final = 10.0
 MOST_UNSENT: Final = 1024 * 1024  # bytes
 
-Answer = list[StoredEvent] | Rejection
+
+@dataclass(frozen=True, slots=True)
+class _Awaited:
+    """An answer that is waited for, to what was published."""
+
+    payload: bytes
+    ids: list[str]
+    answer: asyncio.Future[Answer] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
 class Asker:
     """Publishes events and waits for what becomes of them. Make it with `asking`."""
 
-    def __init__(self, client: Client, stream: str, subjects: Sequence[str]) -> None:
+    def __init__(self, client: Client, stream: str, subjects: Sequence[str], key: LogKey | None = None) -> None:
+        self.trust = Trust(key)
         self._client = client
         self._stream = stream
         self._subjects = subjects
-        self._awaited: dict[str, asyncio.Future[Answer]] = {}
+        self._awaited: dict[str, _Awaited] = {}
         self.inbox = client.new_inbox()
 
     async def publish(
@@ -68,8 +80,10 @@ class Asker:
             raise BadInput(f"{len(payload)} bytes are too many for one message; {MOST_BYTES} are the most")
         subject = subject_of(str(named[0]["type"]), self._subjects)
         token = uuid.uuid4().hex
-        answer = self._awaited[token] = asyncio.get_running_loop().create_future()
-        headers = {**stated, **PLAIN, reply.REPLY_TO: f"{self.inbox}.{token}", EXPECTED_STREAM: self._stream}
+        awaited = self._awaited[token] = _Awaited(payload, [str(message["messageId"]) for message in named])
+        answer = awaited.answer
+        headers = {**stated, **PLAIN, **self.trust.headers, EXPECTED_STREAM: self._stream}
+        headers[reply.REPLY_TO] = f"{self.inbox}.{token}"
         try:
             async with asyncio.timeout(seconds):
                 while not answer.done():
@@ -82,10 +96,13 @@ class Asker:
         return _stored(answer.result())
 
     async def receive(self, message: Msg) -> None:
-        """Take an answer in."""
-        waiting = self._awaited.get(message.subject.rpartition(".")[2])
-        if waiting is not None and not waiting.done():
-            waiting.set_result(reply.decode(message.data))
+        """Take an answer in, unless somebody else than an ingester has sent it: then the true one may still come."""
+        awaited = self._awaited.get(message.subject.rpartition(".")[2])
+        if awaited is None or awaited.answer.done():
+            return
+        answer = await self.trust.answer(message, awaited.payload, awaited.ids)
+        if answer is not None and not awaited.answer.done():
+            awaited.answer.set_result(answer)
 
     async def _send(self, subject: str, payload: bytes, headers: Mapping[str, Any]) -> None:
         if self._client.pending_data_size > MOST_UNSENT:
@@ -102,9 +119,9 @@ class Asker:
 
 
 @asynccontextmanager
-async def asking(client: Client, stream: str, subjects: Sequence[str]) -> AsyncIterator[Asker]:
-    """An asker on that connection, for the length of the block."""
-    asker = Asker(client, stream, subjects)
+async def asking(client: Client, stream: str, subjects: Sequence[str], log: Log | None = None) -> AsyncIterator[Asker]:
+    """An asker on that connection, for the length of the block; one with the log takes sealed answers only."""
+    asker = Asker(client, stream, subjects, None if log is None else LogKey(log))
     subscription = await client.subscribe(f"{asker.inbox}.*", cb=asker.receive)
     try:
         yield asker

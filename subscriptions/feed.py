@@ -17,11 +17,12 @@ from nats.aio.msg import Msg
 
 from eventscope.background import cancel
 from eventscope.errors import EventscopeError, unexpected
-from eventscope.store import checkpoint, secret
+from eventscope.store import checkpoint
 from eventscope.store.log import Log
 from eventscope.store.tail import Tail
 from eventscope.subscriptions import live, seal
 from eventscope.subscriptions.live import LiveBatch
+from eventscope.subscriptions.log_key import LogKey
 from eventscope.subscriptions.observer import UNOBSERVED, FeedObserver, GuardedFeedObserver
 
 MOST_WAITING: Final = 2_000  # events that may wait for one follower; a slower one reads the log instead
@@ -90,11 +91,10 @@ class Feed:
 
     def __init__(self, log: Log) -> None:
         self._log = log
-        self._key: bytes | None = None
+        self._key = LogKey(log)
         self._doubt = asyncio.Event()
         self._head = 0  # that was handed on last
         self._last = (0, 0)  # the order of the last message
-        self._learned = 0.0
         self._observer: FeedObserver = UNOBSERVED
         self.followers = 0
         """How many subscriptions follow just now."""
@@ -165,7 +165,7 @@ class Feed:
     async def begin(self) -> None:
         """Learn the key, if there is one: MongoDB may be away when the first message comes."""
         await self._learn_key()
-        self._learned = 0.0
+        self._key.expire()
 
     async def look(self) -> None:
         """Read the head, for something may be new. Unavailable, QuestionTimedOut or Blocked."""
@@ -194,21 +194,11 @@ class Feed:
             await asyncio.sleep(DOUBT_SECONDS)
 
     def _is_genuine(self, raw: bytes) -> bool:
-        return self._key is not None and seal.is_genuine(raw, self._key)
+        return self._key.value is not None and seal.is_genuine(raw, self._key.value)
 
     async def _learn_key(self) -> None:
-        """Read the key, unless that was done just now: the first ingester made one, or the log was begun anew."""
-        now = asyncio.get_running_loop().time()
-        if now - self._learned < DOUBT_SECONDS:
-            return
-        self._learned = now
-        try:
-            key = await secret.key(self._log)
-        except EventscopeError as error:
-            logger.warning("the live feed waits for the log: %s", error)
-            return
-        if key != self._key:
-            self._key, self._last = key, (0, 0)
+        if await self._key.learn():
+            self._last = (0, 0)
 
     def _distrust(self, reason: str) -> None:
         self._observer.distrusted(reason)

@@ -265,7 +265,7 @@ class Ingester:
             logger.warning("rejected %d with %s", times, code)
         for message in live.encode(stored.previous, stored.events, self.client.max_payload, self._seal):
             await self.client.publish(live.subject(self.stream), message)
-        for inbox, answer in reply.answers(stored.outcomes, self.client.max_payload):
+        for inbox, answer in reply.answers(stored.outcomes, self.client.max_payload, self._seal.key):
             if not self._buffer.takes(inbox):  # an answer that comes back would be answered too
                 await self.client.publish(inbox, answer)
         await self._keep_up(writer)

@@ -2,17 +2,23 @@
 
 A publisher names an inbox in the header `Eventscope-Reply-To`. What it hears there is what the log holds: it is sent
 after the commit, and once more for a message that comes again. It may be lost; then the publisher sends again.
+
+Who may read the log can ask for answers that are sealed (`seal.py`), and tell them from those of anybody else.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 
 from eventscope.store.message import Arrival, Outcome, Refused
+from eventscope.subscriptions import seal
+
+T = TypeVar("T")
 
 REPLY_TO: Final = "Eventscope-Reply-To"
+SEALED: Final = "Eventscope-Reply-Sealed"
 INBOX: Final = "_INBOX."  # nothing else is answered: the ingester may publish where the publisher may not
 
 
@@ -42,11 +48,16 @@ def inbox(arrival: Arrival) -> str | None:
     return subject if subject is not None and _is_inbox(subject) else None
 
 
-def answers(outcomes: Iterable[Outcome], most_bytes: int) -> Iterator[tuple[str, bytes]]:
+def answers(outcomes: Iterable[Outcome], most_bytes: int, key: bytes) -> Iterator[tuple[str, bytes]]:
     """The inboxes where publishers wait, and what they are to hear there, unless the server takes no such message."""
     for outcome in outcomes:
-        if (place := inbox(outcome.arrival)) is not None and len(answer := encode(outcome)) <= most_bytes:
-            yield place, answer
+        arrival = outcome.arrival
+        if (place := inbox(arrival)) is not None:
+            answer = encode(outcome)
+            if SEALED in arrival.headers:
+                answer = seal.on_answer(answer, place, arrival.raw, key)
+            if len(answer) <= most_bytes:
+                yield place, answer
 
 
 def encode(outcome: Outcome) -> bytes:
@@ -58,19 +69,52 @@ def encode(outcome: Outcome) -> bytes:
 
 
 def decode(raw: bytes) -> list[StoredEvent] | Rejection:
-    """The inverse of `encode`."""
-    answer = orjson.loads(raw)
+    """The inverse of `encode`. Anybody may have sent it: ValueError, KeyError or TypeError if it is no answer."""
+    answer = _object(orjson.loads(raw))
     if "code" in answer:
         return Rejection(
-            answer["code"],
-            answer["message"],
-            answer.get("messageId"),
-            answer.get("index"),
-            answer.get("actualVersion"),
+            _text(answer["code"]),
+            _text(answer["message"]),
+            _if_given(_text, answer.get("messageId")),
+            _if_given(_number, answer.get("index")),
+            _if_given(_number, answer.get("actualVersion")),
         )
+    events = answer.get("events", [answer])
+    if not isinstance(events, list):
+        raise TypeError("the events are no list")
     return [
-        StoredEvent(event["messageId"], event["position"], event["version"]) for event in answer.get("events", [answer])
+        StoredEvent(_text(event["messageId"]), _number(event["position"]), _if_given(_number, event["version"]))
+        for event in map(_object, events)
     ]
+
+
+def is_about(answer: list[StoredEvent] | Rejection, ids: Sequence[str]) -> bool:
+    """Whether it speaks of the events with these ids: of all that were stored in their order, or of one to blame."""
+    if isinstance(answer, Rejection):
+        return answer.message_id is None or answer.message_id in ids
+    return [event.id for event in answer] == list(ids)
+
+
+def _object(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError("it is no object")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("it is no text")
+    return value
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError("it is no number")
+    return value
+
+
+def _if_given(read: Callable[[object], T], value: object) -> T | None:
+    return None if value is None else read(value)
 
 
 def _rejection(refused: Refused) -> dict[str, Any]:

@@ -8,7 +8,7 @@ was made of its first place in the stream.
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Final, TypeAlias
+from typing import Final
 
 import nats.errors
 from nats.aio.client import Client
@@ -21,14 +21,14 @@ from eventscope.store.message import RETRY
 from eventscope.store.rejected import Rejected, remove
 from eventscope.subscriptions import reply
 from eventscope.subscriptions.header_block import Sendable, parse
+from eventscope.subscriptions.log_key import LogKey
 from eventscope.subscriptions.reading import MESSAGE_ID, OWN_ID, made_up_id
-from eventscope.subscriptions.reply import Rejection, StoredEvent
+from eventscope.subscriptions.trust import Answer, Trust
 
 ACK_SECONDS: Final = 5.0
 EXPECTED_BYTES: Final = 128  # of the header that names the stream
+DIGITS: Final = 20  # more than the number of any rejected message has
 SERVERS_OWN: Final = "nats-"  # headers that told JetStream what to do the first time: it has done so
-
-Answer: TypeAlias = list[StoredEvent] | Rejection
 
 
 class NotTaken(Exception):
@@ -71,6 +71,8 @@ class Retrier:
         self._js = client.jetstream(timeout=ACK_SECONDS)
         self._stream = stream
         self._heard = asyncio.Event()
+        self._trust = Trust(LogKey(log))
+        self._awaited: dict[int, bytes] = {}  # what was sent for which number
         self.inbox = client.new_inbox()
 
     async def remove_answered(self) -> None:
@@ -87,6 +89,7 @@ class Retrier:
         right in both cases.
         """
         given = headers(message)
+        given.update(self._trust.headers)
         given[reply.REPLY_TO] = f"{self.inbox}.{message.number}"
         block = given.block()
         if parse(block).every != given:
@@ -94,6 +97,7 @@ class Retrier:
         size = len(message.raw) + len(block)
         if size + EXPECTED_BYTES > self._client.max_payload:  # NATS would end the connection without a word
             raise NotTaken(f"it has {size} bytes with its headers, and NATS takes {self._client.max_payload}")
+        self._awaited[message.number] = message.raw
         try:
             await self._js.publish(message.subject, message.raw, stream=self._stream, headers=given)
         except NoStreamResponseError:
@@ -107,9 +111,16 @@ class Retrier:
         self.sent.add(message.number)
 
     async def receive(self, message: Msg) -> None:
-        """Take an answer of the ingester in."""
-        self.answers[int(message.subject.rpartition(".")[2])] = reply.decode(message.data)
-        self._heard.set()
+        """Take an answer of the ingester in. By one of anybody else a message would be lost that is not stored."""
+        token = message.subject.rpartition(".")[2]
+        number = int(token) if token.isdecimal() and len(token) < DIGITS else None
+        if number is None or number not in self._awaited or number in self.answers:
+            return
+        answer = await self._trust.answer(message, self._awaited[number])
+        if answer is not None:
+            self.answers[number] = answer
+            del self._awaited[number]
+            self._heard.set()
 
     async def settle(self, seconds: float) -> None:
         """Wait until all that was sent is answered, or no further answer came for so many seconds."""

@@ -1,10 +1,12 @@
-"""Seals on live batches: who has not the key of the log can neither make one nor send one a second time. No I/O.
+"""Seals on what ingesters say: who has not the key of the log can neither make one nor use one again. No I/O.
 
 A sealed message is a JSON object whose first member is the signature, of a fixed length, over all behind it. Behind it
 come the term of the ingester and the number of the message in it, which rise from each message to the next, and the
-name of the log.
+name of the log. That of an answer to a publisher is good at one place, and for what was published there: nobody can
+have an answer to a message of their own sent to others as if it were one to theirs.
 """
 
+import hashlib
 import hmac
 from dataclasses import dataclass
 from typing import Final, Self
@@ -45,9 +47,29 @@ def is_sealed(raw: bytes) -> bool:
 
 def is_genuine(raw: bytes, key: bytes) -> bool:
     """Whether the message was sealed with the key."""
+    return _is_signed(raw, memoryview(raw)[BODY:], key)
+
+
+def on_answer(answer: bytes, place: str, published: bytes, key: bytes) -> bytes:
+    """The answer, a JSON object with members, sealed for that place and for what was published."""
+    told = answer[1:]
+    return b"".join((OPENING, _signature(_bound(told, place, published), key), CLOSING, told))
+
+
+def is_genuine_answer(raw: bytes, place: str, published: bytes, key: bytes) -> bool:
+    """Whether the answer was sealed with the key, for that place and for what was published."""
+    return _is_signed(raw, _bound(raw[BODY:], place, published), key)
+
+
+def _bound(told: bytes, place: str, published: bytes) -> bytes:
+    # live batches begin with a quotation mark, so neither can pass for the other; places have no line breaks
+    return b"".join((b"answer ", place.encode(), b"\n", hashlib.sha256(published).digest(), told))
+
+
+def _is_signed(raw: bytes, told: bytes | memoryview, key: bytes) -> bool:
     if not raw.startswith(OPENING) or raw[BODY - len(CLOSING) : BODY] != CLOSING:
         return False
-    return hmac.compare_digest(raw[len(OPENING) : BODY - len(CLOSING)], _signature(memoryview(raw)[BODY:], key))
+    return hmac.compare_digest(raw[len(OPENING) : BODY - len(CLOSING)], _signature(told, key))
 
 
 def _signature(told: bytes | memoryview, key: bytes) -> bytes:
