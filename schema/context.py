@@ -52,7 +52,9 @@ class Loader(DataLoader[K, V]):
 
     def load(self, key: K) -> Awaitable[V]:
         """The value for the key."""
-        return asyncio.shield(super().load(key))
+        loading = asyncio.ensure_future(super().load(key))
+        loading.add_done_callback(_heard)
+        return asyncio.shield(loading)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +216,12 @@ class Context:
                 most = self.services.limits.entries
                 raise TooComplex(f"the traces have over {most} events together; ask for them one by one")
             return found
+
+
+def _heard(loading: asyncio.Future[Any]) -> None:
+    # an error is the askers', and they may all be gone
+    if not loading.cancelled():
+        loading.exception()
 
 
 Info: TypeAlias = StrawberryInfo[Context, Any]

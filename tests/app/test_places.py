@@ -1,5 +1,6 @@
 """Large answers are made a few at a time, and whoever got one, however it was asked for, makes room for the next."""
 
+import gc
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
@@ -110,12 +111,17 @@ async def test_a_large_answer_for_which_there_is_no_room_is_unavailable_and_a_sm
     assert "errors" not in await ask(api)
 
 
-async def test_a_client_that_leaves_makes_room(api: Served) -> None:
+@pytest.mark.parametrize("query", [LARGE, RELATED])
+async def test_a_client_that_leaves_while_it_waits_keeps_no_place_and_nothing_is_logged_of_it(
+    api: Served, query: str, caplog: pytest.LogCaptureFixture
+) -> None:
     places = api.services.places
     await places.take()
     async with opened(api.socket_url) as socket:
-        await socket.say(subscribe("1", LARGE))
+        await socket.say(subscribe("1", query))
         await until(lambda: places._free._waiters)
     places.leave()
     await until(lambda: not places.are_taken)
     assert "errors" not in await by_post(api)
+    gc.collect()
+    assert "never retrieved" not in caplog.text
