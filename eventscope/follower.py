@@ -130,7 +130,8 @@ class Follower:
         if isinstance(error, InvalidStatus) and not self._was_there:
             status = error.response.status_code
             if 400 <= status < 500 and status not in PASSING_STATUS:
-                if errors := answer_in(error.response.body or b"").get("errors"):
+                # an API of ours whose /graphql is elsewhere answers with an error too
+                if status != 404 and (errors := answer_in(error.response.body or b"").get("errors")):
                     raise error_of(errors[0]) from error
                 raise NotAnswered(
                     f"{shown(self._url)} answers HTTP {status}; is api_url right?", "NOT_GRAPHQL"

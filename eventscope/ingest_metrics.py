@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from eventscope.edge.refusals import AGAIN
 from eventscope.errors import Blocked, CannotStart, LeaseLost, QuestionTimedOut, Unavailable
 from eventscope.metrics import DELAYS, LogMetrics, new_registry, route
 from eventscope.store import moment
@@ -134,7 +135,7 @@ class IngestMetrics:
             if self._state in ("ingesting", "standing by"):
                 return JSONResponse({"status": self._state})
             reasons = [self.trouble or "the ingester is starting"]
-            return JSONResponse({"status": "not ready", "reasons": reasons}, status_code=503)
+            return JSONResponse({"status": "not ready", "reasons": reasons}, 503, AGAIN)
 
         async def look() -> None:
             await self.log.look(log, lag)

@@ -142,6 +142,10 @@ class Connection(HttpToolsProtocol):
         self.transport.write(b"HTTP/1.1 %b\r\n%b\r\n\r\n%b" % (status, headers, body))
         self.transport.close()
 
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP in the form that all errors have."""
+        self._refuse(b"400 Bad Request", _body(told(BadInput(msg))))
+
     def give_up(self, reason: str | None) -> None:
         """Break the connection off; that is counted if there is a reason that was not counted before."""
         if reason is not None:

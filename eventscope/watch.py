@@ -7,8 +7,10 @@ from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
+from eventscope.edge import refusals
 from eventscope.errors import CannotStart
 from eventscope.settings import variable
 
@@ -26,7 +28,7 @@ async def answering(listener: socket.socket, routes: Sequence[Route]) -> AsyncIt
     """Serve these on the socket for the length of the block."""
     server = _Server(
         uvicorn.Config(
-            Starlette(routes=routes),
+            Starlette(routes=routes, exception_handlers={HTTPException: refusals.answered_beside}),
             loop="none",  # the caller's loop runs already
             ws="none",
             lifespan="off",

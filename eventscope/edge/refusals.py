@@ -18,6 +18,7 @@ AGAIN: Final[Mapping[str, str]] = {"retry-after": "1"}
 """What an answer says that may be another one a second later."""
 SHOWN: Final = 80  # letters of an address in an error
 PLACES: Final = "there are /graphql, /events/…, /healthz, /readyz and /metrics"
+OTHER_PLACES: Final = "there are /healthz, /readyz and /metrics"
 
 
 def refused(status: int, error: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
@@ -28,10 +29,20 @@ def refused(status: int, error: Mapping[str, Any], headers: Mapping[str, str] | 
 
 
 async def answered(request: Request, error: Exception) -> Response:
-    """The answer to a request that nothing here is for, or not by its method; browsers are shown the bare sentence."""
+    """The answer to a request that the API has nothing for."""
+    return _answer(request, error, PLACES)
+
+
+async def answered_beside(request: Request, error: Exception) -> Response:
+    """The answer to a request that what is served beside other work has nothing for."""
+    return _answer(request, error, OTHER_PLACES)
+
+
+def _answer(request: Request, error: Exception, places: str) -> Response:
+    """That nothing is there, or not by that method; browsers are shown the bare sentence."""
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
-        said = f"there is no {request.url.path[:SHOWN]!r}; {PLACES}"
+        said = f"there is no {request.url.path[:SHOWN]!r}; {places}"
     elif error.status_code == 405:
         allowed = ", ".join(sorted((error.headers or {}).get("Allow", "GET").split(", ")))
         said = f"{request.url.path[:SHOWN]!r} is asked by {allowed}"

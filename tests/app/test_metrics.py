@@ -243,7 +243,7 @@ async def test_an_ingester_lives_from_its_first_moment_and_is_ready_when_it_read
     async with httpx.AsyncClient(transport=transport, base_url="http://ingester") as http:
         assert (await http.get("/healthz")).json() == {"status": "ok"}
         starting = await http.get("/readyz")
-        assert starting.status_code == 503
+        assert (starting.status_code, starting.headers["retry-after"]) == (503, "1")
         assert starting.json() == {"status": "not ready", "reasons": ["the ingester is starting"]}
         metrics.began(1)
         assert (await http.get("/readyz")).json() == {"status": "ingesting"}

@@ -94,6 +94,14 @@ async def test_headers_that_do_not_end_are_answered_with_408(caplog: pytest.LogC
         writer.close()
 
 
+async def test_what_is_no_http_is_answered_with_400_in_the_form_of_all_errors() -> None:
+    async with serving(Bounds()) as server:
+        answer = await server.answer(b"hello\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    [error] = orjson.loads(answer.partition(b"\r\n\r\n")[2])["errors"]
+    assert (error["message"], error["extensions"]) == ("Invalid HTTP request received.", {"code": "BAD_USER_INPUT"})
+
+
 async def test_a_body_that_does_not_end_is_answered_with_408_and_the_application_hears_of_it() -> None:
     async with serving(Bounds(body_seconds=0.2)) as server:
         sent = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf"

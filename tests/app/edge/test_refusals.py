@@ -1,15 +1,20 @@
 """What nothing here is for is refused in the one form that errors have, and the log says why."""
 
 import logging
+from contextlib import suppress
 
+import httpx
 import orjson
 import pytest
 from nats.aio.client import Client
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from eventscope.health import alive
+from eventscope.ports import HOST, free
 from eventscope.settings import Settings
 from eventscope.store.log import Log
+from eventscope.watch import watched
 from tests.app.served import served
 from tests.app.wire import opened
 from tests.until import until
@@ -42,6 +47,22 @@ async def test_who_is_refused_for_what_passes_is_told_when_to_ask_again(
     async with served(settings) as api:
         response = await api.http.get("/readyz")  # no ingester is at work
     assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+
+
+async def test_the_address_of_an_ingester_answers_in_the_same_form() -> None:
+    port = free()
+    async with watched(HOST, port, [alive()]), httpx.AsyncClient(base_url=f"http://{HOST}:{port}") as http:
+
+        async def answer() -> httpx.Response | None:
+            with suppress(httpx.TransportError):
+                return await http.get("/graphql")
+            return None
+
+        response = await until(answer)
+    assert response is not None
+    assert response.status_code == 404
+    [error] = response.json()["errors"]
+    assert error["message"] == "there is no '/graphql'; there are /healthz, /readyz and /metrics"
 
 
 async def test_a_websocket_that_is_refused_is_told_why_and_so_is_the_log_in_no_error(
