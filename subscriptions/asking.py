@@ -23,6 +23,7 @@ from eventscope.subscriptions import reply, versions
 from eventscope.subscriptions.envelope import PLAIN
 from eventscope.subscriptions.letter import EXPECTED_STREAM, EventMessage
 from eventscope.subscriptions.log_key import LogKey
+from eventscope.subscriptions.nats_client import refused
 from eventscope.subscriptions.reading import MOST_BYTES
 from eventscope.subscriptions.reply import Rejection, StoredEvent
 from eventscope.subscriptions.subjects import subject_of
@@ -115,6 +116,8 @@ class Asker:
         except nats.js.errors.APIError as error:
             raise Unavailable(f"JetStream takes no events now: {error.description}") from error
         except (nats.errors.Error, nats.js.errors.Error, TimeoutError, OSError):
+            if (reason := refused(self._client, subject)) is not None:
+                raise Unavailable(reason) from None
             await asyncio.sleep(AGAIN_SECONDS / 10)  # it may have arrived all the same, so only the answer tells
 
 

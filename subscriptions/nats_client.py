@@ -159,6 +159,13 @@ def refusal(client: Client, apart: Sequence[str] = ()) -> str | None:
     return f"NATS refuses what Eventscope needs: {'; '.join(found[-MOST_TOLD:])}" if found else None
 
 
+def refused(client: Client, subject: str) -> str | None:
+    """What the server does not permit on that very subject; None for nothing."""
+    refusals = client.refusals.values() if isinstance(client, NatsClient) else ()
+    found = [one.what for one in refusals if one.holds and one.subject == subject]
+    return f"NATS refuses it: {found[-1]}" if found else None
+
+
 def _in_address(server: ParseResult) -> dict[str, str | None]:
     """What an address says of who we are, decoded; nats-py would send what stands there."""
     name = None if server.username is None else unquote(server.username)

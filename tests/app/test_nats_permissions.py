@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from eventscope.doctor import Plan, examine
-from eventscope.errors import CannotStart
+from eventscope.errors import CannotStart, Unavailable
 from eventscope.finding import Finding, Level
 from eventscope.settings import Settings
 from eventscope.store import checkpoint
 from eventscope.store.log import Log
-from eventscope.subscriptions import facts
+from eventscope.subscriptions import asking, facts
 from eventscope.subscriptions.nats_client import NatsClient, refusal
 from eventscope.subscriptions.stream import connect, ensure
 from tests.app.served import served
@@ -21,7 +21,7 @@ from tests.until import until
 USERS = {
     "without_jetstream": {"publish": {"deny": ["$JS.API.>"]}},
     "without_live": {"subscribe": {"deny": ["eventscope.live.>"]}},
-    "without_events": {"publish": {"deny": ["test*.>", "secret.>"]}},
+    "without_events": {"publish": {"deny": ["secret.>"]}},
 }
 
 
@@ -63,6 +63,18 @@ async def test_a_stream_that_may_not_be_asked_for_is_no_silent_jetstream(url: st
     async with await connect(url.replace("USER", "without_jetstream"), "test") as client:
         with pytest.raises(CannotStart, match=r'NATS refuses .*: Permissions Violation .* "\$JS\.API\.STREAM'):
             await ensure(client.jetstream(timeout=0.3), "EVENTS", ["events.>"])
+
+
+async def test_an_event_that_may_not_be_published_is_told_so_and_not_waited_for(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "AGAIN_SECONDS", 0.3)
+    async with (
+        await connect(url.replace("USER", "without_events"), "test") as client,
+        asking.asking(client, "EVENTS", ["secret.>"]) as asker,
+    ):
+        with pytest.raises(Unavailable, match=r'NATS refuses it: .* Publish to "secret\.user\.created"'):
+            await asker.publish([{"type": "user.created"}], together=False, seconds=60)
 
 
 async def test_what_clients_may_not_publish_is_no_trouble_of_ours_and_is_forgotten_after_a_reconnection(
