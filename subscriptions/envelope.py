@@ -75,7 +75,7 @@ def opened_whole(envelope: Envelope | None, arrival: Arrival, loads: Callable[[b
     """The EventMessage in headers and bytes together, where the message is in an envelope that is both."""
     if envelope == "cloudevents" and cloud_event.is_binary(arrival.headers):
         return cloud_event.binary(arrival.headers, arrival.raw, loads)
-    if envelope is None and cloud_event.looks_binary(arrival.headers):
+    if envelope is None and arrival.headers and cloud_event.looks_binary(arrival.headers):
         raise WrongEnvelope("it looks like a CloudEvent in binary mode, and no envelope is set for its subject")
     return None
 

@@ -41,8 +41,9 @@ KNOWN: Final = frozenset({*TEXTS, "type", "timestamp", "version", "data", "metad
 
 CLAIMS: Final = ("version", "claimedVersion")
 NESTED: Final = frozenset({dict, list})
-NUL: Final = rb"\u0000"  # as it must be written in JSON
-DATABASE: Final = (b"$db", rb"\u0024", rb"\u0064", rb"\u0062")  # one of them is in each way to write the key $db
+DATABASE: Final = b"$db"
+ESCAPED: Final = rb"\u00"  # begins all of the next
+HIDDEN: Final = (rb"\u0000", rb"\u0024", rb"\u0064", rb"\u0062")  # NUL in JSON, and what may hide that key
 TYPE: Final = re.compile(r"[^\s.*>]+(\.[^\s.*>]+)*")
 
 
@@ -186,6 +187,8 @@ def _accepted(
 
 def _free(extensions: Mapping[str, Any]) -> str:
     """The name that a claimed version has among them, where it is no integer."""
+    if CLAIMS[0] not in extensions:  # as nearly always
+        return CLAIMS[0]
     others = (f"claimedVersion{n}" for n in count(2))
     return next(name for name in chain(CLAIMS, others) if name not in extensions)
 
@@ -215,7 +218,8 @@ def _json(raw: bytes, most_bytes: int = MOST_BYTES, most_depth: int = MOST_DEPTH
         message = json_text.loads(raw)
     except json_text.Fault as fault:
         raise Refusal(fault.code, _why(fault)) from None
-    if NUL in raw or raw.count(b"{") + raw.count(b"[") > most_depth or any(one in raw for one in DATABASE):
+    hidden = ESCAPED in raw and any(one in raw for one in HIDDEN)
+    if hidden or DATABASE in raw or raw.count(b"{") + raw.count(b"[") > most_depth:
         # a list of messages is a level of its own
         _check(message, most_depth + 1 if isinstance(message, list) else most_depth)
     return message
@@ -261,15 +265,15 @@ def _type(given: object, subject_type: str | None) -> str:
 
 
 def _text(name: str, value: object) -> str | None:
+    if isinstance(value, str) and 0 < len(value) <= MOST_TEXT:
+        return value
     if value is None or value == "":
         return None
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)  # ids that are numbers elsewhere
     if not isinstance(value, str):
         raise Refusal("INVALID_FIELD", f"{name} is {_name(value)} and not a string", name)
-    if len(value) > MOST_TEXT:
-        raise Refusal("INVALID_FIELD", f"{name} has {len(value)} characters; {MOST_TEXT} are the most", name)
-    return value
+    raise Refusal("INVALID_FIELD", f"{name} has {len(value)} characters; {MOST_TEXT} are the most", name)
 
 
 def _timestamp(value: object) -> int | None:
