@@ -21,6 +21,7 @@ from eventscope.errors import QuestionTimedOut, told
 from eventscope.negotiation import JSON, negotiate, status
 from eventscope.schema.context import Context
 from eventscope.schema.direct import Direct, Plan
+from eventscope.schema.large import Large
 from eventscope.store import json_text
 
 MOST_HEADER: Final = 256  # bytes of one that is remembered
@@ -116,7 +117,7 @@ class Shortcut:
                 code = status(media_type, is_request_error=is_request_error)
             else:
                 answer = {"data": result.data}
-            body = self.encode(await encoded(answer))
+            body = self.encode(await encoded(answer) if isinstance(result.data, Large) else answer)
         except Exception as error:
             code, body = 500, orjson.dumps({"errors": [told(error)]})
         headers = [

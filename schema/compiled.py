@@ -29,7 +29,7 @@ from strawberry.types.field import StrawberryField
 
 from eventscope.resolvers import cursor
 from eventscope.resolvers.page import Page
-from eventscope.schema import connection, event, sources
+from eventscope.schema import connection, event, ids, sources
 from eventscope.store import moment
 from eventscope.store.documents import INTEGERS
 
@@ -237,7 +237,9 @@ class Compiler:
         if isinstance(reader, itemgetter):
             key = next(iter(reader.__reduce__()[1]))
             return f"{v}[{key!r}]"
-        return f"{self._constant(reader)}({v})"
+        call = f"{self._constant(reader)}({v})"
+        # most message ids have no colon, and are the ids as they are; a page of a thousand has a thousand
+        return f'({call} if ":" in {v}["messageId"] else {v}["messageId"])' if reader is ids.of_event else call
 
     def _write(self, depth: int, line: str) -> None:
         self.lines.append("    " * depth + line)

@@ -73,3 +73,9 @@ CONVERSIONS: Final[Mapping[Conversion, Callable[[Any], Any]]] = {
     "microseconds": lambda value: time(value, 0),
     "nanoseconds": lambda value: time(value, -3),
 }
+
+
+def kind(value: object) -> str:
+    """What the value is in JSON, in words."""
+    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
+    return names.get(type(value), "null")

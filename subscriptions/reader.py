@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from time import monotonic
 from typing import Final, Generic, TypeVar
 
 import nats.errors
@@ -80,7 +81,7 @@ class Reader(Generic[T]):
         self._awaited = 0
         self._consumer_sequence = 0
         self._failure: Exception | None = None
-        self._heard = asyncio.get_running_loop().time()
+        self._heard = monotonic()
         self._reconnects = client.stats["reconnects"]
         self.pending = 0  # messages in the stream behind the last one that came
         self.share = 1.0  # of AHEAD_SECONDS
@@ -96,7 +97,7 @@ class Reader(Generic[T]):
         while not self._ready:
             if self._failure is not None:
                 raise self._failure
-            if loop.time() - self._heard > SILENCE_SECONDS:
+            if monotonic() - self._heard > SILENCE_SECONDS:
                 if self._client.is_connected:  # perhaps only this end is deaf, and pings would find that out later
                     await self._client.force_reconnect()
                 raise Unavailable("NATS is silent")
@@ -126,28 +127,33 @@ class Reader(Generic[T]):
 
     async def receive(self, message: Msg) -> None:
         """Take what the server sends to the inbox."""
-        self._heard = asyncio.get_running_loop().time()
+        self._heard = monotonic()
         headers = {} if message.headers is None else message.headers
         # Not the headers tell: a publisher may write `Status` into them, and an empty message besides.
         if message.reply.startswith(MESSAGE):
-            await self._until_wanted()
+            # most need neither, and to find that out here takes half as long
+            if self._has_plenty:
+                await self._until_wanted()
             self._arrived(message, headers)
-            await self._give_way()
+            if self._turn[0] >= TURN or self._turn[1] >= TURN_SECONDS:
+                await self._give_way()
         elif "Status" in headers:
             self._told(headers["Status"], headers.get("Description", ""))
         self._something.set()
 
+    @property
+    def _has_plenty(self) -> bool:
+        return bool(self._ready) and (self._bytes >= BATCH_BYTES or self._seconds >= AHEAD_SECONDS * self.share)
+
     async def _until_wanted(self) -> None:
-        while self._ready and (self._seconds >= AHEAD_SECONDS * self.share or self._bytes >= BATCH_BYTES):
+        while self._has_plenty:
             self._room.clear()
             await self._room.wait()
 
     async def _give_way(self) -> None:
-        count, seconds = self._turn
-        if count >= TURN or seconds >= TURN_SECONDS:
-            self._turn = (0, 0.0)
-            self._something.set()
-            await asyncio.sleep(0)
+        self._turn = (0, 0.0)
+        self._something.set()
+        await asyncio.sleep(0)
 
     def _told(self, status: str, description: str) -> None:
         if status == "100":
@@ -167,11 +173,10 @@ class Reader(Generic[T]):
             return
         self._consumer_sequence = consumer_sequence
         arrival = Arrival(message.subject, headers, message.data, sequence, nanoseconds // 1000)
-        time = asyncio.get_running_loop().time
-        began = time()
+        began = monotonic()
         try:
             read = self._read(arrival)
-            size, seconds = self._weigh(read), time() - began
+            size, seconds = self._weigh(read), monotonic() - began
             self._ready.append((read, size, seconds))
             self._bytes += size
             self._seconds += seconds
@@ -203,7 +208,7 @@ class Reader(Generic[T]):
             self._seconds = self._seconds - seconds if self._ready else 0.0  # floats do not add up to it
             taken.append(one)
         if not self._room.is_set():
-            self._heard = asyncio.get_running_loop().time()  # nobody listened meanwhile
+            self._heard = monotonic()  # nobody listened meanwhile
             self._room.set()
         return taken
 

@@ -151,7 +151,7 @@ def _accepted(
     envelope: Opened | None = None,
 ) -> Accepted:
     if not isinstance(message, dict):
-        raise Refusal("NOT_AN_OBJECT", f"the message is JSON, but {_name(message)} and not an object")
+        raise Refusal("NOT_AN_OBJECT", f"the message is JSON, but {conversion.kind(message)} and not an object")
     fields: dict[str, Any] = {"type": _type(message.get("type"), subject_type)}
     for name in TEXTS:
         text = message.get(name)
@@ -272,7 +272,7 @@ def _text(name: str, value: object) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)  # ids that are numbers elsewhere
     if not isinstance(value, str):
-        raise Refusal("INVALID_FIELD", f"{name} is {_name(value)} and not a string", name)
+        raise Refusal("INVALID_FIELD", f"{name} is {conversion.kind(value)} and not a string", name)
     raise Refusal("INVALID_FIELD", f"{name} has {len(value)} characters; {MOST_TEXT} are the most", name)
 
 
@@ -281,7 +281,7 @@ def _timestamp(value: object) -> int | None:
         return None
     if not isinstance(value, str):
         hint = "; a mapping reads numbers with `as`: `milliseconds`" if type(value) in (int, float) else ""
-        reason = f"timestamp is {_name(value)} and not a time like 2026-11-23T07:00:00Z{hint}"
+        reason = f"timestamp is {conversion.kind(value)} and not a time like 2026-11-23T07:00:00Z{hint}"
         raise Refusal("INVALID_TIMESTAMP", reason, "timestamp")
     try:
         return moment.from_text(value)
@@ -297,8 +297,3 @@ def made_up_id(stream: str, sequence: int, recorded_at: int) -> str:
     """The id of a message that names none, made of its place in the stream."""
     # no part of it changes when a stream is read again, and a reused sequence has another timestamp
     return hashlib.sha256(f"{stream}\n{sequence}\n{recorded_at}".encode()).hexdigest()[:32]
-
-
-def _name(value: object) -> str:
-    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
-    return names.get(type(value), "null")
