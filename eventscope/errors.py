@@ -25,6 +25,7 @@ them, without the reason.
 """
 
 import logging
+import re
 import uuid
 from typing import Any, ClassVar, Final
 
@@ -33,6 +34,10 @@ INTERNAL: Final = "INTERNAL"
 OF_SERVERS: Final = frozenset({"TIMEOUT", "UNAVAILABLE"})
 
 TO_MEND: Final = "the log cannot be used now, until somebody mends what its own log says"
+
+LONG_WORD: Final = re.compile(r"\w{101,}")
+SHOWN: Final = 40  # letters of a long word
+MOST_MESSAGE: Final = 1000  # characters
 
 logger = logging.getLogger(__name__)
 
@@ -203,8 +208,14 @@ def told(error: BaseException) -> dict[str, Any]:
         return {"message": TO_MEND, "extensions": {"code": Unavailable.code}}
     if isinstance(error, EventscopeError) and error.code != INTERNAL:
         noted(error.code, str(error))
-        return {"message": str(error), "extensions": {"code": error.code} | error.details}
+        return {"message": shortened(str(error)), "extensions": {"code": error.code} | error.details}
     return {"message": "Internal error", "extensions": {"code": INTERNAL, "errorId": unexpected(error)}}
+
+
+def shortened(message: str) -> str:
+    """The message with the beginnings alone of long words, and of itself: what callers write may be of any length."""
+    short = LONG_WORD.sub(lambda word: f"{word[0][:SHOWN]}…", message)
+    return short if len(short) <= MOST_MESSAGE else f"{short[: MOST_MESSAGE - 1]}…"
 
 
 def unexpected(error: BaseException, consequence: str | None = None) -> str:

@@ -15,7 +15,8 @@ from eventscope.store.documents import Event
 
 Kind = Literal["e", "a", "r"]  # events, aggregates, rejected messages
 
-SHAPE: Final = re.compile(r"([ear])([0-9a-f]{1,16})(?:-([0-9a-f]{1,16}))?(?:\.([0-9a-z]{1,16}))?", re.ASCII)
+NUMBER: Final = "(0|[1-9a-f][0-9a-f]{0,15})"  # as it is written, without zeros before it
+SHAPE: Final = re.compile(rf"([ear]){NUMBER}(?:-{NUMBER})?(?:\.([0-9a-z]{{1,16}}))?", re.ASCII)
 MOST: Final = 2**63 - 1
 
 
@@ -54,6 +55,8 @@ def of_events(tag: str | None) -> Callable[[Event], str]:
 def decode(kind: Kind, text: str, field: str) -> Cursor:
     """The inverse of `encode`; BadInput, naming the field, when the text is no cursor of ours for such a list."""
     found = SHAPE.fullmatch(text)
-    if found is None or found[1] != kind or any(int(part, 16) > MOST for part in found.groups()[1:3] if part):
-        raise BadInput(f"{field}: {text[:40]!r} is not a cursor of this list; pass one that it gave", field)
-    return Cursor(int(found[2], 16), None if found[3] is None else int(found[3], 16), found[4], field)
+    if found is not None and found[1] == kind:
+        place, head = int(found[2], 16), None if found[3] is None else int(found[3], 16)
+        if place <= (MOST if head is None else head) <= MOST:  # no replay gives a place behind its end
+            return Cursor(place, head, found[4], field)
+    raise BadInput(f"{field}: {text[:40]!r} is not a cursor of this list; pass one that it gave", field)

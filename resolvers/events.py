@@ -49,14 +49,16 @@ async def events(log: Log, filter: Filter, asked: Request, *, newest_first: bool
 async def replay(log: Log, filter: Filter, asked: Request, up_to: str | None, fields: Fields = None) -> Page[Event]:
     """A page of the events in the order of the log, up to the head as it was at the first page.
 
-    So the pages of a replay are the same whatever arrives while it is read.
+    So the pages of a replay are the same whatever arrives while it is read. BadInput for a cursor of a replay that went
+    beyond the end of the log.
     """
     start, end = _cursor(asked.after, "after"), _cursor(up_to, "upTo")
     known = await own.check(log, start, end)
+    head = await checkpoint.head(log) if known is None else known
     if start is not None and start.head is not None:
+        if start.head > head:
+            raise BadInput(f"after: the cursor {asked.after!r} lies beyond the end of this log", "after")
         head = start.head
-    else:
-        head = await checkpoint.head(log) if known is None else known
     if end is not None:
         head = min(head, end.place)
     pinned = All((filter, Between("position", None, head)))

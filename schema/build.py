@@ -10,7 +10,7 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionContext
 
-from eventscope.errors import INTERNAL, BadInput, EventscopeError, TooComplex, noted, told
+from eventscope.errors import INTERNAL, BadInput, EventscopeError, TooComplex, noted, shortened, told
 from eventscope.schema import sources
 from eventscope.schema.compiled_executor import CompiledExecutor
 from eventscope.schema.limits import Limits, has_too_many_tokens
@@ -44,6 +44,7 @@ def describe(error: GraphQLError) -> None:
         root = root.original_error
     cause = root.original_error
     if not isinstance(cause, EventscopeError) and _is_in_the_question(error, root):
+        error.message = shortened(error.message)
         extensions["code"] = TooComplex.code if has_too_many_tokens(error) else BadInput.code
         noted(extensions["code"], error.message)
     else:

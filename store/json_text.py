@@ -100,7 +100,9 @@ def loads(raw: bytes, *, any_integer: bool = False) -> Any:
         except UnicodeDecodeError as place:
             raise Fault("INVALID_JSON", f"it is not UTF-8 from byte {place.start + 1} on") from None
         # to orjson a number that is too large is no JSON
-        _exact(raw, str(error), any_integer=any_integer)
+        value = _exact(raw, str(error), any_integer=any_integer)
+        if any_integer and _is_text(value):
+            return value
         raise Fault("INVALID_JSON", str(error)) from None
     return _exact(raw, "", any_integer=any_integer) if _may_differ(raw, value) else value
 
@@ -145,6 +147,15 @@ def _may_differ(raw: bytes, value: Any) -> bool:
         return raw.count(b":") != orjson.dumps(value).count(b":")
     except orjson.JSONEncodeError:
         return True  # what is nested deep is read and not written
+
+
+def _is_text(value: Any) -> bool:
+    """Whether all texts in a value are of whole characters: Python reads halves of them, and orjson takes none."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except (UnicodeEncodeError, RecursionError):
+        return False
+    return True
 
 
 def _are_as_short_as_can_be(numbers: Sequence[bytes]) -> bool:

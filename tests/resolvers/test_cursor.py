@@ -20,6 +20,7 @@ def tag_of(name: str | None) -> str | None:
 
 @given(kind=kinds, place=places, head=st.none() | places, name=names)
 def test_a_cursor_comes_back_as_what_it_was_made_of(kind: Kind, place: int, head: int | None, name: str | None) -> None:
+    place = place if head is None else min(place, head)
     text = encode(kind, place, head, tag=tag_of(name))
     assert decode(kind, text, "after") == Cursor(place, head, tag_of(name))
     assert len(text) <= 41
@@ -77,3 +78,18 @@ def test_what_only_looks_like_a_cursor_is_refused(text: str) -> None:
 def test_a_cursor_is_of_one_kind_of_list() -> None:
     with pytest.raises(BadInput, match=r"before: 'a5\.f' is not a cursor of this list"):
         decode("e", encode("a", 5, tag="f"), "before")
+
+
+@pytest.mark.parametrize("text", ["e01", "e1-02", "e00", "e2-1", "e1-0", "e1-8000000000000000", "e8000000000000000"])
+def test_what_is_written_as_no_cursor_ever_is_is_refused(text: str) -> None:
+    with pytest.raises(BadInput, match="is not a cursor of this list"):
+        decode("e", text, "after")
+
+
+@given(kind=kinds, text=st.from_regex(r"\A[ear][0-9a-f]{1,18}(-[0-9a-f]{1,18})?(\.[0-9a-z]{1,17})?\Z"))
+def test_what_is_taken_is_what_would_be_given(kind: Kind, text: str) -> None:
+    try:
+        found = decode(kind, text, "after")
+    except BadInput:
+        return
+    assert encode(kind, found.place, found.head, tag=found.tag) == text

@@ -113,3 +113,10 @@ async def publish(client: Client, prefix: str, numbers: range, log: Log) -> None
         return (await checkpoint.read(log)).head == numbers.stop
 
     await until(there)
+
+
+@pytest.mark.asyncio(loop_scope="session")
+@pytest.mark.parametrize("cursor", ["e1-ffffffff", "e2-1", "e01"])
+async def test_a_cursor_that_no_replay_of_this_log_gives_is_refused(world: World, cursor: str) -> None:
+    error = await world.api.refusal("query ($after: String) { replay(after: $after) { nodes { id } } }", after=cursor)
+    assert (error["extensions"]["code"], error["extensions"]["field"]) == ("BAD_USER_INPUT", "after")

@@ -131,6 +131,19 @@ def test_integers_of_any_size_are_exact_where_they_are_asked_for() -> None:
         loads(b"9" * 5000, any_integer=True)
 
 
+@pytest.mark.parametrize("digits", [309, 400, 700, 1500, 4000])
+def test_integers_that_no_float_could_hold_are_exact_too_where_any_are_asked_for(digits: int) -> None:
+    raw = b'{"n": [%s]}' % (b"9" * digits)
+    assert loads(raw, any_integer=True) == {"n": [10**digits - 1]}
+    with pytest.raises(Fault) as refused:
+        loads(raw)
+    assert (refused.value.code, refused.value.place) == ("INTEGER_TOO_LARGE", "n[0]")
+    for broken in (raw[:-1], raw.replace(b'"n"', b'"\\ud800"'), raw.replace(b"[", b'["\\ud800",')):
+        with pytest.raises(Fault) as refused:
+            loads(broken, any_integer=True)
+        assert refused.value.code == "INVALID_JSON"
+
+
 @pytest.mark.parametrize(
     "raw", [b"", b"nul", b"NaN", b"-Infinity", b"[1e999", b"[1e-999,]", b'["\\ud800"]', b'"\xff"', b"[NaN, 1e999]"]
 )
