@@ -13,31 +13,40 @@ BEGINNING: Final = re.compile(rb'\{"messageId":"(?:[^"\\]|\\.)*","position":(\d+
 MOST_TOLD: Final = 5
 
 
-def check(path: str) -> int:
-    """How many lines the file has. BadInput, with the lines to blame, when an export in it was changed or cut.
+def check(path: str) -> tuple[int, str]:
+    """How many lines the file has, and what people should know of it: that an export in it has no end.
 
-    A file without the line that ends an export is none, so that nothing is said of it.
+    BadInput, with the lines to blame, when an export in it was changed. Of what begins as no export nothing is said.
     """
     name, count = Path(path).name, 0
     ending, doubts, before = exported.Ending(), list[str](), 0
+    is_export = False  # whether what lies behind the last end begins as an export
     with open_file(path) as file:
         for count, raw in enumerate(lines_of(file), 1):
             text = raw.strip()
             if text.startswith(exported.LAST):
                 if (fault := ending.fault(text)) is not None:
                     raise BadInput(_told([*doubts, f"{name}:{count}: {fault}"]), "source")
-                doubts, before = [], 0
+                doubts, before, is_export = [], 0, False
                 continue
             ending.add(raw)
             if len(doubts) > MOST_TOLD:
                 continue
             found = BEGINNING.match(text)
+            is_export |= found is not None and before == 0 and not doubts
             if found is None or not text.endswith(b"}"):
                 doubts.append(f"{name}:{count}: this is no line as it was exported")
             elif int(found[1]) <= before:
                 doubts.append(f"{name}:{count}: position {int(found[1])} comes after {before}")
             before = int(found[1]) if found else before
-    return count
+    return count, _unended(name, count) if is_export else ""
+
+
+def _unended(name: str, count: int) -> str:
+    return (
+        f"{name}:{count}: this export ends without the line that says how much there is: it was cut off here, or the"
+        " line was taken out. What is there is imported"
+    )
 
 
 def _told(faults: list[str]) -> str:

@@ -100,7 +100,8 @@ def open_source(source: str, *, shallow: bool = False) -> Source:
         raise BadInput("--shallow is for repositories: git:PATH", "source")
     match Path(source).suffix.lower():
         case ".jsonl" | ".ndjson":
-            return Source(source, "lines", export_check.check(source), event_files.read_jsonl(source))
+            total, note = export_check.check(source)
+            return Source(source, "lines", total, event_files.read_jsonl(source), note)
         case ".csv":
             return Source(source, "lines", event_files.count(source), event_files.read_csv(source))
     raise BadInput(f"{source} is no source of events: give git:PATH, FILE.jsonl or FILE.csv", "source")

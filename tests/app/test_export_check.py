@@ -41,7 +41,26 @@ def written(folder: Path, lines: list[bytes]) -> str:
 )
 def test_of_a_file_that_is_as_it_was_exported_or_is_none_the_lines_are_counted(change: Change, tmp_path: Path) -> None:
     lines = change(WHOLE)
-    assert check(written(tmp_path, lines)) == len(lines)
+    assert check(written(tmp_path, lines)) == (len(lines), "")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda lines: lines[:-1],
+        lambda lines: lines[:1],
+        lambda lines: [*lines[:-1], lines[-1][:5]],
+        lambda lines: [*lines[:2], lines[2][:-9]],
+        lambda lines: [*lines, *lines[:2]],  # of two exports in one file, the second
+    ],
+)
+def test_of_an_export_that_was_cut_off_it_is_said_where_before_anything_of_it_is_published(
+    change: Change, tmp_path: Path
+) -> None:
+    lines = change(WHOLE)
+    path = written(tmp_path, lines)
+    assert check(path)[0] == len(lines)
+    assert open_source(path).note.startswith(f"events.jsonl:{len(lines)}: this export ends without the line")
 
 
 @pytest.mark.parametrize(
