@@ -26,7 +26,7 @@ async def check(log: Log, *given: Cursor | None) -> int | None:
 
     Which log it is now is read each time, once for all who ask meanwhile: somebody may have dropped it just before.
     """
-    if all(one is None or one.tag is None for one in given):
+    if not any(given) or all(one is None or one.tag is None for one in given):
         return None
     head = await log.turns.ask(partial(checkpoint.head, log))
     compare(log, *given)
