@@ -75,16 +75,14 @@ def _command(
 
 
 async def _answer(collection: Collection, command: Document, codec: CodecOptions[Any]) -> Any:
-    async def ask() -> Any:
-        # the driver adds to what it is given
-        return await collection.database.command(
-            {**command}, codec_options=codec, read_preference=collection.read_preference
-        )
-
-    for _ in range(TRIES - 1):
+    left = TRIES
+    while True:
+        left -= 1
         try:
-            return await ask()
+            # the driver adds to what it is given
+            return await collection.database.command(
+                {**command}, codec_options=codec, read_preference=collection.read_preference
+            )
         except PyMongoError as error:
-            if not isinstance(error, ConnectionFailure) and not passes(error):
+            if not left or not (isinstance(error, ConnectionFailure) or passes(error)):
                 raise
-    return await ask()
