@@ -136,3 +136,14 @@ def test_filters_may_come_and_go_while_they_are_asked() -> None:
         found.remove(number)
     found.add(count, EVERYTHING)
     assert seen + sum(len(part.means) for part in asked) == count
+
+
+def test_many_who_ask_for_hundreds_of_patterns_each_are_asked_all_the_same() -> None:
+    """Patterns count by their pieces: none of these is as much as may be, in whatever order they are asked."""
+    index = Index[int]()
+    for number in range(100):
+        index.add(number, Types(tuple(f"*s{number}.{n}.*" for n in range(300))))
+    for type in ("s7.250.done", "a.s7.250.", "no." * 80 + "such"):
+        found = list(index.matching(cast("Event", {"_id": 1, "messageId": "m", "type": type, "timestamp": 0})))
+        assert [one for part in found for one in part.unclear] == []
+        assert [one for part in found for one in part.means] == ([7] if "s7" in type else [])
