@@ -13,6 +13,12 @@ from eventscope.guard import guarded, lifeline
 from eventscope.ports import free
 
 
+def freeze(pid: int) -> None:
+    """Stop a child of this process from doing anything, and return once all of its threads stand still."""
+    os.kill(pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)  # until then they may still answer
+
+
 @dataclass(frozen=True, slots=True)
 class Own:
     """A server that runs."""
@@ -23,7 +29,7 @@ class Own:
 
     def freeze(self) -> None:
         """Stop it from doing anything, with all connections open."""
-        os.kill(self.pid, signal.SIGSTOP)
+        freeze(self.pid)
 
     def thaw(self) -> None:
         """Let it go on."""

@@ -31,6 +31,7 @@ from tests.app.processes import running, serving
 from tests.app.served import Served, served
 from tests.app.servicing import connected
 from tests.app.world import fill
+from tests.servers import freeze
 from tests.until import until
 
 BROKE_OFF = "the subscription broke off"
@@ -199,7 +200,7 @@ async def test_while_the_api_can_read_nothing_it_is_asked_again(
             await fill(log, [_message(n) for n in range(3)], {"*": 0.0})
         api = await stack.enter_async_context(served(own))
         service = await stack.enter_async_context(EventsService.connect(api_url=str(api.http.base_url)))
-        mongod.send_signal(signal.SIGSTOP)
+        freeze(mongod.pid)
         async with aclosing(service.subscribe_to_events(start="BEGINNING")) as events:
             taking = asyncio.create_task(take(events, 3))
             await until(lambda: f"{BROKE_OFF} (the answer took longer than 0.5 seconds" in caplog.text)

@@ -21,7 +21,7 @@ from eventscope.store.log import Log, open_log, prepare
 from eventscope.subscriptions import stream
 from tests.app.served import Served, served
 from tests.app.wire import opened, subscribe
-from tests.servers import own_nats
+from tests.servers import freeze, own_nats
 from tests.until import until
 
 HELD = 600.0  # seconds: no ingester is needed to hold the lease
@@ -124,7 +124,7 @@ async def test_while_mongodb_is_frozen_questions_time_out_and_while_it_is_away_t
                 await checkpoint.acquire(log, "somebody", HELD)
             api = await stack.enter_async_context(served(own))
             await becomes_ready(api)
-            mongod.send_signal(signal.SIGSTOP)
+            freeze(mongod.pid)
             message, reason = "the answer took longer than 0.7 seconds; narrow the question", "within 0.7 seconds"
             await questions_fail(api, "TIMEOUT", message, 504, f"MongoDB did not answer {reason}")
             monkeypatch.setattr(health, "LOOK_SECONDS", 0.1)

@@ -17,6 +17,7 @@ from eventscope.store.log import open_log, prepare
 from tests.app.processes import serving
 from tests.app.served import Served, served
 from tests.app.wire import opened, subscribe
+from tests.servers import freeze
 
 LONG = 60.0  # what the store would wait; less the next one it is what an operation may take
 SHORT = 0.3
@@ -45,7 +46,7 @@ async def test_an_operation_ends_in_time_whatever_it_waits_for(
     async with frozen(settings, tmp_path) as (api, mongod), opened(api.socket_url) as socket:
         await socket.say(subscribe("s", "subscription { events { __typename } }"))
         assert (await socket.hear())["payload"]["data"]["events"]["__typename"] == "CaughtUp"
-        mongod.send_signal(signal.SIGSTOP)
+        freeze(mongod.pid)
         for module in (operation, direct):
             monkeypatch.setattr(module, "GRACE_SECONDS", SHORT - LONG)
         for question in QUESTIONS:

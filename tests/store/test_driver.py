@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import os
 import signal
 import subprocess
 import warnings
@@ -26,6 +25,7 @@ from eventscope.store.failure import refuses
 from eventscope.store.filter import EVERYTHING, Types
 from eventscope.store.log import Log, open_log, prepare, server_version, synchronise
 from eventscope.store.moment import HOUR
+from tests.servers import freeze
 from tests.store.appender import NOON, Appender, event
 from tests.until import until
 
@@ -71,8 +71,10 @@ class OwnMongod:
     def signal(self, number: int) -> None:
         if self._process is not None:
             self._process.send_signal(number)
-            if number == signal.SIGSTOP:  # which takes effect a moment later
-                os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOWAIT)
+
+    def freeze(self) -> None:
+        if self._process is not None:
+            freeze(self._process.pid)
 
     def kill(self) -> None:
         if self._process is not None:
@@ -240,7 +242,7 @@ async def test_that_the_server_is_gone_is_told_long_before_a_question_is_out_of_
 
 async def test_a_server_that_hangs_lets_every_question_run_out_of_time(own: OwnMongod, own_log: Log) -> None:
     await synchronise(own_log)
-    own.signal(signal.SIGSTOP)
+    own.freeze()
     asked = [question(own_log) for question in QUESTIONS.values()]
     outcomes = await asyncio.gather(*asked, synchronise(own_log), return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} <= {QuestionTimedOut, Unavailable}

@@ -20,6 +20,7 @@ from eventscope.guard import guarded
 from eventscope.ports import free
 from eventscope.subscriptions.publisher import Publisher
 from eventscope.subscriptions.stream import connect, ensure
+from tests.servers import freeze
 
 
 class OwnServer:
@@ -45,7 +46,7 @@ class OwnServer:
             self.process.kill()
 
     def freeze(self) -> None:
-        self.process.send_signal(signal.SIGSTOP)
+        freeze(self.process.pid)
 
     def thaw(self) -> None:
         self.process.send_signal(signal.SIGCONT)

@@ -14,6 +14,7 @@ from eventscope.store.log import Log
 from eventscope.subscriptions.lag import Lag, lag
 from tests.app.served import served
 from tests.ingesters import ingester, ingester_process, passed, publish, stored
+from tests.servers import freeze
 from tests.until import until
 
 
@@ -57,7 +58,7 @@ async def test_the_end_that_is_removed_from_a_stream_while_it_is_read_is_recorde
     try:
         await publish(client, subject_prefix, 3)
         await until(lambda: passed(log, 3))
-        process.send_signal(signal.SIGSTOP)
+        freeze(process.pid)
         await publish(client, subject_prefix, 9, start=3)
         for sequence in range(8, 13):
             await client.jetstream().delete_msg(settings.stream, sequence)

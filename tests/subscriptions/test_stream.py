@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import signal
 import socket
 import struct
@@ -20,6 +19,7 @@ from eventscope.guard import guarded
 from eventscope.ports import free, is_free
 from eventscope.redact import shown
 from eventscope.subscriptions.stream import connect, ensure
+from tests.servers import freeze
 
 
 class BareServer:
@@ -50,9 +50,7 @@ class BareServer:
             self.process = subprocess.Popen(guarded(command), stdin=subprocess.PIPE, stdout=log, stderr=log)
 
     def freeze(self) -> None:
-        self.process.send_signal(signal.SIGSTOP)
-        # a moment passes until all of its threads stand still, and in it they answer
-        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
+        freeze(self.process.pid)
 
     def thaw(self) -> None:
         self.process.send_signal(signal.SIGCONT)

@@ -107,11 +107,14 @@ async def test_subjects_that_are_taken_out_are_put_back(
         async def back() -> bool:
             return settings.subjects[0] in ((await js.stream_info(settings.stream)).config.subjects or [])
 
+        async def noted() -> tuple[incidents.Incident, ...]:
+            return (await incidents.read(log)).last
+
         await until(back)
         await publish(client, subject_prefix, 2)
         await stored(log, 2)
+        [incident] = await until(noted)
     assert "is set to take" in caplog.text
-    [incident] = (await incidents.read(log)).last
     assert incident.said.startswith(f"the stream {settings.stream} did not take {settings.subjects[0]} between 2")
 
 
