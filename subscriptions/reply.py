@@ -89,10 +89,12 @@ def decode(raw: bytes) -> list[StoredEvent] | Rejection:
 
 
 def is_about(answer: list[StoredEvent] | Rejection, ids: Sequence[str]) -> bool:
-    """Whether it speaks of the events with these ids: of all that were stored in their order, or of one to blame."""
-    if isinstance(answer, Rejection):
-        return answer.message_id is None or answer.message_id in ids
-    return [event.id for event in answer] == list(ids)
+    """Whether it says that the events with these ids were stored, in their order, or that something was refused.
+
+    A refusal may bear an id that its publisher never gave: several that come together have one of their own, and so has
+    what names none that can be used.
+    """
+    return isinstance(answer, Rejection) or [event.id for event in answer] == list(ids)
 
 
 def _object(value: object) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class Trust:
     async def answer(self, message: Msg, payload: bytes, ids: Sequence[str] | None = None) -> Answer | None:
         """What it says of what was published as `payload`; None if it is not to be taken.
 
-        `ids` are those of the events, where they are known.
+        `ids` are those of the events, where they are known: without the key, the answer must be about them.
         """
         reason = await self._fault(message, payload)
         if reason is None:
@@ -48,7 +48,7 @@ class Trust:
             except (ValueError, KeyError, TypeError):
                 reason = "malformed"
             else:
-                if ids is None or reply.is_about(answer, ids):
+                if self.key is not None or ids is None or reply.is_about(answer, ids):
                     return answer
                 reason = "foreign"
         self.distrusted(reason)

@@ -8,7 +8,7 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from eventscope.errors import Unavailable
+from eventscope.errors import Rejected, Unavailable
 from eventscope.settings import Settings
 from eventscope.store import rejected, secret
 from eventscope.store.log import Log
@@ -40,7 +40,6 @@ NO_ANSWERS = (
     b'{"messageId":"m","position":1,"version":"1"}',
     b"\xff" * 200,
     b'{"messageId":"other","position":1,"version":1}',
-    b'{"code":"X","message":"no","messageId":"other"}',
 )
 
 
@@ -121,6 +120,31 @@ async def test_who_has_no_key_takes_an_answer_that_can_be_read_and_is_about_its_
         assert set(reasons) == {"malformed", "foreign"}
         async with ingester(settings):
             assert await publishing == [StoredEvent("m", 1, None)]
+
+
+@pytest.mark.parametrize("has_key", [True, False])
+@pytest.mark.parametrize(
+    ("events", "code"),
+    [
+        ([{"type": "a"}, {"type": "a"}], "NO_AGGREGATE"),
+        ([{"type": "a", "messageId": "x" * 5_000}], "INVALID_FIELD"),
+        ([{"type": "a", "messageId": "x" * 5_000}, {"type": "a"}], "INVALID_FIELD"),
+    ],
+)
+async def test_a_refusal_is_taken_whatever_id_it_bears(
+    settings: Settings,
+    log: Log,
+    client: Client,
+    ingesting: None,
+    *,
+    events: list[dict[str, Any]],
+    code: str,
+    has_key: bool,
+) -> None:
+    async with asking(client, settings.stream, settings.subjects, log if has_key else None) as asker:
+        with pytest.raises(Rejected) as refusal:
+            await asker.publish(events, together=len(events) > 1, expected=[7] if code == "NO_AGGREGATE" else [])
+    assert refusal.value.rejection == code
 
 
 async def test_while_the_log_cannot_be_read_nobody_is_believed_and_nothing_fails(
