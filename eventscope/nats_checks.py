@@ -6,7 +6,7 @@ from typing import Final
 from eventscope.finding import Finding, broken, note, ok, warning
 from eventscope.settings import variable
 from eventscope.store import moment
-from eventscope.store.draft import MOST_RAW
+from eventscope.store.message import MOST_RAW
 from eventscope.subscriptions import live
 from eventscope.subscriptions.capture import reserved
 from eventscope.subscriptions.facts import Facts, Monitored, StreamFacts

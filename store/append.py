@@ -9,7 +9,7 @@ from eventscope.errors import QuestionTimedOut, Unavailable, Unstorable, unexpec
 from eventscope.store import checkpoint, heads, obstacle, rollups
 from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.documents import Event, Head, Rejection
-from eventscope.store.draft import Draft, raw_hash
+from eventscope.store.draft import Draft
 from eventscope.store.driver import Session, translated
 from eventscope.store.failure import WriteRefused
 from eventscope.store.heads import Name
@@ -107,7 +107,7 @@ async def _refused(log: Log, at: Checkpoint, batch: Batch) -> dict[str, list[Rej
     refused: dict[str, list[Rejection]] = {}
     ids = [message.id for message in batch.messages]
     # a publisher that gives all its messages one id must not have all their rejections read with each batch
-    same = {"$in": [*{raw_hash(message.arrival) for message in batch.messages}, None]}  # older versions kept none
+    same = {"$in": [*{message.arrival.kept_hash for message in batch.messages}, None]}  # older versions kept none
     async for row in log.rejected.find({"messageId": {"$in": ids}, "rawHash": same, **kept(log.clock())}):
         refused.setdefault(row["messageId"], []).append(cast("Rejection", row))
     return refused

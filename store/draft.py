@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from hashlib import blake2b
 from typing import Final, assert_never, cast
 
 import orjson
@@ -20,6 +19,7 @@ from eventscope.store.message import (
     ENVELOPE,
     EXPECTED_VERSION,
     HEADERS,
+    MOST_RAW,
     RETRY,
     Accepted,
     Arrival,
@@ -42,8 +42,6 @@ SAID: Final = frozenset({EXPECTED_VERSION, ENVELOPE})
 
 # refusals that depend on what was in the log then: a later look might come to another end
 OF_THEIR_TIME: Final = frozenset({"VERSION_CONFLICT", "ID_REUSED", "EXPIRED"})
-
-MOST_RAW: Final = 12 * 1024 * 1024  # of a rejected message: MongoDB keeps no document over 16 MiB
 
 
 @dataclass(slots=True)
@@ -214,8 +212,8 @@ class Draft:
             "reason": refused.reason + cut,
             "subject": arrival.subject,
             "headers": every(arrival.headers),
-            "raw": arrival.raw[:MOST_RAW],
-            "rawHash": raw_hash(arrival),
+            "raw": arrival.kept,
+            "rawHash": arrival.kept_hash,
             "recordedAt": arrival.recorded_at,
             "source": self._source(arrival.sequence),
         }
@@ -232,11 +230,6 @@ class Draft:
     def _source(self, sequence: int) -> Source:
         place = self.batch.place
         return {"stream": place.stream, "created": place.created, "sequence": sequence}
-
-
-def raw_hash(arrival: Arrival) -> bytes:
-    """Of what a rejection keeps of it: by this one is found again among many of the same id."""
-    return blake2b(arrival.raw[:MOST_RAW], digest_size=8).digest()
 
 
 def _refused(message: Accepted, code: str, reason: str) -> Refused:
@@ -257,7 +250,7 @@ def _is_final(row: Rejection, message: Message) -> bool:
 
 def _is_the_same(row: Rejection, arrival: Arrival) -> bool:
     return (
-        row["raw"] == arrival.raw[:MOST_RAW]
+        row["raw"] == arrival.kept
         and row["subject"] == arrival.subject
         and _said(from_document(row["headers"]), arrival.decisive) == _said(every(arrival.headers), arrival.decisive)
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any, Final, TypeAlias
 
 from eventscope.store.documents import Event
@@ -15,6 +16,8 @@ ENVELOPE: Final = "Eventscope-Envelope"  # says what the message is in, whatever
 ATTRIBUTE: Final = "ce-"  # begins the headers, in any case, that are attributes of a CloudEvent
 HEADERS: Final = "headers"  # the member of an event's metadata that headers of its message are kept as
 RETRY: Final = "Eventscope-Retry"  # marks a rejected message that somebody wants to be looked at once more
+
+MOST_RAW: Final = 12 * 1024 * 1024  # bytes of a rejected message: MongoDB keeps no document over 16 MiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,16 @@ class Arrival:
     sequence: int
     recorded_at: int
     decisive: frozenset[str] = field(default=frozenset(), compare=False)
+
+    @property
+    def kept(self) -> bytes:
+        """What a rejection keeps of its bytes."""
+        return self.raw[:MOST_RAW]
+
+    @property
+    def kept_hash(self) -> bytes:
+        """Of what a rejection keeps: by it this one is found again among many of the same id."""
+        return blake2b(self.kept, digest_size=8).digest()
 
 
 @dataclass(frozen=True, slots=True)
