@@ -42,7 +42,7 @@ def client_codes() -> set[str]:
 def codes_of_rejections() -> set[str]:
     """Every code that the source rejects a message with."""
     found: set[str] = set()
-    for file in [*(ROOT / "store").glob("*.py"), *(ROOT / "subscriptions").glob("*.py")]:
+    for file in [*(ROOT / "store").rglob("*.py"), *(ROOT / "subscriptions").rglob("*.py")]:
         for node in ast.walk(ast.parse(file.read_text())):
             if (
                 isinstance(node, ast.Call)
