@@ -17,8 +17,9 @@ class Budget:
 
     def __init__(self, most: float = math.inf, at_once: int = AT_ONCE, places: Places | None = None) -> None:
         self.spent = 0
-        self.reading = asyncio.Semaphore(at_once)
-        """Held while something is read that may be large, until it is counted and made into documents."""
+        self._at_once = at_once
+        self._is_reading = False
+        self._turns: asyncio.Semaphore | None = None
         self._most = most
         self._places = places
         self._entering: asyncio.Lock | None = None
@@ -30,13 +31,33 @@ class Budget:
         """Whether so much was read that writing it out takes time."""
         return self.spent > LARGE
 
-    def spend(self, size: int) -> None:
-        """Count so many bytes as read; TooComplex when they are more than may be."""
+    async def begin(self) -> None:
+        """Wait for a turn to read something that may be large; once it is made into documents, `end` it."""
+        if self._turns is None:  # few operations ever read two things at a time
+            if not self._is_reading:
+                self._is_reading = True
+                return
+            self._turns = asyncio.Semaphore(self._at_once - 1)
+        await self._turns.acquire()
+
+    def end(self) -> None:
+        """Let another read begin."""
+        if self._turns is None:
+            self._is_reading = False
+        else:
+            self._turns.release()
+
+    def spend(self, size: int) -> bool:
+        """Count so many bytes as read; TooComplex when they are more than may be.
+
+        Tells whether the operation has to `enter` before it makes anything of them.
+        """
         self.spent += size
         if self.spent > self._most:
             raise TooComplex(
                 f"the operation reads over {self._most:.0f} bytes; ask for smaller pages, or for fewer fields"
             )
+        return self.spent > LARGE and not self._has_place
 
     def restore(self, size: int) -> None:
         """Count so many bytes as not read: they were let go of."""

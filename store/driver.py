@@ -146,7 +146,8 @@ class Mongo:
 
         It takes one more way there and back: the driver fetches nothing with the first command.
         """
-        async with budget.reading:
+        await budget.begin()
+        try:
             while True:
                 call = collection.aggregate_raw_batches(pipeline)
                 cursor: Any = await call if self.driver == "pymongo" else call
@@ -166,6 +167,8 @@ class Mongo:
                 more = len(part)
                 del found, part
                 await budget.enter(size + more)
+        finally:
+            budget.end()
 
     @asynccontextmanager
     async def session(self, *, snapshot: bool = False) -> AsyncIterator[Session]:

@@ -6,7 +6,7 @@ from typing import Any, Final, cast
 from bson.codec_options import CodecOptions
 from pymongo.errors import ConnectionFailure, PyMongoError
 
-from eventscope.store.budget import Budget
+from eventscope.store.budget import HELD, Budget
 from eventscope.store.driver import Collection, Document
 from eventscope.store.failure import passes
 from eventscope.store.raw import ANSWER, Answer
@@ -48,13 +48,17 @@ async def first_large(
     command = _command(collection, query, projection, limit, direction)
     if hint is not None:
         command["hint"] = dict(hint)
-    async with budget.reading:
+    await budget.begin()
+    try:
         answer: Answer = await _answer(collection, command, ANSWER)
-        if budget.must_wait(size := answer.size):
+        size = answer.size
+        if size > HELD and budget.must_wait(size):
             del answer
             await budget.enter(size)
             answer = await _answer(collection, command, ANSWER)
         return await answer.documents(budget, collection.codec_options), answer.size
+    finally:
+        budget.end()
 
 
 def _command(

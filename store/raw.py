@@ -19,6 +19,7 @@ SMALL: Final = 1024**2  # bytes that are made into documents in one go: one even
 EACH: Final = 16 * 1024**2  # bytes that were made into documents, after which what is left of them is looked for
 LENGTH: Final = 4  # bytes at the beginning of each document that tell how long it is
 CURSOR: Final = b"\x03cursor\0"  # what stands before a document of that name
+START: Final = LENGTH + len(CURSOR)
 EMPTY: Final = encode({"firstBatch": []})
 
 _made = 0  # since the last look for garbage, which is one for the whole process
@@ -37,12 +38,10 @@ class Answer(Document):
     _type_marker = RawBSONDocument._type_marker
 
     def __init__(self, answer: bytes | memoryview, options: object) -> None:
-        start = LENGTH + len(CURSOR)
-        if answer[LENGTH:start] == CURSOR:
-            end = start + _length(answer, start)
-            self._cursor: bytes | memoryview = memoryview(answer)[start:end]
-            rest = (len(answer) - end + LENGTH).to_bytes(LENGTH, "little"), answer[end:]
-            super().__init__(decode(b"".join(rest)))
+        if answer[LENGTH:START] == CURSOR:
+            end = START + int.from_bytes(answer[START : START + LENGTH], "little")
+            self._cursor: bytes | memoryview = memoryview(answer)[START:end]
+            super().__init__(decode((len(answer) - end + LENGTH).to_bytes(LENGTH, "little") + answer[end:]))
         else:  # an error; or the answer of one that only speaks like MongoDB, in another order
             whole = RawBSONDocument(answer)
             self._cursor = whole["cursor"].raw if "cursor" in whole else EMPTY
@@ -54,8 +53,8 @@ class Answer(Document):
     async def documents(self, budget: Budget, usual: Options) -> list[Document]:
         """Those of the batch, once."""
         if self.size < SMALL:
-            budget.spend(self.size)
-            await budget.enter()
+            if budget.spend(self.size):
+                await budget.enter()
             found: list[Document] = decode(self._cursor, usual)["firstBatch"]
             return found
         raw = b"".join(one.raw for one in RawBSONDocument(self._cursor)["firstBatch"])
