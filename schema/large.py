@@ -13,4 +13,4 @@ class Large(dict[str, Any]):
 
 def marked(data: T, context: Context) -> T | Large:
     """The data of an operation, marked if so much was read for it."""
-    return Large(data) if isinstance(data, dict) and context.log.budget.is_large else data
+    return Large(data) if context.log.budget.is_large and isinstance(data, dict) else data

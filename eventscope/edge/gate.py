@@ -51,6 +51,8 @@ class Gate:
         self._origins = rules.origins
         self._proxies = rules.proxies
         self._is_data = is_data
+        # asked for each request, and the same for ever
+        self._has_origins, self._has_proxies = bool(rules.origins), bool(rules.proxies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or one WebSocket, or refuse it."""
@@ -58,10 +60,12 @@ class Gate:
             await self._app(scope, receive, send)
             return
         headers: Headers = dict(scope["headers"])
-        if self._origins and self._is_data(scope):
+        if self._has_origins and self._is_data(scope):
             send = self._readable(send, headers.get(b"origin"))
-        hosts = self._asked(scope, headers)
-        answer = self._refusal(scope, headers, hosts) or self._preflight(scope, headers)
+        hosts = self._asked(scope, headers) if self._has_proxies else (headers.get(b"host", b""),)
+        answer = self._refusal(scope, headers, hosts)
+        if answer is None and scope.get("method") == "OPTIONS":
+            answer = self._preflight(scope, headers)
         if answer is None and (taken := headers.get(b"accept-encoding")) is not None and len(taken) <= MOST_HEADER:
             try:
                 least = smallest(taken)
@@ -75,7 +79,7 @@ class Gate:
         """The hosts that were asked: ours, and that of a proxy before us; whose client then is the client."""
         host = headers.get(b"host", b"")
         client = scope.get("client")
-        forwarded = self._proxies.forwarded(client[0], scope["headers"]) if self._proxies and client else None
+        forwarded = self._proxies.forwarded(client[0], scope["headers"]) if client else None
         if forwarded is None:
             return (host,)
         scope["client"] = (forwarded.client, 0)
@@ -110,8 +114,8 @@ class Gate:
         )
 
     def _preflight(self, scope: Scope, headers: Headers) -> Response | None:
-        """The answer to a browser that asks beforehand whether a page may ask."""
-        if scope["type"] != "http" or scope["method"] != "OPTIONS" or b"access-control-request-method" not in headers:
+        """The answer to a browser that asks beforehand, by OPTIONS, whether a page may ask."""
+        if b"access-control-request-method" not in headers:
             return None
         if not (self._origins.takes(headers.get(b"origin")) and self._is_data(scope)):
             return None
