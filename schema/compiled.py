@@ -238,8 +238,11 @@ class Compiler:
             key = next(iter(reader.__reduce__()[1]))
             return f"{v}[{key!r}]"
         call = f"{self._constant(reader)}({v})"
+        if reader is not ids.of_event:
+            return call
         # most message ids have no colon, and are the ids as they are; a page of a thousand has a thousand
-        return f'({call} if ":" in {v}["messageId"] else {v}["messageId"])' if reader is ids.of_event else call
+        id = self._name()
+        return f'({call} if ":" in ({id} := {v}["messageId"]) else {id})'
 
     def _write(self, depth: int, line: str) -> None:
         self.lines.append("    " * depth + line)
