@@ -4,6 +4,8 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import ExitStack
+from contextvars import ContextVar
 from dataclasses import dataclass
 from json import JSONDecodeError
 from typing import Any, Final
@@ -31,6 +33,8 @@ LEFT: Final = (WebSocketDisconnect, ClosedByUs, OSError)  # what it means that n
 # why a connection is closed by us, as it is counted
 REASONS: Final = {FULL: "full", 4403: "forbidden", 4408: "silent", INTERNAL_ERROR: "internal"}
 
+# by the operation whose task this is: what is done once its result is written out, and at its end
+when_written: ContextVar[ExitStack | None] = ContextVar("when_written", default=None)
 logger = logging.getLogger(__name__)
 
 
@@ -75,6 +79,8 @@ class Adapter(ASGIWebSocketAdapter):
         if self.gone:
             raise WebSocketDisconnected
         text = await self._encoded(message)
+        if (stack := when_written.get()) is not None:
+            stack.close()  # before it is sent: a client may take long to read, and holds nothing but the text meanwhile
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 await self.ws.send_text(text)

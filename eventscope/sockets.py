@@ -16,7 +16,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import Bas
 from strawberry.subscriptions.protocols.graphql_transport_ws.types import ConnectionInitMessage, SubscribeMessage
 from strawberry.types import ExecutionResult
 
-from eventscope.adapter import FULL, INTERNAL_ERROR, Adapter, Inexact
+from eventscope.adapter import FULL, INTERNAL_ERROR, Adapter, Inexact, when_written
 from eventscope.admission import Admission
 from eventscope.errors import EventscopeError, NotPersisted, TooComplex, told
 from eventscope.persisted import is_persisted
@@ -29,7 +29,6 @@ MOST_ID: Final = 128
 Running: TypeAlias = Operation[Context, None]
 
 asked: ContextVar[Outlet | None] = ContextVar("asked", default=None)  # by the operation whose task this is
-ending: ContextVar[ExitStack | None] = ContextVar("ending", default=None)  # what is done when it ends
 running: ContextVar[Running | None] = ContextVar("running", default=None)  # and the operation itself
 logger = logging.getLogger(__name__)
 
@@ -41,7 +40,7 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
     def context(self) -> Context:
         """A new context for each operation: what one may read, and what it has loaded, is its own."""
         context = Context(self._services, asked.get())
-        if (stack := ending.get()) is not None:
+        if (stack := when_written.get()) is not None:
             stack.callback(context.leave)
         return context
 
@@ -82,7 +81,7 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
         running.set(operation)
         asked.set(Outlet(wire, operation.query, operation.variables, operation.operation_name))
         with ExitStack() as stack:
-            ending.set(stack)
+            when_written.set(stack)
             await super().run_operation(operation)
 
     async def _send_result_stream(self, operation: Running, result_source: AsyncGenerator[Any, None]) -> None:

@@ -9,9 +9,10 @@ from eventscope.errors import QuestionTimedOut, Unavailable, Unstorable, unexpec
 from eventscope.store import checkpoint, heads, obstacle, rollups
 from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.documents import Event, Head, Rejection
-from eventscope.store.draft import Draft
+from eventscope.store.draft import Draft, Refusals
 from eventscope.store.driver import Session, translated
 from eventscope.store.failure import WriteRefused
+from eventscope.store.fingerprint import fingerprint
 from eventscope.store.heads import Name
 from eventscope.store.log import Log
 from eventscope.store.memory import Memory
@@ -25,6 +26,7 @@ WRITE_SECONDS: Final = 8.0
 HEAD: Final = frozenset({"version", "first", "last", "deleted"})
 # what the driver raises, besides its own errors, of values that no document can have, and so may we of such values
 UNENCODABLE: Final = (ValueError, TypeError, ArithmeticError, RecursionError)
+MOST_REFUSED: Final = 2_000  # earlier rejections that are read with a batch
 UNORDERED: Final[Mapping[str, Any]] = {"ordered": False}
 
 
@@ -101,15 +103,17 @@ async def _known(log: Log, batch: Batch) -> dict[str, Event]:
     return {event["messageId"]: cast("Event", event) for event in found}
 
 
-async def _refused(log: Log, at: Checkpoint, batch: Batch) -> dict[str, list[Rejection]]:
+async def _refused(log: Log, at: Checkpoint, batch: Batch) -> Refusals:
+    """Earlier rejections of these very messages; of some only, where there are thousands, which is no loss."""
     if at.rejected_head == 0:
         return {}
-    refused: dict[str, list[Rejection]] = {}
+    refused: Refusals = {}
+    # by both: a publisher that gives all its messages one id must not have all their rejections read with each batch
     ids = [message.id for message in batch.messages]
-    # a publisher that gives all its messages one id must not have all their rejections read with each batch
-    same = {"$in": [*{message.arrival.kept_hash for message in batch.messages}, None]}  # older versions kept none
-    async for row in log.rejected.find({"messageId": {"$in": ids}, "rawHash": same, **kept(log.clock())}):
-        refused.setdefault(row["messageId"], []).append(cast("Rejection", row))
+    same = {"$in": [fingerprint(message.arrival) for message in batch.messages]}
+    asked = {"messageId": {"$in": ids}, "fingerprint": same, **kept(log.clock())}
+    async for row in log.rejected.find(asked, {"raw": 0, "headers": 0}).limit(MOST_REFUSED):
+        refused.setdefault((row["messageId"], row["fingerprint"]), []).append(cast("Rejection", row))
     return refused
 
 

@@ -86,7 +86,7 @@ class Rejection(TypedDict):
     subject: str
     headers: dict[str, str | list[str]]
     raw: bytes
-    rawHash: bytes
+    fingerprint: bytes
     recordedAt: int
     source: Source
     index: NotRequired[int]

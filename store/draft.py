@@ -1,10 +1,9 @@
 """A batch in the making: which message gets which position and version, which is known or refused. No I/O."""
 
 from collections import Counter
-from collections.abc import Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final, assert_never, cast
+from typing import Final, TypeAlias, assert_never, cast
 
 import orjson
 from bson import DBRef
@@ -13,16 +12,13 @@ from eventscope.store import heads
 from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.documents import Event, Head, Rejection, Source, plain
 from eventscope.store.driver import Document
-from eventscope.store.headers import Values, every, from_document
+from eventscope.store.fingerprint import fingerprint
+from eventscope.store.headers import every
 from eventscope.store.message import (
-    ATTRIBUTE,
-    ENVELOPE,
-    EXPECTED_VERSION,
     HEADERS,
     MOST_RAW,
     RETRY,
     Accepted,
-    Arrival,
     Batch,
     Message,
     Outcome,
@@ -37,11 +33,10 @@ from eventscope.store.retention import Retention
 # whether two messages of one id are the same.
 ADDED: Final = frozenset({"_id", "version", "claimedVersion", "recordedAt", "source", "expireAt"})
 
-# headers that say something of the message wherever they are
-SAID: Final = frozenset({EXPECTED_VERSION, ENVELOPE})
-
 # refusals that depend on what was in the log then: a later look might come to another end
 OF_THEIR_TIME: Final = frozenset({"VERSION_CONFLICT", "ID_REUSED", "EXPIRED"})
+
+Refusals: TypeAlias = dict[tuple[str, bytes], list[Rejection]]  # by messageId and fingerprint
 
 
 @dataclass(slots=True)
@@ -54,7 +49,7 @@ class Draft:
     batch: Batch
     known: dict[str, Event]
     before: dict[tuple[str, str], Head]
-    refused: dict[str, list[Rejection]] = field(default_factory=dict)
+    refused: Refusals = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
     after: dict[tuple[str, str], Head] = field(default_factory=dict)
@@ -65,7 +60,7 @@ class Draft:
     def __post_init__(self) -> None:
         """Make the clock's moment comparable with times of expiry, and keep to oneself what is refused here."""
         self.today = bson_date(self.now)
-        self.refused = {id: list(rows) for id, rows in self.refused.items()}
+        self.refused = {name: list(rows) for name, rows in self.refused.items()}
 
     @property
     def head(self) -> int:
@@ -120,10 +115,12 @@ class Draft:
 
     def _first_refusal(self, message: Message) -> Refused | None:
         """Why this very message was refused before: who sends it again gets the first outcome."""
+        if not self.refused:
+            return None
         arrival = message.arrival
-        for row in self.refused.get(message.id, ()):
+        for row in self.refused.get((message.id, fingerprint(arrival)), ()):
             read_again = row["source"] == self._source(arrival.sequence) and row["recordedAt"] == arrival.recorded_at
-            if read_again or (_is_final(row, message) and RETRY not in arrival.headers and _is_the_same(row, arrival)):
+            if read_again or (_is_final(row, message) and RETRY not in arrival.headers):
                 index, actual = row.get("index"), row.get("actualVersion")
                 blamed = message.messages[index] if isinstance(message, Together) and index is not None else message
                 return Refused(arrival, row["code"], row["reason"], blamed.id, index, actual)
@@ -213,7 +210,7 @@ class Draft:
             "subject": arrival.subject,
             "headers": every(arrival.headers),
             "raw": arrival.kept,
-            "rawHash": arrival.kept_hash,
+            "fingerprint": fingerprint(arrival),
             "recordedAt": arrival.recorded_at,
             "source": self._source(arrival.sequence),
         }
@@ -225,7 +222,7 @@ class Draft:
         if refused.actual_version is not None:
             rejection["actualVersion"] = refused.actual_version
         self.rejections.append(rejection)
-        self.refused.setdefault(id, []).append(rejection)
+        self.refused.setdefault((id, rejection["fingerprint"]), []).append(rejection)
 
     def _source(self, sequence: int) -> Source:
         place = self.batch.place
@@ -246,23 +243,6 @@ def _is_final(row: Rejection, message: Message) -> bool:
         case Accepted():
             expects = message.expected_version is not None
     return row["code"] in OF_THEIR_TIME and (expects or row["code"] != "VERSION_CONFLICT")
-
-
-def _is_the_same(row: Rejection, arrival: Arrival) -> bool:
-    return (
-        row["raw"] == arrival.kept
-        and row["subject"] == arrival.subject
-        and _said(from_document(row["headers"]), arrival.decisive) == _said(every(arrival.headers), arrival.decisive)
-    )
-
-
-def _said(headers: Values, decisive: Set[str]) -> Values:
-    # of other headers, like the context of a trace, each sending may have its own
-    return {
-        name: value
-        for name, value in headers.items()
-        if name in SAID or (lower := name.lower()) in decisive or lower.startswith(ATTRIBUTE)
-    }
 
 
 def _says_the_same(known: Event, event: Event, message: Accepted) -> bool:

@@ -72,7 +72,7 @@ INDEXES: Final[Mapping[str, list[IndexModel]]] = {
     "populations": [_index("_id.expireAt")],
     "rejected": [
         _index("code", "_id"),
-        _index("messageId", "rawHash"),
+        _index("messageId", "fingerprint"),
         IndexModel([("expireAt", ASCENDING)], expireAfterSeconds=0),
     ],
 }

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import Any, Final, TypeAlias
 
 from eventscope.store.documents import Event
@@ -38,11 +37,6 @@ class Arrival:
     def kept(self) -> bytes:
         """What a rejection keeps of its bytes."""
         return self.raw[:MOST_RAW]
-
-    @property
-    def kept_hash(self) -> bytes:
-        """Of what a rejection keeps: by it this one is found again among many of the same id."""
-        return blake2b(self.kept, digest_size=8).digest()
 
 
 @dataclass(frozen=True, slots=True)

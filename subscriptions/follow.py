@@ -80,7 +80,7 @@ async def follow(log: Log, feed: Feed, filter: Filter, after: int) -> AsyncGener
             yield CaughtUp(follower.cursor)
             async for item in follower.live(inbox):
                 yield item
-            yield FellBehind(follower.cursor)
+            yield follower.fell_behind()
 
 
 class Reading:
@@ -136,6 +136,11 @@ class Reading:
         if self._begun_anew:
             async for item in self.history(listen):
                 yield item
+
+    def fell_behind(self) -> FellBehind:
+        """Say that it goes on from the log: from its beginning, if the log is another one by now."""
+        is_another = self._identity is not None and self._log.identity.name != self._identity
+        return FellBehind(0 if is_another else self.cursor)
 
     def release(self) -> None:
         """Give up what was read ahead: whoever is too slow for it has it read again, and holds no memory meanwhile."""

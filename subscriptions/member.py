@@ -10,7 +10,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
-from eventscope.subscriptions.follow import CaughtUp, FellBehind, Item, Reading, reached
+from eventscope.subscriptions.follow import CaughtUp, Item, Reading, reached
 from eventscope.subscriptions.sink import Gone, Quick, Sink, Waiting, begin
 
 SEND_SECONDS: Final = 10.0  # that one send may take; who takes nothing for so long is cut off
@@ -93,7 +93,7 @@ class Member:
                 await self._catch_up()
                 await self._say(CaughtUp(self._reading.cursor))
                 await self._keep_up()
-                await self._say(FellBehind(self._reading.cursor))
+                await self._say(self._reading.fell_behind())
         except Gone:
             return
         finally:

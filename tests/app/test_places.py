@@ -10,6 +10,8 @@ import orjson
 import pytest
 import pytest_asyncio
 
+from eventscope import adapter
+from eventscope.endpoint import MOST_OPERATIONS
 from eventscope.settings import Settings
 from eventscope.store.log import open_log, prepare
 from eventscope.subscriptions import stream
@@ -109,6 +111,20 @@ async def test_a_large_answer_for_which_there_is_no_room_is_unavailable_and_a_sm
         places.leave()
     await until(lambda: not places.are_taken)
     assert "errors" not in await ask(api)
+
+
+async def test_a_client_that_does_not_read_holds_its_answers_and_no_place(
+    api: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapter, "SEND_SECONDS", 120)
+    monkeypatch.setattr(api.services.places, "_seconds", 30.0)
+    async with opened(api.socket_url) as socket:
+        socket.raw.transport.pause_reading()
+        for n in range(MOST_OPERATIONS):  # more than the system keeps for a connection
+            await socket.say(subscribe(str(n), LARGE))
+        assert "errors" not in await by_post(api)
+        assert "errors" not in await by_post(api)
+        socket.raw.transport.abort()
 
 
 @pytest.mark.parametrize("query", [LARGE, RELATED])
