@@ -265,7 +265,7 @@ async def test_a_log_that_was_dropped_and_begun_anew_is_followed_from_its_beginn
         finally:
             beating.cancel()
         assert _positions(received) == [1, 2]
-        assert FellBehind(0) in received
+        assert [one for one in received if isinstance(one, FellBehind)] == [FellBehind(0)] * 2
 
 
 async def test_a_log_that_was_begun_anew_and_is_longer_than_the_old_one_at_once_is_followed_from_its_beginning(
@@ -287,7 +287,7 @@ async def test_a_log_that_was_begun_anew_and_is_longer_than_the_old_one_at_once_
         await tell(0)
         received = await _until(items, CaughtUp)
         assert _positions(received) == [*range(1, 10)]
-        assert FellBehind(0) in received
+        assert [one for one in received if isinstance(one, FellBehind)] == [FellBehind(0)] * 2
 
 
 async def _beat(log: Log, client: Client, stream: str, head: int) -> None:
