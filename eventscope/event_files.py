@@ -79,15 +79,15 @@ def count(path: str) -> int:
 
 def read_jsonl(path: str) -> Items:
     """The messages of a file with one JSON object a line; empty lines are passed over."""
-    names, end = _Names(), exported.Ending()
+    names, ending = _Names(), exported.Ending()
     with open_file(path) as file:
         for number, raw in enumerate(lines_of(file), 1):
-            text = raw.removeprefix(b"\xef\xbb\xbf").strip() if number == 1 else raw.strip()
-            if text.startswith(exported.LAST):
-                if (fault := end.fault(text)) is not None:
+            text = exported.stripped(number, raw)
+            if (end := exported.end(text)) is not None:
+                if (fault := ending.fault(end)) is not None:
                     yield BadLine(number, fault)
                 continue
-            end.add(raw)
+            ending.add(text)
             if len(raw) > LONGEST and not raw.endswith(b"\n"):
                 yield BadLine(number, f"the line has over {LONGEST} bytes, and a message has no more")
             elif text:

@@ -9,7 +9,7 @@ from eventscope.errors import BadInput
 from eventscope.event_files import lines_of, open_file
 
 # as an export begins each line
-BEGINNING: Final = re.compile(rb'\{"messageId":"(?:[^"\\]|\\.)*","position":(\d+),')
+BEGINNING: Final = re.compile(rb'\{"messageId":"(?:[^"\\]|\\.)*","position":(\d{1,19}),"cursor":"')
 MOST_TOLD: Final = 5
 
 
@@ -23,14 +23,14 @@ def check(path: str) -> tuple[int, str]:
     is_export = False  # whether what lies behind the last end begins as an export
     with open_file(path) as file:
         for count, raw in enumerate(lines_of(file), 1):
-            text = raw.strip()
-            if text.startswith(exported.LAST):
-                if (fault := ending.fault(text)) is not None:
+            text = exported.stripped(count, raw)
+            if (end := exported.end(text)) is not None:
+                if (fault := ending.fault(end)) is not None:
                     raise BadInput(_told([*doubts, f"{name}:{count}: {fault}"]), "source")
                 doubts, before, is_export = [], 0, False
                 continue
-            ending.add(raw)
-            if len(doubts) > MOST_TOLD:
+            ending.add(text)
+            if not text or len(doubts) > MOST_TOLD:
                 continue
             found = BEGINNING.match(text)
             is_export |= found is not None and before == 0 and not doubts

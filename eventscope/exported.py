@@ -8,7 +8,7 @@ import csv
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypedDict, cast
 
 import orjson
 
@@ -24,6 +24,7 @@ INTEGERS: Final = ("position", "version", "claimedVersion")
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "'")  # what a spreadsheet would take a cell for that begins so
 END: Final = "end"
 LAST: Final = b'{"end":'  # begins the last line
+BOM: Final = b"\xef\xbb\xbf"
 
 
 def record(event: Event) -> dict[str, Any]:
@@ -82,24 +83,47 @@ def message(content: Mapping[str, Any]) -> EventMessage:
     return sent if claimed is None else {**sent, "version": claimed}
 
 
+class End(TypedDict):
+    """What the last line of an export says."""
+
+    cursor: str | None
+    count: int
+    sha256: str
+
+
+def end(text: bytes) -> End | None:
+    """What the line says, if it is the last one of an export, and no message that somebody wrote."""
+    if not text.startswith(LAST):
+        return None
+    try:
+        found = orjson.loads(text)
+        said = found[END]
+        is_end = len(found) == 1 and type(said["count"]) is int and type(said["sha256"]) is str
+    except (ValueError, TypeError, KeyError):
+        return None
+    return cast("End", said) if is_end else None
+
+
+def stripped(number: int, raw: bytes) -> bytes:
+    """The line with that number, from 1, without its end, and without the byte order mark that may begin a file."""
+    return (raw.removeprefix(BOM) if number == 1 else raw).strip()
+
+
 class Ending:
     """Looks whether what was exported is all there, by the line at its end."""
 
     def __init__(self) -> None:
         self._begin()
 
-    def add(self, raw: bytes) -> None:
-        """Count a line of the file."""
-        self._count += 1
-        self._digest.update(raw)
+    def add(self, text: bytes) -> None:
+        """Count a line, given without what ends it: an editor may have changed that. An empty one is none."""
+        if text:
+            self._count += 1
+            self._digest.update(text + b"\n")
 
-    def fault(self, text: bytes) -> str | None:
-        """What is wrong with the lines since the beginning, or since the last such line; None when nothing is."""
-        try:
-            end = orjson.loads(text)[END]
-            whole = (end["count"], end["sha256"]) == (self._count, self._digest.hexdigest())
-        except (ValueError, TypeError, KeyError):
-            return "this is neither a message nor the end of an export"
+    def fault(self, end: End) -> str | None:
+        """What is wrong with the lines since the beginning, or since the last end; None when nothing is."""
+        whole = (end["count"], end["sha256"]) == (self._count, self._digest.hexdigest())
         count = self._count
         self._begin()
         if whole:

@@ -37,6 +37,16 @@ def written(folder: Path, lines: list[bytes]) -> str:
         lambda lines: lines * 2,
         lambda lines: [b'{"type":"a"}\n', b"no json\n", lines[0]],  # no export ends here
         lambda lines: [],
+        # as editors and mails leave it
+        lambda lines: [line.replace(b"\n", b"\r\n") for line in lines],
+        lambda lines: [b"\xef\xbb\xbf" + lines[0], *lines[1:]],
+        lambda lines: [*lines, b"\n", *lines],
+        lambda lines: [*lines[:-1], lines[-1].rstrip()],
+        # messages that somebody wrote
+        lambda lines: [b'{"end":"2026-01-01","type":"shift.ended"}\n', b'{"type":"a"}\n'],
+        lambda lines: [b'{"end":{"count":"1","sha256":""},"type":"a"}\n'],
+        lambda lines: [b'{"messageId":"p1","position":5,"type":"a"}\n'],
+        lambda lines: [b'{"messageId":"p1","position":%s,"type":"a"}\n' % (b"1" * 5000)],
     ],
 )
 def test_of_a_file_that_is_as_it_was_exported_or_is_none_the_lines_are_counted(change: Change, tmp_path: Path) -> None:
@@ -67,7 +77,7 @@ def test_of_an_export_that_was_cut_off_it_is_said_where_before_anything_of_it_is
     ("change", "said"),
     [
         (lambda one: [one[0], one[1][:-9] + b"\n", *one[2:]], "events.jsonl:2: this is no line as it was exported; "),
-        (lambda one: [b"\n", *one], "events.jsonl:1: this is no line as it was exported; "),
+        (lambda one: [b'{"type":"a"}\n', *one], "events.jsonl:1: this is no line as it was exported; "),
         (lambda one: [one[1], one[0], *one[2:]], "events.jsonl:2: position 7 comes after 9; "),
         (lambda one: [one[0], *one], "events.jsonl:2: position 7 comes after 7; "),
         (lambda one: [one[0], *one[2:]], "events.jsonl:3: the 2 lines before are not the 3 that were exported"),

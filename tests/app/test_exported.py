@@ -178,7 +178,7 @@ def test_a_message_that_only_looks_a_little_like_an_export_is_a_message(tmp_path
         (lambda lines: lines[1:], "the 1 lines before are not the 2 that were exported"),
         (lambda lines: [lines[0], *lines], "the 3 lines before are not the 2 that were exported"),
         (lambda lines: [lines[0].replace(b"user", b"uzer"), *lines[1:]], "the 2 lines before are not the 2"),
-        (lambda lines: [*lines[:2], b'{"end":{}}\n'], "neither a message nor the end of an export"),
+        (lambda lines: [*lines[:2], b'{"end":{}}\n'], "names a type"),
     ],
 )
 def test_by_its_last_line_a_file_is_found_to_be_changed(change: Any, fault: str | None, tmp_path: Path) -> None:
