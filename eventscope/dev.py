@@ -56,7 +56,9 @@ async def run(
         async with locked(data_dir) as lock:
             forget(data_dir)
             if port and not is_free(port):
-                raise CannotStart(f"port {port} on {HOST} is taken; --port 0 takes any free one")
+                raise CannotStart(
+                    f"port {port} on {HOST} is taken; --port 0 takes any free one, and so does {variable('port')}=0"
+                )
             dev = Dev(settings, port or free(), data_dir, console, program, lock)
             history = None if (data_dir / "nats").exists() else HISTORY
             options = _sample_options(seed=seed, rate=rate, history=history)
