@@ -43,7 +43,7 @@ clients:  ## the npm packages of clients that tests run, when Node is there
 	  $(MAKE) --silent tests/clients/node_modules/.package-lock.json || test -z "$$CI"; fi
 
 run: setup  ## everything on this machine: embedded MongoDB and NATS, ingester, API and sample events
-	@exec $(BIN)/python eventscope/guard.py --parent $$PPID -- $(BIN)/eventscope dev --sample
+	@exec $(BIN)/python eventscope/processes/guard.py --parent $$PPID -- $(BIN)/eventscope dev --sample
 
 # two at a time, each with servers of its own; then those that kill servers under load, which want the machine alone
 test: setup .venv/dev clients  ## all tests, on a real mongod and a real nats-server; two files at a time

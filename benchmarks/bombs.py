@@ -17,8 +17,8 @@ import httpx
 import orjson
 import uvloop
 
-from eventscope.embedded import Mongod, Nats, running
-from eventscope.ports import free
+from eventscope.dev.servers import Mongod, Nats, running
+from eventscope.processes.ports import free
 from eventscope.settings import Settings
 from eventscope.store.log import open_log, prepare
 from tests.app import processes

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 from pymongo.database import Database
 
-from eventscope.store.driver import OPTIONS
+from eventscope.store.mongo.driver import OPTIONS
 
 Documents: TypeAlias = Database[dict[str, Any]]
 

@@ -12,7 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from benchmarks.events import payload
 from benchmarks.stage import Scene, Servers, scene
-from eventscope.subscriptions import live
+from eventscope.subscriptions.live import live_batch
 
 PACE: Final = 500  # events a second
 ASKED: Final = 10  # of so many events one is asked for; to ask for all would measure the questions
@@ -34,7 +34,7 @@ async def told(servers: Servers, seconds: float, name: str) -> tuple[list[float]
             now = time.perf_counter()
             lived.extend((now - sent[event["messageId"]]) * 1000 for event in orjson.loads(batch.data)["events"])
 
-        await at.client.subscribe(live.subject(name), cb=hear)
+        await at.client.subscribe(live_batch.subject(name), cb=hear)
         await at.client.flush()
         publishing = asyncio.create_task(_publish(at, count, sent))
         async with asyncio.timeout(seconds + DRAIN_SECONDS):

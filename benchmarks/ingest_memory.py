@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.events import payload
 from benchmarks.stage import Servers, scene
-from eventscope.ports import HOST, free
+from eventscope.processes.ports import HOST, free
 
 EVERY: Final = 50_000
 WARM: Final = 0.2  # of the events, until caches and pools have what they are to have

@@ -16,8 +16,8 @@ import orjson
 from benchmarks import postgres
 from benchmarks.events import write
 from benchmarks.stage import Servers
-from eventscope.guard import guarded, lifeline
-from eventscope.ports import HOST
+from eventscope.processes.guard import guarded, lifeline
+from eventscope.processes.ports import HOST
 
 PLACE: Final = Path(__file__).parent / "peers"
 EMMETT: Final = PLACE / "node"

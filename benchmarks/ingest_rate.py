@@ -8,16 +8,16 @@ from pymongo import AsyncMongoClient
 
 from benchmarks.events import AGGREGATES, message, payload
 from benchmarks.stage import Servers, scene
-from eventscope.store import checkpoint
-from eventscope.store.append import write
-from eventscope.store.checkpoint import Checkpoint
-from eventscope.store.documents import Head
-from eventscope.store.draft import Draft
-from eventscope.store.driver import OPTIONS
 from eventscope.store.heads import Name
 from eventscope.store.log import INDEXES
-from eventscope.store.message import Accepted, Arrival, Batch, Place
-from eventscope.store.retention import Retention
+from eventscope.store.mongo.driver import OPTIONS
+from eventscope.store.state import checkpoint
+from eventscope.store.state.checkpoint import Checkpoint
+from eventscope.store.values.documents import Head
+from eventscope.store.values.message import Accepted, Arrival, Batch, Place
+from eventscope.store.write.append import write
+from eventscope.store.write.draft import Draft
+from eventscope.store.write.retention import Retention
 
 BATCH = 500
 LEASE_SECONDS = 600.0

@@ -10,8 +10,8 @@ from benchmarks.live_clients import Crowd
 from benchmarks.live_events import batch, event, same, subscribe, text
 from benchmarks.live_servers import Running, Server, started
 from benchmarks.stage import Scene
-from eventscope.store import secret
-from eventscope.subscriptions import live
+from eventscope.store.state import secret
+from eventscope.subscriptions.live import live_batch
 
 WARM: Final = 10  # events at least before anything is measured
 
@@ -49,7 +49,7 @@ async def cost(server: Server, at: Scene, clients: int, messages: int) -> Cost:
             cpu, began = running.cpu(), perf_counter()
             for _ in range(count):
                 sent += 1
-                await at.client.publish(live.subject(at.name), batch(sent, key))
+                await at.client.publish(live_batch.subject(at.name), batch(sent, key))
                 await crowd.all_heard(sent)
             cpu, seconds = running.cpu() - cpu, perf_counter() - began
             check(server, crowd, sent)

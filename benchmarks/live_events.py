@@ -4,10 +4,10 @@ from typing import Any, Final
 
 import orjson
 
-from eventscope.store import moment
-from eventscope.store.documents import Event
-from eventscope.subscriptions import live
-from eventscope.subscriptions.seal import Seal
+from eventscope.store.values import moment
+from eventscope.store.values.documents import Event
+from eventscope.subscriptions.live import live_batch
+from eventscope.subscriptions.live.seal import Seal
 
 FIELDS: Final = "id position cursor type timestamp aggregateType aggregateId version userId correlationId data"
 QUERY: Final = (
@@ -50,7 +50,7 @@ def aggregate(number: int) -> str:
 
 def batch(position: int, key: bytes) -> bytes:
     """The message that tells an API of the one event on that position, sealed with the key of the log."""
-    return b"".join(live.encode(position - 1, [event(position)], 1_000_000, Seal(key, 1, number=position)))
+    return b"".join(live_batch.encode(position - 1, [event(position)], 1_000_000, Seal(key, 1, number=position)))
 
 
 def subscribe(query: str, **filter: str) -> bytes:

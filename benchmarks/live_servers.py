@@ -19,10 +19,10 @@ import orjson
 from benchmarks.ingest_peers import PLACE, npm_install
 from benchmarks.live_events import PLAIN, QUERY, event, text
 from benchmarks.stage import Scene
-from eventscope.guard import guarded, lifeline
-from eventscope.ports import HOST, free
+from eventscope.processes.guard import guarded, lifeline
+from eventscope.processes.ports import HOST, free
 from eventscope.settings import PREFIX
-from eventscope.subscriptions import live
+from eventscope.subscriptions.live import live_batch
 
 START_SECONDS: Final = 60.0
 MERCURIUS: Final = PLACE / "mercurius"
@@ -113,7 +113,7 @@ async def started(server: Server, at: Scene) -> AsyncIterator[Running]:
         stdin=lifeline(),
         env=os.environ
         | {f"{PREFIX}{key}": value for key, value in given.items()}
-        | {"SUBJECT": live.subject(at.name), "TEXT": text(event(1)), "NODE_ENV": "production"},
+        | {"SUBJECT": live_batch.subject(at.name), "TEXT": text(event(1)), "NODE_ENV": "production"},
     )
     running = Running(server, f"{HOST}:{port}", process.pid)
     try:

@@ -20,7 +20,7 @@ from starlette.routing import Route, WebSocketRoute
 from strawberry.asgi import GraphQL
 from strawberry.scalars import JSON
 
-from eventscope.store.moment import to_text
+from eventscope.store.values.moment import to_text
 
 QUEUES: "set[asyncio.Queue[Event]]" = set()
 

@@ -19,13 +19,13 @@ import uvloop
 from rich.progress import Progress
 
 from eventscope.errors import CannotStart
-from eventscope.sample import business
-from eventscope.store import moment
+from eventscope.sample.play import business
 from eventscope.store.log import Log, open_log, prepare
-from eventscope.store.message import Arrival, Batch, Place
-from eventscope.store.retention import Retention
-from eventscope.store.writer import writing
-from eventscope.subscriptions.reading import read
+from eventscope.store.values import moment
+from eventscope.store.values.message import Arrival, Batch, Place
+from eventscope.store.write.retention import Retention
+from eventscope.store.write.writer import writing
+from eventscope.subscriptions.messages.parse import read
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 BATCH: Final = 1000

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from eventscope.ports import HOST, free
+from eventscope.processes.ports import HOST, free
 
 NAME: Final = "postgres"  # of the superuser, of the database, and perhaps of the account
 DEBIAN: Final = Path("/usr/lib/postgresql")

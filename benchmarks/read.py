@@ -29,7 +29,7 @@ from benchmarks.make_events import make
 from benchmarks.read_samples import head
 from benchmarks.served import CORE, DRIVERS, EVENTSCOPE, Server
 from benchmarks.sheet import RESULTS, Sheet
-from eventscope.embedded import Mongod, Nats, running
+from eventscope.dev.servers import Mongod, Nats, running
 
 PARTS: Final = ("pages", "questions", "shapes")
 LOG, SMALL_LOG = "read", "read_small"  # databases

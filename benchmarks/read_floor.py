@@ -15,9 +15,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from eventscope.store.driver import OPTIONS
-from eventscope.store.moment import now, to_text
-from eventscope.store.query import kept
+from eventscope.store.filters.mongo import kept
+from eventscope.store.mongo.driver import OPTIONS
+from eventscope.store.values.moment import now, to_text
 
 FIELDS = ("messageId", "type", "timestamp", "recordedAt", "aggregateType", "aggregateId", "version", "userId")
 MORE = ("correlationId", "data", "metadata")

@@ -16,7 +16,7 @@ import orjson
 from benchmarks import asking
 from benchmarks.ingest_peers import PLACE, npm_install
 from benchmarks.served import DRIVERS, EVENTSCOPE, PYTHON, Server, answers, cpu, memory, started
-from eventscope.store.moment import from_text
+from eventscope.store.values.moment import from_text
 
 FIELDS = "id position type timestamp recordedAt aggregateType aggregateId version userId correlationId data metadata"
 QUERY = (

@@ -14,7 +14,7 @@ from benchmarks.read_pages import FIELDS
 from benchmarks.read_samples import head, samples
 from benchmarks.served import Server, answers, started
 from benchmarks.sheet import Sheet
-from eventscope.store.moment import HOUR, to_text
+from eventscope.store.values.moment import HOUR, to_text
 from tests.store.shapes import MOST, Samples
 
 PAGE: Final = 20

@@ -7,9 +7,9 @@ from pymongo import ASCENDING, DESCENDING
 from pymongo.collection import Collection
 from pymongo.database import Database
 
-from eventscope.store.filter import Holds
-from eventscope.store.moment import HOUR, MINUTE, hour_of
-from eventscope.store.paths import Compares, Equals, Path, Reads
+from eventscope.store.filters.filter import Holds
+from eventscope.store.filters.paths import Compares, Equals, Path, Reads
+from eventscope.store.values.moment import HOUR, MINUTE, hour_of
 from tests.store.shapes import Samples
 
 INDEXED: Final = ("data.email", "data.connectionId", "data.menu.item")

@@ -15,8 +15,8 @@ from rich.progress import track
 from benchmarks.read_samples import INDEXED, Document, samples
 from benchmarks.served import DRIVERS
 from benchmarks.sheet import Sheet
-from eventscope.store import moment
 from eventscope.store.log import prepare
+from eventscope.store.values import moment
 from tests.store.listening import Ear, listening
 from tests.store.looked import PAGE, Looking
 from tests.store.shapes import MOST, Kind, Samples, Shape, faults, places, shapes

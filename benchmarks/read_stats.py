@@ -15,8 +15,8 @@ from benchmarks import asking
 from benchmarks.examined import Documents, examined
 from benchmarks.served import Server, answers, started
 from benchmarks.sheet import Sheet
-from eventscope.store.moment import now
-from eventscope.store.query import kept
+from eventscope.store.filters.mongo import kept
+from eventscope.store.values.moment import now
 
 QUERY: Final = (
     "{ stats { totalEvents eventTypes uniqueAggregates timeRange { earliest latest }"

@@ -14,9 +14,9 @@ from strawberry.asgi import GraphQL
 from strawberry.scalars import JSON
 
 from benchmarks.read_floor import PROJECTION
-from eventscope.store.driver import OPTIONS
-from eventscope.store.moment import now, to_text
-from eventscope.store.query import kept
+from eventscope.store.filters.mongo import kept
+from eventscope.store.mongo.driver import OPTIONS
+from eventscope.store.values.moment import now, to_text
 
 
 @strawberry.type

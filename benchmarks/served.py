@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks import asking
-from eventscope.guard import guarded, lifeline
-from eventscope.ports import free
+from eventscope.processes.guard import guarded, lifeline
+from eventscope.processes.ports import free
 
 PYTHON: Final = (sys.executable, "-m")
 EVENTSCOPE: Final = (*PYTHON, "eventscope", "serve", "--no-ingest")

@@ -13,14 +13,14 @@ import httpx
 import nats
 from nats.aio.client import Client
 
-from eventscope.embedded import Mongod, Nats, running
-from eventscope.guard import guarded, lifeline
-from eventscope.ports import HOST, free
+from eventscope.dev.servers import Mongod, Nats, running
+from eventscope.processes.guard import guarded, lifeline
+from eventscope.processes.ports import HOST, free
 from eventscope.settings import PREFIX
-from eventscope.store import checkpoint
-from eventscope.store.driver import Driver
 from eventscope.store.log import Log, open_log, prepare
-from eventscope.subscriptions import stream
+from eventscope.store.mongo.driver import Driver
+from eventscope.store.state import checkpoint
+from eventscope.subscriptions.nats import stream
 
 START_SECONDS = 60.0
 

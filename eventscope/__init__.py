@@ -7,7 +7,7 @@ the parts of the program, which live below this module, do not load what only se
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from eventscope.events_service import EventsService
+    from eventscope.client.service import EventsService
 
 __all__ = ["EventsService"]
 
@@ -16,6 +16,6 @@ if not TYPE_CHECKING:  # to a type checker it would say that any name is here
     def __getattr__(name: str) -> object:
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from eventscope.events_service import EventsService
+        from eventscope.client.service import EventsService
 
         return EventsService

@@ -13,33 +13,33 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from eventscope import health, page, rest
-from eventscope.admission import Admission
-from eventscope.api_metrics import ApiMetrics, Counted
 from eventscope.connections import connected
-from eventscope.edge import redirects, refusals
-from eventscope.edge.gate import Gate, Rules
-from eventscope.endpoint import Endpoint
-from eventscope.schema import compiled_check
+from eventscope.http import graphiql, health, refusals, rest
+from eventscope.http.admission import Admission
+from eventscope.http.edge import redirects
+from eventscope.http.edge.gate import Gate, Rules
+from eventscope.http.endpoint import Endpoint
+from eventscope.metrics.api import ApiMetrics, Counted
+from eventscope.metrics.workers import Siblings
 from eventscope.schema.build import build as build_schema
+from eventscope.schema.compiled import self_check
 from eventscope.schema.context import Services
 from eventscope.schema.direct import Direct
-from eventscope.schema.limits import Limits
+from eventscope.schema.limits.limits import Limits
 from eventscope.settings import Settings
-from eventscope.siblings import Siblings
-from eventscope.store.budget import Budget
-from eventscope.store.places import Places
-from eventscope.store.tail import Tail
-from eventscope.subscriptions.asking import asking
-from eventscope.subscriptions.feed import feeding
-from eventscope.subscriptions.hub import delivering
-from eventscope.subscriptions.lag import lag
-from eventscope.subscriptions.member import Room
-from eventscope.subscriptions.nats_client import refusal
-from eventscope.subscriptions.news import News
-from eventscope.subscriptions.readings import Readings
-from eventscope.subscriptions.tailing import tailing
-from eventscope.subscriptions.watching import Watching
+from eventscope.store.mongo.budget import Budget
+from eventscope.store.mongo.places import Places
+from eventscope.store.recent_events import Tail
+from eventscope.subscriptions.current.aggregates import Watching
+from eventscope.subscriptions.current.changes import News
+from eventscope.subscriptions.current.queries import Readings
+from eventscope.subscriptions.ingest.lag import lag
+from eventscope.subscriptions.live.feed import feeding
+from eventscope.subscriptions.live.hub import delivering
+from eventscope.subscriptions.live.newest_events import tailing
+from eventscope.subscriptions.live.subscriber import Room
+from eventscope.subscriptions.nats.client import refusal
+from eventscope.subscriptions.publish.confirmed import asking
 
 GRAPHQL: Final = "/graphql"
 EVENTS: Final = "/events/"
@@ -108,13 +108,13 @@ def build(
     metrics = metrics or ApiMetrics()
     services.feed.observer = metrics
     services.asker.trust.distrusted = metrics.distrusted_answer
-    compiled = settings.compiled and compiled_check.holds()
+    compiled = settings.compiled and self_check.holds()
     schema = build_schema(metrics, services.limits, settings.question_seconds, compiled=compiled)
     rules = Rules.of(settings)
     endpoint = Endpoint(
         schema,
         services,
-        page=page.page if settings.graphiql else None,
+        page=graphiql.page if settings.graphiql else None,
         admission=Admission(settings.connections, settings.connections_per_address),
         direct=Direct(schema, services.limits, settings.question_seconds, metrics) if compiled else None,
     )
@@ -123,7 +123,7 @@ def build(
         """Whether it is for the log itself, and not for the page or its files."""
         path: str = scope["path"]
         if path.removesuffix("/") == GRAPHQL:
-            return scope["type"] == "websocket" or not (settings.graphiql and page.wants_page(Request(scope)))
+            return scope["type"] == "websocket" or not (settings.graphiql and graphiql.wants_page(Request(scope)))
         return path.startswith(EVENTS)
 
     answers = [
@@ -137,7 +137,7 @@ def build(
         routes=[
             *answers,
             *(WebSocketRoute(path, endpoint) for path in (GRAPHQL, f"{GRAPHQL}/")),  # where no redirect is followed
-            *(page.routes() if settings.graphiql else []),
+            *(graphiql.routes() if settings.graphiql else []),
             redirects.root(has_page=settings.graphiql),
             *redirects.with_slash(route.path for route in answers),
             rest.other(),

@@ -10,9 +10,9 @@ from eventscope.errors import CannotStart, EventscopeError
 from eventscope.redact import explained, shown
 from eventscope.settings import Settings, variable
 from eventscope.store.log import Log, open_log, synchronise
-from eventscope.store.tail import Tail
-from eventscope.subscriptions import stream
-from eventscope.subscriptions.access import Access
+from eventscope.store.recent_events import Tail
+from eventscope.subscriptions.nats import stream
+from eventscope.subscriptions.nats.access import Access
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from eventscope.resolvers import cursor, events, own
 from eventscope.resolvers.page import Count, Page, Request, page
 from eventscope.store import aggregates as store
-from eventscope.store import causes
 from eventscope.store.aggregates import Aggregate, AggregateFilter, Order
-from eventscope.store.documents import Event
-from eventscope.store.filter import All, Among
+from eventscope.store.events import links
+from eventscope.store.events.pages import Fields
+from eventscope.store.filters.filter import All, Among
 from eventscope.store.log import Log
-from eventscope.store.read import Fields
+from eventscope.store.values.documents import Event
 
 COUNTED = 10_000
 
@@ -55,7 +55,7 @@ async def _own_events(log: Log, owns: Sequence[Own]) -> dict[Own, Page[Event]]:
         filter = All((Among("aggregateType", (type,)), Among("aggregateId", (first.aggregate.id,))))
         return {first: await events.events(log, filter, asked, newest_first=newest_first, fields=first.fields)}
     place = await own.place(log, "e", asked.after, "after")
-    rows = await causes.linked(
+    rows = await links.linked(
         log,
         "aggregateId",
         [one.aggregate.id for one in owns],

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from eventscope.errors import BadInput, PageTooLarge
-from eventscope.store import catalogue
-from eventscope.store.catalogue_fields import Fields
-from eventscope.store.catalogue_types import EventType, types
-from eventscope.store.catalogue_types import named as types_named
+from eventscope.store.catalogue import counting
+from eventscope.store.catalogue.fields import Fields
+from eventscope.store.catalogue.types import EventType, types
+from eventscope.store.catalogue.types import named as types_named
 from eventscope.store.log import Log
 
 MOST_TYPES: Final = 1000
@@ -42,4 +42,4 @@ async def named(log: Log, names: Sequence[str]) -> list[EventType | None]:
 
 async def fields(log: Log, names: Sequence[str]) -> list[Fields]:
     """The fields of each of the types, each in its place, by one read."""
-    return await catalogue.fields(log, names)
+    return await counting.fields(log, names)

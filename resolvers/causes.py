@@ -6,10 +6,10 @@ from typing import Final
 
 from eventscope.resolvers import cursor, own
 from eventscope.resolvers.page import Count, Page, Request, page
-from eventscope.store import causes
-from eventscope.store.causes import Link
-from eventscope.store.documents import Event
+from eventscope.store.events import links
+from eventscope.store.events.links import Link
 from eventscope.store.log import Log
+from eventscope.store.values.documents import Event
 
 COUNTED: Final = 10_000  # how far events are counted one by one
 
@@ -35,7 +35,7 @@ async def parts(log: Log, asked: Sequence[Part]) -> list[list[Event]]:
         groups.setdefault((part.link, part.limit, part.above), []).append(part.value)
     found: dict[Part, list[Event]] = {}
     for (link, limit, above), values in groups.items():
-        rows = await causes.linked(log, link, values, limit=limit, above=above)
+        rows = await links.linked(log, link, values, limit=limit, above=above)
         found |= {Part(link, value, limit, above): events for value, events in rows.items()}
     return [found[part] for part in asked]
 
@@ -44,7 +44,7 @@ async def counts(log: Log, asked: Sequence[tuple[Link, str]]) -> list[int]:
     """How many events have each of the values there, each in its place, counted up to a bound."""
     found: dict[tuple[Link, str], int] = {}
     for link in dict.fromkeys(link for link, _ in asked):
-        rows = await causes.counts(log, link, [value for one, value in asked if one == link], COUNTED + 2)
+        rows = await links.counts(log, link, [value for one, value in asked if one == link], COUNTED + 2)
         found |= {(link, value): n for value, n in rows.items()}
     return [found[one] for one in asked]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from eventscope.errors import BadInput
-from eventscope.store.documents import Event
+from eventscope.store.values.documents import Event
 
 Kind = Literal["e", "a", "r"]  # events, aggregates, rejected messages
 

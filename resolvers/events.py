@@ -6,23 +6,25 @@ from eventscope.errors import BadInput
 from eventscope.resolvers import cursor, own
 from eventscope.resolvers.cursor import Cursor
 from eventscope.resolvers.page import Count, Page, Request, Stop, page
-from eventscope.store import checkpoint, counts, read, recent
-from eventscope.store.documents import Event
-from eventscope.store.filter import All, Among, Between, Filter, Ids, Types, conditions
+from eventscope.store.events import pages, recent_pages
+from eventscope.store.events.pages import Fields, Found
+from eventscope.store.filters.filter import All, Among, Between, Filter, Ids, Types, conditions
 from eventscope.store.log import Log
-from eventscope.store.read import Fields, Found
+from eventscope.store.state import checkpoint
+from eventscope.store.stats import counts
+from eventscope.store.values.documents import Event
 
 COUNTED: Final = 10_000  # how far events are counted one by one
 
 
 async def event(log: Log, id: str, fields: Fields = None) -> Event | None:
     """The event with that message id, with these fields of its document or all."""
-    return await read.event(log, id, fields)
+    return await pages.event(log, id, fields)
 
 
 async def named(log: Log, ids: list[str]) -> list[Event | None]:
     """The events with these message ids, each in its place, by one read."""
-    found = {event["messageId"]: event for event in await read.events(log, Ids(tuple(ids)), limit=len(ids))}
+    found = {event["messageId"]: event for event in await pages.events(log, Ids(tuple(ids)), limit=len(ids))}
     return [found.get(id) for id in ids]
 
 
@@ -33,7 +35,7 @@ async def events(log: Log, filter: Filter, asked: Request, *, newest_first: bool
     head = None if after is None and before is None else await own.check(log, after, before)
     low, high = (before, after) if newest_first else (after, before)
     backward = newest_first != asked.backward
-    found = await recent.page(
+    found = await recent_pages.page(
         log,
         filter,
         limit=asked.size + 1,
@@ -64,7 +66,7 @@ async def replay(log: Log, filter: Filter, asked: Request, up_to: str | None, fi
         head = min(head, end.place)
     pinned = All((filter, Between("position", None, head)))
     above = None if start is None else start.place
-    found = await read.page(log, pinned, limit=asked.size + 1, above=above, fields=fields)
+    found = await pages.page(log, pinned, limit=asked.size + 1, above=above, fields=fields)
     tag = await own.tag(log)
     return page(
         asked,
@@ -81,7 +83,7 @@ async def count(log: Log, filter: Filter) -> Count:
     if scope is not None:
         n = await counts.total(log, scope)
         return Count(n, n)
-    counted = await read.counted(log, filter, COUNTED + 1)
+    counted = await pages.counted(log, filter, COUNTED + 1)
     all = counted.n <= COUNTED and not counted.stopped
     return Count(min(counted.n, COUNTED), counted.n if all else None)
 
@@ -89,7 +91,7 @@ async def count(log: Log, filter: Filter) -> Count:
 async def total(log: Log, filter: Filter) -> int:
     """The same for callers that need the exact number; QuestionTimedOut if it cannot be found in time."""
     scope = _scope(filter)
-    return await read.count(log, filter) if scope is None else await counts.total(log, scope)
+    return await pages.count(log, filter) if scope is None else await counts.total(log, scope)
 
 
 async def start(log: Log, after: str | None, *, from_beginning: bool) -> int:

@@ -5,8 +5,8 @@ from functools import partial
 from eventscope.errors import WrongLog
 from eventscope.resolvers import cursor
 from eventscope.resolvers.cursor import Cursor, Kind
-from eventscope.store import checkpoint
 from eventscope.store.log import Log
+from eventscope.store.state import checkpoint
 
 
 async def place(log: Log, kind: Kind, text: str | None, field: str) -> int | None:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from eventscope.resolvers import cursor, own
 from eventscope.resolvers.page import Count, Page, Request, Stop, page
-from eventscope.store import rejected as store
 from eventscope.store.log import Log
-from eventscope.store.rejected import Rejected
+from eventscope.store.rejected import messages as store
+from eventscope.store.rejected.messages import Rejected
 
 
 async def rejected(log: Log, asked: Request) -> Page[Rejected]:

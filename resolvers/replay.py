@@ -2,8 +2,8 @@
 
 from eventscope.errors import BadInput
 from eventscope.resolvers import cursor, own
-from eventscope.store import checkpoint
 from eventscope.store.log import Log
+from eventscope.store.state import checkpoint
 
 
 async def bounds(log: Log, after: str | None, up_to: str | None) -> tuple[int, int]:

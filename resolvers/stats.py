@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 
 from eventscope.errors import BadInput, PageTooLarge
-from eventscope.resolvers.once import Once
-from eventscope.store import counts, moment
-from eventscope.store.counts import Cell, Scope
-from eventscope.store.filter import All, Among, Between, Filter
+from eventscope.resolvers.shared import Once
+from eventscope.store.filters.filter import All, Among, Between, Filter
 from eventscope.store.log import Log
-from eventscope.store.moment import DAY, HOUR
+from eventscope.store.stats import counts
+from eventscope.store.stats.counts import Cell, Scope
+from eventscope.store.values import moment
+from eventscope.store.values.moment import DAY, HOUR
 
 Interval = Literal["HOUR", "DAY", "WEEK"]
 By = Literal["NONE", "TYPE", "AGGREGATE_TYPE"]

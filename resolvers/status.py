@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
-from eventscope.store import checkpoint, read, rejected, rejected_room
-from eventscope.store.checkpoint import Checkpoint
+from eventscope.store.events import pages
 from eventscope.store.log import Log, server_version
-from eventscope.store.rejected_room import Dropped
+from eventscope.store.rejected import messages, room
+from eventscope.store.rejected.room import Dropped
+from eventscope.store.state import checkpoint
+from eventscope.store.state.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +24,9 @@ class Status:
 async def status(log: Log) -> Status:
     """The log as it is now."""
     at = await checkpoint.read(log)
-    return Status(at.head, await read.first_position(log), await rejected.count(log), await server_version(log), at)
+    return Status(at.head, await pages.first_position(log), await messages.count(log), await server_version(log), at)
 
 
 async def dropped(log: Log) -> Dropped | None:
     """The rejected messages that were dropped for want of room; None when none were."""
-    return await rejected_room.dropped(log)
+    return await room.dropped(log)

@@ -6,10 +6,10 @@ from typing import Final, Literal
 
 from eventscope.errors import BadInput, PageTooLarge
 from eventscope.resolvers import cursor, own
-from eventscope.store import causes
-from eventscope.store.causes import Known
-from eventscope.store.documents import Event
+from eventscope.store.events import links
+from eventscope.store.events.links import Known
 from eventscope.store.log import Log
+from eventscope.store.values.documents import Event
 
 MOST: Final = 10_000
 
@@ -101,13 +101,13 @@ def size(first: int | None) -> int:
 async def trace(log: Log, correlation_id: str, first: int, after: str | None) -> Trace | None:
     """The first events of the conversation behind the cursor, as a tree; None when there are none."""
     above = await own.place(log, "e", after, "after")
-    found = await causes.conversation(log, correlation_id, limit=first + 1, above=above)
+    found = await links.conversation(log, correlation_id, limit=first + 1, above=above)
     events = found[:first]
     if not events:
         return None
     here = {event["messageId"] for event in events}
     outside = {id for event in events if (id := event.get("causationId")) is not None and id not in here}
-    known = await causes.known(log, sorted(outside))
+    known = await links.known(log, sorted(outside))
     more = len(found) > first
     end = cursor.encode("e", events[-1]["_id"], tag=await own.tag(log)) if more else None
     return Trace(correlation_id, tree(events, known), above is None and not more, end)

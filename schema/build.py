@@ -12,15 +12,15 @@ from strawberry.types import ExecutionContext
 
 from eventscope.errors import INTERNAL, BadInput, EventscopeError, TooComplex, noted, shortened, told
 from eventscope.schema import sources
-from eventscope.schema.compiled_executor import CompiledExecutor
-from eventscope.schema.limits import Limits, has_too_many_tokens
+from eventscope.schema.compiled.documents import Documents
+from eventscope.schema.compiled.executor import CompiledExecutor
+from eventscope.schema.extensions import InTime, OneOperation, Ready, Sized
+from eventscope.schema.limits.limits import Limits, has_too_many_tokens
 from eventscope.schema.measured import GuardedObserver, Measured, Observer
 from eventscope.schema.mutation import Mutation
-from eventscope.schema.operation import InTime, OneOperation, Ready, Sized
-from eventscope.schema.prepared import Documents
 from eventscope.schema.query import Query
-from eventscope.schema.scalars import SCALARS
 from eventscope.schema.subscription import Subscription
+from eventscope.schema.types.scalars import SCALARS
 
 
 class Schema(strawberry.Schema):

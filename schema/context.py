@@ -15,23 +15,23 @@ from eventscope.resolvers.aggregates import Own
 from eventscope.resolvers.causes import Part
 from eventscope.resolvers.page import Page
 from eventscope.resolvers.trace import Trace
-from eventscope.schema.limits import Limits, exceeded
+from eventscope.schema.limits.limits import Limits, exceeded
 from eventscope.schema.outlet import Outlet
 from eventscope.store.aggregates import Aggregate
-from eventscope.store.budget import Budget
-from eventscope.store.catalogue_fields import Fields
-from eventscope.store.catalogue_types import EventType
-from eventscope.store.causes import Link
-from eventscope.store.documents import Event
+from eventscope.store.catalogue.fields import Fields
+from eventscope.store.catalogue.types import EventType
+from eventscope.store.events.links import Link
 from eventscope.store.log import Log
-from eventscope.store.places import Places
-from eventscope.store.rejected import Rejected
-from eventscope.subscriptions.asking import Asker
-from eventscope.subscriptions.feed import Feed
-from eventscope.subscriptions.hub import Hub
-from eventscope.subscriptions.lag import Lag
-from eventscope.subscriptions.readings import Readings
-from eventscope.subscriptions.watching import Watching
+from eventscope.store.mongo.budget import Budget
+from eventscope.store.mongo.places import Places
+from eventscope.store.rejected.messages import Rejected
+from eventscope.store.values.documents import Event
+from eventscope.subscriptions.current.aggregates import Watching
+from eventscope.subscriptions.current.queries import Readings
+from eventscope.subscriptions.ingest.lag import Lag
+from eventscope.subscriptions.live.feed import Feed
+from eventscope.subscriptions.live.hub import Hub
+from eventscope.subscriptions.publish.confirmed import Asker
 
 K = TypeVar("K")
 V = TypeVar("V")

@@ -21,14 +21,14 @@ from strawberry.types import ExecutionResult
 
 from eventscope.errors import INTERNAL
 from eventscope.schema.build import Schema
-from eventscope.schema.compiled_executor import CompiledExecutor
+from eventscope.schema.compiled.documents import Prepared
+from eventscope.schema.compiled.executor import CompiledExecutor
+from eventscope.schema.compiled.plan import Question, RawInfo, Root, coerced
 from eventscope.schema.context import Context
+from eventscope.schema.extensions import GRACE_SECONDS, too_late
 from eventscope.schema.large import marked
-from eventscope.schema.limits import Limits
+from eventscope.schema.limits.limits import Limits
 from eventscope.schema.measured import GIVEN_UP, OK, GuardedObserver, Observer
-from eventscope.schema.operation import GRACE_SECONDS, too_late
-from eventscope.schema.plan import Question, RawInfo, Root, coerced
-from eventscope.schema.prepared import Prepared
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ import strawberry
 
 from eventscope.errors import BadInput
 from eventscope.schema.context import Info
-from eventscope.schema.scalars import JSON, BigInt, Moment
-from eventscope.store import moment
-from eventscope.subscriptions.reply import StoredEvent
+from eventscope.schema.types.scalars import JSON, BigInt, Moment
+from eventscope.store.values import moment
+from eventscope.subscriptions.publish.outcome import StoredEvent
 
 MOST_EVENTS = 100
 

@@ -7,8 +7,8 @@ from eventscope.errors import BadInput
 from eventscope.resolvers import status
 from eventscope.schema import ids
 from eventscope.schema.context import Info
-from eventscope.schema.filter import MOST_VALUES
-from eventscope.schema.log_status import log_status
+from eventscope.schema.types.filter import MOST_VALUES
+from eventscope.schema.types.log_status import log_status
 
 
 async def node(info: Info, id: str) -> object | None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from eventscope.subscriptions.sink import Sink
+from eventscope.subscriptions.live.sink import Sink
 
 
 @dataclass(frozen=True, slots=True)

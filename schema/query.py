@@ -11,9 +11,12 @@ from eventscope.resolvers import rejected as rejected_resolver
 from eventscope.resolvers import stats as stats_resolver
 from eventscope.resolvers import status as status_resolver
 from eventscope.resolvers.page import request
-from eventscope.schema import nodes, selected
-from eventscope.schema.aggregate import Aggregate, AggregateOrder, Order
-from eventscope.schema.arguments import (
+from eventscope.schema import nodes
+from eventscope.schema.context import Info
+from eventscope.schema.ids import message_id
+from eventscope.schema.types import selection
+from eventscope.schema.types.aggregate import Aggregate, AggregateOrder, Order
+from eventscope.schema.types.arguments import (
     After,
     AfterTraced,
     AggregateId,
@@ -30,22 +33,15 @@ from eventscope.schema.arguments import (
     WhichAggregates,
     WhichCount,
 )
-from eventscope.schema.catalogue import EventType
-from eventscope.schema.connection import Connection
-from eventscope.schema.context import Info
-from eventscope.schema.event import Event
-from eventscope.schema.filter import (
-    aggregate_filter,
-    event_filter,
-    scope,
-    texts,
-)
-from eventscope.schema.ids import message_id
-from eventscope.schema.log_status import LogStatus, log_status
-from eventscope.schema.node import Node
-from eventscope.schema.rejected import RejectedEvent
-from eventscope.schema.stats import EventStats
-from eventscope.schema.trace import Trace
+from eventscope.schema.types.connection import Connection
+from eventscope.schema.types.event import Event
+from eventscope.schema.types.event_type import EventType
+from eventscope.schema.types.filter import aggregate_filter, event_filter, scope, texts
+from eventscope.schema.types.log_status import LogStatus, log_status
+from eventscope.schema.types.node import Node
+from eventscope.schema.types.rejected import RejectedEvent
+from eventscope.schema.types.stats import EventStats
+from eventscope.schema.types.trace import Trace
 from eventscope.store.aggregates import Order as StoreOrder
 
 
@@ -53,7 +49,7 @@ from eventscope.store.aggregates import Order as StoreOrder
 class Query:
     @strawberry.field(description="One event, by its id.", graphql_type=Event | None)
     async def event(self, info: Info, id: EventId) -> object:
-        return await event_resolver.event(info.context.log, message_id(id), selected.fields(info))
+        return await event_resolver.event(info.context.log, message_id(id), selection.fields(info))
 
     @strawberry.field(
         description="The thing that has this id; null if there is none, or nothing of it is kept.",
@@ -90,7 +86,7 @@ class Query:
         info.context.spend(asked.size)
         newest_first = order is not Order.OLDEST_FIRST
         return await event_resolver.events(
-            info.context.log, event_filter(filter), asked, newest_first=newest_first, fields=selected.fields(info)
+            info.context.log, event_filter(filter), asked, newest_first=newest_first, fields=selection.fields(info)
         )
 
     @strawberry.field(
@@ -110,7 +106,7 @@ class Query:
     ) -> object:
         asked = request(first, after)
         info.context.spend(asked.size)
-        return await event_resolver.replay(info.context.log, event_filter(filter), asked, up_to, selected.fields(info))
+        return await event_resolver.replay(info.context.log, event_filter(filter), asked, up_to, selection.fields(info))
 
     @strawberry.field(
         description="One aggregate; null if it never was, or nothing of it is kept.", graphql_type=Aggregate | None

@@ -10,11 +10,11 @@ from typing import Any, Final, TypeGuard
 
 from eventscope.resolvers.trace import Node as TraceNode
 from eventscope.schema import ids
-from eventscope.store import moment
 from eventscope.store.aggregates import Aggregate
-from eventscope.store.catalogue_types import EventType
-from eventscope.store.documents import Event
-from eventscope.store.rejected import Rejected
+from eventscope.store.catalogue.types import EventType
+from eventscope.store.rejected.messages import Rejected
+from eventscope.store.values import moment
+from eventscope.store.values.documents import Event
 
 Reader = Callable[[Any], object]
 

@@ -9,16 +9,16 @@ from typing import Annotated, TypeAlias
 import strawberry
 
 from eventscope.resolvers import events as resolver
-from eventscope.schema import kept, rendering
-from eventscope.schema.aggregate import Aggregate
-from eventscope.schema.arguments import AggregateId, AggregateType, Which, WhichCount
 from eventscope.schema.context import Info
-from eventscope.schema.feed import Delivery, EventFeed, deliveries
-from eventscope.schema.filter import event_filter, scope
-from eventscope.schema.rendering import Rendering
-from eventscope.schema.stats import EventStats
-from eventscope.store.filter import Filter
-from eventscope.subscriptions.follow import follow
+from eventscope.schema.live import queries, rendering
+from eventscope.schema.live.rendering import Rendering
+from eventscope.schema.types.aggregate import Aggregate
+from eventscope.schema.types.arguments import AggregateId, AggregateType, Which, WhichCount
+from eventscope.schema.types.feed import Delivery, EventFeed, deliveries
+from eventscope.schema.types.filter import event_filter, scope
+from eventscope.schema.types.stats import EventStats
+from eventscope.store.filters.filter import Filter
+from eventscope.subscriptions.live.history import follow
 
 
 @strawberry.enum(description="Where a subscription without a cursor starts.")
@@ -60,7 +60,7 @@ class Subscription:
         graphql_type=Aggregate,
     )
     async def aggregate(self, info: Info, type: AggregateType, id: AggregateId) -> AsyncGenerator[object, None]:
-        return kept.aggregate_heads(info.context, type, id)
+        return queries.aggregate_heads(info.context, type, id)
 
     @strawberry.subscription(
         description="Counts of the events that match: as they are now, and again when they have changed.",
@@ -72,9 +72,9 @@ class Subscription:
         filter: WhichCount = None,
         every_seconds: Annotated[
             float | None, strawberry.argument(description="How much time there is between two counts: 0.2 to 3600.")
-        ] = kept.SECONDS,
+        ] = queries.SECONDS,
     ) -> AsyncGenerator[object, None]:
-        return kept.counted(info.context, scope(filter), every_seconds)
+        return queries.counted(info.context, scope(filter), every_seconds)
 
     @strawberry.subscription(
         description="Events that match, once more in the order of the log and at the rhythm in which they happened, up "
@@ -98,9 +98,9 @@ class Subscription:
         ] = None,
         max_pause_seconds: Annotated[
             float | None, strawberry.argument(description="How long to wait for an event at most: 0 to 3600.")
-        ] = kept.PAUSE,
+        ] = queries.PAUSE,
     ) -> AsyncGenerator[Delivery, None]:
-        return await kept.replayed(info.context, event_filter(filter), after, up_to, speed, max_pause_seconds)
+        return await queries.replayed(info.context, event_filter(filter), after, up_to, speed, max_pause_seconds)
 
 
 async def _events(info: Info, filter: Filter, position: int) -> AsyncGenerator[Delivery, None]:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from eventscope.store import replaced
-from eventscope.store.driver import Document, translated
+from eventscope.store.filters.mongo import bson_date, kept
 from eventscope.store.log import Log
-from eventscope.store.query import bson_date, kept
+from eventscope.store.mongo.driver import Document, translated
+from eventscope.store.state import replaced
 
 Order = Literal["last.position", "first.position"]
 

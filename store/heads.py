@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
-from eventscope.store.documents import Event, Head, Mark
+from eventscope.store.values.documents import Event, Head, Mark
 
 Name: TypeAlias = tuple[str, str]
 

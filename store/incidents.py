@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from eventscope.errors import Blocked
-from eventscope.store import checkpoint, rejected_room
-from eventscope.store.documents import INTEGERS
-from eventscope.store.driver import Document, translated
 from eventscope.store.log import Log
+from eventscope.store.mongo.driver import Document, translated
+from eventscope.store.rejected import room
+from eventscope.store.state import checkpoint
+from eventscope.store.values.documents import INTEGERS
 
 ID: Final = "incidents"  # in `meta`
 KEPT: Final = 20  # of the last ones; their number counts all
@@ -62,7 +63,7 @@ async def read(log: Log) -> Incidents:
 
 async def acknowledge(log: Log) -> None:
     """Note that all that happened by now is known. Raises Blocked when it cannot be read."""
-    at, dropped, known = await checkpoint.read(log), await rejected_room.dropped(log), await read(log)
+    at, dropped, known = await checkpoint.read(log), await room.dropped(log), await read(log)
     numbers: Document = {
         "acknowledged": known.count,
         "lost": at.lost_count,

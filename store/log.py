@@ -9,15 +9,16 @@ from pymongo import IndexModel
 from pymongo.errors import OperationFailure
 
 from eventscope.errors import CannotStart
-from eventscope.store import clock as clocks
-from eventscope.store import indexes, moment
-from eventscope.store.budget import UNBOUNDED, Budget
-from eventscope.store.clock import MongoClock
-from eventscope.store.driver import Collection, Driver, Mongo, connect, translated
-from eventscope.store.failure import reason, refuses
 from eventscope.store.identity import Identity
-from eventscope.store.tail import Tail
-from eventscope.store.turns import Turns
+from eventscope.store.mongo import clock as clocks
+from eventscope.store.mongo import indexes
+from eventscope.store.mongo.budget import UNBOUNDED, Budget
+from eventscope.store.mongo.clock import MongoClock
+from eventscope.store.mongo.driver import Collection, Driver, Mongo, connect, translated
+from eventscope.store.mongo.failure import reason, refuses
+from eventscope.store.recent_events import Tail
+from eventscope.store.single_flight import Turns
+from eventscope.store.values import moment
 
 ASCENDING: Final = 1
 PATH: Final = "path_"  # what the names of indexes begin with that settings ask for

@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Final, Protocol
 
 from eventscope.errors import unexpected
-from eventscope.store.documents import Event
-from eventscope.store.message import Stored
+from eventscope.store.values.documents import Event
+from eventscope.store.values.message import Stored
 
 
 class IngestObserver(Protocol):

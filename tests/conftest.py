@@ -15,13 +15,13 @@ from pymongo import MongoClient
 
 from eventscope.app import build, services
 from eventscope.background import beside
-from eventscope.embedded import Mongod, Nats, running
-from eventscope.ingesting import ingest
-from eventscope.listening import listening
-from eventscope.serving import config
+from eventscope.dev.servers import Mongod, Nats, running
+from eventscope.server.api import config
+from eventscope.server.ingester import ingest
+from eventscope.server.listen import listening
 from eventscope.settings import Settings
 from eventscope.store.log import Log, open_log, prepare
-from eventscope.subscriptions import stream
+from eventscope.subscriptions.nats import stream
 from tests.isolation import elsewhere, forget_the_shell
 from tests.until import until as until_
 

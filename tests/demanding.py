@@ -13,8 +13,8 @@ import nkeys
 import orjson
 import trustme
 
-from eventscope.embedded import Nats, running
-from eventscope.ports import HOST
+from eventscope.dev.servers import Nats, running
+from eventscope.processes.ports import HOST
 
 PREFIXES = {
     "operator": nkeys.PREFIX_BYTE_OPERATOR,

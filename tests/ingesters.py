@@ -11,14 +11,15 @@ import orjson
 from nats.aio.client import Client
 
 from eventscope.background import beside
-from eventscope.guard import guarded, lifeline
-from eventscope.ingesting import ingest
+from eventscope.processes.guard import guarded, lifeline
+from eventscope.server.ingester import ingest
 from eventscope.settings import PREFIX, Settings
-from eventscope.store import checkpoint, read
-from eventscope.store.documents import Event
-from eventscope.store.filter import EVERYTHING
+from eventscope.store.events import pages
+from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log, open_log, prepare
-from eventscope.subscriptions import stream
+from eventscope.store.state import checkpoint
+from eventscope.store.values.documents import Event
+from eventscope.subscriptions.nats import stream
 from tests.until import until
 
 MANY = 5000
@@ -79,7 +80,7 @@ async def published(client: Client, prefix: str, start: int) -> bool:
 async def stored(log: Log, count: int) -> Sequence[Event]:
     """All events, once there are so many."""
     await until(lambda: passed(log, count))
-    return await read.events(log, EVERYTHING, limit=count + 100)
+    return await pages.events(log, EVERYTHING, limit=count + 100)
 
 
 async def passed(log: Log, head: int) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from eventscope.background import cancel
-from eventscope.ports import HOST, free
+from eventscope.processes.ports import HOST, free
 
 End: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 

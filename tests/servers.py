@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from eventscope.embedded import Nats, ready
-from eventscope.guard import guarded, lifeline
-from eventscope.ports import free
+from eventscope.dev.servers import Nats, ready
+from eventscope.processes.guard import guarded, lifeline
+from eventscope.processes.ports import free
 
 
 def freeze(pid: int) -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from eventscope import EventsService
-from eventscope.running import Running, running
+from eventscope.dev.data_folder import Running, running
 from tests.isolation import heed_signals
 from tests.until import until
 

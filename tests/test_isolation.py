@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from eventscope.running import DATA_DIR
+from eventscope.dev.data_folder import DATA_DIR
 from eventscope.settings import Settings
 from tests.isolation import ROOT, is_foreign
 

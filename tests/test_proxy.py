@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from eventscope.ports import HOST
+from eventscope.processes.ports import HOST
 from tests.proxy import End, Proxy, proxied
 from tests.until import until
 

@@ -5,12 +5,12 @@ from typing import Final
 
 from pymongo import DeleteOne, ReplaceOne
 
-from eventscope.store import checkpoint
-from eventscope.store.driver import Document, translated
+from eventscope.store.filters.mongo import kept
 from eventscope.store.log import Log
-from eventscope.store.own import is_note
-from eventscope.store.query import kept
+from eventscope.store.mongo.driver import Document, translated
+from eventscope.store.mongo.own import is_note
 from eventscope.store.recount.wrong import Wrong, foreign, remove
+from eventscope.store.state import checkpoint
 
 SECONDS: Final = 240.0
 

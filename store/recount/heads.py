@@ -7,16 +7,16 @@ from typing import Any, Final, cast
 
 from pymongo import DeleteOne, ReplaceOne
 
-from eventscope.store import checkpoint
-from eventscope.store.documents import Event, Head
-from eventscope.store.driver import Document, Session, translated
 from eventscope.store.heads import Name
 from eventscope.store.log import Log
-from eventscope.store.own import HEADS, TEXT, is_event, is_head, sound
+from eventscope.store.mongo.driver import Document, Session, translated
+from eventscope.store.mongo.own import HEADS, TEXT, is_event, is_head, sound
 from eventscope.store.recount.proof import settled
 from eventscope.store.recount.rows import present
 from eventscope.store.recount.tally import OURS
 from eventscope.store.recount.wrong import Progress, Wrong, fenced, foreign, past_hour, soon
+from eventscope.store.state import checkpoint
+from eventscope.store.values.documents import Event, Head
 
 SECONDS: Final = 240.0
 SNAPSHOT_SECONDS: Final = 60.0  # MongoDB keeps a snapshot for some minutes only

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from pymongo import DeleteOne, ReplaceOne, UpdateOne
 
-from eventscope.store import checkpoint
-from eventscope.store.driver import Document, Session, translated
 from eventscope.store.log import Log
-from eventscope.store.own import HEADS, is_population, is_population_name
+from eventscope.store.mongo.driver import Document, Session, translated
+from eventscope.store.mongo.own import HEADS, is_population, is_population_name
 from eventscope.store.recount.wrong import Wrong, fenced, foreign, remove, soon
+from eventscope.store.state import checkpoint
 
 SECONDS: Final = 240.0
 NAME: Final[Document] = {

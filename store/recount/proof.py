@@ -7,9 +7,9 @@ from collections.abc import Container, Sequence
 from datetime import datetime
 from typing import Any, Literal, cast
 
-from eventscope.store.documents import Event, Head, Mark
 from eventscope.store.heads import Name, deleted
-from eventscope.store.own import PROVEN, sound
+from eventscope.store.mongo.own import PROVEN, sound
+from eventscope.store.values.documents import Event, Head, Mark
 
 
 def settled(

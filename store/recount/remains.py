@@ -11,11 +11,13 @@ from typing import Any, Final
 from pymongo.errors import DuplicateKeyError
 
 from eventscope.errors import Unavailable
-from eventscope.store import checkpoint, checkpoint_members, own, rejected_room
-from eventscope.store.documents import INTEGERS
-from eventscope.store.driver import Collection, Document, translated
 from eventscope.store.log import INDEXES, Log
-from eventscope.store.message import Place
+from eventscope.store.mongo import own
+from eventscope.store.mongo.driver import Collection, Document, translated
+from eventscope.store.rejected import room
+from eventscope.store.state import checkpoint, checkpoint_members
+from eventscope.store.values.documents import INTEGERS
+from eventscope.store.values.message import Place
 
 TRIES: Final = 20
 SAME: Final = ("head", "rejectedHead", "place", "holder", "term")
@@ -110,5 +112,5 @@ async def _positions(log: Log) -> list[int]:
 
 async def _dropped(log: Log) -> int:
     """The number of the last rejection that was dropped for want of room."""
-    found: Any = (await log.meta.find_one({"_id": rejected_room.ID}) or {}).get("through", 0)
+    found: Any = (await log.meta.find_one({"_id": room.ID}) or {}).get("through", 0)
     return int(found) if type(found) in INTEGERS else 0

@@ -6,12 +6,12 @@ from typing import Any, Final
 
 from pymongo import DeleteOne, ReplaceOne, UpdateOne
 
-from eventscope.store import checkpoint
-from eventscope.store.driver import Document, Session, translated
 from eventscope.store.log import Log
-from eventscope.store.own import is_row, is_row_name
+from eventscope.store.mongo.driver import Document, Session, translated
+from eventscope.store.mongo.own import is_row, is_row_name
 from eventscope.store.recount.tally import FROM_START, Key, Rows, Tally, count, key_of, kind, named, proper, united
 from eventscope.store.recount.wrong import Progress, Wrong, fenced, foreign, remove, soon
+from eventscope.store.state import checkpoint
 
 CHUNK: Final = 50_000  # positions that are counted at once
 PART: Final = 200  # rows that are put right at once

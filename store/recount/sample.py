@@ -11,15 +11,16 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from eventscope.errors import EventscopeError, QuestionTimedOut
-from eventscope.store import checkpoint, heads
-from eventscope.store.driver import Document, Session, translated
+from eventscope.store import heads
 from eventscope.store.log import Log
-from eventscope.store.moment import HOUR, hour_of, minute_of
-from eventscope.store.own import HEADS, is_event, is_population, is_row, is_row_name
+from eventscope.store.mongo.driver import Document, Session, translated
+from eventscope.store.mongo.own import HEADS, is_event, is_population, is_row, is_row_name
 from eventscope.store.recount import expirations, tally
 from eventscope.store.recount.heads import look, named
 from eventscope.store.recount.wrong import Wrong, soon
-from eventscope.store.rollups import NEVER, day_key, expiry_day, hour_key
+from eventscope.store.state import checkpoint
+from eventscope.store.stats.rollups import NEVER, day_key, expiry_day, hour_key
+from eventscope.store.values.moment import HOUR, hour_of, minute_of
 
 SECONDS: Final = 0.5
 PAUSE_SECONDS: Final = 60.0

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
-from eventscope.store.driver import Document
 from eventscope.store.log import Log
-from eventscope.store.moment import HOUR, MINUTE
-from eventscope.store.own import is_row, is_row_name
+from eventscope.store.mongo.driver import Document
+from eventscope.store.mongo.own import is_row, is_row_name
 from eventscope.store.recount.wrong import Kind
-from eventscope.store.rollups import day_key, expiry_day
+from eventscope.store.stats.rollups import day_key, expiry_day
+from eventscope.store.values.moment import HOUR, MINUTE
 
 Key: TypeAlias = tuple[tuple[str, Any], ...]
 Rows: TypeAlias = dict[Key, Document]

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from eventscope.store import agreement, checkpoint, replaced
-from eventscope.store.driver import translated
 from eventscope.store.log import Log, collections
+from eventscope.store.mongo.driver import translated
 from eventscope.store.recount import expirations, heads, populations, remains, rows
 from eventscope.store.recount.wrong import Progress, Wrong
+from eventscope.store.state import agreement, checkpoint, replaced
 
 PASSES: Final = 5
 SECONDS: Final = 240.0

@@ -10,11 +10,12 @@ from pymongo import DeleteOne
 from pymongo.errors import PyMongoError
 
 from eventscope.errors import Unavailable
-from eventscope.store import checkpoint, moment
-from eventscope.store.driver import Collection, Document, Session, translated
+from eventscope.store.filters.mongo import bson_date
 from eventscope.store.log import Log
-from eventscope.store.moment import HOUR
-from eventscope.store.query import bson_date
+from eventscope.store.mongo.driver import Collection, Document, Session, translated
+from eventscope.store.state import checkpoint
+from eventscope.store.values import moment
+from eventscope.store.values.moment import HOUR
 
 Kind = Literal["hour", "day", "minute", "population", "head", "expiration", "foreign"]
 Progress = Callable[[Kind, int, int], None]

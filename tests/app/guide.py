@@ -9,7 +9,7 @@ import orjson
 from pymongo import AsyncMongoClient
 
 from eventscope.settings import Settings
-from eventscope.store import catalogue
+from eventscope.store.catalogue import counting
 from eventscope.store.log import open_log, prepare
 from tests.app.served import Served, served
 from tests.app.world import fill, named
@@ -59,7 +59,7 @@ async def guided(mongo_url: str, nats_url: str) -> AsyncIterator[Served]:
         await prepare(log)
         await named(log, "4f09ac5b1e7d4a0c8b2f6d3e9a1c5b70")
         await fill(log, [message(row) for row in MESSAGES], settings.retention)
-        await catalogue.count(log)
+        await counting.count(log)
     async with served(settings) as api:
         yield api
     async with AsyncMongoClient[dict[str, Any]](mongo_url) as client:

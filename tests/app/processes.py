@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from eventscope.embedded import Mongod, ready
-from eventscope.guard import guarded, lifeline
+from eventscope.dev.servers import Mongod, ready
+from eventscope.processes.guard import guarded, lifeline
 from eventscope.settings import Settings, variable
 
 

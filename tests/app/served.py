@@ -11,9 +11,9 @@ import httpx
 import uvicorn
 
 from eventscope.app import build, services
-from eventscope.listening import listening
 from eventscope.schema.context import Services
-from eventscope.serving import config
+from eventscope.server.api import config
+from eventscope.server.listen import listening
 from eventscope.settings import Settings
 from tests.until import until
 

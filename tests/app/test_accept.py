@@ -3,10 +3,10 @@
 import pytest
 from starlette.requests import Request
 
-from eventscope.accept import accepted
-from eventscope.event_stream import wanted
-from eventscope.negotiation import JSON, RESPONSE, negotiate
-from eventscope.page import wants_page
+from eventscope.http.accept import accepted
+from eventscope.http.event_stream import wanted
+from eventscope.http.graphiql import wants_page
+from eventscope.http.negotiation import JSON, RESPONSE, negotiate
 
 NO = [
     "q=0",

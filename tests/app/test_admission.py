@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from eventscope.admission import Admission
+from eventscope.http.admission import Admission
 
 
 def test_as_many_as_may_are_let_in_and_the_next_when_one_has_left() -> None:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventscope import answer
-from eventscope.answer import encoded
+from eventscope.http import answer
+from eventscope.http.answer import encoded
 from eventscope.schema.large import Large
 
 values = st.recursive(

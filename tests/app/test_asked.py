@@ -9,13 +9,13 @@ from contextlib import suppress
 
 import pytest
 
-from eventscope.ending import before, signals, until_asked
+from eventscope.processes.ending import before, signals, until_asked
 
 NUMBERS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 # the child of a process with threads may find a lock taken for ever by what libraries do after a fork
 STARTS_A_CHILD = """
 import asyncio, os, time, uvloop
-from eventscope.supervisor import Child, Supervisor
+from eventscope.processes.supervisor import Child, Supervisor
 
 os.register_at_fork(after_in_child=lambda: time.sleep(600))
 

@@ -22,8 +22,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
-from eventscope.page import BUILT
-from eventscope.ports import free
+from eventscope.http.graphiql import BUILT
+from eventscope.processes.ports import free
 from eventscope.settings import Settings
 from eventscope.store.log import Log
 from tests.app import chromium, processes

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from eventscope.ports import free
+from eventscope.processes.ports import free
 from eventscope.schema.build import Schema, build
 from eventscope.settings import Settings
 from eventscope.store.log import Log

@@ -19,9 +19,9 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 
-from eventscope.listening import listening
-from eventscope.page import BUILT, page, routes, wants_page
-from eventscope.serving import config
+from eventscope.http.graphiql import BUILT, page, routes, wants_page
+from eventscope.server.api import config
+from eventscope.server.listen import listening
 from eventscope.settings import Settings
 from tests.app.chromium import FLAGS, PATIENCE, path
 from tests.left_out import left_out

@@ -12,10 +12,10 @@ from typing import Any
 from nats.aio.client import Client
 
 from eventscope import EventsService
-from eventscope.event import Event
+from eventscope.client.event import Event
 from eventscope.settings import Settings
-from eventscope.store import rejected
 from eventscope.store.log import Log
+from eventscope.store.rejected import messages as rejected
 from tests.app.servicing import connected
 from tests.ingesters import held
 from tests.until import until

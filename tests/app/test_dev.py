@@ -18,11 +18,11 @@ import httpx
 import pytest
 from rich.console import Console
 
-from eventscope import private
-from eventscope.dev import run
+from eventscope.dev.data_folder import Running, locked, running
+from eventscope.dev.run import run
 from eventscope.errors import CannotStart
+from eventscope.processes import private
 from eventscope.redact import shown
-from eventscope.running import Running, locked, running
 from eventscope.settings import Settings
 
 PARTS = ["ingest", "api", "mongod", "nats"]
@@ -213,7 +213,7 @@ async def test_when_the_api_does_not_get_ready_its_own_reason_is_shown(
 ) -> None:
     program = tmp_path / "program.py"
     program.write_text(NEVER_READY)
-    monkeypatch.setattr("eventscope.dev.READY_SECONDS", 3.0)
+    monkeypatch.setattr("eventscope.dev.run.READY_SECONDS", 3.0)
     given = Settings(mongo_url="mongodb://127.0.0.1:1", nats_url="nats://127.0.0.1:1")
     console = Console(file=io.StringIO())
     with pytest.raises(CannotStart, match="the API was not ready within 3 seconds: the moon is in the wrong place"):

@@ -16,11 +16,11 @@ import pytest
 from nats.aio.client import Client
 from prometheus_client.parser import text_string_to_metric_families
 
-from eventscope.embedded import Nats
-from eventscope.ports import HOST, free
+from eventscope.dev.servers import Nats
+from eventscope.processes.ports import HOST, free
 from eventscope.settings import Settings
-from eventscope.store import checkpoint
 from eventscope.store.log import Log
+from eventscope.store.state import checkpoint
 from tests.app.served import Served, served
 from tests.chaos.connections import Connection, socket_to, stream_from
 from tests.chaos.program import ServerProgram

@@ -10,7 +10,7 @@ import nats
 import pytest
 from graphql import build_schema, parse, validate
 
-from eventscope.subscriptions import stream
+from eventscope.subscriptions.nats import stream
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]

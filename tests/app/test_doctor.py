@@ -15,19 +15,21 @@ from nats.aio.client import Client
 from nats.js.api import AckPolicy, DiscardPolicy
 from rich.console import Console
 
-from eventscope import doctor
 from eventscope.background import cancel
-from eventscope.doctor import Plan, embedded, examine
-from eventscope.embedded import Nats, running
-from eventscope.finding import Finding, Level
-from eventscope.ports import HOST, free
-from eventscope.running import Running
-from eventscope.running import running as what_runs
+from eventscope.dev.data_folder import Running
+from eventscope.dev.data_folder import running as what_runs
+from eventscope.dev.servers import Nats, running
+from eventscope.doctor import examine as doctor
+from eventscope.doctor.examine import Plan, embedded, examine
+from eventscope.doctor.finding import Finding, Level
+from eventscope.processes.ports import HOST, free
 from eventscope.settings import Settings
-from eventscope.store import checkpoint, incidents, read
+from eventscope.store import incidents
+from eventscope.store.events import pages
 from eventscope.store.log import Log
-from eventscope.subscriptions import live
-from eventscope.subscriptions.seal import Seal
+from eventscope.store.state import checkpoint
+from eventscope.subscriptions.live import live_batch
+from eventscope.subscriptions.live.seal import Seal
 from tests.app.processes import environment
 from tests.store.test_driver import Standalone
 from tests.until import until
@@ -126,8 +128,8 @@ async def test_who_speaks_for_the_ingester_is_found_out(
 
     async def speak() -> None:
         while True:
-            await client.publish(live.subject(settings.stream), b'{"previous":0,"head":9,"events":[]}')
-            await client.publish(live.subject(settings.stream), live.heartbeat(9, Seal(b"f" * 32, 9)))
+            await client.publish(live_batch.subject(settings.stream), b'{"previous":0,"head":9,"events":[]}')
+            await client.publish(live_batch.subject(settings.stream), live_batch.heartbeat(9, Seal(b"f" * 32, 9)))
             await asyncio.sleep(0.1)
 
     speaking = asyncio.create_task(speak())
@@ -200,7 +202,7 @@ async def test_rejected_messages_are_found(
 ) -> None:
     await client.jetstream().publish(f"{subject_prefix}.a", b"no json")
     await client.jetstream().publish(f"{subject_prefix}.a", b'{"messageId": "last"}')
-    await until(lambda: read.event(log, "last"))
+    await until(lambda: pages.event(log, "last"))
     findings = await examine(settings, HERE)
     assert worse(findings) == {"rejected messages": Level.WARNING}
     assert found(findings, "rejected messages") == "INVALID_JSON 1"
@@ -215,7 +217,7 @@ async def test_publishers_that_count_versions_for_themselves_are_found(
             message = {"aggregateType": of, "aggregateId": "1", "version": version}
             await client.jetstream().publish(f"{subject_prefix}.a", orjson.dumps(message))
     await client.jetstream().publish(f"{subject_prefix}.a", b'{"messageId": "last", "version": 3}')
-    await until(lambda: read.event(log, "last"))
+    await until(lambda: pages.event(log, "last"))
     findings = await examine(settings, HERE)
     assert worse(findings) == {}
     assert next(one.level for one in findings if one.check == "claimed versions") == Level.NOTE
@@ -383,7 +385,7 @@ async def test_an_ingester_that_runs_and_cannot_go_on_is_not_to_be_started(
     settings: Settings, log: Log, client: Client, at_work: None, subject_prefix: str
 ) -> None:
     await client.jetstream().publish(f"{subject_prefix}.a", b'{"messageId": "last"}')
-    await until(lambda: read.event(log, "last"))
+    await until(lambda: pages.event(log, "last"))
     await log.events.drop()
     sentence = "runs and cannot go on: the collection events "
 
@@ -415,14 +417,14 @@ async def test_durable_consumers_that_keep_the_stream_full_are_named(
 async def test_streams_that_take_in_what_eventscope_sends_are_found(settings: Settings, client: Client) -> None:
     js = client.jetstream()
     other = f"{settings.stream}_AUDIT"
-    await js.add_stream(name=other, subjects=[live.subject(settings.stream)])
+    await js.add_stream(name=other, subjects=[live_batch.subject(settings.stream)])
     try:
         findings = await examine(settings, HERE)
         assert worse(findings)["NATS live subjects"] == Level.WARNING
         assert found(findings, "NATS live subjects").startswith(f"{other} keeps each event once more")
     finally:
         await js.delete_stream(other)
-    await js.update_stream(name=settings.stream, subjects=[*settings.subjects, live.subject(settings.stream)])
+    await js.update_stream(name=settings.stream, subjects=[*settings.subjects, live_batch.subject(settings.stream)])
     assert worse(await examine(settings, HERE))["NATS live subjects"] == Level.BROKEN
 
 
@@ -430,7 +432,7 @@ async def test_whatever_is_in_the_database_every_check_that_can_be_made_is_made(
     settings: Settings, log: Log, client: Client, subject_prefix: str, at_work: None
 ) -> None:
     await client.jetstream().publish(f"{subject_prefix}.a", b'{"messageId": "last"}')
-    await until(lambda: read.event(log, "last"))
+    await until(lambda: pages.event(log, "last"))
     await log.meta.insert_one({"_id": "rejected", "codes": None, "since": "x"})
     await log.expirations.insert_one({"_id": 5, "through": []})
     await log.aggregates.insert_one({"_id": {"type": "user", "id": "1"}, "last": None})

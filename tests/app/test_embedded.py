@@ -14,11 +14,11 @@ import nats
 import pytest
 from pymongo import MongoClient
 
-from eventscope import ports
-from eventscope.binaries import find
-from eventscope.embedded import Mongod, Nats, ready, running
+from eventscope.dev.binaries import find
+from eventscope.dev.servers import Mongod, Nats, ready, running
 from eventscope.errors import CannotStart
-from eventscope.supervisor import Child, Supervisor
+from eventscope.processes import ports
+from eventscope.processes.supervisor import Child, Supervisor
 
 KINDS = [Mongod, Nats]
 Document = dict[str, object]

@@ -13,10 +13,10 @@ from gql.transport.exceptions import TransportQueryError
 from gql.transport.websockets import WebsocketsTransport
 from nats.aio.client import Client
 
-from eventscope.adapter import Adapter
+from eventscope.http.websocket_adapter import Adapter
+from eventscope.http.websocket_sink import Wire
 from eventscope.settings import Settings
 from eventscope.store.log import Log
-from eventscope.wire import Wire
 from tests.app.served import Served, served
 from tests.app.streaming import streamed
 from tests.app.test_masking import is_masked

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from graphql import get_introspection_query
 
-from eventscope.endpoint import MOST_BODY, MOST_URL
+from eventscope.http.endpoint import MOST_BODY, MOST_URL
 from eventscope.settings import Settings
 from tests.app.served import served
 from tests.app.world import World

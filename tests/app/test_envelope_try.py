@@ -12,13 +12,14 @@ from nats.aio.client import Client
 
 from eventscope import envelopes
 from eventscope.background import end
-from eventscope.envelope_try import show
+from eventscope.cli.envelope.trial import show
 from eventscope.errors import BadInput
-from eventscope.ingesting import ingest
+from eventscope.server.ingester import ingest
 from eventscope.settings import PREFIX, Settings
-from eventscope.store import moment, read
-from eventscope.store.filter import EVERYTHING
+from eventscope.store.events import pages
+from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
+from eventscope.store.values import moment
 from tests.until import until
 
 SHOP = Settings(subjects=("shop.>",))
@@ -288,7 +289,7 @@ async def test_what_is_shown_is_what_becomes_of_the_message(
     chosen = settings.model_copy(update={"envelopes": envelopes.setting({f"{subject_prefix}.>": mapping})})
     task = asyncio.create_task(ingest(chosen))
     await client.publish(subject, message)
-    [stored] = await until(lambda: read.events(log, EVERYTHING, limit=2))
+    [stored] = await until(lambda: pages.events(log, EVERYTHING, limit=2))
     kept = {name: value for name, value in stored.items() if name in shown}
     assert kept | {"timestamp": moment.to_text(stored["timestamp"])} == shown
     await end(task)

@@ -23,7 +23,7 @@ from eventscope.errors import (
     Unstorable,
     told,
 )
-from eventscope.schema.limits import Limits
+from eventscope.schema.limits.limits import Limits
 from eventscope.settings import variable
 
 ROOT = Path(__file__).parents[2]

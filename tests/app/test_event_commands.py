@@ -3,7 +3,7 @@
 import pytest
 from typer.testing import CliRunner
 
-from eventscope.__main__ import app
+from eventscope.cli.main import app
 from eventscope.errors import BadInput
 
 

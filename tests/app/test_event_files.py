@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventscope.errors import BadInput
-from eventscope.event_files import LONGEST, BadLine, Items, Line, count, read_csv, read_jsonl
-from eventscope.subscriptions.reading import MOST_BYTES
+from eventscope.importers.files import LONGEST, BadLine, Items, Line, count, read_csv, read_jsonl
+from eventscope.subscriptions.messages.parse import MOST_BYTES
 
 
 class Folder:

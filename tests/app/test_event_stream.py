@@ -17,14 +17,16 @@ import orjson
 import pytest
 from nats.aio.client import Client
 
-from eventscope import event_stream
 from eventscope.errors import Unavailable
-from eventscope.event_stream import wanted
-from eventscope.ports import free
+from eventscope.http import event_stream
+from eventscope.http.event_stream import wanted
+from eventscope.processes.ports import free
 from eventscope.settings import Settings
-from eventscope.store import checkpoint, expiry, read
+from eventscope.store.events import pages as read
 from eventscope.store.log import Log, open_log
-from eventscope.store.moment import DAY
+from eventscope.store.state import checkpoint
+from eventscope.store.stats import expiry
+from eventscope.store.values.moment import DAY
 from tests.app import processes
 from tests.app.served import Served, served
 from tests.app.streaming import EVENTS, Stream, streamed

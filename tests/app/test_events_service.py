@@ -19,14 +19,15 @@ from nats.aio.client import Client
 import eventscope
 from eventscope import EventsService
 from eventscope.background import end
+from eventscope.client.event import Event, NewEvent, PublishedEvent
 from eventscope.errors import BadInput, OutcomeUnknown, Rejected, VersionConflict
-from eventscope.event import Event, NewEvent, PublishedEvent
-from eventscope.ingesting import ingest
-from eventscope.ports import free
+from eventscope.processes.ports import free
+from eventscope.server.ingester import ingest
 from eventscope.settings import Settings
-from eventscope.store import checkpoint, read
-from eventscope.store.filter import EVERYTHING
+from eventscope.store.events import pages
+from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
+from eventscope.store.state import checkpoint
 from tests.app.processes import running
 from tests.app.servicing import connected
 from tests.servers import own_nats
@@ -50,7 +51,7 @@ async def service(settings: Settings, api: str, ingesting: None) -> AsyncIterato
 
 async def whole(log: Log) -> dict[str, tuple[int, int | None]]:
     """Every event of the log, once, with its position and version."""
-    events = await read.events(log, EVERYTHING, limit=100_000)
+    events = await pages.events(log, EVERYTHING, limit=100_000)
     found = {event["messageId"]: (event["_id"], event.get("version")) for event in events}
     assert len(found) == len(events)
     return found
@@ -151,7 +152,7 @@ class TestPublishing:
                 outcomes = await asyncio.gather(*(write(writer, version) for writer in range(200)))
                 [winner] = [writer for writer in outcomes if writer is not None]
                 winners.append(winner)
-        events = await read.events(log, EVERYTHING, limit=10_000)
+        events = await pages.events(log, EVERYTHING, limit=10_000)
         assert [event["data"]["writer"] for event in events] == winners
         assert [event["version"] for event in events] == list(range(1, 9))
 

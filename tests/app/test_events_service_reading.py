@@ -9,14 +9,15 @@ import orjson
 import pytest
 from nats.aio.client import Client
 
-from eventscope import EventsService, questions
+from eventscope import EventsService
+from eventscope.client import api as questions
+from eventscope.client.event import Event, NewEvent
+from eventscope.client.filters import Wanted
 from eventscope.errors import BadInput, NotAnswered, Unavailable
-from eventscope.event import Event, NewEvent
-from eventscope.ports import free
+from eventscope.processes.ports import free
 from eventscope.settings import Settings
-from eventscope.store import scan
+from eventscope.store.events import scan
 from eventscope.store.log import Log
-from eventscope.wanted import Wanted
 from tests.app.processes import running
 from tests.app.servicing import connected
 from tests.app.world import fill

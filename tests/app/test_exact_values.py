@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from eventscope.settings import Settings
-from eventscope.store import read
+from eventscope.store.events import pages
 from eventscope.store.log import Log
 from tests.app.streaming import EVENTS
 from tests.app.wire import opened
@@ -212,7 +212,7 @@ async def test_all_that_is_published_comes_back_as_it_was_written(
             response = await client.post("/graphql", content=content, headers={"content-type": JSON})
             ids.append(response.json()["data"]["publishEvent"]["messageId"])
         for id in ids:
-            event = await read.event(log, id)
+            event = await pages.event(log, id)
             assert event is not None
             assert orjson.dumps(event["data"]).decode() == data
             query = written('{ event(id: "~") { data } }', id)

@@ -7,18 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from eventscope import event, exported
+from eventscope.client import event
 from eventscope.errors import BadInput
-from eventscope.export_check import check
-from eventscope.importing import open_source
-from eventscope.store import moment
+from eventscope.exporters import form
+from eventscope.importers.export_check import check
+from eventscope.importers.run import open_source
+from eventscope.store.values import moment
 
 AT = moment.to_datetime(moment.from_text("2026-03-02T00:00:00Z"))
 FIRST = event.Event(
     id='m"\\', position=7, cursor="e7", type="user.created", timestamp=AT, recorded_at=AT, data={"n": "}"}
 )
-EVENTS = [exported.line(replace(FIRST, position=position)) for position in (7, 9, 12)]
-END = exported.end_line("ec", 3, hashlib.sha256(b"".join(EVENTS)).hexdigest())
+EVENTS = [form.line(replace(FIRST, position=position)) for position in (7, 9, 12)]
+END = form.end_line("ec", 3, hashlib.sha256(b"".join(EVENTS)).hexdigest())
 WHOLE = [*EVENTS, END]
 
 Change = Callable[[list[bytes]], list[bytes]]

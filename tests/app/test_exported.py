@@ -11,18 +11,19 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from eventscope import event, exported
-from eventscope.event_files import BadLine, Items, Line, read_csv, read_jsonl
-from eventscope.store import moment
-from eventscope.store.checkpoint import Checkpoint
-from eventscope.store.documents import Event as Document
-from eventscope.store.draft import ADDED, Draft
-from eventscope.store.message import Accepted, Arrival, Batch, Place, Refused
-from eventscope.store.retention import Retention
-from eventscope.subscriptions.envelope import EXPORTED, Envelope
-from eventscope.subscriptions.kept_headers import KeptHeaders
-from eventscope.subscriptions.letter import write
-from eventscope.subscriptions.reading import MOST_BYTES, MOST_EXPORTED_BYTES, read
+from eventscope.client import event
+from eventscope.exporters import form as exported
+from eventscope.importers.files import BadLine, Items, Line, read_csv, read_jsonl
+from eventscope.store.state.checkpoint import Checkpoint
+from eventscope.store.values import moment
+from eventscope.store.values.documents import Event as Document
+from eventscope.store.values.message import Accepted, Arrival, Batch, Place, Refused
+from eventscope.store.write.draft import ADDED, Draft
+from eventscope.store.write.retention import Retention
+from eventscope.subscriptions.ingest.kept_headers import KeptHeaders
+from eventscope.subscriptions.messages.envelope import EXPORTED, Envelope
+from eventscope.subscriptions.messages.parse import MOST_BYTES, MOST_EXPORTED_BYTES, read
+from eventscope.subscriptions.publish.outgoing import write
 from tests.store.json_values import json_values
 
 AT = moment.from_text("2026-03-02T00:00:00Z")

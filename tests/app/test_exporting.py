@@ -14,18 +14,18 @@ import pytest
 from nats.aio.client import Client
 from rich.console import Console
 
-from eventscope import importing
 from eventscope.background import end
+from eventscope.client.filters import Wanted
+from eventscope.client.service import EventsService
 from eventscope.errors import BadInput
-from eventscope.event_files import BadLine, read_jsonl
-from eventscope.events_service import EventsService
-from eventscope.exporting import format_of, run
-from eventscope.ingesting import ingest
-from eventscope.part_file import Reached, begun
+from eventscope.exporters.part_file import Reached, begun
+from eventscope.exporters.run import format_of, run
+from eventscope.importers import run as importing
+from eventscope.importers.files import BadLine, read_jsonl
+from eventscope.server.ingester import ingest
 from eventscope.settings import PREFIX, Settings
-from eventscope.store import rejected
 from eventscope.store.log import Log
-from eventscope.wanted import Wanted
+from eventscope.store.rejected import messages as rejected
 from tests.app.served import Served, served
 from tests.app.world import fill
 from tests.until import until

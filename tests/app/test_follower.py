@@ -16,17 +16,18 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from eventscope import EventsService
 from eventscope.background import end
-from eventscope.embedded import Mongod
+from eventscope.client.event import Event, NewEvent
+from eventscope.client.subscription import PROTOCOL, RetentionGap
+from eventscope.dev.servers import Mongod
 from eventscope.errors import BadInput, NotAnswered, Unavailable
-from eventscope.event import Event, NewEvent
-from eventscope.follower import PROTOCOL, RetentionGap
-from eventscope.ports import free
+from eventscope.processes.ports import free
 from eventscope.resolvers import cursor, own
 from eventscope.settings import Settings
-from eventscope.store import expiry, read
-from eventscope.store.filter import EVERYTHING
+from eventscope.store.events import pages
+from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log, open_log, prepare
-from eventscope.store.moment import DAY
+from eventscope.store.stats import expiry
+from eventscope.store.values.moment import DAY
 from tests.app.processes import running, serving
 from tests.app.served import Served, served
 from tests.app.servicing import connected
@@ -178,7 +179,7 @@ async def test_an_api_that_is_killed_or_restarted_again_and_again_costs_no_event
                 await api.wait()
         enough.set()
         await writing
-        whole = await read.events(log, EVERYTHING, limit=100_000)
+        whole = await pages.events(log, EVERYTHING, limit=100_000)
         await stack.enter_async_context(running(settings, "serve", "--no-ingest"))
         await until(lambda: len(steady) >= len(whole) and len(fickle) >= len(whole) - 7)
         await end(*following)

@@ -13,8 +13,8 @@ from nats.aio.client import Client
 
 from eventscope.resolvers import cursor, own
 from eventscope.settings import Settings
-from eventscope.store import read
-from eventscope.store.filter import EVERYTHING
+from eventscope.store.events import pages
+from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
 from tests.app.served import Served, served
 from tests.app.wire import Socket, opened, subscribe
@@ -95,7 +95,7 @@ async def caught_up(socket: Socket) -> tuple[list[str], str]:
 
 async def stored(log: Log, n: int) -> None:
     async def there() -> bool:
-        return len(await read.events(log, EVERYTHING, limit=n)) == n
+        return len(await pages.events(log, EVERYTHING, limit=n)) == n
 
     await until(there)
 
@@ -176,7 +176,7 @@ async def test_whoever_begins_while_events_come_in_gets_every_one_once_and_in_or
     publishing = [asyncio.create_task(publish(worker)) for worker in range(4)]
     received = await asyncio.gather(*(followed(start) for start in (0, 0, 10, 100, 300, 590)))
     await asyncio.gather(*publishing)
-    whole = [event["messageId"] for event in await read.events(log, EVERYTHING, limit=total + 1)]
+    whole = [event["messageId"] for event in await pages.events(log, EVERYTHING, limit=total + 1)]
     assert len(whole) == total
     for ids in received:
         assert ids == whole[total - len(ids) :]

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eventscope import git_history
 from eventscope.errors import BadInput, CannotStart
-from eventscope.git import open_repository
-from eventscope.git_log import commits, path_text
-from eventscope.store.message import Accepted, Arrival
-from eventscope.subscriptions.reading import read as take
+from eventscope.importers import git_history
+from eventscope.importers.git_log import commits, path_text
+from eventscope.importers.git_repository import open_repository
+from eventscope.store.values.message import Accepted, Arrival
+from eventscope.subscriptions.messages.parse import read as take
 
 Event = dict[str, Any]
 

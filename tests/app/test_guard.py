@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from eventscope import guard
-from eventscope.guard import guarded, lifeline
+from eventscope.processes import guard
+from eventscope.processes.guard import guarded, lifeline
 
 Until = Callable[[Callable[[], object]], Coroutine[None, None, None]]
 Alive = Callable[[int], bool]
@@ -21,7 +21,7 @@ WATCHED = [sys.executable, "-I", "-S", guard.__file__, "--"]  # as on systems wh
 
 PARENT = """
 import subprocess, sys, time
-from eventscope.guard import guarded, lifeline
+from eventscope.processes.guard import guarded, lifeline
 command = ["sleep", "600"]
 whole = guarded(command) if sys.argv[1] == "kernel" else [sys.executable, "-I", "-S", sys.argv[2], "--", *command]
 print(subprocess.Popen(whole, stdin=lifeline()).pid, flush=True)

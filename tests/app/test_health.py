@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from nats.aio.client import Client
 
-from eventscope import health
-from eventscope.embedded import Mongod, ready
+from eventscope.dev.servers import Mongod, ready
 from eventscope.errors import TO_MEND
-from eventscope.guard import guarded, lifeline
-from eventscope.ports import free
+from eventscope.http import health
+from eventscope.processes.guard import guarded, lifeline
+from eventscope.processes.ports import free
 from eventscope.settings import Settings
-from eventscope.store import checkpoint, stopped
 from eventscope.store.log import Log, open_log, prepare
-from eventscope.subscriptions import stream
+from eventscope.store.state import checkpoint, stopped
+from eventscope.subscriptions.nats import stream
 from tests.app.served import Served, served
 from tests.app.wire import opened, subscribe
 from tests.servers import freeze, own_nats

@@ -14,9 +14,9 @@ from nats.js.errors import NotFoundError
 from rich.console import Console
 
 from eventscope.errors import BadInput, CannotStart
-from eventscope.importing import Report, run
-from eventscope.ports import free
-from eventscope.subscriptions.stream import connect
+from eventscope.importers.run import Report, run
+from eventscope.processes.ports import free
+from eventscope.subscriptions.nats.stream import connect
 
 Import = Callable[[str], Awaitable[Report]]
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from nats.aio.client import Client
 
-from eventscope.embedded import Mongod
-from eventscope.ports import free
-from eventscope.schema import direct, operation
+from eventscope.dev.servers import Mongod
+from eventscope.processes.ports import free
+from eventscope.schema import direct, extensions
 from eventscope.settings import Settings
 from eventscope.store.log import open_log, prepare
 from tests.app.processes import serving
@@ -42,12 +42,12 @@ async def frozen(settings: Settings, folder: Path) -> AsyncIterator[tuple[Served
 async def test_an_operation_ends_in_time_whatever_it_waits_for(
     settings: Settings, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert operation.GRACE_SECONDS == 1.0
+    assert extensions.GRACE_SECONDS == 1.0
     async with frozen(settings, tmp_path) as (api, mongod), opened(api.socket_url) as socket:
         await socket.say(subscribe("s", "subscription { events { __typename } }"))
         assert (await socket.hear())["payload"]["data"]["events"]["__typename"] == "CaughtUp"
         freeze(mongod.pid)
-        for module in (operation, direct):
+        for module in (extensions, direct):
             monkeypatch.setattr(module, "GRACE_SECONDS", SHORT - LONG)
         for question in QUESTIONS:
             answer = await api.answer(question)

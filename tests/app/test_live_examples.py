@@ -15,11 +15,11 @@ import orjson
 import pytest
 from nats.aio.client import Client
 
-from eventscope.guard import guarded, lifeline
-from eventscope.ports import free
+from eventscope.processes.guard import guarded, lifeline
+from eventscope.processes.ports import free
 from eventscope.settings import Settings
-from eventscope.store import checkpoint
 from eventscope.store.log import Log
+from eventscope.store.state import checkpoint
 from tests.app import processes
 from tests.app.world import fill, named
 from tests.left_out import left_out

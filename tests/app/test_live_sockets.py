@@ -14,13 +14,13 @@ from nats.aio.client import Client
 from prometheus_client.parser import text_string_to_metric_families
 from strawberry.exceptions import ConnectionRejectionError
 
-from eventscope import adapter, endpoint
-from eventscope.endpoint import Endpoint
+from eventscope.http import endpoint, websocket_adapter
+from eventscope.http.endpoint import Endpoint
 from eventscope.settings import Settings
-from eventscope.store import read
-from eventscope.store.filter import EVERYTHING
+from eventscope.store.events import pages
+from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
-from eventscope.subscriptions import member as members
+from eventscope.subscriptions.live import subscriber as members
 from tests.app.served import Served, served
 from tests.app.wire import INIT, PROTOCOL, Socket, opened, subscribe
 from tests.until import until
@@ -176,7 +176,7 @@ async def test_clients_that_stop_reading_are_cut_off_and_leave_nothing_behind_an
     api: Served, publisher: Publisher, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(members, "SEND_SECONDS", 0.3)
-    monkeypatch.setattr(adapter, "SEND_SECONDS", 0.3)
+    monkeypatch.setattr(websocket_adapter, "SEND_SECONDS", 0.3)
     async with opened(api.socket_url) as socket:
         await caught_up(socket)
         before = _tasks()
@@ -326,4 +326,4 @@ async def _subscriptions(api: Served) -> int:
 
 
 async def _stored(log: Log, n: int) -> bool:
-    return len(await read.events(log, EVERYTHING, limit=n)) == n
+    return len(await pages.events(log, EVERYTHING, limit=n)) == n

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from eventscope.ports import free
+from eventscope.processes.ports import free
 from eventscope.settings import PREFIX
 
 

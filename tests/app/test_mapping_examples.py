@@ -7,10 +7,10 @@ import orjson
 import pytest
 
 from eventscope import envelopes
-from eventscope.envelope_samples import samples
-from eventscope.envelope_try import outcome
+from eventscope.cli.envelope.samples import samples
+from eventscope.cli.envelope.trial import outcome
 from eventscope.settings import Settings
-from eventscope.subscriptions.envelope import ready
+from eventscope.subscriptions.messages.envelope import ready
 
 PAGE = (Path(__file__).parents[2] / "docs/publishing.md").read_text()
 SETTING, *REST = re.findall(r"```json\n(.*?)```", PAGE.partition("## Messages of any shape")[2], re.DOTALL)

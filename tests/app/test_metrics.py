@@ -23,22 +23,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from eventscope.api_metrics import ApiMetrics, Counted
 from eventscope.background import end
 from eventscope.errors import CannotStart, LeaseLost, QuestionTimedOut, Unavailable
-from eventscope.ingest_metrics import IngestMetrics
-from eventscope.ingesting import ingest
-from eventscope.metrics import LogMetrics
-from eventscope.ports import free
+from eventscope.metrics.api import ApiMetrics, Counted
+from eventscope.metrics.ingest import IngestMetrics
+from eventscope.metrics.log import LogMetrics
+from eventscope.processes.ports import free
+from eventscope.processes.supervisor import Supervisor
 from eventscope.schema.build import build
 from eventscope.schema.context import Context
+from eventscope.server.ingester import ingest
+from eventscope.server.vigil import Vigil
 from eventscope.settings import Settings
-from eventscope.store import read
+from eventscope.store.events import pages as read
 from eventscope.store.log import Log, open_log
-from eventscope.subscriptions import stream
-from eventscope.subscriptions.lag import Lag
-from eventscope.supervisor import Supervisor
-from eventscope.vigil import Vigil
+from eventscope.subscriptions.ingest.lag import Lag
+from eventscope.subscriptions.nats import stream
 from tests.app import processes
 from tests.app.served import Served, served
 from tests.app.streaming import EVENTS, streamed

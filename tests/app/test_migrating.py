@@ -15,11 +15,12 @@ import nats
 import pytest
 
 from eventscope.settings import Settings
-from eventscope.store import read, rejected
-from eventscope.store.documents import Event
-from eventscope.store.filter import EVERYTHING
+from eventscope.store.events import pages
+from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
-from eventscope.subscriptions import stream
+from eventscope.store.rejected import messages
+from eventscope.store.values.documents import Event
+from eventscope.subscriptions.nats import stream
 from tests.ingesters import ingester, stored
 from tests.left_out import left_out
 from tests.servers import own_nats
@@ -104,7 +105,7 @@ async def test_the_class_works_unchanged_though_it_counts_anew_after_a_restart(p
     for _ in range(2):
         await place.run("backend.ts")
     events = list(await stored(place.log, 8))
-    assert await rejected.numbers(place.log) == []
+    assert await messages.numbers(place.log) == []
     assert versions(events, "user") == [(1, None), (2, None), (3, 1), (4, 2)]
     assert versions(events, "vendor") == [(1, None), (2, 1)]
     sessions = [event for event in events if event["type"] == "websocket.user.connected"]
@@ -126,7 +127,7 @@ async def test_who_expects_a_version_hears_whether_it_was_right(place: Place) ->
     won, lost = map(json.loads, await place.run("deciding.ts"))
     assert (won["position"], won["version"]) == (1, 1)
     assert (lost["code"], lost["actualVersion"]) == ("VERSION_CONFLICT", 1)
-    [event] = await read.events(place.log, EVERYTHING, limit=10)
+    [event] = await pages.events(place.log, EVERYTHING, limit=10)
     assert event["data"] == {"name": "Ada"}
 
 

@@ -12,17 +12,17 @@ import nats.errors
 import pytest
 from nats.js.errors import APIError
 
+from eventscope.cli.rejections import retry
+from eventscope.client.service import EventsService
 from eventscope.connections import access
-from eventscope.doctor import Plan, examine
+from eventscope.doctor.examine import Plan, examine
+from eventscope.doctor.finding import Level
 from eventscope.errors import BadInput, Unavailable
-from eventscope.events_service import EventsService
-from eventscope.finding import Level
-from eventscope.ports import HOST, free
-from eventscope.rejections import retry
+from eventscope.processes.ports import HOST, free
 from eventscope.settings import NATS_ACCESS, PREFIX, Settings, variable
-from eventscope.store import rejected
 from eventscope.store.log import Log
-from eventscope.subscriptions.stream import close, connect
+from eventscope.store.rejected import messages
+from eventscope.subscriptions.nats.stream import close, connect
 from tests.app.served import served
 from tests.demanding import Certificates, Key, Operator, demanding
 from tests.ingesters import ingester
@@ -100,7 +100,7 @@ async def test_events_go_their_whole_way_there(theirs: Settings, log: Log, tmp_p
         client = await connect(theirs.nats_url, "test", access=access(theirs))
         await client.jetstream().publish(theirs.subjects[0].replace(">", "user.created"), b"no json")
         await close(client)
-        [message] = await until(lambda: rejected.rejected(log, limit=1))
+        [message] = await until(lambda: messages.rejected(log, limit=1))
         assert await retry(theirs, [message.number], None) == 1  # it came, and is rejected again
         (tmp_path / "events.jsonl").write_text('{"type": "user.imported"}\n')
         await run_command(theirs, "import", str(tmp_path / "events.jsonl"))

@@ -5,15 +5,16 @@ from typing import Any
 
 import pytest
 
-from eventscope.doctor import Plan, examine
+from eventscope.doctor.examine import Plan, examine
+from eventscope.doctor.finding import Finding, Level
 from eventscope.errors import CannotStart, Unavailable
-from eventscope.finding import Finding, Level
 from eventscope.settings import Settings
-from eventscope.store import checkpoint
 from eventscope.store.log import Log
-from eventscope.subscriptions import asking, facts
-from eventscope.subscriptions.nats_client import NatsClient, refusal
-from eventscope.subscriptions.stream import connect, ensure
+from eventscope.store.state import checkpoint
+from eventscope.subscriptions.nats import diagnostics
+from eventscope.subscriptions.nats.client import NatsClient, refusal
+from eventscope.subscriptions.nats.stream import connect, ensure
+from eventscope.subscriptions.publish import confirmed
 from tests.app.served import served
 from tests.demanding import demanding
 from tests.until import until
@@ -40,7 +41,7 @@ async def examined(settings: Settings) -> dict[str, Finding]:
 async def test_the_doctor_says_what_is_not_permitted(
     settings: Settings, log: Log, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(facts, "SECONDS", 0.3)
+    monkeypatch.setattr(diagnostics, "SECONDS", 0.3)
     theirs = settings.model_copy(update={"nats_url": url.replace("USER", "without_jetstream")})
     found = await examined(theirs)
     said = 'NATS refuses what Eventscope needs: Permissions Violation for Publish to "$JS.API.INFO"'
@@ -68,10 +69,10 @@ async def test_a_stream_that_may_not_be_asked_for_is_no_silent_jetstream(url: st
 async def test_an_event_that_may_not_be_published_is_told_so_and_not_waited_for(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "AGAIN_SECONDS", 0.3)
+    monkeypatch.setattr(confirmed, "AGAIN_SECONDS", 0.3)
     async with (
         await connect(url.replace("USER", "without_events"), "test") as client,
-        asking.asking(client, "EVENTS", ["secret.>"]) as asker,
+        confirmed.asking(client, "EVENTS", ["secret.>"]) as asker,
     ):
         with pytest.raises(Unavailable, match=r'NATS refuses it: .* Publish to "secret\.user\.created"'):
             await asker.publish([{"type": "user.created"}], together=False, seconds=60)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from eventscope.negotiation import JSON, RESPONSE, negotiate, status
+from eventscope.http.negotiation import JSON, RESPONSE, negotiate, status
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from eventscope.client.event import NewEvent
 from eventscope.errors import BadInput
-from eventscope.event import NewEvent
 
 
 class Text(str):

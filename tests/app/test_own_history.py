@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 from rich.console import Console
 
-from eventscope import importing
+from eventscope.importers import run
 from eventscope.settings import Settings
-from eventscope.store import checkpoint
 from eventscope.store.log import Log
+from eventscope.store.state import checkpoint
 from tests.until import until
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +41,7 @@ async def test_the_history_of_this_repository_tells_which_files_it_has(
     settings: Settings, log: Log, api: str, ingesting: None
 ) -> None:
     for _ in range(2):  # the second time stores nothing anew
-        report = await importing.run(
+        report = await run.run(
             f"git:{ROOT}",
             nats_url=settings.nats_url,
             stream=settings.stream,

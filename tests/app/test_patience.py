@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventscope.patience import START_SECONDS, SUSPENDED_SECONDS, Patience
+from eventscope.server.patience import START_SECONDS, SUSPENDED_SECONDS, Patience
 
 
 def test_it_is_over_when_a_worker_that_has_answered_keeps_silent_for_so_long() -> None:

@@ -10,11 +10,11 @@ import orjson
 import pytest
 import pytest_asyncio
 
-from eventscope import adapter
-from eventscope.endpoint import MOST_OPERATIONS
+from eventscope.http import websocket_adapter
+from eventscope.http.endpoint import MOST_OPERATIONS
 from eventscope.settings import Settings
 from eventscope.store.log import open_log, prepare
-from eventscope.subscriptions import stream
+from eventscope.subscriptions.nats import stream
 from tests.app.served import Served, served
 from tests.app.streaming import streamed
 from tests.app.wire import opened, subscribe
@@ -116,7 +116,7 @@ async def test_a_large_answer_for_which_there_is_no_room_is_unavailable_and_a_sm
 async def test_a_client_that_does_not_read_holds_its_answers_and_no_place(
     api: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adapter, "SEND_SECONDS", 120)
+    monkeypatch.setattr(websocket_adapter, "SEND_SECONDS", 120)
     monkeypatch.setattr(api.services.places, "_seconds", 30.0)
     async with opened(api.socket_url) as socket:
         socket.raw.transport.pause_reading()

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
+from eventscope.client.service import EventsService
 from eventscope.errors import CannotStart, Unavailable
-from eventscope.events_service import EventsService
-from eventscope.ports import HOST, free
+from eventscope.processes.ports import HOST, free
 from eventscope.proxies import proxy_to, through
-from eventscope.subscriptions.facts import monitored
+from eventscope.subscriptions.nats.diagnostics import monitored
 
 NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 

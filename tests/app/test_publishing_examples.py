@@ -16,11 +16,11 @@ import pytest
 
 from eventscope import EventsService
 from eventscope.background import end
-from eventscope.event import Event
-from eventscope.ingesting import ingest
+from eventscope.client.event import Event
+from eventscope.server.ingester import ingest
 from eventscope.settings import Settings
 from eventscope.store.log import Log
-from eventscope.subscriptions import stream
+from eventscope.subscriptions.nats import stream
 from tests.app.served import served
 from tests.servers import own_nats
 from tests.until import until

@@ -11,9 +11,10 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 
 from eventscope.settings import Settings
-from eventscope.store import checkpoint, expiry
-from eventscope.store.filter import EVERYTHING
+from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
+from eventscope.store.state import checkpoint
+from eventscope.store.stats import expiry
 from tests.app.processes import environment
 from tests.until import until
 

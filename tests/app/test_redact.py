@@ -15,14 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from eventscope.client.api import Questions
+from eventscope.doctor.finding import broken
 from eventscope.errors import CannotStart
-from eventscope.finding import broken
-from eventscope.questions import Questions
 from eventscope.redact import cleaned, explained, shown, value
 from eventscope.settings import PREFIX, Settings, load, variable
-from eventscope.store.driver import Driver, connect
-from eventscope.subscriptions.access import Access
-from eventscope.subscriptions.stream import connect as connect_nats
+from eventscope.store.mongo.driver import Driver, connect
+from eventscope.subscriptions.nats.access import Access
+from eventscope.subscriptions.nats.stream import connect as connect_nats
 from eventscope.terminal import SafeFormatter
 
 WORDS = st.text(min_size=1, max_size=12)

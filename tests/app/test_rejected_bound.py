@@ -4,13 +4,14 @@ import httpx
 import pytest
 from nats.aio.client import Client
 
-from eventscope.doctor import Plan, examine
+from eventscope.cli.rejections import show_all
+from eventscope.doctor.examine import Plan, examine
+from eventscope.doctor.finding import Level
 from eventscope.errors import CannotStart
-from eventscope.finding import Level
-from eventscope.rejections import show_all
 from eventscope.settings import Settings, load, variable
-from eventscope.store import checkpoint, rejected, rejected_room
 from eventscope.store.log import Log
+from eventscope.store.rejected import messages, room
+from eventscope.store.state import checkpoint
 from tests.ingesters import ingester
 from tests.until import until
 
@@ -52,10 +53,10 @@ async def test_garbage_is_bounded_and_said_and_what_is_right_is_stored_meanwhile
                 await client.jetstream().publish(f"{subject_prefix}.user.updated", b"{}")
         await until(lambda: _reached(log, MANY, MANY // 10))
         await until(is_bounded)
-    kept = await rejected.numbers(log)
+    kept = await messages.numbers(log)
     assert kept == list(range(MANY - len(kept) + 1, MANY + 1))
     assert len(kept) >= MOST * 0.7 / GARBAGE
-    found = await rejected_room.dropped(log)
+    found = await room.dropped(log)
     assert found is not None
     gone = MANY - len(kept)
     assert found.codes == {"INVALID_JSON": gone}

@@ -14,10 +14,11 @@ from nats.aio.client import Client
 
 from eventscope import envelopes
 from eventscope.settings import PREFIX, Settings
-from eventscope.store import read, rejected
-from eventscope.store.filter import EVERYTHING
+from eventscope.store.events import pages
+from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
-from eventscope.store.message import EXPECTED_VERSION
+from eventscope.store.rejected import messages as rejected
+from eventscope.store.values.message import EXPECTED_VERSION
 from tests.ingesters import ingester
 from tests.until import until
 
@@ -96,7 +97,7 @@ def _row(subject: str, code: str = "INVALID_JSON") -> dict[str, Any]:
 async def _mend(log: Log, client: Client, prefix: str) -> None:
     message = {"aggregateType": "user", "aggregateId": "42", "messageId": "first"}
     await client.jetstream().publish(f"{prefix}.user.created", orjson.dumps(message))
-    await until(lambda: read.event(log, "first"))
+    await until(lambda: pages.event(log, "first"))
 
 
 async def test_list_shows_the_last_one_first_with_code_subject_time_and_reason(
@@ -155,7 +156,7 @@ async def test_what_is_retried_is_stored_and_what_is_not_mended_is_rejected_agai
     assert done.lines[0].startswith("what was sent for 1 is rejected as 5: INVALID_JSON: ")
     # in the order in which they came: version 2 before version 3
     assert done.lines[1:] == ["2 stored, 1 rejected again, 0 not sent"]
-    assert [event.get("version") for event in await read.events(log, EVERYTHING, limit=10)] == [1, 2, 3]
+    assert [event.get("version") for event in await pages.events(log, EVERYTHING, limit=10)] == [1, 2, 3]
     assert await rejected.numbers(log) == [3, 5]
 
 
@@ -279,7 +280,7 @@ async def test_a_mended_message_goes_on_the_subject_and_with_the_headers_and_id_
         await until(lambda: _has(log, 1))
         done = await Shell(settings)("retry", "1", "--with", str(mended))
     assert (done.code, done.lines) == (0, ["1 stored, 0 rejected again, 0 not sent"])
-    [stored] = await read.events(log, EVERYTHING, limit=10)
+    [stored] = await pages.events(log, EVERYTHING, limit=10)
     assert {name: stored.get(name) for name in event} == event
     assert stored["messageId"] == "sent-once"
     assert await rejected.numbers(log) == []
@@ -309,7 +310,7 @@ async def test_a_mended_message_that_is_sent_again_and_again_is_stored_once(
         done = await run("retry", "1", "--with", "-", given=b"{}")
         assert (done.code, done.lines) == (0, ["1 stored, 0 rejected again, 0 not sent"])
         await log.rejected.insert_one(kept)
-    assert len(await read.events(log, EVERYTHING, limit=10)) == 1
+    assert len(await pages.events(log, EVERYTHING, limit=10)) == 1
 
 
 async def test_a_mended_message_that_waits_in_nats_leaves_the_rejected_one_there(
@@ -324,11 +325,11 @@ async def test_a_mended_message_that_waits_in_nats_leaves_the_rejected_one_there
     assert done.lines[-1].startswith("1 stays until the mended message is known to be stored")
     assert await rejected.numbers(log) == [1]
     async with ingester(settings):
-        await until(lambda: read.events(log, EVERYTHING, limit=10))
+        await until(lambda: pages.events(log, EVERYTHING, limit=10))
         done = await run("retry", "1", "--with", "-", given=b"{}")
     assert (done.code, done.lines) == (0, ["1 stored, 0 rejected again, 0 not sent"])
     assert await rejected.numbers(log) == []
-    assert len(await read.events(log, EVERYTHING, limit=10)) == 1
+    assert len(await pages.events(log, EVERYTHING, limit=10)) == 1
 
 
 async def test_a_retry_that_nats_loses_is_still_rejected_and_can_be_given_again(

@@ -13,11 +13,11 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from eventscope import bounds as bounds_
-from eventscope import requests
-from eventscope.bounds import SPARE, Bounds, bounds, descriptors
-from eventscope.listening import listening
-from eventscope.serving import config
+from eventscope.http.uvicorn import bounds as bounds_
+from eventscope.http.uvicorn import http_protocol
+from eventscope.http.uvicorn.bounds import SPARE, Bounds, bounds, descriptors
+from eventscope.server.api import config
+from eventscope.server.listen import listening
 from eventscope.settings import Settings
 from tests.until import until
 
@@ -123,7 +123,7 @@ async def test_a_request_that_comes_in_pieces_but_in_time_is_answered() -> None:
 async def test_a_client_that_takes_nothing_of_an_answer_is_cut_off_and_a_slow_one_is_served(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(requests, "SLOW_SECONDS", 0.2)
+    monkeypatch.setattr(http_protocol, "SLOW_SECONDS", 0.2)
     async with serving(Bounds()) as server:
         with socket.create_connection(("127.0.0.1", server.port)) as stuck:
             stuck.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -164,7 +164,7 @@ async def test_health_is_told_while_all_connections_are_taken_and_all_else_is_tu
 async def test_of_far_too_many_connections_the_oldest_make_room_for_a_health_check(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(requests, "SPARE_SECONDS", 60.0)
+    monkeypatch.setattr(http_protocol, "SPARE_SECONDS", 60.0)
     async with serving(Bounds(connections=5, header_seconds=60)) as server:
         held = [await server.open(HALF) for _ in range(5 + SPARE + 10)]
         await until(lambda: server.reasons == ["full"] * 10)
@@ -179,7 +179,7 @@ async def test_of_far_too_many_connections_the_oldest_make_room_for_a_health_che
 
 
 async def test_who_says_nothing_on_a_spare_connection_gives_it_back_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "SPARE_SECONDS", 0.2)
+    monkeypatch.setattr(http_protocol, "SPARE_SECONDS", 0.2)
     async with serving(Bounds(connections=1, header_seconds=60)) as server:
         _, held = await server.open(HALF)
         assert (await server.answer(HALF)).startswith(b"HTTP/1.1 408 ")

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventscope.app import build, services
-from eventscope.store import moment, read, scan
-from eventscope.store.documents import Event
+from eventscope.store.events import pages, scan
+from eventscope.store.values import moment
+from eventscope.store.values.documents import Event
 from tests.app.world import IDS, World
 from tests.app.world import world as a_world
 
@@ -377,7 +378,7 @@ async def test_no_parameters_whatever_are_answered_with_500(
 async def test_a_listing_that_cannot_be_given_whole_in_time_is_an_error(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(read, "SHARE", 1e-9)
+    monkeypatch.setattr(pages, "SHARE", 1e-9)
     monkeypatch.setattr(scan, "WINDOW", 7)
     monkeypatch.setattr(scan, "PATIENCE", 0.0)
     response = await get(world, "history", aggregateId=IDS["user"][0], limit="1")

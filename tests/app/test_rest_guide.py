@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from eventscope.rest import PARAMETERS
+from eventscope.http.rest import PARAMETERS
 from tests.app.guide import guided
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "rest.md").read_text()

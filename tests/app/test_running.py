@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from eventscope.dev.data_folder import Running, forget, found, locked, running
 from eventscope.errors import CannotStart
-from eventscope.running import Running, forget, found, locked, running
 from eventscope.settings import Settings
 
 HERE = Running(
@@ -66,7 +66,7 @@ async def test_a_second_one_is_told_where_the_first_one_runs(tmp_path: Path) -> 
 async def test_a_second_one_waits_a_little_for_one_that_is_starting_or_stopping(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eventscope.running.PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("eventscope.dev.data_folder.PATIENCE_SECONDS", 0.1)
     async with locked(tmp_path):
         with pytest.raises(CannotStart, match="is starting or stopping on"):
             async with locked(tmp_path):

@@ -11,11 +11,11 @@ import orjson
 import pytest
 from nats.js import JetStreamContext
 
-from eventscope.sample import PAST, business, play
-from eventscope.store.message import Accepted, Arrival
-from eventscope.subscriptions.publisher import Publisher
-from eventscope.subscriptions.reading import read
-from eventscope.subscriptions.stream import connect
+from eventscope.sample.play import PAST, business, play
+from eventscope.store.values.message import Accepted, Arrival
+from eventscope.subscriptions.messages.parse import read
+from eventscope.subscriptions.nats.stream import connect
+from eventscope.subscriptions.publish.publisher import Publisher
 
 START = datetime(2026, 11, 23, 7, tzinfo=UTC)
 DOMAIN = {

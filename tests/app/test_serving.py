@@ -9,10 +9,10 @@ import orjson
 import pytest
 from nats.aio.client import Client
 
-from eventscope.ports import free
+from eventscope.processes.ports import free
 from eventscope.settings import Settings
-from eventscope.store import checkpoint
 from eventscope.store.log import Log
+from eventscope.store.state import checkpoint
 from tests.app.processes import running
 from tests.until import until
 

@@ -7,10 +7,10 @@ import pytest
 import pytest_asyncio
 from starlette.routing import Route
 
-from eventscope import shortcut
 from eventscope.app import build
-from eventscope.endpoint import Endpoint
-from eventscope.schema import prepared
+from eventscope.http import fast_path
+from eventscope.http.endpoint import Endpoint
+from eventscope.schema.compiled import documents
 from eventscope.schema.direct import Plan
 from tests.app.served import Served, served
 from tests.app.world import World
@@ -61,7 +61,7 @@ async def test_asked_again_it_is_answered_the_same_and_as_the_ordinary_way_does(
 
 
 async def test_no_more_is_remembered_than_there_is_room_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shortcut, "MOST_KNOWN", 5)
+    monkeypatch.setattr(fast_path, "MOST_KNOWN", 5)
     app = build(world.settings, world.api.services)
     [endpoint] = [route.app for route in app.routes if isinstance(route, Route) and isinstance(route.app, Endpoint)]
     short = endpoint._shortcut
@@ -77,7 +77,7 @@ async def test_no_more_is_remembered_than_there_is_room_for(world: World, monkey
         assert ask(0) is first
         assert ask(n) is not None
     assert len(short.plans) == 5
-    long = orjson.dumps({"query": "{ log { head } } #" + "x" * shortcut.MOST_KNOWN_BODY})
+    long = orjson.dumps({"query": "{ log { head } } #" + "x" * fast_path.MOST_KNOWN_BODY})
     assert short._plan(long) is not None
     assert long not in short.plans
 
@@ -90,7 +90,7 @@ async def test_what_is_remembered_goes_with_the_documents_that_it_was_made_of(wo
     bodies = [orjson.dumps({"query": query}) for query in ("{ log { head } }", "{ log { firstPosition } }")]
     first = [short._plan(body) for body in bodies]
     assert None not in first
-    short.direct._schema.documents._compiled(prepared.MOST_LINES + 1)
+    short.direct._schema.documents._compiled(documents.MOST_LINES + 1)
     again = short._plan(bodies[0])
     assert again is not None
     assert again is not first[0]

@@ -7,9 +7,9 @@ import pytest
 import pytest_asyncio
 from websockets.exceptions import InvalidStatus
 
-from eventscope import endpoint
+from eventscope.http import endpoint
+from eventscope.http.websocket_handler import fault
 from eventscope.settings import Settings
-from eventscope.sockets import fault
 from tests.app.served import served
 from tests.app.wire import ACK, INIT, opened, subscribe
 from tests.app.world import World

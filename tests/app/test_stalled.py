@@ -7,7 +7,7 @@ from typing import Final
 import orjson
 from nats.aio.client import Client
 
-from eventscope.ports import HOST, free
+from eventscope.processes.ports import HOST, free
 from eventscope.settings import Settings
 from eventscope.store.log import Log
 from tests.app import processes

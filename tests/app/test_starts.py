@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from nats.aio.client import Client
 
-from eventscope.ports import free
+from eventscope.processes.ports import free
 from eventscope.settings import Settings
 from eventscope.store.log import Log
 from tests.app.processes import environment

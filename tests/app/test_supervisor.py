@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from eventscope.supervisor import LOG_BYTES, Child, Supervisor
+from eventscope.processes.supervisor import LOG_BYTES, Child, Supervisor
 
 Until = Callable[[Callable[[], object]], Coroutine[None, None, None]]
 Alive = Callable[[int], bool]

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from eventscope.ports import HOST, free
+from eventscope.processes.ports import HOST, free
 from eventscope.settings import PREFIX, Settings
 from tests.app.served import Served, served
 

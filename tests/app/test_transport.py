@@ -12,8 +12,8 @@ from starlette.types import Receive, Scope, Send
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from eventscope.serving import config
-from eventscope.transport import CUT, PUT
+from eventscope.http.uvicorn.websocket_protocol import CUT, PUT
+from eventscope.server.api import config
 from tests.until import until
 
 Put = Callable[[bytes, bytes, bytes], bool]
@@ -116,7 +116,7 @@ async def test_who_is_cut_off_is_gone_at_once_whatever_waits_for_it() -> None:
 async def test_who_does_not_answer_is_closed_with_a_code_after_which_clients_connect_again(
     monkeypatch: pytest.MonkeyPatch, reads: bool
 ) -> None:
-    monkeypatch.setattr("eventscope.transport.CLOSE_SECONDS", 0.1)
+    monkeypatch.setattr("eventscope.http.uvicorn.websocket_protocol.CLOSE_SECONDS", 0.1)
     app = App()
     async with running(app, ping=0.1) as url:
         client = await connect(url, ping_interval=None)

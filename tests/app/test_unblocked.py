@@ -15,13 +15,13 @@ import orjson
 import pytest
 import pytest_asyncio
 
-from eventscope.guard import guarded, lifeline
-from eventscope.ports import free
+from eventscope.processes.guard import guarded, lifeline
+from eventscope.processes.ports import free
 from eventscope.settings import Settings
-from eventscope.store import secret
 from eventscope.store.log import open_log, prepare
-from eventscope.subscriptions import live
-from eventscope.subscriptions.seal import Seal
+from eventscope.store.state import secret
+from eventscope.subscriptions.live import live_batch
+from eventscope.subscriptions.live.seal import Seal
 from tests.app import heavy
 from tests.app.processes import environment
 from tests.app.wire import opened, subscribe
@@ -150,8 +150,8 @@ async def test_heavy_events_and_subscriptions_that_look_at_all_of_them_keep_nobo
             await api.longest()
             key = await secret.ensured(log)
             [event] = await fill(log, [heavy.another()], {"*": 0})
-            for raw in live.encode(event["_id"] - 1, [event], client.max_payload, Seal(key, 1)):
-                await client.publish(live.subject(api.settings.stream), raw)
+            for raw in live_batch.encode(event["_id"] - 1, [event], client.max_payload, Seal(key, 1)):
+                await client.publish(live_batch.subject(api.settings.stream), raw)
             await client.flush()
             heard = {(await socket.hear())["id"] for _ in range(20)}
         finally:

@@ -12,10 +12,10 @@ import orjson
 import pytest
 from nats.aio.client import Client
 
-from eventscope.ports import free
+from eventscope.processes.ports import free
+from eventscope.server.workers import Place
 from eventscope.settings import Settings
 from eventscope.store.log import Log
-from eventscope.workers import Place
 from tests.app.processes import running
 from tests.until import until
 

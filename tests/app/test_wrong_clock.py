@@ -5,12 +5,15 @@ import pytest
 from nats.aio.client import Client
 
 from eventscope.settings import Settings
-from eventscope.store import checkpoint, counts, expiry, moment, rejected
-from eventscope.store.counts import Scope
-from eventscope.store.filter import EVERYTHING
+from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
-from eventscope.store.moment import DAY
 from eventscope.store.recount.whole import recount
+from eventscope.store.rejected import messages
+from eventscope.store.state import checkpoint
+from eventscope.store.stats import counts, expiry
+from eventscope.store.stats.counts import Scope
+from eventscope.store.values import moment
+from eventscope.store.values.moment import DAY
 from tests.ingesters import ingester
 from tests.until import until
 
@@ -48,7 +51,7 @@ async def test_nothing_is_lost_by_it_and_nothing_counted_wrongly(
     async with ingester(settings):
         await store(15, 17)
 
-    assert await rejected.count(log) == 0
+    assert await messages.count(log) == 0
     assert sum(cell.n for cell in await counts.cells(log, Scope())) == 17
     assert await counts.aggregates(log, Scope()) == 17
     assert await expiry.expired_through(log, EVERYTHING) == 0

@@ -13,10 +13,10 @@ import uvloop
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from eventscope import collector
 from eventscope.app import build, services
-from eventscope.listening import listening
-from eventscope.serving import config
+from eventscope.server import garbage
+from eventscope.server.api import config
+from eventscope.server.listen import listening
 from eventscope.settings import Settings, load
 
 TICK = 0.005
@@ -51,7 +51,7 @@ async def main(settings: Settings) -> None:
     async with services(settings) as given:
         watchdog = Watchdog(build(settings, given))
         with listening(settings.host, settings.port) as listener:
-            collector.settle()
+            garbage.settle()
             watchdog.tick()
             await uvicorn.Server(config(watchdog)).serve(sockets=[listener])
 

@@ -11,14 +11,15 @@ import orjson
 from pymongo import AsyncMongoClient
 
 from eventscope.settings import Settings
-from eventscope.store import checkpoint, moment
-from eventscope.store.append import append
-from eventscope.store.documents import Event
 from eventscope.store.log import Log, open_log, prepare
-from eventscope.store.message import Arrival, Batch, Place
-from eventscope.store.moment import DAY, HOUR
-from eventscope.store.retention import Retention
-from eventscope.subscriptions.reading import read
+from eventscope.store.state import checkpoint
+from eventscope.store.values import moment
+from eventscope.store.values.documents import Event
+from eventscope.store.values.message import Arrival, Batch, Place
+from eventscope.store.values.moment import DAY, HOUR
+from eventscope.store.write.append import append
+from eventscope.store.write.retention import Retention
+from eventscope.subscriptions.messages.parse import read
 from tests.app.served import Served, served
 
 STREAM = "WORLD"

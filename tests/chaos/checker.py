@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
 
-from eventscope.subscriptions.reply import Rejection
+from eventscope.subscriptions.publish.outcome import Rejection
 from tests.chaos import recount
 from tests.chaos.published import Published
 from tests.chaos.recount import Document, by_aggregate

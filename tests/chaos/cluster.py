@@ -13,10 +13,10 @@ from nats.js.api import DiscardPolicy, StreamConfig
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from eventscope.binaries import find
-from eventscope.embedded import REPLICA_SET, Mongod
-from eventscope.ports import HOST, free
-from eventscope.subscriptions import stream
+from eventscope.dev.binaries import find
+from eventscope.dev.servers import REPLICA_SET, Mongod
+from eventscope.processes.ports import HOST, free
+from eventscope.subscriptions.nats import stream
 from tests.chaos.program import Program
 from tests.until import until
 

@@ -10,10 +10,10 @@ from typing import Final
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, StreamState
 
-from eventscope.embedded import Nats
-from eventscope.ports import free
-from eventscope.store import checkpoint
-from eventscope.subscriptions import stream
+from eventscope.dev.servers import Nats
+from eventscope.processes.ports import free
+from eventscope.store.state import checkpoint
+from eventscope.subscriptions.nats import stream
 from tests.chaos.forging import batches_forged
 from tests.chaos.ledger import Loss
 from tests.chaos.network import NETWORK

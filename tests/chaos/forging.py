@@ -5,15 +5,16 @@ import random
 import orjson
 from nats.aio.msg import Msg
 
-from eventscope.subscriptions import live, stream
-from eventscope.subscriptions.seal import Seal
+from eventscope.subscriptions.live import live_batch
+from eventscope.subscriptions.live.seal import Seal
+from eventscope.subscriptions.nats import stream
 from tests.chaos.stage import RECOVERY_SECONDS, Stage
 from tests.until import until
 
 
 async def batches_forged(stage: Stage, chance: random.Random) -> str:
     """By somebody who may publish where live batches come, and sends genuine ones again."""
-    subject, heard = live.subject(stage.settings.stream), list[bytes]()
+    subject, heard = live_batch.subject(stage.settings.stream), list[bytes]()
 
     async def hear(message: Msg) -> None:
         heard.append(message.data)
@@ -29,7 +30,13 @@ async def batches_forged(stage: Stage, chance: random.Random) -> str:
             after = max(0, head + chance.randint(-5, 5))
             event = {"_id": after + 1, "messageId": "forged", "type": "user.created", "timestamp": 0, "recordedAt": 0}
             told = b'"previous":%d,"head":%d,"events":[%s]' % (after, after + 1, orjson.dumps(event))
-            kinds = [b"{%s}" % told, forger.on(told), live.heartbeat(chance.choice((0, 10**9)), forger), b"", *heard]
+            kinds = [
+                b"{%s}" % told,
+                forger.on(told),
+                live_batch.heartbeat(chance.choice((0, 10**9)), forger),
+                b"",
+                *heard,
+            ]
             await client.publish(subject, chance.choice(kinds))
         await client.flush()
         return f"{count} of them"

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from eventscope.subscriptions.reply import Rejection, StoredEvent
+from eventscope.subscriptions.publish.outcome import Rejection, StoredEvent
 from tests.chaos.published import Published
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, assert_never
 
-from eventscope.store.documents import Event
+from eventscope.store.values.documents import Event
 from tests.chaos.checker import Finding, Kind, summary
 from tests.schema.model import means
 

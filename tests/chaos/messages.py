@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import orjson
 
-from eventscope.store.message import EXPECTED_VERSION
-from eventscope.subscriptions.reading import MESSAGE_ID
-from eventscope.subscriptions.versions import header
+from eventscope.store.values.message import EXPECTED_VERSION
+from eventscope.subscriptions.messages.parse import MESSAGE_ID
+from eventscope.subscriptions.messages.versions import header
 from tests.chaos.ledger import Ledger, Sent
 
 AGGREGATES: Final = 60

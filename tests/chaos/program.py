@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from eventscope.background import cancel
-from eventscope.embedded import Server, ready
-from eventscope.guard import guarded, lifeline
+from eventscope.dev.servers import Server, ready
+from eventscope.processes.guard import guarded, lifeline
 
 AGAIN_SECONDS = 0.3
 
@@ -86,7 +86,7 @@ class Program:
 
 
 class ServerProgram(Program):
-    """A server of `eventscope.embedded`."""
+    """A server of `eventscope.dev.servers`."""
 
     def __init__(self, server: Server) -> None:
         server.folder.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from eventscope.subscriptions.reply import Rejection, StoredEvent
+from eventscope.subscriptions.publish.outcome import Rejection, StoredEvent
 
 
 @dataclass(frozen=True, slots=True)

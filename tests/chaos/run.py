@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
 
-from eventscope.store import checkpoint
-from eventscope.store.documents import Event
+from eventscope.store.state import checkpoint
+from eventscope.store.values.documents import Event
 from tests.chaos import live_checker
 from tests.chaos.checker import Report, check
 from tests.chaos.faults import FAULTS, Fault, ingester_killed

@@ -13,8 +13,9 @@ from nats.aio.msg import Msg
 from nats.js.errors import APIError
 
 from eventscope.errors import CannotStart, Rejected, Unavailable
-from eventscope.subscriptions import reply, stream
-from eventscope.subscriptions.asking import Asker, asking
+from eventscope.subscriptions.nats import stream
+from eventscope.subscriptions.publish import outcome
+from eventscope.subscriptions.publish.confirmed import Asker, asking
 from tests.chaos.ledger import Ledger, Sent
 from tests.chaos.messages import Author
 
@@ -76,7 +77,7 @@ class Service:
             try:
                 client = await self._connection()
                 # nats-py writes into the headers that it is given
-                headers = one.headers | {reply.REPLY_TO: f"{self._inbox}.{one.token}"}
+                headers = one.headers | {outcome.REPLY_TO: f"{self._inbox}.{one.token}"}
                 one.sendings += 1
                 ack = await client.jetstream().publish(
                     one.subject, one.raw, timeout=ACK_SECONDS, stream=self._stream, headers=headers
@@ -104,15 +105,15 @@ class Service:
             await stream.close(client)
 
     async def _hear(self, message: Msg) -> None:
-        answer = reply.decode(message.data)
+        answer = outcome.decode(message.data)
         one = self._ledger.sent[int(message.subject.rpartition(".")[2])]
         one.answers.append(answer)
         hear(self._author, one, answer)
 
 
-def hear(author: Author, one: Sent, answer: list[reply.StoredEvent] | reply.Rejection) -> None:
+def hear(author: Author, one: Sent, answer: list[outcome.StoredEvent] | outcome.Rejection) -> None:
     """Remember how far the aggregates are that the answer speaks of."""
-    if isinstance(answer, reply.Rejection):
+    if isinstance(answer, outcome.Rejection):
         return
     content = orjson.loads(one.raw)
     for member, told in zip(content if isinstance(content, list) else [content], answer, strict=True):
@@ -142,7 +143,7 @@ class Answered:
                 events = content if together else [content]
                 stored = await self._asker.publish(events, together=together, expected=expected)
             except Rejected as error:
-                return one.answers.append(reply.Rejection(error.rejection, str(error)))
+                return one.answers.append(outcome.Rejection(error.rejection, str(error)))
             except Unavailable:
                 await asyncio.sleep(PAUSE_SECONDS)
             else:

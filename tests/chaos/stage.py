@@ -13,14 +13,14 @@ import nats.errors
 from nats.aio.client import Client
 
 from eventscope.background import cancel
-from eventscope.embedded import Mongod, Nats
+from eventscope.dev.servers import Mongod, Nats
 from eventscope.errors import EventscopeError
-from eventscope.ports import HOST, free
+from eventscope.processes.ports import HOST, free
 from eventscope.settings import Settings, variable
-from eventscope.store import checkpoint
 from eventscope.store.log import Log, open_log, prepare
-from eventscope.subscriptions import stream
-from eventscope.subscriptions.origin import start_of
+from eventscope.store.state import checkpoint
+from eventscope.subscriptions.ingest.resume import start_of
+from eventscope.subscriptions.nats import stream
 from tests.chaos import wrong_clock
 from tests.chaos.ledger import Ledger
 from tests.chaos.messages import ASKED, Author

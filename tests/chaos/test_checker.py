@@ -10,13 +10,13 @@ from typing import Final
 import orjson
 import pytest
 
-from eventscope.store import checkpoint
-from eventscope.store.append import append
 from eventscope.store.log import Log, open_log, prepare
-from eventscope.store.message import Arrival, Batch, Place
-from eventscope.store.retention import Retention
-from eventscope.subscriptions.reading import read
-from eventscope.subscriptions.reply import Rejection, StoredEvent
+from eventscope.store.state import checkpoint
+from eventscope.store.values.message import Arrival, Batch, Place
+from eventscope.store.write.append import append
+from eventscope.store.write.retention import Retention
+from eventscope.subscriptions.messages.parse import read
+from eventscope.subscriptions.publish.outcome import Rejection, StoredEvent
 from tests.chaos.checker import Kept, Kind, check
 from tests.chaos.published import Published
 from tests.chaos.reading import kept

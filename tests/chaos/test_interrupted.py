@@ -7,15 +7,15 @@ from typing import Any, cast
 
 import pytest
 
-from eventscope.embedded import Mongod, ready
+from eventscope.dev.servers import Mongod, ready
 from eventscope.errors import LeaseLost, QuestionTimedOut, Unavailable
-from eventscope.ports import free
-from eventscope.store import checkpoint
-from eventscope.store.driver import Driver
+from eventscope.processes.ports import free
 from eventscope.store.log import Log, open_log, prepare
-from eventscope.store.message import Batch, Place
-from eventscope.store.retention import Retention
-from eventscope.store.writer import Writer, writing
+from eventscope.store.mongo.driver import Driver
+from eventscope.store.state import checkpoint
+from eventscope.store.values.message import Batch, Place
+from eventscope.store.write.retention import Retention
+from eventscope.store.write.writer import Writer, writing
 from tests.chaos.program import Program
 from tests.store.appender import CREATED, NOON, STREAM, Clock, event
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import pytest
 
-from eventscope.store.documents import Event
+from eventscope.store.values.documents import Event
 from tests.chaos.checker import Kind
 from tests.chaos.live_checker import Gap, Got, Heard, Odd, Take, Told, check
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from eventscope.subscriptions.ingest import BACKOFF
+from eventscope.subscriptions.ingest.ingester import BACKOFF
 from tests.chaos.checker import check
 from tests.chaos.network import locked, silent
 from tests.chaos.reading import kept

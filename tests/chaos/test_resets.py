@@ -5,12 +5,12 @@ import pytest
 from nats.aio.client import Client
 
 from eventscope.settings import Settings
-from eventscope.store import checkpoint
 from eventscope.store.log import Log
-from eventscope.store.message import EXPECTED_VERSION, Place
-from eventscope.subscriptions import ingest as ingest_module
-from eventscope.subscriptions import stream
-from eventscope.subscriptions.origin import Origin, start_of
+from eventscope.store.state import checkpoint
+from eventscope.store.values.message import EXPECTED_VERSION, Place
+from eventscope.subscriptions.ingest import ingester as ingest_module
+from eventscope.subscriptions.ingest.resume import Origin, start_of
+from eventscope.subscriptions.nats import stream
 from tests.ingesters import ingester
 from tests.until import until
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 
 from eventscope.background import end
-from eventscope.ingesting import ingest
+from eventscope.server.ingester import ingest
 from eventscope.settings import Settings
-from eventscope.store import checkpoint
-from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.log import Log
-from eventscope.subscriptions import ingest as ingester
+from eventscope.store.state import checkpoint
+from eventscope.store.state.checkpoint import Checkpoint
+from eventscope.subscriptions.ingest import ingester
 from tests.chaos.checker import check
 from tests.chaos.reading import kept
 from tests.chaos.stage import publishing, settled

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from eventscope.ports import HOST
+from eventscope.processes.ports import HOST
 
 SECONDS = 10.0  # metrics are looked up in both servers first, and each look is bounded
 

@@ -8,8 +8,8 @@ Without the file the clock is right.
 import sys
 from pathlib import Path
 
-from eventscope.__main__ import main
-from eventscope.store import moment
+from eventscope.cli.main import main
+from eventscope.store.values import moment
 
 _right = moment.now
 

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from eventscope.errors import BadInput
 from eventscope.resolvers.cursor import MOST, Cursor, Kind, decode, encode, of_event, of_events, suffix
-from eventscope.store.documents import Event
 from eventscope.store.identity import Identity
+from eventscope.store.values.documents import Event
 
 kinds = st.sampled_from(["e", "a", "r"])
 places = st.integers(0, MOST)

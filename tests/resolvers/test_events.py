@@ -7,7 +7,7 @@ from eventscope.errors import BadInput
 from eventscope.resolvers import events, own
 from eventscope.resolvers.cursor import encode
 from eventscope.resolvers.page import Count, request
-from eventscope.store.filter import EVERYTHING, All, Among, Between, Types
+from eventscope.store.filters.filter import EVERYTHING, All, Among, Between, Types
 from eventscope.store.log import Log
 from tests.app.world import fill
 

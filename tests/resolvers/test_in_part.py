@@ -8,11 +8,12 @@ import pytest
 from eventscope.errors import QuestionTimedOut
 from eventscope.resolvers import events
 from eventscope.resolvers.page import Coverage, Page, request
-from eventscope.store import read, scan
-from eventscope.store.documents import Event
-from eventscope.store.filter import EVERYTHING, All, Among, Any_, Between, Filter, Holds, Not, Types
+from eventscope.store.events import pages as read
+from eventscope.store.events import scan
+from eventscope.store.filters.filter import EVERYTHING, All, Among, Any_, Between, Filter, Holds, Not, Types
+from eventscope.store.filters.paths import Compares, Equals, Path
 from eventscope.store.log import Log
-from eventscope.store.paths import Compares, Equals, Path
+from eventscope.store.values.documents import Event
 from tests.app.world import fill
 
 EVENTS = 60

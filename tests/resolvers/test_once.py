@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from eventscope.resolvers.once import Once
+from eventscope.resolvers.shared import Once
 from tests.until import until
 
 

@@ -3,9 +3,9 @@
 import orjson
 
 from eventscope.resolvers import stats
-from eventscope.store import moment
-from eventscope.store.counts import Scope
 from eventscope.store.log import Log
+from eventscope.store.stats.counts import Scope
+from eventscope.store.values import moment
 from tests.app.world import fill
 
 

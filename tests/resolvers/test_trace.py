@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from eventscope.errors import BadInput, PageTooLarge
 from eventscope.resolvers.trace import MOST, Node, size, tree
-from eventscope.store.causes import Known
-from eventscope.store.documents import Event
+from eventscope.store.events.links import Known
+from eventscope.store.values.documents import Event
 
 
 def event(position: int, cause: str | None = None, at: int | None = None) -> Event:

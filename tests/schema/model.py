@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from eventscope.store import moment
-from eventscope.store.documents import Event
+from eventscope.store.values import moment
+from eventscope.store.values.documents import Event
 from tests.app.world import IDS, START
 
 Predicate = Callable[[Event, Any], bool]

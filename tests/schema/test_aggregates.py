@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from eventscope.resolvers import aggregates
-from eventscope.store import moment
-from eventscope.store.documents import Event
+from eventscope.store.values import moment
+from eventscope.store.values.documents import Event
 from tests.app.world import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

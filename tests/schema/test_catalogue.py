@@ -15,9 +15,10 @@ from pymongo import AsyncMongoClient
 
 from eventscope.resolvers import catalogue as resolver
 from eventscope.settings import Settings
-from eventscope.store import catalogue, moment
+from eventscope.store.catalogue import counting
 from eventscope.store.log import open_log, prepare
-from eventscope.store.moment import HOUR
+from eventscope.store.values import moment
+from eventscope.store.values.moment import HOUR
 from tests.app.served import Served, served
 from tests.app.world import World, fill
 from tests.schema.test_batching import counted
@@ -63,7 +64,7 @@ async def api_of(world: World, events: list[dict[str, Any]]) -> AsyncIterator[Se
     async with open_log(own.mongo_url, own.mongo_database) as log:
         await prepare(log)
         await fill(log, [orjson.dumps(event) for event in events], {"*": 0})
-        while await catalogue.count(log):
+        while await counting.count(log):
             pass
     async with served(own) as api:
         yield api

@@ -15,16 +15,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 
-from eventscope import shortcut
 from eventscope.app import services
-from eventscope.schema import compiled, compiled_check, compiled_executor, plan, prepared, selected
+from eventscope.http import fast_path
 from eventscope.schema.build import Schema, build
-from eventscope.schema.compiled import Compiler
-from eventscope.schema.compiled_executor import CompiledExecutor, Plans
+from eventscope.schema.compiled import compiler, documents, executor, plan, self_check
+from eventscope.schema.compiled.compiler import Compiler
+from eventscope.schema.compiled.documents import Prepared
+from eventscope.schema.compiled.executor import CompiledExecutor, Plans
 from eventscope.schema.context import Context, Services
 from eventscope.schema.direct import Direct
-from eventscope.schema.limits import Limits
-from eventscope.schema.prepared import Prepared
+from eventscope.schema.limits.limits import Limits
+from eventscope.schema.types import selection
 from eventscope.settings import Settings
 from tests.app.world import World
 from tests.schema.asked import EVENT, ODD_BODIES, ODD_HEADERS, QUERIES, WHOLE, asked
@@ -169,7 +170,7 @@ async def test_the_same_is_counted(world: World) -> None:
 async def test_what_is_asked_once_is_not_compiled_and_what_is_asked_again_is(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(CompiledExecutor, "warm", compiled_executor.WARM)
+    monkeypatch.setattr(CompiledExecutor, "warm", executor.WARM)
     schema = build()
     direct = Direct(schema, Limits(), 10.0, None)
     lines = []
@@ -187,7 +188,7 @@ async def test_what_is_asked_once_is_not_compiled_and_what_is_asked_again_is(
 async def test_a_long_list_is_compiled_while_it_is_answered_for_the_first_time(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(CompiledExecutor, "warm", compiled_executor.WARM)
+    monkeypatch.setattr(CompiledExecutor, "warm", executor.WARM)
     schema = build()
     direct = Direct(schema, Limits(), 10.0, None)
     await direct.execute("{ events(first: 90) { nodes { id type } } }", None, None, lambda: Context(world.api.services))
@@ -258,12 +259,12 @@ def wrapped(owner: object, name: str, around: Callable[..., Any]) -> Mutant:
 
 MUTANTS: dict[str, Mutant] = {
     "a null goes through where none may be": wrapped(
-        compiled, "changed", lambda original, type, value: None if value is None else original(type, value)
+        compiler, "changed", lambda original, type, value: None if value is None else original(type, value)
     ),
     "leaves are not looked at": written(r"if .*: (n\d+) = changed\(.*", "pass"),
-    "any integer is an Int": put(compiled, "UNCHANGED", {**compiled.UNCHANGED, "Int": "type({v}) in INTEGERS"}),
-    "true is an integer": put(compiled, "UNCHANGED", {**compiled.UNCHANGED, "BigInt": "True", "Int": "True"}),
-    "a number is an ID": put(compiled, "UNCHANGED", {**compiled.UNCHANGED, "ID": "True"}),
+    "any integer is an Int": put(compiler, "UNCHANGED", {**compiler.UNCHANGED, "Int": "type({v}) in INTEGERS"}),
+    "true is an integer": put(compiler, "UNCHANGED", {**compiler.UNCHANGED, "BigInt": "True", "Int": "True"}),
+    "a number is an ID": put(compiler, "UNCHANGED", {**compiler.UNCHANGED, "ID": "True"}),
     "times are numbers": written(r"moment_text\((\w+)\)", r"\1"),
     "lists lose their last item": written(r"for (n\d+) in (\S+):", r"for \1 in \2[:-1]:"),
     "another field is read": written(r"get\('userId'\)", "get('type')"),
@@ -285,7 +286,7 @@ MUTANTS: dict[str, Mutant] = {
         CompiledExecutor, "_execute_rest", lambda self, part, results, *_: results
     ),
     "defaults of variables are forgotten": wrapped(
-        prepared,
+        documents,
         "variables",
         lambda original, *args: tuple(replace(one, left_out=plan.NOTHING) for one in original(*args)),
     ),
@@ -302,8 +303,8 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "nothing is too complex": put(Limits, "charge", lambda self, *args: []),
     "errors are not described": put(Schema, "process_errors", lambda self, errors, context=None: None),
-    "unwanted fields are not read": put(selected, "NEEDED", {**selected.NEEDED, "aggregate": (), "userId": ()}),
-    "the media type is forgotten": put(shortcut, "_negotiated", lambda accept, content: "application/json"),
+    "unwanted fields are not read": put(selection, "NEEDED", {**selection.NEEDED, "aggregate": (), "userId": ()}),
+    "the media type is forgotten": put(fast_path, "_negotiated", lambda accept, content: "application/json"),
     "an operation name is not looked at": wrapped(
         Prepared,
         "question",
@@ -333,7 +334,7 @@ async def test_a_mistake_in_compiling_is_seen(
     broken_services: tuple[Settings, Services],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(compiled_check, "holds", lambda: True)  # which would see most of them
+    monkeypatch.setattr(self_check, "holds", lambda: True)  # which would see most of them
     mutant(monkeypatch)
     logs = {
         "both": twins(world.settings, world.api.services).compiled,

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from eventscope.schema import compiled, compiled_check
-from eventscope.schema.compiled_executor import CompiledExecutor
+from eventscope.schema.compiled import compiler, self_check
+from eventscope.schema.compiled.executor import CompiledExecutor
 from tests.app.world import World
 from tests.schema.asked import QUERIES
 from tests.schema.twins import twins
@@ -16,7 +16,7 @@ def _fail(*_: object, **__: object) -> Any:
 
 
 def test_with_the_versions_that_are_installed_they_do(caplog: pytest.LogCaptureFixture) -> None:
-    assert compiled_check.holds()
+    assert self_check.holds()
     assert not caplog.records
 
 
@@ -26,14 +26,14 @@ def test_with_the_versions_that_are_installed_they_do(caplog: pytest.LogCaptureF
         (CompiledExecutor, "complete_value"),
         (CompiledExecutor, "execute_fields"),
         (CompiledExecutor, "__init__"),
-        (compiled, "changed"),
+        (compiler, "changed"),
     ],
 )
 def test_a_version_that_works_otherwise_is_seen_and_said(
     owner: object, name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(owner, name, _fail if name != "changed" else lambda serialize, value: value)
-    assert not compiled_check.holds()
+    assert not self_check.holds()
     [record] = caplog.records
     assert record.levelname == "WARNING"
     assert "not compiled" in record.getMessage()

@@ -6,7 +6,7 @@ import pytest
 from graphql import parse
 
 from eventscope.schema.build import build
-from eventscope.schema.cost import bills
+from eventscope.schema.limits.cost import bills
 
 SCHEMA = build()._schema
 N = {"n": 7, "m": 11}

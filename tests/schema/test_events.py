@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eventscope.resolvers import cursor, events, own
-from eventscope.store import moment
-from eventscope.store.documents import Event
+from eventscope.store.values import moment
+from eventscope.store.values.documents import Event
 from tests.app.world import World
 from tests.schema.model import filters, means
 

@@ -7,7 +7,7 @@ from graphql import parse
 
 from eventscope.errors import BadInput
 from eventscope.schema.build import build
-from eventscope.schema.scalars import JSON, SCALARS
+from eventscope.schema.types.scalars import JSON, SCALARS
 
 PUBLISH = 'mutation({}) {{ publishEvent(input: {{type: "a.b", data: {{a: {{b: $v}}}}}}) {{ position }} }}'
 

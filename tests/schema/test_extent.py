@@ -6,8 +6,8 @@ from graphql import GraphQLError, get_introspection_query, parse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventscope.schema.extent import Extent, extents
-from eventscope.schema.limits import Limits
+from eventscope.schema.limits.extent import Extent, extents
+from eventscope.schema.limits.limits import Limits
 
 
 def test_the_introspection_that_tools_begin_with_is_far_from_every_limit() -> None:

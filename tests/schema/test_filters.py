@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from eventscope.store import moment
+from eventscope.store.values import moment
 from tests.app.world import IDS, World
 from tests.schema.model import means
 

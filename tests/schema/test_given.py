@@ -6,7 +6,7 @@ import pytest
 from graphql import parse
 
 from eventscope.schema.build import build
-from eventscope.schema.given import MOST, has_too_many, types
+from eventscope.schema.limits.given import MOST, has_too_many, types
 
 SCHEMA = build()._schema
 FILTER = "query ($it: EventFilter) { events(filter: $it) { nodes { id } } }"

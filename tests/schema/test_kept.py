@@ -11,8 +11,8 @@ from nats.aio.client import Client
 
 from eventscope.resolvers import cursor, own
 from eventscope.settings import Settings
-from eventscope.store import checkpoint
 from eventscope.store.log import Log
+from eventscope.store.state import checkpoint
 from tests.app.served import Served, served
 from tests.app.wire import Socket, opened, subscribe
 from tests.app.world import World

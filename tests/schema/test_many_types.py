@@ -12,15 +12,16 @@ import pytest
 import pytest_asyncio
 from pymongo import AsyncMongoClient
 
-from eventscope.doctor import Plan, examine
-from eventscope.finding import Level
+from eventscope.doctor.examine import Plan, examine
+from eventscope.doctor.finding import Level
 from eventscope.resolvers import stats as stats_resolver
 from eventscope.settings import Settings
-from eventscope.store import catalogue, moment
-from eventscope.store import types as store_types
-from eventscope.store.documents import Event
+from eventscope.store.catalogue import counting
+from eventscope.store.events import types as store_types
 from eventscope.store.log import open_log, prepare
-from eventscope.store.moment import HOUR
+from eventscope.store.values import moment
+from eventscope.store.values.documents import Event
+from eventscope.store.values.moment import HOUR
 from tests.app.served import Served, served
 from tests.app.world import World, fill
 
@@ -77,7 +78,7 @@ async def flood(world: World) -> AsyncIterator[Flood]:
     async with open_log(own.mongo_url, own.mongo_database) as log:
         await prepare(log)
         events = await fill(log, [orjson.dumps(message) for message in messages()], {"*": 30})
-        await catalogue.count(log)
+        await counting.count(log)
     async with served(own) as api:
         yield Flood(own, events, api)
     async with AsyncMongoClient[dict[str, Any]](own.mongo_url) as client:

@@ -8,10 +8,10 @@ import pytest
 
 from eventscope.envelopes import setting
 from eventscope.settings import Settings
-from eventscope.store import read
-from eventscope.store.filter import EVERYTHING
+from eventscope.store.events import pages
+from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
-from eventscope.subscriptions import asking
+from eventscope.subscriptions.publish import confirmed
 from tests.app.servicing import connected
 from tests.ingesters import held, ingester, stored
 from tests.until import until
@@ -52,7 +52,7 @@ async def test_an_event_is_in_the_log_when_its_publisher_is_answered(api: str, l
         },
     )
     assert answer == {"data": {"publishEvent": {"messageId": "m1", "position": 1, "version": 1}}}
-    event = await read.event(log, "m1")
+    event = await pages.event(log, "m1")
     assert event is not None
     assert event["data"] == {"name": "Ada", "tags": [1, None, {}]}
     assert (event["timestamp"] % 1_000_000, event["userId"], event["metadata"]) == (1, "u", {"why": "test"})
@@ -61,7 +61,7 @@ async def test_an_event_is_in_the_log_when_its_publisher_is_answered(api: str, l
 async def test_publishing_again_gets_the_first_outcome(api: str, log: Log, ingesting: None) -> None:
     event = {"type": "user.created", "messageId": "m1", "aggregateType": "user", "aggregateId": "42"}
     assert await _ask(api, PUBLISH, event) == await _ask(api, PUBLISH, event)
-    assert len(await read.events(log, EVERYTHING, limit=10)) == 1
+    assert len(await pages.events(log, EVERYTHING, limit=10)) == 1
 
 
 async def test_the_same_id_with_other_content_is_rejected(api: str, log: Log, ingesting: None) -> None:
@@ -92,7 +92,7 @@ async def test_several_events_are_stored_one_after_the_other(api: str, log: Log,
     ]
     published = (await _ask(api, PUBLISH_ALL, events))["data"]["publishEvents"]
     assert [(event["position"], event["version"]) for event in published] == [(1, 1), (2, 2), (3, 3)]
-    assert [event["type"] for event in await read.events(log, EVERYTHING, limit=9)] == [
+    assert [event["type"] for event in await pages.events(log, EVERYTHING, limit=9)] == [
         event["type"] for event in events
     ]
 
@@ -110,7 +110,7 @@ async def test_of_several_events_none_is_stored_if_one_is_refused(api: str, log:
         "actualVersion": 1,
     }
     assert error["message"].startswith("event 2 of 2: ")
-    assert await read.events(log, EVERYTHING, limit=9) == []
+    assert await pages.events(log, EVERYTHING, limit=9) == []
     assert (await _ask(api, PUBLISH_ALL, events[:1]))["data"]["publishEvents"][0]["version"] == 1
 
 
@@ -127,7 +127,7 @@ async def test_what_is_expected_of_each_event_holds_whatever_a_version_in_a_mess
         for wrong in (0, 1, 3):
             [error] = (await _ask(api, PUBLISH_ALL, [order, {**user, "expectedVersion": wrong}]))["errors"]
             assert (error["extensions"]["index"], error["extensions"]["actualVersion"]) == (1, 2)
-    assert all("claimedVersion" not in event for event in await read.events(log, EVERYTHING, limit=9))
+    assert all("claimedVersion" not in event for event in await pages.events(log, EVERYTHING, limit=9))
 
 
 async def test_an_expectation_below_nothing_is_refused_before_it_is_published(api: str) -> None:
@@ -152,7 +152,7 @@ async def test_what_cannot_be_published_is_refused_before_it_is(api: str, settin
 async def test_without_an_ingester_the_publisher_is_told_that_there_is_no_outcome(
     api: str, log: Log, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(asking.Asker.publish, "__kwdefaults__", {"seconds": 0.5})
+    monkeypatch.setattr(confirmed.Asker.publish, "__kwdefaults__", {"seconds": 0.5})
     [error] = (await _ask(api, PUBLISH, {"type": "a.b", "messageId": "m1"}))["errors"]
     assert error["extensions"]["code"] == "UNAVAILABLE"
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from eventscope.schema.limits import Limits
+from eventscope.schema.limits.limits import Limits
 from tests.app.wire import opened, subscribe
 from tests.app.world import World
 

@@ -3,11 +3,11 @@
 import pytest
 from graphql import GraphQLSyntaxError
 
-from eventscope.schema import prepared
 from eventscope.schema.build import build
-from eventscope.schema.compiled_executor import PLACE
-from eventscope.schema.limits import Limits
-from eventscope.schema.prepared import Documents
+from eventscope.schema.compiled import documents as prepared
+from eventscope.schema.compiled.documents import Documents
+from eventscope.schema.compiled.executor import PLACE
+from eventscope.schema.limits.limits import Limits
 
 SCHEMA = build()._schema
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eventscope.schema.filter import EventFilter, event_filter
-from eventscope.store import moment
-from eventscope.store.filter import matcher
-from eventscope.store.look import Look
+from eventscope.schema.types.filter import EventFilter, event_filter
+from eventscope.store.filters.filter import matcher
+from eventscope.store.filters.look import Look
+from eventscope.store.values import moment
 from tests.app.world import World
 from tests.schema.model import means, times
 

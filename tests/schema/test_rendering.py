@@ -9,11 +9,11 @@ import orjson
 import pytest
 
 from eventscope.background import cancel
-from eventscope.schema import rendering
 from eventscope.schema.build import Schema, build
 from eventscope.schema.context import Context
+from eventscope.schema.live import rendering
 from eventscope.schema.outlet import Outlet
-from eventscope.store.documents import plain
+from eventscope.store.values.documents import plain
 from tests.app.world import World
 from tests.subscriptions.receiving import Receiver
 from tests.until import until

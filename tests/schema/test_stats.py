@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from eventscope.errors import TooComplex
 from eventscope.resolvers import stats
-from eventscope.store import counts, moment
-from eventscope.store.documents import Event
-from eventscope.store.filter import Among
+from eventscope.store.filters.filter import Among
+from eventscope.store.stats import counts
+from eventscope.store.values import moment
+from eventscope.store.values.documents import Event
 from tests.app.world import World
 from tests.schema import model
 

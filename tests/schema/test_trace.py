@@ -10,8 +10,8 @@ import pytest
 import pytest_asyncio
 from pymongo import AsyncMongoClient
 
-from eventscope.store import moment
 from eventscope.store.log import open_log, prepare
+from eventscope.store.values import moment
 from tests.app.served import Served, served
 from tests.app.world import START, World, fill
 from tests.schema.test_batching import counted

@@ -6,15 +6,26 @@ from typing import Any, Final
 
 import orjson
 
-from eventscope.store import checkpoint, moment
-from eventscope.store.append import append
-from eventscope.store.checkpoint import Checkpoint
-from eventscope.store.documents import plain
 from eventscope.store.log import Log
-from eventscope.store.memory import Memory
-from eventscope.store.message import ANY_VERSION, Accepted, Arrival, Batch, Message, Place, Refused, Stored, Together
-from eventscope.store.retention import Retention
-from eventscope.subscriptions import versions
+from eventscope.store.state import checkpoint
+from eventscope.store.state.checkpoint import Checkpoint
+from eventscope.store.values import moment
+from eventscope.store.values.documents import plain
+from eventscope.store.values.message import (
+    ANY_VERSION,
+    Accepted,
+    Arrival,
+    Batch,
+    Message,
+    Place,
+    Refused,
+    Stored,
+    Together,
+)
+from eventscope.store.write.append import append
+from eventscope.store.write.cache import Memory
+from eventscope.store.write.retention import Retention
+from eventscope.subscriptions.messages import versions
 
 # far ahead, so that MongoDB's own TTL task never takes a hand in what these tests expire
 NOON: Final = moment.from_text("2100-06-15T12:00:00Z")

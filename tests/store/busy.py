@@ -9,13 +9,13 @@ from typing import Final
 
 from pymongo import MongoClient
 
-from eventscope.store.driver import Document, Driver
-from eventscope.store.filter import Holds
+from eventscope.store.filters.filter import Holds
+from eventscope.store.filters.paths import Compares, Equals, Path, Reads
 from eventscope.store.log import Log, prepare
-from eventscope.store.message import Accepted
-from eventscope.store.moment import HOUR
-from eventscope.store.paths import Compares, Equals, Path, Reads
-from eventscope.store.retention import Retention
+from eventscope.store.mongo.driver import Document, Driver
+from eventscope.store.values.message import Accepted
+from eventscope.store.values.moment import HOUR
+from eventscope.store.write.retention import Retention
 from tests.store.appender import NOON, Appender, Clock, event, refused
 from tests.store.listening import Ear, listening
 from tests.store.looked import Looking

@@ -7,8 +7,8 @@ from typing import Any, cast
 import pytest
 from pymongo import MongoClient
 
-from eventscope.store.driver import Driver
 from eventscope.store.log import Log, open_log, prepare
+from eventscope.store.mongo.driver import Driver
 from tests.store.appender import Appender, Clock
 from tests.store.corpus import Corpus, corpus_on
 

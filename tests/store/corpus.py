@@ -10,15 +10,15 @@ from typing import Any, Final, Literal, TypeVar
 from hypothesis import strategies as st
 from pymongo import MongoClient
 
-from eventscope.store import expiry
-from eventscope.store.documents import Event
-from eventscope.store.driver import Driver
-from eventscope.store.filter import All, Among, Any_, Between, Filter, Ids, Not, Types
+from eventscope.store.filters.filter import All, Among, Any_, Between, Filter, Ids, Not, Types
+from eventscope.store.filters.mongo import bson_date
 from eventscope.store.log import Log, open_log, prepare
-from eventscope.store.message import Accepted
-from eventscope.store.moment import DAY, EPOCH, HOUR, of
-from eventscope.store.query import bson_date
-from eventscope.store.retention import Retention
+from eventscope.store.mongo.driver import Driver
+from eventscope.store.stats import expiry
+from eventscope.store.values.documents import Event
+from eventscope.store.values.message import Accepted
+from eventscope.store.values.moment import DAY, EPOCH, HOUR, of
+from eventscope.store.write.retention import Retention
 from tests.store.appender import NOON, Appender, Clock, event
 from tests.store.json_values import parts_of, path_conditions, some_json
 

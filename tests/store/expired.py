@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from eventscope.store.filters.mongo import bson_date
 from eventscope.store.log import Log
-from eventscope.store.query import bson_date
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from eventscope.store.catalogue_fields import Fields
-from eventscope.store.documents import Event
+from eventscope.store.catalogue.fields import Fields
+from eventscope.store.values.documents import Event
 
 KINDS = {dict: "OBJECT", list: "ARRAY", str: "STRING", bool: "BOOLEAN", type(None): "NULL"}
 

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from eventscope.store.filter import Exists, Filter, Holds, Not
-from eventscope.store.paths import Compares, Equals, Path, Reads, Test
+from eventscope.store.filters.filter import Exists, Filter, Holds, Not
+from eventscope.store.filters.paths import Compares, Equals, Path, Reads, Test
 
 KEYS: Final = ("a", "b", "items", "ü", "0", "1", "00", "$a", "$where", "a.b", "", "a\\b", "$ref", "$id")
 LIKELY: Final = ("a", "b", "items", "0")

@@ -8,9 +8,9 @@ import pymongo
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
-from eventscope.store.driver import OPTIONS, Driver, Mongo
 from eventscope.store.log import Log
-from eventscope.store.moment import Clock
+from eventscope.store.mongo.driver import OPTIONS, Driver, Mongo
+from eventscope.store.values.moment import Clock
 
 NOTHING_BY_ITSELF = {"lsid", "$db", "$clusterTime", "$readPreference", "readConcern", "maxTimeMS", "txnNumber"}
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from eventscope.store.message import EXPECTED_VERSION, Accepted, Message, Refused, Together
+from eventscope.store.values.message import EXPECTED_VERSION, Accepted, Message, Refused, Together
 
 
 @dataclass(frozen=True, slots=True)

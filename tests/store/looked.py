@@ -4,10 +4,10 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from eventscope.store import read
-from eventscope.store.driver import Document
-from eventscope.store.filter import Filter
+from eventscope.store.events import pages
+from eventscope.store.filters.filter import Filter
 from eventscope.store.log import Log
+from eventscope.store.mongo.driver import Document
 from tests.store.listening import Ear
 
 PAGE: Final = 50
@@ -41,7 +41,7 @@ class Looking:
     def page(self, filter: Filter, **more: Any) -> "Looked":
         """How MongoDB finds a page of events."""
         self._ear.heard.clear()
-        found = self.run(read.page(self.log, filter, limit=PAGE, **more))
+        found = self.run(pages.page(self.log, filter, limit=PAGE, **more))
         plans = [self.explained(command) for command in list(self._ear.heard) if _is_page(command)]
         return Looked(len(found.events), plans)
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from eventscope.store import moment
-from eventscope.store.counts import Scope
-from eventscope.store.documents import Event
-from eventscope.store.filter import All, Among, Any_, Between, Exists, Filter, Holds, Ids, Not, Types
+from eventscope.store.filters.filter import All, Among, Any_, Between, Exists, Filter, Holds, Ids, Not, Types
+from eventscope.store.stats.counts import Scope
+from eventscope.store.values import moment
+from eventscope.store.values.documents import Event
 from tests.store import path_model
 
 

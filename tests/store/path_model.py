@@ -5,8 +5,8 @@ from typing import Any
 
 import orjson
 
-from eventscope.store.documents import plain
-from eventscope.store.paths import Compares, Equals, Path, Reads, Test
+from eventscope.store.filters.paths import Compares, Equals, Path, Reads, Test
+from eventscope.store.values.documents import plain
 
 Step = tuple[str, Any]  # ("key", name), ("element", place), or ("member of an element", (place, name))
 

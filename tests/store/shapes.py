@@ -8,10 +8,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from eventscope.store import scan
-from eventscope.store.filter import EVERYTHING, All, Among, Any_, Between, Exists, Filter, Holds, Ids, Not, Types
-from eventscope.store.moment import HOUR
-from eventscope.store.paths import Equals, Path
+from eventscope.store.events import scan
+from eventscope.store.filters.filter import (
+    EVERYTHING,
+    All,
+    Among,
+    Any_,
+    Between,
+    Exists,
+    Filter,
+    Holds,
+    Ids,
+    Not,
+    Types,
+)
+from eventscope.store.filters.paths import Equals, Path
+from eventscope.store.values.moment import HOUR
 from tests.store.looked import Looked
 
 Kind = Literal["in order", "cut", "sorted", "free"]

@@ -6,14 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventscope.store import aggregates, counts, expiry, read
+from eventscope.store import aggregates
 from eventscope.store.aggregates import Aggregate, AggregateFilter, Order
-from eventscope.store.counts import Scope
-from eventscope.store.filter import EVERYTHING
+from eventscope.store.events import pages
+from eventscope.store.filters.filter import EVERYTHING
+from eventscope.store.filters.mongo import bson_date
 from eventscope.store.log import Log
-from eventscope.store.moment import DAY
-from eventscope.store.query import bson_date
-from eventscope.store.retention import Retention
+from eventscope.store.stats import counts, expiry
+from eventscope.store.stats.counts import Scope
+from eventscope.store.values.moment import DAY
+from eventscope.store.write.retention import Retention
 from tests.store import model
 from tests.store.appender import NOON, Appender, Clock, event
 from tests.store.corpus import AGGREGATE_IDS, AGGREGATE_TYPES, Corpus, State, moments
@@ -139,7 +141,7 @@ async def test_versions_never_restart_though_every_event_has_expired(
 
     assert (await appender.store(event(of=ANN, expected=0))).codes == {"VERSION_CONFLICT": 1}
     await appender.store(event(of=ANN, expected=2))
-    [again] = await read.events(log, EVERYTHING, limit=10)
+    [again] = await pages.events(log, EVERYTHING, limit=10)
     assert again["version"] == 3
     [ann] = await aggregates.named(log, [ANN])
     assert (ann.version, ann.event_count) == (3, 1)

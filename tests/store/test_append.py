@@ -5,14 +5,17 @@ from typing import Any
 
 import pytest
 
-from eventscope.store import checkpoint, counts, read, rejected
-from eventscope.store.counts import Scope
-from eventscope.store.filter import EVERYTHING
+from eventscope.store.events import pages
+from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
-from eventscope.store.memory import WATCHFUL, Memory
-from eventscope.store.message import EXPECTED_VERSION, NO_STREAM, RETRY, Arrival, Message, Refused
-from eventscope.store.moment import DAY, HOUR
-from eventscope.store.retention import Retention
+from eventscope.store.rejected import messages as rejected
+from eventscope.store.state import checkpoint
+from eventscope.store.stats import counts
+from eventscope.store.stats.counts import Scope
+from eventscope.store.values.message import EXPECTED_VERSION, NO_STREAM, RETRY, Arrival, Message, Refused
+from eventscope.store.values.moment import DAY, HOUR
+from eventscope.store.write.cache import WATCHFUL, Memory
+from eventscope.store.write.retention import Retention
 from tests.store.appender import CREATED, STREAM, Appender, Clock, event, everything, refused, together
 
 
@@ -21,18 +24,18 @@ class TestOrder:
         for size in (1, 7, 1, 100, 2):
             stored = await appender.store(*(event() for _ in range(size)))
             assert [e["_id"] for e in stored.events] == list(range(stored.previous + 1, stored.head + 1))
-        assert [e["_id"] for e in await read.events(log, EVERYTHING, limit=1000)] == list(range(1, 112))
+        assert [e["_id"] for e in await pages.events(log, EVERYTHING, limit=1000)] == list(range(1, 112))
         assert (await checkpoint.read(log)).head == 111
 
     async def test_a_batch_keeps_the_order_of_the_stream(self, log: Log, appender: Appender) -> None:
         await appender.store(event(id="b", at=2), event(id="a", at=3), event(id="c", at=1))
-        assert [e["messageId"] for e in await read.events(log, EVERYTHING, limit=10)] == ["b", "a", "c"]
+        assert [e["messageId"] for e in await pages.events(log, EVERYTHING, limit=10)] == ["b", "a", "c"]
 
     async def test_what_is_not_stored_takes_no_position(self, log: Log, appender: Appender) -> None:
         conflict = event(id="conflict", of=("user", "1"), expected=7)
         await appender.store(event(id="a"), refused(b"{"), event(id="a"), conflict, event(id="b"))
         await appender.store(refused(b"{"), event(id="c"))
-        found = await read.events(log, EVERYTHING, limit=10)
+        found = await pages.events(log, EVERYTHING, limit=10)
         assert [(e["_id"], e["messageId"]) for e in found] == [(1, "a"), (2, "b"), (3, "c")]
 
     async def test_an_empty_batch_moves_nothing_but_the_place(self, log: Log, appender: Appender) -> None:
@@ -48,12 +51,12 @@ class TestOrder:
         await checkpoint.release(log, "first")
         successor = await Appender.of(log, "successor")
         await successor.store(event(id="b", of=("user", "1")), refused(b"2"))
-        assert [(e["_id"], e["version"]) for e in await read.events(log, EVERYTHING, limit=10)] == [(1, 1), (2, 2)]
+        assert [(e["_id"], e["version"]) for e in await pages.events(log, EVERYTHING, limit=10)] == [(1, 1), (2, 2)]
         assert [(r.number, r.raw) for r in await rejected.rejected(log, limit=10)] == [(2, b"2"), (1, b"1")]
 
     async def test_an_event_knows_its_place_in_the_stream(self, log: Log, appender: Appender) -> None:
         [stored] = (await appender.store(event(id="a"))).events
-        found = await read.event(log, "a")
+        found = await pages.event(log, "a")
         assert found is not None
         assert found == stored
         assert found["source"] == {"stream": STREAM, "created": CREATED, "sequence": 1}
@@ -66,7 +69,7 @@ class TestVersions:
         names = [("user", "1"), ("user", "2"), ("vendor", "1")]
         for n in range(5):
             await appender.store(*(event(of=names[(n + m) % 3]) for m in range(4)))
-        found = await read.events(log, EVERYTHING, limit=100)
+        found = await pages.events(log, EVERYTHING, limit=100)
         for name in names:
             versions = [e["version"] for e in found if (e["aggregateType"], e["aggregateId"]) == name]
             assert versions == list(range(1, len(versions) + 1))
@@ -75,7 +78,7 @@ class TestVersions:
     async def test_an_event_of_no_aggregate_has_no_version(self, log: Log, appender: Appender) -> None:
         parts: list[dict[str, Any]] = [{}, {"aggregateType": "user"}, {"aggregateId": "1"}]
         await appender.store(*(event(**part) for part in parts))
-        found = await read.events(log, EVERYTHING, limit=10)
+        found = await pages.events(log, EVERYTHING, limit=10)
         for stored, part in zip(found, parts, strict=True):
             assert "version" not in stored
             assert part.items() <= dict(stored).items()
@@ -85,7 +88,7 @@ class TestVersions:
         ann = ("user", "ann")
         await appender.store(event(of=ann, expected=NO_STREAM), event(of=ann, expected=1))
         await appender.store(event(of=ann, expected=2), event(of=ann))
-        assert [e["version"] for e in await read.events(log, EVERYTHING, limit=10)] == [1, 2, 3, 4]
+        assert [e["version"] for e in await pages.events(log, EVERYTHING, limit=10)] == [1, 2, 3, 4]
 
     async def test_a_wrong_expectation_is_refused_with_the_actual_version(self, log: Log, appender: Appender) -> None:
         await appender.store(event(of=("user", "ann")), event(of=("user", "ann")))
@@ -160,7 +163,7 @@ class TestOnce:
         ]
         for batch in [[first, *others]] if same_batch else [[first], others]:
             await appender.store(*batch)
-        assert [e["_id"] for e in await read.events(log, EVERYTHING, limit=10)] == [1]
+        assert [e["_id"] for e in await pages.events(log, EVERYTHING, limit=10)] == [1]
         refusals = await rejected.rejected(log, limit=10)
         assert [refusal.raw for refusal in reversed(refusals)] == [other.arrival.raw for other in others]
         assert {(refusal.code, refusal.reason) for refusal in refusals} == {

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from eventscope.store.budget import LARGE, Budget
+from eventscope.store.mongo.budget import LARGE, Budget
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 4])

@@ -6,15 +6,17 @@ from typing import Any
 
 import pytest
 
-from eventscope.store import by_day, catalogue_types, counts, read
-from eventscope.store.counts import Scope
-from eventscope.store.documents import Event
-from eventscope.store.filter import EVERYTHING, Between
+from eventscope.store.catalogue import types as catalogue_types
+from eventscope.store.events import pages
+from eventscope.store.events.time_span import span
+from eventscope.store.filters.filter import EVERYTHING, Between
 from eventscope.store.log import Log
-from eventscope.store.moment import DAY, HOUR, MINUTE
-from eventscope.store.retention import Retention
-from eventscope.store.span import span
-from eventscope.store.writer import writing
+from eventscope.store.stats import counts, daily
+from eventscope.store.stats.counts import Scope
+from eventscope.store.values.documents import Event
+from eventscope.store.values.moment import DAY, HOUR, MINUTE
+from eventscope.store.write.retention import Retention
+from eventscope.store.write.writer import writing
 from tests.chaos import recount
 from tests.store import model
 from tests.store.appender import NOON, Appender, Clock, event
@@ -67,7 +69,7 @@ async def test_each_kept_event_is_counted_once_at_any_time_of_the_day(
 
 async def test_they_are_few_however_long_the_log_is(log: Log, clock: Clock, ever: list[Event]) -> None:
     hours = await log.rollups.count_documents({"_id.hour": {"$exists": True}})
-    days = await log.rollups.count_documents({"$or": by_day.rows(clock.now)})
+    days = await log.rollups.count_documents({"$or": daily.rows(clock.now)})
     brief, usual, lasting = 2 + 24 // 7 + 1, 2 * (30 + 24 // 7 + 1), 1
     assert days <= brief + usual + lasting < hours / 5
 
@@ -131,7 +133,7 @@ async def test_a_time_range_lies_within_its_span_whether_or_not_minutes_are_know
                 assert found[1] >= max(inside)
             cut += 0 if found is None else found[1] - found[0]
             whole += max(inside) - min(inside) if inside else 0
-        page = await read.events(log, Between("timestamp", low, high), limit=1000)
+        page = await pages.events(log, Between("timestamp", low, high), limit=1000)
         assert page == [e for e in model.kept(ever, clock.now) if low <= e["timestamp"] <= high]
-    assert len(await read.events(log, EVERYTHING, limit=10_000)) == len(model.kept(ever, clock.now))
+    assert len(await pages.events(log, EVERYTHING, limit=10_000)) == len(model.kept(ever, clock.now))
     assert cut >= whole

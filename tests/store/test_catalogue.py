@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 
 from eventscope.background import end
 from eventscope.errors import EventscopeError, LeaseLost
-from eventscope.store import catalogue, checkpoint
-from eventscope.store.catalogue_fields import MOST_DEPTH, MOST_FIELDS, MOST_PAIRS, Drift, Fields
-from eventscope.store.documents import Event
-from eventscope.store.driver import Document
+from eventscope.store.catalogue import counting
+from eventscope.store.catalogue.fields import MOST_DEPTH, MOST_FIELDS, MOST_PAIRS, Drift, Fields
 from eventscope.store.log import Log, open_log, prepare
-from eventscope.store.moment import DAY
-from eventscope.store.retention import Retention
+from eventscope.store.mongo.driver import Document
+from eventscope.store.state import checkpoint
+from eventscope.store.values.documents import Event
+from eventscope.store.values.moment import DAY
+from eventscope.store.write.retention import Retention
 from tests.store.appender import NOON, Appender, Clock, event
 from tests.store.fields_model import as_recounted, recounted, told
 from tests.store.listening import Ear, listening
@@ -29,13 +30,13 @@ Until = Callable[..., Coroutine[None, None, object]]
 
 
 async def counted(log: Log, most: int = 500) -> None:
-    while await catalogue.count(log, most):
+    while await counting.count(log, most):
         pass
 
 
 async def assert_recount(log: Log, events: list[Event]) -> None:
     wanted = recounted(events)
-    for type, fields in zip(wanted, await catalogue.fields(log, list(wanted)), strict=True):
+    for type, fields in zip(wanted, await counting.fields(log, list(wanted)), strict=True):
         assert as_recounted(fields) == told(wanted[type]), type
         assert fields.events == sum(e["type"] == type for e in events)
         assert fields.to == await checkpoint.head(log)
@@ -87,7 +88,7 @@ async def test_whoever_is_stopped_after_any_command_counts_nothing_twice(
     async with listening(mongo_url, log.mongo.database.name, log.mongo.driver, clock, ear) as mortal:
         for commands in [*range(1, 8), *range(1, 8)]:
             answered = 0
-            task = asyncio.create_task(catalogue.count(mortal, 9))
+            task = asyncio.create_task(counting.count(mortal, 9))
 
             def stop(command: Document, victim: asyncio.Task[int] = task, after: int = commands) -> None:
                 nonlocal answered
@@ -98,7 +99,7 @@ async def test_whoever_is_stopped_after_any_command_counts_nothing_twice(
             ear.after = stop
             await asyncio.gather(task, return_exceptions=True)
         ear.after = None
-    assert 0 < await catalogue.counted_to(log) < len(events)
+    assert 0 < await counting.counted_to(log) < len(events)
     await counted(log, 7)
     await assert_recount(log, list(events))
 
@@ -108,9 +109,9 @@ async def test_of_several_who_count_each_event_is_counted_once(log: Log, appende
 
     async def counter() -> int:
         lost = 0
-        while await catalogue.counted_to(log) < len(events):
+        while await counting.counted_to(log) < len(events):
             try:
-                await catalogue.count(log, 7)
+                await counting.count(log, 7)
             except EventscopeError:
                 lost += 1
         return lost
@@ -123,18 +124,18 @@ async def test_who_is_overtaken_while_counting_changes_nothing(
     log: Log, appender: Appender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = (await appender.store(*some(random.Random(6), 20))).events
-    read = catalogue._documents
-    await catalogue.count(log, 5)
+    read = counting._documents
+    await counting.count(log, 5)
 
     async def overtaken(log: Log, types: list[str]) -> dict[str, Document]:
         found = await read(log, types)
-        monkeypatch.setattr(catalogue, "_documents", read)
-        await catalogue.count(log, 9)
+        monkeypatch.setattr(counting, "_documents", read)
+        await counting.count(log, 9)
         return found
 
-    monkeypatch.setattr(catalogue, "_documents", overtaken)
+    monkeypatch.setattr(counting, "_documents", overtaken)
     with pytest.raises(LeaseLost):
-        await catalogue.count(log, 7)
+        await counting.count(log, 7)
     await counted(log)
     await assert_recount(log, list(events))
 
@@ -158,13 +159,13 @@ async def test_a_process_that_is_killed_leaves_nothing_half_counted(
 ) -> None:
     events = (await appender.store(*some(random.Random(7), 400))).events
     for _ in range(3):
-        before = await catalogue.counted_to(log)
+        before = await counting.counted_to(log)
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", KILLED, mongo_url, log.mongo.database.name, str(NOON))
         )
 
         async def further(place: int = before) -> bool:
-            return await catalogue.counted_to(log) >= place + 25
+            return await counting.counted_to(log) >= place + 25
 
         await until(further)
         process.send_signal(signal.SIGKILL)
@@ -175,11 +176,11 @@ async def test_a_process_that_is_killed_leaves_nothing_half_counted(
 
 async def test_only_the_holder_of_the_lease_counts(log: Log, appender: Appender, until: Until) -> None:
     events = (await appender.store(*some(random.Random(8), 30))).events
-    standby = asyncio.create_task(catalogue.keep_up(log, "another"))
-    holder = asyncio.create_task(catalogue.keep_up(log, "first"))
+    standby = asyncio.create_task(counting.keep_up(log, "another"))
+    holder = asyncio.create_task(counting.keep_up(log, "first"))
 
     async def done() -> bool:
-        return await catalogue.counted_to(log) == len(events)
+        return await counting.counted_to(log) == len(events)
 
     await until(done)
     await end(standby, holder)
@@ -190,7 +191,7 @@ async def test_a_new_field_and_a_new_type_of_a_field_are_drifts(log: Log, append
     datas: list[Any] = [{"a": 1}, {"a": 2.5}, {"a": 1, "b": None}, {"a": "1", "b": {"c": [1, "x"]}}, {"a": "2"}, [1]]
     await appender.store(*(event("one", data=data, at=NOON + n) for n, data in enumerate(datas)))
     await counted(log, 2)
-    [fields] = await catalogue.fields(log, ["one"])
+    [fields] = await counting.fields(log, ["one"])
     assert fields.drifts == [
         Drift(3, NOON + 2, "b", False, "NULL"),
         Drift(4, NOON + 3, "a", True, "STRING"),
@@ -207,7 +208,7 @@ async def test_a_new_field_and_a_new_type_of_a_field_are_drifts(log: Log, append
 async def test_the_last_100_drifts_are_kept_and_all_are_counted(log: Log, appender: Appender) -> None:
     await appender.store(*(event("one", data={f"f{n}": n}) for n in range(151)))
     await counted(log)
-    [fields] = await catalogue.fields(log, ["one"])
+    [fields] = await counting.fields(log, ["one"])
     assert [drift.path for drift in fields.drifts] == [f"f{n}" for n in range(51, 151)]
     assert fields.drift_count == 150
 
@@ -229,7 +230,7 @@ async def test_what_is_beyond_a_bound_is_said_to_be_left_out(
 ) -> None:
     await appender.store(event("within", data=within), event("beyond", data=beyond))
     await counted(log)
-    inside, outside = await catalogue.fields(log, ["within", "beyond"])
+    inside, outside = await counting.fields(log, ["within", "beyond"])
     assert (inside.truncated, outside.truncated) == (False, True)
     assert outside.seen.keys() <= inside.seen.keys()
 
@@ -238,7 +239,7 @@ async def test_of_one_event_1000_fields_are_looked_at(log: Log, appender: Append
     await appender.store(*(event("one", data={f"f{n}": n}) for n in (MOST_PAIRS - 1, MOST_PAIRS)))
     await appender.store(event("one", data={f"f{n}": n for n in range(MOST_PAIRS + 1)}))
     await counted(log)
-    [fields] = await catalogue.fields(log, ["one"])
+    [fields] = await counting.fields(log, ["one"])
     assert fields.truncated
     assert len(fields.seen) == MOST_FIELDS
     assert (fields.seen[f"f{MOST_PAIRS - 1}"].count, fields.seen[f"f{MOST_PAIRS}"].count) == (2, 1)
@@ -253,23 +254,23 @@ async def test_what_was_counted_stays_when_events_expire_and_what_expired_is_not
     await appender.store(event("one", data={"b": 1}))
     clock.now = NOON + DAY
     await counted(log)
-    [fields] = await catalogue.fields(log, ["one"])
+    [fields] = await counting.fields(log, ["one"])
     assert (fields.events, list(fields.seen), fields.to) == (1, ["a"], 2)
 
 
 async def test_of_a_type_that_nobody_counted_nothing_is_known(log: Log) -> None:
-    assert await catalogue.fields(log, ["one"]) == [Fields()]
-    assert await catalogue.count(log) == 0
+    assert await counting.fields(log, ["one"]) == [Fields()]
+    assert await counting.count(log) == 0
 
 
 async def test_a_batch_that_was_written_but_for_its_checkpoint_is_not_counted_again(
     log: Log, appender: Appender
 ) -> None:
     events = (await appender.store(*some(random.Random(9), 100))).events
-    await catalogue.count(log, 60)
+    await counting.count(log, 60)
     for place in (0, 17, 59):
-        await log.meta.update_one({"_id": catalogue.ID}, {"$set": {"position": place}})
-        await catalogue.count(log, 13)
+        await log.meta.update_one({"_id": counting.ID}, {"$set": {"position": place}})
+        await counting.count(log, 13)
     await counted(log)
     await assert_recount(log, list(events))
 
@@ -282,6 +283,6 @@ async def test_who_begins_beside_another_loses(log: Log, appender: Appender, mon
         return 0
 
     with monkeypatch.context() as patch, pytest.raises(LeaseLost):
-        patch.setattr(catalogue, "counted_to", stale)
-        await catalogue.count(log)
+        patch.setattr(counting, "counted_to", stale)
+        await counting.count(log)
     await assert_recount(log, list(events))

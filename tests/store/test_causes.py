@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from eventscope.errors import TooComplex
-from eventscope.store import causes
-from eventscope.store.causes import Known, Link
-from eventscope.store.documents import Event
-from eventscope.store.driver import Document
+from eventscope.store.events import links
+from eventscope.store.events.links import Known, Link
 from eventscope.store.log import Log, prepare
-from eventscope.store.moment import DAY
-from eventscope.store.retention import Retention
+from eventscope.store.mongo.driver import Document
+from eventscope.store.values.documents import Event
+from eventscope.store.values.moment import DAY
+from eventscope.store.write.retention import Retention
 from tests.store.appender import NOON, Appender, Clock, event
 from tests.store.listening import Ear, listening
 
@@ -64,7 +64,7 @@ async def test_each_value_gets_its_own_page_by_one_command(
 ) -> None:
     values = [*sorted({str(e[link]) for e in events})[:20], "nobody's", "$_id", "$$ROOT"]
     for limit, above in ((1, None), (2, 150), (200, None), (50, 10_000)):
-        found = await causes.linked(heard, link, values, limit=limit, above=above)
+        found = await links.linked(heard, link, values, limit=limit, above=above)
         assert found == {
             value: [e for e in kept(events) if e[link] == value and e["_id"] > (above or 0)][:limit] for value in values
         }
@@ -77,30 +77,30 @@ async def test_each_value_is_counted_up_to_the_bound_by_one_command(
 ) -> None:
     values = [*sorted({str(e[link]) for e in events}), "nobody's"]
     for most in (1, 2, 1000):
-        found = await causes.counts(heard, link, values, most)
+        found = await links.counts(heard, link, values, most)
         assert found == {v: min(most, sum(e[link] == v for e in kept(events))) for v in values}
     assert len(ear.heard) == 3
 
 
 async def test_a_conversation_is_read_in_the_order_of_the_log(heard: Log, events: list[Event]) -> None:
     whole = [e for e in kept(events) if e["correlationId"] == "talk 2"]
-    assert await causes.conversation(heard, "talk 2", limit=1000) == whole
-    assert await causes.conversation(heard, "talk 2", limit=5, above=whole[3]["_id"]) == whole[4:9]
-    assert await causes.conversation(heard, "talk 9", limit=5) == []
+    assert await links.conversation(heard, "talk 2", limit=1000) == whole
+    assert await links.conversation(heard, "talk 2", limit=5, above=whole[3]["_id"]) == whole[4:9]
+    assert await links.conversation(heard, "talk 9", limit=5) == []
 
 
 async def test_causes_are_known_while_they_are_kept(heard: Log) -> None:
-    assert await causes.known(heard, ["1-3", "1-4", "nobody's"]) == {"1-4": Known("talk 1", NOON + 4)}
-    assert await causes.known(heard, []) == {}
+    assert await links.known(heard, ["1-3", "1-4", "nobody's"]) == {"1-4": Known("talk 1", NOON + 4)}
+    assert await links.known(heard, []) == {}
 
 
 async def test_no_more_is_read_than_is_given_and_all_of_it_by_index(heard: Log, ear: Ear) -> None:
-    await causes.conversation(heard, "talk 2", limit=10, above=5)
-    await causes.known(heard, ["1-4", "1-5"])
+    await links.conversation(heard, "talk 2", limit=10, above=5)
+    await links.known(heard, ["1-4", "1-5"])
     pairs: list[tuple[Link, list[str]]] = [("causationId", ["0-5", "1-7"]), ("correlationId", ["talk 1", "talk 3"])]
     for link, values in pairs:
-        await causes.linked(heard, link, values, limit=2, above=3)
-        await causes.counts(heard, link, values, 2)
+        await links.linked(heard, link, values, limit=2, above=3)
+        await links.counts(heard, link, values, 2)
     for command, most in zip(ear.heard, [12, 2, 8, 8, 8, 8], strict=True):
         explained: Document = await heard.mongo.database.command({"explain": command, "verbosity": "executionStats"})
         assert "COLLSCAN" not in str(explained["stages"] if "stages" in explained else explained["queryPlanner"])
@@ -123,13 +123,13 @@ async def test_a_conversation_of_large_events_is_read_whole_or_refused(
 ) -> None:
     for _ in range(4):
         await appender.store(*(event(correlationId="large", data={"text": "x" * 1_000_000}) for _ in range(10)))
-    found = await causes.conversation(appender.log, "large", limit=100)
+    found = await links.conversation(appender.log, "large", limit=100)
     assert [event["_id"] for event in found] == list(range(1, 41))
-    assert len(await causes.conversation(appender.log, "large", limit=39)) == 39
-    monkeypatch.setattr(causes, "MOST_BYTES", 16 * 1024**2)
-    assert len(await causes.conversation(appender.log, "large", limit=16)) == 16
+    assert len(await links.conversation(appender.log, "large", limit=39)) == 39
+    monkeypatch.setattr(links, "MOST_BYTES", 16 * 1024**2)
+    assert len(await links.conversation(appender.log, "large", limit=16)) == 16
     with pytest.raises(TooComplex, match="larger than an answer may be"):
-        await causes.conversation(appender.log, "large", limit=100)
+        await links.conversation(appender.log, "large", limit=100)
 
 
 async def test_large_events_of_many_values_are_read_whole_or_refused(
@@ -140,11 +140,11 @@ async def test_large_events_of_many_values_are_read_whole_or_refused(
             *(event(causationId=f"cause {n}", data={"text": "x" * 1_000_000}) for _ in range(10)),
         )
     causing = [f"cause {n}" for n in range(4)]
-    found = await causes.linked(appender.log, "causationId", causing, limit=10)
+    found = await links.linked(appender.log, "causationId", causing, limit=10)
     assert [[event["_id"] for event in found[id]] for id in causing] == [
         list(range(first, first + 10)) for first in (1, 11, 21, 31)
     ]
-    monkeypatch.setattr(causes, "MOST_BYTES", 16 * 1024**2)
-    assert len((await causes.linked(appender.log, "causationId", causing, limit=2))["cause 3"]) == 2
+    monkeypatch.setattr(links, "MOST_BYTES", 16 * 1024**2)
+    assert len((await links.linked(appender.log, "causationId", causing, limit=2))["cause 3"]) == 2
     with pytest.raises(TooComplex, match="larger than an answer may be"):
-        await causes.linked(appender.log, "causationId", causing, limit=10)
+        await links.linked(appender.log, "causationId", causing, limit=10)

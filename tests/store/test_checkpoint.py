@@ -7,11 +7,11 @@ from datetime import datetime
 import pytest
 
 from eventscope.errors import Blocked, LeaseLost
-from eventscope.store import checkpoint
-from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.log import Log
-from eventscope.store.message import Place
-from eventscope.store.tail import Tail
+from eventscope.store.recent_events import Tail
+from eventscope.store.state import checkpoint
+from eventscope.store.state.checkpoint import Checkpoint
+from eventscope.store.values.message import Place
 from tests.store.appender import CREATED, STREAM, Appender, event, refused
 from tests.until import until
 

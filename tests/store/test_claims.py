@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from eventscope.store.claims import NEWEST, Claims, claims
 from eventscope.store.log import Log
-from eventscope.store.moment import DAY
-from eventscope.store.retention import Retention
+from eventscope.store.stats.claims import NEWEST, Claims, claims
+from eventscope.store.values.moment import DAY
+from eventscope.store.write.retention import Retention
 from tests.store.appender import NOON, Appender, Clock, event
 
 

@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventscope.errors import Unavailable
-from eventscope.store import clock, moment
-from eventscope.store.clock import MongoClock, steady
-from eventscope.store.driver import Driver
 from eventscope.store.log import Log, open_log, prepare, synchronise
-from eventscope.store.moment import DAY
+from eventscope.store.mongo import clock
+from eventscope.store.mongo.clock import MongoClock, steady
+from eventscope.store.mongo.driver import Driver
+from eventscope.store.values import moment
+from eventscope.store.values.moment import DAY
 from tests.until import until
 
 YEAR_2100 = moment.from_text("2100-01-01T00:00:00Z")

@@ -5,10 +5,10 @@ from typing import Any
 import orjson
 import pytest
 
-from eventscope.store import read
-from eventscope.store.documents import plain
-from eventscope.store.filter import EVERYTHING
+from eventscope.store.events import pages
+from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
+from eventscope.store.values.documents import plain
 from tests.store.appender import Appender, Clock, event, text
 
 
@@ -56,7 +56,7 @@ async def test_whatever_is_sent_comes_out_as_it_went_in(log: Log, appender: Appe
         more: dict[str, Any] = {"metadata": {name: orjson.loads(raw)}, "extensions": {"$x": orjson.loads(raw)}}
         await appender.store(event(id=name, data=orjson.loads(raw), at=1, **(more if name in small else {})))
     for name, value in HOSTILE.items():
-        found = await read.event(log, name)
+        found = await pages.event(log, name)
         assert found is not None
         assert text(found["data"]) == text(value), name
         if name in small:
@@ -75,7 +75,7 @@ async def test_times_keep_their_microseconds(log: Log, appender: Appender, clock
     clock.now += 123_457
     times = [0, 1, -1, 1_795_417_200_123_456, -62_135_596_800_000_000, 253_402_300_799_999_999]
     await appender.store(*(event(at=time) for time in times))
-    found = await read.events(log, EVERYTHING, limit=10)
+    found = await pages.events(log, EVERYTHING, limit=10)
     assert [e["timestamp"] for e in found] == times
     assert {e["recordedAt"] for e in found} == {clock.now}
 
@@ -87,7 +87,7 @@ async def test_names_may_be_any_text(log: Log, appender: Appender) -> None:
             event("t", id=f"id {name}", of=(name, name), userId=name, correlationId=name, causationId=name)
         )
     for position, name in enumerate(names, 1):
-        found = await read.event(log, f"id {name}")
+        found = await pages.event(log, f"id {name}")
         assert found is not None
         assert (found["_id"], found["aggregateType"], found["aggregateId"], found["version"]) == (
             position,

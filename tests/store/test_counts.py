@@ -7,13 +7,13 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventscope.store import counts, expiry
-from eventscope.store.counts import Cell, Scope
-from eventscope.store.documents import Event
-from eventscope.store.filter import Among, Types
+from eventscope.store.filters.filter import Among, Types
 from eventscope.store.log import Log
-from eventscope.store.moment import DAY, HOUR
-from eventscope.store.retention import Retention
+from eventscope.store.stats import counts, expiry
+from eventscope.store.stats.counts import Cell, Scope
+from eventscope.store.values.documents import Event
+from eventscope.store.values.moment import DAY, HOUR
+from eventscope.store.write.retention import Retention
 from tests.store import model
 from tests.store.appender import NOON, Appender, Clock, event
 from tests.store.corpus import AGGREGATE_IDS, AGGREGATE_TYPES, CAUSES, PEOPLE, Corpus, State, moments, timestamps, types

@@ -13,35 +13,39 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 
-from eventscope.embedded import Mongod, ready, running
+from eventscope.dev.servers import Mongod, ready, running
 from eventscope.errors import CannotStart, QuestionTimedOut, TooLargeTogether, Unavailable, Unstorable
-from eventscope.guard import guarded, lifeline
-from eventscope.ports import free
-from eventscope.store import aggregates, checkpoint, counts, expiry, read, rejected, types
+from eventscope.processes.guard import guarded, lifeline
+from eventscope.processes.ports import free
+from eventscope.store import aggregates
 from eventscope.store.aggregates import AggregateFilter
-from eventscope.store.counts import Scope
-from eventscope.store.driver import Document, Driver, connect, translated
-from eventscope.store.failure import refuses
-from eventscope.store.filter import EVERYTHING, Types
+from eventscope.store.events import pages, types
+from eventscope.store.filters.filter import EVERYTHING, Types
 from eventscope.store.log import Log, open_log, prepare, server_version, synchronise
-from eventscope.store.moment import HOUR
+from eventscope.store.mongo.driver import Document, Driver, connect, translated
+from eventscope.store.mongo.failure import refuses
+from eventscope.store.rejected import messages
+from eventscope.store.state import checkpoint
+from eventscope.store.stats import counts, expiry
+from eventscope.store.stats.counts import Scope
+from eventscope.store.values.moment import HOUR
 from tests.servers import freeze
 from tests.store.appender import NOON, Appender, event
 from tests.until import until
 
 QUESTIONS: dict[str, Callable[[Log], Coroutine[Any, Any, object]]] = {
-    "events": lambda log: read.events(log, EVERYTHING, limit=10),
-    "events of a pattern": lambda log: read.events(log, Types(("*",)), limit=10),
-    "event": lambda log: read.event(log, "a"),
-    "count": lambda log: read.count(log, EVERYTHING),
+    "events": lambda log: pages.events(log, EVERYTHING, limit=10),
+    "events of a pattern": lambda log: pages.events(log, Types(("*",)), limit=10),
+    "event": lambda log: pages.event(log, "a"),
+    "count": lambda log: pages.count(log, EVERYTHING),
     "types": types.types,
     "cells": lambda log: counts.cells(log, Scope(low=NOON + 1)),
     "unique aggregates": lambda log: counts.aggregates(log, Scope(types=Types(("a",)))),
     "aggregates": lambda log: aggregates.aggregates(log, AggregateFilter(), limit=10),
     "an aggregate": lambda log: aggregates.named(log, [("a", "b")]),
     "how many aggregates": lambda log: aggregates.count(log, AggregateFilter(), 10),
-    "rejected": lambda log: rejected.rejected(log, limit=10),
-    "how many rejected": rejected.count,
+    "rejected": lambda log: messages.rejected(log, limit=10),
+    "how many rejected": messages.count,
     "checkpoint": checkpoint.read,
     "head": checkpoint.head,
     "lease": lambda log: checkpoint.acquire(log, "other", 1),
@@ -173,7 +177,7 @@ async def test_who_may_not_ask_is_told_so_without_the_password(guarded_url: str,
     async with open_log(guarded_url.replace("//", f"//{user}", 1), "test", driver) as log:
         with pytest.raises(CannotStart, match="MongoDB refuses the user of EVENTSCOPE_MONGO_URL: ") as refused:
             await synchronise(log)
-            await read.first_position(log)
+            await pages.first_position(log)
         assert "secret" not in str(refused.value)
 
 
@@ -214,7 +218,7 @@ async def test_a_server_that_was_never_there_is_unavailable(driver: Driver, swep
 async def test_a_server_that_goes_away_makes_every_question_unavailable_until_it_is_back(
     own: OwnMongod, own_log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eventscope.store.append.WRITE_SECONDS", 1.0)
+    monkeypatch.setattr("eventscope.store.write.append.WRITE_SECONDS", 1.0)
     before = {name: await question(own_log) for name, question in QUESTIONS.items()}
     appender = Appender(own_log, await checkpoint.read(own_log))
     own.kill()
@@ -237,7 +241,7 @@ async def test_that_the_server_is_gone_is_told_long_before_a_question_is_out_of_
         for _ in range(2):
             async with asyncio.timeout(60):
                 with pytest.raises(Unavailable, match="MongoDB does not answer now"):
-                    await read.first_position(log)
+                    await pages.first_position(log)
 
 
 async def test_a_server_that_hangs_lets_every_question_run_out_of_time(own: OwnMongod, own_log: Log) -> None:
@@ -252,7 +256,7 @@ async def test_a_server_that_hangs_lets_every_question_run_out_of_time(own: OwnM
 
     async def well() -> bool:
         try:
-            return await read.event(own_log, "a") is not None
+            return await pages.event(own_log, "a") is not None
         except (QuestionTimedOut, Unavailable):
             return False
 

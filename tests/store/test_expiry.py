@@ -7,16 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventscope.store import aggregates, counts, expiry, moment, read
+from eventscope.store import aggregates
 from eventscope.store.aggregates import AggregateFilter
-from eventscope.store.clock import MongoClock
-from eventscope.store.counts import Scope
-from eventscope.store.expiry import Housekeeping
-from eventscope.store.filter import EVERYTHING, All, Among, Between, Filter, Types
+from eventscope.store.events import pages
+from eventscope.store.filters.filter import EVERYTHING, All, Among, Between, Filter, Types
+from eventscope.store.filters.mongo import bson_date
 from eventscope.store.log import Log, synchronise
-from eventscope.store.moment import DAY, HOUR, MINUTE
-from eventscope.store.query import bson_date
-from eventscope.store.retention import Retention
+from eventscope.store.mongo.clock import MongoClock
+from eventscope.store.stats import counts, expiry
+from eventscope.store.stats.counts import Scope
+from eventscope.store.stats.expiry import Housekeeping
+from eventscope.store.values import moment
+from eventscope.store.values.moment import DAY, HOUR, MINUTE
+from eventscope.store.write.retention import Retention
 from tests.store import model
 from tests.store.appender import NOON, Appender, Clock, event
 from tests.store.corpus import Corpus, State, moments, types
@@ -55,14 +58,14 @@ async def answers(log: Log) -> Answers:
     brief = Types(("brief",))
     scope = Scope(types=brief)
     return Answers(
-        by_id=await read.event(log, "brief") is not None,
-        in_pages="brief" in [e["messageId"] for e in await read.events(log, EVERYTHING, limit=10)],
-        count=await read.count(log, brief),
+        by_id=await pages.event(log, "brief") is not None,
+        in_pages="brief" in [e["messageId"] for e in await pages.events(log, EVERYTHING, limit=10)],
+        count=await pages.count(log, brief),
         total=sum(cell.n for cell in await counts.cells(log, scope)),
         unique=await counts.aggregates(log, scope),
         hours=len(await counts.cells(log, Scope(types=brief, low=NOON - 7, high=NOON + 7), hourly=True)),
         aggregates=len(await aggregates.aggregates(log, AggregateFilter(("brief",)), limit=10)),
-        first_position=await read.first_position(log),
+        first_position=await pages.first_position(log),
     )
 
 
@@ -93,12 +96,12 @@ async def test_when_all_has_expired_nothing_is_left_and_positions_go_on(
     appender.retention = Retention({"*": 1})
     await appender.store(*(event() for _ in range(5)))
     clock.now = NOON + DAY
-    assert await read.first_position(log) is None
-    assert await read.count(log, EVERYTHING) == 0
+    assert await pages.first_position(log) is None
+    assert await pages.count(log, EVERYTHING) == 0
     await delete_expired(log)
     await expiry.tidy(log)
     [next_one] = (await appender.store(event())).events
-    assert next_one["_id"] == await read.first_position(log) == 6
+    assert next_one["_id"] == await pages.first_position(log) == 6
 
 
 class TestExpiredThrough:

@@ -1,6 +1,6 @@
 """What MongoDB says of itself, by either driver."""
 
-from eventscope.store.facts import Index, facts, wanted
+from eventscope.store.diagnostics import Index, facts, wanted
 from eventscope.store.log import INDEXES, Log
 
 

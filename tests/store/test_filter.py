@@ -6,10 +6,20 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from eventscope.store import question, read, types
-from eventscope.store.documents import Event
-from eventscope.store.filter import EVERYTHING, All, Filter, Not, Types, conditions, is_pattern, matcher, pattern_regex
-from eventscope.store.look import Look
+from eventscope.store.events import pages, plan, types
+from eventscope.store.filters.filter import (
+    EVERYTHING,
+    All,
+    Filter,
+    Not,
+    Types,
+    conditions,
+    is_pattern,
+    matcher,
+    pattern_regex,
+)
+from eventscope.store.filters.look import Look
+from eventscope.store.values.documents import Event
 from tests.store import model
 from tests.store.corpus import EVENT_TYPES, Corpus, State, filters, moments, patterns
 
@@ -30,7 +40,7 @@ def test_a_page_holds_what_the_filter_means_and_is_kept_in_either_direction(
     newest_first = data.draw(st.booleans(), "newest first")
     limit = data.draw(st.integers(1, 60) | st.just(1000), "limit")
 
-    found = corpus.ask(read.events(log, filter, limit=limit, above=above, below=below, newest_first=newest_first))
+    found = corpus.ask(pages.events(log, filter, limit=limit, above=above, below=below, newest_first=newest_first))
 
     left = model.kept(corpus.events, corpus.clock.now)
     meant = [event for event in left if model.means(filter, event)]
@@ -44,7 +54,7 @@ def test_a_page_holds_what_the_filter_means_and_is_kept_in_either_direction(
 @settings(max_examples=60, deadline=None)
 def test_patterns_that_stand_for_too_many_types_to_name_mean_the_same(corpus: Corpus, data: st.DataObject) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(question, "MOST_NAMED", data.draw(st.sampled_from([0, 1, 5]), "types that may be named"))
+        patch.setattr(plan, "MOST_NAMED", data.draw(st.sampled_from([0, 1, 5]), "types that may be named"))
         patch.setattr(types, "MOST_LOOKED", data.draw(st.sampled_from([0, 3, 1000]), "types that may be looked at"))
         patch.setattr(types, "MOST_PREFIXES", data.draw(st.sampled_from([1, 8]), "prefixes that may be asked for"))
         filter = All((data.draw(filters(corpus), "filter"), data.draw(_types(), "types")))
@@ -52,8 +62,8 @@ def test_patterns_that_stand_for_too_many_types_to_name_mean_the_same(corpus: Co
         newest_first = data.draw(st.booleans(), "newest first")
         limit = data.draw(st.integers(1, 60) | st.just(1000), "limit")
 
-        found = corpus.ask(read.events(log, filter, limit=limit, newest_first=newest_first))
-        counted = corpus.ask(read.count(log, filter))
+        found = corpus.ask(pages.events(log, filter, limit=limit, newest_first=newest_first))
+        counted = corpus.ask(pages.count(log, filter))
 
     meant = [event["_id"] for event in model.kept(corpus.events, corpus.clock.now) if model.means(filter, event)]
     assert positions(found) == (meant[::-1] if newest_first else meant)[:limit]
@@ -74,7 +84,7 @@ def test_counting_agrees_with_reading(corpus: Corpus, data: st.DataObject) -> No
     log = corpus.at(data.draw(moments(corpus), "now"), state)
     most = data.draw(st.none() | st.integers(1, 50), "most")
 
-    counted = corpus.ask(read.count(log, filter, most))
+    counted = corpus.ask(pages.count(log, filter, most))
 
     meant = sum(model.means(filter, event) for event in model.kept(corpus.events, corpus.clock.now))
     assert counted == (meant if most is None else min(meant, most))
@@ -122,7 +132,7 @@ def test_a_pattern_is_what_has_a_star() -> None:
 
 def test_everything_is_the_filter_of_no_condition(corpus: Corpus) -> None:
     log = corpus.at(0, "whole")
-    assert len(corpus.ask(read.events(log, EVERYTHING, limit=10_000))) == len(corpus.events)
+    assert len(corpus.ask(pages.events(log, EVERYTHING, limit=10_000))) == len(corpus.events)
 
 
 def test_nested_conditions_are_laid_flat() -> None:

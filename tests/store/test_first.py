@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from bson import encode
 
-from eventscope.embedded import Mongod, running
+from eventscope.dev.servers import Mongod, running
 from eventscope.errors import TooComplex
-from eventscope.store import raw
-from eventscope.store.budget import Budget
-from eventscope.store.driver import Document, Driver
-from eventscope.store.first import first, first_large
 from eventscope.store.log import Log, open_log
+from eventscope.store.mongo import raw
+from eventscope.store.mongo.budget import Budget
+from eventscope.store.mongo.driver import Document, Driver
+from eventscope.store.mongo.first import first, first_large
 from tests.store.appender import Appender, event
 
 

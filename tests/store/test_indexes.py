@@ -11,25 +11,20 @@ from typing import Any
 
 import pytest
 
-from eventscope.store import (
-    aggregates,
-    catalogue,
-    catalogue_types,
-    causes,
-    checkpoint,
-    claims,
-    counts,
-    read,
-    rejected,
-    types,
-)
+from eventscope.store import aggregates
 from eventscope.store.aggregates import AggregateFilter, Order
-from eventscope.store.counts import Scope
-from eventscope.store.filter import EVERYTHING, All, Among, Holds, Types, matcher
+from eventscope.store.catalogue import counting
+from eventscope.store.catalogue import types as catalogue_types
+from eventscope.store.events import links, pages, types
+from eventscope.store.filters.filter import EVERYTHING, All, Among, Holds, Types, matcher
+from eventscope.store.filters.look import Look
+from eventscope.store.filters.paths import Equals, Path
 from eventscope.store.log import PATH, Log, prepare
-from eventscope.store.look import Look
-from eventscope.store.moment import HOUR
-from eventscope.store.paths import Equals, Path
+from eventscope.store.rejected import messages
+from eventscope.store.state import checkpoint
+from eventscope.store.stats import claims, counts
+from eventscope.store.stats.counts import Scope
+from eventscope.store.values.moment import HOUR
 from tests.store.appender import NOON, Appender, event
 from tests.store.busy import KINDS, SAMPLES, busy_on
 from tests.store.conftest import DRIVERS
@@ -99,7 +94,7 @@ def test_the_thousandth_page_is_a_range_of_keys_like_the_first(busy: Looking) ->
     looked = []
     for page in (1, 2, 999, 1000):
         place = (page - 1) * 15
-        [command] = busy.heard(read.page(busy.log, EVERYTHING, limit=15, above=place))
+        [command] = busy.heard(pages.page(busy.log, EVERYTHING, limit=15, above=place))
         found = busy.explained(command)["executionStats"]
         looked.append((found["totalKeysExamined"], found["totalDocsExamined"], found["nReturned"]))
     assert looked == [(15, 15, 15)] * 4
@@ -120,11 +115,11 @@ def test_no_question_goes_through_a_whole_collection(busy: Looking) -> None:
         *(Scope(low=start, high=high, among=(one,)) for one in IDENTIFIED for start in (None, low)),
     ]
     questions = [
-        read.event(log, "id 7"),
-        read.first_position(log),
+        pages.event(log, "id 7"),
+        pages.first_position(log),
         types.types(log),
-        *(read.count(log, filter) for filter in led),
-        *(read.count(log, filter, 100) for filter in led),
+        *(pages.count(log, filter) for filter in led),
+        *(pages.count(log, filter, 100) for filter in led),
         *(counts.cells(log, scope, hourly=hourly) for scope in scopes for hourly in (False, True)),
         *(counts.aggregates(log, scope) for scope in scopes),
         aggregates.named(log, [("user", "7"), ("vendor", "8")]),
@@ -138,18 +133,18 @@ def test_no_question_goes_through_a_whole_collection(busy: Looking) -> None:
         checkpoint.read(log),
         checkpoint.head(log),
         claims.claims(log),
-        rejected.rejected(log, limit=PAGE),
-        rejected.rejected(log, limit=PAGE, below=3),
-        rejected.rejected(log, limit=PAGE, code="INVALID_JSON"),
-        rejected.one(log, 1),
-        rejected.numbers(log),
-        rejected.numbers(log, "INVALID_JSON"),
-        rejected.codes(log),
-        catalogue.count(log),
-        catalogue.fields(log, ["user.created", "user.updated"]),
+        messages.rejected(log, limit=PAGE),
+        messages.rejected(log, limit=PAGE, below=3),
+        messages.rejected(log, limit=PAGE, code="INVALID_JSON"),
+        messages.one(log, 1),
+        messages.numbers(log),
+        messages.numbers(log, "INVALID_JSON"),
+        messages.codes(log),
+        counting.count(log),
+        counting.fields(log, ["user.created", "user.updated"]),
         *(catalogue_types.types(log, prefix, 100) for prefix in ("", "user.")),
-        causes.conversation(log, "cause 100", limit=PAGE),
-        causes.known(log, ["id 7", "id 8"]),
+        links.conversation(log, "cause 100", limit=PAGE),
+        links.known(log, ["id 7", "id 8"]),
     ]
     scanning = []
     for question in questions:
@@ -163,7 +158,7 @@ def test_no_question_goes_through_a_whole_collection(busy: Looking) -> None:
 
 def test_the_events_of_one_id_are_counted_without_going_through_the_others(busy: Looking) -> None:
     for one in IDENTIFIED:
-        theirs = busy.run(read.count(busy.log, one))
+        theirs = busy.run(pages.count(busy.log, one))
         for question in (counts.cells, counts.aggregates):
             commands = busy.heard(question(busy.log, Scope(among=(one,))))
             [command] = [command for command in commands if command.get("aggregate") == "events"]
@@ -252,9 +247,9 @@ async def test_an_indexed_path_answers_as_any_other_does(log: Log, appender: App
         for keys in ((), ("a",), ("a", "a")):
             for value in (1, "1", True, 2):
                 condition = Holds(Path("data", keys), (Equals((value,)),))
-                stored = await read.events(there, EVERYTHING, limit=1000)
+                stored = await pages.events(there, EVERYTHING, limit=1000)
                 lively = matcher(condition)
-                assert await read.events(there, condition, limit=1000) == [e for e in stored if lively(Look(e))]
+                assert await pages.events(there, condition, limit=1000) == [e for e in stored if lively(Look(e))]
     finally:
         await prepare(log)
 
@@ -263,7 +258,7 @@ async def test_an_index_that_is_yet_to_be_made_is_done_without(log: Log, appende
     await appender.store(*(event(f"a.{n % 3}", userId="ann") for n in range(9)))
     await log.events.drop_index("userId_1__id_1_type_1_aggregateType_1")
     try:
-        found = await read.events(log, All((Among("userId", ("ann",)), Types(("a.1",)))), limit=10)
+        found = await pages.events(log, All((Among("userId", ("ann",)), Types(("a.1",)))), limit=10)
         assert [e["_id"] for e in found] == [2, 5, 8]
     finally:
         await prepare(log)

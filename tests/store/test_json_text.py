@@ -14,8 +14,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from eventscope.store.json_text import Fault, dumps, integer_fault, loads, number_fault
-from eventscope.store.json_walk import step
+from eventscope.store.values.json_text import Fault, dumps, integer_fault, loads, number_fault
+from eventscope.store.values.json_walk import step
 
 
 def code(raw: bytes) -> str:

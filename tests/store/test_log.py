@@ -2,9 +2,9 @@
 
 from dataclasses import fields, replace
 
-from eventscope.store.budget import Budget
 from eventscope.store.log import Log
-from eventscope.store.tail import Tail
+from eventscope.store.mongo.budget import Budget
+from eventscope.store.recent_events import Tail
 
 
 async def test_a_log_within_a_budget_is_the_same_in_all_else(log: Log) -> None:

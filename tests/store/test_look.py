@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventscope.store.documents import Event
-from eventscope.store.effort import STEPS, TooMuch
-from eventscope.store.filter import All, Exists, Filter, Holds, Not, Types, matcher, meant
-from eventscope.store.look import Look
-from eventscope.store.paths import Compares, Equals, Path, Reads
+from eventscope.store.filters.effort import STEPS, TooMuch
+from eventscope.store.filters.filter import All, Exists, Filter, Holds, Not, Types, matcher, meant
+from eventscope.store.filters.look import Look
+from eventscope.store.filters.paths import Compares, Equals, Path, Reads
+from eventscope.store.values.documents import Event
 from tests.store.json_values import parts_of, path_conditions
 
 

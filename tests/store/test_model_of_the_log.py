@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventscope.errors import LeaseLost, Unavailable
-from eventscope.store import checkpoint, memory
-from eventscope.store.driver import Mongo, Session
 from eventscope.store.log import Log, open_log, prepare
-from eventscope.store.message import Accepted, Batch, Message, Place, Refused, Together
-from eventscope.store.retention import Retention
-from eventscope.store.write import Write
-from eventscope.store.writer import Writer, writing
+from eventscope.store.mongo.driver import Mongo, Session
+from eventscope.store.mongo.write import Write
+from eventscope.store.state import checkpoint
+from eventscope.store.values.message import Accepted, Batch, Message, Place, Refused, Together
+from eventscope.store.write import cache
+from eventscope.store.write.retention import Retention
+from eventscope.store.write.writer import Writer, writing
 from tests.chaos import recount
 from tests.store.appender import CREATED, NOON, STREAM, Clock, event, refused, together
 from tests.store.log_model import Entry, LogModel
@@ -203,7 +204,7 @@ class Stage:
 @pytest.fixture(scope="module", params=("motor", "pymongo"))
 def stage(request: pytest.FixtureRequest, mongo_url: str) -> Iterator[Stage]:
     with asyncio.Runner() as runner, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(memory, "WATCHFUL", 1)  # both ways of finding what is known
+        patch.setattr(cache, "WATCHFUL", 1)  # both ways of finding what is known
         stack = AsyncExitStack()
 
         async def open_() -> Log:

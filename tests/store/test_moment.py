@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventscope.store import moment
-from eventscope.store.moment import HOUR, Day
-from eventscope.store.query import bson_date
+from eventscope.store.filters.mongo import bson_date
+from eventscope.store.values import moment
+from eventscope.store.values.moment import HOUR, Day
 
 FIRST, LAST = moment.of(datetime.min.replace(tzinfo=UTC)), moment.of(datetime.max.replace(tzinfo=UTC))
 ANY = st.integers(FIRST, LAST)

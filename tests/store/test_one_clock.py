@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventscope.store.clock import MongoClock
-from eventscope.store.documents import Event
-from eventscope.store.expiry import Housekeeping
+from eventscope.store.filters.mongo import bson_date
 from eventscope.store.log import Log, open_log, prepare
-from eventscope.store.moment import DAY, HOUR
-from eventscope.store.query import bson_date
+from eventscope.store.mongo.clock import MongoClock
+from eventscope.store.stats.expiry import Housekeeping
+from eventscope.store.values.documents import Event
+from eventscope.store.values.moment import DAY, HOUR
 from tests.store import test_recount
 from tests.store.appender import NOON, Appender, event
 from tests.store.test_recount import DERIVED, RETENTION, TYPES

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventscope.store import read
-from eventscope.store.filter import EVERYTHING, All, Exists, Holds, Ids, Not, matcher
+from eventscope.store.events import pages
+from eventscope.store.filters.filter import EVERYTHING, All, Exists, Holds, Ids, Not, matcher
+from eventscope.store.filters.look import Look
+from eventscope.store.filters.mongo import query
+from eventscope.store.filters.paths import Compares, Equals, Likeness, Path, Reads, Test, keys_of
 from eventscope.store.log import Log
-from eventscope.store.look import Look
-from eventscope.store.paths import Compares, Equals, Likeness, Path, Reads, Test, keys_of
-from eventscope.store.query import query
 from tests.store import model
 from tests.store.appender import Appender, event
 from tests.store.corpus import Corpus
@@ -115,13 +115,13 @@ async def test_each_case_is_as_people_expect_it(log: Log, appender: Appender) ->
     cases = [(case, True) for case in HELD] + [(case, False) for case in NOT_HELD]
     for n, ((data, _, _), _) in enumerate(cases):
         await appender.store(event(id=str(n), **({} if data is None else {"data": data})))
-    stored = {e["messageId"]: e for e in await read.events(log, EVERYTHING, limit=1000)}
+    stored = {e["messageId"]: e for e in await pages.events(log, EVERYTHING, limit=1000)}
     for n, ((data, path, operators), held) in enumerate(cases):
         condition = Holds(Path("data", keys_of(path)), as_tests(operators))
         for filter in (condition, Not(Not(condition))):
-            found = await read.events(log, All((Ids((str(n),)), filter)), limit=5)
+            found = await pages.events(log, All((Ids((str(n),)), filter)), limit=5)
             assert len(found) == held, (data, path, operators)
-        assert held != len(await read.events(log, All((Ids((str(n),)), Not(condition))), limit=5))
+        assert held != len(await pages.events(log, All((Ids((str(n),)), Not(condition))), limit=5))
         assert matcher(condition)(Look(stored[str(n)])) == held, (data, path, operators)
 
 
@@ -141,7 +141,7 @@ async def test_a_list_of_any_length_is_gone_through(log: Log, appender: Appender
             (Equals(({"x": 1}, value)),),
         ):
             condition = Holds(Path("data", keys_of(path)), tests)
-            [found] = await read.events(log, condition, limit=5)
+            [found] = await pages.events(log, condition, limit=5)
             assert matcher(condition)(Look(found))
 
 

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from eventscope.errors import Unavailable
-from eventscope.store import budget as budgets
-from eventscope.store.budget import HELD, LARGE, Budget
-from eventscope.store.causes import linked
-from eventscope.store.first import first_large
+from eventscope.store.events.links import linked
 from eventscope.store.log import Log
-from eventscope.store.places import Places
+from eventscope.store.mongo import budget as budgets
+from eventscope.store.mongo.budget import HELD, LARGE, Budget
+from eventscope.store.mongo.first import first_large
+from eventscope.store.mongo.places import Places
 from tests.store.appender import Appender, event
 from tests.until import until
 

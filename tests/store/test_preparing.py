@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 from eventscope.errors import Blocked, CannotStart, Unavailable
-from eventscope.store import checkpoint, expiry
-from eventscope.store.driver import Document, Driver
 from eventscope.store.log import Log, open_log, prepare
-from eventscope.store.moment import HOUR
-from eventscope.store.retention import Retention
-from eventscope.store.writer import writing
+from eventscope.store.mongo.driver import Document, Driver
+from eventscope.store.state import checkpoint
+from eventscope.store.stats import expiry
+from eventscope.store.values.moment import HOUR
+from eventscope.store.write.retention import Retention
+from eventscope.store.write.writer import writing
 from tests.store.appender import FOREVER, Appender, Clock, event, everything, refused
 
 ADA = ("user", "ada")

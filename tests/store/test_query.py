@@ -5,8 +5,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventscope.store.filter import EVERYTHING, All, Among, Filter, Ids, Types
-from eventscope.store.query import query
+from eventscope.store.filters.filter import EVERYTHING, All, Among, Filter, Ids, Types
+from eventscope.store.filters.mongo import query
 
 NASTY = st.text() | st.sampled_from(["$where", "$gt", "a.b", "", "*", "^.*$"])
 

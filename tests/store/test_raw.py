@@ -7,9 +7,9 @@ from bson import decode, decode_all, encode
 from bson.codec_options import DEFAULT_CODEC_OPTIONS
 
 from eventscope.errors import TooComplex
-from eventscope.store import raw
-from eventscope.store.budget import Budget
-from eventscope.store.raw import ANSWER, Answer
+from eventscope.store.mongo import raw
+from eventscope.store.mongo.budget import Budget
+from eventscope.store.mongo.raw import ANSWER, Answer
 
 DOCUMENTS: list[dict[str, Any]] = [{"_id": n, "data": {"values": [n, None, "ä"]}} for n in range(30)]
 REST: dict[str, Any] = {"ok": 1.0, "$clusterTime": {"signature": {"keyId": 0}}}

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from eventscope.errors import TooComplex
-from eventscope.store import read, types
-from eventscope.store.driver import Driver
-from eventscope.store.filter import EVERYTHING, All, Among, Any_, Between, Filter, Holds, Ids, Not, Types
+from eventscope.store.events import pages as read
+from eventscope.store.events import types
+from eventscope.store.filters.filter import EVERYTHING, All, Among, Any_, Between, Filter, Holds, Ids, Not, Types
+from eventscope.store.filters.paths import Equals, Path
 from eventscope.store.log import Log, open_log
-from eventscope.store.paths import Equals, Path
+from eventscope.store.mongo.driver import Driver
 from tests.store.appender import Appender, Clock, event
 from tests.store.listening import Ear, listening
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from eventscope.store import recent
-from eventscope.store.driver import Driver
-from eventscope.store.filter import EVERYTHING
+from eventscope.store.events import recent_pages
+from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
-from eventscope.store.tail import Tail
+from eventscope.store.mongo.driver import Driver
+from eventscope.store.recent_events import Tail
 from tests.store.appender import Appender, Clock, event
 from tests.store.listening import Ear, listening
 
@@ -31,7 +31,7 @@ async def heard(
 
 
 async def ids(log: Log, limit: int = 3, **more: Any) -> list[int]:
-    found = await recent.page(log, EVERYTHING, limit=limit, newest_first=True, **more)
+    found = await recent_pages.page(log, EVERYTHING, limit=limit, newest_first=True, **more)
     assert found.stopped is None
     return [event["_id"] for event in found.events]
 

@@ -6,18 +6,19 @@ from typing import Any
 
 import pytest
 
-from eventscope.store import aggregates, counts, expiry
+from eventscope.store import aggregates
 from eventscope.store.aggregates import AggregateFilter
-from eventscope.store.counts import Scope
-from eventscope.store.documents import Event
-from eventscope.store.filter import EVERYTHING
+from eventscope.store.filters.filter import EVERYTHING
+from eventscope.store.filters.mongo import bson_date
 from eventscope.store.log import Log
-from eventscope.store.message import Accepted
-from eventscope.store.moment import DAY, HOUR
-from eventscope.store.query import bson_date
 from eventscope.store.recount import expirations, rows
 from eventscope.store.recount.whole import Report, recount
-from eventscope.store.retention import Retention
+from eventscope.store.stats import counts, expiry
+from eventscope.store.stats.counts import Scope
+from eventscope.store.values.documents import Event
+from eventscope.store.values.message import Accepted
+from eventscope.store.values.moment import DAY, HOUR
+from eventscope.store.write.retention import Retention
 from tests.chaos import recount as oracle
 from tests.store import model
 from tests.store.appender import NOON, Appender, Clock, event

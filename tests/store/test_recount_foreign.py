@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 from eventscope.errors import Blocked
-from eventscope.store import catalogue, counts
-from eventscope.store.counts import Scope
+from eventscope.store.catalogue import counting
 from eventscope.store.log import Log
 from eventscope.store.recount import sample
 from eventscope.store.recount.whole import Report, recount
-from eventscope.store.retention import Retention
+from eventscope.store.stats import counts
+from eventscope.store.stats.counts import Scope
+from eventscope.store.write.retention import Retention
 from tests.store.appender import Appender, Clock, event
 from tests.store.json_values import some_json
 
@@ -139,9 +140,9 @@ async def test_the_catalogue_goes_on_past_what_is_no_event_and_says_so_once(
 ) -> None:
     await appender.store(event("a"), event("b"))
     await log.events.replace_one({"_id": 1}, {"messageId": "foreign"})
-    while await catalogue.count(log):
+    while await counting.count(log):
         pass
-    assert [one.events for one in await catalogue.fields(log, ["a", "b"])] == [0, 1]
+    assert [one.events for one in await counting.fields(log, ["a", "b"])] == [0, 1]
     assert [record.getMessage() for record in caplog.records] == [
         "the document 1 of the collection events is none of Eventscope's: not counted"
     ]

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from eventscope.store.log import Log
-from eventscope.store.message import EXPECTED_VERSION, Message
+from eventscope.store.values.message import EXPECTED_VERSION, Message
 from tests.store.appender import Appender, Clock, event
 from tests.store.listening import Ear, listening
 

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eventscope.store import checkpoint, rejected, rejected_room
 from eventscope.store.log import Log
-from eventscope.store.moment import DAY, HOUR
-from eventscope.store.retention import Retention
+from eventscope.store.rejected import messages, room
+from eventscope.store.state import checkpoint
+from eventscope.store.values.moment import DAY, HOUR
+from eventscope.store.write.retention import Retention
 from tests.store.appender import NOON, Appender, Clock, event, refused
 
 KILO = 1000
@@ -26,27 +27,27 @@ async def size(log: Log) -> int:
 
 async def test_while_there_is_room_nothing_happens(log: Log, appender: Appender) -> None:
     await appender.store(*(refused(bytes(KILO)) for _ in range(5)))
-    assert await rejected_room.trim(log, 20 * KILO, ENOUGH) is None
-    assert await rejected_room.dropped(log) is None
-    assert await rejected.numbers(log) == [1, 2, 3, 4, 5]
+    assert await room.trim(log, 20 * KILO, ENOUGH) is None
+    assert await room.dropped(log) is None
+    assert await messages.numbers(log) == [1, 2, 3, 4, 5]
 
 
 async def test_the_oldest_go_first_and_are_counted_and_numbers_go_on(log: Log, appender: Appender) -> None:
     await appender.store(*(refused(bytes(KILO), code) for code in "ABBAC"), event())
-    trimmed = await rejected_room.trim(log, 3 * KILO, ENOUGH)
+    trimmed = await room.trim(log, 3 * KILO, ENOUGH)
     assert trimmed is not None
     assert trimmed.codes == {"B": 2, "A": 1}
     assert trimmed.through == 3
-    assert await rejected.numbers(log) == [4, 5]
+    assert await messages.numbers(log) == [4, 5]
     assert await size(log) <= 3 * KILO
-    found = await rejected_room.dropped(log)
+    found = await room.dropped(log)
     assert found is not None
     assert (found.count, dict(found.codes), found.since) == (3, {"B": 2, "A": 1}, log.clock())
     await appender.store(refused(bytes(3 * KILO), "C"))
     assert (await checkpoint.read(log)).rejected_head == 6
-    await rejected_room.trim(log, 5 * KILO, ENOUGH)
-    assert await rejected.numbers(log) == [6]
-    found = await rejected_room.dropped(log)
+    await room.trim(log, 5 * KILO, ENOUGH)
+    assert await messages.numbers(log) == [6]
+    found = await room.dropped(log)
     assert found is not None
     assert list(found.codes.items()) == [("A", 2), ("B", 2), ("C", 1)]
 
@@ -67,13 +68,13 @@ async def test_what_is_kept_and_what_was_dropped_are_all_there_was(
     appender = await Appender.of(log)
     codes = [code for batch in batches for _, code in batch]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rejected_room, "STEP", step)
+        patch.setattr(room, "STEP", step)
         for batch in batches:
             await appender.store(*(refused(bytes(kilos * KILO), code) for kilos, code in batch))
-            await rejected_room.trim(log, most * KILO, ENOUGH)
+            await room.trim(log, most * KILO, ENOUGH)
             assert await size(log) <= most * KILO
-    kept = await rejected.numbers(log)
-    found = await rejected_room.dropped(log)
+    kept = await messages.numbers(log)
+    found = await room.dropped(log)
     n = len(codes) - len(kept)
     assert kept == list(range(n + 1, len(codes) + 1))
     assert ({} if found is None else found.codes) == Counter(codes[:n])
@@ -81,21 +82,21 @@ async def test_what_is_kept_and_what_was_dropped_are_all_there_was(
 
 async def test_who_dies_after_counting_has_counted_once(log: Log, appender: Appender) -> None:
     await appender.store(*(refused(bytes(KILO), code) for code in "ABCABC"))
-    assert await rejected_room._count(log, Counter("AB"), 0, 2)  # and then the process was killed
-    assert await rejected.numbers(log) == [1, 2, 3, 4, 5, 6]
-    await rejected_room.trim(log, 4 * KILO, ENOUGH)
-    assert await rejected.numbers(log) == [5, 6]
-    found = await rejected_room.dropped(log)
+    assert await room._count(log, Counter("AB"), 0, 2)  # and then the process was killed
+    assert await messages.numbers(log) == [1, 2, 3, 4, 5, 6]
+    await room.trim(log, 4 * KILO, ENOUGH)
+    assert await messages.numbers(log) == [5, 6]
+    found = await room.dropped(log)
     assert found is not None
     assert found.codes == {"A": 2, "B": 1, "C": 1}
 
 
 async def test_several_at_once_count_each_message_once(log: Log, appender: Appender) -> None:
     await appender.store(*(refused(bytes(KILO), "A") for _ in range(60)))
-    await asyncio.gather(*(rejected_room.trim(log, 10 * KILO, ENOUGH) for _ in range(4)))
-    await rejected_room.trim(log, 10 * KILO, ENOUGH)
-    kept = await rejected.numbers(log)
-    found = await rejected_room.dropped(log)
+    await asyncio.gather(*(room.trim(log, 10 * KILO, ENOUGH) for _ in range(4)))
+    await room.trim(log, 10 * KILO, ENOUGH)
+    kept = await messages.numbers(log)
+    found = await room.dropped(log)
     assert found is not None
     assert found.count + len(kept) == 60
     assert kept[-1] == 60
@@ -104,10 +105,10 @@ async def test_several_at_once_count_each_message_once(log: Log, appender: Appen
 
 async def test_without_time_only_little_is_done(log: Log, appender: Appender) -> None:
     await appender.store(*(refused(bytes(KILO)) for _ in range(10)))
-    assert await rejected_room.trim(log, 2 * KILO, 0.0) is not None
-    assert len(await rejected.numbers(log)) == 10
-    await rejected_room.trim(log, 2 * KILO, ENOUGH)
-    assert await rejected.numbers(log) == [10]
+    assert await room.trim(log, 2 * KILO, 0.0) is not None
+    assert len(await messages.numbers(log)) == 10
+    await room.trim(log, 2 * KILO, ENOUGH)
+    assert await messages.numbers(log) == [10]
 
 
 @pytest.fixture
@@ -121,22 +122,22 @@ async def test_what_has_expired_is_in_no_answer_and_not_counted_as_dropped(log: 
     await appender.store(refused(bytes(KILO), "A"), refused(bytes(KILO), "B"))
     clock.now += DAY
     await appender.store(refused(bytes(KILO), "B"))
-    last = await rejected.one(timed, 3)
+    last = await messages.one(timed, 3)
     assert last is not None
     assert last.expires_at is not None
     clock.now = NOON + 2 * DAY - 1
-    assert await rejected.numbers(timed) == [1, 2, 3]
+    assert await messages.numbers(timed) == [1, 2, 3]
     clock.now = NOON + 2 * DAY
-    assert await rejected.numbers(timed) == [3]
-    assert await rejected.numbers(timed, "A") == []
-    assert [one.number for one in await rejected.rejected(timed, limit=10)] == [3]
-    assert await rejected.one(timed, 1) is None
-    assert await rejected.codes(timed) == {"B": 1}
-    assert await rejected.count(timed) == 1
-    trimmed = await rejected_room.trim(timed, 2 * KILO, ENOUGH)
+    assert await messages.numbers(timed) == [3]
+    assert await messages.numbers(timed, "A") == []
+    assert [one.number for one in await messages.rejected(timed, limit=10)] == [3]
+    assert await messages.one(timed, 1) is None
+    assert await messages.codes(timed) == {"B": 1}
+    assert await messages.count(timed) == 1
+    trimmed = await room.trim(timed, 2 * KILO, ENOUGH)
     assert trimmed is not None
     assert trimmed.codes == {}
-    assert await rejected_room.dropped(timed) is None
+    assert await room.dropped(timed) is None
     assert [row["_id"] for row in await log.rejected.find({}).to_list(None)] == [3]
 
 
@@ -148,7 +149,7 @@ async def test_a_message_whose_rejection_expired_is_looked_at_anew(log: Log, clo
     assert (await appender.store(message)).duplicates == 1
     clock.now += DAY + HOUR
     assert (await appender.store(message)).rejected == 1
-    assert await rejected.numbers(timed) == [2]
+    assert await messages.numbers(timed) == [2]
 
 
 async def test_one_that_is_rejected_for_its_age_is_kept_for_as_long_as_any(log: Log, clock: Clock) -> None:
@@ -157,7 +158,7 @@ async def test_one_that_is_rejected_for_its_age_is_kept_for_as_long_as_any(log: 
     stored = await appender.store(event(recorded=NOON - 100 * DAY))
     assert stored.codes == {"EXPIRED": 1}
     clock.now += 29 * DAY
-    assert await rejected.numbers(timed) == [1]
+    assert await messages.numbers(timed) == [1]
 
 
 async def test_those_of_before_get_a_time_of_expiry_and_others_keep_theirs(log: Log, clock: Clock) -> None:
@@ -166,24 +167,24 @@ async def test_those_of_before_get_a_time_of_expiry_and_others_keep_theirs(log: 
     await appender.store(refused(b"1"))
     appender.retention = Retention({}, rejected_days=3)
     await appender.store(refused(b"2"))
-    assert await rejected.stamp(timed, 0) == 0
-    assert await rejected.stamp(timed, 10) == 1
-    assert await rejected.stamp(timed, 20) == 0
+    assert await messages.stamp(timed, 0) == 0
+    assert await messages.stamp(timed, 10) == 1
+    assert await messages.stamp(timed, 20) == 0
     clock.now += 3 * DAY
-    assert await rejected.numbers(timed) == [1]
+    assert await messages.numbers(timed) == [1]
     clock.now = NOON + 10 * DAY
-    assert await rejected.numbers(timed) == []
+    assert await messages.numbers(timed) == []
 
 
 async def test_a_page_of_large_messages_is_bounded_and_leaves_none_out(log: Log, appender: Appender) -> None:
     for n in range(12):
         await appender.store(refused(bytes([n]) * 3_000_000))
-    page = await rejected.page(log, limit=100)
+    page = await messages.page(log, limit=100)
     assert page.full
     assert 1 <= len(page.messages) <= 6
     below, numbers = None, list[int]()
-    while found := await rejected.rejected(log, limit=100, below=below):
+    while found := await messages.rejected(log, limit=100, below=below):
         numbers += [one.number for one in found]
         below = numbers[-1]
     assert numbers == list(range(12, 0, -1))
-    assert not (await rejected.page(log, limit=100, below=3)).full
+    assert not (await messages.page(log, limit=100, below=3)).full

@@ -7,18 +7,19 @@ from typing import Any
 import pytest
 
 from eventscope.errors import Blocked
-from eventscope.store import checkpoint, rejected_room
 from eventscope.store.aggregates import AggregateFilter, aggregates, named, version
-from eventscope.store.agreement import MAKE_ANEW
-from eventscope.store.driver import Driver
+from eventscope.store.filters.mongo import bson_date
 from eventscope.store.log import Log, open_log, prepare
-from eventscope.store.message import Place
-from eventscope.store.moment import HOUR
-from eventscope.store.query import bson_date
+from eventscope.store.mongo.driver import Driver
 from eventscope.store.recount.whole import Report, recount
 from eventscope.store.recount.wrong import Kind
-from eventscope.store.retention import Retention
-from eventscope.store.writer import writing
+from eventscope.store.rejected import room
+from eventscope.store.state import checkpoint
+from eventscope.store.state.agreement import MAKE_ANEW
+from eventscope.store.values.message import Place
+from eventscope.store.values.moment import HOUR
+from eventscope.store.write.retention import Retention
+from eventscope.store.write.writer import writing
 from tests.store.appender import CREATED, FOREVER, STREAM, Appender, Clock, event, everything, refused
 
 ADA = ("user", "ada")
@@ -175,7 +176,7 @@ async def test_a_damaged_checkpoint_is_made_anew_where_it_is_damaged(log: Log, c
 
 async def test_neither_foreign_documents_nor_dropped_rejections_lead_the_numbers_astray(log: Log) -> None:
     await log.meta.delete_one({"_id": checkpoint.ID})
-    await log.meta.insert_one({"_id": rejected_room.ID, "through": 7, "codes": {}})
+    await log.meta.insert_one({"_id": room.ID, "through": 7, "codes": {}})
     await log.events.insert_one({"_id": 99, "messageId": "no event"})
     await log.rejected.insert_one({"_id": 99, "messageId": "no rejection"})
     await mended(log, accept_loss=True)

@@ -7,15 +7,17 @@ from typing import Any
 import pytest
 
 from eventscope.errors import Blocked, LeaseLost, Unavailable
-from eventscope.store import checkpoint, expiry, incidents
-from eventscope.store.driver import Document, Driver
+from eventscope.store import incidents
+from eventscope.store.filters.mongo import bson_date
 from eventscope.store.log import Log, open_log, prepare
-from eventscope.store.moment import HOUR
-from eventscope.store.query import bson_date
+from eventscope.store.mongo.driver import Document, Driver
 from eventscope.store.recount.whole import recount
 from eventscope.store.recount.wrong import Kind
-from eventscope.store.retention import Retention
-from eventscope.store.writer import writing
+from eventscope.store.state import checkpoint
+from eventscope.store.stats import expiry
+from eventscope.store.values.moment import HOUR
+from eventscope.store.write.retention import Retention
+from eventscope.store.write.writer import writing
 from tests.store.appender import FOREVER, Appender, Clock, event, everything, refused
 
 ADA = ("user", "ada")

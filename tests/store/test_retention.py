@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventscope.store import moment
-from eventscope.store.moment import DAY, HOUR
-from eventscope.store.retention import REMEMBERED, Retention
+from eventscope.store.values import moment
+from eventscope.store.values.moment import DAY, HOUR
+from eventscope.store.write.retention import REMEMBERED, Retention
 from tests.store.appender import NOON
 
 RULES = Retention({"*": 30, "user.*": 14, "user.session.*": 2, "*.deleted": 60, "user.session.ended": 0, "tick": 0.5})

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from eventscope.background import end
-from eventscope.store import checkpoint, expiry
+from eventscope.store.filters.mongo import bson_date
 from eventscope.store.log import Log
-from eventscope.store.moment import HOUR
-from eventscope.store.query import bson_date
 from eventscope.store.recount import sample
-from eventscope.store.retention import Retention
+from eventscope.store.state import checkpoint
+from eventscope.store.stats import expiry
+from eventscope.store.values.moment import HOUR
+from eventscope.store.write.retention import Retention
 from tests.store.appender import NOON, Appender, Clock, event
 from tests.until import until
 

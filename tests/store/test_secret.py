@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from eventscope.errors import Blocked
-from eventscope.store import secret
 from eventscope.store.log import Log
+from eventscope.store.state import secret
 
 
 async def test_all_who_make_it_at_once_get_the_same(log: Log) -> None:

@@ -6,12 +6,12 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventscope.store import read
-from eventscope.store.documents import Event, plain
-from eventscope.store.filter import EVERYTHING, Types
-from eventscope.store.tail import LOOKS, Tail
-from eventscope.subscriptions import live
-from eventscope.subscriptions.seal import Seal
+from eventscope.store.events import pages
+from eventscope.store.filters.filter import EVERYTHING, Types
+from eventscope.store.recent_events import LOOKS, Tail
+from eventscope.store.values.documents import Event, plain
+from eventscope.subscriptions.live import live_batch
+from eventscope.subscriptions.live.seal import Seal
 from tests.store.appender import NOON
 from tests.store.corpus import Corpus, State, filters, moments
 
@@ -54,11 +54,13 @@ def test_what_it_answers_is_what_mongodb_answers(corpus: Corpus, data: st.DataOb
     seal = Seal(b"", 1)
     while (at := tail.head or 0) < head:
         upto = data.draw(st.integers(at + 1, head), "batch")
-        for raw in live.encode(at, corpus.events[at:upto], data.draw(st.sampled_from([2_000, HUGE]), "message"), seal):
-            batch = live.decode(raw)
+        for raw in live_batch.encode(
+            at, corpus.events[at:upto], data.draw(st.sampled_from([2_000, HUGE]), "message"), seal
+        ):
+            batch = live_batch.decode(raw)
             tail.take(batch.previous, batch.events, batch.head, batch.size)
     for _ in range(data.draw(st.integers(0, 4), "filled")):
-        below = corpus.ask(read.events(log, EVERYTHING, below=tail.floor + 1, newest_first=True, limit=20))
+        below = corpus.ask(pages.events(log, EVERYTHING, below=tail.floor + 1, newest_first=True, limit=20))
         tail.extend(tail.floor, below, sum(map(len, map(text, below))), whole=len(below) < 20)
 
     filter = data.draw(st.just(EVERYTHING) | filters(corpus), "filter")
@@ -69,7 +71,7 @@ def test_what_it_answers_is_what_mongodb_answers(corpus: Corpus, data: st.DataOb
     assert len(tail) <= most
     if found is not None:
         end = head + 1 if below_ is None else min(below_, head + 1)
-        expected = corpus.ask(read.events(log, filter, limit=limit, above=above, below=end, newest_first=newest_first))
+        expected = corpus.ask(pages.events(log, filter, limit=limit, above=above, below=end, newest_first=newest_first))
         assert list(map(text, found)) == list(map(text, expected))
 
 

@@ -1,9 +1,11 @@
 """Several events that come as one message: stored whole and in their order, or not at all."""
 
-from eventscope.store import aggregates, checkpoint, read
-from eventscope.store.filter import EVERYTHING
+from eventscope.store import aggregates
+from eventscope.store.events import pages
+from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
-from eventscope.store.message import NO_STREAM
+from eventscope.store.state import checkpoint
+from eventscope.store.values.message import NO_STREAM
 from tests.store.appender import Appender, event, refused, together
 
 ADA, BOB = ("user", "ada"), ("user", "bob")
@@ -54,7 +56,7 @@ async def test_what_is_known_in_part_only_is_refused(log: Log, appender: Appende
     await appender.store(event("a.b", id="1"))
     stored = await appender.store(together(event("a.b", id="1"), event("a.b", id="2")))
     assert (stored.events, stored.codes, stored.duplicates) == ((), {"ID_REUSED": 1}, 0)
-    assert len(await read.events(log, EVERYTHING, limit=10)) == 1
+    assert len(await pages.events(log, EVERYTHING, limit=10)) == 1
 
 
 async def test_outcomes_come_in_the_order_of_arrival(log: Log, appender: Appender) -> None:

@@ -6,13 +6,16 @@ import pytest
 from pymongo import MongoClient
 
 from eventscope.errors import Blocked, LeaseLost, Unavailable, Unstorable
-from eventscope.store import checkpoint, counts, read, rejected
-from eventscope.store.append import append
-from eventscope.store.counts import Scope
-from eventscope.store.driver import Document, Driver
-from eventscope.store.filter import EVERYTHING
+from eventscope.store.events import pages
+from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
-from eventscope.store.message import Place
+from eventscope.store.mongo.driver import Document, Driver
+from eventscope.store.rejected import messages
+from eventscope.store.state import checkpoint
+from eventscope.store.stats import counts
+from eventscope.store.stats.counts import Scope
+from eventscope.store.values.message import Place
+from eventscope.store.write.append import append
 from tests.store.appender import CREATED, STREAM, Appender, Clock, event, everything, refused
 from tests.store.listening import Ear, listening
 
@@ -45,13 +48,13 @@ async def test_of_two_batches_from_the_same_checkpoint_one_is_stored_whole_and_t
         [error] = [outcome for outcome in outcomes if not isinstance(outcome, tuple)]
         assert isinstance(error, LeaseLost | Unavailable)
         assert await checkpoint.acquire(log, "first", 600) == appender.at
-        newest = await read.events(log, EVERYTHING, limit=21, newest_first=True)
+        newest = await pages.events(log, EVERYTHING, limit=21, newest_first=True)
         assert [e["_id"] for e in newest[:20]] == list(range(stored.head, stored.previous, -1))
         assert len({e["aggregateId"] for e in newest[:20]}) == 1
     heads = await log.aggregates.find({}).to_list(None)
     assert sum(head["version"] for head in heads) == 15 * 20
     assert sum(cell.n for cell in await counts.cells(log, Scope())) == 15 * 20
-    assert [r.number for r in await rejected.rejected(log, limit=100)] == list(range(15, 0, -1))
+    assert [r.number for r in await messages.rejected(log, limit=100)] == list(range(15, 0, -1))
 
 
 async def test_a_writer_whose_lease_was_taken_over_stores_nothing(log: Log, appender: Appender) -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from eventscope.store.turns import Turns
+from eventscope.store.single_flight import Turns
 from tests.until import until
 
 

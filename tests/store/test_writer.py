@@ -3,11 +3,12 @@
 import pytest
 
 from eventscope.errors import LeaseLost
-from eventscope.store import checkpoint, read
-from eventscope.store.filter import EVERYTHING
+from eventscope.store.events import pages
+from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
-from eventscope.store.message import Batch, Place
-from eventscope.store.writer import writing
+from eventscope.store.state import checkpoint
+from eventscope.store.values.message import Batch, Place
+from eventscope.store.write.writer import writing
 from tests.store.appender import CREATED, FOREVER, STREAM, Appender, event
 
 
@@ -23,7 +24,7 @@ async def test_a_writer_stores_batch_after_batch(log: Log) -> None:
         for batch in await batches(log, 3, 1, 2):
             await writer.append(batch)
         assert writer.at == await checkpoint.read(log)
-    found = await read.events(log, EVERYTHING, limit=10)
+    found = await pages.events(log, EVERYTHING, limit=10)
     assert [(e["_id"], e["version"]) for e in found] == [(n, n) for n in range(1, 7)]
 
 

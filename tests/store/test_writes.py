@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from eventscope.store.log import Log, open_log
-from eventscope.store.write import Write
+from eventscope.store.mongo.write import Write
 
 
 async def test_within_a_transaction_all_takes_effect_or_nothing(log: Log) -> None:

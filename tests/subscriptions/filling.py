@@ -5,14 +5,16 @@ from typing import Any
 
 from nats.aio.client import Client
 
-from eventscope.store import checkpoint, moment, read
-from eventscope.store.append import append
-from eventscope.store.documents import Event
-from eventscope.store.filter import EVERYTHING
+from eventscope.store.events import pages
+from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
-from eventscope.store.message import Accepted, Arrival, Batch, Place
-from eventscope.store.retention import Retention
-from eventscope.subscriptions import live
+from eventscope.store.state import checkpoint
+from eventscope.store.values import moment
+from eventscope.store.values.documents import Event
+from eventscope.store.values.message import Accepted, Arrival, Batch, Place
+from eventscope.store.write.append import append
+from eventscope.store.write.retention import Retention
+from eventscope.subscriptions.live import live_batch
 from tests.subscriptions.sealing import sealing
 
 FOREVER = 0.0
@@ -32,18 +34,18 @@ async def store(
         for a, event in zip(arrivals, events, strict=True)
     )
     await append(log, Retention({"*": days}), at, Batch(taken, Place("S", "", start + len(events), 0)))
-    return await read.events(log, EVERYTHING, above=at.head, limit=len(events))
+    return await pages.events(log, EVERYTHING, above=at.head, limit=len(events))
 
 
 async def tell(log: Log, client: Client, stream: str, events: Sequence[Event]) -> None:
     """Tell the feed that these were stored, as the ingester does."""
-    for message in live.encode(events[0]["_id"] - 1, events, 100_000, await sealing(log)):
-        await client.publish(live.subject(stream), message)
+    for message in live_batch.encode(events[0]["_id"] - 1, events, 100_000, await sealing(log)):
+        await client.publish(live_batch.subject(stream), message)
 
 
 async def beat(log: Log, client: Client, stream: str, head: int) -> None:
     """Tell the feed the head alone."""
-    await client.publish(live.subject(stream), live.heartbeat(head, await sealing(log)))
+    await client.publish(live_batch.subject(stream), live_batch.heartbeat(head, await sealing(log)))
 
 
 def user(id: str, **more: Any) -> dict[str, Any]:

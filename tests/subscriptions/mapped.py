@@ -5,9 +5,9 @@ from typing import Any
 import orjson
 
 from eventscope import envelopes
-from eventscope.store.message import Accepted, Arrival
-from eventscope.subscriptions.mapping import Mapper
-from eventscope.subscriptions.reading import read
+from eventscope.store.values.message import Accepted, Arrival
+from eventscope.subscriptions.messages.mapping import Mapper
+from eventscope.subscriptions.messages.parse import read
 
 
 def opened(mapping: Any, content: object, subject: str = "events.a.b", **headers: str) -> Any:

@@ -10,17 +10,18 @@ import orjson
 from nats.aio.client import Client
 
 from eventscope.background import cancel
-from eventscope.store import checkpoint, moment
-from eventscope.store.append import append
-from eventscope.store.documents import Event
-from eventscope.store.filter import Filter
+from eventscope.store.filters.filter import Filter
 from eventscope.store.log import Log
-from eventscope.store.message import Accepted, Arrival, Batch, Place
-from eventscope.store.retention import Retention
-from eventscope.subscriptions import live
-from eventscope.subscriptions.follow import Item
-from eventscope.subscriptions.hub import Hub
-from eventscope.subscriptions.member import Text
+from eventscope.store.state import checkpoint
+from eventscope.store.values import moment
+from eventscope.store.values.documents import Event
+from eventscope.store.values.message import Accepted, Arrival, Batch, Place
+from eventscope.store.write.append import append
+from eventscope.store.write.retention import Retention
+from eventscope.subscriptions.live import live_batch
+from eventscope.subscriptions.live.history import Item
+from eventscope.subscriptions.live.hub import Hub
+from eventscope.subscriptions.live.subscriber import Text
 from tests.subscriptions.sealing import sealing
 from tests.until import until
 
@@ -153,13 +154,15 @@ class Teller:
 
     async def tell(self, events: list[Event]) -> None:
         """Tell of stored events."""
-        for message in live.encode(events[0]["_id"] - 1, events, 1_000_000, await sealing(self._log)):
-            await self._client.publish(live.subject(self._stream), message)
+        for message in live_batch.encode(events[0]["_id"] - 1, events, 1_000_000, await sealing(self._log)):
+            await self._client.publish(live_batch.subject(self._stream), message)
         await self._client.flush()
 
     async def beat(self, head: int) -> None:
         """Tell the head."""
-        await self._client.publish(live.subject(self._stream), live.heartbeat(head, await sealing(self._log)))
+        await self._client.publish(
+            live_batch.subject(self._stream), live_batch.heartbeat(head, await sealing(self._log))
+        )
         await self._client.flush()
 
     async def happen(self, n: int = 1, **body: Any) -> list[Event]:

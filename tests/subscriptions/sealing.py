@@ -2,9 +2,9 @@
 
 from itertools import count
 
-from eventscope.store import secret
 from eventscope.store.log import Log
-from eventscope.subscriptions.seal import Seal
+from eventscope.store.state import secret
+from eventscope.subscriptions.live.seal import Seal
 
 TERM = 1_000  # later than that of any ingester that a test runs beside
 numbers = count(1, 1_000)

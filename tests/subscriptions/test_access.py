@@ -18,8 +18,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from eventscope.errors import CannotStart
-from eventscope.subscriptions.access import Access, BadAccess
-from eventscope.subscriptions.stream import close, connect, ensure
+from eventscope.subscriptions.nats.access import Access, BadAccess
+from eventscope.subscriptions.nats.stream import close, connect, ensure
 from tests.demanding import Certificates, Key, Operator, demanding
 from tests.until import until
 

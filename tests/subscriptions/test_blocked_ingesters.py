@@ -14,14 +14,14 @@ from nats.js import JetStreamContext
 from nats.js.api import RetentionPolicy
 from nats.js.errors import APIError, BadRequestError, NotFoundError
 
-from eventscope.embedded import Nats, running
+from eventscope.dev.servers import Nats, running
 from eventscope.errors import Unavailable
 from eventscope.settings import Settings
 from eventscope.store.log import Log
-from eventscope.subscriptions.buffer import Buffer
+from eventscope.subscriptions.ingest.buffer import Buffer
+from eventscope.subscriptions.ingest.resume import start_of
+from eventscope.subscriptions.nats.single import message_at
 from eventscope.subscriptions.observer import UNOBSERVED
-from eventscope.subscriptions.origin import start_of
-from eventscope.subscriptions.single import message_at
 from tests.app.served import served
 from tests.ingesters import held, ingester, publish, stored
 from tests.until import until

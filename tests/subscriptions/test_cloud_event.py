@@ -11,10 +11,10 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from eventscope.store.headers import Headers
-from eventscope.store.message import NO_STREAM, Accepted, Arrival, Refused, Together
-from eventscope.subscriptions.cloud_event import ATTRIBUTES, EXPECTED, IN_BASE64
-from eventscope.subscriptions.reading import KNOWN, read
+from eventscope.store.values.headers import Headers
+from eventscope.store.values.message import NO_STREAM, Accepted, Arrival, Refused, Together
+from eventscope.subscriptions.messages.cloud_event import ATTRIBUTES, EXPECTED, IN_BASE64
+from eventscope.subscriptions.messages.parse import KNOWN, read
 
 # the example of the specification, with the extensions for correlation and auth context
 CLOUD_EVENT = {

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventscope import envelopes
-from eventscope.store import moment
-from eventscope.store.message import Accepted, Refused
-from eventscope.subscriptions.conversion import CONVERSIONS
+from eventscope.store.values import moment
+from eventscope.store.values.message import Accepted, Refused
+from eventscope.subscriptions.messages.conversion import CONVERSIONS
 from tests.subscriptions import mapped
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

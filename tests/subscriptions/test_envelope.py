@@ -8,15 +8,15 @@ from nats.aio.client import Client
 
 from eventscope.envelopes import mapping
 from eventscope.settings import Settings
-from eventscope.store import read as store
-from eventscope.store.filter import EVERYTHING
+from eventscope.store.events import pages as store
+from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
-from eventscope.store.message import Accepted, Arrival, Refused
-from eventscope.store.rejected import rejected
-from eventscope.subscriptions.envelope import PLAIN, Envelope
-from eventscope.subscriptions.mapping import Mapper
-from eventscope.subscriptions.reading import read
-from eventscope.subscriptions.retry import retrying
+from eventscope.store.rejected.messages import rejected
+from eventscope.store.values.message import Accepted, Arrival, Refused
+from eventscope.subscriptions.messages.envelope import PLAIN, Envelope
+from eventscope.subscriptions.messages.mapping import Mapper
+from eventscope.subscriptions.messages.parse import read
+from eventscope.subscriptions.publish.retry import retrying
 from tests.ingesters import ingester
 from tests.until import until
 

@@ -9,18 +9,20 @@ import pytest
 from nats.aio.client import Client
 
 from eventscope.settings import Settings
-from eventscope.store import checkpoint, moment, read, scan
-from eventscope.store.append import append
-from eventscope.store.filter import EVERYTHING, All, Among, Any_, Exists, Filter, Holds, Not, Types
+from eventscope.store.events import pages, scan
+from eventscope.store.filters.filter import EVERYTHING, All, Among, Any_, Exists, Filter, Holds, Not, Types
+from eventscope.store.filters.paths import Compares, Equals, Path
 from eventscope.store.log import Log
-from eventscope.store.message import Accepted, Arrival, Batch, Place
-from eventscope.store.paths import Compares, Equals, Path
-from eventscope.store.retention import Retention
-from eventscope.subscriptions import feed as feeds
-from eventscope.subscriptions import follow as following
-from eventscope.subscriptions import live
-from eventscope.subscriptions.feed import Feed, feeding
-from eventscope.subscriptions.follow import CaughtUp, FellBehind, Item, Passed, RetentionGap, follow
+from eventscope.store.state import checkpoint
+from eventscope.store.values import moment
+from eventscope.store.values.message import Accepted, Arrival, Batch, Place
+from eventscope.store.write.append import append
+from eventscope.store.write.retention import Retention
+from eventscope.subscriptions.live import feed as feeds
+from eventscope.subscriptions.live import history as following
+from eventscope.subscriptions.live import live_batch
+from eventscope.subscriptions.live.feed import Feed, feeding
+from eventscope.subscriptions.live.history import CaughtUp, FellBehind, Item, Passed, RetentionGap, follow
 from tests.subscriptions.sealing import sealing
 from tests.until import until
 
@@ -110,10 +112,10 @@ async def test_a_lost_batch_is_filled_from_the_log_and_said(
     async with _following(log, feed, EVERYTHING, 0) as items:
         await _until(items, CaughtUp)
         await _store(log, 5)  # nobody tells the feed
-        await client.publish(live.subject(settings.stream), live.heartbeat(5, await sealing(log)))
+        await client.publish(live_batch.subject(settings.stream), live_batch.heartbeat(5, await sealing(log)))
         assert isinstance((await _until(items, CaughtUp))[0], FellBehind)
         await _store(log, 5)
-        await client.publish(live.subject(settings.stream), live.heartbeat(10, await sealing(log)))
+        await client.publish(live_batch.subject(settings.stream), live_batch.heartbeat(10, await sealing(log)))
         assert _positions(await _until(items, CaughtUp)) == [6, 7, 8, 9, 10]
 
 
@@ -148,14 +150,14 @@ async def test_a_batch_that_is_delivered_twice_is_passed_on_once(
     async with _following(log, feed, EVERYTHING, 0) as items:
         await _until(items, CaughtUp)
         await _store(log, 3)
-        events = await read.events(log, EVERYTHING, limit=10)
+        events = await pages.events(log, EVERYTHING, limit=10)
         for _ in range(2):
-            for message in live.encode(0, events, 10_000, await sealing(log)):
-                await client.publish(live.subject(settings.stream), message)
+            for message in live_batch.encode(0, events, 10_000, await sealing(log)):
+                await client.publish(live_batch.subject(settings.stream), message)
         await _store(log, 1)
-        [last] = await read.events(log, EVERYTHING, above=3, limit=10)
-        for message in live.encode(3, [last], 10_000, await sealing(log)):
-            await client.publish(live.subject(settings.stream), message)
+        [last] = await pages.events(log, EVERYTHING, above=3, limit=10)
+        for message in live_batch.encode(3, [last], 10_000, await sealing(log)):
+            await client.publish(live_batch.subject(settings.stream), message)
         assert _positions(await _take(items, 4)) == [1, 2, 3, 4]
 
 
@@ -165,7 +167,7 @@ async def test_what_is_no_live_batch_disturbs_nobody(
     async with _following(log, feed, EVERYTHING, 0) as items:
         await _until(items, CaughtUp)
         for raw in (b"", b"{}", b"[]", b'{"previous": 1}', b"\xff"):
-            await client.publish(live.subject(settings.stream), raw)
+            await client.publish(live_batch.subject(settings.stream), raw)
         await _publish(client, subject_prefix, 1)
         assert _positions(await _take(items, 1)) == [1]
 
@@ -272,16 +274,16 @@ async def test_a_log_that_was_begun_anew_and_is_longer_than_the_old_one_at_once_
     settings: Settings, log: Log, feed: Feed, client: Client
 ) -> None:
     async def tell(previous: int) -> None:
-        events = await read.events(log, EVERYTHING, above=previous, limit=100)
-        for message in live.encode(previous, events, 100_000, await sealing(log)):
-            await client.publish(live.subject(settings.stream), message)
+        events = await pages.events(log, EVERYTHING, above=previous, limit=100)
+        for message in live_batch.encode(previous, events, 100_000, await sealing(log)):
+            await client.publish(live_batch.subject(settings.stream), message)
 
     await _store(log, 3)
     async with _following(log, feed, EVERYTHING, 0) as items:
         assert _positions(await _until(items, CaughtUp)) == [1, 2, 3]
         await _store(log, 1)
         await tell(3)
-        assert await anext(items) == (await read.events(log, EVERYTHING, above=3, limit=1))[0]
+        assert await anext(items) == (await pages.events(log, EVERYTHING, above=3, limit=1))[0]
         await log.mongo.client.drop_database(settings.mongo_database)
         await _store(log, 9)
         await tell(0)
@@ -292,5 +294,5 @@ async def test_a_log_that_was_begun_anew_and_is_longer_than_the_old_one_at_once_
 
 async def _beat(log: Log, client: Client, stream: str, head: int) -> None:
     while True:
-        await client.publish(live.subject(stream), live.heartbeat(head, await sealing(log)))
+        await client.publish(live_batch.subject(stream), live_batch.heartbeat(head, await sealing(log)))
         await asyncio.sleep(0.1)

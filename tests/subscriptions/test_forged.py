@@ -10,18 +10,19 @@ from nats.aio.client import Client
 
 from eventscope.background import end
 from eventscope.settings import Settings
-from eventscope.store import read, recent, secret
-from eventscope.store.documents import Event
-from eventscope.store.filter import EVERYTHING
+from eventscope.store.events import pages, recent_pages
+from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log, open_log, prepare
-from eventscope.store.tail import Tail
-from eventscope.subscriptions import live
-from eventscope.subscriptions.feed import Feed, feeding
-from eventscope.subscriptions.hub import Hub, delivering
-from eventscope.subscriptions.news import News
+from eventscope.store.recent_events import Tail
+from eventscope.store.state import secret
+from eventscope.store.values.documents import Event
+from eventscope.subscriptions.current.changes import News
+from eventscope.subscriptions.live import live_batch
+from eventscope.subscriptions.live.feed import Feed, feeding
+from eventscope.subscriptions.live.hub import Hub, delivering
+from eventscope.subscriptions.live.newest_events import tailing
+from eventscope.subscriptions.live.seal import Seal
 from eventscope.subscriptions.observer import Unobserved
-from eventscope.subscriptions.seal import Seal
-from eventscope.subscriptions.tailing import tailing
 from tests.subscriptions.receiving import Quick, Teller, member
 from tests.subscriptions.sealing import sealing
 from tests.until import until
@@ -82,7 +83,7 @@ def unsigned(previous: int, head: int, events: list[Event]) -> bytes:
 async def test_forged_batches_are_no_events_and_hide_none(
     hub: Hub, feed: Feed, teller: Teller, log: Log, client: Client, settings: Settings, heard: Counting
 ) -> None:
-    sink, subject = Quick(), live.subject(settings.stream)
+    sink, subject = Quick(), live_batch.subject(settings.stream)
     async with member(hub, EVERYTHING, 0, sink):
         await until(lambda: "CaughtUp" in sink.kinds)
         await teller.happen(3)
@@ -90,10 +91,10 @@ async def test_forged_batches_are_no_events_and_hide_none(
         forger = Seal(b"f" * 32, 10**9)
         for raw in (
             unsigned(3, 4, forged(4)),
-            next(live.encode(3, forged(4), 10_000, forger)),
+            next(live_batch.encode(3, forged(4), 10_000, forger)),
             unsigned(3, 1_000_000, []),
-            live.heartbeat(1_000_000, forger),
-            live.heartbeat(0, forger),
+            live_batch.heartbeat(1_000_000, forger),
+            live_batch.heartbeat(0, forger),
             b"",
             b"\xff" * 100,
             b'{"signature":"',
@@ -102,7 +103,7 @@ async def test_forged_batches_are_no_events_and_hide_none(
         await client.flush()
         await until(lambda: len(heard.reasons) == 8)
         assert sorted(set(heard.reasons)) == ["forged", "unsigned"]
-        page = await recent.page(log, EVERYTHING, limit=10, newest_first=True)
+        page = await recent_pages.page(log, EVERYTHING, limit=10, newest_first=True)
         assert [event["_id"] for event in page.events] == [3, 2, 1]
         await teller.happen(2)
         await sink.has(1, 2, 3, 4, 5)
@@ -118,7 +119,7 @@ async def test_a_genuine_message_that_somebody_sends_again_is_not_looked_at(
     async def hear(message: Any) -> None:
         said.append(message.data)
 
-    spy = await client.subscribe(live.subject(settings.stream), cb=hear)
+    spy = await client.subscribe(live_batch.subject(settings.stream), cb=hear)
     sink = Quick()
     async with member(hub, EVERYTHING, 0, sink):
         await until(lambda: "CaughtUp" in sink.kinds)
@@ -129,7 +130,7 @@ async def test_a_genuine_message_that_somebody_sends_again_is_not_looked_at(
         await spy.unsubscribe()
         assert log.tail is not None
         for raw in said:
-            await client.publish(live.subject(settings.stream), raw)
+            await client.publish(live_batch.subject(settings.stream), raw)
         await client.flush()
         await until(lambda: heard.reasons == ["repeated"] * len(said))
         assert log.tail.head == 4
@@ -146,7 +147,7 @@ async def test_batches_of_an_ingester_that_does_not_sign_are_read_from_the_log(
         await until(lambda: "CaughtUp" in sink.kinds)
         for n in range(1, 4):
             events = await teller.store({}, {})
-            await client.publish(live.subject(settings.stream), unsigned(2 * n - 2, 2 * n, events))
+            await client.publish(live_batch.subject(settings.stream), unsigned(2 * n - 2, 2 * n, events))
             await sink.has(*range(1, 2 * n + 1))
 
 
@@ -167,7 +168,7 @@ async def test_news_of_what_nobody_signed_reach_those_who_keep_something_up_to_d
         await until(lambda: listening.missed_at)
         before = listening.missed_at
         events = await teller.store({})
-        await client.publish(live.subject(settings.stream), unsigned(1, 2, events))
+        await client.publish(live_batch.subject(settings.stream), unsigned(1, 2, events))
         await until(lambda: listening.missed_at > before)
 
 
@@ -192,7 +193,9 @@ async def test_however_much_is_forged_the_log_is_looked_at_a_few_times_a_second(
     began = asyncio.get_running_loop().time()
     forger = Seal(b"f" * 32, 10**9)
     for n in range(3_000):
-        await client.publish(live.subject(settings.stream), live.heartbeat(n, forger) if n % 2 else unsigned(0, n, []))
+        await client.publish(
+            live_batch.subject(settings.stream), live_batch.heartbeat(n, forger) if n % 2 else unsigned(0, n, [])
+        )
     await client.flush()
     await until(lambda: len(heard.reasons) == 3_000)
     most = 2 + (asyncio.get_running_loop().time() - began) / 0.1
@@ -217,7 +220,7 @@ async def test_the_key_of_a_log_that_was_begun_anew_is_learnt_with_its_first_bat
             return sink.positions[-2:] == [1, 2]
 
         await until(told)
-    assert [event["_id"] for event in await read.events(log, EVERYTHING, limit=10)] == [1, 2]
+    assert [event["_id"] for event in await pages.events(log, EVERYTHING, limit=10)] == [1, 2]
 
 
 async def test_a_log_that_was_brought_back_as_it_was_in_an_earlier_term_is_followed(
@@ -228,9 +231,9 @@ async def test_a_log_that_was_brought_back_as_it_was_in_an_earlier_term_is_follo
         await until(lambda: "CaughtUp" in sink.kinds)
         await teller.happen(1)  # in a late term
         await sink.has(1)
-        early, subject = Seal(key, 1), live.subject(settings.stream)
+        early, subject = Seal(key, 1), live_batch.subject(settings.stream)
         events = await teller.store({})
-        for raw in live.encode(1, events, 10_000, early):
+        for raw in live_batch.encode(1, events, 10_000, early):
             await client.publish(subject, raw)
         await sink.has(1, 2)
         await until(lambda: _is_trusted(feed, early))
@@ -244,7 +247,7 @@ def _is_trusted(feed: Feed, seal: Seal) -> bool:
 async def test_an_ingester_makes_the_key_and_a_fresh_api_hears_its_first_events_without_a_hole(
     hub: Hub, feed: Feed, log: Log, client: Client, subject_prefix: str, settings: Settings, heard: Counting
 ) -> None:
-    from eventscope.ingesting import ingest
+    from eventscope.server.ingester import ingest
 
     sink = Quick()
     async with member(hub, EVERYTHING, 0, sink):

@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 from nats.aio.client import Client
 
 from eventscope.settings import Settings
-from eventscope.store import rejected as store
-from eventscope.store.headers import Headers, Values, every
 from eventscope.store.log import Log
-from eventscope.store.message import RETRY, Arrival
-from eventscope.store.rejected import Rejected
-from eventscope.subscriptions import raw_text
-from eventscope.subscriptions.header_block import Sendable, parse
-from eventscope.subscriptions.reading import OWN_ID
-from eventscope.subscriptions.retry import retrying
-from eventscope.subscriptions.stream import connect
+from eventscope.store.rejected import messages as store
+from eventscope.store.rejected.messages import Rejected
+from eventscope.store.values.headers import Headers, Values, every
+from eventscope.store.values.message import RETRY, Arrival
+from eventscope.subscriptions.messages import raw_text
+from eventscope.subscriptions.messages.parse import OWN_ID
+from eventscope.subscriptions.nats.header_block import Sendable, parse
+from eventscope.subscriptions.nats.stream import connect
+from eventscope.subscriptions.publish.retry import retrying
 from tests.until import until
 
 NAMES = st.text(st.sampled_from("aAbB-_$.%"), min_size=1, max_size=3)

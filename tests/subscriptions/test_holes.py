@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from nats.aio.client import Client
 from nats.js import api
 
-from eventscope import log_checks
 from eventscope.background import cancel
-from eventscope.finding import Level
-from eventscope.ingesting import ingest
+from eventscope.doctor import log as log_checks
+from eventscope.doctor.finding import Level
+from eventscope.server.ingester import ingest
 from eventscope.settings import Settings
-from eventscope.store import checkpoint
-from eventscope.store.checkpoint import MOST_LOST, Checkpoint
-from eventscope.store.driver import Document
 from eventscope.store.log import Log
-from eventscope.store.message import Lost
+from eventscope.store.mongo.driver import Document
+from eventscope.store.state import checkpoint
+from eventscope.store.state.checkpoint import MOST_LOST, Checkpoint
+from eventscope.store.values.message import Lost
 from tests.app.served import served
 from tests.ingesters import ingester, ingester_process, publish, stored
 from tests.until import until

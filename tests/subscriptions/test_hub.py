@@ -11,20 +11,20 @@ import pytest
 from nats.aio.client import Client
 
 from eventscope.settings import Settings
-from eventscope.store import read
-from eventscope.store.filter import EVERYTHING, All, Among, Any_, Filter, Holds, Not, Types, matcher
+from eventscope.store.events import pages as read
+from eventscope.store.filters.filter import EVERYTHING, All, Among, Any_, Filter, Holds, Not, Types, matcher
+from eventscope.store.filters.look import Look
+from eventscope.store.filters.paths import Equals, Path
 from eventscope.store.log import Log
-from eventscope.store.look import Look
-from eventscope.store.paths import Equals, Path
-from eventscope.subscriptions import feed as feeds
-from eventscope.subscriptions import follow as following
-from eventscope.subscriptions import hub as hubs
-from eventscope.subscriptions import member as members
-from eventscope.subscriptions import paging
-from eventscope.subscriptions.feed import feeding
-from eventscope.subscriptions.follow import FellBehind
-from eventscope.subscriptions.hub import Hub, HubState, delivering
-from eventscope.subscriptions.member import Room
+from eventscope.subscriptions.live import feed as feeds
+from eventscope.subscriptions.live import history as following
+from eventscope.subscriptions.live import hub as hubs
+from eventscope.subscriptions.live import paging
+from eventscope.subscriptions.live import subscriber as members
+from eventscope.subscriptions.live.feed import feeding
+from eventscope.subscriptions.live.history import FellBehind
+from eventscope.subscriptions.live.hub import Hub, HubState, delivering
+from eventscope.subscriptions.live.subscriber import Room
 from tests.subscriptions.receiving import Quick, Receiver, Renderer, Slowly, Teller, member
 from tests.until import until
 

@@ -8,14 +8,14 @@ from urllib.parse import urlsplit
 import pytest
 from nats.aio.client import Client
 
-from eventscope.ports import free
+from eventscope.processes.ports import free
 from eventscope.settings import Settings
-from eventscope.store.filter import EVERYTHING
+from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log, open_log, synchronise
-from eventscope.subscriptions import hub as hubs
-from eventscope.subscriptions import stream
-from eventscope.subscriptions.feed import feeding
-from eventscope.subscriptions.hub import delivering
+from eventscope.subscriptions.live import hub as hubs
+from eventscope.subscriptions.live.feed import feeding
+from eventscope.subscriptions.live.hub import delivering
+from eventscope.subscriptions.nats import stream
 from tests.proxy import Proxy, proxied
 from tests.servers import own_nats
 from tests.subscriptions.receiving import Quick, Teller, member

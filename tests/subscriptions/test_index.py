@@ -5,8 +5,7 @@ from typing import Any, cast
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventscope.store.documents import Event
-from eventscope.store.filter import (
+from eventscope.store.filters.filter import (
     EVERYTHING,
     NOTHING,
     All,
@@ -21,10 +20,11 @@ from eventscope.store.filter import (
     Types,
     matcher,
 )
-from eventscope.store.look import Look
-from eventscope.store.paths import Compares, Equals, Path
-from eventscope.subscriptions import index
-from eventscope.subscriptions.index import Index, keys
+from eventscope.store.filters.look import Look
+from eventscope.store.filters.paths import Compares, Equals, Path
+from eventscope.store.values.documents import Event
+from eventscope.subscriptions.live import filter_index
+from eventscope.subscriptions.live.filter_index import Index, keys
 
 FIELDS = ("aggregateType", "aggregateId", "userId", "correlationId", "causationId")
 words = st.sampled_from(["a", "b", "c", "user"])
@@ -96,7 +96,7 @@ def test_what_asks_for_no_value_is_asked_about_every_event() -> None:
         Types(("user.*",)),
         Not(Ids(("m",))),
         Any_((Ids(("m",)), Types(("*",)))),
-        Ids(tuple(f"m{n}" for n in range(index.MOST_KEYS + 1))),
+        Ids(tuple(f"m{n}" for n in range(filter_index.MOST_KEYS + 1))),
     ):
         assert keys(filter) is None
 
@@ -117,17 +117,17 @@ def test_a_filter_that_takes_too_long_to_ask_is_set_apart_and_the_others_are_ask
 
 def test_those_who_are_many_are_asked_in_parts_between_which_others_get_their_turn() -> None:
     found: Index[int] = Index()
-    count = 3 * index.TURN // index.ENTRY
+    count = 3 * filter_index.TURN // filter_index.ENTRY
     for number in range(count):
         found.add(number, EVERYTHING)
     parts = list(found.matching(cast("Event", {"_id": 1, "messageId": "m", "type": "a.b"})))
     assert [number for part in parts for number in part.means] == list(range(count))
-    assert max(len(part.means) for part in parts) <= index.TURN // index.ENTRY + 1
+    assert max(len(part.means) for part in parts) <= filter_index.TURN // filter_index.ENTRY + 1
 
 
 def test_filters_may_come_and_go_while_they_are_asked() -> None:
     found: Index[int] = Index()
-    count = 3 * index.TURN // index.ENTRY
+    count = 3 * filter_index.TURN // filter_index.ENTRY
     for number in range(count):
         found.add(number, EVERYTHING)
     asked = found.matching(cast("Event", {"_id": 1, "messageId": "m", "type": "a.b"}))

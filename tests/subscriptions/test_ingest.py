@@ -15,14 +15,15 @@ from nats.aio.client import Client
 from eventscope.background import end
 from eventscope.errors import Unavailable
 from eventscope.settings import Settings
-from eventscope.store import counts, read
-from eventscope.store.counts import Scope
-from eventscope.store.driver import Mongo, Session
-from eventscope.store.filter import EVERYTHING
+from eventscope.store.events import pages
+from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
-from eventscope.store.retention import Retention
-from eventscope.store.write import Write
-from eventscope.subscriptions.ingest import Ingester
+from eventscope.store.mongo.driver import Mongo, Session
+from eventscope.store.mongo.write import Write
+from eventscope.store.stats import counts
+from eventscope.store.stats.counts import Scope
+from eventscope.store.write.retention import Retention
+from eventscope.subscriptions.ingest.ingester import Ingester
 from tests.ingesters import MANY, ingester, publish, stored, world
 from tests.servers import own_nats
 from tests.until import until
@@ -32,7 +33,7 @@ async def test_a_plain_message_with_no_header_and_no_code_of_ours_is_taken(
     log: Log, client: Client, subject_prefix: str, ingesting: None
 ) -> None:
     await client.publish(f"{subject_prefix}.user.created", orjson.dumps({"data": {"name": "Ada"}}))
-    [event] = await until(lambda: read.events(log, EVERYTHING, limit=10))
+    [event] = await until(lambda: pages.events(log, EVERYTHING, limit=10))
     assert (event["_id"], event["type"], event["data"]) == (1, "user.created", {"name": "Ada"})
     assert event["timestamp"] == event["recordedAt"]
 
@@ -55,7 +56,7 @@ async def test_every_field_of_a_message_is_kept_and_unknown_members_too(
         "traceparent": "00-1",
     }
     await client.publish(f"{subject_prefix}.anything", orjson.dumps(message))
-    [event] = await until(lambda: read.events(log, EVERYTHING, limit=10))
+    [event] = await until(lambda: pages.events(log, EVERYTHING, limit=10))
     assert event["timestamp"] % 1_000_000 == 123456
     kept = {name: event[name] for name in message if name in event and name != "timestamp"}
     assert kept == {name: value for name, value in message.items() if name not in ("timestamp", "traceparent")}

@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 from nats.aio.client import Client
 
 from eventscope.settings import Settings
-from eventscope.store import read as store
-from eventscope.store import rejected
-from eventscope.store.filter import EVERYTHING
-from eventscope.store.headers import Headers, Values
+from eventscope.store.events import pages as store
+from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
-from eventscope.store.message import Accepted, Arrival, Together
-from eventscope.subscriptions.header_block import Sendable
-from eventscope.subscriptions.kept_headers import KeptHeaders
-from eventscope.subscriptions.portions import stored_bytes
-from eventscope.subscriptions.reading import read
+from eventscope.store.rejected import messages
+from eventscope.store.values.headers import Headers, Values
+from eventscope.store.values.message import Accepted, Arrival, Together
+from eventscope.subscriptions.ingest.kept_headers import KeptHeaders
+from eventscope.subscriptions.ingest.portions import stored_bytes
+from eventscope.subscriptions.messages.parse import read
+from eventscope.subscriptions.nats.header_block import Sendable
 from tests.ingesters import ingester
 from tests.until import until
 
@@ -172,7 +172,7 @@ async def test_a_message_that_comes_again_with_other_headers_is_the_same(
     await _send(client, f"{subject_prefix}.a", {"messageId": "without"}, traceparent=TRACE)
     await _send(client, f"{subject_prefix}.last", {})
     assert [event["messageId"] for event in await _stored(log, 3)][:2] == ["m", "without"]
-    assert await rejected.rejected(log, limit=1) == []
+    assert await messages.rejected(log, limit=1) == []
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ async def test_one_with_other_content_is_another_be_it_under_the_name_of_headers
 ) -> None:
     for message in (first, second):
         await _send(client, f"{subject_prefix}.a", {**message, "messageId": "m"}, traceparent=TRACE)
-    [refused] = await until(lambda: rejected.rejected(log, limit=2))
+    [refused] = await until(lambda: messages.rejected(log, limit=2))
     assert refused.code == "ID_REUSED"
 
 

@@ -8,11 +8,11 @@ from nats.aio.client import Client
 from eventscope.errors import TooLargeTogether, Unstorable
 from eventscope.settings import Settings
 from eventscope.store.log import Log
-from eventscope.store.message import Arrival, Message, Refused
-from eventscope.subscriptions import reader as readers
-from eventscope.subscriptions.portions import REMEMBERED_SECONDS, Portions, stored_bytes
-from eventscope.subscriptions.reader import Reader
-from eventscope.subscriptions.reading import read
+from eventscope.store.values.message import Arrival, Message, Refused
+from eventscope.subscriptions.ingest import stream_reader as readers
+from eventscope.subscriptions.ingest.portions import REMEMBERED_SECONDS, Portions, stored_bytes
+from eventscope.subscriptions.ingest.stream_reader import Reader
+from eventscope.subscriptions.messages.parse import read
 from tests.ingesters import ingester, passed, publish
 from tests.until import until
 

@@ -6,9 +6,9 @@ from typing import Any, cast
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventscope.store.documents import Event
-from eventscope.subscriptions import live
-from eventscope.subscriptions.seal import Seal
+from eventscope.store.values.documents import Event
+from eventscope.subscriptions.live import live_batch
+from eventscope.subscriptions.live.seal import Seal
 
 KEY = b"k" * 32
 
@@ -35,8 +35,8 @@ def test_messages_join_to_the_batch_but_for_events_that_are_too_large(
     previous: int, given: list[dict[str, Any]], most_bytes: int
 ) -> None:
     events = [cast("Event", {"_id": previous + place, **body}) for place, body in enumerate(given, start=1)]
-    messages = list(live.encode(previous, events, most_bytes, Seal(KEY, 1)))
-    batches = [live.decode(message) for message in messages]
+    messages = list(live_batch.encode(previous, events, most_bytes, Seal(KEY, 1)))
+    batches = [live_batch.decode(message) for message in messages]
     assert all(len(message) <= most_bytes for message in messages)
     # what a receiver that fills holes from the log would have
     log = {event["_id"]: event for event in events}
@@ -51,12 +51,12 @@ def test_messages_join_to_the_batch_but_for_events_that_are_too_large(
 
 
 def test_a_heartbeat_is_a_batch_of_nothing() -> None:
-    assert live.decode(live.heartbeat(7, Seal(KEY, 1))) == live.LiveBatch(previous=7, head=7)
+    assert live_batch.decode(live_batch.heartbeat(7, Seal(KEY, 1))) == live_batch.LiveBatch(previous=7, head=7)
 
 
 def test_the_name_of_the_log_comes_with_each_message_and_may_be_missing() -> None:
     event = cast("Event", {"_id": 4, "type": "a"})
     seal = Seal(KEY, 1, 'ü"')
-    for message in (*live.encode(3, [event], 1000, seal), live.heartbeat(4, seal)):
-        assert live.decode(message).log == 'ü"'
-    assert live.decode(live.heartbeat(7, Seal(KEY, 1))).log is None
+    for message in (*live_batch.encode(3, [event], 1000, seal), live_batch.heartbeat(4, seal)):
+        assert live_batch.decode(message).log == 'ü"'
+    assert live_batch.decode(live_batch.heartbeat(7, Seal(KEY, 1))).log is None

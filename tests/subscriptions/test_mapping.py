@@ -13,18 +13,18 @@ from nats.aio.client import Client
 
 from eventscope import envelopes
 from eventscope.background import end
-from eventscope.ingesting import ingest
+from eventscope.server.ingester import ingest
 from eventscope.settings import Settings
-from eventscope.store import moment
-from eventscope.store import read as store
-from eventscope.store import rejected as rejected_store
-from eventscope.store.filter import EVERYTHING
+from eventscope.store.events import pages as store
+from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
-from eventscope.store.message import Accepted, Arrival, Refused, Together
-from eventscope.subscriptions.mapping import Mapper
-from eventscope.subscriptions.portions import stored_bytes
-from eventscope.subscriptions.reading import made_up_id, read
-from eventscope.subscriptions.versions import VersionUse
+from eventscope.store.rejected import messages as rejected_store
+from eventscope.store.values import moment
+from eventscope.store.values.message import Accepted, Arrival, Refused, Together
+from eventscope.subscriptions.ingest.portions import stored_bytes
+from eventscope.subscriptions.messages.mapping import Mapper
+from eventscope.subscriptions.messages.parse import made_up_id, read
+from eventscope.subscriptions.messages.versions import VersionUse
 from tests.store.json_values import json_values
 from tests.subscriptions import mapped
 from tests.subscriptions.mapped import fields

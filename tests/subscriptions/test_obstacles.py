@@ -7,7 +7,7 @@ import orjson
 import pytest
 from nats.aio.client import Client
 
-from eventscope.ports import free
+from eventscope.processes.ports import free
 from eventscope.settings import Settings
 from eventscope.store.log import Log
 from tests.ingesters import ingester, publish, stored

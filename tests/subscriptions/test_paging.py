@@ -6,8 +6,8 @@ from typing import Any, cast
 import pytest
 from bson import ObjectId
 
-from eventscope.store.documents import Event
-from eventscope.subscriptions.paging import FIRST, GROWTH, MOST, MOST_BYTES, Paging, size
+from eventscope.store.values.documents import Event
+from eventscope.subscriptions.live.paging import FIRST, GROWTH, MOST, MOST_BYTES, Paging, size
 
 
 def events(n: int, data: object) -> list[Event]:

@@ -18,13 +18,13 @@ from nats.protocol import parser
 from eventscope.envelopes import EnvelopeMapping, setting
 from eventscope.errors import Unstorable
 from eventscope.settings import Settings
-from eventscope.store import checkpoint
 from eventscope.store.log import Log
-from eventscope.store.message import Arrival, Message
-from eventscope.subscriptions import single, stream
-from eventscope.subscriptions.lag import lag
-from eventscope.subscriptions.poison import is_unreadable, unstorable
-from eventscope.subscriptions.reading import read
+from eventscope.store.state import checkpoint
+from eventscope.store.values.message import Arrival, Message
+from eventscope.subscriptions.ingest.lag import lag
+from eventscope.subscriptions.ingest.poison import is_unreadable, unstorable
+from eventscope.subscriptions.messages.parse import read
+from eventscope.subscriptions.nats import single, stream
 from tests.ingesters import ingester, publish
 from tests.raw import message, send
 from tests.store.appender import Appender, event
@@ -215,7 +215,7 @@ async def test_a_fault_of_ours_in_reading_one_message_rejects_that_message_alone
             raise KeyError("a fault of ours")
         return read(arrival, *rest)
 
-    monkeypatch.setattr("eventscope.subscriptions.ingest.read", faulty)
+    monkeypatch.setattr("eventscope.subscriptions.ingest.ingester.read", faulty)
     async with ingester(settings):
         await publish(client, subject_prefix, 5)
         assert await kept(log, 5) == {1: "event", 2: "event", 3: "UNREADABLE", 4: "event", 5: "event"}

@@ -14,12 +14,12 @@ from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import RawStreamMsg, StreamConfig
 
-from eventscope.embedded import Nats, ready
+from eventscope.dev.servers import Nats, ready
 from eventscope.errors import BadInput, CannotStart, Unavailable
-from eventscope.guard import guarded
-from eventscope.ports import free
-from eventscope.subscriptions.publisher import Publisher
-from eventscope.subscriptions.stream import connect, ensure
+from eventscope.processes.guard import guarded
+from eventscope.processes.ports import free
+from eventscope.subscriptions.nats.stream import connect, ensure
+from eventscope.subscriptions.publish.publisher import Publisher
 from tests.servers import freeze
 
 

@@ -11,10 +11,10 @@ from nats.aio.msg import Msg
 
 from eventscope.errors import Unavailable
 from eventscope.settings import Settings
-from eventscope.store.message import Arrival
-from eventscope.subscriptions import reader as readers
-from eventscope.subscriptions import stream
-from eventscope.subscriptions.reader import Reader, place, reading
+from eventscope.store.values.message import Arrival
+from eventscope.subscriptions.ingest import stream_reader as readers
+from eventscope.subscriptions.ingest.stream_reader import Reader, place, reading
+from eventscope.subscriptions.nats import stream
 from tests.servers import own_nats
 from tests.until import until
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from eventscope.store.documents import plain
-from eventscope.store.message import NO_STREAM, Accepted, Arrival, Refused, Together
-from eventscope.subscriptions import versions
-from eventscope.subscriptions.reading import MOST_BYTES, MOST_DEPTH, MOST_TEXT, MOST_TOGETHER, read
-from eventscope.subscriptions.versions import VersionUse
+from eventscope.store.values.documents import plain
+from eventscope.store.values.message import NO_STREAM, Accepted, Arrival, Refused, Together
+from eventscope.subscriptions.messages import versions
+from eventscope.subscriptions.messages.parse import MOST_BYTES, MOST_DEPTH, MOST_TEXT, MOST_TOGETHER, read
+from eventscope.subscriptions.messages.versions import VersionUse
 from tests.store.json_values import json_values
 
 AT = 1_700_000_000_000_000

@@ -13,15 +13,15 @@ from eventscope.errors import Unavailable
 from eventscope.resolvers import stats
 from eventscope.resolvers.stats import Stats
 from eventscope.settings import Settings
-from eventscope.store.counts import Scope
-from eventscope.store.documents import Event
-from eventscope.store.filter import Among, Types
+from eventscope.store.filters.filter import Among, Types
 from eventscope.store.log import Log
-from eventscope.subscriptions import news as newses
-from eventscope.subscriptions.feed import Feed, feeding
-from eventscope.subscriptions.news import News
+from eventscope.store.stats.counts import Scope
+from eventscope.store.values.documents import Event
+from eventscope.subscriptions.current import changes as newses
+from eventscope.subscriptions.current.changes import News
+from eventscope.subscriptions.current.queries import Asked, Readings
+from eventscope.subscriptions.live.feed import Feed, feeding
 from eventscope.subscriptions.observer import Unobserved
-from eventscope.subscriptions.readings import Asked, Readings
 from tests.subscriptions.filling import beat, store, tell, user
 from tests.until import until
 

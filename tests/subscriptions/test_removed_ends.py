@@ -6,12 +6,12 @@ import signal
 import pytest
 from nats.aio.client import Client
 
-from eventscope import log_checks
-from eventscope.finding import Level
+from eventscope.doctor import log as log_checks
+from eventscope.doctor.finding import Level
 from eventscope.settings import Settings
-from eventscope.store import checkpoint
 from eventscope.store.log import Log
-from eventscope.subscriptions.lag import Lag, lag
+from eventscope.store.state import checkpoint
+from eventscope.subscriptions.ingest.lag import Lag, lag
 from tests.app.served import served
 from tests.ingesters import ingester, ingester_process, passed, publish, stored
 from tests.servers import freeze

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from eventscope.errors import WrongLog
-from eventscope.store import moment, scan
-from eventscope.store.filter import EVERYTHING, Among, Exists, Filter, Types
+from eventscope.store.events import scan
+from eventscope.store.filters.filter import EVERYTHING, Among, Exists, Filter, Types
+from eventscope.store.filters.paths import Path
 from eventscope.store.log import Log
-from eventscope.store.paths import Path
-from eventscope.subscriptions import paging
-from eventscope.subscriptions.follow import Item, Passed, RetentionGap
-from eventscope.subscriptions.replaying import Rhythm, replay
+from eventscope.store.values import moment
+from eventscope.subscriptions.live import paging
+from eventscope.subscriptions.live.history import Item, Passed, RetentionGap
+from eventscope.subscriptions.live.replay import Rhythm, replay
 from tests.subscriptions.filling import store, user
 
 NOON = moment.from_text("2026-03-02T12:00:00Z")

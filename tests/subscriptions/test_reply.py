@@ -10,11 +10,12 @@ from nats.aio.client import Client
 
 from eventscope.envelopes import setting
 from eventscope.settings import Settings
-from eventscope.store import read, rejected
-from eventscope.store.filter import EVERYTHING
+from eventscope.store.events import pages
+from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
-from eventscope.store.message import Arrival
-from eventscope.subscriptions.reply import REPLY_TO, Rejection, StoredEvent, decode, inbox
+from eventscope.store.rejected import messages
+from eventscope.store.values.message import Arrival
+from eventscope.subscriptions.publish.outcome import REPLY_TO, Rejection, StoredEvent, decode, inbox
 from tests.ingesters import ingester
 from tests.until import until
 
@@ -42,7 +43,7 @@ async def test_who_asks_is_answered_when_the_event_is_in_the_log(
 ) -> None:
     answer = await _publish(client, f"{subject_prefix}.user.created", {**USER, "messageId": "m"})
     assert answer == {"messageId": "m", "position": 1, "version": 1}
-    assert await read.event(log, "m") is not None
+    assert await pages.event(log, "m") is not None
     answer = await _publish(client, f"{subject_prefix}.user.created", {"messageId": "n"})
     assert answer == {"messageId": "n", "position": 2, "version": None}
 
@@ -54,7 +55,7 @@ async def test_who_asks_again_gets_the_first_outcome(
     first = await _publish(client, subject, {**USER, "messageId": "m", "version": 1})
     await _publish(client, subject, USER)
     assert await _publish(client, subject, {**USER, "messageId": "m", "version": 1}) == first
-    assert len(await read.events(log, EVERYTHING, limit=10)) == 2
+    assert len(await pages.events(log, EVERYTHING, limit=10)) == 2
 
 
 async def test_who_expects_wrongly_is_told_the_version(client: Client, subject_prefix: str, ingesting: None) -> None:
@@ -92,7 +93,7 @@ async def test_a_header_that_a_mapping_takes_tells_messages_apart_and_one_of_a_t
             assert await outcome("k", "C") == "ID_REUSED"
             assert await outcome("k", "D") == "ID_REUSED"
             assert await outcome("k", "A") == 3
-    accounts = [row.headers["x-account"] for row in await rejected.rejected(log, limit=10)]
+    accounts = [row.headers["x-account"] for row in await messages.rejected(log, limit=10)]
     assert accounts == ["D", "C", "A"]
 
 
@@ -116,7 +117,7 @@ async def test_nothing_but_an_inbox_is_ever_written_to(
 ) -> None:
     await client.publish(f"{subject_prefix}.a", b"{}", headers={REPLY_TO: f"{subject_prefix}.b"})
     await _publish(client, f"{subject_prefix}.c", {})
-    events = await until(lambda: read.events(log, EVERYTHING, limit=10))
+    events = await until(lambda: pages.events(log, EVERYTHING, limit=10))
     assert [event["type"] for event in events] == ["a", "c"]
 
 

@@ -10,12 +10,12 @@ import nats
 import pytest
 from nats.aio.client import Client
 
-from eventscope.ports import free
+from eventscope.processes.ports import free
 from eventscope.settings import Settings
-from eventscope.store import checkpoint
-from eventscope.store.checkpoint import Checkpoint
 from eventscope.store.log import Log
-from eventscope.subscriptions.stream import ensure
+from eventscope.store.state import checkpoint
+from eventscope.store.state.checkpoint import Checkpoint
+from eventscope.subscriptions.nats.stream import ensure
 from tests.ingesters import ingester, publish
 from tests.servers import own_nats
 from tests.until import until

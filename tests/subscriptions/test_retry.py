@@ -8,16 +8,16 @@ import pytest
 from nats.aio.client import Client
 
 from eventscope.settings import Settings
-from eventscope.store import read
-from eventscope.store import rejected as store
-from eventscope.store.documents import Event
-from eventscope.store.filter import EVERYTHING
+from eventscope.store.events import pages
+from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
-from eventscope.store.message import EXPECTED_VERSION, RETRY
-from eventscope.store.rejected import Rejected
-from eventscope.subscriptions.reading import OWN_ID, made_up_id
-from eventscope.subscriptions.reply import Rejection, StoredEvent
-from eventscope.subscriptions.retry import NotTaken, Retrier, headers, retrying
+from eventscope.store.rejected import messages as store
+from eventscope.store.rejected.messages import Rejected
+from eventscope.store.values.documents import Event
+from eventscope.store.values.message import EXPECTED_VERSION, RETRY
+from eventscope.subscriptions.messages.parse import OWN_ID, made_up_id
+from eventscope.subscriptions.publish.outcome import Rejection, StoredEvent
+from eventscope.subscriptions.publish.retry import NotTaken, Retrier, headers, retrying
 from tests.until import until
 
 SECONDS = 60.0
@@ -51,7 +51,7 @@ async def mend(client: Client, prefix: str) -> None:
 
 
 async def stored(log: Log) -> list[Event]:
-    return [one for one in await read.events(log, EVERYTHING, limit=100) if one["messageId"] != "first"]
+    return [one for one in await pages.events(log, EVERYTHING, limit=100) if one["messageId"] != "first"]
 
 
 async def test_what_is_mended_is_stored_and_no_longer_rejected(
@@ -86,7 +86,7 @@ async def test_one_that_names_no_id_itself_is_stored_once_however_often_it_is_re
     await retrier.remove_answered()
     # behind a fourth one that was taken, the others have been too
     await client.jetstream().publish(subject, b'{"messageId": "last"}')
-    await until(lambda: read.event(log, "last"))
+    await until(lambda: pages.event(log, "last"))
     [event, last] = await stored(log)
     source = message.source
     made_up = made_up_id(source["stream"], source["sequence"], message.recorded_at)

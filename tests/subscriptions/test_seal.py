@@ -6,7 +6,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventscope.subscriptions.seal import Seal, is_genuine, is_genuine_answer, is_sealed, on_answer
+from eventscope.subscriptions.live.seal import Seal, is_genuine, is_genuine_answer, is_sealed, on_answer
 
 KEY = b"k" * 32
 bodies = st.lists(st.integers(0, 9), max_size=5).map(lambda value: b'"events":' + orjson.dumps(value))

@@ -4,8 +4,8 @@ import pytest
 from nats.aio.client import Client
 
 from eventscope.settings import Settings
-from eventscope.store import checkpoint
 from eventscope.store.log import Log
+from eventscope.store.state import checkpoint
 from tests.ingesters import ingester, passed, publish
 from tests.until import until
 

@@ -13,12 +13,12 @@ import pytest
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 
-from eventscope.binaries import find
+from eventscope.dev.binaries import find
 from eventscope.errors import CannotStart
-from eventscope.guard import guarded
-from eventscope.ports import free, is_free
+from eventscope.processes.guard import guarded
+from eventscope.processes.ports import free, is_free
 from eventscope.redact import shown
-from eventscope.subscriptions.stream import connect, ensure
+from eventscope.subscriptions.nats.stream import connect, ensure
 from tests.servers import freeze
 
 

@@ -23,15 +23,17 @@ from nats.js.api import (
 )
 from nats.js.errors import APIError
 
-from eventscope.embedded import Nats, running
+from eventscope.dev.servers import Nats, running
 from eventscope.errors import CannotStart
-from eventscope.ingesting import ingest
-from eventscope.ports import free
+from eventscope.processes.ports import free
+from eventscope.server.ingester import ingest
 from eventscope.settings import Settings
-from eventscope.store import checkpoint, incidents
+from eventscope.store import incidents
 from eventscope.store.log import Log
-from eventscope.subscriptions import ingest as ingest_module
-from eventscope.subscriptions import live, stream
+from eventscope.store.state import checkpoint
+from eventscope.subscriptions.ingest import ingester as ingest_module
+from eventscope.subscriptions.live import live_batch
+from eventscope.subscriptions.nats import stream
 from tests.ingesters import ingester, publish, stored
 from tests.servers import own_nats
 from tests.until import until
@@ -137,7 +139,7 @@ Change = Callable[[JetStreamContext, Settings], Coroutine[Any, Any, object]]
 
 
 async def _capture(js: JetStreamContext, settings: Settings) -> None:
-    await js.update_stream(name=settings.stream, subjects=[*settings.subjects, live.subject(settings.stream)])
+    await js.update_stream(name=settings.stream, subjects=[*settings.subjects, live_batch.subject(settings.stream)])
 
 
 async def _capture_inboxes(js: JetStreamContext, settings: Settings) -> None:
@@ -191,7 +193,7 @@ async def test_what_was_taken_in_of_live_subjects_is_no_event_and_holds_nobody_u
     async with ingester(settings):
         await works(settings)
         await _capture(js, settings)
-        await client.publish(live.subject(settings.stream), orjson.dumps({"type": "a.b"}))
+        await client.publish(live_batch.subject(settings.stream), orjson.dumps({"type": "a.b"}))
         await stopped(settings, "where Eventscope and NATS themselves send")
         await js.update_stream(name=settings.stream, subjects=list(settings.subjects))
         await works(settings)
@@ -287,10 +289,10 @@ async def test_what_comes_back_by_a_way_that_cannot_be_seen_is_never_stored_howe
 
     # as another account or a leaf node might do it: what is sent comes into the stream under the subject it was sent on
     info = await js.stream_info(settings.stream)
-    transform = SubjectTransform(src=f"{subject_prefix}.echo", dest=live.subject(settings.stream))
+    transform = SubjectTransform(src=f"{subject_prefix}.echo", dest=live_batch.subject(settings.stream))
     await js.update_stream(info.config, subject_transform=transform)
     feeding = True
-    subscription = await client.subscribe(live.subject(settings.stream), cb=back)
+    subscription = await client.subscribe(live_batch.subject(settings.stream), cb=back)
     async with ingester(settings):
         await stopped(settings, "takes in what it must not, by a way")
     async with ingester(settings):

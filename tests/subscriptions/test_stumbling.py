@@ -12,23 +12,23 @@ from nats.aio.client import Client
 
 from eventscope.background import cancel
 from eventscope.settings import Settings
-from eventscope.store.documents import Event
-from eventscope.store.filter import EVERYTHING, Types
+from eventscope.store.filters.filter import EVERYTHING, Types
 from eventscope.store.log import Log
-from eventscope.store.retention import Retention
-from eventscope.store.tail import Tail
-from eventscope.subscriptions import news as newses
-from eventscope.subscriptions import tailing as tailings
-from eventscope.subscriptions.feed import Feed, feeding
-from eventscope.subscriptions.follow import Item
-from eventscope.subscriptions.hub import Hub, HubState, delivering
-from eventscope.subscriptions.ingest import Ingester
-from eventscope.subscriptions.member import Room, Text
-from eventscope.subscriptions.news import News
+from eventscope.store.recent_events import Tail
+from eventscope.store.values.documents import Event
+from eventscope.store.write.retention import Retention
+from eventscope.subscriptions.current import changes as newses
+from eventscope.subscriptions.current.aggregates import Watching
+from eventscope.subscriptions.current.changes import News
+from eventscope.subscriptions.current.queries import Asked, Readings
+from eventscope.subscriptions.ingest.ingester import Ingester
+from eventscope.subscriptions.live import newest_events as tailings
+from eventscope.subscriptions.live.feed import Feed, feeding
+from eventscope.subscriptions.live.history import Item
+from eventscope.subscriptions.live.hub import Hub, HubState, delivering
+from eventscope.subscriptions.live.newest_events import tailing
+from eventscope.subscriptions.live.subscriber import Room, Text
 from eventscope.subscriptions.observer import GuardedIngestObserver
-from eventscope.subscriptions.readings import Asked, Readings
-from eventscope.subscriptions.tailing import tailing
-from eventscope.subscriptions.watching import Watching
 from tests.ingesters import publish, stored
 from tests.subscriptions.filling import user
 from tests.subscriptions.receiving import Quick, Receiver, Renderer, Slowly, Teller, member

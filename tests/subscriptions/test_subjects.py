@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventscope.errors import BadInput
-from eventscope.subscriptions.subjects import covers, joined, prefix_of, subject_of, type_of
+from eventscope.subscriptions.nats.subjects import covers, joined, prefix_of, subject_of, type_of
 
 words = st.text(
     st.characters(codec="utf-8", exclude_categories=["Z", "C"], exclude_characters=".*>"), min_size=1, max_size=8

@@ -14,13 +14,14 @@ import pytest
 from nats.aio.client import Client
 
 from eventscope.background import end
-from eventscope.ingesting import ingest
+from eventscope.server.ingester import ingest
 from eventscope.settings import Settings
-from eventscope.store import checkpoint, counts
-from eventscope.store.counts import Scope
 from eventscope.store.log import Log, open_log, synchronise
-from eventscope.subscriptions import ingest as ingesting
-from eventscope.subscriptions import stream
+from eventscope.store.state import checkpoint
+from eventscope.store.stats import counts
+from eventscope.store.stats.counts import Scope
+from eventscope.subscriptions.ingest import ingester as ingesting
+from eventscope.subscriptions.nats import stream
 from tests.ingesters import MANY, held, ingester, ingester_process, passed, publish, published, stored, world
 from tests.servers import own_nats
 from tests.until import until

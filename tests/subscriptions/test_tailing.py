@@ -9,10 +9,10 @@ from nats.aio.client import Client
 
 from eventscope.settings import Settings
 from eventscope.store.log import Log, open_log
-from eventscope.store.tail import Tail
-from eventscope.subscriptions import tailing as tailings
-from eventscope.subscriptions.feed import Feed, feeding
-from eventscope.subscriptions.tailing import tailing
+from eventscope.store.recent_events import Tail
+from eventscope.subscriptions.live import newest_events as tailings
+from eventscope.subscriptions.live.feed import Feed, feeding
+from eventscope.subscriptions.live.newest_events import tailing
 from tests.proxy import Proxy, proxied
 from tests.subscriptions.receiving import Teller
 from tests.until import until

@@ -1,6 +1,6 @@
 """Texts that were written out lately: as many as fit, the ones asked for lately first."""
 
-from eventscope.subscriptions.texts import BESIDE, Texts
+from eventscope.subscriptions.live.render_cache import BESIDE, Texts
 
 
 def test_what_was_not_asked_for_the_longest_makes_room() -> None:

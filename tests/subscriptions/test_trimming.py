@@ -9,15 +9,15 @@ import pytest
 from nats.aio.client import Client
 from nats.js import JetStreamContext, api
 
-from eventscope.embedded import Nats, running
+from eventscope.dev.servers import Nats, running
 from eventscope.settings import Settings
-from eventscope.store import moment
-from eventscope.store.message import Place
-from eventscope.subscriptions import holders as holders_module
-from eventscope.subscriptions.holders import Holder
-from eventscope.subscriptions.origin import created
-from eventscope.subscriptions.stream import shares_limit
-from eventscope.subscriptions.trimming import trim
+from eventscope.store.values import moment
+from eventscope.store.values.message import Place
+from eventscope.subscriptions.ingest.resume import created
+from eventscope.subscriptions.ingest.trim import trim
+from eventscope.subscriptions.nats import holders as holders_module
+from eventscope.subscriptions.nats.holders import Holder
+from eventscope.subscriptions.nats.stream import shares_limit
 
 
 class Limited(Nats):

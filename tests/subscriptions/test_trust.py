@@ -10,13 +10,14 @@ from nats.aio.msg import Msg
 
 from eventscope.errors import Rejected, Unavailable
 from eventscope.settings import Settings
-from eventscope.store import rejected, secret
 from eventscope.store.log import Log
-from eventscope.subscriptions import seal
-from eventscope.subscriptions.asking import Asker, asking
-from eventscope.subscriptions.reply import REPLY_TO, SEALED, StoredEvent
-from eventscope.subscriptions.retry import retrying
-from eventscope.subscriptions.seal import Seal
+from eventscope.store.rejected import messages
+from eventscope.store.state import secret
+from eventscope.subscriptions.live import seal
+from eventscope.subscriptions.live.seal import Seal
+from eventscope.subscriptions.publish.confirmed import Asker, asking
+from eventscope.subscriptions.publish.outcome import REPLY_TO, SEALED, StoredEvent
+from eventscope.subscriptions.publish.retry import retrying
 from tests.ingesters import ingester
 from tests.until import until
 
@@ -166,7 +167,7 @@ async def test_a_rejected_message_stays_when_somebody_else_answers_its_retry(
         await client.jetstream().publish(f"{subject_prefix}.a", b"{")
 
         async def found() -> Any:
-            return await rejected.rejected(log, limit=1)
+            return await messages.rejected(log, limit=1)
 
         [message] = await until(found)
     overheard.messages.clear()

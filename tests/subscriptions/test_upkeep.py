@@ -14,19 +14,19 @@ from nats.aio.msg import Msg
 
 from eventscope.background import end
 from eventscope.errors import Unavailable
-from eventscope.ports import free
+from eventscope.processes.ports import free
 from eventscope.settings import Settings
-from eventscope.store import checkpoint
-from eventscope.store.draft import Draft
-from eventscope.store.driver import Mongo, Session
 from eventscope.store.log import Log
-from eventscope.store.message import Accepted
-from eventscope.store.retention import Retention
-from eventscope.store.write import Write
-from eventscope.subscriptions import ingest as ingest_module
-from eventscope.subscriptions import live
-from eventscope.subscriptions.ingest import Ingester
-from eventscope.subscriptions.origin import start_of
+from eventscope.store.mongo.driver import Mongo, Session
+from eventscope.store.mongo.write import Write
+from eventscope.store.state import checkpoint
+from eventscope.store.values.message import Accepted
+from eventscope.store.write.draft import Draft
+from eventscope.store.write.retention import Retention
+from eventscope.subscriptions.ingest import ingester as ingest_module
+from eventscope.subscriptions.ingest.ingester import Ingester
+from eventscope.subscriptions.ingest.resume import start_of
+from eventscope.subscriptions.live import live_batch
 from tests.ingesters import ingester, publish, stored
 from tests.until import until
 
@@ -81,11 +81,11 @@ async def test_a_read_that_is_stored_one_by_one_keeps_the_lease_and_the_heartbea
     heads: list[int] = []
 
     async def hear(message: Msg) -> None:
-        heads.append(live.decode(message.data).head)
+        heads.append(live_batch.decode(message.data).head)
 
     slow = on(Slow, log, client, settings, "slow")
     slow._portions.most = 1
-    await client.subscribe(live.subject(settings.stream), cb=hear)
+    await client.subscribe(live_batch.subject(settings.stream), cb=hear)
     async with running(slow):
 
         async def begun() -> bool:

@@ -10,17 +10,18 @@ from hypothesis import strategies as st
 from nats.aio.client import Client
 
 from eventscope.settings import Settings
-from eventscope.store import checkpoint, read
-from eventscope.store import rejected as rejections
-from eventscope.store.checkpoint import Checkpoint
-from eventscope.store.draft import Draft
-from eventscope.store.filter import EVERYTHING
+from eventscope.store.events import pages
+from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
-from eventscope.store.message import EXPECTED_VERSION, Arrival, Batch, Place
-from eventscope.store.retention import Retention
-from eventscope.subscriptions import reading
-from eventscope.subscriptions.reply import StoredEvent
-from eventscope.subscriptions.retry import retrying
+from eventscope.store.rejected import messages as rejections
+from eventscope.store.state import checkpoint
+from eventscope.store.state.checkpoint import Checkpoint
+from eventscope.store.values.message import EXPECTED_VERSION, Arrival, Batch, Place
+from eventscope.store.write.draft import Draft
+from eventscope.store.write.retention import Retention
+from eventscope.subscriptions.messages import parse
+from eventscope.subscriptions.publish.outcome import StoredEvent
+from eventscope.subscriptions.publish.retry import retrying
 from tests.ingesters import ingester, stored
 from tests.store.json_values import json_values
 from tests.until import until
@@ -42,7 +43,7 @@ def drafted(messages: list[dict[str, Any]]) -> Draft:
     start = Checkpoint(0, 0, None, 0, "ingester", 1, True)
     draft = Draft(AT, Retention({"*": 0}), start, Batch((), place), {}, {})
     for sequence, one in enumerate(messages, start=1):
-        draft.add(reading.read(Arrival("events.a", {}, orjson.dumps(one), sequence, AT + sequence), "S", "a"))
+        draft.add(parse.read(Arrival("events.a", {}, orjson.dumps(one), sequence, AT + sequence), "S", "a"))
     return draft
 
 
@@ -99,8 +100,8 @@ async def test_by_a_setting_versions_of_some_subjects_are_expectations(
             headers = {EXPECTED_VERSION: "none"}
             await client.publish(f"{subject_prefix}.{type}", orjson.dumps(of | {"version": 2}), headers=headers)
         await client.publish(f"{subject_prefix}.last", b'{"messageId": "last"}')
-        await until(lambda: read.event(log, "last"))
-    events = await read.events(log, EVERYTHING, limit=100)
+        await until(lambda: pages.event(log, "last"))
+    events = await pages.events(log, EVERYTHING, limit=100)
     assert Counter(event["type"] for event in events) == {
         "user.updated": 4,
         "order.claimed": 4,

@@ -10,17 +10,18 @@ from nats.aio.client import Client
 
 from eventscope.background import cancel
 from eventscope.errors import EventscopeError
-from eventscope.ports import free
+from eventscope.processes.ports import free
 from eventscope.settings import Settings
-from eventscope.store import aggregates, moment
+from eventscope.store import aggregates
 from eventscope.store.aggregates import Aggregate
 from eventscope.store.log import Log, open_log
-from eventscope.subscriptions import feed as feeds
-from eventscope.subscriptions import news as newses
-from eventscope.subscriptions import watching as watchings
-from eventscope.subscriptions.feed import Feed, feeding
-from eventscope.subscriptions.news import News
-from eventscope.subscriptions.watching import Watching
+from eventscope.store.values import moment
+from eventscope.subscriptions.current import aggregates as watchings
+from eventscope.subscriptions.current import changes as newses
+from eventscope.subscriptions.current.aggregates import Watching
+from eventscope.subscriptions.current.changes import News
+from eventscope.subscriptions.live import feed as feeds
+from eventscope.subscriptions.live.feed import Feed, feeding
 from tests.subscriptions.filling import beat, store, tell, user
 from tests.until import until
 

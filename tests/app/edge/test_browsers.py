@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from eventscope.listening import listening
-from eventscope.serving import config
+from eventscope.server.api import config
+from eventscope.server.listen import listening
 from eventscope.settings import Settings
 from eventscope.store.log import Log
 from tests.app.chromium import showing

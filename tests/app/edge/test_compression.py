@@ -10,7 +10,7 @@ import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventscope.edge.compression import LEAST, NotAcceptable, smallest
+from eventscope.http.edge.compression import LEAST, NotAcceptable, smallest
 from tests.app.streaming import EVENTS, streamed
 from tests.app.world import World
 from tests.app.world import world as a_world

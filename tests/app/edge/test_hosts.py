@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventscope.edge.hosts import Hosts, name_of
+from eventscope.http.edge.hosts import Hosts, name_of
 
 NAMES = st.from_regex(r"[a-z0-9_-]{1,20}(\.[a-z0-9_-]{1,20}){0,3}", fullmatch=True).filter(
     lambda name: not name.endswith("localhost") and not name.replace(".", "").isdigit()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventscope.edge.origins import Origins
+from eventscope.http.edge.origins import Origins
 
 HOSTS = (
     st.from_regex(r"[a-z0-9-]{1,20}(\.[a-z][a-z0-9-]{0,20}){1,3}", fullmatch=True)

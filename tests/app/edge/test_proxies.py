@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventscope.edge.proxies import Forwarded, Proxies
+from eventscope.http.edge.proxies import Forwarded, Proxies
 
 PROXIES = Proxies(["10.0.0.0/8", "127.0.0.1", "fd00::/8"])
 OUTSIDE = st.ip_addresses(v=4, network="198.51.100.0/24").map(str) | st.ip_addresses(v=6, network="2001:db8::/32").map(

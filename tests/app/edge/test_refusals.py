@@ -10,11 +10,11 @@ from nats.aio.client import Client
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from eventscope.health import alive
-from eventscope.ports import HOST, free
+from eventscope.http.health import alive
+from eventscope.metrics.side_server import watched
+from eventscope.processes.ports import HOST, free
 from eventscope.settings import Settings
 from eventscope.store.log import Log
-from eventscope.watch import watched
 from tests.app.served import served
 from tests.app.wire import opened
 from tests.until import until

@@ -1,0 +1,1 @@
+"""Trying a mapping on sample messages before anything is switched on."""

@@ -1,0 +1,76 @@
+"""Notes on what mappings make of sample messages: what is probably a mistake, though nothing is rejected for it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from eventscope.settings import Settings, variable
+from eventscope.store.values import json_text
+from eventscope.store.values.message import Arrival
+from eventscope.subscriptions.messages.envelope import PLAIN, STATED, Envelope
+from eventscope.subscriptions.messages.mapping import Mapper
+from eventscope.subscriptions.nats.subjects import meant
+
+EPOCH, UNLIKELY = "1970", "2000"  # the years between which hardly any event happened that is sent today
+
+
+def absent(by_pattern: Mapping[str, Envelope], arrivals: Iterable[Arrival]) -> dict[int, list[str]]:
+    """Notes on sources that are in none of the messages that their mapping is for, by the `id` of the mapping."""
+    found: dict[int, set[tuple[str, str]]] = {}
+    mappings: dict[int, Mapper] = {}
+    for arrival in arrivals:
+        mapper = mapping(by_pattern, arrival)
+        if mapper is not None:
+            mappings[id(mapper)] = mapper
+            outer = mapper.outer(arrival)
+            for message in _objects(arrival.raw):
+                found.setdefault(id(mapper), set()).update(mapper.found(message, outer))
+    return {
+        key: [
+            f"{name} is mapped from {source}, which is in none of these samples"
+            for name, source in mappings[key].sources()
+            if (name, source) not in there
+        ]
+        for key, there in found.items()
+    }
+
+
+def mapping(by_pattern: Mapping[str, Envelope], arrival: Arrival) -> Mapper | None:
+    """The mapping that the message is opened with, if it is."""
+    envelope = None if arrival.headers.get(STATED) == PLAIN[STATED] else meant(arrival.subject, by_pattern)
+    return envelope if isinstance(envelope, Mapper) else None
+
+
+def notes(
+    settings: Settings, by_pattern: Mapping[str, Envelope], arrival: Arrival, events: Sequence[dict[str, Any]]
+) -> list[str]:
+    """Notes on one message, and on the events that it would be."""
+    found = []
+    if meant(arrival.subject, dict.fromkeys(settings.subjects, True)) is None:
+        found.append(f"{variable('subjects')} is {','.join(settings.subjects)}, which does not take this subject")
+    stated = arrival.headers.get(STATED) == PLAIN[STATED]
+    if by_pattern and not stated and meant(arrival.subject, by_pattern) is None:
+        found.append("no pattern takes this subject, so the message is taken as plain")
+    mapper = mapping(by_pattern, arrival)
+    sources = dict(mapper.sources()) if mapper is not None else {}
+    for event in events:
+        for one, other in (("aggregateId", "aggregateType"), ("aggregateType", "aggregateId")):
+            if one in event and other not in event:
+                found.append(f"the event has {one} and no {other}, so it belongs to no aggregate and gets no version")
+        if EPOCH <= (at := event.get("timestamp") or "") < UNLIKELY and "timestamp" in sources:
+            found.append(f"the timestamp is {at}, which is long ago: seconds that are read as milliseconds look so")
+        if mapper is not None and "data" not in sources and "data" not in event and event.get("extensions"):
+            found.append('nothing is mapped to data, so what is left is kept as extensions; "data": "" takes all of it')
+        if "version" in sources and not {"claimedVersion", "expectedVersion"} & event.keys():
+            extensions = event.get("extensions", {})
+            kept = "claimedVersion" if "claimedVersion" in extensions else "version"
+            if kept in extensions:
+                found.append(f"the version that is mapped is no integer, and is kept as extensions.{kept}")
+    return list(dict.fromkeys(found))
+
+
+def _objects(raw: bytes) -> list[dict[str, Any]]:
+    try:
+        content = json_text.loads(raw)
+    except json_text.Fault:
+        return []
+    return [one for one in (content if isinstance(content, list) else [content]) if isinstance(one, dict)]

@@ -1,0 +1,1 @@
+"""What a service imports to publish, follow and read events."""

@@ -1,0 +1,65 @@
+"""Which events a service wants: the keywords of `EventsService`, and the GraphQL filter that they make."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, TypeAlias, TypedDict
+
+from eventscope.client.event import JSON, camel, iso
+from eventscope.errors import BadInput
+from eventscope.store.values import json_text
+
+Condition: TypeAlias = Mapping[str, JSON]  # {"path": "order.total", "gte": 100}, as in GraphQL
+
+
+class Wanted(TypedDict, total=False):
+    """All conditions must hold; what is left out, or None, is open."""
+
+    ids: Sequence[str] | None
+    event_types: Sequence[str] | None  # `user.*` stands for all that begin so
+    aggregate_type: str | None
+    aggregate_types: Sequence[str] | None
+    aggregate_id: str | None
+    aggregate_ids: Sequence[str] | None
+    user_id: str | None
+    correlation_id: str | None
+    causation_id: str | None
+    from_timestamp: datetime | date | None
+    to_timestamp: datetime | date | None  # of a date all of the day, in UTC
+    before_timestamp: datetime | date | None  # of a date none of the day
+    from_position: int | None
+    to_position: int | None
+    from_version: int | None
+    to_version: int | None
+    data: Sequence[Condition] | None
+    metadata: Sequence[Condition] | None
+    and_: "Sequence[Wanted] | None"
+    or_: "Sequence[Wanted] | None"
+    not_: "Wanted | None"
+
+
+def filter_of(wanted: Wanted) -> dict[str, Any]:
+    """The filter as GraphQL has it; TypeError for a keyword that is none, BadInput for a value that is not JSON."""
+    unknown = [name for name in wanted if name not in Wanted.__annotations__]
+    if unknown:
+        raise TypeError(f"{unknown[0]!r} is not a keyword; there are {', '.join(Wanted.__annotations__)}")
+    return {camel(name.rstrip("_")): _value(name, value) for name, value in wanted.items() if value is not None}
+
+
+def _value(name: str, value: Any) -> Any:
+    if isinstance(value, datetime):
+        return iso(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if name in ("data", "metadata"):
+        conditions = [dict(condition) for condition in value]
+        try:
+            json_text.dumps(conditions)
+        except json_text.Fault as fault:
+            raise BadInput(f"{name} is not JSON: {fault}", name) from None
+        return conditions
+    if name in ("and_", "or_"):
+        return [filter_of(one) for one in value]
+    if name == "not_":
+        return filter_of(value)
+    # a text is a sequence of texts too, and easily given in the place of one
+    return list(value) if name.endswith("s") and not isinstance(value, str) else value

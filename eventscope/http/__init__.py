@@ -1,0 +1,1 @@
+"""Bytes in, bytes out: GraphQL, WebSocket, event stream, REST, health and GraphiQL."""

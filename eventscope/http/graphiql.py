@@ -1,0 +1,89 @@
+"""The page that browsers see at /graphql: GraphiQL where it was built (`make web`), a plain one where it was not.
+
+Nothing on either page comes from another host, and the policy sent with them lets nothing else in.
+"""
+
+import gzip
+import re
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from eventscope.http.accept import accepted
+
+BUILT = Path(__file__).parents[1] / "page"
+PLAIN = Path(__file__).parents[1] / "fallback"
+POLICY = (
+    "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'; "
+    # Monaco places its lines with style attributes
+    "style-src 'self' 'unsafe-inline'; font-src 'self' data:; img-src 'self' data:; "
+    "base-uri 'none'; frame-ancestors 'none'; form-action 'none'"
+)
+
+_SAFE = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+# ours, because a machine's own table may call .js plain text, and then nosniff keeps the browser from running it
+_TYPES = {
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+    ".ttf": "font/ttf",
+}
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+_JSON = {"application/json", "application/graphql-response+json"}
+
+
+def wants_page(request: Request) -> bool:
+    """Whether a browser asks to see the page: a GET that would rather have HTML than a GraphQL answer."""
+    if request.method not in {"GET", "HEAD"}:
+        return False
+    ranked = sorted(accepted(request.headers.get("accept", "")), key=lambda accepted: -accepted[1])
+    kinds = [kind for kind, weight in ranked if weight > 0 and (kind == "text/html" or kind in _JSON)]
+    return kinds[:1] == ["text/html"]
+
+
+def page(built: Path = BUILT) -> Response:
+    """Answer with the page itself."""
+    folder = built if (built / "index.html").is_file() else PLAIN
+    headers = _SAFE | {
+        "Content-Security-Policy": POLICY,
+        "Cache-Control": "no-cache",
+        "Vary": "Accept, Accept-Encoding",
+    }
+    return Response((folder / "index.html").read_bytes(), media_type="text/html", headers=headers)
+
+
+def routes(built: Path = BUILT) -> list[Route]:
+    """The files that the pages ask for."""
+
+    # not async: it reads files, and Starlette then runs it in a thread
+    def asset(request: Request) -> Response:
+        name = request.path_params["name"]
+        if not _NAME.fullmatch(name):
+            return _missing()
+        packed = built / "assets" / f"{name}.gz"
+        if packed.is_file():
+            # its name holds a hash of what is in it
+            return _unpacked(request, packed, name, _SAFE | {"Cache-Control": "public, max-age=31536000, immutable"})
+        if (PLAIN / name).is_file() and Path(name).suffix in _TYPES:
+            return FileResponse(PLAIN / name, media_type=_type(name), headers=_SAFE | {"Cache-Control": "no-cache"})
+        return _missing()
+
+    return [Route("/graphql/assets/{name}", asset, methods=["GET"])]
+
+
+def _unpacked(request: Request, packed: Path, name: str, headers: dict[str, str]) -> Response:
+    headers = headers | {"Vary": "Accept-Encoding"}
+    weights = dict(accepted(request.headers.get("accept-encoding", "")))
+    if weights.get("gzip", weights.get("*", 0)) > 0:
+        return FileResponse(packed, media_type=_type(name), headers=headers | {"Content-Encoding": "gzip"})
+    return Response(gzip.decompress(packed.read_bytes()), media_type=_type(name), headers=headers)
+
+
+def _missing() -> Response:
+    return PlainTextResponse("there is no such file", status_code=404, headers=_SAFE)
+
+
+def _type(name: str) -> str:
+    return _TYPES.get(Path(name).suffix, "application/octet-stream")

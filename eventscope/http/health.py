@@ -1,0 +1,63 @@
+"""Health: whether the process lives, and whether it can do its work."""
+
+import asyncio
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from eventscope.errors import Blocked, CannotStart, QuestionTimedOut, noted, told
+from eventscope.http.refusals import AGAIN
+from eventscope.schema.context import Services
+from eventscope.store.state import checkpoint, stopped
+
+LOOK_SECONDS: Final = 2.0  # whoever asks for health does not wait long for it
+
+
+def routes(services: Services) -> list[Route]:
+    """`/healthz` answers as long as the process does; `/readyz` is 503, with the reasons, while something is away."""
+
+    async def readyz(request: Request) -> Response:
+        problems = await _problems(services)
+        if problems:
+            return JSONResponse({"status": "not ready", "reasons": problems}, 503, AGAIN)
+        return JSONResponse({"status": "ready"})
+
+    return [alive(), Route("/readyz", readyz)]
+
+
+def alive() -> Route:
+    """`/healthz`, which answers as long as the process does."""
+
+    async def healthz(request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    return Route("/healthz", healthz)
+
+
+async def _problems(services: Services) -> list[str]:
+    problems: list[str] = []
+    try:
+        async with asyncio.timeout(LOOK_SECONDS):
+            at = await checkpoint.read(services.log)
+        if not at.lease_held:
+            last = await stopped.last(services.log)
+            if last is None:
+                problems.append("no ingester is at work: new events wait in NATS")
+            else:
+                problems.append(f"the ingester {last.holder} cannot go on: {last.reason}; new events wait in NATS")
+    except QuestionTimedOut as error:
+        problems.append(f"MongoDB did not answer within {error.seconds:g} seconds")
+    except TimeoutError:
+        problems.append(f"MongoDB did not answer within {LOOK_SECONDS:g} seconds")
+    except (Blocked, CannotStart) as error:
+        noted("UNAVAILABLE", str(error))
+        problems.append(f"the log cannot be read: {error}")
+    except Exception as error:
+        problems.append(f"the log cannot be read: {told(error)['message']}")
+    if not services.nats_connected():
+        problems.append("NATS does not answer")
+    elif (refusal := services.nats_refusal()) is not None:
+        problems.append(refusal)
+    return problems

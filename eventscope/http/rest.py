@@ -1,0 +1,243 @@
+"""REST in the shapes of the gateway that services know: four endpoints over the resolvers that GraphQL has too."""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from eventscope.errors import BadInput, PageTooLarge, QuestionTimedOut, TooComplex, told
+from eventscope.http.refusals import AGAIN
+from eventscope.resolvers import events, stats
+from eventscope.resolvers.page import MOST, request
+from eventscope.schema.types.filter import texts
+from eventscope.store import aggregates
+from eventscope.store.events import pages
+from eventscope.store.filters.filter import All, Among, Between, Filter, Types
+from eventscope.store.log import Log
+from eventscope.store.mongo.budget import Budget
+from eventscope.store.stats.counts import Scope
+from eventscope.store.values import moment
+from eventscope.store.values.documents import Event, plain
+
+ENDPOINTS: Final = ("history", "replay", "aggregate", "stats")
+TIMES: Final = ("fromTimestamp", "toTimestamp", "beforeTimestamp")
+# a day and what may be its zone, whose plus was not escaped, or a time of day
+DAY_AND_ZONE: Final = re.compile(r"\d{4}-?\d\d-?\d\d \d\d(:?\d\d)?", re.ASCII)
+PARAMETERS: Final = ("aggregateId", "aggregateType", "eventTypes", *TIMES, "limit")
+STATUS: Final[Mapping[str, int]] = {"INTERNAL": 500, "UNAVAILABLE": 503, "TIMEOUT": 504}
+
+Answer = Callable[[Log, Mapping[str, str]], Awaitable[dict[str, Any]]]
+
+
+def routes(log: Callable[[], Log], budget: Callable[[], Budget]) -> list[Route]:
+    """`GET /events/history`, `/events/replay`, `/events/aggregate` and `/events/stats`."""
+
+    def route(path: str, answer: Answer) -> Route:
+        async def serve(request: Request) -> Response:
+            within = budget()
+            try:
+                return _json(200, await answer(log().within(within), _parameters(request)))
+            except Exception as error:
+                failure = told(error)
+                status = STATUS.get(failure["extensions"]["code"], 400)
+                return _json(status, {"errors": [failure]}, AGAIN if status == 503 else None)
+            finally:
+                within.leave()  # what waits to be sent is no more than one text
+
+        return Route(path, serve, methods=["GET"])
+
+    return [
+        route("/events/history", history),
+        route("/events/replay", replay),
+        route("/events/aggregate", aggregate),
+        route("/events/stats", statistics),
+    ]
+
+
+def other() -> Route:
+    """Whatever else there may be under `/events/`; it comes after all that is there."""
+    return Route("/events/{rest:path}", _other, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
+
+
+async def _other(request: Request) -> Response:
+    """The answer where there is none, in the form that all errors have here."""
+    path = request.path_params["rest"]
+    if path in ENDPOINTS:
+        failure = told(BadInput(f"/events/{path} is asked by GET"))
+        return _json(405, {"errors": [failure]}, {"allow": "GET, HEAD"})
+    known = ", ".join(f"/events/{name}" for name in ENDPOINTS)
+    return _json(404, {"errors": [told(BadInput(f"there is no {f'/events/{path}'[:80]!r}; there are {known}"))]})
+
+
+async def history(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
+    """The events that match."""
+    return await _listing(log, given)
+
+
+async def replay(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
+    """The same, with the parameters that were given."""
+    types = given.get("eventTypes")
+    filters = {name: given.get(name) for name in PARAMETERS}
+    return await _listing(log, given) | {
+        "filters": filters | {"eventTypes": None if types is None else _types(types), "limit": _limit(given)}
+    }
+
+
+async def aggregate(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
+    """The events of one aggregate, and the version that it has now."""
+    for name in ("aggregateId", "aggregateType"):
+        if name not in given:
+            raise BadInput(f"{name} is missing", name)
+    listing = await _listing(log, given)
+    # after the events, so that none of these is beyond it
+    return listing | {"latestVersion": await aggregates.version(log, given["aggregateType"], given["aggregateId"])}
+
+
+async def statistics(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
+    """Counts of the events that match; a `limit` leaves out none of them."""
+    _limit(given)
+    types = given.get("eventTypes")
+    type, id = given.get("aggregateType"), given.get("aggregateId")
+    low, high = _range(given)
+    found = await stats.stats(
+        log,
+        Scope(
+            types=None if types is None else Types(_types(types)),
+            aggregate_types=None if type is None else (type,),
+            low=low,
+            high=high,
+            among=() if id is None else (Among("aggregateId", texts("aggregateId", [id])),),
+        ),
+    )
+    range = found.time_range
+    types_told = found.event_type_breakdown[: stats.MOST_TOLD]
+    aggregate_types_told = found.aggregate_type_breakdown[: stats.MOST_TOLD]
+    left_out = {
+        "eventTypes": found.event_types - len(types_told),
+        "aggregateTypes": found.aggregate_types - len(aggregate_types_told),
+    }
+    return {
+        "totalEvents": found.total_events,
+        "uniqueAggregates": await stats.unique_aggregates(found),
+        "eventTypes": found.event_types,
+        "eventTypeBreakdown": {row.type: row.count for row in types_told},
+        "aggregateTypeBreakdown": {row.type: row.count for row in aggregate_types_told},
+        "timeRange": {
+            "earliest": None if range is None else moment.to_text(range.earliest),
+            "latest": None if range is None else moment.to_text(range.latest),
+        },
+        **({"leftOut": left_out} if any(left_out.values()) else {}),
+    }
+
+
+async def _listing(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
+    """The oldest events that match, oldest first."""
+    filter = _filter(given)
+    page = await events.events(log, filter, request(_limit(given), None), newest_first=False)
+    # there is nothing here by which to say that this is not all, or to go on
+    if page.coverage.full:
+        raise TooComplex(pages.TOO_LARGE)
+    if not page.coverage.complete:
+        raise QuestionTimedOut(log.question_seconds)
+    return {
+        "aggregateId": given.get("aggregateId"),
+        "aggregateType": given.get("aggregateType"),
+        # of all that match, so that a client sees when a limit has left some out
+        "totalEvents": await events.total(log, filter) if page.page_info.has_next_page else len(page.nodes),
+        "events": [_event(event) for event in page.nodes],
+    }
+
+
+def _event(event: Event) -> dict[str, Any]:
+    return {
+        "id": event["messageId"],
+        "type": event["type"],
+        "timestamp": moment.to_text(event["timestamp"]),
+        "version": event.get("version"),
+        "claimedVersion": event.get("claimedVersion"),
+        "userId": event.get("userId"),
+        "data": event.get("data"),
+        "metadata": event.get("metadata"),
+        "aggregateId": event.get("aggregateId"),
+        "aggregateType": event.get("aggregateType"),
+        "correlationId": event.get("correlationId"),
+        "causationId": event.get("causationId"),
+        "position": event["_id"],
+    }
+
+
+def _parameters(request: Request) -> Mapping[str, str]:
+    given = request.query_params
+    for name in given:
+        if name not in PARAMETERS:
+            raise BadInput(f"{name!r:.60} is not a parameter; there are {', '.join(PARAMETERS)}")
+        if len(given.getlist(name)) > 1:
+            raise BadInput(f"{name} is given more than once", name)
+    query = request.url.query
+    return {name: _escaped(name, value, query) for name, value in given.items() if _is_given(name, value)}
+
+
+def _is_given(name: str, value: str) -> bool:
+    return bool(value.strip(", ") if name == "eventTypes" else value)
+
+
+def _escaped(name: str, text: str, query: str) -> str:
+    if name in TIMES and DAY_AND_ZONE.fullmatch(text) and re.search(rf"(?:^|&){name}=[^&]*\+", query):
+        # nobody can tell which was meant
+        raise BadInput(f"{name}: {text!r} may be a day with a zone or a time; put a T before a time", name)
+    # a plus that was not escaped arrives as a blank; only before the time of day there may be another one
+    before, _, zone = text.rpartition(" ")
+    return f"{before}+{zone}" if name in TIMES and re.search("[Tt ]", before) else text
+
+
+def _filter(given: Mapping[str, str]) -> Filter:
+    parts: list[Filter] = []
+    if "aggregateId" in given:
+        parts.append(Among("aggregateId", texts("aggregateId", [given["aggregateId"]])))
+    if "aggregateType" in given:
+        parts.append(Among("aggregateType", texts("aggregateType", [given["aggregateType"]])))
+    if "eventTypes" in given:
+        parts.append(Types(_types(given["eventTypes"])))
+    low, high = _range(given)
+    if low is not None or high is not None:
+        parts.append(Between("timestamp", low, high))
+    return All(tuple(parts))
+
+
+def _types(given: str) -> tuple[str, ...]:
+    return texts("eventTypes", [type.strip() for type in given.split(",") if type.strip()])
+
+
+def _range(given: Mapping[str, str]) -> tuple[int | None, int | None]:
+    start, last, before = (_time(given, name) for name in TIMES)
+    return moment.ends(start, last, before)
+
+
+def _time(given: Mapping[str, str], name: str) -> int | None:
+    if name not in given:
+        return None
+    try:
+        return moment.given(given[name])
+    except ValueError as error:
+        raise BadInput(f"{name}: {error}", name) from None
+
+
+def _limit(given: Mapping[str, str]) -> int | None:
+    text = given.get("limit")
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 10) or int(text) == 0:
+        raise BadInput(f"limit is {text[:40]!r} and not a number from 1 to {MOST}", "limit")
+    if int(text) > MOST:
+        raise PageTooLarge("limit", int(text), MOST)
+    return int(text)
+
+
+def _json(status: int, body: object, more: Mapping[str, str] | None = None) -> Response:
+    headers = {"vary": "Accept-Encoding", "cache-control": "no-store", "x-content-type-options": "nosniff"}
+    text = orjson.dumps(body, default=plain)
+    return Response(text, status, {**headers, **(more or {})}, media_type="application/json")

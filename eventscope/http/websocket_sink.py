@@ -1,0 +1,47 @@
+"""The way of one subscription's results over its WebSocket: ready text in a frame with the operation's id."""
+
+from collections.abc import Callable
+
+import orjson
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import Operation
+
+from eventscope.http.uvicorn.websocket_protocol import PUT
+from eventscope.http.websocket_adapter import LEFT, Adapter
+from eventscope.schema.context import Context
+from eventscope.subscriptions.live.sink import Gone
+
+
+class Wire:
+    """A sink for live delivery."""
+
+    def __init__(self, adapter: Adapter, operation: Operation[Context, None]) -> None:
+        self._adapter = adapter
+        self._operation = operation
+        self._send = adapter.ws.send
+        self._put: Callable[[bytes, bytes, bytes], bool] = adapter.ws.scope.get("extensions", {}).get(PUT, _never)
+        self._head = '{"id":' + orjson.dumps(operation.id).decode() + ',"type":"next","payload":'
+        self._head_bytes = self._head.encode()
+
+    def put(self, body: bytes, reached: int) -> bool:
+        """Send one result, if that can be done at once."""
+        if self._operation.completed or self._adapter.gone:
+            return False
+        return self._put(self._head_bytes, body, b"}")
+
+    async def send(self, text: str, reached: int) -> None:
+        """Send one result; Gone once the client is, or has cancelled."""
+        if self._operation.completed or self._adapter.gone:
+            raise Gone
+        try:
+            await self._send({"type": "websocket.send", "text": self._head + text + "}"})
+        except LEFT as error:
+            raise Gone from error
+
+    def cut(self) -> None:
+        """Break the connection off."""
+        self._adapter.cut()
+
+
+def _never(head: bytes, body: bytes, tail: bytes) -> bool:
+    """Another server than ours only has the way that may wait."""
+    return False

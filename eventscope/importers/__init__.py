@@ -1,0 +1,1 @@
+"""Events out of files and git repositories."""

@@ -1,0 +1,278 @@
+"""Files of events: one message a line in FILE.jsonl, one a row in FILE.csv, read lazily, bad lines told apart.
+
+A message without a messageId is given one made of its content and of how often the file held that content before. So
+the same file imported again, or grown at any place, stores each event once, and of two equal lines both are kept. Equal
+lines of two files are one event: say what differs, at best with a messageId. (Of each such line eight bytes are
+remembered.)
+
+The columns of a CSV file are the fields of a message. `data` and `metadata` hold JSON; or a column holds one of their
+members, `data.name` or `data.address.city`. There a number, true, false, null or a JSON string, list or object is what
+it says, and all else is text; so a text that looks like a number stands in double quotes inside the cell, as `"0815"`.
+An empty cell is left out.
+"""
+
+import csv
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import IO, Any, Final
+
+import orjson
+
+from eventscope.errors import BadInput
+from eventscope.exporters import form
+from eventscope.store.values import json_text
+from eventscope.store.values.message import Arrival, Refused, Together
+from eventscope.subscriptions.messages.envelope import EXPORTED
+from eventscope.subscriptions.messages.parse import KNOWN, MOST_EXPORTED_BYTES
+from eventscope.subscriptions.messages.parse import read as take
+from eventscope.subscriptions.publish.outgoing import EventMessage
+
+NESTED: Final = ("data", "metadata")
+# no longer than what a number in JSON keeps of it: 18 digits of an integer, 15 of another
+NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]{0,17}|(?=[0-9.]{1,16}$)(0|[1-9][0-9]*)\.[0-9]+)")
+
+LONGEST: Final = 2 * MOST_EXPORTED_BYTES  # bytes of a line, for text may be escaped
+INTEGER: Final = re.compile(r"-?[0-9]{1,20}")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a file, or the first of a row, that holds a message."""
+
+    number: int
+    message: EventMessage
+    exported: bool = False
+    """Whether it is an event of another log, and in the envelope for those."""
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that holds none, and why."""
+
+    number: int
+    reason: str
+
+
+Items = Generator[Line | BadLine, None, None]
+
+
+class _Bad(Exception):
+    """What is wrong with this line."""
+
+
+def count(path: str) -> int:
+    """How many lines the file has. BadInput when it cannot be read."""
+    last = b"\n"
+    lines = 0
+    with open_file(path) as file:
+        while chunk := file.read(1 << 20):
+            lines += chunk.count(b"\n")
+            last = chunk[-1:]
+    return lines + (last != b"\n")
+
+
+def read_jsonl(path: str) -> Items:
+    """The messages of a file with one JSON object a line; empty lines are passed over."""
+    names, ending = _Names(), form.Ending()
+    with open_file(path) as file:
+        for number, raw in enumerate(lines_of(file), 1):
+            text = form.stripped(number, raw)
+            if (end := form.end(text)) is not None:
+                if (fault := ending.fault(end)) is not None:
+                    yield BadLine(number, fault)
+                continue
+            ending.add(text)
+            if len(raw) > LONGEST and not raw.endswith(b"\n"):
+                yield BadLine(number, f"the line has over {LONGEST} bytes, and a message has no more")
+            elif text:
+                try:
+                    line = _line(number, text)
+                    yield line if line.exported else Line(number, names.named(line.message))
+                except _Bad as bad:
+                    yield BadLine(number, str(bad))
+
+
+def read_csv(path: str) -> Items:
+    """The messages of a file with a row of column names and one message a row. BadInput when a column is unknown."""
+    names = _Names()
+    csv.field_size_limit(LONGEST)
+    with open_file(path) as binary:
+        # what is no UTF-8 becomes a bad line, not the end of the file
+        rows = csv.reader(_text(binary), strict=True)
+        columns = _columns(path, rows)
+        of_export = tuple(columns) == form.COLUMNS
+        while True:
+            number = rows.line_num + 1
+            try:
+                row = next(rows)
+                if row and of_export:
+                    yield _exported(number, _of_row(row))
+                elif row:
+                    yield Line(number, names.named(_checked(_json(_message(columns, row)))))
+            except StopIteration:
+                return
+            except (csv.Error, _Bad) as bad:
+                yield BadLine(number, str(bad))
+
+
+class _Names:
+    """Gives ids to messages that have none."""
+
+    def __init__(self) -> None:
+        self._seen: Counter[int] = Counter()
+
+    def named(self, message: EventMessage) -> EventMessage:
+        if message.get("messageId") not in (None, ""):
+            return message
+        content = hashlib.sha256(orjson.dumps(message, option=orjson.OPT_SORT_KEYS)).digest()
+        # eight bytes are enough: two contents that share them only get other numbers, each time the same ones
+        key = int.from_bytes(content[:8])
+        self._seen[key] += 1
+        return {**message, "messageId": f"file:{content.hex()[:32]}:{self._seen[key]}"}
+
+
+def open_file(path: str) -> IO[bytes]:
+    """The file, to be read. BadInput when it cannot be."""
+    try:
+        return Path(path).open("rb")
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}", "source") from None
+
+
+def lines_of(file: IO[bytes]) -> Iterator[bytes]:
+    """Lines, of which one that is longer than any message is cut a little beyond that length."""
+    while line := file.readline(LONGEST + 1):
+        rest = line
+        while rest and not rest.endswith(b"\n"):
+            rest = file.readline(LONGEST)
+        yield line
+
+
+def _text(file: IO[bytes]) -> Iterator[str]:
+    for number, line in enumerate(file):
+        text = line.decode(errors="surrogateescape")
+        yield text.removeprefix("\ufeff") if number == 0 else text
+
+
+def _checked(raw: bytes) -> EventMessage:
+    """The message, if it is one that the ingester would take."""
+    taken = take(Arrival("", {}, raw, 0, 0), "", None)
+    if isinstance(taken, Refused):
+        raise _Bad(taken.reason)
+    if isinstance(taken, Together):
+        raise _Bad("the line holds a list of events; write each of them on a line of its own")
+    message: EventMessage = orjson.loads(raw)
+    return message
+
+
+def _line(number: int, raw: bytes) -> Line:
+    if b'"cursor"' in raw and b'"recordedAt"' in raw:  # else it is not worth while to parse it once more
+        with suppress(json_text.Fault):  # for which there is a better reason below
+            if form.is_record(content := json_text.loads(raw)):
+                return _exported(number, content)
+    return Line(number, _checked(raw))
+
+
+def _exported(number: int, content: dict[str, Any]) -> Line:
+    message = form.message(content)
+    taken = take(Arrival("", EXPORTED, _json(message), 0, 0), "", None)
+    if isinstance(taken, Refused):
+        raise _Bad(taken.reason)
+    return Line(number, message, exported=True)
+
+
+def _of_row(row: Sequence[str]) -> dict[str, Any]:
+    try:
+        return form.of_row(row)
+    except ValueError as error:
+        raise _Bad(f"the row is not as it was exported: {error}") from None
+
+
+def _json(message: EventMessage) -> bytes:
+    try:
+        return json_text.dumps(message)
+    except json_text.Fault as fault:
+        raise _Bad(f"the row is no JSON: {fault}") from None
+
+
+def _columns(path: str, rows: Iterator[list[str]]) -> list[str]:
+    try:
+        columns = [column.strip() for column in next(rows, [])]
+    except csv.Error as error:
+        raise BadInput(f"{path} has no row of column names: {error}", "source") from None
+    if tuple(columns) == form.COLUMNS:
+        return columns
+    for column in columns:
+        first, dot, rest = column.partition(".")
+        if not (column in KNOWN or (first in NESTED and dot and all(rest.split(".")))):
+            close = get_close_matches(column, KNOWN, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(KNOWN))} and data.NAME"
+            raise BadInput(f"{path}: the column {column[:60]!r} is no field of an event; {hint}", "source")
+        if columns.count(column) > 1:
+            raise BadInput(f"{path}: the column {column[:60]!r} is there twice", "source")
+    if "type" not in columns:
+        raise BadInput(f"{path} has no column named type", "source")
+    return columns
+
+
+def _message(columns: Sequence[str], row: Sequence[str]) -> EventMessage:
+    if len(row) != len(columns):
+        raise _Bad(f"the row has {len(row)} cells and the header {len(columns)}")
+    message: EventMessage = {}
+    # the whole before its members
+    for column, cell in sorted(zip(columns, row, strict=True), key=lambda pair: pair[0].count(".")):
+        if cell == "":
+            continue
+        if column in NESTED:
+            message[column] = _parsed(column, cell)
+        elif column == "version" and INTEGER.fullmatch(cell):
+            message[column] = int(cell)
+        elif "." in column:
+            _put(message, column, _value(column, cell))
+        else:
+            message[column] = cell
+    return message
+
+
+def _put(message: EventMessage, column: str, value: Any) -> None:
+    *path, last = column.split(".")
+    place = message
+    for name in path:
+        place = place.setdefault(name, {})
+        if not isinstance(place, dict):
+            raise _Bad(f"{column} cannot be set, since {name} is a value of its own")
+    if last in place:
+        raise _Bad(f"{column} is given twice")
+    place[last] = value
+
+
+def _value(column: str, cell: str) -> Any:
+    text = cell.strip()
+    if NUMBER.fullmatch(text) or text in ("true", "false", "null") or text[:1] + text[-1:] in ('""', "{}", "[]"):
+        try:
+            return json_text.loads(_bytes(text))
+        except json_text.Fault as fault:
+            if fault.code != "INVALID_JSON":
+                raise _bad(column, fault) from None
+    return cell
+
+
+def _parsed(column: str, text: str) -> Any:
+    try:
+        return json_text.loads(_bytes(text))
+    except json_text.Fault as fault:
+        raise _bad(column, fault) from None
+
+
+def _bad(column: str, fault: json_text.Fault) -> _Bad:
+    return _Bad(f"{column} is not JSON: {fault}" if fault.code == "INVALID_JSON" else f"{column}: {fault}")
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")

@@ -1,0 +1,194 @@
+"""What an API process reports to Prometheus: what was asked of it, and what it delivered."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from time import perf_counter
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from eventscope.errors import unexpected
+from eventscope.http import event_stream
+from eventscope.metrics.log import DELAYS, LogMetrics, new_registry, route
+from eventscope.metrics.workers import Siblings
+from eventscope.schema.context import Services
+from eventscope.store.values import moment
+from eventscope.store.values.documents import Event
+from eventscope.subscriptions.ingest.lag import Lag
+
+STREAM: Final = event_stream.MEDIA_TYPE.encode()
+PATHS: Final = frozenset({"/graphql", "/events/history", "/events/replay", "/events/aggregate", "/events/stats"})
+
+
+class ApiMetrics:
+    """Counts what its process does."""
+
+    def __init__(self) -> None:
+        self.registry = new_registry()
+        self.log = LogMetrics(self.registry)
+
+        def counter(name: str, help: str, *labels: str) -> Counter:
+            return Counter(f"eventscope_{name}", help, labels, registry=self.registry)
+
+        def gauge(name: str, help: str) -> Gauge:
+            return Gauge(f"eventscope_{name}", help, registry=self.registry)
+
+        def histogram(name: str, help: str, *labels: str) -> Histogram:
+            return Histogram(f"eventscope_{name}", help, labels, buckets=DELAYS, registry=self.registry)
+
+        self._operations = counter("operations", "GraphQL operations that ended, by `kind` and `code`.", "kind", "code")
+        self._operation_seconds = histogram(
+            "operation_seconds", "Time that queries and mutations take, by `kind`.", "kind"
+        )
+        self._requests = counter("http_requests", "HTTP requests answered, by `path` and `status`.", "path", "status")
+        self._request_seconds = histogram("http_request_seconds", "Time until an answer is sent, by `path`.", "path")
+        # looking up the child for given labels takes longer than counting
+        self._operation = lru_cache(512)(self._operations.labels)
+        self._operation_time = lru_cache(512)(self._operation_seconds.labels)
+        self._request = lru_cache(512)(self._requests.labels)
+        self._request_time = lru_cache(512)(self._request_seconds.labels)
+        self._sockets = gauge("websockets", "WebSockets that are open.")
+        self._streams = gauge("event_streams", "Event streams that are open.")
+        self._followers = gauge("followers", "Subscriptions that follow the log just now.")
+        self._delivered = counter("delivered_events", "Events given to subscriptions.")
+        self._dropped = counter(
+            "dropped_connections", "Connections of subscribers that the server closed, by `reason`.", "reason"
+        )
+        self._given_up = counter(
+            "given_up_connections", "Connections over HTTP that were turned away or broken off, by `reason`.", "reason"
+        )
+        self._fan_out = histogram("fan_out_seconds", "Time that one result takes to all who asked the same.")
+        self._cohorts = gauge("cohorts", "Subscriptions that differ from each other; equal ones share the work.")
+        self._lag = gauge("slowest_lag_events", "Positions of the log that the slowest subscription is behind.")
+        self._waiting = gauge("waiting_bytes", "Bytes of live events that wait for slow subscribers.")
+        self._arrived = counter("live_events", "Events that arrived live from the ingester.")
+        self._distrusted = counter(
+            "distrusted_live_messages",
+            "Messages among the live batches that no ingester of this log has signed, by `reason`.",
+            "reason",
+        )
+        self._distrusted_answers = counter(
+            "distrusted_answers",
+            "Answers to what this API published that no ingester of this log has given, by `reason`.",
+            "reason",
+        )
+        self._delay = histogram(
+            "live_delay_seconds", "Time from JetStream's timestamp of an event to its live arrival."
+        )
+
+    def answered(self, kind: str, code: str, seconds: float) -> None:
+        """Count an operation; how long a subscription lasts says nothing."""
+        self._operation(kind, code).inc()
+        if kind in ("query", "mutation"):
+            self._operation_time(kind).observe(seconds)
+
+    def arrived(self, events: Sequence[Event]) -> None:
+        """Count what came live."""
+        now = moment.now()
+        self._arrived.inc(len(events))
+        for event in events:
+            self._delay.observe(max(0, now - event["recordedAt"]) / 1_000_000)
+
+    def distrusted(self, reason: str) -> None:
+        """Count a message that is not looked at."""
+        self._distrusted.labels(reason).inc()
+
+    def distrusted_answer(self, reason: str) -> None:
+        """Count an answer that is not taken."""
+        self._distrusted_answers.labels(reason).inc()
+
+    def delivered(self, events: int = 1) -> None:
+        """Count events that subscriptions were given."""
+        self._delivered.inc(events)
+
+    def fanned_out(self, seconds: float) -> None:
+        """Count a result that was handed to all who asked the same."""
+        self._fan_out.observe(seconds)
+
+    def dropped(self, reason: str) -> None:
+        """Count a connection that was closed by us."""
+        self._dropped.labels(reason).inc()
+
+    def given_up(self, reason: str) -> None:
+        """Count a connection that was turned away or broken off."""
+        self._given_up.labels(reason).inc()
+
+    @contextmanager
+    def socket(self) -> Iterator[None]:
+        """Count a WebSocket for as long as it is open."""
+        with self._sockets.track_inprogress():
+            yield
+
+    def stream(self, more: int) -> None:
+        """Count an event stream that was opened, or (-1) closed."""
+        self._streams.inc(more)
+
+    def requested(self, path: str, status: int, seconds: float) -> None:
+        """Count a request; paths that anybody may make up are one."""
+        known = path if path in PATHS else "other"
+        self._request(known, str(status)).inc()
+        self._request_time(known).observe(seconds)
+
+    def route(self, services: Services, siblings: Siblings | None = None) -> Route:
+        """`/metrics` of an API process, or of it and its siblings."""
+
+        async def lag() -> Lag | None:
+            return await services.lag() if services.nats_connected() else None  # which else would wait for NATS
+
+        async def look() -> None:
+            state = services.hub.state()
+            self._followers.set(state.count)
+            self._cohorts.set(state.cohorts)
+            self._lag.set(state.slowest_lag_events)
+            self._waiting.set(state.waiting_bytes)
+            await self.log.look(services.log, lag)
+
+        return route(self.registry, look, siblings)
+
+
+class Counted:
+    """An application whose requests and sockets are counted."""
+
+    def __init__(self, app: ASGIApp, metrics: ApiMetrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or one WebSocket."""
+        if scope["type"] == "websocket":
+            with self._metrics.socket():
+                await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._serve(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began, status, streaming = perf_counter(), 500, 0.0
+
+        async def seen(message: Message) -> None:
+            nonlocal status, streaming
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                for name, value in message["headers"]:
+                    if name == b"content-type" and STREAM in value:
+                        streaming = perf_counter()
+                        self._metrics.stream(1)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, seen)
+        finally:
+            if streaming:
+                self._metrics.stream(-1)
+            # how long a stream lasts says nothing
+            self._count(scope["path"], status, (streaming or perf_counter()) - began)
+
+    def _count(self, path: str, status: int, seconds: float) -> None:
+        try:
+            self._metrics.requested(path, status, seconds)
+        except Exception as error:  # whoever was answered must not hear of it
+            unexpected(error, "a request is not counted")

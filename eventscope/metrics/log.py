@@ -1,0 +1,111 @@
+"""Metrics, as Prometheus reads them: each process reports what it did itself, and how it finds the log.
+
+docs/operating.md lists them all, held to this code by a test; docs/decisions/0006 tells why there are two addresses.
+"""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Gauge, Info, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from eventscope.errors import EventscopeError
+from eventscope.metrics.workers import Siblings
+from eventscope.store.log import Log
+from eventscope.store.rejected import messages, room
+from eventscope.store.state import checkpoint
+from eventscope.subscriptions.ingest.lag import Lag
+
+LOOK_SECONDS: Final = 2.0
+UNKNOWN: Final = math.nan
+DELAYS: Final = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+
+
+def new_registry() -> CollectorRegistry:
+    """A registry of this process's own, which tells what the process itself takes of the machine."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    Info("eventscope", "Which version of Eventscope runs here.", registry=registry).info(
+        {"version": version("eventscope")}
+    )
+    return registry
+
+
+class LogMetrics:
+    """How the log is found at the moment at which somebody asks; the same in every process."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def gauge(name: str, help: str) -> Gauge:
+            return Gauge(f"eventscope_log_{name}", help, registry=registry)
+
+        self._up = gauge("up", "Whether the log can be read: 1 or 0; when it cannot, what is known of it is NaN.")
+        self._head = gauge("head", "The last position of the log.")
+        self._rejected = gauge("rejected", "Rejected messages that wait to be looked at.")
+        self._dropped = gauge("rejected_dropped", "Rejected messages that were ever dropped for want of room.")
+        self._ingesting = gauge("ingesting", "Whether an ingester is at work: 1 or 0.")
+        self._term = gauge("lease_term", "How often the lease has gone from one holder to another.")
+        self._lost = gauge("lost_messages", "Messages that JetStream removed before they were read.")
+        self._resets = gauge("source_resets", "How often the stream was made anew or had lost its tail.")
+        self._ahead = gauge(
+            "clock_ahead_seconds",
+            "How far MongoDB's clock, by which all expires, is ahead of this machine's; NaN until it is known.",
+        )
+        self._lag_events = gauge("lag_events", "Messages that the stream has and the log has not; NaN without NATS.")
+        self._lag_seconds = gauge("lag_seconds", "How long the oldest of these has been waiting.")
+
+    async def look(self, log: Log, lag: Callable[[], Awaitable[Lag | None]]) -> None:
+        """Read it anew, in little time, whatever is away."""
+        self._ahead.set(log.clock_ahead if log.clock_is_set else UNKNOWN)
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                at, waiting = await checkpoint.read(log), await messages.count(log)
+                dropped = await room.dropped(log)
+        except (EventscopeError, TimeoutError):
+            self._up.set(0)
+            for gauge in (
+                self._head,
+                self._rejected,
+                self._dropped,
+                self._ingesting,
+                self._term,
+                self._resets,
+                self._lost,
+            ):
+                gauge.set(UNKNOWN)
+            self._set_lag(None)
+            return
+        self._up.set(1)
+        self._head.set(at.head)
+        self._rejected.set(waiting)
+        self._dropped.set(0 if dropped is None else dropped.count)
+        self._ingesting.set(at.lease_held)
+        self._term.set(at.term)
+        self._resets.set(at.source_resets)
+        self._lost.set(at.lost_count)
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                self._set_lag(await lag())
+        except (EventscopeError, TimeoutError):
+            self._set_lag(None)
+
+    def _set_lag(self, lag: Lag | None) -> None:
+        self._lag_events.set(UNKNOWN if lag is None else lag.events)
+        self._lag_seconds.set(UNKNOWN if lag is None else lag.seconds)
+
+
+def route(registry: CollectorRegistry, look: Callable[[], Awaitable[None]], siblings: Siblings | None = None) -> Route:
+    """`/metrics`: what is in the registry, and those of siblings, after a look at what is counted by nobody."""
+
+    async def metrics(request: Request) -> Response:
+        await look()
+        encode, media_type = choose_encoder(request.headers.get("accept", ""))
+        found = registry if siblings is None else await siblings.together(registry)
+        return Response(encode(found), headers={"content-type": media_type, "cache-control": "no-store"})
+
+    return Route("/metrics", metrics)

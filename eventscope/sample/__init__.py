@@ -1,0 +1,1 @@
+"""A small business that happens."""

@@ -1,0 +1,1 @@
+"""The API, its workers and the ingester, as processes."""

@@ -1,0 +1,64 @@
+"""Running an ingester: connections, the stream, and the loop until a signal ends it."""
+
+from contextlib import AsyncExitStack
+
+from eventscope.background import beside
+from eventscope.connections import connected
+from eventscope.errors import CannotStart
+from eventscope.metrics.ingest import IngestMetrics
+from eventscope.metrics.side_server import watched
+from eventscope.settings import Settings, variable
+from eventscope.store.catalogue import counting as catalogue
+from eventscope.store.log import prepare
+from eventscope.store.recount.sample import keep_watch
+from eventscope.store.rejected import messages
+from eventscope.store.write.retention import Retention
+from eventscope.subscriptions.ingest.ingester import Ingester
+from eventscope.subscriptions.ingest.kept_headers import KeptHeaders
+from eventscope.subscriptions.ingest.lag import Lag, lag
+from eventscope.subscriptions.messages.envelope import ready
+from eventscope.subscriptions.nats import capture, stream
+from eventscope.subscriptions.observer import GuardedIngestObserver
+
+
+async def ingest(settings: Settings) -> None:
+    """Ingest until cancelled; CannotStart when a server is not there or not as it must be."""
+    for subject in capture.reserved(settings.subjects):
+        raise CannotStart(f"{variable('subjects')} has {subject}, which would take in what Eventscope sends out")
+    async with connected(settings, "eventscope ingest") as at:
+        await prepare(at.log)
+        await messages.stamp(at.log, settings.rejected_days)
+        js = at.nats.jetstream()
+        info = await stream.ensure(js, settings.stream, settings.subjects, settings.stream_max_bytes)
+        if (trouble := await capture.fault(js, settings.stream, info.config)) is not None:
+            raise CannotStart(trouble)
+        metrics = IngestMetrics()
+        ingester = Ingester(
+            at.log,
+            at.nats,
+            js,
+            settings.stream,
+            settings.subjects,
+            Retention(settings.retention, settings.rejected_days),
+            settings.batch,
+            settings.lease_seconds,
+            ready(settings.envelopes),
+            settings.message_version,
+            KeptHeaders(settings.keep_headers),
+            settings.stream_keep_hours,
+            GuardedIngestObserver(metrics),
+            rejected_bytes=settings.rejected_max_bytes,
+            max_bytes=settings.stream_max_bytes,
+        )
+
+        async def behind() -> Lag | None:
+            return await lag(at.log, at.nats, settings.stream) if at.nats.is_connected else None
+
+        async with AsyncExitStack() as stack:
+            if settings.ingest_port:
+                routes = metrics.routes(at.log, behind)
+                await stack.enter_async_context(watched(settings.host, settings.ingest_port, routes))
+            counting = catalogue.keep_up(at.log, ingester.holder, lambda: ingester.behind)
+            await stack.enter_async_context(beside(counting))
+            await stack.enter_async_context(beside(keep_watch(at.log, ingester.holder, metrics.miscounted)))
+            await ingester.run()

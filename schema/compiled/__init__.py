@@ -1,0 +1,1 @@
+"""Execution by generated code, in the place of graphql-core's, field by field."""

@@ -1,0 +1,302 @@
+"""Writes one Python function per selection, which turns what a resolver gave into what is answered.
+
+graphql-core completes every field of every object by itself, at three microseconds a field. For a tree of plain fields
+the same is written out here as nested loops and dictionary literals. The function is optimistic: whatever is not just
+as it should be (a null where none may be, a value of another type, something to be awaited, an exception) makes it
+raise, and graphql-core completes the very same value instead, so errors, their paths and their order are its own.
+Reading plain fields has no effects, so that reading them twice does no harm.
+
+Generated code holds names of the schema and literals of response keys, and never what a client wrote otherwise.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Any, Final, Protocol, cast
+
+from graphql import (
+    GraphQLEnumType,
+    GraphQLField,
+    GraphQLList,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLOutputType,
+    GraphQLScalarType,
+    Undefined,
+)
+from graphql.execution.collect_fields import CollectedFields, FieldDetailsList, GroupedFieldSet
+from strawberry.types.field import StrawberryField
+
+from eventscope.resolvers import cursor
+from eventscope.resolvers.page import Page
+from eventscope.schema import ids, sources
+from eventscope.schema.types import connection, event
+from eventscope.store.values import moment
+from eventscope.store.values.documents import INTEGERS
+
+MOST_LINES: Final = 10_000  # of one function; beyond it compiling costs more than it saves
+JSON_TYPES: Final = frozenset({dict, list, str, int, float, bool})
+# values of which the type's own serializer would give back the same
+UNCHANGED: Final[Mapping[str, str]] = {
+    "String": "type({v}) is str",
+    "ID": "type({v}) is str",
+    "Boolean": "type({v}) is bool",
+    "Int": "type({v}) is int and -2147483648 <= {v} <= 2147483647",
+    "Float": "type({v}) is float and {v} - {v} == 0.0",
+    "BigInt": "type({v}) in INTEGERS",
+    "JSON": "type({v}) in JSON_TYPES",
+}
+
+Completed = dict[str, Any]
+Complete = Callable[[Any, Any], Any]
+"""Completes a value; the other argument is the context of the operation."""
+
+
+class Unusual(Exception):
+    """A value is not just as it should be."""
+
+
+class NotCompilable(Exception):
+    """A selection holds what cannot be written out, like a field with a resolver of its own."""
+
+
+class Collector(Protocol):
+    """Merges the selections of fields: the executor, by graphql-core's own rules."""
+
+    def collect_subfields(
+        self, return_type: GraphQLObjectType, field_details_list: FieldDetailsList, /
+    ) -> CollectedFields:
+        """The fields of the type that are selected."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What of an object was compiled: the function gives its fields in order, with None in the place of the `rest`."""
+
+    complete: Callable[[Any, Any], Completed]
+    rest: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Compiler:
+    """Writes one function."""
+
+    collector: Collector
+    lines: list[str] = field(default_factory=list)
+    last: int = 0
+    has_cursors: bool = False
+    names: dict[str, Any] = field(
+        default_factory=lambda: {
+            "Unusual": Unusual,
+            "INTEGERS": INTEGERS,
+            "JSON_TYPES": JSON_TYPES,
+            "Page": Page,
+            "changed": changed,
+            "cursor_of": cursor.of_event,
+            "moment_text": moment.to_text,
+        }
+    )
+
+    def value(self, type: GraphQLOutputType, details: FieldDetailsList) -> Complete:
+        """The function that completes values of the type; NotCompilable when it takes more than plain fields."""
+        return self._function(self._value(type, details, "v", 1))
+
+    def part(self, type: GraphQLObjectType, fields: GroupedFieldSet) -> Part:
+        """The function for those fields of an object that are plain; NotCompilable when there are none."""
+        pairs, rest = [], []
+        self._check_source(type, "v", 1)
+        for key, details in fields.items():
+            mark = len(self.lines)
+            try:
+                completed = self._field(type, details, "v", {}, 1)
+            except NotCompilable:
+                del self.lines[mark:]
+                rest.append(key)
+                completed = "None"
+            pairs.append(f"{key!r}: {completed}")
+        if len(rest) == len(pairs):
+            raise NotCompilable
+        return Part(self._function("{" + ", ".join(pairs) + "}"), tuple(rest))
+
+    def _function(self, result: str) -> Complete:
+        if len(self.lines) > MOST_LINES:
+            raise NotCompilable
+        try:
+            exec(compile(self._source(result), "<compiled selection>", "exec"), self.names)
+        except (SyntaxError, RecursionError, MemoryError):  # nested deeper than Python takes
+            raise NotCompilable from None
+        return cast("Complete", self.names["complete"])
+
+    def _source(self, result: str) -> str:
+        once = ["    suffix = context.suffix"] if self.has_cursors else []
+        return "\n".join(["def complete(v, context):", *once, *self.lines, f"    return {result}"])
+
+    def _value(self, type: GraphQLOutputType, details: FieldDetailsList, v: str, depth: int) -> str:
+        """Write what completes the value in `v`; the expression of what becomes of it."""
+        required = isinstance(type, GraphQLNonNull)
+        inner = type.of_type if isinstance(type, GraphQLNonNull) else type
+        if isinstance(inner, GraphQLScalarType | GraphQLEnumType):
+            return self._leaf(inner, v, depth, required=required)
+        if required:
+            self._write(depth, f"if {v} is None: raise Unusual")
+            return self._tree(inner, details, v, depth)
+        result = self._name()
+        self._write(depth, f"{result} = None")
+        self._write(depth, f"if {v} is not None:")
+        self._write(depth + 1, f"{result} = {self._tree(inner, details, v, depth + 1)}")
+        return result
+
+    def _tree(self, type: GraphQLOutputType, details: FieldDetailsList, v: str, depth: int) -> str:
+        if isinstance(type, GraphQLList):
+            return self._list(type.of_type, details, v, depth)
+        if isinstance(type, GraphQLObjectType):
+            self._check_source(type, v, depth)
+            return self._object(type, details, v, {}, depth)
+        raise NotCompilable  # of an interface or a union only the value itself tells the type
+
+    def _leaf(self, type: GraphQLScalarType | GraphQLEnumType, v: str, depth: int, *, required: bool) -> str:
+        serialize = self._constant(type.coerce_output_value)
+        present = "" if required else f"{v} is not None and "
+        if type.name == "DateTime":
+            self._write(depth, f"if type({v}) in INTEGERS: {v} = moment_text({v})")
+            self._write(depth, f"elif {present}True: {v} = changed({serialize}, {v})")
+        elif type.name in UNCHANGED:
+            unchanged = UNCHANGED[type.name].format(v=v)
+            self._write(depth, f"if {present}not ({unchanged}): {v} = changed({serialize}, {v})")
+        else:
+            self._write(depth, f"if {present}True: {v} = changed({serialize}, {v})")
+        return v
+
+    def _list(self, type: GraphQLOutputType, details: FieldDetailsList, v: str, depth: int) -> str:
+        result, append, item = self._name(), self._name(), self._name()
+        self._write(depth, f"if type({v}) is not list and type({v}) is not tuple: raise Unusual")
+        self._write(depth, f"{result} = []; {append} = {result}.append")
+        self._write(depth, f"for {item} in {v}:")
+        self._write(depth + 1, f"{append}({self._value(type, details, item, depth + 1)})")
+        return result
+
+    def _object(
+        self, type: GraphQLObjectType, details: FieldDetailsList, v: str, known: Mapping[str, str], depth: int
+    ) -> str:
+        """Write what completes an object; `known` has expressions for fields that need not be read from `v`."""
+        fields, deferred, _ = self.collector.collect_subfields(type, details)
+        if deferred:
+            raise NotCompilable
+        pairs = [f"{key!r}: {self._field(type, details, v, known, depth)}" for key, details in fields.items()]
+        return "{" + ", ".join(pairs) + "}"
+
+    def _field(
+        self, type: GraphQLObjectType, details: FieldDetailsList, v: str, known: Mapping[str, str], depth: int
+    ) -> str:
+        if any(one.fragment_variable_values or one.defer_usage for one in details):
+            raise NotCompilable
+        name = details[0].node.name.value
+        if name == "__typename":
+            return repr(type.name)
+        found = type.fields.get(name)
+        if found is not None and name == "cursor" and _origin(type) is event.Event:
+            self.has_cursors = True
+            value = self._name()
+            self._write(depth, f"{value} = cursor_of({v}, suffix)")
+            return self._value(found.type, details, value, depth)
+        plain = None if found is None else _plain(found)
+        if found is None or plain is None:
+            raise NotCompilable
+        if plain.python_name == "edges" and _origin(type) is connection.Connection:
+            return self._edges(found.type, details, v, depth)
+        value = self._name()
+        self._write(depth, f"{value} = {known.get(plain.python_name) or self._read(type, plain.python_name, v)}")
+        return self._value(found.type, details, value, depth)
+
+    def _edges(self, type: GraphQLOutputType, details: FieldDetailsList, v: str, depth: int) -> str:
+        """Write edges from the nodes of a page, which saves making an object for each."""
+        edge = _unwrapped(type)
+        result, append, node, cursor = self._name(), self._name(), self._name(), self._name()
+        self._write(depth, f"if type({v}) is not Page: raise Unusual")
+        self._write(depth, f"{result} = []; {append} = {result}.append; {cursor} = {v}.cursor")
+        self._write(depth, f"for {node} in {v}.nodes:")
+        known = {"cursor": f"{cursor}({node})", "node": node}
+        self._write(depth + 1, f"{append}({self._object(edge, details, '', known, depth + 1)})")
+        return result
+
+    def _check_source(self, type: GraphQLObjectType, v: str, depth: int) -> None:
+        source = _source(type)
+        if source is None and type.is_type_of is not None:
+            raise NotCompilable
+        # `sources.read` takes dictionaries for events, and so must this
+        unlike = "is dict" if source is None else f"is not {self._constant(source)}"
+        self._write(depth, f"if type({v}) {unlike}: raise Unusual")
+
+    def _read(self, type: GraphQLObjectType, name: str, v: str) -> str:
+        if not v:  # an edge that has more than a cursor and a node
+            raise NotCompilable
+        source = _source(type)
+        reader = None if source is None else sources.READERS.get(source, {}).get(name)
+        if reader is None:
+            return f"{v}.get({sources.KEYS.get(name, name)!r})" if source is dict else f"{v}.{name}"
+        if isinstance(reader, itemgetter):
+            key = next(iter(reader.__reduce__()[1]))
+            return f"{v}[{key!r}]"
+        call = f"{self._constant(reader)}({v})"
+        if reader is not ids.of_event:
+            return call
+        # most message ids have no colon, and are the ids as they are; a page of a thousand has a thousand
+        id = self._name()
+        return f'({call} if ":" in ({id} := {v}["messageId"]) else {id})'
+
+    def _write(self, depth: int, line: str) -> None:
+        self.lines.append("    " * depth + line)
+
+    def _name(self) -> str:
+        self.last += 1
+        return f"n{self.last}"
+
+    def _constant(self, value: object) -> str:
+        name = self._name()
+        self.names[name] = value
+        return name
+
+
+def changed(serialize: Callable[[Any], Any], value: Any) -> Any:
+    """What the type makes of the value, if it is one that a type may be given."""
+    if value is None or value is Undefined or isinstance(value, Exception) or hasattr(value, "__await__"):
+        raise Unusual
+    result = serialize(value)
+    if result is None or result is Undefined:
+        raise Unusual
+    return result
+
+
+def _plain(found: GraphQLField) -> StrawberryField | None:
+    """The field as Strawberry knows it, if it is read by `sources.read` and nothing else."""
+    definition = found.extensions.get("strawberry-definition")
+    is_plain = (
+        isinstance(definition, StrawberryField)
+        and definition.is_basic_field
+        and definition.default_resolver is sources.read
+        and type(definition).get_result is StrawberryField.get_result
+        and not found.args
+        and definition.python_name.isidentifier()
+    )
+    return definition if is_plain else None
+
+
+def _origin(type: GraphQLObjectType) -> type | None:
+    """The Python class that the type was made of; of a generic, the generic class."""
+    definition = type.extensions.get("strawberry-definition")
+    generic = getattr(definition, "concrete_of", None) or definition
+    return getattr(generic, "origin", None)
+
+
+def _source(type: GraphQLObjectType) -> type | None:
+    """The class of all sources of the type, where it is known."""
+    return getattr(_origin(type), "source", None)
+
+
+def _unwrapped(type: GraphQLOutputType) -> GraphQLObjectType:
+    while isinstance(type, GraphQLNonNull | GraphQLList):
+        type = type.of_type
+    if not isinstance(type, GraphQLObjectType):
+        raise NotCompilable
+    return type

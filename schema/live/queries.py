@@ -1,0 +1,86 @@
+"""What is kept up to date for a subscriber, and what is replayed: checked, and asked of those who share the work."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Final, TypeVar
+
+from eventscope.errors import BadInput
+from eventscope.resolvers import cursor
+from eventscope.resolvers import replay as replay_resolver
+from eventscope.resolvers import stats as stats_resolver
+from eventscope.resolvers.stats import Stats
+from eventscope.schema.context import Context
+from eventscope.schema.types.feed import Delivery, delivery
+from eventscope.schema.types.filter import texts
+from eventscope.store.aggregates import Aggregate
+from eventscope.store.filters.filter import Filter
+from eventscope.store.stats.counts import Scope
+from eventscope.subscriptions.current.queries import Asked
+from eventscope.subscriptions.live.history import Item, reached
+from eventscope.subscriptions.live.replay import Rhythm, replay
+
+T = TypeVar("T")
+
+SECONDS: Final = 1.0
+SHORTEST: Final = 0.2
+LONGEST: Final = 3600.0
+SLOWEST: Final = 0.001
+FASTEST: Final = 1_000_000.0
+PAUSE: Final = 5.0
+
+
+def aggregate_heads(context: Context, type: str, id: str) -> AsyncGenerator[Aggregate, None]:
+    """The head of that aggregate, and whenever it changed."""
+    [type], [id] = texts("type", [type]), texts("id", [id])
+    return _following(context, context.services.watching.watch(type, id))
+
+
+def counted(context: Context, scope: Scope, seconds: float | None) -> AsyncGenerator[Stats, None]:
+    """The counts, and whenever they changed."""
+    pace = _within("everySeconds", SECONDS if seconds is None else seconds, SHORTEST, LONGEST)
+
+    async def read() -> Stats:
+        return await stats_resolver.shared(context.services.log, scope)
+
+    asked = Asked(scope, stats_resolver.meant(scope), pace, read, lambda stats: frozenset(stats.cells))
+    return _following(context, context.services.readings.follow(asked))
+
+
+async def replayed(
+    context: Context, filter: Filter, after: str | None, up_to: str | None, speed: float | None, pause: float | None
+) -> AsyncGenerator[Delivery, None]:
+    """The log once more."""
+    longest = _within("maxPauseSeconds", PAUSE if pause is None else pause, 0.0, LONGEST)
+    rhythm = None if speed is None else Rhythm(_within("speed", speed, SLOWEST, FASTEST), longest)
+    log = context.services.log
+    start, head = await replay_resolver.bounds(log, context.resume or after, up_to)
+    return _delivered(context, replay(log, filter, start, head, rhythm), head)
+
+
+async def _following(context: Context, items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+    with context.services.feed.followed():
+        async with aclosing(_renewed(context, items)) as those:
+            async for item in those:
+                yield item
+
+
+async def _delivered(context: Context, items: AsyncGenerator[Item, None], head: int) -> AsyncGenerator[Delivery, None]:
+    async with aclosing(_renewed(context, items)) as those:
+        async for item in those:
+            tag = context.log.identity.tag
+            context.reached = cursor.encode("e", reached(item), head, tag=tag)
+            yield delivery(item, tag)
+
+
+async def _renewed(context: Context, items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+    """The same, each with a budget of its own."""
+    async with aclosing(items):
+        async for item in items:
+            yield item
+            context.renew()
+
+
+def _within(name: str, value: float, low: float, high: float) -> float:
+    if not low <= value <= high:
+        raise BadInput(f"{name} is {value:g}; give {low:g} to {high:g}", name)
+    return value

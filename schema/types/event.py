@@ -1,0 +1,89 @@
+"""The event as clients see it. Its source is the stored document itself: nothing is copied on the way out."""
+
+from typing import TYPE_CHECKING, Annotated, cast
+
+import strawberry
+
+from eventscope.resolvers import causes, cursor
+from eventscope.resolvers.page import request
+from eventscope.schema.context import Info
+from eventscope.schema.types.arguments import After, First
+from eventscope.schema.types.connection import Connection
+from eventscope.schema.types.node import Node
+from eventscope.schema.types.scalars import JSON, BigInt, Moment
+from eventscope.store.values.documents import Event as Document
+
+if TYPE_CHECKING:
+    from eventscope.schema.types.aggregate import Aggregate
+
+
+@strawberry.type(description="Something that happened: one entry of the log, never changed.")
+class Event(Node):
+    id: strawberry.ID = strawberry.field(
+        description="Its `messageId`, if that is no id of something else: only where it begins like one of these "
+        "(`aggregate:`, `event:`, `log:`, `rejected:`, `type:`), `event:` is put before it."
+    )
+    message_id: strawberry.ID = strawberry.field(
+        description="The message id that the publisher gave, or that was made up; what it caused has it as its "
+        "`causationId`."
+    )
+    position: BigInt = strawberry.field(description="The place in the log: 1, 2, 3 … in the order of storing.")
+    type: str = strawberry.field(description="What happened, like `user.created`.")
+    timestamp: Moment = strawberry.field(description="When it happened, as the publisher says.")
+    recorded_at: Moment = strawberry.field(description="When NATS took the message in.")
+    aggregate_type: str | None = strawberry.field(description="The kind of thing that it happened to, like `user`.")
+    aggregate_id: strawberry.ID | None = strawberry.field(description="Which of them it happened to.")
+    version: int | None = strawberry.field(description="Its number among the events of its aggregate: 1, 2, 3 …")
+    claimed_version: BigInt | None = strawberry.field(
+        description="The version that its publisher claimed in the message; null if it claimed none, or the right one."
+    )
+    user_id: strawberry.ID | None = strawberry.field(description="Who did it.")
+    correlation_id: strawberry.ID | None = strawberry.field(description="The conversation that it belongs to.")
+    causation_id: strawberry.ID | None = strawberry.field(
+        description="The message id of the event or command that caused it."
+    )
+    data: JSON | None = strawberry.field(description="What the event says.")
+    metadata: JSON | None = strawberry.field(description="What is said about the event: why, from where, with what.")
+    extensions: JSON | None = strawberry.field(description="Further members of the message, which have no field here.")
+    expires_at: Moment | None = strawberry.field(description="When retention ends; null if it is kept for ever.")
+
+    source = dict
+
+    @strawberry.field(description="The position as a cursor, for `after` in lists and subscriptions.")
+    def cursor(self, info: Info) -> str:
+        return cursor.of_event(cast("Document", self), info.context.suffix)
+
+    @strawberry.field(description="The aggregate that it happened to.")
+    async def aggregate(
+        self, info: Info
+    ) -> Annotated["Aggregate", strawberry.lazy("eventscope.schema.types.aggregate")] | None:
+        event = cast("Document", self)
+        type, id = event.get("aggregateType"), event.get("aggregateId")
+        if type is None or id is None:
+            return None
+        info.context.spend(1)
+        return cast("Aggregate | None", await info.context.aggregate_loader.load((type, id)))
+
+    @strawberry.field(description="The event that caused it; null if a command did, or the event is not in the log.")
+    async def cause(self, info: Info) -> "Event | None":
+        id = cast("Document", self).get("causationId")
+        if id is None:
+            return None
+        info.context.spend(1)
+        return cast("Event | None", await info.context.event_loader.load(id))
+
+    @strawberry.field(description="The events that it caused, in the order of the log.")
+    async def effects(self, info: Info, first: First = None, after: After = None) -> "Connection[Event]":
+        asked, context = request(first, after), info.context
+        context.spend(asked.size)
+        event = cast("Document", self)
+        found = await causes.effects(context.log, event, asked, context.part_loader.load, context.count_loader.load)
+        return cast("Connection[Event]", found)
+
+    @strawberry.field(description="The other events with its correlation id, in the order of the log.")
+    async def related(self, info: Info, first: First = None, after: After = None) -> "Connection[Event]":
+        asked, context = request(first, after), info.context
+        context.spend(asked.size)
+        event = cast("Document", self)
+        found = await causes.related(context.log, event, asked, context.part_loader.load, context.count_loader.load)
+        return cast("Connection[Event]", found)

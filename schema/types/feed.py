@@ -1,0 +1,68 @@
+"""What a live subscription delivers: events, and in between what the subscriber must know about its place."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, TypeAlias, cast
+
+import strawberry
+
+from eventscope.resolvers import cursor
+from eventscope.schema.types.event import Event
+from eventscope.store.log import Log
+from eventscope.subscriptions.live import history
+from eventscope.subscriptions.live.history import Item
+
+
+@strawberry.type(description="All that was in the log is delivered; what follows is live.")
+class CaughtUp:
+    cursor: str = strawberry.field(description="Resume from here.")
+
+
+@strawberry.type(
+    description="Live delivery was interrupted, or the reader was too slow for it. "
+    "Nothing is lost: the log is read on from here, until the next `CaughtUp`."
+)
+class FellBehind:
+    cursor: str = strawberry.field(description="Resume from here.")
+
+
+@strawberry.type(description="Events between two cursors, which may have matched, have expired and can't be delivered.")
+class RetentionGap:
+    after: str = strawberry.field(description="The gap begins behind this cursor.")
+    through: str = strawberry.field(description="The gap ends with this cursor.")
+
+
+@strawberry.type(description="Nothing matched for a while; resume from here rather than from the last event.")
+class Checkpoint:
+    cursor: str = strawberry.field(description="Resume from here.")
+
+
+EventFeed: TypeAlias = Annotated[
+    Event | CaughtUp | FellBehind | RetentionGap | Checkpoint,
+    strawberry.union("EventFeed", description="An event, or word about the subscriber's place in the log."),
+]
+Delivery: TypeAlias = Event | CaughtUp | FellBehind | RetentionGap | Checkpoint
+
+
+async def deliveries(log: Log, items: AsyncIterator[Item]) -> AsyncIterator[Delivery]:
+    """What is followed of the log, as members of the union."""
+    async for item in items:
+        yield delivery(item, log.identity.tag)
+
+
+def delivery(item: Item, tag: str | None) -> Delivery:
+    """An item as the member of the union that it is; cursors get the tag."""
+
+    def cursor_at(position: int) -> str:
+        return cursor.encode("e", position, tag=tag)
+
+    match item:
+        case history.CaughtUp(position):
+            return CaughtUp(cursor=cursor_at(position))
+        case history.FellBehind(position):
+            return FellBehind(cursor=cursor_at(position))
+        case history.Passed(position):
+            return Checkpoint(cursor=cursor_at(position))
+        case history.RetentionGap(after, through):
+            return RetentionGap(after=cursor_at(after), through=cursor_at(through))
+        case _:
+            return cast("Event", item)

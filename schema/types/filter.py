@@ -1,0 +1,242 @@
+"""Filters as clients write them, and as the store takes them: data, checked before anything runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import strawberry
+
+from eventscope.errors import BadInput, TooComplex
+from eventscope.schema import ids
+from eventscope.schema.types.path_condition import PathCondition, path_filter
+from eventscope.schema.types.scalars import BigInt, Moment
+from eventscope.store.aggregates import AggregateFilter as StoreAggregateFilter
+from eventscope.store.filters.filter import (
+    EVERYTHING,
+    All,
+    Among,
+    Any_,
+    Between,
+    Field,
+    Filter,
+    Ids,
+    Measure,
+    Not,
+    Types,
+    is_pattern,
+)
+from eventscope.store.filters.paths import Root
+from eventscope.store.stats.counts import Scope
+from eventscope.store.values import moment
+
+MOST_VALUES: Final = 1000
+MOST_TEXT: Final = 1024
+MOST_CONDITIONS: Final = 100
+MOST_PATTERNS: Final = 5_000
+MOST_NESTED: Final = 10
+
+
+@strawberry.input(description="Which events are meant. All conditions must hold; what is left out is open.")
+class EventFilter:
+    ids: list[strawberry.ID] | None = strawberry.field(
+        default=None, description="These very events, by `id` or `messageId`."
+    )
+    event_types: list[str] | None = strawberry.field(
+        default=None, description="Types, or patterns in which `*` stands for any text: `user.*`."
+    )
+    aggregate_type: str | None = strawberry.field(default=None, description="The kind of thing it happened to.")
+    aggregate_types: list[str] | None = strawberry.field(default=None, description="One of these kinds.")
+    aggregate_id: strawberry.ID | None = strawberry.field(default=None, description="Which thing it happened to.")
+    aggregate_ids: list[strawberry.ID] | None = strawberry.field(default=None, description="One of these things.")
+    user_id: strawberry.ID | None = strawberry.field(default=None, description="Who did it.")
+    correlation_id: strawberry.ID | None = strawberry.field(default=None, description="The conversation.")
+    causation_id: strawberry.ID | None = strawberry.field(default=None, description="What caused it.")
+    from_timestamp: Moment | None = strawberry.field(default=None, description="Not before this time.")
+    to_timestamp: Moment | None = strawberry.field(
+        default=None, description="Not after this time; not after the end of it, where it is a day alone."
+    )
+    before_timestamp: Moment | None = strawberry.field(
+        default=None, description="Before this time, which is not meant."
+    )
+    from_position: BigInt | None = strawberry.field(default=None, description="Not before this position.")
+    to_position: BigInt | None = strawberry.field(default=None, description="Not after this position.")
+    from_version: int | None = strawberry.field(default=None, description="Not before this version of its aggregate.")
+    to_version: int | None = strawberry.field(default=None, description="Not after this version of its aggregate.")
+    data: list[PathCondition] | None = strawberry.field(default=None, description="What must be true of its data.")
+    metadata: list[PathCondition] | None = strawberry.field(
+        default=None, description="What must be true of its metadata."
+    )
+    and_: list["EventFilter"] | None = strawberry.field(
+        name="and", default=None, description="Each of these filters must mean it too."
+    )
+    or_: list["EventFilter"] | None = strawberry.field(
+        name="or", default=None, description="At least one of these filters must mean it; of no filters none does."
+    )
+    not_: "EventFilter | None" = strawberry.field(name="not", default=None, description="This filter must not mean it.")
+
+
+@strawberry.input(description="Which aggregates are meant.")
+class AggregateFilter:
+    type: str | None = strawberry.field(default=None, description="Aggregates of this type.")
+    types: list[str] | None = strawberry.field(default=None, description="Aggregates of one of these types.")
+    ids: list[strawberry.ID] | None = strawberry.field(
+        default=None, description="Those with one of these `aggregateId`s."
+    )
+    deleted: bool | None = strawberry.field(default=None, description="Only deleted ones, or only those that are not.")
+
+
+@strawberry.input(
+    description="Which events are counted. Types, aggregate types and times are answered from counts that are kept, in "
+    "time that does not grow with the log. For ids the events are gone through by index: over 100000 are an error."
+)
+class StatsFilter:
+    event_types: list[str] | None = strawberry.field(default=None, description="Types, or patterns like `user.*`.")
+    aggregate_type: str | None = strawberry.field(default=None, description="Only about this kind of thing.")
+    aggregate_types: list[str] | None = strawberry.field(default=None, description="Only about these kinds of thing.")
+    aggregate_id: strawberry.ID | None = strawberry.field(default=None, description="Only about this thing.")
+    user_id: strawberry.ID | None = strawberry.field(default=None, description="Only what this user did.")
+    correlation_id: strawberry.ID | None = strawberry.field(default=None, description="Only this conversation.")
+    causation_id: strawberry.ID | None = strawberry.field(default=None, description="Only what this caused.")
+    from_timestamp: Moment | None = strawberry.field(default=None, description="Not before this time.")
+    to_timestamp: Moment | None = strawberry.field(
+        default=None, description="Not after this time; not after the end of it, where it is a day alone."
+    )
+    before_timestamp: Moment | None = strawberry.field(
+        default=None, description="Before this time, which is not meant."
+    )
+
+
+@dataclass(slots=True)
+class _Parts:
+    filters: list[Filter]
+
+    def ids(self, field: str, values: Sequence[str] | None) -> None:
+        if values is not None:
+            self.filters.append(Ids(texts(field, [ids.message_id(value) for value in values])))
+
+    def types(self, field: str, values: Sequence[str] | None) -> None:
+        if values is not None:
+            self.filters.append(Types(texts(field, values)))
+
+    def equal(self, field: Field, value: str | None) -> None:
+        if value is not None:
+            self.filters.append(Among(field, texts(field, [value])))
+
+    def among(self, field: Field, name: str, values: Sequence[str] | None) -> None:
+        if values is not None:
+            self.filters.append(Among(field, texts(name, values)))
+
+    def between(self, measure: Measure, low: int | None, high: int | None) -> None:
+        if low is not None or high is not None:
+            self.filters.append(Between(measure, low, high))
+
+
+def event_filter(given: EventFilter | None) -> Filter:
+    """The filter as data; BadInput when a list or a text is too long, TooComplex when there is too much of it."""
+    return EVERYTHING if given is None else _Reader().read(given, MOST_NESTED)
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Reads one filter, and counts its conditions."""
+
+    conditions: int = 0
+    patterns: int = 0
+
+    def read(self, given: EventFilter, depth: int) -> Filter:
+        if depth == 0:
+            raise TooComplex(f"the filter nests and, or and not over {MOST_NESTED} deep")
+        parts = _own(given)
+        nested = (*(given.and_ or ()), *(given.or_ or ()))
+        paths = [(root, condition) for root, conditions in _roots(given) for condition in conditions or ()]
+        self._count(len(parts) + len(paths) + len(nested), sum(map(is_pattern, given.event_types or ())))
+        parts += [path_filter(root, condition) for root, condition in paths]
+        parts += [self.read(one, depth - 1) for one in given.and_ or ()]
+        if given.or_ is not None:
+            parts.append(Any_(tuple(self.read(one, depth - 1) for one in given.or_)))
+        if given.not_ is not None:
+            parts.append(Not(self.read(given.not_, depth - 1)))
+        return All(tuple(parts))
+
+    def _count(self, conditions: int, patterns: int) -> None:
+        self.conditions += conditions
+        self.patterns += patterns
+        if self.conditions > MOST_CONDITIONS:
+            raise TooComplex(f"the filter has over {MOST_CONDITIONS} conditions")
+        if self.patterns > MOST_PATTERNS:
+            raise TooComplex(f"the filter has over {MOST_PATTERNS} patterns of types")
+
+
+def _roots(given: EventFilter) -> tuple[tuple[Root, Sequence[PathCondition] | None], ...]:
+    return ("data", given.data), ("metadata", given.metadata)
+
+
+def _own(given: EventFilter) -> list[Filter]:
+    """The conditions on the event's own fields."""
+    parts = _Parts([])
+    parts.ids("ids", given.ids)
+    parts.types("eventTypes", given.event_types)
+    parts.equal("aggregateType", given.aggregate_type)
+    parts.among("aggregateType", "aggregateTypes", given.aggregate_types)
+    parts.equal("aggregateId", given.aggregate_id)
+    parts.among("aggregateId", "aggregateIds", given.aggregate_ids)
+    parts.equal("userId", given.user_id)
+    parts.equal("correlationId", given.correlation_id)
+    parts.equal("causationId", given.causation_id)
+    parts.between("timestamp", *moment.ends(given.from_timestamp, given.to_timestamp, given.before_timestamp))
+    parts.between("position", given.from_position, given.to_position)
+    parts.between("version", given.from_version, given.to_version)
+    return parts.filters
+
+
+def aggregate_filter(given: AggregateFilter | None) -> StoreAggregateFilter:
+    """The filter as data; BadInput when a list or a text is too long."""
+    if given is None:
+        return StoreAggregateFilter()
+    return StoreAggregateFilter(
+        types=_one_or_many("type", given.type, "types", given.types),
+        ids=None if given.ids is None else texts("ids", given.ids),
+        deleted=given.deleted,
+    )
+
+
+def scope(given: StatsFilter | None) -> Scope:
+    """The filter as data; BadInput when a list or a text is too long."""
+    if given is None:
+        return Scope()
+    low, high = moment.ends(given.from_timestamp, given.to_timestamp, given.before_timestamp)
+    return Scope(
+        types=None if given.event_types is None else Types(texts("eventTypes", given.event_types)),
+        aggregate_types=_one_or_many("aggregateType", given.aggregate_type, "aggregateTypes", given.aggregate_types),
+        low=low,
+        high=high,
+        among=_among(given),
+    )
+
+
+def _among(given: StatsFilter) -> tuple[Among, ...]:
+    asked: dict[Field, str | None] = {
+        "aggregateId": given.aggregate_id,
+        "userId": given.user_id,
+        "correlationId": given.correlation_id,
+        "causationId": given.causation_id,
+    }
+    return tuple(Among(field, texts(field, [id])) for field, id in asked.items() if id is not None)
+
+
+def texts(field: str, values: Sequence[str]) -> tuple[str, ...]:
+    """The values without doubles; BadInput when they are too many or one is too long."""
+    if len(values) > MOST_VALUES:
+        raise BadInput(f"{field} has {len(values)} values; {MOST_VALUES} are the most", field)
+    for value in values:
+        if len(value) > MOST_TEXT:
+            raise BadInput(f"{field} holds a text of {len(value)} characters; {MOST_TEXT} are the most", field)
+    return tuple(dict.fromkeys(values))
+
+
+def _one_or_many(name: str, one: str | None, names: str, many: Sequence[str] | None) -> tuple[str, ...] | None:
+    if one is None:
+        return None if many is None else texts(names, many)
+    if many is None:
+        return texts(name, [one])
+    return texts(name, [one]) if one in many else ()

@@ -1,0 +1,138 @@
+"""Conditions on what is in `data` and `metadata`, as clients write them, and as the store takes them."""
+
+import math
+from collections.abc import Iterator
+from typing import Any, Final
+
+import strawberry
+
+from eventscope.errors import BadInput
+from eventscope.schema.types.scalars import JSON
+from eventscope.store.filters.filter import All, Exists, Filter, Holds, Not
+from eventscope.store.filters.paths import Compares, Equals, Likeness, Order, Path, Reads, Root, Test, keys_of, kind
+from eventscope.store.values.json_text import INT64
+
+MOST_PATH: Final = 512
+MOST_KEYS: Final = 32
+MOST_VALUES: Final = 1000
+MOST_TEXT: Final = 1024
+MOST_DEPTH: Final = 8
+ORDERS: Final[tuple[Order, ...]] = ("gt", "gte", "lt", "lte")
+
+
+@strawberry.input(
+    description="A condition on the value that a path leads to: `items.price` goes from key to key. In a list a number "
+    "is the place of one element, `items.0`, and any other key is looked up in each of its objects. A dot or a "
+    "backslash that belongs to a key has a backslash before it; the empty path is the whole. Where the path ends in a "
+    "list or leads to several values, one of these must pass all tests, each element of a list by itself or the list "
+    "as a whole. What is missing counts as null. Values of different kinds are neither equal nor in any order."
+)
+class PathCondition:
+    path: str = strawberry.field(description="Where the value is: `order.items.price`.")
+    eq: JSON | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="It is this value, null if this is null. 5 and 5.0 are equal; the order of keys does not count.",
+    )
+    ne: JSON | None = strawberry.field(
+        default=strawberry.UNSET, description="No value there is this one: the opposite of `eq`."
+    )
+    in_: list[JSON] | None = strawberry.field(name="in", default=None, description="It is one of these values.")
+    gt: JSON | None = strawberry.field(
+        default=None, description="It is greater; numbers, texts (by code points) and booleans each among themselves."
+    )
+    gte: JSON | None = strawberry.field(default=None, description="It is greater or equal.")
+    lt: JSON | None = strawberry.field(default=None, description="It is less.")
+    lte: JSON | None = strawberry.field(default=None, description="It is less or equal.")
+    exists: bool | None = strawberry.field(
+        default=None, description="Whether the path leads to anything, be it null; the one test that tells the two."
+    )
+    starts_with: str | None = strawberry.field(default=None, description="It is a text that starts so.")
+    contains: str | None = strawberry.field(default=None, description="It is a text that has this in it.")
+
+
+def path_filter(root: Root, given: PathCondition) -> Filter:
+    """The condition as data; BadInput when it is none, or too long."""
+    path = Path(root, _keys(root, given.path))
+    parts: list[Filter] = []
+    if tests := tuple(_tests(root, given)):
+        parts.append(Holds(path, tests))
+    if given.ne is not strawberry.UNSET:
+        parts.append(Not(Holds(path, (Equals((_json(root, "ne", given.ne),)),))))
+    if given.exists is not None:
+        parts.append(Exists(path) if given.exists else Not(Exists(path)))
+    if not parts:
+        raise BadInput(f"{root}: the condition on {given.path!r:.80} has no test; give eq, exists or another", root)
+    return parts[0] if len(parts) == 1 else All(tuple(parts))
+
+
+def _keys(root: Root, path: str) -> tuple[str, ...]:
+    if len(path) > MOST_PATH:
+        raise BadInput(f"{root}: a path has {len(path)} characters; {MOST_PATH} are the most", root)
+    try:
+        keys = keys_of(path)
+    except ValueError as error:
+        raise BadInput(f"{root}: the path {error}", root) from None
+    if len(keys) > MOST_KEYS:
+        raise BadInput(f"{root}: a path has {len(keys)} keys; {MOST_KEYS} are the most", root)
+    return keys
+
+
+def _tests(root: Root, given: PathCondition) -> Iterator[Test]:
+    if given.eq is not strawberry.UNSET:
+        yield Equals((_json(root, "eq", given.eq),))
+    if given.in_ is not None:
+        if len(given.in_) > MOST_VALUES:
+            raise BadInput(f"{root}: in has {len(given.in_)} values; {MOST_VALUES} are the most", root)
+        yield Equals(tuple(_json(root, "in", value) for value in given.in_))
+    for order in ORDERS:
+        if (than := getattr(given, order)) is not None:
+            if kind(than) is None:
+                raise BadInput(f"{root}: {order} takes a number, a text or a boolean", root)
+            yield Compares(order, _json(root, order, than))
+    likeness: tuple[tuple[Likeness, str | None], ...] = (
+        ("startsWith", given.starts_with),
+        ("contains", given.contains),
+    )
+    for how, text in likeness:
+        if text is not None:
+            yield Reads(how, _json(root, how, text))
+
+
+def _json(root: Root, name: str, value: object) -> Any:
+    """The value, if the store can hold one like it."""
+    level: list[Any] = [value]
+    seen = 0
+    for _ in range(MOST_DEPTH + 1):
+        for one in level:
+            _check(root, name, one)
+        seen += len(level)
+        if seen > MOST_VALUES:
+            raise BadInput(f"{root}: {name} is made of over {MOST_VALUES} values", root)
+        inner = [list(one.values()) if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
+        level = [one for values in inner for one in values]
+        if not level:
+            return value
+    raise BadInput(f"{root}: {name} nests values over {MOST_DEPTH} deep", root)
+
+
+def _check(root: Root, name: str, value: object) -> None:
+    match value:
+        case None | bool() | list():
+            return
+        case int() if value in INT64:
+            return
+        case int():
+            raise BadInput(f"{root}: {name} has an integer that does not fit into 64 bits", root)
+        case float() if math.isfinite(value):
+            return
+        case str():
+            texts = [value]
+        case dict():
+            texts = [str(key) for key in value]
+        case _:
+            raise BadInput(f"{root}: {name} has {str(value)[:40]}, which is no JSON value", root)
+    for text in texts:
+        if len(text) > MOST_TEXT:
+            raise BadInput(f"{root}: {name} holds a text of {len(text)} characters; {MOST_TEXT} are the most", root)
+        if not text.isprintable() and any("\ud800" <= char <= "\udfff" for char in text):
+            raise BadInput(f"{root}: {name} holds half a character", root)

@@ -1,0 +1,1 @@
+"""Which types of event there are, and which fields they have."""

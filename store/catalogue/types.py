@@ -1,0 +1,122 @@
+"""Which event types there are: counted by the rollups, exactly, and through expiry."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from eventscope.store.events.types import starting
+from eventscope.store.filters.mongo import kept
+from eventscope.store.log import Log
+from eventscope.store.mongo.driver import Document, translated
+from eventscope.store.stats import counts, daily
+from eventscope.store.values.moment import HOUR, hour_of
+
+HOURS: Final = 24
+MOST_OF_ONE: Final = 100  # aggregate types that are told of one type
+
+
+@dataclass(frozen=True, slots=True)
+class TypeCount:
+    """How many events are of a type."""
+
+    type: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    """One event type: how many of its events are kept, and where and when. `per_hour` is of the last day."""
+
+    type: str
+    count: int
+    first_seen_at: int
+    last_seen_at: int
+    first_position: int
+    last_position: int
+    per_hour: float
+    aggregate_types: list[TypeCount]
+    """The most frequent ones; whether there are more is in `aggregate_types_truncated`."""
+    aggregate_types_truncated: bool
+
+
+async def types(log: Log, prefix: str, most: int, after: str | None = None) -> list[EventType]:
+    """The types that start with the prefix and come after the one given, in order of type, and at most `most`."""
+    return await _types(log, starting(prefix) | ({} if after is None else {"$gt": after}), most)
+
+
+async def named(log: Log, names: Sequence[str]) -> list[EventType]:
+    """Those of the types that there are, in order of type."""
+    return await _types(log, {"$in": list(names)}, len(names))
+
+
+async def _types(log: Log, named: Document, most: int) -> list[EventType]:
+    now = log.clock()
+    since = hour_of(now) - HOURS * HOUR
+    is_kept = {"_id.expireAt": kept(now)["expireAt"]}
+    last_day = {"_id.hour": {"$gte": since, "$lte": now}, **is_kept}
+    with translated(log.question_seconds):
+        rows = await _rows(log, since, {"$or": [*daily.rows(now), last_day]}, daily.is_row(now), named, most)
+        if not any(row["days"] for row in rows):
+            ever = {"_id.hour": counts.EVER, **is_kept}
+            rows = await _rows(log, since, ever, {"$literal": True}, named, most)
+    hours = HOURS + (now - hour_of(now)) / HOUR
+    return [_event_type(row, hours) for row in rows]
+
+
+async def _rows(
+    log: Log, since: int, match: Document, counting: Document, named: Document, most: int
+) -> list[Document]:
+    """The matching rollups by type; some count for all events, and those of the last day for how often they come."""
+    recent = {"$and": [{"$gte": ["$_id.hour", since]}, {"$lte": ["$_id.hour", log.clock()]}]}
+    ends: Document = {
+        "n": {"$sum": "$n"},
+        "recent": {"$sum": "$recent"},
+        "earliest": {"$min": "$earliest"},
+        "latest": {"$max": "$latest"},
+        "firstPosition": {"$min": "$firstPosition"},
+        "lastPosition": {"$max": "$lastPosition"},
+    }
+    by_both = {"type": "$_id.type", "aggregateType": "$_id.aggregateType"}
+    # what is null is passed over by $min and $max
+    counted = {name: {"$cond": [counting, f"${name}", None]} for name in ends if name not in ("n", "recent")}
+    ns = {"n": {"$cond": [counting, "$n", 0]}, "recent": {"$cond": [recent, "$n", 0]}}
+    return await log.mongo.aggregate(
+        log.rollups,
+        [
+            {"$match": match | {"_id.type": named}},
+            {"$set": ns | counted},
+            {"$group": {"_id": by_both, **ends, "days": daily.DAYS}},
+            {
+                "$group": {
+                    "_id": "$_id.type",
+                    **ends,
+                    "days": {"$sum": "$days"},
+                    "of": {
+                        "$topN": {
+                            "n": MOST_OF_ONE + 2,  # one may be of none, and one more tells that there are more
+                            "sortBy": {"n": -1, "_id.aggregateType": 1},
+                            "output": {"type": "$_id.aggregateType", "n": "$n"},
+                        }
+                    },
+                }
+            },
+            {"$sort": {"_id": 1}},
+            {"$limit": most},
+        ],
+    )
+
+
+def _event_type(row: Document, hours: float) -> EventType:
+    # rows of the last day alone count for nothing else
+    of = [TypeCount(one["type"], one["n"]) for one in row["of"] if one.get("type") is not None and one["n"]]
+    return EventType(
+        type=row["_id"],
+        count=row["n"],
+        first_seen_at=row["earliest"],
+        last_seen_at=row["latest"],
+        first_position=row["firstPosition"],
+        last_position=row["lastPosition"],
+        per_hour=row["recent"] / hours,
+        aggregate_types=sorted(of, key=lambda one: (-one.count, one.type))[:MOST_OF_ONE],
+        aggregate_types_truncated=len(of) > MOST_OF_ONE,
+    )

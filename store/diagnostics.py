@@ -1,0 +1,122 @@
+"""What the MongoDB server is like, as far as the log depends on it: for people who look after it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pymongo.errors import OperationFailure
+
+from eventscope.store.log import INDEXES, Log
+from eventscope.store.mongo.driver import Document, Mongo, translated
+from eventscope.store.values import moment
+
+NOT_ON_A_VIEW: Final = 166
+WELL: Final = ("PRIMARY", "SECONDARY", "ARBITER")
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """An index by what matters of it. `expire_after` is in seconds, None where nothing expires by it."""
+
+    collection: str
+    keys: tuple[str, ...]
+    unique: bool
+    partial: tuple[str, ...]
+    expire_after: float | None
+
+    @property
+    def name(self) -> str:
+        """Of what, and by what."""
+        return f"{self.collection}({', '.join(self.keys)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the server says of itself. What we may not ask of it is None.
+
+    `members` hold data; `ahead` is its clock less ours in seconds, and wrong by `doubt` at most.
+    """
+
+    version: str
+    replica_set: str | None
+    members: tuple[str, ...]
+    unhealthy: tuple[str, ...] | None
+    write_concern: Mapping[str, Any]
+    read_concern: str | None
+    ahead: float
+    doubt: float
+    disk_total: int | None
+    disk_used: int | None
+    indexes: frozenset[Index]
+    expires: bool | None
+
+
+async def facts(log: Log) -> Facts:
+    """Ask the server; Unavailable or QuestionTimedOut when it does not answer."""
+    mongo = log.mongo
+    with translated(log.question_seconds):
+        version = str((await mongo.database.command("buildInfo"))["version"])
+        before = moment.now()
+        hello = await mongo.database.command("hello")
+        after = moment.now()
+        size = await mongo.database.command("dbStats")
+        expires = await _asked(mongo, {"getParameter": 1, "ttlMonitorEnabled": 1})
+        status = await _asked(mongo, {"replSetGetStatus": 1})
+        indexes = frozenset([one for name in INDEXES for one in await _present(log, name)])
+    # MongoDB tells milliseconds: on average half of one has passed
+    there = moment.of(hello["localTime"].replace(tzinfo=moment.EPOCH.tzinfo)) + 500
+    return Facts(
+        version=version,
+        replica_set=hello.get("setName"),
+        members=(*hello.get("hosts", ()), *hello.get("passives", ())),
+        unhealthy=None if status is None else tuple(m["name"] for m in status["members"] if not _is_well(m)),
+        write_concern=mongo.database.write_concern.document,
+        read_concern=mongo.database.read_concern.level,
+        ahead=(there - (before + after) / 2) / 1_000_000,
+        doubt=(after - before) / 2_000_000 + 0.0005,
+        disk_total=_whole(size.get("fsTotalSize")),
+        disk_used=_whole(size.get("fsUsedSize")),
+        indexes=indexes,
+        expires=None if expires is None else bool(expires["ttlMonitorEnabled"]),
+    )
+
+
+def wanted() -> list[Index]:
+    """The indexes that the log makes at its start, and needs."""
+    return [_index(name, model.document) for name, models in INDEXES.items() for model in models]
+
+
+async def _present(log: Log, collection: str) -> list[Index]:
+    try:
+        found = await log.mongo.collection(collection).index_information()
+    except OperationFailure as error:
+        if error.code != NOT_ON_A_VIEW:
+            raise
+        return []  # every index is missing there
+    return [_index(collection, description) for description in found.values()]
+
+
+def _index(collection: str, description: Mapping[str, Any]) -> Index:
+    keys: Any = description["key"]
+    return Index(
+        collection,
+        tuple(name for name, _ in (keys.items() if isinstance(keys, Mapping) else keys)),
+        bool(description.get("unique")),
+        tuple(description.get("partialFilterExpression") or ()),
+        description.get("expireAfterSeconds"),
+    )
+
+
+async def _asked(mongo: Mongo, command: Document) -> Document | None:
+    try:
+        return await mongo.client.admin.command(command)
+    except OperationFailure:  # not everybody may ask everything
+        return None
+
+
+def _is_well(member: Document) -> bool:
+    return bool(member["health"]) and member["stateStr"] in WELL
+
+
+def _whole(size: float | None) -> int | None:
+    return None if size is None else int(size)

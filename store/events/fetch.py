@@ -1,0 +1,48 @@
+"""Reading documents in one batch of MongoDB's: no page takes more than its 16 MiB, however large the events are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from eventscope.store.mongo.budget import Budget
+from eventscope.store.mongo.driver import Collection, Document
+from eventscope.store.mongo.first import first, first_large
+
+# a batch that is full has at least 10 MiB (no event has more than 6)
+FULL: Final = 8 * 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Documents in order of position; `cut` when there are more, for which there was no room.
+
+    `size` is what they take, in bytes.
+    """
+
+    documents: list[Document]
+    cut: bool = False
+    size: int = 0
+
+
+async def batch(
+    collection: Collection,
+    query: Document,
+    projection: dict[str, int] | None,
+    *,
+    direction: int,
+    limit: int,
+    budget: Budget,
+    hint: Sequence[tuple[str, int]] | None = None,
+) -> Batch:
+    """The first `limit` documents that the query means, or as many as there is room for.
+
+    TooComplex when the budget has less room.
+    """
+    documents, size = await first_large(
+        collection, query, projection, limit=limit, budget=budget, direction=direction, hint=hint
+    )
+    if len(documents) == limit or size < FULL:
+        return Batch(documents, size=size)
+    beyond = {"_id": {"$gt" if direction > 0 else "$lt": documents[-1]["_id"]}}
+    more = await first(collection, {"$and": [query, beyond]}, {"_id": 1}, limit=1, direction=direction)
+    return Batch(documents, bool(more), size)

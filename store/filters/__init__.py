@@ -1,0 +1,1 @@
+"""Which events are meant: as data, in memory and for MongoDB."""

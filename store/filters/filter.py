@@ -1,0 +1,217 @@
+"""Which events are meant: filters as data, a closed union, the same for stored and for live events."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias, assert_never
+
+from eventscope.store.filters.effort import STEPS
+from eventscope.store.filters.look import LETTERS, Look
+from eventscope.store.filters.paths import Path, Spend, Test, tester
+from eventscope.store.values.documents import Event
+
+Field = Literal["aggregateType", "aggregateId", "userId", "correlationId", "causationId"]
+Measure = Literal["timestamp", "position", "version"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """The events with one of these message ids."""
+
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Types:
+    """The events of one of these types; `*` in a pattern stands for any text, so `user.*` is all about users."""
+
+    patterns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Among:
+    """The events whose field is one of these values."""
+
+    field: Field
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """The events whose measure lies between two ends, both included; None is an open end."""
+
+    measure: Measure
+    low: int | None
+    high: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """The events that every one of the filters means; all events when there is none."""
+
+    filters: tuple["Filter", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Any_:
+    """The events that at least one of the filters means; none when there is none."""
+
+    filters: tuple["Filter", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The events that the filter does not mean."""
+
+    filter: "Filter"
+
+
+@dataclass(frozen=True, slots=True)
+class Holds:
+    """The events in which the path reaches a value that passes all of the tests."""
+
+    path: Path
+    tests: tuple[Test, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Exists:
+    """The events in which the path reaches anything, be it null."""
+
+    path: Path
+
+
+Filter: TypeAlias = Ids | Types | Among | Between | All | Any_ | Not | Holds | Exists
+
+EVERYTHING: Final = All(())
+NOTHING: Final = Any_(())
+STARS: Final = re.compile(r"\*+")  # several mean the same as one
+MOST_KNOWN: Final = 256  # types of which a tester remembers what it found
+KEYS: Final = {"timestamp": "timestamp", "position": "_id", "version": "version"}
+Matcher: TypeAlias = Callable[[Look], bool]
+
+
+def is_pattern(type: str) -> bool:
+    """Whether the text stands for more than the one type it spells."""
+    return "*" in type
+
+
+def literal_prefix(pattern: str) -> str:
+    """What every type that the pattern stands for starts with."""
+    return pattern.partition("*")[0]
+
+
+def fits(pattern: str) -> Callable[[str], bool]:
+    """Tells of a text whether the pattern stands for it: by its pieces, one after the other, and in little time."""
+    if not is_pattern(pattern):
+        return pattern.__eq__
+    first, *middle, last = STARS.split(pattern)
+
+    def look(text: str) -> bool:
+        at, end = len(first), len(text) - len(last)
+        if at > end or not text.startswith(first) or not text.endswith(last):
+            return False
+        for piece in middle:
+            found = text.find(piece, at, end)
+            if found < 0:
+                return False
+            at = found + len(piece)
+        return True
+
+    return look
+
+
+def pattern_regex(pattern: str) -> str:
+    """The same as a regular expression for MongoDB, with its option `s`.
+
+    Each piece is taken where it comes first, and never tried elsewhere: that would find nothing more, and with many
+    stars take for ever.
+    """
+    first, *middle, last = map(re.escape, STARS.split(pattern))
+    return f"^{first}" + "".join(f"(?>.*?{piece})" for piece in middle) + f".*{last}\\z"
+
+
+def matcher(filter: Filter) -> Matcher:
+    """The filter as a plain function of one event that is looked at; it raises TooMuch when the look takes too long."""
+    match filter:
+        case Ids(ids):
+            wanted = frozenset(ids)
+            return lambda look: look.event["messageId"] in wanted
+        case Types(patterns):
+            means_type = type_tester(patterns)
+            return lambda look: means_type(look.event["type"], look.spend)
+        case Among(field, texts):
+            among = frozenset(texts)
+            return lambda look: look.event.get(field) in among
+        case Between(measure, low, high):
+            key = KEYS[measure]
+            return lambda look: _lies(look.event.get(key), low, high)
+        case All(filters):
+            parts = [matcher(part) for part in filters]
+            return lambda look: all(part(look) for part in parts)
+        case Any_(filters):
+            ways = [matcher(way) for way in filters]
+            return lambda look: any(way(look) for way in ways)
+        case Not(unwanted):
+            means = matcher(unwanted)
+            return lambda look: not means(look)
+        case Holds(path, tests):
+            return _holds(path, tests)
+        case Exists(path):
+            return lambda look: bool(look.reached(path))
+        case _:
+            assert_never(filter)
+
+
+def meant(matches: Matcher, events: Iterable[Event]) -> Iterator[Event]:
+    """Those of the events that match; TooMuch when it takes too long to find that out of all of them together."""
+    steps = STEPS
+    for event in events:
+        look = Look(event, steps)
+        if matches(look):
+            yield event
+        steps = look.steps - 1
+
+
+def type_tester(patterns: Sequence[str]) -> Callable[[str, Spend], bool]:
+    """Whether one of the patterns stands for a type; `spend` hears how much work that is, before it is done."""
+    exact = frozenset(p for p in patterns if not is_pattern(p))
+    shapes = [fits(p) for p in patterns if is_pattern(p)]
+    pieces = sum(p.count("*") + 1 for p in patterns if is_pattern(p))
+    known: dict[str, bool] = {}
+
+    def means(type: str, spend: Spend) -> bool:
+        if type in exact:
+            return True
+        found = known.get(type)
+        if found is None:
+            spend(pieces + len(shapes) * (len(type) // LETTERS))
+            if len(known) >= MOST_KNOWN:
+                known.clear()
+            found = known[type] = any(fit(type) for fit in shapes)
+        return found
+
+    return means
+
+
+def _holds(path: Path, tests: tuple[Test, ...]) -> Matcher:
+    passes = tester(tests)
+
+    def means(look: Look) -> bool:
+        values, steps = look.values(path)
+        look.spend(steps * len(tests))
+        spend = look.spend
+        return any(passes(value, spend) for value in values)
+
+    return means
+
+
+def _lies(value: object, low: int | None, high: int | None) -> bool:
+    return isinstance(value, int) and (low is None or low <= value) and (high is None or value <= high)
+
+
+def conditions(filter: Filter) -> list[Filter]:
+    """The filter's parts that must all hold, with nested `All`s laid flat."""
+    if isinstance(filter, All):
+        return [leaf for part in filter.filters for leaf in conditions(part)]
+    return [filter]

@@ -1,0 +1,143 @@
+"""The newest events of the log in memory, so that pages of them need not be read from MongoDB. No I/O.
+
+It holds all kept events on positions above `floor`, up to `head`, exactly as the log has them.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import islice
+from operator import itemgetter
+from typing import Final
+
+from eventscope.store.filters.effort import TooMuch
+from eventscope.store.filters.filter import Filter, conditions, matcher, meant
+from eventscope.store.filters.mongo import bson_date
+from eventscope.store.values.documents import Event
+
+MOST_BYTES: Final = 8 * 1024**2  # of events as text; as objects they are several times that
+LOOKS: Final = 4  # events for each that is wanted: where fewer are meant than that, an index is quicker
+
+_position = itemgetter("_id")
+
+
+class Tail:
+    """At most so many events. Until it is told where the log ends, `head` is None, and it answers nothing."""
+
+    def __init__(self, most: int, most_bytes: int = MOST_BYTES) -> None:
+        self.head: int | None = None
+        self.floor = 0
+        self._most = most
+        self._most_bytes = most_bytes
+        self._events: list[Event] = []
+        self._sizes: list[int] = []
+        self._bytes = 0
+        self._expires = datetime.max  # when the first of all that were ever here does
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    @property
+    def lacks(self) -> bool:
+        """Whether there is more in the log that should be here."""
+        room = len(self._events) < self._most // 2 and self._bytes < self._most_bytes // 2
+        return self.head is not None and self.floor > 0 and room
+
+    def restart(self, head: int | None) -> None:
+        """Forget all; the log ends at `head`, or nobody knows where."""
+        self.head, self.floor = head, head or 0
+        self._events, self._sizes, self._bytes, self._expires = [], [], 0, datetime.max
+
+    def take(self, previous: int, events: Sequence[Event], head: int, size: int) -> None:
+        """Take what was just stored, of `size` bytes in all: the events above `previous`, up to the new head."""
+        if self.head is not None and head < self.head and not events:
+            self.restart(None)  # the log may be another one; `tailing` reads where it ends
+            return
+        if self.head is None or previous > self.head:
+            self.restart(previous)
+        before = self.head or 0
+        fresh = [event for event in events if event["_id"] > before]
+        self._events += fresh
+        self._measure(fresh, len(self._sizes), size // max(1, len(events)))
+        self.head = max(before, head)
+        self._shrink()
+
+    def extend(self, floor: int, events: Sequence[Event], size: int, *, whole: bool) -> None:
+        """Take what lies next below `floor`, newest first; with `whole` there is nothing below that.
+
+        Nothing happens when the tail does not end there any more.
+        """
+        if floor != self.floor or self.head is None:
+            return
+        self._events[:0] = reversed(events)
+        self._measure(events, 0, size // max(1, len(events)))
+        self.floor = 0 if whole else events[-1]["_id"] - 1
+        self._shrink()
+
+    def page(
+        self,
+        filter: Filter,
+        *,
+        limit: int,
+        above: int | None,
+        below: int | None,
+        newest_first: bool,
+        now: int,
+    ) -> list[Event] | None:
+        """The page as `read.page` gives it while the log ends at `head`; None when it is not to be had here."""
+        if self.head is None or (not newest_first and (0 if above is None else above) < self.floor):
+            return None
+        low = 0 if above is None else bisect_right(self._events, above, key=_position)
+        high = len(self._events) if below is None else bisect_left(self._events, below, key=_position)
+        looked = LOOKS * limit
+        if newest_first:
+            row = self._events[max(low, high - looked) : max(low, high)][::-1]
+        else:
+            row = self._events[low : min(high, low + looked)]
+        try:
+            found = self._meant(row, filter, limit, bson_date(now))
+        except TooMuch:
+            return None
+        all_seen = len(row) >= high - low and (not newest_first or (0 if above is None else above) >= self.floor)
+        return found if all_seen or len(found) == limit else None
+
+    def size(self, events: Sequence[Event]) -> int:
+        """About how many bytes these of its events have."""
+        if not self._events or not events:
+            return 0
+        ends = [self._place(event) for event in (events[0], events[-1])]
+        low, high = min(ends), max(ends)
+        if high - low + 1 == len(events):  # as nearly always: there is nothing else between them
+            return sum(self._sizes[low : high + 1])
+        return sum(self._sizes[self._place(event)] for event in events)
+
+    def _place(self, event: Event) -> int:
+        first, last = self._events[0]["_id"], len(self._events) - 1
+        place: int = event["_id"] - first
+        # positions are dense, so nearly always an event is where its position says
+        if 0 <= place <= last and self._events[place] is event:
+            return place
+        return min(bisect_left(self._events, event["_id"], key=_position), last)
+
+    def _meant(self, row: list[Event], filter: Filter, limit: int, today: datetime) -> list[Event]:
+        if today >= self._expires:
+            row = [event for event in row if "expireAt" not in event or event["expireAt"] > today]
+        if not conditions(filter):
+            return row[:limit]
+        return list(islice(meant(matcher(filter), row), limit))
+
+    def _measure(self, events: Sequence[Event], at: int, size: int) -> None:
+        self._sizes[at:at] = [size] * len(events)
+        self._bytes += size * len(events)
+        for event in events:
+            if "expireAt" in event and event["expireAt"] < self._expires:
+                self._expires = event["expireAt"]
+
+    def _shrink(self) -> None:
+        gone = 0
+        while len(self._events) - gone > self._most or self._bytes > self._most_bytes:
+            self._bytes -= self._sizes[gone]
+            gone += 1
+        if gone:
+            self.floor = self._events[gone - 1]["_id"]
+            del self._events[:gone], self._sizes[:gone]

@@ -1,0 +1,103 @@
+"""The members of the checkpoint's document: whether they are what Eventscope writes, and what they say. No I/O."""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from eventscope.errors import Blocked
+from eventscope.store.mongo.driver import Document
+from eventscope.store.values.documents import INTEGERS
+from eventscope.store.values.message import Lost, Place
+
+
+def check(document: Document, names: Iterable[str] | None = None) -> None:
+    """Raise Blocked when a member, or one of these, is not what it must be."""
+    for name in MEMBERS if names is None else names:
+        if name in document and not MEMBERS[name](document[name]):
+            raise Blocked(
+                f"the checkpoint in meta is damaged, its {name} is nothing that Eventscope wrote: restore meta and the"
+                " other collections of the log from one backup, or have it made anew of what is left by `eventscope"
+                " recount --accept-loss`"
+            )
+
+
+def damaged(document: Document) -> frozenset[str]:
+    """The members that are not what they must be."""
+    return frozenset(name for name, is_sound in MEMBERS.items() if name in document and not is_sound(document[name]))
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in INTEGERS
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, datetime)
+
+
+def _is_place(value: Any) -> bool:
+    return value is None or _has(value, ("stream", "created"), ("sequence", "recordedAt"))
+
+
+def _are_lost(value: Any) -> bool:
+    return isinstance(value, list) and all(_has(one, ("stream",), ("first", "last", "at")) for one in value)
+
+
+def _has(value: Any, texts: tuple[str, ...], numbers: tuple[str, ...]) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and all(isinstance(value.get(name), str) for name in texts)
+        and all(_is_number(value.get(name)) for name in numbers)
+    )
+
+
+MEMBERS: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "head": _is_number,
+    "rejectedHead": _is_number,
+    "place": _is_place,
+    "sourceResets": _is_number,
+    "holder": _is_text,
+    "term": _is_number,
+    "leaseUntil": _is_time,
+    "leaseFor": _is_number,
+    "collections": lambda value: isinstance(value, dict),
+    "log": _is_text,
+    "lost": _are_lost,
+    "lostCount": _is_number,
+    "readBefore": _is_number,
+    "readBeforeAt": _is_number,
+    "recounts": _is_number,
+    "acceptedThrough": _is_number,
+}
+"""What each member must be, where there is one."""
+
+
+def place(document: Document) -> Place | None:
+    """The place in the checkpoint, where it has one."""
+    found: Any = document.get("place")
+    return None if found is None else Place(found["stream"], found["created"], found["sequence"], found["recordedAt"])
+
+
+def of_place(place: Place | None) -> Document | None:
+    """The place as it lies in the checkpoint."""
+    if place is None:
+        return None
+    return {
+        "stream": place.stream,
+        "created": place.created,
+        "sequence": place.sequence,
+        "recordedAt": place.recorded_at,
+    }
+
+
+def lost(found: Document) -> Lost:
+    """A range of lost messages in the checkpoint."""
+    return Lost(found["stream"], found["first"], found["last"], found["at"])
+
+
+def of_lost(lost: Lost) -> Document:
+    """A range of lost messages as it lies in the checkpoint."""
+    return {"stream": lost.stream, "first": lost.first, "last": lost.last, "at": lost.at}

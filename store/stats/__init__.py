@@ -1,0 +1,1 @@
+"""Counting events, and knowing what has expired."""

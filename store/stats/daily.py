@@ -1,0 +1,81 @@
+"""All kept events, counted by the day on which they expire: few rows, however long the log is.
+
+Each event that is kept is counted in just one of them; those that expire before the next midnight are in the rows of
+their hours, for of that day some may be gone already.
+"""
+
+from datetime import datetime
+from typing import Any, Final
+
+from pymongo import InsertOne
+
+from eventscope.store.filters.mongo import bson_date
+from eventscope.store.log import Log
+from eventscope.store.mongo import own
+from eventscope.store.mongo.driver import Document, Session, translated
+from eventscope.store.stats.rollups import day_key, expiry_day
+
+DAYS: Final[Document] = {"$sum": {"$cond": [{"$gt": ["$_id.expiryDay", None]}, 1, 0]}}
+"""Of a group of rollups, how many count by day: where it is none, an older version may have counted by hour only."""
+
+REBUILD_SECONDS: Final = 60.0
+
+
+def rows(now: int) -> list[Document]:
+    """The conditions on rollups, of which each row meets one at most."""
+    moment, midnight = _ends(now)
+    return [{"_id.expiryDay": {"$gt": midnight}}, {"_id.expireAt": {"$gt": moment, "$lte": midnight}}]
+
+
+def is_row(now: int) -> Document:
+    """The same as an expression: whether a row of the rollups is one of them."""
+    moment, midnight = _ends(now)
+    day, expiry = "$_id.expiryDay", "$_id.expireAt"
+    return {"$or": [{"$gt": [day, midnight]}, {"$and": [{"$gt": [expiry, moment]}, {"$lte": [expiry, midnight]}]}]}
+
+
+async def complete(log: Log, session: Session) -> None:
+    """Count anew by day, from the hours, if anything is missing there: older versions counted by hour only.
+
+    For the holder of the lease, before anything is written.
+    """
+    _, midnight = _ends(log.clock())
+    of_hours = {"_id.hour": {"$exists": True}, "_id.expireAt": {"$not": {"$lte": midnight}}}
+    of_days = {"_id.expiryDay": {"$gt": midnight}}
+    with translated(log.question_seconds):
+        if await _sum(log, of_hours) == await _sum(log, of_days):
+            return
+    with translated(REBUILD_SECONDS):
+        async with log.mongo.transaction(session):
+            await log.rollups.delete_many({"_id.expiryDay": {"$exists": True}}, session=session)
+            hours = await log.rollups.find({"_id.hour": {"$exists": True}}, session=session).to_list(None)
+            days: dict[tuple[Any, ...], Document] = {}
+            for hour in hours:
+                key = hour.pop("_id")
+                if not (own.is_row_name(key) and own.is_row(key, hour)):
+                    continue  # `eventscope recount` finds it
+                day = (key["type"], key["aggregateType"], expiry_day(key["expireAt"]))
+                days[day] = _added(days.get(day), hour)
+            inserts = [InsertOne({"_id": day_key(*day), **counted}) for day, counted in days.items()]
+            if inserts:
+                await log.rollups.bulk_write(inserts, ordered=False, session=session)
+
+
+def _ends(now: int) -> tuple[datetime, datetime]:
+    moment = bson_date(now)
+    return moment, expiry_day(moment)
+
+
+def _added(one: Document | None, other: Document) -> Document:
+    if one is None:
+        return other
+    return {
+        "n": one["n"] + other["n"],
+        **{name: min(one[name], other[name]) for name in ("firstPosition", "earliest")},
+        **{name: max(one[name], other[name]) for name in ("lastPosition", "latest")},
+    }
+
+
+async def _sum(log: Log, match: Document) -> int:
+    found = await log.mongo.aggregate(log.rollups, [{"$match": match}, {"$group": {"_id": None, "n": {"$sum": "$n"}}}])
+    return int(found[0]["n"]) if found else 0

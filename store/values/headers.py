@@ -1,0 +1,42 @@
+"""Headers of a message, of which the same one may have been sent several times. No I/O."""
+
+from collections.abc import Mapping
+from typing import TypeAlias, cast
+
+from bson import DBRef
+
+from eventscope.store.values.documents import plain
+
+Values: TypeAlias = dict[str, str | list[str]]  # a list where there are several
+
+
+class Headers(dict[str, str]):
+    """Headers by name, with the last value of each; `every` has all the values."""
+
+    __slots__ = ("_several",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._several: dict[str, list[str]] = {}
+
+    def add(self, name: str, value: str) -> None:
+        """Add a value, after those that the name has."""
+        if name in self:
+            self._several.setdefault(name, [self[name]]).append(value)
+        self[name] = value
+
+    @property
+    def every(self) -> Values:
+        """All values of all names: a list where there are several."""
+        return {**self, **self._several}
+
+
+def every(headers: Mapping[str, str]) -> Values:
+    """All values of all names: a list where there are several."""
+    return headers.every if isinstance(headers, Headers) else dict(headers)
+
+
+def from_document(document: object) -> Values:
+    """What `every` gave, out of a document of MongoDB."""
+    # the driver reads names like $ref, which anyone may send, as a reference
+    return cast("Values", plain(document) if isinstance(document, DBRef) else document)

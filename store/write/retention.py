@@ -1,0 +1,66 @@
+"""How long events are kept: days by type pattern, and the hour at which each event expires. Rejected messages too."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from eventscope.store.filters.filter import fits
+from eventscope.store.filters.mongo import bson_date
+from eventscope.store.values import moment
+
+REMEMBERED = 10_000  # types whose rule is remembered; hostile publishers could send any number of types
+
+
+class Retention:
+    """The rules of a log. Of the patterns that fit a type, the one that spells out most of it counts.
+
+    A type that no pattern fits is kept for ever, as is one whose rule says 0 days. `rejected_days` is for all rejected
+    messages, 0 for ever too.
+    """
+
+    def __init__(self, days: Mapping[str, float], rejected_days: float = 0.0) -> None:
+        self.days = dict(days)
+        self.rejected_days = rejected_days
+        longest_first = sorted(days, key=lambda pattern: ("*" in pattern, -len(pattern.replace("*", "")), pattern))
+        self._rules = [(fits(pattern), days[pattern]) for pattern in longest_first]
+        self._known: dict[str, float] = {}
+        self._ends: dict[tuple[float, int], datetime] = {}
+
+    def days_for(self, type: str) -> float:
+        """Days that events of the type are kept; 0 for ever."""
+        known = self._known.get(type)
+        if known is None:
+            known = next((days for rule, days in self._rules if rule(type)), 0.0)
+            if len(self._known) < REMEMBERED:
+                self._known[type] = known
+        return known
+
+    def expire_at(self, type: str, recorded_at: int) -> datetime | None:
+        """When an event expires: the end of its hour and the days of its type on top; None when it is kept.
+
+        Whole hours keep the rollups small, which count by hour of expiry.
+        """
+        return self._after(self.days_for(type), recorded_at)
+
+    def rejection_expires_at(self, rejected_at: int) -> datetime | None:
+        """When a message that is rejected at that moment expires; None when it is kept.
+
+        It does not go by when the message was recorded: one that is rejected for its age must be seen, too.
+        """
+        return self._after(self.rejected_days, rejected_at)
+
+    def _after(self, days: float, recorded_at: int) -> datetime | None:
+        if days == 0:
+            return None
+        hour = -(-recorded_at // moment.HOUR)
+        end = self._ends.get((days, hour))
+        if end is None:
+            end = _whole_hour(bson_date(hour * moment.HOUR) + timedelta(days=days))
+            if len(self._ends) >= REMEMBERED:
+                self._ends.clear()
+            self._ends[days, hour] = end
+        return end
+
+
+def _whole_hour(time: datetime) -> datetime:
+    floor = time.replace(minute=0, second=0, microsecond=0)
+    return floor if floor == time else floor + timedelta(hours=1)

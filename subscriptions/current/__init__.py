@@ -1,0 +1,1 @@
+"""What is kept up to date for subscribers: counts, aggregates and the latest events."""

@@ -1,0 +1,1 @@
+"""From NATS into the log."""

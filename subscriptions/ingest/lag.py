@@ -1,0 +1,41 @@
+"""How far the log is behind the stream."""
+
+from dataclasses import dataclass
+
+import nats.errors
+from nats.aio.client import Client
+from nats.js.errors import APIError
+
+from eventscope.errors import Unavailable
+from eventscope.store.log import Log
+from eventscope.store.state import checkpoint
+from eventscope.subscriptions.ingest.resume import created
+from eventscope.subscriptions.nats.single import following
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """Messages that the stream has and the log has not, and for how long the oldest of them waits."""
+
+    events: int
+    seconds: float
+
+
+async def lag(log: Log, client: Client, stream: str) -> Lag | None:
+    """The lag; None while NATS does not answer or the stream is not there.
+
+    Messages that were removed from the stream between others that wait count as if they waited too.
+    """
+    place = (await checkpoint.read(log)).place
+    try:
+        info = await client.jetstream().stream_info(stream)
+        done = place.sequence if place is not None and place.created == created(info) else 0
+        if info.state.last_seq <= max(done, info.state.first_seq - 1):
+            return Lag(0, 0.0)
+        oldest = await following(client, stream, done, 1)
+    except (nats.errors.Error, APIError, Unavailable, TimeoutError, OSError):
+        return None
+    if not oldest:  # all that came after were removed
+        return Lag(0, 0.0)
+    waiting = max(1, min(info.state.messages, info.state.last_seq - oldest[0].sequence + 1))
+    return Lag(waiting, max(0, log.clock() - oldest[0].recorded_at) / 1_000_000)

@@ -1,0 +1,91 @@
+"""How much of what was read is stored in one transaction. No I/O."""
+
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from eventscope.errors import TooLargeTogether, Unstorable
+from eventscope.store.values.message import Message, Together
+
+MEMBER_BYTES: Final = 11  # what BSON adds to a short value in a list: its type, its index as text, and an int's bytes
+EVENT_BYTES: Final = 400  # of an event that says nothing
+REMEMBERED_SECONDS: Final = 600.0  # how long a transaction holds less after one was too large
+
+logger = logging.getLogger(__name__)
+
+
+def stored_bytes(message: Message) -> int:
+    """About how many bytes of BSON the message makes: of a list of short numbers, six times as many as of its JSON.
+
+    Several events that came together have what is around each of them, and each has what came beside them all.
+    """
+    arrival = message.arrival
+    size = len(arrival.subject) + len(arrival.raw) + MEMBER_BYTES * arrival.raw.count(b",")
+    for name, value in arrival.headers.items():
+        size += len(name) + len(value)
+    if isinstance(message, Together):
+        size += sum(EVENT_BYTES + one.beside_bytes for one in message.messages)
+    return size
+
+
+@dataclass(slots=True)
+class Portions:
+    """At most `batch` events, and fewer after a failure: MongoDB may be too slow for more, or have no room for them."""
+
+    batch: int
+    most: int = field(init=False)
+    """How many events a transaction has now."""
+    _room: int = sys.maxsize  # bytes of one transaction; there is a limit only after one was too large
+    _until: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Begin with whole batches."""
+        self.most = self.batch
+
+    @property
+    def share(self) -> float:
+        """How much a transaction has now, of what it may have."""
+        return self.most / self.batch
+
+    def of(self, messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
+        """The messages in portions, where one that is too large for any makes a portion of its own.
+
+        What is learnt while one portion is stored counts for the next.
+        """
+        portion: list[Message] = []
+        events = size = 0
+        for message in messages:
+            more = len(message.messages) if isinstance(message, Together) else 1
+            if portion and (events + more > self.most or size + self._weight(message) > self._room):
+                yield portion
+                portion, events, size = [], 0, 0
+            portion.append(message)
+            events += more
+            size += self._weight(message)  # perhaps there is a limit only now
+        if portion:
+            yield portion
+
+    def _weight(self, message: Message) -> int:
+        return 0 if self._room == sys.maxsize else stored_bytes(message)
+
+    def after(self, error: Unstorable, messages: Sequence[Message], now: float) -> Iterator[Sequence[Message]]:
+        """What to try in place of several messages that MongoDB did not take together."""
+        if isinstance(error, TooLargeTogether):
+            size = sum(stored_bytes(message) for message in messages)
+            logger.warning("%d messages are too large for one transaction, and go in smaller ones", len(messages))
+            self._room, self._until = size // 2, now + REMEMBERED_SECONDS
+            return self.of(messages)
+        half = len(messages) // 2
+        return iter((messages[:half], messages[half:]))
+
+    def failed(self) -> None:
+        """Ingest has stopped, and goes on with less at once."""
+        self.most = max(1, self.most // 4)
+
+    def stored(self, now: float) -> None:
+        """A transaction succeeded."""
+        self.most = min(self.batch, 2 * self.most)
+        if now >= self._until:
+            self._room = sys.maxsize

@@ -1,0 +1,124 @@
+"""Where to start reading a stream, and whether it is still the stream that the checkpoint speaks of."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import nats.errors
+import orjson
+from nats.aio.client import Client
+from nats.js import api
+from nats.js.errors import APIError
+
+from eventscope.store.values import moment
+from eventscope.store.values.message import Place
+from eventscope.subscriptions.ingest.trim import first_since
+from eventscope.subscriptions.nats import client as nats_client
+from eventscope.subscriptions.nats.single import following, message_at
+from eventscope.subscriptions.nats.stream import unavailable
+
+SAME: Final = 1000  # microseconds by which two timestamps of one message may differ
+SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a stream is read from.
+
+    Reading starts after `place`; `first` is the first sequence that the stream has, or will give if it is empty, and
+    `last` the last one that it gave. `reset` says what happened to the stream if it must be read from its start, and is
+    None if nothing did.
+    """
+
+    place: Place
+    first: int
+    last: int
+    reset: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    info: api.StreamInfo
+    first_at: int
+    last_at: int  # of the last message, be it removed since
+
+    @property
+    def last(self) -> int:
+        return self.info.state.last_seq
+
+
+async def start_of(client: Client, stream: str, place: Place | None) -> Origin:
+    """Where to read the stream, given the place that the checkpoint names.
+
+    A stream that was made anew, or lost its tail (JetStream syncs every two minutes by default) and gives sequences a
+    second time, would otherwise be read from a place that means nothing in it. What is known is dropped by messageId.
+    """
+    try:
+        state = await _state(client, stream)
+        info, last = state.info, state.last
+        first = max(1, info.state.first_seq)
+        # what a stream gave away before it was ever read by this log is nothing that this log has lost
+        unread = Place(stream, created(info), first - 1, state.last_at if first > last else 0)
+        if place is None:
+            return Origin(unread, first, last)
+        if place.stream != stream:
+            return Origin(unread, first, last, f"is read in the place of {place.stream}")
+        start = Place(stream, created(info), max(1, info.config.first_seq or 1) - 1, 0)
+        if place.created != start.created:
+            return Origin(start, first, last, f"was made anew (created {start.created}, before {place.created})")
+        if last < place.sequence:
+            reset = f"has lost its tail (last sequence {last}, read up to {place.sequence})"
+        elif await _is_another(client, place):
+            reset = f"has other messages up to sequence {place.sequence} than were read"
+        else:
+            return Origin(place, first, last)
+    except (TimeoutError, nats.errors.Error, APIError, OSError) as error:
+        raise unavailable(error, client) from error
+    if first > start.sequence + 1 and (state.last_at if first > last else state.first_at) > place.recorded_at:
+        # nothing is left of the time before, so nothing tells where the new messages began
+        reset += f", and nothing tells which of those before sequence {first}, which are gone, were never read"
+    return Origin(start, first, last, reset)
+
+
+async def end_without_messages(client: Client, place: Place) -> Place | None:
+    """The end of the stream, if all messages between the place and the end were removed.
+
+    None when there are any, or the stream ends at the place, or is another one. Raises Unavailable.
+    """
+    try:
+        state = await _state(client, place.stream)
+        if created(state.info) != place.created or state.last <= place.sequence:
+            return None
+        found = await following(client, place.stream, place.sequence, 1)
+    except (TimeoutError, nats.errors.Error, APIError, OSError) as error:
+        raise unavailable(error, client) from error
+    if found and found[0].sequence <= state.last:
+        return None
+    # not before the messages that were read, should the clock of NATS have been set back
+    return Place(place.stream, place.created, state.last, max(state.last_at, place.recorded_at))
+
+
+def created(info: api.StreamInfo) -> str:
+    """When the stream was made: what tells it from others of its name."""
+    return "" if info.created is None else info.created.isoformat()
+
+
+async def _state(client: Client, stream: str) -> _State:
+    # nats-py leaves the times out
+    reply = await client.request(nats_client.api(client, f"STREAM.INFO.{stream}"), timeout=SECONDS)
+    answer = orjson.loads(reply.data)
+    if "error" in answer:
+        raise APIError.from_error(answer["error"])
+    first, last = (max(0, moment.from_text(answer["state"][name])) for name in ("first_ts", "last_ts"))
+    return _State(api.StreamInfo.from_response(answer), first, last)
+
+
+async def _is_another(client: Client, place: Place) -> bool:
+    """Whether the stream gave sequences up to the place a second time."""
+    if place.sequence == 0:
+        return False
+    message = await message_at(client, place.stream, place.sequence)
+    if message is not None:
+        return abs(message.recorded_at - place.recorded_at) > SAME
+    # It was removed, before it was read or since. One with a lower sequence that came later tells as well.
+    later = await first_since(client.jetstream(), place.stream, place.recorded_at + SAME)
+    return later is not None and later <= place.sequence

@@ -1,0 +1,29 @@
+"""Stepping over the end of a stream, where messages were removed before they were read."""
+
+from typing import TypeVar
+
+from nats.aio.client import Client
+
+from eventscope.store.values.message import Batch
+from eventscope.store.write.writer import Writer
+from eventscope.subscriptions.ingest.holes import hole_at_end, report
+from eventscope.subscriptions.ingest.resume import end_without_messages
+from eventscope.subscriptions.ingest.stream_reader import Reader
+
+T = TypeVar("T")
+
+
+async def step_over(writer: Writer, client: Client, reader: Reader[T], now: int) -> None:
+    """Move the checkpoint to the end of the stream if no message is left before it, and record what was lost.
+
+    It is known now, and perhaps no message comes for a long time. `now` is in microseconds. Raises Unavailable, and
+    what `append` raises.
+    """
+    place = writer.at.place
+    end = None if place is None else await end_without_messages(client, place)
+    if place is None or end is None or not await reader.has_all():
+        return
+    lost = hole_at_end(writer.at, place, end, now)
+    await writer.append(Batch((), end, lost))
+    if lost:
+        report(lost)

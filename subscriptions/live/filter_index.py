@@ -1,0 +1,178 @@
+"""Which of many filters mean an event: looked up by what they ask to be equal, and not tried one by one.
+
+A filter is put under keys of which every event that it means has at least one: a message id, a conversation, an
+aggregate, a user, a type. Those found under an event's keys are then asked themselves, so the answer is exact. A filter
+without such a key (patterns, ranges, negations, conditions on content) is asked about every event.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Final, Generic, TypeAlias, TypeVar, assert_never
+
+from eventscope.store.filters.effort import STEPS, TooMuch
+from eventscope.store.filters.filter import (
+    All,
+    Among,
+    Any_,
+    Between,
+    Exists,
+    Filter,
+    Holds,
+    Ids,
+    Matcher,
+    Not,
+    Types,
+    conditions,
+    is_pattern,
+    matcher,
+)
+from eventscope.store.filters.look import Look
+from eventscope.store.values.documents import Event
+
+Key: TypeAlias = tuple[str, ...]
+T = TypeVar("T")
+
+MOST_KEYS: Final = 2_000  # of one filter; one that would need more is asked about every event
+ENTRY: Final = 10  # steps that it takes to ask any filter at all
+TURN: Final = 20_000  # steps, after which others get their turn
+AGGREGATE: Final = "aggregate"
+# the fewer events have the same value, the better the key
+ORDER: Final = (
+    "messageId",
+    AGGREGATE,
+    "causationId",
+    "correlationId",
+    "aggregateId",
+    "userId",
+    "type",
+    "aggregateType",
+)
+SINGLE: Final = tuple(field for field in ORDER if field != AGGREGATE)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Entry(Generic[T]):
+    value: T
+    matches: Matcher
+
+
+@dataclass(frozen=True, slots=True)
+class Matching(Generic[T]):
+    """What came of asking some of the filters about an event."""
+
+    means: list[T] = field(default_factory=list)
+    unclear: list[T] = field(default_factory=list)
+    """Those that take too long to ask: they may mean it or not."""
+
+
+class Index(Generic[T]):
+    """Values, each with the filter that it stands for."""
+
+    def __init__(self) -> None:
+        self._entries: dict[T, tuple[_Entry[T], frozenset[Key] | None]] = {}
+        self._by_key: dict[Key, dict[T, _Entry[T]]] = {}
+        self._others: dict[T, _Entry[T]] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def add(self, value: T, filter: Filter) -> None:
+        """Add a value that is not in it."""
+        entry, found = _Entry(value, matcher(filter)), keys(filter)
+        self._entries[value] = (entry, found)
+        if found is None:
+            self._others[value] = entry
+        else:
+            for key in found:
+                self._by_key.setdefault(key, {})[value] = entry
+
+    def remove(self, value: T) -> None:
+        """Take out a value that is in it."""
+        _, found = self._entries.pop(value)
+        if found is None:
+            del self._others[value]
+            return
+        for key in found:
+            bucket = self._by_key[key]
+            del bucket[value]
+            if not bucket:
+                del self._by_key[key]
+
+    def matching(self, event: Event) -> Iterator[Matching[T]]:
+        """The values whose filters mean the event, each once: a few at a time, so that others can have their turn."""
+        look = Look(event)
+        found: Matching[T] = Matching()
+        spent = 0
+        for entry in self._entries_for(event):
+            look.steps = STEPS
+            try:
+                if entry.matches(look):
+                    found.means.append(entry.value)
+            except TooMuch:
+                found.unclear.append(entry.value)
+            spent += ENTRY + STEPS - look.steps
+            if spent > TURN:
+                yield found
+                found, spent = Matching(), 0
+        yield found
+
+    def _entries_for(self, event: Event) -> list[_Entry[T]]:
+        """All that may mean it, as they are now: they may come and go while they are asked."""
+        buckets = [self._others]
+        if self._by_key:
+            buckets += [bucket for key in _keys_of(event) if (bucket := self._by_key.get(key)) is not None]
+        if len(buckets) <= 2:
+            return [entry for bucket in buckets for entry in bucket.values()]  # no entry is in both
+        return list({value: entry for bucket in buckets for value, entry in bucket.items()}.values())
+
+
+def keys(filter: Filter) -> frozenset[Key] | None:
+    """Keys of which every event that the filter means has one; None when there are no such, or too many."""
+    match filter:
+        case Ids(ids):
+            return _bounded(("messageId", id) for id in ids)
+        case Types(patterns):
+            return None if any(map(is_pattern, patterns)) else _bounded(("type", type) for type in patterns)
+        case Among(field, values):
+            return _bounded((field, value) for value in values)
+        case Any_(filters):
+            ways = [keys(way) for way in filters]
+            return None if None in ways else _bounded(key for way in ways if way is not None for key in way)
+        case All():
+            parts = conditions(filter)
+            choices = [found for part in parts if (found := keys(part)) is not None]
+            if (found := _aggregates(parts)) is not None:
+                choices.append(found)
+            return min(choices, key=_rank, default=None)
+        case Between() | Not() | Holds() | Exists():
+            return None
+        case _:
+            assert_never(filter)
+
+
+def _aggregates(parts: list[Filter]) -> frozenset[Key] | None:
+    """An aggregate is named by two parts, and ids like `1` are common to many types."""
+    types = [part.values for part in parts if isinstance(part, Among) and part.field == "aggregateType"]
+    ids = [part.values for part in parts if isinstance(part, Among) and part.field == "aggregateId"]
+    if not types or not ids or len(types[0]) * len(ids[0]) > MOST_KEYS:
+        return None
+    return frozenset((AGGREGATE, type, id) for type, id in product(types[0], ids[0]))
+
+
+def _rank(found: frozenset[Key]) -> tuple[int, int]:
+    """What is under the worst of its keys decides; nothing at all is better than anything."""
+    return max((ORDER.index(key[0]) for key in found), default=-1), len(found)
+
+
+def _bounded(found: Iterable[Key]) -> frozenset[Key] | None:
+    distinct = frozenset(found)
+    return distinct if len(distinct) <= MOST_KEYS else None
+
+
+def _keys_of(event: Event) -> list[Key]:
+    found: list[Key] = [(field, value) for field in SINGLE if isinstance(value := event.get(field), str)]
+    type, id = event.get("aggregateType"), event.get("aggregateId")
+    if type is not None and id is not None:
+        found.append((AGGREGATE, type, id))
+    return found

@@ -1,0 +1,231 @@
+"""Following the log: page through the store to its end, then live, and back to the store whenever live has a hole.
+
+Memory is bounded and nothing is dropped silently: a slow client is a client that reads history. What is delivered is
+exactly what the log holds after the cursor, in order (I5). `follow` does it for one subscriber; many that ask the same
+share the live part in `hub`, and read history by `Reading` as here.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from eventscope.store.events import pages
+from eventscope.store.filters.effort import TooMuch
+from eventscope.store.filters.filter import Filter, matcher
+from eventscope.store.filters.look import Look
+from eventscope.store.log import Log
+from eventscope.store.state import checkpoint
+from eventscope.store.stats import expiry
+from eventscope.store.values.documents import Event
+from eventscope.store.values.moment import HOUR
+from eventscope.subscriptions.live.feed import Feed, Inbox, Overflow
+from eventscope.subscriptions.live.paging import Paging
+
+CHECKPOINT_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class CaughtUp:
+    """All that was in the log is delivered; what follows is live."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class FellBehind:
+    """Live delivery has a hole here, or the reader was too slow for it; the log is read on from this position."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionGap:
+    """Events that the filter may mean, after one position up to another, have expired and cannot be delivered."""
+
+    after: int
+    through: int
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """Nothing matched up to this position: a cursor to resume from."""
+
+    position: int
+
+
+Item: TypeAlias = Event | CaughtUp | FellBehind | RetentionGap | Passed
+
+
+def reached(item: Item) -> int:
+    """Up to which position the log was delivered with the item: who resumes from there misses nothing."""
+    match item:
+        case RetentionGap(after=position):  # what is kept longer lies within the gap, and comes next
+            return position
+        case CaughtUp(position) | FellBehind(position) | Passed(position):
+            return position
+        case _:
+            return item["_id"]
+
+
+async def follow(log: Log, feed: Feed, filter: Filter, after: int) -> AsyncGenerator[Item, None]:
+    """Every event that the filter means on positions above `after`, in order, for ever; with signals in between.
+
+    Raises Unavailable or QuestionTimedOut when the store cannot be read; resume from the last position then.
+    """
+    follower = _Follower(log, feed, filter, after)
+    with feed.followed(), feed.join() as inbox:
+        while True:
+            async for item in follower.history(inbox.clear):
+                yield item
+            yield CaughtUp(follower.cursor)
+            async for item in follower.live(inbox):
+                yield item
+            yield follower.fell_behind()
+
+
+class Reading:
+    """Where one subscriber is, and what it reads of the log."""
+
+    def __init__(self, log: Log, filter: Filter, after: int) -> None:
+        self.cursor = after
+        self._log = log
+        self._filter = filter
+        self._page: deque[Event] = deque()
+        self._paging = Paging()
+        self._released = False
+        self._told = after  # up to where the subscriber knows its cursor
+        self._told_at = asyncio.get_running_loop().time()
+        self._identity = log.identity.name  # of the log that `after` is a position in
+        self._begun_anew = False
+        self._gap_through = after
+        self._gap_hour = -1
+
+    async def history(self, listen: Callable[[], None]) -> AsyncIterator[Item]:
+        """From the cursor to the end of the log.
+
+        Each time before that end is looked for, `listen` is called: what is heard from then on joins without a hole.
+        If the log was dropped and begun anew, the new one is read from its beginning, after `FellBehind(0)`.
+        """
+        head = await self._head(listen)
+        if self._begun_anew:
+            # its positions mean other events than those that were delivered
+            self._begun_anew = False
+            self.cursor = self._told = 0
+            self._gap_hour = -1
+            yield FellBehind(0)
+        while self.cursor < head:
+            if (gap := await self._gap()) is not None:
+                yield gap
+            limit = self._paging.limit
+            page = await pages.page(self._log, self._filter, above=self.cursor, below=head + 1, limit=limit)
+            full, stopped = len(page.events) == limit, page.stopped
+            self._paging.learn(page.events)
+            self._page, self._released = deque(page.events), False
+            del page
+            while self._page:
+                yield self.deliver(self._page.popleft())
+            if self._released:
+                continue
+            if stopped is not None:
+                self.cursor = stopped
+                if self.should_tell():
+                    yield self.tell()
+            elif not full:
+                self.cursor = head
+                head = await self._head(listen)
+        if self._begun_anew:
+            async for item in self.history(listen):
+                yield item
+
+    def fell_behind(self) -> FellBehind:
+        """Say that it goes on from the log: from its beginning, if the log is another one by now."""
+        is_another = self._identity is not None and self._log.identity.name != self._identity
+        return FellBehind(0 if is_another else self.cursor)
+
+    def release(self) -> None:
+        """Give up what was read ahead: whoever is too slow for it has it read again, and holds no memory meanwhile."""
+        if self._page:
+            self._page.clear()
+            self._released = True
+
+    def deliver(self, event: Event) -> Event:
+        """Count the event as delivered."""
+        self.cursor = self._told = event["_id"]
+        self._told_at = asyncio.get_running_loop().time()
+        return event
+
+    def should_tell(self) -> bool:
+        """Whether the subscriber has not heard of its cursor for too long."""
+        late = asyncio.get_running_loop().time() - self._told_at >= CHECKPOINT_SECONDS
+        return late and self.cursor > self._told
+
+    def tell(self) -> Passed:
+        """Tell the cursor."""
+        self._told = self.cursor
+        self._told_at = asyncio.get_running_loop().time()
+        return Passed(self.cursor)
+
+    async def _head(self, listen: Callable[[], None]) -> int:
+        listen()
+        at = await checkpoint.read(self._log)
+        known, self._identity = self._identity, at.identity or self._identity
+        self._begun_anew |= known is not None and self._identity != known
+        return at.head
+
+    async def _is_another(self) -> bool:
+        """Whether the log was dropped and begun anew since its end was last looked for."""
+        found = (await checkpoint.read(self._log)).identity
+        return found is not None and found != self._identity
+
+    async def _gap(self) -> RetentionGap | None:
+        hour = self._log.clock() // HOUR  # events expire at full hours only
+        if hour != self._gap_hour:
+            self._gap_hour = hour
+            self._gap_through = await expiry.expired_through(self._log, self._filter)
+        if self._gap_through <= self.cursor:
+            return None
+        gap = RetentionGap(self.cursor, self._gap_through)
+        self._gap_through = 0
+        return gap
+
+
+class _Follower(Reading):
+    """One that hears the live feed by itself."""
+
+    def __init__(self, log: Log, feed: Feed, filter: Filter, after: int) -> None:
+        super().__init__(log, filter, after)
+        self._feed = feed
+        self._matches = matcher(filter)
+
+    def deliver(self, event: Event) -> Event:
+        """Count the event as delivered."""
+        self._feed.observer.delivered()
+        return super().deliver(event)
+
+    async def live(self, inbox: Inbox) -> AsyncIterator[Item]:
+        """From the live feed, until it has a hole."""
+        while True:
+            try:
+                batch = await inbox.next(CHECKPOINT_SECONDS / 2)
+            except Overflow:
+                return
+            if batch is None:
+                if self._feed.silent and (await checkpoint.read(self._log)).head > self.cursor:
+                    return
+            elif batch.previous > self.cursor:
+                return
+            elif not batch.events and batch.head < self.cursor:
+                if await self._is_another():
+                    return
+            else:
+                try:
+                    for event in batch.events:
+                        if event["_id"] > self.cursor and self._matches(Look(event)):
+                            yield self.deliver(event)
+                except TooMuch:
+                    return
+                self.cursor = max(self.cursor, batch.head)
+            if self.should_tell():
+                yield self.tell()

@@ -1,0 +1,65 @@
+"""Keeps the tail: the live feed brings what is new, and the log what lies before it, at the start and after a hole."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import orjson
+
+from eventscope.background import beside
+from eventscope.errors import EventscopeError, unexpected
+from eventscope.store.events import pages
+from eventscope.store.filters.filter import EVERYTHING
+from eventscope.store.log import Log
+from eventscope.store.recent_events import Tail
+from eventscope.store.state import checkpoint
+from eventscope.subscriptions.live.feed import Feed
+
+LOOK_SECONDS: Final = 1.0
+FAILED_SECONDS: Final = 4.0
+PAGE: Final = 50
+
+logger = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def tailing(log: Log, feed: Feed) -> AsyncIterator[None]:
+    """Keep the log's tail, if it is to have one, for the length of the block."""
+    if log.tail is None:
+        yield
+        return
+    feed.tail = log.tail
+    async with beside(_keep(log, log.tail)):
+        try:
+            yield
+        finally:
+            feed.tail = None
+            log.tail.restart(None)
+
+
+async def _keep(log: Log, tail: Tail) -> None:
+    while True:
+        try:
+            await fill(log, tail)
+        except EventscopeError as error:
+            logger.info("the newest events are not read into memory for now: %s", error)
+        except Exception as error:
+            unexpected(error, "the newest events in memory are read anew")
+            tail.restart(None)
+            await asyncio.sleep(FAILED_SECONDS)
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def fill(log: Log, tail: Tail) -> None:
+    """Read from the log what the tail lacks; Unavailable or QuestionTimedOut when that is not possible."""
+    if tail.head is None:
+        head = await checkpoint.head(log)
+        if tail.head is None:
+            tail.restart(head)
+    while tail.lacks:
+        floor = tail.floor
+        found = await pages.page(log, EVERYTHING, below=floor + 1, newest_first=True, limit=PAGE)
+        size = sum(len(orjson.dumps(event, default=str)) for event in found.events)
+        tail.extend(floor, found.events, size, whole=len(found.events) < PAGE and not found.full)

@@ -1,0 +1,33 @@
+"""How many events of history one page has: few where they are large, so that a page takes bounded memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+
+from eventscope.store.values.documents import Event
+
+MOST: Final = 200
+MOST_BYTES: Final = 1024**2
+FIRST: Final = 5  # of events whose size is not known yet, and which may have 1 MiB each
+GROWTH: Final = 8  # from one page to the next at most: what comes then may be larger again
+
+
+@dataclass(slots=True)
+class Paging:
+    """The size of pages of one reader, which learns it from what it reads."""
+
+    limit: int = FIRST
+    """How many events the next page may have."""
+
+    def learn(self, events: Sequence[Event]) -> None:
+        """Expect the next events to be as large as these."""
+        if events:
+            average = max(1, sum(map(size, events)) // len(events))
+            self.limit = max(1, min(MOST, GROWTH * self.limit, MOST_BYTES // average))
+
+
+def size(event: Event) -> int:
+    """Bytes of the event, written as JSON."""
+    return len(orjson.dumps(event, default=str))

@@ -1,0 +1,151 @@
+"""CloudEvents 1.0, structured and in NATS' binary binding, as members of ours. No I/O.
+
+https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/nats-protocol-binding.md
+"""
+
+import base64
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from eventscope.store.values.headers import every
+from eventscope.store.values.message import ATTRIBUTE
+from eventscope.subscriptions.messages import media_type
+from eventscope.subscriptions.messages.opened import Opened, WrongEnvelope
+from eventscope.subscriptions.messages.raw_text import unquote
+from eventscope.subscriptions.messages.refusal import Refusal
+
+SPEC_VERSION: Final = "1.0"
+REQUIRED: Final = ("id", "source", "type")
+STRUCTURED: Final = "application/cloudevents"
+IN_BASE64: Final = "data_base64"
+EXPECTED: Final = "expectedversion"
+
+# attributes of CloudEvents, with those of its documented extensions (correlation, auth context), as members of ours;
+# every other attribute is an extension, be it named like a member of ours
+ATTRIBUTES: Final[Mapping[str, str]] = {
+    "type": "type",
+    "time": "timestamp",
+    "data": "data",
+    "aggregateid": "aggregateId",
+    "aggregatetype": "aggregateType",
+    "correlationid": "correlationId",
+    "causationid": "causationId",
+    "authid": "userId",
+}
+
+Loads = Callable[[bytes], Any]
+
+
+def is_binary(headers: Mapping[str, str]) -> bool:
+    """Whether it is a CloudEvent in binary mode: its attributes are headers, and the bytes are its data alone."""
+    found = {name.lower(): value for name, value in headers.items()}
+    return f"{ATTRIBUTE}specversion" in found and not found.get("content-type", "").lower().startswith(STRUCTURED)
+
+
+def looks_binary(headers: Mapping[str, str]) -> bool:
+    """Whether a message is plainly a CloudEvent in binary mode."""
+    if not any(name[: len(ATTRIBUTE)].lower() == ATTRIBUTE for name in headers) or not is_binary(headers):
+        return False
+    found = {name.lower(): value for name, value in headers.items()}
+    return found[f"{ATTRIBUTE}specversion"] == SPEC_VERSION and all(found.get(f"{ATTRIBUTE}{n}") for n in REQUIRED)
+
+
+def binary(headers: Mapping[str, str], raw: bytes, loads: Loads) -> Opened:
+    """Open a CloudEvent in binary mode; WrongEnvelope when it is none, Refusal when its data is no JSON as it says."""
+    values = _values(headers)
+    event = {n.removeprefix(ATTRIBUTE): _one(map(unquote, v)) for n, v in values.items() if n.startswith(ATTRIBUTE)}
+    outer = {"datacontenttype": _one(values["content-type"])} if "content-type" in values else {}
+    if raw:
+        outer |= _data((event | outer).get("datacontenttype"), raw, loads)
+    # attributes that are meant to be elsewhere: what is there counts, and these are kept beside it
+    beside = {"datacontenttype"} & outer.keys() | ({"data", IN_BASE64} if raw else set())
+    beside = {name for name in beside & event.keys() if event[name] != outer.get(name)}
+    opened = _opened({name: value for name, value in event.items() if name not in beside} | outer)
+    opened.extensions.update({f"{ATTRIBUTE}{name}": event[name] for name in beside})
+    return opened
+
+
+def structured(event: dict[str, Any], loads: Loads) -> Opened:
+    """Open a CloudEvent whose attributes are members of the message; WrongEnvelope when it is none."""
+    if event.get("data") is not None or not isinstance(event.get(IN_BASE64), str):
+        return _opened(event)
+    decoded = _decoded(event.get("datacontenttype"), event[IN_BASE64], loads)
+    return _opened({name: value for name, value in event.items() if name != IN_BASE64} | decoded)
+
+
+def looks_like(content: Mapping[str, Any]) -> bool:
+    """Whether a message is plainly a CloudEvent, and does not just have a member of its own named `specversion`."""
+    return content.get("specversion") == SPEC_VERSION and all(isinstance(content.get(name), str) for name in REQUIRED)
+
+
+def _values(headers: Mapping[str, str]) -> dict[str, list[str]]:
+    """The different values of each header, whose names are in lower case."""
+    values: dict[str, list[str]] = {}
+    for name, value in every(headers).items():
+        values.setdefault(name.lower(), []).extend(value if isinstance(value, list) else [value])
+    return values
+
+
+def _one(values: Iterable[str]) -> str | list[str]:
+    """The value; all of them where they differ."""
+    different = list(dict.fromkeys(values))
+    return different[0] if len(different) == 1 else different
+
+
+def _data(kind: object, raw: bytes, loads: Loads) -> dict[str, Any]:
+    if kind is None or (isinstance(kind, str) and media_type.parse(kind).is_json):
+        return {"data": loads(raw)}
+    return (_text(kind, raw) if isinstance(kind, str) else None) or _in_base64(raw)
+
+
+def _opened(event: dict[str, Any]) -> Opened:
+    if event.get("specversion") != SPEC_VERSION:
+        raise WrongEnvelope(f"its subject is set to cloudevents, and it is no CloudEvent of version {SPEC_VERSION}")
+    for name in REQUIRED:
+        if not isinstance(event.get(name), str) or not event[name]:
+            raise WrongEnvelope(f"it is a CloudEvent without {name}")
+    members: dict[str, Any] = {"messageId": _message_id(event["source"], event["id"])}
+    extensions: dict[str, Any] = {}
+    for name, value in event.items():
+        if name in ATTRIBUTES:
+            members[ATTRIBUTES[name]] = value
+        elif name != EXPECTED:
+            extensions[name] = value
+    if members.get("aggregateId") in (None, ""):
+        members["aggregateId"] = extensions.pop("subject", None)
+    return Opened(members, extensions, event.get(EXPECTED))
+
+
+def _message_id(source: str, id: str) -> str:
+    """The id alone is unique only among the events of its source."""
+    if "#" not in source and "#" not in id:
+        return f"{source}#{id}"
+    # two signs in the middle and none elsewhere, so that no other pair has this id
+    return "##".join(part.replace("%", "%25").replace("#", "%23") for part in (source, id))
+
+
+def _decoded(kind: object, text: str, loads: Loads) -> dict[str, Any]:
+    kept = {IN_BASE64: text}
+    if not isinstance(kind, str):
+        return kept
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except ValueError:
+        return kept
+    if not media_type.parse(kind).is_json:
+        return _text(kind, raw) or kept
+    try:
+        return {"data": loads(raw)}
+    except Refusal:
+        return kept
+
+
+def _text(kind: str, raw: bytes) -> dict[str, Any] | None:
+    """Data that its type says is text; None when it is not, or not in the charset that it names."""
+    type = media_type.parse(kind)
+    text = type.decode(raw) if type.is_text else None
+    return None if text is None else {"data": text}
+
+
+def _in_base64(raw: bytes) -> dict[str, Any]:
+    return {IN_BASE64: base64.b64encode(raw).decode()}

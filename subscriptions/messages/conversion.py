@@ -1,0 +1,81 @@
+"""Conversions of a mapping: what a value of other people's messages is as a text, a number or a time. No I/O."""
+
+import re
+from collections.abc import Callable, Mapping
+from decimal import ROUND_FLOOR, Context, Decimal
+from typing import Any, Final
+
+import orjson
+
+from eventscope.envelopes import Conversion
+from eventscope.store.values import json_text, moment
+
+NUMBER: Final = re.compile(r"-?\d{1,40}(\.\d{1,40})?", re.ASCII)
+EXACT: Final = Context(prec=100)  # no digit of a NUMBER is lost
+UNITS: Final = {6: "seconds", 3: "milliseconds", 0: "microseconds", -3: "nanoseconds"}
+SHOWN: Final = 60
+
+
+def text(value: Any) -> str:
+    """The text of a text, a number or a boolean, as JSON writes it; ValueError of anything else."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | float):
+        return orjson.dumps(value).decode()
+    raise ValueError(f"{shown(value)} is not a text, a number or a boolean")
+
+
+def number(value: Any) -> int | float:
+    """The number in a text, or the number itself; ValueError when there is none, or none that can be kept exactly."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
+    if not isinstance(value, str):
+        raise ValueError(f"{shown(value)} is not a number")
+    try:
+        found = json_text.loads(value.encode())
+    except json_text.Fault as fault:
+        raise ValueError(f"{shown(value)} is not a number: {fault}") from None
+    if not isinstance(found, int | float) or isinstance(found, bool):
+        raise ValueError(f"{shown(value)} is not a number")
+    return found
+
+
+def time(value: Any, exponent: int) -> str:
+    """A time as any message may have it, of units since 1970 of which each is 10 ** exponent microseconds.
+
+    They may be an integer, a decimal, or the text of one; what is beyond microseconds is cut off. ValueError when it is
+    none of these, or no time of the years 1 to 9999.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        units = Decimal(repr(value))  # the decimal that was written, and not the float next to it
+    elif isinstance(value, str) and NUMBER.fullmatch(value):
+        units = Decimal(value)
+    else:
+        raise ValueError(f"{shown(value)} is not a number of {UNITS[exponent]} since 1970")
+    microseconds = EXACT.scaleb(units, exponent).to_integral_value(ROUND_FLOOR, EXACT)
+    try:
+        return moment.to_text(int(microseconds))
+    except OverflowError:
+        raise ValueError(f"{shown(value)} is not a time of the years 1 to 9999: is it in another unit?") from None
+
+
+def shown(value: Any) -> str:
+    """The value as JSON, and not all of one that is long."""
+    whole = orjson.dumps(value).decode()
+    return whole if len(whole) <= SHOWN else f"{whole[:SHOWN]}…"
+
+
+CONVERSIONS: Final[Mapping[Conversion, Callable[[Any], Any]]] = {
+    "text": text,
+    "number": number,
+    "seconds": lambda value: time(value, 6),
+    "milliseconds": lambda value: time(value, 3),
+    "microseconds": lambda value: time(value, 0),
+    "nanoseconds": lambda value: time(value, -3),
+}
+
+
+def kind(value: object) -> str:
+    """What the value is in JSON, in words."""
+    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
+    return names.get(type(value), "null")

@@ -1,0 +1,96 @@
+"""The headers of a NATS message as bytes: reading and writing them without losing values sent under one name. No I/O.
+
+https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-4.md
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final, Self
+
+from nats.aio.client import Client
+
+from eventscope.store.values.headers import Headers, Values
+from eventscope.subscriptions.messages.raw_text import decode, encode, escaped
+
+VERSION: Final = b"NATS/1.0"
+SPACE: Final = " \t\n\r\x0b\x0c"
+NUL: Final = escaped(0)
+
+
+class HeaderClient(Client):
+    """A client of NATS whose messages have all their headers. (nats-py keeps the last of several values.)"""
+
+    async def _process_headers(self, headers: bytes | None) -> dict[str, str] | None:
+        return parse(headers) or None if headers else None
+
+
+class _Exact(str):
+    """A text that nats-py sends as the bytes that it was decoded from: other texts it trims, changes or refuses."""
+
+    __slots__ = ()
+
+    def strip(self, chars: str | None = None, /) -> "_Sent":
+        """What is sent."""
+        return _Sent(self)
+
+
+class _Sent(str):
+    """Passes for a name or a value of a header, and is encoded to any bytes."""
+
+    raw: bytes
+
+    def __new__(cls, text: str) -> Self:
+        """What stands for the text."""
+        sent = super().__new__(cls, "_")
+        sent.raw = encode(text)
+        return sent
+
+    def translate(self, table: Any, /) -> Self:
+        """What is sent."""
+        return self
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        """The bytes of the text."""
+        return self.raw
+
+
+class Sendable(dict[str, str | list[str]]):
+    """Headers for nats-py to send: it takes the items one by one, and so are the values of a list given to it."""
+
+    def __init__(self, headers: Values) -> None:
+        super().__init__(headers)
+
+    def items(self) -> Any:
+        """Each name with each of its values."""
+        return [
+            (_Exact(str.__str__(name)), _Exact(one))  # nats-py has an enum of names
+            for name, value in super().items()
+            for one in (value if isinstance(value, list) else [value])
+        ]
+
+    def block(self) -> bytes:
+        """The bytes that are sent."""
+        return written(self.items())
+
+
+def written(lines: Iterable[tuple[str, str]]) -> bytes:
+    """The block of these lines; ValueError when something in them is no text."""
+    return b"\r\n".join((VERSION, *(encode(name) + b": " + encode(value) for name, value in lines), b"", b""))
+
+
+def parse(block: bytes) -> Headers:
+    """The headers in the block, with `Status` and `Description` of a message of the server. Bytes of any kind are read.
+
+    What is not UTF-8 becomes an escape of `raw_text`, and so does a NUL in a name, which MongoDB cannot keep.
+    """
+    headers = Headers()
+    first, *lines = decode(block).split("\r\n")
+    status, _, description = first[len(VERSION) :].strip(SPACE).partition(" ")
+    if status.isdigit():
+        headers.add("Status", status)
+        if description:
+            headers.add("Description", description)
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if colon and (name := name.strip(SPACE)):
+            headers.add(name.replace("\0", NUL), value.strip(SPACE))
+    return headers

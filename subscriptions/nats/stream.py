@@ -1,0 +1,248 @@
+"""The connection to NATS, and the JetStream stream that all events come through."""
+
+import asyncio
+import logging
+import re
+import ssl
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+from nats import errors
+from nats.aio.client import Client
+from nats.js import JetStreamContext
+from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig, StreamInfo
+from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
+
+from eventscope.errors import CannotStart, Unavailable
+from eventscope.redact import explained, shown
+from eventscope.settings import variable
+from eventscope.subscriptions.nats.access import NO_ACCESS, Access, BadAccess
+from eventscope.subscriptions.nats.client import NatsClient, refusal
+from eventscope.subscriptions.nats.subjects import joined, overlap
+
+FIRST_SECONDS: Final = 3.0
+RETRY_SECONDS: Final = 0.5
+PING_SECONDS: Final = 5  # the third without an answer says that the connection is dead, be it half open
+CLOSE_SECONDS: Final = 1.0
+# what a server says to who is not let in, and what is as wrong the next time
+REFUSED: Final = re.compile("authori[sz]ation|authentication", re.IGNORECASE)
+FINAL: Final = (BadAccess, errors.SecureConnRequiredError, ssl.SSLError)
+# codes of JetStream
+OVERLAP: Final = 10065
+NAME_TAKEN: Final = 10058
+NO_ROOM: Final = frozenset({10023, 10028, 10047})
+
+logger = logging.getLogger(__name__)
+
+
+async def connect(
+    url: str,
+    name: str,
+    *,
+    access: Access = NO_ACCESS,
+    seconds: float = FIRST_SECONDS,
+    lasting: bool = True,
+) -> Client:
+    """Connect to NATS (several servers are parted by commas), or raise CannotStart after so many seconds.
+
+    A `lasting` connection is made again for as long as it takes whenever it breaks; one that is not lasting is then
+    closed, so that nothing it still held back can come later than what follows on the next connection. TLS is used
+    where the server demands it, the address begins with tls://, or `access` has something for it.
+    """
+    servers = [server.strip() for server in url.split(",")]
+    encrypted = access.encrypted or any(server.startswith("tls://") for server in servers)
+    client = NatsClient(access, encrypted=encrypted)
+    last: Exception | None = None
+    started = False
+
+    async def report(error: Exception) -> None:
+        nonlocal last
+        if last is None or not _is_final(last):  # what follows on it says less
+            last = error
+        if started:
+            logger.warning("NATS: %s", _reason(error, url))
+        elif _is_final(error):  # trying again would not help
+            raise error
+
+    async def disconnected() -> None:
+        if not client.is_closed:  # by us
+            logger.warning("the connection %s to NATS at %s is lost", name, shown(url))
+
+    async def reconnected() -> None:
+        logger.warning("the connection %s to NATS at %s is back", name, shown(url))
+
+    try:
+        access.check()
+        async with asyncio.timeout(seconds):
+            while not client.is_connected:
+                try:
+                    await client.connect(
+                        servers,
+                        name=name,
+                        allow_reconnect=lasting,
+                        max_reconnect_attempts=-1,
+                        reconnect_time_wait=RETRY_SECONDS,  # type: ignore[arg-type]  # annotated as int, used as seconds
+                        ping_interval=PING_SECONDS,
+                        max_outstanding_pings=2,
+                        error_cb=report,
+                        disconnected_cb=disconnected,
+                        reconnected_cb=reconnected,
+                    )
+                except ConnectionResetError:
+                    # A server hangs up on who is not let in, at times before it is heard why; nats-py gives up then.
+                    await _give_up(client)
+                    await asyncio.sleep(RETRY_SECONDS)
+                    client = NatsClient(access, encrypted=encrypted)
+    except (OSError, errors.Error, ValueError) as error:  # asyncio's TimeoutError is an OSError
+        await _give_up(client)
+        raise CannotStart(_failed(last or error, url, access)) from None
+    except BaseException:
+        await _give_up(client)
+        raise
+    started = True
+    return client
+
+
+async def ensure(js: JetStreamContext, name: str, subjects: Sequence[str], max_bytes: int = 0) -> StreamInfo:
+    """Make sure that the stream exists and takes these subjects. What it has besides, messages and subjects, stays.
+
+    `max_bytes` limits it where it is made (0: not at all): a full stream refuses its publishers.
+    """
+    try:
+        info = await _made(js, name, subjects, max_bytes)
+        present = info.config.subjects or []
+        merged = joined(present, subjects)
+        if merged == present:
+            return info
+        return await js.update_stream(info.config, subjects=merged)
+    except ServiceUnavailableError as error:
+        elsewhere = f", and see that {variable('nats_domain')} is its domain" if js._prefix != NO_ACCESS.api else ""
+        raise CannotStart(_without_jetstream(error) + elsewhere) from None
+    except errors.TimeoutError:
+        refused = refusal(js._nc)
+        raise CannotStart(refused or f"JetStream did not answer when asked for the stream {name}") from None
+    except APIError as error:
+        patterns = ", ".join(subjects)
+        said = f"JetStream refuses the stream {name} with {patterns}: {error.description}"
+        if error.err_code in NO_ROOM and max_bytes:
+            said += (
+                f"; {variable('stream_max_bytes')} asks for {max_bytes} bytes{await _free(js)}:"
+                " set it lower, or give JetStream more room"
+            )
+        elif error.err_code == OVERLAP:
+            said += await _others(js, name, subjects)
+        raise CannotStart(said) from None
+
+
+async def _made(js: JetStreamContext, name: str, subjects: Sequence[str], max_bytes: int) -> StreamInfo:
+    try:
+        return await js.stream_info(name)
+    except NotFoundError:
+        try:
+            return await js.add_stream(_config(name, subjects, max_bytes))
+        except APIError as error:
+            if error.err_code != NAME_TAKEN:
+                raise
+    return await js.stream_info(name)  # another process was quicker, and may have other settings
+
+
+def unavailable(error: BaseException, client: Client) -> Unavailable:
+    """What to raise when NATS cannot be asked, or refuses to answer."""
+    if isinstance(error, errors.NoRespondersError | ServiceUnavailableError):
+        return Unavailable(_without_jetstream(error))
+    if isinstance(error, APIError) and error.description:
+        return Unavailable(f"JetStream refuses an answer now: {error.description}")
+    return Unavailable(refusal(client) or f"NATS does not answer now ({type(error).__name__})")
+
+
+def _without_jetstream(error: errors.NoRespondersError | ServiceUnavailableError) -> str:
+    reason = getattr(error, "description", None) or "no answer from its API"
+    return f"NATS is there, but its JetStream is not ({reason}); start nats-server with -js"
+
+
+async def close(client: Client) -> None:
+    """Close the connection for certain, be the server dead or frozen."""
+    # nats-py sends the rest first: for ever to a server that is frozen, and it leaves the socket open if that fails
+    with suppress(OSError, errors.Error):
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await client.close()
+    writer: asyncio.StreamWriter | None = getattr(client._transport, "_io_writer", None)
+    if writer is not None:
+        writer.transport.abort()
+        await asyncio.sleep(0)
+
+
+async def _give_up(client: Client) -> None:
+    if client.options:  # else it did not even understand the address, and nats-py cannot close what was never begun
+        await close(client)
+
+
+async def shares_limit(js: JetStreamContext) -> bool:
+    """Whether the account has a limit for all of its streams; not when it may not be asked for."""
+    with suppress(errors.Error, TimeoutError, OSError):
+        limits = (await js.account_info()).limits
+        return limits.max_storage > 0 or limits.max_memory > 0
+    return False
+
+
+async def _free(js: JetStreamContext) -> str:
+    with suppress(errors.Error):
+        account = await js.account_info()
+        if account.limits.max_storage > 0:
+            return f", and the account has {max(0, account.limits.max_storage - account.storage)} left"
+    return ""
+
+
+async def _others(js: JetStreamContext, name: str, subjects: Sequence[str]) -> str:
+    with suppress(errors.Error):
+        for info in await js.streams_info():
+            theirs = info.config.subjects or []
+            if info.config.name != name and any(overlap(one, other) for one in theirs for other in subjects):
+                return f"; the stream {info.config.name} takes {', '.join(theirs)}"
+    return ""
+
+
+def _config(name: str, subjects: Sequence[str], max_bytes: int) -> StreamConfig:
+    return StreamConfig(
+        name=name,
+        subjects=joined([], subjects),
+        storage=StorageType.FILE,
+        retention=RetentionPolicy.LIMITS,
+        # a full stream tells its publishers, instead of forgetting what nobody has read yet
+        discard=DiscardPolicy.NEW,
+        max_bytes=max_bytes or -1,
+        allow_direct=True,
+    )
+
+
+def _is_final(error: Exception) -> bool:
+    return isinstance(error, FINAL) or REFUSED.search(str(error)) is not None
+
+
+def _failed(error: Exception, url: str, access: Access) -> str:
+    reason, place = _reason(error, url), shown(url)
+    if isinstance(error, BadAccess):
+        return f"{reason}; see {variable('nats_' + error.field)}"
+    if isinstance(error, errors.SecureConnRequiredError):
+        return f"NATS at {place} does not encrypt, and is asked to; let it have a certificate, or take tls:// away"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"the certificate of NATS at {place} is not trusted ({error.verify_message});"
+            f" name the CA that signed it with {variable('nats_ca_file')}"
+        )
+    if isinstance(error, ssl.SSLError):
+        return (
+            f"no TLS with NATS at {place} ({error.reason}); if it demands a certificate of its clients, give one with"
+            f" {variable('nats_certificate_file')} and {variable('nats_key_file')}"
+        )
+    if REFUSED.search(reason):
+        return (
+            f"NATS at {place} does not let us in ({reason}); give it what it asks for: a password or token in"
+            f" {variable('nats_url')}, {variable('nats_credentials_file')} or {variable('nats_nkey_file')}"
+        )
+    return f"NATS cannot be reached at {place} ({reason}); start it, or give its address with {variable('nats_url')}"
+
+
+def _reason(error: Exception, url: str) -> str:
+    return explained(error, url).removeprefix("nats: ")

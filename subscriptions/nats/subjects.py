@@ -1,0 +1,95 @@
+"""Subjects: how the type of an event and the NATS subject it travels on tell each other. No I/O."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeVar
+
+from eventscope.errors import BadInput
+from eventscope.subscriptions.messages.parse import MOST_TEXT, TYPE
+
+T = TypeVar("T")
+
+ONE: Final = "*"
+REST: Final = ">"
+# the server closes the connection of a client whose command line is longer than 4,096 bytes, subject and inbox included
+MOST_BYTES: Final = 2048
+
+
+def subject_of(event_type: str, subjects: Sequence[str]) -> str:
+    """The subject to publish an event of this type on: `events.>` and `user.created` make `events.user.created`.
+
+    Where no pattern with a wildcard fits, it is a subject without one: the very type, or else the first. BadInput when
+    the type is none or no subject is left for it.
+    """
+    if len(event_type) > MOST_TEXT or not TYPE.fullmatch(event_type):
+        raise BadInput(f"the type {event_type[:60]!r} is not words joined by dots, as a NATS subject would be", "type")
+    for pattern in subjects:
+        if prefix_of(pattern) is not None:
+            subject = f"{prefix_of(pattern)}{event_type}"
+            if covers(pattern, subject) and type_of(subject, subjects) == event_type:
+                return _short(subject)
+    literal = [pattern for pattern in subjects if prefix_of(pattern) is None]
+    if not literal:
+        raise BadInput(f"an event of the type {event_type!r} fits none of the subjects {', '.join(subjects)}", "type")
+    return event_type if event_type in literal else literal[0]
+
+
+def type_of(subject: str, subjects: Sequence[str]) -> str | None:
+    """The type that a subject names: what follows the first words of its pattern; None if that has no wildcard."""
+    for pattern in subjects:
+        if covers(pattern, subject):
+            prefix = prefix_of(pattern)
+            return None if prefix is None else subject[len(prefix) :]
+    return None
+
+
+def meant(subject: str, by_pattern: Mapping[str, T]) -> T | None:
+    """What the first pattern that takes the subject stands for; None where none does."""
+    return next((one for pattern, one in by_pattern.items() if covers(pattern, subject)), None)
+
+
+def prefix_of(pattern: str) -> str | None:
+    """What stands before the first wildcard of a pattern, dot included; None when there is no wildcard."""
+    words = pattern.split(".")
+    for place, word in enumerate(words):
+        if word in (ONE, REST):
+            return "".join(f"{before}." for before in words[:place])
+    return None
+
+
+def covers(wide: str, narrow: str) -> bool:
+    """Whether the pattern `wide` matches every subject that `narrow`, a subject or a pattern, matches."""
+    wider, narrower = wide.split("."), narrow.split(".")
+    for place, word in enumerate(wider):
+        if word == REST:
+            return len(narrower) > place
+        if place >= len(narrower) or narrower[place] == REST or word not in (ONE, narrower[place]):
+            return False
+    return len(wider) == len(narrower)
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether some subject matches both of these, subjects or patterns."""
+    words, others = one.split("."), other.split(".")
+    for word, opposite in zip(words, others, strict=False):
+        if REST in (word, opposite):
+            return True
+        if word != opposite and ONE not in (word, opposite):
+            return False
+    return len(words) == len(others)
+
+
+def joined(present: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """The fewest patterns that match all that `present` or `wanted` match, those of `present` first."""
+    merged: list[str] = []
+    for pattern in [*present, *wanted]:
+        if not any(covers(other, pattern) for other in merged):
+            merged = [other for other in merged if not covers(pattern, other)] + [pattern]
+    return merged
+
+
+def _short(subject: str) -> str:
+    if len(subject.encode()) > MOST_BYTES:
+        raise BadInput(
+            f"the subject {subject[:60]!r}… has over {MOST_BYTES} bytes; give the event a shorter type", "type"
+        )
+    return subject

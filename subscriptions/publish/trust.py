@@ -1,0 +1,75 @@
+"""Which answers to a publisher are true: anybody on NATS may publish to the inbox where it waits.
+
+With the log's key, those that an ingester of the log has sealed for the very message that was published. Without it,
+those that can be read and speak of its events; that somebody else has sent them cannot be told.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from nats.aio.msg import Msg
+
+from eventscope.subscriptions.live import seal
+from eventscope.subscriptions.live.log_key import LogKey
+from eventscope.subscriptions.publish import outcome
+from eventscope.subscriptions.publish.outcome import Rejection, StoredEvent
+
+LOG_SECONDS: Final = 10.0  # from one line to the next, however much is sent
+
+logger = logging.getLogger(__name__)
+
+Answer = list[StoredEvent] | Rejection
+
+
+@dataclass(slots=True)
+class Trust:
+    """That of one publisher. `distrusted` hears why an answer was not taken."""
+
+    key: LogKey | None
+    distrusted: Callable[[str], None] = lambda reason: None
+    _logged: float = field(default=float("-inf"), init=False)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What asks for answers as they are taken here."""
+        return {} if self.key is None else {outcome.SEALED: "1"}
+
+    async def answer(self, message: Msg, payload: bytes, ids: Sequence[str] | None = None) -> Answer | None:
+        """What it says of what was published as `payload`; None if it is not to be taken.
+
+        `ids` are those of the events, where they are known: without the key, the answer must be about them.
+        """
+        reason = await self._fault(message, payload)
+        if reason is None:
+            try:
+                answer = outcome.decode(message.data)
+            except (ValueError, KeyError, TypeError):
+                reason = "malformed"
+            else:
+                if self.key is not None or ids is None or outcome.is_about(answer, ids):
+                    return answer
+                reason = "foreign"
+        self.distrusted(reason)
+        now = asyncio.get_running_loop().time()
+        if now - self._logged > LOG_SECONDS:
+            self._logged = now
+            logger.warning("what came on %s is no answer of an ingester of this log (%s)", message.subject, reason)
+        return None
+
+    async def _fault(self, message: Msg, payload: bytes) -> str | None:
+        if self.key is None:
+            return None
+        if not seal.is_sealed(message.data):
+            return "unsigned"
+        if not self._is_genuine(message, payload):
+            await self.key.learn()
+            if not self._is_genuine(message, payload):
+                return "forged"
+        return None
+
+    def _is_genuine(self, message: Msg, payload: bytes) -> bool:
+        key = None if self.key is None else self.key.value
+        return key is not None and seal.is_genuine_answer(message.data, message.subject, payload, key)
