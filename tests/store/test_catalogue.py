@@ -142,13 +142,13 @@ async def test_who_is_overtaken_while_counting_changes_nothing(
 
 KILLED = """
 import asyncio, sys
-from eventscope.store import catalogue
+from eventscope.store.catalogue import counting
 from eventscope.store.log import open_log
 
 async def main():
     async with open_log(sys.argv[1], sys.argv[2], "pymongo", clock=lambda: int(sys.argv[3])) as log:
         while True:
-            await catalogue.count(log, 5)
+            await counting.count(log, 5)
 
 asyncio.run(main())
 """
