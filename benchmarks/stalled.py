@@ -2,9 +2,9 @@
 
     python -m benchmarks.stalled --stalled 1000 --seconds 120
 
-The server cuts off whoever takes nothing for 10 s, so those who are cut off come back, and stop reading again. Half of
-them have a filter of their own each, so that nothing of theirs is shared. In the end all of them read, or come back and
-read: each must be given every event, in order.
+The server cuts off a client that takes nothing for 10 s, so those who are cut off come back, and stop reading again.
+Half of them have a filter of their own each, so that nothing of theirs is shared. In the end all of them read, or come
+back and read: each must be given every event, in order.
 """
 
 import argparse

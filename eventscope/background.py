@@ -21,7 +21,8 @@ async def cancel(*tasks: asyncio.Task[Any]) -> None:
             task.cancel()
         await asyncio.wait(going, timeout=CANCEL_SECONDS)
     for task in tasks:
-        _ = None if task.cancelled() else task.exception()  # or asyncio would report that nobody has looked at it
+        if not task.cancelled():
+            task.exception()  # asyncio reports exceptions that were never retrieved
 
 
 async def end(*tasks: asyncio.Task[Any]) -> None:

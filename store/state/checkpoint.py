@@ -27,13 +27,13 @@ ID: Final = "checkpoint"
 MOST_LOST: Final = 100  # ranges of lost messages that are kept; their number counts all
 LONGEST_LEASE: Final = 60_000
 """Milliseconds that a lease is taken for at most, unless it says more itself."""
-NOWS: Final = 10_000
-"""Milliseconds that two commands at the same time may differ by in what they take for `$$NOW`: each keeps its own."""
+NOW_TOLERANCE: Final = 10_000
+"""Milliseconds by which `$$NOW` may differ between two commands that run at the same time: each keeps its first."""
 TAKEN: Final[Document] = {
     "$and": [
         {"$gt": ["$leaseUntil", "$$NOW"]},
         # a lease that seems to last longer than it was taken for was given while MongoDB's clock was ahead
-        {"$lte": ["$leaseUntil", {"$add": ["$$NOW", NOWS, {"$max": ["$leaseFor", LONGEST_LEASE]}]}]},
+        {"$lte": ["$leaseUntil", {"$add": ["$$NOW", NOW_TOLERANCE, {"$max": ["$leaseFor", LONGEST_LEASE]}]}]},
     ]
 }
 """Whether somebody has the lease: an expression on the checkpoint."""

@@ -10,7 +10,7 @@ from eventscope.store.log import Log
 from tests.app.served import served
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = int(os.environ.get("FUZZED_EXAMPLES", "60"))  # of each field of Query and Mutation
+EXAMPLES = int(os.environ.get("FUZZED_EXAMPLES", "200"))  # of each field of Query and Mutation
 SEED = 1
 OURS = "answer_is_no_fault_of_ours"  # the check in fuzzed.py
 
