@@ -46,9 +46,8 @@ def explained(error: BaseException, address: str) -> str:
 
 
 def _is_bare(text: str) -> bool:
-    """Whether it is an address without its scheme: a user, a password and a server, as in `user:password@server`."""
-    colon, at = text.find(":", 1), text.rfind("@", 0, len(text) - 1)
-    return 0 < colon < at - 1 and not any(map(str.isspace, text))
+    """Whether it is an address without its scheme, as `user:password@server` or `token@server`."""
+    return text.rfind("@", 0, len(text) - 1) > 0 and not any(map(str.isspace, text))
 
 
 def _repeats(said: str, word: str) -> bool:
