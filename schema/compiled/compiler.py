@@ -206,7 +206,9 @@ class Compiler:
         if plain.python_name == "edges" and _origin(type) is connection.Connection:
             return self._edges(found.type, details, v, depth)
         value = self._name()
-        self._write(depth, f"{value} = {known.get(plain.python_name) or self._read(type, plain.python_name, v)}")
+        required = isinstance(found.type, GraphQLNonNull)
+        read = known.get(plain.python_name) or self._read(type, plain.python_name, v, required=required)
+        self._write(depth, f"{value} = {read}")
         return self._value(found.type, details, value, depth)
 
     def _edges(self, type: GraphQLOutputType, details: FieldDetailsList, v: str, depth: int) -> str:
@@ -228,13 +230,16 @@ class Compiler:
         unlike = "is dict" if source is None else f"is not {self._constant(source)}"
         self._write(depth, f"if type({v}) {unlike}: raise Unusual")
 
-    def _read(self, type: GraphQLObjectType, name: str, v: str) -> str:
+    def _read(self, type: GraphQLObjectType, name: str, v: str, *, required: bool) -> str:
         if not v:  # an edge that has more than a cursor and a node
             raise NotCompilable
         source = _source(type)
         reader = None if source is None else sources.READERS.get(source, {}).get(name)
         if reader is None:
-            return f"{v}.get({sources.KEYS.get(name, name)!r})" if source is dict else f"{v}.{name}"
+            key = repr(sources.KEYS.get(name, name))
+            if source is dict:
+                return f"{v}[{key}]" if required else f"{v}.get({key})"
+            return f"{v}.{name}"
         if isinstance(reader, itemgetter):
             key = next(iter(reader.__reduce__()[1]))
             return f"{v}[{key!r}]"

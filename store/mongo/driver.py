@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, TypeAlias, cast
 
 import orjson
 import pymongo
+from bson.codec_options import CodecOptions
 from bson.errors import BSONError
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import _csot, asynchronous, synchronous
@@ -55,6 +56,7 @@ from eventscope.store.mongo.failure import (
     standalone,
     too_large,
 )
+from eventscope.store.mongo.threads import THREADS
 from eventscope.store.mongo.write import Write
 from eventscope.store.pace import Pace
 
@@ -250,6 +252,17 @@ async def connect(url: str, database: str, driver: Driver) -> AsyncIterator[Mong
         yield mongo
     finally:
         await mongo.close()
+
+
+async def command_on(collection: Collection, command: Document, codec: CodecOptions[Any]) -> Any:
+    """What MongoDB answers to the command on the collection's database."""
+    database = collection.database
+    options: dict[str, Any] = {"codec_options": codec, "read_preference": collection.read_preference}
+    # the driver adds to what it is given
+    if isinstance(collection, AsyncCollection):
+        return await database.command({**command}, **options)
+    blocking = cast("Any", database).delegate
+    return await THREADS.run(lambda: blocking.command({**command}, **options))
 
 
 async def _finished(work: Coroutine[Any, Any, None]) -> None:

@@ -7,7 +7,7 @@ from bson.codec_options import CodecOptions
 from pymongo.errors import ConnectionFailure, PyMongoError
 
 from eventscope.store.mongo.budget import HELD, Budget
-from eventscope.store.mongo.driver import Collection, Document
+from eventscope.store.mongo.driver import Collection, Document, command_on
 from eventscope.store.mongo.failure import passes
 from eventscope.store.mongo.raw import ANSWER, Answer
 
@@ -83,10 +83,7 @@ async def _answer(collection: Collection, command: Document, codec: CodecOptions
     while True:
         left -= 1
         try:
-            # the driver adds to what it is given
-            return await collection.database.command(
-                {**command}, codec_options=codec, read_preference=collection.read_preference
-            )
+            return await command_on(collection, command, codec)
         except PyMongoError as error:
             if not left or not (isinstance(error, ConnectionFailure) or passes(error)):
                 raise
