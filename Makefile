@@ -52,8 +52,8 @@ test: setup .venv/dev clients  ## all tests, on a real mongod and a real nats-se
 
 chaos: setup .venv/dev  ## a hundred faults under load, and what is lost then (nothing); SEED=n chooses them
 	$(BIN)/python -m tests.chaos --faults 100 --seed $(or $(SEED),1)
-	HEAVY_EXAMPLES=500 HEAVY_SEED=$(or $(SEED),1) $(BIN)/python -m pytest --timeout 3600 tests/app/test_unblocked.py
-	FUZZED_EXAMPLES=500 $(BIN)/python -m pytest --timeout 3600 tests/app/test_fuzzed.py
+	HEAVY_EXAMPLES=500 HEAVY_SEED=$(or $(SEED),1) $(BIN)/python -m pytest --timeout 3600 tests/program/hostile/test_unblocked.py
+	FUZZED_EXAMPLES=500 $(BIN)/python -m pytest --timeout 3600 tests/program/hostile/test_fuzzed.py
 
 check: setup .venv/dev  ## style, types, layers
 	$(BIN)/ruff check .

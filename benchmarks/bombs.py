@@ -21,9 +21,9 @@ from eventscope.dev.servers import Mongod, Nats, running
 from eventscope.processes.ports import free
 from eventscope.settings import Settings
 from eventscope.store.log import open_log, prepare
-from tests.app import processes
-from tests.app.bombs import BOMBS
-from tests.until import until
+from tests.program.hostile.bombs import BOMBS
+from tests.support import processes
+from tests.support.until import until
 
 SMALL = orjson.dumps({"query": "{ stats { totalEvents } }"})
 JSON = {"content-type": "application/json"}

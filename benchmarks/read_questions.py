@@ -15,7 +15,7 @@ from benchmarks.read_samples import head, samples
 from benchmarks.served import Server, answers, started
 from benchmarks.sheet import Sheet
 from eventscope.store.values.moment import HOUR, to_text
-from tests.store.shapes import MOST, Samples
+from tests.store.support.filter_shapes import MOST, Samples
 
 PAGE: Final = 20
 EVENTS: Final = (

@@ -10,7 +10,7 @@ from pymongo.database import Database
 from eventscope.store.filters.filter import Holds
 from eventscope.store.filters.paths import Compares, Equals, Path, Reads
 from eventscope.store.values.moment import HOUR, MINUTE, hour_of
-from tests.store.shapes import Samples
+from tests.store.support.filter_shapes import Samples
 
 INDEXED: Final = ("data.email", "data.connectionId", "data.menu.item")
 EMAIL, CONNECTION = Path("data", ("email",)), Path("data", ("connectionId",))

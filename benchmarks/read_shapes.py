@@ -1,6 +1,6 @@
 """How far MongoDB looks to find a page, for every shape that a filter can have: at most 3 documents for each event.
 
-They are the shapes of the tests (`tests/store/shapes.py`), found by the store itself and explained by MongoDB.
+They are the shapes of the tests (`tests/store/support/filter_shapes.py`), found by the store and explained by MongoDB.
 """
 
 import asyncio
@@ -17,9 +17,9 @@ from benchmarks.served import DRIVERS
 from benchmarks.sheet import Sheet
 from eventscope.store.log import prepare
 from eventscope.store.values import moment
-from tests.store.listening import Ear, listening
-from tests.store.looked import PAGE, Looking
-from tests.store.shapes import MOST, Kind, Samples, Shape, faults, places, shapes
+from tests.store.support.command_listener import Ear, listening
+from tests.store.support.filter_shapes import MOST, Kind, Samples, Shape, faults, places, shapes
+from tests.store.support.query_plans import PAGE, Looking
 
 BARS: Final[Mapping[Kind, str]] = {
     "in order": f"≤ {MOST}",

@@ -25,8 +25,8 @@ from benchmarks.sheet import RESULTS, Sheet
 from benchmarks.stage import Scene, Servers, scene, serving
 from eventscope.background import cancel
 from eventscope.settings import variable
-from tests.app.stalled import Follower, followers, memory, stalled, text
 from tests.chaos.connections import Ended
+from tests.program.hostile.stalled_subscribers import Follower, followers, memory, stalled, text
 
 READING: Final = 5
 QUIET_SECONDS: Final = 10.0

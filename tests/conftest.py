@@ -22,8 +22,8 @@ from eventscope.server.listen import listening
 from eventscope.settings import Settings
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.subscriptions.nats import stream
-from tests.isolation import elsewhere, forget_the_shell
-from tests.until import until as until_
+from tests.support.isolation import elsewhere, forget_the_shell
+from tests.support.until import until as until_
 
 forget_the_shell()  # before any module of tests is imported, and reads what is exported
 

@@ -11,8 +11,8 @@ from itertools import pairwise
 
 from eventscope.subscriptions.publish.outcome import Rejection
 from tests.chaos import recount
-from tests.chaos.published import Published
 from tests.chaos.recount import Document, by_aggregate
+from tests.chaos.sent_messages import Published
 
 
 class Kind(Enum):

@@ -18,7 +18,7 @@ from eventscope.dev.servers import REPLICA_SET, Mongod
 from eventscope.processes.ports import HOST, free
 from eventscope.subscriptions.nats import stream
 from tests.chaos.program import Program
-from tests.until import until
+from tests.support.until import until
 
 START_SECONDS: Final = 90.0
 # both notice the death of a member within a second or two

@@ -19,8 +19,8 @@ from tests.chaos.ledger import Loss
 from tests.chaos.network import NETWORK
 from tests.chaos.program import ServerProgram
 from tests.chaos.stage import RECOVERY_SECONDS, Stage, clock_file, level
-from tests.raw import acknowledged
-from tests.until import until
+from tests.support.raw_publisher import acknowledged
+from tests.support.until import until
 
 LEAST: Final = 100  # messages in a stream that is to be full: the last of them is never trimmed
 

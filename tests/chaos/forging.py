@@ -9,7 +9,7 @@ from eventscope.subscriptions.live import live_batch
 from eventscope.subscriptions.live.seal import Seal
 from eventscope.subscriptions.nats import stream
 from tests.chaos.stage import RECOVERY_SECONDS, Stage
-from tests.until import until
+from tests.support.until import until
 
 
 async def batches_forged(stage: Stage, chance: random.Random) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from eventscope.subscriptions.publish.outcome import Rejection, StoredEvent
-from tests.chaos.published import Published
+from tests.chaos.sent_messages import Published
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, assert_never
 
 from eventscope.store.values.documents import Event
 from tests.chaos.checker import Finding, Kind, summary
-from tests.schema.model import means
+from tests.schema.support.event_model import means
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from tests.chaos.stage import RECOVERY_SECONDS, Stage
-from tests.proxy import Proxy
-from tests.until import until
+from tests.support.network_proxy import Proxy
+from tests.support.until import until
 
 MINUTE: Final = 60.0
 

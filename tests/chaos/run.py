@@ -14,10 +14,10 @@ from tests.chaos import live_checker
 from tests.chaos.checker import Report, check
 from tests.chaos.faults import FAULTS, Fault, ingester_killed
 from tests.chaos.live_checker import LiveReport
-from tests.chaos.reading import kept
 from tests.chaos.stage import RECOVERY_SECONDS, Stage, staged
+from tests.chaos.stored_log import kept
 from tests.chaos.subscribers import subscribed
-from tests.until import until
+from tests.support.until import until
 
 RATE: Final = 500.0
 SUBSCRIBERS: Final = 24

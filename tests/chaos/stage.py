@@ -26,8 +26,8 @@ from tests.chaos.ledger import Ledger
 from tests.chaos.messages import ASKED, Author
 from tests.chaos.program import Program, ServerProgram
 from tests.chaos.service import Pace, Service, answered
-from tests.proxy import Proxy, proxied
-from tests.until import until
+from tests.support.network_proxy import Proxy, proxied
+from tests.support.until import until
 
 LEASE_SECONDS: Final = 1.5
 LIVE_BYTES: Final = 64 * 1024  # that may wait for one subscriber: little, so that stalls are felt

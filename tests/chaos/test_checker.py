@@ -18,9 +18,9 @@ from eventscope.store.write.retention import Retention
 from eventscope.subscriptions.messages.parse import read
 from eventscope.subscriptions.publish.outcome import Rejection, StoredEvent
 from tests.chaos.checker import Kept, Kind, check
-from tests.chaos.published import Published
-from tests.chaos.reading import kept
-from tests.store.appender import CREATED, NOON, STREAM, Clock
+from tests.chaos.sent_messages import Published
+from tests.chaos.stored_log import kept
+from tests.store.support.appender import CREATED, NOON, STREAM, Clock
 
 Spoil = Callable[[Kept], object]
 

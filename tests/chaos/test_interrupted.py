@@ -17,7 +17,7 @@ from eventscope.store.values.message import Batch, Place
 from eventscope.store.write.retention import Retention
 from eventscope.store.write.writer import Writer, writing
 from tests.chaos.program import Program
-from tests.store.appender import CREATED, NOON, STREAM, Clock, event
+from tests.store.support.appender import CREATED, NOON, STREAM, Clock, event
 
 INTERRUPTED = {"code": 11601, "codeName": "Interrupted", "errmsg": "operation was interrupted"}
 TIMED_OUT = {"code": 64, "codeName": "WriteConcernTimeout", "errmsg": "waiting for replication timed out"}

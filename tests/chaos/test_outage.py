@@ -8,11 +8,11 @@ import pytest
 
 from eventscope.subscriptions.ingest.ingester import BACKOFF
 from tests.chaos.checker import check
+from tests.chaos.ingester_state import Said, said
 from tests.chaos.network import locked, silent
-from tests.chaos.reading import kept
 from tests.chaos.stage import RECOVERY_SECONDS, Stage, staged
-from tests.chaos.watched import Said, said
-from tests.until import until
+from tests.chaos.stored_log import kept
+from tests.support.until import until
 
 RATE = 200.0
 SOME = 200  # events, by which all is well again

@@ -11,8 +11,8 @@ from eventscope.store.values.message import EXPECTED_VERSION, Place
 from eventscope.subscriptions.ingest import ingester as ingest_module
 from eventscope.subscriptions.ingest.resume import Origin, start_of
 from eventscope.subscriptions.nats import stream
-from tests.ingesters import ingester
-from tests.until import until
+from tests.support.ingesters import ingester
+from tests.support.until import until
 
 
 async def test_what_was_rejected_is_neither_rejected_again_nor_taken_after_all(

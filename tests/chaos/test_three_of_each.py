@@ -8,9 +8,9 @@ import pytest
 from eventscope.store.log import Log, open_log, prepare
 from tests.chaos.checker import check
 from tests.chaos.cluster import clustered
-from tests.chaos.reading import kept
 from tests.chaos.stage import RECOVERY_SECONDS, head, ingester, publishing, settings_of, settled
-from tests.until import until
+from tests.chaos.stored_log import kept
+from tests.support.until import until
 
 RATE = 300.0
 SOME = 300  # events, by which all is well again

@@ -15,9 +15,9 @@ from eventscope.store.state import checkpoint
 from eventscope.store.state.checkpoint import Checkpoint
 from eventscope.subscriptions.ingest import ingester
 from tests.chaos.checker import check
-from tests.chaos.reading import kept
 from tests.chaos.stage import publishing, settled
-from tests.until import until
+from tests.chaos.stored_log import kept
+from tests.support.until import until
 
 EVENTS = 3000
 COLLISIONS = 20

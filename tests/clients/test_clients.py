@@ -16,9 +16,9 @@ from nats.aio.client import Client
 
 from eventscope.settings import Settings
 from eventscope.store.log import Log
-from tests.app.served import Served, served
-from tests.app.world import fill
-from tests.left_out import left_out
+from tests.support.api_server import Served, served
+from tests.support.requirements import left_out
+from tests.support.sample_log import fill
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent

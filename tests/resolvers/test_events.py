@@ -9,7 +9,7 @@ from eventscope.resolvers.cursor import encode
 from eventscope.resolvers.page import Count, request
 from eventscope.store.filters.filter import EVERYTHING, All, Among, Between, Types
 from eventscope.store.log import Log
-from tests.app.world import fill
+from tests.support.sample_log import fill
 
 
 async def filled(log: Log, n: int) -> None:

@@ -14,7 +14,7 @@ from eventscope.store.filters.filter import EVERYTHING, All, Among, Any_, Betwee
 from eventscope.store.filters.paths import Compares, Equals, Path
 from eventscope.store.log import Log
 from eventscope.store.values.documents import Event
-from tests.app.world import fill
+from tests.support.sample_log import fill
 
 EVENTS = 60
 THIRD = Holds(Path("data", ("third",)), (Equals((True,)),))

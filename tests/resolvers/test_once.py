@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from eventscope.resolvers.shared import Once
-from tests.until import until
+from tests.support.until import until
 
 
 class Finding:

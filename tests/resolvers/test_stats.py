@@ -6,7 +6,7 @@ from eventscope.resolvers import stats
 from eventscope.store.log import Log
 from eventscope.store.stats.counts import Scope
 from eventscope.store.values import moment
-from tests.app.world import fill
+from tests.support.sample_log import fill
 
 
 async def test_events_at_the_ends_of_time_are_in_a_histogram_like_any_other(log: Log) -> None:

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from tests.app.world import World
-from tests.app.world import world as a_world
+from tests.support.sample_log import World
+from tests.support.sample_log import world as a_world
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

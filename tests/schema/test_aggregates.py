@@ -7,7 +7,7 @@ import pytest
 from eventscope.resolvers import aggregates
 from eventscope.store.values import moment
 from eventscope.store.values.documents import Event
-from tests.app.world import World
+from tests.support.sample_log import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

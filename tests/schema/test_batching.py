@@ -8,7 +8,7 @@ import pytest
 
 from eventscope.resolvers import own
 from eventscope.resolvers.cursor import encode
-from tests.app.world import World
+from tests.support.sample_log import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.app.world import World
+from tests.support.sample_log import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

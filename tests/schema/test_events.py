@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from eventscope.resolvers import cursor, events, own
 from eventscope.store.values import moment
 from eventscope.store.values.documents import Event
-from tests.app.world import World
-from tests.schema.model import filters, means
+from tests.schema.support.event_model import filters, means
+from tests.support.sample_log import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -22,8 +22,8 @@ from eventscope.store.log import open_log, prepare
 from eventscope.store.values import moment
 from eventscope.store.values.documents import Event
 from eventscope.store.values.moment import HOUR
-from tests.app.served import Served, served
-from tests.app.world import World, fill
+from tests.support.api_server import Served, served
+from tests.support.sample_log import World, fill
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -12,9 +12,9 @@ from eventscope.store.events import pages
 from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
 from eventscope.subscriptions.publish import confirmed
-from tests.app.servicing import connected
-from tests.ingesters import held, ingester, stored
-from tests.until import until
+from tests.support.event_services import connected
+from tests.support.ingesters import held, ingester, stored
+from tests.support.until import until
 
 PUBLISH = """
 mutation ($input: PublishEventInput!) { publishEvent(input: $input) { messageId position version } }

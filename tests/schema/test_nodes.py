@@ -9,9 +9,9 @@ from nats.aio.client import Client
 
 from eventscope.settings import Settings
 from eventscope.store.log import Log
-from tests.app.served import Served, served
-from tests.app.world import World, fill
 from tests.schema.test_batching import counted
+from tests.support.api_server import Served, served
+from tests.support.sample_log import World, fill
 
 EVENT = "id messageId position cursor type timestamp aggregateId version data cause { id }"
 AGGREGATE = "id type aggregateId version eventCount lastEventType events(first: 3) { nodes { id } }"

@@ -11,10 +11,10 @@ from eventscope.resolvers import cursor, own
 from eventscope.settings import Settings
 from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
-from tests.app.served import Served, served
-from tests.app.world import World
-from tests.schema.model import means
-from tests.until import until
+from tests.schema.support.event_model import means
+from tests.support.api_server import Served, served
+from tests.support.sample_log import World
+from tests.support.until import until
 
 QUERY = """query ($filter: EventFilter, $first: Int, $after: String, $upTo: String) {
   replay(filter: $filter, first: $first, after: $after, upTo: $upTo) {

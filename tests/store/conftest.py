@@ -9,8 +9,8 @@ from pymongo import MongoClient
 
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.store.mongo.driver import Driver
-from tests.store.appender import Appender, Clock
-from tests.store.corpus import Corpus, corpus_on
+from tests.store.support.appender import Appender, Clock
+from tests.store.support.random_log import Corpus, corpus_on
 
 DRIVERS = ("motor", "pymongo")
 

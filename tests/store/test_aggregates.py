@@ -16,10 +16,10 @@ from eventscope.store.stats import counts, expiry
 from eventscope.store.stats.counts import Scope
 from eventscope.store.values.moment import DAY
 from eventscope.store.write.retention import Retention
-from tests.store import model
-from tests.store.appender import NOON, Appender, Clock, event
-from tests.store.corpus import AGGREGATE_IDS, AGGREGATE_TYPES, Corpus, State, moments
-from tests.store.model import ExpectedHead
+from tests.store.support import filter_model as model
+from tests.store.support.appender import NOON, Appender, Clock, event
+from tests.store.support.filter_model import ExpectedHead
+from tests.store.support.random_log import AGGREGATE_IDS, AGGREGATE_TYPES, Corpus, State, moments
 
 ANN = ("user", "ann")
 

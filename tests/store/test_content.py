@@ -9,7 +9,7 @@ from eventscope.store.events import pages
 from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
 from eventscope.store.values.documents import plain
-from tests.store.appender import Appender, Clock, event, text
+from tests.store.support.appender import Appender, Clock, event, text
 
 
 def nested(depth: int, inner: object, *, lists: bool) -> object:

@@ -20,10 +20,10 @@ from eventscope.store.stats.expiry import Housekeeping
 from eventscope.store.values import moment
 from eventscope.store.values.moment import DAY, HOUR, MINUTE
 from eventscope.store.write.retention import Retention
-from tests.store import model
-from tests.store.appender import NOON, Appender, Clock, event
-from tests.store.corpus import Corpus, State, moments, types
-from tests.store.expired import Expired, expired
+from tests.store.support import filter_model as model
+from tests.store.support.appender import NOON, Appender, Clock, event
+from tests.store.support.expired_events import Expired, expired
+from tests.store.support.random_log import Corpus, State, moments, types
 
 
 @dataclass

@@ -10,7 +10,7 @@ from eventscope.store.rejected import room
 from eventscope.store.state import checkpoint, stopped
 from eventscope.store.state.stopped import Stopped
 from eventscope.store.write.writer import writing
-from tests.store.appender import FOREVER, NOON, Appender, event
+from tests.store.support.appender import FOREVER, NOON, Appender, event
 
 
 async def test_the_last_incidents_are_kept_and_all_are_counted(log: Log) -> None:

@@ -25,11 +25,11 @@ from eventscope.store.state import checkpoint
 from eventscope.store.stats import claims, counts
 from eventscope.store.stats.counts import Scope
 from eventscope.store.values.moment import HOUR
-from tests.store.appender import NOON, Appender, event
-from tests.store.busy import KINDS, SAMPLES, busy_on
 from tests.store.conftest import DRIVERS
-from tests.store.looked import PAGE, Looking, names
-from tests.store.shapes import Kind, faults, places, shapes
+from tests.store.support.appender import NOON, Appender, event
+from tests.store.support.busy_log import KINDS, SAMPLES, busy_on
+from tests.store.support.filter_shapes import Kind, faults, places, shapes
+from tests.store.support.query_plans import PAGE, Looking, names
 
 EVENTS = 20_000
 SHAPES = shapes(SAMPLES)

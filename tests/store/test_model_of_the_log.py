@@ -21,8 +21,8 @@ from eventscope.store.write import cache
 from eventscope.store.write.retention import Retention
 from eventscope.store.write.writer import Writer, writing
 from tests.chaos import recount
-from tests.store.appender import CREATED, NOON, STREAM, Clock, event, refused, together
-from tests.store.log_model import Entry, LogModel
+from tests.store.support.appender import CREATED, NOON, STREAM, Clock, event, refused, together
+from tests.store.support.log_model import Entry, LogModel
 
 Fate = Literal["commit", "dropped", "answer lost"]
 Step: TypeAlias = tuple[Literal["publish"], Message] | tuple[Literal["ingest"], int, Fate] | tuple[str]

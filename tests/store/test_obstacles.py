@@ -14,7 +14,7 @@ from eventscope.store.values.message import Message
 from eventscope.store.values.moment import HOUR
 from eventscope.store.write.retention import Retention
 from eventscope.store.write.writer import writing
-from tests.store.appender import Appender, Clock, event, everything, refused, together
+from tests.store.support.appender import Appender, Clock, event, everything, refused, together
 
 ADA = ("user", "ada")
 

@@ -17,9 +17,9 @@ from eventscope.store.mongo.clock import MongoClock
 from eventscope.store.stats.expiry import Housekeeping
 from eventscope.store.values.documents import Event
 from eventscope.store.values.moment import DAY, HOUR
-from tests.store import test_recount
-from tests.store.appender import NOON, Appender, event
-from tests.store.test_recount import DERIVED, RETENTION, TYPES
+from tests.store.recount import test_recount
+from tests.store.recount.test_recount import DERIVED, RETENTION, TYPES
+from tests.store.support.appender import NOON, Appender, event
 
 Step: TypeAlias = (
     tuple[Literal["store"], list[tuple[str, str | None, int]]]

@@ -18,7 +18,7 @@ from eventscope.store.stats import expiry
 from eventscope.store.values.moment import HOUR
 from eventscope.store.write.retention import Retention
 from eventscope.store.write.writer import writing
-from tests.store.appender import FOREVER, Appender, Clock, event, everything, refused
+from tests.store.support.appender import FOREVER, Appender, Clock, event, everything, refused
 
 ADA = ("user", "ada")
 KEPT = ("events", "aggregates", "rollups", "populations", "rejected", "expirations")

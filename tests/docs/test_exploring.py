@@ -1,0 +1,31 @@
+"""The guide to exploring: every question in it is asked of the log that it tells of, and gets the answer shown."""
+
+import json
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.api_server import Served
+from tests.support.guide_log import guided
+
+GUIDE = Path(__file__).parents[2] / "docs" / "exploring.md"
+SHOWN = re.findall(r"```graphql\n(.*?)```\s*```json\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+
+
+@pytest.fixture
+async def api(mongo_url: str, nats_url: str) -> AsyncIterator[Served]:
+    """The API over the log of the guide."""
+    async with guided(mongo_url, nats_url) as api:
+        yield api
+
+
+async def test_every_question_of_the_guide_gets_the_answer_that_is_shown(api: Served) -> None:
+    assert len(SHOWN) >= 7
+    for query, answer in SHOWN:
+        assert await api.ask(query) == json.loads(answer), query
+
+
+def test_no_question_of_the_guide_is_without_its_answer() -> None:
+    assert len(SHOWN) == GUIDE.read_text().count("```graphql")

@@ -1,0 +1,26 @@
+"""The guide to REST: every request in it is made of the log that the guides tell of, and gets the answer shown."""
+
+import json
+import re
+from pathlib import Path
+
+from eventscope.http.rest import PARAMETERS
+from tests.support.guide_log import guided
+
+GUIDE = (Path(__file__).parents[2] / "docs" / "rest.md").read_text()
+SHOWN = re.findall(r"```http\nGET (\S+)\n```\s*```json\n(.*?)```", GUIDE, re.DOTALL)
+
+
+async def test_every_request_of_the_guide_gets_the_answer_that_is_shown(mongo_url: str, nats_url: str) -> None:
+    assert {path.partition("?")[0] for path, _ in SHOWN} == {
+        f"/events/{name}" for name in ("history", "replay", "aggregate", "stats")
+    }
+    async with guided(mongo_url, nats_url) as api:
+        for path, answer in SHOWN:
+            response = await api.http.get(path)
+            assert response.json() == json.loads(answer), path
+
+
+def test_every_parameter_is_told_in_the_guide() -> None:
+    told = re.findall(r"^\| `(\w+)` \|", GUIDE, re.MULTILINE)
+    assert told == list(PARAMETERS)

@@ -1,0 +1,446 @@
+"""`eventscope doctor` on real servers: it finds what was done to them, and says so to people and to programs."""
+
+import asyncio
+import io
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from nats.aio.client import Client
+from nats.js.api import AckPolicy, DiscardPolicy
+from rich.console import Console
+
+from eventscope.background import cancel
+from eventscope.dev.data_folder import Running
+from eventscope.dev.data_folder import running as what_runs
+from eventscope.dev.servers import Nats, running
+from eventscope.doctor import examine as doctor
+from eventscope.doctor.examine import Plan, embedded, examine
+from eventscope.doctor.finding import Finding, Level
+from eventscope.processes.ports import HOST, free
+from eventscope.settings import Settings
+from eventscope.store import incidents
+from eventscope.store.events import pages
+from eventscope.store.log import Log
+from eventscope.store.state import checkpoint
+from eventscope.subscriptions.live import live_batch
+from eventscope.subscriptions.live.seal import Seal
+from tests.store.mongo.test_driver import Standalone
+from tests.support.processes import environment
+from tests.support.until import until
+
+HERE = Plan(embedded=frozenset({"mongod", "nats"}))
+
+
+class Watched(Nats):
+    """A NATS that is monitored, and writes to disk before it acknowledges."""
+
+    def command(self) -> list[str]:
+        command = super().command()
+        file = Path(command[-1])
+        config = orjson.loads(file.read_bytes())
+        config["http"] = f"{HOST}:{free()}"
+        config["jetstream"]["sync_interval"] = "always"
+        file.write_bytes(orjson.dumps(config))
+        return command
+
+    @property
+    def monitor(self) -> str:
+        """Its monitoring address."""
+        return f"http://{orjson.loads((self.folder / 'nats.conf').read_bytes())['http']}"
+
+
+class Plain(Nats):
+    """A NATS without JetStream."""
+
+    def command(self) -> list[str]:
+        command = super().command()
+        file = Path(command[-1])
+        config = orjson.loads(file.read_bytes())
+        del config["jetstream"]
+        file.write_bytes(orjson.dumps(config))
+        return command
+
+    async def answers(self) -> bool:
+        try:
+            _, writer = await asyncio.open_connection(HOST, self.port)
+        except OSError:
+            return False
+        writer.close()
+        await writer.wait_closed()
+        return True
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    with running(Watched, tmp_path_factory.mktemp("watched")) as server:
+        assert isinstance(server, Watched)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running(Plain, tmp_path_factory.mktemp("plain")) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="module")
+def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running(Standalone, tmp_path_factory.mktemp("standalone")) as server:
+        yield server.url
+
+
+@pytest.fixture
+async def at_work(log: Log, ingesting: None) -> None:
+    """An ingester holds the lease."""
+
+    async def held() -> bool:
+        return (await checkpoint.read(log)).lease_held
+
+    await until(held)
+
+
+def worse(findings: list[Finding]) -> dict[str, Level]:
+    """What needs somebody, but for the disk of the machine that the test runs on."""
+    return {one.check: one.level for one in findings if one.level >= Level.WARNING and one.check != "MongoDB disk"}
+
+
+def found(findings: list[Finding], check: str) -> str:
+    [finding] = [one for one in findings if one.check == check]
+    return finding.found
+
+
+async def test_servers_as_eventscope_makes_them_are_well(settings: Settings, client: Client, at_work: None) -> None:
+    findings = await examine(settings, HERE)
+    assert worse(findings) == {}
+    assert len({finding.check for finding in findings}) == len(findings) >= 20
+
+
+async def test_who_speaks_for_the_ingester_is_found_out(
+    settings: Settings, log: Log, client: Client, at_work: None
+) -> None:
+    assert "all of an ingester of this log" in found(await examine(settings, HERE), "live batches")
+
+    async def speak() -> None:
+        while True:
+            await client.publish(live_batch.subject(settings.stream), b'{"previous":0,"head":9,"events":[]}')
+            await client.publish(live_batch.subject(settings.stream), live_batch.heartbeat(9, Seal(b"f" * 32, 9)))
+            await asyncio.sleep(0.1)
+
+    speaking = asyncio.create_task(speak())
+    try:
+        findings = await examine(settings, HERE)
+    finally:
+        await cancel(speaking)
+    assert worse(findings) == {"live batches": Level.WARNING}
+    assert "are of no ingester of this log: API processes do not look at them" in found(findings, "live batches")
+
+
+async def test_single_servers_that_are_not_embedded_are_warned_of(
+    settings: Settings, client: Client, at_work: None
+) -> None:
+    findings = await examine(settings, Plan())
+    assert worse(findings) == {"MongoDB replica set": Level.WARNING, "NATS replicas": Level.WARNING}
+
+
+async def test_before_the_first_start_it_says_what_to_start(settings: Settings) -> None:
+    findings = await examine(settings, HERE)
+    assert worse(findings) == {
+        "MongoDB indexes": Level.WARNING,
+        "MongoDB expiry": Level.WARNING,
+        "NATS stream": Level.BROKEN,
+    }
+
+
+async def test_what_was_done_to_mongodb_is_found(settings: Settings, log: Log, client: Client, at_work: None) -> None:
+    await log.events.drop_index("messageId_1")
+    ttl = {"keyPattern": {"expireAt": 1}, "expireAfterSeconds": 60}
+    await log.mongo.database.command({"collMod": "events", "index": ttl})
+    findings = await examine(settings, HERE)
+    assert worse(findings) == {"MongoDB indexes": Level.BROKEN, "MongoDB expiry": Level.BROKEN}
+    assert found(findings, "MongoDB indexes") == ("events(messageId) is missing, events(expireAt) has other options")
+    assert found(findings, "MongoDB expiry") == "MongoDB deletes by events(expireAt) after 60 s"
+
+
+async def test_what_was_done_to_the_stream_is_found(settings: Settings, client: Client, at_work: None) -> None:
+    js = client.jetstream()
+    await js.update_stream(
+        name=settings.stream,
+        subjects=["somewhere.else"],
+        discard=DiscardPolicy.OLD,
+        max_age=3600.0,
+        max_msgs_per_subject=5,
+        duplicate_window=30.0,
+    )
+    findings = await examine(settings, HERE)
+    assert worse(findings) == {
+        "NATS subjects": Level.BROKEN,
+        "NATS discard policy": Level.BROKEN,
+        "NATS max age": Level.WARNING,
+    }
+    assert found(findings, "NATS max age") == "messages are dropped after 1 h, an outage may last 24 h"
+    quick = await examine(settings, Plan(outage_hours=0.5, embedded=HERE.embedded))
+    assert "NATS max age" not in worse(quick)
+
+
+async def test_what_happened_to_the_log_is_found(
+    settings: Settings, log: Log, client: Client, subject_prefix: str
+) -> None:
+    await client.jetstream().publish(f"{subject_prefix}.a", b"{}")
+    findings = await examine(settings, HERE)
+    assert worse(findings) == {"ingester": Level.WARNING}
+    assert found(findings, "ingest lag").startswith("1 message is not stored yet, the oldest for ")
+
+
+async def test_rejected_messages_are_found(
+    settings: Settings, log: Log, client: Client, subject_prefix: str, at_work: None
+) -> None:
+    await client.jetstream().publish(f"{subject_prefix}.a", b"no json")
+    await client.jetstream().publish(f"{subject_prefix}.a", b'{"messageId": "last"}')
+    await until(lambda: pages.event(log, "last"))
+    findings = await examine(settings, HERE)
+    assert worse(findings) == {"rejected messages": Level.WARNING}
+    assert found(findings, "rejected messages") == "INVALID_JSON 1"
+
+
+async def test_publishers_that_count_versions_for_themselves_are_found(
+    settings: Settings, log: Log, client: Client, subject_prefix: str, at_work: None
+) -> None:
+    for n in range(1, 6):
+        claims = {"user": 1, "order": n, "\x1b[2J[b]": n - 1}
+        for of, version in claims.items():
+            message = {"aggregateType": of, "aggregateId": "1", "version": version}
+            await client.jetstream().publish(f"{subject_prefix}.a", orjson.dumps(message))
+    await client.jetstream().publish(f"{subject_prefix}.a", b'{"messageId": "last", "version": 3}')
+    await until(lambda: pages.event(log, "last"))
+    findings = await examine(settings, HERE)
+    assert worse(findings) == {}
+    assert next(one.level for one in findings if one.check == "claimed versions") == Level.NOTE
+    assert found(findings, "claimed versions") == (
+        "of the newest 16 events, 5 '\\x1b[2J[b]' events and 4 user events claim versions that the log does not give: a"
+        " publisher counts in its own memory"
+    )
+    assert "Eventscope-Expected-Version" in next(one.advice for one in findings if one.check == "claimed versions")
+
+
+async def test_one_server_that_is_away_does_not_hide_the_other(settings: Settings, client: Client) -> None:
+    nowhere = f"{HOST}:{free()}"
+    findings = await examine(settings.model_copy(update={"mongo_url": f"mongodb://ada:secret@{nowhere}/"}), HERE)
+    assert worse(findings) == {"MongoDB": Level.BROKEN}
+    assert "secret" not in str(findings)
+    assert found(findings, "NATS storage")
+    findings = await examine(settings.model_copy(update={"nats_url": f"nats://{nowhere}"}), HERE)
+    assert worse(findings).pop("NATS") == Level.BROKEN
+    assert found(findings, "MongoDB version")
+    neither = await examine(Settings(), HERE)
+    assert [(one.check, one.level) for one in neither] == [("MongoDB", Level.BROKEN), ("NATS", Level.BROKEN)]
+    assert found(neither, "NATS").startswith("EVENTSCOPE_NATS_URL is not set")
+
+
+async def test_a_user_that_mongodb_does_not_know_is_told(settings: Settings, client: Client) -> None:
+    stranger = settings.mongo_url.replace("mongodb://", "mongodb://ada:secret@")
+    findings = await examine(settings.model_copy(update={"mongo_url": stranger}), HERE)
+    assert worse(findings) == {"MongoDB": Level.BROKEN}
+    assert "Authentication failed" in found(findings, "MongoDB")
+    assert "secret" not in str(findings)
+
+
+async def test_a_mongodb_that_is_no_replica_set_is_broken(settings: Settings, client: Client, standalone: str) -> None:
+    findings = await examine(settings.model_copy(update={"mongo_url": standalone}), HERE)
+    assert worse(findings)["MongoDB replica set"] == Level.BROKEN
+
+
+async def test_a_nats_without_jetstream_is_broken(settings: Settings, plain: str) -> None:
+    findings = await examine(settings.model_copy(update={"nats_url": plain}), HERE)
+    assert worse(findings)["JetStream"] == Level.BROKEN
+    assert found(findings, "JetStream") == "JetStream is not there: it was started without -js"
+
+
+async def test_the_monitoring_address_tells_whether_nats_writes_to_disk_first(
+    settings: Settings, client: Client, watched: Watched
+) -> None:
+    findings = await examine(settings, Plan(monitor=watched.monitor, embedded=HERE.embedded))
+    assert "NATS monitor" not in {one.check for one in findings}
+    assert found(findings, "NATS sync") == f"{watched.identity} writes to disk before it acknowledges"
+
+
+async def test_a_proxy_is_not_asked_for_a_monitoring_address_of_this_machine(
+    settings: Settings, client: Client, watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://{HOST}:{free()}")
+    findings = await examine(settings, Plan(monitor=watched.monitor, embedded=HERE.embedded))
+    assert "NATS monitor" not in {one.check for one in findings}
+
+
+async def test_an_address_that_is_no_monitoring_address_is_told(settings: Settings, client: Client) -> None:
+    for url in (f"http://{HOST}:{free()}", "nonsense"):
+        findings = await examine(settings, Plan(monitor=url, embedded=HERE.embedded))
+        assert worse(findings)["NATS monitor"] == Level.WARNING
+        assert url in found(findings, "NATS monitor")
+
+
+def test_embedded_is_what_an_eventscope_dev_started_itself() -> None:
+    here = Running(api="", mongo="mongodb://m", nats="nats://n", pids={"dev": 1, "mongod": 2, "api": 3})
+    assert embedded(Settings(mongo_url="mongodb://m", nats_url="nats://n"), here) == {"mongod"}
+    assert embedded(Settings(mongo_url="mongodb://other", nats_url="nats://n"), here) == frozenset()
+    assert embedded(Settings(mongo_url="mongodb://m", nats_url="nats://n"), None) == frozenset()
+
+
+async def test_people_see_every_finding_with_what_to_do(settings: Settings, client: Client) -> None:
+    findings = await examine(settings, Plan())
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(doctor.table([*findings, Finding("x", Level.BROKEN, "[red]as it is[/red]", "[b]do\x1b[2J")]))
+    text = console.export_text()
+    assert "[red]as it is[/red]" in text
+    assert "→ [b]do\\x1b[2J" in text
+    for finding in findings:
+        assert finding.check in text
+
+
+async def run(*arguments: str, **environment: str) -> tuple[int, str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("EVENTSCOPE_")}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "eventscope", "doctor", *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=clean | environment,
+    )
+    out, err = await process.communicate()
+    assert b"Traceback" not in err, err.decode()
+    assert process.returncode is not None
+    return process.returncode, out.decode()
+
+
+async def test_any_terminal_can_show_them(settings: Settings, client: Client) -> None:
+    code, out = await run(**environment(settings), PYTHONIOENCODING="ascii")
+    assert code > 0
+    assert "\\u2192 " in out  # the arrow before what to do
+
+
+async def test_programs_get_an_exit_code_and_json(settings: Settings, client: Client, at_work: None) -> None:
+    code, out = await run("--json", **environment(settings))
+    answer: Any = orjson.loads(out)
+    assert code == 1
+    assert answer["worst"] == "warning"
+    assert {"check", "level", "found", "advice"} == set(answer["findings"][0])
+    code, out = await run("--json")
+    assert (code, orjson.loads(out)["worst"]) == (2, "broken")
+
+
+async def test_it_finds_what_an_eventscope_dev_runs(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    dev = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "eventscope", "dev", "--port", "0", "--data-dir", str(data)),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        await until(lambda: what_runs(data) is not None or dev.returncode is not None)
+        _, out = await run("--json", "--data-dir", str(data))
+        levels = {one["check"]: one["level"] for one in orjson.loads(out)["findings"]}
+        levels.pop("MongoDB disk")
+        assert set(levels.values()) <= {"ok", "note"}
+        assert levels["NATS replicas"] == levels["MongoDB replica set"] == "note"
+    finally:
+        dev.send_signal(signal.SIGTERM)
+        await dev.wait()
+
+
+async def test_collections_that_do_not_belong_together_are_found(settings: Settings, log: Log, client: Client) -> None:
+    await log.events.insert_one({"_id": 7, "messageId": "foreign"})
+    findings = await examine(settings, HERE)
+    assert worse(findings)["ingester"] == Level.BROKEN
+    assert found(findings, "ingester").startswith("the collection events is not empty, though")
+    shown = Console(file=io.StringIO(), width=400)
+    shown.print(doctor.table(findings))
+    assert shown.file.getvalue().count("restore them all from one backup") == 1  # type: ignore[attr-defined]  # StringIO
+
+
+async def test_what_was_lost_is_warned_of_until_it_is_acknowledged(
+    settings: Settings, log: Log, client: Client, at_work: None
+) -> None:
+    checks = {"incidents", "lost messages", "rejected messages dropped"}
+
+    async def warnings(*, acknowledge: bool = False) -> tuple[set[str], str]:
+        findings = await examine(settings, HERE, acknowledge=acknowledge)
+        return checks & worse(findings).keys(), found(findings, "incidents")
+
+    await incidents.note(log, "the stream S was made anew")
+    await log.meta.update_one({"_id": "checkpoint"}, {"$set": {"lostCount": 3}})
+    await log.meta.insert_one({"_id": "rejected", "codes": {"INVALID_JSON": 2}, "since": 1, "last": 1})
+    warned, said = await warnings()
+    assert (warned, said.endswith("Z: the stream S was made anew")) == (checks, True)
+    assert (await warnings(acknowledge=True))[0] == (await warnings())[0] == set()
+    await incidents.note(log, "the stream S was made anew again")
+    warned, said = await warnings()
+    assert (warned, said.endswith("Z: the stream S was made anew again")) == ({"incidents"}, True)
+
+
+async def test_an_ingester_that_runs_and_cannot_go_on_is_not_to_be_started(
+    settings: Settings, log: Log, client: Client, at_work: None, subject_prefix: str
+) -> None:
+    await client.jetstream().publish(f"{subject_prefix}.a", b'{"messageId": "last"}')
+    await until(lambda: pages.event(log, "last"))
+    await log.events.drop()
+    sentence = "runs and cannot go on: the collection events "
+
+    async def said() -> bool:
+        return sentence in found(await examine(settings, HERE), "ingester")
+
+    await until(said)
+
+
+async def test_durable_consumers_that_keep_the_stream_full_are_named(
+    settings: Settings, client: Client, at_work: None, subject_prefix: str
+) -> None:
+    js = client.jetstream()
+    for name in ("forgotten", "other"):
+        await js.add_consumer(settings.stream, durable_name=name, ack_policy=AckPolicy.EXPLICIT)
+    assert found(await examine(settings, HERE), "NATS consumers").startswith("no durable consumer keeps anything")
+    await js.publish(f"{subject_prefix}.a", b'{"data": "' + b"x" * 1000 + b'"}')
+    findings = await examine(settings, HERE)
+    assert worse(findings) == {}
+    assert "forgotten (1 messages, idle for 0.0 h), other (1 messages" in found(findings, "NATS consumers")
+    info = await js.stream_info(settings.stream)
+    await js.update_stream(info.config, max_bytes=int(info.state.bytes * 1.1))
+    findings = await examine(settings, HERE)
+    assert worse(findings) == {"NATS consumers": Level.WARNING}
+    [advice] = [one.advice for one in findings if one.check == "NATS consumers"]
+    assert f"nats consumer rm {settings.stream} forgotten; nats consumer rm {settings.stream} other" in advice
+
+
+async def test_streams_that_take_in_what_eventscope_sends_are_found(settings: Settings, client: Client) -> None:
+    js = client.jetstream()
+    other = f"{settings.stream}_AUDIT"
+    await js.add_stream(name=other, subjects=[live_batch.subject(settings.stream)])
+    try:
+        findings = await examine(settings, HERE)
+        assert worse(findings)["NATS live subjects"] == Level.WARNING
+        assert found(findings, "NATS live subjects").startswith(f"{other} keeps each event once more")
+    finally:
+        await js.delete_stream(other)
+    await js.update_stream(name=settings.stream, subjects=[*settings.subjects, live_batch.subject(settings.stream)])
+    assert worse(await examine(settings, HERE))["NATS live subjects"] == Level.BROKEN
+
+
+async def test_whatever_is_in_the_database_every_check_that_can_be_made_is_made(
+    settings: Settings, log: Log, client: Client, subject_prefix: str, at_work: None
+) -> None:
+    await client.jetstream().publish(f"{subject_prefix}.a", b'{"messageId": "last"}')
+    await until(lambda: pages.event(log, "last"))
+    await log.meta.insert_one({"_id": "rejected", "codes": None, "since": "x"})
+    await log.expirations.insert_one({"_id": 5, "through": []})
+    await log.aggregates.insert_one({"_id": {"type": "user", "id": "1"}, "last": None})
+    await log.rollups.insert_one({"_id": {"hour": [], "type": 5}})
+    findings = await examine(settings, HERE)
+    assert worse(findings) == {"rejected messages dropped": Level.BROKEN, "derived counts": Level.WARNING}
+    assert found(findings, "rejected messages dropped") == "the account of dropped messages in meta is damaged"
+    await log.meta.update_one({"_id": "checkpoint"}, {"$set": {"place": {"stream": "x"}}})
+    findings = await examine(settings, HERE)
+    assert found(findings, "ingester").startswith("the checkpoint in meta is damaged, its place is nothing that")
+    assert found(findings, "rejected messages") == "none"

@@ -1,0 +1,89 @@
+"""What nothing here is for is refused in the one form that errors have, and the log says why."""
+
+import logging
+from contextlib import suppress
+
+import httpx
+import orjson
+import pytest
+from nats.aio.client import Client
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from eventscope.http.health import alive
+from eventscope.metrics.side_server import watched
+from eventscope.processes.ports import HOST, free
+from eventscope.settings import Settings
+from eventscope.store.log import Log
+from tests.support.api_server import served
+from tests.support.clients.websocket import opened
+from tests.support.until import until
+
+
+async def test_wrong_addresses_and_methods_are_errors_like_all_others(
+    settings: Settings, log: Log, client: Client
+) -> None:
+    async with served(settings) as api:
+        for method, path, status, said in (
+            ("GET", "/nothing", 404, "there is no '/nothing'; there are /graphql, /events/…,"),
+            ("POST", "/nothing/at/all", 404, "there is no '/nothing/at/all'; "),
+            ("POST", "/healthz", 405, "'/healthz' is asked by GET"),
+            ("DELETE", "/metrics", 405, "'/metrics' is asked by "),
+            ("GET", f"/{'x' * 4000}", 404, "there is no '/xxx"),
+        ):
+            response = await api.http.request(method, path)
+            [error] = response.json()["errors"]
+            assert (response.status_code, error["extensions"]) == (status, {"code": "BAD_USER_INPUT"})
+            assert error["message"].startswith(said)
+            assert len(error["message"]) < 300
+            assert ("GET" in response.headers.get("allow", "")) == (status == 405)
+            page = await api.http.request(method, path, headers={"accept": "text/html"})
+            assert page.headers["content-type"].startswith("text/plain" if method == "GET" else "application/json")
+
+
+async def test_who_is_refused_for_what_passes_is_told_when_to_ask_again(
+    settings: Settings, log: Log, client: Client
+) -> None:
+    async with served(settings) as api:
+        response = await api.http.get("/readyz")  # no ingester is at work
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+
+
+async def test_the_address_of_an_ingester_answers_in_the_same_form() -> None:
+    port = free()
+    async with watched(HOST, port, [alive()]), httpx.AsyncClient(base_url=f"http://{HOST}:{port}") as http:
+
+        async def answer() -> httpx.Response | None:
+            with suppress(httpx.TransportError):
+                return await http.get("/graphql")
+            return None
+
+        response = await until(answer)
+    assert response is not None
+    assert response.status_code == 404
+    [error] = response.json()["errors"]
+    assert error["message"] == "there is no '/graphql'; there are /healthz, /readyz and /metrics"
+
+
+async def test_a_websocket_that_is_refused_is_told_why_and_so_is_the_log_in_no_error(
+    settings: Settings, log: Log, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with served(settings) as api:
+        for url, headers, status, said in (
+            (api.socket_url.replace("graphql", "nothing"), {}, 404, "there is no WebSocket at '/nothing'"),
+            (api.socket_url, {"Origin": "https://evil.example"}, 403, "may not ask"),
+        ):
+            with pytest.raises(InvalidStatus) as refused:
+                async with connect(url, additional_headers=headers):
+                    pass
+            assert refused.value.response.status_code == status
+            assert said in orjson.loads(refused.value.response.body)["errors"][0]["message"]
+            assert any(said in record.getMessage() for record in caplog.records if record.name == "eventscope.errors")
+        async with opened(api.socket_url, init=False, protocols=["soap"]) as socket:
+            assert (await socket.end())[0] == 4406
+        await until(lambda: "a WebSocket is closed with 4406: " in caplog.text)
+        broken = {"connection": "upgrade", "upgrade": "websocket", "sec-websocket-version": "13"}
+        assert (await api.http.get("/graphql", headers=broken)).status_code == 400
+        await until(lambda: "a WebSocket is refused with 400: " in caplog.text)
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []

@@ -1,0 +1,29 @@
+"""GraphQL over HTTP, by the audits of graphql-http: the suite that the specification's authors keep."""
+
+import asyncio
+import json
+import shutil
+from pathlib import Path
+
+from eventscope.settings import Settings
+from tests.support.api_server import served
+from tests.support.requirements import left_out
+
+WEB = Path(__file__).parents[2] / "web"
+AUDITS = 61
+
+
+async def test_all_61_audits_are_passed(settings: Settings) -> None:
+    node = shutil.which("node")
+    if node is None or not (WEB / "node_modules" / "graphql-http").exists():
+        left_out("the audits need Node and what `make web` installs")
+    async with served(settings) as api:
+        url = f"{api.http.base_url}/graphql"
+        run = await asyncio.create_subprocess_exec(
+            node, "audits.js", url, cwd=WEB, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
+        said, complaints = await run.communicate()
+    assert run.returncode == 0, complaints.decode()
+    found = json.loads(said)
+    assert [audit for audit in found if audit["status"] != "ok"] == []
+    assert len(found) == AUDITS

@@ -1,0 +1,553 @@
+"""GraphQL over server-sent events: the same feed as over WebSocket, one operation a stream."""
+
+import asyncio
+import json
+import re
+import shutil
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from nats.aio.client import Client
+
+from eventscope.errors import Unavailable
+from eventscope.http import event_stream
+from eventscope.http.event_stream import wanted
+from eventscope.processes.ports import free
+from eventscope.settings import Settings
+from eventscope.store.events import pages as read
+from eventscope.store.log import Log, open_log
+from eventscope.store.state import checkpoint
+from eventscope.store.stats import expiry
+from eventscope.store.values.moment import DAY
+from tests.support import processes
+from tests.support.api_server import Served, served
+from tests.support.clients.event_stream import EVENTS, Stream, streamed
+from tests.support.requirements import left_out
+from tests.support.sample_log import fill
+from tests.support.until import until
+
+WEB = Path(__file__).parents[2] / "web"
+FEED = """subscription ($after: String, $from: StartFrom) {
+  events(after: $after, from: $from) { __typename ... on Event { id cursor } ... on CaughtUp { cursor } }
+}"""
+JSON = "application/json"
+URQL = f"application/graphql-response+json, {JSON}, {EVENTS}, multipart/mixed"
+
+
+@pytest.fixture
+async def api(settings: Settings, log: Log, client: Client) -> AsyncIterator[Served]:
+    async with served(settings) as api:
+        yield api
+
+
+async def stored(log: Log, *numbers: int) -> None:
+    await fill(log, [orjson.dumps({"type": "a.b", "messageId": f"m{n}"}) for n in numbers], {"*": 0})
+
+
+async def caught_up(stream: Stream) -> list[str]:
+    """The ids of the events up to the word that all were delivered."""
+    ids = []
+    while (delivery := (await stream.next())["events"])["__typename"] != "CaughtUp":
+        ids.append(delivery["id"])
+    return ids
+
+
+# the protocol
+
+
+async def test_a_subscription_streams_history_and_what_happens_then(
+    api: Served, client: Client, subject_prefix: str, log: Log, ingesting: None
+) -> None:
+    for n in range(3):
+        await client.publish(f"{subject_prefix}.a.b", orjson.dumps({"messageId": f"m{n}"}))
+
+    async def there() -> bool:
+        return (await checkpoint.read(log)).head == 3
+
+    await until(there)
+    async with streamed(api.http, FEED, **{"from": "BEGINNING"}) as stream:
+        assert stream.response.status_code == 200
+        headers = stream.response.headers
+        assert headers["content-type"] == "text/event-stream; charset=utf-8"
+        assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-store", "nosniff")
+        assert "content-length" not in headers
+        assert await caught_up(stream) == ["m0", "m1", "m2"]
+        for n in range(3, 6):
+            await client.publish(f"{subject_prefix}.a.b", orjson.dumps({"messageId": f"m{n}"}))
+            assert (await stream.next())["events"]["id"] == f"m{n}"
+
+
+@pytest.mark.parametrize(
+    "range", [{"toTimestamp": "2026-03-11"}, {"toTimestamp": "2026-12-31", "beforeTimestamp": "2026-03-12T00:00:00Z"}]
+)
+async def test_a_range_of_time_means_the_same_of_what_happened_and_of_what_happens(
+    api: Served, client: Client, subject_prefix: str, log: Log, ingesting: None, range: dict[str, str]
+) -> None:
+    filter = {"fromTimestamp": "2026-03-11", **range}
+    times = ["10T23:59:59.999999", "11T00:00:00", "11T23:59:59.999999", "12T00:00:00", "11T12:00:00"]
+    query = """subscription ($filter: EventFilter, $from: StartFrom) {
+      events(filter: $filter, from: $from) { __typename ... on Event { id } }
+    }"""
+
+    async def publish(kind: str) -> None:
+        for time in times:
+            message = {"messageId": f"{kind} {time}", "timestamp": f"2026-03-{time}Z"}
+            await client.publish(f"{subject_prefix}.a.b", orjson.dumps(message))
+
+    async def there() -> bool:
+        return (await checkpoint.read(log)).head == len(times)
+
+    await publish("past")
+    await until(there)
+    async with streamed(api.http, query, filter=filter, **{"from": "BEGINNING"}) as stream:
+        assert await caught_up(stream) == [f"past {times[n]}" for n in (1, 2, 4)]
+        await publish("live")
+        for n in (1, 2, 4):
+            assert (await stream.next())["events"]["id"] == f"live {times[n]}"
+
+
+async def test_a_client_that_comes_back_with_its_last_cursor_gets_the_rest(api: Served, log: Log) -> None:
+    await stored(log, *range(10))
+    async with streamed(api.http, FEED, **{"from": "BEGINNING"}) as stream:
+        seen = [(await stream.next())["events"] for _ in range(4)]
+    async with streamed(api.http, FEED, after=seen[-1]["cursor"]) as stream:
+        assert await caught_up(stream) == [f"m{n}" for n in range(4, 10)]
+
+
+async def test_a_subscription_that_ends_is_complete_and_so_is_the_stream(api: Served, log: Log) -> None:
+    await stored(log, 1, 2)
+    async with streamed(api.http, "subscription { replay { ... on Event { id } } }") as stream:
+        assert [(await stream.next())["replay"]["id"] for _ in range(2)] == ["m1", "m2"]
+        assert await stream.hear() == ("complete", None)
+        with pytest.raises(EOFError):
+            await stream.hear()
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_queries_go_as_a_stream_of_one_result(api: Served, log: Log, method: str) -> None:
+    await stored(log, 1)
+    async with streamed(api.http, "query ($id: ID!) { event(id: $id) { id } }", method=method, id="m1") as stream:
+        assert await stream.hear() == ("next", {"data": {"event": {"id": "m1"}}})
+        assert await stream.hear() == ("complete", None)
+
+
+async def test_a_mutation_goes_as_a_stream_by_post_and_not_by_get(
+    api: Served, subject_prefix: str, ingesting: None
+) -> None:
+    publish = f'mutation {{ publishEvent(input: {{type: "{subject_prefix}.done"}}) {{ position }} }}'
+    async with streamed(api.http, publish, method="GET") as stream:
+        event, result = await stream.hear()
+        assert (event, result.keys()) == ("next", {"errors"})
+        assert result["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+        assert await stream.hear() == ("complete", None)
+    assert (await api.ask("{ log { head } }"))["log"]["head"] == 0
+    async with streamed(api.http, publish) as stream:
+        assert (await stream.next())["publishEvent"]["position"] == 1
+
+
+async def test_a_subscription_by_get_is_what_a_browsers_event_source_asks(api: Served, log: Log) -> None:
+    await stored(log, 1)
+    async with streamed(api.http, FEED, method="GET", **{"from": "BEGINNING"}) as stream:
+        assert await caught_up(stream) == ["m1"]
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("{", "BAD_USER_INPUT"),
+        ("subscription { nonsense }", "BAD_USER_INPUT"),
+        ('subscription { events(after: "x") { __typename } }', "BAD_USER_INPUT"),
+        ("subscription { stats(everySeconds: 0.1) { totalEvents } }", "BAD_USER_INPUT"),
+        ("subscription a { __typename } subscription b { __typename }", "BAD_USER_INPUT"),
+        ("{" + "a" * 1 + " {a" * 40 + "}" * 41, "QUERY_TOO_COMPLEX"),
+    ],
+)
+async def test_what_is_wrong_with_the_operation_is_told_as_a_result_as_the_protocol_has_it(
+    api: Served, query: str, code: str
+) -> None:
+    async with streamed(api.http, query) as stream:
+        assert stream.response.status_code == 200
+        event, result = await stream.hear()
+        assert event == "next"
+        assert result.get("data") is None
+        assert result["errors"][0]["extensions"]["code"] == code
+        assert await stream.hear() == ("complete", None)
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "headers", "status"),
+    [
+        ("POST", b"{}", {"content-type": JSON}, 400),
+        ("POST", b"no json", {"content-type": JSON}, 400),
+        ("POST", b'{"query": "{ log { head } }"}', {"content-type": "text/plain"}, 415),
+        ("POST", b'{"query": "' + b" " * 300_000 + b'"}', {"content-type": JSON}, 413),
+        ("GET", b"", {}, 400),
+        ("GET", b"", {"sec-fetch-site": "cross-site"}, 403),
+        ("PUT", b"", {}, 405),
+    ],
+)
+async def test_what_is_no_request_is_answered_as_ever(
+    api: Served, method: str, body: bytes, headers: dict[str, str], status: int
+) -> None:
+    response = await api.http.request(method, "/graphql", content=body, headers={**headers, "accept": EVENTS})
+    assert (response.status_code, response.headers["content-type"]) == (status, f"{JSON}; charset=utf-8")
+    assert response.json()["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+
+
+async def test_who_takes_json_too_gets_a_stream_only_where_it_takes_one(api: Served, log: Log) -> None:
+    await stored(log, 1)
+    answer = await api.http.post("/graphql", json={"query": "{ log { head } }"}, headers={"accept": URQL})
+    assert answer.json() == {"data": {"log": {"head": 1}}}
+    async with streamed(api.http, FEED, accept=URQL, **{"from": "BEGINNING"}) as stream:
+        assert stream.response.headers["content-type"].startswith(EVENTS)
+        assert await caught_up(stream) == ["m1"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "is_wanted"),
+    [
+        (EVENTS, True),
+        (URQL, True),
+        ("Text/Event-Stream; charset=utf-8", True),
+        (f"{EVENTS}; q=0", False),
+        ("*/*", False),
+        ("text/*", False),
+        (JSON, False),
+        (None, False),
+    ],
+)
+def test_only_who_says_so_takes_a_stream(accept: str | None, is_wanted: bool) -> None:
+    assert wanted(accept) == is_wanted
+
+
+# going on after a break, as a browser's EventSource does by itself
+
+
+def back(stream: Stream) -> dict[str, str]:
+    """The header of a client that comes back."""
+    assert stream.last_id is not None
+    return {"last-event-id": stream.last_id}
+
+
+async def test_each_result_has_the_place_from_which_to_go_on(api: Served, log: Log) -> None:
+    await stored(log, *range(3))
+    cursors = " ".join(f"... on {kind} {{ cursor }}" for kind in ("Event", "CaughtUp", "FellBehind", "Checkpoint"))
+    query = f"subscription {{ events(from: BEGINNING) {{ __typename ... on Event {{ id }} {cursors} }} }}"
+    async with streamed(api.http, query) as stream:
+        for _ in range(4):
+            delivery = (await stream.next())["events"]
+            assert stream.last_id == delivery["cursor"]
+        await stored(log, 3)
+        while (delivery := (await stream.next())["events"])["__typename"] != "Event":
+            assert stream.last_id == delivery["cursor"]
+        assert (delivery["id"], stream.last_id) == ("m3", delivery["cursor"])
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("seen", [0, 1, 4, 9])
+async def test_who_comes_back_gets_the_rest_whatever_its_address_asks_for(
+    api: Served, log: Log, method: str, seen: int
+) -> None:
+    await stored(log, *range(10))
+    for start in ({"from": "BEGINNING"}, {"after": "e1"}, {"from": "NOW"}):
+        async with streamed(api.http, FEED, method=method, **{"from": "BEGINNING"}) as stream:
+            for _ in range(seen + 1):
+                await stream.next()
+        async with streamed(api.http, FEED, method=method, headers=back(stream), **start) as stream:
+            assert await caught_up(stream) == [f"m{n}" for n in range(seen + 1, 10)]
+
+
+@pytest.mark.parametrize("query", ["{ cursor }", "{ id }"])
+async def test_a_cursor_that_is_not_asked_for_is_there_too(api: Served, log: Log, query: str) -> None:
+    await stored(log, *range(3))
+    async with streamed(api.http, f"subscription {{ replay {{ ... on Event {query} }} }}") as stream:
+        await stream.next()
+    async with streamed(api.http, FEED, headers=back(stream)) as stream:
+        assert await caught_up(stream) == ["m1", "m2"]
+
+
+REPLAY = """subscription ($after: String, $filter: EventFilter) {
+  replay(after: $after, filter: $filter) { __typename ... on Event { id } }
+}"""
+
+
+async def replayed(stream: Stream) -> list[str]:
+    """The ids of what is replayed, to its end."""
+    ids = []
+    while (heard := await stream.hear())[0] == "next":
+        if heard[1]["data"]["replay"]["__typename"] == "Event":
+            ids.append(heard[1]["data"]["replay"]["id"])
+    assert heard == ("complete", None)
+    return ids
+
+
+async def test_a_replay_that_breaks_off_goes_on_up_to_where_it_was_to_end(api: Served, log: Log) -> None:
+    await stored(log, *range(6))
+    async with streamed(api.http, REPLAY, after="e1") as stream:
+        await stream.next()
+    await stored(log, 6, 7)
+    async with streamed(api.http, REPLAY, after="e1", headers=back(stream)) as stream:
+        assert await replayed(stream) == ["m2", "m3", "m4", "m5"]
+
+
+@pytest.mark.parametrize("filter", [{}, {"eventTypes": ["nothing"]}])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_who_comes_back_after_the_end_is_told_not_to(
+    api: Served, log: Log, method: str, filter: dict[str, object]
+) -> None:
+    await stored(log, 1)
+    async with streamed(api.http, REPLAY, method=method, filter=filter) as stream:
+        await replayed(stream)
+    await stored(log, 2)
+    async with streamed(api.http, REPLAY, method=method, filter=filter, headers=back(stream)) as again:
+        assert (again.response.status_code, await again.response.aread()) == (204, b"")
+
+
+async def test_who_missed_only_the_word_of_the_end_hears_it_and_nothing_else(api: Served, log: Log) -> None:
+    await stored(log, 1)
+    async with streamed(api.http, REPLAY) as stream:
+        await stream.next()
+    await stored(log, 2)
+    async with streamed(api.http, REPLAY, headers=back(stream)) as stream:
+        assert await replayed(stream) == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("{ log { head } }", "{", "subscription { nonsense }", 'subscription { events(after: "x") { __typename } }'),
+        "{" + "a" + " {a" * 40 + "}" * 41,
+    ],
+)
+async def test_what_would_come_out_the_same_again_is_not_to_be_asked_again(api: Served, query: str) -> None:
+    async with streamed(api.http, query) as stream:
+        await stream.hear()
+        assert await stream.hear() == ("complete", None)
+    async with streamed(api.http, query, headers=back(stream)) as again:
+        assert again.response.status_code == 204
+
+
+async def test_who_comes_back_with_a_place_that_is_none_is_told_so_and_not_to_come_again(api: Served) -> None:
+    async with streamed(api.http, FEED, headers={"last-event-id": "nonsense"}) as stream:
+        _, result = await stream.hear()
+        assert result["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+        assert await stream.hear() == ("complete", None)
+    async with streamed(api.http, FEED, headers=back(stream)) as again:
+        assert again.response.status_code == 204
+
+
+@pytest.mark.parametrize(("query", "name"), [(FEED, "events"), (REPLAY, "replay")])
+async def test_after_an_error_that_passes_the_last_place_stays_the_one_to_come_back_with(
+    api: Served, log: Log, monkeypatch: pytest.MonkeyPatch, query: str, name: str
+) -> None:
+    await stored(log, 1, 2)
+    start = {"from": "BEGINNING"} if query is FEED else {}
+    page, pages = read.page, 0
+
+    async def failing(*arguments: Any, **more: Any) -> Any:
+        nonlocal pages
+        pages += 1
+        if pages > 1:
+            raise Unavailable("MongoDB does not answer")
+        found = await page(*arguments, **more)
+        return replace(found, events=found.events[:1], stopped=found.events[0]["_id"])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(read, "page", failing)
+        async with streamed(api.http, query, **start) as stream:
+            assert (await stream.next())[name]["id"] == "m1"
+            while "errors" not in (heard := await stream.hear())[1]:
+                assert heard[0] == "next"
+            assert heard[1]["errors"][0]["extensions"]["code"] == "UNAVAILABLE"
+            assert await stream.hear() == ("complete", None)
+    async with streamed(api.http, query, headers=back(stream), **start) as stream:
+        assert (await stream.next())[name]["id"] == "m2"
+
+
+@pytest.mark.parametrize("name", ["events", "replay"])
+async def test_who_comes_back_after_word_of_a_gap_gets_what_lies_within_it_and_is_kept_longer(
+    api: Served, log: Log, settings: Settings, name: str
+) -> None:
+    past = log.clock() - 3 * DAY
+    async with open_log(settings.mongo_url, settings.mongo_database, clock=lambda: past) as then:
+        kinds = ["long", "short", "short", "long", "short", "long"]
+        messages = [orjson.dumps({"type": f"{kind}.lived", "messageId": f"m{n}"}) for n, kind in enumerate(kinds)]
+        await fill(then, messages, {"*": 0.0, "short.*": 1.0})
+    await expiry.tidy(log)
+    start = "(from: BEGINNING)" if name == "events" else ""
+    query = f"subscription {{ {name}{start} {{ __typename ... on Event {{ id }} }} }}"
+    seen: list[str] = []
+    headers: dict[str, str] = {}
+    for taken in (1, 2, 1, 2, 1, 2):  # word of the gap and a break; then word of it once more, and what comes next
+        async with streamed(api.http, query, headers=headers) as stream:
+            for _ in range(taken):
+                delivery = (await stream.next())[name]
+                seen += [delivery["id"]] if delivery["__typename"] == "Event" else []
+                headers = back(stream)
+    assert seen == ["m0", "m3", "m5"]
+
+
+async def test_what_has_no_place_is_told_as_it_is_by_then(api: Served, log: Log) -> None:
+    await stored(log, 1)
+    query = "subscription { stats { totalEvents } }"
+    async with streamed(api.http, query) as stream:
+        assert (await stream.next())["stats"]["totalEvents"] == 1
+        assert stream.last_id is None
+    async with streamed(api.http, query, headers={"last-event-id": "e1"}) as stream:
+        assert (await stream.next())["stats"]["totalEvents"] == 1
+
+
+# what it costs and how it ends
+
+
+async def test_while_nothing_happens_comments_keep_the_connection_open(
+    api: Served, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_stream, "KEEP_SECONDS", 0.01)
+    query = 'subscription { aggregate(type: "user", id: "nobody") { version } }'
+    async with streamed(api.http, query) as stream:
+        async with asyncio.timeout(60):
+            async for line in stream.lines:
+                stream.comments += line == ":"
+                if stream.comments == 5:
+                    break
+    await until(lambda: api.services.watching.watchers == 0)
+
+
+async def test_those_who_ask_the_same_share_the_work_with_those_on_websockets(api: Served) -> None:
+    async with AsyncExitStack() as stack:
+        streams = [await stack.enter_async_context(streamed(api.http, FEED)) for _ in range(5)]
+        for stream in streams:
+            assert await caught_up(stream) == []
+        state = api.services.hub.state()
+        assert (state.count, state.cohorts) == (5, 1)
+    await until(lambda: api.services.hub.state().count == 0)
+
+
+async def test_a_hundred_clients_that_break_off_leave_nothing_behind(api: Served, log: Log) -> None:
+    await stored(log, 1)
+    await api.ask("{ log { head } }")
+    before = len(asyncio.all_tasks())
+    host, port = api.http.base_url.host, api.http.base_url.port
+    queries = [FEED, "subscription { stats { totalEvents } }", 'subscription { aggregate(type: "u", id: "1") { id } }']
+    for n in range(100):
+        reader, writer = await asyncio.open_connection(host, port)
+        body = orjson.dumps({"query": queries[n % 3]})
+        head = f"POST /graphql HTTP/1.1\r\nhost: 127.0.0.1\r\naccept: {EVENTS}\r\ncontent-type: {JSON}\r\n"
+        writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        await reader.readline()
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        writer.transport.abort()
+    services = api.services
+    await until(lambda: services.feed.followers == services.watching.watchers == services.readings.count == 0)
+    await until(lambda: len(asyncio.all_tasks()) <= before)
+
+
+async def test_a_client_that_stops_reading_is_given_up_and_frees_what_it_held(
+    settings: Settings, log: Log, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_stream, "SEND_SECONDS", 0.05)
+    monkeypatch.setattr(event_stream, "LINGER_SECONDS", 0.05)
+    large = orjson.dumps({"type": "a.b", "data": "x" * 100_000})
+    await fill(log, [large] * 200, {"*": 0})
+    async with served(settings) as api:
+        host, port = api.http.base_url.host, api.http.base_url.port
+        reader, writer = await asyncio.open_connection(host, port, limit=1)
+        body = orjson.dumps({"query": "subscription { replay { ... on Event { data } } }"})
+        head = f"POST /graphql HTTP/1.1\r\nhost: 127.0.0.1\r\naccept: {EVENTS}\r\ncontent-type: {JSON}\r\n"
+        writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        await reader.read(1)
+        writer.transport.pause_reading()  # type: ignore[attr-defined]  # it is one for reading too
+        dropped: list[str] = []
+        monkeypatch.setattr(api.services.feed.observer, "dropped", dropped.append)
+
+        async def free_again() -> bool:
+            return "eventscope_event_streams 0.0" in (await api.http.get("/metrics")).text
+
+        assert not await free_again()
+        await until(free_again)
+        assert dropped == ["stuck"]
+        assert not [one for one in asyncio.all_tasks() if "EventStream" in repr(one)]
+        writer.transport.abort()
+
+
+async def test_one_connection_too_many_is_told_to_come_later(settings: Settings, log: Log, client: Client) -> None:
+    async with served(settings.model_copy(update={"connections_per_address": 2})) as api:
+        async with streamed(api.http, FEED) as one, streamed(api.http, FEED) as other:
+            await caught_up(one)
+            await caught_up(other)
+            response = await api.http.post("/graphql", json={"query": FEED}, headers={"accept": EVENTS})
+            assert response.status_code == 503
+            assert response.json()["errors"][0]["extensions"]["code"] == "UNAVAILABLE"
+
+        async def welcome() -> bool:
+            async with streamed(api.http, FEED) as stream:
+                return stream.response.status_code == 200
+
+        await until(welcome)
+
+
+async def test_when_the_server_stops_streams_end_at_once_without_being_complete(
+    settings: Settings, log: Log, client: Client
+) -> None:
+    await stored(log, 1)
+    settings = settings.model_copy(update={"port": free()})
+    async with (
+        processes.running(settings, "serve", "--no-ingest") as process,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.port}", timeout=60.0) as http,
+    ):
+
+        async def up() -> bool:
+            try:
+                return (await http.get("/healthz")).status_code == 200
+            except httpx.TransportError:
+                return False
+
+        await until(up)
+        async with streamed(http, FEED, **{"from": "BEGINNING"}) as stream:
+            await caught_up(stream)
+            process.send_signal(signal.SIGTERM)
+            with pytest.raises(EOFError):
+                await stream.hear()
+        assert await process.wait() == 0
+
+
+# a client that people have
+
+
+async def test_the_npm_client_graphql_sse_follows_and_hears_errors(api: Served, log: Log) -> None:
+    node = shutil.which("node")
+    if node is None or not (WEB / "node_modules" / "graphql-sse").exists():
+        left_out("the npm client needs Node and what `make web` installs")
+    await stored(log, *range(5))
+    script = """
+      import { createClient } from "graphql-sse";
+      const client = createClient({ url: process.argv[1], retryAttempts: 0 });
+      const said = [];
+      for (const query of JSON.parse(process.argv[2]))
+        for await (const result of client.iterate({ query })) said.push(result);
+      console.log(JSON.stringify(said));
+    """
+    queries = ["subscription { replay { ... on Event { id } } }", "{ log { head } }", "{ nonsense }"]
+    run = await asyncio.create_subprocess_exec(
+        *(node, "--input-type=module", "--eval", script, f"{api.http.base_url}/graphql", json.dumps(queries)),
+        cwd=WEB,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    said, complaints = await run.communicate()
+    assert run.returncode == 0, complaints.decode()
+    *results, refusal = json.loads(said)
+    assert [one["data"] for one in results] == [
+        *({"replay": {"id": f"m{n}"}} for n in range(5)),
+        {"log": {"head": 5}},
+    ]
+    assert re.match("Cannot query field 'nonsense'", refusal["errors"][0]["message"])

@@ -1,0 +1,167 @@
+"""How a subscription ends that fails after it began: with the error and its code, and nothing after it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import pytest
+from gql import Client as GQL
+from gql import GraphQLRequest
+from gql.transport.exceptions import TransportQueryError
+from gql.transport.websockets import WebsocketsTransport
+from nats.aio.client import Client
+
+from eventscope.http.websocket_adapter import Adapter
+from eventscope.http.websocket_sink import Wire
+from eventscope.settings import Settings
+from eventscope.store.log import Log
+from tests.http.test_masking import is_masked
+from tests.subscriptions.support.receivers import Teller
+from tests.support.api_server import Served, served
+from tests.support.clients.event_stream import streamed
+from tests.support.clients.websocket import opened, subscribe
+from tests.support.network_proxy import Proxy, proxied
+
+LARGE: Final = 500_000  # bytes of an event
+HISTORY: Final = 60  # events: more than fits into a connection that is not read
+# each is heard of once, and has more to come
+OPERATIONS: Final[Mapping[str, str]] = {
+    "events": "subscription { events(from: BEGINNING) { ... on Event { id data } } }",
+    "replay": "subscription { replay { ... on Event { id data } } }",
+    "aggregate": 'subscription { aggregate(type: "thing", id: "1") { version } }',
+    "stats": "subscription { stats(everySeconds: 0.2) { totalEvents } }",
+}
+THING: Final = {"aggregateType": "thing", "aggregateId": "1"}
+AWAY: Final = {"message": "MongoDB does not answer now", "extensions": {"code": "UNAVAILABLE"}}
+
+
+@pytest.fixture
+def teller(log: Log, client: Client, settings: Settings) -> Teller:
+    return Teller(log, client, settings.stream)
+
+
+@asynccontextmanager
+async def behind_a_line(
+    settings: Settings, teller: Teller, history: int = HISTORY
+) -> AsyncIterator[tuple[Served, Proxy]]:
+    """An API that alone has its MongoDB at the other end of a line, with a history to read."""
+    for _ in range(0, HISTORY, 10):
+        await teller.store(*[THING | {"data": "x" * LARGE}] * 10)
+    async with proxied(urlsplit(settings.mongo_url).port or 0) as line:
+        own = settings.model_copy(update={"mongo_url": f"mongodb://{line.host}/?directConnection=true"})
+        await teller.beat(HISTORY)  # as an ingester has done by now: there is a key, and the API learns it at its start
+        async with served(own) as api:
+            yield api, line
+            await line.cut()  # motor says good-bye in a call that blocks the loop, and the line is in that loop
+
+
+async def test_over_websocket_it_is_an_error_and_nothing_after_it_which_the_gql_client_raises(
+    settings: Settings, teller: Teller
+) -> None:
+    async with behind_a_line(settings, teller) as (api, line), AsyncExitStack() as stack:
+        gql = await stack.enter_async_context(GQL(transport=WebsocketsTransport(url=api.socket_url)))
+        counts = gql.subscribe(GraphQLRequest(OPERATIONS["stats"]))
+        await anext(counts)
+        sockets = {name: await stack.enter_async_context(opened(api.socket_url)) for name in OPERATIONS}
+        for name, socket in sockets.items():
+            await socket.say(subscribe(name, OPERATIONS[name]))
+            assert (await socket.hear())["type"] == "next"
+        await line.cut()
+        await teller.happen(1, **THING)
+        for name, socket in sockets.items():
+            while (message := await socket.hear())["type"] == "next":
+                assert "errors" not in message["payload"], name
+            assert message == {"id": name, "type": "error", "payload": [AWAY]}
+            assert await socket.is_open()
+        async with asyncio.timeout(60):
+            with pytest.raises(TransportQueryError) as failed:
+                await anext(counts)
+        assert failed.value.errors == [AWAY]
+        await line.heal()
+        for name, socket in sockets.items():  # and its name is free again
+            await socket.say(subscribe(name, "{ log { head } }"))
+            assert (await socket.hear())["payload"] == {"data": {"log": {"head": HISTORY + 1}}}
+
+
+async def test_as_an_event_stream_it_is_a_result_with_errors_and_the_stream_is_complete(
+    settings: Settings, teller: Teller
+) -> None:
+    async with behind_a_line(settings, teller) as (api, line), AsyncExitStack() as stack:
+        streams = {
+            name: await stack.enter_async_context(streamed(api.http, query)) for name, query in OPERATIONS.items()
+        }
+        for stream in streams.values():
+            await stream.next()
+        await line.cut()
+        await teller.happen(1, **THING)
+        for stream in streams.values():
+            while "errors" not in (result := (await stream.hear())[1]):
+                pass
+            assert result["errors"] == [AWAY]
+            assert result.get("data") is None
+            assert await stream.hear() == ("complete", None)
+
+
+# what nobody foresaw
+
+
+async def test_a_fault_in_sending_to_one_subscriber_ends_it_with_an_error_and_no_other(
+    settings: Settings, teller: Teller, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    faulty: list[str] = []
+    send, put = Wire.send, Wire.put
+
+    def sends_at_once(self: Wire, body: bytes, reached: int) -> bool:
+        return self._operation.id not in faulty and put(self, body, reached)
+
+    async def sends(self: Wire, text: str, reached: int) -> None:
+        if self._operation.id in faulty:
+            raise ArithmeticError("hunter2")
+        await send(self, text, reached)
+
+    monkeypatch.setattr(Wire, "put", sends_at_once)
+    monkeypatch.setattr(Wire, "send", sends)
+    feed = "subscription { events(from: BEGINNING) { __typename ... on Event { position } } }"
+    async with served(settings) as api, opened(api.socket_url) as socket, opened(api.socket_url) as other:
+        for one, id in ((socket, "bad"), (other, "good")):
+            await one.say(subscribe(id, feed))
+            assert (await one.hear())["payload"]["data"]["events"] == {"__typename": "CaughtUp"}
+        faulty.append("bad")
+        await teller.happen(1)
+        is_told(await socket.hear(), "bad", caplog)
+        assert await socket.is_open()
+        assert (await other.hear())["payload"]["data"]["events"] == {"__typename": "Event", "position": 1}
+        await socket.say(subscribe("bad", feed))  # from history
+        is_told(await socket.hear(), "bad", caplog)
+        faulty.clear()
+        await teller.happen(1)
+        assert (await other.hear())["payload"]["data"]["events"] == {"__typename": "Event", "position": 2}
+        assert await socket.is_open()
+
+
+async def test_a_fault_in_sending_a_result_is_told_as_an_error(
+    settings: Settings, log: Log, client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    encoded = Adapter._encoded
+
+    async def encodes(self: Adapter, message: Mapping[str, object]) -> str:
+        if message["type"] == "next":
+            raise ArithmeticError("hunter2")
+        return await encoded(self, message)
+
+    monkeypatch.setattr(Adapter, "_encoded", encodes)
+    async with served(settings) as api, opened(api.socket_url) as socket:
+        for query in ("{ log { head } }", OPERATIONS["stats"]):
+            await socket.say(subscribe("1", query))
+            is_told(await socket.hear(), "1", caplog)
+            assert await socket.is_open()
+
+
+def is_told(message: Any, id: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The message ends the operation with an error that says nothing but under which id the log has it."""
+    assert (message["id"], message["type"]) == (id, "error")
+    [error] = message["payload"]
+    assert "hunter2" not in str(error)
+    is_masked(error, caplog)

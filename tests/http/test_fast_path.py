@@ -1,0 +1,97 @@
+"""The short way: what was asked before is known by its bytes, and answered as if it had not been."""
+
+from collections.abc import AsyncIterator
+
+import orjson
+import pytest
+import pytest_asyncio
+from starlette.routing import Route
+
+from eventscope.app import build
+from eventscope.http import fast_path
+from eventscope.http.endpoint import Endpoint
+from eventscope.schema.compiled import documents
+from eventscope.schema.direct import Plan
+from tests.support.api_server import Served, served
+from tests.support.sample_log import World
+from tests.support.sample_log import world as a_world
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+QUERY = """query Q($f: EventFilter, $n: Int, $c: String, $s: Boolean = false) {
+  events(filter: $f, first: $n, after: $c) { nodes { id type @skip(if: $s) data } pageInfo { endCursor } } }"""
+VARIABLES = [
+    {},
+    {"n": 3},
+    {"n": 3, "s": True},
+    {"n": 2, "f": {"eventTypes": ["user.*"], "or": [{"userId": "alice"}, {"not": {"aggregateType": "user"}}]}},
+    {"n": 2, "f": {"data": [{"path": "name", "exists": True}]}},
+    {"n": -1},
+    {"n": 1001},
+    {"n": "3"},
+    {"n": 3, "c": "nonsense"},
+    {"f": {"fromTimestamp": "nonsense"}},
+    {"f": {"eventTypes": []}},
+]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(mongo_url: str, nats_url: str) -> AsyncIterator[World]:
+    async with a_world(mongo_url, nats_url) as world:
+        yield world
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def ordinary(world: World) -> AsyncIterator[Served]:
+    """The same log, asked the ordinary way."""
+    async with served(world.settings.model_copy(update={"compiled": False, "tail_events": 0})) as api:
+        yield api
+
+
+@pytest.mark.parametrize("variables", VARIABLES, ids=str)
+async def test_asked_again_it_is_answered_the_same_and_as_the_ordinary_way_does(
+    world: World, ordinary: Served, variables: dict[str, object]
+) -> None:
+    body = orjson.dumps({"query": QUERY, "variables": variables})
+    headers = {"content-type": "application/json"}
+    expected = await ordinary.http.post("/graphql", content=body, headers=headers)
+    for _ in range(4):
+        answer = await world.api.http.post("/graphql", content=body, headers=headers)
+        assert (answer.status_code, answer.content) == (expected.status_code, expected.content)
+
+
+async def test_no_more_is_remembered_than_there_is_room_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fast_path, "MOST_KNOWN", 5)
+    app = build(world.settings, world.api.services)
+    [endpoint] = [route.app for route in app.routes if isinstance(route, Route) and isinstance(route.app, Endpoint)]
+    short = endpoint._shortcut
+    assert short is not None
+
+    def ask(n: int) -> Plan | None:
+        body = {"query": "query ($n: Int) { events(first: $n) { nodes { id } } }", "variables": {"n": n}}
+        return short._plan(orjson.dumps(body))
+
+    first = ask(0)
+    assert first is not None
+    for n in range(20):
+        assert ask(0) is first
+        assert ask(n) is not None
+    assert len(short.plans) == 5
+    long = orjson.dumps({"query": "{ log { head } } #" + "x" * fast_path.MOST_KNOWN_BODY})
+    assert short._plan(long) is not None
+    assert long not in short.plans
+
+
+async def test_what_is_remembered_goes_with_the_documents_that_it_was_made_of(world: World) -> None:
+    app = build(world.settings, world.api.services)
+    [endpoint] = [route.app for route in app.routes if isinstance(route, Route) and isinstance(route.app, Endpoint)]
+    short = endpoint._shortcut
+    assert short is not None
+    bodies = [orjson.dumps({"query": query}) for query in ("{ log { head } }", "{ log { firstPosition } }")]
+    first = [short._plan(body) for body in bodies]
+    assert None not in first
+    short.direct._schema.documents._compiled(documents.MOST_LINES + 1)
+    again = short._plan(bodies[0])
+    assert again is not None
+    assert again is not first[0]
+    assert list(short.plans) == bodies[:1]

@@ -1,0 +1,312 @@
+"""GraphQL over WebSocket, frame by frame: what each gets, and with which code a connection is closed."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from websockets.exceptions import InvalidStatus
+
+from eventscope.http import endpoint
+from eventscope.http.websocket_handler import fault
+from eventscope.settings import Settings
+from tests.support.api_server import served
+from tests.support.clients.websocket import ACK, INIT, opened, subscribe
+from tests.support.sample_log import World
+from tests.support.sample_log import world as a_world
+from tests.support.until import until
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+FINE = "{ log { head } }"
+NEXT = {"data": {"log": {"head": 300}}}
+ENDLESS = "subscription { events { __typename } }"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(mongo_url: str, nats_url: str) -> AsyncIterator[World]:
+    async with a_world(mongo_url, nats_url) as world:
+        yield world
+
+
+@pytest.fixture(scope="module")
+def url(world: World) -> str:
+    return world.api.socket_url
+
+
+# opening
+
+
+@pytest.mark.parametrize("payload", [{}, {"payload": None}, {"payload": {}}, {"payload": {"token": "x"}}])
+async def test_a_client_that_says_hello_is_acknowledged(url: str, payload: dict[str, object]) -> None:
+    async with opened(url, init=False) as socket:
+        assert socket.raw.subprotocol == "graphql-transport-ws"
+        await socket.say(INIT | payload)
+        assert await socket.hear() == ACK
+
+
+@pytest.mark.parametrize("protocols", [[], ["graphql-ws"], ["soap", "graphql-sse"]])
+async def test_a_client_that_does_not_speak_the_protocol_is_closed_with_4406(url: str, protocols: list[str]) -> None:
+    async with opened(url, init=False, protocols=protocols) as socket:
+        assert (await socket.end())[0] == 4406
+
+
+async def test_a_client_that_also_speaks_another_protocol_gets_ours(url: str) -> None:
+    async with opened(url, protocols=["graphql-ws", "graphql-transport-ws"]) as socket:
+        assert await socket.is_open()
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "https://evil.example", "null", "http://127.0.0.1:1"])
+async def test_a_page_of_another_origin_is_refused_with_403_before_anything_is_said(url: str, origin: str) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        async with opened(url, origin=origin):
+            pass
+    assert refused.value.response.status_code == 403
+
+
+async def test_a_page_of_our_own_origin_is_welcome(url: str) -> None:
+    async with opened(url, origin=url.replace("ws", "http", 1).removesuffix("/graphql")) as socket:
+        assert await socket.is_open()
+
+
+@pytest.mark.asyncio(loop_scope="function")
+async def test_an_origin_that_is_allowed_is_welcome_and_no_other(settings: Settings) -> None:
+    async with served(settings.model_copy(update={"origins": ("https://ours.example",)})) as api:
+        async with opened(api.socket_url, origin="https://ours.example") as socket:
+            assert await socket.is_open()
+        with pytest.raises(InvalidStatus):
+            async with opened(api.socket_url, origin="https://ours.example.evil"):
+                pass
+
+
+async def test_a_query_that_is_asked_by_its_hash_is_to_be_sent_and_the_connection_stays(url: str) -> None:
+    payload = {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "ecf4edb4"}}}
+    async with opened(url) as socket:
+        await socket.say({"id": "1", "type": "subscribe", "payload": payload})
+        error = {"message": "PersistedQueryNotSupported", "extensions": {"code": "PERSISTED_QUERY_NOT_SUPPORTED"}}
+        assert await socket.hear() == {"id": "1", "type": "error", "payload": [error]}
+        await socket.say({"id": "1", "type": "subscribe", "payload": payload | {"query": "{ __typename }"}})
+        assert (await socket.hear())["payload"] == {"data": {"__typename": "Query"}}
+
+
+@pytest.mark.asyncio(loop_scope="function")
+async def test_a_client_that_says_nothing_is_closed_with_4408(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert endpoint.INIT_SECONDS == 10
+    monkeypatch.setattr(endpoint, "INIT_SECONDS", 0.1)
+    async with served(settings) as api, opened(api.socket_url, init=False) as socket:
+        assert await socket.end() == (4408, "Connection initialisation timeout", [])
+
+
+async def test_a_second_hello_closes_with_4429(url: str) -> None:
+    async with opened(url) as socket:
+        await socket.say(INIT)
+        assert (await socket.end())[0] == 4429
+
+
+async def test_an_operation_before_the_hello_closes_with_4401(url: str) -> None:
+    async with opened(url, init=False) as socket:
+        await socket.say(subscribe("1", FINE))
+        assert await socket.end() == (4401, "Unauthorized", [])
+
+
+async def test_a_ping_is_answered_at_any_time_and_a_pong_never(url: str) -> None:
+    async with opened(url, init=False) as socket:
+        for message in ({"type": "ping"}, {"type": "ping", "payload": None}, {"type": "ping", "payload": {"a": 1}}):
+            await socket.say({"type": "pong"}, message)
+            assert await socket.hear() == {"type": "pong"}
+        await socket.say(INIT)
+        assert await socket.hear() == ACK
+        assert await socket.is_open()
+
+
+# frames that are not of the protocol
+
+WRONG: list[object] = [
+    "[]",
+    "5",
+    "null",
+    '"ping"',
+    "",
+    "{",
+    '{"type":',
+    "[" * 200_000,
+    '{"type": "ping", "payload": ' + "[" * 200_000,
+    '{"type": "\\ud800"}',
+    b'{"type": "ping"}',
+    {},
+    {"type": None},
+    {"type": 5},
+    {"type": ["ping"]},
+    {"type": "nope"},
+    {"type": "x" * 1000},
+    {"type": "connection_ack"},
+    {"type": "ping", "payload": "x"},
+    {"type": "pong", "payload": []},
+    {"type": "connection_init", "payload": "x"},
+    {"type": "connection_init", "payload": []},
+    {"type": "complete"},
+    {"type": "complete", "id": 7},
+    {"type": "subscribe", "payload": {"query": FINE}},
+    {"type": "subscribe", "id": 7, "payload": {"query": FINE}},
+    {"type": "subscribe", "id": "", "payload": {"query": FINE}},
+    {"type": "subscribe", "id": ["a"], "payload": {"query": FINE}},
+    {"type": "subscribe", "id": {}, "payload": {"query": FINE}},
+    {"type": "subscribe", "id": None, "payload": {"query": FINE}},
+    {"type": "subscribe", "id": "x" * 129, "payload": {"query": FINE}},
+    {"type": "subscribe", "id": "1"},
+    {"type": "subscribe", "id": "1", "payload": None},
+    {"type": "subscribe", "id": "1", "payload": "x"},
+    {"type": "subscribe", "id": "1", "payload": []},
+    {"type": "subscribe", "id": "1", "payload": {}},
+    subscribe("1", FINE) | {"payload": {"query": 5}},
+    subscribe("1", FINE, variables="x"),
+    subscribe("1", FINE, variables=["x"]),
+    subscribe("1", FINE, operationName=5),
+    subscribe("1", FINE, extensions=[]),
+]
+
+
+@pytest.mark.parametrize("frame", WRONG, ids=lambda frame: str(frame)[:60])
+async def test_a_frame_that_is_not_of_the_protocol_closes_with_4400(url: str, frame: object) -> None:
+    async with opened(url) as socket:
+        await socket.say(frame)
+        code, reason, heard = await socket.end()
+    assert (code, heard) == (4400, [])
+    assert reason
+
+
+async def test_a_frame_that_is_too_large_closes_with_1009(url: str) -> None:
+    async with opened(url) as socket:
+        await socket.say("x" * 262_145)
+        assert (await socket.end())[0] == 1009
+
+
+async def test_every_message_of_the_protocol_is_without_fault() -> None:
+    for message in (
+        {"type": "connection_init"},
+        {"type": "pong", "payload": {}},
+        {"type": "complete", "id": "x" * 128},
+        subscribe("1", "", variables=None, operationName=None, extensions=None),
+        subscribe("ö", FINE, variables={}, operationName="", extensions={}),
+    ):
+        assert fault(message) is None
+
+
+# operations
+
+
+async def test_a_query_is_answered_once_and_complete(url: str) -> None:
+    async with opened(url) as socket:
+        await socket.say(subscribe("q", FINE))
+        assert await socket.hear() == {"id": "q", "type": "next", "payload": NEXT}
+        assert await socket.hear() == {"id": "q", "type": "complete"}
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"query": "{"},
+        {"query": ""},
+        {"query": "{ nothing }"},
+        {"query": "query A { log { head } }", "operationName": "B"},
+        {"query": "query A { log { head } } query B { log { head } }"},
+        {"query": "subscription A { events { __typename } } subscription B { events { __typename } }"},
+        {"query": "subscription { a: events { __typename } b: events { __typename } }"},
+        {"query": "subscription ($f: StartFrom) { events(from: $f) { __typename } }", "variables": {"f": 5}},
+        {"query": 'subscription { events(filter: { fromTimestamp: "soon" }) { __typename } }'},
+        {"query": 'subscription { events(after: "x") { __typename } }'},
+        {"query": 'subscription { events(after: "a1") { __typename } }'},
+        {"query": 'subscription { events(after: "effffff") { __typename } }'},
+        {
+            "query": "subscription ($i: [ID!]) { events(filter: { ids: $i }) { __typename } }",
+            "variables": {"i": ["x"] * 1001},
+        },
+    ],
+    ids=lambda payload: str(payload)[:60],
+)
+async def test_an_operation_that_is_wrong_gets_an_error_and_the_connection_stays(url: str, payload: Any) -> None:
+    async with opened(url) as socket:
+        await socket.say({"id": "1", "type": "subscribe", "payload": payload})
+        answer = await socket.hear()
+        assert (answer["id"], answer["type"]) == ("1", "error")
+        assert {error["extensions"]["code"] for error in answer["payload"]} == {"BAD_USER_INPUT"}
+        assert await socket.is_open()
+        await socket.say(subscribe("1", FINE))
+        assert (await socket.hear())["payload"] == NEXT
+
+
+async def test_an_error_in_a_field_is_part_of_the_answer(url: str) -> None:
+    async with opened(url) as socket:
+        await socket.say(subscribe("1", "{ events(first: 1001) { nodes { id } } }"))
+        answer = await socket.hear()
+        assert (answer["type"], answer["payload"]["data"]) == ("next", None)
+        assert answer["payload"]["errors"][0]["extensions"]["code"] == "PAGE_TOO_LARGE"
+        assert await socket.hear() == {"id": "1", "type": "complete"}
+
+
+async def test_of_several_operations_the_one_that_is_named_is_answered(url: str) -> None:
+    async with opened(url) as socket:
+        query = "query A { log { head } } query B { stats { totalEvents } }"
+        await socket.say(subscribe("1", query, operationName="A"))
+        assert (await socket.hear())["payload"] == NEXT
+
+
+async def test_an_id_that_is_in_use_closes_with_4409(url: str) -> None:
+    async with opened(url) as socket:
+        await socket.say(subscribe("1", ENDLESS), subscribe("1", FINE))
+        code, reason, _ = await socket.end()
+    assert (code, reason) == (4409, "Subscriber for 1 already exists")
+
+
+@pytest.mark.parametrize("letter", ["x", "ö", "\U0001f600"])
+async def test_a_reason_that_would_not_fit_into_its_frame_is_shortened(url: str, letter: str) -> None:
+    id = letter * 128
+    async with opened(url) as socket:
+        await socket.say(subscribe(id, ENDLESS), subscribe(id, FINE))
+        code, reason, _ = await socket.end()
+    assert code == 4409
+    assert len(reason.encode()) <= 123
+    assert reason.endswith(f"{letter}...")
+
+
+async def test_an_id_is_free_again_when_its_operation_is_over(url: str) -> None:
+    async with opened(url) as socket:
+        for _ in range(3):
+            await socket.say(subscribe("1", FINE))
+            assert [(await socket.hear())["type"] for _ in range(2)] == ["next", "complete"]
+        await socket.say(subscribe("1", ENDLESS))
+        assert (await socket.hear())["payload"]["data"]["events"]["__typename"] == "CaughtUp"
+        await socket.say({"id": "1", "type": "complete"}, subscribe("1", FINE))
+        assert (await socket.hear())["payload"] == NEXT
+
+
+async def test_that_an_unknown_operation_is_over_is_no_news(url: str) -> None:
+    async with opened(url) as socket:
+        await socket.say({"id": "nothing", "type": "complete"})
+        assert await socket.is_open()
+
+
+async def test_the_21st_operation_at_once_gets_an_error_and_the_others_go_on(url: str, world: World) -> None:
+    async with opened(url) as socket:
+        for n in range(20):
+            await socket.say(subscribe(f"s{n}", ENDLESS))
+            assert (await socket.hear())["type"] == "next"
+        await socket.say(subscribe("more", FINE))
+        answer = await socket.hear()
+        assert (answer["id"], answer["type"]) == ("more", "error")
+        assert [error["extensions"]["code"] for error in answer["payload"]] == ["QUERY_TOO_COMPLEX"]
+        assert world.api.services.feed.followers == 20
+        await socket.say({"id": "s7", "type": "complete"}, subscribe("more", FINE))
+        assert (await socket.hear())["payload"] == NEXT
+    await until(lambda: world.api.services.feed.followers == 0)
+
+
+async def test_each_operation_on_a_connection_has_its_own_budget(url: str) -> None:
+    lists = " ".join(f"l{n}: events(first: 1000) {{ pageInfo {{ hasNextPage }} }}" for n in range(10))
+    async with opened(url) as socket:
+        for _ in range(3):
+            await socket.say(subscribe("1", f"{{ {lists} }}"))
+            assert "errors" not in (await socket.hear())["payload"]
+            assert (await socket.hear())["type"] == "complete"

@@ -1,0 +1,133 @@
+"""A cursor that was kept from before the database was dropped, or from another instance, is refused by everything."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import orjson
+import pytest
+from nats.aio.client import Client
+
+from eventscope.errors import WrongLog
+from eventscope.settings import Settings
+from eventscope.store.log import Log, prepare
+from tests.cli.test_tail import tailing
+from tests.support.api_server import Served, served
+from tests.support.clients.event_stream import streamed
+from tests.support.clients.websocket import opened, subscribe
+from tests.support.event_services import connected
+from tests.support.sample_log import fill
+
+FEED = "subscription ($after: String) { events(after: $after) { __typename ... on Event { cursor } } }"
+REPLAY = "subscription ($after: String) { replay(after: $after) { __typename ... on Event { cursor type } } }"
+PAGE = """query ($after: String) { events(first: 2, order: OLDEST_FIRST, after: $after) {
+  edges { cursor node { cursor type } } pageInfo { endCursor hasNextPage }
+} }"""
+
+
+@pytest.fixture
+async def api(settings: Settings, log: Log, client: Client) -> AsyncIterator[Served]:
+    """An API over a log of three events, the newest of which lie in memory."""
+    await filled(log, "old", 3)
+    async with served(settings) as api:
+        yield api
+
+
+async def filled(log: Log, word: str, n: int) -> None:
+    await fill(log, [orjson.dumps({"type": f"{word}.happened"}) for _ in range(n)], {"*": 0})
+
+
+async def begun_anew(log: Log, n: int) -> None:
+    await dropped(log)
+    await prepare(log)
+    await filled(log, "new", n)
+
+
+async def dropped(log: Log) -> None:
+    await log.mongo.client.drop_database(log.mongo.database.name)
+
+
+async def page(api: Served, after: str | None = None) -> Any:
+    return (await api.ask(PAGE, after=after))["events"]
+
+
+async def test_a_cursor_of_before_is_refused_at_once_and_one_of_now_goes_on(api: Served, log: Log) -> None:
+    before = await page(api)
+    assert (await page(api, before["pageInfo"]["endCursor"]))["edges"][0]["node"]["type"] == "old.happened"
+    await begun_anew(log, 5)
+    for cursor in (before["pageInfo"]["endCursor"], before["edges"][0]["cursor"], before["edges"][0]["node"]["cursor"]):
+        refusal = await api.refusal(PAGE, after=cursor)
+        assert refusal["extensions"] == {"code": "WRONG_LOG", "field": "after"}
+    now = await page(api)
+    assert [edge["node"]["type"] for edge in now["edges"]] == ["new.happened"] * 2
+    assert len((await page(api, now["pageInfo"]["endCursor"]))["edges"]) == 2
+
+
+async def test_a_cursor_that_an_older_version_gave_is_taken_by_any_log(api: Served, log: Log) -> None:
+    assert len((await page(api, "e2"))["edges"]) == 1
+    await begun_anew(log, 5)
+    assert len((await page(api, "e3"))["edges"]) == 2
+
+
+async def test_every_kind_of_subscription_refuses_it(api: Served, log: Log) -> None:
+    cursor = (await page(api))["pageInfo"]["endCursor"]
+    await begun_anew(log, 5)
+    for query in (FEED, REPLAY):
+        async with opened(api.socket_url) as socket:
+            await socket.say(subscribe("1", query, variables={"after": cursor}))
+            message = await socket.hear()
+            assert message["type"] == "error"
+            assert message["payload"][0]["extensions"] == {"code": "WRONG_LOG", "field": "after"}
+        async with streamed(api.http, query, after=cursor) as stream:
+            _, result = await stream.hear()
+            assert result["errors"][0]["extensions"] == {"code": "WRONG_LOG", "field": "after"}
+            assert (await stream.hear())[0] == "complete"
+
+
+async def test_a_service_that_follows_or_replays_is_told_and_does_not_ask_for_ever(
+    settings: Settings, api: Served, log: Log
+) -> None:
+    cursor = (await page(api))["pageInfo"]["endCursor"]
+    await begun_anew(log, 5)
+    async with connected(settings, str(api.http.base_url)) as service:
+        for events in (service.subscribe_to_events(after=cursor), service.replay_events(after=cursor)):
+            async with aclosing(events):
+                with pytest.raises(WrongLog, match="after: the cursor is of the log") as raised:
+                    await anext(events)
+            assert raised.value.field == "after"
+
+
+async def test_tail_says_so_and_ends(api: Served, log: Log) -> None:
+    cursor = (await page(api))["pageInfo"]["endCursor"]
+    await begun_anew(log, 5)
+    async with tailing(api, "--after", cursor) as process:
+        assert await process.wait() == 2
+        assert process.stderr is not None
+        assert b"the cursor is of the log" in await process.stderr.read()
+
+
+async def test_a_backup_that_is_restored_keeps_its_cursors(api: Served, log: Log) -> None:
+    cursor = (await page(api))["pageInfo"]["endCursor"]
+    name = (await api.ask("{ log { id } }"))["log"]["id"]
+    database = log.mongo.database
+    backup = {one: await database[one].find({}).to_list(None) for one in await database.list_collection_names()}
+    await begun_anew(log, 5)
+    assert (await api.ask("{ log { id } }"))["log"]["id"] != name
+    await dropped(log)
+    for one, documents in backup.items():
+        if documents:
+            await database[one].insert_many(documents)
+    assert (await api.ask("{ log { id } }"))["log"]["id"] == name
+    assert [edge["node"]["type"] for edge in (await page(api, cursor))["edges"]] == ["old.happened"]
+
+
+async def test_newest_events_of_a_log_that_was_dropped_are_in_no_answer(api: Served, log: Log) -> None:
+    """Though the new log may have grown beyond the old one before anybody asked."""
+    newest = "{ events(first: 2) { edges { cursor } nodes { type } } }"
+    before = (await api.ask(newest))["events"]
+    assert before["nodes"] == [{"type": "old.happened"}] * 2
+    for n in (3, 9):
+        await begun_anew(log, n)
+        after = (await api.ask(newest))["events"]
+        assert after["nodes"] == [{"type": "new.happened"}] * 2
+        assert before["edges"][0]["cursor"].partition(".")[2] != after["edges"][0]["cursor"].partition(".")[2]

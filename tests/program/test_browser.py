@@ -1,0 +1,329 @@
+"""The page in a real browser that reaches nothing but the server: it works, complains of nothing, calls nobody else."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote_plus, urlencode, urlsplit
+
+import httpx
+import pytest
+import uvicorn
+from nats.aio.client import Client
+from playwright.async_api import Locator, Page, Route, ViewportSize, async_playwright, expect
+from starlette import routing
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+
+from eventscope.http.graphiql import BUILT, page, routes, wants_page
+from eventscope.server.api import config
+from eventscope.server.listen import listening
+from eventscope.settings import Settings
+from tests.support.clients.browser import FLAGS, PATIENCE, path
+from tests.support.requirements import left_out
+
+pytestmark = pytest.mark.browser
+
+WINDOW: ViewportSize = {"width": 1440, "height": 900}
+TELL_OF_VIOLATIONS = """
+addEventListener("securitypolicyviolation", (event) =>
+  console.error(`the policy forbids ${event.blockedURI} (${event.violatedDirective})`));
+"""
+
+
+class Until(Protocol):
+    async def __call__(self, condition: Callable[[], Awaitable[bool] | bool]) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The application as people use it, fed over NATS."""
+
+    url: str
+    publish: Callable[[str, dict[str, object]], Awaitable[None]]
+
+
+@pytest.fixture
+def chromium() -> str:
+    """The path of a browser of this machine."""
+    return path()
+
+
+@pytest.fixture
+def built() -> Path:
+    """The folder of the built page."""
+    if not (BUILT / "index.html").is_file():
+        left_out("the page was not built; run `make web` with Node 20.19 or newer")
+    return BUILT
+
+
+@asynccontextmanager
+async def serving(app: Starlette, until: Until) -> AsyncIterator[str]:
+    """Serve the application on a free port; gives its address."""
+    server = uvicorn.Server(config(app))
+    with listening("127.0.0.1", 0) as listener:
+        host, port = listener.getsockname()
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        await until(lambda: server.started)
+        yield f"http://{host}:{port}"
+        server.should_exit = True
+        await task
+
+
+@pytest.fixture
+def served(api: str, ingesting: None, client: Client, settings: Settings, until: Until) -> Served:
+    """The whole application: API, ingester, and a publisher that knows nothing of them but a subject."""
+    subject = settings.subjects[0].removesuffix(">")
+
+    async def stored(name: str) -> bool:
+        question = {"query": f'{{ stats(filter: {{eventTypes: "{name}"}}) {{ totalEvents }} }}'}
+        async with httpx.AsyncClient(base_url=api) as asking:
+            answer = (await asking.post("/graphql", json=question)).json()
+        return bool(answer["data"]["stats"]["totalEvents"])
+
+    async def publish(type: str, data: dict[str, object]) -> None:
+        event = {"type": type, "data": data, "aggregateType": "user", "aggregateId": "u-1", "userId": "ada"}
+        await client.jetstream().publish(subject + type, json.dumps(event).encode())
+        await until(lambda: stored(type))
+
+    return Served(api, publish)
+
+
+@asynccontextmanager
+async def opened(chromium: str, address: str) -> AsyncIterator[Page]:
+    """Open the address with every other host out of reach; in the end nothing must have gone wrong or astray."""
+    wrong: list[str] = []
+    host = urlsplit(address).netloc
+
+    async def only_ours(route: Route) -> None:
+        if urlsplit(route.request.url).netloc == host:
+            await route.continue_()
+        else:
+            wrong.append(f"asked another host: {route.request.url}")
+            await route.abort()
+
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        context = await browser.new_context(viewport=WINDOW)
+        await context.grant_permissions(["clipboard-read", "clipboard-write"])
+        await context.add_init_script(TELL_OF_VIOLATIONS)
+        await context.route(lambda address: not address.startswith(("data:", "blob:")), only_ours)
+        context.set_default_timeout(PATIENCE)
+        page = await context.new_page()
+        page.on("console", lambda said: wrong.append(said.text) if said.type in {"error", "warning"} else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("requestfailed", lambda request: wrong.append(f"failed: {request.url}"))
+        page.on(
+            "response", lambda answer: wrong.append(f"{answer.status} {answer.url}") if answer.status > 399 else None
+        )
+        page.on("websocket", lambda socket: wrong.append(socket.url) if urlsplit(socket.url).netloc != host else None)
+        await page.goto(address)
+        yield page
+        await browser.close()
+    assert wrong == []
+
+
+class Graphiql:
+    """What a person sees and does on the page."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.query = page.locator(".graphiql-query-editor .view-lines")
+        self.answer = page.locator(".graphiql-response .view-lines")
+        self.explorer = page.locator(".graphiql-explorer-root")
+
+    async def press(self, name: str) -> None:
+        await self.page.get_by_role("button", name=name).click()
+
+    async def run(self) -> None:
+        await self.page.get_by_role("button", name="Execute query").click()
+
+    async def turn_to(self, title: str) -> None:
+        await self.page.get_by_role("tab", name=title).click()
+        await shows(self.query, f" {title}")
+
+    async def kept(self) -> str:
+        """All that the page keeps in the browser for the next visit."""
+        return str(await self.page.evaluate("JSON.stringify(localStorage)"))
+
+
+async def shows(place: Locator, text: str) -> None:
+    """Wait until the text is there."""
+    await expect(place).to_contain_text(text, timeout=PATIENCE)
+
+
+async def test_a_query_is_answered_and_the_explorer_shows_what_can_be_asked(
+    chromium: str, built: Path, served: Served
+) -> None:
+    await served.publish("user.created", {"email": "ada@example.com"})
+    async with opened(chromium, f"{served.url}/graphql") as page:
+        graphiql = Graphiql(page)
+        await expect(page).to_have_title("Eventscope")
+        await shows(graphiql.explorer, "replay")
+        await shows(graphiql.query, "query Recent")
+        await graphiql.run()
+        await shows(graphiql.answer, '"type": "user.created"')
+
+
+async def test_a_subscription_shows_events_as_they_arrive_newest_first_until_it_is_stopped(
+    chromium: str, built: Path, served: Served
+) -> None:
+    async with opened(chromium, f"{served.url}/graphql") as page:
+        graphiql = Graphiql(page)
+        await graphiql.turn_to("Live")
+        await graphiql.run()
+        await shows(graphiql.answer, '"CaughtUp"')
+        await served.publish("vendor.created", {"name": "first"})
+        await shows(graphiql.answer, '"first"')
+        await served.publish("vendor.updated", {"name": "second"})
+        await shows(graphiql.answer, '"second"')
+        text = await graphiql.answer.inner_text()
+        assert text.index("second") < text.index("first")
+        await graphiql.press("Stop query")
+        await expect(page.get_by_role("button", name="Execute query")).to_be_visible(timeout=PATIENCE)
+
+
+async def test_numbers_are_shown_with_the_digits_of_the_answer_and_sent_with_those_of_the_editor(
+    chromium: str, built: Path, served: Served
+) -> None:
+    query = "query Digits($where: [PathCondition!]) { events(filter: {data: $where}) { nodes { data } } }"
+    # comments, too, as the editor takes them
+    variables = '{"where": [{"path": "account", "eq": 1234567890123456789}], /* all of them */ }'
+    question = urlencode({"query": query, "variables": variables})
+    numbers: dict[str, object] = {"account": 1234567890123456789, "rate": 1.0, "small": 5e-324}
+    await served.publish("user.created", numbers | {"account": 1234567890123456788})
+    await served.publish("user.updated", numbers)
+    async with opened(chromium, f"{served.url}/graphql?{question}") as page:
+        graphiql = Graphiql(page)
+        await shows(graphiql.query, "query Digits")
+        await graphiql.run()
+        await shows(graphiql.answer, '"account": 1234567890123456789')
+        text = await graphiql.answer.inner_text()
+        assert '"rate": 1.0' in text.replace("\xa0", " ")
+        assert "5e-324" in text
+        assert "1234567890123456788" not in text
+
+
+async def test_numbers_of_live_events_and_those_that_are_sent_for_them_keep_their_digits(
+    chromium: str, built: Path, served: Served
+) -> None:
+    query = "subscription Digits($where: [PathCondition!]) { events(filter: {data: $where}) { ... on Event { data } } }"
+    variables = '{"where": [{"path": "account", "gte": 1234567890123456789}]}'
+    question = urlencode({"query": query, "variables": variables})
+    async with opened(chromium, f"{served.url}/graphql?{question}") as page:
+        graphiql = Graphiql(page)
+        await shows(graphiql.query, "subscription Digits")
+        await graphiql.run()
+        await expect(page.get_by_role("button", name="Stop query")).to_be_visible(timeout=PATIENCE)
+        await shows(graphiql.answer, '"received"')
+        await served.publish("user.created", {"account": 1234567890123456788, "rate": 2.0})
+        await served.publish("user.updated", {"account": 1234567890123456789, "rate": 2.0})
+        await shows(graphiql.answer, '"account": 1234567890123456789')
+        text = await graphiql.answer.inner_text()
+        assert '"rate": 2.0' in text.replace("\xa0", " ")
+        assert "1234567890123456788" not in text
+
+
+async def test_a_subscription_that_is_refused_says_why(chromium: str, built: Path, served: Served) -> None:
+    question = urlencode({"query": 'subscription Lost { events(after: "nonsense") { __typename } }'})
+    async with opened(chromium, f"{served.url}/graphql?{question}") as page:
+        graphiql = Graphiql(page)
+        await shows(graphiql.query, "subscription Lost")
+        await graphiql.run()
+        await shows(graphiql.answer, '"BAD_USER_INPUT"')
+        await expect(page.get_by_role("button", name="Execute query")).to_be_visible(timeout=PATIENCE)
+
+
+async def test_every_example_tab_has_an_answer_at_once(chromium: str, built: Path, served: Served) -> None:
+    await served.publish("user.created", {"email": "ada@example.com"})
+    async with opened(chromium, f"{served.url}/graphql") as page:
+        graphiql = Graphiql(page)
+        await shows(graphiql.query, "query Recent")
+        titles = [title.strip() for title in await page.get_by_role("tab").all_inner_texts()]
+        assert titles == ["Recent", "OneAggregate", "WhoDidWhat", "Statistics", "Replay", "LogStatus", "Live"]
+        for title in titles[:-1]:
+            await graphiql.turn_to(title)
+            await graphiql.run()
+            await shows(graphiql.answer, '"data": {')
+            text = await graphiql.answer.inner_text()
+            assert "errors" not in text
+            assert "null" not in text.split("\n")[2]
+
+
+async def test_a_link_opens_its_question_in_a_tab_of_its_own(chromium: str, built: Path, served: Served) -> None:
+    query = "query Counted($types: [String!]) { stats(filter: {eventTypes: $types}) { totalEvents } }"
+    question = urlencode({"query": query, "variables": '{"types": ["nothing.*"]}'})
+    address = f"{served.url}/graphql?{question}"
+    async with opened(chromium, address) as page:
+        graphiql = Graphiql(page)
+        await shows(graphiql.query, "query Counted")
+        await graphiql.run()
+        await shows(graphiql.answer, '"totalEvents": 0')
+        await graphiql.press("Copy a link to this query")
+        assert await page.evaluate("navigator.clipboard.readText()") == page.url
+        assert unquote_plus(page.url) == unquote_plus(address)
+        await expect(page.get_by_role("tab")).to_have_count(8)
+
+
+async def test_an_example_that_was_closed_can_be_opened_again(chromium: str, built: Path, served: Served) -> None:
+    async with opened(chromium, f"{served.url}/graphql") as page:
+        graphiql = Graphiql(page)
+        await graphiql.turn_to("Statistics")
+        await page.locator(".graphiql-tab-active").get_by_label("Close Tab").click()
+        await expect(page.get_by_role("tab")).to_have_count(6)
+        await graphiql.press("Show Examples")
+        await page.locator(".examples button", has_text="Statistics").click()
+        await shows(graphiql.query, "query Statistics")
+        await expect(page.get_by_role("tab")).to_have_count(7)
+
+
+async def test_a_token_in_the_headers_is_sent_but_never_kept(chromium: str, built: Path, served: Served) -> None:
+    async with opened(chromium, f"{served.url}/graphql") as page:
+        graphiql = Graphiql(page)
+        await shows(graphiql.query, "query Recent")
+        await graphiql.press("Headers")
+        await page.get_by_role("region", name="Headers").click()
+        await page.keyboard.insert_text('{"authorization": "Bearer secret-token"}')
+        async with page.expect_request(lambda request: "authorization" in request.headers) as sent:
+            await graphiql.run()
+        assert (await sent.value).headers["authorization"] == "Bearer secret-token"
+        await shows(graphiql.answer, '"data": {')
+        await page.wait_for_function("localStorage['graphiql:queries'] && localStorage['graphiql:tabState']")
+        assert "query Recent" in await graphiql.kept()
+        assert "secret-token" not in await graphiql.kept()
+
+
+async def test_the_plain_page_asks_and_shows_the_answer(chromium: str, tmp_path: Path, until: Until) -> None:
+    async def graphql(request: Request) -> Response:
+        if wants_page(request):
+            return page(tmp_path)
+        return Response(b'{"asked": ' + await request.body() + b"}", media_type="application/json")
+
+    app = Starlette(routes=[*routes(tmp_path), routing.Route("/graphql", graphql, methods=["GET", "POST"])])
+    async with serving(app, until) as url, opened(chromium, f"{url}/graphql") as shown:
+        await shows(shown.locator("header"), "make web")
+        await shown.get_by_label("Query").fill("{ log { head } }")
+        await shown.get_by_label("Variables").fill('{"first": 3}')
+        await shown.keyboard.press("Control+Enter")
+        await shows(shown.locator("output"), '"query": "{ log { head } }"')
+        await shows(shown.locator("output"), '"first": 3')
+        await shown.get_by_label("Variables").fill('{"account": 1234567890123456789, "rate": 1.0}')
+        await shown.get_by_role("button").click()
+        await shows(shown.locator("output"), '"account": 1234567890123456789')
+        await shows(shown.locator("output"), '"rate": 1.0')
+        await shown.get_by_label("Variables").fill("{first: 3}")
+        await shown.get_by_role("button").click()
+        await shows(shown.locator("output"), "The variables are not JSON")
+
+
+def test_the_built_page_is_small_and_names_the_licences_of_all_it_bundles(built: Path) -> None:
+    assert sum(file.stat().st_size for file in built.rglob("*") if file.is_file()) < 3_000_000
+    notice = (built / "third-party.md").read_text()
+    for bundled in ("graphiql", "graphiql-explorer", "graphql-ws", "monaco-editor", "react-dom", "prettier"):
+        assert f"\n## {bundled} - " in notice
+    for font in ("Roboto", "Codicons", "Fira Code"):
+        assert f"\n## {font} (" in notice

@@ -1,0 +1,297 @@
+"""Subscriptions: exactly the events of the log after a place in it, in order (I5), and nothing left behind them."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import nats
+import orjson
+import pytest
+from nats.aio.client import Client
+
+from eventscope.resolvers import cursor, own
+from eventscope.settings import Settings
+from eventscope.store.events import pages
+from eventscope.store.filters.filter import EVERYTHING
+from eventscope.store.log import Log
+from tests.support.api_server import Served, served
+from tests.support.clients.websocket import Socket, opened, subscribe
+from tests.support.until import until
+
+FEED = """subscription ($filter: EventFilter, $after: String, $from: StartFrom) {
+  events(filter: $filter, after: $after, from: $from) {
+    __typename
+    ... on Event { id cursor type }
+    ... on CaughtUp { cursor }
+    ... on Checkpoint { cursor }
+    ... on FellBehind { cursor }
+  }
+}"""
+
+
+@pytest.fixture
+async def api(settings: Settings, log: Log, client: Client, ingesting: None) -> AsyncIterator[Served]:
+    """An API over a log of its own, with an ingester at work."""
+    async with served(settings) as api:
+        yield api
+
+
+class Publisher:
+    """Publishes events on the subjects of the test, numbered on and on."""
+
+    def __init__(self, client: Client, prefix: str) -> None:
+        self.published: list[str] = []
+        self._client = client
+        self._prefix = prefix
+
+    async def publish(self, n: int, type: str = "thing.happened", **more: object) -> list[str]:
+        """Publish n events, and tell their ids."""
+        ids = [f"p{len(self.published) + i}" for i in range(n)]
+        for id in ids:
+            message = orjson.dumps({"messageId": id, "data": {}, **more})
+            await self._client.publish(f"{self._prefix}.{type}", message)
+            self.published.append(id)
+        await self._client.flush()
+        return ids
+
+
+@pytest.fixture
+def publisher(client: Client, subject_prefix: str) -> Publisher:
+    return Publisher(client, subject_prefix)
+
+
+async def follow(socket: Socket, id: str = "f", **variables: object) -> None:
+    await socket.say(subscribe(id, FEED, variables=variables))
+
+
+async def delivery(socket: Socket) -> Any:
+    """The next thing that is delivered."""
+    message = await socket.hear()
+    assert message["type"] == "next", message
+    assert "errors" not in message["payload"], message
+    return message["payload"]["data"]["events"]
+
+
+async def events(socket: Socket, n: int) -> list[str]:
+    """The next n events, whatever comes between them."""
+    found: list[str] = []
+    while len(found) < n:
+        one = await delivery(socket)
+        if one["__typename"] == "Event":
+            found.append(one["id"])
+    return found
+
+
+async def caught_up(socket: Socket) -> tuple[list[str], str]:
+    """The events up to the next time that all is delivered, and the cursor there."""
+    found = []
+    while (one := await delivery(socket))["__typename"] != "CaughtUp":
+        if one["__typename"] == "Event":
+            found.append(one["id"])
+    return found, one["cursor"]
+
+
+async def stored(log: Log, n: int) -> None:
+    async def there() -> bool:
+        return len(await pages.events(log, EVERYTHING, limit=n)) == n
+
+    await until(there)
+
+
+async def test_from_now_on_what_was_before_is_left_out(api: Served, log: Log, publisher: Publisher) -> None:
+    await publisher.publish(5)
+    await stored(log, 5)
+    async with opened(api.socket_url) as socket:
+        await follow(socket)
+        assert await caught_up(socket) == ([], cursor.encode("e", 5, tag=await own.tag(log)))
+        ids = await publisher.publish(3)
+        assert await events(socket, 3) == ids
+
+
+async def test_from_the_beginning_all_that_was_comes_first_and_then_what_is(
+    api: Served, log: Log, publisher: Publisher
+) -> None:
+    before = await publisher.publish(450)
+    await stored(log, 450)
+    async with opened(api.socket_url) as socket:
+        await follow(socket, **{"from": "BEGINNING"})
+        assert await caught_up(socket) == (before, cursor.encode("e", 450, tag=await own.tag(log)))
+        ids = await publisher.publish(3)
+        assert await events(socket, 3) == ids
+
+
+async def test_after_a_cursor_come_exactly_the_events_behind_it(api: Served, log: Log, publisher: Publisher) -> None:
+    ids = await publisher.publish(10)
+    await stored(log, 10)
+    async with opened(api.socket_url) as socket:
+        # a cursor says more than a start
+        await follow(socket, after=cursor.encode("e", 4, tag=None), **{"from": "BEGINNING"})
+        assert (await caught_up(socket))[0] == ids[4:]
+        await follow(socket, "replayed", after=cursor.encode("e", 7, 8, tag=None))
+        assert (await caught_up(socket))[0] == ids[7:]
+
+
+async def test_a_filter_is_as_good_for_what_was_as_for_what_comes(api: Served, log: Log, publisher: Publisher) -> None:
+    async def some() -> list[str]:
+        mine: list[str] = []
+        for n in range(10):
+            await publisher.publish(1, "other.happened", userId="alice")
+            await publisher.publish(1, "thing.happened", userId="bob")
+            mine += await publisher.publish(n % 3, "thing.happened", userId="alice")
+        return mine
+
+    before = await some()
+    await stored(log, len(publisher.published))
+    async with opened(api.socket_url) as socket:
+        filter = {"eventTypes": ["thing.*"], "userId": "alice"}
+        await follow(socket, filter=filter, **{"from": "BEGINNING"})
+        assert (await caught_up(socket))[0] == before
+        after = await some()
+        assert await events(socket, len(after)) == after
+
+
+async def test_whoever_begins_while_events_come_in_gets_every_one_once_and_in_order(
+    api: Served, log: Log, settings: Settings, subject_prefix: str
+) -> None:
+    """Publishers of several connections at once, followers that begin at any time and at any place."""
+    total = 600
+
+    async def publish(worker: int) -> None:
+        client = await nats.connect(settings.nats_url)
+        for n in range(total // 4):
+            payload = orjson.dumps({"messageId": f"w{worker}-{n}"})
+            await client.publish(f"{subject_prefix}.thing.happened", payload)
+            if n % 25 == 0:
+                await client.flush()
+        await client.close()
+
+    async def followed(start: int) -> list[str]:
+        await stored(log, start)
+        async with opened(api.socket_url) as socket:
+            await follow(socket, after=cursor.encode("e", start, tag=None))
+            return await events(socket, total - start)
+
+    publishing = [asyncio.create_task(publish(worker)) for worker in range(4)]
+    received = await asyncio.gather(*(followed(start) for start in (0, 0, 10, 100, 300, 590)))
+    await asyncio.gather(*publishing)
+    whole = [event["messageId"] for event in await pages.events(log, EVERYTHING, limit=total + 1)]
+    assert len(whole) == total
+    for ids in received:
+        assert ids == whole[total - len(ids) :]
+
+
+async def test_who_comes_back_with_the_last_cursor_misses_nothing_and_gets_nothing_twice(
+    api: Served, log: Log, publisher: Publisher
+) -> None:
+    received: list[str] = []
+    after = None
+    for _ in range(5):
+        await publisher.publish(20)
+        async with opened(api.socket_url) as socket:
+            await follow(socket, after=after, **{"from": "BEGINNING"})
+            for _ in range(13):
+                while (one := await delivery(socket))["__typename"] != "Event":
+                    after = one["cursor"]
+                received.append(one["id"])
+                after = one["cursor"]
+            socket.raw.transport.abort()
+    assert received == publisher.published[: len(received)]
+    assert len(received) == 65
+
+
+async def test_each_event_that_is_delivered_may_be_asked_for_more(api: Served, log: Log, publisher: Publisher) -> None:
+    """What one event asks for is not counted against the next."""
+    await publisher.publish(30, aggregateType="thing", aggregateId="t1")
+    await stored(log, 30)
+    query = """subscription { events(from: BEGINNING) {
+      ... on Event { version aggregate { version events(first: 1000) { pageInfo { hasNextPage } } } }
+    } }"""
+    async with opened(api.socket_url) as socket:
+        await socket.say(subscribe("1", query))
+        for version in range(1, 31):
+            one = await delivery(socket)
+            assert one["version"] == version
+            # the head is as it is now, and not as it was
+            assert one["aggregate"] == {"version": 30, "events": {"pageInfo": {"hasNextPage": False}}}
+
+
+async def test_several_operations_on_one_connection_do_not_disturb_each_other(
+    api: Served, log: Log, publisher: Publisher
+) -> None:
+    ids = await publisher.publish(40)
+    await stored(log, 40)
+    async with opened(api.socket_url) as socket:
+        for n in range(4):
+            await follow(socket, f"s{n}", after=cursor.encode("e", n * 10, tag=None))
+        heard: dict[str, list[str]] = {f"s{n}": [] for n in range(4)}
+        waiting = set(heard)
+        while waiting:
+            message = await socket.hear()
+            one = message["payload"]["data"]["events"]
+            if one["__typename"] == "CaughtUp":
+                waiting.remove(message["id"])
+            else:
+                heard[message["id"]].append(one["id"])
+    assert heard == {f"s{n}": ids[n * 10 :] for n in range(4)}
+
+
+async def test_who_cancels_hears_no_more_and_is_followed_no_longer(api: Served, publisher: Publisher) -> None:
+    async with opened(api.socket_url) as socket:
+        await follow(socket, "goes")
+        await caught_up(socket)
+        await follow(socket, "stays")
+        await caught_up(socket)
+        assert api.services.feed.followers == 2
+        await socket.say({"id": "goes", "type": "complete"})
+        await until(lambda: api.services.feed.followers == 1)
+        await publisher.publish(3)
+        for _ in range(3):
+            assert (await socket.hear())["id"] == "stays"
+        await socket.say({"id": "stays", "type": "complete"})
+        await until(lambda: api.services.feed.followers == 0)
+
+
+async def test_who_closes_is_followed_no_longer(api: Served) -> None:
+    async with opened(api.socket_url) as socket:
+        await follow(socket)
+        await caught_up(socket)
+        assert api.services.feed.followers == 1
+    await until(lambda: api.services.feed.followers == 0)
+
+
+async def test_a_hundred_clients_that_vanish_leave_nothing_behind(
+    api: Served, log: Log, publisher: Publisher, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def all_is_well() -> None:
+        await stored(log, len(publisher.published))
+        async with opened(api.socket_url) as socket:
+            await follow(socket)
+            await caught_up(socket)
+            ids = await publisher.publish(1)
+            assert await events(socket, 1) == ids
+        await until(lambda: api.services.feed.followers == 0)
+
+    await all_is_well()
+    before = tasks()
+    for _ in range(4):
+        async with AsyncExitStack() as stack:
+            sockets = [await stack.enter_async_context(opened(api.socket_url)) for _ in range(25)]
+            for socket in sockets:
+                await follow(socket, **{"from": "BEGINNING"})
+                await caught_up(socket)
+            assert api.services.feed.followers == 25
+            await publisher.publish(2)
+            for socket in sockets:
+                socket.raw.transport.abort()
+    await until(lambda: api.services.feed.followers == 0 and tasks() <= before)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+    await all_is_well()
+
+
+def tasks() -> Counter[str]:
+    """What runs in the loop, but for waiting, which the ingester does now and then."""
+    running = Counter(getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks())
+    del running["Event.wait"]
+    return running

@@ -1,0 +1,94 @@
+"""A NATS whose user may not do all that is needed: that is said, and looks like no outage."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from eventscope.doctor.examine import Plan, examine
+from eventscope.doctor.finding import Finding, Level
+from eventscope.errors import CannotStart, Unavailable
+from eventscope.settings import Settings
+from eventscope.store.log import Log
+from eventscope.store.state import checkpoint
+from eventscope.subscriptions.nats import diagnostics
+from eventscope.subscriptions.nats.client import NatsClient, refusal
+from eventscope.subscriptions.nats.stream import connect, ensure
+from eventscope.subscriptions.publish import confirmed
+from tests.support.api_server import served
+from tests.support.locked_nats import demanding
+from tests.support.until import until
+
+USERS = {
+    "without_jetstream": {"publish": {"deny": ["$JS.API.>"]}},
+    "without_live": {"subscribe": {"deny": ["eventscope.live.>"]}},
+    "without_events": {"publish": {"deny": ["secret.>"]}},
+}
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server, in whose address USER is to be replaced by one of them."""
+    users: Any = [{"user": user, "password": "pw", "permissions": given} for user, given in USERS.items()]
+    with demanding(tmp_path_factory.mktemp("users"), authorization={"users": users}) as url:
+        yield url.replace("//", "//USER:pw@")
+
+
+async def examined(settings: Settings) -> dict[str, Finding]:
+    return {finding.check: finding for finding in await examine(settings, Plan()) if finding.level is Level.BROKEN}
+
+
+async def test_the_doctor_says_what_is_not_permitted(
+    settings: Settings, log: Log, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diagnostics, "SECONDS", 0.3)
+    theirs = settings.model_copy(update={"nats_url": url.replace("USER", "without_jetstream")})
+    found = await examined(theirs)
+    said = 'NATS refuses what Eventscope needs: Permissions Violation for Publish to "$JS.API.INFO"'
+    assert found["NATS"].found == found["NATS permissions"].found == said
+    assert "docs/operating.md" in found["NATS permissions"].advice
+
+
+async def test_an_api_that_hears_nothing_live_is_not_ready_and_says_why(settings: Settings, log: Log, url: str) -> None:
+    theirs = settings.model_copy(update={"nats_url": url.replace("USER", "without_live")})
+    await checkpoint.acquire(log, "somebody", 600)
+    async with served(theirs) as api:
+        await until(api.services.nats_refusal)
+        response = await api.http.get("/readyz")
+    words = f'Permissions Violation for Subscription to "eventscope.live.{settings.stream}"'
+    assert response.status_code == 503
+    assert response.json()["reasons"] == [f"NATS refuses what Eventscope needs: {words}"]
+
+
+async def test_a_stream_that_may_not_be_asked_for_is_no_silent_jetstream(url: str) -> None:
+    async with await connect(url.replace("USER", "without_jetstream"), "test") as client:
+        with pytest.raises(CannotStart, match=r'NATS refuses .*: Permissions Violation .* "\$JS\.API\.STREAM'):
+            await ensure(client.jetstream(timeout=0.3), "EVENTS", ["events.>"])
+
+
+async def test_an_event_that_may_not_be_published_is_told_so_and_not_waited_for(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(confirmed, "AGAIN_SECONDS", 0.3)
+    async with (
+        await connect(url.replace("USER", "without_events"), "test") as client,
+        confirmed.asking(client, "EVENTS", ["secret.>"]) as asker,
+    ):
+        with pytest.raises(Unavailable, match=r'NATS refuses it: .* Publish to "secret\.user\.created"'):
+            await asker.publish([{"type": "user.created"}], together=False, seconds=60)
+
+
+async def test_what_clients_may_not_publish_is_no_trouble_of_ours_and_is_forgotten_after_a_reconnection(
+    url: str,
+) -> None:
+    async with await connect(url.replace("USER", "without_events"), "test") as client:
+        assert isinstance(client, NatsClient)
+        for number in range(20):
+            await client.publish(f"secret.n{number}", b"")
+        await until(lambda: any("n19" in what for what in client.refusals))
+        assert len(client.refusals) == 16
+        assert refusal(client, apart=["secret.>"]) is None
+        assert "secret.n19" in str(refusal(client))
+        await client.force_reconnect()
+        await until(lambda: not client.refusals)
+        await until(lambda: client.is_connected)

@@ -1,0 +1,356 @@
+"""Compiled or not, an answer is the same to the byte: status, headers, body, and what is logged and counted."""
+
+import json
+import random
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from bson import ObjectId
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from starlette.applications import Starlette
+
+from eventscope.app import services
+from eventscope.http import fast_path
+from eventscope.schema.build import Schema, build
+from eventscope.schema.compiled import compiler, documents, executor, plan, self_check
+from eventscope.schema.compiled.compiler import Compiler
+from eventscope.schema.compiled.documents import Prepared
+from eventscope.schema.compiled.executor import CompiledExecutor, Plans
+from eventscope.schema.context import Context, Services
+from eventscope.schema.direct import Direct
+from eventscope.schema.limits.limits import Limits
+from eventscope.schema.types import selection
+from eventscope.settings import Settings
+from tests.schema.support.example_requests import EVENT, ODD_BODIES, ODD_HEADERS, QUERIES, WHOLE, asked
+from tests.schema.support.random_requests import Asking
+from tests.schema.support.twin_apis import Answer, Twins, ask, twins
+from tests.support.sample_log import World
+
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="session"),
+    # where one of many fields fails, graphql-core gives up the others before some of them have begun
+    pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning"),
+]
+
+EXAMPLES, BATCH = 60, 20
+SCHEMA = build()._schema
+ODD = [
+    *((body, {"content-type": "application/json"}, 1) for body in ODD_BODIES),
+    *((json.dumps(QUERIES[0]).encode(), headers, 1) for headers in ODD_HEADERS),
+    *((json.dumps(QUERIES[0]).encode(), {"content-type": "application/json"}, parts) for parts in (2, 7)),
+    (b'{"query": "{ __typename }"}' + b" " * 300_000, {"content-type": "application/json"}, 3),
+]
+
+GOOD: Mapping[str, Any] = {
+    "messageId": "m1",
+    "type": "a.b",
+    "timestamp": 0,
+    "recordedAt": 1_700_000_000_123_456,
+    "version": 2**31 - 1,
+    "aggregateType": "a",
+    "aggregateId": "1",
+    "causationId": "broken 2",
+}
+# documents that no ingester writes, as a wrong hand in the database might leave them
+BROKEN: list[dict[str, Any]] = [
+    {},
+    {"type": None},
+    {"timestamp": "never"},
+    {"timestamp": 1.5},
+    {"timestamp": True},
+    {"timestamp": 2**62},
+    {"recordedAt": None},
+    {"version": "one"},
+    {"version": 2**31},
+    {"version": 2.0},
+    {"version": True},
+    {"claimedVersion": "one"},
+    {"claimedVersion": 1.5},
+    {"claimedVersion": True},
+    {"userId": 5},
+    {"userId": ["x"]},
+    {"correlationId": 1.5},
+    {"aggregateType": {"x": 1}},
+    {"aggregateId": 7},
+    {"expireAt": "never"},
+    {"data": {"x": ObjectId("0" * 24)}},
+    {"metadata": b"bytes"},
+    {"extensions": [None]},
+    {"type": 5},
+]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def both(world: World) -> AsyncIterator[Twins]:
+    with pytest.MonkeyPatch.context() as patch:
+        # compiled at once, and not when it is asked again
+        patch.setattr(CompiledExecutor, "warm", 1)
+        yield twins(world.settings, world.api.services)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def broken_services(world: World) -> AsyncIterator[tuple[Settings, Services]]:
+    """A log of broken rows."""
+    chosen = world.settings.model_copy(update={"mongo_database": f"{world.settings.mongo_database}_broken"})
+    async with services(chosen) as found:
+        rows = [{"_id": n, **GOOD, "messageId": f"broken {n}", **row} for n, row in enumerate(BROKEN, start=1)]
+        await found.log.events.insert_many(rows)
+        await found.log.meta.insert_one({"_id": "checkpoint", "head": len(rows)})
+        # with so little to spend, asking twice for what is answered once is too much
+        yield chosen, replace(found, limits=Limits(entries=1500))
+        await found.log.mongo.client.drop_database(chosen.mongo_database)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def broken(both: Twins, broken_services: tuple[Settings, Services]) -> Twins:
+    return twins(*broken_services)
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**32))
+async def test_any_request_is_answered_alike(both: Twins, seed: int) -> None:
+    dice = random.Random(seed)
+    for _ in range(BATCH):
+        difference = await both.differ(Asking(SCHEMA, dice).request(), exact=False)
+        assert difference is None, difference
+
+
+async def test_every_kind_of_query_is_answered_alike_the_first_time_and_again(both: Twins) -> None:
+    for _ in range(3):
+        for request in QUERIES:
+            difference = await both.differ(request)
+            assert difference is None, difference
+
+
+async def test_every_request_that_is_odd_is_answered_alike(both: Twins) -> None:
+    for body, headers, parts in ODD:
+        found = [await ask(app, body, headers, parts) for app in (both.compiled, both.plain)]
+        assert found[0] == found[1], (body[:100], headers)
+
+
+QUERIES_OF_BROKEN = [
+    asked(f"{{ events(first: 1000) {WHOLE} }}"),
+    *(asked(f'{{ event(id: "broken {n}") {{ {EVENT} }} }}') for n in range(1, len(BROKEN) + 1)),
+    *(asked(f'{{ events(first: 1, after: "e{n + 1:x}") {WHOLE} }}') for n in range(1, len(BROKEN) + 1)),
+    *(asked(f"{{ events(first: 30) {{ nodes {{ position {name} }} }} }}") for name in EVENT.split()),
+    asked("{ events(first: 30) { edges { node { id cause { id version } aggregate { id } } cursor } } }"),
+    asked("{ events(first: 900) { nodes { type } } }"),
+    asked("{ replay(first: 30) { nodes { type version timestamp } pageInfo { endCursor } totalCount { exact } } }"),
+    asked("{ a: events(first: 700) { nodes { type } } b: events(first: 700) { nodes { id } } }"),
+]
+
+
+async def test_rows_that_are_broken_give_the_same_errors(broken: Twins) -> None:
+    errors = 0
+    for request in QUERIES_OF_BROKEN:
+        difference = await broken.differ(request)
+        assert difference is None, difference
+        errors += b'"errors"' in (await ask(broken.plain, json.dumps(request).encode())).body
+    assert errors > 30
+
+
+async def test_the_same_is_counted(world: World) -> None:
+    pair = twins(world.settings, world.api.services)
+    counted = []
+    for app in (pair.compiled, pair.plain):
+        for request in QUERIES:
+            await ask(app, json.dumps(request).encode())
+        exposed = await _metrics(app)
+        counted.append({line for line in exposed.splitlines() if line.startswith("eventscope_operations_total")})
+    assert counted[0] == counted[1]
+    assert len(counted[0]) > 4
+
+
+async def test_what_is_asked_once_is_not_compiled_and_what_is_asked_again_is(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CompiledExecutor, "warm", executor.WARM)
+    schema = build()
+    direct = Direct(schema, Limits(), 10.0, None)
+    lines = []
+    for _ in range(4):
+        result = await direct.execute(
+            f"{{ events(first: 9) {WHOLE} }}", None, None, lambda: Context(world.api.services)
+        )
+        assert result is not None
+        assert result.errors is None
+        lines.append(schema.documents.lines)
+    assert lines[0] == 0
+    assert 20 < lines[1] == lines[2] == lines[3]
+
+
+async def test_a_long_list_is_compiled_while_it_is_answered_for_the_first_time(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CompiledExecutor, "warm", executor.WARM)
+    schema = build()
+    direct = Direct(schema, Limits(), 10.0, None)
+    await direct.execute("{ events(first: 90) { nodes { id type } } }", None, None, lambda: Context(world.api.services))
+    assert schema.documents.lines > 0
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "events(first: 9) { edges { cursor node { id messageId cursor } } }",
+        "aggregates(first: 9) { nodes { id aggregateId type } }",
+        "eventTypes { id type count }",
+        "rejectedEvents { nodes { id code } }",
+        'event(id: "m001") { id cursor type }',
+    ],
+)
+async def test_plain_fields_of_whatever_has_an_id_are_compiled_whole(
+    world: World, monkeypatch: pytest.MonkeyPatch, question: str
+) -> None:
+    compiled_whole: list[object] = []
+
+    def value(self: Compiler, *args: Any) -> Any:
+        compiled_whole.append(made := original(self, *args))
+        return made
+
+    original = Compiler.value
+    monkeypatch.setattr(Compiler, "value", value)
+    monkeypatch.setattr(CompiledExecutor, "warm", 1)
+    direct = Direct(build(), Limits(), 10.0, None)
+    result = await direct.execute(f"{{ {question} }}", None, None, lambda: Context(world.api.services))
+    assert result is not None
+    assert result.errors is None
+    assert len(compiled_whole) == 1
+
+
+async def _metrics(app: Starlette) -> str:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as client:
+        return (await client.get("/metrics")).text
+
+
+Mutant = Callable[[pytest.MonkeyPatch], None]
+
+
+def written(pattern: str, instead: str) -> Mutant:
+    """Functions in which this is written in the place of that."""
+
+    def mutate(patch: pytest.MonkeyPatch) -> None:
+        source = Compiler._source
+        patch.setattr(Compiler, "_source", lambda self, result: re.sub(pattern, instead, source(self, result)))
+
+    return mutate
+
+
+def put(owner: object, name: str, instead: object) -> Mutant:
+    """Something else in the place of an attribute."""
+    return lambda patch: patch.setattr(owner, name, instead)
+
+
+def wrapped(owner: object, name: str, around: Callable[..., Any]) -> Mutant:
+    """An attribute that does something else with what it did."""
+
+    def mutate(patch: pytest.MonkeyPatch) -> None:
+        original = getattr(owner, name)
+        patch.setattr(owner, name, lambda *args, **more: around(original, *args, **more))
+
+    return mutate
+
+
+MUTANTS: dict[str, Mutant] = {
+    "a null goes through where none may be": wrapped(
+        compiler, "changed", lambda original, type, value: None if value is None else original(type, value)
+    ),
+    "leaves are not looked at": written(r"if .*: (n\d+) = changed\(.*", "pass"),
+    "any integer is an Int": put(compiler, "UNCHANGED", {**compiler.UNCHANGED, "Int": "type({v}) in INTEGERS"}),
+    "true is an integer": put(compiler, "UNCHANGED", {**compiler.UNCHANGED, "BigInt": "True", "Int": "True"}),
+    "a number is an ID": put(compiler, "UNCHANGED", {**compiler.UNCHANGED, "ID": "True"}),
+    "times are numbers": written(r"moment_text\((\w+)\)", r"\1"),
+    "lists lose their last item": written(r"for (n\d+) in (\S+):", r"for \1 in \2[:-1]:"),
+    "another field is read": written(r"get\('userId'\)", "get('type')"),
+    "edges have the cursor of the first": written(r"(?m)^( +n\d+ = n\d+)\(n\d+\)$", r"\1({'_id': 1})"),
+    "a null object is an empty one": written(r"(n\d+) = None", r"\1 = {}"),
+    "aliases are forgotten": wrapped(
+        Compiler, "_object", lambda original, self, *args: re.sub(r"'\w+': (n\d+)", r"'key': \1", original(self, *args))
+    ),
+    "a fallback gives null": put(CompiledExecutor, "complete_value", lambda self, *args: None),
+    "what is skipped is not told apart": put(Plans, "conditions", property(lambda self: (), lambda self, value: None)),
+    "the rest of an object comes last": wrapped(
+        CompiledExecutor,
+        "_execute_rest",
+        lambda original, self, part, results, *args: original(
+            self, part, {k: v for k, v in results.items() if k not in part.rest}, *args
+        ),
+    ),
+    "the rest of an object is left out": put(
+        CompiledExecutor, "_execute_rest", lambda self, part, results, *_: results
+    ),
+    "defaults of variables are forgotten": wrapped(
+        documents,
+        "variables",
+        lambda original, *args: tuple(replace(one, left_out=plan.NOTHING) for one in original(*args)),
+    ),
+    "variables are taken as they are": put(plan, "coerce_input_value", lambda value, type: value),
+    "arguments in the document are forgotten": wrapped(
+        plan, "root", lambda original, *args: (found := original(*args)) and replace(found, fixed={})
+    ),
+    "arguments in variables are forgotten": wrapped(
+        plan, "root", lambda original, *args: (found := original(*args)) and replace(found, arguments=())
+    ),
+    "input objects are not converted": put(plan, "_is_leaf", lambda type, schema: True),
+    "the resolver is asked again": lambda patch: patch.setattr(
+        CompiledExecutor, "given", property(lambda self: None, lambda self, given: None), raising=False
+    ),
+    "nothing is too complex": put(Limits, "charge", lambda self, *args: []),
+    "errors are not described": put(Schema, "process_errors", lambda self, errors, context=None: None),
+    "unwanted fields are not read": put(selection, "NEEDED", {**selection.NEEDED, "aggregate": (), "userId": ()}),
+    "the media type is forgotten": put(fast_path, "_negotiated", lambda accept, content: "application/json"),
+    "an operation name is not looked at": wrapped(
+        Prepared,
+        "question",
+        lambda original, self, schema, name: original(self, schema, next(iter(self.operations), None)),
+    ),
+}
+
+
+# asked of each mutant: for most, the first few tell
+ASKED_OF_MUTANTS = [("both", request) for request in QUERIES] + [("broken", request) for request in QUERIES_OF_BROKEN]
+ACCEPT = {"content-type": "application/json", "accept": "application/graphql-response+json"}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def wanted(both: Twins, broken: Twins) -> list[Answer]:
+    """What is answered to these without anything compiled."""
+    logs = {"both": both.plain, "broken": broken.plain}
+    return [await ask(logs[log], json.dumps(request).encode(), ACCEPT) for log, request in ASKED_OF_MUTANTS]
+
+
+@pytest.mark.parametrize("mutant", MUTANTS.values(), ids=MUTANTS)
+async def test_a_mistake_in_compiling_is_seen(
+    mutant: Mutant,
+    wanted: list[Answer],
+    world: World,
+    broken: Twins,
+    broken_services: tuple[Settings, Services],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(self_check, "holds", lambda: True)  # which would see most of them
+    mutant(monkeypatch)
+    logs = {
+        "both": twins(world.settings, world.api.services).compiled,
+        "broken": twins(*broken_services).compiled,
+    }
+    for (log, request), expected in zip(ASKED_OF_MUTANTS, wanted, strict=True):
+        try:
+            found = await ask(logs[log], json.dumps(request).encode(), ACCEPT)
+        except Exception:
+            return
+        if found != expected:
+            return
+    pytest.fail("nobody noticed")
+
+
+async def test_without_a_mistake_nothing_is_seen(both: Twins, broken: Twins, wanted: list[Answer]) -> None:
+    logs = {"both": both.compiled, "broken": broken.compiled}
+    for (log, request), expected in zip(ASKED_OF_MUTANTS, wanted, strict=True):
+        assert await ask(logs[log], json.dumps(request).encode(), ACCEPT) == expected

@@ -1,0 +1,47 @@
+"""At the start it is seen whether compiled functions do what graphql-core does; where they don't, there are none."""
+
+from typing import Any
+
+import pytest
+
+from eventscope.schema.compiled import compiler, self_check
+from eventscope.schema.compiled.executor import CompiledExecutor
+from tests.schema.support.example_requests import QUERIES
+from tests.schema.support.twin_apis import twins
+from tests.support.sample_log import World
+
+
+def _fail(*_: object, **__: object) -> Any:
+    raise AttributeError("no such thing in this version")
+
+
+def test_with_the_versions_that_are_installed_they_do(caplog: pytest.LogCaptureFixture) -> None:
+    assert self_check.holds()
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [
+        (CompiledExecutor, "complete_value"),
+        (CompiledExecutor, "execute_fields"),
+        (CompiledExecutor, "__init__"),
+        (compiler, "changed"),
+    ],
+)
+def test_a_version_that_works_otherwise_is_seen_and_said(
+    owner: object, name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(owner, name, _fail if name != "changed" else lambda serialize, value: value)
+    assert not self_check.holds()
+    [record] = caplog.records
+    assert record.levelname == "WARNING"
+    assert "not compiled" in record.getMessage()
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_everything_is_then_answered_without_them(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CompiledExecutor, "__init__", _fail)
+    both = twins(world.settings, world.api.services)
+    for request in QUERIES[:9]:
+        assert await both.differ(request) is None

@@ -1,0 +1,95 @@
+"""Limits: at each of them an answer, and beyond it an error that names it, never a silent cut (I8)."""
+
+import pytest
+
+from tests.support.sample_log import World
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+LISTS = [
+    "events({}) {{ nodes {{ id }} }}",
+    "replay({}) {{ nodes {{ id }} }}",
+    "aggregates({}) {{ nodes {{ id }} }}",
+    "rejectedEvents({}) {{ nodes {{ code }} }}",
+    'aggregate(type: "user", id: "u1") {{ events({}) {{ nodes {{ id }} }} }}',
+]
+FILTER = "query ($filter: EventFilter) { events(filter: $filter) { nodes { id } } }"
+
+
+@pytest.mark.parametrize("list", LISTS)
+async def test_a_page_of_1000_is_given_and_one_of_1001_is_refused(world: World, list: str) -> None:
+    await world.api.ask("{ " + list.format("first: 1000") + " }")
+    error = await world.api.refusal("{ " + list.format("first: 1001") + " }")
+    assert error["extensions"] == {"code": "PAGE_TOO_LARGE", "field": "first"}
+    assert "1001" in error["message"]
+    assert "1000" in error["message"]
+
+
+@pytest.mark.parametrize("list", LISTS)
+async def test_a_page_of_less_than_nothing_is_refused(world: World, list: str) -> None:
+    error = await world.api.refusal("{ " + list.format("first: -1") + " }")
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": "first"}
+
+
+async def test_pages_are_as_limited_from_the_end(world: World) -> None:
+    await world.api.ask("{ events(last: 1000) { nodes { id } } }")
+    error = await world.api.refusal("{ events(last: 1001) { nodes { id } } }")
+    assert error["extensions"] == {"code": "PAGE_TOO_LARGE", "field": "last"}
+    error = await world.api.refusal("{ events(last: -1) { nodes { id } } }")
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": "last"}
+
+
+async def test_first_and_last_together_are_refused(world: World) -> None:
+    error = await world.api.refusal("{ events(first: 1, last: 1) { nodes { id } } }")
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": "last"}
+
+
+async def test_an_operation_may_ask_for_10000_entries_and_not_for_one_more(world: World) -> None:
+    lists = " ".join(f"l{n}: events(first: 1000) {{ nodes {{ id }} }}" for n in range(10))
+    await world.api.ask(f"{{ {lists} }}")
+    error = await world.api.refusal(f"{{ {lists} more: events(first: 1) {{ nodes {{ id }} }} }}")
+    assert error["extensions"] == {"code": "QUERY_TOO_COMPLEX"}
+    assert "10000" in error["message"]
+
+
+async def test_lists_within_lists_count_as_many_times_as_they_are_asked_for(world: World) -> None:
+    # a list of n, each with its aggregate and a hundred of that one's events
+    query = "{{ events(first: {}) {{ nodes {{ aggregate {{ events(first: 98) {{ nodes {{ id }} }} }} }} }} }}"
+    await world.api.ask(query.format(100))
+    error = await world.api.refusal(query.format(101))
+    assert error["extensions"] == {"code": "QUERY_TOO_COMPLEX"}
+    assert "asks for 10100 entries, and 10000 are the most" in error["message"]
+
+
+async def test_each_operation_has_its_own_budget(world: World) -> None:
+    for _ in range(3):
+        await world.api.ask("{ a: events(first: 1000) { nodes { id } } b: replay(first: 1000) { nodes { id } } }")
+        lists = " ".join(f"l{n}: events(first: 1000) {{ nodes {{ id }} }}" for n in range(9))
+        await world.api.ask(f"{{ {lists} }}")
+
+
+@pytest.mark.parametrize("field", ["ids", "eventTypes", "aggregateTypes", "aggregateIds"])
+async def test_a_list_of_1000_values_is_taken_and_one_of_1001_is_refused(world: World, field: str) -> None:
+    await world.api.ask(FILTER, filter={field: [f"x{n}" for n in range(1000)]})
+    error = await world.api.refusal(FILTER, filter={field: [f"x{n}" for n in range(1001)]})
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": field}
+    assert "1001" in error["message"]
+
+
+@pytest.mark.parametrize("field", ["aggregateType", "aggregateId", "userId", "correlationId", "causationId"])
+async def test_a_text_of_1024_characters_is_taken_and_a_longer_one_is_refused(world: World, field: str) -> None:
+    await world.api.ask(FILTER, filter={field: "x" * 1024})
+    error = await world.api.refusal(FILTER, filter={field: "x" * 1025})
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": field}
+
+
+async def test_lists_of_other_filters_are_as_limited(world: World) -> None:
+    long = [f"x{n}" for n in range(1001)]
+    for filter, field in (({"types": long}, "types"), ({"ids": long}, "ids"), ({"type": "x" * 1025}, "type")):
+        query = "query ($filter: AggregateFilter) { aggregates(filter: $filter) { nodes { id } } }"
+        error = await world.api.refusal(query, filter=filter)
+        assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": field}
+    for filter, field in (({"eventTypes": long}, "eventTypes"), ({"aggregateTypes": long}, "aggregateTypes")):
+        query = "query ($filter: StatsFilter) { stats(filter: $filter) { totalEvents } }"
+        error = await world.api.refusal(query, filter=filter)
+        assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": field}

@@ -1,0 +1,297 @@
+"""Filters: what each field means, alone, and that what a caller writes is only ever a value."""
+
+from typing import Any
+
+import pytest
+
+from eventscope.store.values import moment
+from tests.schema.support.event_model import means
+from tests.support.sample_log import IDS, World
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+QUERY = """query ($filter: EventFilter) {
+  events(filter: $filter, order: OLDEST_FIRST, first: 1000) { nodes { id } }
+}"""
+
+
+async def found(world: World, filter: dict[str, Any]) -> list[str]:
+    answer = await world.api.ask(QUERY, filter=filter)
+    return [node["id"] for node in answer["events"]["nodes"]]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("ids", ["m003", "m250", "m003", "nothing"]),
+        ("eventTypes", ["user.created", "file.deleted"]),
+        ("aggregateType", "user"),
+        ("aggregateTypes", ["user", "vendor"]),
+        ("aggregateId", "u3"),
+        ("aggregateIds", ["u3", "v1"]),
+        ("userId", "alice@example.org"),
+        ("correlationId", "c7"),
+        ("causationId", "command-1"),
+        ("fromTimestamp", "2026-03-15T12:00:00Z"),
+        ("toTimestamp", "2026-03-15T12:00:00Z"),
+        ("fromTimestamp", "2026-03-15"),
+        ("toTimestamp", "2026-03-15"),
+        ("beforeTimestamp", "2026-03-15"),
+        ("beforeTimestamp", "2026-03-15T12:00:00Z"),
+        ("fromPosition", 123),
+        ("toPosition", 123),
+        ("fromVersion", 7),
+        ("toVersion", 2),
+    ],
+)
+async def test_each_field_means_what_it_says(world: World, field: str, value: object) -> None:
+    wanted = world.those(lambda event: means({field: value}, event))
+    assert 0 < len(wanted) < len(world.events)
+    assert await found(world, {field: value}) == wanted
+
+
+async def test_all_fields_must_hold_together(world: World) -> None:
+    filter = {"aggregateType": "user", "eventTypes": ["*.updated"], "userId": "alice", "fromVersion": 3}
+    wanted = world.those(lambda event: means(filter, event))
+    assert wanted
+    assert await found(world, filter) == wanted
+
+
+async def test_a_star_in_an_event_type_stands_for_any_text_and_nothing_else_is_special(world: World) -> None:
+    assert await found(world, {"eventTypes": ["user.*"]}) == world.those(lambda e: e["type"].startswith("user."))
+    assert await found(world, {"eventTypes": ["*.deleted"]}) == world.those(lambda e: e["type"].endswith(".deleted"))
+    assert await found(world, {"eventTypes": ["*"]}) == world.those()
+    assert await found(world, {"eventTypes": ["user"]}) == []
+    assert await found(world, {"eventTypes": ["use..created"]}) == []
+    assert await found(world, {"eventTypes": ["user.*", "user.created"]}) == await found(
+        world, {"eventTypes": ["user.*"]}
+    )
+
+
+@pytest.mark.parametrize("list", ["ids", "eventTypes", "aggregateTypes", "aggregateIds"])
+async def test_an_empty_list_means_no_event(world: World, list: str) -> None:
+    assert await found(world, {list: []}) == []
+
+
+async def test_a_field_that_is_null_is_left_open(world: World) -> None:
+    assert await found(world, {"userId": None, "ids": None, "fromTimestamp": None}) == world.those()
+    assert (await world.api.ask("{ events(filter: null, order: null, first: null) { nodes { id } } }"))["events"]
+
+
+async def test_both_ends_of_a_range_are_included(world: World) -> None:
+    one = next(event for event in world.events if "version" in event and event["timestamp"] % 1_000_000)
+    moment_text = moment.to_text(one["timestamp"])
+    at_that_time = world.those(lambda event: event["timestamp"] == one["timestamp"])
+    assert await found(world, {"fromTimestamp": moment_text, "toTimestamp": moment_text}) == at_that_time
+    assert await found(world, {"fromPosition": one["_id"], "toPosition": one["_id"]}) == [one["messageId"]]
+    of_that_version = world.those(lambda event: event.get("version") == one["version"])
+    assert await found(world, {"fromVersion": one["version"], "toVersion": one["version"]}) == of_that_version
+
+
+async def test_a_range_that_ends_before_it_begins_holds_nothing(world: World) -> None:
+    assert await found(world, {"fromPosition": 9, "toPosition": 8}) == []
+    assert await found(world, {"fromTimestamp": "2026-03-09", "toTimestamp": "2026-03-08"}) == []
+
+
+@pytest.mark.parametrize(
+    ("written", "same"),
+    [
+        ("2026-03-10T12:00:00", "2026-03-10T12:00:00Z"),
+        ("2026-03-10T14:00:00+02:00", "2026-03-10T12:00:00Z"),
+        ("2026-03-10", "2026-03-10T00:00:00Z"),
+        ("2026-03-10T12:00:00.000000Z", "2026-03-10T12:00:00Z"),
+    ],
+)
+async def test_a_time_may_be_written_in_several_ways(world: World, written: str, same: str) -> None:
+    assert await found(world, {"fromTimestamp": written}) == await found(world, {"fromTimestamp": same})
+
+
+async def test_a_position_may_be_written_as_text(world: World) -> None:
+    assert await found(world, {"fromPosition": "123"}) == await found(world, {"fromPosition": 123})
+
+
+@pytest.mark.parametrize("hostile", IDS["file"])
+async def test_an_id_that_looks_like_an_operator_or_a_pattern_is_only_that_id(world: World, hostile: str) -> None:
+    wanted = world.those(lambda event: event.get("aggregateId") == hostile)
+    assert wanted
+    assert await found(world, {"aggregateId": hostile}) == wanted
+    assert await found(world, {"aggregateIds": [hostile, hostile]}) == wanted
+
+
+@pytest.mark.parametrize("hostile", ['{"$gt": ""}', ".*", "a\0b", "$where", "(", "\\", "{'$ne': null}", "\u202e", ""])
+async def test_a_text_that_looks_like_an_operator_or_a_pattern_finds_nothing_else(world: World, hostile: str) -> None:
+    for field in ("userId", "correlationId", "causationId", "aggregateType"):
+        assert await found(world, {field: hostile}) == []
+    for field in ("ids", "eventTypes", "aggregateTypes"):
+        assert await found(world, {field: [hostile]}) == []
+    assert await found(world, {"eventTypes": [hostile + "*x"]}) == []
+    answer = await world.api.ask(
+        """query ($text: String!, $id: ID!) {
+          event(id: $id) { id }
+          aggregate(type: $text, id: $id) { id }
+          aggregates(filter: { types: [$text], ids: [$id] }) { nodes { id } }
+          stats(filter: { aggregateType: $text }) { totalEvents uniqueAggregates }
+        }""",
+        text=hostile,
+        id=hostile,
+    )
+    assert answer == {
+        "event": None,
+        "aggregate": None,
+        "aggregates": {"nodes": []},
+        "stats": {"totalEvents": 0, "uniqueAggregates": 0},
+    }
+
+
+async def test_an_object_where_a_text_belongs_is_refused(world: World) -> None:
+    for hostile in ({"$gt": ""}, ["a"], 5.5, True):
+        error = await world.api.refusal(QUERY, filter={"userId": hostile})
+        assert error["extensions"]["code"] == "BAD_USER_INPUT"
+
+
+@pytest.mark.parametrize(
+    "filter",
+    [
+        {"data": [{"path": "name", "eq": "größe"}]},
+        {"data": [{"path": "name", "ne": "größe"}]},
+        {"data": [{"path": "n", "in": [3, 4.0, "5"]}]},
+        {"data": [{"path": "n", "gt": 10, "lte": 20.5}]},
+        {"data": [{"path": "n", "gte": 290}, {"path": "name", "lt": "B"}]},
+        {"data": [{"path": "name", "startsWith": "Gr"}]},
+        {"data": [{"path": "name", "contains": "a"}]},
+        {"data": [{"path": "nested.list.1", "eq": 2.5}, {"path": "n", "lt": 5}]},
+        {"metadata": [{"path": "source", "exists": True}]},
+        {"metadata": [{"path": "source", "exists": False}]},
+        {"metadata": [{"path": "source", "eq": None}]},
+        {"metadata": [{"path": "source", "ne": None}]},
+        {"metadata": [{"path": "", "eq": {"ip": "192.0.2.1", "source": "test"}}]},
+        {"or": [{"userId": "alice"}, {"aggregateId": "u3"}]},
+        {"and": [{"userId": "alice"}, {"eventTypes": ["user.*"]}]},
+        {"not": {"eventTypes": ["user.*", "file.created"]}},
+        {"not": {"userId": "alice"}},
+        {"not": {"or": [{"userId": "alice"}, {"not": {"eventTypes": ["*.created"]}}]}},
+        {"or": [{"eventTypes": ["file.*"]}, {"fromTimestamp": "2026-03-30T00:00:00Z"}]},
+        {"not": {"fromVersion": 2}},
+        {"userId": "bob", "or": [{"correlationId": "c7"}, {"data": [{"path": "n", "lt": 20}]}]},
+    ],
+    ids=str,
+)
+async def test_conditions_on_content_and_nested_filters_mean_what_they_say(
+    world: World, filter: dict[str, Any]
+) -> None:
+    wanted = world.those(lambda event: means(filter, event))
+    assert 0 < len(wanted) < len(world.events)
+    assert await found(world, filter) == wanted
+
+
+async def test_a_null_is_a_value_to_eq_and_ne_and_leaves_other_tests_open(world: World) -> None:
+    open_tests = {"gt": None, "in": None, "exists": None, "startsWith": None}
+    assert await found(world, {"metadata": [{"path": "source", "eq": None, **open_tests}]}) == world.those(
+        lambda event: "metadata" not in event
+    )
+    assert await found(world, {"data": None, "and": None, "or": None, "not": None}) == world.those()
+
+
+async def test_of_no_filters_or_means_none_and_and_means_all(world: World) -> None:
+    assert await found(world, {"or": []}) == []
+    assert await found(world, {"not": {"or": []}}) == world.those()
+    assert await found(world, {"and": []}) == world.those()
+    assert await found(world, {"not": {}}) == []
+    assert await found(world, {"or": [{}]}) == world.those()
+
+
+async def test_values_may_be_written_in_the_document_itself(world: World) -> None:
+    answer = await world.api.ask(
+        """query ($name: JSON) {
+          events(order: OLDEST_FIRST, filter: {
+            data: [
+              { path: "n", gte: 7, lt: 10.5 }, { path: "nested", eq: { list: [1, 2.5, null] } }
+              { path: "name", in: ["Ada", "Grace", "größe"], ne: $name }
+            ]
+          }) { nodes { id } coverage { complete scannedTo } }
+        }""",
+        name=None,
+    )
+    assert [node["id"] for node in answer["events"]["nodes"]] == ["m007", "m008", "m009", "m010"]
+    assert answer["events"]["coverage"] == {"complete": True, "scannedTo": None}
+
+
+@pytest.mark.parametrize(
+    ("condition", "reason"),
+    [
+        ({"path": "a"}, "has no test"),
+        ({"path": "a\\", "eq": 1}, "nothing behind it"),
+        ({"path": "a" * 513, "eq": 1}, "513 characters; 512"),
+        ({"path": ".".join("a" * 33), "eq": 1}, "33 keys; 32"),
+        ({"path": "a", "in": list(range(1001))}, "1001 values; 1000"),
+        ({"path": "a", "eq": "x" * 1025}, "1025 characters; 1024"),
+        ({"path": "a", "contains": "x" * 1025}, "1025 characters; 1024"),
+        ({"path": "a", "eq": {"x" * 1025: 1}}, "1025 characters; 1024"),
+        ({"path": "a", "eq": [[[[[[[[[1]]]]]]]]]}, "over 8 deep"),
+        ({"path": "a", "eq": list(range(1001))}, "over 1000 values"),
+        ({"path": "a", "eq": 2**63}, "64 bits"),
+        ({"path": "a", "ne": [-(2**63) - 1]}, "64 bits"),
+        ({"path": "a", "gt": {}}, "gt takes a number, a text or a boolean"),
+        ({"path": "a", "lte": [1]}, "lte takes a number, a text or a boolean"),
+    ],
+)
+async def test_a_condition_that_is_none_or_too_long_is_refused(
+    world: World, condition: dict[str, Any], reason: str
+) -> None:
+    for root in ("data", "metadata"):
+        error = await world.api.refusal(QUERY, filter={"or": [{"not": {root: [condition]}}]})
+        assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": root}
+        assert reason in error["message"]
+        assert len(error["message"]) < 200
+
+
+async def test_a_condition_at_its_limits_is_taken(world: World) -> None:
+    for condition in (
+        {"path": ".".join(["a"] * 32), "eq": 1},
+        {"path": "a" * 512, "eq": 1},
+        {"path": "a", "in": [f"x{n}" for n in range(1000)], "contains": "x" * 1024},
+        {"path": "0." * 15 + "0", "eq": [[[[[[[[1]]]]]]]]},
+        {"path": "a", "eq": {"b": list(range(998))}},
+        {"path": "a", "lt": 2**63 - 1, "gt": -(2**63)},
+        {"path": "a", "eq": 1e308},
+    ):
+        assert await found(world, {"data": [condition]}) == []
+
+
+async def test_a_filter_of_over_100_conditions_or_nested_over_10_deep_is_refused(world: World) -> None:
+    assert await found(world, {"data": [{"path": f"x{n}", "eq": n} for n in range(100)]}) == []
+    error = await world.api.refusal(QUERY, filter={"data": [{"path": f"x{n}", "eq": n} for n in range(101)]})
+    assert (error["extensions"], "100" in error["message"]) == ({"code": "QUERY_TOO_COMPLEX"}, True)
+    assert await found(world, {"or": [{"userId": "nobody"} for _ in range(50)]}) == []
+    error = await world.api.refusal(QUERY, filter={"or": [{"userId": "nobody"} for _ in range(51)]})
+    assert error["extensions"] == {"code": "QUERY_TOO_COMPLEX"}
+    for join in ("not", "and", "or"):
+        nested: dict[str, Any] = {"userId": "nobody"}
+        for _ in range(9):
+            nested = {join: nested if join == "not" else [nested]}
+        assert await found(world, nested) == (world.those() if join == "not" else [])
+        error = await world.api.refusal(QUERY, filter={join: nested if join == "not" else [nested]})
+        assert (error["extensions"], "over 10 deep" in error["message"]) == ({"code": "QUERY_TOO_COMPLEX"}, True)
+
+
+@pytest.mark.parametrize("depth", [60, 127, 500])
+async def test_a_filter_that_nests_far_too_deeply_is_refused_like_any_other(world: World, depth: int) -> None:
+    nested: dict[str, Any] = {}
+    for _ in range(depth):
+        nested = {"not": nested}
+    error = await world.api.refusal(QUERY, filter=nested)
+    assert error["extensions"]["code"] in ("QUERY_TOO_COMPLEX", "BAD_USER_INPUT")
+    written = "{ events(filter: " + "{ not: " * depth + "{}" + " }" * depth + ") { nodes { id } } }"
+    assert (await world.api.refusal(written))["extensions"]["code"] in ("QUERY_TOO_COMPLEX", "BAD_USER_INPUT")
+
+
+@pytest.mark.parametrize(
+    "hostile", ["$where", "$gt", "$$ROOT", "a.$b", "\0", "a\0b", "..", "__proto__", "🦉", "$", " "]
+)
+async def test_a_path_or_value_that_looks_like_an_operator_is_only_that(world: World, hostile: str) -> None:
+    for value in (hostile, {hostile: hostile}, [hostile, {hostile: [hostile]}]):
+        for condition in ({"path": hostile, "eq": value}, {"path": "name", "in": [value]}):
+            assert await found(world, {"data": [condition]}) == []
+    assert await found(world, {"data": [{"path": "name", "startsWith": hostile}]}) == []
+    assert await found(world, {"data": [{"path": hostile, "exists": True}]}) == []
+    assert await found(world, {"data": [{"path": hostile, "eq": None}]}) == world.those()

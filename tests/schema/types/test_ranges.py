@@ -1,0 +1,75 @@
+"""Ranges of time: what their ends mean, in the log, in its counts and live."""
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from eventscope.schema.types.filter import EventFilter, event_filter
+from eventscope.store.filters.filter import matcher
+from eventscope.store.filters.look import Look
+from eventscope.store.values import moment
+from tests.schema.support.event_model import means, times
+from tests.support.sample_log import World
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+QUERY = """query ($filter: EventFilter) {
+  events(filter: $filter, order: OLDEST_FIRST, first: 1000) { nodes { id } }
+}"""
+
+
+async def found(world: World, filter: dict[str, Any]) -> list[str]:
+    answer = await world.api.ask(QUERY, filter=filter)
+    return [node["id"] for node in answer["events"]["nodes"]]
+
+
+async def test_a_day_alone_is_meant_from_its_start_to_its_last_microsecond(world: World) -> None:
+    one = next(event for event in world.events if event["timestamp"] % 1_000_000)
+    day = moment.to_text(one["timestamp"])[:10]
+    following = moment.to_text(moment.from_text(day) + moment.DAY)[:10]
+    that_day = world.those(lambda event: moment.to_text(event["timestamp"]).startswith(day))
+    assert one["messageId"] in that_day
+    assert await found(world, {"fromTimestamp": day, "toTimestamp": day}) == that_day
+    assert await found(world, {"fromTimestamp": day, "beforeTimestamp": following}) == that_day
+    assert (
+        await found(world, {"fromTimestamp": day, "toTimestamp": following, "beforeTimestamp": following}) == that_day
+    )
+    assert await found(world, {"fromTimestamp": day, "toTimestamp": f"{day}T23:59:59.999999Z"}) == that_day
+    assert await found(world, {"fromTimestamp": day, "beforeTimestamp": day}) == []
+    nobody = {"fromTimestamp": day, "toTimestamp": f"{day}T00:00"}
+    assert await found(world, nobody) == world.those(lambda event: event["timestamp"] == moment.from_text(day))
+
+
+async def test_what_is_before_a_time_is_not_at_it(world: World) -> None:
+    one = next(event for event in world.events if event["timestamp"] % 1_000_000)
+    time, later = moment.to_text(one["timestamp"]), moment.to_text(one["timestamp"] + 1)
+    assert one["messageId"] not in await found(world, {"beforeTimestamp": time})
+    assert one["messageId"] not in await found(world, {"toTimestamp": "2026-12-31", "beforeTimestamp": time})
+    assert one["messageId"] in await found(world, {"beforeTimestamp": later})
+    assert one["messageId"] in await found(world, {"toTimestamp": time, "beforeTimestamp": later})
+
+
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(("fromTimestamp", "toTimestamp", "beforeTimestamp"), times)))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+async def test_any_range_means_the_same_in_the_log_in_its_counts_and_live(world: World, range: dict[str, str]) -> None:
+    wanted = world.those(lambda event: means(range, event))
+    assert await found(world, range) == wanted
+    assert await found(world, {"not": {"or": [range]}}) == world.those(lambda event: not means(range, event))
+    answer = await world.api.ask("query ($f: StatsFilter) { stats(filter: $f) { totalEvents } }", f=range)
+    assert answer["stats"]["totalEvents"] == len(wanted)
+    given = {re.sub("([A-Z])", lambda m: f"_{m[1].lower()}", name): moment.given(time) for name, time in range.items()}
+    lively = matcher(event_filter(EventFilter(**given)))  # type: ignore[arg-type]  # a moment is an integer
+    assert world.those(lambda event: lively(Look(event))) == wanted
+
+
+@pytest.mark.parametrize(
+    "time", ["2026", "2026-03", "202603", "2026-W11", "2026-03-11+02:00", "2026-03-11/12", "March"]
+)
+@pytest.mark.parametrize("name", ["fromTimestamp", "toTimestamp", "beforeTimestamp"])
+async def test_what_is_neither_a_time_nor_a_day_is_refused(world: World, name: str, time: str) -> None:
+    error = await world.api.refusal(QUERY, filter={name: time})
+    assert error["extensions"]["code"] == "BAD_USER_INPUT"
+    assert "is not a time like 2026-11-23T07:00:00Z or a day like 2026-11-23" in error["message"]

@@ -1,0 +1,39 @@
+"""Rejected messages: what could not be taken is kept whole, with its reason."""
+
+import base64
+from typing import Any
+
+import pytest
+
+from tests.support.sample_log import World
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+PAGE = """query ($first: Int, $after: String) {
+  rejectedEvents(first: $first, after: $after) {
+    edges { cursor } nodes { code reason subject headers raw recordedAt }
+    pageInfo { hasNextPage endCursor } totalCount { atLeast exact }
+  }
+}"""
+
+
+async def rejected(world: World, **asked: Any) -> Any:
+    return (await world.api.ask(PAGE, **asked))["rejectedEvents"]
+
+
+async def test_the_last_one_comes_first_with_its_code_and_its_very_bytes(world: World) -> None:
+    found = (await rejected(world))["nodes"]
+    assert [base64.b64decode(one["raw"]) for one in found] == world.rejected[::-1]
+    codes = ["INVALID_TIMESTAMP", "INVALID_TYPE", "MISSING_TYPE", "NOT_AN_OBJECT", "INVALID_JSON"]
+    assert [one["code"] for one in found] == codes
+    assert all(one["reason"] and one["subject"] == "events" and "Trace" in one["headers"] for one in found)
+
+
+async def test_they_come_in_pages(world: World) -> None:
+    whole = (await rejected(world))["nodes"]
+    first = await rejected(world, first=2)
+    second = await rejected(world, first=3, after=first["pageInfo"]["endCursor"])
+    assert first["nodes"] + second["nodes"] == whole
+    assert first["pageInfo"]["hasNextPage"]
+    assert not second["pageInfo"]["hasNextPage"]
+    assert first["totalCount"] == {"atLeast": 5, "exact": 5}

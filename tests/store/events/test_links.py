@@ -1,0 +1,150 @@
+"""What belongs together is found by index, for many events by one command, and no more of it is read than is given."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from eventscope.errors import TooComplex
+from eventscope.store.events import links
+from eventscope.store.events.links import Known, Link
+from eventscope.store.log import Log, prepare
+from eventscope.store.mongo.driver import Document
+from eventscope.store.values.documents import Event
+from eventscope.store.values.moment import DAY
+from eventscope.store.write.retention import Retention
+from tests.store.support.appender import NOON, Appender, Clock, event
+from tests.store.support.command_listener import Ear, listening
+
+LINKS: tuple[Link, ...] = ("causationId", "correlationId")
+
+
+@pytest.fixture
+def ear() -> Ear:
+    return Ear()
+
+
+@pytest.fixture
+async def events(log: Log, appender: Appender) -> list[Event]:
+    """Conversations of a hundred events, each with thirty causes; one in ten events has expired."""
+    appender.retention = Retention({"*": 0, "brief": 1})
+    stored: list[Event] = []
+    for n in range(4):
+        messages = [
+            event(
+                "brief" if m % 10 == 3 else "lasting",
+                f"{n}-{m}",
+                correlationId=f"talk {n}",
+                causationId=f"{n}-{m // 3}",
+                at=NOON + m,
+            )
+            for m in range(100)
+        ]
+        stored += (await appender.store(*messages)).events
+    return stored
+
+
+@pytest.fixture
+async def heard(mongo_url: str, events: list[Event], log: Log, clock: Clock, ear: Ear) -> AsyncIterator[Log]:
+    """The same log at a time when brief events have expired, listened to."""
+    clock.now = NOON + DAY
+    async with listening(mongo_url, log.mongo.database.name, log.mongo.driver, clock, ear) as heard:
+        await prepare(heard)
+        ear.heard.clear()
+        yield heard
+
+
+def kept(events: list[Event]) -> list[Event]:
+    return [e for e in events if e["type"] != "brief"]
+
+
+@pytest.mark.parametrize("link", LINKS)
+async def test_each_value_gets_its_own_page_by_one_command(
+    heard: Log, events: list[Event], ear: Ear, link: Link
+) -> None:
+    values = [*sorted({str(e[link]) for e in events})[:20], "nobody's", "$_id", "$$ROOT"]
+    for limit, above in ((1, None), (2, 150), (200, None), (50, 10_000)):
+        found = await links.linked(heard, link, values, limit=limit, above=above)
+        assert found == {
+            value: [e for e in kept(events) if e[link] == value and e["_id"] > (above or 0)][:limit] for value in values
+        }
+    assert [next(iter(command)) for command in ear.heard] == ["aggregate"] * 4
+
+
+@pytest.mark.parametrize("link", LINKS)
+async def test_each_value_is_counted_up_to_the_bound_by_one_command(
+    heard: Log, events: list[Event], ear: Ear, link: Link
+) -> None:
+    values = [*sorted({str(e[link]) for e in events}), "nobody's"]
+    for most in (1, 2, 1000):
+        found = await links.counts(heard, link, values, most)
+        assert found == {v: min(most, sum(e[link] == v for e in kept(events))) for v in values}
+    assert len(ear.heard) == 3
+
+
+async def test_a_conversation_is_read_in_the_order_of_the_log(heard: Log, events: list[Event]) -> None:
+    whole = [e for e in kept(events) if e["correlationId"] == "talk 2"]
+    assert await links.conversation(heard, "talk 2", limit=1000) == whole
+    assert await links.conversation(heard, "talk 2", limit=5, above=whole[3]["_id"]) == whole[4:9]
+    assert await links.conversation(heard, "talk 9", limit=5) == []
+
+
+async def test_causes_are_known_while_they_are_kept(heard: Log) -> None:
+    assert await links.known(heard, ["1-3", "1-4", "nobody's"]) == {"1-4": Known("talk 1", NOON + 4)}
+    assert await links.known(heard, []) == {}
+
+
+async def test_no_more_is_read_than_is_given_and_all_of_it_by_index(heard: Log, ear: Ear) -> None:
+    await links.conversation(heard, "talk 2", limit=10, above=5)
+    await links.known(heard, ["1-4", "1-5"])
+    pairs: list[tuple[Link, list[str]]] = [("causationId", ["0-5", "1-7"]), ("correlationId", ["talk 1", "talk 3"])]
+    for link, values in pairs:
+        await links.linked(heard, link, values, limit=2, above=3)
+        await links.counts(heard, link, values, 2)
+    for command, most in zip(ear.heard, [12, 2, 8, 8, 8, 8], strict=True):
+        explained: Document = await heard.mongo.database.command({"explain": command, "verbosity": "executionStats"})
+        assert "COLLSCAN" not in str(explained["stages"] if "stages" in explained else explained["queryPlanner"])
+        lookups = [s for s in explained.get("stages", ()) if "$lookup" in s]
+        read: list[Any] = lookups or [explained["executionStats"]]
+        assert sum(one["totalDocsExamined"] for one in read) <= most
+        assert all(one["collectionScans"] == 0 for one in lookups)
+        used = [index for one in lookups for index in one["indexesUsed"]]
+        assert all(index.startswith(f"{command_link(command)}_1__id_1") for index in used)
+        assert len(used) == len(lookups)
+
+
+def command_link(command: Document) -> str:
+    [lookup] = [stage["$lookup"] for stage in command["pipeline"] if "$lookup" in stage]
+    return str(lookup["foreignField"])
+
+
+async def test_a_conversation_of_large_events_is_read_whole_or_refused(
+    appender: Appender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(4):
+        await appender.store(*(event(correlationId="large", data={"text": "x" * 1_000_000}) for _ in range(10)))
+    found = await links.conversation(appender.log, "large", limit=100)
+    assert [event["_id"] for event in found] == list(range(1, 41))
+    assert len(await links.conversation(appender.log, "large", limit=39)) == 39
+    monkeypatch.setattr(links, "MOST_BYTES", 16 * 1024**2)
+    assert len(await links.conversation(appender.log, "large", limit=16)) == 16
+    with pytest.raises(TooComplex, match="larger than an answer may be"):
+        await links.conversation(appender.log, "large", limit=100)
+
+
+async def test_large_events_of_many_values_are_read_whole_or_refused(
+    appender: Appender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(4):
+        await appender.store(
+            *(event(causationId=f"cause {n}", data={"text": "x" * 1_000_000}) for _ in range(10)),
+        )
+    causing = [f"cause {n}" for n in range(4)]
+    found = await links.linked(appender.log, "causationId", causing, limit=10)
+    assert [[event["_id"] for event in found[id]] for id in causing] == [
+        list(range(first, first + 10)) for first in (1, 11, 21, 31)
+    ]
+    monkeypatch.setattr(links, "MOST_BYTES", 16 * 1024**2)
+    assert len((await links.linked(appender.log, "causationId", causing, limit=2))["cause 3"]) == 2
+    with pytest.raises(TooComplex, match="larger than an answer may be"):
+        await links.linked(appender.log, "causationId", causing, limit=10)

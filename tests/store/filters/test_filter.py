@@ -1,0 +1,141 @@
+"""Filters: MongoDB, live delivery and plain Python agree on which events are meant, on a log of random events."""
+
+import re
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from eventscope.store.events import pages, plan, types
+from eventscope.store.filters.filter import (
+    EVERYTHING,
+    All,
+    Filter,
+    Not,
+    Types,
+    conditions,
+    is_pattern,
+    matcher,
+    pattern_regex,
+)
+from eventscope.store.filters.look import Look
+from eventscope.store.values.documents import Event
+from tests.store.support import filter_model as model
+from tests.store.support.random_log import EVENT_TYPES, Corpus, State, filters, moments, patterns
+
+
+def positions(events: list[Event]) -> list[int]:
+    return [event["_id"] for event in events]
+
+
+@given(data=st.data())
+@settings(max_examples=120, deadline=None)
+def test_a_page_holds_what_the_filter_means_and_is_kept_in_either_direction(
+    corpus: Corpus, data: st.DataObject
+) -> None:
+    filter = data.draw(filters(corpus), "filter")
+    state: State = data.draw(st.sampled_from(["whole", "tidied"]), "state")
+    log = corpus.at(data.draw(moments(corpus), "now"), state)
+    above, below = (data.draw(st.none() | st.integers(0, len(corpus.events) + 1), end) for end in ("above", "below"))
+    newest_first = data.draw(st.booleans(), "newest first")
+    limit = data.draw(st.integers(1, 60) | st.just(1000), "limit")
+
+    found = corpus.ask(pages.events(log, filter, limit=limit, above=above, below=below, newest_first=newest_first))
+
+    left = model.kept(corpus.events, corpus.clock.now)
+    meant = [event for event in left if model.means(filter, event)]
+    lively = matcher(filter)
+    assert [event for event in left if lively(Look(event))] == meant, "live delivery means other events"
+    inside = [p for p in positions(meant) if (above is None or p > above) and (below is None or p < below)]
+    assert positions(found) == (inside[::-1] if newest_first else inside)[:limit]
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_patterns_that_stand_for_too_many_types_to_name_mean_the_same(corpus: Corpus, data: st.DataObject) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "MOST_NAMED", data.draw(st.sampled_from([0, 1, 5]), "types that may be named"))
+        patch.setattr(types, "MOST_LOOKED", data.draw(st.sampled_from([0, 3, 1000]), "types that may be looked at"))
+        patch.setattr(types, "MOST_PREFIXES", data.draw(st.sampled_from([1, 8]), "prefixes that may be asked for"))
+        filter = All((data.draw(filters(corpus), "filter"), data.draw(_types(), "types")))
+        log = corpus.at(data.draw(moments(corpus), "now"), data.draw(st.sampled_from(["whole", "tidied"]), "state"))
+        newest_first = data.draw(st.booleans(), "newest first")
+        limit = data.draw(st.integers(1, 60) | st.just(1000), "limit")
+
+        found = corpus.ask(pages.events(log, filter, limit=limit, newest_first=newest_first))
+        counted = corpus.ask(pages.count(log, filter))
+
+    meant = [event["_id"] for event in model.kept(corpus.events, corpus.clock.now) if model.means(filter, event)]
+    assert positions(found) == (meant[::-1] if newest_first else meant)[:limit]
+    assert counted == len(meant)
+
+
+def _types() -> st.SearchStrategy[Filter]:
+    """Types, and no types, by patterns."""
+    some: st.SearchStrategy[Filter] = st.lists(patterns(), min_size=1, max_size=4).map(lambda all: Types(tuple(all)))
+    return some | some.map(Not) | st.just(EVERYTHING)
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_counting_agrees_with_reading(corpus: Corpus, data: st.DataObject) -> None:
+    filter = data.draw(filters(corpus), "filter")
+    state: State = data.draw(st.sampled_from(["whole", "tidied"]), "state")
+    log = corpus.at(data.draw(moments(corpus), "now"), state)
+    most = data.draw(st.none() | st.integers(1, 50), "most")
+
+    counted = corpus.ask(pages.count(log, filter, most))
+
+    meant = sum(model.means(filter, event) for event in model.kept(corpus.events, corpus.clock.now))
+    assert counted == (meant if most is None else min(meant, most))
+
+
+@given(pattern=patterns() | st.text(), text=st.sampled_from(EVENT_TYPES) | st.text())
+@settings(max_examples=300, deadline=None)
+@example("*created", "user.created\n")
+@example("user.*", "user.\ncreated\n")
+@example("*", "")
+@example("a*b*c", "abc")
+@example("a*a", "a")
+@example("u.*", "user")
+def test_a_star_stands_for_any_text_and_nothing_else_is_special(pattern: str, text: str) -> None:
+    event: Event = {"type": text}  # type: ignore[typeddict-item]  # a filter by type looks at nothing else
+    assert matcher(Types((pattern,)))(Look(event)) == model.fits(pattern, text)
+
+
+stars = st.lists(st.sampled_from(["", "a", "b", "ab", "aba", "\n", "."]), max_size=6).map("*".join)
+
+
+@given(pattern=stars, text=st.text("ab\n.", max_size=12))
+@settings(max_examples=500, deadline=None)
+def test_a_pattern_and_its_expression_mean_the_same(pattern: str, text: str) -> None:
+    event: Event = {"type": text}  # type: ignore[typeddict-item]  # a filter by type looks at nothing else
+    assert matcher(Types((pattern,)))(Look(event)) == model.fits(pattern, text)
+    if is_pattern(pattern):
+        # Python writes the end of a text in another way than MongoDB
+        expression = re.compile(pattern_regex(pattern).removesuffix(r"\z") + r"\Z", re.DOTALL)
+        assert (expression.match(text) is not None) == model.fits(pattern, text)
+
+
+def test_many_stars_take_no_longer_than_few() -> None:
+    """A search that went back would try more ways than there are atoms."""
+    pattern, text = "*a" * 200 + "*b", "a" * 1024
+    event: Event = {"type": text}  # type: ignore[typeddict-item]  # a filter by type looks at nothing else
+    assert not matcher(Types((pattern,)))(Look(event))
+    assert re.compile(pattern_regex(pattern).removesuffix(r"\z") + r"\Z", re.DOTALL).match(text) is None
+
+
+def test_a_pattern_is_what_has_a_star() -> None:
+    assert is_pattern("user.*")
+    assert not is_pattern("user.created")
+
+
+def test_everything_is_the_filter_of_no_condition(corpus: Corpus) -> None:
+    log = corpus.at(0, "whole")
+    assert len(corpus.ask(pages.events(log, EVERYTHING, limit=10_000))) == len(corpus.events)
+
+
+def test_nested_conditions_are_laid_flat() -> None:
+    one, two, three = Types(("a",)), Types(("b",)), Types(("c",))
+    nested: Filter = All((one, All((two, All(()), All((three,))))))
+    assert conditions(nested) == [one, two, three]

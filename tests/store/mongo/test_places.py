@@ -1,0 +1,127 @@
+"""Operations that read much wait their turn, in order; those that read little never do."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+
+import pytest
+
+from eventscope.errors import Unavailable
+from eventscope.store.events.links import linked
+from eventscope.store.log import Log
+from eventscope.store.mongo import budget as budgets
+from eventscope.store.mongo.budget import HELD, LARGE, Budget
+from eventscope.store.mongo.first import first_large
+from eventscope.store.mongo.places import Places
+from tests.store.support.appender import Appender, event
+from tests.support.until import until
+
+
+def large(places: Places) -> Budget:
+    budget = Budget(places=places)
+    budget.spend(LARGE + 1)
+    return budget
+
+
+async def test_large_operations_get_their_places_in_the_order_in_which_they_came() -> None:
+    places, order = Places(1), list[int]()
+    operations = [large(places) for _ in range(4)]
+
+    async def run(number: int) -> None:
+        await operations[number].enter()
+        order.append(number)
+        await asyncio.sleep(0)
+        operations[number].leave()
+
+    await asyncio.gather(*(run(number) for number in range(4)))
+    assert order == [0, 1, 2, 3]
+    assert not places.are_taken
+
+
+async def test_a_small_operation_needs_no_place_and_one_that_has_one_needs_no_other() -> None:
+    places = Places(1, seconds=0)
+    first = large(places)
+    await first.enter()
+    first.spend(100 * LARGE)
+    await first.enter()
+    small = Budget(places=places)
+    small.spend(LARGE)
+    await small.enter()
+    first.leave()
+    assert not places.are_taken
+
+
+async def test_who_waits_too_long_is_told_so_with_all_of_its_reads_at_once() -> None:
+    places = Places(1, seconds=0.05)
+    holder, waiting = large(places), large(places)
+    await holder.enter()
+    refusals = await asyncio.gather(*(waiting.enter() for _ in range(50)), return_exceptions=True)
+    assert {type(one) for one in refusals} == {Unavailable}
+    holder.leave()
+    with pytest.raises(Unavailable, match="this one waited"):
+        await waiting.enter()
+    assert not places.are_taken
+
+
+async def test_what_still_reads_for_an_operation_that_is_over_gets_no_place() -> None:
+    places = Places(1)
+    holder, waiting, late = large(places), large(places), large(places)
+    await holder.enter()
+    entering = asyncio.create_task(waiting.enter())
+    await asyncio.sleep(0)
+    waiting.leave()
+    late.leave()
+    holder.leave()
+    for read in (entering, late.enter()):
+        with pytest.raises(Unavailable, match="the operation is over"):
+            await read
+    assert not places.are_taken
+
+
+async def test_who_stops_waiting_keeps_no_place() -> None:
+    places = Places(1)
+    holder, waiting = large(places), large(places)
+    await holder.enter()
+    entering = asyncio.create_task(waiting.enter())
+    await asyncio.sleep(0)
+    holder.leave()
+    entering.cancel()
+    await asyncio.gather(entering, return_exceptions=True)
+    waiting.leave()
+    assert not places.are_taken
+
+
+@pytest.mark.parametrize("held", [HELD, 0])
+async def test_a_read_that_has_to_wait_gives_and_counts_the_same_afterwards(
+    log: Log, appender: Appender, monkeypatch: pytest.MonkeyPatch, held: int
+) -> None:
+    """With more than may lie there it is let go of and read again."""
+    monkeypatch.setattr(budgets, "HELD", held)
+    monkeypatch.setattr(budgets, "LARGE", 4_000)
+    await appender.store(*(event("a", data={"n": "x" * 1000}, correlationId="c") for _ in range(30)))
+    places, free = Places(1), Budget()
+    expected = await first_large(log.events, {}, limit=100, budget=free)
+    followed = await linked(log.within(Budget()), "correlationId", ["c"], limit=20)
+    holder = Budget(places=places)
+    holder.spend(LARGE + 1)
+    await holder.enter()
+    budget, other = Budget(places=places), Budget(places=places)
+    reads = asyncio.gather(
+        _left(budget, first_large(log.events, {}, limit=100, budget=budget)),
+        _left(other, linked(log.within(other), "correlationId", ["c"], limit=20)),
+    )
+    small, _ = await first_large(log.events, {}, limit=1, budget=Budget(places=places))
+    assert small == expected[0][:1]
+    await until(lambda: len(places._free._waiters or ()) == 2)
+    holder.leave()
+    assert list(await reads) == [expected, followed]
+    assert budget.spent == free.spent
+    assert not places.are_taken
+
+
+async def _left(budget: Budget, read: Awaitable[Any]) -> Any:
+    """What was read, by an operation that is over then."""
+    try:
+        return await read
+    finally:
+        budget.leave()

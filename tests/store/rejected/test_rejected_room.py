@@ -1,0 +1,190 @@
+"""Rejected messages take no more room and no more time than they may, and what goes for want of room is counted."""
+
+import asyncio
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from eventscope.store.log import Log
+from eventscope.store.rejected import messages, room
+from eventscope.store.state import checkpoint
+from eventscope.store.values.moment import DAY, HOUR
+from eventscope.store.write.retention import Retention
+from tests.store.support.appender import NOON, Appender, Clock, event, refused
+
+KILO = 1000
+ENOUGH = 60.0  # seconds
+
+
+async def size(log: Log) -> int:
+    """Bytes of all rejected messages."""
+    rows = await log.mongo.aggregate(log.rejected, [{"$group": {"_id": None, "n": {"$sum": {"$bsonSize": "$$ROOT"}}}}])
+    return int(rows[0]["n"]) if rows else 0
+
+
+async def test_while_there_is_room_nothing_happens(log: Log, appender: Appender) -> None:
+    await appender.store(*(refused(bytes(KILO)) for _ in range(5)))
+    assert await room.trim(log, 20 * KILO, ENOUGH) is None
+    assert await room.dropped(log) is None
+    assert await messages.numbers(log) == [1, 2, 3, 4, 5]
+
+
+async def test_the_oldest_go_first_and_are_counted_and_numbers_go_on(log: Log, appender: Appender) -> None:
+    await appender.store(*(refused(bytes(KILO), code) for code in "ABBAC"), event())
+    trimmed = await room.trim(log, 3 * KILO, ENOUGH)
+    assert trimmed is not None
+    assert trimmed.codes == {"B": 2, "A": 1}
+    assert trimmed.through == 3
+    assert await messages.numbers(log) == [4, 5]
+    assert await size(log) <= 3 * KILO
+    found = await room.dropped(log)
+    assert found is not None
+    assert (found.count, dict(found.codes), found.since) == (3, {"B": 2, "A": 1}, log.clock())
+    await appender.store(refused(bytes(3 * KILO), "C"))
+    assert (await checkpoint.read(log)).rejected_head == 6
+    await room.trim(log, 5 * KILO, ENOUGH)
+    assert await messages.numbers(log) == [6]
+    found = await room.dropped(log)
+    assert found is not None
+    assert list(found.codes.items()) == [("A", 2), ("B", 2), ("C", 1)]
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    batches=st.lists(
+        st.lists(st.tuples(st.integers(0, 9), st.sampled_from("ABC")), min_size=1, max_size=8), min_size=1, max_size=4
+    ),
+    most=st.integers(1, 40),
+    step=st.integers(1, 5),
+)
+async def test_what_is_kept_and_what_was_dropped_are_all_there_was(
+    log: Log, batches: list[list[tuple[int, str]]], most: int, step: int
+) -> None:
+    for name in ("rejected", "meta"):
+        await log.mongo.collection(name).delete_many({})
+    appender = await Appender.of(log)
+    codes = [code for batch in batches for _, code in batch]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(room, "STEP", step)
+        for batch in batches:
+            await appender.store(*(refused(bytes(kilos * KILO), code) for kilos, code in batch))
+            await room.trim(log, most * KILO, ENOUGH)
+            assert await size(log) <= most * KILO
+    kept = await messages.numbers(log)
+    found = await room.dropped(log)
+    n = len(codes) - len(kept)
+    assert kept == list(range(n + 1, len(codes) + 1))
+    assert ({} if found is None else found.codes) == Counter(codes[:n])
+
+
+async def test_who_dies_after_counting_has_counted_once(log: Log, appender: Appender) -> None:
+    await appender.store(*(refused(bytes(KILO), code) for code in "ABCABC"))
+    assert await room._count(log, Counter("AB"), 0, 2)  # and then the process was killed
+    assert await messages.numbers(log) == [1, 2, 3, 4, 5, 6]
+    await room.trim(log, 4 * KILO, ENOUGH)
+    assert await messages.numbers(log) == [5, 6]
+    found = await room.dropped(log)
+    assert found is not None
+    assert found.codes == {"A": 2, "B": 1, "C": 1}
+
+
+async def test_several_at_once_count_each_message_once(log: Log, appender: Appender) -> None:
+    await appender.store(*(refused(bytes(KILO - 100), "A") for _ in range(60)))
+    await asyncio.gather(*(room.trim(log, 10 * KILO, ENOUGH) for _ in range(4)))
+    await room.trim(log, 10 * KILO, ENOUGH)
+    kept = await messages.numbers(log)
+    found = await room.dropped(log)
+    assert found is not None
+    assert found.count + len(kept) == 60
+    assert kept[-1] == 60
+    assert 8 * KILO < await size(log) <= 10 * KILO
+
+
+async def test_without_time_only_little_is_done(log: Log, appender: Appender) -> None:
+    await appender.store(*(refused(bytes(KILO)) for _ in range(10)))
+    assert await room.trim(log, 2 * KILO, 0.0) is not None
+    assert len(await messages.numbers(log)) == 10
+    await room.trim(log, 2 * KILO, ENOUGH)
+    assert await messages.numbers(log) == [10]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+async def test_what_has_expired_is_in_no_answer_and_not_counted_as_dropped(log: Log, clock: Clock) -> None:
+    timed = replace(log, clock=clock)
+    appender = replace(await Appender.of(timed), retention=Retention({}, rejected_days=2))
+    await appender.store(refused(bytes(KILO), "A"), refused(bytes(KILO), "B"))
+    clock.now += DAY
+    await appender.store(refused(bytes(KILO), "B"))
+    last = await messages.one(timed, 3)
+    assert last is not None
+    assert last.expires_at is not None
+    clock.now = NOON + 2 * DAY - 1
+    assert await messages.numbers(timed) == [1, 2, 3]
+    clock.now = NOON + 2 * DAY
+    assert await messages.numbers(timed) == [3]
+    assert await messages.numbers(timed, "A") == []
+    assert [one.number for one in await messages.rejected(timed, limit=10)] == [3]
+    assert await messages.one(timed, 1) is None
+    assert await messages.codes(timed) == {"B": 1}
+    assert await messages.count(timed) == 1
+    trimmed = await room.trim(timed, 2 * KILO, ENOUGH)
+    assert trimmed is not None
+    assert trimmed.codes == {}
+    assert await room.dropped(timed) is None
+    assert [row["_id"] for row in await log.rejected.find({}).to_list(None)] == [3]
+
+
+async def test_a_message_whose_rejection_expired_is_looked_at_anew(log: Log, clock: Clock) -> None:
+    timed = replace(log, clock=clock)
+    appender = replace(await Appender.of(timed), retention=Retention({}, rejected_days=1))
+    message = refused(b"{")
+    assert (await appender.store(message)).rejected == 1
+    assert (await appender.store(message)).duplicates == 1
+    clock.now += DAY + HOUR
+    assert (await appender.store(message)).rejected == 1
+    assert await messages.numbers(timed) == [2]
+
+
+async def test_one_that_is_rejected_for_its_age_is_kept_for_as_long_as_any(log: Log, clock: Clock) -> None:
+    timed = replace(log, clock=clock)
+    appender = replace(await Appender.of(timed), retention=Retention({"*": 1}, rejected_days=30))
+    stored = await appender.store(event(recorded=NOON - 100 * DAY))
+    assert stored.codes == {"EXPIRED": 1}
+    clock.now += 29 * DAY
+    assert await messages.numbers(timed) == [1]
+
+
+async def test_those_of_before_get_a_time_of_expiry_and_others_keep_theirs(log: Log, clock: Clock) -> None:
+    timed = replace(log, clock=clock)
+    appender = await Appender.of(timed)
+    await appender.store(refused(b"1"))
+    appender.retention = Retention({}, rejected_days=3)
+    await appender.store(refused(b"2"))
+    assert await messages.stamp(timed, 0) == 0
+    assert await messages.stamp(timed, 10) == 1
+    assert await messages.stamp(timed, 20) == 0
+    clock.now += 3 * DAY
+    assert await messages.numbers(timed) == [1]
+    clock.now = NOON + 10 * DAY
+    assert await messages.numbers(timed) == []
+
+
+async def test_a_page_of_large_messages_is_bounded_and_leaves_none_out(log: Log, appender: Appender) -> None:
+    for n in range(12):
+        await appender.store(refused(bytes([n]) * 3_000_000))
+    page = await messages.page(log, limit=100)
+    assert page.full
+    assert 1 <= len(page.messages) <= 6
+    below, numbers = None, list[int]()
+    while found := await messages.rejected(log, limit=100, below=below):
+        numbers += [one.number for one in found]
+        below = numbers[-1]
+    assert numbers == list(range(12, 0, -1))
+    assert not (await messages.page(log, limit=100, below=3)).full

@@ -1,0 +1,205 @@
+"""The checkpoint and the lease in it: one writer at a time, and every new one has a higher term (I4)."""
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime
+
+import pytest
+
+from eventscope.errors import Blocked, LeaseLost
+from eventscope.store.log import Log
+from eventscope.store.recent_events import Tail
+from eventscope.store.state import checkpoint
+from eventscope.store.state.checkpoint import Checkpoint
+from eventscope.store.values.message import Place
+from tests.store.support.appender import CREATED, STREAM, Appender, event, refused
+from tests.support.until import until
+
+LONG = 600.0
+# MongoDB's clock decides, and it is not ours to set: this is waited for, so it is short
+SHORT = 1.0
+
+
+async def end_lease(log: Log) -> None:
+    """Let the lease end, as it does by itself with time."""
+    await log.meta.update_one({}, {"$set": {"leaseUntil": datetime(2000, 1, 1)}})
+
+
+async def test_an_empty_log_has_a_checkpoint_at_its_start(log: Log) -> None:
+    assert await checkpoint.read(log) == Checkpoint(
+        head=0, rejected_head=0, place=None, source_resets=0, holder=None, term=0, lease_held=False
+    )
+    assert await checkpoint.head(log) == 0
+
+
+async def test_whoever_comes_first_gets_the_lease_and_a_term(log: Log) -> None:
+    ann = await checkpoint.acquire(log, "ann", LONG)
+    assert ann == Checkpoint(0, 0, None, 0, "ann", 1, True)
+    assert await checkpoint.read(log) == ann
+
+
+async def test_nobody_else_gets_the_lease_while_it_is_held(log: Log) -> None:
+    ann = await checkpoint.acquire(log, "ann", LONG)
+    assert await checkpoint.acquire(log, "bob", LONG) is None
+    assert await checkpoint.read(log) == ann
+
+
+async def test_of_many_who_ask_at_once_one_gets_the_lease(log: Log) -> None:
+    outcomes = await asyncio.gather(*(checkpoint.acquire(log, f"holder {n}", LONG) for n in range(10)))
+    [held] = [outcome for outcome in outcomes if outcome is not None]
+    assert held.term == 1
+    assert await checkpoint.read(log) == held
+
+
+async def test_the_holder_renews_its_lease_and_keeps_its_term(log: Log) -> None:
+    ann = await checkpoint.acquire(log, "ann", SHORT)
+    assert await checkpoint.acquire(log, "ann", LONG) == ann
+    assert await checkpoint.acquire(log, "bob", LONG) is None
+
+
+async def test_a_standby_takes_over_after_the_end_of_the_lease_with_a_higher_term(log: Log) -> None:
+    await checkpoint.acquire(log, "ann", SHORT)
+    assert await checkpoint.acquire(log, "bob", LONG) is None
+    bob = await until(lambda: checkpoint.acquire(log, "bob", LONG))
+    assert bob is not None
+    assert (bob.holder, bob.term, bob.lease_held) == ("bob", 2, True)
+    assert await checkpoint.acquire(log, "ann", LONG) is None
+
+
+async def test_a_lease_that_has_ended_is_said_to_be_held_no_more(log: Log) -> None:
+    await checkpoint.acquire(log, "ann", LONG)
+    await end_lease(log)
+    assert not (await checkpoint.read(log)).lease_held
+    late = await checkpoint.acquire(log, "ann", LONG)
+    assert late is not None
+    assert (late.holder, late.term) == ("ann", 1)  # nobody else was there in between
+
+
+async def test_a_lease_that_was_given_back_is_free_at_once(log: Log) -> None:
+    await checkpoint.acquire(log, "ann", LONG)
+    await checkpoint.release(log, "ann")
+    free = await checkpoint.read(log)
+    assert (free.holder, free.lease_held) == (None, False)
+    bob = await checkpoint.acquire(log, "bob", LONG)
+    assert bob is not None
+    assert bob.term == 2
+
+
+async def test_only_the_holder_can_give_the_lease_back(log: Log) -> None:
+    ann = await checkpoint.acquire(log, "ann", LONG)
+    await checkpoint.release(log, "bob")
+    assert await checkpoint.read(log) == ann
+
+
+async def test_a_holder_may_have_any_name(log: Log) -> None:
+    for term, name in enumerate(("$holder", "$$NOW", "a.b", "ü\n"), 1):
+        held = await checkpoint.acquire(log, name, LONG)
+        assert held is not None
+        assert (held.holder, held.term) == (name, term)
+        await checkpoint.release(log, name)
+
+
+async def test_the_checkpoint_says_how_far_the_log_and_its_source_were_read(log: Log, appender: Appender) -> None:
+    await appender.store(event(), refused(b"{"), event())
+    at = await checkpoint.read(log)
+    assert (at.head, at.rejected_head) == (2, 1)
+    assert at.place == Place(STREAM, CREATED, 3, log.clock())
+    assert at == appender.at
+    assert await checkpoint.head(log) == 2
+
+
+async def test_a_change_of_the_source_is_counted_and_the_log_goes_on(log: Log, appender: Appender) -> None:
+    await appender.store(event(), event())
+    start = Place(STREAM, "another stream", 0, 0)
+    await checkpoint.count_reset(log, appender.at, start)
+    at = await checkpoint.read(log)
+    assert (at.head, at.place, at.source_resets) == (2, start, 1)
+
+    with pytest.raises(LeaseLost):
+        await appender.store(event())
+    appender.at = at
+    [third] = (await appender.store(event())).events
+    assert third["_id"] == 3
+
+
+async def test_a_change_of_the_source_is_counted_for_the_holder_only(log: Log, appender: Appender) -> None:
+    start = Place(STREAM, "another stream", 0, 0)
+    for stale in (
+        replace(appender.at, term=appender.at.term - 1),
+        replace(appender.at, holder="another"),
+        replace(appender.at, head=7),
+    ):
+        with pytest.raises(LeaseLost):
+            await checkpoint.count_reset(log, stale, start)
+    assert (await checkpoint.read(log)).source_resets == 0
+
+
+async def test_a_holder_that_froze_within_its_transaction_keeps_nobody_from_writing(log: Log) -> None:
+    async with log.mongo.session() as frozen:
+        ann = await checkpoint.acquire(log, "ann", LONG, frozen.session_id)
+        assert ann is not None
+        await frozen.start_transaction() if log.mongo.driver == "pymongo" else frozen.start_transaction()
+        await end_lease(log)
+        moving = checkpoint.moving(log, ann, replace(ann, head=5))
+        moving.verify(await moving.send(log.meta, frozen))
+
+        async with asyncio.timeout(30):  # MongoDB by itself would give the transaction up after a minute
+            bob = await checkpoint.acquire(log, "bob", LONG)
+            assert bob is not None
+            assert (bob.head, bob.term) == (0, 2)
+            assert (await Appender(log, bob).store(event())).head == 1
+        with pytest.raises(Exception, match="aborted"):
+            await frozen.commit_transaction()
+    assert await checkpoint.head(log) == 1
+
+
+async def test_a_log_gets_a_name_when_it_is_made_and_keeps_it(log: Log) -> None:
+    assert not log.identity.known
+    assert (await checkpoint.read(log)).identity is None
+    assert (log.identity.known, log.identity.tag) == (True, None)
+    ann = await checkpoint.acquire(log, "ann", LONG)
+    assert ann is not None
+    assert ann.identity == log.identity.name is not None
+    await end_lease(log)
+    bob = await checkpoint.acquire(log, "bob", LONG)
+    assert bob is not None
+    assert bob.identity == ann.identity == (await checkpoint.read(log)).identity
+
+
+async def test_a_log_of_an_older_version_gets_its_name_once_whoever_tries_at_the_same_time(log: Log) -> None:
+    await log.meta.insert_one({"_id": "checkpoint", "head": 7, "term": 3})
+    assert await checkpoint.head(log) == 7
+    assert log.identity.tag is None
+    taken = await asyncio.gather(*(checkpoint.acquire(log, f"holder {n}", LONG) for n in range(8)))
+    [name] = {at.identity for at in taken if at is not None}
+    assert name is not None
+    assert (await checkpoint.read(log)).identity == name
+    await end_lease(log)
+    again = await checkpoint.acquire(log, "another", LONG)
+    assert again is not None
+    assert (again.identity, again.head) == (name, 7)
+
+
+async def test_a_log_that_is_begun_anew_has_another_name_and_its_newest_events_are_no_longer_remembered(
+    log: Log,
+) -> None:
+    log = replace(log, tail=Tail(10))
+    assert log.tail is not None
+    await checkpoint.acquire(log, "ann", LONG)
+    name = log.identity.name
+    log.tail.restart(5)
+    await checkpoint.head(log)
+    assert log.tail.head == 5
+    await log.meta.drop()
+    await checkpoint.head(log)
+    assert (log.identity.tag, log.tail.head) == (None, 5)  # it may be about to be restored
+    await checkpoint.acquire(log, "bob", LONG)
+    assert log.identity.name not in (None, name)
+    assert log.tail.head is None
+
+
+async def test_a_name_that_is_none_is_said_to_be_damaged(log: Log) -> None:
+    await log.meta.insert_one({"_id": "checkpoint", "head": 7, "term": 3, "log": 5})
+    for look in (checkpoint.read, checkpoint.head):
+        with pytest.raises(Blocked, match="its log is nothing that Eventscope wrote"):
+            await look(log)

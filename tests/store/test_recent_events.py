@@ -1,0 +1,166 @@
+"""The tail: what it answers is what MongoDB answers, field by field, and it never grows over its bounds."""
+
+from typing import cast
+
+import orjson
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eventscope.store.events import pages
+from eventscope.store.filters.filter import EVERYTHING, Types
+from eventscope.store.recent_events import LOOKS, Tail
+from eventscope.store.values.documents import Event, plain
+from eventscope.subscriptions.live import live_batch
+from eventscope.subscriptions.live.seal import Seal
+from tests.store.support.appender import NOON
+from tests.store.support.random_log import Corpus, State, filters, moments
+
+HUGE = 2**40
+
+
+def text(event: Event) -> bytes:
+    """All of the event, whichever way it came here."""
+    return orjson.dumps(event, default=plain, option=orjson.OPT_SORT_KEYS)
+
+
+def events(first: int, last: int, type: str = "a.happened") -> list[Event]:
+    return [cast("Event", {"_id": n, "type": type}) for n in range(first, last + 1)]
+
+
+def taking(*positions: tuple[int, int], most: int = 100, most_bytes: int = HUGE) -> Tail:
+    """A tail of the log's beginning that was told these events, a batch for each pair of ends, of ten bytes each."""
+    tail = Tail(most, most_bytes)
+    tail.restart(0)
+    for first, last in positions:
+        tail.take(first - 1, events(first, last), last, 10 * (last - first + 1))
+    return tail
+
+
+def page(tail: Tail, limit: int = 100, *, newest_first: bool = True, above: int | None = None) -> list[int] | None:
+    found = tail.page(EVERYTHING, limit=limit, above=above, below=None, newest_first=newest_first, now=NOON)
+    return None if found is None else [event["_id"] for event in found]
+
+
+@given(data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_what_it_answers_is_what_mongodb_answers(corpus: Corpus, data: st.DataObject) -> None:
+    state: State = data.draw(st.sampled_from(["whole", "tidied"]), "state")
+    log = corpus.at(data.draw(moments(corpus), "now"), state)
+    head = data.draw(st.integers(0, len(corpus.events)), "head")
+    start = data.draw(st.integers(0, head), "start")
+    most = data.draw(st.integers(1, 120) | st.just(HUGE), "most")
+    tail = Tail(most, data.draw(st.integers(0, 50_000) | st.just(HUGE), "most bytes"))
+    tail.restart(start)
+    seal = Seal(b"", 1)
+    while (at := tail.head or 0) < head:
+        upto = data.draw(st.integers(at + 1, head), "batch")
+        for raw in live_batch.encode(
+            at, corpus.events[at:upto], data.draw(st.sampled_from([2_000, HUGE]), "message"), seal
+        ):
+            batch = live_batch.decode(raw)
+            tail.take(batch.previous, batch.events, batch.head, batch.size)
+    for _ in range(data.draw(st.integers(0, 4), "filled")):
+        below = corpus.ask(pages.events(log, EVERYTHING, below=tail.floor + 1, newest_first=True, limit=20))
+        tail.extend(tail.floor, below, sum(map(len, map(text, below))), whole=len(below) < 20)
+
+    filter = data.draw(st.just(EVERYTHING) | filters(corpus), "filter")
+    above, below_ = (data.draw(st.none() | st.integers(0, len(corpus.events) + 1), end) for end in ("above", "below"))
+    limit, newest_first = data.draw(st.integers(1, 60), "limit"), data.draw(st.booleans(), "newest first")
+    found = tail.page(filter, limit=limit, above=above, below=below_, newest_first=newest_first, now=corpus.clock.now)
+
+    assert len(tail) <= most
+    if found is not None:
+        end = head + 1 if below_ is None else min(below_, head + 1)
+        expected = corpus.ask(pages.events(log, filter, limit=limit, above=above, below=end, newest_first=newest_first))
+        assert list(map(text, found)) == list(map(text, expected))
+
+
+def test_it_answers_pages_that_lie_in_it_whole() -> None:
+    tail = taking((1, 60), (61, 120))
+    assert (len(tail), tail.floor, tail.head) == (100, 20, 120)
+    assert page(tail, 100) == list(range(120, 20, -1))
+    assert page(tail, 101) is None
+    assert page(tail, 500, above=20) == list(range(120, 20, -1))
+    assert page(tail, 500, above=20, newest_first=False) == list(range(21, 121))
+    assert page(tail, 5, above=19, newest_first=False) is None
+    assert page(tail, 5, newest_first=False) is None
+    assert page(tail, 5, above=120, newest_first=False) == []
+
+
+def test_it_answers_everything_while_it_holds_the_whole_log() -> None:
+    tail = taking((1, 3))
+    assert page(tail) == [3, 2, 1]
+    assert page(tail, newest_first=False) == [1, 2, 3]
+    assert page(taking()) == []
+
+
+def test_it_answers_nothing_before_it_is_told_where_the_log_ends() -> None:
+    tail = Tail(10)
+    assert page(tail, above=5) is None
+    tail.take(7, events(8, 9), 9, 20)
+    assert page(tail, 2) == [9, 8]
+    assert page(tail, 3) is None
+
+
+def test_after_a_hole_it_begins_anew() -> None:
+    tail = taking((1, 10), (12, 14))
+    assert (tail.floor, tail.head, len(tail)) == (11, 14, 3)
+
+
+def test_what_it_knows_already_is_not_taken_twice() -> None:
+    tail = taking((1, 10))
+    tail.take(4, events(5, 12), 12, 80)
+    tail.take(3, events(4, 6), 6, 30)
+    assert page(tail, newest_first=False) == list(range(1, 13))
+
+
+def test_it_is_bounded_by_bytes_too() -> None:
+    tail = taking(*((n, n) for n in range(1, 31)), most_bytes=105)
+    assert page(tail, 10) == list(range(30, 20, -1))
+    tail.take(30, events(31, 31), 31, 106)
+    assert (len(tail), tail.floor, tail.head) == (0, 31, 31)
+
+
+def test_it_lacks_events_while_it_is_less_than_half_full_and_there_are_some() -> None:
+    tail = Tail(10)
+    assert not tail.lacks
+    tail.restart(20)
+    assert tail.lacks
+    tail.extend(20, events(16, 20)[::-1], 50, whole=False)
+    assert (tail.lacks, tail.floor) == (False, 15)
+    tail.restart(3)
+    tail.extend(3, events(1, 3)[::-1], 30, whole=True)
+    assert (tail.lacks, tail.floor) == (False, 0)
+
+
+def test_what_was_read_for_another_place_is_not_taken() -> None:
+    tail = taking((1, 10))
+    tail.restart(20)
+    tail.extend(10, events(1, 10)[::-1], 100, whole=True)
+    assert (len(tail), tail.floor) == (0, 20)
+
+
+def test_what_is_rare_is_left_to_the_index() -> None:
+    tail = taking((1, 80))
+    tail.take(80, events(81, 81, "b.happened"), 81, 10)
+    tail.take(81, events(82, 81 + LOOKS), 81 + LOOKS, 10 * LOOKS)
+    assert tail.page(Types(("b.*",)), limit=1, above=None, below=None, newest_first=True, now=NOON) is None
+    found = tail.page(Types(("b.*",)), limit=2, above=None, below=None, newest_first=True, now=NOON)
+    assert found is None
+    assert tail.page(Types(("b.*",)), limit=1, above=70, below=None, newest_first=False, now=NOON) is None
+    assert tail.page(Types(("b.*",)), limit=1, above=80, below=83, newest_first=True, now=NOON) == [
+        {"_id": 81, "type": "b.happened"}
+    ]
+
+
+def test_the_bytes_of_events_are_those_of_the_batches_that_they_came_with() -> None:
+    tail = Tail(100, HUGE)
+    tail.restart(0)
+    tail.take(0, events(1, 4), 4, 40)
+    tail.take(4, events(5, 6) + events(9, 10), 10, 400)  # some positions are empty, as of events that expired
+    held = tail.page(EVERYTHING, limit=100, above=None, below=None, newest_first=True, now=NOON)
+    assert held is not None
+    assert tail.size(held) == tail.size(held[::-1]) == 440
+    assert tail.size(held[1:5]) == 310
+    assert tail.size([held[0], held[3], held[7]]) == 210
+    assert tail.size([]) == 0

@@ -1,0 +1,91 @@
+"""Turns: one reading serves all who ask while another goes on, and no answer is older than its question."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from eventscope.store.single_flight import Turns
+from tests.support.until import until
+
+
+class Source:
+    """What is read: it says how often it was, and gives what was true when the reading began."""
+
+    def __init__(self) -> None:
+        self.value = self.began = 0
+        self.may = asyncio.Event()
+
+    async def read(self) -> int:
+        self.began += 1
+        value = self.value
+        await self.may.wait()
+        if value < 0:
+            raise OSError(value)
+        return value
+
+
+@pytest.fixture
+async def source() -> AsyncIterator[Source]:
+    yield Source()
+
+
+async def test_who_asks_while_it_is_read_shares_the_next_reading(source: Source) -> None:
+    turns = Turns[int]()
+    first = turns.ask(source.read)
+    await until(lambda: source.began == 1)
+    source.value = 1
+    others = [turns.ask(source.read) for _ in range(50)]
+    source.may.set()
+    assert await first == 0
+    assert await asyncio.gather(*others) == [1] * 50
+    assert source.began == 2
+
+
+async def test_an_answer_is_never_older_than_its_question(source: Source) -> None:
+    turns = Turns[int]()
+    source.may.set()
+
+    async def asks() -> None:
+        for _ in range(200):
+            source.value += 1
+            known = source.value
+            assert await turns.ask(source.read) >= known
+
+    await asyncio.gather(*(asks() for _ in range(20)))
+    assert source.began < 20 * 200
+
+
+async def test_an_error_is_that_of_all_who_shared_the_reading_and_of_nobody_else(source: Source) -> None:
+    turns = Turns[int]()
+    source.value = -1
+    failing = [turns.ask(source.read) for _ in range(2)]
+    await until(lambda: source.began == 1)
+    source.value = 3
+    later = turns.ask(source.read)
+    source.may.set()
+    for one in failing:
+        with pytest.raises(OSError, match="-1"):
+            await one
+    assert await later == 3
+
+
+async def test_who_gives_up_waiting_stops_nobody_else(source: Source) -> None:
+    turns = Turns[int]()
+    waiting = [asyncio.ensure_future(turns.ask(source.read)) for _ in range(2)]
+    await until(lambda: source.began == 1)
+    waiting[0].cancel()
+    source.may.set()
+    assert await waiting[1] == 0
+
+
+async def test_an_error_that_nobody_waits_for_any_more_is_not_reported(source: Source) -> None:
+    # the loop would complain of it, and warnings are errors here
+    turns = Turns[int]()
+    source.value = -1
+    asked = asyncio.ensure_future(turns.ask(source.read))
+    await until(lambda: source.began == 1)
+    asked.cancel()
+    source.may.set()
+    source.value = 1
+    assert await turns.ask(source.read) == 1

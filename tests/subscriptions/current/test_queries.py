@@ -1,0 +1,238 @@
+"""Readings: at once, then at their pace while something that matters changes; shared by all who ask for the same."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+from nats.aio.client import Client
+
+from eventscope.background import cancel
+from eventscope.errors import Unavailable
+from eventscope.resolvers import stats
+from eventscope.resolvers.stats import Stats
+from eventscope.settings import Settings
+from eventscope.store.filters.filter import Among, Types
+from eventscope.store.log import Log
+from eventscope.store.stats.counts import Scope
+from eventscope.store.values.documents import Event
+from eventscope.subscriptions.current import changes as newses
+from eventscope.subscriptions.current.changes import News
+from eventscope.subscriptions.current.queries import Asked, Readings
+from eventscope.subscriptions.live.feed import Feed, feeding
+from eventscope.subscriptions.observer import Unobserved
+from tests.subscriptions.support.filling import beat, store, tell, user
+from tests.support.until import until
+
+EVERYTHING = Scope()
+
+
+@pytest.fixture
+async def feed(log: Log, client: Client, settings: Settings) -> AsyncIterator[Feed]:
+    async with feeding(log, client, settings.stream) as feed:
+        yield feed
+
+
+@dataclass
+class Pace:
+    """A clock that goes on only when it is told to."""
+
+    waiting: list[asyncio.Future[None]] = field(default_factory=list)
+    asked: list[float] = field(default_factory=list)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait for `tick`."""
+        self.asked.append(seconds)
+        self.waiting.append(asyncio.get_running_loop().create_future())
+        await self.waiting[-1]
+
+    async def tick(self) -> None:
+        """Let the time go by that somebody waits for."""
+        await until(lambda: self.waiting)
+        self.waiting.pop().set_result(None)
+
+
+@dataclass
+class Counting:
+    """Statistics of the log, kept up to date."""
+
+    log: Log
+    readings: Readings
+    pace: Pace
+    reads: int = 0
+    failing: bool = False
+
+    def asked(self, scope: Scope, seconds: float) -> Asked[Stats]:
+        async def read() -> Stats:
+            self.reads += 1
+            if self.failing:
+                raise Unavailable("the log is away")
+            return await stats.shared(self.log, scope)
+
+        return Asked(scope, stats.meant(scope), seconds, read, lambda found: frozenset(found.cells))
+
+    @asynccontextmanager
+    async def followed(self, scope: Scope = EVERYTHING, seconds: float = 1.0) -> AsyncIterator[AsyncIterator[int]]:
+        async def totals() -> AsyncGenerator[int, None]:
+            async with aclosing(self.readings.follow(self.asked(scope, seconds))) as found:
+                async for one in found:
+                    yield one.total_events
+
+        async with aclosing(totals()) as found, asyncio.timeout(60):
+            yield found
+
+    async def driven(self, totals: AsyncIterator[int]) -> int:
+        """The next total, with time going by until it comes."""
+        heard = asyncio.ensure_future(anext(totals))
+        while not heard.done():
+            if self.pace.waiting:
+                await self.pace.tick()
+            await asyncio.wait([heard], timeout=0.01)
+        return await heard
+
+
+class Arrived(Unobserved):
+    """Counts the events that have come live."""
+
+    events = 0
+
+    def arrived(self, events: Sequence[Event]) -> None:
+        self.events += len(events)
+
+
+@pytest.fixture
+def counting(log: Log, feed: Feed) -> Counting:
+    pace = Pace()
+    return Counting(log, Readings(News(log, feed), pace.sleep), pace)
+
+
+async def test_it_comes_at_once_and_again_when_the_time_is_up_and_something_changed(
+    counting: Counting, log: Log, client: Client, settings: Settings
+) -> None:
+    await store(log, {}, {})
+    async with counting.followed(seconds=7.5) as totals:
+        assert await anext(totals) == 2
+        await beat(log, client, settings.stream, 2)
+        for _ in range(6):
+            await tell(log, client, settings.stream, await store(log, {}))
+        waiting = asyncio.ensure_future(anext(totals))
+        await until(lambda: counting.pace.waiting)
+        assert not waiting.done()
+        await counting.pace.tick()
+        total = await waiting
+        while total < 8:
+            total = await counting.driven(totals)
+        assert set(counting.pace.asked) == {7.5}
+
+
+async def test_what_does_not_matter_is_not_read(
+    counting: Counting, feed: Feed, log: Log, client: Client, settings: Settings
+) -> None:
+    users = Scope(types=Types(("user.*",)), low=0, among=(Among("aggregateId", ("ada",)),))
+    arrived = Arrived()
+    feed.observer = arrived
+    async with counting.followed(users) as totals:
+        assert await anext(totals) == 0
+        await beat(log, client, settings.stream, 0)
+        await tell(log, client, settings.stream, await store(log, user("ada")))
+        assert await counting.driven(totals) == 1
+        before = counting.reads
+        for n in range(2, 22):
+            other = [user("grace"), user("ada", type="pet.fed"), user("ada", timestamp=-5)][n % 3]
+            await tell(log, client, settings.stream, await store(log, other))
+            while arrived.events < n or counting.pace.waiting:
+                if counting.pace.waiting:
+                    await counting.pace.tick()
+                await asyncio.sleep(0.01)
+        await tell(log, client, settings.stream, await store(log, user("ada")))
+        assert await counting.driven(totals) == 2
+        assert counting.reads <= before + 2
+
+
+async def test_subscribers_of_the_same_share_one_reading_and_all_else_has_its_own(
+    counting: Counting, log: Log, client: Client, settings: Settings
+) -> None:
+    await store(log, {})
+    async with AsyncExitStack() as stack:
+        all = [await stack.enter_async_context(counting.followed()) for _ in range(200)]
+        assert [await anext(one) for one in all] == [1] * 200
+        assert counting.reads <= 3
+        assert counting.readings.count == 1
+        await beat(log, client, settings.stream, 1)
+        await until(lambda: counting.pace.waiting)
+        before = counting.reads
+        await tell(log, client, settings.stream, await store(log, {}))
+        await counting.pace.tick()
+        assert [await anext(one) for one in all] == [2] * 200
+        assert counting.reads <= before + 2
+        for scope, seconds in ((EVERYTHING, 2.0), (Scope(low=0), 1.0)):
+            assert await anext(await stack.enter_async_context(counting.followed(scope, seconds))) == 2
+        assert counting.readings.count == 3
+    assert counting.readings.count == 0
+
+
+async def test_who_joins_within_the_time_gets_what_is_so_now_and_the_others_get_it_at_theirs(
+    counting: Counting, log: Log, client: Client, settings: Settings
+) -> None:
+    async with counting.followed() as early:
+        assert await anext(early) == 0
+        await beat(log, client, settings.stream, 0)
+        await until(lambda: counting.pace.waiting)
+        heard = asyncio.ensure_future(anext(early))
+        await tell(log, client, settings.stream, await store(log, {}))
+
+        async def seen() -> bool:
+            async with counting.followed() as late:
+                return await anext(late) == 1
+
+        await until(seen)
+        assert not heard.done()
+        await counting.pace.tick()
+        assert await heard == 1
+
+
+async def test_a_change_that_the_feed_lost_is_read_too(
+    counting: Counting, log: Log, client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(newses, "LOOK_SECONDS", 0.05)
+    async with counting.followed() as totals:
+        assert await anext(totals) == 0
+        for n in range(1, 4):
+            await store(log, {})
+            if n > 1:
+                await beat(log, client, settings.stream, n)
+            assert await counting.driven(totals) == n
+
+
+async def test_a_reading_that_fails_ends_it_for_all_and_the_next_subscriber_begins_anew(
+    counting: Counting, log: Log, client: Client, settings: Settings
+) -> None:
+    async with counting.followed() as one, counting.followed() as other:
+        assert await anext(one) == await anext(other) == 0
+        await beat(log, client, settings.stream, 0)
+        await until(lambda: counting.pace.waiting)
+        counting.failing = True
+        await tell(log, client, settings.stream, await store(log, {}))
+        for each in (one, other):
+            with pytest.raises(Unavailable):
+                await counting.driven(each)
+    with pytest.raises(Unavailable):
+        async with counting.followed() as third:
+            await anext(third)
+    assert counting.readings.count == 0
+    counting.failing = False
+    async with counting.followed() as fourth:
+        assert await anext(fourth) == 1
+
+
+async def test_when_the_last_one_leaves_nothing_is_left_behind(counting: Counting) -> None:
+    before = asyncio.all_tasks()
+    for _ in range(20):
+        async with counting.followed() as one, counting.followed() as other:
+            await anext(one)
+            leaving = asyncio.ensure_future(anext(other))
+            await until(lambda: counting.readings.count == 1)
+            await cancel(leaving)
+    await until(lambda: asyncio.all_tasks() <= before)
+    assert counting.readings.count == 0

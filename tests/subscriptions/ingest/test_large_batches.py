@@ -1,0 +1,129 @@
+"""What is too large for one transaction of MongoDB's cache goes in smaller ones, and nothing stops for it."""
+
+from collections.abc import Iterable, Sequence
+
+import pytest
+from nats.aio.client import Client
+
+from eventscope.errors import TooLargeTogether, Unstorable
+from eventscope.settings import Settings
+from eventscope.store.log import Log
+from eventscope.store.values.message import Arrival, Message, Refused
+from eventscope.subscriptions.ingest import stream_reader as readers
+from eventscope.subscriptions.ingest.portions import REMEMBERED_SECONDS, Portions, stored_bytes
+from eventscope.subscriptions.ingest.stream_reader import Reader
+from eventscope.subscriptions.messages.parse import read
+from tests.support.ingesters import ingester, passed, publish
+from tests.support.until import until
+
+# a byte of JSON and its comma are twelve bytes of BSON
+ONES = b'{"data":[' + b"1," * 500_000 + b"1]}"
+
+
+def message(size: int) -> Message:
+    """One that makes so many bytes."""
+    return Refused(Arrival("s", {}, b"x" * (size - 1), 1, 0), "INVALID_JSON", "", "id")
+
+
+def _read(raw: bytes, **headers: str) -> Message:
+    return read(Arrival("s", headers, raw, 1, 0), "S", "a.b")
+
+
+def sizes(portions: Iterable[Sequence[Message]]) -> list[int]:
+    """How many messages each portion has."""
+    return [len(portion) for portion in portions]
+
+
+async def all_of(log: Log, client: Client, prefix: str, settings: Settings) -> None:
+    """Publish large messages and a small one, and see each of them stored once."""
+    for _ in range(11):
+        await client.jetstream().publish(f"{prefix}.big.sent", ONES)
+    await publish(client, prefix, 1)
+    async with ingester(settings):
+        await until(lambda: passed(log, 12), 120)
+    assert [row["_id"] async for row in log.events.find({}, {"_id": 1}).sort("_id", 1)] == list(range(1, 13))
+    assert await log.rejected.count_documents({}) == 0
+
+
+async def test_large_lists_of_short_numbers_never_make_a_transaction_that_is_too_large(
+    settings: Settings, log: Log, client: Client, subject_prefix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await all_of(log, client, subject_prefix, settings)
+    assert "too large" not in caplog.text
+    assert "errorId" not in caplog.text
+
+
+async def test_a_transaction_that_is_too_large_is_taken_apart_and_the_size_is_remembered(
+    settings: Settings,
+    log: Log,
+    client: Client,
+    subject_prefix: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(readers, "BATCH_BYTES", 1024**3)
+    monkeypatch.setattr(readers, "AHEAD_SECONDS", 1000.0)
+    take_next, have_come = Reader.next, False
+
+    async def all_at_once(self: Reader[Message], seconds: float) -> list[Message]:
+        nonlocal have_come
+        if not have_come:
+            have_come = True
+            await self._request()
+            await until(lambda: len(self._ready) == 12, 60)
+        return await take_next(self, seconds)
+
+    monkeypatch.setattr(Reader, "next", all_at_once)
+    await all_of(log, client, subject_prefix, settings)
+    assert "too large for one transaction" in caplog.text
+    assert "errorId" not in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+def test_bytes_are_counted_as_bson_has_them() -> None:
+    assert stored_bytes(_read(ONES)) > 6 * len(ONES)
+    text = b'{"data":"' + b"x" * 1000 + b'"}'
+    assert stored_bytes(_read(text)) < 1.1 * len(text)
+    assert stored_bytes(_read(b"", name="x" * 1000)) > 1000
+    assert stored_bytes(_read(b"[" + b"{}," * 99 + b"{}]")) > 100 * 300
+
+
+def test_a_size_that_was_too_large_is_not_tried_again_for_a_while() -> None:
+    portions = Portions(100)
+    eight = [message(10)] * 8
+    assert list(portions.of(eight)) == [eight]
+    assert sizes(portions.after(TooLargeTogether("no room"), eight, 0.0)) == [4, 4]
+    portions.stored(REMEMBERED_SECONDS - 1)
+    assert sizes(portions.of(eight)) == [4, 4]
+    portions.stored(REMEMBERED_SECONDS)
+    assert list(portions.of(eight)) == [eight]
+
+
+def test_what_is_learnt_from_one_portion_counts_for_the_next() -> None:
+    portions = Portions(8)
+    all = portions.of([message(10)] * 16)
+    first = next(all)
+    assert sizes(portions.after(TooLargeTogether("no room"), first, 0.0)) == [4, 4]
+    assert sizes(all) == [4, 4]
+
+
+def test_several_that_are_too_large_are_always_taken_apart() -> None:
+    portions = Portions(100)
+    assert sizes(portions.after(TooLargeTogether("no room"), [message(1), message(1000)], 0.0)) == [1, 1]
+    assert sizes(portions.after(TooLargeTogether("no room"), [message(1000), message(1)], 0.0)) == [1, 1]
+
+
+def test_after_a_message_that_is_refused_the_others_go_together_as_before() -> None:
+    portions = Portions(100)
+    eight = [message(10)] * 8
+    assert sizes(portions.after(Unstorable("refused"), eight, 0.0)) == [4, 4]
+    assert list(portions.of(eight)) == [eight]
+
+
+def test_after_a_failure_less_is_stored_at_once_until_it_succeeds() -> None:
+    portions = Portions(8)
+    eight = [message(10)] * 8
+    portions.failed()
+    assert sizes(portions.of(eight)) == [2, 2, 2, 2]
+    portions.stored(0.0)
+    assert sizes(portions.of(eight)) == [4, 4]

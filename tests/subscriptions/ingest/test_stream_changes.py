@@ -1,0 +1,379 @@
+"""What operators did to the stream while an ingester runs: it goes on, or says in one sentence what stops it."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import nats
+import orjson
+import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+from nats.js.api import (
+    AckPolicy,
+    DiscardPolicy,
+    ExternalStream,
+    RetentionPolicy,
+    StreamConfig,
+    StreamSource,
+    SubjectTransform,
+)
+from nats.js.errors import APIError
+
+from eventscope.dev.servers import Nats, running
+from eventscope.errors import CannotStart
+from eventscope.processes.ports import free
+from eventscope.server.ingester import ingest
+from eventscope.settings import Settings
+from eventscope.store import incidents
+from eventscope.store.log import Log
+from eventscope.store.state import checkpoint
+from eventscope.subscriptions.ingest import ingester as ingest_module
+from eventscope.subscriptions.live import live_batch
+from eventscope.subscriptions.nats import stream
+from tests.support.ingesters import ingester, publish, stored
+from tests.support.killable_servers import own_nats
+from tests.support.until import until
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has an ingester look at its stream more often."""
+    monkeypatch.setattr(ingest_module, "TRIM_SECONDS", 0.2)
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return settings.model_copy(update={"ingest_port": free()})
+
+
+async def reason(settings: Settings) -> str:
+    """Why the ingester is not ready; empty when it is."""
+    async with httpx.AsyncClient() as http:
+        try:
+            answer = await http.get(f"http://127.0.0.1:{settings.ingest_port}/readyz")
+        except httpx.TransportError:
+            return "it does not answer yet"
+    return "" if answer.status_code == 200 else str(answer.json()["reasons"][0])
+
+
+async def stopped(settings: Settings, sentence: str) -> None:
+    async def said() -> bool:
+        return sentence in await reason(settings)
+
+    await until(said)
+
+
+async def works(settings: Settings) -> None:
+    async def well() -> bool:
+        return await reason(settings) == ""
+
+    await until(well)
+
+
+async def test_a_stream_that_is_deleted_is_made_anew_and_read_on(
+    settings: Settings, log: Log, client: Client, subject_prefix: str, quick: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    js = client.jetstream()
+    await publish(client, subject_prefix, 3)
+    async with ingester(settings):
+        await stored(log, 3)
+        await js.delete_stream(settings.stream)
+
+        async def back() -> bool:
+            names = [info.config.name for info in await js.streams_info()]
+            return settings.stream in names
+
+        await until(back)
+        await publish(client, subject_prefix, 3, 3)
+        events = await stored(log, 6)
+        assert [event["messageId"] for event in events] == [f"m{n}" for n in range(6)]
+        assert (await checkpoint.read(log)).source_resets == 1
+    made = (await js.stream_info(settings.stream)).config
+    assert (made.discard, made.subjects) == (DiscardPolicy.NEW, list(settings.subjects))
+    assert f"the stream {settings.stream} is gone, and is made anew" in caplog.text
+    assert sum("ingest stopped" in record.message for record in caplog.records) <= 2
+
+
+async def test_subjects_that_are_taken_out_are_put_back(
+    settings: Settings, log: Log, client: Client, subject_prefix: str, quick: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    js = client.jetstream()
+    async with ingester(settings):
+        await works(settings)
+        await js.update_stream(name=settings.stream, subjects=[f"{subject_prefix}other.>"])
+
+        async def back() -> bool:
+            return settings.subjects[0] in ((await js.stream_info(settings.stream)).config.subjects or [])
+
+        async def noted() -> tuple[incidents.Incident, ...]:
+            return (await incidents.read(log)).last
+
+        await until(back)
+        await publish(client, subject_prefix, 2)
+        await stored(log, 2)
+        [incident] = await until(noted)
+    assert "is set to take" in caplog.text
+    assert incident.said.startswith(f"the stream {settings.stream} did not take {settings.subjects[0]} between 2")
+
+
+async def test_settings_by_which_a_stream_forgets_are_warned_of_once(
+    settings: Settings, log: Log, client: Client, subject_prefix: str, quick: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with ingester(settings):
+        await works(settings)
+        js = client.jetstream()
+        info = await js.stream_info(settings.stream)
+        await js.update_stream(info.config, discard=DiscardPolicy.OLD, max_age=3600.0)
+        await until(lambda: "forgets messages that may not be stored yet" in caplog.text)
+        await publish(client, subject_prefix, 2)
+        await stored(log, 2)
+    assert caplog.text.count("forgets messages") == 1
+    assert "(max_age 3600, discard old)" in caplog.text
+
+
+Change = Callable[[JetStreamContext, Settings], Coroutine[Any, Any, object]]
+
+
+async def _capture(js: JetStreamContext, settings: Settings) -> None:
+    await js.update_stream(name=settings.stream, subjects=[*settings.subjects, live_batch.subject(settings.stream)])
+
+
+async def _capture_inboxes(js: JetStreamContext, settings: Settings) -> None:
+    await js.update_stream(name=settings.stream, subjects=[*settings.subjects, "_INBOX.>"])
+
+
+async def _seal(js: JetStreamContext, settings: Settings) -> None:
+    info = await js.stream_info(settings.stream)
+    await js.update_stream(info.config, sealed=True)
+
+
+CHANGES: dict[str, tuple[Change, str]] = {
+    "takes live subjects": (_capture, "where Eventscope and NATS themselves send"),
+    "takes inboxes": (_capture_inboxes, "where Eventscope and NATS themselves send"),
+    "is sealed": (_seal, "is sealed and takes nothing any more"),
+}
+
+
+@pytest.mark.parametrize(("change", "sentence"), CHANGES.values(), ids=CHANGES)
+async def test_a_stream_that_is_changed_so_that_it_does_not_serve_stops_the_log_with_a_sentence(
+    change: Change,
+    sentence: str,
+    settings: Settings,
+    log: Log,
+    client: Client,
+    subject_prefix: str,
+    quick: None,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    js = client.jetstream()
+    await publish(client, subject_prefix, 2)
+    async with ingester(settings):
+        await stored(log, 2)
+        await change(js, settings)
+        await stopped(settings, sentence)
+        before = await log.rejected.count_documents({})
+        again = len(caplog.records)
+        await until(lambda: sum("ingest stopped" in one.message for one in caplog.records[again:]) >= 2)
+        assert await log.rejected.count_documents({}) == before == 0
+        await js.delete_stream(settings.stream)
+        await works(settings)
+        await publish(client, subject_prefix, 2, 2)
+        await stored(log, 4)
+    assert "Traceback" not in caplog.text
+
+
+async def test_what_was_taken_in_of_live_subjects_is_no_event_and_holds_nobody_up_once_that_is_mended(
+    settings: Settings, log: Log, client: Client, subject_prefix: str, quick: None
+) -> None:
+    js = client.jetstream()
+    async with ingester(settings):
+        await works(settings)
+        await _capture(js, settings)
+        await client.publish(live_batch.subject(settings.stream), orjson.dumps({"type": "a.b"}))
+        await stopped(settings, "where Eventscope and NATS themselves send")
+        await js.update_stream(name=settings.stream, subjects=list(settings.subjects))
+        await works(settings)
+        await publish(client, subject_prefix, 2)
+        events = await stored(log, 2)
+    assert [event["messageId"] for event in events] == ["m0", "m1"]
+    assert {row["code"] for row in await log.rejected.find({}).to_list(None)} == {"RESERVED_SUBJECT"}
+
+
+STREAMS: dict[str, tuple[dict[str, Any], str]] = {
+    "work queue": ({"retention": RetentionPolicy.WORK_QUEUE}, "has the retention policy workqueue"),
+    "interest": ({"retention": RetentionPolicy.INTEREST}, "has the retention policy interest"),
+    "everything": ({"subjects": [">"], "no_ack": True}, "takes >, where Eventscope and NATS themselves send"),
+    "inboxes": ({"subjects": ["_INBOX.>"]}, "takes _INBOX.>, where Eventscope and NATS themselves send"),
+    "live": ({"subjects": ["eventscope.*.>"]}, r"takes eventscope\.\*\.>, where"),
+    "mirror": ({"mirror": StreamSource(name="THEIRS")}, "mirror"),
+}
+
+
+@pytest.mark.parametrize(("config", "sentence"), STREAMS.values(), ids=STREAMS)
+async def test_a_stream_that_no_log_can_be_read_from_is_told_at_the_start(
+    config: dict[str, Any], sentence: str, settings: Settings, tmp_path: Path
+) -> None:
+    async with own_nats(tmp_path) as server:
+        settings = settings.model_copy(update={"nats_url": server.url, "ingest_port": 0})
+        client = await nats.connect(server.url)
+        try:
+            js = client.jetstream()
+            if "mirror" in config:
+                await js.add_stream(name="THEIRS", subjects=["theirs.>"])
+            given: dict[str, Any] = (
+                {} if {"mirror", "subjects"} & set(config) else {"subjects": list(settings.subjects)}
+            )
+            await js.add_stream(StreamConfig(name=settings.stream, **(given | config)))
+            async with asyncio.timeout(30):
+                with pytest.raises(CannotStart, match=sentence) as refusal:
+                    await ingest(settings)
+            assert "\n" not in str(refusal.value)
+        finally:
+            await client.close()
+
+
+ORIGINS: dict[str, tuple[dict[str, Any], str]] = {
+    "a source": ({"sources": [StreamSource("THEIRS")]}, "has THEIRS as a source, which takes eventscope.live."),
+    "a source of a source": (
+        {
+            "sources": [
+                StreamSource("OTHERS", filter_subject="others.a"),
+                StreamSource("OTHERS", filter_subject="others.b"),
+                StreamSource("GONE"),
+                StreamSource("THEIRS", external=ExternalStream("$JS.elsewhere.API")),
+                StreamSource("BETWEEN"),
+            ]
+        },
+        "has BETWEEN as a source, which has THEIRS as a source, which takes eventscope.live.",
+    ),
+    "a mirror": (
+        {"sources": [StreamSource("REFLECTED")]},
+        "has REFLECTED as a source, which is a mirror of THEIRS, which takes eventscope.live.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("given", "sentence"), ORIGINS.values(), ids=ORIGINS)
+async def test_a_source_that_takes_live_subjects_is_told_however_many_streams_are_between(
+    given: dict[str, Any], sentence: str, settings: Settings, log: Log, tmp_path: Path
+) -> None:
+    async with own_nats(tmp_path) as server:
+        client = await nats.connect(server.url)
+        js = client.jetstream()
+        await js.add_stream(name="THEIRS", subjects=[f"eventscope.live.{settings.stream}"])
+        await js.add_stream(name="REFLECTED", mirror=StreamSource("THEIRS"))
+        await js.add_stream(name="OTHERS", subjects=["others.>"])
+        await js.add_stream(name="BETWEEN", sources=[StreamSource("THEIRS")])
+        await js.add_stream(name="GONE", subjects=["gone.>"])
+        await js.add_stream(name=settings.stream, subjects=list(settings.subjects), **given)
+        await js.delete_stream("GONE")
+        await client.close()
+        async with asyncio.timeout(30):
+            with pytest.raises(CannotStart) as refusal:
+                await ingest(settings.model_copy(update={"nats_url": server.url, "ingest_port": 0}))
+    assert sentence in str(refusal.value)
+
+
+async def test_what_comes_back_by_a_way_that_cannot_be_seen_is_never_stored_however_often_it_starts(
+    settings: Settings, log: Log, client: Client, subject_prefix: str, quick: None
+) -> None:
+    js = client.jetstream()
+
+    async def back(message: Msg) -> None:
+        if feeding:
+            await js.publish(f"{subject_prefix}.echo", message.data)
+
+    # as another account or a leaf node might do it: what is sent comes into the stream under the subject it was sent on
+    info = await js.stream_info(settings.stream)
+    transform = SubjectTransform(src=f"{subject_prefix}.echo", dest=live_batch.subject(settings.stream))
+    await js.update_stream(info.config, subject_transform=transform)
+    feeding = True
+    subscription = await client.subscribe(live_batch.subject(settings.stream), cb=back)
+    async with ingester(settings):
+        await stopped(settings, "takes in what it must not, by a way")
+    async with ingester(settings):
+        await stopped(settings, "takes in what it must not, by a way")
+        assert await log.rejected.count_documents({}) == 0
+        feeding = False
+        await works(settings)
+        await publish(client, subject_prefix, 2)
+        await stored(log, 2)
+    await subscription.unsubscribe()
+    assert {row["code"] for row in await log.rejected.find({}).to_list(None)} == {"RESERVED_SUBJECT"}
+
+
+async def test_settings_that_take_in_what_nats_sends_are_refused(settings: Settings) -> None:
+    for subject in (">", "*.>", "eventscope.live.*", "_INBOX.x", "$JS.EVENT.>"):
+        with pytest.raises(CannotStart, match="would take in what Eventscope sends out"):
+            await ingest(settings.model_copy(update={"subjects": (subject,)}))
+
+
+async def test_another_stream_that_has_the_subjects_is_named(
+    settings: Settings, client: Client, subject_prefix: str
+) -> None:
+    with pytest.raises(CannotStart, match=rf"overlap .*; the stream {settings.stream} takes {subject_prefix}"):
+        await stream.ensure(client.jetstream(), f"{settings.stream}_2", [f"{subject_prefix}.a.>"])
+
+
+async def test_a_forgotten_consumer_that_fills_the_stream_is_named_once_and_counted(
+    settings: Settings, log: Log, client: Client, subject_prefix: str, quick: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = settings.model_copy(update={"stream_keep_hours": 0.0})
+    js = client.jetstream()
+    await js.add_consumer(settings.stream, durable_name="forgotten", ack_policy=AckPolicy.EXPLICIT)
+    info = await js.stream_info(settings.stream)
+    await js.update_stream(info.config, max_bytes=20_000)
+    async with ingester(settings), httpx.AsyncClient() as http:
+        await works(settings)
+        refused = 0
+        while not refused:
+            try:
+                await js.publish(f"{subject_prefix}.a.b", orjson.dumps({"data": "x" * 1000}))
+            except APIError:
+                refused += 1
+        await until(lambda: "nats consumer rm" in caplog.text)
+        metrics = (await http.get(f"http://127.0.0.1:{settings.ingest_port}/metrics")).text
+        assert 'eventscope_ingest_held_messages{consumer="forgotten"}' in metrics
+        head = (await checkpoint.read(log)).head
+        assert head > 10
+        await js.delete_consumer(settings.stream, "forgotten")
+
+        async def trimmed() -> bool:
+            return (await js.stream_info(settings.stream)).state.messages == 1
+
+        await until(trimmed)
+        await publish(client, subject_prefix, 1)
+        await stored(log, head + 1)
+        assert "held_messages{" not in (await http.get(f"http://127.0.0.1:{settings.ingest_port}/metrics")).text
+    lines = [one.message for one in caplog.records if "nats consumer rm" in one.message]
+    assert len(lines) == 1
+    assert "kept for durable consumers: forgotten (" in lines[0]
+
+
+class Small(Nats):
+    """A NATS with room for little."""
+
+    def command(self) -> list[str]:
+        command = super().command()
+        file = Path(command[-1])
+        config = orjson.loads(file.read_bytes())
+        config["jetstream"]["max_file"] = 100_000_000
+        file.write_bytes(orjson.dumps(config))
+        return command
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running(Small, tmp_path_factory.mktemp("small")) as server:
+        yield server.url
+
+
+async def test_a_stream_for_which_there_is_no_room_names_the_setting(settings: Settings, small: str) -> None:
+    settings = settings.model_copy(update={"nats_url": small, "stream_max_bytes": 400_000_000})
+    sentence = "EVENTSCOPE_STREAM_MAX_BYTES asks for 400000000 bytes: set it lower, or give JetStream more room"
+    with pytest.raises(CannotStart, match=f"insufficient storage resources available; {sentence}"):
+        await ingest(settings)

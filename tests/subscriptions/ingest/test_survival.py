@@ -1,0 +1,167 @@
+"""The way in survives: ingesters that are killed, streams that are lost or made anew, servers that go away."""
+
+import asyncio
+import os
+import random
+import shutil
+import signal
+from functools import partial
+from pathlib import Path
+
+import nats
+import orjson
+import pytest
+from nats.aio.client import Client
+
+from eventscope.background import end
+from eventscope.server.ingester import ingest
+from eventscope.settings import Settings
+from eventscope.store.log import Log, open_log, synchronise
+from eventscope.store.state import checkpoint
+from eventscope.store.stats import counts
+from eventscope.store.stats.counts import Scope
+from eventscope.subscriptions.ingest import ingester as ingesting
+from eventscope.subscriptions.nats import stream
+from tests.support.ingesters import MANY, held, ingester, ingester_process, passed, publish, published, stored, world
+from tests.support.killable_servers import own_nats
+from tests.support.until import until
+
+
+async def test_an_ingester_that_is_killed_ten_times_stores_everything_once_and_in_order(
+    settings: Settings, log: Log, client: Client, subject_prefix: str
+) -> None:
+    chance = random.Random(7)
+
+    async def publish() -> None:
+        js = client.jetstream()
+        for number in range(MANY):
+            message = {"aggregateType": "user", "aggregateId": str(number % 50), "data": number}
+            await js.publish(f"{subject_prefix}.user.updated", orjson.dumps(message))
+
+    publishing = asyncio.create_task(publish())
+    settings = settings.model_copy(update={"batch": 20, "lease_seconds": 0.5})
+    for kill in range(10):
+        head = (await checkpoint.read(log)).head
+        ingester = await ingester_process(settings)
+        # somewhere in the middle of its work, which never gets to the end
+        target = head + chance.randint(1, 300)
+        await until(partial(passed, log, target))
+        os.kill(ingester.pid, signal.SIGKILL)
+        await ingester.wait()
+        assert head < (await checkpoint.read(log)).head < MANY, kill
+    await publishing
+    ingester = await ingester_process(settings)
+    events = await stored(log, MANY)
+    ingester.terminate()
+    assert await ingester.wait() == 0
+    assert [event["data"] for event in events] == list(range(MANY))
+    assert [event["_id"] for event in events] == list(range(1, MANY + 1))
+    assert [event["version"] for event in events] == [number // 50 + 1 for number in range(MANY)]
+    assert sum(cell.n for cell in await counts.cells(log, Scope())) == MANY
+    assert await log.rejected.count_documents({}) == 0
+
+
+async def test_a_second_ingester_stands_by_and_takes_over(
+    settings: Settings, log: Log, client: Client, subject_prefix: str
+) -> None:
+    settings = settings.model_copy(update={"lease_seconds": 1.0})
+    first = await ingester_process(settings)
+    await until(lambda: held(log))
+    async with ingester(settings):
+        await publish(client, subject_prefix, 10)
+        await stored(log, 10)
+        term = (await checkpoint.read(log)).term
+        first.kill()
+        await first.wait()
+        await publish(client, subject_prefix, 10, start=10)
+        assert len(await stored(log, 20)) == 20
+        assert (await checkpoint.read(log)).term > term
+
+
+async def test_a_stream_that_is_made_anew_is_read_from_its_start_and_what_is_known_is_dropped(
+    settings: Settings, log: Log, client: Client, subject_prefix: str
+) -> None:
+    async with ingester(settings):
+        await publish(client, subject_prefix, 10)
+        await stored(log, 10)
+    js = client.jetstream()
+    await js.delete_stream(settings.stream)
+    await stream.ensure(js, settings.stream, settings.subjects)
+    await publish(client, subject_prefix, 30)
+    async with ingester(settings):
+        events = await stored(log, 30)
+    assert [event["messageId"] for event in events] == [f"m{number}" for number in range(30)]
+    assert (await checkpoint.read(log)).source_resets == 1
+
+
+async def test_a_stream_that_lost_its_tail_and_gives_sequences_anew_loses_nothing(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """The store directory as it was before the last 20 messages comes back, as after a loss of power."""
+    folder, before = tmp_path / "nats", tmp_path / "before"
+    prefix = settings.subjects[0].removesuffix(".>")
+    async with own_nats(folder) as server:
+        settings = settings.model_copy(update={"nats_url": server.url})
+        async with world(settings) as (log, client):
+            await publish(client, prefix, 20)
+    shutil.copytree(folder, before)
+    async with own_nats(folder) as server:
+        settings = settings.model_copy(update={"nats_url": server.url})
+        async with world(settings) as (log, client), ingester(settings):
+            await publish(client, prefix, 20, start=20)
+            await stored(log, 40)
+    shutil.rmtree(folder)
+    shutil.copytree(before, folder)
+    async with own_nats(folder) as server:
+        settings = settings.model_copy(update={"nats_url": server.url})
+        async with world(settings) as (log, client):
+            # as many new ones as were lost: every sequence that is stored is there again, with another message
+            await publish(client, prefix, 20, start=100)
+            async with ingester(settings):
+                events = await stored(log, 60)
+            new = [event["messageId"] for event in events[40:]]
+            assert new == [f"m{number}" for number in range(100, 120)]
+            at = await checkpoint.read(log)
+            assert (at.source_resets, at.lost) == (1, ())
+
+
+async def test_what_was_published_while_mongodb_or_nats_was_away_is_taken_when_they_are_back(
+    settings: Settings, tmp_path: Path
+) -> None:
+    folder = tmp_path
+    prefix = settings.subjects[0].removesuffix(".>")
+    async with own_nats(folder) as server:
+        port, settings = server.port, settings.model_copy(update={"nats_url": server.url})
+        async with world(settings) as (log, client):
+            task = asyncio.create_task(ingest(settings))
+            await publish(client, prefix, 5)
+            await stored(log, 5)
+    async with open_log(settings.mongo_url, settings.mongo_database) as log, own_nats(folder, port) as server:
+        await synchronise(log)
+        client = await nats.connect(server.url)
+        await until(lambda: published(client, prefix, 5))
+        events = await stored(log, 10)
+        assert (await checkpoint.read(log)).lost == ()
+        await client.close()
+        await end(task)
+    assert [event["messageId"] for event in events] == [f"m{number}" for number in range(10)]
+
+
+async def test_a_stream_that_must_not_be_trimmed_is_read_all_the_same(
+    settings: Settings,
+    log: Log,
+    subject_prefix: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(ingesting, "TRIM_SECONDS", 0.0)
+    client = await nats.connect(settings.nats_url)
+    await client.jetstream().add_stream(name=settings.stream, subjects=list(settings.subjects), deny_purge=True)
+    async with ingester(settings.model_copy(update={"stream_keep_hours": 0.0})):
+        await publish(client, subject_prefix, 10)
+        await stored(log, 10)
+        await until(lambda: "could not be trimmed" in caplog.text)
+        await publish(client, subject_prefix, 10, start=10)
+        await stored(log, 20)
+    assert "ingest stopped" not in caplog.text
+    await client.close()

@@ -1,0 +1,607 @@
+"""The hub: who asks the same shares the work, whoever is slow reads history, and each gets exactly the log (I5)."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Any
+
+import pytest
+from nats.aio.client import Client
+
+from eventscope.settings import Settings
+from eventscope.store.events import pages as read
+from eventscope.store.filters.filter import EVERYTHING, All, Among, Any_, Filter, Holds, Not, Types, matcher
+from eventscope.store.filters.look import Look
+from eventscope.store.filters.paths import Equals, Path
+from eventscope.store.log import Log
+from eventscope.subscriptions.live import feed as feeds
+from eventscope.subscriptions.live import history as following
+from eventscope.subscriptions.live import hub as hubs
+from eventscope.subscriptions.live import paging
+from eventscope.subscriptions.live import subscriber as members
+from eventscope.subscriptions.live.feed import feeding
+from eventscope.subscriptions.live.history import FellBehind
+from eventscope.subscriptions.live.hub import Hub, HubState, delivering
+from eventscope.subscriptions.live.subscriber import Room
+from tests.subscriptions.support.receivers import Quick, Receiver, Renderer, Slowly, Teller, member
+from tests.support.until import until
+
+ONE, ALL = 2_000, 6_000
+LARGE = 300 * 1024  # bytes of an event
+
+
+@pytest.fixture
+def room() -> Room:
+    return Room(ONE, ALL)
+
+
+@pytest.fixture
+async def hub(client: Client, settings: Settings, log: Log, room: Room) -> AsyncIterator[Hub]:
+    async with feeding(log, client, settings.stream) as feed, delivering(log, feed, room) as hub:
+        yield hub
+        await until(lambda: hub.state() == HubState(0, 0, 0, 0))
+
+
+@pytest.fixture
+def teller(client: Client, settings: Settings, log: Log) -> Teller:
+    return Teller(log, client, settings.stream)
+
+
+async def live(*sinks: Receiver) -> None:
+    """Wait until they have caught up."""
+    await until(lambda: all("CaughtUp" in sink.kinds for sink in sinks))
+
+
+async def test_who_asks_the_same_shares_one_execution_and_gets_the_same(hub: Hub, teller: Teller) -> None:
+    renderer = Renderer()
+    sinks = [Quick() for _ in range(600)]
+    async with AsyncExitStack() as stack:
+        for sink in sinks:
+            await stack.enter_async_context(member(hub, EVERYTHING, 0, sink, render=lambda: renderer))
+        await live(*sinks)
+        await teller.happen(20)
+        for sink in sinks:
+            await sink.has(*range(1, 21))
+        assert [text for text in renderer.made if text[0] == "e"] == [f"e{n}" for n in range(1, 21)]
+        assert hub.state() == HubState(600, 1, 0, 0)
+
+
+async def test_who_comes_late_shares_what_was_written_out_and_begins_where_it_stands(hub: Hub, teller: Teller) -> None:
+    renderer = Renderer()
+    first, late, later = Quick(), Quick(), Receiver()
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(member(hub, EVERYTHING, 0, first, render=lambda: renderer))
+        await live(first)
+        await teller.happen(10)
+        await stack.enter_async_context(member(hub, EVERYTHING, 4, late))
+        await late.has(*range(5, 11))
+        await stack.enter_async_context(member(hub, EVERYTHING, 9, later))
+        await live(late, later)
+        await teller.happen(3)
+        await first.has(*range(1, 14))
+        await late.has(*range(5, 14))
+        await later.has(*range(10, 14))
+        assert len([text for text in renderer.made if text[0] == "e"]) == 13
+
+
+async def test_different_filters_get_each_their_own(hub: Hub, teller: Teller) -> None:
+    filters: list[Filter] = [
+        All((Among("aggregateType", ("user",)), Among("aggregateId", ("1",)))),
+        Among("correlationId", ("c",)),
+        Not(Types(("a.*",))),
+        Any_((Among("userId", ("ada",)), Types(("z",)))),
+    ]
+    bodies: list[dict[str, Any]] = [
+        {"aggregateType": "user", "aggregateId": "1"},
+        {"aggregateType": "file", "aggregateId": "1", "correlationId": "c"},
+        {"type": "z", "userId": "ada"},
+        {},
+    ]
+    sinks = [Quick() for _ in filters]
+    async with AsyncExitStack() as stack:
+        for number, filter in enumerate(filters):
+            await stack.enter_async_context(member(hub, filter, 0, sinks[number], key=number))
+        await live(*sinks)
+        assert hub.state().cohorts == 4
+        await teller.tell(await teller.store(*bodies))
+        for position, sink in enumerate(sinks[:2], start=1):
+            await sink.has(position)
+        for sink in sinks[2:]:
+            await sink.has(3)
+
+
+async def test_a_slow_subscriber_reads_history_and_delays_nobody(hub: Hub, teller: Teller, room: Room) -> None:
+    slow, quick = Quick(), Quick()
+    async with member(hub, EVERYTHING, 0, slow), member(hub, EVERYTHING, 0, quick):
+        await live(slow, quick)
+        slow.room.clear()
+        seen = 0
+        for n in range(10):
+            await teller.happen(100)
+            await quick.has(*range(1, (n + 1) * 100 + 1))
+            assert room.held <= ONE
+            seen = max(seen, hub.state().slowest_lag_events)
+        assert seen >= 900
+        slow.room.set()
+        await slow.has(*range(1, 1001))
+        await until(lambda: slow.kinds[-1] == "CaughtUp")
+        assert slow.kinds.count("FellBehind") == slow.kinds.count("CaughtUp") - 1 == 1
+        await teller.happen(1)
+        await slow.has(*range(1, 1002))
+        assert quick.kinds == ["CaughtUp", *["event"] * 1001]
+
+
+async def test_all_slow_subscribers_together_have_bounded_room(hub: Hub, teller: Teller, room: Room) -> None:
+    sinks = [Receiver() for _ in range(20)]
+    async with AsyncExitStack() as stack:
+        for sink in sinks:
+            await stack.enter_async_context(member(hub, EVERYTHING, 0, sink))
+        await live(*sinks)
+        for sink in sinks:
+            sink.room.clear()
+        for _ in range(10):
+            events = await teller.happen(100)
+            await until(lambda head=events[-1]["_id"]: hub.position == head)  # type: ignore[misc]
+            assert room.held <= ALL
+        for sink in sinks:
+            sink.room.set()
+        for sink in sinks:
+            await sink.has(*range(1, 1001))
+
+
+async def test_who_takes_nothing_for_too_long_is_cut_off(
+    hub: Hub, teller: Teller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(members, "SEND_SECONDS", 0.05)
+    live_one, catching_up = Quick(), Receiver()
+    async with member(hub, EVERYTHING, 0, live_one) as following:
+        await live(live_one)
+        live_one.room.clear()
+        await teller.happen(1)
+        await following
+        assert live_one.was_cut
+    catching_up.room.clear()
+    async with member(hub, EVERYTHING, 0, catching_up) as following:
+        await following
+        assert catching_up.was_cut
+
+
+@pytest.mark.parametrize("kind", [Quick, Receiver])
+async def test_who_is_gone_is_followed_no_longer(hub: Hub, teller: Teller, kind: type[Receiver]) -> None:
+    sink, other = kind(), kind()
+    async with member(hub, EVERYTHING, 0, sink) as following, member(hub, EVERYTHING, 0, other):
+        await live(sink, other)
+        sink.gone = True
+        await teller.happen(1)
+        await following
+        assert not sink.was_cut
+        await other.has(1)
+        assert hub.state().count == 1
+
+
+@pytest.mark.parametrize("way", ["put", "send"])
+async def test_a_fault_in_a_sink_ends_the_one_subscriber_that_has_it_and_is_not_taken_for_a_leave(
+    hub: Hub, teller: Teller, way: str
+) -> None:
+    class Faulty(Quick):
+        def put(self, body: bytes, reached: int) -> bool:
+            if way == "put" and not self.room.is_set():
+                raise ArithmeticError
+            return super().put(body, reached)
+
+        async def _send(self, text: str) -> None:
+            if not self.room.is_set():
+                raise ArithmeticError
+            await super()._send(text)
+
+    sink, other = Faulty(), Quick()
+    async with member(hub, EVERYTHING, 0, sink) as following, member(hub, EVERYTHING, 0, other):
+        await live(sink, other)
+        sink.room.clear()
+        await teller.happen(1)
+        with pytest.raises(ArithmeticError):
+            await following
+        await other.has(1)
+    async with member(hub, EVERYTHING, 0, sink) as reading_history:
+        with pytest.raises(ArithmeticError):
+            await reading_history
+    assert not sink.was_cut
+
+
+async def test_what_was_read_from_the_log_does_not_come_once_more_live(hub: Hub, teller: Teller) -> None:
+    class Hesitating(Receiver):
+        async def _send(self, text: str) -> None:
+            if text.startswith("CaughtUp"):
+                hesitating.set()
+                await self.room.wait()
+            self.texts.append(text)
+
+    hesitating, sink, other = asyncio.Event(), Hesitating(), Quick()
+    async with member(hub, EVERYTHING, 0, other):
+        await live(other)
+        events = await teller.store(*[{}] * 3)
+        sink.room.clear()
+        async with member(hub, EVERYTHING, 0, sink):
+            await hesitating.wait()
+            await teller.tell(events)
+            await other.has(1, 2, 3)
+            await teller.happen(1)
+            await other.has(1, 2, 3, 4)
+            sink.room.set()
+            await sink.has(1, 2, 3, 4)
+            assert sink.kinds == [*["event"] * 3, "CaughtUp", "event"]
+
+
+async def test_who_waits_long_holds_nothing_that_was_read_ahead_and_has_it_read_again(
+    hub: Hub, teller: Teller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Hesitating(Receiver):
+        async def _send(self, text: str) -> None:
+            if text == "e5":
+                await self.room.wait()
+            self.texts.append(text)
+
+    monkeypatch.setattr(members, "HOLD_SECONDS", 0.0)
+    await teller.store(*[{}] * 50)
+    sink = Hesitating()
+    sink.room.clear()
+    async with member(hub, EVERYTHING, 0, sink):
+        await until(lambda: sink.positions == [1, 2, 3, 4])
+        [reading] = [one._reading for cohort in hub._cohorts.values() for one in cohort.members]
+        await until(lambda: not reading._page)
+        sink.room.set()
+        await sink.has(*range(1, 51))
+
+
+async def test_a_page_of_large_events_is_small_and_one_of_small_events_is_large(hub: Hub, teller: Teller) -> None:
+    class Counting(Receiver):
+        async def _send(self, text: str) -> None:
+            [one] = [one._reading for cohort in hub._cohorts.values() for one in cohort.members]
+            pages.append(len(one._page))
+            self.texts.append(text)
+
+    pages: list[int] = []
+    await teller.store(*[{}] * 400)
+    for _ in range(4):
+        await teller.store(*[{"data": "x" * LARGE}] * 10)
+    await teller.store(*[{}] * 400)
+    async with member(hub, EVERYTHING, 400, sink := Counting()):
+        await sink.has(*range(401, 841))
+        # what waits beside the one that is being sent
+        assert max(pages[:39]) * LARGE < 1.5 * paging.MOST_BYTES
+        assert max(pages) == paging.MOST - 1
+
+
+async def test_a_hub_that_is_ahead_of_the_log_waits_for_it(
+    hub: Hub, teller: Teller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(members, "LAG_SECONDS", 0.01)
+    ahead, sink = Quick(), Quick()
+    async with member(hub, EVERYTHING, 0, ahead):
+        await live(ahead)
+        await teller.beat(3)
+        await until(lambda: hub.position == 3)
+        async with member(hub, EVERYTHING, 0, sink):
+            await teller.store({})
+            await sink.has(1)
+            assert sink.kinds == ["event"]
+            await teller.store({}, {})
+            await sink.has(1, 2, 3)
+            await live(sink)
+            await teller.happen(1)
+            await sink.has(1, 2, 3, 4)
+
+
+async def test_who_is_sent_to_the_log_while_something_is_being_sent_still_gets_that(hub: Hub, teller: Teller) -> None:
+    class Disturbing(Quick):
+        def put(self, body: bytes, reached: int) -> bool:
+            taken = super().put(body, reached)
+            if body == b"e2":
+                hub._miss()
+            return taken
+
+    sinks = [Quick(), Disturbing(), Quick(), Quick()]
+    async with AsyncExitStack() as stack:
+        for sink in sinks:
+            await stack.enter_async_context(member(hub, EVERYTHING, 0, sink, render=Slowly))
+        await live(*sinks)
+        await teller.happen(3)
+        for sink in sinks:
+            await sink.has(1, 2, 3)
+            assert sink.kinds.count("FellBehind") == 1
+
+
+async def test_what_was_lost_live_is_read_once_for_all_and_said(hub: Hub, teller: Teller) -> None:
+    renderer, sinks = Renderer(), [Quick() for _ in range(3)]
+    async with AsyncExitStack() as stack:
+        for sink in sinks:
+            await stack.enter_async_context(member(hub, EVERYTHING, 0, sink, render=lambda: renderer))
+        await live(*sinks)
+        await teller.store(*[{}] * 5)  # nobody is told
+        await teller.happen(2)
+        await teller.store(*[{}] * 5)
+        await teller.beat(12)
+        for sink in sinks:
+            await sink.has(*range(1, 13))
+            await until(lambda sink=sink: sink.kinds[-1] == "CaughtUp")  # type: ignore[misc]
+            lost = ["FellBehind", *["event"] * 5, "CaughtUp"]
+            assert sink.kinds == ["CaughtUp", *lost, "event", "event", *lost]
+        assert len([text for text in renderer.made if text[0] == "e"]) == 12
+
+
+async def test_a_long_hole_is_read_by_each_for_himself(
+    hub: Hub, teller: Teller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hubs, "MOST_FILLED", 3)
+    all, some = Quick(), Quick()
+    wanted = Among("userId", ("ada",))
+    async with member(hub, EVERYTHING, 0, all), member(hub, wanted, 0, some, key="some"):
+        await live(all, some)
+        await teller.store({"userId": "ada"}, *[{}] * 9)
+        await teller.beat(10)
+        await all.has(*range(1, 11))
+        await some.has(1)
+        await teller.happen(1, userId="ada")
+        await all.has(*range(1, 12))
+        await some.has(1, 11)
+        assert some.kinds == ["CaughtUp", "FellBehind", "event", "CaughtUp", "event"]
+
+
+async def test_with_no_live_feed_at_all_events_still_arrive(
+    hub: Hub, teller: Teller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "CHECKPOINT_SECONDS", 0.1)
+    sink = Quick()
+    async with member(hub, EVERYTHING, 0, sink):
+        await live(sink)
+        for n in range(1, 4):
+            await teller.store({})
+            await sink.has(*range(1, n + 1))
+
+
+async def test_what_the_hub_itself_is_too_slow_for_is_read_from_the_log(
+    hub: Hub, teller: Teller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeds, "MOST_WAITING", 5)
+    sink = Quick()
+    async with member(hub, EVERYTHING, 0, sink):
+        await live(sink)
+        await teller.happen(10)
+        await teller.beat(10)
+        await sink.has(*range(1, 11))
+        assert "FellBehind" in sink.kinds
+
+
+async def test_what_comes_twice_is_passed_on_once(hub: Hub, teller: Teller) -> None:
+    sink = Quick()
+    async with member(hub, EVERYTHING, 0, sink):
+        await live(sink)
+        events = await teller.happen(3)
+        await teller.tell(events)
+        await teller.tell(events[1:])
+        await teller.happen(1)
+        await sink.has(1, 2, 3, 4)
+        assert sink.kinds == ["CaughtUp", *["event"] * 4]
+
+
+async def test_a_filter_that_matches_nothing_still_moves_its_cursor_once_for_all(
+    hub: Hub, teller: Teller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "CHECKPOINT_SECONDS", 0.1)
+    sinks = [Quick(), Receiver()]
+    async with AsyncExitStack() as stack:
+        for sink in sinks:
+            await stack.enter_async_context(member(hub, Types(("no.such",)), 0, sink))
+        await live(*sinks)
+        await teller.happen(20)
+        for sink in sinks:
+            await until(partial(sink.texts.__contains__, "Passed Passed(position=20)"))
+            assert sink.texts.count("Passed Passed(position=20)") == 1
+
+
+async def test_what_takes_longer_to_be_made_comes_in_order_and_holds_up_nobody_else(hub: Hub, teller: Teller) -> None:
+    slowly, sink, other = Slowly(), Quick(), Quick()
+    async with member(hub, EVERYTHING, 0, sink, render=lambda: slowly), member(hub, EVERYTHING, 0, other, key="other"):
+        await live(sink, other)
+        slowly.may.clear()
+        await teller.happen(3)
+        await other.has(1, 2, 3)
+        late = Quick()
+        async with member(hub, EVERYTHING, 1, late):
+            slowly.may.set()
+            await sink.has(1, 2, 3)
+            await late.has(2, 3)
+            await live(late)
+            await teller.happen(2)
+            await sink.has(*range(1, 6))
+            await late.has(*range(2, 6))
+
+
+async def test_what_takes_too_long_to_be_made_sends_its_subscribers_to_the_log(
+    hub: Hub, teller: Teller, room: Room
+) -> None:
+    slowly, sinks = Slowly(), [Quick() for _ in range(3)]
+    async with AsyncExitStack() as stack:
+        for sink in sinks:
+            await stack.enter_async_context(member(hub, EVERYTHING, 0, sink, render=lambda: slowly))
+        await live(*sinks)
+        await teller.happen(2)
+        for sink in sinks:
+            await sink.has(1, 2)
+        slowly.may.clear()
+        events = await teller.happen(100)
+        await until(lambda: hub.position == events[-1]["_id"])
+        assert room.held <= ALL
+        slowly.may.set()
+        for sink in sinks:
+            await sink.has(*range(1, 103))
+        await teller.happen(1)
+        for sink in sinks:
+            await sink.has(*range(1, 104))
+            assert "FellBehind" in sink.kinds
+
+
+async def test_an_error_that_nobody_foresaw_sends_all_to_the_log_and_live_delivery_goes_on(
+    hub: Hub, teller: Teller, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(hubs, "RETRY_SECONDS", 0.0)
+
+    class Stumbling(Renderer):
+        def __call__(self, item: Any) -> str:
+            if isinstance(item, dict) and item["_id"] == 2 and not caplog.records:
+                raise ArithmeticError
+            return str(super().__call__(item))
+
+    sink = Quick()
+    async with member(hub, EVERYTHING, 0, sink, render=Stumbling):
+        await live(sink)
+        await teller.happen(3)
+        await sink.has(1, 2, 3)
+        await teller.happen(1)
+        await sink.has(1, 2, 3, 4)
+    assert [record.exc_info is not None for record in caplog.records] == [True]
+
+
+async def test_whatever_they_ask_and_however_they_stall_and_come_back_each_gets_exactly_the_log(
+    hub: Hub, teller: Teller, log: Log
+) -> None:
+    """Random filters, stalls, breaks and resumes, and holes in the feed, while events flow."""
+    dice = random.Random(11)
+    filters: list[Filter] = [
+        EVERYTHING,
+        Among("userId", ("ada",)),
+        Not(Among("userId", ("ada",))),
+        All((Among("aggregateType", ("user",)), Among("aggregateId", ("1", "2")))),
+        Types(("a.b", "z.*")),
+    ]
+    done = asyncio.Event()
+    total = 3_000
+
+    async def happen() -> None:
+        stored = 0
+        while stored < total:
+            n = min(dice.choice([1, 1, 5, 60]), total - stored)
+            bodies = [
+                {
+                    "type": dice.choice(["a.b", "a.c", "z.y"]),
+                    "userId": dice.choice(["ada", "bob"]),
+                    "aggregateType": dice.choice(["user", "file"]),
+                    "aggregateId": dice.choice("123"),
+                }
+                for _ in range(n)
+            ]
+            events = await teller.store(*bodies)
+            if dice.random() < 0.9:
+                await teller.tell(events)
+            stored += n
+        done.set()
+
+    async def subscriber(number: int) -> tuple[int, Filter, list[int]]:
+        mine = random.Random(number)
+        place = mine.randrange(len(filters))
+        start = mine.choice([0, 0, mine.randrange(50)])
+        cursor, received = start, list[int]()
+
+        async def go_on(most: int) -> None:
+            target = hub.position + mine.randrange(most)
+            await until(lambda: hub.position >= target or done.is_set())
+
+        await until(lambda: hub.position >= start)
+        while True:
+            sink = mine.choice([Quick, Receiver])()
+            async with member(hub, filters[place], cursor, sink, key=place):
+                for _ in range(mine.randrange(1, 10)):
+                    if mine.random() < 0.5:
+                        sink.room.clear()
+                    await go_on(100)
+                    sink.room.set()
+                    await go_on(30)
+                if done.is_set():
+                    await teller.beat(total)
+                    await live(sink)
+                    await until(lambda: hub.position == total and hub.state().slowest_lag_events == 0)
+                    return start, filters[place], received + sink.positions
+                sink.gone = True
+                received += sink.positions
+            cursor = received[-1] if received else start
+
+    async with asyncio.timeout(120), asyncio.TaskGroup() as group:
+        group.create_task(happen())
+        subscribers = [group.create_task(subscriber(number)) for number in range(40)]
+    whole = [
+        event for page in range(0, total, 1000) for event in await read.events(log, EVERYTHING, above=page, limit=1000)
+    ]
+    assert len(whole) == total
+    for one in subscribers:
+        start, filter, received = one.result()
+        matches = matcher(filter)
+        assert received == [event["_id"] for event in whole if event["_id"] > start and matches(Look(event))]
+
+
+async def test_a_filter_that_takes_long_to_ask_is_answered_by_the_log_and_keeps_nobody_waiting(
+    hub: Hub, teller: Teller
+) -> None:
+    heavy = All(tuple(Not(Holds(Path("data", ("l", "a")), (Equals((-n,)),))) for n in range(1, 99)))
+    many = {"data": {"l": [{"a": n} for n in range(20_000)]}}
+    slow, quick = Quick(), Quick()
+    async with member(hub, heavy, 0, slow, key="slow"), member(hub, EVERYTHING, 0, quick, key="quick"):
+        await live(slow, quick)
+        await teller.happen(1, **many)
+        await teller.happen(1, data={"l": [{"a": -5}]})
+        await teller.happen(1)
+        await quick.has(1, 2, 3)
+        await slow.has(1, 3)
+    assert "FellBehind" in slow.kinds
+    assert "FellBehind" not in quick.kinds
+
+
+async def test_a_log_that_was_dropped_and_begun_anew_is_read_from_its_beginning(
+    hub: Hub, teller: Teller, log: Log
+) -> None:
+    sink, late = Quick(), Quick()
+    await teller.store(*[{}] * 5)
+    async with member(hub, EVERYTHING, 2, sink):
+        await live(sink)
+        await teller.happen(2)
+        await sink.has(3, 4, 5, 6, 7)
+        await log.mongo.client.drop_database(log.mongo.database.name)
+        await teller.store({}, {})
+        await teller.beat(2)
+        await until(lambda: sink.positions == [3, 4, 5, 6, 7, 1, 2])
+        async with member(hub, Types(("a.b",)), 0, late):
+            await live(late)
+            await teller.happen(1)
+            await until(lambda: sink.positions == [3, 4, 5, 6, 7, 1, 2, 3])
+            await late.has(1, 2, 3)
+    # with positions of the log that there is, for cursors are made of them
+    assert [text for text in sink.texts if text.startswith("FellBehind")] == [f"FellBehind {FellBehind(0)}"] * 2
+
+
+async def test_a_log_that_was_begun_anew_and_is_longer_than_the_old_one_at_once_is_read_from_its_beginning(
+    hub: Hub, teller: Teller, log: Log
+) -> None:
+    sink = Quick()
+    await teller.store(*[{}] * 3)
+    async with member(hub, EVERYTHING, 0, sink):
+        await live(sink)
+        await teller.happen(2)
+        await sink.has(1, 2, 3, 4, 5)
+        await log.mongo.client.drop_database(log.mongo.database.name)
+        await teller.happen(9)
+        await until(lambda: len(sink.positions) >= 14)
+        assert sink.positions == [*range(1, 6), *range(1, 10)]
+        await teller.happen(1)
+        await sink.has(*range(1, 6), *range(1, 11))
+
+
+async def test_a_heartbeat_that_comes_late_has_nobody_read_anything_again(hub: Hub, teller: Teller) -> None:
+    sink = Quick()
+    await teller.store(*[{}] * 3)
+    async with member(hub, EVERYTHING, 0, sink):
+        await live(sink)
+        await teller.beat(1)
+        await teller.happen(1)
+        await sink.has(1, 2, 3, 4)
+        assert "FellBehind" not in sink.kinds

@@ -1,0 +1,92 @@
+"""The hub when servers go away: nobody is sent home, and what happened meanwhile comes in order."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from nats.aio.client import Client
+
+from eventscope.processes.ports import free
+from eventscope.settings import Settings
+from eventscope.store.filters.filter import EVERYTHING
+from eventscope.store.log import Log, open_log, synchronise
+from eventscope.subscriptions.live import hub as hubs
+from eventscope.subscriptions.live.feed import feeding
+from eventscope.subscriptions.live.hub import delivering
+from eventscope.subscriptions.nats import stream
+from tests.subscriptions.support.receivers import Quick, Teller, member
+from tests.support.killable_servers import own_nats
+from tests.support.network_proxy import Proxy, proxied
+from tests.support.until import until
+
+
+@pytest.fixture
+async def line(mongo_url: str) -> AsyncIterator[Proxy]:
+    port = urlsplit(mongo_url).port
+    assert port is not None
+    async with proxied(port) as line:
+        yield line
+
+
+async def test_a_hole_that_the_store_cannot_fill_is_filled_when_it_is_back(
+    settings: Settings,
+    log: Log,
+    client: Client,
+    line: Proxy,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(hubs, "RETRY_SECONDS", 0.05)
+    teller, sink = Teller(log, client, settings.stream), Quick()
+    url = f"mongodb://{line.host}/?directConnection=true"
+    async with (
+        open_log(url, settings.mongo_database, question_seconds=0.5, driver="pymongo") as far,
+        feeding(log, client, settings.stream) as feed,
+        delivering(far, feed) as hub,
+        member(hub, EVERYTHING, 0, sink),
+    ):
+        await synchronise(far)
+        await until(lambda: "CaughtUp" in sink.kinds)
+        await line.cut()
+        await teller.store(*[{}] * 3)
+        await teller.beat(3)
+        await until(lambda: bool(caplog.records))
+        assert "live delivery waits for the log" in caplog.text
+        assert hub.state().count == 1
+        await teller.happen(2)
+        await line.heal()
+
+        async def filled() -> bool:
+            await teller.beat(5)
+            return sink.positions == [1, 2, 3, 4, 5]
+
+        await until(filled)
+        await until(lambda: sink.kinds.count("CaughtUp") == 2)
+        assert sink.kinds.count("FellBehind") == 1
+
+
+async def test_when_nats_is_back_what_happened_meanwhile_comes_first(
+    settings: Settings, log: Log, tmp_path: Path
+) -> None:
+    sink, port = Quick(), free()
+    async with AsyncExitStack() as stack:
+        async with own_nats(tmp_path / "nats", port) as server:
+            client = await stream.connect(server.url, "test")
+            stack.push_async_callback(stream.close, client)
+            teller = Teller(log, client, settings.stream)
+            feed = await stack.enter_async_context(feeding(log, client, settings.stream))
+            hub = await stack.enter_async_context(delivering(log, feed))
+            await stack.enter_async_context(member(hub, EVERYTHING, 0, sink))
+            await until(lambda: "CaughtUp" in sink.kinds)
+            await teller.happen(2)
+            await sink.has(1, 2)
+        await until(lambda: not client.is_connected)
+        await teller.store(*[{}] * 3)
+        async with own_nats(tmp_path / "nats", port):
+            await until(lambda: client.is_connected)
+            await teller.happen(2)
+            await sink.has(*range(1, 8))
+            await teller.happen(1)
+            await sink.has(*range(1, 9))

@@ -1,0 +1,118 @@
+"""The tail of a running API: filled from the log, kept by the live feed, and never trusted beyond what it knows."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+import pytest
+from nats.aio.client import Client
+
+from eventscope.settings import Settings
+from eventscope.store.log import Log, open_log
+from eventscope.store.recent_events import Tail
+from eventscope.subscriptions.live import newest_events as tailings
+from eventscope.subscriptions.live.feed import Feed, feeding
+from eventscope.subscriptions.live.newest_events import tailing
+from tests.subscriptions.support.receivers import Teller
+from tests.support.network_proxy import Proxy, proxied
+from tests.support.until import until
+
+
+@pytest.fixture
+def tail() -> Tail:
+    return Tail(300)
+
+
+@pytest.fixture
+def teller(client: Client, settings: Settings, log: Log) -> Teller:
+    return Teller(log, client, settings.stream)
+
+
+@pytest.fixture
+async def feed(log: Log, client: Client, settings: Settings) -> AsyncIterator[Feed]:
+    async with feeding(log, client, settings.stream) as feed:
+        yield feed
+
+
+@pytest.fixture
+async def line(mongo_url: str) -> AsyncIterator[Proxy]:
+    port = urlsplit(mongo_url).port
+    assert port is not None
+    async with proxied(port) as line:
+        yield line
+
+
+def holds(tail: Tail, floor: int, head: int) -> bool:
+    return (tail.floor, tail.head, len(tail)) == (floor, head, head - floor)
+
+
+async def test_at_the_start_the_newest_events_are_read_from_the_log(
+    log: Log, feed: Feed, teller: Teller, tail: Tail
+) -> None:
+    await teller.store(*[{}] * 400)
+    async with tailing(replace(log, tail=tail), feed):
+        await until(lambda: holds(tail, 250, 400))
+
+
+async def test_a_short_log_is_held_whole(log: Log, feed: Feed, teller: Teller, tail: Tail) -> None:
+    await teller.store(*[{}] * 60)
+    async with tailing(replace(log, tail=tail), feed):
+        await until(lambda: holds(tail, 0, 60))
+
+
+async def test_what_is_stored_comes_with_the_live_feed_and_pushes_out_the_oldest(
+    log: Log, feed: Feed, teller: Teller, tail: Tail
+) -> None:
+    async with tailing(replace(log, tail=tail), feed):
+        await until(lambda: holds(tail, 0, 0))
+        await teller.happen(100)
+        await until(lambda: holds(tail, 0, 100))
+        await teller.happen(250)
+        await until(lambda: holds(tail, 50, 350))
+
+
+async def test_after_a_hole_the_newest_events_are_read_anew(
+    log: Log, feed: Feed, teller: Teller, tail: Tail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tailings, "LOOK_SECONDS", 0.02)
+    async with tailing(replace(log, tail=tail), feed):
+        await until(lambda: holds(tail, 0, 0))
+        await teller.happen(100)
+        await teller.store(*[{}] * 5)
+        await teller.happen(3)
+        await until(lambda: holds(tail, 0, 108))
+        await teller.store(*[{}] * 500)
+        await teller.beat(608)
+        await until(lambda: holds(tail, 458, 608))
+
+
+async def test_while_mongodb_is_away_the_tail_waits_for_it(
+    settings: Settings, log: Log, feed: Feed, teller: Teller, tail: Tail, line: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tailings, "LOOK_SECONDS", 0.02)
+    await teller.store(*[{}] * 10)
+    await line.cut()
+    url = f"mongodb://{line.host}/?directConnection=true"
+    async with (
+        open_log(url, settings.mongo_database, "pymongo", question_seconds=0.5, tail=tail) as far,
+        tailing(far, feed),
+    ):
+        await teller.happen(2)
+        await until(lambda: holds(tail, 10, 12))
+        await line.heal()
+        await until(lambda: holds(tail, 0, 12))
+
+
+async def test_nobody_who_has_stopped_keeping_it_answers_from_it(
+    log: Log, feed: Feed, teller: Teller, tail: Tail
+) -> None:
+    async with tailing(replace(log, tail=tail), feed):
+        await teller.happen(5)
+        await until(lambda: tail.head == 5)
+    assert tail.head is None
+    assert feed.tail is None
+
+
+async def test_a_log_without_a_tail_is_left_alone(log: Log, feed: Feed) -> None:
+    async with tailing(log, feed):
+        assert feed.tail is None

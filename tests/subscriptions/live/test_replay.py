@@ -1,0 +1,174 @@
+"""Replays: the log as it stood, each event as long after the one before as it happened then, times a factor."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from eventscope.errors import WrongLog
+from eventscope.store.events import scan
+from eventscope.store.filters.filter import EVERYTHING, Among, Exists, Filter, Types
+from eventscope.store.filters.paths import Path
+from eventscope.store.log import Log
+from eventscope.store.values import moment
+from eventscope.subscriptions.live import paging
+from eventscope.subscriptions.live.history import Item, Passed, RetentionGap
+from eventscope.subscriptions.live.replay import Rhythm, replay
+from tests.subscriptions.support.filling import store, user
+
+NOON = moment.from_text("2026-03-02T12:00:00Z")
+SECOND = 1_000_000
+
+
+@dataclass
+class Time:
+    """Time that goes by only while somebody sleeps. `happens` is called after each sleep."""
+
+    now: float = 100.0
+    happens: Callable[[], None] = lambda: None
+    slept: list[float] = field(default_factory=list)
+
+    def clock(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.slept.append(round(seconds, 6))
+        self.happens()
+
+    def rhythm(self, speed: float, longest: float = 5.0) -> Rhythm:
+        return Rhythm(speed, longest, self.clock, self.sleep)
+
+
+async def whole(
+    log: Log, filter: Filter = EVERYTHING, after: int = 0, head: int = 10**6, rhythm: Rhythm | None = None
+) -> list[Item]:
+    async with asyncio.timeout(60), aclosing(replay(log, filter, after, head, rhythm)) as items:
+        return [item async for item in items]
+
+
+def positions(items: Sequence[Item]) -> list[int]:
+    return [item["_id"] for item in items if isinstance(item, dict)]
+
+
+def at(*seconds: float) -> list[dict[str, Any]]:
+    """Events that happened so many seconds after noon."""
+    return [{"timestamp": NOON + int(second * SECOND)} for second in seconds]
+
+
+async def test_without_a_rhythm_it_is_as_fast_as_it_is_read(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paging, "MOST", 7)
+    await store(log, *at(*range(0, 30_000, 1000)))
+    assert positions(await whole(log, head=30)) == list(range(1, 31))
+
+
+async def test_events_come_as_far_apart_as_they_happened_times_the_factor(log: Log) -> None:
+    await store(log, *at(0, 1, 1.5, 1.5, 4))
+    for speed, slept in ((1.0, [1.0, 0.5, 2.5]), (2.0, [0.5, 0.25, 1.25]), (0.5, [2.0, 1.0, 5.0])):
+        time = Time()
+        assert positions(await whole(log, head=5, rhythm=time.rhythm(speed))) == [1, 2, 3, 4, 5]
+        assert time.slept == slept
+
+
+async def test_a_long_pause_is_cut_short(log: Log) -> None:
+    await store(log, *at(0, 86_400, 86_401))
+    time = Time()
+    await whole(log, head=3, rhythm=time.rhythm(1.0, longest=3.0))
+    assert time.slept == [3.0, 1.0]
+
+
+async def test_time_never_runs_back_where_timestamps_are_out_of_order(log: Log) -> None:
+    await store(log, *at(10, 4, 9, 12))
+    time = Time()
+    assert positions(await whole(log, head=4, rhythm=time.rhythm(1.0))) == [1, 2, 3, 4]
+    assert time.slept == [2.0]
+
+
+async def test_what_delivery_takes_is_not_added_to_the_rhythm(log: Log) -> None:
+    await store(log, *at(0, 1, 2, 3))
+    time = Time()
+    async with aclosing(replay(log, EVERYTHING, 0, 4, time.rhythm(1.0))) as items:
+        async for _ in items:
+            time.now += 0.25
+    assert time.slept == [0.75, 0.75, 0.75]
+
+
+async def test_who_reads_much_slower_than_it_plays_does_not_get_the_rest_in_a_rush(log: Log) -> None:
+    await store(log, *at(*range(6)))
+    time = Time()
+    async with aclosing(replay(log, EVERYTHING, 0, 6, time.rhythm(1.0))) as items:
+        await anext(items)
+        time.now += 60
+        assert len([item async for item in items]) == 5
+    assert time.slept == [1.0, 1.0, 1.0, 1.0]
+
+
+async def test_it_resumes_behind_a_cursor_and_ends_at_the_head_it_was_given(log: Log) -> None:
+    await store(log, *at(*range(20)))
+    time = Time()
+    assert positions(await whole(log, after=5, head=9, rhythm=time.rhythm(1.0))) == [6, 7, 8, 9]
+    assert time.slept == [1.0] * 3
+    assert await whole(log, after=9, head=9) == []
+
+
+async def test_a_filter_is_kept_to_and_the_end_is_told_where_it_does_not_match(log: Log) -> None:
+    await store(log, *(user(str(n % 4)) for n in range(10)))
+    assert positions(await whole(log, Among("aggregateId", ("1",)), head=10)) == [2, 6, 10]
+    *events, end = await whole(log, Among("aggregateId", ("3",)), head=10)
+    assert (positions(events), end) == ([4, 8], Passed(10))
+    assert await whole(log, Types(("no.such",)), head=10) == [Passed(10)]
+
+
+async def test_a_search_through_a_long_log_says_how_far_it_got(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan, "WINDOW", 7)
+    monkeypatch.setattr(scan, "PATIENCE", 0.0)
+    await store(log, *at(*range(20)))
+    assert await whole(log, Exists(Path("data", ("no",))), head=20) == [Passed(7), Passed(14), Passed(20)]
+
+
+async def test_what_expired_before_it_is_told_and_not_delivered(log: Log) -> None:
+    long_ago = moment.now() - 40 * moment.DAY
+    await store(replace(log, clock=lambda: long_ago), {}, {}, {}, recorded_at=long_ago, days=1)
+    await store(log, {}, {})
+    assert (await whole(log, head=5))[0] == RetentionGap(0, 3)
+    assert positions(await whole(log, head=5)) == [4, 5]
+    assert await whole(log, head=2) == [RetentionGap(0, 2), Passed(2)]
+
+
+async def test_what_expires_while_it_pauses_is_told_and_not_delivered(log: Log) -> None:
+    now = [moment.now() // moment.HOUR * moment.HOUR]
+    moved = replace(log, clock=lambda: now[0])
+    await store(moved, *at(0, 1, 2), recorded_at=now[0], days=1)
+    await store(moved, *at(3), recorded_at=now[0])
+
+    def a_day_goes_by() -> None:
+        now[0] += 2 * moment.DAY
+        time.happens = lambda: None
+
+    time = Time(happens=a_day_goes_by)
+    first, *rest = await whole(moved, head=4, rhythm=time.rhythm(1.0))
+    assert positions([first]) == [1]
+    assert rest[0] == RetentionGap(1, 3)
+    assert positions(rest) == [4]
+    assert time.slept == [1.0, 2.0]
+
+
+async def test_it_ends_when_the_log_is_begun_anew_meanwhile(log: Log) -> None:
+    await store(log, *at(*range(8)))
+    heard: list[Item] = []
+    async with asyncio.timeout(60), aclosing(replay(log, EVERYTHING, 0, 8)) as items:
+        heard.append(await anext(items))
+        await log.mongo.client.drop_database(log.mongo.database.name)
+        await store(log, *at(*range(9)))
+        with pytest.raises(WrongLog, match="begun anew while it was replayed"):
+            async for item in items:
+                heard.append(item)
+    assert positions(heard) == [*range(1, paging.FIRST + 1)]  # the page that had been read
+
+
+async def test_it_sleeps_by_the_clock_of_the_loop_unless_told_otherwise(log: Log) -> None:
+    await store(log, *at(0, 1))
+    assert positions(await whole(log, head=2, rhythm=Rhythm(1000.0, 5.0))) == [1, 2]

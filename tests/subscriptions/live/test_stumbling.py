@@ -1,0 +1,325 @@
+"""Whatever fails within live delivery is logged, and every subscriber has exactly the log afterwards (I5)."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from nats.aio.client import Client
+
+from eventscope.background import cancel
+from eventscope.settings import Settings
+from eventscope.store.filters.filter import EVERYTHING, Types
+from eventscope.store.log import Log
+from eventscope.store.recent_events import Tail
+from eventscope.store.values.documents import Event
+from eventscope.store.write.retention import Retention
+from eventscope.subscriptions.current import changes as newses
+from eventscope.subscriptions.current.aggregates import Watching
+from eventscope.subscriptions.current.changes import News
+from eventscope.subscriptions.current.queries import Asked, Readings
+from eventscope.subscriptions.ingest.ingester import Ingester
+from eventscope.subscriptions.live import newest_events as tailings
+from eventscope.subscriptions.live.feed import Feed, feeding
+from eventscope.subscriptions.live.history import Item
+from eventscope.subscriptions.live.hub import Hub, HubState, delivering
+from eventscope.subscriptions.live.newest_events import tailing
+from eventscope.subscriptions.live.subscriber import Room, Text
+from eventscope.subscriptions.observer import GuardedIngestObserver
+from tests.subscriptions.support.filling import user
+from tests.subscriptions.support.receivers import Quick, Receiver, Renderer, Slowly, Teller, member
+from tests.support.ingesters import publish, stored
+from tests.support.until import until
+
+
+class Broken(Exception):
+    """What nobody foresaw."""
+
+
+class FailsOnce(Renderer):
+    """Fails at one event, the first time that it is to be written out."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__()
+        self._fails_at: int | None = position
+
+    def fails(self, item: Item) -> bool:
+        """Whether it is that event, for the first time."""
+        if isinstance(item, dict) and item["_id"] == self._fails_at:
+            self._fails_at = None
+            return True
+        return False
+
+    def __call__(self, item: Item) -> Text:
+        if self.fails(item):
+            raise Broken
+        return super().__call__(item)
+
+
+class FailsLater(FailsOnce, Slowly):
+    """Fails when the text is awaited."""
+
+    def __call__(self, item: Item) -> Text:
+        return self._broken() if self.fails(item) else Slowly.__call__(self, item)
+
+    async def _broken(self) -> str:
+        await self.may.wait()
+        raise Broken
+
+
+class FailsToEncodeLater(FailsOnce, Slowly):
+    """Gives something later that no bytes stand for."""
+
+    def __call__(self, item: Item) -> Text:
+        return self._later("\ud800") if self.fails(item) else Slowly.__call__(self, item)
+
+
+class RaisingObserver:
+    """Every word to it fails."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        def fail(*_: Any) -> None:
+            raise Broken(name)
+
+        return fail
+
+
+@pytest.fixture
+async def feed(log: Log, client: Client, settings: Settings) -> AsyncIterator[Feed]:
+    async with feeding(log, client, settings.stream) as feed:
+        yield feed
+
+
+@pytest.fixture
+def room() -> Room:
+    return Room(1_000_000, 1_000_000)
+
+
+@pytest.fixture
+async def hub(log: Log, feed: Feed, room: Room) -> AsyncIterator[Hub]:
+    async with delivering(log, feed, room) as hub:
+        yield hub
+        await until(lambda: hub.state() == HubState(0, 0, 0, 0))
+
+
+@pytest.fixture
+def teller(client: Client, settings: Settings, log: Log) -> Teller:
+    return Teller(log, client, settings.stream)
+
+
+@pytest.mark.parametrize("kind", [FailsOnce, FailsLater, FailsToEncodeLater])
+@pytest.mark.parametrize("position", [1, 2, 6])
+async def test_what_cannot_be_written_out_at_first_is_read_from_the_store(
+    hub: Hub, teller: Teller, room: Room, caplog: pytest.LogCaptureFixture, kind: type[FailsOnce], position: int
+) -> None:
+    renderer = kind(position)
+    quick, slow, other = Quick(), Receiver(), Quick()
+    async with (
+        member(hub, EVERYTHING, 0, other, key="others"),
+        member(hub, EVERYTHING, 0, quick, render=lambda: renderer),
+        member(hub, EVERYTHING, 0, slow, render=lambda: renderer),
+    ):
+        await until(lambda: all("CaughtUp" in sink.kinds for sink in (quick, slow, other)))
+        if isinstance(renderer, Slowly):
+            renderer.may.clear()
+        events = await teller.happen(6)
+        await until(lambda: hub.position == 6)
+        if isinstance(renderer, Slowly):
+            renderer.may.set()
+        await quick.has(*range(1, 7))
+        await slow.has(*range(1, 7))
+        await teller.happen(3)
+        for sink in (quick, slow, other):
+            await sink.has(*range(1, 10))
+        assert len(events) == 6
+        assert other.kinds == ["CaughtUp", *["event"] * 9]  # nobody else notices
+        await until(lambda: room.held == 0)
+    assert [record.levelno for record in caplog.records if "errorId" in record.message] == [logging.ERROR]
+
+
+async def test_an_observer_that_fails_neither_stops_delivery_nor_changes_its_order(
+    hub: Hub, feed: Feed, teller: Teller, caplog: pytest.LogCaptureFixture
+) -> None:
+    feed.observer = RaisingObserver()
+    feed.tail = tail = Tail(100)
+    tail.restart(0)
+    quick, slow = Quick(), Slowly()
+    late = Receiver()
+    async with member(hub, EVERYTHING, 0, quick), member(hub, EVERYTHING, 0, late, key="slow", render=lambda: slow):
+        await until(lambda: "CaughtUp" in quick.kinds and "CaughtUp" in late.kinds)
+        for _ in range(4):
+            await teller.happen(5)
+        await quick.has(*range(1, 21))
+        await late.has(*range(1, 21))
+        assert quick.kinds == ["CaughtUp", *["event"] * 20]
+        assert tail.head == 20
+    assert len([record for record in caplog.records if "errorId" in record.message]) == 1
+
+
+async def test_a_tail_that_fails_to_take_a_batch_stops_no_delivery_and_is_filled_again(
+    log: Log, hub: Hub, feed: Feed, teller: Teller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick, tail = Quick(), Tail(100)
+
+    def fail(*_: object) -> None:
+        monkeypatch.undo()
+        raise Broken
+
+    async with tailing(replace(log, tail=tail), feed), member(hub, EVERYTHING, 0, quick):
+        await until(lambda: "CaughtUp" in quick.kinds and tail.head == 0)
+        monkeypatch.setattr(tail, "take", fail)
+        await teller.happen(5)
+        await quick.has(*range(1, 6))
+        await until(lambda: (tail.head, len(tail)) == (5, 5))
+        await teller.happen(5)
+        await quick.has(*range(1, 11))
+        await until(lambda: (tail.head, len(tail)) == (10, 10))
+
+
+async def test_filling_the_tail_goes_on_after_what_nobody_foresaw(
+    log: Log, feed: Feed, teller: Teller, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tailings, "FAILED_SECONDS", 0.0)
+    fill = tailings.fill
+    failures = 0
+
+    async def sometimes(log: Log, tail: Tail) -> None:
+        nonlocal failures
+        failures += 1
+        if failures < 3:
+            raise Broken
+        await fill(log, tail)
+
+    monkeypatch.setattr(tailings, "fill", sometimes)
+    monkeypatch.setattr(tailings, "LOOK_SECONDS", 0.01)
+    tail = Tail(100)
+    await teller.store(*[{}] * 10)
+    async with tailing(replace(log, tail=tail), feed):
+        await until(lambda: (tail.head, len(tail)) == (10, 10))
+    assert len([record for record in caplog.records if "errorId" in record.message]) == 2
+
+
+class Listening:
+    """Hears of events, and fails at the first so many words."""
+
+    def __init__(self, failures: int) -> None:
+        self.heard = 0
+        self.missed_at = 0
+        self._failures = failures
+
+    def came(self, events: Sequence[Event]) -> None:
+        self._fail()
+        self.heard = events[-1]["_id"]
+
+    def missed(self) -> None:
+        self._fail()
+        self.missed_at += 1
+
+    def _fail(self) -> None:
+        self._failures -= 1
+        if self._failures >= 0:
+            raise Broken
+
+
+async def test_a_listener_that_fails_is_told_again_and_freezes_nobody(
+    log: Log, feed: Feed, teller: Teller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(newses, "LOOK_SECONDS", 0.05)
+    news = News(log, feed)
+    good, bad = Listening(0), Listening(1)
+    with news.heard_by(bad), news.heard_by(good):
+        await until(lambda: good.missed_at and bad.missed_at)  # of which the first failed for one
+        await teller.beat(0)
+        bad._failures = 2
+        await teller.happen(1)
+        await until(lambda: good.heard == 1)
+        before = bad.missed_at
+        await until(lambda: bad.missed_at > before)  # came and missed have failed, and it was told once more
+        await teller.happen(1)
+        await until(lambda: good.heard == bad.heard == 2)
+
+
+async def test_news_that_stumble_themselves_go_on(
+    log: Log, feed: Feed, teller: Teller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(newses, "RETRY_SECONDS", 0.0)
+    news, good = News(log, feed), Listening(0)
+    take = news._take
+    failures = 1
+
+    async def fail(*batch: Any) -> None:
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise Broken
+        await take(*batch)
+
+    monkeypatch.setattr(news, "_take", fail)
+    with news.heard_by(good):
+        await until(lambda: good.missed_at == 1)
+        await teller.happen(1)
+        await until(lambda: good.missed_at == 2)
+        await teller.happen(1)  # which shows the hole
+        await until(lambda: good.missed_at == 3)
+        await teller.happen(1)
+        await until(lambda: good.heard == 3)
+
+
+async def test_aggregates_are_watched_on_when_another_listener_fails(log: Log, feed: Feed, teller: Teller) -> None:
+    news = News(log, feed)
+    watching = Watching(log, news)
+    await teller.store(user("ada"))
+    with news.heard_by(Listening(1000)):
+        async with aclosing(watching.watch("user", "ada")) as heads, asyncio.timeout(60):
+            assert (await anext(heads)).version == 1
+            await teller.happen(1, **user("ada"))
+            assert (await anext(heads)).version == 2
+
+
+async def test_a_reading_whose_value_cannot_be_compared_tells_its_subscribers_and_is_read_again(
+    log: Log, feed: Feed, teller: Teller
+) -> None:
+    marks = 0
+
+    async def read() -> int:
+        return 1
+
+    def mark(_: int) -> object:
+        nonlocal marks
+        marks += 1
+        if marks == 2:
+            raise Broken
+        return marks
+
+    readings = Readings(News(log, feed), sleep=lambda _: asyncio.sleep(0))
+    asked = Asked("k", Types(("a.b",)), 0.0, read, mark)
+    async with aclosing(readings.follow(asked)) as first, asyncio.timeout(60):
+        assert await anext(first) == 1
+        with pytest.raises(Broken):  # when the first word of the feed has it read anew
+            await anext(first)
+        async with aclosing(readings.follow(asked)) as second:
+            assert await anext(second) == 1
+
+
+async def test_an_ingester_goes_on_when_nothing_can_be_counted(
+    log: Log, client: Client, settings: Settings, subject_prefix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    ingester = Ingester(
+        log,
+        client,
+        client.jetstream(),
+        settings.stream,
+        settings.subjects,
+        Retention({}),
+        10,
+        1.0,
+        observer=GuardedIngestObserver(RaisingObserver()),
+    )
+    task = asyncio.create_task(ingester.run())
+    await publish(client, subject_prefix, 30)
+    assert [event["data"] for event in await stored(log, 30)] == list(range(30))
+    await cancel(task)
+    assert len([record for record in caplog.records if "errorId" in record.message]) == 1

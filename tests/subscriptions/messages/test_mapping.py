@@ -1,0 +1,400 @@
+"""Envelopes of any shape: a mapping takes members from where they are, and nothing of a message is lost."""
+
+import asyncio
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nats.aio.client import Client
+
+from eventscope import envelopes
+from eventscope.background import end
+from eventscope.server.ingester import ingest
+from eventscope.settings import Settings
+from eventscope.store.events import pages as store
+from eventscope.store.filters.filter import EVERYTHING
+from eventscope.store.log import Log
+from eventscope.store.rejected import messages as rejected_store
+from eventscope.store.values import moment
+from eventscope.store.values.message import Accepted, Arrival, Refused, Together
+from eventscope.subscriptions.ingest.portions import stored_bytes
+from eventscope.subscriptions.messages.mapping import Mapper
+from eventscope.subscriptions.messages.parse import made_up_id, read
+from eventscope.subscriptions.messages.versions import VersionUse
+from tests.store.support.json_values import json_values
+from tests.subscriptions.support import mapped_messages as mapped
+from tests.subscriptions.support.mapped_messages import fields
+from tests.support.until import until
+
+VENDOR = {
+    "type": "pattern",
+    "messageId": "data.meta.eventId",
+    "timestamp": "data.meta.timestamp",
+    "aggregateType": {"constant": "vendor"},
+    "aggregateId": ["data.data.vendorId", "data.data.userId"],
+    "correlationId": "data.meta.correlationId",
+    "data": "data.data",
+}
+ONBOARDED = {
+    "pattern": "marketplace.vendor.onboarded",
+    "data": {
+        "context": {"tenant": "eu"},
+        "meta": {
+            "eventId": "e-1",
+            "source": "marketplace",
+            "timestamp": "2026-11-23T07:00:00.250Z",
+            "version": 1,
+            "correlationId": "c-1",
+        },
+        "data": {"vendorId": "v-7", "name": "Ada's"},
+    },
+}
+
+
+def test_an_envelope_within_an_envelope_is_one_mapping() -> None:
+    assert mapped.fields(VENDOR, ONBOARDED, "marketplace.vendor.onboarded") == {
+        "type": "marketplace.vendor.onboarded",
+        "messageId": "e-1",
+        "timestamp": moment.from_text("2026-11-23T07:00:00.250Z"),
+        "aggregateType": "vendor",
+        "aggregateId": "v-7",
+        "correlationId": "c-1",
+        "data": {"vendorId": "v-7", "name": "Ada's"},
+        "extensions": {"data": {"context": {"tenant": "eu"}, "meta": {"source": "marketplace", "version": 1}}},
+    }
+
+
+@pytest.mark.parametrize("vendor", [{}, {"vendorId": None}, {"vendorId": ""}])
+def test_the_first_source_that_is_there_counts(vendor: dict[str, Any]) -> None:
+    fields = mapped.fields(VENDOR, {"pattern": "a.b", "data": {"data": {**vendor, "userId": 42}}})
+    assert (fields["aggregateType"], fields["aggregateId"]) == ("vendor", "42")
+    assert fields["data"] == {**vendor, "userId": 42}
+
+
+def test_a_bare_payload_has_what_it_needs_in_its_data() -> None:
+    mapping = {"data": "", "aggregateId": "userId", "aggregateType": {"constant": "user"}}
+    wholes: list[Any] = ["", ".", {"path": ""}, {"path": []}]
+    for whole in wholes:
+        fields = mapped.fields({**mapping, "data": whole}, {"userId": "42", "name": "Ada"})
+        assert fields["data"] == {"userId": "42", "name": "Ada"}
+        assert (fields["aggregateType"], fields["aggregateId"], fields["type"]) == ("user", "42", "a.b")
+        assert "extensions" not in fields
+
+
+def test_words_of_the_subject_name_type_and_aggregate() -> None:
+    mapping = {"aggregateType": {"subject": 2}, "aggregateId": {"subject": 3}, "type": {"subject": [2, 4]}}
+    fields = mapped.fields(mapping, {"total": 3}, "events.order.00042.placed")
+    assert (fields["type"], fields["aggregateType"], fields["aggregateId"]) == ("order.placed", "order", "00042")
+    assert fields["extensions"] == {"total": 3}
+
+
+@pytest.mark.parametrize(
+    ("words", "type"),
+    [
+        (2, "b"),
+        ("2", "b"),
+        ("2-", "b.c.d"),
+        ("2-3", "b.c"),
+        ([1, "3-4"], "a.c.d"),
+        ("3-3", "c"),
+        (5, None),
+        ("5-", None),
+        ("3-5", None),
+        ([1, 5], None),
+    ],
+)
+def test_words_are_counted_from_one_and_joined_by_dots(words: Any, type: str | None) -> None:
+    fields = mapped.fields({"type": {"subject": words}}, {}, "a.b.c.d")
+    assert fields["type"] == (type or "b.c.d")  # that of the subject, where the words are not there
+
+
+def test_headers_are_found_in_any_case() -> None:
+    mapping = {"userId": {"header": "X-User"}, "metadata.tenant": {"header": "x-tenant"}}
+    fields = mapped.fields(mapping, {}, **{"x-user": "ada", "X-Tenant": "eu"})
+    assert (fields["userId"], fields["metadata"]) == ("ada", {"tenant": "eu"})
+    assert mapped.fields(mapping, {}, **{"x-user": "no", "X-User": "yes"})["userId"] == "yes"
+
+
+def test_a_key_may_hold_a_dot_and_a_path_may_lead_into_a_list() -> None:
+    mapping = {"userId": {"path": ["user.id"]}, "aggregateId": "items.1.id", "correlationId": "items.x"}
+    content = {"user.id": "ada", "items": [{"id": "a"}, {"id": "b"}]}
+    fields = mapped.fields(mapping, content)
+    assert (fields["userId"], fields["aggregateId"]) == ("ada", "b")
+    assert fields["extensions"] == {"items": content["items"]}  # its places would be others without what was taken
+
+
+def test_members_that_are_not_mapped_are_extensions_whatever_their_names() -> None:
+    content = {"type": "x", "messageId": 5, "timestamp": "now", "version": "2.1", "data": 1, "metadata": [], "body": 1}
+    fields = mapped.fields({"data": "body"}, content)
+    assert fields.pop("extensions") == {name: value for name, value in content.items() if name != "body"}
+    assert fields == {"type": "a.b", "messageId": made_up_id("EVENTS", 5, 1), "timestamp": 1, "data": 1}
+
+
+def test_what_is_mapped_to_nothing_stays_where_it_is() -> None:
+    assert mapped.fields({"userId": "meta.user"}, {"meta": {"user": None}})["extensions"] == {"meta": {"user": None}}
+    assert mapped.fields({"userId": "meta.user.id"}, {"meta": {"user": "ada"}})["extensions"] == {
+        "meta": {"user": "ada"}
+    }
+
+
+def test_one_member_of_the_metadata_is_added_to_what_is_there_and_replaces_nothing() -> None:
+    mapping = {"metadata.source": "meta.source", "metadata": "context", "metadata.app": {"constant": {"v": [1]}}}
+    meta = {"meta": {"source": "shop"}}
+    assert mapped.fields(mapping, meta)["metadata"] == {"source": "shop", "app": {"v": [1]}}
+    assert mapped.fields(mapping, {**meta, "context": {"ip": "::1"}})["metadata"] == {
+        "ip": "::1",
+        "source": "shop",
+        "app": {"v": [1]},
+    }
+    for context in ({"source": "web", "app": 1}, "a text"):
+        fields = mapped.fields(mapping, {**meta, "context": context})
+        assert (fields["metadata"], fields["extensions"]) == (context, meta)
+
+
+@pytest.mark.parametrize(
+    ("content", "metadata", "extensions"),
+    [
+        ({"metadata": "a text"}, "a text", {"metadata.tenant": "eu"}),
+        ({"metadata": [1]}, [1], {"metadata.tenant": "eu"}),
+        ({"metadata": {"tenant": "us"}}, {"tenant": "us"}, {"metadata.tenant": "eu"}),
+        ({"metadata": {"tenant": "eu"}}, {"tenant": "eu"}, None),
+        ({"metadata": 5, "metadata.tenant": 1}, 5, {"metadata.tenant": 1, "metadata.tenant2": "eu"}),
+        ({}, {"tenant": "eu"}, None),
+    ],
+)
+@pytest.mark.parametrize("source", [{"header": "X-Tenant"}, {"subject": 2}], ids=["header", "subject"])
+def test_what_a_header_or_the_subject_has_for_metadata_without_room_is_kept_as_an_extension(
+    source: Any, content: Any, metadata: Any, extensions: Any
+) -> None:
+    mapping = {"metadata": "metadata", "metadata.tenant": source}
+    fields = mapped.fields(mapping, content, "events.eu", **{"X-Tenant": "eu"})
+    assert (fields["metadata"], fields.get("extensions")) == (metadata, extensions)
+
+
+class _Counted(dict[str, str]):
+    """Headers that know how often they were gone through."""
+
+    times = 0
+
+    def items(self) -> Any:
+        self.times += 1
+        return super().items()
+
+
+def test_the_headers_are_gone_through_once_however_many_events_and_sources_there_are() -> None:
+    names = ("userId", "correlationId", "causationId", "aggregateId", "metadata.a", "metadata.b")
+    mapper = Mapper(envelopes.mapping({name: ["none", {"header": f"X-{name}"}] for name in names}))
+    headers = _Counted({f"x-{name}": name for name in names})
+    message = read(Arrival("events.a.b", headers, b"[{},{},{}]", 5, 1), "EVENTS", "a.b", mapper)
+    assert isinstance(message, Together)
+    assert [one.fields["metadata"] for one in message.messages] == [{"a": "metadata.a", "b": "metadata.b"}] * 3
+    assert headers.times == 1
+
+
+class _Read(str):
+    """A text that knows how often it was read as a number."""
+
+    __slots__ = ("times",)
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        self.times = getattr(self, "times", 0) + 1
+        return super().encode(encoding, errors)
+
+
+def test_a_header_is_converted_once_for_all_events_of_a_message() -> None:
+    number = _Read("1")
+    message = mapped.opened({"data": {"header": "X", "as": "number"}}, [{}] * 5, X=number)
+    assert [one.fields["data"] for one in message.messages] == [1] * 5
+    assert number.times == 1
+
+
+@pytest.mark.parametrize(("events", "code"), [(1, None), (40, None), (41, "TOO_LARGE"), (1000, "TOO_LARGE")])
+def test_one_header_cannot_be_multiplied_without_end_by_many_events(events: int, code: str | None) -> None:
+    message = mapped.opened({"data": {"header": "X"}}, [{}] * events, X="x" * 100 * 1024)
+    assert getattr(message, "code", None) == code
+    if code is None:
+        assert stored_bytes(message) > events * 100 * 1024
+
+
+def test_the_version_means_what_it_means_in_a_plain_message() -> None:
+    content = {"aggregateType": "user", "aggregateId": "42", "v": "3"}
+    names = {"aggregateType": "aggregateType", "aggregateId": "aggregateId"}
+    mapper = Mapper(envelopes.mapping({**names, "version": {"path": "v", "as": "number"}}))
+    expected: dict[VersionUse, Any] = {"claim": (None, 3), "expect": (2, None)}
+    for use, versions in expected.items():
+        mapped = read(Arrival("events.a.b", {}, orjson.dumps(content), 5, 1), "EVENTS", "a.b", mapper, use)
+        assert isinstance(mapped, Accepted)
+        assert (mapped.expected_version, mapped.claimed_version) == versions
+
+
+@given(json_values(), st.sampled_from(["text", "number"]))
+def test_a_version_that_is_mapped_keeps_no_event_out_and_is_kept(version: object, conversion: str) -> None:
+    mapping = {"version": {"path": "meta.version", "as": conversion}}
+    message = mapped.opened(mapping, {"meta": {"version": version}, "version": "1.2"})
+    assert isinstance(message, Accepted)
+    assert message.fields["extensions"]["version"] == "1.2"
+    other = message.fields["extensions"].get("claimedVersion")
+    assert version is None or (other is None) is (message.claimed_version is not None)
+
+
+def test_a_mapped_expectation_that_is_no_version_is_refused_with_its_place() -> None:
+    mapper = Mapper(envelopes.mapping({"version": {"path": "v", "as": "number"}}))
+    message = read(Arrival("events.a.b", {}, b'{"v": "two"}', 5, 1), "EVENTS", "a.b", mapper, "expect")
+    assert isinstance(message, Refused)
+    assert message.code == "INVALID_FIELD"
+    assert message.reason.startswith("version is two and not")
+    assert message.reason.endswith('version is mapped from v, which is "two"')
+
+
+def test_a_list_of_messages_is_mapped_one_by_one() -> None:
+    mapping = {"data": "d", "messageId": {"header": "X-Id"}, "userId": "u"}
+    message = mapped.opened(mapping, [{"d": 1, "u": "a"}, {"d": 2}], **{"X-Id": "x"})
+    assert isinstance(message, Together)
+    assert [(one.fields["messageId"], one.fields["data"]) for one in message.messages] == [("x:0", 1), ("x:1", 2)]
+    assert mapped.opened(mapping, [{"d": 1, "u": {}}]).code == "INVALID_FIELD"
+    assert mapped.opened(mapping, [5]).code == "NOT_AN_OBJECT"
+
+
+# refusals
+
+
+@pytest.mark.parametrize(
+    ("mapping", "content", "code", "parts"),
+    [
+        ({"userId": "meta.user"}, {"meta": {"user": {"id": 7}}}, "INVALID_FIELD", ("userId", "meta.user", '{"id":7}')),
+        ({"userId": "u"}, {"u": 1.5}, "INVALID_FIELD", ("userId", "u, which is 1.5")),
+        ({"timestamp": "meta.at"}, {"meta": {"at": "noon"}}, "INVALID_TIMESTAMP", ("timestamp", "meta.at", "noon")),
+        ({"timestamp": "ts"}, {"ts": 1700000000}, "INVALID_TIMESTAMP", ("ts, which is 1700000000",)),
+        (
+            {"timestamp": {"path": "ts", "as": "seconds"}},
+            {"ts": 1700000000000},
+            "INVALID_TIMESTAMP",
+            ("ts, and 1700000000000 is not a time of the years 1 to 9999: is it in another unit?",),
+        ),
+        ({"type": "kind"}, {"kind": "a b"}, "INVALID_TYPE", ("kind",)),
+        ({"userId": {"header": "X-User"}}, {}, "INVALID_FIELD", ("the header X-User",)),
+    ],
+)
+def test_what_cannot_be_taken_is_refused_with_member_place_and_value(
+    mapping: Any, content: Any, code: str, parts: tuple[str, ...]
+) -> None:
+    message = mapped.opened({**mapping, "messageId": "id"}, {**content, "id": "m"}, **{"X-User": "x" * 2000})
+    assert isinstance(message, Refused)
+    assert (message.code, message.id) == (code, "m")
+    assert [part for part in parts if part not in message.reason] == []
+    assert len(message.reason) < 250
+
+
+def test_a_type_that_neither_mapping_nor_subject_name_is_missing() -> None:
+    message = read(Arrival("events", {}, b"{}", 5, 1), "EVENTS", None, Mapper(envelopes.mapping({"type": "kind"})))
+    assert isinstance(message, Refused)
+    assert message.code == "MISSING_TYPE"
+
+
+@pytest.mark.parametrize(
+    ("raw", "code"),
+    [
+        (b"{", "INVALID_JSON"),
+        (b"5", "NOT_AN_OBJECT"),
+        (b'{"a\\u0000": 1}', "INVALID_KEY"),
+        (b'{"n": 9223372036854775808}', "INTEGER_TOO_LARGE"),
+        (b'{"a":' * 101 + b"1" + b"}" * 101, "TOO_DEEP"),
+        (b'"' + b"x" * 1024 * 1024 + b'"', "TOO_LARGE"),
+    ],
+)
+def test_the_limits_are_those_of_any_message(raw: bytes, code: str) -> None:
+    assert mapped.opened({"data": ""}, raw).code == code
+
+
+# nothing is lost
+
+KEYS = st.sampled_from("abcd")
+TREES: st.SearchStrategy[Any] = st.recursive(
+    st.just(None), lambda inner: st.dictionaries(KEYS, inner, max_size=3) | st.lists(inner, max_size=2), max_leaves=12
+)
+PATHS = st.lists(KEYS | st.sampled_from("01"), max_size=3).map(lambda keys: {"path": keys})
+SOURCES = PATHS | st.lists(PATHS, min_size=1, max_size=3)
+MAPPINGS = st.dictionaries(
+    st.sampled_from(["data", "metadata", "metadata.a", "metadata.e"]), SOURCES
+) | st.dictionaries(st.sampled_from([*envelopes.TEXTS[3:], "messageId", "data", "metadata.b"]), SOURCES)
+
+
+def _with_leaves(tree: Any, names: Iterator[str]) -> Any:
+    if isinstance(tree, dict):
+        return {key: _with_leaves(value, names) for key, value in tree.items()}
+    return [_with_leaves(value, names) for value in tree] if isinstance(tree, list) else next(names)
+
+
+def _leaves(tree: Any) -> Iterator[str]:
+    if isinstance(tree, dict | list):
+        for value in tree.values() if isinstance(tree, dict) else tree:
+            yield from _leaves(value)
+    else:
+        yield tree
+
+
+def _is_part(part: Any, whole: Any) -> bool:
+    if not isinstance(part, dict):
+        return bool(part == whole)
+    return isinstance(whole, dict) and all(key in whole and _is_part(part[key], whole[key]) for key in part)
+
+
+@given(st.dictionaries(KEYS, TREES), MAPPINGS)
+def test_every_leaf_of_a_message_is_in_the_event(tree: dict[str, Any], mapping: dict[str, Any]) -> None:
+    content = _with_leaves(tree, (f"leaf{n}" for n in itertools.count()))
+    message = mapped.opened(mapping, content)
+    if isinstance(message, Refused):  # a member that is a text has no place for an object
+        assert message.code == "INVALID_FIELD"
+        return
+    fields = {name: value for name, value in message.fields.items() if name != "timestamp"}
+    assert set(_leaves(content)) <= set(_leaves(fields))
+    extensions = fields.get("extensions", {})
+    assert _is_part(extensions, content)
+    # and no more than what was not taken is left there, but for lists
+    members = {name: value for name, value in fields.items() if name != "extensions"}
+    if not any("[" in orjson.dumps(value).decode() for value in content.values()):
+        assert not set(_leaves(extensions)) & set(_leaves(members))
+
+
+# over NATS
+
+
+async def test_a_mapping_takes_the_messages_of_its_subjects_and_keeps_what_it_cannot_take(
+    settings: Settings, log: Log, client: Client, subject_prefix: str
+) -> None:
+    setting = {f"{subject_prefix}.marketplace.>": VENDOR, f"{subject_prefix}.>": "plain"}
+    chosen = settings.model_copy(update={"envelopes": envelopes.setting(setting)})
+    task = asyncio.create_task(ingest(chosen))
+    subject = f"{subject_prefix}.marketplace.vendor.onboarded"
+    await client.publish(subject, orjson.dumps(ONBOARDED))
+    await client.publish(subject, b'{"pattern": "a.b", "data": {"meta": {"timestamp": 5}}}')
+    await client.publish(f"{subject_prefix}.user.created", b'{"pattern": "a.b", "data": 1}')
+
+    async def two() -> list[Any]:
+        events = list(await store.events(log, EVERYTHING, limit=10))
+        return events if len(events) == 2 else []
+
+    newest, oldest = sorted(await until(two), key=lambda event: -event["_id"])
+    assert (newest["type"], newest["extensions"]) == ("user.created", {"pattern": "a.b"})
+    assert (oldest["messageId"], oldest["aggregateId"], oldest["version"]) == ("e-1", "v-7", 1)
+    [kept] = await rejected_store.rejected(log, limit=2)
+    assert (kept.code, kept.subject) == ("INVALID_TIMESTAMP", subject)
+    await end(task)
+
+
+def test_a_claimed_version_takes_the_place_of_nothing_that_was_sent() -> None:
+    message = {"meta": {"v": "2.1"}, "version": "s3", "claimedVersion": "zzz"}
+    assert fields({"version": "meta.v"}, message)["extensions"] == {
+        "version": "s3",
+        "claimedVersion": "zzz",
+        "claimedVersion2": "2.1",
+    }
+
+
+def test_of_headers_whose_names_differ_by_case_the_last_counts() -> None:
+    headers = {"X-Tenant": "t1", "x-tenant": "t2"}
+    assert fields({"userId": {"header": "X-Tenant"}}, {}, **headers)["userId"] == "t2"

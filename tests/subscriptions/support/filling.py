@@ -1,0 +1,53 @@
+"""Storing events with no ingester, and telling the live feed of them or not."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from nats.aio.client import Client
+
+from eventscope.store.events import pages
+from eventscope.store.filters.filter import EVERYTHING
+from eventscope.store.log import Log
+from eventscope.store.state import checkpoint
+from eventscope.store.values import moment
+from eventscope.store.values.documents import Event
+from eventscope.store.values.message import Accepted, Arrival, Batch, Place
+from eventscope.store.write.append import append
+from eventscope.store.write.retention import Retention
+from eventscope.subscriptions.live import live_batch
+from tests.subscriptions.support.seals import sealing
+
+FOREVER = 0.0
+
+
+async def store(
+    log: Log, *events: dict[str, Any], recorded_at: int | None = None, days: float = FOREVER
+) -> Sequence[Event]:
+    """Store these events; nobody is told."""
+    at = await checkpoint.acquire(log, "test", 60)
+    assert at is not None
+    start = at.place.sequence if at.place else 0
+    when = moment.now() if recorded_at is None else recorded_at
+    arrivals = [Arrival("x", {}, b"", start + n, when) for n in range(1, len(events) + 1)]
+    taken = tuple(
+        Accepted(a, {"type": "user.updated", "messageId": f"m{a.sequence}", "timestamp": when, **event})
+        for a, event in zip(arrivals, events, strict=True)
+    )
+    await append(log, Retention({"*": days}), at, Batch(taken, Place("S", "", start + len(events), 0)))
+    return await pages.events(log, EVERYTHING, above=at.head, limit=len(events))
+
+
+async def tell(log: Log, client: Client, stream: str, events: Sequence[Event]) -> None:
+    """Tell the feed that these were stored, as the ingester does."""
+    for message in live_batch.encode(events[0]["_id"] - 1, events, 100_000, await sealing(log)):
+        await client.publish(live_batch.subject(stream), message)
+
+
+async def beat(log: Log, client: Client, stream: str, head: int) -> None:
+    """Tell the feed the head alone."""
+    await client.publish(live_batch.subject(stream), live_batch.heartbeat(head, await sealing(log)))
+
+
+def user(id: str, **more: Any) -> dict[str, Any]:
+    """An event that happened to a user."""
+    return {"aggregateType": "user", "aggregateId": id, **more}

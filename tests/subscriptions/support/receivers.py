@@ -1,0 +1,177 @@
+"""The other end of live delivery, as slow and as stubborn as a test wants it, and events that are stored for it."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+from nats.aio.client import Client
+
+from eventscope.background import cancel
+from eventscope.store.filters.filter import Filter
+from eventscope.store.log import Log
+from eventscope.store.state import checkpoint
+from eventscope.store.values import moment
+from eventscope.store.values.documents import Event
+from eventscope.store.values.message import Accepted, Arrival, Batch, Place
+from eventscope.store.write.append import append
+from eventscope.store.write.retention import Retention
+from eventscope.subscriptions.live import live_batch
+from eventscope.subscriptions.live.history import Item
+from eventscope.subscriptions.live.hub import Hub
+from eventscope.subscriptions.live.subscriber import Text
+from tests.subscriptions.support.seals import sealing
+from tests.support.until import until
+
+PLACE = re.compile(r"e(\d+)|[A-Z]\w+ \w+\(\w+=(\d+).*\)")  # of a text that `Renderer` has written
+
+
+class Receiver:
+    """A sink, which checks that it is told its place. While `room` is not set, sends wait."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.room = asyncio.Event()
+        self.room.set()
+        self.gone = False
+        self.was_cut = False
+
+    def send(self, text: str, reached: int) -> Coroutine[Any, Any, None]:
+        """Take a text, when there is room."""
+        _check(text, reached)
+        if self.gone:
+            raise ConnectionError
+        return self._send(text)
+
+    async def _send(self, text: str) -> None:
+        await self.room.wait()
+        self.texts.append(text)
+
+    def cut(self) -> None:
+        """Remember it."""
+        self.was_cut = self.gone = True
+
+    @property
+    def positions(self) -> list[int]:
+        """The events that came."""
+        return [int(text[1:]) for text in self.texts if text[0] == "e"]
+
+    @property
+    def kinds(self) -> list[str]:
+        """All that came, events as `event`."""
+        return ["event" if text[0] == "e" else text.split()[0] for text in self.texts]
+
+    async def has(self, *positions: int) -> None:
+        """Wait until just these events came."""
+        await until(lambda: self.positions[-1:] == list(positions[-1:]))
+        assert self.positions == list(positions)
+
+
+class Quick(Receiver):
+    """One that knows whether there is room, as our sockets do."""
+
+    def put(self, body: bytes, reached: int) -> bool:
+        """Take it if there is room."""
+        _check(body.decode(), reached)
+        if self.gone or not self.room.is_set():
+            return False
+        self.texts.append(body.decode())
+        return True
+
+
+def _check(text: str, reached: int) -> None:
+    if found := PLACE.fullmatch(text):
+        assert int(found[1] or found[2]) == reached
+
+
+class Renderer:
+    """Writes items out, and counts."""
+
+    def __init__(self) -> None:
+        self.made: list[str] = []
+
+    def __call__(self, item: Item) -> Text:
+        """The item as a short text."""
+        text = f"e{item['_id']}" if isinstance(item, dict) else f"{type(item).__name__} {item}"
+        self.made.append(text)
+        return text
+
+
+class Slowly(Renderer):
+    """Writes events out when it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may = asyncio.Event()
+        self.may.set()
+
+    def __call__(self, item: Item) -> Text:
+        """The text, or what gives it later."""
+        text = super().__call__(item)
+        return self._later(str(text)) if isinstance(item, dict) else text
+
+    async def _later(self, text: str) -> str:
+        await self.may.wait()
+        await asyncio.sleep(0)
+        return text
+
+
+@asynccontextmanager
+async def member(
+    hub: Hub, filter: Filter, after: int, sink: Receiver, key: object = "k", render: Callable[[], Renderer] = Renderer
+) -> AsyncIterator[asyncio.Task[None]]:
+    """A subscriber for the length of the block."""
+    task = asyncio.create_task(hub.follow(key, filter, after, render, sink))
+    try:
+        yield task
+    finally:
+        await cancel(task)
+
+
+class Teller:
+    """Stores events as an ingester does, and tells of them live, or does not."""
+
+    def __init__(self, log: Log, client: Client, stream: str) -> None:
+        self._log = log
+        self._client = client
+        self._stream = stream
+
+    async def store(self, *bodies: dict[str, Any]) -> list[Event]:
+        """Store events without a word."""
+        at = await checkpoint.acquire(self._log, "test", 60)
+        assert at is not None
+        start = at.place.sequence if at.place else 0
+        arrivals = [Arrival("x", {}, b"", start + n, moment.now()) for n in range(1, len(bodies) + 1)]
+        messages = tuple(
+            Accepted(one, {"type": "a.b", "messageId": f"m{one.sequence}", "timestamp": one.recorded_at, **body})
+            for one, body in zip(arrivals, bodies, strict=True)
+        )
+        place = Place("S", "", start + len(bodies), 0)
+        stored, _ = await append(self._log, Retention({"*": 0}), at, Batch(messages, place))
+        return list(stored.events)
+
+    async def tell(self, events: list[Event]) -> None:
+        """Tell of stored events."""
+        for message in live_batch.encode(events[0]["_id"] - 1, events, 1_000_000, await sealing(self._log)):
+            await self._client.publish(live_batch.subject(self._stream), message)
+        await self._client.flush()
+
+    async def beat(self, head: int) -> None:
+        """Tell the head."""
+        await self._client.publish(
+            live_batch.subject(self._stream), live_batch.heartbeat(head, await sealing(self._log))
+        )
+        await self._client.flush()
+
+    async def happen(self, n: int = 1, **body: Any) -> list[Event]:
+        """Store so many and tell of them."""
+        events = await self.store(*([body] * n))
+        await self.tell(events)
+        return events
+
+
+def data(text: str) -> Any:
+    """What a payload says."""
+    return orjson.loads(text)

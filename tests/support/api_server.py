@@ -1,0 +1,71 @@
+"""An API as production has it, served by uvicorn in the loop of the test, and a client that asks it."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import httpx
+import uvicorn
+
+from eventscope.app import build, services
+from eventscope.schema.context import Services
+from eventscope.server.api import config
+from eventscope.server.listen import listening
+from eventscope.settings import Settings
+from tests.support.until import until
+
+JSON: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A running API: how it is asked over HTTP, and what it is made of."""
+
+    http: httpx.AsyncClient
+    services: Services
+
+    @property
+    def socket_url(self) -> str:
+        """Where WebSockets are opened."""
+        return str(self.http.base_url).replace("http", "ws", 1).rstrip("/") + "/graphql"
+
+    async def answer(self, query: str, **variables: object) -> JSON:
+        """The whole answer, data and errors."""
+        response = await self.http.post("/graphql", json={"query": query, "variables": variables})
+        body: JSON = response.json()
+        return body
+
+    async def ask(self, query: str, **variables: object) -> JSON:
+        """The data of an answer without errors."""
+        answer = await self.answer(query, **variables)
+        assert "errors" not in answer, answer["errors"]
+        data: JSON = answer["data"]
+        return data
+
+    async def refusal(self, query: str, **variables: object) -> JSON:
+        """The one error of an answer."""
+        answer = await self.answer(query, **variables)
+        assert "errors" in answer, answer
+        [error] = answer["errors"]
+        told: JSON = error
+        return told
+
+
+@asynccontextmanager
+async def served(settings: Settings) -> AsyncIterator[Served]:
+    """An API with these settings, for the length of the block."""
+    async with services(settings) as given:
+        with listening("127.0.0.1", 0) as listener:
+            # asyncio leaves it out on sockets that were made without a protocol, and each answer then waits 40 ms
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            server = uvicorn.Server(config(build(settings, given)))
+            serving = asyncio.create_task(server.serve(sockets=[listener]))
+            await until(lambda: server.started)
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            async with httpx.AsyncClient(base_url=url, timeout=60.0) as http:
+                yield Served(http, given)
+            server.should_exit = True
+            await serving

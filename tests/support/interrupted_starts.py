@@ -1,0 +1,179 @@
+"""Starts `eventscope dev` again and again under load, and signals it at a random moment of its start.
+
+    python -m tests.support.interrupted_starts --starts 50 --seed 1
+
+Each time it must be gone in time, with no child and no lock left, and the next start must find the events of all
+starts before.
+"""
+
+import argparse
+import asyncio
+import fcntl
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from eventscope import EventsService
+from eventscope.dev.data_folder import Running, running
+from tests.support.isolation import heed_signals
+from tests.support.until import until
+
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+BOUND: Final = 30.0  # seconds from the signal to the end
+PROGRAM: Final = (sys.executable, "-m", "eventscope", "dev", "--port", "0")
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How one start ended: the signal and when it came, the exit code, the seconds that it took, and what it said."""
+
+    number: signal.Signals
+    moment: float
+    code: int
+    seconds: float
+    free: bool
+    said: str
+
+    @property
+    def faults(self) -> list[str]:
+        """What is wrong with it."""
+        found = []
+        if self.code != 0 and (self.code not in at_first(self.number) or "starting" in self.said):
+            found.append(f"its exit code is {self.code}")
+        if self.seconds >= BOUND:
+            found.append(f"it was killed after {BOUND:g} s")
+        if not self.free:
+            found.append("a child of it lives on")
+        return found
+
+    def __str__(self) -> str:
+        wrong = "; ".join(self.faults)
+        return (
+            f"{self.number.name} after {self.moment:.2f} s: exit code {self.code} within {self.seconds:.2f} s {wrong}"
+        )
+
+
+def at_first(number: int) -> tuple[int, ...]:
+    """The exit codes where a signal comes before there are handlers of ours, and it does what it does to any program.
+
+    A Ctrl-C while Python itself starts makes it 1.
+    """
+    return (-number, 1) if number == signal.SIGINT else (-number,)
+
+
+async def signalled(folder: Path, number: signal.Signals, moment: float) -> End:
+    """One start that is given a signal so many seconds later."""
+    async with _started(folder) as (process, output):
+        await asyncio.sleep(moment)
+        sent = time.monotonic()
+        process.send_signal(number)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), BOUND)
+        seconds = time.monotonic() - sent
+        code = process.returncode
+    # what is killed with its parent needs a moment to be gone
+    with suppress(TimeoutError):
+        await until(lambda: is_free(folder), 5.0)
+    return End(number, moment, -signal.SIGKILL if code is None else code, seconds, is_free(folder), output.read_text())
+
+
+async def grown(folder: Path, head: int) -> int:
+    """A whole start, which must find so many events, and is given one more: how many there are then."""
+    async with _started(folder) as (process, output):
+
+        def up() -> Running | None:
+            assert process.returncode is None, output.read_text()
+            return running(folder)
+
+        here = await until(up, 120.0)
+        assert here is not None
+        async with EventsService.connect(here.nats, here.api) as service:
+            stored = [event.data async for event in service.replay_events()]
+            assert stored == list(range(head)), f"{len(stored)} of {head} events are there"
+            await service.publish_event("start.happened", head)
+        process.terminate()
+        await process.wait()
+    return head + 1
+
+
+def is_free(folder: Path) -> bool:
+    """Whether no process of an `eventscope dev` lives: each of them holds the folder's lock."""
+    with suppress(BlockingIOError, FileNotFoundError), (folder / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return not (folder / "lock").exists()
+
+
+@contextmanager
+def load(processes: int) -> Iterator[None]:
+    """So many processes take all the time that they can get."""
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
+    try:
+        yield
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
+@asynccontextmanager
+async def _started(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, Path]]:
+    output = folder.with_suffix(".output")
+    with output.open("wb") as file:
+        process = await asyncio.create_subprocess_exec(
+            *PROGRAM, "--data-dir", str(folder), stdout=file, stderr=file, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+        )
+    try:
+        yield process, output
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def starts(folder: Path, count: int, seed: int, every: int = 1) -> list[End]:
+    """So many starts, the signals in turn, the moments spread over the start; the events looked at after `every`."""
+    dice = random.Random(seed)
+    began = time.monotonic()
+    ends, head = [], await grown(folder, 0)
+    latest = time.monotonic() - began  # a whole start and its end, at the speed of this machine now
+    moments = [latest * (place + dice.random()) / count for place in range(count)]
+    dice.shuffle(moments)
+    for place, moment in enumerate(moments):
+        ends.append(await signalled(folder, SIGNALS[place % len(SIGNALS)], moment))
+        print(place + 1, ends[-1], flush=True)
+        if (place + 1) % every == 0:
+            head = await grown(folder, head)
+    return ends
+
+
+def main() -> int:
+    """Do so many starts, and say what was wrong: the exit code is 1 then."""
+    parser = argparse.ArgumentParser(prog="python -m tests.support.interrupted_starts", description=__doc__)
+    parser.add_argument("--starts", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--busy", type=int, default=2, help="processes that take all the time that they can get")
+    options = parser.parse_args()
+    heed_signals()
+    with load(options.busy), tempfile.TemporaryDirectory(prefix="starts-") as folder:
+        ends = asyncio.run(starts(Path(folder) / "data", options.starts, options.seed))
+    wrong = [end for end in ends if end.faults]
+    codes = sorted({end.code for end in ends})
+    print(
+        f"{len(ends)} starts, {len(wrong)} wrong; exit codes {codes}; "
+        f"the longest end took {max(end.seconds for end in ends):.2f} s; every event was found after each"
+    )
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,51 @@
+"""Tests come out the same whatever the shell exports, and whatever runs in the folder of the project."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from eventscope.dev.data_folder import DATA_DIR
+from eventscope.settings import Settings
+from tests.support.isolation import ROOT, is_foreign
+
+EXPORTED = {
+    "EVENTSCOPE_PORT": "1",
+    "EVENTSCOPE_MONGO_URL": "mongodb://production.invalid",
+    "EVENTSCOPE_NONSENSE": "1",
+    "GIT_DIR": "/nowhere",
+    "http_proxy": "http://127.0.0.1:1",
+    "HTTP_PROXY": "http://127.0.0.1:1",
+    "ALL_PROXY": "http://127.0.0.1:1",
+    "FORCE_COLOR": "1",
+    "COLUMNS": "20",
+    "LC_ALL": "C",
+    "PYTHONIOENCODING": "ascii",
+}
+
+
+def test_nothing_that_the_shell_exports_is_left() -> None:
+    assert not list(filter(is_foreign, os.environ))
+    assert Settings() == Settings.model_construct()
+
+
+def test_the_data_of_this_project_is_out_of_reach() -> None:
+    assert not DATA_DIR.exists()
+    assert not Path.cwd().is_relative_to(ROOT)
+
+
+async def test_tests_pass_where_all_kinds_of_things_are_exported() -> None:
+    tests = [f"{__file__}::{test.__name__}" for test in HERE] + [f"{ROOT}/tests/cli/test_main.py"]
+    run = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests),
+        cwd=ROOT,
+        env={**os.environ, **EXPORTED},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    said, _ = await run.communicate()
+    assert run.returncode == 0, said.decode()[-5000:]
+
+
+HERE = (test_nothing_that_the_shell_exports_is_left, test_the_data_of_this_project_is_out_of_reach)

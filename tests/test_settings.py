@@ -1,0 +1,288 @@
+"""Settings: read once from the environment; one that is wrong stops the start with its name and the value given."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from strawberry.http.websocket_origin import normalize_allowed_origins
+
+from eventscope.errors import CannotStart
+from eventscope.settings import PREFIX, Settings, load, variable
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "settings.md"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith(PREFIX):
+            monkeypatch.delenv(name)
+
+
+def test_without_any_variable_every_setting_has_its_default() -> None:
+    assert load() == Settings()
+    assert load().retention == {"*": 30.0}
+    assert load().subjects == ("events.>",)
+
+
+def test_each_variable_sets_its_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {
+        "mongo_url": ("mongodb://a,b/?replicaSet=x", "mongodb://a,b/?replicaSet=x"),
+        "mongo_database": ("shop_1", "shop_1"),
+        "mongo_driver": ("pymongo", "pymongo"),
+        "nats_url": ("nats://a:4222,nats://b:4222", "nats://a:4222,nats://b:4222"),
+        "nats_credentials_file": ("/run/user.creds", "/run/user.creds"),
+        "nats_nkey_file": ("/run/user.nk", "/run/user.nk"),
+        "nats_ca_file": ("/run/ca.pem", "/run/ca.pem"),
+        "nats_certificate_file": ("/run/client.pem", "/run/client.pem"),
+        "nats_key_file": ("/run/client.key", "/run/client.key"),
+        "nats_domain": ("hub", "hub"),
+        "stream": ("SHOP", "SHOP"),
+        "subjects": (" shop.> , old.*.events.> ,", ("shop.>", "old.*.events.>")),
+        "stream_max_bytes": ("0", 0),
+        "stream_keep_hours": ("0.5", 0.5),
+        "retention": ('{"*": 30, "websocket.*": 0.5, "user.*": 0}', {"*": 30, "websocket.*": 0.5, "user.*": 0}),
+        "rejected_days": ("0.5", 0.5),
+        "rejected_max_bytes": ("0", 0),
+        "indexed_paths": (" data.email, metadata.tenant.id, data.email", ("data.email", "metadata.tenant.id")),
+        "envelopes": ('{"orders.>": "cloudevents", "*": "nestjs"}', {"orders.>": "cloudevents", "*": "nestjs"}),
+        "keep_headers": (" X-Tenant, Nats-*,*", ("X-Tenant", "Nats-*", "*")),
+        "message_version": ('{"a.>": "expect", ">": "claim"}', {"a.>": "expect", ">": "claim"}),
+        "host": ("0.0.0.0", "0.0.0.0"),
+        "port": ("0", 0),
+        "ingest_port": ("9001", 9001),
+        "hosts": ("API.example.org., *.internal,*", ("api.example.org", "*.internal", "*")),
+        "proxies": ("127.0.0.1, 10.0.0.0/8,fd00::/8", ("127.0.0.1", "10.0.0.0/8", "fd00::/8")),
+        "origins": ("https://a.example,http://localhost:3000", ("https://a.example", "http://localhost:3000")),
+        "connections": ("1", 1),
+        "connections_per_address": ("1", 1),
+        "header_seconds": ("2.5", 2.5),
+        "body_seconds": ("60", 60.0),
+        "client_rate": ("0", 0),
+        "live_client_bytes": ("1024", 1024),
+        "live_total_bytes": ("1024", 1024),
+        "tail_events": ("0", 0),
+        "worker_seconds": ("0", 0.0),
+        "graphiql": ("false", False),
+        "batch": ("5000", 5000),
+        "lease_seconds": ("0.5", 0.5),
+        "question_seconds": ("0.5", 0.5),
+        "most_tokens": ("100000", 100_000),
+        "most_depth": ("1", 1),
+        "most_root_fields": ("1", 1),
+        "most_fields": ("1", 1),
+        "most_aliases": ("0", 0),
+        "most_directives": ("0", 0),
+        "most_entries": ("1000000", 1_000_000),
+        "most_bytes": ("1048576", 1_048_576),
+        "large_answers": ("1000", 1_000),
+        "compiled": ("off", False),
+        "log_level": ("debug", "debug"),
+    }
+    assert given.keys() == Settings.model_fields.keys()
+    for field, (text, _) in given.items():
+        monkeypatch.setenv(variable(field), text)
+    assert load() == Settings.model_validate({field: value for field, (_, value) in given.items()})
+
+
+@pytest.mark.parametrize("use", ["claim", "expect"])
+def test_a_word_alone_says_what_versions_are_on_every_subject(monkeypatch: pytest.MonkeyPatch, use: str) -> None:
+    monkeypatch.setenv("EVENTSCOPE_MESSAGE_VERSION", use)
+    assert load().message_version == {">": use}
+
+
+def test_words_may_be_in_capitals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVENTSCOPE_LOG_LEVEL", "INFO")
+    monkeypatch.setenv("EVENTSCOPE_MONGO_DRIVER", "PyMongo")
+    assert (load().log_level, load().mongo_driver) == ("info", "pymongo")
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValidationError):
+        load().port = 1
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("mongo_database", ""),
+        ("mongo_database", "a.b"),
+        ("mongo_database", "x" * 64),
+        ("mongo_driver", "mysql"),
+        ("stream", ""),
+        ("stream", "two words"),
+        ("stream", "a.b"),
+        ("subjects", ""),
+        ("subjects", " , "),
+        ("indexed_paths", "email"),
+        ("indexed_paths", "data"),
+        ("indexed_paths", "data."),
+        ("indexed_paths", "data..x"),
+        ("indexed_paths", "data.0.x"),
+        ("indexed_paths", "data.items.0"),
+        ("indexed_paths", "data.$where"),
+        ("indexed_paths", "data.a b"),
+        ("indexed_paths", "data." + "x" * 196),
+        ("indexed_paths", ",".join(f"data.x{n}" for n in range(17))),
+        ("retention", ""),
+        ("retention", "30"),
+        ("retention", "{"),
+        ("retention", "[1]"),
+        ("retention", '{"*": "long"}'),
+        ("retention", '{"*": null}'),
+        ("retention", '{"*": -1}'),
+        ("retention", '{"user.*": 36501}'),
+        ("envelopes", "cloudevents"),
+        ("envelopes", '{"*": "soap"}'),
+        ("message_version", ""),
+        ("message_version", "expects"),
+        ("message_version", '"expect"'),
+        ("message_version", '["expect"]'),
+        ("message_version", '{"events.>": "expect"'),
+        ("message_version", '{"events.>": "strict"}'),
+        ("message_version", '{"events.>": null}'),
+        ("message_version", '{"events.>.x": "expect"}'),
+        ("message_version", '{"events..x": "expect"}'),
+        ("message_version", '{"": "expect"}'),
+        ("keep_headers", "two words"),
+        ("keep_headers", "a*b"),
+        ("keep_headers", "a:"),
+        ("port", "x"),
+        ("port", "-1"),
+        ("port", "65536"),
+        ("ingest_port", "65536"),
+        ("hosts", "api.example.org:8000"),
+        ("hosts", "https://api.example.org"),
+        ("hosts", "api.*.org"),
+        ("hosts", "bücher.example"),
+        ("hosts", "a..b"),
+        ("proxies", "*"),
+        ("proxies", "proxy.example"),
+        ("proxies", "10.0.0.1/8"),
+        ("origins", "example.org"),
+        ("origins", "https://a.example,https://b.example/path"),
+        ("origins", "https://a.example:0"),
+        ("origins", "https://a.example:99999"),
+        ("origins", "https://user@a.example"),
+        ("origins", "null"),
+        ("graphiql", "maybe"),
+        ("batch", "0"),
+        ("batch", "5001"),
+        ("batch", "1.5"),
+        ("lease_seconds", "0.4"),
+        ("lease_seconds", "61"),
+        ("question_seconds", "0"),
+        ("question_seconds", "301"),
+        ("question_seconds", "nan"),
+        ("question_seconds", "soon"),
+        ("most_tokens", "99"),
+        ("most_depth", "0"),
+        ("most_depth", "101"),
+        ("most_root_fields", "0"),
+        ("most_fields", "0"),
+        ("most_aliases", "-1"),
+        ("most_directives", "-1"),
+        ("most_entries", "0"),
+        ("most_entries", "1000001"),
+        ("log_level", "loud"),
+    ],
+)
+def test_a_wrong_value_is_told_with_its_variable(monkeypatch: pytest.MonkeyPatch, field: str, value: str) -> None:
+    monkeypatch.setenv(variable(field), value)
+    with pytest.raises(CannotStart) as stopped:
+        load()
+    shown = value.replace("//user@", "//***@")  # which may be secret
+    name, _, reason = str(stopped.value).partition(f" is {shown!r}: ")
+    assert name == variable(field)
+    assert reason
+
+
+def test_all_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVENTSCOPE_PORT", "x")
+    monkeypatch.setenv("EVENTSCOPE_BATCH", "y")
+    with pytest.raises(CannotStart) as stopped:
+        load()
+    assert "EVENTSCOPE_PORT is 'x'" in str(stopped.value)
+    assert "EVENTSCOPE_BATCH is 'y'" in str(stopped.value)
+
+
+def test_what_is_wrong_beside_a_secret_does_not_tell_the_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVENTSCOPE_MONGO_URL", "mongodb://root:hunter2@db/")
+    monkeypatch.setenv("EVENTSCOPE_PORT", "x")
+    with pytest.raises(CannotStart) as stopped:
+        load()
+    assert "hunter2" not in str(stopped.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("EVENTSCOPE_MONGO_URI", "EVENTSCOPE_MONGO_URL"),
+        ("EVENTSCOPE_MONGODB_URL", "EVENTSCOPE_MONGO_URL"),
+        ("EVENTSCOPE_SUBJECT", "EVENTSCOPE_SUBJECTS"),
+        ("EVENTSCOPE_RETENTIONS", "EVENTSCOPE_RETENTION"),
+        ("EVENTSCOPE_Port", "EVENTSCOPE_PORT"),
+    ],
+)
+def test_an_unknown_variable_is_refused_with_the_one_that_may_be_meant(
+    monkeypatch: pytest.MonkeyPatch, name: str, meant: str
+) -> None:
+    monkeypatch.setenv(name, "x")
+    with pytest.raises(CannotStart, match=f"^{name} is not a setting; did you mean {meant}\\?$"):
+        load()
+
+
+def test_an_unknown_variable_that_is_like_none_is_refused_with_where_they_stand(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("EVENTSCOPE_Q", "x")
+    with pytest.raises(CannotStart, match=r"^EVENTSCOPE_Q is not a setting; docs/settings\.md lists them all$"):
+        load()
+
+
+def test_variables_of_others_are_none_of_our_business(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVENTSCOPES", "x")
+    monkeypatch.setenv("PORT", "x")
+    assert load() == Settings()
+
+
+@pytest.mark.parametrize("origin", ["*", "https://a.example", "https://a.example/", "http://[::1]:3000", "app://x"])
+def test_an_origin_that_is_taken_can_be_served_with(monkeypatch: pytest.MonkeyPatch, origin: str) -> None:
+    monkeypatch.setenv("EVENTSCOPE_ORIGINS", origin)
+    assert normalize_allowed_origins(load().origins)
+
+
+# docs/settings.md
+
+
+def test_the_document_has_one_row_per_setting_with_its_default_and_its_meaning() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (?:`(.*?)`)? ?\| (.+) \|$", DOCUMENT.read_text(), re.MULTILINE)
+    defaults = {variable(name): written(field.default) for name, field in Settings.model_fields.items()}
+    assert sorted((name, default) for name, default, _ in rows) == sorted(defaults.items())
+    assert all(len(meaning) > 20 for _, _, meaning in rows)
+
+
+def written(default: Any) -> str:
+    """The default as it would stand in the environment."""
+    match default:
+        case bool():
+            return str(default).lower()
+        case float():
+            return f"{default:g}"
+        case tuple():
+            return ",".join(default)
+        case dict():
+            return json.dumps(
+                {key: int(value) if isinstance(value, float) else value for key, value in default.items()}
+            )
+        case _:
+            return str(default)
+
+
+def test_the_document_names_no_setting_that_there_is_not() -> None:
+    known = {variable(name) for name in Settings.model_fields}
+    assert set(re.findall(r"EVENTSCOPE_[A-Z_]*[A-Z]", DOCUMENT.read_text())) == known
