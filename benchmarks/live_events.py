@@ -5,7 +5,7 @@ from typing import Any, Final
 import orjson
 
 from eventscope.store.values import moment
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from eventscope.subscriptions.live import live_batch
 from eventscope.subscriptions.live.seal import Seal
 
@@ -19,7 +19,7 @@ BEGIN: Final = 1_780_000_000_123_456
 AGGREGATE: Final = "order"
 
 
-def event(position: int) -> Event:
+def event(position: int) -> EventDocument:
     """An event of an ordinary size, as it is stored."""
     return {
         "_id": position,
@@ -59,7 +59,7 @@ def subscribe(query: str, **filter: str) -> bytes:
     return orjson.dumps({"id": "1", "type": "subscribe", "payload": payload})
 
 
-def text(one: Event) -> str:
+def text(one: EventDocument) -> str:
     """The message that delivers it."""
     own = {
         "id": one["messageId"],

@@ -11,7 +11,7 @@ from eventscope.store.events import links
 from eventscope.store.events.pages import Fields
 from eventscope.store.filters.filter import All, Among
 from eventscope.store.log import Log
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 
 COUNTED = 10_000
 
@@ -37,18 +37,18 @@ class Own:
     fields: Fields
 
 
-async def own_events(log: Log, asked: Sequence[Own]) -> list[Page[Event]]:
+async def own_events(log: Log, asked: Sequence[Own]) -> list[Page[EventDocument]]:
     """The pages, each in its place: one read for all aggregates of a type of which the same is asked."""
     groups: dict[tuple[str, Request, bool], list[Own]] = {}
     for one in asked:
         groups.setdefault((one.aggregate.type, one.asked, one.newest_first), []).append(one)
-    found: dict[Own, Page[Event]] = {}
+    found: dict[Own, Page[EventDocument]] = {}
     for owns in groups.values():
         found |= await _own_events(log, owns)
     return [found[one] for one in asked]
 
 
-async def _own_events(log: Log, owns: Sequence[Own]) -> dict[Own, Page[Event]]:
+async def _own_events(log: Log, owns: Sequence[Own]) -> dict[Own, Page[EventDocument]]:
     first = owns[0]
     type, asked, newest_first = first.aggregate.type, first.asked, first.newest_first
     if len(owns) == 1:

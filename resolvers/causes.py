@@ -9,7 +9,7 @@ from eventscope.resolvers.page import Count, Page, Request, page
 from eventscope.store.events import links
 from eventscope.store.events.links import Link
 from eventscope.store.log import Log
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 
 COUNTED: Final = 10_000  # how far events are counted one by one
 
@@ -24,16 +24,16 @@ class Part:
     above: int | None
 
 
-Load = Callable[[Part], Awaitable[list[Event]]]
+Load = Callable[[Part], Awaitable[list[EventDocument]]]
 Counting = Callable[[tuple[Link, str]], Awaitable[int]]
 
 
-async def parts(log: Log, asked: Sequence[Part]) -> list[list[Event]]:
+async def parts(log: Log, asked: Sequence[Part]) -> list[list[EventDocument]]:
     """The events of each part, each in its place: one read for all parts that differ in nothing but the value."""
     groups: dict[tuple[Link, int, int | None], list[str]] = {}
     for part in asked:
         groups.setdefault((part.link, part.limit, part.above), []).append(part.value)
-    found: dict[Part, list[Event]] = {}
+    found: dict[Part, list[EventDocument]] = {}
     for (link, limit, above), values in groups.items():
         rows = await links.linked(log, link, values, limit=limit, above=above)
         found |= {Part(link, value, limit, above): events for value, events in rows.items()}
@@ -49,7 +49,7 @@ async def counts(log: Log, asked: Sequence[tuple[Link, str]]) -> list[int]:
     return [found[one] for one in asked]
 
 
-async def effects(log: Log, event: Event, asked: Request, load: Load, count: Counting) -> Page[Event]:
+async def effects(log: Log, event: EventDocument, asked: Request, load: Load, count: Counting) -> Page[EventDocument]:
     """A page of the events that this one caused, in the order of the log."""
     id = event["messageId"]
     above = await own.place(log, "e", asked.after, "after")
@@ -59,7 +59,7 @@ async def effects(log: Log, event: Event, asked: Request, load: Load, count: Cou
     )
 
 
-async def related(log: Log, event: Event, asked: Request, load: Load, count: Counting) -> Page[Event]:
+async def related(log: Log, event: EventDocument, asked: Request, load: Load, count: Counting) -> Page[EventDocument]:
     """A page of the other events of its conversation, in the order of the log."""
     id = event.get("correlationId")
     if id is None:
@@ -73,7 +73,7 @@ async def related(log: Log, event: Event, asked: Request, load: Load, count: Cou
     )
 
 
-def without(event: Event, events: Iterable[Event]) -> list[Event]:
+def without(event: EventDocument, events: Iterable[EventDocument]) -> list[EventDocument]:
     """The events but for this one."""
     return [one for one in events if one["_id"] != event["_id"]]
 

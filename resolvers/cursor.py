@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from eventscope.errors import BadInput
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 
 Kind = Literal["e", "a", "r"]  # events, aggregates, rejected messages
 
@@ -36,7 +36,7 @@ def encode(kind: Kind, place: int, head: int | None = None, *, tag: str | None) 
     return f"{kind}{place:x}{'' if head is None else f'-{head:x}'}{suffix(tag)}"
 
 
-def of_event(event: Event, suffix: str) -> str:
+def of_event(event: EventDocument, suffix: str) -> str:
     """The cursor of an event, for which there is more haste than for others; the suffix is `suffix(tag)`."""
     return f"e{event['_id']:x}{suffix}"
 
@@ -46,7 +46,7 @@ def suffix(tag: str | None) -> str:
     return "" if tag is None else f".{tag}"
 
 
-def of_events(tag: str | None) -> Callable[[Event], str]:
+def of_events(tag: str | None) -> Callable[[EventDocument], str]:
     """What gives events their cursors."""
     end = suffix(tag)
     return lambda event: f"e{event['_id']:x}{end}"

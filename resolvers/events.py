@@ -12,23 +12,25 @@ from eventscope.store.filters.filter import All, Among, Between, Filter, Ids, Ty
 from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
 from eventscope.store.stats import counts
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 
 COUNTED: Final = 10_000  # how far events are counted one by one
 
 
-async def event(log: Log, id: str, fields: Fields = None) -> Event | None:
+async def event(log: Log, id: str, fields: Fields = None) -> EventDocument | None:
     """The event with that message id, with these fields of its document or all."""
     return await pages.event(log, id, fields)
 
 
-async def named(log: Log, ids: list[str]) -> list[Event | None]:
+async def named(log: Log, ids: list[str]) -> list[EventDocument | None]:
     """The events with these message ids, each in its place, by one read."""
     found = {event["messageId"]: event for event in await pages.events(log, Ids(tuple(ids)), limit=len(ids))}
     return [found.get(id) for id in ids]
 
 
-async def events(log: Log, filter: Filter, asked: Request, *, newest_first: bool, fields: Fields = None) -> Page[Event]:
+async def events(
+    log: Log, filter: Filter, asked: Request, *, newest_first: bool, fields: Fields = None
+) -> Page[EventDocument]:
     """A page of the events that the filter means, with these fields of their documents or all."""
     after, before = _cursor(asked.after, "after"), _cursor(asked.before, "before")
     # most pages are first ones, of which there is nothing to check
@@ -49,7 +51,9 @@ async def events(log: Log, filter: Filter, asked: Request, *, newest_first: bool
     return page(asked, found.events, cursor.of_events(tag), lambda: count(log, filter), _stop(found, tag))
 
 
-async def replay(log: Log, filter: Filter, asked: Request, up_to: str | None, fields: Fields = None) -> Page[Event]:
+async def replay(
+    log: Log, filter: Filter, asked: Request, up_to: str | None, fields: Fields = None
+) -> Page[EventDocument]:
     """A page of the events in the order of the log, up to the head as it was at the first page.
 
     So the pages of a replay are the same whatever arrives while it is read. BadInput for a cursor of a replay that went

@@ -9,7 +9,7 @@ from eventscope.resolvers import cursor, own
 from eventscope.store.events import links
 from eventscope.store.events.links import Known
 from eventscope.store.log import Log
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 
 MOST: Final = 10_000
 
@@ -20,7 +20,7 @@ CauseStatus = Literal["ROOT", "IN_TRACE", "OTHER_PAGE", "ELSEWHERE", "MISSING", 
 class Node:
     """One event in its place. It is filled in while the tree is made, and never changed after."""
 
-    event: Event
+    event: EventDocument
     cause_status: CauseStatus
     parent: "Node | None" = None
     cause_time: int | None = None
@@ -113,7 +113,7 @@ async def trace(log: Log, correlation_id: str, first: int, after: str | None) ->
     return Trace(correlation_id, tree(events, known), above is None and not more, end)
 
 
-def tree(events: Sequence[Event], known: dict[str, Known]) -> list[Node]:
+def tree(events: Sequence[EventDocument], known: dict[str, Known]) -> list[Node]:
     """The events as a tree, depth first, causes and effects each in the order given; `known` are causes from outside.
 
     Nothing here calls itself: a chain of causes may be as long as the list.
@@ -130,7 +130,7 @@ def tree(events: Sequence[Event], known: dict[str, Known]) -> list[Node]:
     return _depth_first([node for node in nodes.values() if node.parent is None])
 
 
-def _node(event: Event, known: dict[str, Known]) -> Node:
+def _node(event: EventDocument, known: dict[str, Known]) -> Node:
     id = event.get("causationId")
     if id is None:
         return Node(event, "ROOT")

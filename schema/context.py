@@ -25,7 +25,7 @@ from eventscope.store.log import Log
 from eventscope.store.mongo.budget import Budget
 from eventscope.store.mongo.places import Places
 from eventscope.store.rejected.messages import Rejected
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from eventscope.subscriptions.current.aggregates import Watching
 from eventscope.subscriptions.current.queries import Readings
 from eventscope.subscriptions.ingest.lag import Lag
@@ -125,28 +125,28 @@ class Context:
         return Loader(load)
 
     @cached_property
-    def own_loader(self) -> DataLoader[Own, Page[Event]]:
+    def own_loader(self) -> DataLoader[Own, Page[EventDocument]]:
         """Pages of aggregates' own events."""
 
-        async def load(asked: list[Own]) -> list[Page[Event]]:
+        async def load(asked: list[Own]) -> list[Page[EventDocument]]:
             return await aggregates.own_events(self.log, asked)
 
         return Loader(load)
 
     @cached_property
-    def event_loader(self) -> DataLoader[str, Event | None]:
+    def event_loader(self) -> DataLoader[str, EventDocument | None]:
         """Events by id."""
 
-        async def load(ids: list[str]) -> list[Event | None]:
+        async def load(ids: list[str]) -> list[EventDocument | None]:
             return await events.named(self.log, ids)
 
         return Loader(load)
 
     @cached_property
-    def part_loader(self) -> DataLoader[Part, list[Event]]:
+    def part_loader(self) -> DataLoader[Part, list[EventDocument]]:
         """Parts of conversations."""
 
-        async def load(asked: list[Part]) -> list[list[Event]]:
+        async def load(asked: list[Part]) -> list[list[EventDocument]]:
             return await causes.parts(self.log, asked)
 
         return Loader(load)

@@ -14,7 +14,7 @@ from eventscope.store.aggregates import Aggregate
 from eventscope.store.catalogue.types import EventType
 from eventscope.store.rejected.messages import Rejected
 from eventscope.store.values import moment
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 
 Reader = Callable[[Any], object]
 
@@ -47,7 +47,7 @@ READERS: Final[Mapping[type, Mapping[str, Reader]]] = {
 """Fields that are not found under their own names, by the class of the source."""
 
 
-def is_event(source: object) -> TypeGuard[Event]:
+def is_event(source: object) -> TypeGuard[EventDocument]:
     """Whether the source is an event's document: the only dictionaries among the sources."""
     return type(source) is dict
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, TypeAlias
 
-from eventscope.store.values.documents import Event, Head, Mark
+from eventscope.store.values.documents import EventDocument, Head, Mark
 
 Name: TypeAlias = tuple[str, str]
 
@@ -18,7 +18,7 @@ def name(fields: Mapping[str, Any]) -> Name | None:
     return None if type is None or id is None else (type, id)
 
 
-def advance(head: Head | None, event: Event) -> Head:
+def advance(head: Head | None, event: EventDocument) -> Head:
     """The head after one more event, which already carries the next version."""
     mark: Mark = {"position": event["_id"], "timestamp": event["timestamp"], "type": event["type"]}
     aggregate_type = event["aggregateType"]

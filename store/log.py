@@ -122,7 +122,7 @@ class Log:
 
     @property
     def events(self) -> Collection:
-        """Documents of the shape `documents.Event`."""
+        """Documents of the shape `documents.EventDocument`."""
         return self.mongo.collection("events")
 
     @property

@@ -13,7 +13,7 @@ from typing import Final
 from eventscope.store.filters.effort import TooMuch
 from eventscope.store.filters.filter import Filter, conditions, matcher, meant
 from eventscope.store.filters.mongo import bson_date
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 
 MOST_BYTES: Final = 8 * 1024**2  # of events as text; as objects they are several times that
 LOOKS: Final = 4  # events for each that is wanted: where fewer are meant than that, an index is quicker
@@ -29,7 +29,7 @@ class Tail:
         self.floor = 0
         self._most = most
         self._most_bytes = most_bytes
-        self._events: list[Event] = []
+        self._events: list[EventDocument] = []
         self._sizes: list[int] = []
         self._bytes = 0
         self._expires = datetime.max  # when the first of all that were ever here does
@@ -48,7 +48,7 @@ class Tail:
         self.head, self.floor = head, head or 0
         self._events, self._sizes, self._bytes, self._expires = [], [], 0, datetime.max
 
-    def take(self, previous: int, events: Sequence[Event], head: int, size: int) -> None:
+    def take(self, previous: int, events: Sequence[EventDocument], head: int, size: int) -> None:
         """Take what was just stored, of `size` bytes in all: the events above `previous`, up to the new head."""
         if self.head is not None and head < self.head and not events:
             self.restart(None)  # the log may be another one; `tailing` reads where it ends
@@ -62,7 +62,7 @@ class Tail:
         self.head = max(before, head)
         self._shrink()
 
-    def extend(self, floor: int, events: Sequence[Event], size: int, *, whole: bool) -> None:
+    def extend(self, floor: int, events: Sequence[EventDocument], size: int, *, whole: bool) -> None:
         """Take what lies next below `floor`, newest first; with `whole` there is nothing below that.
 
         Nothing happens when the tail does not end there any more.
@@ -83,7 +83,7 @@ class Tail:
         below: int | None,
         newest_first: bool,
         now: int,
-    ) -> list[Event] | None:
+    ) -> list[EventDocument] | None:
         """The page as `read.page` gives it while the log ends at `head`; None when it is not to be had here."""
         if self.head is None or (not newest_first and (0 if above is None else above) < self.floor):
             return None
@@ -101,7 +101,7 @@ class Tail:
         all_seen = len(row) >= high - low and (not newest_first or (0 if above is None else above) >= self.floor)
         return found if all_seen or len(found) == limit else None
 
-    def size(self, events: Sequence[Event]) -> int:
+    def size(self, events: Sequence[EventDocument]) -> int:
         """About how many bytes these of its events have."""
         if not self._events or not events:
             return 0
@@ -111,7 +111,7 @@ class Tail:
             return sum(self._sizes[low : high + 1])
         return sum(self._sizes[self._place(event)] for event in events)
 
-    def _place(self, event: Event) -> int:
+    def _place(self, event: EventDocument) -> int:
         first, last = self._events[0]["_id"], len(self._events) - 1
         place: int = event["_id"] - first
         # positions are dense, so nearly always an event is where its position says
@@ -119,14 +119,14 @@ class Tail:
             return place
         return min(bisect_left(self._events, event["_id"], key=_position), last)
 
-    def _meant(self, row: list[Event], filter: Filter, limit: int, today: datetime) -> list[Event]:
+    def _meant(self, row: list[EventDocument], filter: Filter, limit: int, today: datetime) -> list[EventDocument]:
         if today >= self._expires:
             row = [event for event in row if "expireAt" not in event or event["expireAt"] > today]
         if not conditions(filter):
             return row[:limit]
         return list(islice(meant(matcher(filter), row), limit))
 
-    def _measure(self, events: Sequence[Event], at: int, size: int) -> None:
+    def _measure(self, events: Sequence[EventDocument], at: int, size: int) -> None:
         self._sizes[at:at] = [size] * len(events)
         self._bytes += size * len(events)
         for event in events:

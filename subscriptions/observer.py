@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Final, Protocol
 
 from eventscope.errors import unexpected
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.message import Stored
 
 
@@ -43,7 +43,7 @@ class IngestObserver(Protocol):
 class FeedObserver(Protocol):
     """Hears what arrives live and what is delivered."""
 
-    def arrived(self, events: Sequence[Event]) -> None:
+    def arrived(self, events: Sequence[EventDocument]) -> None:
         """These came live, just now."""
         ...
 
@@ -85,7 +85,7 @@ class Unobserved:
     def held(self, messages: Mapping[str, int]) -> None:
         """Not counted."""
 
-    def arrived(self, events: Sequence[Event]) -> None:
+    def arrived(self, events: Sequence[EventDocument]) -> None:
         """Not counted."""
 
     def distrusted(self, reason: str) -> None:
@@ -132,7 +132,7 @@ class GuardedFeedObserver:
         self._observer = observer
         self._guard = Guard()
 
-    def arrived(self, events: Sequence[Event]) -> None:
+    def arrived(self, events: Sequence[EventDocument]) -> None:
         """Hand it on."""
         with self._guard:
             self._observer.arrived(events)

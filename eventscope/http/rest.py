@@ -21,7 +21,7 @@ from eventscope.store.log import Log
 from eventscope.store.mongo.budget import Budget
 from eventscope.store.stats.counts import Scope
 from eventscope.store.values import moment
-from eventscope.store.values.documents import Event, plain
+from eventscope.store.values.documents import EventDocument, plain
 
 ENDPOINTS: Final = ("history", "replay", "aggregate", "stats")
 TIMES: Final = ("fromTimestamp", "toTimestamp", "beforeTimestamp")
@@ -152,7 +152,7 @@ async def _listing(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _event(event: Event) -> dict[str, Any]:
+def _event(event: EventDocument) -> dict[str, Any]:
     return {
         "id": event["messageId"],
         "type": event["type"],

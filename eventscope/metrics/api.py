@@ -16,7 +16,7 @@ from eventscope.metrics.log import DELAYS, LogMetrics, new_registry, route
 from eventscope.metrics.workers import Siblings
 from eventscope.schema.context import Services
 from eventscope.store.values import moment
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from eventscope.subscriptions.ingest.lag import Lag
 
 STREAM: Final = event_stream.MEDIA_TYPE.encode()
@@ -85,7 +85,7 @@ class ApiMetrics:
         if kind in ("query", "mutation"):
             self._operation_time(kind).observe(seconds)
 
-    def arrived(self, events: Sequence[Event]) -> None:
+    def arrived(self, events: Sequence[EventDocument]) -> None:
         """Count what came live."""
         now = moment.now()
         self._arrived.inc(len(events))

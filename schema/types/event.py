@@ -11,7 +11,7 @@ from eventscope.schema.types.arguments import After, First
 from eventscope.schema.types.connection import Connection
 from eventscope.schema.types.node import Node
 from eventscope.schema.types.scalars import JSON, BigInt, Moment
-from eventscope.store.values.documents import Event as Document
+from eventscope.store.values.documents import EventDocument
 
 if TYPE_CHECKING:
     from eventscope.schema.types.aggregate import Aggregate
@@ -51,13 +51,13 @@ class Event(Node):
 
     @strawberry.field(description="The position as a cursor, for `after` in lists and subscriptions.")
     def cursor(self, info: Info) -> str:
-        return cursor.of_event(cast("Document", self), info.context.suffix)
+        return cursor.of_event(cast("EventDocument", self), info.context.suffix)
 
     @strawberry.field(description="The aggregate that it happened to.")
     async def aggregate(
         self, info: Info
     ) -> Annotated["Aggregate", strawberry.lazy("eventscope.schema.types.aggregate")] | None:
-        event = cast("Document", self)
+        event = cast("EventDocument", self)
         type, id = event.get("aggregateType"), event.get("aggregateId")
         if type is None or id is None:
             return None
@@ -66,7 +66,7 @@ class Event(Node):
 
     @strawberry.field(description="The event that caused it; null if a command did, or the event is not in the log.")
     async def cause(self, info: Info) -> "Event | None":
-        id = cast("Document", self).get("causationId")
+        id = cast("EventDocument", self).get("causationId")
         if id is None:
             return None
         info.context.spend(1)
@@ -76,7 +76,7 @@ class Event(Node):
     async def effects(self, info: Info, first: First = None, after: After = None) -> "Connection[Event]":
         asked, context = request(first, after), info.context
         context.spend(asked.size)
-        event = cast("Document", self)
+        event = cast("EventDocument", self)
         found = await causes.effects(context.log, event, asked, context.part_loader.load, context.count_loader.load)
         return cast("Connection[Event]", found)
 
@@ -84,6 +84,6 @@ class Event(Node):
     async def related(self, info: Info, first: First = None, after: After = None) -> "Connection[Event]":
         asked, context = request(first, after), info.context
         context.spend(asked.size)
-        event = cast("Document", self)
+        event = cast("EventDocument", self)
         found = await causes.related(context.log, event, asked, context.part_loader.load, context.count_loader.load)
         return cast("Connection[Event]", found)

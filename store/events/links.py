@@ -11,7 +11,7 @@ from eventscope.store.filters.mongo import kept
 from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Document, translated
 from eventscope.store.state import checkpoint
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 
 MOST_BYTES: Final = 64 * 1024**2  # of the events of one answer, more or less
 
@@ -26,7 +26,7 @@ class Known:
     timestamp: int
 
 
-async def conversation(log: Log, correlation_id: str, *, limit: int, above: int | None = None) -> list[Event]:
+async def conversation(log: Log, correlation_id: str, *, limit: int, above: int | None = None) -> list[EventDocument]:
     """At most `limit` events of the conversation, in the order of the log, behind the position `above`.
 
     TooComplex when they are too large together.
@@ -40,7 +40,7 @@ async def conversation(log: Log, correlation_id: str, *, limit: int, above: int 
             found += got.documents
             held += got.size
             if not got.cut:
-                return cast("list[Event]", found)
+                return cast("list[EventDocument]", found)
             if held > MOST_BYTES:
                 raise TooComplex(TOO_LARGE)
             above = found[-1]["_id"]
@@ -65,7 +65,7 @@ async def linked(
     below: int | None = None,
     newest_first: bool = False,
     aggregate_type: str | None = None,
-) -> dict[str, list[Event]]:
+) -> dict[str, list[EventDocument]]:
     """For each value at most `limit` events that have it there, in or against the order of the log, within bounds.
 
     TooComplex when they are too large together.
@@ -74,14 +74,14 @@ async def linked(
     if aggregate_type is not None:
         asked["aggregateType"] = aggregate_type
     page: list[Document] = [{"$match": asked}, {"$sort": {"_id": -1 if newest_first else 1}}, {"$limit": limit}]
-    found: dict[str, list[Event]] = {value: [] for value in values}
+    found: dict[str, list[EventDocument]] = {value: [] for value in values}
     rows = _each(log, link, values, page, [{"$unwind": "$found"}, {"$replaceWith": "$found"}])
     with translated(log.question_seconds):
         got = await log.mongo.bounded_large(log.meta, rows, MOST_BYTES, log.budget)
     if got is None:
         raise TooComplex(TOO_LARGE)
     for row in got:
-        found[row[link]].append(cast("Event", row))
+        found[row[link]].append(cast("EventDocument", row))
     return found
 
 

@@ -16,7 +16,7 @@ from eventscope.store.filters.mongo import NEVER, kept, query
 from eventscope.store.log import NAMED, Log
 from eventscope.store.mongo.driver import Document, translated
 from eventscope.store.state import checkpoint
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 
 Fields: TypeAlias = tuple[str, ...] | None
 
@@ -33,7 +33,7 @@ class Found:
     It was room if the page is `full`.
     """
 
-    events: list[Event]
+    events: list[EventDocument]
     stopped: int | None = None
     full: bool = False
 
@@ -116,7 +116,7 @@ async def events(
     above: int | None = None,
     below: int | None = None,
     newest_first: bool = False,
-) -> list[Event]:
+) -> list[EventDocument]:
     """The same for who must have the whole of it: QuestionTimedOut if time is up before, TooComplex if room is."""
     found = await page(log, filter, limit=limit, above=above, below=below, newest_first=newest_first)
     if found.full:
@@ -126,11 +126,11 @@ async def events(
     return found.events
 
 
-async def event(log: Log, id: str, fields: Fields = None) -> Event | None:
+async def event(log: Log, id: str, fields: Fields = None) -> EventDocument | None:
     """The event with that message id, with these fields or all of it."""
     with translated(log.question_seconds):
         found = await log.events.find_one({"messageId": id, **kept(log.clock())}, _projection(fields))
-    return cast("Event | None", found)
+    return cast("EventDocument | None", found)
 
 
 async def counted(log: Log, filter: Filter, most: int | None = None) -> Counted:
@@ -204,7 +204,7 @@ async def _rows(log: Log, asked: _Asked, direction: int, limit: int, fields: Fie
 
 
 def _found(documents: list[Document], stopped: int | None, *, full: bool) -> Found:
-    return Found(cast("list[Event]", documents), documents[-1]["_id"] if full else stopped, full)
+    return Found(cast("list[EventDocument]", documents), documents[-1]["_id"] if full else stopped, full)
 
 
 async def _stretch(log: Log, asked: _Asked, *, newest_first: bool) -> Stretch:

@@ -14,7 +14,7 @@ from eventscope.store.filters.filter import Filter
 from eventscope.store.log import Log
 from eventscope.store.recent_events import Tail
 from eventscope.store.state import checkpoint
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 
 HEAVY: Final = frozenset({"data", "metadata", "extensions"})
 """The fields that may be large; the others are little beside what the answer says of them."""
@@ -37,7 +37,7 @@ async def page(
     """
     if log.tail is not None:
 
-        def look(tail: Tail) -> list[Event] | None:
+        def look(tail: Tail) -> list[EventDocument] | None:
             return tail.page(filter, limit=limit, above=above, below=below, newest_first=newest_first, now=log.clock())
 
         found = await _recent(log, log.tail, look, head)
@@ -52,8 +52,8 @@ async def page(
 
 
 async def _recent(
-    log: Log, tail: Tail, look: Callable[[Tail], list[Event] | None], head: int | None
-) -> list[Event] | None:
+    log: Log, tail: Tail, look: Callable[[Tail], list[EventDocument] | None], head: int | None
+) -> list[EventDocument] | None:
     found = look(tail)
     if head is not None:
         return found if tail.head is not None and tail.head >= head else None

@@ -8,7 +8,7 @@ from typing import Final, Literal, TypeAlias, assert_never
 from eventscope.store.filters.effort import STEPS
 from eventscope.store.filters.look import LETTERS, Look
 from eventscope.store.filters.paths import Path, Spend, Test, tester
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 
 Field = Literal["aggregateType", "aggregateId", "userId", "correlationId", "causationId"]
 Measure = Literal["timestamp", "position", "version"]
@@ -163,7 +163,7 @@ def matcher(filter: Filter) -> Matcher:
             assert_never(filter)
 
 
-def meant(matches: Matcher, events: Iterable[Event]) -> Iterator[Event]:
+def meant(matches: Matcher, events: Iterable[EventDocument]) -> Iterator[EventDocument]:
     """Those of the events that match; TooMuch when it takes too long to find that out of all of them together."""
     steps = STEPS
     for event in events:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from eventscope.store.filters.effort import STEPS, Effort, TooMuch
 from eventscope.store.filters.paths import Path, reached, spread
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 
 LETTERS: Final = 64  # of a text, that are as much work as a value
 
@@ -18,7 +18,7 @@ class Look(Effort):
 
     __slots__ = ("_reached", "_values", "event")
 
-    def __init__(self, event: Event, steps: int = STEPS) -> None:
+    def __init__(self, event: EventDocument, steps: int = STEPS) -> None:
         super().__init__(steps)
         self.event = event
         self._reached: dict[Path, list[Any] | None] = {}

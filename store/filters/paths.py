@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, TypeAlias, assert_never, cast
 
 from bson import DBRef
 
-from eventscope.store.values.documents import Event, plain
+from eventscope.store.values.documents import EventDocument, plain
 
 Root = Literal["data", "metadata"]
 Order = Literal["gt", "gte", "lt", "lte"]
@@ -82,7 +82,7 @@ def place(key: str) -> int | None:
     return int(key) if PLACE.fullmatch(key) else None
 
 
-def reached(event: Event, path: Path, spend: Spend) -> list[Any]:
+def reached(event: EventDocument, path: Path, spend: Spend) -> list[Any]:
     """The values at the end of the path; `spend` hears how many were looked at, before they are."""
     document = cast("Mapping[str, Any]", event)
     found = [document[path.root]] if path.root in document else []

@@ -16,7 +16,7 @@ from eventscope.store.recount.rows import present
 from eventscope.store.recount.tally import OURS
 from eventscope.store.recount.wrong import Progress, Wrong, fenced, foreign, past_hour, soon
 from eventscope.store.state import checkpoint
-from eventscope.store.values.documents import Event, Head
+from eventscope.store.values.documents import EventDocument, Head
 
 SECONDS: Final = 240.0
 SNAPSHOT_SECONDS: Final = 60.0  # MongoDB keeps a snapshot for some minutes only
@@ -38,7 +38,7 @@ class Entry:
 
     name: Name
     head: Head | None
-    events: list[Event]
+    events: list[EventDocument]
 
 
 async def differences(log: Log, tell: Progress) -> list[Wrong]:
@@ -89,7 +89,7 @@ async def named(log: Log, name: Name, **options: Any) -> Entry:
     head = await log.aggregates.find_one({"_id": {"type": name[0], "id": name[1]}}, **options)
     asked = {"aggregateType": name[0], "aggregateId": name[1], "version": {"$exists": True}}
     events = await log.events.find(asked, FIELDS, **options).sort(BY_VERSION).to_list(None)
-    return Entry(name, cast("Head | None", head), cast("list[Event]", list(filter(is_event, events))))
+    return Entry(name, cast("Head | None", head), cast("list[EventDocument]", list(filter(is_event, events))))
 
 
 async def look(log: Log, entry: Entry, head: int, session: Session) -> Wrong | None:
@@ -130,13 +130,13 @@ async def _heads(log: Log, after: Name | None, session: Session) -> AsyncIterato
         yield cast("Head", head)
 
 
-async def _groups(log: Log, after: Name | None, session: Session) -> AsyncIterator[tuple[Name, list[Event]]]:
+async def _groups(log: Log, after: Name | None, session: Session) -> AsyncIterator[tuple[Name, list[EventDocument]]]:
     asked: Document = {"version": {"$exists": True}, **OURS, "aggregateType": TEXT, "aggregateId": TEXT}
     if after is not None:
         same = {"aggregateType": after[0], "aggregateId": {"$gt": after[1]}}
         asked["$or"] = [same, {"aggregateType": {"$gt": after[0]}}]
     name: Name | None = None
-    events: list[Event] = []
+    events: list[EventDocument] = []
     async for event in log.events.find(asked, FIELDS, session=session).sort(BY_VERSION):
         if not is_event(event):
             continue
@@ -145,7 +145,7 @@ async def _groups(log: Log, after: Name | None, session: Session) -> AsyncIterat
             if name is not None:
                 yield name, events
             name, events = its, []
-        events.append(cast("Event", event))
+        events.append(cast("EventDocument", event))
     if name is not None:
         yield name, events
 

@@ -9,11 +9,16 @@ from typing import Any, Literal, cast
 
 from eventscope.store.heads import Name, deleted
 from eventscope.store.mongo.own import PROVEN, sound
-from eventscope.store.values.documents import Event, Head, Mark
+from eventscope.store.values.documents import EventDocument, Head, Mark
 
 
 def settled(
-    name: Name, head: Head | None, events: Sequence[Event], soon: datetime, past: datetime, present: Container[int]
+    name: Name,
+    head: Head | None,
+    events: Sequence[EventDocument],
+    soon: datetime,
+    past: datetime,
+    present: Container[int],
 ) -> Head | None:
     """The head as it must be; None where there must be none.
 
@@ -67,7 +72,7 @@ def _without_events(head: Head | None, soon: datetime, past: datetime) -> Head |
     return cast("Head", settled | {"expireAt": last, "firstExpireAt": min(first, last)})
 
 
-def _deleted(type: str, events: Sequence[Event], version: int, before: bool) -> bool:
+def _deleted(type: str, events: Sequence[EventDocument], version: int, before: bool) -> bool:
     """As the last events tell that have no hole among them; else as it was."""
     start = len(events)
     expected = version

@@ -15,7 +15,7 @@ from pymongo import UpdateOne
 
 from eventscope.store import heads
 from eventscope.store.mongo.driver import Document
-from eventscope.store.values.documents import Event, Head
+from eventscope.store.values.documents import EventDocument, Head
 from eventscope.store.values.moment import hour_of, minute_of
 
 Row: TypeAlias = tuple[int, str, str | None, datetime | None]
@@ -24,16 +24,16 @@ NEVER: Final = datetime(9999, 12, 31)
 """The day on which events expire that are kept for ever."""
 
 
-def event_counts(events: Iterable[Event]) -> list[UpdateOne]:
+def event_counts(events: Iterable[EventDocument]) -> list[UpdateOne]:
     """The updates of `rollups` for these events."""
-    hours: dict[Row, list[Event]] = {}
+    hours: dict[Row, list[EventDocument]] = {}
     minutes: dict[int, list[int]] = {}
     for event in events:
         time = event["timestamp"]
         row = (hour_of(time), event["type"], event.get("aggregateType"), event.get("expireAt"))
         hours.setdefault(row, []).append(event)
         minutes.setdefault(minute_of(time), []).append(event["_id"])
-    days: dict[tuple[str, str | None, datetime], list[Event]] = {}
+    days: dict[tuple[str, str | None, datetime], list[EventDocument]] = {}
     for (_, type, aggregate_type, expiry), members in hours.items():
         days.setdefault((type, aggregate_type, expiry_day(expiry)), []).extend(members)
     return [
@@ -80,7 +80,7 @@ def hour_key(row: Row) -> Document:
     return {"hour": hour, "type": type, "aggregateType": aggregate_type, "expireAt": expiry}
 
 
-def _counts(events: list[Event]) -> Document:
+def _counts(events: list[EventDocument]) -> Document:
     times = [event["timestamp"] for event in events]
     positions = [event["_id"] for event in events]
     return {

@@ -16,7 +16,7 @@ class Source(TypedDict):
     sequence: int
 
 
-class Event(TypedDict):
+class EventDocument(TypedDict):
     """One stored event. `_id` is its position; times are microseconds; `expireAt` (UTC, naive) is absent if it is kept.
 
     `version` is the log's own; `claimedVersion` is what the publisher took it for, present where it is another.

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 
 # What an expectation of the aggregate's version may be besides a number
 ANY_VERSION: Final = None
@@ -41,7 +41,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A message that is well formed: `fields` are those of `documents.Event` that the message decides.
+    """A message that is well formed: `fields` are those of `documents.EventDocument` that the message decides.
 
     `expected_version` is the version that the aggregate must have before (0: it must not exist; None: any).
     `claimed_version` is the version that the publisher believes this event to have; nothing depends on it.
@@ -159,7 +159,7 @@ class Outcome:
     """
 
     arrival: Arrival
-    events: tuple[Event, ...] = ()
+    events: tuple[EventDocument, ...] = ()
     refusal: Refused | None = None
     together: bool = False
 
@@ -169,7 +169,7 @@ class Stored:
     """What became of a batch: `events` lie in the log from position `previous` + 1 on."""
 
     previous: int
-    events: tuple[Event, ...]
+    events: tuple[EventDocument, ...]
     rejected: int = 0
     duplicates: int = 0
     codes: Mapping[str, int] = field(default_factory=dict)

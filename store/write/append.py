@@ -16,7 +16,7 @@ from eventscope.store.mongo.write import Write
 from eventscope.store.state import checkpoint
 from eventscope.store.state.checkpoint import Checkpoint
 from eventscope.store.stats import rollups
-from eventscope.store.values.documents import Event, Head, Rejection
+from eventscope.store.values.documents import EventDocument, Head, Rejection
 from eventscope.store.values.fingerprint import fingerprint
 from eventscope.store.values.message import Batch, Message, Stored
 from eventscope.store.write import obstacle
@@ -97,13 +97,13 @@ def _add(draft: Draft, messages: Sequence[Message]) -> None:
             raise Unstorable(f"an unexpected error; errorId {unexpected(error)} finds it in the log") from error
 
 
-async def _known(log: Log, batch: Batch) -> dict[str, Event]:
+async def _known(log: Log, batch: Batch) -> dict[str, EventDocument]:
     ids = [message.id for message in batch.accepted]
     found = await log.events.find({"messageId": {"$in": ids}}, batch_size=len(ids)).to_list(None) if ids else []
     for event in found:
         if not isinstance(event["_id"], int):
             raise obstacle.foreign_event(event["_id"])
-    return {event["messageId"]: cast("Event", event) for event in found}
+    return {event["messageId"]: cast("EventDocument", event) for event in found}
 
 
 async def _refused(log: Log, at: Checkpoint, batch: Batch) -> Refusals:

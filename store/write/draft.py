@@ -12,7 +12,7 @@ from eventscope.store import heads
 from eventscope.store.filters.mongo import bson_date
 from eventscope.store.mongo.driver import Document
 from eventscope.store.state.checkpoint import Checkpoint
-from eventscope.store.values.documents import Event, Head, Rejection, Source, plain
+from eventscope.store.values.documents import EventDocument, Head, Rejection, Source, plain
 from eventscope.store.values.fingerprint import fingerprint
 from eventscope.store.values.headers import every
 from eventscope.store.values.message import (
@@ -47,10 +47,10 @@ class Draft:
     retention: Retention
     at: Checkpoint
     batch: Batch
-    known: dict[str, Event]
+    known: dict[str, EventDocument]
     before: dict[tuple[str, str], Head]
     refused: Refusals = field(default_factory=dict)
-    events: list[Event] = field(default_factory=list)
+    events: list[EventDocument] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
     after: dict[tuple[str, str], Head] = field(default_factory=dict)
     duplicates: int = 0
@@ -78,7 +78,7 @@ class Draft:
         match message:
             case Accepted():
                 taken = self._take(message)
-                done: tuple[Event, ...] | Refused = taken if isinstance(taken, Refused) else (taken,)
+                done: tuple[EventDocument, ...] | Refused = taken if isinstance(taken, Refused) else (taken,)
             case Together():
                 done = self._take_all(message)
             case Refused():
@@ -135,12 +135,12 @@ class Draft:
             case Refused():
                 return False
 
-    def _stored(self, message: Accepted) -> Event | None:
+    def _stored(self, message: Accepted) -> EventDocument | None:
         """The event that the very same message has become."""
         known = self.known.get(message.id)
         return known if known is not None and _says_the_same(known, self._event(message), message) else None
 
-    def _take(self, message: Accepted) -> Event | Refused:
+    def _take(self, message: Accepted) -> EventDocument | Refused:
         event = self._event(message)
         known = self.known.get(event["messageId"])
         if known is not None:
@@ -167,9 +167,9 @@ class Draft:
         self.known[event["messageId"]] = event
         return event
 
-    def _take_all(self, together: Together) -> tuple[Event, ...] | Refused:
+    def _take_all(self, together: Together) -> tuple[EventDocument, ...] | Refused:
         head, count, duplicates, after = self.head, len(self.events), self.duplicates, dict(self.after)
-        taken: list[Event] = []
+        taken: list[EventDocument] = []
         refusal: Refused | None = None
         for index, message in enumerate(together.messages):
             one = self._take(message)
@@ -190,14 +190,14 @@ class Draft:
         self.duplicates, self.after = duplicates, after
         return refusal
 
-    def _event(self, message: Accepted) -> Event:
+    def _event(self, message: Accepted) -> EventDocument:
         arrival = message.arrival
         event: Document = {"_id": self.head + 1, **message.fields, "recordedAt": arrival.recorded_at}
         event["source"] = self._source(arrival.sequence)
         expiry = self.retention.expire_at(event["type"], arrival.recorded_at)
         if expiry is not None:
             event["expireAt"] = expiry
-        return cast("Event", event)
+        return cast("EventDocument", event)
 
     def _reject(self, refused: Refused, id: str) -> None:
         arrival = refused.arrival
@@ -245,7 +245,7 @@ def _is_final(row: Rejection, message: Message) -> bool:
     return row["code"] in OF_THEIR_TIME and (expects or row["code"] != "VERSION_CONFLICT")
 
 
-def _says_the_same(known: Event, event: Event, message: Accepted) -> bool:
+def _says_the_same(known: EventDocument, event: EventDocument, message: Accepted) -> bool:
     # JetStream's timestamp differs from one sending of a message to the next
     added = ADDED if message.has_timestamp else ADDED | {"timestamp"}
     # and so may headers, as the context of a trace, unless the message itself has them among its metadata
@@ -254,7 +254,7 @@ def _says_the_same(known: Event, event: Event, message: Accepted) -> bool:
     return _content(known, added, own, message.claim) == _content(event, added, own, message.claim)
 
 
-def _content(event: Event, added: frozenset[str], with_headers: bool, claim: str | None) -> bytes:
+def _content(event: EventDocument, added: frozenset[str], with_headers: bool, claim: str | None) -> bytes:
     content = {name: value for name, value in event.items() if name not in added}
     if rest := _without(claim, content.pop("extensions", {})):
         content["extensions"] = rest

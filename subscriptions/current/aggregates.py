@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from eventscope.store import aggregates
 from eventscope.store.aggregates import Aggregate
 from eventscope.store.log import Log
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from eventscope.subscriptions.current.changes import News
 from eventscope.subscriptions.current.latest import Latest
 
@@ -47,7 +47,7 @@ class Watching:
             while True:
                 yield await watcher.next()
 
-    def came(self, events: Sequence[Event]) -> None:
+    def came(self, events: Sequence[EventDocument]) -> None:
         """Look at the aggregates that these happened to."""
         for event in events:
             name = (event.get("aggregateType", ""), event.get("aggregateId", ""))

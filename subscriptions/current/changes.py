@@ -13,7 +13,7 @@ from eventscope.errors import EventscopeError, unexpected
 from eventscope.store.log import Log
 from eventscope.store.pace import Pace
 from eventscope.store.state import checkpoint
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.moment import HOUR
 from eventscope.subscriptions.live.feed import Feed, Inbox, Overflow
 from eventscope.subscriptions.live.live_batch import LiveBatch
@@ -25,7 +25,7 @@ RETRY_SECONDS: Final = 1.0
 class Listener(Protocol):
     """Keeps something up to date."""
 
-    def came(self, events: Sequence[Event]) -> None:
+    def came(self, events: Sequence[EventDocument]) -> None:
         """These are new in the log."""
         ...
 
@@ -119,7 +119,7 @@ class News:
         for listener in tuple(self._listeners):
             self._tell(listener, None)
 
-    def _tell(self, listener: Listener, events: Sequence[Event] | None) -> None:
+    def _tell(self, listener: Listener, events: Sequence[EventDocument] | None) -> None:
         """Tell it what came, or with None that anything may have; one that fails is told again, and stops no other."""
         try:
             if events is None:

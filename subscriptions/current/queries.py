@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from eventscope.store.filters.effort import TooMuch
 from eventscope.store.filters.filter import Filter, matcher, meant
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from eventscope.subscriptions.current.changes import News
 from eventscope.subscriptions.current.latest import Latest
 
@@ -108,7 +108,7 @@ class _Reading(Generic[T]):
         """Give it nothing any more."""
         self._places.discard(place)
 
-    def came(self, events: Sequence[Event]) -> None:
+    def came(self, events: Sequence[EventDocument]) -> None:
         """Read it anew if they matter."""
         if not (self._stale and self._owed.is_set()) and self._may_matter(events):
             self.missed()
@@ -118,7 +118,7 @@ class _Reading(Generic[T]):
         self._stale = True
         self._owed.set()
 
-    def _may_matter(self, events: Sequence[Event]) -> bool:
+    def _may_matter(self, events: Sequence[EventDocument]) -> bool:
         try:
             return any(meant(self._matches, events))
         except TooMuch:

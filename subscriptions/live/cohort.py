@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import Final, Protocol, TypeAlias
 
 from eventscope.errors import unexpected
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from eventscope.subscriptions.live.history import Item, Passed
 from eventscope.subscriptions.live.render_cache import Texts
 from eventscope.subscriptions.live.subscriber import Member, Room, Sent, Text
@@ -84,7 +84,7 @@ class Cohort:
         """Count events that members were sent."""
         self._source.observer.delivered(events)
 
-    async def event(self, event: Event, size: int) -> None:
+    async def event(self, event: EventDocument, size: int) -> None:
         """Send an event, on the position behind all that were sent before."""
         position = event["_id"]
         await self._push(Task(event, position - 1, position, position, size))

@@ -28,7 +28,7 @@ from eventscope.store.filters.filter import (
     matcher,
 )
 from eventscope.store.filters.look import Look
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 
 Key: TypeAlias = tuple[str, ...]
 T = TypeVar("T")
@@ -99,7 +99,7 @@ class Index(Generic[T]):
             if not bucket:
                 del self._by_key[key]
 
-    def matching(self, event: Event) -> Iterator[Matching[T]]:
+    def matching(self, event: EventDocument) -> Iterator[Matching[T]]:
         """The values whose filters mean the event, each once: a few at a time, so that others can have their turn."""
         look = Look(event)
         found: Matching[T] = Matching()
@@ -117,7 +117,7 @@ class Index(Generic[T]):
                 found, spent = Matching(), 0
         yield found
 
-    def _entries_for(self, event: Event) -> list[_Entry[T]]:
+    def _entries_for(self, event: EventDocument) -> list[_Entry[T]]:
         """All that may mean it, as they are now: they may come and go while they are asked."""
         buckets = [self._others]
         if self._by_key:
@@ -170,7 +170,7 @@ def _bounded(found: Iterable[Key]) -> frozenset[Key] | None:
     return distinct if len(distinct) <= MOST_KEYS else None
 
 
-def _keys_of(event: Event) -> list[Key]:
+def _keys_of(event: EventDocument) -> list[Key]:
     found: list[Key] = [(field, value) for field in SINGLE if isinstance(value := event.get(field), str)]
     type, id = event.get("aggregateType"), event.get("aggregateId")
     if type is not None and id is not None:

@@ -18,7 +18,7 @@ from eventscope.store.filters.look import Look
 from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
 from eventscope.store.stats import expiry
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.moment import HOUR
 from eventscope.subscriptions.live.feed import Feed, Inbox, Overflow
 from eventscope.subscriptions.live.paging import Paging
@@ -55,7 +55,7 @@ class Passed:
     position: int
 
 
-Item: TypeAlias = Event | CaughtUp | FellBehind | RetentionGap | Passed
+Item: TypeAlias = EventDocument | CaughtUp | FellBehind | RetentionGap | Passed
 
 
 def reached(item: Item) -> int:
@@ -92,7 +92,7 @@ class Reading:
         self.cursor = after
         self._log = log
         self._filter = filter
-        self._page: deque[Event] = deque()
+        self._page: deque[EventDocument] = deque()
         self._paging = Paging()
         self._released = False
         self._told = after  # up to where the subscriber knows its cursor
@@ -150,7 +150,7 @@ class Reading:
             self._page.clear()
             self._released = True
 
-    def deliver(self, event: Event) -> Event:
+    def deliver(self, event: EventDocument) -> EventDocument:
         """Count the event as delivered."""
         self.cursor = self._told = event["_id"]
         self._told_at = asyncio.get_running_loop().time()
@@ -199,7 +199,7 @@ class _Follower(Reading):
         self._feed = feed
         self._matches = matcher(filter)
 
-    def deliver(self, event: Event) -> Event:
+    def deliver(self, event: EventDocument) -> EventDocument:
         """Count the event as delivered."""
         self._feed.observer.delivered()
         return super().deliver(event)

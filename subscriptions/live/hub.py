@@ -25,7 +25,7 @@ from eventscope.store.log import Log
 from eventscope.store.pace import Pace
 from eventscope.store.state import checkpoint
 from eventscope.store.state.checkpoint import Checkpoint
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.moment import HOUR
 from eventscope.subscriptions.live import history
 from eventscope.subscriptions.live.cohort import Cohort, Render
@@ -159,7 +159,7 @@ class Hub:
                     await self._send(event, size)
         self._reach(max(self.position, batch.head))
 
-    async def _send(self, event: Event, size: int) -> None:
+    async def _send(self, event: EventDocument, size: int) -> None:
         for found in self._index.matching(event):
             for cohort in found.unclear:
                 cohort.miss()  # MongoDB can tell, in bounded time

@@ -12,7 +12,7 @@ from typing import Final, cast
 
 import orjson
 
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from eventscope.subscriptions.live.seal import Seal
 
 HEARTBEAT_SECONDS: Final = 1.0
@@ -25,7 +25,7 @@ class LiveBatch:
 
     previous: int
     head: int
-    events: tuple[Event, ...] = ()
+    events: tuple[EventDocument, ...] = ()
     size: int = field(default=0, compare=False)
     """Bytes of the message that it came in."""
     log: str | None = field(default=None, compare=False)
@@ -39,7 +39,7 @@ def subject(stream: str) -> str:
     return f"eventscope.live.{stream}"
 
 
-def encode(previous: int, events: Sequence[Event], most_bytes: int, seal: Seal) -> Iterator[bytes]:
+def encode(previous: int, events: Sequence[EventDocument], most_bytes: int, seal: Seal) -> Iterator[bytes]:
     """The batch in as many sealed messages as the size limit of the server asks for.
 
     An event that is too large for any is left out; the hole that this leaves makes receivers read it from the log.
@@ -71,7 +71,7 @@ def heartbeat(head: int, seal: Seal) -> bytes:
 def decode(raw: bytes) -> LiveBatch:
     """The inverse of `encode`, for one message, whoever sealed it."""
     batch = orjson.loads(raw)
-    events: list[Event] = batch["events"]
+    events: list[EventDocument] = batch["events"]
     for event in events:
         if "expireAt" in event:
             event["expireAt"] = datetime.fromisoformat(cast("str", event["expireAt"]))

@@ -6,7 +6,7 @@ from typing import Final
 
 import orjson
 
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 
 MOST: Final = 200
 MOST_BYTES: Final = 1024**2
@@ -21,13 +21,13 @@ class Paging:
     limit: int = FIRST
     """How many events the next page may have."""
 
-    def learn(self, events: Sequence[Event]) -> None:
+    def learn(self, events: Sequence[EventDocument]) -> None:
         """Expect the next events to be as large as these."""
         if events:
             average = max(1, sum(map(size, events)) // len(events))
             self.limit = max(1, min(MOST, GROWTH * self.limit, MOST_BYTES // average))
 
 
-def size(event: Event) -> int:
+def size(event: EventDocument) -> int:
     """Bytes of the event, written as JSON."""
     return len(orjson.dumps(event, default=str))

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, assert_never
 
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from tests.chaos.checker import Finding, Kind, summary
 from tests.schema.support.event_model import means
 
@@ -75,7 +75,7 @@ class LiveReport:
         return summary(self.findings)
 
 
-def check(log: Sequence[Event], takes: Sequence[Take], expired: Collection[int] = ()) -> LiveReport:
+def check(log: Sequence[EventDocument], takes: Sequence[Take], expired: Collection[int] = ()) -> LiveReport:
     """Compare the two. `log` is all that was ever stored, in order, and `expired` positions that have expired since."""
     by_position = {event["_id"]: event for event in log}
     signals = [one.signal for take in takes for one in take.heard if isinstance(one, Told)]
@@ -87,7 +87,7 @@ def check(log: Sequence[Event], takes: Sequence[Take], expired: Collection[int] 
     )
 
 
-def _check(take: Take, log: Mapping[int, Event], expired: frozenset[int]) -> Iterator[Finding]:
+def _check(take: Take, log: Mapping[int, EventDocument], expired: frozenset[int]) -> Iterator[Finding]:
     def finding(kind: Kind, text: str) -> Finding:
         return Finding(kind, "I5", f"{take.name} {text}")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from eventscope.store.state import checkpoint
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from tests.chaos import live_checker
 from tests.chaos.checker import Report, check
 from tests.chaos.faults import FAULTS, Fault, ingester_killed
@@ -82,7 +82,7 @@ async def run(
         return Run(
             struck=tuple(struck),
             report=check(stage.load.ledger.published(), found),
-            live=live_checker.check(cast("Sequence[Event]", found.events), takes),
+            live=live_checker.check(cast("Sequence[EventDocument]", found.events), takes),
             connections=crowd.connections,
             stalls=crowd.stalls,
             resets=at.source_resets,

@@ -5,14 +5,14 @@ from typing import Any, Final
 
 import pytest
 
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from tests.chaos.checker import Kind
 from tests.chaos.live_checker import Gap, Got, Heard, Odd, Take, Told, check
 
 Spoil = Callable[[list[Heard]], object]
 
 
-def _event(position: int) -> Event:
+def _event(position: int) -> EventDocument:
     return {
         "_id": position,
         "messageId": f"m{position}",

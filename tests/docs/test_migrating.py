@@ -19,7 +19,7 @@ from eventscope.store.events import pages
 from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
 from eventscope.store.rejected import messages
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from eventscope.subscriptions.nats import stream
 from tests.support.ingesters import ingester, stored
 from tests.support.killable_servers import own_nats
@@ -96,7 +96,7 @@ async def place(settings: Settings, log: Log, tmp_path: Path) -> AsyncIterator[P
             yield Place(folder, log)
 
 
-def versions(events: list[Event], type: str) -> list[tuple[int | None, int | None]]:
+def versions(events: list[EventDocument], type: str) -> list[tuple[int | None, int | None]]:
     """Those of an aggregate type: what the log gave, and what was claimed instead."""
     return [(e.get("version"), e.get("claimedVersion")) for e in events if e.get("aggregateType") == type]
 

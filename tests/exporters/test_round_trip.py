@@ -16,7 +16,7 @@ from eventscope.exporters import form as exported
 from eventscope.importers.files import BadLine, Items, Line, read_csv, read_jsonl
 from eventscope.store.state.checkpoint import Checkpoint
 from eventscope.store.values import moment
-from eventscope.store.values.documents import Event as Document
+from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.message import Accepted, Arrival, Batch, Place, Refused
 from eventscope.store.write.draft import ADDED, Draft
 from eventscope.store.write.retention import Retention
@@ -82,7 +82,7 @@ class Log:
         return [orjson.loads(orjson.dumps(one, option=orjson.OPT_SORT_KEYS)) for one in events]
 
 
-def of_api(document: Document) -> event.Event:
+def of_api(document: EventDocument) -> event.Event:
     """The event as the API gives it to a client."""
     node: dict[str, Any] = {name: document.get(name) for name in event.NAMES.values()}
     node |= {"position": document["_id"], "cursor": f"e{document['_id']:x}.tag"}

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from eventscope.app import build, services
 from eventscope.store.events import pages, scan
 from eventscope.store.values import moment
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from tests.support.sample_log import IDS, World
 from tests.support.sample_log import world as a_world
 
@@ -43,7 +43,7 @@ async def answer(world: World, endpoint: str, **parameters: str | int) -> Any:
     return response.json()
 
 
-def as_told(event: Event) -> dict[str, Any]:
+def as_told(event: EventDocument) -> dict[str, Any]:
     names = [
         "version",
         "claimedVersion",
@@ -151,7 +151,7 @@ async def test_stats_tell_counts_breakdowns_and_the_time_range(world: World) -> 
     assert await answer(world, "stats") == recounted(world.events)
 
 
-def recounted(events: list[Event]) -> dict[str, Any]:
+def recounted(events: list[EventDocument]) -> dict[str, Any]:
     times = [event["timestamp"] for event in events]
     types = Counter(event["type"] for event in events)
     return {

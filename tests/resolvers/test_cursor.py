@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from eventscope.errors import BadInput
 from eventscope.resolvers.cursor import MOST, Cursor, Kind, decode, encode, of_event, of_events, suffix
 from eventscope.store.identity import Identity
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 
 kinds = st.sampled_from(["e", "a", "r"])
 places = st.integers(0, MOST)
@@ -35,7 +35,7 @@ def test_cursors_of_two_logs_are_told_apart(one: str | None, other: str | None, 
 
 @given(place=places, name=names)
 def test_events_get_the_cursor_of_their_position(place: int, name: str | None) -> None:
-    event: Event = {
+    event: EventDocument = {
         "_id": place,
         "messageId": "m",
         "type": "a",

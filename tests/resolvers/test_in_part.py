@@ -13,7 +13,7 @@ from eventscope.store.events import scan
 from eventscope.store.filters.filter import EVERYTHING, All, Among, Any_, Between, Filter, Holds, Not, Types
 from eventscope.store.filters.paths import Compares, Equals, Path
 from eventscope.store.log import Log
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from tests.support.sample_log import fill
 
 EVENTS = 60
@@ -37,7 +37,7 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def filled(log: Log) -> list[Event]:
+async def filled(log: Log) -> list[EventDocument]:
     messages = [
         {"type": f"{'ab'[n % 2]}.b", "messageId": f"m{n}", "userId": f"u{n % 4}", "data": {"n": n, "third": n % 3 == 0}}
         for n in range(EVENTS)
@@ -59,7 +59,7 @@ def filter(request: pytest.FixtureRequest) -> Filter:
 @pytest.mark.parametrize("backward", [False, True], ids=["forwards", "backwards"])
 async def test_pages_in_part_make_up_the_whole_answer(
     log: Log,
-    filled: list[Event],
+    filled: list[EventDocument],
     filter: Filter,
     size: int,
     newest_first: bool,
@@ -88,7 +88,7 @@ async def test_pages_in_part_make_up_the_whole_answer(
     assert pages >= len(wanted) // size
 
 
-async def test_a_replay_in_part_stays_pinned_to_its_head(log: Log, filled: list[Event]) -> None:
+async def test_a_replay_in_part_stays_pinned_to_its_head(log: Log, filled: list[EventDocument]) -> None:
     found: list[str] = []
     place: str | None = None
     while True:
@@ -101,8 +101,8 @@ async def test_a_replay_in_part_stays_pinned_to_its_head(log: Log, filled: list[
     assert found == [f"m{n}" for n in range(0, EVENTS, 3)]
 
 
-async def test_coverage_says_how_far_the_log_was_looked_through(log: Log, filled: list[Event]) -> None:
-    async def page(**more: Any) -> Page[Event]:
+async def test_coverage_says_how_far_the_log_was_looked_through(log: Log, filled: list[EventDocument]) -> None:
+    async def page(**more: Any) -> Page[EventDocument]:
         asked = request(more.pop("first", None), more.pop("after", None), more.pop("last", None))
         return await events.events(log, FILTERS["a path that leads nowhere"], asked, **more)
 
@@ -115,18 +115,18 @@ async def test_coverage_says_how_far_the_log_was_looked_through(log: Log, filled
     assert whole.coverage == Coverage(complete=True, scanned_to=None)
 
 
-async def test_a_page_that_is_full_is_complete_however_short_the_time(log: Log, filled: list[Event]) -> None:
+async def test_a_page_that_is_full_is_complete_however_short_the_time(log: Log, filled: list[EventDocument]) -> None:
     page = await events.events(log, FILTERS["a path to everything"], request(5, None), newest_first=True)
     assert page.coverage.complete
     assert page.page_info.has_next_page
 
 
-async def test_a_count_that_ran_out_of_time_says_at_least(log: Log, filled: list[Event]) -> None:
+async def test_a_count_that_ran_out_of_time_says_at_least(log: Log, filled: list[EventDocument]) -> None:
     count = await events.count(log, THIRD)
     assert (count.at_least, count.exact) == (3, None)
 
 
-async def test_who_must_have_the_whole_gets_an_error_in_its_place(log: Log, filled: list[Event]) -> None:
+async def test_who_must_have_the_whole_gets_an_error_in_its_place(log: Log, filled: list[EventDocument]) -> None:
     with pytest.raises(QuestionTimedOut):
         await read.events(log, THIRD, limit=1000)
     with pytest.raises(QuestionTimedOut):
@@ -145,7 +145,7 @@ async def test_an_empty_log_is_looked_through_at_once(log: Log) -> None:
     ids=str,
 )
 async def test_where_an_index_leads_to_too_much_the_log_is_gone_through_too(
-    log: Log, filled: list[Event], filter: Filter, monkeypatch: pytest.MonkeyPatch
+    log: Log, filled: list[EventDocument], filter: Filter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = await all_of(log, filter)
     monkeypatch.setattr(read, "SHARE", 1e-9)

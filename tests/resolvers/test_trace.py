@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from eventscope.errors import BadInput, PageTooLarge
 from eventscope.resolvers.trace import MOST, Node, size, tree
 from eventscope.store.events.links import Known
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 
 
-def event(position: int, cause: str | None = None, at: int | None = None) -> Event:
+def event(position: int, cause: str | None = None, at: int | None = None) -> EventDocument:
     fields: dict[str, Any] = {"_id": position, "messageId": f"e{position}", "correlationId": "c"}
     if cause is not None:
         fields["causationId"] = cause
-    return cast("Event", fields | {"timestamp": position * 1000 if at is None else at})
+    return cast("EventDocument", fields | {"timestamp": position * 1000 if at is None else at})
 
 
 def drawn(nodes: list[Node]) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 
 from eventscope.resolvers import aggregates
 from eventscope.store.values import moment
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from tests.support.sample_log import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -37,7 +37,7 @@ def heads(world: World) -> dict[tuple[str, str], dict[str, Any]]:
     return folded
 
 
-def advanced(head: dict[str, Any] | None, event: Event) -> dict[str, Any]:
+def advanced(head: dict[str, Any] | None, event: EventDocument) -> dict[str, Any]:
     type, time = event["aggregateType"], moment.to_text(event["timestamp"])
     deleted = head is not None and head["deleted"]
     if event["type"].count(".") == 1 and event["type"].startswith(f"{type}."):

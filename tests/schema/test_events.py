@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from eventscope.resolvers import cursor, events, own
 from eventscope.store.values import moment
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from tests.schema.support.event_model import filters, means
 from tests.support.sample_log import World
 
@@ -70,7 +70,7 @@ async def test_an_event_tells_all_that_was_published(world: World) -> None:
     assert answer["events"]["nodes"] == [as_told(event, await own.tag(world.log)) for event in world.events]
 
 
-def as_told(event: Event, tag: str | None) -> dict[str, Any]:
+def as_told(event: EventDocument, tag: str | None) -> dict[str, Any]:
     names = ["aggregateType", "aggregateId", "version", "claimedVersion", "userId", "correlationId", "causationId"]
     expiry = event.get("expireAt")
     return {

@@ -20,7 +20,7 @@ from eventscope.store.catalogue import counting
 from eventscope.store.events import types as store_types
 from eventscope.store.log import open_log, prepare
 from eventscope.store.values import moment
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.moment import HOUR
 from tests.support.api_server import Served, served
 from tests.support.sample_log import World, fill
@@ -47,10 +47,10 @@ class Flood:
     """The log, its events, and an API over it."""
 
     settings: Settings
-    events: list[Event]
+    events: list[EventDocument]
     api: Served
 
-    def meant(self, patterns: list[str]) -> list[Event]:
+    def meant(self, patterns: list[str]) -> list[EventDocument]:
         """The events of types that the patterns stand for."""
         return [event for event in self.events if any(fnmatchcase(event["type"], one) for one in patterns)]
 

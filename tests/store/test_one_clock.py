@@ -15,7 +15,7 @@ from eventscope.store.filters.mongo import bson_date
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.store.mongo.clock import MongoClock
 from eventscope.store.stats.expiry import Housekeeping
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.moment import DAY, HOUR
 from tests.store.recount import test_recount
 from tests.store.recount.test_recount import DERIVED, RETENTION, TYPES
@@ -68,7 +68,12 @@ class Stage:
         for name in ("events", "meta", *DERIVED):
             await log.mongo.collection(name).delete_many({})
         clocks.now, clocks.wrong = NOON, 0
-        appender, housekeeping, stored, damaged = await Appender.of(log), Housekeeping(log), list[Event](), False
+        appender, housekeeping, stored, damaged = (
+            await Appender.of(log),
+            Housekeeping(log),
+            list[EventDocument](),
+            False,
+        )
         appender.retention = RETENTION
         for step in steps:
             match step:

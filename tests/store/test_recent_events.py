@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from eventscope.store.events import pages
 from eventscope.store.filters.filter import EVERYTHING, Types
 from eventscope.store.recent_events import LOOKS, Tail
-from eventscope.store.values.documents import Event, plain
+from eventscope.store.values.documents import EventDocument, plain
 from eventscope.subscriptions.live import live_batch
 from eventscope.subscriptions.live.seal import Seal
 from tests.store.support.appender import NOON
@@ -18,13 +18,13 @@ from tests.store.support.random_log import Corpus, State, filters, moments
 HUGE = 2**40
 
 
-def text(event: Event) -> bytes:
+def text(event: EventDocument) -> bytes:
     """All of the event, whichever way it came here."""
     return orjson.dumps(event, default=plain, option=orjson.OPT_SORT_KEYS)
 
 
-def events(first: int, last: int, type: str = "a.happened") -> list[Event]:
-    return [cast("Event", {"_id": n, "type": type}) for n in range(first, last + 1)]
+def events(first: int, last: int, type: str = "a.happened") -> list[EventDocument]:
+    return [cast("EventDocument", {"_id": n, "type": type}) for n in range(first, last + 1)]
 
 
 def taking(*positions: tuple[int, int], most: int = 100, most_bytes: int = HUGE) -> Tail:

@@ -18,7 +18,7 @@ from eventscope.store.events import pages
 from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.store.state import checkpoint
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from eventscope.subscriptions.nats import stream
 from tests.support.until import until
 
@@ -77,7 +77,7 @@ async def published(client: Client, prefix: str, start: int) -> bool:
     return False
 
 
-async def stored(log: Log, count: int) -> Sequence[Event]:
+async def stored(log: Log, count: int) -> Sequence[EventDocument]:
     """All events, once there are so many."""
     await until(lambda: passed(log, count))
     return await pages.events(log, EVERYTHING, limit=count + 100)

@@ -14,7 +14,7 @@ from eventscope.settings import Settings
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.store.state import checkpoint
 from eventscope.store.values import moment
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.message import Arrival, Batch, Place
 from eventscope.store.values.moment import DAY, HOUR
 from eventscope.store.write.append import append
@@ -47,7 +47,7 @@ class World:
 
     api: Served
     settings: Settings
-    events: list[Event]
+    events: list[EventDocument]
     rejected: list[bytes]
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
@@ -58,7 +58,7 @@ class World:
         """The log as the API reads it."""
         return self.api.services.log
 
-    def those(self, wanted: Callable[[Event], bool] = lambda _: True) -> list[str]:
+    def those(self, wanted: Callable[[EventDocument], bool] = lambda _: True) -> list[str]:
         """The ids of the events that are wanted, in the order of the log."""
         return [event["messageId"] for event in self.events if wanted(event)]
 
@@ -86,7 +86,7 @@ async def named(log: Log, name: str) -> None:
     await log.meta.insert_one({"_id": checkpoint.ID, "head": 0, "term": 0, "log": name})
 
 
-async def fill(log: Log, messages: Sequence[bytes], retention: Mapping[str, float]) -> list[Event]:
+async def fill(log: Log, messages: Sequence[bytes], retention: Mapping[str, float]) -> list[EventDocument]:
     """Store the messages as an ingester does, by the clock of the log; the events that came of them."""
     at = await checkpoint.acquire(log, "filler", 60.0)
     assert at is not None
@@ -95,7 +95,7 @@ async def fill(log: Log, messages: Sequence[bytes], retention: Mapping[str, floa
         Arrival("events", {"Trace": f"t{n}"}, raw, start + n, log.clock() + n * 1000)
         for n, raw in enumerate(messages, start=1)
     ]
-    stored: list[Event] = []
+    stored: list[EventDocument] = []
     for first in range(0, len(arrivals), 80):
         batch = arrivals[first : first + 80]
         place = Place(STREAM, "2026-01-01T00:00:00Z", batch[-1].sequence, batch[-1].recorded_at)
@@ -106,7 +106,7 @@ async def fill(log: Log, messages: Sequence[bytes], retention: Mapping[str, floa
     return stored
 
 
-async def _fill(settings: Settings) -> list[Event]:
+async def _fill(settings: Settings) -> list[EventDocument]:
     messages = [orjson.dumps(message) for message in _messages(random.Random(7))]
     messages[100:100] = REJECTED[:3]
     messages[200:200] = REJECTED[3:]

@@ -7,10 +7,10 @@ from typing import Any, Final
 from hypothesis import strategies as st
 
 from eventscope.store.values import moment
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from tests.support.sample_log import IDS, START
 
-Predicate = Callable[[Event, Any], bool]
+Predicate = Callable[[EventDocument, Any], bool]
 
 MEANING: Final[Mapping[str, Predicate]] = {
     "ids": lambda event, ids: event["messageId"] in ids,
@@ -42,7 +42,7 @@ MEANING: Final[Mapping[str, Predicate]] = {
 }
 
 
-def means(filter: Mapping[str, Any], event: Event) -> bool:
+def means(filter: Mapping[str, Any], event: EventDocument) -> bool:
     """Whether the filter, as a client writes it, means the event."""
     return all(MEANING[name](event, value) for name, value in filter.items())
 

@@ -13,7 +13,7 @@ from eventscope.resolvers import stats
 from eventscope.store.filters.filter import Among
 from eventscope.store.stats import counts
 from eventscope.store.values import moment
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from tests.schema.support import event_model as model
 from tests.support.sample_log import World
 
@@ -43,7 +43,7 @@ scopes = st.fixed_dictionaries(
 )
 
 
-def recounted(events: list[Event], interval: str = "HOUR", by: str = "NONE") -> dict[str, Any]:
+def recounted(events: list[EventDocument], interval: str = "HOUR", by: str = "NONE") -> dict[str, Any]:
     times = [event["timestamp"] for event in events]
     types = Counter(event["type"] for event in events)
     return {
@@ -61,7 +61,7 @@ def ranked(tally: Counter[str]) -> list[dict[str, Any]]:
     return [{"type": type, "count": n} for type, n in sorted(tally.items(), key=lambda item: (-item[1], item[0]))]
 
 
-def histogram(events: list[Event], interval: str, by: str) -> list[dict[str, Any]]:
+def histogram(events: list[EventDocument], interval: str, by: str) -> list[dict[str, Any]]:
     tally: Counter[tuple[str, str, str | None]] = Counter()
     for event in events:
         key = {"NONE": None, "TYPE": event["type"], "AGGREGATE_TYPE": event.get("aggregateType")}[by]

@@ -19,7 +19,7 @@ from eventscope.store.catalogue.fields import MOST_DEPTH, MOST_FIELDS, MOST_PAIR
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.store.mongo.driver import Document
 from eventscope.store.state import checkpoint
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.moment import DAY
 from eventscope.store.write.retention import Retention
 from tests.store.support.appender import NOON, Appender, Clock, event
@@ -34,7 +34,7 @@ async def counted(log: Log, most: int = 500) -> None:
         pass
 
 
-async def assert_recount(log: Log, events: list[Event]) -> None:
+async def assert_recount(log: Log, events: list[EventDocument]) -> None:
     wanted = recounted(events)
     for type, fields in zip(wanted, await counting.fields(log, list(wanted)), strict=True):
         assert as_recounted(fields) == told(wanted[type]), type
@@ -62,7 +62,7 @@ def test_the_fields_of_any_events_are_a_recount(
             await prepare(log)
             for one in await log.mongo.database.list_collection_names():
                 await log.mongo.collection(one).delete_many({})
-            appender, events = await Appender.of(log), list[Event]()
+            appender, events = await Appender.of(log), list[EventDocument]()
             for n, (type, data) in enumerate(given_):
                 more = {} if data is None else {"data": data[0]}
                 events += (await appender.store(event(type, **more))).events

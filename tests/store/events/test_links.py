@@ -10,7 +10,7 @@ from eventscope.store.events import links
 from eventscope.store.events.links import Known, Link
 from eventscope.store.log import Log, prepare
 from eventscope.store.mongo.driver import Document
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.moment import DAY
 from eventscope.store.write.retention import Retention
 from tests.store.support.appender import NOON, Appender, Clock, event
@@ -25,10 +25,10 @@ def ear() -> Ear:
 
 
 @pytest.fixture
-async def events(log: Log, appender: Appender) -> list[Event]:
+async def events(log: Log, appender: Appender) -> list[EventDocument]:
     """Conversations of a hundred events, each with thirty causes; one in ten events has expired."""
     appender.retention = Retention({"*": 0, "brief": 1})
-    stored: list[Event] = []
+    stored: list[EventDocument] = []
     for n in range(4):
         messages = [
             event(
@@ -45,7 +45,7 @@ async def events(log: Log, appender: Appender) -> list[Event]:
 
 
 @pytest.fixture
-async def heard(mongo_url: str, events: list[Event], log: Log, clock: Clock, ear: Ear) -> AsyncIterator[Log]:
+async def heard(mongo_url: str, events: list[EventDocument], log: Log, clock: Clock, ear: Ear) -> AsyncIterator[Log]:
     """The same log at a time when brief events have expired, listened to."""
     clock.now = NOON + DAY
     async with listening(mongo_url, log.mongo.database.name, log.mongo.driver, clock, ear) as heard:
@@ -54,13 +54,13 @@ async def heard(mongo_url: str, events: list[Event], log: Log, clock: Clock, ear
         yield heard
 
 
-def kept(events: list[Event]) -> list[Event]:
+def kept(events: list[EventDocument]) -> list[EventDocument]:
     return [e for e in events if e["type"] != "brief"]
 
 
 @pytest.mark.parametrize("link", LINKS)
 async def test_each_value_gets_its_own_page_by_one_command(
-    heard: Log, events: list[Event], ear: Ear, link: Link
+    heard: Log, events: list[EventDocument], ear: Ear, link: Link
 ) -> None:
     values = [*sorted({str(e[link]) for e in events})[:20], "nobody's", "$_id", "$$ROOT"]
     for limit, above in ((1, None), (2, 150), (200, None), (50, 10_000)):
@@ -73,7 +73,7 @@ async def test_each_value_gets_its_own_page_by_one_command(
 
 @pytest.mark.parametrize("link", LINKS)
 async def test_each_value_is_counted_up_to_the_bound_by_one_command(
-    heard: Log, events: list[Event], ear: Ear, link: Link
+    heard: Log, events: list[EventDocument], ear: Ear, link: Link
 ) -> None:
     values = [*sorted({str(e[link]) for e in events}), "nobody's"]
     for most in (1, 2, 1000):
@@ -82,7 +82,7 @@ async def test_each_value_is_counted_up_to_the_bound_by_one_command(
     assert len(ear.heard) == 3
 
 
-async def test_a_conversation_is_read_in_the_order_of_the_log(heard: Log, events: list[Event]) -> None:
+async def test_a_conversation_is_read_in_the_order_of_the_log(heard: Log, events: list[EventDocument]) -> None:
     whole = [e for e in kept(events) if e["correlationId"] == "talk 2"]
     assert await links.conversation(heard, "talk 2", limit=1000) == whole
     assert await links.conversation(heard, "talk 2", limit=5, above=whole[3]["_id"]) == whole[4:9]

@@ -19,12 +19,12 @@ from eventscope.store.filters.filter import (
     pattern_regex,
 )
 from eventscope.store.filters.look import Look
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from tests.store.support import filter_model as model
 from tests.store.support.random_log import EVENT_TYPES, Corpus, State, filters, moments, patterns
 
 
-def positions(events: list[Event]) -> list[int]:
+def positions(events: list[EventDocument]) -> list[int]:
     return [event["_id"] for event in events]
 
 
@@ -99,7 +99,7 @@ def test_counting_agrees_with_reading(corpus: Corpus, data: st.DataObject) -> No
 @example("a*a", "a")
 @example("u.*", "user")
 def test_a_star_stands_for_any_text_and_nothing_else_is_special(pattern: str, text: str) -> None:
-    event: Event = {"type": text}  # type: ignore[typeddict-item]  # a filter by type looks at nothing else
+    event: EventDocument = {"type": text}  # type: ignore[typeddict-item]  # a filter by type looks at nothing else
     assert matcher(Types((pattern,)))(Look(event)) == model.fits(pattern, text)
 
 
@@ -109,7 +109,7 @@ stars = st.lists(st.sampled_from(["", "a", "b", "ab", "aba", "\n", "."]), max_si
 @given(pattern=stars, text=st.text("ab\n.", max_size=12))
 @settings(max_examples=500, deadline=None)
 def test_a_pattern_and_its_expression_mean_the_same(pattern: str, text: str) -> None:
-    event: Event = {"type": text}  # type: ignore[typeddict-item]  # a filter by type looks at nothing else
+    event: EventDocument = {"type": text}  # type: ignore[typeddict-item]  # a filter by type looks at nothing else
     assert matcher(Types((pattern,)))(Look(event)) == model.fits(pattern, text)
     if is_pattern(pattern):
         # Python writes the end of a text in another way than MongoDB
@@ -120,7 +120,7 @@ def test_a_pattern_and_its_expression_mean_the_same(pattern: str, text: str) -> 
 def test_many_stars_take_no_longer_than_few() -> None:
     """A search that went back would try more ways than there are atoms."""
     pattern, text = "*a" * 200 + "*b", "a" * 1024
-    event: Event = {"type": text}  # type: ignore[typeddict-item]  # a filter by type looks at nothing else
+    event: EventDocument = {"type": text}  # type: ignore[typeddict-item]  # a filter by type looks at nothing else
     assert not matcher(Types((pattern,)))(Look(event))
     assert re.compile(pattern_regex(pattern).removesuffix(r"\z") + r"\Z", re.DOTALL).match(text) is None
 

@@ -10,12 +10,12 @@ from eventscope.store.filters.effort import STEPS, TooMuch
 from eventscope.store.filters.filter import All, Exists, Filter, Holds, Not, Types, matcher, meant
 from eventscope.store.filters.look import Look
 from eventscope.store.filters.paths import Compares, Equals, Path, Reads
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from tests.store.support.json_values import parts_of, path_conditions
 
 
-def of(data: Any, type: str = "a.b") -> Event:
-    return cast("Event", {"_id": 1, "messageId": "m", "type": type, "data": data})
+def of(data: Any, type: str = "a.b") -> EventDocument:
+    return cast("EventDocument", {"_id": 1, "messageId": "m", "type": type, "data": data})
 
 
 WIDE = [{"a": n} for n in range(40_000)]

@@ -15,7 +15,7 @@ from eventscope.store.recount import expirations, rows
 from eventscope.store.recount.whole import Report, recount
 from eventscope.store.stats import counts, expiry
 from eventscope.store.stats.counts import Scope
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.message import Accepted
 from eventscope.store.values.moment import DAY, HOUR
 from eventscope.store.write.retention import Retention
@@ -34,10 +34,10 @@ def message(chance: random.Random, now: int) -> Accepted:
     return event(chance.choice(TYPES), of=of, at=now - chance.choice([0, 0, 1, HOUR // 2, 3 * HOUR, 3 * DAY]))
 
 
-async def filled(appender: Appender, clock: Clock, chance: random.Random, days: int = 20) -> list[Event]:
+async def filled(appender: Appender, clock: Clock, chance: random.Random, days: int = 20) -> list[EventDocument]:
     """Days of events, of which the clock stands at the end."""
     appender.retention = RETENTION
-    stored: list[Event] = []
+    stored: list[EventDocument] = []
     for _ in range(days):
         clock.now += chance.randrange(DAY)
         stored += (await appender.store(*(message(chance, clock.now) for _ in range(chance.randrange(12))))).events
@@ -56,7 +56,7 @@ async def wrong(log: Log) -> list[str]:
     return [str(one) for one in (await recount(log, lambda *_: None, mend=False)).wrong]
 
 
-async def check(log: Log, stored: list[Event], *, whole: bool = True) -> None:
+async def check(log: Log, stored: list[EventDocument], *, whole: bool = True) -> None:
     """That stats are what a recount of the kept events gives; and, of a `whole` log, what is known of expired ones."""
     kept = model.kept(stored, log.clock())
     types = Counter(one["type"] for one in kept)
@@ -162,7 +162,7 @@ async def test_any_damage_is_put_right_so_that_everything_is_as_it_was(
 ) -> None:
     chance = random.Random(seed)
     appender.retention = Retention({"*": 30, "user.*": 0})
-    stored: list[Event] = []
+    stored: list[EventDocument] = []
     for _ in range(12):
         clock.now += chance.randrange(DAY)
         stored += (await appender.store(*(message(chance, clock.now) for _ in range(8)))).events

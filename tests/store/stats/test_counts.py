@@ -11,7 +11,7 @@ from eventscope.store.filters.filter import Among, Types
 from eventscope.store.log import Log
 from eventscope.store.stats import counts, expiry
 from eventscope.store.stats.counts import Cell, Scope
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.moment import DAY, HOUR
 from eventscope.store.write.retention import Retention
 from tests.store.support import filter_model as model
@@ -52,7 +52,7 @@ def summed(cells: Iterable[Cell]) -> dict[Group, tuple[int, int, int]]:
     }
 
 
-def recounted(events: Iterable[Event], *, hourly: bool) -> dict[Group, tuple[int, int, int]]:
+def recounted(events: Iterable[EventDocument], *, hourly: bool) -> dict[Group, tuple[int, int, int]]:
     groups: dict[Group, list[int]] = {}
     for e in events:
         hour = e["timestamp"] // HOUR * HOUR if hourly else None
@@ -132,7 +132,7 @@ async def test_both_ends_of_a_time_range_are_counted(log: Log, appender: Appende
 
 async def test_counts_stay_true_while_events_come_in_and_expire(log: Log, appender: Appender, clock: Clock) -> None:
     appender.retention = Retention({"*": 2, "brief.*": 1, "lasting.*": 0})
-    ever: list[Event] = []
+    ever: list[EventDocument] = []
     for day in range(8):
         clock.now = NOON + day * DAY
         names = ("brief.one", "usual", "lasting.one")

@@ -13,7 +13,7 @@ from eventscope.store.filters.filter import EVERYTHING, Between
 from eventscope.store.log import Log
 from eventscope.store.stats import counts, daily
 from eventscope.store.stats.counts import Scope
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.moment import DAY, HOUR, MINUTE
 from eventscope.store.write.retention import Retention
 from eventscope.store.write.writer import writing
@@ -26,9 +26,9 @@ RETENTION = Retention({"*": 30, "brief.*": 2, "lasting.*": 0})
 
 
 @pytest.fixture
-async def ever(appender: Appender, clock: Clock) -> list[Event]:
+async def ever(appender: Appender, clock: Clock) -> list[EventDocument]:
     """Forty days of events, at all hours; the clock stands at the end of them."""
-    appender.retention, chance, stored = RETENTION, random.Random(40), list[Event]()
+    appender.retention, chance, stored = RETENTION, random.Random(40), list[EventDocument]()
     for hour in range(0, 40 * 24, 7):
         clock.now = NOON + hour * HOUR + chance.randrange(HOUR)
         late = [clock.now - chance.randrange(3 * HOUR) for _ in TYPES]
@@ -46,7 +46,7 @@ async def told(log: Log) -> tuple[dict[str, int], dict[str, int], list[tuple[int
     return {cell.type: cell.n for cell in cells}, {type.type: type.count for type in types}, ends
 
 
-def counted(ever: list[Event], now: int) -> dict[str, int]:
+def counted(ever: list[EventDocument], now: int) -> dict[str, int]:
     return dict(Counter(event["type"] for event in model.kept(ever, now)))
 
 
@@ -58,7 +58,7 @@ async def as_an_older_version_left_it(log: Log, through: int | None = None) -> N
 
 
 async def test_each_kept_event_is_counted_once_at_any_time_of_the_day(
-    log: Log, clock: Clock, ever: list[Event]
+    log: Log, clock: Clock, ever: list[EventDocument]
 ) -> None:
     for hours in (0, 1, 11, 12, 13, 23, 24, 30, 36, 37, 100):
         for instant in (-1, 0, 1):
@@ -67,21 +67,23 @@ async def test_each_kept_event_is_counted_once_at_any_time_of_the_day(
             assert found == types == counted(ever, clock.now)
 
 
-async def test_they_are_few_however_long_the_log_is(log: Log, clock: Clock, ever: list[Event]) -> None:
+async def test_they_are_few_however_long_the_log_is(log: Log, clock: Clock, ever: list[EventDocument]) -> None:
     hours = await log.rollups.count_documents({"_id.hour": {"$exists": True}})
     days = await log.rollups.count_documents({"$or": daily.rows(clock.now)})
     brief, usual, lasting = 2 + 24 // 7 + 1, 2 * (30 + 24 // 7 + 1), 1
     assert days <= brief + usual + lasting < hours / 5
 
 
-async def test_a_log_of_an_older_version_is_counted_by_its_hours(log: Log, clock: Clock, ever: list[Event]) -> None:
+async def test_a_log_of_an_older_version_is_counted_by_its_hours(
+    log: Log, clock: Clock, ever: list[EventDocument]
+) -> None:
     await as_an_older_version_left_it(log)
     found, types, _ = await told(log)
     assert found == types == counted(ever, clock.now)
 
 
 async def test_the_next_writer_makes_up_for_what_an_older_version_did_not_count(
-    log: Log, clock: Clock, ever: list[Event]
+    log: Log, clock: Clock, ever: list[EventDocument]
 ) -> None:
     await as_an_older_version_left_it(log)
     async with writing(log, RETENTION, "first", 60):
@@ -98,7 +100,7 @@ async def test_the_next_writer_makes_up_for_what_an_older_version_did_not_count(
 
 
 async def test_the_next_writer_mends_what_an_older_version_counted_meanwhile(
-    log: Log, clock: Clock, ever: list[Event]
+    log: Log, clock: Clock, ever: list[EventDocument]
 ) -> None:
     await log.rollups.update_one({"_id.hour": {"$exists": True}, "_id.type": "lasting.one"}, {"$inc": {"n": 5}})
     async with writing(log, RETENTION, "first", 60):
@@ -107,7 +109,7 @@ async def test_the_next_writer_mends_what_an_older_version_counted_meanwhile(
     assert found == types == counted(ever, clock.now) | {"lasting.one": counted(ever, clock.now)["lasting.one"] + 5}
 
 
-async def test_a_writer_that_finds_all_in_order_writes_nothing(log: Log, ever: list[Event]) -> None:
+async def test_a_writer_that_finds_all_in_order_writes_nothing(log: Log, ever: list[EventDocument]) -> None:
     before = await log.rollups.find({}).to_list(None)
     async with writing(log, RETENTION, "first", 60):
         assert await log.rollups.find({}).to_list(None) == before
@@ -115,7 +117,7 @@ async def test_a_writer_that_finds_all_in_order_writes_nothing(log: Log, ever: l
 
 @pytest.mark.parametrize("older", [None, 0, 200, 300, 10_000])
 async def test_a_time_range_lies_within_its_span_whether_or_not_minutes_are_known(
-    log: Log, clock: Clock, ever: list[Event], older: int | None
+    log: Log, clock: Clock, ever: list[EventDocument], older: int | None
 ) -> None:
     if older is not None:
         await as_an_older_version_left_it(log, older)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eventscope.store.catalogue.fields import Fields
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 
 KINDS = {dict: "OBJECT", list: "ARRAY", str: "STRING", bool: "BOOLEAN", type(None): "NULL"}
 
@@ -36,7 +36,7 @@ def paths(value: Any, path: str = "") -> Iterable[tuple[str, str]]:
             yield from paths(member, path + "[]" + ("." if isinstance(member, dict) else ""))
 
 
-def recounted(events: Iterable[Event]) -> dict[str, dict[str, Field]]:
+def recounted(events: Iterable[EventDocument]) -> dict[str, dict[str, Field]]:
     types: dict[str, dict[str, Field]] = {}
     for e in events:
         fields = types.setdefault(e["type"], {})

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from eventscope.store.filters.filter import All, Among, Any_, Between, Exists, Filter, Holds, Ids, Not, Types
 from eventscope.store.stats.counts import Scope
 from eventscope.store.values import moment
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from tests.store.support import path_model
 
 
-def kept(events: Iterable[Event], now: int) -> list[Event]:
+def kept(events: Iterable[EventDocument], now: int) -> list[EventDocument]:
     """The events that have not expired."""
     return [event for event in events if "expireAt" not in event or _moment(event) > now]
 
 
-def means(filter: Filter, event: Event) -> bool:
+def means(filter: Filter, event: EventDocument) -> bool:
     """Whether the filter means the event."""
     match filter:
         case Ids(ids):
@@ -57,7 +57,7 @@ def fits(pattern: str, text: str) -> bool:
     return remaining.endswith(rest[-1])
 
 
-def counted(events: Iterable[Event], scope: Scope) -> list[Event]:
+def counted(events: Iterable[EventDocument], scope: Scope) -> list[EventDocument]:
     """Those of the events that the scope counts."""
     return [
         event
@@ -83,16 +83,16 @@ class ExpectedHead:
     last_position: int
 
 
-def heads(events: Sequence[Event], now: int) -> dict[tuple[str, str], ExpectedHead]:
+def heads(events: Sequence[EventDocument], now: int) -> dict[tuple[str, str], ExpectedHead]:
     """The aggregates of which anything is kept."""
-    whole: dict[tuple[str, str], list[Event]] = {}
+    whole: dict[tuple[str, str], list[EventDocument]] = {}
     for event in events:
         if "aggregateType" in event and "aggregateId" in event:
             whole.setdefault((event["aggregateType"], event["aggregateId"]), []).append(event)
     return {name: _head(name[0], members, left) for name, members in whole.items() if (left := kept(members, now))}
 
 
-def _head(type: str, members: list[Event], left: list[Event]) -> ExpectedHead:
+def _head(type: str, members: list[EventDocument], left: list[EventDocument]) -> ExpectedHead:
     deleted = False
     for event in members:
         if event["type"] == f"{type}.deleted":
@@ -111,7 +111,7 @@ def _head(type: str, members: list[Event], left: list[Event]) -> ExpectedHead:
     )
 
 
-def _moment(event: Event) -> int:
+def _moment(event: EventDocument) -> int:
     return moment.of(event["expireAt"].replace(tzinfo=moment.EPOCH.tzinfo))
 
 

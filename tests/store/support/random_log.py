@@ -15,7 +15,7 @@ from eventscope.store.filters.mongo import bson_date
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.store.mongo.driver import Driver
 from eventscope.store.stats import expiry
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.message import Accepted
 from eventscope.store.values.moment import DAY, EPOCH, HOUR, of
 from eventscope.store.write.retention import Retention
@@ -56,7 +56,9 @@ class Corpus:
 
     # no dataclass: hypothesis shows what a test was given, and of a dataclass it shows everything
 
-    def __init__(self, runner: asyncio.Runner, clock: Clock, logs: dict[State, Log], events: list[Event]) -> None:
+    def __init__(
+        self, runner: asyncio.Runner, clock: Clock, logs: dict[State, Log], events: list[EventDocument]
+    ) -> None:
         self.clock = clock
         self.events = events
         self._runner = runner
@@ -95,13 +97,13 @@ def corpus_on(url: str, name: str, driver: Driver) -> Iterator[Corpus]:
                 broom.drop_database(database)
 
 
-async def _fill(log: Log, clock: Clock) -> list[Event]:
+async def _fill(log: Log, clock: Clock) -> list[EventDocument]:
     chance = random.Random(2100)
     await prepare(log)
     clock.now = NOON
     appender = await Appender.of(log)
     appender.retention = RETENTION
-    events: list[Event] = []
+    events: list[EventDocument] = []
     for _ in range(45):
         clock.now += chance.choice([1, 999_999, HOUR // 3, HOUR, 5 * HOUR + 1, DAY, 2 * DAY])
         size = chance.choice([1, 3, 10, 30])

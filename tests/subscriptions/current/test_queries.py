@@ -16,7 +16,7 @@ from eventscope.settings import Settings
 from eventscope.store.filters.filter import Among, Types
 from eventscope.store.log import Log
 from eventscope.store.stats.counts import Scope
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from eventscope.subscriptions.current import changes as newses
 from eventscope.subscriptions.current.changes import News
 from eventscope.subscriptions.current.queries import Asked, Readings
@@ -97,7 +97,7 @@ class Arrived(Unobserved):
 
     events = 0
 
-    def arrived(self, events: Sequence[Event]) -> None:
+    def arrived(self, events: Sequence[EventDocument]) -> None:
         self.events += len(events)
 
 

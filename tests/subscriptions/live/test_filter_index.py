@@ -22,7 +22,7 @@ from eventscope.store.filters.filter import (
 )
 from eventscope.store.filters.look import Look
 from eventscope.store.filters.paths import Compares, Equals, Path
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from eventscope.subscriptions.live import filter_index
 from eventscope.subscriptions.live.filter_index import Index, keys
 
@@ -64,7 +64,7 @@ def test_it_finds_exactly_the_filters_that_mean_the_event(
     staying = [number for number in range(len(given)) if number not in leaving]
     assert len(found) == len(staying)
     for one in happened:
-        event = cast("Event", one)
+        event = cast("EventDocument", one)
         matching = [number for some in found.matching(event) for number in some.means]
         assert sorted(matching) == [number for number in staying if matcher(given[number])(Look(event))]
 
@@ -109,7 +109,7 @@ def test_a_filter_that_takes_too_long_to_ask_is_set_apart_and_the_others_are_ask
     found.add("other type", All((Types(("b*",)), heavy)))
     found.add("light", Holds(Path("data", ("l",)), (Equals((7,)),)))
     found.add("all", EVERYTHING)
-    event = cast("Event", {"_id": 1, "messageId": "m", "type": "a.b", "data": {"l": list(range(10_000))}})
+    event = cast("EventDocument", {"_id": 1, "messageId": "m", "type": "a.b", "data": {"l": list(range(10_000))}})
     parts = list(found.matching(event))
     assert sorted(name for part in parts for name in part.means) == ["all", "light"]
     assert sorted(name for part in parts for name in part.unclear) == ["also heavy", "heavy"]
@@ -120,7 +120,7 @@ def test_those_who_are_many_are_asked_in_parts_between_which_others_get_their_tu
     count = 3 * filter_index.TURN // filter_index.ENTRY
     for number in range(count):
         found.add(number, EVERYTHING)
-    parts = list(found.matching(cast("Event", {"_id": 1, "messageId": "m", "type": "a.b"})))
+    parts = list(found.matching(cast("EventDocument", {"_id": 1, "messageId": "m", "type": "a.b"})))
     assert [number for part in parts for number in part.means] == list(range(count))
     assert max(len(part.means) for part in parts) <= filter_index.TURN // filter_index.ENTRY + 1
 
@@ -130,7 +130,7 @@ def test_filters_may_come_and_go_while_they_are_asked() -> None:
     count = 3 * filter_index.TURN // filter_index.ENTRY
     for number in range(count):
         found.add(number, EVERYTHING)
-    asked = found.matching(cast("Event", {"_id": 1, "messageId": "m", "type": "a.b"}))
+    asked = found.matching(cast("EventDocument", {"_id": 1, "messageId": "m", "type": "a.b"}))
     seen = len(next(asked).means)
     for number in range(count):
         found.remove(number)
@@ -144,6 +144,6 @@ def test_many_who_ask_for_hundreds_of_patterns_each_are_asked_all_the_same() -> 
     for number in range(100):
         index.add(number, Types(tuple(f"*s{number}.{n}.*" for n in range(300))))
     for type in ("s7.250.done", "a.s7.250.", "no." * 80 + "such"):
-        found = list(index.matching(cast("Event", {"_id": 1, "messageId": "m", "type": type, "timestamp": 0})))
+        found = list(index.matching(cast("EventDocument", {"_id": 1, "messageId": "m", "type": type, "timestamp": 0})))
         assert [one for part in found for one in part.unclear] == []
         assert [one for part in found for one in part.means] == ([7] if "s7" in type else [])

@@ -15,7 +15,7 @@ from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.store.recent_events import Tail
 from eventscope.store.state import secret
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from eventscope.subscriptions.current.changes import News
 from eventscope.subscriptions.live import live_batch
 from eventscope.subscriptions.live.feed import Feed, feeding
@@ -72,11 +72,13 @@ def teller(log: Log, client: Client, settings: Settings) -> Teller:
     return Teller(log, client, settings.stream)
 
 
-def forged(*positions: int) -> list[Event]:
-    return [cast("Event", {"_id": n, "messageId": f"f{n}", "type": "forged", "recordedAt": 0}) for n in positions]
+def forged(*positions: int) -> list[EventDocument]:
+    return [
+        cast("EventDocument", {"_id": n, "messageId": f"f{n}", "type": "forged", "recordedAt": 0}) for n in positions
+    ]
 
 
-def unsigned(previous: int, head: int, events: list[Event]) -> bytes:
+def unsigned(previous: int, head: int, events: list[EventDocument]) -> bytes:
     return orjson.dumps({"previous": previous, "head": head, "events": events})
 
 

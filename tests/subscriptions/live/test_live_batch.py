@@ -6,7 +6,7 @@ from typing import Any, cast
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from eventscope.subscriptions.live import live_batch
 from eventscope.subscriptions.live.seal import Seal
 
@@ -34,7 +34,7 @@ bodies = st.fixed_dictionaries(
 def test_messages_join_to_the_batch_but_for_events_that_are_too_large(
     previous: int, given: list[dict[str, Any]], most_bytes: int
 ) -> None:
-    events = [cast("Event", {"_id": previous + place, **body}) for place, body in enumerate(given, start=1)]
+    events = [cast("EventDocument", {"_id": previous + place, **body}) for place, body in enumerate(given, start=1)]
     messages = list(live_batch.encode(previous, events, most_bytes, Seal(KEY, 1)))
     batches = [live_batch.decode(message) for message in messages]
     assert all(len(message) <= most_bytes for message in messages)
@@ -55,7 +55,7 @@ def test_a_heartbeat_is_a_batch_of_nothing() -> None:
 
 
 def test_the_name_of_the_log_comes_with_each_message_and_may_be_missing() -> None:
-    event = cast("Event", {"_id": 4, "type": "a"})
+    event = cast("EventDocument", {"_id": 4, "type": "a"})
     seal = Seal(KEY, 1, 'ü"')
     for message in (*live_batch.encode(3, [event], 1000, seal), live_batch.heartbeat(4, seal)):
         assert live_batch.decode(message).log == 'ü"'

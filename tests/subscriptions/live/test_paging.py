@@ -6,12 +6,12 @@ from typing import Any, cast
 import pytest
 from bson import ObjectId
 
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from eventscope.subscriptions.live.paging import FIRST, GROWTH, MOST, MOST_BYTES, Paging, size
 
 
-def events(n: int, data: object) -> list[Event]:
-    return [cast("Event", {"_id": position, "data": data}) for position in range(n)]
+def events(n: int, data: object) -> list[EventDocument]:
+    return [cast("EventDocument", {"_id": position, "data": data}) for position in range(n)]
 
 
 def test_pages_of_small_events_grow_up_to_the_most() -> None:

@@ -15,7 +15,7 @@ from eventscope.settings import Settings
 from eventscope.store.filters.filter import EVERYTHING, Types
 from eventscope.store.log import Log
 from eventscope.store.recent_events import Tail
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from eventscope.store.write.retention import Retention
 from eventscope.subscriptions.current import changes as newses
 from eventscope.subscriptions.current.aggregates import Watching
@@ -210,7 +210,7 @@ class Listening:
         self.missed_at = 0
         self._failures = failures
 
-    def came(self, events: Sequence[Event]) -> None:
+    def came(self, events: Sequence[EventDocument]) -> None:
         self._fail()
         self.heard = events[-1]["_id"]
 

@@ -13,7 +13,7 @@ from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
 from eventscope.store.rejected import messages as store
 from eventscope.store.rejected.messages import Rejected
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.message import EXPECTED_VERSION, RETRY
 from eventscope.subscriptions.messages.parse import OWN_ID, made_up_id
 from eventscope.subscriptions.publish.outcome import Rejection, StoredEvent
@@ -50,7 +50,7 @@ async def mend(client: Client, prefix: str) -> None:
     await client.jetstream().publish(f"{prefix}.user.created", orjson.dumps(message))
 
 
-async def stored(log: Log) -> list[Event]:
+async def stored(log: Log) -> list[EventDocument]:
     return [one for one in await pages.events(log, EVERYTHING, limit=100) if one["messageId"] != "first"]
 
 

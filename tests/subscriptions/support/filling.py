@@ -10,7 +10,7 @@ from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
 from eventscope.store.values import moment
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.message import Accepted, Arrival, Batch, Place
 from eventscope.store.write.append import append
 from eventscope.store.write.retention import Retention
@@ -22,7 +22,7 @@ FOREVER = 0.0
 
 async def store(
     log: Log, *events: dict[str, Any], recorded_at: int | None = None, days: float = FOREVER
-) -> Sequence[Event]:
+) -> Sequence[EventDocument]:
     """Store these events; nobody is told."""
     at = await checkpoint.acquire(log, "test", 60)
     assert at is not None
@@ -37,7 +37,7 @@ async def store(
     return await pages.events(log, EVERYTHING, above=at.head, limit=len(events))
 
 
-async def tell(log: Log, client: Client, stream: str, events: Sequence[Event]) -> None:
+async def tell(log: Log, client: Client, stream: str, events: Sequence[EventDocument]) -> None:
     """Tell the feed that these were stored, as the ingester does."""
     for message in live_batch.encode(events[0]["_id"] - 1, events, 100_000, await sealing(log)):
         await client.publish(live_batch.subject(stream), message)

@@ -14,7 +14,7 @@ from eventscope.store.filters.filter import Filter
 from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
 from eventscope.store.values import moment
-from eventscope.store.values.documents import Event
+from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.message import Accepted, Arrival, Batch, Place
 from eventscope.store.write.append import append
 from eventscope.store.write.retention import Retention
@@ -138,7 +138,7 @@ class Teller:
         self._client = client
         self._stream = stream
 
-    async def store(self, *bodies: dict[str, Any]) -> list[Event]:
+    async def store(self, *bodies: dict[str, Any]) -> list[EventDocument]:
         """Store events without a word."""
         at = await checkpoint.acquire(self._log, "test", 60)
         assert at is not None
@@ -152,7 +152,7 @@ class Teller:
         stored, _ = await append(self._log, Retention({"*": 0}), at, Batch(messages, place))
         return list(stored.events)
 
-    async def tell(self, events: list[Event]) -> None:
+    async def tell(self, events: list[EventDocument]) -> None:
         """Tell of stored events."""
         for message in live_batch.encode(events[0]["_id"] - 1, events, 1_000_000, await sealing(self._log)):
             await self._client.publish(live_batch.subject(self._stream), message)
@@ -165,7 +165,7 @@ class Teller:
         )
         await self._client.flush()
 
-    async def happen(self, n: int = 1, **body: Any) -> list[Event]:
+    async def happen(self, n: int = 1, **body: Any) -> list[EventDocument]:
         """Store so many and tell of them."""
         events = await self.store(*([body] * n))
         await self.tell(events)
