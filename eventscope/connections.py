@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from nats.aio.client import Client
 
 from eventscope.errors import CannotStart, EventscopeError
-from eventscope.redact import explained, shown
+from eventscope.redact import explanation, redacted
 from eventscope.settings import Settings, variable
 from eventscope.store.log import Log, open_log, synchronise
 from eventscope.store.recent_events import Tail
@@ -40,8 +40,9 @@ async def opened(settings: Settings, tail: Tail | None = None) -> AsyncIterator[
         except CannotStart:
             raise
         except EventscopeError as error:
+            url = settings.mongo_url
             raise CannotStart(
-                f"MongoDB cannot be reached at {shown(settings.mongo_url)} ({explained(error, settings.mongo_url)});"
+                f"MongoDB cannot be reached at {redacted(url)} ({explanation(error, url)});"
                 f" start it, or give its address with {variable('mongo_url')}"
             ) from error
         yield log

@@ -198,34 +198,34 @@ class CannotStart(EventscopeError):
     """The program cannot start; the message says what to install or which setting to give."""
 
 
-def told(error: BaseException) -> dict[str, Any]:
+def to_client(error: BaseException) -> dict[str, Any]:
     """The error as a caller gets it, in GraphQL's form; of one that nobody foresaw, an id to find it in the log.
 
     What somebody has to mend is for the log alone: it may name users and documents.
     """
     if isinstance(error, Blocked | CannotStart):
-        noted(Unavailable.code, str(error))
+        log_client_error(Unavailable.code, str(error))
         return {"message": TO_MEND, "extensions": {"code": Unavailable.code}}
     if isinstance(error, EventscopeError) and error.code != INTERNAL:
-        noted(error.code, str(error))
-        return {"message": shortened(str(error)), "extensions": {"code": error.code} | error.details}
-    return {"message": "Internal error", "extensions": {"code": INTERNAL, "errorId": unexpected(error)}}
+        log_client_error(error.code, str(error))
+        return {"message": shorten(str(error)), "extensions": {"code": error.code} | error.details}
+    return {"message": "Internal error", "extensions": {"code": INTERNAL, "errorId": log_unexpected(error)}}
 
 
-def shortened(message: str) -> str:
+def shorten(message: str) -> str:
     """The message with the beginnings alone of long words, and of itself: what callers write may be of any length."""
     short = LONG_WORD.sub(lambda word: f"{word[0][:SHOWN]}…", message)
     return short if len(short) <= MOST_MESSAGE else f"{short[: MOST_MESSAGE - 1]}…"
 
 
-def unexpected(error: BaseException, consequence: str | None = None) -> str:
+def log_unexpected(error: BaseException, consequence: str | None = None) -> str:
     """Log an error that nobody foresaw, with its traceback and its consequence; returns the id that finds it."""
     id = uuid.uuid4().hex
     logger.error("errorId %s%s", id, f": {consequence}" if consequence else "", exc_info=error)
     return id
 
 
-def noted(code: str, message: str) -> None:
+def log_client_error(code: str, message: str) -> None:
     """Log an error that a caller is told, in one line whatever the caller wrote: as a warning if it is a server's."""
     line = "".join(letter if letter.isprintable() else " " for letter in message[:200])
     logger.log(logging.WARNING if code in OF_SERVERS else logging.INFO, "%s: %s", code, line)

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from eventscope.errors import CannotStart
-from eventscope.redact import shown
+from eventscope.redact import redacted
 
 OVER_HTTP: Final = {"ws": "http", "wss": "https"}
 
@@ -24,14 +24,14 @@ def proxy_to(url: str) -> str | None:
 
 def through(proxy: str | None) -> str:
     """Words for a message about what went wrong on the way: empty where there is no proxy."""
-    return "" if proxy is None else f" through the proxy {shown(proxy)} that the environment names"
+    return "" if proxy is None else f" through the proxy {redacted(proxy)} that the environment names"
 
 
 def unusable(url: str) -> CannotStart:
     """What to raise where the proxy to that address is of a kind that cannot be used."""
     return CannotStart(
-        f"{shown(url)} cannot be reached{through(proxy_to(url))}: only http:// and https:// will do; name the host in"
-        " NO_PROXY if it needs no proxy"
+        f"{redacted(url)} cannot be reached{through(proxy_to(url))}: only http:// and https:// proxies are supported;"
+        " name the host in NO_PROXY if it needs no proxy"
     )
 
 

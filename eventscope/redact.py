@@ -20,24 +20,24 @@ SHORT: Final = 2  # letters
 DELIMITERS: Final = re.compile(r"[:/?#\[\]@!$&'()*+,;=\s]+")
 
 
-def shown(address: str) -> str:
+def redacted(address: str) -> str:
     """The address of a MongoDB, or of NATS servers with commas between, with `***` for all that may be secret."""
     if address.strip().lower().startswith("mongodb"):
         return _one(address.strip())
     return ",".join(_one(server) for server in _servers(address))
 
 
-def cleaned(text: str) -> str:
+def redacted_text(text: str) -> str:
     """The text with `***` for what may be secret in the addresses that it holds: a net below all that write it."""
     return ADDRESS.sub(_cleaned, text)
 
 
-def value(text: str) -> str:
+def redacted_value(text: str) -> str:
     """What somebody gave for a setting, which may be an address in the wrong place."""
-    return shown(text) if "://" in text or _is_bare(text) else text
+    return redacted(text) if "://" in text or _is_bare(text) else text
 
 
-def explained(error: BaseException, address: str) -> str:
+def explanation(error: BaseException, address: str) -> str:
     """What a driver says of an address that it cannot use, unless that repeats parts that may be secret."""
     said = str(error) or type(error).__name__
     if any(_repeats(said, word) for word in _secret_words(address)):
@@ -93,7 +93,7 @@ def _cleaned(found: re.Match[str]) -> str:
     address = found[0].rstrip("'\"`),.;:>]}")
     if "@" not in address and not address.lower().startswith("mongodb"):
         return found[0]
-    return shown(address) + found[0][len(address) :]
+    return redacted(address) + found[0][len(address) :]
 
 
 def _option(text: str) -> str:

@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from eventscope.envelopes import EnvelopeMapping, Name, read_setting, setting
 from eventscope.errors import CannotStart
-from eventscope.redact import cleaned, value
+from eventscope.redact import redacted_text, redacted_value
 
 PREFIX = "EVENTSCOPE_"
 MOST_PATHS = 16
@@ -234,7 +234,7 @@ def _wrong(place: tuple[int | str, ...], reason: str, given: Mapping[str, str]) 
     name = variable(str(place[0]))
     text = given.get(name)
     # what is wrong with it may repeat it in parts
-    said = cleaned(reason.removeprefix("Value error, "))
-    if text is not None and value(text) != text:
-        said = said.replace(text, value(text))
-    return f"{name} is {text if text is None else value(text)!r}: {said}"
+    said = redacted_text(reason.removeprefix("Value error, "))
+    if text is not None and redacted_value(text) != text:
+        said = said.replace(text, redacted_value(text))
+    return f"{name} is {text if text is None else redacted_value(text)!r}: {said}"

@@ -6,7 +6,7 @@ import re
 import sys
 from typing import Final, TextIO
 
-from eventscope.redact import cleaned
+from eventscope.redact import redacted_text
 
 UNCOMMON: Final = re.compile(r"[^\x20-\x7e\n]")
 
@@ -41,7 +41,7 @@ class SafeFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The text of the record."""
-        text = cleaned(super().format(record))
+        text = redacted_text(super().format(record))
         # what a message holds must not pass for a line of its own
         lines = text.split("\n") if record.exc_info or record.stack_info else [text]
         return "\n".join(map(safe, lines))

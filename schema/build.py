@@ -10,7 +10,7 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionContext
 
-from eventscope.errors import INTERNAL, BadInput, EventscopeError, TooComplex, noted, shortened, told
+from eventscope.errors import INTERNAL, BadInput, EventscopeError, TooComplex, log_client_error, shorten, to_client
 from eventscope.schema import sources
 from eventscope.schema.compiled.documents import Documents
 from eventscope.schema.compiled.executor import CompiledExecutor
@@ -44,11 +44,11 @@ def describe(error: GraphQLError) -> None:
         root = root.original_error
     cause = root.original_error
     if not isinstance(cause, EventscopeError) and _is_in_the_question(error, root):
-        error.message = shortened(error.message)
+        error.message = shorten(error.message)
         extensions["code"] = TooComplex.code if has_too_many_tokens(error) else BadInput.code
-        noted(extensions["code"], error.message)
+        log_client_error(extensions["code"], error.message)
     else:
-        answer = told(cause or root)
+        answer = to_client(cause or root)
         extensions |= answer["extensions"]
         if cause is not None or extensions["code"] == INTERNAL:
             error.message = answer["message"]

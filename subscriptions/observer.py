@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Final, Protocol
 
-from eventscope.errors import unexpected
+from eventscope.errors import log_unexpected
 from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.message import Stored
 
@@ -121,7 +121,7 @@ class Guard:
             return False
         if type(error) not in self._logged:
             self._logged.add(type(error))
-            unexpected(error, "something is not counted; more errors of this kind are not logged")
+            log_unexpected(error, "something is not counted; more errors of this kind are not logged")
         return True
 
 

@@ -21,7 +21,7 @@ from eventscope.errors import (
     TooComplex,
     Unavailable,
     Unstorable,
-    told,
+    to_client,
 )
 from eventscope.schema.limits.limits import Limits
 from eventscope.settings import variable
@@ -97,14 +97,14 @@ def test_each_code_is_told_with_why_and_what_to_do() -> None:
     ],
 )
 def test_what_is_for_clients_is_told_in_its_own_words(error: EventscopeError, extensions: dict[str, str]) -> None:
-    assert told(error) == {"message": str(error), "extensions": extensions}
+    assert to_client(error) == {"message": str(error), "extensions": extensions}
 
 
 @pytest.mark.parametrize("error", [Blocked("hunter2"), CannotStart("hunter2")])
 def test_what_somebody_has_to_mend_is_unavailable_and_its_reason_in_the_log_alone(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert told(error) == {"message": TO_MEND, "extensions": {"code": "UNAVAILABLE"}}
+    assert to_client(error) == {"message": TO_MEND, "extensions": {"code": "UNAVAILABLE"}}
     [record] = caplog.records
     assert (record.getMessage(), record.exc_info) == ("UNAVAILABLE: hunter2", None)
 
@@ -113,14 +113,14 @@ def test_what_somebody_has_to_mend_is_unavailable_and_its_reason_in_the_log_alon
 def test_what_is_not_for_clients_is_an_id_that_the_log_knows(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    answer = told(error)
+    answer = to_client(error)
     assert answer["message"] == "Internal error"
     assert answer["extensions"].keys() == {"code", "errorId"}
     assert answer["extensions"]["code"] == "INTERNAL"
     [record] = caplog.records
     assert (record.levelno, record.exc_info and record.exc_info[1]) == (logging.ERROR, error)
     assert answer["extensions"]["errorId"] in record.getMessage()
-    assert told(error)["extensions"]["errorId"] != answer["extensions"]["errorId"]
+    assert to_client(error)["extensions"]["errorId"] != answer["extensions"]["errorId"]
 
 
 def test_a_message_has_the_values_in_it() -> None:

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from eventscope.client.api import Questions
 from eventscope.doctor.finding import broken
 from eventscope.errors import CannotStart
-from eventscope.redact import cleaned, explained, shown, value
+from eventscope.redact import explanation, redacted, redacted_text, redacted_value
 from eventscope.settings import PREFIX, Settings, load, variable
 from eventscope.store.mongo.driver import Driver, connect
 from eventscope.subscriptions.nats.access import Access
@@ -57,8 +57,8 @@ def test_no_secret_of_a_mongodb_address_is_shown(
         f"{scheme}://{place}/?{option}={prefix}{value}&tls=true",
         f"{scheme}://{place}/db?{value}",
     ):
-        assert not leaks(shown(address)), address
-        assert not leaks(explained(ValueError(f"no port: {value!r} or {password!r} in {address}"), address))
+        assert not leaks(redacted(address)), address
+        assert not leaks(explanation(ValueError(f"no port: {value!r} or {password!r} in {address}"), address))
 
 
 @given(NAMES, ESCAPED, ESCAPED, HOSTS, st.sampled_from(["nats://", "tls://", "ws://", "wss://", ""]))
@@ -66,7 +66,7 @@ def test_no_secret_of_a_nats_address_is_shown(
     user: str, password: str, token: str, hosts: list[str], scheme: str
 ) -> None:
     servers = [f"{scheme}{user}:{password}@{host}" for host in hosts] + [f"{scheme}{token}@last:4222"]
-    text = shown(", ".join(servers))
+    text = redacted(", ".join(servers))
     assert not leaks(text)
     for host in [*hosts, "last:4222"]:
         assert f"@{host}" in text
@@ -74,8 +74,8 @@ def test_no_secret_of_a_nats_address_is_shown(
 
 @given(NAMES, SECRETS.filter(lambda text: "@" not in text))
 def test_a_password_that_nobody_escaped_is_not_shown_either(user: str, password: str) -> None:
-    assert not leaks(shown(f"nats://{user}:{password}@host:4222"))
-    assert not leaks(shown(f"{user}:{password}@host:4222"))
+    assert not leaks(redacted(f"nats://{user}:{password}@host:4222"))
+    assert not leaks(redacted(f"{user}:{password}@host:4222"))
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_password_that_nobody_escaped_is_not_shown_either(user: str, password:
     ],
 )
 def test_what_helps_to_find_the_server_is_shown(address: str, text: str) -> None:
-    assert shown(address) == text
+    assert redacted(address) == text
 
 
 @pytest.mark.parametrize(
@@ -136,23 +136,23 @@ async def test_a_nats_address_that_cannot_be_read_is_not_repeated(address: str) 
 
 @pytest.mark.parametrize("address", ["nats://me:p@host", "mongodb://me:pw@host/", "nats://s@host"])
 def test_a_secret_of_a_letter_or_two_hides_no_reason_that_does_not_repeat_it(address: str) -> None:
-    assert explained(OSError("no place named host is reachable"), address) == "no place named host is reachable"
+    assert explanation(OSError("no place named host is reachable"), address) == "no place named host is reachable"
 
 
 @pytest.mark.parametrize("said", ["no port: 'p'", "p@host is none", "nats://me:p@host", "x p", "me?"])
 def test_a_secret_of_a_letter_is_not_repeated_where_it_stands_as_a_word(said: str) -> None:
-    assert "may be secret" in explained(ValueError(said), "nats://me:p@host")
+    assert "may be secret" in explanation(ValueError(said), "nats://me:p@host")
 
 
 @pytest.mark.parametrize("said", ["xpwdx", "pwd", "sipwdo"])
 def test_a_longer_secret_is_not_repeated_anywhere(said: str) -> None:
-    assert "may be secret" in explained(ValueError(said), "nats://me:pwd@host")
+    assert "may be secret" in explanation(ValueError(said), "nats://me:pwd@host")
 
 
 @given(st.text("a:@/ ", max_size=12))
 def test_what_has_a_secret_before_its_server_is_an_address_wherever_it_is_given(text: str) -> None:
     is_address = "://" in text or re.fullmatch(r"\S+@\S+", text)
-    assert value(text) == (shown(text) if is_address else text)
+    assert redacted_value(text) == (redacted(text) if is_address else text)
 
 
 def test_settings_show_no_secret() -> None:
@@ -212,7 +212,7 @@ def test_settings_that_are_wrong_in_a_program_are_not_repeated() -> None:
 @given(st.text(max_size=10), st.sampled_from(ADDRESSES), st.sampled_from(["", "'", '"', ")", ",", ": x", " y"]))
 def test_no_secret_of_an_address_is_left_in_a_text(before: str, address: str, after: str) -> None:
     text = f"{before} {address}{after}"
-    assert not leaks(cleaned(text))
+    assert not leaks(redacted_text(text))
     record = logging.LogRecord("n", logging.ERROR, "", 0, "%s", (text,), None)
     assert not leaks(SafeFormatter("%(message)s").format(record))
     assert not leaks(str(broken("x", text, "").data))
@@ -223,7 +223,7 @@ def test_no_secret_of_an_address_is_left_in_a_text(before: str, address: str, af
     ["", "ada@example.com wrote a@b:c", "see https://example.org/a?b=c.", "'nats://127.0.0.1:4222' is", "a://b"],
 )
 def test_texts_without_secrets_stay_as_they_are(text: str) -> None:
-    assert cleaned(text) == text
+    assert redacted_text(text) == text
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import typer
 from eventscope.cli.command import chosen_settings, to_its_end, until_asked_to_end
 from eventscope.dev.data_folder import DATA_DIR, DATA_DIR_HELP, running
 from eventscope.errors import BadInput
-from eventscope.redact import shown
+from eventscope.redact import redacted
 from eventscope.settings import Settings
 from eventscope.terminal import say
 
@@ -109,7 +109,7 @@ def _address(api: str | None, doing: str, data_dir: Path) -> str:
     if api is not None:
         return api
     address = here.api if here is not None else _of(chosen)
-    say(f"{doing} {shown(address)}", sys.stderr)
+    say(f"{doing} {redacted(address)}", sys.stderr)
     return address
 
 

@@ -12,7 +12,7 @@ from eventscope.cli.command import chosen_settings, run, to_its_end, until_asked
 from eventscope.cli.envelope import commands
 from eventscope.dev.data_folder import DATA_DIR, DATA_DIR_HELP, found, running
 from eventscope.errors import CannotStart, EventscopeError
-from eventscope.redact import cleaned
+from eventscope.redact import redacted_text
 from eventscope.settings import Settings, variable
 from eventscope.terminal import prepare, say
 
@@ -194,7 +194,7 @@ def main() -> None:
     try:
         app()
     except EventscopeError as error:
-        say(f"eventscope: {cleaned(str(error))}", sys.stderr)
+        say(f"eventscope: {redacted_text(str(error))}", sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

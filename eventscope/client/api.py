@@ -11,7 +11,7 @@ import orjson
 
 from eventscope.errors import BadInput, EventscopeError, NotAnswered, Unavailable, WrongLog
 from eventscope.proxies import proxy_to, through, unusable
-from eventscope.redact import shown
+from eventscope.redact import redacted
 
 PAUSES: Final = (0.1, 0.3, 1.0, 2.0)  # before each further try
 SECONDS: Final = 60.0  # the API gives up long before
@@ -70,7 +70,7 @@ class Questions:
             response = await self._http.post("graphql", content=body, headers=headers)
         except httpx.TransportError as error:
             raise Unavailable(
-                f"the API at {shown(str(self._http.base_url))} does not answer{through(self._proxy)}"
+                f"the API at {redacted(str(self._http.base_url))} does not answer{through(self._proxy)}"
                 f" ({str(error) or type(error).__name__})"
             ) from error
         answer = answer_in(response.content)
@@ -80,10 +80,10 @@ class Questions:
         if "data" not in answer:
             if response.status_code in AWAY:
                 raise Unavailable(
-                    f"{shown(str(response.url))} answers HTTP {response.status_code}{through(self._proxy)}"
+                    f"{redacted(str(response.url))} answers HTTP {response.status_code}{through(self._proxy)}"
                 )
             raise NotAnswered(
-                f"{shown(str(response.url))} answers HTTP {response.status_code} and no GraphQL"
+                f"{redacted(str(response.url))} answers HTTP {response.status_code} and no GraphQL"
                 f"{through(self._proxy)}; is api_url right?",
                 "NOT_GRAPHQL",
             )

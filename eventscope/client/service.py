@@ -18,7 +18,7 @@ from eventscope.client.event import JSON, Event, NewEvent, PublishedEvent
 from eventscope.client.filters import Wanted, filter_of
 from eventscope.client.subscription import Follower, OnGap, StartFrom, called
 from eventscope.errors import BadInput, CannotStart, OutcomeUnknown, Unavailable
-from eventscope.redact import shown
+from eventscope.redact import redacted
 from eventscope.subscriptions.nats import stream as streams
 from eventscope.subscriptions.nats.access import Access, BadAccess, NatsFiles
 from eventscope.subscriptions.publish.confirmed import Asker, asking
@@ -288,7 +288,7 @@ def _base(api_url: str) -> str:
         parts = urlsplit(whole)
         if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
             return whole.rstrip("/").removesuffix("/graphql")
-    raise BadInput(f"api_url is {shown(api_url)[:200]!r} and not an address like http://127.0.0.1:8000", "api_url")
+    raise BadInput(f"api_url is {redacted(api_url)[:200]!r} and not an address like http://127.0.0.1:8000", "api_url")
 
 
 def _socket_url(api_url: str) -> str:

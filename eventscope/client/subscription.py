@@ -21,7 +21,7 @@ from eventscope.client.api import answer_in, error_of
 from eventscope.client.event import SELECTION, Event, read
 from eventscope.errors import NotAnswered, Unavailable
 from eventscope.proxies import proxy_to, through, unusable
-from eventscope.redact import shown
+from eventscope.redact import redacted
 
 PROTOCOL: Final = Subprotocol("graphql-transport-ws")
 FEED: Final = f"""subscription ($filter: EventFilter, $after: String, $from: StartFrom) {{
@@ -134,7 +134,7 @@ class Follower:
                 if status != 404 and (errors := answer_in(error.response.body or b"").get("errors")):
                     raise error_of(errors[0]) from error
                 raise NotAnswered(
-                    f"{shown(self._url)} answers HTTP {status}; is api_url right?", "NOT_GRAPHQL"
+                    f"{redacted(self._url)} answers HTTP {status}; is api_url right?", "NOT_GRAPHQL"
                 ) from error
 
     async def _connection(self) -> AsyncGenerator[Event | RetentionGap, None]:

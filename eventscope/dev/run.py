@@ -19,7 +19,7 @@ from eventscope.processes import private
 from eventscope.processes.ending import before, signals
 from eventscope.processes.ports import HOST, free, is_free, recall
 from eventscope.processes.supervisor import Child, Supervisor
-from eventscope.redact import shown
+from eventscope.redact import redacted
 from eventscope.settings import NATS_ACCESS, Settings, variable
 from eventscope.terminal import safe
 
@@ -200,7 +200,7 @@ class Dev:
     def _say_servers(self) -> None:
         for field, name in SERVERS.items():
             url = getattr(self._settings, field)
-            place = f"{shown(url)}, not embedded ({variable(field)})" if url else f"embedded, in {self._data_dir}"
+            place = f"{redacted(url)}, not embedded ({variable(field)})" if url else f"embedded, in {self._data_dir}"
             self.say(f"{name}: {place}")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
-from eventscope.redact import cleaned
+from eventscope.redact import redacted_text
 
 
 class Level(IntEnum):
@@ -27,7 +27,7 @@ class Finding:
 
     def __post_init__(self) -> None:
         """Keep what may be secret out of it, wherever it came from."""
-        object.__setattr__(self, "found", cleaned(self.found))
+        object.__setattr__(self, "found", redacted_text(self.found))
 
     @property
     def data(self) -> dict[str, str]:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import orjson
 
-from eventscope.errors import TooComplex, told
+from eventscope.errors import TooComplex, to_client
 from eventscope.schema.large import Large
 from eventscope.store.pace import Pace
 from eventscope.store.values.documents import plain
@@ -25,7 +25,7 @@ async def encoded(answer: dict[str, Any]) -> dict[str, Any]:
         text += piece
         if len(text) > MOST:
             error = TooComplex(f"the answer has over {MOST} bytes; ask for smaller pages, or for data only once")
-            return {"data": None, "errors": [told(error)]}
+            return {"data": None, "errors": [to_client(error)]}
         await pace.pause()
     return {**answer, "data": orjson.Fragment(bytes(text))}
 

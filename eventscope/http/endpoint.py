@@ -19,7 +19,7 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
-from eventscope.errors import BadInput, NotOverHttp, NotPersisted, Unavailable, told
+from eventscope.errors import BadInput, NotOverHttp, NotPersisted, Unavailable, to_client
 from eventscope.http import event_stream
 from eventscope.http.admission import Admission
 from eventscope.http.answer import encoded
@@ -81,7 +81,7 @@ class Endpoint(GraphQL[Context, None]):
             services,
             admission,
             self.encode_json,
-            lambda why: _failure(503, told(Unavailable(why)), JSON, AGAIN),
+            lambda why: _failure(503, to_client(Unavailable(why)), JSON, AGAIN),
         )
         self._page = page
         self._shortcut = (
@@ -234,15 +234,15 @@ class Endpoint(GraphQL[Context, None]):
         except ClientDisconnect:
             return _refusal(400, "The request broke off", media_type)
         except NotOverHttp as error:
-            return _failure(400, told(error), media_type)
+            return _failure(400, to_client(error), media_type)
         except NotPersisted as error:  # which is no failure: the client asks once more, with the query
             if media_type is None:
-                return event_stream.of_one({"errors": [told(error)]}, self.encode_json)
-            return _failure(200, told(error), media_type)
+                return event_stream.of_one({"errors": [to_client(error)]}, self.encode_json)
+            return _failure(200, to_client(error), media_type)
         except BadInput as error:
-            return _failure(status(media_type or RESPONSE, is_request_error=True), told(error), media_type)
+            return _failure(status(media_type or RESPONSE, is_request_error=True), to_client(error), media_type)
         except Exception as error:
-            return _failure(500, told(error), media_type)
+            return _failure(500, to_client(error), media_type)
         response.headers["content-type"] = f"{media_type}; charset=utf-8"
         failed = getattr(request.state, "is_request_error", False)
         response.status_code = status(media_type, is_request_error=failed)
@@ -273,7 +273,7 @@ def _limited(receive: Receive) -> Receive:
 
 
 def _refusal(status: int, message: str, media_type: str | None, headers: Mapping[str, str] | None = None) -> Response:
-    return _failure(status, told(BadInput(message)), media_type, headers)
+    return _failure(status, to_client(BadInput(message)), media_type, headers)
 
 
 def _failure(

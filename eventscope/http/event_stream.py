@@ -19,7 +19,7 @@ from strawberry.http import GraphQLRequestData
 from strawberry.types.graphql import OperationType
 
 from eventscope.background import cancel
-from eventscope.errors import told
+from eventscope.errors import to_client
 from eventscope.http.accept import accepted
 from eventscope.http.admission import Admission
 from eventscope.http.answer import encoded
@@ -139,7 +139,7 @@ class EventStream(Response):
             except Gone:
                 raise
             except Exception as error:
-                body = {"errors": [told(error)]}
+                body = {"errors": [to_client(error)]}
                 end = _end_after(body)
                 await line.say(_next(streaming.encode(body)))
             finally:
@@ -151,7 +151,7 @@ class EventStream(Response):
         try:
             return encode(await encoded(body))
         except TypeError as error:  # the log holds what JSON has no form for; the subscriber must hear that it is there
-            return encode({"data": None, "errors": [told(error)]})
+            return encode({"data": None, "errors": [to_client(error)]})
 
 
 class Line:

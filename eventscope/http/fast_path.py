@@ -16,7 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 from strawberry.http import process_result
 from strawberry.types import ExecutionResult
 
-from eventscope.errors import QuestionTimedOut, told
+from eventscope.errors import QuestionTimedOut, to_client
 from eventscope.http.answer import encoded
 from eventscope.http.negotiation import JSON, negotiate, status
 from eventscope.schema.context import Context
@@ -119,7 +119,7 @@ class Shortcut:
                 answer = {"data": result.data}
             body = self.encode(await encoded(answer) if isinstance(result.data, Large) else answer)
         except Exception as error:
-            code, body = 500, orjson.dumps({"errors": [told(error)]})
+            code, body = 500, orjson.dumps({"errors": [to_client(error)]})
         headers = [
             (b"content-length", b"%d" % len(body)),
             (b"content-type", f"{media_type}; charset=utf-8".encode()),

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from eventscope.errors import Blocked, CannotStart, QuestionTimedOut, noted, told
+from eventscope.errors import Blocked, CannotStart, QuestionTimedOut, log_client_error, to_client
 from eventscope.http.refusals import AGAIN
 from eventscope.schema.context import Services
 from eventscope.store.state import checkpoint, stopped
@@ -52,10 +52,10 @@ async def _problems(services: Services) -> list[str]:
     except TimeoutError:
         problems.append(f"MongoDB did not answer within {LOOK_SECONDS:g} seconds")
     except (Blocked, CannotStart) as error:
-        noted("UNAVAILABLE", str(error))
+        log_client_error("UNAVAILABLE", str(error))
         problems.append(f"the log cannot be read: {error}")
     except Exception as error:
-        problems.append(f"the log cannot be read: {told(error)['message']}")
+        problems.append(f"the log cannot be read: {to_client(error)['message']}")
     if not services.nats_connected():
         problems.append("NATS does not answer")
     elif (refusal := services.nats_refusal()) is not None:

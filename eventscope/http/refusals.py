@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
-from eventscope.errors import BadInput, told
+from eventscope.errors import BadInput, to_client
 from eventscope.http.graphiql import wants_page
 
 JSON: Final = "application/json"
@@ -50,7 +50,7 @@ def _answer(request: Request, error: Exception, places: str) -> Response:
         said = error.detail
     if wants_page(request):
         return PlainTextResponse(said, error.status_code, error.headers)
-    return refused(error.status_code, told(BadInput(said)), error.headers)
+    return refused(error.status_code, to_client(BadInput(said)), error.headers)
 
 
 class _NoWebSocket:
@@ -58,7 +58,7 @@ class _NoWebSocket:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         said = f"there is no WebSocket at {scope['path'][:SHOWN]!r}; there is one at /graphql"
-        await refused(404, told(BadInput(said)))(scope, receive, send)
+        await refused(404, to_client(BadInput(said)))(scope, receive, send)
 
 
 def no_websocket() -> WebSocketRoute:

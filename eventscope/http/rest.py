@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from eventscope.errors import BadInput, PageTooLarge, QuestionTimedOut, TooComplex, told
+from eventscope.errors import BadInput, PageTooLarge, QuestionTimedOut, TooComplex, to_client
 from eventscope.http.refusals import AGAIN
 from eventscope.resolvers import events, stats
 from eventscope.resolvers.page import MOST, request
@@ -42,7 +42,7 @@ def routes(log: Callable[[], Log], budget: Callable[[], Budget]) -> list[Route]:
             try:
                 return _json(200, await answer(log().within(within), _parameters(request)))
             except Exception as error:
-                failure = told(error)
+                failure = to_client(error)
                 status = STATUS.get(failure["extensions"]["code"], 400)
                 return _json(status, {"errors": [failure]}, AGAIN if status == 503 else None)
             finally:
@@ -67,10 +67,10 @@ async def _other(request: Request) -> Response:
     """The answer where there is none, in the form that all errors have here."""
     path = request.path_params["rest"]
     if path in ENDPOINTS:
-        failure = told(BadInput(f"/events/{path} is asked by GET"))
+        failure = to_client(BadInput(f"/events/{path} is asked by GET"))
         return _json(405, {"errors": [failure]}, {"allow": "GET, HEAD"})
     known = ", ".join(f"/events/{name}" for name in ENDPOINTS)
-    return _json(404, {"errors": [told(BadInput(f"there is no {f'/events/{path}'[:80]!r}; there are {known}"))]})
+    return _json(404, {"errors": [to_client(BadInput(f"there is no {f'/events/{path}'[:80]!r}; there are {known}"))]})
 
 
 async def history(log: Log, given: Mapping[str, str]) -> dict[str, Any]:

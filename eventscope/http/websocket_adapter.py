@@ -20,7 +20,7 @@ from strawberry.http.exceptions import (
     WebSocketDisconnected,
 )
 
-from eventscope.errors import BadInput, told
+from eventscope.errors import BadInput, to_client
 from eventscope.http.answer import encoded
 from eventscope.http.uvicorn.websocket_protocol import CUT
 from eventscope.terminal import safe
@@ -118,7 +118,7 @@ class Adapter(ASGIWebSocketAdapter):
             written = {**message, "payload": await encoded(payload)} if isinstance(payload, dict) else message
             return self.view.encode_json_string(written)
         except TypeError as error:  # the log holds what JSON has no form for; the subscriber must hear that it is there
-            return self.view.encode_json_string({**message, "payload": {"data": None, "errors": [told(error)]}})
+            return self.view.encode_json_string({**message, "payload": {"data": None, "errors": [to_client(error)]}})
 
 
 def roughly(text: str) -> Any:

@@ -16,7 +16,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import Bas
 from strawberry.subscriptions.protocols.graphql_transport_ws.types import ConnectionInitMessage, SubscribeMessage
 from strawberry.types import ExecutionResult
 
-from eventscope.errors import EventscopeError, NotPersisted, TooComplex, told
+from eventscope.errors import EventscopeError, NotPersisted, TooComplex, to_client
 from eventscope.http.admission import Admission
 from eventscope.http.persisted import is_persisted
 from eventscope.http.websocket_adapter import FULL, INTERNAL_ERROR, Adapter, Inexact, when_written
@@ -103,7 +103,7 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
             await super().handle_task_exception(error)
             return
         with suppress(Exception):  # what is to be logged is, and it may be the sending itself that fails
-            await _fail(operation, [told(error)])
+            await _fail(operation, [to_client(error)])
 
     async def handle_message(self, message: Any) -> None:
         """Close with 4400 on anything that is not of the protocol, else do what the message says."""
@@ -139,7 +139,7 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
         return self.connection_acknowledged and id not in self.operations
 
     async def _refuse(self, id: str, error: EventscopeError) -> None:
-        payload = [cast("GraphQLFormattedError", told(error))]
+        payload = [cast("GraphQLFormattedError", to_client(error))]
         await self.send_message({"id": id, "type": "error", "payload": payload})
 
     @staticmethod

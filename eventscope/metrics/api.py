@@ -10,7 +10,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from eventscope.errors import unexpected
+from eventscope.errors import log_unexpected
 from eventscope.http import event_stream
 from eventscope.metrics.log import DELAYS, LogMetrics, new_registry, route
 from eventscope.metrics.workers import Siblings
@@ -191,4 +191,4 @@ class Counted:
         try:
             self._metrics.requested(path, status, seconds)
         except Exception as error:  # whoever was answered must not hear of it
-            unexpected(error, "a request is not counted")
+            log_unexpected(error, "a request is not counted")

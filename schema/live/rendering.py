@@ -25,7 +25,7 @@ from graphql.language import SKIP, VisitorAction
 from strawberry import Schema
 from strawberry.execution import optimized_is_awaitable
 
-from eventscope.errors import told
+from eventscope.errors import to_client
 from eventscope.schema.compiled.documents import Documents, Prepared
 from eventscope.schema.context import Context, Services
 from eventscope.schema.outlet import Outlet
@@ -98,7 +98,7 @@ class Rendering:
         try:
             return orjson.dumps(payload, default=plain).decode()
         except TypeError as error:  # the log holds what JSON has no form for; the subscriber must hear that it is there
-            return orjson.dumps({"data": None, "errors": [told(error)]}).decode()
+            return orjson.dumps({"data": None, "errors": [to_client(error)]}).decode()
 
 
 def prepared(schema: Schema, outlet: Outlet) -> Prepared:

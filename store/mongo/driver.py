@@ -42,7 +42,7 @@ from eventscope.errors import (
     Unavailable,
     Unstorable,
 )
-from eventscope.redact import explained
+from eventscope.redact import explanation
 from eventscope.store.mongo import raw
 from eventscope.store.mongo.budget import Budget
 from eventscope.store.mongo.failure import (
@@ -244,9 +244,9 @@ async def connect(url: str, database: str, driver: Driver) -> AsyncIterator[Mong
     except OSError as error:
         raise CannotStart(f"EVENTSCOPE_MONGO_URL names a file that cannot be read: {error.strerror or error}") from None
     except (InvalidURI, ConfigurationError, ValueError) as error:
-        raise CannotStart(f"EVENTSCOPE_MONGO_URL cannot be used: {explained(error, url)}") from None
+        raise CannotStart(f"EVENTSCOPE_MONGO_URL cannot be used: {explanation(error, url)}") from None
     for doubt in doubts:
-        logger.warning("EVENTSCOPE_MONGO_URL: %s", explained(Warning(str(doubt.message)), url))
+        logger.warning("EVENTSCOPE_MONGO_URL: %s", explanation(Warning(str(doubt.message)), url))
     mongo = Mongo(driver, client, client[database])
     try:
         yield mongo

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, Final, cast
 
-from eventscope.errors import QuestionTimedOut, Unavailable, Unstorable, unexpected
+from eventscope.errors import QuestionTimedOut, Unavailable, Unstorable, log_unexpected
 from eventscope.store import heads
 from eventscope.store.filters.mongo import kept
 from eventscope.store.heads import Name
@@ -94,7 +94,7 @@ def _add(draft: Draft, messages: Sequence[Message]) -> None:
         except Exception as error:  # a fault of ours, which must concern this message alone
             if len(messages) > 1:
                 raise Unstorable("one of them meets an unexpected error") from error
-            raise Unstorable(f"an unexpected error; errorId {unexpected(error)} finds it in the log") from error
+            raise Unstorable(f"an unexpected error; errorId {log_unexpected(error)} finds it in the log") from error
 
 
 async def _known(log: Log, batch: Batch) -> dict[str, EventDocument]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, Protocol
 
-from eventscope.errors import EventscopeError, unexpected
+from eventscope.errors import EventscopeError, log_unexpected
 from eventscope.store.log import Log
 from eventscope.store.pace import Pace
 from eventscope.store.state import checkpoint
@@ -71,7 +71,7 @@ class News:
                 try:
                     await self._hear(inbox)
                 except Exception as error:
-                    unexpected(error, "what is kept up to date for subscribers is read anew")
+                    log_unexpected(error, "what is kept up to date for subscribers is read anew")
                     self._head = None
                     self._miss()
                     await asyncio.sleep(RETRY_SECONDS)
@@ -127,7 +127,7 @@ class News:
             else:
                 listener.came(events)
         except Exception as error:
-            unexpected(error, "a subscriber's answer is read anew")
+            log_unexpected(error, "a subscriber's answer is read anew")
             self._unheard.add(listener)
         else:
             if events is None:

@@ -15,7 +15,7 @@ import nats.errors
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
-from eventscope.errors import Blocked, CannotStart, LeaseLost, QuestionTimedOut, Unavailable, Unstorable, unexpected
+from eventscope.errors import Blocked, CannotStart, LeaseLost, QuestionTimedOut, Unavailable, Unstorable, log_unexpected
 from eventscope.store import incidents
 from eventscope.store.log import Log
 from eventscope.store.state import secret
@@ -115,7 +115,7 @@ class Ingester:
             except TROUBLES as error:
                 await self._wait(error, str(error), BACKOFF)
             except Exception as error:
-                id = unexpected(error)
+                id = log_unexpected(error)
                 await self._wait(error, f"an unexpected error ({type(error).__name__}, errorId {id})", LONG_BACKOFF)
 
     async def _wait(self, error: Exception, reason: str, backoff: Sequence[float]) -> None:
@@ -223,7 +223,7 @@ class Ingester:
         except MemoryError:  # no fault of the message
             raise
         except Exception as error:  # a fault of ours, which must not stop the log for all others
-            return unreadable(arrival, self.stream, f"reading it failed; errorId {unexpected(error)} finds out why")
+            return unreadable(arrival, self.stream, f"reading it failed; errorId {log_unexpected(error)} finds out why")
 
     def _read(self, arrival: Arrival) -> Message:
         known = self._meanings.get(arrival.subject)

@@ -8,7 +8,7 @@ from itertools import islice
 from time import perf_counter
 from typing import Final, Protocol, TypeAlias
 
-from eventscope.errors import unexpected
+from eventscope.errors import log_unexpected
 from eventscope.store.values.documents import EventDocument
 from eventscope.subscriptions.live.history import Item, Passed
 from eventscope.subscriptions.live.render_cache import Texts
@@ -163,7 +163,7 @@ class Cohort:
 
     def _stumble(self, error: Exception) -> None:
         """Go on from the store: what was not sent is still queued, so the position lies before it."""
-        unexpected(error, "live delivery stumbled; subscribers that ask the same read on from the log")
+        log_unexpected(error, "live delivery stumbled; subscribers that ask the same read on from the log")
         self.miss()
 
     async def _send(self, task: Task, body: bytes) -> None:

@@ -16,7 +16,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from eventscope.background import cancel
-from eventscope.errors import EventscopeError, unexpected
+from eventscope.errors import EventscopeError, log_unexpected
 from eventscope.store.log import Log
 from eventscope.store.recent_events import Tail
 from eventscope.store.state import checkpoint
@@ -188,7 +188,7 @@ class Feed:
                 self._doubt.set()
                 await asyncio.sleep(FAILED_SECONDS)
             except Exception as error:
-                unexpected(error, "what is new in the log is looked for again")
+                log_unexpected(error, "what is new in the log is looked for again")
                 self._doubt.set()
                 await asyncio.sleep(FAILED_SECONDS)
             await asyncio.sleep(DOUBT_SECONDS)
@@ -217,7 +217,7 @@ class Feed:
             try:
                 self.tail.take(batch.previous, batch.events, batch.head, batch.size)
             except Exception as error:
-                unexpected(error, "the newest events in memory are read anew")
+                log_unexpected(error, "the newest events in memory are read anew")
                 self.tail.restart(None)
         for inbox in self._inboxes:
             inbox.put(batch)

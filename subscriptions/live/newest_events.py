@@ -9,7 +9,7 @@ from typing import Final
 import orjson
 
 from eventscope.background import beside
-from eventscope.errors import EventscopeError, unexpected
+from eventscope.errors import EventscopeError, log_unexpected
 from eventscope.store.events import pages
 from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
@@ -46,7 +46,7 @@ async def _keep(log: Log, tail: Tail) -> None:
         except EventscopeError as error:
             logger.info("the newest events are not read into memory for now: %s", error)
         except Exception as error:
-            unexpected(error, "the newest events in memory are read anew")
+            log_unexpected(error, "the newest events in memory are read anew")
             tail.restart(None)
             await asyncio.sleep(FAILED_SECONDS)
         await asyncio.sleep(LOOK_SECONDS)

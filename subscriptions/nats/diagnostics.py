@@ -13,7 +13,7 @@ from nats.aio.client import Client
 
 from eventscope.errors import Unavailable
 from eventscope.proxies import proxy_to, through
-from eventscope.redact import explained, shown
+from eventscope.redact import explanation, redacted
 from eventscope.store.values import moment
 from eventscope.subscriptions.live import live_batch
 from eventscope.subscriptions.nats.client import api
@@ -127,7 +127,7 @@ async def monitored(url: str) -> Monitored:
         return Monitored(found["server_name"], bool(found["jetstream"].get("config", {}).get("sync_always")))
     except (URLError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Unavailable(
-            f"{shown(url)} is no monitoring address of a NATS server{through(proxy)} ({explained(error, url)})"
+            f"{redacted(url)} is no monitoring address of a NATS server{through(proxy)} ({explanation(error, url)})"
         ) from error
 
 

@@ -15,7 +15,7 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 
 from eventscope.errors import CannotStart, Unavailable
-from eventscope.redact import explained, shown
+from eventscope.redact import explanation, redacted
 from eventscope.settings import variable
 from eventscope.subscriptions.nats.access import NO_ACCESS, Access, BadAccess
 from eventscope.subscriptions.nats.client import NatsClient, refusal
@@ -67,10 +67,10 @@ async def connect(
 
     async def disconnected() -> None:
         if not client.is_closed:  # by us
-            logger.warning("the connection %s to NATS at %s is lost", name, shown(url))
+            logger.warning("the connection %s to NATS at %s is lost", name, redacted(url))
 
     async def reconnected() -> None:
-        logger.warning("the connection %s to NATS at %s is back", name, shown(url))
+        logger.warning("the connection %s to NATS at %s is back", name, redacted(url))
 
     try:
         access.check()
@@ -221,7 +221,7 @@ def _is_final(error: Exception) -> bool:
 
 
 def _failed(error: Exception, url: str, access: Access) -> str:
-    reason, place = _reason(error, url), shown(url)
+    reason, place = _reason(error, url), redacted(url)
     if isinstance(error, BadAccess):
         return f"{reason}; see {variable('nats_' + error.field)}"
     if isinstance(error, errors.SecureConnRequiredError):
@@ -245,4 +245,4 @@ def _failed(error: Exception, url: str, access: Access) -> str:
 
 
 def _reason(error: Exception, url: str) -> str:
-    return explained(error, url).removeprefix("nats: ")
+    return explanation(error, url).removeprefix("nats: ")

@@ -22,7 +22,7 @@ from eventscope.dev.data_folder import Running, locked, running
 from eventscope.dev.run import run
 from eventscope.errors import CannotStart
 from eventscope.processes import private
-from eventscope.redact import shown
+from eventscope.redact import redacted
 from eventscope.settings import Settings
 
 PARTS = ["ingest", "api", "mongod", "nats"]
@@ -235,8 +235,8 @@ async def test_servers_that_are_given_are_used_and_none_is_started(
         said = dev.output.read_text()
         start, _ = said.split("Eventscope is ready.")
         for line in (
-            f"MongoDB: {shown(mongo_url)}, not embedded (EVENTSCOPE_MONGO_URL)",
-            f"NATS: {shown(nats_url)}, not embedded (EVENTSCOPE_NATS_URL)",
+            f"MongoDB: {redacted(mongo_url)}, not embedded (EVENTSCOPE_MONGO_URL)",
+            f"NATS: {redacted(nats_url)}, not embedded (EVENTSCOPE_NATS_URL)",
         ):
             assert (said.count(line), start.count(line)) == (1, 1)
 

@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from eventscope.errors import BadInput, told
+from eventscope.errors import BadInput, to_client
 from eventscope.http.edge.compression import MOST_HEADER, NotAcceptable, packing, smallest
 from eventscope.http.edge.hosts import Hosts
 from eventscope.http.edge.origins import Origins
@@ -147,4 +147,4 @@ def _shown(header: bytes) -> str:
 
 
 def _refused(status: int, message: str) -> Response:
-    return refused(status, told(BadInput(message)))
+    return refused(status, to_client(BadInput(message)))

@@ -8,7 +8,7 @@ import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from eventscope.errors import BadInput, Unavailable, told
+from eventscope.errors import BadInput, Unavailable, to_client
 from eventscope.http.uvicorn.bounds import SPARE, Bounds
 
 HEALTH: Final = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -133,7 +133,7 @@ class Connection(HttpToolsProtocol):
             self.cycle.disconnected = True  # what waits for the rest hears that it will not come
             self.cycle.message_event.set()
         if self._begun:
-            self._refuse(b"408 Request Timeout", _body(told(BadInput("The request took too long to arrive"))))
+            self._refuse(b"408 Request Timeout", _body(to_client(BadInput("The request took too long to arrive"))))
         else:
             self.transport.close()
 
@@ -144,7 +144,7 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP in the form that all errors have."""
-        self._refuse(b"400 Bad Request", _body(told(BadInput(msg))))
+        self._refuse(b"400 Bad Request", _body(to_client(BadInput(msg))))
 
     def give_up(self, reason: str | None) -> None:
         """Break the connection off; that is counted if there is a reason that was not counted before."""

@@ -17,7 +17,7 @@ from eventscope.dev.binaries import find
 from eventscope.errors import CannotStart
 from eventscope.processes.guard import guarded
 from eventscope.processes.ports import free, is_free
-from eventscope.redact import shown
+from eventscope.redact import redacted
 from eventscope.subscriptions.nats.stream import connect, ensure
 from tests.support.killable_servers import freeze
 
@@ -247,4 +247,4 @@ async def test_a_lasting_connection_comes_back_with_its_server(
     ],
 )
 def test_an_address_is_shown_without_its_secret(url: str, text: str) -> None:
-    assert shown(url) == text
+    assert redacted(url) == text
