@@ -1,7 +1,6 @@
 """What can be followed live."""
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from enum import Enum
 from functools import partial
 from typing import Annotated, TypeAlias
@@ -14,11 +13,10 @@ from eventscope.schema.live import queries, rendering
 from eventscope.schema.live.rendering import Rendering
 from eventscope.schema.types.aggregate import Aggregate
 from eventscope.schema.types.arguments import AggregateId, AggregateType, Which, WhichCount
-from eventscope.schema.types.feed import Delivery, EventFeed, deliveries
+from eventscope.schema.types.feed import Delivery, EventFeed
 from eventscope.schema.types.filter import event_filter, scope
 from eventscope.schema.types.stats import EventStats
 from eventscope.store.filters.filter import Filter
-from eventscope.subscriptions.live.history import follow
 
 
 @strawberry.enum(description="Where a subscription without a cursor starts.")
@@ -104,16 +102,12 @@ class Subscription:
 
 
 async def _events(info: Info, filter: Filter, position: int) -> AsyncGenerator[Delivery, None]:
-    context, outlet = info.context, info.context.outlet
-    if outlet is not None:
-        schema = info.schema
-        asked = rendering.prepared(schema, outlet)
-        key = rendering.key(asked, outlet)
-        make = partial(Rendering, schema, context.services, asked, outlet)
-        await context.services.hub.follow(key, filter, position, make, outlet.sink)
-        return
-    log = context.services.log
-    async with aclosing(follow(log, context.services.feed, filter, position)) as items:
-        async for delivery in deliveries(log, items):
-            yield delivery
-            context.renew()
+    """No deliveries: the hub sends them to the outlet as text, shared with all who subscribe to the same."""
+    services, outlet = info.context.services, info.context.outlet
+    assert outlet is not None, "subscriptions run over connections, which all give an outlet"
+    document = rendering.prepared(info.schema, outlet)
+    key = rendering.key(document, outlet)
+    make = partial(Rendering, info.schema, services, document, outlet)
+    await services.hub.follow(key, filter, position, make, outlet.sink)
+    return
+    yield  # makes it the generator that GraphQL wants

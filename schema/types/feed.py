@@ -1,13 +1,11 @@
 """What a live subscription delivers: events, and in between what the subscriber must know about its place."""
 
-from collections.abc import AsyncIterator
 from typing import Annotated, TypeAlias, cast
 
 import strawberry
 
 from eventscope.resolvers import cursor
 from eventscope.schema.types.event import Event
-from eventscope.store.log import Log
 from eventscope.subscriptions.live import history
 from eventscope.subscriptions.live.history import Item
 
@@ -41,12 +39,6 @@ EventFeed: TypeAlias = Annotated[
     strawberry.union("EventFeed", description="An event, or word about the subscriber's place in the log."),
 ]
 Delivery: TypeAlias = Event | CaughtUp | FellBehind | RetentionGap | Checkpoint
-
-
-async def deliveries(log: Log, items: AsyncIterator[Item]) -> AsyncIterator[Delivery]:
-    """What is followed of the log, as members of the union."""
-    async for item in items:
-        yield delivery(item, log.identity.tag)
 
 
 def delivery(item: Item, tag: str | None) -> Delivery:

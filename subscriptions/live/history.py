@@ -1,26 +1,22 @@
-"""Following the log: page through the store to its end, then live, and back to the store whenever live has a hole.
+"""One subscriber's history: the log in pages, from a cursor to its end, and the signals that go with its events.
 
 Memory is bounded and nothing is dropped silently: a slow client is a client that reads history. What is delivered is
-exactly what the log holds after the cursor, in order (I5). `follow` does it for one subscriber; many that ask the same
-share the live part in `hub`, and read history by `Reading` as here.
+exactly what the log holds after the cursor, in order (I5); the live part is in `hub`.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from eventscope.store.events import pages
-from eventscope.store.filters.effort import TooMuch
-from eventscope.store.filters.filter import Filter, matcher
-from eventscope.store.filters.look import Look
+from eventscope.store.filters.filter import Filter
 from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
 from eventscope.store.stats import expiry
 from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.moment import HOUR
-from eventscope.subscriptions.live.feed import Feed, Inbox, Overflow
 from eventscope.subscriptions.live.paging import Paging
 
 CHECKPOINT_SECONDS: Final = 5.0
@@ -67,22 +63,6 @@ def reached(item: Item) -> int:
             return position
         case _:
             return item["_id"]
-
-
-async def follow(log: Log, feed: Feed, filter: Filter, after: int) -> AsyncGenerator[Item, None]:
-    """Every event that the filter means on positions above `after`, in order, for ever; with signals in between.
-
-    Raises Unavailable or QuestionTimedOut when the store cannot be read; resume from the last position then.
-    """
-    follower = _Follower(log, feed, filter, after)
-    with feed.followed(), feed.join() as inbox:
-        while True:
-            async for item in follower.history(inbox.clear):
-                yield item
-            yield CaughtUp(follower.cursor)
-            async for item in follower.live(inbox):
-                yield item
-            yield follower.fell_behind()
 
 
 class Reading:
@@ -174,11 +154,6 @@ class Reading:
         self._begun_anew |= known is not None and self._identity != known
         return at.head
 
-    async def _is_another(self) -> bool:
-        """Whether the log was dropped and begun anew since its end was last looked for."""
-        found = (await checkpoint.read(self._log)).identity
-        return found is not None and found != self._identity
-
     async def _gap(self) -> RetentionGap | None:
         hour = self._log.clock() // HOUR  # events expire at full hours only
         if hour != self._gap_hour:
@@ -189,43 +164,3 @@ class Reading:
         gap = RetentionGap(self.cursor, self._gap_through)
         self._gap_through = 0
         return gap
-
-
-class _Follower(Reading):
-    """One that hears the live feed by itself."""
-
-    def __init__(self, log: Log, feed: Feed, filter: Filter, after: int) -> None:
-        super().__init__(log, filter, after)
-        self._feed = feed
-        self._matches = matcher(filter)
-
-    def deliver(self, event: EventDocument) -> EventDocument:
-        """Count the event as delivered."""
-        self._feed.observer.delivered()
-        return super().deliver(event)
-
-    async def live(self, inbox: Inbox) -> AsyncIterator[Item]:
-        """From the live feed, until it has a hole."""
-        while True:
-            try:
-                batch = await inbox.next(CHECKPOINT_SECONDS / 2)
-            except Overflow:
-                return
-            if batch is None:
-                if self._feed.silent and (await checkpoint.read(self._log)).head > self.cursor:
-                    return
-            elif batch.previous > self.cursor:
-                return
-            elif not batch.events and batch.head < self.cursor:
-                if await self._is_another():
-                    return
-            else:
-                try:
-                    for event in batch.events:
-                        if event["_id"] > self.cursor and self._matches(Look(event)):
-                            yield self.deliver(event)
-                except TooMuch:
-                    return
-                self.cursor = max(self.cursor, batch.head)
-            if self.should_tell():
-                yield self.tell()

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, cast
 
@@ -9,11 +10,15 @@ import orjson
 import pytest
 
 from eventscope.background import cancel
+from eventscope.schema import subscription
 from eventscope.schema.build import Schema, build
-from eventscope.schema.context import Context
+from eventscope.schema.context import Context, Info
 from eventscope.schema.live import rendering
 from eventscope.schema.outlet import Outlet
+from eventscope.schema.types.feed import Delivery, delivery
+from eventscope.store.filters.filter import Filter
 from eventscope.store.values.documents import plain
+from eventscope.subscriptions.live.history import Reading
 from tests.subscriptions.support.receivers import Receiver
 from tests.support.sample_log import World
 from tests.support.until import until
@@ -68,25 +73,31 @@ def schema(request: pytest.FixtureRequest) -> Schema:
 
 @pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
 async def test_it_is_what_strawberry_sends(
-    world: World, schema: Schema, asked: tuple[str, dict[str, Any] | None, str | None]
+    world: World,
+    schema: Schema,
+    asked: tuple[str, dict[str, Any] | None, str | None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     query, variables, name = asked
     services = world.api.services
     sink = Receiver()
     wanted: list[str] = []
     async with asyncio.timeout(60):
-        results = await schema.stream(query, variables, Context(services), operation_name=name)
-        async with aclosing(cast("Any", results)):
-            async for result in results:
-                wanted.append(_written(result))
-                if len(wanted) == 60:
-                    break
+        with monkeypatch.context() as patch:
+            patch.setattr(subscription, "_events", _one_by_one)
+            results = await schema.stream(query, variables, Context(services), operation_name=name)
+            async with aclosing(cast("Any", results)):
+                async for result in results:
+                    wanted.append(_written(result))
+                    if len(wanted) == 60:
+                        break
         outlet = Outlet(sink, query, variables, name)
         shared = await schema.stream(query, variables, Context(services, outlet), operation_name=name)
         following = asyncio.create_task(cast("Any", anext(aiter(shared))))
         await until(lambda: len(sink.texts) >= 60)
         await cancel(following)
         await cast("Any", shared).aclose()
+    assert len(wanted) == 60
     assert [_settled(text) for text in sink.texts[:60]] == [_settled(text) for text in wanted]
 
 
@@ -134,6 +145,14 @@ async def test_variables_of_any_size_tell_subscriptions_apart(schema: Schema) ->
     query = "subscription ($f: EventFilter) { events(filter: $f) { __typename } }"
     outlets = [Outlet(Receiver(), query, {"f": {"fromVersion": n}}, None) for n in (2**70, 2**70 + 1, 1.0, 1, True)]
     assert len({rendering.key(rendering.prepared(schema, one), one) for one in outlets}) == 5
+
+
+async def _one_by_one(info: Info, filter: Filter, position: int) -> AsyncGenerator[Delivery, None]:
+    """The history as deliveries, each of which graphql-core and Strawberry execute for one subscriber alone."""
+    log = info.context.services.log
+    async for item in Reading(log, filter, position).history(lambda: None):
+        yield delivery(item, log.identity.tag)
+        info.context.renew()
 
 
 def _written(result: Any) -> str:

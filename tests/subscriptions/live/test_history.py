@@ -1,13 +1,15 @@
 """Following: exactly what the log holds after the cursor, in order, whatever is lost on the way (I5)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
 
 import orjson
 import pytest
 from nats.aio.client import Client
 
+from eventscope.background import cancel
 from eventscope.settings import Settings
 from eventscope.store.events import pages, scan
 from eventscope.store.filters.filter import EVERYTHING, All, Among, Any_, Exists, Filter, Holds, Not, Types
@@ -22,7 +24,8 @@ from eventscope.subscriptions.live import feed as feeds
 from eventscope.subscriptions.live import history as following
 from eventscope.subscriptions.live import live_batch
 from eventscope.subscriptions.live.feed import Feed, feeding
-from eventscope.subscriptions.live.history import CaughtUp, FellBehind, Item, Passed, RetentionGap, follow
+from eventscope.subscriptions.live.history import CaughtUp, FellBehind, Item, Passed, RetentionGap, reached
+from eventscope.subscriptions.live.hub import Hub, HubState, delivering
 from tests.subscriptions.support.seals import sealing
 from tests.support.until import until
 
@@ -33,39 +36,74 @@ async def feed(log: Log, client: Client, settings: Settings) -> AsyncIterator[Fe
         yield feed
 
 
+@pytest.fixture
+async def hub(log: Log, feed: Feed) -> AsyncIterator[Hub]:
+    async with delivering(log, feed) as hub:
+        yield hub
+
+
+class ItemSink:
+    """Hands items to a test one by one, and takes no text before the test has had the last one."""
+
+    def __init__(self) -> None:
+        self._items: list[Item] = []
+        self._texts: asyncio.Queue[Item] = asyncio.Queue(maxsize=1)
+
+    def render(self, item: Item) -> str:
+        """A text that stands for the item."""
+        self._items.append(item)
+        return str(len(self._items) - 1)
+
+    def send(self, text: str, position: int) -> Coroutine[Any, Any, None]:
+        """Take the item of this text."""
+        item = self._items[int(text)]
+        assert reached(item) == position
+        return self._texts.put(item)
+
+    def cut(self) -> None:
+        """No test is so slow."""
+        raise AssertionError
+
+    def __aiter__(self) -> AsyncIterator[Item]:
+        return self
+
+    async def __anext__(self) -> Item:
+        return await self._texts.get()
+
+
 async def test_history_is_delivered_first_and_what_happens_then_follows(
-    log: Log, feed: Feed, client: Client, subject_prefix: str, ingesting: None
+    log: Log, hub: Hub, client: Client, subject_prefix: str, ingesting: None
 ) -> None:
     await _publish(client, subject_prefix, 300)
     await until(lambda: _head_is(log, 300))
-    async with _following(log, feed, EVERYTHING, 0) as items:
+    async with _following(hub, EVERYTHING, 0) as items:
         assert _positions(await _until(items, CaughtUp)) == list(range(1, 301))
         await _publish(client, subject_prefix, 10)
         assert _positions(await _take(items, 10)) == list(range(301, 311))
 
 
 async def test_a_cursor_resumes_with_the_next_event(
-    log: Log, feed: Feed, client: Client, subject_prefix: str, ingesting: None
+    log: Log, hub: Hub, client: Client, subject_prefix: str, ingesting: None
 ) -> None:
     await _publish(client, subject_prefix, 30)
     await until(lambda: _head_is(log, 30))
-    async with _following(log, feed, EVERYTHING, 20) as items:
+    async with _following(hub, EVERYTHING, 20) as items:
         assert _positions(await _until(items, CaughtUp)) == list(range(21, 31))
 
 
 async def test_only_what_the_filter_means_is_delivered_past_and_live(
-    log: Log, feed: Feed, client: Client, subject_prefix: str, ingesting: None
+    log: Log, hub: Hub, client: Client, subject_prefix: str, ingesting: None
 ) -> None:
     await _publish(client, subject_prefix, 20)
     await until(lambda: _head_is(log, 20))
-    async with _following(log, feed, Among("aggregateId", ("3",)), 0) as items:
+    async with _following(hub, Among("aggregateId", ("3",)), 0) as items:
         assert _positions(await _until(items, CaughtUp)) == [4, 14]
         await _publish(client, subject_prefix, 20)
         assert _positions(await _take(items, 2)) == [24, 34]
 
 
 async def test_conditions_on_content_mean_the_same_past_and_live(
-    log: Log, feed: Feed, client: Client, subject_prefix: str, ingesting: None
+    log: Log, hub: Hub, client: Client, subject_prefix: str, ingesting: None
 ) -> None:
     holds = Holds(Path("data", ("items", "price")), (Compares("gt", 5), Compares("lt", 8.5)))
     filter = Any_(
@@ -86,30 +124,30 @@ async def test_conditions_on_content_mean_the_same_past_and_live(
 
     await publish()
     await until(lambda: _head_is(log, 10))
-    async with _following(log, feed, filter, 0) as items:
+    async with _following(hub, filter, 0) as items:
         assert _positions(await _until(items, CaughtUp)) == [1, 5, 6]
         await publish()
         assert _positions(await _take(items, 3)) == [11, 15, 16]
 
 
 async def test_a_search_through_a_long_log_says_how_far_it_got_and_misses_nothing(
-    log: Log, feed: Feed, monkeypatch: pytest.MonkeyPatch
+    log: Log, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await _store(log, 60)
     monkeypatch.setattr(scan, "WINDOW", 7)
     monkeypatch.setattr(scan, "PATIENCE", 0.0)
     monkeypatch.setattr(following, "CHECKPOINT_SECONDS", 0.0)
-    async with _following(log, feed, Not(Among("aggregateId", ("1",))), 40) as items:
+    async with _following(hub, Not(Among("aggregateId", ("1",))), 40) as items:
         assert _positions(await _until(items, CaughtUp)) == list(range(41, 61))
-    async with _following(log, feed, Exists(Path("data", ("nowhere",))), 0) as items:
+    async with _following(hub, Exists(Path("data", ("nowhere",))), 0) as items:
         received = await _until(items, CaughtUp)
         assert received == [*(Passed(n) for n in range(7, 60, 7)), CaughtUp(60)]
 
 
 async def test_a_lost_batch_is_filled_from_the_log_and_said(
-    log: Log, feed: Feed, settings: Settings, client: Client, subject_prefix: str
+    log: Log, hub: Hub, settings: Settings, client: Client, subject_prefix: str
 ) -> None:
-    async with _following(log, feed, EVERYTHING, 0) as items:
+    async with _following(hub, EVERYTHING, 0) as items:
         await _until(items, CaughtUp)
         await _store(log, 5)  # nobody tells the feed
         await client.publish(live_batch.subject(settings.stream), live_batch.heartbeat(5, await sealing(log)))
@@ -120,20 +158,20 @@ async def test_a_lost_batch_is_filled_from_the_log_and_said(
 
 
 async def test_with_no_live_feed_at_all_events_still_arrive(
-    log: Log, feed: Feed, monkeypatch: pytest.MonkeyPatch
+    log: Log, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(following, "CHECKPOINT_SECONDS", 0.1)
-    async with _following(log, feed, EVERYTHING, 0) as items:
+    async with _following(hub, EVERYTHING, 0) as items:
         await _until(items, CaughtUp)
         await _store(log, 5)
         assert _positions(await _until(items, CaughtUp)) == [1, 2, 3, 4, 5]
 
 
 async def test_a_reader_that_is_too_slow_reads_the_log_and_misses_nothing(
-    log: Log, feed: Feed, client: Client, subject_prefix: str, ingesting: None, monkeypatch: pytest.MonkeyPatch
+    log: Log, hub: Hub, client: Client, subject_prefix: str, ingesting: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feeds, "MOST_WAITING", 50)
-    async with _following(log, feed, EVERYTHING, 0) as items:
+    async with _following(hub, EVERYTHING, 0) as items:
         await _until(items, CaughtUp)
         await _publish(client, subject_prefix, 500)
         await until(lambda: _head_is(log, 500))
@@ -145,9 +183,9 @@ async def test_a_reader_that_is_too_slow_reads_the_log_and_misses_nothing(
 
 
 async def test_a_batch_that_is_delivered_twice_is_passed_on_once(
-    log: Log, feed: Feed, settings: Settings, client: Client
+    log: Log, hub: Hub, settings: Settings, client: Client
 ) -> None:
-    async with _following(log, feed, EVERYTHING, 0) as items:
+    async with _following(hub, EVERYTHING, 0) as items:
         await _until(items, CaughtUp)
         await _store(log, 3)
         events = await pages.events(log, EVERYTHING, limit=10)
@@ -162,9 +200,9 @@ async def test_a_batch_that_is_delivered_twice_is_passed_on_once(
 
 
 async def test_what_is_no_live_batch_disturbs_nobody(
-    log: Log, feed: Feed, settings: Settings, client: Client, subject_prefix: str, ingesting: None
+    log: Log, hub: Hub, settings: Settings, client: Client, subject_prefix: str, ingesting: None
 ) -> None:
-    async with _following(log, feed, EVERYTHING, 0) as items:
+    async with _following(hub, EVERYTHING, 0) as items:
         await _until(items, CaughtUp)
         for raw in (b"", b"{}", b"[]", b'{"previous": 1}', b"\xff"):
             await client.publish(live_batch.subject(settings.stream), raw)
@@ -173,10 +211,10 @@ async def test_what_is_no_live_batch_disturbs_nobody(
 
 
 async def test_a_filter_that_matches_nothing_still_moves_its_cursor(
-    log: Log, feed: Feed, client: Client, subject_prefix: str, ingesting: None, monkeypatch: pytest.MonkeyPatch
+    log: Log, hub: Hub, client: Client, subject_prefix: str, ingesting: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(following, "CHECKPOINT_SECONDS", 0.1)
-    async with _following(log, feed, Types(("no.such",)), 0) as items:
+    async with _following(hub, Types(("no.such",)), 0) as items:
         await _until(items, CaughtUp)
         await _publish(client, subject_prefix, 20)
         *_, passed = await _until(items, Passed)
@@ -184,29 +222,35 @@ async def test_a_filter_that_matches_nothing_still_moves_its_cursor(
         assert 0 < passed.position <= 20
 
 
-async def test_what_expired_before_it_was_read_is_said(log: Log, feed: Feed) -> None:
+async def test_what_expired_before_it_was_read_is_said(log: Log, hub: Hub) -> None:
     now = moment.now()
     await _store(log, 4, recorded_at=now - 40 * moment.DAY, days=39, clock=lambda: now - 30 * moment.DAY)
     await _store(log, 2)
-    async with _following(log, feed, EVERYTHING, 0) as items:
+    async with _following(hub, EVERYTHING, 0) as items:
         received = await _until(items, CaughtUp)
         assert received[0] == RetentionGap(after=0, through=4)
         assert _positions(received) == [5, 6]
-    async with _following(log, feed, Types(("no.such",)), 0) as items:
+    async with _following(hub, Types(("no.such",)), 0) as items:
         assert await _until(items, CaughtUp) == [CaughtUp(6)]
 
 
-async def test_who_leaves_leaves_nothing_behind(log: Log, feed: Feed) -> None:
-    async with _following(log, feed, EVERYTHING, 0) as items:
+async def test_who_leaves_leaves_nothing_behind(hub: Hub, feed: Feed) -> None:
+    async with _following(hub, EVERYTHING, 0) as items:
         await _until(items, CaughtUp)
         assert feed.followers == 1
     assert feed.followers == 0
+    assert hub.state() == HubState(0, 0, 0, 0)
 
 
 @asynccontextmanager
-async def _following(log: Log, feed: Feed, filter: Filter, after: int) -> AsyncIterator[AsyncIterator[Item]]:
-    async with aclosing(follow(log, feed, filter, after)) as items, asyncio.timeout(30):
-        yield items
+async def _following(hub: Hub, filter: Filter, after: int) -> AsyncIterator[AsyncIterator[Item]]:
+    sink = ItemSink()
+    task = asyncio.create_task(hub.follow(repr(filter), filter, after, lambda: sink.render, sink))
+    try:
+        async with asyncio.timeout(30):
+            yield sink
+    finally:
+        await cancel(task)
 
 
 async def _until(items: AsyncIterator[Item], kind: type) -> list[Item]:
@@ -253,10 +297,10 @@ async def _store(
 
 
 async def test_a_log_that_was_dropped_and_begun_anew_is_followed_from_its_beginning(
-    settings: Settings, log: Log, feed: Feed, client: Client
+    settings: Settings, log: Log, hub: Hub, client: Client
 ) -> None:
     await _store(log, 5)
-    async with _following(log, feed, EVERYTHING, 2) as items:
+    async with _following(hub, EVERYTHING, 2) as items:
         assert _positions(await _until(items, CaughtUp)) == [3, 4, 5]
         await log.mongo.client.drop_database(settings.mongo_database)
         await _store(log, 2)
@@ -271,7 +315,7 @@ async def test_a_log_that_was_dropped_and_begun_anew_is_followed_from_its_beginn
 
 
 async def test_a_log_that_was_begun_anew_and_is_longer_than_the_old_one_at_once_is_followed_from_its_beginning(
-    settings: Settings, log: Log, feed: Feed, client: Client
+    settings: Settings, log: Log, hub: Hub, client: Client
 ) -> None:
     async def tell(previous: int) -> None:
         events = await pages.events(log, EVERYTHING, above=previous, limit=100)
@@ -279,7 +323,7 @@ async def test_a_log_that_was_begun_anew_and_is_longer_than_the_old_one_at_once_
             await client.publish(live_batch.subject(settings.stream), message)
 
     await _store(log, 3)
-    async with _following(log, feed, EVERYTHING, 0) as items:
+    async with _following(hub, EVERYTHING, 0) as items:
         assert _positions(await _until(items, CaughtUp)) == [1, 2, 3]
         await _store(log, 1)
         await tell(3)
