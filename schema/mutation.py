@@ -16,47 +16,55 @@ MOST_EVENTS = 100
 
 @strawberry.input(description="An event to publish.")
 class PublishEventInput:
-    type: str = strawberry.field(description="What happened: words joined by dots, like `user.created`.")
-    data: JSON | None = strawberry.field(default=None, description="What the event says.")
+    type: str = strawberry.field(description="What happened: words joined by dots, such as `user.created`.")
+    data: JSON | None = strawberry.field(default=None, description="The content of the event.")
     message_id: strawberry.ID | None = strawberry.field(
-        default=None, description="Its id: publishing again with the same id and content stores it once."
+        default=None, description="The event's id. Publishing the same id and content again stores the event once."
     )
-    timestamp: Moment | None = strawberry.field(default=None, description="When it happened; now, if left out.")
+    timestamp: Moment | None = strawberry.field(default=None, description="When it happened; defaults to now.")
     aggregate_type: str | None = strawberry.field(default=None, description="The kind of thing it happened to.")
-    aggregate_id: strawberry.ID | None = strawberry.field(default=None, description="Which of them it happened to.")
-    expected_version: int | None = strawberry.field(
-        default=None, description="The version that the aggregate must have before; 0 if it must not exist."
+    aggregate_id: strawberry.ID | None = strawberry.field(
+        default=None, description="The id of the thing it happened to, unique within its aggregate type."
     )
-    user_id: strawberry.ID | None = strawberry.field(default=None, description="Who did it.")
-    correlation_id: strawberry.ID | None = strawberry.field(default=None, description="The conversation.")
-    causation_id: strawberry.ID | None = strawberry.field(default=None, description="What caused it.")
-    metadata: JSON | None = strawberry.field(default=None, description="About the event: why, from where, with what.")
+    expected_version: int | None = strawberry.field(
+        default=None, description="The version the aggregate must have before this event; 0 if it must not exist yet."
+    )
+    user_id: strawberry.ID | None = strawberry.field(default=None, description="The id of the user who caused it.")
+    correlation_id: strawberry.ID | None = strawberry.field(
+        default=None, description="The id of the conversation it belongs to."
+    )
+    causation_id: strawberry.ID | None = strawberry.field(
+        default=None, description="The message id of the event or command that caused it."
+    )
+    metadata: JSON | None = strawberry.field(
+        default=None, description="Context of the event: why, from where, with what."
+    )
 
 
 One: TypeAlias = Annotated[PublishEventInput, strawberry.argument(description="The event.")]
 Several: TypeAlias = Annotated[
-    list[PublishEventInput], strawberry.argument(description="The events: 1 to 100, in the order to store them in.")
+    list[PublishEventInput], strawberry.argument(description="The events to store, in this order: 1 to 100.")
 ]
 
 
-@strawberry.type(description="An event that is in the log now.")
+@strawberry.type(description="A published event, now in the log.")
 class PublishedEvent:
     message_id: strawberry.ID = strawberry.field(description="Its message id.")
     position: BigInt = strawberry.field(description="Its position in the log.")
-    version: int | None = strawberry.field(description="Its version in its aggregate, if it has one.")
+    version: int | None = strawberry.field(description="Its version within its aggregate, if it has an aggregate.")
 
 
-@strawberry.type(description="Events to publish. The answer comes when they are in the log.")
+@strawberry.type(description="Publishes events. Replies once they are in the log.")
 class Mutation:
     @strawberry.mutation(
-        description="Publish one event. Code `VERSION_CONFLICT` when its aggregate is not at the version expected, "
-        "`REJECTED` when it cannot be taken."
+        description="Publishes one event. Fails with `VERSION_CONFLICT` if its aggregate is not at the "
+        "expected version, and with `REJECTED` if it cannot be stored."
     )
     async def publish_event(self, info: Info, input: One) -> PublishedEvent:
         [published] = await _publish(info, [input], together=False)
         return published
 
-    @strawberry.mutation(description="Publish several events: all are stored, one after the other, or none is.")
+    @strawberry.mutation(description="Publishes several events: either all are stored, one after the other, or none.")
     async def publish_events(self, info: Info, input: Several) -> list[PublishedEvent]:
         if not 0 < len(input) <= MOST_EVENTS:
             raise BadInput(f"input has {len(input)} events; there may be 1 to {MOST_EVENTS}", "input")

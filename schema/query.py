@@ -45,38 +45,36 @@ from eventscope.schema.types.trace import Trace
 from eventscope.store.aggregates import Order as StoreOrder
 
 
-@strawberry.type(description="Questions about what has happened.")
+@strawberry.type(description="Queries about what has happened.")
 class Query:
     @strawberry.field(description="One event, by its id.", graphql_type=Event | None)
     async def event(self, info: Info, id: EventId) -> object:
         return await event_resolver.event(info.context.log, message_id(id), selection.fields(info))
 
     @strawberry.field(
-        description="The thing that has this id; null if there is none, or nothing of it is kept.",
+        description="The object with this id; null if there is none, or if none of it is kept any more.",
         graphql_type=Node | None,
     )
     async def node(self, info: Info, id: AnyId) -> object:
         return await nodes.node(info, id)
 
     @strawberry.field(
-        description="The things that have these ids, each in its place, or null there: up to 1000.",
+        description="The objects with these ids, in the same order, with null where there is none: up to 1000.",
         graphql_type=list[Node | None],
     )
     async def nodes(self, info: Info, ids: AnyIds) -> object:
         return await nodes.nodes(info, ids)
 
     @strawberry.field(
-        description="Events that match, in pages of up to 1000, forwards by `first` and `after` or backwards by `last` "
-        "and `before`.",
+        description="Events that match, in pages of up to 1000: forwards with `first` and `after`, or "
+        "backwards with `last` and `before`.",
         graphql_type=Connection[Event],
     )
     async def events(
         self,
         info: Info,
         filter: Which = None,
-        order: Annotated[
-            Order | None, strawberry.argument(description="In which direction they are listed.")
-        ] = Order.NEWEST_FIRST,
+        order: Annotated[Order | None, strawberry.argument(description="The order of the list.")] = Order.NEWEST_FIRST,
         first: First = None,
         after: After = None,
         last: Last = None,
@@ -90,8 +88,8 @@ class Query:
         )
 
     @strawberry.field(
-        description="Events that match in the order of the log, up to where it ended when the first page was read "
-        "(or up to the cursor `upTo`): the same, whatever arrives meanwhile.",
+        description="Events that match, in log order, up to the end of the log when the first page was read "
+        "(or up to the cursor `upTo`). Events that arrive later do not change the result.",
         graphql_type=Connection[Event],
     )
     async def replay(
@@ -101,7 +99,8 @@ class Query:
         first: First = None,
         after: After = None,
         up_to: Annotated[
-            str | None, strawberry.argument(description="End with this cursor, where the log had not ended before.")
+            str | None,
+            strawberry.argument(description="End at this cursor; ignored if it lies beyond the end of the log."),
         ] = None,
     ) -> object:
         asked = request(first, after)
@@ -109,7 +108,8 @@ class Query:
         return await event_resolver.replay(info.context.log, event_filter(filter), asked, up_to, selection.fields(info))
 
     @strawberry.field(
-        description="One aggregate; null if it never was, or nothing of it is kept.", graphql_type=Aggregate | None
+        description="One aggregate; null if it never existed, or if none of its events are kept.",
+        graphql_type=Aggregate | None,
     )
     async def aggregate(self, info: Info, type: AggregateType, id: AggregateId) -> object:
         return await aggregate_resolver.aggregate(info.context.log, type, id)
@@ -120,7 +120,7 @@ class Query:
         info: Info,
         filter: WhichAggregates = None,
         order: Annotated[
-            AggregateOrder | None, strawberry.argument(description="Which of them come first.")
+            AggregateOrder | None, strawberry.argument(description="The order of the list.")
         ] = AggregateOrder.RECENTLY_CHANGED,
         first: First = None,
         after: After = None,
@@ -136,18 +136,20 @@ class Query:
         return await stats_resolver.stats(info.context.log, scope(filter))
 
     @strawberry.field(
-        description="The types of event that there are, or those that start with the prefix, in the order of the "
-        "alphabet: up to 1000, or with `first` and `after` in pages. That there are more is an error if no `first` is "
-        "given. A page with fewer than `first` is the last one.",
+        description="Event types, or those that start with the prefix, in alphabetical order. Without "
+        "`first`, having more than 1000 is an error; with `first` and `after` they come in pages. "
+        "A page with fewer than `first` is the last one.",
         graphql_type=list[EventType],
     )
     async def event_types(
         self,
         info: Info,
         prefix: Annotated[
-            str | None, strawberry.argument(description="What their names start with, like `user.`.")
+            str | None, strawberry.argument(description="The prefix of the type names, such as `user.`.")
         ] = None,
-        first: Annotated[int | None, strawberry.argument(description="How many at most, up to 1000.")] = None,
+        first: Annotated[
+            int | None, strawberry.argument(description="The maximum number of types, up to 1000.")
+        ] = None,
         after: Annotated[
             str | None, strawberry.argument(description="Start after this type: pass the last one you received.")
         ] = None,
@@ -160,8 +162,8 @@ class Query:
         return found
 
     @strawberry.field(
-        description="Everything with one correlation id, as a tree of causes: up to 10000 events, the first in the "
-        "order of the log; null if there are none.",
+        description="All events with one correlation id, as a tree of causes: up to 10000 events, the first "
+        "in log order; null if there are none.",
         graphql_type=Trace | None,
     )
     async def trace(
@@ -169,14 +171,12 @@ class Query:
     ) -> object:
         return await info.context.trace(texts("correlationId", [correlation_id])[0], first, after)
 
-    @strawberry.field(
-        description="Messages that could not be taken, the last one first.", graphql_type=Connection[RejectedEvent]
-    )
+    @strawberry.field(description="Rejected messages, the latest first.", graphql_type=Connection[RejectedEvent])
     async def rejected_events(self, info: Info, first: First = None, after: After = None) -> object:
         asked = request(first, after)
         info.context.spend(asked.size)
         return await rejected_resolver.rejected(info.context.log, asked)
 
-    @strawberry.field(description="How the log is doing.")
+    @strawberry.field(description="The state of the log.")
     async def log(self, info: Info) -> LogStatus:
         return log_status(await status_resolver.status(info.context.log), info)

@@ -19,22 +19,22 @@ from eventscope.schema.types.stats import EventStats
 from eventscope.store.filters.filter import Filter
 
 
-@strawberry.enum(description="Where a subscription without a cursor starts.")
+@strawberry.enum(description="Where a subscription starts without a cursor.")
 class StartFrom(Enum):
-    BEGINNING = strawberry.enum_value("BEGINNING", description="With the first event of the log.")
-    NOW = strawberry.enum_value("NOW", description="With the next event.")
+    BEGINNING = strawberry.enum_value("BEGINNING", description="Start with the first event of the log.")
+    NOW = strawberry.enum_value("NOW", description="Start with the next event.")
 
 
 Start: TypeAlias = Annotated[
-    StartFrom | None, strawberry.argument(name="from", description="Where to begin without a cursor.")
+    StartFrom | None, strawberry.argument(name="from", description="Where to start without a cursor.")
 ]
 
 
 @strawberry.type(description="What happens, as it happens.")
 class Subscription:
     @strawberry.subscription(
-        description="Every event that matches, in order, none left out: from now on, from the beginning, or from "
-        "behind the cursor `after`.",
+        description="Every matching event, in order and without gaps: from now on, from the beginning, or "
+        "from just after the cursor `after`.",
         graphql_type=EventFeed,
     )
     async def events(
@@ -42,7 +42,7 @@ class Subscription:
         info: Info,
         filter: Which = None,
         after: Annotated[
-            str | None, strawberry.argument(description="Begin behind this cursor, the last one that was received.")
+            str | None, strawberry.argument(description="Start after this cursor: pass the last one you received.")
         ] = None,
         start: Start = StartFrom.NOW,
     ) -> AsyncGenerator[Delivery, None]:
@@ -53,15 +53,16 @@ class Subscription:
         return _events(info, chosen, position)
 
     @strawberry.subscription(
-        description="One aggregate: as it is now, or else with its first event, and again whenever it has changed. "
-        "Changes in between may be merged; the last one never is left out.",
+        description="One aggregate: its current state (or, if it does not exist yet, its state after its "
+        "first event), then its state after each change. Intermediate changes may be merged; the "
+        "latest one is always sent.",
         graphql_type=Aggregate,
     )
     async def aggregate(self, info: Info, type: AggregateType, id: AggregateId) -> AsyncGenerator[object, None]:
         return queries.aggregate_heads(info.context, type, id)
 
     @strawberry.subscription(
-        description="Counts of the events that match: as they are now, and again when they have changed.",
+        description="Counts of the matching events: the current counts, then new ones after each change.",
         graphql_type=EventStats,
     )
     async def stats(
@@ -69,15 +70,16 @@ class Subscription:
         info: Info,
         filter: WhichCount = None,
         every_seconds: Annotated[
-            float | None, strawberry.argument(description="How much time there is between two counts: 0.2 to 3600.")
+            float | None,
+            strawberry.argument(description="The minimum number of seconds between two results: 0.2 to 3600."),
         ] = queries.SECONDS,
     ) -> AsyncGenerator[object, None]:
         return queries.counted(info.context, scope(filter), every_seconds)
 
     @strawberry.subscription(
-        description="Events that match, once more in the order of the log and at the rhythm in which they happened, up "
-        "to where the log ended when the replay began. To pause, leave; to go on, come back with the last cursor. It "
-        "ends with a `Checkpoint` where the last positions do not match.",
+        description="Matching events once more, in log order and at the pace at which they happened, up to "
+        "the end of the log when the replay began. To pause, unsubscribe; to go on, subscribe "
+        "again with the last cursor. Ends with a `Checkpoint` if the last positions do not match.",
         graphql_type=EventFeed,
     )
     async def replay(
@@ -85,17 +87,22 @@ class Subscription:
         info: Info,
         filter: Which = None,
         after: Annotated[
-            str | None, strawberry.argument(description="Begin behind this cursor, not with the first event.")
+            str | None, strawberry.argument(description="Start after this cursor instead of at the first event.")
         ] = None,
         up_to: Annotated[
-            str | None, strawberry.argument(description="End with this cursor, where the log does not end before.")
+            str | None,
+            strawberry.argument(description="End at this cursor; ignored if it lies beyond the end of the log."),
         ] = None,
         speed: Annotated[
             float | None,
-            strawberry.argument(description="2 is twice as fast as it happened; if left out, as fast as it is read."),
+            strawberry.argument(
+                description="The speed: 2 is twice as fast as it happened. Without it, events come as fast as they "
+                "can be read."
+            ),
         ] = None,
         max_pause_seconds: Annotated[
-            float | None, strawberry.argument(description="How long to wait for an event at most: 0 to 3600.")
+            float | None,
+            strawberry.argument(description="The maximum number of seconds to wait for an event: 0 to 3600."),
         ] = queries.PAUSE,
     ) -> AsyncGenerator[Delivery, None]:
         return await queries.replayed(info.context, event_filter(filter), after, up_to, speed, max_pause_seconds)

@@ -17,32 +17,36 @@ from eventscope.schema.types.scalars import BigInt, Moment
 from eventscope.store.aggregates import Aggregate as Source
 
 
-@strawberry.enum(description="In which direction events are listed.")
+@strawberry.enum(description="The order in which events are listed.")
 class Order(Enum):
-    NEWEST_FIRST = strawberry.enum_value("NEWEST_FIRST", description="Against the order of the log.")
-    OLDEST_FIRST = strawberry.enum_value("OLDEST_FIRST", description="In the order of the log.")
+    NEWEST_FIRST = strawberry.enum_value("NEWEST_FIRST", description="In reverse log order.")
+    OLDEST_FIRST = strawberry.enum_value("OLDEST_FIRST", description="In log order.")
 
 
-@strawberry.enum(description="In which order aggregates are listed.")
+@strawberry.enum(description="The order in which aggregates are listed.")
 class AggregateOrder(Enum):
-    RECENTLY_CHANGED = strawberry.enum_value("changed", description="The one with the newest event first.")
-    RECENTLY_CREATED = strawberry.enum_value("created", description="The one whose first event is newest first.")
+    RECENTLY_CHANGED = strawberry.enum_value("changed", description="The most recently changed aggregate first.")
+    RECENTLY_CREATED = strawberry.enum_value("created", description="The most recently created aggregate first.")
 
 
-@strawberry.type(description="A thing that events happen to, as its events leave it.")
+@strawberry.type(description="Something that events happen to, in the state that its events leave it in.")
 class Aggregate(Node):
     id: strawberry.ID = strawberry.field(
-        description="Made of both its type and its `aggregateId`: `aggregate:user/42`. Everything else that asks which "
-        "aggregate is meant takes the `aggregateId` alone."
+        description="Built from its type and its `aggregateId`: `aggregate:user/42`. All other arguments that "
+        "identify an aggregate take the `aggregateId` alone."
     )
-    aggregate_id: strawberry.ID = strawberry.field(description="Its id as its events have it, unique within its type.")
-    type: str = strawberry.field(description="The kind of thing it is, like `user`.")
-    version: int = strawberry.field(description="How many events it ever had; the next one gets one more.")
-    event_count: BigInt = strawberry.field(description="How many of its events are kept.")
-    first_event_at: Moment = strawberry.field(description="The timestamp of the first of its events that are kept.")
-    last_event_at: Moment = strawberry.field(description="The timestamp of the last one.")
-    last_event_type: str = strawberry.field(description="The type of the last one.")
-    deleted: bool = strawberry.field(description="Whether its newest own event says so, like `user.deleted`.")
+    aggregate_id: strawberry.ID = strawberry.field(description="The id its events carry, unique within its type.")
+    type: str = strawberry.field(description="The kind of thing it is, such as `user`.")
+    version: int = strawberry.field(
+        description="How many events it has ever had, which is the version of the latest one."
+    )
+    event_count: BigInt = strawberry.field(description="How many of its events are still kept.")
+    first_event_at: Moment = strawberry.field(description="The timestamp of the first event that is still kept.")
+    last_event_at: Moment = strawberry.field(description="The timestamp of the latest event.")
+    last_event_type: str = strawberry.field(description="The type of the latest event.")
+    deleted: bool = strawberry.field(
+        description="Whether its own events deleted it, such as `user.deleted`, and have not restored it since."
+    )
 
     source = Source
 
@@ -50,9 +54,7 @@ class Aggregate(Node):
     async def events(
         self,
         info: Info,
-        order: Annotated[
-            Order | None, strawberry.argument(description="In which direction they are listed.")
-        ] = Order.OLDEST_FIRST,
+        order: Annotated[Order | None, strawberry.argument(description="The order of the list.")] = Order.OLDEST_FIRST,
         first: First = None,
         after: After = None,
     ) -> object:

@@ -8,39 +8,36 @@ from strawberry import argument
 from eventscope.schema.types.filter import AggregateFilter, EventFilter, StatsFilter
 
 First: TypeAlias = Annotated[
-    int | None, argument(description="How many to give, from the start of the list: 0 to 1000; 50 if left out.")
+    int | None, argument(description="The number of entries from the start of the list: 0 to 1000, 50 by default.")
 ]
 Last: TypeAlias = Annotated[
-    int | None, argument(description="How many to give, from the end of the list, in place of `first`: 0 to 1000.")
+    int | None, argument(description="The number of entries from the end of the list, instead of `first`: 0 to 1000.")
 ]
 After: TypeAlias = Annotated[
-    str | None, argument(description="Begin behind this cursor: give the `endCursor` of a page to get the next one.")
+    str | None, argument(description="Start after this cursor: pass the `endCursor` of a page to get the next one.")
 ]
 Before: TypeAlias = Annotated[
     str | None,
-    argument(description="End before this cursor: with `last`, the `startCursor` of a page gives the one before."),
+    argument(
+        description="End before this cursor: with `last`, pass the `startCursor` of a page to get the previous one."
+    ),
 ]
-Which: TypeAlias = Annotated[
-    EventFilter | None, argument(description="Which events are meant; all of them, if left out.")
-]
+Which: TypeAlias = Annotated[EventFilter | None, argument(description="Which events to include; all by default.")]
 WhichAggregates: TypeAlias = Annotated[
-    AggregateFilter | None, argument(description="Which aggregates are meant; all of them, if left out.")
+    AggregateFilter | None, argument(description="Which aggregates to include; all by default.")
 ]
-WhichCount: TypeAlias = Annotated[
-    StatsFilter | None, argument(description="Which events are counted; all of them, if left out.")
-]
+WhichCount: TypeAlias = Annotated[StatsFilter | None, argument(description="Which events to count; all by default.")]
 EventId: TypeAlias = Annotated[
-    strawberry.ID, argument(description="Its `id`; its `messageId` will do too, unless that begins with `event:`.")
+    strawberry.ID, argument(description="The event's `id`. Its `messageId` works too, unless it begins with `event:`.")
 ]
-AnyId: TypeAlias = Annotated[strawberry.ID, argument(description="The `id` that something has.")]
-AnyIds: TypeAlias = Annotated[list[strawberry.ID], argument(description="The `id`s that things have.")]
-AggregateType: TypeAlias = Annotated[str, argument(description="The kind of thing it is, like `user`.")]
-AggregateId: TypeAlias = Annotated[strawberry.ID, argument(description="Its `aggregateId`, unique within its type.")]
-Prefix: TypeAlias = Annotated[str | None, argument(description="What the names of the types start with, like `user.`.")]
-Conversation: TypeAlias = Annotated[strawberry.ID, argument(description="The correlation id that its events have.")]
+AnyId: TypeAlias = Annotated[strawberry.ID, argument(description="The `id` of an object.")]
+AnyIds: TypeAlias = Annotated[list[strawberry.ID], argument(description="The `id`s of objects.")]
+AggregateType: TypeAlias = Annotated[str, argument(description="The kind of thing it is, such as `user`.")]
+AggregateId: TypeAlias = Annotated[strawberry.ID, argument(description="The `aggregateId`, unique within its type.")]
+Conversation: TypeAlias = Annotated[strawberry.ID, argument(description="The correlation id shared by the events.")]
 MostTraced: TypeAlias = Annotated[
-    int | None, argument(description="How many events to read: 1 to 10000, and 10000 if left out.")
+    int | None, argument(description="The number of events to read: 1 to 10000, 10000 by default.")
 ]
 AfterTraced: TypeAlias = Annotated[
-    str | None, argument(description="Go on behind this cursor, the `endCursor` of a trace that is not complete.")
+    str | None, argument(description="Continue after this cursor: pass the `endCursor` of an incomplete trace.")
 ]

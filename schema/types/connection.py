@@ -10,48 +10,49 @@ from eventscope.schema.types.scalars import BigInt
 Node = TypeVar("Node")
 
 
-@strawberry.type(description="Where a page lies in its list.")
+@strawberry.type(description="The position of a page within its list.")
 class PageInfo:
-    has_next_page: bool = strawberry.field(description="Whether there is more behind this page.")
-    has_previous_page: bool = strawberry.field(description="Whether there is something before this page.")
+    has_next_page: bool = strawberry.field(description="Whether more entries follow this page.")
+    has_previous_page: bool = strawberry.field(description="Whether entries precede this page.")
     start_cursor: str | None = strawberry.field(description="The cursor of the first entry.")
     end_cursor: str | None = strawberry.field(
-        description="The cursor of the last entry, or of the place where looking ended: pass it as `after` to go on."
+        description="The cursor of the last entry, or of the place where the search stopped: pass it as "
+        "`after` to continue."
     )
 
 
-@strawberry.type(description="How many there are. Counting stops at a bound, and then says so.")
+@strawberry.type(description="The number of entries. Counting stops at a limit; `exact` is null then.")
 class TotalCount:
-    at_least: BigInt = strawberry.field(description="There are so many, or more.")
-    exact: BigInt | None = strawberry.field(description="There are just so many; null if counting stopped before.")
+    at_least: BigInt = strawberry.field(description="There are this many, or more.")
+    exact: BigInt | None = strawberry.field(description="There are exactly this many; null if counting stopped early.")
 
 
 @strawberry.type(
-    description="How far a list was looked through for a page. Where no index leads to what is asked for, a page ends "
-    "when its time is up, and one of very large events at 16 MiB, with what was found until then; `endCursor` (or "
-    "`startCursor`, backwards) goes on from there."
+    description="How much of a list was searched for a page. A search without an index ends when its time "
+    "is up, and a page of very large events at 16 MiB, with what was found so far; continue "
+    "from `endCursor` (or, backwards, from `startCursor`)."
 )
 class Coverage:
-    complete: bool = strawberry.field(description="Whether the page has all that it could have held.")
+    complete: bool = strawberry.field(description="Whether the search for this page was completed.")
     scanned_to: BigInt | None = strawberry.field(
-        description="The position up to which was looked; null if the page is complete."
+        description="The position at which the search stopped; null if the page is complete."
     )
 
 
-@strawberry.type(description="One entry of a list and its place in it.")
+@strawberry.type(description="One entry of a list and its cursor.")
 class Edge(Generic[Node]):
-    cursor: str = strawberry.field(description="The place of this entry, to be passed as `after` or `before`.")
+    cursor: str = strawberry.field(description="The cursor of this entry, for `after` or `before`.")
     node: Node = strawberry.field(description="The entry.")
 
 
 @strawberry.type(description="A page of a list.")
 class Connection(Generic[Node]):
-    edges: list[Edge[Node]] = strawberry.field(description="The entries with their places.")
+    edges: list[Edge[Node]] = strawberry.field(description="The entries with their cursors.")
     nodes: list[Node] = strawberry.field(description="The entries alone.")
-    page_info: PageInfo = strawberry.field(description="Where the page lies in its list.")
-    coverage: Coverage = strawberry.field(description="Whether time or room was up before the page was full.")
+    page_info: PageInfo = strawberry.field(description="The position of the page within its list.")
+    coverage: Coverage = strawberry.field(description="Whether the page ended early because of the time or size limit.")
 
-    @strawberry.field(description="How many entries the whole list has. Counted only when asked for.")
+    @strawberry.field(description="The number of entries in the whole list. Counted only when selected.")
     async def total_count(self) -> TotalCount:
         page: Page[object] = self  # type: ignore[assignment]  # sources are pages, not instances of this class
         return await page.total_count()  # type: ignore[return-value]  # a Count has the fields that are asked for

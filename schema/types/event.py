@@ -20,32 +20,39 @@ if TYPE_CHECKING:
 @strawberry.type(description="Something that happened: one entry of the log, never changed.")
 class Event(Node):
     id: strawberry.ID = strawberry.field(
-        description="Its `messageId`, if that is no id of something else: only where it begins like one of these "
-        "(`aggregate:`, `event:`, `log:`, `rejected:`, `type:`), `event:` is put before it."
+        description="Its `messageId`; prefixed with `event:` only if the `messageId` itself begins with "
+        "`aggregate:`, `event:`, `log:`, `rejected:` or `type:`, so that no two objects share an "
+        "id."
     )
     message_id: strawberry.ID = strawberry.field(
-        description="The message id that the publisher gave, or that was made up; what it caused has it as its "
-        "`causationId`."
+        description="The message id from the publisher, or a generated one; the events it caused have it as "
+        "their `causationId`."
     )
-    position: BigInt = strawberry.field(description="The place in the log: 1, 2, 3 … in the order of storing.")
-    type: str = strawberry.field(description="What happened, like `user.created`.")
-    timestamp: Moment = strawberry.field(description="When it happened, as the publisher says.")
-    recorded_at: Moment = strawberry.field(description="When NATS took the message in.")
-    aggregate_type: str | None = strawberry.field(description="The kind of thing that it happened to, like `user`.")
-    aggregate_id: strawberry.ID | None = strawberry.field(description="Which of them it happened to.")
-    version: int | None = strawberry.field(description="Its number among the events of its aggregate: 1, 2, 3 …")
+    position: BigInt = strawberry.field(description="The position in the log: 1, 2, 3 … in the order of storing.")
+    type: str = strawberry.field(description="What happened, such as `user.created`.")
+    timestamp: Moment = strawberry.field(description="When it happened, according to the publisher.")
+    recorded_at: Moment = strawberry.field(description="When NATS received the message.")
+    aggregate_type: str | None = strawberry.field(description="The kind of thing it happened to, such as `user`.")
+    aggregate_id: strawberry.ID | None = strawberry.field(
+        description="The id of the thing it happened to, unique within its aggregate type."
+    )
+    version: int | None = strawberry.field(
+        description="Version within the aggregate: 1 for its first event, then 2, 3 …"
+    )
     claimed_version: BigInt | None = strawberry.field(
-        description="The version that its publisher claimed in the message; null if it claimed none, or the right one."
+        description="The version its publisher claimed in the message; null if it claimed none, or the correct one."
     )
-    user_id: strawberry.ID | None = strawberry.field(description="Who did it.")
-    correlation_id: strawberry.ID | None = strawberry.field(description="The conversation that it belongs to.")
+    user_id: strawberry.ID | None = strawberry.field(description="The id of the user who caused it.")
+    correlation_id: strawberry.ID | None = strawberry.field(description="The id of the conversation it belongs to.")
     causation_id: strawberry.ID | None = strawberry.field(
         description="The message id of the event or command that caused it."
     )
-    data: JSON | None = strawberry.field(description="What the event says.")
-    metadata: JSON | None = strawberry.field(description="What is said about the event: why, from where, with what.")
-    extensions: JSON | None = strawberry.field(description="Further members of the message, which have no field here.")
-    expires_at: Moment | None = strawberry.field(description="When retention ends; null if it is kept for ever.")
+    data: JSON | None = strawberry.field(description="The content of the event.")
+    metadata: JSON | None = strawberry.field(description="Context of the event: why, from where, with what.")
+    extensions: JSON | None = strawberry.field(
+        description="Other members of the message, which have no field of their own."
+    )
+    expires_at: Moment | None = strawberry.field(description="When its retention ends; null if it is kept forever.")
 
     source = dict
 
@@ -53,7 +60,7 @@ class Event(Node):
     def cursor(self, info: Info) -> str:
         return cursor.of_event(cast("EventDocument", self), info.context.suffix)
 
-    @strawberry.field(description="The aggregate that it happened to.")
+    @strawberry.field(description="The aggregate it happened to.")
     async def aggregate(
         self, info: Info
     ) -> Annotated["Aggregate", strawberry.lazy("eventscope.schema.types.aggregate")] | None:
@@ -64,7 +71,9 @@ class Event(Node):
         info.context.spend(1)
         return cast("Aggregate | None", await info.context.aggregate_loader.load((type, id)))
 
-    @strawberry.field(description="The event that caused it; null if a command did, or the event is not in the log.")
+    @strawberry.field(
+        description="The event that caused it; null if it was caused by a command, or if the event is not in the log."
+    )
     async def cause(self, info: Info) -> "Event | None":
         id = cast("EventDocument", self).get("causationId")
         if id is None:
@@ -72,7 +81,7 @@ class Event(Node):
         info.context.spend(1)
         return cast("Event | None", await info.context.event_loader.load(id))
 
-    @strawberry.field(description="The events that it caused, in the order of the log.")
+    @strawberry.field(description="The events it caused, in log order.")
     async def effects(self, info: Info, first: First = None, after: After = None) -> "Connection[Event]":
         asked, context = request(first, after), info.context
         context.spend(asked.size)
@@ -80,7 +89,7 @@ class Event(Node):
         found = await causes.effects(context.log, event, asked, context.part_loader.load, context.count_loader.load)
         return cast("Connection[Event]", found)
 
-    @strawberry.field(description="The other events with its correlation id, in the order of the log.")
+    @strawberry.field(description="The other events with the same correlation id, in log order.")
     async def related(self, info: Info, first: First = None, after: After = None) -> "Connection[Event]":
         asked, context = request(first, after), info.context
         context.spend(asked.size)

@@ -10,33 +10,35 @@ from eventscope.subscriptions.live import history
 from eventscope.subscriptions.live.history import Item
 
 
-@strawberry.type(description="All that was in the log is delivered; what follows is live.")
+@strawberry.type(description="Everything in the log has been delivered; live events follow.")
 class CaughtUp:
     cursor: str = strawberry.field(description="Resume from here.")
 
 
 @strawberry.type(
-    description="Live delivery was interrupted, or the reader was too slow for it. "
-    "Nothing is lost: the log is read on from here, until the next `CaughtUp`."
+    description="Live delivery was interrupted, or the subscriber was too slow for it. Nothing is lost: "
+    "events come from the log, from here until the next `CaughtUp`."
 )
 class FellBehind:
     cursor: str = strawberry.field(description="Resume from here.")
 
 
-@strawberry.type(description="Events between two cursors, which may have matched, have expired and can't be delivered.")
+@strawberry.type(
+    description="Events between two cursors have expired and cannot be delivered; some of them may have matched."
+)
 class RetentionGap:
-    after: str = strawberry.field(description="The gap begins behind this cursor.")
-    through: str = strawberry.field(description="The gap ends with this cursor.")
+    after: str = strawberry.field(description="The gap starts after this cursor.")
+    through: str = strawberry.field(description="The gap ends at this cursor.")
 
 
-@strawberry.type(description="Nothing matched for a while; resume from here rather than from the last event.")
+@strawberry.type(description="No event has matched for a while; resume from here rather than from the last event.")
 class Checkpoint:
     cursor: str = strawberry.field(description="Resume from here.")
 
 
 EventFeed: TypeAlias = Annotated[
     Event | CaughtUp | FellBehind | RetentionGap | Checkpoint,
-    strawberry.union("EventFeed", description="An event, or word about the subscriber's place in the log."),
+    strawberry.union("EventFeed", description="An event, or a note on the subscriber's position in the log."),
 ]
 Delivery: TypeAlias = Event | CaughtUp | FellBehind | RetentionGap | Checkpoint
 

@@ -36,74 +36,95 @@ MOST_PATTERNS: Final = 5_000
 MOST_NESTED: Final = 10
 
 
-@strawberry.input(description="Which events are meant. All conditions must hold; what is left out is open.")
+@strawberry.input(description="Selects events. All given conditions must hold.")
 class EventFilter:
     ids: list[strawberry.ID] | None = strawberry.field(
-        default=None, description="These very events, by `id` or `messageId`."
+        default=None, description="Events with one of these `id`s or `messageId`s."
     )
     event_types: list[str] | None = strawberry.field(
-        default=None, description="Types, or patterns in which `*` stands for any text: `user.*`."
+        default=None, description="Event types, or patterns in which `*` stands for any text: `user.*`."
     )
     aggregate_type: str | None = strawberry.field(default=None, description="The kind of thing it happened to.")
-    aggregate_types: list[str] | None = strawberry.field(default=None, description="One of these kinds.")
-    aggregate_id: strawberry.ID | None = strawberry.field(default=None, description="Which thing it happened to.")
-    aggregate_ids: list[strawberry.ID] | None = strawberry.field(default=None, description="One of these things.")
-    user_id: strawberry.ID | None = strawberry.field(default=None, description="Who did it.")
-    correlation_id: strawberry.ID | None = strawberry.field(default=None, description="The conversation.")
-    causation_id: strawberry.ID | None = strawberry.field(default=None, description="What caused it.")
-    from_timestamp: Moment | None = strawberry.field(default=None, description="Not before this time.")
+    aggregate_types: list[str] | None = strawberry.field(default=None, description="One of these aggregate types.")
+    aggregate_id: strawberry.ID | None = strawberry.field(
+        default=None, description="The id of the thing it happened to."
+    )
+    aggregate_ids: list[strawberry.ID] | None = strawberry.field(
+        default=None, description="One of these aggregate ids."
+    )
+    user_id: strawberry.ID | None = strawberry.field(default=None, description="The id of the user who caused it.")
+    correlation_id: strawberry.ID | None = strawberry.field(
+        default=None, description="The id of the conversation it belongs to."
+    )
+    causation_id: strawberry.ID | None = strawberry.field(
+        default=None, description="The message id of the event or command that caused it."
+    )
+    from_timestamp: Moment | None = strawberry.field(default=None, description="At or after this time.")
     to_timestamp: Moment | None = strawberry.field(
-        default=None, description="Not after this time; not after the end of it, where it is a day alone."
+        default=None, description="At or before this time; for a date alone, until the end of that day."
     )
-    before_timestamp: Moment | None = strawberry.field(
-        default=None, description="Before this time, which is not meant."
+    before_timestamp: Moment | None = strawberry.field(default=None, description="Before this time, excluding it.")
+    from_position: BigInt | None = strawberry.field(default=None, description="At or after this position.")
+    to_position: BigInt | None = strawberry.field(default=None, description="At or before this position.")
+    from_version: int | None = strawberry.field(
+        default=None, description="At or above this version within its aggregate."
     )
-    from_position: BigInt | None = strawberry.field(default=None, description="Not before this position.")
-    to_position: BigInt | None = strawberry.field(default=None, description="Not after this position.")
-    from_version: int | None = strawberry.field(default=None, description="Not before this version of its aggregate.")
-    to_version: int | None = strawberry.field(default=None, description="Not after this version of its aggregate.")
-    data: list[PathCondition] | None = strawberry.field(default=None, description="What must be true of its data.")
-    metadata: list[PathCondition] | None = strawberry.field(
-        default=None, description="What must be true of its metadata."
+    to_version: int | None = strawberry.field(
+        default=None, description="At or below this version within its aggregate."
     )
+    data: list[PathCondition] | None = strawberry.field(default=None, description="Conditions on its data.")
+    metadata: list[PathCondition] | None = strawberry.field(default=None, description="Conditions on its metadata.")
     and_: list["EventFilter"] | None = strawberry.field(
-        name="and", default=None, description="Each of these filters must mean it too."
+        name="and", default=None, description="The event must match all of these filters too."
     )
     or_: list["EventFilter"] | None = strawberry.field(
-        name="or", default=None, description="At least one of these filters must mean it; of no filters none does."
+        name="or",
+        default=None,
+        description="The event must match at least one of these filters; an empty list matches nothing.",
     )
-    not_: "EventFilter | None" = strawberry.field(name="not", default=None, description="This filter must not mean it.")
+    not_: "EventFilter | None" = strawberry.field(
+        name="not", default=None, description="The event must not match this filter."
+    )
 
 
-@strawberry.input(description="Which aggregates are meant.")
+@strawberry.input(description="Selects aggregates. All given conditions must hold.")
 class AggregateFilter:
     type: str | None = strawberry.field(default=None, description="Aggregates of this type.")
     types: list[str] | None = strawberry.field(default=None, description="Aggregates of one of these types.")
     ids: list[strawberry.ID] | None = strawberry.field(
-        default=None, description="Those with one of these `aggregateId`s."
+        default=None, description="Aggregates with one of these `aggregateId`s."
     )
-    deleted: bool | None = strawberry.field(default=None, description="Only deleted ones, or only those that are not.")
+    deleted: bool | None = strawberry.field(
+        default=None, description="True for deleted aggregates only, false for the others only."
+    )
 
 
 @strawberry.input(
-    description="Which events are counted. Types, aggregate types and times are answered from counts that are kept, in "
-    "time that does not grow with the log. For ids the events are gone through by index: over 100000 are an error."
+    description="Selects the events to count. Filters by type, aggregate type and time are answered from "
+    "stored counts, in time that does not grow with the log. Filters by id count the events "
+    "through an index; more than 100000 are an error."
 )
 class StatsFilter:
-    event_types: list[str] | None = strawberry.field(default=None, description="Types, or patterns like `user.*`.")
-    aggregate_type: str | None = strawberry.field(default=None, description="Only about this kind of thing.")
-    aggregate_types: list[str] | None = strawberry.field(default=None, description="Only about these kinds of thing.")
-    aggregate_id: strawberry.ID | None = strawberry.field(default=None, description="Only about this thing.")
-    user_id: strawberry.ID | None = strawberry.field(default=None, description="Only what this user did.")
-    correlation_id: strawberry.ID | None = strawberry.field(default=None, description="Only this conversation.")
-    causation_id: strawberry.ID | None = strawberry.field(default=None, description="Only what this caused.")
-    from_timestamp: Moment | None = strawberry.field(default=None, description="Not before this time.")
+    event_types: list[str] | None = strawberry.field(
+        default=None, description="Event types, or patterns such as `user.*`."
+    )
+    aggregate_type: str | None = strawberry.field(default=None, description="Only events of this aggregate type.")
+    aggregate_types: list[str] | None = strawberry.field(
+        default=None, description="Only events of these aggregate types."
+    )
+    aggregate_id: strawberry.ID | None = strawberry.field(default=None, description="Only events of this aggregate.")
+    user_id: strawberry.ID | None = strawberry.field(default=None, description="Only events caused by this user.")
+    correlation_id: strawberry.ID | None = strawberry.field(
+        default=None, description="Only events with this correlation id."
+    )
+    causation_id: strawberry.ID | None = strawberry.field(
+        default=None, description="Only events with this causation id."
+    )
+    from_timestamp: Moment | None = strawberry.field(default=None, description="At or after this time.")
     to_timestamp: Moment | None = strawberry.field(
-        default=None, description="Not after this time; not after the end of it, where it is a day alone."
+        default=None, description="At or before this time; for a date alone, until the end of that day."
     )
-    before_timestamp: Moment | None = strawberry.field(
-        default=None, description="Before this time, which is not meant."
-    )
+    before_timestamp: Moment | None = strawberry.field(default=None, description="Before this time, excluding it.")
 
 
 @dataclass(slots=True)

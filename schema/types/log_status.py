@@ -12,87 +12,88 @@ from eventscope.schema.types.node import Node
 from eventscope.schema.types.scalars import BigInt, Moment
 
 
-@strawberry.type(description="How far the log is behind what was published.")
+@strawberry.type(description="How far the log lags behind the stream.")
 class IngestLag:
-    events: BigInt = strawberry.field(description="Messages that NATS has and the log has not.")
-    seconds: float = strawberry.field(description="How long the oldest of them has been waiting.")
+    events: BigInt = strawberry.field(description="How many messages of the stream are not in the log yet.")
+    seconds: float = strawberry.field(description="How many seconds the oldest of them has been waiting.")
 
 
-@strawberry.type(description="How long events are kept.")
+@strawberry.type(description="How long events of some types are kept.")
 class RetentionRule:
-    event_types: str = strawberry.field(description="The pattern of types that the rule is for.")
-    days: float = strawberry.field(description="For how many days; 0 is for ever.")
+    event_types: str = strawberry.field(description="The event types the rule applies to, as a pattern.")
+    days: float = strawberry.field(description="For how many days; 0 means forever.")
 
 
-@strawberry.type(description="What runs here.")
+@strawberry.type(description="The versions of the running software.")
 class Versions:
     eventscope: str = strawberry.field(description="The version of Eventscope.")
     mongodb: str = strawberry.field(description="The version of the MongoDB server.")
     nats: str = strawberry.field(description="The version of the NATS server.")
 
 
-@strawberry.type(description="What is followed live through the process that answers.")
+@strawberry.type(description="The live subscriptions of the API process that answers.")
 class Subscriptions:
     count: int = strawberry.field(description="How many subscriptions follow the log.")
     cohorts: int = strawberry.field(
-        description="How many different ones there are among those to events; who asks the same shares the work."
+        description="How many different event subscriptions there are; identical ones share the work."
     )
-    slowest_lag: BigInt = strawberry.field(description="How many positions of the log the slowest one is behind.")
+    slowest_lag: BigInt = strawberry.field(description="How many positions the slowest one lags behind the log.")
 
 
-@strawberry.type(description="How many rejected messages of a code there were.")
+@strawberry.type(description="The number of rejected messages with one code.")
 class CodeCount:
-    code: str = strawberry.field(description="The code: `INVALID_JSON`, `VERSION_CONFLICT` …")
+    code: str = strawberry.field(description="The code, such as `INVALID_JSON` or `VERSION_CONFLICT`.")
     count: BigInt = strawberry.field(description="How many messages.")
 
 
 @strawberry.type(
-    description="Rejected messages that were dropped, the oldest first, because all of them took more room than "
-    "`EVENTSCOPE_REJECTED_MAX_BYTES` allows. Those that expired are not counted here."
+    description="Rejected messages that were dropped, oldest first, because together they exceeded "
+    "`EVENTSCOPE_REJECTED_MAX_BYTES`. Expired ones are not counted here."
 )
 class RejectedDropped:
-    count: BigInt = strawberry.field(description="How many were ever dropped.")
-    codes: list[CodeCount] = strawberry.field(description="How many of each code, the most frequent first.")
-    since: Moment = strawberry.field(description="When the first of them was dropped.")
-    last: Moment = strawberry.field(description="When the last of them was dropped.")
+    count: BigInt = strawberry.field(description="How many were dropped in total.")
+    codes: list[CodeCount] = strawberry.field(description="How many of each code, most frequent first.")
+    since: Moment = strawberry.field(description="When the first one was dropped.")
+    last: Moment = strawberry.field(description="When the latest one was dropped.")
 
 
-@strawberry.type(description="Messages that JetStream removed from the stream before they were read.")
+@strawberry.type(description="Messages that JetStream removed from the stream before they could be read.")
 class LostMessages:
-    stream: str = strawberry.field(description="The stream they were in.")
-    from_: BigInt = strawberry.field(name="from", description="The sequence of the first of them in the stream.")
-    to: BigInt = strawberry.field(description="The sequence of the last of them.")
-    at: Moment = strawberry.field(description="When it was noticed.")
+    stream: str = strawberry.field(description="The stream that held them.")
+    from_: BigInt = strawberry.field(name="from", description="The stream sequence of the first one.")
+    to: BigInt = strawberry.field(description="The stream sequence of the last one.")
+    at: Moment = strawberry.field(description="When the loss was noticed.")
 
 
-@strawberry.type(description="How the log is doing.")
+@strawberry.type(description="The state of the log.")
 class LogStatus(Node):
     id: strawberry.ID = strawberry.field(
-        description="The log's: a backup that is restored keeps it, and a log that is begun anew gets another."
+        description="The id of the log: it survives a restored backup, and a new log gets a new one."
     )
     head: BigInt = strawberry.field(description="The last position; 0 while the log is empty.")
-    first_position: BigInt | None = strawberry.field(description="The first position that is kept.")
+    first_position: BigInt | None = strawberry.field(description="The first position that is still kept.")
     rejected: BigInt = strawberry.field(
-        description="How many rejected messages are kept; `rejectedDropped` has those for which there was no room."
+        description="How many rejected messages are kept; `rejectedDropped` counts those dropped for lack of space."
     )
     source_resets: int = strawberry.field(
-        description="How often the stream was made anew or lost its tail, and was read from its start."
+        description="How often the stream was recreated, or lost its end, and was read from its start again."
     )
     lost_messages: list[LostMessages] = strawberry.field(
-        description="Messages that were acknowledged but removed from the stream before they were read: for a limit of "
-        "the stream, for their age, or by hand. The last 100 ranges, the oldest first."
+        description="Messages that NATS acknowledged but that were removed from the stream before they could "
+        "be read: by a limit of the stream, by age, or by hand. The latest 100 ranges, oldest "
+        "first."
     )
-    lost_message_count: BigInt = strawberry.field(description="How many messages were ever lost in this way.")
-    ingesting: bool = strawberry.field(description="Whether an ingester is at work just now.")
+    lost_message_count: BigInt = strawberry.field(description="How many messages were lost this way in total.")
+    ingesting: bool = strawberry.field(description="Whether an ingester is running now.")
     retention: list[RetentionRule] = strawberry.field(description="How long events are kept, by type.")
-    versions: Versions = strawberry.field(description="What runs here.")
+    versions: Versions = strawberry.field(description="The versions of the running software.")
 
-    @strawberry.field(description="What is followed live through the process that answers.")
+    @strawberry.field(description="The live subscriptions of the API process that answers.")
     def subscriptions(self, info: Info) -> Subscriptions:
         state = info.context.services.hub.state()
         return Subscriptions(count=state.count, cohorts=state.cohorts, slowest_lag=BigInt(state.slowest_lag_events))
 
-    @strawberry.field(description="The rejected messages that were dropped for want of room; null if none were.")
+    @strawberry.field(description="The rejected messages that were dropped for lack of space; null if there are none.")
     async def rejected_dropped(self, info: Info) -> RejectedDropped | None:
         found = await status_resolver.dropped(info.context.log)
         if found is None:
@@ -104,7 +105,7 @@ class LogStatus(Node):
             last=Moment(found.last),
         )
 
-    @strawberry.field(description="How far the log is behind; null while NATS does not answer.")
+    @strawberry.field(description="How far the log lags behind the stream; null while NATS does not respond.")
     async def ingest_lag(self, info: Info) -> IngestLag | None:
         services = info.context.services
         lag = await services.lag() if services.nats_connected() else None  # which else would wait for NATS to answer

@@ -5,9 +5,9 @@ from typing import ClassVar
 import strawberry
 
 
-@strawberry.interface(description="Something that has an id. No two things have the same, whatever their types.")
+@strawberry.interface(description="An object with an id. No two objects share one, even across types.")
 class Node:
-    id: strawberry.ID = strawberry.field(description="Its id, to be passed to `node`.")
+    id: strawberry.ID = strawberry.field(description="Its id, for `node`.")
 
     source: ClassVar[type]
     """The class of the values that resolvers give for it."""

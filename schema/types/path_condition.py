@@ -21,33 +21,38 @@ ORDERS: Final[tuple[Order, ...]] = ("gt", "gte", "lt", "lte")
 
 
 @strawberry.input(
-    description="A condition on the value that a path leads to: `items.price` goes from key to key. In a list a number "
-    "is the place of one element, `items.0`, and any other key is looked up in each of its objects. A dot or a "
-    "backslash that belongs to a key has a backslash before it; the empty path is the whole. Where the path ends in a "
-    "list or leads to several values, one of these must pass all tests, each element of a list by itself or the list "
-    "as a whole. What is missing counts as null. Values of different kinds are neither equal nor in any order."
+    description="A condition on the value at a path, such as `items.price`. In a list, a number selects "
+    "one element (`items.0`), and any other key is looked up in each of its objects. Put a "
+    "backslash before a dot or backslash that belongs to a key; the empty path is the whole "
+    "value. If the path ends in a list or leads to several values, one of them must pass all "
+    "tests: an element of a list, or the list as a whole. A missing value counts as null. "
+    "Values of different types are never equal and have no order."
 )
 class PathCondition:
-    path: str = strawberry.field(description="Where the value is: `order.items.price`.")
+    path: str = strawberry.field(description="The path of the value: `order.items.price`.")
     eq: JSON | None = strawberry.field(
         default=strawberry.UNSET,
-        description="It is this value, null if this is null. 5 and 5.0 are equal; the order of keys does not count.",
+        description="Equal to this value; null matches a missing value too. 5 and 5.0 are equal; the order of "
+        "keys does not matter.",
     )
     ne: JSON | None = strawberry.field(
-        default=strawberry.UNSET, description="No value there is this one: the opposite of `eq`."
+        default=strawberry.UNSET, description="No value at the path equals this one: the opposite of `eq`."
     )
-    in_: list[JSON] | None = strawberry.field(name="in", default=None, description="It is one of these values.")
+    in_: list[JSON] | None = strawberry.field(name="in", default=None, description="Equal to one of these values.")
     gt: JSON | None = strawberry.field(
-        default=None, description="It is greater; numbers, texts (by code points) and booleans each among themselves."
+        default=None,
+        description="Greater than this value. Numbers, strings (by code point) and booleans are compared only "
+        "with their own kind.",
     )
-    gte: JSON | None = strawberry.field(default=None, description="It is greater or equal.")
-    lt: JSON | None = strawberry.field(default=None, description="It is less.")
-    lte: JSON | None = strawberry.field(default=None, description="It is less or equal.")
+    gte: JSON | None = strawberry.field(default=None, description="Greater than or equal to this value.")
+    lt: JSON | None = strawberry.field(default=None, description="Less than this value.")
+    lte: JSON | None = strawberry.field(default=None, description="Less than or equal to this value.")
     exists: bool | None = strawberry.field(
-        default=None, description="Whether the path leads to anything, be it null; the one test that tells the two."
+        default=None,
+        description="Whether the path leads to a value, which may be null; no other test tells null from missing.",
     )
-    starts_with: str | None = strawberry.field(default=None, description="It is a text that starts so.")
-    contains: str | None = strawberry.field(default=None, description="It is a text that has this in it.")
+    starts_with: str | None = strawberry.field(default=None, description="A string that starts with this text.")
+    contains: str | None = strawberry.field(default=None, description="A string that contains this text.")
 
 
 def path_filter(root: Root, given: PathCondition) -> Filter:

@@ -12,26 +12,26 @@ from eventscope.store.rejected.messages import Rejected
 from eventscope.store.values import moment
 
 
-@strawberry.type(description="A message that came over NATS and could not be taken, as it came.")
+@strawberry.type(description="A message from NATS that was rejected, exactly as it arrived.")
 class RejectedEvent(Node):
     id: strawberry.ID = strawberry.field(
-        description="Made of its number, by which `eventscope rejected` takes it: `rejected:7`."
+        description="Built from its number, which `eventscope rejected` takes: `rejected:7`."
     )
-    code: str = strawberry.field(description="Why, for programs: `INVALID_JSON`, `VERSION_CONFLICT` …")
-    reason: str = strawberry.field(description="Why, for people.")
-    subject: str = strawberry.field(description="The NATS subject that it came on.")
+    code: str = strawberry.field(description="The reason, for programs, such as `INVALID_JSON` or `VERSION_CONFLICT`.")
+    reason: str = strawberry.field(description="The reason, for people.")
+    subject: str = strawberry.field(description="The NATS subject it was published on.")
     headers: JSON = strawberry.field(
-        description="Its NATS headers; of one that was sent several times, a list of all values."
+        description="Its NATS headers; a header sent several times has a list of all its values."
     )
-    recorded_at: Moment = strawberry.field(description="When NATS took it in.")
+    recorded_at: Moment = strawberry.field(description="When NATS received it.")
 
     source = Rejected
 
-    @strawberry.field(description="When it will be gone; null if it is kept.")
+    @strawberry.field(description="When it expires; null if it is kept forever.")
     def expires_at(self) -> Moment | None:
         at = cast("Rejected", self).expires_at
         return None if at is None else Moment(moment.of(at.replace(tzinfo=UTC)))
 
-    @strawberry.field(description="Its bytes, in base64.")
+    @strawberry.field(description="Its bytes in base64.")
     def raw(self) -> str:
         return base64.b64encode(cast("Rejected", self).raw).decode()

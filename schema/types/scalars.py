@@ -90,22 +90,22 @@ def check_numbers(node: ValueNode, place: str) -> None:
 SCALARS: Final[Mapping[object, ScalarDefinition]] = {
     Moment: strawberry.scalar(
         name="DateTime",
-        description="A time in ISO 8601, given back in UTC with up to six decimals: 2026-11-23T07:00:00.250000Z. "
-        "A time without a zone is taken to be in UTC. A day alone, 2026-11-23, is its start, and as `toTimestamp` its "
-        "end, in UTC too.",
+        description="A time in ISO 8601, returned in UTC with up to six decimals: "
+        "2026-11-23T07:00:00.250000Z. An input without a time zone is in UTC. A date alone, "
+        "2026-11-23, is the start of that day in UTC, or its end in `toTimestamp`.",
         specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
         serialize=moment.to_text,
         parse_value=_parse_moment,
     ),
     BigInt: strawberry.scalar(
         name="BigInt",
-        description="An integer of 64 bits, written as a number. As input, text with its digits will do too.",
+        description="A 64-bit integer, written as a number. Input may also be a string of digits.",
         serialize=int,
         parse_value=_parse_big_int,
     ),
     JSON: strawberry.scalar(
         name="JSON",
-        description="Any JSON value, as it was published.",
+        description="Any JSON value, exactly as published.",
         parse_value=lambda value: value,
         parse_literal=_parse_json_literal,
     ),

@@ -12,42 +12,43 @@ from eventscope.schema.types.event import Event
 from eventscope.schema.types.scalars import Moment
 
 
-@strawberry.enum(description="What is known of the cause of an event of a trace.")
+@strawberry.enum(description="What is known about the cause of an event in a trace.")
 class CauseStatus(Enum):
-    ROOT = strawberry.enum_value("ROOT", description="It names no cause.")
-    IN_TRACE = strawberry.enum_value("IN_TRACE", description="Its cause is in this trace, as its parent.")
+    ROOT = strawberry.enum_value("ROOT", description="The event names no cause.")
+    IN_TRACE = strawberry.enum_value("IN_TRACE", description="The cause is in this trace, as the event's parent.")
     OTHER_PAGE = strawberry.enum_value(
-        "OTHER_PAGE", description="Its cause is of this conversation, on another page of it."
+        "OTHER_PAGE", description="The cause has the same correlation id, and is on another page of the trace."
     )
-    ELSEWHERE = strawberry.enum_value("ELSEWHERE", description="Its cause is in the log, in another conversation.")
+    ELSEWHERE = strawberry.enum_value("ELSEWHERE", description="The cause is in the log, with another correlation id.")
     MISSING = strawberry.enum_value(
-        "MISSING", description="Its cause is not in the log: a command, an event of another system, or expired."
+        "MISSING",
+        description="The cause is not in the log: it is a command, an event of another system, or has expired.",
     )
     CYCLE = strawberry.enum_value(
-        "CYCLE", description="Its cause is itself or one of its own effects: the circle is cut here."
+        "CYCLE", description="The cause is the event itself or one of its own effects; the cycle is cut here."
     )
 
 
-@strawberry.type(description="One event in its place in a tree of causes.")
+@strawberry.type(description="One event and its place in a tree of causes.")
 class TraceNode:
     event: Event = strawberry.field(description="The event.")
-    index: int = strawberry.field(description="Its place in `Trace.nodes`.")
-    depth: int = strawberry.field(description="How many causes it has behind it in this trace.")
+    index: int = strawberry.field(description="Its index in `Trace.nodes`.")
+    depth: int = strawberry.field(description="The length of the chain of causes that leads to it in this trace.")
     parent_id: strawberry.ID | None = strawberry.field(
-        description="The `id` of the event that caused it; null where that is not in this trace."
+        description="The `id` of the event that caused it; null if that event is not in this trace."
     )
-    parent_index: int | None = strawberry.field(description="The place in `Trace.nodes` of the event that caused it.")
-    cause_status: CauseStatus = strawberry.field(description="What is known of its cause.")
+    parent_index: int | None = strawberry.field(description="The index in `Trace.nodes` of the event that caused it.")
+    cause_status: CauseStatus = strawberry.field(description="What is known about its cause.")
     cause_millis: float | None = strawberry.field(
-        description="The milliseconds from its cause to it, by their timestamps: under 0 where the clocks of their "
-        "publishers disagree. Null where the cause is not in the log."
+        description="Milliseconds between its cause and it, by their timestamps: negative if the publishers' "
+        "clocks disagree. Null if the cause is not in the log."
     )
-    effect_count: int = strawberry.field(description="How many events of this trace it caused itself.")
+    effect_count: int = strawberry.field(description="How many events of this trace it caused directly.")
 
     source = Source
 
     @strawberry.field(
-        description="The events of this trace that it caused, in the order of the log.",
+        description="The events of this trace that it caused, in log order.",
         graphql_type=list["TraceNode"],
     )
     def effects(self, info: Info) -> object:
@@ -55,22 +56,22 @@ class TraceNode:
         return _listed(info, source.effects)
 
 
-@strawberry.type(description="Everything with one correlation id, as a tree of causes.")
+@strawberry.type(description="All events with one correlation id, as a tree of causes.")
 class Trace:
-    correlation_id: strawberry.ID = strawberry.field(description="The conversation.")
-    event_count: int = strawberry.field(description="How many events are in here.")
-    complete: bool = strawberry.field(description="Whether these are all events of the conversation.")
+    correlation_id: strawberry.ID = strawberry.field(description="The id of the conversation it belongs to.")
+    event_count: int = strawberry.field(description="How many events this trace holds.")
+    complete: bool = strawberry.field(description="Whether these are all events with the correlation id.")
     end_cursor: str | None = strawberry.field(
-        description="Pass it as `after` to go on with what does not fit in here; null if nothing follows."
+        description="Pass it as `after` to get the events that did not fit; null if there are no more."
     )
-    depth: int = strawberry.field(description="How many causes the event has behind it that has the most.")
+    depth: int = strawberry.field(description="The length of the longest chain of causes.")
     started_at: Moment = strawberry.field(description="The earliest timestamp.")
     ended_at: Moment = strawberry.field(description="The latest timestamp.")
-    duration_millis: float = strawberry.field(description="The milliseconds from the earliest to the latest.")
+    duration_millis: float = strawberry.field(description="Milliseconds from the earliest to the latest timestamp.")
 
     @strawberry.field(
-        description="The events, each followed by its effects: with `depth` that is the tree, drawn from top to "
-        "bottom. Effects of one cause, and roots, are in the order of the log.",
+        description="The events, each followed by its effects: the tree from top to bottom, with `depth` for "
+        "indentation. Effects of one cause, and roots, are in log order.",
         graphql_type=list[TraceNode],
     )
     def nodes(self, info: Info) -> object:
@@ -78,7 +79,7 @@ class Trace:
         return _listed(info, source.nodes)
 
     @strawberry.field(
-        description="The events without a cause in here, in the order of the log.", graphql_type=list[TraceNode]
+        description="The events whose cause is not in this trace, in log order.", graphql_type=list[TraceNode]
     )
     def roots(self, info: Info) -> object:
         source: Any = self
