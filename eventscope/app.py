@@ -36,6 +36,7 @@ from eventscope.subscriptions.current.queries import Readings
 from eventscope.subscriptions.ingest.lag import lag
 from eventscope.subscriptions.live.feed import feeding
 from eventscope.subscriptions.live.hub import delivering
+from eventscope.subscriptions.live.log_key import LogKey
 from eventscope.subscriptions.live.newest_events import tailing
 from eventscope.subscriptions.live.subscriber import Room
 from eventscope.subscriptions.nats.client import refusal
@@ -53,7 +54,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         feeding(at.log, at.nats, settings.stream) as feed,
         tailing(at.log, feed),
         delivering(at.log, feed, Room(settings.live_client_bytes, settings.live_total_bytes)) as hub,
-        asking(at.nats, settings.stream, settings.subjects, at.log) as asker,
+        asking(at.nats, settings.stream, settings.subjects, LogKey(at.log)) as asker,
     ):
         news = News(at.log, feed)
         yield Services(

@@ -15,7 +15,7 @@ from eventscope.settings import Settings
 from eventscope.terminal import say
 
 if TYPE_CHECKING:
-    from eventscope.client.filters import Wanted
+    from eventscope.client.filters import FilterArgs
 
 # As in __main__, each command imports what it runs when it runs.
 
@@ -83,8 +83,8 @@ def export(
     say(f"{events}, up to the cursor {done.up_to}" if done.up_to else "the log is empty", sys.stderr)
 
 
-def _wanted(type: list[str] | None, aggregate: str | None, user: str | None, correlation: str | None) -> "Wanted":
-    from eventscope.client.filters import Wanted
+def _wanted(type: list[str] | None, aggregate: str | None, user: str | None, correlation: str | None) -> "FilterArgs":
+    from eventscope.client.filters import FilterArgs
 
     kind, slash, id = (aggregate or "").partition("/")
     given = [("--type", one) for one in type or []]
@@ -94,7 +94,7 @@ def _wanted(type: list[str] | None, aggregate: str | None, user: str | None, cor
             raise BadInput(f"{option} is empty: give what it is to choose, or leave it out", option.removeprefix("--"))
     if aggregate and not (kind and (id or not slash)):
         raise BadInput(f"--aggregate is {aggregate!r:.60} and not TYPE or TYPE/ID, as user or user/42", "aggregate")
-    return Wanted(
+    return FilterArgs(
         event_types=type or None,
         aggregate_type=kind or None,
         aggregate_id=id if slash else None,

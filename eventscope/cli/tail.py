@@ -9,7 +9,7 @@ from typing import Final
 import orjson
 
 from eventscope.client.event import Event
-from eventscope.client.filters import Wanted
+from eventscope.client.filters import FilterArgs
 from eventscope.client.service import EventsService
 from eventscope.exporters import form
 from eventscope.terminal import say, say_json
@@ -21,7 +21,7 @@ MOST_DATA: Final = 200  # letters of an event's data on a line for people
 class Tailing:
     """What is shown: the `last` events that are wanted, or those behind the cursor `after`, then all that follow."""
 
-    wanted: Wanted
+    wanted: FilterArgs
     last: int
     after: str | None
     as_json: bool
@@ -48,8 +48,8 @@ async def _newest(service: EventsService, asked: Tailing) -> tuple[list[Event], 
     end = await service.get_event_history(limit=1)
     if not end or asked.last == 0:
         return [], end[0].cursor if end else None
-    upto = Wanted(to_position=end[0].position)
-    both = Wanted(and_=[asked.wanted, upto])
+    upto = FilterArgs(to_position=end[0].position)
+    both = FilterArgs(and_=[asked.wanted, upto])
     return (await service.get_event_history(limit=asked.last, **both))[::-1], end[0].cursor
 
 

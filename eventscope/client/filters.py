@@ -11,7 +11,7 @@ from eventscope.store.values import json_text
 Condition: TypeAlias = Mapping[str, JSON]  # {"path": "order.total", "gte": 100}, as in GraphQL
 
 
-class Wanted(TypedDict, total=False):
+class FilterArgs(TypedDict, total=False):
     """All conditions must hold; what is left out, or None, is open."""
 
     ids: Sequence[str] | None
@@ -32,16 +32,16 @@ class Wanted(TypedDict, total=False):
     to_version: int | None
     data: Sequence[Condition] | None
     metadata: Sequence[Condition] | None
-    and_: "Sequence[Wanted] | None"
-    or_: "Sequence[Wanted] | None"
-    not_: "Wanted | None"
+    and_: "Sequence[FilterArgs] | None"
+    or_: "Sequence[FilterArgs] | None"
+    not_: "FilterArgs | None"
 
 
-def filter_of(wanted: Wanted) -> dict[str, Any]:
+def filter_of(wanted: FilterArgs) -> dict[str, Any]:
     """The filter as GraphQL has it; TypeError for a keyword that is none, BadInput for a value that is not JSON."""
-    unknown = [name for name in wanted if name not in Wanted.__annotations__]
+    unknown = [name for name in wanted if name not in FilterArgs.__annotations__]
     if unknown:
-        raise TypeError(f"{unknown[0]!r} is not a keyword; there are {', '.join(Wanted.__annotations__)}")
+        raise TypeError(f"{unknown[0]!r} is not a keyword; there are {', '.join(FilterArgs.__annotations__)}")
     return {camel(name.rstrip("_")): _value(name, value) for name, value in wanted.items() if value is not None}
 
 

@@ -15,7 +15,7 @@ from weakref import WeakSet
 from eventscope.client import history
 from eventscope.client.api import Questions
 from eventscope.client.event import JSON, Event, NewEvent, PublishedEvent
-from eventscope.client.filters import Wanted, filter_of
+from eventscope.client.filters import FilterArgs, filter_of
 from eventscope.client.subscription import Follower, OnGap, StartFrom, called
 from eventscope.errors import BadInput, CannotStart, OutcomeUnknown, Unavailable
 from eventscope.redact import redacted
@@ -130,7 +130,7 @@ class EventsService:
         after: str | None = None,
         start: StartFrom = "NOW",
         on_gap: OnGap | None = None,
-        **wanted: Unpack[Wanted],
+        **wanted: Unpack[FilterArgs],
     ) -> AsyncGenerator[Event, None]: ...
 
     @overload
@@ -141,7 +141,7 @@ class EventsService:
         after: str | None = None,
         start: StartFrom = "NOW",
         on_gap: OnGap | None = None,
-        **wanted: Unpack[Wanted],
+        **wanted: Unpack[FilterArgs],
     ) -> Coroutine[Any, Any, NoReturn]: ...
 
     def subscribe_to_events(
@@ -151,7 +151,7 @@ class EventsService:
         after: str | None = None,
         start: StartFrom = "NOW",
         on_gap: OnGap | None = None,
-        **wanted: Unpack[Wanted],
+        **wanted: Unpack[FilterArgs],
     ) -> AsyncGenerator[Event, None] | Coroutine[Any, Any, NoReturn]:
         """Every event that is wanted, in order, none left out and none twice, whatever breaks in between.
 
@@ -181,7 +181,7 @@ class EventsService:
         return [event async for event in events]
 
     def replay_events(
-        self, *, after: str | None = None, up_to: str | None = None, **wanted: Unpack[Wanted]
+        self, *, after: str | None = None, up_to: str | None = None, **wanted: Unpack[FilterArgs]
     ) -> AsyncGenerator[Event, None]:
         """The events that are wanted in the order of the log, up to where it ends when the first is asked for.
 
@@ -189,7 +189,7 @@ class EventsService:
         """
         return history.replay(self._reading()[0], filter_of(wanted), after, up_to)
 
-    async def get_event_history(self, *, limit: int = 50, **wanted: Unpack[Wanted]) -> list[Event]:
+    async def get_event_history(self, *, limit: int = 50, **wanted: Unpack[FilterArgs]) -> list[Event]:
         """The newest `limit` events that are wanted, the newest first."""
         return await history.newest(self._reading()[0], filter_of(wanted), limit)
 

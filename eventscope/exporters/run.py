@@ -13,7 +13,7 @@ from typing import Final, Literal, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from eventscope.client.filters import Wanted, filter_of
+from eventscope.client.filters import FilterArgs, filter_of
 from eventscope.client.service import EventsService
 from eventscope.errors import BadInput
 from eventscope.exporters import form
@@ -83,7 +83,7 @@ def format_of(out: str, given: str | None) -> Format:
 
 
 async def run(
-    api_url: str, out: str, format: Format, wanted: Wanted, *, after: str | None = None, console: Console
+    api_url: str, out: str, format: Format, wanted: FilterArgs, *, after: str | None = None, console: Console
 ) -> Reached:
     """Export the events that are wanted, and say how far that is.
 
@@ -103,7 +103,7 @@ async def _export(
     target: Target,
     reached: Reached | None,
     format: Format,
-    wanted: Wanted,
+    wanted: FilterArgs,
     after: str | None,
     console: Console,
 ) -> Reached:

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import nats.errors
 import nats.js.errors
@@ -17,9 +17,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from eventscope.errors import BadInput, Rejected, Unavailable, VersionConflict
-from eventscope.store.log import Log
 from eventscope.store.values import json_text
-from eventscope.subscriptions.live.log_key import LogKey
 from eventscope.subscriptions.messages import versions
 from eventscope.subscriptions.messages.envelope import PLAIN
 from eventscope.subscriptions.messages.parse import MOST_BYTES
@@ -29,6 +27,9 @@ from eventscope.subscriptions.publish import outcome
 from eventscope.subscriptions.publish.outcome import Rejection, StoredEvent
 from eventscope.subscriptions.publish.outgoing import EXPECTED_STREAM, EventMessage
 from eventscope.subscriptions.publish.trust import Answer, Trust
+
+if TYPE_CHECKING:  # it brings the MongoDB driver, which services that publish do without
+    from eventscope.subscriptions.live.log_key import LogKey
 
 AGAIN_SECONDS: Final = 2.0  # after which an event that was not answered is sent again
 DEADLINE_SECONDS: Final = 10.0
@@ -47,7 +48,7 @@ class _Awaited:
 class Asker:
     """Publishes events and waits for what becomes of them. Make it with `asking`."""
 
-    def __init__(self, client: Client, stream: str, subjects: Sequence[str], key: LogKey | None = None) -> None:
+    def __init__(self, client: Client, stream: str, subjects: Sequence[str], key: "LogKey | None" = None) -> None:
         self.trust = Trust(key)
         self._client = client
         self._stream = stream
@@ -123,9 +124,11 @@ class Asker:
 
 
 @asynccontextmanager
-async def asking(client: Client, stream: str, subjects: Sequence[str], log: Log | None = None) -> AsyncIterator[Asker]:
-    """An asker on that connection, for the length of the block; one with the log takes sealed answers only."""
-    asker = Asker(client, stream, subjects, None if log is None else LogKey(log))
+async def asking(
+    client: Client, stream: str, subjects: Sequence[str], key: "LogKey | None" = None
+) -> AsyncIterator[Asker]:
+    """An asker on that connection, for the length of the block; one with the log's key takes sealed answers only."""
+    asker = Asker(client, stream, subjects, key)
     subscription = await client.subscribe(f"{asker.inbox}.*", cb=asker.receive)
     try:
         yield asker

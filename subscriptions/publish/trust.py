@@ -8,14 +8,16 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from nats.aio.msg import Msg
 
 from eventscope.subscriptions.live import seal
-from eventscope.subscriptions.live.log_key import LogKey
 from eventscope.subscriptions.publish import outcome
 from eventscope.subscriptions.publish.outcome import Rejection, StoredEvent
+
+if TYPE_CHECKING:  # it brings the MongoDB driver, which services that publish do without
+    from eventscope.subscriptions.live.log_key import LogKey
 
 LOG_SECONDS: Final = 10.0  # from one line to the next, however much is sent
 
@@ -28,7 +30,7 @@ Answer = list[StoredEvent] | Rejection
 class Trust:
     """That of one publisher. `distrusted` hears why an answer was not taken."""
 
-    key: LogKey | None
+    key: "LogKey | None"
     distrusted: Callable[[str], None] = lambda reason: None
     _logged: float = field(default=float("-inf"), init=False)
 

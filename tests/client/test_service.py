@@ -4,8 +4,6 @@ import asyncio
 import itertools
 import math
 import random
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -16,11 +14,17 @@ from typing import Any, TypedDict
 import pytest
 from nats.aio.client import Client
 
-import eventscope
-from eventscope import EventsService
+from eventscope import (
+    BadInput,
+    Event,
+    EventsService,
+    NewEvent,
+    OutcomeUnknown,
+    PublishedEvent,
+    Rejected,
+    VersionConflict,
+)
 from eventscope.background import end
-from eventscope.client.event import Event, NewEvent, PublishedEvent
-from eventscope.errors import BadInput, OutcomeUnknown, Rejected, VersionConflict
 from eventscope.processes.ports import free
 from eventscope.server.ingester import ingest
 from eventscope.settings import Settings
@@ -295,22 +299,6 @@ class TestWhatCannotBePublished:
         async with connected(settings) as service:
             with pytest.raises(BadInput, match=reason):
                 await service.publish_events([event])
-
-
-def test_the_program_does_not_load_what_only_services_need() -> None:
-    """Each in a process of its own, since this one has loaded everything."""
-    look = "import sys, {}; assert ('httpx' in sys.modules) is {}"
-    subprocess.run([sys.executable, "-c", look.format("eventscope.store.log", False)], check=True)
-    subprocess.run([sys.executable, "-c", look.format("eventscope.app", False)], check=True)
-    subprocess.run(
-        [sys.executable, "-c", f"from eventscope import EventsService; {look.format('re', True)}"], check=True
-    )
-
-
-def test_the_package_has_one_name_for_services_and_no_other() -> None:
-    assert eventscope.__all__ == ["EventsService"]
-    with pytest.raises(AttributeError, match="module 'eventscope' has no attribute 'Nothing'"):
-        eventscope.Nothing  # type: ignore[attr-defined]  # noqa: B018
 
 
 async def _reached(log: Log, head: int) -> bool:

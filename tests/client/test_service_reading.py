@@ -12,7 +12,7 @@ from nats.aio.client import Client
 from eventscope import EventsService
 from eventscope.client import api as questions
 from eventscope.client.event import Event, NewEvent
-from eventscope.client.filters import Wanted
+from eventscope.client.filters import FilterArgs
 from eventscope.errors import BadInput, NotAnswered, Unavailable
 from eventscope.processes.ports import free
 from eventscope.settings import Settings
@@ -59,7 +59,7 @@ async def test_a_range_may_end_with_a_day_or_before_a_time(reader: EventsService
     times = ["2026-03-10T23:59:59.999999Z", "2026-03-11T00:00:00Z", "2026-03-11T23:59:59.5Z", "2026-03-12T00:00:00Z"]
     await fill(log, [_message(n, timestamp=time) for n, time in enumerate(times)], FOR_EVER)
     day, following = date(2026, 3, 11), date(2026, 3, 12)
-    ranges: list[Wanted] = [
+    ranges: list[FilterArgs] = [
         {"from_timestamp": day, "to_timestamp": day},
         {"from_timestamp": day, "before_timestamp": following},
         {"from_timestamp": datetime(2026, 3, 11), "before_timestamp": datetime(2026, 3, 12, tzinfo=UTC)},
@@ -101,7 +101,7 @@ async def test_pages_that_end_when_time_is_up_are_gone_on_from(
     await fill(log, [_message(n) for n in range(60)], FOR_EVER)
     monkeypatch.setattr(scan, "WINDOW", 7)
     monkeypatch.setattr(scan, "PATIENCE", 0.0)
-    rare: Wanted = {"data": [{"path": "n", "in": [5, 23, 24, 59]}]}
+    rare: FilterArgs = {"data": [{"path": "n", "in": [5, 23, 24, 59]}]}
     assert [event.id for event in await reader.get_event_history(**rare)] == ["m59", "m24", "m23", "m5"]
     assert [event.id for event in await reader.get_event_history(limit=2, **rare)] == ["m59", "m24"]
     assert [event.id async for event in reader.replay_events(**rare)] == ["m5", "m23", "m24", "m59"]

@@ -14,9 +14,8 @@ from typing import Any, TypeAlias
 import nats
 import pytest
 
-from eventscope import EventsService
+from eventscope import Event, EventsService
 from eventscope.background import end
-from eventscope.client.event import Event
 from eventscope.server.ingester import ingest
 from eventscope.settings import Settings
 from eventscope.store.log import Log

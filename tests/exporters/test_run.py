@@ -15,7 +15,7 @@ from nats.aio.client import Client
 from rich.console import Console
 
 from eventscope.background import end
-from eventscope.client.filters import Wanted
+from eventscope.client.filters import FilterArgs
 from eventscope.client.service import EventsService
 from eventscope.errors import BadInput
 from eventscope.exporters.part_file import Reached, begun
@@ -69,7 +69,7 @@ async def has(api: Served, count: int) -> bool:
 
 
 async def export(api: Served, out: Path, screen: Console, types: list[str] | None = None) -> int:
-    wanted = Wanted(event_types=types)
+    wanted = FilterArgs(event_types=types)
     return (await run(str(api.http.base_url), str(out), format_of(str(out), None), wanted, console=screen)).count
 
 

@@ -14,6 +14,7 @@ from eventscope.store.log import Log
 from eventscope.store.rejected import messages
 from eventscope.store.state import secret
 from eventscope.subscriptions.live import seal
+from eventscope.subscriptions.live.log_key import LogKey
 from eventscope.subscriptions.live.seal import Seal
 from eventscope.subscriptions.publish.confirmed import Asker, asking
 from eventscope.subscriptions.publish.outcome import REPLY_TO, SEALED, StoredEvent
@@ -87,7 +88,7 @@ async def test_of_forged_answers_and_the_true_one_behind_them_the_true_one_is_ta
     settings: Settings, log: Log, client: Client, overheard: Overheard
 ) -> None:
     key = await secret.ensured(log)
-    async with asking(client, settings.stream, settings.subjects, log) as asker:
+    async with asking(client, settings.stream, settings.subjects, LogKey(log)) as asker:
         reasons = counted(asker)
         publishing = asyncio.create_task(asker.publish([{"type": "a", "messageId": "m"}], together=False))
         place, message = await overheard.first()
@@ -142,7 +143,7 @@ async def test_a_refusal_is_taken_whatever_id_it_bears(
     code: str,
     has_key: bool,
 ) -> None:
-    async with asking(client, settings.stream, settings.subjects, log if has_key else None) as asker:
+    async with asking(client, settings.stream, settings.subjects, LogKey(log) if has_key else None) as asker:
         with pytest.raises(Rejected) as refusal:
             await asker.publish(events, together=len(events) > 1, expected=[7] if code == "NO_AGGREGATE" else [])
     assert refusal.value.rejection == code
@@ -152,7 +153,7 @@ async def test_while_the_log_cannot_be_read_nobody_is_believed_and_nothing_fails
     settings: Settings, log: Log, client: Client, overheard: Overheard
 ) -> None:
     await log.meta.insert_one({"_id": secret.ID, "key": b"damaged"})
-    async with asking(client, settings.stream, settings.subjects, log) as asker:
+    async with asking(client, settings.stream, settings.subjects, LogKey(log)) as asker:
         publishing = asyncio.create_task(asker.publish([{"type": "a"}], together=False, seconds=0.5))
         place, message = await overheard.first()
         await overheard.send(place, [seal.on_answer(FORGED, place, message.data, b"damaged")])
