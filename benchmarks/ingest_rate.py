@@ -8,13 +8,13 @@ from pymongo import AsyncMongoClient
 
 from benchmarks.events import AGGREGATES, message, payload
 from benchmarks.stage import Servers, scene
-from eventscope.store.heads import Name
+from eventscope.store.heads import AggregateName
 from eventscope.store.log import INDEXES
 from eventscope.store.mongo.driver import OPTIONS
 from eventscope.store.state import checkpoint
-from eventscope.store.state.checkpoint import Checkpoint
+from eventscope.store.state.checkpoint import LogCheckpoint
 from eventscope.store.values.documents import Head
-from eventscope.store.values.message import Accepted, Arrival, Batch, Place
+from eventscope.store.values.message import AcceptedMessage, Arrival, MessageBatch, StreamPosition
 from eventscope.store.write.append import write
 from eventscope.store.write.draft import Draft
 from eventscope.store.write.retention import Retention
@@ -49,17 +49,17 @@ async def written(servers: Servers, events: int, name: str) -> float:
         return events / (time.perf_counter() - start)
 
 
-def _drafts(at: Checkpoint, events: int, name: str) -> Iterator[Draft]:
+def _drafts(at: LogCheckpoint, events: int, name: str) -> Iterator[Draft]:
     """All batches, one after the other, as the ingester would make them up."""
-    heads: dict[Name, Head] = {}
+    heads: dict[AggregateName, Head] = {}
     for first in range(0, events, BATCH):
         now = time.time_ns() // 1000
         last = min(first + BATCH, events)
-        place = Place(name, "2026-11-23T07:00:00+00:00", last, now)
-        draft = Draft(now, Retention({}), at, Batch((), place), {}, dict(heads))
+        place = StreamPosition(name, "2026-11-23T07:00:00+00:00", last, now)
+        draft = Draft(now, Retention({}), at, MessageBatch((), place), {}, dict(heads))
         for number in range(first, last):
             arrival = Arrival(f"{name}.x", {}, b"", number + 1, now)
-            draft.add(Accepted(arrival, {**message(number), "timestamp": now}, None, has_timestamp=False))
+            draft.add(AcceptedMessage(arrival, {**message(number), "timestamp": now}, None, has_timestamp=False))
         at = draft.reached()
         heads |= draft.after
         yield draft

@@ -22,7 +22,7 @@ from eventscope.errors import CannotStart
 from eventscope.sample.play import business
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.store.values import moment
-from eventscope.store.values.message import Arrival, Batch, Place
+from eventscope.store.values.message import Arrival, MessageBatch, StreamPosition
 from eventscope.store.write.retention import Retention
 from eventscope.store.write.writer import writing
 from eventscope.subscriptions.messages.parse import read
@@ -44,8 +44,8 @@ async def fill(log: Log, events: int, seed: int, progress: Progress) -> None:
         renewed = time.monotonic()
         while some := list(islice(coming, BATCH)):
             last = some[-1]
-            place = Place(STREAM, START.isoformat(), last.sequence, last.recorded_at)
-            await writer.append(Batch(tuple(read(one, STREAM, None) for one in some), place))
+            place = StreamPosition(STREAM, START.isoformat(), last.sequence, last.recorded_at)
+            await writer.append(MessageBatch(tuple(read(one, STREAM, None) for one in some), place))
             progress.update(bar, completed=writer.at.head)
             if time.monotonic() - renewed > LEASE_SECONDS / 3:
                 await writer.renew()

@@ -27,9 +27,9 @@ from eventscope.schema.context import Services
 from eventscope.schema.direct import Direct
 from eventscope.schema.limits.limits import Limits
 from eventscope.settings import Settings
-from eventscope.store.mongo.budget import Budget
+from eventscope.store.mongo.budget import ReadBudget
 from eventscope.store.mongo.places import Places
-from eventscope.store.recent_events import Tail
+from eventscope.store.recent_events import RecentEvents
 from eventscope.subscriptions.current.aggregates import Watching
 from eventscope.subscriptions.current.changes import News
 from eventscope.subscriptions.current.queries import Readings
@@ -50,7 +50,9 @@ EVENTS: Final = "/events/"
 async def services(settings: Settings) -> AsyncIterator[Services]:
     """What questions are answered with, for the length of the block."""
     async with (
-        connected(settings, "eventscope api", Tail(settings.tail_events) if settings.tail_events else None) as at,
+        connected(
+            settings, "eventscope api", RecentEvents(settings.tail_events) if settings.tail_events else None
+        ) as at,
         feeding(at.log, at.nats, settings.stream) as feed,
         tailing(at.log, feed),
         delivering(at.log, feed, Room(settings.live_client_bytes, settings.live_total_bytes)) as hub,
@@ -129,7 +131,7 @@ def build(
 
     answers = [
         Route(GRAPHQL, endpoint, methods=None),
-        *rest.routes(lambda: services.log, lambda: Budget(services.limits.bytes, places=services.places)),
+        *rest.routes(lambda: services.log, lambda: ReadBudget(services.limits.bytes, places=services.places)),
         *health.routes(services),
         metrics.route(services, siblings),
     ]

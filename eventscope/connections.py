@@ -10,7 +10,7 @@ from eventscope.errors import CannotStart, EventscopeError
 from eventscope.redact import explanation, redacted
 from eventscope.settings import Settings, variable
 from eventscope.store.log import Log, open_log, synchronise
-from eventscope.store.recent_events import Tail
+from eventscope.store.recent_events import RecentEvents
 from eventscope.subscriptions.nats import stream
 from eventscope.subscriptions.nats.access import Access
 
@@ -24,7 +24,7 @@ class Connections:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, tail: Tail | None = None) -> AsyncIterator[Log]:
+async def opened(settings: Settings, tail: RecentEvents | None = None) -> AsyncIterator[Log]:
     """The log for the length of the block; CannotStart when MongoDB is not set or not there."""
     demand(settings, "mongo_url")
     async with open_log(
@@ -49,7 +49,7 @@ async def opened(settings: Settings, tail: Tail | None = None) -> AsyncIterator[
 
 
 @asynccontextmanager
-async def connected(settings: Settings, name: str, tail: Tail | None = None) -> AsyncIterator[Connections]:
+async def connected(settings: Settings, name: str, tail: RecentEvents | None = None) -> AsyncIterator[Connections]:
     """Connections to both servers for the length of the block; CannotStart when one is not set or not there."""
     demand(settings, "mongo_url", "nats_url")
     async with opened(settings, tail) as log, talking(settings, name) as client:

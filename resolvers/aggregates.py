@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from eventscope.resolvers import cursor, events, own
 from eventscope.resolvers.page import Count, Page, Request, page
 from eventscope.store import aggregates as store
-from eventscope.store.aggregates import Aggregate, AggregateFilter, Order
+from eventscope.store.aggregates import AggregateCriteria, AggregateSummary, Order
 from eventscope.store.events import links
 from eventscope.store.events.pages import Fields
 from eventscope.store.filters.filter import All, Among
@@ -16,12 +16,12 @@ from eventscope.store.values.documents import EventDocument
 COUNTED = 10_000
 
 
-async def aggregate(log: Log, type: str, id: str) -> Aggregate | None:
+async def aggregate(log: Log, type: str, id: str) -> AggregateSummary | None:
     """The aggregate of that name; None when it never was or nothing of it is kept."""
     return (await named(log, [(type, id)]))[0]
 
 
-async def named(log: Log, names: list[tuple[str, str]]) -> list[Aggregate | None]:
+async def named(log: Log, names: list[tuple[str, str]]) -> list[AggregateSummary | None]:
     """The aggregates of these types and ids, each in its place, by one read."""
     found = {(aggregate.type, aggregate.id): aggregate for aggregate in await store.named(log, names)}
     return [found.get(name) for name in names]
@@ -31,7 +31,7 @@ async def named(log: Log, names: list[tuple[str, str]]) -> list[Aggregate | None
 class Own:
     """A page that is asked of an aggregate's own events, with these fields of their documents or all."""
 
-    aggregate: Aggregate
+    aggregate: AggregateSummary
     asked: Request
     newest_first: bool
     fields: Fields
@@ -69,14 +69,14 @@ async def _own_events(log: Log, owns: Sequence[Own]) -> dict[Own, Page[EventDocu
     return {one: page(asked, rows[one.aggregate.id], given, _counting(one.aggregate)) for one in owns}
 
 
-def _counting(aggregate: Aggregate) -> Callable[[], Awaitable[Count]]:
+def _counting(aggregate: AggregateSummary) -> Callable[[], Awaitable[Count]]:
     async def total() -> Count:
         return Count(aggregate.event_count, aggregate.event_count)
 
     return total
 
 
-async def aggregates(log: Log, filter: AggregateFilter, asked: Request, order: Order) -> Page[Aggregate]:
+async def aggregates(log: Log, filter: AggregateCriteria, asked: Request, order: Order) -> Page[AggregateSummary]:
     """A page of aggregates, the most recently changed or created first."""
     below = await own.place(log, "a", asked.after, "after")
     found = await store.aggregates(log, filter, limit=asked.size + 1, order=order, below=below)

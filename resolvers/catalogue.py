@@ -5,15 +5,15 @@ from typing import Final
 
 from eventscope.errors import BadInput, PageTooLarge
 from eventscope.store.catalogue import counting
-from eventscope.store.catalogue.fields import Fields
-from eventscope.store.catalogue.types import EventType, types
+from eventscope.store.catalogue.fields import FieldCounts
+from eventscope.store.catalogue.types import EventTypeSummary, types
 from eventscope.store.catalogue.types import named as types_named
 from eventscope.store.log import Log
 
 MOST_TYPES: Final = 1000
 
 
-async def event_types(log: Log, prefix: str | None, first: int | None, after: str | None) -> list[EventType]:
+async def event_types(log: Log, prefix: str | None, first: int | None, after: str | None) -> list[EventTypeSummary]:
     """The types that start with the prefix, in order of type: the `first` ones after the type given, or all of them.
 
     BadInput when all are too many for one answer, or `first` is no number of types; PageTooLarge when it is too large.
@@ -34,12 +34,12 @@ async def event_types(log: Log, prefix: str | None, first: int | None, after: st
     return found
 
 
-async def named(log: Log, names: Sequence[str]) -> list[EventType | None]:
+async def named(log: Log, names: Sequence[str]) -> list[EventTypeSummary | None]:
     """The types of these names, each in its place, by one read."""
     found = {one.type: one for one in await types_named(log, names)}
     return [found.get(name) for name in names]
 
 
-async def fields(log: Log, names: Sequence[str]) -> list[Fields]:
+async def fields(log: Log, names: Sequence[str]) -> list[FieldCounts]:
     """The fields of each of the types, each in its place, by one read."""
     return await counting.fields(log, names)

@@ -15,7 +15,7 @@ COUNTED: Final = 10_000  # how far events are counted one by one
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class LinkRequest:
     """A part of the events that have the value there: `limit` of them, behind the position `above`."""
 
     link: Link
@@ -24,19 +24,19 @@ class Part:
     above: int | None
 
 
-Load = Callable[[Part], Awaitable[list[EventDocument]]]
+Load = Callable[[LinkRequest], Awaitable[list[EventDocument]]]
 Counting = Callable[[tuple[Link, str]], Awaitable[int]]
 
 
-async def parts(log: Log, asked: Sequence[Part]) -> list[list[EventDocument]]:
+async def parts(log: Log, asked: Sequence[LinkRequest]) -> list[list[EventDocument]]:
     """The events of each part, each in its place: one read for all parts that differ in nothing but the value."""
     groups: dict[tuple[Link, int, int | None], list[str]] = {}
     for part in asked:
         groups.setdefault((part.link, part.limit, part.above), []).append(part.value)
-    found: dict[Part, list[EventDocument]] = {}
+    found: dict[LinkRequest, list[EventDocument]] = {}
     for (link, limit, above), values in groups.items():
         rows = await links.linked(log, link, values, limit=limit, above=above)
-        found |= {Part(link, value, limit, above): events for value, events in rows.items()}
+        found |= {LinkRequest(link, value, limit, above): events for value, events in rows.items()}
     return [found[part] for part in asked]
 
 
@@ -53,7 +53,7 @@ async def effects(log: Log, event: EventDocument, asked: Request, load: Load, co
     """A page of the events that this one caused, in the order of the log."""
     id = event["messageId"]
     above = await own.place(log, "e", asked.after, "after")
-    found = await load(Part("causationId", id, asked.size + 1, above))
+    found = await load(LinkRequest("causationId", id, asked.size + 1, above))
     return page(
         asked, found, cursor.of_events(await own.tag(log)), lambda: _total(count, ("causationId", id), others=0)
     )
@@ -66,7 +66,7 @@ async def related(log: Log, event: EventDocument, asked: Request, load: Load, co
         return page(asked, [], cursor.of_events(None), _none)
     # one more, for the event is among them: all events of a conversation then share one read
     above = await own.place(log, "e", asked.after, "after")
-    found = await load(Part("correlationId", id, asked.size + 2, above))
+    found = await load(LinkRequest("correlationId", id, asked.size + 2, above))
     rest = without(event, found)
     return page(
         asked, rest, cursor.of_events(await own.tag(log)), lambda: _total(count, ("correlationId", id), others=1)

@@ -7,8 +7,8 @@ from eventscope.resolvers import cursor, own
 from eventscope.resolvers.cursor import Cursor
 from eventscope.resolvers.page import Count, Page, Request, Stop, page
 from eventscope.store.events import pages, recent_pages
-from eventscope.store.events.pages import Fields, Found
-from eventscope.store.filters.filter import All, Among, Between, Filter, Ids, Types, conditions
+from eventscope.store.events.pages import EventPage, Fields
+from eventscope.store.filters.filter import All, Among, Between, Filter, Ids, TypePatterns, conditions
 from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
 from eventscope.store.stats import counts
@@ -117,7 +117,7 @@ def _cursor(text: str | None, argument: str) -> Cursor | None:
     return None if text is None else cursor.decode("e", text, argument)
 
 
-def _stop(found: Found, tag: str | None, head: int | None = None) -> Stop | None:
+def _stop(found: EventPage, tag: str | None, head: int | None = None) -> Stop | None:
     if found.stopped is None:
         return None
     return Stop(found.stopped, cursor.encode("e", found.stopped, head, tag=tag), found.full)
@@ -125,14 +125,14 @@ def _stop(found: Found, tag: str | None, head: int | None = None) -> Stop | None
 
 def _scope(filter: Filter) -> counts.Scope | None:
     """The filter as rollups know it, if it asks for nothing but types, aggregate types and times, once each."""
-    types: Types | None = None
+    types: TypePatterns | None = None
     aggregate_types: tuple[str, ...] | None = None
     low: int | None = None
     high: int | None = None
     seen: set[str] = set()
     for leaf in conditions(filter):
         match leaf:
-            case Types():
+            case TypePatterns():
                 types, kind = leaf, "type"
             case Among("aggregateType", values):
                 aggregate_types, kind = values, "aggregateType"

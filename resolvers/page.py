@@ -23,7 +23,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Edge(Generic[Node]):
+class PageEdge(Generic[Node]):
     """One entry and its place."""
 
     cursor: str
@@ -39,7 +39,7 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
-class PageInfo:
+class PageEnds:
     """Where the page lies in its list."""
 
     has_next_page: bool
@@ -49,7 +49,7 @@ class PageInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Coverage:
+class PageCoverage:
     """Whether all was looked at that the page could have held; if not, up to which position.
 
     It was for want of room, and not of time, if the page is `full`.
@@ -60,7 +60,7 @@ class Coverage:
     full: bool = False
 
 
-WHOLE: Final = Coverage(complete=True, scanned_to=None)
+WHOLE: Final = PageCoverage(complete=True, scanned_to=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +78,14 @@ class Page(Generic[Node]):
 
     nodes: Sequence[Node]
     cursor: Callable[[Node], str]
-    page_info: PageInfo
+    page_info: PageEnds
     total_count: Callable[[], Awaitable[Count]]
-    coverage: Coverage = WHOLE
+    coverage: PageCoverage = WHOLE
 
     @property
-    def edges(self) -> list[Edge[Node]]:
+    def edges(self) -> list[PageEdge[Node]]:
         """The entries with their places."""
-        return [Edge(self.cursor(node), node) for node in self.nodes]
+        return [PageEdge(self.cursor(node), node) for node in self.nodes]
 
 
 def request(
@@ -121,10 +121,12 @@ def page(
     first, last = (cursor(nodes[0]), cursor(nodes[-1])) if nodes else (None, None)
     if stop is not None:
         first, last = (stop.cursor, last) if asked.backward else (first, stop.cursor)
-    info = PageInfo(
+    info = PageEnds(
         has_next_page=asked.before is not None if asked.backward else more,
         has_previous_page=more if asked.backward else asked.after is not None,
         start_cursor=first,
         end_cursor=last,
     )
-    return Page(nodes, cursor, info, total_count, WHOLE if stop is None else Coverage(False, stop.position, stop.full))
+    return Page(
+        nodes, cursor, info, total_count, WHOLE if stop is None else PageCoverage(False, stop.position, stop.full)
+    )

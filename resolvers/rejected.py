@@ -6,10 +6,10 @@ from eventscope.resolvers import cursor, own
 from eventscope.resolvers.page import Count, Page, Request, Stop, page
 from eventscope.store.log import Log
 from eventscope.store.rejected import messages as store
-from eventscope.store.rejected.messages import Rejected
+from eventscope.store.rejected.messages import StoredRejection
 
 
-async def rejected(log: Log, asked: Request) -> Page[Rejected]:
+async def rejected(log: Log, asked: Request) -> Page[StoredRejection]:
     """A page of rejected messages, the last one first."""
     below = await own.place(log, "r", asked.after, "after")
     found = await store.page(log, limit=asked.size + 1, below=below)
@@ -24,7 +24,7 @@ async def rejected(log: Log, asked: Request) -> Page[Rejected]:
     return page(asked, found.messages, lambda message: cursor.encode("r", message.number, tag=tag), total, stop)
 
 
-async def numbered(log: Log, numbers: Sequence[int]) -> list[Rejected | None]:
+async def numbered(log: Log, numbers: Sequence[int]) -> list[StoredRejection | None]:
     """The rejected messages with these numbers, each in its place, by one read."""
     found = {message.number: message for message in await store.several(log, numbers)}
     return [found.get(number) for number in numbers]

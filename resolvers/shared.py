@@ -13,22 +13,22 @@ T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class _Asked:
+class _SharedTask:
     task: asyncio.Task[Any]
     waiting: int = 0
 
 
-class Once:
+class SharedAnswers:
     """Remembers what it has found, by key."""
 
     def __init__(self) -> None:
-        self._asked: dict[Hashable, _Asked] = {}
+        self._asked: dict[Hashable, _SharedTask] = {}
 
     async def of(self, key: Hashable, find: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """What was found for the first who asked; raises what finding it raised, to those who waited for it."""
         asked = self._asked.get(key)
         if asked is None:
-            asked = self._asked[key] = _Asked(asyncio.create_task(find()))
+            asked = self._asked[key] = _SharedTask(asyncio.create_task(find()))
             asked.task.add_done_callback(partial(self._forget_failed, key))
         asked.waiting += 1
         try:

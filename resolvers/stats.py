@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 
 from eventscope.errors import BadInput, PageTooLarge
-from eventscope.resolvers.shared import Once
+from eventscope.resolvers.shared import SharedAnswers
 from eventscope.store.filters.filter import All, Among, Between, Filter
 from eventscope.store.log import Log
 from eventscope.store.stats import counts
-from eventscope.store.stats.counts import Cell, Scope
+from eventscope.store.stats.counts import Cell, Scope, TypeTotal
 from eventscope.store.values import moment
 from eventscope.store.values.moment import DAY, HOUR
 
@@ -32,15 +32,7 @@ MOST_TOLD: Final = 1_000  # types that one answer tells counts of
 
 
 @dataclass(frozen=True, slots=True)
-class TypeCount:
-    """How many events are of a type."""
-
-    type: str
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class TimeRange:
+class TimestampRange:
     """The first and the last timestamp."""
 
     earliest: int
@@ -48,7 +40,7 @@ class TimeRange:
 
 
 @dataclass(frozen=True, slots=True)
-class Bucket:
+class HistogramBucket:
     """Events of one stretch of time, and of one type or aggregate type where asked for by that.
 
     `key` is None where it was not, and for all types together that are not among the most frequent.
@@ -70,7 +62,7 @@ class Stats:
     log: Log
     scope: Scope
     cells: tuple[Cell, ...]
-    once: Once | None = None
+    once: SharedAnswers | None = None
 
     @property
     def total_events(self) -> int:
@@ -88,21 +80,21 @@ class Stats:
         return len({cell.aggregate_type for cell in self.cells if cell.aggregate_type is not None})
 
     @property
-    def event_type_breakdown(self) -> list[TypeCount]:
+    def event_type_breakdown(self) -> list[TypeTotal]:
         """How many events of each type, the most frequent first."""
         return _breakdown((cell.type, cell.n) for cell in self.cells)
 
     @property
-    def aggregate_type_breakdown(self) -> list[TypeCount]:
+    def aggregate_type_breakdown(self) -> list[TypeTotal]:
         """How many events of each aggregate type, the most frequent first; events without one are left out."""
         return _breakdown((cell.aggregate_type, cell.n) for cell in self.cells if cell.aggregate_type is not None)
 
     @property
-    def time_range(self) -> TimeRange | None:
+    def time_range(self) -> TimestampRange | None:
         """From when to when; None where there are no events."""
         if not self.cells:
             return None
-        return TimeRange(min(cell.earliest for cell in self.cells), max(cell.latest for cell in self.cells))
+        return TimestampRange(min(cell.earliest for cell in self.cells), max(cell.latest for cell in self.cells))
 
 
 async def stats(log: Log, scope: Scope) -> Stats:
@@ -112,7 +104,7 @@ async def stats(log: Log, scope: Scope) -> Stats:
 
 async def shared(log: Log, scope: Scope) -> Stats:
     """The same for many who share it."""
-    return Stats(log, scope, tuple(await counts.cells(log, scope)), Once())
+    return Stats(log, scope, tuple(await counts.cells(log, scope)), SharedAnswers())
 
 
 def meant(scope: Scope) -> Filter:
@@ -140,7 +132,7 @@ def told(first: int | None) -> int:
     return MOST_TOLD if first is None else first
 
 
-async def histogram(stats: Stats, interval: Interval, by: By, first: int | None = None) -> list[Bucket]:
+async def histogram(stats: Stats, interval: Interval, by: By, first: int | None = None) -> list[HistogramBucket]:
     """The counts over time, oldest first; stretches in which nothing happened are left out.
 
     The `first` most frequent types have buckets of their own, and all others share one in each stretch.
@@ -151,7 +143,7 @@ async def histogram(stats: Stats, interval: Interval, by: By, first: int | None 
     return await stats.once.of((interval, by, most), lambda: _histogram(stats, interval, by, most))
 
 
-async def _histogram(stats: Stats, interval: Interval, by: By, most: int) -> list[Bucket]:
+async def _histogram(stats: Stats, interval: Interval, by: By, most: int) -> list[HistogramBucket]:
     length = LENGTH[interval]
     offset = MONDAY if interval == "WEEK" else 0
     cells = await counts.cells(stats.log, stats.scope, by=APART[by], hourly=True)
@@ -173,15 +165,15 @@ async def _histogram(stats: Stats, interval: Interval, by: By, most: int) -> lis
             f"the histogram would spell out over {MOST_CHARACTERS} characters of types; give a smaller first", "first"
         )
     ordered = sorted(tally.items(), key=lambda item: (item[0][0], item[0][1] is None, item[0][1] or ""))
-    return [Bucket(start, min(start + length, LAST), key, n) for (start, key), n in ordered]
+    return [HistogramBucket(start, min(start + length, LAST), key, n) for (start, key), n in ordered]
 
 
 def _key(cell: Cell, by: By) -> str:
     return cell.type if by == "TYPE" else cell.aggregate_type or ""
 
 
-def _breakdown(pairs: Iterable[tuple[str, int]]) -> list[TypeCount]:
+def _breakdown(pairs: Iterable[tuple[str, int]]) -> list[TypeTotal]:
     tally: Counter[str] = Counter()
     for type, n in pairs:
         tally[type] += n
-    return [TypeCount(type, n) for type, n in sorted(tally.items(), key=lambda item: (-item[1], item[0]))]
+    return [TypeTotal(type, n) for type, n in sorted(tally.items(), key=lambda item: (-item[1], item[0]))]

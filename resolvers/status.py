@@ -7,7 +7,7 @@ from eventscope.store.log import Log, server_version
 from eventscope.store.rejected import messages, room
 from eventscope.store.rejected.room import Dropped
 from eventscope.store.state import checkpoint
-from eventscope.store.state.checkpoint import Checkpoint
+from eventscope.store.state.checkpoint import LogCheckpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Status:
     first_position: int | None
     rejected: int
     mongodb_version: str
-    checkpoint: Checkpoint
+    checkpoint: LogCheckpoint
 
 
 async def status(log: Log) -> Status:

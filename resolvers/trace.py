@@ -7,7 +7,7 @@ from typing import Final, Literal
 from eventscope.errors import BadInput, PageTooLarge
 from eventscope.resolvers import cursor, own
 from eventscope.store.events import links
-from eventscope.store.events.links import Known
+from eventscope.store.events.links import Cause
 from eventscope.store.log import Log
 from eventscope.store.values.documents import EventDocument
 
@@ -17,14 +17,14 @@ CauseStatus = Literal["ROOT", "IN_TRACE", "OTHER_PAGE", "ELSEWHERE", "MISSING", 
 
 
 @dataclass(slots=True, repr=False, eq=False)  # as deep as the tree, so nothing may walk it by itself
-class Node:
+class CauseNode:
     """One event in its place. It is filled in while the tree is made, and never changed after."""
 
     event: EventDocument
     cause_status: CauseStatus
-    parent: "Node | None" = None
+    parent: "CauseNode | None" = None
     cause_time: int | None = None
-    effects: list["Node"] = field(default_factory=list)
+    effects: list["CauseNode"] = field(default_factory=list)
     depth: int = 0
     index: int = 0
 
@@ -50,11 +50,11 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Trace:
+class CauseTree:
     """Events of one conversation. `complete` tells whether they are all of it, `end_cursor` where the rest begins."""
 
     correlation_id: str
-    nodes: list[Node]
+    nodes: list[CauseNode]
     complete: bool
     end_cursor: str | None
 
@@ -64,7 +64,7 @@ class Trace:
         return len(self.nodes)
 
     @property
-    def roots(self) -> list[Node]:
+    def roots(self) -> list[CauseNode]:
         """The events that have no cause in here."""
         return [node for node in self.nodes if node.parent is None]
 
@@ -98,7 +98,7 @@ def size(first: int | None) -> int:
     return MOST if first is None else first
 
 
-async def trace(log: Log, correlation_id: str, first: int, after: str | None) -> Trace | None:
+async def trace(log: Log, correlation_id: str, first: int, after: str | None) -> CauseTree | None:
     """The first events of the conversation behind the cursor, as a tree; None when there are none."""
     above = await own.place(log, "e", after, "after")
     found = await links.conversation(log, correlation_id, limit=first + 1, above=above)
@@ -110,10 +110,10 @@ async def trace(log: Log, correlation_id: str, first: int, after: str | None) ->
     known = await links.known(log, sorted(outside))
     more = len(found) > first
     end = cursor.encode("e", events[-1]["_id"], tag=await own.tag(log)) if more else None
-    return Trace(correlation_id, tree(events, known), above is None and not more, end)
+    return CauseTree(correlation_id, tree(events, known), above is None and not more, end)
 
 
-def tree(events: Sequence[EventDocument], known: dict[str, Known]) -> list[Node]:
+def tree(events: Sequence[EventDocument], known: dict[str, Cause]) -> list[CauseNode]:
     """The events as a tree, depth first, causes and effects each in the order given; `known` are causes from outside.
 
     Nothing here calls itself: a chain of causes may be as long as the list.
@@ -130,23 +130,23 @@ def tree(events: Sequence[EventDocument], known: dict[str, Known]) -> list[Node]
     return _depth_first([node for node in nodes.values() if node.parent is None])
 
 
-def _node(event: EventDocument, known: dict[str, Known]) -> Node:
+def _node(event: EventDocument, known: dict[str, Cause]) -> CauseNode:
     id = event.get("causationId")
     if id is None:
-        return Node(event, "ROOT")
+        return CauseNode(event, "ROOT")
     cause = known.get(id)
     if cause is None:
-        return Node(event, "MISSING")
+        return CauseNode(event, "MISSING")
     same = cause.correlation_id == event.get("correlationId")
-    return Node(event, "OTHER_PAGE" if same else "ELSEWHERE", cause_time=cause.timestamp)
+    return CauseNode(event, "OTHER_PAGE" if same else "ELSEWHERE", cause_time=cause.timestamp)
 
 
-def _cut_cycles(nodes: Sequence[Node]) -> None:
+def _cut_cycles(nodes: Sequence[CauseNode]) -> None:
     # Every node has one cause at most, so whoever walks up ends at a root, at what was walked before, or in a circle.
     # In the order of the log: the first event of a circle is the one it is cut at.
     walked: dict[int, int] = {}
     for number, start in enumerate(nodes):
-        node: Node | None = start
+        node: CauseNode | None = start
         while node is not None and id(node) not in walked:
             walked[id(node)] = number
             node = node.parent
@@ -155,15 +155,15 @@ def _cut_cycles(nodes: Sequence[Node]) -> None:
             first.cause_status, first.parent = "CYCLE", None
 
 
-def _circle(start: Node) -> list[Node]:
+def _circle(start: CauseNode) -> list[CauseNode]:
     circle = [start]
     while (node := circle[-1].parent) is not None and node is not start:
         circle.append(node)
     return circle
 
 
-def _depth_first(roots: Sequence[Node]) -> list[Node]:
-    ordered: list[Node] = []
+def _depth_first(roots: Sequence[CauseNode]) -> list[CauseNode]:
+    ordered: list[CauseNode] = []
     waiting = list(reversed(roots))
     while waiting:
         node = waiting.pop()

@@ -12,19 +12,19 @@ from strawberry.types import Info as StrawberryInfo
 from eventscope.errors import TooComplex
 from eventscope.resolvers import aggregates, catalogue, causes, cursor, events, rejected, trace
 from eventscope.resolvers.aggregates import Own
-from eventscope.resolvers.causes import Part
+from eventscope.resolvers.causes import LinkRequest
 from eventscope.resolvers.page import Page
-from eventscope.resolvers.trace import Trace
+from eventscope.resolvers.trace import CauseTree
 from eventscope.schema.limits.limits import Limits, exceeded
 from eventscope.schema.outlet import Outlet
-from eventscope.store.aggregates import Aggregate
-from eventscope.store.catalogue.fields import Fields
-from eventscope.store.catalogue.types import EventType
+from eventscope.store.aggregates import AggregateSummary
+from eventscope.store.catalogue.fields import FieldCounts
+from eventscope.store.catalogue.types import EventTypeSummary
 from eventscope.store.events.links import Link
 from eventscope.store.log import Log
-from eventscope.store.mongo.budget import Budget
+from eventscope.store.mongo.budget import ReadBudget
 from eventscope.store.mongo.places import Places
-from eventscope.store.rejected.messages import Rejected
+from eventscope.store.rejected.messages import StoredRejection
 from eventscope.store.values.documents import EventDocument
 from eventscope.subscriptions.current.aggregates import Watching
 from eventscope.subscriptions.current.queries import Readings
@@ -113,13 +113,13 @@ class Context:
     def _begin(self) -> None:
         limits = self.services.limits
         self.nodes_left = self.traced_left = limits.entries
-        self.log = self.services.log.within(Budget(limits.bytes, places=self.services.places))
+        self.log = self.services.log.within(ReadBudget(limits.bytes, places=self.services.places))
 
     @cached_property
-    def aggregate_loader(self) -> DataLoader[tuple[str, str], Aggregate | None]:
+    def aggregate_loader(self) -> DataLoader[tuple[str, str], AggregateSummary | None]:
         """Aggregates by type and id."""
 
-        async def load(names: list[tuple[str, str]]) -> list[Aggregate | None]:
+        async def load(names: list[tuple[str, str]]) -> list[AggregateSummary | None]:
             return await aggregates.named(self.log, names)
 
         return Loader(load)
@@ -143,10 +143,10 @@ class Context:
         return Loader(load)
 
     @cached_property
-    def part_loader(self) -> DataLoader[Part, list[EventDocument]]:
+    def part_loader(self) -> DataLoader[LinkRequest, list[EventDocument]]:
         """Parts of conversations."""
 
-        async def load(asked: list[Part]) -> list[list[EventDocument]]:
+        async def load(asked: list[LinkRequest]) -> list[list[EventDocument]]:
             return await causes.parts(self.log, asked)
 
         return Loader(load)
@@ -161,28 +161,28 @@ class Context:
         return Loader(load)
 
     @cached_property
-    def fields_loader(self) -> DataLoader[str, Fields]:
+    def fields_loader(self) -> DataLoader[str, FieldCounts]:
         """The fields of types of event."""
 
-        async def load(types: list[str]) -> list[Fields]:
+        async def load(types: list[str]) -> list[FieldCounts]:
             return await catalogue.fields(self.log, types)
 
         return Loader(load)
 
     @cached_property
-    def type_loader(self) -> DataLoader[str, EventType | None]:
+    def type_loader(self) -> DataLoader[str, EventTypeSummary | None]:
         """Types of event by name."""
 
-        async def load(names: list[str]) -> list[EventType | None]:
+        async def load(names: list[str]) -> list[EventTypeSummary | None]:
             return await catalogue.named(self.log, names)
 
         return Loader(load)
 
     @cached_property
-    def rejected_loader(self) -> DataLoader[int, Rejected | None]:
+    def rejected_loader(self) -> DataLoader[int, StoredRejection | None]:
         """Rejected messages by number."""
 
-        async def load(numbers: list[int]) -> list[Rejected | None]:
+        async def load(numbers: list[int]) -> list[StoredRejection | None]:
             return await rejected.numbered(self.log, numbers)
 
         return Loader(load)
@@ -203,7 +203,7 @@ class Context:
         if self.nodes_left < 0:
             raise TooComplex(exceeded(self.services.limits.entries))
 
-    async def trace(self, correlation_id: str, first: int | None, after: str | None) -> Trace | None:
+    async def trace(self, correlation_id: str, first: int | None, after: str | None) -> CauseTree | None:
         """The trace; TooComplex when the operation's traces have more events than one operation may read.
 
         One trace is read after the other, for how large one is shows only when it was read.

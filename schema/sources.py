@@ -8,11 +8,11 @@ from datetime import UTC
 from operator import attrgetter, itemgetter
 from typing import Any, Final, TypeGuard
 
-from eventscope.resolvers.trace import Node as TraceNode
+from eventscope.resolvers.trace import CauseNode
 from eventscope.schema import ids
-from eventscope.store.aggregates import Aggregate
-from eventscope.store.catalogue.types import EventType
-from eventscope.store.rejected.messages import Rejected
+from eventscope.store.aggregates import AggregateSummary
+from eventscope.store.catalogue.types import EventTypeSummary
+from eventscope.store.rejected.messages import StoredRejection
 from eventscope.store.values import moment
 from eventscope.store.values.documents import EventDocument
 
@@ -36,13 +36,13 @@ READERS: Final[Mapping[type, Mapping[str, Reader]]] = {
         "position": itemgetter("_id"),
         "expires_at": lambda event: moment.of(event["expireAt"].replace(tzinfo=UTC)) if "expireAt" in event else None,
     },
-    Aggregate: {
+    AggregateSummary: {
         "id": lambda aggregate: ids.of_aggregate(aggregate.type, aggregate.id),
         "aggregate_id": attrgetter("id"),
     },
-    EventType: {"id": lambda event_type: ids.of_event_type(event_type.type)},
-    Rejected: {"id": lambda message: ids.of_rejected(message.number)},
-    TraceNode: {"parent_id": lambda node: None if node.parent is None else ids.of_event(node.parent.event)},
+    EventTypeSummary: {"id": lambda event_type: ids.of_event_type(event_type.type)},
+    StoredRejection: {"id": lambda message: ids.of_rejected(message.number)},
+    CauseNode: {"parent_id": lambda node: None if node.parent is None else ids.of_event(node.parent.event)},
 }
 """Fields that are not found under their own names, by the class of the source."""
 

@@ -13,7 +13,7 @@ Order = Literal["last.position", "first.position"]
 
 
 @dataclass(frozen=True, slots=True)
-class Aggregate:
+class AggregateSummary:
     """An aggregate as far as its events are kept: expired ones count nowhere, but `version` remembers them.
 
     `place` is its place in the order that was asked for.
@@ -31,7 +31,7 @@ class Aggregate:
 
 
 @dataclass(frozen=True, slots=True)
-class AggregateFilter:
+class AggregateCriteria:
     """Which aggregates are meant; None leaves a part open."""
 
     types: tuple[str, ...] | None = None
@@ -39,7 +39,7 @@ class AggregateFilter:
     deleted: bool | None = None
 
 
-async def named(log: Log, names: Sequence[tuple[str, str]]) -> list[Aggregate]:
+async def named(log: Log, names: Sequence[tuple[str, str]]) -> list[AggregateSummary]:
     """Those of the aggregates of which anything is kept, in any order.
 
     Raises Blocked when some are not found in a collection that is not the one that the log was written to.
@@ -62,8 +62,8 @@ async def version(log: Log, type: str, id: str) -> int | None:
 
 
 async def aggregates(
-    log: Log, filter: AggregateFilter, *, limit: int, order: Order = "last.position", below: int | None = None
-) -> list[Aggregate]:
+    log: Log, filter: AggregateCriteria, *, limit: int, order: Order = "last.position", below: int | None = None
+) -> list[AggregateSummary]:
     """At most `limit` aggregates whose place is under `below`, the most recently changed (or created) first.
 
     One whose events expire at this very moment may be missing from the page. Raises Blocked as `named`, when there are
@@ -79,13 +79,13 @@ async def aggregates(
         return await _settled(log, heads, order)
 
 
-async def count(log: Log, filter: AggregateFilter, most: int) -> int:
+async def count(log: Log, filter: AggregateCriteria, most: int) -> int:
     """How many aggregates there are, counting no further than `most`."""
     with translated(log.question_seconds):
         return await log.aggregates.count_documents(_asked(log, filter), limit=most)
 
 
-def _asked(log: Log, filter: AggregateFilter) -> Document:
+def _asked(log: Log, filter: AggregateCriteria) -> Document:
     asked: Document = kept(log.clock())
     if filter.types is not None:
         asked["_id.type"] = {"$in": list(filter.types)}
@@ -96,7 +96,7 @@ def _asked(log: Log, filter: AggregateFilter) -> Document:
     return asked
 
 
-async def _settled(log: Log, heads: list[Document], order: Order) -> list[Aggregate]:
+async def _settled(log: Log, heads: list[Document], order: Order) -> list[AggregateSummary]:
     now = bson_date(log.clock())
     touched = [head for head in heads if "firstExpireAt" in head and head["firstExpireAt"] <= now]
     recounted = await _recount(log, touched) if touched else {}
@@ -136,11 +136,11 @@ def _whole(head: Document) -> Document:
     return {"count": head["version"], "first": head["first"], "last": head["last"]}
 
 
-def _aggregate(head: Document, kept_events: Document | None, order: Order) -> Aggregate | None:
+def _aggregate(head: Document, kept_events: Document | None, order: Order) -> AggregateSummary | None:
     if kept_events is None:
         return None
     end: Any = head[order.partition(".")[0]]
-    return Aggregate(
+    return AggregateSummary(
         type=head["_id"]["type"],
         id=head["_id"]["id"],
         version=head["version"],

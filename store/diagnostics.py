@@ -15,7 +15,7 @@ WELL: Final = ("PRIMARY", "SECONDARY", "ARBITER")
 
 
 @dataclass(frozen=True, slots=True)
-class Index:
+class IndexFacts:
     """An index by what matters of it. `expire_after` is in seconds, None where nothing expires by it."""
 
     collection: str
@@ -31,7 +31,7 @@ class Index:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ServerFacts:
     """What the server says of itself. What we may not ask of it is None.
 
     `members` hold data; `ahead` is its clock less ours in seconds, and wrong by `doubt` at most.
@@ -47,11 +47,11 @@ class Facts:
     doubt: float
     disk_total: int | None
     disk_used: int | None
-    indexes: frozenset[Index]
+    indexes: frozenset[IndexFacts]
     expires: bool | None
 
 
-async def facts(log: Log) -> Facts:
+async def facts(log: Log) -> ServerFacts:
     """Ask the server; Unavailable or QuestionTimedOut when it does not answer."""
     mongo = log.mongo
     with translated(log.question_seconds):
@@ -65,7 +65,7 @@ async def facts(log: Log) -> Facts:
         indexes = frozenset([one for name in INDEXES for one in await _present(log, name)])
     # MongoDB tells milliseconds: on average half of one has passed
     there = moment.of(hello["localTime"].replace(tzinfo=moment.EPOCH.tzinfo)) + 500
-    return Facts(
+    return ServerFacts(
         version=version,
         replica_set=hello.get("setName"),
         members=(*hello.get("hosts", ()), *hello.get("passives", ())),
@@ -81,12 +81,12 @@ async def facts(log: Log) -> Facts:
     )
 
 
-def wanted() -> list[Index]:
+def wanted() -> list[IndexFacts]:
     """The indexes that the log makes at its start, and needs."""
     return [_index(name, model.document) for name, models in INDEXES.items() for model in models]
 
 
-async def _present(log: Log, collection: str) -> list[Index]:
+async def _present(log: Log, collection: str) -> list[IndexFacts]:
     try:
         found = await log.mongo.collection(collection).index_information()
     except OperationFailure as error:
@@ -96,9 +96,9 @@ async def _present(log: Log, collection: str) -> list[Index]:
     return [_index(collection, description) for description in found.values()]
 
 
-def _index(collection: str, description: Mapping[str, Any]) -> Index:
+def _index(collection: str, description: Mapping[str, Any]) -> IndexFacts:
     keys: Any = description["key"]
-    return Index(
+    return IndexFacts(
         collection,
         tuple(name for name, _ in (keys.items() if isinstance(keys, Mapping) else keys)),
         bool(description.get("unique")),

@@ -6,13 +6,13 @@ from typing import Any, Final, TypeAlias
 
 from eventscope.store.values.documents import EventDocument, Head, Mark
 
-Name: TypeAlias = tuple[str, str]
+AggregateName: TypeAlias = tuple[str, str]
 
 # verbs of an aggregate's own events (`user.created`) that say that it exists again
 BRINGS_BACK: Final = frozenset({"created", "renamed", "restored"})
 
 
-def name(fields: Mapping[str, Any]) -> Name | None:
+def name(fields: Mapping[str, Any]) -> AggregateName | None:
     """Type and id of the aggregate that the event belongs to; None for an event that does not name both."""
     type, id = fields.get("aggregateType"), fields.get("aggregateId")
     return None if type is None or id is None else (type, id)

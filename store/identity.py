@@ -11,7 +11,7 @@ MOST: Final = 6  # of its characters: by chance two logs have the same of one in
 
 
 @dataclass(slots=True)
-class Identity:
+class LogIdentity:
     """The name of a log, None while it has none. It is not `known` before the checkpoint was read once."""
 
     name: str | None = None

@@ -9,15 +9,15 @@ from pymongo import IndexModel
 from pymongo.errors import OperationFailure
 
 from eventscope.errors import CannotStart
-from eventscope.store.identity import Identity
+from eventscope.store.identity import LogIdentity
 from eventscope.store.mongo import clock as clocks
 from eventscope.store.mongo import indexes
-from eventscope.store.mongo.budget import UNBOUNDED, Budget
+from eventscope.store.mongo.budget import UNBOUNDED, ReadBudget
 from eventscope.store.mongo.clock import MongoClock
 from eventscope.store.mongo.driver import Collection, Driver, Mongo, connect, translated
 from eventscope.store.mongo.failure import reason, refuses
-from eventscope.store.recent_events import Tail
-from eventscope.store.single_flight import Turns
+from eventscope.store.recent_events import RecentEvents
+from eventscope.store.single_flight import SingleFlight
 from eventscope.store.values import moment
 
 ASCENDING: Final = 1
@@ -87,16 +87,16 @@ class Log:
     clock: moment.Clock
     question_seconds: float
     indexed_paths: tuple[str, ...] = ()
-    tail: Tail | None = None
+    tail: RecentEvents | None = None
     """The newest events, where somebody keeps them."""
-    turns: Turns[int] = field(default_factory=Turns)
+    turns: SingleFlight[int] = field(default_factory=SingleFlight)
     """Of asking for the head."""
-    identity: Identity = field(default_factory=Identity)
+    identity: LogIdentity = field(default_factory=LogIdentity)
     """Which log it is."""
-    budget: Budget = UNBOUNDED
+    budget: ReadBudget = UNBOUNDED
     """Of what is read by one operation."""
 
-    def within(self, budget: Budget) -> "Log":
+    def within(self, budget: ReadBudget) -> "Log":
         """The same, read by one operation that may read so much."""
         # `replace` takes three times as long, and this is done for each operation
         return Log(
@@ -170,7 +170,7 @@ async def open_log(
     clock: moment.Clock | None = None,
     question_seconds: float = 10.0,
     indexed_paths: Sequence[str] = (),
-    tail: Tail | None = None,
+    tail: RecentEvents | None = None,
 ) -> AsyncIterator[Log]:
     """The log at that address for the length of the block. No answer of the server is waited for.
 

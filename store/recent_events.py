@@ -21,7 +21,7 @@ LOOKS: Final = 4  # events for each that is wanted: where fewer are meant than t
 _position = itemgetter("_id")
 
 
-class Tail:
+class RecentEvents:
     """At most so many events. Until it is told where the log ends, `head` is None, and it answers nothing."""
 
     def __init__(self, most: int, most_bytes: int = MOST_BYTES) -> None:

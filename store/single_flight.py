@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 
-class Turns(Generic[T]):
+class SingleFlight(Generic[T]):
     """Readings of one thing, one after the other. Who asks while one goes on shares the next with all who do."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from eventscope.connections import opened
 from eventscope.settings import Settings
-from eventscope.store.recount.whole import Report, recount
+from eventscope.store.recount.whole import RecountReport, recount
 from eventscope.store.recount.wrong import Kind, Wrong
 from eventscope.terminal import safe
 
@@ -52,7 +52,7 @@ def _progress(console: Console) -> Progress:
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
-def _tell(report: Report, console: Console, *, mend: bool) -> None:
+def _tell(report: RecountReport, console: Console, *, mend: bool) -> None:
     if report.beyond:
         _show(report.beyond, console)
         console.print(f"No recount can put right: {len(report.beyond):,}, named above with what to do.")

@@ -12,7 +12,7 @@ from eventscope.settings import Settings
 from eventscope.store.log import Log
 from eventscope.store.rejected import messages as store
 from eventscope.store.rejected import room
-from eventscope.store.rejected.messages import Rejected
+from eventscope.store.rejected.messages import StoredRejection
 from eventscope.store.values import moment
 from eventscope.subscriptions.publish.outcome import Rejection
 from eventscope.subscriptions.publish.retry import NotTaken, Retrier, retrying
@@ -183,7 +183,7 @@ def _missing(numbers: Sequence[int]) -> BadInput:
     return BadInput(f"there is no rejected message with the number {', '.join(map(str, numbers))}")
 
 
-def _time(message: Rejected) -> str:
+def _time(message: StoredRejection) -> str:
     return moment.to_text(message.recorded_at)
 
 

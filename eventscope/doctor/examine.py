@@ -26,7 +26,7 @@ from eventscope.store.log import Log, collections
 from eventscope.store.recount import sample
 from eventscope.store.rejected import messages, room
 from eventscope.store.state import agreement, checkpoint, replaced, stopped
-from eventscope.store.state.checkpoint import Checkpoint
+from eventscope.store.state.checkpoint import LogCheckpoint
 from eventscope.store.stats import claims
 from eventscope.subscriptions.ingest.lag import lag
 from eventscope.subscriptions.live import live_batch
@@ -130,7 +130,7 @@ async def _reached(
         return None
 
 
-async def _mongo(log: Log, plan: Plan, findings: list[Finding]) -> mongo.Facts | None:
+async def _mongo(log: Log, plan: Plan, findings: list[Finding]) -> mongo.ServerFacts | None:
     try:
         found = await mongo.facts(log)
     except EventscopeError as error:
@@ -172,7 +172,7 @@ async def _checked(check: str, work: Callable[[], Awaitable[Finding]]) -> Findin
         return broken(check, f"it cannot be looked at: {type(error).__name__}: {said}", "look what was done to MongoDB")
 
 
-async def _agreement(log: Log, at: Checkpoint) -> Finding:
+async def _agreement(log: Log, at: LogCheckpoint) -> Finding:
     trouble: str | None = None
     try:
         changed = replaced.names(at, await collections(log))
@@ -233,7 +233,7 @@ async def _log(log: Log, settings: Settings, client: Client | None, findings: li
 
 
 async def _checkpoint(log: Log) -> list[Finding]:
-    at: Checkpoint | None = None
+    at: LogCheckpoint | None = None
 
     async def ingester() -> Finding:
         nonlocal at

@@ -8,7 +8,7 @@ from eventscope.doctor.finding import Finding, broken, note, ok, warning
 from eventscope.store.incidents import Incidents
 from eventscope.store.recount.wrong import Wrong
 from eventscope.store.rejected.room import Dropped
-from eventscope.store.state.checkpoint import Checkpoint
+from eventscope.store.state.checkpoint import LogCheckpoint
 from eventscope.store.state.stopped import Stopped
 from eventscope.store.stats import expiry
 from eventscope.store.stats.claims import Claims
@@ -29,7 +29,7 @@ MOST_NAMES: Final = 10
 MOST_NAME: Final = 60
 
 
-def ingester(at: Checkpoint, last: Stopped | None = None) -> Finding:
+def ingester(at: LogCheckpoint, last: Stopped | None = None) -> Finding:
     """Whether somebody writes the log; `last` is what one said that runs and cannot."""
     check = "ingester"
     if at.lease_held:
@@ -69,7 +69,7 @@ def lag(found: Lag | None) -> Finding:
     return ok(check, said)
 
 
-def source(at: Checkpoint) -> Finding:
+def source(at: LogCheckpoint) -> Finding:
     """Whether the stream is the one it was."""
     check = "source resets"
     if at.source_resets == 0:
@@ -104,7 +104,7 @@ def _acknowledged(count: int) -> str:
     return "1, which was acknowledged" if count == 1 else f"{count}, which were acknowledged"
 
 
-def lost(at: Checkpoint, acknowledged: int = 0) -> Finding:
+def lost(at: LogCheckpoint, acknowledged: int = 0) -> Finding:
     """What JetStream forgot before it was stored, and how many of these messages were acknowledged to be lost."""
     check = "lost messages"
     if at.lost_count == 0:

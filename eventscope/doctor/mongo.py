@@ -5,7 +5,7 @@ from typing import Final
 
 from eventscope.doctor.finding import Finding, broken, note, ok, warning
 from eventscope.settings import variable
-from eventscope.store.diagnostics import Facts, Index, wanted
+from eventscope.store.diagnostics import IndexFacts, ServerFacts, wanted
 
 OLDEST: Final = (6, 0)
 MEMBERS: Final = 3
@@ -14,7 +14,7 @@ FREE_BROKEN: Final = 0.03
 SERVE: Final = "start `eventscope serve` or `eventscope ingest`, which make them"
 
 
-def findings(facts: Facts, *, embedded: bool) -> list[Finding]:
+def findings(facts: ServerFacts, *, embedded: bool) -> list[Finding]:
     """All that there is to say; of an `embedded` server, that of `eventscope dev`, one member is expected."""
     return [
         version(facts.version),
@@ -35,7 +35,7 @@ def version(found: str) -> Finding:
     return ok(check, said)
 
 
-def replica_set(facts: Facts, *, embedded: bool) -> Finding:
+def replica_set(facts: ServerFacts, *, embedded: bool) -> Finding:
     """Whether there are transactions, and how many machines may die."""
     check = "MongoDB replica set"
     if facts.replica_set is None:
@@ -53,7 +53,7 @@ def replica_set(facts: Facts, *, embedded: bool) -> Finding:
     return warning(check, f"{found}: an event is lost with the disk of one", "have three members on three machines")
 
 
-def members(facts: Facts) -> list[Finding]:
+def members(facts: ServerFacts) -> list[Finding]:
     """Members that are away; nothing when none is, or we may not ask."""
     if not facts.unhealthy:
         return []
@@ -61,7 +61,7 @@ def members(facts: Facts) -> list[Finding]:
     return [warning("MongoDB members", f"not well: {away}", "look at rs.status(), and bring them back")]
 
 
-def write_concern(facts: Facts) -> Finding:
+def write_concern(facts: ServerFacts) -> Finding:
     """What has to be on how many disks before an event counts as stored."""
     check = "MongoDB write concern"
     concern = facts.write_concern
@@ -74,7 +74,7 @@ def write_concern(facts: Facts) -> Finding:
     )
 
 
-def indexes(present: frozenset[Index], needed: Sequence[Index]) -> Finding:
+def indexes(present: frozenset[IndexFacts], needed: Sequence[IndexFacts]) -> Finding:
     """Whether every index is there that questions and uniqueness stand on."""
     check = "MongoDB indexes"
     if not present:
@@ -92,7 +92,7 @@ def indexes(present: frozenset[Index], needed: Sequence[Index]) -> Finding:
     return broken(check, ", ".join(told), advice)
 
 
-def expiry(facts: Facts) -> Finding:
+def expiry(facts: ServerFacts) -> Finding:
     """Whether MongoDB deletes what has expired, and nothing else."""
     check = "MongoDB expiry"
     found = [index for index in facts.indexes if index.expire_after is not None]
@@ -115,7 +115,7 @@ def expiry(facts: Facts) -> Finding:
     return ok(check, "events and rejected messages are deleted when they have expired")
 
 
-def disk(facts: Facts) -> Finding:
+def disk(facts: ServerFacts) -> Finding:
     """How much room there is."""
     check = "MongoDB disk"
     if not facts.disk_total or facts.disk_used is None:

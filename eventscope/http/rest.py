@@ -16,9 +16,9 @@ from eventscope.resolvers.page import MOST, request
 from eventscope.schema.types.filter import texts
 from eventscope.store import aggregates
 from eventscope.store.events import pages
-from eventscope.store.filters.filter import All, Among, Between, Filter, Types
+from eventscope.store.filters.filter import All, Among, Between, Filter, TypePatterns
 from eventscope.store.log import Log
-from eventscope.store.mongo.budget import Budget
+from eventscope.store.mongo.budget import ReadBudget
 from eventscope.store.stats.counts import Scope
 from eventscope.store.values import moment
 from eventscope.store.values.documents import EventDocument, plain
@@ -33,7 +33,7 @@ STATUS: Final[Mapping[str, int]] = {"INTERNAL": 500, "UNAVAILABLE": 503, "TIMEOU
 Answer = Callable[[Log, Mapping[str, str]], Awaitable[dict[str, Any]]]
 
 
-def routes(log: Callable[[], Log], budget: Callable[[], Budget]) -> list[Route]:
+def routes(log: Callable[[], Log], budget: Callable[[], ReadBudget]) -> list[Route]:
     """`GET /events/history`, `/events/replay`, `/events/aggregate` and `/events/stats`."""
 
     def route(path: str, answer: Answer) -> Route:
@@ -106,7 +106,7 @@ async def statistics(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
     found = await stats.stats(
         log,
         Scope(
-            types=None if types is None else Types(_types(types)),
+            types=None if types is None else TypePatterns(_types(types)),
             aggregate_types=None if type is None else (type,),
             low=low,
             high=high,
@@ -201,7 +201,7 @@ def _filter(given: Mapping[str, str]) -> Filter:
     if "aggregateType" in given:
         parts.append(Among("aggregateType", texts("aggregateType", [given["aggregateType"]])))
     if "eventTypes" in given:
-        parts.append(Types(_types(given["eventTypes"])))
+        parts.append(TypePatterns(_types(given["eventTypes"])))
     low, high = _range(given)
     if low is not None or high is not None:
         parts.append(Between("timestamp", low, high))

@@ -27,7 +27,7 @@ import orjson
 from eventscope.errors import BadInput
 from eventscope.exporters import form
 from eventscope.store.values import json_text
-from eventscope.store.values.message import Arrival, Refused, Together
+from eventscope.store.values.message import Arrival, MessageGroup, RejectedMessage
 from eventscope.subscriptions.messages.envelope import EXPORTED
 from eventscope.subscriptions.messages.parse import KNOWN, MOST_EXPORTED_BYTES
 from eventscope.subscriptions.messages.parse import read as take
@@ -163,9 +163,9 @@ def _text(file: IO[bytes]) -> Iterator[str]:
 def _checked(raw: bytes) -> EventMessage:
     """The message, if it is one that the ingester would take."""
     taken = take(Arrival("", {}, raw, 0, 0), "", None)
-    if isinstance(taken, Refused):
+    if isinstance(taken, RejectedMessage):
         raise _Bad(taken.reason)
-    if isinstance(taken, Together):
+    if isinstance(taken, MessageGroup):
         raise _Bad("the line holds a list of events; write each of them on a line of its own")
     message: EventMessage = orjson.loads(raw)
     return message
@@ -182,7 +182,7 @@ def _line(number: int, raw: bytes) -> Line:
 def _exported(number: int, content: dict[str, Any]) -> Line:
     message = form.message(content)
     taken = take(Arrival("", EXPORTED, _json(message), 0, 0), "", None)
-    if isinstance(taken, Refused):
+    if isinstance(taken, RejectedMessage):
         raise _Bad(taken.reason)
     return Line(number, message, exported=True)
 

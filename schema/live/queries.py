@@ -12,7 +12,7 @@ from eventscope.resolvers.stats import Stats
 from eventscope.schema.context import Context
 from eventscope.schema.types.feed import Delivery, delivery
 from eventscope.schema.types.filter import texts
-from eventscope.store.aggregates import Aggregate
+from eventscope.store.aggregates import AggregateSummary
 from eventscope.store.filters.filter import Filter
 from eventscope.store.stats.counts import Scope
 from eventscope.subscriptions.current.queries import Asked
@@ -29,7 +29,7 @@ FASTEST: Final = 1_000_000.0
 PAUSE: Final = 5.0
 
 
-def aggregate_heads(context: Context, type: str, id: str) -> AsyncGenerator[Aggregate, None]:
+def aggregate_heads(context: Context, type: str, id: str) -> AsyncGenerator[AggregateSummary, None]:
     """The head of that aggregate, and whenever it changed."""
     [type], [id] = texts("type", [type]), texts("id", [id])
     return _following(context, context.services.watching.watch(type, id))

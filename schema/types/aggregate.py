@@ -14,7 +14,7 @@ from eventscope.schema.types.connection import Connection
 from eventscope.schema.types.event import Event
 from eventscope.schema.types.node import Node
 from eventscope.schema.types.scalars import BigInt, Moment
-from eventscope.store.aggregates import Aggregate as Source
+from eventscope.store.aggregates import AggregateSummary as Source
 
 
 @strawberry.enum(description="The order in which events are listed.")

@@ -9,8 +9,8 @@ from eventscope.schema.context import Info
 from eventscope.schema.types.node import Node
 from eventscope.schema.types.scalars import BigInt, Moment
 from eventscope.schema.types.stats import TypeCount
-from eventscope.store.catalogue.fields import Fields
-from eventscope.store.catalogue.types import EventType as Source
+from eventscope.store.catalogue.fields import FieldCounts
+from eventscope.store.catalogue.types import EventTypeSummary as Source
 
 
 @strawberry.enum(description="The type of a JSON value.")
@@ -141,5 +141,5 @@ class EventType(Node):
         return (await _fields(self, info)).drift_count
 
 
-async def _fields(type: Any, info: Info) -> Fields:
+async def _fields(type: Any, info: Info) -> FieldCounts:
     return await info.context.fields_loader.load(type.type)

@@ -10,7 +10,7 @@ from eventscope.errors import BadInput, TooComplex
 from eventscope.schema import ids
 from eventscope.schema.types.path_condition import PathCondition, path_filter
 from eventscope.schema.types.scalars import BigInt, Moment
-from eventscope.store.aggregates import AggregateFilter as StoreAggregateFilter
+from eventscope.store.aggregates import AggregateCriteria
 from eventscope.store.filters.filter import (
     EVERYTHING,
     All,
@@ -22,7 +22,7 @@ from eventscope.store.filters.filter import (
     Ids,
     Measure,
     Not,
-    Types,
+    TypePatterns,
     is_pattern,
 )
 from eventscope.store.filters.paths import Root
@@ -137,7 +137,7 @@ class _Parts:
 
     def types(self, field: str, values: Sequence[str] | None) -> None:
         if values is not None:
-            self.filters.append(Types(texts(field, values)))
+            self.filters.append(TypePatterns(texts(field, values)))
 
     def equal(self, field: Field, value: str | None) -> None:
         if value is not None:
@@ -210,11 +210,11 @@ def _own(given: EventFilter) -> list[Filter]:
     return parts.filters
 
 
-def aggregate_filter(given: AggregateFilter | None) -> StoreAggregateFilter:
+def aggregate_filter(given: AggregateFilter | None) -> AggregateCriteria:
     """The filter as data; BadInput when a list or a text is too long."""
     if given is None:
-        return StoreAggregateFilter()
-    return StoreAggregateFilter(
+        return AggregateCriteria()
+    return AggregateCriteria(
         types=_one_or_many("type", given.type, "types", given.types),
         ids=None if given.ids is None else texts("ids", given.ids),
         deleted=given.deleted,
@@ -227,7 +227,7 @@ def scope(given: StatsFilter | None) -> Scope:
         return Scope()
     low, high = moment.ends(given.from_timestamp, given.to_timestamp, given.before_timestamp)
     return Scope(
-        types=None if given.event_types is None else Types(texts("eventTypes", given.event_types)),
+        types=None if given.event_types is None else TypePatterns(texts("eventTypes", given.event_types)),
         aggregate_types=_one_or_many("aggregateType", given.aggregate_type, "aggregateTypes", given.aggregate_types),
         low=low,
         high=high,

@@ -8,7 +8,7 @@ import strawberry
 
 from eventscope.schema.types.node import Node
 from eventscope.schema.types.scalars import JSON, Moment
-from eventscope.store.rejected.messages import Rejected
+from eventscope.store.rejected.messages import StoredRejection
 from eventscope.store.values import moment
 
 
@@ -25,13 +25,13 @@ class RejectedEvent(Node):
     )
     recorded_at: Moment = strawberry.field(description="When NATS received it.")
 
-    source = Rejected
+    source = StoredRejection
 
     @strawberry.field(description="When it expires; null if it is kept forever.")
     def expires_at(self) -> Moment | None:
-        at = cast("Rejected", self).expires_at
+        at = cast("StoredRejection", self).expires_at
         return None if at is None else Moment(moment.of(at.replace(tzinfo=UTC)))
 
     @strawberry.field(description="Its bytes in base64.")
     def raw(self) -> str:
-        return base64.b64encode(cast("Rejected", self).raw).decode()
+        return base64.b64encode(cast("StoredRejection", self).raw).decode()

@@ -8,6 +8,7 @@ import strawberry
 from eventscope.resolvers import stats as resolver
 from eventscope.schema.context import Info
 from eventscope.schema.types.scalars import BigInt, Moment
+from eventscope.store.stats.counts import TypeTotal
 
 
 @strawberry.enum(description="The length of a histogram's intervals, in UTC.")
@@ -106,7 +107,7 @@ class EventStats:
         return await resolver.histogram(source, length.value, apart.value, first)
 
 
-def _told(found: list[resolver.TypeCount], info: Info, first: int | None) -> list[resolver.TypeCount]:
+def _told(found: list[TypeTotal], info: Info, first: int | None) -> list[TypeTotal]:
     rows = found[: resolver.told(first)]
     info.context.spend(len(rows))
     return rows

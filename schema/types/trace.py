@@ -6,7 +6,7 @@ from typing import Any
 
 import strawberry
 
-from eventscope.resolvers.trace import Node as Source
+from eventscope.resolvers.trace import CauseNode as Source
 from eventscope.schema.context import Info
 from eventscope.schema.types.event import Event
 from eventscope.schema.types.scalars import Moment

@@ -16,7 +16,7 @@ from pymongo import ReplaceOne
 from pymongo.errors import DuplicateKeyError
 
 from eventscope.errors import Blocked, EventscopeError, LeaseLost
-from eventscope.store.catalogue.fields import Drift, Fields, Look, Seen, shape
+from eventscope.store.catalogue.fields import EventShape, FieldCounts, FieldDrift, Seen, shape
 from eventscope.store.filters.mongo import kept
 from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Document, translated
@@ -93,7 +93,7 @@ async def counted_to(log: Log) -> int:
     return int(cast("int", position))
 
 
-async def fields(log: Log, types: Sequence[str]) -> list[Fields]:
+async def fields(log: Log, types: Sequence[str]) -> list[FieldCounts]:
     """The fields of each of the types, each in its place, and in `to` the position up to which they are counted."""
     to = await counted_to(log)
     with translated(log.question_seconds):
@@ -105,18 +105,18 @@ async def fields(log: Log, types: Sequence[str]) -> list[Fields]:
     return found
 
 
-async def _looks(log: Log, above: int, head: int, most: int) -> tuple[dict[str, list[Look]], int]:
+async def _looks(log: Log, above: int, head: int, most: int) -> tuple[dict[str, list[EventShape]], int]:
     """The next events by type, and the position up to which these are all."""
     asked = {"_id": {"$gt": above, "$lte": head}, **kept(log.clock())}
     wanted = {"type": 1, "timestamp": 1, "data": 1}
-    looks: dict[str, list[Look]] = {}
+    looks: dict[str, list[EventShape]] = {}
     n, last = 0, above
     async for event in log.events.find(asked, wanted, batch_size=most).sort("_id", 1).limit(most):
         n, last = n + 1, event["_id"]
         if not is_event(event):
             logger.warning("the document %.100r of the collection events is none of Eventscope's: not counted", last)
             continue
-        looks.setdefault(event["type"], []).append(Look(last, event["timestamp"], shape(event)))
+        looks.setdefault(event["type"], []).append(EventShape(last, event["timestamp"], shape(event)))
         if n % PAUSE == 0:
             await asyncio.sleep(0)
     return looks, last if n == most else head
@@ -127,7 +127,7 @@ async def _documents(log: Log, types: Sequence[str]) -> dict[str, Document]:
     return {row["_id"]: row for row in rows}
 
 
-def _change(type: str, document: Document | None, looks: Sequence[Look], to: int) -> ReplaceOne[Document]:
+def _change(type: str, document: Document | None, looks: Sequence[EventShape], to: int) -> ReplaceOne[Document]:
     fields = _fields(document)
     before = fields.to
     fields.count(looks, to)
@@ -135,7 +135,7 @@ def _change(type: str, document: Document | None, looks: Sequence[Look], to: int
     return ReplaceOne({"_id": type, "to": before}, _document(fields), upsert=True)
 
 
-def _document(fields: Fields) -> Document:
+def _document(fields: FieldCounts) -> Document:
     return {
         "events": fields.events,
         "to": fields.to,
@@ -147,14 +147,14 @@ def _document(fields: Fields) -> Document:
     }
 
 
-def _fields(document: Document | None) -> Fields:
+def _fields(document: Document | None) -> FieldCounts:
     if document is None:
-        return Fields()
-    return Fields(
+        return FieldCounts()
+    return FieldCounts(
         events=document["events"],
         to=document["to"],
         seen={one["path"]: Seen(one["count"], one["first"], one["last"], one["types"]) for one in document["seen"]},
         truncated=document["truncated"],
-        drifts=[Drift(**drift) for drift in document["drifts"]],
+        drifts=[FieldDrift(**drift) for drift in document["drifts"]],
         drift_count=document["drift_count"],
     )

@@ -55,7 +55,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Drift:
+class FieldDrift:
     """The first event in which a type had a field, or a field a JSON type, that no event had before.
 
     `known` tells whether the field itself was.
@@ -69,7 +69,7 @@ class Drift:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class EventShape:
     """What is wanted of one event."""
 
     position: int
@@ -78,22 +78,22 @@ class Look:
 
 
 @dataclass(slots=True)
-class Fields:
+class FieldCounts:
     """The fields of one event type. All its events up to the position `to` are counted."""
 
     events: int = 0
     to: int = 0
     seen: dict[str, Seen] = field(default_factory=dict)
     truncated: bool = False
-    drifts: list[Drift] = field(default_factory=list)
+    drifts: list[FieldDrift] = field(default_factory=list)
     drift_count: int = 0
 
-    def count(self, looks: Iterable[Look], to: int) -> None:
+    def count(self, looks: Iterable[EventShape], to: int) -> None:
         """Count the events, which come in the order of the log and are all that there are up to `to`.
 
         Those that were counted already are known by their positions.
         """
-        alike: dict[Shape, list[Look]] = {}
+        alike: dict[Shape, list[EventShape]] = {}
         for look in looks:
             if look.position > self.to:
                 alike.setdefault(look.shape, []).append(look)
@@ -101,7 +101,7 @@ class Fields:
             self._count(shape, members)
         self.to = max(self.to, to)
 
-    def _count(self, shape: Shape, looks: Sequence[Look]) -> None:
+    def _count(self, shape: Shape, looks: Sequence[EventShape]) -> None:
         first, last, n = looks[0], looks[-1], len(looks)
         news = self.events > 0
         self.events += n
@@ -117,10 +117,10 @@ class Fields:
             known.last = max(known.last, last.position)
             for kind in kinds:
                 if news and kind not in known.types:
-                    self._drifted(Drift(first.position, first.at, path, bool(known.types), kind))
+                    self._drifted(FieldDrift(first.position, first.at, path, bool(known.types), kind))
                 known.types[kind] = known.types.get(kind, 0) + n
 
-    def _drifted(self, drift: Drift) -> None:
+    def _drifted(self, drift: FieldDrift) -> None:
         self.drift_count += 1
         self.drifts = [*self.drifts, drift][-MOST_DRIFTS:]
 

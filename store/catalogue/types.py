@@ -9,6 +9,7 @@ from eventscope.store.filters.mongo import kept
 from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Document, translated
 from eventscope.store.stats import counts, daily
+from eventscope.store.stats.counts import TypeTotal
 from eventscope.store.values.moment import HOUR, hour_of
 
 HOURS: Final = 24
@@ -16,15 +17,7 @@ MOST_OF_ONE: Final = 100  # aggregate types that are told of one type
 
 
 @dataclass(frozen=True, slots=True)
-class TypeCount:
-    """How many events are of a type."""
-
-    type: str
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class EventType:
+class EventTypeSummary:
     """One event type: how many of its events are kept, and where and when. `per_hour` is of the last day."""
 
     type: str
@@ -34,22 +27,22 @@ class EventType:
     first_position: int
     last_position: int
     per_hour: float
-    aggregate_types: list[TypeCount]
+    aggregate_types: list[TypeTotal]
     """The most frequent ones; whether there are more is in `aggregate_types_truncated`."""
     aggregate_types_truncated: bool
 
 
-async def types(log: Log, prefix: str, most: int, after: str | None = None) -> list[EventType]:
+async def types(log: Log, prefix: str, most: int, after: str | None = None) -> list[EventTypeSummary]:
     """The types that start with the prefix and come after the one given, in order of type, and at most `most`."""
     return await _types(log, starting(prefix) | ({} if after is None else {"$gt": after}), most)
 
 
-async def named(log: Log, names: Sequence[str]) -> list[EventType]:
+async def named(log: Log, names: Sequence[str]) -> list[EventTypeSummary]:
     """Those of the types that there are, in order of type."""
     return await _types(log, {"$in": list(names)}, len(names))
 
 
-async def _types(log: Log, named: Document, most: int) -> list[EventType]:
+async def _types(log: Log, named: Document, most: int) -> list[EventTypeSummary]:
     now = log.clock()
     since = hour_of(now) - HOURS * HOUR
     is_kept = {"_id.expireAt": kept(now)["expireAt"]}
@@ -106,10 +99,10 @@ async def _rows(
     )
 
 
-def _event_type(row: Document, hours: float) -> EventType:
+def _event_type(row: Document, hours: float) -> EventTypeSummary:
     # rows of the last day alone count for nothing else
-    of = [TypeCount(one["type"], one["n"]) for one in row["of"] if one.get("type") is not None and one["n"]]
-    return EventType(
+    of = [TypeTotal(one["type"], one["n"]) for one in row["of"] if one.get("type") is not None and one["n"]]
+    return EventTypeSummary(
         type=row["_id"],
         count=row["n"],
         first_seen_at=row["earliest"],

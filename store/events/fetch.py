@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from eventscope.store.mongo.budget import Budget
+from eventscope.store.mongo.budget import ReadBudget
 from eventscope.store.mongo.driver import Collection, Document
 from eventscope.store.mongo.first import first, first_large
 
@@ -13,7 +13,7 @@ FULL: Final = 8 * 1024**2
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class DocumentBatch:
     """Documents in order of position; `cut` when there are more, for which there was no room.
 
     `size` is what they take, in bytes.
@@ -31,9 +31,9 @@ async def batch(
     *,
     direction: int,
     limit: int,
-    budget: Budget,
+    budget: ReadBudget,
     hint: Sequence[tuple[str, int]] | None = None,
-) -> Batch:
+) -> DocumentBatch:
     """The first `limit` documents that the query means, or as many as there is room for.
 
     TooComplex when the budget has less room.
@@ -42,7 +42,7 @@ async def batch(
         collection, query, projection, limit=limit, budget=budget, direction=direction, hint=hint
     )
     if len(documents) == limit or size < FULL:
-        return Batch(documents, size=size)
+        return DocumentBatch(documents, size=size)
     beyond = {"_id": {"$gt" if direction > 0 else "$lt": documents[-1]["_id"]}}
     more = await first(collection, {"$and": [query, beyond]}, {"_id": 1}, limit=1, direction=direction)
-    return Batch(documents, bool(more), size)
+    return DocumentBatch(documents, bool(more), size)

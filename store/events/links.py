@@ -19,7 +19,7 @@ Link = Literal["causationId", "correlationId", "aggregateId"]
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class Cause:
     """What the time between a cause and its effect needs to know of the cause."""
 
     correlation_id: str | None
@@ -46,13 +46,13 @@ async def conversation(log: Log, correlation_id: str, *, limit: int, above: int 
             above = found[-1]["_id"]
 
 
-async def known(log: Log, ids: Sequence[str]) -> dict[str, Known]:
+async def known(log: Log, ids: Sequence[str]) -> dict[str, Cause]:
     """Those of the events with these ids that are in the log."""
     wanted = {"_id": 0, "messageId": 1, "correlationId": 1, "timestamp": 1}
     with translated(log.question_seconds):
         asked = {"messageId": {"$in": list(ids)}, **kept(log.clock())}
         found = await log.events.find(asked, wanted).to_list(None) if ids else []
-    return {event["messageId"]: Known(event.get("correlationId"), event["timestamp"]) for event in found}
+    return {event["messageId"]: Cause(event.get("correlationId"), event["timestamp"]) for event in found}
 
 
 async def linked(

@@ -9,7 +9,7 @@ from pymongo.errors import OperationFailure
 
 from eventscope.errors import QuestionTimedOut, TooComplex
 from eventscope.store.events import plan, scan
-from eventscope.store.events.fetch import Batch, batch
+from eventscope.store.events.fetch import DocumentBatch, batch
 from eventscope.store.events.scan import SHARE, Stretch
 from eventscope.store.filters.filter import EVERYTHING, NOTHING, Any_, Filter
 from eventscope.store.filters.mongo import NEVER, kept, query
@@ -27,7 +27,7 @@ TOO_LARGE: Final = "the events are larger than an answer may be; ask for fewer o
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class EventPage:
     """Events of a page. If time or room was up before all was looked at, `stopped` is the last position that was.
 
     It was room if the page is `full`.
@@ -39,7 +39,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class EventCount:
     """So many events; `stopped` if time was up before all were counted."""
 
     n: int
@@ -47,7 +47,7 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Search:
     """A filter as it comes down to in the log, between two positions. What is not expired `now` is kept."""
 
     filter: Filter
@@ -72,7 +72,7 @@ async def page(
     below: int | None = None,
     newest_first: bool = False,
     fields: Fields = None,
-) -> Found:
+) -> EventPage:
     """At most `limit` events with positions strictly between the two, in or against the order of the log.
 
     Of each event its position and these fields are read, or all of it; together they are 16 MiB at most, or twice that
@@ -133,7 +133,7 @@ async def event(log: Log, id: str, fields: Fields = None) -> EventDocument | Non
     return cast("EventDocument | None", found)
 
 
-async def counted(log: Log, filter: Filter, most: int | None = None) -> Counted:
+async def counted(log: Log, filter: Filter, most: int | None = None) -> EventCount:
     """How many events there are, counting no further than `most`, and no longer than a page may take."""
     n = 0
 
@@ -147,9 +147,9 @@ async def counted(log: Log, filter: Filter, most: int | None = None) -> Counted:
         if plan.served(asked.filter, log.indexed_paths):
             with suppress(QuestionTimedOut), translated(log.question_seconds * SHARE):  # it may lead to too much
                 asked_once = asked.query(asked.low, asked.high)
-                return Counted(await log.events.count_documents(asked_once, **_limit(most, 0)))
+                return EventCount(await log.events.count_documents(asked_once, **_limit(most, 0)))
         stopped = await scan.through(log, await _stretch(log, asked, newest_first=False), look)
-    return Counted(n, stopped is not None)
+    return EventCount(n, stopped is not None)
 
 
 async def count(log: Log, filter: Filter, most: int | None = None) -> int:
@@ -166,17 +166,17 @@ async def first_position(log: Log) -> int | None:
     return found[0]["_id"] if found else None
 
 
-async def _asked(log: Log, filter: Filter, above: int | None, below: int | None) -> _Asked:
+async def _asked(log: Log, filter: Filter, above: int | None, below: int | None) -> _Search:
     now = log.clock()
     if below is None and plan.branches(filter):
         # MongoDB reads the parts of such a question one after the other, each a little later than the one before.
         # Nothing is added to any part of what lies up to a head that was read first, so no page has a hole (I1).
         below = await checkpoint.head(log) + 1
     if above is not None and above >= LAST:
-        return _Asked(NOTHING, None, None, now)
+        return _Search(NOTHING, None, None, now)
     concrete = await plan.concrete(log, filter)
     low, high = plan.bounds(concrete)
-    return _Asked(
+    return _Search(
         concrete,
         low if above is None else max(above + 1, above + 1 if low is None else low),
         high if below is None else min(below - 1, below - 1 if high is None else high),
@@ -184,7 +184,7 @@ async def _asked(log: Log, filter: Filter, above: int | None, below: int | None)
     )
 
 
-async def _rows(log: Log, asked: _Asked, direction: int, limit: int, fields: Fields) -> Batch:
+async def _rows(log: Log, asked: _Search, direction: int, limit: int, fields: Fields) -> DocumentBatch:
     rows = partial(
         batch,
         log.events,
@@ -203,11 +203,11 @@ async def _rows(log: Log, asked: _Asked, direction: int, limit: int, fields: Fie
     return await rows()
 
 
-def _found(documents: list[Document], stopped: int | None, *, full: bool) -> Found:
-    return Found(cast("list[EventDocument]", documents), documents[-1]["_id"] if full else stopped, full)
+def _found(documents: list[Document], stopped: int | None, *, full: bool) -> EventPage:
+    return EventPage(cast("list[EventDocument]", documents), documents[-1]["_id"] if full else stopped, full)
 
 
-async def _stretch(log: Log, asked: _Asked, *, newest_first: bool) -> Stretch:
+async def _stretch(log: Log, asked: _Search, *, newest_first: bool) -> Stretch:
     """All positions at which the answer may have events."""
     first = await log.events.find({}, {"_id": 1}).sort("_id", 1).limit(1).to_list(None)
     head = await checkpoint.head(log)

@@ -23,7 +23,7 @@ from eventscope.store.filters.filter import (
     Holds,
     Ids,
     Not,
-    Types,
+    TypePatterns,
     conditions,
     is_pattern,
     type_tester,
@@ -52,7 +52,7 @@ async def concrete(log: Log, filter: Filter) -> Filter:
     if not wanted and not unwanted and not ranges:
         return filter
     effort = Effort()
-    names = _Names(
+    names = _TypeNames(
         await types.fitting(log, wanted, effort) if wanted else [],
         await types.types(log, most=types.MOST_LOOKED) if unwanted else [],
         len(wanted) + len(unwanted),
@@ -63,7 +63,7 @@ async def concrete(log: Log, filter: Filter) -> Filter:
 
 
 @dataclass(frozen=True, slots=True)
-class _Names:
+class _TypeNames:
     """The types that the patterns stand for, and all others; None where these are too many to be known."""
 
     wanted: Sequence[str] | None
@@ -72,7 +72,7 @@ class _Names:
     """How many conditions share the room that names may take."""
     effort: Effort
 
-    def spelled(self, filter: Types) -> Types | None:
+    def spelled(self, filter: TypePatterns) -> TypePatterns | None:
         """The types that it stands for, by name."""
         if self.wanted is None:
             return None
@@ -80,16 +80,16 @@ class _Names:
         fitting = self._fitting(filter, self.wanted, wanted=True)
         return None if fitting is None else self._bounded(sorted({*exact, *fitting}))
 
-    def others(self, filter: Types) -> Types | None:
+    def others(self, filter: TypePatterns) -> TypePatterns | None:
         """All types but those, by name."""
         fitting = None if self.all is None else self._fitting(filter, self.all, wanted=False)
         return None if fitting is None else self._bounded(fitting)
 
-    def _bounded(self, names: Sequence[str]) -> Types | None:
+    def _bounded(self, names: Sequence[str]) -> TypePatterns | None:
         has_room = len(names) * self.parts <= MOST_NAMED and sum(map(len, names)) * self.parts <= MOST_CHARACTERS
-        return Types(tuple(names)) if has_room else None
+        return TypePatterns(tuple(names)) if has_room else None
 
-    def _fitting(self, filter: Types, names: Sequence[str], *, wanted: bool) -> list[str] | None:
+    def _fitting(self, filter: TypePatterns, names: Sequence[str], *, wanted: bool) -> list[str] | None:
         fits = type_tester(filter.patterns)
         try:
             return [name for name in names if fits(name, self.effort.spend) is wanted]
@@ -102,7 +102,7 @@ def branches(filter: Filter) -> bool:
     match filter:
         case Ids(values) | Among(_, values):
             return len(values) > 1
-        case Types(patterns):
+        case TypePatterns(patterns):
             return len(patterns) > 1 or any(map(is_pattern, patterns))
         case All(filters):
             return any(map(branches, filters))
@@ -154,7 +154,7 @@ def hint(filter: Filter) -> str | None:
     """
     parts = conditions(filter)
     if not any(
-        isinstance(part, Types) or (isinstance(part, Among) and part.field == "aggregateType") for part in parts
+        isinstance(part, TypePatterns) or (isinstance(part, Among) and part.field == "aggregateType") for part in parts
     ):
         return None
     if any(
@@ -165,12 +165,12 @@ def hint(filter: Filter) -> str | None:
     return next((name for name in NAMES if name in names), None)
 
 
-def _patterns(filter: Filter, *, wanted: bool) -> list[Types]:
+def _patterns(filter: Filter, *, wanted: bool) -> list[TypePatterns]:
     """The conditions on types in which there are patterns, or those on types that are not wanted."""
     match filter:
-        case Types(patterns):
+        case TypePatterns(patterns):
             return [filter] if wanted and any(map(is_pattern, patterns)) else []
-        case Not(Types() as inner):
+        case Not(TypePatterns() as inner):
             return [] if wanted else [inner]
         case Not(inner):
             return _patterns(inner, wanted=wanted)
@@ -192,11 +192,11 @@ def _ranges(filter: Filter) -> Iterator[Between]:
             return
 
 
-def _concrete(filter: Filter, names: _Names, spans: Spans) -> Filter:
+def _concrete(filter: Filter, names: _TypeNames, spans: Spans) -> Filter:
     match filter:
-        case Types(patterns) if any(map(is_pattern, patterns)):
+        case TypePatterns(patterns) if any(map(is_pattern, patterns)):
             return names.spelled(filter) or filter
-        case Not(Types() as unwanted):
+        case Not(TypePatterns() as unwanted):
             # all other types: an index leads to these
             return names.others(unwanted) or filter
         case Not(inner):
@@ -215,7 +215,7 @@ def _concrete(filter: Filter, names: _Names, spans: Spans) -> Filter:
 def _leads(filter: Filter, paths: frozenset[str]) -> bool:
     """Whether an index leads to what the filter means, without going through the log."""
     match filter:
-        case Types(patterns):
+        case TypePatterns(patterns):
             return not any(map(is_pattern, patterns))
         case Ids() | Among():
             return True
@@ -236,7 +236,7 @@ def _is_free(filter: Filter) -> bool:
     match filter:
         case Between("version", _, _):
             return True
-        case Types(patterns):
+        case TypePatterns(patterns):
             return any(map(is_pattern, patterns))
         case Between() | Ids() | Among():
             return False

@@ -9,10 +9,10 @@ from functools import partial
 from typing import Final
 
 from eventscope.store.events import pages
-from eventscope.store.events.pages import Fields, Found
+from eventscope.store.events.pages import EventPage, Fields
 from eventscope.store.filters.filter import Filter
 from eventscope.store.log import Log
-from eventscope.store.recent_events import Tail
+from eventscope.store.recent_events import RecentEvents
 from eventscope.store.state import checkpoint
 from eventscope.store.values.documents import EventDocument
 
@@ -30,14 +30,14 @@ async def page(
     newest_first: bool = False,
     fields: Fields = None,
     head: int | None = None,
-) -> Found:
+) -> EventPage:
     """What `read.page` gives; the events may have more fields than were asked for.
 
     `head` is where the log ends, if that was read since the question was asked.
     """
     if log.tail is not None:
 
-        def look(tail: Tail) -> list[EventDocument] | None:
+        def look(tail: RecentEvents) -> list[EventDocument] | None:
             return tail.page(filter, limit=limit, above=above, below=below, newest_first=newest_first, now=log.clock())
 
         found = await _recent(log, log.tail, look, head)
@@ -45,14 +45,14 @@ async def page(
             if fields is None or not HEAVY.isdisjoint(fields):
                 log.budget.spend(log.tail.size(found))
                 await log.budget.enter()
-            return Found(found)
+            return EventPage(found)
     return await pages.page(
         log, filter, limit=limit, above=above, below=below, newest_first=newest_first, fields=fields
     )
 
 
 async def _recent(
-    log: Log, tail: Tail, look: Callable[[Tail], list[EventDocument] | None], head: int | None
+    log: Log, tail: RecentEvents, look: Callable[[RecentEvents], list[EventDocument] | None], head: int | None
 ) -> list[EventDocument] | None:
     found = look(tail)
     if head is not None:

@@ -19,7 +19,7 @@ QUICK_SECONDS: Final = 0.1
 SHARE: Final = 0.25  # for one read
 PATIENCE: Final = 0.25  # after which no further window is looked at
 
-Look: TypeAlias = Callable[[int, int], Awaitable[bool]]
+WindowReader: TypeAlias = Callable[[int, int], Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Stretch:
     newest_first: bool
 
 
-async def through(log: Log, stretch: Stretch, look: Look) -> int | None:
+async def through(log: Log, stretch: Stretch, look: WindowReader) -> int | None:
     """Look at one window after the other, each given by its first and last position, until `look` has enough.
 
     The last position that was looked at when time was up before; None if it was not. QuestionTimedOut when even a small

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from eventscope.store.filters.effort import Effort, TooMuch
-from eventscope.store.filters.filter import Types, is_pattern, literal_prefix, type_tester
+from eventscope.store.filters.filter import TypePatterns, is_pattern, literal_prefix, type_tester
 from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Document, translated
 
@@ -36,7 +36,7 @@ async def _types(log: Log, prefix: str, most: int | None) -> list[str]:
     return sorted(row["_id"] for row in rows)
 
 
-async def fitting(log: Log, wanted: Sequence[Types], effort: Effort) -> list[str] | None:
+async def fitting(log: Log, wanted: Sequence[TypePatterns], effort: Effort) -> list[str] | None:
     """The types that the patterns in these stand for; None when too many would have to be looked at, or too often."""
     patterns = {pattern for one in wanted for pattern in one.patterns if is_pattern(pattern)}
     found: list[str] = []

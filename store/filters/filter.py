@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, assert_never
 
 from eventscope.store.filters.effort import STEPS
-from eventscope.store.filters.look import LETTERS, Look
+from eventscope.store.filters.look import LETTERS, Inspection
 from eventscope.store.filters.paths import Path, Spend, Test, tester
 from eventscope.store.values.documents import EventDocument
 
@@ -22,7 +22,7 @@ class Ids:
 
 
 @dataclass(frozen=True, slots=True)
-class Types:
+class TypePatterns:
     """The events of one of these types; `*` in a pattern stands for any text, so `user.*` is all about users."""
 
     patterns: tuple[str, ...]
@@ -81,14 +81,14 @@ class Exists:
     path: Path
 
 
-Filter: TypeAlias = Ids | Types | Among | Between | All | Any_ | Not | Holds | Exists
+Filter: TypeAlias = Ids | TypePatterns | Among | Between | All | Any_ | Not | Holds | Exists
 
 EVERYTHING: Final = All(())
 NOTHING: Final = Any_(())
 STARS: Final = re.compile(r"\*+")  # several mean the same as one
 MOST_KNOWN: Final = 256  # types of which a tester remembers what it found
 KEYS: Final = {"timestamp": "timestamp", "position": "_id", "version": "version"}
-Matcher: TypeAlias = Callable[[Look], bool]
+Matcher: TypeAlias = Callable[[Inspection], bool]
 
 
 def is_pattern(type: str) -> bool:
@@ -137,7 +137,7 @@ def matcher(filter: Filter) -> Matcher:
         case Ids(ids):
             wanted = frozenset(ids)
             return lambda look: look.event["messageId"] in wanted
-        case Types(patterns):
+        case TypePatterns(patterns):
             means_type = type_tester(patterns)
             return lambda look: means_type(look.event["type"], look.spend)
         case Among(field, texts):
@@ -167,7 +167,7 @@ def meant(matches: Matcher, events: Iterable[EventDocument]) -> Iterator[EventDo
     """Those of the events that match; TooMuch when it takes too long to find that out of all of them together."""
     steps = STEPS
     for event in events:
-        look = Look(event, steps)
+        look = Inspection(event, steps)
         if matches(look):
             yield event
         steps = look.steps - 1
@@ -197,7 +197,7 @@ def type_tester(patterns: Sequence[str]) -> Callable[[str, Spend], bool]:
 def _holds(path: Path, tests: tuple[Test, ...]) -> Matcher:
     passes = tester(tests)
 
-    def means(look: Look) -> bool:
+    def means(look: Inspection) -> bool:
         values, steps = look.values(path)
         look.spend(steps * len(tests))
         spend = look.spend

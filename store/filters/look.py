@@ -13,7 +13,7 @@ from eventscope.store.values.documents import EventDocument
 LETTERS: Final = 64  # of a text, that are as much work as a value
 
 
-class Look(Effort):
+class Inspection(Effort):
     """An event, and how many steps may still be taken to find out which filters mean it."""
 
     __slots__ = ("_reached", "_values", "event")

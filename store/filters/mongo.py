@@ -17,7 +17,7 @@ from eventscope.store.filters.filter import (
     Holds,
     Ids,
     Not,
-    Types,
+    TypePatterns,
     conditions,
     is_pattern,
     pattern_regex,
@@ -58,7 +58,7 @@ def _condition(filter: Filter) -> Document:
     match filter:
         case Ids(ids):
             return {"messageId": _one_of(list(ids))}
-        case Types(patterns):
+        case TypePatterns(patterns):
             return {"type": one_of_types(patterns)}
         case Among(field, values):
             return {field: _one_of(list(values))}

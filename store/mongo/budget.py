@@ -12,7 +12,7 @@ LARGE: Final = 1024**2
 HELD: Final = 2 * 1024**2  # bytes that may lie there while their operation waits; more are read again after it
 
 
-class Budget:
+class ReadBudget:
     """So many bytes, and one of the process's `places` once they are many. What is read without a bound needs none."""
 
     def __init__(self, most: float = math.inf, at_once: int = AT_ONCE, places: Places | None = None) -> None:
@@ -107,4 +107,4 @@ class Budget:
             places.leave()
 
 
-UNBOUNDED: Final = Budget(at_once=2**31)
+UNBOUNDED: Final = ReadBudget(at_once=2**31)

@@ -44,7 +44,7 @@ from eventscope.errors import (
 )
 from eventscope.redact import explanation
 from eventscope.store.mongo import raw
-from eventscope.store.mongo.budget import Budget
+from eventscope.store.mongo.budget import ReadBudget
 from eventscope.store.mongo.failure import (
     AUTHENTICATION_FAILED,
     BSON_OBJECT_TOO_LARGE,
@@ -119,7 +119,7 @@ class Mongo:
         return cast("list[Document]", await cursor.to_list(None))
 
     async def bounded(
-        self, collection: Collection, pipeline: Sequence[Mapping[str, Any]], most: int, budget: Budget
+        self, collection: Collection, pipeline: Sequence[Mapping[str, Any]], most: int, budget: ReadBudget
     ) -> list[Document] | None:
         """All that the pipeline gives, in small documents; None if as text it has more bytes than that.
 
@@ -142,7 +142,7 @@ class Mongo:
         return found
 
     async def bounded_large(
-        self, collection: Collection, pipeline: Sequence[Mapping[str, Any]], most: int, budget: Budget
+        self, collection: Collection, pipeline: Sequence[Mapping[str, Any]], most: int, budget: ReadBudget
     ) -> list[Document] | None:
         """The same for documents that may be large, by their bytes as MongoDB has them.
 

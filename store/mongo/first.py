@@ -6,7 +6,7 @@ from typing import Any, Final, cast
 from bson.codec_options import CodecOptions
 from pymongo.errors import ConnectionFailure, PyMongoError
 
-from eventscope.store.mongo.budget import HELD, Budget
+from eventscope.store.mongo.budget import HELD, ReadBudget
 from eventscope.store.mongo.driver import Collection, Document, command_on
 from eventscope.store.mongo.failure import passes
 from eventscope.store.mongo.raw import ANSWER, Answer
@@ -37,7 +37,7 @@ async def first_large(
     projection: Mapping[str, int] | None = None,
     *,
     limit: int,
-    budget: Budget,
+    budget: ReadBudget,
     direction: int = 1,
     hint: Sequence[tuple[str, int]] | None = None,
 ) -> tuple[list[Document], int]:

@@ -12,7 +12,7 @@ from bson import decode, decode_all, encode
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 
-from eventscope.store.mongo.budget import Budget
+from eventscope.store.mongo.budget import ReadBudget
 from eventscope.store.pace import Pace
 
 SMALL: Final = 1024**2  # bytes that are made into documents in one go: one event may have as many
@@ -50,7 +50,7 @@ class Answer(Document):
         self.size = len(self._cursor)
         """About how many bytes the documents are."""
 
-    async def documents(self, budget: Budget, usual: Options) -> list[Document]:
+    async def documents(self, budget: ReadBudget, usual: Options) -> list[Document]:
         """Those of the batch, once."""
         if self.size < SMALL:
             if budget.spend(self.size):
@@ -65,7 +65,7 @@ class Answer(Document):
 ANSWER: Final = CodecOptions(document_class=Answer)
 
 
-async def documents(raw: bytes, budget: Budget, usual: Options) -> list[Document]:
+async def documents(raw: bytes, budget: ReadBudget, usual: Options) -> list[Document]:
     """The documents that lie there one behind the other."""
     budget.spend(len(raw))
     await budget.enter()

@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 
 from pymongo import DeleteOne, ReplaceOne
 
-from eventscope.store.heads import Name
+from eventscope.store.heads import AggregateName
 from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Document, Session, translated
 from eventscope.store.mongo.own import HEADS, TEXT, is_event, is_head, sound
@@ -36,7 +36,7 @@ BY_VERSION: Final = [("aggregateType", 1), ("aggregateId", 1), ("version", 1)]
 class Entry:
     """An aggregate: its head, if there is one, and its events, by version."""
 
-    name: Name
+    name: AggregateName
     head: Head | None
     events: list[EventDocument]
 
@@ -44,7 +44,7 @@ class Entry:
 async def differences(log: Log, tell: Progress) -> list[Wrong]:
     """The heads that are not as their events prove them to be, and what is no head."""
     wrong = await _foreign(log)
-    after: Name | None = None
+    after: AggregateName | None = None
     seen, all = 0, await log.aggregates.estimated_document_count()
     while True:
         began = asyncio.get_running_loop().time()
@@ -69,7 +69,7 @@ async def mend(log: Log, wrong: Sequence[Wrong]) -> None:
     for start in range(0, len(known), PART):
         names = known[start : start + PART]
 
-        async def work(session: Session, before: Document, names: Sequence[Name] = names) -> None:
+        async def work(session: Session, before: Document, names: Sequence[AggregateName] = names) -> None:
             writes: list[ReplaceOne[Document] | DeleteOne] = []
             for name in names:
                 entry = await named(log, name, session=session)
@@ -84,7 +84,7 @@ async def mend(log: Log, wrong: Sequence[Wrong]) -> None:
         await fenced(log, work, new_term=True)
 
 
-async def named(log: Log, name: Name, **options: Any) -> Entry:
+async def named(log: Log, name: AggregateName, **options: Any) -> Entry:
     """The aggregate of that name."""
     head = await log.aggregates.find_one({"_id": {"type": name[0], "id": name[1]}}, **options)
     asked = {"aggregateType": name[0], "aggregateId": name[1], "version": {"$exists": True}}
@@ -108,7 +108,7 @@ async def look(log: Log, entry: Entry, head: int, session: Session) -> Wrong | N
     return Wrong("head", key, cast("Document", entry.head), None, LASTING)
 
 
-async def _entries(log: Log, after: Name | None, session: Session) -> AsyncIterator[Entry]:
+async def _entries(log: Log, after: AggregateName | None, session: Session) -> AsyncIterator[Entry]:
     """All aggregates after that one, by name: those that have a head and those that have events."""
     heads = _heads(log, after, session)
     groups = _groups(log, after, session)
@@ -122,7 +122,7 @@ async def _entries(log: Log, after: Name | None, session: Session) -> AsyncItera
         group = await anext(groups, None) if there == name else group
 
 
-async def _heads(log: Log, after: Name | None, session: Session) -> AsyncIterator[Head]:
+async def _heads(log: Log, after: AggregateName | None, session: Session) -> AsyncIterator[Head]:
     asked = HEADS.copy()
     if after is not None:
         asked["_id"] = {"$gt": {"type": after[0], "id": after[1]}}
@@ -130,12 +130,14 @@ async def _heads(log: Log, after: Name | None, session: Session) -> AsyncIterato
         yield cast("Head", head)
 
 
-async def _groups(log: Log, after: Name | None, session: Session) -> AsyncIterator[tuple[Name, list[EventDocument]]]:
+async def _groups(
+    log: Log, after: AggregateName | None, session: Session
+) -> AsyncIterator[tuple[AggregateName, list[EventDocument]]]:
     asked: Document = {"version": {"$exists": True}, **OURS, "aggregateType": TEXT, "aggregateId": TEXT}
     if after is not None:
         same = {"aggregateType": after[0], "aggregateId": {"$gt": after[1]}}
         asked["$or"] = [same, {"aggregateType": {"$gt": after[0]}}]
-    name: Name | None = None
+    name: AggregateName | None = None
     events: list[EventDocument] = []
     async for event in log.events.find(asked, FIELDS, session=session).sort(BY_VERSION):
         if not is_event(event):

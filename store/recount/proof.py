@@ -7,13 +7,13 @@ from collections.abc import Container, Sequence
 from datetime import datetime
 from typing import Any, Literal, cast
 
-from eventscope.store.heads import Name, deleted
+from eventscope.store.heads import AggregateName, deleted
 from eventscope.store.mongo.own import PROVEN, sound
 from eventscope.store.values.documents import EventDocument, Head, Mark
 
 
 def settled(
-    name: Name,
+    name: AggregateName,
     head: Head | None,
     events: Sequence[EventDocument],
     soon: datetime,

@@ -17,7 +17,7 @@ from eventscope.store.mongo.driver import Collection, Document, translated
 from eventscope.store.rejected import room
 from eventscope.store.state import checkpoint, checkpoint_members
 from eventscope.store.values.documents import INTEGERS
-from eventscope.store.values.message import Place
+from eventscope.store.values.message import StreamPosition
 
 TRIES: Final = 20
 SAME: Final = ("head", "rejectedHead", "place", "holder", "term")
@@ -71,7 +71,7 @@ async def _changes(log: Log, known: Document) -> Document:
     return changes
 
 
-def _place(known: Place | None, newest: Sequence[Document]) -> Place | None:
+def _place(known: StreamPosition | None, newest: Sequence[Document]) -> StreamPosition | None:
     """Where the stream was read up to: behind the newest message that is left, or that place if it is further."""
     places = [place for document in newest if (place := _source(document)) is not None]
     if not places:
@@ -81,7 +81,7 @@ def _place(known: Place | None, newest: Sequence[Document]) -> Place | None:
     return known if known is not None and of_this_stream and known.sequence >= last.sequence else last
 
 
-def _source(document: Document) -> Place | None:
+def _source(document: Document) -> StreamPosition | None:
     source: Any = document.get("source")
     made = {"place": {**source, "recordedAt": document.get("recordedAt")}} if isinstance(source, dict) else {}
     return checkpoint_members.place(made) if made and not checkpoint_members.damaged(made) else None

@@ -9,7 +9,7 @@ from pymongo import DeleteOne, ReplaceOne, UpdateOne
 from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Document, Session, translated
 from eventscope.store.mongo.own import is_row, is_row_name
-from eventscope.store.recount.tally import FROM_START, Key, Rows, Tally, count, key_of, kind, named, proper, united
+from eventscope.store.recount.tally import FROM_START, RowKey, Rows, Tally, count, key_of, kind, named, proper, united
 from eventscope.store.recount.wrong import Progress, Wrong, fenced, foreign, remove, soon
 from eventscope.store.state import checkpoint
 
@@ -124,12 +124,12 @@ async def _mend(log: Log, basis: Basis, part: Sequence[Wrong], head: int, sessio
         await log.rollups.bulk_write(writes, ordered=False, session=session)
 
 
-def _differs(key: Key, basis: Basis) -> bool:
+def _differs(key: RowKey, basis: Basis) -> bool:
     found = basis.found.get(key)
     return found != basis.counted.get(key) or not _is_sound(key, found)
 
 
-def _is_sound(key: Key, found: Document | None) -> bool:
+def _is_sound(key: RowKey, found: Document | None) -> bool:
     return found is None or is_row(dict(key), found)
 
 

@@ -12,8 +12,8 @@ from eventscope.store.recount.wrong import Kind
 from eventscope.store.stats.rollups import day_key, expiry_day
 from eventscope.store.values.moment import HOUR, MINUTE
 
-Key: TypeAlias = tuple[tuple[str, Any], ...]
-Rows: TypeAlias = dict[Key, Document]
+RowKey: TypeAlias = tuple[tuple[str, Any], ...]
+Rows: TypeAlias = dict[RowKey, Document]
 
 OURS: Final[Document] = {"timestamp": {"$type": "number"}, "type": {"$type": "string"}}
 """What every event has, so that no foreign document is counted."""
@@ -38,7 +38,7 @@ class Tally:
         self.rows[name] = united(self.rows.get(name), row)
 
 
-def key_of(id: Document) -> Key:
+def key_of(id: Document) -> RowKey:
     """The members of an `_id`, as what can be looked up."""
     return tuple(id.items())
 
@@ -75,7 +75,7 @@ async def hour_rows(log: Log, match: Document, **options: Any) -> list[tuple[Doc
     return [(key, row) for key, row in rows if is_row_name(key)]
 
 
-def kind(key: Key) -> Kind:
+def kind(key: RowKey) -> Kind:
     """Which kind of row it is."""
     match key[0][0]:
         case "hour":
@@ -87,7 +87,7 @@ def kind(key: Key) -> Kind:
 
 
 def proper(
-    key: Key, found: Document | None, counted: Document | None, soon: datetime, present: Container[int]
+    key: RowKey, found: Document | None, counted: Document | None, soon: datetime, present: Container[int]
 ) -> Document | None:
     """The row as it must be, if these events are all that there are; None where there must be none.
 

@@ -15,7 +15,7 @@ SECONDS: Final = 240.0
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class RecountReport:
     """What was wrong at first, what still is, and what only somebody who knows where it comes from can put right."""
 
     wrong: list[Wrong]
@@ -23,7 +23,7 @@ class Report:
     beyond: list[Wrong]
 
 
-async def recount(log: Log, tell: Progress, *, mend: bool, accept_loss: bool = False) -> Report:
+async def recount(log: Log, tell: Progress, *, mend: bool, accept_loss: bool = False) -> RecountReport:
     """Find what is derived wrongly, and `mend` it until nothing is found any more, or something is again and again.
 
     Safe to be killed in, and to be run by two at once. Raises Unavailable or QuestionTimedOut when MongoDB is away, and
@@ -43,7 +43,7 @@ async def recount(log: Log, tell: Progress, *, mend: bool, accept_loss: bool = F
         passes += 1
     if mend and accept_loss:
         await checkpoint.accept(log, replaced.ours(now))
-    return Report(_mendable(first), _mendable(found), [one for one in found if one.advice])
+    return RecountReport(_mendable(first), _mendable(found), [one for one in found if one.advice])
 
 
 async def _agreed(log: Log, now: Mapping[str, object]) -> None:

@@ -14,12 +14,12 @@ from eventscope.store.filters.mongo import bson_date, kept
 from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Document, translated
 from eventscope.store.mongo.first import first, first_large
-from eventscope.store.values.documents import Source
+from eventscope.store.values.documents import MessageSource
 from eventscope.store.values.headers import from_document
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
+class StoredRejection:
     """A message that could not be taken, as it came. `number` is 1, 2, 3 … in the order of rejection.
 
     A header that was sent several times has a list of its values.
@@ -32,24 +32,24 @@ class Rejected:
     headers: Mapping[str, str | list[str]]
     raw: bytes
     recorded_at: int
-    source: Source
+    source: MessageSource
     expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class RejectedPage:
     """Rejected messages of a page; `full` when there was no room for more of them in one answer of MongoDB's."""
 
-    messages: list[Rejected]
+    messages: list[StoredRejection]
     full: bool
 
 
-async def rejected(log: Log, *, limit: int, below: int | None = None, code: str | None = None) -> list[Rejected]:
+async def rejected(log: Log, *, limit: int, below: int | None = None, code: str | None = None) -> list[StoredRejection]:
     """The messages of the page of that name."""
     return (await page(log, limit=limit, below=below, code=code)).messages
 
 
-async def page(log: Log, *, limit: int, below: int | None = None, code: str | None = None) -> Found:
+async def page(log: Log, *, limit: int, below: int | None = None, code: str | None = None) -> RejectedPage:
     """At most `limit` rejected messages with numbers under `below`, the last one first; of one code, if given.
 
     They take at most 16 MiB; if that is why there are fewer than `limit`, the page is `full`.
@@ -60,16 +60,16 @@ async def page(log: Log, *, limit: int, below: int | None = None, code: str | No
         more = 0 < len(found) < limit and await first(
             log.rejected, asked | _under(found[-1]["_id"]), {"_id": 1}, limit=1, direction=-1
         )
-    return Found([_rejected(row) for row in found], bool(more))
+    return RejectedPage([_rejected(row) for row in found], bool(more))
 
 
-async def one(log: Log, number: int) -> Rejected | None:
+async def one(log: Log, number: int) -> StoredRejection | None:
     """The one of that number, if it is there."""
     found = await several(log, [number])
     return found[0] if found else None
 
 
-async def several(log: Log, numbers: Sequence[int]) -> list[Rejected]:
+async def several(log: Log, numbers: Sequence[int]) -> list[StoredRejection]:
     """Those of these numbers that are there, in any order; TooComplex when they take over 16 MiB."""
     asked = {"_id": {"$in": list(numbers)}} | kept(log.clock())
     with translated(log.question_seconds):
@@ -146,8 +146,8 @@ def _of(code: str | None) -> Document:
     return {} if code is None else {"code": code}
 
 
-def _rejected(row: Document) -> Rejected:
-    return Rejected(
+def _rejected(row: Document) -> StoredRejection:
+    return StoredRejection(
         number=row["_id"],
         code=row["code"],
         reason=row["reason"],

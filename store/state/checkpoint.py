@@ -21,7 +21,7 @@ from eventscope.store.mongo.failure import duplicate
 from eventscope.store.mongo.first import first
 from eventscope.store.mongo.write import Write
 from eventscope.store.state import agreement, checkpoint_members
-from eventscope.store.values.message import Lost, Place
+from eventscope.store.values.message import Lost, StreamPosition
 
 ID: Final = "checkpoint"
 MOST_LOST: Final = 100  # ranges of lost messages that are kept; their number counts all
@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
+class LogCheckpoint:
     """What the document says. `term` rises with every new holder; `place` is None before the stream was first read.
 
     `lost` holds the last ranges of messages that JetStream removed before they were read, `lost_count` counts all such
@@ -55,7 +55,7 @@ class Checkpoint:
 
     head: int
     rejected_head: int
-    place: Place | None
+    place: StreamPosition | None
     source_resets: int
     holder: str | None
     term: int
@@ -71,7 +71,9 @@ class Checkpoint:
     accepted: int = field(default=0, compare=False)
     """The position up to which it was accepted that events were lost."""
 
-    def after(self, place: Place, lost: tuple[Lost, ...], *, events: int = 0, rejections: int = 0) -> "Checkpoint":
+    def after(
+        self, place: StreamPosition, lost: tuple[Lost, ...], *, events: int = 0, rejections: int = 0
+    ) -> "LogCheckpoint":
         """The checkpoint after a batch that reached that place."""
         moved = replace(self, head=self.head + events, rejected_head=self.rejected_head + rejections, place=place)
         if not lost:
@@ -80,7 +82,7 @@ class Checkpoint:
         return replace(moved, lost=(*self.lost, *lost)[-MOST_LOST:], lost_count=count)
 
 
-async def read(log: Log, **options: Any) -> Checkpoint:
+async def read(log: Log, **options: Any) -> LogCheckpoint:
     """The checkpoint as it is; that of an empty log when there is none yet.
 
     Blocked when it cannot be read, or is missing though there are events.
@@ -135,7 +137,7 @@ async def acquire(
     session_id: Mapping[str, Any] | None = None,
     *,
     at_work: bool = True,
-) -> Checkpoint | None:
+) -> LogCheckpoint | None:
     """Take or renew the lease; None while somebody else holds it. MongoDB's clock decides, not ours.
 
     Who takes it to find out whether it can work is not `at_work`: it keeps others out, but nobody must rely on it yet.
@@ -193,7 +195,7 @@ async def release(log: Log, holder: str) -> None:
         )
 
 
-def moving(log: Log, old: Checkpoint, new: Checkpoint) -> Write:
+def moving(log: Log, old: LogCheckpoint, new: LogCheckpoint) -> Write:
     """Moves the checkpoint within the transaction that stores the batch, or raises LeaseLost."""
     changes: Document = {
         "head": new.head,
@@ -217,12 +219,12 @@ def moving(log: Log, old: Checkpoint, new: Checkpoint) -> Write:
     return Write(log.meta, "update_one", (at, {"$set": changes}), verify=verify)
 
 
-async def begin(log: Log, old: Checkpoint, start: Place) -> Checkpoint:
+async def begin(log: Log, old: LogCheckpoint, start: StreamPosition) -> LogCheckpoint:
     """Note where the stream is first read from: what is missing from there on was lost. Returns the new checkpoint."""
     return await _set(log, old, replace(old, place=start))
 
 
-async def count_reset(log: Log, old: Checkpoint, start: Place, last: int | None = None) -> Checkpoint:
+async def count_reset(log: Log, old: LogCheckpoint, start: StreamPosition, last: int | None = None) -> LogCheckpoint:
     """Note that the stream is another one than before, or has lost its tail, and is read from `start` on.
 
     `last` is the last sequence that it gave by now; what comes after that is new. Returns the new checkpoint.
@@ -237,7 +239,7 @@ async def count_reset(log: Log, old: Checkpoint, start: Place, last: int | None 
     return await _set(log, old, new)
 
 
-async def adopt(log: Log, old: Checkpoint, collections: Mapping[str, object]) -> Checkpoint:
+async def adopt(log: Log, old: LogCheckpoint, collections: Mapping[str, object]) -> LogCheckpoint:
     """Note that the log is written to these collections from now on. Returns the new checkpoint."""
     return await _set(log, old, replace(old, collections=collections))
 
@@ -248,7 +250,7 @@ async def accept(log: Log, collections: Mapping[str, object]) -> None:
         await log.meta.update_one({"_id": ID}, {"$set": {"collections": dict(collections)}})
 
 
-async def _set(log: Log, old: Checkpoint, new: Checkpoint) -> Checkpoint:
+async def _set(log: Log, old: LogCheckpoint, new: LogCheckpoint) -> LogCheckpoint:
     changes = {
         "place": checkpoint_members.of_place(new.place),
         "sourceResets": new.source_resets,
@@ -265,7 +267,7 @@ async def _set(log: Log, old: Checkpoint, new: Checkpoint) -> Checkpoint:
     return new
 
 
-def is_at(document: Document, at: Checkpoint) -> bool:
+def is_at(document: Document, at: LogCheckpoint) -> bool:
     """Whether the document in `meta` says that the log stands there, and is written by the same holder."""
     found = _checkpoint(document)
     return (found.head, found.place, found.holder, found.term) == (at.head, at.place, at.holder, at.term)
@@ -281,9 +283,9 @@ def _see(log: Log, document: Document | None) -> None:
             log.tail.restart(None)
 
 
-def _checkpoint(document: Document) -> Checkpoint:
+def _checkpoint(document: Document) -> LogCheckpoint:
     checkpoint_members.check(document)
-    return Checkpoint(
+    return LogCheckpoint(
         head=document.get("head", 0),
         rejected_head=document.get("rejectedHead", 0),
         place=checkpoint_members.place(document),

@@ -7,7 +7,7 @@ from typing import Any, Final
 from eventscope.errors import Blocked
 from eventscope.store.mongo.driver import Document
 from eventscope.store.values.documents import INTEGERS
-from eventscope.store.values.message import Lost, Place
+from eventscope.store.values.message import Lost, StreamPosition
 
 
 def check(document: Document, names: Iterable[str] | None = None) -> None:
@@ -75,13 +75,17 @@ MEMBERS: Final[Mapping[str, Callable[[Any], bool]]] = {
 """What each member must be, where there is one."""
 
 
-def place(document: Document) -> Place | None:
+def place(document: Document) -> StreamPosition | None:
     """The place in the checkpoint, where it has one."""
     found: Any = document.get("place")
-    return None if found is None else Place(found["stream"], found["created"], found["sequence"], found["recordedAt"])
+    return (
+        None
+        if found is None
+        else StreamPosition(found["stream"], found["created"], found["sequence"], found["recordedAt"])
+    )
 
 
-def of_place(place: Place | None) -> Document | None:
+def of_place(place: StreamPosition | None) -> Document | None:
     """The place as it lies in the checkpoint."""
     if place is None:
         return None

@@ -9,14 +9,14 @@ from eventscope.store.log import Log, collections
 from eventscope.store.mongo.driver import Collection, Document, translated
 from eventscope.store.state import agreement, checkpoint
 from eventscope.store.state.agreement import MEND
-from eventscope.store.state.checkpoint import Checkpoint
+from eventscope.store.state.checkpoint import LogCheckpoint
 from eventscope.store.values.moment import HOUR
 
 SECONDS: Final = 240.0
 TEXT: Final[Document] = {"$type": "string"}  # which foreign documents have not
 
 
-def names(at: Checkpoint, found: Mapping[str, object]) -> frozenset[str]:
+def names(at: LogCheckpoint, found: Mapping[str, object]) -> frozenset[str]:
     """The collections that are others than the checkpoint knows; none where an older version wrote it.
 
     `found` holds their identities as they are now, and nothing where MongoDB does not let us ask.
@@ -55,7 +55,7 @@ async def certain(log: Log, name: str) -> None:
 
 
 async def to_recount(
-    log: Log, at: Checkpoint, replaced: Iterable[str], *, all_there: bool | None = None
+    log: Log, at: LogCheckpoint, replaced: Iterable[str], *, all_there: bool | None = None
 ) -> frozenset[str]:
     """Which of the counts must be made anew, as they were lost: of "rollups" and "populations".
 
@@ -84,7 +84,7 @@ async def to_recount(
     return frozenset(wrong)
 
 
-async def _events(log: Log, at: Checkpoint, kept: int, counted: int) -> None:
+async def _events(log: Log, at: LogCheckpoint, kept: int, counted: int) -> None:
     """Raise Blocked unless it is certain that every event is there that has not expired."""
     if kept < counted:
         raise Blocked(

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from eventscope.errors import TooComplex
 from eventscope.store.events import time_span
-from eventscope.store.filters.filter import Among, Types
+from eventscope.store.filters.filter import Among, TypePatterns
 from eventscope.store.filters.mongo import kept, one_of_types, query
 from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Collection, Document, translated
@@ -34,7 +34,7 @@ class Scope:
     With `among`, which rollups know nothing of, there may be only so many of them.
     """
 
-    types: Types | None = None
+    types: TypePatterns | None = None
     aggregate_types: tuple[str, ...] | None = None
     low: int | None = None
     high: int | None = None
@@ -51,6 +51,14 @@ class Cell:
     n: int
     earliest: int
     latest: int
+
+
+@dataclass(frozen=True, slots=True)
+class TypeTotal:
+    """How many events are of a type."""
+
+    type: str
+    count: int
 
 
 async def cells(log: Log, scope: Scope, *, by: Sequence[By] = BOTH, hourly: bool = False) -> list[Cell]:

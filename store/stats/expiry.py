@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pymongo import DeleteOne, UpdateOne
 
-from eventscope.store.filters.filter import Filter, Types, conditions
+from eventscope.store.filters.filter import Filter, TypePatterns, conditions
 from eventscope.store.filters.mongo import bson_date, one_of_types
 from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Collection, Document, translated
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 async def expired_through(log: Log, filter: Filter) -> int:
     """The last position at which an event that the filter may mean has expired; 0 when none has."""
-    types = [one_of_types(leaf.patterns) for leaf in conditions(filter) if isinstance(leaf, Types)]
+    types = [one_of_types(leaf.patterns) for leaf in conditions(filter) if isinstance(leaf, TypePatterns)]
     gone = [{"_id.expireAt": {"$lte": bson_date(log.clock())}}, *({"_id.type": one} for one in types)]
     noted = {"$and": [{"_id": one} for one in types]} if types else {}
     with translated(log.question_seconds):

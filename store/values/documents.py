@@ -8,7 +8,7 @@ from bson import DBRef, Int64
 INTEGERS: Final = frozenset({int, Int64})  # what the driver reads integers as
 
 
-class Source(TypedDict):
+class MessageSource(TypedDict):
     """The place in JetStream that a message came from. `created` tells a stream from its successor of one name."""
 
     stream: str
@@ -38,7 +38,7 @@ class EventDocument(TypedDict):
     data: NotRequired[Any]
     metadata: NotRequired[Any]
     extensions: NotRequired[dict[str, Any]]
-    source: Source
+    source: MessageSource
     expireAt: NotRequired[datetime]
 
 
@@ -73,7 +73,7 @@ class Head(TypedDict):
     expireAt: NotRequired[datetime]
 
 
-class Rejection(TypedDict):
+class RejectionDocument(TypedDict):
     """A message that could not be taken, with all that is needed to try it again, and to answer it again.
 
     `expireAt` (UTC, naive) is absent if it is kept.
@@ -88,7 +88,7 @@ class Rejection(TypedDict):
     raw: bytes
     fingerprint: bytes
     recordedAt: int
-    source: Source
+    source: MessageSource
     index: NotRequired[int]
     actualVersion: NotRequired[int]
     expireAt: NotRequired[datetime]

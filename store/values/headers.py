@@ -10,7 +10,7 @@ from eventscope.store.values.documents import plain
 Values: TypeAlias = dict[str, str | list[str]]  # a list where there are several
 
 
-class Headers(dict[str, str]):
+class MessageHeaders(dict[str, str]):
     """Headers by name, with the last value of each; `every` has all the values."""
 
     __slots__ = ("_several",)
@@ -33,7 +33,7 @@ class Headers(dict[str, str]):
 
 def every(headers: Mapping[str, str]) -> Values:
     """All values of all names: a list where there are several."""
-    return headers.every if isinstance(headers, Headers) else dict(headers)
+    return headers.every if isinstance(headers, MessageHeaders) else dict(headers)
 
 
 def from_document(document: object) -> Values:

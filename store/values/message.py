@@ -40,7 +40,7 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class AcceptedMessage:
     """A message that is well formed: `fields` are those of `documents.EventDocument` that the message decides.
 
     `expected_version` is the version that the aggregate must have before (0: it must not exist; None: any).
@@ -67,11 +67,11 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class Together:
+class MessageGroup:
     """Several messages that came as one: they are stored whole and in this order, or refused whole."""
 
     arrival: Arrival
-    messages: tuple[Accepted, ...]
+    messages: tuple[AcceptedMessage, ...]
 
     @property
     def id(self) -> str:
@@ -80,7 +80,7 @@ class Together:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RejectedMessage:
     """A message that cannot be taken: `code` for programs, `reason` for people.
 
     `id` tells the message from every other, however often it is sent. `index` tells which of several that came together
@@ -95,11 +95,11 @@ class Refused:
     actual_version: int | None = None
 
 
-Message: TypeAlias = Accepted | Together | Refused
+ParsedMessage: TypeAlias = AcceptedMessage | MessageGroup | RejectedMessage
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class StreamPosition:
     """A place in a JetStream stream: all up to `sequence` is done. `created` tells a stream from its successor.
 
     `recorded_at` is the timestamp of the message there, by which a reused sequence is found out.
@@ -130,24 +130,24 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class MessageBatch:
     """Messages in the order of the stream, and the place reached when they are stored.
 
     `lost` are the sequences between the place before and this one that hold no message.
     """
 
-    messages: tuple[Message, ...]
-    place: Place
+    messages: tuple[ParsedMessage, ...]
+    place: StreamPosition
     lost: tuple[Lost, ...] = ()
 
     @property
-    def accepted(self) -> Iterator[Accepted]:
+    def accepted(self) -> Iterator[AcceptedMessage]:
         """Those that may become events, one by one."""
         for message in self.messages:
             match message:
-                case Accepted():
+                case AcceptedMessage():
                     yield message
-                case Together(messages=messages):
+                case MessageGroup(messages=messages):
                     yield from messages
 
 
@@ -160,7 +160,7 @@ class Outcome:
 
     arrival: Arrival
     events: tuple[EventDocument, ...] = ()
-    refusal: Refused | None = None
+    refusal: RejectedMessage | None = None
     together: bool = False
 
 

@@ -8,19 +8,19 @@ from typing import Any, Final, cast
 from eventscope.errors import QuestionTimedOut, Unavailable, Unstorable, log_unexpected
 from eventscope.store import heads
 from eventscope.store.filters.mongo import kept
-from eventscope.store.heads import Name
+from eventscope.store.heads import AggregateName
 from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Session, translated
 from eventscope.store.mongo.failure import WriteRefused
 from eventscope.store.mongo.write import Write
 from eventscope.store.state import checkpoint
-from eventscope.store.state.checkpoint import Checkpoint
+from eventscope.store.state.checkpoint import LogCheckpoint
 from eventscope.store.stats import rollups
-from eventscope.store.values.documents import EventDocument, Head, Rejection
+from eventscope.store.values.documents import EventDocument, Head, RejectionDocument
 from eventscope.store.values.fingerprint import fingerprint
-from eventscope.store.values.message import Batch, Message, Stored
+from eventscope.store.values.message import MessageBatch, ParsedMessage, Stored
 from eventscope.store.write import obstacle
-from eventscope.store.write.cache import Memory
+from eventscope.store.write.cache import WriterCache
 from eventscope.store.write.draft import Draft, Refusals
 from eventscope.store.write.retention import Retention
 
@@ -36,11 +36,11 @@ UNORDERED: Final[Mapping[str, Any]] = {"ordered": False}
 async def append(
     log: Log,
     retention: Retention,
-    at: Checkpoint,
-    batch: Batch,
+    at: LogCheckpoint,
+    batch: MessageBatch,
     session: Session | None = None,
-    memory: Memory | None = None,
-) -> tuple[Stored, Checkpoint]:
+    memory: WriterCache | None = None,
+) -> tuple[Stored, LogCheckpoint]:
     """Store the batch and move the checkpoint from `at`, all or nothing.
 
     A message whose id is known is dropped if it says the same, and rejected with ID_REUSED if not (I2). LeaseLost when
@@ -49,7 +49,7 @@ async def append(
     collections stands in the way. The session is the one that the lease was acquired with; None takes a new one.
     `memory` is of what the same writer wrote since then.
     """
-    memory = Memory() if memory is None else memory
+    memory = WriterCache() if memory is None else memory
     try:
         draft = await _stored(log, retention, at, batch, session, memory)
     except QuestionTimedOut as error:
@@ -62,7 +62,7 @@ async def append(
 
 
 async def _stored(
-    log: Log, retention: Retention, at: Checkpoint, batch: Batch, session: Session | None, memory: Memory
+    log: Log, retention: Retention, at: LogCheckpoint, batch: MessageBatch, session: Session | None, memory: WriterCache
 ) -> Draft:
     with translated(WRITE_SECONDS):
         before, refused = await asyncio.gather(_heads(log, batch, memory), _refused(log, at, batch))
@@ -87,7 +87,7 @@ async def _stored(
                 looking = True
 
 
-def _add(draft: Draft, messages: Sequence[Message]) -> None:
+def _add(draft: Draft, messages: Sequence[ParsedMessage]) -> None:
     for message in messages:
         try:
             draft.add(message)
@@ -97,7 +97,7 @@ def _add(draft: Draft, messages: Sequence[Message]) -> None:
             raise Unstorable(f"an unexpected error; errorId {log_unexpected(error)} finds it in the log") from error
 
 
-async def _known(log: Log, batch: Batch) -> dict[str, EventDocument]:
+async def _known(log: Log, batch: MessageBatch) -> dict[str, EventDocument]:
     ids = [message.id for message in batch.accepted]
     found = await log.events.find({"messageId": {"$in": ids}}, batch_size=len(ids)).to_list(None) if ids else []
     for event in found:
@@ -106,7 +106,7 @@ async def _known(log: Log, batch: Batch) -> dict[str, EventDocument]:
     return {event["messageId"]: cast("EventDocument", event) for event in found}
 
 
-async def _refused(log: Log, at: Checkpoint, batch: Batch) -> Refusals:
+async def _refused(log: Log, at: LogCheckpoint, batch: MessageBatch) -> Refusals:
     """Earlier rejections of these very messages; of some only, where there are thousands, which is no loss."""
     if at.rejected_head == 0:
         return {}
@@ -116,11 +116,11 @@ async def _refused(log: Log, at: Checkpoint, batch: Batch) -> Refusals:
     same = {"$in": [fingerprint(message.arrival) for message in batch.messages]}
     asked = {"messageId": {"$in": ids}, "fingerprint": same, **kept(log.clock())}
     async for row in log.rejected.find(asked, {"raw": 0, "headers": 0}).limit(MOST_REFUSED):
-        refused.setdefault((row["messageId"], row["fingerprint"]), []).append(cast("Rejection", row))
+        refused.setdefault((row["messageId"], row["fingerprint"]), []).append(cast("RejectionDocument", row))
     return refused
 
 
-async def _heads(log: Log, batch: Batch, memory: Memory) -> dict[Name, Head]:
+async def _heads(log: Log, batch: MessageBatch, memory: WriterCache) -> dict[AggregateName, Head]:
     names = {name for message in batch.accepted if (name := heads.name(message.fields))}
     known = memory.known(names)
     asked = [{"type": type, "id": id} for type, id in names - known.keys()]

@@ -11,21 +11,21 @@ from bson import DBRef
 from eventscope.store import heads
 from eventscope.store.filters.mongo import bson_date
 from eventscope.store.mongo.driver import Document
-from eventscope.store.state.checkpoint import Checkpoint
-from eventscope.store.values.documents import EventDocument, Head, Rejection, Source, plain
+from eventscope.store.state.checkpoint import LogCheckpoint
+from eventscope.store.values.documents import EventDocument, Head, MessageSource, RejectionDocument, plain
 from eventscope.store.values.fingerprint import fingerprint
 from eventscope.store.values.headers import every
 from eventscope.store.values.message import (
     HEADERS,
     MOST_RAW,
     RETRY,
-    Accepted,
-    Batch,
-    Message,
+    AcceptedMessage,
+    MessageBatch,
+    MessageGroup,
     Outcome,
-    Refused,
+    ParsedMessage,
+    RejectedMessage,
     Stored,
-    Together,
 )
 from eventscope.store.write.retention import Retention
 
@@ -36,7 +36,7 @@ ADDED: Final = frozenset({"_id", "version", "claimedVersion", "recordedAt", "sou
 # refusals that depend on what was in the log then: a later look might come to another end
 OF_THEIR_TIME: Final = frozenset({"VERSION_CONFLICT", "ID_REUSED", "EXPIRED"})
 
-Refusals: TypeAlias = dict[tuple[str, bytes], list[Rejection]]  # by messageId and fingerprint
+Refusals: TypeAlias = dict[tuple[str, bytes], list[RejectionDocument]]  # by messageId and fingerprint
 
 
 @dataclass(slots=True)
@@ -45,13 +45,13 @@ class Draft:
 
     now: int
     retention: Retention
-    at: Checkpoint
-    batch: Batch
+    at: LogCheckpoint
+    batch: MessageBatch
     known: dict[str, EventDocument]
     before: dict[tuple[str, str], Head]
     refused: Refusals = field(default_factory=dict)
     events: list[EventDocument] = field(default_factory=list)
-    rejections: list[Rejection] = field(default_factory=list)
+    rejections: list[RejectionDocument] = field(default_factory=list)
     after: dict[tuple[str, str], Head] = field(default_factory=dict)
     duplicates: int = 0
     outcomes: list[Outcome] = field(default_factory=list)
@@ -67,7 +67,7 @@ class Draft:
         """The last position given so far."""
         return self.at.head + len(self.events)
 
-    def add(self, message: Message) -> None:
+    def add(self, message: ParsedMessage) -> None:
         """Give the message its place: as events, as a rejection, or nowhere if it is known already."""
         first = self._first_refusal(message)
         # what is stored is so, whatever another message of its id was told
@@ -76,27 +76,29 @@ class Draft:
             self.outcomes.append(Outcome(message.arrival, refusal=first))
             return
         match message:
-            case Accepted():
+            case AcceptedMessage():
                 taken = self._take(message)
-                done: tuple[EventDocument, ...] | Refused = taken if isinstance(taken, Refused) else (taken,)
-            case Together():
+                done: tuple[EventDocument, ...] | RejectedMessage = (
+                    taken if isinstance(taken, RejectedMessage) else (taken,)
+                )
+            case MessageGroup():
                 done = self._take_all(message)
-            case Refused():
+            case RejectedMessage():
                 done = message
             case _:
                 assert_never(message)
-        if isinstance(done, Refused):
+        if isinstance(done, RejectedMessage):
             self._reject(done, message.id)
             self.outcomes.append(Outcome(message.arrival, refusal=done))
         else:
-            self.outcomes.append(Outcome(message.arrival, events=done, together=isinstance(message, Together)))
+            self.outcomes.append(Outcome(message.arrival, events=done, together=isinstance(message, MessageGroup)))
 
     @property
     def refuses_by_state(self) -> bool:
         """Whether it refuses what might be taken at another time."""
         return any(rejection["code"] in OF_THEIR_TIME for rejection in self.rejections)
 
-    def reached(self) -> Checkpoint:
+    def reached(self) -> LogCheckpoint:
         """The checkpoint after the batch."""
         batch = self.batch
         return self.at.after(batch.place, batch.lost, events=len(self.events), rejections=len(self.rejections))
@@ -113,7 +115,7 @@ class Draft:
             outcomes=tuple(self.outcomes),
         )
 
-    def _first_refusal(self, message: Message) -> Refused | None:
+    def _first_refusal(self, message: ParsedMessage) -> RejectedMessage | None:
         """Why this very message was refused before: who sends it again gets the first outcome."""
         if not self.refused:
             return None
@@ -122,25 +124,25 @@ class Draft:
             read_again = row["source"] == self._source(arrival.sequence) and row["recordedAt"] == arrival.recorded_at
             if read_again or (_is_final(row, message) and RETRY not in arrival.headers):
                 index, actual = row.get("index"), row.get("actualVersion")
-                blamed = message.messages[index] if isinstance(message, Together) and index is not None else message
-                return Refused(arrival, row["code"], row["reason"], blamed.id, index, actual)
+                blamed = message.messages[index] if isinstance(message, MessageGroup) and index is not None else message
+                return RejectedMessage(arrival, row["code"], row["reason"], blamed.id, index, actual)
         return None
 
-    def _is_stored(self, message: Message) -> bool:
+    def _is_stored(self, message: ParsedMessage) -> bool:
         match message:
-            case Accepted():
+            case AcceptedMessage():
                 return self._stored(message) is not None
-            case Together(messages=messages):
+            case MessageGroup(messages=messages):
                 return all(self._stored(one) is not None for one in messages)
-            case Refused():
+            case RejectedMessage():
                 return False
 
-    def _stored(self, message: Accepted) -> EventDocument | None:
+    def _stored(self, message: AcceptedMessage) -> EventDocument | None:
         """The event that the very same message has become."""
         known = self.known.get(message.id)
         return known if known is not None and _says_the_same(known, self._event(message), message) else None
 
-    def _take(self, message: Accepted) -> EventDocument | Refused:
+    def _take(self, message: AcceptedMessage) -> EventDocument | RejectedMessage:
         event = self._event(message)
         known = self.known.get(event["messageId"])
         if known is not None:
@@ -167,13 +169,13 @@ class Draft:
         self.known[event["messageId"]] = event
         return event
 
-    def _take_all(self, together: Together) -> tuple[EventDocument, ...] | Refused:
+    def _take_all(self, together: MessageGroup) -> tuple[EventDocument, ...] | RejectedMessage:
         head, count, duplicates, after = self.head, len(self.events), self.duplicates, dict(self.after)
         taken: list[EventDocument] = []
-        refusal: Refused | None = None
+        refusal: RejectedMessage | None = None
         for index, message in enumerate(together.messages):
             one = self._take(message)
-            if isinstance(one, Refused):
+            if isinstance(one, RejectedMessage):
                 reason = f"event {index + 1} of {len(together.messages)}: {one.reason}"
                 refusal = replace(one, arrival=together.arrival, reason=reason, index=index)
                 break
@@ -181,7 +183,7 @@ class Draft:
         known = sum(event["_id"] <= head for event in taken)  # and not just said twice in this message
         if refusal is None and 0 < known < len(taken):
             reason = f"of {len(taken)} events that came together {known} were stored before without the others"
-            refusal = Refused(together.arrival, "ID_REUSED", reason, together.id)
+            refusal = RejectedMessage(together.arrival, "ID_REUSED", reason, together.id)
         if refusal is None:
             return tuple(taken)
         for event in self.events[count:]:
@@ -190,7 +192,7 @@ class Draft:
         self.duplicates, self.after = duplicates, after
         return refusal
 
-    def _event(self, message: Accepted) -> EventDocument:
+    def _event(self, message: AcceptedMessage) -> EventDocument:
         arrival = message.arrival
         event: Document = {"_id": self.head + 1, **message.fields, "recordedAt": arrival.recorded_at}
         event["source"] = self._source(arrival.sequence)
@@ -199,10 +201,10 @@ class Draft:
             event["expireAt"] = expiry
         return cast("EventDocument", event)
 
-    def _reject(self, refused: Refused, id: str) -> None:
+    def _reject(self, refused: RejectedMessage, id: str) -> None:
         arrival = refused.arrival
         cut = "" if len(arrival.raw) <= MOST_RAW else f"; only its first {MOST_RAW} bytes are kept here"
-        rejection: Rejection = {
+        rejection: RejectionDocument = {
             "_id": self.at.rejected_head + len(self.rejections) + 1,
             "messageId": id,
             "code": refused.code,
@@ -224,28 +226,28 @@ class Draft:
         self.rejections.append(rejection)
         self.refused.setdefault((id, rejection["fingerprint"]), []).append(rejection)
 
-    def _source(self, sequence: int) -> Source:
+    def _source(self, sequence: int) -> MessageSource:
         place = self.batch.place
         return {"stream": place.stream, "created": place.created, "sequence": sequence}
 
 
-def _refused(message: Accepted, code: str, reason: str) -> Refused:
-    return Refused(message.arrival, code, reason, message.id)
+def _refused(message: AcceptedMessage, code: str, reason: str) -> RejectedMessage:
+    return RejectedMessage(message.arrival, code, reason, message.id)
 
 
-def _is_final(row: Rejection, message: Message) -> bool:
+def _is_final(row: RejectionDocument, message: ParsedMessage) -> bool:
     """Whether the message is still one that can be refused so: by a setting it may be read otherwise now."""
     match message:
-        case Refused():
+        case RejectedMessage():
             return True
-        case Together(messages=messages):
+        case MessageGroup(messages=messages):
             expects = any(one.expected_version is not None for one in messages)
-        case Accepted():
+        case AcceptedMessage():
             expects = message.expected_version is not None
     return row["code"] in OF_THEIR_TIME and (expects or row["code"] != "VERSION_CONFLICT")
 
 
-def _says_the_same(known: EventDocument, event: EventDocument, message: Accepted) -> bool:
+def _says_the_same(known: EventDocument, event: EventDocument, message: AcceptedMessage) -> bool:
     # JetStream's timestamp differs from one sending of a message to the next
     added = ADDED if message.has_timestamp else ADDED | {"timestamp"}
     # and so may headers, as the context of a trace, unless the message itself has them among its metadata

@@ -9,7 +9,7 @@ from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Document
 from eventscope.store.mongo.failure import Duplicate, WriteRefused
 from eventscope.store.state import checkpoint
-from eventscope.store.state.checkpoint import Checkpoint
+from eventscope.store.state.checkpoint import LogCheckpoint
 
 ID_INDEX: Final = "_id_"
 MESSAGE_IDS: Final = ("messageId",)
@@ -20,7 +20,7 @@ OF_MESSAGES: Final = frozenset({"events", "aggregates"})
 OF_BYTES: Final = frozenset({"events", "rejected"})
 
 
-async def explained(log: Log, at: Checkpoint, refused: WriteRefused) -> EventscopeError:
+async def explained(log: Log, at: LogCheckpoint, refused: WriteRefused) -> EventscopeError:
     """The error to raise for a batch that begins at the checkpoint `at`.
 
     LeaseLost when the checkpoint, read anew, has moved, or may have: `agreement.check` tells at the next start. Else
@@ -58,14 +58,14 @@ def foreign_event(id: object) -> Blocked:
     return Blocked(f"the document {_shown(id)} of the collection events is not Eventscope's: remove it")
 
 
-async def _moved(log: Log, at: Checkpoint) -> bool:
+async def _moved(log: Log, at: LogCheckpoint) -> bool:
     # what the primary has itself: the majority may hear of another writer a moment later
     meta = log.meta.with_options(read_concern=ReadConcern("local"))
     found = await meta.find_one({"_id": checkpoint.ID})
     return found is None or not checkpoint.is_at(found, at)
 
 
-def _foreign(name: str, found: Duplicate, at: Checkpoint) -> str:
+def _foreign(name: str, found: Duplicate, at: LogCheckpoint) -> str:
     if name == "events" and found.keys == VERSIONS:
         type, id, version = found.values.values()
         return (

@@ -12,11 +12,11 @@ from eventscope.store.log import Log, collections, prepare
 from eventscope.store.mongo.driver import Session, translated
 from eventscope.store.recount import whole
 from eventscope.store.state import agreement, checkpoint, replaced
-from eventscope.store.state.checkpoint import Checkpoint
+from eventscope.store.state.checkpoint import LogCheckpoint
 from eventscope.store.stats import daily
-from eventscope.store.values.message import Batch, Place, Stored
+from eventscope.store.values.message import MessageBatch, Stored, StreamPosition
 from eventscope.store.write.append import append
-from eventscope.store.write.cache import Memory
+from eventscope.store.write.cache import WriterCache
 from eventscope.store.write.retention import Retention
 
 TRIES: Final = 3
@@ -33,14 +33,14 @@ class Writer:
     holder: str
     lease_seconds: float
     session: Session
-    at: Checkpoint
+    at: LogCheckpoint
     collections: Mapping[str, object]
     """Their identities when it began."""
-    memory: Memory = field(default_factory=Memory)
+    memory: WriterCache = field(default_factory=WriterCache)
     at_work: bool = True
     """Whether others may rely on it."""
 
-    async def append(self, batch: Batch) -> Stored:
+    async def append(self, batch: MessageBatch) -> Stored:
         """Store the batch, all or nothing; see `append`."""
         stored, self.at = await append(self.log, self.retention, self.at, batch, self.session, self.memory)
         return stored
@@ -72,11 +72,11 @@ class Writer:
         self.at_work = True
         await self.renew()
 
-    async def begin(self, start: Place) -> None:
+    async def begin(self, start: StreamPosition) -> None:
         """Note where the source is first read from."""
         self.at = await checkpoint.begin(self.log, self.at, start)
 
-    async def start_again(self, start: Place, last: int | None = None) -> None:
+    async def start_again(self, start: StreamPosition, last: int | None = None) -> None:
         """Note that the source is another one than before, and is read from `start` on; see `count_reset`."""
         self.at = await checkpoint.count_reset(self.log, self.at, start, last)
 
@@ -115,7 +115,7 @@ async def writing(
                 await checkpoint.release(log, holder)
 
 
-async def _settled(log: Log, at: Checkpoint, found: Mapping[str, object]) -> Checkpoint:
+async def _settled(log: Log, at: LogCheckpoint, found: Mapping[str, object]) -> LogCheckpoint:
     """The checkpoint once it knows these collections: nothing was lost with those before, or it was counted anew."""
     changed = replaced.names(at, found)
     if wrong := await replaced.to_recount(log, at, changed | await replaced.empty(log)):

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Final, TypeAlias
 
 from eventscope.store import aggregates
-from eventscope.store.aggregates import Aggregate
+from eventscope.store.aggregates import AggregateSummary
 from eventscope.store.log import Log
 from eventscope.store.values.documents import EventDocument
 from eventscope.subscriptions.current.changes import News
@@ -18,7 +18,7 @@ from eventscope.subscriptions.current.latest import Latest
 MOST_AT_ONCE: Final = 500  # aggregates that one read asks for
 
 Name: TypeAlias = tuple[str, str]
-Watcher: TypeAlias = Latest[Aggregate]
+Watcher: TypeAlias = Latest[AggregateSummary]
 
 
 class Watching:
@@ -37,7 +37,7 @@ class Watching:
         """How many watch just now."""
         return sum(map(len, self._watchers.values()))
 
-    async def watch(self, type: str, id: str) -> AsyncGenerator[Aggregate, None]:
+    async def watch(self, type: str, id: str) -> AsyncGenerator[AggregateSummary, None]:
         """The head of that aggregate as soon as there is one, and whenever it changed; changes in between are merged.
 
         Raises Unavailable or QuestionTimedOut when it cannot be read.

@@ -13,7 +13,7 @@ from nats.js.errors import NotFoundError
 
 from eventscope.errors import Blocked, Unavailable
 from eventscope.store.values import moment
-from eventscope.store.values.message import Arrival, Place, Refused
+from eventscope.store.values.message import Arrival, RejectedMessage, StreamPosition
 from eventscope.subscriptions.ingest.trim import trim
 from eventscope.subscriptions.messages.parse import made_up_id
 from eventscope.subscriptions.nats import capture, stream
@@ -65,7 +65,7 @@ class Buffer:
         self.last = (await self._info()).state.last_seq
         self._shares_limit = await stream.shares_limit(self.js)
 
-    async def keep(self, done: Place, now: int) -> None:
+    async def keep(self, done: StreamPosition, now: int) -> None:
         """Look at it again while it is read, and take from it what is stored up to that place.
 
         Raises Blocked or CannotStart when somebody has to mend something.
@@ -83,7 +83,7 @@ class Buffer:
         """Whether what is sent to that subject comes back."""
         return any(covers(pattern, subject) for pattern in self.taken)
 
-    def stray(self, arrival: Arrival) -> Refused:
+    def stray(self, arrival: Arrival) -> RejectedMessage:
         """The rejection of a message on a subject where no events come, which was taken in at an earlier time.
 
         Blocked when it is taken in just now: what causes it must end first.
@@ -93,7 +93,7 @@ class Buffer:
             self._echo = capture.pattern(arrival.subject)
             raise Blocked(f"the stream {self.name} takes in what it must not: {said}")
         id = made_up_id(self.name, arrival.sequence, arrival.recorded_at)
-        return Refused(arrival, "RESERVED_SUBJECT", said, id)
+        return RejectedMessage(arrival, "RESERVED_SUBJECT", said, id)
 
     async def _silent(self, beat: Callable[[], Awaitable[None]]) -> None:
         # Before anything is read: what came while it was not read would be a rejection each time, and so would the

@@ -9,15 +9,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from eventscope.store.state.checkpoint import Checkpoint
-from eventscope.store.values.message import Lost, Message, Place
+from eventscope.store.state.checkpoint import LogCheckpoint
+from eventscope.store.values.message import Lost, ParsedMessage, StreamPosition
 
 SHOWN: Final = 10  # ranges in a line of the log
 
 logger = logging.getLogger(__name__)
 
 
-def holes(at: Checkpoint, place: Place, messages: Sequence[Message], now: int) -> tuple[Lost, ...]:
+def holes(at: LogCheckpoint, place: StreamPosition, messages: Sequence[ParsedMessage], now: int) -> tuple[Lost, ...]:
     """What was lost between the place of the checkpoint and the last of these messages of the same stream."""
     if messages[-1].arrival.sequence - place.sequence == len(messages):
         return ()
@@ -29,7 +29,7 @@ def holes(at: Checkpoint, place: Place, messages: Sequence[Message], now: int) -
     return tuple(found)
 
 
-def hole_at_end(at: Checkpoint, place: Place, end: Place, now: int) -> tuple[Lost, ...]:
+def hole_at_end(at: LogCheckpoint, place: StreamPosition, end: StreamPosition, now: int) -> tuple[Lost, ...]:
     """What was lost between the place of the checkpoint and the end of the stream, where no message is left."""
     lost = _missing(at, place, end.sequence, end.recorded_at, now)
     if not lost and end.recorded_at > at.read_before_at:
@@ -38,7 +38,7 @@ def hole_at_end(at: Checkpoint, place: Place, end: Place, now: int) -> tuple[Los
     return lost
 
 
-def _missing(at: Checkpoint, place: Place, last: int, next_at: int, now: int) -> tuple[Lost, ...]:
+def _missing(at: LogCheckpoint, place: StreamPosition, last: int, next_at: int, now: int) -> tuple[Lost, ...]:
     """The loss of the sequences after the place up to `last`, without what was read before the source was reset.
 
     `next_at` is when the message came that is next to them.

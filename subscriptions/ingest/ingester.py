@@ -20,7 +20,7 @@ from eventscope.store import incidents
 from eventscope.store.log import Log
 from eventscope.store.state import secret
 from eventscope.store.stats.expiry import Housekeeping
-from eventscope.store.values.message import Arrival, Batch, Message, Place
+from eventscope.store.values.message import Arrival, MessageBatch, ParsedMessage, StreamPosition
 from eventscope.store.write.retention import Retention
 from eventscope.store.write.writer import Writer, writing
 from eventscope.subscriptions.ingest import standing
@@ -87,7 +87,7 @@ class Ingester:
     _seal: Seal = field(default_factory=lambda: Seal(b"", 0), repr=False)
     _failures: int = 0  # since the last progress
     _doubtful: bool = False  # whether reading stopped, for which the next message may be to blame
-    _stopped_at: Place | None = None
+    _stopped_at: StreamPosition | None = None
     _began: float = 0.0
     _renewed: float = 0.0
     _beaten: float = 0.0
@@ -213,7 +213,7 @@ class Ingester:
             await self._buffer.keep(_place(writer), self.log.clock())
             self._trimmed = now
 
-    def _read_any(self, arrival: Arrival) -> Message:
+    def _read_any(self, arrival: Arrival) -> ParsedMessage:
         if is_reserved(arrival.subject):
             return self._buffer.stray(arrival)
         if is_unreadable(arrival):
@@ -225,7 +225,7 @@ class Ingester:
         except Exception as error:  # a fault of ours, which must not stop the log for all others
             return unreadable(arrival, self.stream, f"reading it failed; errorId {log_unexpected(error)} finds out why")
 
-    def _read(self, arrival: Arrival) -> Message:
+    def _read(self, arrival: Arrival) -> ParsedMessage:
         known = self._meanings.get(arrival.subject)
         if known is None:
             known = (
@@ -238,13 +238,13 @@ class Ingester:
         type, envelope, use = known
         return self.kept_headers.add_to(read(arrival, self.stream, type, envelope, use))
 
-    async def _store(self, writer: Writer, messages: Sequence[Message]) -> None:
+    async def _store(self, writer: Writer, messages: Sequence[ParsedMessage]) -> None:
         last, before = messages[-1].arrival, _place(writer)
         place = replace(before, sequence=last.sequence, recorded_at=last.recorded_at)
         lost = holes(writer.at, before, messages, self.log.clock())
         began = _time()
         try:
-            stored = await writer.append(Batch(tuple(messages), place, lost))
+            stored = await writer.append(MessageBatch(tuple(messages), place, lost))
         except Unstorable as error:
             # find the message that MongoDB refuses, so that it stands in nobody's way
             if len(messages) == 1:
@@ -295,7 +295,7 @@ def _time() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _place(writer: Writer) -> Place:
+def _place(writer: Writer) -> StreamPosition:
     place = writer.at.place
     assert place is not None, "it is set before anything is read"
     return place

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from eventscope.store.values.headers import Values, every
-from eventscope.store.values.message import HEADERS, Accepted, Message, Refused, Together
+from eventscope.store.values.message import HEADERS, AcceptedMessage, MessageGroup, ParsedMessage, RejectedMessage
 from eventscope.subscriptions.ingest.portions import MEMBER_BYTES
 
 ANY: Final = "*"
@@ -25,14 +25,14 @@ class KeptHeaders:
         self._exact = {name.lower(): name for name in names if not name.endswith(ANY)}
         self._prefixes = tuple(name[:-1].lower() for name in names if name.endswith(ANY))
 
-    def add_to(self, message: Message) -> Message:
+    def add_to(self, message: ParsedMessage) -> ParsedMessage:
         """The message with what is kept of its headers; a message that has none of them is given back as it is."""
-        if not message.arrival.headers or isinstance(message, Refused):
+        if not message.arrival.headers or isinstance(message, RejectedMessage):
             return message
         kept = self._of(message.arrival.headers)
         if not kept:
             return message
-        if isinstance(message, Together):
+        if isinstance(message, MessageGroup):
             first, *others = message.messages
             fitting = _fitting(kept, MOST_BYTES // len(message.messages))
             size = _size(fitting)
@@ -75,7 +75,7 @@ def _size(kept: Values) -> int:
     )
 
 
-def _with(message: Accepted, kept: Values, size: int) -> Accepted:
+def _with(message: AcceptedMessage, kept: Values, size: int) -> AcceptedMessage:
     metadata = message.fields.get("metadata", {})
     if not isinstance(metadata, dict) or HEADERS in metadata:
         return message  # what was sent is never replaced

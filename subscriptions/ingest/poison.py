@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Final
 
-from eventscope.store.values.message import Arrival, Message, Refused
+from eventscope.store.values.message import Arrival, ParsedMessage, RejectedMessage
 from eventscope.subscriptions.messages.parse import made_up_id
 from eventscope.subscriptions.nats.client import NotText
 
@@ -15,19 +15,21 @@ def is_unreadable(arrival: Arrival) -> bool:
     return isinstance(arrival.subject, NotText)
 
 
-def unreadable(arrival: Arrival, stream: str, reason: str) -> Refused:
+def unreadable(arrival: Arrival, stream: str, reason: str) -> RejectedMessage:
     """The rejection of a message that cannot be read."""
-    return Refused(arrival, "UNREADABLE", reason, made_up_id(stream, arrival.sequence, arrival.recorded_at))
+    return RejectedMessage(arrival, "UNREADABLE", reason, made_up_id(stream, arrival.sequence, arrival.recorded_at))
 
 
-def unstorable(message: Message, reason: str) -> Refused | None:
+def unstorable(message: ParsedMessage, reason: str) -> RejectedMessage | None:
     """The rejection of a message that MongoDB refuses; None when it has refused all that could be kept of it.
 
     A message becomes a rejection; a rejection that is refused itself loses its headers, and then most of its bytes.
     """
     reason = _storable(reason)
-    if not isinstance(message, Refused):
-        return Refused(message.arrival, "UNSTORABLE", f"MongoDB cannot keep it: {reason}", _storable(message.id))
+    if not isinstance(message, RejectedMessage):
+        return RejectedMessage(
+            message.arrival, "UNSTORABLE", f"MongoDB cannot keep it: {reason}", _storable(message.id)
+        )
     arrival = message.arrival
     id, why = _storable(message.id), _storable(message.reason)
     if (id, why) != (message.id, message.reason):

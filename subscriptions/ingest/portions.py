@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from eventscope.errors import TooLargeTogether, Unstorable
-from eventscope.store.values.message import Message, Together
+from eventscope.store.values.message import MessageGroup, ParsedMessage
 
 MEMBER_BYTES: Final = 11  # what BSON adds to a short value in a list: its type, its index as text, and an int's bytes
 EVENT_BYTES: Final = 400  # of an event that says nothing
@@ -16,7 +16,7 @@ REMEMBERED_SECONDS: Final = 600.0  # how long a transaction holds less after one
 logger = logging.getLogger(__name__)
 
 
-def stored_bytes(message: Message) -> int:
+def stored_bytes(message: ParsedMessage) -> int:
     """About how many bytes of BSON the message makes: of a list of short numbers, six times as many as of its JSON.
 
     Several events that came together have what is around each of them, and each has what came beside them all.
@@ -25,7 +25,7 @@ def stored_bytes(message: Message) -> int:
     size = len(arrival.subject) + len(arrival.raw) + MEMBER_BYTES * arrival.raw.count(b",")
     for name, value in arrival.headers.items():
         size += len(name) + len(value)
-    if isinstance(message, Together):
+    if isinstance(message, MessageGroup):
         size += sum(EVENT_BYTES + one.beside_bytes for one in message.messages)
     return size
 
@@ -49,15 +49,15 @@ class Portions:
         """How much a transaction has now, of what it may have."""
         return self.most / self.batch
 
-    def of(self, messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
+    def of(self, messages: Sequence[ParsedMessage]) -> Iterator[Sequence[ParsedMessage]]:
         """The messages in portions, where one that is too large for any makes a portion of its own.
 
         What is learnt while one portion is stored counts for the next.
         """
-        portion: list[Message] = []
+        portion: list[ParsedMessage] = []
         events = size = 0
         for message in messages:
-            more = len(message.messages) if isinstance(message, Together) else 1
+            more = len(message.messages) if isinstance(message, MessageGroup) else 1
             if portion and (events + more > self.most or size + self._weight(message) > self._room):
                 yield portion
                 portion, events, size = [], 0, 0
@@ -67,10 +67,12 @@ class Portions:
         if portion:
             yield portion
 
-    def _weight(self, message: Message) -> int:
+    def _weight(self, message: ParsedMessage) -> int:
         return 0 if self._room == sys.maxsize else stored_bytes(message)
 
-    def after(self, error: Unstorable, messages: Sequence[Message], now: float) -> Iterator[Sequence[Message]]:
+    def after(
+        self, error: Unstorable, messages: Sequence[ParsedMessage], now: float
+    ) -> Iterator[Sequence[ParsedMessage]]:
         """What to try in place of several messages that MongoDB did not take together."""
         if isinstance(error, TooLargeTogether):
             size = sum(stored_bytes(message) for message in messages)

@@ -10,7 +10,7 @@ from nats.js import api
 from nats.js.errors import APIError
 
 from eventscope.store.values import moment
-from eventscope.store.values.message import Place
+from eventscope.store.values.message import StreamPosition
 from eventscope.subscriptions.ingest.trim import first_since
 from eventscope.subscriptions.nats import client as nats_client
 from eventscope.subscriptions.nats.single import following, message_at
@@ -29,7 +29,7 @@ class Origin:
     None if nothing did.
     """
 
-    place: Place
+    place: StreamPosition
     first: int
     last: int
     reset: str | None = None
@@ -46,7 +46,7 @@ class _State:
         return self.info.state.last_seq
 
 
-async def start_of(client: Client, stream: str, place: Place | None) -> Origin:
+async def start_of(client: Client, stream: str, place: StreamPosition | None) -> Origin:
     """Where to read the stream, given the place that the checkpoint names.
 
     A stream that was made anew, or lost its tail (JetStream syncs every two minutes by default) and gives sequences a
@@ -57,12 +57,12 @@ async def start_of(client: Client, stream: str, place: Place | None) -> Origin:
         info, last = state.info, state.last
         first = max(1, info.state.first_seq)
         # what a stream gave away before it was ever read by this log is nothing that this log has lost
-        unread = Place(stream, created(info), first - 1, state.last_at if first > last else 0)
+        unread = StreamPosition(stream, created(info), first - 1, state.last_at if first > last else 0)
         if place is None:
             return Origin(unread, first, last)
         if place.stream != stream:
             return Origin(unread, first, last, f"is read in the place of {place.stream}")
-        start = Place(stream, created(info), max(1, info.config.first_seq or 1) - 1, 0)
+        start = StreamPosition(stream, created(info), max(1, info.config.first_seq or 1) - 1, 0)
         if place.created != start.created:
             return Origin(start, first, last, f"was made anew (created {start.created}, before {place.created})")
         if last < place.sequence:
@@ -79,7 +79,7 @@ async def start_of(client: Client, stream: str, place: Place | None) -> Origin:
     return Origin(start, first, last, reset)
 
 
-async def end_without_messages(client: Client, place: Place) -> Place | None:
+async def end_without_messages(client: Client, place: StreamPosition) -> StreamPosition | None:
     """The end of the stream, if all messages between the place and the end were removed.
 
     None when there are any, or the stream ends at the place, or is another one. Raises Unavailable.
@@ -94,7 +94,7 @@ async def end_without_messages(client: Client, place: Place) -> Place | None:
     if found and found[0].sequence <= state.last:
         return None
     # not before the messages that were read, should the clock of NATS have been set back
-    return Place(place.stream, place.created, state.last, max(state.last_at, place.recorded_at))
+    return StreamPosition(place.stream, place.created, state.last, max(state.last_at, place.recorded_at))
 
 
 def created(info: api.StreamInfo) -> str:
@@ -112,7 +112,7 @@ async def _state(client: Client, stream: str) -> _State:
     return _State(api.StreamInfo.from_response(answer), first, last)
 
 
-async def _is_another(client: Client, place: Place) -> bool:
+async def _is_another(client: Client, place: StreamPosition) -> bool:
     """Whether the stream gave sequences up to the place a second time."""
     if place.sequence == 0:
         return False

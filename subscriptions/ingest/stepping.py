@@ -4,7 +4,7 @@ from typing import TypeVar
 
 from nats.aio.client import Client
 
-from eventscope.store.values.message import Batch
+from eventscope.store.values.message import MessageBatch
 from eventscope.store.write.writer import Writer
 from eventscope.subscriptions.ingest.holes import hole_at_end, report
 from eventscope.subscriptions.ingest.resume import end_without_messages
@@ -24,6 +24,6 @@ async def step_over(writer: Writer, client: Client, reader: Reader[T], now: int)
     if place is None or end is None or not await reader.has_all():
         return
     lost = hole_at_end(writer.at, place, end, now)
-    await writer.append(Batch((), end, lost))
+    await writer.append(MessageBatch((), end, lost))
     if lost:
         report(lost)

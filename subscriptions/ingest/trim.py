@@ -17,7 +17,7 @@ from eventscope.errors import EventscopeError
 from eventscope.store.log import Log
 from eventscope.store.rejected import room
 from eventscope.store.values import moment
-from eventscope.store.values.message import Place
+from eventscope.store.values.message import StreamPosition
 from eventscope.subscriptions.nats.holders import Holder, holders, needed
 
 FULL: Final = 0.8  # of a limit: then room counts more than keeping
@@ -36,7 +36,7 @@ class Report(Protocol):
 
 async def trim(
     js: JetStreamContext,
-    done: Place,
+    done: StreamPosition,
     keep_hours: float,
     now: int,
     report: Report | None = None,

@@ -18,7 +18,7 @@ from nats.aio.msg import Msg
 from eventscope.background import cancel
 from eventscope.errors import EventscopeError, log_unexpected
 from eventscope.store.log import Log
-from eventscope.store.recent_events import Tail
+from eventscope.store.recent_events import RecentEvents
 from eventscope.store.state import checkpoint
 from eventscope.subscriptions.live import live_batch, seal
 from eventscope.subscriptions.live.live_batch import LiveBatch
@@ -98,7 +98,7 @@ class Feed:
         self._observer: FeedObserver = UNOBSERVED
         self.followers = 0
         """How many subscriptions follow just now."""
-        self.tail: Tail | None = None
+        self.tail: RecentEvents | None = None
         """Is told first of all, so that nobody can have heard of an event that it does not know."""
         self._inboxes: set[Inbox] = set()
         self._heard: float | None = None

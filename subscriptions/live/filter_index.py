@@ -22,12 +22,12 @@ from eventscope.store.filters.filter import (
     Ids,
     Matcher,
     Not,
-    Types,
+    TypePatterns,
     conditions,
     is_pattern,
     matcher,
 )
-from eventscope.store.filters.look import Look
+from eventscope.store.filters.look import Inspection
 from eventscope.store.values.documents import EventDocument
 
 Key: TypeAlias = tuple[str, ...]
@@ -101,7 +101,7 @@ class Index(Generic[T]):
 
     def matching(self, event: EventDocument) -> Iterator[Matching[T]]:
         """The values whose filters mean the event, each once: a few at a time, so that others can have their turn."""
-        look = Look(event)
+        look = Inspection(event)
         found: Matching[T] = Matching()
         spent = 0
         for entry in self._entries_for(event):
@@ -132,7 +132,7 @@ def keys(filter: Filter) -> frozenset[Key] | None:
     match filter:
         case Ids(ids):
             return _bounded(("messageId", id) for id in ids)
-        case Types(patterns):
+        case TypePatterns(patterns):
             return None if any(map(is_pattern, patterns)) else _bounded(("type", type) for type in patterns)
         case Among(field, values):
             return _bounded((field, value) for value in values)

@@ -24,7 +24,7 @@ from eventscope.store.filters.filter import EVERYTHING, Filter
 from eventscope.store.log import Log
 from eventscope.store.pace import Pace
 from eventscope.store.state import checkpoint
-from eventscope.store.state.checkpoint import Checkpoint
+from eventscope.store.state.checkpoint import LogCheckpoint
 from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.moment import HOUR
 from eventscope.subscriptions.live import history
@@ -169,7 +169,7 @@ class Hub:
             await self._pace.pause()
         self.position = event["_id"]
 
-    def _fall_back(self, at: Checkpoint) -> None:
+    def _fall_back(self, at: LogCheckpoint) -> None:
         """Have everyone read the log from its beginning if it was dropped and begun anew."""
         known, self._identity = self._identity, at.identity or self._identity
         if known is not None and known != self._identity:

@@ -13,7 +13,7 @@ from eventscope.errors import EventscopeError, log_unexpected
 from eventscope.store.events import pages
 from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
-from eventscope.store.recent_events import Tail
+from eventscope.store.recent_events import RecentEvents
 from eventscope.store.state import checkpoint
 from eventscope.subscriptions.live.feed import Feed
 
@@ -39,7 +39,7 @@ async def tailing(log: Log, feed: Feed) -> AsyncIterator[None]:
             log.tail.restart(None)
 
 
-async def _keep(log: Log, tail: Tail) -> None:
+async def _keep(log: Log, tail: RecentEvents) -> None:
     while True:
         try:
             await fill(log, tail)
@@ -52,7 +52,7 @@ async def _keep(log: Log, tail: Tail) -> None:
         await asyncio.sleep(LOOK_SECONDS)
 
 
-async def fill(log: Log, tail: Tail) -> None:
+async def fill(log: Log, tail: RecentEvents) -> None:
     """Read from the log what the tail lacks; Unavailable or QuestionTimedOut when that is not possible."""
     if tail.head is None:
         head = await checkpoint.head(log)

@@ -9,7 +9,14 @@ from itertools import chain, count
 from typing import Any, Final
 
 from eventscope.store.values import json_text, moment
-from eventscope.store.values.message import ANY_VERSION, Accepted, Arrival, Message, Refused, Together
+from eventscope.store.values.message import (
+    ANY_VERSION,
+    AcceptedMessage,
+    Arrival,
+    MessageGroup,
+    ParsedMessage,
+    RejectedMessage,
+)
 from eventscope.subscriptions.messages import conversion, versions
 from eventscope.subscriptions.messages.cloud_event import EXPECTED
 from eventscope.subscriptions.messages.envelope import EXPORTED, STATED, Envelope, decisive, opened_whole, opener
@@ -46,7 +53,7 @@ def read(
     subject_type: str | None,
     envelope: Envelope | None = None,
     use: VersionUse = "claim",
-) -> Message:
+) -> ParsedMessage:
     """Understand a message, or say why it cannot be taken.
 
     `subject_type` is the type that its subject names, `envelope` what is set for its subject, if anything is, and `use`
@@ -64,7 +71,7 @@ def read(
         [expected] = versions.stated(arrival.headers, 1)
         return _understood(arrival, stream, content, expected, subject_type, use)
     except Refusal as refusal:
-        return Refused(arrival, refusal.code, refusal.reason, _any_id(arrival, stream, content), refusal.index)
+        return RejectedMessage(arrival, refusal.code, refusal.reason, _any_id(arrival, stream, content), refusal.index)
 
 
 def _opened(arrival: Arrival, envelope: Envelope | None) -> Any:
@@ -89,7 +96,7 @@ def _opened(arrival: Arrival, envelope: Envelope | None) -> Any:
 
 def _together(
     arrival: Arrival, stream: str, contents: list[Any], subject_type: str | None, use: VersionUse
-) -> Together:
+) -> MessageGroup:
     if not 0 < len(contents) <= MOST_TOGETHER:
         raise Refusal("WRONG_COUNT", f"{len(contents)} events came together; there may be 1 to {MOST_TOGETHER}")
     messages = []
@@ -105,7 +112,7 @@ def _together(
     if size > MOST_BESIDE:
         reason = f"{len(contents)} events came together, with {size} bytes of headers and subjects in them"
         raise Refusal("TOO_LARGE", f"{reason}; {MOST_BESIDE} are the most")
-    return Together(arrival, tuple(messages))
+    return MessageGroup(arrival, tuple(messages))
 
 
 def _understood(
@@ -116,7 +123,7 @@ def _understood(
     subject_type: str | None,
     use: VersionUse,
     index: int | None = None,
-) -> Accepted:
+) -> AcceptedMessage:
     if not isinstance(content, Opened):
         return _accepted(arrival, stream, content, expected, subject_type, use, index)
     if content.problem is not None:
@@ -142,7 +149,7 @@ def _accepted(
     use: VersionUse,
     index: int | None = None,
     envelope: Opened | None = None,
-) -> Accepted:
+) -> AcceptedMessage:
     if not isinstance(message, dict):
         raise Refusal("NOT_AN_OBJECT", f"the message is JSON, but {conversion.kind(message)} and not an object")
     fields: dict[str, Any] = {"type": _type(message.get("type"), subject_type)}
@@ -175,7 +182,7 @@ def _accepted(
     if expected is not ANY_VERSION and not ("aggregateType" in fields and "aggregateId" in fields):
         raise Refusal("NO_AGGREGATE", "a version was expected, but aggregateType and aggregateId do not say of what")
     beside = 0 if envelope is None else envelope.beside_bytes
-    return Accepted(arrival, fields, expected, timestamp is not None, claimed, claim=claim, beside_bytes=beside)
+    return AcceptedMessage(arrival, fields, expected, timestamp is not None, claimed, claim=claim, beside_bytes=beside)
 
 
 def _free(extensions: Mapping[str, Any]) -> str:

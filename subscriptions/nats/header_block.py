@@ -8,7 +8,7 @@ from typing import Any, Final, Self
 
 from nats.aio.client import Client
 
-from eventscope.store.values.headers import Headers, Values
+from eventscope.store.values.headers import MessageHeaders, Values
 from eventscope.subscriptions.messages.raw_text import decode, encode, escaped
 
 VERSION: Final = b"NATS/1.0"
@@ -77,12 +77,12 @@ def written(lines: Iterable[tuple[str, str]]) -> bytes:
     return b"\r\n".join((VERSION, *(encode(name) + b": " + encode(value) for name, value in lines), b"", b""))
 
 
-def parse(block: bytes) -> Headers:
+def parse(block: bytes) -> MessageHeaders:
     """The headers in the block, with `Status` and `Description` of a message of the server. Bytes of any kind are read.
 
     What is not UTF-8 becomes an escape of `raw_text`, and so does a NUL in a name, which MongoDB cannot keep.
     """
-    headers = Headers()
+    headers = MessageHeaders()
     first, *lines = decode(block).split("\r\n")
     status, _, description = first[len(VERSION) :].strip(SPACE).partition(" ")
     if status.isdigit():

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 import orjson
 
-from eventscope.store.values.message import Arrival, Outcome, Refused
+from eventscope.store.values.message import Arrival, Outcome, RejectedMessage
 from eventscope.subscriptions.live import seal
 
 T = TypeVar("T")
@@ -119,7 +119,7 @@ def _if_given(read: Callable[[object], T], value: object) -> T | None:
     return None if value is None else read(value)
 
 
-def _rejection(refused: Refused) -> dict[str, Any]:
+def _rejection(refused: RejectedMessage) -> dict[str, Any]:
     answer = {"code": refused.code, "message": refused.reason, "messageId": refused.id}
     more = {"index": refused.index, "actualVersion": refused.actual_version}
     return answer | {name: value for name, value in more.items() if value is not None}

@@ -17,7 +17,7 @@ from nats.js.errors import APIError, NoStreamResponseError
 
 from eventscope.errors import Unavailable
 from eventscope.store.log import Log
-from eventscope.store.rejected.messages import Rejected, remove
+from eventscope.store.rejected.messages import StoredRejection, remove
 from eventscope.store.values.message import RETRY
 from eventscope.subscriptions.live.log_key import LogKey
 from eventscope.subscriptions.messages.parse import MESSAGE_ID, OWN_ID, made_up_id
@@ -35,7 +35,7 @@ class NotTaken(Exception):
     """JetStream refuses the message, which therefore stays rejected; another one may be taken."""
 
 
-def headers(message: Rejected) -> Sendable:
+def headers(message: StoredRejection) -> Sendable:
     """The headers of a retry: those of the message, but for what JetStream alone was meant to read.
 
     Its own `Nats-Msg-Id` would make JetStream drop the retry within minutes of the first time; the id is kept in a
@@ -54,7 +54,7 @@ def _id(given: Mapping[str, str | list[str]]) -> str | None:
     return None
 
 
-def _made_up(message: Rejected) -> str:
+def _made_up(message: StoredRejection) -> str:
     source = message.source
     return made_up_id(source["stream"], source["sequence"], message.recorded_at)
 
@@ -82,7 +82,7 @@ class Retrier:
             await remove(self._log, sorted(done))
             self._removed |= done
 
-    async def send(self, message: Rejected) -> None:
+    async def send(self, message: StoredRejection) -> None:
         """Send the message again, and return when JetStream has it. It stays among the rejected ones.
 
         Raises NotTaken, and Unavailable when NATS does not answer: it may have the message, and to send it once more is

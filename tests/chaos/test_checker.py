@@ -12,7 +12,7 @@ import pytest
 
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.store.state import checkpoint
-from eventscope.store.values.message import Arrival, Batch, Place
+from eventscope.store.values.message import Arrival, MessageBatch, StreamPosition
 from eventscope.store.write.append import append
 from eventscope.store.write.retention import Retention
 from eventscope.subscriptions.messages.parse import read
@@ -59,7 +59,9 @@ async def _take(log: Log) -> None:
     at = await checkpoint.acquire(log, "ingester", 60)
     for sequence, one in enumerate(PUBLISHED, start=1):
         arrival = Arrival("events.user.updated", {}, one.raw, sequence, NOON + sequence)
-        batch = Batch((read(arrival, STREAM, None),), Place(STREAM, CREATED, sequence, arrival.recorded_at))
+        batch = MessageBatch(
+            (read(arrival, STREAM, None),), StreamPosition(STREAM, CREATED, sequence, arrival.recorded_at)
+        )
         assert at is not None
         _, at = await append(log, Retention({"*": 30}), at, batch)
 

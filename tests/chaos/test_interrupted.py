@@ -13,7 +13,7 @@ from eventscope.processes.ports import free
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.store.mongo.driver import Driver
 from eventscope.store.state import checkpoint
-from eventscope.store.values.message import Batch, Place
+from eventscope.store.values.message import MessageBatch, StreamPosition
 from eventscope.store.write.retention import Retention
 from eventscope.store.write.writer import Writer, writing
 from tests.chaos.program import Program
@@ -84,7 +84,7 @@ async def test_what_was_there_though_it_was_not_shown_is_not_called_unstorable(l
 
 async def _append(writer: Writer, number: int) -> None:
     message = event(id=f"m{number}", of=("user", "ada"), at=NOON)
-    await writer.append(Batch((message,), Place(STREAM, CREATED, number, NOON + number)))
+    await writer.append(MessageBatch((message,), StreamPosition(STREAM, CREATED, number, NOON + number)))
 
 
 async def _fail(log: Log, command: str, failure: dict[str, Any] | None) -> None:

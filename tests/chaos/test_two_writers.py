@@ -12,7 +12,7 @@ from eventscope.server.ingester import ingest
 from eventscope.settings import Settings
 from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
-from eventscope.store.state.checkpoint import Checkpoint
+from eventscope.store.state.checkpoint import LogCheckpoint
 from eventscope.subscriptions.ingest import ingester
 from tests.chaos.checker import check
 from tests.chaos.stage import publishing, settled
@@ -34,7 +34,7 @@ async def test_two_ingesters_that_both_hold_the_lease_store_everything_once_and_
 
     async def nobody_asks(
         log: Log, holder: str, seconds: float, session_id: object = None, *, at_work: bool = True
-    ) -> Checkpoint:
+    ) -> LogCheckpoint:
         found = await checkpoint.read(log)
         return replace(found, holder="both", term=1, lease_held=True)
 

@@ -10,10 +10,10 @@ from eventscope.doctor import mongo as mongo_checks
 from eventscope.doctor import nats as nats_checks
 from eventscope.doctor.finding import Finding, Level, broken, exit_code, note, ok, warning
 from eventscope.store import diagnostics as mongo
-from eventscope.store.diagnostics import Index, wanted
+from eventscope.store.diagnostics import IndexFacts, wanted
 from eventscope.store.recount.wrong import Wrong
 from eventscope.store.rejected.room import Dropped
-from eventscope.store.state.checkpoint import Checkpoint
+from eventscope.store.state.checkpoint import LogCheckpoint
 from eventscope.store.stats.claims import Claims
 from eventscope.store.values.message import Lost
 from eventscope.subscriptions.ingest.lag import Lag
@@ -25,7 +25,7 @@ HOUR = 3600.0
 DAY = 24 * HOUR
 GIB = 2**30
 
-MONGO = mongo.Facts(
+MONGO = mongo.ServerFacts(
     version="7.0.1",
     replica_set="rs0",
     members=("a:27017", "b:27017", "c:27017"),
@@ -70,7 +70,7 @@ NATS = nats.Facts(
 WRONG = [
     Wrong("population", {"aggregateType": f"type {n}\n", "expireAt": None}, {"n": 12}, {"n": n}) for n in range(12)
 ]
-CHECKPOINT = Checkpoint(7, 0, None, 0, "somebody", 3, lease_held=True)
+CHECKPOINT = LogCheckpoint(7, 0, None, 0, "somebody", 3, lease_held=True)
 
 
 def of_mongo(embedded: bool = False, **changed: Any) -> list[Finding]:
@@ -200,7 +200,7 @@ def test_every_index_that_is_missing_is_named() -> None:
         "events(messageId) has other options"
     )
     assert mongo_checks.indexes(frozenset(), wanted()).level == WARNING
-    more = Index("events", ("data.name",), unique=False, partial=(), expire_after=None)
+    more = IndexFacts("events", ("data.name",), unique=False, partial=(), expire_after=None)
     assert mongo_checks.indexes(frozenset([*wanted(), more]), wanted()).level == OK
 
 
@@ -209,7 +209,7 @@ def test_what_deletes_events_at_another_time_than_they_expire_is_found() -> None
     others = frozenset(wanted()) - {ttl}
     late = mongo_checks.expiry(replace(MONGO, indexes=others | {replace(ttl, expire_after=60.0)}))
     assert (late.level, late.found) == (BROKEN, "MongoDB deletes by events(expireAt) after 60 s")
-    foreign = Index("events", ("recordedAt",), unique=False, partial=(), expire_after=5.0)
+    foreign = IndexFacts("events", ("recordedAt",), unique=False, partial=(), expire_after=5.0)
     assert mongo_checks.expiry(replace(MONGO, indexes=frozenset([*wanted(), foreign]))).level == BROKEN
     for one in (ttl, of_rejected):
         missing = mongo_checks.expiry(replace(MONGO, indexes=frozenset(wanted()) - {one}))

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from eventscope.client import event
 from eventscope.exporters import form as exported
 from eventscope.importers.files import BadLine, Items, Line, read_csv, read_jsonl
-from eventscope.store.state.checkpoint import Checkpoint
+from eventscope.store.state.checkpoint import LogCheckpoint
 from eventscope.store.values import moment
 from eventscope.store.values.documents import EventDocument
-from eventscope.store.values.message import Accepted, Arrival, Batch, Place, Refused
+from eventscope.store.values.message import AcceptedMessage, Arrival, MessageBatch, RejectedMessage, StreamPosition
 from eventscope.store.write.draft import ADDED, Draft
 from eventscope.store.write.retention import Retention
 from eventscope.subscriptions.ingest.kept_headers import KeptHeaders
@@ -59,8 +59,8 @@ class Log:
     """What an ingester would store, in memory."""
 
     def __init__(self, start: int) -> None:
-        at = Checkpoint(head=0, rejected_head=0, place=None, source_resets=0, holder=None, term=0, lease_held=False)
-        self.draft = Draft(AT, Retention({"*": 0.0}), at, Batch((), Place("S", "", 0, 0)), {}, {})
+        at = LogCheckpoint(head=0, rejected_head=0, place=None, source_resets=0, holder=None, term=0, lease_held=False)
+        self.draft = Draft(AT, Retention({"*": 0.0}), at, MessageBatch((), StreamPosition("S", "", 0, 0)), {}, {})
         self._now = start
 
     def take(self, raw: bytes, headers: Mapping[str, str], envelope: Envelope) -> None:
@@ -154,7 +154,7 @@ def test_a_version_comes_back_as_a_claim() -> None:
     log = Log(0)
     letter = write(exported.message(orjson.loads(exported.line(EVENT))), "S", ["events.>"], 2**30, exported=True)
     taken = read(Arrival("events.user.created", letter.headers, letter.payload, 1, AT), "S", None, "plain", "expect")
-    assert isinstance(taken, Accepted)
+    assert isinstance(taken, AcceptedMessage)
     log.draft.add(taken)
     [stored] = log.draft.events
     assert (stored["version"], stored["claimedVersion"]) == (1, 3)
@@ -231,5 +231,5 @@ def test_what_only_says_that_it_was_exported_is_rejected_like_any_message() -> N
         (b'{"type": "a", "data": "' + b"x" * MOST_EXPORTED_BYTES + b'"}', "TOO_LARGE"),
     ):
         refused = read(Arrival("events.a", dict(EXPORTED), raw, 1, AT), "S", None)
-        assert isinstance(refused, Refused)
+        assert isinstance(refused, RejectedMessage)
         assert refused.code == code

@@ -18,7 +18,7 @@ from eventscope.errors import BadInput, CannotStart
 from eventscope.importers import git_history
 from eventscope.importers.git_log import commits, path_text
 from eventscope.importers.git_repository import open_repository
-from eventscope.store.values.message import Accepted, Arrival
+from eventscope.store.values.message import AcceptedMessage, Arrival
 from eventscope.subscriptions.messages.parse import read as take
 
 Event = dict[str, Any]
@@ -286,7 +286,7 @@ def test_all_events_are_such_as_the_ingester_takes(workshop: Workshop) -> None:
 
     for event in workshop.events():
         taken = take(Arrival("", {}, orjson.dumps(event), 1, 0), "EVENTS", None)
-        assert isinstance(taken, Accepted), taken
+        assert isinstance(taken, AcceptedMessage), taken
     assert {event["data"].get("path") for event in workshop.events()} == {None, long, "plain"}
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from eventscope.errors import BadInput
 from eventscope.resolvers.cursor import MOST, Cursor, Kind, decode, encode, of_event, of_events, suffix
-from eventscope.store.identity import Identity
+from eventscope.store.identity import LogIdentity
 from eventscope.store.values.documents import EventDocument
 
 kinds = st.sampled_from(["e", "a", "r"])
@@ -15,7 +15,7 @@ names = st.none() | st.uuids().map(lambda uuid: uuid.hex)
 
 
 def tag_of(name: str | None) -> str | None:
-    return Identity(name).tag
+    return LogIdentity(name).tag
 
 
 @given(kind=kinds, place=places, head=st.none() | places, name=names)

@@ -7,7 +7,7 @@ from eventscope.errors import BadInput
 from eventscope.resolvers import events, own
 from eventscope.resolvers.cursor import encode
 from eventscope.resolvers.page import Count, request
-from eventscope.store.filters.filter import EVERYTHING, All, Among, Between, Types
+from eventscope.store.filters.filter import EVERYTHING, All, Among, Between, TypePatterns
 from eventscope.store.log import Log
 from tests.support.sample_log import fill
 
@@ -39,8 +39,8 @@ async def test_events_are_counted_exactly_as_far_as_rollups_or_the_bound_reach(
     await filled(log, 20)
     monkeypatch.setattr(events, "COUNTED", 9)
     assert await events.count(log, EVERYTHING) == Count(20, 20)
-    assert await events.count(log, Types(("a.*",))) == Count(20, 20)
-    assert await events.count(log, All((Types(("a.*",)), Types(("*.b",))))) == Count(9, None)
+    assert await events.count(log, TypePatterns(("a.*",))) == Count(20, 20)
+    assert await events.count(log, All((TypePatterns(("a.*",)), TypePatterns(("*.b",))))) == Count(9, None)
     assert await events.count(log, Among("userId", ("u1",))) == Count(9, None)
     assert await events.count(log, All((Among("userId", ("u1",)), Between("position", 1, 18)))) == Count(9, 9)
 

@@ -7,10 +7,10 @@ import pytest
 
 from eventscope.errors import QuestionTimedOut
 from eventscope.resolvers import events
-from eventscope.resolvers.page import Coverage, Page, request
+from eventscope.resolvers.page import Page, PageCoverage, request
 from eventscope.store.events import pages as read
 from eventscope.store.events import scan
-from eventscope.store.filters.filter import EVERYTHING, All, Among, Any_, Between, Filter, Holds, Not, Types
+from eventscope.store.filters.filter import EVERYTHING, All, Among, Any_, Between, Filter, Holds, Not, TypePatterns
 from eventscope.store.filters.paths import Compares, Equals, Path
 from eventscope.store.log import Log
 from eventscope.store.values.documents import EventDocument
@@ -25,7 +25,7 @@ FILTERS: dict[str, Filter] = {
     "not a user": Not(Among("userId", ("u1",))),
     "a user or a path": Any_((Among("userId", ("u1",)), THIRD)),
     "a path within positions": All((THIRD, Between("position", 7, 44))),
-    "a path and types": All((Any_((THIRD,)), Not(Types(("a.*",))))),
+    "a path and types": All((Any_((THIRD,)), Not(TypePatterns(("a.*",))))),
 }
 
 
@@ -106,13 +106,13 @@ async def test_coverage_says_how_far_the_log_was_looked_through(log: Log, filled
         asked = request(more.pop("first", None), more.pop("after", None), more.pop("last", None))
         return await events.events(log, FILTERS["a path that leads nowhere"], asked, **more)
 
-    assert (await page(newest_first=False)).coverage == Coverage(complete=False, scanned_to=7)
-    assert (await page(newest_first=True)).coverage == Coverage(complete=False, scanned_to=54)
-    assert (await page(newest_first=True, last=5)).coverage == Coverage(complete=False, scanned_to=7)
+    assert (await page(newest_first=False)).coverage == PageCoverage(complete=False, scanned_to=7)
+    assert (await page(newest_first=True)).coverage == PageCoverage(complete=False, scanned_to=54)
+    assert (await page(newest_first=True, last=5)).coverage == PageCoverage(complete=False, scanned_to=7)
     after = await page(newest_first=False, after="e35")  # 53
-    assert (after.coverage, after.page_info.end_cursor) == (Coverage(complete=True, scanned_to=None), None)
+    assert (after.coverage, after.page_info.end_cursor) == (PageCoverage(complete=True, scanned_to=None), None)
     whole = await events.events(log, EVERYTHING, request(5, None), newest_first=False)
-    assert whole.coverage == Coverage(complete=True, scanned_to=None)
+    assert whole.coverage == PageCoverage(complete=True, scanned_to=None)
 
 
 async def test_a_page_that_is_full_is_complete_however_short_the_time(log: Log, filled: list[EventDocument]) -> None:
@@ -141,7 +141,12 @@ async def test_an_empty_log_is_looked_through_at_once(log: Log) -> None:
 
 @pytest.mark.parametrize(
     "filter",
-    [EVERYTHING, Among("userId", ("u1",)), Types(("a.*",)), Any_((Among("userId", ("u1",)), Types(("b.b",))))],
+    [
+        EVERYTHING,
+        Among("userId", ("u1",)),
+        TypePatterns(("a.*",)),
+        Any_((Among("userId", ("u1",)), TypePatterns(("b.b",)))),
+    ],
     ids=str,
 )
 async def test_where_an_index_leads_to_too_much_the_log_is_gone_through_too(
@@ -150,6 +155,6 @@ async def test_where_an_index_leads_to_too_much_the_log_is_gone_through_too(
     wanted = await all_of(log, filter)
     monkeypatch.setattr(read, "SHARE", 1e-9)
     page = await events.events(log, filter, request(50, None), newest_first=False)
-    assert page.coverage == Coverage(complete=False, scanned_to=7)
+    assert page.coverage == PageCoverage(complete=False, scanned_to=7)
     assert [node["messageId"] for node in page.nodes] == [id for id in wanted if int(id[1:]) < 7]
     assert (await read.counted(log, filter)).stopped

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from eventscope.resolvers.shared import Once
+from eventscope.resolvers.shared import SharedAnswers
 from tests.support.until import until
 
 
@@ -25,7 +25,7 @@ class Finding:
 
 
 async def test_all_who_ask_get_what_was_found_once() -> None:
-    once, finding = Once(), Finding()
+    once, finding = SharedAnswers(), Finding()
     asking = [asyncio.create_task(once.of("key", finding.find)) for _ in range(5)]
     finding.go.set()
     assert await asyncio.gather(*asking) == [1] * 5
@@ -34,7 +34,7 @@ async def test_all_who_ask_get_what_was_found_once() -> None:
 
 
 async def test_who_leaves_disturbs_nobody() -> None:
-    once, finding = Once(), Finding()
+    once, finding = SharedAnswers(), Finding()
     first, second = (asyncio.create_task(once.of("key", finding.find)) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
@@ -45,7 +45,7 @@ async def test_who_leaves_disturbs_nobody() -> None:
 
 
 async def test_when_all_have_left_it_is_given_up_and_found_anew_for_the_next() -> None:
-    once, finding = Once(), Finding()
+    once, finding = SharedAnswers(), Finding()
     asking = [asyncio.create_task(once.of("key", finding.find)) for _ in range(3)]
     await until(lambda: finding.begun)
     for one in asking:
@@ -60,7 +60,7 @@ async def test_what_cannot_be_found_is_told_to_all() -> None:
     async def fail() -> int:
         raise LookupError("it is gone")
 
-    once = Once()
+    once = SharedAnswers()
     for _ in range(3):
         with pytest.raises(LookupError, match="it is gone"):
             await once.of("key", fail)
@@ -76,7 +76,7 @@ async def test_no_failure_is_remembered() -> None:
             raise LookupError
         return attempts
 
-    once = Once()
+    once = SharedAnswers()
     asked = await asyncio.gather(*(once.of("key", find) for _ in range(4)), return_exceptions=True)
     assert [type(one) for one in asked] == [LookupError] * 4
     with pytest.raises(LookupError):
@@ -91,7 +91,7 @@ async def test_what_ended_by_a_cancellation_is_found_anew() -> None:
     async def find() -> int:
         return 1
 
-    once = Once()
+    once = SharedAnswers()
     with pytest.raises(asyncio.CancelledError):
         await once.of("key", give_up)
     assert await once.of("key", find) == 1

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventscope.errors import BadInput, PageTooLarge
-from eventscope.resolvers.trace import MOST, Node, size, tree
-from eventscope.store.events.links import Known
+from eventscope.resolvers.trace import MOST, CauseNode, size, tree
+from eventscope.store.events.links import Cause
 from eventscope.store.values.documents import EventDocument
 
 
@@ -19,11 +19,11 @@ def event(position: int, cause: str | None = None, at: int | None = None) -> Eve
     return cast("EventDocument", fields | {"timestamp": position * 1000 if at is None else at})
 
 
-def drawn(nodes: list[Node]) -> list[str]:
+def drawn(nodes: list[CauseNode]) -> list[str]:
     return ["  " * node.depth + node.event["messageId"] for node in nodes]
 
 
-def statuses(nodes: list[Node]) -> dict[str, str]:
+def statuses(nodes: list[CauseNode]) -> dict[str, str]:
     return {node.event["messageId"]: node.cause_status for node in nodes}
 
 
@@ -45,7 +45,7 @@ def test_the_time_from_cause_to_effect_is_under_zero_where_clocks_disagree() -> 
 
 
 def test_a_cause_outside_is_told_by_where_it_is() -> None:
-    known = {"other": Known("elsewhere", 1_000), "loner": Known(None, 2_000), "earlier": Known("c", 3_000)}
+    known = {"other": Cause("elsewhere", 1_000), "loner": Cause(None, 2_000), "earlier": Cause("c", 3_000)}
     nodes = tree([event(5), *(event(n, id) for n, id in enumerate(["other", "loner", "earlier", "gone"], 6))], known)
     assert list(statuses(nodes).values()) == ["ROOT", "ELSEWHERE", "ELSEWHERE", "OTHER_PAGE", "MISSING"]
     assert [node.cause_millis for node in nodes] == [None, 5.0, 5.0, 5.0, None]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventscope.store import aggregates
-from eventscope.store.aggregates import Aggregate, AggregateFilter, Order
+from eventscope.store.aggregates import AggregateCriteria, AggregateSummary, Order
 from eventscope.store.events import pages
 from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.filters.mongo import bson_date
@@ -24,7 +24,7 @@ from tests.store.support.random_log import AGGREGATE_IDS, AGGREGATE_TYPES, Corpu
 ANN = ("user", "ann")
 
 
-def assert_same(found: Aggregate, expected: ExpectedHead) -> None:
+def assert_same(found: AggregateSummary, expected: ExpectedHead) -> None:
     said = asdict(found)
     assert {name: said[name] for name in asdict(expected) if name in said} == {
         name: value for name, value in asdict(expected).items() if name in said
@@ -40,7 +40,7 @@ def places(heads: dict[tuple[str, str], ExpectedHead], order: Order) -> list[tup
 @given(data=st.data())
 @settings(max_examples=100, deadline=None)
 def test_a_page_of_aggregates_is_what_their_kept_events_say(corpus: Corpus, data: st.DataObject) -> None:
-    filter = AggregateFilter(
+    filter = AggregateCriteria(
         types=data.draw(st.none() | st.lists(st.sampled_from(AGGREGATE_TYPES), max_size=3).map(tuple), "types"),
         ids=data.draw(st.none() | st.lists(st.sampled_from(AGGREGATE_IDS), max_size=3).map(tuple), "ids"),
         deleted=data.draw(st.none() | st.booleans(), "deleted"),
@@ -90,7 +90,7 @@ async def test_an_aggregate_is_its_first_and_its_last_event_and_how_many_there_a
     await appender.store(event("user.created", of=ANN, at=5), event("user.updated", of=ANN, at=3))
     await appender.store(event(), event("user.moved", of=ANN, at=4))
     assert await aggregates.named(log, [ANN]) == [
-        Aggregate(
+        AggregateSummary(
             "user", "ann", 3, 3, first_event_at=5, last_event_at=4, last_event_type="user.moved", deleted=False, place=4
         )
     ]
@@ -116,8 +116,8 @@ async def test_what_has_expired_counts_nowhere_but_in_the_version(log: Log, appe
 
     clock.now = NOON + 3 * DAY
     assert await aggregates.named(log, [ANN]) == []
-    assert await aggregates.aggregates(log, AggregateFilter(), limit=10) == []
-    assert await aggregates.count(log, AggregateFilter(), 10) == 0
+    assert await aggregates.aggregates(log, AggregateCriteria(), limit=10) == []
+    assert await aggregates.count(log, AggregateCriteria(), 10) == 0
 
 
 async def test_one_that_expires_while_it_is_asked_for_is_left_out(log: Log, appender: Appender) -> None:
@@ -178,9 +178,9 @@ async def test_an_aggregate_is_deleted_by_its_own_event_and_brought_back_by_anot
 
 async def test_pages_by_last_change_and_by_creation_differ(log: Log, appender: Appender, clock: Clock) -> None:
     await appender.store(event(of=("a", "1")), event(of=("a", "2")), event(of=("a", "3")), event(of=("a", "1")))
-    changed = await aggregates.aggregates(log, AggregateFilter(), limit=2)
+    changed = await aggregates.aggregates(log, AggregateCriteria(), limit=2)
     assert [(one.id, one.place) for one in changed] == [("1", 4), ("3", 3)]
-    created = await aggregates.aggregates(log, AggregateFilter(), limit=2, order="first.position")
+    created = await aggregates.aggregates(log, AggregateCriteria(), limit=2, order="first.position")
     assert [(one.id, one.place) for one in created] == [("3", 3), ("2", 2)]
-    rest = await aggregates.aggregates(log, AggregateFilter(), limit=2, order="first.position", below=2)
+    rest = await aggregates.aggregates(log, AggregateCriteria(), limit=2, order="first.position", below=2)
     assert [one.id for one in rest] == ["1"]

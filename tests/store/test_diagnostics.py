@@ -1,6 +1,6 @@
 """What MongoDB says of itself, by either driver."""
 
-from eventscope.store.diagnostics import Index, facts, wanted
+from eventscope.store.diagnostics import IndexFacts, facts, wanted
 from eventscope.store.log import INDEXES, Log
 
 
@@ -34,7 +34,7 @@ async def test_an_index_is_known_by_what_matters_of_it(log: Log) -> None:
     await log.events.create_index([("messageId", 1)], name="another_name")
     try:
         found = await facts(log)
-        assert Index("events", ("messageId",), unique=False, partial=(), expire_after=None) in found.indexes
+        assert IndexFacts("events", ("messageId",), unique=False, partial=(), expire_after=None) in found.indexes
         assert [index.name for index in wanted() if index not in found.indexes] == ["events(messageId)"]
     finally:
         await log.events.drop_index("another_name")

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventscope.store import aggregates
-from eventscope.store.aggregates import AggregateFilter
+from eventscope.store.aggregates import AggregateCriteria
 from eventscope.store.events import pages
-from eventscope.store.filters.filter import EVERYTHING, All, Among, Between, Filter, Types
+from eventscope.store.filters.filter import EVERYTHING, All, Among, Between, Filter, TypePatterns
 from eventscope.store.filters.mongo import bson_date
 from eventscope.store.log import Log, synchronise
 from eventscope.store.mongo.clock import MongoClock
@@ -55,7 +55,7 @@ async def rows(log: Log) -> dict[str, list[dict[str, Any]]]:
 
 
 async def answers(log: Log) -> Answers:
-    brief = Types(("brief",))
+    brief = TypePatterns(("brief",))
     scope = Scope(types=brief)
     return Answers(
         by_id=await pages.event(log, "brief") is not None,
@@ -64,7 +64,7 @@ async def answers(log: Log) -> Answers:
         total=sum(cell.n for cell in await counts.cells(log, scope)),
         unique=await counts.aggregates(log, scope),
         hours=len(await counts.cells(log, Scope(types=brief, low=NOON - 7, high=NOON + 7), hourly=True)),
-        aggregates=len(await aggregates.aggregates(log, AggregateFilter(("brief",)), limit=10)),
+        aggregates=len(await aggregates.aggregates(log, AggregateCriteria(("brief",)), limit=10)),
         first_position=await pages.first_position(log),
     )
 
@@ -138,15 +138,15 @@ class TestExpiredThrough:
 
 EXPECTED: list[tuple[Filter, int]] = [
     (EVERYTHING, 4),
-    (Types(("brief.a",)), 4),
-    (Types(("brief.b",)), 2),
-    (Types(("brief.*",)), 4),
-    (Types(("*.b", "lasting")), 2),
-    (Types(("lasting",)), 0),
-    (Types(()), 0),
-    (All((Types(("brief.*",)), Types(("*.b",)))), 2),
-    (All((Types(("brief.a",)), Types(("brief.b",)))), 0),
-    (All((Types(("brief.b",)), Among("userId", ("ann",)), Between("timestamp", 0, 1))), 2),
+    (TypePatterns(("brief.a",)), 4),
+    (TypePatterns(("brief.b",)), 2),
+    (TypePatterns(("brief.*",)), 4),
+    (TypePatterns(("*.b", "lasting")), 2),
+    (TypePatterns(("lasting",)), 0),
+    (TypePatterns(()), 0),
+    (All((TypePatterns(("brief.*",)), TypePatterns(("*.b",)))), 2),
+    (All((TypePatterns(("brief.a",)), TypePatterns(("brief.b",)))), 0),
+    (All((TypePatterns(("brief.b",)), Among("userId", ("ann",)), Between("timestamp", 0, 1))), 2),
 ]
 
 

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from eventscope.store import aggregates
-from eventscope.store.aggregates import AggregateFilter, Order
+from eventscope.store.aggregates import AggregateCriteria, Order
 from eventscope.store.catalogue import counting
 from eventscope.store.catalogue import types as catalogue_types
 from eventscope.store.events import links, pages, types
-from eventscope.store.filters.filter import EVERYTHING, All, Among, Holds, Types, matcher
-from eventscope.store.filters.look import Look
+from eventscope.store.filters.filter import EVERYTHING, All, Among, Holds, TypePatterns, matcher
+from eventscope.store.filters.look import Inspection
 from eventscope.store.filters.paths import Equals, Path
 from eventscope.store.log import PATH, Log, prepare
 from eventscope.store.rejected import messages
@@ -102,16 +102,16 @@ def test_the_thousandth_page_is_a_range_of_keys_like_the_first(busy: Looking) ->
 
 def test_no_question_goes_through_a_whole_collection(busy: Looking) -> None:
     log = busy.log
-    heads = AggregateFilter
+    heads = AggregateCriteria
     led = [shape.filter for shape in SHAPES.values() if shape.kind != "free"]
     low, high = NOON - 100 * HOUR + 7, NOON - 90 * HOUR + 7
     scopes = [
         Scope(),
-        Scope(types=Types(("user.created",))),
-        Scope(types=Types(("user.*",))),
+        Scope(types=TypePatterns(("user.created",))),
+        Scope(types=TypePatterns(("user.*",))),
         Scope(aggregate_types=("user",)),
         Scope(low=low, high=high),
-        Scope(types=Types(("user.*",)), aggregate_types=("user", "vendor"), low=low, high=high),
+        Scope(types=TypePatterns(("user.*",)), aggregate_types=("user", "vendor"), low=low, high=high),
         *(Scope(low=start, high=high, among=(one,)) for one in IDENTIFIED for start in (None, low)),
     ]
     questions = [
@@ -170,7 +170,7 @@ def test_the_events_of_one_id_are_counted_without_going_through_the_others(busy:
 
 def test_a_page_of_aggregates_is_found_without_going_through_the_others(busy: Looking) -> None:
     user = ("user",)
-    for filter in (AggregateFilter(), AggregateFilter(user)):
+    for filter in (AggregateCriteria(), AggregateCriteria(user)):
         for below in (None, 2500):
             # where the list ends, a look at the checkpoint follows
             command, *_ = busy.heard(aggregates.aggregates(busy.log, filter, limit=20, below=below))
@@ -181,7 +181,7 @@ def test_a_page_of_aggregates_is_found_without_going_through_the_others(busy: Lo
 
 
 def test_aggregates_are_found_by_their_ids(busy: Looking) -> None:
-    for filter, most in ((AggregateFilter(("user",), ("7", "8")), 2), (AggregateFilter(ids=("7",)), len(KINDS))):
+    for filter, most in ((AggregateCriteria(("user",), ("7", "8")), 2), (AggregateCriteria(ids=("7",)), len(KINDS))):
         command, *_ = busy.heard(aggregates.aggregates(busy.log, filter, limit=20))
         assert command.get("find") == "aggregates"
         assert busy.explained(command)["executionStats"]["totalDocsExamined"] <= most
@@ -249,7 +249,7 @@ async def test_an_indexed_path_answers_as_any_other_does(log: Log, appender: App
                 condition = Holds(Path("data", keys), (Equals((value,)),))
                 stored = await pages.events(there, EVERYTHING, limit=1000)
                 lively = matcher(condition)
-                assert await pages.events(there, condition, limit=1000) == [e for e in stored if lively(Look(e))]
+                assert await pages.events(there, condition, limit=1000) == [e for e in stored if lively(Inspection(e))]
     finally:
         await prepare(log)
 
@@ -258,7 +258,7 @@ async def test_an_index_that_is_yet_to_be_made_is_done_without(log: Log, appende
     await appender.store(*(event(f"a.{n % 3}", userId="ann") for n in range(9)))
     await log.events.drop_index("userId_1__id_1_type_1_aggregateType_1")
     try:
-        found = await pages.events(log, All((Among("userId", ("ann",)), Types(("a.1",)))), limit=10)
+        found = await pages.events(log, All((Among("userId", ("ann",)), TypePatterns(("a.1",)))), limit=10)
         assert [e["_id"] for e in found] == [2, 5, 8]
     finally:
         await prepare(log)

@@ -3,13 +3,13 @@
 from dataclasses import fields, replace
 
 from eventscope.store.log import Log
-from eventscope.store.mongo.budget import Budget
-from eventscope.store.recent_events import Tail
+from eventscope.store.mongo.budget import ReadBudget
+from eventscope.store.recent_events import RecentEvents
 
 
 async def test_a_log_within_a_budget_is_the_same_in_all_else(log: Log) -> None:
-    whole = replace(log, question_seconds=3.0, indexed_paths=("data.a",), tail=Tail(1))
-    budget = Budget(1000)
+    whole = replace(log, question_seconds=3.0, indexed_paths=("data.a",), tail=RecentEvents(1))
+    budget = ReadBudget(1000)
     part = whole.within(budget)
     assert part.budget is budget
     assert all(getattr(part, one.name) is getattr(whole, one.name) for one in fields(Log) if one.name != "budget")

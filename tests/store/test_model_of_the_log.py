@@ -16,7 +16,14 @@ from eventscope.store.log import Log, open_log, prepare
 from eventscope.store.mongo.driver import Mongo, Session
 from eventscope.store.mongo.write import Write
 from eventscope.store.state import checkpoint
-from eventscope.store.values.message import Accepted, Batch, Message, Place, Refused, Together
+from eventscope.store.values.message import (
+    AcceptedMessage,
+    MessageBatch,
+    MessageGroup,
+    ParsedMessage,
+    RejectedMessage,
+    StreamPosition,
+)
 from eventscope.store.write import cache
 from eventscope.store.write.retention import Retention
 from eventscope.store.write.writer import Writer, writing
@@ -25,12 +32,14 @@ from tests.store.support.appender import CREATED, NOON, STREAM, Clock, event, re
 from tests.store.support.log_model import Entry, LogModel
 
 Fate = Literal["commit", "dropped", "answer lost"]
-Step: TypeAlias = tuple[Literal["publish"], Message] | tuple[Literal["ingest"], int, Fate] | tuple[str]
+Step: TypeAlias = tuple[Literal["publish"], ParsedMessage] | tuple[Literal["ingest"], int, Fate] | tuple[str]
 
 COLLECTIONS = ("events", "aggregates", "rollups", "populations", "rejected", "meta")
 
 
-def _message(id: int, content: int, aggregate: str | None, expected: int | None, claimed: int | None) -> Accepted:
+def _message(
+    id: int, content: int, aggregate: str | None, expected: int | None, claimed: int | None
+) -> AcceptedMessage:
     of = None if aggregate is None else ("user", aggregate)
     expected = None if of is None else expected
     return event("user.updated", f"m{id}", of=of, data=content, expected=expected, claimed=claimed)
@@ -44,7 +53,7 @@ MESSAGES = st.builds(
     st.sampled_from([None, None, 0, 1, 2, 3]),
     st.sampled_from([None, 1, 2, 3, -1, 2**63 - 1]),
 )
-ARRIVALS: st.SearchStrategy[Message] = st.one_of(
+ARRIVALS: st.SearchStrategy[ParsedMessage] = st.one_of(
     MESSAGES,
     MESSAGES,
     st.lists(MESSAGES, min_size=1, max_size=3).map(lambda messages: together(*messages)),
@@ -88,7 +97,7 @@ class World:
     def __init__(self, log: Log, fates: list[Fate]) -> None:
         self.log = log
         self.fates = fates
-        self.stream: list[Message] = []
+        self.stream: list[ParsedMessage] = []
         self.holders = 0
         self.furthest = 0
         self.writer: Writer
@@ -110,26 +119,26 @@ class World:
                 case ("takeover",):
                     await self._take_over()
                 case ("read again",):
-                    await self.writer.start_again(Place(STREAM, CREATED, 0, 0))
+                    await self.writer.start_again(StreamPosition(STREAM, CREATED, 0, 0))
         await self._compare(self.furthest)
         while self._waiting():
             await self._ingest(5, "commit")
         await self._compare(len(self.stream))
         await self._stack.aclose()
 
-    def _publish(self, message: Message) -> None:
+    def _publish(self, message: ParsedMessage) -> None:
         sequence = len(self.stream) + 1
         arrival = replace(message.arrival, sequence=sequence, recorded_at=NOON + sequence)
         match message:
-            case Refused():
+            case RejectedMessage():
                 self.stream.append(replace(message, arrival=arrival))
-            case Accepted():
+            case AcceptedMessage():
                 self.stream.append(_placed(message, arrival.sequence))
-            case Together(messages=messages):
+            case MessageGroup(messages=messages):
                 parts = tuple(_placed(one, arrival.sequence) for one in messages)
-                self.stream.append(Together(arrival, parts))
+                self.stream.append(MessageGroup(arrival, parts))
 
-    def _waiting(self, most: int = 1) -> list[Message]:
+    def _waiting(self, most: int = 1) -> list[ParsedMessage]:
         done = 0 if self.writer.at.place is None else self.writer.at.place.sequence
         return self.stream[done : done + most]
 
@@ -145,9 +154,9 @@ class World:
         reached = 0 if self.writer.at.place is None else self.writer.at.place.sequence
         self.furthest = max(self.furthest, reached)
 
-    def _batch(self, messages: list[Message]) -> Batch:
+    def _batch(self, messages: list[ParsedMessage]) -> MessageBatch:
         last = messages[-1].arrival
-        return Batch(tuple(messages), Place(STREAM, CREATED, last.sequence, last.recorded_at))
+        return MessageBatch(tuple(messages), StreamPosition(STREAM, CREATED, last.sequence, last.recorded_at))
 
     async def _open(self) -> None:
         """An ingester begins; the one before has ended, and given the lease back."""
@@ -229,7 +238,7 @@ async def _drop(log: Log) -> None:
     await log.mongo.client.drop_database(log.mongo.database.name)
 
 
-def _placed(message: Accepted, sequence: int) -> Accepted:
+def _placed(message: AcceptedMessage, sequence: int) -> AcceptedMessage:
     arrival = replace(message.arrival, sequence=sequence, recorded_at=NOON + sequence)
     return replace(message, arrival=arrival, fields={"timestamp": arrival.recorded_at, **message.fields})
 

@@ -10,7 +10,7 @@ from eventscope.store.log import Log, open_log, prepare
 from eventscope.store.mongo.driver import Document, Driver
 from eventscope.store.state import checkpoint
 from eventscope.store.stats import expiry
-from eventscope.store.values.message import Message
+from eventscope.store.values.message import ParsedMessage
 from eventscope.store.values.moment import HOUR
 from eventscope.store.write.retention import Retention
 from eventscope.store.write.writer import writing
@@ -117,7 +117,12 @@ async def test_a_unique_index_on_what_the_log_counts_stops_it_until_it_is_droppe
     name: str, log: Log, appender: Appender
 ) -> None:
     await UNIQUE[name](log)
-    messages: list[Message] = [event("a.b", of=ADA), event("c.d", of=("customer", "bob")), refused(b"x"), refused(b"y")]
+    messages: list[ParsedMessage] = [
+        event("a.b", of=ADA),
+        event("c.d", of=("customer", "bob")),
+        refused(b"x"),
+        refused(b"y"),
+    ]
     with pytest.raises(Blocked, match=rf'collection {name}, which .* db\.{name}\.dropIndex\("ones"\)'):
         await appender.store(*messages)
     await log.mongo.collection(name).drop_index("ones")

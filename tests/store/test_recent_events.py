@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventscope.store.events import pages
-from eventscope.store.filters.filter import EVERYTHING, Types
-from eventscope.store.recent_events import LOOKS, Tail
+from eventscope.store.filters.filter import EVERYTHING, TypePatterns
+from eventscope.store.recent_events import LOOKS, RecentEvents
 from eventscope.store.values.documents import EventDocument, plain
 from eventscope.subscriptions.live import live_batch
 from eventscope.subscriptions.live.seal import Seal
@@ -27,16 +27,18 @@ def events(first: int, last: int, type: str = "a.happened") -> list[EventDocumen
     return [cast("EventDocument", {"_id": n, "type": type}) for n in range(first, last + 1)]
 
 
-def taking(*positions: tuple[int, int], most: int = 100, most_bytes: int = HUGE) -> Tail:
+def taking(*positions: tuple[int, int], most: int = 100, most_bytes: int = HUGE) -> RecentEvents:
     """A tail of the log's beginning that was told these events, a batch for each pair of ends, of ten bytes each."""
-    tail = Tail(most, most_bytes)
+    tail = RecentEvents(most, most_bytes)
     tail.restart(0)
     for first, last in positions:
         tail.take(first - 1, events(first, last), last, 10 * (last - first + 1))
     return tail
 
 
-def page(tail: Tail, limit: int = 100, *, newest_first: bool = True, above: int | None = None) -> list[int] | None:
+def page(
+    tail: RecentEvents, limit: int = 100, *, newest_first: bool = True, above: int | None = None
+) -> list[int] | None:
     found = tail.page(EVERYTHING, limit=limit, above=above, below=None, newest_first=newest_first, now=NOON)
     return None if found is None else [event["_id"] for event in found]
 
@@ -49,7 +51,7 @@ def test_what_it_answers_is_what_mongodb_answers(corpus: Corpus, data: st.DataOb
     head = data.draw(st.integers(0, len(corpus.events)), "head")
     start = data.draw(st.integers(0, head), "start")
     most = data.draw(st.integers(1, 120) | st.just(HUGE), "most")
-    tail = Tail(most, data.draw(st.integers(0, 50_000) | st.just(HUGE), "most bytes"))
+    tail = RecentEvents(most, data.draw(st.integers(0, 50_000) | st.just(HUGE), "most bytes"))
     tail.restart(start)
     seal = Seal(b"", 1)
     while (at := tail.head or 0) < head:
@@ -95,7 +97,7 @@ def test_it_answers_everything_while_it_holds_the_whole_log() -> None:
 
 
 def test_it_answers_nothing_before_it_is_told_where_the_log_ends() -> None:
-    tail = Tail(10)
+    tail = RecentEvents(10)
     assert page(tail, above=5) is None
     tail.take(7, events(8, 9), 9, 20)
     assert page(tail, 2) == [9, 8]
@@ -122,7 +124,7 @@ def test_it_is_bounded_by_bytes_too() -> None:
 
 
 def test_it_lacks_events_while_it_is_less_than_half_full_and_there_are_some() -> None:
-    tail = Tail(10)
+    tail = RecentEvents(10)
     assert not tail.lacks
     tail.restart(20)
     assert tail.lacks
@@ -144,17 +146,17 @@ def test_what_is_rare_is_left_to_the_index() -> None:
     tail = taking((1, 80))
     tail.take(80, events(81, 81, "b.happened"), 81, 10)
     tail.take(81, events(82, 81 + LOOKS), 81 + LOOKS, 10 * LOOKS)
-    assert tail.page(Types(("b.*",)), limit=1, above=None, below=None, newest_first=True, now=NOON) is None
-    found = tail.page(Types(("b.*",)), limit=2, above=None, below=None, newest_first=True, now=NOON)
+    assert tail.page(TypePatterns(("b.*",)), limit=1, above=None, below=None, newest_first=True, now=NOON) is None
+    found = tail.page(TypePatterns(("b.*",)), limit=2, above=None, below=None, newest_first=True, now=NOON)
     assert found is None
-    assert tail.page(Types(("b.*",)), limit=1, above=70, below=None, newest_first=False, now=NOON) is None
-    assert tail.page(Types(("b.*",)), limit=1, above=80, below=83, newest_first=True, now=NOON) == [
+    assert tail.page(TypePatterns(("b.*",)), limit=1, above=70, below=None, newest_first=False, now=NOON) is None
+    assert tail.page(TypePatterns(("b.*",)), limit=1, above=80, below=83, newest_first=True, now=NOON) == [
         {"_id": 81, "type": "b.happened"}
     ]
 
 
 def test_the_bytes_of_events_are_those_of_the_batches_that_they_came_with() -> None:
-    tail = Tail(100, HUGE)
+    tail = RecentEvents(100, HUGE)
     tail.restart(0)
     tail.take(0, events(1, 4), 4, 40)
     tail.take(4, events(5, 6) + events(9, 10), 10, 400)  # some positions are empty, as of events that expired

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from eventscope.store.single_flight import Turns
+from eventscope.store.single_flight import SingleFlight
 from tests.support.until import until
 
 
@@ -31,7 +31,7 @@ async def source() -> AsyncIterator[Source]:
 
 
 async def test_who_asks_while_it_is_read_shares_the_next_reading(source: Source) -> None:
-    turns = Turns[int]()
+    turns = SingleFlight[int]()
     first = turns.ask(source.read)
     await until(lambda: source.began == 1)
     source.value = 1
@@ -43,7 +43,7 @@ async def test_who_asks_while_it_is_read_shares_the_next_reading(source: Source)
 
 
 async def test_an_answer_is_never_older_than_its_question(source: Source) -> None:
-    turns = Turns[int]()
+    turns = SingleFlight[int]()
     source.may.set()
 
     async def asks() -> None:
@@ -57,7 +57,7 @@ async def test_an_answer_is_never_older_than_its_question(source: Source) -> Non
 
 
 async def test_an_error_is_that_of_all_who_shared_the_reading_and_of_nobody_else(source: Source) -> None:
-    turns = Turns[int]()
+    turns = SingleFlight[int]()
     source.value = -1
     failing = [turns.ask(source.read) for _ in range(2)]
     await until(lambda: source.began == 1)
@@ -71,7 +71,7 @@ async def test_an_error_is_that_of_all_who_shared_the_reading_and_of_nobody_else
 
 
 async def test_who_gives_up_waiting_stops_nobody_else(source: Source) -> None:
-    turns = Turns[int]()
+    turns = SingleFlight[int]()
     waiting = [asyncio.ensure_future(turns.ask(source.read)) for _ in range(2)]
     await until(lambda: source.began == 1)
     waiting[0].cancel()
@@ -81,7 +81,7 @@ async def test_who_gives_up_waiting_stops_nobody_else(source: Source) -> None:
 
 async def test_an_error_that_nobody_waits_for_any_more_is_not_reported(source: Source) -> None:
     # the loop would complain of it, and warnings are errors here
-    turns = Turns[int]()
+    turns = SingleFlight[int]()
     source.value = -1
     asked = asyncio.ensure_future(turns.ask(source.read))
     await until(lambda: source.began == 1)

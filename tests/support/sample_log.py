@@ -15,7 +15,7 @@ from eventscope.store.log import Log, open_log, prepare
 from eventscope.store.state import checkpoint
 from eventscope.store.values import moment
 from eventscope.store.values.documents import EventDocument
-from eventscope.store.values.message import Arrival, Batch, Place
+from eventscope.store.values.message import Arrival, MessageBatch, StreamPosition
 from eventscope.store.values.moment import DAY, HOUR
 from eventscope.store.write.append import append
 from eventscope.store.write.retention import Retention
@@ -98,9 +98,9 @@ async def fill(log: Log, messages: Sequence[bytes], retention: Mapping[str, floa
     stored: list[EventDocument] = []
     for first in range(0, len(arrivals), 80):
         batch = arrivals[first : first + 80]
-        place = Place(STREAM, "2026-01-01T00:00:00Z", batch[-1].sequence, batch[-1].recorded_at)
+        place = StreamPosition(STREAM, "2026-01-01T00:00:00Z", batch[-1].sequence, batch[-1].recorded_at)
         taken = tuple(read(one, STREAM, None) for one in batch)
-        outcome, at = await append(log, Retention(retention), at, Batch(taken, place))
+        outcome, at = await append(log, Retention(retention), at, MessageBatch(taken, place))
         stored.extend(outcome.events)
     await checkpoint.release(log, "filler")
     return stored

@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 
 from eventscope.errors import BadInput
-from eventscope.store.values.headers import Headers
+from eventscope.store.values.headers import MessageHeaders
 from eventscope.subscriptions.nats.header_block import parse, written
 
 PARTS: Final = frozenset({"subject", "headers", "message"})
@@ -23,7 +23,7 @@ class Sample:
     """A message as it would come over NATS."""
 
     subject: str
-    headers: Headers
+    headers: MessageHeaders
     raw: bytes
 
 

@@ -12,7 +12,7 @@ from eventscope.errors import BadInput
 from eventscope.settings import Settings
 from eventscope.store.values import moment
 from eventscope.store.values.documents import plain
-from eventscope.store.values.message import Accepted, Arrival, Refused, Together
+from eventscope.store.values.message import AcceptedMessage, Arrival, MessageGroup, RejectedMessage
 from eventscope.subscriptions.ingest.kept_headers import KeptHeaders
 from eventscope.subscriptions.messages.envelope import Envelope, ready
 from eventscope.subscriptions.messages.parse import made_up_id, read
@@ -60,11 +60,11 @@ def outcome(settings: Settings, by_pattern: dict[str, Envelope], sample: Sample)
     made_up = made_up_id(settings.stream, 0, arrival.recorded_at)
     shown: dict[str, Any]
     match message:
-        case Accepted():
+        case AcceptedMessage():
             shown = {"event": _event(message, made_up)}
-        case Together(messages=messages):
+        case MessageGroup(messages=messages):
             shown = {"events": [_event(one, made_up) for one in messages]}
-        case Refused():
+        case RejectedMessage():
             shown = {"rejected": {"code": message.code, "reason": message.reason}}
     events = [shown["event"]] if "event" in shown else shown.get("events", [])
     if found := notes.notes(settings, by_pattern, arrival, events):
@@ -76,7 +76,7 @@ def _arrival(sample: Sample) -> Arrival:
     return Arrival(sample.subject, sample.headers, sample.raw, 0, moment.now())
 
 
-def _event(message: Accepted, made_up: str) -> dict[str, Any]:
+def _event(message: AcceptedMessage, made_up: str) -> dict[str, Any]:
     event = dict(message.fields)
     if message.has_timestamp:
         event["timestamp"] = moment.to_text(event["timestamp"])

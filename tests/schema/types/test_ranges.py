@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from eventscope.schema.types.filter import EventFilter, event_filter
 from eventscope.store.filters.filter import matcher
-from eventscope.store.filters.look import Look
+from eventscope.store.filters.look import Inspection
 from eventscope.store.values import moment
 from tests.schema.support.event_model import means, times
 from tests.support.sample_log import World
@@ -62,7 +62,7 @@ async def test_any_range_means_the_same_in_the_log_in_its_counts_and_live(world:
     assert answer["stats"]["totalEvents"] == len(wanted)
     given = {re.sub("([A-Z])", lambda m: f"_{m[1].lower()}", name): moment.given(time) for name, time in range.items()}
     lively = matcher(event_filter(EventFilter(**given)))  # type: ignore[arg-type]  # a moment is an integer
-    assert world.those(lambda event: lively(Look(event))) == wanted
+    assert world.those(lambda event: lively(Inspection(event))) == wanted
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from eventscope.background import end
 from eventscope.errors import EventscopeError, LeaseLost
 from eventscope.store.catalogue import counting
-from eventscope.store.catalogue.fields import MOST_DEPTH, MOST_FIELDS, MOST_PAIRS, Drift, Fields
+from eventscope.store.catalogue.fields import MOST_DEPTH, MOST_FIELDS, MOST_PAIRS, FieldCounts, FieldDrift
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.store.mongo.driver import Document
 from eventscope.store.state import checkpoint
@@ -193,14 +193,14 @@ async def test_a_new_field_and_a_new_type_of_a_field_are_drifts(log: Log, append
     await counted(log, 2)
     [fields] = await counting.fields(log, ["one"])
     assert fields.drifts == [
-        Drift(3, NOON + 2, "b", False, "NULL"),
-        Drift(4, NOON + 3, "a", True, "STRING"),
-        Drift(4, NOON + 3, "b", True, "OBJECT"),
-        Drift(4, NOON + 3, "b.c", False, "ARRAY"),
-        Drift(4, NOON + 3, "b.c[]", False, "NUMBER"),
-        Drift(4, NOON + 3, "b.c[]", True, "STRING"),
-        Drift(6, NOON + 5, "", False, "ARRAY"),
-        Drift(6, NOON + 5, "[]", False, "NUMBER"),
+        FieldDrift(3, NOON + 2, "b", False, "NULL"),
+        FieldDrift(4, NOON + 3, "a", True, "STRING"),
+        FieldDrift(4, NOON + 3, "b", True, "OBJECT"),
+        FieldDrift(4, NOON + 3, "b.c", False, "ARRAY"),
+        FieldDrift(4, NOON + 3, "b.c[]", False, "NUMBER"),
+        FieldDrift(4, NOON + 3, "b.c[]", True, "STRING"),
+        FieldDrift(6, NOON + 5, "", False, "ARRAY"),
+        FieldDrift(6, NOON + 5, "[]", False, "NUMBER"),
     ]
     assert fields.drift_count == 8
 
@@ -259,7 +259,7 @@ async def test_what_was_counted_stays_when_events_expire_and_what_expired_is_not
 
 
 async def test_of_a_type_that_nobody_counted_nothing_is_known(log: Log) -> None:
-    assert await counting.fields(log, ["one"]) == [Fields()]
+    assert await counting.fields(log, ["one"]) == [FieldCounts()]
     assert await counting.count(log) == 0
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from eventscope.errors import TooComplex
 from eventscope.store.events import links
-from eventscope.store.events.links import Known, Link
+from eventscope.store.events.links import Cause, Link
 from eventscope.store.log import Log, prepare
 from eventscope.store.mongo.driver import Document
 from eventscope.store.values.documents import EventDocument
@@ -90,7 +90,7 @@ async def test_a_conversation_is_read_in_the_order_of_the_log(heard: Log, events
 
 
 async def test_causes_are_known_while_they_are_kept(heard: Log) -> None:
-    assert await links.known(heard, ["1-3", "1-4", "nobody's"]) == {"1-4": Known("talk 1", NOON + 4)}
+    assert await links.known(heard, ["1-3", "1-4", "nobody's"]) == {"1-4": Cause("talk 1", NOON + 4)}
     assert await links.known(heard, []) == {}
 
 

@@ -9,7 +9,7 @@ import pytest
 from eventscope.errors import TooComplex
 from eventscope.store.events import pages as read
 from eventscope.store.events import types
-from eventscope.store.filters.filter import EVERYTHING, All, Among, Any_, Between, Filter, Holds, Ids, Not, Types
+from eventscope.store.filters.filter import EVERYTHING, All, Among, Any_, Between, Filter, Holds, Ids, Not, TypePatterns
 from eventscope.store.filters.paths import Equals, Path
 from eventscope.store.log import Log, open_log
 from eventscope.store.mongo.driver import Driver
@@ -50,21 +50,21 @@ TYPES = {"aggregate": "rollups"}
 @pytest.mark.parametrize(
     ("filter", "question"),
     [
-        (Types(("*",)), FIND),
-        (Types(("*",)), TYPES),
-        (Types(("rare.*", "usual.one")), TYPES),
-        (Types(("rare.one", "usual.one")), FIND),
+        (TypePatterns(("*",)), FIND),
+        (TypePatterns(("*",)), TYPES),
+        (TypePatterns(("rare.*", "usual.one")), TYPES),
+        (TypePatterns(("rare.one", "usual.one")), FIND),
         (Among("userId", ("ann", "bob")), FIND),
-        (All((Types(("usual.one", "rare.one")), Between("timestamp", 0, None))), FIND),
+        (All((TypePatterns(("usual.one", "rare.one")), Between("timestamp", 0, None))), FIND),
         (Ids(("rare", *(f"usual {n}" for n in range(1, 151)))), FIND),
         (EVERYTHING, FIND),
-        (Not(Types(("other.*",))), FIND),
-        (Not(Types(("other.*",))), TYPES),
-        (Any_((Types(("rare.*",)), Among("userId", ("bob",)))), FIND),
-        (Any_((Types(("rare.*",)), Among("userId", ("bob",)))), TYPES),
+        (Not(TypePatterns(("other.*",))), FIND),
+        (Not(TypePatterns(("other.*",))), TYPES),
+        (Any_((TypePatterns(("rare.*",)), Among("userId", ("bob",)))), FIND),
+        (Any_((TypePatterns(("rare.*",)), Among("userId", ("bob",)))), TYPES),
         (Any_((Between("timestamp", 0, None), Among("userId", ("bob",)))), FIND),
         (Holds(Path("data", ()), (Equals((None,)),)), FIND),
-        (Any_((Not(Among("userId", ("bob",))), Types(("usual.one",)))), FIND),
+        (Any_((Not(Among("userId", ("bob",))), TypePatterns(("usual.one",)))), FIND),
     ],
     ids=[
         "all types",
@@ -124,7 +124,7 @@ async def test_the_types_of_a_log_are_known_in_order_of_the_alphabet(log: Log, a
 async def test_an_empty_log_has_no_first_position(log: Log) -> None:
     assert await read.first_position(log) is None
     assert await read.events(log, EVERYTHING, limit=10) == []
-    assert await read.events(log, Types(("*",)), limit=10) == []
+    assert await read.events(log, TypePatterns(("*",)), limit=10) == []
     assert await read.count(log, EVERYTHING) == 0
 
 

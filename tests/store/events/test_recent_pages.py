@@ -11,7 +11,7 @@ from eventscope.store.events import recent_pages
 from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Driver
-from eventscope.store.recent_events import Tail
+from eventscope.store.recent_events import RecentEvents
 from tests.store.support.appender import Appender, Clock, event
 from tests.store.support.command_listener import Ear, listening
 
@@ -27,7 +27,7 @@ async def heard(
 ) -> AsyncIterator[Log]:
     """The log of this test with a tail, and with an ear on it."""
     async with listening(mongo_url, emptied_database, driver, clock, ear) as heard:
-        yield replace(heard, tail=Tail(100))
+        yield replace(heard, tail=RecentEvents(100))
 
 
 async def ids(log: Log, limit: int = 3, **more: Any) -> list[int]:

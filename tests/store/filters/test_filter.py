@@ -12,13 +12,13 @@ from eventscope.store.filters.filter import (
     All,
     Filter,
     Not,
-    Types,
+    TypePatterns,
     conditions,
     is_pattern,
     matcher,
     pattern_regex,
 )
-from eventscope.store.filters.look import Look
+from eventscope.store.filters.look import Inspection
 from eventscope.store.values.documents import EventDocument
 from tests.store.support import filter_model as model
 from tests.store.support.random_log import EVENT_TYPES, Corpus, State, filters, moments, patterns
@@ -45,7 +45,7 @@ def test_a_page_holds_what_the_filter_means_and_is_kept_in_either_direction(
     left = model.kept(corpus.events, corpus.clock.now)
     meant = [event for event in left if model.means(filter, event)]
     lively = matcher(filter)
-    assert [event for event in left if lively(Look(event))] == meant, "live delivery means other events"
+    assert [event for event in left if lively(Inspection(event))] == meant, "live delivery means other events"
     inside = [p for p in positions(meant) if (above is None or p > above) and (below is None or p < below)]
     assert positions(found) == (inside[::-1] if newest_first else inside)[:limit]
 
@@ -72,7 +72,9 @@ def test_patterns_that_stand_for_too_many_types_to_name_mean_the_same(corpus: Co
 
 def _types() -> st.SearchStrategy[Filter]:
     """Types, and no types, by patterns."""
-    some: st.SearchStrategy[Filter] = st.lists(patterns(), min_size=1, max_size=4).map(lambda all: Types(tuple(all)))
+    some: st.SearchStrategy[Filter] = st.lists(patterns(), min_size=1, max_size=4).map(
+        lambda all: TypePatterns(tuple(all))
+    )
     return some | some.map(Not) | st.just(EVERYTHING)
 
 
@@ -100,7 +102,7 @@ def test_counting_agrees_with_reading(corpus: Corpus, data: st.DataObject) -> No
 @example("u.*", "user")
 def test_a_star_stands_for_any_text_and_nothing_else_is_special(pattern: str, text: str) -> None:
     event: EventDocument = {"type": text}  # type: ignore[typeddict-item]  # a filter by type looks at nothing else
-    assert matcher(Types((pattern,)))(Look(event)) == model.fits(pattern, text)
+    assert matcher(TypePatterns((pattern,)))(Inspection(event)) == model.fits(pattern, text)
 
 
 stars = st.lists(st.sampled_from(["", "a", "b", "ab", "aba", "\n", "."]), max_size=6).map("*".join)
@@ -110,7 +112,7 @@ stars = st.lists(st.sampled_from(["", "a", "b", "ab", "aba", "\n", "."]), max_si
 @settings(max_examples=500, deadline=None)
 def test_a_pattern_and_its_expression_mean_the_same(pattern: str, text: str) -> None:
     event: EventDocument = {"type": text}  # type: ignore[typeddict-item]  # a filter by type looks at nothing else
-    assert matcher(Types((pattern,)))(Look(event)) == model.fits(pattern, text)
+    assert matcher(TypePatterns((pattern,)))(Inspection(event)) == model.fits(pattern, text)
     if is_pattern(pattern):
         # Python writes the end of a text in another way than MongoDB
         expression = re.compile(pattern_regex(pattern).removesuffix(r"\z") + r"\Z", re.DOTALL)
@@ -121,7 +123,7 @@ def test_many_stars_take_no_longer_than_few() -> None:
     """A search that went back would try more ways than there are atoms."""
     pattern, text = "*a" * 200 + "*b", "a" * 1024
     event: EventDocument = {"type": text}  # type: ignore[typeddict-item]  # a filter by type looks at nothing else
-    assert not matcher(Types((pattern,)))(Look(event))
+    assert not matcher(TypePatterns((pattern,)))(Inspection(event))
     assert re.compile(pattern_regex(pattern).removesuffix(r"\z") + r"\Z", re.DOTALL).match(text) is None
 
 
@@ -136,6 +138,6 @@ def test_everything_is_the_filter_of_no_condition(corpus: Corpus) -> None:
 
 
 def test_nested_conditions_are_laid_flat() -> None:
-    one, two, three = Types(("a",)), Types(("b",)), Types(("c",))
+    one, two, three = TypePatterns(("a",)), TypePatterns(("b",)), TypePatterns(("c",))
     nested: Filter = All((one, All((two, All(()), All((three,))))))
     assert conditions(nested) == [one, two, three]

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventscope.store.filters.effort import STEPS, TooMuch
-from eventscope.store.filters.filter import All, Exists, Filter, Holds, Not, Types, matcher, meant
-from eventscope.store.filters.look import Look
+from eventscope.store.filters.filter import All, Exists, Filter, Holds, Not, TypePatterns, matcher, meant
+from eventscope.store.filters.look import Inspection
 from eventscope.store.filters.paths import Compares, Equals, Path, Reads
 from eventscope.store.values.documents import EventDocument
 from tests.store.support.json_values import parts_of, path_conditions
@@ -52,25 +52,25 @@ HEAVY: list[tuple[str, Any, Filter]] = [
 @pytest.mark.parametrize(("data", "filter"), [case[1:] for case in HEAVY], ids=[case[0] for case in HEAVY])
 def test_a_filter_that_would_take_long_is_given_up(data: Any, filter: Filter) -> None:
     with pytest.raises(TooMuch):
-        matcher(filter)(Look(of(data)))
+        matcher(filter)(Inspection(of(data)))
 
 
 def test_so_are_many_patterns_of_types() -> None:
-    patterns = Types(tuple(f"*x{n}" for n in range(STEPS + 1)))
+    patterns = TypePatterns(tuple(f"*x{n}" for n in range(STEPS + 1)))
     with pytest.raises(TooMuch):
-        matcher(patterns)(Look(of({})))
-    assert matcher(Types((*patterns.patterns, "a.b")))(Look(of({}))), "an exact type needs no patterns"
+        matcher(patterns)(Inspection(of({})))
+    assert matcher(TypePatterns((*patterns.patterns, "a.b")))(Inspection(of({}))), "an exact type needs no patterns"
 
 
 def test_so_are_patterns_of_many_pieces_on_many_types_and_on_one_type_they_are_tried_once() -> None:
-    patterns = Types(tuple(f"*{'a*' * 400}b{n}*" for n in range(25)))
+    patterns = TypePatterns(tuple(f"*{'a*' * 400}b{n}*" for n in range(25)))
     assert list(meant(matcher(patterns), [of({}, "a" * 1000)] * 5_000)) == []
     with pytest.raises(TooMuch):
         list(meant(matcher(patterns), [of({}, f"{'a' * 990}{n}") for n in range(100)]))
 
 
 def test_what_one_filter_gave_up_on_the_way_is_not_begun_again_by_the_next() -> None:
-    look = Look(of({"l": WIDE}), 10_000)
+    look = Inspection(of({"l": WIDE}), 10_000)
     path = Path("data", ("l", "a"))
     with pytest.raises(TooMuch):
         look.reached(path)
@@ -81,7 +81,7 @@ def test_what_one_filter_gave_up_on_the_way_is_not_begun_again_by_the_next() -> 
 
 
 def test_what_a_path_reaches_is_found_once_for_all_filters() -> None:
-    look, holds = Look(of({"l": WIDE})), matcher(Holds(Path("data", ("l", "a")), (Equals((-1,)),)))
+    look, holds = Inspection(of({"l": WIDE})), matcher(Holds(Path("data", ("l", "a")), (Equals((-1,)),)))
     assert not holds(look)
     first = STEPS - look.steps
     look.steps = STEPS
@@ -100,9 +100,9 @@ def test_several_events_share_what_may_be_done() -> None:
 def test_a_look_that_is_not_given_up_says_the_same_however_little_may_be_done(data: st.DataObject) -> None:
     value = data.draw(st.recursive(st.none() | st.integers(0, 3) | st.sampled_from(["", "a", "ab"]), _nested))
     condition = data.draw(path_conditions(list(parts_of(value))))
-    whole = matcher(condition)(Look(of(value)))
+    whole = matcher(condition)(Inspection(of(value)))
     try:
-        assert matcher(condition)(Look(of(value), data.draw(st.integers(0, 30)))) is whole
+        assert matcher(condition)(Inspection(of(value), data.draw(st.integers(0, 30)))) is whole
     except TooMuch:
         return
 

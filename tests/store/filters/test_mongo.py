@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventscope.store.filters.filter import EVERYTHING, All, Among, Filter, Ids, Types
+from eventscope.store.filters.filter import EVERYTHING, All, Among, Filter, Ids, TypePatterns
 from eventscope.store.filters.mongo import query
 
 NASTY = st.text() | st.sampled_from(["$where", "$gt", "a.b", "", "*", "^.*$"])
@@ -22,7 +22,7 @@ def keys(value: Any) -> set[str]:
 
 @given(st.lists(NASTY), st.lists(NASTY), st.lists(NASTY))
 def test_text_of_a_caller_is_never_a_key(ids: list[str], types: list[str], users: list[str]) -> None:
-    filter = All((Ids(tuple(ids)), All((Types(tuple(types)), Among("userId", tuple(users))))))
+    filter = All((Ids(tuple(ids)), All((TypePatterns(tuple(types)), Among("userId", tuple(users))))))
     assert keys(query(filter)) <= {"$and", "$eq", "$in", "messageId", "type", "userId"}
 
 
@@ -31,6 +31,6 @@ def test_no_condition_is_the_query_for_everything() -> None:
 
 
 def test_one_condition_stands_alone() -> None:
-    nested: Filter = All((All(()), All((Types(("a",)),))))
+    nested: Filter = All((All(()), All((TypePatterns(("a",)),))))
     assert query(nested) == {"type": {"$eq": "a"}}
     assert query(EVERYTHING, {"_id": 1}) == {"_id": 1}

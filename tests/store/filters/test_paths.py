@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from eventscope.store.events import pages
 from eventscope.store.filters.filter import EVERYTHING, All, Exists, Holds, Ids, Not, matcher
-from eventscope.store.filters.look import Look
+from eventscope.store.filters.look import Inspection
 from eventscope.store.filters.mongo import query
 from eventscope.store.filters.paths import Compares, Equals, Likeness, Path, Reads, Test, keys_of
 from eventscope.store.log import Log
@@ -33,7 +33,9 @@ def test_a_condition_on_a_path_means_the_same_to_mongodb_and_to_live_delivery(
 
     lively = matcher(condition)
     means = [event["_id"] for event in corpus.events if model.means(condition, event)]
-    assert [event["_id"] for event in corpus.events if lively(Look(event))] == means, "live delivery means other events"
+    assert [event["_id"] for event in corpus.events if lively(Inspection(event))] == means, (
+        "live delivery means other events"
+    )
     assert found == means, "MongoDB means other events"
 
 
@@ -122,7 +124,7 @@ async def test_each_case_is_as_people_expect_it(log: Log, appender: Appender) ->
             found = await pages.events(log, All((Ids((str(n),)), filter)), limit=5)
             assert len(found) == held, (data, path, operators)
         assert held != len(await pages.events(log, All((Ids((str(n),)), Not(condition))), limit=5))
-        assert matcher(condition)(Look(stored[str(n)])) == held, (data, path, operators)
+        assert matcher(condition)(Inspection(stored[str(n)])) == held, (data, path, operators)
 
 
 async def test_a_list_of_any_length_is_gone_through(log: Log, appender: Appender) -> None:
@@ -142,7 +144,7 @@ async def test_a_list_of_any_length_is_gone_through(log: Log, appender: Appender
         ):
             condition = Holds(Path("data", keys_of(path)), tests)
             [found] = await pages.events(log, condition, limit=5)
-            assert matcher(condition)(Look(found))
+            assert matcher(condition)(Inspection(found))
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from eventscope.store.mongo.budget import LARGE, Budget
+from eventscope.store.mongo.budget import LARGE, ReadBudget
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 4])
 async def test_no_more_reads_of_an_operation_are_under_way_than_may_be(at_once: int) -> None:
-    budget, under_way, most = Budget(at_once=at_once), 0, 0
+    budget, under_way, most = ReadBudget(at_once=at_once), 0, 0
 
     async def read() -> None:
         nonlocal under_way, most
@@ -27,7 +27,7 @@ async def test_no_more_reads_of_an_operation_are_under_way_than_may_be(at_once: 
 
 
 async def test_a_read_that_is_given_up_while_it_waits_takes_no_turn_from_others() -> None:
-    budget = Budget(at_once=1)
+    budget = ReadBudget(at_once=1)
     await budget.begin()
     given_up, next_one = asyncio.ensure_future(budget.begin()), asyncio.ensure_future(budget.begin())
     await asyncio.sleep(0)
@@ -41,5 +41,5 @@ async def test_a_read_that_is_given_up_while_it_waits_takes_no_turn_from_others(
 
 
 def test_an_operation_has_to_enter_once_it_is_large() -> None:
-    budget = Budget()
+    budget = ReadBudget()
     assert [budget.spend(size) for size in (1, LARGE - 1, 1)] == [False, False, True]

@@ -18,9 +18,9 @@ from eventscope.errors import CannotStart, QuestionTimedOut, TooLargeTogether, U
 from eventscope.processes.guard import guarded, lifeline
 from eventscope.processes.ports import free
 from eventscope.store import aggregates
-from eventscope.store.aggregates import AggregateFilter
+from eventscope.store.aggregates import AggregateCriteria
 from eventscope.store.events import pages, types
-from eventscope.store.filters.filter import EVERYTHING, Types
+from eventscope.store.filters.filter import EVERYTHING, TypePatterns
 from eventscope.store.log import Log, open_log, prepare, server_version, synchronise
 from eventscope.store.mongo.driver import Document, Driver, connect, translated
 from eventscope.store.mongo.failure import refuses
@@ -35,15 +35,15 @@ from tests.support.until import until
 
 QUESTIONS: dict[str, Callable[[Log], Coroutine[Any, Any, object]]] = {
     "events": lambda log: pages.events(log, EVERYTHING, limit=10),
-    "events of a pattern": lambda log: pages.events(log, Types(("*",)), limit=10),
+    "events of a pattern": lambda log: pages.events(log, TypePatterns(("*",)), limit=10),
     "event": lambda log: pages.event(log, "a"),
     "count": lambda log: pages.count(log, EVERYTHING),
     "types": types.types,
     "cells": lambda log: counts.cells(log, Scope(low=NOON + 1)),
-    "unique aggregates": lambda log: counts.aggregates(log, Scope(types=Types(("a",)))),
-    "aggregates": lambda log: aggregates.aggregates(log, AggregateFilter(), limit=10),
+    "unique aggregates": lambda log: counts.aggregates(log, Scope(types=TypePatterns(("a",)))),
+    "aggregates": lambda log: aggregates.aggregates(log, AggregateCriteria(), limit=10),
     "an aggregate": lambda log: aggregates.named(log, [("a", "b")]),
-    "how many aggregates": lambda log: aggregates.count(log, AggregateFilter(), 10),
+    "how many aggregates": lambda log: aggregates.count(log, AggregateCriteria(), 10),
     "rejected": lambda log: messages.rejected(log, limit=10),
     "how many rejected": messages.count,
     "checkpoint": checkpoint.read,

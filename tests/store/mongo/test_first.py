@@ -10,7 +10,7 @@ from eventscope.dev.servers import Mongod, running
 from eventscope.errors import TooComplex
 from eventscope.store.log import Log, open_log
 from eventscope.store.mongo import raw
-from eventscope.store.mongo.budget import Budget
+from eventscope.store.mongo.budget import ReadBudget
 from eventscope.store.mongo.driver import Document, Driver
 from eventscope.store.mongo.first import first, first_large
 from tests.store.support.appender import Appender, event
@@ -39,7 +39,7 @@ async def test_a_page_is_read_again_when_a_connection_breaks_or_a_primary_steps_
         await log.events.insert_one({"_id": 1})
         once: Document = {"configureFailPoint": "failCommand", "mode": {"times": 1}}
         await log.mongo.client.admin.command({**once, "data": {"failCommands": ["find"], **failure}})
-        asked = {"limit": 10, "budget": Budget()} if large else {"limit": 10}
+        asked = {"limit": 10, "budget": ReadBudget()} if large else {"limit": 10}
         found: Any = await (first_large if large else first)(log.events, {}, **asked)
         assert (found[0] if large else found) == [{"_id": 1}]
 
@@ -56,7 +56,7 @@ async def test_the_first_documents_are_those_that_a_cursor_gives(
             asked: dict[str, Any] = {"limit": limit, "direction": direction}
             expected = await cursor.to_list(None)
             assert await first(log.events, query, {"data": 1}, **asked) == expected
-            budget = Budget()
+            budget = ReadBudget()
             found, size = await first_large(log.events, query, {"data": 1}, **asked, hint=hint, budget=budget)
             assert found == expected
             assert budget.spent == size
@@ -68,14 +68,14 @@ async def test_the_first_documents_are_those_that_a_cursor_gives(
 async def test_large_documents_are_made_a_few_at_a_time_and_are_the_same(log: Log, appender: Appender) -> None:
     values: list[Any] = [None, 2**62, 1.5, "ä" * 50_000, [[], {}], {"a": {"$ref": "x"}}, "2026-01-01"]
     await appender.store(*(event("a", data={"n": n, "v": values * 2}) for n in range(20)))
-    found, size = await first_large(log.events, {}, limit=100, budget=Budget())
+    found, size = await first_large(log.events, {}, limit=100, budget=ReadBudget())
     assert found == await log.events.find().sort("_id", 1).to_list(None)
     assert size > raw.SMALL
 
 
 async def test_what_is_over_the_budget_is_refused_before_documents_are_made(log: Log, appender: Appender) -> None:
     await appender.store(*(event("a", data={"n": "x" * 1000}) for _ in range(10)))
-    budget = Budget(20_000)
+    budget = ReadBudget(20_000)
     await first_large(log.events, {}, limit=100, budget=budget)
     with pytest.raises(TooComplex, match="the operation reads over 20000 bytes"):
         await first_large(log.events, {}, limit=100, budget=budget)

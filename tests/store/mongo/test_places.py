@@ -10,15 +10,15 @@ from eventscope.errors import Unavailable
 from eventscope.store.events.links import linked
 from eventscope.store.log import Log
 from eventscope.store.mongo import budget as budgets
-from eventscope.store.mongo.budget import HELD, LARGE, Budget
+from eventscope.store.mongo.budget import HELD, LARGE, ReadBudget
 from eventscope.store.mongo.first import first_large
 from eventscope.store.mongo.places import Places
 from tests.store.support.appender import Appender, event
 from tests.support.until import until
 
 
-def large(places: Places) -> Budget:
-    budget = Budget(places=places)
+def large(places: Places) -> ReadBudget:
+    budget = ReadBudget(places=places)
     budget.spend(LARGE + 1)
     return budget
 
@@ -44,7 +44,7 @@ async def test_a_small_operation_needs_no_place_and_one_that_has_one_needs_no_ot
     await first.enter()
     first.spend(100 * LARGE)
     await first.enter()
-    small = Budget(places=places)
+    small = ReadBudget(places=places)
     small.spend(LARGE)
     await small.enter()
     first.leave()
@@ -99,18 +99,18 @@ async def test_a_read_that_has_to_wait_gives_and_counts_the_same_afterwards(
     monkeypatch.setattr(budgets, "HELD", held)
     monkeypatch.setattr(budgets, "LARGE", 4_000)
     await appender.store(*(event("a", data={"n": "x" * 1000}, correlationId="c") for _ in range(30)))
-    places, free = Places(1), Budget()
+    places, free = Places(1), ReadBudget()
     expected = await first_large(log.events, {}, limit=100, budget=free)
-    followed = await linked(log.within(Budget()), "correlationId", ["c"], limit=20)
-    holder = Budget(places=places)
+    followed = await linked(log.within(ReadBudget()), "correlationId", ["c"], limit=20)
+    holder = ReadBudget(places=places)
     holder.spend(LARGE + 1)
     await holder.enter()
-    budget, other = Budget(places=places), Budget(places=places)
+    budget, other = ReadBudget(places=places), ReadBudget(places=places)
     reads = asyncio.gather(
         _left(budget, first_large(log.events, {}, limit=100, budget=budget)),
         _left(other, linked(log.within(other), "correlationId", ["c"], limit=20)),
     )
-    small, _ = await first_large(log.events, {}, limit=1, budget=Budget(places=places))
+    small, _ = await first_large(log.events, {}, limit=1, budget=ReadBudget(places=places))
     assert small == expected[0][:1]
     await until(lambda: len(places._free._waiters or ()) == 2)
     holder.leave()
@@ -119,7 +119,7 @@ async def test_a_read_that_has_to_wait_gives_and_counts_the_same_afterwards(
     assert not places.are_taken
 
 
-async def _left(budget: Budget, read: Awaitable[Any]) -> Any:
+async def _left(budget: ReadBudget, read: Awaitable[Any]) -> Any:
     """What was read, by an operation that is over then."""
     try:
         return await read

@@ -8,7 +8,7 @@ from bson.codec_options import DEFAULT_CODEC_OPTIONS
 
 from eventscope.errors import TooComplex
 from eventscope.store.mongo import raw
-from eventscope.store.mongo.budget import Budget
+from eventscope.store.mongo.budget import ReadBudget
 from eventscope.store.mongo.raw import ANSWER, Answer
 
 DOCUMENTS: list[dict[str, Any]] = [{"_id": n, "data": {"values": [n, None, "ä"]}} for n in range(30)]
@@ -24,13 +24,13 @@ def answer(document: dict[str, Any]) -> Answer:
 
 async def test_documents_are_those_of_the_first_batch_and_all_else_is_as_usual() -> None:
     made = answer({"cursor": {"firstBatch": DOCUMENTS, "id": 0, "ns": "a.b"}, **REST})
-    assert await made.documents(Budget(), DEFAULT_CODEC_OPTIONS) == DOCUMENTS
+    assert await made.documents(ReadBudget(), DEFAULT_CODEC_OPTIONS) == DOCUMENTS
     assert made == REST
 
 
 async def test_members_may_stand_in_any_order() -> None:
     made = answer({**REST, "cursor": {"id": 0, "ns": "a.b", "firstBatch": DOCUMENTS}})
-    assert await made.documents(Budget(), DEFAULT_CODEC_OPTIONS) == DOCUMENTS
+    assert await made.documents(ReadBudget(), DEFAULT_CODEC_OPTIONS) == DOCUMENTS
     assert made.keys() == REST.keys()
     assert decode(made["$clusterTime"].raw) == REST["$clusterTime"]
 
@@ -38,7 +38,7 @@ async def test_members_may_stand_in_any_order() -> None:
 async def test_large_documents_are_the_same_wherever_they_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(raw, "SMALL", 100)
     made = answer({"cursor": {"firstBatch": DOCUMENTS, "id": 0, "ns": "a.b"}, **REST})
-    assert await made.documents(Budget(), DEFAULT_CODEC_OPTIONS) == DOCUMENTS
+    assert await made.documents(ReadBudget(), DEFAULT_CODEC_OPTIONS) == DOCUMENTS
 
 
 @pytest.mark.parametrize("small", [100, 1024**2])
@@ -46,7 +46,7 @@ async def test_what_is_over_the_budget_is_refused(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(raw, "SMALL", small)
     made = answer({"cursor": {"firstBatch": DOCUMENTS, "id": 0, "ns": "a.b"}, **REST})
     with pytest.raises(TooComplex):
-        await made.documents(Budget(1000), DEFAULT_CODEC_OPTIONS)
+        await made.documents(ReadBudget(1000), DEFAULT_CODEC_OPTIONS)
 
 
 async def test_an_error_is_a_dictionary_all_through() -> None:
@@ -55,4 +55,4 @@ async def test_an_error_is_a_dictionary_all_through() -> None:
     made = answer(failure)
     assert isinstance(made, dict) and type(made["topologyVersion"]) is dict
     assert made == failure
-    assert await made.documents(Budget(), DEFAULT_CODEC_OPTIONS) == []
+    assert await made.documents(ReadBudget(), DEFAULT_CODEC_OPTIONS) == []

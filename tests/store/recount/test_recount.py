@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 
 from eventscope.store import aggregates
-from eventscope.store.aggregates import AggregateFilter
+from eventscope.store.aggregates import AggregateCriteria
 from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.filters.mongo import bson_date
 from eventscope.store.log import Log
 from eventscope.store.recount import expirations, rows
-from eventscope.store.recount.whole import Report, recount
+from eventscope.store.recount.whole import RecountReport, recount
 from eventscope.store.stats import counts, expiry
 from eventscope.store.stats.counts import Scope
 from eventscope.store.values.documents import EventDocument
-from eventscope.store.values.message import Accepted
+from eventscope.store.values.message import AcceptedMessage
 from eventscope.store.values.moment import DAY, HOUR
 from eventscope.store.write.retention import Retention
 from tests.chaos import recount as oracle
@@ -29,7 +29,7 @@ TYPES = ("user.created", "user.updated", "user.deleted", "user.session", "brief"
 DERIVED = ("aggregates", "rollups", "populations", "expirations")
 
 
-def message(chance: random.Random, now: int) -> Accepted:
+def message(chance: random.Random, now: int) -> AcceptedMessage:
     of = chance.choice([None, ("user", chance.choice("abc")), ("order", chance.choice("123"))])
     return event(chance.choice(TYPES), of=of, at=now - chance.choice([0, 0, 1, HOUR // 2, 3 * HOUR, 3 * DAY]))
 
@@ -48,7 +48,7 @@ async def derived(log: Log) -> dict[str, list[dict[str, Any]]]:
     return {name: await log.mongo.collection(name).find({}).sort("_id", 1).to_list(None) for name in DERIVED}
 
 
-async def mended(log: Log) -> Report:
+async def mended(log: Log) -> RecountReport:
     return await recount(log, lambda *_: None, mend=True)
 
 
@@ -68,7 +68,7 @@ async def check(log: Log, stored: list[EventDocument], *, whole: bool = True) ->
     assert sum(cell.n for cell in hourly) == len(kept)
     names = {(one["aggregateType"], one["aggregateId"]) for one in kept if "version" in one}
     assert await counts.aggregates(log, Scope()) == len(names)
-    there = await aggregates.aggregates(log, AggregateFilter(), limit=1000)
+    there = await aggregates.aggregates(log, AggregateCriteria(), limit=1000)
     assert {(one.type, one.id): one.event_count for one in there} == Counter(
         (one["aggregateType"], one["aggregateId"]) for one in kept if "version" in one
     )
@@ -199,7 +199,7 @@ async def test_rows_of_events_that_mongodb_deleted_by_a_wrong_clock_go_and_the_g
     cells = await counts.cells(log, Scope())
     assert [(cell.type, cell.n) for cell in cells] == [("lasting", len(left))]
     assert await counts.aggregates(log, Scope()) == 1
-    assert [one.id for one in await aggregates.aggregates(log, AggregateFilter(), limit=9)] == ["lasting"]
+    assert [one.id for one in await aggregates.aggregates(log, AggregateCriteria(), limit=9)] == ["lasting"]
     assert {one.type: one.through for one in await expired(log)} == {"a": 4, "b": 3}
 
 

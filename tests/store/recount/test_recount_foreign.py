@@ -9,7 +9,7 @@ from eventscope.errors import Blocked
 from eventscope.store.catalogue import counting
 from eventscope.store.log import Log
 from eventscope.store.recount import sample
-from eventscope.store.recount.whole import Report, recount
+from eventscope.store.recount.whole import RecountReport, recount
 from eventscope.store.stats import counts
 from eventscope.store.stats.counts import Scope
 from eventscope.store.write.retention import Retention
@@ -20,7 +20,7 @@ DERIVED = ("aggregates", "rollups", "populations", "expirations")
 VALUES: tuple[Any, ...] = (None, True, 0, -5, 2.5, 1.0, 2**62, "x", [], {}, {"position": 10**7}, [1])
 
 
-async def recounted(log: Log) -> Report:
+async def recounted(log: Log) -> RecountReport:
     return await recount(log, lambda *_: None, mend=True)
 
 

@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 
 from eventscope.errors import Blocked
-from eventscope.store.aggregates import AggregateFilter, aggregates, named, version
+from eventscope.store.aggregates import AggregateCriteria, aggregates, named, version
 from eventscope.store.filters.mongo import bson_date
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.store.mongo.driver import Driver
-from eventscope.store.recount.whole import Report, recount
+from eventscope.store.recount.whole import RecountReport, recount
 from eventscope.store.recount.wrong import Kind
 from eventscope.store.rejected import room
 from eventscope.store.state import checkpoint
 from eventscope.store.state.agreement import MAKE_ANEW
-from eventscope.store.values.message import Place
+from eventscope.store.values.message import StreamPosition
 from eventscope.store.values.moment import HOUR
 from eventscope.store.write.retention import Retention
 from eventscope.store.write.writer import writing
@@ -42,7 +42,9 @@ async def begin(log: Log) -> None:
     await write(log, *MESSAGES)
 
 
-async def write(log: Log, *messages: Any, sequence: int | None = None, retention: Retention = FOREVER) -> Place | None:
+async def write(
+    log: Log, *messages: Any, sequence: int | None = None, retention: Retention = FOREVER
+) -> StreamPosition | None:
     """Store these as an ingester does; the place that it went on from."""
     async with writing(log, retention, "ann", 60) as writer:
         assert writer is not None
@@ -57,7 +59,7 @@ def silent(kind: Kind, done: int, total: int) -> None:
     """Tell nobody."""
 
 
-async def mended(log: Log, *, accept_loss: bool = False) -> Report:
+async def mended(log: Log, *, accept_loss: bool = False) -> RecountReport:
     return await recount(log, silent, mend=True, accept_loss=accept_loss)
 
 
@@ -169,7 +171,7 @@ async def test_a_damaged_checkpoint_is_made_anew_where_it_is_damaged(log: Log, c
     await log.meta.update_one({"_id": checkpoint.ID}, {"$set": damaged})
     await mended(log, accept_loss=True)
     found = await checkpoint.read(log)
-    assert (found.head, found.place) == (4, Place(STREAM, CREATED, 5, clock.now))
+    assert (found.head, found.place) == (4, StreamPosition(STREAM, CREATED, 5, clock.now))
     assert (found.source_resets, found.lost_count) == (7, 0)
     await write(log, event("new"))
 
@@ -227,7 +229,7 @@ async def test_an_aggregate_is_not_missed_in_a_collection_that_the_log_was_not_w
     for look in (
         version(log, *ADA),
         named(log, [ADA]),
-        aggregates(log, AggregateFilter(), limit=10, below=1),
+        aggregates(log, AggregateCriteria(), limit=10, below=1),
     ):
         with pytest.raises(Blocked, match="the collection aggregates was dropped or replaced"):
             await look

@@ -142,7 +142,7 @@ async def test_the_holder_of_the_lease_says_each_wrong_thing_once(
 
         checkpoint_read, failures = checkpoint.read, []
 
-        async def broken(log: Log) -> checkpoint.Checkpoint:
+        async def broken(log: Log) -> checkpoint.LogCheckpoint:
             failures.append(1)
             raise ValueError
 

@@ -8,10 +8,10 @@ import pytest
 
 from eventscope.errors import Blocked, LeaseLost
 from eventscope.store.log import Log
-from eventscope.store.recent_events import Tail
+from eventscope.store.recent_events import RecentEvents
 from eventscope.store.state import checkpoint
-from eventscope.store.state.checkpoint import Checkpoint
-from eventscope.store.values.message import Place
+from eventscope.store.state.checkpoint import LogCheckpoint
+from eventscope.store.values.message import StreamPosition
 from tests.store.support.appender import CREATED, STREAM, Appender, event, refused
 from tests.support.until import until
 
@@ -26,7 +26,7 @@ async def end_lease(log: Log) -> None:
 
 
 async def test_an_empty_log_has_a_checkpoint_at_its_start(log: Log) -> None:
-    assert await checkpoint.read(log) == Checkpoint(
+    assert await checkpoint.read(log) == LogCheckpoint(
         head=0, rejected_head=0, place=None, source_resets=0, holder=None, term=0, lease_held=False
     )
     assert await checkpoint.head(log) == 0
@@ -34,7 +34,7 @@ async def test_an_empty_log_has_a_checkpoint_at_its_start(log: Log) -> None:
 
 async def test_whoever_comes_first_gets_the_lease_and_a_term(log: Log) -> None:
     ann = await checkpoint.acquire(log, "ann", LONG)
-    assert ann == Checkpoint(0, 0, None, 0, "ann", 1, True)
+    assert ann == LogCheckpoint(0, 0, None, 0, "ann", 1, True)
     assert await checkpoint.read(log) == ann
 
 
@@ -103,14 +103,14 @@ async def test_the_checkpoint_says_how_far_the_log_and_its_source_were_read(log:
     await appender.store(event(), refused(b"{"), event())
     at = await checkpoint.read(log)
     assert (at.head, at.rejected_head) == (2, 1)
-    assert at.place == Place(STREAM, CREATED, 3, log.clock())
+    assert at.place == StreamPosition(STREAM, CREATED, 3, log.clock())
     assert at == appender.at
     assert await checkpoint.head(log) == 2
 
 
 async def test_a_change_of_the_source_is_counted_and_the_log_goes_on(log: Log, appender: Appender) -> None:
     await appender.store(event(), event())
-    start = Place(STREAM, "another stream", 0, 0)
+    start = StreamPosition(STREAM, "another stream", 0, 0)
     await checkpoint.count_reset(log, appender.at, start)
     at = await checkpoint.read(log)
     assert (at.head, at.place, at.source_resets) == (2, start, 1)
@@ -123,7 +123,7 @@ async def test_a_change_of_the_source_is_counted_and_the_log_goes_on(log: Log, a
 
 
 async def test_a_change_of_the_source_is_counted_for_the_holder_only(log: Log, appender: Appender) -> None:
-    start = Place(STREAM, "another stream", 0, 0)
+    start = StreamPosition(STREAM, "another stream", 0, 0)
     for stale in (
         replace(appender.at, term=appender.at.term - 1),
         replace(appender.at, holder="another"),
@@ -183,7 +183,7 @@ async def test_a_log_of_an_older_version_gets_its_name_once_whoever_tries_at_the
 async def test_a_log_that_is_begun_anew_has_another_name_and_its_newest_events_are_no_longer_remembered(
     log: Log,
 ) -> None:
-    log = replace(log, tail=Tail(10))
+    log = replace(log, tail=RecentEvents(10))
     assert log.tail is not None
     await checkpoint.acquire(log, "ann", LONG)
     name = log.identity.name

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventscope.store.filters.filter import Among, Types
+from eventscope.store.filters.filter import Among, TypePatterns
 from eventscope.store.log import Log
 from eventscope.store.stats import counts, expiry
 from eventscope.store.stats.counts import Cell, Scope
@@ -102,7 +102,12 @@ def test_unique_aggregates_by_type_alone_equal_a_recount(corpus: Corpus, data: s
 
 
 async def test_an_empty_log_counts_nothing(log: Log) -> None:
-    for scope in (Scope(), Scope(types=Types(("*",))), Scope(low=NOON + 1, high=NOON + 2), Scope(aggregate_types=())):
+    for scope in (
+        Scope(),
+        Scope(types=TypePatterns(("*",))),
+        Scope(low=NOON + 1, high=NOON + 2),
+        Scope(aggregate_types=()),
+    ):
         assert await counts.cells(log, scope) == []
         assert await counts.aggregates(log, scope) == 0
 

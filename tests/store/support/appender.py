@@ -8,22 +8,22 @@ import orjson
 
 from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
-from eventscope.store.state.checkpoint import Checkpoint
+from eventscope.store.state.checkpoint import LogCheckpoint
 from eventscope.store.values import moment
 from eventscope.store.values.documents import plain
 from eventscope.store.values.message import (
     ANY_VERSION,
-    Accepted,
+    AcceptedMessage,
     Arrival,
-    Batch,
-    Message,
-    Place,
-    Refused,
+    MessageBatch,
+    MessageGroup,
+    ParsedMessage,
+    RejectedMessage,
     Stored,
-    Together,
+    StreamPosition,
 )
 from eventscope.store.write.append import append
-from eventscope.store.write.cache import Memory
+from eventscope.store.write.cache import WriterCache
 from eventscope.store.write.retention import Retention
 from eventscope.subscriptions.messages import versions
 
@@ -46,7 +46,7 @@ def event(
     expected: int | None = ANY_VERSION,
     claimed: int | None = None,
     **more: Any,
-) -> Accepted:
+) -> AcceptedMessage:
     """A well-formed message about the aggregate `of`; without `at` it names no timestamp of its own.
 
     The appender gives it its place in the stream, and the present as `recorded`.
@@ -59,19 +59,21 @@ def event(
     headers = versions.header([expected])
     raw = orjson.dumps(fields if claimed is None else fields | {"version": claimed})
     arrival = Arrival(f"events.{type}", headers, raw, 0, -1 if recorded is None else recorded)
-    return Accepted(arrival, fields, expected, at is not None, claimed)
+    return AcceptedMessage(arrival, fields, expected, at is not None, claimed)
 
 
-def together(*messages: Accepted) -> Together:
+def together(*messages: AcceptedMessage) -> MessageGroup:
     """Messages that come as one."""
     raw = b"[" + b",".join(message.arrival.raw for message in messages) + b"]"
     headers = versions.header([message.expected_version for message in messages])
-    return Together(replace(messages[0].arrival, raw=raw, headers=headers), messages)
+    return MessageGroup(replace(messages[0].arrival, raw=raw, headers=headers), messages)
 
 
-def refused(raw: bytes, code: str = "INVALID_JSON", reason: str = "the message is not JSON") -> Refused:
+def refused(raw: bytes, code: str = "INVALID_JSON", reason: str = "the message is not JSON") -> RejectedMessage:
     """A message that could not be read."""
-    return Refused(Arrival("events.poison", {"Some-Header": "kept"}, raw, 0, -1), code, reason, uuid.uuid4().hex)
+    return RejectedMessage(
+        Arrival("events.poison", {"Some-Header": "kept"}, raw, 0, -1), code, reason, uuid.uuid4().hex
+    )
 
 
 @dataclass
@@ -89,7 +91,7 @@ class Appender:
     """Appends to one log as the holder of its lease."""
 
     log: Log
-    at: Checkpoint
+    at: LogCheckpoint
     retention: Retention = FOREVER
     sequence: int = 0
 
@@ -100,31 +102,31 @@ class Appender:
         assert at is not None, f"the lease of {holder} is held by another"
         return cls(log, at)
 
-    def batch(self, *messages: Message) -> Batch:
+    def batch(self, *messages: ParsedMessage) -> MessageBatch:
         """The messages as the next ones of the stream."""
         placed = tuple(self._placed(message) for message in messages)
-        return Batch(placed, Place(STREAM, CREATED, self.sequence, self.log.clock()))
+        return MessageBatch(placed, StreamPosition(STREAM, CREATED, self.sequence, self.log.clock()))
 
-    async def store(self, *messages: Message, memory: Memory | None = None) -> Stored:
+    async def store(self, *messages: ParsedMessage, memory: WriterCache | None = None) -> Stored:
         """Append the messages as one batch."""
         batch = self.batch(*messages)
         stored, self.at = await append(self.log, self.retention, self.at, batch, memory=memory)
         return stored
 
-    def _placed(self, message: Message) -> Message:
+    def _placed(self, message: ParsedMessage) -> ParsedMessage:
         self.sequence += 1
         now = message.arrival.recorded_at if message.arrival.recorded_at >= 0 else self.log.clock()
         arrival = replace(message.arrival, sequence=self.sequence, recorded_at=now)
         match message:
-            case Refused():
+            case RejectedMessage():
                 return replace(message, arrival=arrival)
-            case Accepted():
+            case AcceptedMessage():
                 return _dated(message, arrival)
-            case Together(messages=messages):
-                return Together(arrival, tuple(_dated(one, arrival) for one in messages))
+            case MessageGroup(messages=messages):
+                return MessageGroup(arrival, tuple(_dated(one, arrival) for one in messages))
 
 
-def _dated(message: Accepted, arrival: Arrival) -> Accepted:
+def _dated(message: AcceptedMessage, arrival: Arrival) -> AcceptedMessage:
     return replace(message, arrival=arrival, fields={"timestamp": arrival.recorded_at, **message.fields})
 
 

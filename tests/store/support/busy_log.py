@@ -13,7 +13,7 @@ from eventscope.store.filters.filter import Holds
 from eventscope.store.filters.paths import Compares, Equals, Path, Reads
 from eventscope.store.log import Log, prepare
 from eventscope.store.mongo.driver import Document, Driver
-from eventscope.store.values.message import Accepted
+from eventscope.store.values.message import AcceptedMessage
 from eventscope.store.values.moment import HOUR
 from eventscope.store.write.retention import Retention
 from tests.store.support.appender import NOON, Appender, Clock, event, refused
@@ -73,7 +73,7 @@ async def _fill(log: Log, events: int) -> None:
         await appender.store(*messages, refused(b"{"))
 
 
-def _message(chance: random.Random, n: int, events: int) -> Accepted:
+def _message(chance: random.Random, n: int, events: int) -> AcceptedMessage:
     data: Document = {"n": n, "name": chance.choice(["Ada", "Grace", "Edsger"])}
     if n % 2:
         data |= {"email": f"{n // 10}@example.org", "order": {"id": n // 20, "total": chance.randrange(100)}}

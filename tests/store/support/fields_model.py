@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from eventscope.store.catalogue.fields import Fields
+from eventscope.store.catalogue.fields import FieldCounts
 from eventscope.store.values.documents import EventDocument
 
 KINDS = {dict: "OBJECT", list: "ARRAY", str: "STRING", bool: "BOOLEAN", type(None): "NULL"}
@@ -52,7 +52,7 @@ def recounted(events: Iterable[EventDocument]) -> dict[str, dict[str, Field]]:
     return types
 
 
-def as_recounted(fields: Fields) -> dict[str, Any]:
+def as_recounted(fields: FieldCounts) -> dict[str, Any]:
     return {path: (one.count, one.first, one.last, one.types) for path, one in fields.seen.items()}
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from eventscope.store.filters.filter import All, Among, Any_, Between, Exists, Filter, Holds, Ids, Not, Types
+from eventscope.store.filters.filter import All, Among, Any_, Between, Exists, Filter, Holds, Ids, Not, TypePatterns
 from eventscope.store.stats.counts import Scope
 from eventscope.store.values import moment
 from eventscope.store.values.documents import EventDocument
@@ -20,7 +20,7 @@ def means(filter: Filter, event: EventDocument) -> bool:
     match filter:
         case Ids(ids):
             return event["messageId"] in ids
-        case Types(patterns):
+        case TypePatterns(patterns):
             return any(fits(pattern, event["type"]) for pattern in patterns)
         case Among(field, values):
             return event.get(field) in values

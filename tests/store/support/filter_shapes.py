@@ -20,7 +20,7 @@ from eventscope.store.filters.filter import (
     Holds,
     Ids,
     Not,
-    Types,
+    TypePatterns,
 )
 from eventscope.store.filters.paths import Equals, Path
 from eventscope.store.values.moment import HOUR
@@ -137,14 +137,14 @@ def _in_order(samples: Samples) -> dict[str, Filter]:
     aggregate, ten_hours, middle = samples.aggregate, samples.ten_hours, samples.middle
     user, correlation = Among("userId", samples.users[:1]), Among("correlationId", samples.correlations[:1])
     own: dict[str, Filter] = {
-        "type": Types(("user.updated",)),
+        "type": TypePatterns(("user.updated",)),
         "aggregate type": Among("aggregateType", ("user",)),
         "aggregate id": Among("aggregateId", samples.aggregate_ids[:1]),
         "user": user,
         "correlation": correlation,
         "causation": Among("causationId", samples.causations[:1]),
     }
-    deleted = Types(("user.deleted",))
+    deleted = TypePatterns(("user.deleted",))
     return {
         "no condition": EVERYTHING,
         "positions": Between("position", 1000, 1200),
@@ -157,18 +157,18 @@ def _in_order(samples: Samples) -> dict[str, Filter]:
         "aggregate": aggregate,
         "aggregate and type": All((aggregate, deleted)),
         "aggregate and ten hours": All((aggregate, ten_hours)),
-        "types": Types(("user.created", "vendor.created", "vendor.updated")),
-        "a pattern of types": Types(("user.*",)),
-        "patterns of types": Types(("*.created", "user.*")),
-        "every type": Types(("*",)),
-        "not these types": Not(Types(("*.updated",))),
+        "types": TypePatterns(("user.created", "vendor.created", "vendor.updated")),
+        "a pattern of types": TypePatterns(("user.*",)),
+        "patterns of types": TypePatterns(("*.created", "user.*")),
+        "every type": TypePatterns(("*",)),
+        "not these types": Not(TypePatterns(("*.updated",))),
         "aggregate types": Among("aggregateType", ("user", "vendor")),
         "aggregate ids": Among("aggregateId", samples.aggregate_ids),
         "users": Among("userId", samples.users),
         "correlations": Among("correlationId", samples.correlations),
         "causations": Among("causationId", samples.causations),
         "one or the other": Any_((user, correlation)),
-        "a user or a pattern": Any_((user, Types(("vendor.*",)))),
+        "a user or a pattern": Any_((user, TypePatterns(("vendor.*",)))),
         "an aggregate or a user": Any_((aggregate, user)),
         "one or the other of some hours": All(
             (Any_((user, Among("correlationId", samples.correlations[1:]))), ten_hours)
@@ -185,8 +185,8 @@ def _cut(samples: Samples) -> dict[str, Filter]:
         "hours that are cut": hours,
         "until a moment": Between("timestamp", None, samples.within),
         "from a moment on": Between("timestamp", samples.within, None),
-        "type and hours that are cut": All((Types(("user.updated",)), hours)),
-        "a pattern of types and hours that are cut": All((Types(("user.*",)), hours)),
+        "type and hours that are cut": All((TypePatterns(("user.updated",)), hours)),
+        "a pattern of types and hours that are cut": All((TypePatterns(("user.*",)), hours)),
         "aggregate and hours that are cut": All((samples.aggregate, hours)),
         "user and hours that are cut": All((user, hours)),
         "one or the other of hours that are cut": All((Any_((user, samples.aggregate)), hours)),

@@ -4,7 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from eventscope.store.values.message import EXPECTED_VERSION, Accepted, Message, Refused, Together
+from eventscope.store.values.message import (
+    EXPECTED_VERSION,
+    AcceptedMessage,
+    MessageGroup,
+    ParsedMessage,
+    RejectedMessage,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,23 +34,23 @@ class LogModel:
     rejected: list[tuple[int, str]] = field(default_factory=list)
     refused: set[tuple[str, bytes, str | None]] = field(default_factory=set)
 
-    def take(self, message: Message) -> None:
+    def take(self, message: ParsedMessage) -> None:
         """The next message of the stream; one that was refused before is refused for good."""
         if _sent(message) in self.refused:
             return
         match message:
-            case Refused(code=code):
+            case RejectedMessage(code=code):
                 self._refuse(message, code)
-            case Accepted():
+            case AcceptedMessage():
                 self._take(message, [message])
-            case Together(messages=messages):
+            case MessageGroup(messages=messages):
                 self._take(message, messages)
 
-    def _refuse(self, message: Message, code: str) -> None:
+    def _refuse(self, message: ParsedMessage, code: str) -> None:
         self.rejected.append((message.arrival.sequence, code))
         self.refused.add(_sent(message))
 
-    def _take(self, whole: Message, messages: Sequence[Accepted]) -> None:
+    def _take(self, whole: ParsedMessage, messages: Sequence[AcceptedMessage]) -> None:
         events = list(self.events)
         code = None
         for message in messages:
@@ -59,12 +65,12 @@ class LogModel:
             self._refuse(whole, code)
 
 
-def _sent(message: Message) -> tuple[str, bytes, str | None]:
+def _sent(message: ParsedMessage) -> tuple[str, bytes, str | None]:
     """What is the same when a message is sent again."""
     return message.id, message.arrival.raw, message.arrival.headers.get(EXPECTED_VERSION)
 
 
-def _enter(events: list[Entry], message: Accepted, sequence: int) -> str | None:
+def _enter(events: list[Entry], message: AcceptedMessage, sequence: int) -> str | None:
     """Add the event, or tell why not; one that is known is not added, and that is no reason."""
     fields = message.fields
     aggregate = (fields["aggregateType"], fields["aggregateId"]) if "aggregateId" in fields else None

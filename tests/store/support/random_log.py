@@ -10,13 +10,13 @@ from typing import Any, Final, Literal, TypeVar
 from hypothesis import strategies as st
 from pymongo import MongoClient
 
-from eventscope.store.filters.filter import All, Among, Any_, Between, Filter, Ids, Not, Types
+from eventscope.store.filters.filter import All, Among, Any_, Between, Filter, Ids, Not, TypePatterns
 from eventscope.store.filters.mongo import bson_date
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.store.mongo.driver import Driver
 from eventscope.store.stats import expiry
 from eventscope.store.values.documents import EventDocument
-from eventscope.store.values.message import Accepted
+from eventscope.store.values.message import AcceptedMessage
 from eventscope.store.values.moment import DAY, EPOCH, HOUR, of
 from eventscope.store.write.retention import Retention
 from tests.store.support.appender import NOON, Appender, Clock, event
@@ -111,7 +111,7 @@ async def _fill(log: Log, clock: Clock) -> list[EventDocument]:
     return events
 
 
-def _message(chance: random.Random, now: int) -> Accepted:
+def _message(chance: random.Random, now: int) -> AcceptedMessage:
     fields = {
         "aggregateType": chance.choice([*AGGREGATE_TYPES, None]),
         "aggregateId": chance.choice([*AGGREGATE_IDS, None]),
@@ -162,8 +162,8 @@ def patterns() -> st.SearchStrategy[str]:
     return st.sampled_from(EVENT_TYPES) | made.map("*".join) | made.map("".join) | st.sampled_from(["*", "**", ""])
 
 
-def types() -> st.SearchStrategy[Types]:
-    return st.lists(patterns(), max_size=4).map(lambda several: Types(tuple(several)))
+def types() -> st.SearchStrategy[TypePatterns]:
+    return st.lists(patterns(), max_size=4).map(lambda several: TypePatterns(tuple(several)))
 
 
 @cache

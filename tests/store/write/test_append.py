@@ -12,9 +12,9 @@ from eventscope.store.rejected import messages as rejected
 from eventscope.store.state import checkpoint
 from eventscope.store.stats import counts
 from eventscope.store.stats.counts import Scope
-from eventscope.store.values.message import EXPECTED_VERSION, NO_STREAM, RETRY, Arrival, Message, Refused
+from eventscope.store.values.message import EXPECTED_VERSION, NO_STREAM, RETRY, Arrival, ParsedMessage, RejectedMessage
 from eventscope.store.values.moment import DAY, HOUR
-from eventscope.store.write.cache import WATCHFUL, Memory
+from eventscope.store.write.cache import WATCHFUL, WriterCache
 from eventscope.store.write.retention import Retention
 from tests.store.support.appender import CREATED, STREAM, Appender, Clock, event, everything, refused, together
 
@@ -175,7 +175,7 @@ class TestOnce:
         assert len((await appender.store(event(id="a", of=("user", "1"), expected=0))).events) == 1
 
     async def test_after_batches_of_new_messages_a_known_one_is_known_still(self, log: Log, appender: Appender) -> None:
-        memory = Memory()
+        memory = WriterCache()
         known = event(id="a", of=("user", "1"), at=5)
         await appender.store(known, memory=memory)
         for _ in range(WATCHFUL):
@@ -264,11 +264,11 @@ class TestFirstOutcome:
         kept, other = event(id="k", at=5, data=1), event(id="k", at=5, data=2)
         # the same bytes, from which other content was read under other settings
         other = replace(other, arrival=kept.arrival)
-        messages: list[Message] = [kept, other, kept, together(kept), other]
+        messages: list[ParsedMessage] = [kept, other, kept, together(kept), other]
         batches = [messages] if same_batch else [[message] for message in messages]
         found: list[list[int]] = []
         for batch in batches:
-            memory = Memory()
+            memory = WriterCache()
             for _ in range(0 if watchful else WATCHFUL):
                 memory.saw(duplicates=0)
             stored = await appender.store(*batch, memory=memory)
@@ -286,7 +286,7 @@ class TestFirstOutcome:
 
     async def test_what_could_not_be_read_is_taken_once_it_can_be(self, log: Log, appender: Appender) -> None:
         readable = event(id="a")
-        unreadable = Refused(readable.arrival, "WRONG_ENVELOPE", "it is no CloudEvent", "a")
+        unreadable = RejectedMessage(readable.arrival, "WRONG_ENVELOPE", "it is no CloudEvent", "a")
         await appender.store(unreadable)
         assert (await appender.store(unreadable)).duplicates == 1
         assert [e["messageId"] for e in (await appender.store(readable)).events] == ["a"]
@@ -298,7 +298,7 @@ class TestRejected:
         stored = await appender.store(event(), refused(raw, "INVALID_JSON", "it begins with NUL"))
         assert (stored.rejected, stored.codes) == (1, {"INVALID_JSON": 1})
         [kept] = await rejected.rejected(log, limit=10)
-        assert kept == rejected.Rejected(
+        assert kept == rejected.StoredRejection(
             1,
             "INVALID_JSON",
             "it begins with NUL",

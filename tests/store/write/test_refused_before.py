@@ -6,23 +6,23 @@ from dataclasses import replace
 import pytest
 
 from eventscope.store.log import Log
-from eventscope.store.values.message import EXPECTED_VERSION, Message
+from eventscope.store.values.message import EXPECTED_VERSION, ParsedMessage
 from tests.store.support.appender import Appender, Clock, event
 from tests.store.support.command_listener import Ear, listening
 
 MANY = 40
 
 
-def with_other_content(n: int) -> Message:
+def with_other_content(n: int) -> ParsedMessage:
     return event(id="undefined", data=n)
 
 
-def with_another_subject(n: int) -> Message:
+def with_another_subject(n: int) -> ParsedMessage:
     message = event(id="undefined", data="as always")
     return replace(message, arrival=replace(message.arrival, subject=f"events.of.device{n}"))
 
 
-def with_another_header(n: int) -> Message:
+def with_another_header(n: int) -> ParsedMessage:
     message = event(id="undefined", data="as always")
     headers = {**message.arrival.headers, EXPECTED_VERSION: str(n), "ce-time": str(n)}
     return replace(message, arrival=replace(message.arrival, headers=headers))
@@ -37,14 +37,14 @@ def ear() -> Ear:
 
 
 @pytest.fixture(params=KINDS)
-def made(request: pytest.FixtureRequest) -> Callable[[int], Message]:
-    make: Callable[[int], Message] = request.param
+def made(request: pytest.FixtureRequest) -> Callable[[int], ParsedMessage]:
+    make: Callable[[int], ParsedMessage] = request.param
     return make
 
 
 @pytest.fixture
 async def heard(
-    mongo_url: str, log: Log, appender: Appender, clock: Clock, ear: Ear, made: Callable[[int], Message]
+    mongo_url: str, log: Log, appender: Appender, clock: Clock, ear: Ear, made: Callable[[int], ParsedMessage]
 ) -> AsyncIterator[Appender]:
     """An appender that is listened to; the log has one event, and many rejections, of one messageId."""
     await appender.store(event(id="undefined", data="the first"), *map(made, range(MANY)))
@@ -60,14 +60,16 @@ async def examined(log: Log, ear: Ear) -> int:
 
 
 async def test_of_many_rejections_of_one_id_only_that_of_the_same_message_is_read(
-    log: Log, heard: Appender, ear: Ear, made: Callable[[int], Message]
+    log: Log, heard: Appender, ear: Ear, made: Callable[[int], ParsedMessage]
 ) -> None:
     stored = await heard.store(made(7), made(MANY), event())
     assert (stored.duplicates, stored.codes) == (1, {"ID_REUSED": 1})
     assert await examined(log, ear) == 2  # explained now, when the new one has been refused too
 
 
-async def test_the_context_of_a_trace_makes_no_other_message(heard: Appender, made: Callable[[int], Message]) -> None:
+async def test_the_context_of_a_trace_makes_no_other_message(
+    heard: Appender, made: Callable[[int], ParsedMessage]
+) -> None:
     again = made(7)
     headers = {**again.arrival.headers, "traceparent": "00-1-2-01"}
     stored = await heard.store(replace(again, arrival=replace(again.arrival, headers=headers)))

@@ -14,7 +14,7 @@ from eventscope.store.rejected import messages
 from eventscope.store.state import checkpoint
 from eventscope.store.stats import counts
 from eventscope.store.stats.counts import Scope
-from eventscope.store.values.message import Place
+from eventscope.store.values.message import StreamPosition
 from eventscope.store.write.append import append
 from tests.store.support.appender import CREATED, STREAM, Appender, Clock, event, everything, refused
 from tests.store.support.command_listener import Ear, listening
@@ -94,7 +94,7 @@ async def test_a_batch_is_not_stored_twice_from_one_checkpoint(log: Log, appende
 async def test_a_head_that_was_passed_is_known_though_the_source_is_at_the_same_place_again(
     log: Log, appender: Appender
 ) -> None:
-    start = Place(STREAM, CREATED, 0, 0)
+    start = StreamPosition(STREAM, CREATED, 0, 0)
     await checkpoint.count_reset(log, appender.at, start)
     stale = appender.at = await checkpoint.read(log)
     await appender.store(event())

@@ -7,12 +7,12 @@ from eventscope.store.events import pages
 from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
-from eventscope.store.values.message import Batch, Place
+from eventscope.store.values.message import MessageBatch, StreamPosition
 from eventscope.store.write.writer import writing
 from tests.store.support.appender import CREATED, FOREVER, STREAM, Appender, event
 
 
-async def batches(log: Log, *sizes: int) -> list[Batch]:
+async def batches(log: Log, *sizes: int) -> list[MessageBatch]:
     """Batches as they come out of the stream."""
     source = Appender(log, await checkpoint.read(log))
     return [source.batch(*(event(of=("user", "ann")) for _ in range(size))) for size in sizes]
@@ -73,7 +73,7 @@ async def test_a_writer_goes_on_after_a_change_of_its_source(log: Log) -> None:
         assert writer is not None
         first, second = await batches(log, 2, 2)
         await writer.append(first)
-        await writer.start_again(Place(STREAM, CREATED, 0, 0))
+        await writer.start_again(StreamPosition(STREAM, CREATED, 0, 0))
         assert writer.at == await checkpoint.read(log)
         assert writer.at.source_resets == 1
         assert (await writer.append(second)).head == 4

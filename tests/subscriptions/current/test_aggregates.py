@@ -13,7 +13,7 @@ from eventscope.errors import EventscopeError
 from eventscope.processes.ports import free
 from eventscope.settings import Settings
 from eventscope.store import aggregates
-from eventscope.store.aggregates import Aggregate
+from eventscope.store.aggregates import AggregateSummary
 from eventscope.store.log import Log, open_log
 from eventscope.store.values import moment
 from eventscope.subscriptions.current import aggregates as watchings
@@ -38,12 +38,12 @@ def watching(log: Log, feed: Feed) -> Watching:
 
 
 @asynccontextmanager
-async def watched(watching: Watching, id: str, type: str = "user") -> AsyncIterator[AsyncIterator[Aggregate]]:
+async def watched(watching: Watching, id: str, type: str = "user") -> AsyncIterator[AsyncIterator[AggregateSummary]]:
     async with aclosing(watching.watch(type, id)) as heads, asyncio.timeout(60):
         yield heads
 
 
-async def version(heads: AsyncIterator[Aggregate], wanted: int) -> Aggregate:
+async def version(heads: AsyncIterator[AggregateSummary], wanted: int) -> AggregateSummary:
     """The head with that version, and none above it."""
     while (head := await anext(heads)).version < wanted:
         pass
@@ -157,7 +157,7 @@ async def test_a_thousand_watchers_are_served_by_few_reads(
     reads: list[int] = []
     named = aggregates.named
 
-    async def counted(log: Log, names: list[tuple[str, str]]) -> list[Aggregate]:
+    async def counted(log: Log, names: list[tuple[str, str]]) -> list[AggregateSummary]:
         reads.append(len(names))
         return await named(log, names)
 

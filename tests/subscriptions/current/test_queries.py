@@ -13,7 +13,7 @@ from eventscope.errors import Unavailable
 from eventscope.resolvers import stats
 from eventscope.resolvers.stats import Stats
 from eventscope.settings import Settings
-from eventscope.store.filters.filter import Among, Types
+from eventscope.store.filters.filter import Among, TypePatterns
 from eventscope.store.log import Log
 from eventscope.store.stats.counts import Scope
 from eventscope.store.values.documents import EventDocument
@@ -129,7 +129,7 @@ async def test_it_comes_at_once_and_again_when_the_time_is_up_and_something_chan
 async def test_what_does_not_matter_is_not_read(
     counting: Counting, feed: Feed, log: Log, client: Client, settings: Settings
 ) -> None:
-    users = Scope(types=Types(("user.*",)), low=0, among=(Among("aggregateId", ("ada",)),))
+    users = Scope(types=TypePatterns(("user.*",)), low=0, among=(Among("aggregateId", ("ada",)),))
     arrived = Arrived()
     feed.observer = arrived
     async with counting.followed(users) as totals:

@@ -20,18 +20,18 @@ from eventscope.settings import Settings
 from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Document
 from eventscope.store.state import checkpoint
-from eventscope.store.state.checkpoint import MOST_LOST, Checkpoint
+from eventscope.store.state.checkpoint import MOST_LOST, LogCheckpoint
 from eventscope.store.values.message import Lost
 from tests.support.api_server import served
 from tests.support.ingesters import ingester, ingester_process, publish, stored
 from tests.support.until import until
 
 
-async def level(log: Log, client: Client, settings: Settings) -> Checkpoint:
+async def level(log: Log, client: Client, settings: Settings) -> LogCheckpoint:
     """The checkpoint once the log has all of the stream."""
     js = client.jetstream()
 
-    async def levels() -> list[Checkpoint]:
+    async def levels() -> list[LogCheckpoint]:
         last = (await js.stream_info(settings.stream)).state.last_seq
         at = await checkpoint.read(log)
         return [at] if at.place is not None and at.place.sequence >= last else []
@@ -40,7 +40,7 @@ async def level(log: Log, client: Client, settings: Settings) -> Checkpoint:
     return at
 
 
-def ranges(at: Checkpoint) -> list[tuple[int, int]]:
+def ranges(at: LogCheckpoint) -> list[tuple[int, int]]:
     return [(one.first, one.last) for one in at.lost]
 
 
@@ -228,7 +228,7 @@ async def test_what_was_read_before_the_stream_is_read_again_is_not_lost(
 
 
 def test_the_last_ranges_are_kept_and_all_are_counted() -> None:
-    at = Checkpoint(0, 0, None, 0, "a", 1, True)
+    at = LogCheckpoint(0, 0, None, 0, "a", 1, True)
     place: Any = None
     for number in range(3):
         at = at.after(place, tuple(Lost("S", 1000 * number + n, 1000 * number + n, 7) for n in range(60)))

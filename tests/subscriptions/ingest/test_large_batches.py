@@ -8,7 +8,7 @@ from nats.aio.client import Client
 from eventscope.errors import TooLargeTogether, Unstorable
 from eventscope.settings import Settings
 from eventscope.store.log import Log
-from eventscope.store.values.message import Arrival, Message, Refused
+from eventscope.store.values.message import Arrival, ParsedMessage, RejectedMessage
 from eventscope.subscriptions.ingest import stream_reader as readers
 from eventscope.subscriptions.ingest.portions import REMEMBERED_SECONDS, Portions, stored_bytes
 from eventscope.subscriptions.ingest.stream_reader import Reader
@@ -20,16 +20,16 @@ from tests.support.until import until
 ONES = b'{"data":[' + b"1," * 500_000 + b"1]}"
 
 
-def message(size: int) -> Message:
+def message(size: int) -> ParsedMessage:
     """One that makes so many bytes."""
-    return Refused(Arrival("s", {}, b"x" * (size - 1), 1, 0), "INVALID_JSON", "", "id")
+    return RejectedMessage(Arrival("s", {}, b"x" * (size - 1), 1, 0), "INVALID_JSON", "", "id")
 
 
-def _read(raw: bytes, **headers: str) -> Message:
+def _read(raw: bytes, **headers: str) -> ParsedMessage:
     return read(Arrival("s", headers, raw, 1, 0), "S", "a.b")
 
 
-def sizes(portions: Iterable[Sequence[Message]]) -> list[int]:
+def sizes(portions: Iterable[Sequence[ParsedMessage]]) -> list[int]:
     """How many messages each portion has."""
     return [len(portion) for portion in portions]
 
@@ -65,7 +65,7 @@ async def test_a_transaction_that_is_too_large_is_taken_apart_and_the_size_is_re
     monkeypatch.setattr(readers, "AHEAD_SECONDS", 1000.0)
     take_next, have_come = Reader.next, False
 
-    async def all_at_once(self: Reader[Message], seconds: float) -> list[Message]:
+    async def all_at_once(self: Reader[ParsedMessage], seconds: float) -> list[ParsedMessage]:
         nonlocal have_come
         if not have_come:
             have_come = True

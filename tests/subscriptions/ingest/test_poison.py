@@ -20,7 +20,7 @@ from eventscope.errors import Unstorable
 from eventscope.settings import Settings
 from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
-from eventscope.store.values.message import Arrival, Message
+from eventscope.store.values.message import Arrival, ParsedMessage
 from eventscope.subscriptions.ingest.lag import lag
 from eventscope.subscriptions.ingest.poison import is_unreadable, unstorable
 from eventscope.subscriptions.messages.parse import read
@@ -210,7 +210,7 @@ async def test_a_fault_of_ours_in_reading_one_message_rejects_that_message_alone
     caplog: pytest.LogCaptureFixture,
     settings: Settings,
 ) -> None:
-    def faulty(arrival: Arrival, *rest: Any) -> Message:
+    def faulty(arrival: Arrival, *rest: Any) -> ParsedMessage:
         if arrival.sequence == 3:
             raise KeyError("a fault of ours")
         return read(arrival, *rest)
@@ -304,7 +304,7 @@ async def test_whatever_a_message_is_read_as_it_is_kept(
         appenders.append(await Appender.of(log))
     [appender] = appenders
     odd = event(of=("thing", "1"))
-    message: Message | None = replace(odd, fields={**odd.fields, name: value})
+    message: ParsedMessage | None = replace(odd, fields={**odd.fields, name: value})
     head, rejected = appender.at.head, appender.at.rejected_head
     for _ in range(5):
         assert message is not None

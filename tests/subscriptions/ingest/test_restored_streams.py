@@ -14,7 +14,7 @@ from eventscope.processes.ports import free
 from eventscope.settings import Settings
 from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
-from eventscope.store.state.checkpoint import Checkpoint
+from eventscope.store.state.checkpoint import LogCheckpoint
 from eventscope.subscriptions.nats.stream import ensure
 from tests.support.ingesters import ingester, publish
 from tests.support.killable_servers import own_nats
@@ -56,7 +56,7 @@ class Stage:
         shutil.rmtree(self.folder)
         shutil.copytree(self.saved, self.folder)
 
-    async def take(self, sequence: int) -> Checkpoint:
+    async def take(self, sequence: int) -> LogCheckpoint:
         """The checkpoint after an ingester has read up to that sequence."""
 
         async def reached() -> bool:
@@ -82,7 +82,7 @@ async def stage(settings: Settings, log: Log, tmp_path: Path) -> Stage:
     return own
 
 
-def ranges(at: Checkpoint) -> list[tuple[int, int]]:
+def ranges(at: LogCheckpoint) -> list[tuple[int, int]]:
     return [(one.first, one.last) for one in at.lost]
 
 

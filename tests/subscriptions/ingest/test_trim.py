@@ -12,7 +12,7 @@ from nats.js import JetStreamContext, api
 from eventscope.dev.servers import Nats, running
 from eventscope.settings import Settings
 from eventscope.store.values import moment
-from eventscope.store.values.message import Place
+from eventscope.store.values.message import StreamPosition
 from eventscope.subscriptions.ingest.resume import created
 from eventscope.subscriptions.ingest.trim import trim
 from eventscope.subscriptions.nats import holders as holders_module
@@ -50,8 +50,8 @@ async def _first(js: JetStreamContext, settings: Settings) -> int:
     return (await js.stream_info(settings.stream)).state.first_seq
 
 
-async def _done(js: JetStreamContext, settings: Settings, sequence: int) -> Place:
-    return Place(settings.stream, created(await js.stream_info(settings.stream)), sequence, 0)
+async def _done(js: JetStreamContext, settings: Settings, sequence: int) -> StreamPosition:
+    return StreamPosition(settings.stream, created(await js.stream_info(settings.stream)), sequence, 0)
 
 
 async def test_what_is_stored_for_long_enough_goes_but_for_the_last(js: JetStreamContext, settings: Settings) -> None:
@@ -94,12 +94,18 @@ async def test_a_stream_in_an_account_that_is_nearly_full_keeps_nothing_that_is_
     for _ in range(16):
         await js.publish("a", b"x" * 1000)
     assert (
-        await trim(js, Place("S", created(await js.stream_info("S")), 7, 0), 24, moment.now(), shares_limit=True) == 6
+        await trim(
+            js, StreamPosition("S", created(await js.stream_info("S")), 7, 0), 24, moment.now(), shares_limit=True
+        )
+        == 6
     )
     await js.purge_stream("S")
     await js.publish("a", b"x")
     assert (
-        await trim(js, Place("S", created(await js.stream_info("S")), 17, 0), 24, moment.now(), shares_limit=True) == 0
+        await trim(
+            js, StreamPosition("S", created(await js.stream_info("S")), 17, 0), 24, moment.now(), shares_limit=True
+        )
+        == 0
     )
     await client.close()
 

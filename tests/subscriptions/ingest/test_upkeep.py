@@ -20,7 +20,7 @@ from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Mongo, Session
 from eventscope.store.mongo.write import Write
 from eventscope.store.state import checkpoint
-from eventscope.store.values.message import Accepted
+from eventscope.store.values.message import AcceptedMessage
 from eventscope.store.write.draft import Draft
 from eventscope.store.write.retention import Retention
 from eventscope.subscriptions.ingest import ingester as ingest_module
@@ -218,7 +218,7 @@ async def test_a_fault_of_ours_in_drafting_one_message_rejects_that_message_alon
 ) -> None:
     take = Draft._event
 
-    def faulty(draft: Draft, message: Accepted) -> Any:
+    def faulty(draft: Draft, message: AcceptedMessage) -> Any:
         if message.arrival.sequence == 4:
             raise KeyError("a fault of ours")
         return take(draft, message)

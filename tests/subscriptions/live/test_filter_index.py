@@ -17,10 +17,10 @@ from eventscope.store.filters.filter import (
     Holds,
     Ids,
     Not,
-    Types,
+    TypePatterns,
     matcher,
 )
-from eventscope.store.filters.look import Look
+from eventscope.store.filters.look import Inspection
 from eventscope.store.filters.paths import Compares, Equals, Path
 from eventscope.store.values.documents import EventDocument
 from eventscope.subscriptions.live import filter_index
@@ -31,7 +31,7 @@ words = st.sampled_from(["a", "b", "c", "user"])
 some = st.lists(words, max_size=3).map(tuple)
 leaves: st.SearchStrategy[Filter] = st.one_of(
     some.map(Ids),
-    st.lists(st.sampled_from(["a", "b", "c", "user", "us*", "*"]), max_size=3).map(tuple).map(Types),
+    st.lists(st.sampled_from(["a", "b", "c", "user", "us*", "*"]), max_size=3).map(tuple).map(TypePatterns),
     st.builds(Among, st.sampled_from(FIELDS), some),
     st.builds(Between, st.just("position"), st.none() | st.integers(0, 5), st.none() | st.integers(0, 5)),
     st.just(Holds(Path("data", ("n",)), (Equals((1,)),))),
@@ -66,7 +66,7 @@ def test_it_finds_exactly_the_filters_that_mean_the_event(
     for one in happened:
         event = cast("EventDocument", one)
         matching = [number for some in found.matching(event) for number in some.means]
-        assert sorted(matching) == [number for number in staying if matcher(given[number])(Look(event))]
+        assert sorted(matching) == [number for number in staying if matcher(given[number])(Inspection(event))]
 
 
 @given(st.lists(filters, max_size=8))
@@ -82,8 +82,8 @@ def test_nothing_stays_of_what_was_taken_out(given: list[Filter]) -> None:
 def test_what_asks_for_an_aggregate_is_found_by_it_and_by_nothing_coarser() -> None:
     type, id = Among("aggregateType", ("user",)), Among("aggregateId", ("1", "2"))
     named = frozenset({("aggregate", "user", "1"), ("aggregate", "user", "2")})
-    assert keys(All((Types(("user.*",)), type, id))) == named
-    assert keys(All((type, Types(("user.created",))))) == frozenset({("type", "user.created")})
+    assert keys(All((TypePatterns(("user.*",)), type, id))) == named
+    assert keys(All((type, TypePatterns(("user.created",))))) == frozenset({("type", "user.created")})
     assert keys(All((type, Among("correlationId", ("c",))))) == frozenset({("correlationId", "c")})
     assert keys(All((id, Ids(("m",))))) == frozenset({("messageId", "m")})
     assert keys(Any_((All((type, id)), Ids(("m",))))) == named | {("messageId", "m")}
@@ -93,9 +93,9 @@ def test_what_asks_for_an_aggregate_is_found_by_it_and_by_nothing_coarser() -> N
 def test_what_asks_for_no_value_is_asked_about_every_event() -> None:
     for filter in (
         EVERYTHING,
-        Types(("user.*",)),
+        TypePatterns(("user.*",)),
         Not(Ids(("m",))),
-        Any_((Ids(("m",)), Types(("*",)))),
+        Any_((Ids(("m",)), TypePatterns(("*",)))),
         Ids(tuple(f"m{n}" for n in range(filter_index.MOST_KEYS + 1))),
     ):
         assert keys(filter) is None
@@ -105,8 +105,8 @@ def test_a_filter_that_takes_too_long_to_ask_is_set_apart_and_the_others_are_ask
     found: Index[str] = Index()
     heavy = Holds(Path("data", ("l",)), tuple(Compares("gt", n) for n in range(50)))
     found.add("heavy", Not(heavy))
-    found.add("also heavy", All((Types(("a*",)), heavy)))
-    found.add("other type", All((Types(("b*",)), heavy)))
+    found.add("also heavy", All((TypePatterns(("a*",)), heavy)))
+    found.add("other type", All((TypePatterns(("b*",)), heavy)))
     found.add("light", Holds(Path("data", ("l",)), (Equals((7,)),)))
     found.add("all", EVERYTHING)
     event = cast("EventDocument", {"_id": 1, "messageId": "m", "type": "a.b", "data": {"l": list(range(10_000))}})
@@ -142,7 +142,7 @@ def test_many_who_ask_for_hundreds_of_patterns_each_are_asked_all_the_same() -> 
     """Patterns count by their pieces: none of these is as much as may be, in whatever order they are asked."""
     index = Index[int]()
     for number in range(100):
-        index.add(number, Types(tuple(f"*s{number}.{n}.*" for n in range(300))))
+        index.add(number, TypePatterns(tuple(f"*s{number}.{n}.*" for n in range(300))))
     for type in ("s7.250.done", "a.s7.250.", "no." * 80 + "such"):
         found = list(index.matching(cast("EventDocument", {"_id": 1, "messageId": "m", "type": type, "timestamp": 0})))
         assert [one for part in found for one in part.unclear] == []

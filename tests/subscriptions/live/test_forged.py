@@ -13,7 +13,7 @@ from eventscope.settings import Settings
 from eventscope.store.events import pages, recent_pages
 from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log, open_log, prepare
-from eventscope.store.recent_events import Tail
+from eventscope.store.recent_events import RecentEvents
 from eventscope.store.state import secret
 from eventscope.store.values.documents import EventDocument
 from eventscope.subscriptions.current.changes import News
@@ -44,7 +44,7 @@ class Counting(Unobserved):
 
 @pytest.fixture
 async def log(settings: Settings) -> AsyncIterator[Log]:
-    async with open_log(settings.mongo_url, settings.mongo_database, tail=Tail(100)) as log:
+    async with open_log(settings.mongo_url, settings.mongo_database, tail=RecentEvents(100)) as log:
         await prepare(log)
         yield log
 

@@ -12,12 +12,12 @@ from nats.aio.client import Client
 from eventscope.background import cancel
 from eventscope.settings import Settings
 from eventscope.store.events import pages, scan
-from eventscope.store.filters.filter import EVERYTHING, All, Among, Any_, Exists, Filter, Holds, Not, Types
+from eventscope.store.filters.filter import EVERYTHING, All, Among, Any_, Exists, Filter, Holds, Not, TypePatterns
 from eventscope.store.filters.paths import Compares, Equals, Path
 from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
 from eventscope.store.values import moment
-from eventscope.store.values.message import Accepted, Arrival, Batch, Place
+from eventscope.store.values.message import AcceptedMessage, Arrival, MessageBatch, StreamPosition
 from eventscope.store.write.append import append
 from eventscope.store.write.retention import Retention
 from eventscope.subscriptions.live import feed as feeds
@@ -107,7 +107,10 @@ async def test_conditions_on_content_mean_the_same_past_and_live(
 ) -> None:
     holds = Holds(Path("data", ("items", "price")), (Compares("gt", 5), Compares("lt", 8.5)))
     filter = Any_(
-        (All((holds, Not(Types(("*.deleted",))))), Holds(Path("data", ("order",)), (Equals(({"b": 1, "a": 2},)),)))
+        (
+            All((holds, Not(TypePatterns(("*.deleted",))))),
+            Holds(Path("data", ("order",)), (Equals(({"b": 1, "a": 2},)),)),
+        )
     )
     contents: list[object] = [
         {"items": [{"price": 1}, {"price": 7}]},
@@ -214,7 +217,7 @@ async def test_a_filter_that_matches_nothing_still_moves_its_cursor(
     log: Log, hub: Hub, client: Client, subject_prefix: str, ingesting: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(following, "CHECKPOINT_SECONDS", 0.1)
-    async with _following(hub, Types(("no.such",)), 0) as items:
+    async with _following(hub, TypePatterns(("no.such",)), 0) as items:
         await _until(items, CaughtUp)
         await _publish(client, subject_prefix, 20)
         *_, passed = await _until(items, Passed)
@@ -230,7 +233,7 @@ async def test_what_expired_before_it_was_read_is_said(log: Log, hub: Hub) -> No
         received = await _until(items, CaughtUp)
         assert received[0] == RetentionGap(after=0, through=4)
         assert _positions(received) == [5, 6]
-    async with _following(hub, Types(("no.such",)), 0) as items:
+    async with _following(hub, TypePatterns(("no.such",)), 0) as items:
         assert await _until(items, CaughtUp) == [CaughtUp(6)]
 
 
@@ -290,10 +293,10 @@ async def _store(
     start = at.place.sequence if at.place else 0
     arrivals = [Arrival("x", {}, b"", start + n, recorded_at or moment.now()) for n in range(1, count + 1)]
     messages = tuple(
-        Accepted(a, {"type": "a.b", "messageId": str(a.sequence), "timestamp": a.recorded_at}) for a in arrivals
+        AcceptedMessage(a, {"type": "a.b", "messageId": str(a.sequence), "timestamp": a.recorded_at}) for a in arrivals
     )
     then = Log(log.mongo, clock, log.question_seconds)
-    await append(then, Retention({"*": days}), at, Batch(messages, Place("S", "", start + count, 0)))
+    await append(then, Retention({"*": days}), at, MessageBatch(messages, StreamPosition("S", "", start + count, 0)))
 
 
 async def test_a_log_that_was_dropped_and_begun_anew_is_followed_from_its_beginning(

@@ -12,8 +12,8 @@ from nats.aio.client import Client
 
 from eventscope.settings import Settings
 from eventscope.store.events import pages as read
-from eventscope.store.filters.filter import EVERYTHING, All, Among, Any_, Filter, Holds, Not, Types, matcher
-from eventscope.store.filters.look import Look
+from eventscope.store.filters.filter import EVERYTHING, All, Among, Any_, Filter, Holds, Not, TypePatterns, matcher
+from eventscope.store.filters.look import Inspection
 from eventscope.store.filters.paths import Equals, Path
 from eventscope.store.log import Log
 from eventscope.subscriptions.live import feed as feeds
@@ -90,8 +90,8 @@ async def test_different_filters_get_each_their_own(hub: Hub, teller: Teller) ->
     filters: list[Filter] = [
         All((Among("aggregateType", ("user",)), Among("aggregateId", ("1",)))),
         Among("correlationId", ("c",)),
-        Not(Types(("a.*",))),
-        Any_((Among("userId", ("ada",)), Types(("z",)))),
+        Not(TypePatterns(("a.*",))),
+        Any_((Among("userId", ("ada",)), TypePatterns(("z",)))),
     ]
     bodies: list[dict[str, Any]] = [
         {"aggregateType": "user", "aggregateId": "1"},
@@ -393,7 +393,7 @@ async def test_a_filter_that_matches_nothing_still_moves_its_cursor_once_for_all
     sinks = [Quick(), Receiver()]
     async with AsyncExitStack() as stack:
         for sink in sinks:
-            await stack.enter_async_context(member(hub, Types(("no.such",)), 0, sink))
+            await stack.enter_async_context(member(hub, TypePatterns(("no.such",)), 0, sink))
         await live(*sinks)
         await teller.happen(20)
         for sink in sinks:
@@ -474,7 +474,7 @@ async def test_whatever_they_ask_and_however_they_stall_and_come_back_each_gets_
         Among("userId", ("ada",)),
         Not(Among("userId", ("ada",))),
         All((Among("aggregateType", ("user",)), Among("aggregateId", ("1", "2")))),
-        Types(("a.b", "z.*")),
+        TypePatterns(("a.b", "z.*")),
     ]
     done = asyncio.Event()
     total = 3_000
@@ -537,7 +537,7 @@ async def test_whatever_they_ask_and_however_they_stall_and_come_back_each_gets_
     for one in subscribers:
         start, filter, received = one.result()
         matches = matcher(filter)
-        assert received == [event["_id"] for event in whole if event["_id"] > start and matches(Look(event))]
+        assert received == [event["_id"] for event in whole if event["_id"] > start and matches(Inspection(event))]
 
 
 async def test_a_filter_that_takes_long_to_ask_is_answered_by_the_log_and_keeps_nobody_waiting(
@@ -570,7 +570,7 @@ async def test_a_log_that_was_dropped_and_begun_anew_is_read_from_its_beginning(
         await teller.store({}, {})
         await teller.beat(2)
         await until(lambda: sink.positions == [3, 4, 5, 6, 7, 1, 2])
-        async with member(hub, Types(("a.b",)), 0, late):
+        async with member(hub, TypePatterns(("a.b",)), 0, late):
             await live(late)
             await teller.happen(1)
             await until(lambda: sink.positions == [3, 4, 5, 6, 7, 1, 2, 3])

@@ -9,7 +9,7 @@ from nats.aio.client import Client
 
 from eventscope.settings import Settings
 from eventscope.store.log import Log, open_log
-from eventscope.store.recent_events import Tail
+from eventscope.store.recent_events import RecentEvents
 from eventscope.subscriptions.live import newest_events as tailings
 from eventscope.subscriptions.live.feed import Feed, feeding
 from eventscope.subscriptions.live.newest_events import tailing
@@ -19,8 +19,8 @@ from tests.support.until import until
 
 
 @pytest.fixture
-def tail() -> Tail:
-    return Tail(300)
+def tail() -> RecentEvents:
+    return RecentEvents(300)
 
 
 @pytest.fixture
@@ -42,26 +42,26 @@ async def line(mongo_url: str) -> AsyncIterator[Proxy]:
         yield line
 
 
-def holds(tail: Tail, floor: int, head: int) -> bool:
+def holds(tail: RecentEvents, floor: int, head: int) -> bool:
     return (tail.floor, tail.head, len(tail)) == (floor, head, head - floor)
 
 
 async def test_at_the_start_the_newest_events_are_read_from_the_log(
-    log: Log, feed: Feed, teller: Teller, tail: Tail
+    log: Log, feed: Feed, teller: Teller, tail: RecentEvents
 ) -> None:
     await teller.store(*[{}] * 400)
     async with tailing(replace(log, tail=tail), feed):
         await until(lambda: holds(tail, 250, 400))
 
 
-async def test_a_short_log_is_held_whole(log: Log, feed: Feed, teller: Teller, tail: Tail) -> None:
+async def test_a_short_log_is_held_whole(log: Log, feed: Feed, teller: Teller, tail: RecentEvents) -> None:
     await teller.store(*[{}] * 60)
     async with tailing(replace(log, tail=tail), feed):
         await until(lambda: holds(tail, 0, 60))
 
 
 async def test_what_is_stored_comes_with_the_live_feed_and_pushes_out_the_oldest(
-    log: Log, feed: Feed, teller: Teller, tail: Tail
+    log: Log, feed: Feed, teller: Teller, tail: RecentEvents
 ) -> None:
     async with tailing(replace(log, tail=tail), feed):
         await until(lambda: holds(tail, 0, 0))
@@ -72,7 +72,7 @@ async def test_what_is_stored_comes_with_the_live_feed_and_pushes_out_the_oldest
 
 
 async def test_after_a_hole_the_newest_events_are_read_anew(
-    log: Log, feed: Feed, teller: Teller, tail: Tail, monkeypatch: pytest.MonkeyPatch
+    log: Log, feed: Feed, teller: Teller, tail: RecentEvents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tailings, "LOOK_SECONDS", 0.02)
     async with tailing(replace(log, tail=tail), feed):
@@ -87,7 +87,13 @@ async def test_after_a_hole_the_newest_events_are_read_anew(
 
 
 async def test_while_mongodb_is_away_the_tail_waits_for_it(
-    settings: Settings, log: Log, feed: Feed, teller: Teller, tail: Tail, line: Proxy, monkeypatch: pytest.MonkeyPatch
+    settings: Settings,
+    log: Log,
+    feed: Feed,
+    teller: Teller,
+    tail: RecentEvents,
+    line: Proxy,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(tailings, "LOOK_SECONDS", 0.02)
     await teller.store(*[{}] * 10)
@@ -104,7 +110,7 @@ async def test_while_mongodb_is_away_the_tail_waits_for_it(
 
 
 async def test_nobody_who_has_stopped_keeping_it_answers_from_it(
-    log: Log, feed: Feed, teller: Teller, tail: Tail
+    log: Log, feed: Feed, teller: Teller, tail: RecentEvents
 ) -> None:
     async with tailing(replace(log, tail=tail), feed):
         await teller.happen(5)

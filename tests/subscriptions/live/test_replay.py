@@ -10,7 +10,7 @@ import pytest
 
 from eventscope.errors import WrongLog
 from eventscope.store.events import scan
-from eventscope.store.filters.filter import EVERYTHING, Among, Exists, Filter, Types
+from eventscope.store.filters.filter import EVERYTHING, Among, Exists, Filter, TypePatterns
 from eventscope.store.filters.paths import Path
 from eventscope.store.log import Log
 from eventscope.store.values import moment
@@ -119,7 +119,7 @@ async def test_a_filter_is_kept_to_and_the_end_is_told_where_it_does_not_match(l
     assert positions(await whole(log, Among("aggregateId", ("1",)), head=10)) == [2, 6, 10]
     *events, end = await whole(log, Among("aggregateId", ("3",)), head=10)
     assert (positions(events), end) == ([4, 8], Passed(10))
-    assert await whole(log, Types(("no.such",)), head=10) == [Passed(10)]
+    assert await whole(log, TypePatterns(("no.such",)), head=10) == [Passed(10)]
 
 
 async def test_a_search_through_a_long_log_says_how_far_it_got(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,9 @@ from nats.aio.client import Client
 
 from eventscope.background import cancel
 from eventscope.settings import Settings
-from eventscope.store.filters.filter import EVERYTHING, Types
+from eventscope.store.filters.filter import EVERYTHING, TypePatterns
 from eventscope.store.log import Log
-from eventscope.store.recent_events import Tail
+from eventscope.store.recent_events import RecentEvents
 from eventscope.store.values.documents import EventDocument
 from eventscope.store.write.retention import Retention
 from eventscope.subscriptions.current import changes as newses
@@ -144,7 +144,7 @@ async def test_an_observer_that_fails_neither_stops_delivery_nor_changes_its_ord
     hub: Hub, feed: Feed, teller: Teller, caplog: pytest.LogCaptureFixture
 ) -> None:
     feed.observer = RaisingObserver()
-    feed.tail = tail = Tail(100)
+    feed.tail = tail = RecentEvents(100)
     tail.restart(0)
     quick, slow = Quick(), Slowly()
     late = Receiver()
@@ -162,7 +162,7 @@ async def test_an_observer_that_fails_neither_stops_delivery_nor_changes_its_ord
 async def test_a_tail_that_fails_to_take_a_batch_stops_no_delivery_and_is_filled_again(
     log: Log, hub: Hub, feed: Feed, teller: Teller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    quick, tail = Quick(), Tail(100)
+    quick, tail = Quick(), RecentEvents(100)
 
     def fail(*_: object) -> None:
         monkeypatch.undo()
@@ -186,7 +186,7 @@ async def test_filling_the_tail_goes_on_after_what_nobody_foresaw(
     fill = tailings.fill
     failures = 0
 
-    async def sometimes(log: Log, tail: Tail) -> None:
+    async def sometimes(log: Log, tail: RecentEvents) -> None:
         nonlocal failures
         failures += 1
         if failures < 3:
@@ -195,7 +195,7 @@ async def test_filling_the_tail_goes_on_after_what_nobody_foresaw(
 
     monkeypatch.setattr(tailings, "fill", sometimes)
     monkeypatch.setattr(tailings, "LOOK_SECONDS", 0.01)
-    tail = Tail(100)
+    tail = RecentEvents(100)
     await teller.store(*[{}] * 10)
     async with tailing(replace(log, tail=tail), feed):
         await until(lambda: (tail.head, len(tail)) == (10, 10))
@@ -295,7 +295,7 @@ async def test_a_reading_whose_value_cannot_be_compared_tells_its_subscribers_an
         return marks
 
     readings = Readings(News(log, feed), sleep=lambda _: asyncio.sleep(0))
-    asked = Asked("k", Types(("a.b",)), 0.0, read, mark)
+    asked = Asked("k", TypePatterns(("a.b",)), 0.0, read, mark)
     async with aclosing(readings.follow(asked)) as first, asyncio.timeout(60):
         assert await anext(first) == 1
         with pytest.raises(Broken):  # when the first word of the feed has it read anew

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from eventscope.store.values.headers import Headers
-from eventscope.store.values.message import NO_STREAM, Accepted, Arrival, Refused, Together
+from eventscope.store.values.headers import MessageHeaders
+from eventscope.store.values.message import NO_STREAM, AcceptedMessage, Arrival, MessageGroup, RejectedMessage
 from eventscope.subscriptions.messages.cloud_event import ATTRIBUTES, EXPECTED, IN_BASE64
 from eventscope.subscriptions.messages.parse import KNOWN, read
 
@@ -72,7 +72,7 @@ def test_a_structured_cloud_event_is_taken_with_all_its_attributes() -> None:
 def test_a_binary_cloud_event_is_the_same_event() -> None:
     attributes = {f"ce-{name}": str(v) for name, v in CLOUD_EVENT.items() if name not in ("data", "datacontenttype")}
     message = _read(CLOUD_EVENT["data"], **attributes, **{"Content-Type": "application/json"})
-    assert message == Accepted(message.arrival, _read(CLOUD_EVENT).fields, None, has_timestamp=True)
+    assert message == AcceptedMessage(message.arrival, _read(CLOUD_EVENT).fields, None, has_timestamp=True)
 
 
 def test_text_in_the_headers_of_a_binary_cloud_event_is_decoded() -> None:
@@ -88,7 +88,7 @@ def test_binary_data_that_is_not_json_is_kept_in_base64() -> None:
 
 def test_a_batch_of_cloud_events_is_taken_whole() -> None:
     message = _read([CLOUD_EVENT, {**CLOUD_EVENT, "id": "2"}])
-    assert isinstance(message, Together)
+    assert isinstance(message, MessageGroup)
     assert [one.fields["messageId"] for one in message.messages] == ["/users#A234-1234-1234", "/users#2"]
 
 
@@ -99,7 +99,7 @@ def test_a_batch_of_cloud_events_is_taken_whole() -> None:
 @pytest.mark.parametrize("value", ["2.1", 2, 1.5, True, {"a": 1}, [1]])
 def test_an_attribute_that_is_named_like_a_member_of_ours_is_an_extension(name: str, value: object) -> None:
     message = _read({**CLOUD_EVENT, name: value})
-    assert isinstance(message, Accepted), message
+    assert isinstance(message, AcceptedMessage), message
     assert {k: v for k, v in message.fields.items() if k != "extensions"} == FIELDS
     assert message.fields["extensions"][name] == value
     assert message.expected_version is None
@@ -108,7 +108,7 @@ def test_an_attribute_that_is_named_like_a_member_of_ours_is_an_extension(name: 
 @pytest.mark.parametrize("name", ["version", "timestamp", "metadata", "userid", "messageid"])
 def test_so_is_an_attribute_in_a_header(name: str) -> None:
     message = _binary(b"{}", {**REQUIRED, name: "3"})
-    assert isinstance(message, Accepted), message
+    assert isinstance(message, AcceptedMessage), message
     assert message.fields["extensions"][name] == "3"
     assert set(message.fields) == {"type", "messageId", "timestamp", "data", "extensions"}
 
@@ -118,7 +118,7 @@ def test_no_attribute_is_lost_whatever_its_name(attributes: dict[str, Any]) -> N
     names = {*REQUIRED, *ATTRIBUTES, "subject", EXPECTED, IN_BASE64}
     ours = {name: value for name, value in attributes.items() if name not in names and "\0" not in name}
     message = _read({**REQUIRED, **ours})
-    assert isinstance(message, Accepted), message
+    assert isinstance(message, AcceptedMessage), message
     assert message.fields["extensions"] == {"specversion": "1.0", "source": "s", "id": "1", **ours}
 
 
@@ -142,7 +142,7 @@ def test_an_attribute_expects_the_aggregate_at_a_version(stated: object, expecte
 @pytest.mark.parametrize("stated", [-1, 1.5, True, "two", "", [], {}, 10**18])
 def test_an_expectation_that_is_no_version_is_refused(stated: object) -> None:
     message = _read({**CLOUD_EVENT, "expectedversion": stated})
-    assert isinstance(message, Refused)
+    assert isinstance(message, RejectedMessage)
     assert message.code == "INVALID_FIELD"
     assert "expectedversion" in message.reason
 
@@ -198,7 +198,7 @@ def test_text_is_text(kind: str, text: str, charset: str) -> None:
     binary = _binary(raw, REQUIRED, **{"Content-Type": kind})
     structured = _read({**REQUIRED, "datacontenttype": kind, IN_BASE64: base64.b64encode(raw).decode()})
     for message in (binary, structured):
-        assert isinstance(message, Accepted), message
+        assert isinstance(message, AcceptedMessage), message
         assert message.fields["data"] == text
         assert message.fields["extensions"]["datacontenttype"] == kind
         assert IN_BASE64 not in message.fields["extensions"]
@@ -229,7 +229,7 @@ def test_what_is_no_text_by_its_type_stays_in_base64(kind: str, raw: bytes) -> N
     binary = _binary(raw, REQUIRED, **{"content-type": kind})
     structured = _read({**REQUIRED, "datacontenttype": kind, IN_BASE64: encoded})
     for message in (binary, structured):
-        assert isinstance(message, Accepted), message
+        assert isinstance(message, AcceptedMessage), message
         assert "data" not in message.fields
         assert message.fields["extensions"][IN_BASE64] == encoded
 
@@ -279,8 +279,8 @@ KINDS = st.text() | st.sampled_from(
 @given(KINDS, st.binary())
 def test_no_type_of_data_is_beyond_it(kind: str, raw: bytes) -> None:
     structured = _read({**REQUIRED, "datacontenttype": kind, IN_BASE64: base64.b64encode(raw).decode()})
-    assert isinstance(structured, Accepted), structured
-    assert isinstance(_binary(raw, REQUIRED, **{"content-type": kind}), Accepted | Refused)
+    assert isinstance(structured, AcceptedMessage), structured
+    assert isinstance(_binary(raw, REQUIRED, **{"content-type": kind}), AcceptedMessage | RejectedMessage)
 
 
 @given(
@@ -289,7 +289,7 @@ def test_no_type_of_data_is_beyond_it(kind: str, raw: bytes) -> None:
 )
 def test_no_charset_makes_text_of_halves_of_characters(charset: str, raw: bytes) -> None:
     message = _binary(raw, REQUIRED, **{"content-type": f"text/plain; charset={charset}"})
-    assert isinstance(message, Accepted), message
+    assert isinstance(message, AcceptedMessage), message
     bson.encode(message.fields)
     assert not raw or ("data" in message.fields) != (IN_BASE64 in message.fields["extensions"])
 
@@ -308,7 +308,7 @@ VALUES = st.recursive(
 @given(st.dictionaries(st.sampled_from([*REQUIRED, *ATTRIBUTES, "subject", EXPECTED, IN_BASE64]), VALUES))
 def test_no_values_of_attributes_are_beyond_it(attributes: dict[str, Any]) -> None:
     for event in (attributes, REQUIRED | attributes):
-        assert isinstance(_read(event), Accepted | Refused)
+        assert isinstance(_read(event), AcceptedMessage | RejectedMessage)
 
 
 def test_the_context_of_a_trace_stays_an_extension() -> None:
@@ -326,24 +326,24 @@ def test_ids_of_different_bytes_are_different() -> None:
 def test_what_plainly_is_a_binary_cloud_event_is_refused_where_nothing_is_set() -> None:
     headers = {f"Ce-{name}": value for name, value in REQUIRED.items()}
     message = read(Arrival("events.a.b", headers, b"{}", 5, 1), "EVENTS", "a.b", None)
-    assert isinstance(message, Refused)
+    assert isinstance(message, RejectedMessage)
     assert message.code == "WRONG_ENVELOPE"
     del headers["Ce-id"]
-    assert isinstance(read(Arrival("events.a.b", headers, b"{}", 5, 1), "EVENTS", "a.b", None), Accepted)
+    assert isinstance(read(Arrival("events.a.b", headers, b"{}", 5, 1), "EVENTS", "a.b", None), AcceptedMessage)
 
 
 def test_no_header_of_a_binary_cloud_event_is_dropped() -> None:
-    headers = Headers()
+    headers = MessageHeaders()
     for name, value in [*REQUIRED.items(), ("x", "1"), ("X", "2"), ("data", "d"), ("datacontenttype", "text/x")]:
         headers.add(f"ce-{name}", value)
     headers.add("ce-x", "3")
     headers.add("content-type", "application/json")
     message = read(Arrival("events.a.b", headers, b"{}", 5, 1), "EVENTS", "a.b", "cloudevents")
-    assert isinstance(message, Accepted)
+    assert isinstance(message, AcceptedMessage)
     assert message.fields["data"] == {}
     more = {"x": ["1", "3", "2"], "ce-data": "d", "ce-datacontenttype": "text/x", "datacontenttype": "application/json"}
     assert message.fields["extensions"].items() >= more.items()
     headers.add("ce-id", "2")
     message = read(Arrival("events.a.b", headers, b"{}", 5, 1), "EVENTS", "a.b", "cloudevents")
-    assert isinstance(message, Refused)
+    assert isinstance(message, RejectedMessage)
     assert message.code == "WRONG_ENVELOPE"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from eventscope import envelopes
 from eventscope.store.values import moment
-from eventscope.store.values.message import Accepted, Refused
+from eventscope.store.values.message import AcceptedMessage, RejectedMessage
 from eventscope.subscriptions.messages.conversion import CONVERSIONS
 from tests.subscriptions.support import mapped_messages as mapped
 
@@ -117,4 +117,4 @@ def test_no_value_is_beyond_a_conversion(value: Any, conversion: str) -> None:
     mapping = {name: {"path": "v", "as": conversion} for name in ("timestamp", "metadata.x")}
     if conversion in ("text", "number"):
         mapping |= {name: {"path": "v", "as": conversion} for name in envelopes.MEMBERS}
-    assert isinstance(mapped.opened(mapping, {"v": value}), Accepted | Refused)
+    assert isinstance(mapped.opened(mapping, {"v": value}), AcceptedMessage | RejectedMessage)

@@ -12,7 +12,7 @@ from eventscope.store.events import pages as store
 from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
 from eventscope.store.rejected.messages import rejected
-from eventscope.store.values.message import Accepted, Arrival, Refused
+from eventscope.store.values.message import AcceptedMessage, Arrival, RejectedMessage
 from eventscope.subscriptions.messages.envelope import PLAIN, Envelope
 from eventscope.subscriptions.messages.mapping import Mapper
 from eventscope.subscriptions.messages.parse import read
@@ -58,7 +58,7 @@ def test_what_is_in_another_envelope_is_refused_with_the_setting_that_mends_it(
     envelope: Envelope | None, content: object
 ) -> None:
     message = _read(envelope, content)
-    assert isinstance(message, Refused)
+    assert isinstance(message, RejectedMessage)
     assert message.code == "WRONG_ENVELOPE"
     assert "EVENTSCOPE_ENVELOPES" in message.reason
 
@@ -78,7 +78,7 @@ def test_what_is_in_another_envelope_is_refused_with_the_setting_that_mends_it(
 )
 def test_a_message_may_have_members_that_are_named_as_in_an_envelope(content: dict[str, Any]) -> None:
     message = _read(None, content)
-    assert isinstance(message, Accepted)
+    assert isinstance(message, AcceptedMessage)
     rest = {name: value for name, value in content.items() if name not in ("type", "data")}
     assert message.fields["extensions"] == rest
 
@@ -86,7 +86,7 @@ def test_a_message_may_have_members_that_are_named_as_in_an_envelope(content: di
 @pytest.mark.parametrize("content", [CLOUD_EVENT, {"pattern": "a.b", "data": 1}, {"pattern": "a.b"}])
 def test_what_is_stated_to_be_plain_is_plain_whatever_it_looks_like(content: dict[str, Any]) -> None:
     message = _read("plain", content)
-    assert isinstance(message, Accepted)
+    assert isinstance(message, AcceptedMessage)
     assert message.fields["type"] == content.get("type", "a.b")
 
 
@@ -127,7 +127,7 @@ async def _three(log: Log) -> list[Any]:
 @pytest.mark.parametrize("envelope", ["cloudevents", "nestjs", Mapper(mapping({"type": "kind"})), None])
 def test_a_header_makes_a_message_plain_whatever_its_subject_is_set_to(envelope: Envelope | None) -> None:
     message = _read(envelope, {"type": "a.b", "pattern": "x", "data": 1}, **PLAIN)
-    assert isinstance(message, Accepted)
+    assert isinstance(message, AcceptedMessage)
     assert (message.fields["type"], message.fields["data"]) == ("a.b", 1)
     assert message.fields["extensions"] == {"pattern": "x"}
 
@@ -135,5 +135,5 @@ def test_a_header_makes_a_message_plain_whatever_its_subject_is_set_to(envelope:
 def test_the_pattern_is_the_type_and_another_type_is_kept() -> None:
     raw = orjson.dumps({"pattern": "a.b", "type": "c.d", "data": 1})
     message = read(Arrival("events.x", {}, raw, 5, 1), "EVENTS", None, "nestjs")
-    assert isinstance(message, Accepted)
+    assert isinstance(message, AcceptedMessage)
     assert (message.fields["type"], message.fields["extensions"]) == ("a.b", {"type": "c.d"})

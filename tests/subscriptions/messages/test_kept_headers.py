@@ -14,8 +14,8 @@ from eventscope.store.events import pages as store
 from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
 from eventscope.store.rejected import messages
-from eventscope.store.values.headers import Headers, Values
-from eventscope.store.values.message import Accepted, Arrival, Together
+from eventscope.store.values.headers import MessageHeaders, Values
+from eventscope.store.values.message import AcceptedMessage, Arrival, MessageGroup
 from eventscope.subscriptions.ingest.kept_headers import KeptHeaders
 from eventscope.subscriptions.ingest.portions import stored_bytes
 from eventscope.subscriptions.messages.parse import read
@@ -27,7 +27,7 @@ TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 def _kept(names: list[str], *headers: tuple[str, str], message: Any = None) -> Any:
-    given = Headers()
+    given = MessageHeaders()
     for name, value in headers:
         given.add(name, value)
     raw = orjson.dumps({} if message is None else message)
@@ -73,7 +73,7 @@ def test_what_was_sent_is_never_replaced(metadata: Any) -> None:
 
 def test_headers_stand_beside_the_metadata_of_each_of_several_events() -> None:
     message = _kept(["t"], ("t", "1"), message=[{"metadata": {"ip": "::1"}}, {}])
-    assert isinstance(message, Together)
+    assert isinstance(message, MessageGroup)
     assert [one.fields["metadata"] for one in message.messages] == [
         {"ip": "::1", "headers": {"t": "1"}},
         {"headers": {"t": "1"}},
@@ -106,7 +106,7 @@ def test_kept_headers_are_bounded_and_each_event_has_none_or_the_whole_of_one(
     assert stored_bytes(message) > size
 
 
-class _Counted(Headers):
+class _Counted(MessageHeaders):
     """Headers that know how often all of them were asked for."""
 
     times = 0
@@ -126,7 +126,7 @@ def test_headers_are_gone_through_once_however_many_are_kept() -> None:
 
 
 def test_a_message_with_no_such_header_and_one_that_is_refused_are_as_they_were() -> None:
-    assert isinstance(_kept(["t"]), Accepted)
+    assert isinstance(_kept(["t"]), AcceptedMessage)
     assert _kept(["t"], ("t", "1"), message=5).code == "NOT_AN_OBJECT"
 
 

@@ -20,7 +20,7 @@ from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
 from eventscope.store.rejected import messages as rejected_store
 from eventscope.store.values import moment
-from eventscope.store.values.message import Accepted, Arrival, Refused, Together
+from eventscope.store.values.message import AcceptedMessage, Arrival, MessageGroup, RejectedMessage
 from eventscope.subscriptions.ingest.portions import stored_bytes
 from eventscope.subscriptions.messages.mapping import Mapper
 from eventscope.subscriptions.messages.parse import made_up_id, read
@@ -190,7 +190,7 @@ def test_the_headers_are_gone_through_once_however_many_events_and_sources_there
     mapper = Mapper(envelopes.mapping({name: ["none", {"header": f"X-{name}"}] for name in names}))
     headers = _Counted({f"x-{name}": name for name in names})
     message = read(Arrival("events.a.b", headers, b"[{},{},{}]", 5, 1), "EVENTS", "a.b", mapper)
-    assert isinstance(message, Together)
+    assert isinstance(message, MessageGroup)
     assert [one.fields["metadata"] for one in message.messages] == [{"a": "metadata.a", "b": "metadata.b"}] * 3
     assert headers.times == 1
 
@@ -227,7 +227,7 @@ def test_the_version_means_what_it_means_in_a_plain_message() -> None:
     expected: dict[VersionUse, Any] = {"claim": (None, 3), "expect": (2, None)}
     for use, versions in expected.items():
         mapped = read(Arrival("events.a.b", {}, orjson.dumps(content), 5, 1), "EVENTS", "a.b", mapper, use)
-        assert isinstance(mapped, Accepted)
+        assert isinstance(mapped, AcceptedMessage)
         assert (mapped.expected_version, mapped.claimed_version) == versions
 
 
@@ -235,7 +235,7 @@ def test_the_version_means_what_it_means_in_a_plain_message() -> None:
 def test_a_version_that_is_mapped_keeps_no_event_out_and_is_kept(version: object, conversion: str) -> None:
     mapping = {"version": {"path": "meta.version", "as": conversion}}
     message = mapped.opened(mapping, {"meta": {"version": version}, "version": "1.2"})
-    assert isinstance(message, Accepted)
+    assert isinstance(message, AcceptedMessage)
     assert message.fields["extensions"]["version"] == "1.2"
     other = message.fields["extensions"].get("claimedVersion")
     assert version is None or (other is None) is (message.claimed_version is not None)
@@ -244,7 +244,7 @@ def test_a_version_that_is_mapped_keeps_no_event_out_and_is_kept(version: object
 def test_a_mapped_expectation_that_is_no_version_is_refused_with_its_place() -> None:
     mapper = Mapper(envelopes.mapping({"version": {"path": "v", "as": "number"}}))
     message = read(Arrival("events.a.b", {}, b'{"v": "two"}', 5, 1), "EVENTS", "a.b", mapper, "expect")
-    assert isinstance(message, Refused)
+    assert isinstance(message, RejectedMessage)
     assert message.code == "INVALID_FIELD"
     assert message.reason.startswith("version is two and not")
     assert message.reason.endswith('version is mapped from v, which is "two"')
@@ -253,7 +253,7 @@ def test_a_mapped_expectation_that_is_no_version_is_refused_with_its_place() -> 
 def test_a_list_of_messages_is_mapped_one_by_one() -> None:
     mapping = {"data": "d", "messageId": {"header": "X-Id"}, "userId": "u"}
     message = mapped.opened(mapping, [{"d": 1, "u": "a"}, {"d": 2}], **{"X-Id": "x"})
-    assert isinstance(message, Together)
+    assert isinstance(message, MessageGroup)
     assert [(one.fields["messageId"], one.fields["data"]) for one in message.messages] == [("x:0", 1), ("x:1", 2)]
     assert mapped.opened(mapping, [{"d": 1, "u": {}}]).code == "INVALID_FIELD"
     assert mapped.opened(mapping, [5]).code == "NOT_AN_OBJECT"
@@ -283,7 +283,7 @@ def test_what_cannot_be_taken_is_refused_with_member_place_and_value(
     mapping: Any, content: Any, code: str, parts: tuple[str, ...]
 ) -> None:
     message = mapped.opened({**mapping, "messageId": "id"}, {**content, "id": "m"}, **{"X-User": "x" * 2000})
-    assert isinstance(message, Refused)
+    assert isinstance(message, RejectedMessage)
     assert (message.code, message.id) == (code, "m")
     assert [part for part in parts if part not in message.reason] == []
     assert len(message.reason) < 250
@@ -291,7 +291,7 @@ def test_what_cannot_be_taken_is_refused_with_member_place_and_value(
 
 def test_a_type_that_neither_mapping_nor_subject_name_is_missing() -> None:
     message = read(Arrival("events", {}, b"{}", 5, 1), "EVENTS", None, Mapper(envelopes.mapping({"type": "kind"})))
-    assert isinstance(message, Refused)
+    assert isinstance(message, RejectedMessage)
     assert message.code == "MISSING_TYPE"
 
 
@@ -347,7 +347,7 @@ def _is_part(part: Any, whole: Any) -> bool:
 def test_every_leaf_of_a_message_is_in_the_event(tree: dict[str, Any], mapping: dict[str, Any]) -> None:
     content = _with_leaves(tree, (f"leaf{n}" for n in itertools.count()))
     message = mapped.opened(mapping, content)
-    if isinstance(message, Refused):  # a member that is a text has no place for an object
+    if isinstance(message, RejectedMessage):  # a member that is a text has no place for an object
         assert message.code == "INVALID_FIELD"
         return
     fields = {name: value for name, value in message.fields.items() if name != "timestamp"}

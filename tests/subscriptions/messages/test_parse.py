@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from eventscope.store.values.documents import plain
-from eventscope.store.values.message import NO_STREAM, Accepted, Arrival, Refused, Together
+from eventscope.store.values.message import NO_STREAM, AcceptedMessage, Arrival, MessageGroup, RejectedMessage
 from eventscope.subscriptions.messages import versions
 from eventscope.subscriptions.messages.parse import MOST_BYTES, MOST_DEPTH, MOST_TEXT, MOST_TOGETHER, read
 from eventscope.subscriptions.messages.versions import VersionUse
@@ -18,9 +18,9 @@ from tests.store.support.json_values import json_values
 AT = 1_700_000_000_000_000
 
 
-def accepted(raw: bytes, headers: dict[str, str] | None = None, use: VersionUse = "claim") -> Accepted:
+def accepted(raw: bytes, headers: dict[str, str] | None = None, use: VersionUse = "claim") -> AcceptedMessage:
     outcome = read(Arrival("events.user.created", headers or {}, raw, 5, AT), "EVENTS", "user.created", "plain", use)
-    assert isinstance(outcome, Accepted), outcome
+    assert isinstance(outcome, AcceptedMessage), outcome
     return outcome
 
 
@@ -31,7 +31,7 @@ def refused(
     use: VersionUse = "claim",
 ) -> str:
     outcome = read(Arrival("events.user.created", headers or {}, raw, 5, AT), "EVENTS", subject_type, "plain", use)
-    assert isinstance(outcome, Refused), outcome
+    assert isinstance(outcome, RejectedMessage), outcome
     assert outcome.reason
     return outcome.code
 
@@ -39,7 +39,7 @@ def refused(
 def test_a_type_that_is_no_text_is_shown_as_json() -> None:
     arrival = Arrival("events.a", {}, b'{"type": {"cmd": "x", "on": true}}', 1, 0)
     refused = read(arrival, "S", "a")
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, RejectedMessage)
     assert refused.reason.startswith('the type {"cmd":"x","on":true} is not words joined by dots')
 
 
@@ -55,11 +55,11 @@ REFERENCES = st.recursive(
 def test_what_the_driver_takes_for_a_reference_comes_back_as_it_was_or_is_refused(data: object, escaped: str) -> None:
     raw = orjson.dumps({"data": data}).replace(b'"$db"', f'"{escaped}"'.encode())
     outcome = read(Arrival("events.a", {}, raw, 1, AT), "S", "a")
-    if isinstance(outcome, Refused):
+    if isinstance(outcome, RejectedMessage):
         assert outcome.code == "INVALID_KEY"
         assert "null" in raw.decode()
     else:
-        assert isinstance(outcome, Accepted)
+        assert isinstance(outcome, AcceptedMessage)
         stored = bson.decode(bson.encode({"data": outcome.fields.get("data")}))
         assert orjson.loads(orjson.dumps(stored, default=plain)) == {"data": data}
 
@@ -86,8 +86,8 @@ def test_the_message_id_is_the_messages_or_the_headers_or_is_made_of_the_place_i
     assert accepted(b'{"data": 1}').fields["messageId"] == made_up
     elsewhere = read(Arrival("events.user.created", {}, b"{}", 6, AT), "EVENTS", "user.created")
     reused = read(Arrival("events.user.created", {}, b"{}", 5, AT + 1), "EVENTS", "user.created")
-    assert isinstance(elsewhere, Accepted)
-    assert isinstance(reused, Accepted)
+    assert isinstance(elsewhere, AcceptedMessage)
+    assert isinstance(reused, AcceptedMessage)
     assert len({made_up, elsewhere.fields["messageId"], reused.fields["messageId"]}) == 3
 
 
@@ -212,7 +212,7 @@ def test_a_key_that_is_given_twice_is_refused_for_nobody_knows_which_was_meant()
     for raw in (b'{"type":"a","type":"b"}', b'{"data":{"x":[{"a":1,"a":1}]}}', b'[{},{"data":1,"d\\u0061ta":2}]'):
         assert refused(raw) == "DUPLICATE_KEY"
     outcome = read(Arrival("e", {}, b'{"data": {"items": [{"sku": 1, "sku": 2}]}}', 5, AT), "EVENTS", "user.moved")
-    assert isinstance(outcome, Refused)
+    assert isinstance(outcome, RejectedMessage)
     assert outcome.reason == "the key 'sku' at data.items[0] is given more than once"
 
 
@@ -224,7 +224,7 @@ def test_no_bytes_whatever_make_it_fail(raw: bytes) -> None:
 def test_several_messages_may_come_as_one() -> None:
     raw = orjson.dumps([{"data": 1}, {"type": "user.moved", "messageId": "m"}])
     outcome = read(Arrival("events.user.created", {"Nats-Msg-Id": "h"}, raw, 5, AT), "EVENTS", "user.created")
-    assert isinstance(outcome, Together)
+    assert isinstance(outcome, MessageGroup)
     assert [(m.fields["messageId"], m.fields["type"]) for m in outcome.messages] == [
         ("h:0", "user.created"),
         ("m", "user.moved"),
@@ -249,7 +249,7 @@ def test_the_header_of_several_lists_their_versions_from_the_first_one_on(
     outcome = read(
         Arrival("e", headers, orjson.dumps([USER, USER | {"version": 9}, USER]), 5, AT), "E", "a", "plain", use
     )
-    assert isinstance(outcome, Together)
+    assert isinstance(outcome, MessageGroup)
     assert [message.expected_version for message in outcome.messages] == expected
     assert [message.claimed_version for message in outcome.messages] == claimed
 
@@ -267,7 +267,7 @@ def test_a_header_that_fits_no_two_messages_refuses_both(header: str) -> None:
 def test_one_that_is_wrong_refuses_all_and_is_named() -> None:
     raw = orjson.dumps([{}, {"timestamp": "soon"}, {}])
     outcome = read(Arrival("e", {}, raw, 5, AT), "EVENTS", "user.moved")
-    assert isinstance(outcome, Refused)
+    assert isinstance(outcome, RejectedMessage)
     assert (outcome.code, outcome.index) == ("INVALID_TIMESTAMP", 1)
     assert outcome.reason.startswith("event 2 of 3: ")
 
@@ -275,8 +275,8 @@ def test_one_that_is_wrong_refuses_all_and_is_named() -> None:
 def test_a_list_holds_one_to_a_thousand_messages_each_as_deep_as_one_alone() -> None:
     assert refused(b"[]") == "WRONG_COUNT"
     assert refused(orjson.dumps([{}] * (MOST_TOGETHER + 1))) == "WRONG_COUNT"
-    assert isinstance(read(Arrival("e", {}, orjson.dumps([{}] * MOST_TOGETHER), 5, AT), "E", "a"), Together)
+    assert isinstance(read(Arrival("e", {}, orjson.dumps([{}] * MOST_TOGETHER), 5, AT), "E", "a"), MessageGroup)
     deep = MOST_DEPTH - 1
     raw = b'[{"data":' + b"[" * deep + b"]" * deep + b"}]"
-    assert isinstance(read(Arrival("e", {}, raw, 5, AT), "E", "a"), Together)
+    assert isinstance(read(Arrival("e", {}, raw, 5, AT), "E", "a"), MessageGroup)
     assert refused(b'[{"data":' + b"[" * (deep + 1) + b"]" * (deep + 1) + b"}]") == "TOO_DEEP"

@@ -15,8 +15,8 @@ from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
 from eventscope.store.rejected import messages as rejections
 from eventscope.store.state import checkpoint
-from eventscope.store.state.checkpoint import Checkpoint
-from eventscope.store.values.message import EXPECTED_VERSION, Arrival, Batch, Place
+from eventscope.store.state.checkpoint import LogCheckpoint
+from eventscope.store.values.message import EXPECTED_VERSION, Arrival, MessageBatch, StreamPosition
 from eventscope.store.write.draft import Draft
 from eventscope.store.write.retention import Retention
 from eventscope.subscriptions.messages import parse
@@ -39,9 +39,9 @@ def message(number: int, claim: object) -> dict[str, Any]:
 
 def drafted(messages: list[dict[str, Any]]) -> Draft:
     """What becomes of the messages on an empty log."""
-    place = Place("S", "2026-01-01T00:00:00Z", len(messages), AT)
-    start = Checkpoint(0, 0, None, 0, "ingester", 1, True)
-    draft = Draft(AT, Retention({"*": 0}), start, Batch((), place), {}, {})
+    place = StreamPosition("S", "2026-01-01T00:00:00Z", len(messages), AT)
+    start = LogCheckpoint(0, 0, None, 0, "ingester", 1, True)
+    draft = Draft(AT, Retention({"*": 0}), start, MessageBatch((), place), {}, {})
     for sequence, one in enumerate(messages, start=1):
         draft.add(parse.read(Arrival("events.a", {}, orjson.dumps(one), sequence, AT + sequence), "S", "a"))
     return draft

@@ -15,8 +15,8 @@ from nats.aio.client import Client
 from eventscope.settings import Settings
 from eventscope.store.log import Log
 from eventscope.store.rejected import messages as store
-from eventscope.store.rejected.messages import Rejected
-from eventscope.store.values.headers import Headers, Values, every
+from eventscope.store.rejected.messages import StoredRejection
+from eventscope.store.values.headers import MessageHeaders, Values, every
 from eventscope.store.values.message import RETRY, Arrival
 from eventscope.subscriptions.messages import raw_text
 from eventscope.subscriptions.messages.parse import OWN_ID
@@ -66,7 +66,7 @@ def test_names_differ_by_case_and_values_may_hold_a_colon_or_nothing() -> None:
 def test_headers_of_one_value_each_are_as_they_were() -> None:
     plain = {"a": "1"}
     assert every(plain) == plain
-    assert Headers().every == {}
+    assert MessageHeaders().every == {}
 
 
 @pytest.fixture
@@ -76,8 +76,8 @@ async def ours(settings: Settings, client: Client) -> AsyncIterator[Client]:
     await ours.close()
 
 
-async def _rejected(log: Log) -> Rejected:
-    async def one() -> list[Rejected]:
+async def _rejected(log: Log) -> StoredRejection:
+    async def one() -> list[StoredRejection]:
         return await store.rejected(log, limit=2)
 
     [found] = await until(one)

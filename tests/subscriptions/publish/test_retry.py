@@ -12,7 +12,7 @@ from eventscope.store.events import pages
 from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
 from eventscope.store.rejected import messages as store
-from eventscope.store.rejected.messages import Rejected
+from eventscope.store.rejected.messages import StoredRejection
 from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.message import EXPECTED_VERSION, RETRY
 from eventscope.subscriptions.messages.parse import OWN_ID, made_up_id
@@ -32,12 +32,12 @@ async def retrier(settings: Settings, log: Log, client: Client, ingesting: None)
         yield retrier
 
 
-async def rejected(log: Log, client: Client, subject: str, raw: bytes, **more: Mapping[str, str]) -> Rejected:
+async def rejected(log: Log, client: Client, subject: str, raw: bytes, **more: Mapping[str, str]) -> StoredRejection:
     """The message, as it is rejected after it was published."""
     before = {one.number for one in await store.rejected(log, limit=1000)}
     await client.jetstream().publish(subject, raw, headers=dict(more.get("headers", {})))
 
-    async def new() -> list[Rejected]:
+    async def new() -> list[StoredRejection]:
         return [one for one in await store.rejected(log, limit=1000) if one.number not in before]
 
     [found] = await until(new)

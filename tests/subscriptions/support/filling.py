@@ -11,7 +11,7 @@ from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
 from eventscope.store.values import moment
 from eventscope.store.values.documents import EventDocument
-from eventscope.store.values.message import Accepted, Arrival, Batch, Place
+from eventscope.store.values.message import AcceptedMessage, Arrival, MessageBatch, StreamPosition
 from eventscope.store.write.append import append
 from eventscope.store.write.retention import Retention
 from eventscope.subscriptions.live import live_batch
@@ -30,10 +30,10 @@ async def store(
     when = moment.now() if recorded_at is None else recorded_at
     arrivals = [Arrival("x", {}, b"", start + n, when) for n in range(1, len(events) + 1)]
     taken = tuple(
-        Accepted(a, {"type": "user.updated", "messageId": f"m{a.sequence}", "timestamp": when, **event})
+        AcceptedMessage(a, {"type": "user.updated", "messageId": f"m{a.sequence}", "timestamp": when, **event})
         for a, event in zip(arrivals, events, strict=True)
     )
-    await append(log, Retention({"*": days}), at, Batch(taken, Place("S", "", start + len(events), 0)))
+    await append(log, Retention({"*": days}), at, MessageBatch(taken, StreamPosition("S", "", start + len(events), 0)))
     return await pages.events(log, EVERYTHING, above=at.head, limit=len(events))
 
 

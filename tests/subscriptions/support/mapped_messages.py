@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 
 from eventscope import envelopes
-from eventscope.store.values.message import Accepted, Arrival
+from eventscope.store.values.message import AcceptedMessage, Arrival
 from eventscope.subscriptions.messages.mapping import Mapper
 from eventscope.subscriptions.messages.parse import read
 
@@ -20,5 +20,5 @@ def opened(mapping: Any, content: object, subject: str = "events.a.b", **headers
 def fields(mapping: Any, content: object, subject: str = "events.a.b", **headers: str) -> dict[str, Any]:
     """The fields of the event that the message becomes."""
     message = opened(mapping, content, subject, **headers)
-    assert isinstance(message, Accepted), message
+    assert isinstance(message, AcceptedMessage), message
     return dict(message.fields)

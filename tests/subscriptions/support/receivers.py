@@ -15,7 +15,7 @@ from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
 from eventscope.store.values import moment
 from eventscope.store.values.documents import EventDocument
-from eventscope.store.values.message import Accepted, Arrival, Batch, Place
+from eventscope.store.values.message import AcceptedMessage, Arrival, MessageBatch, StreamPosition
 from eventscope.store.write.append import append
 from eventscope.store.write.retention import Retention
 from eventscope.subscriptions.live import live_batch
@@ -145,11 +145,11 @@ class Teller:
         start = at.place.sequence if at.place else 0
         arrivals = [Arrival("x", {}, b"", start + n, moment.now()) for n in range(1, len(bodies) + 1)]
         messages = tuple(
-            Accepted(one, {"type": "a.b", "messageId": f"m{one.sequence}", "timestamp": one.recorded_at, **body})
+            AcceptedMessage(one, {"type": "a.b", "messageId": f"m{one.sequence}", "timestamp": one.recorded_at, **body})
             for one, body in zip(arrivals, bodies, strict=True)
         )
-        place = Place("S", "", start + len(bodies), 0)
-        stored, _ = await append(self._log, Retention({"*": 0}), at, Batch(messages, place))
+        place = StreamPosition("S", "", start + len(bodies), 0)
+        stored, _ = await append(self._log, Retention({"*": 0}), at, MessageBatch(messages, place))
         return list(stored.events)
 
     async def tell(self, events: list[EventDocument]) -> None:
