@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from eventscope.store.filters.mongo import bson_date, kept
 from eventscope.store.log import Log
-from eventscope.store.mongo.driver import Document, translated
+from eventscope.store.mongo.driver import Document
+from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.state import replaced
 
 Order = Literal["last.position", "first.position"]
@@ -45,7 +46,7 @@ async def named(log: Log, names: Sequence[tuple[str, str]]) -> list[AggregateSum
     Raises Blocked when some are not found in a collection that is not the one that the log was written to.
     """
     keys = [{"type": type, "id": id} for type, id in names]
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         heads = await log.aggregates.find({"_id": {"$in": keys}, **kept(log.clock())}).to_list(None)
         if len(heads) < len(set(names)):
             await replaced.certain(log, "aggregates")
@@ -54,7 +55,7 @@ async def named(log: Log, names: Sequence[tuple[str, str]]) -> list[AggregateSum
 
 async def version(log: Log, type: str, id: str) -> int | None:
     """The version that the aggregate has now, whatever of it is kept; None when it never was. Blocked as `named`."""
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         head = await log.aggregates.find_one({"_id": {"type": type, "id": id}}, {"version": 1})
         if head is None:
             await replaced.certain(log, "aggregates")
@@ -72,7 +73,7 @@ async def aggregates(
     asked = _asked(log, filter)
     if below is not None:
         asked[order] = {"$lt": below}
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         heads = await log.aggregates.find(asked).sort(order, -1).limit(limit).to_list(None)
         if len(heads) < limit:
             await replaced.certain(log, "aggregates")
@@ -81,7 +82,7 @@ async def aggregates(
 
 async def count(log: Log, filter: AggregateCriteria, most: int) -> int:
     """How many aggregates there are, counting no further than `most`."""
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         return await log.aggregates.count_documents(_asked(log, filter), limit=most)
 
 

@@ -7,7 +7,8 @@ from typing import Any, Final
 from pymongo.errors import OperationFailure
 
 from eventscope.store.log import INDEXES, Log
-from eventscope.store.mongo.driver import Document, Mongo, translated
+from eventscope.store.mongo.driver import Document, Mongo
+from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.values import moment
 
 NOT_ON_A_VIEW: Final = 166
@@ -54,7 +55,7 @@ class ServerFacts:
 async def facts(log: Log) -> ServerFacts:
     """Ask the server; Unavailable or QuestionTimedOut when it does not answer."""
     mongo = log.mongo
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         version = str((await mongo.database.command("buildInfo"))["version"])
         before = moment.now()
         hello = await mongo.database.command("hello")

@@ -5,7 +5,8 @@ from typing import Any, Final
 
 from eventscope.errors import Blocked
 from eventscope.store.log import Log
-from eventscope.store.mongo.driver import Document, translated
+from eventscope.store.mongo.driver import Document
+from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.rejected import room
 from eventscope.store.state import checkpoint
 from eventscope.store.values.documents import INTEGERS
@@ -42,7 +43,7 @@ async def note(log: Log, said: str) -> None:
     Raises Unavailable or QuestionTimedOut.
     """
     one = {"at": log.clock(), "said": said}
-    with translated(log.question_seconds, "meta"):
+    with translate_errors(log.question_seconds, "meta"):
         await log.meta.update_one(
             {"_id": ID}, {"$push": {"last": {"$each": [one], "$slice": -KEPT}}, "$inc": {"count": 1}}, upsert=True
         )
@@ -50,7 +51,7 @@ async def note(log: Log, said: str) -> None:
 
 async def read(log: Log) -> Incidents:
     """All that was noted. Blocked when the notes are damaged."""
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         found: Any = await log.meta.find_one({"_id": ID}) or {}
     numbers = {name: found.get(name, 0) for name in ("count", "acknowledged", "lost", "dropped")}
     last = found.get("last", [])
@@ -69,7 +70,7 @@ async def acknowledge(log: Log) -> None:
         "lost": at.lost_count,
         "dropped": 0 if dropped is None else dropped.count,
     }
-    with translated(log.question_seconds, "meta"):
+    with translate_errors(log.question_seconds, "meta"):
         await log.meta.update_one({"_id": ID}, {"$set": numbers}, upsert=True)
 
 

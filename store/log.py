@@ -14,7 +14,8 @@ from eventscope.store.mongo import clock as clocks
 from eventscope.store.mongo import indexes
 from eventscope.store.mongo.budget import UNBOUNDED, ReadBudget
 from eventscope.store.mongo.clock import MongoClock
-from eventscope.store.mongo.driver import Collection, Driver, Mongo, connect, translated
+from eventscope.store.mongo.driver import Collection, Driver, Mongo, connect
+from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.mongo.failure import reason, refuses
 from eventscope.store.recent_events import RecentEvents
 from eventscope.store.single_flight import SingleFlight
@@ -198,7 +199,7 @@ async def prepare(log: Log) -> None:
     Indexes of paths that are not named any more are dropped.
     """
     await synchronise(log)
-    with translated():
+    with translate_errors():
         if "setName" not in await log.mongo.database.command("hello"):
             raise CannotStart("MongoDB is no replica set, and transactions need one (one member is enough)")
         try:
@@ -226,7 +227,7 @@ async def collections(log: Log) -> dict[str, object]:
 
     Raises CannotStart when one of them cannot hold a log, as a view.
     """
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         return await indexes.identities(log.mongo, (*INDEXES, "meta"))
 
 
@@ -240,5 +241,5 @@ async def _drop(log: Log, index: str) -> None:
 
 async def server_version(log: Log) -> str:
     """The version of the MongoDB server."""
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         return str((await log.mongo.database.command("buildInfo"))["version"])

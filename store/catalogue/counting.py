@@ -19,7 +19,8 @@ from eventscope.errors import Blocked, EventscopeError, LeaseLost
 from eventscope.store.catalogue.fields import EventShape, FieldCounts, FieldDrift, Seen, shape
 from eventscope.store.filters.mongo import kept
 from eventscope.store.log import Log
-from eventscope.store.mongo.driver import Document, translated
+from eventscope.store.mongo.driver import Document
+from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.mongo.own import is_event
 from eventscope.store.state import checkpoint
 from eventscope.store.values.documents import INTEGERS
@@ -65,7 +66,7 @@ async def count(log: Log, most: int = BATCH) -> int:
 
     Raises LeaseLost when another process counted them meanwhile, Unavailable or QuestionTimedOut when MongoDB is away.
     """
-    with translated(WRITE_SECONDS):
+    with translate_errors(WRITE_SECONDS):
         at = await counted_to(log)
         head = await checkpoint.head(log)
         if at >= head:
@@ -85,7 +86,7 @@ async def count(log: Log, most: int = BATCH) -> int:
 
 async def counted_to(log: Log) -> int:
     """The position up to which all events are counted."""
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         found = await log.meta.find_one({"_id": ID})
     position = 0 if found is None else found.get("position")
     if type(position) not in INTEGERS:
@@ -96,7 +97,7 @@ async def counted_to(log: Log) -> int:
 async def fields(log: Log, types: Sequence[str]) -> list[FieldCounts]:
     """The fields of each of the types, each in its place, and in `to` the position up to which they are counted."""
     to = await counted_to(log)
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         known = await _documents(log, types)
     # read after the checkpoint, so they have at least what it says; one that changed since says more itself
     found = [_fields(known.get(type)) for type in types]

@@ -7,7 +7,8 @@ from typing import Final
 from eventscope.store.events.types import starting
 from eventscope.store.filters.mongo import kept
 from eventscope.store.log import Log
-from eventscope.store.mongo.driver import Document, translated
+from eventscope.store.mongo.driver import Document
+from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.stats import counts, daily
 from eventscope.store.stats.counts import TypeTotal
 from eventscope.store.values.moment import HOUR, hour_of
@@ -47,7 +48,7 @@ async def _types(log: Log, named: Document, most: int) -> list[EventTypeSummary]
     since = hour_of(now) - HOURS * HOUR
     is_kept = {"_id.expireAt": kept(now)["expireAt"]}
     last_day = {"_id.hour": {"$gte": since, "$lte": now}, **is_kept}
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         rows = await _rows(log, since, {"$or": [*daily.rows(now), last_day]}, daily.is_row(now), named, most)
         if not any(row["days"] for row in rows):
             ever = {"_id.hour": counts.EVER, **is_kept}

@@ -9,7 +9,8 @@ from eventscope.store.events.fetch import batch
 from eventscope.store.events.pages import TOO_LARGE
 from eventscope.store.filters.mongo import kept
 from eventscope.store.log import Log
-from eventscope.store.mongo.driver import Document, translated
+from eventscope.store.mongo.driver import Document
+from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.state import checkpoint
 from eventscope.store.values.documents import EventDocument
 
@@ -33,7 +34,7 @@ async def conversation(log: Log, correlation_id: str, *, limit: int, above: int 
     """
     found: list[Document] = []
     held = 0
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         while True:
             asked = {"correlationId": correlation_id, **_behind(above), **kept(log.clock())}
             got = await batch(log.events, asked, None, direction=1, limit=limit - len(found), budget=log.budget)
@@ -49,7 +50,7 @@ async def conversation(log: Log, correlation_id: str, *, limit: int, above: int 
 async def known(log: Log, ids: Sequence[str]) -> dict[str, Cause]:
     """Those of the events with these ids that are in the log."""
     wanted = {"_id": 0, "messageId": 1, "correlationId": 1, "timestamp": 1}
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         asked = {"messageId": {"$in": list(ids)}, **kept(log.clock())}
         found = await log.events.find(asked, wanted).to_list(None) if ids else []
     return {event["messageId"]: Cause(event.get("correlationId"), event["timestamp"]) for event in found}
@@ -76,7 +77,7 @@ async def linked(
     page: list[Document] = [{"$match": asked}, {"$sort": {"_id": -1 if newest_first else 1}}, {"$limit": limit}]
     found: dict[str, list[EventDocument]] = {value: [] for value in values}
     rows = _each(log, link, values, page, [{"$unwind": "$found"}, {"$replaceWith": "$found"}])
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         got = await log.mongo.bounded_large(log.meta, rows, MOST_BYTES, log.budget)
     if got is None:
         raise TooComplex(TOO_LARGE)
@@ -88,7 +89,7 @@ async def linked(
 async def counts(log: Log, link: Link, values: Sequence[str], most: int) -> dict[str, int]:
     """For each value how many events have it there, counting no further than `most`."""
     counted: list[Document] = [{"$match": kept(log.clock())}, {"$limit": most}, {"$count": "n"}]
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         rows = await log.mongo.aggregate(log.meta, _each(log, link, values, counted, [{"$unwind": "$found"}]))
     return dict.fromkeys(values, 0) | {row["value"]: row["found"]["n"] for row in rows}
 

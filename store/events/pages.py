@@ -14,7 +14,8 @@ from eventscope.store.events.scan import SHARE, Stretch
 from eventscope.store.filters.filter import EVERYTHING, NOTHING, Any_, Filter
 from eventscope.store.filters.mongo import NEVER, kept, query
 from eventscope.store.log import NAMED, Log
-from eventscope.store.mongo.driver import Document, translated
+from eventscope.store.mongo.driver import Document
+from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.state import checkpoint
 from eventscope.store.values.documents import EventDocument
 
@@ -98,10 +99,10 @@ async def page(
         full = got.cut or (held > ROOM and len(found) < limit)
         return full or len(found) == limit
 
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         asked = await _asked(log, filter, above, below)
         if plan.served(asked.filter, log.indexed_paths):
-            with suppress(QuestionTimedOut), translated(log.question_seconds * SHARE):  # it may lead to too much
+            with suppress(QuestionTimedOut), translate_errors(log.question_seconds * SHARE):  # it may lead to too much
                 got = await _rows(log, asked, direction, limit, fields)
                 return _found(got.documents, None, full=got.cut)
         stopped = await scan.through(log, await _stretch(log, asked, newest_first=newest_first), look)
@@ -128,7 +129,7 @@ async def events(
 
 async def event(log: Log, id: str, fields: Fields = None) -> EventDocument | None:
     """The event with that message id, with these fields or all of it."""
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         found = await log.events.find_one({"messageId": id, **kept(log.clock())}, _projection(fields))
     return cast("EventDocument | None", found)
 
@@ -142,10 +143,10 @@ async def counted(log: Log, filter: Filter, most: int | None = None) -> EventCou
         n += await log.events.count_documents(asked.query(low, high), **_limit(most, n))
         return n == most
 
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         asked = await _asked(log, filter, None, None)
         if plan.served(asked.filter, log.indexed_paths):
-            with suppress(QuestionTimedOut), translated(log.question_seconds * SHARE):  # it may lead to too much
+            with suppress(QuestionTimedOut), translate_errors(log.question_seconds * SHARE):  # it may lead to too much
                 asked_once = asked.query(asked.low, asked.high)
                 return EventCount(await log.events.count_documents(asked_once, **_limit(most, 0)))
         stopped = await scan.through(log, await _stretch(log, asked, newest_first=False), look)

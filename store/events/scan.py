@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 from eventscope.errors import QuestionTimedOut
 from eventscope.store.log import Log
-from eventscope.store.mongo.driver import translated
+from eventscope.store.mongo.errors import translate_errors
 
 WINDOW: Final = 2_000
 WIDEST: Final = 1_000_000
@@ -43,7 +43,7 @@ async def through(log: Log, stretch: Stretch, look: WindowReader) -> int | None:
         window, rest = _cut(left, size)
         began = loop.time()
         try:
-            with translated(log.question_seconds * SHARE):
+            with translate_errors(log.question_seconds * SHARE):
                 enough = await look(window.low, window.high)
         except QuestionTimedOut:
             if left is not stretch:

@@ -6,7 +6,8 @@ from typing import Final
 from eventscope.store.filters.effort import Effort, TooMuch
 from eventscope.store.filters.filter import TypePatterns, is_pattern, literal_prefix, type_tester
 from eventscope.store.log import Log
-from eventscope.store.mongo.driver import Document, translated
+from eventscope.store.mongo.driver import Document
+from eventscope.store.mongo.errors import translate_errors
 
 MOST_LOOKED: Final = 4_000  # types that are looked at to tell which of them patterns stand for
 MOST_PREFIXES: Final = 8  # each is a read of its own; for more of them all types are looked at
@@ -31,7 +32,7 @@ async def _types(log: Log, prefix: str, most: int | None) -> list[str]:
         {"$group": {"_id": "$_id.type"}},
         *([] if most is None else [{"$limit": most}]),
     ]
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         rows = await log.mongo.aggregate(log.rollups, pipeline)
     return sorted(row["_id"] for row in rows)
 

@@ -14,7 +14,8 @@ from typing import Final
 
 from eventscope.background import beside
 from eventscope.errors import EventscopeError, Unavailable
-from eventscope.store.mongo.driver import Mongo, translated
+from eventscope.store.mongo.driver import Mongo
+from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.values import moment
 
 REFRESH_SECONDS: Final = 10.0
@@ -69,7 +70,7 @@ class MongoClock:
 
 async def synchronise(mongo: Mongo, clock: MongoClock) -> None:
     """Ask MongoDB for the time; Unavailable or QuestionTimedOut when it does not answer."""
-    with translated(ASK_SECONDS):
+    with translate_errors(ASK_SECONDS):
         for _ in range(LOOKS):
             before = steady()
             hello = await mongo.database.command("hello")

@@ -1,61 +1,31 @@
 """The one place that knows which MongoDB driver is at work: motor, or pymongo's own async client.
 
 The two have nearly the same calls; what differs is evened out here, so the rest of the store is written once,
-against pymongo's types. Driver errors become ours here too.
+against pymongo's types. What the driver raises becomes ours in `errors`.
 """
 
 import asyncio
 import logging
 import warnings
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias, cast
 
 import orjson
 import pymongo
 from bson.codec_options import CodecOptions
-from bson.errors import BSONError
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import _csot, asynchronous, synchronous
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import (
-    BulkWriteError,
-    ConfigurationError,
-    ConnectionFailure,
-    DocumentTooLarge,
-    DuplicateKeyError,
-    ExecutionTimeout,
-    InvalidURI,
-    OperationFailure,
-    PyMongoError,
-)
+from pymongo.errors import ConfigurationError, InvalidURI
 
-from eventscope.errors import (
-    Blocked,
-    CannotStart,
-    LeaseLost,
-    QuestionTimedOut,
-    TooLargeTogether,
-    Unavailable,
-    Unstorable,
-)
+from eventscope.errors import CannotStart
 from eventscope.redact import explanation
 from eventscope.store.mongo import raw
 from eventscope.store.mongo.budget import ReadBudget
-from eventscope.store.mongo.failure import (
-    AUTHENTICATION_FAILED,
-    BSON_OBJECT_TOO_LARGE,
-    UNAUTHORIZED,
-    duplicate,
-    invalid,
-    passes,
-    reason,
-    standalone,
-    too_large,
-)
 from eventscope.store.mongo.threads import THREADS
 from eventscope.store.mongo.write import Write
 from eventscope.store.pace import Pace
@@ -279,61 +249,3 @@ async def _finished(work: Coroutine[Any, Any, None]) -> None:
         raise asyncio.CancelledError
     if error is not None:
         raise error
-
-
-@contextmanager
-def translated(seconds: float | None = None, name: str | None = None) -> Iterator[None]:
-    """Raise our errors in the place of the driver's, and bound what is awaited inside to `seconds`.
-
-    `name` is that of the collection that is written to, if it is one and no part of a transaction.
-    """
-    try:
-        if seconds is None:
-            yield
-        else:
-            with pymongo.timeout(seconds):
-                yield
-    except (BSONError, DocumentTooLarge, BulkWriteError, OverflowError) as error:
-        _check_size(error)
-        if isinstance(error, PyMongoError) and passes(error):
-            raise Unavailable("MongoDB does not answer now") from error
-        if isinstance(error, PyMongoError) and invalid(error):
-            raise _invalid(error, name) from error
-        if isinstance(error, BulkWriteError) and (found := duplicate(error)) is not None and found.index == "_id_":
-            # not the document is to blame, but what was read before: a new primary may show an older state for a moment
-            raise LeaseLost("MongoDB has more than it showed this ingester") from error
-        raise Unstorable(str(error)[:300]) from error
-    except PyMongoError as error:
-        _check_size(error)
-        if seconds is not None and (error.timeout or isinstance(error, ExecutionTimeout)) and not _away(error):
-            raise QuestionTimedOut(seconds) from error
-        if isinstance(error, ConnectionFailure) or passes(error):
-            raise Unavailable("MongoDB does not answer now") from error
-        if isinstance(error, ConfigurationError):  # some of the address is looked at by the first call only
-            raise Unavailable(str(error)[:200]) from error
-        if invalid(error):
-            raise _invalid(error, name) from error
-        if isinstance(error, DuplicateKeyError):
-            raise Blocked(f"a unique index keeps the log from being written: {reason(error)}") from error
-        if isinstance(error, OperationFailure) and error.code == BSON_OBJECT_TOO_LARGE:
-            raise Unstorable(str(error)[:300]) from error
-        if isinstance(error, OperationFailure) and standalone(error):
-            raise CannotStart("MongoDB is no replica set, and transactions need one (one member is enough)") from error
-        if isinstance(error, OperationFailure) and error.code in (UNAUTHORIZED, AUTHENTICATION_FAILED):
-            said = (error.details or {}).get("errmsg", error)
-            raise CannotStart(f"MongoDB refuses the user of EVENTSCOPE_MONGO_URL: {str(said)[:200]}") from error
-        raise
-
-
-def _check_size(error: Exception) -> None:
-    if isinstance(error, PyMongoError) and too_large(error):
-        raise TooLargeTogether(f"one transaction has no room for it: {reason(error)}") from error
-
-
-def _invalid(error: PyMongoError, name: str | None) -> Blocked:
-    where = "a collection of the log" if name is None else f"the collection {name}"
-    return Blocked(f"a validator of {where} keeps the log from being written: remove it ({reason(error)})")
-
-
-def _away(error: PyMongoError) -> bool:
-    return isinstance(error, pymongo.errors.ServerSelectionTimeoutError)

@@ -7,7 +7,8 @@ from pymongo import DeleteOne, ReplaceOne
 
 from eventscope.store.filters.mongo import kept
 from eventscope.store.log import Log
-from eventscope.store.mongo.driver import Document, translated
+from eventscope.store.mongo.driver import Document
+from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.mongo.own import is_note
 from eventscope.store.recount.wrong import Wrong, foreign, remove
 from eventscope.store.state import checkpoint
@@ -22,7 +23,7 @@ async def differences(log: Log) -> list[Wrong]:
     in the place of a note that is damaged.
     """
     head = await checkpoint.head(log)
-    with translated(SECONDS):
+    with translate_errors(SECONDS):
         rows = await log.expirations.find({}).to_list(None)
         wrong = [foreign("expirations", row) for row in rows if not isinstance(row["_id"], str)]
         rows = [row for row in rows if isinstance(row["_id"], str)]
@@ -46,7 +47,7 @@ async def mend(log: Log, wrong: Sequence[Wrong]) -> None:
     """Put the notes right, where they are still the same."""
     if not wrong:
         return
-    with translated(SECONDS):
+    with translate_errors(SECONDS):
         await remove(log.expirations, wrong)
         if changes := [_change(one) for one in wrong if one.kind != "foreign"]:
             await log.expirations.bulk_write(changes, ordered=False)

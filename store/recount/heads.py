@@ -9,7 +9,8 @@ from pymongo import DeleteOne, ReplaceOne
 
 from eventscope.store.heads import AggregateName
 from eventscope.store.log import Log
-from eventscope.store.mongo.driver import Document, Session, translated
+from eventscope.store.mongo.driver import Document, Session
+from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.mongo.own import HEADS, TEXT, is_event, is_head, sound
 from eventscope.store.recount.proof import settled
 from eventscope.store.recount.rows import present
@@ -48,7 +49,7 @@ async def differences(log: Log, tell: Progress) -> list[Wrong]:
     seen, all = 0, await log.aggregates.estimated_document_count()
     while True:
         began = asyncio.get_running_loop().time()
-        with translated(SECONDS):
+        with translate_errors(SECONDS):
             async with log.mongo.session(snapshot=True) as session:
                 head = checkpoint.head_of(await log.meta.find_one({"_id": checkpoint.ID}, session=session))
                 async for entry in _entries(log, after, session):
@@ -154,6 +155,6 @@ async def _groups(
 
 async def _foreign(log: Log) -> list[Wrong]:
     """What is no head, which the log never asks for: it may be all that is left of one."""
-    with translated(SECONDS):
+    with translate_errors(SECONDS):
         found = await log.aggregates.find({"$nor": [HEADS]}).limit(MOST_FOREIGN).to_list(None)
     return [foreign("aggregates", document, NO_HEAD) for document in found]

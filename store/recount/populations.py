@@ -9,7 +9,8 @@ from typing import Any, Final
 from pymongo import DeleteOne, ReplaceOne, UpdateOne
 
 from eventscope.store.log import Log
-from eventscope.store.mongo.driver import Document, Session, translated
+from eventscope.store.mongo.driver import Document, Session
+from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.mongo.own import HEADS, is_population, is_population_name
 from eventscope.store.recount.wrong import Wrong, fenced, foreign, remove, soon
 from eventscope.store.state import checkpoint
@@ -34,7 +35,7 @@ async def differences(log: Log, wrong_heads: Sequence[Wrong] = ()) -> Difference
 
     They are held against the heads as these must be, where some are `wrong_heads` still.
     """
-    with translated(SECONDS):
+    with translate_errors(SECONDS):
         async with log.mongo.session(snapshot=True) as session:
             at = await log.meta.find_one({"_id": checkpoint.ID}, session=session) or {}
             rows = await log.populations.find({}, session=session).to_list(None)
@@ -73,7 +74,7 @@ async def mend(log: Log, differences: Differences) -> None:
             await log.populations.bulk_write(changes, ordered=False, session=session)
 
     if differences.wrong:
-        with translated(log.question_seconds):
+        with translate_errors(log.question_seconds):
             await remove(log.populations, differences.wrong)
         await fenced(log, work)
 

@@ -13,7 +13,8 @@ from pymongo.errors import DuplicateKeyError
 from eventscope.errors import Unavailable
 from eventscope.store.log import INDEXES, Log
 from eventscope.store.mongo import own
-from eventscope.store.mongo.driver import Collection, Document, translated
+from eventscope.store.mongo.driver import Collection, Document
+from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.rejected import room
 from eventscope.store.state import checkpoint, checkpoint_members
 from eventscope.store.values.documents import INTEGERS
@@ -31,7 +32,7 @@ async def accept(log: Log) -> None:
     An ingester that is at work begins anew. Safe to be killed in: until the counts are right and the collections are
     accepted, whoever takes the lease looks at them. Raises Unavailable or QuestionTimedOut when MongoDB is away.
     """
-    with translated(log.question_seconds, "meta"):
+    with translate_errors(log.question_seconds, "meta"):
         for _ in range(TRIES):
             before = await log.meta.find_one({"_id": checkpoint.ID})
             damaged = checkpoint_members.damaged(before or {})

@@ -7,7 +7,8 @@ from typing import Any, Final
 from pymongo import DeleteOne, ReplaceOne, UpdateOne
 
 from eventscope.store.log import Log
-from eventscope.store.mongo.driver import Document, Session, translated
+from eventscope.store.mongo.driver import Document, Session
+from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.mongo.own import is_row, is_row_name
 from eventscope.store.recount.tally import FROM_START, RowKey, Rows, Tally, count, key_of, kind, named, proper, united
 from eventscope.store.recount.wrong import Progress, Wrong, fenced, foreign, remove, soon
@@ -42,7 +43,7 @@ async def basis(log: Log, tell: Progress) -> Basis:
     while (head := await checkpoint.head(log)) - at > CHUNK:
         at = await _count(log, tally, at, at + CHUNK)
         tell("hour", at, head)
-    with translated(SECONDS):
+    with translate_errors(SECONDS):
         async with log.mongo.session(snapshot=True) as session:
             head = checkpoint.head_of(await log.meta.find_one({"_id": checkpoint.ID}, session=session))
             rows = await log.rollups.find({}, session=session).to_list(None)
@@ -57,7 +58,7 @@ async def differences(log: Log, basis: Basis) -> list[Wrong]:
     """The rows that are not as they must be, and what is no row."""
     keys = [key for key in {**basis.counted, **basis.found} if _differs(key, basis)]
     spans = (basis.found[key] for key in keys if key in basis.found and kind(key) == "minute")
-    with translated(SECONDS):
+    with translate_errors(SECONDS):
         here = await present(log, named(spans), basis.head)
     expiring = soon(log)
     wrong = [foreign("rollups", row) for row in basis.others]
@@ -72,7 +73,7 @@ async def differences(log: Log, basis: Basis) -> list[Wrong]:
 async def mend(log: Log, basis: Basis, wrong: Sequence[Wrong]) -> None:
     """Make these rows what they must be, with all that has come since they were counted."""
     if wrong:
-        with translated(SECONDS):
+        with translate_errors(SECONDS):
             await remove(log.rollups, wrong)
     counts = [one for one in wrong if one.kind != "foreign"]
     for start in range(0, len(counts), PART):
@@ -136,12 +137,12 @@ def _is_sound(key: RowKey, found: Document | None) -> bool:
 async def _before(log: Log) -> int:
     """The position before the first event that there is."""
     head = await checkpoint.head(log)
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         found = await log.events.find(FROM_START, {"_id": 1}).sort("_id", 1).limit(1).to_list(None)
     return found[0]["_id"] - 1 if found else head
 
 
 async def _count(log: Log, tally: Tally, above: int, to: int) -> int:
-    with translated(SECONDS):
+    with translate_errors(SECONDS):
         await count(log, tally, {"_id": {"$gt": above, "$lte": to}}, allowDiskUse=True)
     return to

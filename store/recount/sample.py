@@ -13,7 +13,8 @@ from typing import Any, Final
 from eventscope.errors import EventscopeError, QuestionTimedOut
 from eventscope.store import heads
 from eventscope.store.log import Log
-from eventscope.store.mongo.driver import Document, Session, translated
+from eventscope.store.mongo.driver import Document, Session
+from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.mongo.own import HEADS, is_event, is_population, is_row, is_row_name
 from eventscope.store.recount import expirations, tally
 from eventscope.store.recount.heads import look, named
@@ -41,7 +42,7 @@ async def sample(log: Log, chance: random.Random) -> list[Wrong]:
     """
     wrong: list[Wrong | None] = []
     try:
-        with translated(SECONDS):
+        with translate_errors(SECONDS):
             async with log.mongo.session(snapshot=True) as session:
                 head = (await checkpoint.read(log, session=session)).head
                 if (event := await _event(log, head, chance, session)) is not None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from eventscope.store.log import Log, collections
-from eventscope.store.mongo.driver import translated
+from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.recount import expirations, heads, populations, remains, rows
 from eventscope.store.recount.wrong import Progress, Wrong
 from eventscope.store.state import agreement, checkpoint, replaced
@@ -47,7 +47,7 @@ async def recount(log: Log, tell: Progress, *, mend: bool, accept_loss: bool = F
 
 
 async def _agreed(log: Log, now: Mapping[str, object]) -> None:
-    with translated(SECONDS):
+    with translate_errors(SECONDS):
         async with log.mongo.session(snapshot=True) as session:  # batches may come in meanwhile
             at = await checkpoint.read(log, session=session)
             all_there = await agreement.has_all(log, at.head, session=session)

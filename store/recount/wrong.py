@@ -12,7 +12,8 @@ from pymongo.errors import PyMongoError
 from eventscope.errors import Unavailable
 from eventscope.store.filters.mongo import bson_date
 from eventscope.store.log import Log
-from eventscope.store.mongo.driver import Collection, Document, Session, translated
+from eventscope.store.mongo.driver import Collection, Document, Session
+from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.state import checkpoint
 from eventscope.store.values import moment
 from eventscope.store.values.moment import HOUR
@@ -109,7 +110,7 @@ async def fenced(log: Log, work: Callable[[Session, Document], Awaitable[None]],
     what it remembers of aggregates. Raises Unavailable when the log is too busy, or MongoDB away.
     """
     change: Document = {"$inc": {"recounts": 1, **({"term": 1} if new_term else {})}}
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         for attempt in range(TRIES):
             try:
                 # waits for a batch that is being stored, which the transaction would fail for

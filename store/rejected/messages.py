@@ -12,7 +12,8 @@ from eventscope.errors import TooComplex
 from eventscope.store.events.pages import TOO_LARGE
 from eventscope.store.filters.mongo import bson_date, kept
 from eventscope.store.log import Log
-from eventscope.store.mongo.driver import Document, translated
+from eventscope.store.mongo.driver import Document
+from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.mongo.first import first, first_large
 from eventscope.store.values.documents import MessageSource
 from eventscope.store.values.headers import from_document
@@ -55,7 +56,7 @@ async def page(log: Log, *, limit: int, below: int | None = None, code: str | No
     They take at most 16 MiB; if that is why there are fewer than `limit`, the page is `full`.
     """
     asked = _of(code) | kept(log.clock())
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         found, _ = await first_large(log.rejected, asked | _under(below), limit=limit, budget=log.budget, direction=-1)
         more = 0 < len(found) < limit and await first(
             log.rejected, asked | _under(found[-1]["_id"]), {"_id": 1}, limit=1, direction=-1
@@ -72,7 +73,7 @@ async def one(log: Log, number: int) -> StoredRejection | None:
 async def several(log: Log, numbers: Sequence[int]) -> list[StoredRejection]:
     """Those of these numbers that are there, in any order; TooComplex when they take over 16 MiB."""
     asked = {"_id": {"$in": list(numbers)}} | kept(log.clock())
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         found = await first(log.rejected, asked, limit=len(numbers))
         if 0 < len(found) < len(numbers) and await log.rejected.count_documents(asked) > len(found):
             raise TooComplex(TOO_LARGE)
@@ -81,7 +82,7 @@ async def several(log: Log, numbers: Sequence[int]) -> list[StoredRejection]:
 
 async def numbers(log: Log, code: str | None = None) -> list[int]:
     """The numbers of all that are there now, the first one first; of one code, if given."""
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         # the condition on the number lets the index answer alone
         asked = _of(code) | {"_id": {"$gt": 0}}
         found = await log.rejected.find(asked, {"_id": 1}).sort("_id", 1).to_list(None)
@@ -92,28 +93,28 @@ async def numbers(log: Log, code: str | None = None) -> list[int]:
 
 async def remove(log: Log, numbers: Sequence[int]) -> int:
     """Take these away for good; how many of them there were."""
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         outcome = await log.rejected.delete_many({"_id": {"$in": list(numbers)}})
     return outcome.deleted_count
 
 
 async def count(log: Log) -> int:
     """How many there are."""
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         n = await log.rejected.estimated_document_count()
         return max(0, n - await log.rejected.count_documents(_expired(log)))
 
 
 async def newest(log: Log, message_ids: Sequence[str]) -> dict[str, int]:
     """The number of the last rejection of each of these messages, of those that have any."""
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         found = log.rejected.find({"messageId": {"$in": list(message_ids)}, **kept(log.clock())}, {"messageId": 1})
         return {row["messageId"]: row["_id"] async for row in found.sort("_id", 1)}
 
 
 async def codes(log: Log) -> dict[str, int]:
     """How many there are of each code, the commonest first."""
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         counted = await _counted(log, {"code": {"$gt": ""}})
         counted.subtract(await _counted(log, _expired(log)))
     return dict(sorted((+counted).items(), key=lambda item: (-item[1], item[0])))
@@ -124,7 +125,7 @@ async def stamp(log: Log, days: float) -> int:
     if days == 0:
         return 0
     end = bson_date(log.clock()) + timedelta(days=days)
-    with translated():
+    with translate_errors():
         outcome = await log.rejected.update_many({"expireAt": None}, {"$set": {"expireAt": end}})
     return outcome.modified_count
 

@@ -16,7 +16,8 @@ from pymongo.errors import DuplicateKeyError
 from eventscope.errors import Blocked
 from eventscope.store.filters.mongo import bson_date
 from eventscope.store.log import Log
-from eventscope.store.mongo.driver import Document, translated
+from eventscope.store.mongo.driver import Document
+from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.values.documents import INTEGERS
 
 ID: Final = "rejected"  # in `meta`
@@ -48,7 +49,7 @@ class Trimmed:
 
 async def dropped(log: Log) -> Dropped | None:
     """What was dropped so far; None when nothing was. Blocked when the account of it is damaged."""
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         found = await _account(log)
     if "codes" not in found:
         return None
@@ -76,7 +77,7 @@ async def trim(log: Log, most_bytes: int, seconds: float) -> Trimmed | None:
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
     codes: Counter[str] = Counter()
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         if (await _size(log))[0] <= most_bytes:
             return None
         through = int((await _account(log)).get("through", 0))

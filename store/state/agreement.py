@@ -5,7 +5,8 @@ from typing import Any, Final
 from eventscope.errors import Blocked
 from eventscope.store.filters.mongo import bson_date
 from eventscope.store.log import Log
-from eventscope.store.mongo.driver import Document, translated
+from eventscope.store.mongo.driver import Document
+from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.values.moment import HOUR
 
 # only ever written together with the checkpoint
@@ -22,7 +23,7 @@ MAKE_OF_THE_REST: Final = (
 
 async def no_log(log: Log, **options: Any) -> None:
     """Raise Blocked unless the collections are as empty as those of a new log."""
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         for name in OF_EVENTS:
             if await log.mongo.collection(name).find_one({}, {"_id": 1}, **options) is not None:
                 raise Blocked(
@@ -49,7 +50,7 @@ async def check(
     ours = all_there is not None  # a recount passes over documents that no event can stand behind, and names them
     if head == 0:
         await no_log(log, **options)
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         event = await _last(log, "events", "_id", {"aggregateType": 1, "aggregateId": 1, "version": 1}, options, ours)
         position = _position("events", event.get("_id", 0))
         rejection = await _last(log, "rejected", "_id", {"_id": 1}, options, ours)

@@ -16,7 +16,8 @@ from pymongo.results import UpdateResult
 
 from eventscope.errors import Blocked, LeaseLost
 from eventscope.store.log import Log
-from eventscope.store.mongo.driver import Document, translated
+from eventscope.store.mongo.driver import Document
+from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.mongo.failure import duplicate
 from eventscope.store.mongo.first import first
 from eventscope.store.mongo.write import Write
@@ -88,7 +89,7 @@ async def read(log: Log, **options: Any) -> LogCheckpoint:
     Blocked when it cannot be read, or is missing though there are events.
     """
     asked: list[Document] = [{"$match": {"_id": ID}}, {"$set": {"leaseHeld": HELD}}]
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         found = await log.mongo.aggregate(log.meta, asked, **options)
     if not found:
         await missing(log, **options)
@@ -99,7 +100,7 @@ async def read(log: Log, **options: Any) -> LogCheckpoint:
 
 async def head(log: Log) -> int:
     """The last position of the log, 0 while it is empty: none will be added up to there. Blocked as `read`."""
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         found = await first(log.meta, {"_id": ID}, {"head": 1, "log": 1}, limit=1)
     if not found:
         await missing(log)
@@ -113,7 +114,7 @@ async def missing(log: Log, **options: Any) -> None:
     try:
         await agreement.no_log(log, **options)
     except Blocked:
-        with translated(log.question_seconds):
+        with translate_errors(log.question_seconds):
             made = await log.meta.find_one({"_id": ID}, {"_id": 1})
         if made is None:  # else the first events came just now
             raise
@@ -146,7 +147,7 @@ async def acquire(
     or froze within a transaction would keep everybody from writing until MongoDB gives that transaction up.
     Raises Blocked when there is no checkpoint, though there are events, or when it cannot be read.
     """
-    with translated(seconds, "meta"):
+    with translate_errors(seconds, "meta"):
         if (there := await log.meta.find_one({"_id": ID})) is not None:
             _checkpoint(there)
         else:
@@ -189,7 +190,7 @@ async def acquire(
 
 async def release(log: Log, holder: str) -> None:
     """Give the lease back, so that a standby need not wait for its end."""
-    with translated(2.0, "meta"):
+    with translate_errors(2.0, "meta"):
         await log.meta.update_one(
             {"_id": ID, "holder": holder}, {"$unset": {"holder": "", "leaseUntil": "", "leaseFor": "", "session": ""}}
         )
@@ -246,7 +247,7 @@ async def adopt(log: Log, old: LogCheckpoint, collections: Mapping[str, object])
 
 async def accept(log: Log, collections: Mapping[str, object]) -> None:
     """Note that the log is written to these collections from now on, whoever writes it."""
-    with translated(log.question_seconds, "meta"):
+    with translate_errors(log.question_seconds, "meta"):
         await log.meta.update_one({"_id": ID}, {"$set": {"collections": dict(collections)}})
 
 
@@ -258,7 +259,7 @@ async def _set(log: Log, old: LogCheckpoint, new: LogCheckpoint) -> LogCheckpoin
         "readBeforeAt": new.read_before_at,
         "collections": dict(new.collections),
     }
-    with translated(log.question_seconds, "meta"):
+    with translate_errors(log.question_seconds, "meta"):
         outcome = await log.meta.update_one(
             {"_id": ID, "holder": old.holder, "term": old.term, "head": old.head}, {"$set": changes}
         )

@@ -6,7 +6,8 @@ from typing import Final
 from eventscope.errors import Blocked
 from eventscope.store.filters.mongo import bson_date
 from eventscope.store.log import Log, collections
-from eventscope.store.mongo.driver import Collection, Document, translated
+from eventscope.store.mongo.driver import Collection, Document
+from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.state import agreement, checkpoint
 from eventscope.store.state.agreement import MEND
 from eventscope.store.state.checkpoint import LogCheckpoint
@@ -36,7 +37,7 @@ async def empty(log: Log) -> frozenset[str]:
         (log.rollups, {"_id.hour": {"$exists": True}}, log.events),
         (log.populations, {}, log.aggregates),
     )
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         return frozenset(
             [
                 counts.name
@@ -65,7 +66,7 @@ async def to_recount(
     """
     replaced = frozenset(replaced)
     wrong: set[str] = set()
-    with translated(SECONDS):
+    with translate_errors(SECONDS):
         if replaced & {"events", "rollups"}:
             kept, counted = await _kept(log, log.events, {"_id": {"$gt": 0}}), await _counted(log, "rollups")
             if "events" in replaced:

@@ -12,7 +12,8 @@ from pymongo.errors import DuplicateKeyError
 
 from eventscope.errors import Blocked
 from eventscope.store.log import Log
-from eventscope.store.mongo.driver import Document, translated
+from eventscope.store.mongo.driver import Document
+from eventscope.store.mongo.errors import translate_errors
 
 ID: Final = "liveKey"
 BYTES: Final = 32
@@ -20,14 +21,14 @@ BYTES: Final = 32
 
 async def key(log: Log) -> bytes | None:
     """The key; None when no ingester that signs has been at work yet. Unavailable, QuestionTimedOut or Blocked."""
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         found = await log.meta.find_one({"_id": ID})
     return None if found is None else _key(found)
 
 
 async def ensured(log: Log) -> bytes:
     """The key, made if there is none. Unavailable, QuestionTimedOut or Blocked."""
-    with translated(log.question_seconds, "meta"):
+    with translate_errors(log.question_seconds, "meta"):
         try:
             found = await log.meta.find_one_and_update(
                 {"_id": ID},

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from eventscope.store.log import Log
-from eventscope.store.mongo.driver import Document, translated
+from eventscope.store.mongo.driver import Document
+from eventscope.store.mongo.errors import translate_errors
 
 ID: Final = "stopped"  # in `meta`
 RECENT: Final = 60_000
@@ -23,14 +24,14 @@ class Stopped:
 async def leave(log: Log, holder: str, reason: str) -> None:
     """Note why that ingester cannot work now. Raises Unavailable or QuestionTimedOut."""
     said = {"holder": {"$literal": holder}, "reason": {"$literal": reason}, "at": "$$NOW"}
-    with translated(SECONDS, "meta"):
+    with translate_errors(SECONDS, "meta"):
         await log.meta.update_one({"_id": ID}, [{"$set": said}], upsert=True)
 
 
 async def last(log: Log) -> Stopped | None:
     """What was said within the last minute; it counts only while no ingester is at work."""
     recent: Document = {"$gte": ["$at", {"$subtract": ["$$NOW", RECENT]}]}
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         found = await log.meta.find_one({"_id": ID, "$expr": recent})
     if found is None or not (isinstance(found.get("holder"), str) and isinstance(found.get("reason"), str)):
         return None

@@ -6,7 +6,7 @@ from typing import Final
 
 from eventscope.store.filters.mongo import kept
 from eventscope.store.log import Log
-from eventscope.store.mongo.driver import translated
+from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.state import checkpoint
 
 NEWEST: Final = 1000
@@ -32,7 +32,7 @@ async def claims(log: Log) -> Claims:
         {"$group": {"_id": {"type": "$aggregateType", "differs": DIFFERS}, "n": {"$sum": 1}}},
         {"$sort": {"n": -1, "_id": 1}},
     ]
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         groups = await log.mongo.aggregate(log.events, pipeline)
     differing = {group["_id"]["type"]: group["n"] for group in groups if group["_id"]["differs"]}
     return Claims(sum(group["n"] for group in groups), differing)

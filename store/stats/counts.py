@@ -15,7 +15,8 @@ from eventscope.store.events import time_span
 from eventscope.store.filters.filter import Among, TypePatterns
 from eventscope.store.filters.mongo import kept, one_of_types, query
 from eventscope.store.log import Log
-from eventscope.store.mongo.driver import Collection, Document, translated
+from eventscope.store.mongo.driver import Collection, Document
+from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.stats import daily
 from eventscope.store.values.moment import HOUR, hour_of
 
@@ -67,7 +68,7 @@ async def cells(log: Log, scope: Scope, *, by: Sequence[By] = BOTH, hourly: bool
     TooComplex when too many had to be gone through, or too much came out.
     """
     apart = _Apart(tuple(by), hourly)
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         chosen = _chosen(scope)
         if chosen is None:
             return []
@@ -92,7 +93,7 @@ async def aggregates(log: Log, scope: Scope) -> int:
 
     From the counters when only the aggregate type is asked for; else the events are gone through, by index.
     """
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         if scope.types is None and scope.low is None and scope.high is None and not scope.among:
             return await _population(log, scope.aggregate_types)
         chosen = _chosen(scope)

@@ -12,7 +12,8 @@ from pymongo import InsertOne
 from eventscope.store.filters.mongo import bson_date
 from eventscope.store.log import Log
 from eventscope.store.mongo import own
-from eventscope.store.mongo.driver import Document, Session, translated
+from eventscope.store.mongo.driver import Document, Session
+from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.stats.rollups import day_key, expiry_day
 
 DAYS: Final[Document] = {"$sum": {"$cond": [{"$gt": ["$_id.expiryDay", None]}, 1, 0]}}
@@ -42,10 +43,10 @@ async def complete(log: Log, session: Session) -> None:
     _, midnight = _ends(log.clock())
     of_hours = {"_id.hour": {"$exists": True}, "_id.expireAt": {"$not": {"$lte": midnight}}}
     of_days = {"_id.expiryDay": {"$gt": midnight}}
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         if await _sum(log, of_hours) == await _sum(log, of_days):
             return
-    with translated(REBUILD_SECONDS):
+    with translate_errors(REBUILD_SECONDS):
         async with log.mongo.transaction(session):
             await log.rollups.delete_many({"_id.expiryDay": {"$exists": True}}, session=session)
             hours = await log.rollups.find({"_id.hour": {"$exists": True}}, session=session).to_list(None)

@@ -10,7 +10,8 @@ from pymongo import DeleteOne, UpdateOne
 from eventscope.store.filters.filter import Filter, TypePatterns, conditions
 from eventscope.store.filters.mongo import bson_date, one_of_types
 from eventscope.store.log import Log
-from eventscope.store.mongo.driver import Collection, Document, translated
+from eventscope.store.mongo.driver import Collection, Document
+from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.mongo.own import is_population, is_population_name, is_row, is_row_name
 from eventscope.store.state import checkpoint
 from eventscope.store.values.moment import HOUR
@@ -28,7 +29,7 @@ async def expired_through(log: Log, filter: Filter) -> int:
     types = [one_of_types(leaf.patterns) for leaf in conditions(filter) if isinstance(leaf, TypePatterns)]
     gone = [{"_id.expireAt": {"$lte": bson_date(log.clock())}}, *({"_id.type": one} for one in types)]
     noted = {"$and": [{"_id": one} for one in types]} if types else {}
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         rows = await log.mongo.aggregate(log.rollups, [{"$match": {"$and": gone}}, _furthest("$lastPosition")])
         # after the rollups: housekeeping moves rows from there to here, and one of the two must be seen
         rows += await log.mongo.aggregate(log.expirations, [{"$match": noted}, _furthest("$through")])
@@ -83,15 +84,15 @@ async def tidy(log: Log) -> None:
             type = row["_id"]["type"]
             through[type] = max(row["lastPosition"], through.get(type, 0))
         notes = [UpdateOne({"_id": type}, {"$max": {"through": last}}, upsert=True) for type, last in through.items()]
-        with translated(log.question_seconds, "expirations"):
+        with translate_errors(log.question_seconds, "expirations"):
             await log.expirations.bulk_write(notes)
-        with translated(log.question_seconds):
+        with translate_errors(log.question_seconds):
             await _delete(log.rollups, hours)
     for collection, end in ((log.rollups, "expiryDay"), (log.populations, "expireAt")):
         async for rows in _gone(log, collection, end, done):
-            with translated(log.question_seconds):
+            with translate_errors(log.question_seconds):
                 await _delete(collection, rows)
-    with translated(log.question_seconds):
+    with translate_errors(log.question_seconds):
         await log.rollups.delete_many({"_id.minute": {"$exists": True}, "lastPosition": {"$lt": await _first(log)}})
 
 
@@ -99,7 +100,7 @@ async def _gone(log: Log, collection: Collection, end: str, done: datetime) -> A
     """The rows of the log whose events had expired by then and are gone, some at a time: there may be very many."""
     cursor = collection.find({f"_id.{end}": {"$lte": done}}, batch_size=PIECE)
     while True:
-        with translated(log.question_seconds):
+        with translate_errors(log.question_seconds):
             # read before the events are looked for: a row to which an event is added after that is no longer the same
             piece = await cursor.to_list(PIECE)
             oldest = await _oldest_expiry(log) if piece else None

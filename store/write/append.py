@@ -10,7 +10,8 @@ from eventscope.store import heads
 from eventscope.store.filters.mongo import kept
 from eventscope.store.heads import AggregateName
 from eventscope.store.log import Log
-from eventscope.store.mongo.driver import Session, translated
+from eventscope.store.mongo.driver import Session
+from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.mongo.failure import WriteRefused
 from eventscope.store.mongo.write import Write
 from eventscope.store.state import checkpoint
@@ -64,7 +65,7 @@ async def append(
 async def _stored(
     log: Log, retention: Retention, at: LogCheckpoint, batch: MessageBatch, session: Session | None, memory: WriterCache
 ) -> Draft:
-    with translated(WRITE_SECONDS):
+    with translate_errors(WRITE_SECONDS):
         before, refused = await asyncio.gather(_heads(log, batch, memory), _refused(log, at, batch))
         async with log.mongo.session() if session is None else nullcontext(session) as session:
             # Messages that are known already are rare, and the unique index finds them too: they are looked for first

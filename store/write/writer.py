@@ -9,7 +9,8 @@ from typing import Final
 from eventscope.errors import EventscopeError, LeaseLost, Unavailable
 from eventscope.store import incidents
 from eventscope.store.log import Log, collections, prepare
-from eventscope.store.mongo.driver import Session, translated
+from eventscope.store.mongo.driver import Session
+from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.recount import whole
 from eventscope.store.state import agreement, checkpoint, replaced
 from eventscope.store.state.checkpoint import LogCheckpoint
@@ -107,7 +108,7 @@ async def writing(
         except EventscopeError:
             # its transaction may be open still, and would keep everybody from writing, even this holder: the driver
             # hands the same session out again
-            with suppress(EventscopeError), translated(2.0):
+            with suppress(EventscopeError), translate_errors(2.0):
                 await log.mongo.end_session(session.session_id)
             raise
         finally:

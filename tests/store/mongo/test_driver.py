@@ -22,7 +22,8 @@ from eventscope.store.aggregates import AggregateCriteria
 from eventscope.store.events import pages, types
 from eventscope.store.filters.filter import EVERYTHING, TypePatterns
 from eventscope.store.log import Log, open_log, prepare, server_version, synchronise
-from eventscope.store.mongo.driver import Document, Driver, connect, translated
+from eventscope.store.mongo.driver import Document, Driver, connect
+from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.mongo.failure import refuses
 from eventscope.store.rejected import messages
 from eventscope.store.state import checkpoint
@@ -284,7 +285,7 @@ async def test_a_question_that_takes_mongodb_too_long_is_ended_there_too(
 ) -> None:
     await appender.store(event())
     said = r"longer than 0\.5 seconds; narrow the question"
-    with pytest.raises(QuestionTimedOut, match=said) as late, translated(0.5):
+    with pytest.raises(QuestionTimedOut, match=said) as late, translate_errors(0.5):
         await question(log)
     assert late.value.seconds == 0.5
 
@@ -310,7 +311,7 @@ def hostile(data: object) -> Any:
 
 
 async def test_errors_that_are_nobodys_fault_but_ours_are_not_disguised(log: Log) -> None:
-    with pytest.raises(OperationFailure, match=r"unknown operator: \$nonsense"), translated(1.0):
+    with pytest.raises(OperationFailure, match=r"unknown operator: \$nonsense"), translate_errors(1.0):
         await log.events.find_one({"type": {"$nonsense": 1}})
 
 
@@ -327,7 +328,7 @@ TOO_LARGE: Final = {"code": 388, "errmsg": "-31800: transaction is too large and
 )
 def test_a_transaction_that_is_too_large_is_no_fault_of_what_is_in_it(error: OperationFailure) -> None:
     assert not refuses(error)
-    with pytest.raises(TooLargeTogether), translated(1.0):
+    with pytest.raises(TooLargeTogether), translate_errors(1.0):
         raise error
 
 
