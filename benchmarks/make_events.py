@@ -25,7 +25,7 @@ from eventscope.store.values import moment
 from eventscope.store.values.message import Arrival, MessageBatch, StreamPosition
 from eventscope.store.write.retention import Retention
 from eventscope.store.write.writer import writing
-from eventscope.subscriptions.messages.parse import read
+from eventscope.subscriptions.messages.parse import parse_message
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 BATCH: Final = 1000
@@ -45,7 +45,7 @@ async def fill(log: Log, events: int, seed: int, progress: Progress) -> None:
         while some := list(islice(coming, BATCH)):
             last = some[-1]
             place = StreamPosition(STREAM, START.isoformat(), last.sequence, last.recorded_at)
-            await writer.append(MessageBatch(tuple(read(one, STREAM, None) for one in some), place))
+            await writer.append(MessageBatch(tuple(parse_message(one, STREAM, None) for one in some), place))
             progress.update(bar, completed=writer.at.head)
             if time.monotonic() - renewed > LEASE_SECONDS / 3:
                 await writer.renew()

@@ -30,17 +30,17 @@ from eventscope.settings import Settings
 from eventscope.store.mongo.budget import ReadBudget
 from eventscope.store.mongo.places import Places
 from eventscope.store.recent_events import RecentEvents
-from eventscope.subscriptions.current.aggregates import Watching
-from eventscope.subscriptions.current.changes import News
-from eventscope.subscriptions.current.queries import Readings
+from eventscope.subscriptions.current.aggregates import AggregateUpdates
+from eventscope.subscriptions.current.changes import ChangeNotifier
+from eventscope.subscriptions.current.queries import SharedQueries
 from eventscope.subscriptions.ingest.lag import lag
-from eventscope.subscriptions.live.feed import feeding
-from eventscope.subscriptions.live.hub import delivering
+from eventscope.subscriptions.live.feed import open_feed
+from eventscope.subscriptions.live.hub import open_hub
 from eventscope.subscriptions.live.log_key import LogKey
-from eventscope.subscriptions.live.newest_events import tailing
-from eventscope.subscriptions.live.subscriber import Room
-from eventscope.subscriptions.nats.client import refusal
-from eventscope.subscriptions.publish.confirmed import asking
+from eventscope.subscriptions.live.newest_events import keep_newest_events
+from eventscope.subscriptions.live.subscriber import SendBudget
+from eventscope.subscriptions.nats.client import violations_text
+from eventscope.subscriptions.publish.confirmed import open_confirmed
 
 GRAPHQL: Final = "/graphql"
 EVENTS: Final = "/events/"
@@ -53,25 +53,25 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         connected(
             settings, "eventscope api", RecentEvents(settings.tail_events) if settings.tail_events else None
         ) as at,
-        feeding(at.log, at.nats, settings.stream) as feed,
-        tailing(at.log, feed),
-        delivering(at.log, feed, Room(settings.live_client_bytes, settings.live_total_bytes)) as hub,
-        asking(at.nats, settings.stream, settings.subjects, LogKey(at.log)) as asker,
+        open_feed(at.log, at.nats, settings.stream) as feed,
+        keep_newest_events(at.log, feed),
+        open_hub(at.log, feed, SendBudget(settings.live_client_bytes, settings.live_total_bytes)) as hub,
+        open_confirmed(at.nats, settings.stream, settings.subjects, LogKey(at.log)) as asker,
     ):
-        news = News(at.log, feed)
+        news = ChangeNotifier(at.log, feed)
         yield Services(
             log=at.log,
             feed=feed,
             hub=hub,
-            watching=Watching(at.log, news),
-            readings=Readings(news),
+            watching=AggregateUpdates(at.log, news),
+            readings=SharedQueries(news),
             asker=asker,
             lag=lambda: lag(at.log, at.nats, settings.stream),
             retention=settings.retention,
             nats_version=lambda: _version(at.nats),
             nats_connected=lambda: at.nats.is_connected,
             # types come from clients, and where no user may publish some of them, nothing is wrong with us
-            nats_refusal=lambda: refusal(at.nats, apart=settings.subjects),
+            nats_refusal=lambda: violations_text(at.nats, apart=settings.subjects),
             limits=limits(settings),
             # half of the time that an answer may take: the other half is for making it
             places=Places(settings.large_answers, settings.question_seconds / 2),

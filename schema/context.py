@@ -26,12 +26,12 @@ from eventscope.store.mongo.budget import ReadBudget
 from eventscope.store.mongo.places import Places
 from eventscope.store.rejected.messages import StoredRejection
 from eventscope.store.values.documents import EventDocument
-from eventscope.subscriptions.current.aggregates import Watching
-from eventscope.subscriptions.current.queries import Readings
+from eventscope.subscriptions.current.aggregates import AggregateUpdates
+from eventscope.subscriptions.current.queries import SharedQueries
 from eventscope.subscriptions.ingest.lag import Lag
 from eventscope.subscriptions.live.feed import Feed
 from eventscope.subscriptions.live.hub import Hub
-from eventscope.subscriptions.publish.confirmed import Asker
+from eventscope.subscriptions.publish.confirmed import ConfirmedPublisher
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -64,9 +64,9 @@ class Services:
     log: Log
     feed: Feed
     hub: Hub
-    watching: Watching
-    readings: Readings
-    asker: Asker
+    watching: AggregateUpdates
+    readings: SharedQueries
+    asker: ConfirmedPublisher
     lag: Callable[[], Awaitable[Lag | None]]
     retention: Mapping[str, float]
     nats_version: Callable[[], str]

@@ -51,7 +51,7 @@ class RecentEvents:
     def take(self, previous: int, events: Sequence[EventDocument], head: int, size: int) -> None:
         """Take what was just stored, of `size` bytes in all: the events above `previous`, up to the new head."""
         if self.head is not None and head < self.head and not events:
-            self.restart(None)  # the log may be another one; `tailing` reads where it ends
+            self.restart(None)  # the log may be another one; `keep_newest_events` reads where it ends
             return
         if self.head is None or previous > self.head:
             self.restart(previous)

@@ -10,7 +10,7 @@ from eventscope.client.service import EventsService
 from eventscope.errors import CannotStart, Unavailable
 from eventscope.processes.ports import HOST, free
 from eventscope.proxies import proxy_to, through
-from eventscope.subscriptions.nats.diagnostics import monitored
+from eventscope.subscriptions.nats.diagnostics import monitoring_facts
 
 NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
@@ -65,7 +65,7 @@ async def test_a_proxy_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyP
         with pytest.raises(Unavailable, match=words):
             await service.get_event_history()
     with pytest.raises(Unavailable, match=words):
-        await monitored("http://nats.example:8222")
+        await monitoring_facts("http://nats.example:8222")
 
 
 @pytest.mark.parametrize("proxy", ["socks5://me:hunter2@p.example:1", "ftp://me:hunter2@p.example:1"])

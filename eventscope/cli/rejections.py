@@ -14,8 +14,8 @@ from eventscope.store.rejected import messages as store
 from eventscope.store.rejected import room
 from eventscope.store.rejected.messages import StoredRejection
 from eventscope.store.values import moment
-from eventscope.subscriptions.publish.outcome import Rejection
-from eventscope.subscriptions.publish.retry import NotTaken, Retrier, retrying
+from eventscope.subscriptions.publish.outcome import PublishRejection
+from eventscope.subscriptions.publish.retry import Retrier, RetryRefused, open_retrier
 from eventscope.terminal import say
 
 PAGE: Final = 50
@@ -78,7 +78,10 @@ async def show(settings: Settings, number: int, *, raw: bool) -> None:
 async def retry(settings: Settings, numbers: Sequence[int] | None, code: str | None) -> int:
     """Send them again in the order in which they came; the exit code is 0 when all are stored."""
     kept = 0
-    async with connected(settings, "eventscope rejected") as at, retrying(at.log, at.nats, settings.stream) as retrier:
+    async with (
+        connected(settings, "eventscope rejected") as at,
+        open_retrier(at.log, at.nats, settings.stream) as retrier,
+    ):
         # what is rejected again meanwhile has a new number, and is not among them
         try:
             for turn, number in enumerate(await _chosen(at.log, numbers, code), 1):
@@ -87,7 +90,7 @@ async def retry(settings: Settings, numbers: Sequence[int] | None, code: str | N
                     continue
                 try:
                     await retrier.send(message)
-                except NotTaken as refusal:
+                except RetryRefused as refusal:
                     kept += 1
                     say(f"{number} stays: {refusal}")
                 if turn % PAGE == 0:
@@ -105,13 +108,16 @@ async def retry_with(settings: Settings, number: int, mended: bytes) -> int:
     The rejected one is removed only after the mended one is stored, since nothing else has its bytes.
     """
     kept = 0
-    async with connected(settings, "eventscope rejected") as at, retrying(at.log, at.nats, settings.stream) as retrier:
+    async with (
+        connected(settings, "eventscope rejected") as at,
+        open_retrier(at.log, at.nats, settings.stream) as retrier,
+    ):
         message = await store.one(at.log, number)
         if message is None:
             raise _missing([number])
         try:
             await retrier.send(replace(message, raw=mended))
-        except NotTaken as refusal:
+        except RetryRefused as refusal:
             kept = 1
             say(f"{number} stays: {refusal}")
         await retrier.settle(SETTLE_SECONDS)
@@ -120,7 +126,7 @@ async def retry_with(settings: Settings, number: int, mended: bytes) -> int:
             await store.remove(at.log, [number])
         anew = await _anew(at.log, retrier)
     code = _tell(retrier, kept, anew)
-    if isinstance(answer, Rejection):
+    if isinstance(answer, PublishRejection):
         say(f"{number} stays as it was")
     elif answer is None and not kept:
         say(f"{number} stays until the mended message is known to be stored; give the same command again")
@@ -140,8 +146,8 @@ async def drop(
     say(f"{dropped} dropped")
 
 
-def _again(retrier: Retrier) -> dict[int, Rejection]:
-    return {number: answer for number, answer in retrier.answers.items() if isinstance(answer, Rejection)}
+def _again(retrier: Retrier) -> dict[int, PublishRejection]:
+    return {number: answer for number, answer in retrier.answers.items() if isinstance(answer, PublishRejection)}
 
 
 async def _anew(log: Log, retrier: Retrier) -> dict[int, int]:

@@ -21,7 +21,7 @@ from eventscope.errors import BadInput, CannotStart, OutcomeUnknown, Unavailable
 from eventscope.redact import redacted
 from eventscope.subscriptions.nats import stream as streams
 from eventscope.subscriptions.nats.access import Access, BadAccess, NatsFiles
-from eventscope.subscriptions.publish.confirmed import Asker, asking
+from eventscope.subscriptions.publish.confirmed import ConfirmedPublisher, open_confirmed
 
 DEADLINE: Final = 30.0
 PAUSE: Final = 0.2
@@ -37,7 +37,7 @@ class EventsService:
     Every method may be called any number of times at once.
     """
 
-    def __init__(self, asker: Asker | None, questions: Questions | None, api_url: str | None) -> None:
+    def __init__(self, asker: ConfirmedPublisher | None, questions: Questions | None, api_url: str | None) -> None:
         self._asker = asker
         self._questions = questions
         self._api_url = api_url
@@ -263,7 +263,9 @@ async def _deliver(follower: Follower, callback: Callable[[Event], object]) -> N
 
 
 @asynccontextmanager
-async def _publishing(url: str, stream: str, subjects: Sequence[str], files: NatsFiles) -> AsyncIterator[Asker]:
+async def _publishing(
+    url: str, stream: str, subjects: Sequence[str], files: NatsFiles
+) -> AsyncIterator[ConfirmedPublisher]:
     access = Access(**{name.removeprefix("nats_"): str(value) for name, value in files.items()})
     try:
         access.check()
@@ -275,7 +277,7 @@ async def _publishing(url: str, stream: str, subjects: Sequence[str], files: Nat
         raise Unavailable(str(error).partition("; ")[0]) from error
     try:
         await streams.ensure(client.jetstream(), stream, subjects)
-        async with asking(client, stream, subjects) as asker:
+        async with open_confirmed(client, stream, subjects) as asker:
             yield asker
     finally:
         await streams.close(client)

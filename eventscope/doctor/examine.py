@@ -30,7 +30,7 @@ from eventscope.store.state.checkpoint import LogCheckpoint
 from eventscope.store.stats import claims
 from eventscope.subscriptions.ingest.lag import lag
 from eventscope.subscriptions.live import live_batch
-from eventscope.subscriptions.live.overheard import overheard
+from eventscope.subscriptions.live.traffic import measure_traffic
 from eventscope.subscriptions.nats import client as nats_client
 from eventscope.subscriptions.nats import diagnostics as nats
 from eventscope.terminal import safe, say_json
@@ -74,7 +74,7 @@ async def examine(settings: Settings, plan: Plan, *, acknowledge: bool = False) 
             if acknowledge:
                 await incidents.acknowledge(log)
             await _log(log, settings, client if at_nats is not None and at_nats.stream else None, findings)
-        if client is not None and (refusal := nats_client.refusal(client)) is not None:
+        if client is not None and (refusal := nats_client.violations_text(client)) is not None:
             advice = "let the user publish and subscribe as docs/operating.md says (NATS with credentials)"
             findings.append(broken("NATS permissions", refusal, advice))
     ahead: dict[str, tuple[float, float] | None] = {}
@@ -140,15 +140,15 @@ async def _mongo(log: Log, plan: Plan, findings: list[Finding]) -> mongo.ServerF
     return found
 
 
-async def _nats(client: Client, settings: Settings, plan: Plan, findings: list[Finding]) -> nats.Facts | None:
+async def _nats(client: Client, settings: Settings, plan: Plan, findings: list[Finding]) -> nats.NatsFacts | None:
     try:
         found = await nats.facts(client, settings.stream)
     except Unavailable as error:
         findings.append(broken("NATS", str(error), "look at the server and its log"))
         return None
-    monitored: nats.Monitored | None = None
+    monitored: nats.MonitoringFacts | None = None
     try:
-        monitored = None if plan.monitor is None else await nats.monitored(plan.monitor)
+        monitored = None if plan.monitor is None else await nats.monitoring_facts(plan.monitor)
     except Unavailable as error:
         findings.append(
             warning("NATS monitor", str(error), "start nats-server with -m 8222, and give http://HOST:8222")
@@ -195,7 +195,7 @@ async def _log(log: Log, settings: Settings, client: Client | None, findings: li
         return log_checks.lag(None if client is None else await lag(log, client, settings.stream))
 
     async def listened() -> Finding:
-        found = None if client is None else await overheard(log, client, settings.stream, LISTEN_SECONDS)
+        found = None if client is None else await measure_traffic(log, client, settings.stream, LISTEN_SECONDS)
         return log_checks.live_batches(found, live_batch.subject(settings.stream))
 
     async def codes() -> Finding:

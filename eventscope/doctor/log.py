@@ -15,7 +15,7 @@ from eventscope.store.stats.claims import Claims
 from eventscope.store.values import moment
 from eventscope.store.values.message import Lost
 from eventscope.subscriptions.ingest.lag import Lag
-from eventscope.subscriptions.live.overheard import Overheard
+from eventscope.subscriptions.live.traffic import Traffic
 
 ACKNOWLEDGE: Final = "once that is dealt with, `eventscope doctor --acknowledge`"
 MOST_SKEW: Final = 1.0  # seconds
@@ -128,7 +128,7 @@ def _range(lost: Lost) -> str:
     return str(lost.first) if lost.first == lost.last else f"{lost.first} to {lost.last}"
 
 
-def live_batches(found: Overheard | None, subject: str) -> Finding:
+def live_batches(found: Traffic | None, subject: str) -> Finding:
     """Whether others than ingesters of this log speak where API processes listen."""
     check = "live batches"
     if found is None:

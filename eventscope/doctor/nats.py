@@ -11,7 +11,7 @@ from eventscope.subscriptions.ingest.trim import FULL
 from eventscope.subscriptions.live import live_batch
 from eventscope.subscriptions.messages.parse import MOST_BYTES
 from eventscope.subscriptions.nats.capture import reserved
-from eventscope.subscriptions.nats.diagnostics import Facts, Monitored, StreamFacts
+from eventscope.subscriptions.nats.diagnostics import MonitoringFacts, NatsFacts, StreamFacts
 from eventscope.subscriptions.nats.holders import IDLE_HOURS
 from eventscope.subscriptions.nats.subjects import covers
 
@@ -24,7 +24,13 @@ TELLING_SECONDS: Final = 60.0  # seconds from the first to the last, by which a 
 
 
 def findings(
-    facts: Facts, stream: str, subjects: Sequence[str], outage: float, monitored: Monitored | None, *, embedded: bool
+    facts: NatsFacts,
+    stream: str,
+    subjects: Sequence[str],
+    outage: float,
+    monitored: MonitoringFacts | None,
+    *,
+    embedded: bool,
 ) -> list[Finding]:
     """All that there is to say; `outage` is the longest one planned for, in seconds."""
     found = [version(facts.version), jetstream(facts.jetstream), payload(facts.max_payload)]
@@ -187,7 +193,7 @@ def _span(at: StreamFacts) -> float | None:
     return seconds if seconds >= TELLING_SECONDS else None
 
 
-def room(facts: Facts) -> Finding:
+def room(facts: NatsFacts) -> Finding:
     """How much JetStream may keep for us in all."""
     check, used = "NATS room", f"{facts.storage_used / 2**20:.1f} MiB"
     if facts.storage_limit is None:
@@ -197,7 +203,7 @@ def room(facts: Facts) -> Finding:
     return warning(check, found, "raise max_store of the account, or purge") if share > 0.85 else ok(check, found)
 
 
-def consumers(facts: Facts, at: StreamFacts, stream: str) -> Finding:
+def consumers(facts: NatsFacts, at: StreamFacts, stream: str) -> Finding:
     """Whether others keep the stream from being trimmed."""
     check = "NATS consumers"
     end, now = at.last_sequence + 1, moment.now()
@@ -217,7 +223,7 @@ def consumers(facts: Facts, at: StreamFacts, stream: str) -> Finding:
     )
 
 
-def own_words(facts: Facts, at: StreamFacts, stream: str) -> Finding:
+def own_words(facts: NatsFacts, at: StreamFacts, stream: str) -> Finding:
     """Whether a stream takes in what Eventscope itself sends."""
     check = "NATS live subjects"
     if taken := reserved(at.subjects):
@@ -245,7 +251,7 @@ def window(at: StreamFacts, stream: str) -> Finding:
     return ok(check, found)
 
 
-def sync(at: StreamFacts, monitored: Monitored | None) -> Finding:
+def sync(at: StreamFacts, monitored: MonitoringFacts | None) -> Finding:
     """Whether what is acknowledged is on disk."""
     check = "NATS sync"
     if monitored is None:

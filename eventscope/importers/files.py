@@ -30,7 +30,7 @@ from eventscope.store.values import json_text
 from eventscope.store.values.message import Arrival, MessageGroup, RejectedMessage
 from eventscope.subscriptions.messages.envelope import EXPORTED
 from eventscope.subscriptions.messages.parse import KNOWN, MOST_EXPORTED_BYTES
-from eventscope.subscriptions.messages.parse import read as take
+from eventscope.subscriptions.messages.parse import parse_message as take
 from eventscope.subscriptions.publish.outgoing import EventMessage
 
 NESTED: Final = ("data", "metadata")

@@ -16,7 +16,7 @@ from eventscope.store.write.retention import Retention
 from eventscope.subscriptions.ingest.ingester import Ingester
 from eventscope.subscriptions.ingest.kept_headers import KeptHeaders
 from eventscope.subscriptions.ingest.lag import Lag, lag
-from eventscope.subscriptions.messages.envelope import ready
+from eventscope.subscriptions.messages.envelope import compile_envelopes
 from eventscope.subscriptions.nats import capture, stream
 from eventscope.subscriptions.observer import GuardedIngestObserver
 
@@ -42,7 +42,7 @@ async def ingest(settings: Settings) -> None:
             Retention(settings.retention, settings.rejected_days),
             settings.batch,
             settings.lease_seconds,
-            ready(settings.envelopes),
+            compile_envelopes(settings.envelopes),
             settings.message_version,
             KeptHeaders(settings.keep_headers),
             settings.stream_keep_hours,

@@ -15,8 +15,8 @@ from eventscope.schema.types.filter import texts
 from eventscope.store.aggregates import AggregateSummary
 from eventscope.store.filters.filter import Filter
 from eventscope.store.stats.counts import Scope
-from eventscope.subscriptions.current.queries import Asked
-from eventscope.subscriptions.live.history import Item, reached
+from eventscope.subscriptions.current.queries import SharedQuery
+from eventscope.subscriptions.live.history import Item, position_after
 from eventscope.subscriptions.live.replay import Rhythm, replay
 
 T = TypeVar("T")
@@ -42,7 +42,7 @@ def counted(context: Context, scope: Scope, seconds: float | None) -> AsyncGener
     async def read() -> Stats:
         return await stats_resolver.shared(context.services.log, scope)
 
-    asked = Asked(scope, stats_resolver.meant(scope), pace, read, lambda stats: frozenset(stats.cells))
+    asked = SharedQuery(scope, stats_resolver.meant(scope), pace, read, lambda stats: frozenset(stats.cells))
     return _following(context, context.services.readings.follow(asked))
 
 
@@ -68,7 +68,7 @@ async def _delivered(context: Context, items: AsyncGenerator[Item, None], head: 
     async with aclosing(_renewed(context, items)) as those:
         async for item in those:
             tag = context.log.identity.tag
-            context.reached = cursor.encode("e", reached(item), head, tag=tag)
+            context.reached = cursor.encode("e", position_after(item), head, tag=tag)
             yield delivery(item, tag)
 
 

@@ -50,13 +50,13 @@ def delivery(item: Item, tag: str | None) -> Delivery:
         return cursor.encode("e", position, tag=tag)
 
     match item:
-        case history.CaughtUp(position):
+        case history.LiveStart(position):
             return CaughtUp(cursor=cursor_at(position))
-        case history.FellBehind(position):
+        case history.LiveBreak(position):
             return FellBehind(cursor=cursor_at(position))
-        case history.Passed(position):
+        case history.Advance(position):
             return Checkpoint(cursor=cursor_at(position))
-        case history.RetentionGap(after, through):
+        case history.ExpiredRange(after, through):
             return RetentionGap(after=cursor_at(after), through=cursor_at(through))
         case _:
             return cast("Event", item)

@@ -12,23 +12,23 @@ from eventscope.store import aggregates
 from eventscope.store.aggregates import AggregateSummary
 from eventscope.store.log import Log
 from eventscope.store.values.documents import EventDocument
-from eventscope.subscriptions.current.changes import News
+from eventscope.subscriptions.current.changes import ChangeNotifier
 from eventscope.subscriptions.current.latest import Latest
 
 MOST_AT_ONCE: Final = 500  # aggregates that one read asks for
 
-Name: TypeAlias = tuple[str, str]
+AggregateName: TypeAlias = tuple[str, str]
 Watcher: TypeAlias = Latest[AggregateSummary]
 
 
-class Watching:
+class AggregateUpdates:
     """The aggregates that are watched in this process. It does nothing while there are none."""
 
-    def __init__(self, log: Log, news: News) -> None:
+    def __init__(self, log: Log, news: ChangeNotifier) -> None:
         self._log = log
         self._news = news
-        self._watchers: dict[Name, set[Watcher]] = {}
-        self._stale: dict[Name, None] = {}  # in the order in which they went stale
+        self._watchers: dict[AggregateName, set[Watcher]] = {}
+        self._stale: dict[AggregateName, None] = {}  # in the order in which they went stale
         self._something = asyncio.Event()
         self._working = ExitStack()
 
@@ -59,12 +59,12 @@ class Watching:
         for name in self._watchers:
             self._mark(name)
 
-    def _mark(self, name: Name) -> None:
+    def _mark(self, name: AggregateName) -> None:
         self._stale[name] = None
         self._something.set()
 
     @contextmanager
-    def _joined(self, name: Name, watcher: Watcher) -> Iterator[None]:
+    def _joined(self, name: AggregateName, watcher: Watcher) -> Iterator[None]:
         if not self._watchers:
             self._working.enter_context(self._news.heard_by(self))
             self._working.callback(asyncio.create_task(self._read_on()).cancel)
@@ -90,7 +90,7 @@ class Watching:
                     del self._stale[name]
                 await self._read(names)
 
-    async def _read(self, names: list[Name]) -> None:
+    async def _read(self, names: list[AggregateName]) -> None:
         try:
             for head in await aggregates.named(self._log, names):
                 for watcher in self._watchers.get((head.type, head.id), ()):

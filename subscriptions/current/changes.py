@@ -34,7 +34,7 @@ class Listener(Protocol):
         ...
 
 
-class News:
+class ChangeNotifier:
     """Listens to the feed for as long as somebody listens to it."""
 
     def __init__(self, log: Log, feed: Feed) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from eventscope.store.filters.effort import TooMuch
 from eventscope.store.filters.filter import Filter, matcher, meant
 from eventscope.store.values.documents import EventDocument
-from eventscope.subscriptions.current.changes import News
+from eventscope.subscriptions.current.changes import ChangeNotifier
 from eventscope.subscriptions.current.latest import Latest
 
 T = TypeVar("T")
@@ -21,7 +21,7 @@ Sleep: TypeAlias = Callable[[float], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked(Generic[T]):
+class SharedQuery(Generic[T]):
     """What is read: by `read`, anew after events that the filter means, and told apart by the `mark` of its value."""
 
     key: Hashable
@@ -31,20 +31,20 @@ class Asked(Generic[T]):
     mark: Callable[[T], object]
 
 
-class Readings:
+class SharedQueries:
     """What is read repeatedly in this process. It does nothing while nobody asks."""
 
-    def __init__(self, news: News, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(self, news: ChangeNotifier, sleep: Sleep = asyncio.sleep) -> None:
         self._news = news
         self._sleep = sleep
-        self._open: dict[Hashable, _Reading[Any]] = {}
+        self._open: dict[Hashable, _LiveResult[Any]] = {}
 
     @property
     def count(self) -> int:
         """How many are kept up to date just now, shared ones counted once."""
         return len(self._open)
 
-    async def follow(self, asked: Asked[T]) -> AsyncGenerator[T, None]:
+    async def follow(self, asked: SharedQuery[T]) -> AsyncGenerator[T, None]:
         """What is asked for now, and again when it has changed; changes in between are merged.
 
         Raises what reading it raises.
@@ -59,11 +59,11 @@ class Readings:
                 reading.leave(place)
 
     @contextmanager
-    def _joined(self, asked: Asked[T]) -> "Iterator[_Reading[T]]":
+    def _joined(self, asked: SharedQuery[T]) -> "Iterator[_LiveResult[T]]":
         key = (asked.key, asked.seconds)
         reading = self._open.get(key)
         if reading is None:
-            reading = self._open[key] = _Reading(asked, self._sleep)
+            reading = self._open[key] = _LiveResult(asked, self._sleep)
             reading.start(self._news)
         reading.users += 1
         try:
@@ -75,10 +75,10 @@ class Readings:
                 reading.stop()
 
 
-class _Reading(Generic[T]):
+class _LiveResult(Generic[T]):
     """One that is kept up to date for its subscribers."""
 
-    def __init__(self, asked: Asked[T], sleep: Sleep) -> None:
+    def __init__(self, asked: SharedQuery[T], sleep: Sleep) -> None:
         self.users = 0
         self._asked = asked
         self._sleep = sleep
@@ -90,7 +90,7 @@ class _Reading(Generic[T]):
         self._reading = asyncio.Lock()
         self._working = ExitStack()
 
-    def start(self, news: News) -> None:
+    def start(self, news: ChangeNotifier) -> None:
         """Keep it up to date from now on."""
         self._working.enter_context(news.heard_by(self))
         self._working.callback(asyncio.create_task(self._keep()).cancel)

@@ -15,10 +15,10 @@ from eventscope.errors import Blocked, Unavailable
 from eventscope.store.values import moment
 from eventscope.store.values.message import Arrival, RejectedMessage, StreamPosition
 from eventscope.subscriptions.ingest.trim import trim
-from eventscope.subscriptions.messages.parse import made_up_id
+from eventscope.subscriptions.messages.parse import generated_id
 from eventscope.subscriptions.nats import capture, stream
 from eventscope.subscriptions.nats.holders import IDLE_HOURS, Holder
-from eventscope.subscriptions.nats.subjects import covers, joined
+from eventscope.subscriptions.nats.subjects import covers, merge_patterns
 from eventscope.subscriptions.observer import IngestObserver
 
 AGAIN_SECONDS: Final = 3600.0  # after which a warning that still holds is given once more
@@ -92,7 +92,7 @@ class Buffer:
         if arrival.sequence > self.last:
             self._echo = capture.pattern(arrival.subject)
             raise Blocked(f"the stream {self.name} takes in what it must not: {said}")
-        id = made_up_id(self.name, arrival.sequence, arrival.recorded_at)
+        id = generated_id(self.name, arrival.sequence, arrival.recorded_at)
         return RejectedMessage(arrival, "RESERVED_SUBJECT", said, id)
 
     async def _silent(self, beat: Callable[[], Awaitable[None]]) -> None:
@@ -119,12 +119,12 @@ class Buffer:
         if (trouble := await capture.fault(self.js, self.name, info.config)) is not None:
             raise Blocked(trouble)
         present = info.config.subjects or []
-        lacks = joined(present, self.subjects) != list(present)
+        lacks = merge_patterns(present, self.subjects) != list(present)
         # whoever edits the stream may not be done yet, so it is left alone until it is found so twice
         if lacks and self._lacked:
             patterns = ", ".join(present), ", ".join(self.subjects)
             logger.warning("the stream %s takes %s, and is set to take %s again", self.name, *patterns)
-            await self._note(sorted({*joined(present, self.subjects)} - {*present}))
+            await self._note(sorted({*merge_patterns(present, self.subjects)} - {*present}))
             info = await self._ensured()
         self._lacked = lacks
         self._whole = self._whole if lacks else self._now

@@ -31,16 +31,16 @@ from eventscope.subscriptions.ingest.poison import is_unreadable, unreadable, un
 from eventscope.subscriptions.ingest.portions import Portions, stored_bytes
 from eventscope.subscriptions.ingest.resume import start_of
 from eventscope.subscriptions.ingest.stepping import step_over
-from eventscope.subscriptions.ingest.stream_reader import ReadingStopped, reading
+from eventscope.subscriptions.ingest.stream_reader import ReadInterrupted, open_reader
 from eventscope.subscriptions.ingest.trim import bound_rejected
 from eventscope.subscriptions.live import live_batch
 from eventscope.subscriptions.live.seal import Seal
-from eventscope.subscriptions.messages.envelope import Envelope
-from eventscope.subscriptions.messages.parse import read
+from eventscope.subscriptions.messages.envelope import MessageEnvelope
+from eventscope.subscriptions.messages.parse import parse_message
 from eventscope.subscriptions.messages.versions import VersionUse
 from eventscope.subscriptions.nats.capture import is_reserved
-from eventscope.subscriptions.nats.single import following
-from eventscope.subscriptions.nats.subjects import meant, type_of
+from eventscope.subscriptions.nats.single import messages_after
+from eventscope.subscriptions.nats.subjects import first_match, type_of
 from eventscope.subscriptions.observer import UNOBSERVED, IngestObserver
 from eventscope.subscriptions.publish import outcome
 
@@ -67,7 +67,7 @@ class Ingester:
     retention: Retention
     batch: int
     lease_seconds: float
-    envelopes: Mapping[str, Envelope] = field(default_factory=dict)
+    envelopes: Mapping[str, MessageEnvelope] = field(default_factory=dict)
     message_version: Mapping[str, VersionUse] = field(default_factory=dict)
     kept_headers: KeptHeaders = field(default_factory=KeptHeaders)
     keep_hours: float = 24.0
@@ -83,7 +83,7 @@ class Ingester:
     _bounded_at: int = -1  # the last rejection when all of them had room
     _buffer: Buffer = field(init=False)
     _portions: Portions = field(init=False)
-    _meanings: dict[str, tuple[str | None, Envelope | None, VersionUse]] = field(default_factory=dict)
+    _meanings: dict[str, tuple[str | None, MessageEnvelope | None, VersionUse]] = field(default_factory=dict)
     _seal: Seal = field(default_factory=lambda: Seal(b"", 0), repr=False)
     _failures: int = 0  # since the last progress
     _doubtful: bool = False  # whether reading stopped, for which the next message may be to blame
@@ -131,7 +131,7 @@ class Ingester:
         while True:
             try:
                 await self._ingest(writer)
-            except ReadingStopped as error:
+            except ReadInterrupted as error:
                 if self._stopped_at == writer.at.place:
                     raise
                 self._stopped_at = writer.at.place
@@ -142,7 +142,9 @@ class Ingester:
         if self._doubtful:
             await self._take_alone(writer)
         at = _place(writer).sequence + 1
-        async with reading(self.client, self.js, self.stream, at, self.batch, self._read_any, stored_bytes) as reader:
+        async with open_reader(
+            self.client, self.js, self.stream, at, self.batch, self._read_any, stored_bytes
+        ) as reader:
             await self._same(writer)
             await self._beat(writer.at.head)
             self._began = self._trimmed = _time()
@@ -151,12 +153,12 @@ class Ingester:
                 _end_if_cancelled()
                 reader.share = self._portions.share
                 try:
-                    read = await reader.next(min(live_batch.HEARTBEAT_SECONDS / 2, self.lease_seconds / 6))
+                    parse_message = await reader.next(min(live_batch.HEARTBEAT_SECONDS / 2, self.lease_seconds / 6))
                 except Exception:
                     self._doubtful = True
                     raise
-                self.behind = len(read) >= self.batch
-                for messages in self._portions.of(read):
+                self.behind = len(parse_message) >= self.batch
+                for messages in self._portions.of(parse_message):
                     await self._store(writer, messages)
                 if not begun:
                     # not before: with what stopped it before it would seem to work for a moment at each try
@@ -164,7 +166,7 @@ class Ingester:
                     self.observer.began(writer.at.term)
                     begun = True
                 await self._keep_up(writer)
-                if not read and self._buffer.reached > _place(writer).sequence:
+                if not parse_message and self._buffer.reached > _place(writer).sequence:
                     await step_over(writer, self.client, reader, self.log.clock())
 
     async def _begin(self, writer: Writer) -> None:
@@ -192,7 +194,7 @@ class Ingester:
 
     async def _take_alone(self, writer: Writer) -> None:
         """Take the next messages one by one, in a way that none of them can break."""
-        arrivals = await following(self.client, self.stream, _place(writer).sequence, ALONE)
+        arrivals = await messages_after(self.client, self.stream, _place(writer).sequence, ALONE)
         await self._same(writer)
         for arrival in arrivals:
             await self._store(writer, [self._read_any(arrival)])
@@ -230,13 +232,13 @@ class Ingester:
         if known is None:
             known = (
                 type_of(arrival.subject, self.subjects),
-                meant(arrival.subject, self.envelopes),
-                meant(arrival.subject, self.message_version) or "claim",
+                first_match(arrival.subject, self.envelopes),
+                first_match(arrival.subject, self.message_version) or "claim",
             )
             if len(self._meanings) < REMEMBERED:
                 self._meanings[arrival.subject] = known
         type, envelope, use = known
-        return self.kept_headers.add_to(read(arrival, self.stream, type, envelope, use))
+        return self.kept_headers.add_to(parse_message(arrival, self.stream, type, envelope, use))
 
     async def _store(self, writer: Writer, messages: Sequence[ParsedMessage]) -> None:
         last, before = messages[-1].arrival, _place(writer)

@@ -10,7 +10,7 @@ from eventscope.errors import Unavailable
 from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
 from eventscope.subscriptions.ingest.resume import created
-from eventscope.subscriptions.nats.single import following
+from eventscope.subscriptions.nats.single import messages_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ async def lag(log: Log, client: Client, stream: str) -> Lag | None:
         done = place.sequence if place is not None and place.created == created(info) else 0
         if info.state.last_seq <= max(done, info.state.first_seq - 1):
             return Lag(0, 0.0)
-        oldest = await following(client, stream, done, 1)
+        oldest = await messages_after(client, stream, done, 1)
     except (nats.errors.Error, APIError, Unavailable, TimeoutError, OSError):
         return None
     if not oldest:  # all that came after were removed

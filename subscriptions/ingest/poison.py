@@ -4,20 +4,20 @@ from dataclasses import replace
 from typing import Final
 
 from eventscope.store.values.message import Arrival, ParsedMessage, RejectedMessage
-from eventscope.subscriptions.messages.parse import made_up_id
-from eventscope.subscriptions.nats.client import NotText
+from eventscope.subscriptions.messages.parse import generated_id
+from eventscope.subscriptions.nats.client import NonTextSubject
 
 SHORT: Final = 1024  # bytes of a message, and characters of a text, that MongoDB does not take whole
 
 
 def is_unreadable(arrival: Arrival) -> bool:
     """Whether its subject is no text, so that nobody can tell what it says."""
-    return isinstance(arrival.subject, NotText)
+    return isinstance(arrival.subject, NonTextSubject)
 
 
 def unreadable(arrival: Arrival, stream: str, reason: str) -> RejectedMessage:
     """The rejection of a message that cannot be read."""
-    return RejectedMessage(arrival, "UNREADABLE", reason, made_up_id(stream, arrival.sequence, arrival.recorded_at))
+    return RejectedMessage(arrival, "UNREADABLE", reason, generated_id(stream, arrival.sequence, arrival.recorded_at))
 
 
 def unstorable(message: ParsedMessage, reason: str) -> RejectedMessage | None:

@@ -13,7 +13,7 @@ from eventscope.store.values import moment
 from eventscope.store.values.message import StreamPosition
 from eventscope.subscriptions.ingest.trim import first_since
 from eventscope.subscriptions.nats import client as nats_client
-from eventscope.subscriptions.nats.single import following, message_at
+from eventscope.subscriptions.nats.single import message_at, messages_after
 from eventscope.subscriptions.nats.stream import unavailable
 
 SAME: Final = 1000  # microseconds by which two timestamps of one message may differ
@@ -21,7 +21,7 @@ SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class StartPoint:
     """Where a stream is read from.
 
     Reading starts after `place`; `first` is the first sequence that the stream has, or will give if it is empty, and
@@ -46,7 +46,7 @@ class _State:
         return self.info.state.last_seq
 
 
-async def start_of(client: Client, stream: str, place: StreamPosition | None) -> Origin:
+async def start_of(client: Client, stream: str, place: StreamPosition | None) -> StartPoint:
     """Where to read the stream, given the place that the checkpoint names.
 
     A stream that was made anew, or lost its tail (JetStream syncs every two minutes by default) and gives sequences a
@@ -59,24 +59,24 @@ async def start_of(client: Client, stream: str, place: StreamPosition | None) ->
         # what a stream gave away before it was ever read by this log is nothing that this log has lost
         unread = StreamPosition(stream, created(info), first - 1, state.last_at if first > last else 0)
         if place is None:
-            return Origin(unread, first, last)
+            return StartPoint(unread, first, last)
         if place.stream != stream:
-            return Origin(unread, first, last, f"is read in the place of {place.stream}")
+            return StartPoint(unread, first, last, f"is read in the place of {place.stream}")
         start = StreamPosition(stream, created(info), max(1, info.config.first_seq or 1) - 1, 0)
         if place.created != start.created:
-            return Origin(start, first, last, f"was made anew (created {start.created}, before {place.created})")
+            return StartPoint(start, first, last, f"was made anew (created {start.created}, before {place.created})")
         if last < place.sequence:
             reset = f"has lost its tail (last sequence {last}, read up to {place.sequence})"
         elif await _is_another(client, place):
             reset = f"has other messages up to sequence {place.sequence} than were read"
         else:
-            return Origin(place, first, last)
+            return StartPoint(place, first, last)
     except (TimeoutError, nats.errors.Error, APIError, OSError) as error:
         raise unavailable(error, client) from error
     if first > start.sequence + 1 and (state.last_at if first > last else state.first_at) > place.recorded_at:
         # nothing is left of the time before, so nothing tells where the new messages began
         reset += f", and nothing tells which of those before sequence {first}, which are gone, were never read"
-    return Origin(start, first, last, reset)
+    return StartPoint(start, first, last, reset)
 
 
 async def end_without_messages(client: Client, place: StreamPosition) -> StreamPosition | None:
@@ -88,7 +88,7 @@ async def end_without_messages(client: Client, place: StreamPosition) -> StreamP
         state = await _state(client, place.stream)
         if created(state.info) != place.created or state.last <= place.sequence:
             return None
-        found = await following(client, place.stream, place.sequence, 1)
+        found = await messages_after(client, place.stream, place.sequence, 1)
     except (TimeoutError, nats.errors.Error, APIError, OSError) as error:
         raise unavailable(error, client) from error
     if found and found[0].sequence <= state.last:

@@ -8,12 +8,12 @@ from eventscope.store.values.message import MessageBatch
 from eventscope.store.write.writer import Writer
 from eventscope.subscriptions.ingest.holes import hole_at_end, report
 from eventscope.subscriptions.ingest.resume import end_without_messages
-from eventscope.subscriptions.ingest.stream_reader import Reader
+from eventscope.subscriptions.ingest.stream_reader import StreamReader
 
 T = TypeVar("T")
 
 
-async def step_over(writer: Writer, client: Client, reader: Reader[T], now: int) -> None:
+async def step_over(writer: Writer, client: Client, reader: StreamReader[T], now: int) -> None:
     """Move the checkpoint to the end of the stream if no message is left before it, and record what was lost.
 
     It is known now, and perhaps no message comes for a long time. `now` is in microseconds. Raises Unavailable, and

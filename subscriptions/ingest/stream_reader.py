@@ -41,11 +41,11 @@ MESSAGE: Final = "$JS.ACK."  # what the reply subject of a message of the stream
 FORGOTTEN_SECONDS: Final = 60.0  # until the server drops a consumer that nobody reads
 
 
-class ReadingStopped(Unavailable):
+class ReadInterrupted(Unavailable):
     """The messages must be asked for anew, from the place that was reached; NATS itself answers."""
 
 
-class Reader(Generic[T]):
+class StreamReader(Generic[T]):
     """The messages of a stream from a sequence on, each as `read` makes it. Make it with `reading`.
 
     They are read as they arrive, and more are asked for than one batch takes: while MongoDB stores a batch, the next is
@@ -102,7 +102,7 @@ class Reader(Generic[T]):
                     await self._client.force_reconnect()
                 raise Unavailable("NATS is silent")
             if self._client.stats["reconnects"] != self._reconnects:
-                raise ReadingStopped("the connection to NATS was made anew")  # the server has forgotten what was asked
+                raise ReadInterrupted("the connection to NATS was made anew")  # the server has forgotten what was asked
             await self._request()
             self._something.clear()
             left = min(end - loop.time(), SILENCE_SECONDS)
@@ -161,7 +161,7 @@ class Reader(Generic[T]):
         self._awaited = 0
         # some end the request, because there is no more or it is filled; any other, that the consumer is of no more use
         if status not in ("404", "408") and description not in ENDS:
-            self._failure = ReadingStopped(f"NATS ended the read: {status} {description}".strip())
+            self._failure = ReadInterrupted(f"NATS ended the read: {status} {description}".strip())
 
     def _arrived(self, message: Msg, headers: dict[str, str]) -> None:
         sequence, consumer_sequence, nanoseconds, self.pending = place(message.reply)
@@ -169,7 +169,7 @@ class Reader(Generic[T]):
         if self._failure is not None:
             return  # there is a hole in front of it
         if consumer_sequence != self._consumer_sequence + 1:
-            self._failure = ReadingStopped(f"messages were lost on the way before sequence {sequence}")
+            self._failure = ReadInterrupted(f"messages were lost on the way before sequence {sequence}")
             return
         self._consumer_sequence = consumer_sequence
         arrival = Arrival(message.subject, headers, message.data, sequence, nanoseconds // 1000)
@@ -226,7 +226,7 @@ def place(reply: str) -> tuple[int, int, int, int]:
 
 
 @asynccontextmanager
-async def reading(
+async def open_reader(
     client: Client,
     js: JetStreamContext,
     stream: str,
@@ -234,7 +234,7 @@ async def reading(
     most: int,
     read: Callable[[Arrival], T],
     weigh: Callable[[T], int],
-) -> AsyncIterator[Reader[T]]:
+) -> AsyncIterator[StreamReader[T]]:
     """A reader of the stream from that sequence on, for the length of the block."""
     inbox = client.new_inbox()
     try:
@@ -249,7 +249,7 @@ async def reading(
                 num_replicas=1,
             ),
         )
-        reader = Reader(client, stream, made.name, inbox, most, read, weigh)
+        reader = StreamReader(client, stream, made.name, inbox, most, read, weigh)
         subscription = await client.subscribe(inbox, cb=reader.receive)
     except (nats.errors.Error, TimeoutError, OSError) as error:
         raise unavailable(error, client) from error

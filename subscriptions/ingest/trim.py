@@ -26,7 +26,7 @@ FORGOTTEN_SECONDS: Final = 5.0
 logger = logging.getLogger(__name__)
 
 
-class Report(Protocol):
+class HoldObserver(Protocol):
     """Hears who keeps how much from being trimmed."""
 
     def __call__(self, holders: Sequence[Holder], before: int, info: api.StreamInfo, *, full: bool) -> None:
@@ -39,7 +39,7 @@ async def trim(
     done: StreamPosition,
     keep_hours: float,
     now: int,
-    report: Report | None = None,
+    report: HoldObserver | None = None,
     *,
     shares_limit: bool = False,
 ) -> int:

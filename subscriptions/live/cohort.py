@@ -10,9 +10,9 @@ from typing import Final, Protocol, TypeAlias
 
 from eventscope.errors import log_unexpected
 from eventscope.store.values.documents import EventDocument
-from eventscope.subscriptions.live.history import Item, Passed
-from eventscope.subscriptions.live.render_cache import Texts
-from eventscope.subscriptions.live.subscriber import Member, Room, Sent, Text
+from eventscope.subscriptions.live.history import Advance, Item
+from eventscope.subscriptions.live.render_cache import RenderCache
+from eventscope.subscriptions.live.subscriber import Frame, SendBudget, Subscriber, Text
 from eventscope.subscriptions.observer import FeedObserver
 
 STEP: Final = 256  # members that are sent to before others get their turn
@@ -35,7 +35,7 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class PendingItem:
     """An item to be sent to all who start before the mark, and what it takes of memory until it is."""
 
     item: Item
@@ -49,20 +49,20 @@ class Task:
 class Cohort:
     """Members with one document, one set of variables, one filter and the same rights, which `key` tells apart."""
 
-    def __init__(self, key: Hashable, render: Render, source: Source, room: Room, texts: Texts) -> None:
+    def __init__(self, key: Hashable, render: Render, source: Source, room: SendBudget, texts: RenderCache) -> None:
         self.key = key
-        self.members: dict[Member, None] = {}
+        self.members: dict[Subscriber, None] = {}
         self.told = source.position
         self.told_at = asyncio.get_running_loop().time()
         self._render = render
         self._source = source
         self._room = room
         self._texts = texts
-        self._tasks: deque[Task] = deque()
+        self._tasks: deque[PendingItem] = deque()
         self._size = 0
         self._worker: asyncio.Task[None] | None = None
-        self._left: Iterator[Member] = iter(())  # who has yet to be sent what is being sent
-        self._what: Sent | None = None
+        self._left: Iterator[Subscriber] = iter(())  # who has yet to be sent what is being sent
+        self._what: Frame | None = None
 
     @property
     def position(self) -> int:
@@ -87,16 +87,16 @@ class Cohort:
     async def event(self, event: EventDocument, size: int) -> None:
         """Send an event, on the position behind all that were sent before."""
         position = event["_id"]
-        await self._push(Task(event, position - 1, position, position, size))
+        await self._push(PendingItem(event, position - 1, position, position, size))
 
     async def signal(self, item: Item, mark: int, cursor: int) -> None:
         """Send word of the place in the log to all who start before the mark."""
-        await self._push(Task(item, cursor, mark, cursor))
+        await self._push(PendingItem(item, cursor, mark, cursor))
 
     async def tell(self, now: float, position: int) -> None:
         """Tell how far the log was gone through, if anything was since the members heard of it."""
         if position > self.told and self.members:
-            await self.signal(Passed(position), position, position)
+            await self.signal(Advance(position), position, position)
         self.told_at = now
 
     def miss(self) -> None:
@@ -114,7 +114,7 @@ class Cohort:
         if self._worker is not None:
             self._worker.cancel()
 
-    async def _push(self, task: Task) -> None:
+    async def _push(self, task: PendingItem) -> None:
         if not self.members:
             return
         if self._worker is not None:
@@ -133,7 +133,7 @@ class Cohort:
             self._add(task)
             self._worker = asyncio.create_task(self._work(text))
 
-    def _add(self, task: Task) -> None:
+    def _add(self, task: PendingItem) -> None:
         self._tasks.append(task)
         self._size += task.size
         self._room.held += task.size
@@ -166,11 +166,11 @@ class Cohort:
         log_unexpected(error, "live delivery stumbled; subscribers that ask the same read on from the log")
         self.miss()
 
-    async def _send(self, task: Task, body: bytes) -> None:
+    async def _send(self, task: PendingItem, body: bytes) -> None:
         began = perf_counter()
         self.told, self.told_at = task.cursor, asyncio.get_running_loop().time()
         is_event = isinstance(task.item, dict)
-        self._what = Sent(task.mark, task.cursor, body, is_event)
+        self._what = Frame(task.mark, task.cursor, body, is_event)
         self._left = iter(tuple(self.members))
         while True:
             if self._send_on(STEP) < STEP:

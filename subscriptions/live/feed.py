@@ -87,7 +87,7 @@ class Overflow(Exception):
 
 
 class Feed:
-    """Where live batches arrive. Make it with `feeding`."""
+    """Where live batches arrive. Make it with `open_feed`."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -224,7 +224,7 @@ class Feed:
 
 
 @asynccontextmanager
-async def feeding(log: Log, client: Client, stream: str) -> AsyncIterator[Feed]:
+async def open_feed(log: Log, client: Client, stream: str) -> AsyncIterator[Feed]:
     """The feed of that stream's log, for the length of the block."""
     feed = Feed(log)
     await feed.begin()

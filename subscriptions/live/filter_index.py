@@ -30,7 +30,7 @@ from eventscope.store.filters.filter import (
 from eventscope.store.filters.look import Inspection
 from eventscope.store.values.documents import EventDocument
 
-Key: TypeAlias = tuple[str, ...]
+IndexKey: TypeAlias = tuple[str, ...]
 T = TypeVar("T")
 
 MOST_KEYS: Final = 2_000  # of one filter; one that would need more is asked about every event
@@ -58,7 +58,7 @@ class _Entry(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class Matching(Generic[T]):
+class Matches(Generic[T]):
     """What came of asking some of the filters about an event."""
 
     means: list[T] = field(default_factory=list)
@@ -66,12 +66,12 @@ class Matching(Generic[T]):
     """Those that take too long to ask: they may mean it or not."""
 
 
-class Index(Generic[T]):
+class FilterIndex(Generic[T]):
     """Values, each with the filter that it stands for."""
 
     def __init__(self) -> None:
-        self._entries: dict[T, tuple[_Entry[T], frozenset[Key] | None]] = {}
-        self._by_key: dict[Key, dict[T, _Entry[T]]] = {}
+        self._entries: dict[T, tuple[_Entry[T], frozenset[IndexKey] | None]] = {}
+        self._by_key: dict[IndexKey, dict[T, _Entry[T]]] = {}
         self._others: dict[T, _Entry[T]] = {}
 
     def __len__(self) -> int:
@@ -99,10 +99,10 @@ class Index(Generic[T]):
             if not bucket:
                 del self._by_key[key]
 
-    def matching(self, event: EventDocument) -> Iterator[Matching[T]]:
+    def matching(self, event: EventDocument) -> Iterator[Matches[T]]:
         """The values whose filters mean the event, each once: a few at a time, so that others can have their turn."""
         look = Inspection(event)
-        found: Matching[T] = Matching()
+        found: Matches[T] = Matches()
         spent = 0
         for entry in self._entries_for(event):
             look.steps = STEPS
@@ -114,7 +114,7 @@ class Index(Generic[T]):
             spent += ENTRY + STEPS - look.steps
             if spent > TURN:
                 yield found
-                found, spent = Matching(), 0
+                found, spent = Matches(), 0
         yield found
 
     def _entries_for(self, event: EventDocument) -> list[_Entry[T]]:
@@ -127,7 +127,7 @@ class Index(Generic[T]):
         return list({value: entry for bucket in buckets for value, entry in bucket.items()}.values())
 
 
-def keys(filter: Filter) -> frozenset[Key] | None:
+def keys(filter: Filter) -> frozenset[IndexKey] | None:
     """Keys of which every event that the filter means has one; None when there are no such, or too many."""
     match filter:
         case Ids(ids):
@@ -151,7 +151,7 @@ def keys(filter: Filter) -> frozenset[Key] | None:
             assert_never(filter)
 
 
-def _aggregates(parts: list[Filter]) -> frozenset[Key] | None:
+def _aggregates(parts: list[Filter]) -> frozenset[IndexKey] | None:
     """An aggregate is named by two parts, and ids like `1` are common to many types."""
     types = [part.values for part in parts if isinstance(part, Among) and part.field == "aggregateType"]
     ids = [part.values for part in parts if isinstance(part, Among) and part.field == "aggregateId"]
@@ -160,18 +160,18 @@ def _aggregates(parts: list[Filter]) -> frozenset[Key] | None:
     return frozenset((AGGREGATE, type, id) for type, id in product(types[0], ids[0]))
 
 
-def _rank(found: frozenset[Key]) -> tuple[int, int]:
+def _rank(found: frozenset[IndexKey]) -> tuple[int, int]:
     """What is under the worst of its keys decides; nothing at all is better than anything."""
     return max((ORDER.index(key[0]) for key in found), default=-1), len(found)
 
 
-def _bounded(found: Iterable[Key]) -> frozenset[Key] | None:
+def _bounded(found: Iterable[IndexKey]) -> frozenset[IndexKey] | None:
     distinct = frozenset(found)
     return distinct if len(distinct) <= MOST_KEYS else None
 
 
-def _keys_of(event: EventDocument) -> list[Key]:
-    found: list[Key] = [(field, value) for field in SINGLE if isinstance(value := event.get(field), str)]
+def _keys_of(event: EventDocument) -> list[IndexKey]:
+    found: list[IndexKey] = [(field, value) for field in SINGLE if isinstance(value := event.get(field), str)]
     type, id = event.get("aggregateType"), event.get("aggregateId")
     if type is not None and id is not None:
         found.append((AGGREGATE, type, id))

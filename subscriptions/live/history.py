@@ -23,21 +23,21 @@ CHECKPOINT_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class CaughtUp:
+class LiveStart:
     """All that was in the log is delivered; what follows is live."""
 
     position: int
 
 
 @dataclass(frozen=True, slots=True)
-class FellBehind:
+class LiveBreak:
     """Live delivery has a hole here, or the reader was too slow for it; the log is read on from this position."""
 
     position: int
 
 
 @dataclass(frozen=True, slots=True)
-class RetentionGap:
+class ExpiredRange:
     """Events that the filter may mean, after one position up to another, have expired and cannot be delivered."""
 
     after: int
@@ -45,27 +45,27 @@ class RetentionGap:
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
+class Advance:
     """Nothing matched up to this position: a cursor to resume from."""
 
     position: int
 
 
-Item: TypeAlias = EventDocument | CaughtUp | FellBehind | RetentionGap | Passed
+Item: TypeAlias = EventDocument | LiveStart | LiveBreak | ExpiredRange | Advance
 
 
-def reached(item: Item) -> int:
+def position_after(item: Item) -> int:
     """Up to which position the log was delivered with the item: who resumes from there misses nothing."""
     match item:
-        case RetentionGap(after=position):  # what is kept longer lies within the gap, and comes next
+        case ExpiredRange(after=position):  # what is kept longer lies within the gap, and comes next
             return position
-        case CaughtUp(position) | FellBehind(position) | Passed(position):
+        case LiveStart(position) | LiveBreak(position) | Advance(position):
             return position
         case _:
             return item["_id"]
 
 
-class Reading:
+class HistoryReader:
     """Where one subscriber is, and what it reads of the log."""
 
     def __init__(self, log: Log, filter: Filter, after: int) -> None:
@@ -94,7 +94,7 @@ class Reading:
             self._begun_anew = False
             self.cursor = self._told = 0
             self._gap_hour = -1
-            yield FellBehind(0)
+            yield LiveBreak(0)
         while self.cursor < head:
             if (gap := await self._gap()) is not None:
                 yield gap
@@ -119,10 +119,10 @@ class Reading:
             async for item in self.history(listen):
                 yield item
 
-    def fell_behind(self) -> FellBehind:
+    def fell_behind(self) -> LiveBreak:
         """Say that it goes on from the log: from its beginning, if the log is another one by now."""
         is_another = self._identity is not None and self._log.identity.name != self._identity
-        return FellBehind(0 if is_another else self.cursor)
+        return LiveBreak(0 if is_another else self.cursor)
 
     def release(self) -> None:
         """Give up what was read ahead: whoever is too slow for it has it read again, and holds no memory meanwhile."""
@@ -141,11 +141,11 @@ class Reading:
         late = asyncio.get_running_loop().time() - self._told_at >= CHECKPOINT_SECONDS
         return late and self.cursor > self._told
 
-    def tell(self) -> Passed:
+    def tell(self) -> Advance:
         """Tell the cursor."""
         self._told = self.cursor
         self._told_at = asyncio.get_running_loop().time()
-        return Passed(self.cursor)
+        return Advance(self.cursor)
 
     async def _head(self, listen: Callable[[], None]) -> int:
         listen()
@@ -154,13 +154,13 @@ class Reading:
         self._begun_anew |= known is not None and self._identity != known
         return at.head
 
-    async def _gap(self) -> RetentionGap | None:
+    async def _gap(self) -> ExpiredRange | None:
         hour = self._log.clock() // HOUR  # events expire at full hours only
         if hour != self._gap_hour:
             self._gap_hour = hour
             self._gap_through = await expiry.expired_through(self._log, self._filter)
         if self._gap_through <= self.cursor:
             return None
-        gap = RetentionGap(self.cursor, self._gap_through)
+        gap = ExpiredRange(self.cursor, self._gap_through)
         self._gap_through = 0
         return gap

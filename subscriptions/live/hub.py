@@ -30,13 +30,13 @@ from eventscope.store.values.moment import HOUR
 from eventscope.subscriptions.live import history
 from eventscope.subscriptions.live.cohort import Cohort, Render
 from eventscope.subscriptions.live.feed import Feed, Inbox, Overflow
-from eventscope.subscriptions.live.filter_index import Index
-from eventscope.subscriptions.live.history import CaughtUp, FellBehind, Reading
+from eventscope.subscriptions.live.filter_index import FilterIndex
+from eventscope.subscriptions.live.history import HistoryReader, LiveBreak, LiveStart
 from eventscope.subscriptions.live.live_batch import LiveBatch
 from eventscope.subscriptions.live.paging import Paging, size
-from eventscope.subscriptions.live.render_cache import Texts
+from eventscope.subscriptions.live.render_cache import RenderCache
 from eventscope.subscriptions.live.sink import Sink
-from eventscope.subscriptions.live.subscriber import Member, Room
+from eventscope.subscriptions.live.subscriber import SendBudget, Subscriber
 from eventscope.subscriptions.observer import FeedObserver
 
 ONE: Final = 1024**2
@@ -64,17 +64,17 @@ class HubState:
 
 
 class Hub:
-    """Sends the log to cohorts. Make it with `delivering`."""
+    """Sends the log to cohorts. Make it with `open_hub`."""
 
-    def __init__(self, log: Log, feed: Feed, room: Room) -> None:
+    def __init__(self, log: Log, feed: Feed, room: SendBudget) -> None:
         self.position = 0
         """Up to where the log was sent."""
         self._log = log
         self._feed = feed
         self._room = room
-        self._texts = Texts(REMEMBERED)
+        self._texts = RenderCache(REMEMBERED)
         self._cohorts: dict[Hashable, Cohort] = {}
-        self._index: Index[Cohort] = Index()
+        self._index: FilterIndex[Cohort] = FilterIndex()
         self._identity: str | None = None  # of the log, once it was looked at
         self._hour = 0  # in which nothing was missing
         self._behind: int | None = None  # from where on it was said that something is missing
@@ -104,7 +104,7 @@ class Hub:
                     self._fall_back(at)
                     self._reach(max(self.position, at.head))
             cohort = self._cohorts.get(key) or self._new(key, filter, render())
-            member = Member(cohort, Reading(self._log, filter, after), sink, self._room)
+            member = Subscriber(cohort, HistoryReader(self._log, filter, after), sink, self._room)
             cohort.members[member] = None
             try:
                 await member.follow()
@@ -195,7 +195,7 @@ class Hub:
             return
         if self._behind is None:
             self._behind = start
-            await self._signal(FellBehind(start), start + 1, start)
+            await self._signal(LiveBreak(start), start + 1, start)
         paging = Paging()
         while self.position < through:
             limit = paging.limit
@@ -208,10 +208,10 @@ class Hub:
             elif len(page.events) < limit:
                 self.position = through
         self._reach(through)
-        await self._signal(CaughtUp(through), self._behind + 1, through)
+        await self._signal(LiveStart(through), self._behind + 1, through)
         self._behind = None
 
-    async def _signal(self, item: FellBehind | CaughtUp, mark: int, cursor: int) -> None:
+    async def _signal(self, item: LiveBreak | LiveStart, mark: int, cursor: int) -> None:
         for cohort in tuple(self._cohorts.values()):
             await cohort.signal(item, mark, cursor)
 
@@ -231,9 +231,9 @@ class Hub:
 
 
 @asynccontextmanager
-async def delivering(log: Log, feed: Feed, room: Room | None = None) -> AsyncIterator[Hub]:
+async def open_hub(log: Log, feed: Feed, room: SendBudget | None = None) -> AsyncIterator[Hub]:
     """Live delivery for the length of the block."""
-    hub = Hub(log, feed, room or Room(ONE, ALL))
+    hub = Hub(log, feed, room or SendBudget(ONE, ALL))
     with feed.join() as inbox:
         async with beside(hub.run(inbox)):
             yield hub

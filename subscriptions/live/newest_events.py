@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def tailing(log: Log, feed: Feed) -> AsyncIterator[None]:
+async def keep_newest_events(log: Log, feed: Feed) -> AsyncIterator[None]:
     """Keep the log's tail, if it is to have one, for the length of the block."""
     if log.tail is None:
         yield

@@ -7,7 +7,7 @@ from typing import Final
 BESIDE: Final = 200  # bytes that an entry takes beside its text
 
 
-class Texts:
+class RenderCache:
     """Texts by who made them of which position; those that were not asked for the longest make room."""
 
     def __init__(self, most_bytes: int) -> None:

@@ -15,7 +15,7 @@ from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
 from eventscope.store.stats import expiry
 from eventscope.store.values.moment import HOUR
-from eventscope.subscriptions.live.history import Item, Passed, RetentionGap
+from eventscope.subscriptions.live.history import Advance, ExpiredRange, Item
 from eventscope.subscriptions.live.paging import Paging
 
 MOST_LATE: Final = 1.0  # seconds that are made up for; who reads slower than that plays slower
@@ -67,7 +67,7 @@ async def replay(
         if (now := log.clock() // HOUR) != hour:  # events expire at full hours only
             hour, gap_through = now, await expiry.expired_through(log, filter)
         if gap_through > cursor:
-            yield RetentionGap(cursor, min(gap_through, head))
+            yield ExpiredRange(cursor, min(gap_through, head))
             gap_through = 0
         limit = paging.limit
         page = await pages.page(log, filter, above=cursor, below=head + 1, limit=limit)
@@ -89,5 +89,5 @@ async def replay(
         elif len(page.events) < limit:
             cursor = head
         if told < cursor:
-            yield Passed(cursor)
+            yield Advance(cursor)
             told = cursor

@@ -24,7 +24,7 @@ class Sink(Protocol):
 
 
 @runtime_checkable
-class Quick(Protocol):
+class ImmediateSink(Protocol):
     """A sink that knows whether there is room at once."""
 
     def put(self, body: bytes, reached: int) -> bool:
@@ -32,7 +32,7 @@ class Quick(Protocol):
         ...
 
 
-class Waiting:
+class PendingSend:
     """A coroutine that was begun by `begin` and waits. Awaiting it goes on with it, in any task."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, None], waits_for: object) -> None:
@@ -57,7 +57,7 @@ class Waiting:
         self._coroutine.close()
 
 
-def begin(coroutine: Coroutine[Any, Any, None]) -> Waiting | None:
+def start_send(coroutine: Coroutine[Any, Any, None]) -> PendingSend | None:
     """Run the coroutine up to where it has to wait; None if it has come to its end without.
 
     A send to a socket that has room never waits, and a thousand of them need not a thousand tasks that wake up.
@@ -66,4 +66,4 @@ def begin(coroutine: Coroutine[Any, Any, None]) -> Waiting | None:
         waits_for = coroutine.send(None)
     except StopIteration:
         return None
-    return Waiting(coroutine, waits_for)
+    return PendingSend(coroutine, waits_for)

@@ -10,8 +10,8 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
-from eventscope.subscriptions.live.history import CaughtUp, Item, Reading, reached
-from eventscope.subscriptions.live.sink import Gone, Quick, Sink, Waiting, begin
+from eventscope.subscriptions.live.history import HistoryReader, Item, LiveStart, position_after
+from eventscope.subscriptions.live.sink import Gone, ImmediateSink, PendingSend, Sink, start_send
 
 SEND_SECONDS: Final = 10.0  # that one send may take; who takes nothing for so long is cut off
 LAG_SECONDS: Final = 0.5
@@ -21,7 +21,7 @@ Text: TypeAlias = str | Awaitable[str]
 
 
 @dataclass(slots=True)
-class Room:
+class SendBudget:
     """How many bytes may wait for one subscriber, and for all together."""
 
     one: int
@@ -30,7 +30,7 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class Frame:
     """What a group is sent: for those who start before the mark, and whose cursor it then moves."""
 
     mark: int
@@ -57,22 +57,22 @@ class Group(Protocol):
         ...
 
 
-class Member:
+class Subscriber:
     """One subscriber of a group."""
 
-    def __init__(self, group: Group, reading: Reading, sink: Sink, room: Room) -> None:
+    def __init__(self, group: Group, reading: HistoryReader, sink: Sink, room: SendBudget) -> None:
         self._group = group
         self._reading = reading
         self._sink = sink
-        self._put = sink.put if isinstance(sink, Quick) else _never
+        self._put = sink.put if isinstance(sink, ImmediateSink) else _never
         self._room = room
         self._live = False  # or it reads history
         self._direct = False  # nothing waits, and what comes is sent at once
         self._start = reading.cursor  # what lies before has come from the store
         self._since = 0  # from here on it hears what the group is sent
-        self._queue: deque[Sent] = deque()
+        self._queue: deque[Frame] = deque()
         self._size = 0
-        self._waiting: Waiting | None = None
+        self._waiting: PendingSend | None = None
         self._missed = False
         self._ended: Exception | None = None
         self._woken = asyncio.Event()
@@ -91,7 +91,7 @@ class Member:
         try:
             while True:
                 await self._catch_up()
-                await self._say(CaughtUp(self._reading.cursor))
+                await self._say(LiveStart(self._reading.cursor))
                 await self._keep_up()
                 await self._say(self._reading.fell_behind())
         except Gone:
@@ -103,7 +103,7 @@ class Member:
             if self._waiting is not None:
                 self._waiting.close()
 
-    def take(self, what: Sent) -> bool:
+    def take(self, what: Frame) -> bool:
         """Send it, or let it wait, unless it is of before the start; tells whether the socket has it."""
         if self._direct:
             if what.mark <= self._start:
@@ -111,7 +111,7 @@ class Member:
             try:
                 if self._put(what.body, what.cursor):
                     return True
-                self._waiting = begin(self._sink.send(what.body.decode(), what.cursor))
+                self._waiting = start_send(self._sink.send(what.body.decode(), what.cursor))
             except OSError:
                 self._ended = Gone()
             except Exception as error:
@@ -136,7 +136,7 @@ class Member:
         self._clear()
         self._woken.set()
 
-    def _wait(self, what: Sent) -> None:
+    def _wait(self, what: Frame) -> None:
         room, size = self._room, len(what.body)
         self._queue.append(what)
         self._size += size
@@ -195,19 +195,19 @@ class Member:
 
     async def _say(self, item: Item) -> None:
         text = self._group.render(item)
-        await self._send(text if isinstance(text, str) else await text, reached(item))
+        await self._send(text if isinstance(text, str) else await text, position_after(item))
         if isinstance(item, dict):
             self._group.sent()
 
-    async def _send(self, text: str, reached: int) -> None:
+    async def _send(self, text: str, position_after: int) -> None:
         try:
-            waiting = begin(self._sink.send(text, reached))
+            waiting = start_send(self._sink.send(text, position_after))
         except OSError as error:
             raise Gone from error
         if waiting is not None:
             await self._patiently(waiting)
 
-    async def _patiently(self, waiting: Waiting) -> None:
+    async def _patiently(self, waiting: PendingSend) -> None:
         release = asyncio.get_running_loop().call_later(HOLD_SECONDS, self._reading.release)
         try:
             async with asyncio.timeout(SEND_SECONDS):
@@ -221,5 +221,5 @@ class Member:
             release.cancel()
 
 
-def _never(body: bytes, reached: int) -> bool:
+def _never(body: bytes, position_after: int) -> bool:
     return False

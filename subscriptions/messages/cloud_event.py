@@ -10,9 +10,9 @@ from typing import Any, Final
 from eventscope.store.values.headers import every
 from eventscope.store.values.message import ATTRIBUTE
 from eventscope.subscriptions.messages import media_type
-from eventscope.subscriptions.messages.opened import Opened, WrongEnvelope
+from eventscope.subscriptions.messages.contents import Contents, WrongEnvelope
+from eventscope.subscriptions.messages.invalid_message import InvalidMessage
 from eventscope.subscriptions.messages.raw_text import unquote
-from eventscope.subscriptions.messages.refusal import Refusal
 
 SPEC_VERSION: Final = "1.0"
 REQUIRED: Final = ("id", "source", "type")
@@ -50,7 +50,7 @@ def looks_binary(headers: Mapping[str, str]) -> bool:
     return found[f"{ATTRIBUTE}specversion"] == SPEC_VERSION and all(found.get(f"{ATTRIBUTE}{n}") for n in REQUIRED)
 
 
-def binary(headers: Mapping[str, str], raw: bytes, loads: Loads) -> Opened:
+def binary(headers: Mapping[str, str], raw: bytes, loads: Loads) -> Contents:
     """Open a CloudEvent in binary mode; WrongEnvelope when it is none, Refusal when its data is no JSON as it says."""
     values = _values(headers)
     event = {n.removeprefix(ATTRIBUTE): _one(map(unquote, v)) for n, v in values.items() if n.startswith(ATTRIBUTE)}
@@ -65,7 +65,7 @@ def binary(headers: Mapping[str, str], raw: bytes, loads: Loads) -> Opened:
     return opened
 
 
-def structured(event: dict[str, Any], loads: Loads) -> Opened:
+def structured(event: dict[str, Any], loads: Loads) -> Contents:
     """Open a CloudEvent whose attributes are members of the message; WrongEnvelope when it is none."""
     if event.get("data") is not None or not isinstance(event.get(IN_BASE64), str):
         return _opened(event)
@@ -98,7 +98,7 @@ def _data(kind: object, raw: bytes, loads: Loads) -> dict[str, Any]:
     return (_text(kind, raw) if isinstance(kind, str) else None) or _in_base64(raw)
 
 
-def _opened(event: dict[str, Any]) -> Opened:
+def _opened(event: dict[str, Any]) -> Contents:
     if event.get("specversion") != SPEC_VERSION:
         raise WrongEnvelope(f"its subject is set to cloudevents, and it is no CloudEvent of version {SPEC_VERSION}")
     for name in REQUIRED:
@@ -113,7 +113,7 @@ def _opened(event: dict[str, Any]) -> Opened:
             extensions[name] = value
     if members.get("aggregateId") in (None, ""):
         members["aggregateId"] = extensions.pop("subject", None)
-    return Opened(members, extensions, event.get(EXPECTED))
+    return Contents(members, extensions, event.get(EXPECTED))
 
 
 def _message_id(source: str, id: str) -> str:
@@ -136,7 +136,7 @@ def _decoded(kind: object, text: str, loads: Loads) -> dict[str, Any]:
         return _text(kind, raw) or kept
     try:
         return {"data": loads(raw)}
-    except Refusal:
+    except InvalidMessage:
         return kept
 
 

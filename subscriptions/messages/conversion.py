@@ -22,7 +22,7 @@ def text(value: Any) -> str:
         return value
     if isinstance(value, int | float):
         return orjson.dumps(value).decode()
-    raise ValueError(f"{shown(value)} is not a text, a number or a boolean")
+    raise ValueError(f"{excerpt(value)} is not a text, a number or a boolean")
 
 
 def number(value: Any) -> int | float:
@@ -30,13 +30,13 @@ def number(value: Any) -> int | float:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
     if not isinstance(value, str):
-        raise ValueError(f"{shown(value)} is not a number")
+        raise ValueError(f"{excerpt(value)} is not a number")
     try:
         found = json_text.loads(value.encode())
     except json_text.Fault as fault:
-        raise ValueError(f"{shown(value)} is not a number: {fault}") from None
+        raise ValueError(f"{excerpt(value)} is not a number: {fault}") from None
     if not isinstance(found, int | float) or isinstance(found, bool):
-        raise ValueError(f"{shown(value)} is not a number")
+        raise ValueError(f"{excerpt(value)} is not a number")
     return found
 
 
@@ -51,15 +51,15 @@ def time(value: Any, exponent: int) -> str:
     elif isinstance(value, str) and NUMBER.fullmatch(value):
         units = Decimal(value)
     else:
-        raise ValueError(f"{shown(value)} is not a number of {UNITS[exponent]} since 1970")
+        raise ValueError(f"{excerpt(value)} is not a number of {UNITS[exponent]} since 1970")
     microseconds = EXACT.scaleb(units, exponent).to_integral_value(ROUND_FLOOR, EXACT)
     try:
         return moment.to_text(int(microseconds))
     except OverflowError:
-        raise ValueError(f"{shown(value)} is not a time of the years 1 to 9999: is it in another unit?") from None
+        raise ValueError(f"{excerpt(value)} is not a time of the years 1 to 9999: is it in another unit?") from None
 
 
-def shown(value: Any) -> str:
+def excerpt(value: Any) -> str:
     """The value as JSON, and not all of one that is long."""
     whole = orjson.dumps(value).decode()
     return whole if len(whole) <= SHOWN else f"{whole[:SHOWN]}…"

@@ -10,10 +10,10 @@ from eventscope import envelopes
 from eventscope.envelopes import EnvelopeMapping
 from eventscope.store.values.message import ENVELOPE, Arrival
 from eventscope.subscriptions.messages import cloud_event
+from eventscope.subscriptions.messages.contents import Contents, WrongEnvelope
 from eventscope.subscriptions.messages.mapping import Mapper
-from eventscope.subscriptions.messages.opened import Opened, WrongEnvelope
 
-Envelope: TypeAlias = envelopes.Name | Literal["exported"] | Mapper
+MessageEnvelope: TypeAlias = envelopes.Name | Literal["exported"] | Mapper
 
 STATED: Final = ENVELOPE
 PLAIN: Final[Mapping[str, str]] = {STATED: "plain"}
@@ -28,14 +28,14 @@ NEST: Final = frozenset({"pattern", "data"})
 NEST_REQUEST: Final = NEST | {"id"}
 
 
-def ready(setting: Mapping[str, envelopes.Envelope]) -> dict[str, Envelope]:
+def compile_envelopes(setting: Mapping[str, envelopes.Envelope]) -> dict[str, MessageEnvelope]:
     """The envelopes of the setting by subject pattern, ready to open messages."""
     return {p: Mapper(one) if isinstance(one, EnvelopeMapping) else one for p, one in setting.items()}
 
 
-def opener(
-    envelope: Envelope | None, arrival: Arrival, loads: Callable[[bytes], Any]
-) -> Callable[[dict[str, Any], int | None], dict[str, Any] | Opened]:
+def unwrapper(
+    envelope: MessageEnvelope | None, arrival: Arrival, loads: Callable[[bytes], Any]
+) -> Callable[[dict[str, Any], int | None], dict[str, Any] | Contents]:
     """What takes the EventMessages of that arrival out of the envelope, one by one.
 
     It is given the content of one and its place among several that came together, and raises WrongEnvelope when that
@@ -60,7 +60,7 @@ def opener(
             assert_never(envelope)
 
 
-def decisive(envelope: Envelope | None) -> frozenset[str]:
+def content_headers(envelope: MessageEnvelope | None) -> frozenset[str]:
     """The names, in lower case, of headers that messages in this envelope have content in."""
     match envelope:
         case Mapper():
@@ -71,7 +71,7 @@ def decisive(envelope: Envelope | None) -> frozenset[str]:
             return NO_HEADERS
 
 
-def opened_whole(envelope: Envelope | None, arrival: Arrival, loads: Callable[[bytes], Any]) -> Opened | None:
+def unwrap_whole(envelope: MessageEnvelope | None, arrival: Arrival, loads: Callable[[bytes], Any]) -> Contents | None:
     """The EventMessage in headers and bytes together, where the message is in an envelope that is both."""
     if envelope == "cloudevents" and cloud_event.is_binary(arrival.headers):
         return cloud_event.binary(arrival.headers, arrival.raw, loads)
@@ -80,22 +80,22 @@ def opened_whole(envelope: Envelope | None, arrival: Arrival, loads: Callable[[b
     return None
 
 
-def _nest_event(content: dict[str, Any]) -> dict[str, Any] | Opened:
+def _nest_event(content: dict[str, Any]) -> dict[str, Any] | Contents:
     if "pattern" not in content:
         raise WrongEnvelope("its subject is set to nestjs, and it has no pattern")
     pattern = content["pattern"]
     named = {"type": pattern} if isinstance(pattern, str) else {"pattern": pattern}
     if "type" in content and "type" in named:  # the pattern is the type, and the other one is nobody's
         members = named | {name: value for name, value in content.items() if name not in ("pattern", "type")}
-        return Opened(members, {"type": content["type"]}, claims=True)
+        return Contents(members, {"type": content["type"]}, claims=True)
     return named | {name: value for name, value in content.items() if name != "pattern"}
 
 
-def _exported(content: dict[str, Any]) -> Opened:
+def _exported(content: dict[str, Any]) -> Contents:
     extensions = content.get(EXTENSIONS, {})
     if not isinstance(extensions, dict):
         raise WrongEnvelope(f"it is said to be exported, and its {EXTENSIONS} are no object")
-    return Opened({name: value for name, value in content.items() if name != EXTENSIONS}, extensions)
+    return Contents({name: value for name, value in content.items() if name != EXTENSIONS}, extensions)
 
 
 def _unstated(content: dict[str, Any]) -> dict[str, Any]:

@@ -22,8 +22,8 @@ from eventscope.envelopes import (
 )
 from eventscope.store.filters.paths import place
 from eventscope.store.values.message import Arrival
+from eventscope.subscriptions.messages.contents import Contents, free
 from eventscope.subscriptions.messages.conversion import CONVERSIONS
-from eventscope.subscriptions.messages.opened import Opened, free
 
 Keys: TypeAlias = tuple[str, ...]
 
@@ -113,7 +113,7 @@ class Mapper:
         """What all events of that message may take from beside its bytes."""
         return Outer(arrival, self.headers)
 
-    def open(self, message: dict[str, Any], outer: Outer, index: int | None = None) -> Opened:
+    def open(self, message: dict[str, Any], outer: Outer, index: int | None = None) -> Contents:
         """The members of the message and what is left of it. `index` is its place among several that came together."""
         members: dict[str, Any] = {}
         sources: dict[str, str] = {}
@@ -146,7 +146,7 @@ class Mapper:
         left = without(message, taken)
         for name, value in beside.items():
             left[free(name, left)] = value
-        return Opened(members, left, sources=sources, problem=problem, claims=self._claims, beside_bytes=size)
+        return Contents(members, left, sources=sources, problem=problem, claims=self._claims, beside_bytes=size)
 
 
 def without(message: dict[str, Any], taken: Iterable[Keys]) -> dict[str, Any]:

@@ -19,9 +19,16 @@ from eventscope.store.values.message import (
 )
 from eventscope.subscriptions.messages import conversion, versions
 from eventscope.subscriptions.messages.cloud_event import EXPECTED
-from eventscope.subscriptions.messages.envelope import EXPORTED, STATED, Envelope, decisive, opened_whole, opener
-from eventscope.subscriptions.messages.opened import Opened, WrongEnvelope
-from eventscope.subscriptions.messages.refusal import Refusal
+from eventscope.subscriptions.messages.contents import Contents, WrongEnvelope
+from eventscope.subscriptions.messages.envelope import (
+    EXPORTED,
+    STATED,
+    MessageEnvelope,
+    content_headers,
+    unwrap_whole,
+    unwrapper,
+)
+from eventscope.subscriptions.messages.invalid_message import InvalidMessage
 from eventscope.subscriptions.messages.versions import VersionUse
 
 MOST_BYTES: Final = 1024 * 1024
@@ -47,11 +54,11 @@ HIDDEN: Final = (rb"\u0000", rb"\u0024", rb"\u0064", rb"\u0062")  # NUL in JSON,
 TYPE: Final = re.compile(r"[^\s.*>]+(\.[^\s.*>]+)*")
 
 
-def read(
+def parse_message(
     arrival: Arrival,
     stream: str,
     subject_type: str | None,
-    envelope: Envelope | None = None,
+    envelope: MessageEnvelope | None = None,
     use: VersionUse = "claim",
 ) -> ParsedMessage:
     """Understand a message, or say why it cannot be taken.
@@ -60,7 +67,7 @@ def read(
     what a `version` in its messages is. A list of messages is one message: all of it is taken, or nothing.
     """
     content: Any = None
-    if names := decisive(envelope):
+    if names := content_headers(envelope):
         arrival = replace(arrival, decisive=names)
     if arrival.headers.get(STATED) == EXPORTED[STATED]:
         use = "claim"  # as another log gave it, which need not be as this one does
@@ -68,13 +75,13 @@ def read(
         content = _opened(arrival, envelope)
         if isinstance(content, list):
             return _together(arrival, stream, content, subject_type, use)
-        [expected] = versions.stated(arrival.headers, 1)
+        [expected] = versions.expected_versions(arrival.headers, 1)
         return _understood(arrival, stream, content, expected, subject_type, use)
-    except Refusal as refusal:
+    except InvalidMessage as refusal:
         return RejectedMessage(arrival, refusal.code, refusal.reason, _any_id(arrival, stream, content), refusal.index)
 
 
-def _opened(arrival: Arrival, envelope: Envelope | None) -> Any:
+def _opened(arrival: Arrival, envelope: MessageEnvelope | None) -> Any:
     loads: Callable[[bytes], Any] = _json
     match arrival.headers.get(STATED):
         case "plain":
@@ -82,36 +89,36 @@ def _opened(arrival: Arrival, envelope: Envelope | None) -> Any:
         case "exported":
             envelope, loads = "exported", _exported_json
     try:
-        whole = opened_whole(envelope, arrival, loads)
+        whole = unwrap_whole(envelope, arrival, loads)
         if whole is not None:
             return whole
         content = loads(arrival.raw)
-        opened = opener(envelope, arrival, loads)
+        opened = unwrapper(envelope, arrival, loads)
         if isinstance(content, list):
             return [opened(one, index) if isinstance(one, dict) else one for index, one in enumerate(content)]
         return opened(content, None) if isinstance(content, dict) else content
     except WrongEnvelope as error:
-        raise Refusal("WRONG_ENVELOPE", f"{error}; EVENTSCOPE_ENVELOPES sets envelopes by subject") from None
+        raise InvalidMessage("WRONG_ENVELOPE", f"{error}; EVENTSCOPE_ENVELOPES sets envelopes by subject") from None
 
 
 def _together(
     arrival: Arrival, stream: str, contents: list[Any], subject_type: str | None, use: VersionUse
 ) -> MessageGroup:
     if not 0 < len(contents) <= MOST_TOGETHER:
-        raise Refusal("WRONG_COUNT", f"{len(contents)} events came together; there may be 1 to {MOST_TOGETHER}")
+        raise InvalidMessage("WRONG_COUNT", f"{len(contents)} events came together; there may be 1 to {MOST_TOGETHER}")
     messages = []
-    stated = versions.stated(arrival.headers, len(contents))
+    stated = versions.expected_versions(arrival.headers, len(contents))
     for index, (content, expected) in enumerate(zip(contents, stated, strict=True)):
         try:
             messages.append(_understood(arrival, stream, content, expected, subject_type, use, index))
-        except Refusal as refusal:
+        except InvalidMessage as refusal:
             refusal.index = index
             refusal.reason = f"event {index + 1} of {len(contents)}: {refusal.reason}"
             raise
     size = sum(message.beside_bytes for message in messages)
     if size > MOST_BESIDE:
         reason = f"{len(contents)} events came together, with {size} bytes of headers and subjects in them"
-        raise Refusal("TOO_LARGE", f"{reason}; {MOST_BESIDE} are the most")
+        raise InvalidMessage("TOO_LARGE", f"{reason}; {MOST_BESIDE} are the most")
     return MessageGroup(arrival, tuple(messages))
 
 
@@ -124,18 +131,18 @@ def _understood(
     use: VersionUse,
     index: int | None = None,
 ) -> AcceptedMessage:
-    if not isinstance(content, Opened):
+    if not isinstance(content, Contents):
         return _accepted(arrival, stream, content, expected, subject_type, use, index)
     if content.problem is not None:
-        raise Refusal(*content.problem)
+        raise InvalidMessage(*content.problem)
     if expected is ANY_VERSION and content.expected is not None:
         expected = versions.expectation(EXPECTED, content.expected)
     try:
         return _accepted(arrival, stream, content.members, expected, subject_type, use, index, content)
-    except Refusal as refusal:
+    except InvalidMessage as refusal:
         name = refusal.member
         if name is not None and name in content.sources:
-            found = conversion.shown(content.members[name])
+            found = conversion.excerpt(content.members[name])
             refusal.reason += f"; {name} is mapped from {content.sources[name]}, which is {found}"
         raise
 
@@ -148,10 +155,10 @@ def _accepted(
     subject_type: str | None,
     use: VersionUse,
     index: int | None = None,
-    envelope: Opened | None = None,
+    envelope: Contents | None = None,
 ) -> AcceptedMessage:
     if not isinstance(message, dict):
-        raise Refusal("NOT_AN_OBJECT", f"the message is JSON, but {conversion.kind(message)} and not an object")
+        raise InvalidMessage("NOT_AN_OBJECT", f"the message is JSON, but {conversion.kind(message)} and not an object")
     fields: dict[str, Any] = {"type": _type(message.get("type"), subject_type)}
     for name in TEXTS:
         text = message.get(name)
@@ -180,7 +187,9 @@ def _accepted(
     if extensions:
         fields["extensions"] = extensions
     if expected is not ANY_VERSION and not ("aggregateType" in fields and "aggregateId" in fields):
-        raise Refusal("NO_AGGREGATE", "a version was expected, but aggregateType and aggregateId do not say of what")
+        raise InvalidMessage(
+            "NO_AGGREGATE", "a version was expected, but aggregateType and aggregateId do not say of what"
+        )
     beside = 0 if envelope is None else envelope.beside_bytes
     return AcceptedMessage(arrival, fields, expected, timestamp is not None, claimed, claim=claim, beside_bytes=beside)
 
@@ -194,17 +203,17 @@ def _free(extensions: Mapping[str, Any]) -> str:
 
 
 def _outer_id(arrival: Arrival, stream: str) -> str:
-    return _stated_id(arrival.headers) or made_up_id(stream, arrival.sequence, arrival.recorded_at)
+    return _stated_id(arrival.headers) or generated_id(stream, arrival.sequence, arrival.recorded_at)
 
 
 def _any_id(arrival: Arrival, stream: str, content: Any) -> str:
     # of what is wrong anyway: an id that cannot be used is as good as none
-    members = content.members if isinstance(content, Opened) else content
+    members = content.members if isinstance(content, Contents) else content
     for given in (members.get("messageId") if isinstance(members, dict) else None, *map(arrival.headers.get, IDS)):
-        with suppress(Refusal):
+        with suppress(InvalidMessage):
             if id := _text("messageId", given):
                 return id
-    return made_up_id(stream, arrival.sequence, arrival.recorded_at)
+    return generated_id(stream, arrival.sequence, arrival.recorded_at)
 
 
 def _exported_json(raw: bytes) -> Any:
@@ -213,11 +222,11 @@ def _exported_json(raw: bytes) -> Any:
 
 def _json(raw: bytes, most_bytes: int = MOST_BYTES, most_depth: int = MOST_DEPTH) -> Any:
     if len(raw) > most_bytes:
-        raise Refusal("TOO_LARGE", f"the message has {len(raw)} bytes; {most_bytes} are the most")
+        raise InvalidMessage("TOO_LARGE", f"the message has {len(raw)} bytes; {most_bytes} are the most")
     try:
         message = json_text.loads(raw)
     except json_text.Fault as fault:
-        raise Refusal(fault.code, _why(fault)) from None
+        raise InvalidMessage(fault.code, _why(fault)) from None
     hidden = ESCAPED in raw and any(one in raw for one in HIDDEN)
     if hidden or DATABASE in raw or raw.count(b"{") + raw.count(b"[") > most_depth:
         # a list of messages is a level of its own
@@ -237,16 +246,16 @@ def _why(fault: json_text.Fault) -> str:
 
 def _check(value: Any, depth: int) -> None:
     if depth == 0:
-        raise Refusal("TOO_DEEP", f"the message is nested over {MOST_DEPTH} deep")
+        raise InvalidMessage("TOO_DEEP", f"the message is nested over {MOST_DEPTH} deep")
     if isinstance(value, dict):
         for key, member in value.items():
             if "\0" in key:
-                raise Refusal("INVALID_KEY", f"the key {key[:60]!r} holds a NUL, which MongoDB cannot keep")
+                raise InvalidMessage("INVALID_KEY", f"the key {key[:60]!r} holds a NUL, which MongoDB cannot keep")
             if type(member) in NESTED:
                 _check(member, depth - 1)
         if "$id" in value and value.get("$db", "") is None and isinstance(value.get("$ref"), str):
             reason = "the key '$db' is null beside '$ref' and '$id', and MongoDB's drivers would not give it back"
-            raise Refusal("INVALID_KEY", reason)
+            raise InvalidMessage("INVALID_KEY", reason)
     elif isinstance(value, list):
         for member in value:
             if type(member) in NESTED:
@@ -256,11 +265,11 @@ def _check(value: Any, depth: int) -> None:
 def _type(given: object, subject_type: str | None) -> str:
     type = subject_type if given is None else given
     if type is None:
-        raise Refusal("MISSING_TYPE", "neither the message nor its subject names a type")
+        raise InvalidMessage("MISSING_TYPE", "neither the message nor its subject names a type")
     if not isinstance(type, str) or len(type) > MOST_TEXT or "\0" in type or not TYPE.fullmatch(type):
-        shown = repr(type[:60]) if isinstance(type, str) else conversion.shown(type)
+        shown = repr(type[:60]) if isinstance(type, str) else conversion.excerpt(type)
         reason = f"the type {shown} is not words joined by dots, as a NATS subject would be"
-        raise Refusal("INVALID_TYPE", reason, "type")
+        raise InvalidMessage("INVALID_TYPE", reason, "type")
     return type
 
 
@@ -272,8 +281,8 @@ def _text(name: str, value: object) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)  # ids that are numbers elsewhere
     if not isinstance(value, str):
-        raise Refusal("INVALID_FIELD", f"{name} is {conversion.kind(value)} and not a string", name)
-    raise Refusal("INVALID_FIELD", f"{name} has {len(value)} characters; {MOST_TEXT} are the most", name)
+        raise InvalidMessage("INVALID_FIELD", f"{name} is {conversion.kind(value)} and not a string", name)
+    raise InvalidMessage("INVALID_FIELD", f"{name} has {len(value)} characters; {MOST_TEXT} are the most", name)
 
 
 def _timestamp(value: object) -> int | None:
@@ -282,18 +291,18 @@ def _timestamp(value: object) -> int | None:
     if not isinstance(value, str):
         hint = "; a mapping reads numbers with `as`: `milliseconds`" if type(value) in (int, float) else ""
         reason = f"timestamp is {conversion.kind(value)} and not a time like 2026-11-23T07:00:00Z{hint}"
-        raise Refusal("INVALID_TIMESTAMP", reason, "timestamp")
+        raise InvalidMessage("INVALID_TIMESTAMP", reason, "timestamp")
     try:
         return moment.from_text(value)
     except ValueError as error:
-        raise Refusal("INVALID_TIMESTAMP", f"timestamp: {error}", "timestamp") from None
+        raise InvalidMessage("INVALID_TIMESTAMP", f"timestamp: {error}", "timestamp") from None
 
 
 def _stated_id(headers: Mapping[str, str]) -> str | None:
     return _text(OWN_ID, headers.get(OWN_ID)) or _text(MESSAGE_ID, headers.get(MESSAGE_ID))
 
 
-def made_up_id(stream: str, sequence: int, recorded_at: int) -> str:
+def generated_id(stream: str, sequence: int, recorded_at: int) -> str:
     """The id of a message that names none, made of its place in the stream."""
     # no part of it changes when a stream is read again, and a reused sequence has another timestamp
     return hashlib.sha256(f"{stream}\n{sequence}\n{recorded_at}".encode()).hexdigest()[:32]

@@ -27,7 +27,7 @@ class BadAccess(errors.Error):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Identity:
+class NatsIdentity:
     """What proves to a server who we are: a key that signs its challenge, and the JWT that the key belongs to."""
 
     public_key: str
@@ -66,7 +66,7 @@ class Access:
         """What the subjects of JetStream's API begin with."""
         return f"$JS.{self.domain}.API" if self.domain else "$JS.API"
 
-    def identity(self) -> Identity | None:
+    def identity(self) -> NatsIdentity | None:
         """Who we are; None where no file says. Raises BadAccess."""
         if self.credentials_file and self.nkey_file:
             raise BadAccess("a credentials file and an nkey are given, and one of them is enough", "nkey_file")
@@ -122,7 +122,7 @@ class NatsFiles(TypedDict, total=False):
     nats_domain: str
 
 
-def _identity(seed: str, what: str, field: str, jwt: str | None = None) -> Identity:
+def _identity(seed: str, what: str, field: str, jwt: str | None = None) -> NatsIdentity:
     try:
         if not SEED.fullmatch(seed):
             raise nkeys.ErrInvalidSeed
@@ -130,7 +130,7 @@ def _identity(seed: str, what: str, field: str, jwt: str | None = None) -> Ident
         public = key.public_key.decode()
     except (nkeys.NkeysError, ValueError, binascii.Error):
         raise BadAccess(f"{what} is not the seed of a user, which begins with SU", field) from None
-    return Identity(public, lambda challenge: base64.b64encode(key.sign(challenge.encode())), jwt)
+    return NatsIdentity(public, lambda challenge: base64.b64encode(key.sign(challenge.encode())), jwt)
 
 
 def _read(path: str, what: str, field: str) -> str:

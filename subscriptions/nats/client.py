@@ -25,14 +25,14 @@ MOST_TOLD: Final = 3
 REFUSED_SECONDS: Final = 60.0  # after which a refused message says nothing of the next: users may be given more
 
 
-class NotText(str):
+class NonTextSubject(str):
     """What a subject that is no UTF-8 is shown as: U+FFFD stands for what nobody can tell."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Violation:
     """Something that the server does not permit us: to publish on a subject, or to subscribe to it."""
 
     what: str
@@ -61,7 +61,7 @@ class NatsClient(HeaderClient):
         self.access = access
         self.encrypted = encrypted
         """Whether a server that does not encrypt is refused; nats-py itself would go on in plain text."""
-        self.refusals: dict[str, Refusal] = {}
+        self.refusals: dict[str, Violation] = {}
         """What this connection was refused last, in the server's words."""
 
     def jetstream(self, **options: Any) -> JetStreamContext:
@@ -113,7 +113,7 @@ class NatsClient(HeaderClient):
     def _note(self, violation: re.Match[str]) -> None:
         self.refusals.pop(violation[0], None)
         lasts = violation[2].lower() != "publish"
-        self.refusals[violation[0]] = Refusal(violation[0], violation[3], lasts, time.monotonic())
+        self.refusals[violation[0]] = Violation(violation[0], violation[3], lasts, time.monotonic())
         if len(self.refusals) > MOST_REFUSALS:
             del self.refusals[next(iter(self.refusals))]
 
@@ -125,7 +125,7 @@ class NatsClient(HeaderClient):
         except UnicodeDecodeError:
             message = super()._build_message(sid, _text(subject), _text(reply), data, headers)
             if _text(subject) != subject:
-                message.subject = NotText(message.subject)
+                message.subject = NonTextSubject(message.subject)
         return message
 
     async def _process_connect_init(self) -> None:
@@ -150,7 +150,7 @@ def api(client: Client, subject: str) -> str:
     return f"{access.api}.{subject}"
 
 
-def refusal(client: Client, apart: Sequence[str] = ()) -> str | None:
+def violations_text(client: Client, apart: Sequence[str] = ()) -> str | None:
     """What the server has not permitted on this connection, beside subjects of these patterns; None for nothing."""
     if not isinstance(client, NatsClient):
         return None
@@ -159,7 +159,7 @@ def refusal(client: Client, apart: Sequence[str] = ()) -> str | None:
     return f"NATS refuses what Eventscope needs: {'; '.join(found[-MOST_TOLD:])}" if found else None
 
 
-def refused(client: Client, subject: str) -> str | None:
+def violation_on(client: Client, subject: str) -> str | None:
     """What the server does not permit on that very subject; None for nothing."""
     refusals = client.refusals.values() if isinstance(client, NatsClient) else ()
     found = [one.what for one in refusals if one.holds and one.subject == subject]

@@ -50,7 +50,7 @@ class StreamFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class NatsFacts:
     """What the server says. `jetstream` is None if it has one, else why not; `stream` is None if it is not there.
 
     `holders` are the durable consumers of the stream, and `listening` the streams that take in what Eventscope sends.
@@ -70,14 +70,14 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Monitored:
+class MonitoringFacts:
     """What only the monitoring address tells."""
 
     server: str
     sync_always: bool
 
 
-async def facts(client: Client, stream: str) -> Facts:
+async def facts(client: Client, stream: str) -> NatsFacts:
     """Ask the server; Unavailable when it does not answer."""
     found = client.connected_server_version
     version = (found.major, found.minor, found.patch)
@@ -90,13 +90,13 @@ async def facts(client: Client, stream: str) -> Facts:
         held = await holders(client.jetstream(), stream) if there else []
         listening = await _asked(client, "STREAM.NAMES", {"subject": live_batch.subject(stream)}) if there else {}
     except nats.errors.NoRespondersError:
-        return Facts(version, client.max_payload, "it was started without -js", None, None, 0, None, 0.0)
+        return NatsFacts(version, client.max_payload, "it was started without -js", None, None, 0, None, 0.0)
     except (nats.errors.Error, TimeoutError, OSError) as error:
         raise unavailable(error, client) from error
     trouble = account.get("error") or info.get("error")
     missing = trouble is not None and trouble["code"] == NOT_FOUND
     clock = moment.from_text(info["ts"]) if "ts" in info else None
-    return Facts(
+    return NatsFacts(
         version=version,
         max_payload=client.max_payload,
         jetstream=None if trouble is None or missing else str(trouble["description"]),
@@ -110,7 +110,7 @@ async def facts(client: Client, stream: str) -> Facts:
     )
 
 
-async def monitored(url: str) -> Monitored:
+async def monitoring_facts(url: str) -> MonitoringFacts:
     """Ask the monitoring address, `http://host:8222`; Unavailable when there is none."""
 
     proxy = proxy_to(url)
@@ -124,7 +124,7 @@ async def monitored(url: str) -> Monitored:
     try:
         found = await asyncio.to_thread(get)
         # set to "always" only this tells: sync_interval is then two minutes, as by default
-        return Monitored(found["server_name"], bool(found["jetstream"].get("config", {}).get("sync_always")))
+        return MonitoringFacts(found["server_name"], bool(found["jetstream"].get("config", {}).get("sync_always")))
     except (URLError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Unavailable(
             f"{redacted(url)} is no monitoring address of a NATS server{through(proxy)} ({explanation(error, url)})"

@@ -23,17 +23,17 @@ class HeaderClient(Client):
         return parse(headers) or None if headers else None
 
 
-class _Exact(str):
+class _ExactText(str):
     """A text that nats-py sends as the bytes that it was decoded from: other texts it trims, changes or refuses."""
 
     __slots__ = ()
 
-    def strip(self, chars: str | None = None, /) -> "_Sent":
+    def strip(self, chars: str | None = None, /) -> "_RawText":
         """What is sent."""
-        return _Sent(self)
+        return _RawText(self)
 
 
-class _Sent(str):
+class _RawText(str):
     """Passes for a name or a value of a header, and is encoded to any bytes."""
 
     raw: bytes
@@ -62,17 +62,17 @@ class Sendable(dict[str, str | list[str]]):
     def items(self) -> Any:
         """Each name with each of its values."""
         return [
-            (_Exact(str.__str__(name)), _Exact(one))  # nats-py has an enum of names
+            (_ExactText(str.__str__(name)), _ExactText(one))  # nats-py has an enum of names
             for name, value in super().items()
             for one in (value if isinstance(value, list) else [value])
         ]
 
     def block(self) -> bytes:
         """The bytes that are sent."""
-        return written(self.items())
+        return format_block(self.items())
 
 
-def written(lines: Iterable[tuple[str, str]]) -> bytes:
+def format_block(lines: Iterable[tuple[str, str]]) -> bytes:
     """The block of these lines; ValueError when something in them is no text."""
     return b"\r\n".join((VERSION, *(encode(name) + b": " + encode(value) for name, value in lines), b"", b""))
 

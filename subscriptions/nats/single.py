@@ -13,7 +13,7 @@ from nats.js.errors import APIError
 
 from eventscope.store.values import moment
 from eventscope.store.values.message import Arrival
-from eventscope.subscriptions.nats.client import NotText, api
+from eventscope.subscriptions.nats.client import NonTextSubject, api
 from eventscope.subscriptions.nats.header_block import parse
 from eventscope.subscriptions.nats.stream import unavailable
 
@@ -27,7 +27,7 @@ async def message_at(client: Client, stream: str, sequence: int) -> Arrival | No
     return await _get(client, stream, {"seq": sequence})
 
 
-async def following(client: Client, stream: str, sequence: int, most: int) -> list[Arrival]:
+async def messages_after(client: Client, stream: str, sequence: int, most: int) -> list[Arrival]:
     """The first messages after that sequence, each fetched by itself. Raises Unavailable, APIError."""
     found: list[Arrival] = []
     while len(found) < most:
@@ -54,7 +54,7 @@ async def _get(client: Client, stream: str, request: dict[str, Any]) -> Arrival 
     subject = found["subject"]
     return Arrival(
         # here the server itself puts U+FFFD for bytes that are no UTF-8, so that one which was sent looks the same
-        NotText(subject) if REPLACEMENT in subject else subject,
+        NonTextSubject(subject) if REPLACEMENT in subject else subject,
         parse(base64.b64decode(found.get("hdrs", ""))),
         base64.b64decode(found.get("data", "")),
         found["seq"],

@@ -18,8 +18,8 @@ from eventscope.errors import CannotStart, Unavailable
 from eventscope.redact import explanation, redacted
 from eventscope.settings import variable
 from eventscope.subscriptions.nats.access import NO_ACCESS, Access, BadAccess
-from eventscope.subscriptions.nats.client import NatsClient, refusal
-from eventscope.subscriptions.nats.subjects import joined, overlap
+from eventscope.subscriptions.nats.client import NatsClient, violations_text
+from eventscope.subscriptions.nats.subjects import merge_patterns, overlap
 
 FIRST_SECONDS: Final = 3.0
 RETRY_SECONDS: Final = 0.5
@@ -112,7 +112,7 @@ async def ensure(js: JetStreamContext, name: str, subjects: Sequence[str], max_b
     try:
         info = await _made(js, name, subjects, max_bytes)
         present = info.config.subjects or []
-        merged = joined(present, subjects)
+        merged = merge_patterns(present, subjects)
         if merged == present:
             return info
         return await js.update_stream(info.config, subjects=merged)
@@ -120,7 +120,7 @@ async def ensure(js: JetStreamContext, name: str, subjects: Sequence[str], max_b
         elsewhere = f", and see that {variable('nats_domain')} is its domain" if js._prefix != NO_ACCESS.api else ""
         raise CannotStart(_without_jetstream(error) + elsewhere) from None
     except errors.TimeoutError:
-        refused = refusal(js._nc)
+        refused = violations_text(js._nc)
         raise CannotStart(refused or f"JetStream did not answer when asked for the stream {name}") from None
     except APIError as error:
         patterns = ", ".join(subjects)
@@ -153,7 +153,7 @@ def unavailable(error: BaseException, client: Client) -> Unavailable:
         return Unavailable(_without_jetstream(error))
     if isinstance(error, APIError) and error.description:
         return Unavailable(f"JetStream refuses an answer now: {error.description}")
-    return Unavailable(refusal(client) or f"NATS does not answer now ({type(error).__name__})")
+    return Unavailable(violations_text(client) or f"NATS does not answer now ({type(error).__name__})")
 
 
 def _without_jetstream(error: errors.NoRespondersError | ServiceUnavailableError) -> str:
@@ -206,7 +206,7 @@ async def _others(js: JetStreamContext, name: str, subjects: Sequence[str]) -> s
 def _config(name: str, subjects: Sequence[str], max_bytes: int) -> StreamConfig:
     return StreamConfig(
         name=name,
-        subjects=joined([], subjects),
+        subjects=merge_patterns([], subjects),
         storage=StorageType.FILE,
         retention=RetentionPolicy.LIMITS,
         # a full stream tells its publishers, instead of forgetting what nobody has read yet

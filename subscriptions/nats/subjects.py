@@ -42,7 +42,7 @@ def type_of(subject: str, subjects: Sequence[str]) -> str | None:
     return None
 
 
-def meant(subject: str, by_pattern: Mapping[str, T]) -> T | None:
+def first_match(subject: str, by_pattern: Mapping[str, T]) -> T | None:
     """What the first pattern that takes the subject stands for; None where none does."""
     return next((one for pattern, one in by_pattern.items() if covers(pattern, subject)), None)
 
@@ -78,7 +78,7 @@ def overlap(one: str, other: str) -> bool:
     return len(words) == len(others)
 
 
-def joined(present: Sequence[str], wanted: Sequence[str]) -> list[str]:
+def merge_patterns(present: Sequence[str], wanted: Sequence[str]) -> list[str]:
     """The fewest patterns that match all that `present` or `wanted` match, those of `present` first."""
     merged: list[str] = []
     for pattern in [*present, *wanted]:

@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.errors import APIError, NoStreamResponseError
 
-from eventscope.subscriptions.publish.outgoing import Letter
+from eventscope.subscriptions.publish.outgoing import OutgoingMessage
 
 NO_RESPONDERS: Final = "503"
 
@@ -19,7 +19,7 @@ Acknowledgement = asyncio.Future[bool]
 """Whether JetStream had the message already, by its id."""
 
 
-class Line:
+class AckChannel:
     """Made by `open`; it is of use as long as its connection is."""
 
     def __init__(self, client: Client) -> None:
@@ -35,7 +35,7 @@ class Line:
         await client.subscribe(f"{line._inbox}.*", cb=line._answered)
         return line
 
-    async def send(self, letter: Letter) -> Acknowledgement:
+    async def send(self, letter: OutgoingMessage) -> Acknowledgement:
         """Send the letter now; what is returned ends when JetStream has taken it, or fails with JetStream's error."""
         self._number += 1
         acknowledgement = self._awaited[str(self._number)] = asyncio.get_running_loop().create_future()

@@ -21,10 +21,10 @@ from eventscope.store.values import json_text
 from eventscope.subscriptions.messages import versions
 from eventscope.subscriptions.messages.envelope import PLAIN
 from eventscope.subscriptions.messages.parse import MOST_BYTES
-from eventscope.subscriptions.nats.client import refused
+from eventscope.subscriptions.nats.client import violation_on
 from eventscope.subscriptions.nats.subjects import subject_of
 from eventscope.subscriptions.publish import outcome
-from eventscope.subscriptions.publish.outcome import Rejection, StoredEvent
+from eventscope.subscriptions.publish.outcome import PublishRejection, StoredEvent
 from eventscope.subscriptions.publish.outgoing import EXPECTED_STREAM, EventMessage
 from eventscope.subscriptions.publish.trust import Answer, Trust
 
@@ -45,7 +45,7 @@ class _Awaited:
     answer: asyncio.Future[Answer] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
-class Asker:
+class ConfirmedPublisher:
     """Publishes events and waits for what becomes of them. Make it with `asking`."""
 
     def __init__(self, client: Client, stream: str, subjects: Sequence[str], key: "LogKey | None" = None) -> None:
@@ -118,17 +118,17 @@ class Asker:
         except nats.js.errors.APIError as error:
             raise Unavailable(f"JetStream takes no events now: {error.description}") from error
         except (nats.errors.Error, nats.js.errors.Error, TimeoutError, OSError):
-            if (reason := refused(self._client, subject)) is not None:
+            if (reason := violation_on(self._client, subject)) is not None:
                 raise Unavailable(reason) from None
             await asyncio.sleep(AGAIN_SECONDS / 10)  # it may have arrived all the same, so only the answer tells
 
 
 @asynccontextmanager
-async def asking(
+async def open_confirmed(
     client: Client, stream: str, subjects: Sequence[str], key: "LogKey | None" = None
-) -> AsyncIterator[Asker]:
+) -> AsyncIterator[ConfirmedPublisher]:
     """An asker on that connection, for the length of the block; one with the log's key takes sealed answers only."""
-    asker = Asker(client, stream, subjects, key)
+    asker = ConfirmedPublisher(client, stream, subjects, key)
     subscription = await client.subscribe(f"{asker.inbox}.*", cb=asker.receive)
     try:
         yield asker
@@ -138,7 +138,7 @@ async def asking(
 
 
 def _stored(answer: Answer) -> list[StoredEvent]:
-    if not isinstance(answer, Rejection):
+    if not isinstance(answer, PublishRejection):
         return answer
     if answer.actual_version is not None:
         raise VersionConflict(answer.reason, answer.actual_version, answer.index)

@@ -32,7 +32,7 @@ class StoredEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Rejection:
+class PublishRejection:
     """Why nothing was stored. `index` tells which of several events is to blame."""
 
     code: str
@@ -68,11 +68,11 @@ def encode(outcome: Outcome) -> bytes:
     return orjson.dumps({"events": events} if outcome.together else events[0])
 
 
-def decode(raw: bytes) -> list[StoredEvent] | Rejection:
+def decode(raw: bytes) -> list[StoredEvent] | PublishRejection:
     """The inverse of `encode`. Anybody may have sent it: ValueError, KeyError or TypeError if it is no answer."""
     answer = _object(orjson.loads(raw))
     if "code" in answer:
-        return Rejection(
+        return PublishRejection(
             _text(answer["code"]),
             _text(answer["message"]),
             _if_given(_text, answer.get("messageId")),
@@ -88,13 +88,13 @@ def decode(raw: bytes) -> list[StoredEvent] | Rejection:
     ]
 
 
-def is_about(answer: list[StoredEvent] | Rejection, ids: Sequence[str]) -> bool:
+def is_about(answer: list[StoredEvent] | PublishRejection, ids: Sequence[str]) -> bool:
     """Whether it says that the events with these ids were stored, in their order, or that something was refused.
 
     A refusal may bear an id that its publisher never gave: several that come together have one of their own, and so has
     what names none that can be used.
     """
-    return isinstance(answer, Rejection) or [event.id for event in answer] == list(ids)
+    return isinstance(answer, PublishRejection) or [event.id for event in answer] == list(ids)
 
 
 def _object(value: object) -> dict[str, Any]:

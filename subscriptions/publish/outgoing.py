@@ -23,7 +23,7 @@ PLAIN_ID: Final = re.compile(r"[!-~]{1,256}")
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class OutgoingMessage:
     """A message on its way: the same bytes and the same id each time it is sent."""
 
     id: str
@@ -34,7 +34,7 @@ class Letter:
 
 def write(
     message: EventMessage, stream: str, subjects: Sequence[str], most_bytes: int, *, exported: bool = False
-) -> Letter:
+) -> OutgoingMessage:
     """Make a message ready for this stream; one without a messageId is given one. BadInput when it cannot be sent.
 
     It is plain, or in the envelope of events that were `exported` from a log.
@@ -54,7 +54,7 @@ def write(
         raise BadInput(
             f"the message {id[:60]!r} has {size} bytes with its headers; {min(most, most_bytes)} are the most"
         )
-    return Letter(id, subject_of(type, subjects), payload, headers)
+    return OutgoingMessage(id, subject_of(type, subjects), payload, headers)
 
 
 def _header_id(id: str) -> str:

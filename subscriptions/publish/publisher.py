@@ -17,8 +17,8 @@ from eventscope.errors import CannotStart, Unavailable
 from eventscope.subscriptions.nats import stream
 from eventscope.subscriptions.nats.access import NO_ACCESS, Access
 from eventscope.subscriptions.nats.subjects import covers
-from eventscope.subscriptions.publish.ack_channel import Acknowledgement, Line
-from eventscope.subscriptions.publish.outgoing import EventMessage, Letter, write
+from eventscope.subscriptions.publish.ack_channel import AckChannel, Acknowledgement
+from eventscope.subscriptions.publish.outgoing import EventMessage, OutgoingMessage, write
 
 WINDOW: Final = 256
 ACK_SECONDS: Final = 10.0
@@ -32,7 +32,7 @@ class _Broken(Exception):
     """This connection is of no use any more, but the next one may be."""
 
 
-_Handed = asyncio.Queue[tuple[Letter, Acknowledgement, bool]]
+_Handed = asyncio.Queue[tuple[OutgoingMessage, Acknowledgement, bool]]
 
 
 class Publisher:
@@ -54,8 +54,8 @@ class Publisher:
         self._subjects = tuple(subjects)
         self._patience = patience
         self._room = asyncio.Semaphore(window)
-        self._waiting: asyncio.Queue[Letter] = asyncio.Queue()
-        self._sent: deque[Letter] = deque()
+        self._waiting: asyncio.Queue[OutgoingMessage] = asyncio.Queue()
+        self._sent: deque[OutgoingMessage] = deque()
         self._idle = asyncio.Event()
         self._idle.set()
         self._most_bytes = 0
@@ -173,7 +173,7 @@ class Publisher:
             await cancel(*tasks)
 
     async def _send(self, client: Client, handed: _Handed) -> None:
-        line = await Line.open(client)
+        line = await AckChannel.open(client)
         for letter in list(self._sent):
             await _hand(line, letter, handed, again=True)
         while True:
@@ -202,7 +202,7 @@ class Publisher:
             if not self._open():
                 self._idle.set()
 
-    async def _find_stream(self, client: Client, letter: Letter) -> NoReturn:
+    async def _find_stream(self, client: Client, letter: OutgoingMessage) -> NoReturn:
         """Tell a stream that is not back yet from one that will not take the message however long we wait."""
         try:
             info = await client.jetstream().stream_info(self._stream)
@@ -215,7 +215,7 @@ class Publisher:
         raise Unavailable(f"the stream {self._stream} does not take {letter.subject} any more")
 
 
-async def _hand(line: Line, letter: Letter, handed: _Handed, *, again: bool) -> None:
+async def _hand(line: AckChannel, letter: OutgoingMessage, handed: _Handed, *, again: bool) -> None:
     try:
         handed.put_nowait((letter, await line.send(letter), again))
     except errors.Error as error:

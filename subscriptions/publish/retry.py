@@ -20,7 +20,7 @@ from eventscope.store.log import Log
 from eventscope.store.rejected.messages import StoredRejection, remove
 from eventscope.store.values.message import RETRY
 from eventscope.subscriptions.live.log_key import LogKey
-from eventscope.subscriptions.messages.parse import MESSAGE_ID, OWN_ID, made_up_id
+from eventscope.subscriptions.messages.parse import MESSAGE_ID, OWN_ID, generated_id
 from eventscope.subscriptions.nats.header_block import Sendable, parse
 from eventscope.subscriptions.publish import outcome
 from eventscope.subscriptions.publish.trust import Answer, Trust
@@ -31,7 +31,7 @@ DIGITS: Final = 20  # more than the number of any rejected message has
 SERVERS_OWN: Final = "nats-"  # headers that told JetStream what to do the first time: it has done so
 
 
-class NotTaken(Exception):
+class RetryRefused(Exception):
     """JetStream refuses the message, which therefore stays rejected; another one may be taken."""
 
 
@@ -56,7 +56,7 @@ def _id(given: Mapping[str, str | list[str]]) -> str | None:
 
 def _made_up(message: StoredRejection) -> str:
     source = message.source
-    return made_up_id(source["stream"], source["sequence"], message.recorded_at)
+    return generated_id(source["stream"], source["sequence"], message.recorded_at)
 
 
 class Retrier:
@@ -93,17 +93,17 @@ class Retrier:
         given[outcome.REPLY_TO] = f"{self.inbox}.{message.number}"
         block = given.block()
         if parse(block).every != given:
-            raise NotTaken("its headers cannot be sent as they are kept")
+            raise RetryRefused("its headers cannot be sent as they are kept")
         size = len(message.raw) + len(block)
         if size + EXPECTED_BYTES > self._client.max_payload:  # NATS would end the connection without a word
-            raise NotTaken(f"it has {size} bytes with its headers, and NATS takes {self._client.max_payload}")
+            raise RetryRefused(f"it has {size} bytes with its headers, and NATS takes {self._client.max_payload}")
         self._awaited[message.number] = message.raw
         try:
             await self._js.publish(message.subject, message.raw, stream=self._stream, headers=given)
         except NoStreamResponseError:
-            raise NotTaken(f"no stream takes {message.subject} any more") from None
+            raise RetryRefused(f"no stream takes {message.subject} any more") from None
         except APIError as error:
-            raise NotTaken(f"JetStream refuses it: {error.description}") from None
+            raise RetryRefused(f"JetStream refuses it: {error.description}") from None
         except (nats.errors.Error, TimeoutError, OSError) as error:
             raise Unavailable(
                 f"JetStream did not acknowledge number {message.number}, which stays rejected; retry it again"
@@ -134,7 +134,7 @@ class Retrier:
 
 
 @asynccontextmanager
-async def retrying(log: Log, client: Client, stream: str) -> AsyncIterator[Retrier]:
+async def open_retrier(log: Log, client: Client, stream: str) -> AsyncIterator[Retrier]:
     """A retrier on that connection, for the length of the block."""
     retrier = Retrier(log, client, stream)
     subscription = await client.subscribe(f"{retrier.inbox}.*", cb=retrier.receive)

@@ -14,7 +14,7 @@ from nats.aio.msg import Msg
 
 from eventscope.subscriptions.live import seal
 from eventscope.subscriptions.publish import outcome
-from eventscope.subscriptions.publish.outcome import Rejection, StoredEvent
+from eventscope.subscriptions.publish.outcome import PublishRejection, StoredEvent
 
 if TYPE_CHECKING:  # it brings the MongoDB driver, which services that publish do without
     from eventscope.subscriptions.live.log_key import LogKey
@@ -23,7 +23,7 @@ LOG_SECONDS: Final = 10.0  # from one line to the next, however much is sent
 
 logger = logging.getLogger(__name__)
 
-Answer = list[StoredEvent] | Rejection
+Answer = list[StoredEvent] | PublishRejection
 
 
 @dataclass(slots=True)

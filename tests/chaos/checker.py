@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
 
-from eventscope.subscriptions.publish.outcome import Rejection
+from eventscope.subscriptions.publish.outcome import PublishRejection
 from tests.chaos import recount
 from tests.chaos.recount import Document, by_aggregate
 from tests.chaos.sent_messages import Published
@@ -202,7 +202,7 @@ def _answers(published: Sequence[Published], kept: Kept) -> Iterator[Finding]:
     codes = {(bytes(row["raw"]), row["code"]) for row in kept.rejected}
     for one in published:
         for answer in one.answers:
-            if isinstance(answer, Rejection):
+            if isinstance(answer, PublishRejection):
                 if (one.raw, answer.code) not in codes:
                     yield Finding(Kind.LOST, "I2", f"{one.name} was answered {answer.code}, and is not there as such")
                 continue

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from eventscope.subscriptions.publish.outcome import Rejection, StoredEvent
+from eventscope.subscriptions.publish.outcome import PublishRejection, StoredEvent
 from tests.chaos.sent_messages import Published
 
 
@@ -48,7 +48,7 @@ class Sent:
     refusable: set[str] = field(default_factory=set)
     sendings: int = 0
     acknowledgements: list[Acknowledgement] = field(default_factory=list)
-    answers: list[list[StoredEvent] | Rejection] = field(default_factory=list)
+    answers: list[list[StoredEvent] | PublishRejection] = field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from eventscope.subscriptions.publish.outcome import Rejection, StoredEvent
+from eventscope.subscriptions.publish.outcome import PublishRejection, StoredEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Published:
     doubtful: int = 0
     refusable: frozenset[str] = frozenset()
     expected: int | None = None
-    answers: tuple[list[StoredEvent] | Rejection, ...] = ()
+    answers: tuple[list[StoredEvent] | PublishRejection, ...] = ()
 
     @property
     def name(self) -> str:

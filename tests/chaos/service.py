@@ -15,7 +15,7 @@ from nats.js.errors import APIError
 from eventscope.errors import CannotStart, Rejected, Unavailable
 from eventscope.subscriptions.nats import stream
 from eventscope.subscriptions.publish import outcome
-from eventscope.subscriptions.publish.confirmed import Asker, asking
+from eventscope.subscriptions.publish.confirmed import ConfirmedPublisher, open_confirmed
 from tests.chaos.ledger import Ledger, Sent
 from tests.chaos.messages import Author
 
@@ -111,9 +111,9 @@ class Service:
         hear(self._author, one, answer)
 
 
-def hear(author: Author, one: Sent, answer: list[outcome.StoredEvent] | outcome.Rejection) -> None:
+def hear(author: Author, one: Sent, answer: list[outcome.StoredEvent] | outcome.PublishRejection) -> None:
     """Remember how far the aggregates are that the answer speaks of."""
-    if isinstance(answer, outcome.Rejection):
+    if isinstance(answer, outcome.PublishRejection):
         return
     content = orjson.loads(one.raw)
     for member, told in zip(content if isinstance(content, list) else [content], answer, strict=True):
@@ -123,7 +123,7 @@ def hear(author: Author, one: Sent, answer: list[outcome.StoredEvent] | outcome.
 class Answered:
     """Publishes as the mutation does: over one lasting connection, each message until its outcome is known."""
 
-    def __init__(self, asker: Asker, author: Author) -> None:
+    def __init__(self, asker: ConfirmedPublisher, author: Author) -> None:
         self._asker = asker
         self._author = author
 
@@ -143,7 +143,7 @@ class Answered:
                 events = content if together else [content]
                 stored = await self._asker.publish(events, together=together, expected=expected)
             except Rejected as error:
-                return one.answers.append(outcome.Rejection(error.rejection, str(error)))
+                return one.answers.append(outcome.PublishRejection(error.rejection, str(error)))
             except Unavailable:
                 await asyncio.sleep(PAUSE_SECONDS)
             else:
@@ -156,7 +156,7 @@ async def answered(url: str, name: str, author: Author) -> AsyncIterator[Answere
     """A service that is answered, for the length of the block."""
     client = await stream.connect(url, author.name)
     try:
-        async with asking(client, name, [f"{author.prefix}.>"]) as asker:
+        async with open_confirmed(client, name, [f"{author.prefix}.>"]) as asker:
             yield Answered(asker, author)
     finally:
         await stream.close(client)

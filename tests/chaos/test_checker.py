@@ -15,8 +15,8 @@ from eventscope.store.state import checkpoint
 from eventscope.store.values.message import Arrival, MessageBatch, StreamPosition
 from eventscope.store.write.append import append
 from eventscope.store.write.retention import Retention
-from eventscope.subscriptions.messages.parse import read
-from eventscope.subscriptions.publish.outcome import Rejection, StoredEvent
+from eventscope.subscriptions.messages.parse import parse_message
+from eventscope.subscriptions.publish.outcome import PublishRejection, StoredEvent
 from tests.chaos.checker import Kept, Kind, check
 from tests.chaos.sent_messages import Published
 from tests.chaos.stored_log import kept
@@ -60,7 +60,7 @@ async def _take(log: Log) -> None:
     for sequence, one in enumerate(PUBLISHED, start=1):
         arrival = Arrival("events.user.updated", {}, one.raw, sequence, NOON + sequence)
         batch = MessageBatch(
-            (read(arrival, STREAM, None),), StreamPosition(STREAM, CREATED, sequence, arrival.recorded_at)
+            (parse_message(arrival, STREAM, None),), StreamPosition(STREAM, CREATED, sequence, arrival.recorded_at)
         )
         assert at is not None
         _, at = await append(log, Retention({"*": 30}), at, batch)
@@ -165,13 +165,13 @@ def test_what_nats_itself_lost_is_counted_apart_and_only_that(right: Kept) -> No
         (0, [StoredEvent("m1", 1, 1)], None),
         (0, [StoredEvent("m1", 2, 1)], Kind.WRONG),
         (0, [StoredEvent("m1", 1, 2)], Kind.WRONG),
-        (7, Rejection("INVALID_JSON", ""), None),
-        (7, Rejection("TOO_DEEP", ""), Kind.LOST),
-        (0, Rejection("INVALID_JSON", ""), Kind.LOST),
+        (7, PublishRejection("INVALID_JSON", ""), None),
+        (7, PublishRejection("TOO_DEEP", ""), Kind.LOST),
+        (0, PublishRejection("INVALID_JSON", ""), Kind.LOST),
     ],
 )
 def test_an_answer_that_the_log_does_not_bear_out_is_found(
-    right: Kept, index: int, answer: list[StoredEvent] | Rejection, kind: Kind | None
+    right: Kept, index: int, answer: list[StoredEvent] | PublishRejection, kind: Kind | None
 ) -> None:
     published = list(PUBLISHED)
     published[index] = replace(published[index], answers=(answer,))

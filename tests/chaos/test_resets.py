@@ -9,7 +9,7 @@ from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
 from eventscope.store.values.message import EXPECTED_VERSION, StreamPosition
 from eventscope.subscriptions.ingest import ingester as ingest_module
-from eventscope.subscriptions.ingest.resume import Origin, start_of
+from eventscope.subscriptions.ingest.resume import StartPoint, start_of
 from eventscope.subscriptions.nats import stream
 from tests.support.ingesters import ingester
 from tests.support.until import until
@@ -50,7 +50,7 @@ async def test_a_stream_that_is_made_anew_between_the_look_at_it_and_the_read_is
 
     looks = 0
 
-    async def look(client: Client, name: str, place: StreamPosition | None) -> Origin:
+    async def look(client: Client, name: str, place: StreamPosition | None) -> StartPoint:
         nonlocal looks
         seen = await start_of(client, name, place)
         looks += 1

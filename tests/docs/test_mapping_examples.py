@@ -10,7 +10,7 @@ from eventscope import envelopes
 from eventscope.cli.envelope.samples import samples
 from eventscope.cli.envelope.trial import outcome
 from eventscope.settings import Settings
-from eventscope.subscriptions.messages.envelope import ready
+from eventscope.subscriptions.messages.envelope import compile_envelopes
 
 PAGE = (Path(__file__).parents[2] / "docs/publishing.md").read_text()
 SETTING, *REST = re.findall(r"```json\n(.*?)```", PAGE.partition("## Messages of any shape")[2], re.DOTALL)
@@ -25,7 +25,7 @@ def test_the_setting_can_be_set() -> None:
 def test_a_message_becomes_the_event_that_is_shown(example: list[str]) -> None:
     mapping, message, event = example
     [sample] = samples(message.encode(), "events.vendor.onboarded")
-    by_pattern = ready({">": envelopes.mapping(orjson.loads(mapping))})
+    by_pattern = compile_envelopes({">": envelopes.mapping(orjson.loads(mapping))})
     assert outcome(Settings(), by_pattern, sample) == {"event": orjson.loads(event)}
 
 

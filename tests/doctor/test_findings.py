@@ -18,7 +18,7 @@ from eventscope.store.stats.claims import Claims
 from eventscope.store.values.message import Lost
 from eventscope.subscriptions.ingest.lag import Lag
 from eventscope.subscriptions.nats import diagnostics as nats
-from eventscope.subscriptions.nats.diagnostics import Monitored, StreamFacts
+from eventscope.subscriptions.nats.diagnostics import MonitoringFacts, StreamFacts
 
 OK, NOTE, WARNING, BROKEN = Level.OK, Level.NOTE, Level.WARNING, Level.BROKEN
 HOUR = 3600.0
@@ -57,7 +57,7 @@ STREAM = StreamFacts(
     first=0,
     last=int(2 * DAY) * 1_000_000,
 )
-NATS = nats.Facts(
+NATS = nats.NatsFacts(
     version=(2, 15, 1),
     max_payload=8 * 2**20,
     jetstream=None,
@@ -77,12 +77,12 @@ def of_mongo(embedded: bool = False, **changed: Any) -> list[Finding]:
     return mongo_checks.findings(replace(MONGO, **changed), embedded=embedded)
 
 
-def of_nats(monitored: Monitored | None = None, embedded: bool = False, **changed: Any) -> list[Finding]:
+def of_nats(monitored: MonitoringFacts | None = None, embedded: bool = False, **changed: Any) -> list[Finding]:
     facts = replace(NATS, **changed)
     return nats_checks.findings(facts, "EVENTS", ["events.>"], DAY, monitored, embedded=embedded)
 
 
-def of_stream(monitored: Monitored | None = None, embedded: bool = False, **changed: Any) -> list[Finding]:
+def of_stream(monitored: MonitoringFacts | None = None, embedded: bool = False, **changed: Any) -> list[Finding]:
     return of_nats(monitored, embedded, stream=replace(STREAM, **changed))
 
 
@@ -94,7 +94,7 @@ def worse(findings: list[Finding]) -> dict[str, Level]:
 def test_where_all_is_well_nothing_is_to_be_done() -> None:
     findings = [
         *of_mongo(),
-        *of_nats(Monitored("n1", sync_always=True)),
+        *of_nats(MonitoringFacts("n1", sync_always=True)),
         log.ingester(CHECKPOINT),
         log.lag(Lag(0, 0.0)),
         log.source(CHECKPOINT),
@@ -291,7 +291,7 @@ def test_the_size_of_messages_is_held_against_what_the_log_keeps(most: int, leve
     ],
 )
 def test_each_way_in_which_a_stream_can_lose_events_is_found(changed: dict[str, Any], check: str, level: Level) -> None:
-    always = Monitored("n1", sync_always=True)
+    always = MonitoringFacts("n1", sync_always=True)
     assert worse(of_stream(always, **changed)) == {check: level}
 
 
@@ -330,19 +330,19 @@ def test_room_for_the_whole_account_is_looked_at(limit: int | None, used: int, l
     ("monitored", "replicas", "level"),
     [
         (None, 1, NOTE),
-        (Monitored("n1", sync_always=True), 1, OK),
-        (Monitored("n1", sync_always=False), 1, WARNING),
-        (Monitored("n1", sync_always=False), 3, NOTE),
+        (MonitoringFacts("n1", sync_always=True), 1, OK),
+        (MonitoringFacts("n1", sync_always=False), 1, WARNING),
+        (MonitoringFacts("n1", sync_always=False), 3, NOTE),
     ],
 )
 def test_whether_it_is_on_disk_when_it_is_acknowledged_is_told_if_it_can_be_seen(
-    monitored: Monitored | None, replicas: int, level: Level
+    monitored: MonitoringFacts | None, replicas: int, level: Level
 ) -> None:
     assert nats_checks.sync(replace(STREAM, replicas=replicas), monitored).level == level
 
 
 def test_an_embedded_server_need_not_have_replicas() -> None:
-    always = Monitored("n1", sync_always=True)
+    always = MonitoringFacts("n1", sync_always=True)
     assert worse(of_stream(always, embedded=True, replicas=1)) == {"NATS replicas": NOTE}
     assert worse(of_stream(always, embedded=False, replicas=1)) == {"NATS replicas": WARNING}
 

@@ -21,8 +21,8 @@ from eventscope.store.values.message import AcceptedMessage, Arrival, MessageBat
 from eventscope.store.write.draft import ADDED, Draft
 from eventscope.store.write.retention import Retention
 from eventscope.subscriptions.ingest.kept_headers import KeptHeaders
-from eventscope.subscriptions.messages.envelope import EXPORTED, Envelope
-from eventscope.subscriptions.messages.parse import MOST_BYTES, MOST_EXPORTED_BYTES, read
+from eventscope.subscriptions.messages.envelope import EXPORTED, MessageEnvelope
+from eventscope.subscriptions.messages.parse import MOST_BYTES, MOST_EXPORTED_BYTES, parse_message
 from eventscope.subscriptions.publish.outgoing import write
 from tests.store.support.json_values import json_values
 
@@ -63,10 +63,10 @@ class Log:
         self.draft = Draft(AT, Retention({"*": 0.0}), at, MessageBatch((), StreamPosition("S", "", 0, 0)), {}, {})
         self._now = start
 
-    def take(self, raw: bytes, headers: Mapping[str, str], envelope: Envelope) -> None:
+    def take(self, raw: bytes, headers: Mapping[str, str], envelope: MessageEnvelope) -> None:
         self._now += 1
         arrival = Arrival("events.x", headers, raw, self._now, AT + self._now)
-        self.draft.add(KeptHeaders(("traceparent", "tracestate")).add_to(read(arrival, "S", None, envelope)))
+        self.draft.add(KeptHeaders(("traceparent", "tracestate")).add_to(parse_message(arrival, "S", None, envelope)))
 
     def come_back(self, items: Items) -> None:
         for item in items:
@@ -91,7 +91,7 @@ def of_api(document: EventDocument) -> event.Event:
     return event.read(orjson.loads(orjson.dumps(node)))
 
 
-def filled(messages: list[tuple[Envelope, dict[str, Any]]], headers: Mapping[str, str]) -> Log:
+def filled(messages: list[tuple[MessageEnvelope, dict[str, Any]]], headers: Mapping[str, str]) -> Log:
     log = Log(0)
     for envelope, message in messages:
         try:
@@ -113,7 +113,7 @@ def filled(messages: list[tuple[Envelope, dict[str, Any]]], headers: Mapping[str
 @example([("plain", {"type": "a", "metadata": {}})], {"traceparent": "00-x"}, "jsonl")
 def test_an_export_makes_the_same_log_elsewhere_and_changes_nothing_where_it_comes_from(
     tmp_path_factory: pytest.TempPathFactory,
-    messages: list[tuple[Envelope, dict[str, Any]]],
+    messages: list[tuple[MessageEnvelope, dict[str, Any]]],
     headers: dict[str, str],
     form: str,
 ) -> None:
@@ -153,7 +153,9 @@ EVENT = event.Event(
 def test_a_version_comes_back_as_a_claim() -> None:
     log = Log(0)
     letter = write(exported.message(orjson.loads(exported.line(EVENT))), "S", ["events.>"], 2**30, exported=True)
-    taken = read(Arrival("events.user.created", letter.headers, letter.payload, 1, AT), "S", None, "plain", "expect")
+    taken = parse_message(
+        Arrival("events.user.created", letter.headers, letter.payload, 1, AT), "S", None, "plain", "expect"
+    )
     assert isinstance(taken, AcceptedMessage)
     log.draft.add(taken)
     [stored] = log.draft.events
@@ -230,6 +232,6 @@ def test_what_only_says_that_it_was_exported_is_rejected_like_any_message() -> N
         (b"[]", "WRONG_COUNT"),
         (b'{"type": "a", "data": "' + b"x" * MOST_EXPORTED_BYTES + b'"}', "TOO_LARGE"),
     ):
-        refused = read(Arrival("events.a", dict(EXPORTED), raw, 1, AT), "S", None)
+        refused = parse_message(Arrival("events.a", dict(EXPORTED), raw, 1, AT), "S", None)
         assert isinstance(refused, RejectedMessage)
         assert refused.code == code

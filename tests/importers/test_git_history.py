@@ -19,7 +19,7 @@ from eventscope.importers import git_history
 from eventscope.importers.git_log import commits, path_text
 from eventscope.importers.git_repository import open_repository
 from eventscope.store.values.message import AcceptedMessage, Arrival
-from eventscope.subscriptions.messages.parse import read as take
+from eventscope.subscriptions.messages.parse import parse_message as take
 
 Event = dict[str, Any]
 

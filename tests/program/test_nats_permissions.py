@@ -12,7 +12,7 @@ from eventscope.settings import Settings
 from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
 from eventscope.subscriptions.nats import diagnostics
-from eventscope.subscriptions.nats.client import NatsClient, refusal
+from eventscope.subscriptions.nats.client import NatsClient, violations_text
 from eventscope.subscriptions.nats.stream import connect, ensure
 from eventscope.subscriptions.publish import confirmed
 from tests.support.api_server import served
@@ -72,7 +72,7 @@ async def test_an_event_that_may_not_be_published_is_told_so_and_not_waited_for(
     monkeypatch.setattr(confirmed, "AGAIN_SECONDS", 0.3)
     async with (
         await connect(url.replace("USER", "without_events"), "test") as client,
-        confirmed.asking(client, "EVENTS", ["secret.>"]) as asker,
+        confirmed.open_confirmed(client, "EVENTS", ["secret.>"]) as asker,
     ):
         with pytest.raises(Unavailable, match=r'NATS refuses it: .* Publish to "secret\.user\.created"'):
             await asker.publish([{"type": "user.created"}], together=False, seconds=60)
@@ -87,8 +87,8 @@ async def test_what_clients_may_not_publish_is_no_trouble_of_ours_and_is_forgott
             await client.publish(f"secret.n{number}", b"")
         await until(lambda: any("n19" in what for what in client.refusals))
         assert len(client.refusals) == 16
-        assert refusal(client, apart=["secret.>"]) is None
-        assert "secret.n19" in str(refusal(client))
+        assert violations_text(client, apart=["secret.>"]) is None
+        assert "secret.n19" in str(violations_text(client))
         await client.force_reconnect()
         await until(lambda: not client.refusals)
         await until(lambda: client.is_connected)

@@ -13,7 +13,7 @@ from nats.js import JetStreamContext
 
 from eventscope.sample.play import PAST, business, play
 from eventscope.store.values.message import AcceptedMessage, Arrival
-from eventscope.subscriptions.messages.parse import read
+from eventscope.subscriptions.messages.parse import parse_message
 from eventscope.subscriptions.nats.stream import connect
 from eventscope.subscriptions.publish.publisher import Publisher
 
@@ -67,7 +67,7 @@ def test_the_same_seed_and_start_tell_the_same_and_others_do_not() -> None:
 
 def test_every_event_is_such_as_the_ingester_takes(events: list[dict[str, Any]]) -> None:
     for event in events:
-        assert isinstance(read(Arrival("", {}, orjson.dumps(event), 1, 0), "EVENTS", None), AcceptedMessage)
+        assert isinstance(parse_message(Arrival("", {}, orjson.dumps(event), 1, 0), "EVENTS", None), AcceptedMessage)
 
 
 def test_ids_are_unique_and_time_goes_on(events: list[dict[str, Any]]) -> None:

@@ -152,7 +152,7 @@ async def test_what_cannot_be_published_is_refused_before_it_is(api: str, settin
 async def test_without_an_ingester_the_publisher_is_told_that_there_is_no_outcome(
     api: str, log: Log, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(confirmed.Asker.publish, "__kwdefaults__", {"seconds": 0.5})
+    monkeypatch.setattr(confirmed.ConfirmedPublisher.publish, "__kwdefaults__", {"seconds": 0.5})
     [error] = (await _ask(api, PUBLISH, {"type": "a.b", "messageId": "m1"}))["errors"]
     assert error["extensions"]["code"] == "UNAVAILABLE"
 

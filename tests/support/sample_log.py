@@ -19,7 +19,7 @@ from eventscope.store.values.message import Arrival, MessageBatch, StreamPositio
 from eventscope.store.values.moment import DAY, HOUR
 from eventscope.store.write.append import append
 from eventscope.store.write.retention import Retention
-from eventscope.subscriptions.messages.parse import read
+from eventscope.subscriptions.messages.parse import parse_message
 from tests.support.api_server import Served, served
 
 STREAM = "WORLD"
@@ -99,7 +99,7 @@ async def fill(log: Log, messages: Sequence[bytes], retention: Mapping[str, floa
     for first in range(0, len(arrivals), 80):
         batch = arrivals[first : first + 80]
         place = StreamPosition(STREAM, "2026-01-01T00:00:00Z", batch[-1].sequence, batch[-1].recorded_at)
-        taken = tuple(read(one, STREAM, None) for one in batch)
+        taken = tuple(parse_message(one, STREAM, None) for one in batch)
         outcome, at = await append(log, Retention(retention), at, MessageBatch(taken, place))
         stored.extend(outcome.events)
     await checkpoint.release(log, "filler")

@@ -6,14 +6,14 @@ from typing import Any
 from eventscope.settings import Settings, variable
 from eventscope.store.values import json_text
 from eventscope.store.values.message import Arrival
-from eventscope.subscriptions.messages.envelope import PLAIN, STATED, Envelope
+from eventscope.subscriptions.messages.envelope import PLAIN, STATED, MessageEnvelope
 from eventscope.subscriptions.messages.mapping import Mapper
-from eventscope.subscriptions.nats.subjects import meant
+from eventscope.subscriptions.nats.subjects import first_match
 
 EPOCH, UNLIKELY = "1970", "2000"  # the years between which hardly any event happened that is sent today
 
 
-def absent(by_pattern: Mapping[str, Envelope], arrivals: Iterable[Arrival]) -> dict[int, list[str]]:
+def absent(by_pattern: Mapping[str, MessageEnvelope], arrivals: Iterable[Arrival]) -> dict[int, list[str]]:
     """Notes on sources that are in none of the messages that their mapping is for, by the `id` of the mapping."""
     found: dict[int, set[tuple[str, str]]] = {}
     mappings: dict[int, Mapper] = {}
@@ -34,21 +34,21 @@ def absent(by_pattern: Mapping[str, Envelope], arrivals: Iterable[Arrival]) -> d
     }
 
 
-def mapping(by_pattern: Mapping[str, Envelope], arrival: Arrival) -> Mapper | None:
+def mapping(by_pattern: Mapping[str, MessageEnvelope], arrival: Arrival) -> Mapper | None:
     """The mapping that the message is opened with, if it is."""
-    envelope = None if arrival.headers.get(STATED) == PLAIN[STATED] else meant(arrival.subject, by_pattern)
+    envelope = None if arrival.headers.get(STATED) == PLAIN[STATED] else first_match(arrival.subject, by_pattern)
     return envelope if isinstance(envelope, Mapper) else None
 
 
 def notes(
-    settings: Settings, by_pattern: Mapping[str, Envelope], arrival: Arrival, events: Sequence[dict[str, Any]]
+    settings: Settings, by_pattern: Mapping[str, MessageEnvelope], arrival: Arrival, events: Sequence[dict[str, Any]]
 ) -> list[str]:
     """Notes on one message, and on the events that it would be."""
     found = []
-    if meant(arrival.subject, dict.fromkeys(settings.subjects, True)) is None:
+    if first_match(arrival.subject, dict.fromkeys(settings.subjects, True)) is None:
         found.append(f"{variable('subjects')} is {','.join(settings.subjects)}, which does not take this subject")
     stated = arrival.headers.get(STATED) == PLAIN[STATED]
-    if by_pattern and not stated and meant(arrival.subject, by_pattern) is None:
+    if by_pattern and not stated and first_match(arrival.subject, by_pattern) is None:
         found.append("no pattern takes this subject, so the message is taken as plain")
     mapper = mapping(by_pattern, arrival)
     sources = dict(mapper.sources()) if mapper is not None else {}

@@ -9,7 +9,7 @@ import orjson
 
 from eventscope.errors import BadInput
 from eventscope.store.values.headers import MessageHeaders
-from eventscope.subscriptions.nats.header_block import parse, written
+from eventscope.subscriptions.nats.header_block import format_block, parse
 
 PARTS: Final = frozenset({"subject", "headers", "message"})
 HALVES: Final = frozenset(map(chr, range(0xD800, 0xE000)))  # of characters, which have no UTF-8
@@ -60,7 +60,7 @@ def _sample(raw: bytes, content: Any, number: int, subject: str | None) -> Sampl
         raise BadInput(f"sample {number}: its subject is not a text")
     if not all(subject.split(".")) or set(subject) & UNSENDABLE:
         raise BadInput(f"sample {number}: {subject!r} is not a subject like events.user.created")
-    return Sample(subject, parse(written(headers)), raw)
+    return Sample(subject, parse(format_block(headers)), raw)
 
 
 def _headers(given: Any, number: int) -> list[tuple[str, str]]:

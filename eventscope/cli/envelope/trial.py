@@ -14,9 +14,9 @@ from eventscope.store.values import moment
 from eventscope.store.values.documents import plain
 from eventscope.store.values.message import AcceptedMessage, Arrival, MessageGroup, RejectedMessage
 from eventscope.subscriptions.ingest.kept_headers import KeptHeaders
-from eventscope.subscriptions.messages.envelope import Envelope, ready
-from eventscope.subscriptions.messages.parse import made_up_id, read
-from eventscope.subscriptions.nats.subjects import meant, type_of
+from eventscope.subscriptions.messages.envelope import MessageEnvelope, compile_envelopes
+from eventscope.subscriptions.messages.parse import generated_id, parse_message
+from eventscope.subscriptions.nats.subjects import first_match, type_of
 from eventscope.terminal import say, say_json
 
 
@@ -46,7 +46,7 @@ def show(settings: Settings, mapping: str, content: bytes, subject: str | None, 
     return 1 if rejected else 0
 
 
-def outcome(settings: Settings, by_pattern: dict[str, Envelope], sample: Sample) -> dict[str, Any]:
+def outcome(settings: Settings, by_pattern: dict[str, MessageEnvelope], sample: Sample) -> dict[str, Any]:
     """What becomes of one: `event`, or `events` of several that come together, or `rejected` with its code and reason.
 
     What is not known before NATS has the message, as an id that is made of its place there, is left out. `notes` says
@@ -54,10 +54,10 @@ def outcome(settings: Settings, by_pattern: dict[str, Envelope], sample: Sample)
     """
     arrival = _arrival(sample)
     subject_type = type_of(sample.subject, settings.subjects)
-    use = meant(sample.subject, settings.message_version) or "claim"
-    read_message = read(arrival, settings.stream, subject_type, meant(sample.subject, by_pattern), use)
+    use = first_match(sample.subject, settings.message_version) or "claim"
+    read_message = parse_message(arrival, settings.stream, subject_type, first_match(sample.subject, by_pattern), use)
     message = KeptHeaders(settings.keep_headers).add_to(read_message)
-    made_up = made_up_id(settings.stream, 0, arrival.recorded_at)
+    made_up = generated_id(settings.stream, 0, arrival.recorded_at)
     shown: dict[str, Any]
     match message:
         case AcceptedMessage():
@@ -91,10 +91,12 @@ def _event(message: AcceptedMessage, made_up: str) -> dict[str, Any]:
     return event
 
 
-def _envelopes(text: str) -> dict[str, Envelope]:
+def _envelopes(text: str) -> dict[str, MessageEnvelope]:
     try:
         given = envelopes.content(text)
-        return ready(envelopes.setting(given if envelopes.is_setting(given) else {">": envelopes.mapping(given)}))
+        return compile_envelopes(
+            envelopes.setting(given if envelopes.is_setting(given) else {">": envelopes.mapping(given)})
+        )
     except ValueError as error:
         raise BadInput(f"{text[:80]!r}: {error}", "MAPPING") from None
 

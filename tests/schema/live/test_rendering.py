@@ -18,7 +18,7 @@ from eventscope.schema.outlet import Outlet
 from eventscope.schema.types.feed import Delivery, delivery
 from eventscope.store.filters.filter import Filter
 from eventscope.store.values.documents import plain
-from eventscope.subscriptions.live.history import Reading
+from eventscope.subscriptions.live.history import HistoryReader
 from tests.subscriptions.support.receivers import Receiver
 from tests.support.sample_log import World
 from tests.support.until import until
@@ -150,7 +150,7 @@ async def test_variables_of_any_size_tell_subscriptions_apart(schema: Schema) ->
 async def _one_by_one(info: Info, filter: Filter, position: int) -> AsyncGenerator[Delivery, None]:
     """The history as deliveries, each of which graphql-core and Strawberry execute for one subscriber alone."""
     log = info.context.services.log
-    async for item in Reading(log, filter, position).history(lambda: None):
+    async for item in HistoryReader(log, filter, position).history(lambda: None):
         yield delivery(item, log.identity.tag)
         info.context.renew()
 

@@ -18,27 +18,29 @@ from eventscope.store.log import Log, open_log
 from eventscope.store.values import moment
 from eventscope.subscriptions.current import aggregates as watchings
 from eventscope.subscriptions.current import changes as newses
-from eventscope.subscriptions.current.aggregates import Watching
-from eventscope.subscriptions.current.changes import News
+from eventscope.subscriptions.current.aggregates import AggregateUpdates
+from eventscope.subscriptions.current.changes import ChangeNotifier
 from eventscope.subscriptions.live import feed as feeds
-from eventscope.subscriptions.live.feed import Feed, feeding
+from eventscope.subscriptions.live.feed import Feed, open_feed
 from tests.subscriptions.support.filling import beat, store, tell, user
 from tests.support.until import until
 
 
 @pytest.fixture
 async def feed(log: Log, client: Client, settings: Settings) -> AsyncIterator[Feed]:
-    async with feeding(log, client, settings.stream) as feed:
+    async with open_feed(log, client, settings.stream) as feed:
         yield feed
 
 
 @pytest.fixture
-def watching(log: Log, feed: Feed) -> Watching:
-    return Watching(log, News(log, feed))
+def watching(log: Log, feed: Feed) -> AggregateUpdates:
+    return AggregateUpdates(log, ChangeNotifier(log, feed))
 
 
 @asynccontextmanager
-async def watched(watching: Watching, id: str, type: str = "user") -> AsyncIterator[AsyncIterator[AggregateSummary]]:
+async def watched(
+    watching: AggregateUpdates, id: str, type: str = "user"
+) -> AsyncIterator[AsyncIterator[AggregateSummary]]:
     async with aclosing(watching.watch(type, id)) as heads, asyncio.timeout(60):
         yield heads
 
@@ -52,7 +54,7 @@ async def version(heads: AsyncIterator[AggregateSummary], wanted: int) -> Aggreg
 
 
 async def test_the_head_comes_at_once_and_again_when_it_changes(
-    log: Log, watching: Watching, client: Client, settings: Settings
+    log: Log, watching: AggregateUpdates, client: Client, settings: Settings
 ) -> None:
     await store(log, user("ada"), user("ada"))
     async with watched(watching, "ada") as heads:
@@ -64,7 +66,7 @@ async def test_the_head_comes_at_once_and_again_when_it_changes(
 
 
 async def test_one_that_does_not_exist_yet_is_delivered_with_its_first_event(
-    log: Log, watching: Watching, client: Client, settings: Settings
+    log: Log, watching: AggregateUpdates, client: Client, settings: Settings
 ) -> None:
     await store(log, user("grace"))
     async with watched(watching, "ada") as heads:
@@ -77,7 +79,7 @@ async def test_one_that_does_not_exist_yet_is_delivered_with_its_first_event(
 
 
 async def test_changes_that_nobody_waited_for_are_merged_into_the_last(
-    log: Log, watching: Watching, client: Client, settings: Settings
+    log: Log, watching: AggregateUpdates, client: Client, settings: Settings
 ) -> None:
     await store(log, user("ada"))
     async with watched(watching, "ada") as slow, watched(watching, "ada") as quick:
@@ -89,7 +91,7 @@ async def test_changes_that_nobody_waited_for_are_merged_into_the_last(
 
 
 async def test_what_changes_elsewhere_is_not_delivered(
-    log: Log, watching: Watching, client: Client, settings: Settings
+    log: Log, watching: AggregateUpdates, client: Client, settings: Settings
 ) -> None:
     await store(log, user("ada"))
     async with watched(watching, "ada") as heads, watched(watching, "grace") as others:
@@ -103,7 +105,7 @@ async def test_what_changes_elsewhere_is_not_delivered(
 
 
 async def test_a_change_that_the_feed_lost_is_seen_with_its_next_word(
-    log: Log, watching: Watching, feed: Feed, client: Client, settings: Settings
+    log: Log, watching: AggregateUpdates, feed: Feed, client: Client, settings: Settings
 ) -> None:
     await store(log, user("ada"))
     async with watched(watching, "ada") as heads:
@@ -116,7 +118,7 @@ async def test_a_change_that_the_feed_lost_is_seen_with_its_next_word(
 
 
 async def test_a_change_is_seen_though_the_feed_is_silent(
-    log: Log, watching: Watching, monkeypatch: pytest.MonkeyPatch
+    log: Log, watching: AggregateUpdates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(newses, "LOOK_SECONDS", 0.05)
     async with watched(watching, "ada") as heads:
@@ -127,7 +129,7 @@ async def test_a_change_is_seen_though_the_feed_is_silent(
 
 
 async def test_more_events_than_may_wait_hide_no_change(
-    log: Log, watching: Watching, client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    log: Log, watching: AggregateUpdates, client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feeds, "MOST_WAITING", 3)
     async with watched(watching, "ada") as heads:
@@ -143,7 +145,7 @@ async def test_events_that_expire_change_it(log: Log, feed: Feed, client: Client
     moved = replace(log, clock=lambda: hours[0] * moment.HOUR)
     await store(moved, user("ada"), user("ada"), days=1, recorded_at=moved.clock())
     await store(moved, user("ada"))
-    async with watched(Watching(moved, News(moved, feed)), "ada") as heads:
+    async with watched(AggregateUpdates(moved, ChangeNotifier(moved, feed)), "ada") as heads:
         assert (await version(heads, 3)).event_count == 3
         hours[0] += 25
         await beat(log, client, settings.stream, 3)
@@ -151,7 +153,7 @@ async def test_events_that_expire_change_it(log: Log, feed: Feed, client: Client
 
 
 async def test_a_thousand_watchers_are_served_by_few_reads(
-    log: Log, watching: Watching, client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    log: Log, watching: AggregateUpdates, client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watchings, "MOST_AT_ONCE", 300)
     reads: list[int] = []
@@ -179,14 +181,14 @@ async def test_a_thousand_watchers_are_served_by_few_reads(
 
 async def test_a_log_that_cannot_be_read_ends_it_with_the_error(feed: Feed, client: Client) -> None:
     async with open_log(f"mongodb://127.0.0.1:{free()}", "test", question_seconds=0.2) as log:
-        watching = Watching(log, News(log, feed))
+        watching = AggregateUpdates(log, ChangeNotifier(log, feed))
         async with watched(watching, "ada") as heads:
             with pytest.raises(EventscopeError) as ended:
                 await anext(heads)
     assert ended.value.code in ("UNAVAILABLE", "TIMEOUT")
 
 
-async def test_when_the_last_one_leaves_nothing_is_left_behind(log: Log, watching: Watching) -> None:
+async def test_when_the_last_one_leaves_nothing_is_left_behind(log: Log, watching: AggregateUpdates) -> None:
     before = asyncio.all_tasks()
     for _ in range(20):
         async with watched(watching, "ada") as heads, watched(watching, "grace") as others:
@@ -198,7 +200,7 @@ async def test_when_the_last_one_leaves_nothing_is_left_behind(log: Log, watchin
 
 
 async def test_who_comes_after_all_have_left_is_served_like_the_first(
-    log: Log, watching: Watching, client: Client, settings: Settings
+    log: Log, watching: AggregateUpdates, client: Client, settings: Settings
 ) -> None:
     for n in range(1, 4):
         await store(log, user("ada"))

@@ -18,9 +18,9 @@ from eventscope.store.log import Log
 from eventscope.store.stats.counts import Scope
 from eventscope.store.values.documents import EventDocument
 from eventscope.subscriptions.current import changes as newses
-from eventscope.subscriptions.current.changes import News
-from eventscope.subscriptions.current.queries import Asked, Readings
-from eventscope.subscriptions.live.feed import Feed, feeding
+from eventscope.subscriptions.current.changes import ChangeNotifier
+from eventscope.subscriptions.current.queries import SharedQueries, SharedQuery
+from eventscope.subscriptions.live.feed import Feed, open_feed
 from eventscope.subscriptions.observer import Unobserved
 from tests.subscriptions.support.filling import beat, store, tell, user
 from tests.support.until import until
@@ -30,7 +30,7 @@ EVERYTHING = Scope()
 
 @pytest.fixture
 async def feed(log: Log, client: Client, settings: Settings) -> AsyncIterator[Feed]:
-    async with feeding(log, client, settings.stream) as feed:
+    async with open_feed(log, client, settings.stream) as feed:
         yield feed
 
 
@@ -58,19 +58,19 @@ class Counting:
     """Statistics of the log, kept up to date."""
 
     log: Log
-    readings: Readings
+    readings: SharedQueries
     pace: Pace
     reads: int = 0
     failing: bool = False
 
-    def asked(self, scope: Scope, seconds: float) -> Asked[Stats]:
+    def asked(self, scope: Scope, seconds: float) -> SharedQuery[Stats]:
         async def read() -> Stats:
             self.reads += 1
             if self.failing:
                 raise Unavailable("the log is away")
             return await stats.shared(self.log, scope)
 
-        return Asked(scope, stats.meant(scope), seconds, read, lambda found: frozenset(found.cells))
+        return SharedQuery(scope, stats.meant(scope), seconds, read, lambda found: frozenset(found.cells))
 
     @asynccontextmanager
     async def followed(self, scope: Scope = EVERYTHING, seconds: float = 1.0) -> AsyncIterator[AsyncIterator[int]]:
@@ -104,7 +104,7 @@ class Arrived(Unobserved):
 @pytest.fixture
 def counting(log: Log, feed: Feed) -> Counting:
     pace = Pace()
-    return Counting(log, Readings(News(log, feed), pace.sleep), pace)
+    return Counting(log, SharedQueries(ChangeNotifier(log, feed), pace.sleep), pace)
 
 
 async def test_it_comes_at_once_and_again_when_the_time_is_up_and_something_changed(

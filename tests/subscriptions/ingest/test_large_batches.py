@@ -11,8 +11,8 @@ from eventscope.store.log import Log
 from eventscope.store.values.message import Arrival, ParsedMessage, RejectedMessage
 from eventscope.subscriptions.ingest import stream_reader as readers
 from eventscope.subscriptions.ingest.portions import REMEMBERED_SECONDS, Portions, stored_bytes
-from eventscope.subscriptions.ingest.stream_reader import Reader
-from eventscope.subscriptions.messages.parse import read
+from eventscope.subscriptions.ingest.stream_reader import StreamReader
+from eventscope.subscriptions.messages.parse import parse_message
 from tests.support.ingesters import ingester, passed, publish
 from tests.support.until import until
 
@@ -26,7 +26,7 @@ def message(size: int) -> ParsedMessage:
 
 
 def _read(raw: bytes, **headers: str) -> ParsedMessage:
-    return read(Arrival("s", headers, raw, 1, 0), "S", "a.b")
+    return parse_message(Arrival("s", headers, raw, 1, 0), "S", "a.b")
 
 
 def sizes(portions: Iterable[Sequence[ParsedMessage]]) -> list[int]:
@@ -63,9 +63,9 @@ async def test_a_transaction_that_is_too_large_is_taken_apart_and_the_size_is_re
 ) -> None:
     monkeypatch.setattr(readers, "BATCH_BYTES", 1024**3)
     monkeypatch.setattr(readers, "AHEAD_SECONDS", 1000.0)
-    take_next, have_come = Reader.next, False
+    take_next, have_come = StreamReader.next, False
 
-    async def all_at_once(self: Reader[ParsedMessage], seconds: float) -> list[ParsedMessage]:
+    async def all_at_once(self: StreamReader[ParsedMessage], seconds: float) -> list[ParsedMessage]:
         nonlocal have_come
         if not have_come:
             have_come = True
@@ -73,7 +73,7 @@ async def test_a_transaction_that_is_too_large_is_taken_apart_and_the_size_is_re
             await until(lambda: len(self._ready) == 12, 60)
         return await take_next(self, seconds)
 
-    monkeypatch.setattr(Reader, "next", all_at_once)
+    monkeypatch.setattr(StreamReader, "next", all_at_once)
     await all_of(log, client, subject_prefix, settings)
     assert "too large for one transaction" in caplog.text
     assert "errorId" not in caplog.text

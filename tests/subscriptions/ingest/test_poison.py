@@ -23,7 +23,7 @@ from eventscope.store.state import checkpoint
 from eventscope.store.values.message import Arrival, ParsedMessage
 from eventscope.subscriptions.ingest.lag import lag
 from eventscope.subscriptions.ingest.poison import is_unreadable, unstorable
-from eventscope.subscriptions.messages.parse import read
+from eventscope.subscriptions.messages.parse import parse_message
 from eventscope.subscriptions.nats import single, stream
 from tests.store.support.appender import Appender, event
 from tests.support.ingesters import ingester, publish
@@ -213,7 +213,7 @@ async def test_a_fault_of_ours_in_reading_one_message_rejects_that_message_alone
     def faulty(arrival: Arrival, *rest: Any) -> ParsedMessage:
         if arrival.sequence == 3:
             raise KeyError("a fault of ours")
-        return read(arrival, *rest)
+        return parse_message(arrival, *rest)
 
     monkeypatch.setattr("eventscope.subscriptions.ingest.ingester.read", faulty)
     async with ingester(settings):

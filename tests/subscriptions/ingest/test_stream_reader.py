@@ -13,7 +13,7 @@ from eventscope.errors import Unavailable
 from eventscope.settings import Settings
 from eventscope.store.values.message import Arrival
 from eventscope.subscriptions.ingest import stream_reader as readers
-from eventscope.subscriptions.ingest.stream_reader import Reader, place, reading
+from eventscope.subscriptions.ingest.stream_reader import StreamReader, open_reader, place
 from eventscope.subscriptions.nats import stream
 from tests.support.killable_servers import own_nats
 from tests.support.until import until
@@ -30,7 +30,7 @@ def weight(arrival: Arrival) -> int:
 async def test_all_messages_come_in_order_in_batches(settings: Settings, client: Client, subject_prefix: str) -> None:
     for number in range(1000):
         await client.publish(f"{subject_prefix}.a", b"%d" % number)
-    async with reading(client, client.jetstream(), settings.stream, 1, 100, as_is, weight) as reader:
+    async with open_reader(client, client.jetstream(), settings.stream, 1, 100, as_is, weight) as reader:
         received = await _all(reader, 1000)
     assert [arrival.raw for arrival in received] == [b"%d" % number for number in range(1000)]
     assert [arrival.sequence for arrival in received] == list(range(1, 1001))
@@ -41,14 +41,14 @@ async def test_reading_starts_at_the_sequence_asked_for(
 ) -> None:
     for _ in range(10):
         await client.publish(f"{subject_prefix}.a", b"")
-    async with reading(client, client.jetstream(), settings.stream, 8, 100, as_is, weight) as reader:
+    async with open_reader(client, client.jetstream(), settings.stream, 8, 100, as_is, weight) as reader:
         assert [arrival.sequence for arrival in await _all(reader, 3)] == [8, 9, 10]
 
 
 async def test_a_message_comes_as_soon_as_it_is_published(
     settings: Settings, client: Client, subject_prefix: str
 ) -> None:
-    async with reading(client, client.jetstream(), settings.stream, 1, 100, as_is, weight) as reader:
+    async with open_reader(client, client.jetstream(), settings.stream, 1, 100, as_is, weight) as reader:
         assert await reader.next(0.01) == []
         for number in range(1, 30):
             await client.publish(f"{subject_prefix}.a", b"", headers={"N": str(number)})
@@ -60,7 +60,7 @@ async def test_deleted_messages_are_no_hole(settings: Settings, client: Client, 
     for _ in range(5):
         await client.jetstream().publish(f"{subject_prefix}.a", b"x")
     await client.jetstream().delete_msg(settings.stream, 3)
-    async with reading(client, client.jetstream(), settings.stream, 1, 100, as_is, weight) as reader:
+    async with open_reader(client, client.jetstream(), settings.stream, 1, 100, as_is, weight) as reader:
         assert [arrival.sequence for arrival in await _all(reader, 4)] == [1, 2, 4, 5]
 
 
@@ -71,7 +71,7 @@ async def test_a_batch_is_bounded_by_bytes_too(
     for _ in range(10):
         await client.publish(f"{subject_prefix}.a", b"x" * 400)
     await client.publish(f"{subject_prefix}.a", b"x" * 4000)
-    async with reading(client, client.jetstream(), settings.stream, 1, 100, as_is, weight) as reader:
+    async with open_reader(client, client.jetstream(), settings.stream, 1, 100, as_is, weight) as reader:
         received = 0
         while received < 11:
             batch = await reader.next(5)
@@ -92,7 +92,7 @@ async def test_no_more_is_read_ahead_than_is_wanted_soon_however_much_has_come(
 
     for number in range(50):
         await client.jetstream().publish(f"{subject_prefix}.a", b"%d" % number)
-    async with reading(client, client.jetstream(), settings.stream, 1, 100, slowly, len) as reader:
+    async with open_reader(client, client.jetstream(), settings.stream, 1, 100, slowly, len) as reader:
         received: list[bytes] = []
         while len(received) < 50:
             received += await reader.next(10)
@@ -107,7 +107,7 @@ async def test_a_server_is_not_silent_for_what_came_while_nothing_was_wanted(
     monkeypatch.setattr(readers, "AHEAD_SECONDS", 0.0)
     for _ in range(3):
         await client.jetstream().publish(f"{subject_prefix}.a", b"")
-    async with reading(client, client.jetstream(), settings.stream, 1, 100, as_is, weight) as reader:
+    async with open_reader(client, client.jetstream(), settings.stream, 1, 100, as_is, weight) as reader:
         assert len(await reader.next(10)) == 1
         await until(lambda: not reader._room.is_set())
         reader._heard -= 100.0  # so long storing took
@@ -135,7 +135,7 @@ async def test_others_have_their_turn_between_messages_that_are_slow_to_read(
 
     for _ in range(10):
         await client.jetstream().publish(f"{subject_prefix}.a", b"")
-    async with reading(client, client.jetstream(), settings.stream, 1, 100, slowly, weight) as reader:
+    async with open_reader(client, client.jetstream(), settings.stream, 1, 100, slowly, weight) as reader:
         task = asyncio.create_task(others())
         await _all(reader, 10)
         task.cancel()
@@ -143,7 +143,7 @@ async def test_others_have_their_turn_between_messages_that_are_slow_to_read(
 
 
 async def test_a_message_lost_on_the_way_is_noticed(settings: Settings, client: Client) -> None:
-    async with reading(client, client.jetstream(), settings.stream, 1, 100, as_is, weight) as reader:
+    async with open_reader(client, client.jetstream(), settings.stream, 1, 100, as_is, weight) as reader:
         await reader.receive(_message(client, stream_sequence=1, consumer_sequence=1))
         await reader.receive(_message(client, stream_sequence=3, consumer_sequence=3))
         await reader.receive(_message(client, stream_sequence=4, consumer_sequence=4))
@@ -154,7 +154,7 @@ async def test_a_message_lost_on_the_way_is_noticed(settings: Settings, client: 
 
 async def test_a_consumer_that_is_gone_is_noticed(settings: Settings, client: Client) -> None:
     js = client.jetstream()
-    async with reading(client, js, settings.stream, 1, 100, as_is, weight) as reader:
+    async with open_reader(client, js, settings.stream, 1, 100, as_is, weight) as reader:
         await reader.next(0.01)
         [consumer] = await js.consumers_info(settings.stream)
         await js.delete_consumer(settings.stream, consumer.name)
@@ -167,7 +167,7 @@ async def test_a_silent_server_is_noticed(tmp_path: Path, monkeypatch: pytest.Mo
     async with own_nats(tmp_path) as server:
         client = await nats.connect(server.url)
         await stream.ensure(client.jetstream(), "S", ["s.>"])
-        async with reading(client, client.jetstream(), "S", 1, 100, as_is, weight) as reader:
+        async with open_reader(client, client.jetstream(), "S", 1, 100, as_is, weight) as reader:
             await reader.next(0.01)
             server.freeze()
             with pytest.raises(Unavailable, match="silent"):
@@ -178,7 +178,7 @@ async def test_a_silent_server_is_noticed(tmp_path: Path, monkeypatch: pytest.Mo
 
 async def test_no_consumer_is_left_behind(settings: Settings, client: Client) -> None:
     js = client.jetstream()
-    async with reading(client, js, settings.stream, 1, 100, as_is, weight):
+    async with open_reader(client, js, settings.stream, 1, 100, as_is, weight):
         assert len(await js.consumers_info(settings.stream)) == 1
     assert await js.consumers_info(settings.stream) == []
 
@@ -195,7 +195,7 @@ def _message(client: Client, stream_sequence: int, consumer_sequence: int) -> Ms
     return Msg(_client=client, subject="s", reply=reply, data=b"x")
 
 
-async def _all(reader: Reader[Arrival], count: int) -> list[Arrival]:
+async def _all(reader: StreamReader[Arrival], count: int) -> list[Arrival]:
     received: list[Arrival] = []
     async with asyncio.timeout(30):
         while len(received) < count:
@@ -213,7 +213,7 @@ async def test_a_message_that_reading_fails_on_is_not_passed_over(
 
     for number in range(6):
         await client.publish(f"{subject_prefix}.a", b"%d" % number)
-    async with reading(client, client.jetstream(), settings.stream, 1, 100, fragile, len) as reader:
+    async with open_reader(client, client.jetstream(), settings.stream, 1, 100, fragile, len) as reader:
         received: list[bytes] = []
         with pytest.raises(ZeroDivisionError):
             while True:

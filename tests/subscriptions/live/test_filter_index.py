@@ -24,7 +24,7 @@ from eventscope.store.filters.look import Inspection
 from eventscope.store.filters.paths import Compares, Equals, Path
 from eventscope.store.values.documents import EventDocument
 from eventscope.subscriptions.live import filter_index
-from eventscope.subscriptions.live.filter_index import Index, keys
+from eventscope.subscriptions.live.filter_index import FilterIndex, keys
 
 FIELDS = ("aggregateType", "aggregateId", "userId", "correlationId", "causationId")
 words = st.sampled_from(["a", "b", "c", "user"])
@@ -56,7 +56,7 @@ events = st.fixed_dictionaries(
 def test_it_finds_exactly_the_filters_that_mean_the_event(
     given: list[Filter], happened: list[dict[str, Any]], leaving: set[int]
 ) -> None:
-    found: Index[int] = Index()
+    found: FilterIndex[int] = FilterIndex()
     for number, filter in enumerate(given):
         found.add(number, filter)
     for number in leaving & set(range(len(given))):
@@ -71,7 +71,7 @@ def test_it_finds_exactly_the_filters_that_mean_the_event(
 
 @given(st.lists(filters, max_size=8))
 def test_nothing_stays_of_what_was_taken_out(given: list[Filter]) -> None:
-    found: Index[int] = Index()
+    found: FilterIndex[int] = FilterIndex()
     for number, filter in enumerate(given):
         found.add(number, filter)
     for number in range(len(given)):
@@ -102,7 +102,7 @@ def test_what_asks_for_no_value_is_asked_about_every_event() -> None:
 
 
 def test_a_filter_that_takes_too_long_to_ask_is_set_apart_and_the_others_are_asked_all_the_same() -> None:
-    found: Index[str] = Index()
+    found: FilterIndex[str] = FilterIndex()
     heavy = Holds(Path("data", ("l",)), tuple(Compares("gt", n) for n in range(50)))
     found.add("heavy", Not(heavy))
     found.add("also heavy", All((TypePatterns(("a*",)), heavy)))
@@ -116,7 +116,7 @@ def test_a_filter_that_takes_too_long_to_ask_is_set_apart_and_the_others_are_ask
 
 
 def test_those_who_are_many_are_asked_in_parts_between_which_others_get_their_turn() -> None:
-    found: Index[int] = Index()
+    found: FilterIndex[int] = FilterIndex()
     count = 3 * filter_index.TURN // filter_index.ENTRY
     for number in range(count):
         found.add(number, EVERYTHING)
@@ -126,7 +126,7 @@ def test_those_who_are_many_are_asked_in_parts_between_which_others_get_their_tu
 
 
 def test_filters_may_come_and_go_while_they_are_asked() -> None:
-    found: Index[int] = Index()
+    found: FilterIndex[int] = FilterIndex()
     count = 3 * filter_index.TURN // filter_index.ENTRY
     for number in range(count):
         found.add(number, EVERYTHING)
@@ -140,7 +140,7 @@ def test_filters_may_come_and_go_while_they_are_asked() -> None:
 
 def test_many_who_ask_for_hundreds_of_patterns_each_are_asked_all_the_same() -> None:
     """Patterns count by their pieces: none of these is as much as may be, in whatever order they are asked."""
-    index = Index[int]()
+    index = FilterIndex[int]()
     for number in range(100):
         index.add(number, TypePatterns(tuple(f"*s{number}.{n}.*" for n in range(300))))
     for type in ("s7.250.done", "a.s7.250.", "no." * 80 + "such"):

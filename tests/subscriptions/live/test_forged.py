@@ -16,11 +16,11 @@ from eventscope.store.log import Log, open_log, prepare
 from eventscope.store.recent_events import RecentEvents
 from eventscope.store.state import secret
 from eventscope.store.values.documents import EventDocument
-from eventscope.subscriptions.current.changes import News
+from eventscope.subscriptions.current.changes import ChangeNotifier
 from eventscope.subscriptions.live import live_batch
-from eventscope.subscriptions.live.feed import Feed, feeding
-from eventscope.subscriptions.live.hub import Hub, delivering
-from eventscope.subscriptions.live.newest_events import tailing
+from eventscope.subscriptions.live.feed import Feed, open_feed
+from eventscope.subscriptions.live.hub import Hub, open_hub
+from eventscope.subscriptions.live.newest_events import keep_newest_events
 from eventscope.subscriptions.live.seal import Seal
 from eventscope.subscriptions.observer import Unobserved
 from tests.subscriptions.support.receivers import Quick, Teller, member
@@ -56,14 +56,14 @@ def heard() -> Counting:
 
 @pytest.fixture
 async def feed(log: Log, client: Client, settings: Settings, heard: Counting) -> AsyncIterator[Feed]:
-    async with feeding(log, client, settings.stream) as feed, tailing(log, feed):
+    async with open_feed(log, client, settings.stream) as feed, keep_newest_events(log, feed):
         feed.observer = heard
         yield feed
 
 
 @pytest.fixture
 async def hub(log: Log, feed: Feed) -> AsyncIterator[Hub]:
-    async with delivering(log, feed) as hub:
+    async with open_hub(log, feed) as hub:
         yield hub
 
 
@@ -87,7 +87,7 @@ async def test_forged_batches_are_no_events_and_hide_none(
 ) -> None:
     sink, subject = Quick(), live_batch.subject(settings.stream)
     async with member(hub, EVERYTHING, 0, sink):
-        await until(lambda: "CaughtUp" in sink.kinds)
+        await until(lambda: "LiveStart" in sink.kinds)
         await teller.happen(3)
         await sink.has(1, 2, 3)
         forger = Seal(b"f" * 32, 10**9)
@@ -124,7 +124,7 @@ async def test_a_genuine_message_that_somebody_sends_again_is_not_looked_at(
     spy = await client.subscribe(live_batch.subject(settings.stream), cb=hear)
     sink = Quick()
     async with member(hub, EVERYTHING, 0, sink):
-        await until(lambda: "CaughtUp" in sink.kinds)
+        await until(lambda: "LiveStart" in sink.kinds)
         await teller.happen(3)
         await teller.beat(3)
         await teller.happen(1)
@@ -146,7 +146,7 @@ async def test_batches_of_an_ingester_that_does_not_sign_are_read_from_the_log(
     """As while an older version still ingests."""
     sink = Quick()
     async with member(hub, EVERYTHING, 0, sink):
-        await until(lambda: "CaughtUp" in sink.kinds)
+        await until(lambda: "LiveStart" in sink.kinds)
         for n in range(1, 4):
             events = await teller.store({}, {})
             await client.publish(live_batch.subject(settings.stream), unsigned(2 * n - 2, 2 * n, events))
@@ -165,7 +165,7 @@ async def test_news_of_what_nobody_signed_reach_those_who_keep_something_up_to_d
             self.missed_at += 1
 
     listening = Listening()
-    with News(log, feed).heard_by(listening):
+    with ChangeNotifier(log, feed).heard_by(listening):
         await teller.happen(1)
         await until(lambda: listening.missed_at)
         before = listening.missed_at
@@ -211,7 +211,7 @@ async def test_the_key_of_a_log_that_was_begun_anew_is_learnt_with_its_first_bat
     sink = Quick()
     await teller.store({})
     async with member(hub, EVERYTHING, 0, sink):
-        await until(lambda: "CaughtUp" in sink.kinds)
+        await until(lambda: "LiveStart" in sink.kinds)
         await teller.happen(2)
         await sink.has(1, 2, 3)
         await log.mongo.client.drop_database(settings.mongo_database)
@@ -230,7 +230,7 @@ async def test_a_log_that_was_brought_back_as_it_was_in_an_earlier_term_is_follo
 ) -> None:
     key, sink = await secret.ensured(log), Quick()
     async with member(hub, EVERYTHING, 0, sink):
-        await until(lambda: "CaughtUp" in sink.kinds)
+        await until(lambda: "LiveStart" in sink.kinds)
         await teller.happen(1)  # in a late term
         await sink.has(1)
         early, subject = Seal(key, 1), live_batch.subject(settings.stream)
@@ -239,7 +239,7 @@ async def test_a_log_that_was_brought_back_as_it_was_in_an_earlier_term_is_follo
             await client.publish(subject, raw)
         await sink.has(1, 2)
         await until(lambda: _is_trusted(feed, early))
-        assert "FellBehind" in sink.kinds
+        assert "LiveBreak" in sink.kinds
 
 
 def _is_trusted(feed: Feed, seal: Seal) -> bool:
@@ -253,7 +253,7 @@ async def test_an_ingester_makes_the_key_and_a_fresh_api_hears_its_first_events_
 
     sink = Quick()
     async with member(hub, EVERYTHING, 0, sink):
-        await until(lambda: "CaughtUp" in sink.kinds)
+        await until(lambda: "LiveStart" in sink.kinds)
         task = asyncio.create_task(ingest(settings))
         try:
             for n in range(3):
@@ -262,5 +262,5 @@ async def test_an_ingester_makes_the_key_and_a_fresh_api_hears_its_first_events_
         finally:
             await end(task)
     assert heard.reasons == []
-    assert "FellBehind" not in sink.kinds
+    assert "LiveBreak" not in sink.kinds
     assert await sealing(log)

@@ -23,22 +23,22 @@ from eventscope.store.write.retention import Retention
 from eventscope.subscriptions.live import feed as feeds
 from eventscope.subscriptions.live import history as following
 from eventscope.subscriptions.live import live_batch
-from eventscope.subscriptions.live.feed import Feed, feeding
-from eventscope.subscriptions.live.history import CaughtUp, FellBehind, Item, Passed, RetentionGap, reached
-from eventscope.subscriptions.live.hub import Hub, HubState, delivering
+from eventscope.subscriptions.live.feed import Feed, open_feed
+from eventscope.subscriptions.live.history import Advance, ExpiredRange, Item, LiveBreak, LiveStart, position_after
+from eventscope.subscriptions.live.hub import Hub, HubState, open_hub
 from tests.subscriptions.support.seals import sealing
 from tests.support.until import until
 
 
 @pytest.fixture
 async def feed(log: Log, client: Client, settings: Settings) -> AsyncIterator[Feed]:
-    async with feeding(log, client, settings.stream) as feed:
+    async with open_feed(log, client, settings.stream) as feed:
         yield feed
 
 
 @pytest.fixture
 async def hub(log: Log, feed: Feed) -> AsyncIterator[Hub]:
-    async with delivering(log, feed) as hub:
+    async with open_hub(log, feed) as hub:
         yield hub
 
 
@@ -57,7 +57,7 @@ class ItemSink:
     def send(self, text: str, position: int) -> Coroutine[Any, Any, None]:
         """Take the item of this text."""
         item = self._items[int(text)]
-        assert reached(item) == position
+        assert position_after(item) == position
         return self._texts.put(item)
 
     def cut(self) -> None:
@@ -77,7 +77,7 @@ async def test_history_is_delivered_first_and_what_happens_then_follows(
     await _publish(client, subject_prefix, 300)
     await until(lambda: _head_is(log, 300))
     async with _following(hub, EVERYTHING, 0) as items:
-        assert _positions(await _until(items, CaughtUp)) == list(range(1, 301))
+        assert _positions(await _until(items, LiveStart)) == list(range(1, 301))
         await _publish(client, subject_prefix, 10)
         assert _positions(await _take(items, 10)) == list(range(301, 311))
 
@@ -88,7 +88,7 @@ async def test_a_cursor_resumes_with_the_next_event(
     await _publish(client, subject_prefix, 30)
     await until(lambda: _head_is(log, 30))
     async with _following(hub, EVERYTHING, 20) as items:
-        assert _positions(await _until(items, CaughtUp)) == list(range(21, 31))
+        assert _positions(await _until(items, LiveStart)) == list(range(21, 31))
 
 
 async def test_only_what_the_filter_means_is_delivered_past_and_live(
@@ -97,7 +97,7 @@ async def test_only_what_the_filter_means_is_delivered_past_and_live(
     await _publish(client, subject_prefix, 20)
     await until(lambda: _head_is(log, 20))
     async with _following(hub, Among("aggregateId", ("3",)), 0) as items:
-        assert _positions(await _until(items, CaughtUp)) == [4, 14]
+        assert _positions(await _until(items, LiveStart)) == [4, 14]
         await _publish(client, subject_prefix, 20)
         assert _positions(await _take(items, 2)) == [24, 34]
 
@@ -128,7 +128,7 @@ async def test_conditions_on_content_mean_the_same_past_and_live(
     await publish()
     await until(lambda: _head_is(log, 10))
     async with _following(hub, filter, 0) as items:
-        assert _positions(await _until(items, CaughtUp)) == [1, 5, 6]
+        assert _positions(await _until(items, LiveStart)) == [1, 5, 6]
         await publish()
         assert _positions(await _take(items, 3)) == [11, 15, 16]
 
@@ -141,23 +141,23 @@ async def test_a_search_through_a_long_log_says_how_far_it_got_and_misses_nothin
     monkeypatch.setattr(scan, "PATIENCE", 0.0)
     monkeypatch.setattr(following, "CHECKPOINT_SECONDS", 0.0)
     async with _following(hub, Not(Among("aggregateId", ("1",))), 40) as items:
-        assert _positions(await _until(items, CaughtUp)) == list(range(41, 61))
+        assert _positions(await _until(items, LiveStart)) == list(range(41, 61))
     async with _following(hub, Exists(Path("data", ("nowhere",))), 0) as items:
-        received = await _until(items, CaughtUp)
-        assert received == [*(Passed(n) for n in range(7, 60, 7)), CaughtUp(60)]
+        received = await _until(items, LiveStart)
+        assert received == [*(Advance(n) for n in range(7, 60, 7)), LiveStart(60)]
 
 
 async def test_a_lost_batch_is_filled_from_the_log_and_said(
     log: Log, hub: Hub, settings: Settings, client: Client, subject_prefix: str
 ) -> None:
     async with _following(hub, EVERYTHING, 0) as items:
-        await _until(items, CaughtUp)
+        await _until(items, LiveStart)
         await _store(log, 5)  # nobody tells the feed
         await client.publish(live_batch.subject(settings.stream), live_batch.heartbeat(5, await sealing(log)))
-        assert isinstance((await _until(items, CaughtUp))[0], FellBehind)
+        assert isinstance((await _until(items, LiveStart))[0], LiveBreak)
         await _store(log, 5)
         await client.publish(live_batch.subject(settings.stream), live_batch.heartbeat(10, await sealing(log)))
-        assert _positions(await _until(items, CaughtUp)) == [6, 7, 8, 9, 10]
+        assert _positions(await _until(items, LiveStart)) == [6, 7, 8, 9, 10]
 
 
 async def test_with_no_live_feed_at_all_events_still_arrive(
@@ -165,9 +165,9 @@ async def test_with_no_live_feed_at_all_events_still_arrive(
 ) -> None:
     monkeypatch.setattr(following, "CHECKPOINT_SECONDS", 0.1)
     async with _following(hub, EVERYTHING, 0) as items:
-        await _until(items, CaughtUp)
+        await _until(items, LiveStart)
         await _store(log, 5)
-        assert _positions(await _until(items, CaughtUp)) == [1, 2, 3, 4, 5]
+        assert _positions(await _until(items, LiveStart)) == [1, 2, 3, 4, 5]
 
 
 async def test_a_reader_that_is_too_slow_reads_the_log_and_misses_nothing(
@@ -175,21 +175,21 @@ async def test_a_reader_that_is_too_slow_reads_the_log_and_misses_nothing(
 ) -> None:
     monkeypatch.setattr(feeds, "MOST_WAITING", 50)
     async with _following(hub, EVERYTHING, 0) as items:
-        await _until(items, CaughtUp)
+        await _until(items, LiveStart)
         await _publish(client, subject_prefix, 500)
         await until(lambda: _head_is(log, 500))
         received: list[Item] = []
         while _positions(received)[-1:] != [500]:
             received.append(await anext(items))
         assert _positions(received) == list(range(1, 501))
-        assert any(isinstance(item, FellBehind) for item in received)
+        assert any(isinstance(item, LiveBreak) for item in received)
 
 
 async def test_a_batch_that_is_delivered_twice_is_passed_on_once(
     log: Log, hub: Hub, settings: Settings, client: Client
 ) -> None:
     async with _following(hub, EVERYTHING, 0) as items:
-        await _until(items, CaughtUp)
+        await _until(items, LiveStart)
         await _store(log, 3)
         events = await pages.events(log, EVERYTHING, limit=10)
         for _ in range(2):
@@ -206,7 +206,7 @@ async def test_what_is_no_live_batch_disturbs_nobody(
     log: Log, hub: Hub, settings: Settings, client: Client, subject_prefix: str, ingesting: None
 ) -> None:
     async with _following(hub, EVERYTHING, 0) as items:
-        await _until(items, CaughtUp)
+        await _until(items, LiveStart)
         for raw in (b"", b"{}", b"[]", b'{"previous": 1}', b"\xff"):
             await client.publish(live_batch.subject(settings.stream), raw)
         await _publish(client, subject_prefix, 1)
@@ -218,10 +218,10 @@ async def test_a_filter_that_matches_nothing_still_moves_its_cursor(
 ) -> None:
     monkeypatch.setattr(following, "CHECKPOINT_SECONDS", 0.1)
     async with _following(hub, TypePatterns(("no.such",)), 0) as items:
-        await _until(items, CaughtUp)
+        await _until(items, LiveStart)
         await _publish(client, subject_prefix, 20)
-        *_, passed = await _until(items, Passed)
-        assert isinstance(passed, Passed)
+        *_, passed = await _until(items, Advance)
+        assert isinstance(passed, Advance)
         assert 0 < passed.position <= 20
 
 
@@ -230,16 +230,16 @@ async def test_what_expired_before_it_was_read_is_said(log: Log, hub: Hub) -> No
     await _store(log, 4, recorded_at=now - 40 * moment.DAY, days=39, clock=lambda: now - 30 * moment.DAY)
     await _store(log, 2)
     async with _following(hub, EVERYTHING, 0) as items:
-        received = await _until(items, CaughtUp)
-        assert received[0] == RetentionGap(after=0, through=4)
+        received = await _until(items, LiveStart)
+        assert received[0] == ExpiredRange(after=0, through=4)
         assert _positions(received) == [5, 6]
     async with _following(hub, TypePatterns(("no.such",)), 0) as items:
-        assert await _until(items, CaughtUp) == [CaughtUp(6)]
+        assert await _until(items, LiveStart) == [LiveStart(6)]
 
 
 async def test_who_leaves_leaves_nothing_behind(hub: Hub, feed: Feed) -> None:
     async with _following(hub, EVERYTHING, 0) as items:
-        await _until(items, CaughtUp)
+        await _until(items, LiveStart)
         assert feed.followers == 1
     assert feed.followers == 0
     assert hub.state() == HubState(0, 0, 0, 0)
@@ -304,17 +304,17 @@ async def test_a_log_that_was_dropped_and_begun_anew_is_followed_from_its_beginn
 ) -> None:
     await _store(log, 5)
     async with _following(hub, EVERYTHING, 2) as items:
-        assert _positions(await _until(items, CaughtUp)) == [3, 4, 5]
+        assert _positions(await _until(items, LiveStart)) == [3, 4, 5]
         await log.mongo.client.drop_database(settings.mongo_database)
         await _store(log, 2)
         # the feed may not be listening yet, and an ingester does this every second
         beating = asyncio.create_task(_beat(log, client, settings.stream, 2))
         try:
-            received = await _until(items, CaughtUp)
+            received = await _until(items, LiveStart)
         finally:
             beating.cancel()
         assert _positions(received) == [1, 2]
-        assert [one for one in received if isinstance(one, FellBehind)] == [FellBehind(0)] * 2
+        assert [one for one in received if isinstance(one, LiveBreak)] == [LiveBreak(0)] * 2
 
 
 async def test_a_log_that_was_begun_anew_and_is_longer_than_the_old_one_at_once_is_followed_from_its_beginning(
@@ -327,16 +327,16 @@ async def test_a_log_that_was_begun_anew_and_is_longer_than_the_old_one_at_once_
 
     await _store(log, 3)
     async with _following(hub, EVERYTHING, 0) as items:
-        assert _positions(await _until(items, CaughtUp)) == [1, 2, 3]
+        assert _positions(await _until(items, LiveStart)) == [1, 2, 3]
         await _store(log, 1)
         await tell(3)
         assert await anext(items) == (await pages.events(log, EVERYTHING, above=3, limit=1))[0]
         await log.mongo.client.drop_database(settings.mongo_database)
         await _store(log, 9)
         await tell(0)
-        received = await _until(items, CaughtUp)
+        received = await _until(items, LiveStart)
         assert _positions(received) == [*range(1, 10)]
-        assert [one for one in received if isinstance(one, FellBehind)] == [FellBehind(0)] * 2
+        assert [one for one in received if isinstance(one, LiveBreak)] == [LiveBreak(0)] * 2
 
 
 async def _beat(log: Log, client: Client, stream: str, head: int) -> None:

@@ -21,10 +21,10 @@ from eventscope.subscriptions.live import history as following
 from eventscope.subscriptions.live import hub as hubs
 from eventscope.subscriptions.live import paging
 from eventscope.subscriptions.live import subscriber as members
-from eventscope.subscriptions.live.feed import feeding
-from eventscope.subscriptions.live.history import FellBehind
-from eventscope.subscriptions.live.hub import Hub, HubState, delivering
-from eventscope.subscriptions.live.subscriber import Room
+from eventscope.subscriptions.live.feed import open_feed
+from eventscope.subscriptions.live.history import LiveBreak
+from eventscope.subscriptions.live.hub import Hub, HubState, open_hub
+from eventscope.subscriptions.live.subscriber import SendBudget
 from tests.subscriptions.support.receivers import Quick, Receiver, Renderer, Slowly, Teller, member
 from tests.support.until import until
 
@@ -33,13 +33,13 @@ LARGE = 300 * 1024  # bytes of an event
 
 
 @pytest.fixture
-def room() -> Room:
-    return Room(ONE, ALL)
+def room() -> SendBudget:
+    return SendBudget(ONE, ALL)
 
 
 @pytest.fixture
-async def hub(client: Client, settings: Settings, log: Log, room: Room) -> AsyncIterator[Hub]:
-    async with feeding(log, client, settings.stream) as feed, delivering(log, feed, room) as hub:
+async def hub(client: Client, settings: Settings, log: Log, room: SendBudget) -> AsyncIterator[Hub]:
+    async with open_feed(log, client, settings.stream) as feed, open_hub(log, feed, room) as hub:
         yield hub
         await until(lambda: hub.state() == HubState(0, 0, 0, 0))
 
@@ -51,7 +51,7 @@ def teller(client: Client, settings: Settings, log: Log) -> Teller:
 
 async def live(*sinks: Receiver) -> None:
     """Wait until they have caught up."""
-    await until(lambda: all("CaughtUp" in sink.kinds for sink in sinks))
+    await until(lambda: all("LiveStart" in sink.kinds for sink in sinks))
 
 
 async def test_who_asks_the_same_shares_one_execution_and_gets_the_same(hub: Hub, teller: Teller) -> None:
@@ -112,7 +112,7 @@ async def test_different_filters_get_each_their_own(hub: Hub, teller: Teller) ->
             await sink.has(3)
 
 
-async def test_a_slow_subscriber_reads_history_and_delays_nobody(hub: Hub, teller: Teller, room: Room) -> None:
+async def test_a_slow_subscriber_reads_history_and_delays_nobody(hub: Hub, teller: Teller, room: SendBudget) -> None:
     slow, quick = Quick(), Quick()
     async with member(hub, EVERYTHING, 0, slow), member(hub, EVERYTHING, 0, quick):
         await live(slow, quick)
@@ -126,14 +126,14 @@ async def test_a_slow_subscriber_reads_history_and_delays_nobody(hub: Hub, telle
         assert seen >= 900
         slow.room.set()
         await slow.has(*range(1, 1001))
-        await until(lambda: slow.kinds[-1] == "CaughtUp")
-        assert slow.kinds.count("FellBehind") == slow.kinds.count("CaughtUp") - 1 == 1
+        await until(lambda: slow.kinds[-1] == "LiveStart")
+        assert slow.kinds.count("LiveBreak") == slow.kinds.count("LiveStart") - 1 == 1
         await teller.happen(1)
         await slow.has(*range(1, 1002))
-        assert quick.kinds == ["CaughtUp", *["event"] * 1001]
+        assert quick.kinds == ["LiveStart", *["event"] * 1001]
 
 
-async def test_all_slow_subscribers_together_have_bounded_room(hub: Hub, teller: Teller, room: Room) -> None:
+async def test_all_slow_subscribers_together_have_bounded_room(hub: Hub, teller: Teller, room: SendBudget) -> None:
     sinks = [Receiver() for _ in range(20)]
     async with AsyncExitStack() as stack:
         for sink in sinks:
@@ -213,7 +213,7 @@ async def test_a_fault_in_a_sink_ends_the_one_subscriber_that_has_it_and_is_not_
 async def test_what_was_read_from_the_log_does_not_come_once_more_live(hub: Hub, teller: Teller) -> None:
     class Hesitating(Receiver):
         async def _send(self, text: str) -> None:
-            if text.startswith("CaughtUp"):
+            if text.startswith("LiveStart"):
                 hesitating.set()
                 await self.room.wait()
             self.texts.append(text)
@@ -231,7 +231,7 @@ async def test_what_was_read_from_the_log_does_not_come_once_more_live(hub: Hub,
             await other.has(1, 2, 3, 4)
             sink.room.set()
             await sink.has(1, 2, 3, 4)
-            assert sink.kinds == [*["event"] * 3, "CaughtUp", "event"]
+            assert sink.kinds == [*["event"] * 3, "LiveStart", "event"]
 
 
 async def test_who_waits_long_holds_nothing_that_was_read_ahead_and_has_it_read_again(
@@ -310,7 +310,7 @@ async def test_who_is_sent_to_the_log_while_something_is_being_sent_still_gets_t
         await teller.happen(3)
         for sink in sinks:
             await sink.has(1, 2, 3)
-            assert sink.kinds.count("FellBehind") == 1
+            assert sink.kinds.count("LiveBreak") == 1
 
 
 async def test_what_was_lost_live_is_read_once_for_all_and_said(hub: Hub, teller: Teller) -> None:
@@ -325,9 +325,9 @@ async def test_what_was_lost_live_is_read_once_for_all_and_said(hub: Hub, teller
         await teller.beat(12)
         for sink in sinks:
             await sink.has(*range(1, 13))
-            await until(lambda sink=sink: sink.kinds[-1] == "CaughtUp")  # type: ignore[misc]
-            lost = ["FellBehind", *["event"] * 5, "CaughtUp"]
-            assert sink.kinds == ["CaughtUp", *lost, "event", "event", *lost]
+            await until(lambda sink=sink: sink.kinds[-1] == "LiveStart")  # type: ignore[misc]
+            lost = ["LiveBreak", *["event"] * 5, "LiveStart"]
+            assert sink.kinds == ["LiveStart", *lost, "event", "event", *lost]
         assert len([text for text in renderer.made if text[0] == "e"]) == 12
 
 
@@ -346,7 +346,7 @@ async def test_a_long_hole_is_read_by_each_for_himself(
         await teller.happen(1, userId="ada")
         await all.has(*range(1, 12))
         await some.has(1, 11)
-        assert some.kinds == ["CaughtUp", "FellBehind", "event", "CaughtUp", "event"]
+        assert some.kinds == ["LiveStart", "LiveBreak", "event", "LiveStart", "event"]
 
 
 async def test_with_no_live_feed_at_all_events_still_arrive(
@@ -371,7 +371,7 @@ async def test_what_the_hub_itself_is_too_slow_for_is_read_from_the_log(
         await teller.happen(10)
         await teller.beat(10)
         await sink.has(*range(1, 11))
-        assert "FellBehind" in sink.kinds
+        assert "LiveBreak" in sink.kinds
 
 
 async def test_what_comes_twice_is_passed_on_once(hub: Hub, teller: Teller) -> None:
@@ -383,7 +383,7 @@ async def test_what_comes_twice_is_passed_on_once(hub: Hub, teller: Teller) -> N
         await teller.tell(events[1:])
         await teller.happen(1)
         await sink.has(1, 2, 3, 4)
-        assert sink.kinds == ["CaughtUp", *["event"] * 4]
+        assert sink.kinds == ["LiveStart", *["event"] * 4]
 
 
 async def test_a_filter_that_matches_nothing_still_moves_its_cursor_once_for_all(
@@ -397,8 +397,8 @@ async def test_a_filter_that_matches_nothing_still_moves_its_cursor_once_for_all
         await live(*sinks)
         await teller.happen(20)
         for sink in sinks:
-            await until(partial(sink.texts.__contains__, "Passed Passed(position=20)"))
-            assert sink.texts.count("Passed Passed(position=20)") == 1
+            await until(partial(sink.texts.__contains__, "Advance Advance(position=20)"))
+            assert sink.texts.count("Advance Advance(position=20)") == 1
 
 
 async def test_what_takes_longer_to_be_made_comes_in_order_and_holds_up_nobody_else(hub: Hub, teller: Teller) -> None:
@@ -420,7 +420,7 @@ async def test_what_takes_longer_to_be_made_comes_in_order_and_holds_up_nobody_e
 
 
 async def test_what_takes_too_long_to_be_made_sends_its_subscribers_to_the_log(
-    hub: Hub, teller: Teller, room: Room
+    hub: Hub, teller: Teller, room: SendBudget
 ) -> None:
     slowly, sinks = Slowly(), [Quick() for _ in range(3)]
     async with AsyncExitStack() as stack:
@@ -440,7 +440,7 @@ async def test_what_takes_too_long_to_be_made_sends_its_subscribers_to_the_log(
         await teller.happen(1)
         for sink in sinks:
             await sink.has(*range(1, 104))
-            assert "FellBehind" in sink.kinds
+            assert "LiveBreak" in sink.kinds
 
 
 async def test_an_error_that_nobody_foresaw_sends_all_to_the_log_and_live_delivery_goes_on(
@@ -553,8 +553,8 @@ async def test_a_filter_that_takes_long_to_ask_is_answered_by_the_log_and_keeps_
         await teller.happen(1)
         await quick.has(1, 2, 3)
         await slow.has(1, 3)
-    assert "FellBehind" in slow.kinds
-    assert "FellBehind" not in quick.kinds
+    assert "LiveBreak" in slow.kinds
+    assert "LiveBreak" not in quick.kinds
 
 
 async def test_a_log_that_was_dropped_and_begun_anew_is_read_from_its_beginning(
@@ -576,7 +576,7 @@ async def test_a_log_that_was_dropped_and_begun_anew_is_read_from_its_beginning(
             await until(lambda: sink.positions == [3, 4, 5, 6, 7, 1, 2, 3])
             await late.has(1, 2, 3)
     # with positions of the log that there is, for cursors are made of them
-    assert [text for text in sink.texts if text.startswith("FellBehind")] == [f"FellBehind {FellBehind(0)}"] * 2
+    assert [text for text in sink.texts if text.startswith("LiveBreak")] == [f"LiveBreak {LiveBreak(0)}"] * 2
 
 
 async def test_a_log_that_was_begun_anew_and_is_longer_than_the_old_one_at_once_is_read_from_its_beginning(
@@ -604,4 +604,4 @@ async def test_a_heartbeat_that_comes_late_has_nobody_read_anything_again(hub: H
         await teller.beat(1)
         await teller.happen(1)
         await sink.has(1, 2, 3, 4)
-        assert "FellBehind" not in sink.kinds
+        assert "LiveBreak" not in sink.kinds

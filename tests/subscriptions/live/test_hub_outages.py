@@ -13,8 +13,8 @@ from eventscope.settings import Settings
 from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log, open_log, synchronise
 from eventscope.subscriptions.live import hub as hubs
-from eventscope.subscriptions.live.feed import feeding
-from eventscope.subscriptions.live.hub import delivering
+from eventscope.subscriptions.live.feed import open_feed
+from eventscope.subscriptions.live.hub import open_hub
 from eventscope.subscriptions.nats import stream
 from tests.subscriptions.support.receivers import Quick, Teller, member
 from tests.support.killable_servers import own_nats
@@ -43,12 +43,12 @@ async def test_a_hole_that_the_store_cannot_fill_is_filled_when_it_is_back(
     url = f"mongodb://{line.host}/?directConnection=true"
     async with (
         open_log(url, settings.mongo_database, question_seconds=0.5, driver="pymongo") as far,
-        feeding(log, client, settings.stream) as feed,
-        delivering(far, feed) as hub,
+        open_feed(log, client, settings.stream) as feed,
+        open_hub(far, feed) as hub,
         member(hub, EVERYTHING, 0, sink),
     ):
         await synchronise(far)
-        await until(lambda: "CaughtUp" in sink.kinds)
+        await until(lambda: "LiveStart" in sink.kinds)
         await line.cut()
         await teller.store(*[{}] * 3)
         await teller.beat(3)
@@ -63,8 +63,8 @@ async def test_a_hole_that_the_store_cannot_fill_is_filled_when_it_is_back(
             return sink.positions == [1, 2, 3, 4, 5]
 
         await until(filled)
-        await until(lambda: sink.kinds.count("CaughtUp") == 2)
-        assert sink.kinds.count("FellBehind") == 1
+        await until(lambda: sink.kinds.count("LiveStart") == 2)
+        assert sink.kinds.count("LiveBreak") == 1
 
 
 async def test_when_nats_is_back_what_happened_meanwhile_comes_first(
@@ -76,10 +76,10 @@ async def test_when_nats_is_back_what_happened_meanwhile_comes_first(
             client = await stream.connect(server.url, "test")
             stack.push_async_callback(stream.close, client)
             teller = Teller(log, client, settings.stream)
-            feed = await stack.enter_async_context(feeding(log, client, settings.stream))
-            hub = await stack.enter_async_context(delivering(log, feed))
+            feed = await stack.enter_async_context(open_feed(log, client, settings.stream))
+            hub = await stack.enter_async_context(open_hub(log, feed))
             await stack.enter_async_context(member(hub, EVERYTHING, 0, sink))
-            await until(lambda: "CaughtUp" in sink.kinds)
+            await until(lambda: "LiveStart" in sink.kinds)
             await teller.happen(2)
             await sink.has(1, 2)
         await until(lambda: not client.is_connected)

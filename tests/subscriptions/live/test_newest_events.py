@@ -11,8 +11,8 @@ from eventscope.settings import Settings
 from eventscope.store.log import Log, open_log
 from eventscope.store.recent_events import RecentEvents
 from eventscope.subscriptions.live import newest_events as tailings
-from eventscope.subscriptions.live.feed import Feed, feeding
-from eventscope.subscriptions.live.newest_events import tailing
+from eventscope.subscriptions.live.feed import Feed, open_feed
+from eventscope.subscriptions.live.newest_events import keep_newest_events
 from tests.subscriptions.support.receivers import Teller
 from tests.support.network_proxy import Proxy, proxied
 from tests.support.until import until
@@ -30,7 +30,7 @@ def teller(client: Client, settings: Settings, log: Log) -> Teller:
 
 @pytest.fixture
 async def feed(log: Log, client: Client, settings: Settings) -> AsyncIterator[Feed]:
-    async with feeding(log, client, settings.stream) as feed:
+    async with open_feed(log, client, settings.stream) as feed:
         yield feed
 
 
@@ -50,20 +50,20 @@ async def test_at_the_start_the_newest_events_are_read_from_the_log(
     log: Log, feed: Feed, teller: Teller, tail: RecentEvents
 ) -> None:
     await teller.store(*[{}] * 400)
-    async with tailing(replace(log, tail=tail), feed):
+    async with keep_newest_events(replace(log, tail=tail), feed):
         await until(lambda: holds(tail, 250, 400))
 
 
 async def test_a_short_log_is_held_whole(log: Log, feed: Feed, teller: Teller, tail: RecentEvents) -> None:
     await teller.store(*[{}] * 60)
-    async with tailing(replace(log, tail=tail), feed):
+    async with keep_newest_events(replace(log, tail=tail), feed):
         await until(lambda: holds(tail, 0, 60))
 
 
 async def test_what_is_stored_comes_with_the_live_feed_and_pushes_out_the_oldest(
     log: Log, feed: Feed, teller: Teller, tail: RecentEvents
 ) -> None:
-    async with tailing(replace(log, tail=tail), feed):
+    async with keep_newest_events(replace(log, tail=tail), feed):
         await until(lambda: holds(tail, 0, 0))
         await teller.happen(100)
         await until(lambda: holds(tail, 0, 100))
@@ -75,7 +75,7 @@ async def test_after_a_hole_the_newest_events_are_read_anew(
     log: Log, feed: Feed, teller: Teller, tail: RecentEvents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tailings, "LOOK_SECONDS", 0.02)
-    async with tailing(replace(log, tail=tail), feed):
+    async with keep_newest_events(replace(log, tail=tail), feed):
         await until(lambda: holds(tail, 0, 0))
         await teller.happen(100)
         await teller.store(*[{}] * 5)
@@ -101,7 +101,7 @@ async def test_while_mongodb_is_away_the_tail_waits_for_it(
     url = f"mongodb://{line.host}/?directConnection=true"
     async with (
         open_log(url, settings.mongo_database, "pymongo", question_seconds=0.5, tail=tail) as far,
-        tailing(far, feed),
+        keep_newest_events(far, feed),
     ):
         await teller.happen(2)
         await until(lambda: holds(tail, 10, 12))
@@ -112,7 +112,7 @@ async def test_while_mongodb_is_away_the_tail_waits_for_it(
 async def test_nobody_who_has_stopped_keeping_it_answers_from_it(
     log: Log, feed: Feed, teller: Teller, tail: RecentEvents
 ) -> None:
-    async with tailing(replace(log, tail=tail), feed):
+    async with keep_newest_events(replace(log, tail=tail), feed):
         await teller.happen(5)
         await until(lambda: tail.head == 5)
     assert tail.head is None
@@ -120,5 +120,5 @@ async def test_nobody_who_has_stopped_keeping_it_answers_from_it(
 
 
 async def test_a_log_without_a_tail_is_left_alone(log: Log, feed: Feed) -> None:
-    async with tailing(log, feed):
+    async with keep_newest_events(log, feed):
         assert feed.tail is None

@@ -1,10 +1,10 @@
 """Texts that were written out lately: as many as fit, the ones asked for lately first."""
 
-from eventscope.subscriptions.live.render_cache import BESIDE, Texts
+from eventscope.subscriptions.live.render_cache import BESIDE, RenderCache
 
 
 def test_what_was_not_asked_for_the_longest_makes_room() -> None:
-    texts = Texts(3 * (BESIDE + 10))
+    texts = RenderCache(3 * (BESIDE + 10))
     for position in (1, 2, 3):
         texts.add("a", position, "x" * 10)
     assert texts.get("a", 1) == "x" * 10
@@ -15,6 +15,6 @@ def test_what_was_not_asked_for_the_longest_makes_room() -> None:
 
 
 def test_what_would_take_all_the_room_is_not_kept() -> None:
-    texts = Texts(1_000)
+    texts = RenderCache(1_000)
     texts.add("a", 1, "x" * 1_000)
     assert (texts.get("a", 1), texts.held) == (None, 0)

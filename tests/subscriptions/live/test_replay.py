@@ -15,7 +15,7 @@ from eventscope.store.filters.paths import Path
 from eventscope.store.log import Log
 from eventscope.store.values import moment
 from eventscope.subscriptions.live import paging
-from eventscope.subscriptions.live.history import Item, Passed, RetentionGap
+from eventscope.subscriptions.live.history import Advance, ExpiredRange, Item
 from eventscope.subscriptions.live.replay import Rhythm, replay
 from tests.subscriptions.support.filling import store, user
 
@@ -118,24 +118,24 @@ async def test_a_filter_is_kept_to_and_the_end_is_told_where_it_does_not_match(l
     await store(log, *(user(str(n % 4)) for n in range(10)))
     assert positions(await whole(log, Among("aggregateId", ("1",)), head=10)) == [2, 6, 10]
     *events, end = await whole(log, Among("aggregateId", ("3",)), head=10)
-    assert (positions(events), end) == ([4, 8], Passed(10))
-    assert await whole(log, TypePatterns(("no.such",)), head=10) == [Passed(10)]
+    assert (positions(events), end) == ([4, 8], Advance(10))
+    assert await whole(log, TypePatterns(("no.such",)), head=10) == [Advance(10)]
 
 
 async def test_a_search_through_a_long_log_says_how_far_it_got(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scan, "WINDOW", 7)
     monkeypatch.setattr(scan, "PATIENCE", 0.0)
     await store(log, *at(*range(20)))
-    assert await whole(log, Exists(Path("data", ("no",))), head=20) == [Passed(7), Passed(14), Passed(20)]
+    assert await whole(log, Exists(Path("data", ("no",))), head=20) == [Advance(7), Advance(14), Advance(20)]
 
 
 async def test_what_expired_before_it_is_told_and_not_delivered(log: Log) -> None:
     long_ago = moment.now() - 40 * moment.DAY
     await store(replace(log, clock=lambda: long_ago), {}, {}, {}, recorded_at=long_ago, days=1)
     await store(log, {}, {})
-    assert (await whole(log, head=5))[0] == RetentionGap(0, 3)
+    assert (await whole(log, head=5))[0] == ExpiredRange(0, 3)
     assert positions(await whole(log, head=5)) == [4, 5]
-    assert await whole(log, head=2) == [RetentionGap(0, 2), Passed(2)]
+    assert await whole(log, head=2) == [ExpiredRange(0, 2), Advance(2)]
 
 
 async def test_what_expires_while_it_pauses_is_told_and_not_delivered(log: Log) -> None:
@@ -151,7 +151,7 @@ async def test_what_expires_while_it_pauses_is_told_and_not_delivered(log: Log) 
     time = Time(happens=a_day_goes_by)
     first, *rest = await whole(moved, head=4, rhythm=time.rhythm(1.0))
     assert positions([first]) == [1]
-    assert rest[0] == RetentionGap(1, 3)
+    assert rest[0] == ExpiredRange(1, 3)
     assert positions(rest) == [4]
     assert time.slept == [1.0, 2.0]
 

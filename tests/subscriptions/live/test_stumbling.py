@@ -18,16 +18,16 @@ from eventscope.store.recent_events import RecentEvents
 from eventscope.store.values.documents import EventDocument
 from eventscope.store.write.retention import Retention
 from eventscope.subscriptions.current import changes as newses
-from eventscope.subscriptions.current.aggregates import Watching
-from eventscope.subscriptions.current.changes import News
-from eventscope.subscriptions.current.queries import Asked, Readings
+from eventscope.subscriptions.current.aggregates import AggregateUpdates
+from eventscope.subscriptions.current.changes import ChangeNotifier
+from eventscope.subscriptions.current.queries import SharedQueries, SharedQuery
 from eventscope.subscriptions.ingest.ingester import Ingester
 from eventscope.subscriptions.live import newest_events as tailings
-from eventscope.subscriptions.live.feed import Feed, feeding
+from eventscope.subscriptions.live.feed import Feed, open_feed
 from eventscope.subscriptions.live.history import Item
-from eventscope.subscriptions.live.hub import Hub, HubState, delivering
-from eventscope.subscriptions.live.newest_events import tailing
-from eventscope.subscriptions.live.subscriber import Room, Text
+from eventscope.subscriptions.live.hub import Hub, HubState, open_hub
+from eventscope.subscriptions.live.newest_events import keep_newest_events
+from eventscope.subscriptions.live.subscriber import SendBudget, Text
 from eventscope.subscriptions.observer import GuardedIngestObserver
 from tests.subscriptions.support.filling import user
 from tests.subscriptions.support.receivers import Quick, Receiver, Renderer, Slowly, Teller, member
@@ -89,18 +89,18 @@ class RaisingObserver:
 
 @pytest.fixture
 async def feed(log: Log, client: Client, settings: Settings) -> AsyncIterator[Feed]:
-    async with feeding(log, client, settings.stream) as feed:
+    async with open_feed(log, client, settings.stream) as feed:
         yield feed
 
 
 @pytest.fixture
-def room() -> Room:
-    return Room(1_000_000, 1_000_000)
+def room() -> SendBudget:
+    return SendBudget(1_000_000, 1_000_000)
 
 
 @pytest.fixture
-async def hub(log: Log, feed: Feed, room: Room) -> AsyncIterator[Hub]:
-    async with delivering(log, feed, room) as hub:
+async def hub(log: Log, feed: Feed, room: SendBudget) -> AsyncIterator[Hub]:
+    async with open_hub(log, feed, room) as hub:
         yield hub
         await until(lambda: hub.state() == HubState(0, 0, 0, 0))
 
@@ -113,7 +113,7 @@ def teller(client: Client, settings: Settings, log: Log) -> Teller:
 @pytest.mark.parametrize("kind", [FailsOnce, FailsLater, FailsToEncodeLater])
 @pytest.mark.parametrize("position", [1, 2, 6])
 async def test_what_cannot_be_written_out_at_first_is_read_from_the_store(
-    hub: Hub, teller: Teller, room: Room, caplog: pytest.LogCaptureFixture, kind: type[FailsOnce], position: int
+    hub: Hub, teller: Teller, room: SendBudget, caplog: pytest.LogCaptureFixture, kind: type[FailsOnce], position: int
 ) -> None:
     renderer = kind(position)
     quick, slow, other = Quick(), Receiver(), Quick()
@@ -122,7 +122,7 @@ async def test_what_cannot_be_written_out_at_first_is_read_from_the_store(
         member(hub, EVERYTHING, 0, quick, render=lambda: renderer),
         member(hub, EVERYTHING, 0, slow, render=lambda: renderer),
     ):
-        await until(lambda: all("CaughtUp" in sink.kinds for sink in (quick, slow, other)))
+        await until(lambda: all("LiveStart" in sink.kinds for sink in (quick, slow, other)))
         if isinstance(renderer, Slowly):
             renderer.may.clear()
         events = await teller.happen(6)
@@ -135,7 +135,7 @@ async def test_what_cannot_be_written_out_at_first_is_read_from_the_store(
         for sink in (quick, slow, other):
             await sink.has(*range(1, 10))
         assert len(events) == 6
-        assert other.kinds == ["CaughtUp", *["event"] * 9]  # nobody else notices
+        assert other.kinds == ["LiveStart", *["event"] * 9]  # nobody else notices
         await until(lambda: room.held == 0)
     assert [record.levelno for record in caplog.records if "errorId" in record.message] == [logging.ERROR]
 
@@ -149,12 +149,12 @@ async def test_an_observer_that_fails_neither_stops_delivery_nor_changes_its_ord
     quick, slow = Quick(), Slowly()
     late = Receiver()
     async with member(hub, EVERYTHING, 0, quick), member(hub, EVERYTHING, 0, late, key="slow", render=lambda: slow):
-        await until(lambda: "CaughtUp" in quick.kinds and "CaughtUp" in late.kinds)
+        await until(lambda: "LiveStart" in quick.kinds and "LiveStart" in late.kinds)
         for _ in range(4):
             await teller.happen(5)
         await quick.has(*range(1, 21))
         await late.has(*range(1, 21))
-        assert quick.kinds == ["CaughtUp", *["event"] * 20]
+        assert quick.kinds == ["LiveStart", *["event"] * 20]
         assert tail.head == 20
     assert len([record for record in caplog.records if "errorId" in record.message]) == 1
 
@@ -168,8 +168,8 @@ async def test_a_tail_that_fails_to_take_a_batch_stops_no_delivery_and_is_filled
         monkeypatch.undo()
         raise Broken
 
-    async with tailing(replace(log, tail=tail), feed), member(hub, EVERYTHING, 0, quick):
-        await until(lambda: "CaughtUp" in quick.kinds and tail.head == 0)
+    async with keep_newest_events(replace(log, tail=tail), feed), member(hub, EVERYTHING, 0, quick):
+        await until(lambda: "LiveStart" in quick.kinds and tail.head == 0)
         monkeypatch.setattr(tail, "take", fail)
         await teller.happen(5)
         await quick.has(*range(1, 6))
@@ -197,7 +197,7 @@ async def test_filling_the_tail_goes_on_after_what_nobody_foresaw(
     monkeypatch.setattr(tailings, "LOOK_SECONDS", 0.01)
     tail = RecentEvents(100)
     await teller.store(*[{}] * 10)
-    async with tailing(replace(log, tail=tail), feed):
+    async with keep_newest_events(replace(log, tail=tail), feed):
         await until(lambda: (tail.head, len(tail)) == (10, 10))
     assert len([record for record in caplog.records if "errorId" in record.message]) == 2
 
@@ -228,7 +228,7 @@ async def test_a_listener_that_fails_is_told_again_and_freezes_nobody(
     log: Log, feed: Feed, teller: Teller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(newses, "LOOK_SECONDS", 0.05)
-    news = News(log, feed)
+    news = ChangeNotifier(log, feed)
     good, bad = Listening(0), Listening(1)
     with news.heard_by(bad), news.heard_by(good):
         await until(lambda: good.missed_at and bad.missed_at)  # of which the first failed for one
@@ -246,7 +246,7 @@ async def test_news_that_stumble_themselves_go_on(
     log: Log, feed: Feed, teller: Teller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(newses, "RETRY_SECONDS", 0.0)
-    news, good = News(log, feed), Listening(0)
+    news, good = ChangeNotifier(log, feed), Listening(0)
     take = news._take
     failures = 1
 
@@ -269,8 +269,8 @@ async def test_news_that_stumble_themselves_go_on(
 
 
 async def test_aggregates_are_watched_on_when_another_listener_fails(log: Log, feed: Feed, teller: Teller) -> None:
-    news = News(log, feed)
-    watching = Watching(log, news)
+    news = ChangeNotifier(log, feed)
+    watching = AggregateUpdates(log, news)
     await teller.store(user("ada"))
     with news.heard_by(Listening(1000)):
         async with aclosing(watching.watch("user", "ada")) as heads, asyncio.timeout(60):
@@ -294,8 +294,8 @@ async def test_a_reading_whose_value_cannot_be_compared_tells_its_subscribers_an
             raise Broken
         return marks
 
-    readings = Readings(News(log, feed), sleep=lambda _: asyncio.sleep(0))
-    asked = Asked("k", TypePatterns(("a.b",)), 0.0, read, mark)
+    readings = SharedQueries(ChangeNotifier(log, feed), sleep=lambda _: asyncio.sleep(0))
+    asked = SharedQuery("k", TypePatterns(("a.b",)), 0.0, read, mark)
     async with aclosing(readings.follow(asked)) as first, asyncio.timeout(60):
         assert await anext(first) == 1
         with pytest.raises(Broken):  # when the first word of the feed has it read anew

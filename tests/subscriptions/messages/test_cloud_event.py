@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from eventscope.store.values.headers import MessageHeaders
 from eventscope.store.values.message import NO_STREAM, AcceptedMessage, Arrival, MessageGroup, RejectedMessage
 from eventscope.subscriptions.messages.cloud_event import ATTRIBUTES, EXPECTED, IN_BASE64
-from eventscope.subscriptions.messages.parse import KNOWN, read
+from eventscope.subscriptions.messages.parse import KNOWN, parse_message
 
 # the example of the specification, with the extensions for correlation and auth context
 CLOUD_EVENT = {
@@ -51,7 +51,7 @@ JSON = {"content-type": "application/json"}
 
 def _read(content: object, **headers: str) -> Any:
     raw = content if isinstance(content, bytes) else orjson.dumps(content)
-    return read(Arrival("events.a.b", headers, raw, 5, 1), "EVENTS", "a.b", "cloudevents")
+    return parse_message(Arrival("events.a.b", headers, raw, 5, 1), "EVENTS", "a.b", "cloudevents")
 
 
 def _binary(raw: bytes, attributes: dict[str, str], **headers: str) -> Any:
@@ -325,11 +325,13 @@ def test_ids_of_different_bytes_are_different() -> None:
 
 def test_what_plainly_is_a_binary_cloud_event_is_refused_where_nothing_is_set() -> None:
     headers = {f"Ce-{name}": value for name, value in REQUIRED.items()}
-    message = read(Arrival("events.a.b", headers, b"{}", 5, 1), "EVENTS", "a.b", None)
+    message = parse_message(Arrival("events.a.b", headers, b"{}", 5, 1), "EVENTS", "a.b", None)
     assert isinstance(message, RejectedMessage)
     assert message.code == "WRONG_ENVELOPE"
     del headers["Ce-id"]
-    assert isinstance(read(Arrival("events.a.b", headers, b"{}", 5, 1), "EVENTS", "a.b", None), AcceptedMessage)
+    assert isinstance(
+        parse_message(Arrival("events.a.b", headers, b"{}", 5, 1), "EVENTS", "a.b", None), AcceptedMessage
+    )
 
 
 def test_no_header_of_a_binary_cloud_event_is_dropped() -> None:
@@ -338,12 +340,12 @@ def test_no_header_of_a_binary_cloud_event_is_dropped() -> None:
         headers.add(f"ce-{name}", value)
     headers.add("ce-x", "3")
     headers.add("content-type", "application/json")
-    message = read(Arrival("events.a.b", headers, b"{}", 5, 1), "EVENTS", "a.b", "cloudevents")
+    message = parse_message(Arrival("events.a.b", headers, b"{}", 5, 1), "EVENTS", "a.b", "cloudevents")
     assert isinstance(message, AcceptedMessage)
     assert message.fields["data"] == {}
     more = {"x": ["1", "3", "2"], "ce-data": "d", "ce-datacontenttype": "text/x", "datacontenttype": "application/json"}
     assert message.fields["extensions"].items() >= more.items()
     headers.add("ce-id", "2")
-    message = read(Arrival("events.a.b", headers, b"{}", 5, 1), "EVENTS", "a.b", "cloudevents")
+    message = parse_message(Arrival("events.a.b", headers, b"{}", 5, 1), "EVENTS", "a.b", "cloudevents")
     assert isinstance(message, RejectedMessage)
     assert message.code == "WRONG_ENVELOPE"

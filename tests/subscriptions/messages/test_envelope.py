@@ -13,19 +13,19 @@ from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
 from eventscope.store.rejected.messages import rejected
 from eventscope.store.values.message import AcceptedMessage, Arrival, RejectedMessage
-from eventscope.subscriptions.messages.envelope import PLAIN, Envelope
+from eventscope.subscriptions.messages.envelope import PLAIN, MessageEnvelope
 from eventscope.subscriptions.messages.mapping import Mapper
-from eventscope.subscriptions.messages.parse import read
-from eventscope.subscriptions.publish.retry import retrying
+from eventscope.subscriptions.messages.parse import parse_message
+from eventscope.subscriptions.publish.retry import open_retrier
 from tests.support.ingesters import ingester
 from tests.support.until import until
 
 CLOUD_EVENT = {"specversion": "1.0", "type": "com.example.user.created", "source": "/users", "id": "A234-1234-1234"}
 
 
-def _read(envelope: Envelope | None, content: object, **headers: str) -> Any:
+def _read(envelope: MessageEnvelope | None, content: object, **headers: str) -> Any:
     raw = content if isinstance(content, bytes) else orjson.dumps(content)
-    return read(Arrival("events.a.b", headers, raw, 5, 1), "EVENTS", "a.b", envelope)
+    return parse_message(Arrival("events.a.b", headers, raw, 5, 1), "EVENTS", "a.b", envelope)
 
 
 def test_an_event_of_nestjs_is_named_by_its_pattern() -> None:
@@ -55,7 +55,7 @@ def test_an_event_of_nestjs_is_named_by_its_pattern() -> None:
     ],
 )
 def test_what_is_in_another_envelope_is_refused_with_the_setting_that_mends_it(
-    envelope: Envelope | None, content: object
+    envelope: MessageEnvelope | None, content: object
 ) -> None:
     message = _read(envelope, content)
     assert isinstance(message, RejectedMessage)
@@ -110,7 +110,7 @@ async def test_what_was_refused_can_be_retried_once_the_setting_is_mended(
         [message] = await until(lambda: rejected(log, limit=2))
     assert message.code == "WRONG_ENVELOPE"
     plain = settings.model_copy(update={"envelopes": {f"{subject_prefix}.>": "plain"}})
-    async with ingester(plain), retrying(log, client, settings.stream) as retrier:
+    async with ingester(plain), open_retrier(log, client, settings.stream) as retrier:
         await retrier.send(message)
         await retrier.settle(60)
         await retrier.remove_answered()
@@ -125,7 +125,7 @@ async def _three(log: Log) -> list[Any]:
 
 
 @pytest.mark.parametrize("envelope", ["cloudevents", "nestjs", Mapper(mapping({"type": "kind"})), None])
-def test_a_header_makes_a_message_plain_whatever_its_subject_is_set_to(envelope: Envelope | None) -> None:
+def test_a_header_makes_a_message_plain_whatever_its_subject_is_set_to(envelope: MessageEnvelope | None) -> None:
     message = _read(envelope, {"type": "a.b", "pattern": "x", "data": 1}, **PLAIN)
     assert isinstance(message, AcceptedMessage)
     assert (message.fields["type"], message.fields["data"]) == ("a.b", 1)
@@ -134,6 +134,6 @@ def test_a_header_makes_a_message_plain_whatever_its_subject_is_set_to(envelope:
 
 def test_the_pattern_is_the_type_and_another_type_is_kept() -> None:
     raw = orjson.dumps({"pattern": "a.b", "type": "c.d", "data": 1})
-    message = read(Arrival("events.x", {}, raw, 5, 1), "EVENTS", None, "nestjs")
+    message = parse_message(Arrival("events.x", {}, raw, 5, 1), "EVENTS", None, "nestjs")
     assert isinstance(message, AcceptedMessage)
     assert (message.fields["type"], message.fields["extensions"]) == ("a.b", {"type": "c.d"})

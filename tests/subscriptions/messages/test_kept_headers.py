@@ -18,7 +18,7 @@ from eventscope.store.values.headers import MessageHeaders, Values
 from eventscope.store.values.message import AcceptedMessage, Arrival, MessageGroup
 from eventscope.subscriptions.ingest.kept_headers import KeptHeaders
 from eventscope.subscriptions.ingest.portions import stored_bytes
-from eventscope.subscriptions.messages.parse import read
+from eventscope.subscriptions.messages.parse import parse_message
 from eventscope.subscriptions.nats.header_block import Sendable
 from tests.support.ingesters import ingester
 from tests.support.until import until
@@ -31,7 +31,7 @@ def _kept(names: list[str], *headers: tuple[str, str], message: Any = None) -> A
     for name, value in headers:
         given.add(name, value)
     raw = orjson.dumps({} if message is None else message)
-    return KeptHeaders(names).add_to(read(Arrival("events.a.b", given, raw, 5, 1), "EVENTS", "a.b"))
+    return KeptHeaders(names).add_to(parse_message(Arrival("events.a.b", given, raw, 5, 1), "EVENTS", "a.b"))
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_headers_are_gone_through_once_however_many_are_kept() -> None:
     headers = _Counted()
     for number in range(100):
         headers.add(f"h{number}", "")
-    KeptHeaders(["*"]).add_to(read(Arrival("events.a.b", headers, b"{}", 5, 1), "EVENTS", "a.b"))
+    KeptHeaders(["*"]).add_to(parse_message(Arrival("events.a.b", headers, b"{}", 5, 1), "EVENTS", "a.b"))
     assert headers.times == 1
 
 

@@ -23,7 +23,7 @@ from eventscope.store.values import moment
 from eventscope.store.values.message import AcceptedMessage, Arrival, MessageGroup, RejectedMessage
 from eventscope.subscriptions.ingest.portions import stored_bytes
 from eventscope.subscriptions.messages.mapping import Mapper
-from eventscope.subscriptions.messages.parse import made_up_id, read
+from eventscope.subscriptions.messages.parse import generated_id, parse_message
 from eventscope.subscriptions.messages.versions import VersionUse
 from tests.store.support.json_values import json_values
 from tests.subscriptions.support import mapped_messages as mapped
@@ -131,7 +131,7 @@ def test_members_that_are_not_mapped_are_extensions_whatever_their_names() -> No
     content = {"type": "x", "messageId": 5, "timestamp": "now", "version": "2.1", "data": 1, "metadata": [], "body": 1}
     fields = mapped.fields({"data": "body"}, content)
     assert fields.pop("extensions") == {name: value for name, value in content.items() if name != "body"}
-    assert fields == {"type": "a.b", "messageId": made_up_id("EVENTS", 5, 1), "timestamp": 1, "data": 1}
+    assert fields == {"type": "a.b", "messageId": generated_id("EVENTS", 5, 1), "timestamp": 1, "data": 1}
 
 
 def test_what_is_mapped_to_nothing_stays_where_it_is() -> None:
@@ -189,7 +189,7 @@ def test_the_headers_are_gone_through_once_however_many_events_and_sources_there
     names = ("userId", "correlationId", "causationId", "aggregateId", "metadata.a", "metadata.b")
     mapper = Mapper(envelopes.mapping({name: ["none", {"header": f"X-{name}"}] for name in names}))
     headers = _Counted({f"x-{name}": name for name in names})
-    message = read(Arrival("events.a.b", headers, b"[{},{},{}]", 5, 1), "EVENTS", "a.b", mapper)
+    message = parse_message(Arrival("events.a.b", headers, b"[{},{},{}]", 5, 1), "EVENTS", "a.b", mapper)
     assert isinstance(message, MessageGroup)
     assert [one.fields["metadata"] for one in message.messages] == [{"a": "metadata.a", "b": "metadata.b"}] * 3
     assert headers.times == 1
@@ -226,7 +226,7 @@ def test_the_version_means_what_it_means_in_a_plain_message() -> None:
     mapper = Mapper(envelopes.mapping({**names, "version": {"path": "v", "as": "number"}}))
     expected: dict[VersionUse, Any] = {"claim": (None, 3), "expect": (2, None)}
     for use, versions in expected.items():
-        mapped = read(Arrival("events.a.b", {}, orjson.dumps(content), 5, 1), "EVENTS", "a.b", mapper, use)
+        mapped = parse_message(Arrival("events.a.b", {}, orjson.dumps(content), 5, 1), "EVENTS", "a.b", mapper, use)
         assert isinstance(mapped, AcceptedMessage)
         assert (mapped.expected_version, mapped.claimed_version) == versions
 
@@ -243,7 +243,7 @@ def test_a_version_that_is_mapped_keeps_no_event_out_and_is_kept(version: object
 
 def test_a_mapped_expectation_that_is_no_version_is_refused_with_its_place() -> None:
     mapper = Mapper(envelopes.mapping({"version": {"path": "v", "as": "number"}}))
-    message = read(Arrival("events.a.b", {}, b'{"v": "two"}', 5, 1), "EVENTS", "a.b", mapper, "expect")
+    message = parse_message(Arrival("events.a.b", {}, b'{"v": "two"}', 5, 1), "EVENTS", "a.b", mapper, "expect")
     assert isinstance(message, RejectedMessage)
     assert message.code == "INVALID_FIELD"
     assert message.reason.startswith("version is two and not")
@@ -290,7 +290,9 @@ def test_what_cannot_be_taken_is_refused_with_member_place_and_value(
 
 
 def test_a_type_that_neither_mapping_nor_subject_name_is_missing() -> None:
-    message = read(Arrival("events", {}, b"{}", 5, 1), "EVENTS", None, Mapper(envelopes.mapping({"type": "kind"})))
+    message = parse_message(
+        Arrival("events", {}, b"{}", 5, 1), "EVENTS", None, Mapper(envelopes.mapping({"type": "kind"}))
+    )
     assert isinstance(message, RejectedMessage)
     assert message.code == "MISSING_TYPE"
 

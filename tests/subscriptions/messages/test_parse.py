@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from eventscope.store.values.documents import plain
 from eventscope.store.values.message import NO_STREAM, AcceptedMessage, Arrival, MessageGroup, RejectedMessage
 from eventscope.subscriptions.messages import versions
-from eventscope.subscriptions.messages.parse import MOST_BYTES, MOST_DEPTH, MOST_TEXT, MOST_TOGETHER, read
+from eventscope.subscriptions.messages.parse import MOST_BYTES, MOST_DEPTH, MOST_TEXT, MOST_TOGETHER, parse_message
 from eventscope.subscriptions.messages.versions import VersionUse
 from tests.store.support.json_values import json_values
 
@@ -19,7 +19,9 @@ AT = 1_700_000_000_000_000
 
 
 def accepted(raw: bytes, headers: dict[str, str] | None = None, use: VersionUse = "claim") -> AcceptedMessage:
-    outcome = read(Arrival("events.user.created", headers or {}, raw, 5, AT), "EVENTS", "user.created", "plain", use)
+    outcome = parse_message(
+        Arrival("events.user.created", headers or {}, raw, 5, AT), "EVENTS", "user.created", "plain", use
+    )
     assert isinstance(outcome, AcceptedMessage), outcome
     return outcome
 
@@ -30,7 +32,9 @@ def refused(
     subject_type: str | None = "user.created",
     use: VersionUse = "claim",
 ) -> str:
-    outcome = read(Arrival("events.user.created", headers or {}, raw, 5, AT), "EVENTS", subject_type, "plain", use)
+    outcome = parse_message(
+        Arrival("events.user.created", headers or {}, raw, 5, AT), "EVENTS", subject_type, "plain", use
+    )
     assert isinstance(outcome, RejectedMessage), outcome
     assert outcome.reason
     return outcome.code
@@ -38,7 +42,7 @@ def refused(
 
 def test_a_type_that_is_no_text_is_shown_as_json() -> None:
     arrival = Arrival("events.a", {}, b'{"type": {"cmd": "x", "on": true}}', 1, 0)
-    refused = read(arrival, "S", "a")
+    refused = parse_message(arrival, "S", "a")
     assert isinstance(refused, RejectedMessage)
     assert refused.reason.startswith('the type {"cmd":"x","on":true} is not words joined by dots')
 
@@ -54,7 +58,7 @@ REFERENCES = st.recursive(
 @example(data={"$ref": "c", "$id": 1, "$db": None}, escaped="$\\u0064b")
 def test_what_the_driver_takes_for_a_reference_comes_back_as_it_was_or_is_refused(data: object, escaped: str) -> None:
     raw = orjson.dumps({"data": data}).replace(b'"$db"', f'"{escaped}"'.encode())
-    outcome = read(Arrival("events.a", {}, raw, 1, AT), "S", "a")
+    outcome = parse_message(Arrival("events.a", {}, raw, 1, AT), "S", "a")
     if isinstance(outcome, RejectedMessage):
         assert outcome.code == "INVALID_KEY"
         assert "null" in raw.decode()
@@ -84,8 +88,8 @@ def test_the_message_id_is_the_messages_or_the_headers_or_is_made_of_the_place_i
     assert accepted(b"{}", header).fields["messageId"] == "h"
     made_up = accepted(b"{}").fields["messageId"]
     assert accepted(b'{"data": 1}').fields["messageId"] == made_up
-    elsewhere = read(Arrival("events.user.created", {}, b"{}", 6, AT), "EVENTS", "user.created")
-    reused = read(Arrival("events.user.created", {}, b"{}", 5, AT + 1), "EVENTS", "user.created")
+    elsewhere = parse_message(Arrival("events.user.created", {}, b"{}", 6, AT), "EVENTS", "user.created")
+    reused = parse_message(Arrival("events.user.created", {}, b"{}", 5, AT + 1), "EVENTS", "user.created")
     assert isinstance(elsewhere, AcceptedMessage)
     assert isinstance(reused, AcceptedMessage)
     assert len({made_up, elsewhere.fields["messageId"], reused.fields["messageId"]}) == 3
@@ -211,19 +215,21 @@ def test_decimals_are_taken_if_and_only_if_a_float_equals_them() -> None:
 def test_a_key_that_is_given_twice_is_refused_for_nobody_knows_which_was_meant() -> None:
     for raw in (b'{"type":"a","type":"b"}', b'{"data":{"x":[{"a":1,"a":1}]}}', b'[{},{"data":1,"d\\u0061ta":2}]'):
         assert refused(raw) == "DUPLICATE_KEY"
-    outcome = read(Arrival("e", {}, b'{"data": {"items": [{"sku": 1, "sku": 2}]}}', 5, AT), "EVENTS", "user.moved")
+    outcome = parse_message(
+        Arrival("e", {}, b'{"data": {"items": [{"sku": 1, "sku": 2}]}}', 5, AT), "EVENTS", "user.moved"
+    )
     assert isinstance(outcome, RejectedMessage)
     assert outcome.reason == "the key 'sku' at data.items[0] is given more than once"
 
 
 @given(st.binary(max_size=200))
 def test_no_bytes_whatever_make_it_fail(raw: bytes) -> None:
-    read(Arrival("events.a", {}, raw, 1, AT), "EVENTS", "a")
+    parse_message(Arrival("events.a", {}, raw, 1, AT), "EVENTS", "a")
 
 
 def test_several_messages_may_come_as_one() -> None:
     raw = orjson.dumps([{"data": 1}, {"type": "user.moved", "messageId": "m"}])
-    outcome = read(Arrival("events.user.created", {"Nats-Msg-Id": "h"}, raw, 5, AT), "EVENTS", "user.created")
+    outcome = parse_message(Arrival("events.user.created", {"Nats-Msg-Id": "h"}, raw, 5, AT), "EVENTS", "user.created")
     assert isinstance(outcome, MessageGroup)
     assert [(m.fields["messageId"], m.fields["type"]) for m in outcome.messages] == [
         ("h:0", "user.created"),
@@ -246,7 +252,7 @@ def test_the_header_of_several_lists_their_versions_from_the_first_one_on(
     header: str | None, use: VersionUse, expected: list[int | None], claimed: list[int | None]
 ) -> None:
     headers = {} if header is None else {"Eventscope-Expected-Version": header}
-    outcome = read(
+    outcome = parse_message(
         Arrival("e", headers, orjson.dumps([USER, USER | {"version": 9}, USER]), 5, AT), "E", "a", "plain", use
     )
     assert isinstance(outcome, MessageGroup)
@@ -256,7 +262,7 @@ def test_the_header_of_several_lists_their_versions_from_the_first_one_on(
 
 @given(st.lists(st.none() | st.integers(0, 10**18 - 1), min_size=1, max_size=20))
 def test_what_is_expected_of_several_is_read_as_it_was_written(expected: list[int | None]) -> None:
-    assert list(versions.stated(versions.header(expected), len(expected))) == expected
+    assert list(versions.expected_versions(versions.header(expected), len(expected))) == expected
 
 
 @pytest.mark.parametrize("header", ["1,2,3", "1;2", "x", "", "1,x"])
@@ -266,7 +272,7 @@ def test_a_header_that_fits_no_two_messages_refuses_both(header: str) -> None:
 
 def test_one_that_is_wrong_refuses_all_and_is_named() -> None:
     raw = orjson.dumps([{}, {"timestamp": "soon"}, {}])
-    outcome = read(Arrival("e", {}, raw, 5, AT), "EVENTS", "user.moved")
+    outcome = parse_message(Arrival("e", {}, raw, 5, AT), "EVENTS", "user.moved")
     assert isinstance(outcome, RejectedMessage)
     assert (outcome.code, outcome.index) == ("INVALID_TIMESTAMP", 1)
     assert outcome.reason.startswith("event 2 of 3: ")
@@ -275,8 +281,10 @@ def test_one_that_is_wrong_refuses_all_and_is_named() -> None:
 def test_a_list_holds_one_to_a_thousand_messages_each_as_deep_as_one_alone() -> None:
     assert refused(b"[]") == "WRONG_COUNT"
     assert refused(orjson.dumps([{}] * (MOST_TOGETHER + 1))) == "WRONG_COUNT"
-    assert isinstance(read(Arrival("e", {}, orjson.dumps([{}] * MOST_TOGETHER), 5, AT), "E", "a"), MessageGroup)
+    assert isinstance(
+        parse_message(Arrival("e", {}, orjson.dumps([{}] * MOST_TOGETHER), 5, AT), "E", "a"), MessageGroup
+    )
     deep = MOST_DEPTH - 1
     raw = b'[{"data":' + b"[" * deep + b"]" * deep + b"}]"
-    assert isinstance(read(Arrival("e", {}, raw, 5, AT), "E", "a"), MessageGroup)
+    assert isinstance(parse_message(Arrival("e", {}, raw, 5, AT), "E", "a"), MessageGroup)
     assert refused(b'[{"data":' + b"[" * (deep + 1) + b"]" * (deep + 1) + b"}]") == "TOO_DEEP"

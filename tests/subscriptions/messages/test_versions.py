@@ -21,7 +21,7 @@ from eventscope.store.write.draft import Draft
 from eventscope.store.write.retention import Retention
 from eventscope.subscriptions.messages import parse
 from eventscope.subscriptions.publish.outcome import StoredEvent
-from eventscope.subscriptions.publish.retry import retrying
+from eventscope.subscriptions.publish.retry import open_retrier
 from tests.store.support.json_values import json_values
 from tests.support.ingesters import ingester, stored
 from tests.support.until import until
@@ -43,7 +43,7 @@ def drafted(messages: list[dict[str, Any]]) -> Draft:
     start = LogCheckpoint(0, 0, None, 0, "ingester", 1, True)
     draft = Draft(AT, Retention({"*": 0}), start, MessageBatch((), place), {}, {})
     for sequence, one in enumerate(messages, start=1):
-        draft.add(parse.read(Arrival("events.a", {}, orjson.dumps(one), sequence, AT + sequence), "S", "a"))
+        draft.add(parse.parse_message(Arrival("events.a", {}, orjson.dumps(one), sequence, AT + sequence), "S", "a"))
     return draft
 
 
@@ -125,7 +125,7 @@ async def test_what_was_rejected_for_its_version_is_taken_when_it_is_retried_or_
             await client.publish(subject, raw)
         await until(lambda: _rejected(log, 3))
     assert (await checkpoint.read(log)).head == 0
-    async with ingester(settings), retrying(log, client, settings.stream) as retrier:
+    async with ingester(settings), open_retrier(log, client, settings.stream) as retrier:
         [first] = [one for one in await rejections.rejected(log, limit=9) if one.raw == raws[0]]
         await retrier.send(first)
         await retrier.settle(60)

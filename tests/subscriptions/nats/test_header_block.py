@@ -22,7 +22,7 @@ from eventscope.subscriptions.messages import raw_text
 from eventscope.subscriptions.messages.parse import OWN_ID
 from eventscope.subscriptions.nats.header_block import Sendable, parse
 from eventscope.subscriptions.nats.stream import connect
-from eventscope.subscriptions.publish.retry import retrying
+from eventscope.subscriptions.publish.retry import open_retrier
 from tests.support.until import until
 
 NAMES = st.text(st.sampled_from("aAbB-_$.%"), min_size=1, max_size=3)
@@ -113,7 +113,7 @@ async def test_a_retry_has_all_of_them_again(
     headers: Values = {"X-Tag": ["a", "b"], "Nats-Msg-Id": ["one", "two"]}
     await ours.jetstream().publish(f"{subject_prefix}.a", b"{", headers=Sendable(headers))
     first = await _rejected(log)
-    async with retrying(log, ours, settings.stream) as retrier:
+    async with open_retrier(log, ours, settings.stream) as retrier:
         await retrier.send(first)
         await retrier.settle(60)
         await retrier.remove_answered()
@@ -168,7 +168,7 @@ async def test_a_retry_has_the_very_bytes_of_the_headers(
     head = b"NATS/1.0\r\n" + b"".join(line + b"\r\n" for line in lines)
     await _publish_by_hand(settings.nats_url, f"{subject_prefix}.a", head + b"\r\n", b"{")
     first = await _rejected(log)
-    async with retrying(log, ours, settings.stream) as retrier:
+    async with open_retrier(log, ours, settings.stream) as retrier:
         await retrier.send(first)
         await retrier.settle(60)
         await retrier.remove_answered()

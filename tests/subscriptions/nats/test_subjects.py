@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventscope.errors import BadInput
-from eventscope.subscriptions.nats.subjects import covers, joined, prefix_of, subject_of, type_of
+from eventscope.subscriptions.nats.subjects import covers, merge_patterns, prefix_of, subject_of, type_of
 
 words = st.text(
     st.characters(codec="utf-8", exclude_categories=["Z", "C"], exclude_characters=".*>"), min_size=1, max_size=8
@@ -104,5 +104,5 @@ def test_a_pattern_covers_what_it_always_matches(wide: str, narrow: str, does: b
 
 
 def test_joined_patterns_lose_nothing_and_do_not_overlap_needlessly() -> None:
-    assert joined(["a.>", "b"], ["b", "a.x", "c.*"]) == ["a.>", "b", "c.*"]
-    assert joined(["a.x.>", "b"], ["a.>"]) == ["b", "a.>"]
+    assert merge_patterns(["a.>", "b"], ["b", "a.x", "c.*"]) == ["a.>", "b", "c.*"]
+    assert merge_patterns(["a.x.>", "b"], ["a.>"]) == ["b", "a.>"]

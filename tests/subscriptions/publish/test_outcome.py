@@ -15,7 +15,7 @@ from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
 from eventscope.store.rejected import messages
 from eventscope.store.values.message import Arrival
-from eventscope.subscriptions.publish.outcome import REPLY_TO, Rejection, StoredEvent, decode, inbox
+from eventscope.subscriptions.publish.outcome import REPLY_TO, PublishRejection, StoredEvent, decode, inbox
 from tests.support.ingesters import ingester
 from tests.support.until import until
 
@@ -129,4 +129,4 @@ def test_what_is_no_inbox(subject: str) -> None:
 def test_answers_are_read_as_what_they_say() -> None:
     assert decode(b'{"messageId": "m", "position": 7, "version": null}') == [StoredEvent("m", 7, None)]
     rejection = decode(b'{"code": "VERSION_CONFLICT", "message": "no", "messageId": "m", "actualVersion": 3}')
-    assert rejection == Rejection("VERSION_CONFLICT", "no", "m", actual_version=3)
+    assert rejection == PublishRejection("VERSION_CONFLICT", "no", "m", actual_version=3)

@@ -15,9 +15,9 @@ from eventscope.store.rejected import messages as store
 from eventscope.store.rejected.messages import StoredRejection
 from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.message import EXPECTED_VERSION, RETRY
-from eventscope.subscriptions.messages.parse import OWN_ID, made_up_id
-from eventscope.subscriptions.publish.outcome import Rejection, StoredEvent
-from eventscope.subscriptions.publish.retry import NotTaken, Retrier, headers, retrying
+from eventscope.subscriptions.messages.parse import OWN_ID, generated_id
+from eventscope.subscriptions.publish.outcome import PublishRejection, StoredEvent
+from eventscope.subscriptions.publish.retry import Retrier, RetryRefused, headers, open_retrier
 from tests.support.until import until
 
 SECONDS = 60.0
@@ -28,7 +28,7 @@ AT_1 = {EXPECTED_VERSION: "1"}
 
 @pytest.fixture
 async def retrier(settings: Settings, log: Log, client: Client, ingesting: None) -> AsyncIterator[Retrier]:
-    async with retrying(log, client, settings.stream) as retrier:
+    async with open_retrier(log, client, settings.stream) as retrier:
         yield retrier
 
 
@@ -89,7 +89,7 @@ async def test_one_that_names_no_id_itself_is_stored_once_however_often_it_is_re
     await until(lambda: pages.event(log, "last"))
     [event, last] = await stored(log)
     source = message.source
-    made_up = made_up_id(source["stream"], source["sequence"], message.recorded_at)
+    made_up = generated_id(source["stream"], source["sequence"], message.recorded_at)
     assert event["messageId"] == id.get(OWN_ID, id.get("Nats-Msg-Id", made_up))
     assert last["messageId"] == "last"
     assert await store.rejected(log, limit=10) == []
@@ -104,7 +104,7 @@ async def test_one_that_is_not_mended_is_rejected_again_and_keeps_its_id_through
     await retrier.remove_answered()
     [second] = await store.rejected(log, limit=10)
     answer = retrier.answers[first.number]
-    assert isinstance(answer, Rejection)
+    assert isinstance(answer, PublishRejection)
     assert (answer.code, answer.actual_version) == ("VERSION_CONFLICT", 0)
     assert second.number > first.number
     assert (second.code, second.raw, second.subject) == (first.code, first.raw, first.subject)
@@ -113,7 +113,7 @@ async def test_one_that_is_not_mended_is_rejected_again_and_keeps_its_id_through
     await retrier.settle(SECONDS)
     await retrier.remove_answered()
     [event] = await stored(log)
-    assert event["messageId"] == made_up_id(first.source["stream"], first.source["sequence"], first.recorded_at)
+    assert event["messageId"] == generated_id(first.source["stream"], first.source["sequence"], first.recorded_at)
 
 
 async def test_headers_go_along_but_for_those_that_were_for_jetstream(
@@ -136,7 +136,7 @@ async def test_one_whose_subject_no_stream_takes_any_more_stays(
     message = await rejected(log, client, f"{subject_prefix}.user.updated", b"no json")
     js = client.jetstream()
     await js.update_stream(name=settings.stream, subjects=[f"{subject_prefix}.other"])
-    with pytest.raises(NotTaken, match=rf"no stream takes {subject_prefix}\.user\.updated any more"):
+    with pytest.raises(RetryRefused, match=rf"no stream takes {subject_prefix}\.user\.updated any more"):
         await retrier.send(message)
     assert [one.number for one in await store.rejected(log, limit=10)] == [message.number]
 
@@ -145,8 +145,8 @@ async def test_one_that_another_stream_would_take_stays(
     log: Log, client: Client, subject_prefix: str, retrier: Retrier
 ) -> None:
     message = await rejected(log, client, f"{subject_prefix}.user.updated", b"no json")
-    async with retrying(log, client, "ANOTHER") as wrong:
-        with pytest.raises(NotTaken, match="JetStream refuses it: expected stream does not match"):
+    async with open_retrier(log, client, "ANOTHER") as wrong:
+        with pytest.raises(RetryRefused, match="JetStream refuses it: expected stream does not match"):
             await wrong.send(message)
     assert [one.number for one in await store.rejected(log, limit=10)] == [message.number]
 
@@ -156,7 +156,7 @@ async def test_one_that_has_grown_too_large_by_its_headers_stays_and_the_connect
 ) -> None:
     raw = b"x" * (client.max_payload - 100)
     message = await rejected(log, client, f"{subject_prefix}.user.updated", raw)
-    with pytest.raises(NotTaken, match=f"NATS takes {client.max_payload}"):
+    with pytest.raises(RetryRefused, match=f"NATS takes {client.max_payload}"):
         await retrier.send(message)
     assert client.is_connected
     assert [one.number for one in await store.rejected(log, limit=10)] == [message.number]

@@ -7,14 +7,14 @@ import orjson
 from eventscope import envelopes
 from eventscope.store.values.message import AcceptedMessage, Arrival
 from eventscope.subscriptions.messages.mapping import Mapper
-from eventscope.subscriptions.messages.parse import read
+from eventscope.subscriptions.messages.parse import parse_message
 
 
 def opened(mapping: Any, content: object, subject: str = "events.a.b", **headers: str) -> Any:
     """What the message is read as."""
     raw = content if isinstance(content, bytes) else orjson.dumps(content)
     mapper = Mapper(envelopes.mapping(mapping))
-    return read(Arrival(subject, headers, raw, 5, 1), "EVENTS", subject.partition(".")[2], mapper)
+    return parse_message(Arrival(subject, headers, raw, 5, 1), "EVENTS", subject.partition(".")[2], mapper)
 
 
 def fields(mapping: Any, content: object, subject: str = "events.a.b", **headers: str) -> dict[str, Any]:

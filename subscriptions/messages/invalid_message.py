@@ -1,7 +1,7 @@
 """Why a message cannot be taken, on its way from where it is found out to where it is told. No I/O."""
 
 
-class Refusal(Exception):
+class InvalidMessage(Exception):
     """`code` is for programs, `reason` for people; `index` tells which of several that came together is to blame.
 
     `member` is the member of the message that is wrong, where it is one.

@@ -14,7 +14,7 @@ MOST = 10_000  # messages that are looked at
 
 
 @dataclass(frozen=True, slots=True)
-class Overheard:
+class Traffic:
     """Messages, by whether an ingester of this log has signed them; `has_key` is whether one ever did."""
 
     genuine: int
@@ -23,7 +23,7 @@ class Overheard:
     has_key: bool
 
 
-async def overheard(log: Log, client: Client, stream: str, seconds: float) -> Overheard:
+async def measure_traffic(log: Log, client: Client, stream: str, seconds: float) -> Traffic:
     """Listen for so long, which should be longer than a heartbeat takes. Unavailable, QuestionTimedOut or Blocked."""
     heard: list[bytes] = []
 
@@ -39,4 +39,4 @@ async def overheard(log: Log, client: Client, stream: str, seconds: float) -> Ov
     key = await secret.key(log)
     genuine = sum(key is not None and seal.is_genuine(raw, key) for raw in heard)
     unsigned = sum(not seal.is_sealed(raw) for raw in heard)
-    return Overheard(genuine, unsigned, len(heard) - genuine - unsigned, key is not None)
+    return Traffic(genuine, unsigned, len(heard) - genuine - unsigned, key is not None)

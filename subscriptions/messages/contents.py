@@ -11,7 +11,7 @@ class WrongEnvelope(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class Contents:
     """A message taken out of its envelope.
 
     `members` are named as in a plain message, `extensions` is the rest, whatever names it has. `expected` is the
