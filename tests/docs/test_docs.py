@@ -4,6 +4,7 @@ import asyncio
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import nats
@@ -13,7 +14,9 @@ from graphql import build_schema, parse, validate
 from eventscope.subscriptions.nats import stream
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TOP = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+PAGES = [*(ROOT / name for name in TOP), *sorted((ROOT / "docs").rglob("*.md"))]
+FOLDERS = "eventscope|resolvers|schema|store|subscriptions|tests|benchmarks|docs"
 
 
 def test_the_readme_is_short() -> None:
@@ -24,6 +27,21 @@ def test_the_readme_is_short() -> None:
 def test_every_relative_link_leads_to_a_file(page: Path) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/proving.md"])
+def test_every_file_and_folder_that_a_guide_for_maintainers_names_exists(page: str) -> None:
+    named = set(re.findall(rf"`((?:{FOLDERS})/[\w./-]+)`", (ROOT / page).read_text()))
+    missing = {name for name in named if not (ROOT / name).exists() and not (ROOT / f"{name}.py").exists()}
+    assert {name for name in missing if "NAME" not in name} == set()
+
+
+def test_the_drawing_of_rooms_has_the_layers_that_imports_are_held_to() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    drawing = " ".join((ROOT / "docs/architecture.md").read_text().split())
+    for contract in settings["contracts"]:
+        if "containers" in contract:
+            assert " → ".join(contract["layers"]) in drawing
 
 
 def test_every_make_command_of_the_readme_exists() -> None:
