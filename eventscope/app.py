@@ -13,14 +13,14 @@ from starlette.requests import Request
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from eventscope.connections import connected
+from eventscope.connections import connect
 from eventscope.http import graphiql, health, refusals, rest
 from eventscope.http.admission import Admission
 from eventscope.http.edge import redirects
 from eventscope.http.edge.gate import Gate, Rules
 from eventscope.http.endpoint import Endpoint
-from eventscope.metrics.api import ApiMetrics, Counted
-from eventscope.metrics.workers import Siblings
+from eventscope.metrics.api import ApiMetrics, RequestCounter
+from eventscope.metrics.workers import SiblingMetrics
 from eventscope.schema.build import build as build_schema
 from eventscope.schema.compiled import self_check
 from eventscope.schema.context import Services
@@ -50,7 +50,7 @@ EVENTS: Final = "/events/"
 async def services(settings: Settings) -> AsyncIterator[Services]:
     """What questions are answered with, for the length of the block."""
     async with (
-        connected(
+        connect(
             settings, "eventscope api", RecentEvents(settings.tail_events) if settings.tail_events else None
         ) as at,
         open_feed(at.log, at.nats, settings.stream) as feed,
@@ -92,7 +92,7 @@ class Application(Starlette):
     """The application, in which requests to `/graphql` take no way through middleware and routes."""
 
     def __init__(self, graphql: ASGIApp, routes: Sequence[BaseRoute], middleware: Sequence[Middleware]) -> None:
-        super().__init__(routes=routes, middleware=middleware, exception_handlers={HTTPException: refusals.answered})
+        super().__init__(routes=routes, middleware=middleware, exception_handlers={HTTPException: refusals.answer})
         self.router.redirect_slashes = False  # its redirects are absolute, and know nothing of proxies
         self._graphql = graphql
 
@@ -105,7 +105,7 @@ class Application(Starlette):
 
 
 def build(
-    settings: Settings, services: Services, metrics: ApiMetrics | None = None, siblings: Siblings | None = None
+    settings: Settings, services: Services, metrics: ApiMetrics | None = None, siblings: SiblingMetrics | None = None
 ) -> Starlette:
     """The application: GraphQL, the page for browsers, REST, health and metrics, those of siblings included."""
     metrics = metrics or ApiMetrics()
@@ -136,7 +136,7 @@ def build(
         metrics.route(services, siblings),
     ]
     return Application(
-        Counted(Gate(endpoint, rules, is_data), metrics),
+        RequestCounter(Gate(endpoint, rules, is_data), metrics),
         routes=[
             *answers,
             *(WebSocketRoute(path, endpoint) for path in (GRAPHQL, f"{GRAPHQL}/")),  # where no redirect is followed
@@ -146,5 +146,5 @@ def build(
             rest.other(),
             refusals.no_websocket(),
         ],
-        middleware=[Middleware(Counted, metrics=metrics), Middleware(Gate, rules=rules, is_data=is_data)],
+        middleware=[Middleware(RequestCounter, metrics=metrics), Middleware(Gate, rules=rules, is_data=is_data)],
     )

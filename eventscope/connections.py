@@ -24,9 +24,9 @@ class Connections:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, tail: RecentEvents | None = None) -> AsyncIterator[Log]:
+async def connect_mongo(settings: Settings, tail: RecentEvents | None = None) -> AsyncIterator[Log]:
     """The log for the length of the block; CannotStart when MongoDB is not set or not there."""
-    demand(settings, "mongo_url")
+    require(settings, "mongo_url")
     async with open_log(
         settings.mongo_url,
         settings.mongo_database,
@@ -49,17 +49,17 @@ async def opened(settings: Settings, tail: RecentEvents | None = None) -> AsyncI
 
 
 @asynccontextmanager
-async def connected(settings: Settings, name: str, tail: RecentEvents | None = None) -> AsyncIterator[Connections]:
+async def connect(settings: Settings, name: str, tail: RecentEvents | None = None) -> AsyncIterator[Connections]:
     """Connections to both servers for the length of the block; CannotStart when one is not set or not there."""
-    demand(settings, "mongo_url", "nats_url")
-    async with opened(settings, tail) as log, talking(settings, name) as client:
+    require(settings, "mongo_url", "nats_url")
+    async with connect_mongo(settings, tail) as log, connect_nats(settings, name) as client:
         yield Connections(log, client)
 
 
 @asynccontextmanager
-async def talking(settings: Settings, name: str) -> AsyncIterator[Client]:
+async def connect_nats(settings: Settings, name: str) -> AsyncIterator[Client]:
     """A connection to NATS for the length of the block; CannotStart when it is not set or not there."""
-    demand(settings, "nats_url")
+    require(settings, "nats_url")
     client = await stream.connect(settings.nats_url, name, access=access(settings))
     try:
         yield client
@@ -72,7 +72,7 @@ def access(settings: Settings) -> Access:
     return Access(**{field.name: getattr(settings, f"nats_{field.name}") for field in fields(Access)})
 
 
-def demand(settings: Settings, *fields: str) -> None:
+def require(settings: Settings, *fields: str) -> None:
     """CannotStart when one of these addresses is not set."""
     for field in fields:
         if not getattr(settings, field):

@@ -10,10 +10,10 @@ from typing import Any, Final, Literal, TypeAlias, get_args
 
 from eventscope import envelope_constants
 
-Name = Literal["plain", "cloudevents", "nestjs"]
+EnvelopeName = Literal["plain", "cloudevents", "nestjs"]
 Conversion = Literal["text", "number", "seconds", "milliseconds", "microseconds", "nanoseconds"]
 
-NAMES: Final[tuple[Name, ...]] = get_args(Name)
+NAMES: Final[tuple[EnvelopeName, ...]] = get_args(EnvelopeName)
 CONVERSIONS: Final[tuple[Conversion, ...]] = get_args(Conversion)
 METADATA: Final = "metadata"
 TEXTS: Final = (
@@ -61,7 +61,7 @@ class Constant:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class MemberSource:
     """Where a member comes from, what it is converted from, and how people wrote it."""
 
     place: FromMessage | FromHeader | FromSubject | Constant
@@ -76,13 +76,13 @@ class EnvelopeMapping:
     Members are those of a plain message and `metadata.NAME`, which stand after `metadata`.
     """
 
-    members: tuple[tuple[str, tuple[Source, ...]], ...]
+    members: tuple[tuple[str, tuple[MemberSource, ...]], ...]
 
 
-Envelope: TypeAlias = Name | EnvelopeMapping
+EnvelopeChoice: TypeAlias = EnvelopeName | EnvelopeMapping
 
 
-def read_setting(text: str) -> dict[str, Envelope]:
+def read_setting(text: str) -> dict[str, EnvelopeChoice]:
     """The setting, as JSON if it begins with a brace, or else as the path of a file of JSON.
 
     ValueError, with the place in it, when it is wrong.
@@ -107,7 +107,7 @@ def content(text: str) -> Any:
         raise ValueError(f"in that file: {error}") from None
 
 
-def setting(value: Any) -> dict[str, Envelope]:
+def setting(value: Any) -> dict[str, EnvelopeChoice]:
     """The envelopes by subject pattern; ValueError when the value is wrong."""
     if not isinstance(value, dict):
         raise ValueError('give an object by subject pattern, like {"orders.>": "cloudevents"}')
@@ -170,7 +170,7 @@ def _no_number(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _envelope(value: Any, pattern: str) -> Envelope:
+def _envelope(value: Any, pattern: str) -> EnvelopeChoice:
     if isinstance(value, EnvelopeMapping):
         return value
     if isinstance(value, str):
@@ -192,7 +192,7 @@ def _is_member(name: str, place: str) -> bool:
     return True
 
 
-def _sources(value: Any, name: str, place: str) -> tuple[Source, ...]:
+def _sources(value: Any, name: str, place: str) -> tuple[MemberSource, ...]:
     at = f"{place}: {name}"
     if not isinstance(value, list):
         return (_source(value, name, at),)
@@ -201,9 +201,9 @@ def _sources(value: Any, name: str, place: str) -> tuple[Source, ...]:
     return tuple(_source(one, name, f"{at}[{index}]") for index, one in enumerate(value))
 
 
-def _source(value: Any, name: str, at: str) -> Source:
+def _source(value: Any, name: str, at: str) -> MemberSource:
     if isinstance(value, str):
-        return Source(FromMessage(_keys(value, at)), None, value or "the message")
+        return MemberSource(FromMessage(_keys(value, at)), None, value or "the message")
     if not isinstance(value, dict):
         kinds = '{"header": …}, {"subject": …} or {"constant": …}'
         raise ValueError(f"{at} is {_named(value)} and not a source: a path like meta.id, {kinds}")
@@ -226,16 +226,16 @@ def _source(value: Any, name: str, at: str) -> Source:
     match kind:
         case "path":
             keys = _keys(given, at)
-            return Source(FromMessage(keys), conversion, ".".join(keys) or "the message")
+            return MemberSource(FromMessage(keys), conversion, ".".join(keys) or "the message")
         case "header":
             if not isinstance(given, str) or not given:
                 raise ValueError(f"{at}: the header is {_named(given)} and not a name")
-            return Source(FromHeader(given), conversion, f"the header {given}")
+            return MemberSource(FromHeader(given), conversion, f"the header {given}")
         case "subject":
             ranges = tuple(_range(one, at) for one in (given if isinstance(given, list) and given else [given]))
-            return Source(FromSubject(ranges), conversion, f"the subject's words {json.dumps(given)}")
+            return MemberSource(FromSubject(ranges), conversion, f"the subject's words {json.dumps(given)}")
         case _:
-            return Source(Constant(_constant(given, name, at)), conversion, "a constant")
+            return MemberSource(Constant(_constant(given, name, at)), conversion, "a constant")
 
 
 def _keys(value: Any, at: str) -> tuple[str, ...]:

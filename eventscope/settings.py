@@ -13,7 +13,7 @@ import orjson
 from pydantic import Field, InstanceOf, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from eventscope.envelopes import EnvelopeMapping, Name, read_setting, setting
+from eventscope.envelopes import EnvelopeMapping, EnvelopeName, read_setting, setting
 from eventscope.errors import CannotStart
 from eventscope.redact import redacted_text, redacted_value
 
@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     subjects: Names = ("events.>",)
     stream_max_bytes: int = Field(default=1024**3, ge=0)
     stream_keep_hours: float = Field(default=24.0, ge=0, le=8760)
-    envelopes: Annotated[dict[str, InstanceOf[EnvelopeMapping] | Name], NoDecode] = {}
+    envelopes: Annotated[dict[str, InstanceOf[EnvelopeMapping] | EnvelopeName], NoDecode] = {}
     message_version: Annotated[dict[str, Literal["claim", "expect"]], NoDecode] = {}
     keep_headers: Names = ("traceparent", "tracestate")
     retention: Annotated[dict[str, float], NoDecode] = {"*": 30.0}

@@ -16,9 +16,9 @@ from pymongo import MongoClient
 from eventscope.app import build, services
 from eventscope.background import beside
 from eventscope.dev.servers import Mongod, Nats, running
+from eventscope.http.uvicorn.listen import listen
 from eventscope.server.api import config
 from eventscope.server.ingester import ingest
-from eventscope.server.listen import listening
 from eventscope.settings import Settings
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.subscriptions.nats import stream
@@ -144,7 +144,7 @@ async def ingesting(settings: Settings, log: Log, client: Client) -> AsyncIterat
 async def api(settings: Settings, log: Log, client: Client) -> AsyncIterator[str]:
     """The address of an API, served by uvicorn as in production."""
     async with services(settings) as given:
-        with listening("127.0.0.1", 0) as listener:
+        with listen("127.0.0.1", 0) as listener:
             server = uvicorn.Server(config(build(settings, given)))
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             await until_(lambda: server.started)

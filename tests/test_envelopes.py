@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from eventscope import envelopes
-from eventscope.envelopes import Constant, EnvelopeMapping, FromHeader, FromMessage, FromSubject, Source
+from eventscope.envelopes import Constant, EnvelopeMapping, FromHeader, FromMessage, FromSubject, MemberSource
 from eventscope.errors import CannotStart
 from eventscope.settings import Settings, load
 
@@ -40,19 +40,19 @@ def test_a_mapping_is_read_with_the_metadata_before_what_is_added_to_it(start: A
     assert setting == {
         "orders.>": EnvelopeMapping(
             (
-                ("messageId", (Source(FromMessage(("meta", "eventId")), None, "meta.eventId"),)),
-                ("metadata", (Source(FromMessage(("context",)), None, "context"),)),
-                ("aggregateType", (Source(FromSubject(((2, 2),)), None, "the subject's words 2"),)),
+                ("messageId", (MemberSource(FromMessage(("meta", "eventId")), None, "meta.eventId"),)),
+                ("metadata", (MemberSource(FromMessage(("context",)), None, "context"),)),
+                ("aggregateType", (MemberSource(FromSubject(((2, 2),)), None, "the subject's words 2"),)),
                 (
                     "aggregateId",
                     (
-                        Source(FromMessage(("a.b", "c")), None, "a.b.c"),
-                        Source(FromSubject(((3, None),)), None, 'the subject\'s words "3-"'),
+                        MemberSource(FromMessage(("a.b", "c")), None, "a.b.c"),
+                        MemberSource(FromSubject(((3, None),)), None, 'the subject\'s words "3-"'),
                     ),
                 ),
-                ("timestamp", (Source(FromMessage(("meta", "ts")), "milliseconds", "meta.ts"),)),
-                ("userId", (Source(Constant(7), None, "a constant"),)),
-                ("metadata.tenant", (Source(FromHeader("X-Tenant"), None, "the header X-Tenant"),)),
+                ("timestamp", (MemberSource(FromMessage(("meta", "ts")), "milliseconds", "meta.ts"),)),
+                ("userId", (MemberSource(Constant(7), None, "a constant"),)),
+                ("metadata.tenant", (MemberSource(FromHeader("X-Tenant"), None, "the header X-Tenant"),)),
             )
         ),
         "*": "plain",

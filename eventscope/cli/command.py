@@ -10,7 +10,7 @@ import typer
 import uvloop
 
 from eventscope import settings
-from eventscope.processes.ending import before, signals, until_asked
+from eventscope.processes.ending import run_until, run_until_signal, stop_request
 from eventscope.settings import Settings
 from eventscope.terminal import SafeFormatter
 
@@ -25,15 +25,15 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 def until_asked_to_end(work: Coroutine[Any, Any, None]) -> None:
     """Run until SIGTERM or SIGINT, which cancel the work so that it can leave things in order."""
-    run(until_asked(work))
+    run(run_until_signal(work))
 
 
 def to_its_end(work: Coroutine[Any, Any, T]) -> T:
     """Run what has an end; a signal that comes before cancels it, and the exit code says which, as in shells."""
 
     async def ended() -> tuple[T | None, int]:
-        with signals() as asked:
-            return await before(asked, work), asked.number
+        with stop_request() as stop:
+            return await run_until(stop, work), stop.number
 
     result, number = run(ended())
     if result is None:

@@ -69,7 +69,7 @@ def serve(
     from eventscope.server import workers as several
 
     if worker is not None:
-        run(api.work(chosen_settings(), several.Place.read(worker)))
+        run(api.work(chosen_settings(), several.WorkerSlot.parse(worker)))
     elif workers > 1:
         run(several.keep(chosen_settings(), workers, ingest=ingest))
     else:

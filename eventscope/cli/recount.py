@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from eventscope.connections import opened
+from eventscope.connections import connect_mongo
 from eventscope.settings import Settings
 from eventscope.store.recount.whole import RecountReport, recount
 from eventscope.store.recount.wrong import Kind, Wrong
@@ -33,7 +33,7 @@ async def run(settings: Settings, *, mend: bool, accept_loss: bool = False, cons
     Raises CannotStart when MongoDB is not set or not there, and Blocked when events were lost: to `accept_loss` is not
     for us to decide.
     """
-    async with opened(settings) as log:
+    async with connect_mongo(settings) as log:
         with _progress(console) as progress:
             tasks: dict[Kind, TaskID] = {}
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from eventscope import rejection_codes
-from eventscope.connections import connected, opened
+from eventscope.connections import connect, connect_mongo
 from eventscope.errors import BadInput
 from eventscope.settings import Settings
 from eventscope.store.log import Log
@@ -25,7 +25,7 @@ SETTLE_SECONDS: Final = 5.0  # without a further answer, after which no ingester
 async def show_all(settings: Settings, code: str | None, limit: int) -> None:
     """A line for each of the last ones, and how many there are."""
     shown = 0
-    async with opened(settings) as log:
+    async with connect_mongo(settings) as log:
         counts, dropped = await store.codes(log), await room.dropped(log)
         if code is not None:
             code = rejection_codes.known(code, counts)
@@ -51,7 +51,7 @@ async def show_all(settings: Settings, code: str | None, limit: int) -> None:
 
 async def show(settings: Settings, number: int, *, raw: bool) -> None:
     """One message with all that is known of it, or with `raw` its bytes alone."""
-    async with opened(settings) as log:
+    async with connect_mongo(settings) as log:
         message = await store.one(log, number)
     if message is None:
         raise _missing([number])
@@ -79,7 +79,7 @@ async def retry(settings: Settings, numbers: Sequence[int] | None, code: str | N
     """Send them again in the order in which they came; the exit code is 0 when all are stored."""
     kept = 0
     async with (
-        connected(settings, "eventscope rejected") as at,
+        connect(settings, "eventscope rejected") as at,
         open_retrier(at.log, at.nats, settings.stream) as retrier,
     ):
         # what is rejected again meanwhile has a new number, and is not among them
@@ -109,7 +109,7 @@ async def retry_with(settings: Settings, number: int, mended: bytes) -> int:
     """
     kept = 0
     async with (
-        connected(settings, "eventscope rejected") as at,
+        connect(settings, "eventscope rejected") as at,
         open_retrier(at.log, at.nats, settings.stream) as retrier,
     ):
         message = await store.one(at.log, number)
@@ -138,7 +138,7 @@ async def drop(
 ) -> None:
     """Let them go, if that is agreed to."""
     dropped = 0
-    async with opened(settings) as log:
+    async with connect_mongo(settings) as log:
         chosen = await _chosen(log, numbers, code)
         if chosen and agreed(len(chosen)):
             for start in range(0, len(chosen), 1000):

@@ -16,7 +16,7 @@ from eventscope.dev.data_folder import DATA_DIR, Running, forget, locked
 from eventscope.dev.servers import TRIES, Mongod, Nats, PortTaken, Server, ready
 from eventscope.errors import CannotStart
 from eventscope.processes import private
-from eventscope.processes.ending import before, signals
+from eventscope.processes.ending import run_until, stop_request
 from eventscope.processes.ports import HOST, free, is_free, recall
 from eventscope.processes.supervisor import Child, Supervisor
 from eventscope.redact import redacted
@@ -52,7 +52,7 @@ async def run(
             f"--sample is for the embedded servers alone, but others are named by {' and '.join(given)}:"
             f" unset {'both' if len(given) > 1 else 'it'}, or leave out --sample"
         )
-    with signals(signal.SIGHUP) as asked:
+    with stop_request(signal.SIGHUP) as asked:
         async with locked(data_dir) as lock:
             forget(data_dir)
             if port and not is_free(port):
@@ -64,7 +64,7 @@ async def run(
             options = _sample_options(seed=seed, rate=rate, history=history)
             try:
                 try:
-                    await before(asked, dev.start(options if sample else None))
+                    await run_until(asked, dev.start(options if sample else None))
                 except CannotStart:
                     if not asked:  # or what does not come up need not come up any more
                         raise
@@ -87,7 +87,7 @@ class Dev:
         self._data_dir = data_dir
         self._console = console
         self._program = program
-        self._supervisor = Supervisor(told=self.say, changed=self._publish, held=[lock])
+        self._supervisor = Supervisor(self.say, on_restart=self._publish, descriptors=[lock])
         self._mongo = settings.mongo_url
         self._nats = settings.nats_url
 
@@ -137,7 +137,7 @@ class Dev:
             child = Child(name, server.command(), self._log(name))
             await self._supervisor.start(child)
             try:
-                await ready(server, lambda: self._supervisor.end(name) is None)
+                await ready(server, lambda: self._supervisor.ending(name) is None)
             except PortTaken:
                 continue
             except CannotStart as error:
@@ -167,7 +167,7 @@ class Dev:
             async with asyncio.timeout(READY_SECONDS):
                 while True:
                     for child in children:
-                        if end := self._supervisor.end(child.name):
+                        if end := self._supervisor.ending(child.name):
                             raise self._failure(child, f"{child.name} {end} while it was being started")
                     status, reason = await asyncio.to_thread(_readyz, self._port)
                     if status == http.HTTPStatus.OK:
@@ -179,7 +179,7 @@ class Dev:
             ) from None
 
     def _failure(self, child: Child, reason: str) -> CannotStart:
-        said = self._supervisor.last_words(child.name)
+        said = self._supervisor.log_tail(child.name)
         self.say(f"The end of {child.log}:" if said else f"{child.name} has written nothing to {child.log}.")
         for line in said.splitlines():
             self.say(safe(line))

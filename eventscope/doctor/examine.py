@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from eventscope.connections import opened, talking
+from eventscope.connections import connect_mongo, connect_nats
 from eventscope.dev.data_folder import Running
 from eventscope.doctor import log as log_checks
 from eventscope.doctor import mongo as mongo_checks
@@ -66,8 +66,8 @@ async def examine(settings: Settings, plan: Plan, *, acknowledge: bool = False) 
     """
     findings: list[Finding] = []
     async with AsyncExitStack() as stack:
-        log = await _reached(stack, opened(settings), "MongoDB", findings)
-        client = await _reached(stack, talking(settings, "eventscope doctor"), "NATS", findings)
+        log = await _reached(stack, connect_mongo(settings), "MongoDB", findings)
+        client = await _reached(stack, connect_nats(settings, "eventscope doctor"), "NATS", findings)
         at_mongo = None if log is None else await _mongo(log, plan, findings)
         at_nats = None if client is None else await _nats(client, settings, plan, findings)
         if log is not None and at_mongo is not None and at_mongo.indexes:

@@ -23,8 +23,8 @@ from eventscope.errors import BadInput, NotOverHttp, NotPersisted, Unavailable, 
 from eventscope.http import event_stream
 from eventscope.http.admission import Admission
 from eventscope.http.answer import encoded
-from eventscope.http.event_stream import Streaming
-from eventscope.http.fast_path import Shortcut, body_of
+from eventscope.http.event_stream import EventStreams
+from eventscope.http.fast_path import FastPath, body_of
 from eventscope.http.graphiql import wants_page
 from eventscope.http.negotiation import JSON, RESPONSE, negotiate, status
 from eventscope.http.persisted import is_persisted
@@ -76,7 +76,7 @@ class Endpoint(GraphQL[Context, None]):
         )
         self.admission = admission
         self._services = services
-        self._streaming = Streaming(
+        self._streaming = EventStreams(
             schema,
             services,
             admission,
@@ -87,7 +87,7 @@ class Endpoint(GraphQL[Context, None]):
         self._shortcut = (
             None
             if direct is None
-            else Shortcut(
+            else FastPath(
                 direct,
                 lambda: Context(services),
                 self.encode_json,

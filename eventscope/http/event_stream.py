@@ -49,7 +49,7 @@ def wanted(accept: str | None) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Streaming:
+class EventStreams:
     """What all streams of an endpoint have in common. `refused` makes the answer to one too many."""
 
     schema: Schema
@@ -76,7 +76,7 @@ class EventStream(Response):
     media_type = MEDIA_TYPE
 
     def __init__(
-        self, streaming: Streaming, asked: GraphQLRequestData, allowed: set[OperationType], resume: str | None
+        self, streaming: EventStreams, asked: GraphQLRequestData, allowed: set[OperationType], resume: str | None
     ) -> None:
         self.status_code = 200
         self.background = None
@@ -100,7 +100,7 @@ class EventStream(Response):
     async def _stream(self, receive: Receive, send: Send) -> None:
         """Until the operation is complete, the client leaves or stops reading, or the process ends."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        line = Line(send, self._streaming.services.log)
+        line = EventStreamSink(send, self._streaming.services.log)
         leaving = asyncio.create_task(_left(receive))
         ending = self._streaming.services.ending.wait()
         working = [asyncio.create_task(one) for one in (self._pump(line), line.keep(), line.stuck.wait(), ending)]
@@ -116,7 +116,7 @@ class EventStream(Response):
         finally:
             await cancel(leaving, *working)
 
-    async def _pump(self, line: "Line") -> None:
+    async def _pump(self, line: "EventStreamSink") -> None:
         asked, streaming = self._asked, self._streaming
         outlet = Outlet(line, asked.query or "", asked.variables, asked.operation_name)
         context = Context(streaming.services, outlet, self._resume)
@@ -154,7 +154,7 @@ class EventStream(Response):
             return encode({"data": None, "errors": [to_client(error)]})
 
 
-class Line:
+class EventStreamSink:
     """The way to the client, for its own results and for those that are shared with others."""
 
     def __init__(self, send: Send, log: Log) -> None:

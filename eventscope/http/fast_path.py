@@ -35,7 +35,7 @@ FIXED: Final = (
 
 
 @dataclass(slots=True)
-class Heard:
+class ReceivedRequest:
     """What has been received of a request, to be received once more by who answers it."""
 
     receive: Receive
@@ -65,7 +65,7 @@ class Heard:
 
 
 @dataclass(frozen=True, slots=True)
-class Shortcut:
+class FastPath:
     """Answers what is ordinary. `encode` writes JSON."""
 
     direct: Direct
@@ -79,7 +79,7 @@ class Shortcut:
         media_type = _media_type(scope)
         if media_type is None:
             return receive
-        heard = Heard(receive)
+        heard = ReceivedRequest(receive)
         body = await heard.body(self.most_body)
         plan = None if body is None else self._plan(body)
         if plan is None:

@@ -21,19 +21,19 @@ PLACES: Final = "there are /graphql, /events/…, /healthz, /readyz and /metrics
 OTHER_PLACES: Final = "there are /healthz, /readyz and /metrics"
 
 
-def refused(status: int, error: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+def error_response(status: int, error: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
     """An answer with that error, which nobody keeps."""
     safe = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
     body = orjson.dumps({"errors": [error]})
     return Response(body, status, {**safe, **(headers or {})}, media_type=f"{JSON}; charset=utf-8")
 
 
-async def answered(request: Request, error: Exception) -> Response:
+async def answer(request: Request, error: Exception) -> Response:
     """The answer to a request that the API has nothing for."""
     return _answer(request, error, PLACES)
 
 
-async def answered_beside(request: Request, error: Exception) -> Response:
+async def side_server_answer(request: Request, error: Exception) -> Response:
     """The answer to a request that what is served beside other work has nothing for."""
     return _answer(request, error, OTHER_PLACES)
 
@@ -50,7 +50,7 @@ def _answer(request: Request, error: Exception, places: str) -> Response:
         said = error.detail
     if wants_page(request):
         return PlainTextResponse(said, error.status_code, error.headers)
-    return refused(error.status_code, to_client(BadInput(said)), error.headers)
+    return error_response(error.status_code, to_client(BadInput(said)), error.headers)
 
 
 class _NoWebSocket:
@@ -58,7 +58,7 @@ class _NoWebSocket:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         said = f"there is no WebSocket at {scope['path'][:SHOWN]!r}; there is one at /graphql"
-        await refused(404, to_client(BadInput(said)))(scope, receive, send)
+        await error_response(404, to_client(BadInput(said)))(scope, receive, send)
 
 
 def no_websocket() -> WebSocketRoute:

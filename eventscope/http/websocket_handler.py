@@ -20,16 +20,16 @@ from eventscope.errors import EventscopeError, NotPersisted, TooComplex, to_clie
 from eventscope.http.admission import Admission
 from eventscope.http.persisted import is_persisted
 from eventscope.http.websocket_adapter import FULL, INTERNAL_ERROR, Adapter, Inexact, when_written
-from eventscope.http.websocket_sink import Wire
+from eventscope.http.websocket_sink import WebSocketSink
 from eventscope.schema.context import Context
 from eventscope.schema.outlet import Outlet
 
 MOST_ID: Final = 128
 
-Running: TypeAlias = Operation[Context, None]
+RunningOperation: TypeAlias = Operation[Context, None]
 
 asked: ContextVar[Outlet | None] = ContextVar("asked", default=None)  # by the operation whose task this is
-running: ContextVar[Running | None] = ContextVar("running", default=None)  # and the operation itself
+running: ContextVar[RunningOperation | None] = ContextVar("running", default=None)  # and the operation itself
 logger = logging.getLogger(__name__)
 
 
@@ -75,16 +75,16 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
         except TimeoutError:
             await self.websocket.close(4408, "Connection initialisation timeout")
 
-    async def run_operation(self, operation: Running) -> None:
+    async def run_operation(self, operation: RunningOperation) -> None:
         """Run one operation in a task of its own."""
-        wire = Wire(self._socket, operation)
+        wire = WebSocketSink(self._socket, operation)
         running.set(operation)
         asked.set(Outlet(wire, operation.query, operation.variables, operation.operation_name))
         with ExitStack() as stack:
             when_written.set(stack)
             await super().run_operation(operation)
 
-    async def _send_result_stream(self, operation: Running, result_source: AsyncGenerator[Any, None]) -> None:
+    async def _send_result_stream(self, operation: RunningOperation, result_source: AsyncGenerator[Any, None]) -> None:
         async with aclosing(_results(operation, result_source)) as results:
             await super()._send_result_stream(operation, results)
 
@@ -147,7 +147,7 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
         return None  # an error in one operation is told as such, and the others go on
 
 
-async def _results(operation: Running, source: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+async def _results(operation: RunningOperation, source: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
     """The results, up to the one that says of what the stream of them ended: it goes out as the error that it is."""
     async for result in source:
         if isinstance(result, ExecutionResult) and _is_of_the_stream(result):
@@ -161,7 +161,7 @@ def _is_of_the_stream(result: ExecutionResult) -> bool:
     return result.data is None and bool(result.errors) and all(error.path is None for error in result.errors or ())
 
 
-async def _fail(operation: Running, errors: list[dict[str, Any]]) -> None:
+async def _fail(operation: RunningOperation, errors: list[dict[str, Any]]) -> None:
     payload = cast("list[GraphQLFormattedError]", errors)
     await operation.send_operation_message({"id": operation.id, "type": "error", "payload": payload})
 

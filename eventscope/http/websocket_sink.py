@@ -11,7 +11,7 @@ from eventscope.schema.context import Context
 from eventscope.subscriptions.live.sink import Gone
 
 
-class Wire:
+class WebSocketSink:
     """A sink for live delivery."""
 
     def __init__(self, adapter: Adapter, operation: Operation[Context, None]) -> None:

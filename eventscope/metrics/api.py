@@ -1,4 +1,4 @@
-"""What an API process reports to Prometheus: what was asked of it, and what it delivered."""
+"""What an API process reports to Prometheus: the requests it answered, and what it delivered."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from eventscope.errors import log_unexpected
 from eventscope.http import event_stream
 from eventscope.metrics.log import DELAYS, LogMetrics, new_registry, route
-from eventscope.metrics.workers import Siblings
+from eventscope.metrics.workers import SiblingMetrics
 from eventscope.schema.context import Services
 from eventscope.store.values import moment
 from eventscope.store.values.documents import EventDocument
@@ -45,7 +45,7 @@ class ApiMetrics:
         )
         self._requests = counter("http_requests", "HTTP requests answered, by `path` and `status`.", "path", "status")
         self._request_seconds = histogram("http_request_seconds", "Time until an answer is sent, by `path`.", "path")
-        # looking up the child for given labels takes longer than counting
+        # looking up the child for some labels takes longer than counting
         self._operation = lru_cache(512)(self._operations.labels)
         self._operation_time = lru_cache(512)(self._operation_seconds.labels)
         self._request = lru_cache(512)(self._requests.labels)
@@ -80,36 +80,36 @@ class ApiMetrics:
         )
 
     def answered(self, kind: str, code: str, seconds: float) -> None:
-        """Count an operation; how long a subscription lasts says nothing."""
+        """Count an operation, and its time unless it is a subscription, which lasts as long as its client."""
         self._operation(kind, code).inc()
         if kind in ("query", "mutation"):
             self._operation_time(kind).observe(seconds)
 
     def arrived(self, events: Sequence[EventDocument]) -> None:
-        """Count what came live."""
+        """Count events that arrived live."""
         now = moment.now()
         self._arrived.inc(len(events))
         for event in events:
             self._delay.observe(max(0, now - event["recordedAt"]) / 1_000_000)
 
     def distrusted(self, reason: str) -> None:
-        """Count a message that is not looked at."""
+        """Count a live message that was ignored."""
         self._distrusted.labels(reason).inc()
 
     def distrusted_answer(self, reason: str) -> None:
-        """Count an answer that is not taken."""
+        """Count an ingester's answer that was ignored."""
         self._distrusted_answers.labels(reason).inc()
 
     def delivered(self, events: int = 1) -> None:
-        """Count events that subscriptions were given."""
+        """Count events that subscriptions got."""
         self._delivered.inc(events)
 
     def fanned_out(self, seconds: float) -> None:
-        """Count a result that was handed to all who asked the same."""
+        """Count a result that went out to all equal subscriptions."""
         self._fan_out.observe(seconds)
 
     def dropped(self, reason: str) -> None:
-        """Count a connection that was closed by us."""
+        """Count a subscriber's connection that the server closed."""
         self._dropped.labels(reason).inc()
 
     def given_up(self, reason: str) -> None:
@@ -127,16 +127,16 @@ class ApiMetrics:
         self._streams.inc(more)
 
     def requested(self, path: str, status: int, seconds: float) -> None:
-        """Count a request; paths that anybody may make up are one."""
-        known = path if path in PATHS else "other"
-        self._request(known, str(status)).inc()
-        self._request_time(known).observe(seconds)
+        """Count a request; all paths that are not ours count as one, for clients may invent any number."""
+        label = path if path in PATHS else "other"
+        self._request(label, str(status)).inc()
+        self._request_time(label).observe(seconds)
 
-    def route(self, services: Services, siblings: Siblings | None = None) -> Route:
+    def route(self, services: Services, siblings: SiblingMetrics | None = None) -> Route:
         """`/metrics` of an API process, or of it and its siblings."""
 
         async def lag() -> Lag | None:
-            return await services.lag() if services.nats_connected() else None  # which else would wait for NATS
+            return await services.lag() if services.nats_connected() else None  # it would wait for NATS
 
         async def look() -> None:
             state = services.hub.state()
@@ -149,8 +149,8 @@ class ApiMetrics:
         return route(self.registry, look, siblings)
 
 
-class Counted:
-    """An application whose requests and sockets are counted."""
+class RequestCounter:
+    """Middleware that counts the application's requests, event streams and WebSockets."""
 
     def __init__(self, app: ASGIApp, metrics: ApiMetrics) -> None:
         self._app = app
@@ -167,28 +167,28 @@ class Counted:
             await self._app(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        began, status, streaming = perf_counter(), 500, 0.0
+        start, status, stream_start = perf_counter(), 500, 0.0
 
-        async def seen(message: Message) -> None:
-            nonlocal status, streaming
+        async def watch_and_send(message: Message) -> None:
+            nonlocal status, stream_start
             if message["type"] == "http.response.start":
                 status = message["status"]
                 for name, value in message["headers"]:
                     if name == b"content-type" and STREAM in value:
-                        streaming = perf_counter()
+                        stream_start = perf_counter()
                         self._metrics.stream(1)
             await send(message)
 
         try:
-            await self._app(scope, receive, seen)
+            await self._app(scope, receive, watch_and_send)
         finally:
-            if streaming:
+            if stream_start:
                 self._metrics.stream(-1)
-            # how long a stream lasts says nothing
-            self._count(scope["path"], status, (streaming or perf_counter()) - began)
+            # a stream lasts as long as its client: its time is that until it began
+            self._count(scope["path"], status, (stream_start or perf_counter()) - start)
 
     def _count(self, path: str, status: int, seconds: float) -> None:
         try:
             self._metrics.requested(path, status, seconds)
-        except Exception as error:  # whoever was answered must not hear of it
+        except Exception as error:  # the client has its answer already
             log_unexpected(error, "a request is not counted")

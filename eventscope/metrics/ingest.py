@@ -1,4 +1,4 @@
-"""What an ingester reports, to Prometheus and to who asks whether it is well."""
+"""What an ingester reports: its metrics to Prometheus, and its health."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
@@ -84,7 +84,7 @@ class IngestMetrics:
             self._term = term
 
     def stood_by(self) -> None:
-        """Remember that another one works."""
+        """Record that another ingester holds the lease."""
         self._state, self.trouble = "standing by", None
         self._active.set(0)
 
@@ -108,11 +108,11 @@ class IngestMetrics:
         self._resets.inc()
 
     def miscounted(self, documents: int) -> None:
-        """Count what a sample found to be wrong."""
+        """Count wrong documents in a sample."""
         self._miscounted.inc(documents)
 
     def stopped(self, error: Exception) -> None:
-        """Count an error, and remember it until work goes on."""
+        """Count an error, and report it as the reason until work goes on."""
         self._state = "stopped"
         self.trouble = standing.trouble(error)
         self._active.set(0)
@@ -120,7 +120,7 @@ class IngestMetrics:
         self._errors.labels(next(kinds, "internal")).inc()
 
     def held(self, messages: Mapping[str, int]) -> None:
-        """Show them, and forget consumers that keep nothing any more."""
+        """Set the number for each consumer, and drop consumers that no longer hold any message."""
         self._held.clear()
         for consumer, count in messages.items():
             self._held.labels(consumer).set(count)

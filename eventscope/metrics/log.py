@@ -1,6 +1,6 @@
-"""Metrics, as Prometheus reads them: each process reports what it did itself, and how it finds the log.
+"""The metrics that all processes have: those of the process itself, and the state of the log.
 
-docs/operating.md lists them all, held to this code by a test; docs/decisions/0006 tells why there are two addresses.
+docs/operating.md lists all metrics, and a test compares the two; docs/decisions/0006 says why there are two addresses.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from eventscope.errors import EventscopeError
-from eventscope.metrics.workers import Siblings
+from eventscope.metrics.workers import SiblingMetrics
 from eventscope.store.log import Log
 from eventscope.store.rejected import messages, room
 from eventscope.store.state import checkpoint
@@ -28,7 +28,7 @@ DELAYS: Final = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1
 
 
 def new_registry() -> CollectorRegistry:
-    """A registry of this process's own, which tells what the process itself takes of the machine."""
+    """A registry with the version of Eventscope and what this process takes of the machine."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     Info("eventscope", "Which version of Eventscope runs here.", registry=registry).info(
@@ -38,7 +38,7 @@ def new_registry() -> CollectorRegistry:
 
 
 class LogMetrics:
-    """How the log is found at the moment at which somebody asks; the same in every process."""
+    """The state of the log at the moment of the request; the same in every process."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def gauge(name: str, help: str) -> Gauge:
@@ -60,7 +60,7 @@ class LogMetrics:
         self._lag_seconds = gauge("lag_seconds", "How long the oldest of these has been waiting.")
 
     async def look(self, log: Log, lag: Callable[[], Awaitable[Lag | None]]) -> None:
-        """Read it anew, in little time, whatever is away."""
+        """Read the state again, within a few seconds even if a server is down."""
         self._ahead.set(log.clock_ahead if log.clock_is_set else UNKNOWN)
         try:
             async with asyncio.timeout(LOOK_SECONDS):
@@ -99,13 +99,15 @@ class LogMetrics:
         self._lag_seconds.set(UNKNOWN if lag is None else lag.seconds)
 
 
-def route(registry: CollectorRegistry, look: Callable[[], Awaitable[None]], siblings: Siblings | None = None) -> Route:
-    """`/metrics`: what is in the registry, and those of siblings, after a look at what is counted by nobody."""
+def route(
+    registry: CollectorRegistry, look: Callable[[], Awaitable[None]], siblings: SiblingMetrics | None = None
+) -> Route:
+    """`/metrics`: the registry, merged with those of sibling processes; `look` first updates what nobody counts."""
 
     async def metrics(request: Request) -> Response:
         await look()
         encode, media_type = choose_encoder(request.headers.get("accept", ""))
-        found = registry if siblings is None else await siblings.together(registry)
-        return Response(encode(found), headers={"content-type": media_type, "cache-control": "no-store"})
+        all_metrics = registry if siblings is None else await siblings.merge(registry)
+        return Response(encode(all_metrics), headers={"content-type": media_type, "cache-control": "no-store"})
 
     return Route("/metrics", metrics)

@@ -1,4 +1,4 @@
-"""Ends work when a signal asks for it, at whatever moment the signal comes."""
+"""Ends work in good order on SIGINT or SIGTERM, whenever the signal arrives."""
 
 import asyncio
 import signal
@@ -13,52 +13,52 @@ T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class Asked:
-    """Whether a signal has asked for the end, and which was the first to do so."""
+class StopRequest:
+    """Whether a signal has requested a stop; `number` is the first such signal, 0 before any."""
 
     number: int = 0
-    instead: Callable[[int], object] | None = None
-    """Called with the signals from now on, where something else than a cancellation ends the work in good order."""
+    handler: Callable[[int], object] | None = None
+    """Once set, gets each signal instead: for work that has an orderly way to end other than by cancellation."""
     _event: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __bool__(self) -> bool:
         return self._event.is_set()
 
-    def ask(self, number: int) -> None:
-        """Note that this signal has come."""
+    def receive(self, number: int) -> None:
+        """Record a signal."""
         self.number = self.number or number
-        if self.instead is None:
+        if self.handler is None:
             self._event.set()
         else:
-            self.instead(number)
+            self.handler(number)
 
     async def wait(self) -> None:
-        """Return once a signal has come."""
+        """Return once a stop has been requested."""
         await self._event.wait()
 
 
 @contextmanager
-def signals(*more: signal.Signals) -> Iterator[Asked]:
-    """Note SIGINT, SIGTERM and `more` for the length of the block, in place of what they do otherwise.
+def stop_request(*more: signal.Signals) -> Iterator[StopRequest]:
+    """Record SIGINT, SIGTERM and `more` for the length of the block, in place of their default actions.
 
-    One of `more` that is ignored, as SIGHUP is under nohup, stays ignored.
+    A signal among `more` that is ignored, as SIGHUP is under nohup, stays ignored.
     """
-    asked = Asked()
+    stop = StopRequest()
     loop = asyncio.get_running_loop()
     optional = [number for number in more if signal.getsignal(number) is not signal.SIG_IGN]
     numbers = [signal.SIGINT, signal.SIGTERM, *optional]
     for number in numbers:
-        loop.add_signal_handler(number, asked.ask, number)
+        loop.add_signal_handler(number, stop.receive, number)
     try:
-        yield asked
+        yield stop
     finally:
         for number in numbers:
             loop.remove_signal_handler(number)
 
 
-async def before(asked: Asked, work: Coroutine[Any, Any, T]) -> T | None:
-    """Do the work and return its result; or cancel it when the end is asked for first, and return None."""
-    task, waiting = asyncio.ensure_future(work), asyncio.ensure_future(asked.wait())
+async def run_until(stop: StopRequest, work: Coroutine[Any, Any, T]) -> T | None:
+    """Return the work's result, or None if a stop is requested first: the work is cancelled then."""
+    task, waiting = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -67,7 +67,7 @@ async def before(asked: Asked, work: Coroutine[Any, Any, T]) -> T | None:
     return None if task.cancelled() else task.result()
 
 
-async def until_asked(work: Coroutine[Any, Any, None]) -> None:
-    """Do the work until it ends or is asked to; what it raises while it is being cancelled is raised."""
-    with signals() as asked:
-        await before(asked, work)
+async def run_until_signal(work: Coroutine[Any, Any, None]) -> None:
+    """Do the work until it ends or a signal arrives; raises what the work raises, also while it is cancelled."""
+    with stop_request() as stop:
+        await run_until(stop, work)

@@ -1,10 +1,10 @@
-"""Starts a command that must not outlive the process that asked for it, even when that one is killed.
+"""Starts a command that must not outlive its parent process, even if the parent is killed.
 
-    guard.py --parent PID -- COMMAND ...    the kernel kills the command when its parent is gone (only Linux does so)
-    guard.py -- COMMAND ...                 a watcher kills it when the pipe from the parent ends (any system)
+    guard.py --parent PID -- COMMAND ...    the kernel kills the command when its parent dies (Linux only)
+    guard.py -- COMMAND ...                 a watcher kills it when the pipe from the parent closes (any system)
 
 Either way the guard becomes the command, so its process id and the signals sent to it are the command's own.
-It runs as a bare script that imports no package, to cost milliseconds only.
+It runs as a bare script that imports no package, so that it costs only milliseconds.
 """
 
 import ctypes
@@ -21,9 +21,9 @@ PR_SET_PDEATHSIG = 1
 
 
 def guarded(command: Sequence[str | Path]) -> list[str]:
-    """The command line that runs `command` as our child for as long as we live and no longer.
+    """The command line that runs `command` as our child, for as long as this process lives and no longer.
 
-    Start it with `lifeline()` as its standard input, and from the main thread: the kernel takes a parent for dead when
+    Start it with `lifeline()` as its standard input, and from the main thread: to the kernel, the parent is dead once
     the thread that started the child has ended.
     """
     parent = ["--parent", str(os.getpid())] if sys.platform == "linux" else []
@@ -32,7 +32,7 @@ def guarded(command: Sequence[str | Path]) -> list[str]:
 
 @cache
 def lifeline() -> int:
-    """The end for children of a pipe that lasts exactly as long as this process: its other end is never closed."""
+    """The children's end of a pipe that lasts as long as this process, which never closes the other end."""
     theirs, _ours = os.pipe()
     return theirs
 
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> NoReturn:
         _leave_watcher()
     elif sys.platform == "linux":
         _die_with(int(options[1]))
-    # an ordinary start for the command: nothing to read, and SIGPIPE as it was before Python took it
+    # the command starts as usual: with nothing to read, and SIGPIPE as it was before Python changed it
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     os.execvp(command[0], command)
@@ -53,23 +53,23 @@ def main(arguments: list[str]) -> NoReturn:
 
 def _die_with(parent: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it died before the kernel was asked to tell
+    if os.getppid() != parent:  # it died before the request to the kernel
         sys.exit(1)
 
 
 def _leave_watcher() -> None:
     command = os.getpid()
     if os.fork() == 0:
-        os.closerange(1, 256)  # keep nothing open that others may wait for the end of
-        # a child of the command: when the command ends it gets another parent, so that no id is ever mistaken
+        os.closerange(1, 256)  # others may wait for the end of an open pipe
+        # as a child of the command it gets another parent when the command ends, so a reused id is never killed
         while os.getppid() == command:
-            if select.select([0], [], [], 1.0)[0] and _ended(0):
+            if select.select([0], [], [], 1.0)[0] and _is_closed(0):
                 os.kill(command, signal.SIGKILL)
                 break
         os._exit(0)
 
 
-def _ended(pipe: int) -> bool:
+def _is_closed(pipe: int) -> bool:
     try:
         return not os.read(pipe, 4096)
     except OSError:

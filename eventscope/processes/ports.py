@@ -1,4 +1,4 @@
-"""Ports of this machine for servers of our own."""
+"""Ports of this machine for the embedded servers."""
 
 import random
 import socket
@@ -7,15 +7,15 @@ from pathlib import Path
 from eventscope.errors import CannotStart
 
 HOST = "127.0.0.1"
-# Below the ports that systems hand out to outgoing connections (from 32768 on Linux, 49152 elsewhere): while a server
-# is away, a client that calls its port again and again would else in the end be connected to itself and hold the port.
+# Below the ports for outgoing connections (from 32768 on Linux, 49152 elsewhere): while a server is down, a client that
+# keeps calling one of those would in the end be connected to itself, and hold the port.
 RANGE = range(20_000, 32_000)
 
 
 def is_free(port: int) -> bool:
-    """Whether a server can be started on this port now."""
+    """Whether a server can start on this port now."""
     with socket.socket() as probe:
-        # as servers do: closed connections of a server that has just stopped do not count
+        # as servers do: closed connections of a server that has just stopped do not block the port
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
@@ -25,7 +25,7 @@ def is_free(port: int) -> bool:
 
 
 def free() -> int:
-    """A port that nobody listens on now."""
+    """A port that no server listens on now; CannotStart if there is none."""
     for port in random.sample(RANGE, len(RANGE)):
         if is_free(port):
             return port
@@ -33,14 +33,14 @@ def free() -> int:
 
 
 def recall(folder: Path) -> int:
-    """The port that the server of this folder had last time, or a free one if that is taken now."""
+    """The port that the server of this folder had last time, or a free one if that is in use."""
     try:
-        former = int((folder / "port").read_text())
+        last_port = int((folder / "port").read_text())
     except (OSError, ValueError):
         return free()
-    return former if is_free(former) else free()
+    return last_port if is_free(last_port) else free()
 
 
 def remember(folder: Path, port: int) -> None:
-    """Keep the port of the server of this folder for its next start."""
+    """Store the port of this folder's server for its next start."""
     (folder / "port").write_text(f"{port}\n")

@@ -1,4 +1,4 @@
-"""Files and folders that only their owner may read: events, and addresses with passwords, may stand in them."""
+"""Files and folders that only their owner may read: they may hold events, and addresses with passwords."""
 
 import os
 from collections.abc import Collection
@@ -9,10 +9,9 @@ FOLDER, FILE = 0o700, 0o600
 
 
 def folder(path: Path, only: Collection[str] | None = None) -> None:
-    """Have such a folder; OSError when that cannot be.
+    """Create a private folder, or make an existing one private; OSError if neither is possible.
 
-    One that exists is closed to others as well, unless it holds anything beside the names in `only`: then it is not
-    ours alone. One that belongs to somebody else is left as it is.
+    Left as they are: a folder with anything but the names in `only`, which is not ours alone, and another user's.
     """
     path.mkdir(mode=FOLDER, parents=True, exist_ok=True)
     if only is None or {entry.name for entry in path.iterdir()} <= set(only):
@@ -20,14 +19,14 @@ def folder(path: Path, only: Collection[str] | None = None) -> None:
 
 
 def append(path: Path) -> IO[bytes]:
-    """Open such a file for writing at its end; one that exists is closed to others as well."""
+    """Open a private file for appending; an existing one is made private."""
     file = open(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, FILE), "ab")  # noqa: SIM115 (the caller closes it)
     close(path, FILE)
     return file
 
 
 def close(path: Path, mode: int) -> None:
-    """Close to others what exists, if it is ours to close."""
-    found = path.stat()
-    if found.st_mode & 0o777 != mode and found.st_uid == os.geteuid():
+    """Set the mode of an existing file or folder, if it belongs to us."""
+    status = path.stat()
+    if status.st_mode & 0o777 != mode and status.st_uid == os.geteuid():
         path.chmod(mode)

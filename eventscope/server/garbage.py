@@ -1,12 +1,12 @@
-"""Python's garbage collector, set for a process that lives long and makes many objects at a time."""
+"""Python's garbage collector, tuned for a long-lived process that creates many objects at a time."""
 
 import gc
 from typing import Final
 
-YOUNG: Final = 20_000  # new objects before it looks at them: a page of 1000 events has as many
+YOUNG: Final = 20_000  # new objects before a collection: as many as a page of 1000 events has
 
 
 def settle() -> None:
-    """Have it never look again at what exists now, which lives for ever, and seldom at what is being made."""
+    """Exclude all objects that exist now, which are permanent, and collect new ones seldom."""
     gc.freeze()
     gc.set_threshold(YOUNG)

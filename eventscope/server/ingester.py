@@ -1,12 +1,12 @@
-"""Running an ingester: connections, the stream, and the loop until a signal ends it."""
+"""Running an ingester: its connections, its stream, and its loop until it is cancelled."""
 
 from contextlib import AsyncExitStack
 
 from eventscope.background import beside
-from eventscope.connections import connected
+from eventscope.connections import connect
 from eventscope.errors import CannotStart
 from eventscope.metrics.ingest import IngestMetrics
-from eventscope.metrics.side_server import watched
+from eventscope.metrics.side_server import serve_beside
 from eventscope.settings import Settings, variable
 from eventscope.store.catalogue import counting as catalogue
 from eventscope.store.log import prepare
@@ -22,10 +22,10 @@ from eventscope.subscriptions.observer import GuardedIngestObserver
 
 
 async def ingest(settings: Settings) -> None:
-    """Ingest until cancelled; CannotStart when a server is not there or not as it must be."""
+    """Ingest until cancelled; CannotStart if a server cannot be reached or is not set up as it must be."""
     for subject in capture.reserved(settings.subjects):
-        raise CannotStart(f"{variable('subjects')} has {subject}, which would take in what Eventscope sends out")
-    async with connected(settings, "eventscope ingest") as at:
+        raise CannotStart(f"{variable('subjects')} has {subject}, which would capture what Eventscope itself sends")
+    async with connect(settings, "eventscope ingest") as at:
         await prepare(at.log)
         await messages.stamp(at.log, settings.rejected_days)
         js = at.nats.jetstream()
@@ -57,7 +57,7 @@ async def ingest(settings: Settings) -> None:
         async with AsyncExitStack() as stack:
             if settings.ingest_port:
                 routes = metrics.routes(at.log, behind)
-                await stack.enter_async_context(watched(settings.host, settings.ingest_port, routes))
+                await stack.enter_async_context(serve_beside(settings.host, settings.ingest_port, routes))
             counting = catalogue.keep_up(at.log, ingester.holder, lambda: ingester.behind)
             await stack.enter_async_context(beside(counting))
             await stack.enter_async_context(beside(keep_watch(at.log, ingester.holder, metrics.miscounted)))

@@ -1,10 +1,9 @@
-"""Several API processes behind one address, one for each core, and one that keeps them running.
+"""Several API processes at one address, such as one for each core, and a keeper that keeps them running.
 
-Each worker has a listening socket of its own on the one port, so the system spreads connections over them evenly. The
-keeper opened these sockets and never lets go of them: what connects while a worker is started again waits for it.
+Each worker has its own listening socket on the one port, so that the system spreads connections evenly. The keeper
+opened these sockets and holds them open: a client that connects while its worker restarts waits in the queue.
 """
 
-import asyncio
 import logging
 import socket
 import sys
@@ -15,22 +14,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eventscope import app
-from eventscope.background import cancel
-from eventscope.connections import demand
+from eventscope.background import beside
+from eventscope.connections import require
+from eventscope.http.uvicorn.listen import listen
 from eventscope.metrics import log
-from eventscope.metrics.workers import Siblings
-from eventscope.processes.ending import before, signals
+from eventscope.metrics.workers import SiblingMetrics
+from eventscope.processes.ending import run_until, stop_request
 from eventscope.processes.supervisor import Child, Supervisor
-from eventscope.server.listen import listening
-from eventscope.server.vigil import Vigil
+from eventscope.server.watchdog import Watchdog
 from eventscope.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """What a worker is told: its number, the socket it inherits, and the folder where the workers find each other."""
+class WorkerSlot:
+    """What a worker needs: its number, the socket it inherits, and the folder where workers find each other's metrics.
+
+    On the command line of the worker it is `str(slot)`.
+    """
 
     number: int
     descriptor: int
@@ -40,80 +42,79 @@ class Place:
         return f"{self.number}:{self.descriptor}:{self.folder}"
 
     @classmethod
-    def read(cls, text: str) -> "Place":
+    def parse(cls, text: str) -> "WorkerSlot":
         """The inverse of `str`."""
         number, descriptor, folder = text.split(":", 2)
         return cls(int(number), int(descriptor), Path(folder))
 
     def listener(self) -> socket.socket:
-        """The socket, which the keeper has opened."""
+        """The socket that the keeper opened."""
         return socket.socket(fileno=self.descriptor)
 
 
 async def keep(settings: Settings, workers: int, *, ingest: bool) -> None:
-    """Keep so many workers running until a signal ends it, and an ingester if wanted.
+    """Keep this many workers running until a signal arrives, and with `ingest` an ingester too.
 
-    CannotStart when the port is taken or a server is not set or not there.
+    Raises CannotStart if the port is in use, or if a server is not set or cannot be reached.
     """
-    demand(settings, "mongo_url", "nats_url")
+    require(settings, "mongo_url", "nats_url")
     with ExitStack() as stack:
-        asked = stack.enter_context(signals())
+        stop = stack.enter_context(stop_request())
         sockets = [stack.enter_context(one) for one in _sockets(settings, workers)]
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="eventscope-")))
-        await before(asked, _look(settings))
-        supervisor = Supervisor(logger.warning, held=[one.fileno() for one in sockets])
-        places = [Place(number, one.fileno(), folder) for number, one in enumerate(sockets, start=1)]
+        await run_until(stop, _try_services(settings))
+        supervisor = Supervisor(logger.warning, descriptors=[one.fileno() for one in sockets])
+        slots = [WorkerSlot(number, one.fileno(), folder) for number, one in enumerate(sockets, start=1)]
         try:
-            if not asked:
-                for place in places:
-                    await supervisor.start(_worker(place))
+            if not stop:
+                for slot in slots:
+                    await supervisor.start(_worker(slot))
                 if ingest:
                     await supervisor.start(Child("ingest", [sys.executable, "-m", "eventscope", "ingest"]))
                 supervisor.keep()
-            async with _watched(supervisor, places, settings.worker_seconds):
-                await asked.wait()
+            async with _watchdog(supervisor, slots, settings.worker_seconds):
+                await stop.wait()
         finally:
             await supervisor.stop()
 
 
 @asynccontextmanager
-async def _watched(supervisor: Supervisor, places: Sequence[Place], seconds: float) -> AsyncIterator[None]:
-    """Replace workers that do not answer for so long, for the length of the block; none if that is 0."""
+async def _watchdog(supervisor: Supervisor, slots: Sequence[WorkerSlot], seconds: float) -> AsyncIterator[None]:
+    """For the length of the block, replace workers that do not answer for this long; 0 disables it."""
     if not seconds:
         yield
         return
-    vigil = Vigil(supervisor, {_name(one): one.folder / str(one.number) for one in places}, seconds)
-    async with Siblings(places[0].folder, "keeper").telling(log.route(vigil.registry, _nothing)):
-        keeping = asyncio.create_task(vigil.keep())
-        try:
-            yield
-        finally:
-            await cancel(keeping)
+    watchdog = Watchdog(supervisor, {_name(slot): slot.folder / str(slot.number) for slot in slots}, seconds)
+    async with (
+        SiblingMetrics(slots[0].folder, "keeper").publish(log.route(watchdog.registry, _nothing)),
+        beside(watchdog.run()),
+    ):
+        yield
 
 
 async def _nothing() -> None:
-    """There is nothing to look at."""
+    """The keeper has no log to look at."""
 
 
-async def _look(settings: Settings) -> None:
-    """Say what is wrong with the servers: here, once, and not by every worker."""
+async def _try_services(settings: Settings) -> None:
+    """Raise what is wrong with the servers here, once, and not in every worker."""
     async with app.services(settings):
         pass
 
 
-def _worker(place: Place) -> Child:
-    command = [sys.executable, "-m", "eventscope", "serve", "--no-ingest", "--worker", str(place)]
-    return Child(_name(place), command)
+def _worker(slot: WorkerSlot) -> Child:
+    command = [sys.executable, "-m", "eventscope", "serve", "--no-ingest", "--worker", str(slot)]
+    return Child(_name(slot), command)
 
 
-def _name(place: Place) -> str:
-    return f"worker {place.number}"
+def _name(slot: WorkerSlot) -> str:
+    return f"worker {slot.number}"
 
 
 def _sockets(settings: Settings, workers: int) -> Sequence[socket.socket]:
-    """One for each worker, all on one port; the same for all where the system would not spread connections."""
+    """One for each worker, all on one port; one for all of them where the system would not spread connections."""
     if sys.platform != "linux":
-        return [listening(settings.host, settings.port)] * workers
-    first = listening(settings.host, settings.port, shared=True)
+        return [listen(settings.host, settings.port)] * workers
+    first = listen(settings.host, settings.port, shared=True)
     port = first.getsockname()[1]
-    return [first, *(listening(settings.host, port, shared=True) for _ in range(workers - 1))]
+    return [first, *(listen(settings.host, port, shared=True) for _ in range(workers - 1))]

@@ -13,7 +13,7 @@ from eventscope.subscriptions.messages import cloud_event
 from eventscope.subscriptions.messages.contents import Contents, WrongEnvelope
 from eventscope.subscriptions.messages.mapping import Mapper
 
-MessageEnvelope: TypeAlias = envelopes.Name | Literal["exported"] | Mapper
+MessageEnvelope: TypeAlias = envelopes.EnvelopeName | Literal["exported"] | Mapper
 
 STATED: Final = ENVELOPE
 PLAIN: Final[Mapping[str, str]] = {STATED: "plain"}
@@ -28,7 +28,7 @@ NEST: Final = frozenset({"pattern", "data"})
 NEST_REQUEST: Final = NEST | {"id"}
 
 
-def compile_envelopes(setting: Mapping[str, envelopes.Envelope]) -> dict[str, MessageEnvelope]:
+def compile_envelopes(setting: Mapping[str, envelopes.EnvelopeChoice]) -> dict[str, MessageEnvelope]:
     """The envelopes of the setting by subject pattern, ready to open messages."""
     return {p: Mapper(one) if isinstance(one, EnvelopeMapping) else one for p, one in setting.items()}
 

@@ -18,7 +18,7 @@ from eventscope.envelopes import (
     FromHeader,
     FromMessage,
     FromSubject,
-    Source,
+    MemberSource,
 )
 from eventscope.store.filters.paths import place
 from eventscope.store.values.message import Arrival
@@ -184,7 +184,7 @@ def _has(members: dict[str, Any], name: str, value: Any) -> bool:
     return isinstance(metadata, dict) and type(metadata[inner]) is type(value) and metadata[inner] == value
 
 
-def _taker(name: str, source: Source) -> _Taker:
+def _taker(name: str, source: MemberSource) -> _Taker:
     convert = None if source.conversion is None else CONVERSIONS[source.conversion]
     match source.place:
         case FromMessage(keys):

@@ -14,7 +14,7 @@ from gql.transport.websockets import WebsocketsTransport
 from nats.aio.client import Client
 
 from eventscope.http.websocket_adapter import Adapter
-from eventscope.http.websocket_sink import Wire
+from eventscope.http.websocket_sink import WebSocketSink
 from eventscope.settings import Settings
 from eventscope.store.log import Log
 from tests.http.test_masking import is_masked
@@ -111,18 +111,18 @@ async def test_a_fault_in_sending_to_one_subscriber_ends_it_with_an_error_and_no
     settings: Settings, teller: Teller, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     faulty: list[str] = []
-    send, put = Wire.send, Wire.put
+    send, put = WebSocketSink.send, WebSocketSink.put
 
-    def sends_at_once(self: Wire, body: bytes, reached: int) -> bool:
+    def sends_at_once(self: WebSocketSink, body: bytes, reached: int) -> bool:
         return self._operation.id not in faulty and put(self, body, reached)
 
-    async def sends(self: Wire, text: str, reached: int) -> None:
+    async def sends(self: WebSocketSink, text: str, reached: int) -> None:
         if self._operation.id in faulty:
             raise ArithmeticError("hunter2")
         await send(self, text, reached)
 
-    monkeypatch.setattr(Wire, "put", sends_at_once)
-    monkeypatch.setattr(Wire, "send", sends)
+    monkeypatch.setattr(WebSocketSink, "put", sends_at_once)
+    monkeypatch.setattr(WebSocketSink, "send", sends)
     feed = "subscription { events(from: BEGINNING) { __typename ... on Event { position } } }"
     async with served(settings) as api, opened(api.socket_url) as socket, opened(api.socket_url) as other:
         for one, id in ((socket, "bad"), (other, "good")):

@@ -25,7 +25,7 @@ from starlette.routing import Route
 
 from eventscope.background import end
 from eventscope.errors import CannotStart, LeaseLost, QuestionTimedOut, Unavailable
-from eventscope.metrics.api import ApiMetrics, Counted
+from eventscope.metrics.api import ApiMetrics, RequestCounter
 from eventscope.metrics.ingest import IngestMetrics
 from eventscope.metrics.log import LogMetrics
 from eventscope.processes.ports import free
@@ -33,7 +33,7 @@ from eventscope.processes.supervisor import Supervisor
 from eventscope.schema.build import build
 from eventscope.schema.context import Context
 from eventscope.server.ingester import ingest
-from eventscope.server.vigil import Vigil
+from eventscope.server.watchdog import Watchdog
 from eventscope.settings import Settings
 from eventscope.store.events import pages as read
 from eventscope.store.log import Log, open_log
@@ -426,14 +426,14 @@ def test_two_processes_in_one_share_nothing() -> None:
 
 def test_the_document_has_every_metric_with_its_kind_and_meaning() -> None:
     rows = re.findall(r"^\| `(eventscope_\w+)` \| (\w+) \| (.+) \|$", DOCUMENT.read_text(), re.MULTILINE)
-    keeper = Vigil(Supervisor(), {}, 1.0).registry
+    keeper = Watchdog(Supervisor(), {}, 1.0).registry
     assert sorted(rows) == sorted(
         reported(IngestMetrics().registry) | reported(ApiMetrics().registry) | reported(keeper)
     )
 
 
 def test_no_document_names_a_metric_that_is_not_there() -> None:
-    registries = [IngestMetrics().registry, ApiMetrics().registry, Vigil(Supervisor(), {}, 1.0).registry]
+    registries = [IngestMetrics().registry, ApiMetrics().registry, Watchdog(Supervisor(), {}, 1.0).registry]
     there = {name for registry in registries for name, _, _ in reported(registry)}
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
     named = {(page.name, name) for page in pages for name in re.findall(r"\beventscope_[a-z_]+", page.read_text())}
@@ -458,7 +458,7 @@ async def test_a_counter_that_fails_does_not_fail_the_request(
 
     metrics = ApiMetrics()
     monkeypatch.setattr(metrics, "requested", broken)
-    transport = httpx.ASGITransport(Counted(Starlette(routes=[Route("/", answer)]), metrics))
+    transport = httpx.ASGITransport(RequestCounter(Starlette(routes=[Route("/", answer)]), metrics))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
         assert (await http.get("/")).text == "fine"
     assert any("a request is not counted" in record.getMessage() for record in caplog.records)

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import pytest
 
-from eventscope.processes.ending import before, signals, until_asked
+from eventscope.processes.ending import run_until, run_until_signal, stop_request
 
 NUMBERS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 # the child of a process with threads may find a lock taken for ever by what libraries do after a fork
@@ -22,7 +22,7 @@ os.register_at_fork(after_in_child=lambda: time.sleep(600))
 async def main():
     supervisor = Supervisor()
     await supervisor.start(Child("child", ["true"]))
-    while supervisor.end("child") is None:
+    while supervisor.ending("child") is None:
         await asyncio.sleep(0.01)
 
 with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -42,14 +42,14 @@ async def deaf(times: int, begun: asyncio.Event) -> None:
 @pytest.mark.parametrize("number", NUMBERS)
 async def test_work_that_swallows_cancellations_ends_by_one_signal(number: signal.Signals) -> None:
     begun = asyncio.Event()
-    with signals(signal.SIGHUP) as asked:
-        work = asyncio.create_task(before(asked, deaf(2, begun)))
+    with stop_request(signal.SIGHUP) as stop:
+        work = asyncio.create_task(run_until(stop, deaf(2, begun)))
         await begun.wait()
         os.kill(os.getpid(), number)
         async with asyncio.timeout(60):
             await work
-        assert asked
-        assert asked.number == number
+        assert stop
+        assert stop.number == number
 
 
 async def test_what_was_done_before_the_signal_is_returned_and_what_failed_is_raised() -> None:
@@ -59,32 +59,32 @@ async def test_what_was_done_before_the_signal_is_returned_and_what_failed_is_ra
     async def fails() -> None:
         raise ArithmeticError
 
-    with signals() as asked:
-        assert await before(asked, one()) == 1
-        assert not asked
+    with stop_request() as stop:
+        assert await run_until(stop, one()) == 1
+        assert not stop
     with pytest.raises(ArithmeticError):
-        await until_asked(fails())
+        await run_until_signal(fails())
 
 
 async def test_a_hang_up_that_is_ignored_stays_ignored() -> None:
     former = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with signals(signal.SIGHUP) as asked:
+        with stop_request(signal.SIGHUP) as stop:
             os.kill(os.getpid(), signal.SIGHUP)
             os.kill(os.getpid(), signal.SIGINT)
-            await asked.wait()
-            assert asked.number == signal.SIGINT
+            await stop.wait()
+            assert stop.number == signal.SIGINT
     finally:
         signal.signal(signal.SIGHUP, former)
 
 
 async def test_from_when_something_else_ends_the_work_in_order_signals_are_handed_to_it() -> None:
     heard: asyncio.Queue[int] = asyncio.Queue()
-    with signals() as asked:
-        asked.instead = heard.put_nowait
+    with stop_request() as stop:
+        stop.handler = heard.put_nowait
         os.kill(os.getpid(), signal.SIGTERM)
         assert await heard.get() == signal.SIGTERM
-        assert not asked
+        assert not stop
 
 
 def test_starting_a_child_waits_for_nothing_that_libraries_do_after_a_fork() -> None:

@@ -51,7 +51,7 @@ async def test_whoever_keeps_children_is_told_of_each_end_and_of_each_new_start(
     first = supervisor.pids["child"]
     os.kill(first, signal.SIGKILL)
     await news.wait()
-    assert told == [f"child was ended by signal 9 (Killed); starting it again in 0.2 s (see {tmp_path}/child.log)"]
+    assert told == [f"child was ended by signal 9 (Killed); restarting it in 0.2 s (see {tmp_path}/child.log)"]
     assert supervisor.pids["child"] != first
     await supervisor.stop()
 
@@ -65,7 +65,7 @@ async def test_a_child_that_ends_again_and_again_is_given_longer_and_longer_paus
     supervisor.keep()
     await until(lambda: len(told) == 3)
     await supervisor.stop()
-    pauses = [sentence.partition("starting it again in ")[2].partition(" (")[0] for sentence in told]
+    pauses = [sentence.partition("restarting it in ")[2].partition(" (")[0] for sentence in told]
     assert pauses == ["0.2 s", "0.4 s", "0.8 s"]
     assert all(sentence.startswith("child ended with exit code 3;") for sentence in told)
 
@@ -74,9 +74,9 @@ async def test_a_child_that_is_not_kept_yet_stays_ended_and_says_how(
     tmp_path: Path, until: Until, supervisor: Supervisor
 ) -> None:
     await supervisor.start(child(tmp_path, "print('no such table'); raise SystemExit(3)"))
-    await until(lambda: supervisor.end("child"))
-    assert supervisor.end("child") == "ended with exit code 3"
-    assert child(tmp_path, "").last_words() == "no such table"
+    await until(lambda: supervisor.ending("child"))
+    assert supervisor.ending("child") == "ended with exit code 3"
+    assert child(tmp_path, "").log_tail() == "no such table"
 
 
 async def test_a_child_is_asked_to_end_and_given_the_time_for_it(
@@ -85,10 +85,10 @@ async def test_a_child_is_asked_to_end_and_given_the_time_for_it(
     polite = child(tmp_path, POLITE)
     await supervisor.start(polite)
     supervisor.keep()
-    await until(lambda: polite.last_words() == "ready")
+    await until(lambda: polite.log_tail() == "ready")
     pid = supervisor.pids["child"]
     await supervisor.stop()
-    assert polite.last_words().splitlines() == ["ready", "bye"]
+    assert polite.log_tail().splitlines() == ["ready", "bye"]
     assert not alive(pid)
     assert supervisor.pids == {}
 
@@ -98,7 +98,7 @@ async def test_a_child_that_does_not_listen_is_killed(
 ) -> None:
     stubborn = child(tmp_path, STUBBORN)
     await supervisor.start(stubborn)
-    await until(lambda: stubborn.last_words() == "ready")
+    await until(lambda: stubborn.log_tail() == "ready")
     pid = supervisor.pids["child"]
     await supervisor.stop(seconds=0.1)
     assert not alive(pid)
@@ -139,8 +139,8 @@ async def test_a_child_gets_our_environment_and_its_own(
     monkeypatch.setenv("OURS", "1")
     asking = child(tmp_path, "import os; print(os.environ['OURS'], os.environ['ITS'])", ITS="2")
     await supervisor.start(asking)
-    await until(lambda: supervisor.end("child"))
-    assert asking.last_words() == "1 2"
+    await until(lambda: supervisor.ending("child"))
+    assert asking.log_tail() == "1 2"
 
 
 async def test_ctrl_c_at_the_terminal_does_not_reach_the_children(tmp_path: Path, supervisor: Supervisor) -> None:
@@ -156,11 +156,11 @@ async def test_a_log_goes_on_at_the_next_start_and_makes_room_when_it_is_large(
     log = tmp_path / "child.log"
     for _ in range(2):
         await supervisor.start(speaking)
-        await until(lambda: supervisor.end("child"))
+        await until(lambda: supervisor.ending("child"))
     assert log.read_text() == "word\nword\n"
     os.truncate(log, LOG_BYTES + 1)
     await supervisor.start(speaking)
-    await until(lambda: supervisor.end("child"))
+    await until(lambda: supervisor.ending("child"))
     assert log.read_text() == "word\n"
     assert (tmp_path / "child.old.log").stat().st_size == LOG_BYTES + 1
 
@@ -169,10 +169,10 @@ async def test_a_child_without_a_log_speaks_where_we_do(
     until: Until, supervisor: Supervisor, capfd: pytest.CaptureFixture[str]
 ) -> None:
     await supervisor.start(Child("child", [sys.executable, "-c", "print('word')"]))
-    await until(lambda: supervisor.end("child"))
+    await until(lambda: supervisor.ending("child"))
     assert capfd.readouterr().out == "word\n"
 
 
 def test_a_child_that_never_spoke_has_no_last_words(tmp_path: Path) -> None:
-    assert child(tmp_path, "").last_words() == ""
-    assert Child("child", ["true"]).last_words() == ""
+    assert child(tmp_path, "").log_tail() == ""
+    assert Child("child", ["true"]).log_tail() == ""

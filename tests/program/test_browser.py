@@ -20,8 +20,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from eventscope.http.graphiql import BUILT, page, routes, wants_page
+from eventscope.http.uvicorn.listen import listen
 from eventscope.server.api import config
-from eventscope.server.listen import listening
 from eventscope.settings import Settings
 from tests.support.clients.browser import FLAGS, PATIENCE, path
 from tests.support.requirements import left_out
@@ -65,7 +65,7 @@ def built() -> Path:
 async def serving(app: Starlette, until: Until) -> AsyncIterator[str]:
     """Serve the application on a free port; gives its address."""
     server = uvicorn.Server(config(app))
-    with listening("127.0.0.1", 0) as listener:
+    with listen("127.0.0.1", 0) as listener:
         host, port = listener.getsockname()
         task = asyncio.create_task(server.serve(sockets=[listener]))
         await until(lambda: server.started)

@@ -13,7 +13,7 @@ import pytest
 from nats.aio.client import Client
 
 from eventscope.processes.ports import free
-from eventscope.server.workers import Place
+from eventscope.server.workers import WorkerSlot
 from eventscope.settings import Settings
 from eventscope.store.log import Log
 from tests.support.processes import running
@@ -121,9 +121,9 @@ async def test_a_server_that_is_not_there_is_told_once_and_nothing_is_kept_runni
         assert await keeper.wait() == 2
 
 
-@pytest.mark.parametrize("place", [Place(1, 7, Path("/tmp/x")), Place(12, 3, Path("/tmp/a:b"))])
-def test_a_place_is_read_as_it_was_written(place: Place) -> None:
-    assert Place.read(str(place)) == place
+@pytest.mark.parametrize("place", [WorkerSlot(1, 7, Path("/tmp/x")), WorkerSlot(12, 3, Path("/tmp/a:b"))])
+def test_a_place_is_read_as_it_was_written(place: WorkerSlot) -> None:
+    assert WorkerSlot.parse(str(place)) == place
 
 
 async def _asked(served: Settings, path: str) -> httpx.Response:

@@ -11,9 +11,9 @@ import httpx
 import uvicorn
 
 from eventscope.app import build, services
+from eventscope.http.uvicorn.listen import listen
 from eventscope.schema.context import Services
 from eventscope.server.api import config
-from eventscope.server.listen import listening
 from eventscope.settings import Settings
 from tests.support.until import until
 
@@ -58,7 +58,7 @@ class Served:
 async def served(settings: Settings) -> AsyncIterator[Served]:
     """An API with these settings, for the length of the block."""
     async with services(settings) as given:
-        with listening("127.0.0.1", 0) as listener:
+        with listen("127.0.0.1", 0) as listener:
             # asyncio leaves it out on sockets that were made without a protocol, and each answer then waits 40 ms
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             server = uvicorn.Server(config(build(settings, given)))

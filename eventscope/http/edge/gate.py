@@ -12,10 +12,10 @@ from eventscope.http.edge.compression import MOST_HEADER, NotAcceptable, packing
 from eventscope.http.edge.hosts import Hosts
 from eventscope.http.edge.origins import Origins
 from eventscope.http.edge.proxies import Proxies
-from eventscope.http.refusals import refused
+from eventscope.http.refusals import error_response
 from eventscope.settings import Settings, variable
 
-Headers: TypeAlias = dict[bytes, bytes]
+HeaderMap: TypeAlias = dict[bytes, bytes]
 
 # asked by machines, under whatever name they have for this one; there are numbers to be had, and no data
 OPEN: Final = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -59,7 +59,7 @@ class Gate:
         if scope["type"] not in ("http", "websocket") or scope["path"] in OPEN:
             await self._app(scope, receive, send)
             return
-        headers: Headers = dict(scope["headers"])
+        headers: HeaderMap = dict(scope["headers"])
         if self._has_origins and self._is_data(scope):
             send = self._readable(send, headers.get(b"origin"))
         hosts = self._asked(scope, headers) if self._has_proxies else (headers.get(b"host", b""),)
@@ -75,7 +75,7 @@ class Gate:
                 send = send if least is None else packing(send, least)
         await (answer or self._app)(scope, receive, send)
 
-    def _asked(self, scope: Scope, headers: Headers) -> tuple[bytes, ...]:
+    def _asked(self, scope: Scope, headers: HeaderMap) -> tuple[bytes, ...]:
         """The hosts that were asked: ours, and that of a proxy before us; whose client then is the client."""
         host = headers.get(b"host", b"")
         client = scope.get("client")
@@ -85,7 +85,7 @@ class Gate:
         scope["client"] = (forwarded.client, 0)
         return (host,) if forwarded.host is None else (host, forwarded.host)
 
-    def _refusal(self, scope: Scope, headers: Headers, hosts: tuple[bytes, ...]) -> Response | None:
+    def _refusal(self, scope: Scope, headers: HeaderMap, hosts: tuple[bytes, ...]) -> Response | None:
         raw = scope["headers"]
         if len(headers) < len(raw):
             for once in ONCE:
@@ -113,7 +113,7 @@ class Gate:
             421, f"This API is not known as {_shown(host)}; if it should be, add the name to {variable('hosts')}"
         )
 
-    def _preflight(self, scope: Scope, headers: Headers) -> Response | None:
+    def _preflight(self, scope: Scope, headers: HeaderMap) -> Response | None:
         """The answer to a browser that asks beforehand, by OPTIONS, whether a page may ask."""
         if b"access-control-request-method" not in headers:
             return None
@@ -147,4 +147,4 @@ def _shown(header: bytes) -> str:
 
 
 def _refused(status: int, message: str) -> Response:
-    return refused(status, to_client(BadInput(message)))
+    return error_response(status, to_client(BadInput(message)))

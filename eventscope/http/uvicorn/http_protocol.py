@@ -27,7 +27,7 @@ FULL: Final = _body(
 )
 
 
-class Connection(HttpToolsProtocol):
+class HttpProtocol(HttpToolsProtocol):
     """One connection."""
 
     def __init__(self, bounds: Bounds, **given: Any) -> None:

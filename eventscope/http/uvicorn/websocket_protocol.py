@@ -21,7 +21,7 @@ CLOSE_SECONDS: Final = 5.0
 logger = logging.getLogger(__name__)
 
 
-class Transport(WebSocketsSansIOProtocol):
+class WebSocketProtocol(WebSocketsSansIOProtocol):
     """One connection."""
 
     def send_receive_event_to_app(self) -> None:

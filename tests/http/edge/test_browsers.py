@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from eventscope.http.uvicorn.listen import listen
 from eventscope.server.api import config
-from eventscope.server.listen import listening
 from eventscope.settings import Settings
 from eventscope.store.log import Log
 from tests.support.api_server import Served, served
@@ -69,7 +69,7 @@ async def elsewhere() -> AsyncIterator[str]:
         return HTMLResponse("<!doctype html><title>elsewhere</title>")
 
     server = uvicorn.Server(config(Starlette(routes=[Route("/", blank)])))
-    with listening("127.0.0.1", 0) as listener:
+    with listen("127.0.0.1", 0) as listener:
         task = asyncio.create_task(server.serve(sockets=[listener]))
         await until(lambda: server.started)
         yield f"http://localhost:{listener.getsockname()[1]}"

@@ -11,7 +11,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from eventscope.http.health import alive
-from eventscope.metrics.side_server import watched
+from eventscope.metrics.side_server import serve_beside
 from eventscope.processes.ports import HOST, free
 from eventscope.settings import Settings
 from eventscope.store.log import Log
@@ -51,7 +51,7 @@ async def test_who_is_refused_for_what_passes_is_told_when_to_ask_again(
 
 async def test_the_address_of_an_ingester_answers_in_the_same_form() -> None:
     port = free()
-    async with watched(HOST, port, [alive()]), httpx.AsyncClient(base_url=f"http://{HOST}:{port}") as http:
+    async with serve_beside(HOST, port, [alive()]), httpx.AsyncClient(base_url=f"http://{HOST}:{port}") as http:
 
         async def answer() -> httpx.Response | None:
             with suppress(httpx.TransportError):

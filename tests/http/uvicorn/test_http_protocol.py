@@ -16,8 +16,8 @@ from starlette.types import Receive, Scope, Send
 from eventscope.http.uvicorn import bounds as bounds_
 from eventscope.http.uvicorn import http_protocol
 from eventscope.http.uvicorn.bounds import SPARE, Bounds, bounds, descriptors
+from eventscope.http.uvicorn.listen import listen
 from eventscope.server.api import config
-from eventscope.server.listen import listening
 from eventscope.settings import Settings
 from tests.support.until import until
 
@@ -67,7 +67,7 @@ async def serving(within: Bounds) -> AsyncIterator[Server]:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    with listening("127.0.0.1", 0) as listener:
+    with listen("127.0.0.1", 0) as listener:
         server = Server(listener.getsockname()[1])
         within.given_up = server.reasons.append
         server.own = uvicorn.Server(config(app, within))

@@ -14,9 +14,9 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from eventscope.app import build, services
+from eventscope.http.uvicorn.listen import listen
 from eventscope.server import garbage
 from eventscope.server.api import config
-from eventscope.server.listen import listening
 from eventscope.settings import Settings, load
 
 TICK = 0.005
@@ -50,7 +50,7 @@ async def main(settings: Settings) -> None:
     """Serve until killed."""
     async with services(settings) as given:
         watchdog = Watchdog(build(settings, given))
-        with listening(settings.host, settings.port) as listener:
+        with listen(settings.host, settings.port) as listener:
             garbage.settle()
             watchdog.tick()
             await uvicorn.Server(config(watchdog)).serve(sockets=[listener])

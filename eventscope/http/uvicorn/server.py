@@ -1,0 +1,15 @@
+"""uvicorn's server without its signal handlers: they would end the process before everything is in order."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+
+class SignalFreeServer(uvicorn.Server):
+    """Leaves signals to the process; ends when `should_exit` is set."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
