@@ -50,9 +50,7 @@ EVENTS: Final = "/events/"
 async def services(settings: Settings) -> AsyncIterator[Services]:
     """What questions are answered with, for the length of the block."""
     async with (
-        connect(
-            settings, "eventscope api", RecentEvents(settings.tail_events) if settings.tail_events else None
-        ) as at,
+        connect(settings, "eventscope api", RecentEvents(settings.tail_events) if settings.tail_events else None) as at,
         open_feed(at.log, at.nats, settings.stream) as feed,
         keep_newest_events(at.log, feed),
         open_hub(at.log, feed, SendBudget(settings.live_client_bytes, settings.live_total_bytes)) as hub,
