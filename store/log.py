@@ -10,10 +10,9 @@ from pymongo.errors import OperationFailure
 
 from eventscope.errors import CannotStart
 from eventscope.store.identity import LogIdentity
-from eventscope.store.mongo import clock as clocks
 from eventscope.store.mongo import indexes
 from eventscope.store.mongo.budget import UNBOUNDED, ReadBudget
-from eventscope.store.mongo.clock import MongoClock
+from eventscope.store.mongo.clock import MongoClock, keep_set, set_clock
 from eventscope.store.mongo.driver import Collection, Driver, Mongo, connect
 from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.mongo.failure import reason, refuses
@@ -182,14 +181,14 @@ async def open_log(
     """
     async with connect(url, database, driver) as mongo:
         clock = MongoClock() if clock is None else clock
-        async with clocks.kept(mongo, clock):
+        async with keep_set(mongo, clock):
             yield Log(mongo, clock, question_seconds, tuple(indexed_paths), tail)
 
 
 async def synchronise(log: Log) -> None:
     """Set the log's clock by MongoDB's; Unavailable or QuestionTimedOut when it does not answer."""
     if isinstance(log.clock, MongoClock):
-        await clocks.synchronise(log.mongo, log.clock)
+        await set_clock(log.mongo, log.clock)
 
 
 async def prepare(log: Log) -> None:
@@ -201,7 +200,7 @@ async def prepare(log: Log) -> None:
     await synchronise(log)
     with translate_errors():
         if "setName" not in await log.mongo.database.command("hello"):
-            raise CannotStart("MongoDB is no replica set, and transactions need one (one member is enough)")
+            raise CannotStart("MongoDB is not a replica set, and transactions need one (one member is enough)")
         try:
             await _prepare(log)
         except OperationFailure as error:

@@ -41,7 +41,7 @@ def replica_set(facts: ServerFacts, *, embedded: bool) -> Finding:
     if facts.replica_set is None:
         return broken(
             check,
-            "MongoDB is no replica set, and transactions need one",
+            "MongoDB is not a replica set, and transactions need one",
             "start mongod with --replSet, and run rs.initiate() once; one member is enough to work",
         )
     count = len(facts.members)

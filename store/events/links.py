@@ -78,7 +78,7 @@ async def linked(
     found: dict[str, list[EventDocument]] = {value: [] for value in values}
     rows = _each(log, link, values, page, [{"$unwind": "$found"}, {"$replaceWith": "$found"}])
     with translate_errors(log.question_seconds):
-        got = await log.mongo.bounded_large(log.meta, rows, MOST_BYTES, log.budget)
+        got = await log.mongo.aggregate_large(log.meta, rows, MOST_BYTES, log.budget)
     if got is None:
         raise TooComplex(TOO_LARGE)
     for row in got:

@@ -1,4 +1,4 @@
-"""How many bytes one operation may read of the log, whatever it is made of and however much of it runs at once."""
+"""How many bytes of the log one operation may read, over all of its fields and all reads that run at once."""
 
 import asyncio
 import math
@@ -7,13 +7,13 @@ from typing import Final
 from eventscope.errors import TooComplex, Unavailable
 from eventscope.store.mongo.places import Places
 
-AT_ONCE: Final = 4  # reads of one operation, of up to 16 MiB each, that are in memory and not yet counted
+AT_ONCE: Final = 4  # reads of one operation, up to 16 MiB each, that may be in memory before they are counted
 LARGE: Final = 1024**2
-HELD: Final = 2 * 1024**2  # bytes that may lie there while their operation waits; more are read again after it
+KEEP_WHILE_WAITING: Final = 2 * 1024**2  # bytes an operation may hold while it waits for a place; more are read again
 
 
 class ReadBudget:
-    """So many bytes, and one of the process's `places` once they are many. What is read without a bound needs none."""
+    """At most `most` bytes, and one of the process's `places` once they are many. `UNBOUNDED` needs no place."""
 
     def __init__(self, most: float = math.inf, at_once: int = AT_ONCE, places: Places | None = None) -> None:
         self.spent = 0
@@ -28,11 +28,11 @@ class ReadBudget:
 
     @property
     def is_large(self) -> bool:
-        """Whether so much was read that writing it out takes time."""
+        """Whether so much was read that writing the answer takes noticeable time."""
         return self.spent > LARGE
 
     async def begin(self) -> None:
-        """Wait for a turn to read something that may be large; once it is made into documents, `end` it."""
+        """Wait for a turn to read something that may be large; call `end` once its documents are decoded."""
         if self._turns is None:  # few operations ever read two things at a time
             if not self._is_reading:
                 self._is_reading = True
@@ -41,52 +41,59 @@ class ReadBudget:
         await self._turns.acquire()
 
     def end(self) -> None:
-        """Let another read begin."""
+        """Give the turn to the next read."""
         if self._turns is None:
             self._is_reading = False
         else:
             self._turns.release()
 
     def spend(self, size: int) -> bool:
-        """Count so many bytes as read; TooComplex when they are more than may be.
+        """Count `size` bytes as read. True if the operation must `enter` before it decodes them.
 
-        Tells whether the operation has to `enter` before it makes anything of them.
+        TooComplex when the operation has read more than it may.
         """
         self.spent += size
         if self.spent > self._most:
             raise TooComplex(
-                f"the operation reads over {self._most:.0f} bytes; ask for smaller pages, or for fewer fields"
+                f"the operation reads more than {self._most:.0f} bytes; ask for smaller pages or fewer fields"
             )
         return self.spent > LARGE and not self._has_place
 
     def restore(self, size: int) -> None:
-        """Count so many bytes as not read: they were let go of."""
+        """Take back a `spend`: these bytes were dropped unread."""
         self.spent -= size
 
     def must_wait(self, size: int) -> bool:
-        """Whether the operation has to wait for a place with so many bytes more, and they are too many to lie there.
+        """Whether the operation would have to wait for a place, holding more bytes than it may while it waits.
 
-        Then let go of them, `enter`, and read them again: however many wait, they hold little.
+        The caller then drops them, calls `enter`, and reads them again, so that waiting operations hold little memory
+        however many they are.
         """
-        return size > HELD and self._places is not None and self._needs_place(size) and self._places.are_taken
+        return (
+            size > KEEP_WHILE_WAITING
+            and self._places is not None
+            and self._needs_place(size)
+            and self._places.are_taken
+        )
 
     async def enter(self, size: int = 0) -> None:
-        """Wait for a place, if the operation has none and is large with so many bytes more.
+        """Wait for a place, if the operation has none and `size` bytes more make it large.
 
-        Unavailable when none came free in time, or the operation is over.
+        Unavailable when no place came free in time, or when the operation is over.
         """
         if self._places is None or not self._needs_place(size):
             return
-        if self._entering is None:  # few operations ever need one
+        if self._entering is None:  # made late: few operations ever need the lock
             self._entering = asyncio.Lock()
         async with self._entering:
+            # reads of one operation arrive here together: the first takes the place for all, or fails for all
             if self._refusal is None and not self._has_place:
                 await self._take(self._places)
             if self._refusal is not None:
                 raise self._refusal
 
     def leave(self) -> None:
-        """The operation is over: its place is for others, and it gets no other."""
+        """End the operation: give its place back, and let it take no other."""
         self._refusal = Unavailable("the operation is over")
         if self._has_place and self._places is not None:
             self._has_place = False
@@ -99,11 +106,11 @@ class ReadBudget:
         try:
             await places.take()
         except Unavailable as error:
-            self._refusal = error  # all of its reads wait as long as one
+            self._refusal = error  # for all of its reads: together they wait no longer than one would
             return
         if self._refusal is None:
             self._has_place = True
-        else:  # it ended while a read of its own went on waiting
+        else:  # `leave` ran while this read was waiting, and gave nothing back
             places.leave()
 
 

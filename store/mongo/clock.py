@@ -1,7 +1,7 @@
-"""MongoDB's clock, by which everything expires, as a process knows it between two looks at it.
+"""MongoDB's clock, by which everything expires, as each process estimates it.
 
-Events are deleted by MongoDB's clock, so whatever decides on expiry goes by it too. Between two looks a clock that
-nobody sets carries on from there: setting the wall clock of a process's machine changes no answer.
+MongoDB deletes events by its own clock, so every decision on expiry uses that clock too. Between two readings of it a
+steady clock carries on: setting the wall clock of a process's machine changes no answer.
 """
 
 import asyncio
@@ -19,26 +19,26 @@ from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.values import moment
 
 REFRESH_SECONDS: Final = 10.0
-RETRY_SECONDS: Final = 0.5  # until it is known for the first time
+RETRY_SECONDS: Final = 0.5  # until the time is known
 ASK_SECONDS: Final = 2.0
-LOOKS: Final = 2  # the first may have to wait for a connection, and says little then
+READINGS: Final = 2  # the first may have to wait for a connection, and is imprecise then
 PRECISION: Final = 1000  # MongoDB gives its time in milliseconds
 
-# where the system has it, one that goes on while the machine sleeps
+# a clock that runs on while the machine sleeps, where the system has one
 STEADY: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 logger = logging.getLogger(__name__)
 
 
 def steady() -> int:
-    """Microseconds since some moment in the past, whatever is done to the wall clock."""
+    """Microseconds since some fixed moment, unaffected by changes to the wall clock."""
     return time.clock_gettime_ns(STEADY) // 1000
 
 
 class MongoClock:
-    """Gives MongoDB's time in microseconds since 1970; Unavailable until MongoDB has told it once.
+    """MongoDB's time in microseconds since 1970; Unavailable until MongoDB has answered once.
 
-    `wall` is the clock of this machine, which decides nothing: it is only compared.
+    `wall` is this machine's clock. It decides nothing: it is only compared with MongoDB's.
     """
 
     def __init__(self, wall: moment.Clock | None = None) -> None:
@@ -48,12 +48,12 @@ class MongoClock:
     def __call__(self) -> int:
         """The present moment by MongoDB's clock."""
         if self._offset is None:
-            raise Unavailable("MongoDB has not told the time yet")
+            raise Unavailable("the time is not known yet: MongoDB has not answered")
         return steady() + self._offset
 
     @property
     def is_set(self) -> bool:
-        """Whether MongoDB has told the time."""
+        """Whether MongoDB's time is known."""
         return self._offset is not None
 
     @property
@@ -62,24 +62,24 @@ class MongoClock:
         return (self() - self._wall()) / 1_000_000
 
     def learn(self, before: int, time: int, after: int) -> None:
-        """MongoDB gave `time` at some moment between the steady times `before` and `after`."""
+        """Adjust to MongoDB's `time`, read at some moment between the steady times `before` and `after`."""
         low, high = time - after, time + PRECISION - before
-        # what is known already stands as long as it may be true, so that time does not run back for a slow answer
+        # keep the present offset while this reading allows it, so that a slow answer does not move time backwards
         self._offset = (low + high) // 2 if self._offset is None else min(max(self._offset, low), high)
 
 
-async def synchronise(mongo: Mongo, clock: MongoClock) -> None:
-    """Ask MongoDB for the time; Unavailable or QuestionTimedOut when it does not answer."""
+async def set_clock(mongo: Mongo, clock: MongoClock) -> None:
+    """Set the clock by MongoDB's; Unavailable or QuestionTimedOut when MongoDB does not answer."""
     with translate_errors(ASK_SECONDS):
-        for _ in range(LOOKS):
+        for _ in range(READINGS):
             before = steady()
             hello = await mongo.database.command("hello")
             clock.learn(before, moment.of(hello["localTime"].replace(tzinfo=UTC)), steady())
 
 
 @asynccontextmanager
-async def kept(mongo: Mongo, clock: moment.Clock) -> AsyncIterator[None]:
-    """Keep the clock right for the length of the block, if it is MongoDB's."""
+async def keep_set(mongo: Mongo, clock: moment.Clock) -> AsyncIterator[None]:
+    """Keep the clock set for the length of the block, if it is a MongoClock."""
     if not isinstance(clock, MongoClock):
         yield
         return
@@ -90,7 +90,7 @@ async def kept(mongo: Mongo, clock: moment.Clock) -> AsyncIterator[None]:
 async def _keep(mongo: Mongo, clock: MongoClock) -> None:
     while True:
         try:
-            await synchronise(mongo, clock)
-        except EventscopeError as error:  # whoever asks MongoDB for anything else hears of it
-            logger.debug("MongoDB did not tell the time: %s", error)
+            await set_clock(mongo, clock)
+        except EventscopeError as error:  # any other use of MongoDB reports it
+            logger.debug("MongoDB's time could not be read: %s", error)
         await asyncio.sleep(REFRESH_SECONDS if clock.is_set else RETRY_SECONDS)

@@ -1,7 +1,7 @@
-"""The one place that knows which MongoDB driver is at work: motor, or pymongo's own async client.
+"""The one place that knows which MongoDB driver is in use: motor, or pymongo's own async client.
 
-The two have nearly the same calls; what differs is evened out here, so the rest of the store is written once,
-against pymongo's types. What the driver raises becomes ours in `errors`.
+The two have nearly the same calls. This module evens out the differences, so the rest of the store is written once,
+against pymongo's types. `errors` translates what the driver raises.
 """
 
 import asyncio
@@ -35,9 +35,9 @@ Collection: TypeAlias = AsyncCollection[Document]
 Session: TypeAlias = AsyncClientSession
 Driver = Literal["motor", "pymongo"]
 
-STEP: Final = 1_000  # small documents that are made in one go
+STEP: Final = 1_000  # small documents that are decoded in one go
 
-# writes that are answered survive the loss of the primary; reads never show what could still be rolled back (I1)
+# acknowledged writes survive the loss of the primary; reads never show what could still be rolled back (I1)
 OPTIONS: Mapping[str, Any] = {
     "w": "majority",
     "journal": True,
@@ -51,10 +51,10 @@ logger = logging.getLogger(__name__)
 
 
 def _selection_seconds(topology: Any) -> float:
-    """How long to look for a server: as OPTIONS say, and no longer than the question has left.
+    """How long to look for a server: as OPTIONS say, and no longer than the operation has left.
 
-    So says MongoDB's specification of timeouts; but within `pymongo.timeout` pymongo looks until the question has no
-    time left, and who asks a MongoDB that is dead would hear of it only then.
+    MongoDB's specification of timeouts wants the shorter of the two. Within `pymongo.timeout`, pymongo takes all the
+    time that the operation has left, so a caller would learn only at the very end that MongoDB is down.
     """
     return _csot.clamp_remaining(topology._settings.server_selection_timeout)
 
@@ -68,85 +68,85 @@ class Mongo:
     """One database, by one of the two drivers."""
 
     driver: Driver
-    client: pymongo.AsyncMongoClient[Document] = field(repr=False)  # it would show options that are secret
+    client: pymongo.AsyncMongoClient[Document] = field(repr=False)  # its repr shows secret options
     database: AsyncDatabase[Document] = field(repr=False)
     collections: dict[str, Collection] = field(default_factory=dict, compare=False, repr=False)
 
     def collection(self, name: str) -> Collection:
-        """The collection of that name; making one takes as long as asking it for an event."""
-        found = self.collections.get(name)
-        if found is None:
-            found = self.collections[name] = self.database[name]
-        return found
+        """The collection of that name, kept: making the object takes as long as reading an event."""
+        collection = self.collections.get(name)
+        if collection is None:
+            collection = self.collections[name] = self.database[name]
+        return collection
 
     async def aggregate(
         self, collection: Collection, pipeline: Sequence[Mapping[str, Any]], **options: Any
     ) -> list[Document]:
-        """All that the pipeline gives."""
+        """All documents that the pipeline returns."""
         call = collection.aggregate(pipeline, **options)
-        # motor hands out the cursor, pymongo a coroutine that does
+        # motor returns the cursor, pymongo a coroutine that returns it
         cursor = await call if self.driver == "pymongo" else cast("Any", call)
         return cast("list[Document]", await cursor.to_list(None))
 
-    async def bounded(
+    async def aggregate_small(
         self, collection: Collection, pipeline: Sequence[Mapping[str, Any]], most: int, budget: ReadBudget
     ) -> list[Document] | None:
-        """All that the pipeline gives, in small documents; None if as text it has more bytes than that.
+        """All documents that the pipeline returns, each of them small; None if they are over `most` bytes of JSON.
 
-        TooComplex if the budget has fewer.
+        TooComplex if the budget is exceeded before.
         """
         call = collection.aggregate(pipeline, batchSize=STEP)
         cursor = await call if self.driver == "pymongo" else cast("Any", call)
-        found: list[Document] = []
+        documents: list[Document] = []
         size, pace = 0, Pace()
-        while part := await cursor.to_list(STEP):
-            more = len(orjson.dumps(part, default=str))
+        while piece := await cursor.to_list(STEP):
+            more = len(orjson.dumps(piece, default=str))
             size += more
             if size > most:
                 await cursor.close()
                 return None
             budget.spend(more)
             await budget.enter()
-            found += part
+            documents += piece
             await pace.pause()
-        return found
+        return documents
 
-    async def bounded_large(
+    async def aggregate_large(
         self, collection: Collection, pipeline: Sequence[Mapping[str, Any]], most: int, budget: ReadBudget
     ) -> list[Document] | None:
-        """The same for documents that may be large, by their bytes as MongoDB has them.
+        """The same for documents that may be large, counted by their BSON bytes before they are decoded.
 
-        It takes one more way there and back: the driver fetches nothing with the first command.
+        It takes one more round trip: the driver fetches nothing with the first command.
         """
         await budget.begin()
         try:
             while True:
                 call = collection.aggregate_raw_batches(pipeline)
                 cursor: Any = await call if self.driver == "pymongo" else call
-                found, size = list[Document](), 0
-                async for part in cursor:
-                    if budget.must_wait(len(part)):
-                        break
-                    size += len(part)
+                documents, size = list[Document](), 0
+                async for piece in cursor:
+                    if budget.must_wait(len(piece)):
+                        break  # drop all of it, wait for a place, and read it again
+                    size += len(piece)
                     if size > most:
                         await cursor.close()
                         return None
-                    found += await raw.documents(part, budget, collection.codec_options)
+                    documents += await raw.documents(piece, budget, collection.codec_options)
                 else:
-                    return found
+                    return documents
                 await cursor.close()
                 budget.restore(size)
-                more = len(part)
-                del found, part
+                more = len(piece)
+                del documents, piece
                 await budget.enter(size + more)
         finally:
             budget.end()
 
     @asynccontextmanager
     async def session(self, *, snapshot: bool = False) -> AsyncIterator[Session]:
-        """A session of the server's, for one transaction after the other, or for reads of one `snapshot`.
+        """A server session, for transactions one after the other, or for reads of one `snapshot`.
 
-        What a snapshot shows is all of one moment; it can be read for a few minutes.
+        All reads of a snapshot see the same moment; MongoDB keeps it for a few minutes.
         """
         if self.driver == "pymongo":
             async with self.client.start_session(snapshot=snapshot) as session:
@@ -157,21 +157,21 @@ class Mongo:
 
     @asynccontextmanager
     async def transaction(self, session: Session) -> AsyncIterator[None]:
-        """All writes made with the session take effect together at the end of the block, or none does."""
-        started = session.start_transaction()
-        # motor hands out the context, pymongo a coroutine that does
-        async with await started if self.driver == "pymongo" else cast("Any", started):
+        """Commit all writes made with the session at the end of the block; abort them if it raises."""
+        transaction = session.start_transaction()
+        # motor returns the context manager, pymongo a coroutine that returns it
+        async with await transaction if self.driver == "pymongo" else cast("Any", transaction):
             yield
 
     async def transact(self, session: Session, writes: Sequence[Write]) -> None:
-        """Have all of the writes take effect together, or none of them. What a `verify` raises ends it.
+        """Commit all of the writes, or none. An exception from a `verify` aborts the transaction.
 
         Raises WriteRefused when MongoDB refuses one of them.
         """
         if self.driver == "pymongo":
             async with self.transaction(session):
                 for write in writes:
-                    with write.blamed():
+                    with write.naming_collection():
                         result = await write.send(write.collection, session)
                     write.verify(result)
             return
@@ -180,19 +180,19 @@ class Mongo:
         def transact() -> None:
             with blocking.start_transaction():
                 for write in writes:
-                    with write.blamed():
+                    with write.naming_collection():
                         result = write.send(cast("Any", write.collection).delegate, blocking)
                     write.verify(result)
 
-        # motor would hand each call to a thread and wait for it there and back, which takes as long again as MongoDB
-        await _finished(asyncio.to_thread(transact))
+        # One hop to a thread for the whole transaction: motor would hop once per write, which doubles its time.
+        await _run_to_end(asyncio.to_thread(transact))
 
     async def end_session(self, id: Mapping[str, Any]) -> None:
-        """End a session that somebody left open: MongoDB keeps the locks of its transaction for a minute."""
+        """End a session that was left open: MongoDB would keep the locks of its transaction for a minute."""
         await self.client.admin.command({"killSessions": [id]})
 
     async def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         closing = self.client.close()
         if self.driver == "pymongo":
             await closing
@@ -200,13 +200,13 @@ class Mongo:
 
 @asynccontextmanager
 async def connect(url: str, database: str, driver: Driver) -> AsyncIterator[Mongo]:
-    """A connection for the length of the block; CannotStart when the address cannot be read.
+    """A connection for the length of the block; CannotStart when the URL cannot be used.
 
-    No server is asked yet: the first call does that.
+    This contacts no server: the first call does.
     """
     try:
-        # pymongo warns of options that it does not know, and may repeat what they say
-        with warnings.catch_warnings(record=True) as doubts:
+        # pymongo warns about unknown options, and may repeat their values, which can be secret
+        with warnings.catch_warnings(record=True) as problems:
             warnings.simplefilter("always")
             client: Any = (
                 pymongo.AsyncMongoClient(url, **OPTIONS) if driver == "pymongo" else AsyncIOMotorClient(url, **OPTIONS)
@@ -215,8 +215,8 @@ async def connect(url: str, database: str, driver: Driver) -> AsyncIterator[Mong
         raise CannotStart(f"EVENTSCOPE_MONGO_URL names a file that cannot be read: {error.strerror or error}") from None
     except (InvalidURI, ConfigurationError, ValueError) as error:
         raise CannotStart(f"EVENTSCOPE_MONGO_URL cannot be used: {explanation(error, url)}") from None
-    for doubt in doubts:
-        logger.warning("EVENTSCOPE_MONGO_URL: %s", explanation(Warning(str(doubt.message)), url))
+    for problem in problems:
+        logger.warning("EVENTSCOPE_MONGO_URL: %s", explanation(Warning(str(problem.message)), url))
     mongo = Mongo(driver, client, client[database])
     try:
         yield mongo
@@ -225,18 +225,23 @@ async def connect(url: str, database: str, driver: Driver) -> AsyncIterator[Mong
 
 
 async def command_on(collection: Collection, command: Document, codec: CodecOptions[Any]) -> Any:
-    """What MongoDB answers to the command on the collection's database."""
+    """MongoDB's answer to the command, run on the collection's database."""
     database = collection.database
     options: dict[str, Any] = {"codec_options": codec, "read_preference": collection.read_preference}
-    # the driver adds to what it is given
+    # a copy: the driver adds members to the command
     if isinstance(collection, AsyncCollection):
         return await database.command({**command}, **options)
     blocking = cast("Any", database).delegate
     return await THREADS.run(lambda: blocking.command({**command}, **options))
 
 
-async def _finished(work: Coroutine[Any, Any, None]) -> None:
-    """Wait until it is done, however often this is cancelled: nobody may touch its session before."""
+async def _run_to_end(work: Coroutine[Any, Any, None]) -> None:
+    """Await work in a thread to its end, however often the caller is cancelled; then raise the cancellation.
+
+    A thread cannot be cancelled. If a cancelled caller returned at once, the thread would still be writing, and the
+    next user of the session (its end, or the next batch of the writer) would use it from two threads. The transaction
+    could then also commit after its caller has taken it for failed.
+    """
     task = asyncio.create_task(work)
     cancelled = False
     while not task.done():

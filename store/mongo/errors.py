@@ -1,4 +1,4 @@
-"""What MongoDB's driver raises, as errors of ours: the one place that translates them."""
+"""Errors of MongoDB's driver, translated into ours: nowhere else."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,9 +40,9 @@ from eventscope.store.mongo.failure import (
 
 @contextmanager
 def translate_errors(seconds: float | None = None, name: str | None = None) -> Iterator[None]:
-    """Raise our errors in the place of the driver's, and bound what is awaited inside to `seconds`.
+    """Raise our errors in place of the driver's, and let the block take at most `seconds`.
 
-    `name` is that of the collection that is written to, if it is one and no part of a transaction.
+    `name` is the collection that the block writes to, if it writes to one outside of a transaction.
     """
     try:
         if seconds is None:
@@ -56,8 +56,8 @@ def translate_errors(seconds: float | None = None, name: str | None = None) -> I
             raise Unavailable("MongoDB does not answer now") from error
         if isinstance(error, PyMongoError) and invalid(error):
             raise _invalid(error, name) from error
-        if isinstance(error, BulkWriteError) and (found := duplicate(error)) is not None and found.index == "_id_":
-            # not the document is to blame, but what was read before: a new primary may show an older state for a moment
+        if isinstance(error, BulkWriteError) and (value := duplicate(error)) is not None and value.index == "_id_":
+            # The document is fine, but it was numbered by an older state: a new primary may show one for a moment.
             raise LeaseLost("MongoDB has more than it showed this ingester") from error
         raise Unstorable(str(error)[:300]) from error
     except PyMongoError as error:
@@ -66,30 +66,32 @@ def translate_errors(seconds: float | None = None, name: str | None = None) -> I
             raise QuestionTimedOut(seconds) from error
         if isinstance(error, ConnectionFailure) or passes(error):
             raise Unavailable("MongoDB does not answer now") from error
-        if isinstance(error, ConfigurationError):  # some of the address is looked at by the first call only
+        if isinstance(error, ConfigurationError):  # parts of the URL are checked by the first call only
             raise Unavailable(str(error)[:200]) from error
         if invalid(error):
             raise _invalid(error, name) from error
         if isinstance(error, DuplicateKeyError):
-            raise Blocked(f"a unique index keeps the log from being written: {reason(error)}") from error
+            raise Blocked(f"a unique index stops writes to the log: {reason(error)}") from error
         if isinstance(error, OperationFailure) and error.code == BSON_OBJECT_TOO_LARGE:
             raise Unstorable(str(error)[:300]) from error
         if isinstance(error, OperationFailure) and standalone(error):
-            raise CannotStart("MongoDB is no replica set, and transactions need one (one member is enough)") from error
+            raise CannotStart(
+                "MongoDB is not a replica set, and transactions need one (one member is enough)"
+            ) from error
         if isinstance(error, OperationFailure) and error.code in (UNAUTHORIZED, AUTHENTICATION_FAILED):
-            said = (error.details or {}).get("errmsg", error)
-            raise CannotStart(f"MongoDB refuses the user of EVENTSCOPE_MONGO_URL: {str(said)[:200]}") from error
+            message = (error.details or {}).get("errmsg", error)
+            raise CannotStart(f"MongoDB refuses the user of EVENTSCOPE_MONGO_URL: {str(message)[:200]}") from error
         raise
 
 
 def _check_size(error: Exception) -> None:
     if isinstance(error, PyMongoError) and too_large(error):
-        raise TooLargeTogether(f"one transaction has no room for it: {reason(error)}") from error
+        raise TooLargeTogether(f"it does not fit into one transaction: {reason(error)}") from error
 
 
 def _invalid(error: PyMongoError, name: str | None) -> Blocked:
     where = "a collection of the log" if name is None else f"the collection {name}"
-    return Blocked(f"a validator of {where} keeps the log from being written: remove it ({reason(error)})")
+    return Blocked(f"a validator of {where} stops writes to the log: remove it ({reason(error)})")
 
 
 def _away(error: PyMongoError) -> bool:

@@ -1,4 +1,4 @@
-"""What MongoDB says when it fails: whether that passes by itself, and which write it refuses for what reason."""
+"""What a failure of MongoDB means: whether it is temporary, and which write was refused for which reason."""
 
 import re
 from dataclasses import dataclass
@@ -13,26 +13,26 @@ from pymongo.errors import (
     WriteError,
 )
 
-# MongoDB's codes for what the driver has no error classes of its own for
+# MongoDB's error codes for which the driver has no classes
 UNAUTHORIZED: Final = 13
 AUTHENTICATION_FAILED: Final = 18
 ILLEGAL_OPERATION: Final = 20
 INDEX_OPTIONS_CONFLICT: Final = 85
 INDEX_KEYS_CONFLICT: Final = 86
 BSON_OBJECT_TOO_LARGE: Final = 10334
-TRANSACTION_TOO_LARGE: Final = frozenset({257, 388})  # for the oplog, and for the cache
-TRANSACTION_TOO_OLD: Final = 225  # another one was begun in its session
+TRANSACTION_TOO_LARGE: Final = frozenset({257, 388})  # for the oplog, or for the cache
+TRANSACTION_TOO_OLD: Final = 225  # another transaction was begun in its session
 VALIDATION_FAILED: Final = 121
 DATABASE_DROP_PENDING: Final = 215
 SNAPSHOT_TOO_OLD: Final = 239
-SNAPSHOT_UNAVAILABLE: Final = 246  # as after a collection or an index was made
+SNAPSHOT_UNAVAILABLE: Final = 246  # after a collection or an index was created, for example
 DUPLICATE_KEY: Final = 11000
 INTERRUPTED: Final = 11601
 
-# what a collection is to blame for, though MongoDB says it of each document: gone, a view, capped
+# faults of a collection that MongoDB reports for each document: the collection is gone, a view, or capped
 OF_COLLECTIONS: Final = frozenset({20, 26, 72, 73, 166, 263})
 
-# MongoDB's own word that it is worth another try
+# labels by which MongoDB says that another try may succeed
 PASSING: Final = ("TransientTransactionError", "UnknownTransactionCommitResult", "RetryableWriteError")
 
 INDEX: Final = re.compile(r"index: (.+?) dup key")
@@ -40,7 +40,7 @@ INDEX: Final = re.compile(r"index: (.+?) dup key")
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """A value that a unique index has already: the name of the index, and its fields with their values."""
+    """A value that is already in a unique index: the index's name, and its fields with their values."""
 
     index: str
     values: dict[str, Any]
@@ -52,7 +52,7 @@ class Duplicate:
 
 
 class WriteRefused(Exception):
-    """MongoDB refuses one write of a transaction for what it is, and would again; on that collection."""
+    """MongoDB refuses one write of a transaction, and would refuse it again; `collection` is where."""
 
     def __init__(self, collection: str, error: PyMongoError) -> None:
         super().__init__(reason(error))
@@ -61,13 +61,13 @@ class WriteRefused(Exception):
         self.of_a_document = (
             isinstance(error, WriteError | BulkWriteError) and _first(error).get("code") not in OF_COLLECTIONS
         )
-        """Whether it is a document that is refused, and not the command."""
+        """Whether a document was refused, rather than the command."""
         self.invalid = invalid(error)
-        """Whether a validator of the collection refuses it."""
+        """Whether a validator of the collection refused it."""
 
 
 def refuses(error: PyMongoError) -> bool:
-    """Whether MongoDB refuses the write itself: it can be reached, and the same would fail again."""
+    """Whether MongoDB refuses the write itself: it is reachable, and the same write would fail again."""
     if (
         passes(error)
         or too_large(error)
@@ -80,41 +80,43 @@ def refuses(error: PyMongoError) -> bool:
 
 
 def standalone(error: OperationFailure) -> bool:
-    """Whether the server says that it has no transactions, for being no member of a replica set."""
-    # of a delete in a capped collection it says the same code
+    """Whether the server has no transactions because it is not a member of a replica set."""
+    # a delete in a capped collection has the same code
     return error.code == ILLEGAL_OPERATION and "Transaction numbers" in str(error)
 
 
 def passes(error: PyMongoError) -> bool:
     """Whether MongoDB says that another try may succeed."""
-    # a write concern that was not met says nothing of the write itself, which may well be there
-    again = (INTERRUPTED, SNAPSHOT_TOO_OLD, SNAPSHOT_UNAVAILABLE, TRANSACTION_TOO_OLD, DATABASE_DROP_PENDING)
-    interrupted = isinstance(error, OperationFailure) and (error.code in again or _first(error).get("code") in again)
+    # a failed write concern says nothing about the write itself, which may have taken effect
+    temporary = (INTERRUPTED, SNAPSHOT_TOO_OLD, SNAPSHOT_UNAVAILABLE, TRANSACTION_TOO_OLD, DATABASE_DROP_PENDING)
+    interrupted = isinstance(error, OperationFailure) and (
+        error.code in temporary or _first(error).get("code") in temporary
+    )
     return interrupted or isinstance(error, WriteConcernError) or any(map(error.has_error_label, PASSING))
 
 
 def too_large(error: PyMongoError) -> bool:
-    """Whether the transaction has more in it than MongoDB can hold: with less, the same writes may succeed."""
+    """Whether the transaction is too large for MongoDB: in smaller parts, the same writes may succeed."""
     return _first(error).get("code") in TRANSACTION_TOO_LARGE
 
 
 def duplicate(error: PyMongoError) -> Duplicate | None:
-    """The value that must be there only once, and for which MongoDB refuses a write; None if it is another reason."""
+    """The duplicate value for which MongoDB refuses a write; None if there is another reason."""
     details: Any = getattr(error, "details", None) or {}
     for one in details.get("writeErrors", [details]):
         if one.get("code") == DUPLICATE_KEY:
-            found = INDEX.search(one.get("errmsg", ""))
-            return Duplicate(found[1] if found else "_id_", dict(one.get("keyValue", {})))
+            match = INDEX.search(one.get("errmsg", ""))
+            return Duplicate(match[1] if match else "_id_", dict(one.get("keyValue", {})))
     return None
 
 
 def invalid(error: PyMongoError) -> bool:
-    """Whether a validator of the collection refuses what was to be written."""
+    """Whether a validator of the collection refuses the write."""
     return VALIDATION_FAILED in (getattr(error, "code", None), _first(error).get("code"))
 
 
 def reason(error: PyMongoError) -> str:
-    """MongoDB's own words, cut short."""
+    """MongoDB's own message, at most 300 characters of it."""
     return str(_first(error).get("errmsg") or error)[:300]
 
 

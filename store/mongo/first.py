@@ -1,4 +1,4 @@
-"""The first documents that a query means, in one answer of MongoDB's: as many as its 16 MiB have room for."""
+"""The first documents that match a query, in a single answer of MongoDB: at most 16 MiB of them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
@@ -6,12 +6,12 @@ from typing import Any, Final, cast
 from bson.codec_options import CodecOptions
 from pymongo.errors import ConnectionFailure, PyMongoError
 
-from eventscope.store.mongo.budget import HELD, ReadBudget
+from eventscope.store.mongo.budget import KEEP_WHILE_WAITING, ReadBudget
 from eventscope.store.mongo.driver import Collection, Document, command_on
 from eventscope.store.mongo.failure import passes
 from eventscope.store.mongo.raw import ANSWER, Answer
 
-TRIES: Final = 3  # where a failure passes: as many as a cursor of the driver's takes
+TRIES: Final = 3  # after temporary failures, as for the driver's own cursors
 
 
 async def first(
@@ -22,9 +22,9 @@ async def first(
     limit: int,
     direction: int = 1,
 ) -> list[Document]:
-    """The first documents that the query means, by key: as many as there is room for in one answer of MongoDB's.
+    """The first documents that match, in the order of `_id`: as many as fit into one answer of MongoDB.
 
-    The driver's cursor gives the same, for a sixth more of our time.
+    The driver's cursor returns the same, but takes a sixth more CPU time.
     """
     command = _command(collection, query, projection, limit, direction)
     answer = await _answer(collection, command, collection.codec_options)
@@ -41,9 +41,9 @@ async def first_large(
     direction: int = 1,
     hint: Sequence[tuple[str, int]] | None = None,
 ) -> tuple[list[Document], int]:
-    """The same where they may be large, and about how many bytes they are.
+    """The same for documents that may be large, and about how many bytes they have.
 
-    TooComplex when the budget has fewer, Unavailable when too many others read much.
+    TooComplex when the budget is exceeded, Unavailable when too many other operations hold large answers.
     """
     command = _command(collection, query, projection, limit, direction)
     if hint is not None:
@@ -52,7 +52,7 @@ async def first_large(
     try:
         answer: Answer = await _answer(collection, command, ANSWER)
         size = answer.size
-        if size > HELD and budget.must_wait(size):
+        if size > KEEP_WHILE_WAITING and budget.must_wait(size):
             del answer
             await budget.enter(size)
             answer = await _answer(collection, command, ANSWER)
@@ -69,7 +69,7 @@ def _command(
         "filter": query,
         "sort": {"_id": direction},
         "limit": limit,
-        "batchSize": limit,  # without it, a batch ends after a hundred
+        "batchSize": limit,  # else a batch ends after a hundred documents
         "singleBatch": True,
         "readConcern": collection.read_concern.document,
     }
@@ -79,11 +79,11 @@ def _command(
 
 
 async def _answer(collection: Collection, command: Document, codec: CodecOptions[Any]) -> Any:
-    left = TRIES
+    tries = TRIES
     while True:
-        left -= 1
+        tries -= 1
         try:
             return await command_on(collection, command, codec)
         except PyMongoError as error:
-            if not left or not (isinstance(error, ConnectionFailure) or passes(error)):
+            if not tries or not (isinstance(error, ConnectionFailure) or passes(error)):
                 raise

@@ -1,4 +1,4 @@
-"""Making the indexes and collections of the log, and saying in one sentence what is in the way of that."""
+"""Creating the indexes and collections of the log, with one sentence for whatever is in the way."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -10,7 +10,7 @@ from eventscope.errors import CannotStart
 from eventscope.store.mongo.driver import Collection, Document, Mongo
 from eventscope.store.mongo.failure import DUPLICATE_KEY, UNAUTHORIZED, passes, reason
 
-# what makes an index another one, and what it is taken to be where it is not told
+# the options that distinguish indexes, with their defaults
 OPTIONS: Final[Mapping[str, Any]] = {
     "unique": False,
     "partialFilterExpression": None,
@@ -22,13 +22,13 @@ OPTIONS: Final[Mapping[str, Any]] = {
 KINDS: Final = {"view": "is a view", "timeseries": "is a time series"}
 
 
-async def make(collection: Collection, wanted: Sequence[IndexModel]) -> None:
-    """Make those that are not there; one with the same keys and options serves, whatever its name.
+async def make(collection: Collection, models: Sequence[IndexModel]) -> None:
+    """Create the indexes that are missing. One with the same keys and options serves, whatever its name.
 
-    Raises CannotStart naming the index that is in the way, and the command that drops it.
+    CannotStart names the index that is in the way, and the command that drops it.
     """
     present = await collection.index_information()
-    missing = [model.document for model in wanted if not _is_served(model.document, present, collection)]
+    missing = [model.document for model in models if not _is_served(model.document, present, collection)]
     if not missing:
         return
     try:
@@ -40,39 +40,39 @@ async def make(collection: Collection, wanted: Sequence[IndexModel]) -> None:
 
 
 async def identities(mongo: Mongo, names: Iterable[str]) -> dict[str, object]:
-    """What tells each of these collections from any other of its name; nothing if we may not ask.
+    """The unique id of each of these collections; empty if the user may not list collections.
 
-    Raises CannotStart when one cannot hold a log: a view, or one that forgets documents or compares texts otherwise.
+    CannotStart when one cannot hold a log: a view, a capped collection, or one with its own collation.
     """
     try:
         command = {"listCollections": 1, "filter": {"name": {"$in": list(names)}}}
-        found: list[Document] = (await mongo.database.command(command))["cursor"]["firstBatch"]
+        descriptions: list[Document] = (await mongo.database.command(command))["cursor"]["firstBatch"]
     except OperationFailure as error:
         if error.code != UNAUTHORIZED:
             raise
-        return {}  # who may not ask can still write
-    for info in found:
+        return {}  # a user without this right can still write
+    for info in descriptions:
         if (fault := _fault(info)) is not None:
             name = info["name"]
-            raise CannotStart(f"{name} {fault}, and the log needs a plain collection of that name: rename this one")
-    return {info["name"]: info["info"].get("uuid") for info in found}
+            raise CannotStart(f"{name} {fault}, but the log needs a plain collection of that name: rename this one")
+    return {info["name"]: info["info"].get("uuid") for info in descriptions}
 
 
 def _fault(info: Document) -> str | None:
     if info["type"] != "collection":
         return KINDS.get(info["type"], f"is a {info['type']}")
     if info["options"].get("capped"):
-        return "is capped and forgets documents"
+        return "is capped, and so loses documents"
     return "has a collation of its own" if info["options"].get("collation") else None
 
 
-def _is_served(wanted: Mapping[str, Any], present: Mapping[str, Any], collection: Collection) -> bool:
-    options = _options(wanted)
-    alike = [name for name, one in present.items() if _keys(one) == _keys(wanted)]
+def _is_served(index: Mapping[str, Any], present: Mapping[str, Any], collection: Collection) -> bool:
+    options = _options(index)
+    alike = [name for name, one in present.items() if _keys(one) == _keys(index)]
     if any(_options(present[name]) == options for name in alike):
         return True
-    if wanted["name"] in present:
-        raise CannotStart(_conflict(collection, wanted["name"], wanted, present[wanted["name"]]))
+    if index["name"] in present:
+        raise CannotStart(_conflict(collection, index["name"], index, present[index["name"]]))
     return False
 
 
@@ -81,34 +81,36 @@ def _refusal(
 ) -> str:
     if error.code == DUPLICATE_KEY:
         return (
-            f"the collection {collection.name} has the same value twice where each must be there once:"
+            f"the collection {collection.name} has duplicates of a value that must be unique:"
             f" remove one of the two ({reason(error)})"
         )
-    for wanted in missing:
+    for index in missing:
         for name, one in present.items():
-            if _keys(one) == _keys(wanted):
-                return _conflict(collection, name, wanted, one)
-    return f"MongoDB refuses to make the indexes of the collection {collection.name}: {reason(error)}"
+            if _keys(one) == _keys(index):
+                return _conflict(collection, name, index, one)
+    return f"MongoDB refuses to create the indexes of the collection {collection.name}: {reason(error)}"
 
 
-def _conflict(collection: Collection, name: str, wanted: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+def _conflict(collection: Collection, name: str, needed: Mapping[str, Any], existing: Mapping[str, Any]) -> str:
     return (
-        f"the index {name} of the collection {collection.name} {_difference(wanted, found)}: drop it with"
-        f' db.{collection.name}.dropIndex("{name}"), and start again, which makes it as Eventscope needs it'
+        f"the index {name} of the collection {collection.name} {_difference(needed, existing)}: drop it with"
+        f' db.{collection.name}.dropIndex("{name}"), and start again: Eventscope then creates the index it needs'
     )
 
 
-def _difference(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> str:
-    ours, theirs = _options(wanted), _options(found)
-    if _keys(wanted) != _keys(found):
-        return f"is by {', '.join(key for key, _ in _keys(found))} and not by {', '.join(k for k, _ in _keys(wanted))}"
+def _difference(needed: Mapping[str, Any], existing: Mapping[str, Any]) -> str:
+    ours, theirs = _options(needed), _options(existing)
+    if _keys(needed) != _keys(existing):
+        return (
+            f"is on {', '.join(key for key, _ in _keys(existing))} and not on {', '.join(k for k, _ in _keys(needed))}"
+        )
     if ours["unique"] != theirs["unique"]:
         return "is not unique" if ours["unique"] else "is unique, and should not be"
     if ours["expireAfterSeconds"] != theirs["expireAfterSeconds"]:
         after = theirs["expireAfterSeconds"]
-        return "lets nothing expire" if after is None else f"deletes after {after:g} s, and not as the log says"
-    differing = [name for name in OPTIONS if ours[name] != theirs[name]]
-    return f"has another {', '.join(differing)} than Eventscope needs"
+        return "expires nothing" if after is None else f"expires documents after {after:g} s, and not as the log does"
+    options = [name for name in OPTIONS if ours[name] != theirs[name]]
+    return f"differs in {', '.join(options)} from what Eventscope needs"
 
 
 def _options(description: Mapping[str, Any]) -> dict[str, Any]:

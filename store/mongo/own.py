@@ -1,7 +1,7 @@
 """Whether a derived document has the shape that the log itself writes. No I/O.
 
-Hands other than ours may have been in the database. Counting on with what they left would make other counts wrong too,
-so whoever reads derived documents in order to change them asks here first.
+Somebody may have edited the database. Counting on from such a document would spread the error to other counts, so
+whatever reads derived documents in order to change them checks their shape first.
 """
 
 from collections.abc import Mapping
@@ -12,10 +12,10 @@ from eventscope.store.mongo.driver import Document
 from eventscope.store.values.documents import INTEGERS, Head
 
 MOST: Final = 2**53
-"""No position or count comes near this; sums of two such still fit into MongoDB's integers."""
+"""No position or count comes near this; the sum of two such numbers still fits into MongoDB's integers."""
 
 TIMES: Final = range(-62_135_596_800_000_000, 253_402_300_800_000_000)
-"""Microseconds from the year 1 to 9999, which are all that a message can state."""
+"""Microseconds from the year 1 to 9999: all times that a message can state."""
 
 TEXT: Final[Document] = {"$type": "string"}
 HEADS: Final[Document] = {
@@ -23,17 +23,17 @@ HEADS: Final[Document] = {
     "_id.id": TEXT,
     "$expr": {"$eq": ["$_id", {"type": "$_id.type", "id": "$_id.id"}]},
 }
-"""The condition on a document of `aggregates` that it is named like a head."""
+"""Matches the documents of `aggregates` that are named like a head."""
 
 SPAN: Final = frozenset({"firstPosition", "lastPosition"})
 COUNTS: Final = SPAN | {"n", "earliest", "latest"}
 MARK: Final = frozenset({"position", "timestamp", "type"})
 PROVEN: Final = frozenset({"version", "first", "last", "deleted"})
-"""What every head has."""
+"""The members that every head has."""
 
 
 def is_event(event: Mapping[str, Any]) -> bool:
-    """Whether a document of `events` has what counts are made of; those with a version, a version that is one."""
+    """Whether a document of `events` has what it is counted by; its version and expiry, if any, must be valid too."""
     return (
         _is_number(event["_id"])
         and _is_time(event.get("timestamp"))
@@ -44,7 +44,7 @@ def is_event(event: Mapping[str, Any]) -> bool:
 
 
 def is_row_name(id: Any) -> bool:
-    """Whether that can be the `_id` of a row of `rollups`."""
+    """Whether `id` can be the `_id` of a row of `rollups`."""
     match list(id.items()) if isinstance(id, Mapping) else ():
         case [("minute", minute)]:
             return _is_time(minute)
@@ -62,7 +62,7 @@ def is_row_name(id: Any) -> bool:
 
 
 def is_row(id: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
-    """Whether a row of that name, given without its `_id`, has the members and types that it must have."""
+    """Whether the row with that `_id`, passed without it, has the right members and types."""
     if row.keys() != (SPAN if "minute" in id else COUNTS):
         return False
     return all(map(_is_number, map(row.get, row.keys() - {"earliest", "latest"}))) and all(
@@ -71,7 +71,7 @@ def is_row(id: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
 
 
 def is_population_name(id: Any) -> bool:
-    """Whether that can be the `_id` of a document of `populations`."""
+    """Whether `id` can be the `_id` of a document of `populations`."""
     match list(id.items()) if isinstance(id, Mapping) else ():
         case [("aggregateType", str()), ("expireAt", datetime() | None)]:
             return True
@@ -80,24 +80,24 @@ def is_population_name(id: Any) -> bool:
 
 
 def is_population(document: Mapping[str, Any]) -> bool:
-    """Whether a document of that name is a count of aggregates."""
+    """Whether a document with such an `_id` is a count of aggregates."""
     return document.keys() == {"_id", "n"} and _is_number(document["n"])
 
 
 def is_note(document: Mapping[str, Any]) -> bool:
-    """Whether a document of `expirations` is a note of what has expired."""
+    """Whether a document of `expirations` notes how far a type has expired."""
     return (
         document.keys() == {"_id", "through"} and isinstance(document["_id"], str) and _is_number(document["through"])
     )
 
 
 def is_head(head: Mapping[str, Any]) -> bool:
-    """Whether a document that is named like a head is one."""
+    """Whether a document that is named like a head is a head."""
     return head.keys() >= PROVEN and sound(head).keys() == head.keys() - {"_id"}
 
 
 def sound(head: Mapping[str, Any] | Head | None) -> dict[str, Any]:
-    """The members of a head that can be what they say, without its `_id`."""
+    """The members of a head that have valid values, without its `_id`."""
     return {name: value for name, value in (head or {}).items() if _is_member(name, value)}
 
 

@@ -1,4 +1,4 @@
-"""How many operations of one process may hold much of the log at once. The others wait their turn, in order."""
+"""Places for operations that hold much of the log in memory: few per process, taken in order of arrival."""
 
 import asyncio
 from typing import Final
@@ -10,7 +10,7 @@ SECONDS: Final = 5.0
 
 
 class Places:
-    """So many places; who waits longer than `seconds` for one is told that there is none."""
+    """`count` places. An operation waits at most `seconds` for one."""
 
     def __init__(self, count: int = AT_ONCE, seconds: float = SECONDS) -> None:
         self._count = count
@@ -19,20 +19,20 @@ class Places:
 
     @property
     def are_taken(self) -> bool:
-        """Whether who wants one now has to wait for it."""
+        """Whether the next `take` has to wait."""
         return self._free.locked()
 
     async def take(self) -> None:
-        """Wait for a place; Unavailable when none came free in time. Whoever has one must `leave` it."""
+        """Wait for a place; Unavailable when none came free in time. The caller must `leave` it."""
         try:
             async with asyncio.timeout(self._seconds):
                 await self._free.acquire()
         except TimeoutError:
             raise Unavailable(
-                f"{self._count} large answers are being made, and this one waited {self._seconds:g} seconds;"
-                " ask again later, or for less at once"
+                f"{self._count} large answers are being prepared, and this one waited {self._seconds:g} seconds;"
+                " try again later, or ask for less at once"
             ) from None
 
     def leave(self) -> None:
-        """Let the next one in."""
+        """Give the place to the next operation that waits."""
         self._free.release()

@@ -1,7 +1,7 @@
-"""Documents out of MongoDB's bytes: counted before they are made, and made a few at a time, for that may take long.
+"""Decoding documents from MongoDB's bytes: the bytes are counted first, then decoded a few at a time.
 
-The driver would make all documents of an answer in one go, with nothing else running meanwhile: of 16 MiB of small
-values for a second and more.
+The driver would decode a whole answer in one go and block the event loop meanwhile: for over a second, if it is 16 MiB
+of small values.
 """
 
 import gc
@@ -15,26 +15,26 @@ from bson.raw_bson import RawBSONDocument
 from eventscope.store.mongo.budget import ReadBudget
 from eventscope.store.pace import Pace
 
-SMALL: Final = 1024**2  # bytes that are made into documents in one go: one event may have as many
-EACH: Final = 16 * 1024**2  # bytes that were made into documents, after which what is left of them is looked for
-LENGTH: Final = 4  # bytes at the beginning of each document that tell how long it is
-CURSOR: Final = b"\x03cursor\0"  # what stands before a document of that name
+SMALL: Final = 1024**2  # bytes that are decoded in one go: one event may have as many
+EACH: Final = 16 * 1024**2  # bytes that are decoded between two runs of the garbage collector
+LENGTH: Final = 4  # bytes at the start of each document that hold its length
+CURSOR: Final = b"\x03cursor\0"  # what comes before an embedded document of that name
 START: Final = LENGTH + len(CURSOR)
 EMPTY: Final = encode({"firstBatch": []})
 
-_made = 0  # since the last look for garbage, which is one for the whole process
+_decoded = 0  # bytes since the last garbage collection, which is for the whole process
 
 Document = dict[str, Any]
 Options = CodecOptions[Document]
 
 
 class Answer(Document):
-    """What MongoDB answers to `find`, made by the driver: the documents of its batch stay bytes.
+    """MongoDB's answer to `find`, as the driver constructs it: the documents of its batch stay undecoded.
 
-    All else is made as usual, for the driver looks at it: at an error that is not a dictionary it does not look.
+    All else is decoded as usual, because the driver reads it; an error that is not a dictionary it would overlook.
     """
 
-    # the mark of classes that are given bytes; the driver's own class of that kind is no dictionary
+    # marks classes that the driver constructs from bytes; its own class of that kind is not a dictionary
     _type_marker = RawBSONDocument._type_marker
 
     def __init__(self, answer: bytes | memoryview, options: object) -> None:
@@ -42,54 +42,54 @@ class Answer(Document):
             end = START + int.from_bytes(answer[START : START + LENGTH], "little")
             self._cursor: bytes | memoryview = memoryview(answer)[START:end]
             super().__init__(decode((len(answer) - end + LENGTH).to_bytes(LENGTH, "little") + answer[end:]))
-        else:  # an error; or the answer of one that only speaks like MongoDB, in another order
+        else:  # an error, or a server that only speaks MongoDB's protocol and orders members differently
             whole = RawBSONDocument(answer)
             self._cursor = whole["cursor"].raw if "cursor" in whole else EMPTY
             usual = whole if "cursor" in whole else decode(answer)
             super().__init__((name, value) for name, value in usual.items() if name != "cursor")
         self.size = len(self._cursor)
-        """About how many bytes the documents are."""
+        """About how many bytes the documents have."""
 
-    async def documents(self, budget: ReadBudget, usual: Options) -> list[Document]:
-        """Those of the batch, once."""
+    async def documents(self, budget: ReadBudget, options: Options) -> list[Document]:
+        """The documents of the batch. Call it once."""
         if self.size < SMALL:
             if budget.spend(self.size):
                 await budget.enter()
-            found: list[Document] = decode(self._cursor, usual)["firstBatch"]
-            return found
+            batch: list[Document] = decode(self._cursor, options)["firstBatch"]
+            return batch
         raw = b"".join(one.raw for one in RawBSONDocument(self._cursor)["firstBatch"])
         self._cursor = EMPTY
-        return await documents(raw, budget, usual)
+        return await documents(raw, budget, options)
 
 
 ANSWER: Final = CodecOptions(document_class=Answer)
 
 
-async def documents(raw: bytes, budget: ReadBudget, usual: Options) -> list[Document]:
-    """The documents that lie there one behind the other."""
+async def documents(raw: bytes, budget: ReadBudget, options: Options) -> list[Document]:
+    """The documents in `raw`, which holds them one after the other."""
     budget.spend(len(raw))
     await budget.enter()
     if len(raw) < SMALL:
-        return decode_all(raw, usual)
+        return decode_all(raw, options)
     _collect(len(raw))
-    pace, found = Pace(), list[Document]()
-    for part in _parts(raw):
-        found += decode_all(part, usual)
+    pace, batch = Pace(), list[Document]()
+    for piece in _pieces(raw):
+        batch += decode_all(piece, options)
         await pace.pause()
-    return found
+    return batch
 
 
 def _collect(size: int) -> None:
-    """Have Python look for garbage, if there may be much of it: to free all of a long time at once takes as long."""
-    global _made
-    _made += size
-    if _made > EACH:
-        _made = 0
+    """Run the garbage collector, if there may be much to free: the more there is, the longer one run blocks."""
+    global _decoded
+    _decoded += size
+    if _decoded > EACH:
+        _decoded = 0
         gc.collect()
 
 
-def _parts(raw: bytes) -> Iterator[bytes]:
-    """Runs of whole documents: as many as are made in one go, or a single one that is larger."""
+def _pieces(raw: bytes) -> Iterator[bytes]:
+    """Whole documents, in pieces that are decoded in one go; a larger document is a piece by itself."""
     start = end = 0
     while end < len(raw):
         after = end + _length(raw, end)
@@ -101,5 +101,5 @@ def _parts(raw: bytes) -> Iterator[bytes]:
 
 
 def _length(raw: bytes | memoryview, place: int) -> int:
-    """That of the document or array which lies there."""
+    """The length of the document or array at that place."""
     return int.from_bytes(raw[place : place + LENGTH], "little")

@@ -1,7 +1,7 @@
-"""Runs calls that block in threads of our own.
+"""Runs blocking calls in threads of our own.
 
-A pool of Python's hands a call to a thread and its result back in 33 µs of CPU time, this does in 17, and a page of
-20 events is read in 1,000. Threads are never ended: like those of a pool they live as long as the process.
+A thread pool of Python takes 33 µs of CPU time to pass a call to a thread and its result back; this takes 17. Reading
+a page of 20 events takes 1,000. Threads never end: like those of a pool, they live as long as the process.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ class _Call(NamedTuple):
 
 
 class Threads:
-    """As many threads as calls run at the same time, up to a number; more calls wait in order."""
+    """As many threads as calls run at the same time, at most `most`; further calls wait in order."""
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
@@ -36,7 +36,7 @@ class Threads:
         self._calls: SimpleQueue[_Call] = SimpleQueue()
 
     async def run(self, work: Callable[[], T]) -> T:
-        """What the work returns or raises, in the context of the caller; it goes on when the caller is cancelled."""
+        """What the work returns or raises. It runs in the caller's context, and goes on if the caller is cancelled."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         with self._lock:
@@ -53,15 +53,15 @@ class Threads:
             self._answer(self._calls.get())
 
     def _answer(self, call: _Call) -> None:
-        set_: Callable[[asyncio.Future[Any], Any], None] = _set_result
+        settle: Callable[[asyncio.Future[Any], Any], None] = _set_result
         try:
             outcome = call.context.run(call.work)
         except BaseException as error:
-            set_, outcome = _set_exception, error
+            settle, outcome = _set_exception, error
         with self._lock:
             self._running -= 1
-        with suppress(RuntimeError):  # the loop is closed
-            call.loop.call_soon_threadsafe(set_, call.future, outcome)
+        with suppress(RuntimeError):  # the loop may be closed by now
+            call.loop.call_soon_threadsafe(settle, call.future, outcome)
 
 
 def _set_result(future: asyncio.Future[Any], result: Any) -> None:

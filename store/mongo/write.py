@@ -13,7 +13,7 @@ from eventscope.store.mongo.failure import WriteRefused, refuses
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One command of a transaction: a method of the collection, and what it is given; `verify` sees its result."""
+    """One command of a transaction: a method of the collection, and its arguments. `verify` checks the result."""
 
     collection: AsyncCollection[dict[str, Any]]
     method: Literal["insert_many", "update_one", "delete_many", "bulk_write"]
@@ -22,12 +22,12 @@ class Write:
     verify: Callable[[Any], None] = lambda result: None
 
     def send(self, collection: Any, session: Any) -> Any:
-        """Have it done, by whichever driver these two are of."""
+        """Call the method on a collection and a session of either driver."""
         return getattr(collection, self.method)(*self.arguments, **self.options, session=session)
 
     @contextmanager
-    def blamed(self) -> Iterator[None]:
-        """Raise WriteRefused, with the collection, in the place of the driver's error if MongoDB refuses this write."""
+    def naming_collection(self) -> Iterator[None]:
+        """Raise WriteRefused with the collection in place of the driver's error, if MongoDB refuses the write."""
         try:
             yield
         except PyMongoError as error:

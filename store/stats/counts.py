@@ -168,7 +168,7 @@ async def _cells_by_hour(log: Log, chosen: Document, hours: Document, apart: _Ap
 
 
 async def _bounded(log: Log, collection: Collection, pipeline: list[Document]) -> list[Document]:
-    rows = await log.mongo.bounded(collection, pipeline, MOST_BYTES, log.budget)
+    rows = await log.mongo.aggregate_small(collection, pipeline, MOST_BYTES, log.budget)
     if rows is None:
         raise TooComplex(
             f"the counts take over {MOST_BYTES} bytes, for there are so many types of event; ask for fewer types"

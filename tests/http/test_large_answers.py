@@ -105,7 +105,7 @@ async def test_a_large_answer_for_which_there_is_no_room_is_unavailable_and_a_sm
     try:
         error = (await ask(api))["errors"][0]
         assert error["extensions"]["code"] == "UNAVAILABLE"
-        assert "large answers are being made" in error["message"]
+        assert "large answers are being prepared" in error["message"]
         assert await api.ask("{ events(first: 1) { nodes { id data } } }")
     finally:
         places.leave()

@@ -144,7 +144,7 @@ async def test_a_validator_of_what_the_log_counts_stops_it_until_it_is_removed(
 ) -> None:
     await log.mongo.database.command({"collMod": name, "validator": {"never": {"$exists": True}}})
     for _ in range(2):
-        with pytest.raises(Blocked, match=f"a validator of the collection {name} keeps the log from being written"):
+        with pytest.raises(Blocked, match=f"a validator of the collection {name} stops writes to the log"):
             await appender.store(event(of=ADA), refused(b"x"))
     await log.mongo.database.command({"collMod": name, "validator": {}})
     assert len((await appender.store(event(of=ADA), refused(b"x"))).events) == 1
@@ -157,7 +157,7 @@ async def test_a_validator_of_the_checkpoint_is_told_to_whoever_wants_the_lease(
         await checkpoint.acquire(log, "ann", 60)
     await log.mongo.database.command({"collMod": "meta", "validator": {"never": {"$exists": True}}})
     for _ in range(2):
-        with pytest.raises(Blocked, match="a validator of the collection meta keeps the log from being written"):
+        with pytest.raises(Blocked, match="a validator of the collection meta stops writes to the log"):
             await checkpoint.acquire(log, "ann", 60)
 
 

@@ -37,8 +37,13 @@ async def test_an_index_of_another_name_with_the_same_keys_and_options_serves(ba
 
 
 UNFIT: dict[str, tuple[str, list[tuple[str, int]], Document, str]] = {
-    "no TTL": ("events", [("expireAt", 1)], {"name": "x"}, "x of the collection events lets nothing expire"),
-    "another TTL": ("events", [("expireAt", 1)], {"expireAfterSeconds": 60}, "expireAt_1 .* deletes after 60 s"),
+    "no TTL": ("events", [("expireAt", 1)], {"name": "x"}, "x of the collection events expires nothing"),
+    "another TTL": (
+        "events",
+        [("expireAt", 1)],
+        {"expireAfterSeconds": 60},
+        "expireAt_1 .* expires documents after 60 s",
+    ),
     "not unique": ("events", [("messageId", 1)], {}, "messageId_1 of the collection events is not unique"),
     "another filter": (
         "events",
@@ -46,13 +51,13 @@ UNFIT: dict[str, tuple[str, list[tuple[str, int]], Document, str]] = {
         {"unique": True, "partialFilterExpression": {"version": {"$gt": 0}}},
         "has another partialFilterExpression",
     ),
-    "our name for other keys": ("rejected", [("x", 1)], {"name": "code_1__id_1"}, "is by x and not by code, _id"),
+    "our name for other keys": ("rejected", [("x", 1)], {"name": "code_1__id_1"}, "is on x and not on code, _id"),
     "hidden": ("aggregates", [("last.position", 1)], {"hidden": True}, "has another hidden"),
     "of a path": (
         "events",
         [("data.a", 1)],
         {"name": "path_data.a"},
-        "is by data.a and not by data.a, _id",
+        "is on data.a and not on data.a, _id",
     ),
 }
 
@@ -79,7 +84,7 @@ async def test_an_index_that_is_in_nobodys_way_stays(bare: Log) -> None:
 
 async def test_values_that_are_there_twice_are_told(bare: Log) -> None:
     await bare.events.insert_many([{"_id": 1, "messageId": "a"}, {"_id": 2, "messageId": "a"}])
-    with pytest.raises(CannotStart, match=r"collection events has the same value twice .* remove one of the two"):
+    with pytest.raises(CannotStart, match=r"collection events has duplicates of a value .* remove one of the two"):
         await prepare(bare)
 
 
@@ -103,7 +108,7 @@ async def _collated(log: Log) -> None:
     ("make", "sentence"),
     [
         (_view, "rejected is a view"),
-        (_capped, "events is capped and forgets documents"),
+        (_capped, "events is capped, and so loses documents"),
         (_series, "rollups is a time series"),
         (_collated, "meta has a collation of its own"),
     ],

@@ -29,7 +29,7 @@ async def test_it_is_mongodbs_whatever_the_clock_of_the_machine_says(
 ) -> None:
     time = MongoClock(wall=lambda: moment.now() + days * DAY)
     async with open_log(mongo_url, emptied_database, driver, clock=time) as log:
-        with pytest.raises(Unavailable, match="has not told the time yet"):
+        with pytest.raises(Unavailable, match="the time is not known yet"):
             log.clock()
         began = steady()
         await synchronise(log)

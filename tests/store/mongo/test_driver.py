@@ -144,7 +144,7 @@ async def test_a_mongodb_that_is_no_replica_set_is_refused_with_what_is_missing(
     standalone: str, driver: Driver
 ) -> None:
     async with open_log(standalone, "test", driver) as log:
-        with pytest.raises(CannotStart, match="MongoDB is no replica set, and transactions need one"):
+        with pytest.raises(CannotStart, match="MongoDB is not a replica set, and transactions need one"):
             await prepare(log)
         assert await log.mongo.database.list_collection_names() == []
 
@@ -156,7 +156,7 @@ async def test_a_transaction_that_mongodb_cannot_do_says_that_a_replica_set_is_m
         await synchronise(log)
         await log.meta.delete_many({})
         appender = await Appender.of(log)
-        with pytest.raises(CannotStart, match="is no replica set"):
+        with pytest.raises(CannotStart, match="is not a replica set"):
             await appender.store(event())
 
 

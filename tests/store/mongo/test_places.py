@@ -10,7 +10,7 @@ from eventscope.errors import Unavailable
 from eventscope.store.events.links import linked
 from eventscope.store.log import Log
 from eventscope.store.mongo import budget as budgets
-from eventscope.store.mongo.budget import HELD, LARGE, ReadBudget
+from eventscope.store.mongo.budget import KEEP_WHILE_WAITING, LARGE, ReadBudget
 from eventscope.store.mongo.first import first_large
 from eventscope.store.mongo.places import Places
 from tests.store.support.appender import Appender, event
@@ -91,12 +91,12 @@ async def test_who_stops_waiting_keeps_no_place() -> None:
     assert not places.are_taken
 
 
-@pytest.mark.parametrize("held", [HELD, 0])
+@pytest.mark.parametrize("held", [KEEP_WHILE_WAITING, 0])
 async def test_a_read_that_has_to_wait_gives_and_counts_the_same_afterwards(
     log: Log, appender: Appender, monkeypatch: pytest.MonkeyPatch, held: int
 ) -> None:
     """With more than may lie there it is let go of and read again."""
-    monkeypatch.setattr(budgets, "HELD", held)
+    monkeypatch.setattr(budgets, "KEEP_WHILE_WAITING", held)
     monkeypatch.setattr(budgets, "LARGE", 4_000)
     await appender.store(*(event("a", data={"n": "x" * 1000}, correlationId="c") for _ in range(30)))
     places, free = Places(1), ReadBudget()
