@@ -54,7 +54,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         open_feed(at.log, at.nats, settings.stream) as feed,
         keep_newest_events(at.log, feed),
         open_hub(at.log, feed, SendBudget(settings.live_client_bytes, settings.live_total_bytes)) as hub,
-        open_confirmed(at.nats, settings.stream, settings.subjects, LogKey(at.log)) as asker,
+        open_confirmed(at.nats, settings.stream, settings.subjects, LogKey(at.log)) as publisher,
     ):
         news = ChangeNotifier(at.log, feed)
         yield Services(
@@ -63,7 +63,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
             hub=hub,
             watching=AggregateUpdates(at.log, news),
             readings=SharedQueries(news),
-            asker=asker,
+            publisher=publisher,
             lag=lambda: lag(at.log, at.nats, settings.stream),
             retention=settings.retention,
             nats_version=lambda: _version(at.nats),
@@ -108,7 +108,7 @@ def build(
     """The application: GraphQL, the page for browsers, REST, health and metrics, those of siblings included."""
     metrics = metrics or ApiMetrics()
     services.feed.observer = metrics
-    services.asker.trust.distrusted = metrics.distrusted_answer
+    services.publisher.trust.on_distrust = metrics.distrusted_answer
     compiled = settings.compiled and self_check.holds()
     schema = build_schema(metrics, services.limits, settings.question_seconds, compiled=compiled)
     rules = Rules.of(settings)

@@ -66,7 +66,7 @@ class Services:
     hub: Hub
     watching: AggregateUpdates
     readings: SharedQueries
-    asker: ConfirmedPublisher
+    publisher: ConfirmedPublisher
     lag: Callable[[], Awaitable[Lag | None]]
     retention: Mapping[str, float]
     nats_version: Callable[[], str]

@@ -75,7 +75,7 @@ async def _publish(info: Info, input: Sequence[PublishEventInput], *, together: 
     for one in input:
         if one.expected_version is not None and one.expected_version < 0:
             raise BadInput(f"expectedVersion is {one.expected_version}; 0 is of what does not exist", "expectedVersion")
-    published = await info.context.services.asker.publish(
+    published = await info.context.services.publisher.publish(
         [_message(one) for one in input], together=together, expected=[one.expected_version for one in input]
     )
     return [_published(one) for one in published]

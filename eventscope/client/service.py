@@ -37,8 +37,8 @@ class EventsService:
     Every method may be called any number of times at once.
     """
 
-    def __init__(self, asker: ConfirmedPublisher | None, questions: Questions | None, api_url: str | None) -> None:
-        self._asker = asker
+    def __init__(self, publisher: ConfirmedPublisher | None, questions: Questions | None, api_url: str | None) -> None:
+        self._publisher = publisher
         self._questions = questions
         self._api_url = api_url
         self._followers: WeakSet[Follower] = WeakSet()
@@ -65,14 +65,14 @@ class EventsService:
         if nats_url is None and api_url is None:
             raise BadInput("give nats_url to publish, api_url to read, or both", "nats_url")
         async with AsyncExitStack() as stack:
-            asker = questions = None
+            publisher = questions = None
             if api_url is not None:
                 api_url = _base(api_url)
                 questions = Questions(api_url)
                 stack.push_async_callback(questions.close)
             if nats_url is not None:
-                asker = await stack.enter_async_context(_publishing(nats_url, stream, subjects, access))
-            service = cls(asker, questions, api_url)
+                publisher = await stack.enter_async_context(_publishing(nats_url, stream, subjects, access))
+            service = cls(publisher, questions, api_url)
             stack.callback(service._end)
             yield service
 
@@ -221,7 +221,7 @@ class EventsService:
         return state
 
     async def _publish(self, events: Sequence[NewEvent], *, together: bool, deadline: float) -> list[PublishedEvent]:
-        if self._asker is None:
+        if self._publisher is None:
             raise BadInput("publishing goes over NATS: give EventsService.connect a nats_url", "nats_url")
         messages = [event.message() for event in events]
         expected = [event.expected_version for event in events]
@@ -230,7 +230,7 @@ class EventsService:
         refusal = ""
         while True:
             try:
-                stored = await self._asker.publish(
+                stored = await self._publisher.publish(
                     messages, together=together, expected=expected, seconds=end - loop.time()
                 )
                 return [PublishedEvent(one.id, one.position, one.version) for one in stored]
@@ -277,8 +277,8 @@ async def _publishing(
         raise Unavailable(str(error).partition("; ")[0]) from error
     try:
         await streams.ensure(client.jetstream(), stream, subjects)
-        async with open_confirmed(client, stream, subjects) as asker:
-            yield asker
+        async with open_confirmed(client, stream, subjects) as publisher:
+            yield publisher
     finally:
         await streams.close(client)
 

@@ -14,7 +14,7 @@ import orjson
 
 from eventscope.client import event
 from eventscope.client.event import ENCODING, Event
-from eventscope.subscriptions.publish.outgoing import EventMessage
+from eventscope.subscriptions.publish.protocol import EventMessage
 
 PLACE: Final = ("position", "cursor", "recordedAt")
 NAMES: Final[Mapping[str, str]] = {member: field for field, member in event.NAMES.items()}

@@ -31,7 +31,7 @@ from eventscope.store.values.message import Arrival, MessageGroup, RejectedMessa
 from eventscope.subscriptions.messages.envelope import EXPORTED
 from eventscope.subscriptions.messages.parse import KNOWN, MOST_EXPORTED_BYTES
 from eventscope.subscriptions.messages.parse import parse_message as take
-from eventscope.subscriptions.publish.outgoing import EventMessage
+from eventscope.subscriptions.publish.protocol import EventMessage
 
 NESTED: Final = ("data", "metadata")
 # no longer than what a number in JSON keeps of it: 18 digits of an integer, 15 of another

@@ -24,7 +24,7 @@ from typing import Any, Final
 from eventscope.errors import BadInput
 from eventscope.importers.git_log import ARGUMENTS, SUBMODULE, Change, Commit, Person, commits
 from eventscope.importers.git_repository import Repository, Sizes, open_repository, tokens
-from eventscope.subscriptions.publish.outgoing import EventMessage
+from eventscope.subscriptions.publish.protocol import EventMessage
 
 UNNAMED_BRANCH: Final = "repository"  # when no branch is checked out
 LAST_SECOND: Final = 253402300799  # of the year 9999; a commit can claim any time

@@ -16,7 +16,7 @@ from eventscope.errors import BadInput
 from eventscope.importers import export_check, files, git_history
 from eventscope.importers.files import BadLine, Items, Line
 from eventscope.subscriptions.nats.access import NO_ACCESS, Access
-from eventscope.subscriptions.publish.outgoing import EventMessage
+from eventscope.subscriptions.publish.protocol import EventMessage
 from eventscope.subscriptions.publish.publisher import Publisher
 from eventscope.terminal import safe
 
@@ -88,7 +88,7 @@ async def run(
         async with Publisher.connect(nats_url, stream, subjects, access=access) as publisher:
             with _progress(console) as progress:
                 failed = await _publish(opened, publisher, progress)
-    return Report(publisher.acknowledged, failed, publisher.repeated)
+    return Report(publisher.acknowledged, failed, publisher.duplicates)
 
 
 def open_source(source: str, *, shallow: bool = False) -> Source:

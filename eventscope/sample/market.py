@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from eventscope.sample import cast
-from eventscope.subscriptions.publish.outgoing import EventMessage
+from eventscope.subscriptions.publish.protocol import EventMessage
 
 Place = tuple[float, float]
 

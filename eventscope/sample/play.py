@@ -16,7 +16,7 @@ from typing import Final
 from eventscope.sample import stories
 from eventscope.sample.market import Market
 from eventscope.sample.stories import Story
-from eventscope.subscriptions.publish.outgoing import EventMessage
+from eventscope.subscriptions.publish.protocol import EventMessage
 from eventscope.subscriptions.publish.publisher import Publisher
 
 MEAN_SECONDS: Final = 2.0

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from eventscope.sample import cast
 from eventscope.sample.market import Doing, Market, User, Vendor
-from eventscope.subscriptions.publish.outgoing import EventMessage
+from eventscope.subscriptions.publish.protocol import EventMessage
 
 # A story gives its events one by one, and is asked for the next when the time for it has come.
 Story = Generator[EventMessage, None, None]

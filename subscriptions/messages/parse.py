@@ -28,6 +28,7 @@ from eventscope.subscriptions.messages.envelope import (
     unwrap_whole,
     unwrapper,
 )
+from eventscope.subscriptions.messages.headers import IDS, MESSAGE_ID, OWN_ID
 from eventscope.subscriptions.messages.invalid_message import InvalidMessage
 from eventscope.subscriptions.messages.versions import VersionUse
 
@@ -38,10 +39,6 @@ MOST_EXPORTED_BYTES: Final = 4 * MOST_BYTES
 MOST_BESIDE: Final = 4 * MOST_BYTES  # of what a mapping gives to each event of one message, from beside its bytes
 MOST_TOGETHER: Final = 1000  # events in one message, and so in one transaction
 MOST_TEXT: Final = 1024  # of an id or a type: MongoDB and people must be able to handle them as keys
-
-MESSAGE_ID: Final = "Nats-Msg-Id"
-OWN_ID: Final = "Eventscope-Message-Id"  # the same for us, and nothing to JetStream, which forgets and remembers ids
-IDS: Final = (OWN_ID, MESSAGE_ID)
 
 TEXTS: Final = ("messageId", "aggregateType", "aggregateId", "correlationId", "causationId", "userId")
 KNOWN: Final = frozenset({*TEXTS, "type", "timestamp", "version", "data", "metadata"})
@@ -118,7 +115,7 @@ def _together(
     size = sum(message.beside_bytes for message in messages)
     if size > MOST_BESIDE:
         reason = f"{len(contents)} events came together, with {size} bytes of headers and subjects in them"
-        raise InvalidMessage("TOO_LARGE", f"{reason}; {MOST_BESIDE} are the most")
+        raise InvalidMessage("TOO_LARGE", f"{reason}; at most {MOST_BESIDE} are allowed")
     return MessageGroup(arrival, tuple(messages))
 
 
@@ -222,7 +219,7 @@ def _exported_json(raw: bytes) -> Any:
 
 def _json(raw: bytes, most_bytes: int = MOST_BYTES, most_depth: int = MOST_DEPTH) -> Any:
     if len(raw) > most_bytes:
-        raise InvalidMessage("TOO_LARGE", f"the message has {len(raw)} bytes; {most_bytes} are the most")
+        raise InvalidMessage("TOO_LARGE", f"the message has {len(raw)} bytes; at most {most_bytes} are allowed")
     try:
         message = json_text.loads(raw)
     except json_text.Fault as fault:
@@ -282,7 +279,7 @@ def _text(name: str, value: object) -> str | None:
         return str(value)  # ids that are numbers elsewhere
     if not isinstance(value, str):
         raise InvalidMessage("INVALID_FIELD", f"{name} is {conversion.kind(value)} and not a string", name)
-    raise InvalidMessage("INVALID_FIELD", f"{name} has {len(value)} characters; {MOST_TEXT} are the most", name)
+    raise InvalidMessage("INVALID_FIELD", f"{name} has {len(value)} characters; at most {MOST_TEXT} are allowed", name)
 
 
 def _timestamp(value: object) -> int | None:

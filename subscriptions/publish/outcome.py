@@ -1,9 +1,9 @@
-"""Outcomes, as the ingester sends them to a publisher that asked for an answer. No I/O.
+"""Outcomes, as the ingester sends them to a publisher that wants an answer. No I/O.
 
-A publisher names an inbox in the header `Eventscope-Reply-To`. What it hears there is what the log holds: it is sent
-after the commit, and once more for a message that comes again. It may be lost; then the publisher sends again.
+A publisher names an inbox in the header `Eventscope-Reply-To`. The answer says what the log holds: it is sent after the
+commit, and again for a message that comes again. It may be lost; then the publisher sends the message again.
 
-Who may read the log can ask for answers that are sealed (`seal.py`), and tell them from those of anybody else.
+A publisher that can read the log asks for sealed answers (`seal.py`), which nobody but an ingester can make.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,12 +14,11 @@ import orjson
 
 from eventscope.store.values.message import Arrival, Outcome, RejectedMessage
 from eventscope.subscriptions.live import seal
+from eventscope.subscriptions.messages.headers import REPLY_SEALED, REPLY_TO
 
 T = TypeVar("T")
 
-REPLY_TO: Final = "Eventscope-Reply-To"
-SEALED: Final = "Eventscope-Reply-Sealed"
-INBOX: Final = "_INBOX."  # nothing else is answered: the ingester may publish where the publisher may not
+INBOX: Final = "_INBOX."  # no answer goes elsewhere: the ingester may publish where the publisher may not
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ class StoredEvent:
 
 @dataclass(frozen=True, slots=True)
 class PublishRejection:
-    """Why nothing was stored. `index` tells which of several events is to blame."""
+    """Why nothing was stored. `index` is that of the event at fault, if several were published together."""
 
     code: str
     reason: str
@@ -43,21 +42,21 @@ class PublishRejection:
 
 
 def inbox(arrival: Arrival) -> str | None:
-    """Where the publisher waits for the outcome, if it does."""
+    """The inbox where the publisher waits for the outcome; None if it does not wait."""
     subject = arrival.headers.get(REPLY_TO)
     return subject if subject is not None and _is_inbox(subject) else None
 
 
 def answers(outcomes: Iterable[Outcome], most_bytes: int, key: bytes) -> Iterator[tuple[str, bytes]]:
-    """The inboxes where publishers wait, and what they are to hear there, unless the server takes no such message."""
+    """Each inbox where a publisher waits, with its answer; an answer over `most_bytes` is left out."""
     for outcome in outcomes:
         arrival = outcome.arrival
-        if (place := inbox(arrival)) is not None:
+        if (subject := inbox(arrival)) is not None:
             answer = encode(outcome)
-            if SEALED in arrival.headers:
-                answer = seal.on_answer(answer, place, arrival.raw, key)
+            if REPLY_SEALED in arrival.headers:
+                answer = seal.on_answer(answer, subject, arrival.raw, key)
             if len(answer) <= most_bytes:
-                yield place, answer
+                yield subject, answer
 
 
 def encode(outcome: Outcome) -> bytes:
@@ -69,59 +68,59 @@ def encode(outcome: Outcome) -> bytes:
 
 
 def decode(raw: bytes) -> list[StoredEvent] | PublishRejection:
-    """The inverse of `encode`. Anybody may have sent it: ValueError, KeyError or TypeError if it is no answer."""
+    """The inverse of `encode`. ValueError, KeyError or TypeError for anything else, since anybody may have sent it."""
     answer = _object(orjson.loads(raw))
     if "code" in answer:
         return PublishRejection(
             _text(answer["code"]),
             _text(answer["message"]),
-            _if_given(_text, answer.get("messageId")),
-            _if_given(_number, answer.get("index")),
-            _if_given(_number, answer.get("actualVersion")),
+            _optional(_text, answer.get("messageId")),
+            _optional(_number, answer.get("index")),
+            _optional(_number, answer.get("actualVersion")),
         )
     events = answer.get("events", [answer])
     if not isinstance(events, list):
-        raise TypeError("the events are no list")
+        raise TypeError("the events are not a list")
     return [
-        StoredEvent(_text(event["messageId"]), _number(event["position"]), _if_given(_number, event["version"]))
+        StoredEvent(_text(event["messageId"]), _number(event["position"]), _optional(_number, event["version"]))
         for event in map(_object, events)
     ]
 
 
 def is_about(answer: list[StoredEvent] | PublishRejection, ids: Sequence[str]) -> bool:
-    """Whether it says that the events with these ids were stored, in their order, or that something was refused.
+    """Whether it says that just the events with these ids were stored, in this order, or is a rejection.
 
-    A refusal may bear an id that its publisher never gave: several that come together have one of their own, and so has
-    what names none that can be used.
+    A rejection may carry an id that its publisher did not give: a group of events has one of its own, and so does a
+    message without a usable id.
     """
     return isinstance(answer, PublishRejection) or [event.id for event in answer] == list(ids)
 
 
 def _object(value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise TypeError("it is no object")
+        raise TypeError("it is not an object")
     return value
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError("it is no text")
+        raise TypeError("it is not a string")
     return value
 
 
 def _number(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError("it is no number")
+        raise TypeError("it is not a number")
     return value
 
 
-def _if_given(read: Callable[[object], T], value: object) -> T | None:
-    return None if value is None else read(value)
+def _optional(parse: Callable[[object], T], value: object) -> T | None:
+    return None if value is None else parse(value)
 
 
-def _rejection(refused: RejectedMessage) -> dict[str, Any]:
-    answer = {"code": refused.code, "message": refused.reason, "messageId": refused.id}
-    more = {"index": refused.index, "actualVersion": refused.actual_version}
+def _rejection(message: RejectedMessage) -> dict[str, Any]:
+    answer = {"code": message.code, "message": message.reason, "messageId": message.id}
+    more = {"index": message.index, "actualVersion": message.actual_version}
     return answer | {name: value for name, value in more.items() if value is not None}
 
 

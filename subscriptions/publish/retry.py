@@ -1,8 +1,8 @@
-"""Trying rejected messages again: each goes the one way in, and leaves the rejected ones once the log has its outcome.
+"""Retrying rejected messages: each goes through the stream again, and is removed once the log has its outcome.
 
-Whatever dies in between, NATS with all that it had not stored included, nothing is lost: the message is in the one
-place, or the other, or both. And nothing is stored twice: a retry carries the id that the message had, be it one that
-was made of its first place in the stream.
+Whatever fails in between, even NATS with all that it had not stored, nothing is lost: the message is among the rejected
+ones, in the log, or both. Nothing is stored twice either: a retry carries the id of the first attempt, even an id that
+was generated from its sequence in the stream.
 """
 
 import asyncio
@@ -20,86 +20,86 @@ from eventscope.store.log import Log
 from eventscope.store.rejected.messages import StoredRejection, remove
 from eventscope.store.values.message import RETRY
 from eventscope.subscriptions.live.log_key import LogKey
-from eventscope.subscriptions.messages.parse import MESSAGE_ID, OWN_ID, generated_id
+from eventscope.subscriptions.messages.headers import EXPECTED_STREAM, MESSAGE_ID, OWN_ID, REPLY_TO
+from eventscope.subscriptions.messages.parse import generated_id
 from eventscope.subscriptions.nats.header_block import Sendable, parse
-from eventscope.subscriptions.publish import outcome
-from eventscope.subscriptions.publish.trust import Answer, Trust
+from eventscope.subscriptions.publish.protocol import size
+from eventscope.subscriptions.publish.trust import Answer, AnswerTrust
 
 ACK_SECONDS: Final = 5.0
-EXPECTED_BYTES: Final = 128  # of the header that names the stream
 DIGITS: Final = 20  # more than the number of any rejected message has
-SERVERS_OWN: Final = "nats-"  # headers that told JetStream what to do the first time: it has done so
+SERVERS_OWN: Final = "nats-"  # headers that only JetStream reads, and has obeyed the first time
 
 
 class RetryRefused(Exception):
-    """JetStream refuses the message, which therefore stays rejected; another one may be taken."""
+    """The message cannot be sent, or JetStream refuses it, so it stays rejected; others may be retried."""
 
 
 def headers(message: StoredRejection) -> Sendable:
-    """The headers of a retry: those of the message, but for what JetStream alone was meant to read.
+    """The headers of a retry: those of the message, without those for JetStream alone.
 
-    Its own `Nats-Msg-Id` would make JetStream drop the retry within minutes of the first time; the id is kept in a
-    header that only the ingester reads.
+    With its own `Nats-Msg-Id`, JetStream would drop a retry that comes within minutes of the first attempt; the id
+    goes into a header that only the ingester reads.
     """
-    kept = {name: value for name, value in message.headers.items() if not name.lower().startswith(SERVERS_OWN)}
-    return Sendable(kept | {OWN_ID: _id(message.headers) or _made_up(message), RETRY: str(message.number)})
+    others = {name: value for name, value in message.headers.items() if not name.lower().startswith(SERVERS_OWN)}
+    return Sendable(others | {OWN_ID: _id(message.headers) or _generated_id(message), RETRY: str(message.number)})
 
 
-def _id(given: Mapping[str, str | list[str]]) -> str | None:
+def _id(headers: Mapping[str, str | list[str]]) -> str | None:
     for name in (OWN_ID, MESSAGE_ID):
-        value = given.get(name)
-        last = value[-1] if isinstance(value, list) else value  # the one by which it was known
+        value = headers.get(name)
+        last = value[-1] if isinstance(value, list) else value  # which JetStream and the parser go by
         if last:
             return last
     return None
 
 
-def _made_up(message: StoredRejection) -> str:
+def _generated_id(message: StoredRejection) -> str:
     source = message.source
     return generated_id(source["stream"], source["sequence"], message.recorded_at)
 
 
 class Retrier:
-    """Sends rejected messages again, and hears what becomes of them. Make it with `retrying`."""
+    """Sends rejected messages again and collects their outcomes. Made by `open_retrier`."""
 
     def __init__(self, log: Log, client: Client, stream: str) -> None:
         self.answers: dict[int, Answer] = {}
         self.sent: set[int] = set()
+        self.inbox = client.new_inbox()
         self._removed: set[int] = set()
         self._log = log
         self._client = client
         self._js = client.jetstream(timeout=ACK_SECONDS)
         self._stream = stream
-        self._heard = asyncio.Event()
-        self._trust = Trust(LogKey(log))
-        self._awaited: dict[int, bytes] = {}  # what was sent for which number
-        self.inbox = client.new_inbox()
+        self._answer_came = asyncio.Event()
+        self._trust = AnswerTrust(LogKey(log))
+        self._payloads: dict[int, bytes] = {}  # by the number of the message, until its answer comes
 
     async def remove_answered(self) -> None:
-        """Take those from the rejected ones that are stored, or rejected again under another number."""
-        done = self.answers.keys() - self._removed
-        if done:
-            await remove(self._log, sorted(done))
-            self._removed |= done
+        """Remove the rejected messages that are now stored, or rejected again under another number."""
+        numbers = self.answers.keys() - self._removed
+        if numbers:
+            await remove(self._log, sorted(numbers))
+            self._removed |= numbers
 
     async def send(self, message: StoredRejection) -> None:
         """Send the message again, and return when JetStream has it. It stays among the rejected ones.
 
-        Raises NotTaken, and Unavailable when NATS does not answer: it may have the message, and to send it once more is
-        right in both cases.
+        Raises RetryRefused, and Unavailable when NATS does not answer: JetStream may have the message, and sending it
+        once more is right in both cases.
         """
-        given = headers(message)
-        given.update(self._trust.headers)
-        given[outcome.REPLY_TO] = f"{self.inbox}.{message.number}"
-        block = given.block()
-        if parse(block).every != given:
-            raise RetryRefused("its headers cannot be sent as they are kept")
-        size = len(message.raw) + len(block)
-        if size + EXPECTED_BYTES > self._client.max_payload:  # NATS would end the connection without a word
-            raise RetryRefused(f"it has {size} bytes with its headers, and NATS takes {self._client.max_payload}")
-        self._awaited[message.number] = message.raw
+        outgoing = headers(message)
+        outgoing.update(self._trust.headers)
+        outgoing[REPLY_TO] = f"{self.inbox}.{message.number}"
+        outgoing[EXPECTED_STREAM] = self._stream
+        if parse(outgoing.block()).every != outgoing:
+            raise RetryRefused("NATS cannot carry its headers as they are stored")
+        bytes, limit = size(message.raw, outgoing), self._client.max_payload
+        if bytes > limit:  # NATS would close the connection without an error
+            raise RetryRefused(f"it has {bytes} bytes with its headers; NATS accepts at most {limit}")
+        self._payloads[message.number] = message.raw
         try:
-            await self._js.publish(message.subject, message.raw, stream=self._stream, headers=given)
+            await self._js.publish(message.subject, message.raw, headers=outgoing)
         except NoStreamResponseError:
             raise RetryRefused(f"no stream takes {message.subject} any more") from None
         except APIError as error:
@@ -111,24 +111,24 @@ class Retrier:
         self.sent.add(message.number)
 
     async def receive(self, message: Msg) -> None:
-        """Take an answer of the ingester in. By one of anybody else a message would be lost that is not stored."""
+        """Accept an answer if an ingester sent it: a forged one would remove a message that is not stored."""
         token = message.subject.rpartition(".")[2]
         number = int(token) if token.isdecimal() and len(token) < DIGITS else None
-        if number is None or number not in self._awaited or number in self.answers:
+        if number is None or number not in self._payloads or number in self.answers:
             return
-        answer = await self._trust.answer(message, self._awaited[number])
+        answer = await self._trust.answer(message, self._payloads[number])
         if answer is not None:
             self.answers[number] = answer
-            del self._awaited[number]
-            self._heard.set()
+            del self._payloads[number]
+            self._answer_came.set()
 
     async def settle(self, seconds: float) -> None:
-        """Wait until all that was sent is answered, or no further answer came for so many seconds."""
+        """Wait until all that was sent is answered, or no further answer came for `seconds`."""
         while self.sent - self.answers.keys():
-            self._heard.clear()
+            self._answer_came.clear()
             try:
                 async with asyncio.timeout(seconds):
-                    await self._heard.wait()
+                    await self._answer_came.wait()
             except TimeoutError:
                 return
 

@@ -1,7 +1,7 @@
 """Which answers to a publisher are true: anybody on NATS may publish to the inbox where it waits.
 
 With the log's key, those that an ingester of the log has sealed for the very message that was published. Without it,
-those that can be read and speak of its events; that somebody else has sent them cannot be told.
+those that can be read and are about its events; a forged one among them cannot be recognized.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from nats.aio.msg import Msg
 
 from eventscope.subscriptions.live import seal
+from eventscope.subscriptions.messages.headers import REPLY_SEALED
 from eventscope.subscriptions.publish import outcome
 from eventscope.subscriptions.publish.outcome import PublishRejection, StoredEvent
 
@@ -27,20 +28,20 @@ Answer = list[StoredEvent] | PublishRejection
 
 
 @dataclass(slots=True)
-class Trust:
-    """That of one publisher. `distrusted` hears why an answer was not taken."""
+class AnswerTrust:
+    """Decides for one publisher. `on_distrust` is called with the reason for each answer that is dropped."""
 
     key: "LogKey | None"
-    distrusted: Callable[[str], None] = lambda reason: None
-    _logged: float = field(default=float("-inf"), init=False)
+    on_distrust: Callable[[str], None] = lambda reason: None
+    _logged_at: float = field(default=float("-inf"), init=False)
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """What asks for answers as they are taken here."""
-        return {} if self.key is None else {outcome.SEALED: "1"}
+        """Headers that request answers of the kind that is accepted here."""
+        return {} if self.key is None else {REPLY_SEALED: "1"}
 
     async def answer(self, message: Msg, payload: bytes, ids: Sequence[str] | None = None) -> Answer | None:
-        """What it says of what was published as `payload`; None if it is not to be taken.
+        """The answer to what was published as `payload`; None if it is not to be trusted.
 
         `ids` are those of the events, where they are known: without the key, the answer must be about them.
         """
@@ -54,11 +55,11 @@ class Trust:
                 if self.key is not None or ids is None or outcome.is_about(answer, ids):
                     return answer
                 reason = "foreign"
-        self.distrusted(reason)
+        self.on_distrust(reason)
         now = asyncio.get_running_loop().time()
-        if now - self._logged > LOG_SECONDS:
-            self._logged = now
-            logger.warning("what came on %s is no answer of an ingester of this log (%s)", message.subject, reason)
+        if now - self._logged_at > LOG_SECONDS:
+            self._logged_at = now
+            logger.warning("a message on %s is not the answer of an ingester of this log (%s)", message.subject, reason)
         return None
 
     async def _fault(self, message: Msg, payload: bytes) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 
 from eventscope.store.values.message import EXPECTED_VERSION
-from eventscope.subscriptions.messages.parse import MESSAGE_ID
+from eventscope.subscriptions.messages.headers import MESSAGE_ID
 from eventscope.subscriptions.messages.versions import header
 from tests.chaos.ledger import Ledger, Sent
 

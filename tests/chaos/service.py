@@ -13,6 +13,7 @@ from nats.aio.msg import Msg
 from nats.js.errors import APIError
 
 from eventscope.errors import CannotStart, Rejected, Unavailable
+from eventscope.subscriptions.messages.headers import REPLY_TO
 from eventscope.subscriptions.nats import stream
 from eventscope.subscriptions.publish import outcome
 from eventscope.subscriptions.publish.confirmed import ConfirmedPublisher, open_confirmed
@@ -77,7 +78,7 @@ class Service:
             try:
                 client = await self._connection()
                 # nats-py writes into the headers that it is given
-                headers = one.headers | {outcome.REPLY_TO: f"{self._inbox}.{one.token}"}
+                headers = one.headers | {REPLY_TO: f"{self._inbox}.{one.token}"}
                 one.sendings += 1
                 ack = await client.jetstream().publish(
                     one.subject, one.raw, timeout=ACK_SECONDS, stream=self._stream, headers=headers

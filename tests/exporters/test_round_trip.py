@@ -23,7 +23,7 @@ from eventscope.store.write.retention import Retention
 from eventscope.subscriptions.ingest.kept_headers import KeptHeaders
 from eventscope.subscriptions.messages.envelope import EXPORTED, MessageEnvelope
 from eventscope.subscriptions.messages.parse import MOST_BYTES, MOST_EXPORTED_BYTES, parse_message
-from eventscope.subscriptions.publish.outgoing import write
+from eventscope.subscriptions.publish.protocol import compose
 from tests.store.support.json_values import json_values
 
 AT = moment.from_text("2026-03-02T00:00:00Z")
@@ -72,7 +72,7 @@ class Log:
         for item in items:
             assert isinstance(item, Line), item
             assert item.exported
-            letter = write(item.message, "S", ["events.>"], 2**30, exported=True)
+            letter = compose(item.message, "S", ["events.>"], 2**30, exported=True)
             self.take(letter.payload, letter.headers, "nestjs")  # whatever is set
 
     def content(self) -> list[dict[str, Any]]:
@@ -152,7 +152,7 @@ EVENT = event.Event(
 
 def test_a_version_comes_back_as_a_claim() -> None:
     log = Log(0)
-    letter = write(exported.message(orjson.loads(exported.line(EVENT))), "S", ["events.>"], 2**30, exported=True)
+    letter = compose(exported.message(orjson.loads(exported.line(EVENT))), "S", ["events.>"], 2**30, exported=True)
     taken = parse_message(
         Arrival("events.user.created", letter.headers, letter.payload, 1, AT), "S", None, "plain", "expect"
     )
@@ -219,7 +219,7 @@ def test_an_event_may_be_longer_and_nested_deeper_than_its_message_was() -> None
     other = Log(1000)
     for document in log.draft.events:
         record = orjson.loads(exported.line(of_api(document)))
-        letter = write(exported.message(record), "S", ["events.>"], 2**30, exported=True)
+        letter = compose(exported.message(record), "S", ["events.>"], 2**30, exported=True)
         other.take(letter.payload, letter.headers, "plain")
     assert len(log.draft.events) == 2
     assert len(letter.payload) > MOST_BYTES

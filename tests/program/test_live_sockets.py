@@ -322,7 +322,7 @@ async def test_there_is_one_nats_subscription_however_many_follow(
 
 
 async def _subscriptions(api: Served) -> int:
-    return len(api.services.asker._client._subs)
+    return len(api.services.publisher._client._subs)
 
 
 async def _stored(log: Log, n: int) -> bool:

@@ -72,10 +72,10 @@ async def test_an_event_that_may_not_be_published_is_told_so_and_not_waited_for(
     monkeypatch.setattr(confirmed, "AGAIN_SECONDS", 0.3)
     async with (
         await connect(url.replace("USER", "without_events"), "test") as client,
-        confirmed.open_confirmed(client, "EVENTS", ["secret.>"]) as asker,
+        confirmed.open_confirmed(client, "EVENTS", ["secret.>"]) as publisher,
     ):
         with pytest.raises(Unavailable, match=r'NATS refuses it: .* Publish to "secret\.user\.created"'):
-            await asker.publish([{"type": "user.created"}], together=False, seconds=60)
+            await publisher.publish([{"type": "user.created"}], together=False, seconds=60)
 
 
 async def test_what_clients_may_not_publish_is_no_trouble_of_ours_and_is_forgotten_after_a_reconnection(

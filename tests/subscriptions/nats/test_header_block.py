@@ -19,7 +19,7 @@ from eventscope.store.rejected.messages import StoredRejection
 from eventscope.store.values.headers import MessageHeaders, Values, every
 from eventscope.store.values.message import RETRY, Arrival
 from eventscope.subscriptions.messages import raw_text
-from eventscope.subscriptions.messages.parse import OWN_ID
+from eventscope.subscriptions.messages.headers import OWN_ID
 from eventscope.subscriptions.nats.header_block import Sendable, parse
 from eventscope.subscriptions.nats.stream import connect
 from eventscope.subscriptions.publish.retry import open_retrier

@@ -15,7 +15,8 @@ from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
 from eventscope.store.rejected import messages
 from eventscope.store.values.message import Arrival
-from eventscope.subscriptions.publish.outcome import REPLY_TO, PublishRejection, StoredEvent, decode, inbox
+from eventscope.subscriptions.messages.headers import REPLY_TO
+from eventscope.subscriptions.publish.outcome import PublishRejection, StoredEvent, decode, inbox
 from tests.support.ingesters import ingester
 from tests.support.until import until
 

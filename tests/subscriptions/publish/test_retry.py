@@ -15,7 +15,8 @@ from eventscope.store.rejected import messages as store
 from eventscope.store.rejected.messages import StoredRejection
 from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.message import EXPECTED_VERSION, RETRY
-from eventscope.subscriptions.messages.parse import OWN_ID, generated_id
+from eventscope.subscriptions.messages.headers import OWN_ID
+from eventscope.subscriptions.messages.parse import generated_id
 from eventscope.subscriptions.publish.outcome import PublishRejection, StoredEvent
 from eventscope.subscriptions.publish.retry import Retrier, RetryRefused, headers, open_retrier
 from tests.support.until import until
@@ -156,7 +157,7 @@ async def test_one_that_has_grown_too_large_by_its_headers_stays_and_the_connect
 ) -> None:
     raw = b"x" * (client.max_payload - 100)
     message = await rejected(log, client, f"{subject_prefix}.user.updated", raw)
-    with pytest.raises(RetryRefused, match=f"NATS takes {client.max_payload}"):
+    with pytest.raises(RetryRefused, match=f"NATS accepts at most {client.max_payload}"):
         await retrier.send(message)
     assert client.is_connected
     assert [one.number for one in await store.rejected(log, limit=10)] == [message.number]

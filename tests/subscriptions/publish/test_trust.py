@@ -16,8 +16,9 @@ from eventscope.store.state import secret
 from eventscope.subscriptions.live import seal
 from eventscope.subscriptions.live.log_key import LogKey
 from eventscope.subscriptions.live.seal import Seal
+from eventscope.subscriptions.messages.headers import REPLY_SEALED, REPLY_TO
 from eventscope.subscriptions.publish.confirmed import ConfirmedPublisher, open_confirmed
-from eventscope.subscriptions.publish.outcome import REPLY_TO, SEALED, StoredEvent
+from eventscope.subscriptions.publish.outcome import StoredEvent
 from eventscope.subscriptions.publish.retry import open_retrier
 from tests.support.ingesters import ingester
 from tests.support.until import until
@@ -78,9 +79,9 @@ async def overheard(client: Client, subject_prefix: str) -> Overheard:
     return overheard
 
 
-def counted(asker: ConfirmedPublisher) -> list[str]:
+def counted(publisher: ConfirmedPublisher) -> list[str]:
     reasons: list[str] = []
-    asker.trust.distrusted = reasons.append
+    publisher.trust.on_distrust = reasons.append
     return reasons
 
 
@@ -88,9 +89,9 @@ async def test_of_forged_answers_and_the_true_one_behind_them_the_true_one_is_ta
     settings: Settings, log: Log, client: Client, overheard: Overheard
 ) -> None:
     key = await secret.ensured(log)
-    async with open_confirmed(client, settings.stream, settings.subjects, LogKey(log)) as asker:
-        reasons = counted(asker)
-        publishing = asyncio.create_task(asker.publish([{"type": "a", "messageId": "m"}], together=False))
+    async with open_confirmed(client, settings.stream, settings.subjects, LogKey(log)) as publisher:
+        reasons = counted(publisher)
+        publishing = asyncio.create_task(publisher.publish([{"type": "a", "messageId": "m"}], together=False))
         place, message = await overheard.first()
         unsigned = [*NO_ANSWERS, FORGED]
         forged = [
@@ -112,11 +113,11 @@ async def test_of_forged_answers_and_the_true_one_behind_them_the_true_one_is_ta
 async def test_who_has_no_key_takes_an_answer_that_can_be_read_and_is_about_its_events(
     settings: Settings, client: Client, overheard: Overheard
 ) -> None:
-    async with open_confirmed(client, settings.stream, settings.subjects) as asker:
-        reasons = counted(asker)
-        publishing = asyncio.create_task(asker.publish([{"type": "a", "messageId": "m"}], together=False))
+    async with open_confirmed(client, settings.stream, settings.subjects) as publisher:
+        reasons = counted(publisher)
+        publishing = asyncio.create_task(publisher.publish([{"type": "a", "messageId": "m"}], together=False))
         place, message = await overheard.first()
-        assert SEALED not in (message.headers or {})
+        assert REPLY_SEALED not in (message.headers or {})
         await overheard.send(place, NO_ANSWERS)
         await until(lambda: len(reasons) == len(NO_ANSWERS))
         assert set(reasons) == {"malformed", "foreign"}
@@ -143,9 +144,11 @@ async def test_a_refusal_is_taken_whatever_id_it_bears(
     code: str,
     has_key: bool,
 ) -> None:
-    async with open_confirmed(client, settings.stream, settings.subjects, LogKey(log) if has_key else None) as asker:
+    async with open_confirmed(
+        client, settings.stream, settings.subjects, LogKey(log) if has_key else None
+    ) as publisher:
         with pytest.raises(Rejected) as refusal:
-            await asker.publish(events, together=len(events) > 1, expected=[7] if code == "NO_AGGREGATE" else [])
+            await publisher.publish(events, together=len(events) > 1, expected=[7] if code == "NO_AGGREGATE" else [])
     assert refusal.value.rejection == code
 
 
@@ -153,8 +156,8 @@ async def test_while_the_log_cannot_be_read_nobody_is_believed_and_nothing_fails
     settings: Settings, log: Log, client: Client, overheard: Overheard
 ) -> None:
     await log.meta.insert_one({"_id": secret.ID, "key": b"damaged"})
-    async with open_confirmed(client, settings.stream, settings.subjects, LogKey(log)) as asker:
-        publishing = asyncio.create_task(asker.publish([{"type": "a"}], together=False, seconds=0.5))
+    async with open_confirmed(client, settings.stream, settings.subjects, LogKey(log)) as publisher:
+        publishing = asyncio.create_task(publisher.publish([{"type": "a"}], together=False, seconds=0.5))
         place, message = await overheard.first()
         await overheard.send(place, [seal.on_answer(FORGED, place, message.data, b"damaged")])
         with pytest.raises(Unavailable, match="no outcome within"):
