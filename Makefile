@@ -1,21 +1,22 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup web clients run test chaos check bench lock clean
+.PHONY: help setup web clients run quick test chaos check bench lock clean
 PYTHON ?= python3
-BIN := .venv/bin
+VENV ?= .venv
+BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 help:  ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
-setup: .venv/run web  ## make .venv with pinned dependencies, and the pages if Node is there
+setup: $(VENV)/run web  ## make .venv with pinned dependencies, and the pages if Node is there
 
-.venv/run: requirements/run.txt pyproject.toml
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+$(VENV)/run: requirements/run.txt pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) --require-hashes -r requirements/run.txt
 	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.venv/dev: .venv/run requirements/dev.txt
+$(VENV)/dev: $(VENV)/run requirements/dev.txt
 	$(PIP) --require-hashes -r requirements/dev.txt
 	@touch $@
 
@@ -45,34 +46,37 @@ clients:  ## the npm packages of clients that tests run, when Node is there
 run: setup  ## everything on this machine: embedded MongoDB and NATS, ingester, API and sample events
 	@exec $(BIN)/python eventscope/processes/guard.py --parent $$PPID -- $(BIN)/eventscope dev --sample
 
+quick: $(VENV)/dev  ## the tests that run no server, browser or command, in under a minute; VENV=folder PYTHON=python3.13 for another Python
+	$(BIN)/python -m pytest -m "not processes" --numprocesses 2 --dist worksteal
+
 # two at a time, each with servers of its own; then those that kill servers under load, which want the machine alone
-test: setup .venv/dev clients  ## all tests, on a real mongod and a real nats-server; two files at a time
+test: setup $(VENV)/dev clients  ## all tests, on a real mongod and a real nats-server; two files at a time
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --ignore tests/chaos
 	$(BIN)/python -m pytest tests/chaos
 
-chaos: setup .venv/dev  ## a hundred faults under load, and what is lost then (nothing); SEED=n chooses them
+chaos: setup $(VENV)/dev  ## a hundred faults under load, and what is lost then (nothing); SEED=n chooses them
 	$(BIN)/python -m tests.chaos --faults 100 --seed $(or $(SEED),1)
 	HEAVY_EXAMPLES=500 HEAVY_SEED=$(or $(SEED),1) $(BIN)/python -m pytest --timeout 3600 tests/program/hostile/test_unblocked.py
 	FUZZED_EXAMPLES=500 $(BIN)/python -m pytest --timeout 3600 tests/program/hostile/test_fuzzed.py
 
-check: setup .venv/dev  ## style, types, layers
+check: setup $(VENV)/dev  ## style, types, layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup .venv/dev  ## how fast events come in, are read and are followed, beside floors and peers, and what memory is held; benchmarks/results keeps it
+bench: setup $(VENV)/dev  ## how fast events come in, are read and are followed, beside floors and peers, and what memory is held; benchmarks/results keeps it
 	$(BIN)/python -m benchmarks.ingest
 	$(BIN)/python -m benchmarks.ingest --memory
 	$(BIN)/python -m benchmarks.read
 	$(BIN)/python -m benchmarks.live
 	$(BIN)/python -m benchmarks.stalled
 
-lock: .venv/dev  ## pin the dependencies anew
+lock: $(VENV)/dev  ## pin the dependencies anew
 	$(PIP) uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra embedded --group pyproject.toml:build pyproject.toml -o requirements/run.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra embedded --group pyproject.toml:build --group dev pyproject.toml -o requirements/dev.txt
 
 clean:  ## remove what was built; data under .eventscope/ stays
-	rm -rf .venv eventscope/page web/dist web/node_modules tests/clients/node_modules build dist *.egg-info
+	rm -rf .venv .venv-* eventscope/page web/dist web/node_modules tests/clients/node_modules build dist *.egg-info
 	rm -rf benchmarks/peers/*/node_modules benchmarks/peers/*/.venv

@@ -22,12 +22,27 @@ from eventscope.server.ingester import ingest
 from eventscope.settings import Settings
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.subscriptions.nats import stream
+from tests.support import process_guard
 from tests.support.isolation import elsewhere, forget_the_shell
 from tests.support.until import until as until_
 
 forget_the_shell()  # before any module of tests is imported, and reads what is exported
 
 Until = Callable[..., Coroutine[None, None, object]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        process_guard.mark(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    process_guard.watch(item)
+    try:
+        return (yield)
+    finally:
+        process_guard.watch(None)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -76,6 +76,7 @@ async def test_a_proxy_of_a_kind_that_cannot_be_used_is_refused(proxy: str, monk
             pass
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("proxy", ["socks5://me:hunter2@p.example:1", "ftp://me:hunter2@p.example:1"])
 def test_a_command_says_so_in_one_sentence(proxy: str) -> None:
     done = subprocess.run(

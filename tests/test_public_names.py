@@ -31,12 +31,14 @@ def loaded_by(statement: str) -> set[str]:
     return set(process.stdout.split())
 
 
+@pytest.mark.processes
 def test_importing_all_public_names_loads_no_library_of_the_server() -> None:
     loaded = loaded_by("from eventscope import *; EventsService, VersionConflict")
     assert {"eventscope", "httpx", "nats"} <= loaded
     assert not loaded & SERVER_LIBRARIES
 
 
+@pytest.mark.processes
 def test_the_program_does_not_load_what_only_services_need() -> None:
     assert "httpx" not in loaded_by("import eventscope.store.log")
     assert "httpx" not in loaded_by("import eventscope.app")

@@ -226,6 +226,7 @@ def test_texts_without_secrets_stay_as_they_are(text: str) -> None:
     assert redacted_text(text) == text
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("arguments", "given"),
     [

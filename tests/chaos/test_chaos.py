@@ -7,6 +7,8 @@ import pytest
 from tests.chaos.faults import FAULTS
 from tests.chaos.run import run
 
+pytestmark = pytest.mark.processes
+
 FAULTS_STRUCK = len(FAULTS)
 SEED = 3
 

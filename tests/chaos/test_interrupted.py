@@ -19,6 +19,8 @@ from eventscope.store.write.writer import Writer, writing
 from tests.chaos.program import Program
 from tests.store.support.appender import CREATED, NOON, STREAM, Clock, event
 
+pytestmark = pytest.mark.processes
+
 INTERRUPTED = {"code": 11601, "codeName": "Interrupted", "errmsg": "operation was interrupted"}
 TIMED_OUT = {"code": 64, "codeName": "WriteConcernTimeout", "errmsg": "waiting for replication timed out"}
 

@@ -14,6 +14,8 @@ from tests.chaos.stage import RECOVERY_SECONDS, Stage, staged
 from tests.chaos.stored_log import kept
 from tests.support.until import until
 
+pytestmark = pytest.mark.processes
+
 RATE = 200.0
 SOME = 200  # events, by which all is well again
 

@@ -12,6 +12,8 @@ from tests.chaos.stage import RECOVERY_SECONDS, head, ingester, publishing, sett
 from tests.chaos.stored_log import kept
 from tests.support.until import until
 
+pytestmark = pytest.mark.processes
+
 RATE = 300.0
 SOME = 300  # events, by which all is well again
 

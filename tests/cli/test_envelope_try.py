@@ -262,6 +262,7 @@ async def _run(*arguments: str, given: bytes = b"") -> tuple[int | None, bytes, 
     return process.returncode, out, err
 
 
+@pytest.mark.processes
 async def test_the_command_takes_files_and_standard_input(tmp_path: Path) -> None:
     mapping, samples = tmp_path / "mapping.json", tmp_path / "samples.jsonl"
     mapping.write_text(ORDER)

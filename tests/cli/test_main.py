@@ -10,6 +10,8 @@ import pytest
 from eventscope.processes.ports import free
 from eventscope.settings import PREFIX
 
+pytestmark = pytest.mark.processes
+
 
 def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     given = {f"{PREFIX}{name}": value for name, value in environment.items()}

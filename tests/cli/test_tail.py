@@ -178,6 +178,7 @@ async def test_without_an_api_it_says_where_it_looked(api: Served) -> None:
     assert b"Traceback" not in said
 
 
+@pytest.mark.processes
 async def test_where_no_api_is_named_it_says_which_one_it_follows(tmp_path: Path) -> None:
     theirs = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     port = free()

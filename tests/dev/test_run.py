@@ -25,6 +25,8 @@ from eventscope.processes import private
 from eventscope.redact import redacted
 from eventscope.settings import Settings
 
+pytestmark = pytest.mark.processes
+
 PARTS = ["ingest", "api", "mongod", "nats"]
 NEVER_READY = """
 import os, sys

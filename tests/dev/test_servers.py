@@ -90,6 +90,7 @@ class TestMongod:
                 client[database_name]["y"].insert_one({"_id": 1}, session=session)
             assert client[database_name]["y"].count_documents({}) == 1
 
+    @pytest.mark.processes
     def test_it_keeps_its_port_and_its_data_over_a_restart(self, tmp_path: Path) -> None:
         with running(Mongod, tmp_path) as first, _client(first.url) as client:
             client["x"]["y"].insert_one({"_id": 1})
@@ -97,6 +98,7 @@ class TestMongod:
             assert client["x"]["y"].find_one() == {"_id": 1}
         assert second.port == first.port
 
+    @pytest.mark.processes
     def test_it_keeps_its_data_when_it_comes_back_on_another_port(self, tmp_path: Path) -> None:
         with running(Mongod, tmp_path) as first, _client(first.url) as client:
             client["x"]["y"].insert_one({"_id": 1})
@@ -109,6 +111,7 @@ class TestMongod:
             assert client["x"]["y"].count_documents({}) == 2
         assert second.port != first.port
 
+    @pytest.mark.processes
     def test_it_keeps_its_data_when_it_was_killed(self, tmp_path: Path) -> None:
         with running(Mongod, tmp_path) as first, _client(first.url) as client:
             client["x"]["y"].insert_one({"_id": 1})
@@ -118,6 +121,7 @@ class TestMongod:
 
 
 class TestNats:
+    @pytest.mark.processes
     async def test_what_it_acknowledged_is_there_after_it_was_killed(self, tmp_path: Path) -> None:
         server = Nats(tmp_path, ports.free())
         supervisor = Supervisor()
@@ -139,6 +143,7 @@ class TestNats:
 
 
 class TestBoth:
+    @pytest.mark.processes
     @pytest.mark.parametrize("kind", KINDS)
     def test_another_port_is_taken_when_the_first_one_is_lost_before_the_start(
         self, kind: type[Mongod] | type[Nats], tmp_path: Path, taken: int
@@ -171,12 +176,14 @@ class TestBoth:
     async def test_nothing_at_the_port_is_no_answer(self, kind: type[Mongod] | type[Nats], tmp_path: Path) -> None:
         assert not await kind(tmp_path, ports.free()).answers()
 
+    @pytest.mark.processes
     @pytest.mark.parametrize("kind", KINDS)
     def test_it_is_gone_when_it_is_not_needed_any_more(self, kind: type[Mongod] | type[Nats], tmp_path: Path) -> None:
         with running(kind, tmp_path) as server:
             assert not ports.is_free(server.port)
         assert ports.is_free(server.port)
 
+    @pytest.mark.processes
     def test_a_server_that_does_not_come_up_is_an_error_that_names_its_log(self, tmp_path: Path) -> None:
         with (
             running(Mongod, tmp_path),  # which has the data open
@@ -221,6 +228,7 @@ def _installed(packages: Path, wheel: str, path: str) -> Path:
     return file
 
 
+@pytest.mark.processes
 def test_a_mongod_that_was_stopped_in_its_very_first_start_begins_anew(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "WiredTiger").write_bytes(b"half of it")
@@ -231,6 +239,7 @@ def test_a_mongod_that_was_stopped_in_its_very_first_start_begins_anew(tmp_path:
         assert client.test.things.find_one() == {"_id": 1}
 
 
+@pytest.mark.processes
 def test_a_mongod_that_has_been_ready_keeps_what_it_has_however_it_ends(tmp_path: Path) -> None:
     with running(Mongod, tmp_path) as server, MongoClient[Document](server.url) as client:
         client.test.things.insert_one({"_id": 1})

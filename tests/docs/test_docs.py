@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -10,7 +9,9 @@ from pathlib import Path
 import nats
 import pytest
 from graphql import build_schema, parse, validate
+from typer.testing import CliRunner
 
+from eventscope.cli.main import app
 from eventscope.subscriptions.nats import stream
 
 ROOT = Path(__file__).parents[2]
@@ -53,8 +54,8 @@ def test_every_make_command_of_the_readme_exists() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_eventscope_command_that_is_named_exists(page: Path) -> None:
     named = set(re.findall(r"`eventscope ([a-z]+)", page.read_text()))
-    help = subprocess.run([sys.executable, "-m", "eventscope", "--help"], capture_output=True, text=True, check=True)
-    assert {command for command in named if not re.search(rf"\b{command}\b", help.stdout)} == set()
+    help = CliRunner().invoke(app, ["--help"]).stdout
+    assert {command for command in named if not re.search(rf"\b{command}\b", help)} == set()
 
 
 async def test_the_complete_example_of_publishing_runs(nats_url: str, stream_name: str, tmp_path: Path) -> None:

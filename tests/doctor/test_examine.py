@@ -332,6 +332,7 @@ async def test_programs_get_an_exit_code_and_json(settings: Settings, client: Cl
     assert (code, orjson.loads(out)["worst"]) == (2, "broken")
 
 
+@pytest.mark.processes
 async def test_it_finds_what_an_eventscope_dev_runs(tmp_path: Path) -> None:
     data = tmp_path / "data"
     dev = await asyncio.create_subprocess_exec(

@@ -21,6 +21,8 @@ from eventscope.importers.git_repository import open_repository
 from eventscope.store.values.message import AcceptedMessage, Arrival
 from eventscope.subscriptions.messages.parse import parse_message as take
 
+pytestmark = pytest.mark.processes
+
 Event = dict[str, Any]
 
 WHO = {"NAME": "Ada", "EMAIL": "ada@example.com"}

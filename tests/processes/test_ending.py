@@ -87,5 +87,6 @@ async def test_from_when_something_else_ends_the_work_in_order_signals_are_hande
         assert not stop
 
 
+@pytest.mark.processes
 def test_starting_a_child_waits_for_nothing_that_libraries_do_after_a_fork() -> None:
     subprocess.run([sys.executable, "-c", STARTS_A_CHILD], check=True, timeout=60)

@@ -14,6 +14,8 @@ import pytest
 from eventscope.processes import guard
 from eventscope.processes.guard import guarded, lifeline
 
+pytestmark = pytest.mark.processes
+
 Until = Callable[[Callable[[], object]], Coroutine[None, None, None]]
 Alive = Callable[[int], bool]
 

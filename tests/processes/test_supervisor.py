@@ -11,6 +11,8 @@ import pytest
 
 from eventscope.processes.supervisor import LOG_BYTES, Child, Supervisor
 
+pytestmark = pytest.mark.processes
+
 Until = Callable[[Callable[[], object]], Coroutine[None, None, None]]
 Alive = Callable[[int], bool]
 

@@ -297,6 +297,7 @@ async def test_a_token_in_the_headers_is_sent_but_never_kept(chromium: str, buil
         assert "secret-token" not in await graphiql.kept()
 
 
+@pytest.mark.processes
 async def test_the_plain_page_asks_and_shows_the_answer(chromium: str, tmp_path: Path, until: Until) -> None:
     async def graphql(request: Request) -> Response:
         if wants_page(request):

@@ -19,6 +19,8 @@ from tests.support.api_server import served
 from tests.support.locked_nats import demanding
 from tests.support.until import until
 
+pytestmark = pytest.mark.processes
+
 USERS = {
     "without_jetstream": {"publish": {"deny": ["$JS.API.>"]}},
     "without_live": {"subscribe": {"deny": ["eventscope.live.>"]}},

@@ -19,6 +19,8 @@ from tests.support.interrupted_starts import BOUND, SIGNALS, at_first, starts
 from tests.support.processes import environment
 from tests.support.until import until
 
+pytestmark = pytest.mark.processes
+
 LATEST = 3.0  # seconds after the start
 MOMENTS = 4
 COMMANDS: dict[str, Sequence[str]] = {

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from eventscope.dev.data_folder import DATA_DIR
 from eventscope.settings import Settings
 from tests.support.isolation import ROOT, is_foreign
@@ -35,6 +37,7 @@ def test_the_data_of_this_project_is_out_of_reach() -> None:
     assert not Path.cwd().is_relative_to(ROOT)
 
 
+@pytest.mark.processes
 async def test_tests_pass_where_all_kinds_of_things_are_exported() -> None:
     tests = [f"{__file__}::{test.__name__}" for test in HERE] + [f"{ROOT}/tests/cli/test_main.py"]
     run = await asyncio.create_subprocess_exec(

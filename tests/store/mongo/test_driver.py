@@ -140,6 +140,7 @@ def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.url
 
 
+@pytest.mark.processes
 async def test_a_mongodb_that_is_no_replica_set_is_refused_with_what_is_missing(
     standalone: str, driver: Driver
 ) -> None:
@@ -149,6 +150,7 @@ async def test_a_mongodb_that_is_no_replica_set_is_refused_with_what_is_missing(
         assert await log.mongo.database.list_collection_names() == []
 
 
+@pytest.mark.processes
 async def test_a_transaction_that_mongodb_cannot_do_says_that_a_replica_set_is_missing(
     standalone: str, driver: Driver
 ) -> None:
@@ -173,6 +175,7 @@ def guarded_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.url
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("user", ["", "ada:secret@"])
 async def test_who_may_not_ask_is_told_so_without_the_password(guarded_url: str, user: str, driver: Driver) -> None:
     async with open_log(guarded_url.replace("//", f"//{user}", 1), "test", driver) as log:
@@ -216,6 +219,7 @@ async def test_a_server_that_was_never_there_is_unavailable(driver: Driver, swep
             await synchronise(log)
 
 
+@pytest.mark.processes
 async def test_a_server_that_goes_away_makes_every_question_unavailable_until_it_is_back(
     own: OwnMongod, own_log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,6 +237,7 @@ async def test_a_server_that_goes_away_makes_every_question_unavailable_until_it
     assert (await appender.store(event())).head == 2
 
 
+@pytest.mark.processes
 async def test_that_the_server_is_gone_is_told_long_before_a_question_is_out_of_time(
     own: OwnMongod, driver: Driver
 ) -> None:
@@ -245,6 +250,7 @@ async def test_that_the_server_is_gone_is_told_long_before_a_question_is_out_of_
                     await pages.first_position(log)
 
 
+@pytest.mark.processes
 async def test_a_server_that_hangs_lets_every_question_run_out_of_time(own: OwnMongod, own_log: Log) -> None:
     await synchronise(own_log)
     own.freeze()

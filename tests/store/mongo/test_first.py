@@ -29,6 +29,7 @@ def failing_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.url
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("large", [False, True])
 @pytest.mark.parametrize("failure", [{"closeConnection": True}, {"errorCode": 189}])
 async def test_a_page_is_read_again_when_a_connection_breaks_or_a_primary_steps_down(

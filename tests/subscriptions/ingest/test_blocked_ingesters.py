@@ -135,6 +135,7 @@ LOOKS: dict[str, Callable[[Client], Coroutine[Any, Any, object]]] = {
 }
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
 async def test_a_server_without_jetstream_is_not_said_to_be_silent(
     look: Callable[[Client], Coroutine[Any, Any, object]], plain: str

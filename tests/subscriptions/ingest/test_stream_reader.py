@@ -162,6 +162,7 @@ async def test_a_consumer_that_is_gone_is_noticed(settings: Settings, client: Cl
             await _all(reader, 1)
 
 
+@pytest.mark.processes
 async def test_a_silent_server_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readers, "SILENCE_SECONDS", 0.5)
     async with own_nats(tmp_path) as server:

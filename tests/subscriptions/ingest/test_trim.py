@@ -86,6 +86,7 @@ async def test_a_stream_that_nearly_has_as_many_messages_as_it_may_keeps_nothing
     assert await trim(js, await _done(js, settings, 7), 24, moment.now()) == 6
 
 
+@pytest.mark.processes
 async def test_a_stream_in_an_account_that_is_nearly_full_keeps_nothing_that_is_stored(limited: str) -> None:
     client = await nats.connect(limited, user="a", password="a")
     js = client.jetstream()

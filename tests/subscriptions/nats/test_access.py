@@ -85,6 +85,7 @@ def by_choice(certificates: Certificates, tmp_path_factory: pytest.TempPathFacto
         yield url
 
 
+@pytest.mark.processes
 async def test_credentials_that_it_does_not_know_or_that_are_too_old_are_refused_in_a_sentence(
     by_jwt: str, operator: Operator, tmp_path: Path
 ) -> None:
@@ -95,6 +96,7 @@ async def test_credentials_that_it_does_not_know_or_that_are_too_old_are_refused
         assert "EVENTSCOPE_NATS_CREDENTIALS_FILE" in said
 
 
+@pytest.mark.processes
 async def test_credentials_that_run_out_are_read_anew_and_the_connection_comes_back(
     by_jwt: str, operator: Operator, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -111,6 +113,7 @@ async def test_credentials_that_run_out_are_read_anew_and_the_connection_comes_b
     assert "BEGIN" not in caplog.text
 
 
+@pytest.mark.processes
 async def test_a_certificate_is_read_anew_for_each_connection(
     by_certificate: str, certificates: Certificates, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -133,6 +136,7 @@ async def test_a_certificate_is_read_anew_for_each_connection(
         await client.flush()
 
 
+@pytest.mark.processes
 async def test_a_connection_outlives_that_the_server_is_given_other_passwords(
     by_password: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -154,11 +158,13 @@ async def test_a_connection_outlives_that_the_server_is_given_other_passwords(
     assert "s3cret" not in caplog.text
 
 
+@pytest.mark.processes
 async def test_what_the_address_says_is_decoded(by_odd_secret: str) -> None:
     async with await connect(by_odd_secret, "test") as client:
         await client.flush()
 
 
+@pytest.mark.processes
 async def test_a_server_that_does_not_encrypt_is_refused_where_encryption_is_asked_for(
     plain: str, certificates: Certificates
 ) -> None:
@@ -169,6 +175,7 @@ async def test_a_server_that_does_not_encrypt_is_refused_where_encryption_is_ask
         assert "does not encrypt, and is asked to" in await refusal(url, access)
 
 
+@pytest.mark.processes
 async def test_a_server_that_lets_its_clients_choose_is_talked_to_in_secret(
     by_choice: str, certificates: Certificates
 ) -> None:
@@ -178,6 +185,7 @@ async def test_a_server_that_lets_its_clients_choose_is_talked_to_in_secret(
         assert writer.get_extra_info("cipher") is not None
 
 
+@pytest.mark.processes
 async def test_a_server_whose_certificate_nobody_vouches_for_is_refused(by_certificate: str, tmp_path: Path) -> None:
     for access in (Access(), Access(ca_file=Certificates(tmp_path).ca)):
         said = await refusal(by_certificate, access)
@@ -185,12 +193,14 @@ async def test_a_server_whose_certificate_nobody_vouches_for_is_refused(by_certi
         assert said.endswith("name the CA that signed it with EVENTSCOPE_NATS_CA_FILE")
 
 
+@pytest.mark.processes
 async def test_a_server_that_demands_a_certificate_says_so(by_certificate: str, certificates: Certificates) -> None:
     said = await refusal(by_certificate, Access(ca_file=certificates.ca))
     assert "CERTIFICATE_REQUIRED" in said
     assert "EVENTSCOPE_NATS_CERTIFICATE_FILE" in said
 
 
+@pytest.mark.processes
 async def test_a_domain_without_jetstream_is_named_as_what_may_be_wrong(plain: str) -> None:
     async with await connect(plain, "test", access=Access(domain="nowhere")) as client:
         with pytest.raises(CannotStart, match="see that EVENTSCOPE_NATS_DOMAIN is its domain"):
@@ -234,24 +244,24 @@ BROKEN = st.text(max_size=20) | st.sampled_from(["-----BEGIN NATS USER JWT-----\
 @settings(deadline=None)
 @given(before=BROKEN, after=BROKEN, cut=st.integers(0, 57))
 def test_a_file_that_is_broken_in_any_way_is_said_to_be_and_never_told(
-    tmp_path_factory: pytest.TempPathFactory, before: str, after: str, cut: int
+    tmp_path_factory: pytest.TempPathFactory, certificates: Certificates, before: str, after: str, cut: int
 ) -> None:
     seed = Key("user").seed
     file = tmp_path_factory.getbasetemp() / "broken"
     text = f"{before}{seed[:cut]}{after}"
     assume(seed not in text)
     file.write_text(text)
-    path = str(file)
+    path, ca = str(file), certificates.ca  # reading all of the system's CAs each time would take a minute
     # also where the secret was put in place of the path
     for access in (
         Access(credentials_file=path),
         Access(nkey_file=path),
         Access(ca_file=path),
-        Access(certificate_file=path),
+        Access(ca_file=ca, certificate_file=path),
         Access(nkey_file=seed),
         Access(credentials_file=f"-----BEGIN NATS USER JWT-----\n{seed}"),
         Access(ca_file=seed),
-        Access(certificate_file=seed, key_file=seed),
+        Access(ca_file=ca, certificate_file=seed, key_file=seed),
     ):
         with pytest.raises(BadAccess) as raised:
             access.check()

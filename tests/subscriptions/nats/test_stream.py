@@ -156,12 +156,14 @@ async def test_subjects_of_another_stream_cannot_be_taken(
         await ensure(js, "OTHER", [f"{subject_prefix}.user.*"])
 
 
+@pytest.mark.processes
 async def test_a_server_without_jetstream_is_told_apart_from_none(bare: BareServer) -> None:
     async with await connect(bare.url, "test") as client:
         with pytest.raises(CannotStart, match="NATS is there, but its JetStream is not"):
             await ensure(client.jetstream(), "EVENTS", ["events.>"])
 
 
+@pytest.mark.processes
 async def test_a_jetstream_that_does_not_answer_is_said(
     bare: BareServer,
 ) -> None:
@@ -187,6 +189,7 @@ async def test_no_server_is_said_with_the_address_and_without_the_password() -> 
     assert "s3cret" not in str(raised.value)
 
 
+@pytest.mark.processes
 async def test_a_wrong_password_is_not_tried_again(bare: BareServer) -> None:
     async with await connect(bare.url, "first"):
         pass  # it answers
@@ -222,6 +225,7 @@ async def test_what_is_no_address_is_said_to_be_none(url: str) -> None:
         await connect(url, "test", seconds=0.6)
 
 
+@pytest.mark.processes
 async def test_a_lasting_connection_comes_back_with_its_server(
     bare: BareServer, caplog: pytest.LogCaptureFixture
 ) -> None:

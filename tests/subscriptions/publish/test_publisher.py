@@ -155,6 +155,7 @@ async def test_after_flush_everything_is_acknowledged(
         assert (await client.jetstream().stream_info(stream_name)).state.messages == 100
 
 
+@pytest.mark.processes
 async def test_a_server_killed_again_and_again_loses_nothing_doubles_nothing_and_keeps_the_order(
     own: OwnServer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -179,6 +180,7 @@ async def test_a_server_killed_again_and_again_loses_nothing_doubles_nothing_and
     assert "messages are not acknowledged" in caplog.text
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("ballast", [0, 50_000])
 async def test_a_frozen_server_that_wakes_up_late_does_not_mix_up_what_it_was_sent_before_and_after(
     own: OwnServer, ballast: int, caplog: pytest.LogCaptureFixture
@@ -288,6 +290,7 @@ async def test_a_closed_publisher_says_so(nats_url: str, stream_name: str, subje
         await publisher.publish({"type": "tick"})
 
 
+@pytest.mark.processes
 async def test_an_error_in_the_block_leaves_at_once(own: OwnServer) -> None:
     with pytest.raises(ZeroDivisionError):
         async with Publisher.connect(own.url, "EVENTS", ["events.>"]) as publisher:
