@@ -60,7 +60,7 @@ def _drafts(at: LogCheckpoint, events: int, name: str) -> Iterator[Draft]:
         for number in range(first, last):
             arrival = Arrival(f"{name}.x", {}, b"", number + 1, now)
             draft.add(AcceptedMessage(arrival, {**message(number), "timestamp": now}, None, has_timestamp=False))
-        at = draft.reached()
+        at = draft.checkpoint_after()
         heads |= draft.after
         yield draft
 

@@ -44,7 +44,7 @@ async def cost(server: Server, at: Scene, clients: int, messages: int) -> Cost:
     """Send each event as soon as the last client has the one before."""
     counted = max(1, round(messages * server.share / clients))
     async with started(server, at) as running, crowded(running, clients) as (crowd, memory):
-        sent, key = 0, await secret.ensured(at.log)
+        sent, key = 0, await secret.ensure(at.log)
         for count in (max(WARM, counted // 10), counted):
             cpu, began = running.cpu(), perf_counter()
             for _ in range(count):

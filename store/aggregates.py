@@ -49,7 +49,7 @@ async def named(log: Log, names: Sequence[tuple[str, str]]) -> list[AggregateSum
     with translate_errors(log.question_seconds):
         heads = await log.aggregates.find({"_id": {"$in": keys}, **kept(log.clock())}).to_list(None)
         if len(heads) < len(set(names)):
-            await replaced.certain(log, "aggregates")
+            await replaced.require_original(log, "aggregates")
         return await _settled(log, heads, "last.position")
 
 
@@ -58,7 +58,7 @@ async def version(log: Log, type: str, id: str) -> int | None:
     with translate_errors(log.question_seconds):
         head = await log.aggregates.find_one({"_id": {"type": type, "id": id}}, {"version": 1})
         if head is None:
-            await replaced.certain(log, "aggregates")
+            await replaced.require_original(log, "aggregates")
         return None if head is None else int(head["version"])
 
 
@@ -76,7 +76,7 @@ async def aggregates(
     with translate_errors(log.question_seconds):
         heads = await log.aggregates.find(asked).sort(order, -1).limit(limit).to_list(None)
         if len(heads) < limit:
-            await replaced.certain(log, "aggregates")
+            await replaced.require_original(log, "aggregates")
         return await _settled(log, heads, order)
 
 

@@ -35,7 +35,7 @@ async def accept(log: Log) -> None:
     with translate_errors(log.question_seconds, "meta"):
         for _ in range(TRIES):
             before = await log.meta.find_one({"_id": checkpoint.ID})
-            damaged = checkpoint_members.damaged(before or {})
+            damaged = checkpoint_members.damaged_names(before or {})
             known = {name: value for name, value in (before or {}).items() if name not in damaged}
             changes = await _changes(log, known)
             if changes["head"] == 0:  # they are counts of nothing, and a new log has none
@@ -85,7 +85,7 @@ def _place(known: StreamPosition | None, newest: Sequence[Document]) -> StreamPo
 def _source(document: Document) -> StreamPosition | None:
     source: Any = document.get("source")
     made = {"place": {**source, "recordedAt": document.get("recordedAt")}} if isinstance(source, dict) else {}
-    return checkpoint_members.place(made) if made and not checkpoint_members.damaged(made) else None
+    return checkpoint_members.place(made) if made and not checkpoint_members.damaged_names(made) else None
 
 
 async def _newest(collection: Collection, is_ours: Callable[[Document], bool], fields: Document) -> Document:

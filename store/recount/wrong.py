@@ -118,7 +118,7 @@ async def fenced(log: Log, work: Callable[[Session, Document], Awaitable[None]],
                 async with log.mongo.session() as session, log.mongo.transaction(session):
                     before = await log.meta.find_one_and_update({"_id": checkpoint.ID}, change, session=session)
                     if before is None:
-                        await checkpoint.missing(log)
+                        await checkpoint.require_empty(log)
                     await work(session, before or {})
                 return
             except PyMongoError as error:

@@ -1,7 +1,8 @@
-"""The checkpoint: how far the log reaches, what it was read from, and which ingester may write it now.
+"""The checkpoint: where the log ends, which stream position it was read up to, and which ingester may write.
 
-One document carries all three, and the update that moves it filters on the old values, so a second writer can never
-come in between (I4). The lease only says who should write; this filter is what makes it safe.
+One document holds all three, and the update that moves it filters on the old values. A writer that lost the lease
+without noticing (paused, cut off) still has old values: its update matches nothing, and its transaction fails (I4). So
+the lease only says who should write; the filter is what makes it safe.
 """
 
 import logging
@@ -25,33 +26,33 @@ from eventscope.store.state import agreement, checkpoint_members
 from eventscope.store.values.message import Lost, StreamPosition
 
 ID: Final = "checkpoint"
-MOST_LOST: Final = 100  # ranges of lost messages that are kept; their number counts all
+MOST_LOST: Final = 100  # ranges of lost messages that are kept; `lost_count` counts all messages
 LONGEST_LEASE: Final = 60_000
-"""Milliseconds that a lease is taken for at most, unless it says more itself."""
+"""The longest lease, in milliseconds, unless its `leaseFor` says more."""
 NOW_TOLERANCE: Final = 10_000
-"""Milliseconds by which `$$NOW` may differ between two commands that run at the same time: each keeps its first."""
-TAKEN: Final[Document] = {
+"""Milliseconds by which `$$NOW` may differ between concurrent commands: each keeps the time of its start."""
+IS_TAKEN: Final[Document] = {
     "$and": [
         {"$gt": ["$leaseUntil", "$$NOW"]},
-        # a lease that seems to last longer than it was taken for was given while MongoDB's clock was ahead
+        # a lease that ends later than it can was granted while MongoDB's clock was ahead: it counts as expired
         {"$lte": ["$leaseUntil", {"$add": ["$$NOW", NOW_TOLERANCE, {"$max": ["$leaseFor", LONGEST_LEASE]}]}]},
     ]
 }
-"""Whether somebody has the lease: an expression on the checkpoint."""
-HELD: Final[Document] = {"$and": [TAKEN, {"$ne": ["$atWork", False]}]}
-"""Whether that one is at work, too."""
+"""Whether somebody holds the lease: an expression on the checkpoint."""
+IS_AT_WORK: Final[Document] = {"$and": [IS_TAKEN, {"$ne": ["$atWork", False]}]}
+"""Whether the holder is also at work."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class LogCheckpoint:
-    """What the document says. `term` rises with every new holder; `place` is None before the stream was first read.
+    """The content of the document. `term` rises with every new holder; `place` is None until the stream is first read.
 
     `lost` holds the last ranges of messages that JetStream removed before they were read, `lost_count` counts all such
-    messages. Sequences of this stream up to `read_before`, where their messages came up to `read_before_at`, had been
-    read before the stream was last read from its start; those that came later have such sequences for a second time.
-    `lease_held` is whether an ingester holds the lease and is at work: one that tries again after trouble is not yet.
+    messages. `read_before` and `read_before_at` are for a stream that was read from its start again: messages up to
+    this sequence and time had been read before; later messages may reuse these sequences. `lease_held` is True while an
+    ingester holds the lease and is at work; one that retries after a failure is not.
     """
 
     head: int
@@ -66,64 +67,64 @@ class LogCheckpoint:
     read_before: int = 0
     read_before_at: int = 0
     identity: str | None = field(default=None, compare=False)
-    """Tells this log from one that was begun after it was dropped; None while only older versions wrote it."""
+    """The log's random name, which a new log in the same place does not share; None if only older versions wrote it."""
     collections: Mapping[str, object] = field(default_factory=dict, compare=False)
-    """The identities of the collections that the log was last written to; none if an older version wrote it."""
+    """The unique ids of the collections that the log was last written to; empty if an older version wrote it."""
     accepted: int = field(default=0, compare=False)
-    """The position up to which it was accepted that events were lost."""
+    """The position up to which an operator accepted the loss of events."""
 
     def after(
         self, place: StreamPosition, lost: tuple[Lost, ...], *, events: int = 0, rejections: int = 0
     ) -> "LogCheckpoint":
-        """The checkpoint after a batch that reached that place."""
-        moved = replace(self, head=self.head + events, rejected_head=self.rejected_head + rejections, place=place)
+        """The checkpoint after a batch that was read up to `place`."""
+        later = replace(self, head=self.head + events, rejected_head=self.rejected_head + rejections, place=place)
         if not lost:
-            return moved
+            return later
         count = self.lost_count + sum(one.count for one in lost)
-        return replace(moved, lost=(*self.lost, *lost)[-MOST_LOST:], lost_count=count)
+        return replace(later, lost=(*self.lost, *lost)[-MOST_LOST:], lost_count=count)
 
 
 async def read(log: Log, **options: Any) -> LogCheckpoint:
-    """The checkpoint as it is; that of an empty log when there is none yet.
+    """The present checkpoint; that of an empty log if there is none yet.
 
-    Blocked when it cannot be read, or is missing though there are events.
+    Blocked when it is damaged, or is missing although there are events.
     """
-    asked: list[Document] = [{"$match": {"_id": ID}}, {"$set": {"leaseHeld": HELD}}]
+    pipeline: list[Document] = [{"$match": {"_id": ID}}, {"$set": {"leaseHeld": IS_AT_WORK}}]
     with translate_errors(log.question_seconds):
-        found = await log.mongo.aggregate(log.meta, asked, **options)
-    if not found:
-        await missing(log, **options)
-    at = _checkpoint(found[0] if found else {})
-    _see(log, found[0] if found else None)
+        documents = await log.mongo.aggregate(log.meta, pipeline, **options)
+    if not documents:
+        await require_empty(log, **options)
+    at = _checkpoint(documents[0] if documents else {})
+    _identify(log, documents[0] if documents else None)
     return at
 
 
 async def head(log: Log) -> int:
-    """The last position of the log, 0 while it is empty: none will be added up to there. Blocked as `read`."""
+    """The last position of the log, 0 while it is empty. No event will be added up to it (I1). Blocked as `read`."""
     with translate_errors(log.question_seconds):
-        found = await first(log.meta, {"_id": ID}, {"head": 1, "log": 1}, limit=1)
-    if not found:
-        await missing(log)
-    position = head_of(found[0] if found else None)
-    _see(log, found[0] if found else None)
+        documents = await first(log.meta, {"_id": ID}, {"head": 1, "log": 1}, limit=1)
+    if not documents:
+        await require_empty(log)
+    position = head_of(documents[0] if documents else None)
+    _identify(log, documents[0] if documents else None)
     return position
 
 
-async def missing(log: Log, **options: Any) -> None:
-    """Raise Blocked when there is no checkpoint though there are events: an empty answer would be no fact."""
+async def require_empty(log: Log, **options: Any) -> None:
+    """Raise Blocked when there are events without a checkpoint: to answer that the log is empty would be wrong."""
     try:
         await agreement.no_log(log, **options)
     except Blocked:
         with translate_errors(log.question_seconds):
-            made = await log.meta.find_one({"_id": ID}, {"_id": 1})
-        if made is None:  # else the first events came just now
+            document = await log.meta.find_one({"_id": ID}, {"_id": 1})
+        if document is None:  # otherwise the first events were stored just now
             raise
 
 
 def head_of(document: Document | None) -> int:
-    """The last position of the log by that document in `meta`, of which only the head is looked at.
+    """The head in the checkpoint's document, whose other members may be missing.
 
-    Blocked when it is no number.
+    Blocked when it is not a number.
     """
     if document is None:
         return 0
@@ -141,15 +142,16 @@ async def acquire(
 ) -> LogCheckpoint | None:
     """Take or renew the lease; None while somebody else holds it. MongoDB's clock decides, not ours.
 
-    Who takes it to find out whether it can work is not `at_work`: it keeps others out, but nobody must rely on it yet.
+    An ingester that does not know yet whether it can work passes `at_work=False`: it keeps others out, but nobody
+    relies on it.
 
-    `session_id` names the session that the holder will write with. Whoever takes over ends it first: a holder that died
-    or froze within a transaction would keep everybody from writing until MongoDB gives that transaction up.
-    Raises Blocked when there is no checkpoint, though there are events, or when it cannot be read.
+    `session_id` is the session that the holder will write with. The next holder ends it first: if this one dies or
+    freezes within a transaction, its locks would block all writes until MongoDB aborts that transaction.
+    Blocked when there are events without a checkpoint, or when the checkpoint is damaged.
     """
     with translate_errors(seconds, "meta"):
-        if (there := await log.meta.find_one({"_id": ID})) is not None:
-            _checkpoint(there)
+        if (present := await log.meta.find_one({"_id": ID})) is not None:
+            _checkpoint(present)  # Blocked if it is damaged
         else:
             await agreement.no_log(log)
             try:
@@ -157,20 +159,22 @@ async def acquire(
             except DuplicateKeyError as error:
                 if (value := duplicate(error)) is None or value.index != "_id_":
                     raise
-                # another ingester made it at the same moment
+                # otherwise another ingester created it at the same moment
         ours = {"$eq": ["$holder", {"$literal": holder}]}
-        takeable = {"_id": ID, "$expr": {"$or": [ours, {"$not": [TAKEN]}]}}
-        before = await log.meta.find_one(takeable)
+        available = {"_id": ID, "$expr": {"$or": [ours, {"$not": [IS_TAKEN]}]}}
+        before = await log.meta.find_one(available)
         if before is None:
             return None
         if before.get("session") not in (None, session_id):
             await log.mongo.end_session(before["session"])
-        found = await log.meta.find_one_and_update(
-            takeable,
+        after = await log.meta.find_one_and_update(
+            available,
             [
                 {
                     "$set": {
-                        "log": {"$ifNull": ["$log", {"$literal": uuid.uuid4().hex}]},  # older versions gave none
+                        "log": {
+                            "$ifNull": ["$log", {"$literal": uuid.uuid4().hex}]
+                        },  # older versions did not name their logs
                         "term": {"$cond": [ours, "$term", {"$add": ["$term", 1]}]},
                         "holder": {"$literal": holder},
                         "session": {"$literal": session_id},
@@ -182,22 +186,22 @@ async def acquire(
             ],
             return_document=ReturnDocument.AFTER,
         )
-    if found is None:
+    if after is None:
         return None
-    _see(log, found)
-    return _checkpoint(found | {"leaseHeld": True})
+    _identify(log, after)
+    return _checkpoint(after | {"leaseHeld": True})
 
 
 async def release(log: Log, holder: str) -> None:
-    """Give the lease back, so that a standby need not wait for its end."""
+    """Give up the lease, so that a standby need not wait until it expires."""
     with translate_errors(2.0, "meta"):
         await log.meta.update_one(
             {"_id": ID, "holder": holder}, {"$unset": {"holder": "", "leaseUntil": "", "leaseFor": "", "session": ""}}
         )
 
 
-def moving(log: Log, old: LogCheckpoint, new: LogCheckpoint) -> Write:
-    """Moves the checkpoint within the transaction that stores the batch, or raises LeaseLost."""
+def advance(log: Log, old: LogCheckpoint, new: LogCheckpoint) -> Write:
+    """The write that moves the checkpoint in the transaction of a batch; LeaseLost if it is no longer at `old`."""
     changes: Document = {
         "head": new.head,
         "rejectedHead": new.rejected_head,
@@ -215,20 +219,20 @@ def moving(log: Log, old: LogCheckpoint, new: LogCheckpoint) -> Write:
 
     def verify(outcome: UpdateResult) -> None:
         if outcome.matched_count != 1:
-            raise LeaseLost(f"the log moved on without {old.holder}")
+            raise LeaseLost(f"another ingester than {old.holder} moved the checkpoint")
 
     return Write(log.meta, "update_one", (at, {"$set": changes}), verify=verify)
 
 
 async def begin(log: Log, old: LogCheckpoint, start: StreamPosition) -> LogCheckpoint:
-    """Note where the stream is first read from: what is missing from there on was lost. Returns the new checkpoint."""
+    """Record where the stream is first read from: messages missing after it were lost. Returns the new checkpoint."""
     return await _set(log, old, replace(old, place=start))
 
 
 async def count_reset(log: Log, old: LogCheckpoint, start: StreamPosition, last: int | None = None) -> LogCheckpoint:
-    """Note that the stream is another one than before, or has lost its tail, and is read from `start` on.
+    """Record that the stream is another one, or has lost its tail, and is read from `start` on.
 
-    `last` is the last sequence that it gave by now; what comes after that is new. Returns the new checkpoint.
+    `last` is its last sequence now; messages after it are new. Returns the new checkpoint.
     """
     place, before, before_at = old.place, 0, 0
     if place is not None and (place.stream, place.created) == (start.stream, start.created):
@@ -241,12 +245,12 @@ async def count_reset(log: Log, old: LogCheckpoint, start: StreamPosition, last:
 
 
 async def adopt(log: Log, old: LogCheckpoint, collections: Mapping[str, object]) -> LogCheckpoint:
-    """Note that the log is written to these collections from now on. Returns the new checkpoint."""
+    """Record the ids of the collections that the log is written to from now on. Returns the new checkpoint."""
     return await _set(log, old, replace(old, collections=collections))
 
 
 async def accept(log: Log, collections: Mapping[str, object]) -> None:
-    """Note that the log is written to these collections from now on, whoever writes it."""
+    """Record the same without holding the lease."""
     with translate_errors(log.question_seconds, "meta"):
         await log.meta.update_one({"_id": ID}, {"$set": {"collections": dict(collections)}})
 
@@ -264,22 +268,22 @@ async def _set(log: Log, old: LogCheckpoint, new: LogCheckpoint) -> LogCheckpoin
             {"_id": ID, "holder": old.holder, "term": old.term, "head": old.head}, {"$set": changes}
         )
     if outcome.matched_count != 1:
-        raise LeaseLost(f"the log moved on without {old.holder}")
+        raise LeaseLost(f"another ingester than {old.holder} moved the checkpoint")
     return new
 
 
 def is_at(document: Document, at: LogCheckpoint) -> bool:
-    """Whether the document in `meta` says that the log stands there, and is written by the same holder."""
-    found = _checkpoint(document)
-    return (found.head, found.place, found.holder, found.term) == (at.head, at.place, at.holder, at.term)
+    """Whether the document has the same head, place, holder and term as `at`."""
+    now = _checkpoint(document)
+    return (now.head, now.place, now.holder, now.term) == (at.head, at.place, at.holder, at.term)
 
 
-def _see(log: Log, document: Document | None) -> None:
-    """Note which log it is. What is remembered of the newest events of another one is forgotten."""
+def _identify(log: Log, document: Document | None) -> None:
+    """Record the identity of the log. If it is another log, forget the recent events of the former."""
     checkpoint_members.check(document or {}, ("log",))
     if log.identity.see((document or {}).get("log")):
-        said = "another log than before is in the database, which was dropped or replaced: it ends at position %d"
-        logger.error(said, head_of(document))
+        message = "the database was dropped or replaced: it now has another log, which ends at position %d"
+        logger.error(message, head_of(document))
         if log.tail is not None:
             log.tail.restart(None)
 

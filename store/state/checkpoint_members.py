@@ -1,4 +1,4 @@
-"""The members of the checkpoint's document: whether they are what Eventscope writes, and what they say. No I/O."""
+"""The members of the checkpoint's document: whether their values are valid, and conversions of them. No I/O."""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -11,18 +11,18 @@ from eventscope.store.values.message import Lost, StreamPosition
 
 
 def check(document: Document, names: Iterable[str] | None = None) -> None:
-    """Raise Blocked when a member, or one of these, is not what it must be."""
+    """Raise Blocked when a member (or one of `names`) has an invalid value."""
     for name in MEMBERS if names is None else names:
         if name in document and not MEMBERS[name](document[name]):
             raise Blocked(
-                f"the checkpoint in meta is damaged, its {name} is nothing that Eventscope wrote: restore meta and the"
-                " other collections of the log from one backup, or have it made anew of what is left by `eventscope"
+                f"the checkpoint in meta is damaged, Eventscope never wrote this value of {name}: restore meta and the"
+                " other collections of the log from one backup, or rebuild it from what is left with `eventscope"
                 " recount --accept-loss`"
             )
 
 
-def damaged(document: Document) -> frozenset[str]:
-    """The members that are not what they must be."""
+def damaged_names(document: Document) -> frozenset[str]:
+    """The names of the members with invalid values."""
     return frozenset(name for name, is_sound in MEMBERS.items() if name in document and not is_sound(document[name]))
 
 
@@ -72,21 +72,21 @@ MEMBERS: Final[Mapping[str, Callable[[Any], bool]]] = {
     "recounts": _is_number,
     "acceptedThrough": _is_number,
 }
-"""What each member must be, where there is one."""
+"""The check of each member, if it is present."""
 
 
 def place(document: Document) -> StreamPosition | None:
-    """The place in the checkpoint, where it has one."""
-    found: Any = document.get("place")
+    """The stream position in the checkpoint, if it has one."""
+    position: Any = document.get("place")
     return (
         None
-        if found is None
-        else StreamPosition(found["stream"], found["created"], found["sequence"], found["recordedAt"])
+        if position is None
+        else StreamPosition(position["stream"], position["created"], position["sequence"], position["recordedAt"])
     )
 
 
 def of_place(place: StreamPosition | None) -> Document | None:
-    """The place as it lies in the checkpoint."""
+    """A stream position in the form that the checkpoint stores."""
     if place is None:
         return None
     return {
@@ -97,11 +97,11 @@ def of_place(place: StreamPosition | None) -> Document | None:
     }
 
 
-def lost(found: Document) -> Lost:
-    """A range of lost messages in the checkpoint."""
-    return Lost(found["stream"], found["first"], found["last"], found["at"])
+def lost(range: Document) -> Lost:
+    """A range of lost messages from the checkpoint."""
+    return Lost(range["stream"], range["first"], range["last"], range["at"])
 
 
 def of_lost(lost: Lost) -> Document:
-    """A range of lost messages as it lies in the checkpoint."""
+    """A range of lost messages in the form that the checkpoint stores."""
     return {"stream": lost.stream, "first": lost.first, "last": lost.last, "at": lost.at}

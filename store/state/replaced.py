@@ -1,4 +1,4 @@
-"""Collections that are no longer those the log was written to: whether they hold all that they must, or lost it."""
+"""Collections that were replaced since the log was last written: whether they still hold everything they must."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -14,25 +14,25 @@ from eventscope.store.state.checkpoint import LogCheckpoint
 from eventscope.store.values.moment import HOUR
 
 SECONDS: Final = 240.0
-TEXT: Final[Document] = {"$type": "string"}  # which foreign documents have not
+TEXT: Final[Document] = {"$type": "string"}  # foreign documents lack it
 
 
-def names(at: LogCheckpoint, found: Mapping[str, object]) -> frozenset[str]:
-    """The collections that are others than the checkpoint knows; none where an older version wrote it.
+def names(at: LogCheckpoint, ids: Mapping[str, object]) -> frozenset[str]:
+    """The collections whose ids differ from those in the checkpoint; none if an older version wrote it.
 
-    `found` holds their identities as they are now, and nothing where MongoDB does not let us ask.
+    `ids` are their present ids; empty if the user may not list collections.
     """
     known = at.collections
-    return frozenset(name for name, id in found.items() if name in known and known[name] != id)
+    return frozenset(name for name, id in ids.items() if name in known and known[name] != id)
 
 
-def ours(found: Mapping[str, object]) -> dict[str, object]:
-    """What the checkpoint notes of these: all but its own collection."""
-    return {name: id for name, id in found.items() if name != "meta"}
+def ours(ids: Mapping[str, object]) -> dict[str, object]:
+    """The ids that the checkpoint records: all but that of its own collection."""
+    return {name: id for name, id in ids.items() if name != "meta"}
 
 
 async def empty(log: Log) -> frozenset[str]:
-    """Which of the counts are empty though there is something to count: they were emptied, or not restored."""
+    """Which counts are empty although there is something to count: they were emptied, or not restored."""
     pairs: tuple[tuple[Collection, Document, Collection], ...] = (
         (log.rollups, {"_id.hour": {"$exists": True}}, log.events),
         (log.populations, {}, log.aggregates),
@@ -48,54 +48,60 @@ async def empty(log: Log) -> frozenset[str]:
         )
 
 
-async def certain(log: Log, name: str) -> None:
-    """Raise Blocked when that collection is not the one that the log was written to: what it lacks is no fact."""
-    known, found = (await checkpoint.read(log)).collections, await collections(log)
-    if found and name in known and found.get(name) != known[name]:
-        raise Blocked(f"the collection {name} was dropped or replaced: see what the ingester or the doctor says of it")
+async def require_original(log: Log, name: str) -> None:
+    """Raise Blocked when the collection was replaced: then a missing document does not mean that there is none."""
+    expected, ids = (await checkpoint.read(log)).collections, await collections(log)
+    if ids and name in expected and ids.get(name) != expected[name]:
+        raise Blocked(
+            f"the collection {name} was dropped or replaced: `eventscope doctor` or the ingester's log says what to do"
+        )
 
 
 async def to_recount(
     log: Log, at: LogCheckpoint, replaced: Iterable[str], *, all_there: bool | None = None
 ) -> frozenset[str]:
-    """Which of the counts must be made anew, as they were lost: of "rollups" and "populations".
+    """Which counts were lost and must be made again, of "rollups" and "populations".
 
-    Restored collections are others than before too, so it is what they hold that decides: as many events and aggregates
-    as were counted, whatever has expired since. Raises Blocked when less is there; not for heads of aggregates where it
-    is known that `all_there` are of the events, which give them. For the holder of the lease, or while nobody writes.
+    A restored collection has a new id too, so only the contents decide: there must be as many events and aggregates as
+    were counted, without those that have expired since. Blocked when there are fewer; but not for heads of aggregates
+    if `all_there` says that every event is there to rebuild them. Call it as the holder of the lease, or while nobody
+    writes.
     """
     replaced = frozenset(replaced)
     wrong: set[str] = set()
     with translate_errors(SECONDS):
         if replaced & {"events", "rollups"}:
-            kept, counted = await _kept(log, log.events, {"_id": {"$gt": 0}}), await _counted(log, "rollups")
+            present, counted = await _unexpired(log, log.events, {"_id": {"$gt": 0}}), await _counted(log, "rollups")
             if "events" in replaced:
-                await _events(log, at, kept, counted)
-            if kept != counted:
+                await _events(log, at, present, counted)
+            if present != counted:
                 wrong.add("rollups")
         if replaced & {"aggregates", "populations"}:
-            kept, counted = await _kept(log, log.aggregates, {"_id.type": TEXT}), await _counted(log, "populations")
-            if "aggregates" in replaced and kept < counted and not all_there:
+            present, counted = (
+                await _unexpired(log, log.aggregates, {"_id.type": TEXT}),
+                await _counted(log, "populations"),
+            )
+            if "aggregates" in replaced and present < counted and not all_there:
                 raise Blocked(
-                    f"the collection aggregates was lost or replaced, and holds {kept} of {counted} aggregates that"
-                    f" were counted: {await agreement.of_heads(log, at.head, all_there)}"
+                    f"the collection aggregates was lost or replaced, and holds {present} of the {counted} aggregates"
+                    f" that were counted: {await agreement.advice_on_heads(log, at.head, all_there)}"
                 )
-            if kept != counted:
+            if present != counted:
                 wrong.add("populations")
     return frozenset(wrong)
 
 
-async def _events(log: Log, at: LogCheckpoint, kept: int, counted: int) -> None:
-    """Raise Blocked unless it is certain that every event is there that has not expired."""
-    if kept < counted:
+async def _events(log: Log, at: LogCheckpoint, present: int, counted: int) -> None:
+    """Raise Blocked unless every unexpired event is certain to be there."""
+    if present < counted:
         raise Blocked(
-            f"the collection events was lost or replaced, and holds {kept} of {counted} events that were counted and"
-            f" have not expired: {MEND}"
+            f"the collection events was lost or replaced, and holds {present} of the {counted} events that were counted"
+            f" and have not expired: {MEND}"
         )
     first, last = await _end(log, 1), await _end(log, -1)
-    if kept > counted and await log.events.count_documents({"_id": {"$gte": first, "$lte": last}}) <= last - first:
+    if present > counted and await log.events.count_documents({"_id": {"$gte": first, "$lte": last}}) <= last - first:
         raise Blocked(
-            f"the collections events and rollups were lost or replaced, and disagree: {kept} events are there, and"
+            f"the collections events and rollups were lost or replaced, and disagree: {present} events are there, and"
             f" {counted} were counted: {MEND}"
         )
     missing = [first - 1] if first > 1 else []
@@ -103,7 +109,7 @@ async def _events(log: Log, at: LogCheckpoint, kept: int, counted: int) -> None:
     for position in missing:
         if position > at.accepted and not await _expired(log, position):
             raise Blocked(
-                f"the collection events was lost or replaced, and reaches from position {first} to {last}, though the"
+                f"the collection events was lost or replaced, and reaches from position {first} to {last}, but the"
                 f" event at {position} is not known to have expired: {MEND}"
             )
 
@@ -122,15 +128,15 @@ async def _end(log: Log, direction: int) -> int:
     return int(found[0]["_id"]) if found else 0
 
 
-async def _kept(log: Log, collection: Collection, all: Document) -> int:
-    """How many documents do not expire soon. An index gives both numbers, and none the difference of them."""
-    expiring: Document = {"expireAt": {"$lte": bson_date(log.clock() + HOUR)}, **all}
+async def _unexpired(log: Log, collection: Collection, query: Document) -> int:
+    """How many documents do not expire soon: the difference of two counts, each of which an index gives."""
+    expiring: Document = {"expireAt": {"$lte": bson_date(log.clock() + HOUR)}, **query}
     before = await collection.count_documents(expiring)
     while True:
-        there = await collection.count_documents(all)
+        total = await collection.count_documents(query)
         after = await collection.count_documents(expiring)
-        if before == after:  # else MongoDB was deleting some of them
-            return there - before
+        if before == after:  # otherwise MongoDB deleted some in between
+            return total - before
         before = after
 
 

@@ -1,7 +1,7 @@
-"""The key by which live batches are known to come from an ingester of this log, kept beside the checkpoint.
+"""The key with which ingesters sign live batches, kept beside the checkpoint.
 
-Who may write the log may make batches; who may only publish on NATS may not. It is made once, by whichever ingester is
-first, and lives as long as the log does.
+Only a process with access to the log's database can sign a batch: the right to publish on NATS is not enough. The first
+ingester creates the key, and it lives as long as the log.
 """
 
 import secrets
@@ -20,31 +20,31 @@ BYTES: Final = 32
 
 
 async def key(log: Log) -> bytes | None:
-    """The key; None when no ingester that signs has been at work yet. Unavailable, QuestionTimedOut or Blocked."""
+    """The key; None before the first ingester that signs. Raises Unavailable, QuestionTimedOut or Blocked."""
     with translate_errors(log.question_seconds):
-        found = await log.meta.find_one({"_id": ID})
-    return None if found is None else _key(found)
+        document = await log.meta.find_one({"_id": ID})
+    return None if document is None else _key(document)
 
 
-async def ensured(log: Log) -> bytes:
-    """The key, made if there is none. Unavailable, QuestionTimedOut or Blocked."""
+async def ensure(log: Log) -> bytes:
+    """The key, created if there is none. Raises Unavailable, QuestionTimedOut or Blocked."""
     with translate_errors(log.question_seconds, "meta"):
         try:
-            found = await log.meta.find_one_and_update(
+            document = await log.meta.find_one_and_update(
                 {"_id": ID},
                 {"$setOnInsert": {"key": secrets.token_bytes(BYTES)}},
                 upsert=True,
                 return_document=ReturnDocument.AFTER,
             )
-        except DuplicateKeyError:  # another ingester made it at the same moment
-            found = await log.meta.find_one({"_id": ID})
-    return _key(found or {})
+        except DuplicateKeyError:  # another ingester created it at the same moment
+            document = await log.meta.find_one({"_id": ID})
+    return _key(document or {})
 
 
 def _key(document: Document) -> bytes:
-    found = document.get("key")
-    if not isinstance(found, bytes) or len(found) != BYTES:
+    key = document.get("key")
+    if not isinstance(key, bytes) or len(key) != BYTES:
         raise Blocked(
-            f"the key of live batches in meta is damaged: remove the document {ID}, and the ingester makes a new one"
+            f"the key of live batches in meta is damaged: remove the document {ID}, and the ingester creates a new one"
         )
-    return found
+    return key

@@ -1,7 +1,7 @@
-"""What a writer remembers of the batches it wrote, so that it need not ask MongoDB again for the next one.
+"""What a writer remembers of the batches it wrote, so that it need not read it from MongoDB for the next one.
 
-It holds as long as the lease does: whoever else writes moves the checkpoint, and then the batch fails and all of this
-is forgotten with its writer.
+It is valid as long as the lease: any other writer moves the checkpoint, so the next batch fails, and its writer is
+discarded together with this cache.
 """
 
 from collections import OrderedDict
@@ -12,35 +12,35 @@ from eventscope.store.heads import AggregateName
 from eventscope.store.values.documents import Head
 
 MOST: Final = 50_000  # heads, of about a kilobyte each
-WATCHFUL: Final = 8  # batches without a known message, after which the next is not looked for beforehand
+LOOK_UPS: Final = 8  # batches without a duplicate, after which duplicates are no longer looked up beforehand
 
 
 class WriterCache:
-    """The heads that were used last, and for how many batches no message came that was known already."""
+    """The heads that were used last, and whether duplicates came lately."""
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
-        self._watchful = WATCHFUL
+        self._look_ups = LOOK_UPS
         self._heads: OrderedDict[AggregateName, Head] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._heads)
 
-    def known(self, names: Iterable[AggregateName]) -> dict[AggregateName, Head]:
-        """Those of the heads that are remembered."""
+    def heads(self, names: Iterable[AggregateName]) -> dict[AggregateName, Head]:
+        """The heads of these aggregates, as far as they are cached."""
         return {name: self._heads[name] for name in names if name in self._heads}
 
     @property
-    def watchful(self) -> bool:
-        """Whether known messages are to be expected, so that looking for them first is less work than failing."""
-        return self._watchful > 0
+    def expects_duplicates(self) -> bool:
+        """Whether duplicates are likely, so that looking them up first costs less than a failed write."""
+        return self._look_ups > 0
 
-    def saw(self, duplicates: int) -> None:
-        """Note how many messages of a batch were known already."""
-        self._watchful = WATCHFUL if duplicates else max(0, self._watchful - 1)
+    def note(self, duplicates: int) -> None:
+        """Note how many duplicates a batch had."""
+        self._look_ups = LOOK_UPS if duplicates else max(0, self._look_ups - 1)
 
     def keep(self, heads: Mapping[AggregateName, Head]) -> None:
-        """Remember these, and forget those that were not used for longest where there is no room."""
+        """Cache these heads, and drop the least recently used ones over the limit."""
         for name, head in heads.items():
             self._heads[name] = head
             self._heads.move_to_end(name)

@@ -1,4 +1,4 @@
-"""A batch in the making: which message gets which position and version, which is known or refused. No I/O."""
+"""A batch before it is written: which message becomes which event, is a duplicate, or is rejected. No I/O."""
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -29,19 +29,19 @@ from eventscope.store.values.message import (
 )
 from eventscope.store.write.retention import Retention
 
-# What the log itself adds to a message, and what its publisher, started again, would claim otherwise; the rest decides
-# whether two messages of one id are the same.
+# What the log adds to a message, and the claimed version, which a restarted publisher may count otherwise. All other
+# members decide whether two messages of one id are the same.
 ADDED: Final = frozenset({"_id", "version", "claimedVersion", "recordedAt", "source", "expireAt"})
 
-# refusals that depend on what was in the log then: a later look might come to another end
-OF_THEIR_TIME: Final = frozenset({"VERSION_CONFLICT", "ID_REUSED", "EXPIRED"})
+# rejections that depend on what was in the log: later, the same message might be accepted
+BY_STATE: Final = frozenset({"VERSION_CONFLICT", "ID_REUSED", "EXPIRED"})
 
-Refusals: TypeAlias = dict[tuple[str, bytes], list[RejectionDocument]]  # by messageId and fingerprint
+EarlierRejections: TypeAlias = dict[tuple[str, bytes], list[RejectionDocument]]  # by messageId and fingerprint
 
 
 @dataclass(slots=True)
 class Draft:
-    """What a batch would change, made up in memory."""
+    """What a batch will change, decided in memory. `earlier` holds rejections of the same messages before it."""
 
     now: int
     retention: Retention
@@ -49,7 +49,7 @@ class Draft:
     batch: MessageBatch
     known: dict[str, EventDocument]
     before: dict[tuple[str, str], Head]
-    refused: Refusals = field(default_factory=dict)
+    earlier: EarlierRejections = field(default_factory=dict)
     events: list[EventDocument] = field(default_factory=list)
     rejections: list[RejectionDocument] = field(default_factory=list)
     after: dict[tuple[str, str], Head] = field(default_factory=dict)
@@ -58,52 +58,52 @@ class Draft:
     today: datetime = field(init=False)
 
     def __post_init__(self) -> None:
-        """Make the clock's moment comparable with times of expiry, and keep to oneself what is refused here."""
+        """Convert the moment to a date, and copy the earlier rejections: this batch adds its own to them."""
         self.today = bson_date(self.now)
-        self.refused = {name: list(rows) for name, rows in self.refused.items()}
+        self.earlier = {name: list(rows) for name, rows in self.earlier.items()}
 
     @property
     def head(self) -> int:
-        """The last position given so far."""
+        """The last position assigned so far."""
         return self.at.head + len(self.events)
 
     def add(self, message: ParsedMessage) -> None:
-        """Give the message its place: as events, as a rejection, or nowhere if it is known already."""
-        first = self._first_refusal(message)
-        # what is stored is so, whatever another message of its id was told
+        """Decide the fate of the message: events, a rejection, or nothing if it is a duplicate."""
+        first = self._earlier_rejection(message)
+        # a stored message stays stored, even if another message of the same id was rejected
         if first is not None and not self._is_stored(message):
             self.duplicates += 1
             self.outcomes.append(Outcome(message.arrival, refusal=first))
             return
         match message:
             case AcceptedMessage():
-                taken = self._take(message)
-                done: tuple[EventDocument, ...] | RejectedMessage = (
-                    taken if isinstance(taken, RejectedMessage) else (taken,)
+                event = self._accept(message)
+                fate: tuple[EventDocument, ...] | RejectedMessage = (
+                    event if isinstance(event, RejectedMessage) else (event,)
                 )
             case MessageGroup():
-                done = self._take_all(message)
+                fate = self._accept_group(message)
             case RejectedMessage():
-                done = message
+                fate = message
             case _:
                 assert_never(message)
-        if isinstance(done, RejectedMessage):
-            self._reject(done, message.id)
-            self.outcomes.append(Outcome(message.arrival, refusal=done))
+        if isinstance(fate, RejectedMessage):
+            self._reject(fate, message.id)
+            self.outcomes.append(Outcome(message.arrival, refusal=fate))
         else:
-            self.outcomes.append(Outcome(message.arrival, events=done, together=isinstance(message, MessageGroup)))
+            self.outcomes.append(Outcome(message.arrival, events=fate, together=isinstance(message, MessageGroup)))
 
     @property
-    def refuses_by_state(self) -> bool:
-        """Whether it refuses what might be taken at another time."""
-        return any(rejection["code"] in OF_THEIR_TIME for rejection in self.rejections)
+    def rejects_by_state(self) -> bool:
+        """Whether it rejects a message that might be accepted at another time."""
+        return any(rejection["code"] in BY_STATE for rejection in self.rejections)
 
-    def reached(self) -> LogCheckpoint:
+    def checkpoint_after(self) -> LogCheckpoint:
         """The checkpoint after the batch."""
         batch = self.batch
         return self.at.after(batch.place, batch.lost, events=len(self.events), rejections=len(self.rejections))
 
-    def stored(self) -> Stored:
+    def result(self) -> Stored:
         """What became of the batch, once it is written."""
         codes = Counter(rejection["code"] for rejection in self.rejections)
         return Stored(
@@ -115,17 +115,19 @@ class Draft:
             outcomes=tuple(self.outcomes),
         )
 
-    def _first_refusal(self, message: ParsedMessage) -> RejectedMessage | None:
-        """Why this very message was refused before: who sends it again gets the first outcome."""
-        if not self.refused:
+    def _earlier_rejection(self, message: ParsedMessage) -> RejectedMessage | None:
+        """Why this very message was rejected before: a repeated message gets the first outcome again."""
+        if not self.earlier:
             return None
         arrival = message.arrival
-        for row in self.refused.get((message.id, fingerprint(arrival)), ()):
-            read_again = row["source"] == self._source(arrival.sequence) and row["recordedAt"] == arrival.recorded_at
-            if read_again or (_is_final(row, message) and RETRY not in arrival.headers):
+        for row in self.earlier.get((message.id, fingerprint(arrival)), ()):
+            is_reread = row["source"] == self._source(arrival.sequence) and row["recordedAt"] == arrival.recorded_at
+            if is_reread or (_is_final(row, message) and RETRY not in arrival.headers):
                 index, actual = row.get("index"), row.get("actualVersion")
-                blamed = message.messages[index] if isinstance(message, MessageGroup) and index is not None else message
-                return RejectedMessage(arrival, row["code"], row["reason"], blamed.id, index, actual)
+                culprit = (
+                    message.messages[index] if isinstance(message, MessageGroup) and index is not None else message
+                )
+                return RejectedMessage(arrival, row["code"], row["reason"], culprit.id, index, actual)
         return None
 
     def _is_stored(self, message: ParsedMessage) -> bool:
@@ -138,29 +140,29 @@ class Draft:
                 return False
 
     def _stored(self, message: AcceptedMessage) -> EventDocument | None:
-        """The event that the very same message has become."""
+        """The event that this very message became before, if any."""
         known = self.known.get(message.id)
-        return known if known is not None and _says_the_same(known, self._event(message), message) else None
+        return known if known is not None and _has_same_content(known, self._event(message), message) else None
 
-    def _take(self, message: AcceptedMessage) -> EventDocument | RejectedMessage:
+    def _accept(self, message: AcceptedMessage) -> EventDocument | RejectedMessage:
         event = self._event(message)
         known = self.known.get(event["messageId"])
         if known is not None:
-            if not _says_the_same(known, event, message):
-                reason = f"position {known['_id']} has this messageId and other content"
-                return _refused(message, "ID_REUSED", reason)
+            if not _has_same_content(known, event, message):
+                reason = f"position {known['_id']} has this messageId with other content"
+                return _rejection(message, "ID_REUSED", reason)
             self.duplicates += 1
             return known
         if "expireAt" in event and event["expireAt"] <= self.today:
             days = self.retention.days_for(event["type"])
-            return _refused(message, "EXPIRED", f"{event['type']} is kept for {days:g} days, and these have passed")
+            return _rejection(message, "EXPIRED", f"{event['type']} is kept for {days:g} days, and these have passed")
         key = heads.name(event)
         if key is not None:
             head = self.after.get(key) or self.before.get(key)
             version = 0 if head is None else head["version"]
             if message.expected_version not in (None, version):
                 reason = f"{key[0]} {key[1]} was expected at version {message.expected_version} and is at {version}"
-                return replace(_refused(message, "VERSION_CONFLICT", reason), actual_version=version)
+                return replace(_rejection(message, "VERSION_CONFLICT", reason), actual_version=version)
             event["version"] = version + 1
             self.after[key] = heads.advance(head, event)
         if message.claimed_version not in (None, event.get("version")):
@@ -169,28 +171,28 @@ class Draft:
         self.known[event["messageId"]] = event
         return event
 
-    def _take_all(self, together: MessageGroup) -> tuple[EventDocument, ...] | RejectedMessage:
+    def _accept_group(self, together: MessageGroup) -> tuple[EventDocument, ...] | RejectedMessage:
         head, count, duplicates, after = self.head, len(self.events), self.duplicates, dict(self.after)
-        taken: list[EventDocument] = []
-        refusal: RejectedMessage | None = None
+        accepted: list[EventDocument] = []
+        rejection: RejectedMessage | None = None
         for index, message in enumerate(together.messages):
-            one = self._take(message)
-            if isinstance(one, RejectedMessage):
-                reason = f"event {index + 1} of {len(together.messages)}: {one.reason}"
-                refusal = replace(one, arrival=together.arrival, reason=reason, index=index)
+            outcome = self._accept(message)
+            if isinstance(outcome, RejectedMessage):
+                reason = f"event {index + 1} of {len(together.messages)}: {outcome.reason}"
+                rejection = replace(outcome, arrival=together.arrival, reason=reason, index=index)
                 break
-            taken.append(one)
-        known = sum(event["_id"] <= head for event in taken)  # and not just said twice in this message
-        if refusal is None and 0 < known < len(taken):
-            reason = f"of {len(taken)} events that came together {known} were stored before without the others"
-            refusal = RejectedMessage(together.arrival, "ID_REUSED", reason, together.id)
-        if refusal is None:
-            return tuple(taken)
+            accepted.append(outcome)
+        known = sum(event["_id"] <= head for event in accepted)  # and not a repetition within this message
+        if rejection is None and 0 < known < len(accepted):
+            reason = f"of {len(accepted)} events that came together, {known} were stored before without the others"
+            rejection = RejectedMessage(together.arrival, "ID_REUSED", reason, together.id)
+        if rejection is None:
+            return tuple(accepted)
         for event in self.events[count:]:
             del self.known[event["messageId"]]
         del self.events[count:]
         self.duplicates, self.after = duplicates, after
-        return refusal
+        return rejection
 
     def _event(self, message: AcceptedMessage) -> EventDocument:
         arrival = message.arrival
@@ -201,14 +203,14 @@ class Draft:
             event["expireAt"] = expiry
         return cast("EventDocument", event)
 
-    def _reject(self, refused: RejectedMessage, id: str) -> None:
-        arrival = refused.arrival
-        cut = "" if len(arrival.raw) <= MOST_RAW else f"; only its first {MOST_RAW} bytes are kept here"
+    def _reject(self, rejected: RejectedMessage, id: str) -> None:
+        arrival = rejected.arrival
+        note = "" if len(arrival.raw) <= MOST_RAW else f"; only its first {MOST_RAW} bytes are kept"
         rejection: RejectionDocument = {
             "_id": self.at.rejected_head + len(self.rejections) + 1,
             "messageId": id,
-            "code": refused.code,
-            "reason": refused.reason + cut,
+            "code": rejected.code,
+            "reason": rejected.reason + note,
             "subject": arrival.subject,
             "headers": every(arrival.headers),
             "raw": arrival.kept,
@@ -219,24 +221,24 @@ class Draft:
         expiry = self.retention.rejection_expires_at(self.now)
         if expiry is not None:
             rejection["expireAt"] = expiry
-        if refused.index is not None:
-            rejection["index"] = refused.index
-        if refused.actual_version is not None:
-            rejection["actualVersion"] = refused.actual_version
+        if rejected.index is not None:
+            rejection["index"] = rejected.index
+        if rejected.actual_version is not None:
+            rejection["actualVersion"] = rejected.actual_version
         self.rejections.append(rejection)
-        self.refused.setdefault((id, rejection["fingerprint"]), []).append(rejection)
+        self.earlier.setdefault((id, rejection["fingerprint"]), []).append(rejection)
 
     def _source(self, sequence: int) -> MessageSource:
         place = self.batch.place
         return {"stream": place.stream, "created": place.created, "sequence": sequence}
 
 
-def _refused(message: AcceptedMessage, code: str, reason: str) -> RejectedMessage:
+def _rejection(message: AcceptedMessage, code: str, reason: str) -> RejectedMessage:
     return RejectedMessage(message.arrival, code, reason, message.id)
 
 
 def _is_final(row: RejectionDocument, message: ParsedMessage) -> bool:
-    """Whether the message is still one that can be refused so: by a setting it may be read otherwise now."""
+    """Whether the earlier rejection still applies: by a changed setting, the message may be parsed differently now."""
     match message:
         case RejectedMessage():
             return True
@@ -244,13 +246,13 @@ def _is_final(row: RejectionDocument, message: ParsedMessage) -> bool:
             expects = any(one.expected_version is not None for one in messages)
         case AcceptedMessage():
             expects = message.expected_version is not None
-    return row["code"] in OF_THEIR_TIME and (expects or row["code"] != "VERSION_CONFLICT")
+    return row["code"] in BY_STATE and (expects or row["code"] != "VERSION_CONFLICT")
 
 
-def _says_the_same(known: EventDocument, event: EventDocument, message: AcceptedMessage) -> bool:
-    # JetStream's timestamp differs from one sending of a message to the next
+def _has_same_content(known: EventDocument, event: EventDocument, message: AcceptedMessage) -> bool:
+    # JetStream gives each sending of a message another timestamp
     added = ADDED if message.has_timestamp else ADDED | {"timestamp"}
-    # and so may headers, as the context of a trace, unless the message itself has them among its metadata
+    # Headers, such as a trace context, may differ too, unless the message itself has them in its metadata.
     metadata = event.get("metadata")
     own = isinstance(metadata, dict) and HEADERS in metadata and not message.keeps_headers
     return _content(known, added, own, message.claim) == _content(event, added, own, message.claim)
@@ -268,12 +270,12 @@ def _content(event: EventDocument, added: frozenset[str], with_headers: bool, cl
 
 
 def _without_headers(metadata: object) -> object:
-    # the driver reads {"$ref": …, "$id": …}, which anyone may send, as a reference
+    # the driver decodes {"$ref": …, "$id": …}, which anyone may send, as a DBRef
     known = plain(metadata) if isinstance(metadata, DBRef) else metadata
     return {name: value for name, value in known.items() if name != HEADERS} if isinstance(known, dict) else known
 
 
 def _without(claim: str | None, extensions: object) -> Document:
-    """The members of no field of ours, but for a claimed version that is no integer."""
+    """The extensions without the claimed version, which lies there if it is not an integer."""
     members = plain(extensions) if isinstance(extensions, DBRef) else extensions
     return {name: value for name, value in cast("Document", members).items() if name != claim}

@@ -1,4 +1,4 @@
-"""How long events are kept: days by type pattern, and the hour at which each event expires. Rejected messages too."""
+"""How long events and rejected messages are kept: days by type pattern, and the hour at which each expires."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -7,44 +7,44 @@ from eventscope.store.filters.filter import fits
 from eventscope.store.filters.mongo import bson_date
 from eventscope.store.values import moment
 
-REMEMBERED = 10_000  # types whose rule is remembered; hostile publishers could send any number of types
+MOST_CACHED = 10_000  # types and times that are cached; hostile publishers could send any number of types
 
 
 class Retention:
-    """The rules of a log. Of the patterns that fit a type, the one that spells out most of it counts.
+    """The rules of a log. Of the patterns that match a type, the one with the most literal characters counts.
 
-    A type that no pattern fits is kept for ever, as is one whose rule says 0 days. `rejected_days` is for all rejected
-    messages, 0 for ever too.
+    Events of a type that no pattern matches are kept for ever, as are those whose rule says 0 days. `rejected_days` is
+    for all rejected messages; 0 keeps them for ever.
     """
 
     def __init__(self, days: Mapping[str, float], rejected_days: float = 0.0) -> None:
         self.days = dict(days)
         self.rejected_days = rejected_days
-        longest_first = sorted(days, key=lambda pattern: ("*" in pattern, -len(pattern.replace("*", "")), pattern))
-        self._rules = [(fits(pattern), days[pattern]) for pattern in longest_first]
+        most_literal_first = sorted(days, key=lambda pattern: ("*" in pattern, -len(pattern.replace("*", "")), pattern))
+        self._rules = [(fits(pattern), days[pattern]) for pattern in most_literal_first]
         self._known: dict[str, float] = {}
         self._ends: dict[tuple[float, int], datetime] = {}
 
     def days_for(self, type: str) -> float:
-        """Days that events of the type are kept; 0 for ever."""
+        """The days for which events of the type are kept; 0 means for ever."""
         known = self._known.get(type)
         if known is None:
             known = next((days for rule, days in self._rules if rule(type)), 0.0)
-            if len(self._known) < REMEMBERED:
+            if len(self._known) < MOST_CACHED:
                 self._known[type] = known
         return known
 
     def expire_at(self, type: str, recorded_at: int) -> datetime | None:
-        """When an event expires: the end of its hour and the days of its type on top; None when it is kept.
+        """When an event expires: the days of its type after the end of its hour; None if it is kept for ever.
 
-        Whole hours keep the rollups small, which count by hour of expiry.
+        Whole hours keep the rollups small, since these count by hour of expiry.
         """
         return self._after(self.days_for(type), recorded_at)
 
     def rejection_expires_at(self, rejected_at: int) -> datetime | None:
-        """When a message that is rejected at that moment expires; None when it is kept.
+        """When a message that is rejected at that moment expires; None if it is kept for ever.
 
-        It does not go by when the message was recorded: one that is rejected for its age must be seen, too.
+        The time of recording does not matter: a message that is rejected for its age must be visible, too.
         """
         return self._after(self.rejected_days, rejected_at)
 
@@ -55,7 +55,7 @@ class Retention:
         end = self._ends.get((days, hour))
         if end is None:
             end = _whole_hour(bson_date(hour * moment.HOUR) + timedelta(days=days))
-            if len(self._ends) >= REMEMBERED:
+            if len(self._ends) >= MOST_CACHED:
                 self._ends.clear()
             self._ends[days, hour] = end
         return end

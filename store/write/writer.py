@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Writer:
-    """One holder's time with the lease. After any error of it the checkpoint is unknown: begin anew with `writing`."""
+    """One holder's time with the lease. After any error the checkpoint is unknown: start again with `writing`."""
 
     log: Log
     retention: Retention
@@ -36,49 +36,49 @@ class Writer:
     session: Session
     at: LogCheckpoint
     collections: Mapping[str, object]
-    """Their identities when it began."""
-    memory: WriterCache = field(default_factory=WriterCache)
+    """The unique id of each collection at the start."""
+    cache: WriterCache = field(default_factory=WriterCache)
     at_work: bool = True
-    """Whether others may rely on it."""
+    """Whether others may rely on this ingester."""
 
     async def append(self, batch: MessageBatch) -> Stored:
         """Store the batch, all or nothing; see `append`."""
-        stored, self.at = await append(self.log, self.retention, self.at, batch, self.session, self.memory)
+        stored, self.at = await append(self.log, self.retention, self.at, batch, self.session, self.cache)
         return stored
 
     async def renew(self) -> None:
-        """Keep the lease, or raise LeaseLost; Unavailable when a collection is another one than before.
+        """Renew the lease, or raise LeaseLost; Unavailable when a collection was replaced.
 
-        Which one that is, whoever begins next sees by the checkpoint, and whether it holds what it must.
+        The next `writing` then finds out whether the new collection holds what it must.
         """
-        held = await checkpoint.acquire(
+        now = await checkpoint.acquire(
             self.log, self.holder, self.lease_seconds, self.session.session_id, at_work=self.at_work
         )
-        # not only the lease: what is remembered here counts for this very checkpoint, whoever moved it
-        if held is None:
-            raise LeaseLost(f"{self.holder} was too slow, and another ingester took over")
-        if (held.identity, held.head) != (self.at.identity, self.at.head):
+        # The lease alone is not enough: the cache is only valid for this very checkpoint, whoever moved it.
+        if now is None:
+            raise LeaseLost(f"{self.holder} did not renew the lease in time, and another ingester took over")
+        if (now.identity, now.head) != (self.at.identity, self.at.head):
             raise LeaseLost(
                 f"the log was written up to position {self.at.head} by {self.holder}, and the checkpoint in meta says"
-                f" {held.head}: another ingester took over, or the database was dropped or restored"
+                f" {now.head}: another ingester took over, or the database was dropped or restored"
             )
-        if held != self.at:
+        if now != self.at:
             raise LeaseLost(f"the checkpoint was changed by another ingester or a recount, and not by {self.holder}")
-        found = await collections(self.log)
-        if changed := sorted(name for name, id in self.collections.items() if found.get(name) != id):
-            raise Unavailable(f"{_listed(changed)} dropped or replaced just now")
+        ids = await collections(self.log)
+        if replaced_names := sorted(name for name, id in self.collections.items() if ids.get(name) != id):
+            raise Unavailable(f"{_were(replaced_names)} dropped or replaced just now")
 
     async def work(self) -> None:
-        """Let others know that it is at work, and keep the lease; raises what `renew` raises."""
+        """Announce that it is at work, and renew the lease; raises what `renew` raises."""
         self.at_work = True
         await self.renew()
 
     async def begin(self, start: StreamPosition) -> None:
-        """Note where the source is first read from."""
+        """Record the position from which the stream is first read."""
         self.at = await checkpoint.begin(self.log, self.at, start)
 
     async def start_again(self, start: StreamPosition, last: int | None = None) -> None:
-        """Note that the source is another one than before, and is read from `start` on; see `count_reset`."""
+        """Record that the stream is another one, and is read from `start` on; see `count_reset`."""
         self.at = await checkpoint.count_reset(self.log, self.at, start, last)
 
 
@@ -86,11 +86,11 @@ class Writer:
 async def writing(
     log: Log, retention: Retention, holder: str, lease_seconds: float, *, at_work: bool = True
 ) -> AsyncIterator[Writer | None]:
-    """The writer, if the lease can be had, for the length of the block; else None. The lease is given back at the end.
+    """The writer for the length of the block, or None while another ingester holds the lease. Releases it at the end.
 
-    It is not known to be `at_work` before its `work` where it is not so from the start.
-    Indexes that are missing are made before. Raises Unavailable or QuestionTimedOut when MongoDB does not answer,
-    Blocked or CannotStart when its collections are not as the log needs them.
+    With `at_work=False`, others cannot rely on it until its `work` is called. Missing indexes are created first.
+    Raises Unavailable or QuestionTimedOut when MongoDB does not answer, Blocked or CannotStart when its collections are
+    not as the log needs them.
     """
     async with log.mongo.session() as session:
         at = await checkpoint.acquire(log, holder, lease_seconds, session.session_id, at_work=at_work)
@@ -98,44 +98,42 @@ async def writing(
             yield None
             return
         try:
-            # each time: whoever dropped a collection meanwhile took its indexes with it
+            # each time: a collection that was dropped meanwhile has lost its indexes
             await prepare(log)
-            found = await collections(log)
+            ids = await collections(log)
             await agreement.check(log, at.head, at.rejected_head, accepted=at.accepted)
-            at = await _settled(log, at, found)
+            at = await _verified(log, at, ids)
             await daily.complete(log, session)
-            yield Writer(log, retention, holder, lease_seconds, session, at, found, at_work=at_work)
+            yield Writer(log, retention, holder, lease_seconds, session, at, ids, at_work=at_work)
         except EventscopeError:
-            # its transaction may be open still, and would keep everybody from writing, even this holder: the driver
-            # hands the same session out again
+            # Its transaction may still be open, and would stop every other writer; even this holder's next try, since
+            # the driver reuses sessions.
             with suppress(EventscopeError), translate_errors(2.0):
                 await log.mongo.end_session(session.session_id)
             raise
         finally:
-            with suppress(EventscopeError):  # it ends by itself
+            with suppress(EventscopeError):  # the lease expires anyway
                 await checkpoint.release(log, holder)
 
 
-async def _settled(log: Log, at: LogCheckpoint, found: Mapping[str, object]) -> LogCheckpoint:
-    """The checkpoint once it knows these collections: nothing was lost with those before, or it was counted anew."""
-    changed = replaced.names(at, found)
-    if wrong := await replaced.to_recount(log, at, changed | await replaced.empty(log)):
-        logger.error(
-            "%s dropped, emptied or not restored: its counts are made anew from what they count", _listed(sorted(wrong))
-        )
-        for _ in range(TRIES):  # another recount may be at it
+async def _verified(log: Log, at: LogCheckpoint, ids: Mapping[str, object]) -> LogCheckpoint:
+    """The checkpoint, once it is certain that replaced collections lost nothing, or their counts were made again."""
+    replaced_names = replaced.names(at, ids)
+    if lost_counts := await replaced.to_recount(log, at, replaced_names | await replaced.empty(log)):
+        logger.error("%s dropped, emptied or not restored: counting its contents again", _were(sorted(lost_counts)))
+        for _ in range(TRIES):  # another recount may be running
             await whole.counts(log)
-            if not await replaced.to_recount(log, at, wrong):
+            if not await replaced.to_recount(log, at, lost_counts):
                 break
         else:
-            logger.error("%s counted anew, and is not right yet: run `eventscope recount`", _listed(sorted(wrong)))
-    if "rejected" in changed:
-        said = f"{_listed(['rejected'])} dropped or replaced: what was in it is gone, unless it was restored"
-        logger.error(said)
-        await incidents.note(log, said)
-    ours = replaced.ours(found)
+            logger.error("%s counted again, and still differs: run `eventscope recount`", _were(sorted(lost_counts)))
+    if "rejected" in replaced_names:
+        message = f"{_were(['rejected'])} dropped or replaced: its contents are gone, unless they were restored"
+        logger.error(message)
+        await incidents.note(log, message)
+    ours = replaced.ours(ids)
     return at if not ours or ours == at.collections else await checkpoint.adopt(log, at, ours)
 
 
-def _listed(names: Sequence[str]) -> str:
+def _were(names: Sequence[str]) -> str:
     return f"the collection {names[0]} was" if len(names) == 1 else f"the collections {', '.join(names)} were"

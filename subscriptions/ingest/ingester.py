@@ -170,7 +170,7 @@ class Ingester:
                     await step_over(writer, self.client, reader, self.log.clock())
 
     async def _begin(self, writer: Writer) -> None:
-        self._seal = self._seal.of(await secret.ensured(self.log), writer.at.term, writer.at.identity)
+        self._seal = self._seal.of(await secret.ensure(self.log), writer.at.term, writer.at.identity)
         await self._buffer.ready(lambda: self._beat(writer.at.head))
         origin = await start_of(self.client, self.stream, writer.at.place)
         if origin.reset is not None:

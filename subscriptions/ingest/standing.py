@@ -35,4 +35,4 @@ async def leave(log: Log, holder: str, error: Exception) -> None:
     if isinstance(error, UNSAID):
         return
     with suppress(EventscopeError):
-        await stopped.leave(log, holder, trouble(error))
+        await stopped.report(log, holder, trouble(error))

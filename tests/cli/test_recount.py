@@ -87,7 +87,7 @@ async def test_without_the_checkpoint_nothing_is_counted_and_what_to_do_is_said(
     await log.meta.drop()
     done = await recount(settings, *dry)
     assert (done.code, await log.rollups.find({}).to_list(None)) == (2, before)
-    assert "the collection events is not empty, though the collection meta says that nothing was stored" in done.said
+    assert "the collection events is not empty, but the collection meta says that nothing was stored" in done.said
     assert "`eventscope recount --accept-loss`" in done.said
 
 

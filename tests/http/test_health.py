@@ -55,13 +55,13 @@ async def test_without_an_ingester_the_api_lives_and_is_not_ready(settings: Sett
 async def test_the_reason_that_a_stopped_ingester_leaves_is_told_for_a_minute(
     settings: Settings, log: Log, client: Client
 ) -> None:
-    await stopped.leave(log, "ann", "the collection events was lost: restore it")
+    await stopped.report(log, "ann", "the collection events was lost: restore it")
     async with served(settings) as api:
         reasons = ["the ingester ann cannot go on: the collection events was lost: restore it; new events wait in NATS"]
         assert await readiness(api) == (503, {"status": "not ready", "reasons": reasons})
         await log.meta.update_one({"_id": stopped.ID}, [{"$set": {"at": {"$subtract": ["$at", stopped.RECENT]}}}])
         assert (await readiness(api))[1]["reasons"] == ["no ingester is at work: new events wait in NATS"]
-        await stopped.leave(log, "ann", "again")
+        await stopped.report(log, "ann", "again")
         await checkpoint.acquire(log, "bob", HELD)
         await becomes_ready(api)
 
@@ -171,8 +171,8 @@ async def test_what_somebody_has_to_mend_is_unavailable_to_clients_and_a_sentenc
         await becomes_ready(api)
         await log.meta.update_one({"_id": "checkpoint"}, {"$set": {"head": "x", "place": {"stream": "secret"}}})
         trouble = (
-            "the checkpoint in meta is damaged, its head is nothing that Eventscope wrote: restore meta and the other"
-            " collections of the log from one backup, or have it made anew of what is left by `eventscope recount"
+            "the checkpoint in meta is damaged, Eventscope never wrote this value of head: restore meta and the other"
+            " collections of the log from one backup, or rebuild it from what is left with `eventscope recount"
             " --accept-loss`"
         )
         await questions_fail(api, "UNAVAILABLE", TO_MEND, 503, f"the log cannot be read: {trouble}")

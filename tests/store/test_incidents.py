@@ -42,7 +42,7 @@ async def test_damaged_notes_are_named(log: Log, damage: dict[str, object]) -> N
 async def test_the_last_word_of_a_stopped_ingester_is_read_as_it_was_said(log: Log) -> None:
     assert await stopped.last(log) is None
     for reason in ("first", "$at is no field"):
-        await stopped.leave(log, "ann", reason)
+        await stopped.report(log, "ann", reason)
     assert await stopped.last(log) == Stopped("ann", "$at is no field")
     await log.meta.update_one({"_id": stopped.ID}, {"$set": {"reason": 1}})
     assert await stopped.last(log) is None
@@ -58,4 +58,7 @@ async def test_that_a_new_log_was_begun_is_an_error_in_the_log(log: Log, caplog:
     async with writing(log, FOREVER, "ann", 60) as writer:
         assert writer is not None
     [record] = caplog.records
-    assert (record.levelname, "another log than before is in the database" in record.message) == ("ERROR", True)
+    assert (record.levelname, "the database was dropped or replaced: it now has another log" in record.message) == (
+        "ERROR",
+        True,
+    )

@@ -213,7 +213,7 @@ class Stage:
 @pytest.fixture(scope="module", params=("motor", "pymongo"))
 def stage(request: pytest.FixtureRequest, mongo_url: str) -> Iterator[Stage]:
     with asyncio.Runner() as runner, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cache, "WATCHFUL", 1)  # both ways of finding what is known
+        patch.setattr(cache, "LOOK_UPS", 1)  # both ways of finding what is known
         stack = AsyncExitStack()
 
         async def open_() -> Log:

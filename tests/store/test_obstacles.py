@@ -37,7 +37,7 @@ async def test_a_unique_index_of_others_refuses_the_message_and_is_named(log: Lo
         [together(event(data={"email": "c"}), event(data={"email": "c"}))],
     ):
         with pytest.raises(
-            Unstorable, match=r"unique index emails of the collection events.* has its data.email already"
+            Unstorable, match=r"unique index emails of the collection events.* already has this data.email"
         ):
             await appender.store(*batch)
         assert await everything(log) == before
@@ -61,7 +61,7 @@ async def test_a_unique_index_on_aggregates_refuses_the_message(log: Log, append
 
 
 FOREIGN: dict[str, tuple[str, Document, str]] = {
-    "a rejection": ("rejected", {"_id": 2, "x": 1}, "the collection rejected has the document 2 already"),
+    "a rejection": ("rejected", {"_id": 2, "x": 1}, "the collection rejected already has the document 2"),
     "a head": ("aggregates", {"_id": {"type": "user", "id": "bob"}}, "collection aggregates is not Eventscope's"),
 }
 
@@ -88,7 +88,7 @@ async def test_a_foreign_event_may_be_of_a_lost_race_until_somebody_looks_anew(l
     before = await everything(log)
     with pytest.raises(LeaseLost):
         await appender.store(event(of=ADA))
-    with pytest.raises(Blocked, match="reaches to 2, and by the checkpoint in meta to 1: remove"):
+    with pytest.raises(Blocked, match="reaches to 2, but the checkpoint in meta stands at 1: remove"):
         async with writing(log, appender.retention, "first", 60):
             pass
     assert await log.events.find({}).sort("_id", 1).to_list(None) == before["events"]
@@ -101,7 +101,7 @@ async def test_a_foreign_event_may_be_of_a_lost_race_until_somebody_looks_anew(l
 async def test_heads_that_were_not_restored_stop_the_log(log: Log, appender: Appender) -> None:
     await appender.store(event(of=ADA))
     await log.aggregates.delete_many({})
-    with pytest.raises(Blocked, match="events has version 1 of user ada, and the collection aggregates does not know"):
+    with pytest.raises(Blocked, match="events has version 1 of user ada, which the collection aggregates lacks"):
         await appender.store(event(of=ADA))
 
 

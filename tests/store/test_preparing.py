@@ -131,16 +131,16 @@ async def test_whoever_begins_to_write_makes_the_indexes_that_are_missing(bare: 
 
 
 LOST: dict[str, tuple[tuple[str, ...], str]] = {
-    "meta": (("meta",), "collection events is not empty, though the collection meta says that nothing was stored yet"),
-    "events": (("events",), "collection events ends at position 0, though the checkpoint in meta stands at 3"),
+    "meta": (("meta",), "collection events is not empty, but the collection meta says that nothing was stored yet"),
+    "events": (("events",), "collection events ends at position 0, but the checkpoint in meta stands at 3"),
     "all but meta": (
         ("events", "aggregates", "rollups", "populations", "rejected"),
         "collection events ends at position 0",
     ),
-    "aggregates": (("aggregates",), "collection aggregates does not know version 2 of user ada"),
+    "aggregates": (("aggregates",), "collection aggregates lacks version 2 of user ada"),
     "all but aggregates": (
         ("events", "rollups", "populations", "rejected", "meta"),
-        "collection aggregates is not empty, though",
+        "collection aggregates is not empty, but",
     ),
 }
 
@@ -176,7 +176,7 @@ async def test_documents_beyond_the_checkpoint_are_told(bare: Log) -> None:
     await prepare(bare)
     await (await Appender.of(bare)).store(event(of=ADA))
     await bare.events.insert_one({"_id": 9})
-    with pytest.raises(Blocked, match="collection events reaches to 9, and by the checkpoint in meta to 1"):
+    with pytest.raises(Blocked, match="collection events reaches to 9, but the checkpoint in meta stands at 1"):
         async with writing(bare, FOREVER, "first", 60):
             pass
     await bare.events.delete_one({"_id": 9})

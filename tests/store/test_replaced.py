@@ -101,7 +101,7 @@ async def totals(log: Log) -> tuple[int, int]:
 async def test_events_that_were_dropped_under_load_stop_the_log_until_they_are_back(log: Log, rename: bool) -> None:
     backup = await dump(log, "events")
     await lost_under_load(log, "events", rename=rename)
-    await blocked(log, "collection events was lost or replaced, and holds 2 of 5 events that were counted")
+    await blocked(log, "collection events was lost or replaced, and holds 2 of the 5 events that were counted")
     assert await totals(log) == (5, 2)
     await log.events.insert_many(backup["events"])
     await write(log, event("c"))
@@ -118,13 +118,13 @@ async def test_a_loss_is_accepted_only_by_whoever_says_so(log: Log) -> None:
 
 async def test_events_and_their_counts_that_were_lost_together_are_noticed_too(log: Log) -> None:
     await lost_under_load(log, "events", "rollups")
-    await blocked(log, "reaches from position 4 to 5, though the event at 3 is not known to have expired")
+    await blocked(log, "reaches from position 4 to 5, but the event at 3 is not known to have expired")
 
 
 async def test_aggregates_that_were_dropped_under_load_stop_the_log_until_a_recount_makes_them_anew(log: Log) -> None:
     await lost_under_load(log, "aggregates")
     sentence = (
-        "aggregates was lost or replaced, and holds 1 of 2 aggregates that were counted: run `eventscope recount`"
+        "aggregates was lost or replaced, and holds 1 of the 2 aggregates that were counted: run `eventscope recount`"
     )
     with pytest.raises(Blocked, match=sentence):
         await write(log, event("c"))
@@ -137,7 +137,7 @@ async def test_aggregates_that_were_dropped_under_load_stop_the_log_until_a_reco
 async def test_aggregates_that_were_dropped_under_load_stop_a_recount_too_once_events_have_expired(log: Log) -> None:
     await log.events.delete_one({"_id": 1})
     await lost_under_load(log, "aggregates")
-    await blocked(log, "holds 1 of 2 aggregates that were counted: restore .* gives their versions a second time")
+    await blocked(log, "holds 1 of the 2 aggregates that were counted: restore .* then assigns their versions again")
 
 
 @pytest.mark.parametrize("names", [["rollups"], ["populations"], ["populations", "rollups"]])
@@ -148,7 +148,7 @@ async def test_counts_that_were_dropped_under_load_are_made_anew(
     assert await totals(log) != (5, 2)
     await write(log, event("c"))
     assert await totals(log) == (6, 2)
-    assert "its counts are made anew" in caplog.text
+    assert "counting its contents again" in caplog.text
     assert (await recount(log, silent, mend=False)).wrong == []
 
 
@@ -181,7 +181,7 @@ async def test_an_older_backup_of_all_but_the_checkpoint_stops_the_log(log: Log)
     for name in ("rejected", "meta"):
         backup.pop(name, None)
     await restore(log, backup)
-    with pytest.raises(Blocked, match="reaches from position 1 to 3, though the event at 4 is not known to have exp"):
+    with pytest.raises(Blocked, match="reaches from position 1 to 3, but the event at 4 is not known to have exp"):
         await write(log, event("c"))
 
 

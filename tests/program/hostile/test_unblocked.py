@@ -148,7 +148,7 @@ async def test_heavy_events_and_subscriptions_that_look_at_all_of_them_keep_nobo
                 await socket.say(subscribe(str(number), query, variables=variables))
             await until(lambda: _followed(api, 20))
             await api.longest()
-            key = await secret.ensured(log)
+            key = await secret.ensure(log)
             [event] = await fill(log, [heavy.another()], {"*": 0})
             for raw in live_batch.encode(event["_id"] - 1, [event], client.max_payload, Seal(key, 1)):
                 await client.publish(live_batch.subject(api.settings.stream), raw)

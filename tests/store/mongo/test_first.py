@@ -78,5 +78,5 @@ async def test_what_is_over_the_budget_is_refused_before_documents_are_made(log:
     await appender.store(*(event("a", data={"n": "x" * 1000}) for _ in range(10)))
     budget = ReadBudget(20_000)
     await first_large(log.events, {}, limit=100, budget=budget)
-    with pytest.raises(TooComplex, match="the operation reads over 20000 bytes"):
+    with pytest.raises(TooComplex, match="the operation reads more than 20000 bytes"):
         await first_large(log.events, {}, limit=100, budget=budget)

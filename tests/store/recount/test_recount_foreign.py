@@ -131,7 +131,7 @@ async def test_documents_among_the_events_that_are_none_are_not_counted(log: Log
 async def test_without_a_checkpoint_that_can_be_read_it_says_so(log: Log, appender: Appender) -> None:
     await filled(appender)
     await log.meta.update_one({"_id": "checkpoint"}, {"$set": {"head": "x"}})
-    with pytest.raises(Blocked, match=r"^the checkpoint in meta is damaged, its head is nothing that Eventscope wrote"):
+    with pytest.raises(Blocked, match=r"^the checkpoint in meta is damaged, Eventscope never wrote this value of head"):
         await recounted(log)
 
 

@@ -15,7 +15,7 @@ from eventscope.store.recount.whole import RecountReport, recount
 from eventscope.store.recount.wrong import Kind
 from eventscope.store.rejected import room
 from eventscope.store.state import checkpoint
-from eventscope.store.state.agreement import MAKE_ANEW
+from eventscope.store.state.agreement import REBUILD
 from eventscope.store.values.message import StreamPosition
 from eventscope.store.values.moment import HOUR
 from eventscope.store.write.retention import Retention
@@ -83,7 +83,7 @@ async def refuses(log: Log, sentence: str) -> None:
 
 async def test_a_recount_refuses_to_count_from_a_checkpoint_that_is_gone(log: Log) -> None:
     await log.meta.drop()
-    await refuses(log, "events is not empty, though .* nothing was stored yet: restore .* `eventscope recount --acc")
+    await refuses(log, "events is not empty, but .* nothing was stored yet: restore .* `eventscope recount --acc")
 
 
 async def test_a_recount_refuses_to_count_from_a_checkpoint_that_is_behind(log: Log) -> None:
@@ -91,18 +91,18 @@ async def test_a_recount_refuses_to_count_from_a_checkpoint_that_is_behind(log: 
     await write(log, event("later"))
     await log.meta.drop()
     await log.meta.insert_many(older)
-    await refuses(log, "events reaches to 5, and by the checkpoint in meta to 4")
+    await refuses(log, "events reaches to 5, but the checkpoint in meta stands at 4")
 
 
 async def test_a_recount_refuses_to_count_when_newer_events_than_are_there_were_stored(log: Log) -> None:
     await log.events.delete_many({"_id": {"$gt": 2}})
-    await refuses(log, "events ends at position 2, though the checkpoint in meta stands at 4")
+    await refuses(log, "events ends at position 2, but the checkpoint in meta stands at 4")
 
 
 async def test_a_log_without_its_checkpoint_is_not_read_as_an_empty_one(log: Log) -> None:
     await log.meta.drop()
     for look in (checkpoint.head, checkpoint.read):
-        with pytest.raises(Blocked, match="events is not empty, though the collection meta says"):
+        with pytest.raises(Blocked, match="events is not empty, but the collection meta says"):
             await look(log)
     for name in KEPT:
         await log.mongo.collection(name).drop()
@@ -189,7 +189,7 @@ async def test_neither_foreign_documents_nor_dropped_rejections_lead_the_numbers
 async def test_heads_of_aggregates_are_made_anew_while_all_events_are_there(log: Log) -> None:
     kept = await content(log)
     await log.aggregates.drop()
-    with pytest.raises(Blocked, match=MAKE_ANEW):
+    with pytest.raises(Blocked, match=REBUILD):
         await write(log, event("new", of=ADA))
     report = await recount(log, silent, mend=False)
     assert [(one.kind, one.found, one.key["id"]) for one in report.wrong] == [("head", None, "ada")]
@@ -208,8 +208,8 @@ async def test_heads_of_aggregates_are_not_made_anew_when_versions_may_be_forgot
     clock.now += 26 * HOUR
     await log.events.delete_many({"expireAt": {"$lte": bson_date(clock.now)}})  # as MongoDB does
     await log.aggregates.drop()
-    await refuses(log, "does not know version 3 of user ada.* gives their versions a second time")
-    with pytest.raises(Blocked, match="gives their versions a second time"):
+    await refuses(log, "lacks version 3 of user ada.* then assigns their versions again")
+    with pytest.raises(Blocked, match="then assigns their versions again"):
         await write(log, event("new", of=ADA))
     await mended(log, accept_loss=True)
     await write(log, event("new", of=ADA))

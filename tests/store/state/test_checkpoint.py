@@ -140,7 +140,7 @@ async def test_a_holder_that_froze_within_its_transaction_keeps_nobody_from_writ
         assert ann is not None
         await frozen.start_transaction() if log.mongo.driver == "pymongo" else frozen.start_transaction()
         await end_lease(log)
-        moving = checkpoint.moving(log, ann, replace(ann, head=5))
+        moving = checkpoint.advance(log, ann, replace(ann, head=5))
         moving.verify(await moving.send(log.meta, frozen))
 
         async with asyncio.timeout(30):  # MongoDB by itself would give the transaction up after a minute
@@ -201,5 +201,5 @@ async def test_a_log_that_is_begun_anew_has_another_name_and_its_newest_events_a
 async def test_a_name_that_is_none_is_said_to_be_damaged(log: Log) -> None:
     await log.meta.insert_one({"_id": "checkpoint", "head": 7, "term": 3, "log": 5})
     for look in (checkpoint.read, checkpoint.head):
-        with pytest.raises(Blocked, match="its log is nothing that Eventscope wrote"):
+        with pytest.raises(Blocked, match="Eventscope never wrote this value of log"):
             await look(log)

@@ -107,10 +107,10 @@ class Appender:
         placed = tuple(self._placed(message) for message in messages)
         return MessageBatch(placed, StreamPosition(STREAM, CREATED, self.sequence, self.log.clock()))
 
-    async def store(self, *messages: ParsedMessage, memory: WriterCache | None = None) -> Stored:
+    async def store(self, *messages: ParsedMessage, cache: WriterCache | None = None) -> Stored:
         """Append the messages as one batch."""
         batch = self.batch(*messages)
-        stored, self.at = await append(self.log, self.retention, self.at, batch, memory=memory)
+        stored, self.at = await append(self.log, self.retention, self.at, batch, cache=cache)
         return stored
 
     def _placed(self, message: ParsedMessage) -> ParsedMessage:

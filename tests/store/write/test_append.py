@@ -14,7 +14,7 @@ from eventscope.store.stats import counts
 from eventscope.store.stats.counts import Scope
 from eventscope.store.values.message import EXPECTED_VERSION, NO_STREAM, RETRY, Arrival, ParsedMessage, RejectedMessage
 from eventscope.store.values.moment import DAY, HOUR
-from eventscope.store.write.cache import WATCHFUL, WriterCache
+from eventscope.store.write.cache import LOOK_UPS, WriterCache
 from eventscope.store.write.retention import Retention
 from tests.store.support.appender import CREATED, STREAM, Appender, Clock, event, everything, refused, together
 
@@ -167,7 +167,7 @@ class TestOnce:
         refusals = await rejected.rejected(log, limit=10)
         assert [refusal.raw for refusal in reversed(refusals)] == [other.arrival.raw for other in others]
         assert {(refusal.code, refusal.reason) for refusal in refusals} == {
-            ("ID_REUSED", "position 1 has this messageId and other content")
+            ("ID_REUSED", "position 1 has this messageId with other content")
         }
 
     async def test_an_id_that_was_refused_can_be_used_yet(self, log: Log, appender: Appender) -> None:
@@ -175,18 +175,18 @@ class TestOnce:
         assert len((await appender.store(event(id="a", of=("user", "1"), expected=0))).events) == 1
 
     async def test_after_batches_of_new_messages_a_known_one_is_known_still(self, log: Log, appender: Appender) -> None:
-        memory = WriterCache()
+        cache = WriterCache()
         known = event(id="a", of=("user", "1"), at=5)
-        await appender.store(known, memory=memory)
-        for _ in range(WATCHFUL):
-            await appender.store(event(), memory=memory)
-        assert not memory.watchful
+        await appender.store(known, cache=cache)
+        for _ in range(LOOK_UPS):
+            await appender.store(event(), cache=cache)
+        assert not cache.expects_duplicates
         stored = await appender.store(
-            event(id="b", of=("user", "1")), known, event(id="a", at=6), refused(b"{"), memory=memory
+            event(id="b", of=("user", "1")), known, event(id="a", at=6), refused(b"{"), cache=cache
         )
-        assert [(e["_id"], e["messageId"], e.get("version")) for e in stored.events] == [(WATCHFUL + 2, "b", 2)]
+        assert [(e["_id"], e["messageId"], e.get("version")) for e in stored.events] == [(LOOK_UPS + 2, "b", 2)]
         assert (stored.duplicates, stored.codes) == (1, {"ID_REUSED": 1, "INVALID_JSON": 1})
-        assert memory.watchful
+        assert cache.expects_duplicates
 
     async def test_no_two_events_can_share_a_message_id(self, log: Log, appender: Appender) -> None:
         [stored] = (await appender.store(event())).events
@@ -256,10 +256,10 @@ class TestFirstOutcome:
         assert (await appender.store(other)).codes == {"VERSION_CONFLICT": 1}
         assert (await appender.store(replace(self.CONFLICT, arrival=sent("A")), other)).duplicates == 2
 
-    @pytest.mark.parametrize("watchful", [True, False])
+    @pytest.mark.parametrize("expects_duplicates", [True, False])
     @pytest.mark.parametrize("same_batch", [True, False], ids=["in one batch", "in later batches"])
     async def test_what_is_stored_has_its_position_whatever_others_of_its_id_were_told(
-        self, log: Log, appender: Appender, same_batch: bool, watchful: bool
+        self, log: Log, appender: Appender, same_batch: bool, expects_duplicates: bool
     ) -> None:
         kept, other = event(id="k", at=5, data=1), event(id="k", at=5, data=2)
         # the same bytes, from which other content was read under other settings
@@ -268,10 +268,10 @@ class TestFirstOutcome:
         batches = [messages] if same_batch else [[message] for message in messages]
         found: list[list[int]] = []
         for batch in batches:
-            memory = WriterCache()
-            for _ in range(0 if watchful else WATCHFUL):
-                memory.saw(duplicates=0)
-            stored = await appender.store(*batch, memory=memory)
+            cache = WriterCache()
+            for _ in range(0 if expects_duplicates else LOOK_UPS):
+                cache.note(duplicates=0)
+            stored = await appender.store(*batch, cache=cache)
             found += [[e["_id"] for e in outcome.events] for outcome in stored.outcomes]
         assert found == [[1], [], [1], [1], []]
         assert await rejected.count(log) == 1

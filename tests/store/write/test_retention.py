@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from eventscope.store.values import moment
 from eventscope.store.values.moment import DAY, HOUR
-from eventscope.store.write.retention import REMEMBERED, Retention
+from eventscope.store.write.retention import MOST_CACHED, Retention
 from tests.store.support.appender import NOON
 
 RULES = Retention({"*": 30, "user.*": 14, "user.session.*": 2, "*.deleted": 60, "user.session.ended": 0, "tick": 0.5})
@@ -84,6 +84,6 @@ def test_every_event_is_kept_for_its_days_and_at_most_two_hours_more(recorded_at
 
 def test_types_beyond_any_number_have_their_rules_too() -> None:
     rules = Retention({"*": 30, "user.*": 1})
-    for n in range(REMEMBERED + 10):
+    for n in range(MOST_CACHED + 10):
         assert rules.days_for(f"user.{n}") == 1
     assert rules.days_for("other") == 30

@@ -54,9 +54,9 @@ async def test_a_database_that_is_dropped_is_read_anew_from_the_stream_with_its_
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("events", "the collection events ends at position 0, though the checkpoint in meta stands at 5"),
-        ("meta", "the collection events is not empty, though the collection meta says that nothing was stored yet"),
-        ("aggregates", "the collection aggregates does not know version 5 of user ada"),
+        ("events", "the collection events ends at position 0, but the checkpoint in meta stands at 5"),
+        ("meta", "the collection events is not empty, but the collection meta says that nothing was stored yet"),
+        ("aggregates", "the collection aggregates lacks version 5 of user ada"),
     ],
 )
 async def test_a_collection_that_is_lost_stops_the_log_with_a_sentence_until_it_is_back(

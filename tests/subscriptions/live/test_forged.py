@@ -228,7 +228,7 @@ async def test_the_key_of_a_log_that_was_begun_anew_is_learnt_with_its_first_bat
 async def test_a_log_that_was_brought_back_as_it_was_in_an_earlier_term_is_followed(
     hub: Hub, feed: Feed, log: Log, client: Client, teller: Teller, settings: Settings
 ) -> None:
-    key, sink = await secret.ensured(log), Quick()
+    key, sink = await secret.ensure(log), Quick()
     async with member(hub, EVERYTHING, 0, sink):
         await until(lambda: "LiveStart" in sink.kinds)
         await teller.happen(1)  # in a late term

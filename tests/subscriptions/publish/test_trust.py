@@ -88,7 +88,7 @@ def counted(publisher: ConfirmedPublisher) -> list[str]:
 async def test_of_forged_answers_and_the_true_one_behind_them_the_true_one_is_taken(
     settings: Settings, log: Log, client: Client, overheard: Overheard
 ) -> None:
-    key = await secret.ensured(log)
+    key = await secret.ensure(log)
     async with open_confirmed(client, settings.stream, settings.subjects, LogKey(log)) as publisher:
         reasons = counted(publisher)
         publishing = asyncio.create_task(publisher.publish([{"type": "a", "messageId": "m"}], together=False))
@@ -178,7 +178,7 @@ async def test_a_rejected_message_stays_when_somebody_else_answers_its_retry(
     async with open_retrier(log, client, settings.stream) as retrier:
         await retrier.send(message)
         place, _ = await overheard.first()
-        true_for_another = seal.on_answer(FORGED, place, b"[", await secret.ensured(log))
+        true_for_another = seal.on_answer(FORGED, place, b"[", await secret.ensure(log))
         inbox = place.rpartition(".")[0]
         for odd in (f"{inbox}.x", f"{inbox}.{'9' * 1000}", f"{inbox}.\u00b2", f"{inbox}.77"):
             await overheard.send(odd, [FORGED])

@@ -12,4 +12,4 @@ numbers = count(1, 1_000)
 
 async def sealing(log: Log) -> Seal:
     """A seal whose messages come after those of all before."""
-    return Seal(await secret.ensured(log), TERM, log.identity.name, next(numbers))
+    return Seal(await secret.ensure(log), TERM, log.identity.name, next(numbers))
