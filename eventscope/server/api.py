@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 import sys
+import warnings
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, Final, cast
@@ -86,7 +87,19 @@ async def _serve(
         # not by cancellation: uvicorn lets requests finish and closes WebSockets with a code
         stop.handler = lambda number: server.handle_exit(number, None)
         garbage.settle()
+        ignore_unstarted_resolvers()
         await server.serve(sockets=[listener])
+
+
+def ignore_unstarted_resolvers() -> None:
+    """Have Python not warn of resolvers that never started because their operation was cancelled.
+
+    graphql-core calls the resolvers of an object's fields, which creates their coroutines, and then awaits them in one
+    task each. If a client leaves before such a task has run for the first time, the task ends without having awaited
+    its resolver. A coroutine that has not started holds nothing, so nothing is lost but the warning.
+    """
+    message = r"coroutine '.*\._async_resolver' was never awaited"
+    warnings.filterwarnings("ignore", message, category=RuntimeWarning)
 
 
 def config(application: object, within: Bounds | None = None) -> uvicorn.Config:

@@ -1,21 +1,26 @@
-"""uvicorn's end of a WebSocket, which can be cut off, and lets go of a peer that does not answer."""
+"""uvicorn's end of a WebSocket, which can be cut off, and which drops a peer that does not answer pings."""
 
 import logging
 import struct
 from collections.abc import Sequence
 from functools import lru_cache
+from http import HTTPStatus
 from typing import Any, Final, cast
 
+import orjson
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.http11 import Request
+from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
+from websockets.server import ServerProtocol
+
+from eventscope.errors import BadInput, shorten
 
 CUT: Final = "eventscope.cut"  # the ASGI extension that breaks a connection off
-PUT: Final = "eventscope.put"  # and the one that sends a text at once, or tells that it cannot
-MOST_SHOWN: Final = 200  # letters of a reason in the log
+PUT: Final = "eventscope.put"  # the ASGI extension that sends a text at once, or returns False
+LOGGED_LENGTH: Final = 200  # characters of a reason
 TEXT_FRAME: Final = 0x81
-UNANSWERED: Final = 4410  # clients connect again on a code of their own range, and give up on the 1011 of uvicorn
+UNANSWERED: Final = 4410  # clients reconnect after an application's code (4000 on), but not after uvicorn's 1011
 CLOSE_SECONDS: Final = 5.0
 
 logger = logging.getLogger(__name__)
@@ -25,9 +30,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     """One connection."""
 
     def send_receive_event_to_app(self) -> None:
-        """Hand a message to the application, or close with 1007 on a text that is not UTF-8 (RFC 6455, section 8.1)."""
+        """Pass a message to the application, or close with 1007 on a text that is not UTF-8 (RFC 6455, section 8.1)."""
         if self.curr_msg_data_type == "text" and not _is_text(self.frames):
-            # uvicorn closes as well, but logs a traceback each time, as often as anybody cares to send such a text
+            # uvicorn would close too, but log a traceback for each such text that a client cares to send
             self.frames = []
             if not self.close_sent:
                 self.conn.send_close(1007)
@@ -36,31 +41,48 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         super().send_receive_event_to_app()
 
     def handle_connect(self, event: Request) -> None:
-        """Offer the way to cut it off to the application."""
+        """Accept or refuse a handshake; offer `cut` and `put` to the application."""
+        self.conn.reject = self._reject  # type: ignore[method-assign]  # uvicorn has no hook for it
         super().handle_connect(event)
+        del self.conn.reject  # a cycle: connections that end would wait for the garbage collector
         if self.response.status_code == 101:
             extensions = cast("dict[str, object]", self.scope["extensions"])
             extensions[CUT] = self.cut
             extensions[PUT] = self.put
-        else:
-            reason = (self.response.body or b"").decode(errors="replace").strip()
-            logger.info("a WebSocket is refused with %d: %s", self.response.status_code, reason[:MOST_SHOWN])
+
+    def _reject(self, status: int, text: str) -> Response:
+        """The answer to a handshake that is refused; why, if it is the client's fault, in the form of all errors."""
+        response = ServerProtocol.reject(self.conn, status, text)
+        reason = text.strip()
+        if reason and status != HTTPStatus.INTERNAL_SERVER_ERROR:
+            logger.info("a WebSocket is refused with %d: %s", status, reason[:LOGGED_LENGTH])
+            error = {"message": shorten(reason), "extensions": {"code": BadInput.code}}
+            response.body = orjson.dumps({"errors": [error]})
+            for name, value in (("Content-Length", str(len(response.body))), ("Content-Type", "application/json")):
+                del response.headers[name]
+                response.headers[name] = value
+        return response
 
     async def send(self, message: Any) -> None:
-        """Send what the application says. That the connection is being closed is no fault of who goes on sending."""
+        """Send a message of the application; ClientDisconnected once the connection is closing.
+
+        uvicorn would raise a RuntimeError then, as if the application were at fault. But a close that we or the client
+        have begun may come between any two sends: `writable` is awaited here, so that `close_sent` is read after it.
+        """
         if message["type"] == "websocket.send":
             await self.writable.wait()
             if self.close_sent:
                 raise ClientDisconnected
         await super().send(message)
         if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
-            self.handshake_complete = True  # for uvicorn logs an error of an application that has answered so
+            self.handshake_complete = True  # or uvicorn would log that the application ended without an answer
 
     def put(self, head: bytes, body: bytes, tail: bytes) -> bool:
-        """Send a text of three parts, if there is room for it and the connection is open.
+        """Send a text of three parts at once; False, and nothing is sent, if the connection is not open or has no room.
 
-        A thousand clients that are sent the same cost little more than a thousand writes: the body is encoded once for
-        all of them, and nothing has to be awaited.
+        A thousand clients of the same text then cost little more than a thousand writes: its body is encoded once for
+        all of them, and nothing is awaited. The frame is written past `conn`, so it must not be in between the frames
+        of another message: uvicorn sends each message as one frame, and extensions, which change frames, are off.
         """
         conn = self.conn
         if conn.state is not OPEN or conn.extensions or not self.writable.is_set() or self.transport.is_closing():
@@ -69,11 +91,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         return True
 
     def cut(self) -> None:
-        """Break the connection off, with all that waits to be sent."""
+        """Break the connection off and drop everything that waits to be sent."""
         self.transport.abort()
 
     def keepalive_timeout(self) -> None:
-        """Close on a peer that does not answer, and do not wait for it to read what it was sent."""
+        """Close the connection to a peer that did not answer a ping, even if it does not read what was sent."""
         self.pong_timer = self.pending_ping_payload = None
         if self.close_sent or self.transport.is_closing():
             return
@@ -94,7 +116,7 @@ def _is_text(frames: Sequence[bytes]) -> bool:
 
 @lru_cache(4096)
 def _frame(size: int) -> bytes:
-    """What goes before the text in a frame from a server, RFC 6455 section 5.2."""
+    """The header of a server's text frame, RFC 6455 section 5.2."""
     if size < 126:
         return bytes((TEXT_FRAME, size))
     return struct.pack("!BBH", TEXT_FRAME, 126, size) if size < 65536 else struct.pack("!BBQ", TEXT_FRAME, 127, size)

@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import orjson
 import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
@@ -154,6 +155,32 @@ async def test_a_text_that_is_not_utf_8_ends_its_connection_without_a_traceback(
         await until(lambda: app.ended)
     assert app.ended == 1007
     assert not [record for record in caplog.records if record.exc_info or record.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize(
+    ("handshake", "status"),
+    [
+        (b"Sec-WebSocket-Version: 12\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n", 400),
+        (b"Sec-WebSocket-Version: 13\r\n", 400),
+    ],
+)
+async def test_a_handshake_of_another_version_or_without_a_key_is_refused_in_the_form_of_all_errors(
+    handshake: bytes, status: int
+) -> None:
+    async with running(App()) as url:
+        host, port = url.removeprefix("ws://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(
+            b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" + handshake + b"\r\n"
+        )
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+    headers = head.lower().split(b"\r\n")
+    assert headers[0].startswith(b"http/1.1 %d " % status)
+    assert headers.count(b"content-type: application/json") == headers.count(b"content-length: %d" % len(body)) == 1
+    [error] = orjson.loads(body)["errors"]
+    assert error["extensions"] == {"code": "BAD_USER_INPUT"}
+    assert "Sec-WebSocket-" in error["message"]
 
 
 async def test_a_letter_that_is_split_between_frames_is_no_fault() -> None:
