@@ -85,6 +85,8 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         self._parts: dict[int, tuple[GroupedFieldSet, Plan | None]] = {}
         self.given: Callable[[], Awaitable[Any]] | None = None
         """What the one question at the root has come to, if that is known already: the resolver is not asked again."""
+        self.complete_object: Complete | None = None
+        """The function for the object at the root, once it was used and gave all of its fields."""
         if plans is not None and plans.conditions:
             given = self.variable_values.coerced
             self._variant = tuple(given.get(name) for name in plans.conditions)
@@ -141,6 +143,8 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         if part is None:
             return super().execute_fields(parent_type, source_value, path, grouped_field_set, position_context)
         if not part.rest:
+            if path.prev is None:
+                self.complete_object = part.complete
             return results
         return self._execute_rest(part, results, parent_type, source_value, path, grouped_field_set, position_context)
 

@@ -1,12 +1,14 @@
 """Writes out what a subscription delivers: executed once, as text, for all who asked the same.
 
 What is executed and how is as graphql-core does it for each event, with the same errors. Left out is only what comes
-out the same each time: the root fields are collected once.
+out the same each time: the root fields are collected once, and where all that is selected of an event is plain, the
+function that was compiled for it completes the next events without an execution around it.
 """
 
 import json
 from collections import Counter
 from collections.abc import Awaitable, Hashable
+from contextlib import suppress
 from typing import Any, Final, cast
 
 import orjson
@@ -26,7 +28,9 @@ from strawberry import Schema
 from strawberry.execution import optimized_is_awaitable
 
 from eventscope.errors import to_client
+from eventscope.schema.compiled.compiler import Complete
 from eventscope.schema.compiled.documents import Documents, Prepared
+from eventscope.schema.compiled.executor import CompiledExecutor
 from eventscope.schema.context import Context, Services
 from eventscope.schema.outlet import Outlet
 from eventscope.schema.types.feed import delivery
@@ -61,9 +65,16 @@ class Rendering:
         self._fields, self._deferred, _ = collect_fields(
             core, executor.fragments, executor.variable_values, self._type, executor.operation
         )
+        self._root = next(iter(self._fields))  # a subscription has one root field
+        self._complete_event: Complete | None = None
+        self._context = Context(services)
 
     def __call__(self, item: Item) -> Text:
         """The payload of the message that delivers it."""
+        is_event = isinstance(item, dict)
+        if is_event and self._complete_event is not None:
+            with suppress(Exception):  # graphql-core says what is wrong, below
+                return _dumped({"data": {self._root: self._complete_event(item, self._context)}})
         executor = self._executor.build_per_event_executor(delivery(item, self._services.log.identity.tag))
         executor.context_value = Context(self._services)  # what one event asks for is not counted against the next
         try:
@@ -72,7 +83,11 @@ class Rendering:
             )
         except Exception as error:
             return self._failed(executor, error)
-        return self._awaited(executor, data) if executor.is_awaitable(data) else self._text(executor, data)
+        if executor.is_awaitable(data):
+            return self._awaited(executor, data)
+        if is_event and isinstance(executor, CompiledExecutor):
+            self._complete_event = executor.complete_object
+        return self._text(executor, data)
 
     async def _awaited(self, executor: Executor[None], data: Awaitable[Any]) -> str:
         try:
@@ -96,9 +111,13 @@ class Rendering:
             self._schema.process_errors(result.errors)
             payload["errors"] = [error.formatted for error in result.errors]
         try:
-            return orjson.dumps(payload, default=plain).decode()
+            return _dumped(payload)
         except TypeError as error:  # the log holds what JSON has no form for; the subscriber must hear that it is there
             return orjson.dumps({"data": None, "errors": [to_client(error)]}).decode()
+
+
+def _dumped(payload: dict[str, Any]) -> str:
+    return orjson.dumps(payload, default=plain).decode()
 
 
 def prepared(schema: Schema, outlet: Outlet) -> Prepared:
