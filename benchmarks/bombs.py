@@ -17,7 +17,7 @@ import httpx
 import orjson
 import uvloop
 
-from eventscope.dev.servers import Mongod, Nats, running
+from eventscope.dev.servers import Mongod, Nats, run_server
 from eventscope.processes.ports import free
 from eventscope.settings import Settings
 from eventscope.store.log import open_log, prepare
@@ -87,8 +87,8 @@ def main() -> None:
     given = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,
-        running(Mongod, Path(folder, "mongod")) as mongod,
-        running(Nats, Path(folder, "nats")) as nats,
+        run_server(Mongod, Path(folder, "mongod")) as mongod,
+        run_server(Nats, Path(folder, "nats")) as nats,
     ):
         uvloop.run(compare(mongod.url, nats.url, given.rounds))
 

@@ -29,7 +29,7 @@ from benchmarks.make_events import make
 from benchmarks.read_samples import head
 from benchmarks.served import CORE, DRIVERS, EVENTSCOPE, Server
 from benchmarks.sheet import RESULTS, Sheet
-from eventscope.dev.servers import Mongod, Nats, running
+from eventscope.dev.servers import Mongod, Nats, run_server
 
 PARTS: Final = ("pages", "questions", "shapes")
 LOG, SMALL_LOG = "read", "read_small"  # databases
@@ -125,8 +125,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         os.sched_setaffinity(0, others)  # and so MongoDB's
         with (
-            running(Mongod, (given.data_dir or Path(scratch)) / "mongod") as mongod,
-            running(Nats, Path(scratch) / "nats") as nats,
+            run_server(Mongod, (given.data_dir or Path(scratch)) / "mongod") as mongod,
+            run_server(Nats, Path(scratch) / "nats") as nats,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
             os.sched_setaffinity(0, cores)

@@ -13,7 +13,7 @@ import httpx
 import nats
 from nats.aio.client import Client
 
-from eventscope.dev.servers import Mongod, Nats, running
+from eventscope.dev.servers import Mongod, Nats, run_server
 from eventscope.processes.guard import guarded, lifeline
 from eventscope.processes.ports import HOST, free
 from eventscope.settings import PREFIX
@@ -41,7 +41,7 @@ def serving(folder: Path, driver: Driver) -> Iterator[Servers]:
     places = [folder / name for name in ("mongod", "nats")]
     for place in places:
         place.mkdir()
-    with running(Mongod, places[0]) as mongod, running(Nats, places[1]) as server:
+    with run_server(Mongod, places[0]) as mongod, run_server(Nats, places[1]) as server:
         yield Servers(mongod.url, server.url, driver, folder)
 
 

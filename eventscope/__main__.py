@@ -1,6 +1,6 @@
-"""Where `eventscope` and `python -m eventscope` start."""
+"""Entry point of `eventscope` and `python -m eventscope`."""
 
-import eventscope.cli.interruptible  # noqa: F401  # isort: skip  # before all that takes long to import
+import eventscope.cli.interruptible  # noqa: F401  # isort: skip  # before everything that takes long to import
 
 from eventscope.cli.main import main
 

@@ -15,7 +15,7 @@ from pymongo import MongoClient
 
 from eventscope.app import build, services
 from eventscope.background import beside
-from eventscope.dev.servers import Mongod, Nats, running
+from eventscope.dev.servers import Mongod, Nats, run_server
 from eventscope.http.uvicorn.listen import listen
 from eventscope.server.api import config
 from eventscope.server.ingester import ingest
@@ -53,13 +53,13 @@ def _elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def mongo_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running(Mongod, tmp_path_factory.mktemp("mongod")) as server:
+    with run_server(Mongod, tmp_path_factory.mktemp("mongod")) as server:
         yield server.url
 
 
 @pytest.fixture(scope="session")
 def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running(Nats, tmp_path_factory.mktemp("nats")) as server:
+    with run_server(Nats, tmp_path_factory.mktemp("nats")) as server:
         yield server.url
 
 

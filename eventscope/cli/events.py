@@ -1,4 +1,4 @@
-"""The commands `eventscope tail` and `export`: what can be asked for on the command line."""
+"""The commands `eventscope tail` and `eventscope export`: their options."""
 
 import os
 import sys
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from eventscope.cli.command import chosen_settings, to_its_end, until_asked_to_end
-from eventscope.dev.data_folder import DATA_DIR, DATA_DIR_HELP, running
+from eventscope.cli.command import load_settings, run_to_end, run_until_signal
+from eventscope.dev.data_folder import DATA_DIR, DATA_DIR_HELP, running_dev
 from eventscope.errors import BadInput
 from eventscope.redact import redacted
 from eventscope.settings import Settings
@@ -17,14 +17,17 @@ from eventscope.terminal import say
 if TYPE_CHECKING:
     from eventscope.client.filters import FilterArgs
 
-# As in __main__, each command imports what it runs when it runs.
+# Each command imports what it runs when it runs, as in main.
 
-Type = Annotated[list[str] | None, typer.Option(help="user.created or user.*; may be given again.")]
-Aggregate = Annotated[str | None, typer.Option(metavar="TYPE[/ID]", help="user, or user/42.")]
-User = Annotated[str | None, typer.Option(metavar="ID", help="Who did it.")]
-Correlation = Annotated[str | None, typer.Option(metavar="ID", help="What they belong to.")]
+Type = Annotated[list[str] | None, typer.Option(help="Event type, like user.created or user.*; may be repeated.")]
+Aggregate = Annotated[
+    str | None, typer.Option(metavar="TYPE[/ID]", help="Aggregate type or aggregate, like user or user/42.")
+]
+User = Annotated[str | None, typer.Option(metavar="ID", help="The user who caused the events.")]
+Correlation = Annotated[str | None, typer.Option(metavar="ID", help="The correlation id of the events.")]
 Api = Annotated[
-    str | None, typer.Option(metavar="URL", help="Of the API, where it is not on this machine: http://HOST:8000.")
+    str | None,
+    typer.Option(metavar="URL", help="Address of an API that is not on this machine, like http://HOST:8000."),
 ]
 DataDir = Annotated[Path, typer.Option(help=DATA_DIR_HELP)]
 
@@ -34,19 +37,19 @@ def tail(
     aggregate: Aggregate = None,
     user: User = None,
     correlation: Correlation = None,
-    last: Annotated[int, typer.Option("--last", "-n", min=0, help="So many that have happened come first.")] = 10,
-    after: Annotated[str | None, typer.Option(metavar="CURSOR", help="Those behind this one come first.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line, with the cursor.")] = False,
+    last: Annotated[int, typer.Option("--last", "-n", min=0, help="Number of past events to show first.")] = 10,
+    after: Annotated[
+        str | None, typer.Option(metavar="CURSOR", help="Show the events after this cursor first, instead of the last.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line, with its cursor.")] = False,
     api: Api = None,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Show the newest events and follow those that happen, whatever is restarted meanwhile."""
-    from eventscope.cli.tail import Tailing
-    from eventscope.cli.tail import tail as follow
+    """Show the newest events, then follow new ones; resumes after any server restarts."""
+    from eventscope.cli.tail import TailOptions, show_log
 
-    wanted = _wanted(type, aggregate, user, correlation)
-    address = _address(api, "following", data_dir)
-    until_asked_to_end(follow(address, Tailing(wanted, last, after, as_json)))
+    options = TailOptions(_filter_args(type, aggregate, user, correlation), last, after, as_json)
+    run_until_signal(show_log(_address(api, "following", data_dir), options))
 
 
 def export(
@@ -55,64 +58,71 @@ def export(
     aggregate: Aggregate = None,
     user: User = None,
     correlation: Correlation = None,
-    after: Annotated[str | None, typer.Option(metavar="CURSOR", help="Only those behind this one.")] = None,
+    after: Annotated[str | None, typer.Option(metavar="CURSOR", help="Export only events after this cursor.")] = None,
     format: Annotated[
-        Literal["jsonl", "csv"] | None, typer.Option(help="Where the name of the file does not say it.")
+        Literal["jsonl", "csv"] | None, typer.Option(help="Format, if the file name does not determine it.")
     ] = None,
     api: Api = None,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Write events into a file that `import` takes, as the log is now. Give the same command again to go on with it."""
+    """Write the events that the log has now to a file for `import`. Repeat the command to resume if interrupted."""
     from rich.console import Console
 
     from eventscope.exporters import run
 
-    chosen = run.format_of(out, format)
-    wanted = _wanted(type, aggregate, user, correlation)
+    format = run.format_of(out, format)
+    filter_args = _filter_args(type, aggregate, user, correlation)
     address = _address(api, "exporting from", data_dir)
     console = Console(stderr=True)
     try:
-        done = to_its_end(run.run(address, out, chosen, wanted, after=after, console=console))
-    except BrokenPipeError:  # nobody reads on; Python would complain when it flushes what is left
+        result = run_to_end(run.export_events(address, out, format, filter_args, after=after, console=console))
+    except BrokenPipeError:  # the reader has gone; Python would complain when it flushes the rest
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1) from None
     finally:
         if Path(f"{out}.part.json").exists():
-            say(f"{out}.part has what is there so far; the same command goes on with it", sys.stderr)
-    events = "1 event" if done.count == 1 else f"{done.count} events"
-    say(f"{events}, up to the cursor {done.up_to}" if done.up_to else "the log is empty", sys.stderr)
+            say(f"{out}.part holds what has been exported so far; repeat the command to resume", sys.stderr)
+    events = "1 event" if result.count == 1 else f"{result.count} events"
+    say(f"{events}, up to the cursor {result.up_to}" if result.up_to else "the log is empty", sys.stderr)
 
 
-def _wanted(type: list[str] | None, aggregate: str | None, user: str | None, correlation: str | None) -> "FilterArgs":
-    from eventscope.client.filters import FilterArgs
-
+def _filter_args(
+    type: list[str] | None, aggregate: str | None, user: str | None, correlation: str | None
+) -> "FilterArgs":
     kind, slash, id = (aggregate or "").partition("/")
-    given = [("--type", one) for one in type or []]
-    for option, value in (*given, ("--aggregate", aggregate), ("--user", user), ("--correlation", correlation)):
-        # as from a variable of a shell that is not set: nothing, or everything, would be taken for what was meant
+    options = [("--type", one) for one in type or []]
+    for option, value in (*options, ("--aggregate", aggregate), ("--user", user), ("--correlation", correlation)):
+        # for example an unset shell variable: it would match nothing, or everything
         if value == "":
-            raise BadInput(f"{option} is empty: give what it is to choose, or leave it out", option.removeprefix("--"))
+            raise BadInput(f"{option} is empty: give it a value, or leave it out", option.removeprefix("--"))
     if aggregate and not (kind and (id or not slash)):
-        raise BadInput(f"--aggregate is {aggregate!r:.60} and not TYPE or TYPE/ID, as user or user/42", "aggregate")
-    return FilterArgs(
-        event_types=type or None,
-        aggregate_type=kind or None,
-        aggregate_id=id if slash else None,
-        user_id=user,
-        correlation_id=correlation,
-    )
+        raise BadInput(f"--aggregate is {aggregate!r:.60}, not TYPE or TYPE/ID, like user or user/42", "aggregate")
+    return {
+        "event_types": type or None,
+        "aggregate_type": kind or None,
+        "aggregate_id": id if slash else None,
+        "user_id": user,
+        "correlation_id": correlation,
+    }
 
 
-def _address(api: str | None, doing: str, data_dir: Path) -> str:
-    """The address of the API; where it is not given, people are told which one it is."""
-    chosen, here = chosen_settings(), running(data_dir)
+def _address(api: str | None, action: str, data_dir: Path) -> str:
+    """The address of the API; one that was not given is reported to the user."""
+    settings, dev = load_settings(), running_dev(data_dir)
     if api is not None:
         return api
-    address = here.api if here is not None else _of(chosen)
-    say(f"{doing} {redacted(address)}", sys.stderr)
+    if dev is not None:
+        say(f"{action} {redacted(dev.api)}", sys.stderr)
+        return dev.api
+    address = _address_in(settings)
+    say(
+        f"{action} {redacted(address)}; no `eventscope dev` runs on {data_dir}: if there is no API at this address,"
+        " start `eventscope dev`, or give --api or --data-dir",
+        sys.stderr,
+    )
     return address
 
 
-def _of(chosen: Settings) -> str:
-    host = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
-    return f"http://{host}:{chosen.port}"
+def _address_in(settings: Settings) -> str:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{host}:{settings.port}"

@@ -1,4 +1,4 @@
-"""Eventscope looks into event-sourced systems."""
+"""The command line: all commands of `eventscope`, and how errors become exit codes."""
 
 import signal
 import sys
@@ -8,46 +8,51 @@ from typing import Annotated
 import typer
 
 from eventscope.cli import events, rejected
-from eventscope.cli.command import chosen_settings, run, to_its_end, until_asked_to_end
+from eventscope.cli.command import load_settings, run, run_to_end, run_until_signal
 from eventscope.cli.envelope import commands
-from eventscope.dev.data_folder import DATA_DIR, DATA_DIR_HELP, found, running
+from eventscope.dev.data_folder import DATA_DIR, DATA_DIR_HELP, running_dev, with_running_servers
 from eventscope.errors import CannotStart, EventscopeError
 from eventscope.redact import redacted_text
 from eventscope.settings import Settings, variable
 from eventscope.terminal import prepare, say
 
-# Each command imports what it runs when it runs: none should wait at its start for what the others need.
+# Each command imports what it runs when it runs, so that none starts slowly because of the others.
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Look into an event-sourced system: query its log of events, and follow new ones.",
+)
 app.add_typer(commands.app, name="envelope")
 app.add_typer(rejected.app, name="rejected")
 app.command()(events.tail)
 app.command()(events.export)
 
 DataDir = Annotated[Path, typer.Option(help=DATA_DIR_HELP)]
-Seed = Annotated[int | None, typer.Option(help="Lets the same business happen again.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of the sample events: the same seed repeats them.")]
 Rate = Annotated[float, typer.Option(min=0.01, max=10_000, help="Sample events per second.")]
 RATE = 5.0
 
 
 @app.command()
 def dev(
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Of the API; 0 takes any free one.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port of the API; 0 picks a free one.")] = None,
     data_dir: Annotated[Path, typer.Option(help="Folder for data and logs.")] = DATA_DIR,
-    sample: Annotated[bool, typer.Option("--sample", help="Let the events of a small business happen.")] = False,
+    sample: Annotated[bool, typer.Option("--sample", help="Publish events of a small sample business.")] = False,
     seed: Seed = None,
     rate: Rate = RATE,
 ) -> None:
-    """Run everything on this machine: MongoDB and NATS embedded, the ingester and the API."""
+    """Run everything on this machine: embedded MongoDB and NATS, the ingester and the API."""
     from rich.console import Console
 
-    from eventscope.dev import run as development
+    from eventscope.dev.run import run_dev
 
-    chosen = chosen_settings()
+    settings = load_settings()
     code = run(
-        development.run(
-            chosen,
-            port=chosen.port if port is None else port,
+        run_dev(
+            settings,
+            port=settings.port if port is None else port,
             data_dir=data_dir,
             sample=sample,
             seed=seed,
@@ -60,58 +65,61 @@ def dev(
 
 @app.command()
 def serve(
-    ingest: Annotated[bool, typer.Option(help="Run an ingester beside the API.")] = True,
-    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes that share the port: one for a core.")] = 1,
+    ingest: Annotated[bool, typer.Option(help="Whether to run an ingester beside the API.")] = True,
+    workers: Annotated[
+        int,
+        typer.Option(min=1, max=256, help="Number of API processes that share the port."),
+    ] = 1,
     worker: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    """Serve the API, with an ingester, against the servers that the settings name."""
+    """Serve the API, and run an ingester, with the MongoDB and NATS that the settings name."""
     from eventscope.server import api
-    from eventscope.server import workers as several
+    from eventscope.server.workers import WorkerSlot, keep
 
     if worker is not None:
-        run(api.work(chosen_settings(), several.WorkerSlot.parse(worker)))
+        run(api.work(load_settings(), WorkerSlot.parse(worker)))
     elif workers > 1:
-        run(several.keep(chosen_settings(), workers, ingest=ingest))
+        run(keep(load_settings(), workers, ingest=ingest))
     else:
-        run(api.serve(chosen_settings(), ingest=ingest))
+        run(api.serve(load_settings(), ingest=ingest))
 
 
 @app.command()
 def ingest() -> None:
-    """Run an ingester alone. Several stand by for each other."""
+    """Run an ingester without the API. Of several ingesters one works, and the others stand by."""
     from eventscope.server import garbage, ingester
 
     garbage.settle()
-    until_asked_to_end(ingester.ingest(chosen_settings()))
+    run_until_signal(ingester.ingest(load_settings()))
 
 
 @app.command("import")
 def import_(
     source: Annotated[str, typer.Argument(help="git:PATH, FILE.jsonl or FILE.csv")],
     shallow: Annotated[
-        bool, typer.Option("--shallow", help="Take a shallow clone, without the commits whose parents it lacks.")
+        bool, typer.Option("--shallow", help="Accept a shallow clone; omit commits whose parents it lacks.")
     ] = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Publish the events in a file, or the history of a git repository."""
+    """Publish the events of a file, or the history of a git repository."""
     from rich.console import Console
 
     from eventscope.connections import access
-    from eventscope.importers import run as importing
+    from eventscope.importers.run import import_events
 
-    chosen = _with_nats(chosen_settings(), data_dir)
-    report = to_its_end(
-        importing.run(
+    settings = _with_nats(load_settings(), data_dir)
+    report = run_to_end(
+        import_events(
             source,
-            nats_url=chosen.nats_url,
-            access=access(chosen),
-            stream=chosen.stream,
-            subjects=chosen.subjects,
+            nats_url=settings.nats_url,
+            access=access(settings),
+            stream=settings.stream,
+            subjects=settings.subjects,
             console=Console(),
             shallow=shallow,
         )
     )
-    say(report.told, sys.stderr)
+    say(report.summary, sys.stderr)
     raise typer.Exit(1 if report.failed else 0)
 
 
@@ -119,76 +127,76 @@ def import_(
 def sample_(
     rate: Rate = RATE,
     seed: Seed = None,
-    history: Annotated[int, typer.Option(min=0, help="So many events have happened before.")] = 0,
+    history: Annotated[int, typer.Option(min=0, help="Number of past events to publish first.")] = 0,
     server: Annotated[
-        str | None, typer.Option(metavar="URL", help="NATS to publish to, where no `eventscope dev` is to have them.")
+        str | None, typer.Option(metavar="URL", help="NATS server to publish to, instead of that of `eventscope dev`.")
     ] = None,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Publish the events of a small business, for ever: to the `eventscope dev` that runs here, unless told where."""
+    """Publish events of a small sample business until stopped, to `eventscope dev` or to --server."""
     from eventscope.connections import access
-    from eventscope.sample import play as sample
+    from eventscope.sample.play import play
     from eventscope.subscriptions.publish.publisher import Publisher
 
-    chosen = chosen_settings()
-    chosen = chosen.model_copy(update={"nats_url": server}) if server else _own_nats(chosen, data_dir)
+    loaded = load_settings()
+    settings = loaded.model_copy(update={"nats_url": server}) if server else _with_embedded_nats(loaded, data_dir)
 
-    async def play() -> None:
+    async def publish() -> None:
         async with Publisher.connect(
-            chosen.nats_url, chosen.stream, chosen.subjects, access=access(chosen)
+            settings.nats_url, settings.stream, settings.subjects, access=access(settings)
         ) as publisher:
-            await sample.play(publisher, rate=rate, seed=seed, history=history)
+            await play(publisher, rate=rate, seed=seed, history=history)
 
-    until_asked_to_end(play())
+    run_until_signal(publish())
 
 
 @app.command("doctor")
 def doctor_(
-    outage: Annotated[float, typer.Option(min=0, metavar="HOURS", help="The longest outage that you plan for.")] = 24.0,
+    outage: Annotated[float, typer.Option(min=0, metavar="HOURS", help="Longest outage to be prepared for.")] = 24.0,
     nats_monitor: Annotated[
-        str | None, typer.Option(metavar="URL", help="Where NATS is monitored: http://HOST:8222.")
+        str | None, typer.Option(metavar="URL", help="Address of the monitoring port of NATS, like http://HOST:8222.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
     acknowledge: Annotated[
-        bool, typer.Option("--acknowledge", help="What was lost by now is known: warn of it no more.")
+        bool, typer.Option("--acknowledge", help="Stop warning of losses that have been reported until now.")
     ] = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Look at both servers and the log: exit code 0 when all is well, 1 with warnings, 2 when something is broken."""
+    """Check MongoDB, NATS and the log. Exit code: 0 if all is well, 1 after warnings, 2 if something is broken."""
     from eventscope.doctor import examine
     from eventscope.doctor.finding import exit_code
 
-    here = running(data_dir)
-    chosen = found(chosen_settings(), data_dir)
-    plan = examine.Plan(outage, nats_monitor, examine.embedded(chosen, here))
-    findings = to_its_end(examine.examine(chosen, plan, acknowledge=acknowledge))
-    examine.tell(findings, as_json=as_json)
+    dev = running_dev(data_dir)
+    settings = with_running_servers(load_settings(), data_dir)
+    options = examine.Options(outage, nats_monitor, examine.embedded_servers(settings, dev))
+    findings = run_to_end(examine.examine(settings, options, acknowledge=acknowledge))
+    examine.show(findings, as_json=as_json)
     raise typer.Exit(exit_code(findings))
 
 
 @app.command("recount")
 def recount_(
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only tell what is wrong; exit code 1 if anything.")
+        bool, typer.Option("--dry-run", help="Only report differences; the exit code is 1 if there are any.")
     ] = False,
     accept_loss: Annotated[
-        bool, typer.Option("--accept-loss", help="Count what is left after events or aggregates were lost.")
+        bool, typer.Option("--accept-loss", help="Go on with what is left after events or aggregates were lost.")
     ] = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Count anew what statistics and aggregates are read from, and put right what differs, while events come in."""
+    """Recompute what statistics and aggregates are read from, and correct what differs, while events come in."""
     from rich.console import Console
 
     from eventscope.cli import recount
 
-    chosen = found(chosen_settings(), data_dir)
-    raise typer.Exit(run(recount.run(chosen, mend=not dry_run, accept_loss=accept_loss, console=Console())))
+    settings = with_running_servers(load_settings(), data_dir)
+    raise typer.Exit(run(recount.run(settings, mend=not dry_run, accept_loss=accept_loss, console=Console())))
 
 
 def main() -> None:
-    """Run the command that was asked for; 2 is the exit code when it cannot start or go on."""
+    """Run the command that the arguments name; an error of ours is printed in one line, with exit code 2."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        # until a command sees to signals itself, Ctrl-C ends it at once and without a traceback, as SIGTERM does
+        # until a command handles signals itself, Ctrl-C ends it at once and without a traceback, as SIGTERM does
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     prepare()
     try:
@@ -200,27 +208,27 @@ def main() -> None:
         sys.exit(130)
 
 
-def _with_nats(chosen: Settings, data_dir: Path) -> Settings:
-    chosen = found(chosen, data_dir)
-    if not chosen.nats_url:
+def _with_nats(settings: Settings, data_dir: Path) -> Settings:
+    settings = with_running_servers(settings, data_dir)
+    if not settings.nats_url:
         raise CannotStart(
-            f"no `eventscope dev` runs on {data_dir}: start one, or give a server with {variable('nats_url')}"
+            f"no `eventscope dev` runs on {data_dir}: start one, or name a NATS server in {variable('nats_url')}"
         )
-    return chosen
+    return settings
 
 
-def _own_nats(chosen: Settings, data_dir: Path) -> Settings:
-    """With NATS of what runs here, if all that stores its events is embedded."""
-    if chosen.nats_url:
+def _with_embedded_nats(settings: Settings, data_dir: Path) -> Settings:
+    """The settings with the NATS of the running `eventscope dev`; CannotStart unless all its servers are embedded."""
+    if settings.nats_url:
         raise CannotStart(
-            f"the sample business happens on embedded servers alone, but {variable('nats_url')} names another:"
-            " unset it, or let it happen there with --server"
+            f"sample events go to embedded servers only, but {variable('nats_url')} names another one:"
+            " unset it, or publish there with --server"
         )
-    chosen = _with_nats(chosen, data_dir)
-    here = running(data_dir)
-    if here is None or not {"mongod", "nats"} <= here.pids.keys():
+    settings = _with_nats(settings, data_dir)
+    dev = running_dev(data_dir)
+    if dev is None or not {"mongod", "nats"} <= dev.pids.keys():
         raise CannotStart(
-            f"what runs on {data_dir} has servers that are not embedded: let the sample business happen there"
-            " with --server"
+            f"the `eventscope dev` on {data_dir} has servers that are not embedded: to publish sample events there,"
+            " give --server"
         )
-    return chosen
+    return settings

@@ -1,4 +1,4 @@
-"""`eventscope recount`: holds everything derived against the events, for people, and puts right what differs."""
+"""Runs `eventscope recount`: compares all derived data with the events, and prints and corrects what differs."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,34 +16,34 @@ from eventscope.terminal import safe
 
 MOST_LINES: Final = 20
 NAMES: Final[dict[Kind, str]] = {
-    "head": "heads of aggregates",
+    "head": "aggregates",
     "population": "counts of aggregates",
     "hour": "counts by hour",
     "day": "counts by day of expiry",
     "minute": "spans by minute",
-    "expiration": "notes of expired events",
+    "expiration": "records of expired events",
     "foreign": "foreign documents",
 }
 STAGES: Final[dict[Kind, str]] = {"head": "aggregates", "hour": "events"}
 
 
 async def run(settings: Settings, *, mend: bool, accept_loss: bool = False, console: Console) -> int:
-    """Recount, and tell what was wrong; the exit code, 1 where something still is.
+    """Recount, print what differs, and return the exit code: 1 if something still does.
 
-    Raises CannotStart when MongoDB is not set or not there, and Blocked when events were lost: to `accept_loss` is not
-    for us to decide.
+    Raises CannotStart when MongoDB is not set or cannot be reached, and Blocked when events were lost and `accept_loss`
+    is off: that decision is the operator's.
     """
     async with connect_mongo(settings) as log:
         with _progress(console) as progress:
             tasks: dict[Kind, TaskID] = {}
 
-            def tell(kind: Kind, done: int, total: int) -> None:
+            def report_progress(kind: Kind, done: int, total: int) -> None:
                 if kind not in tasks:
                     tasks[kind] = progress.add_task(f"counting {STAGES.get(kind, NAMES[kind])}")
                 progress.update(tasks[kind], completed=done, total=total)
 
-            report = await recount(log, tell, mend=mend, accept_loss=accept_loss)
-    _tell(report, console, mend=mend)
+            report = await recount(log, report_progress, mend=mend, accept_loss=accept_loss)
+    _print(report, console, mend=mend)
     return 1 if report.left or report.beyond else 0
 
 
@@ -52,29 +52,29 @@ def _progress(console: Console) -> Progress:
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
-def _tell(report: RecountReport, console: Console, *, mend: bool) -> None:
+def _print(report: RecountReport, console: Console, *, mend: bool) -> None:
     if report.beyond:
         _show(report.beyond, console)
-        console.print(f"No recount can put right: {len(report.beyond):,}, named above with what to do.")
+        console.print(f"A recount cannot correct {len(report.beyond):,} of these; see above for what to do.")
     if not report.wrong:
-        rest = "Everything else that is" if report.beyond else "Everything"
-        console.print(f"{rest} derived is what the events give.")
+        derived = "All other derived data" if report.beyond else "All derived data"
+        console.print(f"{derived} agrees with the events.")
         return
     _show(report.wrong, console)
     if fewer := sum(_fewer(one) for one in report.wrong if one.kind == "hour"):
         console.print(
-            f"{fewer:,} events that were counted, and have not expired, are not there. Unless a count was wrong, they"
-            " were deleted by somebody: only a backup or their publishers have them."
+            f"{fewer:,} events that were counted and have not expired are missing. Unless a count was wrong, somebody"
+            " deleted them; only a backup or their publishers still have them."
         )
     kinds = Counter(one.kind for one in report.wrong)
-    found = ", ".join(f"{n:,} {NAMES[kind]}" for kind, n in kinds.items())
+    differences = ", ".join(f"{n:,} {NAMES[kind]}" for kind, n in kinds.items())
     if not mend:
-        console.print(f"Wrong: {found}. Nothing was changed; run `eventscope recount` to put it right.")
+        console.print(f"Wrong: {differences}. Nothing was changed; run `eventscope recount` to correct it.")
     elif report.left:
         _show(report.left, console)
-        console.print(f"Wrong: {found}. Of these and newer ones {len(report.left):,} are wrong still; run it again.")
+        console.print(f"Wrong: {differences}. {len(report.left):,} of these or newer ones still are; run it again.")
     else:
-        console.print(f"Put right: {found}.")
+        console.print(f"Corrected: {differences}.")
 
 
 def _fewer(one: Wrong) -> int:

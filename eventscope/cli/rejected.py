@@ -1,4 +1,4 @@
-"""The commands `eventscope rejected …`: what can be asked for on the command line. What they do is in `rejections`."""
+"""The commands `eventscope rejected …`: their options. `rejections` runs them."""
 
 import asyncio
 import sys
@@ -8,27 +8,27 @@ from typing import Annotated
 import typer
 
 from eventscope import settings
-from eventscope.dev.data_folder import DATA_DIR, DATA_DIR_HELP, found
+from eventscope.dev.data_folder import DATA_DIR, DATA_DIR_HELP, with_running_servers
 from eventscope.errors import BadInput
 from eventscope.settings import Settings
 
-# As in __main__, each command imports what it runs when it runs.
+# Each command imports what it runs when it runs, as in main.
 
-app = typer.Typer(no_args_is_help=True, help="Look at messages that could not be taken; try them again, or drop them.")
+app = typer.Typer(no_args_is_help=True, help="Inspect rejected messages; retry or drop them.")
 
-Numbers = Annotated[list[int] | None, typer.Argument(min=1, help="Numbers, as `list` shows them.")]
-All = Annotated[bool, typer.Option("--all", help="All that are there now.")]
-Code = Annotated[str | None, typer.Option(help="Only those with this code: VERSION_CONFLICT, INVALID_JSON …")]
+Numbers = Annotated[list[int] | None, typer.Argument(min=1, help="Numbers of rejected messages, as `list` shows them.")]
+All = Annotated[bool, typer.Option("--all", help="All messages that are rejected now.")]
+Code = Annotated[str | None, typer.Option(help="Only messages with this code, like VERSION_CONFLICT or INVALID_JSON.")]
 DataDir = Annotated[Path, typer.Option(help=DATA_DIR_HELP)]
 
 
 @app.command("list")
 def list_(
     code: Code = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of messages.")] = 50,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Show the last ones: number, code, time, subject and reason."""
+    """List rejected messages, newest first: number, code, time, subject and reason."""
     from eventscope.cli import rejections
 
     asyncio.run(rejections.show_all(_settings(data_dir), code, limit))
@@ -36,11 +36,11 @@ def list_(
 
 @app.command()
 def show(
-    number: Annotated[int, typer.Argument(min=1, help="As `list` shows it.")],
-    raw: Annotated[bool, typer.Option("--raw", help="Nothing but its bytes, to put into a file.")] = False,
+    number: Annotated[int, typer.Argument(min=1, help="Number of a rejected message, as `list` shows it.")],
+    raw: Annotated[bool, typer.Option("--raw", help="Write only its bytes, to be redirected to a file.")] = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Show one whole: headers and bytes."""
+    """Show one rejected message with its headers and bytes."""
     from eventscope.cli import rejections
 
     asyncio.run(rejections.show(_settings(data_dir), number, raw=raw))
@@ -51,21 +51,20 @@ def retry(
     numbers: Numbers = None,
     all: All = False,
     code: Code = None,
-    mended: Annotated[
+    file: Annotated[
         str | None,
-        typer.Option("--with", metavar="FILE", help="Send these bytes instead, mended; - for standard input."),
+        typer.Option("--with", metavar="FILE", help="Send the corrected bytes in FILE instead; - for standard input."),
     ] = None,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Send them the way they came, once what kept them out is mended. Exit code 1 when not all of them are stored."""
+    """Send rejected messages again, once their cause is fixed. The exit code is 1 unless all of them are stored."""
     from eventscope.cli import rejections
 
     _check(numbers, all, code)
-    if mended is not None:
+    if file is not None:
         if numbers is None or len(numbers) != 1:
-            raise BadInput("--with goes with one number")
-        chosen = _settings(data_dir)
-        raise typer.Exit(asyncio.run(rejections.retry_with(chosen, numbers[0], _bytes(mended))))
+            raise BadInput("--with needs exactly one number")
+        raise typer.Exit(asyncio.run(rejections.retry_with(_settings(data_dir), numbers[0], _bytes(file))))
     raise typer.Exit(asyncio.run(rejections.retry(_settings(data_dir), numbers, code)))
 
 
@@ -74,25 +73,25 @@ def drop(
     numbers: Numbers = None,
     all: All = False,
     code: Code = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Let them go for good: nothing of them is kept."""
+    """Delete rejected messages for good."""
     from eventscope.cli import rejections
 
     _check(numbers, all, code)
 
-    def agreed(count: int) -> bool:
+    def confirm(count: int) -> bool:
         return yes or typer.confirm(f"Drop {count} rejected message{'' if count == 1 else 's'} for good?")
 
-    asyncio.run(rejections.drop(_settings(data_dir), numbers, code, agreed))
+    asyncio.run(rejections.drop(_settings(data_dir), numbers, code, confirm))
 
 
 def _check(numbers: list[int] | None, all: bool, code: str | None) -> None:
     if bool(numbers) == all:
         raise BadInput("give numbers, or --all")
     if code is not None and not all:
-        raise BadInput("--code goes with --all")
+        raise BadInput("--code needs --all")
 
 
 def _bytes(file: str) -> bytes:
@@ -103,4 +102,4 @@ def _bytes(file: str) -> bytes:
 
 
 def _settings(data_dir: Path) -> Settings:
-    return found(settings.load(), data_dir)
+    return with_running_servers(settings.load(), data_dir)

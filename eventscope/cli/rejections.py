@@ -1,4 +1,4 @@
-"""What `eventscope rejected` does: shows messages that could not be taken, sends them again, lets them go."""
+"""Runs `eventscope rejected`: shows rejected messages, sends them again, deletes them."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -10,8 +10,7 @@ from eventscope.connections import connect, connect_mongo
 from eventscope.errors import BadInput
 from eventscope.settings import Settings
 from eventscope.store.log import Log
-from eventscope.store.rejected import messages as store
-from eventscope.store.rejected import room
+from eventscope.store.rejected import messages, room
 from eventscope.store.rejected.messages import StoredRejection
 from eventscope.store.values import moment
 from eventscope.subscriptions.publish.outcome import PublishRejection
@@ -19,40 +18,40 @@ from eventscope.subscriptions.publish.retry import Retrier, RetryRefused, open_r
 from eventscope.terminal import say
 
 PAGE: Final = 50
-SETTLE_SECONDS: Final = 5.0  # without a further answer, after which no ingester is believed to be at work
+SETTLE_SECONDS: Final = 5.0  # without an answer, after which no ingester seems to be running
 
 
 async def show_all(settings: Settings, code: str | None, limit: int) -> None:
-    """A line for each of the last ones, and how many there are."""
-    shown = 0
+    """Print a line for each of the newest rejected messages, and how many there are; BadInput for an unknown code."""
+    count = 0
     async with connect_mongo(settings) as log:
-        counts, dropped = await store.codes(log), await room.dropped(log)
+        counts, dropped = await messages.codes(log), await room.dropped(log)
         if code is not None:
             code = rejection_codes.known(code, counts)
         below: int | None = None
-        while page := await store.rejected(log, limit=min(PAGE, limit - shown), below=below, code=code):
+        while page := await messages.rejected(log, limit=min(PAGE, limit - count), below=below, code=code):
             for message in page:
                 name = message.code.ljust(rejection_codes.LONGEST)
                 say(f"{message.number:>6}  {name}  {_time(message)}  {message.subject}  {message.reason}")
             below = page[-1].number
-            shown += len(page)
-            if shown == limit:
+            count += len(page)
+            if count == limit:
                 break
     total = sum(n for name, n in counts.items() if code in (None, name))
-    say(f"{shown} of {total} rejected message{'' if total == 1 else 's'}{f' with {code}' if code else ''}")
+    say(f"{count} of {total} rejected message{'' if total == 1 else 's'}{f' with {code}' if code else ''}")
     if code is None and len(counts) > 1:
         say(", ".join(f"{name} {n}" for name, n in counts.items()))
     if dropped is not None:
-        gone = ", ".join(f"{name} {n}" for name, n in dropped.codes.items())
+        by_code = ", ".join(f"{name} {n}" for name, n in dropped.codes.items())
         last = moment.to_text(dropped.last)
         were = "older one was" if dropped.count == 1 else "older ones were"
-        say(f"{dropped.count} {were} dropped for want of room, the last at {last}: {gone}")
+        say(f"{dropped.count} {were} dropped to make room, the last at {last}: {by_code}")
 
 
 async def show(settings: Settings, number: int, *, raw: bool) -> None:
-    """One message with all that is known of it, or with `raw` its bytes alone."""
+    """Print all that is known of one message, or with `raw` only its bytes; BadInput if there is none."""
     async with connect_mongo(settings) as log:
-        message = await store.one(log, number)
+        message = await messages.one(log, number)
     if message is None:
         raise _missing([number])
     if raw:
@@ -76,113 +75,117 @@ async def show(settings: Settings, number: int, *, raw: bool) -> None:
 
 
 async def retry(settings: Settings, numbers: Sequence[int] | None, code: str | None) -> int:
-    """Send them again in the order in which they came; the exit code is 0 when all are stored."""
-    kept = 0
+    """Send messages again in their original order, and return the exit code: 0 if all are stored.
+
+    `numbers` None means all, or all with that code. BadInput for a number or a code that does not exist.
+    """
+    unsent = 0
     async with (
         connect(settings, "eventscope rejected") as at,
         open_retrier(at.log, at.nats, settings.stream) as retrier,
     ):
-        # what is rejected again meanwhile has a new number, and is not among them
+        # the numbers are read once: a message that is rejected again gets a new number, and is not retried in this run
         try:
-            for turn, number in enumerate(await _chosen(at.log, numbers, code), 1):
-                message = await store.one(at.log, number)
-                if message is None:  # somebody else was quicker
+            for turn, number in enumerate(await _selection(at.log, numbers, code), 1):
+                message = await messages.one(at.log, number)
+                if message is None:  # retried or dropped by somebody else meanwhile
                     continue
                 try:
                     await retrier.send(message)
                 except RetryRefused as refusal:
-                    kept += 1
+                    unsent += 1
                     say(f"{number} stays: {refusal}")
                 if turn % PAGE == 0:
                     await retrier.remove_answered()
             await retrier.settle(SETTLE_SECONDS)
         finally:
             await retrier.remove_answered()
-        anew = await _anew(at.log, retrier)
-    return _tell(retrier, kept, anew)
+        new_numbers = await _new_numbers(at.log, retrier)
+    return _report(retrier, unsent, new_numbers)
 
 
-async def retry_with(settings: Settings, number: int, mended: bytes) -> int:
-    """Send a mended message in place of a rejected one, with its subject, headers and id; 0 when it is stored.
+async def retry_with(settings: Settings, number: int, raw: bytes) -> int:
+    """Send `raw` with the subject, headers and id of a rejected message, and return the exit code: 0 if it is stored.
 
-    The rejected one is removed only after the mended one is stored, since nothing else has its bytes.
+    The rejected message is removed only after that, since nothing else has its bytes. BadInput if there is none.
     """
-    kept = 0
+    unsent = 0
     async with (
         connect(settings, "eventscope rejected") as at,
         open_retrier(at.log, at.nats, settings.stream) as retrier,
     ):
-        message = await store.one(at.log, number)
+        message = await messages.one(at.log, number)
         if message is None:
             raise _missing([number])
         try:
-            await retrier.send(replace(message, raw=mended))
+            await retrier.send(replace(message, raw=raw))
         except RetryRefused as refusal:
-            kept = 1
+            unsent = 1
             say(f"{number} stays: {refusal}")
         await retrier.settle(SETTLE_SECONDS)
         answer = retrier.answers.get(number)
         if isinstance(answer, list):
-            await store.remove(at.log, [number])
-        anew = await _anew(at.log, retrier)
-    code = _tell(retrier, kept, anew)
+            await messages.remove(at.log, [number])
+        new_numbers = await _new_numbers(at.log, retrier)
+    code = _report(retrier, unsent, new_numbers)
     if isinstance(answer, PublishRejection):
-        say(f"{number} stays as it was")
-    elif answer is None and not kept:
-        say(f"{number} stays until the mended message is known to be stored; give the same command again")
+        say(f"{number} stays rejected, unchanged")
+    elif answer is None and not unsent:
+        say(f"{number} stays rejected until its corrected message is known to be stored; repeat the command later")
     return code
 
 
 async def drop(
-    settings: Settings, numbers: Sequence[int] | None, code: str | None, agreed: Callable[[int], bool]
+    settings: Settings, numbers: Sequence[int] | None, code: str | None, confirm: Callable[[int], bool]
 ) -> None:
-    """Let them go, if that is agreed to."""
+    """Delete messages, if `confirm` agrees to their number. BadInput for a number or a code that does not exist."""
     dropped = 0
     async with connect_mongo(settings) as log:
-        chosen = await _chosen(log, numbers, code)
-        if chosen and agreed(len(chosen)):
-            for start in range(0, len(chosen), 1000):
-                dropped += await store.remove(log, chosen[start : start + 1000])
+        selection = await _selection(log, numbers, code)
+        if selection and confirm(len(selection)):
+            for start in range(0, len(selection), 1000):
+                dropped += await messages.remove(log, selection[start : start + 1000])
     say(f"{dropped} dropped")
 
 
-def _again(retrier: Retrier) -> dict[int, PublishRejection]:
+def _rejections(retrier: Retrier) -> dict[int, PublishRejection]:
     return {number: answer for number, answer in retrier.answers.items() if isinstance(answer, PublishRejection)}
 
 
-async def _anew(log: Log, retrier: Retrier) -> dict[int, int]:
-    """The new numbers of those that are rejected again, by their old ones."""
-    ids = {number: answer.message_id for number, answer in _again(retrier).items() if answer.message_id is not None}
-    newest = await store.newest(log, list(ids.values()))
+async def _new_numbers(log: Log, retrier: Retrier) -> dict[int, int]:
+    """The new numbers of messages that were rejected again, by their old ones."""
+    rejections = _rejections(retrier)
+    ids = {number: answer.message_id for number, answer in rejections.items() if answer.message_id is not None}
+    newest = await messages.newest(log, list(ids.values()))
     return {number: newest[id] for number, id in ids.items() if newest.get(id, number) != number}
 
 
-def _tell(retrier: Retrier, kept: int, anew: Mapping[int, int]) -> int:
-    again = _again(retrier)
-    for number, answer in sorted(again.items()):
-        name = f" as {anew[number]}" if number in anew else ""
-        say(f"what was sent for {number} is rejected{name}: {answer.code}: {answer.reason}")
-    stored = len(retrier.answers) - len(again)
-    silent = len(retrier.sent) - len(retrier.answers)
-    say(f"{stored} stored, {len(again)} rejected again, {kept} not sent")
-    if silent:
+def _report(retrier: Retrier, unsent: int, new_numbers: Mapping[int, int]) -> int:
+    rejections = _rejections(retrier)
+    for number, answer in sorted(rejections.items()):
+        name = f" as {new_numbers[number]}" if number in new_numbers else ""
+        say(f"{number} was sent and is rejected again{name}: {answer.code}: {answer.reason}")
+    stored = len(retrier.answers) - len(rejections)
+    unanswered = len(retrier.sent) - len(retrier.answers)
+    say(f"{stored} stored, {len(rejections)} rejected again, {unsent} not sent")
+    if unanswered:
         say(
-            f"{silent} sent, but no ingester has answered yet: they wait in NATS,"
-            " and stay rejected until a further retry finds them stored"
+            f"{unanswered} sent, but no ingester has answered yet: they wait in NATS,"
+            " and stay rejected until a later retry finds them stored"
         )
-    return 1 if again or kept or silent else 0
+    return 1 if rejections or unsent or unanswered else 0
 
 
-async def _chosen(log: Log, numbers: Sequence[int] | None, code: str | None) -> list[int]:
+async def _selection(log: Log, numbers: Sequence[int] | None, code: str | None) -> list[int]:
     if code is not None:
-        code = rejection_codes.known(code, await store.codes(log))
-    there = await store.numbers(log, code)
+        code = rejection_codes.known(code, await messages.codes(log))
+    present = await messages.numbers(log, code)
     if not numbers:
-        return there
-    wanted = set(numbers)
-    if missing := sorted(wanted.difference(there)):
+        return present
+    selection = set(numbers)
+    if missing := sorted(selection.difference(present)):
         raise _missing(missing)
-    return sorted(wanted)
+    return sorted(selection)
 
 
 def _missing(numbers: Sequence[int]) -> BadInput:
@@ -197,4 +200,4 @@ def _lines(raw: bytes) -> list[str]:
     try:
         return raw.decode().splitlines()
     except UnicodeDecodeError:
-        return ["no text; in hexadecimal:", raw.hex(" ")]
+        return ["not UTF-8 text; in hexadecimal:", raw.hex(" ")]

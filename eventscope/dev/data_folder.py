@@ -1,4 +1,4 @@
-"""What runs on a data folder: the lock that one `eventscope dev` holds, and the file by which others find it."""
+"""The data folder: the lock that one `eventscope dev` holds, and the file by which other commands find it."""
 
 import asyncio
 import fcntl
@@ -15,14 +15,14 @@ from eventscope.processes import private
 from eventscope.settings import NATS_ACCESS, Settings
 
 DATA_DIR = Path(".eventscope")
-DATA_DIR_HELP = "Folder of an `eventscope dev`, whose servers are used where none are set."
+DATA_DIR_HELP = "Data folder of the `eventscope dev` whose servers to use where the settings name none."
 OURS = frozenset({"lock", "running.json", "running.json.new", "logs", "nats", "mongod"})
 PATIENCE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
-    """The addresses and process ids of what runs; a server that was given from outside has no id here."""
+class RunningDev:
+    """Addresses and process ids of a running `eventscope dev`; `pids` has no id for a server that is not embedded."""
 
     api: str
     mongo: str
@@ -31,7 +31,7 @@ class Running:
     ingest: str = ""
 
     def write(self, data_dir: Path) -> None:
-        """Make it known, all at once; to the owner only, for an address can hold a password."""
+        """Write the file in one step, readable by the owner only: an address may hold a password."""
         fresh = data_dir / "running.json.new"
         with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2))
@@ -39,45 +39,45 @@ class Running:
 
 
 def forget(data_dir: Path) -> None:
-    """Nothing runs here any more."""
+    """Remove the file."""
     (data_dir / "running.json").unlink(missing_ok=True)
 
 
-def running(data_dir: Path = DATA_DIR) -> Running | None:
-    """What runs on this folder now; a file left behind by one that was killed is not believed."""
+def running_dev(data_dir: Path = DATA_DIR) -> RunningDev | None:
+    """The `eventscope dev` that runs on this folder, or None; a file left behind by a killed one does not count."""
     try:
-        found = Running(**orjson.loads((data_dir / "running.json").read_bytes()))
-        os.kill(found.pids["dev"], 0)
+        dev = RunningDev(**orjson.loads((data_dir / "running.json").read_bytes()))
+        os.kill(dev.pids["dev"], 0)
         lock = os.open(data_dir / "lock", os.O_RDONLY)
     except (OSError, ValueError, TypeError, KeyError):
         return None
     try:
-        # the process id may be another program's by now, but a lock can be had only when its holder is gone
+        # the process id may belong to another program by now, but the lock is free only when its holder is gone
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return found
+        return dev
     finally:
         os.close(lock)
     return None
 
 
-def found(settings: Settings, data_dir: Path = DATA_DIR) -> Settings:
-    """The settings, with the servers of what runs on this folder where they name none; unchanged if nothing does."""
-    here = running(data_dir)
-    if here is None:
+def with_running_servers(settings: Settings, data_dir: Path = DATA_DIR) -> Settings:
+    """The settings, with the servers of the running `eventscope dev` where they name none; unchanged if none runs."""
+    dev = running_dev(data_dir)
+    if dev is None:
         return settings
-    given = {"mongo_url": settings.mongo_url or here.mongo, "nats_url": settings.nats_url or here.nats}
+    servers = {"mongo_url": settings.mongo_url or dev.mongo, "nats_url": settings.nats_url or dev.nats}
     if not settings.nats_url:
-        given |= dict.fromkeys(NATS_ACCESS, "")
-    return settings.model_copy(update=given)
+        servers |= dict.fromkeys(NATS_ACCESS, "")
+    return settings.model_copy(update=servers)
 
 
 @asynccontextmanager
 async def locked(data_dir: Path) -> AsyncIterator[int]:
-    """Hold the folder alone, or CannotStart naming who has it.
+    """Lock the folder for the block; CannotStart, with its address, if another `eventscope dev` holds it.
 
-    The lock is given as a file descriptor: children that keep it open keep the folder locked, so that nothing starts
-    on it while a process of a killed predecessor still writes there.
+    Yields the lock's file descriptor. Children inherit it and so keep the folder locked: nothing starts on it while a
+    process of a killed predecessor still writes there.
     """
     lock = _open(data_dir)
     try:
@@ -102,16 +102,16 @@ async def _take(lock: int, data_dir: Path) -> None:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    if other := running(data_dir):
+                    if other := running_dev(data_dir):
                         raise CannotStart(
-                            f"eventscope dev runs on {data_dir} already, at {other.api};"
-                            " give --data-dir another folder to run one beside it"
+                            f"`eventscope dev` already runs on {data_dir}, at {other.api};"
+                            " to run a second one, give it another folder with --data-dir"
                         ) from None
                     await asyncio.sleep(0.02)
                 else:
                     return
     except TimeoutError:
         raise CannotStart(
-            f"another eventscope dev is starting or stopping on {data_dir};"
-            " try again, or give --data-dir another folder to run one beside it"
+            f"another `eventscope dev` is starting or stopping on {data_dir};"
+            " try again, or give this one another folder with --data-dir"
         ) from None

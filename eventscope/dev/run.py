@@ -12,8 +12,8 @@ from pathlib import Path
 import orjson
 from rich.console import Console
 
-from eventscope.dev.data_folder import DATA_DIR, Running, forget, locked
-from eventscope.dev.servers import TRIES, Mongod, Nats, PortTaken, Server, ready
+from eventscope.dev.data_folder import DATA_DIR, RunningDev, forget, locked
+from eventscope.dev.servers import TRIES, EmbeddedServer, Mongod, Nats, PortTaken, ready
 from eventscope.errors import CannotStart
 from eventscope.processes import private
 from eventscope.processes.ending import run_until, stop_request
@@ -31,7 +31,7 @@ SERVERS: Mapping[str, str] = {"mongo_url": "MongoDB", "nats_url": "NATS"}
 QUERY = "{ events(first: 3) { nodes { position type aggregateId timestamp } } }"
 
 
-async def run(
+async def run_dev(
     settings: Settings,
     *,
     port: int,
@@ -129,7 +129,7 @@ class Dev:
         with suppress(OSError, SystemExit):
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    async def _server(self, name: str, kind: Callable[[Path, int], Server]) -> str:
+    async def _server(self, name: str, kind: Callable[[Path, int], EmbeddedServer]) -> str:
         folder = self._data_dir / name
         private.folder(folder)
         for _ in range(TRIES):
@@ -188,7 +188,7 @@ class Dev:
 
     def _publish(self) -> None:
         pids = {"dev": os.getpid(), **self._supervisor.pids}
-        Running(self._api, self._mongo, self._nats, pids, self._ingest).write(self._data_dir)
+        RunningDev(self._api, self._mongo, self._nats, pids, self._ingest).write(self._data_dir)
 
     def _greet(self) -> None:
         body = orjson.dumps({"query": QUERY}).decode()

@@ -31,7 +31,7 @@ class PortTaken(CannotStart):
     """The server ended since its port was taken between our look and its start; another port will do."""
 
 
-class Server(Protocol):
+class EmbeddedServer(Protocol):
     """A server that can be run as a child process."""
 
     @property
@@ -171,7 +171,7 @@ class Nats:
         return bool(info.get("server_name") == self.identity and info.get("jetstream"))
 
 
-async def ready(server: Server, alive: Callable[[], bool], seconds: float = START_SECONDS) -> None:
+async def ready(server: EmbeddedServer, alive: Callable[[], bool], seconds: float = START_SECONDS) -> None:
     """Wait until the server answers; CannotStart when it ends or stays silent."""
     try:
         async with asyncio.timeout(seconds):
@@ -203,7 +203,7 @@ def _persist(folder: Path) -> None:
 
 
 @contextmanager
-def running(kind: Callable[[Path, int], Server], folder: Path) -> Iterator[Server]:
+def run_server(kind: Callable[[Path, int], EmbeddedServer], folder: Path) -> Iterator[EmbeddedServer]:
     """Run a server for a while, in a program without an event loop; what it says is in `folder`/log."""
     server, process = _launch(kind, folder)
     try:
@@ -212,7 +212,9 @@ def running(kind: Callable[[Path, int], Server], folder: Path) -> Iterator[Serve
         _stop(process)
 
 
-def _launch(kind: Callable[[Path, int], Server], folder: Path) -> tuple[Server, subprocess.Popen[bytes]]:
+def _launch(
+    kind: Callable[[Path, int], EmbeddedServer], folder: Path
+) -> tuple[EmbeddedServer, subprocess.Popen[bytes]]:
     folder.mkdir(parents=True, exist_ok=True)
     for _ in range(TRIES):
         server = kind(folder, recall(folder))
@@ -228,7 +230,7 @@ def _launch(kind: Callable[[Path, int], Server], folder: Path) -> tuple[Server, 
     raise CannotStart(f"{server.name} found no port that stayed free")
 
 
-def _start(server: Server) -> subprocess.Popen[bytes]:
+def _start(server: EmbeddedServer) -> subprocess.Popen[bytes]:
     with (server.folder / "log").open("ab") as log:
         # a session of its own: Ctrl-C is for us, and we stop the server when nobody needs it any more
         return subprocess.Popen(
@@ -236,7 +238,7 @@ def _start(server: Server) -> subprocess.Popen[bytes]:
         )
 
 
-def _await(server: Server, process: subprocess.Popen[bytes]) -> None:
+def _await(server: EmbeddedServer, process: subprocess.Popen[bytes]) -> None:
     try:
         asyncio.run(ready(server, lambda: process.poll() is None))
     except CannotStart as error:

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from eventscope.connections import connect_mongo, connect_nats
-from eventscope.dev.data_folder import Running
+from eventscope.dev.data_folder import RunningDev
 from eventscope.doctor import log as log_checks
 from eventscope.doctor import mongo as mongo_checks
 from eventscope.doctor import nats as nats_checks
@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Options:
     """What the doctor is told: the longest outage planned for, NATS' monitoring address, and what is embedded."""
 
     outage_hours: float = 24.0
@@ -51,7 +51,7 @@ class Plan:
     embedded: frozenset[str] = frozenset()
 
 
-def embedded(settings: Settings, here: Running | None) -> frozenset[str]:
+def embedded_servers(settings: Settings, here: RunningDev | None) -> frozenset[str]:
     """Which of the two servers that the settings name are those of an `eventscope dev`."""
     if here is None:
         return frozenset()
@@ -59,7 +59,7 @@ def embedded(settings: Settings, here: Running | None) -> frozenset[str]:
     return frozenset(name for name, (ours, its) in addresses.items() if name in here.pids and ours == its)
 
 
-async def examine(settings: Settings, plan: Plan, *, acknowledge: bool = False) -> list[Finding]:
+async def examine(settings: Settings, options: Options, *, acknowledge: bool = False) -> list[Finding]:
     """Look at everything; that a server does not answer is a finding, too.
 
     With `acknowledge`, note first that all that was lost by now is known, which is no warning from then on.
@@ -68,8 +68,8 @@ async def examine(settings: Settings, plan: Plan, *, acknowledge: bool = False) 
     async with AsyncExitStack() as stack:
         log = await _reached(stack, connect_mongo(settings), "MongoDB", findings)
         client = await _reached(stack, connect_nats(settings, "eventscope doctor"), "NATS", findings)
-        at_mongo = None if log is None else await _mongo(log, plan, findings)
-        at_nats = None if client is None else await _nats(client, settings, plan, findings)
+        at_mongo = None if log is None else await _mongo(log, options, findings)
+        at_nats = None if client is None else await _nats(client, settings, options, findings)
         if log is not None and at_mongo is not None and at_mongo.indexes:
             if acknowledge:
                 await incidents.acknowledge(log)
@@ -111,7 +111,7 @@ def encode(findings: Sequence[Finding]) -> bytes:
     return orjson.dumps(answer, option=orjson.OPT_INDENT_2)
 
 
-def tell(findings: Sequence[Finding], *, as_json: bool) -> None:
+def show(findings: Sequence[Finding], *, as_json: bool) -> None:
     """Print the findings."""
     if as_json:
         say_json(encode(findings))
@@ -130,17 +130,17 @@ async def _reached(
         return None
 
 
-async def _mongo(log: Log, plan: Plan, findings: list[Finding]) -> mongo.ServerFacts | None:
+async def _mongo(log: Log, options: Options, findings: list[Finding]) -> mongo.ServerFacts | None:
     try:
         found = await mongo.facts(log)
     except EventscopeError as error:
         findings.append(broken("MongoDB", str(error), "look at the server and its log"))
         return None
-    findings += mongo_checks.findings(found, embedded="mongod" in plan.embedded)
+    findings += mongo_checks.findings(found, embedded="mongod" in options.embedded)
     return found
 
 
-async def _nats(client: Client, settings: Settings, plan: Plan, findings: list[Finding]) -> nats.NatsFacts | None:
+async def _nats(client: Client, settings: Settings, options: Options, findings: list[Finding]) -> nats.NatsFacts | None:
     try:
         found = await nats.facts(client, settings.stream)
     except Unavailable as error:
@@ -148,14 +148,14 @@ async def _nats(client: Client, settings: Settings, plan: Plan, findings: list[F
         return None
     monitored: nats.MonitoringFacts | None = None
     try:
-        monitored = None if plan.monitor is None else await nats.monitoring_facts(plan.monitor)
+        monitored = None if options.monitor is None else await nats.monitoring_facts(options.monitor)
     except Unavailable as error:
         findings.append(
             warning("NATS monitor", str(error), "start nats-server with -m 8222, and give http://HOST:8222")
         )
-    outage = plan.outage_hours * 3600
+    outage = options.outage_hours * 3600
     findings += nats_checks.findings(
-        found, settings.stream, settings.subjects, outage, monitored, embedded="nats" in plan.embedded
+        found, settings.stream, settings.subjects, outage, monitored, embedded="nats" in options.embedded
     )
     return found
 

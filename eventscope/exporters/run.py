@@ -82,7 +82,7 @@ def format_of(out: str, given: str | None) -> Format:
     return FORMATS[name]
 
 
-async def run(
+async def export_events(
     api_url: str, out: str, format: Format, wanted: FilterArgs, *, after: str | None = None, console: Console
 ) -> Reached:
     """Export the events that are wanted, and say how far that is.

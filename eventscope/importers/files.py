@@ -42,7 +42,7 @@ INTEGER: Final = re.compile(r"-?[0-9]{1,20}")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class MessageLine:
     """A line of a file, or the first of a row, that holds a message."""
 
     number: int
@@ -59,7 +59,7 @@ class BadLine:
     reason: str
 
 
-Items = Generator[Line | BadLine, None, None]
+Items = Generator[MessageLine | BadLine, None, None]
 
 
 class _Bad(Exception):
@@ -93,7 +93,7 @@ def read_jsonl(path: str) -> Items:
             elif text:
                 try:
                     line = _line(number, text)
-                    yield line if line.exported else Line(number, names.named(line.message))
+                    yield line if line.exported else MessageLine(number, names.named(line.message))
                 except _Bad as bad:
                     yield BadLine(number, str(bad))
 
@@ -114,7 +114,7 @@ def read_csv(path: str) -> Items:
                 if row and of_export:
                     yield _exported(number, _of_row(row))
                 elif row:
-                    yield Line(number, names.named(_checked(_json(_message(columns, row)))))
+                    yield MessageLine(number, names.named(_checked(_json(_message(columns, row)))))
             except StopIteration:
                 return
             except (csv.Error, _Bad) as bad:
@@ -171,20 +171,20 @@ def _checked(raw: bytes) -> EventMessage:
     return message
 
 
-def _line(number: int, raw: bytes) -> Line:
+def _line(number: int, raw: bytes) -> MessageLine:
     if b'"cursor"' in raw and b'"recordedAt"' in raw:  # else it is not worth while to parse it once more
         with suppress(json_text.Fault):  # for which there is a better reason below
             if form.is_record(content := json_text.loads(raw)):
                 return _exported(number, content)
-    return Line(number, _checked(raw))
+    return MessageLine(number, _checked(raw))
 
 
-def _exported(number: int, content: dict[str, Any]) -> Line:
+def _exported(number: int, content: dict[str, Any]) -> MessageLine:
     message = form.message(content)
     taken = take(Arrival("", EXPORTED, _json(message), 0, 0), "", None)
     if isinstance(taken, RejectedMessage):
         raise _Bad(taken.reason)
-    return Line(number, message, exported=True)
+    return MessageLine(number, message, exported=True)
 
 
 def _of_row(row: Sequence[str]) -> dict[str, Any]:

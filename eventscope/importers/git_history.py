@@ -40,7 +40,7 @@ class History:
     """The history of a repository: how many commits `events` tells of, and how many it leaves out."""
 
     commits: int
-    left_out: int
+    omitted: int
     events: Iterator[EventMessage]
 
 

@@ -1,4 +1,4 @@
-"""Importing: events out of a git repository or a file go the way of all events, through NATS, with a progress bar."""
+"""Runs `eventscope import`: publishes the events of a file or a git repository to NATS, with a progress bar."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
@@ -14,60 +14,60 @@ from rich.text import Text
 
 from eventscope.errors import BadInput
 from eventscope.importers import export_check, files, git_history
-from eventscope.importers.files import BadLine, Items, Line
+from eventscope.importers.files import BadLine, Items, MessageLine
 from eventscope.subscriptions.nats.access import NO_ACCESS, Access
 from eventscope.subscriptions.publish.protocol import EventMessage
 from eventscope.subscriptions.publish.publisher import Publisher
 from eventscope.terminal import safe
 
 GIT: Final = "git:"
-AT_ONCE: Final = 200
+CHUNK: Final = 200  # events
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """What became of an import, as far as NATS tells: what the log takes is for the ingester to say."""
+class ImportReport:
+    """The result of an import as far as NATS knows it; what the log takes is decided by the ingester later."""
 
     published: int
-    """Acknowledged by JetStream."""
+    """Messages that JetStream acknowledged."""
     failed: int
-    """Cannot be an event."""
+    """Lines that cannot be an event."""
     repeated: int = 0
-    """Of those that are published: JetStream had them already, and dropped them."""
+    """Published messages that JetStream had already, and dropped."""
 
     @property
-    def told(self) -> str:
-        """In words, with what to do next."""
+    def summary(self) -> str:
+        """The result in a sentence, with what to do next."""
         parts = [f"{self.published:,} published"]
         if self.repeated:
-            parts.append(f"{self.repeated:,} of them JetStream had a moment ago already, and dropped")
+            parts.append(f"{self.repeated:,} of them dropped by JetStream, which got them a moment ago")
         if self.failed:
-            parts.append(f"{self.failed:,} could not be, as said above")
+            parts.append(f"{self.failed:,} not published, see above")
         return (
-            f"{'; '.join(parts)}. The ingester stores each that is new to the log;"
-            " `eventscope rejected list` shows those that it refuses"
+            f"{'; '.join(parts)}. The ingester stores those that are new to the log;"
+            " `eventscope rejected list` shows those that it rejects"
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """Where events come from: how many `units` (lines, commits) there are, and what is in them, by their number."""
+class EventSource:
+    """A file or repository of events: `total` lines or commits (`units`), and their events by line or commit number."""
 
     name: str
     units: str
     total: int
     items: Items
     note: str = ""
-    """What people should know of it."""
+    """What the user should know before the import."""
 
     def place(self, number: int) -> str:
-        """Where that unit is, in words."""
+        """The name of the line or commit with that number, for messages."""
         return f"{Path(self.name).name}:{number}" if self.units == "lines" else f"{self.units[:-1]} {number}"
 
 
-async def run(
+async def import_events(
     source: str,
     *,
     nats_url: str,
@@ -76,57 +76,57 @@ async def run(
     console: Console,
     access: Access = NO_ACCESS,
     shallow: bool = False,
-) -> Report:
-    """Publish all events of `git:PATH`, `FILE.jsonl` or `FILE.csv`; bad lines are printed and the good ones go in.
+) -> ImportReport:
+    """Publish all events of `git:PATH`, `FILE.jsonl` or `FILE.csv`; bad lines are printed, and the others published.
 
-    BadInput when the source is none, CannotStart when NATS is not there. Importing anew what went in already is safe.
+    BadInput when there is no such source, CannotStart when NATS cannot be reached. Importing a source again is safe.
     """
-    opened = await _apart(lambda: open_source(source, shallow=shallow))
-    if opened.note:
-        console.print(safe(opened.note), markup=False, highlight=False, soft_wrap=True)
-    with closing(opened.items):
+    event_source = await _in_thread(lambda: open_source(source, shallow=shallow))
+    if event_source.note:
+        console.print(safe(event_source.note), markup=False, highlight=False, soft_wrap=True)
+    with closing(event_source.items):
         async with Publisher.connect(nats_url, stream, subjects, access=access) as publisher:
             with _progress(console) as progress:
-                failed = await _publish(opened, publisher, progress)
-    return Report(publisher.acknowledged, failed, publisher.duplicates)
+                failed = await _publish(event_source, publisher, progress)
+    return ImportReport(publisher.acknowledged, failed, publisher.duplicates)
 
 
-def open_source(source: str, *, shallow: bool = False) -> Source:
-    """What the user means by the name of a source. BadInput when there is no such thing."""
+def open_source(source: str, *, shallow: bool = False) -> EventSource:
+    """The source that the user names. BadInput when there is none, or it cannot be read."""
     if source.startswith(GIT):
         history = git_history.read(source.removeprefix(GIT), shallow=shallow)
-        return Source(source, "commits", history.commits, _by_commit(history.events), _left_out(history.left_out))
+        return EventSource(source, "commits", history.commits, _by_commit(history.events), _omission(history.omitted))
     if shallow:
-        raise BadInput("--shallow is for repositories: git:PATH", "source")
+        raise BadInput("--shallow is for repositories only: git:PATH", "source")
     match Path(source).suffix.lower():
         case ".jsonl" | ".ndjson":
             total, note = export_check.check(source)
-            return Source(source, "lines", total, files.read_jsonl(source), note)
+            return EventSource(source, "lines", total, files.read_jsonl(source), note)
         case ".csv":
-            return Source(source, "lines", files.count(source), files.read_csv(source))
-    raise BadInput(f"{source} is no source of events: give git:PATH, FILE.jsonl or FILE.csv", "source")
+            return EventSource(source, "lines", files.count(source), files.read_csv(source))
+    raise BadInput(f"{source} is not a source of events: give git:PATH, FILE.jsonl or FILE.csv", "source")
 
 
-def _left_out(commits: int) -> str:
+def _omission(commits: int) -> str:
     if not commits:
         return ""
     are = "1 commit is" if commits == 1 else f"{commits} commits are"
-    return f"{are} left out: this is a shallow clone, and what changed by its oldest commits is not in it"
+    return f"{are} omitted: this is a shallow clone, which does not hold what its oldest commits changed"
 
 
 def _by_commit(events: Iterator[EventMessage]) -> Items:
     number = 0
     for event in events:
         number += event["type"] == git_history.COMMIT
-        yield Line(number, event)
+        yield MessageLine(number, event)
 
 
-async def _publish(source: Source, publisher: Publisher, progress: Progress) -> int:
-    """Publish all that can be, print what cannot, and return how much that was."""
+async def _publish(source: EventSource, publisher: Publisher, progress: Progress) -> int:
+    """Publish all valid events, print a line for each other one, and return the number of these."""
     task = progress.add_task(safe(source.name), total=source.total, units=source.units)
     failed = 0
-    # git and the disk are waited for elsewhere, while the connection goes on
-    while items := await _apart(lambda: list(islice(source.items, AT_ONCE))):
+    # in a thread, so that the connection is served while git or the disk is slow
+    while items := await _in_thread(lambda: list(islice(source.items, CHUNK))):
         for item in items:
             if (reason := await _problem(publisher, item)) is not None:
                 failed += 1
@@ -139,7 +139,7 @@ async def _publish(source: Source, publisher: Publisher, progress: Progress) -> 
     return failed
 
 
-async def _problem(publisher: Publisher, item: Line | BadLine) -> str | None:
+async def _problem(publisher: Publisher, item: MessageLine | BadLine) -> str | None:
     if isinstance(item, BadLine):
         return item.reason
     try:
@@ -149,8 +149,8 @@ async def _problem(publisher: Publisher, item: Line | BadLine) -> str | None:
     return None
 
 
-async def _apart(work: Callable[[], T]) -> T:
-    """Do the work in a thread. When cancelled wait until it is done: nobody else could stop what it has begun."""
+async def _in_thread(work: Callable[[], T]) -> T:
+    """Do the work in a thread. If cancelled, wait until it is done first: a thread cannot be stopped from outside."""
     task = asyncio.ensure_future(asyncio.to_thread(work))
     try:
         return await asyncio.shield(task)

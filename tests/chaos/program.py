@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from eventscope.background import cancel
-from eventscope.dev.servers import Server, ready
+from eventscope.dev.servers import EmbeddedServer, ready
 from eventscope.processes.guard import guarded, lifeline
 
 AGAIN_SECONDS = 0.3
@@ -88,7 +88,7 @@ class Program:
 class ServerProgram(Program):
     """A server of `eventscope.dev.servers`."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: EmbeddedServer) -> None:
         server.folder.mkdir(parents=True, exist_ok=True)
         super().__init__(server.name, server.command, server.folder / "log", {})
         self.server = server

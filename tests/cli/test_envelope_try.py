@@ -141,7 +141,7 @@ def test_several_that_come_as_one_may_be_rejected_together(tried: Any) -> None:
 
 def test_a_subject_that_no_stream_takes_is_noted(tried: Any) -> None:
     [shown] = tried({}, {"type": "a.b"}, "market.a")
-    assert shown["notes"] == ["EVENTSCOPE_SUBJECTS is shop.>, which does not take this subject"]
+    assert shown["notes"] == ["EVENTSCOPE_SUBJECTS is shop.>, which does not match this subject"]
     assert tried({}, {}, "market.a")[0]["rejected"]["code"] == "MISSING_TYPE"
 
 
@@ -170,26 +170,26 @@ def test_a_subject_that_no_stream_takes_is_noted(tried: Any) -> None:
         (
             {"version": "v", "data": "data"},
             {"v": "2.1", "data": 1},
-            ["the version that is mapped is no integer, and is kept as extensions.version"],
+            ["the mapped version is not an integer, and is kept as extensions.version"],
         ),
         ({"version": "v", "data": "data"}, {"v": 2, "data": 1}, []),
         (
             {"timestamp": {"path": "ts", "as": "milliseconds"}, "data": "data"},
             {"ts": 1764154800, "data": 1},
             [
-                "the timestamp is 1970-01-21T10:02:34.800000Z, which is long ago: seconds that are read as milliseconds"
-                " look so"
+                "the timestamp is 1970-01-21T10:02:34.800000Z, which is long ago: perhaps seconds were read as"
+                " milliseconds"
             ],
         ),
         ({"timestamp": {"path": "ts", "as": "seconds"}, "data": "data"}, {"ts": 1764154800, "data": 1}, []),
         (
             {"userId": "by"},
             {"by": 7, "total": 3},
-            ['nothing is mapped to data, so what is left is kept as extensions; "data": "" takes all of it'],
+            ['nothing is mapped to data, so the rest is kept as extensions; "data": "" maps all of it'],
         ),
         ({"userId": "by"}, {"by": 7}, []),
         ({"shop.>": "plain"}, {}, []),
-        ({"other.>": "plain"}, {}, ["no pattern takes this subject, so the message is taken as plain"]),
+        ({"other.>": "plain"}, {}, ["no pattern matches this subject, so the message is read as plain"]),
     ],
 )
 def test_what_probably_is_a_mistake_is_noted(tried: Any, mapping: Any, message: Any, notes: list[str]) -> None:
@@ -217,9 +217,19 @@ def test_a_source_that_one_sample_has_is_no_mistake_in_another(tried: Any, capsy
         (ORDER, b"{}", None, "sample 1 names no subject; give --subject"),
         (ORDER, b"{}", "a.*", "sample 1: 'a.*' is not a subject"),
         (ORDER, b"{}", "a..b", "sample 1: 'a..b' is not a subject"),
-        (ORDER, b'[{}, {"subject": 5, "message": 1}]', "a", "sample 2: its subject is not a text"),
-        (ORDER, b'{"subject": "a", "message": 1, "headers": []}', None, "sample 1: headers are texts"),
-        (ORDER, b'{"subject": "a", "message": 1, "headers": {"a": [1]}}', None, "sample 1: headers are texts"),
+        (ORDER, b'[{}, {"subject": 5, "message": 1}]', "a", "sample 2: its subject is not a string"),
+        (
+            ORDER,
+            b'{"subject": "a", "message": 1, "headers": []}',
+            None,
+            "sample 1: headers must be an object",
+        ),
+        (
+            ORDER,
+            b'{"subject": "a", "message": 1, "headers": {"a": [1]}}',
+            None,
+            "sample 1: headers must be an object",
+        ),
         (ORDER, b'{"subject": "a", "message": 1, "headers": {"": "x"}}', None, "the header '' cannot be sent"),
         (ORDER, b'{"subject": "a", "message": 1, "headers": {"a:b": "x"}}', None, "the header 'a:b' cannot be sent"),
         (ORDER, b'{"subject": "a", "message": 1, "headers": {"a": "\\ud800"}}', None, "the header 'a' cannot be sent"),

@@ -153,7 +153,7 @@ async def test_what_is_retried_is_stored_and_what_is_not_mended_is_rejected_agai
     await _mend(log, client, subject_prefix)
     done = await run("retry", "4", "2", "1")
     assert done.code == 1
-    assert done.lines[0].startswith("what was sent for 1 is rejected as 5: INVALID_JSON: ")
+    assert done.lines[0].startswith("1 was sent and is rejected again as 5: INVALID_JSON: ")
     # in the order in which they came: version 2 before version 3
     assert done.lines[1:] == ["2 stored, 1 rejected again, 0 not sent"]
     assert [event.get("version") for event in await pages.events(log, EVERYTHING, limit=10)] == [1, 2, 3]
@@ -205,12 +205,12 @@ async def test_drop_asks_first(run: Shell, messages: Sequence[bytes], log: Log) 
     [
         (("retry",), "give numbers, or --all"),
         (("drop", "1", "--all"), "give numbers, or --all"),
-        (("retry", "1", "--code", "INVALID_JSON"), "--code goes with --all"),
+        (("retry", "1", "--code", "INVALID_JSON"), "--code needs --all"),
         (("show", "7"), "there is no rejected message with the number 7"),
         (("retry", "7", "8"), "there is no rejected message with the number 7, 8"),
         (("retry", "7", "--with", "/dev/null"), "there is no rejected message with the number 7"),
-        (("retry", "--all", "--with", "/dev/null"), "--with goes with one number"),
-        (("retry", "7", "8", "--with", "/dev/null"), "--with goes with one number"),
+        (("retry", "--all", "--with", "/dev/null"), "--with needs exactly one number"),
+        (("retry", "7", "8", "--with", "/dev/null"), "--with needs exactly one number"),
         (("retry", "7", "--with", "/nowhere"), "/nowhere cannot be read (No such file or directory)"),
         (("list", "--code", "INVALID_JSN"), NO_CODE),
         (("retry", "--all", "--code", "INVALID_JSN"), NO_CODE),
@@ -291,8 +291,8 @@ async def test_what_was_mended_wrongly_leaves_the_rejected_one_there(
 ) -> None:
     done = await run("retry", "1", "--with", "-", given=b"still no json")
     assert done.code == 1
-    assert done.lines[0].startswith("what was sent for 1 is rejected as 5: INVALID_JSON: ")
-    assert done.lines[-1] == "1 stays as it was"
+    assert done.lines[0].startswith("1 was sent and is rejected again as 5: INVALID_JSON: ")
+    assert done.lines[-1] == "1 stays rejected, unchanged"
     kept = {one.number: one.raw for one in await rejected.rejected(log, limit=10)}
     assert (kept[1], kept[5]) == (messages[0], b"still no json")
     done = await run("retry", "1", "--with", "-", given=b"{}")
@@ -322,7 +322,7 @@ async def test_a_mended_message_that_waits_in_nats_leaves_the_rejected_one_there
     done = await run("retry", "1", "--with", "-", given=b"{}")
     assert done.code == 1
     assert done.lines[1].startswith("1 sent, but no ingester has answered yet")
-    assert done.lines[-1].startswith("1 stays until the mended message is known to be stored")
+    assert done.lines[-1].startswith("1 stays rejected until its corrected message is known to be stored")
     assert await rejected.numbers(log) == [1]
     async with ingester(settings):
         await until(lambda: pages.events(log, EVERYTHING, limit=10))

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from eventscope.dev.data_folder import Running, forget, found, locked, running
+from eventscope.dev.data_folder import RunningDev, forget, locked, running_dev, with_running_servers
 from eventscope.errors import CannotStart
 from eventscope.settings import Settings
 
-HERE = Running(
+HERE = RunningDev(
     api="http://127.0.0.1:1", mongo="mongodb://127.0.0.1:2", nats="nats://127.0.0.1:3", pids={"dev": os.getpid()}
 )
 
@@ -18,32 +18,32 @@ HERE = Running(
 async def test_what_runs_is_found_by_its_folder(tmp_path: Path) -> None:
     async with locked(tmp_path):
         HERE.write(tmp_path)
-        assert running(tmp_path) == HERE
+        assert running_dev(tmp_path) == HERE
         forget(tmp_path)
-        assert running(tmp_path) is None
+        assert running_dev(tmp_path) is None
 
 
 async def test_a_file_left_behind_is_not_believed_though_its_process_id_is_in_use_again(tmp_path: Path) -> None:
     async with locked(tmp_path):
         HERE.write(tmp_path)
-    assert running(tmp_path) is None
+    assert running_dev(tmp_path) is None
 
 
 async def test_a_file_left_behind_is_not_believed_while_children_of_a_killed_one_still_end(tmp_path: Path) -> None:
     async with locked(tmp_path):
-        Running(api="", mongo="", nats="", pids={"dev": 2**22 + 1}).write(tmp_path)  # no process has such an id
-        assert running(tmp_path) is None
+        RunningDev(api="", mongo="", nats="", pids={"dev": 2**22 + 1}).write(tmp_path)  # no process has such an id
+        assert running_dev(tmp_path) is None
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff", b'{"api": "", "mongo": "", "nats": "", "pids": {}}'])
 async def test_a_file_that_is_not_ours_is_not_believed(content: bytes, tmp_path: Path) -> None:
     async with locked(tmp_path):
         (tmp_path / "running.json").write_bytes(content)
-        assert running(tmp_path) is None
+        assert running_dev(tmp_path) is None
 
 
 def test_nothing_runs_on_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    assert running(tmp_path / "none") is None
+    assert running_dev(tmp_path / "none") is None
 
 
 def test_addresses_are_for_the_owner_only_since_they_can_hold_a_password(tmp_path: Path) -> None:
@@ -58,8 +58,8 @@ async def test_a_second_one_is_told_where_the_first_one_runs(tmp_path: Path) -> 
             async with locked(tmp_path):
                 pass
         assert str(error.value) == (
-            f"eventscope dev runs on {tmp_path} already, at http://127.0.0.1:1;"
-            " give --data-dir another folder to run one beside it"
+            f"`eventscope dev` already runs on {tmp_path}, at http://127.0.0.1:1;"
+            " to run a second one, give it another folder with --data-dir"
         )
 
 
@@ -85,17 +85,19 @@ async def test_a_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
 
 async def test_servers_that_are_not_set_are_those_of_what_runs_here(tmp_path: Path) -> None:
     unset, chosen = Settings(), Settings(mongo_url="mongodb://elsewhere")
-    assert found(unset, tmp_path) == unset
+    assert with_running_servers(unset, tmp_path) == unset
     async with locked(tmp_path):
         HERE.write(tmp_path)
-        assert found(unset, tmp_path) == Settings(mongo_url=HERE.mongo, nats_url=HERE.nats)
-        assert found(chosen, tmp_path) == Settings(mongo_url="mongodb://elsewhere", nats_url=HERE.nats)
+        assert with_running_servers(unset, tmp_path) == Settings(mongo_url=HERE.mongo, nats_url=HERE.nats)
+        assert with_running_servers(chosen, tmp_path) == Settings(mongo_url="mongodb://elsewhere", nats_url=HERE.nats)
 
 
 async def test_what_lets_us_in_at_another_nats_is_not_used_at_the_one_that_runs_here(tmp_path: Path) -> None:
     files = {"nats_ca_file": "ca.pem", "nats_credentials_file": "user.creds", "nats_domain": "hub"}
     async with locked(tmp_path):
         HERE.write(tmp_path)
-        assert found(Settings.model_validate(files), tmp_path) == Settings(mongo_url=HERE.mongo, nats_url=HERE.nats)
+        assert with_running_servers(Settings.model_validate(files), tmp_path) == Settings(
+            mongo_url=HERE.mongo, nats_url=HERE.nats
+        )
         theirs = Settings.model_validate({**files, "nats_url": "nats://elsewhere"})
-        assert found(theirs, tmp_path) == theirs.model_copy(update={"mongo_url": HERE.mongo})
+        assert with_running_servers(theirs, tmp_path) == theirs.model_copy(update={"mongo_url": HERE.mongo})

@@ -18,8 +18,8 @@ import httpx
 import pytest
 from rich.console import Console
 
-from eventscope.dev.data_folder import Running, locked, running
-from eventscope.dev.run import run
+from eventscope.dev.data_folder import RunningDev, locked, running_dev
+from eventscope.dev.run import run_dev
 from eventscope.errors import CannotStart
 from eventscope.processes import private
 from eventscope.redact import redacted
@@ -57,13 +57,13 @@ class Started:
     output: Path
 
     @property
-    def now(self) -> Running:
-        found = running(self.data_dir)
+    def now(self) -> RunningDev:
+        found = running_dev(self.data_dir)
         assert found is not None
         return found
 
     async def up(self, until: Until) -> None:
-        await until(lambda: running(self.data_dir) or self.process.returncode is not None)
+        await until(lambda: running_dev(self.data_dir) or self.process.returncode is not None)
         assert self.process.returncode is None, self.output.read_text()
 
     async def end(self, number: signal.Signals) -> int:
@@ -143,7 +143,7 @@ async def test_when_it_is_killed_no_child_is_left_and_the_next_start_goes_well(
         head, pids = await dev.head(), dev.now.pids
         await dev.end(signal.SIGKILL)
         await until(lambda: not any(alive(pid) for pid in pids.values()))
-        assert running(dev.data_dir) is None
+        assert running_dev(dev.data_dir) is None
     async with started(tmp_path) as dev:
         await dev.up(until)
         assert await dev.head() >= head
@@ -170,7 +170,7 @@ async def test_a_second_one_on_the_same_folder_is_told_where_the_first_one_is(tm
         async with started(tmp_path / "second", "--data-dir", str(first.data_dir)) as second:
             assert await second.process.wait() == 2
             said = second.output.read_text()
-        assert f"eventscope dev runs on {first.data_dir} already, at {first.now.api};" in said
+        assert f"`eventscope dev` already runs on {first.data_dir}, at {first.now.api};" in said
         assert "--data-dir" in said
         await _ready(first)
 
@@ -219,7 +219,7 @@ async def test_when_the_api_does_not_get_ready_its_own_reason_is_shown(
     given = Settings(mongo_url="mongodb://127.0.0.1:1", nats_url="nats://127.0.0.1:1")
     console = Console(file=io.StringIO())
     with pytest.raises(CannotStart, match="the API was not ready within 3 seconds: the moon is in the wrong place"):
-        await run(given, port=0, data_dir=tmp_path, console=console, program=[sys.executable, str(program)])
+        await run_dev(given, port=0, data_dir=tmp_path, console=console, program=[sys.executable, str(program)])
     assert _nobody_holds(tmp_path)
 
 
@@ -261,7 +261,7 @@ async def test_a_sample_business_of_its_own_keeps_to_embedded_servers_as_well(tm
     folder = tmp_path / "data"
     folder.mkdir()
     async with locked(folder):
-        Running("", "mongodb://127.0.0.1:1", "nats://127.0.0.1:1", {"dev": os.getpid(), "nats": 1}).write(folder)
+        RunningDev("", "mongodb://127.0.0.1:1", "nats://127.0.0.1:1", {"dev": os.getpid(), "nats": 1}).write(folder)
         process = await create_subprocess_exec(
             *(sys.executable, "-m", "eventscope", "sample", "--data-dir", str(folder)),
             stderr=asyncio.subprocess.PIPE,

@@ -15,7 +15,7 @@ import pytest
 from pymongo import MongoClient
 
 from eventscope.dev.binaries import find
-from eventscope.dev.servers import Mongod, Nats, ready, running
+from eventscope.dev.servers import Mongod, Nats, ready, run_server
 from eventscope.errors import CannotStart
 from eventscope.processes import ports
 from eventscope.processes.supervisor import Child, Supervisor
@@ -92,19 +92,19 @@ class TestMongod:
 
     @pytest.mark.processes
     def test_it_keeps_its_port_and_its_data_over_a_restart(self, tmp_path: Path) -> None:
-        with running(Mongod, tmp_path) as first, _client(first.url) as client:
+        with run_server(Mongod, tmp_path) as first, _client(first.url) as client:
             client["x"]["y"].insert_one({"_id": 1})
-        with running(Mongod, tmp_path) as second, _client(second.url) as client:
+        with run_server(Mongod, tmp_path) as second, _client(second.url) as client:
             assert client["x"]["y"].find_one() == {"_id": 1}
         assert second.port == first.port
 
     @pytest.mark.processes
     def test_it_keeps_its_data_when_it_comes_back_on_another_port(self, tmp_path: Path) -> None:
-        with running(Mongod, tmp_path) as first, _client(first.url) as client:
+        with run_server(Mongod, tmp_path) as first, _client(first.url) as client:
             client["x"]["y"].insert_one({"_id": 1})
         with (
             socket.create_server((ports.HOST, first.port)),
-            running(Mongod, tmp_path) as second,
+            run_server(Mongod, tmp_path) as second,
             _client(second.url) as client,
         ):
             client["x"]["y"].insert_one({"_id": 2})
@@ -113,10 +113,10 @@ class TestMongod:
 
     @pytest.mark.processes
     def test_it_keeps_its_data_when_it_was_killed(self, tmp_path: Path) -> None:
-        with running(Mongod, tmp_path) as first, _client(first.url) as client:
+        with run_server(Mongod, tmp_path) as first, _client(first.url) as client:
             client["x"]["y"].insert_one({"_id": 1})
             os.kill(client.admin.command("serverStatus")["pid"], signal.SIGKILL)
-        with running(Mongod, tmp_path) as second, _client(second.url) as client:
+        with run_server(Mongod, tmp_path) as second, _client(second.url) as client:
             assert client["x"]["y"].find_one() == {"_id": 1}
 
 
@@ -149,7 +149,7 @@ class TestBoth:
         self, kind: type[Mongod] | type[Nats], tmp_path: Path, taken: int
     ) -> None:
         wanted = iter([taken])
-        with running(lambda folder, port: kind(folder, next(wanted, port)), tmp_path) as server:
+        with run_server(lambda folder, port: kind(folder, next(wanted, port)), tmp_path) as server:
             assert server.port != taken
 
     @pytest.mark.parametrize("kind", KINDS)
@@ -179,16 +179,16 @@ class TestBoth:
     @pytest.mark.processes
     @pytest.mark.parametrize("kind", KINDS)
     def test_it_is_gone_when_it_is_not_needed_any_more(self, kind: type[Mongod] | type[Nats], tmp_path: Path) -> None:
-        with running(kind, tmp_path) as server:
+        with run_server(kind, tmp_path) as server:
             assert not ports.is_free(server.port)
         assert ports.is_free(server.port)
 
     @pytest.mark.processes
     def test_a_server_that_does_not_come_up_is_an_error_that_names_its_log(self, tmp_path: Path) -> None:
         with (
-            running(Mongod, tmp_path),  # which has the data open
+            run_server(Mongod, tmp_path),  # which has the data open
             pytest.raises(CannotStart) as error,
-            running(lambda folder, _: Mongod(folder, ports.free()), tmp_path),
+            run_server(lambda folder, _: Mongod(folder, ports.free()), tmp_path),
         ):
             pass
         assert str(error.value) == f"mongod ended while it was being started; see {tmp_path}/log"
@@ -233,17 +233,17 @@ def test_a_mongod_that_was_stopped_in_its_very_first_start_begins_anew(tmp_path:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "WiredTiger").write_bytes(b"half of it")
     (tmp_path / "unready").touch()
-    with running(Mongod, tmp_path) as server, MongoClient[Document](server.url) as client:
+    with run_server(Mongod, tmp_path) as server, MongoClient[Document](server.url) as client:
         client.test.things.insert_one({"_id": 1})
-    with running(Mongod, tmp_path) as server, MongoClient[Document](server.url) as client:
+    with run_server(Mongod, tmp_path) as server, MongoClient[Document](server.url) as client:
         assert client.test.things.find_one() == {"_id": 1}
 
 
 @pytest.mark.processes
 def test_a_mongod_that_has_been_ready_keeps_what_it_has_however_it_ends(tmp_path: Path) -> None:
-    with running(Mongod, tmp_path) as server, MongoClient[Document](server.url) as client:
+    with run_server(Mongod, tmp_path) as server, MongoClient[Document](server.url) as client:
         client.test.things.insert_one({"_id": 1})
     (tmp_path / "data" / "storage.bson").write_bytes(b"half of it")
-    with pytest.raises(CannotStart), running(Mongod, tmp_path):
+    with pytest.raises(CannotStart), run_server(Mongod, tmp_path):
         pass
     assert (tmp_path / "data" / "storage.bson").read_bytes() == b"half of it"

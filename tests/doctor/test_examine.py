@@ -16,11 +16,10 @@ from nats.js.api import AckPolicy, DiscardPolicy
 from rich.console import Console
 
 from eventscope.background import cancel
-from eventscope.dev.data_folder import Running
-from eventscope.dev.data_folder import running as what_runs
-from eventscope.dev.servers import Nats, running
+from eventscope.dev.data_folder import RunningDev, running_dev
+from eventscope.dev.servers import Nats, run_server
 from eventscope.doctor import examine as doctor
-from eventscope.doctor.examine import Plan, embedded, examine
+from eventscope.doctor.examine import Options, embedded_servers, examine
 from eventscope.doctor.finding import Finding, Level
 from eventscope.processes.ports import HOST, free
 from eventscope.settings import Settings
@@ -34,7 +33,7 @@ from tests.store.mongo.test_driver import Standalone
 from tests.support.processes import environment
 from tests.support.until import until
 
-HERE = Plan(embedded=frozenset({"mongod", "nats"}))
+HERE = Options(embedded=frozenset({"mongod", "nats"}))
 
 
 class Watched(Nats):
@@ -78,20 +77,20 @@ class Plain(Nats):
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    with running(Watched, tmp_path_factory.mktemp("watched")) as server:
+    with run_server(Watched, tmp_path_factory.mktemp("watched")) as server:
         assert isinstance(server, Watched)
         yield server
 
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running(Plain, tmp_path_factory.mktemp("plain")) as server:
+    with run_server(Plain, tmp_path_factory.mktemp("plain")) as server:
         yield server.url
 
 
 @pytest.fixture(scope="module")
 def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running(Standalone, tmp_path_factory.mktemp("standalone")) as server:
+    with run_server(Standalone, tmp_path_factory.mktemp("standalone")) as server:
         yield server.url
 
 
@@ -144,7 +143,7 @@ async def test_who_speaks_for_the_ingester_is_found_out(
 async def test_single_servers_that_are_not_embedded_are_warned_of(
     settings: Settings, client: Client, at_work: None
 ) -> None:
-    findings = await examine(settings, Plan())
+    findings = await examine(settings, Options())
     assert worse(findings) == {"MongoDB replica set": Level.WARNING, "NATS replicas": Level.WARNING}
 
 
@@ -184,7 +183,7 @@ async def test_what_was_done_to_the_stream_is_found(settings: Settings, client: 
         "NATS max age": Level.WARNING,
     }
     assert found(findings, "NATS max age") == "messages are dropped after 1 h, an outage may last 24 h"
-    quick = await examine(settings, Plan(outage_hours=0.5, embedded=HERE.embedded))
+    quick = await examine(settings, Options(outage_hours=0.5, embedded=HERE.embedded))
     assert "NATS max age" not in worse(quick)
 
 
@@ -264,7 +263,7 @@ async def test_a_nats_without_jetstream_is_broken(settings: Settings, plain: str
 async def test_the_monitoring_address_tells_whether_nats_writes_to_disk_first(
     settings: Settings, client: Client, watched: Watched
 ) -> None:
-    findings = await examine(settings, Plan(monitor=watched.monitor, embedded=HERE.embedded))
+    findings = await examine(settings, Options(monitor=watched.monitor, embedded=HERE.embedded))
     assert "NATS monitor" not in {one.check for one in findings}
     assert found(findings, "NATS sync") == f"{watched.identity} writes to disk before it acknowledges"
 
@@ -273,26 +272,26 @@ async def test_a_proxy_is_not_asked_for_a_monitoring_address_of_this_machine(
     settings: Settings, client: Client, watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://{HOST}:{free()}")
-    findings = await examine(settings, Plan(monitor=watched.monitor, embedded=HERE.embedded))
+    findings = await examine(settings, Options(monitor=watched.monitor, embedded=HERE.embedded))
     assert "NATS monitor" not in {one.check for one in findings}
 
 
 async def test_an_address_that_is_no_monitoring_address_is_told(settings: Settings, client: Client) -> None:
     for url in (f"http://{HOST}:{free()}", "nonsense"):
-        findings = await examine(settings, Plan(monitor=url, embedded=HERE.embedded))
+        findings = await examine(settings, Options(monitor=url, embedded=HERE.embedded))
         assert worse(findings)["NATS monitor"] == Level.WARNING
         assert url in found(findings, "NATS monitor")
 
 
 def test_embedded_is_what_an_eventscope_dev_started_itself() -> None:
-    here = Running(api="", mongo="mongodb://m", nats="nats://n", pids={"dev": 1, "mongod": 2, "api": 3})
-    assert embedded(Settings(mongo_url="mongodb://m", nats_url="nats://n"), here) == {"mongod"}
-    assert embedded(Settings(mongo_url="mongodb://other", nats_url="nats://n"), here) == frozenset()
-    assert embedded(Settings(mongo_url="mongodb://m", nats_url="nats://n"), None) == frozenset()
+    here = RunningDev(api="", mongo="mongodb://m", nats="nats://n", pids={"dev": 1, "mongod": 2, "api": 3})
+    assert embedded_servers(Settings(mongo_url="mongodb://m", nats_url="nats://n"), here) == {"mongod"}
+    assert embedded_servers(Settings(mongo_url="mongodb://other", nats_url="nats://n"), here) == frozenset()
+    assert embedded_servers(Settings(mongo_url="mongodb://m", nats_url="nats://n"), None) == frozenset()
 
 
 async def test_people_see_every_finding_with_what_to_do(settings: Settings, client: Client) -> None:
-    findings = await examine(settings, Plan())
+    findings = await examine(settings, Options())
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(doctor.table([*findings, Finding("x", Level.BROKEN, "[red]as it is[/red]", "[b]do\x1b[2J")]))
     text = console.export_text()
@@ -341,7 +340,7 @@ async def test_it_finds_what_an_eventscope_dev_runs(tmp_path: Path) -> None:
         stderr=asyncio.subprocess.DEVNULL,
     )
     try:
-        await until(lambda: what_runs(data) is not None or dev.returncode is not None)
+        await until(lambda: running_dev(data) is not None or dev.returncode is not None)
         _, out = await run("--json", "--data-dir", str(data))
         levels = {one["check"]: one["level"] for one in orjson.loads(out)["findings"]}
         levels.pop("MongoDB disk")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from eventscope.client import event
 from eventscope.exporters import form as exported
-from eventscope.importers.files import BadLine, Items, Line, read_csv, read_jsonl
+from eventscope.importers.files import BadLine, Items, MessageLine, read_csv, read_jsonl
 from eventscope.store.state.checkpoint import LogCheckpoint
 from eventscope.store.values import moment
 from eventscope.store.values.documents import EventDocument
@@ -70,7 +70,7 @@ class Log:
 
     def come_back(self, items: Items) -> None:
         for item in items:
-            assert isinstance(item, Line), item
+            assert isinstance(item, MessageLine), item
             assert item.exported
             letter = compose(item.message, "S", ["events.>"], 2**30, exported=True)
             self.take(letter.payload, letter.headers, "nestjs")  # whatever is set
@@ -167,7 +167,7 @@ def test_a_message_that_only_looks_a_little_like_an_export_is_a_message(tmp_path
     file = tmp_path / "events.jsonl"
     others = [{**record, "mine": 1}, {k: v for k, v in record.items() if k != "cursor"}]
     file.write_bytes(b"".join(orjson.dumps(one, option=orjson.OPT_APPEND_NEWLINE) for one in [record, *others]))
-    items = [item for item in read_jsonl(str(file)) if isinstance(item, Line)]
+    items = [item for item in read_jsonl(str(file)) if isinstance(item, MessageLine)]
     assert [item.exported for item in items] == [True, False, False]
     assert "position" not in items[0].message
     assert items[1].message == others[0]

@@ -19,9 +19,9 @@ from eventscope.client.filters import FilterArgs
 from eventscope.client.service import EventsService
 from eventscope.errors import BadInput
 from eventscope.exporters.part_file import Reached, begun
-from eventscope.exporters.run import format_of, run
-from eventscope.importers import run as importing
+from eventscope.exporters.run import export_events, format_of
 from eventscope.importers.files import BadLine, read_jsonl
+from eventscope.importers.run import import_events
 from eventscope.server.ingester import ingest
 from eventscope.settings import PREFIX, Settings
 from eventscope.store.log import Log
@@ -69,8 +69,8 @@ async def has(api: Served, count: int) -> bool:
 
 
 async def export(api: Served, out: Path, screen: Console, types: list[str] | None = None) -> int:
-    wanted = FilterArgs(event_types=types)
-    return (await run(str(api.http.base_url), str(out), format_of(str(out), None), wanted, console=screen)).count
+    filter_args, format = FilterArgs(event_types=types), format_of(str(out), None)
+    return (await export_events(str(api.http.base_url), str(out), format, filter_args, console=screen)).count
 
 
 def names(folder: Path) -> list[str]:
@@ -99,7 +99,7 @@ async def test_an_empty_log_becomes_the_same_and_the_one_exported_from_stays_as_
     before = await contents(str(api.http.base_url))
     back: Any = {"subjects": settings.subjects, "console": screen, "nats_url": settings.nats_url}
 
-    report = await importing.run(str(tmp_path / name), stream=settings.stream, **back)
+    report = await import_events(str(tmp_path / name), stream=settings.stream, **back)
     assert (report.published, report.failed) == (4, 0)
     await publish(client, settings, [{"type": "the.end"}])
     await until(lambda: has(api, 5))  # after all that came before
@@ -112,7 +112,7 @@ async def test_an_empty_log_becomes_the_same_and_the_one_exported_from_stays_as_
     task = asyncio.create_task(ingest(there))
     try:
         async with served(there) as other:
-            await importing.run(str(tmp_path / name), stream=there.stream, **back | {"subjects": there.subjects})
+            await import_events(str(tmp_path / name), stream=there.stream, **back | {"subjects": there.subjects})
             await until(lambda: has(other, 4))
             assert await contents(str(other.http.base_url)) == before
             await other.services.log.mongo.client.drop_database(there.mongo_database)
@@ -286,7 +286,7 @@ async def test_events_of_tail_are_taken_as_those_of_an_export(
     assert await export(api, tmp_path / "export.jsonl", screen) == 4
     assert lines(file) == lines(tmp_path / "export.jsonl")[:-1]
     given: Any = {"nats_url": settings.nats_url, "stream": settings.stream, "subjects": settings.subjects}
-    assert (await importing.run(str(file), **given, console=screen)).failed == 0
+    assert (await import_events(str(file), **given, console=screen)).failed == 0
     await publish(client, settings, [{"type": "the.end"}])
     await until(lambda: has(api, 5))
     assert await rejected.rejected(log, limit=1) == []

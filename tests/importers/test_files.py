@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventscope.errors import BadInput
-from eventscope.importers.files import LONGEST, BadLine, Items, Line, count, read_csv, read_jsonl
+from eventscope.importers.files import LONGEST, BadLine, Items, MessageLine, count, read_csv, read_jsonl
 from eventscope.subscriptions.messages.parse import MOST_BYTES
 
 
@@ -19,10 +19,10 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def jsonl(self, content: bytes | str) -> list[Line | BadLine]:
+    def jsonl(self, content: bytes | str) -> list[MessageLine | BadLine]:
         return list(read_jsonl(self.write("events.jsonl", content)))
 
-    def csv(self, content: bytes | str) -> list[Line | BadLine]:
+    def csv(self, content: bytes | str) -> list[MessageLine | BadLine]:
         return list(read_csv(self.write("events.csv", content)))
 
     def write(self, name: str, content: bytes | str) -> str:
@@ -35,18 +35,18 @@ def folder(tmp_path: Path) -> Folder:
     return Folder(tmp_path)
 
 
-def messages(items: list[Line | BadLine]) -> list[dict[str, Any]]:
+def messages(items: list[MessageLine | BadLine]) -> list[dict[str, Any]]:
     """The messages, without the ids that they were given."""
-    assert all(isinstance(item, Line) for item in items), items
+    assert all(isinstance(item, MessageLine) for item in items), items
     return [
         {name: value for name, value in item.message.items() if not str(value).startswith("file:")}
         for item in items
-        if isinstance(item, Line)
+        if isinstance(item, MessageLine)
     ]
 
 
-def ids(items: list[Line | BadLine]) -> list[str]:
-    return [item.message["messageId"] for item in items if isinstance(item, Line)]
+def ids(items: list[MessageLine | BadLine]) -> list[str]:
+    return [item.message["messageId"] for item in items if isinstance(item, MessageLine)]
 
 
 def test_each_line_is_a_message(folder: Folder) -> None:
@@ -64,8 +64,8 @@ def test_each_line_is_a_message(folder: Folder) -> None:
         "metadata": {"ip": "192.0.2.1"},
     }
     assert folder.jsonl(orjson.dumps(full) + b"\r\n\n" + b'{"type": "tick", "messageId": "m2"}') == [
-        Line(1, full),
-        Line(3, {"type": "tick", "messageId": "m2"}),
+        MessageLine(1, full),
+        MessageLine(3, {"type": "tick", "messageId": "m2"}),
     ]
 
 
@@ -109,8 +109,8 @@ def test_a_bad_line_is_told_with_its_number_and_reason_and_the_others_go_on(
     assert isinstance(bad, BadLine)
     assert bad.number == 2
     assert reason in bad.reason
-    assert first == Line(1, orjson.loads(good))
-    assert last == Line(3, orjson.loads(good))
+    assert first == MessageLine(1, orjson.loads(good))
+    assert last == MessageLine(3, orjson.loads(good))
 
 
 def test_columns_are_fields_of_a_message(folder: Folder) -> None:
@@ -291,4 +291,4 @@ def test_lines_are_counted(folder: Folder, content: bytes, lines: int) -> None:
 def test_a_line_that_is_a_list_is_bad_and_the_others_go_in(folder: Folder, list: str) -> None:
     bad, good = folder.jsonl(f'{list}\n{{"type": "a.b"}}\n')
     assert bad == BadLine(1, "the line holds a list of events; write each of them on a line of its own")
-    assert isinstance(good, Line)
+    assert isinstance(good, MessageLine)

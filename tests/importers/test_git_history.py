@@ -368,7 +368,7 @@ def test_of_a_shallow_clone_all_is_told_that_can_be_as_of_the_whole(
     events = list(history.events)
     inside = clone.git("rev-list", "HEAD").split()
     assert events == [one for one in workshop.events() if one["correlationId"] in set(inside).difference(boundary)]
-    assert (history.commits, history.left_out) == (len(inside) - len(boundary), len(boundary))
+    assert (history.commits, history.omitted) == (len(inside) - len(boundary), len(boundary))
 
 
 def test_a_boundary_that_the_current_branch_does_not_reach_cuts_nothing_off(workshop: Workshop) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 from rich.console import Console
 
-from eventscope.importers import run
+from eventscope.importers.run import import_events
 from eventscope.settings import Settings
 from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
@@ -41,7 +41,7 @@ async def test_the_history_of_this_repository_tells_which_files_it_has(
     settings: Settings, log: Log, api: str, ingesting: None
 ) -> None:
     for _ in range(2):  # the second time stores nothing anew
-        report = await run.run(
+        report = await import_events(
             f"git:{ROOT}",
             nats_url=settings.nats_url,
             stream=settings.stream,

@@ -14,11 +14,11 @@ from nats.js.errors import NotFoundError
 from rich.console import Console
 
 from eventscope.errors import BadInput, CannotStart
-from eventscope.importers.run import Report, run
+from eventscope.importers.run import ImportReport, import_events
 from eventscope.processes.ports import free
 from eventscope.subscriptions.nats.stream import connect
 
-Import = Callable[[str], Awaitable[Report]]
+Import = Callable[[str], Awaitable[ImportReport]]
 
 
 @pytest.fixture
@@ -28,8 +28,8 @@ def screen() -> Console:
 
 @pytest.fixture
 def bring(nats_url: str, stream_name: str, subject_prefix: str, screen: Console) -> Import:
-    async def bring(source: str) -> Report:
-        return await run(
+    async def bring(source: str) -> ImportReport:
+        return await import_events(
             source, nats_url=nats_url, stream=stream_name, subjects=[f"{subject_prefix}.>"], console=screen
         )
 
@@ -59,7 +59,7 @@ async def test_all_lines_of_a_file_go_in_in_their_order(
     file = tmp_path / "events.jsonl"
     file.write_text("".join(f'{{"type": "tick", "data": {{"n": {n}}}}}\n' for n in range(1000)))
 
-    assert await bring(str(file)) == Report(published=1000, failed=0)
+    assert await bring(str(file)) == ImportReport(published=1000, failed=0)
 
     assert [message["data"]["n"] for message in await stored(js, stream_name)] == list(range(1000))
     assert "1000/1000 lines" in said(screen)
@@ -71,7 +71,7 @@ async def test_bad_lines_are_printed_and_counted_and_the_good_ones_go_in(
     file = tmp_path / "events.csv"
     file.write_text("type,data.n\ntick,1\n[b]two words[/b],2\ntick,3\ntick\n")
 
-    assert await bring(str(file)) == Report(published=2, failed=2)
+    assert await bring(str(file)) == ImportReport(published=2, failed=2)
 
     assert [message["data"]["n"] for message in await stored(js, stream_name)] == [1, 3]
     assert "events.csv:3: the type '[b]two words[/b]' is not words joined by dots" in said(screen)
@@ -79,10 +79,12 @@ async def test_bad_lines_are_printed_and_counted_and_the_good_ones_go_in(
 
 
 def test_a_report_tells_what_is_known_and_where_the_rest_is_found() -> None:
-    told = Report(published=1200, failed=1, repeated=30).told
-    assert told.startswith("1,200 published; 30 of them JetStream had a moment ago already, and dropped; 1 could")
-    assert "`eventscope rejected list`" in told
-    assert Report(published=5, failed=0).told.startswith("5 published. ")
+    summary = ImportReport(published=1200, failed=1, repeated=30).summary
+    assert summary.startswith(
+        "1,200 published; 30 of them dropped by JetStream, which got them a moment ago; 1 not pub"
+    )
+    assert "`eventscope rejected list`" in summary
+    assert ImportReport(published=5, failed=0).summary.startswith("5 published. ")
 
 
 async def test_a_line_that_the_stream_cannot_take_is_a_bad_one(
@@ -92,7 +94,7 @@ async def test_a_line_that_the_stream_cannot_take_is_a_bad_one(
     file = tmp_path / "events.jsonl"
     file.write_text('{"type": "tick"}\n{"type": "tick", "data": "' + "x" * 300 + '"}\n')
 
-    assert await bring(str(file)) == Report(published=1, failed=1)
+    assert await bring(str(file)) == ImportReport(published=1, failed=1)
 
     assert "events.jsonl:2: the message" in said(screen)
     assert "300 are the most" in said(screen)
@@ -110,8 +112,8 @@ def repository(tmp_path: Path) -> Path:
 async def test_a_repository_goes_in_and_a_second_time_nothing_is_added(
     bring: Import, js: JetStreamContext, stream_name: str, repository: Path, screen: Console
 ) -> None:
-    assert await bring(f"git:{repository}") == Report(published=2, failed=0)
-    assert await bring(f"git:{repository}") == Report(published=2, failed=0, repeated=2)
+    assert await bring(f"git:{repository}") == ImportReport(published=2, failed=0)
+    assert await bring(f"git:{repository}") == ImportReport(published=2, failed=0, repeated=2)
 
     assert [message["type"] for message in await stored(js, stream_name)] == ["commit.recorded", "file.created"]
     assert "1/1 commits" in said(screen)
@@ -129,11 +131,11 @@ async def test_of_a_shallow_clone_it_is_said_what_is_left_out(
         await asyncio.to_thread(subprocess.run, command, cwd=repository, check=True)
     given: Any = {"nats_url": nats_url, "stream": stream_name, "subjects": [f"{stream_name}.>"], "console": screen}
 
-    assert await run(f"git:{folder}", **given, shallow=True) == Report(published=0, failed=0)
+    assert await import_events(f"git:{folder}", **given, shallow=True) == ImportReport(published=0, failed=0)
 
-    assert "1 commit is left out: this is a shallow clone" in said(screen)
-    with pytest.raises(BadInput, match="--shallow is for repositories"):
-        await run("events.jsonl", **given, shallow=True)
+    assert "1 commit is omitted: this is a shallow clone" in said(screen)
+    with pytest.raises(BadInput, match="--shallow is for repositories only"):
+        await import_events("events.jsonl", **given, shallow=True)
 
 
 async def test_an_import_that_is_stopped_leaves_nothing_behind(
@@ -166,7 +168,7 @@ async def _messages(js: JetStreamContext, stream: str) -> int:
 
 @pytest.mark.parametrize("source", ["events.txt", "events", "", "svn:.", "http://example.com/events"])
 async def test_what_is_no_source_is_refused(bring: Import, source: str) -> None:
-    with pytest.raises(BadInput, match=r"is no source of events: give git:PATH, FILE\.jsonl or FILE\.csv"):
+    with pytest.raises(BadInput, match=r"is not a source of events: give git:PATH, FILE\.jsonl or FILE\.csv"):
         await bring(source)
 
 
@@ -183,4 +185,4 @@ async def test_without_nats_nothing_begins(tmp_path: Path, screen: Console) -> N
 
     with pytest.raises(CannotStart, match="NATS cannot be reached"):
         url = f"nats://127.0.0.1:{free()}"
-        await run(str(file), nats_url=url, stream="EVENTS", subjects=["events.>"], console=screen)
+        await import_events(str(file), nats_url=url, stream="EVENTS", subjects=["events.>"], console=screen)

@@ -15,7 +15,7 @@ from nats.js.errors import APIError
 from eventscope.cli.rejections import retry
 from eventscope.client.service import EventsService
 from eventscope.connections import access
-from eventscope.doctor.examine import Plan, examine
+from eventscope.doctor.examine import Options, examine
 from eventscope.doctor.finding import Level
 from eventscope.errors import BadInput, Unavailable
 from eventscope.processes.ports import HOST, free
@@ -110,7 +110,7 @@ async def test_events_go_their_whole_way_there(theirs: Settings, log: Log, tmp_p
 
         await until(both)
 
-        findings = await examine(theirs, Plan())
+        findings = await examine(theirs, Options())
         assert {one.check: one.found for one in findings if one.level is Level.BROKEN} == {}
         assert "ingest lag" in {one.check for one in findings if one.level is Level.OK}
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from eventscope.doctor.examine import Plan, examine
+from eventscope.doctor.examine import Options, examine
 from eventscope.doctor.finding import Finding, Level
 from eventscope.errors import CannotStart, Unavailable
 from eventscope.settings import Settings
@@ -37,7 +37,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 async def examined(settings: Settings) -> dict[str, Finding]:
-    return {finding.check: finding for finding in await examine(settings, Plan()) if finding.level is Level.BROKEN}
+    return {finding.check: finding for finding in await examine(settings, Options()) if finding.level is Level.BROKEN}
 
 
 async def test_the_doctor_says_what_is_not_permitted(

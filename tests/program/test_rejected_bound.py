@@ -5,7 +5,7 @@ import pytest
 from nats.aio.client import Client
 
 from eventscope.cli.rejections import show_all
-from eventscope.doctor.examine import Plan, examine
+from eventscope.doctor.examine import Options, examine
 from eventscope.doctor.finding import Level
 from eventscope.errors import CannotStart
 from eventscope.settings import Settings, load, variable
@@ -70,11 +70,11 @@ async def test_garbage_is_bounded_and_said_and_what_is_right_is_stored_meanwhile
     async with httpx.AsyncClient() as http:
         metrics = (await http.get(f"{api}/metrics")).text
     assert f"eventscope_log_rejected_dropped {float(gone)}" in metrics
-    [finding] = [one for one in await examine(settings, Plan()) if one.check == "rejected messages dropped"]
+    [finding] = [one for one in await examine(settings, Options()) if one.check == "rejected messages dropped"]
     assert finding.level == Level.WARNING
     assert f"INVALID_JSON {gone}" in finding.found
     await show_all(settings, None, 1)
-    assert f"{gone} older ones were dropped for want of room" in capsys.readouterr().out
+    assert f"{gone} older ones were dropped to make room" in capsys.readouterr().out
     assert "so the oldest were dropped" in caplog.text
 
 

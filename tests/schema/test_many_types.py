@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from pymongo import AsyncMongoClient
 
-from eventscope.doctor.examine import Plan, examine
+from eventscope.doctor.examine import Options, examine
 from eventscope.doctor.finding import Level
 from eventscope.resolvers import stats as stats_resolver
 from eventscope.settings import Settings
@@ -269,10 +269,10 @@ async def test_few_types_are_spelled_out_and_many_are_not_looked_at(flood: Flood
 
 
 async def test_the_doctor_warns_of_many_types_and_of_ids_in_them(flood: Flood, world: World) -> None:
-    [finding] = [one for one in await examine(flood.settings, Plan()) if one.check == "event types"]
+    [finding] = [one for one in await examine(flood.settings, Options()) if one.check == "event types"]
     assert finding.level == Level.WARNING
     assert "over 1000 types" in finding.found
     assert "user.0000" in finding.found
     assert "docs/publishing.md" in finding.advice
-    [fine] = [one for one in await examine(world.settings, Plan()) if one.check == "event types"]
+    [fine] = [one for one in await examine(world.settings, Options()) if one.check == "event types"]
     assert fine.level == Level.OK

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from eventscope import EventsService
-from eventscope.dev.data_folder import Running, running
+from eventscope.dev.data_folder import RunningDev, running_dev
 from tests.support.isolation import heed_signals
 from tests.support.until import until
 
@@ -90,9 +90,9 @@ async def grown(folder: Path, head: int) -> int:
     """A whole start, which must find so many events, and is given one more: how many there are then."""
     async with _started(folder) as (process, output):
 
-        def up() -> Running | None:
+        def up() -> RunningDev | None:
             assert process.returncode is None, output.read_text()
-            return running(folder)
+            return running_dev(folder)
 
         here = await until(up, 120.0)
         assert here is not None

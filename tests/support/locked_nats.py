@@ -13,7 +13,7 @@ import nkeys
 import orjson
 import trustme
 
-from eventscope.dev.servers import Nats, running
+from eventscope.dev.servers import Nats, run_server
 from eventscope.processes.ports import HOST
 
 PREFIXES = {
@@ -43,7 +43,7 @@ class Demanding(Nats):
 @contextmanager
 def demanding(folder: Path, **more: Any) -> Iterator[str]:
     """Such a server for the length of the block; gives its address."""
-    with running(lambda place, port: Demanding(place, port, more), folder) as server:
+    with run_server(lambda place, port: Demanding(place, port, more), folder) as server:
         yield server.url
 
 

@@ -1,1 +1,1 @@
-"""Trying a mapping on sample messages before anything is switched on."""
+"""Trying a mapping on sample messages before it is put into the settings."""

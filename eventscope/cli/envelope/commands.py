@@ -1,4 +1,4 @@
-"""The commands `eventscope envelope …`: what can be asked for on the command line; `envelope_try` does it."""
+"""The commands `eventscope envelope …`: their options. `trial` runs them."""
 
 import sys
 from pathlib import Path
@@ -9,29 +9,34 @@ import typer
 from eventscope import settings
 from eventscope.errors import BadInput
 
-# As in __main__, each command imports what it runs when it runs.
+# Each command imports what it runs when it runs, as in main.
 
-app = typer.Typer(no_args_is_help=True, help="Say what messages look like, and see what becomes of them.")
+HELP = "Try envelopes: how messages of any shape become events."
+
+app = typer.Typer(no_args_is_help=True, help=HELP)
 
 
-@app.callback()
+@app.callback(help=HELP)
 def envelope() -> None:
-    """Say what messages look like, and see what becomes of them."""
+    """With a callback, `try` stays a command of its own although it is the only one."""
 
 
 @app.command("try")
 def try_(
-    mapping: Annotated[str, typer.Argument(help="A mapping, or a whole EVENTSCOPE_ENVELOPES: a file, or JSON.")],
-    file: Annotated[str, typer.Argument(help="Sample messages: JSON, a list, or lines of it; - for standard input.")],
-    subject: Annotated[str | None, typer.Option(help="That of samples which are the bare message.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line, for programs.")] = False,
+    mapping: Annotated[
+        str,
+        typer.Argument(help="A mapping or a value for EVENTSCOPE_ENVELOPES: JSON or a file."),
+    ],
+    file: Annotated[str, typer.Argument(help="Sample messages: JSON, a list, or JSON lines; - for standard input.")],
+    subject: Annotated[str | None, typer.Option(help="Subject of samples that do not name their own.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line, for programs.")] = False,
 ) -> None:
-    """Show what would become of sample messages, without any server. Exit code 1 when one would be rejected."""
+    """Show what sample messages would become. Needs no server. The exit code is 1 if one would be rejected."""
     from eventscope.cli.envelope import trial
 
-    chosen = settings.load()
+    loaded = settings.load()
     try:
         content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:
         raise BadInput(f"{file} cannot be read ({error.strerror})") from None
-    raise typer.Exit(trial.show(chosen, mapping, content, subject, as_json=as_json))
+    raise typer.Exit(trial.show(loaded, mapping, content, subject, as_json=as_json))

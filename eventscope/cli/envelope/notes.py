@@ -1,4 +1,4 @@
-"""Notes on what mappings make of sample messages: what is probably a mistake, though nothing is rejected for it."""
+"""Notes on probable mistakes in mappings, for which no message is rejected."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -10,12 +10,12 @@ from eventscope.subscriptions.messages.envelope import PLAIN, STATED, MessageEnv
 from eventscope.subscriptions.messages.mapping import Mapper
 from eventscope.subscriptions.nats.subjects import first_match
 
-EPOCH, UNLIKELY = "1970", "2000"  # the years between which hardly any event happened that is sent today
+EPOCH, UNLIKELY = "1970", "2000"  # hardly any event that is sent today happened between these years
 
 
 def absent(by_pattern: Mapping[str, MessageEnvelope], arrivals: Iterable[Arrival]) -> dict[int, list[str]]:
-    """Notes on sources that are in none of the messages that their mapping is for, by the `id` of the mapping."""
-    found: dict[int, set[tuple[str, str]]] = {}
+    """By `id` of each mapping, notes on sources that none of its messages contains."""
+    present: dict[int, set[tuple[str, str]]] = {}
     mappings: dict[int, Mapper] = {}
     for arrival in arrivals:
         mapper = mapping(by_pattern, arrival)
@@ -23,19 +23,19 @@ def absent(by_pattern: Mapping[str, MessageEnvelope], arrivals: Iterable[Arrival
             mappings[id(mapper)] = mapper
             outer = mapper.outer(arrival)
             for message in _objects(arrival.raw):
-                found.setdefault(id(mapper), set()).update(mapper.found(message, outer))
+                present.setdefault(id(mapper), set()).update(mapper.found(message, outer))
     return {
         key: [
             f"{name} is mapped from {source}, which is in none of these samples"
             for name, source in mappings[key].sources()
-            if (name, source) not in there
+            if (name, source) not in sources
         ]
-        for key, there in found.items()
+        for key, sources in present.items()
     }
 
 
 def mapping(by_pattern: Mapping[str, MessageEnvelope], arrival: Arrival) -> Mapper | None:
-    """The mapping that the message is opened with, if it is."""
+    """The mapping that applies to the message, or None."""
     envelope = None if arrival.headers.get(STATED) == PLAIN[STATED] else first_match(arrival.subject, by_pattern)
     return envelope if isinstance(envelope, Mapper) else None
 
@@ -43,13 +43,13 @@ def mapping(by_pattern: Mapping[str, MessageEnvelope], arrival: Arrival) -> Mapp
 def notes(
     settings: Settings, by_pattern: Mapping[str, MessageEnvelope], arrival: Arrival, events: Sequence[dict[str, Any]]
 ) -> list[str]:
-    """Notes on one message, and on the events that it would be."""
+    """Notes on one message, and on the events that it would become."""
     found = []
     if first_match(arrival.subject, dict.fromkeys(settings.subjects, True)) is None:
-        found.append(f"{variable('subjects')} is {','.join(settings.subjects)}, which does not take this subject")
+        found.append(f"{variable('subjects')} is {','.join(settings.subjects)}, which does not match this subject")
     stated = arrival.headers.get(STATED) == PLAIN[STATED]
     if by_pattern and not stated and first_match(arrival.subject, by_pattern) is None:
-        found.append("no pattern takes this subject, so the message is taken as plain")
+        found.append("no pattern matches this subject, so the message is read as plain")
     mapper = mapping(by_pattern, arrival)
     sources = dict(mapper.sources()) if mapper is not None else {}
     for event in events:
@@ -57,14 +57,14 @@ def notes(
             if one in event and other not in event:
                 found.append(f"the event has {one} and no {other}, so it belongs to no aggregate and gets no version")
         if EPOCH <= (at := event.get("timestamp") or "") < UNLIKELY and "timestamp" in sources:
-            found.append(f"the timestamp is {at}, which is long ago: seconds that are read as milliseconds look so")
+            found.append(f"the timestamp is {at}, which is long ago: perhaps seconds were read as milliseconds")
         if mapper is not None and "data" not in sources and "data" not in event and event.get("extensions"):
-            found.append('nothing is mapped to data, so what is left is kept as extensions; "data": "" takes all of it')
+            found.append('nothing is mapped to data, so the rest is kept as extensions; "data": "" maps all of it')
         if "version" in sources and not {"claimedVersion", "expectedVersion"} & event.keys():
             extensions = event.get("extensions", {})
             kept = "claimedVersion" if "claimedVersion" in extensions else "version"
             if kept in extensions:
-                found.append(f"the version that is mapped is no integer, and is kept as extensions.{kept}")
+                found.append(f"the mapped version is not an integer, and is kept as extensions.{kept}")
     return list(dict.fromkeys(found))
 
 

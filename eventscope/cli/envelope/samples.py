@@ -1,4 +1,4 @@
-"""Sample messages, as people write them into a file to see what a mapping makes of them."""
+"""Parses files of sample messages for `eventscope envelope try`."""
 
 import json
 from collections.abc import Iterable
@@ -12,9 +12,9 @@ from eventscope.store.values.headers import MessageHeaders
 from eventscope.subscriptions.nats.header_block import format_block, parse
 
 PARTS: Final = frozenset({"subject", "headers", "message"})
-HALVES: Final = frozenset(map(chr, range(0xD800, 0xE000)))  # of characters, which have no UTF-8
-UNSENDABLE: Final = HALVES | set("*> \t\r\n\0")
-UNSENDABLE_IN_VALUE: Final = HALVES | set("\r\n")
+SURROGATES: Final = frozenset(map(chr, range(0xD800, 0xE000)))  # which UTF-8 cannot encode
+UNSENDABLE: Final = SURROGATES | set("*> \t\r\n\0")
+UNSENDABLE_IN_VALUE: Final = SURROGATES | set("\r\n")
 UNSENDABLE_IN_NAME: Final = UNSENDABLE_IN_VALUE | {":"}
 
 
@@ -28,15 +28,15 @@ class Sample:
 
 
 def samples(content: bytes, subject: str | None) -> list[Sample]:
-    """The samples in a JSON document, in a list of them, or in lines of JSON, of which each is a message.
+    """The samples in a JSON document, a list of them, or lines of JSON.
 
-    A sample is the message itself, on the subject given, or `{"subject": …, "headers": {…}, "message": …}`. BadInput
-    when there is none, or one has no subject.
+    A sample is the message itself, with that subject, or `{"subject": …, "headers": {…}, "message": …}`. BadInput when
+    there is none, or one has no subject or cannot be sent.
     """
     try:
         whole = _loads(content)
     except ValueError:
-        # a line that is not JSON is a sample too: it shows what becomes of such a message
+        # a line that is not JSON is a sample too: it shows how such a message is rejected
         found = [_sample(line, _line(line), number, subject) for number, line in enumerate(_lines(content), 1)]
     else:
         several = whole if isinstance(whole, list) else [whole]
@@ -57,7 +57,7 @@ def _sample(raw: bytes, content: Any, number: int, subject: str | None) -> Sampl
             f'sample {number} names no subject; give --subject, or {{"subject": …, "headers": {{…}}, "message": …}}'
         )
     if not isinstance(subject, str):
-        raise BadInput(f"sample {number}: its subject is not a text")
+        raise BadInput(f"sample {number}: its subject is not a string")
     if not all(subject.split(".")) or set(subject) & UNSENDABLE:
         raise BadInput(f"sample {number}: {subject!r} is not a subject like events.user.created")
     return Sample(subject, parse(format_block(headers)), raw)
@@ -70,7 +70,7 @@ def _headers(given: Any, number: int) -> list[tuple[str, str]]:
         for one in (value if isinstance(value, list) else [value])
     ]
     if not isinstance(given, dict) or not all(isinstance(one, str) for _, one in pairs):
-        raise BadInput(f"sample {number}: headers are texts, or lists of texts, by name")
+        raise BadInput(f"sample {number}: headers must be an object of strings, or of lists of strings")
     for name, value in pairs:
         if not name.strip() or set(name) & UNSENDABLE_IN_NAME or set(value) & UNSENDABLE_IN_VALUE:
             raise BadInput(f"sample {number}: the header {name!r} cannot be sent with the value {value[:80]!r}")
@@ -89,7 +89,7 @@ def _line(line: bytes) -> Any:
 
 
 def _loads(content: bytes) -> Any:
-    """The document with every number, and every object with a key given twice, as it is written."""
+    """The document; numbers, and objects with a key given twice, stay as they are written."""
     try:
         return json.loads(
             content.decode(), parse_int=_as_is, parse_float=_as_is, parse_constant=_as_is, object_pairs_hook=_object
@@ -115,7 +115,7 @@ def _dumps(value: Any, number: int) -> bytes:
 
 
 def _written(value: Any) -> bytes:
-    """The document as JSON; orjson refuses halves of characters, which a publisher may well send."""
+    """The document as JSON. Not by orjson, which refuses lone surrogates: a publisher may send them."""
     if isinstance(value, orjson.Fragment):
         return orjson.dumps(value)
     if isinstance(value, dict):

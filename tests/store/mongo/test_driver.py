@@ -13,7 +13,7 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 
-from eventscope.dev.servers import Mongod, ready, running
+from eventscope.dev.servers import Mongod, ready, run_server
 from eventscope.errors import CannotStart, QuestionTimedOut, TooLargeTogether, Unavailable, Unstorable
 from eventscope.processes.guard import guarded, lifeline
 from eventscope.processes.ports import free
@@ -136,7 +136,7 @@ class Standalone(Mongod):
 
 @pytest.fixture(scope="module")
 def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running(Standalone, tmp_path_factory.mktemp("standalone")) as server:
+    with run_server(Standalone, tmp_path_factory.mktemp("standalone")) as server:
         yield server.url
 
 
@@ -171,7 +171,7 @@ class Guarded(Standalone):
 
 @pytest.fixture(scope="module")
 def guarded_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running(Guarded, tmp_path_factory.mktemp("guarded")) as server:
+    with run_server(Guarded, tmp_path_factory.mktemp("guarded")) as server:
         yield server.url
 
 
@@ -296,8 +296,8 @@ async def test_a_question_that_takes_mongodb_too_long_is_ended_there_too(
     assert late.value.seconds == 0.5
 
     async def ended() -> bool:
-        running = {"currentOp": 1, "ns": f"{log.mongo.database.name}.events", "active": True}
-        return not (await log.mongo.client.admin.command(running))["inprog"]
+        run_server = {"currentOp": 1, "ns": f"{log.mongo.database.name}.events", "active": True}
+        return not (await log.mongo.client.admin.command(run_server))["inprog"]
 
     await until(ended)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from bson import encode
 
-from eventscope.dev.servers import Mongod, running
+from eventscope.dev.servers import Mongod, run_server
 from eventscope.errors import TooComplex
 from eventscope.store.log import Log, open_log
 from eventscope.store.mongo import raw
@@ -25,7 +25,7 @@ class Failing(Mongod):
 
 @pytest.fixture(scope="module")
 def failing_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running(Failing, tmp_path_factory.mktemp("failing")) as server:
+    with run_server(Failing, tmp_path_factory.mktemp("failing")) as server:
         yield server.url
 
 

@@ -14,7 +14,7 @@ from nats.js import JetStreamContext
 from nats.js.api import RetentionPolicy
 from nats.js.errors import APIError, BadRequestError, NotFoundError
 
-from eventscope.dev.servers import Nats, running
+from eventscope.dev.servers import Nats, run_server
 from eventscope.errors import Unavailable
 from eventscope.settings import Settings
 from eventscope.store.log import Log
@@ -120,7 +120,7 @@ class Plain(Nats):
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running(Plain, tmp_path_factory.mktemp("plain")) as server:
+    with run_server(Plain, tmp_path_factory.mktemp("plain")) as server:
         yield server.url
 
 

@@ -23,7 +23,7 @@ from nats.js.api import (
 )
 from nats.js.errors import APIError
 
-from eventscope.dev.servers import Nats, running
+from eventscope.dev.servers import Nats, run_server
 from eventscope.errors import CannotStart
 from eventscope.processes.ports import free
 from eventscope.server.ingester import ingest
@@ -368,7 +368,7 @@ class Small(Nats):
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running(Small, tmp_path_factory.mktemp("small")) as server:
+    with run_server(Small, tmp_path_factory.mktemp("small")) as server:
         yield server.url
 
 

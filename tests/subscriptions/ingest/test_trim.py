@@ -9,7 +9,7 @@ import pytest
 from nats.aio.client import Client
 from nats.js import JetStreamContext, api
 
-from eventscope.dev.servers import Nats, running
+from eventscope.dev.servers import Nats, run_server
 from eventscope.settings import Settings
 from eventscope.store.values import moment
 from eventscope.store.values.message import StreamPosition
@@ -33,7 +33,7 @@ class Limited(Nats):
 
 @pytest.fixture
 def limited(tmp_path: Path) -> Iterator[str]:
-    with running(Limited, tmp_path) as server:
+    with run_server(Limited, tmp_path) as server:
         yield server.url
 
 
