@@ -73,7 +73,7 @@ class ConfirmedPublisher:
         the same messageIds is safe.
         """
         events = [{**message, "messageId": message.get("messageId") or str(uuid.uuid4())} for message in messages]
-        name = "what is published together" if together else "the event"
+        name = "the list of events" if len(messages) > 1 else "the event"
         payload = encode(events if together else events[0], name)
         token = uuid.uuid4().hex
         headers = {

@@ -290,7 +290,7 @@ class TestWhatCannotBePublished:
             ),
             (NewEvent("a.b", expected_version=1), "needs aggregate_type and aggregate_id"),
             (NewEvent("a.b", **USER, expected_version=-1), "expected_version is -1"),
-            (NewEvent("a.b", "x" * 2**20), "bytes are too many"),
+            (NewEvent("a.b", "x" * 2**20), "bytes with its headers; at most 1048576 are allowed"),
         ],
     )
     async def test_what_cannot_be_an_event_is_refused_before_it_is_sent(
