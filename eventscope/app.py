@@ -22,7 +22,7 @@ from eventscope.http.endpoint import Endpoint
 from eventscope.metrics.api import ApiMetrics, RequestCounter
 from eventscope.metrics.workers import SiblingMetrics
 from eventscope.schema.build import build as build_schema
-from eventscope.schema.compiled import self_check
+from eventscope.schema.compiled import fallbacks, self_check
 from eventscope.schema.context import Services
 from eventscope.schema.direct import Direct
 from eventscope.schema.limits.limits import Limits
@@ -109,7 +109,9 @@ def build(
     metrics = metrics or ApiMetrics()
     services.feed.observer = metrics
     services.publisher.trust.on_distrust = metrics.distrusted_answer
-    compiled = settings.compiled and self_check.holds()
+    compiled = settings.compiled and self_check.passes()
+    if settings.compiled and not compiled:
+        metrics.fell_back(fallbacks.SELF_CHECK)
     schema = build_schema(metrics, services.limits, settings.question_seconds, compiled=compiled)
     rules = Rules.of(settings)
     endpoint = Endpoint(

@@ -1,4 +1,4 @@
-"""The schema, put together, and what it does with errors."""
+"""Builds the schema, and gives each error its code."""
 
 from typing import Any
 
@@ -12,12 +12,15 @@ from strawberry.types import ExecutionContext
 
 from eventscope.errors import INTERNAL, BadInput, EventscopeError, TooComplex, log_client_error, shorten, to_client
 from eventscope.schema import sources
+from eventscope.schema.compiled import internals
 from eventscope.schema.compiled.documents import Documents
 from eventscope.schema.compiled.executor import CompiledExecutor
-from eventscope.schema.extensions import InTime, OneOperation, Ready, Sized
+from eventscope.schema.compiled.fallbacks import Fallbacks
+from eventscope.schema.compiled.selection import SelectionInfo
+from eventscope.schema.extensions import LargeAnswer, OneOperation, Preparation, TimeLimit
 from eventscope.schema.limits.limits import Limits, has_too_many_tokens
-from eventscope.schema.measured import GuardedObserver, Measured, Observer
 from eventscope.schema.mutation import Mutation
+from eventscope.schema.observer import GuardedObserver, Observer, ObserverExtension
 from eventscope.schema.query import Query
 from eventscope.schema.subscription import Subscription
 from eventscope.schema.types.scalars import SCALARS
@@ -29,13 +32,13 @@ class Schema(strawberry.Schema):
     documents: Documents
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
-        """Give each error its code, and put an id in the place of what is our own fault."""
+        """Give each error its code, and mask the errors that are our own fault."""
         for error in errors:
             describe(error)
 
 
 def describe(error: GraphQLError) -> None:
-    """Give the error its code; mask it, and log it under an `errorId`, if the caller is not to blame."""
+    """Give the error its code; if the caller is not to blame, mask it and log it under an `errorId`."""
     extensions: dict[str, Any] = dict(error.extensions or {})
     if "code" in extensions:
         return
@@ -43,7 +46,7 @@ def describe(error: GraphQLError) -> None:
     while isinstance(root.original_error, GraphQLError):
         root = root.original_error
     cause = root.original_error
-    if not isinstance(cause, EventscopeError) and _is_in_the_question(error, root):
+    if not isinstance(cause, EventscopeError) and _is_in_the_request(error, root):
         error.message = shorten(error.message)
         extensions["code"] = TooComplex.code if has_too_many_tokens(error) else BadInput.code
         log_client_error(extensions["code"], error.message)
@@ -58,18 +61,18 @@ def describe(error: GraphQLError) -> None:
 
 
 def _forget(error: BaseException | None) -> None:
-    """Let go of where it was raised, and of all that was being read there; nobody looks at that any more."""
+    """Drop the tracebacks, whose frames would keep alive all that was being read. The errors are logged already."""
     while error is not None:
         error.__traceback__ = None
         error = error.__cause__ or error.__context__
 
 
-def _is_in_the_question(error: GraphQLError, root: GraphQLError) -> bool:
-    """Whether the error is about the document or the variables, and not about what came out of executing them."""
+def _is_in_the_request(error: GraphQLError, root: GraphQLError) -> bool:
+    """Whether the error is in the document or the variables, and not in what executing them gave."""
     if isinstance(root.original_error, MissingQueryError | CannotGetOperationTypeError | InvalidOperationTypeError):
         return True
     if root.original_error is None:
-        # what cannot be written as its type points nowhere, until the path is added to it
+        # a value that its type cannot serialize raises an error without nodes, to which only the path is added
         return error.path is None or bool(root.nodes)
     return error.path is None and bool(error.nodes)
 
@@ -77,24 +80,30 @@ def _is_in_the_question(error: GraphQLError, root: GraphQLError) -> bool:
 def build(
     observer: Observer | None = None, limits: Limits | None = None, seconds: float = 10.0, *, compiled: bool = True
 ) -> Schema:
-    """The schema as it is served; the observer hears of every operation, and none may take longer than `seconds`."""
+    """The schema as it is served; the observer is told about every operation, none of which takes over `seconds`.
+
+    CannotStart when graphql-core or Strawberry lacks internals without which nothing can be answered.
+    """
+    for needed in internals.NEEDED:
+        needed.demand()
     most = limits or Limits()
     guarded = None if observer is None else GuardedObserver(observer)
-    measured = () if guarded is None else (lambda: Measured(guarded),)
+    observing = () if guarded is None else (lambda: ObserverExtension(guarded),)
     schema = Schema(
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
-        config=StrawberryConfig(default_resolver=sources.read, scalar_map=SCALARS),
+        config=StrawberryConfig(default_resolver=sources.read, scalar_map=SCALARS, info_class=SelectionInfo),
         extensions=[
-            *measured,
+            *observing,
             lambda: MaxTokensLimiter(max_token_count=most.tokens),
             OneOperation,
-            lambda: Ready(schema.documents, most),
-            lambda: InTime(seconds),
-            Sized,
+            lambda: Preparation(schema.documents, most),
+            lambda: TimeLimit(seconds),
+            LargeAnswer,
         ],
         execution_context_class=CompiledExecutor if compiled else None,
     )
-    schema.documents = Documents(schema._schema, most)
+    fallbacks = Fallbacks() if guarded is None else Fallbacks(guarded.fell_back)
+    schema.documents = Documents(internals.graphql_schema(schema), most, fallbacks)
     return schema

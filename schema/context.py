@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeVar
 
 from strawberry.dataloader import DataLoader
 from strawberry.types import Info as StrawberryInfo
@@ -224,4 +224,9 @@ def _heard(loading: asyncio.Future[Any]) -> None:
         loading.exception()
 
 
-Info: TypeAlias = StrawberryInfo[Context, Any]
+class Info(StrawberryInfo[Context, Any]):
+    """What a resolver gets to know about the field that it resolves."""
+
+    def document_fields(self) -> tuple[str, ...] | None:
+        """The fields of stored documents that the selection needs; None when it may need all."""
+        raise NotImplementedError  # reading a selection takes internals of Strawberry: see compiled/selection.py

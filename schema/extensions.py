@@ -1,4 +1,4 @@
-"""What a document must be before anything of it is executed, where Strawberry is too lenient or says nothing."""
+"""Strawberry extensions that every operation passes: a clear name, its limits, its time, the size of its answer."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -10,11 +10,12 @@ from strawberry.extensions import SchemaExtension
 from strawberry.schema.exceptions import CannotGetOperationTypeError
 
 from eventscope.errors import QuestionTimedOut
-from eventscope.schema.compiled.documents import Documents, Prepared
-from eventscope.schema.large import marked
+from eventscope.schema.compiled.documents import Documents, PreparedDocument
+from eventscope.schema.compiled.internals import requested_operation
+from eventscope.schema.large import mark_large
 from eventscope.schema.limits.limits import Limits
 
-GRACE_SECONDS: Final = 1.0  # the store keeps to the time by itself, and knows better what the matter is
+GRACE_SECONDS: Final = 1.0  # the store keeps to the time limit itself, and knows better what took so long
 
 
 class UnclearOperation(CannotGetOperationTypeError):
@@ -22,87 +23,87 @@ class UnclearOperation(CannotGetOperationTypeError):
 
     def as_http_error_reason(self) -> str:
         """The sentence for the caller."""
-        return "The document holds several operations; say with operationName which one is meant"
+        return "The document holds several operations; choose one with operationName"
 
 
 class OneOperation(SchemaExtension):
-    """Refuses to guess which operation of several is meant, where Strawberry would take the first."""
+    """Refuses a document of several operations if the request names none, where Strawberry would run the first."""
 
     def on_validate(self) -> Iterator[None]:
-        """Look before anything is executed."""
+        """Check before anything is executed; raises UnclearOperation."""
         document = self.execution_context.graphql_document
-        if document is not None and self.execution_context._provided_operation_name is None:
+        if document is not None and requested_operation(self.execution_context) is None:
             operations = [part for part in document.definitions if isinstance(part, OperationDefinitionNode)]
             if len(operations) > 1:
                 raise UnclearOperation(None)
         yield
 
 
-class Ready(SchemaExtension):
-    """Takes the document as it was prepared when its text first came: held to the limits, and validated.
+class Preparation(SchemaExtension):
+    """Uses the document that was prepared at the first request of its text: held to the limits, and validated.
 
-    What depends on the variables is looked at each time. Strawberry's own limiters walk every fragment as often as it
-    is spread, and so are a way to keep a server busy.
+    Limits that depend on the variables are checked each time. Strawberry's own limiters walk every fragment as often as
+    it is spread, which would be a way to keep a server busy.
     """
 
     def __init__(self, documents: Documents, limits: Limits) -> None:
         self._documents = documents
         self._limits = limits
-        self._found: Prepared | None = None
+        self._prepared: PreparedDocument | None = None
 
     def on_parse(self) -> Iterator[None]:
-        """A text that cannot be parsed is left to the parser, whose error reaches WebSocket clients too."""
-        given = self.execution_context
-        if given.query:
+        """Take the prepared document; leave syntax errors to the parser, whose error reaches WebSocket clients too."""
+        context = self.execution_context
+        if context.query:
             with suppress(GraphQLError):
-                self._found = self._documents.of(given.query)
-                given.graphql_document = self._found.document
+                self._prepared = self._documents.of(context.query)
+                context.graphql_document = self._prepared.document
         yield
 
     def on_validate(self) -> Iterator[None]:
-        """Look before anything is executed."""
-        given, found = self.execution_context, self._found
-        if found is not None:
-            given.pre_execution_errors = found.refusals() or self._limits.charge(
-                found.bills, given.operation_name, given.variables
+        """Set the errors for which the document or its variables are refused."""
+        context, prepared = self.execution_context, self._prepared
+        if prepared is not None:
+            context.pre_execution_errors = prepared.refusals() or self._limits.charge(
+                prepared.bills, context.operation_name, context.variables
             )
         yield
 
 
-class InTime(SchemaExtension):
-    """Ends what takes longer to execute than a question may."""
+class TimeLimit(SchemaExtension):
+    """Ends an operation that takes too long to execute."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
 
     async def on_execute(self) -> AsyncIterator[None]:
-        """Cancel it then, with everything that it awaits."""
-        async with in_time(self._seconds):
+        """Cancel the operation at the limit, with everything that it awaits."""
+        async with time_limit(self._seconds):
             yield
 
 
-class Sized(SchemaExtension):
+class LargeAnswer(SchemaExtension):
     """Marks the data of an answer for which much was read."""
 
     def on_operation(self) -> Iterator[None]:
-        """Look after it was made."""
+        """Mark the data once it is complete."""
         yield
         result = self.execution_context.result
         if isinstance(result, ExecutionResult):
-            result.data = marked(result.data, self.execution_context.context)
+            result.data = mark_large(result.data, self.execution_context.context)
 
 
 @asynccontextmanager
-async def in_time(seconds: float) -> AsyncIterator[None]:
-    """Cancel what is awaited inside when it takes longer than a question may, and raise the error that says so."""
+async def time_limit(seconds: float) -> AsyncIterator[None]:
+    """Cancel the block when it takes longer than an operation may, and raise the error that says so."""
     try:
         async with asyncio.timeout(seconds + GRACE_SECONDS):
             yield
     except TimeoutError:
-        raise too_late(seconds) from None
+        raise timeout_error(seconds) from None
 
 
-def too_late(seconds: float) -> GraphQLError:
-    """The error that says that the answer took longer than it may."""
+def timeout_error(seconds: float) -> GraphQLError:
+    """The error of an operation that took longer than it may."""
     late = QuestionTimedOut(seconds)
     return GraphQLError(str(late), original_error=late)

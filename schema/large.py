@@ -1,4 +1,4 @@
-"""Answers that are large, marked as such for the code that writes them out."""
+"""Marks large answers for the code that encodes them."""
 
 from typing import Any, TypeVar
 
@@ -8,9 +8,9 @@ T = TypeVar("T")
 
 
 class Large(dict[str, Any]):
-    """The data of an answer, which takes long to write out."""
+    """The data of an answer that takes long to encode."""
 
 
-def marked(data: T, context: Context) -> T | Large:
-    """The data of an operation, marked if so much was read for it."""
+def mark_large(data: T, context: Context) -> T | Large:
+    """The data of an operation, as `Large` if much was read for it."""
     return Large(data) if context.log.budget.is_large and isinstance(data, dict) else data

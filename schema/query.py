@@ -14,7 +14,6 @@ from eventscope.resolvers.page import request
 from eventscope.schema import nodes
 from eventscope.schema.context import Info
 from eventscope.schema.ids import message_id
-from eventscope.schema.types import selection
 from eventscope.schema.types.aggregate import Aggregate, AggregateOrder, Order
 from eventscope.schema.types.arguments import (
     After,
@@ -49,7 +48,7 @@ from eventscope.store.aggregates import Order as StoreOrder
 class Query:
     @strawberry.field(description="One event, by its id.", graphql_type=Event | None)
     async def event(self, info: Info, id: EventId) -> object:
-        return await event_resolver.event(info.context.log, message_id(id), selection.fields(info))
+        return await event_resolver.event(info.context.log, message_id(id), info.document_fields())
 
     @strawberry.field(
         description="The object with this id; null if there is none, or if none of it is kept any more.",
@@ -84,7 +83,7 @@ class Query:
         info.context.spend(asked.size)
         newest_first = order is not Order.OLDEST_FIRST
         return await event_resolver.events(
-            info.context.log, event_filter(filter), asked, newest_first=newest_first, fields=selection.fields(info)
+            info.context.log, event_filter(filter), asked, newest_first=newest_first, fields=info.document_fields()
         )
 
     @strawberry.field(
@@ -105,7 +104,7 @@ class Query:
     ) -> object:
         asked = request(first, after)
         info.context.spend(asked.size)
-        return await event_resolver.replay(info.context.log, event_filter(filter), asked, up_to, selection.fields(info))
+        return await event_resolver.replay(info.context.log, event_filter(filter), asked, up_to, info.document_fields())
 
     @strawberry.field(
         description="One aggregate; null if it never existed, or if none of its events are kept.",

@@ -19,8 +19,9 @@ from strawberry.types import ExecutionResult
 from eventscope.errors import QuestionTimedOut, to_client
 from eventscope.http.answer import encoded
 from eventscope.http.negotiation import JSON, negotiate, status
+from eventscope.schema.compiled.run import QueryPlan
 from eventscope.schema.context import Context
-from eventscope.schema.direct import Direct, Plan
+from eventscope.schema.direct import Direct
 from eventscope.schema.large import Large
 from eventscope.store.values import json_text
 
@@ -72,7 +73,7 @@ class FastPath:
     context: Callable[[], Context]
     encode: Callable[[object], bytes]
     most_body: int
-    plans: OrderedDict[bytes, Plan] = field(default_factory=OrderedDict)
+    plans: OrderedDict[bytes, QueryPlan] = field(default_factory=OrderedDict)
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> Receive | None:
         """Answer and give None; or give what the endpoint is to receive, which must answer then."""
@@ -86,15 +87,15 @@ class FastPath:
             return heard.again
         context = self.context()
         try:
-            await self._send(send, media_type, await self.direct.follow(plan, context))
+            await self._send(send, media_type, await self.direct.run(plan, context))
         finally:
             context.leave()
         return None
 
-    def _plan(self, body: bytes) -> Plan | None:
+    def _plan(self, body: bytes) -> QueryPlan | None:
         """What there is to do for a request of that body; what was asked before is known by its bytes."""
         known = self.plans.get(body)
-        if known is not None and known.cleared == self.direct.cleared:
+        if known is not None and known.generation == self.direct.generation:
             self.plans.move_to_end(body)
             return known
         asked = _asked(body)
@@ -102,7 +103,7 @@ class FastPath:
             return None
         plan = self.direct.plan(asked["query"], asked.get("variables"), asked.get("operationName"))
         if plan is not None and len(body) <= MOST_KNOWN_BODY:
-            if self.plans and next(iter(self.plans.values())).cleared != plan.cleared:
+            if self.plans and next(iter(self.plans.values())).generation != plan.generation:
                 self.plans.clear()  # or functions would outlive the documents that they are counted with
             self.plans[body] = plan
             if len(self.plans) > MOST_KNOWN:

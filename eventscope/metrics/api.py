@@ -43,6 +43,11 @@ class ApiMetrics:
         self._operation_seconds = histogram(
             "operation_seconds", "Time that queries and mutations take, by `kind`.", "kind"
         )
+        self._fallbacks = counter(
+            "compiled_fallbacks",
+            "Executions of an operation in which graphql-core took over from compiled code, by `reason`.",
+            "reason",
+        )
         self._requests = counter("http_requests", "HTTP requests answered, by `path` and `status`.", "path", "status")
         self._request_seconds = histogram("http_request_seconds", "Time until an answer is sent, by `path`.", "path")
         # looking up the child for some labels takes longer than counting
@@ -84,6 +89,10 @@ class ApiMetrics:
         self._operation(kind, code).inc()
         if kind in ("query", "mutation"):
             self._operation_time(kind).observe(seconds)
+
+    def fell_back(self, reason: str) -> None:
+        """Count a fallback from compiled code to graphql-core."""
+        self._fallbacks.labels(reason).inc()
 
     def arrived(self, events: Sequence[EventDocument]) -> None:
         """Count events that arrived live."""

@@ -1,12 +1,12 @@
-"""Writes one Python function per selection, which turns what a resolver gave into what is answered.
+"""Writes one Python function per selection, which turns what a resolver returned into the data of the answer.
 
-graphql-core completes every field of every object by itself, at three microseconds a field. For a tree of plain fields
-the same is written out here as nested loops and dictionary literals. The function is optimistic: whatever is not just
-as it should be (a null where none may be, a value of another type, something to be awaited, an exception) makes it
-raise, and graphql-core completes the very same value instead, so errors, their paths and their order are its own.
-Reading plain fields has no effects, so that reading them twice does no harm.
+graphql-core completes every field of every object on its own, at three microseconds a field. For a tree of plain fields
+this writes the same as nested loops and dictionary literals. The function is optimistic: it raises at anything unusual
+(a null where none may be, a value of another type, an awaitable, an exception), and graphql-core then completes the
+same value instead, so errors, their paths and their order are graphql-core's own. Reading plain fields has no side
+effects, so reading them twice is harmless.
 
-Generated code holds names of the schema and literals of response keys, and never what a client wrote otherwise.
+Generated code holds names of the schema and literals of response keys, and nothing else that a client wrote.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,13 +30,14 @@ from strawberry.types.field import StrawberryField
 from eventscope.resolvers import cursor
 from eventscope.resolvers.page import Page
 from eventscope.schema import ids, sources
+from eventscope.schema.compiled.fallbacks import Unusual
 from eventscope.schema.types import connection, event
 from eventscope.store.values import moment
 from eventscope.store.values.documents import INTEGERS
 
-MOST_LINES: Final = 10_000  # of one function; beyond it compiling costs more than it saves
+MOST_LINES: Final = 10_000  # of one function; compiling a longer one costs more than it saves
 JSON_TYPES: Final = frozenset({dict, list, str, int, float, bool})
-# values of which the type's own serializer would give back the same
+# tests for values that the type's own serializer would return unchanged
 UNCHANGED: Final[Mapping[str, str]] = {
     "String": "type({v}) is str",
     "ID": "type({v}) is str",
@@ -49,15 +50,15 @@ UNCHANGED: Final[Mapping[str, str]] = {
 
 Completed = dict[str, Any]
 Complete = Callable[[Any, Any], Any]
-"""Completes a value; the other argument is the context of the operation."""
-
-
-class Unusual(Exception):
-    """A value is not just as it should be."""
+"""Completes a value; the second argument is the context of the operation."""
 
 
 class NotCompilable(Exception):
-    """A selection holds what cannot be written out, like a field with a resolver of its own."""
+    """A selection holds something that cannot be written out, such as a field with a resolver of its own."""
+
+
+class TooLarge(NotCompilable):
+    """The function for a selection would be too long, or nested deeper than Python allows."""
 
 
 class Collector(Protocol):
@@ -66,13 +67,13 @@ class Collector(Protocol):
     def collect_subfields(
         self, return_type: GraphQLObjectType, field_details_list: FieldDetailsList, /
     ) -> CollectedFields:
-        """The fields of the type that are selected."""
+        """The selected fields of the type."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """What of an object was compiled: the function gives its fields in order, with None in the place of the `rest`."""
+class CompiledFields:
+    """The compiled fields of an object: the function returns all fields in order, with None for those in `rest`."""
 
     complete: Callable[[Any, Any], Completed]
     rest: tuple[str, ...]
@@ -102,30 +103,30 @@ class Compiler:
         """The function that completes values of the type; NotCompilable when it takes more than plain fields."""
         return self._function(self._value(type, details, "v", 1))
 
-    def part(self, type: GraphQLObjectType, fields: GroupedFieldSet) -> Part:
-        """The function for those fields of an object that are plain; NotCompilable when there are none."""
+    def fields(self, type: GraphQLObjectType, fields: GroupedFieldSet) -> CompiledFields:
+        """The function for the plain fields of an object; NotCompilable when there are none."""
         pairs, rest = [], []
         self._check_source(type, "v", 1)
         for key, details in fields.items():
-            mark = len(self.lines)
+            start = len(self.lines)
             try:
                 completed = self._field(type, details, "v", {}, 1)
             except NotCompilable:
-                del self.lines[mark:]
+                del self.lines[start:]
                 rest.append(key)
                 completed = "None"
             pairs.append(f"{key!r}: {completed}")
         if len(rest) == len(pairs):
             raise NotCompilable
-        return Part(self._function("{" + ", ".join(pairs) + "}"), tuple(rest))
+        return CompiledFields(self._function("{" + ", ".join(pairs) + "}"), tuple(rest))
 
     def _function(self, result: str) -> Complete:
         if len(self.lines) > MOST_LINES:
-            raise NotCompilable
+            raise TooLarge
         try:
             exec(compile(self._source(result), "<compiled selection>", "exec"), self.names)
-        except (SyntaxError, RecursionError, MemoryError):  # nested deeper than Python takes
-            raise NotCompilable from None
+        except (SyntaxError, RecursionError, MemoryError):  # nested deeper than Python allows
+            raise TooLarge from None
         return cast("Complete", self.names["complete"])
 
     def _source(self, result: str) -> str:
@@ -133,7 +134,7 @@ class Compiler:
         return "\n".join(["def complete(v, context):", *once, *self.lines, f"    return {result}"])
 
     def _value(self, type: GraphQLOutputType, details: FieldDetailsList, v: str, depth: int) -> str:
-        """Write what completes the value in `v`; the expression of what becomes of it."""
+        """Write what completes the value in `v`; returns the expression for the result."""
         required = isinstance(type, GraphQLNonNull)
         inner = type.of_type if isinstance(type, GraphQLNonNull) else type
         if isinstance(inner, GraphQLScalarType | GraphQLEnumType):
@@ -153,7 +154,7 @@ class Compiler:
         if isinstance(type, GraphQLObjectType):
             self._check_source(type, v, depth)
             return self._object(type, details, v, {}, depth)
-        raise NotCompilable  # of an interface or a union only the value itself tells the type
+        raise NotCompilable  # of an interface or a union: only the value itself has the type
 
     def _leaf(self, type: GraphQLScalarType | GraphQLEnumType, v: str, depth: int, *, required: bool) -> str:
         serialize = self._constant(type.coerce_output_value)
@@ -179,7 +180,7 @@ class Compiler:
     def _object(
         self, type: GraphQLObjectType, details: FieldDetailsList, v: str, known: Mapping[str, str], depth: int
     ) -> str:
-        """Write what completes an object; `known` has expressions for fields that need not be read from `v`."""
+        """Write what completes an object; `known` holds expressions for fields that need not be read from `v`."""
         fields, deferred, _ = self.collector.collect_subfields(type, details)
         if deferred:
             raise NotCompilable
@@ -212,7 +213,7 @@ class Compiler:
         return self._value(found.type, details, value, depth)
 
     def _edges(self, type: GraphQLOutputType, details: FieldDetailsList, v: str, depth: int) -> str:
-        """Write edges from the nodes of a page, which saves making an object for each."""
+        """Write edges straight from the nodes of a page, without an object for each."""
         edge = _unwrapped(type)
         result, append, node, cursor = self._name(), self._name(), self._name(), self._name()
         self._write(depth, f"if type({v}) is not Page: raise Unusual")
@@ -226,7 +227,7 @@ class Compiler:
         source = _source(type)
         if source is None and type.is_type_of is not None:
             raise NotCompilable
-        # `sources.read` takes dictionaries for events, and so must this
+        # `sources.read` treats every dictionary as an event, and so must this
         unlike = "is dict" if source is None else f"is not {self._constant(source)}"
         self._write(depth, f"if type({v}) {unlike}: raise Unusual")
 
@@ -246,7 +247,7 @@ class Compiler:
         call = f"{self._constant(reader)}({v})"
         if reader is not ids.of_event:
             return call
-        # most message ids have no colon, and are the ids as they are; a page of a thousand has a thousand
+        # most message ids have no colon and need no prefix: checked inline, for a page may have a thousand
         id = self._name()
         return f'({call} if ":" in ({id} := {v}["messageId"]) else {id})'
 
@@ -264,7 +265,7 @@ class Compiler:
 
 
 def changed(serialize: Callable[[Any], Any], value: Any) -> Any:
-    """What the type makes of the value, if it is one that a type may be given."""
+    """The value as its type serializes it; Unusual for anything but a value, and where the type returns none."""
     if value is None or value is Undefined or isinstance(value, Exception) or hasattr(value, "__await__"):
         raise Unusual
     result = serialize(value)
@@ -274,7 +275,7 @@ def changed(serialize: Callable[[Any], Any], value: Any) -> Any:
 
 
 def _plain(found: GraphQLField) -> StrawberryField | None:
-    """The field as Strawberry knows it, if it is read by `sources.read` and nothing else."""
+    """Strawberry's definition of the field, if `sources.read` alone reads it."""
     definition = found.extensions.get("strawberry-definition")
     is_plain = (
         isinstance(definition, StrawberryField)
@@ -288,14 +289,14 @@ def _plain(found: GraphQLField) -> StrawberryField | None:
 
 
 def _origin(type: GraphQLObjectType) -> type | None:
-    """The Python class that the type was made of; of a generic, the generic class."""
+    """The Python class that the type was made from; the generic class if it is generic."""
     definition = type.extensions.get("strawberry-definition")
     generic = getattr(definition, "concrete_of", None) or definition
     return getattr(generic, "origin", None)
 
 
 def _source(type: GraphQLObjectType) -> type | None:
-    """The class of all sources of the type, where it is known."""
+    """The class of all sources of the type, if it is known."""
     return getattr(_origin(type), "source", None)
 
 

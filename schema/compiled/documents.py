@@ -1,4 +1,4 @@
-"""Documents, made ready for execution once a text: parsed, held to the limits, validated, and open to be compiled."""
+"""Prepares each document once: it is parsed, held to the limits, validated, and ready to be compiled."""
 
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -20,7 +20,8 @@ from strawberry.schema.schema import validate_document
 
 from eventscope.schema.compiled import executor
 from eventscope.schema.compiled.exact import Exact
-from eventscope.schema.compiled.plan import Question, variables
+from eventscope.schema.compiled.fallbacks import Fallbacks
+from eventscope.schema.compiled.plan import PlannedQuery, variables
 from eventscope.schema.limits.cost import Bill, bills
 from eventscope.schema.limits.limits import Limits
 
@@ -30,12 +31,12 @@ MOST_DOCUMENTS: Final = 1_000
 MOST_TOKENS: Final = 50_000
 MOST_LINES: Final = 50_000
 MOST_TEXT: Final = 1_000_000
-SHARE_OF_BAD_ONES: Final = 10  # documents that are refused get a tenth of the room, and take nothing from good ones
+SHARE_OF_REFUSED: Final = 10  # refused documents get a tenth as much memory, and take none from good ones
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """A parsed document. `problems` are what it is refused for, and the rest is of use only where there are none."""
+class PreparedDocument:
+    """A parsed document. `problems` are why it is refused; if there are any, nothing else here is used."""
 
     document: DocumentNode
     problems: tuple[GraphQLError, ...]
@@ -43,93 +44,98 @@ class Prepared:
     fragments: dict[str, FragmentDefinitionNode]
     fragment_details: dict[str, FragmentDetails]
     bills: Mapping[str | None, Bill]
-    questions: dict[str | None, Question] = field(default_factory=dict)
+    fallbacks: Fallbacks
+    queries: dict[str | None, PlannedQuery] = field(default_factory=dict)
 
     def refusals(self) -> list[GraphQLError]:
-        """The problems, as errors of one answer's own: what becomes of them there is no other answer's matter."""
+        """The problems, as new errors for each answer: an answer adds codes to its own."""
         return [
             GraphQLError(one.message, one.nodes, one.source, one.positions, one.path, one.original_error)
             for one in self.problems
         ]
 
-    def question(self, schema: GraphQLSchema, name: str | None) -> Question | None:
-        """The query that is meant: the one of that name, or the only one; None when that is no query."""
-        found = self.questions.get(name)
-        if found is not None or self.problems:
-            return found
+    def query(self, schema: GraphQLSchema, name: str | None) -> PlannedQuery | None:
+        """The query of that name, or the only operation if there is no name; None if that is not a query."""
+        query = self.queries.get(name)
+        if query is not None or self.problems:
+            return query
         only = next(iter(self.operations.values())) if len(self.operations) == 1 else None
         operation = only if name is None else self.operations.get(name)
         if operation is None or operation.operation is not OperationType.QUERY:
             return None
-        found = self.questions[name] = Question(operation, variables(schema, operation), executor.conditions(operation))
-        return found
+        query = self.queries[name] = PlannedQuery(
+            operation, variables(schema, operation), executor.conditions(operation), self.fallbacks
+        )
+        return query
 
 
 class Documents:
-    """Those that were asked for lately; how many, and how large together, is bounded."""
+    """The documents of recent requests; their number and their total size are bounded."""
 
-    def __init__(self, schema: GraphQLSchema, limits: Limits) -> None:
+    def __init__(self, schema: GraphQLSchema, limits: Limits, fallbacks: Fallbacks | None = None) -> None:
         self._schema = schema
         self._limits = limits
-        self._good: Remembered = Remembered(MOST_DOCUMENTS, MOST_TOKENS, MOST_TEXT)
-        self._bad: Remembered = Remembered(*(n // SHARE_OF_BAD_ONES for n in (MOST_DOCUMENTS, MOST_TOKENS, MOST_TEXT)))
+        self._fallbacks = fallbacks or Fallbacks()
+        self._good = DocumentCache(MOST_DOCUMENTS, MOST_TOKENS, MOST_TEXT)
+        self._refused = DocumentCache(*(n // SHARE_OF_REFUSED for n in (MOST_DOCUMENTS, MOST_TOKENS, MOST_TEXT)))
         self.lines = 0
-        """How many lines of functions have been compiled since they were last dropped."""
-        self.cleared = 0
-        """How often all were forgotten; whoever keeps one of them must let go of it then."""
+        """How many lines of functions were compiled since all documents were last dropped."""
+        self.generation = 0
+        """How often all documents were dropped: a document that is kept elsewhere must be dropped then, too."""
 
-    def of(self, text: str) -> Prepared:
+    def of(self, text: str) -> PreparedDocument:
         """The document with that text; GraphQLSyntaxError when it cannot be parsed."""
-        found = self._good.get(text) or self._bad.get(text)
+        found = self._good.get(text) or self._refused.get(text)
         if found is None:
             found = self._prepare(text)
-            (self._bad if found.problems else self._good).add(text, found)
+            (self._refused if found.problems else self._good).add(text, found)
         return found
 
-    def _prepare(self, text: str) -> Prepared:
+    def _prepare(self, text: str) -> PreparedDocument:
         document = parse(text, max_tokens=self._limits.tokens)
         problems = self._limits.check(document) or validate_document(self._schema, document, RULES)
         if not problems:
-            executor.attach(document, self._compiled)
+            executor.attach(document, self._on_compiled, self._fallbacks)
         fragments = {part.name.value: part for part in document.definitions if isinstance(part, FragmentDefinitionNode)}
-        return Prepared(
+        return PreparedDocument(
             document,
             tuple(problems),
             {_name(part): part for part in document.definitions if isinstance(part, OperationDefinitionNode)},
             fragments,
             {name: FragmentDetails(fragment) for name, fragment in fragments.items()},
             {} if problems else bills(self._schema, document),
+            self._fallbacks,
         )
 
-    def _compiled(self, lines: int) -> None:
+    def _on_compiled(self, lines: int) -> None:
         self.lines += lines
         if self.lines > MOST_LINES:
-            # functions live as long as their documents; those in use are back after two requests
+            # functions live as long as their documents; those in use are compiled again within two requests
             self.lines = 0
-            self.cleared += 1
+            self.generation += 1
             self._good.clear()
 
 
-class Remembered:
-    """Prepared documents by their texts; the one that was not asked for the longest makes room."""
+class DocumentCache:
+    """Prepared documents by their texts; the least recently used one makes room for another."""
 
     def __init__(self, documents: int, tokens: int, characters: int) -> None:
         self._most = (documents, tokens, characters)
-        self._known: OrderedDict[str, Prepared] = OrderedDict()
+        self._known: OrderedDict[str, PreparedDocument] = OrderedDict()
         self._held = (0, 0, 0)
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def get(self, text: str) -> Prepared | None:
+    def get(self, text: str) -> PreparedDocument | None:
         """The document with that text, if it is known."""
         found = self._known.get(text)
         if found is not None:
             self._known.move_to_end(text)
         return found
 
-    def add(self, text: str, prepared: Prepared) -> None:
-        """Remember one that is not known yet, unless it is too large."""
+    def add(self, text: str, prepared: PreparedDocument) -> None:
+        """Keep a document that is not here yet, unless it is too large."""
         size = _size(text, prepared)
         if any(part > most for part, most in zip(size, self._most, strict=True)):
             return
@@ -139,7 +145,7 @@ class Remembered:
             self._count(_size(*self._known.popitem(last=False)), -1)
 
     def clear(self) -> None:
-        """Forget all."""
+        """Drop all documents."""
         self._known.clear()
         self._held = (0, 0, 0)
 
@@ -148,7 +154,7 @@ class Remembered:
         self._held = (documents + sign * size[0], tokens + sign * size[1], characters + sign * size[2])
 
 
-def _size(text: str, prepared: Prepared) -> tuple[int, int, int]:
+def _size(text: str, prepared: PreparedDocument) -> tuple[int, int, int]:
     return 1, prepared.document.token_count, len(text)
 
 

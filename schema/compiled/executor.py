@@ -1,7 +1,9 @@
-"""Executes operations as graphql-core does, with compiled functions in the place of what it would do field by field."""
+"""Executes operations as graphql-core does, but completes values by compiled functions instead of field by field.
+
+A compiled function that raises has changed nothing, so graphql-core then completes the same value from the start.
+"""
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -20,53 +22,63 @@ from graphql.language import DirectiveNode, DocumentNode
 from graphql.pyutils import Path, gather_with_cancel
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
-from eventscope.schema.compiled.compiler import Compiler, Complete, Completed, NotCompilable, Part
+from eventscope.schema.compiled.compiler import (
+    CompiledFields,
+    Compiler,
+    Complete,
+    Completed,
+    NotCompilable,
+    TooLarge,
+)
+from eventscope.schema.compiled.fallbacks import TOO_LARGE, TOO_MANY_VARIANTS, Fallbacks
 
 PLACE: Final = "eventscope_plans"
-MOST_PLANS: Final = (
-    64  # of one operation: beyond it, as when many variables decide what is skipped, nothing is compiled
-)
-# a selection is compiled when it is asked for again, or within one answer for an item in a long list: what is asked
-# once, and is little, does not pay for it
-ASKED: Final = 20
-WARM: Final = 2 * ASKED
+MOST_SELECTIONS: Final = 64  # of one operation; they multiply when many variables decide what is skipped
+# A selection is compiled in the second request for it, or within one request for a later item of a long list: a small
+# selection that is requested once does not repay compiling it. So a request counts as much as this many items.
+REQUEST: Final = 20
+WARM: Final = 2 * REQUEST
 
-Key: TypeAlias = tuple[object, ...]
+SelectionKey: TypeAlias = tuple[object, ...]
 
 
 @dataclass(slots=True)
-class Plan:
-    """What is known of one selection: about how often it was met, and then its function. `nodes` keeps ids valid."""
+class SelectionPlan:
+    """One selection: how often it was met, with requests weighted, and its function once there is one.
+
+    `nodes` keeps the nodes alive whose `id()` is in the selection's key.
+    """
 
     nodes: object
     met: int = 0
-    compiled: Complete | Part | None = None
+    compiled: Complete | CompiledFields | None = None
 
 
 @dataclass(slots=True)
-class Plans:
+class OperationPlans:
     """The compiled functions of one operation; they live as long as its document does."""
 
     conditions: tuple[str, ...]
     """The variables that decide what is selected."""
-    used: Callable[[int], None]
-    """Hears how many lines were compiled."""
-    known: dict[Key, Plan] = field(default_factory=dict)
+    on_compiled: Callable[[int], None]
+    """Called with the number of lines that were compiled."""
+    fallbacks: Fallbacks
+    selections: dict[SelectionKey, SelectionPlan] = field(default_factory=dict)
 
 
-def attach(document: DocumentNode, used: Callable[[int], None]) -> None:
+def attach(document: DocumentNode, on_compiled: Callable[[int], None], fallbacks: Fallbacks) -> None:
     """Let the operations of the document be compiled when they are executed again."""
     conditions = _Conditions()
     visit(document, conditions)
     for definition in document.definitions:
         if isinstance(definition, OperationDefinitionNode):
             # nodes are frozen, but have a dictionary
-            definition.__dict__[PLACE] = Plans(tuple(sorted(conditions.names)), used)
+            definition.__dict__[PLACE] = OperationPlans(tuple(sorted(conditions.names)), on_compiled, fallbacks)
 
 
 def conditions(operation: OperationDefinitionNode) -> tuple[str, ...]:
-    """The variables that decide what the operation selects; none where it is not to be compiled."""
-    plans: Plans | None = operation.__dict__.get(PLACE)
+    """The variables that decide what the operation selects; none if it is not to be compiled."""
+    plans: OperationPlans | None = operation.__dict__.get(PLACE)
     return () if plans is None else plans.conditions
 
 
@@ -77,19 +89,20 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
-        plans: Plans | None = self.operation.__dict__.get(PLACE)
-        watched = self.middleware_manager is not None and self.middleware_manager.middlewares
-        self._plans = plans if self.error_propagation and not watched else None
+        plans: OperationPlans | None = self.operation.__dict__.get(PLACE)
+        has_middleware = self.middleware_manager is not None and self.middleware_manager.middlewares
+        self._plans = plans if self.error_propagation and not has_middleware else None
         self._variant: tuple[object, ...] = ()
-        self._met: set[Key] = set()
-        self._parts: dict[int, tuple[GroupedFieldSet, Plan | None]] = {}
-        self.given: Callable[[], Awaitable[Any]] | None = None
-        """What the one question at the root has come to, if that is known already: the resolver is not asked again."""
+        self._met: set[SelectionKey] = set()
+        self._fields: dict[int, tuple[GroupedFieldSet, SelectionPlan | None]] = {}
+        self._reported: frozenset[str] = frozenset()
+        self.root_result: Callable[[], Awaitable[Any]] | None = None
+        """Gives what the resolver of the one root field returned or raised, if it was called before: not again."""
         self.complete_object: Complete | None = None
-        """The function for the object at the root, once it was used and gave all of its fields."""
+        """The function for the object at the root, once it was called and completed all of its fields."""
         if plans is not None and plans.conditions:
-            given = self.variable_values.coerced
-            self._variant = tuple(given.get(name) for name in plans.conditions)
+            variables = self.variable_values.coerced
+            self._variant = tuple(variables.get(name) for name in plans.conditions)
 
     def complete_value(
         self,
@@ -100,27 +113,30 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         result: Any,
         position_context: Any,
     ) -> Any:
-        """Complete a value by the function for its selection; graphql-core does it where that balks."""
+        """Complete a value by the function for its selection, or as graphql-core does if that raises."""
         if result is not None and field_details_list[0].node.selection_set is not None:
-            complete = self.compiled(return_type, field_details_list)
+            complete = self.completer(return_type, field_details_list)
             if complete is not None:
-                with suppress(Exception):  # what the matter is, graphql-core will say
+                try:
                     return complete(result, self.context_value)
+                # any error, for graphql-core completes the same value below and reports what is wrong with it
+                except Exception as error:
+                    self._fall_back(error)
         return super().complete_value(return_type, field_details_list, info, path, result, position_context)
 
-    def compiled(self, type: GraphQLOutputType, details: FieldDetailsList) -> Complete | None:
-        """The function that completes values of the type, if there is one."""
+    def completer(self, type: GraphQLOutputType, details: FieldDetailsList) -> Complete | None:
+        """The function that completes values of the type; None if there is none (yet)."""
         if self._plans is None:
             return None
         nodes = [one.node for one in details]
         plan = self._plan((type, self._variant, *map(id, nodes)), nodes, lambda compiler: compiler.value(type, details))
         return None if plan is None else plan.compiled  # type: ignore[return-value]  # plans of values are functions
 
-    def known(self, type: GraphQLOutputType, details: FieldDetailsList) -> Complete | None:
-        """The same, without counting as another time that the selection is met."""
+    def ready_completer(self, type: GraphQLOutputType, details: FieldDetailsList) -> Complete | None:
+        """The same, without counting this as meeting the selection once more."""
         if self._plans is None:
             return None
-        plan = self._plans.known.get((type, self._variant, *(id(one.node) for one in details)))
+        plan = self._plans.selections.get((type, self._variant, *(id(one.node) for one in details)))
         return None if plan is None else plan.compiled  # type: ignore[return-value]  # plans of values are functions
 
     def execute_fields(
@@ -131,39 +147,43 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         grouped_field_set: GroupedFieldSet,
         position_context: Any,
     ) -> Any:
-        """Execute an object's fields: those that are plain by one function, and each other one as graphql-core does."""
+        """Execute an object's fields: the plain ones by one function, each other one as graphql-core does."""
         if path is None:
             return self._execute_root(parent_type, source_value, grouped_field_set, position_context)
-        part = self._part(parent_type, grouped_field_set)
-        if part is not None:
+        fields = self._compiled_fields(parent_type, grouped_field_set)
+        if fields is not None:
             try:
-                results = part.complete(source_value, self.context_value)
-            except Exception:
-                part = None
-        if part is None:
+                results = fields.complete(source_value, self.context_value)
+            # any error, for graphql-core executes the same fields below and reports what is wrong with them
+            except Exception as error:
+                self._fall_back(error)
+                fields = None
+        if fields is None:
             return super().execute_fields(parent_type, source_value, path, grouped_field_set, position_context)
-        if not part.rest:
+        if not fields.rest:
             if path.prev is None:
-                self.complete_object = part.complete
+                self.complete_object = fields.complete
             return results
-        return self._execute_rest(part, results, parent_type, source_value, path, grouped_field_set, position_context)
+        return self._execute_rest(fields, results, parent_type, source_value, path, grouped_field_set, position_context)
 
     def _execute_root(
         self, type: GraphQLObjectType, source_value: Any, fields: GroupedFieldSet, position_context: Any
     ) -> Any:
-        if self.given is None or len(fields) != 1:
+        if self.root_result is None or len(fields) != 1:
             return super().execute_fields(type, source_value, None, fields, position_context)
-        # as in `execute_field` of the base class for a resolver that has to be awaited
+        # as `execute_field` of the base class does it for a resolver that has to be awaited
         [(name, details)] = fields.items()
         nodes = [one.node for one in details]
         definition, path = type.fields[nodes[0].name.value], Path(None, name, type.name)
         info = self.build_resolve_info(definition, nodes, type, path)
-        completed = self.complete_awaitable_value(definition.type, details, info, path, self.given(), position_context)
+        completed = self.complete_awaitable_value(
+            definition.type, details, info, path, self.root_result(), position_context
+        )
         return self._gathered({name: completed}, [name])
 
     def _execute_rest(
         self,
-        part: Part,
+        compiled: CompiledFields,
         results: Completed,
         parent_type: GraphQLObjectType,
         source_value: Any,
@@ -171,10 +191,10 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         grouped_field_set: GroupedFieldSet,
         position_context: Any,
     ) -> Any:
-        # as in the method of the base class, but for the fields that are there already
+        # as `execute_fields` of the base class does it, without the fields that are there already
         waiting: list[str] = []
         try:
-            for name in part.rest:
+            for name in compiled.rest:
                 result = self.execute_field(
                     parent_type,
                     source_value,
@@ -201,41 +221,58 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
             results.update(zip(waiting, await gather_with_cancel(*(results[name] for name in waiting)), strict=True))
         return results
 
-    def _part(self, type: GraphQLObjectType, fields: GroupedFieldSet) -> Part | None:
+    def _compiled_fields(self, type: GraphQLObjectType, fields: GroupedFieldSet) -> CompiledFields | None:
         if self._plans is None:
             return None
-        # graphql-core merges the selections of one place only once an execution, so a list's items share them
-        _, plan = self._parts.get(id(fields), (None, None))
+        # graphql-core merges the selections of one place once per execution, so all items of a list share them
+        _, plan = self._fields.get(id(fields), (None, None))
         if plan is None:
             nodes = [details.node for merged in fields.values() for details in merged]
             key = (type, self._variant, *map(id, nodes))
-            plan = self._plan(key, nodes, lambda compiler: compiler.part(type, fields))
-            self._parts[id(fields)] = (fields, plan)
-        return plan.compiled if plan is not None else None  # type: ignore[return-value]  # plans of parts are parts
+            plan = self._plan(key, nodes, lambda compiler: compiler.fields(type, fields))
+            self._fields[id(fields)] = (fields, plan)
+        return plan.compiled if plan is not None else None  # type: ignore[return-value]  # these are of fields
 
-    def _plan(self, key: Key, nodes: object, write: Callable[[Compiler], Complete | Part]) -> Plan | None:
-        """The plan for the selection, compiled when it is met often enough; None as long as there is no function."""
+    def _plan(
+        self, key: SelectionKey, nodes: object, write: Callable[[Compiler], Complete | CompiledFields]
+    ) -> SelectionPlan | None:
+        """The plan for the selection, compiled once it was met often enough; None as long as there is no function."""
         plans = self._plans
         if plans is None:
             return None
-        plan = plans.known.get(key)
+        plan = plans.selections.get(key)
         if plan is None:
-            if len(plans.known) >= MOST_PLANS:
+            if len(plans.selections) >= MOST_SELECTIONS:
+                self._report(plans, TOO_MANY_VARIANTS)
                 return None
-            plan = plans.known[key] = Plan(nodes)
+            plan = plans.selections[key] = SelectionPlan(nodes)
         if plan.met < self.warm:
-            plan.met += 1 if key in self._met else ASKED
+            plan.met += 1 if key in self._met else REQUEST
             self._met.add(key)
             if plan.met >= self.warm:
                 compiler = Compiler(self)
-                with suppress(NotCompilable):
+                try:
                     plan.compiled = write(compiler)
-                plans.used(len(compiler.lines))
+                except TooLarge:
+                    self._report(plans, TOO_LARGE)
+                except NotCompilable:
+                    pass  # it has fields with resolvers; objects within it may be compiled by themselves
+                plans.on_compiled(len(compiler.lines))
         return plan if plan.compiled is not None else None
+
+    def _fall_back(self, error: Exception) -> None:
+        if self._plans is not None:
+            self._report(self._plans, self._plans.fallbacks.reason(error))
+
+    def _report(self, plans: OperationPlans, reason: str) -> None:
+        # once per execution: after a function for a list has failed, those for its items often fail too
+        if reason not in self._reported:
+            self._reported |= {reason}
+            plans.fallbacks.report(reason)
 
 
 class _Conditions(Visitor):
-    """Collects the variables by which `@skip` and `@include` decide."""
+    """Collects the variables that `@skip` and `@include` depend on."""
 
     def __init__(self) -> None:
         super().__init__()

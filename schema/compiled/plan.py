@@ -1,20 +1,20 @@
-"""What of a query can be found out before it is asked again: its variables, and the one question at its root.
+"""Plans a query, so that less is left to do when it is requested again: its variables and its one root field.
 
-Everything here is graphql-core's and Strawberry's own result, reached once and kept, or reached without the steps that
-always come out the same. What cannot be planned is left to them.
+Everything here is graphql-core's and Strawberry's own result, computed once and kept, or computed without the steps
+whose result is always the same. What cannot be planned is left to them.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from graphql import (
     ArgumentNode,
     FieldNode,
     FragmentDefinitionNode,
     GraphQLArgument,
+    GraphQLError,
     GraphQLField,
     GraphQLObjectType,
     GraphQLResolveInfo,
@@ -47,85 +47,89 @@ from strawberry.types.fields.resolver import StrawberryResolver
 
 from eventscope.schema.compiled.compiler import Complete
 from eventscope.schema.compiled.executor import CompiledExecutor
+from eventscope.schema.compiled.fallbacks import TOO_MANY_VARIANTS, Fallbacks
+from eventscope.schema.compiled.internals import graphql_schema
 
-MOST_ERRORS: Final = 50  # of variables, as graphql-core has it
-MOST_ROOTS: Final = 64  # of one operation
+MOST_ERRORS: Final = 50  # of variables: graphql-core's own limit
+MOST_ROOTS: Final = 64  # of one query
 Resolver: TypeAlias = StrawberryResolver[Any]
-NOTHING: Final = VariableValues({}, {})
+NO_VARIABLES: Final = VariableValues({}, {})
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """One variable: `left_out` is what it means to give none, and None where that is an error."""
+    """One variable. `default` is its value in a request without it; None if such a request is an error."""
 
     signature: GraphQLVariableSignature
     is_leaf: bool
-    left_out: VariableValues | None
+    default: VariableValues | None
 
 
 def variables(schema: GraphQLSchema, operation: OperationDefinitionNode) -> tuple[Variable, ...]:
     """The variables of an operation of a valid document."""
     found = []
     for node in operation.variable_definitions or ():
-        # validation has made sure that there is a type, and that it is one of input
+        # validation has made sure that it has a type, and an input type
         signature = cast("GraphQLVariableSignature", get_variable_signature(schema, node))
-        left_out = get_variable_values(schema, [node], {}, MOST_ERRORS)
+        default = get_variable_values(schema, [node], {}, MOST_ERRORS)
         is_leaf = is_leaf_type(get_named_type(signature.type))
-        found.append(Variable(signature, is_leaf, None if isinstance(left_out, list) else left_out))
+        found.append(Variable(signature, is_leaf, None if isinstance(default, list) else default))
     return tuple(found)
 
 
-def coerced(known: tuple[Variable, ...], given: Mapping[str, Any]) -> VariableValues | None:
-    """The values of variables as graphql-core has them; None when one is wrong, which it can explain."""
+def coerce(known: tuple[Variable, ...], request: Mapping[str, Any]) -> VariableValues | None:
+    """The variables of a request as graphql-core coerces them; None when one is wrong, which it can explain."""
     result = VariableValues({}, {})
     for variable in known:
         name, type = variable.signature.name, variable.signature.type
-        value = given.get(name, Undefined)
+        value = request.get(name, Undefined)
         if value is Undefined:
-            if variable.left_out is None:
+            if variable.default is None:
                 return None
-            result.sources.update(variable.left_out.sources)
-            result.coerced.update(variable.left_out.coerced)
+            result.sources.update(variable.default.sources)
+            result.coerced.update(variable.default.coerced)
             continue
         if not variable.is_leaf and input_is_nested_too_deeply(value, type):
             return None
-        meant = coerce_input_value(value, type)
-        if meant is Undefined:
+        coerced = coerce_input_value(value, type)
+        if coerced is Undefined:
             return None
         result.sources[name] = VariableValueSource(variable.signature, value)
-        result.coerced[name] = meant
+        result.coerced[name] = coerced
     return result
 
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """One argument of the question: what the resolver is given for it."""
+    """One argument of the root field, and how to get what its resolver takes for it."""
 
     name: str
     definition: GraphQLArgument
     parameter: str
-    asked: FieldNode
+    field: FieldNode
     node: ArgumentNode | None
     convert: Callable[[Any], Any] | None
     variable: str | None = None
 
     def fill(self, arguments: dict[str, Any], values: VariableValues) -> None:
-        """Add the value, if there is one; GraphQLError when there must be and is not."""
-        found: dict[str, Any] = {}
+        """Add the value, if there is one; GraphQLError if one is required and missing."""
+        coerced: dict[str, Any] = {}
         if self.variable is not None and values.coerced.get(self.variable) is not None:
-            found[self.name] = values.coerced[self.variable]
+            coerced[self.name] = values.coerced[self.variable]
         else:
-            coerce_argument(found, self.asked, self.name, self.definition, self.node, values, None)
-        for value in found.values():
+            coerce_argument(coerced, self.field, self.name, self.definition, self.node, values, None)
+        for value in coerced.values():
             arguments[self.parameter] = value if self.convert is None else self.convert(value)
 
 
 class RawInfo:
-    """What resolvers are told by graphql-core; what they seldom ask for is made when they do."""
+    """What graphql-core tells resolvers; the parts that are seldom used are made on demand."""
 
     __slots__ = ("_whole", "context", "field_nodes", "fragments")
 
-    def __init__(self, context: object, root: "Root", executor: Callable[[], CompiledExecutor]) -> None:
+    def __init__(self, context: object, root: "RootField", executor: Callable[[], CompiledExecutor]) -> None:
         self.context = context
         self.field_nodes = root.nodes
         self.fragments = root.fragments
@@ -136,8 +140,8 @@ class RawInfo:
 
 
 @dataclass(slots=True)
-class Root:
-    """The one question at the root of a query. `complete` is the compiled function, as soon as there is one."""
+class RootField:
+    """The one root field of a query. `complete` is the compiled function, as soon as there is one."""
 
     key: str
     details: FieldDetailsList
@@ -145,59 +149,75 @@ class Root:
     fragments: dict[str, FragmentDefinitionNode]
     parent: GraphQLObjectType
     definition: GraphQLField
-    known: StrawberryField
+    strawberry_field: StrawberryField
     resolver: Resolver
-    fixed: dict[str, Any]
+    constants: dict[str, Any]
+    """The arguments that depend on no variable."""
     arguments: tuple[Argument, ...]
     complete: Complete | None = None
 
-    def filled(self, values: VariableValues) -> dict[str, Any]:
-        """What the resolver is given with these variables; GraphQLError when they do not do."""
-        arguments = dict(self.fixed)
+    def resolver_arguments(self, values: VariableValues) -> dict[str, Any]:
+        """The arguments of the resolver with these variables; raises what converting them raises, as GraphQLError."""
+        arguments = dict(self.constants)
         for argument in self.arguments:
             argument.fill(arguments, values)
         return arguments
 
     def resolve(self, info_class: Callable[..., object], raw: RawInfo, arguments: dict[str, Any]) -> Awaitable[Any]:
-        """Ask the resolver, as Strawberry does."""
+        """Call the resolver, as Strawberry does."""
         if self.resolver.info_parameter is not None:
-            arguments[self.resolver.info_parameter.name] = info_class(_raw_info=raw, _field=self.known)
+            arguments[self.resolver.info_parameter.name] = info_class(_raw_info=raw, _field=self.strawberry_field)
         own = (None,) if self.resolver.self_parameter else ()
         answer: Awaitable[Any] = self.resolver(*own, **arguments)
         return answer
 
     def info(self, executor: Callable[[], CompiledExecutor]) -> GraphQLResolveInfo[Any]:
-        """All that resolvers can be told."""
+        """All that graphql-core tells resolvers."""
         path = Path(None, self.key, self.parent.name)
         return executor().build_resolve_info(self.definition, self.nodes, self.parent, path)
 
 
 @dataclass(slots=True)
-class Question:
-    """A query of a document, and what is known of it: its root, by the variables that decide what is selected."""
+class PlannedQuery:
+    """A query of a document, with its root field by the values of the variables that decide what is selected."""
 
     operation: OperationDefinitionNode
     variables: tuple[Variable, ...]
     conditions: tuple[str, ...]
-    roots: dict[tuple[object, ...], Root | None] = field(default_factory=dict)
+    fallbacks: Fallbacks
+    roots: dict[tuple[object, ...], RootField | None] = field(default_factory=dict)
 
-    def root(self, schema: Schema, fragments: dict[str, FragmentDetails], values: VariableValues) -> Root | None:
-        """The question at the root, if it can be planned."""
+    def root(self, schema: Schema, fragments: dict[str, FragmentDetails], values: VariableValues) -> RootField | None:
+        """The root field, if it can be planned."""
         variant = tuple(values.coerced.get(name) for name in self.conditions)
         if variant not in self.roots:
             if len(self.roots) >= MOST_ROOTS:
+                self.fallbacks.report(TOO_MANY_VARIANTS)
                 return None
-            self.roots[variant] = None
-            with suppress(Exception):  # what is wrong with an argument is for graphql-core to say
-                self.roots[variant] = root(schema, self.operation, fragments, values)
+            self.roots[variant] = self._guard(lambda: root(schema, self.operation, fragments, values))
         return self.roots[variant]
+
+    def arguments(self, root: RootField, values: VariableValues) -> dict[str, Any] | None:
+        """The arguments of its resolver; None if one of them is wrong, which graphql-core can explain."""
+        return self._guard(lambda: root.resolver_arguments(values))
+
+    def _guard(self, convert: Callable[[], T | None]) -> T | None:
+        # Converting an argument may raise. Nothing has been resolved yet, and graphql-core converts it again when it
+        # executes the query, raises the same and gives it a path.
+        try:
+            return convert()
+        except GraphQLError:
+            return None  # the request is wrong, and nothing of ours failed
+        except Exception as error:
+            self.fallbacks.report(self.fallbacks.reason(error))
+            return None
 
 
 def root(
     schema: Schema, operation: OperationDefinitionNode, fragments: dict[str, FragmentDetails], values: VariableValues
-) -> Root | None:
-    """The question at the root, where it is a single one with an asynchronous resolver that stands for itself."""
-    core = schema._schema
+) -> RootField | None:
+    """The root field, if it is the only one and nothing but its resolver, an asynchronous one, decides its value."""
+    core = graphql_schema(schema)
     parent = core.query_type
     assert parent is not None
     fields, deferred, _ = collect_fields(core, fragments, values, parent, operation)
@@ -206,38 +226,42 @@ def root(
     [(key, details)] = fields.items()
     node = details[0].node
     definition = parent.fields.get(node.name.value)
-    found = None if definition is None else definition.extensions.get("strawberry-definition")
-    if definition is None or not isinstance(found, StrawberryField) or not _stands_for_itself(schema, found):
+    strawberry_field = None if definition is None else definition.extensions.get("strawberry-definition")
+    if (
+        definition is None
+        or not isinstance(strawberry_field, StrawberryField)
+        or not _has_only_a_resolver(schema, strawberry_field)
+    ):
         return None
-    given = {argument.name.value: argument for argument in node.arguments or ()}
-    fixed: dict[str, Any] = {}
-    left: list[Argument] = []
-    for argument in found.arguments:
+    nodes = {argument.name.value: argument for argument in node.arguments or ()}
+    constants: dict[str, Any] = {}
+    variable_arguments: list[Argument] = []
+    for argument in strawberry_field.arguments:
         name = schema.config.name_converter.from_argument(argument)
-        convert = None if _is_leaf(argument.type, schema) else partial(_converted, schema, argument, name)
-        value = given[name].value if name in given else None
+        convert = None if _is_leaf(argument.type, schema) else partial(_convert, schema, argument, name)
+        value = nodes[name].value if name in nodes else None
         variable = value.name.value if isinstance(value, VariableNode) else None
-        one = Argument(name, definition.args[name], str(argument.python_name), node, given.get(name), convert, variable)
+        one = Argument(name, definition.args[name], str(argument.python_name), node, nodes.get(name), convert, variable)
         if one.node is None or not _has_variable(one.node):
-            one.fill(fixed, NOTHING)
+            one.fill(constants, NO_VARIABLES)
         else:
-            left.append(one)
-    return Root(
+            variable_arguments.append(one)
+    return RootField(
         key,
         details,
         [one.node for one in details],
         {name: one.definition for name, one in fragments.items()},
         parent,
         definition,
-        found,
-        cast("Resolver", found.base_resolver),
-        fixed,
-        tuple(left),
+        strawberry_field,
+        cast("Resolver", strawberry_field.base_resolver),
+        constants,
+        tuple(variable_arguments),
     )
 
 
-def _stands_for_itself(schema: Schema, field: StrawberryField) -> bool:
-    """Whether nothing but the resolver, which must be asynchronous, decides what the field is."""
+def _has_only_a_resolver(schema: Schema, field: StrawberryField) -> bool:
+    """Whether nothing but the resolver, which must be asynchronous, decides the field's value."""
     resolver = field.base_resolver
     return (
         resolver is not None
@@ -255,18 +279,18 @@ def _is_leaf(type: object, schema: Schema) -> bool:
     return _is_leaf_type(cast("Any", inner), schema.schema_converter.scalar_registry)
 
 
-def _converted(schema: Schema, argument: StrawberryArgument, name: str, value: object) -> object:
+def _convert(schema: Schema, argument: StrawberryArgument, name: str, value: object) -> object:
     registry = schema.schema_converter.scalar_registry
     return convert_argument(value, argument.type, registry, schema.config, path=(name,))
 
 
 def _has_variable(node: Node) -> bool:
-    finder = _Variables()
+    finder = _VariableFinder()
     visit(node, finder)
     return finder.found
 
 
-class _Variables(Visitor):
+class _VariableFinder(Visitor):
     found = False
 
     def enter_variable(self, *_: object) -> None:

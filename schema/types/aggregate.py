@@ -8,7 +8,6 @@ import strawberry
 from eventscope.resolvers.aggregates import Own
 from eventscope.resolvers.page import request
 from eventscope.schema.context import Info
-from eventscope.schema.types import selection
 from eventscope.schema.types.arguments import After, First
 from eventscope.schema.types.connection import Connection
 from eventscope.schema.types.event import Event
@@ -60,5 +59,5 @@ class Aggregate(Node):
     ) -> object:
         asked = request(first, after)
         info.context.spend(asked.size)
-        own = Own(cast("Source", self), asked, order is Order.NEWEST_FIRST, selection.fields(info))
+        own = Own(cast("Source", self), asked, order is Order.NEWEST_FIRST, info.document_fields())
         return await info.context.own_loader.load(own)

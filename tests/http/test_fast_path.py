@@ -11,7 +11,7 @@ from eventscope.app import build
 from eventscope.http import fast_path
 from eventscope.http.endpoint import Endpoint
 from eventscope.schema.compiled import documents
-from eventscope.schema.direct import Plan
+from eventscope.schema.compiled.run import QueryPlan
 from tests.support.api_server import Served, served
 from tests.support.sample_log import World
 from tests.support.sample_log import world as a_world
@@ -67,7 +67,7 @@ async def test_no_more_is_remembered_than_there_is_room_for(world: World, monkey
     short = endpoint._shortcut
     assert short is not None
 
-    def ask(n: int) -> Plan | None:
+    def ask(n: int) -> QueryPlan | None:
         body = {"query": "query ($n: Int) { events(first: $n) { nodes { id } } }", "variables": {"n": n}}
         return short._plan(orjson.dumps(body))
 
@@ -90,7 +90,7 @@ async def test_what_is_remembered_goes_with_the_documents_that_it_was_made_of(wo
     bodies = [orjson.dumps({"query": query}) for query in ("{ log { head } }", "{ log { firstPosition } }")]
     first = [short._plan(body) for body in bodies]
     assert None not in first
-    short.direct._schema.documents._compiled(documents.MOST_LINES + 1)
+    short.direct._schema.documents._on_compiled(documents.MOST_LINES + 1)
     again = short._plan(bodies[0])
     assert again is not None
     assert again is not first[0]

@@ -81,17 +81,17 @@ def test_documents_that_are_refused_take_no_room_from_good_ones(monkeypatch: pyt
 
 def test_when_too_much_was_compiled_all_is_forgotten_and_begins_anew(documents: Documents) -> None:
     first = documents.of("{ __typename }")
-    first.document.definitions[0].__dict__[PLACE].used(prepared.MOST_LINES + 1)
+    first.document.definitions[0].__dict__[PLACE].on_compiled(prepared.MOST_LINES + 1)
     assert documents.of("{ __typename }") is not first
     assert documents.lines == 0
 
 
 def test_an_operation_is_meant_by_its_name_or_by_being_the_only_one(documents: Documents) -> None:
     one = documents.of("query A { __typename }")
-    assert one.question(SCHEMA, None) is not None
-    assert one.question(SCHEMA, "A") is not None
-    assert one.question(SCHEMA, "B") is None
+    assert one.query(SCHEMA, None) is not None
+    assert one.query(SCHEMA, "A") is not None
+    assert one.query(SCHEMA, "B") is None
     two = documents.of("query A { __typename } mutation B { publishEvents(input: []) { messageId } }")
-    assert two.question(SCHEMA, None) is None
-    assert two.question(SCHEMA, "A") is not None
-    assert two.question(SCHEMA, "B") is None, "no query"
+    assert two.query(SCHEMA, None) is None
+    assert two.query(SCHEMA, "A") is not None
+    assert two.query(SCHEMA, "B") is None, "no query"

@@ -7,29 +7,26 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import httpx
 import pytest
 import pytest_asyncio
 from bson import ObjectId
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from starlette.applications import Starlette
 
 from eventscope.app import services
 from eventscope.http import fast_path
 from eventscope.schema.build import Schema, build
-from eventscope.schema.compiled import compiler, documents, executor, plan, self_check
+from eventscope.schema.compiled import compiler, documents, executor, plan, selection, self_check
 from eventscope.schema.compiled.compiler import Compiler
-from eventscope.schema.compiled.documents import Prepared
-from eventscope.schema.compiled.executor import CompiledExecutor, Plans
+from eventscope.schema.compiled.documents import PreparedDocument
+from eventscope.schema.compiled.executor import CompiledExecutor, OperationPlans
 from eventscope.schema.context import Context, Services
 from eventscope.schema.direct import Direct
 from eventscope.schema.limits.limits import Limits
-from eventscope.schema.types import selection
 from eventscope.settings import Settings
 from tests.schema.support.example_requests import EVENT, ODD_BODIES, ODD_HEADERS, QUERIES, WHOLE, asked
 from tests.schema.support.random_requests import Asking
-from tests.schema.support.twin_apis import Answer, Twins, ask, twins
+from tests.schema.support.twin_apis import Answer, Twins, ask, metrics_of, twins
 from tests.support.sample_log import World
 
 pytestmark = [
@@ -161,7 +158,7 @@ async def test_the_same_is_counted(world: World) -> None:
     for app in (pair.compiled, pair.plain):
         for request in QUERIES:
             await ask(app, json.dumps(request).encode())
-        exposed = await _metrics(app)
+        exposed = await metrics_of(app)
         counted.append({line for line in exposed.splitlines() if line.startswith("eventscope_operations_total")})
     assert counted[0] == counted[1]
     assert len(counted[0]) > 4
@@ -224,11 +221,6 @@ async def test_plain_fields_of_whatever_has_an_id_are_compiled_whole(
     assert len(compiled_whole) == 1
 
 
-async def _metrics(app: Starlette) -> str:
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as client:
-        return (await client.get("/metrics")).text
-
-
 Mutant = Callable[[pytest.MonkeyPatch], None]
 
 
@@ -274,7 +266,9 @@ MUTANTS: dict[str, Mutant] = {
         Compiler, "_object", lambda original, self, *args: re.sub(r"'\w+': (n\d+)", r"'key': \1", original(self, *args))
     ),
     "a fallback gives null": put(CompiledExecutor, "complete_value", lambda self, *args: None),
-    "what is skipped is not told apart": put(Plans, "conditions", property(lambda self: (), lambda self, value: None)),
+    "what is skipped is not told apart": put(
+        OperationPlans, "conditions", property(lambda self: (), lambda self, value: None)
+    ),
     "the rest of an object comes last": wrapped(
         CompiledExecutor,
         "_execute_rest",
@@ -288,26 +282,26 @@ MUTANTS: dict[str, Mutant] = {
     "defaults of variables are forgotten": wrapped(
         documents,
         "variables",
-        lambda original, *args: tuple(replace(one, left_out=plan.NOTHING) for one in original(*args)),
+        lambda original, *args: tuple(replace(one, default=plan.NO_VARIABLES) for one in original(*args)),
     ),
     "variables are taken as they are": put(plan, "coerce_input_value", lambda value, type: value),
     "arguments in the document are forgotten": wrapped(
-        plan, "root", lambda original, *args: (found := original(*args)) and replace(found, fixed={})
+        plan, "root", lambda original, *args: (found := original(*args)) and replace(found, constants={})
     ),
     "arguments in variables are forgotten": wrapped(
         plan, "root", lambda original, *args: (found := original(*args)) and replace(found, arguments=())
     ),
     "input objects are not converted": put(plan, "_is_leaf", lambda type, schema: True),
     "the resolver is asked again": lambda patch: patch.setattr(
-        CompiledExecutor, "given", property(lambda self: None, lambda self, given: None), raising=False
+        CompiledExecutor, "root_result", property(lambda self: None, lambda self, result: None), raising=False
     ),
     "nothing is too complex": put(Limits, "charge", lambda self, *args: []),
     "errors are not described": put(Schema, "process_errors", lambda self, errors, context=None: None),
     "unwanted fields are not read": put(selection, "NEEDED", {**selection.NEEDED, "aggregate": (), "userId": ()}),
     "the media type is forgotten": put(fast_path, "_negotiated", lambda accept, content: "application/json"),
     "an operation name is not looked at": wrapped(
-        Prepared,
-        "question",
+        PreparedDocument,
+        "query",
         lambda original, self, schema, name: original(self, schema, next(iter(self.operations), None)),
     ),
 }
@@ -334,7 +328,7 @@ async def test_a_mistake_in_compiling_is_seen(
     broken_services: tuple[Settings, Services],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(self_check, "holds", lambda: True)  # which would see most of them
+    monkeypatch.setattr(self_check, "passes", lambda: True)  # which would see most of them
     mutant(monkeypatch)
     logs = {
         "both": twins(world.settings, world.api.services).compiled,

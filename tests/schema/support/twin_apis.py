@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import httpx
 from starlette.applications import Starlette
 
 from eventscope.app import build
@@ -117,3 +118,9 @@ async def ask(app: Starlette, body: bytes, headers: Mapping[str, str] = JSON, pa
     start, *rest = sent
     whole = b"".join(message.get("body", b"") for message in rest)
     return Answer(start["status"], tuple(map(tuple, start["headers"])), ERROR_ID.sub(b"id", whole), tuple(records))
+
+
+async def metrics_of(app: Starlette) -> str:
+    """What the application reports to Prometheus."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as client:
+        return (await client.get("/metrics")).text

@@ -4,7 +4,7 @@ import pytest
 
 from eventscope.schema import sources
 from eventscope.schema.build import build
-from eventscope.schema.types.selection import FREE, NEEDED
+from eventscope.schema.compiled.selection import FREE, NEEDED
 from tests.support.sample_log import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

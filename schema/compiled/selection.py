@@ -1,11 +1,11 @@
 """Which fields of the stored documents a selection of events needs, so that no others are read and decoded.
 
-What `@skip` and `@include` decide about counts as selected, so that the answer is the same for each of their values,
-and is found once for each place in a document.
+Fields under `@skip` and `@include` count as selected, so that the answer does not depend on variables and is worked
+out once for each place in a document.
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final, cast
 
 from graphql import FieldNode, FragmentDefinitionNode, FragmentSpreadNode, InlineFragmentNode, SelectionSetNode
 
@@ -29,21 +29,23 @@ NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def fields(info: Info) -> tuple[str, ...] | None:
-    """The fields of documents that the field's selection needs; None when it may need all."""
-    raw = info._raw_info
-    node: FieldNode = raw.field_nodes[0]
-    if len(raw.field_nodes) > 1:
-        return _found(raw.field_nodes, raw.fragments)
-    # nodes are frozen, but have a dictionary, and live as long as their document
-    known = node.__dict__.get(PLACE, ...)
-    if known is ...:
-        known = node.__dict__[PLACE] = _found(raw.field_nodes, raw.fragments)
-    found: tuple[str, ...] | None = known
-    return found
+class SelectionInfo(Info):
+    """What the schema is built with, so that resolvers can ask which fields of documents they need."""
+
+    def document_fields(self) -> tuple[str, ...] | None:
+        """The fields of documents that the field's selection needs; None when it may need all."""
+        raw = self._raw_info
+        node: FieldNode = raw.field_nodes[0]
+        if len(raw.field_nodes) > 1:
+            return _needed(raw.field_nodes, raw.fragments)
+        # nodes are frozen, but have a dictionary, and live as long as their document
+        needed: Any = node.__dict__.get(PLACE, ...)
+        if needed is ...:
+            needed = node.__dict__[PLACE] = _needed(raw.field_nodes, raw.fragments)
+        return cast("tuple[str, ...] | None", needed)
 
 
-def _found(nodes: list[FieldNode], fragments: Mapping[str, FragmentDefinitionNode]) -> tuple[str, ...] | None:
+def _needed(nodes: list[FieldNode], fragments: Mapping[str, FragmentDefinitionNode]) -> tuple[str, ...] | None:
     needed: set[str] = set()
     for node in nodes:
         if node.selection_set is not None and not _collect(node.selection_set, fragments, needed, set()):

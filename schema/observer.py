@@ -1,5 +1,6 @@
-"""Tells of every operation how long it took and how it ended, over HTTP and over WebSocket alike."""
+"""Reports how long each operation took and how it ended, over HTTP and over WebSocket alike."""
 
+from asyncio import CancelledError
 from collections.abc import Iterator
 from time import perf_counter
 from typing import Final, Protocol
@@ -15,38 +16,48 @@ from eventscope.subscriptions.observer import Guard
 
 OK: Final = "OK"
 GIVEN_UP: Final = "GIVEN_UP"
+ABANDONED: Final = (CancelledError, GeneratorExit)  # how an operation ends that nobody waits for any more
 UNCLEAR: Final = (MissingQueryError, CannotGetOperationTypeError, InvalidOperationTypeError)
 
 
 class Observer(Protocol):
-    """Hears of operations."""
+    """Is told about operations."""
 
     def answered(self, kind: str, code: str, seconds: float) -> None:
         """An operation ended: `OK`, with the code of its first error, or `GIVEN_UP` before there was an answer."""
         ...
 
+    def fell_back(self, reason: str) -> None:
+        """graphql-core took over from compiled code, for one of the reasons in `compiled/fallbacks.py`."""
+        ...
+
 
 class GuardedObserver:
-    """An Observer that never raises: an answer is given whether it can be counted or not."""
+    """An Observer that never raises: an answer is sent whether it could be counted or not."""
 
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
         self._guard = Guard()
 
     def answered(self, kind: str, code: str, seconds: float) -> None:
-        """Hand it on."""
+        """Pass it on."""
         with self._guard:
             self._observer.answered(kind, code, seconds)
 
+    def fell_back(self, reason: str) -> None:
+        """Pass it on."""
+        with self._guard:
+            self._observer.fell_back(reason)
 
-class Measured(SchemaExtension):
-    """Measures one operation, from before it is parsed until its last answer is made."""
+
+class ObserverExtension(SchemaExtension):
+    """Measures one operation, from before it is parsed until its last answer is ready."""
 
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
 
     def on_operation(self) -> Iterator[None]:
-        """Look at the clock before and after."""
+        """Measure the operation."""
         began = perf_counter()
         code = INTERNAL
         try:
@@ -58,9 +69,7 @@ class Measured(SchemaExtension):
         except GraphQLError as error:
             code = getattr(error.original_error, "code", INTERNAL)
             raise
-        except Exception:
-            raise
-        except BaseException:
+        except ABANDONED:
             # a subscription ends when its subscriber leaves, and nothing is wrong with that
             code = self._code() if self._kind() == "subscription" else GIVEN_UP
             raise
@@ -68,13 +77,13 @@ class Measured(SchemaExtension):
             self._observer.answered(self._kind(), code, perf_counter() - began)
 
     def _code(self) -> str:
-        given = self.execution_context
-        errors = given.pre_execution_errors if given.result is None else getattr(given.result, "errors", None)
+        context = self.execution_context
+        errors = context.pre_execution_errors if context.result is None else getattr(context.result, "errors", None)
         return str((errors[0].extensions or {}).get("code", INTERNAL)) if errors else OK
 
     def _kind(self) -> str:
         try:
             kind: OperationType = self.execution_context.operation_type
-        except RuntimeError:  # there is none, or nobody knows which
+        except RuntimeError:  # there is no operation, or it is unclear which one
             return "unknown"
         return str(kind.value)
