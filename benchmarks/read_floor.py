@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from eventscope.store.filters.mongo import kept
+from eventscope.store.filters.mongo import unexpired
 from eventscope.store.mongo.driver import OPTIONS
 from eventscope.store.values.moment import now, to_text
 
@@ -33,7 +33,7 @@ def application() -> Starlette:
     async def page(request: Request) -> Response:
         first = orjson.loads(await request.body())["variables"]["first"]
         with pymongo.timeout(10):
-            found = events.find(kept(now()), PROJECTION).sort("_id", -1).limit(first + 1).batch_size(first + 1)
+            found = events.find(unexpired(now()), PROJECTION).sort("_id", -1).limit(first + 1).batch_size(first + 1)
             documents = await found.to_list(None)
         return Response(orjson.dumps(answer(documents, first)), media_type="application/json")
 

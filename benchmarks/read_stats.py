@@ -15,7 +15,7 @@ from benchmarks import asking
 from benchmarks.examined import Documents, examined
 from benchmarks.served import Server, answers, started
 from benchmarks.sheet import Sheet
-from eventscope.store.filters.mongo import kept
+from eventscope.store.filters.mongo import unexpired
 from eventscope.store.values.moment import now
 
 QUERY: Final = (
@@ -61,7 +61,7 @@ async def countings(
             looked = await examined(database, partial(asking.answer, port, asked))
         delays.sort()
         late = delays[int(len(delays) * 0.99)]
-        counted = _milliseconds(partial(log.count_documents, kept(now())))
+        counted = _milliseconds(partial(log.count_documents, unexpired(now())))
         grouped = _milliseconds(partial(_grouped, log))
         milliseconds = (median(delays) * 1000, late * 1000)
         found.append(Counting(events, *milliseconds, looked.events + looked.others, grouped, counted))
@@ -80,7 +80,7 @@ def _check(stats: dict[str, Any], log: Collection[dict[str, Any]], events: int) 
 def _grouped(log: Collection[dict[str, Any]]) -> list[dict[str, Any]]:
     range = {"earliest": {"$min": "$timestamp"}, "latest": {"$max": "$timestamp"}}
     by = {"type": "$type", "aggregateType": "$aggregateType"}
-    return list(log.aggregate([{"$match": kept(now())}, {"$group": {"_id": by, "n": {"$sum": 1}, **range}}]))
+    return list(log.aggregate([{"$match": unexpired(now())}, {"$group": {"_id": by, "n": {"$sum": 1}, **range}}]))
 
 
 def _milliseconds(count: Callable[[], object]) -> float:

@@ -14,7 +14,7 @@ from strawberry.asgi import GraphQL
 from strawberry.scalars import JSON
 
 from benchmarks.read_floor import PROJECTION
-from eventscope.store.filters.mongo import kept
+from eventscope.store.filters.mongo import unexpired
 from eventscope.store.mongo.driver import OPTIONS
 from eventscope.store.values.moment import now, to_text
 
@@ -69,7 +69,7 @@ def application() -> GraphQL[Any, Any]:
 
     async def events(first: int) -> EventConnection:
         with pymongo.timeout(10):
-            found = collection.find(kept(now()), PROJECTION).sort("_id", -1).limit(first + 1).batch_size(first + 1)
+            found = collection.find(unexpired(now()), PROJECTION).sort("_id", -1).limit(first + 1).batch_size(first + 1)
             documents = await found.to_list(None)
         edges = [EventEdge(cursor=f"e{document['_id']:x}", node=_event(document)) for document in documents[:first]]
         info = PageInfo(has_next_page=len(documents) > first, end_cursor=edges[-1].cursor if edges else None)

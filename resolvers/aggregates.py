@@ -18,12 +18,12 @@ COUNTED = 10_000
 
 async def aggregate(log: Log, type: str, id: str) -> AggregateSummary | None:
     """The aggregate of that name; None when it never was or nothing of it is kept."""
-    return (await named(log, [(type, id)]))[0]
+    return (await by_name(log, [(type, id)]))[0]
 
 
-async def named(log: Log, names: list[tuple[str, str]]) -> list[AggregateSummary | None]:
+async def by_name(log: Log, names: list[tuple[str, str]]) -> list[AggregateSummary | None]:
     """The aggregates of these types and ids, each in its place, by one read."""
-    found = {(aggregate.type, aggregate.id): aggregate for aggregate in await store.named(log, names)}
+    found = {(aggregate.type, aggregate.id): aggregate for aggregate in await store.by_name(log, names)}
     return [found.get(name) for name in names]
 
 
@@ -55,7 +55,7 @@ async def _own_events(log: Log, owns: Sequence[Own]) -> dict[Own, Page[EventDocu
         filter = All((Among("aggregateType", (type,)), Among("aggregateId", (first.aggregate.id,))))
         return {first: await events.events(log, filter, asked, newest_first=newest_first, fields=first.fields)}
     place = await own.place(log, "e", asked.after, "after")
-    rows = await links.linked(
+    rows = await links.by_link(
         log,
         "aggregateId",
         [one.aggregate.id for one in owns],

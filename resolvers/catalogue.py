@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from eventscope.errors import BadInput, PageTooLarge
-from eventscope.store.catalogue import counting
+from eventscope.store.catalogue import counting, types
 from eventscope.store.catalogue.fields import FieldCounts
-from eventscope.store.catalogue.types import EventTypeSummary, types
-from eventscope.store.catalogue.types import named as types_named
+from eventscope.store.catalogue.types import EventTypeSummary
 from eventscope.store.log import Log
 
 MOST_TYPES: Final = 1000
@@ -24,7 +23,7 @@ async def event_types(log: Log, prefix: str | None, first: int | None, after: st
         raise PageTooLarge("first", first, MOST_TYPES)
     if first == 0:
         return []
-    found = await types(log, prefix or "", MOST_TYPES + 1 if first is None else first, after)
+    found = await types.types(log, prefix or "", MOST_TYPES + 1 if first is None else first, after)
     if len(found) > MOST_TYPES:
         raise BadInput(
             f"over {MOST_TYPES} types start with {(prefix or '')[:60]!r}; give first: {MOST_TYPES}, and go on with the"
@@ -34,9 +33,9 @@ async def event_types(log: Log, prefix: str | None, first: int | None, after: st
     return found
 
 
-async def named(log: Log, names: Sequence[str]) -> list[EventTypeSummary | None]:
+async def by_name(log: Log, names: Sequence[str]) -> list[EventTypeSummary | None]:
     """The types of these names, each in its place, by one read."""
-    found = {one.type: one for one in await types_named(log, names)}
+    found = {one.type: one for one in await types.by_name(log, names)}
     return [found.get(name) for name in names]
 
 

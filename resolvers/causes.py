@@ -35,7 +35,7 @@ async def parts(log: Log, asked: Sequence[LinkRequest]) -> list[list[EventDocume
         groups.setdefault((part.link, part.limit, part.above), []).append(part.value)
     found: dict[LinkRequest, list[EventDocument]] = {}
     for (link, limit, above), values in groups.items():
-        rows = await links.linked(log, link, values, limit=limit, above=above)
+        rows = await links.by_link(log, link, values, limit=limit, above=above)
         found |= {LinkRequest(link, value, limit, above): events for value, events in rows.items()}
     return [found[part] for part in asked]
 

@@ -22,7 +22,7 @@ async def event(log: Log, id: str, fields: Fields = None) -> EventDocument | Non
     return await pages.event(log, id, fields)
 
 
-async def named(log: Log, ids: list[str]) -> list[EventDocument | None]:
+async def by_id(log: Log, ids: list[str]) -> list[EventDocument | None]:
     """The events with these message ids, each in its place, by one read."""
     found = {event["messageId"]: event for event in await pages.events(log, Ids(tuple(ids)), limit=len(ids))}
     return [found.get(id) for id in ids]
@@ -87,8 +87,8 @@ async def count(log: Log, filter: Filter) -> Count:
     if scope is not None:
         n = await counts.total(log, scope)
         return Count(n, n)
-    counted = await pages.counted(log, filter, COUNTED + 1)
-    all = counted.n <= COUNTED and not counted.stopped
+    counted = await pages.count_in_time(log, filter, COUNTED + 1)
+    all = counted.n <= COUNTED and not counted.is_partial
     return Count(min(counted.n, COUNTED), counted.n if all else None)
 
 
@@ -118,9 +118,9 @@ def _cursor(text: str | None, argument: str) -> Cursor | None:
 
 
 def _stop(found: EventPage, tag: str | None, head: int | None = None) -> Stop | None:
-    if found.stopped is None:
+    if found.stopped_at is None:
         return None
-    return Stop(found.stopped, cursor.encode("e", found.stopped, head, tag=tag), found.full)
+    return Stop(found.stopped_at, cursor.encode("e", found.stopped_at, head, tag=tag), found.full)
 
 
 def _scope(filter: Filter) -> counts.Scope | None:

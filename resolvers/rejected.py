@@ -24,7 +24,7 @@ async def rejected(log: Log, asked: Request) -> Page[StoredRejection]:
     return page(asked, found.messages, lambda message: cursor.encode("r", message.number, tag=tag), total, stop)
 
 
-async def numbered(log: Log, numbers: Sequence[int]) -> list[StoredRejection | None]:
+async def by_number(log: Log, numbers: Sequence[int]) -> list[StoredRejection | None]:
     """The rejected messages with these numbers, each in its place, by one read."""
     found = {message.number: message for message in await store.several(log, numbers)}
     return [found.get(number) for number in numbers]

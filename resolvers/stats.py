@@ -102,12 +102,12 @@ async def stats(log: Log, scope: Scope) -> Stats:
     return Stats(log, scope, tuple(await counts.cells(log, scope)))
 
 
-async def shared(log: Log, scope: Scope) -> Stats:
+async def shared_stats(log: Log, scope: Scope) -> Stats:
     """The same for many who share it."""
     return Stats(log, scope, tuple(await counts.cells(log, scope)), SharedAnswers())
 
 
-def meant(scope: Scope) -> Filter:
+def as_filter(scope: Scope) -> Filter:
     """The events in the scope, as a filter."""
     types = () if scope.types is None else (scope.types,)
     aggregate_types = () if scope.aggregate_types is None else (Among("aggregateType", scope.aggregate_types),)
@@ -123,7 +123,7 @@ async def unique_aggregates(stats: Stats) -> int:
     return await stats.once.of("aggregates", lambda: counts.aggregates(stats.log, stats.scope))
 
 
-def told(first: int | None) -> int:
+def type_limit(first: int | None) -> int:
     """How many types are told of; BadInput or PageTooLarge when so many cannot be."""
     if first is not None and first < 0:
         raise BadInput(f"first is {first}, and there is no such number of types", "first")
@@ -137,7 +137,7 @@ async def histogram(stats: Stats, interval: Interval, by: By, first: int | None 
 
     The `first` most frequent types have buckets of their own, and all others share one in each stretch.
     """
-    most = told(first)
+    most = type_limit(first)
     if stats.once is None:
         return await _histogram(stats, interval, by, most)
     return await stats.once.of((interval, by, most), lambda: _histogram(stats, interval, by, most))

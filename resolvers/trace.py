@@ -107,7 +107,7 @@ async def trace(log: Log, correlation_id: str, first: int, after: str | None) ->
         return None
     here = {event["messageId"] for event in events}
     outside = {id for event in events if (id := event.get("causationId")) is not None and id not in here}
-    known = await links.known(log, sorted(outside))
+    known = await links.causes(log, sorted(outside))
     more = len(found) > first
     end = cursor.encode("e", events[-1]["_id"], tag=await own.tag(log)) if more else None
     return CauseTree(correlation_id, tree(events, known), above is None and not more, end)

@@ -120,7 +120,7 @@ class Context:
         """Aggregates by type and id."""
 
         async def load(names: list[tuple[str, str]]) -> list[AggregateSummary | None]:
-            return await aggregates.named(self.log, names)
+            return await aggregates.by_name(self.log, names)
 
         return Loader(load)
 
@@ -138,7 +138,7 @@ class Context:
         """Events by id."""
 
         async def load(ids: list[str]) -> list[EventDocument | None]:
-            return await events.named(self.log, ids)
+            return await events.by_id(self.log, ids)
 
         return Loader(load)
 
@@ -174,7 +174,7 @@ class Context:
         """Types of event by name."""
 
         async def load(names: list[str]) -> list[EventTypeSummary | None]:
-            return await catalogue.named(self.log, names)
+            return await catalogue.by_name(self.log, names)
 
         return Loader(load)
 
@@ -183,7 +183,7 @@ class Context:
         """Rejected messages by number."""
 
         async def load(numbers: list[int]) -> list[StoredRejection | None]:
-            return await rejected.numbered(self.log, numbers)
+            return await rejected.by_number(self.log, numbers)
 
         return Loader(load)
 

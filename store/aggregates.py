@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from eventscope.store.filters.mongo import bson_date, kept
+from eventscope.store.filters.mongo import bson_date, unexpired
 from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Document
 from eventscope.store.mongo.errors import translate_errors
@@ -40,14 +40,14 @@ class AggregateCriteria:
     deleted: bool | None = None
 
 
-async def named(log: Log, names: Sequence[tuple[str, str]]) -> list[AggregateSummary]:
+async def by_name(log: Log, names: Sequence[tuple[str, str]]) -> list[AggregateSummary]:
     """Those of the aggregates of which anything is kept, in any order.
 
     Raises Blocked when some are not found in a collection that is not the one that the log was written to.
     """
     keys = [{"type": type, "id": id} for type, id in names]
     with translate_errors(log.question_seconds):
-        heads = await log.aggregates.find({"_id": {"$in": keys}, **kept(log.clock())}).to_list(None)
+        heads = await log.aggregates.find({"_id": {"$in": keys}, **unexpired(log.clock())}).to_list(None)
         if len(heads) < len(set(names)):
             await replaced.require_original(log, "aggregates")
         return await _settled(log, heads, "last.position")
@@ -87,7 +87,7 @@ async def count(log: Log, filter: AggregateCriteria, most: int) -> int:
 
 
 def _asked(log: Log, filter: AggregateCriteria) -> Document:
-    asked: Document = kept(log.clock())
+    asked: Document = unexpired(log.clock())
     if filter.types is not None:
         asked["_id.type"] = {"$in": list(filter.types)}
     if filter.ids is not None:
@@ -113,7 +113,7 @@ async def _recount(log: Log, heads: list[Document]) -> dict[tuple[str, str], Doc
     rows = await log.mongo.aggregate(
         log.events,
         [
-            {"$match": {"$and": [{"$or": names}, {"version": {"$exists": True}}, kept(log.clock())]}},
+            {"$match": {"$and": [{"$or": names}, {"version": {"$exists": True}}, unexpired(log.clock())]}},
             {"$sort": {"_id": 1}},
             {
                 "$group": {

@@ -82,7 +82,7 @@ async def facts(log: Log) -> ServerFacts:
     )
 
 
-def wanted() -> list[IndexFacts]:
+def own_indexes() -> list[IndexFacts]:
     """The indexes that the log makes at its start, and needs."""
     return [_index(name, model.document) for name, models in INDEXES.items() for model in models]
 

@@ -27,7 +27,7 @@ def advance(head: Head | None, event: EventDocument) -> Head:
         "version": event["version"],
         "first": mark if head is None else head["first"],
         "last": mark,
-        "deleted": deleted(head is not None and head["deleted"], aggregate_type, event["type"]),
+        "deleted": is_deleted_after(head is not None and head["deleted"], aggregate_type, event["type"]),
     }
     expiry = event.get("expireAt")
     first_expiry = None if head is None else head.get("firstExpireAt")
@@ -45,7 +45,7 @@ def population(head: Head) -> tuple[str, datetime | None]:
     return head["_id"]["type"], head.get("expireAt")
 
 
-def deleted(before: bool, aggregate_type: str, event_type: str) -> bool:
+def is_deleted_after(before: bool, aggregate_type: str, event_type: str) -> bool:
     # only the aggregate's own events tell: `user.integration.deleted` leaves the user alive
     own, _, verb = event_type.rpartition(".")
     if own != aggregate_type:

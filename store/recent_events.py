@@ -11,7 +11,7 @@ from operator import itemgetter
 from typing import Final
 
 from eventscope.store.filters.effort import TooMuch
-from eventscope.store.filters.filter import Filter, conditions, matcher, meant
+from eventscope.store.filters.filter import Filter, conditions, matcher, matching
 from eventscope.store.filters.mongo import bson_date
 from eventscope.store.values.documents import EventDocument
 
@@ -124,7 +124,7 @@ class RecentEvents:
             row = [event for event in row if "expireAt" not in event or event["expireAt"] > today]
         if not conditions(filter):
             return row[:limit]
-        return list(islice(meant(matcher(filter), row), limit))
+        return list(islice(matching(matcher(filter), row), limit))
 
     def _measure(self, events: Sequence[EventDocument], at: int, size: int) -> None:
         self._sizes[at:at] = [size] * len(events)

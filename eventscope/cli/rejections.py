@@ -29,7 +29,7 @@ async def show_all(settings: Settings, code: str | None, limit: int) -> None:
         if code is not None:
             code = rejection_codes.known(code, counts)
         below: int | None = None
-        while page := await messages.rejected(log, limit=min(PAGE, limit - count), below=below, code=code):
+        while page := await messages.rejections(log, limit=min(PAGE, limit - count), below=below, code=code):
             for message in page:
                 name = message.code.ljust(rejection_codes.LONGEST)
                 say(f"{message.number:>6}  {name}  {_time(message)}  {message.subject}  {message.reason}")

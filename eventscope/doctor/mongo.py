@@ -5,7 +5,7 @@ from typing import Final
 
 from eventscope.doctor.finding import Finding, broken, note, ok, warning
 from eventscope.settings import variable
-from eventscope.store.diagnostics import IndexFacts, ServerFacts, wanted
+from eventscope.store.diagnostics import IndexFacts, ServerFacts, own_indexes
 
 OLDEST: Final = (6, 0)
 MEMBERS: Final = 3
@@ -21,7 +21,7 @@ def findings(facts: ServerFacts, *, embedded: bool) -> list[Finding]:
         replica_set(facts, embedded=embedded),
         *members(facts),
         write_concern(facts),
-        indexes(facts.indexes, wanted()),
+        indexes(facts.indexes, own_indexes()),
         expiry(facts),
         disk(facts),
     ]
@@ -96,14 +96,14 @@ def expiry(facts: ServerFacts) -> Finding:
     """Whether MongoDB deletes what has expired, and nothing else."""
     check = "MongoDB expiry"
     found = [index for index in facts.indexes if index.expire_after is not None]
-    wrong = [index for index in found if index not in wanted()]
+    wrong = [index for index in found if index not in own_indexes()]
     if wrong:
         return broken(
             check,
             f"MongoDB deletes by {', '.join(f'{one.name} after {one.expire_after:g} s' for one in wrong)}",
             "set it right before events are gone: drop the index, and " + SERVE,
         )
-    missing = [one.collection for one in wanted() if one.expire_after is not None and one not in found]
+    missing = [one.collection for one in own_indexes() if one.expire_after is not None and one not in found]
     if missing:
         return warning(check, f"of {' and '.join(missing)} nothing is deleted that has expired", SERVE)
     if facts.expires is False:

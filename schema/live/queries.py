@@ -40,9 +40,9 @@ def counted(context: Context, scope: Scope, seconds: float | None) -> AsyncGener
     pace = _within("everySeconds", SECONDS if seconds is None else seconds, SHORTEST, LONGEST)
 
     async def read() -> Stats:
-        return await stats_resolver.shared(context.services.log, scope)
+        return await stats_resolver.shared_stats(context.services.log, scope)
 
-    asked = SharedQuery(scope, stats_resolver.meant(scope), pace, read, lambda stats: frozenset(stats.cells))
+    asked = SharedQuery(scope, stats_resolver.as_filter(scope), pace, read, lambda stats: frozenset(stats.cells))
     return _following(context, context.services.readings.follow(asked))
 
 

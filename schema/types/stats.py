@@ -108,6 +108,6 @@ class EventStats:
 
 
 def _told(found: list[TypeTotal], info: Info, first: int | None) -> list[TypeTotal]:
-    rows = found[: resolver.told(first)]
+    rows = found[: resolver.type_limit(first)]
     info.context.spend(len(rows))
     return rows

@@ -17,7 +17,7 @@ from pymongo.errors import DuplicateKeyError
 
 from eventscope.errors import Blocked, EventscopeError, LeaseLost
 from eventscope.store.catalogue.fields import EventShape, FieldCounts, FieldDrift, Seen, shape
-from eventscope.store.filters.mongo import kept
+from eventscope.store.filters.mongo import unexpired
 from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Document
 from eventscope.store.mongo.errors import translate_errors
@@ -108,7 +108,7 @@ async def fields(log: Log, types: Sequence[str]) -> list[FieldCounts]:
 
 async def _looks(log: Log, above: int, head: int, most: int) -> tuple[dict[str, list[EventShape]], int]:
     """The next events by type, and the position up to which these are all."""
-    asked = {"_id": {"$gt": above, "$lte": head}, **kept(log.clock())}
+    asked = {"_id": {"$gt": above, "$lte": head}, **unexpired(log.clock())}
     wanted = {"type": 1, "timestamp": 1, "data": 1}
     looks: dict[str, list[EventShape]] = {}
     n, last = 0, above

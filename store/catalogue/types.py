@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from eventscope.store.events.types import starting
-from eventscope.store.filters.mongo import kept
+from eventscope.store.filters.mongo import unexpired
 from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Document
 from eventscope.store.mongo.errors import translate_errors
@@ -38,27 +38,27 @@ async def types(log: Log, prefix: str, most: int, after: str | None = None) -> l
     return await _types(log, starting(prefix) | ({} if after is None else {"$gt": after}), most)
 
 
-async def named(log: Log, names: Sequence[str]) -> list[EventTypeSummary]:
+async def by_name(log: Log, names: Sequence[str]) -> list[EventTypeSummary]:
     """Those of the types that there are, in order of type."""
     return await _types(log, {"$in": list(names)}, len(names))
 
 
-async def _types(log: Log, named: Document, most: int) -> list[EventTypeSummary]:
+async def _types(log: Log, type_match: Document, most: int) -> list[EventTypeSummary]:
     now = log.clock()
     since = hour_of(now) - HOURS * HOUR
-    is_kept = {"_id.expireAt": kept(now)["expireAt"]}
+    is_kept = {"_id.expireAt": unexpired(now)["expireAt"]}
     last_day = {"_id.hour": {"$gte": since, "$lte": now}, **is_kept}
     with translate_errors(log.question_seconds):
-        rows = await _rows(log, since, {"$or": [*daily.rows(now), last_day]}, daily.is_row(now), named, most)
+        rows = await _rows(log, since, {"$or": [*daily.rows(now), last_day]}, daily.is_row(now), type_match, most)
         if not any(row["days"] for row in rows):
             ever = {"_id.hour": counts.EVER, **is_kept}
-            rows = await _rows(log, since, ever, {"$literal": True}, named, most)
+            rows = await _rows(log, since, ever, {"$literal": True}, type_match, most)
     hours = HOURS + (now - hour_of(now)) / HOUR
     return [_event_type(row, hours) for row in rows]
 
 
 async def _rows(
-    log: Log, since: int, match: Document, counting: Document, named: Document, most: int
+    log: Log, since: int, match: Document, counting: Document, type_match: Document, most: int
 ) -> list[Document]:
     """The matching rollups by type; some count for all events, and those of the last day for how often they come."""
     recent = {"$and": [{"$gte": ["$_id.hour", since]}, {"$lte": ["$_id.hour", log.clock()]}]}
@@ -77,7 +77,7 @@ async def _rows(
     return await log.mongo.aggregate(
         log.rollups,
         [
-            {"$match": match | {"_id.type": named}},
+            {"$match": match | {"_id.type": type_match}},
             {"$set": ns | counted},
             {"$group": {"_id": by_both, **ends, "days": daily.DAYS}},
             {

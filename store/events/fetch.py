@@ -1,4 +1,4 @@
-"""Reading documents in one batch of MongoDB's: no page takes more than its 16 MiB, however large the events are."""
+"""Reading documents in one batch of MongoDB: at most 16 MiB, however large the events are."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,19 +8,16 @@ from eventscope.store.mongo.budget import ReadBudget
 from eventscope.store.mongo.driver import Collection, Document
 from eventscope.store.mongo.first import first, first_large
 
-# a batch that is full has at least 10 MiB (no event has more than 6)
+# a full batch has at least 10 MiB, since no event has more than 6
 FULL: Final = 8 * 1024**2
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentBatch:
-    """Documents in order of position; `cut` when there are more, for which there was no room.
-
-    `size` is what they take, in bytes.
-    """
+    """Documents in order of position, of `size` bytes. `is_full` if more match than fit into the batch."""
 
     documents: list[Document]
-    cut: bool = False
+    is_full: bool = False
     size: int = 0
 
 
@@ -34,9 +31,9 @@ async def batch(
     budget: ReadBudget,
     hint: Sequence[tuple[str, int]] | None = None,
 ) -> DocumentBatch:
-    """The first `limit` documents that the query means, or as many as there is room for.
+    """The first `limit` documents that match the query, or as many as fit into a batch.
 
-    TooComplex when the budget has less room.
+    TooComplex when the budget is exceeded.
     """
     documents, size = await first_large(
         collection, query, projection, limit=limit, budget=budget, direction=direction, hint=hint

@@ -1,4 +1,4 @@
-"""Reading events: pages by position, one by id, counts. Every read is bounded in time and leaves expired events out."""
+"""Reading events: pages by position, one by id, counts. Every read is limited in time and omits expired events."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from eventscope.store.events import plan, scan
 from eventscope.store.events.fetch import DocumentBatch, batch
 from eventscope.store.events.scan import SHARE, Stretch
 from eventscope.store.filters.filter import EVERYTHING, NOTHING, Any_, Filter
-from eventscope.store.filters.mongo import NEVER, kept, query
+from eventscope.store.filters.mongo import NEVER, query, unexpired
 from eventscope.store.log import NAMED, Log
 from eventscope.store.mongo.driver import Document
 from eventscope.store.mongo.errors import translate_errors
@@ -22,34 +22,34 @@ from eventscope.store.values.documents import EventDocument
 Fields: TypeAlias = tuple[str, ...] | None
 
 LAST: Final = 2**63 - 1
-ROOM: Final = 8 * 1024**2  # bytes of what was found going through the log
+ROOM: Final = 8 * 1024**2  # bytes of events that one scan of the log may collect
 BAD_VALUE: Final = 2
-TOO_LARGE: Final = "the events are larger than an answer may be; ask for fewer of them"
+TOO_LARGE: Final = "the events are larger than an answer may be; ask for fewer events"
 
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """Events of a page. If time or room was up before all was looked at, `stopped` is the last position that was.
+    """Events of a page. `stopped_at` is the last position that was searched, if the search ended early.
 
-    It was room if the page is `full`.
+    It ended early because the page was `full`, or else because time was up.
     """
 
     events: list[EventDocument]
-    stopped: int | None = None
+    stopped_at: int | None = None
     full: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class EventCount:
-    """So many events; `stopped` if time was up before all were counted."""
+    """A number of events; `is_partial` if time was up before all were counted."""
 
     n: int
-    stopped: bool = False
+    is_partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Search:
-    """A filter as it comes down to in the log, between two positions. What is not expired `now` is kept."""
+    """A concrete filter (see `plan`) between two positions, for the events that are unexpired `now`."""
 
     filter: Filter
     low: int | None
@@ -57,11 +57,11 @@ class _Search:
     now: int
 
     def query(self, low: int | None, high: int | None) -> Document:
-        """What of it lies between the positions."""
-        whole = plan.within(self.filter, low, high)
-        if isinstance(whole, Any_):
-            return {"$or": [query(way, kept(self.now)) for way in whole.filters]} if whole.filters else NEVER
-        return query(whole, kept(self.now))
+        """MongoDB's query for the part between these positions."""
+        filter = plan.within(self.filter, low, high)
+        if isinstance(filter, Any_):
+            return {"$or": [query(way, unexpired(self.now)) for way in filter.filters]} if filter.filters else NEVER
+        return query(filter, unexpired(self.now))
 
 
 async def page(
@@ -74,39 +74,39 @@ async def page(
     newest_first: bool = False,
     fields: Fields = None,
 ) -> EventPage:
-    """At most `limit` events with positions strictly between the two, in or against the order of the log.
+    """At most `limit` events with positions strictly between `above` and `below`, in or against the order of the log.
 
-    Of each event its position and these fields are read, or all of it; together they are 16 MiB at most, or twice that
-    where no index leads to them and the log is gone through, for a while. `stopped` tells how far that led. Raises
-    QuestionTimedOut when not even a little was looked at, and Unavailable.
+    Of each event the position and `fields` are read, or all fields. Together they take at most 16 MiB; or twice that
+    where no index leads to them, and the log is scanned for a limited time. `stopped_at` is how far the scan came.
+    Raises QuestionTimedOut when not even a small part could be searched, and Unavailable.
     """
     direction = -1 if newest_first else 1
-    found: list[Document] = []
-    held, full = 0, False
+    documents: list[Document] = []
+    size, full = 0, False
 
-    async def look(low: int, high: int) -> bool:
-        nonlocal held, full
-        got = await batch(
+    async def read_window(low: int, high: int) -> bool:
+        nonlocal size, full
+        part = await batch(
             log.events,
-            asked.query(low, high),
+            search.query(low, high),
             _projection(fields),
             direction=direction,
-            limit=limit - len(found),
+            limit=limit - len(documents),
             budget=log.budget,
         )
-        found.extend(got.documents)
-        held += got.size
-        full = got.cut or (held > ROOM and len(found) < limit)
-        return full or len(found) == limit
+        documents.extend(part.documents)
+        size += part.size
+        full = part.is_full or (size > ROOM and len(documents) < limit)
+        return full or len(documents) == limit
 
     with translate_errors(log.question_seconds):
-        asked = await _asked(log, filter, above, below)
-        if plan.served(asked.filter, log.indexed_paths):
-            with suppress(QuestionTimedOut), translate_errors(log.question_seconds * SHARE):  # it may lead to too much
-                got = await _rows(log, asked, direction, limit, fields)
-                return _found(got.documents, None, full=got.cut)
-        stopped = await scan.through(log, await _stretch(log, asked, newest_first=newest_first), look)
-    return _found(found, stopped, full=full)
+        search = await _search(log, filter, above, below)
+        if plan.is_indexed(search.filter, log.indexed_paths):
+            with suppress(QuestionTimedOut), translate_errors(log.question_seconds * SHARE):  # it may lead to too many
+                part = await _rows(log, search, direction, limit, fields)
+                return _page(part.documents, None, full=part.is_full)
+        stopped_at = await scan.through(log, await _stretch(log, search, newest_first=newest_first), read_window)
+    return _page(documents, stopped_at, full=full)
 
 
 async def events(
@@ -118,60 +118,61 @@ async def events(
     below: int | None = None,
     newest_first: bool = False,
 ) -> list[EventDocument]:
-    """The same for who must have the whole of it: QuestionTimedOut if time is up before, TooComplex if room is."""
-    found = await page(log, filter, limit=limit, above=above, below=below, newest_first=newest_first)
-    if found.full:
+    """The same, but complete: QuestionTimedOut or TooComplex if the page ended early."""
+    result = await page(log, filter, limit=limit, above=above, below=below, newest_first=newest_first)
+    if result.full:
         raise TooComplex(TOO_LARGE)
-    if found.stopped is not None:
+    if result.stopped_at is not None:
         raise QuestionTimedOut(log.question_seconds)
-    return found.events
+    return result.events
 
 
 async def event(log: Log, id: str, fields: Fields = None) -> EventDocument | None:
-    """The event with that message id, with these fields or all of it."""
+    """The event with that message id, with these fields or all."""
     with translate_errors(log.question_seconds):
-        found = await log.events.find_one({"messageId": id, **kept(log.clock())}, _projection(fields))
-    return cast("EventDocument | None", found)
+        document = await log.events.find_one({"messageId": id, **unexpired(log.clock())}, _projection(fields))
+    return cast("EventDocument | None", document)
 
 
-async def counted(log: Log, filter: Filter, most: int | None = None) -> EventCount:
-    """How many events there are, counting no further than `most`, and no longer than a page may take."""
+async def count_in_time(log: Log, filter: Filter, most: int | None = None) -> EventCount:
+    """How many events match, counted up to `most`, for no longer than a page may take."""
     n = 0
 
-    async def look(low: int, high: int) -> bool:
+    async def count_window(low: int, high: int) -> bool:
         nonlocal n
-        n += await log.events.count_documents(asked.query(low, high), **_limit(most, n))
+        n += await log.events.count_documents(search.query(low, high), **_limit(most, n))
         return n == most
 
     with translate_errors(log.question_seconds):
-        asked = await _asked(log, filter, None, None)
-        if plan.served(asked.filter, log.indexed_paths):
-            with suppress(QuestionTimedOut), translate_errors(log.question_seconds * SHARE):  # it may lead to too much
-                asked_once = asked.query(asked.low, asked.high)
-                return EventCount(await log.events.count_documents(asked_once, **_limit(most, 0)))
-        stopped = await scan.through(log, await _stretch(log, asked, newest_first=False), look)
-    return EventCount(n, stopped is not None)
+        search = await _search(log, filter, None, None)
+        if plan.is_indexed(search.filter, log.indexed_paths):
+            with suppress(QuestionTimedOut), translate_errors(log.question_seconds * SHARE):  # it may lead to too many
+                query = search.query(search.low, search.high)
+                return EventCount(await log.events.count_documents(query, **_limit(most, 0)))
+        stopped_at = await scan.through(log, await _stretch(log, search, newest_first=False), count_window)
+    return EventCount(n, stopped_at is not None)
 
 
 async def count(log: Log, filter: Filter, most: int | None = None) -> int:
-    """The same for who must have the whole of it: QuestionTimedOut if time is up before."""
-    found = await counted(log, filter, most)
-    if found.stopped:
+    """The same, but complete: QuestionTimedOut if time is up before."""
+    result = await count_in_time(log, filter, most)
+    if result.is_partial:
         raise QuestionTimedOut(log.question_seconds)
-    return found.n
+    return result.n
 
 
 async def first_position(log: Log) -> int | None:
-    """The position of the oldest event that is kept."""
-    found = await events(log, EVERYTHING, limit=1)
-    return found[0]["_id"] if found else None
+    """The position of the oldest unexpired event."""
+    oldest = await events(log, EVERYTHING, limit=1)
+    return oldest[0]["_id"] if oldest else None
 
 
-async def _asked(log: Log, filter: Filter, above: int | None, below: int | None) -> _Search:
+async def _search(log: Log, filter: Filter, above: int | None, below: int | None) -> _Search:
     now = log.clock()
     if below is None and plan.branches(filter):
-        # MongoDB reads the parts of such a question one after the other, each a little later than the one before.
-        # Nothing is added to any part of what lies up to a head that was read first, so no page has a hole (I1).
+        # MongoDB reads the parts of such a query one after the other. A batch that commits between two parts would be
+        # missing from the first and present in the second: a hole in the page. No event is ever added up to a head
+        # that was read before, so a page that ends there has no hole (I1).
         below = await checkpoint.head(log) + 1
     if above is not None and above >= LAST:
         return _Search(NOTHING, None, None, now)
@@ -185,38 +186,38 @@ async def _asked(log: Log, filter: Filter, above: int | None, below: int | None)
     )
 
 
-async def _rows(log: Log, asked: _Search, direction: int, limit: int, fields: Fields) -> DocumentBatch:
+async def _rows(log: Log, search: _Search, direction: int, limit: int, fields: Fields) -> DocumentBatch:
     rows = partial(
         batch,
         log.events,
-        asked.query(asked.low, asked.high),
+        search.query(search.low, search.high),
         _projection(fields),
         direction=direction,
         limit=limit,
         budget=log.budget,
     )
-    if (name := plan.hint(asked.filter)) is not None:
+    if (name := plan.hint(search.filter)) is not None:
         try:
             return await rows(hint=NAMED[name])
         except OperationFailure as error:
-            if error.code != BAD_VALUE:  # the ingester has yet to make that index
+            if error.code != BAD_VALUE:  # the ingester has not created that index yet
                 raise
     return await rows()
 
 
-def _found(documents: list[Document], stopped: int | None, *, full: bool) -> EventPage:
+def _page(documents: list[Document], stopped: int | None, *, full: bool) -> EventPage:
     return EventPage(cast("list[EventDocument]", documents), documents[-1]["_id"] if full else stopped, full)
 
 
-async def _stretch(log: Log, asked: _Search, *, newest_first: bool) -> Stretch:
-    """All positions at which the answer may have events."""
-    first = await log.events.find({}, {"_id": 1}).sort("_id", 1).limit(1).to_list(None)
+async def _stretch(log: Log, search: _Search, *, newest_first: bool) -> Stretch:
+    """All positions at which matching events may lie."""
+    oldest = await log.events.find({}, {"_id": 1}).sort("_id", 1).limit(1).to_list(None)
     head = await checkpoint.head(log)
-    if not first:
+    if not oldest:
         return Stretch(1, 0, newest_first)
     return Stretch(
-        low=int(first[0]["_id"]) if asked.low is None else max(asked.low, first[0]["_id"]),
-        high=head if asked.high is None else min(asked.high, head),
+        low=int(oldest[0]["_id"]) if search.low is None else max(search.low, oldest[0]["_id"]),
+        high=head if search.high is None else min(search.high, head),
         newest_first=newest_first,
     )
 

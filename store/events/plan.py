@@ -1,9 +1,9 @@
-"""What a filter comes down to in this log: types by name, time ranges with their positions, and what an index serves.
+"""Makes a filter concrete for this log: type patterns become names, time ranges become positions.
 
-A pattern of types would make MongoDB sort all that it finds, and no index is in the order of timestamps. The rollups
-know all types and where each hour lies. They are written in the transaction that writes events, so for what lies up to
-a head that was read before, none is missing. A pattern that stands for too many types to spell them out stays one, and
-the log is gone through for it.
+With a type pattern, MongoDB would have to sort all matches, and no index is in the order of timestamps. The rollups
+know all types, and between which positions each hour lies. They are written in the same transaction as the events, so
+they are complete up to any head that was read before. A pattern that matches too many types to list remains a pattern,
+and the log is scanned for it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,30 +32,30 @@ from eventscope.store.filters.mongo_paths import dotted
 from eventscope.store.filters.paths import Equals
 from eventscope.store.log import Log
 
-MOST_NAMED: Final = 1_000  # types that are spelled out in one filter
-MOST_CHARACTERS: Final = 64 * 1024  # of their names: MongoDB takes queries up to 16 MiB, and some parts are repeated
-MOST_SPANS: Final = 16  # each is a read of its own; the rest of many time ranges is told by timestamps alone
+MOST_NAMED: Final = 1_000  # types that are listed in one filter
+MOST_CHARACTERS: Final = 64 * 1024  # of their names: MongoDB accepts queries up to 16 MiB, and some parts are repeated
+MOST_SPANS: Final = 16  # each is a separate read; further time ranges match by timestamps alone
 NAMES: Final[Sequence[Field]] = (
     "correlationId",
     "causationId",
     "aggregateId",
     "userId",
-)  # that with fewest events first
+)  # the one with the fewest events per value first
 
 Spans: TypeAlias = Mapping[Between, tuple[int, int] | None]
 
 
 async def concrete(log: Log, filter: Filter) -> Filter:
-    """The filter with every type spelled out, and every time range with the positions that it lies between."""
+    """The filter with type patterns replaced by names, and each time range limited to its positions."""
     ranges = list(dict.fromkeys(_ranges(filter)))[:MOST_SPANS]
-    wanted, unwanted = _patterns(filter, wanted=True), _patterns(filter, wanted=False)
-    if not wanted and not unwanted and not ranges:
+    positive, negative = _patterns(filter, negated=False), _patterns(filter, negated=True)
+    if not positive and not negative and not ranges:
         return filter
     effort = Effort()
     names = _TypeNames(
-        await types.fitting(log, wanted, effort) if wanted else [],
-        await types.types(log, most=types.MOST_LOOKED) if unwanted else [],
-        len(wanted) + len(unwanted),
+        await types.matching(log, positive, effort) if positive else [],
+        await types.types(log, most=types.MOST_LOOKED) if negative else [],
+        len(positive) + len(negative),
         effort,
     )
     spans = {range: await time_span.span(log, range.low, range.high) for range in ranges}
@@ -64,41 +64,41 @@ async def concrete(log: Log, filter: Filter) -> Filter:
 
 @dataclass(frozen=True, slots=True)
 class _TypeNames:
-    """The types that the patterns stand for, and all others; None where these are too many to be known."""
+    """The types that match the patterns, and all types; None where there are too many."""
 
-    wanted: Sequence[str] | None
+    matching: Sequence[str] | None
     all: Sequence[str] | None
     parts: int
-    """How many conditions share the room that names may take."""
+    """How many conditions share the limits on names."""
     effort: Effort
 
-    def spelled(self, filter: TypePatterns) -> TypePatterns | None:
-        """The types that it stands for, by name."""
-        if self.wanted is None:
+    def matches(self, filter: TypePatterns) -> TypePatterns | None:
+        """The types that match, by name; None if there are too many."""
+        if self.matching is None:
             return None
         exact = [name for name in filter.patterns if not is_pattern(name)]
-        fitting = self._fitting(filter, self.wanted, wanted=True)
-        return None if fitting is None else self._bounded(sorted({*exact, *fitting}))
+        selection = self._select(filter, self.matching, matching=True)
+        return None if selection is None else self._limited(sorted({*exact, *selection}))
 
     def others(self, filter: TypePatterns) -> TypePatterns | None:
-        """All types but those, by name."""
-        fitting = None if self.all is None else self._fitting(filter, self.all, wanted=False)
-        return None if fitting is None else self._bounded(fitting)
+        """The types that do not match, by name; None if there are too many."""
+        selection = None if self.all is None else self._select(filter, self.all, matching=False)
+        return None if selection is None else self._limited(selection)
 
-    def _bounded(self, names: Sequence[str]) -> TypePatterns | None:
+    def _limited(self, names: Sequence[str]) -> TypePatterns | None:
         has_room = len(names) * self.parts <= MOST_NAMED and sum(map(len, names)) * self.parts <= MOST_CHARACTERS
         return TypePatterns(tuple(names)) if has_room else None
 
-    def _fitting(self, filter: TypePatterns, names: Sequence[str], *, wanted: bool) -> list[str] | None:
+    def _select(self, filter: TypePatterns, names: Sequence[str], *, matching: bool) -> list[str] | None:
         fits = type_tester(filter.patterns)
         try:
-            return [name for name in names if fits(name, self.effort.spend) is wanted]
+            return [name for name in names if fits(name, self.effort.spend) is matching]
         except TooMuch:
             return None
 
 
 def branches(filter: Filter) -> bool:
-    """Whether MongoDB may read parts of the answer one after the other, each a little later than the one before."""
+    """Whether MongoDB may read parts of the answer one after the other, at different moments."""
     match filter:
         case Ids(values) | Among(_, values):
             return len(values) > 1
@@ -112,18 +112,18 @@ def branches(filter: Filter) -> bool:
             return False
 
 
-def served(filter: Filter, indexed: Iterable[str]) -> bool:
-    """Whether an index leads to the events in the order of the log, and to few others; for a concrete filter.
+def is_indexed(filter: Filter, paths: Iterable[str]) -> bool:
+    """Whether an index leads to the events in the order of the log, and to few others. For a concrete filter.
 
-    `indexed` are the paths that have an index.
+    `paths` are those that have an index.
     """
-    paths = frozenset(indexed)
+    indexed = frozenset(paths)
     parts = conditions(filter)
-    return any(_leads(part, paths) for part in parts) or not any(map(_is_free, parts))
+    return any(_leads(part, indexed) for part in parts) or not any(map(_is_free, parts))
 
 
 def bounds(filter: Filter) -> tuple[int | None, int | None]:
-    """The positions between which all that the filter means must lie; for a concrete filter."""
+    """The positions between which all matching events lie, both included. For a concrete filter."""
     ranges = [part for part in conditions(filter) if isinstance(part, Between) and part.measure == "position"]
     low = max((range.low for range in ranges if range.low is not None), default=None)
     high = min((range.high for range in ranges if range.high is not None), default=None)
@@ -131,26 +131,26 @@ def bounds(filter: Filter) -> tuple[int | None, int | None]:
 
 
 def within(filter: Filter, low: int | None, high: int | None) -> Filter:
-    """What of the filter lies between the positions.
+    """The filter, limited to the positions.
 
-    Of an `Any_` it is one `Any_` of ways, each with all that is asked for besides: so MongoDB chooses an index for each
-    way by itself, reads no more of it than lies in the range, and merges them in order.
+    An `Any_` becomes an `Any_` whose parts each contain all the other conditions too. So MongoDB chooses an index for
+    each part, reads each within the range only, and merges them in order.
     """
     range = () if (low, high) == (None, None) else (Between("position", low, high),)
     parts = conditions(filter)
     at = next((at for at, part in enumerate(parts) if isinstance(part, Any_)), None)
     if at is None:
         return All((*parts, *range))
-    several = parts.pop(at)
-    assert isinstance(several, Any_)
-    return Any_(tuple(All((*conditions(way), *parts, *range)) for way in several.filters))
+    alternatives = parts.pop(at)
+    assert isinstance(alternatives, Any_)
+    return Any_(tuple(All((*conditions(way), *parts, *range)) for way in alternatives.filters))
 
 
 def hint(filter: Filter) -> str | None:
-    """The field by whose index a filter is served best; None to leave it to MongoDB; for a concrete filter.
+    """The field with the best index for a filter; None to leave the choice to MongoDB. For a concrete filter.
 
-    MongoDB takes two indexes that lead to about as much for equally good. But that of a name has the types in it, so
-    that only what is meant is fetched.
+    To MongoDB, two indexes that lead to about as many events are equally good. But the indexes of `NAMES` include the
+    type, so only matching events are fetched.
     """
     parts = conditions(filter)
     if not any(
@@ -165,23 +165,23 @@ def hint(filter: Filter) -> str | None:
     return next((name for name in NAMES if name in names), None)
 
 
-def _patterns(filter: Filter, *, wanted: bool) -> list[TypePatterns]:
-    """The conditions on types in which there are patterns, or those on types that are not wanted."""
+def _patterns(filter: Filter, *, negated: bool) -> list[TypePatterns]:
+    """The conditions on types that have patterns; or, if `negated`, all conditions on types within a `Not`."""
     match filter:
         case TypePatterns(patterns):
-            return [filter] if wanted and any(map(is_pattern, patterns)) else []
+            return [filter] if not negated and any(map(is_pattern, patterns)) else []
         case Not(TypePatterns() as inner):
-            return [] if wanted else [inner]
+            return [inner] if negated else []
         case Not(inner):
-            return _patterns(inner, wanted=wanted)
+            return _patterns(inner, negated=negated)
         case All(filters) | Any_(filters):
-            return [one for part in filters for one in _patterns(part, wanted=wanted)]
+            return [one for part in filters for one in _patterns(part, negated=negated)]
         case _:
             return []
 
 
 def _ranges(filter: Filter) -> Iterator[Between]:
-    """The time ranges that an event must lie in; what it must not lie in says nothing about positions."""
+    """The time ranges that events must lie in. A range in a `Not` says nothing about positions."""
     match filter:
         case Between("timestamp", low, high) if (low, high) != (None, None):
             yield filter
@@ -195,15 +195,15 @@ def _ranges(filter: Filter) -> Iterator[Between]:
 def _concrete(filter: Filter, names: _TypeNames, spans: Spans) -> Filter:
     match filter:
         case TypePatterns(patterns) if any(map(is_pattern, patterns)):
-            return names.spelled(filter) or filter
+            return names.matches(filter) or filter
         case Not(TypePatterns() as unwanted):
-            # all other types: an index leads to these
+            # list all other types: an index leads to them
             return names.others(unwanted) or filter
         case Not(inner):
             return Not(_concrete(inner, names, {}))
         case Between() if filter in spans:
-            found = spans[filter]
-            return NOTHING if found is None else All((filter, Between("position", *found)))
+            span = spans[filter]
+            return NOTHING if span is None else All((filter, Between("position", *span)))
         case All(filters):
             return All(tuple(_concrete(part, names, spans) for part in filters))
         case Any_(filters):
@@ -213,14 +213,14 @@ def _concrete(filter: Filter, names: _TypeNames, spans: Spans) -> Filter:
 
 
 def _leads(filter: Filter, paths: frozenset[str]) -> bool:
-    """Whether an index leads to what the filter means, without going through the log."""
+    """Whether an index leads to the matching events, without a scan of the log."""
     match filter:
         case TypePatterns(patterns):
             return not any(map(is_pattern, patterns))
         case Ids() | Among():
             return True
         case Holds(path, (Equals(values),)):
-            # of a list or an object only its first element would be found by index
+            # by index, only the first element of a list or an object would match
             simple = all(isinstance(value, str | int | float) for value in values)
             return simple and dotted(path) in paths
         case All():
@@ -232,7 +232,7 @@ def _leads(filter: Filter, paths: frozenset[str]) -> bool:
 
 
 def _is_free(filter: Filter) -> bool:
-    """Whether events must be looked at one by one to tell."""
+    """Whether the filter can only be decided by looking at each event."""
     match filter:
         case Between("version", _, _):
             return True

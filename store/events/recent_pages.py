@@ -1,7 +1,7 @@
-"""Pages of events, from memory where they are the newest ones: as new as MongoDB's answer, and equal to it.
+"""Pages of events, from memory if they are recent: as current as an answer of MongoDB, and equal to it.
 
-The head of the log is asked for before each answer, once for all who ask meanwhile; that alone tells whether memory is
-up to date. It is one read of one small document, however large the page.
+Before each answer the head of the log is read, with one read shared by concurrent requests. It shows whether memory is
+up to date, and is a read of one small document, however large the page.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from eventscope.store.state import checkpoint
 from eventscope.store.values.documents import EventDocument
 
 HEAVY: Final = frozenset({"data", "metadata", "extensions"})
-"""The fields that may be large; the others are little beside what the answer says of them."""
+"""The fields that may be large; the others take less than the answer itself."""
 
 
 async def page(
@@ -31,39 +31,39 @@ async def page(
     fields: Fields = None,
     head: int | None = None,
 ) -> EventPage:
-    """What `read.page` gives; the events may have more fields than were asked for.
+    """What `pages.page` returns; the events may have more fields than `fields`.
 
-    `head` is where the log ends, if that was read since the question was asked.
+    `head` is the end of the log, if the caller has read it since its request began.
     """
     if log.tail is not None:
 
-        def look(tail: RecentEvents) -> list[EventDocument] | None:
+        def lookup(tail: RecentEvents) -> list[EventDocument] | None:
             return tail.page(filter, limit=limit, above=above, below=below, newest_first=newest_first, now=log.clock())
 
-        found = await _recent(log, log.tail, look, head)
-        if found is not None:
+        events = await _recent(log, log.tail, lookup, head)
+        if events is not None:
             if fields is None or not HEAVY.isdisjoint(fields):
-                log.budget.spend(log.tail.size(found))
+                log.budget.spend(log.tail.size(events))
                 await log.budget.enter()
-            return EventPage(found)
+            return EventPage(events)
     return await pages.page(
         log, filter, limit=limit, above=above, below=below, newest_first=newest_first, fields=fields
     )
 
 
 async def _recent(
-    log: Log, tail: RecentEvents, look: Callable[[RecentEvents], list[EventDocument] | None], head: int | None
+    log: Log, tail: RecentEvents, lookup: Callable[[RecentEvents], list[EventDocument] | None], head: int | None
 ) -> list[EventDocument] | None:
-    found = look(tail)
+    events = lookup(tail)
     if head is not None:
-        return found if tail.head is not None and tail.head >= head else None
-    if found is None:
+        return events if tail.head is not None and tail.head >= head else None
+    if events is None:
         return None
-    known = tail.head
+    head_before = tail.head
     head = await log.turns.ask(partial(checkpoint.head, log))
-    if known is not None and head < known:
-        tail.restart(None)  # another log has taken the place of the one that this is of
+    if head_before is not None and head < head_before:
+        tail.restart(None)  # another log has replaced the one that memory holds
         return None
-    if tail.head == known:
-        return found if head == known else None
-    return look(tail) if tail.head is not None and tail.head >= head else None
+    if tail.head == head_before:
+        return events if head == head_before else None
+    return lookup(tail) if tail.head is not None and tail.head >= head else None

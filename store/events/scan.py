@@ -1,6 +1,6 @@
-"""Going through the log where no index helps: window after window of positions, until there is enough or time is up.
+"""Scanning the log where no index helps: one window of positions after the other, until enough is found or time is up.
 
-Windows grow while they are quick, so that a search through what is empty takes few of them.
+Windows grow as long as they are fast, so that a scan through positions without matches takes few of them.
 """
 
 import asyncio
@@ -15,38 +15,38 @@ from eventscope.store.mongo.errors import translate_errors
 WINDOW: Final = 2_000
 WIDEST: Final = 1_000_000
 QUICK_SECONDS: Final = 0.1
-# of the time that a question may take: a page is worth more when it comes soon
-SHARE: Final = 0.25  # for one read
-PATIENCE: Final = 0.25  # after which no further window is looked at
+# fractions of the time that a query may take: a small page soon is worth more than a full page late
+SHARE: Final = 0.25  # the limit of one read
+PATIENCE: Final = 0.25  # after this, no further window is read
 
 WindowReader: TypeAlias = Callable[[int, int], Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """The positions that are gone through, both ends included, in or against the order of the log."""
+    """The positions to scan, both ends included, in or against the order of the log."""
 
     low: int
     high: int
     newest_first: bool
 
 
-async def through(log: Log, stretch: Stretch, look: WindowReader) -> int | None:
-    """Look at one window after the other, each given by its first and last position, until `look` has enough.
+async def through(log: Log, stretch: Stretch, read: WindowReader) -> int | None:
+    """Call `read` with the first and last position of one window after the other, until it returns True.
 
-    The last position that was looked at when time was up before; None if it was not. QuestionTimedOut when even a small
-    window takes too long.
+    Returns None when it did or the stretch is done, else the last position that was read before time was up.
+    QuestionTimedOut when even a small window takes too long.
     """
     loop = asyncio.get_running_loop()
-    left, size, end = stretch, WINDOW, loop.time() + log.question_seconds * PATIENCE
-    while left.low <= left.high:
-        window, rest = _cut(left, size)
-        began = loop.time()
+    remaining, size, end = stretch, WINDOW, loop.time() + log.question_seconds * PATIENCE
+    while remaining.low <= remaining.high:
+        window, rest = _cut(remaining, size)
+        start = loop.time()
         try:
             with translate_errors(log.question_seconds * SHARE):
-                enough = await look(window.low, window.high)
+                enough = await read(window.low, window.high)
         except QuestionTimedOut:
-            if left is not stretch:
+            if remaining is not stretch:
                 break
             if size == 1:
                 raise QuestionTimedOut(log.question_seconds) from None
@@ -54,13 +54,13 @@ async def through(log: Log, stretch: Stretch, look: WindowReader) -> int | None:
             continue
         if enough:
             return None
-        left = rest
+        remaining = rest
         if loop.time() >= end:
             break
-        size = _next(size, loop.time() - began)
-    if left.low > left.high:
+        size = _next(size, loop.time() - start)
+    if remaining.low > remaining.high:
         return None
-    return left.high + 1 if left.newest_first else left.low - 1
+    return remaining.high + 1 if remaining.newest_first else remaining.low - 1
 
 
 def _cut(stretch: Stretch, size: int) -> tuple[Stretch, Stretch]:

@@ -1,7 +1,7 @@
 """Where in the log the events of a time range lie. Timestamps are nearly in the order of positions, but not exactly.
 
-The rollups know the positions that the events of each hour and of each minute lie between. Where a range cuts an hour,
-its minutes count.
+The rollups know between which positions the events of each hour and each minute lie. Where a range cuts an hour, its
+minutes decide.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ Span: TypeAlias = tuple[int, int]
 
 
 async def span(log: Log, low: int | None, high: int | None, among: Document | None = None) -> Span | None:
-    """The first and the last position that the rollups saw in the minutes of the range; None where there is none.
+    """The first and the last position in the minutes of the range; None if there is none.
 
     `among` is a further condition on rollups.
     """
@@ -38,17 +38,17 @@ async def span(log: Log, low: int | None, high: int | None, among: Document | No
             },
         ],
     )
-    return _united(_parts(rows, low, high))
+    return _union(_parts(rows, low, high))
 
 
 async def positions(log: Log, low: int | None, high: int | None, among: Document | None = None) -> Document:
-    """The same as a condition on `_id`."""
-    found = await span(log, low, high, among)
-    return {"$in": []} if found is None else {"$gte": found[0], "$lte": found[1]}
+    """The same as a condition on the `_id` of events."""
+    range = await span(log, low, high, among)
+    return {"$in": []} if range is None else {"$gte": range[0], "$lte": range[1]}
 
 
 def _cut(low: int | None, high: int | None) -> set[int]:
-    """The hours of which the range has a part."""
+    """The hours that the range cuts."""
     begins = set() if low is None or low % HOUR == 0 else {hour_of(low)}
     return begins | (set() if high is None or (high + 1) % HOUR == 0 else {hour_of(high)})
 
@@ -57,22 +57,22 @@ def _parts(rows: Iterable[Document], low: int | None, high: int | None) -> Itera
     minutes: dict[int, dict[int, Span]] = {}
     hours: dict[int, Span] = {}
     for row in rows:
-        seen = (row["first"], row["last"])
+        extent = (row["first"], row["last"])
         minute, hour = row["_id"].get("minute"), row["_id"]["hour"]
         if minute is not None:
-            minutes.setdefault(hour_of(minute), {})[minute] = seen
+            minutes.setdefault(hour_of(minute), {})[minute] = extent
         elif hour is not None:
-            hours[hour] = seen
+            hours[hour] = extent
         else:
-            yield seen
+            yield extent
     for hour, whole in hours.items():
-        of = minutes.get(hour, {})
-        known = _united(of.values())
-        # events that an older version stored are in no minute, and before all that are in one
-        if known is None or known[0] > whole[0] or known[1] < whole[1]:
+        minutes_of_hour = minutes.get(hour, {})
+        covered = _union(minutes_of_hour.values())
+        # older versions did not count by minute: events that they stored lie before all counted ones
+        if covered is None or covered[0] > whole[0] or covered[1] < whole[1]:
             yield whole
             continue
-        part = _united(seen for minute, seen in of.items() if _is_within(minute, low, high))
+        part = _union(extent for minute, extent in minutes_of_hour.items() if _is_within(minute, low, high))
         if part is not None and part[0] <= whole[1] and part[1] >= whole[0]:
             yield max(part[0], whole[0]), min(part[1], whole[1])
 
@@ -81,6 +81,6 @@ def _is_within(minute: int, low: int | None, high: int | None) -> bool:
     return (low is None or minute >= minute_of(low)) and (high is None or minute < minute_of(high) + MINUTE)
 
 
-def _united(spans: Iterable[Span]) -> Span | None:
+def _union(spans: Iterable[Span]) -> Span | None:
     several = list(spans)
     return (min(first for first, _ in several), max(last for _, last in several)) if several else None

@@ -1,4 +1,4 @@
-"""Which types of event there are, by name: read from the rollups, no more of them than are asked for."""
+"""The names of event types, read from the rollups, up to a limit."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -9,25 +9,25 @@ from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Document
 from eventscope.store.mongo.errors import translate_errors
 
-MOST_LOOKED: Final = 4_000  # types that are looked at to tell which of them patterns stand for
-MOST_PREFIXES: Final = 8  # each is a read of its own; for more of them all types are looked at
+MOST_LOOKED: Final = 4_000  # types that are read to find out which of them match patterns
+MOST_PREFIXES: Final = 8  # each is a separate read; with more of them, all types are read
 LAST: Final = "\U0010ffff"
 
 
 async def types(log: Log, prefix: str = "", most: int | None = None) -> list[str] | None:
-    """Every event type that starts with the prefix, in order of the alphabet; None when there are more than `most`."""
-    found = await _types(log, prefix, None if most is None else most + 1)
-    return None if most is not None and len(found) > most else found
+    """Every event type that starts with the prefix, sorted; None when there are more than `most`."""
+    names = await _types(log, prefix, None if most is None else most + 1)
+    return None if most is not None and len(names) > most else names
 
 
 async def first(log: Log, most: int) -> list[str]:
-    """Some event types, `most` of them if there are so many."""
+    """At most `most` event types, whichever MongoDB returns first."""
     return await _types(log, "", most)
 
 
 async def _types(log: Log, prefix: str, most: int | None) -> list[str]:
     pipeline: list[Document] = [
-        # not all rollups are of a type
+        # skips the rollups that have no type
         {"$match": {"_id.type": starting(prefix)}},
         {"$group": {"_id": "$_id.type"}},
         *([] if most is None else [{"$limit": most}]),
@@ -37,37 +37,37 @@ async def _types(log: Log, prefix: str, most: int | None) -> list[str]:
     return sorted(row["_id"] for row in rows)
 
 
-async def fitting(log: Log, wanted: Sequence[TypePatterns], effort: Effort) -> list[str] | None:
-    """The types that the patterns in these stand for; None when too many would have to be looked at, or too often."""
-    patterns = {pattern for one in wanted for pattern in one.patterns if is_pattern(pattern)}
-    found: list[str] = []
+async def matching(log: Log, conditions: Sequence[TypePatterns], effort: Effort) -> list[str] | None:
+    """The types that match a pattern of the conditions; None when that takes too many types or steps."""
+    patterns = {pattern for one in conditions for pattern in one.patterns if is_pattern(pattern)}
+    candidates: list[str] = []
     for prefix in _prefixes(map(literal_prefix, patterns)):
-        some = await types(log, prefix, MOST_LOOKED - len(found))
-        if some is None:
+        names = await types(log, prefix, MOST_LOOKED - len(candidates))
+        if names is None:
             return None
-        found += some
+        candidates += names
     fits = type_tester(tuple(patterns))
     try:
-        return [name for name in found if fits(name, effort.spend)]
+        return [name for name in candidates if fits(name, effort.spend)]
     except TooMuch:
         return None
 
 
 def starting(prefix: str) -> Document:
-    """The condition on a text that it starts with the prefix: a range, for a pattern would read it as one."""
+    """Matches texts that start with the prefix: as a range, since a pattern would need escapes."""
     stem = prefix.rstrip(LAST)
     return {"$gte": prefix} | ({"$lt": stem[:-1] + _next(stem[-1])} if stem else {})
 
 
 def _prefixes(prefixes: Iterable[str]) -> list[str]:
-    """Prefixes of which none begins with another, so that no type has two of them."""
-    kept: list[str] = []
+    """The prefixes without those that start with another one, so that no type is read twice."""
+    shortest: list[str] = []
     for prefix in sorted(prefixes):
-        if not kept or not prefix.startswith(kept[-1]):
-            kept.append(prefix)
-    return kept if len(kept) <= MOST_PREFIXES else [""]
+        if not shortest or not prefix.startswith(shortest[-1]):
+            shortest.append(prefix)
+    return shortest if len(shortest) <= MOST_PREFIXES else [""]
 
 
 def _next(character: str) -> str:
-    # texts are in the order of their code points, among which there is a gap
+    # texts are ordered by code points, which have a gap at the surrogates
     return "\ue000" if character == "\ud7ff" else chr(ord(character) + 1)

@@ -1,4 +1,4 @@
-"""How many steps may be taken in one go, where somebody else's values decide how many there are to take. No I/O."""
+"""A limit of steps for work whose amount is decided by other people's values. No I/O."""
 
 from typing import Final
 
@@ -6,11 +6,11 @@ STEPS: Final = 100_000  # of 0.1 to 0.4 µs each
 
 
 class TooMuch(Exception):
-    """It takes more steps than may be taken here: the log is asked instead, where time is bounded."""
+    """The work takes more steps than it may. MongoDB has to do it, where time is bounded."""
 
 
 class Effort:
-    """So many steps that may still be taken."""
+    """The steps that may still be taken."""
 
     __slots__ = ("steps",)
 
@@ -18,7 +18,7 @@ class Effort:
         self.steps = steps
 
     def spend(self, steps: int) -> None:
-        """Count so many steps before they are taken; TooMuch when they are more than are left."""
+        """Count steps before they are taken; TooMuch when fewer are left."""
         self.steps -= steps
         if self.steps < 0:
             raise TooMuch

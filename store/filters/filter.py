@@ -1,4 +1,4 @@
-"""Which events are meant: filters as data, a closed union, the same for stored and for live events."""
+"""Filters: which events match, as data. One closed union for stored and for live events."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,7 +23,7 @@ class Ids:
 
 @dataclass(frozen=True, slots=True)
 class TypePatterns:
-    """The events of one of these types; `*` in a pattern stands for any text, so `user.*` is all about users."""
+    """The events of one of these types. `*` in a pattern stands for any text: `user.*` matches all that start so."""
 
     patterns: tuple[str, ...]
 
@@ -38,7 +38,7 @@ class Among:
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """The events whose measure lies between two ends, both included; None is an open end."""
+    """The events whose measure lies in a range that includes both ends; None leaves an end open."""
 
     measure: Measure
     low: int | None
@@ -47,21 +47,21 @@ class Between:
 
 @dataclass(frozen=True, slots=True)
 class All:
-    """The events that every one of the filters means; all events when there is none."""
+    """The events that match every one of the filters; without filters, all events."""
 
     filters: tuple["Filter", ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Any_:
-    """The events that at least one of the filters means; none when there is none."""
+    """The events that match at least one of the filters; without filters, no event."""
 
     filters: tuple["Filter", ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """The events that the filter does not mean."""
+    """The events that do not match the filter."""
 
     filter: "Filter"
 
@@ -76,7 +76,7 @@ class Holds:
 
 @dataclass(frozen=True, slots=True)
 class Exists:
-    """The events in which the path reaches anything, be it null."""
+    """The events in which the path reaches any value, even null."""
 
     path: Path
 
@@ -85,58 +85,58 @@ Filter: TypeAlias = Ids | TypePatterns | Among | Between | All | Any_ | Not | Ho
 
 EVERYTHING: Final = All(())
 NOTHING: Final = Any_(())
-STARS: Final = re.compile(r"\*+")  # several mean the same as one
-MOST_KNOWN: Final = 256  # types of which a tester remembers what it found
+STARS: Final = re.compile(r"\*+")  # several in a row mean the same as one
+MOST_KNOWN: Final = 256  # types for which a tester remembers the result
 KEYS: Final = {"timestamp": "timestamp", "position": "_id", "version": "version"}
 Matcher: TypeAlias = Callable[[Inspection], bool]
 
 
 def is_pattern(type: str) -> bool:
-    """Whether the text stands for more than the one type it spells."""
+    """Whether the text has a wildcard, and so may match several types."""
     return "*" in type
 
 
 def literal_prefix(pattern: str) -> str:
-    """What every type that the pattern stands for starts with."""
+    """The text before the first wildcard: every matching type starts with it."""
     return pattern.partition("*")[0]
 
 
 def fits(pattern: str) -> Callable[[str], bool]:
-    """Tells of a text whether the pattern stands for it: by its pieces, one after the other, and in little time."""
+    """A test whether a text matches the pattern. It searches piece after piece, so it takes linear time."""
     if not is_pattern(pattern):
         return pattern.__eq__
     first, *middle, last = STARS.split(pattern)
 
-    def look(text: str) -> bool:
+    def test(text: str) -> bool:
         at, end = len(first), len(text) - len(last)
         if at > end or not text.startswith(first) or not text.endswith(last):
             return False
         for piece in middle:
-            found = text.find(piece, at, end)
-            if found < 0:
+            start = text.find(piece, at, end)
+            if start < 0:
                 return False
-            at = found + len(piece)
+            at = start + len(piece)
         return True
 
-    return look
+    return test
 
 
 def pattern_regex(pattern: str) -> str:
     """The same as a regular expression for MongoDB, with its option `s`.
 
-    Each piece is taken where it comes first, and never tried elsewhere: that would find nothing more, and with many
-    stars take for ever.
+    Each piece matches where it first occurs, without backtracking: that would find nothing more, and with many stars
+    take exponential time.
     """
     first, *middle, last = map(re.escape, STARS.split(pattern))
     return f"^{first}" + "".join(f"(?>.*?{piece})" for piece in middle) + f".*{last}\\z"
 
 
 def matcher(filter: Filter) -> Matcher:
-    """The filter as a plain function of one event that is looked at; it raises TooMuch when the look takes too long."""
+    """The filter as a function of an inspected event; it raises TooMuch when the event takes too many steps."""
     match filter:
         case Ids(ids):
-            wanted = frozenset(ids)
-            return lambda look: look.event["messageId"] in wanted
+            accepted_ids = frozenset(ids)
+            return lambda look: look.event["messageId"] in accepted_ids
         case TypePatterns(patterns):
             means_type = type_tester(patterns)
             return lambda look: means_type(look.event["type"], look.spend)
@@ -152,19 +152,19 @@ def matcher(filter: Filter) -> Matcher:
         case Any_(filters):
             ways = [matcher(way) for way in filters]
             return lambda look: any(way(look) for way in ways)
-        case Not(unwanted):
-            means = matcher(unwanted)
+        case Not(inner):
+            means = matcher(inner)
             return lambda look: not means(look)
         case Holds(path, tests):
             return _holds(path, tests)
         case Exists(path):
-            return lambda look: bool(look.reached(path))
+            return lambda look: bool(look.values_at(path))
         case _:
             assert_never(filter)
 
 
-def meant(matches: Matcher, events: Iterable[EventDocument]) -> Iterator[EventDocument]:
-    """Those of the events that match; TooMuch when it takes too long to find that out of all of them together."""
+def matching(matches: Matcher, events: Iterable[EventDocument]) -> Iterator[EventDocument]:
+    """Those of the events that match; TooMuch when all of them together take too many steps."""
     steps = STEPS
     for event in events:
         look = Inspection(event, steps)
@@ -174,22 +174,22 @@ def meant(matches: Matcher, events: Iterable[EventDocument]) -> Iterator[EventDo
 
 
 def type_tester(patterns: Sequence[str]) -> Callable[[str, Spend], bool]:
-    """Whether one of the patterns stands for a type; `spend` hears how much work that is, before it is done."""
+    """A test whether a type matches one of the patterns. It reports its steps to `spend` before it takes them."""
     exact = frozenset(p for p in patterns if not is_pattern(p))
     shapes = [fits(p) for p in patterns if is_pattern(p)]
     pieces = sum(p.count("*") + 1 for p in patterns if is_pattern(p))
-    known: dict[str, bool] = {}
+    results: dict[str, bool] = {}
 
     def means(type: str, spend: Spend) -> bool:
         if type in exact:
             return True
-        found = known.get(type)
-        if found is None:
+        result = results.get(type)
+        if result is None:
             spend(pieces + len(shapes) * (len(type) // LETTERS))
-            if len(known) >= MOST_KNOWN:
-                known.clear()
-            found = known[type] = any(fit(type) for fit in shapes)
-        return found
+            if len(results) >= MOST_KNOWN:
+                results.clear()
+            result = results[type] = any(fit(type) for fit in shapes)
+        return result
 
     return means
 
@@ -211,7 +211,7 @@ def _lies(value: object, low: int | None, high: int | None) -> bool:
 
 
 def conditions(filter: Filter) -> list[Filter]:
-    """The filter's parts that must all hold, with nested `All`s laid flat."""
+    """The parts of the filter that must all match, with nested `All`s flattened."""
     if isinstance(filter, All):
         return [leaf for part in filter.filters for leaf in conditions(part)]
     return [filter]

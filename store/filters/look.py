@@ -1,45 +1,45 @@
-"""One event as filters look at it: what its paths reach is found once, and no filter looks at more than it may. No I/O.
+"""One event as filters inspect it: the values at each path are looked up once, within a limit of steps. No I/O.
 
-How many values an event has is for its publisher to say, and how often each is tested for a client to say. Both are
-within limits of their own, but not the one times the other.
+The publisher decides how many values an event has, and the client how often each is tested. Each number has a limit of
+its own, but their product has none; so the steps are counted.
 """
 
 from typing import Any, Final
 
 from eventscope.store.filters.effort import STEPS, Effort, TooMuch
-from eventscope.store.filters.paths import Path, reached, spread
+from eventscope.store.filters.paths import Path, spread, values_at
 from eventscope.store.values.documents import EventDocument
 
-LETTERS: Final = 64  # of a text, that are as much work as a value
+LETTERS: Final = 64  # characters of a text that count as one step
 
 
 class Inspection(Effort):
-    """An event, and how many steps may still be taken to find out which filters mean it."""
+    """An event, and the steps that are left to find out which filters match it."""
 
-    __slots__ = ("_reached", "_values", "event")
+    __slots__ = ("_ends", "_values", "event")
 
     def __init__(self, event: EventDocument, steps: int = STEPS) -> None:
         super().__init__(steps)
         self.event = event
-        self._reached: dict[Path, list[Any] | None] = {}
+        self._ends: dict[Path, list[Any] | None] = {}
         self._values: dict[Path, tuple[list[Any], int]] = {}
 
-    def reached(self, path: Path) -> list[Any]:
-        """The values at the end of the path; TooMuch when there are too many on the way."""
-        if path in self._reached:
-            found = self._reached[path]
+    def values_at(self, path: Path) -> list[Any]:
+        """The values at the end of the path; TooMuch when there are too many along it."""
+        if path in self._ends:
+            values = self._ends[path]
         else:
-            self._reached[path] = None  # what is too much for one filter is too much for the next one
-            found = self._reached[path] = reached(self.event, path, self.spend)
-        if found is None:
+            self._ends[path] = None  # if it is too much for one filter, the next one need not try
+            values = self._ends[path] = values_at(self.event, path, self.spend)
+        if values is None:
             raise TooMuch
-        return found
+        return values
 
     def values(self, path: Path) -> tuple[list[Any], int]:
-        """What tests of the path are made of, and how many steps one test of all of it takes."""
+        """The values that tests of the path apply to, and how many steps one test of all of them takes."""
         known = self._values.get(path)
         if known is None:
-            found = spread(self.reached(path), self.spend)
+            found = spread(self.values_at(path), self.spend)
             letters = sum(len(value) for value in found if isinstance(value, str))
             known = self._values[path] = (found, len(found) + letters // LETTERS)
         return known

@@ -1,4 +1,4 @@
-"""Filters as MongoDB understands them. What a caller gave is only ever a value here, never an operator."""
+"""Filters in MongoDB's form. What a caller passes is only ever a value here, never an operator."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -30,7 +30,7 @@ NEVER: Final[Document] = {"_id": {"$in": []}}
 
 
 def query(filter: Filter, *more: Document) -> Document:
-    """The filter, and further conditions, as one MongoDB query."""
+    """The filter and further conditions as one MongoDB query."""
     parts = [_condition(leaf) for leaf in conditions(filter)] + list(more)
     match parts:
         case []:
@@ -41,16 +41,16 @@ def query(filter: Filter, *more: Document) -> Document:
             return {"$and": parts}
 
 
-def kept(now: int) -> Document:
-    """What is not expired: expiry is exact (I7), though MongoDB's TTL task may delete minutes later.
+def unexpired(now: int) -> Document:
+    """Matches what has not expired: expiry is exact (I7), although MongoDB's TTL task may delete minutes later.
 
-    `$not $lte` is true also where there is no `expireAt`, and unlike `$or` leaves the choice of index alone.
+    `$not $lte` is also true where there is no `expireAt`, and unlike `$or` does not influence the choice of index.
     """
     return {"expireAt": {"$not": {"$lte": bson_date(now)}}}
 
 
 def bson_date(now: int) -> datetime:
-    """A moment as the driver gives and takes dates: UTC, naive."""
+    """A moment in the driver's form of dates: naive, in UTC."""
     return moment.to_datetime(now).replace(tzinfo=None)
 
 
@@ -70,8 +70,8 @@ def _condition(filter: Filter) -> Document:
             return query(filter)
         case Any_(filters):
             return {"$or": [query(way) for way in filters]} if filters else NEVER
-        case Not(unwanted):
-            return {"$nor": [query(unwanted)]}
+        case Not(inner):
+            return {"$nor": [query(inner)]}
         case Holds(path, tests):
             return holds(path, tests)
         case Exists(path):
@@ -81,9 +81,9 @@ def _condition(filter: Filter) -> Document:
 
 
 def one_of_types(patterns: Sequence[str]) -> Any:
-    """The condition on a type that one of the patterns stands for it.
+    """Matches a type that fits one of the patterns.
 
-    An index leads to a pattern's literal prefix, but gives no order of positions.
+    An index leads to a pattern's literal prefix, but not in the order of positions.
     """
     return _one_of([Regex(pattern_regex(p), "s") if is_pattern(p) else p for p in patterns])
 
@@ -91,5 +91,5 @@ def one_of_types(patterns: Sequence[str]) -> Any:
 def _one_of(values: list[Any]) -> Any:
     if len(values) == 1 and isinstance(values[0], Regex):
         return values[0]
-    # equality lets the index give the events in order of position; $in has to merge
+    # with equality, the index has the events in order of position; $in has to merge
     return {"$eq": values[0]} if len(values) == 1 else {"$in": values}

@@ -1,12 +1,13 @@
-"""Path conditions as MongoDB understands them: plain conditions where these say the same, else expressions.
+"""Path conditions in MongoDB's form: plain conditions where these mean the same, otherwise expressions.
 
-A plain condition can use an index. But MongoDB takes some keys for operators or places, minds the order of an object's
-keys, and would let one element of a list pass one test and another the next; there an expression spells it all out.
+A plain condition can use an index. But MongoDB takes some keys for operators or list indexes, cares about the order of
+an object's keys, and lets different elements of a list pass different tests. In these cases an expression spells out
+what is meant.
 """
 
 from typing import Any, Final, assert_never
 
-from eventscope.store.filters.paths import Compares, Equals, Kind, Path, Reads, Test, kind, place
+from eventscope.store.filters.paths import Compares, Equals, Kind, Path, Reads, Test, index_of, kind
 from eventscope.store.mongo.driver import Document
 
 CHUNK: Final = 256
@@ -15,30 +16,30 @@ BSON_TYPE: Final = {"text": "string", "boolean": "bool"}
 
 
 def holds(path: Path, tests: tuple[Test, ...]) -> Document:
-    """That one value which the path reaches passes all of the tests."""
+    """Matches if one value at the end of the path passes all of the tests."""
     if not (_is_plain(path) and all(map(_is_simple, tests))):
         return _spelled_out(path, tests)
     plainly = [_plainly(dotted(path), test) for test in tests]
     if len(plainly) == 1:
         return plainly[0]
-    # that each test is passed by some value is a condition more, and one that may use an index
+    # the plain conditions (some value passes each test) are weaker, but may use an index
     return {"$and": [*plainly, _spelled_out(path, tests)]}
 
 
 def exists(path: Path) -> Document:
-    """That the path reaches anything."""
+    """Matches if the path reaches any value."""
     if _is_plain(path):
         return {dotted(path): {"$exists": True}}
-    return {"$expr": {"$ne": [_reached(path), []]}}
+    return {"$expr": {"$ne": [_values_at(path), []]}}
 
 
 def dotted(path: Path) -> str:
-    """The path as MongoDB writes paths."""
+    """The path in MongoDB's notation."""
     return ".".join((path.root, *path.keys))
 
 
 def _is_plain(path: Path) -> bool:
-    # MongoDB takes any digits for a place
+    # MongoDB takes any digits for a list index
     return all(
         key and not key.startswith("$") and not {".", "\0"} & set(key) and not key.isdigit() for key in path.keys
     )
@@ -51,11 +52,11 @@ def _is_simple(test: Test) -> bool:
 def _plainly(name: str, test: Test) -> Document:
     match test:
         case Equals(values):
-            some = [value for value in values if value is not None]
-            given = {name: {"$eq": some[0]} if len(some) == 1 else {"$in": some}}
+            non_null = [value for value in values if value is not None]
+            condition = {name: {"$eq": non_null[0]} if len(non_null) == 1 else {"$in": non_null}}
             if None not in values:
-                return given
-            return {"$or": [{name: {"$type": NULL}}, {name: {"$exists": False}}, *([given] if some else [])]}
+                return condition
+            return {"$or": [{name: {"$type": NULL}}, {name: {"$exists": False}}, *([condition] if non_null else [])]}
         case Compares(order, than):
             return {name: {f"${order}": than}}
         case Reads(how, text):
@@ -65,7 +66,7 @@ def _plainly(name: str, test: Test) -> Document:
 
 
 def _escaped(text: str) -> str:
-    # a pattern cannot hold a NUL as such; of the others, a letter or digit with a backslash would be a class
+    # A pattern cannot contain NUL itself. Letters and digits stay unescaped: with a backslash they would be classes.
     return "".join(
         r"\x{0}" if char == "\0" else char if char.isalnum() or not char.isascii() else f"\\{char}" for char in text
     )
@@ -75,7 +76,7 @@ def _spelled_out(path: Path, tests: tuple[Test, ...]) -> Document:
     return {
         "$expr": {
             "$let": {
-                "vars": {"reached": _reached(path)},
+                "vars": {"reached": _values_at(path)},
                 "in": {
                     "$anyElementTrue": [
                         {
@@ -92,11 +93,11 @@ def _spelled_out(path: Path, tests: tuple[Test, ...]) -> Document:
     }
 
 
-def _reached(path: Path) -> Document:
-    """All that is at the end of the path, as a list."""
+def _values_at(path: Path) -> Document:
+    """The values at the end of the path, as a list."""
     root = f"${path.root}"
     start = {"$cond": [{"$eq": [{"$type": root}, "missing"]}, [], [root]]}
-    keys = [{"key": key, "place": -1 if (at := place(key)) is None else at} for key in path.keys]
+    keys = [{"key": key, "place": -1 if (at := index_of(key)) is None else at} for key in path.keys]
     step = {
         "$let": {
             "vars": {"key": "$$this.key", "place": "$$this.place"},
@@ -107,7 +108,7 @@ def _reached(path: Path) -> Document:
 
 
 def _step() -> Document:
-    """What the `$$key` finds in the value `$$at`, as a list."""
+    """The values that `$$key` leads to in the value `$$at`, as a list."""
     objects = {"$filter": {"input": "$$at", "as": "one", "cond": {"$eq": [{"$type": "$$one"}, "object"]}}}
     in_each = _flat({"$map": {"input": objects, "as": "one", "in": _member("$$one")}})
     there = {"$cond": [{"$lt": ["$$place", {"$size": "$$at"}]}, [{"$arrayElemAt": ["$$at", "$$place"]}], []]}
@@ -123,19 +124,19 @@ def _step() -> Document:
 
 
 def _member(of: str) -> Document:
-    # $getField would take neither a key that is not known beforehand nor tell null from missing
-    found = {"$filter": {"input": {"$objectToArray": of}, "as": "pair", "cond": {"$eq": ["$$pair.k", "$$key"]}}}
-    return {"$map": {"input": found, "as": "pair", "in": "$$pair.v"}}
+    # $getField takes no computed key, and does not distinguish null from missing
+    pairs = {"$filter": {"input": {"$objectToArray": of}, "as": "pair", "cond": {"$eq": ["$$pair.k", "$$key"]}}}
+    return {"$map": {"input": pairs, "as": "pair", "in": "$$pair.v"}}
 
 
 def _with_elements(lists: str) -> Document:
     both = {"$concatArrays": ["$$one", ["$$one"]]}
-    opened = {"$cond": [{"$isArray": ["$$one"]}, both, ["$$one"]]}
-    return _flat({"$map": {"input": lists, "as": "one", "in": opened}})
+    elements = {"$cond": [{"$isArray": ["$$one"]}, both, ["$$one"]]}
+    return _flat({"$map": {"input": lists, "as": "one", "in": elements}})
 
 
 def _flat(lists: Document) -> Document:
-    """The lists as one. In two rounds, since each list that is added copies what was there."""
+    """The lists concatenated, in two rounds: each concatenation copies what was there before."""
     chunk = {"$slice": ["$$lists", "$$from", CHUNK]}
     starts = {"$range": [0, {"$size": "$$lists"}, CHUNK]}
     chunks = {"$map": {"input": starts, "as": "from", "in": _joined(chunk)}}
@@ -155,8 +156,8 @@ def _passes(value: str, test: Test) -> Document:
         case Compares(order, than):
             return {"$and": [_is(value, kind(than)), {f"${order}": [value, {"$literal": than}]}]}
         case Reads(how, text):
-            found = {"$indexOfBytes": [value, {"$literal": text}]}
-            there: Document = {"$eq": [found, 0]} if how == "startsWith" else {"$gte": [found, 0]}
+            index = {"$indexOfBytes": [value, {"$literal": text}]}
+            there: Document = {"$eq": [index, 0]} if how == "startsWith" else {"$gte": [index, 0]}
             return {"$cond": [_is(value, "text"), there, False]}
         case _:
             assert_never(test)
@@ -170,16 +171,15 @@ def _holds_objects(value: Any) -> bool:
     return isinstance(value, dict) or (isinstance(value, list) and any(map(_holds_objects, value)))
 
 
-def _equal(value: Any, wanted: Any) -> Document:
-    if isinstance(wanted, dict):
+def _equal(value: Any, other: Any) -> Document:
+    if isinstance(other, dict):
         members = [
-            _equal({"$getField": {"field": {"$literal": key}, "input": value}}, member)
-            for key, member in wanted.items()
+            _equal({"$getField": {"field": {"$literal": key}, "input": value}}, member) for key, member in other.items()
         ]
-        size = {"$eq": [{"$size": {"$objectToArray": value}}, len(wanted)]}
+        size = {"$eq": [{"$size": {"$objectToArray": value}}, len(other)]}
         return {"$cond": [{"$eq": [{"$type": value}, "object"]}, {"$and": [size, *members]}, False]}
-    if _holds_objects(wanted):
-        elements = [_equal({"$arrayElemAt": [value, at]}, element) for at, element in enumerate(wanted)]
-        size = {"$eq": [{"$size": value}, len(wanted)]}
+    if _holds_objects(other):
+        elements = [_equal({"$arrayElemAt": [value, at]}, element) for at, element in enumerate(other)]
+        size = {"$eq": [{"$size": value}, len(other)]}
         return {"$cond": [{"$isArray": [value]}, {"$and": [size, *elements]}, False]}
-    return {"$eq": [value, {"$literal": wanted}]}
+    return {"$eq": [value, {"$literal": other}]}

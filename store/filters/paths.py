@@ -1,7 +1,7 @@
 """Paths into `data` and `metadata`, and tests of the values that they reach: what a path condition means. No I/O.
 
-A path goes from key to key. In a list, a number is the place of one element, and any other key is looked up in each
-of the objects. A list at the end stands for each of its elements, and for itself. What is missing counts as null.
+A path goes from key to key. In a list, a number is the index of one element, and any other key is looked up in each
+object of the list. A list at the end stands for each of its elements, and for itself. A missing value counts as null.
 """
 
 import re
@@ -18,14 +18,14 @@ Order = Literal["gt", "gte", "lt", "lte"]
 Likeness = Literal["startsWith", "contains"]
 Kind = Literal["number", "text", "boolean"]
 
-PLACE: Final = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
-COMPARING: Final = 3  # times the work that testing a number or a text is
+INDEX: Final = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
+COMPARING: Final = 3  # steps to compare with a list or an object; a number or a text takes one
 ESCAPED: Final = re.compile(r"\\(.)|(\.)|([^\\.]+)|(\\)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """From `data` or `metadata` along the keys; with no keys it is the whole of it."""
+    """From `data` or `metadata` along the keys; without keys, all of it."""
 
     root: Root
     keys: tuple[str, ...]
@@ -40,7 +40,7 @@ class Equals:
 
 @dataclass(frozen=True, slots=True)
 class Compares:
-    """The value is of the same kind (a number, a text or a boolean) and lies on that side of the other one."""
+    """The value has the same kind (number, text or boolean) as `than`, and lies on that side of it."""
 
     order: Order
     than: str | int | float | bool
@@ -48,7 +48,7 @@ class Compares:
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """The value is a text that starts with, or contains, the other one."""
+    """The value is a text that starts with `text`, or contains it."""
 
     how: Likeness
     text: str
@@ -60,16 +60,16 @@ Tester: TypeAlias = Callable[[Any, Spend], bool]
 
 
 def keys_of(text: str) -> tuple[str, ...]:
-    r"""The keys of a path as people write it: parted by dots, with `\` before a dot or `\` that belongs to a key.
+    r"""The keys of a path as people write it: separated by dots, with `\` before a dot or `\` that belongs to a key.
 
-    No text is no key. ValueError when a `\` has nothing behind it.
+    Empty text has no keys. ValueError when it ends in a single `\`.
     """
     if not text:
         return ()
     keys = [""]
     for escaped, dot, more, dangling in ESCAPED.findall(text):
         if dangling:
-            raise ValueError(f"{text[:60]!r} ends in a \\ with nothing behind it")
+            raise ValueError(f"{text[:60]!r} ends in a \\ with nothing after it")
         if dot:
             keys.append("")
         else:
@@ -77,37 +77,37 @@ def keys_of(text: str) -> tuple[str, ...]:
     return tuple(keys)
 
 
-def place(key: str) -> int | None:
-    """The place in a list that the key names, if it names one."""
-    return int(key) if PLACE.fullmatch(key) else None
+def index_of(key: str) -> int | None:
+    """The index in a list that the key stands for, if it is a number."""
+    return int(key) if INDEX.fullmatch(key) else None
 
 
-def reached(event: EventDocument, path: Path, spend: Spend) -> list[Any]:
-    """The values at the end of the path; `spend` hears how many were looked at, before they are."""
+def values_at(event: EventDocument, path: Path, spend: Spend) -> list[Any]:
+    """The values at the end of the path. It reports to `spend` how many it looks at, before it does."""
     document = cast("Mapping[str, Any]", event)
-    found = [document[path.root]] if path.root in document else []
+    values = [document[path.root]] if path.root in document else []
     for key in path.keys:
-        spend(len(found))
-        found = [value for one in found for value in _step(one, key, spend)]
-    return found
+        spend(len(values))
+        values = [value for one in values for value in _step(one, key, spend)]
+    return values
 
 
-def spread(found: Sequence[Any], spend: Spend) -> list[Any]:
-    """What tests are made of: all that a path reached, and the elements of lists; null where it reached nothing."""
-    if not found:
+def spread(values: Sequence[Any], spend: Spend) -> list[Any]:
+    """The values that tests apply to: those at the end of a path, and the elements of lists; null if there are none."""
+    if not values:
         return [None]
-    spend(sum(len(one) for one in found if isinstance(one, list)))
-    return [value for one in found for value in ((*one, one) if isinstance(one, list) else (one,))]
+    spend(sum(len(one) for one in values if isinstance(one, list)))
+    return [value for one in values for value in ((*one, one) if isinstance(one, list) else (one,))]
 
 
 def tester(tests: tuple[Test, ...]) -> Tester:
-    """Whether a value passes all of the tests; of comparing lists and objects, `spend` hears how much work it is."""
+    """A test whether a value passes all of `tests`. It reports the steps of comparing lists and objects to `spend`."""
     passes = [_tester(test) for test in tests]
     return passes[0] if len(passes) == 1 else lambda value, spend: all(one(value, spend) for one in passes)
 
 
 def kind(value: object) -> Kind | None:
-    """The kind of a value that has an order among its like."""
+    """The kind of a value that can be ordered; None for others."""
     if isinstance(value, bool):
         return "boolean"
     if isinstance(value, int | float):
@@ -116,8 +116,8 @@ def kind(value: object) -> Kind | None:
 
 
 def same(value: Any, other: Any, spend: Spend) -> bool:
-    """Whether two JSON values are the same: no boolean is a number, and keys have no order."""
-    value, other = _opened(value), _opened(other)
+    """Whether two JSON values are equal: a boolean is not a number, and the order of keys does not matter."""
+    value, other = _plain(value), _plain(other)
     if isinstance(value, dict):
         if not isinstance(other, dict) or len(value) != len(other):
             return False
@@ -132,14 +132,14 @@ def same(value: Any, other: Any, spend: Spend) -> bool:
 
 
 def _step(value: Any, key: str, spend: Spend) -> Iterator[Any]:
-    value = _opened(value)
+    value = _plain(value)
     if isinstance(value, dict):
         if key in value:
             yield value[key]
     elif isinstance(value, list):
-        if (at := place(key)) is None:
+        if (at := index_of(key)) is None:
             spend(len(value))
-            for element in map(_opened, value):
+            for element in map(_plain, value):
                 if isinstance(element, dict) and key in element:
                     yield element[key]
         elif at < len(value):
@@ -151,15 +151,15 @@ def _among(value: Any, others: Sequence[Any], spend: Spend) -> bool:
     return any(same(value, one, spend) for one in others)
 
 
-def _opened(value: Any) -> Any:
+def _plain(value: Any) -> Any:
     return plain(value) if isinstance(value, DBRef) else value
 
 
 def _tester(test: Test) -> Tester:
     match test:
-        case Equals(wanted):
-            simple = {(kind(one), one) for one in wanted if not isinstance(one, dict | list)}
-            others = [one for one in wanted if isinstance(one, dict | list)]
+        case Equals(values):
+            simple = {(kind(one), one) for one in values if not isinstance(one, dict | list)}
+            others = [one for one in values if isinstance(one, dict | list)]
             return lambda value, spend: (
                 _among(value, others, spend)
                 if isinstance(value, dict | list | DBRef)

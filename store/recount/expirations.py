@@ -5,7 +5,7 @@ from typing import Final
 
 from pymongo import DeleteOne, ReplaceOne
 
-from eventscope.store.filters.mongo import kept
+from eventscope.store.filters.mongo import unexpired
 from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Document
 from eventscope.store.mongo.errors import translate_errors
@@ -29,7 +29,7 @@ async def differences(log: Log) -> list[Wrong]:
         rows = [row for row in rows if isinstance(row["_id"], str)]
         asked = {"_id": {"$in": [row["through"] for row in rows if is_note(row)]}}
         events = {row["_id"]: row async for row in log.events.find(asked, {"type": 1, "expireAt": 1})}
-        still = {row["_id"] async for row in log.events.find({**asked, **kept(log.clock())}, {"_id": 1})}
+        still = {row["_id"] async for row in log.events.find({**asked, **unexpired(log.clock())}, {"_id": 1})}
         for row in rows:
             type = row["_id"]
             through = row["through"] if is_note(row) else head

@@ -12,10 +12,10 @@ from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Document, Session
 from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.mongo.own import HEADS, TEXT, is_event, is_head, sound
-from eventscope.store.recount.proof import settled
+from eventscope.store.recount.proof import proven_head
 from eventscope.store.recount.rows import present
 from eventscope.store.recount.tally import OURS
-from eventscope.store.recount.wrong import Progress, Wrong, fenced, foreign, past_hour, soon
+from eventscope.store.recount.wrong import Progress, Wrong, foreign, in_transaction, past_hour, soon
 from eventscope.store.state import checkpoint
 from eventscope.store.values.documents import EventDocument, Head
 
@@ -73,7 +73,7 @@ async def mend(log: Log, wrong: Sequence[Wrong]) -> None:
         async def work(session: Session, before: Document, names: Sequence[AggregateName] = names) -> None:
             writes: list[ReplaceOne[Document] | DeleteOne] = []
             for name in names:
-                entry = await named(log, name, session=session)
+                entry = await entry_of(log, name, session=session)
                 found = await look(log, entry, checkpoint.head_of(before), session)
                 if found is not None and not found.advice:
                     key = {"_id": found.key}
@@ -82,10 +82,10 @@ async def mend(log: Log, wrong: Sequence[Wrong]) -> None:
             if writes:
                 await log.aggregates.bulk_write(writes, ordered=False, session=session)
 
-        await fenced(log, work, new_term=True)
+        await in_transaction(log, work, new_term=True)
 
 
-async def named(log: Log, name: AggregateName, **options: Any) -> Entry:
+async def entry_of(log: Log, name: AggregateName, **options: Any) -> Entry:
     """The aggregate of that name."""
     head = await log.aggregates.find_one({"_id": {"type": name[0], "id": name[1]}}, **options)
     asked = {"aggregateType": name[0], "aggregateId": name[1], "version": {"$exists": True}}
@@ -100,7 +100,7 @@ async def look(log: Log, entry: Entry, head: int, session: Session) -> Wrong | N
         marks = {mark["position"] for name, mark in sound(entry.head).items() if name in ("first", "last")}
         if not marks <= here:
             here |= await present(log, marks - here, head, session=session)
-    right = settled(entry.name, entry.head, entry.events, soon(log), past_hour(log), here)
+    right = proven_head(entry.name, entry.head, entry.events, soon(log), past_hour(log), here)
     key = {"type": entry.name[0], "id": entry.name[1]}
     if right != entry.head or (entry.head is not None and right is not None and is_head(right) != is_head(entry.head)):
         return Wrong("head", key, cast("Document | None", entry.head), cast("Document | None", right))

@@ -12,7 +12,7 @@ from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Document, Session
 from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.mongo.own import HEADS, is_population, is_population_name
-from eventscope.store.recount.wrong import Wrong, fenced, foreign, remove, soon
+from eventscope.store.recount.wrong import Wrong, foreign, in_transaction, remove, soon
 from eventscope.store.state import checkpoint
 
 SECONDS: Final = 240.0
@@ -76,7 +76,7 @@ async def mend(log: Log, differences: Differences) -> None:
     if differences.wrong:
         with translate_errors(log.question_seconds):
             await remove(log.populations, differences.wrong)
-        await fenced(log, work)
+        await in_transaction(log, work)
 
 
 def _key(row: Document) -> tuple[Any, Any]:

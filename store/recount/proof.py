@@ -7,12 +7,12 @@ from collections.abc import Container, Sequence
 from datetime import datetime
 from typing import Any, Literal, cast
 
-from eventscope.store.heads import AggregateName, deleted
+from eventscope.store.heads import AggregateName, is_deleted_after
 from eventscope.store.mongo.own import PROVEN, sound
 from eventscope.store.values.documents import EventDocument, Head, Mark
 
 
-def settled(
+def proven_head(
     name: AggregateName,
     head: Head | None,
     events: Sequence[EventDocument],
@@ -68,8 +68,8 @@ def _without_events(head: Head | None, soon: datetime, past: datetime) -> Head |
     first = _passed(head, "firstExpireAt", soon) or past
     known: Any = {name: value for name, value in sound(head).items() if name in PROVEN}
     # one that is damaged stays as it is, but for being counted no more
-    settled = {"_id": head["_id"]} | known if known.keys() == PROVEN else dict(head)
-    return cast("Head", settled | {"expireAt": last, "firstExpireAt": min(first, last)})
+    members = {"_id": head["_id"]} | known if known.keys() == PROVEN else dict(head)
+    return cast("Head", members | {"expireAt": last, "firstExpireAt": min(first, last)})
 
 
 def _deleted(type: str, events: Sequence[EventDocument], version: int, before: bool) -> bool:
@@ -80,7 +80,7 @@ def _deleted(type: str, events: Sequence[EventDocument], version: int, before: b
         start, expected = start - 1, expected - 1
     state = before if expected else False
     for event in events[start:]:
-        state = deleted(state, type, event["type"])
+        state = is_deleted_after(state, type, event["type"])
     return state
 
 

@@ -10,8 +10,19 @@ from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Document, Session
 from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.mongo.own import is_row, is_row_name
-from eventscope.store.recount.tally import FROM_START, RowKey, Rows, Tally, count, key_of, kind, named, proper, united
-from eventscope.store.recount.wrong import Progress, Wrong, fenced, foreign, remove, soon
+from eventscope.store.recount.tally import (
+    FROM_START,
+    RowKey,
+    Rows,
+    Tally,
+    count,
+    end_positions,
+    key_of,
+    kind,
+    proper,
+    union,
+)
+from eventscope.store.recount.wrong import Progress, Wrong, foreign, in_transaction, remove, soon
 from eventscope.store.state import checkpoint
 
 CHUNK: Final = 50_000  # positions that are counted at once
@@ -59,7 +70,7 @@ async def differences(log: Log, basis: Basis) -> list[Wrong]:
     keys = [key for key in {**basis.counted, **basis.found} if _differs(key, basis)]
     spans = (basis.found[key] for key in keys if key in basis.found and kind(key) == "minute")
     with translate_errors(SECONDS):
-        here = await present(log, named(spans), basis.head)
+        here = await present(log, end_positions(spans), basis.head)
     expiring = soon(log)
     wrong = [foreign("rollups", row) for row in basis.others]
     for key in keys:
@@ -82,7 +93,7 @@ async def mend(log: Log, basis: Basis, wrong: Sequence[Wrong]) -> None:
         async def work(session: Session, before: Document, part: Sequence[Wrong] = part) -> None:
             await _mend(log, basis, part, checkpoint.head_of(before), session)
 
-        await fenced(log, work)
+        await in_transaction(log, work)
 
 
 async def present(log: Log, positions: Iterable[int], head: int, **options: Any) -> set[int]:
@@ -101,13 +112,13 @@ async def _mend(log: Log, basis: Basis, part: Sequence[Wrong], head: int, sessio
     rows = await log.rollups.find({"_id": {"$in": [one.key for one in part]}}, session=session).to_list(None)
     ids = {key_of(row["_id"]): row.pop("_id") for row in rows}
     there = dict(zip(ids, rows, strict=True))
-    here = await present(log, named(there.values()), head, session=session)
+    here = await present(log, end_positions(there.values()), head, session=session)
     writes: list[DeleteOne | ReplaceOne[Document]] = []
     gone: dict[str, int] = {}
     for one in part:
         key = key_of(one.key)
         found = there.get(key)
-        counted = united(basis.counted.get(key), since.rows.get(key)) or None
+        counted = union(basis.counted.get(key), since.rows.get(key)) or None
         right = proper(key, found, counted, soon(log), here)
         if right == found and _is_sound(key, found):
             continue

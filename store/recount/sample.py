@@ -17,7 +17,7 @@ from eventscope.store.mongo.driver import Document, Session
 from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.mongo.own import HEADS, is_event, is_population, is_row, is_row_name
 from eventscope.store.recount import expirations, tally
-from eventscope.store.recount.heads import look, named
+from eventscope.store.recount.heads import entry_of, look
 from eventscope.store.recount.wrong import Wrong, soon
 from eventscope.store.state import checkpoint
 from eventscope.store.stats.rollups import NEVER, day_key, expiry_day, hour_key
@@ -134,7 +134,7 @@ def _key(event: Document) -> Document:
 async def _hour(log: Log, key: Document, position: int | None, session: Session) -> Wrong | None:
     found = await log.rollups.find_one({"_id": key}, session=session)
     row = None if found is None else {name: value for name, value in found.items() if name != "_id"}
-    positions = tally.named([row or {}]) + ([] if position is None else [position])
+    positions = tally.end_positions([row or {}]) + ([] if position is None else [position])
     low, high = min(positions, default=0), max(positions, default=0)
     if high - low > MOST_SPAN:
         return None
@@ -158,7 +158,7 @@ async def _minute(log: Log, event: Document, session: Session) -> Wrong | None:
     if row is None or (is_row(key, row) and row["firstPosition"] <= position <= row["lastPosition"]):
         return None
     known = row if is_row(key, row) else None
-    return Wrong("minute", key, row, tally.united(known, {"firstPosition": position, "lastPosition": position}))
+    return Wrong("minute", key, row, tally.union(known, {"firstPosition": position, "lastPosition": position}))
 
 
 async def _day(log: Log, event: Document, session: Session) -> Wrong | None:
@@ -181,7 +181,7 @@ async def _day(log: Log, event: Document, session: Session) -> Wrong | None:
         name = hour.pop("_id")
         if not (is_row_name(name) and is_row(name, hour)):
             return None  # which is wrong itself
-        row = tally.united(row or None, hour)
+        row = tally.union(row or None, hour)
     sound = found is None or is_row(key, found)
     return None if found == (row or None) and sound else Wrong("day", key, found, row or None)
 
@@ -193,7 +193,7 @@ async def _aggregate(log: Log, event: Document, head: int, session: Session) -> 
     version = {"aggregateType": name[0], "aggregateId": name[1], "version": {"$exists": True}}
     if await log.events.count_documents(version, limit=MOST_EVENTS + 1, session=session) > MOST_EVENTS:
         return []
-    entry = await named(log, name, session=session)
+    entry = await entry_of(log, name, session=session)
     wrong = await look(log, entry, head, session)
     if wrong is not None or entry.head is None:
         return [wrong]

@@ -35,7 +35,7 @@ class Tally:
     def add(self, key: Document, row: Document) -> None:
         """Count what the row counts, too."""
         name = key_of(key)
-        self.rows[name] = united(self.rows.get(name), row)
+        self.rows[name] = union(self.rows.get(name), row)
 
 
 def key_of(id: Document) -> RowKey:
@@ -43,7 +43,7 @@ def key_of(id: Document) -> RowKey:
     return tuple(id.items())
 
 
-def united(one: Document | None, other: Document | None) -> Document:
+def union(one: Document | None, other: Document | None) -> Document:
     """What counts the events of both, which have none in common."""
     if one is None or other is None:
         return dict(one or other or {})
@@ -121,7 +121,7 @@ def _proper_span(found: Document | None, counted: Document | None, present: Cont
     return {"firstPosition": first, "lastPosition": last}
 
 
-def named(rows: Iterable[Document]) -> list[int]:
+def end_positions(rows: Iterable[Document]) -> list[int]:
     """The positions that the rows name."""
     return [row[name] for row in rows for name in ("firstPosition", "lastPosition") if isinstance(row.get(name), int)]
 

@@ -103,7 +103,9 @@ def past_hour(log: Log) -> datetime:
     return bson_date(now - now % HOUR)
 
 
-async def fenced(log: Log, work: Callable[[Session, Document], Awaitable[None]], *, new_term: bool = False) -> None:
+async def in_transaction(
+    log: Log, work: Callable[[Session, Document], Awaitable[None]], *, new_term: bool = False
+) -> None:
     """Have the work done in one transaction that no batch and no other recount can come into.
 
     The work is given the checkpoint as it was, and may be begun anew. With a `new_term` the ingester has to read again

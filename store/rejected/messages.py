@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from eventscope.errors import TooComplex
 from eventscope.store.events.pages import TOO_LARGE
-from eventscope.store.filters.mongo import bson_date, kept
+from eventscope.store.filters.mongo import bson_date, unexpired
 from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Document
 from eventscope.store.mongo.errors import translate_errors
@@ -45,7 +45,9 @@ class RejectedPage:
     full: bool
 
 
-async def rejected(log: Log, *, limit: int, below: int | None = None, code: str | None = None) -> list[StoredRejection]:
+async def rejections(
+    log: Log, *, limit: int, below: int | None = None, code: str | None = None
+) -> list[StoredRejection]:
     """The messages of the page of that name."""
     return (await page(log, limit=limit, below=below, code=code)).messages
 
@@ -55,7 +57,7 @@ async def page(log: Log, *, limit: int, below: int | None = None, code: str | No
 
     They take at most 16 MiB; if that is why there are fewer than `limit`, the page is `full`.
     """
-    asked = _of(code) | kept(log.clock())
+    asked = _of(code) | unexpired(log.clock())
     with translate_errors(log.question_seconds):
         found, _ = await first_large(log.rejected, asked | _under(below), limit=limit, budget=log.budget, direction=-1)
         more = 0 < len(found) < limit and await first(
@@ -72,7 +74,7 @@ async def one(log: Log, number: int) -> StoredRejection | None:
 
 async def several(log: Log, numbers: Sequence[int]) -> list[StoredRejection]:
     """Those of these numbers that are there, in any order; TooComplex when they take over 16 MiB."""
-    asked = {"_id": {"$in": list(numbers)}} | kept(log.clock())
+    asked = {"_id": {"$in": list(numbers)}} | unexpired(log.clock())
     with translate_errors(log.question_seconds):
         found = await first(log.rejected, asked, limit=len(numbers))
         if 0 < len(found) < len(numbers) and await log.rejected.count_documents(asked) > len(found):
@@ -108,7 +110,7 @@ async def count(log: Log) -> int:
 async def newest(log: Log, message_ids: Sequence[str]) -> dict[str, int]:
     """The number of the last rejection of each of these messages, of those that have any."""
     with translate_errors(log.question_seconds):
-        found = log.rejected.find({"messageId": {"$in": list(message_ids)}, **kept(log.clock())}, {"messageId": 1})
+        found = log.rejected.find({"messageId": {"$in": list(message_ids)}, **unexpired(log.clock())}, {"messageId": 1})
         return {row["messageId"]: row["_id"] async for row in found.sort("_id", 1)}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from eventscope.store.filters.mongo import kept
+from eventscope.store.filters.mongo import unexpired
 from eventscope.store.log import Log
 from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.state import checkpoint
@@ -28,7 +28,7 @@ async def claims(log: Log) -> Claims:
     """Look at the last thousand positions."""
     above = await checkpoint.head(log) - NEWEST
     pipeline = [
-        {"$match": {"_id": {"$gt": above}, **kept(log.clock())}},
+        {"$match": {"_id": {"$gt": above}, **unexpired(log.clock())}},
         {"$group": {"_id": {"type": "$aggregateType", "differs": DIFFERS}, "n": {"$sum": 1}}},
         {"$sort": {"n": -1, "_id": 1}},
     ]

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from eventscope.errors import TooComplex
 from eventscope.store.events import time_span
 from eventscope.store.filters.filter import Among, TypePatterns
-from eventscope.store.filters.mongo import kept, one_of_types, query
+from eventscope.store.filters.mongo import one_of_types, query, unexpired
 from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Collection, Document
 from eventscope.store.mongo.errors import translate_errors
@@ -214,7 +214,7 @@ async def _gone_through(log: Log, chosen: Document, scope: Scope, apart: _Apart)
 
 async def _events(log: Log, chosen: Document, scope: Scope) -> Document:
     """The scope, of which all but its time was `chosen`, as a condition on events."""
-    match = [query(one) for one in scope.among] + [_renamed(chosen), kept(log.clock())]
+    match = [query(one) for one in scope.among] + [_renamed(chosen), unexpired(log.clock())]
     times = {op: end for op, end in (("$gte", scope.low), ("$lte", scope.high)) if end is not None}
     if times:
         match += [{"timestamp": times}, {"_id": await time_span.positions(log, scope.low, scope.high, chosen)}]
@@ -255,7 +255,7 @@ async def _population(log: Log, types: tuple[str, ...] | None) -> int:
 
 
 def _kept_rows(log: Log) -> Document:
-    return {"_id.expireAt": kept(log.clock())["expireAt"]}
+    return {"_id.expireAt": unexpired(log.clock())["expireAt"]}
 
 
 def _renamed(chosen: Document) -> Document:

@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 
 from eventscope.errors import QuestionTimedOut, Unavailable, Unstorable, log_unexpected
 from eventscope.store import heads
-from eventscope.store.filters.mongo import kept
+from eventscope.store.filters.mongo import unexpired
 from eventscope.store.heads import AggregateName
 from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Session
@@ -117,7 +117,7 @@ async def _rejected_before(log: Log, at: LogCheckpoint, batch: MessageBatch) -> 
     # By both: if a publisher gives all its messages the same id, each batch must not read all of their rejections.
     ids = [message.id for message in batch.messages]
     fingerprints = {"$in": [fingerprint(message.arrival) for message in batch.messages]}
-    query = {"messageId": {"$in": ids}, "fingerprint": fingerprints, **kept(log.clock())}
+    query = {"messageId": {"$in": ids}, "fingerprint": fingerprints, **unexpired(log.clock())}
     async for row in log.rejected.find(query, {"raw": 0, "headers": 0}).limit(MOST_EARLIER):
         rejections.setdefault((row["messageId"], row["fingerprint"]), []).append(cast("RejectionDocument", row))
     return rejections

@@ -92,7 +92,7 @@ class AggregateUpdates:
 
     async def _read(self, names: list[AggregateName]) -> None:
         try:
-            for head in await aggregates.named(self._log, names):
+            for head in await aggregates.by_name(self._log, names):
                 for watcher in self._watchers.get((head.type, head.id), ()):
                     watcher.put(head, head)
         except Exception as error:

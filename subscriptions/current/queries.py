@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from eventscope.store.filters.effort import TooMuch
-from eventscope.store.filters.filter import Filter, matcher, meant
+from eventscope.store.filters.filter import Filter, matcher, matching
 from eventscope.store.values.documents import EventDocument
 from eventscope.subscriptions.current.changes import ChangeNotifier
 from eventscope.subscriptions.current.latest import Latest
@@ -120,7 +120,7 @@ class _LiveResult(Generic[T]):
 
     def _may_matter(self, events: Sequence[EventDocument]) -> bool:
         try:
-            return any(meant(self._matches, events))
+            return any(matching(self._matches, events))
         except TooMuch:
             return True
 

@@ -100,7 +100,7 @@ class HistoryReader:
                 yield gap
             limit = self._paging.limit
             page = await pages.page(self._log, self._filter, above=self.cursor, below=head + 1, limit=limit)
-            full, stopped = len(page.events) == limit, page.stopped
+            full, stopped = len(page.events) == limit, page.stopped_at
             self._paging.learn(page.events)
             self._page, self._released = deque(page.events), False
             del page

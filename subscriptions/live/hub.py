@@ -203,8 +203,8 @@ class Hub:
             paging.learn(page.events)
             for event in page.events:
                 await self._send(event, size(event))
-            if page.stopped is not None:
-                self.position = page.stopped
+            if page.stopped_at is not None:
+                self.position = page.stopped_at
             elif len(page.events) < limit:
                 self.position = through
         self._reach(through)

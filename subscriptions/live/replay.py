@@ -84,8 +84,8 @@ async def replay(
             cursor = told = event["_id"]
         if stopped:
             continue
-        if page.stopped is not None:
-            cursor = page.stopped
+        if page.stopped_at is not None:
+            cursor = page.stopped_at
         elif len(page.events) < limit:
             cursor = head
         if told < cursor:

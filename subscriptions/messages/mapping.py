@@ -20,7 +20,7 @@ from eventscope.envelopes import (
     FromSubject,
     MemberSource,
 )
-from eventscope.store.filters.paths import place
+from eventscope.store.filters.paths import index_of
 from eventscope.store.values.message import Arrival
 from eventscope.subscriptions.messages.contents import Contents, free
 from eventscope.subscriptions.messages.conversion import CONVERSIONS
@@ -201,7 +201,7 @@ def _taker(name: str, source: MemberSource) -> _Taker:
 
 
 def _path(keys: Keys) -> Callable[[Any, Outer], Any]:
-    steps = tuple((key, place(key)) for key in keys)
+    steps = tuple((key, index_of(key)) for key in keys)
 
     def find(message: Any, outer: Outer) -> Any:
         for key, at in steps:

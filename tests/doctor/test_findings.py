@@ -10,7 +10,7 @@ from eventscope.doctor import mongo as mongo_checks
 from eventscope.doctor import nats as nats_checks
 from eventscope.doctor.finding import Finding, Level, broken, exit_code, note, ok, warning
 from eventscope.store import diagnostics as mongo
-from eventscope.store.diagnostics import IndexFacts, wanted
+from eventscope.store.diagnostics import IndexFacts, own_indexes
 from eventscope.store.recount.wrong import Wrong
 from eventscope.store.rejected.room import Dropped
 from eventscope.store.state.checkpoint import LogCheckpoint
@@ -36,7 +36,7 @@ MONGO = mongo.ServerFacts(
     doubt=0.001,
     disk_total=100 * GIB,
     disk_used=40 * GIB,
-    indexes=frozenset(wanted()),
+    indexes=frozenset(own_indexes()),
     expires=True,
 )
 STREAM = StreamFacts(
@@ -192,27 +192,27 @@ def test_stored_must_mean_stored(changed: dict[str, Any]) -> None:
 
 
 def test_every_index_that_is_missing_is_named() -> None:
-    unique, *rest = wanted()
-    finding = mongo_checks.indexes(frozenset(rest), wanted())
+    unique, *rest = own_indexes()
+    finding = mongo_checks.indexes(frozenset(rest), own_indexes())
     assert (finding.level, finding.found) == (BROKEN, "events(messageId) is missing")
     assert "start `eventscope serve`" in finding.advice
-    assert mongo_checks.indexes(frozenset([*rest, replace(unique, unique=False)]), wanted()).found == (
+    assert mongo_checks.indexes(frozenset([*rest, replace(unique, unique=False)]), own_indexes()).found == (
         "events(messageId) has other options"
     )
-    assert mongo_checks.indexes(frozenset(), wanted()).level == WARNING
+    assert mongo_checks.indexes(frozenset(), own_indexes()).level == WARNING
     more = IndexFacts("events", ("data.name",), unique=False, partial=(), expire_after=None)
-    assert mongo_checks.indexes(frozenset([*wanted(), more]), wanted()).level == OK
+    assert mongo_checks.indexes(frozenset([*own_indexes(), more]), own_indexes()).level == OK
 
 
 def test_what_deletes_events_at_another_time_than_they_expire_is_found() -> None:
-    ttl, of_rejected = [index for index in wanted() if index.expire_after is not None]
-    others = frozenset(wanted()) - {ttl}
+    ttl, of_rejected = [index for index in own_indexes() if index.expire_after is not None]
+    others = frozenset(own_indexes()) - {ttl}
     late = mongo_checks.expiry(replace(MONGO, indexes=others | {replace(ttl, expire_after=60.0)}))
     assert (late.level, late.found) == (BROKEN, "MongoDB deletes by events(expireAt) after 60 s")
     foreign = IndexFacts("events", ("recordedAt",), unique=False, partial=(), expire_after=5.0)
-    assert mongo_checks.expiry(replace(MONGO, indexes=frozenset([*wanted(), foreign]))).level == BROKEN
+    assert mongo_checks.expiry(replace(MONGO, indexes=frozenset([*own_indexes(), foreign]))).level == BROKEN
     for one in (ttl, of_rejected):
-        missing = mongo_checks.expiry(replace(MONGO, indexes=frozenset(wanted()) - {one}))
+        missing = mongo_checks.expiry(replace(MONGO, indexes=frozenset(own_indexes()) - {one}))
         assert (missing.level, one.collection in missing.found) == (WARNING, True)
     assert mongo_checks.expiry(replace(MONGO, expires=False)).level == WARNING
     assert mongo_checks.expiry(replace(MONGO, expires=None)).level == OK

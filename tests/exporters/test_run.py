@@ -289,7 +289,7 @@ async def test_events_of_tail_are_taken_as_those_of_an_export(
     assert (await import_events(str(file), **given, console=screen)).failed == 0
     await publish(client, settings, [{"type": "the.end"}])
     await until(lambda: has(api, 5))
-    assert await rejected.rejected(log, limit=1) == []
+    assert await rejected.rejections(log, limit=1) == []
 
 
 @pytest.mark.parametrize(

@@ -358,7 +358,7 @@ async def test_after_an_error_that_passes_the_last_place_stays_the_one_to_come_b
         if pages > 1:
             raise Unavailable("MongoDB does not answer")
         found = await page(*arguments, **more)
-        return replace(found, events=found.events[:1], stopped=found.events[0]["_id"])
+        return replace(found, events=found.events[:1], stopped_at=found.events[0]["_id"])
 
     with monkeypatch.context() as patch:
         patch.setattr(read, "page", failing)

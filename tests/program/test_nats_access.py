@@ -100,7 +100,7 @@ async def test_events_go_their_whole_way_there(theirs: Settings, log: Log, tmp_p
         client = await connect(theirs.nats_url, "test", access=access(theirs))
         await client.jetstream().publish(theirs.subjects[0].replace(">", "user.created"), b"no json")
         await close(client)
-        [message] = await until(lambda: messages.rejected(log, limit=1))
+        [message] = await until(lambda: messages.rejections(log, limit=1))
         assert await retry(theirs, [message.number], None) == 1  # it came, and is rejected again
         (tmp_path / "events.jsonl").write_text('{"type": "user.imported"}\n')
         await run_command(theirs, "import", str(tmp_path / "events.jsonl"))

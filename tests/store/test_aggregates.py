@@ -76,7 +76,7 @@ def test_aggregates_asked_for_by_name_are_what_their_kept_events_say(corpus: Cor
     state: State = data.draw(st.sampled_from(["whole", "tidied"]), "state")
     log = corpus.at(data.draw(moments(corpus), "now"), state)
 
-    found = {(aggregate.type, aggregate.id): aggregate for aggregate in corpus.ask(aggregates.named(log, names))}
+    found = {(aggregate.type, aggregate.id): aggregate for aggregate in corpus.ask(aggregates.by_name(log, names))}
 
     heads = model.heads(corpus.events, corpus.clock.now)
     assert found.keys() == heads.keys() & set(names)
@@ -89,7 +89,7 @@ async def test_an_aggregate_is_its_first_and_its_last_event_and_how_many_there_a
 ) -> None:
     await appender.store(event("user.created", of=ANN, at=5), event("user.updated", of=ANN, at=3))
     await appender.store(event(), event("user.moved", of=ANN, at=4))
-    assert await aggregates.named(log, [ANN]) == [
+    assert await aggregates.by_name(log, [ANN]) == [
         AggregateSummary(
             "user", "ann", 3, 3, first_event_at=5, last_event_at=4, last_event_type="user.moved", deleted=False, place=4
         )
@@ -103,19 +103,19 @@ async def test_what_has_expired_counts_nowhere_but_in_the_version(log: Log, appe
     await appender.store(event("user.moved", of=ANN, at=3))
 
     clock.now = NOON + DAY - 1
-    [ann] = await aggregates.named(log, [ANN])
+    [ann] = await aggregates.by_name(log, [ANN])
     assert (ann.version, ann.event_count, ann.first_event_at, ann.last_event_at) == (3, 3, 1, 3)
 
     clock.now = NOON + DAY
-    [ann] = await aggregates.named(log, [ANN])
+    [ann] = await aggregates.by_name(log, [ANN])
     assert (ann.version, ann.event_count, ann.first_event_at, ann.last_event_at) == (3, 2, 1, 3)
 
     clock.now = NOON + DAY + DAY // 2
-    [ann] = await aggregates.named(log, [ANN])
+    [ann] = await aggregates.by_name(log, [ANN])
     assert (ann.version, ann.event_count, ann.last_event_at, ann.last_event_type) == (3, 1, 1, "user.created")
 
     clock.now = NOON + 3 * DAY
-    assert await aggregates.named(log, [ANN]) == []
+    assert await aggregates.by_name(log, [ANN]) == []
     assert await aggregates.aggregates(log, AggregateCriteria(), limit=10) == []
     assert await aggregates.count(log, AggregateCriteria(), 10) == 0
 
@@ -124,7 +124,7 @@ async def test_one_that_expires_while_it_is_asked_for_is_left_out(log: Log, appe
     appender.retention = Retention({"*": 1})
     await appender.store(event(of=ANN))
     ticks = iter([NOON + DAY - 1, NOON + DAY, NOON + DAY])
-    assert await aggregates.named(replace(log, clock=lambda: next(ticks)), [ANN]) == []
+    assert await aggregates.by_name(replace(log, clock=lambda: next(ticks)), [ANN]) == []
 
 
 @pytest.mark.parametrize("tidied", [False, True], ids=["before the housekeeping", "after the housekeeping"])
@@ -137,13 +137,13 @@ async def test_versions_never_restart_though_every_event_has_expired(
     if tidied:
         await expiry.tidy(log)
         await log.events.delete_many({"expireAt": {"$lte": bson_date(clock.now)}})
-    assert await aggregates.named(log, [ANN]) == []
+    assert await aggregates.by_name(log, [ANN]) == []
 
     assert (await appender.store(event(of=ANN, expected=0))).codes == {"VERSION_CONFLICT": 1}
     await appender.store(event(of=ANN, expected=2))
     [again] = await pages.events(log, EVERYTHING, limit=10)
     assert again["version"] == 3
-    [ann] = await aggregates.named(log, [ANN])
+    [ann] = await aggregates.by_name(log, [ANN])
     assert (ann.version, ann.event_count) == (3, 1)
     assert await counts.aggregates(log, Scope()) == 1
 
@@ -154,7 +154,7 @@ async def test_an_aggregate_with_one_event_that_is_kept_for_ever_stays(
     appender.retention = Retention({"*": 1, "user.created": 0})
     await appender.store(event("user.created", of=ANN), event("user.moved", of=ANN))
     clock.now = NOON + 1000 * DAY
-    [ann] = await aggregates.named(log, [ANN])
+    [ann] = await aggregates.by_name(log, [ANN])
     assert (ann.version, ann.event_count) == (2, 1)
     assert await counts.aggregates(log, Scope()) == 1
 
@@ -164,7 +164,7 @@ async def test_an_aggregate_is_deleted_by_its_own_event_and_brought_back_by_anot
 ) -> None:
     async def deleted(type: str) -> bool:
         await appender.store(event(type, of=ANN))
-        [ann] = await aggregates.named(log, [ANN])
+        [ann] = await aggregates.by_name(log, [ANN])
         return ann.deleted
 
     assert not await deleted("user.created")

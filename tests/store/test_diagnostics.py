@@ -1,6 +1,6 @@
 """What MongoDB says of itself, by either driver."""
 
-from eventscope.store.diagnostics import IndexFacts, facts, wanted
+from eventscope.store.diagnostics import IndexFacts, facts, own_indexes
 from eventscope.store.log import INDEXES, Log
 
 
@@ -23,8 +23,8 @@ async def test_the_clock_of_a_server_on_this_machine_is_ours(log: Log) -> None:
 
 async def test_every_index_that_is_wanted_is_there_after_the_log_was_made(log: Log) -> None:
     found = await facts(log)
-    assert set(wanted()) <= found.indexes
-    assert len(wanted()) == sum(map(len, INDEXES.values()))
+    assert set(own_indexes()) <= found.indexes
+    assert len(own_indexes()) == sum(map(len, INDEXES.values()))
     ttl = {index.name: index.expire_after for index in found.indexes if index.expire_after is not None}
     assert ttl == {"events(expireAt)": 0, "rejected(expireAt)": 0}
 
@@ -35,6 +35,6 @@ async def test_an_index_is_known_by_what_matters_of_it(log: Log) -> None:
     try:
         found = await facts(log)
         assert IndexFacts("events", ("messageId",), unique=False, partial=(), expire_after=None) in found.indexes
-        assert [index.name for index in wanted() if index not in found.indexes] == ["events(messageId)"]
+        assert [index.name for index in own_indexes() if index not in found.indexes] == ["events(messageId)"]
     finally:
         await log.events.drop_index("another_name")

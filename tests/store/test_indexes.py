@@ -122,7 +122,7 @@ def test_no_question_goes_through_a_whole_collection(busy: Looking) -> None:
         *(pages.count(log, filter, 100) for filter in led),
         *(counts.cells(log, scope, hourly=hourly) for scope in scopes for hourly in (False, True)),
         *(counts.aggregates(log, scope) for scope in scopes),
-        aggregates.named(log, [("user", "7"), ("vendor", "8")]),
+        aggregates.by_name(log, [("user", "7"), ("vendor", "8")]),
         *(
             aggregates.aggregates(log, filter, limit=PAGE, order=order, below=below)
             for filter in (heads(), heads(types=("user",)), heads(types=("user", "order")), heads(deleted=True))
@@ -133,9 +133,9 @@ def test_no_question_goes_through_a_whole_collection(busy: Looking) -> None:
         checkpoint.read(log),
         checkpoint.head(log),
         claims.claims(log),
-        messages.rejected(log, limit=PAGE),
-        messages.rejected(log, limit=PAGE, below=3),
-        messages.rejected(log, limit=PAGE, code="INVALID_JSON"),
+        messages.rejections(log, limit=PAGE),
+        messages.rejections(log, limit=PAGE, below=3),
+        messages.rejections(log, limit=PAGE, code="INVALID_JSON"),
         messages.one(log, 1),
         messages.numbers(log),
         messages.numbers(log, "INVALID_JSON"),
@@ -144,7 +144,7 @@ def test_no_question_goes_through_a_whole_collection(busy: Looking) -> None:
         counting.fields(log, ["user.created", "user.updated"]),
         *(catalogue_types.types(log, prefix, 100) for prefix in ("", "user.")),
         links.conversation(log, "cause 100", limit=PAGE),
-        links.known(log, ["id 7", "id 8"]),
+        links.causes(log, ["id 7", "id 8"]),
     ]
     scanning = []
     for question in questions:

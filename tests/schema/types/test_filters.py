@@ -220,7 +220,7 @@ async def test_values_may_be_written_in_the_document_itself(world: World) -> Non
     ("condition", "reason"),
     [
         ({"path": "a"}, "has no test"),
-        ({"path": "a\\", "eq": 1}, "nothing behind it"),
+        ({"path": "a\\", "eq": 1}, "nothing after it"),
         ({"path": "a" * 513, "eq": 1}, "513 characters; 512"),
         ({"path": ".".join("a" * 33), "eq": 1}, "33 keys; 32"),
         ({"path": "a", "in": list(range(1001))}, "1001 values; 1000"),

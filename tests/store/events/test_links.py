@@ -64,7 +64,7 @@ async def test_each_value_gets_its_own_page_by_one_command(
 ) -> None:
     values = [*sorted({str(e[link]) for e in events})[:20], "nobody's", "$_id", "$$ROOT"]
     for limit, above in ((1, None), (2, 150), (200, None), (50, 10_000)):
-        found = await links.linked(heard, link, values, limit=limit, above=above)
+        found = await links.by_link(heard, link, values, limit=limit, above=above)
         assert found == {
             value: [e for e in kept(events) if e[link] == value and e["_id"] > (above or 0)][:limit] for value in values
         }
@@ -90,16 +90,16 @@ async def test_a_conversation_is_read_in_the_order_of_the_log(heard: Log, events
 
 
 async def test_causes_are_known_while_they_are_kept(heard: Log) -> None:
-    assert await links.known(heard, ["1-3", "1-4", "nobody's"]) == {"1-4": Cause("talk 1", NOON + 4)}
-    assert await links.known(heard, []) == {}
+    assert await links.causes(heard, ["1-3", "1-4", "nobody's"]) == {"1-4": Cause("talk 1", NOON + 4)}
+    assert await links.causes(heard, []) == {}
 
 
 async def test_no_more_is_read_than_is_given_and_all_of_it_by_index(heard: Log, ear: Ear) -> None:
     await links.conversation(heard, "talk 2", limit=10, above=5)
-    await links.known(heard, ["1-4", "1-5"])
+    await links.causes(heard, ["1-4", "1-5"])
     pairs: list[tuple[Link, list[str]]] = [("causationId", ["0-5", "1-7"]), ("correlationId", ["talk 1", "talk 3"])]
     for link, values in pairs:
-        await links.linked(heard, link, values, limit=2, above=3)
+        await links.by_link(heard, link, values, limit=2, above=3)
         await links.counts(heard, link, values, 2)
     for command, most in zip(ear.heard, [12, 2, 8, 8, 8, 8], strict=True):
         explained: Document = await heard.mongo.database.command({"explain": command, "verbosity": "executionStats"})
@@ -140,11 +140,11 @@ async def test_large_events_of_many_values_are_read_whole_or_refused(
             *(event(causationId=f"cause {n}", data={"text": "x" * 1_000_000}) for _ in range(10)),
         )
     causing = [f"cause {n}" for n in range(4)]
-    found = await links.linked(appender.log, "causationId", causing, limit=10)
+    found = await links.by_link(appender.log, "causationId", causing, limit=10)
     assert [[event["_id"] for event in found[id]] for id in causing] == [
         list(range(first, first + 10)) for first in (1, 11, 21, 31)
     ]
     monkeypatch.setattr(links, "MOST_BYTES", 16 * 1024**2)
-    assert len((await links.linked(appender.log, "causationId", causing, limit=2))["cause 3"]) == 2
+    assert len((await links.by_link(appender.log, "causationId", causing, limit=2))["cause 3"]) == 2
     with pytest.raises(TooComplex, match="larger than an answer may be"):
-        await links.linked(appender.log, "causationId", causing, limit=10)
+        await links.by_link(appender.log, "causationId", causing, limit=10)

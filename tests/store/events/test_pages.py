@@ -141,7 +141,7 @@ async def test_a_page_of_large_events_ends_where_there_is_no_more_room_and_says_
     while not pages or stopped is not None:
         place = {"below" if newest_first else "above": stopped}
         found = await read.page(appender.log, filter, limit=100, newest_first=newest_first, **place)  # type: ignore[arg-type]  # both take a position
-        pages, stopped = pages + 1, found.stopped
+        pages, stopped = pages + 1, found.stopped_at
         seen += [event["_id"] for event in found.events]
         assert found.full is (stopped is not None)
         assert stopped in (None, seen[-1])
@@ -153,7 +153,7 @@ async def test_a_page_of_large_events_ends_where_there_is_no_more_room_and_says_
 async def test_a_page_that_is_whole_does_not_say_otherwise_for_being_large(appender: Appender) -> None:
     await appender.store(*(event(data=LARGE) for _ in range(10)))
     found = await read.page(appender.log, EVERYTHING, limit=100)
-    assert (len(found.events), found.stopped, found.full) == (10, None, False)
+    assert (len(found.events), found.stopped_at, found.full) == (10, None, False)
 
 
 async def test_who_must_have_the_whole_of_what_is_too_large_is_told(appender: Appender) -> None:
@@ -168,4 +168,4 @@ async def test_what_is_not_asked_for_takes_no_room(appender: Appender) -> None:
     for _ in range(2):
         await appender.store(*(event(data=LARGE) for _ in range(10)))
     found = await read.page(appender.log, EVERYTHING, limit=100, fields=("type",))
-    assert (len(found.events), found.stopped) == (20, None)
+    assert (len(found.events), found.stopped_at) == (20, None)

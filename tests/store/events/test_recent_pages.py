@@ -32,7 +32,7 @@ async def heard(
 
 async def ids(log: Log, limit: int = 3, **more: Any) -> list[int]:
     found = await recent_pages.page(log, EVERYTHING, limit=limit, newest_first=True, **more)
-    assert found.stopped is None
+    assert found.stopped_at is None
     return [event["_id"] for event in found.events]
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventscope.store.filters.effort import STEPS, TooMuch
-from eventscope.store.filters.filter import All, Exists, Filter, Holds, Not, TypePatterns, matcher, meant
+from eventscope.store.filters.filter import All, Exists, Filter, Holds, Not, TypePatterns, matcher, matching
 from eventscope.store.filters.look import Inspection
 from eventscope.store.filters.paths import Compares, Equals, Path, Reads
 from eventscope.store.values.documents import EventDocument
@@ -64,19 +64,19 @@ def test_so_are_many_patterns_of_types() -> None:
 
 def test_so_are_patterns_of_many_pieces_on_many_types_and_on_one_type_they_are_tried_once() -> None:
     patterns = TypePatterns(tuple(f"*{'a*' * 400}b{n}*" for n in range(25)))
-    assert list(meant(matcher(patterns), [of({}, "a" * 1000)] * 5_000)) == []
+    assert list(matching(matcher(patterns), [of({}, "a" * 1000)] * 5_000)) == []
     with pytest.raises(TooMuch):
-        list(meant(matcher(patterns), [of({}, f"{'a' * 990}{n}") for n in range(100)]))
+        list(matching(matcher(patterns), [of({}, f"{'a' * 990}{n}") for n in range(100)]))
 
 
 def test_what_one_filter_gave_up_on_the_way_is_not_begun_again_by_the_next() -> None:
     look = Inspection(of({"l": WIDE}), 10_000)
     path = Path("data", ("l", "a"))
     with pytest.raises(TooMuch):
-        look.reached(path)
+        look.values_at(path)
     look.steps = STEPS
     with pytest.raises(TooMuch):
-        look.reached(path)
+        look.values_at(path)
     assert look.steps == STEPS
 
 
@@ -91,9 +91,9 @@ def test_what_a_path_reaches_is_found_once_for_all_filters() -> None:
 
 def test_several_events_share_what_may_be_done() -> None:
     matches = matcher(Holds(Path("data", ("l", "a")), (Equals((-1,)),)))
-    assert list(meant(matches, [of({"l": WIDE[:1000]})] * 10)) == []
+    assert list(matching(matches, [of({"l": WIDE[:1000]})] * 10)) == []
     with pytest.raises(TooMuch):
-        list(meant(matches, [of({"l": WIDE})] * 10))
+        list(matching(matches, [of({"l": WIDE})] * 10))
 
 
 @given(st.data())

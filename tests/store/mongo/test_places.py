@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from eventscope.errors import Unavailable
-from eventscope.store.events.links import linked
+from eventscope.store.events.links import by_link
 from eventscope.store.log import Log
 from eventscope.store.mongo import budget as budgets
 from eventscope.store.mongo.budget import KEEP_WHILE_WAITING, LARGE, ReadBudget
@@ -101,14 +101,14 @@ async def test_a_read_that_has_to_wait_gives_and_counts_the_same_afterwards(
     await appender.store(*(event("a", data={"n": "x" * 1000}, correlationId="c") for _ in range(30)))
     places, free = Places(1), ReadBudget()
     expected = await first_large(log.events, {}, limit=100, budget=free)
-    followed = await linked(log.within(ReadBudget()), "correlationId", ["c"], limit=20)
+    followed = await by_link(log.within(ReadBudget()), "correlationId", ["c"], limit=20)
     holder = ReadBudget(places=places)
     holder.spend(LARGE + 1)
     await holder.enter()
     budget, other = ReadBudget(places=places), ReadBudget(places=places)
     reads = asyncio.gather(
         _left(budget, first_large(log.events, {}, limit=100, budget=budget)),
-        _left(other, linked(log.within(other), "correlationId", ["c"], limit=20)),
+        _left(other, by_link(log.within(other), "correlationId", ["c"], limit=20)),
     )
     small, _ = await first_large(log.events, {}, limit=1, budget=ReadBudget(places=places))
     assert small == expected[0][:1]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from eventscope.errors import Blocked
-from eventscope.store.aggregates import AggregateCriteria, aggregates, named, version
+from eventscope.store.aggregates import AggregateCriteria, aggregates, by_name, version
 from eventscope.store.filters.mongo import bson_date
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.store.mongo.driver import Driver
@@ -222,13 +222,13 @@ async def test_an_aggregate_is_not_missed_in_a_collection_that_the_log_was_not_w
 ) -> None:
     await write(log)  # which notes the collections
     assert await version(log, "user", "nobody") is None
-    assert await named(log, [("user", "nobody")]) == []
+    assert await by_name(log, [("user", "nobody")]) == []
     await log.aggregates.drop()
     if made_anew:
         await log.aggregates.insert_one({"_id": {"type": "user", "id": "eve"}, "version": 1})
     for look in (
         version(log, *ADA),
-        named(log, [ADA]),
+        by_name(log, [ADA]),
         aggregates(log, AggregateCriteria(), limit=10, below=1),
     ):
         with pytest.raises(Blocked, match="the collection aggregates was dropped or replaced"):

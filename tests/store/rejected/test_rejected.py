@@ -15,14 +15,14 @@ async def some(appender: Appender) -> None:
 
 
 async def test_a_page_begins_with_the_last_one(log: Log, some: None) -> None:
-    assert [one.number for one in await messages.rejected(log, limit=3)] == [5, 4, 3]
-    assert [one.number for one in await messages.rejected(log, limit=3, below=3)] == [2, 1]
+    assert [one.number for one in await messages.rejections(log, limit=3)] == [5, 4, 3]
+    assert [one.number for one in await messages.rejections(log, limit=3, below=3)] == [2, 1]
 
 
 async def test_a_page_can_be_of_one_code(log: Log, some: None) -> None:
-    assert [one.raw for one in await messages.rejected(log, limit=10, code="A")] == [b"3", b"1"]
-    assert [one.raw for one in await messages.rejected(log, limit=1, code="B", below=5)] == [b"4"]
-    assert await messages.rejected(log, limit=10, code="C") == []
+    assert [one.raw for one in await messages.rejections(log, limit=10, code="A")] == [b"3", b"1"]
+    assert [one.raw for one in await messages.rejections(log, limit=1, code="B", below=5)] == [b"4"]
+    assert await messages.rejections(log, limit=10, code="C") == []
 
 
 async def test_one_is_found_by_its_number_with_its_place_in_the_stream(log: Log, some: None) -> None:
@@ -55,7 +55,7 @@ async def test_what_is_taken_away_is_gone_and_its_number_is_not_given_again(
 
 
 async def test_without_any_there_is_nothing(log: Log) -> None:
-    assert await messages.rejected(log, limit=10) == []
+    assert await messages.rejections(log, limit=10) == []
     assert await messages.numbers(log) == []
     assert await messages.codes(log) == {}
     assert await messages.count(log) == 0

@@ -130,7 +130,7 @@ async def test_what_has_expired_is_in_no_answer_and_not_counted_as_dropped(log: 
     clock.now = NOON + 2 * DAY
     assert await messages.numbers(timed) == [3]
     assert await messages.numbers(timed, "A") == []
-    assert [one.number for one in await messages.rejected(timed, limit=10)] == [3]
+    assert [one.number for one in await messages.rejections(timed, limit=10)] == [3]
     assert await messages.one(timed, 1) is None
     assert await messages.codes(timed) == {"B": 1}
     assert await messages.count(timed) == 1
@@ -183,7 +183,7 @@ async def test_a_page_of_large_messages_is_bounded_and_leaves_none_out(log: Log,
     assert page.full
     assert 1 <= len(page.messages) <= 6
     below, numbers = None, list[int]()
-    while found := await messages.rejected(log, limit=100, below=below):
+    while found := await messages.rejections(log, limit=100, below=below):
         numbers += [one.number for one in found]
         below = numbers[-1]
     assert numbers == list(range(12, 0, -1))

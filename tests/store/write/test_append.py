@@ -52,7 +52,7 @@ class TestOrder:
         successor = await Appender.of(log, "successor")
         await successor.store(event(id="b", of=("user", "1")), refused(b"2"))
         assert [(e["_id"], e["version"]) for e in await pages.events(log, EVERYTHING, limit=10)] == [(1, 1), (2, 2)]
-        assert [(r.number, r.raw) for r in await rejected.rejected(log, limit=10)] == [(2, b"2"), (1, b"1")]
+        assert [(r.number, r.raw) for r in await rejected.rejections(log, limit=10)] == [(2, b"2"), (1, b"1")]
 
     async def test_an_event_knows_its_place_in_the_stream(self, log: Log, appender: Appender) -> None:
         [stored] = (await appender.store(event(id="a"))).events
@@ -95,7 +95,7 @@ class TestVersions:
         wrong = [("ann", NO_STREAM), ("ann", 1), ("ann", 3), ("bob", 1), ("bob", 2**62)]
         stored = await appender.store(*(event(of=("user", id), expected=expected) for id, expected in wrong))
         assert (stored.events, stored.codes) == ((), {"VERSION_CONFLICT": 5})
-        conflicts = await rejected.rejected(log, limit=10)
+        conflicts = await rejected.rejections(log, limit=10)
         assert {conflict.code for conflict in conflicts} == {"VERSION_CONFLICT"}
         assert [conflict.reason for conflict in reversed(conflicts)] == [
             f"user {id} was expected at version {expected} and is at {2 if id == 'ann' else 0}"
@@ -164,7 +164,7 @@ class TestOnce:
         for batch in [[first, *others]] if same_batch else [[first], others]:
             await appender.store(*batch)
         assert [e["_id"] for e in await pages.events(log, EVERYTHING, limit=10)] == [1]
-        refusals = await rejected.rejected(log, limit=10)
+        refusals = await rejected.rejections(log, limit=10)
         assert [refusal.raw for refusal in reversed(refusals)] == [other.arrival.raw for other in others]
         assert {(refusal.code, refusal.reason) for refusal in refusals} == {
             ("ID_REUSED", "position 1 has this messageId with other content")
@@ -211,7 +211,7 @@ class TestFirstOutcome:
         assert again is not None
         assert replace(again, arrival=first.arrival) == first
         assert (first.code, first.actual_version) == ("VERSION_CONFLICT", 0)
-        assert len(await rejected.rejected(log, limit=10)) == 1
+        assert len(await rejected.rejections(log, limit=10)) == 1
 
     async def test_one_of_several_that_came_together_is_to_blame_still(self, log: Log, appender: Appender) -> None:
         both = together(event(id="x"), self.CONFLICT)
@@ -297,7 +297,7 @@ class TestRejected:
         raw = bytes(range(256)) * 10
         stored = await appender.store(event(), refused(raw, "INVALID_JSON", "it begins with NUL"))
         assert (stored.rejected, stored.codes) == (1, {"INVALID_JSON": 1})
-        [kept] = await rejected.rejected(log, limit=10)
+        [kept] = await rejected.rejections(log, limit=10)
         assert kept == rejected.StoredRejection(
             1,
             "INVALID_JSON",
@@ -312,8 +312,8 @@ class TestRejected:
     async def test_refused_messages_are_numbered_and_read_newest_first(self, log: Log, appender: Appender) -> None:
         for n in range(0, 9, 3):
             await appender.store(*(refused(str(m).encode()) for m in range(n, n + 3)))
-        assert [r.number for r in await rejected.rejected(log, limit=4)] == [9, 8, 7, 6]
-        page = await rejected.rejected(log, limit=4, below=6)
+        assert [r.number for r in await rejected.rejections(log, limit=4)] == [9, 8, 7, 6]
+        page = await rejected.rejections(log, limit=4, below=6)
         assert [(r.number, r.raw) for r in page] == [(5, b"4"), (4, b"3"), (3, b"2"), (2, b"1")]
         assert await rejected.count(log) == 9
 
@@ -324,7 +324,7 @@ class TestRejected:
             event("tick", id="a", recorded=late), event("user.created", id="b", recorded=late), event("tick", id="c")
         )
         assert [e["messageId"] for e in stored.events] == ["b", "c"]
-        [expired] = await rejected.rejected(log, limit=10)
+        [expired] = await rejected.rejections(log, limit=10)
         assert (expired.code, expired.reason) == ("EXPIRED", "tick is kept for 1 days, and these have passed")
 
     async def test_an_event_is_refused_from_the_very_hour_of_its_expiry(

@@ -38,7 +38,7 @@ async def test_one_that_is_refused_leaves_nothing_of_any(log: Log, appender: App
     assert (refusal.code, refusal.index, refusal.actual_version) == ("VERSION_CONFLICT", 2, 1)
     [kept] = await log.rejected.find({}).to_list(None)
     assert kept["reason"].startswith("event 3 of 3: ")
-    assert [a.version for a in await aggregates.named(log, [ADA, BOB])] == [1, 1]
+    assert [a.version for a in await aggregates.by_name(log, [ADA, BOB])] == [1, 1]
     # what was given up can come again, alone
     assert len((await appender.store(event("a.b", of=BOB, id="2"))).events) == 1
 

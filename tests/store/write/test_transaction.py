@@ -54,7 +54,7 @@ async def test_of_two_batches_from_the_same_checkpoint_one_is_stored_whole_and_t
     heads = await log.aggregates.find({}).to_list(None)
     assert sum(head["version"] for head in heads) == 15 * 20
     assert sum(cell.n for cell in await counts.cells(log, Scope())) == 15 * 20
-    assert [r.number for r in await messages.rejected(log, limit=100)] == list(range(15, 0, -1))
+    assert [r.number for r in await messages.rejections(log, limit=100)] == list(range(15, 0, -1))
 
 
 async def test_a_writer_whose_lease_was_taken_over_stores_nothing(log: Log, appender: Appender) -> None:

@@ -157,7 +157,7 @@ async def test_a_thousand_watchers_are_served_by_few_reads(
 ) -> None:
     monkeypatch.setattr(watchings, "MOST_AT_ONCE", 300)
     reads: list[int] = []
-    named = aggregates.named
+    named = aggregates.by_name
 
     async def counted(log: Log, names: list[tuple[str, str]]) -> list[AggregateSummary]:
         reads.append(len(names))

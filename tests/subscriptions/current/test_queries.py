@@ -68,9 +68,9 @@ class Counting:
             self.reads += 1
             if self.failing:
                 raise Unavailable("the log is away")
-            return await stats.shared(self.log, scope)
+            return await stats.shared_stats(self.log, scope)
 
-        return SharedQuery(scope, stats.meant(scope), seconds, read, lambda found: frozenset(found.cells))
+        return SharedQuery(scope, stats.as_filter(scope), seconds, read, lambda found: frozenset(found.cells))
 
     @asynccontextmanager
     async def followed(self, scope: Scope = EVERYTHING, seconds: float = 1.0) -> AsyncIterator[AsyncIterator[int]]:

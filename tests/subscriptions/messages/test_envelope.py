@@ -11,7 +11,7 @@ from eventscope.settings import Settings
 from eventscope.store.events import pages as store
 from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
-from eventscope.store.rejected.messages import rejected
+from eventscope.store.rejected.messages import rejections
 from eventscope.store.values.message import AcceptedMessage, Arrival, RejectedMessage
 from eventscope.subscriptions.messages.envelope import PLAIN, MessageEnvelope
 from eventscope.subscriptions.messages.mapping import Mapper
@@ -107,7 +107,7 @@ async def test_what_was_refused_can_be_retried_once_the_setting_is_mended(
 ) -> None:
     async with ingester(settings):
         await client.publish(f"{subject_prefix}.shirt.designed", b'{"pattern": "striped", "data": 1}')
-        [message] = await until(lambda: rejected(log, limit=2))
+        [message] = await until(lambda: rejections(log, limit=2))
     assert message.code == "WRONG_ENVELOPE"
     plain = settings.model_copy(update={"envelopes": {f"{subject_prefix}.>": "plain"}})
     async with ingester(plain), open_retrier(log, client, settings.stream) as retrier:
@@ -116,7 +116,7 @@ async def test_what_was_refused_can_be_retried_once_the_setting_is_mended(
         await retrier.remove_answered()
     [event] = await store.events(log, EVERYTHING, limit=2)
     assert (event["type"], event["extensions"]) == ("shirt.designed", {"pattern": "striped"})
-    assert await rejected(log, limit=1) == []
+    assert await rejections(log, limit=1) == []
 
 
 async def _three(log: Log) -> list[Any]:

@@ -172,7 +172,7 @@ async def test_a_message_that_comes_again_with_other_headers_is_the_same(
     await _send(client, f"{subject_prefix}.a", {"messageId": "without"}, traceparent=TRACE)
     await _send(client, f"{subject_prefix}.last", {})
     assert [event["messageId"] for event in await _stored(log, 3)][:2] == ["m", "without"]
-    assert await messages.rejected(log, limit=1) == []
+    assert await messages.rejections(log, limit=1) == []
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ async def test_one_with_other_content_is_another_be_it_under_the_name_of_headers
 ) -> None:
     for message in (first, second):
         await _send(client, f"{subject_prefix}.a", {**message, "messageId": "m"}, traceparent=TRACE)
-    [refused] = await until(lambda: messages.rejected(log, limit=2))
+    [refused] = await until(lambda: messages.rejections(log, limit=2))
     assert refused.code == "ID_REUSED"
 
 

@@ -383,7 +383,7 @@ async def test_a_mapping_takes_the_messages_of_its_subjects_and_keeps_what_it_ca
     newest, oldest = sorted(await until(two), key=lambda event: -event["_id"])
     assert (newest["type"], newest["extensions"]) == ("user.created", {"pattern": "a.b"})
     assert (oldest["messageId"], oldest["aggregateId"], oldest["version"]) == ("e-1", "v-7", 1)
-    [kept] = await rejected_store.rejected(log, limit=2)
+    [kept] = await rejected_store.rejections(log, limit=2)
     assert (kept.code, kept.subject) == ("INVALID_TIMESTAMP", subject)
     await end(task)
 

@@ -126,7 +126,7 @@ async def test_what_was_rejected_for_its_version_is_taken_when_it_is_retried_or_
         await until(lambda: _rejected(log, 3))
     assert (await checkpoint.read(log)).head == 0
     async with ingester(settings), open_retrier(log, client, settings.stream) as retrier:
-        [first] = [one for one in await rejections.rejected(log, limit=9) if one.raw == raws[0]]
+        [first] = [one for one in await rejections.rejections(log, limit=9) if one.raw == raws[0]]
         await retrier.send(first)
         await retrier.settle(60)
         assert retrier.answers == {first.number: [StoredEvent("m5", 1, 1)]}

@@ -78,7 +78,7 @@ async def ours(settings: Settings, client: Client) -> AsyncIterator[Client]:
 
 async def _rejected(log: Log) -> StoredRejection:
     async def one() -> list[StoredRejection]:
-        return await store.rejected(log, limit=2)
+        return await store.rejections(log, limit=2)
 
     [found] = await until(one)
     return found

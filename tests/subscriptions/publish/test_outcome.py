@@ -94,7 +94,7 @@ async def test_a_header_that_a_mapping_takes_tells_messages_apart_and_one_of_a_t
             assert await outcome("k", "C") == "ID_REUSED"
             assert await outcome("k", "D") == "ID_REUSED"
             assert await outcome("k", "A") == 3
-    accounts = [row.headers["x-account"] for row in await messages.rejected(log, limit=10)]
+    accounts = [row.headers["x-account"] for row in await messages.rejections(log, limit=10)]
     assert accounts == ["D", "C", "A"]
 
 

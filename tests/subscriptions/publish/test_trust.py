@@ -171,7 +171,7 @@ async def test_a_rejected_message_stays_when_somebody_else_answers_its_retry(
         await client.jetstream().publish(f"{subject_prefix}.a", b"{")
 
         async def found() -> Any:
-            return await messages.rejected(log, limit=1)
+            return await messages.rejections(log, limit=1)
 
         [message] = await until(found)
     overheard.messages.clear()
