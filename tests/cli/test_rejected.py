@@ -293,7 +293,7 @@ async def test_what_was_mended_wrongly_leaves_the_rejected_one_there(
     assert done.code == 1
     assert done.lines[0].startswith("1 was sent and is rejected again as 5: INVALID_JSON: ")
     assert done.lines[-1] == "1 stays rejected, unchanged"
-    kept = {one.number: one.raw for one in await rejected.rejected(log, limit=10)}
+    kept = {one.number: one.raw for one in await rejected.rejections(log, limit=10)}
     assert (kept[1], kept[5]) == (messages[0], b"still no json")
     done = await run("retry", "1", "--with", "-", given=b"{}")
     assert (done.code, done.lines) == (0, ["1 stored, 0 rejected again, 0 not sent"])
