@@ -28,7 +28,7 @@ from eventscope.settings import variable
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT = (ROOT / "docs" / "errors.md").read_text()
-REFUSE = {"refused", "refusal", "fault", "mark"}  # what rejects a message, with its code
+REJECT = {"rejectedmessage", "rejection", "invalidmessage", "fault", "mark"}  # what rejects a message, with its code
 
 
 def tree(kind: type[EventscopeError] = EventscopeError) -> set[type[EventscopeError]]:
@@ -47,7 +47,7 @@ def codes_of_rejections() -> set[str]:
             if (
                 isinstance(node, ast.Call)
                 and isinstance(node.func, ast.Name)
-                and node.func.id.strip("_").lower() in REFUSE
+                and node.func.id.strip("_").lower() in REJECT
             ):
                 texts = [one.value for one in node.args if isinstance(one, ast.Constant) and isinstance(one.value, str)]
                 found |= {text for text in texts if re.fullmatch("[A-Z_]+", text)}
