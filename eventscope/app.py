@@ -1,4 +1,4 @@
-"""The composition root of the API: here, and only here, its parts are made and put together."""
+"""The composition root of the API: its parts are created and put together here, and only here."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -48,7 +48,7 @@ EVENTS: Final = "/events/"
 
 @asynccontextmanager
 async def services(settings: Settings) -> AsyncIterator[Services]:
-    """What questions are answered with, for the length of the block."""
+    """What requests are answered with, for the length of the block; CannotStart if a server cannot be reached."""
     async with (
         connect(settings, "eventscope api", RecentEvents(settings.tail_events) if settings.tail_events else None) as at,
         open_feed(at.log, at.nats, settings.stream) as feed,
@@ -68,30 +68,30 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
             retention=settings.retention,
             nats_version=lambda: _version(at.nats),
             nats_connected=lambda: at.nats.is_connected,
-            # types come from clients, and where no user may publish some of them, nothing is wrong with us
+            # clients choose the types of events: that NATS lets nobody publish some of them is no fault of ours
             nats_refusal=lambda: violations_text(at.nats, apart=settings.subjects),
             limits=limits(settings),
-            # half of the time that an answer may take: the other half is for making it
+            # wait for at most half of the time that an answer may take: the other half is for building it
             places=Places(settings.large_answers, settings.question_seconds / 2),
         )
 
 
 def limits(settings: Settings) -> Limits:
-    """What an operation may have at most."""
+    """The limits of one operation."""
     return Limits(**{field.name: getattr(settings, f"most_{field.name}") for field in fields(Limits)})
 
 
 def _version(client: Client) -> str:
-    found = client.connected_server_version
-    return f"{found.major}.{found.minor}.{found.patch}"
+    version = client.connected_server_version
+    return f"{version.major}.{version.minor}.{version.patch}"
 
 
 class Application(Starlette):
-    """The application, in which requests to `/graphql` take no way through middleware and routes."""
+    """The application, in which requests to `/graphql` skip middleware and routes to save time."""
 
     def __init__(self, graphql: ASGIApp, routes: Sequence[BaseRoute], middleware: Sequence[Middleware]) -> None:
         super().__init__(routes=routes, middleware=middleware, exception_handlers={HTTPException: refusals.answer})
-        self.router.redirect_slashes = False  # its redirects are absolute, and know nothing of proxies
+        self.router.redirect_slashes = False  # its redirects are absolute, and ignore prefixes that proxies strip
         self._graphql = graphql
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,7 +105,7 @@ class Application(Starlette):
 def build(
     settings: Settings, services: Services, metrics: ApiMetrics | None = None, siblings: SiblingMetrics | None = None
 ) -> Starlette:
-    """The application: GraphQL, the page for browsers, REST, health and metrics, those of siblings included."""
+    """The application: GraphQL, the page for browsers, REST, health, and metrics with those of sibling workers."""
     metrics = metrics or ApiMetrics()
     services.feed.observer = metrics
     services.publisher.trust.on_distrust = metrics.distrusted_answer
@@ -123,7 +123,7 @@ def build(
     )
 
     def is_data(scope: Scope) -> bool:
-        """Whether it is for the log itself, and not for the page or its files."""
+        """Whether a request is for data, and not for the page or its files."""
         path: str = scope["path"]
         if path.removesuffix("/") == GRAPHQL:
             return scope["type"] == "websocket" or not (settings.graphiql and graphiql.wants_page(Request(scope)))
@@ -139,7 +139,7 @@ def build(
         RequestCounter(Gate(endpoint, rules, is_data), metrics),
         routes=[
             *answers,
-            *(WebSocketRoute(path, endpoint) for path in (GRAPHQL, f"{GRAPHQL}/")),  # where no redirect is followed
+            *(WebSocketRoute(path, endpoint) for path in (GRAPHQL, f"{GRAPHQL}/")),  # clients do not follow redirects
             *(graphiql.routes() if settings.graphiql else []),
             redirects.root(has_page=settings.graphiql),
             *redirects.with_slash(route.path for route in answers),

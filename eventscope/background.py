@@ -1,4 +1,4 @@
-"""Work that goes on beside other work, and has ended for certain once that has."""
+"""Tasks that run beside other work and have certainly ended when it ends."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
@@ -11,22 +11,22 @@ CANCEL_SECONDS: Final = 1.0
 
 
 async def cancel(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel tasks and wait for their ends, however those turn out.
+    """Cancel tasks and wait until all have ended; their exceptions are dropped.
 
-    Each is cancelled until it ends, for a cancellation can get lost: `asyncio.wait_for` up to Python 3.11 drops one
-    that comes in the moment in which what it waits for is done (python/cpython#86296), and PyMongo and nats-py use it.
+    Each is cancelled again until it ends, since a cancellation can get lost: `asyncio.wait_for` up to Python 3.11 drops
+    one that arrives just when what it waits for is done (python/cpython#86296), and PyMongo and nats-py use it.
     """
-    while going := [task for task in tasks if not task.done()]:
-        for task in going:
+    while running := [task for task in tasks if not task.done()]:
+        for task in running:
             task.cancel()
-        await asyncio.wait(going, timeout=CANCEL_SECONDS)
+        await asyncio.wait(running, timeout=CANCEL_SECONDS)
     for task in tasks:
         if not task.cancelled():
-            task.exception()  # asyncio reports exceptions that were never retrieved
+            task.exception()  # or asyncio would report an exception that was never retrieved
 
 
 async def end(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel tasks, wait for their ends, and raise what the first of them has failed with, if one has."""
+    """Cancel tasks, wait until all have ended, and raise the exception of the first that failed."""
     await cancel(*tasks)
     for task in tasks:
         if not task.cancelled():
@@ -35,7 +35,7 @@ async def end(*tasks: asyncio.Task[Any]) -> None:
 
 @asynccontextmanager
 async def beside(work: Coroutine[Any, Any, T]) -> AsyncIterator[asyncio.Task[T]]:
-    """The work goes on for the length of the block, which raises what the work has failed with."""
+    """Run the work as a task for the length of the block; at the end, raise its exception if it failed."""
     task = asyncio.create_task(work)
     try:
         yield task

@@ -1,4 +1,4 @@
-"""The connections to the two servers that everything stands on."""
+"""The connections to the two servers that everything depends on."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,7 +25,7 @@ class Connections:
 
 @asynccontextmanager
 async def connect_mongo(settings: Settings, tail: RecentEvents | None = None) -> AsyncIterator[Log]:
-    """The log for the length of the block; CannotStart when MongoDB is not set or not there."""
+    """The log for the length of the block; CannotStart if MongoDB is not set or cannot be reached."""
     require(settings, "mongo_url")
     async with open_log(
         settings.mongo_url,
@@ -50,7 +50,7 @@ async def connect_mongo(settings: Settings, tail: RecentEvents | None = None) ->
 
 @asynccontextmanager
 async def connect(settings: Settings, name: str, tail: RecentEvents | None = None) -> AsyncIterator[Connections]:
-    """Connections to both servers for the length of the block; CannotStart when one is not set or not there."""
+    """Connections to both servers for the length of the block; CannotStart if one is not set or cannot be reached."""
     require(settings, "mongo_url", "nats_url")
     async with connect_mongo(settings, tail) as log, connect_nats(settings, name) as client:
         yield Connections(log, client)
@@ -58,7 +58,7 @@ async def connect(settings: Settings, name: str, tail: RecentEvents | None = Non
 
 @asynccontextmanager
 async def connect_nats(settings: Settings, name: str) -> AsyncIterator[Client]:
-    """A connection to NATS for the length of the block; CannotStart when it is not set or not there."""
+    """A connection to NATS for the length of the block; CannotStart if it is not set or cannot be reached."""
     require(settings, "nats_url")
     client = await stream.connect(settings.nats_url, name, access=access(settings))
     try:
@@ -68,15 +68,15 @@ async def connect_nats(settings: Settings, name: str) -> AsyncIterator[Client]:
 
 
 def access(settings: Settings) -> Access:
-    """What lets us in at NATS."""
+    """The credentials and options for NATS."""
     return Access(**{field.name: getattr(settings, f"nats_{field.name}") for field in fields(Access)})
 
 
 def require(settings: Settings, *fields: str) -> None:
-    """CannotStart when one of these addresses is not set."""
+    """Raise CannotStart if one of these addresses is not set."""
     for field in fields:
         if not getattr(settings, field):
             raise CannotStart(
-                f"{variable(field)} is not set: give the address of the server, or run `eventscope dev`,"
-                " which starts servers of its own"
+                f"{variable(field)} is not set: set it to the address of the server, or run `eventscope dev`,"
+                " which starts its own servers"
             )

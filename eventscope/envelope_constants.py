@@ -1,4 +1,4 @@
-"""Constants of a mapping, which must be such as a message could hold. No I/O."""
+"""Checks constants in a mapping: they obey the rules for values in messages. No I/O."""
 
 import json
 import re
@@ -6,17 +6,17 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any, Final
 
-SHOWN: Final = 40
+QUOTED: Final = 40  # characters of a number in an error
 LONGEST: Final = len(str(-(2**63)))
 MOST_DEPTH: Final = 99  # within data, as in messages
 
 
 def check(value: Any, at: str) -> None:
-    """ValueError unless the constant can be kept as what it says, as is asked of messages."""
+    """Raise ValueError unless the constant can be stored without loss, as is required of messages."""
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{at}: the constant holds half of a character, which no text has") from None
+        raise ValueError(f"{at}: the constant contains half of a character, which is not valid text") from None
     _check_members(value, at, MOST_DEPTH)
 
 
@@ -27,34 +27,34 @@ def _check_members(value: Any, at: str, depth: int) -> None:
         raise ValueError(f"{at}: {value.fault}")
     for key in value if isinstance(value, dict) else ():
         if "\0" in key:
-            raise ValueError(f"{at}: the constant has the key {key[:60]!r} with a NUL, which MongoDB cannot keep")
+            raise ValueError(f"{at}: the constant has the key {key[:60]!r} with a NUL, which MongoDB cannot store")
     for member in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         _check_members(member, at, depth - 1)
 
 
 class _Lossy(float):
-    """A number that cannot be kept as what it says, and why."""
+    """Stands for a number that cannot be stored without loss, and says why."""
 
     fault: str
 
 
 def decimal(text: str) -> float:
-    """The decimal as it is read, or what stands for one that no float equals until its place is known."""
+    """Parse a decimal; a `_Lossy` if no float equals it, since its place, for the error, is not known yet."""
     value = float(text)
     if not isfinite(value):
-        return _lossy(f"the number {text[:SHOWN]} is beyond what a 64-bit float can hold")
+        return _lossy(f"the number {text[:QUOTED]} is beyond what a 64-bit float can hold")
     if value == 0:
-        is_kept = not re.search("[1-9]", re.split("[eE]", text)[0])
+        is_exact = not re.search("[1-9]", re.split("[eE]", text)[0])
     else:
-        is_kept = Decimal(text) in (Decimal(repr(value)), Decimal(value))
-    return value if is_kept else _lossy(f"the number {text[:SHOWN]} would be changed to {value!r}")
+        is_exact = Decimal(text) in (Decimal(repr(value)), Decimal(value))
+    return value if is_exact else _lossy(f"the number {text[:QUOTED]} would be changed to {value!r}")
 
 
 def integer(text: str) -> float:
-    """The integer as it is read, or what stands for one that is too large until its place is known."""
+    """Parse an integer; a `_Lossy` if it is too large, since its place, for the error, is not known yet."""
     if len(text) <= LONGEST and -(2**63) <= int(text) < 2**63:
         return int(text)
-    return _lossy(f"the integer {text[:SHOWN]} does not fit into 64 bits")
+    return _lossy(f"the integer {text[:QUOTED]} does not fit into 64 bits")
 
 
 def _lossy(fault: str) -> _Lossy:

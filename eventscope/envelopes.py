@@ -1,4 +1,4 @@
-"""What `EVENTSCOPE_ENVELOPES` may say: by subject pattern the name of an envelope, or a mapping, as plain records."""
+"""Parses `EVENTSCOPE_ENVELOPES`, which names an envelope or gives a mapping for each subject pattern."""
 
 import difflib
 import json
@@ -34,7 +34,7 @@ PATTERN: Final = re.compile(r"[^\s.]+(\.[^\s.]+)*")
 
 @dataclass(frozen=True, slots=True)
 class FromMessage:
-    """A value within the message, from key to key; with no keys it is the whole message."""
+    """The value at a path of keys in the message; without keys, the whole message."""
 
     keys: tuple[str, ...]
 
@@ -48,7 +48,7 @@ class FromHeader:
 
 @dataclass(frozen=True, slots=True)
 class FromSubject:
-    """Words of the subject, counted from 1 and joined by dots: ranges with both ends included, None for the last."""
+    """Words of the subject, joined by dots: ranges, with both ends, of words counted from 1; None is the last word."""
 
     ranges: tuple[tuple[int, int | None], ...]
 
@@ -62,7 +62,7 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class MemberSource:
-    """Where a member comes from, what it is converted from, and how people wrote it."""
+    """Where a member comes from, the form it is converted from, and its description for errors."""
 
     place: FromMessage | FromHeader | FromSubject | Constant
     conversion: Conversion | None
@@ -71,9 +71,9 @@ class MemberSource:
 
 @dataclass(frozen=True, slots=True)
 class EnvelopeMapping:
-    """The members of an event, each with its sources, of which the first that is there counts.
+    """The members of an event with their sources: the first source that is present gives the value.
 
-    Members are those of a plain message and `metadata.NAME`, which stand after `metadata`.
+    Members are those of a plain message and `metadata.NAME`, which come after `metadata`.
     """
 
     members: tuple[tuple[str, tuple[MemberSource, ...]], ...]
@@ -83,32 +83,32 @@ EnvelopeChoice: TypeAlias = EnvelopeName | EnvelopeMapping
 
 
 def read_setting(text: str) -> dict[str, EnvelopeChoice]:
-    """The setting, as JSON if it begins with a brace, or else as the path of a file of JSON.
+    """Parse the setting: JSON if it begins with a brace, or else the path of a JSON file.
 
-    ValueError, with the place in it, when it is wrong.
+    Raises ValueError, which names the wrong place.
     """
     return setting(content(text))
 
 
 def content(text: str) -> Any:
-    """The JSON in the text, or in the file whose path it is."""
+    """The JSON in the text, or in the file whose path it is; ValueError if there is none."""
     if text.lstrip().startswith("{"):
         return _json(text)
     if not text:
-        raise ValueError("give JSON that begins with {, or the path of a file of JSON")
+        raise ValueError("give JSON that begins with {, or the path of a JSON file")
     try:
-        found = Path(text).read_text(encoding="utf-8")
+        file_text = Path(text).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a text in UTF-8"
         raise ValueError(f"it does not begin with {{, and as the path of a file it cannot be read ({reason})") from None
     try:
-        return _json(found)
+        return _json(file_text)
     except ValueError as error:
         raise ValueError(f"in that file: {error}") from None
 
 
 def setting(value: Any) -> dict[str, EnvelopeChoice]:
-    """The envelopes by subject pattern; ValueError when the value is wrong."""
+    """The envelopes by subject pattern; ValueError if the value is wrong."""
     if not isinstance(value, dict):
         raise ValueError('give an object by subject pattern, like {"orders.>": "cloudevents"}')
     for pattern in value:
@@ -118,16 +118,16 @@ def setting(value: Any) -> dict[str, EnvelopeChoice]:
 
 
 def mapping(value: Any, place: str = "the mapping") -> EnvelopeMapping:
-    """A mapping by itself; ValueError when it is wrong."""
+    """One mapping; ValueError if it is wrong."""
     if not isinstance(value, dict):
-        raise ValueError(f"{place} is {_named(value)} and not an object of members and their sources")
+        raise ValueError(f"{place} is {_quoted(value)} and not an object of members and their sources")
     members = {name: _sources(value[name], name, place) for name in value if _is_member(name, place)}
-    # what is added to the metadata comes after the metadata
+    # single names are added to the metadata, so it must exist first
     return EnvelopeMapping(tuple(sorted(members.items(), key=lambda member: member[0].startswith(f"{METADATA}."))))
 
 
 def is_setting(value: Any) -> bool:
-    """Whether a value is meant as a whole setting, and not as one mapping, though either may have mistakes in it."""
+    """Whether a value seems to be a whole setting and not one mapping; either may contain mistakes."""
     if not isinstance(value, dict):
         return False
     names = [name for name in value if name.partition(".")[0] != METADATA]
@@ -146,27 +146,27 @@ def _json(text: str) -> Any:
     try:
         return json.loads(
             text,
-            object_pairs_hook=_once,
-            parse_constant=_no_number,
+            object_pairs_hook=_unique_keys,
+            parse_constant=_refuse_constant,
             parse_float=envelope_constants.decimal,
             parse_int=envelope_constants.integer,
         )
     except RecursionError:
-        raise ValueError("it is nested too deep") from None
+        raise ValueError("it is nested too deeply") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"it is not JSON: {error}") from None
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found:
+        if key in members:
             raise ValueError(f"{key!r} is given twice")
-        found[key] = value
-    return found
+        members[key] = value
+    return members
 
 
-def _no_number(name: str) -> None:
+def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
@@ -186,7 +186,7 @@ def _is_member(name: str, place: str) -> bool:
     parent, dot, inner = name.partition(".")
     if dot and parent == METADATA:
         if not inner or "." in inner or "\0" in inner:
-            raise ValueError(f"{place}: {name!r} is not metadata. and one name without a dot")
+            raise ValueError(f"{place}: {name!r} is not metadata. followed by one name without a dot")
     elif name not in MEMBERS:
         raise ValueError(f"{place}: {name!r} is not a member of an event{_close(name, MEMBERS)}")
     return True
@@ -197,7 +197,7 @@ def _sources(value: Any, name: str, place: str) -> tuple[MemberSource, ...]:
     if not isinstance(value, list):
         return (_source(value, name, at),)
     if not value:
-        raise ValueError(f"{at} is a list of no sources")
+        raise ValueError(f"{at} is a list without sources")
     return tuple(_source(one, name, f"{at}[{index}]") for index, one in enumerate(value))
 
 
@@ -206,43 +206,42 @@ def _source(value: Any, name: str, at: str) -> MemberSource:
         return MemberSource(FromMessage(_keys(value, at)), None, value or "the message")
     if not isinstance(value, dict):
         kinds = '{"header": …}, {"subject": …} or {"constant": …}'
-        raise ValueError(f"{at} is {_named(value)} and not a source: a path like meta.id, {kinds}")
+        raise ValueError(f"{at} is {_quoted(value)} and not a source: a path like meta.id, {kinds}")
     for key in value:
         if key not in (*KINDS, "as"):
             raise ValueError(f"{at}: {key!r} is none of {', '.join(KINDS)} and as{_close(key, (*KINDS, 'as'))}")
-    kinds_given = [kind for kind in KINDS if kind in value]
-    if len(kinds_given) != 1:
-        given = " and ".join(kinds_given) or "none"
-        raise ValueError(f"{at} must have one of {', '.join(KINDS)}, and has {given}")
-    [kind] = kinds_given
+    present = [kind for kind in KINDS if kind in value]
+    if len(present) != 1:
+        raise ValueError(f"{at} must have one of {', '.join(KINDS)}, and has {' and '.join(present) or 'none'}")
+    [kind] = present
     conversion = value.get("as")
     if "as" in value and conversion not in CONVERSIONS:
         raise ValueError(
             f"{at}: {conversion!r} is not a conversion{_close(conversion, CONVERSIONS)}; {_or(CONVERSIONS)}"
         )
     if conversion not in (None, "text", "number") and name != "timestamp" and not name.startswith(f"{METADATA}."):
-        raise ValueError(f"{at}: a time as {conversion} is for timestamp and metadata.NAME alone")
-    given = value[kind]
+        raise ValueError(f"{at}: a time in {conversion} is only for timestamp and metadata.NAME")
+    origin = value[kind]
     match kind:
         case "path":
-            keys = _keys(given, at)
+            keys = _keys(origin, at)
             return MemberSource(FromMessage(keys), conversion, ".".join(keys) or "the message")
         case "header":
-            if not isinstance(given, str) or not given:
-                raise ValueError(f"{at}: the header is {_named(given)} and not a name")
-            return MemberSource(FromHeader(given), conversion, f"the header {given}")
+            if not isinstance(origin, str) or not origin:
+                raise ValueError(f"{at}: the header is {_quoted(origin)} and not a name")
+            return MemberSource(FromHeader(origin), conversion, f"the header {origin}")
         case "subject":
-            ranges = tuple(_range(one, at) for one in (given if isinstance(given, list) and given else [given]))
-            return MemberSource(FromSubject(ranges), conversion, f"the subject's words {json.dumps(given)}")
+            ranges = tuple(_range(one, at) for one in (origin if isinstance(origin, list) and origin else [origin]))
+            return MemberSource(FromSubject(ranges), conversion, f"the subject's words {json.dumps(origin)}")
         case _:
-            return MemberSource(Constant(_constant(given, name, at)), conversion, "a constant")
+            return MemberSource(Constant(_constant(origin, name, at)), conversion, "a constant")
 
 
 def _keys(value: Any, at: str) -> tuple[str, ...]:
     if isinstance(value, list) and all(isinstance(key, str) for key in value):
         return tuple(value)
     if not isinstance(value, str):
-        raise ValueError(f"{at}: the path is {_named(value)} and neither a text like meta.id nor a list of keys")
+        raise ValueError(f"{at}: the path is {_quoted(value)} and neither a text like meta.id nor a list of keys")
     if value in ("", "."):
         return ()
     keys = value.split(".")
@@ -252,12 +251,12 @@ def _keys(value: Any, at: str) -> tuple[str, ...]:
 
 
 def _range(value: Any, at: str) -> tuple[int, int | None]:
-    found = WORDS.fullmatch(str(value)) if isinstance(value, str | int) and not isinstance(value, bool) else None
-    if found is None:
+    match = WORDS.fullmatch(str(value)) if isinstance(value, str | int) and not isinstance(value, bool) else None
+    if match is None:
         raise ValueError(f'{at}: {value!r} is not a word of the subject like 2, or words like "2-" or "2-3", from 1 on')
-    first, dash, last = found.groups()
+    first, dash, last = match.groups()
     if last and int(last) < int(first):
-        raise ValueError(f"{at}: the words {value!r} end before they begin")
+        raise ValueError(f"{at}: the range of words {value!r} ends before it begins")
     return int(first), int(last) if last else None if dash else int(first)
 
 
@@ -271,11 +270,11 @@ def _constant(value: Any, name: str, at: str) -> Any:
     else:
         ok = value is not None
     if not ok:
-        raise ValueError(f"{at}: the constant is {_named(value)}, which {name} cannot be")
+        raise ValueError(f"{at}: the constant is {_quoted(value)}, which {name} cannot be")
     return value
 
 
-def _named(value: Any) -> str:
+def _quoted(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 40 else f"{text[:40]}…"
 

@@ -1,27 +1,27 @@
 """Every error that Eventscope raises on purpose, each with a stable code.
 
     EventscopeError
-    ├── BadInput             BAD_USER_INPUT              the question itself is wrong
-    │   ├── PageTooLarge     PAGE_TOO_LARGE              more was asked for than one page may hold
+    ├── BadInput             BAD_USER_INPUT              the request itself is wrong
+    │   ├── PageTooLarge     PAGE_TOO_LARGE              it asks for more than one page may hold
     │   ├── WrongLog         WRONG_LOG                   a cursor is of another log than this one
-    │   ├── NotOverHttp      SUBSCRIPTION_NOT_SUPPORTED  a subscription was asked by POST
-    │   └── NotPersisted     PERSISTED_QUERY_NOT_SUPPORTED  a query was asked by its hash alone
-    ├── Rejected             REJECTED                    an event was refused, for the reason given
-    │   └── VersionConflict  VERSION_CONFLICT            its aggregate is not at the version that was expected
-    ├── TooComplex           QUERY_TOO_COMPLEX           the question asks for more than one may
-    ├── QuestionTimedOut     TIMEOUT                     the answer took longer than a question may take
+    │   ├── NotOverHttp      SUBSCRIPTION_NOT_SUPPORTED  a subscription came by POST
+    │   └── NotPersisted     PERSISTED_QUERY_NOT_SUPPORTED  a query came as its hash alone
+    ├── Rejected             REJECTED                    an event was not stored, for the reason given
+    │   └── VersionConflict  VERSION_CONFLICT            its aggregate is not at the expected version
+    ├── TooComplex           QUERY_TOO_COMPLEX           an operation selects more than the limits allow
+    ├── QuestionTimedOut     TIMEOUT                     the answer took longer than it may
     ├── Unavailable          UNAVAILABLE                 MongoDB or NATS does not answer now
-    │   └── OutcomeUnknown   UNAVAILABLE                 events were published, and what became of them is not known yet
-    ├── NotAnswered          (not for clients)           the API cannot answer what a service asked it
-    ├── Unstorable           (not for clients)           MongoDB refuses a document for what it is
-    │   └── TooLargeTogether (not for clients)           a transaction has more in it than MongoDB's cache has room for
-    ├── Blocked              (not for clients)           something has to be mended before the log can go on
+    │   └── OutcomeUnknown   UNAVAILABLE                 events were published, but their outcome is not known yet
+    ├── NotAnswered          (not for clients)           the API cannot answer a service's request
+    ├── Unstorable           (not for clients)           MongoDB refuses a document for what it contains
+    │   └── TooLargeTogether (not for clients)           a transaction is too large for MongoDB's cache
+    ├── Blocked              (not for clients)           somebody must mend something before the log can go on
     ├── LeaseLost            (not for clients)           another ingester writes now, or this one lost its place
     └── CannotStart          (not for clients)           a setting or a server is not as it must be
 
-A message is one sentence with the values in it, fit to be shown to the caller: no secret, no stack trace. Every other
-error is INTERNAL to clients: they get an id, which finds it in the log. Blocked and CannotStart are UNAVAILABLE to
-them, without the reason.
+A message is one sentence with the values in it, safe to show to the client: no secret, no stack trace. Every other
+error is INTERNAL to clients: they get an id that finds it in the log. Blocked and CannotStart are UNAVAILABLE to them,
+without the reason.
 """
 
 import logging
@@ -31,12 +31,12 @@ from typing import Any, ClassVar, Final
 
 INTERNAL: Final = "INTERNAL"
 
-OF_SERVERS: Final = frozenset({"TIMEOUT", "UNAVAILABLE"})
+SERVER_CODES: Final = frozenset({"TIMEOUT", "UNAVAILABLE"})
 
-TO_MEND: Final = "the log cannot be used now, until somebody mends what its own log says"
+TO_MEND: Final = "the log cannot be used until an operator mends what the server's own log reports"
 
 LONG_WORD: Final = re.compile(r"\w{101,}")
-SHOWN: Final = 40  # letters of a long word
+WORD_START: Final = 40  # characters of a long word
 MOST_MESSAGE: Final = 1000  # characters
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class EventscopeError(Exception):
 
 
 class BadInput(EventscopeError):
-    """Something the caller gave cannot be understood; `field` names it."""
+    """An argument or the request cannot be understood; `field` names the argument."""
 
     code = "BAD_USER_INPUT"
 
@@ -69,24 +69,24 @@ class BadInput(EventscopeError):
 
 
 class PageTooLarge(BadInput):
-    """A page was asked for that is larger than `most`."""
+    """The requested page `size` is larger than `most`."""
 
     code = "PAGE_TOO_LARGE"
 
-    def __init__(self, field: str, asked: int, most: int) -> None:
-        super().__init__(f"{field} is {asked}, but a page holds at most {most}", field)
-        self.asked = asked
+    def __init__(self, field: str, size: int, most: int) -> None:
+        super().__init__(f"{field} is {size}, but a page holds at most {most}", field)
+        self.size = size
         self.most = most
 
 
 class WrongLog(BadInput):
-    """A cursor is of another log than the one that is asked: what it was a place in cannot be gone on with here."""
+    """A cursor is of another log than this one, so there is no place here at which to continue."""
 
     code = "WRONG_LOG"
 
 
 class NotOverHttp(BadInput):
-    """A subscription came over HTTP from who takes JSON only, and goes over WebSocket or as an event stream."""
+    """A subscription came over HTTP from a client that accepts only JSON."""
 
     code = "SUBSCRIPTION_NOT_SUPPORTED"
 
@@ -98,7 +98,7 @@ class NotOverHttp(BadInput):
 
 
 class NotPersisted(BadInput):
-    """A query was asked by its hash, and queries are not kept: message and code are those by which clients know it."""
+    """A query came as its hash alone, but no queries are stored: clients recognise this message and code."""
 
     code = "PERSISTED_QUERY_NOT_SUPPORTED"
 
@@ -107,7 +107,7 @@ class NotPersisted(BadInput):
 
 
 class Rejected(EventscopeError):
-    """An event was refused and not stored: `rejection` is the code why, `index` tells which of several is to blame."""
+    """An event was not stored: `rejection` is the code of the reason, `index` that event's place among several."""
 
     code = "REJECTED"
 
@@ -118,12 +118,12 @@ class Rejected(EventscopeError):
 
     @property
     def details(self) -> dict[str, Any]:
-        """Why it was refused, and which of several it was."""
+        """The reason, and which of several events it was."""
         return {"rejection": self.rejection} | ({} if self.index is None else {"index": self.index})
 
 
 class VersionConflict(Rejected):
-    """The aggregate is at `actual_version`, and another was expected."""
+    """The aggregate is at `actual_version`, but another version was expected."""
 
     code = "VERSION_CONFLICT"
 
@@ -133,12 +133,12 @@ class VersionConflict(Rejected):
 
     @property
     def details(self) -> dict[str, Any]:
-        """The version that the aggregate has."""
+        """The aggregate's version, with the reason."""
         return super().details | {"actualVersion": self.actual_version}
 
 
 class TooComplex(EventscopeError):
-    """The question asks for more than one operation may."""
+    """An operation selects more than the limits allow."""
 
     code = "QUERY_TOO_COMPLEX"
 
@@ -149,20 +149,20 @@ class QuestionTimedOut(EventscopeError):
     code = "TIMEOUT"
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"the answer took longer than {seconds:g} seconds; narrow the question")
+        super().__init__(f"the answer took longer than {seconds:g} seconds; narrow the query")
         self.seconds = seconds
 
 
 class Unavailable(EventscopeError):
-    """A server that the answer needs is away; asking again later may help."""
+    """A server that the answer needs does not respond; a retry later may help."""
 
     code = "UNAVAILABLE"
 
 
 class OutcomeUnknown(Unavailable):
-    """No outcome came in time, so the events may be stored or not, or later.
+    """No outcome came in time: the events may have been stored, may be stored later, or may be lost.
 
-    Publish them again with the same `message_ids` to learn what became of them; none is stored twice.
+    Publish them again with the same `message_ids` to get their outcome; none is stored twice.
     """
 
     def __init__(self, message: str, message_ids: tuple[str, ...]) -> None:
@@ -171,7 +171,7 @@ class OutcomeUnknown(Unavailable):
 
 
 class NotAnswered(EventscopeError):
-    """The API cannot answer what a service asked it: `api_code` is the code that it gave."""
+    """The API cannot answer a service's request; `api_code` is the code in its answer."""
 
     def __init__(self, message: str, api_code: str) -> None:
         super().__init__(message)
@@ -179,15 +179,15 @@ class NotAnswered(EventscopeError):
 
 
 class Unstorable(EventscopeError):
-    """MongoDB refuses what was to be stored, and would refuse it again."""
+    """MongoDB refuses a document, and would refuse it again."""
 
 
 class TooLargeTogether(Unstorable):
-    """What was to be stored in one transaction does not fit into MongoDB's cache; parts of it may."""
+    """A transaction does not fit into MongoDB's cache; parts of it may."""
 
 
 class Blocked(EventscopeError):
-    """Something in MongoDB or NATS keeps the log from going on until somebody mends it; the message says what."""
+    """Something in MongoDB or NATS stops the log until somebody mends it; the message says what."""
 
 
 class LeaseLost(EventscopeError):
@@ -195,13 +195,13 @@ class LeaseLost(EventscopeError):
 
 
 class CannotStart(EventscopeError):
-    """The program cannot start; the message says what to install or which setting to give."""
+    """The program cannot start; the message says what to install or which setting to change."""
 
 
 def to_client(error: BaseException) -> dict[str, Any]:
-    """The error as a caller gets it, in GraphQL's form; of one that nobody foresaw, an id to find it in the log.
+    """The error in GraphQL's form. Unexpected errors are masked: `errorId` finds the logged traceback.
 
-    What somebody has to mend is for the log alone: it may name users and documents.
+    The reason of Blocked and CannotStart goes to the log alone: it may name users and documents.
     """
     if isinstance(error, Blocked | CannotStart):
         log_client_error(Unavailable.code, str(error))
@@ -213,19 +213,19 @@ def to_client(error: BaseException) -> dict[str, Any]:
 
 
 def shorten(message: str) -> str:
-    """The message with the beginnings alone of long words, and of itself: what callers write may be of any length."""
-    short = LONG_WORD.sub(lambda word: f"{word[0][:SHOWN]}…", message)
+    """Cut the message, and long words in it, to a bounded length: it may quote what a client sent, of any length."""
+    short = LONG_WORD.sub(lambda word: f"{word[0][:WORD_START]}…", message)
     return short if len(short) <= MOST_MESSAGE else f"{short[: MOST_MESSAGE - 1]}…"
 
 
 def log_unexpected(error: BaseException, consequence: str | None = None) -> str:
-    """Log an error that nobody foresaw, with its traceback and its consequence; returns the id that finds it."""
+    """Log an unexpected error with its traceback and its consequence; returns the id that finds it."""
     id = uuid.uuid4().hex
     logger.error("errorId %s%s", id, f": {consequence}" if consequence else "", exc_info=error)
     return id
 
 
 def log_client_error(code: str, message: str) -> None:
-    """Log an error that a caller is told, in one line whatever the caller wrote: as a warning if it is a server's."""
+    """Log an error that a client gets, always in one line; as a warning if a server is at fault."""
     line = "".join(letter if letter.isprintable() else " " for letter in message[:200])
-    logger.log(logging.WARNING if code in OF_SERVERS else logging.INFO, "%s: %s", code, line)
+    logger.log(logging.WARNING if code in SERVER_CODES else logging.INFO, "%s: %s", code, line)

@@ -1,4 +1,4 @@
-"""The proxy that leads to an address, as the environment says; to this machine itself none does."""
+"""The proxy for an address, according to the environment; there is none for this machine itself."""
 
 import ipaddress
 from typing import Final
@@ -12,23 +12,23 @@ OVER_HTTP: Final = {"ws": "http", "wss": "https"}
 
 
 def proxy_to(url: str) -> str | None:
-    """The address of the proxy for `http(s)://` or `ws(s)://`; None where it is asked directly."""
+    """The address of the proxy for an `http(s)://` or `ws(s)://` address; None for a direct connection."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     if _is_here(host) or proxy_bypass(host):
         return None
     proxies = getproxies()
-    found = proxies.get(OVER_HTTP.get(parts.scheme, parts.scheme)) or proxies.get("all")
-    return f"http://{found}" if found and "://" not in found else found
+    proxy = proxies.get(OVER_HTTP.get(parts.scheme, parts.scheme)) or proxies.get("all")
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
 
 
 def through(proxy: str | None) -> str:
-    """Words for a message about what went wrong on the way: empty where there is no proxy."""
+    """The part of an error message that names the proxy; empty if there is none."""
     return "" if proxy is None else f" through the proxy {redacted(proxy)} that the environment names"
 
 
 def unusable(url: str) -> CannotStart:
-    """What to raise where the proxy to that address is of a kind that cannot be used."""
+    """The error to raise if the proxy for that address is of an unsupported kind."""
     return CannotStart(
         f"{redacted(url)} cannot be reached{through(proxy_to(url))}: only http:// and https:// proxies are supported;"
         " name the host in NO_PROXY if it needs no proxy"

@@ -1,4 +1,4 @@
-"""The codes that messages are rejected with; `docs/errors.md` explains each, and a test holds all three together."""
+"""The codes with which messages are rejected; `docs/errors.md` explains each, and a test compares all three."""
 
 import difflib
 from collections.abc import Iterable
@@ -34,15 +34,15 @@ CODES: Final = (
 LONGEST: Final = max(map(len, CODES))
 
 
-def known(code: str, in_log: Iterable[str]) -> str:
-    """The code, which may be given in small letters.
+def find(code: str, in_log: Iterable[str]) -> str:
+    """The code that a person wrote, perhaps in lower case.
 
-    Raises BadInput unless it is one of these, or of an older version whose messages are still in the log.
+    Raises BadInput unless it is one of ours, or of an older version whose messages are still in the log.
     """
     codes = {*CODES, *in_log}
-    for one in (code, code.upper()):
-        if one in codes:
-            return one
+    for candidate in (code, code.upper()):
+        if candidate in codes:
+            return candidate
     close = difflib.get_close_matches(code.upper(), sorted(codes), n=1)
-    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(codes))}"
-    raise BadInput(f"{code[:60]!r} is not the code of a rejection; {hint}")
+    hint = f"did you mean {close[0]}?" if close else f"the codes are {', '.join(sorted(codes))}"
+    raise BadInput(f"{code[:60]!r} is not a rejection code; {hint}")

@@ -1,4 +1,4 @@
-"""All that can be set, read once from the environment: `EVENTSCOPE_` and the field's name."""
+"""All settings, read once from the environment: variables are `EVENTSCOPE_` and a field's name."""
 
 import difflib
 import os
@@ -20,13 +20,13 @@ from eventscope.redact import redacted_text, redacted_value
 PREFIX = "EVENTSCOPE_"
 MOST_PATHS = 16
 MOST_PATH = 200
-# no place in a list among its keys: an index of one would refuse objects that have such a key
+# no key may be a number, as in a list: MongoDB refuses to index a list by one if its objects have such a key
 PATH = re.compile(r"(data|metadata)(\.(?!\d+(\.|$))[^\s$.\\\0,][^\s.\\\0,]*)+")
 SUBJECT = re.compile(r"([^\s.*>]+|\*)(\.([^\s.*>]+|\*))*(\.>)?|>")
 HOST = re.compile(r"(\*\.)?[0-9A-Za-z_-]+(\.[0-9A-Za-z_-]+)*\.?", re.ASCII)
 HEADER = re.compile(r"[!#$%&'+\-.^_`|~0-9A-Za-z]+\*?|\*")
 
-Names = Annotated[tuple[str, ...], NoDecode]  # written with commas, not as JSON
+Names = Annotated[tuple[str, ...], NoDecode]  # separated by commas, not JSON
 
 
 class Settings(BaseSettings):
@@ -144,7 +144,7 @@ class Settings(BaseSettings):
             if len(path) > MOST_PATH or not PATH.fullmatch(path):
                 raise ValueError(f"{path[:80]!r} is not a path like data.order.id, which leads from key to key")
         if len(value) > MOST_PATHS:
-            raise ValueError(f"there are {len(value)} paths, and {MOST_PATHS} are the most: each makes storing slower")
+            raise ValueError(f"there are {len(value)} paths; {MOST_PATHS} is the limit: each makes storing slower")
         return tuple(dict.fromkeys(value))
 
     @field_validator("envelopes", mode="before")
@@ -190,7 +190,7 @@ class Settings(BaseSettings):
 
 
 NATS_ACCESS: Final = tuple(name for name in Settings.model_fields if name.startswith("nats_") and name != "nats_url")
-"""What lets us in at the server of `nats_url`, and at no other."""
+"""The credentials and options for the server of `nats_url`, and for no other."""
 
 
 def variable(field: str) -> str:
@@ -199,17 +199,17 @@ def variable(field: str) -> str:
 
 
 def load() -> Settings:
-    """Read the settings, or raise CannotStart naming each variable that is wrong and the value given."""
-    known = [variable(field) for field in Settings.model_fields]
-    given = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
-    unknown = [_unknown(name, known) for name in given if name not in known]
+    """Read the settings; raises CannotStart, which names each wrong variable and its value."""
+    variables = [variable(field) for field in Settings.model_fields]
+    environment = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
+    unknown = [_unknown(name, variables) for name in environment if name not in variables]
     if unknown:
         raise CannotStart("; ".join(unknown))
     try:
         return Settings()
     except ValidationError as error:
         raise CannotStart(
-            "; ".join(_wrong(problem["loc"], problem["msg"], given) for problem in error.errors())
+            "; ".join(_wrong(problem["loc"], problem["msg"], environment) for problem in error.errors())
         ) from None
 
 
@@ -222,19 +222,19 @@ def _is_origin(text: str) -> bool:
         return False
 
 
-def _unknown(name: str, known: list[str]) -> str:
-    words = {other.removeprefix(PREFIX): other for other in known}
+def _unknown(name: str, variables: list[str]) -> str:
+    words = {other.removeprefix(PREFIX): other for other in variables}
     close = [words[word] for word in difflib.get_close_matches(name.removeprefix(PREFIX).upper(), words, n=1)]
     return f"{name} is not a setting" + (
         f"; did you mean {close[0]}?" if close else "; docs/settings.md lists them all"
     )
 
 
-def _wrong(place: tuple[int | str, ...], reason: str, given: Mapping[str, str]) -> str:
-    name = variable(str(place[0]))
-    text = given.get(name)
-    # what is wrong with it may repeat it in parts
-    said = redacted_text(reason.removeprefix("Value error, "))
+def _wrong(location: tuple[int | str, ...], reason: str, environment: Mapping[str, str]) -> str:
+    name = variable(str(location[0]))
+    text = environment.get(name)
+    # the reason may repeat the value, or parts of it
+    reason = redacted_text(reason.removeprefix("Value error, "))
     if text is not None and redacted_value(text) != text:
-        said = said.replace(text, redacted_value(text))
-    return f"{name} is {text if text is None else redacted_value(text)!r}: {said}"
+        reason = reason.replace(text, redacted_value(text))
+    return f"{name} is {text if text is None else redacted_value(text)!r}: {reason}"

@@ -94,7 +94,7 @@ def test_what_is_wrong_with_a_file_is_told_with_its_path(
         ('{"a": "plain", "a": "nestjs"}', "'a' is given twice"),
         ('{"a": {"data": {"constant": NaN}}}', "NaN is not JSON"),
         ('{"a": {"data": "x", "data": "y"}}', "'data' is given twice"),
-        ("", "give JSON that begins with {, or the path of a file"),
+        ("", "give JSON that begins with {, or the path of a JSON file"),
         ({"a b": "plain"}, "'a b' is not a pattern of subjects"),
         ({"a.>.b": "plain"}, "'a.>.b' is not a pattern of subjects"),
         ({"": "plain"}, "'' is not a pattern of subjects"),
@@ -103,11 +103,11 @@ def test_what_is_wrong_with_a_file_is_told_with_its_path(
         ({"a": 5}, "a is 5 and not an object"),
         ({"a": {"agregateId": "x"}}, "a: 'agregateId' is not a member of an event; did you mean aggregateId?"),
         ({"a": {"MESSAGEID": "x"}}, "did you mean messageId?"),
-        ({"a": {"metadata.": "x"}}, "a: 'metadata.' is not metadata. and one name"),
-        ({"a": {"metadata.b.c": "x"}}, "a: 'metadata.b.c' is not metadata. and one name"),
+        ({"a": {"metadata.": "x"}}, "a: 'metadata.' is not metadata. followed by one name"),
+        ({"a": {"metadata.b.c": "x"}}, "a: 'metadata.b.c' is not metadata. followed by one name"),
         ({"a": {"type": 5}}, "a: type is 5 and not a source"),
         ({"a": {"type": None}}, "a: type is null and not a source"),
-        ({"a": {"type": []}}, "a: type is a list of no sources"),
+        ({"a": {"type": []}}, "a: type is a list without sources"),
         ({"a": {"type": ["x", 5]}}, "a: type[1] is 5 and not a source"),
         ({"a": {"type": {}}}, "a: type must have one of path, header, subject, constant, and has none"),
         ({"a": {"type": {"path": "x", "header": "y"}}}, "and has path and header"),
@@ -122,11 +122,11 @@ def test_what_is_wrong_with_a_file_is_told_with_its_path(
         ({"a": {"type": {"subject": -1}}}, "a: type: -1 is not a word of the subject"),
         ({"a": {"type": {"subject": []}}}, "a: type: [] is not a word of the subject"),
         ({"a": {"type": {"subject": [2, "x"]}}}, "a: type: 'x' is not a word of the subject"),
-        ({"a": {"type": {"subject": "3-2"}}}, "a: type: the words '3-2' end before they begin"),
+        ({"a": {"type": {"subject": "3-2"}}}, "a: type: the range of words '3-2' ends before it begins"),
         ({"a": {"timestamp": {"path": "x", "as": "second"}}}, "'second' is not a conversion; did you mean seconds?"),
         ({"a": {"timestamp": {"path": "x", "as": None}}}, "None is not a conversion"),
         ({"a": {"timestamp": {"path": "x", "as": ["seconds"]}}}, "['seconds'] is not a conversion"),
-        ({"a": {"userId": {"path": "x", "as": "seconds"}}}, "a: userId: a time as seconds is for timestamp"),
+        ({"a": {"userId": {"path": "x", "as": "seconds"}}}, "a: userId: a time in seconds is only for timestamp"),
         ({"a": {"userId": {"constant": 1.5}}}, "a: userId: the constant is 1.5, which userId cannot be"),
         ({"a": {"type": {"constant": 5}}}, "a: type: the constant is 5, which type cannot be"),
         ({"a": {"type": {"constant": ""}}}, 'a: type: the constant is "", which type cannot be'),
@@ -143,7 +143,7 @@ def test_a_mistake_is_told_with_its_place(start: Any, setting: Any, reason: str)
 
 
 def test_json_that_is_nested_too_deep_is_a_mistake_as_well(start: Any) -> None:
-    with pytest.raises(CannotStart, match="nested too deep"):
+    with pytest.raises(CannotStart, match="nested too deeply"):
         start('{"a":' * 100_000)
 
 
@@ -176,7 +176,7 @@ def test_a_whole_setting_is_told_from_a_mapping(value: Any, whole: bool) -> None
 @pytest.mark.parametrize(
     ("constant", "reason"),
     [
-        (r'"\ud800"', "holds half of a character"),
+        (r'"\ud800"', "contains half of a character"),
         ("1e400", "the number 1e400 is beyond"),
         ("1e-999999999", "would be changed to 0.0"),
         ("123456789012345.6789", "would be changed to 123456789012345.67"),

@@ -125,7 +125,7 @@ def test_what_is_not_for_clients_is_an_id_that_the_log_knows(
 
 def test_a_message_has_the_values_in_it() -> None:
     assert str(PageTooLarge("first", 1001, 1000)) == "first is 1001, but a page holds at most 1000"
-    assert str(QuestionTimedOut(0.5)) == "the answer took longer than 0.5 seconds; narrow the question"
+    assert str(QuestionTimedOut(0.5)) == "the answer took longer than 0.5 seconds; narrow the query"
 
 
 def test_the_document_tells_every_limit_with_its_default_and_its_setting() -> None:

@@ -27,7 +27,7 @@ async def show_all(settings: Settings, code: str | None, limit: int) -> None:
     async with connect_mongo(settings) as log:
         counts, dropped = await messages.codes(log), await room.dropped(log)
         if code is not None:
-            code = rejection_codes.known(code, counts)
+            code = rejection_codes.find(code, counts)
         below: int | None = None
         while page := await messages.rejections(log, limit=min(PAGE, limit - count), below=below, code=code):
             for message in page:
@@ -178,7 +178,7 @@ def _report(retrier: Retrier, unsent: int, new_numbers: Mapping[int, int]) -> in
 
 async def _selection(log: Log, numbers: Sequence[int] | None, code: str | None) -> list[int]:
     if code is not None:
-        code = rejection_codes.known(code, await messages.codes(log))
+        code = rejection_codes.find(code, await messages.codes(log))
     present = await messages.numbers(log, code)
     if not numbers:
         return present

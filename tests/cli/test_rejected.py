@@ -22,7 +22,7 @@ from eventscope.store.values.message import EXPECTED_VERSION
 from tests.support.ingesters import ingester
 from tests.support.until import until
 
-NO_CODE = "'INVALID_JSN' is not the code of a rejection; did you mean INVALID_JSON?"
+NO_CODE = "'INVALID_JSN' is not a rejection code; did you mean INVALID_JSON?"
 OF_42 = orjson.dumps({"aggregateType": "user", "aggregateId": "42"})
 
 

@@ -125,7 +125,7 @@ async def test_while_mongodb_is_frozen_questions_time_out_and_while_it_is_away_t
             api = await stack.enter_async_context(served(own))
             await becomes_ready(api)
             freeze(mongod.pid)
-            message, reason = "the answer took longer than 0.7 seconds; narrow the question", "within 0.7 seconds"
+            message, reason = "the answer took longer than 0.7 seconds; narrow the query", "within 0.7 seconds"
             await questions_fail(api, "TIMEOUT", message, 504, f"MongoDB did not answer {reason}")
             monkeypatch.setattr(health, "LOOK_SECONDS", 0.1)
             assert (await readiness(api))[1]["reasons"] == ["MongoDB did not answer within 0.1 seconds"]

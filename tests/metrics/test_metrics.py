@@ -253,7 +253,7 @@ async def test_an_ingester_lives_from_its_first_moment_and_is_ready_when_it_read
     ("error", "kind", "reason"),
     [
         (LeaseLost("another took over"), "lease_lost", "another took over"),
-        (QuestionTimedOut(10), "timeout", "the answer took longer than 10 seconds; narrow the question"),
+        (QuestionTimedOut(10), "timeout", "the answer took longer than 10 seconds; narrow the query"),
         (Unavailable("MongoDB does not answer now"), "unavailable", "MongoDB does not answer now"),
         (nats.errors.TimeoutError(), "nats", "NATS does not answer"),
     ],

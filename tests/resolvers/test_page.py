@@ -29,7 +29,7 @@ def test_a_page_may_have_any_size_up_to_the_most(size: int) -> None:
 def test_more_than_the_most_is_refused_with_both_numbers() -> None:
     with pytest.raises(PageTooLarge, match="first is 1001, but a page holds at most 1000") as caught:
         request(1001, None)
-    assert (caught.value.asked, caught.value.most, caught.value.field) == (1001, 1000, "first")
+    assert (caught.value.size, caught.value.most, caught.value.field) == (1001, 1000, "first")
     with pytest.raises(PageTooLarge, match="last is 1001"):
         request(None, None, 1001)
 

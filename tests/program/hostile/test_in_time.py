@@ -22,7 +22,7 @@ from tests.support.processes import serving
 LONG = 60.0  # what the store would wait; less the next one it is what an operation may take
 SHORT = 0.3
 QUESTIONS = ["{ log { head } }", '{ event(id: "x") { id } stats { totalEvents } }']
-SAID = {"message": f"the answer took longer than {LONG:g} seconds; narrow the question"}
+SAID = {"message": f"the answer took longer than {LONG:g} seconds; narrow the query"}
 
 
 @asynccontextmanager

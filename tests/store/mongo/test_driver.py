@@ -290,7 +290,7 @@ async def test_a_question_that_takes_mongodb_too_long_is_ended_there_too(
     log: Log, appender: Appender, question: Callable[[Log], Any]
 ) -> None:
     await appender.store(event())
-    said = r"longer than 0\.5 seconds; narrow the question"
+    said = r"longer than 0\.5 seconds; narrow the query"
     with pytest.raises(QuestionTimedOut, match=said) as late, translate_errors(0.5):
         await question(log)
     assert late.value.seconds == 0.5
