@@ -1,9 +1,9 @@
-"""The catalogue: which fields events of each type have, counted behind the log, batch by batch.
+"""The catalogue: which fields events of each type have, counted after they are stored, batch by batch.
 
-It is a projection of its own, so that ingest does not wait for it. Each document says up to which position its type is
-counted, and the write that replaces it filters on that; the checkpoint moves when all documents have moved. So whoever
-dies in between, or counts beside another process, counts nothing twice and leaves nothing out. No transaction is
-needed, which a process that is killed would leave open, for others to wait for.
+It is a projection of its own, so that ingest does not wait for it. Each document has the position up to which its type
+is counted, and the write that replaces it filters on that position; the catalogue's checkpoint moves after all of its
+documents. So a process that dies in between, or that counts beside another one, counts nothing twice and leaves nothing
+out. This needs no transaction, which a killed process would leave open for others to wait for.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from pymongo import ReplaceOne
 from pymongo.errors import DuplicateKeyError
 
 from eventscope.errors import Blocked, EventscopeError, LeaseLost
-from eventscope.store.catalogue.fields import EventShape, FieldCounts, FieldDrift, Seen, shape
+from eventscope.store.catalogue.fields import EventShape, FieldCounts, FieldDrift, Occurrence, shape
 from eventscope.store.filters.mongo import unexpired
 from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Document
@@ -27,11 +27,11 @@ from eventscope.store.values.documents import INTEGERS
 
 ID: Final = "catalogue"  # in `meta`; in `catalogue` every name may be the name of a type
 BATCH: Final = 500
-PAUSE: Final = 25  # events, after which others of the process have their turn
+PAUSE: Final = 25  # events, after which other tasks get their turn
 IDLE_SECONDS: Final = 1.0
 FAILED_SECONDS: Final = 5.0
-# times as long as counting takes, nothing is done: ingest in the same process has the most of the CPU, and nearly all
-# of it while it is behind
+# how many times as long as counting took it pauses: ingest, in the same process, gets most of the CPU time, and nearly
+# all of it while it is behind
 REST: Final = 4
 LONG_REST: Final = 40
 MOST_REST_SECONDS: Final = 5.0
@@ -41,28 +41,28 @@ logger = logging.getLogger(__name__)
 
 
 async def keep_up(log: Log, holder: str, busy: Callable[[], bool] = lambda: False) -> None:
-    """Count what comes in, until cancelled, while that holder has the lease of the log; less while it is `busy`."""
+    """Count new events until cancelled, while `holder` has the lease of the log; less often while it is `busy`."""
     loop = asyncio.get_running_loop()
     while True:
-        began, counted = loop.time(), 0
+        start, n = loop.time(), 0
         try:
             if (await checkpoint.read(log)).holder == holder:
-                counted = await count(log)
+                n = await count(log)
             rest = LONG_REST if busy() else REST
-            # a few at a time would cost ingest more than they are worth
-            behind = counted >= BATCH
-            wait = min(rest * (loop.time() - began), MOST_REST_SECONDS) if behind else IDLE_SECONDS
+            # counting a few events at a time would cost ingest more than it gains
+            behind = n >= BATCH
+            wait = min(rest * (loop.time() - start), MOST_REST_SECONDS) if behind else IDLE_SECONDS
         except EventscopeError as error:
-            logger.warning("the catalogue is not counted now, and again in %g s: %s", FAILED_SECONDS, error)
+            logger.warning("the catalogue cannot be counted now; next try in %g s: %s", FAILED_SECONDS, error)
             wait = FAILED_SECONDS
-        except Exception:  # ingest goes on, whatever is wrong here
+        except Exception:  # ingest must go on, whatever fails here
             logger.exception("the catalogue cannot be counted")
             wait = 12 * FAILED_SECONDS
         await asyncio.sleep(wait)
 
 
 async def count(log: Log, most: int = BATCH) -> int:
-    """Count the next events; how far that went, in positions, and 0 at the end of the log.
+    """Count the next events. Returns how many positions that covers: 0 at the end of the log.
 
     Raises LeaseLost when another process counted them meanwhile, Unavailable or QuestionTimedOut when MongoDB is away.
     """
@@ -71,13 +71,13 @@ async def count(log: Log, most: int = BATCH) -> int:
         head = await checkpoint.head(log)
         if at >= head:
             return 0
-        looks, to = await _looks(log, at, head, most)
-        known = await _documents(log, list(looks))
-        changes = [_change(type, known.get(type), looks[type], to) for type in looks]
+        shapes, to = await _shapes(log, at, head, most)
+        documents = await _documents(log, list(shapes))
+        changes = [_change(type, documents.get(type), shapes[type], to) for type in shapes]
         if changes:
             await log.catalogue.bulk_write(changes, ordered=False)
         try:
-            # at 0 there may be none yet; were it moved meanwhile, this would make a second one of the same name
+            # At 0 there may be no document yet. If another process has moved it, the upsert fails as a duplicate.
             await log.meta.update_one({"_id": ID, "position": at}, {"$set": {"position": to}}, upsert=at == 0)
         except DuplicateKeyError:
             raise LeaseLost("another process counts the catalogue") from None
@@ -85,42 +85,42 @@ async def count(log: Log, most: int = BATCH) -> int:
 
 
 async def counted_to(log: Log) -> int:
-    """The position up to which all events are counted."""
+    """The position up to which all events are counted. Blocked when it is damaged."""
     with translate_errors(log.question_seconds):
-        found = await log.meta.find_one({"_id": ID})
-    position = 0 if found is None else found.get("position")
+        document = await log.meta.find_one({"_id": ID})
+    position = 0 if document is None else document.get("position")
     if type(position) not in INTEGERS:
-        raise Blocked('the place of the catalogue in meta is damaged: db.meta.deleteOne({_id: "catalogue"})')
+        raise Blocked('the position of the catalogue in meta is damaged: db.meta.deleteOne({_id: "catalogue"})')
     return int(cast("int", position))
 
 
 async def fields(log: Log, types: Sequence[str]) -> list[FieldCounts]:
-    """The fields of each of the types, each in its place, and in `to` the position up to which they are counted."""
+    """The fields of each type, in the order of `types`; `to` is the position up to which they are counted."""
     to = await counted_to(log)
     with translate_errors(log.question_seconds):
-        known = await _documents(log, types)
-    # read after the checkpoint, so they have at least what it says; one that changed since says more itself
-    found = [_fields(known.get(type)) for type in types]
-    for one in found:
+        documents = await _documents(log, types)
+    # Read after the checkpoint, so they are counted at least that far; a document that has moved on says so itself.
+    fields_of_types = [_fields(documents.get(type)) for type in types]
+    for one in fields_of_types:
         one.to = max(one.to, to)
-    return found
+    return fields_of_types
 
 
-async def _looks(log: Log, above: int, head: int, most: int) -> tuple[dict[str, list[EventShape]], int]:
-    """The next events by type, and the position up to which these are all."""
-    asked = {"_id": {"$gt": above, "$lte": head}, **unexpired(log.clock())}
-    wanted = {"type": 1, "timestamp": 1, "data": 1}
-    looks: dict[str, list[EventShape]] = {}
+async def _shapes(log: Log, above: int, head: int, most: int) -> tuple[dict[str, list[EventShape]], int]:
+    """The shapes of the next events by type, and the position up to which these are all events."""
+    query = {"_id": {"$gt": above, "$lte": head}, **unexpired(log.clock())}
+    fields = {"type": 1, "timestamp": 1, "data": 1}
+    shapes: dict[str, list[EventShape]] = {}
     n, last = 0, above
-    async for event in log.events.find(asked, wanted, batch_size=most).sort("_id", 1).limit(most):
+    async for event in log.events.find(query, fields, batch_size=most).sort("_id", 1).limit(most):
         n, last = n + 1, event["_id"]
         if not is_event(event):
-            logger.warning("the document %.100r of the collection events is none of Eventscope's: not counted", last)
+            logger.warning("the document %.100r of the collection events is not Eventscope's: not counted", last)
             continue
-        looks.setdefault(event["type"], []).append(EventShape(last, event["timestamp"], shape(event)))
+        shapes.setdefault(event["type"], []).append(EventShape(last, event["timestamp"], shape(event)))
         if n % PAUSE == 0:
             await asyncio.sleep(0)
-    return looks, last if n == most else head
+    return shapes, last if n == most else head
 
 
 async def _documents(log: Log, types: Sequence[str]) -> dict[str, Document]:
@@ -128,11 +128,11 @@ async def _documents(log: Log, types: Sequence[str]) -> dict[str, Document]:
     return {row["_id"]: row for row in rows}
 
 
-def _change(type: str, document: Document | None, looks: Sequence[EventShape], to: int) -> ReplaceOne[Document]:
+def _change(type: str, document: Document | None, shapes: Sequence[EventShape], to: int) -> ReplaceOne[Document]:
     fields = _fields(document)
     before = fields.to
-    fields.count(looks, to)
-    # another one who has changed it meanwhile leaves no document to replace, and its name is taken for a new one
+    fields.count(shapes, to)
+    # If another process has changed it, nothing matches, and the upsert fails because the `_id` exists.
     return ReplaceOne({"_id": type, "to": before}, _document(fields), upsert=True)
 
 
@@ -140,8 +140,8 @@ def _document(fields: FieldCounts) -> Document:
     return {
         "events": fields.events,
         "to": fields.to,
-        # paths are values here, never keys: what people call their fields may mean something to MongoDB
-        "seen": [{"path": path, **asdict(seen)} for path, seen in fields.seen.items()],
+        # paths are values here, never keys: the names of people's fields may mean something to MongoDB
+        "seen": [{"path": path, **asdict(occurrence)} for path, occurrence in fields.seen.items()],
         "truncated": fields.truncated,
         "drifts": [asdict(drift) for drift in fields.drifts],
         "drift_count": fields.drift_count,
@@ -154,7 +154,9 @@ def _fields(document: Document | None) -> FieldCounts:
     return FieldCounts(
         events=document["events"],
         to=document["to"],
-        seen={one["path"]: Seen(one["count"], one["first"], one["last"], one["types"]) for one in document["seen"]},
+        seen={
+            one["path"]: Occurrence(one["count"], one["first"], one["last"], one["types"]) for one in document["seen"]
+        },
         truncated=document["truncated"],
         drifts=[FieldDrift(**drift) for drift in document["drifts"]],
         drift_count=document["drift_count"],

@@ -1,6 +1,6 @@
-"""Which fields events of a type have in their data, counted: what a batch of events adds to that. No I/O.
+"""Counts of the fields that events of a type have in their data, and what a batch of events adds. No I/O.
 
-Every event is looked at, none is left out. What is bounded is told as `truncated`: the depth, the number of fields.
+Every event is counted. Depth and number of fields are limited; `truncated` says that a limit was reached.
 """
 
 import re
@@ -21,7 +21,7 @@ MOST_PAIRS: Final = 1000  # of one event
 MOST_PATH: Final = 200  # characters
 MOST_DRIFTS: Final = 100
 
-# what a name has its own meaning for in the paths of filters, and here
+# the characters with a special meaning in paths, in filters and here
 SPECIAL: Final = re.compile(r"[\\.\[]")
 KINDS: Final[dict[type, JsonType]] = {
     type(None): "NULL",
@@ -31,22 +31,22 @@ KINDS: Final[dict[type, JsonType]] = {
     float: "NUMBER",
     str: "STRING",
     dict: "OBJECT",
-    DBRef: "OBJECT",  # the driver reads `{"$ref": …, "$id": …}`, which anyone may send, as a reference
+    DBRef: "OBJECT",  # the driver decodes `{"$ref": …, "$id": …}`, which anyone may send, as a DBRef
     list: "ARRAY",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The fields of one event, each with its JSON types; `cut` when there are more than are named here."""
+    """The fields of one event, each with its JSON type; `is_cut` if it has more fields than these."""
 
     pairs: tuple[Pair, ...]
-    cut: bool
+    is_cut: bool
 
 
 @dataclass(slots=True)
-class Seen:
-    """How often a field was there, from which position to which, and how often with each JSON type."""
+class Occurrence:
+    """How often a field occurred, its first and last position, and how often it had each JSON type."""
 
     count: int
     first: int
@@ -56,9 +56,9 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class FieldDrift:
-    """The first event in which a type had a field, or a field a JSON type, that no event had before.
+    """The first event of a type with a new field, or with a new JSON type of a field.
 
-    `known` tells whether the field itself was.
+    `known` says whether the field itself had occurred before.
     """
 
     position: int
@@ -70,7 +70,7 @@ class FieldDrift:
 
 @dataclass(frozen=True, slots=True)
 class EventShape:
-    """What is wanted of one event."""
+    """What the catalogue needs of one event; `at` is its timestamp."""
 
     position: int
     at: int
@@ -79,48 +79,48 @@ class EventShape:
 
 @dataclass(slots=True)
 class FieldCounts:
-    """The fields of one event type. All its events up to the position `to` are counted."""
+    """The fields of one event type, counted up to the position `to`."""
 
     events: int = 0
     to: int = 0
-    seen: dict[str, Seen] = field(default_factory=dict)
+    seen: dict[str, Occurrence] = field(default_factory=dict)
     truncated: bool = False
     drifts: list[FieldDrift] = field(default_factory=list)
     drift_count: int = 0
 
-    def count(self, looks: Iterable[EventShape], to: int) -> None:
-        """Count the events, which come in the order of the log and are all that there are up to `to`.
+    def count(self, events: Iterable[EventShape], to: int) -> None:
+        """Count events, which are in the order of the log and complete up to `to`.
 
-        Those that were counted already are known by their positions.
+        Those that were counted before are skipped, by their positions.
         """
-        alike: dict[Shape, list[EventShape]] = {}
-        for look in looks:
-            if look.position > self.to:
-                alike.setdefault(look.shape, []).append(look)
-        for shape, members in alike.items():
+        by_shape: dict[Shape, list[EventShape]] = {}
+        for event in events:
+            if event.position > self.to:
+                by_shape.setdefault(event.shape, []).append(event)
+        for shape, members in by_shape.items():
             self._count(shape, members)
         self.to = max(self.to, to)
 
-    def _count(self, shape: Shape, looks: Sequence[EventShape]) -> None:
-        first, last, n = looks[0], looks[-1], len(looks)
-        news = self.events > 0
+    def _count(self, shape: Shape, events: Sequence[EventShape]) -> None:
+        first, last, n = events[0], events[-1], len(events)
+        has_history = self.events > 0
         self.events += n
-        self.truncated |= shape.cut
+        self.truncated |= shape.is_cut
         for path, kinds in _by_path(shape.pairs).items():
-            known = self.seen.get(path)
-            if known is None:
+            occurrence = self.seen.get(path)
+            if occurrence is None:
                 if len(self.seen) == MOST_FIELDS:
                     self.truncated = True
                     continue
-                known = self.seen[path] = Seen(0, first.position, last.position, {})
-            known.count += n
-            known.last = max(known.last, last.position)
+                occurrence = self.seen[path] = Occurrence(0, first.position, last.position, {})
+            occurrence.count += n
+            occurrence.last = max(occurrence.last, last.position)
             for kind in kinds:
-                if news and kind not in known.types:
-                    self._drifted(FieldDrift(first.position, first.at, path, bool(known.types), kind))
-                known.types[kind] = known.types.get(kind, 0) + n
+                if has_history and kind not in occurrence.types:
+                    self._add_drift(FieldDrift(first.position, first.at, path, bool(occurrence.types), kind))
+                occurrence.types[kind] = occurrence.types.get(kind, 0) + n
 
-    def _drifted(self, drift: FieldDrift) -> None:
+    def _add_drift(self, drift: FieldDrift) -> None:
         self.drift_count += 1
         self.drifts = [*self.drifts, drift][-MOST_DRIFTS:]
 
@@ -129,35 +129,35 @@ def shape(event: Document) -> Shape:
     """The fields that the event has in its data."""
     if "data" not in event:
         return Shape((), False)
-    found: dict[Pair, None] = {}
+    pairs: dict[Pair, None] = {}
     data = event["data"]
-    # data itself is a field only where it is not what it should be, an object
-    cut = _walk(found, "", data, 0) if KINDS[type(data)] == "OBJECT" else _note(found, "", data, 0)
-    return Shape(tuple(found), cut)
+    # data itself is a field only if it is not an object, as it should be
+    cut = _walk(pairs, "", data, 0) if KINDS[type(data)] == "OBJECT" else _note(pairs, "", data, 0)
+    return Shape(tuple(pairs), cut)
 
 
-def _walk(found: dict[Pair, None], path: str, value: Any, depth: int) -> bool:
-    """Note all that is in the object or list; whether something had to be left out."""
+def _walk(pairs: dict[Pair, None], path: str, value: Any, depth: int) -> bool:
+    """Add all fields of the object or list to `pairs`. Returns whether some were left out."""
     cut = False
     if type(value) is list:
         for member in value:
-            cut |= _note(found, f"{path}[]", member, depth + 1)
+            cut |= _note(pairs, f"{path}[]", member, depth + 1)
         return cut
     start = f"{path}." if depth else ""
     for name, member in (value.as_doc() if type(value) is DBRef else value).items():
-        cut |= _note(found, start + SPECIAL.sub(r"\\\g<0>", name), member, depth + 1)
+        cut |= _note(pairs, start + SPECIAL.sub(r"\\\g<0>", name), member, depth + 1)
     return cut
 
 
-def _note(found: dict[Pair, None], path: str, value: Any, depth: int) -> bool:
+def _note(pairs: dict[Pair, None], path: str, value: Any, depth: int) -> bool:
     kind = KINDS[type(value)]
-    if (path, kind) not in found:
-        if len(found) == MOST_PAIRS or len(path) > MOST_PATH:
+    if (path, kind) not in pairs:
+        if len(pairs) == MOST_PAIRS or len(path) > MOST_PATH:
             return True
-        found[path, kind] = None
+        pairs[path, kind] = None
     if kind not in ("OBJECT", "ARRAY"):
         return False
-    return bool(value) if depth == MOST_DEPTH else _walk(found, path, value, depth)
+    return bool(value) if depth == MOST_DEPTH else _walk(pairs, path, value, depth)
 
 
 def _by_path(pairs: tuple[Pair, ...]) -> dict[str, list[JsonType]]:

@@ -1,4 +1,4 @@
-"""Which event types there are: counted by the rollups, exactly, and through expiry."""
+"""The event types of the log, counted exactly by the rollups, without expired events."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from eventscope.store.stats.counts import TypeTotal
 from eventscope.store.values.moment import HOUR, hour_of
 
 HOURS: Final = 24
-MOST_OF_ONE: Final = 100  # aggregate types that are told of one type
+MOST_OF_ONE: Final = 100  # aggregate types in the summary of one event type
 
 
 @dataclass(frozen=True, slots=True)
 class EventTypeSummary:
-    """One event type: how many of its events are kept, and where and when. `per_hour` is of the last day."""
+    """One event type: how many unexpired events it has, and where and when. `per_hour` is the rate of the last day."""
 
     type: str
     count: int
@@ -29,29 +29,29 @@ class EventTypeSummary:
     last_position: int
     per_hour: float
     aggregate_types: list[TypeTotal]
-    """The most frequent ones; whether there are more is in `aggregate_types_truncated`."""
+    """The most frequent ones; `aggregate_types_truncated` says whether there are more."""
     aggregate_types_truncated: bool
 
 
 async def types(log: Log, prefix: str, most: int, after: str | None = None) -> list[EventTypeSummary]:
-    """The types that start with the prefix and come after the one given, in order of type, and at most `most`."""
+    """At most `most` types that start with the prefix and come after the type `after`, sorted by type."""
     return await _types(log, starting(prefix) | ({} if after is None else {"$gt": after}), most)
 
 
 async def by_name(log: Log, names: Sequence[str]) -> list[EventTypeSummary]:
-    """Those of the types that there are, in order of type."""
+    """Those of the types that exist, sorted by type."""
     return await _types(log, {"$in": list(names)}, len(names))
 
 
 async def _types(log: Log, type_match: Document, most: int) -> list[EventTypeSummary]:
     now = log.clock()
     since = hour_of(now) - HOURS * HOUR
-    is_kept = {"_id.expireAt": unexpired(now)["expireAt"]}
-    last_day = {"_id.hour": {"$gte": since, "$lte": now}, **is_kept}
+    is_unexpired = {"_id.expireAt": unexpired(now)["expireAt"]}
+    last_day = {"_id.hour": {"$gte": since, "$lte": now}, **is_unexpired}
     with translate_errors(log.question_seconds):
         rows = await _rows(log, since, {"$or": [*daily.rows(now), last_day]}, daily.is_row(now), type_match, most)
         if not any(row["days"] for row in rows):
-            ever = {"_id.hour": counts.EVER, **is_kept}
+            ever = {"_id.hour": counts.EVER, **is_unexpired}
             rows = await _rows(log, since, ever, {"$literal": True}, type_match, most)
     hours = HOURS + (now - hour_of(now)) / HOUR
     return [_event_type(row, hours) for row in rows]
@@ -60,7 +60,7 @@ async def _types(log: Log, type_match: Document, most: int) -> list[EventTypeSum
 async def _rows(
     log: Log, since: int, match: Document, counting: Document, type_match: Document, most: int
 ) -> list[Document]:
-    """The matching rollups by type; some count for all events, and those of the last day for how often they come."""
+    """The matching rollups, summed by type: those that match `counting` for totals, those of the last day for rates."""
     recent = {"$and": [{"$gte": ["$_id.hour", since]}, {"$lte": ["$_id.hour", log.clock()]}]}
     ends: Document = {
         "n": {"$sum": "$n"},
@@ -71,7 +71,7 @@ async def _rows(
         "lastPosition": {"$max": "$lastPosition"},
     }
     by_both = {"type": "$_id.type", "aggregateType": "$_id.aggregateType"}
-    # what is null is passed over by $min and $max
+    # $min and $max ignore null
     counted = {name: {"$cond": [counting, f"${name}", None]} for name in ends if name not in ("n", "recent")}
     ns = {"n": {"$cond": [counting, "$n", 0]}, "recent": {"$cond": [recent, "$n", 0]}}
     return await log.mongo.aggregate(
@@ -87,7 +87,8 @@ async def _rows(
                     "days": {"$sum": "$days"},
                     "of": {
                         "$topN": {
-                            "n": MOST_OF_ONE + 2,  # one may be of none, and one more tells that there are more
+                            "n": MOST_OF_ONE
+                            + 2,  # one may have no aggregate type, and one more shows that there are more
                             "sortBy": {"n": -1, "_id.aggregateType": 1},
                             "output": {"type": "$_id.aggregateType", "n": "$n"},
                         }
@@ -101,7 +102,7 @@ async def _rows(
 
 
 def _event_type(row: Document, hours: float) -> EventTypeSummary:
-    # rows of the last day alone count for nothing else
+    # rows that are only of the last day have n = 0
     of = [TypeTotal(one["type"], one["n"]) for one in row["of"] if one.get("type") is not None and one["n"]]
     return EventTypeSummary(
         type=row["_id"],

@@ -1,4 +1,4 @@
-"""Claims among the newest events: which aggregate types have publishers that count versions otherwise than the log."""
+"""Claimed versions of the newest events: for which aggregate types publishers count otherwise than the log."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ DIFFERS: Final = {"$and": [{"$gt": ["$claimedVersion", None]}, {"$gt": ["$versio
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """Of the `newest` events how many claim another version than they have, by aggregate type, the most first.
+    """How many of the `newest` events claim another version than they have, by aggregate type, the most frequent first.
 
-    What claims a version without an aggregate is not among them: no counter says so.
+    Events without an aggregate are left out: they have no version to differ from.
     """
 
     newest: int
@@ -25,7 +25,7 @@ class Claims:
 
 
 async def claims(log: Log) -> Claims:
-    """Look at the last thousand positions."""
+    """The claims at the last thousand positions."""
     above = await checkpoint.head(log) - NEWEST
     pipeline = [
         {"$match": {"_id": {"$gt": above}, **unexpired(log.clock())}},

@@ -1,9 +1,9 @@
 """Counting events by rollups: exact, and in time that does not depend on how many events there are.
 
-All events at once come from the few rows that count them by day of expiry, whole hours from those by hour. Where a time
-range cuts an hour, the events of the cut part are counted, found by the positions between which the rollups saw its
-minutes. What rollups know nothing of, like who did it, is counted event by
-event, found by index, and over a bound it is refused.
+The total of all events comes from the few rows that count by day of expiry, whole hours from the rows by hour. Where a
+time range cuts an hour, the events of that part are counted one by one, between the positions that the rollups have for
+its minutes. Fields that rollups do not know, such as the user, are counted event by event too, with an index, up to a
+limit.
 """
 
 from collections.abc import Sequence
@@ -24,15 +24,15 @@ By = Literal["type", "aggregateType"]
 
 BOTH: Final[Sequence[By]] = ("type", "aggregateType")
 MOST_COUNTED: Final = 100_000  # events that are counted one by one
-MOST_BYTES: Final = 64 * 1024**2  # of counts as text: there may be any number of types
+MOST_BYTES: Final = 64 * 1024**2  # of counts as JSON: there may be any number of types
 EVER: Final[Document] = {"$gte": -(2**63)}
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which events are counted; None leaves a part open. Both ends of the time range are included.
+    """Which events are counted; None leaves a part open. The time range includes both ends.
 
-    With `among`, which rollups know nothing of, there may be only so many of them.
+    Rollups do not know the fields of `among`, so with it at most `MOST_COUNTED` events can be counted.
     """
 
     types: TypePatterns | None = None
@@ -44,7 +44,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Events counted together. What they are not told apart by is None, or empty if it is the type."""
+    """Events counted together. What they are not grouped by is None; the type is empty then."""
 
     type: str
     aggregate_type: str | None
@@ -63,43 +63,47 @@ class TypeTotal:
 
 
 async def cells(log: Log, scope: Scope, *, by: Sequence[By] = BOTH, hourly: bool = False) -> list[Cell]:
-    """The counts by type and aggregate type, or `by` one or none of them, and by hour if wanted.
+    """The counts grouped by type and aggregate type, or only `by` some of these, and by hour if `hourly`.
 
-    TooComplex when too many had to be gone through, or too much came out.
+    TooComplex when too many events must be counted one by one, or the result is too large.
     """
-    apart = _Apart(tuple(by), hourly)
+    grouping = _Grouping(tuple(by), hourly)
     with translate_errors(log.question_seconds):
-        chosen = _chosen(scope)
-        if chosen is None:
+        row_filter = _row_filter(scope)
+        if row_filter is None:
             return []
         if scope.among:
-            return await _gone_through(log, chosen, scope, apart)
-        whole, cut = _hours(scope)
-        if not whole and not hourly and (everything := await _cells_by_day(log, chosen, apart)) is not None:
+            return await _cells_by_event(log, row_filter, scope, grouping)
+        whole_hours, cut_parts = _hours(scope)
+        if (
+            not whole_hours
+            and not hourly
+            and (everything := await _cells_by_day(log, row_filter, grouping)) is not None
+        ):
             return everything
-        found = await _cells_by_hour(log, chosen, whole or EVER, apart)
-        for low, high in cut:
-            found += await _counted_cells(log, chosen, low, high, apart)
-    return found
+        result = await _cells_by_hour(log, row_filter, whole_hours or EVER, grouping)
+        for low, high in cut_parts:
+            result += await _cells_of_cut_part(log, row_filter, low, high, grouping)
+    return result
 
 
 async def total(log: Log, scope: Scope) -> int:
-    """How many events there are in the scope; TooComplex when too many had to be gone through."""
+    """How many events are in the scope; TooComplex when too many must be counted one by one."""
     return sum(cell.n for cell in await cells(log, scope, by=()))
 
 
 async def aggregates(log: Log, scope: Scope) -> int:
     """How many different aggregates the events of the scope belong to.
 
-    From the counters when only the aggregate type is asked for; else the events are gone through, by index.
+    If the scope restricts only the aggregate type, this sums counters; otherwise it reads the events, with an index.
     """
     with translate_errors(log.question_seconds):
         if scope.types is None and scope.low is None and scope.high is None and not scope.among:
             return await _population(log, scope.aggregate_types)
-        chosen = _chosen(scope)
-        if chosen is None:
+        row_filter = _row_filter(scope)
+        if row_filter is None:
             return 0
-        match = await _events(log, chosen, scope)
+        match = await _events(log, row_filter, scope)
         match["$and"].append({"version": {"$exists": True}})
         name = {"type": "$aggregateType", "id": "$aggregateId"}
         rows = await log.mongo.aggregate(
@@ -115,20 +119,20 @@ async def aggregates(log: Log, scope: Scope) -> int:
     return int(rows[0]["n"]) if rows else 0
 
 
-def _chosen(scope: Scope) -> Document | None:
-    """The scope but for its time, as a condition on rollups; None when it can hold nothing."""
-    chosen: Document = {}
+def _row_filter(scope: Scope) -> Document | None:
+    """The scope without its time, as a condition on rollups; None when nothing can match."""
+    row_filter: Document = {}
     if scope.types is not None:
         if not scope.types.patterns:
             return None
-        chosen["_id.type"] = one_of_types(scope.types.patterns)
+        row_filter["_id.type"] = one_of_types(scope.types.patterns)
     if scope.aggregate_types is not None:
-        chosen["_id.aggregateType"] = {"$in": list(scope.aggregate_types)}
-    return chosen
+        row_filter["_id.aggregateType"] = {"$in": list(scope.aggregate_types)}
+    return row_filter
 
 
 def _hours(scope: Scope) -> tuple[Document, list[tuple[int, int]]]:
-    """The range of whole hours, and the parts of hours that are cut."""
+    """The whole hours of the range as a condition, and the parts of the hours that it cuts."""
     low, high = scope.low, scope.high
     if low is not None and high is not None and (low > high or hour_of(low) == hour_of(high)):
         return {"$in": []}, [(low, high)] if low <= high else []
@@ -146,45 +150,45 @@ def _hours(scope: Scope) -> tuple[Document, list[tuple[int, int]]]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Apart:
-    """What events are told apart by."""
+class _Grouping:
+    """What events are grouped by."""
 
     by: tuple[By, ...]
     hourly: bool
 
     def group(self, hour: Any, prefix: str = "$") -> Document:
-        """That as the key of a group, the fields being those that begin with the prefix."""
+        """The `_id` of a `$group` stage, for fields whose names begin with the prefix."""
         return {field: prefix + field for field in self.by} | ({"hour": hour} if self.hourly else {})
 
 
-async def _cells_by_day(log: Log, chosen: Document, apart: _Apart) -> list[Cell] | None:
-    rows = await _rollups(log, chosen | {"$or": daily.rows(log.clock())}, apart)
+async def _cells_by_day(log: Log, row_filter: Document, grouping: _Grouping) -> list[Cell] | None:
+    rows = await _rollups(log, row_filter | {"$or": daily.rows(log.clock())}, grouping)
     return [_cell(row) for row in rows] if any(row["days"] for row in rows) else None
 
 
-async def _cells_by_hour(log: Log, chosen: Document, hours: Document, apart: _Apart) -> list[Cell]:
-    rows = await _rollups(log, chosen | {"_id.hour": hours} | _kept_rows(log), apart)
+async def _cells_by_hour(log: Log, row_filter: Document, hours: Document, grouping: _Grouping) -> list[Cell]:
+    rows = await _rollups(log, row_filter | {"_id.hour": hours} | _unexpired_rows(log), grouping)
     return [_cell(row) for row in rows]
 
 
-async def _bounded(log: Log, collection: Collection, pipeline: list[Document]) -> list[Document]:
+async def _aggregate(log: Log, collection: Collection, pipeline: list[Document]) -> list[Document]:
     rows = await log.mongo.aggregate_small(collection, pipeline, MOST_BYTES, log.budget)
     if rows is None:
         raise TooComplex(
-            f"the counts take over {MOST_BYTES} bytes, for there are so many types of event; ask for fewer types"
+            f"the counts take more than {MOST_BYTES} bytes, because there are so many event types; ask for fewer types"
         )
     return rows
 
 
-async def _rollups(log: Log, match: Document, apart: _Apart) -> list[Document]:
-    return await _bounded(
+async def _rollups(log: Log, match: Document, grouping: _Grouping) -> list[Document]:
+    return await _aggregate(
         log,
         log.rollups,
         [
             {"$match": match},
             {
                 "$group": {
-                    "_id": apart.group("$_id.hour", "$_id."),
+                    "_id": grouping.group("$_id.hour", "$_id."),
                     "n": {"$sum": "$n"},
                     "earliest": {"$min": "$earliest"},
                     "latest": {"$max": "$latest"},
@@ -195,36 +199,36 @@ async def _rollups(log: Log, match: Document, apart: _Apart) -> list[Document]:
     )
 
 
-async def _counted_cells(log: Log, chosen: Document, low: int, high: int, apart: _Apart) -> list[Cell]:
-    match = await _events(log, chosen, Scope(low=low, high=high))
+async def _cells_of_cut_part(log: Log, row_filter: Document, low: int, high: int, grouping: _Grouping) -> list[Cell]:
+    match = await _events(log, row_filter, Scope(low=low, high=high))
     # a cut part lies within one hour
-    rows = await _bounded(log, log.events, [{"$match": match}, _tally({"$literal": hour_of(low)}, apart)])
+    rows = await _aggregate(log, log.events, [{"$match": match}, _group_stage({"$literal": hour_of(low)}, grouping)])
     return [_cell(row) for row in rows]
 
 
-async def _gone_through(log: Log, chosen: Document, scope: Scope, apart: _Apart) -> list[Cell]:
-    # the remainder has the sign of the time, and hours before 1970 begin before their events too
+async def _cells_by_event(log: Log, row_filter: Document, scope: Scope, grouping: _Grouping) -> list[Cell]:
+    # $mod has the sign of the time; hours before 1970 must begin before their events, too
     into = {"$mod": [{"$add": [{"$mod": ["$timestamp", HOUR]}, HOUR]}, HOUR]}
     hour = {"$subtract": ["$timestamp", into]}
-    match = await _events(log, chosen, scope)
-    rows = await _bounded(log, log.events, [{"$match": match}, *_bound(scope), _tally(hour, apart)])
+    match = await _events(log, row_filter, scope)
+    rows = await _aggregate(log, log.events, [{"$match": match}, *_bound(scope), _group_stage(hour, grouping)])
     _check(scope, sum(row["n"] for row in rows))
     return [_cell(row) for row in rows]
 
 
-async def _events(log: Log, chosen: Document, scope: Scope) -> Document:
-    """The scope, of which all but its time was `chosen`, as a condition on events."""
-    match = [query(one) for one in scope.among] + [_renamed(chosen), unexpired(log.clock())]
+async def _events(log: Log, row_filter: Document, scope: Scope) -> Document:
+    """The scope as a condition on events; `row_filter` is the part of it without time."""
+    match = [query(one) for one in scope.among] + [_for_events(row_filter), unexpired(log.clock())]
     times = {op: end for op, end in (("$gte", scope.low), ("$lte", scope.high)) if end is not None}
     if times:
-        match += [{"timestamp": times}, {"_id": await time_span.positions(log, scope.low, scope.high, chosen)}]
+        match += [{"timestamp": times}, {"_id": await time_span.positions(log, scope.low, scope.high, row_filter)}]
     return {"$and": [part for part in match if part]}
 
 
-def _tally(hour: Document, apart: _Apart) -> Document:
+def _group_stage(hour: Document, grouping: _Grouping) -> Document:
     return {
         "$group": {
-            "_id": apart.group(hour),
+            "_id": grouping.group(hour),
             "n": {"$sum": 1},
             "earliest": {"$min": "$timestamp"},
             "latest": {"$max": "$timestamp"},
@@ -239,28 +243,28 @@ def _bound(scope: Scope) -> list[Document]:
 def _check(scope: Scope, n: int) -> None:
     if scope.among and n > MOST_COUNTED:
         raise TooComplex(
-            f"over {MOST_COUNTED} events would have to be gone through, for counts are kept by type, aggregate type "
-            "and time only; ask for a shorter time or fewer types"
+            f"more than {MOST_COUNTED} events would have to be counted one by one, because counts are kept only by"
+            " type, aggregate type and time; ask for a shorter time or fewer types"
         )
 
 
 async def _population(log: Log, types: tuple[str, ...] | None) -> int:
-    asked = _kept_rows(log)
+    match = _unexpired_rows(log)
     if types is not None:
-        asked["_id.aggregateType"] = {"$in": list(types)}
+        match["_id.aggregateType"] = {"$in": list(types)}
     rows = await log.mongo.aggregate(
-        log.populations, [{"$match": asked}, {"$group": {"_id": None, "n": {"$sum": "$n"}}}]
+        log.populations, [{"$match": match}, {"$group": {"_id": None, "n": {"$sum": "$n"}}}]
     )
     return int(rows[0]["n"]) if rows else 0
 
 
-def _kept_rows(log: Log) -> Document:
+def _unexpired_rows(log: Log) -> Document:
     return {"_id.expireAt": unexpired(log.clock())["expireAt"]}
 
 
-def _renamed(chosen: Document) -> Document:
-    """A condition on rollups as one on events."""
-    return {key.removeprefix("_id."): value for key, value in chosen.items()}
+def _for_events(row_filter: Document) -> Document:
+    """A condition on rollups, converted into one on events."""
+    return {key.removeprefix("_id."): value for key, value in row_filter.items()}
 
 
 def _cell(row: Document) -> Cell:

@@ -1,7 +1,7 @@
-"""All kept events, counted by the day on which they expire: few rows, however long the log is.
+"""All unexpired events, counted by the day on which they expire: few rows, however long the log is.
 
-Each event that is kept is counted in just one of them; those that expire before the next midnight are in the rows of
-their hours, for of that day some may be gone already.
+Each unexpired event is counted in exactly one of the rows that `rows` selects. Those that expire before the next
+midnight are taken from the rows of their hours, since some events of that day may have expired already.
 """
 
 from datetime import datetime
@@ -17,28 +17,28 @@ from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.stats.rollups import day_key, expiry_day
 
 DAYS: Final[Document] = {"$sum": {"$cond": [{"$gt": ["$_id.expiryDay", None]}, 1, 0]}}
-"""Of a group of rollups, how many count by day: where it is none, an older version may have counted by hour only."""
+"""How many rollups of a group count by day; if none, an older version may have counted by hour only."""
 
 REBUILD_SECONDS: Final = 60.0
 
 
 def rows(now: int) -> list[Document]:
-    """The conditions on rollups, of which each row meets one at most."""
+    """Conditions on rollups that together select each unexpired event once. A row matches at most one of them."""
     moment, midnight = _ends(now)
     return [{"_id.expiryDay": {"$gt": midnight}}, {"_id.expireAt": {"$gt": moment, "$lte": midnight}}]
 
 
 def is_row(now: int) -> Document:
-    """The same as an expression: whether a row of the rollups is one of them."""
+    """The same as an expression on a row of the rollups."""
     moment, midnight = _ends(now)
     day, expiry = "$_id.expiryDay", "$_id.expireAt"
     return {"$or": [{"$gt": [day, midnight]}, {"$and": [{"$gt": [expiry, moment]}, {"$lte": [expiry, midnight]}]}]}
 
 
 async def complete(log: Log, session: Session) -> None:
-    """Count anew by day, from the hours, if anything is missing there: older versions counted by hour only.
+    """Rebuild the counts by day from those by hour, if they are incomplete: older versions counted by hour only.
 
-    For the holder of the lease, before anything is written.
+    Call it as the holder of the lease, before anything is written.
     """
     _, midnight = _ends(log.clock())
     of_hours = {"_id.hour": {"$exists": True}, "_id.expireAt": {"$not": {"$lte": midnight}}}
@@ -54,10 +54,10 @@ async def complete(log: Log, session: Session) -> None:
             for hour in hours:
                 key = hour.pop("_id")
                 if not (own.is_row_name(key) and own.is_row(key, hour)):
-                    continue  # `eventscope recount` finds it
+                    continue  # `eventscope recount` reports it
                 day = (key["type"], key["aggregateType"], expiry_day(key["expireAt"]))
-                days[day] = _added(days.get(day), hour)
-            inserts = [InsertOne({"_id": day_key(*day), **counted}) for day, counted in days.items()]
+                days[day] = _combined(days.get(day), hour)
+            inserts = [InsertOne({"_id": day_key(*day), **counts}) for day, counts in days.items()]
             if inserts:
                 await log.rollups.bulk_write(inserts, ordered=False, session=session)
 
@@ -67,7 +67,7 @@ def _ends(now: int) -> tuple[datetime, datetime]:
     return moment, expiry_day(moment)
 
 
-def _added(one: Document | None, other: Document) -> Document:
+def _combined(one: Document | None, other: Document) -> Document:
     if one is None:
         return other
     return {
@@ -78,5 +78,5 @@ def _added(one: Document | None, other: Document) -> Document:
 
 
 async def _sum(log: Log, match: Document) -> int:
-    found = await log.mongo.aggregate(log.rollups, [{"$match": match}, {"$group": {"_id": None, "n": {"$sum": "$n"}}}])
-    return int(found[0]["n"]) if found else 0
+    groups = await log.mongo.aggregate(log.rollups, [{"$match": match}, {"$group": {"_id": None, "n": {"$sum": "$n"}}}])
+    return int(groups[0]["n"]) if groups else 0

@@ -1,4 +1,4 @@
-"""What is known of expired events, and the housekeeping that keeps this knowledge when their rollups go."""
+"""How far events have expired, and the housekeeping that remembers this when their rollups are deleted."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ from eventscope.store.state import checkpoint
 from eventscope.store.values.moment import HOUR
 
 MOST_SKEW: Final = 60.0
-"""Seconds that the clocks of MongoDB and of this machine may differ; beyond it one of them must be wrong."""
+"""Seconds by which the clocks of MongoDB and of this machine may differ; beyond that, one of them must be wrong."""
 
 PIECE: Final = 1_000  # rows that are in memory at once
 
@@ -25,14 +25,14 @@ logger = logging.getLogger(__name__)
 
 
 async def expired_through(log: Log, filter: Filter) -> int:
-    """The last position at which an event that the filter may mean has expired; 0 when none has."""
+    """The last position at which an expired event may have matched the filter; 0 when there is none."""
     types = [one_of_types(leaf.patterns) for leaf in conditions(filter) if isinstance(leaf, TypePatterns)]
-    gone = [{"_id.expireAt": {"$lte": bson_date(log.clock())}}, *({"_id.type": one} for one in types)]
-    noted = {"$and": [{"_id": one} for one in types]} if types else {}
+    row_match = [{"_id.expireAt": {"$lte": bson_date(log.clock())}}, *({"_id.type": one} for one in types)]
+    note_match = {"$and": [{"_id": one} for one in types]} if types else {}
     with translate_errors(log.question_seconds):
-        rows = await log.mongo.aggregate(log.rollups, [{"$match": {"$and": gone}}, _furthest("$lastPosition")])
-        # after the rollups: housekeeping moves rows from there to here, and one of the two must be seen
-        rows += await log.mongo.aggregate(log.expirations, [{"$match": noted}, _furthest("$through")])
+        rows = await log.mongo.aggregate(log.rollups, [{"$match": {"$and": row_match}}, _furthest("$lastPosition")])
+        # After the rollups: housekeeping moves rows from there to here, so in this order no row is missed.
+        rows += await log.mongo.aggregate(log.expirations, [{"$match": note_match}, _furthest("$through")])
     return max((int(row["through"]) for row in rows), default=0)
 
 
@@ -41,44 +41,44 @@ def _furthest(position: str) -> Document:
 
 
 class Housekeeping:
-    """Tidies once an hour, at the end of which events expire; refuses while the clocks are too far apart."""
+    """Tidies up once an hour, since events expire at full hours; but not while the clocks are too far apart."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
-        self._tidied = -1
-        self._refusing = False
+        self._last_hour = -1
+        self._is_suspended = False
 
     async def look(self) -> bool:
-        """Tidy if it is due; whether it is done for this hour."""
+        """Tidy up if it is due. Returns whether it is done for this hour."""
         hour = self._log.clock() // HOUR
-        if hour == self._tidied:
+        if hour == self._last_hour:
             return True
         if abs(ahead := self._log.clock_ahead) > MOST_SKEW:
-            if not self._refusing:
+            if not self._is_suspended:
                 logger.error(
                     "MongoDB's clock is %.0f s %s this machine's: counts of expired events are not tidied up until "
-                    "they agree to %.0f s; set both by NTP",
+                    "they differ by less than %.0f s; set both by NTP",
                     abs(ahead),
                     "ahead of" if ahead > 0 else "behind",
                     MOST_SKEW,
                 )
-            self._refusing = True
+            self._is_suspended = True
             return False
-        self._refusing = False
+        self._is_suspended = False
         await tidy(self._log)
-        self._tidied = hour
+        self._last_hour = hour
         return True
 
 
 async def tidy(log: Log) -> None:
-    """Take away rollups of events that have expired and are gone, after noting how far they reached.
+    """Delete the rollups of expired events that MongoDB has deleted, after noting their last positions.
 
-    What MongoDB has not deleted yet stays counted, so nothing is taken away that the events could still give. Safe to
-    run twice, at the same time as another one, or to die in. Documents that are none of the log's are left alone:
-    `eventscope recount` finds them.
+    Rollups of events that still exist stay, so the counts always equal a recount. It may run twice, beside another
+    process, or be interrupted anywhere. Documents that are not the log's stay untouched: `eventscope recount` reports
+    them.
     """
-    done = bson_date(log.clock())
-    async for hours in _gone(log, log.rollups, "expireAt", done):
+    now = bson_date(log.clock())
+    async for hours in _obsolete_rows(log, log.rollups, "expireAt", now):
         through: dict[str, int] = {}
         for row in hours:
             type = row["_id"]["type"]
@@ -89,24 +89,25 @@ async def tidy(log: Log) -> None:
         with translate_errors(log.question_seconds):
             await _delete(log.rollups, hours)
     for collection, end in ((log.rollups, "expiryDay"), (log.populations, "expireAt")):
-        async for rows in _gone(log, collection, end, done):
+        async for rows in _obsolete_rows(log, collection, end, now):
             with translate_errors(log.question_seconds):
                 await _delete(collection, rows)
     with translate_errors(log.question_seconds):
         await log.rollups.delete_many({"_id.minute": {"$exists": True}, "lastPosition": {"$lt": await _first(log)}})
 
 
-async def _gone(log: Log, collection: Collection, end: str, done: datetime) -> AsyncIterator[list[Document]]:
-    """The rows of the log whose events had expired by then and are gone, some at a time: there may be very many."""
-    cursor = collection.find({f"_id.{end}": {"$lte": done}}, batch_size=PIECE)
+async def _obsolete_rows(log: Log, collection: Collection, end: str, now: datetime) -> AsyncIterator[list[Document]]:
+    """The rows of the log whose events expired before `now` and are deleted; in parts, since there may be very many."""
+    cursor = collection.find({f"_id.{end}": {"$lte": now}}, batch_size=PIECE)
     while True:
         with translate_errors(log.question_seconds):
-            # read before the events are looked for: a row to which an event is added after that is no longer the same
-            piece = await cursor.to_list(PIECE)
-            oldest = await _oldest_expiry(log) if piece else None
-        if not piece:
+            # Rows are read before the events. If an event is added to a row after that, the row changes, and `_delete`
+            # does not match it.
+            part = await cursor.to_list(PIECE)
+            oldest = await _oldest_expiry(log) if part else None
+        if not part:
             return
-        if rows := [row for row in piece if _is_ours(row) and (oldest is None or row["_id"][end] < oldest)]:
+        if rows := [row for row in part if _is_ours(row) and (oldest is None or row["_id"][end] < oldest)]:
             yield rows
 
 
@@ -117,19 +118,19 @@ def _is_ours(row: Document) -> bool:
 
 
 async def _oldest_expiry(log: Log) -> Any:
-    """The earliest expiry of all events that are there; None where there is no event that ever expires."""
-    expires = {"expireAt": {"$type": "date"}}
-    found = await log.events.find(expires, {"expireAt": 1}).sort("expireAt", 1).limit(1).to_list(None)
-    return found[0]["expireAt"] if found else None
+    """The earliest expiry of all existing events; None if no event ever expires."""
+    query = {"expireAt": {"$type": "date"}}
+    events = await log.events.find(query, {"expireAt": 1}).sort("expireAt", 1).limit(1).to_list(None)
+    return events[0]["expireAt"] if events else None
 
 
 async def _delete(collection: Collection, rows: list[Document]) -> None:
-    """Delete these rows as far as they are still the same."""
+    """Delete these rows, unless they have changed."""
     await collection.bulk_write([DeleteOne(row) for row in rows], ordered=False)
 
 
 async def _first(log: Log) -> int:
-    """No event lies before this position, or will."""
-    head = await checkpoint.head(log)  # first, for what comes then lies behind it
-    found = await log.events.find({"_id": {"$gt": 0}}, {"_id": 1}).sort("_id", 1).limit(1).to_list(None)
-    return int(found[0]["_id"]) if found else head + 1
+    """The first position of the log: no event lies before it, or ever will."""
+    head = await checkpoint.head(log)  # read first: later events lie after it
+    events = await log.events.find({"_id": {"$gt": 0}}, {"_id": 1}).sort("_id", 1).limit(1).to_list(None)
+    return int(events[0]["_id"]) if events else head + 1

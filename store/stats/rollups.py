@@ -1,9 +1,9 @@
 """Rollups: what a batch adds to the counts that answer statistics. No I/O.
 
-Events are counted by hour of their timestamp, type, aggregate type and hour of expiry; since all events of one row
-expire together, a row is exact until it is gone. They are counted once more by the day on which they expire, for who
-asks for all of them: these rows stay few, however long the log is. And for each minute the positions are noted that its
-events lie between. Aggregates are counted by type and expiry of their last event.
+Events are counted by hour of their timestamp, type, aggregate type and hour of expiry. All events of a row expire
+together, so a row is exact until it is deleted. Events are also counted by the day on which they expire, for totals of
+all events: these rows stay few, however long the log is. For each minute, the first and last position of its events is
+recorded. Aggregates are counted by type and expiry of their last event.
 """
 
 from collections import Counter
@@ -21,7 +21,7 @@ from eventscope.store.values.moment import hour_of, minute_of
 Row: TypeAlias = tuple[int, str, str | None, datetime | None]
 
 NEVER: Final = datetime(9999, 12, 31)
-"""The day on which events expire that are kept for ever."""
+"""The day of expiry of events that are kept for ever."""
 
 
 def event_counts(events: Iterable[EventDocument]) -> list[UpdateOne]:
@@ -44,12 +44,12 @@ def event_counts(events: Iterable[EventDocument]) -> list[UpdateOne]:
 
 
 def day_key(type: str, aggregate_type: str | None, day: datetime) -> Document:
-    """What names the row of all events of a type that expire on a day."""
+    """The `_id` of the row of all events of a type that expire on a day."""
     return {"expiryDay": day, "type": type, "aggregateType": aggregate_type}
 
 
 def expiry_day(expiry: datetime | None) -> datetime:
-    """The end of the day in which that moment lies, midnight being the end of one; NEVER where there is no expiry."""
+    """The midnight that ends the day of that moment (midnight itself included); NEVER without expiry."""
     if expiry is None:
         return NEVER
     midnight = expiry.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -57,7 +57,7 @@ def expiry_day(expiry: datetime | None) -> datetime:
 
 
 def aggregate_counts(moves: Iterable[tuple[Head | None, Head]]) -> list[UpdateOne]:
-    """The updates of `populations` for heads that were made or moved."""
+    """The updates of `populations` for pairs of an aggregate's head before (None if it is new) and after."""
     changes: Counter[tuple[str, datetime | None]] = Counter()
     for before, after in moves:
         if before is not None:
@@ -75,7 +75,7 @@ def _update(key: Document, change: Document) -> UpdateOne:
 
 
 def hour_key(row: Row) -> Document:
-    """What names the row of the events of an hour."""
+    """The `_id` of the row of the events of an hour."""
     hour, type, aggregate_type, expiry = row
     return {"hour": hour, "type": type, "aggregateType": aggregate_type, "expireAt": expiry}
 

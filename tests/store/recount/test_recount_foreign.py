@@ -144,5 +144,5 @@ async def test_the_catalogue_goes_on_past_what_is_no_event_and_says_so_once(
         pass
     assert [one.events for one in await counting.fields(log, ["a", "b"])] == [0, 1]
     assert [record.getMessage() for record in caplog.records] == [
-        "the document 1 of the collection events is none of Eventscope's: not counted"
+        "the document 1 of the collection events is not Eventscope's: not counted"
     ]
