@@ -169,7 +169,7 @@ async def test_a_validator_of_what_is_noted_of_expired_events_is_no_fault_of_a_m
     clock.now += 26 * HOUR
     await log.events.delete_many({})  # as MongoDB does
     await log.mongo.database.command({"create": "expirations", "validator": {"never": {"$exists": True}}})
-    with pytest.raises(Blocked, match="a validator of the collection expirations keeps"):
+    with pytest.raises(Blocked, match="a validator of the collection expirations stops writes"):
         await expiry.tidy(log)
 
 

@@ -49,10 +49,10 @@ UNFIT: dict[str, tuple[str, list[tuple[str, int]], Document, str]] = {
         "events",
         [("aggregateType", 1), ("aggregateId", 1), ("version", 1)],
         {"unique": True, "partialFilterExpression": {"version": {"$gt": 0}}},
-        "has another partialFilterExpression",
+        "differs in partialFilterExpression",
     ),
     "our name for other keys": ("rejected", [("x", 1)], {"name": "code_1__id_1"}, "is on x and not on code, _id"),
-    "hidden": ("aggregates", [("last.position", 1)], {"hidden": True}, "has another hidden"),
+    "hidden": ("aggregates", [("last.position", 1)], {"hidden": True}, "differs in hidden"),
     "of a path": (
         "events",
         [("data.a", 1)],
@@ -117,7 +117,7 @@ async def test_what_cannot_hold_a_log_is_told(
     make: Callable[[Log], Coroutine[Any, Any, None]], sentence: str, bare: Log
 ) -> None:
     await make(bare)
-    with pytest.raises(CannotStart, match=f"{sentence}, and the log needs a plain collection"):
+    with pytest.raises(CannotStart, match=f"{sentence}, but the log needs a plain collection"):
         await prepare(bare)
 
 
