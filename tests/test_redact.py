@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from eventscope.client.api import Questions
+from eventscope.client.api import ApiClient
 from eventscope.doctor.finding import broken
 from eventscope.errors import CannotStart
 from eventscope.redact import explanation, redacted, redacted_text, redacted_value
@@ -270,9 +270,9 @@ async def test_the_password_of_an_api_goes_into_a_header_and_into_no_log(caplog:
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        questions = Questions(f"http://ada:hunter%402secret@127.0.0.1:{port}")
-        assert await questions.ask("{ a }", {}) == {}
-        await questions.close()
+        api = ApiClient(f"http://ada:hunter%402secret@127.0.0.1:{port}")
+        assert await api.query("{ a }", {}) == {}
+        await api.close()
     assert f"Authorization: Basic {b64encode(b'ada:hunter@2secret').decode()}" in heard[0]
     assert not leaks(caplog.text)
 

@@ -1,1 +1,1 @@
-"""What a service imports to publish, follow and read events."""
+"""The client for services. Private: its public names are those of `eventscope`."""

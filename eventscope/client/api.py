@@ -1,4 +1,4 @@
-"""Asking the API over HTTP, for services: again and again while the API is away."""
+"""GraphQL queries over HTTP, repeated while the API is unavailable."""
 
 import asyncio
 import logging
@@ -13,22 +13,21 @@ from eventscope.errors import BadInput, EventscopeError, NotAnswered, Unavailabl
 from eventscope.proxies import proxy_to, through, unusable
 from eventscope.redact import redacted
 
-PAUSES: Final = (0.1, 0.3, 1.0, 2.0)  # before each further try
-SECONDS: Final = 60.0  # the API gives up long before
+RETRY_SECONDS: Final = (0.1, 0.3, 1.0, 2.0)  # the pause before each retry
+SECONDS: Final = 60.0  # longer than the API's own time limit
 AWAY: Final = frozenset({502, 503, 504})
 
 logger = logging.getLogger(__name__)
 
 
-class Questions:
-    """Questions to one API."""
+class ApiClient:
+    """Sends queries to one API."""
 
     def __init__(self, api_url: str) -> None:
-        # the length of an answer depends on the events, so there is no keeping to a time but the API's own
         self._proxy = proxy_to(api_url)
-        # certificates are those that the environment names, and the proxy is one that we can name, too
+        # with trust_env off, certificates and proxy are set here: error messages can then name the proxy
         context, url = httpx.create_ssl_context(), httpx.URL(api_url)
-        # not in the address, which httpx writes into the log as it is
+        # apart from the address, which httpx logs
         auth = (url.username, url.password) if url.userinfo else None
         try:
             self._http = httpx.AsyncClient(
@@ -48,23 +47,23 @@ class Questions:
         """Close the connections."""
         await self._http.aclose()
 
-    async def ask(self, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
-        """The data of the answer.
+    async def query(self, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """The `data` of the response.
 
-        Asks again while the API is away for a moment, then raises Unavailable. BadInput when the question is wrong,
-        NotAnswered when the API cannot answer it for another reason.
+        Raises Unavailable if the API stays unavailable for some seconds, BadInput if it finds the query wrong, WrongLog
+        for a cursor of another log, and NotAnswered for its other errors.
         """
         body = orjson.dumps({"query": query, "variables": variables})
-        for pause in PAUSES:
+        for pause in RETRY_SECONDS:
             try:
-                return await self._ask(body)
-            except Unavailable as trouble:
+                return await self._send(body)
+            except Unavailable as error:
                 pause *= random.uniform(0.5, 1)
-                logger.info("asking again in %.1f s: %s", pause, trouble)
+                logger.info("retrying in %.1f s: %s", pause, error)
                 await asyncio.sleep(pause)
-        return await self._ask(body)
+        return await self._send(body)
 
-    async def _ask(self, body: bytes) -> dict[str, Any]:
+    async def _send(self, body: bytes) -> dict[str, Any]:
         headers = {"content-type": "application/json", "accept": "application/json"}
         try:
             response = await self._http.post("graphql", content=body, headers=headers)
@@ -73,10 +72,10 @@ class Questions:
                 f"the API at {redacted(str(self._http.base_url))} does not answer{through(self._proxy)}"
                 f" ({str(error) or type(error).__name__})"
             ) from error
-        answer = answer_in(response.content)
-        # an API of ours whose /graphql is elsewhere answers with an error too
+        answer = parse_answer(response.content)
+        # a 404 with errors comes from an Eventscope API too, but from another path than /graphql
         if (errors := answer.get("errors")) and response.status_code != 404:
-            raise error_of(errors[0])
+            raise api_error(errors[0])
         if "data" not in answer:
             if response.status_code in AWAY:
                 raise Unavailable(
@@ -91,8 +90,8 @@ class Questions:
         return data
 
 
-def error_of(error: Mapping[str, Any]) -> EventscopeError:
-    """An error of the API as an exception."""
+def api_error(error: Mapping[str, Any]) -> EventscopeError:
+    """The exception for an error of the API."""
     extensions = error.get("extensions") or {}
     message, code = error["message"], extensions.get("code", "")
     match code:
@@ -107,8 +106,8 @@ def error_of(error: Mapping[str, Any]) -> EventscopeError:
             return NotAnswered(f"{message} ({code}{f', errorId {id}' if id else ''})", code)
 
 
-def answer_in(body: bytes | bytearray) -> dict[str, Any]:
-    """The answer that the body is; an empty one where it is none of the API's."""
+def parse_answer(body: bytes | bytearray) -> dict[str, Any]:
+    """The JSON object in the body; an empty one if it holds none, as of a server that is no Eventscope API."""
     try:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""Events as services see them: those that they publish, those in the log, and how the API is asked for them."""
+"""Events as services see them: those to publish, those in the log, and their form in GraphQL."""
 
 import uuid
 from collections.abc import Mapping
@@ -18,11 +18,10 @@ ENCODING: Final = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """An event of the log. `cursor` is its place: subscriptions and replays go on `after` it.
+    """An event in the log. Pass its `cursor` as `after` to resume a subscription or a replay after it.
 
-    `id` is its message id, which GraphQL calls `messageId`.
-
-    `version` is the log's own; `claimed_version` is what its publisher took it for, where that was another.
+    `id` is its message id, which GraphQL calls `messageId`. `version` counts the events of its aggregate from 1;
+    `claimed_version` is the version that the publisher gave, if it differs.
     """
 
     id: str
@@ -47,9 +46,9 @@ class Event:
 class NewEvent:
     """An event to publish.
 
-    `message_id` is stored once, however often it is published; without one it gets a new one. `expected_version` is the
-    version that the aggregate must have before: 0 if it must not exist yet, None if any will do. `timestamp` tells when
-    it happened, if that was not just now.
+    An event is stored once, however often it is published with the same `message_id`; the default is a new id.
+    `expected_version` is the version that the aggregate must have before: 0 if it must not exist yet, None for any.
+    `timestamp` is when the event happened, by default now; without a time zone it is in UTC.
     """
 
     type: str
@@ -65,9 +64,9 @@ class NewEvent:
     timestamp: datetime | date | None = field(default=None, kw_only=True)
 
     def message(self) -> dict[str, Any]:
-        """What is sent, with an id in any case; BadInput when it cannot be an event.
+        """The message to send, always with an id. BadInput when it cannot be an event.
 
-        The version that it expects is sent beside it.
+        The expected version is not in it: it goes into a header.
         """
         self._check()
         message: dict[str, Any] = {
@@ -89,7 +88,7 @@ class NewEvent:
             return
         if self.expected_version < 0:
             raise BadInput(
-                f"expected_version is {self.expected_version}; 0 says that the aggregate must not exist",
+                f"expected_version is {self.expected_version}; 0 means that the aggregate must not exist yet",
                 "expected_version",
             )
         if self.aggregate_type is None or self.aggregate_id is None:
@@ -98,7 +97,7 @@ class NewEvent:
 
 @dataclass(frozen=True, slots=True)
 class PublishedEvent:
-    """What became of an event: its place in the log, and its version if it has an aggregate.
+    """A stored event: its position in the log, and its version if it has an aggregate.
 
     `id` is its message id, as `Event.id` is in this client and in REST; GraphQL calls it `messageId`.
     """
@@ -109,29 +108,29 @@ class PublishedEvent:
 
 
 def camel(name: str) -> str:
-    """The name as GraphQL has it: `aggregate_type` is `aggregateType`."""
+    """The name in GraphQL: `aggregateType` for `aggregate_type`."""
     first, *more = name.split("_")
     return first + "".join(word.capitalize() for word in more)
 
 
 def iso(time: datetime | date) -> str:
-    """The time as text; one without a zone is in UTC, and a day is its start. BadInput when it is neither."""
+    """The time in ISO 8601; without a zone it is in UTC, and a date is its first moment. BadInput for other classes."""
     if not isinstance(time, datetime):
         if not isinstance(time, date):
-            raise BadInput(f"{str(time)[:40]!r} is of the class {type(time).__name__}; give a datetime or a date")
+            raise BadInput(f"{str(time)[:40]!r} is a {type(time).__name__}; give a datetime or a date")
         return time.isoformat()
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).isoformat()
 
 
-# an API's `id` is the message id but for a few, which begin like the ids of other things
+# not GraphQL's `id`, which has a prefix for the few message ids that look like ids of other objects
 NAMES: Final[Mapping[str, str]] = {field.name: camel(field.name) for field in fields(Event)} | {"id": "messageId"}
 SELECTION: Final = " ".join(NAMES.values())
 TIMES: Final = ("timestamp", "recorded_at")
 
 
-def read(node: Mapping[str, Any]) -> Event:
-    """The event out of an answer that selected `SELECTION`."""
-    values = {name: node[answered] for name, answered in NAMES.items()}
+def parse_event(node: Mapping[str, Any]) -> Event:
+    """The event in a response to a query with `SELECTION`."""
+    values = {name: node[field] for name, field in NAMES.items()}
     return Event(**values | {name: datetime.fromisoformat(values[name]) for name in TIMES})
 
 

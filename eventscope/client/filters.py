@@ -1,4 +1,4 @@
-"""Which events a service wants: the keywords of `EventsService`, and the GraphQL filter that they make."""
+"""Filters for services: the keyword arguments of `EventsService`, and the GraphQL filter that they become."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
@@ -12,10 +12,10 @@ Condition: TypeAlias = Mapping[str, JSON]  # {"path": "order.total", "gte": 100}
 
 
 class FilterArgs(TypedDict, total=False):
-    """All conditions must hold; what is left out, or None, is open."""
+    """All conditions must hold; those left out, or None, match every event."""
 
     ids: Sequence[str] | None
-    event_types: Sequence[str] | None  # `user.*` stands for all that begin so
+    event_types: Sequence[str] | None  # user.* matches all types that begin with user.
     aggregate_type: str | None
     aggregate_types: Sequence[str] | None
     aggregate_id: str | None
@@ -24,8 +24,8 @@ class FilterArgs(TypedDict, total=False):
     correlation_id: str | None
     causation_id: str | None
     from_timestamp: datetime | date | None
-    to_timestamp: datetime | date | None  # of a date all of the day, in UTC
-    before_timestamp: datetime | date | None  # of a date none of the day
+    to_timestamp: datetime | date | None  # inclusive; a date means its end, in UTC
+    before_timestamp: datetime | date | None  # exclusive; a date means its start, in UTC
     from_position: int | None
     to_position: int | None
     from_version: int | None
@@ -37,12 +37,12 @@ class FilterArgs(TypedDict, total=False):
     not_: "FilterArgs | None"
 
 
-def filter_of(wanted: FilterArgs) -> dict[str, Any]:
-    """The filter as GraphQL has it; TypeError for a keyword that is none, BadInput for a value that is not JSON."""
-    unknown = [name for name in wanted if name not in FilterArgs.__annotations__]
+def graphql_filter(filters: FilterArgs) -> dict[str, Any]:
+    """The GraphQL filter. TypeError for an unknown keyword, BadInput for a value that is not JSON."""
+    unknown = [name for name in filters if name not in FilterArgs.__annotations__]
     if unknown:
-        raise TypeError(f"{unknown[0]!r} is not a keyword; there are {', '.join(FilterArgs.__annotations__)}")
-    return {camel(name.rstrip("_")): _value(name, value) for name, value in wanted.items() if value is not None}
+        raise TypeError(f"{unknown[0]!r} is not a filter; the filters are {', '.join(FilterArgs.__annotations__)}")
+    return {camel(name.rstrip("_")): _value(name, value) for name, value in filters.items() if value is not None}
 
 
 def _value(name: str, value: Any) -> Any:
@@ -58,8 +58,8 @@ def _value(name: str, value: Any) -> Any:
             raise BadInput(f"{name} is not JSON: {fault}", name) from None
         return conditions
     if name in ("and_", "or_"):
-        return [filter_of(one) for one in value]
+        return [graphql_filter(one) for one in value]
     if name == "not_":
-        return filter_of(value)
-    # a text is a sequence of texts too, and easily given in the place of one
+        return graphql_filter(value)
+    # a str is a sequence too: sent as it is, GraphQL takes it for a list of one
     return list(value) if name.endswith("s") and not isinstance(value, str) else value

@@ -1,10 +1,10 @@
-"""Reading what has happened, for services: replays and the newest events, page after page from the API."""
+"""Reading past events page by page: replays, and the newest events."""
 
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Final
 
-from eventscope.client.api import Questions
-from eventscope.client.event import SELECTION, Event, read
+from eventscope.client.api import ApiClient
+from eventscope.client.event import SELECTION, Event, parse_event
 from eventscope.errors import BadInput
 
 PAGE: Final = 200
@@ -23,34 +23,34 @@ NEWEST: Final = f"""query ($filter: EventFilter, $first: Int, $after: String) {{
 
 
 async def replay(
-    questions: Questions, filter: Mapping[str, Any], after: str | None, up_to: str | None
+    api: ApiClient, filter: Mapping[str, Any], after: str | None, up_to: str | None
 ) -> AsyncGenerator[Event, None]:
-    """Events in the order of the log, up to its end when the first page was read: cursors of pages pin it."""
-    asked = {"filter": filter, "first": PAGE, "after": after, "upTo": up_to}
+    """Matching events in the order of the log, up to its end as of the first page, which the pages' cursors keep."""
+    variables = {"filter": filter, "first": PAGE, "after": after, "upTo": up_to}
     while True:
-        page = await _page(questions, REPLAY, asked)
+        page = await _page(api, REPLAY, variables)
         for node in page["nodes"]:
-            yield read(node)
+            yield parse_event(node)
         if not page["pageInfo"]["hasNextPage"]:
             return
-        asked["after"] = page["pageInfo"]["endCursor"]
+        variables["after"] = page["pageInfo"]["endCursor"]
 
 
-async def newest(questions: Questions, filter: Mapping[str, Any], limit: int) -> list[Event]:
-    """So many events, the newest first."""
+async def newest(api: ApiClient, filter: Mapping[str, Any], limit: int) -> list[Event]:
+    """At most `limit` matching events, newest first. BadInput for a negative limit."""
     if limit < 0:
-        raise BadInput(f"limit is {limit}, and there are no fewer events than none", "limit")
-    found: list[Event] = []
-    asked: dict[str, Any] = {"filter": filter, "after": None}
-    while len(found) < limit:
-        page = await _page(questions, NEWEST, asked | {"first": min(PAGE, limit - len(found))})
-        found += map(read, page["nodes"])
+        raise BadInput(f"limit is {limit}; it must not be negative", "limit")
+    events: list[Event] = []
+    variables: dict[str, Any] = {"filter": filter, "after": None}
+    while len(events) < limit:
+        page = await _page(api, NEWEST, variables | {"first": min(PAGE, limit - len(events))})
+        events += map(parse_event, page["nodes"])
         if not page["pageInfo"]["hasNextPage"]:
             break
-        asked["after"] = page["pageInfo"]["endCursor"]
-    return found
+        variables["after"] = page["pageInfo"]["endCursor"]
+    return events
 
 
-async def _page(questions: Questions, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
-    page: dict[str, Any] = (await questions.ask(query, variables))["page"]
+async def _page(api: ApiClient, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+    page: dict[str, Any] = (await api.query(query, variables))["page"]
     return page

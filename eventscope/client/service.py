@@ -1,6 +1,6 @@
-"""`EventsService`: publishing, following and reading events from a service, in Python.
+"""`EventsService`: how a service publishes, follows and reads events.
 
-Publishing goes over NATS, all else over the API; a service that does only one of them needs only that address.
+Publishing uses NATS, everything else the API; a service needs only the address of what it uses.
 """
 
 import asyncio
@@ -13,18 +13,18 @@ from urllib.parse import urlsplit
 from weakref import WeakSet
 
 from eventscope.client import history
-from eventscope.client.api import Questions
+from eventscope.client.api import ApiClient
 from eventscope.client.event import JSON, Event, NewEvent, PublishedEvent
-from eventscope.client.filters import FilterArgs, filter_of
-from eventscope.client.subscription import Follower, OnGap, StartFrom, called
+from eventscope.client.filters import FilterArgs, graphql_filter
+from eventscope.client.subscription import OnGap, StartFrom, Subscription, call
 from eventscope.errors import BadInput, CannotStart, OutcomeUnknown, Unavailable
 from eventscope.redact import redacted
-from eventscope.subscriptions.nats import stream as streams
+from eventscope.subscriptions.nats import stream
 from eventscope.subscriptions.nats.access import Access, BadAccess, NatsFiles
 from eventscope.subscriptions.publish.confirmed import ConfirmedPublisher, open_confirmed
 
-DEADLINE: Final = 30.0
-PAUSE: Final = 0.2
+DEADLINE_SECONDS: Final = 30.0
+RETRY_SECONDS: Final = 0.2
 
 State = TypeVar("State")
 
@@ -32,16 +32,16 @@ logger = logging.getLogger(__name__)
 
 
 class EventsService:
-    """A service's access to the events. Make it with `EventsService.connect`.
+    """A service's access to the events. Open one with `EventsService.connect`.
 
-    Every method may be called any number of times at once.
+    All methods may be called any number of times concurrently.
     """
 
-    def __init__(self, publisher: ConfirmedPublisher | None, questions: Questions | None, api_url: str | None) -> None:
+    def __init__(self, publisher: ConfirmedPublisher | None, api: ApiClient | None, api_url: str | None) -> None:
         self._publisher = publisher
-        self._questions = questions
+        self._api = api
         self._api_url = api_url
-        self._followers: WeakSet[Follower] = WeakSet()
+        self._subscriptions: WeakSet[Subscription] = WeakSet()
 
     @classmethod
     @asynccontextmanager
@@ -54,26 +54,28 @@ class EventsService:
         subjects: Sequence[str] = ("events.>",),
         **access: Unpack[NatsFiles],
     ) -> AsyncIterator[Self]:
-        """A service for the length of the block.
+        """A service, connected for the length of the block.
 
-        `nats_url` (several servers are parted by commas) is for publishing, `api_url`, like `http://127.0.0.1:8000`,
-        for reading and subscribing, with or without `/graphql` at its end; either may be left out. `stream` and
-        `subjects` are those that Eventscope has in its settings; a stream that is missing is made. `access` is what
-        NATS asks for beside what its address says: see `NatsFiles`. Unavailable when NATS cannot be reached now, or
-        does not let the service in; BadInput when a file is not what it should be. The API may come later.
+        `nats_url`, one address or several separated by commas, is for publishing; `api_url`, like
+        `http://127.0.0.1:8000` with or without `/graphql`, is for reading and subscribing; one of them may be left out.
+        `stream` and `subjects` must be those of Eventscope's settings; a missing stream is created. `access` are the
+        files that NATS requires, as `nats_credentials_file`, `nats_nkey_file`, `nats_ca_file` and so on.
+
+        Raises Unavailable if NATS cannot be reached or denies access, and BadInput if an address or a file is wrong.
+        The API need not be running yet.
         """
         if nats_url is None and api_url is None:
             raise BadInput("give nats_url to publish, api_url to read, or both", "nats_url")
         async with AsyncExitStack() as stack:
-            publisher = questions = None
+            publisher = api = None
             if api_url is not None:
                 api_url = _base(api_url)
-                questions = Questions(api_url)
-                stack.push_async_callback(questions.close)
+                api = ApiClient(api_url)
+                stack.push_async_callback(api.close)
             if nats_url is not None:
-                publisher = await stack.enter_async_context(_publishing(nats_url, stream, subjects, access))
-            service = cls(publisher, questions, api_url)
-            stack.callback(service._end)
+                publisher = await stack.enter_async_context(_open_publisher(nats_url, stream, subjects, access))
+            service = cls(publisher, api, api_url)
+            stack.callback(service._close_subscriptions)
             yield service
 
     async def publish_event(
@@ -90,13 +92,13 @@ class EventsService:
         message_id: str | None = None,
         expected_version: int | None = None,
         timestamp: datetime | date | None = None,
-        deadline: float = DEADLINE,
+        deadline: float = DEADLINE_SECONDS,
     ) -> PublishedEvent:
-        """Publish one event, and return when it is in the log; see `NewEvent` for what the arguments mean.
+        """Publish one event, and return once it is in the log; `NewEvent` describes the arguments.
 
-        It is sent again for as long as no outcome comes, and stored once. VersionConflict when the aggregate is not at
-        the `expected_version`; Rejected when the event cannot be taken; BadInput when it cannot even be sent;
-        OutcomeUnknown when there was no outcome for `deadline` seconds.
+        The event is sent until its outcome is known, and stored once. Raises VersionConflict if its aggregate is not at
+        `expected_version`, Rejected if the log does not take it, BadInput if it cannot be sent, and OutcomeUnknown
+        after `deadline` seconds without an outcome.
         """
         event = NewEvent(
             type,
@@ -114,11 +116,13 @@ class EventsService:
         [published] = await self._publish([event], together=False, deadline=deadline)
         return published
 
-    async def publish_events(self, events: Sequence[NewEvent], *, deadline: float = DEADLINE) -> list[PublishedEvent]:
-        """Publish several events, up to 1000 and 1 MiB: all are stored, in this order and with nothing in between, or
-        none is.
+    async def publish_events(
+        self, events: Sequence[NewEvent], *, deadline: float = DEADLINE_SECONDS
+    ) -> list[PublishedEvent]:
+        """Publish up to 1000 events of up to 1 MiB in all. Either all are stored, in this order and with nothing in
+        between, or none.
 
-        Raises what `publish_event` raises; `index` of a rejection tells which event is to blame.
+        Raises what `publish_event` raises; the `index` of a Rejected is that of the event at fault.
         """
         return await self._publish(events, together=True, deadline=deadline) if events else []
 
@@ -130,7 +134,7 @@ class EventsService:
         after: str | None = None,
         start: StartFrom = "NOW",
         on_gap: OnGap | None = None,
-        **wanted: Unpack[FilterArgs],
+        **filters: Unpack[FilterArgs],
     ) -> AsyncGenerator[Event, None]: ...
 
     @overload
@@ -141,7 +145,7 @@ class EventsService:
         after: str | None = None,
         start: StartFrom = "NOW",
         on_gap: OnGap | None = None,
-        **wanted: Unpack[FilterArgs],
+        **filters: Unpack[FilterArgs],
     ) -> Coroutine[Any, Any, NoReturn]: ...
 
     def subscribe_to_events(
@@ -151,20 +155,24 @@ class EventsService:
         after: str | None = None,
         start: StartFrom = "NOW",
         on_gap: OnGap | None = None,
-        **wanted: Unpack[FilterArgs],
+        **filters: Unpack[FilterArgs],
     ) -> AsyncGenerator[Event, None] | Coroutine[Any, Any, NoReturn]:
-        """Every event that is wanted, in order, none left out and none twice, whatever breaks in between.
+        """All matching events, in order, each once; resumes after every broken connection.
 
-        Without a callback this is iterated over: `async for event in service.subscribe_to_events()`. With one it is
-        awaited, and runs until it is cancelled or the callback raises; a callback that is a coroutine function is
-        waited for before the next event. It begins behind the cursor `after`, else `NOW` or from the `BEGINNING` of
-        the log. Keep `event.cursor` of the last event that was dealt with, and give it as `after` the next time.
+        Without a callback, iterate over it: `async for event in service.subscribe_to_events()`. With one, await it: it
+        runs until it is cancelled or the callback raises; what an async callback returns is awaited before the next
+        event. It starts after the cursor `after`, or else `NOW` or at the `BEGINNING` of the log. To resume in another
+        process, keep `event.cursor` of the last event you handled, and pass it as `after`.
 
-        Events that have expired before they could be delivered are told to `on_gap`, else to the log of the program.
+        Events that expired before they could be delivered are reported to `on_gap`, or else logged as an error. Raises
+        what `Subscription.events` raises, and Unavailable once the service is closed.
         """
-        follower = Follower(_socket_url(self._reading()[1]), filter_of(wanted), after=after, start=start, on_gap=on_gap)
-        self._followers.add(follower)
-        return follower.events() if callback is None else _deliver(follower, callback)
+        _, api_url = self._require_api()
+        subscription = Subscription(
+            _socket_url(api_url), graphql_filter(filters), after=after, start=start, on_gap=on_gap
+        )
+        self._subscriptions.add(subscription)
+        return subscription.events() if callback is None else _deliver(subscription, callback)
 
     async def get_events_for_aggregate(
         self,
@@ -174,24 +182,26 @@ class EventsService:
         from_version: int | None = None,
         to_version: int | None = None,
     ) -> list[Event]:
-        """All events of one aggregate that are kept, the oldest first."""
+        """All events of one aggregate that have not expired, oldest first."""
         events = self.replay_events(
             aggregate_type=aggregate_type, aggregate_id=aggregate_id, from_version=from_version, to_version=to_version
         )
         return [event async for event in events]
 
     def replay_events(
-        self, *, after: str | None = None, up_to: str | None = None, **wanted: Unpack[FilterArgs]
+        self, *, after: str | None = None, up_to: str | None = None, **filters: Unpack[FilterArgs]
     ) -> AsyncGenerator[Event, None]:
-        """The events that are wanted in the order of the log, up to where it ends when the first is asked for.
+        """Matching events in the order of the log, between two cursors; by default up to its end at the first read.
 
-        `after` and `up_to` are cursors. They are read page by page, so the log may be of any length.
+        They are read page by page, so the log may be of any length.
         """
-        return history.replay(self._reading()[0], filter_of(wanted), after, up_to)
+        api, _ = self._require_api()
+        return history.replay(api, graphql_filter(filters), after, up_to)
 
-    async def get_event_history(self, *, limit: int = 50, **wanted: Unpack[FilterArgs]) -> list[Event]:
-        """The newest `limit` events that are wanted, the newest first."""
-        return await history.newest(self._reading()[0], filter_of(wanted), limit)
+    async def get_event_history(self, *, limit: int = 50, **filters: Unpack[FilterArgs]) -> list[Event]:
+        """The newest `limit` matching events, newest first."""
+        api, _ = self._require_api()
+        return await history.newest(api, graphql_filter(filters), limit)
 
     async def reconstruct_state(
         self,
@@ -202,16 +212,16 @@ class EventsService:
         *,
         to_version: int | None = None,
     ) -> State:
-        """The state of an aggregate: its events folded by the reducer, up to a version if one is given.
+        """The state of an aggregate: `initial_state` and its events, up to `to_version`, folded by `reducer`.
 
-        Where events have expired, a warning says which; they are left out.
+        Events that have expired are missing from it; a warning in the log names their versions.
         """
         events = self.replay_events(aggregate_type=aggregate_type, aggregate_id=aggregate_id, to_version=to_version)
         state, version = initial_state, 0
         async for event in events:
             if event.version != version + 1:
                 logger.warning(
-                    "the state of %s %s is made without its versions %d to %s, which have expired",
+                    "the state of %s %s lacks its versions %d to %s, which have expired",
                     aggregate_type,
                     aggregate_id,
                     version + 1,
@@ -222,75 +232,75 @@ class EventsService:
 
     async def _publish(self, events: Sequence[NewEvent], *, together: bool, deadline: float) -> list[PublishedEvent]:
         if self._publisher is None:
-            raise BadInput("publishing goes over NATS: give EventsService.connect a nats_url", "nats_url")
+            raise BadInput("publishing needs NATS: give EventsService.connect a nats_url", "nats_url")
         messages = [event.message() for event in events]
         expected = [event.expected_version for event in events]
         loop = asyncio.get_running_loop()
         end = loop.time() + deadline
-        refusal = ""
+        reason = ""
         while True:
             try:
                 stored = await self._publisher.publish(
                     messages, together=together, expected=expected, seconds=end - loop.time()
                 )
                 return [PublishedEvent(one.id, one.position, one.version) for one in stored]
-            except Unavailable as trouble:
-                if loop.time() + PAUSE >= end:
+            except Unavailable as error:
+                if loop.time() + RETRY_SECONDS >= end:
                     ids = tuple(message["messageId"] for message in messages)
                     raise OutcomeUnknown(
-                        f"no outcome within {deadline:g} seconds{refusal}; publish again with the same message_id to"
+                        f"no outcome within {deadline:g} seconds{reason}; publish again with the same message_id to"
                         f" learn it ({', '.join(ids[:3])}{', …' if len(ids) > 3 else ''})",
                         ids,
-                    ) from trouble
-                refusal = f" ({trouble})"
-                await asyncio.sleep(PAUSE)
+                    ) from error
+                reason = f" ({error})"
+                await asyncio.sleep(RETRY_SECONDS)
 
-    def _reading(self) -> tuple[Questions, str]:
-        if self._questions is None or self._api_url is None:
-            raise BadInput("reading goes over the API: give EventsService.connect an api_url", "api_url")
-        return self._questions, self._api_url
+    def _require_api(self) -> tuple[ApiClient, str]:
+        if self._api is None or self._api_url is None:
+            raise BadInput("reading needs the API: give EventsService.connect an api_url", "api_url")
+        return self._api, self._api_url
 
-    def _end(self) -> None:
-        for follower in self._followers:
-            follower.close()
+    def _close_subscriptions(self) -> None:
+        for subscription in self._subscriptions:
+            subscription.close()
 
 
-async def _deliver(follower: Follower, callback: Callable[[Event], object]) -> NoReturn:
-    async with aclosing(follower.events()) as events:
+async def _deliver(subscription: Subscription, callback: Callable[[Event], object]) -> NoReturn:
+    async with aclosing(subscription.events()) as events:
         async for event in events:
-            await called(callback, event)
+            await call(callback, event)
     raise AssertionError("a subscription has no end")
 
 
 @asynccontextmanager
-async def _publishing(
-    url: str, stream: str, subjects: Sequence[str], files: NatsFiles
+async def _open_publisher(
+    url: str, stream_name: str, subjects: Sequence[str], files: NatsFiles
 ) -> AsyncIterator[ConfirmedPublisher]:
     access = Access(**{name.removeprefix("nats_"): str(value) for name, value in files.items()})
     try:
         access.check()
-        client = await streams.connect(url, f"publisher of {stream}", access=access)
+        client = await stream.connect(url, f"publisher of {stream_name}", access=access)
     except BadAccess as error:
         raise BadInput(str(error), f"nats_{error.field}") from None
     except CannotStart as error:
-        # what it advises is for who runs Eventscope itself
+        # without its advice, which is for operators of Eventscope
         raise Unavailable(str(error).partition("; ")[0]) from error
     try:
-        await streams.ensure(client.jetstream(), stream, subjects)
-        async with open_confirmed(client, stream, subjects) as publisher:
+        await stream.ensure(client.jetstream(), stream_name, subjects)
+        async with open_confirmed(client, stream_name, subjects) as publisher:
             yield publisher
     finally:
-        await streams.close(client)
+        await stream.close(client)
 
 
 def _base(api_url: str) -> str:
-    """What all paths are below. Where no scheme is named, http is meant."""
-    whole = api_url if "://" in api_url else f"http://{api_url}"
+    """The address of the API without `/graphql`; the default scheme is http. BadInput if it is none."""
+    url = api_url if "://" in api_url else f"http://{api_url}"
     with suppress(ValueError):
-        parts = urlsplit(whole)
+        parts = urlsplit(url)
         if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
-            return whole.rstrip("/").removesuffix("/graphql")
-    raise BadInput(f"api_url is {redacted(api_url)[:200]!r} and not an address like http://127.0.0.1:8000", "api_url")
+            return url.rstrip("/").removesuffix("/graphql")
+    raise BadInput(f"api_url is {redacted(api_url)[:200]!r}, not an address like http://127.0.0.1:8000", "api_url")
 
 
 def _socket_url(api_url: str) -> str:

@@ -1,6 +1,6 @@
-"""Following the log from a service: events over graphql-transport-ws, resumed where it broke off, whatever dies.
+"""Subscriptions to events over graphql-transport-ws, resumed after every broken connection.
 
-The cursor of the last event that was handed on is where the next connection begins, so none is lost or comes twice.
+Each connection starts after the cursor of the last event that was delivered, so none is lost or delivered twice.
 """
 
 import asyncio
@@ -17,8 +17,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidProxy, InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
-from eventscope.client.api import answer_in, error_of
-from eventscope.client.event import SELECTION, Event, read
+from eventscope.client.api import api_error, parse_answer
+from eventscope.client.event import SELECTION, Event, parse_event
 from eventscope.errors import NotAnswered, Unavailable
 from eventscope.proxies import proxy_to, through, unusable
 from eventscope.redact import redacted
@@ -37,9 +37,9 @@ FEED: Final = f"""subscription ($filter: EventFilter, $after: String, $from: Sta
 LONGEST_PAUSE: Final = 5.0
 ACK_SECONDS: Final = 10.0
 PING_SECONDS: Final = 10
-# what asking again may cure; all else is wrong with the question or with who asks
-PASSING: Final = frozenset({"TIMEOUT", "INTERNAL"})
-PASSING_STATUS: Final = frozenset({408, 425, 429})
+# a retry may succeed after these; all other errors are the subscription's or the client's fault
+TRANSIENT: Final = frozenset({"TIMEOUT", "INTERNAL"})
+TRANSIENT_STATUS: Final = frozenset({408, 425, 429})
 
 StartFrom: TypeAlias = Literal["NOW", "BEGINNING"]
 
@@ -48,7 +48,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RetentionGap:
-    """Events between two cursors, which may have been meant, have expired and cannot be delivered."""
+    """Events after one cursor up to another have expired, and those that would match cannot be delivered."""
 
     after: str
     through: str
@@ -57,12 +57,12 @@ class RetentionGap:
 OnGap: TypeAlias = Callable[[RetentionGap], object]
 
 
-class _BrokeOff(Exception):
-    """The connection is of no use any more; the next one may be."""
+class _Ended(Exception):
+    """The API ended the subscription; the next connection resumes it."""
 
 
-class Follower:
-    """One subscription, over as many connections as it takes, one after the other."""
+class Subscription:
+    """One subscription, over one connection after another."""
 
     def __init__(
         self,
@@ -79,29 +79,29 @@ class Follower:
         self._cursor = after
         self._start = start
         self._on_gap = on_gap
-        self._told_through: str | None = None
+        self._reported_through: str | None = None
         self._socket: ClientConnection | None = None
-        self._was_there = False
+        self._acknowledged = False
         self._closed = False
 
     def close(self) -> None:
-        """End the subscription: who waits for its next event gets Unavailable."""
+        """End the subscription: waiting for its next event raises Unavailable."""
         self._closed = True
         if self._socket is not None:
             self._socket.transport.abort()
 
     async def events(self) -> AsyncGenerator[Event, None]:
-        """Every event that is meant, in order, for ever.
+        """All matching events, in order, without end.
 
-        BadInput when the filter or the cursor is none, WrongLog when the cursor is of another log, NotAnswered when the
-        API will never answer this subscription.
+        Raises BadInput for a wrong filter or cursor, WrongLog for a cursor of another log, and NotAnswered for any
+        other refusal that a retry cannot change.
         """
         async with aclosing(self._deliveries()) as deliveries:
-            async for one in deliveries:
-                if isinstance(one, Event):
-                    yield one
+            async for delivery in deliveries:
+                if isinstance(delivery, Event):
+                    yield delivery
                 else:
-                    await self._tell(one)
+                    await self._report(delivery)
 
     async def _deliveries(self) -> AsyncGenerator[Event | RetentionGap, None]:
         failures = 0
@@ -109,30 +109,30 @@ class Follower:
             before = self._cursor
             try:
                 async with aclosing(self._connection()) as deliveries:
-                    async for one in deliveries:
-                        yield one
+                    async for delivery in deliveries:
+                        yield delivery
             except (ImportError, InvalidProxy):
                 raise unusable(self._url) from None
-            except (_BrokeOff, WebSocketException, Unavailable, NotAnswered, OSError) as error:
-                self._check(error)
+            except (_Ended, WebSocketException, Unavailable, NotAnswered, OSError) as error:
+                self._raise_permanent(error)
                 failures = 1 if self._cursor != before else failures + 1
                 pause = min(LONGEST_PAUSE, 0.1 * 2**failures) * random.uniform(0.5, 1)
                 if not self._closed:
                     way, reason = through(self._proxy), error or repr(error)
-                    logger.warning("the subscription broke off%s (%s); it goes on in %.1f s", way, reason, pause)
+                    logger.warning("the subscription was interrupted%s (%s); it resumes in %.1f s", way, reason, pause)
                     await asyncio.sleep(pause)
         raise Unavailable("the service is closed")
 
-    def _check(self, error: Exception) -> None:
-        """Raise what trying again cannot cure."""
-        if isinstance(error, NotAnswered) and error.api_code not in PASSING:
+    def _raise_permanent(self, error: Exception) -> None:
+        """Raise the error if a retry cannot cure it."""
+        if isinstance(error, NotAnswered) and error.api_code not in TRANSIENT:
             raise error
-        if isinstance(error, InvalidStatus) and not self._was_there:
+        if isinstance(error, InvalidStatus) and not self._acknowledged:
             status = error.response.status_code
-            if 400 <= status < 500 and status not in PASSING_STATUS:
-                # an API of ours whose /graphql is elsewhere answers with an error too
-                if status != 404 and (errors := answer_in(error.response.body or b"").get("errors")):
-                    raise error_of(errors[0]) from error
+            if 400 <= status < 500 and status not in TRANSIENT_STATUS:
+                # a 404 with errors comes from an Eventscope API too, but from another path than /graphql
+                if status != 404 and (errors := parse_answer(error.response.body or b"").get("errors")):
+                    raise api_error(errors[0]) from error
                 raise NotAnswered(
                     f"{redacted(self._url)} answers HTTP {status}; is api_url right?", "NOT_GRAPHQL"
                 ) from error
@@ -143,75 +143,75 @@ class Follower:
             proxy=self._proxy,
             subprotocols=[PROTOCOL],
             compression=None,
-            max_size=None,  # an event is as large as it is, and the API is trusted
+            max_size=None,  # events may be of any size, and the API is trusted
             ping_interval=PING_SECONDS,
             ping_timeout=PING_SECONDS,
         ) as self._socket:
             try:
                 await self._subscribe(self._socket)
                 while not self._closed:
-                    one = self._taken(await _hear(self._socket))
-                    if one is not None:
-                        yield one
+                    delivery = self._handle(await _receive(self._socket))
+                    if delivery is not None:
+                        yield delivery
             finally:
-                # a closing handshake would wait for a frame that lies behind all that has not been read
+                # a closing handshake would first read all frames that are still waiting
                 self._socket.transport.abort()
 
     async def _subscribe(self, socket: ClientConnection) -> None:
-        await _say(socket, {"type": "connection_init"})
+        await _send(socket, {"type": "connection_init"})
         async with asyncio.timeout(ACK_SECONDS):
-            while (await _hear(socket))["type"] != "connection_ack":
+            while (await _receive(socket))["type"] != "connection_ack":
                 pass
-        self._was_there = True
+        self._acknowledged = True
         variables = {"filter": self._filter, "after": self._cursor, "from": self._start}
-        await _say(socket, {"id": "1", "type": "subscribe", "payload": {"query": FEED, "variables": variables}})
+        await _send(socket, {"id": "1", "type": "subscribe", "payload": {"query": FEED, "variables": variables}})
 
-    def _taken(self, message: Mapping[str, Any]) -> Event | RetentionGap | None:
-        """What the message delivers, if anything; the cursor moves along."""
+    def _handle(self, message: Mapping[str, Any]) -> Event | RetentionGap | None:
+        """What the message delivers, if anything; moves the cursor. Raises the error that the message reports."""
         match message["type"]:
             case "next" if not message["payload"].get("errors"):
-                return self._delivered(message["payload"]["data"]["events"])
+                return self._delivery(message["payload"]["data"]["events"])
             case "next":
-                raise error_of(message["payload"]["errors"][0])
+                raise api_error(message["payload"]["errors"][0])
             case "error":
-                raise error_of(message["payload"][0])
+                raise api_error(message["payload"][0])
             case "complete":
-                raise _BrokeOff("the API ended it")
+                raise _Ended("the API ended it")
             case _:
                 return None
 
-    def _delivered(self, delivery: Mapping[str, Any]) -> Event | RetentionGap | None:
-        if delivery["__typename"] == "RetentionGap":
-            # the cursor stays: events that are kept for longer lie within the gap
-            return RetentionGap(delivery["after"], delivery["through"])
-        self._cursor = delivery.get("cursor", self._cursor)
-        return read(delivery) if delivery["__typename"] == "Event" else None
+    def _delivery(self, payload: Mapping[str, Any]) -> Event | RetentionGap | None:
+        if payload["__typename"] == "RetentionGap":
+            # the cursor stays: within the gap there may be events of types that are kept longer
+            return RetentionGap(payload["after"], payload["through"])
+        self._cursor = payload.get("cursor", self._cursor)
+        return parse_event(payload) if payload["__typename"] == "Event" else None
 
-    async def _tell(self, gap: RetentionGap) -> None:
-        if gap.through == self._told_through:  # on an earlier connection
+    async def _report(self, gap: RetentionGap) -> None:
+        if gap.through == self._reported_through:  # on an earlier connection
             return
-        self._told_through = gap.through
+        self._reported_through = gap.through
         if self._on_gap is None:
             logger.error(
                 "events after the cursor %s up to %s have expired and are not delivered", gap.after, gap.through
             )
         else:
-            await called(self._on_gap, gap)
+            await call(self._on_gap, gap)
 
 
-async def called(callback: Callable[[Any], object], value: object) -> None:
-    """Call it, and wait for what it returns if that can be waited for."""
-    outcome = callback(value)
-    if inspect.isawaitable(outcome):
-        await outcome
+async def call(callback: Callable[[Any], object], value: object) -> None:
+    """Call the callback, and await its result if it is awaitable."""
+    result = callback(value)
+    if inspect.isawaitable(result):
+        await result
 
 
-async def _say(socket: ClientConnection, message: Mapping[str, Any]) -> None:
+async def _send(socket: ClientConnection, message: Mapping[str, Any]) -> None:
     await socket.send(orjson.dumps(message).decode())
 
 
-async def _hear(socket: ClientConnection) -> dict[str, Any]:
+async def _receive(socket: ClientConnection) -> dict[str, Any]:
     message: dict[str, Any] = orjson.loads(await socket.recv())
     if message["type"] == "ping":
-        await _say(socket, {"type": "pong"})
+        await _send(socket, {"type": "pong"})
     return message

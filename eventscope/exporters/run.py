@@ -13,7 +13,7 @@ from typing import Final, Literal, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from eventscope.client.filters import FilterArgs, filter_of
+from eventscope.client.filters import FilterArgs, graphql_filter
 from eventscope.client.service import EventsService
 from eventscope.errors import BadInput
 from eventscope.exporters import form
@@ -93,7 +93,7 @@ async def export_events(
     async with EventsService.connect(api_url=api_url) as service:
         if out == STDOUT:
             return await _export(service, Stdout(), None, format, wanted, after, console)
-        asked = {"format": format, "filter": filter_of(wanted), "after": after}
+        asked = {"format": format, "filter": graphql_filter(wanted), "after": after}
         with begun(Path(out), asked) as file:
             return await _export(service, file, file.reached, format, wanted, after, console)
 

@@ -19,7 +19,7 @@ def test_a_day_as_a_timestamp_is_its_start() -> None:
 
 @pytest.mark.parametrize("time", ["2026-01-01", 5, 1.5, [], object()])
 def test_a_timestamp_that_is_no_time_is_refused_by_name(time: Any) -> None:
-    with pytest.raises(BadInput, match=f"of the class {type(time).__name__}; give a datetime or a date"):
+    with pytest.raises(BadInput, match=f"is a {type(time).__name__}; give a datetime or a date"):
         NewEvent("a.b", timestamp=time).message()
 
 

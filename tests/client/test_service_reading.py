@@ -10,7 +10,7 @@ import pytest
 from nats.aio.client import Client
 
 from eventscope import EventsService
-from eventscope.client import api as questions
+from eventscope.client import api as api_client
 from eventscope.client.event import Event, NewEvent
 from eventscope.client.filters import FilterArgs
 from eventscope.errors import BadInput, NotAnswered, Unavailable
@@ -155,15 +155,15 @@ async def test_that_events_have_expired_before_the_state_is_said(
     seen: list[int] = await reader.reconstruct_state("1", "user", [], lambda state, event: [*state, event.position])
     assert seen == [3, 5]
     assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
-        "the state of user 1 is made without its versions 1 to 2, which have expired",
-        "the state of user 1 is made without its versions 4 to 4, which have expired",
+        "the state of user 1 lacks its versions 1 to 2, which have expired",
+        "the state of user 1 lacks its versions 4 to 4, which have expired",
     ]
 
 
 async def test_an_api_that_starts_again_is_waited_for(
     settings: Settings, log: Log, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(questions, "PAUSES", (0.1,) * 600)  # however long it takes to start on this machine
+    monkeypatch.setattr(api_client, "RETRY_SECONDS", (0.1,) * 600)  # however long it takes to start on this machine
     await fill(log, [_message(n) for n in range(450)], FOR_EVER)
     settings = settings.model_copy(update={"port": free()})
     seen = []
@@ -238,7 +238,7 @@ async def test_what_the_api_refuses_comes_with_its_reason(reader: EventsService)
     assert refused.value.field == "after"
     with pytest.raises(BadInput, match="limit is -1"):
         await reader.get_event_history(limit=-1)
-    with pytest.raises(TypeError, match="'event_type' is not a keyword"):
+    with pytest.raises(TypeError, match="'event_type' is not a filter"):
         await reader.get_event_history(event_type="a")  # type: ignore[call-arg]
 
 

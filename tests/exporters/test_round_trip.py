@@ -88,7 +88,7 @@ def of_api(document: EventDocument) -> event.Event:
     node |= {"position": document["_id"], "cursor": f"e{document['_id']:x}.tag"}
     for own in event.TIMES:
         node[event.NAMES[own]] = moment.to_text(document["timestamp" if own == "timestamp" else "recordedAt"])
-    return event.read(orjson.loads(orjson.dumps(node)))
+    return event.parse_event(orjson.loads(orjson.dumps(node)))
 
 
 def filled(messages: list[tuple[MessageEnvelope, dict[str, Any]]], headers: Mapping[str, str]) -> Log:
