@@ -20,7 +20,7 @@ class Internals:
     methods: Mapping[object, Mapping[str, str]] = field(default_factory=dict)
     """By class or module: the names of its functions, each with those of its parameters, `self` left out."""
     attributes: Mapping[object, str] = field(default_factory=dict)
-    """By class or module: the names of its other attributes; a class may set them in `__init__`."""
+    """By class or module: the names of its other attributes, for a class also those that its methods set."""
 
     def fault(self) -> str | None:
         """A sentence that names everything missing or changed, and the library's version; None if all is there."""
@@ -61,6 +61,8 @@ def _parameters(owner: object, name: str) -> list[str] | None:
 
 
 def _has(owner: object, name: str) -> bool:
-    # an attribute of instances alone is among the names that the code which sets it up knows
-    initializers = (getattr(getattr(owner, part, None), "__code__", None) for part in ("__init__", "__post_init__"))
-    return hasattr(owner, name) or any(code is not None and name in code.co_names for code in initializers)
+    if hasattr(owner, name):
+        return True
+    # an attribute that only instances have is among the names that the methods of its class use
+    members = (member for part in getattr(owner, "__mro__", ()) for member in vars(part).values())
+    return any(name in member.__code__.co_names for member in members if inspect.isfunction(member))

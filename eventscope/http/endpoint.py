@@ -20,7 +20,7 @@ from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from eventscope.errors import BadInput, NotOverHttp, NotPersisted, Unavailable, to_client
-from eventscope.http import event_stream
+from eventscope.http import event_stream, websocket_handler
 from eventscope.http.admission import Admission
 from eventscope.http.answer import encoded
 from eventscope.http.event_stream import EventStreams
@@ -65,6 +65,7 @@ class Endpoint(GraphQL[Context, None]):
         admission: Admission,
         direct: Direct | None = None,
     ) -> None:
+        websocket_handler.INTERNALS.demand()
         super().__init__(
             schema,
             graphql_ide=None,

@@ -21,10 +21,34 @@ from eventscope.http.admission import Admission
 from eventscope.http.persisted import is_persisted
 from eventscope.http.websocket_adapter import FULL, INTERNAL_ERROR, Adapter, Inexact, when_written
 from eventscope.http.websocket_sink import WebSocketSink
+from eventscope.internals import Internals
 from eventscope.schema.context import Context
 from eventscope.schema.outlet import Outlet
 
 MOST_ID: Final = 128
+INTERNALS: Final = Internals(
+    "strawberry-graphql",
+    {
+        BaseGraphQLTransportWSHandler: {
+            "_get_pre_execution_close_reason": "error",
+            "_send_result_stream": "operation result_source",
+            "cleanup_operation": "operation_id",
+            "handle": "",
+            "handle_connection_init": "message",
+            "handle_invalid_message": "error_message",
+            "handle_message": "message",
+            "handle_subscribe": "message",
+            "handle_task_exception": "error",
+            "run_operation": "operation",
+        },
+        Operation: {"send_initial_errors": "errors", "send_operation_message": "message"},
+    },
+    {
+        BaseGraphQLTransportWSHandler: "connection_acknowledged connection_init_wait_timeout "
+        "max_subscriptions_per_connection operations",
+        Operation: "completed id operation_name query variables",
+    },
+)
 
 RunningOperation: TypeAlias = Operation[Context, None]
 

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final, Literal, TypeAlias, cast
 
 import orjson
@@ -23,6 +24,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import ConfigurationError, InvalidURI
 
 from eventscope.errors import CannotStart
+from eventscope.internals import Internals
 from eventscope.redact import explanation
 from eventscope.store.mongo import raw
 from eventscope.store.mongo.budget import ReadBudget
@@ -50,17 +52,33 @@ OPTIONS: Mapping[str, Any] = {
 logger = logging.getLogger(__name__)
 
 
-def _selection_seconds(topology: Any) -> float:
+INTERNALS: Final = Internals(
+    "pymongo",
+    {
+        asynchronous.topology.Topology: {"get_server_selection_timeout": ""},
+        synchronous.topology.Topology: {"get_server_selection_timeout": ""},
+        _csot: {"clamp_remaining": "max_timeout"},
+    },
+    {asynchronous.topology.Topology: "_settings", synchronous.topology.Topology: "_settings"},
+)
+
+
+def _selection_seconds(self: Any) -> float:
     """How long to look for a server: as OPTIONS say, and no longer than the operation has left.
 
     MongoDB's specification of timeouts wants the shorter of the two. Within `pymongo.timeout`, pymongo takes all the
     time that the operation has left, so a caller would learn only at the very end that MongoDB is down.
     """
-    return _csot.clamp_remaining(topology._settings.server_selection_timeout)
+    return _csot.clamp_remaining(self._settings.server_selection_timeout)
 
 
-for module in (asynchronous.topology, synchronous.topology):
-    module.Topology.get_server_selection_timeout = _selection_seconds
+@cache
+def _patch() -> None:
+    """Patch pymongo, once; CannotStart if its internals are not as we know them and the patch would do nothing."""
+    INTERNALS.demand()
+    raw.INTERNALS.demand()
+    for module in (asynchronous.topology, synchronous.topology):
+        module.Topology.get_server_selection_timeout = _selection_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +222,7 @@ async def connect(url: str, database: str, driver: Driver) -> AsyncIterator[Mong
 
     This contacts no server: the first call does.
     """
+    _patch()
     try:
         # pymongo warns about unknown options, and may repeat their values, which can be secret
         with warnings.catch_warnings(record=True) as problems:

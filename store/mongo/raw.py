@@ -12,6 +12,7 @@ from bson import decode, decode_all, encode
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 
+from eventscope.internals import Internals
 from eventscope.store.mongo.budget import ReadBudget
 from eventscope.store.pace import Pace
 
@@ -28,6 +29,9 @@ Document = dict[str, Any]
 Options = CodecOptions[Document]
 
 
+INTERNALS: Final = Internals("pymongo", attributes={RawBSONDocument: "_type_marker"})
+
+
 class Answer(Document):
     """MongoDB's answer to `find`, as the driver constructs it: the documents of its batch stay undecoded.
 
@@ -35,7 +39,7 @@ class Answer(Document):
     """
 
     # marks classes that the driver constructs from bytes; its own class of that kind is not a dictionary
-    _type_marker = RawBSONDocument._type_marker
+    _type_marker = getattr(RawBSONDocument, "_type_marker", None)
 
     def __init__(self, answer: bytes | memoryview, options: object) -> None:
         if answer[LENGTH:START] == CURSOR:

@@ -5,15 +5,18 @@ import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 from urllib.parse import ParseResult, unquote
 
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.transport import TcpTransport
 from nats.js import JetStreamContext
 from nats.protocol import parser
 
+from eventscope.internals import Internals
 from eventscope.subscriptions.nats.access import NO_ACCESS, Access
 from eventscope.subscriptions.nats.header_block import HeaderClient
 from eventscope.subscriptions.nats.subjects import covers
@@ -49,14 +52,49 @@ class Violation:
 
 # Between the words of a line stand blanks and tabs. nats-py (2.16) takes every white space for an end of the subject,
 # so one with a vertical tab breaks the connection, or is waited upon for ever.
-parser.MSG_RE = re.compile(rb"\AMSG[ \t]+([^ \t\r\n]+)[ \t]+(\d+)[ \t]+(([^ \t\r\n]+)[ \t]+)?(\d+)\r\n")
-parser.HMSG_RE = re.compile(rb"\AHMSG[ \t]+([^ \t\r\n]+)[ \t]+(\d+)[ \t]+(([^ \t\r\n]+)[ \t]+)?(\d+)[ \t]+(\d+)\r\n")
+MSG_RE: Final = re.compile(rb"\AMSG[ \t]+([^ \t\r\n]+)[ \t]+(\d+)[ \t]+(([^ \t\r\n]+)[ \t]+)?(\d+)\r\n")
+HMSG_RE: Final = re.compile(rb"\AHMSG[ \t]+([^ \t\r\n]+)[ \t]+(\d+)[ \t]+(([^ \t\r\n]+)[ \t]+)?(\d+)[ \t]+(\d+)\r\n")
+
+
+INTERNALS: Final = Internals(
+    "nats-py",
+    {
+        Client: {
+            "_process_info": "info initial_connection",
+            "_connect_command": "",
+            "_process_err": "err_msg",
+            "_process_op_err": "e",
+            "_process_headers": "headers",
+            "_build_message": "sid subject reply data headers",
+            "_process_connect_init": "",
+            "_read_loop": "",
+        }
+    },
+    {
+        Client: "_current_server _auth_configured _signature_cb _public_nkey _user_jwt_cb _error_cb _ps _transport",
+        JetStreamContext: "_prefix _nc",
+        TcpTransport: "_io_writer",
+        parser: "MSG_RE HMSG_RE ERR_RE STALE_CONNECTION PERMISSIONS_ERR",
+        parser.Parser: "buf",
+    },
+)
+
+
+@cache
+def _patch() -> None:
+    """Patch nats-py, once; CannotStart if its internals are not as we know them.
+
+    It would then not call the methods overridden below, and could go on in plain text where encryption is demanded.
+    """
+    INTERNALS.demand()
+    parser.MSG_RE, parser.HMSG_RE = MSG_RE, HMSG_RE
 
 
 class NatsClient(HeaderClient):
     """The client of all our connections, made safe for whatever bytes others publish: subjects need not be text."""
 
     def __init__(self, access: Access = NO_ACCESS, *, encrypted: bool = False) -> None:
+        _patch()
         super().__init__()
         self.access = access
         self.encrypted = encrypted

@@ -6,15 +6,40 @@ from typing import Any, Final
 
 import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from eventscope.errors import BadInput, Unavailable, to_client
 from eventscope.http.uvicorn.bounds import SPARE, Bounds
+from eventscope.internals import Internals
 
 HEALTH: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 SPARE_SECONDS: Final = 2.0  # in which a connection over the bound must say what it wants
 SLOW_SECONDS: Final = 10.0  # after which it is seen how much a client takes
 LOOKS: Final = 4  # in the time that is waited at least
+
+
+INTERNALS: Final = Internals(
+    "uvicorn",
+    {
+        HttpToolsProtocol: {
+            "connection_made": "transport",
+            "connection_lost": "exc",
+            "handle_websocket_upgrade": "",
+            "on_message_begin": "",
+            "on_headers_complete": "",
+            "on_message_complete": "",
+            "pause_writing": "",
+            "resume_writing": "",
+            "send_400_response": "msg",
+        }
+    },
+    {
+        HttpToolsProtocol: "app connections cycle flow loop transport",
+        RequestResponseCycle: "disconnected message_event response_complete response_started",
+        FlowControl: "read_paused",
+    },
+)
 
 
 def _body(error: Mapping[str, Any]) -> bytes:

@@ -2,8 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import uvicorn
+
+from eventscope.internals import Internals
+
+INTERNALS: Final = Internals(
+    "uvicorn", {uvicorn.Server: {"shutdown": "sockets", "capture_signals": "", "handle_exit": "sig frame"}}
+)
 
 
 class SignalFreeServer(uvicorn.Server):

@@ -15,6 +15,7 @@ from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
 from eventscope.errors import BadInput, shorten
+from eventscope.internals import Internals
 
 CUT: Final = "eventscope.cut"  # the ASGI extension that breaks a connection off
 PUT: Final = "eventscope.put"  # the ASGI extension that sends a text at once, or returns False
@@ -22,6 +23,23 @@ LOGGED_LENGTH: Final = 200  # characters of a reason
 TEXT_FRAME: Final = 0x81
 UNANSWERED: Final = 4410  # clients reconnect after an application's code (4000 on), but not after uvicorn's 1011
 CLOSE_SECONDS: Final = 5.0
+
+INTERNALS: Final = Internals(
+    "uvicorn",
+    {
+        WebSocketsSansIOProtocol: {
+            "send_receive_event_to_app": "",
+            "handle_connect": "event",
+            "handle_parser_exception": "",
+            "keepalive_timeout": "",
+            "send": "message",
+        }
+    },
+    {
+        WebSocketsSansIOProtocol: "close_sent close_timer conn curr_msg_data_type frames handshake_complete loop "
+        "pending_ping_payload pong_timer queue transport writable",
+    },
+)
 
 logger = logging.getLogger(__name__)
 
