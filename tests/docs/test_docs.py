@@ -37,6 +37,14 @@ def test_every_file_and_folder_that_a_guide_for_maintainers_names_exists(page: s
     assert {name for name in missing if "NAME" not in name} == set()
 
 
+def test_every_name_that_the_guide_for_contributors_points_at_is_in_the_source() -> None:
+    guide = (ROOT / "CONTRIBUTING.md").read_text().partition("## Where to look")[2].partition("## Commits")[0]
+    sources = [file for folder in FOLDERS.split("|") for file in (ROOT / folder).rglob("*.py")]
+    words = set(re.findall(r"\w+", " ".join(file.read_text() for file in sources)))
+    named = set(re.findall(r"`([A-Za-z_]+)(?:\([^`]*\))?`", guide))
+    assert named - words - {"tenantId"} == set()  # the example of a new field
+
+
 def test_the_drawing_of_rooms_has_the_layers_that_imports_are_held_to() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
     drawing = " ".join((ROOT / "docs/architecture.md").read_text().split())
