@@ -221,7 +221,7 @@ def _time(given: Mapping[str, str], name: str) -> int | None:
     if name not in given:
         return None
     try:
-        return moment.given(given[name])
+        return moment.from_argument(given[name])
     except ValueError as error:
         raise BadInput(f"{name}: {error}", name) from None
 

@@ -28,7 +28,7 @@ def _parse_moment(value: object) -> Moment:
     if not isinstance(value, str):
         raise BadInput(f"{str(value)[:40]} is not a time like 2026-11-23T07:00:00Z")
     try:
-        return Moment(moment.given(value))
+        return Moment(moment.from_argument(value))
     except ValueError as error:
         raise BadInput(str(error)) from None
 

@@ -1,4 +1,4 @@
-"""What is noted of expired events, held against the events that are still there."""
+"""The notes of how far events have expired, compared with the events that still exist."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -17,34 +17,36 @@ SECONDS: Final = 240.0
 
 
 async def differences(log: Log) -> list[Wrong]:
-    """The notes that cannot be true: the event that is said to have expired is kept, or was never there.
+    """The notes that cannot be true: the event at their position has not expired, or never existed.
 
-    Which events are gone is known by their positions alone, so the last gone one before it takes its place, or of all
-    in the place of a note that is damaged.
+    Of deleted events only the positions are known. So a wrong note is corrected to the last empty position before it; a
+    damaged one to the last empty position of the log.
     """
     head = await checkpoint.head(log)
     with translate_errors(SECONDS):
         rows = await log.expirations.find({}).to_list(None)
         wrong = [foreign("expirations", row) for row in rows if not isinstance(row["_id"], str)]
         rows = [row for row in rows if isinstance(row["_id"], str)]
-        asked = {"_id": {"$in": [row["through"] for row in rows if is_note(row)]}}
-        events = {row["_id"]: row async for row in log.events.find(asked, {"type": 1, "expireAt": 1})}
-        still = {row["_id"] async for row in log.events.find({**asked, **unexpired(log.clock())}, {"_id": 1})}
+        query = {"_id": {"$in": [row["through"] for row in rows if is_note(row)]}}
+        events = {row["_id"]: row async for row in log.events.find(query, {"type": 1, "expireAt": 1})}
+        unexpired_positions = {
+            row["_id"] async for row in log.events.find({**query, **unexpired(log.clock())}, {"_id": 1})
+        }
         for row in rows:
             type = row["_id"]
             through = row["through"] if is_note(row) else head
             event = events.get(through)
-            gone = event is None or (event.get("type") == type and through not in still)
-            if is_note(row) and 0 < through <= head and gone:
+            has_expired = event is None or (event.get("type") == type and through not in unexpired_positions)
+            if is_note(row) and 0 < through <= head and has_expired:
                 continue
-            last = await _last_gone(log, min(through, head))
-            found = {name: value for name, value in row.items() if name != "_id"}
-            wrong.append(Wrong("expiration", type, found, {"through": last} if last else None))
+            last = await _last_empty(log, min(through, head))
+            members = {name: value for name, value in row.items() if name != "_id"}
+            wrong.append(Wrong("expiration", type, members, {"through": last} if last else None))
     return wrong
 
 
 async def mend(log: Log, wrong: Sequence[Wrong]) -> None:
-    """Put the notes right, where they are still the same."""
+    """Correct the notes, unless they have changed."""
     if not wrong:
         return
     with translate_errors(SECONDS):
@@ -58,8 +60,8 @@ def _change(one: Wrong) -> ReplaceOne[Document] | DeleteOne:
     return DeleteOne(same) if one.counted is None else ReplaceOne(same, one.counted)
 
 
-async def _last_gone(log: Log, high: int) -> int:
-    """The last position up to that one at which there is no event; 0 when there is one at each."""
+async def _last_empty(log: Log, high: int) -> int:
+    """The last position up to `high` without an event; 0 if every position has one."""
     low = 1
     if high < low or await _events(log, low, high) == high:
         return 0

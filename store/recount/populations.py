@@ -1,4 +1,4 @@
-"""The counts of aggregates by type and expiry, held against a recount of their heads."""
+"""The counts of aggregates by type and expiry, compared with a recount of their heads."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -23,17 +23,17 @@ NAME: Final[Document] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Differences:
-    """What was wrong at a moment, and how many recounts had changed anything by then."""
+class PopulationDifferences:
+    """What was wrong at a moment, and how many recounts had changed something by then."""
 
     wrong: list[Wrong]
     recounts: int
 
 
-async def differences(log: Log, wrong_heads: Sequence[Wrong] = ()) -> Differences:
-    """The counts of aggregates that are not as they must be, and what is no count.
+async def differences(log: Log, wrong_heads: Sequence[Wrong] = ()) -> PopulationDifferences:
+    """The counts of aggregates that are wrong, and documents that are not counts.
 
-    They are held against the heads as these must be, where some are `wrong_heads` still.
+    If some heads are still wrong, pass them as `wrong_heads`: the counts are compared with the corrected heads.
     """
     with translate_errors(SECONDS):
         async with log.mongo.session(snapshot=True) as session:
@@ -57,13 +57,13 @@ async def differences(log: Log, wrong_heads: Sequence[Wrong] = ()) -> Difference
             wrong.append(Wrong("population", name, {k: v for k, v in row.items() if k != "_id"}, right))
         elif row["n"] != right["n"] and (expiry is None or expiry > expiring):
             wrong.append(Wrong("population", name, {"n": row["n"]}, right))
-    return Differences(wrong, at.get("recounts", 0))
+    return PopulationDifferences(wrong, at.get("recounts", 0))
 
 
-async def mend(log: Log, differences: Differences) -> None:
-    """Add what was missing and take away what was too much: what came or went since then is in the counts already.
+async def mend(log: Log, differences: PopulationDifferences) -> None:
+    """Correct the counts by their differences. Batches that were stored since then have updated the counts themselves.
 
-    Nothing is done if another recount has changed anything meanwhile; then the differences are to be found anew.
+    If another recount has changed something since, nothing is done: the differences have to be found again.
     """
 
     async def work(session: Session, before: Document) -> None:
@@ -87,7 +87,7 @@ async def _change(log: Log, one: Wrong, session: Session) -> UpdateOne | Replace
     found, counted = one.found or {}, one.counted or {}
     if is_population({"_id": one.key, **found}):
         return UpdateOne({"_id": one.key}, {"$inc": {"n": counted["n"] - found["n"]}}, upsert=True)
-    # nothing can be added to it
+    # the count is damaged, so nothing can be added to it
     expiry: Any = one.key["expireAt"]
     rows = await _counted(log, HEADS | {"_id.type": one.key["aggregateType"]}, session)
     n = sum(row["n"] for row in rows if row["_id"]["expireAt"] == expiry)

@@ -1,6 +1,6 @@
-"""What the events of an aggregate that are still there prove of its head. No I/O.
+"""What the remaining events of an aggregate prove about its head. No I/O.
 
-A head outlives its events, so of one whose events have expired not all can be known. What cannot is left as it is.
+A head outlives its events, so after some have expired, not everything can be proven. What cannot stays as it is.
 """
 
 from collections.abc import Container, Sequence
@@ -20,11 +20,11 @@ def proven_head(
     past: datetime,
     present: Container[int],
 ) -> Head | None:
-    """The head as it must be; None where there must be none.
+    """The correct head; None if there must be none.
 
-    `events` are all that there are, by version. What expires `soon` may be gone already; `past` is a time of expiry for
-    what is gone. From the positions that are `present` no event is gone. Members of the head that cannot be true are
-    made anew from the events; without events they are left as they are.
+    `events` are all existing events, by version. Events that expire until `soon` may be deleted already; `past` serves
+    as the expiry of deleted events. No event is missing at the positions in `present`. Members of the head that cannot
+    be true are rebuilt from the events; without events they stay as they are.
     """
     if not events:
         return _without_events(head, soon, past)
@@ -35,7 +35,7 @@ def proven_head(
         version, last = known["version"], known["last"]
     if "first" in known and oldest["version"] > 1 and known["first"]["position"] not in present:
         first = known["first"]
-    made: Any = {
+    proven: Any = {
         "_id": {"type": name[0], "id": name[1]},
         "version": version,
         "first": first,
@@ -45,18 +45,18 @@ def proven_head(
     expiries = [event["expireAt"] for event in events if "expireAt" in event]
     if len(events) == version:
         if expiries:
-            made["firstExpireAt"] = min(expiries)
+            proven["firstExpireAt"] = min(expiries)
     else:
-        made["firstExpireAt"] = _passed(head, "firstExpireAt", soon) or min([past, *expiries])
+        proven["firstExpireAt"] = _passed(head, "firstExpireAt", soon) or min([past, *expiries])
     if len(expiries) == len(events):
-        made["expireAt"] = max(expiries)
+        proven["expireAt"] = max(expiries)
         if len(events) < version and max(expiries) <= soon:
-            made["expireAt"] = _passed(head, "expireAt", soon) or max(expiries)
-    return cast("Head", made)
+            proven["expireAt"] = _passed(head, "expireAt", soon) or max(expiries)
+    return cast("Head", proven)
 
 
 def _passed(head: Head | None, name: Literal["expireAt", "firstExpireAt"], soon: datetime) -> datetime | None:
-    """That time of the head, if it has passed."""
+    """The time in that member of the head, if it has passed."""
     known: datetime | None = sound(head).get(name)
     return known if known is not None and known <= soon else None
 
@@ -67,13 +67,13 @@ def _without_events(head: Head | None, soon: datetime, past: datetime) -> Head |
     last = _passed(head, "expireAt", soon) or past
     first = _passed(head, "firstExpireAt", soon) or past
     known: Any = {name: value for name, value in sound(head).items() if name in PROVEN}
-    # one that is damaged stays as it is, but for being counted no more
+    # a damaged head stays as it is, but is no longer counted
     members = {"_id": head["_id"]} | known if known.keys() == PROVEN else dict(head)
     return cast("Head", members | {"expireAt": last, "firstExpireAt": min(first, last)})
 
 
 def _deleted(type: str, events: Sequence[EventDocument], version: int, before: bool) -> bool:
-    """As the last events tell that have no hole among them; else as it was."""
+    """Whether the aggregate is deleted, by its last events without a gap; before these, the former state holds."""
     start = len(events)
     expected = version
     while start and events[start - 1]["version"] == expected:

@@ -1,4 +1,4 @@
-"""The rows of `rollups` that a part of the log gives, counted by MongoDB, and what of them is certain."""
+"""The rows of `rollups` recounted from a part of the log by MongoDB, and how far they are certain."""
 
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,10 +16,10 @@ RowKey: TypeAlias = tuple[tuple[str, Any], ...]
 Rows: TypeAlias = dict[RowKey, Document]
 
 OURS: Final[Document] = {"timestamp": {"$type": "number"}, "type": {"$type": "string"}}
-"""What every event has, so that no foreign document is counted."""
+"""Matches what every event has, so that no foreign document is counted."""
 
 FROM_START: Final[Document] = {"_id": {"$gt": 0}}
-"""All events, and none of the foreign documents that are before all numbers."""
+"""Matches all events, but no foreign documents whose ids sort before numbers."""
 
 FIRST: Final[Sequence[str]] = ("firstPosition", "earliest")
 ENDS: Final[Document] = {"firstPosition": {"$min": "$_id"}, "lastPosition": {"$max": "$_id"}}
@@ -28,23 +28,23 @@ LAST: Final[Sequence[str]] = ("lastPosition", "latest")
 
 @dataclass(slots=True)
 class Tally:
-    """Rows without their `_id`, by its members."""
+    """Rows without their `_id`, by the members of the `_id`."""
 
     rows: Rows = field(default_factory=dict)
 
     def add(self, key: Document, row: Document) -> None:
-        """Count what the row counts, too."""
+        """Add the counts of the row."""
         name = key_of(key)
         self.rows[name] = union(self.rows.get(name), row)
 
 
 def key_of(id: Document) -> RowKey:
-    """The members of an `_id`, as what can be looked up."""
+    """The members of an `_id` as a hashable key."""
     return tuple(id.items())
 
 
 def union(one: Document | None, other: Document | None) -> Document:
-    """What counts the events of both, which have none in common."""
+    """The row that counts the events of both, which have none in common."""
     if one is None or other is None:
         return dict(one or other or {})
     both = {name: min(one[name], other[name]) for name in FIRST if name in one}
@@ -53,7 +53,7 @@ def union(one: Document | None, other: Document | None) -> Document:
 
 
 async def count(log: Log, tally: Tally, match: Document, **options: Any) -> None:
-    """Add the events that match, which are not in it yet."""
+    """Add the matching events, which must not be in it yet."""
     for key, row in await hour_rows(log, match, **options):
         tally.add(key, row)
         tally.add(day_key(key["type"], key["aggregateType"], expiry_day(key["expireAt"])), row)
@@ -63,7 +63,7 @@ async def count(log: Log, tally: Tally, match: Document, **options: Any) -> None
 
 
 async def hour_rows(log: Log, match: Document, **options: Any) -> list[tuple[Document, Document]]:
-    """The rows by hour that the events that match give, each with its `_id`."""
+    """The rows by hour of the matching events, each with its `_id`."""
     hour = {
         "hour": _floor(HOUR),
         "type": "$type",
@@ -76,7 +76,7 @@ async def hour_rows(log: Log, match: Document, **options: Any) -> list[tuple[Doc
 
 
 def kind(key: RowKey) -> Kind:
-    """Which kind of row it is."""
+    """The kind of the row."""
     match key[0][0]:
         case "hour":
             return "hour"
@@ -86,29 +86,31 @@ def kind(key: RowKey) -> Kind:
             return "minute"
 
 
-def proper(
+def correct_row(
     key: RowKey, found: Document | None, counted: Document | None, soon: datetime, present: Container[int]
 ) -> Document | None:
-    """The row as it must be, if these events are all that there are; None where there must be none.
+    """The correct row, given `counted` from all existing events; None if there must be none.
 
-    Of events that expire `soon` or have expired, some may be gone already: of these only what the row lacks is known.
-    No event is gone from the positions that are `present`. Of a row that is damaged nothing is known.
+    Events that expire until `soon` may be deleted already, so for these only what the row lacks is certain. No event is
+    missing at the positions in `present`. A damaged row says nothing.
     """
     members = dict(key)
     if found is not None and not is_row(members, found):
         found = None
     if "minute" in members:
-        return _proper_span(found, counted, present)
+        return _correct_span(found, counted, present)
     if "expiryDay" in members:
-        return found if members["expiryDay"] <= expiry_day(soon) else counted  # until then its hours are counted
+        return (
+            found if members["expiryDay"] <= expiry_day(soon) else counted
+        )  # until then, its hours are counted instead
     if members["expireAt"] is None or members["expireAt"] > soon:
         return counted
     lacks = counted is not None and (found is None or found["lastPosition"] < counted["lastPosition"])
     return counted if lacks else found
 
 
-def _proper_span(found: Document | None, counted: Document | None, present: Container[int]) -> Document | None:
-    """A minute may reach further than its events, as far as events that are gone did."""
+def _correct_span(found: Document | None, counted: Document | None, present: Container[int]) -> Document | None:
+    """The span of a minute may reach further than its existing events: as far as the deleted ones."""
     if found is None:
         return counted
     first, last = found["firstPosition"], found["lastPosition"]
@@ -122,12 +124,12 @@ def _proper_span(found: Document | None, counted: Document | None, present: Cont
 
 
 def end_positions(rows: Iterable[Document]) -> list[int]:
-    """The positions that the rows name."""
+    """The first and last positions in the rows."""
     return [row[name] for row in rows for name in ("firstPosition", "lastPosition") if isinstance(row.get(name), int)]
 
 
 def _floor(length: int) -> Document:
-    # the remainder has the sign of the time, and what happened before 1970 is in an hour that begins before it, too
+    # $mod has the sign of the time; hours before 1970 must begin before their events, too
     return {"$subtract": ["$timestamp", {"$mod": [{"$add": [{"$mod": ["$timestamp", length]}, length]}, length]}]}
 
 

@@ -1,4 +1,4 @@
-"""The whole recount: everything derived, held against the events, and put right, while new events come in."""
+"""The whole recount: compares all derived data with the events and corrects it, while new events come in."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,37 +16,38 @@ SECONDS: Final = 240.0
 
 @dataclass(frozen=True, slots=True)
 class RecountReport:
-    """What was wrong at first, what still is, and what only somebody who knows where it comes from can put right."""
+    """What was wrong at first, what still is (`left`), and what no recount can correct (`beyond`)."""
 
     wrong: list[Wrong]
     left: list[Wrong]
     beyond: list[Wrong]
 
 
-async def recount(log: Log, tell: Progress, *, mend: bool, accept_loss: bool = False) -> RecountReport:
-    """Find what is derived wrongly, and `mend` it until nothing is found any more, or something is again and again.
+async def recount(log: Log, report: Progress, *, mend: bool, accept_loss: bool = False) -> RecountReport:
+    """Find wrong derived data and, with `mend`, correct it until a pass finds nothing, for at most `PASSES` passes.
 
-    Safe to be killed in, and to be run by two at once. Raises Unavailable or QuestionTimedOut when MongoDB is away, and
-    Blocked when the collections and the checkpoint do not agree or events were lost, of which the counts are the last
-    trace; unless told to `accept_loss`, which makes a checkpoint of what is left. Heads of aggregates are no such trace
-    while all events are there.
+    It may be interrupted anywhere, and run twice at once. Raises Unavailable or QuestionTimedOut when MongoDB is away.
+    Blocked when the collections contradict the checkpoint, or when events were lost: their counts are the last trace of
+    them. `accept_loss` rebuilds the checkpoint from what is left instead. Lost heads of aggregates do not block while
+    all events exist, since these prove the heads.
     """
     now = await collections(log)
     if not accept_loss:
-        await _agreed(log, now)
+        await _require_agreement(log, now)
     elif mend:
         await remains.accept(log)
-    first = found = await _pass(log, tell, mend=mend)
+    first = latest = await _pass(log, report, mend=mend)
     passes = 1
-    while mend and _mendable(found) and passes < PASSES:
-        found = await _pass(log, tell, mend=passes < PASSES - 1)
+    # the last pass only looks: what it finds is `left`
+    while mend and _mendable(latest) and passes < PASSES:
+        latest = await _pass(log, report, mend=passes < PASSES - 1)
         passes += 1
     if mend and accept_loss:
         await checkpoint.accept(log, replaced.ours(now))
-    return RecountReport(_mendable(first), _mendable(found), [one for one in found if one.advice])
+    return RecountReport(_mendable(first), _mendable(latest), [one for one in latest if one.advice])
 
 
-async def _agreed(log: Log, now: Mapping[str, object]) -> None:
+async def _require_agreement(log: Log, now: Mapping[str, object]) -> None:
     with translate_errors(SECONDS):
         async with log.mongo.session(snapshot=True) as session:  # batches may come in meanwhile
             at = await checkpoint.read(log, session=session)
@@ -62,7 +63,7 @@ def _mendable(wrong: list[Wrong]) -> list[Wrong]:
 
 
 async def counts(log: Log) -> None:
-    """Make the counts of events and aggregates what these give, once.
+    """Correct the counts of events and aggregates, in one pass.
 
     Raises Unavailable or QuestionTimedOut when MongoDB is away.
     """
@@ -71,15 +72,15 @@ async def counts(log: Log) -> None:
     await rows.mend(log, basis, await rows.differences(log, basis))
 
 
-async def _pass(log: Log, tell: Progress, *, mend: bool) -> list[Wrong]:
-    # aggregates are counted by their heads, and what is noted of expired events may be added to with the rows
-    wrong_heads = await heads.differences(log, tell)
+async def _pass(log: Log, report: Progress, *, mend: bool) -> list[Wrong]:
+    # in this order: aggregates are counted by their heads, and correcting rows may add notes of expired events
+    wrong_heads = await heads.differences(log, report)
     if mend:
         await heads.mend(log, wrong_heads)
     numbers = await populations.differences(log, () if mend else wrong_heads)
     if mend:
         await populations.mend(log, numbers)
-    basis = await rows.basis(log, tell)
+    basis = await rows.basis(log, report)
     wrong_rows = await rows.differences(log, basis)
     if mend:
         await rows.mend(log, basis, wrong_rows)

@@ -1,4 +1,4 @@
-"""What a recount finds wrong, and the one way in which it is put right."""
+"""What a recount finds wrong, and the transaction in which it is corrected."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -22,7 +22,7 @@ Kind = Literal["hour", "day", "minute", "population", "head", "expiration", "for
 Progress = Callable[[Kind, int, int], None]
 
 MARGIN: Final = 2_000_000
-"""Microseconds before its expiry from which on an event is taken to be gone: MongoDB may delete it any moment."""
+"""Microseconds before its expiry at which an event counts as deleted: MongoDB may delete it at any moment."""
 
 MOST_NAME: Final = 80
 TRIES: Final = 100
@@ -32,9 +32,9 @@ TRANSIENT: Final = ("TransientTransactionError", "UnknownTransactionCommitResult
 
 @dataclass(frozen=True, slots=True)
 class Wrong:
-    """A derived document that is not what the events say; None where there is, or should be, no such document.
+    """A derived document that differs from the recount; `found` or `counted` is None if it is, or should be, missing.
 
-    With `advice`, which says what to do, no recount can put it right: nothing proves what it must be.
+    With `advice`, no recount can correct it, because nothing proves what it must be; the advice says what to do.
     """
 
     kind: Kind
@@ -44,61 +44,59 @@ class Wrong:
     advice: str = ""
 
     def __str__(self) -> str:
-        """What differs, for people."""
+        """The differences, in words."""
         if self.advice:
             return f"{self.name}: {self.advice}"
         if self.kind == "foreign":
             return f"{self.name} is not Eventscope's"
         found, counted = self.found or {}, self.counted or {}
-        names = [name for name in {**counted, **found} if _said(found, name) != _said(counted, name)]
+        names = [name for name in {**counted, **found} if _value(found, name) != _value(counted, name)]
         if self.found is None or self.counted is None:
             names = [name for name in ("n", "version", "through") if name in names] or names
-        differences = "; ".join(f"{name} is {_said(found, name)}, should be {_said(counted, name)}" for name in names)
+        differences = "; ".join(f"{name} is {_value(found, name)}, should be {_value(counted, name)}" for name in names)
         return f"{self.name}: {differences}"
 
     @property
     def name(self) -> str:
-        """What the document is about."""
+        """What the document is, in words."""
         match self.kind:
             case "foreign":
                 collection, id = self.key
-                return f"the document {_shown(repr(id))} of the collection {collection}"
+                return f"the document {_printable(repr(id))} of the collection {collection}"
             case "head":
-                return f"aggregate {_shown(self.key['type'])} {_shown(self.key['id'])}"
+                return f"aggregate {_printable(self.key['type'])} {_printable(self.key['id'])}"
             case "expiration":
-                return f"expired events of type {_shown(self.key)}"
+                return f"expired events of type {_printable(self.key)}"
             case "population":
-                return f"aggregates of type {_shown(self.key['aggregateType'])}{_until(self.key['expireAt'])}"
+                return f"aggregates of type {_printable(self.key['aggregateType'])}{_until(self.key['expireAt'])}"
             case "minute":
                 return f"positions of {moment.to_text(self.key['minute'])}"
             case "day":
-                return f"events of type {_shown(self.key['type'])}{_of(self.key)}{_until(self.key['expiryDay'])}"
+                return f"events of type {_printable(self.key['type'])}{_of(self.key)}{_until(self.key['expiryDay'])}"
             case "hour":
-                hour = moment.to_text(self.key["hour"])
-                return (
-                    f"events of type {_shown(self.key['type'])}{_of(self.key)} at {hour}{_until(self.key['expireAt'])}"
-                )
+                hour, end = moment.to_text(self.key["hour"]), _until(self.key["expireAt"])
+                return f"events of type {_printable(self.key['type'])}{_of(self.key)} at {hour}{end}"
 
 
 def foreign(collection: str, document: Document, advice: str = "") -> Wrong:
-    """A document that no log ever wrote there."""
+    """A document that Eventscope did not write."""
     return Wrong("foreign", (collection, document["_id"]), document, None, advice)
 
 
 async def remove(collection: Collection, wrong: Sequence[Wrong]) -> None:
-    """Take away the foreign documents among these."""
+    """Delete the foreign documents among these."""
     ids = [one.key[1] for one in wrong if one.kind == "foreign" and not one.advice]
     if ids:
         await collection.bulk_write([DeleteOne({"_id": {"$eq": id}}) for id in ids], ordered=False)
 
 
 def soon(log: Log) -> datetime:
-    """The moment up to which whatever expires is taken to have expired, as the driver gives dates."""
+    """The time of expiry up to which events count as deleted, as a BSON date."""
     return bson_date(log.clock() + MARGIN)
 
 
 def past_hour(log: Log) -> datetime:
-    """The last full hour: a time of expiry for what is gone."""
+    """The last full hour: the expiry to assume for deleted events."""
     now = log.clock()
     return bson_date(now - now % HOUR)
 
@@ -106,16 +104,17 @@ def past_hour(log: Log) -> datetime:
 async def in_transaction(
     log: Log, work: Callable[[Session, Document], Awaitable[None]], *, new_term: bool = False
 ) -> None:
-    """Have the work done in one transaction that no batch and no other recount can come into.
+    """Do the work in one transaction, isolated from batches and from other recounts.
 
-    The work is given the checkpoint as it was, and may be begun anew. With a `new_term` the ingester has to read again
-    what it remembers of aggregates. Raises Unavailable when the log is too busy, or MongoDB away.
+    `work` gets the checkpoint's document as it was before, and may be called again. With `new_term` the ingester
+    has to start again, without its cached heads. Raises Unavailable when the log is too busy, or MongoDB is away.
     """
     change: Document = {"$inc": {"recounts": 1, **({"term": 1} if new_term else {})}}
     with translate_errors(log.question_seconds):
         for attempt in range(TRIES):
             try:
-                # waits for a batch that is being stored, which the transaction would fail for
+                # A write outside of a transaction waits for a batch that is being stored. The transaction itself would
+                # not wait, but fail with a write conflict.
                 await log.meta.update_one({"_id": checkpoint.ID}, {"$currentDate": {"recounting": True}})
                 async with log.mongo.session() as session, log.mongo.transaction(session):
                     before = await log.meta.find_one_and_update({"_id": checkpoint.ID}, change, session=session)
@@ -127,23 +126,23 @@ async def in_transaction(
                 if not any(map(error.has_error_label, TRANSIENT)):
                     raise
             await asyncio.sleep(PAUSE * (attempt % 4) / 4)
-    raise Unavailable("the log is too busy to be put right now")
+    raise Unavailable("the log is too busy to be corrected now")
 
 
-def _shown(name: str) -> str:
-    # anybody's text, which must not be able to steer a terminal
+def _printable(name: str) -> str:
+    # the text may come from anybody, and must not contain control sequences for terminals
     return name[:MOST_NAME] if name.isprintable() else ascii(name[:MOST_NAME])
 
 
-def _said(document: Document, name: str) -> str:
+def _value(document: Document, name: str) -> str:
     value = document.get(name)
     if isinstance(value, str):
         return repr(value[:MOST_NAME])
-    return "none" if name not in document else "null" if value is None else _shown(str(value))
+    return "none" if name not in document else "null" if value is None else _printable(str(value))
 
 
 def _of(key: Document) -> str:
-    return "" if key["aggregateType"] is None else f" ({_shown(key['aggregateType'])})"
+    return "" if key["aggregateType"] is None else f" ({_printable(key['aggregateType'])})"
 
 
 def _until(expiry: datetime | None) -> str:

@@ -1,6 +1,6 @@
-"""The messages that were rejected: looking at them, newest first, and taking away those that are dealt with.
+"""Rejected messages: reading them, newest first, and deleting those that are dealt with.
 
-One that has expired is in no answer, though MongoDB's TTL task may delete it minutes later.
+An expired message is in no answer, although MongoDB's TTL task may delete it minutes later.
 """
 
 from collections import Counter
@@ -21,9 +21,9 @@ from eventscope.store.values.headers import from_document
 
 @dataclass(frozen=True, slots=True)
 class StoredRejection:
-    """A message that could not be taken, as it came. `number` is 1, 2, 3 … in the order of rejection.
+    """A rejected message as it was received. `number` is 1, 2, 3 … in the order of rejection.
 
-    A header that was sent several times has a list of its values.
+    A header that was sent several times has a list of values.
     """
 
     number: int
@@ -39,7 +39,7 @@ class StoredRejection:
 
 @dataclass(frozen=True, slots=True)
 class RejectedPage:
-    """Rejected messages of a page; `full` when there was no room for more of them in one answer of MongoDB's."""
+    """Rejected messages of a page; it is `full` if more did not fit into one answer of MongoDB."""
 
     messages: list[StoredRejection]
     full: bool
@@ -48,82 +48,82 @@ class RejectedPage:
 async def rejections(
     log: Log, *, limit: int, below: int | None = None, code: str | None = None
 ) -> list[StoredRejection]:
-    """The messages of the page of that name."""
+    """The messages of such a `page`."""
     return (await page(log, limit=limit, below=below, code=code)).messages
 
 
 async def page(log: Log, *, limit: int, below: int | None = None, code: str | None = None) -> RejectedPage:
-    """At most `limit` rejected messages with numbers under `below`, the last one first; of one code, if given.
+    """At most `limit` rejected messages with numbers under `below`, newest first; only those with `code`, if given.
 
     They take at most 16 MiB; if that is why there are fewer than `limit`, the page is `full`.
     """
-    asked = _of(code) | unexpired(log.clock())
+    query = _with_code(code) | unexpired(log.clock())
     with translate_errors(log.question_seconds):
-        found, _ = await first_large(log.rejected, asked | _under(below), limit=limit, budget=log.budget, direction=-1)
-        more = 0 < len(found) < limit and await first(
-            log.rejected, asked | _under(found[-1]["_id"]), {"_id": 1}, limit=1, direction=-1
+        rows, _ = await first_large(log.rejected, query | _under(below), limit=limit, budget=log.budget, direction=-1)
+        more = 0 < len(rows) < limit and await first(
+            log.rejected, query | _under(rows[-1]["_id"]), {"_id": 1}, limit=1, direction=-1
         )
-    return RejectedPage([_rejected(row) for row in found], bool(more))
+    return RejectedPage([_rejected(row) for row in rows], bool(more))
 
 
 async def one(log: Log, number: int) -> StoredRejection | None:
-    """The one of that number, if it is there."""
-    found = await several(log, [number])
-    return found[0] if found else None
+    """The rejected message with that number; None if there is none."""
+    messages = await several(log, [number])
+    return messages[0] if messages else None
 
 
 async def several(log: Log, numbers: Sequence[int]) -> list[StoredRejection]:
-    """Those of these numbers that are there, in any order; TooComplex when they take over 16 MiB."""
-    asked = {"_id": {"$in": list(numbers)}} | unexpired(log.clock())
+    """The rejected messages with these numbers, in any order; TooComplex when they take more than 16 MiB."""
+    query = {"_id": {"$in": list(numbers)}} | unexpired(log.clock())
     with translate_errors(log.question_seconds):
-        found = await first(log.rejected, asked, limit=len(numbers))
-        if 0 < len(found) < len(numbers) and await log.rejected.count_documents(asked) > len(found):
+        rows = await first(log.rejected, query, limit=len(numbers))
+        if 0 < len(rows) < len(numbers) and await log.rejected.count_documents(query) > len(rows):
             raise TooComplex(TOO_LARGE)
-    return [_rejected(row) for row in found]
+    return [_rejected(row) for row in rows]
 
 
 async def numbers(log: Log, code: str | None = None) -> list[int]:
-    """The numbers of all that are there now, the first one first; of one code, if given."""
+    """The numbers of all rejected messages, ascending; only those with `code`, if given."""
     with translate_errors(log.question_seconds):
-        # the condition on the number lets the index answer alone
-        asked = _of(code) | {"_id": {"$gt": 0}}
-        found = await log.rejected.find(asked, {"_id": 1}).sort("_id", 1).to_list(None)
-        # apart, for the same reason; they are few, for MongoDB takes them away within minutes
-        gone = {row["_id"] async for row in log.rejected.find(_expired(log), {"_id": 1})}
-    return [row["_id"] for row in found if row["_id"] not in gone]
+        # with the condition on the number, the index alone answers this
+        query = _with_code(code) | {"_id": {"$gt": 0}}
+        rows = await log.rejected.find(query, {"_id": 1}).sort("_id", 1).to_list(None)
+        # separately, for the same reason; they are few, since MongoDB deletes them within minutes
+        expired = {row["_id"] async for row in log.rejected.find(_expired(log), {"_id": 1})}
+    return [row["_id"] for row in rows if row["_id"] not in expired]
 
 
 async def remove(log: Log, numbers: Sequence[int]) -> int:
-    """Take these away for good; how many of them there were."""
+    """Delete these for good. Returns how many there were."""
     with translate_errors(log.question_seconds):
         outcome = await log.rejected.delete_many({"_id": {"$in": list(numbers)}})
     return outcome.deleted_count
 
 
 async def count(log: Log) -> int:
-    """How many there are."""
+    """How many rejected messages there are."""
     with translate_errors(log.question_seconds):
         n = await log.rejected.estimated_document_count()
         return max(0, n - await log.rejected.count_documents(_expired(log)))
 
 
 async def newest(log: Log, message_ids: Sequence[str]) -> dict[str, int]:
-    """The number of the last rejection of each of these messages, of those that have any."""
+    """The number of the last rejection of each message, by message id; only for rejected ones."""
     with translate_errors(log.question_seconds):
-        found = log.rejected.find({"messageId": {"$in": list(message_ids)}, **unexpired(log.clock())}, {"messageId": 1})
-        return {row["messageId"]: row["_id"] async for row in found.sort("_id", 1)}
+        rows = log.rejected.find({"messageId": {"$in": list(message_ids)}, **unexpired(log.clock())}, {"messageId": 1})
+        return {row["messageId"]: row["_id"] async for row in rows.sort("_id", 1)}
 
 
 async def codes(log: Log) -> dict[str, int]:
-    """How many there are of each code, the commonest first."""
+    """How many there are of each code, the most frequent first."""
     with translate_errors(log.question_seconds):
-        counted = await _counted(log, {"code": {"$gt": ""}})
-        counted.subtract(await _counted(log, _expired(log)))
-    return dict(sorted((+counted).items(), key=lambda item: (-item[1], item[0])))
+        tally = await _tally(log, {"code": {"$gt": ""}})
+        tally.subtract(await _tally(log, _expired(log)))
+    return dict(sorted((+tally).items(), key=lambda item: (-item[1], item[0])))
 
 
 async def stamp(log: Log, days: float) -> int:
-    """Let those that have no time of expiry expire after so many days from now, 0 for never; how many there were."""
+    """Let messages without an expiry expire `days` from now; 0 changes nothing. Returns how many there were."""
     if days == 0:
         return 0
     end = bson_date(log.clock()) + timedelta(days=days)
@@ -132,7 +132,7 @@ async def stamp(log: Log, days: float) -> int:
     return outcome.modified_count
 
 
-async def _counted(log: Log, match: Document) -> Counter[str]:
+async def _tally(log: Log, match: Document) -> Counter[str]:
     rows = await log.mongo.aggregate(log.rejected, [{"$match": match}, {"$group": {"_id": "$code", "n": {"$sum": 1}}}])
     return Counter({row["_id"]: row["n"] for row in rows})
 
@@ -145,7 +145,7 @@ def _under(number: int | None) -> Document:
     return {} if number is None else {"_id": {"$lt": number}}
 
 
-def _of(code: str | None) -> Document:
+def _with_code(code: str | None) -> Document:
     return {} if code is None else {"code": code}
 
 

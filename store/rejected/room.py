@@ -1,7 +1,7 @@
-"""The bound of the rejected messages: where they take more room than they may, the oldest are dropped, and counted.
+"""The limit on rejected messages: when they take more bytes than they may, the oldest are dropped, and counted.
 
-What is counted comes first, with the number up to which it counts, and the messages go after it. So whoever dies in
-between counts nothing twice, and the next one takes away what is counted already.
+They are counted first, together with the number up to which they are, and deleted after that. So a process that dies in
+between counts nothing twice, and the next one deletes what is already counted.
 """
 
 import asyncio
@@ -21,13 +21,13 @@ from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.values.documents import INTEGERS
 
 ID: Final = "rejected"  # in `meta`
-LEFT: Final = 0.9  # of the bound, so that not every message that comes pushes one out
-STEP: Final = 1000  # messages that are dropped at once
+REMAINDER: Final = 0.9  # of the limit, so that not every new message drops an old one
+STEP: Final = 1000  # messages that are dropped in one step
 
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """What was dropped for want of room, ever: how many of each code, the most frequent first, and between when."""
+    """All messages ever dropped to stay within the limit: how many of each code, most frequent first, and when."""
 
     codes: Mapping[str, int]
     since: int
@@ -35,44 +35,44 @@ class Dropped:
 
     @property
     def count(self) -> int:
-        """How many in all."""
+        """How many in total."""
         return sum(self.codes.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Trimmed:
-    """What one call of `trim` dropped: how many of each code, up to which number."""
+    """What one call of `trim` dropped: how many of each code, and up to which number."""
 
     codes: Mapping[str, int]
     through: int
 
 
 async def dropped(log: Log) -> Dropped | None:
-    """What was dropped so far; None when nothing was. Blocked when the account of it is damaged."""
+    """What was dropped so far; None if nothing was. Blocked when the account of it is damaged."""
     with translate_errors(log.question_seconds):
-        found = await _account(log)
-    if "codes" not in found:
+        account = await _account(log)
+    if "codes" not in account:
         return None
-    ordered = sorted(found["codes"].items(), key=lambda item: (-item[1], item[0]))
-    return Dropped(dict(ordered), found["since"], found["last"])
+    ordered = sorted(account["codes"].items(), key=lambda item: (-item[1], item[0]))
+    return Dropped(dict(ordered), account["since"], account["last"])
 
 
 async def _account(log: Log) -> Document:
-    found = await log.meta.find_one({"_id": ID}) or {}
-    codes = found.get("codes", {})
-    numbers = [found[name] for name in ("since", "last", "through") if name in found]
+    account = await log.meta.find_one({"_id": ID}) or {}
+    codes = account.get("codes", {})
+    numbers = [account[name] for name in ("since", "last", "through") if name in account]
     if isinstance(codes, Mapping) and all(type(number) in INTEGERS for number in (*codes.values(), *numbers)):
-        return found
+        return account
     raise Blocked(
-        'the account of dropped messages in meta is damaged: db.meta.deleteOne({_id: "rejected"}) lets it begin anew'
+        'the account of dropped messages in meta is damaged: db.meta.deleteOne({_id: "rejected"}) starts a new one'
     )
 
 
 async def trim(log: Log, most_bytes: int, seconds: float) -> Trimmed | None:
-    """Drop the oldest rejected messages until all take less than `most_bytes`, or the time is up; None if none had to.
+    """Drop the oldest rejected messages until they take less than `most_bytes` or time is up; None if they did before.
 
-    The size is MongoDB's own figure, without compression and indexes. What has expired is taken away with the others,
-    and not counted. Raises Unavailable or QuestionTimedOut, and Blocked when the account of the dropped is damaged.
+    The size is MongoDB's own figure, without compression and indexes. Expired messages are deleted too, but not
+    counted. Raises Unavailable or QuestionTimedOut, and Blocked when the account of the dropped messages is damaged.
     """
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
@@ -81,31 +81,33 @@ async def trim(log: Log, most_bytes: int, seconds: float) -> Trimmed | None:
         if (await _size(log))[0] <= most_bytes:
             return None
         through = int((await _account(log)).get("through", 0))
-        await log.rejected.delete_many({"_id": {"$lte": through}})  # what somebody died over
-        size, n = await _size(log)  # anew, for somebody else may just have made room
-        while size > most_bytes * LEFT and loop.time() < end:
-            surplus = size - most_bytes * LEFT
+        await log.rejected.delete_many(
+            {"_id": {"$lte": through}}
+        )  # counted by a process that died before it deleted them
+        size, n = await _size(log)  # again, since another process may just have dropped some
+        while size > most_bytes * REMAINDER and loop.time() < end:
+            surplus = size - most_bytes * REMAINDER
             rows = await _oldest(log, min(STEP, math.ceil(surplus * n / size)), surplus)
             if not rows:
                 break
-            counted = Counter(row["code"] for row in rows if not row["expired"])
-            if not await _count(log, counted, through, rows[-1]["_id"]):
-                break  # somebody else drops them
+            tally = Counter(row["code"] for row in rows if not row["expired"])
+            if not await _count(log, tally, through, rows[-1]["_id"]):
+                break  # another process is dropping them
             through = rows[-1]["_id"]
             await log.rejected.delete_many({"_id": {"$lte": through}})
-            codes += counted
+            codes += tally
             size, n = size - sum(row["size"] for row in rows), max(1, n - len(rows))
     return Trimmed(dict(codes.most_common()), through)
 
 
 async def _size(log: Log) -> tuple[int, int]:
-    [found] = await log.mongo.aggregate(log.rejected, [{"$collStats": {"storageStats": {}}}])
-    stats: Any = found["storageStats"]
+    [result] = await log.mongo.aggregate(log.rejected, [{"$collStats": {"storageStats": {}}}])
+    stats: Any = result["storageStats"]
     return int(stats["size"]), max(1, int(stats["count"]))
 
 
 async def _oldest(log: Log, most: int, surplus: float) -> list[Document]:
-    """At most so many of the oldest, and no more than make up for the surplus."""
+    """At most `most` of the oldest, and no more than the surplus needs."""
     now = bson_date(log.clock())
     rows = await log.mongo.aggregate(
         log.rejected,
@@ -121,22 +123,22 @@ async def _oldest(log: Log, most: int, surplus: float) -> list[Document]:
             },
         ],
     )
-    taken, size = 0, 0
-    while taken < len(rows) and size < surplus:
-        size += rows[taken]["size"]
-        taken += 1
-    return rows[:taken]
+    count, size = 0, 0
+    while count < len(rows) and size < surplus:
+        size += rows[count]["size"]
+        count += 1
+    return rows[:count]
 
 
 async def _count(log: Log, codes: Counter[str], above: int, through: int) -> bool:
-    """Note that these go, unless somebody else has noted any above that number."""
+    """Count these as dropped. False if another process has counted any above that number."""
     now = log.clock()
     changes: Document = {
         "$set": {"through": through, "last": now},
         "$min": {"since": now},
         "$inc": {f"codes.{code}": n for code, n in codes.items()},
     }
-    if not codes:  # all of them had expired
+    if not codes:  # all of them have expired
         changes = {"$set": {"through": through}}
     at: Document = {"_id": ID, "through": above}
     try:

@@ -1,15 +1,15 @@
-"""The documents of the log, as they lie in MongoDB and travel in live batches."""
+"""The documents of the log, in the form that MongoDB stores and live batches carry."""
 
 from datetime import datetime
 from typing import Any, Final, NotRequired, TypedDict
 
 from bson import DBRef, Int64
 
-INTEGERS: Final = frozenset({int, Int64})  # what the driver reads integers as
+INTEGERS: Final = frozenset({int, Int64})  # the types that the driver decodes integers to
 
 
 class MessageSource(TypedDict):
-    """The place in JetStream that a message came from. `created` tells a stream from its successor of one name."""
+    """Where a message came from in JetStream. `created` distinguishes a stream from a later one of the same name."""
 
     stream: str
     created: str
@@ -17,10 +17,11 @@ class MessageSource(TypedDict):
 
 
 class EventDocument(TypedDict):
-    """One stored event. `_id` is its position; times are microseconds; `expireAt` (UTC, naive) is absent if it is kept.
+    """One stored event. `_id` is its position; times are microseconds since 1970.
 
-    `version` is the log's own; `claimedVersion` is what the publisher took it for, present where it is another.
-    `extensions` holds members of the message that have no field of their own, so that nothing sent is lost.
+    `version` is counted by the log; `claimedVersion` is the publisher's, present only if it differs. `extensions` holds
+    the members of the message that have no field of their own, so that nothing is lost. `expireAt` (naive, UTC) is
+    absent if the event is kept for ever.
     """
 
     _id: int
@@ -43,7 +44,7 @@ class EventDocument(TypedDict):
 
 
 class Mark(TypedDict):
-    """One event of an aggregate, as its head remembers it."""
+    """One event of an aggregate, as its head records it."""
 
     position: int
     timestamp: int
@@ -51,17 +52,18 @@ class Mark(TypedDict):
 
 
 class HeadKey(TypedDict):
-    """What names an aggregate."""
+    """The name of an aggregate."""
 
     type: str
     id: str
 
 
 class Head(TypedDict):
-    """An aggregate's newest state of affairs. It outlives its events, so versions never restart.
+    """The state of an aggregate after its last event. It outlives the events, so versions never start again.
 
-    `expireAt` is when its last event to expire does (absent: one is kept for ever), `firstExpireAt` when the first one
-    did or will (absent: none will): before that hour every answer about the aggregate is in this document alone.
+    `expireAt` is when the last of its events expires (absent if one is kept for ever). `firstExpireAt` is when the
+    first one did or will (absent if none will): before that, this document alone answers every query about the
+    aggregate.
     """
 
     _id: HeadKey
@@ -74,9 +76,9 @@ class Head(TypedDict):
 
 
 class RejectionDocument(TypedDict):
-    """A message that could not be taken, with all that is needed to try it again, and to answer it again.
+    """A rejected message, with everything that is needed to retry it, and to give the same answer again.
 
-    `expireAt` (UTC, naive) is absent if it is kept.
+    `expireAt` (naive, UTC) is absent if it is kept for ever.
     """
 
     _id: int
@@ -95,9 +97,9 @@ class RejectionDocument(TypedDict):
 
 
 def plain(value: object) -> object:
-    """What JSON should be written of a value that BSON has a type of its own for; TypeError when there is none.
+    """The JSON form of a value that the driver decodes to a type of its own; TypeError for other types.
 
-    The driver reads `{"$ref": …, "$id": …}`, which anyone may send, as a reference.
+    The driver decodes `{"$ref": …, "$id": …}`, which anyone may send, as a DBRef.
     """
     if isinstance(value, DBRef):
         return dict(value.as_doc())

@@ -1,4 +1,4 @@
-"""The fingerprint of a message, which it has again whenever it is sent again. No I/O."""
+"""The fingerprint of a message: the same whenever the message is sent again. No I/O."""
 
 from hashlib import blake2b
 from typing import Final
@@ -6,19 +6,19 @@ from typing import Final
 from eventscope.store.values.headers import every
 from eventscope.store.values.message import ATTRIBUTE, ENVELOPE, EXPECTED_VERSION, Arrival
 
-# headers that say something of the message wherever they are
-SAID: Final = frozenset({EXPECTED_VERSION, ENVELOPE})
+# headers that are always content
+CONTENT_HEADERS: Final = frozenset({EXPECTED_VERSION, ENVELOPE})
 
 
 def fingerprint(arrival: Arrival) -> bytes:
-    """16 bytes of what a rejection keeps of its bytes, of its subject, and of the headers that are content.
+    """A 16-byte hash of the bytes that a rejection keeps, the subject, and the headers that are content.
 
-    Of other headers, like the context of a trace, each sending may have its own.
+    Other headers, such as a trace context, may differ each time a message is sent.
     """
-    said = [
+    content_headers = [
         (name, value)
         for name, value in every(arrival.headers).items()
-        if name in SAID or (lower := name.lower()) in arrival.decisive or lower.startswith(ATTRIBUTE)
+        if name in CONTENT_HEADERS or (lower := name.lower()) in arrival.decisive or lower.startswith(ATTRIBUTE)
     ]
-    beside = repr((arrival.subject, sorted(said, key=lambda one: one[0])))
-    return blake2b(arrival.kept, digest_size=16, key=blake2b(beside.encode(errors="surrogatepass")).digest()).digest()
+    context = repr((arrival.subject, sorted(content_headers, key=lambda one: one[0])))
+    return blake2b(arrival.kept, digest_size=16, key=blake2b(context.encode(errors="surrogatepass")).digest()).digest()

@@ -1,4 +1,4 @@
-"""The first part of a value for which something holds, in the order in which it is written as JSON. No I/O."""
+"""Searches the parts of a value in the order in which it is written as JSON. No I/O."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
@@ -10,23 +10,23 @@ T = TypeVar("T")
 MOST_PLACE: Final = 200  # characters
 
 
-def first(value: Any, found: Callable[[Any], T | None], passed: frozenset[type]) -> tuple[T, str] | None:
-    """What `found` says of the first part of which it says something, and the place; None when there is no such part.
+def first(value: Any, check: Callable[[Any], T | None], skipped: frozenset[type]) -> tuple[T, str] | None:
+    """The first result of `check` on a part that is not None, with the place of the part; None if there is none.
 
-    Parts whose type is in `passed` are not asked about. Only in the end the place is made up: one for each part would
-    take most of the time.
+    Parts whose type is in `skipped` are not checked. The place is only composed for the result: to do it for each part
+    would take most of the time.
     """
     path: list[str | int] = []
     levels: list[Iterator[tuple[str | int, Any]]] = [iter([("", value)])]
-    seen: set[int] = set()
+    visited: set[int] = set()
     while levels:
         for key, one in levels[-1]:
-            if type(one) in passed:
+            if type(one) in skipped:
                 continue
-            if (what := found(one)) is not None:
-                return what, _place([*path, key][1:])
-            if one and id(one) not in seen and (members := _members(one)) is not None:  # a list may hold itself
-                seen.add(id(one))
+            if (result := check(one)) is not None:
+                return result, _place([*path, key][1:])
+            if one and id(one) not in visited and (members := _members(one)) is not None:  # a list may contain itself
+                visited.add(id(one))
                 path.append(key)
                 levels.append(members)
                 break
@@ -51,7 +51,7 @@ def _place(path: Sequence[str | int]) -> str:
 
 
 def _members(value: Any) -> Iterator[tuple[str | int, Any]] | None:
-    """What is in a value, as orjson writes it; None for what has no parts."""
+    """The parts of a value as orjson writes it; None if it has none."""
     match value:
         case list() | tuple():
             return enumerate(value)

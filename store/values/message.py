@@ -1,4 +1,4 @@
-"""Messages on their way into the log: what came, what was understood of it, and why some are refused. No I/O."""
+"""Messages on their way into the log: as received, as parsed, and what became of them. No I/O."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -6,24 +6,24 @@ from typing import Any, Final, TypeAlias
 
 from eventscope.store.values.documents import EventDocument
 
-# What an expectation of the aggregate's version may be besides a number
+# the expected versions of an aggregate that are not a version number
 ANY_VERSION: Final = None
 NO_STREAM: Final = 0
 
 EXPECTED_VERSION: Final = "Eventscope-Expected-Version"
-ENVELOPE: Final = "Eventscope-Envelope"  # says what the message is in, whatever its subject is set to
-ATTRIBUTE: Final = "ce-"  # begins the headers, in any case, that are attributes of a CloudEvent
-HEADERS: Final = "headers"  # the member of an event's metadata that headers of its message are kept as
-RETRY: Final = "Eventscope-Retry"  # marks a rejected message that somebody wants to be looked at once more
+ENVELOPE: Final = "Eventscope-Envelope"  # names the envelope of the message, and overrides the setting for its subject
+ATTRIBUTE: Final = "ce-"  # the prefix, in any case, of headers that are attributes of a CloudEvent
+HEADERS: Final = "headers"  # the member of an event's metadata that holds headers of its message
+RETRY: Final = "Eventscope-Retry"  # marks a rejected message that somebody retries
 
-MOST_RAW: Final = 12 * 1024 * 1024  # bytes of a rejected message: MongoDB keeps no document over 16 MiB
+MOST_RAW: Final = 12 * 1024 * 1024  # bytes kept of a rejected message: MongoDB stores no document over 16 MiB
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One message as JetStream keeps it. `recorded_at` is JetStream's own timestamp in microseconds.
+    """One message as JetStream stores it. `recorded_at` is JetStream's own timestamp in microseconds.
 
-    `decisive` are the names, in lower case, of headers that are content here, and not of headers everywhere.
+    `decisive` holds the names, in lower case, of headers that are content by this stream's settings.
     """
 
     subject: str
@@ -35,20 +35,20 @@ class Arrival:
 
     @property
     def kept(self) -> bytes:
-        """What a rejection keeps of its bytes."""
+        """The bytes that a rejection keeps."""
         return self.raw[:MOST_RAW]
 
 
 @dataclass(frozen=True, slots=True)
 class AcceptedMessage:
-    """A message that is well formed: `fields` are those of `documents.EventDocument` that the message decides.
+    """A well-formed message. `fields` are the members of `documents.EventDocument` that the message decides.
 
     `expected_version` is the version that the aggregate must have before (0: it must not exist; None: any).
     `claimed_version` is the version that the publisher believes this event to have; nothing depends on it.
-    `has_timestamp` tells a timestamp that the message gave from JetStream's, and `keeps_headers` the `headers` in the
-    metadata that NATS brought from those that the message gave. `claim` names the extension that a claimed version
-    lies in if it is no integer; None where every extension is content. `beside_bytes` is about how much of the fields
-    came as headers or subject, which several events that came together have in common.
+    `has_timestamp` is False if the timestamp is JetStream's; `keeps_headers` is True if the `headers` in the metadata
+    are those of NATS, and not the message's own. `claim` names the extension with the claimed version if that is not an
+    integer; None if every extension is content. `beside_bytes` is about how many bytes of the fields came from headers
+    or subject, which the events of a group share.
     """
 
     arrival: Arrival
@@ -62,29 +62,29 @@ class AcceptedMessage:
 
     @property
     def id(self) -> str:
-        """What tells this message from every other, however often it is sent."""
+        """The id of the message, the same however often it is sent."""
         return str(self.fields["messageId"])
 
 
 @dataclass(frozen=True, slots=True)
 class MessageGroup:
-    """Several messages that came as one: they are stored whole and in this order, or refused whole."""
+    """Several events that came as one message: all are stored, in this order, or all are rejected."""
 
     arrival: Arrival
     messages: tuple[AcceptedMessage, ...]
 
     @property
     def id(self) -> str:
-        """What tells this message from every other, however often it is sent: the id of its first event."""
+        """The id of the message, the same however often it is sent: that of its first event."""
         return self.messages[0].id
 
 
 @dataclass(frozen=True, slots=True)
 class RejectedMessage:
-    """A message that cannot be taken: `code` for programs, `reason` for people.
+    """A message that cannot be stored: `code` for programs, `reason` for people.
 
-    `id` tells the message from every other, however often it is sent. `index` tells which of several that came together
-    is to blame; `actual_version` what was expected wrongly.
+    `id` is the same however often the message is sent. `index` is the event at fault in a group; `actual_version` is
+    the aggregate's version if another one was expected.
     """
 
     arrival: Arrival
@@ -100,9 +100,10 @@ ParsedMessage: TypeAlias = AcceptedMessage | MessageGroup | RejectedMessage
 
 @dataclass(frozen=True, slots=True)
 class StreamPosition:
-    """A place in a JetStream stream: all up to `sequence` is done. `created` tells a stream from its successor.
+    """A position in a JetStream stream: everything up to `sequence` is stored.
 
-    `recorded_at` is the timestamp of the message there, by which a reused sequence is found out.
+    `created` distinguishes the stream from a later one of the same name. `recorded_at` is the timestamp of the message
+    there, which reveals a reused sequence.
     """
 
     stream: str
@@ -113,9 +114,9 @@ class StreamPosition:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Sequences of a stream, both ends included, that JetStream removed before they were read.
+    """Sequences of a stream, both ends included, whose messages JetStream removed before they were read.
 
-    `at` is when that was noticed, in microseconds.
+    `at` is when this was noticed, in microseconds.
     """
 
     stream: str
@@ -125,15 +126,15 @@ class Lost:
 
     @property
     def count(self) -> int:
-        """How many messages these are."""
+        """How many sequences these are."""
         return self.last - self.first + 1
 
 
 @dataclass(frozen=True, slots=True)
 class MessageBatch:
-    """Messages in the order of the stream, and the place reached when they are stored.
+    """Messages in the order of the stream. The stream is done up to `place` when they are stored.
 
-    `lost` are the sequences between the place before and this one that hold no message.
+    `lost` are the sequences since the former place that have no message.
     """
 
     messages: tuple[ParsedMessage, ...]
@@ -142,7 +143,7 @@ class MessageBatch:
 
     @property
     def accepted(self) -> Iterator[AcceptedMessage]:
-        """Those that may become events, one by one."""
+        """The messages that may become events, those of groups one by one."""
         for message in self.messages:
             match message:
                 case AcceptedMessage():
@@ -153,9 +154,9 @@ class MessageBatch:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one arrival: its events (the stored ones, where it came again), or why it was rejected.
+    """What became of one message: its events (the stored ones, if it is a duplicate), or its rejection.
 
-    `together` tells that several events came as one, though there may be only one of them.
+    `together` is True if it was a group, even of one event.
     """
 
     arrival: Arrival
@@ -166,7 +167,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What became of a batch: `events` lie in the log from position `previous` + 1 on."""
+    """What became of a batch: its `events` start at position `previous` + 1."""
 
     previous: int
     events: tuple[EventDocument, ...]

@@ -1,6 +1,6 @@
 """Moments in time: whole microseconds since 1970 in the store, RFC 3339 text outside.
 
-A BSON date holds milliseconds only, and what goes in must come out (docs/decisions/0005).
+A BSON date has milliseconds only, which would lose digits that publishers send (docs/decisions/0005).
 """
 
 import re
@@ -19,17 +19,17 @@ THREE: Final = tuple(f"{n:03}" for n in range(1000))
 DAY_ALONE: Final = r"\d{4}(-?)\d\d\1\d\d|\d{4}-?W\d\d-?\d"
 IS_DAY: Final = re.compile(DAY_ALONE, re.ASCII)
 IS_WEEK: Final = re.compile(r"\d{4}-?W\d\d", re.ASCII)
-# Python takes any character for the one before the time, so that a day with a zone would become a time of day
+# Python accepts any character before the time of day, so it would read the zone of a day as its time
 IS_TIME: Final = re.compile(rf"(?:{DAY_ALONE}|\d{{4}}-?W\d\d)(?:[Tt _]\S+)?", re.ASCII)
 
-# ISO 8601 has a word for the midnight that a day ends with
+# ISO 8601 writes the midnight at the end of a day as 24:00
 END_OF_DAY: Final = re.compile(r"(.{8,10}[Tt _])24((?::?00){0,2}(?:[.,]0+)?(?:[Zz]|[+-].*)?)", re.ASCII)
 
 Clock = Callable[[], int]
 
 
 class Day(int):
-    """The start of a day in UTC, of a time that was given without a time of day."""
+    """The start of a day in UTC, when only the day was stated."""
 
     __slots__ = ()
 
@@ -40,7 +40,7 @@ def now() -> int:
 
 
 def of(time: datetime) -> int:
-    """A time with a zone as microseconds; exact, since no float takes part."""
+    """A time with a zone as microseconds. It is exact, since no float is involved."""
     since = time - EPOCH
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
@@ -52,9 +52,9 @@ def to_datetime(moment: int) -> datetime:
 
 @lru_cache(16_384)
 def to_text(moment: int) -> str:
-    """RFC 3339 in UTC with microseconds where there are any: `2026-11-23T07:00:00.250000Z`."""
-    # Pages are made of moments, and the newest are asked for again and again. This takes a quarter of what writing out
-    # each moment by itself does, and remembering it an eighth of that.
+    """RFC 3339 in UTC, with microseconds if there are any: `2026-11-23T07:00:00.250000Z`."""
+    # Every page formats many moments, often the same recent ones. Composing the text takes a quarter of the time of
+    # isoformat, and a cache hit an eighth of that.
     seconds, rest = divmod(moment, 1_000_000)
     minute, second = divmod(seconds, 60)
     if not rest:
@@ -69,7 +69,7 @@ def _minute_text(minute: int) -> str:
 
 
 def from_text(text: str) -> int:
-    """Read an ISO 8601 time, in UTC where it names no zone; ValueError when it is none."""
+    """Parse an ISO 8601 time, which is in UTC unless it names a zone; ValueError when it is not a time."""
     try:
         time = datetime.fromisoformat(text.upper() if "z" in text else text)
         if text[10:11] != "T" and not IS_TIME.fullmatch(text):
@@ -84,8 +84,8 @@ def from_text(text: str) -> int:
         raise ValueError(f"{text[:60]!r} is not a time like 2026-11-23T07:00:00Z") from None
 
 
-def given(text: str) -> int:
-    """Read a time as people state it in a question: a day alone is a `Day`. ValueError when it is neither."""
+def from_argument(text: str) -> int:
+    """Parse a time or a day as people state it in an argument; a day becomes a `Day`. ValueError when it is neither."""
     try:
         if not IS_WEEK.fullmatch(text):
             return Day(from_text(text)) if IS_DAY.fullmatch(text) else from_text(text)
@@ -95,9 +95,9 @@ def given(text: str) -> int:
 
 
 def ends(start: int | None, last: int | None, before: int | None) -> tuple[int | None, int | None]:
-    """The first and the last moment of a range, both included; None where it is open.
+    """The first and the last moment of a range, both included; None if it is open.
 
-    It goes to `last`, and where that is a day to the end of it; and it ends before `before`.
+    It includes `last` (all of it, if that is a day), and ends before `before`.
     """
     highs = []
     if last is not None:

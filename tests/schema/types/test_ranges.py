@@ -60,7 +60,8 @@ async def test_any_range_means_the_same_in_the_log_in_its_counts_and_live(world:
     assert await found(world, {"not": {"or": [range]}}) == world.those(lambda event: not means(range, event))
     answer = await world.api.ask("query ($f: StatsFilter) { stats(filter: $f) { totalEvents } }", f=range)
     assert answer["stats"]["totalEvents"] == len(wanted)
-    given = {re.sub("([A-Z])", lambda m: f"_{m[1].lower()}", name): moment.given(time) for name, time in range.items()}
+    arguments = {name: moment.from_argument(at) for name, at in range.items()}
+    given = {re.sub("([A-Z])", lambda m: f"_{m[1].lower()}", name): at for name, at in arguments.items()}
     lively = matcher(event_filter(EventFilter(**given)))  # type: ignore[arg-type]  # a moment is an integer
     assert world.those(lambda event: lively(Inspection(event))) == wanted
 

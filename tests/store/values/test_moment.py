@@ -83,23 +83,23 @@ def test_a_day_with_a_zone_is_no_time_of_that_day(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["2026-11-23", "20261123", "2026-W48-1", "2026W481"])
 def test_a_day_alone_is_known_as_one(text: str) -> None:
-    day = moment.given(text)
+    day = moment.from_argument(text)
     assert isinstance(day, Day)
     assert moment.to_text(day) == "2026-11-23T00:00:00Z"
     assert moment.ends(day, day, None) == (day, moment.from_text("2026-11-23T23:59:59.999999Z"))
     assert moment.ends(None, day, day) == (None, day - 1)
-    assert moment.ends(None, moment.given(f"{text}T00:00"), None) == (None, day)
+    assert moment.ends(None, moment.from_argument(f"{text}T00:00"), None) == (None, day)
 
 
 @pytest.mark.parametrize("text", ["2026", "2026-11", "202611", "2026-W48", "2026W48", "", "2026-11-23T"])
 def test_a_year_a_month_and_a_week_are_no_day(text: str) -> None:
     with pytest.raises(ValueError, match="or a day like 2026-11-23"):
-        moment.given(text)
+        moment.from_argument(text)
 
 
 def test_the_last_of_all_days_ends_with_time_itself() -> None:
-    assert moment.ends(None, moment.given("9999-12-31"), None) == (None, LAST)
-    assert moment.ends(moment.given("0001-01-01"), None, None) == (FIRST, None)
+    assert moment.ends(None, moment.from_argument("9999-12-31"), None) == (None, LAST)
+    assert moment.ends(moment.from_argument("0001-01-01"), None, None) == (FIRST, None)
 
 
 @given(st.text())
