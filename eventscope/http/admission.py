@@ -1,4 +1,4 @@
-"""How many WebSockets may be open: in all, and from one address."""
+"""Limits the number of open WebSockets and event streams, in all and from one address."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 class Admission:
-    """Counts who is in."""
+    """Counts open connections, in all and by address."""
 
     def __init__(self, most: int, most_per_address: int) -> None:
         self._most = most
@@ -15,8 +15,8 @@ class Admission:
         self._all = 0
 
     @contextmanager
-    def asked(self, address: str) -> Iterator[str | None]:
-        """Let one in for the length of the block, or say why not."""
+    def admit(self, address: str) -> Iterator[str | None]:
+        """Count one more for the length of the block and yield None; if there are too many, yield the reason."""
         if self._all >= self._most:
             yield f"{self._most} connections are open; try again later"
         elif self._by_address[address] >= self._most_per_address:

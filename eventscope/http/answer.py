@@ -1,22 +1,25 @@
-"""Answers as JSON; large ones are written a piece at a time, for others wait while one is written."""
+"""Answers as JSON. Large ones are encoded in pieces, since all other clients wait during each piece."""
 
 from collections.abc import Iterator
 from typing import Any, Final
 
 import orjson
+from graphql import GraphQLError
+from strawberry.http import process_result
+from strawberry.types import ExecutionResult
 
-from eventscope.errors import TooComplex, to_client
+from eventscope.errors import QuestionTimedOut, TooComplex, to_client
 from eventscope.schema.large import Large
 from eventscope.store.pace import Pace
 from eventscope.store.values.documents import plain
 
-PIECE: Final = 5_000  # values that are written in one go, about a millisecond's work
-LETTERS: Final = 64  # of a text, that are as much work as a value
-MOST: Final = 64 * 1024**2  # bytes of one answer, in which the same event may be written many times
+PIECE: Final = 5_000  # values encoded in one go, about a millisecond's work
+LETTERS: Final = 64  # characters of a text that take as much work as one value
+MOST: Final = 64 * 1024**2  # bytes of one answer, in which the same event may occur many times
 
 
-async def encoded(answer: dict[str, Any]) -> dict[str, Any]:
-    """The answer with its `data` written out, if that is large; an error in its place when it has too many bytes."""
+async def encode_answer(answer: dict[str, Any]) -> dict[str, Any]:
+    """The answer with its `data` encoded if that is large; an error in its place if it has too many bytes."""
     data = answer.get("data")
     if not isinstance(data, Large):
         return answer
@@ -28,6 +31,20 @@ async def encoded(answer: dict[str, Any]) -> dict[str, Any]:
             return {"data": None, "errors": [to_client(error)]}
         await pace.pause()
     return {**answer, "data": orjson.Fragment(bytes(text))}
+
+
+def body_of(result: ExecutionResult) -> tuple[dict[str, Any], bool]:
+    """The answer's body, and whether the request was wrong: then it was not executed, and the body has no `data`."""
+    body: dict[str, Any] = dict(process_result(result))
+    errors = result.errors or []
+    is_request_error = result.data is None and bool(errors) and all(map(_is_before_execution, errors))
+    if is_request_error:
+        del body["data"]
+    return body, is_request_error
+
+
+def _is_before_execution(error: GraphQLError) -> bool:
+    return error.path is None and not isinstance(error.original_error, QuestionTimedOut)
 
 
 def _pieces(value: Any) -> Iterator[bytes]:
@@ -43,18 +60,18 @@ def _pieces(value: Any) -> Iterator[bytes]:
         yield b"}"
     else:
         mark = b"["
-        for some in _together(value):
+        for run in _runs(value):
             yield mark
-            if len(some) == 1:
-                yield from _pieces(some[0])
+            if len(run) == 1:
+                yield from _pieces(run[0])
             else:
-                yield orjson.dumps(some, default=plain)[1:-1]
+                yield orjson.dumps(run, default=plain)[1:-1]
             mark = b","
         yield b"]"
 
 
-def _together(values: list[Any]) -> Iterator[list[Any]]:
-    """The values in as many runs as there are pieces of them."""
+def _runs(values: list[Any]) -> Iterator[list[Any]]:
+    """The values in runs of at most one piece's work, but for single values that are more."""
     run, work = list[Any](), 0
     for value in values:
         more = _work(value)
@@ -67,18 +84,18 @@ def _together(values: list[Any]) -> Iterator[list[Any]]:
 
 
 def _work(value: Any) -> int:
-    """How much work it is to write the value, looked at no further than to find that it is more than a piece."""
-    work, waiting = 0, [value]
-    while waiting and work <= PIECE:
-        one = waiting.pop()
+    """The work of encoding the value; counting stops once it is more than a piece."""
+    work, rest = 0, [value]
+    while rest and work <= PIECE:
+        one = rest.pop()
         work += 1
         if isinstance(one, str):
             work += len(one) // LETTERS
         elif isinstance(one, dict):
             work += len(one) + sum(map(len, one)) // LETTERS
-            waiting.extend(one.values())
+            rest.extend(one.values())
         elif isinstance(one, list):
             work += len(one)
             if work <= PIECE:
-                waiting.extend(one)
+                rest.extend(one)
     return work

@@ -1,4 +1,4 @@
-"""The GraphQL endpoint: Strawberry's view, strict about requests, and answering wrong ones as clients expect."""
+"""The GraphQL endpoint: Strawberry's view, but strict about requests, with errors in the form that clients expect."""
 
 import json
 import sys
@@ -22,9 +22,9 @@ from strawberry.types.graphql import OperationType
 from eventscope.errors import BadInput, NotOverHttp, NotPersisted, Unavailable, to_client
 from eventscope.http import event_stream, websocket_handler
 from eventscope.http.admission import Admission
-from eventscope.http.answer import encoded
+from eventscope.http.answer import body_of, encode_answer
 from eventscope.http.event_stream import EventStreams
-from eventscope.http.fast_path import FastPath, body_of
+from eventscope.http.fast_path import FastPath
 from eventscope.http.graphiql import wants_page
 from eventscope.http.negotiation import JSON, RESPONSE, negotiate, status
 from eventscope.http.persisted import is_persisted
@@ -39,18 +39,18 @@ from eventscope.store.values.documents import plain
 
 NOT_READ: Final = ("INVALID_JSON", "TOO_DEEP")
 INIT_SECONDS: Final = 10
-MOST_OPERATIONS: Final = 20  # at once on one WebSocket
+MOST_OPERATIONS: Final = 20  # running on one WebSocket
 MOST_BODY: Final = 262_144  # bytes
-MOST_URL: Final = 8_192  # bytes of what follows the question mark
+MOST_URL: Final = 8_192  # bytes after the question mark
 NOT_A_REQUEST: Final = "The body must be a JSON object with a query"
 NO_BATCHES: Final = "Several operations in one request are not supported: send each in a request of its own"
-NOT_IN_ADDRESS: Final = "The address has no query; give one as ?query=, or ask by POST"
+NOT_IN_URL: Final = "The URL has no query; add ?query=, or use POST"
 
 
 class Endpoint(GraphQL[Context, None]):
-    """`/graphql` for programs: queries and mutations by POST, queries by GET too, everything over WebSocket.
+    """`/graphql` for programs: queries and mutations by POST, queries also by GET, everything over WebSocket.
 
-    Everything goes as an event stream too, except for mutations by GET.
+    Everything also goes as an event stream, except mutations by GET.
     """
 
     websocket_adapter_class = Adapter
@@ -73,7 +73,7 @@ class Endpoint(GraphQL[Context, None]):
             subscription_protocols=["graphql-transport-ws"],
             connection_init_wait_timeout=timedelta(seconds=INIT_SECONDS),
             max_subscriptions_per_connection=MOST_OPERATIONS,
-            allowed_origins=("*",),  # who may ask is looked at before
+            allowed_origins=("*",),  # the gate has checked the origin
         )
         self.admission = admission
         self._services = services
@@ -85,7 +85,7 @@ class Endpoint(GraphQL[Context, None]):
             lambda why: _failure(503, to_client(Unavailable(why)), JSON, AGAIN),
         )
         self._page = page
-        self._shortcut = (
+        self._fast_path = (
             None
             if direct is None
             else FastPath(
@@ -97,7 +97,7 @@ class Endpoint(GraphQL[Context, None]):
         )
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> Context:
-        """What the operation is answered with."""
+        """The context of one operation."""
         context = Context(self._services)
         request.state.context = context
         return context
@@ -107,9 +107,9 @@ class Endpoint(GraphQL[Context, None]):
         return orjson.dumps(data, default=plain)
 
     def decode_json(self, data: str | bytes) -> object:
-        """JSON without loss; BadInput for a number or key that cannot be kept, errors as the base class knows them."""
+        """JSON without loss; raises BadInput for a number or key that cannot be kept, JSONDecodeError for no JSON."""
         try:
-            # integers of any size, for there is more in a request than what goes into the log
+            # integers of any size, since not everything in a request goes into the log
             return json_text.loads(_bytes(data), any_integer=True)
         except json_text.Fault as fault:
             if fault.code in NOT_READ:
@@ -117,41 +117,41 @@ class Endpoint(GraphQL[Context, None]):
             raise BadInput(str(fault), fault.place or None) from None
 
     def should_render_graphql_ide(self, request: object) -> bool:
-        """Never: who wants the page has got it before."""
+        """Never: requests for the page were answered before."""
         return False
 
     async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData:
-        """The request, if it has the media type and the shape of one."""
+        """The request, if its media type and shape are right; else HTTPException, BadInput or NotPersisted."""
         if request.method == "GET":
-            body: object = self._asked_in_address(request.query_params)
+            body: object = self._from_url(request.query_params)
         else:
             media_type = (request.content_type or "").partition(";")[0].strip().lower()
             if media_type != JSON:
                 raise HTTPException(415, f"Content-Type must be {JSON}")
             if request.headers.get("content-encoding", "identity").strip().lower() not in ("identity", ""):
-                raise HTTPException(415, "The body must not be compressed, and Content-Encoding says that it is")
+                raise HTTPException(415, "The body must not be compressed, but Content-Encoding says that it is")
             body = self.parse_json(await request.get_body())
         if isinstance(body, list):
             raise HTTPException(400, NO_BATCHES)
         if is_persisted(body):
             raise NotPersisted
         if not isinstance(body, dict) or not isinstance(body.get("query"), str) or not body["query"]:
-            raise HTTPException(400, NOT_IN_ADDRESS if request.method == "GET" else NOT_A_REQUEST)
+            raise HTTPException(400, NOT_IN_URL if request.method == "GET" else NOT_A_REQUEST)
         if not isinstance(body.get("operationName"), str | None):
             raise HTTPException(400, "operationName must be a string or null")
         for member in ("variables", "extensions"):
             if not isinstance(body.get(member), dict | None):
                 raise HTTPException(400, f"{member} must be an object or null")
-        # the base class would also look for ways to stream an answer, and there are none but WebSocket
+        # without extensions: the base class would look there for ways to stream an answer that we do not have
         return GraphQLRequestData(body["query"], body.get("variables"), body.get("operationName"), extensions=None)
 
-    def _asked_in_address(self, parameters: Mapping[str, str | None]) -> dict[str, object]:
-        """A request out of an address, where objects are written as JSON and what is empty is left out."""
-        given: dict[str, object] = {name: value for name, value in parameters.items() if value}
+    def _from_url(self, parameters: Mapping[str, str | None]) -> dict[str, object]:
+        """The request in a URL, where objects are JSON and empty parameters do not count."""
+        request: dict[str, object] = {name: value for name, value in parameters.items() if value}
         for member in ("variables", "extensions"):
-            if member in given:
-                given[member] = self.parse_json(str(given[member]))
-        return given
+            if member in request:
+                request[member] = self.parse_json(str(request[member]))
+        return request
 
     async def execute_single(
         self,
@@ -175,29 +175,29 @@ class Endpoint(GraphQL[Context, None]):
             raise HTTPException(400, error.as_http_error_reason()) from error
         except InvalidOperationTypeError as error:
             if error.operation_type == OperationType.MUTATION:
-                raise HTTPException(405, "Mutations are asked by POST") from error
+                raise HTTPException(405, "Mutations take POST") from error
             raise NotOverHttp from None
 
     async def process_result(self, request: Request, result: ExecutionResult) -> GraphQLHTTPResponse:
-        """The answer's body; one to a request that was not executed has no `data`."""
+        """The answer's body, without `data` if the request was not executed."""
         body, request.state.is_request_error = body_of(result)
-        return cast("GraphQLHTTPResponse", await encoded(body))
+        return cast("GraphQLHTTPResponse", await encode_answer(body))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or one WebSocket."""
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
-        if self._shortcut is not None:
-            heard = await self._shortcut.serve(scope, receive, send)
-            if heard is None:
+        if self._fast_path is not None:
+            rest = await self._fast_path.serve(scope, receive, send)
+            if rest is None:
                 return
-            receive = heard
-        # the limit of the application would answer in plain text; this one takes its place
+            receive = rest
+        # an unlimited body here, limited by ourselves: Starlette's own limit would answer in plain text
         await RequestBodyLimitMiddleware(self._serve, sys.maxsize)(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, _limited(receive))
+        request = Request(scope, _with_limit(receive))
         if self._page is not None and wants_page(request):
             await self._page()(scope, receive, send)
             return
@@ -213,30 +213,30 @@ class Endpoint(GraphQL[Context, None]):
 
     async def _answer(self, request: Request) -> Response:
         media_type = negotiate(request.headers.get("accept"))
-        streamed = event_stream.wanted(request.headers.get("accept"))
+        takes_stream = event_stream.is_requested(request.headers.get("accept"))
         if len(request.scope["query_string"]) > MOST_URL:
-            return _refusal(414, f"The address has over {MOST_URL} bytes; put the question in the body", media_type)
+            return _refusal(414, f"The URL has over {MOST_URL} bytes; put the query in the body", media_type)
         if request.method not in ("GET", "POST"):
-            return _refusal(405, "GraphQL is asked by GET and POST", media_type, {"allow": "GET, POST"})
-        if media_type is None and not streamed:
-            return _refusal(406, f"Answers come as {JSON}, {RESPONSE} or {event_stream.MEDIA_TYPE}", JSON)
+            return _refusal(405, "GraphQL takes GET and POST", media_type, {"allow": "GET, POST"})
+        if media_type is None and not takes_stream:
+            return _refusal(406, f"Answers are {JSON}, {RESPONSE} or {event_stream.MEDIA_TYPE}", JSON)
         try:
             if media_type is None:
                 return await self._stream(request)
             try:
                 response = await self.run(request)
             except NotOverHttp:
-                if not streamed:
+                if not takes_stream:
                     raise
                 return await self._stream(request)
         except HTTPException as error:
             headers = {"allow": "POST"} if error.status_code == 405 else None
             return _refusal(error.status_code, error.reason, media_type, headers)
         except ClientDisconnect:
-            return _refusal(400, "The request broke off", media_type)
+            return _refusal(400, "The client disconnected before the request was complete", media_type)
         except NotOverHttp as error:
             return _failure(400, to_client(error), media_type)
-        except NotPersisted as error:  # which is no failure: the client asks once more, with the query
+        except NotPersisted as error:  # not a failure: the client retries with the query
             if media_type is None:
                 return event_stream.of_one({"errors": [to_client(error)]}, self.encode_json)
             return _failure(200, to_client(error), media_type)
@@ -245,8 +245,8 @@ class Endpoint(GraphQL[Context, None]):
         except Exception as error:
             return _failure(500, to_client(error), media_type)
         response.headers["content-type"] = f"{media_type}; charset=utf-8"
-        failed = getattr(request.state, "is_request_error", False)
-        response.status_code = status(media_type, is_request_error=failed)
+        is_request_error = getattr(request.state, "is_request_error", False)
+        response.status_code = status(media_type, is_request_error=is_request_error)
         return response
 
     async def _stream(self, request: Request) -> Response:
@@ -254,15 +254,15 @@ class Endpoint(GraphQL[Context, None]):
 
 
 def _bytes(data: str | bytes) -> bytes:
-    # half a character in an address is no UTF-8, and so no JSON
+    # half of a character in a URL becomes invalid UTF-8, and so invalid JSON
     return data if isinstance(data, bytes) else data.encode(errors="surrogatepass")
 
 
-def _limited(receive: Receive) -> Receive:
-    """What is received, up to the size that a body may have."""
+def _with_limit(receive: Receive) -> Receive:
+    """The same `receive`, which raises HTTPException 413 for a body that is too large."""
     size = 0
 
-    async def counted() -> Message:
+    async def count() -> Message:
         nonlocal size
         message = await receive()
         size += len(message.get("body", b""))
@@ -270,7 +270,7 @@ def _limited(receive: Receive) -> Receive:
             raise HTTPException(413, f"The body has over {MOST_BODY} bytes")
         return message
 
-    return counted
+    return count
 
 
 def _refusal(status: int, message: str, media_type: str | None, headers: Mapping[str, str] | None = None) -> Response:

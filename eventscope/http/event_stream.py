@@ -1,9 +1,9 @@
-"""GraphQL over server-sent events, for clients that cannot do WebSockets: one operation, and its results as a stream.
+"""GraphQL over server-sent events, for clients without WebSockets: the results of one operation as a stream.
 
 The protocol is the distinct connections mode of https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md
 
-A browser's `EventSource` asks again whenever a stream has ended, for whatever reason, and says in `Last-Event-ID` which
-`id` it saw last. So results have their cursor as `id`, and the end has one that is answered with 204: do not ask again.
+A browser's `EventSource` reconnects after each end of a stream, and sends the last `id` it got in `Last-Event-ID`.
+So the `id` of a result is its cursor, and the end has one that is answered with 204, which means: do not reconnect.
 """
 
 import asyncio
@@ -20,10 +20,9 @@ from strawberry.types.graphql import OperationType
 
 from eventscope.background import cancel
 from eventscope.errors import to_client
-from eventscope.http.accept import accepted
+from eventscope.http.accept import parse_accept
 from eventscope.http.admission import Admission
-from eventscope.http.answer import encoded
-from eventscope.http.fast_path import body_of
+from eventscope.http.answer import body_of, encode_answer
 from eventscope.resolvers import cursor
 from eventscope.schema.build import Schema
 from eventscope.schema.context import Context, Services
@@ -32,143 +31,148 @@ from eventscope.store.log import Log
 from eventscope.subscriptions.live.sink import Gone
 
 MEDIA_TYPE: Final = "text/event-stream"
-KEEP_SECONDS: Final = 12.0  # proxies give up connections that are silent for a minute, some for 15 seconds
+KEEP_SECONDS: Final = 12.0  # proxies drop connections that are silent for a minute, some after 15 seconds
 SEND_SECONDS: Final = 10.0
 LINGER_SECONDS: Final = 20.0  # by then the system has dropped a peer that stopped reading
-ASKED_BEFORE: Final = "last-event-id"
-FINISHED: Final = "complete"  # no cursor is written like that
+LAST_ID: Final = "last-event-id"
+FINAL_ID: Final = "complete"  # no cursor looks like that
 COMPLETE: Final = b"event: complete\ndata: \n\n"
-COMPLETE_FOR_GOOD: Final = b"id: " + FINISHED.encode() + b"\n" + COMPLETE
-PASSING: Final = frozenset({"UNAVAILABLE", "TIMEOUT", "INTERNAL"})  # codes of errors after which to ask again
+COMPLETE_FOR_GOOD: Final = b"id: " + FINAL_ID.encode() + b"\n" + COMPLETE
+RETRYABLE: Final = frozenset({"UNAVAILABLE", "TIMEOUT", "INTERNAL"})  # codes of errors after which to reconnect
 COMMENT: Final = b":\n\n"
 
 
-def wanted(accept: str | None) -> bool:
-    """Whether the client takes an event stream; `*/*` does not ask for one."""
-    return any(name == MEDIA_TYPE and weight > 0 for name, weight in accepted(accept or ""))
+def is_requested(accept: str | None) -> bool:
+    """Whether the client accepts an event stream by name; `*/*` does not count."""
+    return any(name == MEDIA_TYPE and weight > 0 for name, weight in parse_accept(accept or ""))
 
 
 @dataclass(frozen=True, slots=True)
 class EventStreams:
-    """What all streams of an endpoint have in common. `refused` makes the answer to one too many."""
+    """What all streams of an endpoint share. `refuse` makes the answer when too many are open."""
 
     schema: Schema
     services: Services
     admission: Admission
     encode: Callable[[object], bytes]
-    refused: Callable[[str], Response]
+    refuse: Callable[[str], Response]
 
-    def stream(self, request: Request, asked: GraphQLRequestData) -> Response:
-        """The answer to what was asked, unless it is a mutation by GET, which is answered by an error."""
-        last_id = request.headers.get(ASKED_BEFORE) or None
-        if last_id == FINISHED:
+    def stream(self, request: Request, operation: GraphQLRequestData) -> Response:
+        """The stream of the operation's results; of an error, if it is a mutation by GET."""
+        last_id = request.headers.get(LAST_ID) or None
+        if last_id == FINAL_ID:
             return Response(status_code=204)
         allowed = OperationType.from_http("GET" if request.method == "GET" else "POST")
-        return EventStream(self, asked, allowed, last_id)
+        return EventStream(self, operation, allowed, last_id)
 
 
 class EventStream(Response):
-    """The results of one operation, each as an event `next`, then `complete`.
+    """The results of one operation, each as an event `next`, then an event `complete`.
 
-    When the process is ending, the stream ends without that word, so that its client goes on elsewhere.
+    When the process is ending, the stream ends without `complete`, so that its client reconnects to another process.
     """
 
     media_type = MEDIA_TYPE
 
     def __init__(
-        self, streaming: EventStreams, asked: GraphQLRequestData, allowed: set[OperationType], resume: str | None
+        self, streams: EventStreams, operation: GraphQLRequestData, allowed: set[OperationType], resume: str | None
     ) -> None:
         self.status_code = 200
         self.background = None
-        self._streaming = streaming
-        self._asked = asked
+        self._streams = streams
+        self._operation = operation
         self._allowed = allowed
         self._resume = resume
-        # some proxies keep what they are sent until it is large
+        # some proxies buffer small responses
         self.init_headers({"x-accel-buffering": "no"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Stream, if there is room for one more."""
+        """Stream, unless too many streams are open."""
         client = scope.get("client")
-        with self._streaming.admission.asked(client[0] if client else "") as refusal:
+        with self._streams.admission.admit(client[0] if client else "") as refusal:
             if refusal is None:
                 await self._stream(receive, send)
             else:
-                self._streaming.services.feed.observer.dropped("full")
-                await self._streaming.refused(refusal)(scope, receive, send)
+                self._streams.services.feed.observer.dropped("full")
+                await self._streams.refuse(refusal)(scope, receive, send)
 
     async def _stream(self, receive: Receive, send: Send) -> None:
-        """Until the operation is complete, the client leaves or stops reading, or the process ends."""
+        """Stream until the operation is complete, the client leaves or stops reading, or the process ends."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        line = EventStreamSink(send, self._streaming.services.log)
-        leaving = asyncio.create_task(_left(receive))
-        ending = self._streaming.services.ending.wait()
-        working = [asyncio.create_task(one) for one in (self._pump(line), line.keep(), line.stuck.wait(), ending)]
+        services = self._streams.services
+        sink = EventStreamSink(send, services.log)
+        disconnect = asyncio.create_task(_wait_for_disconnect(receive))
+        work = (self._pump(sink), sink.keep_alive(), sink.stuck.wait(), services.ending.wait())
+        tasks = [asyncio.create_task(one) for one in work]
         try:
-            await asyncio.wait([leaving, *working], return_when=asyncio.FIRST_COMPLETED)
-            line.gone = True
-            await cancel(*working)
-            if line.stuck.is_set():  # and would not take the end either
-                self._streaming.services.feed.observer.dropped("stuck")
-                await asyncio.wait([leaving], timeout=LINGER_SECONDS)
-            elif not leaving.done():
+            await asyncio.wait([disconnect, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            # before the tasks are cancelled: live delivery calls `send` of the sink from its own task
+            sink.gone = True
+            await cancel(*tasks)
+            if sink.stuck.is_set():  # it would not take the end either
+                services.feed.observer.dropped("stuck")
+                await asyncio.wait([disconnect], timeout=LINGER_SECONDS)
+            elif not disconnect.done():
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
-            await cancel(leaving, *working)
+            await cancel(disconnect, *tasks)
 
-    async def _pump(self, line: "EventStreamSink") -> None:
-        asked, streaming = self._asked, self._streaming
-        outlet = Outlet(line, asked.query or "", asked.variables, asked.operation_name)
-        context = Context(streaming.services, outlet, self._resume)
+    async def _pump(self, sink: "EventStreamSink") -> None:
+        operation, streams = self._operation, self._streams
+        outlet = Outlet(sink, operation.query or "", operation.variables, operation.operation_name)
+        context = Context(streams.services, outlet, self._resume)
         end = COMPLETE_FOR_GOOD
         with suppress(Gone):
-            await line.say(COMMENT)
+            await sink.write(COMMENT)
             try:
-                results: AsyncGenerator[Any, None] = await streaming.schema.stream(
-                    asked.query,
-                    asked.variables,
+                results: AsyncGenerator[Any, None] = await streams.schema.stream(
+                    operation.query,
+                    operation.variables,
                     context,
-                    operation_name=asked.operation_name,
+                    operation_name=operation.operation_name,
                     allowed_operation_types=self._allowed,
                 )
                 async with aclosing(results):
                     async for result in results:
                         body, _ = body_of(result)
                         end = _end_after(body)
-                        await line.say(_next(await self._encoded(body), context.reached))
+                        await sink.write(_next(await self._encode(body), context.reached))
             except Gone:
                 raise
             except Exception as error:
                 body = {"errors": [to_client(error)]}
                 end = _end_after(body)
-                await line.say(_next(streaming.encode(body)))
+                await sink.write(_next(streams.encode(body)))
             finally:
                 context.leave()
-            await line.say(end)
+            await sink.write(end)
 
-    async def _encoded(self, body: dict[str, Any]) -> bytes:
-        encode = self._streaming.encode
+    async def _encode(self, body: dict[str, Any]) -> bytes:
+        encode = self._streams.encode
         try:
-            return encode(await encoded(body))
-        except TypeError as error:  # the log holds what JSON has no form for; the subscriber must hear that it is there
+            return encode(await encode_answer(body))
+        except TypeError as error:  # the log holds a value that JSON cannot express; the subscriber must learn of it
             return encode({"data": None, "errors": [to_client(error)]})
 
 
 class EventStreamSink:
-    """The way to the client, for its own results and for those that are shared with others."""
+    """The sink of one stream, for results of its own operation and for those that it shares with others."""
 
     def __init__(self, send: Send, log: Log) -> None:
         self.gone = False
         self.stuck = asyncio.Event()
         self._send = send
         self._log = log
-        self._said = 0
+        self._writes = 0
 
     def send(self, text: str, reached: int) -> Coroutine[Any, Any, None]:
-        """Send one result, which is JSON; Gone once the client is."""
+        """Send one result, which is JSON; raises Gone once the stream has ended.
+
+        Returns the coroutine of the server's `send` itself, which live delivery may step outside any task.
+        """
         if self.gone or self.stuck.is_set():
             raise Gone
-        self._said += 1
+        self._writes += 1
         message = {
             "type": "http.response.body",
             "body": _next(text.encode(), cursor.encode("e", reached, tag=self._log.identity.tag)),
@@ -177,12 +181,12 @@ class EventStreamSink:
         return cast("Coroutine[Any, Any, None]", self._send(message))
 
     def cut(self) -> None:
-        """Give the client up: it has stopped reading."""
+        """End the stream: the client has stopped reading."""
         self.stuck.set()
 
-    async def say(self, text: bytes) -> None:
-        """Send that; Gone when the client does not take it in time."""
-        self._said += 1
+    async def write(self, text: bytes) -> None:
+        """Send some text; raises Gone if the client does not read it in time."""
+        self._writes += 1
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 await self._send({"type": "http.response.body", "body": text, "more_body": True})
@@ -192,18 +196,18 @@ class EventStreamSink:
         except OSError as error:
             raise Gone from error
 
-    async def keep(self) -> None:
-        """Say something whenever nothing was said for a while."""
+    async def keep_alive(self) -> None:
+        """Send a comment whenever nothing was sent for a while."""
         while not self.stuck.is_set():
-            before = self._said
+            before = self._writes
             await asyncio.sleep(KEEP_SECONDS)
-            if self._said == before:
+            if self._writes == before:
                 with suppress(Gone):
-                    await self.say(COMMENT)
+                    await self.write(COMMENT)
 
 
 def of_one(body: Mapping[str, Any], encode: Callable[[object], bytes]) -> Response:
-    """A whole event stream, of one result that needs no execution."""
+    """A whole event stream of one result, without execution."""
     return Response(_next(encode(body)) + _end_after(body), media_type=MEDIA_TYPE)
 
 
@@ -213,11 +217,11 @@ def _next(result: bytes, id: str | None = None) -> bytes:
 
 
 def _end_after(result: Mapping[str, Any]) -> bytes:
-    """What to end with if nothing comes after this result: whether it is of use to ask again."""
+    """How to end the stream if this is its last result: so that the client reconnects, or not."""
     codes = {error["extensions"]["code"] for error in result.get("errors", ()) if result.get("data") is None}
-    return COMPLETE if codes & PASSING else COMPLETE_FOR_GOOD
+    return COMPLETE if codes & RETRYABLE else COMPLETE_FOR_GOOD
 
 
-async def _left(receive: Receive) -> None:
+async def _wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass

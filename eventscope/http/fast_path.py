@@ -1,7 +1,7 @@
-"""From the bytes of a request to the bytes of its answer, for ordinary queries by POST.
+"""From the bytes of a request straight to the bytes of its answer, for ordinary queries by POST.
 
-What is done here the endpoint does too, and this must give the very same bytes; it saves the objects on the way. A
-request that is not ordinary in anything, from its headers to what is asked, is handed on to the endpoint unanswered.
+The endpoint could answer these requests too, with exactly the same bytes; this saves the objects in between. A request
+that is unusual in any way, from its headers to its query, goes on to the endpoint unanswered.
 """
 
 from collections import OrderedDict
@@ -11,13 +11,11 @@ from functools import lru_cache
 from typing import Any, Final
 
 import orjson
-from graphql import GraphQLError
 from starlette.types import Message, Receive, Scope, Send
-from strawberry.http import process_result
 from strawberry.types import ExecutionResult
 
-from eventscope.errors import QuestionTimedOut, to_client
-from eventscope.http.answer import encoded
+from eventscope.errors import to_client
+from eventscope.http.answer import body_of, encode_answer
 from eventscope.http.negotiation import JSON, negotiate, status
 from eventscope.schema.compiled.run import QueryPlan
 from eventscope.schema.context import Context
@@ -25,9 +23,9 @@ from eventscope.schema.direct import Direct
 from eventscope.schema.large import Large
 from eventscope.store.values import json_text
 
-MOST_HEADER: Final = 256  # bytes of one that is remembered
-MOST_KNOWN: Final = 256  # requests that are remembered
-MOST_KNOWN_BODY: Final = 4096  # bytes of one
+MOST_HEADER: Final = 256  # bytes of a cached header
+MOST_PLANS: Final = 256  # cached requests
+MOST_CACHED_BODY: Final = 4096  # bytes of one of them
 FIXED: Final = (
     (b"vary", b"Accept, Accept-Encoding"),
     (b"cache-control", b"no-store"),
@@ -37,14 +35,14 @@ FIXED: Final = (
 
 @dataclass(slots=True)
 class ReceivedRequest:
-    """What has been received of a request, to be received once more by who answers it."""
+    """The messages received of a request so far, which the endpoint can receive again."""
 
     receive: Receive
     messages: list[Message] = field(default_factory=list)
-    given: int = 0
+    replayed: int = 0
 
     async def body(self, most: int) -> bytes | None:
-        """The whole body; None when it is longer, or the client went away."""
+        """The whole body; None if it has more bytes, or if the client has disconnected."""
         size, whole = 0, True
         while True:
             message = await self.receive()
@@ -57,17 +55,17 @@ class ReceivedRequest:
             whole = False
         return self.messages[0].get("body", b"") if whole else b"".join(one.get("body", b"") for one in self.messages)
 
-    async def again(self) -> Message:
-        """Receive, from the start."""
-        if self.given < len(self.messages):
-            self.given += 1
-            return self.messages[self.given - 1]
+    async def replay(self) -> Message:
+        """Receive from the start."""
+        if self.replayed < len(self.messages):
+            self.replayed += 1
+            return self.messages[self.replayed - 1]
         return await self.receive()
 
 
 @dataclass(frozen=True, slots=True)
 class FastPath:
-    """Answers what is ordinary. `encode` writes JSON."""
+    """Answers ordinary requests. `encode` writes JSON; `plans` are cached by the bytes of bodies, newest last."""
 
     direct: Direct
     context: Callable[[], Context]
@@ -76,15 +74,15 @@ class FastPath:
     plans: OrderedDict[bytes, QueryPlan] = field(default_factory=OrderedDict)
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> Receive | None:
-        """Answer and give None; or give what the endpoint is to receive, which must answer then."""
+        """Answer and return None; or return a `receive` for the endpoint, which must answer then."""
         media_type = _media_type(scope)
         if media_type is None:
             return receive
-        heard = ReceivedRequest(receive)
-        body = await heard.body(self.most_body)
+        request = ReceivedRequest(receive)
+        body = await request.body(self.most_body)
         plan = None if body is None else self._plan(body)
         if plan is None:
-            return heard.again
+            return request.replay
         context = self.context()
         try:
             await self._send(send, media_type, await self.direct.run(plan, context))
@@ -93,20 +91,22 @@ class FastPath:
         return None
 
     def _plan(self, body: bytes) -> QueryPlan | None:
-        """What there is to do for a request of that body; what was asked before is known by its bytes."""
-        known = self.plans.get(body)
-        if known is not None and known.generation == self.direct.generation:
+        """How to answer a request with that body; None if it is not ordinary."""
+        cached = self.plans.get(body)
+        if cached is not None and cached.generation == self.direct.generation:
             self.plans.move_to_end(body)
-            return known
-        asked = _asked(body)
-        if asked is None:
+            return cached
+        request = _parse(body)
+        if request is None:
             return None
-        plan = self.direct.plan(asked["query"], asked.get("variables"), asked.get("operationName"))
-        if plan is not None and len(body) <= MOST_KNOWN_BODY:
+        plan = self.direct.plan(request["query"], request.get("variables"), request.get("operationName"))
+        if plan is not None and len(body) <= MOST_CACHED_BODY:
             if self.plans and next(iter(self.plans.values())).generation != plan.generation:
-                self.plans.clear()  # or functions would outlive the documents that they are counted with
+                # the documents of all older plans were dropped: their compiled functions, which the documents' bound
+                # counts, must not live on here
+                self.plans.clear()
             self.plans[body] = plan
-            if len(self.plans) > MOST_KNOWN:
+            if len(self.plans) > MOST_PLANS:
                 self.plans.popitem(last=False)
         return plan
 
@@ -118,7 +118,7 @@ class FastPath:
                 code = status(media_type, is_request_error=is_request_error)
             else:
                 answer = {"data": result.data}
-            body = self.encode(await encoded(answer) if isinstance(result.data, Large) else answer)
+            body = self.encode(await encode_answer(answer) if isinstance(result.data, Large) else answer)
         except Exception as error:
             code, body = 500, orjson.dumps({"errors": [to_client(error)]})
         headers = [
@@ -130,22 +130,8 @@ class FastPath:
         await send({"type": "http.response.body", "body": body})
 
 
-def body_of(result: ExecutionResult) -> tuple[dict[str, Any], bool]:
-    """The answer's body, and whether it tells of a wrong request: one that was not executed has no `data`."""
-    body: dict[str, Any] = dict(process_result(result))
-    errors = result.errors or []
-    is_request_error = result.data is None and bool(errors) and all(map(_is_before_execution, errors))
-    if is_request_error:
-        del body["data"]
-    return body, is_request_error
-
-
-def _is_before_execution(error: GraphQLError) -> bool:
-    return error.path is None and not isinstance(error.original_error, QuestionTimedOut)
-
-
 def _media_type(scope: Scope) -> str | None:
-    """What to answer in, if the headers are those of an ordinary request with JSON in its body."""
+    """The media type of the answer; None if the headers are not those of an ordinary request with a JSON body."""
     if scope["method"] != "POST" or scope["query_string"]:
         return None
     accept = content = None
@@ -162,26 +148,26 @@ def _media_type(scope: Scope) -> str | None:
             return None
     if content is None or len(content) > MOST_HEADER or len(accept or b"") > MOST_HEADER:
         return None
-    return _negotiated(accept, content)
+    return _negotiate(accept, content)
 
 
 @lru_cache(1024)
-def _negotiated(accept: bytes | None, content: bytes) -> str | None:
+def _negotiate(accept: bytes | None, content: bytes) -> str | None:
     if content.partition(b";")[0].strip().lower() != JSON.encode():
         return None
     return negotiate(None if accept is None else accept.decode("latin-1"))
 
 
-def _asked(body: bytes) -> dict[str, Any] | None:
-    """The request, if it has the shape of one."""
+def _parse(body: bytes) -> dict[str, Any] | None:
+    """The request in the body; None if it is not a valid one."""
     try:
-        asked = json_text.loads(body)
+        request = json_text.loads(body)
     except json_text.Fault:
         return None
-    if not isinstance(asked, dict) or not isinstance(asked.get("query"), str) or not asked["query"]:
+    if not isinstance(request, dict) or not isinstance(request.get("query"), str) or not request["query"]:
         return None
-    if not isinstance(asked.get("operationName"), str | None):
+    if not isinstance(request.get("operationName"), str | None):
         return None
-    if not all(isinstance(asked.get(member), dict | None) for member in ("variables", "extensions")):
+    if not all(isinstance(request.get(member), dict | None) for member in ("variables", "extensions")):
         return None
-    return asked
+    return request

@@ -1,6 +1,6 @@
-"""The page that browsers see at /graphql: GraphiQL where it was built (`make web`), a plain one where it was not.
+"""The page for browsers at /graphql: GraphiQL if it was built (`make web`), or else a plain one.
 
-Nothing on either page comes from another host, and the policy sent with them lets nothing else in.
+Neither page loads anything from another host, and the content security policy forbids it.
 """
 
 import gzip
@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from eventscope.http.accept import accepted
+from eventscope.http.accept import parse_accept
 
 BUILT = Path(__file__).parents[1] / "page"
 PLAIN = Path(__file__).parents[1] / "fallback"
@@ -23,7 +23,7 @@ POLICY = (
 )
 
 _SAFE = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
-# ours, because a machine's own table may call .js plain text, and then nosniff keeps the browser from running it
+# not from the machine's own table: if that calls .js plain text, then nosniff keeps browsers from running it
 _TYPES = {
     ".css": "text/css",
     ".js": "text/javascript",
@@ -35,16 +35,16 @@ _JSON = {"application/json", "application/graphql-response+json"}
 
 
 def wants_page(request: Request) -> bool:
-    """Whether a browser asks to see the page: a GET that would rather have HTML than a GraphQL answer."""
+    """Whether a browser requests the page: by a GET that prefers HTML to a GraphQL answer."""
     if request.method not in {"GET", "HEAD"}:
         return False
-    ranked = sorted(accepted(request.headers.get("accept", "")), key=lambda accepted: -accepted[1])
+    ranked = sorted(parse_accept(request.headers.get("accept", "")), key=lambda pair: -pair[1])
     kinds = [kind for kind, weight in ranked if weight > 0 and (kind == "text/html" or kind in _JSON)]
     return kinds[:1] == ["text/html"]
 
 
 def page(built: Path = BUILT) -> Response:
-    """Answer with the page itself."""
+    """The page itself."""
     folder = built if (built / "index.html").is_file() else PLAIN
     headers = _SAFE | {
         "Content-Security-Policy": POLICY,
@@ -55,17 +55,17 @@ def page(built: Path = BUILT) -> Response:
 
 
 def routes(built: Path = BUILT) -> list[Route]:
-    """The files that the pages ask for."""
+    """The files that the pages load."""
 
-    # not async: it reads files, and Starlette then runs it in a thread
+    # not async, since it reads files: Starlette runs it in a thread
     def asset(request: Request) -> Response:
         name = request.path_params["name"]
         if not _NAME.fullmatch(name):
             return _missing()
         packed = built / "assets" / f"{name}.gz"
         if packed.is_file():
-            # its name holds a hash of what is in it
-            return _unpacked(request, packed, name, _SAFE | {"Cache-Control": "public, max-age=31536000, immutable"})
+            # its name contains a hash of its content
+            return _gunzip(request, packed, name, _SAFE | {"Cache-Control": "public, max-age=31536000, immutable"})
         if (PLAIN / name).is_file() and Path(name).suffix in _TYPES:
             return FileResponse(PLAIN / name, media_type=_type(name), headers=_SAFE | {"Cache-Control": "no-cache"})
         return _missing()
@@ -73,9 +73,9 @@ def routes(built: Path = BUILT) -> list[Route]:
     return [Route("/graphql/assets/{name}", asset, methods=["GET"])]
 
 
-def _unpacked(request: Request, packed: Path, name: str, headers: dict[str, str]) -> Response:
+def _gunzip(request: Request, packed: Path, name: str, headers: dict[str, str]) -> Response:
     headers = headers | {"Vary": "Accept-Encoding"}
-    weights = dict(accepted(request.headers.get("accept-encoding", "")))
+    weights = dict(parse_accept(request.headers.get("accept-encoding", "")))
     if weights.get("gzip", weights.get("*", 0)) > 0:
         return FileResponse(packed, media_type=_type(name), headers=headers | {"Content-Encoding": "gzip"})
     return Response(gzip.decompress(packed.read_bytes()), media_type=_type(name), headers=headers)

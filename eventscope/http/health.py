@@ -1,4 +1,4 @@
-"""Health: whether the process lives, and whether it can do its work."""
+"""Health: whether the process is alive, and whether it is ready for requests."""
 
 import asyncio
 from typing import Final
@@ -12,11 +12,11 @@ from eventscope.http.refusals import AGAIN
 from eventscope.schema.context import Services
 from eventscope.store.state import checkpoint, stopped
 
-LOOK_SECONDS: Final = 2.0  # whoever asks for health does not wait long for it
+LOOK_SECONDS: Final = 2.0  # health checks do not wait long
 
 
 def routes(services: Services) -> list[Route]:
-    """`/healthz` answers as long as the process does; `/readyz` is 503, with the reasons, while something is away."""
+    """`/healthz` answers as long as the process runs; `/readyz` is 503, with reasons, while something does not work."""
 
     async def readyz(request: Request) -> Response:
         problems = await _problems(services)
@@ -28,7 +28,7 @@ def routes(services: Services) -> list[Route]:
 
 
 def alive() -> Route:
-    """`/healthz`, which answers as long as the process does."""
+    """`/healthz`, which answers as long as the process runs."""
 
     async def healthz(request: Request) -> Response:
         return JSONResponse({"status": "ok"})

@@ -1,8 +1,8 @@
-"""Queries that are asked by their hash, as some clients do first: none are kept here, and those clients ask again."""
+"""Recognises queries sent as their hash alone: none are stored here, and clients then send the query itself."""
 
 
 def is_persisted(request: object) -> bool:
-    """Whether the request has no query but the hash of one."""
+    """Whether the request has the hash of a query instead of a query."""
     if not isinstance(request, dict) or request.get("query"):
         return False
     extensions = request.get("extensions")

@@ -1,4 +1,4 @@
-"""REST in the shapes of the gateway that services know: four endpoints over the resolvers that GraphQL has too."""
+"""REST with the paths and shapes of an earlier gateway: four endpoints over the resolvers that GraphQL uses too."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -25,7 +25,7 @@ from eventscope.store.values.documents import EventDocument, plain
 
 ENDPOINTS: Final = ("history", "replay", "aggregate", "stats")
 TIMES: Final = ("fromTimestamp", "toTimestamp", "beforeTimestamp")
-# a day and what may be its zone, whose plus was not escaped, or a time of day
+# a date followed by either its zone, whose plus was not escaped, or a time of day
 DAY_AND_ZONE: Final = re.compile(r"\d{4}-?\d\d-?\d\d \d\d(:?\d\d)?", re.ASCII)
 PARAMETERS: Final = ("aggregateId", "aggregateType", "eventTypes", *TIMES, "limit")
 STATUS: Final[Mapping[str, int]] = {"INTERNAL": 500, "UNAVAILABLE": 503, "TIMEOUT": 504}
@@ -46,7 +46,7 @@ def routes(log: Callable[[], Log], budget: Callable[[], ReadBudget]) -> list[Rou
                 status = STATUS.get(failure["extensions"]["code"], 400)
                 return _json(status, {"errors": [failure]}, AGAIN if status == 503 else None)
             finally:
-                within.leave()  # what waits to be sent is no more than one text
+                within.leave()  # only the text of the answer is left to send
 
         return Route(path, serve, methods=["GET"])
 
@@ -59,18 +59,18 @@ def routes(log: Callable[[], Log], budget: Callable[[], ReadBudget]) -> list[Rou
 
 
 def other() -> Route:
-    """Whatever else there may be under `/events/`; it comes after all that is there."""
+    """The route of all other paths under `/events/`; it must come after the existing ones."""
     return Route("/events/{rest:path}", _other, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
 
 
 async def _other(request: Request) -> Response:
-    """The answer where there is none, in the form that all errors have here."""
+    """Nothing is there, or not by that method."""
     path = request.path_params["rest"]
     if path in ENDPOINTS:
-        failure = to_client(BadInput(f"/events/{path} is asked by GET"))
+        failure = to_client(BadInput(f"/events/{path} takes GET"))
         return _json(405, {"errors": [failure]}, {"allow": "GET, HEAD"})
-    known = ", ".join(f"/events/{name}" for name in ENDPOINTS)
-    return _json(404, {"errors": [to_client(BadInput(f"there is no {f'/events/{path}'[:80]!r}; there are {known}"))]})
+    paths = ", ".join(f"/events/{name}" for name in ENDPOINTS)
+    return _json(404, {"errors": [to_client(BadInput(f"there is no {f'/events/{path}'[:80]!r}; there are {paths}"))]})
 
 
 async def history(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
@@ -79,7 +79,7 @@ async def history(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
 
 
 async def replay(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
-    """The same, with the parameters that were given."""
+    """The events that match, and the request's parameters."""
     types = given.get("eventTypes")
     filters = {name: given.get(name) for name in PARAMETERS}
     return await _listing(log, given) | {
@@ -88,17 +88,17 @@ async def replay(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
 
 
 async def aggregate(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
-    """The events of one aggregate, and the version that it has now."""
+    """The events of one aggregate, and its current version."""
     for name in ("aggregateId", "aggregateType"):
         if name not in given:
             raise BadInput(f"{name} is missing", name)
     listing = await _listing(log, given)
-    # after the events, so that none of these is beyond it
+    # read after the events, so that none of them has a later version
     return listing | {"latestVersion": await aggregates.version(log, given["aggregateType"], given["aggregateId"])}
 
 
 async def statistics(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
-    """Counts of the events that match; a `limit` leaves out none of them."""
+    """Counts of the events that match; a `limit` is checked, but has no effect."""
     _limit(given)
     types = given.get("eventTypes")
     type, id = given.get("aggregateType"), given.get("aggregateId")
@@ -138,7 +138,7 @@ async def _listing(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
     """The oldest events that match, oldest first."""
     filter = _filter(given)
     page = await events.events(log, filter, request(_limit(given), None), newest_first=False)
-    # there is nothing here by which to say that this is not all, or to go on
+    # errors, since this form has no way to say that the page is incomplete, or to continue
     if page.coverage.full:
         raise TooComplex(pages.TOO_LARGE)
     if not page.coverage.complete:
@@ -146,7 +146,7 @@ async def _listing(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
     return {
         "aggregateId": given.get("aggregateId"),
         "aggregateType": given.get("aggregateType"),
-        # of all that match, so that a client sees when a limit has left some out
+        # of all that match, so that a client sees that the limit has left some out
         "totalEvents": await events.total(log, filter) if page.page_info.has_next_page else len(page.nodes),
         "events": [_event(event) for event in page.nodes],
     }
@@ -187,9 +187,9 @@ def _is_given(name: str, value: str) -> bool:
 
 def _escaped(name: str, text: str, query: str) -> str:
     if name in TIMES and DAY_AND_ZONE.fullmatch(text) and re.search(rf"(?:^|&){name}=[^&]*\+", query):
-        # nobody can tell which was meant
+        # it may be either
         raise BadInput(f"{name}: {text!r} may be a day with a zone or a time; put a T before a time", name)
-    # a plus that was not escaped arrives as a blank; only before the time of day there may be another one
+    # a plus that was not escaped arrives as a space; the only other space may be that before the time of day
     before, _, zone = text.rpartition(" ")
     return f"{before}+{zone}" if name in TIMES and re.search("[Tt ]", before) else text
 

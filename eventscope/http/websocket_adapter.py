@@ -1,4 +1,4 @@
-"""A WebSocket as Strawberry uses it: text frames only, no waiting for ever on a reader that has stopped reading."""
+"""A WebSocket as Strawberry uses it, for text frames only, which cuts off a client that stops reading."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ from strawberry.http.exceptions import (
 )
 
 from eventscope.errors import BadInput, to_client
-from eventscope.http.answer import encoded
+from eventscope.http.answer import encode_answer
 from eventscope.http.uvicorn.websocket_protocol import CUT
 from eventscope.terminal import safe
 
@@ -29,25 +29,25 @@ SEND_SECONDS: Final = 10
 MOST_REASON: Final = 123  # bytes of a close reason, RFC 6455 section 5.5.1
 FULL: Final = 1013
 INTERNAL_ERROR: Final = 4500
-LEFT: Final = (WebSocketDisconnect, ClosedByUs, OSError)  # what it means that nobody is there to be sent to
-# why a connection is closed by us, as it is counted
+LEFT: Final = (WebSocketDisconnect, ClosedByUs, OSError)  # raised by a send after the connection has ended
+# labels of the metric of connections that we close
 REASONS: Final = {FULL: "full", 4403: "forbidden", 4408: "silent", INTERNAL_ERROR: "internal"}
 
-# by the operation whose task this is: what is done once its result is written out, and at its end
+# in the task of an operation: what to do once its result is encoded, or at its end
 when_written: ContextVar[ExitStack | None] = ContextVar("when_written", default=None)
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Inexact:
-    """A message with a number or a key that would be changed by reading it; `roughly` is what it says otherwise."""
+class InexactMessage:
+    """A message with a number or a key that cannot be parsed without loss; `roughly` is its content otherwise."""
 
     roughly: Any
     error: BadInput
 
 
 class Adapter(ASGIWebSocketAdapter):
-    """One socket. `dropped` hears why it was closed, if that was our doing."""
+    """One socket. `dropped` is called with the reason if we close or cut the connection."""
 
     def __init__(
         self, view: AsyncBaseHTTPView[Any, Any, Any, Any, Any, Any, Any], request: WebSocket, response: WebSocket
@@ -57,7 +57,7 @@ class Adapter(ASGIWebSocketAdapter):
         self.dropped: Callable[[str], None] = lambda reason: None
 
     async def iter_json(self, *, ignore_parsing_errors: bool = False) -> AsyncGenerator[object, None]:
-        """Messages as they come, and as an `Inexact` one that holds what cannot be kept."""
+        """The client's messages; an `InexactMessage` for one that cannot be parsed without loss."""
         decode = self.view.decode_json
         try:
             while self.ws.application_state != WebSocketState.DISCONNECTED:
@@ -65,7 +65,7 @@ class Adapter(ASGIWebSocketAdapter):
                 try:
                     message = decode(text)
                 except BadInput as error:
-                    message = Inexact(roughly(text), error)
+                    message = InexactMessage(roughly(text), error)
                 except JSONDecodeError as error:
                     raise NonJsonMessageReceived from error
                 yield message
@@ -75,12 +75,12 @@ class Adapter(ASGIWebSocketAdapter):
             return
 
     async def send_json(self, message: Mapping[str, object]) -> None:
-        """Send one message; who does not take it in time is cut off."""
+        """Send one message; raises WebSocketDisconnected if the client is gone or does not read it in time."""
         if self.gone:
             raise WebSocketDisconnected
-        text = await self._encoded(message)
+        text = await self._encode(message)
         if (stack := when_written.get()) is not None:
-            stack.close()  # before it is sent: a client may take long to read, and holds nothing but the text meanwhile
+            stack.close()  # before the send: a slow client then holds back only the text, and no read budget
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 await self.ws.send_text(text)
@@ -91,14 +91,14 @@ class Adapter(ASGIWebSocketAdapter):
             raise WebSocketDisconnected from error
 
     async def close(self, code: int, reason: str) -> None:
-        """Close with a reason that fits into the frame."""
+        """Close, with the reason cut so that it fits into the frame."""
         if self.ws.application_state == WebSocketState.DISCONNECTED or self.gone:
             return
         self.dropped(REASONS.get(code, "protocol"))
         logger.info("a WebSocket is closed with %d: %s", code, safe(reason[:MOST_REASON]))
-        encoded = reason.encode()
-        if len(encoded) > MOST_REASON:
-            reason = encoded[: MOST_REASON - 3].decode(errors="ignore") + "..."
+        raw_reason = reason.encode()
+        if len(raw_reason) > MOST_REASON:
+            reason = raw_reason[: MOST_REASON - 3].decode(errors="ignore") + "..."
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 await self.ws.close(code=code, reason=reason)
@@ -106,23 +106,23 @@ class Adapter(ASGIWebSocketAdapter):
             self.cut()
 
     def cut(self) -> None:
-        """Break the connection off: a close frame would wait behind all that the other end does not read."""
+        """Break the connection off: a close frame would wait behind everything that the client does not read."""
         if not self.gone:
             self.gone = True
             self.dropped("stuck")
             self.ws.scope.get("extensions", {}).get(CUT, _nothing)()
 
-    async def _encoded(self, message: Mapping[str, object]) -> str:
+    async def _encode(self, message: Mapping[str, object]) -> str:
         try:
             payload = message.get("payload")
-            written = {**message, "payload": await encoded(payload)} if isinstance(payload, dict) else message
-            return self.view.encode_json_string(written)
-        except TypeError as error:  # the log holds what JSON has no form for; the subscriber must hear that it is there
+            encodable = {**message, "payload": await encode_answer(payload)} if isinstance(payload, dict) else message
+            return self.view.encode_json_string(encodable)
+        except TypeError as error:  # the log holds a value that JSON cannot express; the subscriber must learn of it
             return self.view.encode_json_string({**message, "payload": {"data": None, "errors": [to_client(error)]}})
 
 
 def roughly(text: str) -> Any:
-    """What a JSON text says but for its numbers; None when that cannot be told."""
+    """The content of a JSON text, with inexact numbers; None if it is nested too deeply to parse."""
     try:
         return json.loads(text, parse_int=float)
     except RecursionError:
@@ -130,4 +130,4 @@ def roughly(text: str) -> Any:
 
 
 def _nothing() -> None:
-    """Another server than ours offers no way; it notices by itself, later."""
+    """Used where the server offers no `cut`: it notices a stuck client by itself, later."""

@@ -1,4 +1,4 @@
-"""GraphQL over WebSocket by graphql-transport-ws, strict where Strawberry's handler would break off without a word.
+"""GraphQL over WebSocket by graphql-transport-ws, with errors where Strawberry's handler would just end the connection.
 
 The protocol: https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md
 """
@@ -19,7 +19,7 @@ from strawberry.types import ExecutionResult
 from eventscope.errors import EventscopeError, NotPersisted, TooComplex, to_client
 from eventscope.http.admission import Admission
 from eventscope.http.persisted import is_persisted
-from eventscope.http.websocket_adapter import FULL, INTERNAL_ERROR, Adapter, Inexact, when_written
+from eventscope.http.websocket_adapter import FULL, INTERNAL_ERROR, Adapter, InexactMessage, when_written
 from eventscope.http.websocket_sink import WebSocketSink
 from eventscope.internals import Internals
 from eventscope.schema.context import Context
@@ -52,8 +52,9 @@ INTERNALS: Final = Internals(
 
 RunningOperation: TypeAlias = Operation[Context, None]
 
-asked: ContextVar[Outlet | None] = ContextVar("asked", default=None)  # by the operation whose task this is
-running: ContextVar[RunningOperation | None] = ContextVar("running", default=None)  # and the operation itself
+# of the operation whose task this is
+current_outlet: ContextVar[Outlet | None] = ContextVar("current_outlet", default=None)
+current_operation: ContextVar[RunningOperation | None] = ContextVar("current_operation", default=None)
 logger = logging.getLogger(__name__)
 
 
@@ -62,26 +63,26 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
 
     @property
     def context(self) -> Context:
-        """A new context for each operation: what one may read, and what it has loaded, is its own."""
-        context = Context(self._services, asked.get())
+        """A new context for each operation, which has a read budget and data loaders of its own."""
+        context = Context(self._services, current_outlet.get())
         if (stack := when_written.get()) is not None:
             stack.callback(context.leave)
         return context
 
     @context.setter
-    def context(self, given: Context) -> None:
-        self._services = given.services
+    def context(self, context: Context) -> None:
+        self._services = context.services
 
     @property
     def _socket(self) -> Adapter:
         return cast("Adapter", self.websocket)
 
     async def handle(self) -> None:
-        """Serve the connection, unless there are too many; whatever happens, the client hears how it ends."""
+        """Serve the connection, unless there are too many; it always ends with a close code."""
         self._socket.dropped = self._services.feed.observer.dropped
         admission: Admission = self.view.admission  # type: ignore[attr-defined]  # the view is our endpoint
         client = self._socket.ws.client
-        with admission.asked("" if client is None else client.host) as refusal:
+        with admission.admit("" if client is None else client.host) as refusal:
             if refusal is not None:
                 await self.websocket.close(FULL, refusal)
                 return
@@ -92,7 +93,7 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
                 await self.websocket.close(INTERNAL_ERROR, "Internal server error")
 
     async def handle_connection_init(self, message: ConnectionInitMessage) -> None:
-        """Welcome the client; who it is must be known in the time in which it has to say so."""
+        """Acknowledge the connection; the time limit for the client's message covers its handling too."""
         try:
             async with asyncio.timeout(self.connection_init_wait_timeout.total_seconds()):
                 await super().handle_connection_init(message)
@@ -101,9 +102,9 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
 
     async def run_operation(self, operation: RunningOperation) -> None:
         """Run one operation in a task of its own."""
-        wire = WebSocketSink(self._socket, operation)
-        running.set(operation)
-        asked.set(Outlet(wire, operation.query, operation.variables, operation.operation_name))
+        sink = WebSocketSink(self._socket, operation)
+        current_operation.set(operation)
+        current_outlet.set(Outlet(sink, operation.query, operation.variables, operation.operation_name))
         with ExitStack() as stack:
             when_written.set(stack)
             await super().run_operation(operation)
@@ -113,26 +114,26 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
             await super()._send_result_stream(operation, results)
 
     async def cleanup_operation(self, operation_id: str) -> None:
-        """End an operation. Nothing more is sent for it, lest it were taken for the next one of that id."""
+        """End an operation; nothing more is sent for it, since the client may reuse its id for the next one."""
         if (operation := self.operations.get(operation_id)) is not None:
             operation.completed = True
         await super().cleanup_operation(operation_id)
 
     async def handle_task_exception(self, error: Exception) -> None:
-        """Tell the client what its operation ended of; but nothing is wrong with a client that leaves."""
-        operation = running.get()
+        """Send the client the error that ended its operation; nothing if the client has left."""
+        operation = current_operation.get()
         if isinstance(error, WebSocketDisconnected):
             return
         if operation is None:
             await super().handle_task_exception(error)
             return
-        with suppress(Exception):  # what is to be logged is, and it may be the sending itself that fails
+        with suppress(Exception):  # `to_client` has logged the error, and sending itself may be what fails
             await _fail(operation, [to_client(error)])
 
     async def handle_message(self, message: Any) -> None:
-        """Close with 4400 on anything that is not of the protocol, else do what the message says."""
-        inexact = message.error if isinstance(message, Inexact) else None
-        if isinstance(message, Inexact):
+        """Handle a message; close with 4400 if it is not one of the protocol."""
+        inexact = message.error if isinstance(message, InexactMessage) else None
+        if isinstance(message, InexactMessage):
             message = message.roughly
         problem = fault(message)
         if problem is not None:
@@ -146,7 +147,7 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
         await super().handle_message(message)
 
     async def handle_subscribe(self, message: SubscribeMessage) -> None:
-        """Start an operation, unless as many as may run at once on one connection do already."""
+        """Start an operation, unless the connection already runs as many as it may."""
         most = self.max_subscriptions_per_connection
         if is_persisted(message["payload"]) and self._is_new(message["id"]):
             await self._refuse(message["id"], NotPersisted())
@@ -159,7 +160,7 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
             await super().handle_subscribe(message)
 
     def _is_new(self, id: str) -> bool:
-        """Whether an operation of that id may start: if not, what is to be done is of the protocol."""
+        """Whether an operation of that id may start; if not, the base class closes the connection as it must."""
         return self.connection_acknowledged and id not in self.operations
 
     async def _refuse(self, id: str, error: EventscopeError) -> None:
@@ -168,11 +169,11 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
 
     @staticmethod
     def _get_pre_execution_close_reason(error: GraphQLError) -> str | None:
-        return None  # an error in one operation is told as such, and the others go on
+        return None  # an error in one operation is sent as such, and the others go on
 
 
 async def _results(operation: RunningOperation, source: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
-    """The results, up to the one that says of what the stream of them ended: it goes out as the error that it is."""
+    """The results, up to one that says why the stream of results failed, which is sent as an error message."""
     async for result in source:
         if isinstance(result, ExecutionResult) and _is_of_the_stream(result):
             await operation.send_initial_errors(result.errors or [])
@@ -181,7 +182,7 @@ async def _results(operation: RunningOperation, source: AsyncGenerator[Any, None
 
 
 def _is_of_the_stream(result: ExecutionResult) -> bool:
-    """Whether it tells of an error that is of no field, and so of no single event."""
+    """Whether the result's errors are of no field, and so not of a single event but of the stream."""
     return result.data is None and bool(result.errors) and all(error.path is None for error in result.errors or ())
 
 
@@ -191,7 +192,7 @@ async def _fail(operation: RunningOperation, errors: list[dict[str, Any]]) -> No
 
 
 def fault(message: object) -> str | None:
-    """What is wrong with the message; None when it is one of the protocol."""
+    """What is wrong with the message; None if it is one of the protocol."""
     if not isinstance(message, dict):
         return "A message must be a JSON object"
     match message.get("type"):

@@ -1,4 +1,4 @@
-"""The way of one subscription's results over its WebSocket: ready text in a frame with the operation's id."""
+"""Sends one subscription's results over its WebSocket: encoded results in messages with the operation's id."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,11 @@ from eventscope.subscriptions.live.sink import Gone
 
 
 class WebSocketSink:
-    """A sink for live delivery."""
+    """A sink for live delivery.
+
+    `completed` and `gone` are checked before every send: live delivery calls from its own task, which goes on until it
+    notices that the client has cancelled, while the client may already have started another operation of that id.
+    """
 
     def __init__(self, adapter: Adapter, operation: Operation[Context, None]) -> None:
         self._adapter = adapter
@@ -23,13 +27,13 @@ class WebSocketSink:
         self._head_bytes = self._head.encode()
 
     def put(self, body: bytes, reached: int) -> bool:
-        """Send one result, if that can be done at once."""
+        """Send one result at once; False if that is not possible."""
         if self._operation.completed or self._adapter.gone:
             return False
         return self._put(self._head_bytes, body, b"}")
 
     async def send(self, text: str, reached: int) -> None:
-        """Send one result; Gone once the client is, or has cancelled."""
+        """Send one result; raises Gone once the client has left or has cancelled the operation."""
         if self._operation.completed or self._adapter.gone:
             raise Gone
         try:
@@ -43,5 +47,5 @@ class WebSocketSink:
 
 
 def _never(head: bytes, body: bytes, tail: bytes) -> bool:
-    """Another server than ours only has the way that may wait."""
+    """Used where the server offers no `put`: everything goes by `send`."""
     return False

@@ -259,7 +259,7 @@ async def test_where_the_proxy_does_not_pass_on_the_host_the_log_says_what_to_se
     (tmp_path / "first").mkdir()
     async with published("nginx", settings, certificate, tmp_path / "first", without) as public:
         assert await public.shakes_hands() == 403
-        assert f"Pages of '{public.origin}' may not ask '127.0.0.1:" in caplog.text
+        assert f"Pages of '{public.origin}' may not use '127.0.0.1:" in caplog.text
         assert "EVENTSCOPE_ORIGINS" in caplog.text
     forwarding = FILES["nginx"].replace("set_header Host $http_host", "set_header X-Forwarded-Host $http_host")
     (tmp_path / "second").mkdir()

@@ -3,8 +3,8 @@
 import pytest
 from starlette.requests import Request
 
-from eventscope.http.accept import accepted
-from eventscope.http.event_stream import wanted
+from eventscope.http.accept import parse_accept
+from eventscope.http.event_stream import is_requested
 from eventscope.http.graphiql import wants_page
 from eventscope.http.negotiation import JSON, RESPONSE, negotiate
 
@@ -32,7 +32,7 @@ def _gets(accept: str) -> Request:
 
 @pytest.mark.parametrize("weight", NO)
 def test_what_is_weighed_with_nothing_is_not_taken(weight: str) -> None:
-    assert not wanted(f"application/json, text/event-stream;{weight}")
+    assert not is_requested(f"application/json, text/event-stream;{weight}")
     assert negotiate(f"application/json;{weight}") is None
     assert negotiate(f"application/graphql-response+json;{weight}, application/json;q=0.1") == JSON
     assert not wants_page(_gets(f"text/html;{weight}, application/json;q=0.1"))
@@ -40,8 +40,8 @@ def test_what_is_weighed_with_nothing_is_not_taken(weight: str) -> None:
 
 @pytest.mark.parametrize("weight", YES)
 def test_what_is_weighed_with_anything_is_taken(weight: str) -> None:
-    assert wanted(f"application/json, text/event-stream;{weight}")
-    assert wanted(f"Text/Event-Stream ;{weight}")
+    assert is_requested(f"application/json, text/event-stream;{weight}")
+    assert is_requested(f"Text/Event-Stream ;{weight}")
     assert negotiate(f"application/json;{weight}") == JSON
     assert wants_page(_gets(f"text/html;{weight}"))
 
@@ -49,8 +49,8 @@ def test_what_is_weighed_with_anything_is_taken(weight: str) -> None:
 def test_a_wildcard_does_not_stand_for_what_is_refused_by_name() -> None:
     assert negotiate("application/json;q=0, */*") == RESPONSE
     assert negotiate("application/json;q=0.0, application/graphql-response+json;q=0, */*") is None
-    assert not wanted("text/event-stream;q=0, */*")
+    assert not is_requested("text/event-stream;q=0, */*")
 
 
 def test_weights_lie_between_nothing_and_one() -> None:
-    assert accepted("a;q=1.9, B ; q=0.25,c") == [("a", 1.0), ("b", 0.25), ("c", 1.0)]
+    assert parse_accept("a;q=1.9, B ; q=0.25,c") == [("a", 1.0), ("b", 0.25), ("c", 1.0)]

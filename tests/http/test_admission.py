@@ -10,25 +10,25 @@ from eventscope.http.admission import Admission
 def test_as_many_as_may_are_let_in_and_the_next_when_one_has_left() -> None:
     admission = Admission(3, 2)
     with ExitStack() as stack:
-        assert [stack.enter_context(admission.asked(address)) for address in "aab"] == [None, None, None]
-        with admission.asked("c") as refusal:
+        assert [stack.enter_context(admission.admit(address)) for address in "aab"] == [None, None, None]
+        with admission.admit("c") as refusal:
             assert refusal == "3 connections are open; try again later"
-    with admission.asked("c") as refusal:
+    with admission.admit("c") as refusal:
         assert refusal is None
 
 
 def test_one_address_cannot_take_all_the_room() -> None:
     admission = Admission(3, 2)
-    with admission.asked("a"), admission.asked("a"):
-        with admission.asked("a") as refusal:
+    with admission.admit("a"), admission.admit("a"):
+        with admission.admit("a") as refusal:
             assert refusal is not None
             assert refusal.startswith("2 connections are open from this address")
-        with admission.asked("b") as refusal:
+        with admission.admit("b") as refusal:
             assert refusal is None
 
 
 def test_nothing_is_remembered_of_who_has_left() -> None:
     admission = Admission(3, 2)
-    with pytest.raises(ArithmeticError), admission.asked("a"):
+    with pytest.raises(ArithmeticError), admission.admit("a"):
         raise ArithmeticError
     assert (admission._all, admission._by_address) == (0, {})

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventscope.http import answer
-from eventscope.http.answer import encoded
+from eventscope.http.answer import encode_answer
 from eventscope.schema.large import Large
 
 values = st.recursive(
@@ -23,7 +23,7 @@ values = st.recursive(
 async def test_a_large_answer_is_the_text_that_it_would_be_in_one_piece(data: dict[str, Any], piece: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(answer, "PIECE", piece)
-        written = await encoded({"data": Large(data), "errors": []})
+        written = await encode_answer({"data": Large(data), "errors": []})
         assert orjson.dumps(written) == orjson.dumps({"data": data, "errors": []})
         for part in answer._pieces(data):
             assert len(part) < 300 + 1000 * piece
@@ -31,11 +31,11 @@ async def test_a_large_answer_is_the_text_that_it_would_be_in_one_piece(data: di
 
 async def test_an_answer_that_is_not_large_is_left_as_it_is() -> None:
     given = {"data": {"a": 1}}
-    assert await encoded(given) is given
+    assert await encode_answer(given) is given
 
 
 async def test_an_answer_of_too_many_bytes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answer, "MOST", 1000)
-    [error] = (await encoded({"data": Large(a=["x" * 100] * 20)}))["errors"]
+    [error] = (await encode_answer({"data": Large(a=["x" * 100] * 20)}))["errors"]
     assert error["extensions"]["code"] == "QUERY_TOO_COMPLEX"
     assert "the answer has over 1000 bytes" in error["message"]

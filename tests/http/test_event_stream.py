@@ -19,7 +19,7 @@ from nats.aio.client import Client
 
 from eventscope.errors import Unavailable
 from eventscope.http import event_stream
-from eventscope.http.event_stream import wanted
+from eventscope.http.event_stream import is_requested
 from eventscope.processes.ports import free
 from eventscope.settings import Settings
 from eventscope.store.events import pages as read
@@ -225,7 +225,7 @@ async def test_who_takes_json_too_gets_a_stream_only_where_it_takes_one(api: Ser
     ],
 )
 def test_only_who_says_so_takes_a_stream(accept: str | None, is_wanted: bool) -> None:
-    assert wanted(accept) == is_wanted
+    assert is_requested(accept) == is_wanted
 
 
 # going on after a break, as a browser's EventSource does by itself

@@ -144,14 +144,14 @@ async def test_a_fault_in_sending_to_one_subscriber_ends_it_with_an_error_and_no
 async def test_a_fault_in_sending_a_result_is_told_as_an_error(
     settings: Settings, log: Log, client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    encoded = Adapter._encoded
+    encoded = Adapter._encode
 
     async def encodes(self: Adapter, message: Mapping[str, object]) -> str:
         if message["type"] == "next":
             raise ArithmeticError("hunter2")
         return await encoded(self, message)
 
-    monkeypatch.setattr(Adapter, "_encoded", encodes)
+    monkeypatch.setattr(Adapter, "_encode", encodes)
     async with served(settings) as api, opened(api.socket_url) as socket:
         for query in ("{ log { head } }", OPERATIONS["stats"]):
             await socket.say(subscribe("1", query))

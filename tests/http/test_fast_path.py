@@ -61,37 +61,37 @@ async def test_asked_again_it_is_answered_the_same_and_as_the_ordinary_way_does(
 
 
 async def test_no_more_is_remembered_than_there_is_room_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fast_path, "MOST_KNOWN", 5)
+    monkeypatch.setattr(fast_path, "MOST_PLANS", 5)
     app = build(world.settings, world.api.services)
     [endpoint] = [route.app for route in app.routes if isinstance(route, Route) and isinstance(route.app, Endpoint)]
-    short = endpoint._shortcut
-    assert short is not None
+    path = endpoint._fast_path
+    assert path is not None
 
     def ask(n: int) -> QueryPlan | None:
         body = {"query": "query ($n: Int) { events(first: $n) { nodes { id } } }", "variables": {"n": n}}
-        return short._plan(orjson.dumps(body))
+        return path._plan(orjson.dumps(body))
 
     first = ask(0)
     assert first is not None
     for n in range(20):
         assert ask(0) is first
         assert ask(n) is not None
-    assert len(short.plans) == 5
-    long = orjson.dumps({"query": "{ log { head } } #" + "x" * fast_path.MOST_KNOWN_BODY})
-    assert short._plan(long) is not None
-    assert long not in short.plans
+    assert len(path.plans) == 5
+    long = orjson.dumps({"query": "{ log { head } } #" + "x" * fast_path.MOST_CACHED_BODY})
+    assert path._plan(long) is not None
+    assert long not in path.plans
 
 
 async def test_what_is_remembered_goes_with_the_documents_that_it_was_made_of(world: World) -> None:
     app = build(world.settings, world.api.services)
     [endpoint] = [route.app for route in app.routes if isinstance(route, Route) and isinstance(route.app, Endpoint)]
-    short = endpoint._shortcut
-    assert short is not None
+    path = endpoint._fast_path
+    assert path is not None
     bodies = [orjson.dumps({"query": query}) for query in ("{ log { head } }", "{ log { firstPosition } }")]
-    first = [short._plan(body) for body in bodies]
+    first = [path._plan(body) for body in bodies]
     assert None not in first
-    short.direct._schema.documents._on_compiled(documents.MOST_LINES + 1)
-    again = short._plan(bodies[0])
+    path.direct._schema.documents._on_compiled(documents.MOST_LINES + 1)
+    again = path._plan(bodies[0])
     assert again is not None
     assert again is not first[0]
-    assert list(short.plans) == bodies[:1]
+    assert list(path.plans) == bodies[:1]

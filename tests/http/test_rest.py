@@ -290,7 +290,7 @@ async def test_where_there_is_no_answer_an_error_comes_in_the_same_form(world: W
     for endpoint in ENDPOINTS:
         response = await world.api.http.post(f"/events/{endpoint}")
         assert (response.status_code, response.headers["allow"]) == (405, "GET, HEAD")
-        assert response.json()["errors"][0]["message"] == f"/events/{endpoint} is asked by GET"
+        assert response.json()["errors"][0]["message"] == f"/events/{endpoint} takes GET"
 
 
 @pytest.mark.parametrize("limit", ["0", "1e1", "-1", "1.5"])

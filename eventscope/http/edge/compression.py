@@ -1,7 +1,7 @@
-"""Answers go out as gzip to those who ask for it, where that saves more than it costs.
+"""Compresses answers for clients that accept gzip, where that saves more than it costs.
 
-The lowest level makes a page of twenty events a quarter of its size in a tenth of the time that its answer takes; the
-usual one saves a tenth more and takes twice as long.
+The lowest level reduces a page of twenty events to a quarter of its size in a tenth of the time that its answer takes;
+the default level saves a tenth more and takes twice as long.
 """
 
 import asyncio
@@ -12,42 +12,42 @@ from typing import Final
 
 from starlette.types import Message, Send
 
-from eventscope.http.accept import accepted
+from eventscope.http.accept import parse_accept
 
-LEAST: Final = 1024  # bytes, below which an answer fits into one packet anyway
-LARGE: Final = 131_072  # bytes, from which on others would wait too long for it
+LEAST: Final = 1024  # bytes; a smaller answer fits into one packet anyway
+LARGE: Final = 131_072  # bytes from which compression would block other clients for too long
 LEVEL: Final = 1
 MOST_HEADER: Final = 256  # bytes
 TEXTS: Final = (b"application/json", b"application/graphql-response+json", b"application/openmetrics-text", b"text/")
-STREAM: Final = b"text/event-stream"  # which would have to be flushed after each event, and hardly shrink
+STREAM: Final = b"text/event-stream"  # not compressed: it would have to be flushed after each event, and hardly shrink
 
 
 class NotAcceptable(ValueError):
-    """The client takes answers neither as gzip nor as they are."""
+    """The client accepts neither gzip nor uncompressed answers."""
 
 
 @lru_cache(1024)
-def smallest(header: bytes) -> int | None:
-    """The size in bytes from which on an answer is to be packed for who sends this `Accept-Encoding`; None for never.
+def min_size(header: bytes) -> int | None:
+    """The size in bytes from which to compress answers for this `Accept-Encoding` (RFC 9110, 12.5.3); None for never.
 
-    NotAcceptable if it can be answered neither so nor so. RFC 9110, 12.5.3.
+    Raises NotAcceptable if the header excludes both gzip and uncompressed answers.
     """
-    weights = dict(accepted(header.decode("latin-1")))
+    weights = dict(parse_accept(header.decode("latin-1")))
     other = weights.get("*")
-    packed = weights.get("gzip", weights.get("x-gzip", other or 0.0))
-    plain = weights.get("identity", 0.0 if other == 0 else None)
-    if plain == 0:
-        if packed == 0:
+    gzip_weight = weights.get("gzip", weights.get("x-gzip", other or 0.0))
+    plain_weight = weights.get("identity", 0.0 if other == 0 else None)
+    if plain_weight == 0:
+        if gzip_weight == 0:
             raise NotAcceptable
         return 0
-    return LEAST if packed > 0 and packed >= (plain or 0) else None
+    return LEAST if gzip_weight > 0 and gzip_weight >= (plain_weight or 0) else None
 
 
-def packing(send: Send, least: int) -> Send:
-    """A way to send that packs an answer which is sent in one piece of at least so many bytes."""
+def compress_from(send: Send, least: int) -> Send:
+    """The same `send`, which compresses an answer that is sent in one piece of at least this many bytes."""
     start: Message | None = None
 
-    async def sent(message: Message) -> None:
+    async def compress_and_send(message: Message) -> None:
         nonlocal start
         if message["type"] == "http.response.start" and _is_text(message["headers"]):
             start = message
@@ -55,26 +55,26 @@ def packing(send: Send, least: int) -> Send:
         if start is not None:
             first, start = start, None
             if len(message.get("body", b"")) >= max(least, 1) and not message.get("more_body", False):
-                first, message = await _packed(first, message)
+                first, message = await _compressed(first, message)
             await send(first)
         await send(message)
 
-    return sent
+    return compress_and_send
 
 
 def _is_text(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    given = dict(headers)
-    kind = given.get(b"content-type", b"")
-    return b"content-encoding" not in given and kind.startswith(TEXTS) and not kind.startswith(STREAM)
+    by_name = dict(headers)
+    media_type = by_name.get(b"content-type", b"")
+    return b"content-encoding" not in by_name and media_type.startswith(TEXTS) and not media_type.startswith(STREAM)
 
 
-async def _packed(start: Message, message: Message) -> tuple[Message, Message]:
+async def _compressed(start: Message, message: Message) -> tuple[Message, Message]:
     plain = message["body"]
-    body = await asyncio.to_thread(_pack, plain) if len(plain) >= LARGE else _pack(plain)
+    body = await asyncio.to_thread(_compress, plain) if len(plain) >= LARGE else _compress(plain)
     headers = [(name, value) for name, value in start["headers"] if name != b"content-length"]
     headers += [(b"content-length", b"%d" % len(body)), (b"content-encoding", b"gzip")]
     return {**start, "headers": headers}, {**message, "body": body}
 
 
-def _pack(body: bytes) -> bytes:
+def _compress(body: bytes) -> bytes:
     return gzip.compress(body, LEVEL, mtime=0)

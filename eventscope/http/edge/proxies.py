@@ -1,4 +1,4 @@
-"""Whose word about the client is taken: that of the proxies that are named, and nobody else's. No I/O."""
+"""Trusts the proxies in the settings, and nobody else, about the client's address and the host. No I/O."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,26 +14,26 @@ Address: TypeAlias = IPv4Address | IPv6Address
 
 @dataclass(frozen=True, slots=True)
 class Forwarded:
-    """What a proxy says of a request: the address it came from, and the host that was asked, if the proxy says so."""
+    """What a proxy reports of a request: the client's address, and the host that the client used, if known."""
 
     client: str
     host: bytes | None
 
 
 class Proxies:
-    """Addresses and networks of proxies; ValueError for what is neither."""
+    """Addresses and networks of trusted proxies; raises ValueError for anything else."""
 
     def __init__(self, networks: Iterable[str]) -> None:
         self._networks = tuple(map(ip_network, networks))
-        self._known = lru_cache(1024)(self._look)
+        self._is_trusted = lru_cache(1024)(self._look_up)
 
     def __bool__(self) -> bool:
         return bool(self._networks)
 
     def forwarded(self, peer: str, headers: Iterable[tuple[bytes, bytes]]) -> Forwarded | None:
-        """What the peer says, if it is such a proxy."""
+        """What the peer reports, if it is a trusted proxy."""
         address = _address(peer)
-        if address is None or not self._known(address):
+        if address is None or not self._is_trusted(address):
             return None
         clients: list[str] = []
         host: bytes | None = None
@@ -45,19 +45,23 @@ class Proxies:
         return Forwarded(str(self._client(address, clients)), host)
 
     def _client(self, peer: Address, clients: list[str]) -> Address:
-        """Who is behind the proxies: each adds who asked it at the end, behind whatever a client wrote itself."""
+        """The client behind the proxies. Each appends its own peer, after whatever the client itself sent.
+
+        So the list is read from its end, for as long as the reporter is trusted: a client can forge only entries that
+        are never reached.
+        """
         for text in reversed(clients):
-            if not self._known(peer) or (before := _address(text)) is None:
+            if not self._is_trusted(peer) or (previous := _address(text)) is None:
                 break
-            peer = before
+            peer = previous
         return peer
 
-    def _look(self, address: Address) -> bool:
+    def _look_up(self, address: Address) -> bool:
         return any(address in network for network in self._networks)
 
 
 def _address(text: str) -> Address | None:
-    """The address in a text that may have a port too; None if there is none."""
+    """The address in a text, which may include a port; None if there is none."""
     text = text.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]

@@ -1,4 +1,4 @@
-"""Addresses that lead to others, all of them relative: a proxy may have taken a prefix off what was asked."""
+"""Redirects, all of them relative: a proxy may have stripped a prefix from the path."""
 
 from collections.abc import Iterable
 
@@ -16,7 +16,7 @@ metrics          for Prometheus
 
 
 def root(*, has_page: bool) -> Route:
-    """`/`, which leads to the page, or says what there is instead."""
+    """`/`, which redirects to the page, or lists what there is."""
 
     async def serve(request: Request) -> Response:
         query = request.url.query
@@ -26,7 +26,7 @@ def root(*, has_page: bool) -> Route:
 
 
 def with_slash(paths: Iterable[str]) -> list[Route]:
-    """The same paths with a slash at the end, which lead to those without."""
+    """The same paths with a slash at the end, which redirect to those without."""
 
     async def serve(request: Request) -> Response:
         last, query = request.url.path.rstrip("/").rpartition("/")[2], request.url.query

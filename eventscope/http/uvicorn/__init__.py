@@ -1,1 +1,1 @@
-"""uvicorn's ends of connections, bounded in number and in the time that they may wait."""
+"""uvicorn's server, its sockets, and its ends of connections, which are bounded in number and in time."""

@@ -1,4 +1,4 @@
-"""How many connections an API process holds open, and how long it waits for what comes or goes on one of them."""
+"""How many connections an API process keeps open, and how long it waits for a client to send or to read."""
 
 import logging
 import resource
@@ -9,8 +9,8 @@ from typing import Final, Protocol
 from eventscope.settings import Settings, variable
 
 PLAIN: Final = 1_000  # connections for requests, beside those that stay open as WebSockets and event streams
-RESERVED: Final = 256  # descriptors for connections to MongoDB and NATS, for files, and for the spare connections
-SPARE: Final = 64  # connections over the bound, on which health is told and nothing else
+RESERVED: Final = 256  # file descriptors for connections to MongoDB and NATS, for files, and for spare connections
+SPARE: Final = 64  # connections over the bound, which get answers to health checks only
 
 logger = logging.getLogger(__name__)
 
@@ -18,74 +18,74 @@ logger = logging.getLogger(__name__)
 class Spare(Protocol):
     """A connection over the bound."""
 
-    def give_up(self, reason: str | None) -> None:
+    def drop(self, reason: str | None) -> None:
         """Break it off."""
         ...
 
 
 @dataclass(slots=True)
 class Bounds:
-    """Those of one process. `given_up` hears why a connection was turned away or broken off."""
+    """The bounds of one process. `on_drop` is called with the reason why a connection was refused or broken off."""
 
     connections: int = 11_000
     header_seconds: float = 10.0
     body_seconds: float = 30.0
     client_rate: int = 16_384
-    """Bytes a second that a client must take of what waits for it, on average; 0 for any."""
-    given_up: Callable[[str], None] = lambda reason: None
+    """Bytes per second that a client must read of what waits for it, on average; 0 for no minimum."""
+    on_drop: Callable[[str], None] = lambda reason: None
     spare: dict["Spare", None] = field(default_factory=dict)
-    """The connections over the bound, the one that was opened first at the front."""
+    """The connections over the bound, oldest first."""
     _is_full: bool = field(default=False, init=False)
 
     def has_room(self, open: int) -> bool:
-        """Whether the last of so many open connections is within the bound; it is logged when that changes."""
+        """Whether the last of this many open connections is within the bound; a change is logged."""
         if open > self.connections and not self._is_full:
             self._is_full = True
             logger.error(
-                "%d connections are open, as many as may be: more are turned away, but for health checks (%s)",
+                "%d connections are open, which is the limit: more are refused, except for health checks (%s)",
                 self.connections,
                 variable("connections"),
             )
         elif self._is_full and open < self.connections * 0.9:
             self._is_full = False
-            logger.warning("there is room for connections again")
+            logger.warning("new connections are accepted again")
         return open <= self.connections
 
 
-def bounds(settings: Settings, given_up: Callable[[str], None]) -> Bounds:
-    """Those that the settings ask for, as far as the system has descriptors; as many as may be are asked of it."""
-    wanted = settings.connections + PLAIN
-    limit = descriptors(wanted + RESERVED)
-    room = max(1, min(wanted, limit - RESERVED))
-    if room < wanted:
+def bounds(settings: Settings, on_drop: Callable[[str], None]) -> Bounds:
+    """The bounds in the settings, reduced if the system does not give this process enough file descriptors."""
+    target = settings.connections + PLAIN
+    limit = raise_descriptors(target + RESERVED)
+    connections = max(1, min(target, limit - RESERVED))
+    if connections < target:
         logger.warning(
-            "%d connections may be open, for there are %d descriptors; for %d (%s, and %d for requests) raise the hard"
-            " limit (ulimit -Hn)",
-            room,
+            "at most %d connections may be open, since there are %d file descriptors; for %d (%s, and %d for requests),"
+            " raise the hard limit (ulimit -Hn)",
+            connections,
             limit,
-            wanted,
+            target,
             variable("connections"),
             PLAIN,
         )
     return Bounds(
-        room,
+        connections,
         settings.header_seconds,
         settings.body_seconds,
         settings.client_rate,
-        given_up,
+        on_drop,
     )
 
 
-def descriptors(wanted: int) -> int:
-    """How many descriptors this process may have, after the soft limit was raised to so many, or to the hard limit."""
+def raise_descriptors(target: int) -> int:
+    """Raise the soft limit of file descriptors to this number, or to the hard limit; returns the new limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    most = target if hard == resource.RLIM_INFINITY else min(target, hard)
     if soft == resource.RLIM_INFINITY or soft >= most:
-        return wanted if soft == resource.RLIM_INFINITY else soft
+        return target if soft == resource.RLIM_INFINITY else soft
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    except (OSError, ValueError) as error:  # as on macOS, where the kernel has a limit of its own
-        logger.warning("the limit of descriptors stays at %d: %s", soft, error)
+    except (OSError, ValueError) as error:  # as on macOS, where the kernel has another limit too
+        logger.warning("the limit of file descriptors stays at %d: %s", soft, error)
         return soft
-    logger.info("the limit of descriptors was %d and is %d now", soft, most)
+    logger.info("raised the limit of file descriptors from %d to %d", soft, most)
     return most

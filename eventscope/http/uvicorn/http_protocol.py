@@ -1,4 +1,4 @@
-"""uvicorn's end of a connection over HTTP, which waits for nobody for ever and leaves room for health checks."""
+"""uvicorn's end of an HTTP connection, which drops slow clients and always leaves room for health checks."""
 
 import asyncio
 from collections.abc import Mapping
@@ -14,9 +14,9 @@ from eventscope.http.uvicorn.bounds import SPARE, Bounds
 from eventscope.internals import Internals
 
 HEALTH: Final = frozenset({"/healthz", "/readyz", "/metrics"})
-SPARE_SECONDS: Final = 2.0  # in which a connection over the bound must say what it wants
-SLOW_SECONDS: Final = 10.0  # after which it is seen how much a client takes
-LOOKS: Final = 4  # in the time that is waited at least
+SPARE_SECONDS: Final = 2.0  # for the request on a connection over the bound
+SLOW_SECONDS: Final = 10.0  # before a client's reading rate is judged
+LOOKS: Final = 4  # checks within the shortest of the time limits
 
 
 INTERNALS: Final = Internals(
@@ -46,7 +46,7 @@ def _body(error: Mapping[str, Any]) -> bytes:
     return orjson.dumps({"errors": [error]})
 
 
-# not told to the log each time: it is logged once that there is no room
+# not by `to_client`, which would log each of them: `Bounds` logs once that the limit is reached
 FULL: Final = _body(
     {"message": "Too many connections are open; try again later", "extensions": {"code": Unavailable.code}}
 )
@@ -55,73 +55,73 @@ FULL: Final = _body(
 class HttpProtocol(HttpToolsProtocol):
     """One connection."""
 
-    def __init__(self, bounds: Bounds, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, bounds: Bounds, **options: Any) -> None:
+        super().__init__(**options)
         self._bounds = bounds
         self._has_room = True
-        self._awaited: str | None = "headers"
-        self._begun = False  # whether any of the next request has come
+        self._next: str | None = "headers"  # what the client is to send next; None while we answer
+        self._has_begun = False  # whether the client has sent any part of the next request
         self._since = 0.0
-        self._paused: tuple[float, int] | None = None  # when, and how much waited for the client then
+        self._pause: tuple[float, int] | None = None  # its start, and the bytes that waited for the client then
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # it is always one
-        """Take the connection; if it is a spare one, it may have to make room for the next."""
+        """Accept the connection; over the bound it becomes a spare one, and the oldest spare one may be dropped."""
         super().connection_made(transport)
         self._has_room = self._bounds.has_room(len(self.connections))
         if not self._has_room:
             spare = self._bounds.spare
             spare[self] = None
             if len(spare) > SPARE:
-                next(iter(spare)).give_up("full")
+                next(iter(spare)).drop("full")
             self.app = _Full(self.app, self._bounds)
         self._since = self.loop.time()
         self._look_later()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Look after it no more."""
-        self._leave()
+        """Stop watching the connection."""
+        self._stop_watching()
         super().connection_lost(exc)
 
     def handle_websocket_upgrade(self) -> None:
-        """Leave it to the protocol of WebSockets, if there is room for one."""
-        self._leave()
+        """Pass the connection to the WebSocket protocol, unless it is over the bound."""
+        self._stop_watching()
         if self._has_room:
             super().handle_websocket_upgrade()
         else:
-            self._bounds.given_up("full")
+            self._bounds.on_drop("full")
             self._refuse(b"503 Service Unavailable", FULL, b"\r\nretry-after: 1")
 
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
-        self._awaited, self._begun, self._since = "headers", True, self.loop.time()
+        self._next, self._has_begun, self._since = "headers", True, self.loop.time()
 
     def on_headers_complete(self) -> None:
-        """Its headers are there."""
+        """The headers are complete."""
         super().on_headers_complete()
-        self._awaited, self._since = "body", self.loop.time()
+        self._next, self._since = "body", self.loop.time()
 
     def on_message_complete(self) -> None:
-        """All of it is there."""
+        """The request is complete."""
         super().on_message_complete()
-        self._awaited, self._begun = None, False
+        self._next, self._has_begun = None, False
 
     def pause_writing(self) -> None:
-        """More waits for the client than it takes."""
+        """The client reads more slowly than we write."""
         super().pause_writing()
-        self._paused = (self.loop.time(), self.transport.get_write_buffer_size())
+        self._pause = (self.loop.time(), self.transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
-        """The client has taken it."""
+        """The client has read most of what waited for it."""
         super().resume_writing()
-        self._paused = None
+        self._pause = None
 
     def _look(self) -> None:
         if self._is_too_slow():
-            self.give_up("slow")
+            self.drop("slow")
         elif self._is_too_late():
-            self._end()
+            self._time_out()
         else:
             self._look_later()
 
@@ -130,34 +130,35 @@ class HttpProtocol(HttpToolsProtocol):
         self._timer = self.loop.call_later(min(least, least if self._has_room else SPARE_SECONDS) / LOOKS, self._look)
 
     def _is_too_slow(self) -> bool:
-        if self._paused is None or not self._bounds.client_rate:
+        if self._pause is None or not self._bounds.client_rate:
             return False
-        since, waited = self._paused
+        since, size = self._pause
         seconds = self.loop.time() - since
-        taken = waited - self.transport.get_write_buffer_size()
-        return seconds > SLOW_SECONDS and taken < seconds * self._bounds.client_rate
+        # nothing is added to the buffer during a pause, so what is missing has been read
+        progress = size - self.transport.get_write_buffer_size()
+        return seconds > SLOW_SECONDS and progress < seconds * self._bounds.client_rate
 
     def _is_too_late(self) -> bool:
-        if self._awaited is None or self.transport.is_closing():
+        if self._next is None or self.transport.is_closing():
             return False
-        busy = self.cycle is not None and not self.cycle.response_complete
-        if self.flow.read_paused or (busy and self._awaited == "headers"):
-            self._since = self.loop.time()  # it is we who let it wait
+        is_busy = self.cycle is not None and not self.cycle.response_complete
+        if self.flow.read_paused or (is_busy and self._next == "headers"):
+            self._since = self.loop.time()  # the client waits for us, so its time begins anew
             return False
-        seconds = self._bounds.header_seconds if self._awaited == "headers" else self._bounds.body_seconds
+        seconds = self._bounds.header_seconds if self._next == "headers" else self._bounds.body_seconds
         if not self._has_room:
             seconds = min(seconds, SPARE_SECONDS)
         return self.loop.time() - self._since > seconds
 
-    def _end(self) -> None:
-        self._bounds.given_up(self._awaited or "")
-        if self._awaited == "body" and self.cycle is not None:
+    def _time_out(self) -> None:
+        self._bounds.on_drop(self._next or "")
+        if self._next == "body" and self.cycle is not None:
             if self.cycle.response_started:
-                self.give_up(None)
+                self.drop(None)
                 return
-            self.cycle.disconnected = True  # what waits for the rest hears that it will not come
+            self.cycle.disconnected = True  # so that an application that waits for the rest of the body ends
             self.cycle.message_event.set()
-        if self._begun:
+        if self._has_begun:
             self._refuse(b"408 Request Timeout", _body(to_client(BadInput("The request took too long to arrive"))))
         else:
             self.transport.close()
@@ -168,17 +169,17 @@ class HttpProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP in the form that all errors have."""
+        """Answer malformed HTTP in the form of all errors."""
         self._refuse(b"400 Bad Request", _body(to_client(BadInput(msg))))
 
-    def give_up(self, reason: str | None) -> None:
-        """Break the connection off; that is counted if there is a reason that was not counted before."""
+    def drop(self, reason: str | None) -> None:
+        """Break the connection off; it is counted with the reason, unless that is None."""
         if reason is not None:
-            self._bounds.given_up(reason)
-        self._leave()
+            self._bounds.on_drop(reason)
+        self._stop_watching()
         self.transport.abort()
 
-    def _leave(self) -> None:
+    def _stop_watching(self) -> None:
         self._bounds.spare.pop(self, None)
         if self._timer is not None:
             self._timer.cancel()
@@ -186,7 +187,7 @@ class HttpProtocol(HttpToolsProtocol):
 
 
 class _Full:
-    """What is served on a connection over the bound."""
+    """The application for connections over the bound: it answers health checks, and refuses everything else."""
 
     def __init__(self, app: Any, bounds: Bounds) -> None:
         self._app: ASGIApp = app
@@ -196,7 +197,7 @@ class _Full:
         if scope["path"] in HEALTH:
             await self._app(scope, receive, send)
             return
-        self._bounds.given_up("full")
+        self._bounds.on_drop("full")
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(FULL)),

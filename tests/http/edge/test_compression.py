@@ -10,7 +10,7 @@ import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventscope.http.edge.compression import LEAST, NotAcceptable, smallest
+from eventscope.http.edge.compression import LEAST, NotAcceptable, min_size
 from tests.support.clients.event_stream import EVENTS, streamed
 from tests.support.sample_log import World
 from tests.support.sample_log import world as a_world
@@ -63,19 +63,19 @@ async def sent(
     ],
 )
 def test_an_answer_is_packed_for_those_who_take_it_at_least_as_gladly(header: str, least: int | None) -> None:
-    assert smallest(header.encode()) == least
+    assert min_size(header.encode()) == least
 
 
 @pytest.mark.parametrize("header", ["identity;q=0", "*;q=0", "gzip;q=0, identity;q=0", "br, *;q=0"])
 def test_who_takes_nothing_that_there_is_is_told_from_who_takes_it_as_it_is(header: str) -> None:
     with pytest.raises(NotAcceptable):
-        smallest(header.encode())
+        min_size(header.encode())
 
 
 @given(st.binary(max_size=60))
 def test_no_header_whatever_breaks_it(header: bytes) -> None:
     with suppress(NotAcceptable):
-        assert smallest(header) in (None, ALWAYS, LEAST)
+        assert min_size(header) in (None, ALWAYS, LEAST)
 
 
 QUESTIONS = [

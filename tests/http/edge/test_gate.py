@@ -186,7 +186,7 @@ async def test_a_page_of_another_site_is_refused_everywhere(
         assert response.status_code == 403
         assert "EVENTSCOPE_ORIGINS" in refusal(response)
         assert ORIGINS not in response.headers
-    assert "'https://evil.example' may not ask '127.0.0.1:" in caplog.text
+    assert "'https://evil.example' may not use '127.0.0.1:" in caplog.text
 
 
 @pytest.mark.parametrize(("method", "path", "accept"), DATA)

@@ -17,7 +17,7 @@ OURS = (b"127.0.0.1:8000",)
 
 
 def foreign(origins: Origins, origin: str | None, *, site: str | None = None, hosts: tuple[bytes, ...] = OURS) -> bool:
-    return origins.refuses(
+    return origins.is_foreign(
         None if site is None else site.encode(), None if origin is None else origin.encode("latin-1", "replace"), hosts
     )
 
@@ -82,4 +82,4 @@ def test_a_star_lets_all_pages_ask(origin: str | None) -> None:
 
 @given(st.binary(max_size=500), st.none() | st.binary(max_size=30), st.binary(max_size=100))
 def test_no_header_whatever_breaks_it(origin: bytes, site: bytes | None, host: bytes) -> None:
-    assert Origins(["https://ours.example"]).refuses(site, origin, (host,)) in (True, False)
+    assert Origins(["https://ours.example"]).is_foreign(site, origin, (host,)) in (True, False)

@@ -27,8 +27,8 @@ async def test_wrong_addresses_and_methods_are_errors_like_all_others(
         for method, path, status, said in (
             ("GET", "/nothing", 404, "there is no '/nothing'; there are /graphql, /events/…,"),
             ("POST", "/nothing/at/all", 404, "there is no '/nothing/at/all'; "),
-            ("POST", "/healthz", 405, "'/healthz' is asked by GET"),
-            ("DELETE", "/metrics", 405, "'/metrics' is asked by "),
+            ("POST", "/healthz", 405, "'/healthz' takes GET"),
+            ("DELETE", "/metrics", 405, "'/metrics' takes "),
             ("GET", f"/{'x' * 4000}", 404, "there is no '/xxx"),
         ):
             response = await api.http.request(method, path)
@@ -72,7 +72,7 @@ async def test_a_websocket_that_is_refused_is_told_why_and_so_is_the_log_in_no_e
     async with served(settings) as api:
         for url, headers, status, said in (
             (api.socket_url.replace("graphql", "nothing"), {}, 404, "there is no WebSocket at '/nothing'"),
-            (api.socket_url, {"Origin": "https://evil.example"}, 403, "may not ask"),
+            (api.socket_url, {"Origin": "https://evil.example"}, 403, "may not use"),
         ):
             with pytest.raises(InvalidStatus) as refused:
                 async with connect(url, additional_headers=headers):

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from eventscope.http.uvicorn import bounds as bounds_
 from eventscope.http.uvicorn import http_protocol
-from eventscope.http.uvicorn.bounds import SPARE, Bounds, bounds, descriptors
+from eventscope.http.uvicorn.bounds import SPARE, Bounds, bounds, raise_descriptors
 from eventscope.http.uvicorn.listen import listen
 from eventscope.server.api import config
 from eventscope.settings import Settings
@@ -69,7 +69,7 @@ async def serving(within: Bounds) -> AsyncIterator[Server]:
 
     with listen("127.0.0.1", 0) as listener:
         server = Server(listener.getsockname()[1])
-        within.given_up = server.reasons.append
+        within.on_drop = server.reasons.append
         server.own = uvicorn.Server(config(app, within))
         running = asyncio.create_task(server.own.serve(sockets=[listener]))
         await until(lambda: server.own is not None and server.own.started)
@@ -158,7 +158,7 @@ async def test_health_is_told_while_all_connections_are_taken_and_all_else_is_tu
         state = server.own.server_state
         await until(lambda: not state.connections)
         assert (await server.answer(HALF + b"Connection: close\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
-        assert "there is room for connections again" in caplog.text
+        assert "new connections are accepted again" in caplog.text
 
 
 async def test_of_far_too_many_connections_the_oldest_make_room_for_a_health_check(
@@ -200,15 +200,15 @@ def limited(soft: int) -> Iterator[int]:
 def test_the_soft_limit_of_descriptors_is_raised_as_far_as_is_wanted(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     with limited(1024) as hard:
-        assert descriptors(1000) == 1024, "there are enough"
-        assert descriptors(2000) == 2000 == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        assert "the limit of descriptors was 1024 and is 2000 now" in caplog.text
+        assert raise_descriptors(1000) == 1024, "there are enough"
+        assert raise_descriptors(2000) == 2000 == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        assert "raised the limit of file descriptors from 1024 to 2000" in caplog.text
         assert resource.getrlimit(resource.RLIMIT_NOFILE)[1] == hard
 
 
 def test_where_the_hard_limit_is_low_fewer_connections_are_taken_and_it_is_said(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bounds_, "descriptors", lambda wanted: 1024)
+    monkeypatch.setattr(bounds_, "raise_descriptors", lambda wanted: 1024)
     assert bounds(Settings(), lambda reason: None).connections == 1024 - bounds_.RESERVED
     assert "raise the hard limit" in caplog.text
