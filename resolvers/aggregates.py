@@ -1,11 +1,11 @@
-"""Answers made of aggregates: one head by name, and pages of them."""
+"""Answers about aggregates: one by name, pages of them, and pages of their events."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from eventscope.resolvers import cursor, events, own
-from eventscope.resolvers.page import Count, Page, Request, page
-from eventscope.store import aggregates as store
+from eventscope.resolvers import cursor, events, same_log
+from eventscope.resolvers.page import Count, Page, PageRequest, page
+from eventscope.store import aggregates
 from eventscope.store.aggregates import AggregateCriteria, AggregateSummary, Order
 from eventscope.store.events import links
 from eventscope.store.events.pages import Fields
@@ -17,56 +17,56 @@ COUNTED = 10_000
 
 
 async def aggregate(log: Log, type: str, id: str) -> AggregateSummary | None:
-    """The aggregate of that name; None when it never was or nothing of it is kept."""
+    """The aggregate with that name; None if it never existed, or all of its events have expired."""
     return (await by_name(log, [(type, id)]))[0]
 
 
 async def by_name(log: Log, names: list[tuple[str, str]]) -> list[AggregateSummary | None]:
-    """The aggregates of these types and ids, each in its place, by one read."""
-    found = {(aggregate.type, aggregate.id): aggregate for aggregate in await store.by_name(log, names)}
-    return [found.get(name) for name in names]
+    """The aggregates with these types and ids, in the same order, by one read; None as in `aggregate`."""
+    by_key = {(aggregate.type, aggregate.id): aggregate for aggregate in await aggregates.by_name(log, names)}
+    return [by_key.get(name) for name in names]
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
-    """A page that is asked of an aggregate's own events, with these fields of their documents or all."""
+class OwnEventsRequest:
+    """A request for a page of an aggregate's own events, with these fields of their documents, or all fields."""
 
     aggregate: AggregateSummary
-    asked: Request
+    page: PageRequest
     newest_first: bool
     fields: Fields
 
 
-async def own_events(log: Log, asked: Sequence[Own]) -> list[Page[EventDocument]]:
-    """The pages, each in its place: one read for all aggregates of a type of which the same is asked."""
-    groups: dict[tuple[str, Request, bool], list[Own]] = {}
-    for one in asked:
-        groups.setdefault((one.aggregate.type, one.asked, one.newest_first), []).append(one)
-    found: dict[Own, Page[EventDocument]] = {}
-    for owns in groups.values():
-        found |= await _own_events(log, owns)
-    return [found[one] for one in asked]
+async def own_events(log: Log, requests: Sequence[OwnEventsRequest]) -> list[Page[EventDocument]]:
+    """The pages, in the same order: one read for all requests that differ only in the aggregate's id."""
+    groups: dict[tuple[str, PageRequest, bool], list[OwnEventsRequest]] = {}
+    for one in requests:
+        groups.setdefault((one.aggregate.type, one.page, one.newest_first), []).append(one)
+    pages: dict[OwnEventsRequest, Page[EventDocument]] = {}
+    for same_requests in groups.values():
+        pages |= await _own_events(log, same_requests)
+    return [pages[one] for one in requests]
 
 
-async def _own_events(log: Log, owns: Sequence[Own]) -> dict[Own, Page[EventDocument]]:
-    first = owns[0]
-    type, asked, newest_first = first.aggregate.type, first.asked, first.newest_first
-    if len(owns) == 1:
+async def _own_events(log: Log, requests: Sequence[OwnEventsRequest]) -> dict[OwnEventsRequest, Page[EventDocument]]:
+    first = requests[0]
+    type, request, newest_first = first.aggregate.type, first.page, first.newest_first
+    if len(requests) == 1:
         filter = All((Among("aggregateType", (type,)), Among("aggregateId", (first.aggregate.id,))))
-        return {first: await events.events(log, filter, asked, newest_first=newest_first, fields=first.fields)}
-    place = await own.place(log, "e", asked.after, "after")
+        return {first: await events.events(log, filter, request, newest_first=newest_first, fields=first.fields)}
+    place = await same_log.place(log, "e", request.after, "after")
     rows = await links.by_link(
         log,
         "aggregateId",
-        [one.aggregate.id for one in owns],
-        limit=asked.size + 1,
+        [one.aggregate.id for one in requests],
+        limit=request.size + 1,
         above=None if newest_first else place,
         below=place if newest_first else None,
         newest_first=newest_first,
         aggregate_type=type,
     )
-    given = cursor.of_events(await own.tag(log))
-    return {one: page(asked, rows[one.aggregate.id], given, _counting(one.aggregate)) for one in owns}
+    cursor_of = cursor.of_events(await same_log.tag(log))
+    return {one: page(request, rows[one.aggregate.id], cursor_of, _counting(one.aggregate)) for one in requests}
 
 
 def _counting(aggregate: AggregateSummary) -> Callable[[], Awaitable[Count]]:
@@ -76,14 +76,16 @@ def _counting(aggregate: AggregateSummary) -> Callable[[], Awaitable[Count]]:
     return total
 
 
-async def aggregates(log: Log, filter: AggregateCriteria, asked: Request, order: Order) -> Page[AggregateSummary]:
+async def aggregate_page(
+    log: Log, filter: AggregateCriteria, request: PageRequest, order: Order
+) -> Page[AggregateSummary]:
     """A page of aggregates, the most recently changed or created first."""
-    below = await own.place(log, "a", asked.after, "after")
-    found = await store.aggregates(log, filter, limit=asked.size + 1, order=order, below=below)
+    below = await same_log.place(log, "a", request.after, "after")
+    summaries = await aggregates.aggregates(log, filter, limit=request.size + 1, order=order, below=below)
 
     async def total() -> Count:
-        n = await store.count(log, filter, COUNTED + 1)
+        n = await aggregates.count(log, filter, COUNTED + 1)
         return Count(min(n, COUNTED), n if n <= COUNTED else None)
 
-    tag = await own.tag(log)
-    return page(asked, found, lambda aggregate: cursor.encode("a", aggregate.place, tag=tag), total)
+    tag = await same_log.tag(log)
+    return page(request, summaries, lambda aggregate: cursor.encode("a", aggregate.place, tag=tag), total)

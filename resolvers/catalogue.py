@@ -13,9 +13,9 @@ MOST_TYPES: Final = 1000
 
 
 async def event_types(log: Log, prefix: str | None, first: int | None, after: str | None) -> list[EventTypeSummary]:
-    """The types that start with the prefix, in order of type: the `first` ones after the type given, or all of them.
+    """The types that start with the prefix, sorted by type: the `first` ones after the type `after`, or all.
 
-    BadInput when all are too many for one answer, or `first` is no number of types; PageTooLarge when it is too large.
+    BadInput when all are too many for one answer, or `first` is negative; PageTooLarge when it is too large.
     """
     if first is not None and first < 0:
         raise BadInput(f"first is {first}, and there is no page of that size", "first")
@@ -23,22 +23,22 @@ async def event_types(log: Log, prefix: str | None, first: int | None, after: st
         raise PageTooLarge("first", first, MOST_TYPES)
     if first == 0:
         return []
-    found = await types.types(log, prefix or "", MOST_TYPES + 1 if first is None else first, after)
-    if len(found) > MOST_TYPES:
+    summaries = await types.types(log, prefix or "", MOST_TYPES + 1 if first is None else first, after)
+    if len(summaries) > MOST_TYPES:
         raise BadInput(
-            f"over {MOST_TYPES} types start with {(prefix or '')[:60]!r}; give first: {MOST_TYPES}, and go on with the"
-            " last type received as after, or give a longer prefix",
+            f"over {MOST_TYPES} types start with {(prefix or '')[:60]!r}; pass first: {MOST_TYPES}, and the last type"
+            " received as after for the next page, or pass a longer prefix",
             "prefix",
         )
-    return found
+    return summaries
 
 
 async def by_name(log: Log, names: Sequence[str]) -> list[EventTypeSummary | None]:
-    """The types of these names, each in its place, by one read."""
-    found = {one.type: one for one in await types.by_name(log, names)}
-    return [found.get(name) for name in names]
+    """The types with these names, in the same order, by one read; None for those that do not exist."""
+    summaries = {one.type: one for one in await types.by_name(log, names)}
+    return [summaries.get(name) for name in names]
 
 
 async def fields(log: Log, names: Sequence[str]) -> list[FieldCounts]:
-    """The fields of each of the types, each in its place, by one read."""
+    """The fields of each type, in the same order, by one read."""
     return await counting.fields(log, names)

@@ -1,22 +1,22 @@
-"""Answers made of what belongs together: the effects of an event and its conversation, for many events by one read."""
+"""Answers about events that belong together: effects and conversations, for many events by one read."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from eventscope.resolvers import cursor, own
-from eventscope.resolvers.page import Count, Page, Request, page
+from eventscope.resolvers import cursor, same_log
+from eventscope.resolvers.page import Count, Page, PageRequest, page
 from eventscope.store.events import links
 from eventscope.store.events.links import Link
 from eventscope.store.log import Log
 from eventscope.store.values.documents import EventDocument
 
-COUNTED: Final = 10_000  # how far events are counted one by one
+MOST_COUNTED: Final = 10_000  # events that are counted one by one
 
 
 @dataclass(frozen=True, slots=True)
 class LinkRequest:
-    """A part of the events that have the value there: `limit` of them, behind the position `above`."""
+    """A request for at most `limit` events with that value in the field `link`, after the position `above`."""
 
     link: Link
     value: str
@@ -28,59 +28,67 @@ Load = Callable[[LinkRequest], Awaitable[list[EventDocument]]]
 Counting = Callable[[tuple[Link, str]], Awaitable[int]]
 
 
-async def parts(log: Log, asked: Sequence[LinkRequest]) -> list[list[EventDocument]]:
-    """The events of each part, each in its place: one read for all parts that differ in nothing but the value."""
+async def linked_events(log: Log, requests: Sequence[LinkRequest]) -> list[list[EventDocument]]:
+    """The events for each request, in the same order: one read for all requests that differ only in the value."""
     groups: dict[tuple[Link, int, int | None], list[str]] = {}
-    for part in asked:
-        groups.setdefault((part.link, part.limit, part.above), []).append(part.value)
-    found: dict[LinkRequest, list[EventDocument]] = {}
+    for request in requests:
+        groups.setdefault((request.link, request.limit, request.above), []).append(request.value)
+    events_by_request: dict[LinkRequest, list[EventDocument]] = {}
     for (link, limit, above), values in groups.items():
         rows = await links.by_link(log, link, values, limit=limit, above=above)
-        found |= {LinkRequest(link, value, limit, above): events for value, events in rows.items()}
-    return [found[part] for part in asked]
+        events_by_request |= {LinkRequest(link, value, limit, above): events for value, events in rows.items()}
+    return [events_by_request[request] for request in requests]
 
 
-async def counts(log: Log, asked: Sequence[tuple[Link, str]]) -> list[int]:
-    """How many events have each of the values there, each in its place, counted up to a bound."""
-    found: dict[tuple[Link, str], int] = {}
-    for link in dict.fromkeys(link for link, _ in asked):
-        rows = await links.counts(log, link, [value for one, value in asked if one == link], COUNTED + 2)
-        found |= {(link, value): n for value, n in rows.items()}
-    return [found[one] for one in asked]
+async def counts(log: Log, pairs: Sequence[tuple[Link, str]]) -> list[int]:
+    """How many events have each of the values in that field, in the same order, counted up to a limit."""
+    n_by_pair: dict[tuple[Link, str], int] = {}
+    for link in dict.fromkeys(link for link, _ in pairs):
+        rows = await links.counts(log, link, [value for one, value in pairs if one == link], MOST_COUNTED + 2)
+        n_by_pair |= {(link, value): n for value, n in rows.items()}
+    return [n_by_pair[one] for one in pairs]
 
 
-async def effects(log: Log, event: EventDocument, asked: Request, load: Load, count: Counting) -> Page[EventDocument]:
+async def effects(
+    log: Log, event: EventDocument, request: PageRequest, load: Load, count: Counting
+) -> Page[EventDocument]:
     """A page of the events that this one caused, in the order of the log."""
     id = event["messageId"]
-    above = await own.place(log, "e", asked.after, "after")
-    found = await load(LinkRequest("causationId", id, asked.size + 1, above))
+    above = await same_log.place(log, "e", request.after, "after")
+    events = await load(LinkRequest("causationId", id, request.size + 1, above))
     return page(
-        asked, found, cursor.of_events(await own.tag(log)), lambda: _total(count, ("causationId", id), others=0)
+        request, events, cursor.of_events(await same_log.tag(log)), lambda: _total(count, ("causationId", id), others=0)
     )
 
 
-async def related(log: Log, event: EventDocument, asked: Request, load: Load, count: Counting) -> Page[EventDocument]:
+async def related(
+    log: Log, event: EventDocument, request: PageRequest, load: Load, count: Counting
+) -> Page[EventDocument]:
     """A page of the other events of its conversation, in the order of the log."""
     id = event.get("correlationId")
     if id is None:
-        return page(asked, [], cursor.of_events(None), _none)
-    # one more, for the event is among them: all events of a conversation then share one read
-    above = await own.place(log, "e", asked.after, "after")
-    found = await load(LinkRequest("correlationId", id, asked.size + 2, above))
-    rest = without(event, found)
+        return page(request, [], cursor.of_events(None), _none)
+    # Two more than the page: one shows whether there are more, and the event itself is left out later. A read that
+    # does not exclude it serves all events of a conversation.
+    above = await same_log.place(log, "e", request.after, "after")
+    events = await load(LinkRequest("correlationId", id, request.size + 2, above))
+    others = without(event, events)
     return page(
-        asked, rest, cursor.of_events(await own.tag(log)), lambda: _total(count, ("correlationId", id), others=1)
+        request,
+        others,
+        cursor.of_events(await same_log.tag(log)),
+        lambda: _total(count, ("correlationId", id), others=1),
     )
 
 
 def without(event: EventDocument, events: Iterable[EventDocument]) -> list[EventDocument]:
-    """The events but for this one."""
+    """The events except this one."""
     return [one for one in events if one["_id"] != event["_id"]]
 
 
 async def _total(count: Counting, key: tuple[Link, str], *, others: int) -> Count:
     n = max(await count(key) - others, 0)
-    return Count(min(n, COUNTED), n if n <= COUNTED else None)
+    return Count(min(n, MOST_COUNTED), n if n <= MOST_COUNTED else None)
 
 
 async def _none() -> Count:

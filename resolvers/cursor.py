@@ -1,8 +1,8 @@
-"""Cursors: opaque, short text that names a place in a list of one log. No I/O.
+"""Cursors: short, opaque texts for a place in a list of one log. No I/O.
 
-A place among events is a position, so any cursor of an event resumes any list of events, past or live. A cursor of a
-replay also carries the head that the replay was pinned to. Each ends in the tag of its log, but for those that older
-versions gave.
+A place among events is a position, so a cursor of an event resumes any list of events, stored or live. A cursor of a
+replay also contains the head that the replay is pinned to. Each ends in the tag of its log, except those from older
+versions.
 """
 
 import re
@@ -15,48 +15,48 @@ from eventscope.store.values.documents import EventDocument
 
 Kind = Literal["e", "a", "r"]  # events, aggregates, rejected messages
 
-NUMBER: Final = "(0|[1-9a-f][0-9a-f]{0,15})"  # as it is written, without zeros before it
+NUMBER: Final = "(0|[1-9a-f][0-9a-f]{0,15})"  # in hexadecimal, without leading zeros
 SHAPE: Final = re.compile(rf"([ear]){NUMBER}(?:-{NUMBER})?(?:\.([0-9a-z]{{1,16}}))?", re.ASCII)
 MOST: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A place, the head that the list was pinned to, if it was, and the tag of the log, if it has one."""
+    """A place; the head that the list is pinned to, if any; and the tag of the log, if the cursor has one."""
 
     place: int
     head: int | None = None
     tag: str | None = None
     argument: str = field(default="", compare=False)
-    """What the caller gave it as."""
+    """The argument in which the caller passed it."""
 
 
 def encode(kind: Kind, place: int, head: int | None = None, *, tag: str | None) -> str:
-    """The cursor's text; without a tag, it is taken by any log."""
+    """The cursor's text; without a tag, any log accepts it."""
     return f"{kind}{place:x}{'' if head is None else f'-{head:x}'}{suffix(tag)}"
 
 
 def of_event(event: EventDocument, suffix: str) -> str:
-    """The cursor of an event, for which there is more haste than for others; the suffix is `suffix(tag)`."""
+    """The cursor of an event, made faster than by `encode`; `suffix` is `suffix(tag)`."""
     return f"e{event['_id']:x}{suffix}"
 
 
 def suffix(tag: str | None) -> str:
-    """What the tag adds to a cursor."""
+    """The end of a cursor with that tag."""
     return "" if tag is None else f".{tag}"
 
 
 def of_events(tag: str | None) -> Callable[[EventDocument], str]:
-    """What gives events their cursors."""
+    """A function that returns the cursor of an event."""
     end = suffix(tag)
     return lambda event: f"e{event['_id']:x}{end}"
 
 
 def decode(kind: Kind, text: str, field: str) -> Cursor:
-    """The inverse of `encode`; BadInput, naming the field, when the text is no cursor of ours for such a list."""
-    found = SHAPE.fullmatch(text)
-    if found is not None and found[1] == kind:
-        place, head = int(found[2], 16), None if found[3] is None else int(found[3], 16)
-        if place <= (MOST if head is None else head) <= MOST:  # no replay gives a place behind its end
-            return Cursor(place, head, found[4], field)
-    raise BadInput(f"{field}: {text[:40]!r} is not a cursor of this list; pass one that it gave", field)
+    """The inverse of `encode`; BadInput, naming the field, when the text is not a cursor of such a list."""
+    match = SHAPE.fullmatch(text)
+    if match is not None and match[1] == kind:
+        place, head = int(match[2], 16), None if match[3] is None else int(match[3], 16)
+        if place <= (MOST if head is None else head) <= MOST:  # no replay has a place after its end
+            return Cursor(place, head, match[4], field)
+    raise BadInput(f"{field}: {text[:40]!r} is not a cursor of this list; pass one that it returned", field)

@@ -1,4 +1,4 @@
-"""Pages: what of a list was asked for, after Relay's connection specification, always by key and never by offset."""
+"""Pages of lists, after Relay's connection specification: by key, never by offset."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ Node = TypeVar("Node")
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """So many of a list, from its start or (`backward`) its end, between two cursors."""
+class PageRequest:
+    """A request for `size` entries of a list, from its start or (`backward`) its end, between two cursors."""
 
     size: int
     backward: bool
@@ -24,7 +24,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class PageEdge(Generic[Node]):
-    """One entry and its place."""
+    """One entry and its cursor."""
 
     cursor: str
     node: Node
@@ -32,7 +32,7 @@ class PageEdge(Generic[Node]):
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many there are: `exact`, or only that there are `at_least` so many."""
+    """How many there are: `exact`, or, if that is None, `at_least` so many."""
 
     at_least: int
     exact: int | None
@@ -40,7 +40,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class PageEnds:
-    """Where the page lies in its list."""
+    """The ends of a page in its list."""
 
     has_next_page: bool
     has_previous_page: bool
@@ -50,9 +50,9 @@ class PageEnds:
 
 @dataclass(frozen=True, slots=True)
 class PageCoverage:
-    """Whether all was looked at that the page could have held; if not, up to which position.
+    """Whether the search for the page is `complete`; if not, up to which position it came.
 
-    It was for want of room, and not of time, if the page is `full`.
+    It ended early because the page was `full`, or else because time was up.
     """
 
     complete: bool
@@ -65,7 +65,7 @@ WHOLE: Final = PageCoverage(complete=True, scanned_to=None)
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Where looking for more was given up: what comes behind this place may be found by the next page."""
+    """Where a search ended early: the next page goes on after this place."""
 
     position: int
     cursor: str
@@ -74,7 +74,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Node]):
-    """Part of a list. `total_count` counts the whole list, and only when it is called."""
+    """Part of a list. `total_count` counts the whole list when it is called."""
 
     nodes: Sequence[Node]
     cursor: Callable[[Node], str]
@@ -84,46 +84,46 @@ class Page(Generic[Node]):
 
     @property
     def edges(self) -> list[PageEdge[Node]]:
-        """The entries with their places."""
+        """The entries with their cursors."""
         return [PageEdge(self.cursor(node), node) for node in self.nodes]
 
 
 def request(
     first: int | None, after: str | None, last: int | None = None, before: str | None = None, default: int = DEFAULT
-) -> Request:
-    """What was asked for; BadInput when it contradicts itself, PageTooLarge when it is more than a page may hold."""
+) -> PageRequest:
+    """The request in these arguments; BadInput when they are contradictory, PageTooLarge when they ask for too much."""
     if first is not None and last is not None:
-        raise BadInput("first and last were both given; a page is counted from one end", "last")
+        raise BadInput("first and last cannot both be given; a page starts at one end", "last")
     for name, size in (("first", first), ("last", last)):
         if size is not None and size < 0:
             raise BadInput(f"{name} is {size}, and there is no page of that size", name)
         if size is not None and size > MOST:
             raise PageTooLarge(name, size, MOST)
     size = last if last is not None else first
-    return Request(default if size is None else size, last is not None, after, before)
+    return PageRequest(default if size is None else size, last is not None, after, before)
 
 
 def page(
-    asked: Request,
-    found: Sequence[Node],
+    request: PageRequest,
+    entries: Sequence[Node],
     cursor: Callable[[Node], str],
     total_count: Callable[[], Awaitable[Count]],
     stop: Stop | None = None,
 ) -> Page[Node]:
-    """The page, from one entry more than it holds, in the order of reading; with `stop` from all that was found.
+    """The page of `entries`, in the order of reading: one more than requested, if there are more; or up to `stop`.
 
-    That there are entries on the other side is inferred from the cursor given, as Relay allows.
+    Entries on the other side are assumed if the request has a cursor there, as Relay allows.
     """
-    more = len(found) > asked.size or stop is not None
-    nodes = list(found[: asked.size])
-    if asked.backward:
+    more = len(entries) > request.size or stop is not None
+    nodes = list(entries[: request.size])
+    if request.backward:
         nodes.reverse()
     first, last = (cursor(nodes[0]), cursor(nodes[-1])) if nodes else (None, None)
     if stop is not None:
-        first, last = (stop.cursor, last) if asked.backward else (first, stop.cursor)
+        first, last = (stop.cursor, last) if request.backward else (first, stop.cursor)
     info = PageEnds(
-        has_next_page=asked.before is not None if asked.backward else more,
-        has_previous_page=more if asked.backward else asked.after is not None,
+        has_next_page=request.before is not None if request.backward else more,
+        has_previous_page=more if request.backward else request.after is not None,
         start_cursor=first,
         end_cursor=last,
     )

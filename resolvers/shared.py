@@ -1,6 +1,7 @@
-"""Answers that many wait for and that are found once. Nobody's leaving disturbs the others; with the last it ends.
+"""Answers that are computed once for all callers that wait for them.
 
-No failure is remembered: whoever asks after one was found out asks anew.
+A caller that is cancelled does not affect the others; when the last one is, the computation is cancelled. Failures are
+not remembered: the next call computes again.
 """
 
 import asyncio
@@ -19,32 +20,32 @@ class _SharedTask:
 
 
 class SharedAnswers:
-    """Remembers what it has found, by key."""
+    """Remembers answers by key."""
 
     def __init__(self) -> None:
-        self._asked: dict[Hashable, _SharedTask] = {}
+        self._tasks: dict[Hashable, _SharedTask] = {}
 
     async def of(self, key: Hashable, find: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """What was found for the first who asked; raises what finding it raised, to those who waited for it."""
-        asked = self._asked.get(key)
-        if asked is None:
-            asked = self._asked[key] = _SharedTask(asyncio.create_task(find()))
-            asked.task.add_done_callback(partial(self._forget_failed, key))
-        asked.waiting += 1
+        """The answer for the key, computed by `find` on the first call; all that wait for it get what `find` raises."""
+        shared = self._tasks.get(key)
+        if shared is None:
+            shared = self._tasks[key] = _SharedTask(asyncio.create_task(find()))
+            shared.task.add_done_callback(partial(self._forget_failed, key))
+        shared.waiting += 1
         try:
-            found: T = await asyncio.shield(asked.task)
-            return found
+            answer: T = await asyncio.shield(shared.task)
+            return answer
         finally:
-            asked.waiting -= 1
-            if not asked.waiting and not asked.task.done():
-                asked.task.cancel()
-                self._forget(key, asked.task)
+            shared.waiting -= 1
+            if not shared.waiting and not shared.task.done():
+                shared.task.cancel()
+                self._forget(key, shared.task)
 
     def _forget_failed(self, key: Hashable, task: asyncio.Task[Any]) -> None:
         if task.cancelled() or task.exception() is not None:
             self._forget(key, task)
 
     def _forget(self, key: Hashable, task: asyncio.Task[Any]) -> None:
-        asked = self._asked.get(key)
-        if asked is not None and asked.task is task:  # somebody may have asked anew already
-            del self._asked[key]
+        shared = self._tasks.get(key)
+        if shared is not None and shared.task is task:  # a later call may have started a new task already
+            del self._tasks[key]

@@ -1,4 +1,4 @@
-"""Statistics: totals, breakdowns and histograms out of counts that were kept while events came in."""
+"""Statistics: totals, breakdowns and histograms from counts that are kept as events come in."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ from eventscope.store.values.moment import DAY, HOUR
 Interval = Literal["HOUR", "DAY", "WEEK"]
 By = Literal["NONE", "TYPE", "AGGREGATE_TYPE"]
 
-APART: Final[Mapping[By, tuple[counts.By, ...]]] = {
+GROUPING: Final[Mapping[By, tuple[counts.By, ...]]] = {
     "NONE": (),
     "TYPE": ("type",),
     "AGGREGATE_TYPE": ("aggregateType",),
@@ -27,8 +27,8 @@ LENGTH: Final = {"HOUR": HOUR, "DAY": DAY, "WEEK": 7 * DAY}
 MONDAY: Final = 4 * DAY  # 1970-01-05, the first Monday of the epoch; ISO 8601 weeks begin on Mondays
 LAST: Final = moment.of(datetime.max.replace(tzinfo=UTC))
 MOST_BUCKETS: Final = 10_000
-MOST_CHARACTERS: Final = 4 * 1024**2  # of the keys of a histogram: each stands in many buckets
-MOST_TOLD: Final = 1_000  # types that one answer tells counts of
+MOST_CHARACTERS: Final = 4 * 1024**2  # of all keys of a histogram, since each is in many buckets
+MOST_TYPES: Final = 1_000  # types with counts of their own in one answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,9 @@ class TimestampRange:
 
 @dataclass(frozen=True, slots=True)
 class HistogramBucket:
-    """Events of one stretch of time, and of one type or aggregate type where asked for by that.
+    """Events of one interval, and of one type or aggregate type if the histogram is by that.
 
-    `key` is None where it was not, and for all types together that are not among the most frequent.
+    `key` is None without such grouping, and for all types together that are not among the most frequent.
     """
 
     start: int
@@ -54,9 +54,9 @@ class HistogramBucket:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Counts of the events in a scope; what costs more than the totals is asked for by the functions below.
+    """Counts of the events in a scope. The functions below compute what costs more than the totals.
 
-    Where many share the counts, that is found `once` for all of them.
+    If many share the counts, `once` lets them share these computations too.
     """
 
     log: Log
@@ -71,12 +71,12 @@ class Stats:
 
     @property
     def event_types(self) -> int:
-        """How many types of event."""
+        """How many event types."""
         return len({cell.type for cell in self.cells})
 
     @property
     def aggregate_types(self) -> int:
-        """How many types of aggregate."""
+        """How many aggregate types."""
         return len({cell.aggregate_type for cell in self.cells if cell.aggregate_type is not None})
 
     @property
@@ -86,12 +86,12 @@ class Stats:
 
     @property
     def aggregate_type_breakdown(self) -> list[TypeTotal]:
-        """How many events of each aggregate type, the most frequent first; events without one are left out."""
+        """How many events of each aggregate type, most frequent first, without events that have none."""
         return _breakdown((cell.aggregate_type, cell.n) for cell in self.cells if cell.aggregate_type is not None)
 
     @property
     def time_range(self) -> TimestampRange | None:
-        """From when to when; None where there are no events."""
+        """The first and last timestamp; None without events."""
         if not self.cells:
             return None
         return TimestampRange(min(cell.earliest for cell in self.cells), max(cell.latest for cell in self.cells))
@@ -103,7 +103,7 @@ async def stats(log: Log, scope: Scope) -> Stats:
 
 
 async def shared_stats(log: Log, scope: Scope) -> Stats:
-    """The same for many who share it."""
+    """The same, for callers that share it."""
     return Stats(log, scope, tuple(await counts.cells(log, scope)), SharedAnswers())
 
 
@@ -124,18 +124,18 @@ async def unique_aggregates(stats: Stats) -> int:
 
 
 def type_limit(first: int | None) -> int:
-    """How many types are told of; BadInput or PageTooLarge when so many cannot be."""
+    """How many types get counts of their own; BadInput or PageTooLarge for an impossible number."""
     if first is not None and first < 0:
-        raise BadInput(f"first is {first}, and there is no such number of types", "first")
-    if first is not None and first > MOST_TOLD:
-        raise PageTooLarge("first", first, MOST_TOLD)
-    return MOST_TOLD if first is None else first
+        raise BadInput(f"first is {first}, which is not a number of types", "first")
+    if first is not None and first > MOST_TYPES:
+        raise PageTooLarge("first", first, MOST_TYPES)
+    return MOST_TYPES if first is None else first
 
 
 async def histogram(stats: Stats, interval: Interval, by: By, first: int | None = None) -> list[HistogramBucket]:
-    """The counts over time, oldest first; stretches in which nothing happened are left out.
+    """The counts over time, oldest first, without empty intervals.
 
-    The `first` most frequent types have buckets of their own, and all others share one in each stretch.
+    The `first` most frequent types have buckets of their own; all others share one bucket per interval.
     """
     most = type_limit(first)
     if stats.once is None:
@@ -146,23 +146,23 @@ async def histogram(stats: Stats, interval: Interval, by: By, first: int | None 
 async def _histogram(stats: Stats, interval: Interval, by: By, most: int) -> list[HistogramBucket]:
     length = LENGTH[interval]
     offset = MONDAY if interval == "WEEK" else 0
-    cells = await counts.cells(stats.log, stats.scope, by=APART[by], hourly=True)
+    cells = await counts.cells(stats.log, stats.scope, by=GROUPING[by], hourly=True)
     if by == "AGGREGATE_TYPE":
         cells = [cell for cell in cells if cell.aggregate_type is not None]
     totals = _breakdown((_key(cell, by), cell.n) for cell in cells)
-    own = {row.type for row in totals[:most]}
+    own_keys = {row.type for row in totals[:most]}
     tally: Counter[tuple[int, str | None]] = Counter()
     for cell in cells:
         key = _key(cell, by)
         hour = cell.hour or 0
-        tally[hour - (hour - offset) % length, key if by != "NONE" and key in own else None] += cell.n
+        tally[hour - (hour - offset) % length, key if by != "NONE" and key in own_keys else None] += cell.n
     if len(tally) > MOST_BUCKETS:
         raise BadInput(
-            f"the histogram has {len(tally)} buckets, over {MOST_BUCKETS}; take a longer interval", "interval"
+            f"the histogram has {len(tally)} buckets, over {MOST_BUCKETS}; choose a longer interval", "interval"
         )
     if sum(len(key or "") for _, key in tally) > MOST_CHARACTERS:
         raise BadInput(
-            f"the histogram would spell out over {MOST_CHARACTERS} characters of types; give a smaller first", "first"
+            f"the histogram would repeat over {MOST_CHARACTERS} characters of type names; pass a smaller first", "first"
         )
     ordered = sorted(tally.items(), key=lambda item: (item[0][0], item[0][1] is None, item[0][1] or ""))
     return [HistogramBucket(start, min(start + length, LAST), key, n) for (start, key), n in ordered]

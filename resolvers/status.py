@@ -1,4 +1,4 @@
-"""How the log itself is doing: its ends, what was rejected, what happened to its source."""
+"""The status of the log: its ends, rejected messages, and what happened to its stream."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from eventscope.store.state.checkpoint import LogCheckpoint
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What the store knows of the log. `head` is 0 and `first_position` None while it is empty."""
+    """What the store knows about the log. `head` is 0 and `first_position` None while it is empty."""
 
     head: int
     first_position: int | None
@@ -22,11 +22,11 @@ class Status:
 
 
 async def status(log: Log) -> Status:
-    """The log as it is now."""
+    """The present status."""
     at = await checkpoint.read(log)
     return Status(at.head, await pages.first_position(log), await messages.count(log), await server_version(log), at)
 
 
 async def dropped(log: Log) -> Dropped | None:
-    """The rejected messages that were dropped for want of room; None when none were."""
+    """The rejected messages that were dropped to stay within the limit; None if none were."""
     return await room.dropped(log)

@@ -1,11 +1,11 @@
-"""Traces: the events of one conversation as a tree of causes, laid out as a flat list in depth-first order."""
+"""Traces: the events of one conversation as a tree of causes, flattened into a list in depth-first order."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from eventscope.errors import BadInput, PageTooLarge
-from eventscope.resolvers import cursor, own
+from eventscope.resolvers import cursor, same_log
 from eventscope.store.events import links
 from eventscope.store.events.links import Cause
 from eventscope.store.log import Log
@@ -16,9 +16,9 @@ MOST: Final = 10_000
 CauseStatus = Literal["ROOT", "IN_TRACE", "OTHER_PAGE", "ELSEWHERE", "MISSING", "CYCLE"]
 
 
-@dataclass(slots=True, repr=False, eq=False)  # as deep as the tree, so nothing may walk it by itself
+@dataclass(slots=True, repr=False, eq=False)  # no generated methods: these recurse, and the tree may be very deep
 class CauseNode:
-    """One event in its place. It is filled in while the tree is made, and never changed after."""
+    """One event in the tree. It changes only while the tree is built."""
 
     event: EventDocument
     cause_status: CauseStatus
@@ -30,12 +30,12 @@ class CauseNode:
 
     @property
     def parent_id(self) -> str | None:
-        """The id of the event that caused it, if that is in the trace."""
+        """The id of its cause, if that is in the trace."""
         return None if self.parent is None else self.parent.event["messageId"]
 
     @property
     def parent_index(self) -> int | None:
-        """Where in the list the event is that caused it."""
+        """The index of its cause in the list, if that is in the trace."""
         return None if self.parent is None else self.parent.index
 
     @property
@@ -45,13 +45,13 @@ class CauseNode:
 
     @property
     def cause_millis(self) -> float | None:
-        """The time from its cause to it; None where the time of the cause is not known."""
+        """Milliseconds from its cause to it; None if the time of the cause is unknown."""
         return None if self.cause_time is None else (self.event["timestamp"] - self.cause_time) / 1000
 
 
 @dataclass(frozen=True, slots=True)
 class CauseTree:
-    """Events of one conversation. `complete` tells whether they are all of it, `end_cursor` where the rest begins."""
+    """Events of one conversation. `complete` if they are all of it; otherwise the rest begins after `end_cursor`."""
 
     correlation_id: str
     nodes: list[CauseNode]
@@ -65,12 +65,12 @@ class CauseTree:
 
     @property
     def roots(self) -> list[CauseNode]:
-        """The events that have no cause in here."""
+        """The events without a cause in the trace."""
         return [node for node in self.nodes if node.parent is None]
 
     @property
     def depth(self) -> int:
-        """How many causes the event has behind it that has the most."""
+        """The length of the longest chain of causes."""
         return max(node.depth for node in self.nodes)
 
     @property
@@ -85,12 +85,12 @@ class CauseTree:
 
     @property
     def duration_millis(self) -> float:
-        """The time from the earliest to the latest."""
+        """Milliseconds from the earliest to the latest timestamp."""
         return (self.ended_at - self.started_at) / 1000
 
 
 def size(first: int | None) -> int:
-    """How many events are asked for; BadInput or PageTooLarge when there is no trace of that size."""
+    """How many events to return; BadInput or PageTooLarge when no trace has that size."""
     if first is not None and first < 1:
         raise BadInput(f"first is {first}, and there is no trace of that size", "first")
     if first is not None and first > MOST:
@@ -99,24 +99,24 @@ def size(first: int | None) -> int:
 
 
 async def trace(log: Log, correlation_id: str, first: int, after: str | None) -> CauseTree | None:
-    """The first events of the conversation behind the cursor, as a tree; None when there are none."""
-    above = await own.place(log, "e", after, "after")
-    found = await links.conversation(log, correlation_id, limit=first + 1, above=above)
-    events = found[:first]
+    """The first events of the conversation after the cursor, as a tree; None if there are none."""
+    above = await same_log.place(log, "e", after, "after")
+    page = await links.conversation(log, correlation_id, limit=first + 1, above=above)
+    events = page[:first]
     if not events:
         return None
-    here = {event["messageId"] for event in events}
-    outside = {id for event in events if (id := event.get("causationId")) is not None and id not in here}
-    known = await links.causes(log, sorted(outside))
-    more = len(found) > first
-    end = cursor.encode("e", events[-1]["_id"], tag=await own.tag(log)) if more else None
-    return CauseTree(correlation_id, tree(events, known), above is None and not more, end)
+    ids = {event["messageId"] for event in events}
+    outside = {id for event in events if (id := event.get("causationId")) is not None and id not in ids}
+    outer_causes = await links.causes(log, sorted(outside))
+    more = len(page) > first
+    end = cursor.encode("e", events[-1]["_id"], tag=await same_log.tag(log)) if more else None
+    return CauseTree(correlation_id, tree(events, outer_causes), above is None and not more, end)
 
 
 def tree(events: Sequence[EventDocument], known: dict[str, Cause]) -> list[CauseNode]:
-    """The events as a tree, depth first, causes and effects each in the order given; `known` are causes from outside.
+    """The events as a tree, depth first; roots and effects stay in the given order. `known` are causes outside of it.
 
-    Nothing here calls itself: a chain of causes may be as long as the list.
+    Nothing here is recursive, since a chain of causes may be as long as the list.
     """
     nodes = {event["messageId"]: _node(event, known) for event in events}
     for node in nodes.values():
@@ -142,15 +142,15 @@ def _node(event: EventDocument, known: dict[str, Cause]) -> CauseNode:
 
 
 def _cut_cycles(nodes: Sequence[CauseNode]) -> None:
-    # Every node has one cause at most, so whoever walks up ends at a root, at what was walked before, or in a circle.
-    # In the order of the log: the first event of a circle is the one it is cut at.
-    walked: dict[int, int] = {}
+    # Every node has at most one cause, so a walk upwards ends at a root, at a node of an earlier walk, or in a circle.
+    # A circle is cut at its first event in the order of the log.
+    walk_of: dict[int, int] = {}
     for number, start in enumerate(nodes):
         node: CauseNode | None = start
-        while node is not None and id(node) not in walked:
-            walked[id(node)] = number
+        while node is not None and id(node) not in walk_of:
+            walk_of[id(node)] = number
             node = node.parent
-        if node is not None and walked[id(node)] == number:
+        if node is not None and walk_of[id(node)] == number:
             first = min(_circle(node), key=lambda one: one.event["_id"])
             first.cause_status, first.parent = "CYCLE", None
 

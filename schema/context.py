@@ -11,7 +11,7 @@ from strawberry.types import Info as StrawberryInfo
 
 from eventscope.errors import TooComplex
 from eventscope.resolvers import aggregates, catalogue, causes, cursor, events, rejected, trace
-from eventscope.resolvers.aggregates import Own
+from eventscope.resolvers.aggregates import OwnEventsRequest
 from eventscope.resolvers.causes import LinkRequest
 from eventscope.resolvers.page import Page
 from eventscope.resolvers.trace import CauseTree
@@ -125,10 +125,10 @@ class Context:
         return Loader(load)
 
     @cached_property
-    def own_loader(self) -> DataLoader[Own, Page[EventDocument]]:
+    def own_loader(self) -> DataLoader[OwnEventsRequest, Page[EventDocument]]:
         """Pages of aggregates' own events."""
 
-        async def load(asked: list[Own]) -> list[Page[EventDocument]]:
+        async def load(asked: list[OwnEventsRequest]) -> list[Page[EventDocument]]:
             return await aggregates.own_events(self.log, asked)
 
         return Loader(load)
@@ -147,7 +147,7 @@ class Context:
         """Parts of conversations."""
 
         async def load(asked: list[LinkRequest]) -> list[list[EventDocument]]:
-            return await causes.parts(self.log, asked)
+            return await causes.linked_events(self.log, asked)
 
         return Loader(load)
 

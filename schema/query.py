@@ -128,7 +128,7 @@ class Query:
         info.context.spend(asked.size)
         chosen = aggregate_filter(filter)
         by: StoreOrder = "first.position" if order is AggregateOrder.RECENTLY_CREATED else "last.position"
-        return await aggregate_resolver.aggregates(info.context.log, chosen, asked, by)
+        return await aggregate_resolver.aggregate_page(info.context.log, chosen, asked, by)
 
     @strawberry.field(description="Counts of the events that match.", graphql_type=EventStats)
     async def stats(self, info: Info, filter: WhichCount = None) -> object:

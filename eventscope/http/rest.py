@@ -114,8 +114,8 @@ async def statistics(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
         ),
     )
     range = found.time_range
-    types_told = found.event_type_breakdown[: stats.MOST_TOLD]
-    aggregate_types_told = found.aggregate_type_breakdown[: stats.MOST_TOLD]
+    types_told = found.event_type_breakdown[: stats.MOST_TYPES]
+    aggregate_types_told = found.aggregate_type_breakdown[: stats.MOST_TYPES]
     left_out = {
         "eventTypes": found.event_types - len(types_told),
         "aggregateTypes": found.aggregate_types - len(aggregate_types_told),

@@ -15,7 +15,7 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from eventscope.resolvers import cursor
-from eventscope.resolvers.page import Count, Page, Request, page
+from eventscope.resolvers.page import Count, Page, PageRequest, page
 from eventscope.schema import sources
 from eventscope.schema.compiled import executor as compiled_executor
 from eventscope.schema.compiled import internals
@@ -94,7 +94,7 @@ def _page(*documents: dict[str, Any]) -> Page[Any]:
     async def total() -> Count:
         return Count(0, 0)
 
-    request = Request(len(documents), backward=False, after=None, before=None)
+    request = PageRequest(len(documents), backward=False, after=None, before=None)
     return page(request, documents, cursor.of_events("tag"), total)
 
 

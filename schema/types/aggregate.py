@@ -5,7 +5,7 @@ from typing import Annotated, cast
 
 import strawberry
 
-from eventscope.resolvers.aggregates import Own
+from eventscope.resolvers.aggregates import OwnEventsRequest
 from eventscope.resolvers.page import request
 from eventscope.schema.context import Info
 from eventscope.schema.types.arguments import After, First
@@ -59,5 +59,5 @@ class Aggregate(Node):
     ) -> object:
         asked = request(first, after)
         info.context.spend(asked.size)
-        own = Own(cast("Source", self), asked, order is Order.NEWEST_FIRST, info.document_fields())
+        own = OwnEventsRequest(cast("Source", self), asked, order is Order.NEWEST_FIRST, info.document_fields())
         return await info.context.own_loader.load(own)

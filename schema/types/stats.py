@@ -65,7 +65,7 @@ class EventStats:
         "`first`, the rest are left out; `eventTypes` and `totalEvents` still count them.",
         graphql_type=list[TypeCount],
     )
-    def event_type_breakdown(self, info: Info, first: MostTypes = resolver.MOST_TOLD) -> object:
+    def event_type_breakdown(self, info: Info, first: MostTypes = resolver.MOST_TYPES) -> object:
         return _told(cast("resolver.Stats", self).event_type_breakdown, info, first)
 
     @strawberry.field(
@@ -74,7 +74,7 @@ class EventStats:
         "still counts them.",
         graphql_type=list[TypeCount],
     )
-    def aggregate_type_breakdown(self, info: Info, first: MostTypes = resolver.MOST_TOLD) -> object:
+    def aggregate_type_breakdown(self, info: Info, first: MostTypes = resolver.MOST_TYPES) -> object:
         return _told(cast("resolver.Stats", self).aggregate_type_breakdown, info, first)
 
     @strawberry.field(description="The number of different aggregates.")
@@ -99,7 +99,7 @@ class EventStats:
                 description="How many types, the most frequent ones, get counts of their own: up to 1000. All others "
                 "are counted together under the key null."
             ),
-        ] = resolver.MOST_TOLD,
+        ] = resolver.MOST_TYPES,
     ) -> object:
         source: Any = self
         length: Any = interval or Interval.HOUR

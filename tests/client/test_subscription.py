@@ -21,7 +21,7 @@ from eventscope.client.subscription import PROTOCOL, RetentionGap
 from eventscope.dev.servers import Mongod
 from eventscope.errors import BadInput, NotAnswered, Unavailable
 from eventscope.processes.ports import free
-from eventscope.resolvers import cursor, own
+from eventscope.resolvers import cursor, same_log
 from eventscope.settings import Settings
 from eventscope.store.events import pages
 from eventscope.store.filters.filter import EVERYTHING
@@ -217,14 +217,14 @@ async def expired(log: Log, settings: Settings) -> list[str]:
         messages = [_message(n, type=f"{'short' if n in (1, 2, 4) else 'long'}.lived") for n in range(6)]
         await fill(then, messages, {"*": 0.0, "short.*": 1.0})
     await expiry.tidy(log)
-    tag = await own.tag(log)
+    tag = await same_log.tag(log)
     return [cursor.encode("e", position, tag=tag) for position in (1, 4, 6)]
 
 
 async def test_that_events_have_expired_is_told_and_what_lies_between_them_comes(
     expired: list[str], service: EventsService, log: Log
 ) -> None:
-    tag = await own.tag(log)
+    tag = await same_log.tag(log)
     gaps: list[RetentionGap] = []
     async with aclosing(service.subscribe_to_events(start="BEGINNING", on_gap=gaps.append)) as events:
         assert [event.cursor for event in await take(events, 3)] == expired

@@ -11,7 +11,7 @@ import orjson
 import pytest
 from nats.aio.client import Client
 
-from eventscope.resolvers import cursor, own
+from eventscope.resolvers import cursor, same_log
 from eventscope.settings import Settings
 from eventscope.store.events import pages
 from eventscope.store.filters.filter import EVERYTHING
@@ -105,7 +105,7 @@ async def test_from_now_on_what_was_before_is_left_out(api: Served, log: Log, pu
     await stored(log, 5)
     async with opened(api.socket_url) as socket:
         await follow(socket)
-        assert await caught_up(socket) == ([], cursor.encode("e", 5, tag=await own.tag(log)))
+        assert await caught_up(socket) == ([], cursor.encode("e", 5, tag=await same_log.tag(log)))
         ids = await publisher.publish(3)
         assert await events(socket, 3) == ids
 
@@ -117,7 +117,7 @@ async def test_from_the_beginning_all_that_was_comes_first_and_then_what_is(
     await stored(log, 450)
     async with opened(api.socket_url) as socket:
         await follow(socket, **{"from": "BEGINNING"})
-        assert await caught_up(socket) == (before, cursor.encode("e", 450, tag=await own.tag(log)))
+        assert await caught_up(socket) == (before, cursor.encode("e", 450, tag=await same_log.tag(log)))
         ids = await publisher.publish(3)
         assert await events(socket, 3) == ids
 

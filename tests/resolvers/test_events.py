@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from eventscope.errors import BadInput
-from eventscope.resolvers import events, own
+from eventscope.resolvers import events, same_log
 from eventscope.resolvers.cursor import encode
 from eventscope.resolvers.page import Count, request
 from eventscope.store.filters.filter import EVERYTHING, All, Among, Between, TypePatterns
@@ -21,16 +21,16 @@ async def test_a_subscription_begins_now_or_at_the_beginning_or_after_its_cursor
     await filled(log, 5)
     assert await events.start(log, None, from_beginning=False) == 5
     assert await events.start(log, None, from_beginning=True) == 0
-    assert await events.start(log, encode("e", 3, tag=await own.tag(log)), from_beginning=False) == 3
-    assert await events.start(log, encode("e", 3, 4, tag=await own.tag(log)), from_beginning=True) == 3
+    assert await events.start(log, encode("e", 3, tag=await same_log.tag(log)), from_beginning=False) == 3
+    assert await events.start(log, encode("e", 3, 4, tag=await same_log.tag(log)), from_beginning=True) == 3
 
 
 async def test_a_cursor_from_beyond_the_end_of_the_log_is_refused(log: Log) -> None:
     """It is of another log, or of one that was lost: what it would wait for may never come."""
     await filled(log, 5)
-    assert await events.start(log, encode("e", 5, tag=await own.tag(log)), from_beginning=False) == 5
+    assert await events.start(log, encode("e", 5, tag=await same_log.tag(log)), from_beginning=False) == 5
     with pytest.raises(BadInput, match="beyond the end"):
-        await events.start(log, encode("e", 6, tag=await own.tag(log)), from_beginning=False)
+        await events.start(log, encode("e", 6, tag=await same_log.tag(log)), from_beginning=False)
 
 
 async def test_events_are_counted_exactly_as_far_as_rollups_or_the_bound_reach(
@@ -48,7 +48,7 @@ async def test_events_are_counted_exactly_as_far_as_rollups_or_the_bound_reach(
 async def test_a_replay_is_pinned_to_the_head_that_its_cursor_carries(log: Log) -> None:
     await filled(log, 6)
     first = await events.replay(log, EVERYTHING, request(2, None), None)
-    assert first.page_info.end_cursor == encode("e", 2, 6, tag=await own.tag(log))
-    pinned = await events.replay(log, EVERYTHING, request(10, encode("e", 2, 4, tag=await own.tag(log))), None)
+    assert first.page_info.end_cursor == encode("e", 2, 6, tag=await same_log.tag(log))
+    pinned = await events.replay(log, EVERYTHING, request(10, encode("e", 2, 4, tag=await same_log.tag(log))), None)
     assert [event["messageId"] for event in pinned.nodes] == ["m2", "m3"]
     assert not pinned.page_info.has_next_page

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventscope.errors import BadInput, PageTooLarge
-from eventscope.resolvers.page import DEFAULT, MOST, Count, Request, page, request
+from eventscope.resolvers.page import DEFAULT, MOST, Count, PageRequest, page, request
 
 
 async def nothing() -> Count:
@@ -13,11 +13,11 @@ async def nothing() -> Count:
 
 
 def test_without_a_size_a_page_has_the_default_one() -> None:
-    assert request(None, None) == Request(DEFAULT, backward=False, after=None, before=None)
+    assert request(None, None) == PageRequest(DEFAULT, backward=False, after=None, before=None)
 
 
 def test_last_counts_from_the_end() -> None:
-    assert request(None, "a", 7, "b") == Request(7, backward=True, after="a", before="b")
+    assert request(None, "a", 7, "b") == PageRequest(7, backward=True, after="a", before="b")
 
 
 @pytest.mark.parametrize("size", [0, 1, MOST])
@@ -50,7 +50,7 @@ def test_a_page_holds_what_was_asked_for_and_tells_of_more(n: int, size: int, ba
     whole = list(range(n))
     read = (whole[::-1] if backward else whole)[: size + 1]
     bound = "c" if cut else None
-    asked = Request(size, backward, None if backward else bound, bound if backward else None)
+    asked = PageRequest(size, backward, None if backward else bound, bound if backward else None)
     made = page(asked, read, str, nothing)
     assert made.nodes == (whole[max(0, n - size) :] if backward else whole[:size])
     assert [edge.cursor for edge in made.edges] == [str(node) for node in made.nodes]

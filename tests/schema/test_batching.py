@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from eventscope.resolvers import own
+from eventscope.resolvers import same_log
 from eventscope.resolvers.cursor import encode
 from tests.support.sample_log import World
 
@@ -105,7 +105,7 @@ async def test_the_events_of_a_page_of_aggregates_are_one_read_for_each_type(wor
 async def test_the_events_of_many_aggregates_go_on_behind_a_cursor(world: World) -> None:
     for order in ("OLDEST_FIRST", "NEWEST_FIRST"):
         middle = world.events[len(world.events) // 2]["_id"]
-        cursor = encode("e", middle, tag=await own.tag(world.log))
+        cursor = encode("e", middle, tag=await same_log.tag(world.log))
         events = f'events(order: {order}, after: "{cursor}") {{ nodes {{ position }} }}'
         answer = await world.api.ask(f"{{ aggregates(first: 50) {{ nodes {{ type aggregateId {events} }} }} }}")
         for node in answer["aggregates"]["nodes"]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eventscope.resolvers import cursor, events, own
+from eventscope.resolvers import cursor, events, same_log
 from eventscope.store.values import moment
 from eventscope.store.values.documents import EventDocument
 from tests.schema.support.event_model import filters, means
@@ -67,7 +67,7 @@ def joined(pages: list[list[str]]) -> list[str]:
 
 async def test_an_event_tells_all_that_was_published(world: World) -> None:
     answer = await world.api.ask(f"{{ events(order: OLDEST_FIRST, first: 1000) {{ nodes {{ {EVERY_FIELD} }} }} }}")
-    assert answer["events"]["nodes"] == [as_told(event, await own.tag(world.log)) for event in world.events]
+    assert answer["events"]["nodes"] == [as_told(event, await same_log.tag(world.log)) for event in world.events]
 
 
 def as_told(event: EventDocument, tag: str | None) -> dict[str, Any]:
@@ -156,7 +156,7 @@ async def test_the_pages_of_any_filter_hold_exactly_what_it_means(
 
 async def test_a_page_between_two_cursors_is_counted_from_the_end_that_is_asked_for(world: World) -> None:
     ids = world.those()
-    tag = await own.tag(world.log)
+    tag = await same_log.tag(world.log)
     at = {event["messageId"]: cursor.encode("e", event["_id"], tag=tag) for event in world.events}
     ends = {"after": at[ids[10]], "before": at[ids[20]], "order": "OLDEST_FIRST"}
     first = await page(world, first=3, **ends)
@@ -174,7 +174,7 @@ async def test_a_page_of_no_size_is_empty_and_says_that_there_is_more(world: Wor
 
 
 async def test_behind_the_last_event_there_is_an_empty_page(world: World) -> None:
-    end = cursor.encode("e", world.events[-1]["_id"], tag=await own.tag(world.log))
+    end = cursor.encode("e", world.events[-1]["_id"], tag=await same_log.tag(world.log))
     found = await page(world, order="OLDEST_FIRST", after=end)
     assert found["nodes"] == []
     assert not found["pageInfo"]["hasNextPage"]

@@ -7,7 +7,7 @@ import orjson
 import pytest
 from nats.aio.client import Client
 
-from eventscope.resolvers import cursor, own
+from eventscope.resolvers import cursor, same_log
 from eventscope.settings import Settings
 from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
@@ -61,9 +61,10 @@ async def test_a_replay_of_a_filter_gives_what_it_means(world: World) -> None:
 @pytest.mark.asyncio(loop_scope="session")
 async def test_a_replay_ends_with_the_event_at_the_cursor_up_to_which_it_goes(world: World) -> None:
     last = world.events[99]
-    ids = await whole(world.api, 40, upTo=cursor.encode("e", last["_id"], tag=await own.tag(world.log)))
+    ids = await whole(world.api, 40, upTo=cursor.encode("e", last["_id"], tag=await same_log.tag(world.log)))
     assert ids == world.those()[:100]
-    assert await whole(world.api, 40, upTo=cursor.encode("e", 10**15, tag=await own.tag(world.log))) == world.those()
+    end = cursor.encode("e", 10**15, tag=await same_log.tag(world.log))
+    assert await whole(world.api, 40, upTo=end) == world.those()
 
 
 @pytest.mark.asyncio(loop_scope="session")
@@ -74,7 +75,7 @@ async def test_a_cursor_of_a_replay_resumes_a_list_of_events_too(world: World) -
     answer = await world.api.ask(query, after=after)
     assert [node["id"] for node in answer["events"]["nodes"]] == world.those()[20:25]
     # and the other way round, then pinned to the head of now
-    start = cursor.encode("e", world.events[19]["_id"], tag=await own.tag(world.log))
+    start = cursor.encode("e", world.events[19]["_id"], tag=await same_log.tag(world.log))
     ids, _ = await page(world.api, first=5, after=start)
     assert ids == world.those()[20:25]
 

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from nats.aio.client import Client
 
-from eventscope.resolvers import cursor, own
+from eventscope.resolvers import cursor, same_log
 from eventscope.settings import Settings
 from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
@@ -183,7 +183,7 @@ async def test_a_replay_delivers_every_event_that_matches_and_ends_at_the_head(w
         values = await replay.rest()
     events = [value for value in values if value["__typename"] == "Event"]
     assert [event["id"] for event in events] == world.those(lambda event: means(filter, event))
-    end = cursor.encode("e", 300, tag=await own.tag(world.log))
+    end = cursor.encode("e", 300, tag=await same_log.tag(world.log))
     assert values[-1] in (events[-1], {"__typename": "Checkpoint", "cursor": end})
 
 
@@ -202,7 +202,7 @@ async def test_a_replay_says_what_has_expired_within_it(world: World) -> None:
     sessions = {"eventTypes": ["session.opened"]}
     async with following(world.api, REPLAY, filter=sessions) as replay:
         gap, end = await replay.rest()
-    start = cursor.encode("e", 0, tag=await own.tag(world.log))
+    start = cursor.encode("e", 0, tag=await same_log.tag(world.log))
     assert (gap["__typename"], gap["after"], end["__typename"]) == ("RetentionGap", start, "Checkpoint")
 
 
@@ -230,7 +230,7 @@ async def test_a_replay_ends_where_the_log_ended_when_it_began(
         await publish(client, subject_prefix, "user.updated", "ada")
         await until(lambda: head_is(6))
         cursors = [value["cursor"] for value in [first, *await replay.rest()]]
-    assert cursors == [cursor.encode("e", n, tag=await own.tag(log)) for n in range(1, 6)]
+    assert cursors == [cursor.encode("e", n, tag=await same_log.tag(log)) for n in range(1, 6)]
 
 
 @pytest.mark.asyncio(loop_scope="session")

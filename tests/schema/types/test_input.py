@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventscope.resolvers import own
+from eventscope.resolvers import same_log
 from tests.support.sample_log import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -65,7 +65,7 @@ async def test_whatever_a_cursor_says_it_is_read_or_refused(world: World, cursor
 @pytest.mark.parametrize("place", CURSORS)
 async def test_a_cursor_of_another_log_is_refused_with_a_code_of_its_own(world: World, place: str) -> None:
     kind = {"aggregates after": "a", "rejected after": "r"}.get(place, "e")
-    tag = await own.tag(world.log)
+    tag = await same_log.tag(world.log)
     await world.api.ask(CURSORS[place], it=f"{kind}5.{tag}")
     for cursor in (f"{kind}5.zzzzzz", f"{kind}5.{tag}0", f"{kind}ffffff.0"):
         error = await world.api.refusal(CURSORS[place], it=cursor)
@@ -159,4 +159,4 @@ async def test_an_error_names_the_argument_that_is_to_blame(world: World) -> Non
     error = await world.api.refusal('{ events(before: "x") { nodes { id } } }')
     assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": "before"}
     assert error["path"] == ["events"]
-    assert error["message"] == "before: 'x' is not a cursor of this list; pass one that it gave"
+    assert error["message"] == "before: 'x' is not a cursor of this list; pass one that it returned"
