@@ -57,27 +57,27 @@ class ApiMetrics:
         self._request_time = lru_cache(512)(self._request_seconds.labels)
         self._sockets = gauge("websockets", "WebSockets that are open.")
         self._streams = gauge("event_streams", "Event streams that are open.")
-        self._followers = gauge("followers", "Subscriptions that follow the log just now.")
-        self._delivered = counter("delivered_events", "Events given to subscriptions.")
+        self._followers = gauge("followers", "Subscriptions that follow the log at the moment.")
+        self._delivered = counter("delivered_events", "Events delivered to subscriptions.")
         self._dropped = counter(
             "dropped_connections", "Connections of subscribers that the server closed, by `reason`.", "reason"
         )
         self._given_up = counter(
-            "given_up_connections", "Connections over HTTP that were turned away or broken off, by `reason`.", "reason"
+            "given_up_connections", "HTTP connections that the server refused or closed early, by `reason`.", "reason"
         )
-        self._fan_out = histogram("fan_out_seconds", "Time that one result takes to all who asked the same.")
+        self._fan_out = histogram("fan_out_seconds", "Time to send one result to all equal subscriptions.")
         self._cohorts = gauge("cohorts", "Subscriptions that differ from each other; equal ones share the work.")
-        self._lag = gauge("slowest_lag_events", "Positions of the log that the slowest subscription is behind.")
+        self._lag = gauge("slowest_lag_events", "How many positions the slowest subscription lags behind the log.")
         self._waiting = gauge("waiting_bytes", "Bytes of live events that wait for slow subscribers.")
         self._arrived = counter("live_events", "Events that arrived live from the ingester.")
         self._distrusted = counter(
             "distrusted_live_messages",
-            "Messages among the live batches that no ingester of this log has signed, by `reason`.",
+            "Messages on the live subject that no ingester of this log signed, by `reason`.",
             "reason",
         )
         self._distrusted_answers = counter(
             "distrusted_answers",
-            "Answers to what this API published that no ingester of this log has given, by `reason`.",
+            "Replies to this API's publications that no ingester of this log sent, by `reason`.",
             "reason",
         )
         self._delay = histogram(
@@ -106,11 +106,11 @@ class ApiMetrics:
         self._distrusted.labels(reason).inc()
 
     def distrusted_answer(self, reason: str) -> None:
-        """Count an ingester's answer that was ignored."""
+        """Count a reply that was ignored because no ingester signed it."""
         self._distrusted_answers.labels(reason).inc()
 
     def delivered(self, events: int = 1) -> None:
-        """Count events that subscriptions got."""
+        """Count events that were delivered to subscriptions."""
         self._delivered.inc(events)
 
     def fanned_out(self, seconds: float) -> None:
@@ -122,7 +122,7 @@ class ApiMetrics:
         self._dropped.labels(reason).inc()
 
     def given_up(self, reason: str) -> None:
-        """Count a connection that was turned away or broken off."""
+        """Count a connection that was refused or closed early."""
         self._given_up.labels(reason).inc()
 
     @contextmanager
@@ -136,7 +136,7 @@ class ApiMetrics:
         self._streams.inc(more)
 
     def requested(self, path: str, status: int, seconds: float) -> None:
-        """Count a request; all paths that are not ours count as one, for clients may invent any number."""
+        """Count a request; all unknown paths count as one, because clients may invent any number of them."""
         label = path if path in PATHS else "other"
         self._request(label, str(status)).inc()
         self._request_time(label).observe(seconds)

@@ -50,7 +50,7 @@ class IngestMetrics:
         self._rejected = counter("rejected", "Messages rejected, by `code`.", "code")
         self._duplicates = counter("duplicates", "Messages dropped because their event was stored before.")
         self._claims = counter(
-            "claims_differing", "Events whose message claimed another version than the log gave them."
+            "claims_differing", "Events whose message claimed a version other than the one that the log assigned."
         )
         self._size = histogram("batch_messages", "Messages stored in one transaction.", SIZES)
         self._seconds = histogram("batch_seconds", "Time that a transaction takes, with the reads before it.", DELAYS)
@@ -66,13 +66,15 @@ class IngestMetrics:
             ["consumer"],
             registry=self.registry,
         )
-        self._starts = counter("starts", "How often reading began at the checkpoint: at first, and after every error.")
-        self._leases = counter("lease_changes", "How often this ingester took the lease over.")
-        self._resets = counter("source_resets", "How often the stream was found made anew or without its tail.")
-        self._miscounted = counter(
-            "miscounted", "Derived documents that samples found to differ from what their events give."
+        self._starts = counter(
+            "starts", "How often reading began at the checkpoint: once at the start, and after every error."
         )
-        self._errors = counter("errors", "How often ingest gave up for a moment, by `kind` of error.", "kind")
+        self._leases = counter("lease_changes", "How often this ingester took over the lease.")
+        self._resets = counter(
+            "source_resets", "How often the stream was found recreated or without its last messages."
+        )
+        self._miscounted = counter("miscounted", "Derived documents that a sample found to disagree with their events.")
+        self._errors = counter("errors", "How often an error interrupted ingest, by `kind` of error.", "kind")
 
     def began(self, term: int) -> None:
         """Count a start, and a change of the lease if there was one."""

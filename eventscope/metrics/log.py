@@ -44,19 +44,23 @@ class LogMetrics:
         def gauge(name: str, help: str) -> Gauge:
             return Gauge(f"eventscope_log_{name}", help, registry=registry)
 
-        self._up = gauge("up", "Whether the log can be read: 1 or 0; when it cannot, what is known of it is NaN.")
+        self._up = gauge("up", "Whether the log can be read: 1 or 0; when it cannot, the metrics of its state are NaN.")
         self._head = gauge("head", "The last position of the log.")
-        self._rejected = gauge("rejected", "Rejected messages that wait to be looked at.")
-        self._dropped = gauge("rejected_dropped", "Rejected messages that were ever dropped for want of room.")
+        self._rejected = gauge("rejected", "Rejected messages that wait for somebody to examine them.")
+        self._dropped = gauge(
+            "rejected_dropped", "Rejected messages that were dropped so far to stay within the limit."
+        )
         self._ingesting = gauge("ingesting", "Whether an ingester is at work: 1 or 0.")
-        self._term = gauge("lease_term", "How often the lease has gone from one holder to another.")
+        self._term = gauge("lease_term", "How often the lease has passed from one holder to another.")
         self._lost = gauge("lost_messages", "Messages that JetStream removed before they were read.")
-        self._resets = gauge("source_resets", "How often the stream was made anew or had lost its tail.")
+        self._resets = gauge("source_resets", "How often the stream was recreated or had lost its last messages.")
         self._ahead = gauge(
             "clock_ahead_seconds",
-            "How far MongoDB's clock, by which all expires, is ahead of this machine's; NaN until it is known.",
+            "How far MongoDB's clock, which decides when events expire, is ahead of this machine's; NaN until known.",
         )
-        self._lag_events = gauge("lag_events", "Messages that the stream has and the log has not; NaN without NATS.")
+        self._lag_events = gauge(
+            "lag_events", "Messages that are in the stream but not yet in the log; NaN without NATS."
+        )
         self._lag_seconds = gauge("lag_seconds", "How long the oldest of these has been waiting.")
 
     async def look(self, log: Log, lag: Callable[[], Awaitable[Lag | None]]) -> None:
