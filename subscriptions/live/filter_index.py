@@ -1,14 +1,14 @@
-"""Which of many filters mean an event: looked up by what they ask to be equal, and not tried one by one.
+"""Finds which of many filters match an event by looking them up, instead of trying each.
 
-A filter is put under keys of which every event that it means has at least one: a message id, a conversation, an
-aggregate, a user, a type. Those found under an event's keys are then asked themselves, so the answer is exact. A filter
-without such a key (patterns, ranges, negations, conditions on content) is asked about every event.
+A filter is entered under keys of which every event that it matches has at least one: a message id, a correlation, an
+aggregate, a user, a type. The filters found under an event's keys are then tested themselves, so the result is exact. A
+filter without such a key (patterns, ranges, negations, conditions on content) is tested on every event.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Final, Generic, TypeAlias, TypeVar, assert_never
+from typing import Final, Generic, Literal, TypeAlias, TypeVar, assert_never
 
 from eventscope.store.filters.effort import STEPS, TooMuch
 from eventscope.store.filters.filter import (
@@ -17,6 +17,7 @@ from eventscope.store.filters.filter import (
     Any_,
     Between,
     Exists,
+    Field,
     Filter,
     Holds,
     Ids,
@@ -33,12 +34,13 @@ from eventscope.store.values.documents import EventDocument
 IndexKey: TypeAlias = tuple[str, ...]
 T = TypeVar("T")
 
-MOST_KEYS: Final = 2_000  # of one filter; one that would need more is asked about every event
-ENTRY: Final = 10  # steps that it takes to ask any filter at all
-TURN: Final = 20_000  # steps, after which others get their turn
+MOST_KEYS: Final = 2_000  # of one filter; one that would need more is tested on every event
+ENTRY: Final = 10  # steps that every test of a filter counts as, besides its own
+TURN: Final = 20_000  # steps, after which other tasks get their turn
 AGGREGATE: Final = "aggregate"
-# the fewer events have the same value, the better the key
-ORDER: Final = (
+KeyKind: TypeAlias = Field | Literal["messageId", "aggregate", "type"]
+# Best first: the fewer events share a value, the better the key. A test holds that every Field has its place here.
+ORDER: Final[tuple[KeyKind, ...]] = (
     "messageId",
     AGGREGATE,
     "causationId",
@@ -59,11 +61,11 @@ class _Entry(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Matches(Generic[T]):
-    """What came of asking some of the filters about an event."""
+    """The result of testing some of the filters on an event."""
 
-    means: list[T] = field(default_factory=list)
+    certain: list[T] = field(default_factory=list)
     unclear: list[T] = field(default_factory=list)
-    """Those that take too long to ask: they may mean it or not."""
+    """Those that take too long to test: they may match it or not."""
 
 
 class FilterIndex(Generic[T]):
@@ -78,7 +80,7 @@ class FilterIndex(Generic[T]):
         return len(self._entries)
 
     def add(self, value: T, filter: Filter) -> None:
-        """Add a value that is not in it."""
+        """Add a value that is not in the index."""
         entry, found = _Entry(value, matcher(filter)), keys(filter)
         self._entries[value] = (entry, found)
         if found is None:
@@ -88,7 +90,7 @@ class FilterIndex(Generic[T]):
                 self._by_key.setdefault(key, {})[value] = entry
 
     def remove(self, value: T) -> None:
-        """Take out a value that is in it."""
+        """Remove a value that is in the index."""
         _, found = self._entries.pop(value)
         if found is None:
             del self._others[value]
@@ -100,25 +102,25 @@ class FilterIndex(Generic[T]):
                 del self._by_key[key]
 
     def matching(self, event: EventDocument) -> Iterator[Matches[T]]:
-        """The values whose filters mean the event, each once: a few at a time, so that others can have their turn."""
-        look = Inspection(event)
+        """The values whose filters match the event, each once: in parts, between which other tasks get their turn."""
+        inspection = Inspection(event)
         found: Matches[T] = Matches()
         spent = 0
         for entry in self._entries_for(event):
-            look.steps = STEPS
+            inspection.steps = STEPS
             try:
-                if entry.matches(look):
-                    found.means.append(entry.value)
+                if entry.matches(inspection):
+                    found.certain.append(entry.value)
             except TooMuch:
                 found.unclear.append(entry.value)
-            spent += ENTRY + STEPS - look.steps
+            spent += ENTRY + STEPS - inspection.steps
             if spent > TURN:
                 yield found
                 found, spent = Matches(), 0
         yield found
 
     def _entries_for(self, event: EventDocument) -> list[_Entry[T]]:
-        """All that may mean it, as they are now: they may come and go while they are asked."""
+        """A copy of all entries that may match: filters come and go while these are tested."""
         buckets = [self._others]
         if self._by_key:
             buckets += [bucket for key in _keys_of(event) if (bucket := self._by_key.get(key)) is not None]
@@ -128,7 +130,7 @@ class FilterIndex(Generic[T]):
 
 
 def keys(filter: Filter) -> frozenset[IndexKey] | None:
-    """Keys of which every event that the filter means has one; None when there are no such, or too many."""
+    """Keys of which every event that the filter matches has one; None when there are none, or too many."""
     match filter:
         case Ids(ids):
             return _bounded(("messageId", id) for id in ids)
@@ -152,7 +154,7 @@ def keys(filter: Filter) -> frozenset[IndexKey] | None:
 
 
 def _aggregates(parts: list[Filter]) -> frozenset[IndexKey] | None:
-    """An aggregate is named by two parts, and ids like `1` are common to many types."""
+    """Keys with both parts of an aggregate's name, because ids like `1` are common to many types."""
     types = [part.values for part in parts if isinstance(part, Among) and part.field == "aggregateType"]
     ids = [part.values for part in parts if isinstance(part, Among) and part.field == "aggregateId"]
     if not types or not ids or len(types[0]) * len(ids[0]) > MOST_KEYS:
@@ -161,7 +163,7 @@ def _aggregates(parts: list[Filter]) -> frozenset[IndexKey] | None:
 
 
 def _rank(found: frozenset[IndexKey]) -> tuple[int, int]:
-    """What is under the worst of its keys decides; nothing at all is better than anything."""
+    """Lower is better: the worst of the keys decides; a filter without keys matches nothing, which is best."""
     return max((ORDER.index(key[0]) for key in found), default=-1), len(found)
 
 

@@ -163,7 +163,7 @@ class Hub:
         for found in self._index.matching(event):
             for cohort in found.unclear:
                 cohort.miss()  # MongoDB can tell, in bounded time
-            for cohort in found.means:
+            for cohort in found.certain:
                 await cohort.event(event, size)
                 await self._pace.pause()
             await self._pace.pause()
