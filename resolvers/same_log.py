@@ -28,7 +28,7 @@ async def check(log: Log, *cursors: Cursor | None) -> int | None:
     """
     if not any(cursors) or all(one is None or one.tag is None for one in cursors):
         return None
-    head = await log.turns.ask(partial(checkpoint.head, log))
+    head = await log.head_reads.join(partial(checkpoint.head, log))
     compare(log, *cursors)
     return head
 

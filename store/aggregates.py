@@ -1,4 +1,4 @@
-"""Reading aggregates: their heads, one by name or in pages, with expired events left out."""
+"""Reading aggregates from their heads, by name or in pages, without expired events."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ Order = Literal["last.position", "first.position"]
 
 @dataclass(frozen=True, slots=True)
 class AggregateSummary:
-    """An aggregate as far as its events are kept: expired ones count nowhere, but `version` remembers them.
+    """An aggregate by its unexpired events; only `version` includes expired ones.
 
-    `place` is its place in the order that was asked for.
+    `place` is its position in the requested order.
     """
 
     type: str
@@ -33,7 +33,7 @@ class AggregateSummary:
 
 @dataclass(frozen=True, slots=True)
 class AggregateCriteria:
-    """Which aggregates are meant; None leaves a part open."""
+    """Which aggregates match; None leaves a part open."""
 
     types: tuple[str, ...] | None = None
     ids: tuple[str, ...] | None = None
@@ -41,20 +41,20 @@ class AggregateCriteria:
 
 
 async def by_name(log: Log, names: Sequence[tuple[str, str]]) -> list[AggregateSummary]:
-    """Those of the aggregates of which anything is kept, in any order.
+    """The aggregates with these names that have unexpired events, in any order.
 
-    Raises Blocked when some are not found in a collection that is not the one that the log was written to.
+    Blocked when some are missing and the collection is not the one that the log was written to.
     """
     keys = [{"type": type, "id": id} for type, id in names]
     with translate_errors(log.question_seconds):
         heads = await log.aggregates.find({"_id": {"$in": keys}, **unexpired(log.clock())}).to_list(None)
         if len(heads) < len(set(names)):
             await replaced.require_original(log, "aggregates")
-        return await _settled(log, heads, "last.position")
+        return await _summaries(log, heads, "last.position")
 
 
 async def version(log: Log, type: str, id: str) -> int | None:
-    """The version that the aggregate has now, whatever of it is kept; None when it never was. Blocked as `named`."""
+    """The present version, even if all events have expired; None if it never existed. Blocked as in `by_name`."""
     with translate_errors(log.question_seconds):
         head = await log.aggregates.find_one({"_id": {"type": type, "id": id}}, {"version": 1})
         if head is None:
@@ -65,49 +65,48 @@ async def version(log: Log, type: str, id: str) -> int | None:
 async def aggregates(
     log: Log, filter: AggregateCriteria, *, limit: int, order: Order = "last.position", below: int | None = None
 ) -> list[AggregateSummary]:
-    """At most `limit` aggregates whose place is under `below`, the most recently changed (or created) first.
+    """At most `limit` aggregates with a place under `below`, the most recently changed (or created) first.
 
-    One whose events expire at this very moment may be missing from the page. Raises Blocked as `named`, when there are
-    fewer.
+    One whose last event expires at this very moment may be missing. Blocked as in `by_name`, if the page is not full.
     """
-    asked = _asked(log, filter)
+    query = _query(log, filter)
     if below is not None:
-        asked[order] = {"$lt": below}
+        query[order] = {"$lt": below}
     with translate_errors(log.question_seconds):
-        heads = await log.aggregates.find(asked).sort(order, -1).limit(limit).to_list(None)
+        heads = await log.aggregates.find(query).sort(order, -1).limit(limit).to_list(None)
         if len(heads) < limit:
             await replaced.require_original(log, "aggregates")
-        return await _settled(log, heads, order)
+        return await _summaries(log, heads, order)
 
 
 async def count(log: Log, filter: AggregateCriteria, most: int) -> int:
-    """How many aggregates there are, counting no further than `most`."""
+    """How many aggregates match, counted up to `most`."""
     with translate_errors(log.question_seconds):
-        return await log.aggregates.count_documents(_asked(log, filter), limit=most)
+        return await log.aggregates.count_documents(_query(log, filter), limit=most)
 
 
-def _asked(log: Log, filter: AggregateCriteria) -> Document:
-    asked: Document = unexpired(log.clock())
+def _query(log: Log, filter: AggregateCriteria) -> Document:
+    query: Document = unexpired(log.clock())
     if filter.types is not None:
-        asked["_id.type"] = {"$in": list(filter.types)}
+        query["_id.type"] = {"$in": list(filter.types)}
     if filter.ids is not None:
-        asked["_id.id"] = {"$in": list(filter.ids)}
+        query["_id.id"] = {"$in": list(filter.ids)}
     if filter.deleted is not None:
-        asked["deleted"] = filter.deleted
-    return asked
+        query["deleted"] = filter.deleted
+    return query
 
 
-async def _settled(log: Log, heads: list[Document], order: Order) -> list[AggregateSummary]:
+async def _summaries(log: Log, heads: list[Document], order: Order) -> list[AggregateSummary]:
     now = bson_date(log.clock())
-    touched = [head for head in heads if "firstExpireAt" in head and head["firstExpireAt"] <= now]
-    recounted = await _recount(log, touched) if touched else {}
-    settled = [
-        _aggregate(head, recounted.get(_name(head)) if head in touched else _whole(head), order) for head in heads
+    partly_expired = [head for head in heads if "firstExpireAt" in head and head["firstExpireAt"] <= now]
+    counts = await _count_unexpired(log, partly_expired) if partly_expired else {}
+    summaries = [
+        _aggregate(head, counts.get(_name(head)) if head in partly_expired else _whole(head), order) for head in heads
     ]
-    return [aggregate for aggregate in settled if aggregate is not None]
+    return [aggregate for aggregate in summaries if aggregate is not None]
 
 
-async def _recount(log: Log, heads: list[Document]) -> dict[tuple[str, str], Document]:
+async def _count_unexpired(log: Log, heads: list[Document]) -> dict[tuple[str, str], Document]:
     names = [{"aggregateType": head["_id"]["type"], "aggregateId": head["_id"]["id"]} for head in heads]
     mark = {"position": "$_id", "timestamp": "$timestamp", "type": "$type"}
     rows = await log.mongo.aggregate(
@@ -133,22 +132,22 @@ def _name(head: Document) -> tuple[str, str]:
 
 
 def _whole(head: Document) -> Document:
-    # nothing has expired yet, so there are as many events as versions
+    # no event has expired yet, so there are as many events as versions
     return {"count": head["version"], "first": head["first"], "last": head["last"]}
 
 
-def _aggregate(head: Document, kept_events: Document | None, order: Order) -> AggregateSummary | None:
-    if kept_events is None:
+def _aggregate(head: Document, unexpired: Document | None, order: Order) -> AggregateSummary | None:
+    if unexpired is None:
         return None
     end: Any = head[order.partition(".")[0]]
     return AggregateSummary(
         type=head["_id"]["type"],
         id=head["_id"]["id"],
         version=head["version"],
-        event_count=kept_events["count"],
-        first_event_at=kept_events["first"]["timestamp"],
-        last_event_at=kept_events["last"]["timestamp"],
-        last_event_type=kept_events["last"]["type"],
+        event_count=unexpired["count"],
+        first_event_at=unexpired["first"]["timestamp"],
+        last_event_at=unexpired["last"]["timestamp"],
+        last_event_type=unexpired["last"]["type"],
         deleted=head["deleted"],
         place=end["position"],
     )

@@ -1,4 +1,4 @@
-"""What the MongoDB server is like, as far as the log depends on it: for people who look after it."""
+"""Facts about the MongoDB server that the log depends on, for its operators."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ WELL: Final = ("PRIMARY", "SECONDARY", "ARBITER")
 
 @dataclass(frozen=True, slots=True)
 class IndexFacts:
-    """An index by what matters of it. `expire_after` is in seconds, None where nothing expires by it."""
+    """The properties of an index that matter here. `expire_after` is in seconds; None if nothing expires by it."""
 
     collection: str
     keys: tuple[str, ...]
@@ -27,15 +27,15 @@ class IndexFacts:
 
     @property
     def name(self) -> str:
-        """Of what, and by what."""
+        """Its collection and keys, for people."""
         return f"{self.collection}({', '.join(self.keys)})"
 
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """What the server says of itself. What we may not ask of it is None.
+    """What the server says about itself; None where the user lacks the right to ask.
 
-    `members` hold data; `ahead` is its clock less ours in seconds, and wrong by `doubt` at most.
+    `members` are those that hold data. `ahead` is its clock minus ours in seconds, with an error of at most `doubt`.
     """
 
     version: str
@@ -53,7 +53,7 @@ class ServerFacts:
 
 
 async def facts(log: Log) -> ServerFacts:
-    """Ask the server; Unavailable or QuestionTimedOut when it does not answer."""
+    """Facts from the server; Unavailable or QuestionTimedOut when it does not answer."""
     mongo = log.mongo
     with translate_errors(log.question_seconds):
         version = str((await mongo.database.command("buildInfo"))["version"])
@@ -61,11 +61,11 @@ async def facts(log: Log) -> ServerFacts:
         hello = await mongo.database.command("hello")
         after = moment.now()
         size = await mongo.database.command("dbStats")
-        expires = await _asked(mongo, {"getParameter": 1, "ttlMonitorEnabled": 1})
-        status = await _asked(mongo, {"replSetGetStatus": 1})
+        expires = await _answer(mongo, {"getParameter": 1, "ttlMonitorEnabled": 1})
+        status = await _answer(mongo, {"replSetGetStatus": 1})
         indexes = frozenset([one for name in INDEXES for one in await _present(log, name)])
-    # MongoDB tells milliseconds: on average half of one has passed
-    there = moment.of(hello["localTime"].replace(tzinfo=moment.EPOCH.tzinfo)) + 500
+    # MongoDB's time is in whole milliseconds: on average half of one more has passed
+    server_time = moment.of(hello["localTime"].replace(tzinfo=moment.EPOCH.tzinfo)) + 500
     return ServerFacts(
         version=version,
         replica_set=hello.get("setName"),
@@ -73,7 +73,7 @@ async def facts(log: Log) -> ServerFacts:
         unhealthy=None if status is None else tuple(m["name"] for m in status["members"] if not _is_well(m)),
         write_concern=mongo.database.write_concern.document,
         read_concern=mongo.database.read_concern.level,
-        ahead=(there - (before + after) / 2) / 1_000_000,
+        ahead=(server_time - (before + after) / 2) / 1_000_000,
         doubt=(after - before) / 2_000_000 + 0.0005,
         disk_total=_whole(size.get("fsTotalSize")),
         disk_used=_whole(size.get("fsUsedSize")),
@@ -83,18 +83,18 @@ async def facts(log: Log) -> ServerFacts:
 
 
 def own_indexes() -> list[IndexFacts]:
-    """The indexes that the log makes at its start, and needs."""
+    """The indexes that the log creates at its start, and needs."""
     return [_index(name, model.document) for name, models in INDEXES.items() for model in models]
 
 
 async def _present(log: Log, collection: str) -> list[IndexFacts]:
     try:
-        found = await log.mongo.collection(collection).index_information()
+        descriptions = await log.mongo.collection(collection).index_information()
     except OperationFailure as error:
         if error.code != NOT_ON_A_VIEW:
             raise
         return []  # every index is missing there
-    return [_index(collection, description) for description in found.values()]
+    return [_index(collection, description) for description in descriptions.values()]
 
 
 def _index(collection: str, description: Mapping[str, Any]) -> IndexFacts:
@@ -108,10 +108,10 @@ def _index(collection: str, description: Mapping[str, Any]) -> IndexFacts:
     )
 
 
-async def _asked(mongo: Mongo, command: Document) -> Document | None:
+async def _answer(mongo: Mongo, command: Document) -> Document | None:
     try:
         return await mongo.client.admin.command(command)
-    except OperationFailure:  # not everybody may ask everything
+    except OperationFailure:  # the user may lack the right to ask
         return None
 
 

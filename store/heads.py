@@ -8,21 +8,21 @@ from eventscope.store.values.documents import EventDocument, Head, Mark
 
 AggregateName: TypeAlias = tuple[str, str]
 
-# verbs of an aggregate's own events (`user.created`) that say that it exists again
+# verbs of an aggregate's own events (`user.created`) by which a deleted aggregate exists again
 BRINGS_BACK: Final = frozenset({"created", "renamed", "restored"})
 
 
 def name(fields: Mapping[str, Any]) -> AggregateName | None:
-    """Type and id of the aggregate that the event belongs to; None for an event that does not name both."""
+    """The type and id of the event's aggregate; None unless the event names both."""
     type, id = fields.get("aggregateType"), fields.get("aggregateId")
     return None if type is None or id is None else (type, id)
 
 
 def advance(head: Head | None, event: EventDocument) -> Head:
-    """The head after one more event, which already carries the next version."""
+    """The head after one more event, which already has its version."""
     mark: Mark = {"position": event["_id"], "timestamp": event["timestamp"], "type": event["type"]}
     aggregate_type = event["aggregateType"]
-    moved: Head = {
+    after: Head = {
         "_id": {"type": aggregate_type, "id": event["aggregateId"]},
         "version": event["version"],
         "first": mark if head is None else head["first"],
@@ -32,21 +32,21 @@ def advance(head: Head | None, event: EventDocument) -> Head:
     expiry = event.get("expireAt")
     first_expiry = None if head is None else head.get("firstExpireAt")
     if expiry is not None:
-        moved["firstExpireAt"] = expiry if first_expiry is None else min(expiry, first_expiry)
+        after["firstExpireAt"] = expiry if first_expiry is None else min(expiry, first_expiry)
     elif first_expiry is not None:
-        moved["firstExpireAt"] = first_expiry
+        after["firstExpireAt"] = first_expiry
     if expiry is not None and (head is None or "expireAt" in head):
-        moved["expireAt"] = expiry if head is None else max(expiry, head["expireAt"])
-    return moved
+        after["expireAt"] = expiry if head is None else max(expiry, head["expireAt"])
+    return after
 
 
 def population(head: Head) -> tuple[str, datetime | None]:
-    """The counter that an aggregate is counted in while it has events: its type and when its last one expires."""
+    """The counter that counts the aggregate while it has events: its type, and the expiry of its last event."""
     return head["_id"]["type"], head.get("expireAt")
 
 
 def is_deleted_after(before: bool, aggregate_type: str, event_type: str) -> bool:
-    # only the aggregate's own events tell: `user.integration.deleted` leaves the user alive
+    # only the aggregate's own events count: `user.integration.deleted` does not delete the user
     own, _, verb = event_type.rpartition(".")
     if own != aggregate_type:
         return before

@@ -1,4 +1,4 @@
-"""What happened to the servers that nothing in the log shows later: kept until somebody acknowledges it."""
+"""Incidents at the servers that leave no trace in the log: kept until somebody acknowledges them."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,12 +12,12 @@ from eventscope.store.state import checkpoint
 from eventscope.store.values.documents import INTEGERS
 
 ID: Final = "incidents"  # in `meta`
-KEPT: Final = 20  # of the last ones; their number counts all
+MOST_LAST: Final = 20  # incidents that are kept; `count` counts all
 
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """What happened, in a sentence, and when it was noticed, in microseconds."""
+    """What happened, in a sentence, and when it was noticed, in microseconds since 1970."""
 
     at: int
     said: str
@@ -25,9 +25,9 @@ class Incident:
 
 @dataclass(frozen=True, slots=True)
 class Incidents:
-    """The last ones, how many there were ever, and how much of everything was acknowledged.
+    """The last incidents, how many there ever were, and how many are acknowledged.
 
-    `lost` and `dropped` count messages, as the checkpoint and the account of rejected messages do.
+    `lost` and `dropped` are the acknowledged numbers of lost messages and of dropped rejected messages.
     """
 
     last: tuple[Incident, ...] = ()
@@ -38,35 +38,37 @@ class Incidents:
 
 
 async def note(log: Log, said: str) -> None:
-    """Note what happened, before it is mended: who dies in between notes it twice, and never not at all.
+    """Record what happened, before it is repaired: a process that dies in between records it twice, but never loses it.
 
     Raises Unavailable or QuestionTimedOut.
     """
-    one = {"at": log.clock(), "said": said}
+    incident = {"at": log.clock(), "said": said}
     with translate_errors(log.question_seconds, "meta"):
         await log.meta.update_one(
-            {"_id": ID}, {"$push": {"last": {"$each": [one], "$slice": -KEPT}}, "$inc": {"count": 1}}, upsert=True
+            {"_id": ID},
+            {"$push": {"last": {"$each": [incident], "$slice": -MOST_LAST}}, "$inc": {"count": 1}},
+            upsert=True,
         )
 
 
 async def read(log: Log) -> Incidents:
-    """All that was noted. Blocked when the notes are damaged."""
+    """All recorded incidents. Blocked when the record is damaged."""
     with translate_errors(log.question_seconds):
-        found: Any = await log.meta.find_one({"_id": ID}) or {}
-    numbers = {name: found.get(name, 0) for name in ("count", "acknowledged", "lost", "dropped")}
-    last = found.get("last", [])
+        document: Any = await log.meta.find_one({"_id": ID}) or {}
+    numbers = {name: document.get(name, 0) for name in ("count", "acknowledged", "lost", "dropped")}
+    last = document.get("last", [])
     if not (
         isinstance(last, list) and all(map(_is_incident, last)) and all(type(n) in INTEGERS for n in numbers.values())
     ):
-        raise Blocked('the notes of incidents in meta are damaged: db.meta.deleteOne({_id: "incidents"})')
+        raise Blocked('the record of incidents in meta is damaged: db.meta.deleteOne({_id: "incidents"})')
     return Incidents(tuple(Incident(one["at"], one["said"]) for one in last), **numbers)
 
 
 async def acknowledge(log: Log) -> None:
-    """Note that all that happened by now is known. Raises Blocked when it cannot be read."""
-    at, dropped, known = await checkpoint.read(log), await room.dropped(log), await read(log)
+    """Acknowledge everything that has happened so far. Blocked when a record of it is damaged."""
+    at, dropped, incidents = await checkpoint.read(log), await room.dropped(log), await read(log)
     numbers: Document = {
-        "acknowledged": known.count,
+        "acknowledged": incidents.count,
         "lost": at.lost_count,
         "dropped": 0 if dropped is None else dropped.count,
     }

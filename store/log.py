@@ -1,4 +1,4 @@
-"""The event log: its collections, its indexes and its clock, as one value that every read and write is given."""
+"""The event log: its collections, indexes and clock, as one value that every read and write takes."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -21,9 +21,9 @@ from eventscope.store.single_flight import SingleFlight
 from eventscope.store.values import moment
 
 ASCENDING: Final = 1
-PATH: Final = "path_"  # what the names of indexes begin with that settings ask for
-# by others that serve more
-REPLACED: Final = frozenset(
+PATH: Final = "path_"  # the prefix of indexes that settings ask for
+# indexes of older versions, which others replace
+OBSOLETE: Final = frozenset(
     {"aggregateId_1__id_1_aggregateType_1", "userId_1__id_1", "correlationId_1__id_1", "causationId_1__id_1"}
 )
 INDEX_NOT_FOUND: Final = 27
@@ -35,12 +35,12 @@ def _index(*keys: str, present: str | None = None, unique: bool = False) -> Inde
 
 
 def _path_index(name: str, path: str) -> IndexModel:
-    # of most events most paths lead nowhere
+    # most paths exist in few events
     present = {path: {"$exists": True}}
     return IndexModel([(path, ASCENDING), ("_id", ASCENDING)], name=name, partialFilterExpression=present)
 
 
-# by the names that events have, with the types at the end, so that of other types no event is fetched
+# by the names in events, with the types at the end, so that events of other types are not fetched
 NAMED: Final[Mapping[str, list[tuple[str, int]]]] = {
     "aggregateId": [("aggregateId", 1), ("_id", 1), ("aggregateType", 1), ("type", 1)],
     "userId": [("userId", 1), ("_id", 1), ("type", 1), ("aggregateType", 1)],
@@ -81,43 +81,43 @@ INDEXES: Final[Mapping[str, list[IndexModel]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """One event log. Open it with `open_log`; the functions of the store take it as their first argument."""
+    """One event log, from `open_log`. The functions of the store take it as their first argument."""
 
     mongo: Mongo
     clock: moment.Clock
     question_seconds: float
     indexed_paths: tuple[str, ...] = ()
     tail: RecentEvents | None = None
-    """The newest events, where somebody keeps them."""
-    turns: SingleFlight[int] = field(default_factory=SingleFlight)
-    """Of asking for the head."""
+    """The newest events in memory, if this process keeps them."""
+    head_reads: SingleFlight[int] = field(default_factory=SingleFlight)
+    """Lets concurrent requests share a read of the head."""
     identity: LogIdentity = field(default_factory=LogIdentity)
     """Which log it is."""
     budget: ReadBudget = UNBOUNDED
-    """Of what is read by one operation."""
+    """The limit on what one operation reads."""
 
     def within(self, budget: ReadBudget) -> "Log":
-        """The same, read by one operation that may read so much."""
-        # `replace` takes three times as long, and this is done for each operation
+        """The same log, for one operation with this budget."""
+        # `dataclasses.replace` takes three times as long, and this runs for each operation
         return Log(
             self.mongo,
             self.clock,
             self.question_seconds,
             self.indexed_paths,
             self.tail,
-            self.turns,
+            self.head_reads,
             self.identity,
             budget,
         )
 
     @property
     def clock_is_set(self) -> bool:
-        """Whether the time is known."""
+        """Whether the clock knows the time yet."""
         return not isinstance(self.clock, MongoClock) or self.clock.is_set
 
     @property
     def clock_ahead(self) -> float:
-        """Seconds by which MongoDB's clock is ahead of this machine's; 0 where the log goes by a clock of its own."""
+        """Seconds by which MongoDB's clock is ahead of this machine's; 0 if the log uses another clock."""
         return self.clock.ahead if isinstance(self.clock, MongoClock) else 0.0
 
     @property
@@ -147,17 +147,17 @@ class Log:
 
     @property
     def expirations(self) -> Collection:
-        """What is known of events that are gone: by type, the last position that expired."""
+        """How far events have expired: for each type the last position whose event was deleted."""
         return self.mongo.collection("expirations")
 
     @property
     def catalogue(self) -> Collection:
-        """Counts of the fields that events have in their data, by type."""
+        """Counts of the fields in the data of events, by type."""
         return self.mongo.collection("catalogue")
 
     @property
     def meta(self) -> Collection:
-        """The checkpoint, that of the catalogue, and what is known of rejected messages that were dropped."""
+        """The state of the log: its checkpoint and that of the catalogue, incidents, dropped messages, the key."""
         return self.mongo.collection("meta")
 
 
@@ -172,12 +172,11 @@ async def open_log(
     indexed_paths: Sequence[str] = (),
     tail: RecentEvents | None = None,
 ) -> AsyncIterator[Log]:
-    """The log at that address for the length of the block. No answer of the server is waited for.
+    """The log at that URL for the length of the block. This does not contact the server.
 
-    Its clock is MongoDB's, which must have answered once (`synchronise`, `prepare`) before anything can be read; a test
-    may give it another one.
-    `indexed_paths` are those into `data` and `metadata` that events are found by as quickly as by their own fields.
-    Whoever gives a `tail` keeps it up to date.
+    Its clock is MongoDB's, which must be set once (`synchronise`, `prepare`) before anything can be read; tests may
+    pass another one. `indexed_paths` are paths into `data` and `metadata` that have an index. A caller that passes
+    `tail` must keep it up to date.
     """
     async with connect(url, database, driver) as mongo:
         clock = MongoClock() if clock is None else clock
@@ -192,10 +191,9 @@ async def synchronise(log: Log) -> None:
 
 
 async def prepare(log: Log) -> None:
-    """Make collections and indexes where they are missing.
+    """Create missing collections and indexes, and drop indexes of paths that are no longer in the settings.
 
-    CannotStart when MongoDB is no replica set, or something of others is in the way: it says what to do.
-    Indexes of paths that are not named any more are dropped.
+    CannotStart when MongoDB is not a replica set, or something foreign is in the way: the message says what to do.
     """
     await synchronise(log)
     with translate_errors():
@@ -206,7 +204,7 @@ async def prepare(log: Log) -> None:
         except OperationFailure as error:
             if not refuses(error):
                 raise
-            raise CannotStart(f"MongoDB refuses to make what the log needs: {reason(error)}") from error
+            raise CannotStart(f"MongoDB refuses to create what the log needs: {reason(error)}") from error
 
 
 async def _prepare(log: Log) -> None:
@@ -215,16 +213,16 @@ async def _prepare(log: Log) -> None:
         await indexes.make(log.mongo.collection(name), models)
     paths = {f"{PATH}{path}": path for path in log.indexed_paths}
     for name in await log.events.index_information():
-        if name in REPLACED or (name.startswith(PATH) and name not in paths):
+        if name in OBSOLETE or (name.startswith(PATH) and name not in paths):
             await _drop(log, name)
     if paths:
         await indexes.make(log.events, [_path_index(name, path) for name, path in paths.items()])
 
 
 async def collections(log: Log) -> dict[str, object]:
-    """What tells each collection of the log from any other of its name: a dropped one comes back as another.
+    """The unique id of each collection of the log; a collection that is dropped and created again has a new one.
 
-    Raises CannotStart when one of them cannot hold a log, as a view.
+    CannotStart when one of them cannot hold a log, a view for example.
     """
     with translate_errors(log.question_seconds):
         return await indexes.identities(log.mongo, (*INDEXES, "meta"))
@@ -234,7 +232,7 @@ async def _drop(log: Log, index: str) -> None:
     try:
         await log.events.drop_index(index)
     except OperationFailure as error:
-        if error.code != INDEX_NOT_FOUND:  # another process has just done the same
+        if error.code != INDEX_NOT_FOUND:  # another process has just dropped it
             raise
 
 

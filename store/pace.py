@@ -1,4 +1,4 @@
-"""Long work in the event loop, taken apart by time: others get their turn in between."""
+"""Long work in the event loop, interrupted at intervals so that other tasks can run."""
 
 import asyncio
 from typing import Final
@@ -7,16 +7,16 @@ SECONDS: Final = 0.01
 
 
 class Pace:
-    """That of one worker."""
+    """The pace of one task."""
 
-    __slots__ = ("_began",)
+    __slots__ = ("_last_pause",)
 
     def __init__(self) -> None:
-        self._began = 0.0
+        self._last_pause = 0.0
 
     async def pause(self) -> None:
-        """Let others run, if they were not let for a while."""
+        """Let other tasks run, if the last pause was over `SECONDS` ago."""
         clock = asyncio.get_running_loop().time
-        if clock() - self._began > SECONDS:
+        if clock() - self._last_pause > SECONDS:
             await asyncio.sleep(0)
-            self._began = clock()
+            self._last_pause = clock()

@@ -1,6 +1,6 @@
 """The newest events of the log in memory, so that pages of them need not be read from MongoDB. No I/O.
 
-It holds all kept events on positions above `floor`, up to `head`, exactly as the log has them.
+They are all unexpired events at positions above `floor` up to `head`, exactly as in the log.
 """
 
 from bisect import bisect_left, bisect_right
@@ -15,14 +15,14 @@ from eventscope.store.filters.filter import Filter, conditions, matcher, matchin
 from eventscope.store.filters.mongo import bson_date
 from eventscope.store.values.documents import EventDocument
 
-MOST_BYTES: Final = 8 * 1024**2  # of events as text; as objects they are several times that
-LOOKS: Final = 4  # events for each that is wanted: where fewer are meant than that, an index is quicker
+MOST_BYTES: Final = 8 * 1024**2  # of events as JSON; as objects they take several times that
+SEARCH_FACTOR: Final = 4  # events that are searched for each one requested: if fewer match, an index is faster
 
 _position = itemgetter("_id")
 
 
 class RecentEvents:
-    """At most so many events. Until it is told where the log ends, `head` is None, and it answers nothing."""
+    """At most `most` events. While `head`, the end of the log, is None, there are no pages."""
 
     def __init__(self, most: int, most_bytes: int = MOST_BYTES) -> None:
         self.head: int | None = None
@@ -32,26 +32,26 @@ class RecentEvents:
         self._events: list[EventDocument] = []
         self._sizes: list[int] = []
         self._bytes = 0
-        self._expires = datetime.max  # when the first of all that were ever here does
+        self._expires = datetime.max  # the earliest expiry of all events that were ever here
 
     def __len__(self) -> int:
         return len(self._events)
 
     @property
-    def lacks(self) -> bool:
-        """Whether there is more in the log that should be here."""
+    def has_room_for_older(self) -> bool:
+        """Whether older events of the log should be added."""
         room = len(self._events) < self._most // 2 and self._bytes < self._most_bytes // 2
         return self.head is not None and self.floor > 0 and room
 
     def restart(self, head: int | None) -> None:
-        """Forget all; the log ends at `head`, or nobody knows where."""
+        """Forget all events. The log ends at `head`; None if its end is unknown."""
         self.head, self.floor = head, head or 0
         self._events, self._sizes, self._bytes, self._expires = [], [], 0, datetime.max
 
-    def take(self, previous: int, events: Sequence[EventDocument], head: int, size: int) -> None:
-        """Take what was just stored, of `size` bytes in all: the events above `previous`, up to the new head."""
+    def add(self, previous: int, events: Sequence[EventDocument], head: int, size: int) -> None:
+        """Add events that were just stored, `size` bytes in total: those after `previous`, up to the new head."""
         if self.head is not None and head < self.head and not events:
-            self.restart(None)  # the log may be another one; `keep_newest_events` reads where it ends
+            self.restart(None)  # it may be another log; `keep_newest_events` reads where it ends
             return
         if self.head is None or previous > self.head:
             self.restart(previous)
@@ -63,9 +63,9 @@ class RecentEvents:
         self._shrink()
 
     def extend(self, floor: int, events: Sequence[EventDocument], size: int, *, whole: bool) -> None:
-        """Take what lies next below `floor`, newest first; with `whole` there is nothing below that.
+        """Add the events next below `floor`, newest first; with `whole`, there are none below these.
 
-        Nothing happens when the tail does not end there any more.
+        Does nothing if `floor` has changed meanwhile.
         """
         if floor != self.floor or self.head is None:
             return
@@ -84,30 +84,32 @@ class RecentEvents:
         newest_first: bool,
         now: int,
     ) -> list[EventDocument] | None:
-        """The page as `read.page` gives it while the log ends at `head`; None when it is not to be had here."""
+        """The page as `pages.page` returns it while the log ends at `head`; None if memory cannot tell."""
         if self.head is None or (not newest_first and (0 if above is None else above) < self.floor):
             return None
         low = 0 if above is None else bisect_right(self._events, above, key=_position)
         high = len(self._events) if below is None else bisect_left(self._events, below, key=_position)
-        looked = LOOKS * limit
+        count = SEARCH_FACTOR * limit
         if newest_first:
-            row = self._events[max(low, high - looked) : max(low, high)][::-1]
+            candidates = self._events[max(low, high - count) : max(low, high)][::-1]
         else:
-            row = self._events[low : min(high, low + looked)]
+            candidates = self._events[low : min(high, low + count)]
         try:
-            found = self._meant(row, filter, limit, bson_date(now))
+            events = self._matching(candidates, filter, limit, bson_date(now))
         except TooMuch:
             return None
-        all_seen = len(row) >= high - low and (not newest_first or (0 if above is None else above) >= self.floor)
-        return found if all_seen or len(found) == limit else None
+        is_complete = len(candidates) >= high - low and (
+            not newest_first or (0 if above is None else above) >= self.floor
+        )
+        return events if is_complete or len(events) == limit else None
 
     def size(self, events: Sequence[EventDocument]) -> int:
-        """About how many bytes these of its events have."""
+        """About how many bytes these events have, which must be from here."""
         if not self._events or not events:
             return 0
         ends = [self._place(event) for event in (events[0], events[-1])]
         low, high = min(ends), max(ends)
-        if high - low + 1 == len(events):  # as nearly always: there is nothing else between them
+        if high - low + 1 == len(events):  # nearly always: no other events lie between them
             return sum(self._sizes[low : high + 1])
         return sum(self._sizes[self._place(event)] for event in events)
 
@@ -119,7 +121,7 @@ class RecentEvents:
             return place
         return min(bisect_left(self._events, event["_id"], key=_position), last)
 
-    def _meant(self, row: list[EventDocument], filter: Filter, limit: int, today: datetime) -> list[EventDocument]:
+    def _matching(self, row: list[EventDocument], filter: Filter, limit: int, today: datetime) -> list[EventDocument]:
         if today >= self._expires:
             row = [event for event in row if "expireAt" not in event or event["expireAt"] > today]
         if not conditions(filter):
@@ -134,10 +136,10 @@ class RecentEvents:
                 self._expires = event["expireAt"]
 
     def _shrink(self) -> None:
-        gone = 0
-        while len(self._events) - gone > self._most or self._bytes > self._most_bytes:
-            self._bytes -= self._sizes[gone]
-            gone += 1
-        if gone:
-            self.floor = self._events[gone - 1]["_id"]
-            del self._events[:gone], self._sizes[:gone]
+        count = 0
+        while len(self._events) - count > self._most or self._bytes > self._most_bytes:
+            self._bytes -= self._sizes[count]
+            count += 1
+        if count:
+            self.floor = self._events[count - 1]["_id"]
+            del self._events[:count], self._sizes[:count]

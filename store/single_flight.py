@@ -1,4 +1,4 @@
-"""One reading for all who ask at the same time, and none that is older than its question."""
+"""Coalesces concurrent reads: callers share one, and nobody gets a read that began before the call."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -8,28 +8,32 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[T]):
-    """Readings of one thing, one after the other. Who asks while one goes on shares the next with all who do."""
+    """Reads of one thing, one after the other. All calls during a read share the next one.
+
+    They cannot share the read that is running: it may have begun before a change that the caller already knows of, and
+    a page would then be answered from an older state than its client has seen.
+    """
 
     def __init__(self) -> None:
         self._running: asyncio.Task[T] | None = None
-        self._coming: asyncio.Task[T] | None = None
+        self._next: asyncio.Task[T] | None = None
 
-    def ask(self, read: Callable[[], Coroutine[Any, Any, T]]) -> Awaitable[T]:
-        """What a reading gives that begins after this moment. Who stops waiting stops nobody else."""
-        if self._coming is None or self._coming.done():  # the latter only if it was cancelled before it began
-            self._coming = asyncio.create_task(self._turn(self._running, read))
-            self._coming.add_done_callback(_heard)
-        return asyncio.shield(self._coming)
+    def join(self, read: Callable[[], Coroutine[Any, Any, T]]) -> Awaitable[T]:
+        """The result of a read that begins after this call. Cancelling one caller does not affect the others."""
+        if self._next is None or self._next.done():  # done only if it was cancelled before it began
+            self._next = asyncio.create_task(self._turn(self._running, read))
+            self._next.add_done_callback(_retrieve)
+        return asyncio.shield(self._next)
 
     async def _turn(self, before: asyncio.Task[T] | None, read: Callable[[], Coroutine[Any, Any, T]]) -> T:
         if before is not None:
             await asyncio.wait([before])
-        # whoever asks from here on may know more than this reading finds
-        self._running, self._coming = self._coming, None
+        # from here on the read is running: later calls need the next one
+        self._running, self._next = self._next, None
         return await read()
 
 
-def _heard(task: asyncio.Task[Any]) -> None:
-    # an error is the askers', and they may all be gone
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    # An exception belongs to the callers. If all are cancelled, retrieve it, or asyncio logs it as never retrieved.
     if not task.cancelled():
         task.exception()

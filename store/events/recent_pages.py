@@ -60,7 +60,7 @@ async def _recent(
     if events is None:
         return None
     head_before = tail.head
-    head = await log.turns.ask(partial(checkpoint.head, log))
+    head = await log.head_reads.join(partial(checkpoint.head, log))
     if head_before is not None and head < head_before:
         tail.restart(None)  # another log has replaced the one that memory holds
         return None

@@ -215,7 +215,7 @@ class Feed:
         self._head = batch.head
         if self.tail is not None:
             try:
-                self.tail.take(batch.previous, batch.events, batch.head, batch.size)
+                self.tail.add(batch.previous, batch.events, batch.head, batch.size)
             except Exception as error:
                 log_unexpected(error, "the newest events in memory are read anew")
                 self.tail.restart(None)

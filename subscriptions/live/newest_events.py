@@ -58,7 +58,7 @@ async def fill(log: Log, tail: RecentEvents) -> None:
         head = await checkpoint.head(log)
         if tail.head is None:
             tail.restart(head)
-    while tail.lacks:
+    while tail.has_room_for_older:
         floor = tail.floor
         found = await pages.page(log, EVERYTHING, below=floor + 1, newest_first=True, limit=PAGE)
         size = sum(len(orjson.dumps(event, default=str)) for event in found.events)

@@ -92,7 +92,7 @@ async def test_a_service_that_follows_or_replays_is_told_and_does_not_ask_for_ev
     async with connected(settings, str(api.http.base_url)) as service:
         for events in (service.subscribe_to_events(after=cursor), service.replay_events(after=cursor)):
             async with aclosing(events):
-                with pytest.raises(WrongLog, match="after: the cursor is of the log") as raised:
+                with pytest.raises(WrongLog, match="after: the cursor belongs to the log") as raised:
                     await anext(events)
             assert raised.value.field == "after"
 
@@ -103,7 +103,7 @@ async def test_tail_says_so_and_ends(api: Served, log: Log) -> None:
     async with tailing(api, "--after", cursor) as process:
         assert await process.wait() == 2
         assert process.stderr is not None
-        assert b"the cursor is of the log" in await process.stderr.read()
+        assert b"the cursor belongs to the log" in await process.stderr.read()
 
 
 async def test_a_backup_that_is_restored_keeps_its_cursors(api: Served, log: Log) -> None:

@@ -15,7 +15,7 @@ from tests.store.support.appender import FOREVER, NOON, Appender, event
 
 async def test_the_last_incidents_are_kept_and_all_are_counted(log: Log) -> None:
     assert await incidents.read(log) == Incidents()
-    for n in range(1, incidents.KEPT + 3):
+    for n in range(1, incidents.MOST_LAST + 3):
         await incidents.note(log, str(n))
     found = await incidents.read(log)
     assert (found.count, len(found.last), found.last[-1]) == (22, 20, Incident(NOON, "22"))
@@ -35,7 +35,7 @@ async def test_what_is_acknowledged_is_all_that_happened_by_then(log: Log, appen
 @pytest.mark.parametrize("damage", [{"last": 1}, {"last": [{"at": "noon"}]}, {"count": "1"}])
 async def test_damaged_notes_are_named(log: Log, damage: dict[str, object]) -> None:
     await log.meta.insert_one({"_id": incidents.ID, **damage})
-    with pytest.raises(Blocked, match="the notes of incidents in meta are damaged: "):
+    with pytest.raises(Blocked, match="the record of incidents in meta is damaged: "):
         await incidents.read(log)
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from eventscope.store.events import pages
 from eventscope.store.filters.filter import EVERYTHING, TypePatterns
-from eventscope.store.recent_events import LOOKS, RecentEvents
+from eventscope.store.recent_events import SEARCH_FACTOR, RecentEvents
 from eventscope.store.values.documents import EventDocument, plain
 from eventscope.subscriptions.live import live_batch
 from eventscope.subscriptions.live.seal import Seal
@@ -32,7 +32,7 @@ def taking(*positions: tuple[int, int], most: int = 100, most_bytes: int = HUGE)
     tail = RecentEvents(most, most_bytes)
     tail.restart(0)
     for first, last in positions:
-        tail.take(first - 1, events(first, last), last, 10 * (last - first + 1))
+        tail.add(first - 1, events(first, last), last, 10 * (last - first + 1))
     return tail
 
 
@@ -60,7 +60,7 @@ def test_what_it_answers_is_what_mongodb_answers(corpus: Corpus, data: st.DataOb
             at, corpus.events[at:upto], data.draw(st.sampled_from([2_000, HUGE]), "message"), seal
         ):
             batch = live_batch.decode(raw)
-            tail.take(batch.previous, batch.events, batch.head, batch.size)
+            tail.add(batch.previous, batch.events, batch.head, batch.size)
     for _ in range(data.draw(st.integers(0, 4), "filled")):
         below = corpus.ask(pages.events(log, EVERYTHING, below=tail.floor + 1, newest_first=True, limit=20))
         tail.extend(tail.floor, below, sum(map(len, map(text, below))), whole=len(below) < 20)
@@ -99,7 +99,7 @@ def test_it_answers_everything_while_it_holds_the_whole_log() -> None:
 def test_it_answers_nothing_before_it_is_told_where_the_log_ends() -> None:
     tail = RecentEvents(10)
     assert page(tail, above=5) is None
-    tail.take(7, events(8, 9), 9, 20)
+    tail.add(7, events(8, 9), 9, 20)
     assert page(tail, 2) == [9, 8]
     assert page(tail, 3) is None
 
@@ -111,28 +111,28 @@ def test_after_a_hole_it_begins_anew() -> None:
 
 def test_what_it_knows_already_is_not_taken_twice() -> None:
     tail = taking((1, 10))
-    tail.take(4, events(5, 12), 12, 80)
-    tail.take(3, events(4, 6), 6, 30)
+    tail.add(4, events(5, 12), 12, 80)
+    tail.add(3, events(4, 6), 6, 30)
     assert page(tail, newest_first=False) == list(range(1, 13))
 
 
 def test_it_is_bounded_by_bytes_too() -> None:
     tail = taking(*((n, n) for n in range(1, 31)), most_bytes=105)
     assert page(tail, 10) == list(range(30, 20, -1))
-    tail.take(30, events(31, 31), 31, 106)
+    tail.add(30, events(31, 31), 31, 106)
     assert (len(tail), tail.floor, tail.head) == (0, 31, 31)
 
 
 def test_it_lacks_events_while_it_is_less_than_half_full_and_there_are_some() -> None:
     tail = RecentEvents(10)
-    assert not tail.lacks
+    assert not tail.has_room_for_older
     tail.restart(20)
-    assert tail.lacks
+    assert tail.has_room_for_older
     tail.extend(20, events(16, 20)[::-1], 50, whole=False)
-    assert (tail.lacks, tail.floor) == (False, 15)
+    assert (tail.has_room_for_older, tail.floor) == (False, 15)
     tail.restart(3)
     tail.extend(3, events(1, 3)[::-1], 30, whole=True)
-    assert (tail.lacks, tail.floor) == (False, 0)
+    assert (tail.has_room_for_older, tail.floor) == (False, 0)
 
 
 def test_what_was_read_for_another_place_is_not_taken() -> None:
@@ -144,8 +144,8 @@ def test_what_was_read_for_another_place_is_not_taken() -> None:
 
 def test_what_is_rare_is_left_to_the_index() -> None:
     tail = taking((1, 80))
-    tail.take(80, events(81, 81, "b.happened"), 81, 10)
-    tail.take(81, events(82, 81 + LOOKS), 81 + LOOKS, 10 * LOOKS)
+    tail.add(80, events(81, 81, "b.happened"), 81, 10)
+    tail.add(81, events(82, 81 + SEARCH_FACTOR), 81 + SEARCH_FACTOR, 10 * SEARCH_FACTOR)
     assert tail.page(TypePatterns(("b.*",)), limit=1, above=None, below=None, newest_first=True, now=NOON) is None
     found = tail.page(TypePatterns(("b.*",)), limit=2, above=None, below=None, newest_first=True, now=NOON)
     assert found is None
@@ -158,8 +158,8 @@ def test_what_is_rare_is_left_to_the_index() -> None:
 def test_the_bytes_of_events_are_those_of_the_batches_that_they_came_with() -> None:
     tail = RecentEvents(100, HUGE)
     tail.restart(0)
-    tail.take(0, events(1, 4), 4, 40)
-    tail.take(4, events(5, 6) + events(9, 10), 10, 400)  # some positions are empty, as of events that expired
+    tail.add(0, events(1, 4), 4, 40)
+    tail.add(4, events(5, 6) + events(9, 10), 10, 400)  # some positions are empty, as of events that expired
     held = tail.page(EVERYTHING, limit=100, above=None, below=None, newest_first=True, now=NOON)
     assert held is not None
     assert tail.size(held) == tail.size(held[::-1]) == 440

@@ -31,11 +31,11 @@ async def source() -> AsyncIterator[Source]:
 
 
 async def test_who_asks_while_it_is_read_shares_the_next_reading(source: Source) -> None:
-    turns = SingleFlight[int]()
-    first = turns.ask(source.read)
+    flight = SingleFlight[int]()
+    first = flight.join(source.read)
     await until(lambda: source.began == 1)
     source.value = 1
-    others = [turns.ask(source.read) for _ in range(50)]
+    others = [flight.join(source.read) for _ in range(50)]
     source.may.set()
     assert await first == 0
     assert await asyncio.gather(*others) == [1] * 50
@@ -43,26 +43,26 @@ async def test_who_asks_while_it_is_read_shares_the_next_reading(source: Source)
 
 
 async def test_an_answer_is_never_older_than_its_question(source: Source) -> None:
-    turns = SingleFlight[int]()
+    flight = SingleFlight[int]()
     source.may.set()
 
     async def asks() -> None:
         for _ in range(200):
             source.value += 1
             known = source.value
-            assert await turns.ask(source.read) >= known
+            assert await flight.join(source.read) >= known
 
     await asyncio.gather(*(asks() for _ in range(20)))
     assert source.began < 20 * 200
 
 
 async def test_an_error_is_that_of_all_who_shared_the_reading_and_of_nobody_else(source: Source) -> None:
-    turns = SingleFlight[int]()
+    flight = SingleFlight[int]()
     source.value = -1
-    failing = [turns.ask(source.read) for _ in range(2)]
+    failing = [flight.join(source.read) for _ in range(2)]
     await until(lambda: source.began == 1)
     source.value = 3
-    later = turns.ask(source.read)
+    later = flight.join(source.read)
     source.may.set()
     for one in failing:
         with pytest.raises(OSError, match="-1"):
@@ -71,8 +71,8 @@ async def test_an_error_is_that_of_all_who_shared_the_reading_and_of_nobody_else
 
 
 async def test_who_gives_up_waiting_stops_nobody_else(source: Source) -> None:
-    turns = SingleFlight[int]()
-    waiting = [asyncio.ensure_future(turns.ask(source.read)) for _ in range(2)]
+    flight = SingleFlight[int]()
+    waiting = [asyncio.ensure_future(flight.join(source.read)) for _ in range(2)]
     await until(lambda: source.began == 1)
     waiting[0].cancel()
     source.may.set()
@@ -81,11 +81,11 @@ async def test_who_gives_up_waiting_stops_nobody_else(source: Source) -> None:
 
 async def test_an_error_that_nobody_waits_for_any_more_is_not_reported(source: Source) -> None:
     # the loop would complain of it, and warnings are errors here
-    turns = SingleFlight[int]()
+    flight = SingleFlight[int]()
     source.value = -1
-    asked = asyncio.ensure_future(turns.ask(source.read))
+    asked = asyncio.ensure_future(flight.join(source.read))
     await until(lambda: source.began == 1)
     asked.cancel()
     source.may.set()
     source.value = 1
-    assert await turns.ask(source.read) == 1
+    assert await flight.join(source.read) == 1

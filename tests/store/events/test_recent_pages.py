@@ -40,7 +40,7 @@ async def stored(appender: Appender, heard: Log, n: int) -> None:
     """Store so many events, and tell the tail."""
     done = await appender.store(*(event() for _ in range(n)))
     assert heard.tail is not None
-    heard.tail.take(done.previous, done.events, appender.at.head, 100)
+    heard.tail.add(done.previous, done.events, appender.at.head, 100)
 
 
 def reads(ear: Ear) -> list[str]:
@@ -79,7 +79,7 @@ async def test_what_comes_while_the_head_is_looked_at_is_in_the_answer(
 
     def learns(command: dict[str, Any]) -> None:
         if "find" in command and heard.tail is not None:
-            heard.tail.take(5, more, 6, 20)
+            heard.tail.add(5, more, 6, 20)
 
     ear.after = learns
     ear.heard.clear()
