@@ -1,1 +1,1 @@
-"""How each question is answered: plain async functions over the store."""
+"""How each query is answered: plain async functions over the store."""

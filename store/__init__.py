@@ -1,1 +1,1 @@
-"""The event log in MongoDB: documents, indexes, append, read, aggregates, rollups."""
+"""The event log in MongoDB."""

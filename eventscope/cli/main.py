@@ -190,7 +190,7 @@ def recount_(
     from eventscope.cli import recount
 
     settings = with_running_servers(load_settings(), data_dir)
-    raise typer.Exit(run(recount.run(settings, mend=not dry_run, accept_loss=accept_loss, console=Console())))
+    raise typer.Exit(run(recount.run(settings, repair=not dry_run, accept_loss=accept_loss, console=Console())))
 
 
 def main() -> None:

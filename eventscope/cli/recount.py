@@ -27,7 +27,7 @@ NAMES: Final[dict[Kind, str]] = {
 STAGES: Final[dict[Kind, str]] = {"head": "aggregates", "hour": "events"}
 
 
-async def run(settings: Settings, *, mend: bool, accept_loss: bool = False, console: Console) -> int:
+async def run(settings: Settings, *, repair: bool, accept_loss: bool = False, console: Console) -> int:
     """Recount, print what differs, and return the exit code: 1 if something still does.
 
     Raises CannotStart when MongoDB is not set or cannot be reached, and Blocked when events were lost and `accept_loss`
@@ -42,8 +42,8 @@ async def run(settings: Settings, *, mend: bool, accept_loss: bool = False, cons
                     tasks[kind] = progress.add_task(f"counting {STAGES.get(kind, NAMES[kind])}")
                 progress.update(tasks[kind], completed=done, total=total)
 
-            report = await recount(log, report_progress, mend=mend, accept_loss=accept_loss)
-    _print(report, console, mend=mend)
+            report = await recount(log, report_progress, repair=repair, accept_loss=accept_loss)
+    _print(report, console, repair=repair)
     return 1 if report.left or report.beyond else 0
 
 
@@ -52,7 +52,7 @@ def _progress(console: Console) -> Progress:
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
-def _print(report: RecountReport, console: Console, *, mend: bool) -> None:
+def _print(report: RecountReport, console: Console, *, repair: bool) -> None:
     if report.beyond:
         _show(report.beyond, console)
         console.print(f"A recount cannot correct {len(report.beyond):,} of these; see above for what to do.")
@@ -68,7 +68,7 @@ def _print(report: RecountReport, console: Console, *, mend: bool) -> None:
         )
     kinds = Counter(one.kind for one in report.wrong)
     differences = ", ".join(f"{n:,} {NAMES[kind]}" for kind, n in kinds.items())
-    if not mend:
+    if not repair:
         console.print(f"Wrong: {differences}. Nothing was changed; run `eventscope recount` to correct it.")
     elif report.left:
         _show(report.left, console)

@@ -1,1 +1,1 @@
-"""Which types of event there are, and which fields they have."""
+"""The catalogue: event types, and the fields of their events."""

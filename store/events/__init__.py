@@ -1,1 +1,1 @@
-"""Reading events."""
+"""Reading events: plans, pages, scans, links."""

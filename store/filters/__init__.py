@@ -1,1 +1,1 @@
-"""Which events are meant: as data, in memory and for MongoDB."""
+"""Filters: which events match, as data, in memory and in MongoDB's form."""

@@ -1,1 +1,1 @@
-"""MongoDB and its driver: commands, indexes, what it says when it fails, and its clock."""
+"""MongoDB and its driver: commands, indexes, errors, and its clock."""

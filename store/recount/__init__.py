@@ -1,1 +1,1 @@
-"""Counting anew what is derived from the events, and putting right what differs."""
+"""Recounting what is derived from the events, and correcting what differs."""

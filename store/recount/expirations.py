@@ -45,7 +45,7 @@ async def differences(log: Log) -> list[Wrong]:
     return wrong
 
 
-async def mend(log: Log, wrong: Sequence[Wrong]) -> None:
+async def repair(log: Log, wrong: Sequence[Wrong]) -> None:
     """Correct the notes, unless they have changed."""
     if not wrong:
         return

@@ -64,7 +64,7 @@ async def differences(log: Log, report: Progress) -> list[Wrong]:
                     return wrong
 
 
-async def mend(log: Log, wrong: Sequence[Wrong]) -> None:
+async def repair(log: Log, wrong: Sequence[Wrong]) -> None:
     """Correct these heads to what the events say now; the ingester then reads them again."""
     all_names = [(one.key["type"], one.key["id"]) for one in wrong if not one.advice]
     for start in range(0, len(all_names), PART):

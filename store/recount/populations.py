@@ -60,7 +60,7 @@ async def differences(log: Log, wrong_heads: Sequence[Wrong] = ()) -> Population
     return PopulationDifferences(wrong, at.get("recounts", 0))
 
 
-async def mend(log: Log, differences: PopulationDifferences) -> None:
+async def repair(log: Log, differences: PopulationDifferences) -> None:
     """Correct the counts by their differences. Batches that were stored since then have updated the counts themselves.
 
     If another recount has changed something since, nothing is done: the differences have to be found again.

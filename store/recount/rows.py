@@ -82,7 +82,7 @@ async def differences(log: Log, basis: Basis) -> list[Wrong]:
     return wrong
 
 
-async def mend(log: Log, basis: Basis, wrong: Sequence[Wrong]) -> None:
+async def repair(log: Log, basis: Basis, wrong: Sequence[Wrong]) -> None:
     """Correct these rows, including all events that came since they were counted."""
     if wrong:
         with translate_errors(SECONDS):
@@ -92,7 +92,7 @@ async def mend(log: Log, basis: Basis, wrong: Sequence[Wrong]) -> None:
         part = counts[start : start + PART]
 
         async def work(session: Session, before: Document, part: Sequence[Wrong] = part) -> None:
-            await _mend(log, basis, part, checkpoint.head_of(before), session)
+            await _repair(log, basis, part, checkpoint.head_of(before), session)
 
         await in_transaction(log, work)
 
@@ -107,7 +107,7 @@ async def present(log: Log, positions: Iterable[int], head: int, **options: Any)
     return existing
 
 
-async def _mend(log: Log, basis: Basis, part: Sequence[Wrong], head: int, session: Session) -> None:
+async def _repair(log: Log, basis: Basis, part: Sequence[Wrong], head: int, session: Session) -> None:
     since = Tally()
     await count(log, since, {"_id": {"$gt": basis.head, "$lte": head}}, session=session)
     rows = await log.rollups.find({"_id": {"$in": [one.key for one in part]}}, session=session).to_list(None)

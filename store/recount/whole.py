@@ -23,8 +23,8 @@ class RecountReport:
     beyond: list[Wrong]
 
 
-async def recount(log: Log, report: Progress, *, mend: bool, accept_loss: bool = False) -> RecountReport:
-    """Find wrong derived data and, with `mend`, correct it until a pass finds nothing, for at most `PASSES` passes.
+async def recount(log: Log, report: Progress, *, repair: bool, accept_loss: bool = False) -> RecountReport:
+    """Find wrong derived data and, with `repair`, correct it until a pass finds nothing, for at most `PASSES` passes.
 
     It may be interrupted anywhere, and run twice at once. Raises Unavailable or QuestionTimedOut when MongoDB is away.
     Blocked when the collections contradict the checkpoint, or when events were lost: their counts are the last trace of
@@ -34,17 +34,17 @@ async def recount(log: Log, report: Progress, *, mend: bool, accept_loss: bool =
     now = await collections(log)
     if not accept_loss:
         await _require_agreement(log, now)
-    elif mend:
+    elif repair:
         await remains.accept(log)
-    first = latest = await _pass(log, report, mend=mend)
+    first = latest = await _pass(log, report, repair=repair)
     passes = 1
     # the last pass only looks: what it finds is `left`
-    while mend and _mendable(latest) and passes < PASSES:
-        latest = await _pass(log, report, mend=passes < PASSES - 1)
+    while repair and _repairable(latest) and passes < PASSES:
+        latest = await _pass(log, report, repair=passes < PASSES - 1)
         passes += 1
-    if mend and accept_loss:
+    if repair and accept_loss:
         await checkpoint.accept(log, replaced.ours(now))
-    return RecountReport(_mendable(first), _mendable(latest), [one for one in latest if one.advice])
+    return RecountReport(_repairable(first), _repairable(latest), [one for one in latest if one.advice])
 
 
 async def _require_agreement(log: Log, now: Mapping[str, object]) -> None:
@@ -58,7 +58,7 @@ async def _require_agreement(log: Log, now: Mapping[str, object]) -> None:
     await replaced.to_recount(log, at, replaced.names(at, now), all_there=all_there)
 
 
-def _mendable(wrong: list[Wrong]) -> list[Wrong]:
+def _repairable(wrong: list[Wrong]) -> list[Wrong]:
     return [one for one in wrong if not one.advice]
 
 
@@ -67,24 +67,24 @@ async def counts(log: Log) -> None:
 
     Raises Unavailable or QuestionTimedOut when MongoDB is away.
     """
-    await populations.mend(log, await populations.differences(log))
+    await populations.repair(log, await populations.differences(log))
     basis = await rows.basis(log, lambda kind, done, total: None)
-    await rows.mend(log, basis, await rows.differences(log, basis))
+    await rows.repair(log, basis, await rows.differences(log, basis))
 
 
-async def _pass(log: Log, report: Progress, *, mend: bool) -> list[Wrong]:
+async def _pass(log: Log, report: Progress, *, repair: bool) -> list[Wrong]:
     # in this order: aggregates are counted by their heads, and correcting rows may add notes of expired events
     wrong_heads = await heads.differences(log, report)
-    if mend:
-        await heads.mend(log, wrong_heads)
-    numbers = await populations.differences(log, () if mend else wrong_heads)
-    if mend:
-        await populations.mend(log, numbers)
+    if repair:
+        await heads.repair(log, wrong_heads)
+    numbers = await populations.differences(log, () if repair else wrong_heads)
+    if repair:
+        await populations.repair(log, numbers)
     basis = await rows.basis(log, report)
     wrong_rows = await rows.differences(log, basis)
-    if mend:
-        await rows.mend(log, basis, wrong_rows)
+    if repair:
+        await rows.repair(log, basis, wrong_rows)
     wrong_notes = await expirations.differences(log)
-    if mend:
-        await expirations.mend(log, wrong_notes)
+    if repair:
+        await expirations.repair(log, wrong_notes)
     return [*wrong_heads, *numbers.wrong, *wrong_rows, *wrong_notes]

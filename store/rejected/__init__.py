@@ -1,1 +1,1 @@
-"""Messages that could not be taken."""
+"""Rejected messages, and the limit on them."""

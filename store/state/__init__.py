@@ -1,1 +1,1 @@
-"""The state of the log itself: its checkpoint, key and incidents, and whether its collections agree."""
+"""The state of the log itself: its checkpoint and key, and whether its collections agree."""

@@ -11,7 +11,7 @@ from eventscope.store.values.moment import HOUR
 
 # only ever written together with the checkpoint
 OF_EVENTS: Final = ("events", "aggregates", "rollups", "populations")
-MEND: Final = "restore them all from one backup, or accept the loss for good with `eventscope recount --accept-loss`"
+ADVICE: Final = "restore them all from one backup, or accept the loss for good with `eventscope recount --accept-loss`"
 REBUILD: Final = "run `eventscope recount`, which rebuilds it: all events are there, so nothing is lost"
 REBUILD_FROM_REST: Final = (
     "restore them all from one backup, or rebuild it from the events that are left with `eventscope recount"
@@ -26,7 +26,7 @@ async def no_log(log: Log, **options: Any) -> None:
             if await log.mongo.collection(name).find_one({}, {"_id": 1}, **options) is not None:
                 raise Blocked(
                     f"the collection {name} is not empty, but the collection meta says that nothing was stored yet:"
-                    f" {MEND}"
+                    f" {ADVICE}"
                 )
 
 
@@ -59,7 +59,7 @@ async def check(
         if position < head and await _should_be_there(log, position, head > accepted, options):
             raise Blocked(
                 f"the collection events ends at position {position}, but the checkpoint in meta stands at {head}, and"
-                f" later events have not expired: {MEND}"
+                f" later events have not expired: {ADVICE}"
             )
         if all_there:
             return
@@ -103,7 +103,7 @@ def _reaches(name: str, last: int, expected: int) -> None:
     if last > expected:
         raise Blocked(
             f"the collection {name} reaches to {last}, but the checkpoint in meta stands at {expected}:"
-            f" remove what is not Eventscope's, or {MEND}"
+            f" remove what is not Eventscope's, or {ADVICE}"
         )
 
 

@@ -9,7 +9,7 @@ from eventscope.store.log import Log, collections
 from eventscope.store.mongo.driver import Collection, Document
 from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.state import agreement, checkpoint
-from eventscope.store.state.agreement import MEND
+from eventscope.store.state.agreement import ADVICE
 from eventscope.store.state.checkpoint import LogCheckpoint
 from eventscope.store.values.moment import HOUR
 
@@ -96,13 +96,13 @@ async def _events(log: Log, at: LogCheckpoint, present: int, counted: int) -> No
     if present < counted:
         raise Blocked(
             f"the collection events was lost or replaced, and holds {present} of the {counted} events that were counted"
-            f" and have not expired: {MEND}"
+            f" and have not expired: {ADVICE}"
         )
     first, last = await _end(log, 1), await _end(log, -1)
     if present > counted and await log.events.count_documents({"_id": {"$gte": first, "$lte": last}}) <= last - first:
         raise Blocked(
             f"the collections events and rollups were lost or replaced, and disagree: {present} events are there, and"
-            f" {counted} were counted: {MEND}"
+            f" {counted} were counted: {ADVICE}"
         )
     missing = [first - 1] if first > 1 else []
     missing += [at.head] if last < at.head else []
@@ -110,7 +110,7 @@ async def _events(log: Log, at: LogCheckpoint, present: int, counted: int) -> No
         if position > at.accepted and not await _expired(log, position):
             raise Blocked(
                 f"the collection events was lost or replaced, and reaches from position {first} to {last}, but the"
-                f" event at {position} is not known to have expired: {MEND}"
+                f" event at {position} is not known to have expired: {ADVICE}"
             )
 
 

@@ -1,1 +1,1 @@
-"""Counting events, and knowing what has expired."""
+"""Counts of events, and how far events have expired."""

@@ -1,1 +1,1 @@
-"""The only way into the log."""
+"""Writing: the only way into the log."""

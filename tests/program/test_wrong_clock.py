@@ -55,4 +55,4 @@ async def test_nothing_is_lost_by_it_and_nothing_counted_wrongly(
     assert sum(cell.n for cell in await counts.cells(log, Scope())) == 17
     assert await counts.aggregates(log, Scope()) == 17
     assert await expiry.expired_through(log, EVERYTHING) == 0
-    assert (await recount(log, lambda *_: None, mend=False)).wrong == []
+    assert (await recount(log, lambda *_: None, repair=False)).wrong == []

@@ -62,7 +62,7 @@ async def blocked(log: Log, sentence: str) -> None:
         with pytest.raises(Blocked, match=sentence):
             await write(log, event("c"))
         with pytest.raises(Blocked, match=sentence):
-            await recount(log, silent, mend=True)
+            await recount(log, silent, repair=True)
         assert await content(log) == before
 
 
@@ -110,7 +110,7 @@ async def test_events_that_were_dropped_under_load_stop_the_log_until_they_are_b
 
 async def test_a_loss_is_accepted_only_by_whoever_says_so(log: Log) -> None:
     await lost_under_load(log, "events")
-    await recount(log, silent, mend=True, accept_loss=True)
+    await recount(log, silent, repair=True, accept_loss=True)
     assert (await totals(log))[0] == 2
     await write(log, event("c"))
     assert (await totals(log))[0] == 3
@@ -128,7 +128,7 @@ async def test_aggregates_that_were_dropped_under_load_stop_the_log_until_a_reco
     )
     with pytest.raises(Blocked, match=sentence):
         await write(log, event("c"))
-    await recount(log, silent, mend=True)
+    await recount(log, silent, repair=True)
     await write(log, event("b", of=ADA))
     versions = await log.events.find({"aggregateId": "ada"}, {"version": 1}).sort("_id", 1).to_list(None)
     assert [row["version"] for row in versions] == [1, 2]
@@ -149,7 +149,7 @@ async def test_counts_that_were_dropped_under_load_are_made_anew(
     await write(log, event("c"))
     assert await totals(log) == (6, 2)
     assert "counting its contents again" in caplog.text
-    assert (await recount(log, silent, mend=False)).wrong == []
+    assert (await recount(log, silent, repair=False)).wrong == []
 
 
 async def test_counts_that_were_not_restored_are_made_anew(log: Log) -> None:

@@ -49,11 +49,11 @@ async def derived(log: Log) -> dict[str, list[dict[str, Any]]]:
 
 
 async def mended(log: Log) -> RecountReport:
-    return await recount(log, lambda *_: None, mend=True)
+    return await recount(log, lambda *_: None, repair=True)
 
 
 async def wrong(log: Log) -> list[str]:
-    return [str(one) for one in (await recount(log, lambda *_: None, mend=False)).wrong]
+    return [str(one) for one in (await recount(log, lambda *_: None, repair=False)).wrong]
 
 
 async def check(log: Log, stored: list[EventDocument], *, whole: bool = True) -> None:
@@ -222,7 +222,7 @@ async def test_a_note_of_what_has_expired_that_cannot_be_true_says_what_can(
     await appender.store(*(event("a") for _ in range(5)))
     await log.events.delete_many({"_id": {"$in": gone}})
     await log.expirations.insert_one({"_id": "a", "through": noted})
-    await expirations.mend(log, await expirations.differences(log))
+    await expirations.repair(log, await expirations.differences(log))
     assert await log.expirations.find({}).to_list(None) == ([{"_id": "a", "through": right}] if right else [])
 
 
@@ -232,7 +232,7 @@ async def test_events_that_come_while_it_counts_are_counted_once(
     stored = await filled(appender, clock, chance, days=5)
     for _ in range(12):
         await damage(log, chance)
-    look, mend = rows.differences, rows.mend
+    look, repair = rows.differences, rows.repair
 
     async def more() -> None:
         appender.at = (await Appender.of(log)).at
@@ -244,11 +244,11 @@ async def test_events_that_come_while_it_counts_are_counted_once(
         return found
 
     async def mending(log: Log, basis: rows.Basis, found: Any) -> None:
-        await mend(log, basis, found)
+        await repair(log, basis, found)
         await more()
 
     monkeypatch.setattr(rows, "CHUNK", 3)
     monkeypatch.setattr(rows, "differences", differences)
-    monkeypatch.setattr(rows, "mend", mending)
+    monkeypatch.setattr(rows, "repair", mending)
     assert (await mended(log)).left == []
     await check(log, stored)

@@ -21,7 +21,7 @@ VALUES: tuple[Any, ...] = (None, True, 0, -5, 2.5, 1.0, 2**62, "x", [], {}, {"po
 
 
 async def recounted(log: Log) -> RecountReport:
-    return await recount(log, lambda *_: None, mend=True)
+    return await recount(log, lambda *_: None, repair=True)
 
 
 async def filled(appender: Appender) -> None:

@@ -60,7 +60,7 @@ def silent(kind: Kind, done: int, total: int) -> None:
 
 
 async def mended(log: Log, *, accept_loss: bool = False) -> RecountReport:
-    return await recount(log, silent, mend=True, accept_loss=accept_loss)
+    return await recount(log, silent, repair=True, accept_loss=accept_loss)
 
 
 async def content(log: Log) -> dict[str, Any]:
@@ -75,9 +75,9 @@ async def positions(log: Log) -> list[int]:
 async def refuses(log: Log, sentence: str) -> None:
     """No recount changes anything, nor says that it would."""
     before = await everything(log)
-    for mend in (False, True):
+    for repair in (False, True):
         with pytest.raises(Blocked, match=sentence):
-            await recount(log, silent, mend=mend)
+            await recount(log, silent, repair=repair)
     assert await everything(log) == before
 
 
@@ -146,7 +146,7 @@ async def test_whatever_was_lost_a_recount_refuses_or_puts_right_and_the_loss_ca
     nothing_knows = {"meta", "events", "aggregates", "rollups"} <= set(names)
     assert await positions(log) == [*left, 1 if nothing_knows else 5]
     assert len(await log.rejected.find({}).to_list(None)) == 2
-    assert (await recount(log, silent, mend=False)).wrong == []
+    assert (await recount(log, silent, repair=False)).wrong == []
 
 
 async def test_accepting_a_loss_of_nothing_changes_nothing(log: Log) -> None:
@@ -191,7 +191,7 @@ async def test_heads_of_aggregates_are_made_anew_while_all_events_are_there(log:
     await log.aggregates.drop()
     with pytest.raises(Blocked, match=REBUILD):
         await write(log, event("new", of=ADA))
-    report = await recount(log, silent, mend=False)
+    report = await recount(log, silent, repair=False)
     assert [(one.kind, one.found, one.key["id"]) for one in report.wrong] == [("head", None, "ada")]
     await mended(log)
     assert await content(log) == kept

@@ -45,7 +45,7 @@ async def rejected(log: Log, client: Client, subject: str, raw: bytes, **more: M
     return found
 
 
-async def mend(client: Client, prefix: str) -> None:
+async def repair(client: Client, prefix: str) -> None:
     """Let user 42 exist, at version 1."""
     message = {"aggregateType": "user", "aggregateId": "42", "messageId": "first"}
     await client.jetstream().publish(f"{prefix}.user.created", orjson.dumps(message))
@@ -61,7 +61,7 @@ async def test_what_is_mended_is_stored_and_no_longer_rejected(
     raw = orjson.dumps(WAITS | {"messageId": "m"})
     message = await rejected(log, client, f"{subject_prefix}.user.updated", raw, headers=AT_1)
     assert message.code == "VERSION_CONFLICT"
-    await mend(client, subject_prefix)
+    await repair(client, subject_prefix)
     await retrier.send(message)
     await retrier.settle(SECONDS)
     await retrier.remove_answered()
@@ -78,7 +78,7 @@ async def test_one_that_names_no_id_itself_is_stored_once_however_often_it_is_re
     """As when the program dies again and again after JetStream had the message and before it was removed."""
     subject = f"{subject_prefix}.user.updated"
     message = await rejected(log, client, subject, orjson.dumps(WAITS), headers=id | AT_1)
-    await mend(client, subject_prefix)
+    await repair(client, subject_prefix)
     for _ in range(3):
         await retrier.send(message)
     assert [one.number for one in await store.rejections(log, limit=10)] == [message.number]
@@ -109,7 +109,7 @@ async def test_one_that_is_not_mended_is_rejected_again_and_keeps_its_id_through
     assert (answer.code, answer.actual_version) == ("VERSION_CONFLICT", 0)
     assert second.number > first.number
     assert (second.code, second.raw, second.subject) == (first.code, first.raw, first.subject)
-    await mend(client, subject_prefix)
+    await repair(client, subject_prefix)
     await retrier.send(second)
     await retrier.settle(SECONDS)
     await retrier.remove_answered()
