@@ -56,13 +56,13 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         open_hub(at.log, feed, SendBudget(settings.live_client_bytes, settings.live_total_bytes)) as hub,
         open_confirmed(at.nats, settings.stream, settings.subjects, LogKey(at.log)) as publisher,
     ):
-        news = ChangeNotifier(at.log, feed)
+        notifier = ChangeNotifier(at.log, feed)
         yield Services(
             log=at.log,
             feed=feed,
             hub=hub,
-            watching=AggregateUpdates(at.log, news),
-            readings=SharedQueries(news),
+            aggregate_updates=AggregateUpdates(at.log, notifier),
+            shared_queries=SharedQueries(notifier),
             publisher=publisher,
             lag=lambda: lag(at.log, at.nats, settings.stream),
             retention=settings.retention,

@@ -64,8 +64,8 @@ class Services:
     log: Log
     feed: Feed
     hub: Hub
-    watching: AggregateUpdates
-    readings: SharedQueries
+    aggregate_updates: AggregateUpdates
+    shared_queries: SharedQueries
     publisher: ConfirmedPublisher
     lag: Callable[[], Awaitable[Lag | None]]
     retention: Mapping[str, float]

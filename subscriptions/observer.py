@@ -1,6 +1,6 @@
-"""What ingest and the live feed tell of themselves to whoever counts. No I/O, and nobody here knows who that is.
+"""What ingest and the live feed report about themselves, to be counted elsewhere. No I/O.
 
-Counting must never stop work or change its order, so observers are given to the workers guarded.
+Counting must never stop work or change its order, so workers get observers that are guarded.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,91 +13,91 @@ from eventscope.store.values.message import Stored
 
 
 class IngestObserver(Protocol):
-    """Hears what an ingester does."""
+    """Is called with what an ingester does."""
 
-    def began(self, term: int) -> None:
-        """It holds the lease, and reads from the checkpoint on. The term is another one if somebody held it between."""
+    def on_start(self, term: int) -> None:
+        """It holds the lease, and reads from the checkpoint on. A new term means that another one held it before."""
         ...
 
-    def stood_by(self) -> None:
+    def on_standby(self) -> None:
         """Another ingester holds the lease."""
         ...
 
-    def stored(self, outcome: Stored, messages: int, seconds: float) -> None:
-        """So many messages were stored in that time, just now."""
+    def on_commit(self, outcome: Stored, messages: int, seconds: float) -> None:
+        """`messages` were stored just now, in `seconds`."""
         ...
 
-    def source_reset(self) -> None:
-        """The stream is another one than before, or has lost its tail."""
+    def on_source_reset(self) -> None:
+        """The stream was replaced, or has lost its last messages."""
         ...
 
-    def stopped(self, error: Exception) -> None:
-        """It gave up for a moment, and begins anew."""
+    def on_stop(self, error: Exception) -> None:
+        """It stopped, and starts again after a pause."""
         ...
 
-    def held(self, messages: Mapping[str, int]) -> None:
-        """So many stored messages stay in the stream for each of these durable consumers, and for no other."""
+    def on_hold(self, messages: Mapping[str, int]) -> None:
+        """How many stored messages stay in the stream for each durable consumer that still needs them."""
         ...
 
 
 class FeedObserver(Protocol):
-    """Hears what arrives live and what is delivered."""
+    """Is called with what arrives live and what is delivered."""
 
-    def arrived(self, events: Sequence[EventDocument]) -> None:
-        """These came live, just now."""
+    def on_arrival(self, events: Sequence[EventDocument]) -> None:
+        """These events came live, just now."""
         ...
 
-    def distrusted(self, reason: str) -> None:
-        """A message came where live batches come that no ingester of this log has signed."""
+    def on_distrust(self, reason: str) -> None:
+        """A message on the subject of live batches was dropped: no ingester of this log signed it."""
         ...
 
-    def delivered(self, events: int = 1) -> None:
-        """So many times a follower was given an event."""
+    def on_delivery(self, events: int = 1) -> None:
+        """So many events were sent, counted once for each subscriber."""
         ...
 
-    def fanned_out(self, seconds: float) -> None:
-        """One result was handed to all of a cohort in that time."""
+    def on_fan_out(self, seconds: float) -> None:
+        """One result was sent to all subscribers of a cohort, in `seconds`."""
         ...
 
-    def dropped(self, reason: str) -> None:
-        """A connection was closed, and not by the client."""
+    def on_drop(self, reason: str) -> None:
+        """The server closed a connection."""
         ...
 
 
 class Unobserved:
-    """Nobody counts."""
+    """Counts nothing."""
 
-    def began(self, term: int) -> None:
+    def on_start(self, term: int) -> None:
         """Not counted."""
 
-    def stood_by(self) -> None:
+    def on_standby(self) -> None:
         """Not counted."""
 
-    def stored(self, outcome: Stored, messages: int, seconds: float) -> None:
+    def on_commit(self, outcome: Stored, messages: int, seconds: float) -> None:
         """Not counted."""
 
-    def source_reset(self) -> None:
+    def on_source_reset(self) -> None:
         """Not counted."""
 
-    def stopped(self, error: Exception) -> None:
+    def on_stop(self, error: Exception) -> None:
         """Not counted."""
 
-    def held(self, messages: Mapping[str, int]) -> None:
+    def on_hold(self, messages: Mapping[str, int]) -> None:
         """Not counted."""
 
-    def arrived(self, events: Sequence[EventDocument]) -> None:
+    def on_arrival(self, events: Sequence[EventDocument]) -> None:
         """Not counted."""
 
-    def distrusted(self, reason: str) -> None:
+    def on_distrust(self, reason: str) -> None:
         """Not counted."""
 
-    def delivered(self, events: int = 1) -> None:
+    def on_delivery(self, events: int = 1) -> None:
         """Not counted."""
 
-    def fanned_out(self, seconds: float) -> None:
+    def on_fan_out(self, seconds: float) -> None:
         """Not counted."""
 
-    def dropped(self, reason: str) -> None:
+    def on_drop(self, reason: str) -> None:
         """Not counted."""
 
 
@@ -105,23 +105,23 @@ UNOBSERVED: Final = Unobserved()
 
 
 class Guard:
-    """A block in which an observer is called. What it raises is logged, each kind of error once, and dropped."""
+    """A block in which an observer is called. Its exceptions are dropped, and each class of them is logged once."""
 
     def __init__(self) -> None:
-        self._logged: set[type[Exception]] = set()
+        self._classes: set[type[Exception]] = set()
 
     def __enter__(self) -> None:
-        """Begin to tell."""
+        """Enter the block."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
-        """Drop what was raised, unless it is not an error but an end, like a cancellation."""
+        """Drop an error, but not what ends a task, like a cancellation."""
         if not isinstance(error, Exception):
             return False
-        if type(error) not in self._logged:
-            self._logged.add(type(error))
-            log_unexpected(error, "something is not counted; more errors of this kind are not logged")
+        if type(error) not in self._classes:
+            self._classes.add(type(error))
+            log_unexpected(error, "metrics are incomplete; further errors of this class are not logged")
         return True
 
 
@@ -132,30 +132,30 @@ class GuardedFeedObserver:
         self._observer = observer
         self._guard = Guard()
 
-    def arrived(self, events: Sequence[EventDocument]) -> None:
-        """Hand it on."""
+    def on_arrival(self, events: Sequence[EventDocument]) -> None:
+        """Pass it on."""
         with self._guard:
-            self._observer.arrived(events)
+            self._observer.on_arrival(events)
 
-    def distrusted(self, reason: str) -> None:
-        """Hand it on."""
+    def on_distrust(self, reason: str) -> None:
+        """Pass it on."""
         with self._guard:
-            self._observer.distrusted(reason)
+            self._observer.on_distrust(reason)
 
-    def delivered(self, events: int = 1) -> None:
-        """Hand it on."""
+    def on_delivery(self, events: int = 1) -> None:
+        """Pass it on."""
         with self._guard:
-            self._observer.delivered(events)
+            self._observer.on_delivery(events)
 
-    def fanned_out(self, seconds: float) -> None:
-        """Hand it on."""
+    def on_fan_out(self, seconds: float) -> None:
+        """Pass it on."""
         with self._guard:
-            self._observer.fanned_out(seconds)
+            self._observer.on_fan_out(seconds)
 
-    def dropped(self, reason: str) -> None:
-        """Hand it on."""
+    def on_drop(self, reason: str) -> None:
+        """Pass it on."""
         with self._guard:
-            self._observer.dropped(reason)
+            self._observer.on_drop(reason)
 
 
 class GuardedIngestObserver:
@@ -165,32 +165,32 @@ class GuardedIngestObserver:
         self._observer = observer
         self._guard = Guard()
 
-    def began(self, term: int) -> None:
-        """Hand it on."""
+    def on_start(self, term: int) -> None:
+        """Pass it on."""
         with self._guard:
-            self._observer.began(term)
+            self._observer.on_start(term)
 
-    def stood_by(self) -> None:
-        """Hand it on."""
+    def on_standby(self) -> None:
+        """Pass it on."""
         with self._guard:
-            self._observer.stood_by()
+            self._observer.on_standby()
 
-    def stored(self, outcome: Stored, messages: int, seconds: float) -> None:
-        """Hand it on."""
+    def on_commit(self, outcome: Stored, messages: int, seconds: float) -> None:
+        """Pass it on."""
         with self._guard:
-            self._observer.stored(outcome, messages, seconds)
+            self._observer.on_commit(outcome, messages, seconds)
 
-    def source_reset(self) -> None:
-        """Hand it on."""
+    def on_source_reset(self) -> None:
+        """Pass it on."""
         with self._guard:
-            self._observer.source_reset()
+            self._observer.on_source_reset()
 
-    def stopped(self, error: Exception) -> None:
-        """Hand it on."""
+    def on_stop(self, error: Exception) -> None:
+        """Pass it on."""
         with self._guard:
-            self._observer.stopped(error)
+            self._observer.on_stop(error)
 
-    def held(self, messages: Mapping[str, int]) -> None:
-        """Hand it on."""
+    def on_hold(self, messages: Mapping[str, int]) -> None:
+        """Pass it on."""
         with self._guard:
-            self._observer.held(messages)
+            self._observer.on_hold(messages)

@@ -207,11 +207,11 @@ def consumers(facts: NatsFacts, at: StreamFacts, stream: str) -> Finding:
     """Whether others keep the stream from being trimmed."""
     check = "NATS consumers"
     end, now = at.last_sequence + 1, moment.now()
-    holding = [one for one in facts.holders if one.held(end, at.first_sequence)]
+    holding = [one for one in facts.holders if one.count(end, at.first_sequence)]
     if not holding:
         return ok(check, f"no durable consumer keeps anything in {stream}")
     found = "kept in the stream for durable consumers until they acknowledge it: " + ", ".join(
-        one.shown(now, end, at.first_sequence) for one in holding
+        one.describe(now, end, at.first_sequence) for one in holding
     )
     full = at.max_bytes is not None and at.bytes > FULL * at.max_bytes
     forgotten = [one.name for one in holding if full or one.idle_hours(now) > IDLE_HOURS]

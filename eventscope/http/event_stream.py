@@ -93,7 +93,7 @@ class EventStream(Response):
             if refusal is None:
                 await self._stream(receive, send)
             else:
-                self._streams.services.feed.observer.dropped("full")
+                self._streams.services.feed.observer.on_drop("full")
                 await self._streams.refuse(refusal)(scope, receive, send)
 
     async def _stream(self, receive: Receive, send: Send) -> None:
@@ -110,7 +110,7 @@ class EventStream(Response):
             sink.gone = True
             await cancel(*tasks)
             if sink.stuck.is_set():  # it would not take the end either
-                services.feed.observer.dropped("stuck")
+                services.feed.observer.on_drop("stuck")
                 await asyncio.wait([disconnect], timeout=LINGER_SECONDS)
             elif not disconnect.done():
                 await send({"type": "http.response.body", "body": b"", "more_body": False})

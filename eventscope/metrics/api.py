@@ -94,14 +94,14 @@ class ApiMetrics:
         """Count a fallback from compiled code to graphql-core."""
         self._fallbacks.labels(reason).inc()
 
-    def arrived(self, events: Sequence[EventDocument]) -> None:
+    def on_arrival(self, events: Sequence[EventDocument]) -> None:
         """Count events that arrived live."""
         now = moment.now()
         self._arrived.inc(len(events))
         for event in events:
             self._delay.observe(max(0, now - event["recordedAt"]) / 1_000_000)
 
-    def distrusted(self, reason: str) -> None:
+    def on_distrust(self, reason: str) -> None:
         """Count a live message that was ignored."""
         self._distrusted.labels(reason).inc()
 
@@ -109,15 +109,15 @@ class ApiMetrics:
         """Count a reply that was ignored because no ingester signed it."""
         self._distrusted_answers.labels(reason).inc()
 
-    def delivered(self, events: int = 1) -> None:
+    def on_delivery(self, events: int = 1) -> None:
         """Count events that were delivered to subscriptions."""
         self._delivered.inc(events)
 
-    def fanned_out(self, seconds: float) -> None:
+    def on_fan_out(self, seconds: float) -> None:
         """Count a result that went out to all equal subscriptions."""
         self._fan_out.observe(seconds)
 
-    def dropped(self, reason: str) -> None:
+    def on_drop(self, reason: str) -> None:
         """Count a subscriber's connection that the server closed."""
         self._dropped.labels(reason).inc()
 

@@ -76,7 +76,7 @@ class IngestMetrics:
         self._miscounted = counter("miscounted", "Derived documents that a sample found to disagree with their events.")
         self._errors = counter("errors", "How often an error interrupted ingest, by `kind` of error.", "kind")
 
-    def began(self, term: int) -> None:
+    def on_start(self, term: int) -> None:
         """Count a start, and a change of the lease if there was one."""
         self._state, self.trouble = "ingesting", None
         self._active.set(1)
@@ -85,12 +85,12 @@ class IngestMetrics:
             self._leases.inc()
             self._term = term
 
-    def stood_by(self) -> None:
+    def on_standby(self) -> None:
         """Record that another ingester holds the lease."""
         self._state, self.trouble = "standing by", None
         self._active.set(0)
 
-    def stored(self, outcome: Stored, messages: int, seconds: float) -> None:
+    def on_commit(self, outcome: Stored, messages: int, seconds: float) -> None:
         """Count a batch."""
         now = moment.now()
         self._size.observe(messages)
@@ -105,7 +105,7 @@ class IngestMetrics:
             if "claimedVersion" in event and "version" in event:
                 self._claims.inc()
 
-    def source_reset(self) -> None:
+    def on_source_reset(self) -> None:
         """Count a reset."""
         self._resets.inc()
 
@@ -113,7 +113,7 @@ class IngestMetrics:
         """Count wrong documents in a sample."""
         self._miscounted.inc(documents)
 
-    def stopped(self, error: Exception) -> None:
+    def on_stop(self, error: Exception) -> None:
         """Count an error, and report it as the reason until work goes on."""
         self._state = "stopped"
         self.trouble = standing.trouble(error)
@@ -121,7 +121,7 @@ class IngestMetrics:
         kinds = (kind for type, kind in KINDS.items() if isinstance(error, type))
         self._errors.labels(next(kinds, "internal")).inc()
 
-    def held(self, messages: Mapping[str, int]) -> None:
+    def on_hold(self, messages: Mapping[str, int]) -> None:
         """Set the number for each consumer, and drop consumers that no longer hold any message."""
         self._held.clear()
         for consumer, count in messages.items():

@@ -58,7 +58,7 @@ async def ingest(settings: Settings) -> None:
             if settings.ingest_port:
                 routes = metrics.routes(at.log, behind)
                 await stack.enter_async_context(serve_beside(settings.host, settings.ingest_port, routes))
-            counting = catalogue.keep_up(at.log, ingester.holder, lambda: ingester.behind)
+            counting = catalogue.keep_up(at.log, ingester.holder, lambda: ingester.has_backlog)
             await stack.enter_async_context(beside(counting))
             await stack.enter_async_context(beside(keep_watch(at.log, ingester.holder, metrics.miscounted)))
             await ingester.run()

@@ -32,7 +32,7 @@ PAUSE: Final = 5.0
 def aggregate_heads(context: Context, type: str, id: str) -> AsyncGenerator[AggregateSummary, None]:
     """The head of that aggregate, and whenever it changed."""
     [type], [id] = texts("type", [type]), texts("id", [id])
-    return _following(context, context.services.watching.watch(type, id))
+    return _following(context, context.services.aggregate_updates.follow(type, id))
 
 
 def counted(context: Context, scope: Scope, seconds: float | None) -> AsyncGenerator[Stats, None]:
@@ -43,7 +43,7 @@ def counted(context: Context, scope: Scope, seconds: float | None) -> AsyncGener
         return await stats_resolver.shared_stats(context.services.log, scope)
 
     asked = SharedQuery(scope, stats_resolver.as_filter(scope), pace, read, lambda stats: frozenset(stats.cells))
-    return _following(context, context.services.readings.follow(asked))
+    return _following(context, context.services.shared_queries.follow(asked))
 
 
 async def replayed(
@@ -58,7 +58,7 @@ async def replayed(
 
 
 async def _following(context: Context, items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
-    with context.services.feed.followed():
+    with context.services.feed.count_subscriber():
         async with aclosing(_renewed(context, items)) as those:
             async for item in those:
                 yield item

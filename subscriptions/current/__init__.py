@@ -1,1 +1,1 @@
-"""What is kept up to date for subscribers: counts, aggregates and the latest events."""
+"""What is kept up to date for subscribers: aggregates and shared queries such as counts."""

@@ -1,6 +1,6 @@
-"""Watching aggregates: the head of each at once, and again when it has changed, whatever was lost on the way.
+"""Aggregates for their subscribers: the present head of each, and each new one, whatever the live feed loses.
 
-The live feed only says which aggregates to look at. What is delivered is read from the log, for all who watch together.
+The live feed only says which aggregates to read. What is delivered is read from the log, once for all subscribers.
 """
 
 import asyncio
@@ -15,75 +15,75 @@ from eventscope.store.values.documents import EventDocument
 from eventscope.subscriptions.current.changes import ChangeNotifier
 from eventscope.subscriptions.current.latest import Latest
 
-MOST_AT_ONCE: Final = 500  # aggregates that one read asks for
+MOST_AT_ONCE: Final = 500  # aggregates in one read
 
 AggregateName: TypeAlias = tuple[str, str]
-Watcher: TypeAlias = Latest[AggregateSummary]
+Recipient: TypeAlias = Latest[AggregateSummary]
 
 
 class AggregateUpdates:
-    """The aggregates that are watched in this process. It does nothing while there are none."""
+    """The aggregates that this process has subscribers to. It does nothing while there are none."""
 
-    def __init__(self, log: Log, news: ChangeNotifier) -> None:
+    def __init__(self, log: Log, notifier: ChangeNotifier) -> None:
         self._log = log
-        self._news = news
-        self._watchers: dict[AggregateName, set[Watcher]] = {}
+        self._notifier = notifier
+        self._recipients: dict[AggregateName, set[Recipient]] = {}
         self._stale: dict[AggregateName, None] = {}  # in the order in which they went stale
-        self._something = asyncio.Event()
+        self._wake_up = asyncio.Event()
         self._working = ExitStack()
 
     @property
-    def watchers(self) -> int:
-        """How many watch just now."""
-        return sum(map(len, self._watchers.values()))
+    def count(self) -> int:
+        """How many subscriptions there are."""
+        return sum(map(len, self._recipients.values()))
 
-    async def watch(self, type: str, id: str) -> AsyncGenerator[AggregateSummary, None]:
-        """The head of that aggregate as soon as there is one, and whenever it changed; changes in between are merged.
+    async def follow(self, type: str, id: str) -> AsyncGenerator[AggregateSummary, None]:
+        """The head of that aggregate as soon as there is one, and each new one; a slow subscriber skips some.
 
         Raises Unavailable or QuestionTimedOut when it cannot be read.
         """
-        watcher = Watcher()
-        with self._joined((type, id), watcher):
+        recipient = Recipient()
+        with self._join((type, id), recipient):
             while True:
-                yield await watcher.next()
+                yield await recipient.next()
 
-    def came(self, events: Sequence[EventDocument]) -> None:
-        """Look at the aggregates that these happened to."""
+    def on_events(self, events: Sequence[EventDocument]) -> None:
+        """Read the aggregates of these events again."""
         for event in events:
             name = (event.get("aggregateType", ""), event.get("aggregateId", ""))
-            if name in self._watchers:
+            if name in self._recipients:
                 self._mark(name)
 
-    def missed(self) -> None:
-        """Look at all."""
-        for name in self._watchers:
+    def on_gap(self) -> None:
+        """Read all again."""
+        for name in self._recipients:
             self._mark(name)
 
     def _mark(self, name: AggregateName) -> None:
         self._stale[name] = None
-        self._something.set()
+        self._wake_up.set()
 
     @contextmanager
-    def _joined(self, name: AggregateName, watcher: Watcher) -> Iterator[None]:
-        if not self._watchers:
-            self._working.enter_context(self._news.heard_by(self))
-            self._working.callback(asyncio.create_task(self._read_on()).cancel)
-        self._watchers.setdefault(name, set()).add(watcher)
+    def _join(self, name: AggregateName, recipient: Recipient) -> Iterator[None]:
+        if not self._recipients:
+            self._working.enter_context(self._notifier.notify(self))
+            self._working.callback(asyncio.create_task(self._read_stale()).cancel)
+        self._recipients.setdefault(name, set()).add(recipient)
         self._mark(name)
         try:
             yield
         finally:
-            self._watchers[name].discard(watcher)
-            if not self._watchers[name]:
-                del self._watchers[name]
-            if not self._watchers:
+            self._recipients[name].discard(recipient)
+            if not self._recipients[name]:
+                del self._recipients[name]
+            if not self._recipients:
                 self._stale.clear()
                 self._working.close()
 
-    async def _read_on(self) -> None:
+    async def _read_stale(self) -> None:
         while True:
-            await self._something.wait()
-            self._something.clear()
+            await self._wake_up.wait()
+            self._wake_up.clear()
             while self._stale:
                 names = list(self._stale)[:MOST_AT_ONCE]
                 for name in names:
@@ -93,9 +93,9 @@ class AggregateUpdates:
     async def _read(self, names: list[AggregateName]) -> None:
         try:
             for head in await aggregates.by_name(self._log, names):
-                for watcher in self._watchers.get((head.type, head.id), ()):
-                    watcher.put(head, head)
+                for recipient in self._recipients.get((head.type, head.id), ()):
+                    recipient.put(head, head)
         except Exception as error:
             for name in names:
-                for watcher in self._watchers.get(name, ()):
-                    watcher.fail(error)
+                for recipient in self._recipients.get(name, ()):
+                    recipient.fail(error)

@@ -1,7 +1,7 @@
-"""News of the log for those who keep something up to date: which events came, or that any may have come unseen.
+"""Changes of the log, for listeners that keep something up to date: new events, or that any may have been missed.
 
-One inbox of the live feed serves them all. Nobody is told an event for its own sake, so nothing is read here to fill a
-hole: whoever hears that anything may have come reads anew what is kept up to date.
+One inbox of the live feed serves all listeners. They do not need the events themselves, so a hole is not filled here: a
+listener that may have missed some reads again what it keeps.
 """
 
 import asyncio
@@ -18,38 +18,38 @@ from eventscope.store.values.moment import HOUR
 from eventscope.subscriptions.live.feed import Feed, Inbox, Overflow
 from eventscope.subscriptions.live.live_batch import LiveBatch
 
-LOOK_SECONDS: Final = 2.5  # how often the head is looked at while the feed is silent
+LOOK_SECONDS: Final = 2.5  # between two reads of the head while the feed is silent
 RETRY_SECONDS: Final = 1.0
 
 
-class Listener(Protocol):
+class ChangeListener(Protocol):
     """Keeps something up to date."""
 
-    def came(self, events: Sequence[EventDocument]) -> None:
-        """These are new in the log."""
+    def on_events(self, events: Sequence[EventDocument]) -> None:
+        """These events are new in the log."""
         ...
 
-    def missed(self) -> None:
-        """Any events may have come or gone: what is kept may differ in anything from the log."""
+    def on_gap(self) -> None:
+        """Any events may have come or gone: nothing that is kept can be relied on."""
         ...
 
 
 class ChangeNotifier:
-    """Listens to the feed for as long as somebody listens to it."""
+    """Listens to the feed while it has listeners."""
 
     def __init__(self, log: Log, feed: Feed) -> None:
         self._log = log
         self._feed = feed
-        self._listeners: set[Listener] = set()
-        self._unheard: set[Listener] = set()  # those that failed to take something in
+        self._listeners: set[ChangeListener] = set()
+        self._failed: set[ChangeListener] = set()  # that raised, and must be notified again
         self._task: asyncio.Task[None] | None = None
-        self._head: int | None = None  # None until the first word, and after a hole
+        self._head: int | None = None  # None at the start and after a hole
         self._hour = 0
         self._pace = Pace()
 
     @contextmanager
-    def heard_by(self, listener: Listener) -> Iterator[None]:
-        """Tell the listener of all that is stored from now on, for the length of the block."""
+    def notify(self, listener: ChangeListener) -> Iterator[None]:
+        """Notify the listener of all changes from now on, for the length of the block."""
         self._listeners.add(listener)
         if self._task is None:
             self._task = asyncio.create_task(self._listen())
@@ -57,7 +57,7 @@ class ChangeNotifier:
             yield
         finally:
             self._listeners.discard(listener)
-            self._unheard.discard(listener)
+            self._failed.discard(listener)
             if not self._listeners and self._task is not None:
                 self._task.cancel()
                 self._task = None
@@ -65,24 +65,24 @@ class ChangeNotifier:
     async def _listen(self) -> None:
         self._head, self._hour = None, self._log.clock() // HOUR
         with self._feed.join() as inbox:
-            # what was read before this moment may be missing what was stored just then
-            self._miss()
+            # an event that was stored just before this joined is in no batch
+            self._notify_gap()
             while True:
                 try:
-                    await self._hear(inbox)
+                    await self._next(inbox)
                 except Exception as error:
-                    log_unexpected(error, "what is kept up to date for subscribers is read anew")
+                    log_unexpected(error, "what is kept up to date for subscribers is read again")
                     self._head = None
-                    self._miss()
+                    self._notify_gap()
                     await asyncio.sleep(RETRY_SECONDS)
                 hour = self._log.clock() // HOUR
                 if hour != self._hour:  # events expire at full hours only
                     self._hour = hour
-                    self._miss()
-                for listener in tuple(self._unheard):
-                    self._tell(listener, None)
+                    self._notify_gap()
+                for listener in tuple(self._failed):
+                    self._call(listener, None)
 
-    async def _hear(self, inbox: Inbox) -> None:
+    async def _next(self, inbox: Inbox) -> None:
         try:
             batch = await inbox.next(LOOK_SECONDS)
         except Overflow:
@@ -90,45 +90,45 @@ class ChangeNotifier:
             self._head = None
             return
         if batch is not None:
-            await self._take(batch)
+            await self._accept(batch)
         elif self._feed.silent:
             await self._look()
 
-    async def _take(self, batch: LiveBatch) -> None:
+    async def _accept(self, batch: LiveBatch) -> None:
         before, self._head = self._head, max(batch.head, self._head or 0)
-        if not batch.events and before is not None and batch.head < before:  # as of a log that was made anew
+        if not batch.events and before is not None and batch.head < before:  # as from a new log that replaced this one
             self._head = batch.head
-            self._miss()
+            self._notify_gap()
         elif before is None or batch.previous > before:
-            self._miss()
+            self._notify_gap()
         elif new := [event for event in batch.events if event["_id"] > before]:
             for listener in tuple(self._listeners):
-                self._tell(listener, new)
+                self._call(listener, new)
                 await self._pace.pause()
 
     async def _look(self) -> None:
         try:
             head = await checkpoint.head(self._log)
-        except EventscopeError:  # whoever reads hears of it; here it is tried again
+        except EventscopeError:  # reported by whatever reads for a subscriber; tried again here
             return
         if head != self._head:
             self._head = head
-            self._miss()
+            self._notify_gap()
 
-    def _miss(self) -> None:
+    def _notify_gap(self) -> None:
         for listener in tuple(self._listeners):
-            self._tell(listener, None)
+            self._call(listener, None)
 
-    def _tell(self, listener: Listener, events: Sequence[EventDocument] | None) -> None:
-        """Tell it what came, or with None that anything may have; one that fails is told again, and stops no other."""
+    def _call(self, listener: ChangeListener, events: Sequence[EventDocument] | None) -> None:
+        """Call it with new events, or None for a gap; if it raises, it is notified of a gap later, and others go on."""
         try:
             if events is None:
-                listener.missed()
+                listener.on_gap()
             else:
-                listener.came(events)
+                listener.on_events(events)
         except Exception as error:
-            log_unexpected(error, "a subscriber's answer is read anew")
-            self._unheard.add(listener)
+            log_unexpected(error, "a subscriber's result is read again")
+            self._failed.add(listener)
         else:
             if events is None:
-                self._unheard.discard(listener)
+                self._failed.discard(listener)

@@ -1,39 +1,39 @@
-"""The latest value for one subscriber: what it was too slow for is replaced, so nothing piles up."""
+"""The latest value for one subscriber: a new value replaces one that still waits, so nothing piles up."""
 
 import asyncio
 from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
 
-NOTHING: Final = object()
+NO_MARK: Final = object()
 
 
 class Latest(Generic[T]):
-    """One value at most waits here. What a value is told apart by is its `mark`: the same is not handed on twice."""
+    """At most one value waits here. `next` never returns two values with equal marks in a row."""
 
     def __init__(self) -> None:
         self._waiting: list[tuple[T, object]] = []
         self._error: Exception | None = None
-        self._given: object = NOTHING
-        self._something = asyncio.Event()
+        self._last_mark: object = NO_MARK
+        self._wake_up = asyncio.Event()
 
     def put(self, value: T, mark: object) -> None:
-        """Replace what waits."""
-        self._waiting = [] if mark == self._given else [(value, mark)]
+        """Replace the value that waits."""
+        self._waiting = [] if mark == self._last_mark else [(value, mark)]
         if self._waiting:
-            self._something.set()
+            self._wake_up.set()
 
     def fail(self, error: Exception) -> None:
-        """End it with this error."""
+        """Have `next` raise this error."""
         self._error = error
-        self._something.set()
+        self._wake_up.set()
 
     async def next(self) -> T:
-        """The latest value, once there is one that was not handed on yet."""
+        """The latest value, once there is a new one."""
         while not self._waiting:
-            await self._something.wait()
-            self._something.clear()
+            await self._wake_up.wait()
+            self._wake_up.clear()
             if self._error is not None:
                 raise self._error
-        value, self._given = self._waiting.pop()
+        value, self._last_mark = self._waiting.pop()
         return value

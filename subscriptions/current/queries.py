@@ -1,6 +1,6 @@
-"""Readings of the log, like counts: at once, and again after events that matter, at most every so many seconds.
+"""Queries that are kept up to date, such as counts: run at once, and again after events that affect them, with pauses.
 
-Who asks for the same at the same pace shares one reading.
+Equal queries with equal pauses share one result.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ Sleep: TypeAlias = Callable[[float], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class SharedQuery(Generic[T]):
-    """What is read: by `read`, anew after events that the filter means, and told apart by the `mark` of its value."""
+    """A query: `read` runs it, again after events that match the filter; values with equal marks are the same."""
 
     key: Hashable
     filter: Filter
@@ -32,91 +32,88 @@ class SharedQuery(Generic[T]):
 
 
 class SharedQueries:
-    """What is read repeatedly in this process. It does nothing while nobody asks."""
+    """The queries that this process keeps up to date. It does nothing while there are none."""
 
-    def __init__(self, news: ChangeNotifier, sleep: Sleep = asyncio.sleep) -> None:
-        self._news = news
+    def __init__(self, notifier: ChangeNotifier, sleep: Sleep = asyncio.sleep) -> None:
+        self._notifier = notifier
         self._sleep = sleep
-        self._open: dict[Hashable, _LiveResult[Any]] = {}
+        self._results: dict[Hashable, _LiveResult[Any]] = {}
 
     @property
     def count(self) -> int:
-        """How many are kept up to date just now, shared ones counted once."""
-        return len(self._open)
+        """How many results are kept up to date; a shared one counts once."""
+        return len(self._results)
 
-    async def follow(self, asked: SharedQuery[T]) -> AsyncGenerator[T, None]:
-        """What is asked for now, and again when it has changed; changes in between are merged.
-
-        Raises what reading it raises.
-        """
-        place: Latest[T] = Latest()
-        with self._joined(asked) as reading:
-            await reading.join(place)
+    async def follow(self, query: SharedQuery[T]) -> AsyncGenerator[T, None]:
+        """The value now, and each new one; a slow subscriber skips some. Raises what the query's `read` raises."""
+        latest: Latest[T] = Latest()
+        with self._join(query) as result:
+            await result.join(latest)
             try:
                 while True:
-                    yield await place.next()
+                    yield await latest.next()
             finally:
-                reading.leave(place)
+                result.leave(latest)
 
     @contextmanager
-    def _joined(self, asked: SharedQuery[T]) -> "Iterator[_LiveResult[T]]":
-        key = (asked.key, asked.seconds)
-        reading = self._open.get(key)
-        if reading is None:
-            reading = self._open[key] = _LiveResult(asked, self._sleep)
-            reading.start(self._news)
-        reading.users += 1
+    def _join(self, query: SharedQuery[T]) -> "Iterator[_LiveResult[T]]":
+        key = (query.key, query.seconds)
+        result = self._results.get(key)
+        if result is None:
+            result = self._results[key] = _LiveResult(query, self._sleep)
+            result.start(self._notifier)
+        result.users += 1
         try:
-            yield reading
+            yield result
         finally:
-            reading.users -= 1
-            if not reading.users:
-                del self._open[key]
-                reading.stop()
+            result.users -= 1
+            if not result.users:
+                del self._results[key]
+                result.stop()
 
 
 class _LiveResult(Generic[T]):
-    """One that is kept up to date for its subscribers."""
+    """One query's value, kept up to date for its subscribers."""
 
-    def __init__(self, asked: SharedQuery[T], sleep: Sleep) -> None:
+    def __init__(self, query: SharedQuery[T], sleep: Sleep) -> None:
         self.users = 0
-        self._asked = asked
+        self._query = query
         self._sleep = sleep
-        self._matches = matcher(asked.filter)
-        self._places: set[Latest[T]] = set()
+        self._matches = matcher(query.filter)
+        self._subscribers: set[Latest[T]] = set()
         self._value: T
-        self._stale = True  # the log has moved on since it was read
-        self._owed = asyncio.Event()  # and the subscribers have not heard of it
-        self._reading = asyncio.Lock()
+        self._is_stale = True  # the log has changed since the value was read
+        self._is_due = asyncio.Event()  # and the subscribers do not have the new value
+        self._lock = asyncio.Lock()
         self._working = ExitStack()
 
-    def start(self, news: ChangeNotifier) -> None:
+    def start(self, notifier: ChangeNotifier) -> None:
         """Keep it up to date from now on."""
-        self._working.enter_context(news.heard_by(self))
+        self._working.enter_context(notifier.notify(self))
         self._working.callback(asyncio.create_task(self._keep()).cancel)
 
     def stop(self) -> None:
-        """Leave nothing behind."""
+        """End that."""
         self._working.close()
 
-    async def join(self, place: Latest[T]) -> None:
-        """Give it at once what is so now, and from then on with the others."""
-        self._give(await self._now(), [place])
-        self._places.add(place)
+    async def join(self, subscriber: Latest[T]) -> None:
+        """Give it the present value now, and new ones with the other subscribers."""
+        self._give(await self._now(), [subscriber])
+        self._subscribers.add(subscriber)
 
-    def leave(self, place: Latest[T]) -> None:
-        """Give it nothing any more."""
-        self._places.discard(place)
+    def leave(self, subscriber: Latest[T]) -> None:
+        """Stop giving it values."""
+        self._subscribers.discard(subscriber)
 
-    def came(self, events: Sequence[EventDocument]) -> None:
-        """Read it anew if they matter."""
-        if not (self._stale and self._owed.is_set()) and self._may_matter(events):
-            self.missed()
+    def on_events(self, events: Sequence[EventDocument]) -> None:
+        """Read the value again if the events may affect it."""
+        if not (self._is_stale and self._is_due.is_set()) and self._may_matter(events):
+            self.on_gap()
 
-    def missed(self) -> None:
-        """Read it anew."""
-        self._stale = True
-        self._owed.set()
+    def on_gap(self) -> None:
+        """Read the value again."""
+        self._is_stale = True
+        self._is_due.set()
 
     def _may_matter(self, events: Sequence[EventDocument]) -> bool:
         try:
@@ -126,27 +123,27 @@ class _LiveResult(Generic[T]):
 
     async def _keep(self) -> None:
         while True:
-            await self._owed.wait()
-            self._owed.clear()
+            await self._is_due.wait()
+            self._is_due.clear()
             try:
-                self._give(await self._now(), self._places)
+                self._give(await self._now(), self._subscribers)
             except Exception as error:
-                for place in self._places:
-                    place.fail(error)
-            await self._sleep(self._asked.seconds)
+                for subscriber in self._subscribers:
+                    subscriber.fail(error)
+            await self._sleep(self._query.seconds)
 
     async def _now(self) -> T:
-        async with self._reading:
-            if self._stale:
-                self._stale = False
+        async with self._lock:
+            if self._is_stale:
+                self._is_stale = False
                 try:
-                    self._value = await self._asked.read()
+                    self._value = await self._query.read()
                 except BaseException:
-                    self._stale = True
+                    self._is_stale = True
                     raise
             return self._value
 
-    def _give(self, value: T, places: Sequence[Latest[T]] | set[Latest[T]]) -> None:
-        mark = self._asked.mark(value)
-        for place in places:
-            place.put(value, mark)
+    def _give(self, value: T, subscribers: Sequence[Latest[T]] | set[Latest[T]]) -> None:
+        mark = self._query.mark(value)
+        for subscriber in subscribers:
+            subscriber.put(value, mark)

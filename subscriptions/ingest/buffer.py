@@ -1,4 +1,4 @@
-"""The stream as a buffer of the log: there, as it must be, and trimmed of what is stored, while one ingests."""
+"""The stream as a buffer of the log: created, checked, and trimmed of what is stored, for the ingester."""
 
 import asyncio
 import logging
@@ -21,9 +21,9 @@ from eventscope.subscriptions.nats.holders import IDLE_HOURS, Holder
 from eventscope.subscriptions.nats.subjects import covers, merge_patterns
 from eventscope.subscriptions.observer import IngestObserver
 
-AGAIN_SECONDS: Final = 3600.0  # after which a warning that still holds is given once more
+AGAIN_SECONDS: Final = 3600.0  # after which a warning is repeated if its cause remains
 
-ECHO_SECONDS: Final = 1.0  # within which a heartbeat comes back by whatever way it takes
+ECHO_SECONDS: Final = 1.0  # within which a heartbeat comes back, however the stream gets it
 ECHO_LOOKS: Final = 10
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Buffer:
-    """The stream of that name, which takes at least these subjects."""
+    """The stream of that name, which accepts at least these subjects."""
 
     js: JetStreamContext
     name: str
@@ -39,118 +39,120 @@ class Buffer:
     max_bytes: int
     keep_hours: float
     observer: IngestObserver
-    taken: Sequence[str] = ()
-    """All subjects that it takes."""
-    last: int = 0
-    """Its last sequence when it was made ready."""
-    reached: int = 0
-    """Its last sequence at the last look."""
-    missed: Callable[[str], Awaitable[None]] | None = None
-    """Hears what was published while the stream did not take it, in a sentence, before that is mended."""
-    _whole: int = 0  # when it took all subjects for the last time, as far as it was looked at
-    _echo: str = capture.RESERVED[0]  # of which subjects it may take what it must not; none once it is seen not to
-    _lacked: bool = False  # whether it did not take all subjects at the last look
+    accepted_subjects: Sequence[str] = ()
+    """All subjects that it accepts."""
+    start_sequence: int = 0
+    """Its last sequence when `prepare` ended."""
+    last_sequence: int = 0
+    """Its last sequence at the last check."""
+    on_gap: Callable[[str], Awaitable[None]] | None = None
+    """Gets a sentence about what the stream did not accept for a while, before that is corrected."""
+    _complete_at: int = 0  # the last check that found all subjects
+    _echo: str = capture.RESERVED[0]  # reserved subjects to test for; empty once it is known not to accept them
+    _is_incomplete: bool = False  # whether the last check found subjects missing
     _shares_limit: bool = False
-    _now: int = 0  # by which it is told how long consumers are idle
-    _warned: dict[str, tuple[str, float]] = field(default_factory=dict)
+    _now: int = 0  # of the last `maintain`, to say how long consumers are idle
+    _warnings: dict[str, tuple[str, float]] = field(default_factory=dict)
 
-    async def ready(self, beat: Callable[[], Awaitable[None]]) -> None:
-        """See to it that the stream is there and as it must be, before it is read. `beat` sends a heartbeat.
+    async def prepare(self, beat: Callable[[], Awaitable[None]]) -> None:
+        """Create or correct the stream before it is read. `beat` sends a heartbeat.
 
-        Raises Unavailable when NATS cannot be asked, Blocked or CannotStart when somebody has to mend something.
+        Raises Unavailable when NATS does not answer, Blocked or CannotStart when somebody has to fix something.
         """
-        await self._checked()
+        await self._check()
         if self._echo:
-            await self._silent(beat)
-        self.last = (await self._info()).state.last_seq
+            await self._check_echo(beat)
+        self.start_sequence = (await self._info()).state.last_seq
         self._shares_limit = await stream.shares_limit(self.js)
 
-    async def keep(self, done: StreamPosition, now: int) -> None:
-        """Look at it again while it is read, and take from it what is stored up to that place.
+    async def maintain(self, done: StreamPosition, now: int) -> None:
+        """Check the stream again while it is read, and trim what is stored up to `done`. `now` is in microseconds.
 
-        Raises Blocked or CannotStart when somebody has to mend something.
+        Raises Blocked or CannotStart when somebody has to fix something.
         """
         self._now = now
         try:
-            await self._checked()
+            await self._check()
             # the stream's times are those of NATS, and so is this one
-            await trim(self.js, done, self.keep_hours, done.recorded_at, self._held, shares_limit=self._shares_limit)
+            await trim(
+                self.js, done, self.keep_hours, done.recorded_at, self._report_holders, shares_limit=self._shares_limit
+            )
         except (nats.errors.Error, Unavailable) as error:
-            # a stream that must not be trimmed fills up in the end, and that is no reason to stop reading it now
+            # a stream that cannot be trimmed fills up in the end, which is no reason to stop reading it now
             self._warn("trim", f"the stream {self.name} could not be trimmed: {error}", str(error))
 
     def takes(self, subject: str) -> bool:
-        """Whether what is sent to that subject comes back."""
-        return any(covers(pattern, subject) for pattern in self.taken)
+        """Whether the stream accepts what is sent on that subject."""
+        return any(covers(pattern, subject) for pattern in self.accepted_subjects)
 
-    def stray(self, arrival: Arrival) -> RejectedMessage:
-        """The rejection of a message on a subject where no events come, which was taken in at an earlier time.
+    def reject_reserved(self, arrival: Arrival) -> RejectedMessage:
+        """The rejection of a message on a reserved subject, which the stream accepted before it was last prepared.
 
-        Blocked when it is taken in just now: what causes it must end first.
+        Blocked when it came since: its cause must end first.
         """
-        said = f"{arrival.subject[:200]} is a subject on which Eventscope or NATS itself sends"
-        if arrival.sequence > self.last:
+        reason = f"{arrival.subject[:200]} is a subject on which Eventscope or NATS itself sends"
+        if arrival.sequence > self.start_sequence:
             self._echo = capture.pattern(arrival.subject)
-            raise Blocked(f"the stream {self.name} takes in what it must not: {said}")
+            raise Blocked(f"the stream {self.name} takes in what it must not: {reason}")
         id = generated_id(self.name, arrival.sequence, arrival.recorded_at)
-        return RejectedMessage(arrival, "RESERVED_SUBJECT", said, id)
+        return RejectedMessage(arrival, "RESERVED_SUBJECT", reason, id)
 
-    async def _silent(self, beat: Callable[[], Awaitable[None]]) -> None:
-        # Before anything is read: what came while it was not read would be a rejection each time, and so would the
-        # heartbeat of each time it tries.
-        if (before := await self._taken_of(self._echo)) > 0:
+    async def _check_echo(self, beat: Callable[[], Awaitable[None]]) -> None:
+        # Before anything is read: else each attempt would store as rejections what came meanwhile, and its own
+        # heartbeat.
+        if (before := await self._count(self._echo)) > 0:
             await beat()
             for _ in range(ECHO_LOOKS):
                 await asyncio.sleep(ECHO_SECONDS / ECHO_LOOKS)
-                if await self._taken_of(self._echo) > before:
+                if await self._count(self._echo) > before:
                     raise Blocked(
-                        f"the stream {self.name} takes in what it must not, by a way that cannot be seen from here:"
+                        f"the stream {self.name} takes in what it must not, in a way that cannot be seen from here:"
                         f" {self._echo} are subjects on which Eventscope or NATS itself sends"
                     )
         self._echo = ""
 
-    async def _taken_of(self, pattern: str) -> int:
-        """How many messages it has on such subjects."""
-        info = await self._asked(self.js.stream_info(self.name, subjects_filter=pattern))
+    async def _count(self, pattern: str) -> int:
+        """How many messages it has on subjects of that pattern."""
+        info = await self._query(self.js.stream_info(self.name, subjects_filter=pattern))
         return sum((info.state.subjects or {}).values())
 
-    async def _checked(self) -> StreamInfo:
+    async def _check(self) -> StreamInfo:
         info = await self._info()
         if (trouble := await capture.fault(self.js, self.name, info.config)) is not None:
             raise Blocked(trouble)
         present = info.config.subjects or []
         lacks = merge_patterns(present, self.subjects) != list(present)
-        # whoever edits the stream may not be done yet, so it is left alone until it is found so twice
-        if lacks and self._lacked:
+        # somebody may still be editing the stream, so it is corrected only when two checks in a row find this
+        if lacks and self._is_incomplete:
             patterns = ", ".join(present), ", ".join(self.subjects)
-            logger.warning("the stream %s takes %s, and is set to take %s again", self.name, *patterns)
-            await self._note(sorted({*merge_patterns(present, self.subjects)} - {*present}))
-            info = await self._ensured()
-        self._lacked = lacks
-        self._whole = self._whole if lacks else self._now
-        if said := capture.doubts(info.config):
+            logger.warning("the stream %s accepts %s, and is set to accept %s again", self.name, *patterns)
+            await self._report_gap(sorted({*merge_patterns(present, self.subjects)} - {*present}))
+            info = await self._ensure()
+        self._is_incomplete = lacks
+        self._complete_at = self._complete_at if lacks else self._now
+        if settings := capture.doubts(info.config):
             text = f"the stream {self.name} forgets messages that may not be stored yet (%s): see eventscope doctor"
-            self._warn("doubts", text % said, said)
-        self.taken = info.config.subjects or []
-        self.reached = info.state.last_seq
+            self._warn("doubts", text % settings, settings)
+        self.accepted_subjects = info.config.subjects or []
+        self.last_sequence = info.state.last_seq
         return info
 
-    async def _note(self, lacking: Sequence[str]) -> None:
-        if self._whole and self.missed is not None:  # else they may never have been taken
-            since, to = moment.to_text(self._whole), moment.to_text(self._now)
-            await self.missed(
-                f"the stream {self.name} did not take {', '.join(lacking)} between {since} and {to}: what was published"
-                " there meanwhile and not acknowledged is lost"
+    async def _report_gap(self, lacking: Sequence[str]) -> None:
+        if self._complete_at and self.on_gap is not None:  # else they may never have been accepted
+            since, to = moment.to_text(self._complete_at), moment.to_text(self._now)
+            await self.on_gap(
+                f"the stream {self.name} did not accept {', '.join(lacking)} between {since} and {to}: what was"
+                " published there meanwhile and not acknowledged is lost"
             )
 
     async def _info(self) -> StreamInfo:
         try:
-            return await self._asked(self.js.stream_info(self.name))
+            return await self._query(self.js.stream_info(self.name))
         except NotFoundError:
-            logger.error("the stream %s is gone, and is made anew", self.name)
-            return await self._ensured()
+            logger.error("the stream %s is gone, and is created again", self.name)
+            return await self._ensure()
 
-    async def _asked(self, answer: Awaitable[StreamInfo]) -> StreamInfo:
+    async def _query(self, answer: Awaitable[StreamInfo]) -> StreamInfo:
         try:
             return await answer
         except NotFoundError:
@@ -158,25 +160,25 @@ class Buffer:
         except (nats.errors.Error, TimeoutError, OSError) as error:
             raise stream.unavailable(error, self.js._nc) from error
 
-    async def _ensured(self) -> StreamInfo:
+    async def _ensure(self) -> StreamInfo:
         return await stream.ensure(self.js, self.name, self.subjects, self.max_bytes)
 
-    def _held(self, holders: Sequence[Holder], before: int, info: StreamInfo, *, full: bool) -> None:
+    def _report_holders(self, holders: Sequence[Holder], before: int, info: StreamInfo, *, full: bool) -> None:
         first, now = info.state.first_seq, self._now
-        self.observer.held({holder.name: holder.held(before, first) for holder in holders})
+        self.observer.on_hold({holder.name: holder.count(before, first) for holder in holders})
         if not holders or not (full or any(holder.idle_hours(now) > IDLE_HOURS for holder in holders)):
             return
-        said = ", ".join(holder.shown(now, before, first) for holder in holders)
+        names = ", ".join(holder.describe(now, before, first) for holder in holders)
         text = (
-            f"the stream {self.name} is not trimmed of all that is stored, {info.state.bytes} bytes, for it is kept for"
-            f" durable consumers: {said}; if one is forgotten: nats consumer rm {self.name} NAME"
+            f"the stream {self.name}, {info.state.bytes} bytes, still has messages that are stored, since durable"
+            f" consumers need them: {names}; remove one that nobody uses with: nats consumer rm {self.name} NAME"
         )
-        self._warn("held", text, f"{full} {sorted(holder.name for holder in holders)}")
+        self._warn("holders", text, f"{full} {sorted(holder.name for holder in holders)}")
 
     def _warn(self, kind: str, text: str, state: str) -> None:
-        """Say it once, and again when it is another thing or still so after a while."""
+        """Log it once, and again when its `state` has changed or AGAIN_SECONDS have passed."""
         now = asyncio.get_running_loop().time()
-        known, at = self._warned.get(kind, ("", 0.0))
-        if state != known or now - at >= AGAIN_SECONDS:
+        last, at = self._warnings.get(kind, ("", 0.0))
+        if state != last or now - at >= AGAIN_SECONDS:
             logger.warning("%s", text)
-            self._warned[kind] = (state, now)
+            self._warnings[kind] = (state, now)

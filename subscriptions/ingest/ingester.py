@@ -1,7 +1,12 @@
-"""The ingester: reads the stream from the checkpoint, stores batch after batch, and tells the live feed.
+"""The ingester: reads the stream from the checkpoint, stores batch after batch, and broadcasts each to the live feed.
 
-It may be killed at any moment: what is not stored is read again, and what is stored already is known by its messageId.
-Only the holder of the lease reads; the others stand by.
+It may be killed at any moment. JetStream gets no acknowledgement: the only one is the checkpoint, which is committed
+with the events. What was not committed is read again; an event that was is recognized by its messageId. Broadcasts and
+answers follow the commit, so they never announce an event that is not in the log. If they are lost, the next batch or
+heartbeat shows receivers a hole, and publishers send again and get their answer from the log.
+
+Only the holder of the lease reads; the others stand by. The lease saves work, and correctness does not depend on it:
+two ingesters that both believe they hold it cannot both commit, since a commit requires the checkpoint to be unchanged.
 """
 
 import asyncio
@@ -45,12 +50,12 @@ from eventscope.subscriptions.observer import UNOBSERVED, IngestObserver
 from eventscope.subscriptions.publish import outcome
 
 TRIM_SECONDS: Final = 5.0  # a full stream refuses its publishers until then
-REMEMBERED: Final = 10_000  # subjects whose meaning is remembered
-# what ends by itself, or when somebody mends it
+CACHED: Final = 10_000  # subjects whose settings are cached
+# errors that end by themselves, or when somebody fixes their cause
 TROUBLES: Final = (Unavailable, QuestionTimedOut, LeaseLost, Blocked, CannotStart, nats.errors.Error, OSError)
 BACKOFF: Final = (0.2, 0.4, 0.8, 1.6, 3.0)  # seconds
-LONG_BACKOFF: Final = (1.0, 3.0, 10.0, 30.0)  # after what nobody foresaw
-ALONE: Final = 20  # messages that are fetched one by one after reading stopped
+LONG_BACKOFF: Final = (1.0, 3.0, 10.0, 30.0)  # after an unexpected error
+SINGLE: Final = 20  # messages that are fetched one by one after reading failed
 
 logger = logging.getLogger(__name__)
 
@@ -73,44 +78,44 @@ class Ingester:
     keep_hours: float = 24.0
     observer: IngestObserver = UNOBSERVED
     rejected_bytes: int = 0
-    """How many bytes of rejected messages are kept; 0 for any number."""
+    """How many bytes of rejected messages are kept; 0 for no limit."""
     max_bytes: int = 0
-    """The limit of the stream where it has to be made anew; 0 for none."""
+    """The limit of the stream if it has to be created; 0 for none."""
     holder: str = field(default_factory=standing.new_holder)
-    behind: bool = False
-    """Whether there was a whole batch to take the last time it looked."""
+    has_backlog: bool = False
+    """Whether the last read returned a whole batch."""
     _housekeeping: Housekeeping = field(init=False)
-    _bounded_at: int = -1  # the last rejection when all of them had room
+    _bounded_at: int = -1  # the number of the last rejection when all of them had room
     _buffer: Buffer = field(init=False)
     _portions: Portions = field(init=False)
-    _meanings: dict[str, tuple[str | None, MessageEnvelope | None, VersionUse]] = field(default_factory=dict)
+    _subject_settings: dict[str, tuple[str | None, MessageEnvelope | None, VersionUse]] = field(default_factory=dict)
     _seal: Seal = field(default_factory=lambda: Seal(b"", 0), repr=False)
     _failures: int = 0  # since the last progress
-    _doubtful: bool = False  # whether reading stopped, for which the next message may be to blame
+    _is_doubtful: bool = False  # whether reading failed, perhaps because of the next message
     _stopped_at: StreamPosition | None = None
-    _began: float = 0.0
-    _renewed: float = 0.0
-    _beaten: float = 0.0
-    _trimmed: float = 0.0
+    _started_at: float = 0.0
+    _renewed_at: float = 0.0
+    _heartbeat_at: float = 0.0
+    _trimmed_at: float = 0.0
 
     def __post_init__(self) -> None:
-        """Begin with whole batches."""
+        """Start with whole batches."""
         self._portions = Portions(self.batch)
         self._housekeeping = Housekeeping(self.log)
         self._buffer = Buffer(self.js, self.stream, self.subjects, self.max_bytes, self.keep_hours, self.observer)
-        self._buffer.missed = partial(incidents.note, self.log)
+        self._buffer.on_gap = partial(incidents.note, self.log)
 
     async def run(self) -> None:
-        """Ingest until cancelled, whatever goes away and comes back."""
+        """Ingest until cancelled, whatever servers go away and come back."""
         while True:
             _end_if_cancelled()
             try:
-                self._renewed = _time()
+                self._renewed_at = _time()
                 async with writing(self.log, self.retention, self.holder, self.lease_seconds, at_work=False) as writer:
                     if writer is not None:
                         logger.info("ingesting from position %d as %s", writer.at.head, self.holder)
-                        await self._hold(writer)
-                self.observer.stood_by()
+                        await self._run_as_holder(writer)
+                self.observer.on_standby()
                 await asyncio.sleep(self.lease_seconds / 6)
             except TROUBLES as error:
                 await self._wait(error, str(error), BACKOFF)
@@ -122,12 +127,12 @@ class Ingester:
         wait = backoff[min(self._failures, len(backoff) - 1)]
         self._failures += 1
         self._portions.failed()
-        self.observer.stopped(error)
+        self.observer.on_stop(error)
         await standing.leave(self.log, self.holder, error)
         logger.warning("ingest stopped, and starts again in %g s: %s", wait, reason)
         await asyncio.sleep(wait)
 
-    async def _hold(self, writer: Writer) -> None:
+    async def _run_as_holder(self, writer: Writer) -> None:
         while True:
             try:
                 await self._ingest(writer)
@@ -138,156 +143,160 @@ class Ingester:
                 logger.warning("reading the stream %s anew: %s", self.stream, error)
 
     async def _ingest(self, writer: Writer) -> None:
-        await self._begin(writer)
-        if self._doubtful:
-            await self._take_alone(writer)
+        await self._start(writer)
+        if self._is_doubtful:
+            await self._store_singly(writer)
         at = _place(writer).sequence + 1
         async with open_reader(
-            self.client, self.js, self.stream, at, self.batch, self._read_any, stored_bytes
+            self.client, self.js, self.stream, at, self.batch, self._parse_any, stored_bytes
         ) as reader:
-            await self._same(writer)
-            await self._beat(writer.at.head)
-            self._began = self._trimmed = _time()
-            begun = False
+            await self._check_same_stream(writer)
+            await self._send_heartbeat(writer.at.head)
+            self._started_at = self._trimmed_at = _time()
+            is_at_work = False
             while True:
                 _end_if_cancelled()
                 reader.share = self._portions.share
                 try:
-                    parse_message = await reader.next(min(live_batch.HEARTBEAT_SECONDS / 2, self.lease_seconds / 6))
+                    parsed = await reader.next(min(live_batch.HEARTBEAT_SECONDS / 2, self.lease_seconds / 6))
                 except Exception:
-                    self._doubtful = True
+                    self._is_doubtful = True
                     raise
-                self.behind = len(parse_message) >= self.batch
-                for messages in self._portions.of(parse_message):
+                self.has_backlog = len(parsed) >= self.batch
+                for messages in self._portions.of(parsed):
                     await self._store(writer, messages)
-                if not begun:
-                    # not before: with what stopped it before it would seem to work for a moment at each try
+                if not is_at_work:
+                    # only after the first commit: else each attempt that fails would look like work for a moment
                     await writer.work()
-                    self.observer.began(writer.at.term)
-                    begun = True
-                await self._keep_up(writer)
-                if not parse_message and self._buffer.reached > _place(writer).sequence:
+                    self.observer.on_start(writer.at.term)
+                    is_at_work = True
+                await self._do_upkeep(writer)
+                if not parsed and self._buffer.last_sequence > _place(writer).sequence:
                     await step_over(writer, self.client, reader, self.log.clock())
 
-    async def _begin(self, writer: Writer) -> None:
+    async def _start(self, writer: Writer) -> None:
         self._seal = self._seal.of(await secret.ensure(self.log), writer.at.term, writer.at.identity)
-        await self._buffer.ready(lambda: self._beat(writer.at.head))
-        origin = await start_of(self.client, self.stream, writer.at.place)
-        if origin.reset is not None:
-            logger.error("stream %s %s: reading it from its first message", self.stream, origin.reset)
-            self.observer.source_reset()
+        await self._buffer.prepare(lambda: self._send_heartbeat(writer.at.head))
+        start = await start_of(self.client, self.stream, writer.at.place)
+        if start.reset is not None:
+            logger.error("the stream %s %s: reading it from its first message", self.stream, start.reset)
+            self.observer.on_source_reset()
             await incidents.note(
-                self.log, f"the stream {self.stream} {origin.reset}, and was read from its first message"
+                self.log, f"the stream {self.stream} {start.reset}, and was read from its first message"
             )
-            await writer.start_again(origin.place, origin.last)
+            await writer.start_again(start.place, start.last)
         elif writer.at.place is None:
-            if origin.first > 1:
-                logger.info("the stream %s begins with sequence %d; none before is there", self.stream, origin.first)
-            await writer.begin(origin.place)
+            if start.first > 1:
+                logger.info("the stream %s begins with sequence %d; none before is there", self.stream, start.first)
+            await writer.begin(start.place)
 
-    async def _same(self, writer: Writer) -> None:
-        # Asked again, now that there is something that does not outlive the stream or its server: had either come back
-        # as another one in between, the place to read from would mean nothing in it, and some would be skipped.
-        changed = (await start_of(self.client, self.stream, writer.at.place)).reset
-        if changed is not None:
-            raise Unavailable(f"the stream {changed} just now")
+    async def _check_same_stream(self, writer: Writer) -> None:
+        # Again, now that there is a consumer, or messages, that do not outlive the stream or its server: if either had
+        # been replaced since the first check, the sequence would belong to another message, and some would be skipped.
+        reset = (await start_of(self.client, self.stream, writer.at.place)).reset
+        if reset is not None:
+            raise Unavailable(f"the stream {reset} just now")
 
-    async def _take_alone(self, writer: Writer) -> None:
-        """Take the next messages one by one, in a way that none of them can break."""
-        arrivals = await messages_after(self.client, self.stream, _place(writer).sequence, ALONE)
-        await self._same(writer)
+    async def _store_singly(self, writer: Writer) -> None:
+        """Store the next messages one by one, fetched in a way that no message can break."""
+        arrivals = await messages_after(self.client, self.stream, _place(writer).sequence, SINGLE)
+        await self._check_same_stream(writer)
         for arrival in arrivals:
-            await self._store(writer, [self._read_any(arrival)])
-        self._doubtful = False
+            await self._store(writer, [self._parse_any(arrival)])
+        self._is_doubtful = False
 
-    async def _keep_up(self, writer: Writer) -> None:
-        """Do what must go on however long storing takes: heartbeats, the lease, expiry, trimming."""
+    async def _do_upkeep(self, writer: Writer) -> None:
+        """Do what must go on however long storing takes: heartbeats, the lease, expiry, trimming.
+
+        Called after each commit too: the portions of one read may take longer than the lease, and a standby would take
+        over just when MongoDB is slow.
+        """
         now = _time()
-        if now - self._beaten >= live_batch.HEARTBEAT_SECONDS:
-            await self._beat(writer.at.head)
-        if now - self._renewed >= self.lease_seconds / 3:
-            self._renewed = now
+        if now - self._heartbeat_at >= live_batch.HEARTBEAT_SECONDS:
+            await self._send_heartbeat(writer.at.head)
+        if now - self._renewed_at >= self.lease_seconds / 3:
+            self._renewed_at = now
             await writer.renew()
             await self._tidy(writer.at.rejected_head)
-            if now - self._began >= self.lease_seconds:
+            if now - self._started_at >= self.lease_seconds:
                 self._failures, self._stopped_at = 0, None
-        if now - self._trimmed >= TRIM_SECONDS:
-            await self._buffer.keep(_place(writer), self.log.clock())
-            self._trimmed = now
+        if now - self._trimmed_at >= TRIM_SECONDS:
+            await self._buffer.maintain(_place(writer), self.log.clock())
+            self._trimmed_at = now
 
-    def _read_any(self, arrival: Arrival) -> ParsedMessage:
+    def _parse_any(self, arrival: Arrival) -> ParsedMessage:
         if is_reserved(arrival.subject):
-            return self._buffer.stray(arrival)
+            return self._buffer.reject_reserved(arrival)
         if is_unreadable(arrival):
             return unreadable(arrival, self.stream, "its subject is not UTF-8")
         try:
-            return self._read(arrival)
-        except MemoryError:  # no fault of the message
+            return self._parse(arrival)
+        except MemoryError:  # not the fault of the message
             raise
-        except Exception as error:  # a fault of ours, which must not stop the log for all others
+        except Exception as error:  # a defect of ours, which must not stop the log for all others
             return unreadable(arrival, self.stream, f"reading it failed; errorId {log_unexpected(error)} finds out why")
 
-    def _read(self, arrival: Arrival) -> ParsedMessage:
-        known = self._meanings.get(arrival.subject)
-        if known is None:
-            known = (
+    def _parse(self, arrival: Arrival) -> ParsedMessage:
+        settings = self._subject_settings.get(arrival.subject)
+        if settings is None:
+            settings = (
                 type_of(arrival.subject, self.subjects),
                 first_match(arrival.subject, self.envelopes),
                 first_match(arrival.subject, self.message_version) or "claim",
             )
-            if len(self._meanings) < REMEMBERED:
-                self._meanings[arrival.subject] = known
-        type, envelope, use = known
+            if len(self._subject_settings) < CACHED:
+                self._subject_settings[arrival.subject] = settings
+        type, envelope, use = settings
         return self.kept_headers.add_to(parse_message(arrival, self.stream, type, envelope, use))
 
     async def _store(self, writer: Writer, messages: Sequence[ParsedMessage]) -> None:
         last, before = messages[-1].arrival, _place(writer)
         place = replace(before, sequence=last.sequence, recorded_at=last.recorded_at)
         lost = holes(writer.at, before, messages, self.log.clock())
-        began = _time()
+        start = _time()
         try:
             stored = await writer.append(MessageBatch(tuple(messages), place, lost))
         except Unstorable as error:
-            # find the message that MongoDB refuses, so that it stands in nobody's way
+            # find the message that MongoDB refuses, so that it does not block the others
             if len(messages) == 1:
-                kept = unstorable(messages[0], str(error))
-                if kept is None:
+                rejection = unstorable(messages[0], str(error))
+                if rejection is None:
                     raise Blocked(
                         f"MongoDB refuses sequence {last.sequence} of {self.stream} even as a rejection, and no later"
-                        f" message is taken before it: {error}"
+                        f" message can be stored before it: {error}"
                     ) from error
-                await self._store(writer, [kept])
+                await self._store(writer, [rejection])
             else:
                 for part in self._portions.after(error, messages, _time()):
                     await self._store(writer, part)
             return
         self._failures = 0
         self._portions.stored(_time())
-        self.observer.stored(stored, len(messages), _time() - began)
+        self.observer.on_commit(stored, len(messages), _time() - start)
         if lost:
             report(lost)
         for code, times in stored.codes.items():
-            logger.warning("rejected %d with %s", times, code)
+            logger.warning("%d messages were rejected with %s", times, code)
         for message in live_batch.encode(stored.previous, stored.events, self.client.max_payload, self._seal):
             await self.client.publish(live_batch.subject(self.stream), message)
         for inbox, answer in outcome.answers(stored.outcomes, self.client.max_payload, self._seal.key):
-            if not self._buffer.takes(inbox):  # an answer that comes back would be answered too
+            if not self._buffer.takes(inbox):  # the stream would return the answer, and it would be answered too
                 await self.client.publish(inbox, answer)
-        await self._keep_up(writer)
+        await self._do_upkeep(writer)
 
-    async def _beat(self, head: int) -> None:
+    async def _send_heartbeat(self, head: int) -> None:
         await self.client.publish(live_batch.subject(self.stream), live_batch.heartbeat(head, self._seal))
-        self._beaten = _time()
+        self._heartbeat_at = _time()
 
     async def _tidy(self, rejected_head: int) -> None:
-        most = self.rejected_bytes if rejected_head != self._bounded_at else 0
-        if most and await bound_rejected(self.log, most, self.lease_seconds / 6):
+        limit = self.rejected_bytes if rejected_head != self._bounded_at else 0
+        if limit and await bound_rejected(self.log, limit, self.lease_seconds / 6):
             self._bounded_at = rejected_head
         await self._housekeeping.look()
 
 
 def _end_if_cancelled() -> None:
-    # nats-py swallows a cancellation in some of its calls, and the task would go on for ever
+    # some calls of nats-py swallow a cancellation, and the task would go on for ever
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
@@ -299,5 +308,5 @@ def _time() -> float:
 
 def _place(writer: Writer) -> StreamPosition:
     place = writer.at.place
-    assert place is not None, "it is set before anything is read"
+    assert place is not None, "_start sets it before anything is read"
     return place

@@ -15,16 +15,16 @@ from eventscope.subscriptions.nats.single import messages_after
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """Messages that the stream has and the log has not, and for how long the oldest of them waits."""
+    """How many messages the stream has and the log has not, and how long the oldest of them has waited."""
 
     events: int
     seconds: float
 
 
 async def lag(log: Log, client: Client, stream: str) -> Lag | None:
-    """The lag; None while NATS does not answer or the stream is not there.
+    """The lag; None while NATS does not answer or there is no stream. Raises Unavailable when MongoDB does not answer.
 
-    Messages that were removed from the stream between others that wait count as if they waited too.
+    Messages that were removed from the stream between others that wait are counted too.
     """
     place = (await checkpoint.read(log)).place
     try:
@@ -35,7 +35,7 @@ async def lag(log: Log, client: Client, stream: str) -> Lag | None:
         oldest = await messages_after(client, stream, done, 1)
     except (nats.errors.Error, APIError, Unavailable, TimeoutError, OSError):
         return None
-    if not oldest:  # all that came after were removed
+    if not oldest:  # all later messages were removed
         return Lag(0, 0.0)
     waiting = max(1, min(info.state.messages, info.state.last_seq - oldest[0].sequence + 1))
     return Lag(waiting, max(0, log.clock() - oldest[0].recorded_at) / 1_000_000)

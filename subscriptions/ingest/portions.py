@@ -1,4 +1,4 @@
-"""How much of what was read is stored in one transaction. No I/O."""
+"""How many of the messages that were read are stored in one transaction. No I/O."""
 
 import logging
 import sys
@@ -10,16 +10,16 @@ from eventscope.errors import TooLargeTogether, Unstorable
 from eventscope.store.values.message import MessageGroup, ParsedMessage
 
 MEMBER_BYTES: Final = 11  # what BSON adds to a short value in a list: its type, its index as text, and an int's bytes
-EVENT_BYTES: Final = 400  # of an event that says nothing
-REMEMBERED_SECONDS: Final = 600.0  # how long a transaction holds less after one was too large
+EVENT_BYTES: Final = 400  # of an event without content
+LIMITED_SECONDS: Final = 600.0  # how long transactions stay smaller after one was too large
 
 logger = logging.getLogger(__name__)
 
 
 def stored_bytes(message: ParsedMessage) -> int:
-    """About how many bytes of BSON the message makes: of a list of short numbers, six times as many as of its JSON.
+    """About how many bytes of BSON the message makes: for a list of short numbers, six times as many as of JSON.
 
-    Several events that came together have what is around each of them, and each has what came beside them all.
+    In a group, each event counts with its overhead and with what came in the headers or subject for all of them.
     """
     arrival = message.arrival
     size = len(arrival.subject) + len(arrival.raw) + MEMBER_BYTES * arrival.raw.count(b",")
@@ -32,13 +32,13 @@ def stored_bytes(message: ParsedMessage) -> int:
 
 @dataclass(slots=True)
 class Portions:
-    """At most `batch` events, and fewer after a failure: MongoDB may be too slow for more, or have no room for them."""
+    """At most `batch` events, and fewer after a failure: MongoDB may be too slow for more, or lack the memory."""
 
     batch: int
     most: int = field(init=False)
-    """How many events a transaction has now."""
-    _room: int = sys.maxsize  # bytes of one transaction; there is a limit only after one was too large
-    _until: float = 0.0
+    """How many events a transaction may have now."""
+    _limit: int = sys.maxsize  # bytes of one transaction; lowered only after one was too large
+    _limited_until: float = 0.0
 
     def __post_init__(self) -> None:
         """Begin with whole batches."""
@@ -46,48 +46,48 @@ class Portions:
 
     @property
     def share(self) -> float:
-        """How much a transaction has now, of what it may have."""
+        """The present size of a transaction as a share of `batch`."""
         return self.most / self.batch
 
     def of(self, messages: Sequence[ParsedMessage]) -> Iterator[Sequence[ParsedMessage]]:
-        """The messages in portions, where one that is too large for any makes a portion of its own.
+        """The messages in portions; a message that is too large makes a portion of its own.
 
-        What is learnt while one portion is stored counts for the next.
+        A limit that changes while one portion is stored applies to the next.
         """
         portion: list[ParsedMessage] = []
         events = size = 0
         for message in messages:
             more = len(message.messages) if isinstance(message, MessageGroup) else 1
-            if portion and (events + more > self.most or size + self._weight(message) > self._room):
+            if portion and (events + more > self.most or size + self._weight(message) > self._limit):
                 yield portion
                 portion, events, size = [], 0, 0
             portion.append(message)
             events += more
-            size += self._weight(message)  # perhaps there is a limit only now
+            size += self._weight(message)  # again, since the limit may be new
         if portion:
             yield portion
 
     def _weight(self, message: ParsedMessage) -> int:
-        return 0 if self._room == sys.maxsize else stored_bytes(message)
+        return 0 if self._limit == sys.maxsize else stored_bytes(message)
 
     def after(
         self, error: Unstorable, messages: Sequence[ParsedMessage], now: float
     ) -> Iterator[Sequence[ParsedMessage]]:
-        """What to try in place of several messages that MongoDB did not take together."""
+        """What to try instead of several messages that MongoDB did not store together."""
         if isinstance(error, TooLargeTogether):
             size = sum(stored_bytes(message) for message in messages)
-            logger.warning("%d messages are too large for one transaction, and go in smaller ones", len(messages))
-            self._room, self._until = size // 2, now + REMEMBERED_SECONDS
+            logger.warning("%d messages are too large for one transaction; smaller ones follow", len(messages))
+            self._limit, self._limited_until = size // 2, now + LIMITED_SECONDS
             return self.of(messages)
         half = len(messages) // 2
         return iter((messages[:half], messages[half:]))
 
     def failed(self) -> None:
-        """Ingest has stopped, and goes on with less at once."""
+        """Ingest has stopped, and goes on with fewer events at a time."""
         self.most = max(1, self.most // 4)
 
     def stored(self, now: float) -> None:
         """A transaction succeeded."""
         self.most = min(self.batch, 2 * self.most)
-        if now >= self._until:
-            self._room = sys.maxsize
+        if now >= self._limited_until:
+            self._limit = sys.maxsize

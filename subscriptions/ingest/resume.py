@@ -1,4 +1,4 @@
-"""Where to start reading a stream, and whether it is still the stream that the checkpoint speaks of."""
+"""Where to start reading a stream, and whether it is still the stream that the checkpoint refers to."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -16,7 +16,7 @@ from eventscope.subscriptions.nats import client as nats_client
 from eventscope.subscriptions.nats.single import message_at, messages_after
 from eventscope.subscriptions.nats.stream import unavailable
 
-SAME: Final = 1000  # microseconds by which two timestamps of one message may differ
+TOLERANCE: Final = 1000  # microseconds by which two timestamps of one message may differ
 SECONDS: Final = 5.0
 
 
@@ -24,9 +24,8 @@ SECONDS: Final = 5.0
 class StartPoint:
     """Where a stream is read from.
 
-    Reading starts after `place`; `first` is the first sequence that the stream has, or will give if it is empty, and
-    `last` the last one that it gave. `reset` says what happened to the stream if it must be read from its start, and is
-    None if nothing did.
+    Reading starts after `place`; `first` is the first sequence that the stream has, or will assign if it is empty, and
+    `last` the last one that it assigned. `reset` says why the stream must be read from its start; None if it need not.
     """
 
     place: StreamPosition
@@ -39,7 +38,7 @@ class StartPoint:
 class _State:
     info: api.StreamInfo
     first_at: int
-    last_at: int  # of the last message, be it removed since
+    last_at: int  # of the last message, even if it was removed since
 
     @property
     def last(self) -> int:
@@ -47,24 +46,25 @@ class _State:
 
 
 async def start_of(client: Client, stream: str, place: StreamPosition | None) -> StartPoint:
-    """Where to read the stream, given the place that the checkpoint names.
+    """Where to read the stream, given the checkpoint's place. Raises Unavailable.
 
-    A stream that was made anew, or lost its tail (JetStream syncs every two minutes by default) and gives sequences a
-    second time, would otherwise be read from a place that means nothing in it. What is known is dropped by messageId.
+    A stream that was created again, or that lost its last messages (JetStream syncs every two minutes by default),
+    assigns the same sequences to other messages. It is read from its start, and what the log has is dropped by its
+    messageId.
     """
     try:
         state = await _state(client, stream)
         info, last = state.info, state.last
         first = max(1, info.state.first_seq)
-        # what a stream gave away before it was ever read by this log is nothing that this log has lost
+        # messages that were gone before this log first read the stream are not losses of this log
         unread = StreamPosition(stream, created(info), first - 1, state.last_at if first > last else 0)
         if place is None:
             return StartPoint(unread, first, last)
         if place.stream != stream:
-            return StartPoint(unread, first, last, f"is read in the place of {place.stream}")
+            return StartPoint(unread, first, last, f"is read instead of {place.stream}")
         start = StreamPosition(stream, created(info), max(1, info.config.first_seq or 1) - 1, 0)
         if place.created != start.created:
-            return StartPoint(start, first, last, f"was made anew (created {start.created}, before {place.created})")
+            return StartPoint(start, first, last, f"was created again ({start.created}, before {place.created})")
         if last < place.sequence:
             reset = f"has lost its tail (last sequence {last}, read up to {place.sequence})"
         elif await _is_another(client, place):
@@ -74,36 +74,36 @@ async def start_of(client: Client, stream: str, place: StreamPosition | None) ->
     except (TimeoutError, nats.errors.Error, APIError, OSError) as error:
         raise unavailable(error, client) from error
     if first > start.sequence + 1 and (state.last_at if first > last else state.first_at) > place.recorded_at:
-        # nothing is left of the time before, so nothing tells where the new messages began
-        reset += f", and nothing tells which of those before sequence {first}, which are gone, were never read"
+        # no message is left from before, so it is unknown where the new messages began
+        reset += f", and it is unknown which of those before sequence {first}, which are gone, were never read"
     return StartPoint(start, first, last, reset)
 
 
 async def end_without_messages(client: Client, place: StreamPosition) -> StreamPosition | None:
     """The end of the stream, if all messages between the place and the end were removed.
 
-    None when there are any, or the stream ends at the place, or is another one. Raises Unavailable.
+    None if there are any, if the stream ends at the place, or if it is another stream. Raises Unavailable.
     """
     try:
         state = await _state(client, place.stream)
         if created(state.info) != place.created or state.last <= place.sequence:
             return None
-        found = await messages_after(client, place.stream, place.sequence, 1)
+        next_messages = await messages_after(client, place.stream, place.sequence, 1)
     except (TimeoutError, nats.errors.Error, APIError, OSError) as error:
         raise unavailable(error, client) from error
-    if found and found[0].sequence <= state.last:
+    if next_messages and next_messages[0].sequence <= state.last:
         return None
-    # not before the messages that were read, should the clock of NATS have been set back
+    # never before the messages that were read, even if the clock of NATS was set back
     return StreamPosition(place.stream, place.created, state.last, max(state.last_at, place.recorded_at))
 
 
 def created(info: api.StreamInfo) -> str:
-    """When the stream was made: what tells it from others of its name."""
+    """When the stream was created, which distinguishes it from others of its name."""
     return "" if info.created is None else info.created.isoformat()
 
 
 async def _state(client: Client, stream: str) -> _State:
-    # nats-py leaves the times out
+    # not by nats-py, which leaves the times out
     reply = await client.request(nats_client.api(client, f"STREAM.INFO.{stream}"), timeout=SECONDS)
     answer = orjson.loads(reply.data)
     if "error" in answer:
@@ -113,12 +113,12 @@ async def _state(client: Client, stream: str) -> _State:
 
 
 async def _is_another(client: Client, place: StreamPosition) -> bool:
-    """Whether the stream gave sequences up to the place a second time."""
+    """Whether the stream assigned sequences up to the place a second time."""
     if place.sequence == 0:
         return False
     message = await message_at(client, place.stream, place.sequence)
     if message is not None:
-        return abs(message.recorded_at - place.recorded_at) > SAME
-    # It was removed, before it was read or since. One with a lower sequence that came later tells as well.
-    later = await first_since(client.jetstream(), place.stream, place.recorded_at + SAME)
+        return abs(message.recorded_at - place.recorded_at) > TOLERANCE
+    # It was removed, before it was read or since. A lower sequence that came later is as good a sign.
+    later = await first_since(client.jetstream(), place.stream, place.recorded_at + TOLERANCE)
     return later is not None and later <= place.sequence

@@ -1,4 +1,4 @@
-"""An ingester as others know it: its name, and the reason that it leaves for them while it cannot work."""
+"""What others know of an ingester: its name, and the reason that it publishes while it cannot work."""
 
 import os
 import socket
@@ -12,17 +12,17 @@ from eventscope.errors import EventscopeError, LeaseLost, QuestionTimedOut, Unav
 from eventscope.store.log import Log
 from eventscope.store.state import stopped
 
-# with MongoDB away nothing can be left there, and another one may be at work after a lease was lost
-UNSAID: Final = (LeaseLost, QuestionTimedOut, Unavailable)
+# while MongoDB is away nothing can be written there, and after a lost lease another ingester may be at work
+UNPUBLISHED: Final = (LeaseLost, QuestionTimedOut, Unavailable)
 
 
 def new_holder() -> str:
-    """A name for this ingester by which people can find it, and that no other has."""
+    """A unique name for this ingester, by which people can find it."""
     return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
 
 def trouble(error: Exception) -> str:
-    """What stops an ingester, in a sentence that anybody may read."""
+    """What stops an ingester, in a sentence without secrets."""
     if isinstance(error, EventscopeError):
         return str(error)
     if isinstance(error, nats.errors.Error | OSError):
@@ -31,8 +31,8 @@ def trouble(error: Exception) -> str:
 
 
 async def leave(log: Log, holder: str, error: Exception) -> None:
-    """Leave the reason where every API process and the doctor can read it, if it can be written."""
-    if isinstance(error, UNSAID):
+    """Write the reason where API processes and the doctor read it, if MongoDB accepts it."""
+    if isinstance(error, UNPUBLISHED):
         return
     with suppress(EventscopeError):
         await stopped.report(log, holder, trouble(error))

@@ -1,4 +1,4 @@
-"""Stepping over the end of a stream, where messages were removed before they were read."""
+"""Stepping over the end of a stream whose last messages were removed before they were read."""
 
 from typing import TypeVar
 
@@ -16,8 +16,8 @@ T = TypeVar("T")
 async def step_over(writer: Writer, client: Client, reader: StreamReader[T], now: int) -> None:
     """Move the checkpoint to the end of the stream if no message is left before it, and record what was lost.
 
-    It is known now, and perhaps no message comes for a long time. `now` is in microseconds. Raises Unavailable, and
-    what `append` raises.
+    Not left to the next message, which may be long in coming. `now` is in microseconds. Raises Unavailable, and what
+    `append` raises.
     """
     place = writer.at.place
     end = None if place is None else await end_without_messages(client, place)

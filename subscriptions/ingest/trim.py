@@ -1,7 +1,7 @@
-"""Trimming what would fill the disks: the stream, of what has lain in the log for long enough, and rejected messages.
+"""Trimming what would fill the disks: messages that have been in the log for long enough, and rejected messages.
 
-A stream is a buffer, not a second log. What was stored stays there for a while all the same: a MongoDB restored from a
-backup reads it again from its older checkpoint. What others still have to read, by durable consumers, stays too.
+A stream is a buffer, not a second log. Stored messages stay there for a while, so that a MongoDB restored from a backup
+can read them again from its older checkpoint. Messages that durable consumers still have to read stay too.
 """
 
 import logging
@@ -18,19 +18,19 @@ from eventscope.store.log import Log
 from eventscope.store.rejected import room
 from eventscope.store.values import moment
 from eventscope.store.values.message import StreamPosition
-from eventscope.subscriptions.nats.holders import Holder, holders, needed
+from eventscope.subscriptions.nats.holders import Holder, first_needed, holders
 
-FULL: Final = 0.8  # of a limit: then room counts more than keeping
+FULL: Final = 0.8  # of a limit: then stored messages are not kept for later
 FORGOTTEN_SECONDS: Final = 5.0
 
 logger = logging.getLogger(__name__)
 
 
 class HoldObserver(Protocol):
-    """Hears who keeps how much from being trimmed."""
+    """Is called with the consumers for which messages stay."""
 
     def __call__(self, holders: Sequence[Holder], before: int, info: api.StreamInfo, *, full: bool) -> None:
-        """These consumers need messages before that sequence, which would go but for them."""
+        """These consumers need messages before that sequence, which would be trimmed otherwise."""
         ...
 
 
@@ -43,11 +43,11 @@ async def trim(
     *,
     shares_limit: bool = False,
 ) -> int:
-    """Take away messages before the place that is done, but those of the last hours; returns how many.
+    """Remove messages before the place `done`, except those of the last `keep_hours`; returns how many.
 
-    The message at the place itself stays: by its timestamp the stream is recognized. So does what a durable consumer
-    has not acknowledged, even in a stream that is full: its publishers are refused then, and `report` hears of whom.
-    `shares_limit` says that the account has a limit for all of its streams.
+    The message at the place itself stays, since its timestamp identifies the stream. So does what a durable consumer
+    has not acknowledged, even in a full stream: its publishers are then refused, and `report` gets the consumers.
+    `now` is in microseconds; `shares_limit` says that the account has a limit for all of its streams.
     """
     info = await js.stream_info(done.stream)
     state, cut = info.state, done.sequence
@@ -58,7 +58,7 @@ async def trim(
     holding = [
         replace(holder, next=first)
         for holder in await holders(js, done.stream)
-        if holder.next < cut and (first := await needed(js, done.stream, holder)) < cut
+        if holder.next < cut and (first := await first_needed(js, done.stream, holder)) < cut
     ]
     if report is not None:
         report(holding, cut, info, full=full)
@@ -71,48 +71,48 @@ async def trim(
 
 
 def _is_full(info: api.StreamInfo) -> bool:
-    """Whether the stream is so near to a limit of its own that publishers are soon refused."""
-    used = [(info.state.bytes, info.config.max_bytes), (info.state.messages, info.config.max_msgs)]
-    return any(_is_near(have, most) for have, most in used)
+    """Whether the stream is so near to a limit of its own that it soon refuses publishers."""
+    usage = [(info.state.bytes, info.config.max_bytes), (info.state.messages, info.config.max_msgs)]
+    return any(_is_near(amount, limit) for amount, limit in usage)
 
 
 async def _has_no_room(js: JetStreamContext, info: api.StreamInfo) -> bool:
-    """Whether all that the account has is near to its limit."""
+    """Whether all streams of the account together are near to its limit."""
     account = await js.account_info()
     if info.config.storage is api.StorageType.MEMORY:
         return _is_near(account.memory, account.limits.max_memory)
     return _is_near(account.storage, account.limits.max_storage)
 
 
-def _is_near(have: int, most: int | None) -> bool:
-    return most is not None and most > 0 and have > most * FULL
+def _is_near(amount: int, limit: int | None) -> bool:
+    return limit is not None and limit > 0 and amount > limit * FULL
 
 
 async def bound_rejected(log: Log, most_bytes: int, seconds: float) -> bool:
-    """Drop the oldest rejected messages while all take more than `most_bytes`, for so many seconds, and say so.
+    """Drop the oldest rejected messages while all take more than `most_bytes`, for at most `seconds`, and log it.
 
-    True if all had room; until then, call it again.
+    True once all have room; until then, call it again.
     """
     try:
-        trimmed = await room.trim(log, most_bytes, seconds)
+        trim = await room.trim(log, most_bytes, seconds)
     except EventscopeError as error:
-        # ingest goes on, and the next time there is more to drop
-        logger.warning("rejected messages are not held to %d bytes for now: %s", most_bytes, error)
+        # ingest goes on; the next call drops more
+        logger.warning("rejected messages cannot be limited to %d bytes for now: %s", most_bytes, error)
         return False
-    if trimmed is not None and trimmed.codes:
-        said = ", ".join(f"{code} {n}" for code, n in trimmed.codes.items())
+    if trim is not None and trim.codes:
+        counts = ", ".join(f"{code} {n}" for code, n in trim.codes.items())
         logger.error(
             "rejected messages took more than %d bytes, so the oldest were dropped, up to number %d: %s",
             most_bytes,
-            trimmed.through,
-            said,
+            trim.through,
+            counts,
         )
-    return trimmed is None
+    return trim is None
 
 
 async def first_since(js: JetStreamContext, stream: str, since: int) -> int | None:
-    """The sequence of the first message that came since then, in microseconds; None when none did."""
-    # a consumer that starts at a time knows its sequence, and is not needed for anything else
+    """The sequence of the first message since that time, in microseconds; None if there is none."""
+    # a consumer that starts at a time knows the sequence, and serves no other purpose
     consumer = await js.add_consumer(
         stream,
         api.ConsumerConfig(
@@ -124,7 +124,7 @@ async def first_since(js: JetStreamContext, stream: str, since: int) -> int | No
             num_replicas=1,
         ),
     )
-    with suppress(NotFoundError):  # it was forgotten already
+    with suppress(NotFoundError):  # the server has removed it already
         await js.delete_consumer(stream, consumer.name)
     if consumer.num_pending == 0 or consumer.delivered is None:
         return None

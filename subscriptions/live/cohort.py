@@ -1,4 +1,4 @@
-"""Those who asked the same: each event that they mean is matched, executed and written out once for all of them."""
+"""Subscribers to the same: each event that their filter matches is executed and encoded once for all of them."""
 
 import asyncio
 from collections import deque
@@ -6,186 +6,188 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from time import perf_counter
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 from eventscope.errors import log_unexpected
 from eventscope.store.values.documents import EventDocument
+from eventscope.subscriptions.live.feed import Feed
 from eventscope.subscriptions.live.history import Advance, Item
 from eventscope.subscriptions.live.render_cache import RenderCache
 from eventscope.subscriptions.live.subscriber import Frame, SendBudget, Subscriber, Text
-from eventscope.subscriptions.observer import FeedObserver
 
-STEP: Final = 256  # members that are sent to before others get their turn
+STEP: Final = 256  # subscribers that are sent to before other tasks get their turn
 
 Render: TypeAlias = Callable[[Item], Text]
 
 
-class Source(Protocol):
-    """What sends to cohorts."""
+@dataclass(slots=True)
+class Shared:
+    """What all cohorts of one hub share."""
 
-    @property
-    def position(self) -> int:
-        """Up to where the log was sent."""
-        ...
-
-    @property
-    def observer(self) -> FeedObserver:
-        """Hears what is delivered."""
-        ...
+    feed: Feed
+    budget: SendBudget
+    cache: RenderCache
+    position: int = 0
+    """Up to where the log was sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class PendingItem:
-    """An item to be sent to all who start before the mark, and what it takes of memory until it is."""
+    """An item for all subscribers that start before `mark`, and the bytes it counts for until it is sent."""
 
     item: Item
     before: int
-    """Up to where all was sent before it."""
+    """Up to where everything was sent before it."""
     mark: int
     cursor: int
     size: int = 0
 
 
 class Cohort:
-    """Members with one document, one set of variables, one filter and the same rights, which `key` tells apart."""
+    """Subscribers with the same document, variables, filter and rights; `key` identifies them."""
 
-    def __init__(self, key: Hashable, render: Render, source: Source, room: SendBudget, texts: RenderCache) -> None:
+    def __init__(self, key: Hashable, render: Render, shared: Shared) -> None:
         self.key = key
-        self.members: dict[Subscriber, None] = {}
-        self.told = source.position
-        self.told_at = asyncio.get_running_loop().time()
+        self.subscribers: dict[Subscriber, None] = {}
+        self.announced = shared.position
+        """The position that the subscribers know of."""
+        self.announced_at = asyncio.get_running_loop().time()
         self._render = render
-        self._source = source
-        self._room = room
-        self._texts = texts
-        self._tasks: deque[PendingItem] = deque()
+        self._shared = shared
+        self._queue: deque[PendingItem] = deque()
         self._size = 0
         self._worker: asyncio.Task[None] | None = None
-        self._left: Iterator[Subscriber] = iter(())  # who has yet to be sent what is being sent
-        self._what: Frame | None = None
+        self._frame: Frame | None = None
+        self._remaining: Iterator[Subscriber] = iter(())  # that the frame has yet to be sent to
 
     @property
     def position(self) -> int:
-        """Up to where the log was sent to the members."""
-        return self._tasks[0].before if self._tasks else self._source.position
+        """Up to where the log was sent to the subscribers."""
+        return self._queue[0].before if self._queue else self._shared.position
 
     def render(self, item: Item) -> Text:
-        """The item as text. What needs no more than the event itself is remembered."""
+        """The item as text. A text that needs nothing but the event itself is cached."""
         if not isinstance(item, dict):
             return self._render(item)
-        text: Text | None = self._texts.get(self.key, item["_id"])
+        text: Text | None = self._shared.cache.get(self.key, item["_id"])
         if text is None:
             text = self._render(item)
             if isinstance(text, str):
-                self._texts.add(self.key, item["_id"], text)
+                self._shared.cache.add(self.key, item["_id"], text)
         return text
 
-    def sent(self, events: int = 1) -> None:
-        """Count events that members were sent."""
-        self._source.observer.delivered(events)
+    def count_delivery(self, events: int = 1) -> None:
+        """Count events that were sent to subscribers."""
+        self._shared.feed.observer.on_delivery(events)
 
-    async def event(self, event: EventDocument, size: int) -> None:
-        """Send an event, on the position behind all that were sent before."""
+    async def deliver(self, event: EventDocument, size: int) -> None:
+        """Send an event, which comes after all that were sent before."""
         position = event["_id"]
         await self._push(PendingItem(event, position - 1, position, position, size))
 
     async def signal(self, item: Item, mark: int, cursor: int) -> None:
-        """Send word of the place in the log to all who start before the mark."""
+        """Send a signal to all subscribers that start before the mark."""
         await self._push(PendingItem(item, cursor, mark, cursor))
 
-    async def tell(self, now: float, position: int) -> None:
-        """Tell how far the log was gone through, if anything was since the members heard of it."""
-        if position > self.told and self.members:
+    async def announce(self, now: float, position: int) -> None:
+        """Send the position up to which nothing more matched, if the subscribers do not know it."""
+        if position > self.announced and self.subscribers:
             await self.signal(Advance(position), position, position)
-        self.told_at = now
+        self.announced_at = now
 
-    def miss(self) -> None:
-        """Let all members read from the store what they were not sent."""
+    def fall_back(self) -> None:
+        """Have all subscribers read from the store what they were not sent."""
         self._send_on(None)
-        for member in tuple(self.members):
-            member.miss()
-        self._tasks.clear()
+        for subscriber in tuple(self.subscribers):
+            subscriber.fall_back()
+        self._queue.clear()
         self._release(self._size)
 
     def close(self) -> None:
-        """Nobody is left."""
-        self._tasks.clear()
+        """End after the last subscriber has left."""
+        self._queue.clear()
         self._release(self._size)
         if self._worker is not None:
             self._worker.cancel()
 
-    async def _push(self, task: PendingItem) -> None:
-        if not self.members:
+    async def _push(self, pending: PendingItem) -> None:
+        if not self.subscribers:
             return
         if self._worker is not None:
-            self._add(task)
+            self._add(pending)
             return
         try:
-            text = self.render(task.item)
+            text = self.render(pending.item)
             body = text.encode() if isinstance(text, str) else None
         except Exception as error:
-            self._add(task)  # so that the position stays before it
-            self._stumble(error)
+            self._add(pending)  # so that the position stays before it
+            self._recover(error)
             return
         if body is not None:
-            await self._send(task, body)
+            await self._send(pending, body)
         elif not isinstance(text, str):
-            self._add(task)
+            self._add(pending)
             self._worker = asyncio.create_task(self._work(text))
 
-    def _add(self, task: PendingItem) -> None:
-        self._tasks.append(task)
-        self._size += task.size
-        self._room.held += task.size
-        if self._size > self._room.one or self._room.held > self._room.all:
-            self.miss()
+    def _add(self, pending: PendingItem) -> None:
+        self._queue.append(pending)
+        self._size += pending.size
+        budget = self._shared.budget
+        budget.used += pending.size
+        if self._size > budget.per_subscriber or budget.used > budget.total:
+            self.fall_back()
 
     def _release(self, size: int) -> None:
         self._size -= size
-        self._room.held -= size
+        self._shared.budget.used -= size
 
     async def _work(self, text: Text) -> None:
-        """Send what takes longer to be made, in order."""
+        """Send items in order whose text takes longer, from the first of the queue, which `text` is of."""
         try:
-            while self._tasks:
-                task = self._tasks[0]
+            while self._queue:
+                pending = self._queue[0]
                 body = (text if isinstance(text, str) else await text).encode()
-                if self._tasks and self._tasks[0] is task:  # or all was given up meanwhile
-                    self._tasks.popleft()
-                    self._release(task.size)
-                    await self._send(task, body)
-                if self._tasks:
-                    text = self.render(self._tasks[0].item)
+                if self._queue and self._queue[0] is pending:  # else `fall_back` cleared the queue meanwhile
+                    self._queue.popleft()
+                    self._release(pending.size)
+                    await self._send(pending, body)
+                if self._queue:
+                    text = self.render(self._queue[0].item)
         except Exception as error:
-            self._stumble(error)
+            self._recover(error)
         finally:
             self._worker = None
 
-    def _stumble(self, error: Exception) -> None:
-        """Go on from the store: what was not sent is still queued, so the position lies before it."""
-        log_unexpected(error, "live delivery stumbled; subscribers that ask the same read on from the log")
-        self.miss()
+    def _recover(self, error: Exception) -> None:
+        """Continue from the store: what was not sent is still in the queue, so the position lies before it."""
+        log_unexpected(error, "live delivery failed; subscribers to the same read on from the log")
+        self.fall_back()
 
-    async def _send(self, task: PendingItem, body: bytes) -> None:
-        began = perf_counter()
-        self.told, self.told_at = task.cursor, asyncio.get_running_loop().time()
-        is_event = isinstance(task.item, dict)
-        self._what = Frame(task.mark, task.cursor, body, is_event)
-        self._left = iter(tuple(self.members))
+    async def _send(self, pending: PendingItem, body: bytes) -> None:
+        start = perf_counter()
+        self.announced, self.announced_at = pending.cursor, asyncio.get_running_loop().time()
+        self._frame = Frame(pending.mark, pending.cursor, body, isinstance(pending.item, dict))
+        self._remaining = iter(tuple(self.subscribers))
         while True:
             if self._send_on(STEP) < STEP:
                 break
             await asyncio.sleep(0)
-        self._source.observer.fanned_out(perf_counter() - began)
+        self._shared.feed.observer.on_fan_out(perf_counter() - start)
 
-    def _send_on(self, most: int | None) -> int:
-        """Send to the next members; how many those were."""
-        what, n, sent = self._what, 0, 0
-        if what is None:
+    def _send_on(self, count: int | None) -> int:
+        """Send the frame to the next subscribers, to all that remain if `count` is None; returns how many those were.
+
+        `fall_back` calls this for one schedule: `_work` sends a frame and yields between two steps, and the hub's task
+        then falls back. The item has left the queue, so `position` lies after it, and subscribers without the frame
+        would read on from there and never get it. So the rest get it first. `_send` then finds the shared iterator
+        empty, and no subscriber gets the frame twice.
+        """
+        frame, subscribers, deliveries = self._frame, 0, 0
+        if frame is None:
             return 0
-        for member in islice(self._left, most):
-            sent += member.take(what)
-            n += 1
-        if sent and what.is_event:
-            self.sent(sent)
-        return n
+        for subscriber in islice(self._remaining, count):
+            deliveries += subscriber.offer(frame)
+            subscribers += 1
+        if deliveries and frame.is_event:
+            self.count_delivery(deliveries)
+        return subscribers

@@ -1,8 +1,8 @@
-"""The live feed of one API process: live batches in from NATS, handed on to every follower's bounded inbox.
+"""The live feed of one API process: live batches in from NATS, passed on to the bounded inbox of each reader.
 
-The feed may lose batches, and says so by what it hands on: positions show every hole, and the log fills it. What no
-ingester of this log has signed is not looked at. It may have been sent by one of an older version, so the head of the
-log is read then, and handed on as if an ingester had told it: where something is new, that shows a hole.
+The feed may lose batches. Positions show every hole, and the log fills it. Messages that no ingester of this log signed
+are dropped. One may come from an ingester of an older version, so the head of the log is then read, and passed on as a
+heartbeat would be: if something is new, that shows a hole.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from typing import Final
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from eventscope.background import cancel
+from eventscope.background import beside
 from eventscope.errors import EventscopeError, log_unexpected
 from eventscope.store.log import Log
 from eventscope.store.recent_events import RecentEvents
@@ -25,88 +25,88 @@ from eventscope.subscriptions.live.live_batch import LiveBatch
 from eventscope.subscriptions.live.log_key import LogKey
 from eventscope.subscriptions.observer import UNOBSERVED, FeedObserver, GuardedFeedObserver
 
-MOST_WAITING: Final = 2_000  # events that may wait for one follower; a slower one reads the log instead
-MOST_BYTES: Final = 16 * 1024**2  # of batches that may wait for one follower
+MOST_WAITING: Final = 2_000  # events in one inbox; a slower reader falls back to the log
+MOST_BYTES: Final = 16 * 1024**2  # of batches in one inbox
 SILENCE_SECONDS: Final = 3.0
-DOUBT_SECONDS: Final = 0.1  # from one look at the log to the next while messages come that nobody signed
+DOUBT_SECONDS: Final = 0.1  # between two looks at the log while unsigned messages arrive
 FAILED_SECONDS: Final = 1.0
 
-# a log that ends there is none that anybody knows events of: each looks at the checkpoint
-BEGUN_ANEW: Final = LiveBatch(previous=0, head=0)
+# a head of 0 lies before all that any reader knows, so each of them looks at the checkpoint
+REPLACED: Final = LiveBatch(previous=0, head=0)
 
 logger = logging.getLogger(__name__)
 
 
 class Inbox:
-    """Live batches that wait for one follower; too many are dropped, and the follower is told."""
+    """Live batches that wait for one reader; if there are too many, all are dropped, and `next` raises Overflow."""
 
     def __init__(self) -> None:
         self._batches: deque[LiveBatch] = deque()
-        self._waiting = 0
+        self._count = 0
         self._bytes = 0
-        self._overflown = False
-        self._something = asyncio.Event()
+        self._has_overflown = False
+        self._changed = asyncio.Event()
 
     def put(self, batch: LiveBatch) -> None:
-        """Add a batch, or drop all that wait when there is no room."""
-        if self._overflown:
+        """Add a batch, or drop all that wait if there is no room."""
+        if self._has_overflown:
             return
-        self._waiting += len(batch.events)
+        self._count += len(batch.events)
         self._bytes += batch.size
         self._batches.append(batch)
-        if self._waiting > MOST_WAITING or self._bytes > MOST_BYTES:
+        if self._count > MOST_WAITING or self._bytes > MOST_BYTES:
             self.clear()
-            self._overflown = True
-        self._something.set()
+            self._has_overflown = True
+        self._changed.set()
 
     def clear(self) -> None:
-        """Forget all that waits: the follower reads the log instead."""
+        """Drop all that waits: the reader falls back to the log."""
         self._batches.clear()
-        self._waiting = self._bytes = 0
-        self._overflown = False
+        self._count = self._bytes = 0
+        self._has_overflown = False
 
     async def next(self, seconds: float) -> LiveBatch | None:
-        """The next batch; None when none came in that time."""
-        if not self._batches and not self._overflown:
-            self._something.clear()
+        """The next batch; None if none came within `seconds`. Overflow after batches were dropped."""
+        if not self._batches and not self._has_overflown:
+            self._changed.clear()
             try:
                 async with asyncio.timeout(seconds):
-                    await self._something.wait()
+                    await self._changed.wait()
             except TimeoutError:
                 return None
-        if self._overflown:
+        if self._has_overflown:
             raise Overflow
         batch = self._batches.popleft()
-        self._waiting -= len(batch.events)
+        self._count -= len(batch.events)
         self._bytes -= batch.size
         return batch
 
 
 class Overflow(Exception):
-    """A follower was too slow, and what waited for it was dropped."""
+    """A reader was too slow, and what waited for it was dropped."""
 
 
 class Feed:
-    """Where live batches arrive. Make it with `open_feed`."""
+    """Receives live batches. Made by `open_feed`."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
         self._key = LogKey(log)
-        self._doubt = asyncio.Event()
-        self._head = 0  # that was handed on last
-        self._last = (0, 0)  # the order of the last message
+        self._has_doubt = asyncio.Event()
+        self._head = 0  # that was passed on last
+        self._last_order = (0, 0)
         self._observer: FeedObserver = UNOBSERVED
-        self.followers = 0
-        """How many subscriptions follow just now."""
+        self.subscribers = 0
+        """How many subscriptions are open."""
         self.tail: RecentEvents | None = None
-        """Is told first of all, so that nobody can have heard of an event that it does not know."""
+        """Gets each batch first, so that no reader knows of an event that is missing there."""
         self._inboxes: set[Inbox] = set()
-        self._heard: float | None = None
-        self._name: str | None = None  # of the log that the last batch was of
+        self._heard_at: float | None = None
+        self._identity: str | None = None  # of the log that the last batch came from
 
     @property
     def observer(self) -> FeedObserver:
-        """Hears what arrives and what is delivered. Whatever one raises is logged and stops nothing."""
+        """Counts what arrives and what is delivered. An exception of an observer is logged and stops nothing."""
         return self._observer
 
     @observer.setter
@@ -114,22 +114,22 @@ class Feed:
         self._observer = GuardedFeedObserver(observer)
 
     @contextmanager
-    def followed(self) -> Iterator[None]:
-        """Count a follower for the length of the block."""
-        self.followers += 1
+    def count_subscriber(self) -> Iterator[None]:
+        """Count a subscription for the length of the block."""
+        self.subscribers += 1
         try:
             yield
         finally:
-            self.followers -= 1
+            self.subscribers -= 1
 
     @property
     def silent(self) -> bool:
-        """Whether nothing was heard for longer than a living ingester keeps silent."""
-        return self._heard is None or asyncio.get_running_loop().time() - self._heard > SILENCE_SECONDS
+        """Whether nothing came for longer than the pause between two heartbeats can explain."""
+        return self._heard_at is None or asyncio.get_running_loop().time() - self._heard_at > SILENCE_SECONDS
 
     @contextmanager
     def join(self) -> Iterator[Inbox]:
-        """An inbox that gets every batch from now on, for the length of the block."""
+        """An inbox that gets each batch from now on, for the length of the block."""
         inbox = Inbox()
         self._inboxes.add(inbox)
         try:
@@ -138,7 +138,7 @@ class Feed:
             self._inboxes.discard(inbox)
 
     async def receive(self, message: Msg) -> None:
-        """Hand a message from NATS on to every follower, if an ingester of this log has signed it."""
+        """Pass a message from NATS on to each inbox, if an ingester of this log signed it."""
         raw = message.data
         if not seal.is_sealed(raw):
             self._distrust("unsigned")
@@ -151,45 +151,45 @@ class Feed:
         try:
             batch = live_batch.decode(raw)
         except (ValueError, KeyError, TypeError):
-            logger.warning("what came on %s is no live batch of this version", message.subject)
-            self._doubt.set()
+            logger.warning("a message on %s is not a live batch of this version", message.subject)
+            self._has_doubt.set()
             return
-        if batch.order <= self._last:
+        if batch.order <= self._last_order:
             self._distrust("repeated")
             return
-        self._last = batch.order
-        self._heard = asyncio.get_running_loop().time()
-        self._take(batch)
-        self._observer.arrived(batch.events)
+        self._last_order = batch.order
+        self._heard_at = asyncio.get_running_loop().time()
+        self._accept(batch)
+        self._observer.on_arrival(batch.events)
 
-    async def begin(self) -> None:
-        """Learn the key, if there is one: MongoDB may be away when the first message comes."""
+    async def start(self) -> None:
+        """Read the key, if there is one: MongoDB may be unavailable when the first message comes."""
         await self._learn_key()
         self._key.expire()
 
-    async def look(self) -> None:
-        """Read the head, for something may be new. Unavailable, QuestionTimedOut or Blocked."""
+    async def refresh(self) -> None:
+        """Read the head, and pass it on if something is new. Unavailable, QuestionTimedOut or Blocked."""
         await self._learn_key()
         at = await checkpoint.read(self._log)
-        if at.term < self._last[0]:  # it was brought back as it was before
-            self._last = (0, 0)
-        if at.head > self._head or at.identity != self._name:  # a lower one may only be late
-            self._take(LiveBatch(at.head, at.head, log=at.identity))
+        if at.term < self._last_order[0]:  # the log was restored from a backup
+            self._last_order = (0, 0)
+        if at.head > self._head or at.identity != self._identity:  # a lower one may only be late
+            self._accept(LiveBatch(at.head, at.head, log=at.identity))
 
-    async def keep(self) -> None:
-        """Look whenever there is reason to, but seldom, however much is sent by whoever it is."""
+    async def watch(self) -> None:
+        """Refresh when there is doubt, but at most every DOUBT_SECONDS, however many messages cause it."""
         while True:
-            await self._doubt.wait()
-            self._doubt.clear()
+            await self._has_doubt.wait()
+            self._has_doubt.clear()
             try:
-                await self.look()
+                await self.refresh()
             except EventscopeError as error:
                 logger.warning("the live feed waits for the log: %s", error)
-                self._doubt.set()
+                self._has_doubt.set()
                 await asyncio.sleep(FAILED_SECONDS)
             except Exception as error:
-                log_unexpected(error, "what is new in the log is looked for again")
-                self._doubt.set()
+                log_unexpected(error, "the live feed looks at the log again")
+                self._has_doubt.set()
                 await asyncio.sleep(FAILED_SECONDS)
             await asyncio.sleep(DOUBT_SECONDS)
 
@@ -198,26 +198,26 @@ class Feed:
 
     async def _learn_key(self) -> None:
         if await self._key.learn():
-            self._last = (0, 0)
+            self._last_order = (0, 0)
 
     def _distrust(self, reason: str) -> None:
-        self._observer.distrusted(reason)
-        self._doubt.set()
+        self._observer.on_distrust(reason)
+        self._has_doubt.set()
 
-    def _take(self, batch: LiveBatch) -> None:
+    def _accept(self, batch: LiveBatch) -> None:
         if batch.log is not None:
-            before, self._name = self._name, batch.log
+            before, self._identity = self._identity, batch.log
             if before not in (None, batch.log):
-                self._hand_on(BEGUN_ANEW)
-        self._hand_on(batch)
+                self._pass_on(REPLACED)
+        self._pass_on(batch)
 
-    def _hand_on(self, batch: LiveBatch) -> None:
+    def _pass_on(self, batch: LiveBatch) -> None:
         self._head = batch.head
         if self.tail is not None:
             try:
                 self.tail.add(batch.previous, batch.events, batch.head, batch.size)
             except Exception as error:
-                log_unexpected(error, "the newest events in memory are read anew")
+                log_unexpected(error, "the newest events are read into memory again")
                 self.tail.restart(None)
         for inbox in self._inboxes:
             inbox.put(batch)
@@ -227,12 +227,11 @@ class Feed:
 async def open_feed(log: Log, client: Client, stream: str) -> AsyncIterator[Feed]:
     """The feed of that stream's log, for the length of the block."""
     feed = Feed(log)
-    await feed.begin()
+    await feed.start()
     subscription = await client.subscribe(live_batch.subject(stream), cb=feed.receive)
-    keeper = asyncio.create_task(feed.keep())
     try:
-        yield feed
+        async with beside(feed.watch()):
+            yield feed
     finally:
-        await cancel(keeper)
         if not client.is_closed:
             await subscription.unsubscribe()

@@ -38,7 +38,7 @@ class LiveBreak:
 
 @dataclass(frozen=True, slots=True)
 class ExpiredRange:
-    """Events that the filter may mean, after one position up to another, have expired and cannot be delivered."""
+    """Events from after one position through another that may have matched have expired and cannot be delivered."""
 
     after: int
     through: int
@@ -55,9 +55,9 @@ Item: TypeAlias = EventDocument | LiveStart | LiveBreak | ExpiredRange | Advance
 
 
 def position_after(item: Item) -> int:
-    """Up to which position the log was delivered with the item: who resumes from there misses nothing."""
+    """The position up to which the log is delivered with the item: resuming from it misses nothing."""
     match item:
-        case ExpiredRange(after=position):  # what is kept longer lies within the gap, and comes next
+        case ExpiredRange(after=position):  # events that are kept longer lie within the range, and come next
             return position
         case LiveStart(position) | LiveBreak(position) | Advance(position):
             return position
@@ -66,7 +66,7 @@ def position_after(item: Item) -> int:
 
 
 class HistoryReader:
-    """Where one subscriber is, and what it reads of the log."""
+    """One subscriber's cursor, and the reading of the log from there."""
 
     def __init__(self, log: Log, filter: Filter, after: int) -> None:
         self.cursor = after
@@ -74,25 +74,25 @@ class HistoryReader:
         self._filter = filter
         self._page: deque[EventDocument] = deque()
         self._paging = Paging()
-        self._released = False
-        self._told = after  # up to where the subscriber knows its cursor
-        self._told_at = asyncio.get_running_loop().time()
+        self._is_released = False
+        self._announced = after  # the position that the subscriber knows of
+        self._announced_at = asyncio.get_running_loop().time()
         self._identity = log.identity.name  # of the log that `after` is a position in
-        self._begun_anew = False
+        self._is_another_log = False
         self._gap_through = after
         self._gap_hour = -1
 
-    async def history(self, listen: Callable[[], None]) -> AsyncIterator[Item]:
+    async def read(self, listen: Callable[[], None]) -> AsyncIterator[Item]:
         """From the cursor to the end of the log.
 
-        Each time before that end is looked for, `listen` is called: what is heard from then on joins without a hole.
-        If the log was dropped and begun anew, the new one is read from its beginning, after `FellBehind(0)`.
+        `listen` is called just before each look for that end, so that what is sent live from then on leaves no hole.
+        If the log was dropped and replaced, the new one is read from its beginning, after `LiveBreak(0)`.
         """
         head = await self._head(listen)
-        if self._begun_anew:
-            # its positions mean other events than those that were delivered
-            self._begun_anew = False
-            self.cursor = self._told = 0
+        if self._is_another_log:
+            # its positions belong to other events than those that were delivered
+            self._is_another_log = False
+            self.cursor = self._announced = 0
             self._gap_hour = -1
             yield LiveBreak(0)
         while self.cursor < head:
@@ -102,56 +102,50 @@ class HistoryReader:
             page = await pages.page(self._log, self._filter, above=self.cursor, below=head + 1, limit=limit)
             full, stopped = len(page.events) == limit, page.stopped_at
             self._paging.learn(page.events)
-            self._page, self._released = deque(page.events), False
-            del page
+            self._page, self._is_released = deque(page.events), False
+            del page  # so that `release` frees its memory
             while self._page:
-                yield self.deliver(self._page.popleft())
-            if self._released:
+                event = self._page.popleft()
+                self._move(event["_id"])
+                yield event
+            if self._is_released:
                 continue
             if stopped is not None:
                 self.cursor = stopped
-                if self.should_tell():
-                    yield self.tell()
+                if self._is_advance_due():
+                    self._move(stopped)
+                    yield Advance(stopped)
             elif not full:
                 self.cursor = head
                 head = await self._head(listen)
-        if self._begun_anew:
-            async for item in self.history(listen):
+        if self._is_another_log:
+            async for item in self.read(listen):
                 yield item
 
-    def fell_behind(self) -> LiveBreak:
-        """Say that it goes on from the log: from its beginning, if the log is another one by now."""
+    def live_break(self) -> LiveBreak:
+        """The signal that the log is read on: from its beginning, if it is another log by now."""
         is_another = self._identity is not None and self._log.identity.name != self._identity
         return LiveBreak(0 if is_another else self.cursor)
 
     def release(self) -> None:
-        """Give up what was read ahead: whoever is too slow for it has it read again, and holds no memory meanwhile."""
+        """Drop the events that were read ahead, to be read again: a slow subscriber must hold no memory."""
         if self._page:
             self._page.clear()
-            self._released = True
+            self._is_released = True
 
-    def deliver(self, event: EventDocument) -> EventDocument:
-        """Count the event as delivered."""
-        self.cursor = self._told = event["_id"]
-        self._told_at = asyncio.get_running_loop().time()
-        return event
+    def _move(self, position: int) -> None:
+        self.cursor = self._announced = position
+        self._announced_at = asyncio.get_running_loop().time()
 
-    def should_tell(self) -> bool:
-        """Whether the subscriber has not heard of its cursor for too long."""
-        late = asyncio.get_running_loop().time() - self._told_at >= CHECKPOINT_SECONDS
-        return late and self.cursor > self._told
-
-    def tell(self) -> Advance:
-        """Tell the cursor."""
-        self._told = self.cursor
-        self._told_at = asyncio.get_running_loop().time()
-        return Advance(self.cursor)
+    def _is_advance_due(self) -> bool:
+        late = asyncio.get_running_loop().time() - self._announced_at >= CHECKPOINT_SECONDS
+        return late and self.cursor > self._announced
 
     async def _head(self, listen: Callable[[], None]) -> int:
         listen()
         at = await checkpoint.read(self._log)
-        known, self._identity = self._identity, at.identity or self._identity
-        self._begun_anew |= known is not None and self._identity != known
+        before, self._identity = self._identity, at.identity or self._identity
+        self._is_another_log |= before is not None and self._identity != before
         return at.head
 
     async def _gap(self) -> ExpiredRange | None:

@@ -1,13 +1,13 @@
-"""Live delivery to all subscribers of one process: one loop over the live feed, one cohort for those who ask the same.
+"""Live delivery to all subscribers of one process: one loop over the live feed, one cohort for equal subscriptions.
 
-    async with delivering(log, feed, room) as hub:
+    async with open_hub(log, feed, budget) as hub:
         await hub.follow(key, filter, after, render, sink)     # one subscriber, until its sink is gone
-        hub.state()                                            # HubState(count, cohorts, slowest_lag_events)
+        hub.state()                                            # HubState(count, cohorts, slowest_lag_events, …)
 
-The hub knows up to which position the log was sent. A batch that begins behind it leaves a hole, which is read from the
-store, once for all: they hear `FellBehind`, what was missed, and `CaughtUp`. Where that would take long, everyone reads
-for himself, as slow subscribers do. A subscriber joins where it stands: it hears what is sent from before it looked for
-the end of the log, and leaves out what it has read by then.
+The hub knows up to which position the log was sent. A batch that starts after it leaves a hole, which is read from the
+store once for all: subscribers get `LiveBreak`, what was missed, and `LiveStart`. Where that would take long, each
+subscriber reads for itself, as slow ones do. A subscriber that joins gets what is sent from before it looked for the
+end of the log, and skips what it has read by then.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from eventscope.store.state.checkpoint import LogCheckpoint
 from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.moment import HOUR
 from eventscope.subscriptions.live import history
-from eventscope.subscriptions.live.cohort import Cohort, Render
+from eventscope.subscriptions.live.cohort import Cohort, Render, Shared
 from eventscope.subscriptions.live.feed import Feed, Inbox, Overflow
 from eventscope.subscriptions.live.filter_index import FilterIndex
 from eventscope.subscriptions.live.history import HistoryReader, LiveBreak, LiveStart
@@ -37,91 +37,87 @@ from eventscope.subscriptions.live.paging import Paging, size
 from eventscope.subscriptions.live.render_cache import RenderCache
 from eventscope.subscriptions.live.sink import Sink
 from eventscope.subscriptions.live.subscriber import SendBudget, Subscriber
-from eventscope.subscriptions.observer import FeedObserver
 
-ONE: Final = 1024**2
-ALL: Final = 64 * 1024**2
-REMEMBERED: Final = 16 * 1024**2  # bytes of results that were written out lately
-MOST_FILLED: Final = 10_000  # events of a hole that one reads for all
+SUBSCRIBER_BYTES: Final = 1024**2
+TOTAL_BYTES: Final = 64 * 1024**2
+CACHE_BYTES: Final = 16 * 1024**2  # of rendered results
+MOST_FILLED: Final = 10_000  # events of a hole that are read once for all
 RETRY_SECONDS: Final = 1.0
-LOOKS: Final = 5  # at the cohorts, in the time in which each must hear of its place
+LOOKS: Final = 5  # at the cohorts, in the time within which each must learn its position
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class HubState:
-    """How live delivery goes on just now."""
+    """The state of live delivery."""
 
     count: int
-    """Subscriptions that follow the log, with those that share nothing."""
+    """Subscriptions that follow the log, including those that share nothing."""
     cohorts: int
-    """How many different ones there are among those that share."""
+    """Different subscriptions among those that share."""
     slowest_lag_events: int
-    """How many positions of the log the slowest of them is behind."""
+    """Positions that the slowest subscriber is behind the hub."""
     waiting_bytes: int
-    """What waits for those that are slow."""
+    """Bytes that wait for slow subscribers."""
 
 
 class Hub:
-    """Sends the log to cohorts. Make it with `open_hub`."""
+    """Sends the log to cohorts. Made by `open_hub`."""
 
-    def __init__(self, log: Log, feed: Feed, room: SendBudget) -> None:
-        self.position = 0
-        """Up to where the log was sent."""
+    def __init__(self, log: Log, feed: Feed, budget: SendBudget) -> None:
         self._log = log
         self._feed = feed
-        self._room = room
-        self._texts = RenderCache(REMEMBERED)
+        self._shared = Shared(feed, budget, RenderCache(CACHE_BYTES))
         self._cohorts: dict[Hashable, Cohort] = {}
         self._index: FilterIndex[Cohort] = FilterIndex()
-        self._identity: str | None = None  # of the log, once it was looked at
-        self._hour = 0  # in which nothing was missing
-        self._behind: int | None = None  # from where on it was said that something is missing
-        self._told = 0.0
+        self._identity: str | None = None  # of the log, once it is known
+        self._hour = 0  # of the last moment at which nothing was missing
+        self._break: int | None = None  # the position of the LiveBreak that no LiveStart has followed yet
+        self._announced_at = 0.0
         self._pace = Pace()
 
     @property
-    def observer(self) -> FeedObserver:
-        """Hears what is delivered."""
-        return self._feed.observer
+    def position(self) -> int:
+        """Up to where the log was sent."""
+        return self._shared.position
 
     def state(self) -> HubState:
-        """How it goes on."""
-        lags = [self.position - member.position for one in self._cohorts.values() for member in one.members]
-        return HubState(self._feed.followers, len(self._cohorts), max(0, 0, *lags), self._room.held)
+        """The present state."""
+        lags = [self.position - one.position for cohort in self._cohorts.values() for one in cohort.subscribers]
+        return HubState(self._feed.subscribers, len(self._cohorts), max(0, 0, *lags), self._shared.budget.used)
 
     async def follow(self, key: Hashable, filter: Filter, after: int, render: Callable[[], Render], sink: Sink) -> None:
-        """Send every event that the filter means on positions above `after`, in order, until the sink is gone.
+        """Send every event that matches on positions above `after`, in order, until the sink is gone.
 
-        Who gives the same key gets the same texts, by what `render` gave for the first of them.
+        Subscribers with the same key get the same texts, rendered by what `render` returned for the first of them.
         Raises Unavailable or QuestionTimedOut when the store cannot be read; resume from the last position then.
         """
-        with self._feed.followed():
+        with self._feed.count_subscriber():
             if not self._cohorts:
                 at = await checkpoint.read(self._log)
-                if not self._cohorts:  # nobody has to be sent what lies before
-                    self._fall_back(at)
+                if not self._cohorts:  # still: nobody needs what lies before
+                    self._check_identity(at)
                     self._reach(max(self.position, at.head))
-            cohort = self._cohorts.get(key) or self._new(key, filter, render())
-            member = Subscriber(cohort, HistoryReader(self._log, filter, after), sink, self._room)
-            cohort.members[member] = None
+            cohort = self._cohorts.get(key) or self._new_cohort(key, filter, render())
+            subscriber = Subscriber(cohort, HistoryReader(self._log, filter, after), sink, self._shared.budget)
+            cohort.subscribers[subscriber] = None
             try:
-                await member.follow()
+                await subscriber.follow()
             finally:
-                del cohort.members[member]
-                if not cohort.members:
+                del cohort.subscribers[subscriber]
+                if not cohort.subscribers:
                     del self._cohorts[key]
                     self._index.remove(cohort)
                     cohort.close()
 
-    def _new(self, key: Hashable, filter: Filter, render: Render) -> Cohort:
-        cohort = self._cohorts[key] = Cohort(key, render, self, self._room, self._texts)
+    def _new_cohort(self, key: Hashable, filter: Filter, render: Render) -> Cohort:
+        cohort = self._cohorts[key] = Cohort(key, render, self._shared)
         self._index.add(cohort, filter)
         return cohort
 
     async def run(self, inbox: Inbox) -> None:
-        """Send what comes, for ever."""
+        """Send what arrives, for ever."""
         while True:
             try:
                 await self._next(inbox)
@@ -129,28 +125,28 @@ class Hub:
                 logger.warning("live delivery waits for the log: %s", error)
                 await asyncio.sleep(RETRY_SECONDS)
             except Exception:
-                logger.exception("live delivery stumbled; everyone reads on from the log")
-                self._miss()
+                logger.exception("live delivery failed; all subscribers read on from the log")
+                self._fall_back()
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _next(self, inbox: Inbox) -> None:
         try:
             batch = await inbox.next(history.CHECKPOINT_SECONDS / LOOKS)
         except Overflow:
-            inbox.clear()  # which leaves a hole that the next batch shows
+            inbox.clear()  # the next batch then shows a hole, which is filled from the store
         else:
             if batch is not None:
-                await self._take(batch)
+                await self._accept(batch)
             elif self._cohorts and self._feed.silent:
                 at = await checkpoint.read(self._log)
-                self._fall_back(at)
+                self._check_identity(at)
                 await self._fill(at.head)
-        await self._tell()
+        await self._announce()
 
-    async def _take(self, batch: LiveBatch) -> None:
+    async def _accept(self, batch: LiveBatch) -> None:
         if batch.head < self.position and not batch.events:
-            # of an ingester that was late, or of a log that was begun anew
-            self._fall_back(await checkpoint.read(self._log))
+            # from an ingester that was late, or from a new log that replaced this one
+            self._check_identity(await checkpoint.read(self._log))
         if self._cohorts:
             await self._fill(batch.previous)
             size = batch.size // max(1, len(batch.events))
@@ -160,26 +156,26 @@ class Hub:
         self._reach(max(self.position, batch.head))
 
     async def _send(self, event: EventDocument, size: int) -> None:
-        for found in self._index.matching(event):
-            for cohort in found.unclear:
-                cohort.miss()  # MongoDB can tell, in bounded time
-            for cohort in found.certain:
-                await cohort.event(event, size)
+        for matches in self._index.matching(event):
+            for cohort in matches.unclear:
+                cohort.fall_back()  # MongoDB decides, in bounded time
+            for cohort in matches.certain:
+                await cohort.deliver(event, size)
                 await self._pace.pause()
             await self._pace.pause()
-        self.position = event["_id"]
+        self._shared.position = event["_id"]
 
-    def _fall_back(self, at: LogCheckpoint) -> None:
-        """Have everyone read the log from its beginning if it was dropped and begun anew."""
-        known, self._identity = self._identity, at.identity or self._identity
-        if known is not None and known != self._identity:
-            logger.warning("the log was begun anew and ends at position %d, where %d was sent", at.head, self.position)
-            self._texts.clear()
-            self._miss()
+    def _check_identity(self, at: LogCheckpoint) -> None:
+        """Have all subscribers read the log from its beginning if it was dropped and replaced."""
+        before, self._identity = self._identity, at.identity or self._identity
+        if before is not None and before != self._identity:
+            logger.warning("the log was replaced: it ends at position %d, and %d was sent", at.head, self.position)
+            self._shared.cache.clear()
+            self._fall_back()
             self._reach(at.head)
 
     def _reach(self, position: int) -> None:
-        self.position = position
+        self._shared.position = position
         self._hour = self._log.clock() // HOUR
 
     async def _fill(self, through: int) -> None:
@@ -189,12 +185,12 @@ class Hub:
             self._reach(start)
             return
         if through - start > MOST_FILLED or self._hour != self._log.clock() // HOUR:
-            # what expired meanwhile, at a full hour, each must be told by what it asked for
-            self._miss()
+            # a full hour has passed: what expired then depends on each filter, so each subscriber reads for itself
+            self._fall_back()
             self._reach(through)
             return
-        if self._behind is None:
-            self._behind = start
+        if self._break is None:
+            self._break = start
             await self._signal(LiveBreak(start), start + 1, start)
         paging = Paging()
         while self.position < through:
@@ -204,36 +200,37 @@ class Hub:
             for event in page.events:
                 await self._send(event, size(event))
             if page.stopped_at is not None:
-                self.position = page.stopped_at
+                self._shared.position = page.stopped_at
             elif len(page.events) < limit:
-                self.position = through
+                self._shared.position = through
         self._reach(through)
-        await self._signal(LiveStart(through), self._behind + 1, through)
-        self._behind = None
+        await self._signal(LiveStart(through), self._break + 1, through)
+        self._break = None
 
     async def _signal(self, item: LiveBreak | LiveStart, mark: int, cursor: int) -> None:
         for cohort in tuple(self._cohorts.values()):
             await cohort.signal(item, mark, cursor)
 
-    def _miss(self) -> None:
-        self._behind = None
+    def _fall_back(self) -> None:
+        """Have each subscriber read from the store what it was not sent."""
+        self._break = None
         for cohort in self._cohorts.values():
-            cohort.miss()
+            cohort.fall_back()
 
-    async def _tell(self) -> None:
+    async def _announce(self) -> None:
         now, step = asyncio.get_running_loop().time(), history.CHECKPOINT_SECONDS / LOOKS
-        if now - self._told < step:
+        if now - self._announced_at < step:
             return
-        self._told = now
+        self._announced_at = now
         for cohort in tuple(self._cohorts.values()):
-            if now - cohort.told_at >= history.CHECKPOINT_SECONDS - step:
-                await cohort.tell(now, self.position)
+            if now - cohort.announced_at >= history.CHECKPOINT_SECONDS - step:
+                await cohort.announce(now, self.position)
 
 
 @asynccontextmanager
-async def open_hub(log: Log, feed: Feed, room: SendBudget | None = None) -> AsyncIterator[Hub]:
+async def open_hub(log: Log, feed: Feed, budget: SendBudget | None = None) -> AsyncIterator[Hub]:
     """Live delivery for the length of the block."""
-    hub = Hub(log, feed, room or SendBudget(ONE, ALL))
+    hub = Hub(log, feed, budget or SendBudget(SUBSCRIBER_BYTES, TOTAL_BYTES))
     with feed.join() as inbox:
         async with beside(hub.run(inbox)):
             yield hub

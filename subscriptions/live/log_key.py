@@ -1,4 +1,4 @@
-"""The key of a log, as processes know it that hear from ingesters: read when it is needed, and read anew seldom."""
+"""The key of a log, for processes that check the seals of ingesters: read when needed, and seldom again."""
 
 import asyncio
 import logging
@@ -8,36 +8,36 @@ from eventscope.errors import EventscopeError
 from eventscope.store.log import Log
 from eventscope.store.state import secret
 
-SECONDS: Final = 0.1  # from one reading to the next, however much comes that another key has signed
+SECONDS: Final = 0.1  # between two reads, however many messages another key has signed
 
 logger = logging.getLogger(__name__)
 
 
 class LogKey:
-    """That of one log."""
+    """The key of one log; None until it is read, and while there is none."""
 
     def __init__(self, log: Log) -> None:
         self.value: bytes | None = None
         self._log = log
-        self._learned = 0.0
+        self._read_at = 0.0
 
     async def learn(self) -> bool:
-        """Read it, unless that was done just now: the first ingester made one, or the log was begun anew.
+        """Read the key, unless that was done just now: an ingester may have created it, or the log was replaced.
 
-        Tells whether it is another one now. It stays as it was where MongoDB does not answer.
+        True if it changed. It stays as it was if MongoDB does not answer.
         """
         now = asyncio.get_running_loop().time()
-        if now - self._learned < SECONDS:
+        if now - self._read_at < SECONDS:
             return False
-        self._learned = now
+        self._read_at = now
         try:
             key = await secret.key(self._log)
         except EventscopeError as error:
-            logger.warning("what ingesters say waits for the log: %s", error)
+            logger.warning("messages of ingesters cannot be checked until the log can be read: %s", error)
             return False
         changed, self.value = key != self.value, key
         return changed
 
     def expire(self) -> None:
-        """Have it read anew when it is needed next."""
-        self._learned = 0.0
+        """Have the next `learn` read it in any case."""
+        self._read_at = 0.0

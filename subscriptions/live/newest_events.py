@@ -1,4 +1,4 @@
-"""Keeps the tail: the live feed brings what is new, and the log what lies before it, at the start and after a hole."""
+"""Keeps the newest events in memory: new ones from the live feed, earlier ones and those of a hole from the log."""
 
 import asyncio
 import logging
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def keep_newest_events(log: Log, feed: Feed) -> AsyncIterator[None]:
-    """Keep the log's tail, if it is to have one, for the length of the block."""
+    """Keep the newest events of the log in memory, if it has a place for them, for the length of the block."""
     if log.tail is None:
         yield
         return
@@ -44,22 +44,22 @@ async def _keep(log: Log, tail: RecentEvents) -> None:
         try:
             await fill(log, tail)
         except EventscopeError as error:
-            logger.info("the newest events are not read into memory for now: %s", error)
+            logger.info("the newest events cannot be read into memory for now: %s", error)
         except Exception as error:
-            log_unexpected(error, "the newest events in memory are read anew")
+            log_unexpected(error, "the newest events are read into memory again")
             tail.restart(None)
             await asyncio.sleep(FAILED_SECONDS)
         await asyncio.sleep(LOOK_SECONDS)
 
 
 async def fill(log: Log, tail: RecentEvents) -> None:
-    """Read from the log what the tail lacks; Unavailable or QuestionTimedOut when that is not possible."""
+    """Read the missing events from the log. Unavailable or QuestionTimedOut when that is not possible."""
     if tail.head is None:
         head = await checkpoint.head(log)
         if tail.head is None:
             tail.restart(head)
     while tail.has_room_for_older:
         floor = tail.floor
-        found = await pages.page(log, EVERYTHING, below=floor + 1, newest_first=True, limit=PAGE)
-        size = sum(len(orjson.dumps(event, default=str)) for event in found.events)
-        tail.extend(floor, found.events, size, whole=len(found.events) < PAGE and not found.full)
+        page = await pages.page(log, EVERYTHING, below=floor + 1, newest_first=True, limit=PAGE)
+        size = sum(len(orjson.dumps(event, default=str)) for event in page.events)
+        tail.extend(floor, page.events, size, whole=len(page.events) < PAGE and not page.full)

@@ -1,4 +1,4 @@
-"""How many events of history one page has: few where they are large, so that a page takes bounded memory."""
+"""How many events a page of history has: few if they are large, so that a page takes bounded memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from eventscope.store.values.documents import EventDocument
 
 MOST: Final = 200
 MOST_BYTES: Final = 1024**2
-FIRST: Final = 5  # of events whose size is not known yet, and which may have 1 MiB each
-GROWTH: Final = 8  # from one page to the next at most: what comes then may be larger again
+FIRST: Final = 5  # while the size of events is unknown, which may have 1 MiB each
+GROWTH: Final = 8  # from one page to the next: the next events may be larger again
 
 
 @dataclass(slots=True)
 class Paging:
-    """The size of pages of one reader, which learns it from what it reads."""
+    """The page size of one reader, adapted to the events that it reads."""
 
     limit: int = FIRST
     """How many events the next page may have."""

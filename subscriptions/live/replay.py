@@ -1,6 +1,6 @@
-"""Replaying the log at its own rhythm: each event as long after the one before as it happened then, times a factor.
+"""Replaying the log at its own rhythm: with the pauses between events that there were, times a factor.
 
-A replay ends where the log ended when it began. Whatever was pausing, nothing that has expired by then is delivered.
+A replay ends where the log ended when it began. However long it pauses, it delivers nothing that has expired by then.
 """
 
 import asyncio
@@ -18,32 +18,32 @@ from eventscope.store.values.moment import HOUR
 from eventscope.subscriptions.live.history import Advance, ExpiredRange, Item
 from eventscope.subscriptions.live.paging import Paging
 
-MOST_LATE: Final = 1.0  # seconds that are made up for; who reads slower than that plays slower
+MOST_LATE: Final = 1.0  # seconds of delay that are made up for; a slower reader gets a slower replay
 MICROSECONDS: Final = 1_000_000
 
 
 @dataclass(slots=True)
 class Rhythm:
-    """When what comes next is due. `speed` 2 is twice as fast as it happened; no pause is longer than `longest`."""
+    """When the next event is due. `speed` 2 is twice as fast as it happened; no pause exceeds `longest` seconds."""
 
     speed: float
     longest: float
     clock: Callable[[], float] = field(default_factory=lambda: asyncio.get_running_loop().time)
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    _reached: int | None = None
+    _latest: int | None = None
     _due: float = 0.0
 
     async def pause(self, timestamp: int) -> bool:
-        """Wait until what happened then is due; tells whether there was anything to wait for.
+        """Wait until an event with this timestamp, in microseconds, is due; False if it was due already.
 
-        Timestamps are nearly, not exactly, in the order of the log: time never runs back here.
+        Timestamps are only roughly in the order of the log: an earlier one causes no wait.
         """
         now = self.clock()
-        if self._reached is None:
-            self._reached, self._due = timestamp, now
-        passed = max(0, timestamp - self._reached) / MICROSECONDS
-        self._reached = max(self._reached, timestamp)
-        self._due = max(self._due, now - MOST_LATE) + min(passed / self.speed, self.longest)
+        if self._latest is None:
+            self._latest, self._due = timestamp, now
+        elapsed = max(0, timestamp - self._latest) / MICROSECONDS
+        self._latest = max(self._latest, timestamp)
+        self._due = max(self._due, now - MOST_LATE) + min(elapsed / self.speed, self.longest)
         left = self._due - now
         if left <= 0:
             return False
@@ -54,13 +54,12 @@ class Rhythm:
 async def replay(
     log: Log, filter: Filter, after: int, head: int, rhythm: Rhythm | None = None
 ) -> AsyncGenerator[Item, None]:
-    """Every event that the filter means after one position up to another, in order, as fast as it is read without a
-    rhythm; then, if that was not the last of these positions, word that it is passed.
+    """Every event that matches after one position through another, in order; without a rhythm, as fast as it is read.
 
-    Raises Unavailable or QuestionTimedOut when the store cannot be read; resume from the last position then. WrongLog
-    when the log was begun anew meanwhile.
+    An `Advance` follows where the last positions do not match. Raises Unavailable or QuestionTimedOut when the store
+    cannot be read; resume from the last position then. WrongLog when the log was replaced meanwhile.
     """
-    cursor, told, hour, gap_through = after, after, -1, 0
+    cursor, announced, hour, gap_through = after, after, -1, 0
     name = (await checkpoint.read(log)).identity
     paging = Paging()
     while cursor < head:
@@ -74,20 +73,20 @@ async def replay(
         paging.learn(page.events)
         before, name = name, (await checkpoint.read(log)).identity
         if before not in (None, name):
-            raise WrongLog("the log was begun anew while it was replayed: replay the new one from its beginning")
-        stopped = False
+            raise WrongLog("the log was replaced by another during the replay: replay the new one from its beginning")
+        is_stale = False
         for event in page.events:
             if rhythm is not None and await rhythm.pause(event["timestamp"]) and log.clock() // HOUR != hour:
-                stopped = True  # what was read may have expired meanwhile
+                is_stale = True  # the rest of the page may have expired during the pause
                 break
             yield event
-            cursor = told = event["_id"]
-        if stopped:
+            cursor = announced = event["_id"]
+        if is_stale:
             continue
         if page.stopped_at is not None:
             cursor = page.stopped_at
         elif len(page.events) < limit:
             cursor = head
-        if told < cursor:
+        if announced < cursor:
             yield Advance(cursor)
-            told = cursor
+            announced = cursor

@@ -1,39 +1,42 @@
-"""Where one subscriber's results go: text in, as fast as the other end takes it."""
+"""Where one subscriber's results go: text in, as fast as the other end reads it."""
 
 from collections.abc import Coroutine, Generator
 from typing import Any, Protocol, runtime_checkable
 
 
 class Gone(Exception):
-    """The other end is not there any more, or may not have more."""
+    """The other end has left, or may not receive more."""
 
 
 class Sink(Protocol):
     """The way to one subscriber."""
 
-    def send(self, text: str, reached: int) -> Coroutine[Any, Any, None]:
-        """Send one result, with which the log was delivered up to the position `reached`.
+    def send(self, text: str, position: int) -> Coroutine[Any, Any, None]:
+        """Send one result, with which the log is delivered up to `position`.
 
-        It may wait for the other end, and raises Gone or an OSError when that is gone.
+        It may wait for the other end, and raises Gone or an OSError when that has left.
+
+        The coroutine must use neither `asyncio.timeout` nor a task group, nor anything else that asks for the current
+        task: `start_send` runs its first step outside the task that later awaits the rest.
         """
         ...
 
     def cut(self) -> None:
-        """Break the connection off: the other end has not taken anything for too long."""
+        """Abort the connection: the other end has not read anything for too long."""
         ...
 
 
 @runtime_checkable
 class ImmediateSink(Protocol):
-    """A sink that knows whether there is room at once."""
+    """A sink that knows whether it can send without waiting."""
 
-    def put(self, body: bytes, reached: int) -> bool:
-        """The same with a result that is encoded, if that can be done at once; False, and nothing is sent, if not."""
+    def put(self, body: bytes, position: int) -> bool:
+        """Send an encoded result if that needs no waiting; False, and nothing is sent, if it does."""
         ...
 
 
 class PendingSend:
-    """A coroutine that was begun by `begin` and waits. Awaiting it goes on with it, in any task."""
+    """A coroutine that `start_send` began and that waits. Awaiting this continues it, in any task."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, None], waits_for: object) -> None:
         self._coroutine = coroutine
@@ -53,14 +56,15 @@ class PendingSend:
             return
 
     def close(self) -> None:
-        """Give it up."""
+        """Abandon it."""
         self._coroutine.close()
 
 
 def start_send(coroutine: Coroutine[Any, Any, None]) -> PendingSend | None:
-    """Run the coroutine up to where it has to wait; None if it has come to its end without.
+    """Run the coroutine until it has to wait; None if it ended without waiting.
 
-    A send to a socket that has room never waits, and a thousand of them need not a thousand tasks that wake up.
+    A send to a socket that has room never waits. Stepped by hand in the cohort's one loop, a thousand of them need no
+    thousand tasks to be woken. The step runs in whatever task calls this, which is not the one that continues it.
     """
     try:
         waits_for = coroutine.send(None)

@@ -1,21 +1,24 @@
 """One subscriber: history at its own pace, then what its cohort sends to all, and back to history if it is too slow.
 
-What is sent while its socket has room goes out at once, in the course of the cohort's one loop. The task of the member
-wakes only to read history, and to go on when the socket had no room.
+While its socket has room, frames go out at once, in the cohort's one loop. The subscriber's own task wakes up only to
+read history, and to finish a send for which the socket had no room.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from eventscope.subscriptions.live.history import HistoryReader, Item, LiveStart, position_after
 from eventscope.subscriptions.live.sink import Gone, ImmediateSink, PendingSend, Sink, start_send
 
-SEND_SECONDS: Final = 10.0  # that one send may take; who takes nothing for so long is cut off
+if TYPE_CHECKING:  # a cohort has subscribers, and each of them knows its cohort
+    from eventscope.subscriptions.live.cohort import Cohort
+
+SEND_SECONDS: Final = 10.0  # for one send; a connection that takes longer is aborted
 LAG_SECONDS: Final = 0.5
-HOLD_SECONDS: Final = 1.0  # that a slow subscriber may hold what was read ahead for it
+HOLD_SECONDS: Final = 1.0  # that a slow subscriber may keep events that were read ahead for it
 
 Text: TypeAlias = str | Awaitable[str]
 
@@ -24,14 +27,14 @@ Text: TypeAlias = str | Awaitable[str]
 class SendBudget:
     """How many bytes may wait for one subscriber, and for all together."""
 
-    one: int
-    all: int
-    held: int = 0
+    per_subscriber: int
+    total: int
+    used: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What a group is sent: for those who start before the mark, and whose cursor it then moves."""
+    """What a cohort is sent: for subscribers that start before the mark, whose cursor it moves."""
 
     mark: int
     cursor: int
@@ -40,178 +43,161 @@ class Frame:
     is_event: bool
 
 
-class Group(Protocol):
-    """Those who get the same."""
-
-    @property
-    def position(self) -> int:
-        """Up to where the log was sent to them."""
-        ...
-
-    def render(self, item: Item) -> Text:
-        """The item as the text that all of them get."""
-        ...
-
-    def sent(self) -> None:
-        """Count an event that was sent to one of them alone."""
-        ...
-
-
 class Subscriber:
-    """One subscriber of a group."""
+    """One subscriber of a cohort."""
 
-    def __init__(self, group: Group, reading: HistoryReader, sink: Sink, room: SendBudget) -> None:
-        self._group = group
-        self._reading = reading
+    def __init__(self, cohort: "Cohort", reader: HistoryReader, sink: Sink, budget: SendBudget) -> None:
+        self._cohort = cohort
+        self._reader = reader
         self._sink = sink
         self._put = sink.put if isinstance(sink, ImmediateSink) else _never
-        self._room = room
-        self._live = False  # or it reads history
-        self._direct = False  # nothing waits, and what comes is sent at once
-        self._start = reading.cursor  # what lies before has come from the store
-        self._since = 0  # from here on it hears what the group is sent
+        self._budget = budget
+        self._is_live = False  # else it reads history
+        self._is_direct = False  # nothing waits, and frames are sent at once
+        self._start = reader.cursor  # what lies before came from the store
+        self._queue_after = 0  # the queue holds what the cohort was sent after this position
         self._queue: deque[Frame] = deque()
         self._size = 0
-        self._waiting: PendingSend | None = None
-        self._missed = False
-        self._ended: Exception | None = None
-        self._woken = asyncio.Event()
+        self._pending: PendingSend | None = None
+        self._has_gap = False
+        self._error: Exception | None = None
+        self._wake_up = asyncio.Event()
 
     @property
     def position(self) -> int:
-        """Up to where it has what it asked for."""
-        return max(self._start, self._group.position) if self._direct else self._reading.cursor
+        """Up to where it has received what it subscribed to."""
+        return max(self._start, self._cohort.position) if self._is_direct else self._reader.cursor
 
     async def follow(self) -> None:
-        """Send everything that the group means on positions above the cursor, in order, until the sink is gone.
+        """Send everything that matches on positions above the cursor, in order, until the sink is gone.
 
-        Raises Unavailable or QuestionTimedOut when the store cannot be read; resume from the last position then. What
-        else it raises nobody foresaw: that the sink is gone is an OSError or Gone, and all else is a fault of ours.
+        Raises Unavailable or QuestionTimedOut when the store cannot be read; resume from the last position then. Any
+        other exception is a defect: a sink that is gone raises Gone or an OSError, which end this without one.
         """
         try:
             while True:
                 await self._catch_up()
-                await self._say(LiveStart(self._reading.cursor))
-                await self._keep_up()
-                await self._say(self._reading.fell_behind())
+                await self._deliver(LiveStart(self._reader.cursor))
+                await self._follow_live()
+                await self._deliver(self._reader.live_break())
         except Gone:
             return
         finally:
-            self._live = self._direct = False
-            self._missed = True  # and takes no more
+            self._is_live = self._is_direct = False
+            self._has_gap = True  # so that `offer` queues nothing more
             self._clear()
-            if self._waiting is not None:
-                self._waiting.close()
+            if self._pending is not None:
+                self._pending.close()
 
-    def take(self, what: Frame) -> bool:
-        """Send it, or let it wait, unless it is of before the start; tells whether the socket has it."""
-        if self._direct:
-            if what.mark <= self._start:
+    def offer(self, frame: Frame) -> bool:
+        """Send the frame now or queue it; skip frames before the subscriber's start. True if the socket took it."""
+        if self._is_direct:
+            if frame.mark <= self._start:
                 return False
             try:
-                if self._put(what.body, what.cursor):
+                if self._put(frame.body, frame.cursor):
                     return True
-                self._waiting = start_send(self._sink.send(what.body.decode(), what.cursor))
+                self._pending = start_send(self._sink.send(frame.body.decode(), frame.cursor))
             except OSError:
-                self._ended = Gone()
+                self._error = Gone()
             except Exception as error:
-                self._ended = error  # for its own task to raise: the others are sent to all the same
+                self._error = error  # raised in its own task, so that the others still get the frame
             else:
-                if self._waiting is None:
+                if self._pending is None:
                     return True
-                self._reading.cursor = what.cursor
-            self._direct = False
-            self._woken.set()
-            return self._ended is None
-        if not self._missed and (self._live or what.is_event) and what.mark > self._start:
-            self._wait(what)
+                self._reader.cursor = frame.cursor
+            self._is_direct = False
+            self._wake_up.set()
+            return self._error is None
+        if not self._has_gap and (self._is_live or frame.is_event) and frame.mark > self._start:
+            self._enqueue(frame)
         return False
 
-    def miss(self) -> None:
-        """Something was not sent to the group: read it from the store."""
-        if self._direct:
-            self._reading.cursor = self.position
-            self._direct = False
-        self._missed = True
+    def fall_back(self) -> None:
+        """Read from the store: something was not sent to the cohort."""
+        if self._is_direct:
+            self._reader.cursor = self.position
+            self._is_direct = False
+        self._has_gap = True
         self._clear()
-        self._woken.set()
+        self._wake_up.set()
 
-    def _wait(self, what: Frame) -> None:
-        room, size = self._room, len(what.body)
-        self._queue.append(what)
+    def _enqueue(self, frame: Frame) -> None:
+        budget, size = self._budget, len(frame.body)
+        self._queue.append(frame)
         self._size += size
-        room.held += size
-        if self._size > room.one or room.held > room.all:
-            self.miss()
+        budget.used += size
+        if self._size > budget.per_subscriber or budget.used > budget.total:
+            self.fall_back()
 
     def _clear(self) -> None:
         self._queue.clear()
-        self._room.held -= self._size
+        self._budget.used -= self._size
         self._size = 0
 
-    def _listen(self) -> None:
-        """Hear from now on what the group is sent, and nothing of before."""
+    def _restart_queue(self) -> None:
+        """Queue what the cohort is sent from now on, and nothing from before."""
         self._clear()
-        self._missed = False
-        self._since = self._group.position
+        self._has_gap = False
+        self._queue_after = self._cohort.position
 
     async def _catch_up(self) -> None:
-        self._live = False
+        self._is_live = False
         while True:
-            async for item in self._reading.history(self._listen):
-                await self._say(item)
-            self._start = self._reading.cursor
-            if self._start < self._since:  # a log that has lost its end, which some see sooner than others
+            async for item in self._reader.read(self._restart_queue):
+                await self._deliver(item)
+            self._start = self._reader.cursor
+            if self._start < self._queue_after:  # a log that has lost its end, which some notice before others
                 await asyncio.sleep(LAG_SECONDS)
-            elif not self._missed:
+            elif not self._has_gap:
                 return
 
-    async def _keep_up(self) -> None:
-        self._live = True
+    async def _follow_live(self) -> None:
+        self._is_live = True
         while True:
-            if self._waiting is not None:
-                waiting, self._waiting = self._waiting, None
-                await self._patiently(waiting)
-            elif self._missed:
+            if self._pending is not None:
+                pending, self._pending = self._pending, None
+                await self._finish(pending)
+            elif self._has_gap:
                 return
-            elif self._ended is not None:
-                raise self._ended
+            elif self._error is not None:
+                raise self._error
             elif self._queue:
                 await self._send_next()
             else:
-                self._woken.clear()
-                self._direct = True
-                await self._woken.wait()
+                self._wake_up.clear()
+                self._is_direct = True
+                await self._wake_up.wait()
 
     async def _send_next(self) -> None:
-        what = self._queue.popleft()
-        self._size -= len(what.body)
-        self._room.held -= len(what.body)
-        if what.mark > self._start:
-            self._reading.cursor = max(self._reading.cursor, what.cursor)
-            await self._send(what.body.decode(), what.cursor)
-            if what.is_event:
-                self._group.sent()
+        frame = self._queue.popleft()
+        self._size -= len(frame.body)
+        self._budget.used -= len(frame.body)
+        if frame.mark > self._start:
+            self._reader.cursor = max(self._reader.cursor, frame.cursor)
+            await self._send(frame.body.decode(), frame.cursor)
+            if frame.is_event:
+                self._cohort.count_delivery()
 
-    async def _say(self, item: Item) -> None:
-        text = self._group.render(item)
+    async def _deliver(self, item: Item) -> None:
+        text = self._cohort.render(item)
         await self._send(text if isinstance(text, str) else await text, position_after(item))
         if isinstance(item, dict):
-            self._group.sent()
+            self._cohort.count_delivery()
 
-    async def _send(self, text: str, position_after: int) -> None:
+    async def _send(self, text: str, position: int) -> None:
         try:
-            waiting = start_send(self._sink.send(text, position_after))
+            pending = start_send(self._sink.send(text, position))
         except OSError as error:
             raise Gone from error
-        if waiting is not None:
-            await self._patiently(waiting)
+        if pending is not None:
+            await self._finish(pending)
 
-    async def _patiently(self, waiting: PendingSend) -> None:
-        release = asyncio.get_running_loop().call_later(HOLD_SECONDS, self._reading.release)
+    async def _finish(self, pending: PendingSend) -> None:
+        release = asyncio.get_running_loop().call_later(HOLD_SECONDS, self._reader.release)
         try:
             async with asyncio.timeout(SEND_SECONDS):
-                await waiting
+                await pending
         except TimeoutError as error:
             self._sink.cut()
             raise Gone from error
@@ -221,5 +207,5 @@ class Subscriber:
             release.cancel()
 
 
-def _never(body: bytes, position_after: int) -> bool:
+def _never(body: bytes, position: int) -> bool:
     return False

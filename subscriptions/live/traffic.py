@@ -1,4 +1,4 @@
-"""What is said where live batches go round, and how much of it comes from no ingester of this log."""
+"""The traffic on the subject of live batches, and how much of it comes from no ingester of this log."""
 
 import asyncio
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from eventscope.store.log import Log
 from eventscope.store.state import secret
 from eventscope.subscriptions.live import live_batch, seal
 
-MOST = 10_000  # messages that are looked at
+MOST = 10_000  # messages that are checked
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Messages, by whether an ingester of this log has signed them; `has_key` is whether one ever did."""
+    """Messages by their signature; `has_key` is whether an ingester of this log has ever signed any."""
 
     genuine: int
     unsigned: int
@@ -24,19 +24,19 @@ class Traffic:
 
 
 async def measure_traffic(log: Log, client: Client, stream: str, seconds: float) -> Traffic:
-    """Listen for so long, which should be longer than a heartbeat takes. Unavailable, QuestionTimedOut or Blocked."""
-    heard: list[bytes] = []
+    """Listen for `seconds`, which should exceed HEARTBEAT_SECONDS. Unavailable, QuestionTimedOut or Blocked."""
+    messages: list[bytes] = []
 
-    async def hear(message: Msg) -> None:
-        if len(heard) < MOST:
-            heard.append(message.data)
+    async def receive(message: Msg) -> None:
+        if len(messages) < MOST:
+            messages.append(message.data)
 
-    subscription = await client.subscribe(live_batch.subject(stream), cb=hear)
+    subscription = await client.subscribe(live_batch.subject(stream), cb=receive)
     try:
         await asyncio.sleep(seconds)
     finally:
         await subscription.unsubscribe()
     key = await secret.key(log)
-    genuine = sum(key is not None and seal.is_genuine(raw, key) for raw in heard)
-    unsigned = sum(not seal.is_sealed(raw) for raw in heard)
-    return Traffic(genuine, unsigned, len(heard) - genuine - unsigned, key is not None)
+    genuine = sum(key is not None and seal.is_genuine(raw, key) for raw in messages)
+    unsigned = sum(not seal.is_sealed(raw) for raw in messages)
+    return Traffic(genuine, unsigned, len(messages) - genuine - unsigned, key is not None)

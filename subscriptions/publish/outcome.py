@@ -54,7 +54,7 @@ def answers(outcomes: Iterable[Outcome], most_bytes: int, key: bytes) -> Iterato
         if (subject := inbox(arrival)) is not None:
             answer = encode(outcome)
             if REPLY_SEALED in arrival.headers:
-                answer = seal.on_answer(answer, subject, arrival.raw, key)
+                answer = seal.seal_answer(answer, subject, arrival.raw, key)
             if len(answer) <= most_bytes:
                 yield subject, answer
 

@@ -76,7 +76,7 @@ async def test_from_now_comes_only_what_happens(service: EventsService, served_a
     await publish(service, 5)
     async with aclosing(service.subscribe_to_events()) as events:
         taking = asyncio.create_task(take(events, 5))
-        await until(lambda: served_api.services.feed.followers == 1)
+        await until(lambda: served_api.services.feed.subscribers == 1)
         await publish(service, 5, start=5)
         assert numbers(await taking) == list(range(5, 10))
 
@@ -127,16 +127,16 @@ async def test_a_callback_that_fails_ends_it_with_its_own_error(service: EventsS
     await publish(service, 1)
     with pytest.raises(ConnectionError, match="0"):
         await service.subscribe_to_events(fail, start="BEGINNING")
-    await until(lambda: served_api.services.feed.followers == 0)
+    await until(lambda: served_api.services.feed.subscribers == 0)
 
 
 async def test_who_stops_iterating_is_followed_no_longer(service: EventsService, served_api: Served) -> None:
     await publish(service, 3)
     async for event in service.subscribe_to_events(start="BEGINNING"):
-        assert served_api.services.feed.followers == 1
+        assert served_api.services.feed.subscribers == 1
         if event.data["n"] == 1:
             break
-    await until(lambda: served_api.services.feed.followers == 0)
+    await until(lambda: served_api.services.feed.subscribers == 0)
 
 
 async def test_an_api_that_is_killed_or_restarted_again_and_again_costs_no_event_and_doubles_none(

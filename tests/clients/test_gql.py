@@ -58,7 +58,7 @@ async def test_it_follows_over_a_websocket(api: Served, client: Client, subject_
             await client.publish(f"{subject_prefix}.thing.happened", orjson.dumps({"messageId": f"m{n}"}))
             assert (await anext(deliveries))["events"] == {"__typename": "Event", "id": f"m{n}", "position": n}
         await deliveries.aclose()
-        await until(lambda: api.services.feed.followers == 0)
+        await until(lambda: api.services.feed.subscribers == 0)
         assert (await session.execute(GraphQLRequest(EVENTS, variable_values={"first": 1})))["events"]["nodes"][0][
             "id"
         ] == "m3"

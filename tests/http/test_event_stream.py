@@ -419,7 +419,7 @@ async def test_while_nothing_happens_comments_keep_the_connection_open(
                 stream.comments += line == ":"
                 if stream.comments == 5:
                     break
-    await until(lambda: api.services.watching.watchers == 0)
+    await until(lambda: api.services.aggregate_updates.count == 0)
 
 
 async def test_those_who_ask_the_same_share_the_work_with_those_on_websockets(api: Served) -> None:
@@ -447,7 +447,9 @@ async def test_a_hundred_clients_that_break_off_leave_nothing_behind(api: Served
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         writer.transport.abort()
     services = api.services
-    await until(lambda: services.feed.followers == services.watching.watchers == services.readings.count == 0)
+    await until(
+        lambda: services.feed.subscribers == services.aggregate_updates.count == services.shared_queries.count == 0
+    )
     await until(lambda: len(asyncio.all_tasks()) <= before)
 
 
@@ -467,7 +469,7 @@ async def test_a_client_that_stops_reading_is_given_up_and_frees_what_it_held(
         await reader.read(1)
         writer.transport.pause_reading()  # type: ignore[attr-defined]  # it is one for reading too
         dropped: list[str] = []
-        monkeypatch.setattr(api.services.feed.observer, "dropped", dropped.append)
+        monkeypatch.setattr(api.services.feed.observer, "on_drop", dropped.append)
 
         async def free_again() -> bool:
             return "eventscope_event_streams 0.0" in (await api.http.get("/metrics")).text

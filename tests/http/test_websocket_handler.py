@@ -297,10 +297,10 @@ async def test_the_21st_operation_at_once_gets_an_error_and_the_others_go_on(url
         answer = await socket.hear()
         assert (answer["id"], answer["type"]) == ("more", "error")
         assert [error["extensions"]["code"] for error in answer["payload"]] == ["QUERY_TOO_COMPLEX"]
-        assert world.api.services.feed.followers == 20
+        assert world.api.services.feed.subscribers == 20
         await socket.say({"id": "s7", "type": "complete"}, subscribe("more", FINE))
         assert (await socket.hear())["payload"] == NEXT
-    await until(lambda: world.api.services.feed.followers == 0)
+    await until(lambda: world.api.services.feed.subscribers == 0)
 
 
 async def test_each_operation_on_a_connection_has_its_own_budget(url: str) -> None:

@@ -245,7 +245,7 @@ async def test_an_ingester_lives_from_its_first_moment_and_is_ready_when_it_read
         starting = await http.get("/readyz")
         assert (starting.status_code, starting.headers["retry-after"]) == (503, "1")
         assert starting.json() == {"status": "not ready", "reasons": ["the ingester is starting"]}
-        metrics.began(1)
+        metrics.on_start(1)
         assert (await http.get("/readyz")).json() == {"status": "ingesting"}
 
 
@@ -260,7 +260,7 @@ async def test_an_ingester_lives_from_its_first_moment_and_is_ready_when_it_read
 )
 def test_errors_of_an_ingester_are_counted_by_kind(error: Exception, kind: str, reason: str) -> None:
     metrics = IngestMetrics()
-    metrics.stopped(error)
+    metrics.on_stop(error)
     assert metrics.registry.get_sample_value("eventscope_ingest_errors_total", {"kind": kind}) == 1
     assert metrics.trouble == reason
 
@@ -416,7 +416,7 @@ async def test_metrics_come_in_the_format_that_prometheus_asks_for(api: Served) 
 
 def test_two_processes_in_one_share_nothing() -> None:
     one, other = ApiMetrics(), ApiMetrics()
-    one.delivered()
+    one.on_delivery()
     assert one.registry.get_sample_value("eventscope_delivered_events_total") == 1
     assert other.registry.get_sample_value("eventscope_delivered_events_total") == 0
 

@@ -243,22 +243,22 @@ async def test_who_cancels_hears_no_more_and_is_followed_no_longer(api: Served, 
         await caught_up(socket)
         await follow(socket, "stays")
         await caught_up(socket)
-        assert api.services.feed.followers == 2
+        assert api.services.feed.subscribers == 2
         await socket.say({"id": "goes", "type": "complete"})
-        await until(lambda: api.services.feed.followers == 1)
+        await until(lambda: api.services.feed.subscribers == 1)
         await publisher.publish(3)
         for _ in range(3):
             assert (await socket.hear())["id"] == "stays"
         await socket.say({"id": "stays", "type": "complete"})
-        await until(lambda: api.services.feed.followers == 0)
+        await until(lambda: api.services.feed.subscribers == 0)
 
 
 async def test_who_closes_is_followed_no_longer(api: Served) -> None:
     async with opened(api.socket_url) as socket:
         await follow(socket)
         await caught_up(socket)
-        assert api.services.feed.followers == 1
-    await until(lambda: api.services.feed.followers == 0)
+        assert api.services.feed.subscribers == 1
+    await until(lambda: api.services.feed.subscribers == 0)
 
 
 async def test_a_hundred_clients_that_vanish_leave_nothing_behind(
@@ -271,7 +271,7 @@ async def test_a_hundred_clients_that_vanish_leave_nothing_behind(
             await caught_up(socket)
             ids = await publisher.publish(1)
             assert await events(socket, 1) == ids
-        await until(lambda: api.services.feed.followers == 0)
+        await until(lambda: api.services.feed.subscribers == 0)
 
     await all_is_well()
     before = tasks()
@@ -281,11 +281,11 @@ async def test_a_hundred_clients_that_vanish_leave_nothing_behind(
             for socket in sockets:
                 await follow(socket, **{"from": "BEGINNING"})
                 await caught_up(socket)
-            assert api.services.feed.followers == 25
+            assert api.services.feed.subscribers == 25
             await publisher.publish(2)
             for socket in sockets:
                 socket.raw.transport.abort()
-    await until(lambda: api.services.feed.followers == 0 and tasks() <= before)
+    await until(lambda: api.services.feed.subscribers == 0 and tasks() <= before)
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
     await all_is_well()
 

@@ -66,7 +66,7 @@ async def test_an_operation_ends_in_time_whatever_it_waits_for(
         assert (message["id"], message["type"]) == ("t", "error")
         assert [error["extensions"]["code"] for error in message["payload"]] == ["TIMEOUT"]
         assert await socket.is_open()
-        assert api.services.feed.followers == 1
+        assert api.services.feed.subscribers == 1
 
         monkeypatch.undo()
         mongod.send_signal(signal.SIGCONT)

@@ -106,8 +106,8 @@ async def test_an_aggregate_is_delivered_as_it_is_and_whenever_it_changed(
         await publish(client, subject_prefix, "user.deleted", "ada")
         head = await ada.until({"version": 5})
         assert (head["lastEventType"], head["deleted"], len(head["events"]["nodes"])) == ("user.deleted", True, 1)
-        assert api.services.feed.followers == 1
-    await until(lambda: api.services.feed.followers == api.services.watching.watchers == 0)
+        assert api.services.feed.subscribers == 1
+    await until(lambda: api.services.feed.subscribers == api.services.aggregate_updates.count == 0)
     async with following(api, AGGREGATE, type="user", id="ada") as again:
         assert (await again.hear())["version"] == 5
 
@@ -150,14 +150,14 @@ async def test_counts_are_delivered_as_they_are_and_when_they_have_changed(
             "eventTypeBreakdown": [{"type": "user.updated", "count": 3}],
             "histogram": [{"count": 3}],
         }
-    await until(lambda: api.services.feed.followers == api.services.readings.count == 0)
+    await until(lambda: api.services.feed.subscribers == api.services.shared_queries.count == 0)
 
 
 async def test_those_who_count_the_same_share_the_reading(api: Served) -> None:
     async with following(api, STATS) as one, following(api, STATS, every=1) as same, following(api, STATS, every=2):
         assert await one.hear() == await same.hear()
-        await until(lambda: api.services.feed.followers == 3)
-        assert api.services.readings.count == 2
+        await until(lambda: api.services.feed.subscribers == 3)
+        assert api.services.shared_queries.count == 2
 
 
 @pytest.mark.asyncio(loop_scope="session")

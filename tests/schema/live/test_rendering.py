@@ -150,7 +150,7 @@ async def test_variables_of_any_size_tell_subscriptions_apart(schema: Schema) ->
 async def _one_by_one(info: Info, filter: Filter, position: int) -> AsyncGenerator[Delivery, None]:
     """The history as deliveries, each of which graphql-core and Strawberry execute for one subscriber alone."""
     log = info.context.services.log
-    async for item in HistoryReader(log, filter, position).history(lambda: None):
+    async for item in HistoryReader(log, filter, position).read(lambda: None):
         yield delivery(item, log.identity.tag)
         info.context.renew()
 

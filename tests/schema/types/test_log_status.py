@@ -99,5 +99,5 @@ async def test_the_status_tells_how_many_follow_and_how_far_the_slowest_is_behin
         for _ in range(4):
             await socket.hear()
         assert await found() == {"count": 4, "cohorts": 2, "slowestLag": 0}
-    await until(lambda: fresh.services.feed.followers == 0)
+    await until(lambda: fresh.services.feed.subscribers == 0)
     assert (await found())["count"] == 0

@@ -41,7 +41,7 @@ def watching(log: Log, feed: Feed) -> AggregateUpdates:
 async def watched(
     watching: AggregateUpdates, id: str, type: str = "user"
 ) -> AsyncIterator[AsyncIterator[AggregateSummary]]:
-    async with aclosing(watching.watch(type, id)) as heads, asyncio.timeout(60):
+    async with aclosing(watching.follow(type, id)) as heads, asyncio.timeout(60):
         yield heads
 
 
@@ -175,8 +175,8 @@ async def test_a_thousand_watchers_are_served_by_few_reads(
         await tell(log, client, settings.stream, await store(log, *(user(f"u{n}") for n in range(0, 1000, 100))))
         changed = await asyncio.gather(*(anext(one) for one in all[::100]))
         assert [head.version for head in changed] == [2] * 10
-        assert watching.watchers == 1000
-    assert watching.watchers == 0
+        assert watching.count == 1000
+    assert watching.count == 0
 
 
 async def test_a_log_that_cannot_be_read_ends_it_with_the_error(feed: Feed, client: Client) -> None:
@@ -193,10 +193,10 @@ async def test_when_the_last_one_leaves_nothing_is_left_behind(log: Log, watchin
     for _ in range(20):
         async with watched(watching, "ada") as heads, watched(watching, "grace") as others:
             leaving = [asyncio.ensure_future(anext(one)) for one in (heads, others)]
-            await until(lambda: watching.watchers == 2)
+            await until(lambda: watching.count == 2)
             await cancel(*leaving)
     await until(lambda: asyncio.all_tasks() <= before)
-    assert watching.watchers == 0
+    assert watching.count == 0
 
 
 async def test_who_comes_after_all_have_left_is_served_like_the_first(

@@ -97,7 +97,7 @@ class Arrived(Unobserved):
 
     events = 0
 
-    def arrived(self, events: Sequence[EventDocument]) -> None:
+    def on_arrival(self, events: Sequence[EventDocument]) -> None:
         self.events += len(events)
 
 

@@ -130,7 +130,7 @@ async def _silence() -> None:
 
 LOOKS: dict[str, Callable[[Client], Coroutine[Any, Any, object]]] = {
     "at the stream": lambda client: start_of(client, "S", None),
-    "at its state": lambda client: Buffer(client.jetstream(), "S", ["s.>"], 0, 24.0, UNOBSERVED).ready(_silence),
+    "at its state": lambda client: Buffer(client.jetstream(), "S", ["s.>"], 0, 24.0, UNOBSERVED).prepare(_silence),
     "at a message": lambda client: message_at(client, "S", 1),
 }
 

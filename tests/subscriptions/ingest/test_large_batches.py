@@ -10,7 +10,7 @@ from eventscope.settings import Settings
 from eventscope.store.log import Log
 from eventscope.store.values.message import Arrival, ParsedMessage, RejectedMessage
 from eventscope.subscriptions.ingest import stream_reader as readers
-from eventscope.subscriptions.ingest.portions import REMEMBERED_SECONDS, Portions, stored_bytes
+from eventscope.subscriptions.ingest.portions import LIMITED_SECONDS, Portions, stored_bytes
 from eventscope.subscriptions.ingest.stream_reader import StreamReader
 from eventscope.subscriptions.messages.parse import parse_message
 from tests.support.ingesters import ingester, passed, publish
@@ -93,9 +93,9 @@ def test_a_size_that_was_too_large_is_not_tried_again_for_a_while() -> None:
     eight = [message(10)] * 8
     assert list(portions.of(eight)) == [eight]
     assert sizes(portions.after(TooLargeTogether("no room"), eight, 0.0)) == [4, 4]
-    portions.stored(REMEMBERED_SECONDS - 1)
+    portions.stored(LIMITED_SECONDS - 1)
     assert sizes(portions.of(eight)) == [4, 4]
-    portions.stored(REMEMBERED_SECONDS)
+    portions.stored(LIMITED_SECONDS)
     assert list(portions.of(eight)) == [eight]
 
 

@@ -94,7 +94,7 @@ async def test_a_stream_that_is_deleted_is_made_anew_and_read_on(
         assert (await checkpoint.read(log)).source_resets == 1
     made = (await js.stream_info(settings.stream)).config
     assert (made.discard, made.subjects) == (DiscardPolicy.NEW, list(settings.subjects))
-    assert f"the stream {settings.stream} is gone, and is made anew" in caplog.text
+    assert f"the stream {settings.stream} is gone, and is created again" in caplog.text
     assert sum("ingest stopped" in record.message for record in caplog.records) <= 2
 
 
@@ -116,8 +116,8 @@ async def test_subjects_that_are_taken_out_are_put_back(
         await publish(client, subject_prefix, 2)
         await stored(log, 2)
         [incident] = await until(noted)
-    assert "is set to take" in caplog.text
-    assert incident.said.startswith(f"the stream {settings.stream} did not take {settings.subjects[0]} between 2")
+    assert "is set to accept" in caplog.text
+    assert incident.said.startswith(f"the stream {settings.stream} did not accept {settings.subjects[0]} between 2")
 
 
 async def test_settings_by_which_a_stream_forgets_are_warned_of_once(
@@ -294,9 +294,9 @@ async def test_what_comes_back_by_a_way_that_cannot_be_seen_is_never_stored_howe
     feeding = True
     subscription = await client.subscribe(live_batch.subject(settings.stream), cb=back)
     async with ingester(settings):
-        await stopped(settings, "takes in what it must not, by a way")
+        await stopped(settings, "takes in what it must not, in a way")
     async with ingester(settings):
-        await stopped(settings, "takes in what it must not, by a way")
+        await stopped(settings, "takes in what it must not, in a way")
         assert await log.rejected.count_documents({}) == 0
         feeding = False
         await works(settings)
@@ -351,7 +351,7 @@ async def test_a_forgotten_consumer_that_fills_the_stream_is_named_once_and_coun
         assert "held_messages{" not in (await http.get(f"http://127.0.0.1:{settings.ingest_port}/metrics")).text
     lines = [one.message for one in caplog.records if "nats consumer rm" in one.message]
     assert len(lines) == 1
-    assert "kept for durable consumers: forgotten (" in lines[0]
+    assert "durable consumers need them: forgotten (" in lines[0]
 
 
 class Small(Nats):

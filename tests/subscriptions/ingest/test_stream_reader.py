@@ -13,7 +13,7 @@ from eventscope.errors import Unavailable
 from eventscope.settings import Settings
 from eventscope.store.values.message import Arrival
 from eventscope.subscriptions.ingest import stream_reader as readers
-from eventscope.subscriptions.ingest.stream_reader import StreamReader, open_reader, place
+from eventscope.subscriptions.ingest.stream_reader import StreamReader, open_reader, parse_reply
 from eventscope.subscriptions.nats import stream
 from tests.support.killable_servers import own_nats
 from tests.support.until import until
@@ -110,7 +110,7 @@ async def test_a_server_is_not_silent_for_what_came_while_nothing_was_wanted(
     async with open_reader(client, client.jetstream(), settings.stream, 1, 100, as_is, weight) as reader:
         assert len(await reader.next(10)) == 1
         await until(lambda: not reader._room.is_set())
-        reader._heard -= 100.0  # so long storing took
+        reader._heard_at -= 100.0  # so long storing took
         assert [len(await reader.next(10)) for _ in range(2)] == [1, 1]
 
 
@@ -188,7 +188,7 @@ async def test_no_consumer_is_left_behind(settings: Settings, client: Client) ->
     "reply", ["$JS.ACK.S.c.1.22.3.1700000000000000001.5", "$JS.ACK.domain.account.S.c.1.22.3.1700000000000000001.5.x"]
 )
 def test_both_forms_of_reply_subjects_are_read(reply: str) -> None:
-    assert place(reply) == (22, 3, 1700000000000000001, 5)
+    assert parse_reply(reply) == (22, 3, 1700000000000000001, 5)
 
 
 def _message(client: Client, stream_sequence: int, consumer_sequence: int) -> Msg:

@@ -150,7 +150,7 @@ async def test_consumers_that_keep_what_would_go_are_told_of_with_how_much_and_s
     later = moment.now() + 25 * moment.HOUR
 
     def report(holders: Sequence[Holder], before: int, info: api.StreamInfo, *, full: bool) -> None:
-        heard.append(([holder.shown(later, before, info.state.first_seq) for holder in holders], full))
+        heard.append(([holder.describe(later, before, info.state.first_seq) for holder in holders], full))
 
     for name in ("forgotten", "quick"):
         await js.add_consumer(settings.stream, api.ConsumerConfig(durable_name=name, ack_policy=api.AckPolicy.EXPLICIT))

@@ -35,10 +35,10 @@ class Counting(Unobserved):
         self.reasons: list[str] = []
         self.events: list[int] = []
 
-    def distrusted(self, reason: str) -> None:
+    def on_distrust(self, reason: str) -> None:
         self.reasons.append(reason)
 
-    def arrived(self, events: Any) -> None:
+    def on_arrival(self, events: Any) -> None:
         self.events += [event["_id"] for event in events]
 
 
@@ -159,13 +159,13 @@ async def test_news_of_what_nobody_signed_reach_those_who_keep_something_up_to_d
     class Listening:
         missed_at = 0
 
-        def came(self, events: Any) -> None: ...
+        def on_events(self, events: Any) -> None: ...
 
-        def missed(self) -> None:
+        def on_gap(self) -> None:
             self.missed_at += 1
 
     listening = Listening()
-    with ChangeNotifier(log, feed).heard_by(listening):
+    with ChangeNotifier(log, feed).notify(listening):
         await teller.happen(1)
         await until(lambda: listening.missed_at)
         before = listening.missed_at
@@ -178,7 +178,7 @@ async def test_however_much_is_forged_the_log_is_looked_at_a_few_times_a_second(
     hub: Hub, feed: Feed, log: Log, client: Client, settings: Settings, heard: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks, keys = 0, 0
-    look, key = feed.look, secret.key
+    look, key = feed.refresh, secret.key
 
     async def counted() -> None:
         nonlocal looks
@@ -190,7 +190,7 @@ async def test_however_much_is_forged_the_log_is_looked_at_a_few_times_a_second(
         keys += 1
         return await key(log)
 
-    monkeypatch.setattr(feed, "look", counted)
+    monkeypatch.setattr(feed, "refresh", counted)
     monkeypatch.setattr(secret, "key", counted_key)
     began = asyncio.get_running_loop().time()
     forger = Seal(b"f" * 32, 10**9)
@@ -243,7 +243,7 @@ async def test_a_log_that_was_brought_back_as_it_was_in_an_earlier_term_is_follo
 
 
 def _is_trusted(feed: Feed, seal: Seal) -> bool:
-    return feed._last < (seal.term, seal.number + 1)
+    return feed._last_order < (seal.term, seal.number + 1)
 
 
 async def test_an_ingester_makes_the_key_and_a_fresh_api_hears_its_first_events_without_a_hole(

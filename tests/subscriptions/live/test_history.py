@@ -240,8 +240,8 @@ async def test_what_expired_before_it_was_read_is_said(log: Log, hub: Hub) -> No
 async def test_who_leaves_leaves_nothing_behind(hub: Hub, feed: Feed) -> None:
     async with _following(hub, EVERYTHING, 0) as items:
         await _until(items, LiveStart)
-        assert feed.followers == 1
-    assert feed.followers == 0
+        assert feed.subscribers == 1
+    assert feed.subscribers == 0
     assert hub.state() == HubState(0, 0, 0, 0)
 
 

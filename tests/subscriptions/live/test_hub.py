@@ -121,7 +121,7 @@ async def test_a_slow_subscriber_reads_history_and_delays_nobody(hub: Hub, telle
         for n in range(10):
             await teller.happen(100)
             await quick.has(*range(1, (n + 1) * 100 + 1))
-            assert room.held <= ONE
+            assert room.used <= ONE
             seen = max(seen, hub.state().slowest_lag_events)
         assert seen >= 900
         slow.room.set()
@@ -144,7 +144,7 @@ async def test_all_slow_subscribers_together_have_bounded_room(hub: Hub, teller:
         for _ in range(10):
             events = await teller.happen(100)
             await until(lambda head=events[-1]["_id"]: hub.position == head)  # type: ignore[misc]
-            assert room.held <= ALL
+            assert room.used <= ALL
         for sink in sinks:
             sink.room.set()
         for sink in sinks:
@@ -249,7 +249,7 @@ async def test_who_waits_long_holds_nothing_that_was_read_ahead_and_has_it_read_
     sink.room.clear()
     async with member(hub, EVERYTHING, 0, sink):
         await until(lambda: sink.positions == [1, 2, 3, 4])
-        [reading] = [one._reading for cohort in hub._cohorts.values() for one in cohort.members]
+        [reading] = [one._reader for cohort in hub._cohorts.values() for one in cohort.subscribers]
         await until(lambda: not reading._page)
         sink.room.set()
         await sink.has(*range(1, 51))
@@ -258,7 +258,7 @@ async def test_who_waits_long_holds_nothing_that_was_read_ahead_and_has_it_read_
 async def test_a_page_of_large_events_is_small_and_one_of_small_events_is_large(hub: Hub, teller: Teller) -> None:
     class Counting(Receiver):
         async def _send(self, text: str) -> None:
-            [one] = [one._reading for cohort in hub._cohorts.values() for one in cohort.members]
+            [one] = [one._reader for cohort in hub._cohorts.values() for one in cohort.subscribers]
             pages.append(len(one._page))
             self.texts.append(text)
 
@@ -299,7 +299,7 @@ async def test_who_is_sent_to_the_log_while_something_is_being_sent_still_gets_t
         def put(self, body: bytes, reached: int) -> bool:
             taken = super().put(body, reached)
             if body == b"e2":
-                hub._miss()
+                hub._fall_back()
             return taken
 
     sinks = [Quick(), Disturbing(), Quick(), Quick()]
@@ -433,7 +433,7 @@ async def test_what_takes_too_long_to_be_made_sends_its_subscribers_to_the_log(
         slowly.may.clear()
         events = await teller.happen(100)
         await until(lambda: hub.position == events[-1]["_id"])
-        assert room.held <= ALL
+        assert room.used <= ALL
         slowly.may.set()
         for sink in sinks:
             await sink.has(*range(1, 103))

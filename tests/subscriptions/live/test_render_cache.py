@@ -1,20 +1,20 @@
 """Texts that were written out lately: as many as fit, the ones asked for lately first."""
 
-from eventscope.subscriptions.live.render_cache import BESIDE, RenderCache
+from eventscope.subscriptions.live.render_cache import OVERHEAD, RenderCache
 
 
 def test_what_was_not_asked_for_the_longest_makes_room() -> None:
-    texts = RenderCache(3 * (BESIDE + 10))
+    texts = RenderCache(3 * (OVERHEAD + 10))
     for position in (1, 2, 3):
         texts.add("a", position, "x" * 10)
     assert texts.get("a", 1) == "x" * 10
     texts.add("b", 1, "y" * 10)
     assert [texts.get("a", position) is not None for position in (1, 2, 3)] == [True, False, True]
     assert texts.get("b", 1) == "y" * 10
-    assert texts.held == 3 * (BESIDE + 10)
+    assert texts.size == 3 * (OVERHEAD + 10)
 
 
 def test_what_would_take_all_the_room_is_not_kept() -> None:
     texts = RenderCache(1_000)
     texts.add("a", 1, "x" * 1_000)
-    assert (texts.get("a", 1), texts.held) == (None, 0)
+    assert (texts.get("a", 1), texts.size) == (None, 0)

@@ -163,7 +163,7 @@ async def test_it_ends_when_the_log_is_begun_anew_meanwhile(log: Log) -> None:
         heard.append(await anext(items))
         await log.mongo.client.drop_database(log.mongo.database.name)
         await store(log, *at(*range(9)))
-        with pytest.raises(WrongLog, match="begun anew while it was replayed"):
+        with pytest.raises(WrongLog, match="replaced by another during the replay"):
             async for item in items:
                 heard.append(item)
     assert positions(heard) == [*range(1, paging.FIRST + 1)]  # the page that had been read

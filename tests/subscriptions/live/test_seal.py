@@ -6,7 +6,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventscope.subscriptions.live.seal import Seal, is_genuine, is_genuine_answer, is_sealed, on_answer
+from eventscope.subscriptions.live.seal import Seal, is_genuine, is_genuine_answer, is_sealed, seal_answer
 
 KEY = b"k" * 32
 bodies = st.lists(st.integers(0, 9), max_size=5).map(lambda value: b'"events":' + orjson.dumps(value))
@@ -52,7 +52,7 @@ places = st.from_regex(r"_INBOX\.[a-z]{1,9}", fullmatch=True)
 def test_an_answer_is_genuine_at_its_place_and_for_what_was_published_there_alone(
     place: str, published: bytes, other_place: str, other: bytes
 ) -> None:
-    raw = on_answer(b'{"messageId":"m","position":1}', place, published, KEY)
+    raw = seal_answer(b'{"messageId":"m","position":1}', place, published, KEY)
     told = orjson.loads(raw)
     del told["signature"]
     assert told == {"messageId": "m", "position": 1}
@@ -64,5 +64,5 @@ def test_an_answer_is_genuine_at_its_place_and_for_what_was_published_there_alon
 
 @given(bodies, places)
 def test_no_live_batch_is_an_answer_and_no_answer_a_live_batch(body: bytes, place: str) -> None:
-    assert not is_genuine(on_answer(b"{%b}" % body, place, b"", KEY), KEY)
+    assert not is_genuine(seal_answer(b"{%b}" % body, place, b"", KEY), KEY)
     assert not is_genuine_answer(Seal(KEY, 1).on(body), place, b"", KEY)

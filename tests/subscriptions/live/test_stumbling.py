@@ -136,7 +136,7 @@ async def test_what_cannot_be_written_out_at_first_is_read_from_the_store(
             await sink.has(*range(1, 10))
         assert len(events) == 6
         assert other.kinds == ["LiveStart", *["event"] * 9]  # nobody else notices
-        await until(lambda: room.held == 0)
+        await until(lambda: room.used == 0)
     assert [record.levelno for record in caplog.records if "errorId" in record.message] == [logging.ERROR]
 
 
@@ -210,11 +210,11 @@ class Listening:
         self.missed_at = 0
         self._failures = failures
 
-    def came(self, events: Sequence[EventDocument]) -> None:
+    def on_events(self, events: Sequence[EventDocument]) -> None:
         self._fail()
         self.heard = events[-1]["_id"]
 
-    def missed(self) -> None:
+    def on_gap(self) -> None:
         self._fail()
         self.missed_at += 1
 
@@ -228,9 +228,9 @@ async def test_a_listener_that_fails_is_told_again_and_freezes_nobody(
     log: Log, feed: Feed, teller: Teller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(newses, "LOOK_SECONDS", 0.05)
-    news = ChangeNotifier(log, feed)
+    notifier = ChangeNotifier(log, feed)
     good, bad = Listening(0), Listening(1)
-    with news.heard_by(bad), news.heard_by(good):
+    with notifier.notify(bad), notifier.notify(good):
         await until(lambda: good.missed_at and bad.missed_at)  # of which the first failed for one
         await teller.beat(0)
         bad._failures = 2
@@ -246,8 +246,8 @@ async def test_news_that_stumble_themselves_go_on(
     log: Log, feed: Feed, teller: Teller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(newses, "RETRY_SECONDS", 0.0)
-    news, good = ChangeNotifier(log, feed), Listening(0)
-    take = news._take
+    notifier, good = ChangeNotifier(log, feed), Listening(0)
+    take = notifier._accept
     failures = 1
 
     async def fail(*batch: Any) -> None:
@@ -257,8 +257,8 @@ async def test_news_that_stumble_themselves_go_on(
             raise Broken
         await take(*batch)
 
-    monkeypatch.setattr(news, "_take", fail)
-    with news.heard_by(good):
+    monkeypatch.setattr(notifier, "_accept", fail)
+    with notifier.notify(good):
         await until(lambda: good.missed_at == 1)
         await teller.happen(1)
         await until(lambda: good.missed_at == 2)
@@ -269,11 +269,11 @@ async def test_news_that_stumble_themselves_go_on(
 
 
 async def test_aggregates_are_watched_on_when_another_listener_fails(log: Log, feed: Feed, teller: Teller) -> None:
-    news = ChangeNotifier(log, feed)
-    watching = AggregateUpdates(log, news)
+    notifier = ChangeNotifier(log, feed)
+    watching = AggregateUpdates(log, notifier)
     await teller.store(user("ada"))
-    with news.heard_by(Listening(1000)):
-        async with aclosing(watching.watch("user", "ada")) as heads, asyncio.timeout(60):
+    with notifier.notify(Listening(1000)):
+        async with aclosing(watching.follow("user", "ada")) as heads, asyncio.timeout(60):
             assert (await anext(heads)).version == 1
             await teller.happen(1, **user("ada"))
             assert (await anext(heads)).version == 2

@@ -95,11 +95,11 @@ async def test_of_forged_answers_and_the_true_one_behind_them_the_true_one_is_ta
         place, message = await overheard.first()
         unsigned = [*NO_ANSWERS, FORGED]
         forged = [
-            seal.on_answer(FORGED, place, message.data, b"f" * 32),
-            seal.on_answer(FORGED, f"{place}0", message.data, key),  # a true one, to somebody else
-            seal.on_answer(FORGED, place, b"{}", key),  # or to another message
+            seal.seal_answer(FORGED, place, message.data, b"f" * 32),
+            seal.seal_answer(FORGED, f"{place}0", message.data, key),  # a true one, to somebody else
+            seal.seal_answer(FORGED, place, b"{}", key),  # or to another message
             Seal(key, 1).on(FORGED[1:-1]),
-            seal.on_answer(FORGED, place, message.data, key)[:-1] + b" ",
+            seal.seal_answer(FORGED, place, message.data, key)[:-1] + b" ",
         ]
         await overheard.send(place, unsigned + forged)
         await until(lambda: len(reasons) == len(unsigned) + len(forged))
@@ -159,7 +159,7 @@ async def test_while_the_log_cannot_be_read_nobody_is_believed_and_nothing_fails
     async with open_confirmed(client, settings.stream, settings.subjects, LogKey(log)) as publisher:
         publishing = asyncio.create_task(publisher.publish([{"type": "a"}], together=False, seconds=0.5))
         place, message = await overheard.first()
-        await overheard.send(place, [seal.on_answer(FORGED, place, message.data, b"damaged")])
+        await overheard.send(place, [seal.seal_answer(FORGED, place, message.data, b"damaged")])
         with pytest.raises(Unavailable, match="no outcome within"):
             await publishing
 
@@ -178,7 +178,7 @@ async def test_a_rejected_message_stays_when_somebody_else_answers_its_retry(
     async with open_retrier(log, client, settings.stream) as retrier:
         await retrier.send(message)
         place, _ = await overheard.first()
-        true_for_another = seal.on_answer(FORGED, place, b"[", await secret.ensure(log))
+        true_for_another = seal.seal_answer(FORGED, place, b"[", await secret.ensure(log))
         inbox = place.rpartition(".")[0]
         for odd in (f"{inbox}.x", f"{inbox}.{'9' * 1000}", f"{inbox}.\u00b2", f"{inbox}.77"):
             await overheard.send(odd, [FORGED])
