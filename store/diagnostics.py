@@ -52,7 +52,7 @@ class ServerFacts:
     expires: bool | None
 
 
-async def facts(log: Log) -> ServerFacts:
+async def server_facts(log: Log) -> ServerFacts:
     """Facts from the server; Unavailable or QuestionTimedOut when it does not answer."""
     mongo = log.mongo
     with translate_errors(log.question_seconds):

@@ -1,1 +1,1 @@
-"""What is wrong, and what to do about it."""
+"""`eventscope doctor`: what is wrong, and what to do about it."""

@@ -1,4 +1,4 @@
-"""Findings of `eventscope doctor`: what was looked at, how it is, and what to do about it."""
+"""Findings of `eventscope doctor`: what was checked, its state, and what to do about it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,17 +8,17 @@ from eventscope.redact import redacted_text
 
 
 class Level(IntEnum):
-    """How bad it is. The exit code of the doctor is 1 from WARNING on, and 2 for BROKEN."""
+    """Severity. The doctor's exit code is 1 if the worst finding is a WARNING, and 2 if it is BROKEN."""
 
     OK = 0
     NOTE = 1  # worth knowing; nothing to do
-    WARNING = 2  # it works, but what is promised may not hold
+    WARNING = 2  # it works, but a guarantee may not hold
     BROKEN = 3  # it does not work
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at; `advice` is empty where nothing is to be done."""
+    """The result of one check; `advice` is empty if there is nothing to do."""
 
     check: str
     level: Level
@@ -26,36 +26,36 @@ class Finding:
     advice: str = ""
 
     def __post_init__(self) -> None:
-        """Keep what may be secret out of it, wherever it came from."""
+        """Redact secrets in `found`, which quotes servers and settings."""
         object.__setattr__(self, "found", redacted_text(self.found))
 
     @property
     def data(self) -> dict[str, str]:
-        """For programs."""
+        """The finding as JSON, for programs."""
         return {"check": self.check, "level": self.level.name.lower(), "found": self.found, "advice": self.advice}
 
 
 def ok(check: str, found: str) -> Finding:
-    """All is well."""
+    """A finding without a problem."""
     return Finding(check, Level.OK, found)
 
 
 def note(check: str, found: str, advice: str = "") -> Finding:
-    """Worth knowing."""
+    """A finding worth knowing, without anything that must be done."""
     return Finding(check, Level.NOTE, found, advice)
 
 
 def warning(check: str, found: str, advice: str) -> Finding:
-    """What is promised may not hold."""
+    """A finding of a guarantee that may not hold."""
     return Finding(check, Level.WARNING, found, advice)
 
 
 def broken(check: str, found: str, advice: str) -> Finding:
-    """It does not work."""
+    """A finding of something that does not work."""
     return Finding(check, Level.BROKEN, found, advice)
 
 
 def exit_code(findings: Iterable[Finding]) -> int:
-    """0 when all is well, 1 with warnings, 2 when something is broken."""
+    """0 if all is well, 1 after warnings, 2 if something is broken."""
     worst = max((finding.level for finding in findings), default=Level.OK)
     return {Level.WARNING: 1, Level.BROKEN: 2}.get(worst, 0)

@@ -77,7 +77,7 @@ class MonitoringFacts:
     sync_always: bool
 
 
-async def facts(client: Client, stream: str) -> NatsFacts:
+async def nats_facts(client: Client, stream: str) -> NatsFacts:
     """Ask the server; Unavailable when it does not answer."""
     found = client.connected_server_version
     version = (found.major, found.minor, found.patch)

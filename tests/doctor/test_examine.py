@@ -29,6 +29,7 @@ from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
 from eventscope.subscriptions.live import live_batch
 from eventscope.subscriptions.live.seal import Seal
+from eventscope.subscriptions.nats import stream
 from tests.store.mongo.test_driver import Standalone
 from tests.support.processes import environment
 from tests.support.until import until
@@ -123,7 +124,7 @@ async def test_servers_as_eventscope_makes_them_are_well(settings: Settings, cli
 async def test_who_speaks_for_the_ingester_is_found_out(
     settings: Settings, log: Log, client: Client, at_work: None
 ) -> None:
-    assert "all of an ingester of this log" in found(await examine(settings, HERE), "live batches")
+    assert "all from an ingester of this log" in found(await examine(settings, HERE), "live batches")
 
     async def speak() -> None:
         while True:
@@ -137,7 +138,7 @@ async def test_who_speaks_for_the_ingester_is_found_out(
     finally:
         await cancel(speaking)
     assert worse(findings) == {"live batches": Level.WARNING}
-    assert "are of no ingester of this log: API processes do not look at them" in found(findings, "live batches")
+    assert "are not from an ingester of this log: API processes ignore them" in found(findings, "live batches")
 
 
 async def test_single_servers_that_are_not_embedded_are_warned_of(
@@ -154,6 +155,22 @@ async def test_before_the_first_start_it_says_what_to_start(settings: Settings) 
         "MongoDB expiry": Level.WARNING,
         "NATS stream": Level.BROKEN,
     }
+
+
+async def test_a_log_that_was_dropped_with_its_database_is_missed_by_the_stream_that_was_trimmed(
+    settings: Settings, log: Log, client: Client
+) -> None:
+    js = client.jetstream()
+    await stream.ensure(js, settings.stream, settings.subjects)
+    subject = settings.subjects[0].replace(">", "user.created")
+    for _ in range(3):
+        await js.publish(subject, b"{}")
+    await log.mongo.client.drop_database(settings.mongo_database)
+    assert "log collections" not in worse(await examine(settings, HERE))
+    await js.purge_stream(settings.stream, seq=3)
+    findings = await examine(settings, HERE)
+    assert worse(findings)["log collections"] == Level.WARNING
+    assert f"the messages before 3 were removed from {settings.stream}" in found(findings, "log collections")
 
 
 async def test_what_was_done_to_mongodb_is_found(settings: Settings, log: Log, client: Client, at_work: None) -> None:
@@ -257,7 +274,7 @@ async def test_a_mongodb_that_is_no_replica_set_is_broken(settings: Settings, cl
 async def test_a_nats_without_jetstream_is_broken(settings: Settings, plain: str) -> None:
     findings = await examine(settings.model_copy(update={"nats_url": plain}), HERE)
     assert worse(findings)["JetStream"] == Level.BROKEN
-    assert found(findings, "JetStream") == "JetStream is not there: it was started without -js"
+    assert found(findings, "JetStream") == "JetStream is not available: it was started without -js"
 
 
 async def test_the_monitoring_address_tells_whether_nats_writes_to_disk_first(
@@ -387,7 +404,7 @@ async def test_an_ingester_that_runs_and_cannot_go_on_is_not_to_be_started(
     await client.jetstream().publish(f"{subject_prefix}.a", b'{"messageId": "last"}')
     await until(lambda: pages.event(log, "last"))
     await log.events.drop()
-    sentence = "runs and cannot go on: the collection events "
+    sentence = "is running but cannot go on: the collection events "
 
     async def said() -> bool:
         return sentence in found(await examine(settings, HERE), "ingester")
@@ -401,7 +418,7 @@ async def test_durable_consumers_that_keep_the_stream_full_are_named(
     js = client.jetstream()
     for name in ("forgotten", "other"):
         await js.add_consumer(settings.stream, durable_name=name, ack_policy=AckPolicy.EXPLICIT)
-    assert found(await examine(settings, HERE), "NATS consumers").startswith("no durable consumer keeps anything")
+    assert found(await examine(settings, HERE), "NATS consumers").startswith("no durable consumer keeps messages")
     await js.publish(f"{subject_prefix}.a", b'{"data": "' + b"x" * 1000 + b'"}')
     findings = await examine(settings, HERE)
     assert worse(findings) == {}
@@ -421,7 +438,7 @@ async def test_streams_that_take_in_what_eventscope_sends_are_found(settings: Se
     try:
         findings = await examine(settings, HERE)
         assert worse(findings)["NATS live subjects"] == Level.WARNING
-        assert found(findings, "NATS live subjects").startswith(f"{other} keeps each event once more")
+        assert found(findings, "NATS live subjects").startswith(f"{other} captures eventscope.live.")
     finally:
         await js.delete_stream(other)
     await js.update_stream(name=settings.stream, subjects=[*settings.subjects, live_batch.subject(settings.stream)])

@@ -1,11 +1,11 @@
 """What MongoDB says of itself, by either driver."""
 
-from eventscope.store.diagnostics import IndexFacts, facts, own_indexes
+from eventscope.store.diagnostics import IndexFacts, own_indexes, server_facts
 from eventscope.store.log import INDEXES, Log
 
 
 async def test_a_server_as_it_should_be_tells_so(log: Log) -> None:
-    found = await facts(log)
+    found = await server_facts(log)
     assert found.version[0].isdigit()
     assert found.replica_set is not None
     assert len(found.members) == 1
@@ -17,12 +17,12 @@ async def test_a_server_as_it_should_be_tells_so(log: Log) -> None:
 
 
 async def test_the_clock_of_a_server_on_this_machine_is_ours(log: Log) -> None:
-    found = await facts(log)
+    found = await server_facts(log)
     assert abs(found.ahead) <= found.doubt + 0.001
 
 
 async def test_every_index_that_is_wanted_is_there_after_the_log_was_made(log: Log) -> None:
-    found = await facts(log)
+    found = await server_facts(log)
     assert set(own_indexes()) <= found.indexes
     assert len(own_indexes()) == sum(map(len, INDEXES.values()))
     ttl = {index.name: index.expire_after for index in found.indexes if index.expire_after is not None}
@@ -33,7 +33,7 @@ async def test_an_index_is_known_by_what_matters_of_it(log: Log) -> None:
     await log.events.drop_index("messageId_1")
     await log.events.create_index([("messageId", 1)], name="another_name")
     try:
-        found = await facts(log)
+        found = await server_facts(log)
         assert IndexFacts("events", ("messageId",), unique=False, partial=(), expire_after=None) in found.indexes
         assert [index.name for index in own_indexes() if index not in found.indexes] == ["events(messageId)"]
     finally:

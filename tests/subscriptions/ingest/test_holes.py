@@ -13,7 +13,7 @@ from nats.aio.client import Client
 from nats.js import api
 
 from eventscope.background import cancel
-from eventscope.doctor import log as log_checks
+from eventscope.doctor import log_checks
 from eventscope.doctor.finding import Level
 from eventscope.server.ingester import ingest
 from eventscope.settings import Settings

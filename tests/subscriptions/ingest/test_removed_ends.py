@@ -6,7 +6,7 @@ import signal
 import pytest
 from nats.aio.client import Client
 
-from eventscope.doctor import log as log_checks
+from eventscope.doctor import log_checks
 from eventscope.doctor.finding import Level
 from eventscope.settings import Settings
 from eventscope.store.log import Log

@@ -1,4 +1,4 @@
-"""What `eventscope doctor` thinks of a NATS server and of the stream: plain functions of the facts."""
+"""Checks of the NATS server and the stream. No I/O."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -19,8 +19,8 @@ OLDEST: Final = (2, 12, 3)
 REPLICAS: Final = 3
 HOUR: Final = 3600.0
 WINDOW_SECONDS: Final = 60.0
-TELLING: Final = 100  # messages, and
-TELLING_SECONDS: Final = 60.0  # seconds from the first to the last, by which a rate can be told
+RATE_MESSAGES: Final = 100  # a rate is computed from at least so many messages,
+RATE_SECONDS: Final = 60.0  # with so many seconds from the first to the last
 
 
 def findings(
@@ -32,12 +32,12 @@ def findings(
     *,
     embedded: bool,
 ) -> list[Finding]:
-    """All that there is to say; `outage` is the longest one planned for, in seconds."""
+    """The findings of all checks; `outage` is the longest outage to be prepared for, in seconds."""
     found = [version(facts.version), jetstream(facts.jetstream), payload(facts.max_payload)]
     if facts.jetstream is not None:
         return found
     if facts.stream is None:
-        advice = f"start `eventscope ingest`, which makes it, or name another with {variable('stream')}"
+        advice = f"start `eventscope ingest`, which creates it, or name another with {variable('stream')}"
         return [*found, broken("NATS stream", f"there is no stream {stream}", advice)]
     at = facts.stream
     return [
@@ -51,7 +51,7 @@ def findings(
         *size(at, stream, outage),
         room(facts),
         consumers(facts, at, stream),
-        own_words(facts, at, stream),
+        own_subjects(facts, at, stream),
         window(at, stream),
         sync(at, monitored),
     ]
@@ -59,56 +59,56 @@ def findings(
 
 def version(found: tuple[int, int, int]) -> Finding:
     """The server's version."""
-    check, said = "NATS version", f"NATS {'.'.join(map(str, found))}"
+    check, text = "NATS version", f"NATS {'.'.join(map(str, found))}"
     if found < OLDEST:
-        return warning(check, f"{said} can lose acknowledged messages when a cluster changes", "upgrade to 2.12.3")
-    return ok(check, said)
+        return warning(check, f"{text} can lose acknowledged messages when a cluster changes", "upgrade to 2.12.3")
+    return ok(check, text)
 
 
-def jetstream(trouble: str | None) -> Finding:
-    """Whether there is a JetStream for us."""
-    if trouble is not None:
-        return broken("JetStream", f"JetStream is not there: {trouble}", "start nats-server with -js")
+def jetstream(problem: str | None) -> Finding:
+    """Whether JetStream is available."""
+    if problem is not None:
+        return broken("JetStream", f"JetStream is not available: {problem}", "start nats-server with -js")
     return ok("JetStream", "JetStream is on")
 
 
 def payload(most: int) -> Finding:
-    """Whether every event that the log takes comes through NATS."""
+    """Whether NATS accepts every event that the log accepts."""
     check, found = "NATS max payload", f"messages may have {most} bytes"
     if most < MOST_BYTES:
         advice = "set max_payload to 2MB if services publish larger events"
-        return note(check, f"{found}, events up to {MOST_BYTES}", advice)
+        return note(check, f"{found}, events {MOST_BYTES}", advice)
     if most > MOST_RAW:
-        return note(check, f"{found}, and of a rejected one {MOST_RAW} are kept", "set max_payload to 8MB")
+        return note(check, f"{found}, but only {MOST_RAW} of a rejected message are kept", "set max_payload to 8MB")
     return ok(check, found)
 
 
 def takes(at: StreamFacts, stream: str, subjects: Sequence[str]) -> Finding:
-    """Whether the stream captures what it should."""
+    """Whether the stream captures all subjects of the settings."""
     check = "NATS subjects"
-    left = [subject for subject in subjects if not any(covers(wide, subject) for wide in at.subjects)]
-    if left:
+    missing = [subject for subject in subjects if not any(covers(wide, subject) for wide in at.subjects)]
+    if missing:
         advice = f"start `eventscope ingest`, which adds it, or set {variable('subjects')}"
-        return broken(check, f"{stream} does not take {', '.join(left)}", advice)
+        return broken(check, f"{stream} does not capture {', '.join(missing)}", advice)
     if at.sealed:
-        return broken(check, f"{stream} is sealed and takes nothing any more", "make another stream")
-    return ok(check, f"{stream} takes {', '.join(at.subjects)}")
+        return broken(check, f"{stream} is sealed and accepts no more messages", "create another stream")
+    return ok(check, f"{stream} captures {', '.join(at.subjects)}")
 
 
 def storage(at: StreamFacts, stream: str) -> Finding:
-    """Whether what is acknowledged outlives a restart."""
+    """Whether acknowledged messages survive a restart."""
     check = "NATS storage"
     if at.storage != "file":
         return broken(
             check,
-            f"{stream} is kept in {at.storage}: a restart of NATS loses what is not stored yet",
-            "make it anew with --storage file: a stream cannot be changed in this",
+            f"{stream} is kept in {at.storage}: a restart of NATS loses messages that are not in the log yet",
+            "recreate it with --storage file: this cannot be changed in a stream",
         )
     return ok(check, f"{stream} is kept on disk")
 
 
 def replicas(at: StreamFacts, stream: str, *, embedded: bool) -> Finding:
-    """How many machines may die."""
+    """How many copies of the stream there are."""
     check = "NATS replicas"
     found = f"{stream} has {'one copy' if at.replicas == 1 else f'{at.replicas} copies'}"
     if at.replicas >= REPLICAS:
@@ -117,47 +117,47 @@ def replicas(at: StreamFacts, stream: str, *, embedded: bool) -> Finding:
         return note(check, f"{found}, as on embedded servers")
     return warning(
         check,
-        f"{found}: what is not stored yet is lost with a disk",
+        f"{found}: the loss of one disk loses messages that are not in the log yet",
         f"run three servers, and: nats stream edit {stream} --replicas 3",
     )
 
 
 def absent(at: StreamFacts) -> list[Finding]:
-    """Replicas that are away or behind; nothing when none is."""
+    """Replicas that are offline or lag behind; empty if none is."""
     if not at.absent:
         return []
-    return [warning("NATS members", f"away or behind: {', '.join(at.absent)}", "look at: nats server report jetstream")]
+    return [warning("NATS members", f"offline or behind: {', '.join(at.absent)}", "see: nats server report jetstream")]
 
 
 def keeps(at: StreamFacts, stream: str) -> Finding:
-    """Whether the stream keeps what nobody has stored yet."""
+    """Whether the stream keeps messages until they are in the log."""
     check = "NATS discard policy"
     if at.retention != "limits":
         return broken(
             check,
-            f"{stream} has the retention policy {at.retention}: messages go whenever others have read them",
-            "make it anew with --retention limits: a stream cannot be changed in this",
+            f"{stream} has the retention policy {at.retention}: messages are removed once others have read them",
+            "recreate it with --retention limits: this cannot be changed in a stream",
         )
     if at.max_per_subject is not None:
         return broken(
             check,
-            f"{stream} keeps {at.max_per_subject} messages of a subject, and forgets older ones",
+            f"{stream} keeps only {at.max_per_subject} messages per subject, and removes older ones",
             f"nats stream edit {stream} --max-msgs-per-subject=-1",
         )
     if at.discard != "new":
         return warning(
             check,
-            f"{stream}, when it is full, forgets what nobody has stored yet",
-            f"let it refuse publishers instead: nats stream edit {stream} --discard new",
+            f"a full {stream} removes messages that are not in the log yet",
+            f"have it refuse new messages instead: nats stream edit {stream} --discard new",
         )
-    return ok(check, f"{stream}, when it is full, refuses publishers and forgets nothing")
+    return ok(check, f"a full {stream} refuses new messages and removes none")
 
 
 def age(at: StreamFacts, stream: str, outage: float) -> Finding:
-    """Whether messages live through the longest outage."""
+    """Whether messages are kept through the longest outage."""
     check = "NATS max age"
     if at.max_age is None:
-        return ok(check, "messages are kept for any time")
+        return ok(check, "messages are kept without a time limit")
     found = f"messages are dropped after {at.max_age / HOUR:g} h, an outage may last {outage / HOUR:g} h"
     if at.max_age < outage:
         return warning(check, found, f"nats stream edit {stream} --max-age {2 * outage / HOUR:g}h")
@@ -165,7 +165,7 @@ def age(at: StreamFacts, stream: str, outage: float) -> Finding:
 
 
 def size(at: StreamFacts, stream: str, outage: float) -> list[Finding]:
-    """Whether there is room for what comes in the longest outage, at the rate of what is there now."""
+    """Whether there is room for the messages of the longest outage, at the rate of those in the stream now."""
     limits = [
         ("bytes", at.max_bytes, at.bytes, "max-bytes"),
         ("messages", at.max_messages, at.messages, "max-msgs"),
@@ -177,24 +177,25 @@ def size(at: StreamFacts, stream: str, outage: float) -> list[Finding]:
 def _size(at: StreamFacts, stream: str, outage: float, what: str, limit: int | None, held: int, option: str) -> Finding:
     assert limit is not None
     check, found = f"NATS max {what}", f"{stream} holds {held} of at most {limit} {what}"
-    advice = f"when it is full, publishers are refused; to raise it: nats stream edit {stream} --{option}"
+    advice = f"when it is full, publishers are refused; to raise the limit: nats stream edit {stream} --{option}"
     seconds = _span(at)
     if seconds is None:
-        return note(check, f"{found}; how long these last cannot be told from {at.messages} messages", advice)
+        text = f"{found}; its messages are too few, or too close in time, to tell how long that lasts"
+        return note(check, text, advice)
     lasts = limit / (held / seconds)
-    found = f"{found}; at the present rate they last {lasts / HOUR:.1f} h, an outage may last {outage / HOUR:g} h"
+    found = f"{found}; at the present rate that lasts {lasts / HOUR:.1f} h, an outage may last {outage / HOUR:g} h"
     return warning(check, found, advice) if lasts < outage else ok(check, found)
 
 
 def _span(at: StreamFacts) -> float | None:
-    if at.first is None or at.last is None or at.messages < TELLING:
+    if at.first is None or at.last is None or at.messages < RATE_MESSAGES:
         return None
     seconds = (at.last - at.first) / 1_000_000
-    return seconds if seconds >= TELLING_SECONDS else None
+    return seconds if seconds >= RATE_SECONDS else None
 
 
 def room(facts: NatsFacts) -> Finding:
-    """How much JetStream may keep for us in all."""
+    """How much JetStream may store for the account."""
     check, used = "NATS room", f"{facts.storage_used / 2**20:.1f} MiB"
     if facts.storage_limit is None:
         return ok(check, f"the account uses {used}, without a limit of its own")
@@ -204,66 +205,66 @@ def room(facts: NatsFacts) -> Finding:
 
 
 def consumers(facts: NatsFacts, at: StreamFacts, stream: str) -> Finding:
-    """Whether others keep the stream from being trimmed."""
+    """Whether other consumers keep the stream from being trimmed."""
     check = "NATS consumers"
     end, now = at.last_sequence + 1, moment.now()
-    holding = [one for one in facts.holders if one.count(end, at.first_sequence)]
-    if not holding:
-        return ok(check, f"no durable consumer keeps anything in {stream}")
-    found = "kept in the stream for durable consumers until they acknowledge it: " + ", ".join(
-        one.describe(now, end, at.first_sequence) for one in holding
+    holders = [one for one in facts.holders if one.count(end, at.first_sequence)]
+    if not holders:
+        return ok(check, f"no durable consumer keeps messages in {stream}")
+    found = "messages kept in the stream until durable consumers acknowledge them: " + ", ".join(
+        one.describe(now, end, at.first_sequence) for one in holders
     )
     full = at.max_bytes is not None and at.bytes > FULL * at.max_bytes
-    forgotten = [one.name for one in holding if full or one.idle_hours(now) > IDLE_HOURS]
+    forgotten = [one.name for one in holders if full or one.idle_hours(now) > IDLE_HOURS]
     if not forgotten:
         return note(check, found)
-    removing = "; ".join(f"nats consumer rm {stream} {name}" for name in forgotten)
-    return warning(
-        check, found, f"when the stream is full of it, publishers are refused; if nobody reads it: {removing}"
-    )
+    removal = "; ".join(f"nats consumer rm {stream} {name}" for name in forgotten)
+    return warning(check, found, f"if these fill the stream, publishers are refused; if nobody reads them: {removal}")
 
 
-def own_words(facts: NatsFacts, at: StreamFacts, stream: str) -> Finding:
-    """Whether a stream takes in what Eventscope itself sends."""
+def own_subjects(facts: NatsFacts, at: StreamFacts, stream: str) -> Finding:
+    """Whether a stream captures the messages that Eventscope itself sends."""
     check = "NATS live subjects"
-    if taken := reserved(at.subjects):
+    if captured := reserved(at.subjects):
         return broken(
             check,
-            f"{stream} takes {', '.join(taken)}, where Eventscope and NATS themselves send, and is not read for that",
-            f"take that out: nats stream edit {stream} --subjects …",
+            f"{stream} captures {', '.join(captured)}, where Eventscope and NATS send their own, so it is not read",
+            f"remove them: nats stream edit {stream} --subjects …",
         )
     if others := [name for name in facts.listening if name != stream]:
         return warning(
             check,
-            f"{', '.join(others)} keeps each event once more, and a heartbeat a second, off"
-            f" {live_batch.subject(stream)}",
-            "take eventscope.live.> out of its subjects",
+            f"{', '.join(others)} captures {live_batch.subject(stream)}, and so stores each event again, and a"
+            " heartbeat each second",
+            "remove eventscope.live.> from its subjects",
         )
-    return ok(check, "no stream takes in what Eventscope itself sends")
+    return ok(check, "no stream captures what Eventscope itself sends")
 
 
 def window(at: StreamFacts, stream: str) -> Finding:
-    """For how long JetStream itself knows what comes twice."""
-    check, found = "NATS duplicate window", f"JetStream drops what comes twice within {at.duplicate_window:g} s"
+    """For how long JetStream itself recognises duplicates."""
+    check, found = "NATS duplicate window", f"JetStream drops duplicates within {at.duplicate_window:g} s"
     if at.duplicate_window < WINDOW_SECONDS:
-        advice = f"later ones are dropped by messageId; to save their way: nats stream edit {stream} --dupe-window 2m"
+        advice = f"the log drops later ones by messageId; to drop them here: nats stream edit {stream} --dupe-window 2m"
         return note(check, found, advice)
     return ok(check, found)
 
 
 def sync(at: StreamFacts, monitored: MonitoringFacts | None) -> Finding:
-    """Whether what is acknowledged is on disk."""
+    """Whether acknowledged messages are on disk."""
     check = "NATS sync"
     if monitored is None:
         return note(
             check,
-            "whether it is on disk before it is acknowledged cannot be seen from here",
-            "give the monitoring address: --nats-monitor http://HOST:8222",
+            "whether NATS writes messages to disk before it acknowledges them is unknown",
+            "give its monitoring address: --nats-monitor http://HOST:8222",
         )
     if monitored.sync_always:
         return ok(check, f"{monitored.server} writes to disk before it acknowledges")
-    found = f"{monitored.server} acknowledges before it writes to disk: a loss of power loses what is not stored yet"
-    advice = "set in its configuration, at the price of speed: jetstream { sync_interval: always }"
+    found = (
+        f"{monitored.server} acknowledges before it writes to disk: a power failure loses what is not in the log yet"
+    )
+    advice = "set in its configuration, at a cost in speed: jetstream { sync_interval: always }"
     if at.replicas >= REPLICAS:
-        return note(check, f"{found} if all {at.replicas} replicas lose it at once", advice)
+        return note(check, f"{found} if it hits all {at.replicas} replicas at once", advice)
     return warning(check, found, advice)
