@@ -9,7 +9,7 @@ from eventscope.store.rejected import messages
 from eventscope.store.rejected.messages import StoredRejection
 
 
-async def rejected(log: Log, request: PageRequest) -> Page[StoredRejection]:
+async def rejection_page(log: Log, request: PageRequest) -> Page[StoredRejection]:
     """A page of rejected messages, newest first."""
     below = await same_log.place(log, "r", request.after, "after")
     part = await messages.page(log, limit=request.size + 1, below=below)

@@ -174,7 +174,7 @@ class Query:
     async def rejected_events(self, info: Info, first: First = None, after: After = None) -> object:
         asked = request(first, after)
         info.context.spend(asked.size)
-        return await rejected_resolver.rejected(info.context.log, asked)
+        return await rejected_resolver.rejection_page(info.context.log, asked)
 
     @strawberry.field(description="The state of the log.")
     async def log(self, info: Info) -> LogStatus:

@@ -37,12 +37,12 @@ class Incidents:
     dropped: int = 0
 
 
-async def note(log: Log, said: str) -> None:
+async def note(log: Log, sentence: str) -> None:
     """Record what happened, before it is repaired: a process that dies in between records it twice, but never loses it.
 
     Raises Unavailable or QuestionTimedOut.
     """
-    incident = {"at": log.clock(), "said": said}
+    incident = {"at": log.clock(), "said": sentence}
     with translate_errors(log.question_seconds, "meta"):
         await log.meta.update_one(
             {"_id": ID},

@@ -91,7 +91,7 @@ class EventType(Node):
     )
     async def fields(self, info: Info) -> object:
         found = await _fields(self, info)
-        info.context.spend(len(found.seen))
+        info.context.spend(len(found.occurrences))
         return [
             FieldSeen(
                 path=path,
@@ -103,7 +103,7 @@ class EventType(Node):
                 first_position=BigInt(seen.first),
                 last_position=BigInt(seen.last),
             )
-            for path, seen in found.seen.items()
+            for path, seen in found.occurrences.items()
         ]
 
     @strawberry.field(

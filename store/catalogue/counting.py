@@ -141,7 +141,7 @@ def _document(fields: FieldCounts) -> Document:
         "events": fields.events,
         "to": fields.to,
         # paths are values here, never keys: the names of people's fields may mean something to MongoDB
-        "seen": [{"path": path, **asdict(occurrence)} for path, occurrence in fields.seen.items()],
+        "seen": [{"path": path, **asdict(occurrence)} for path, occurrence in fields.occurrences.items()],
         "truncated": fields.truncated,
         "drifts": [asdict(drift) for drift in fields.drifts],
         "drift_count": fields.drift_count,
@@ -154,7 +154,7 @@ def _fields(document: Document | None) -> FieldCounts:
     return FieldCounts(
         events=document["events"],
         to=document["to"],
-        seen={
+        occurrences={
             one["path"]: Occurrence(one["count"], one["first"], one["last"], one["types"]) for one in document["seen"]
         },
         truncated=document["truncated"],

@@ -83,7 +83,7 @@ class FieldCounts:
 
     events: int = 0
     to: int = 0
-    seen: dict[str, Occurrence] = field(default_factory=dict)
+    occurrences: dict[str, Occurrence] = field(default_factory=dict)
     truncated: bool = False
     drifts: list[FieldDrift] = field(default_factory=list)
     drift_count: int = 0
@@ -107,12 +107,12 @@ class FieldCounts:
         self.events += n
         self.truncated |= shape.is_cut
         for path, kinds in _by_path(shape.pairs).items():
-            occurrence = self.seen.get(path)
+            occurrence = self.occurrences.get(path)
             if occurrence is None:
-                if len(self.seen) == MOST_FIELDS:
+                if len(self.occurrences) == MOST_FIELDS:
                     self.truncated = True
                     continue
-                occurrence = self.seen[path] = Occurrence(0, first.position, last.position, {})
+                occurrence = self.occurrences[path] = Occurrence(0, first.position, last.position, {})
             occurrence.count += n
             occurrence.last = max(occurrence.last, last.position)
             for kind in kinds:

@@ -58,9 +58,9 @@ async def _types(log: Log, type_match: Document, most: int) -> list[EventTypeSum
 
 
 async def _rows(
-    log: Log, since: int, match: Document, counting: Document, type_match: Document, most: int
+    log: Log, since: int, match: Document, is_counted: Document, type_match: Document, most: int
 ) -> list[Document]:
-    """The matching rollups, summed by type: those that match `counting` for totals, those of the last day for rates."""
+    """The matching rollups, summed by type: those with `is_counted` for totals, those of the last day for rates."""
     recent = {"$and": [{"$gte": ["$_id.hour", since]}, {"$lte": ["$_id.hour", log.clock()]}]}
     ends: Document = {
         "n": {"$sum": "$n"},
@@ -72,13 +72,13 @@ async def _rows(
     }
     by_both = {"type": "$_id.type", "aggregateType": "$_id.aggregateType"}
     # $min and $max ignore null
-    counted = {name: {"$cond": [counting, f"${name}", None]} for name in ends if name not in ("n", "recent")}
-    ns = {"n": {"$cond": [counting, "$n", 0]}, "recent": {"$cond": [recent, "$n", 0]}}
+    measures = {name: {"$cond": [is_counted, f"${name}", None]} for name in ends if name not in ("n", "recent")}
+    ns = {"n": {"$cond": [is_counted, "$n", 0]}, "recent": {"$cond": [recent, "$n", 0]}}
     return await log.mongo.aggregate(
         log.rollups,
         [
             {"$match": match | {"_id.type": type_match}},
-            {"$set": ns | counted},
+            {"$set": ns | measures},
             {"$group": {"_id": by_both, **ends, "days": daily.DAYS}},
             {
                 "$group": {

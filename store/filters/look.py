@@ -37,9 +37,9 @@ class Inspection(Effort):
 
     def values(self, path: Path) -> tuple[list[Any], int]:
         """The values that tests of the path apply to, and how many steps one test of all of them takes."""
-        known = self._values.get(path)
-        if known is None:
-            found = spread(self.values_at(path), self.spend)
-            letters = sum(len(value) for value in found if isinstance(value, str))
-            known = self._values[path] = (found, len(found) + letters // LETTERS)
-        return known
+        entry = self._values.get(path)
+        if entry is None:
+            values = spread(self.values_at(path), self.spend)
+            letters = sum(len(value) for value in values if isinstance(value, str))
+            entry = self._values[path] = (values, len(values) + letters // LETTERS)
+        return entry

@@ -16,7 +16,7 @@ class ReadBudget:
     """At most `most` bytes, and one of the process's `places` once they are many. `UNBOUNDED` needs no place."""
 
     def __init__(self, most: float = math.inf, at_once: int = AT_ONCE, places: Places | None = None) -> None:
-        self.spent = 0
+        self.total = 0
         self._at_once = at_once
         self._is_reading = False
         self._turns: asyncio.Semaphore | None = None
@@ -29,7 +29,7 @@ class ReadBudget:
     @property
     def is_large(self) -> bool:
         """Whether so much was read that writing the answer takes noticeable time."""
-        return self.spent > LARGE
+        return self.total > LARGE
 
     async def begin(self) -> None:
         """Wait for a turn to read something that may be large; call `end` once its documents are decoded."""
@@ -52,16 +52,16 @@ class ReadBudget:
 
         TooComplex when the operation has read more than it may.
         """
-        self.spent += size
-        if self.spent > self._most:
+        self.total += size
+        if self.total > self._most:
             raise TooComplex(
                 f"the operation reads more than {self._most:.0f} bytes; ask for smaller pages or fewer fields"
             )
-        return self.spent > LARGE and not self._has_place
+        return self.total > LARGE and not self._has_place
 
     def restore(self, size: int) -> None:
         """Take back a `spend`: these bytes were dropped unread."""
-        self.spent -= size
+        self.total -= size
 
     def must_wait(self, size: int) -> bool:
         """Whether the operation would have to wait for a place, holding more bytes than it may while it waits.
@@ -100,7 +100,7 @@ class ReadBudget:
             self._places.leave()
 
     def _needs_place(self, more: int) -> bool:
-        return not self._has_place and self.spent + more > LARGE
+        return not self._has_place and self.total + more > LARGE
 
     async def _take(self, places: Places) -> None:
         try:

@@ -31,8 +31,8 @@ class Threads:
     def __init__(self, most: int = MOST) -> None:
         self._most = most
         self._lock = Lock()
-        self._running = 0
-        self._started = 0
+        self._call_count = 0
+        self._thread_count = 0
         self._calls: SimpleQueue[_Call] = SimpleQueue()
 
     async def run(self, work: Callable[[], T]) -> T:
@@ -40,9 +40,9 @@ class Threads:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         with self._lock:
-            self._running += 1
-            if is_short := self._running > self._started < self._most:
-                self._started += 1
+            self._call_count += 1
+            if is_short := self._call_count > self._thread_count < self._most:
+                self._thread_count += 1
         if is_short:
             Thread(target=self._work, name="eventscope-mongo", daemon=True).start()
         self._calls.put(_Call(work, copy_context(), loop, future))
@@ -59,7 +59,7 @@ class Threads:
         except BaseException as error:
             settle, outcome = _set_exception, error
         with self._lock:
-            self._running -= 1
+            self._call_count -= 1
         with suppress(RuntimeError):  # the loop may be closed by now
             call.loop.call_soon_threadsafe(settle, call.future, outcome)
 

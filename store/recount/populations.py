@@ -39,7 +39,7 @@ async def differences(log: Log, wrong_heads: Sequence[Wrong] = ()) -> Population
         async with log.mongo.session(snapshot=True) as session:
             at = await log.meta.find_one({"_id": checkpoint.ID}, session=session) or {}
             rows = await log.populations.find({}, session=session).to_list(None)
-            heads = await _counted(log, HEADS, session)
+            heads = await _recount(log, HEADS, session)
     expiring = soon(log)
     wrong = [foreign("populations", row) for row in rows if not is_population_name(row["_id"])]
     found = {_key(row): row for row in rows if is_population_name(row["_id"])}
@@ -89,11 +89,11 @@ async def _change(log: Log, one: Wrong, session: Session) -> UpdateOne | Replace
         return UpdateOne({"_id": one.key}, {"$inc": {"n": counted["n"] - found["n"]}}, upsert=True)
     # the count is damaged, so nothing can be added to it
     expiry: Any = one.key["expireAt"]
-    rows = await _counted(log, HEADS | {"_id.type": one.key["aggregateType"]}, session)
+    rows = await _recount(log, HEADS | {"_id.type": one.key["aggregateType"]}, session)
     n = sum(row["n"] for row in rows if row["_id"]["expireAt"] == expiry)
     return ReplaceOne({"_id": one.key}, {"n": n}, upsert=True) if n else DeleteOne({"_id": one.key})
 
 
-async def _counted(log: Log, match: Document, session: Session) -> list[Document]:
+async def _recount(log: Log, match: Document, session: Session) -> list[Document]:
     group: list[Document] = [{"$match": match}, {"$group": {"_id": NAME, "n": {"$sum": 1}}}]
     return await log.mongo.aggregate(log.aggregates, group, session=session, allowDiskUse=True)

@@ -63,7 +63,7 @@ async def _changes(log: Log, known: Document) -> Document:
     changes: Document = {
         "log": known.get("log") or uuid.uuid4().hex,
         "head": max(head, event.get("_id", 0), *await _positions(log)),
-        "rejectedHead": max(rejected_head, rejection.get("_id", 0), await _dropped(log)),
+        "rejectedHead": max(rejected_head, rejection.get("_id", 0), await _last_dropped(log)),
         "term": known.get("term", 0) + 1,
     }
     changes["acceptedThrough"] = changes["head"]
@@ -119,7 +119,7 @@ async def _positions(log: Log) -> list[int]:
     return [0, *positions, *(note["through"] for note in notes if own.is_note(note))]
 
 
-async def _dropped(log: Log) -> int:
+async def _last_dropped(log: Log) -> int:
     """The number of the last rejected message that was dropped to stay within the limit."""
     through: Any = (await log.meta.find_one({"_id": room.ID}) or {}).get("through", 0)
     return int(through) if type(through) in INTEGERS else 0

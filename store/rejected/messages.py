@@ -63,7 +63,7 @@ async def page(log: Log, *, limit: int, below: int | None = None, code: str | No
         more = 0 < len(rows) < limit and await first(
             log.rejected, query | _under(rows[-1]["_id"]), {"_id": 1}, limit=1, direction=-1
         )
-    return RejectedPage([_rejected(row) for row in rows], bool(more))
+    return RejectedPage([_from_row(row) for row in rows], bool(more))
 
 
 async def one(log: Log, number: int) -> StoredRejection | None:
@@ -79,7 +79,7 @@ async def several(log: Log, numbers: Sequence[int]) -> list[StoredRejection]:
         rows = await first(log.rejected, query, limit=len(numbers))
         if 0 < len(rows) < len(numbers) and await log.rejected.count_documents(query) > len(rows):
             raise TooComplex(TOO_LARGE)
-    return [_rejected(row) for row in rows]
+    return [_from_row(row) for row in rows]
 
 
 async def numbers(log: Log, code: str | None = None) -> list[int]:
@@ -89,7 +89,7 @@ async def numbers(log: Log, code: str | None = None) -> list[int]:
         query = _with_code(code) | {"_id": {"$gt": 0}}
         rows = await log.rejected.find(query, {"_id": 1}).sort("_id", 1).to_list(None)
         # separately, for the same reason; they are few, since MongoDB deletes them within minutes
-        expired = {row["_id"] async for row in log.rejected.find(_expired(log), {"_id": 1})}
+        expired = {row["_id"] async for row in log.rejected.find(_expiry_match(log), {"_id": 1})}
     return [row["_id"] for row in rows if row["_id"] not in expired]
 
 
@@ -104,7 +104,7 @@ async def count(log: Log) -> int:
     """How many rejected messages there are."""
     with translate_errors(log.question_seconds):
         n = await log.rejected.estimated_document_count()
-        return max(0, n - await log.rejected.count_documents(_expired(log)))
+        return max(0, n - await log.rejected.count_documents(_expiry_match(log)))
 
 
 async def newest(log: Log, message_ids: Sequence[str]) -> dict[str, int]:
@@ -118,7 +118,7 @@ async def codes(log: Log) -> dict[str, int]:
     """How many there are of each code, the most frequent first."""
     with translate_errors(log.question_seconds):
         tally = await _tally(log, {"code": {"$gt": ""}})
-        tally.subtract(await _tally(log, _expired(log)))
+        tally.subtract(await _tally(log, _expiry_match(log)))
     return dict(sorted((+tally).items(), key=lambda item: (-item[1], item[0])))
 
 
@@ -137,7 +137,7 @@ async def _tally(log: Log, match: Document) -> Counter[str]:
     return Counter({row["_id"]: row["n"] for row in rows})
 
 
-def _expired(log: Log) -> Document:
+def _expiry_match(log: Log) -> Document:
     return {"expireAt": {"$lte": bson_date(log.clock())}}
 
 
@@ -149,7 +149,7 @@ def _with_code(code: str | None) -> Document:
     return {} if code is None else {"code": code}
 
 
-def _rejected(row: Document) -> StoredRejection:
+def _from_row(row: Document) -> StoredRejection:
     return StoredRejection(
         number=row["_id"],
         code=row["code"],

@@ -71,7 +71,10 @@ async def to_recount(
     wrong: set[str] = set()
     with translate_errors(SECONDS):
         if replaced & {"events", "rollups"}:
-            present, counted = await _unexpired(log, log.events, {"_id": {"$gt": 0}}), await _counted(log, "rollups")
+            present, counted = (
+                await _unexpired(log, log.events, {"_id": {"$gt": 0}}),
+                await _total_count(log, "rollups"),
+            )
             if "events" in replaced:
                 await _events(log, at, present, counted)
             if present != counted:
@@ -79,7 +82,7 @@ async def to_recount(
         if replaced & {"aggregates", "populations"}:
             present, counted = (
                 await _unexpired(log, log.aggregates, {"_id.type": TEXT}),
-                await _counted(log, "populations"),
+                await _total_count(log, "populations"),
             )
             if "aggregates" in replaced and present < counted and not all_there:
                 raise Blocked(
@@ -107,14 +110,14 @@ async def _events(log: Log, at: LogCheckpoint, present: int, counted: int) -> No
     missing = [first - 1] if first > 1 else []
     missing += [at.head] if last < at.head else []
     for position in missing:
-        if position > at.accepted and not await _expired(log, position):
+        if position > at.accepted and not await _has_expired(log, position):
             raise Blocked(
                 f"the collection events was lost or replaced, and reaches from position {first} to {last}, but the"
                 f" event at {position} is not known to have expired: {ADVICE}"
             )
 
 
-async def _expired(log: Log, position: int) -> bool:
+async def _has_expired(log: Log, position: int) -> bool:
     """Whether an event at that position or after it is known to have expired."""
     soon = bson_date(log.clock() + HOUR)
     row: Document = {"_id.hour": {"$exists": True}, "_id.expireAt": {"$lte": soon}, "lastPosition": {"$gte": position}}
@@ -140,7 +143,7 @@ async def _unexpired(log: Log, collection: Collection, query: Document) -> int:
         before = after
 
 
-async def _counted(log: Log, name: str) -> int:
+async def _total_count(log: Log, name: str) -> int:
     later: Document = {"_id.expireAt": {"$not": {"$lte": bson_date(log.clock() + HOUR)}}}
     later |= {"_id.hour": {"$exists": True}} if name == "rollups" else {"_id.aggregateType": TEXT}
     sum: list[Document] = [{"$match": later}, {"$group": {"_id": None, "n": {"$sum": "$n"}}}]

@@ -21,4 +21,6 @@ def fingerprint(arrival: Arrival) -> bytes:
         if name in CONTENT_HEADERS or (lower := name.lower()) in arrival.decisive or lower.startswith(ATTRIBUTE)
     ]
     context = repr((arrival.subject, sorted(content_headers, key=lambda one: one[0])))
-    return blake2b(arrival.kept, digest_size=16, key=blake2b(context.encode(errors="surrogatepass")).digest()).digest()
+    return blake2b(
+        arrival.kept_bytes, digest_size=16, key=blake2b(context.encode(errors="surrogatepass")).digest()
+    ).digest()

@@ -34,7 +34,7 @@ class Arrival:
     decisive: frozenset[str] = field(default=frozenset(), compare=False)
 
     @property
-    def kept(self) -> bytes:
+    def kept_bytes(self) -> bytes:
         """The bytes that a rejection keeps."""
         return self.raw[:MOST_RAW]
 
@@ -161,7 +161,7 @@ class Outcome:
 
     arrival: Arrival
     events: tuple[EventDocument, ...] = ()
-    refusal: RejectedMessage | None = None
+    rejection: RejectedMessage | None = None
     together: bool = False
 
 

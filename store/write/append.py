@@ -125,15 +125,15 @@ async def _rejected_before(log: Log, at: LogCheckpoint, batch: MessageBatch) -> 
 
 async def _heads(log: Log, batch: MessageBatch, cache: WriterCache) -> dict[AggregateName, Head]:
     names = {name for message in batch.accepted if (name := heads.name(message.fields))}
-    known = cache.heads(names)
-    missing = [{"type": type, "id": id} for type, id in names - known.keys()]
+    cached = cache.heads(names)
+    missing = [{"type": type, "id": id} for type, id in names - cached.keys()]
     documents = (
         await log.aggregates.find({"_id": {"$in": missing}}, batch_size=len(missing)).to_list(None) if missing else []
     )
     for head in documents:
         if not head.keys() >= HEAD:
             raise obstacle.foreign_head(head["_id"])
-    return known | {(head["_id"]["type"], head["_id"]["id"]): cast("Head", head) for head in documents}
+    return cached | {(head["_id"]["type"], head["_id"]["id"]): cast("Head", head) for head in documents}
 
 
 async def write(log: Log, session: Session, draft: Draft) -> None:

@@ -73,7 +73,7 @@ class Draft:
         # a stored message stays stored, even if another message of the same id was rejected
         if first is not None and not self._is_stored(message):
             self.duplicates += 1
-            self.outcomes.append(Outcome(message.arrival, refusal=first))
+            self.outcomes.append(Outcome(message.arrival, rejection=first))
             return
         match message:
             case AcceptedMessage():
@@ -89,7 +89,7 @@ class Draft:
                 assert_never(message)
         if isinstance(fate, RejectedMessage):
             self._reject(fate, message.id)
-            self.outcomes.append(Outcome(message.arrival, refusal=fate))
+            self.outcomes.append(Outcome(message.arrival, rejection=fate))
         else:
             self.outcomes.append(Outcome(message.arrival, events=fate, together=isinstance(message, MessageGroup)))
 
@@ -133,13 +133,13 @@ class Draft:
     def _is_stored(self, message: ParsedMessage) -> bool:
         match message:
             case AcceptedMessage():
-                return self._stored(message) is not None
+                return self._stored_event(message) is not None
             case MessageGroup(messages=messages):
-                return all(self._stored(one) is not None for one in messages)
+                return all(self._stored_event(one) is not None for one in messages)
             case RejectedMessage():
                 return False
 
-    def _stored(self, message: AcceptedMessage) -> EventDocument | None:
+    def _stored_event(self, message: AcceptedMessage) -> EventDocument | None:
         """The event that this very message became before, if any."""
         known = self.known.get(message.id)
         return known if known is not None and _has_same_content(known, self._event(message), message) else None
@@ -213,7 +213,7 @@ class Draft:
             "reason": rejected.reason + note,
             "subject": arrival.subject,
             "headers": every(arrival.headers),
-            "raw": arrival.kept,
+            "raw": arrival.kept_bytes,
             "fingerprint": fingerprint(arrival),
             "recordedAt": arrival.recorded_at,
             "source": self._source(arrival.sequence),

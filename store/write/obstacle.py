@@ -30,7 +30,7 @@ async def explanation(log: Log, at: LogCheckpoint, refusal: WriteRefused) -> Eve
     name, duplicate = refusal.collection, refusal.duplicate
     # a taken position may be of a batch that a new primary does not show yet: the next start will see it
     is_taken = name == "events" and duplicate is not None and duplicate.index == ID_INDEX
-    if is_taken or await _moved(log, at):
+    if is_taken or await _has_moved(log, at):
         return LeaseLost("MongoDB has more than it showed this ingester")
     if duplicate is None:
         if name in OF_BYTES if refusal.invalid else refusal.of_a_document and name in OF_MESSAGES:
@@ -56,7 +56,7 @@ def foreign_event(id: object) -> Blocked:
     return Blocked(f"the document {_text(id)} of the collection events is not Eventscope's: remove it")
 
 
-async def _moved(log: Log, at: LogCheckpoint) -> bool:
+async def _has_moved(log: Log, at: LogCheckpoint) -> bool:
     # what the primary itself has: another writer's commit may reach the majority a moment later
     meta = log.meta.with_options(read_concern=ReadConcern("local"))
     document = await meta.find_one({"_id": checkpoint.ID})

@@ -22,17 +22,17 @@ class Retention:
         self.rejected_days = rejected_days
         most_literal_first = sorted(days, key=lambda pattern: ("*" in pattern, -len(pattern.replace("*", "")), pattern))
         self._rules = [(fits(pattern), days[pattern]) for pattern in most_literal_first]
-        self._known: dict[str, float] = {}
+        self._days_by_type: dict[str, float] = {}
         self._ends: dict[tuple[float, int], datetime] = {}
 
     def days_for(self, type: str) -> float:
         """The days for which events of the type are kept; 0 means for ever."""
-        known = self._known.get(type)
-        if known is None:
-            known = next((days for rule, days in self._rules if rule(type)), 0.0)
-            if len(self._known) < MOST_CACHED:
-                self._known[type] = known
-        return known
+        days_of_type = self._days_by_type.get(type)
+        if days_of_type is None:
+            days_of_type = next((days for rule, days in self._rules if rule(type)), 0.0)
+            if len(self._days_by_type) < MOST_CACHED:
+                self._days_by_type[type] = days_of_type
+        return days_of_type
 
     def expire_at(self, type: str, recorded_at: int) -> datetime | None:
         """When an event expires: the days of its type after the end of its hour; None if it is kept for ever.

@@ -61,8 +61,8 @@ def answers(outcomes: Iterable[Outcome], most_bytes: int, key: bytes) -> Iterato
 
 def encode(outcome: Outcome) -> bytes:
     """The answer: `{messageId, position, version}`, or `{events: […]}` of these, or `{code, message, …}`."""
-    if outcome.refusal is not None:
-        return orjson.dumps(_rejection(outcome.refusal))
+    if outcome.rejection is not None:
+        return orjson.dumps(_rejection(outcome.rejection))
     events = [{"messageId": e["messageId"], "position": e["_id"], "version": e.get("version")} for e in outcome.events]
     return orjson.dumps({"events": events} if outcome.together else events[0])
 

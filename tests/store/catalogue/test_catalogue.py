@@ -232,7 +232,7 @@ async def test_what_is_beyond_a_bound_is_said_to_be_left_out(
     await counted(log)
     inside, outside = await counting.fields(log, ["within", "beyond"])
     assert (inside.truncated, outside.truncated) == (False, True)
-    assert outside.seen.keys() <= inside.seen.keys()
+    assert outside.occurrences.keys() <= inside.occurrences.keys()
 
 
 async def test_of_one_event_1000_fields_are_looked_at(log: Log, appender: Appender) -> None:
@@ -241,8 +241,8 @@ async def test_of_one_event_1000_fields_are_looked_at(log: Log, appender: Append
     await counted(log)
     [fields] = await counting.fields(log, ["one"])
     assert fields.truncated
-    assert len(fields.seen) == MOST_FIELDS
-    assert (fields.seen[f"f{MOST_PAIRS - 1}"].count, fields.seen[f"f{MOST_PAIRS}"].count) == (2, 1)
+    assert len(fields.occurrences) == MOST_FIELDS
+    assert (fields.occurrences[f"f{MOST_PAIRS - 1}"].count, fields.occurrences[f"f{MOST_PAIRS}"].count) == (2, 1)
 
 
 async def test_what_was_counted_stays_when_events_expire_and_what_expired_is_not_counted(
@@ -255,7 +255,7 @@ async def test_what_was_counted_stays_when_events_expire_and_what_expired_is_not
     clock.now = NOON + DAY
     await counted(log)
     [fields] = await counting.fields(log, ["one"])
-    assert (fields.events, list(fields.seen), fields.to) == (1, ["a"], 2)
+    assert (fields.events, list(fields.occurrences), fields.to) == (1, ["a"], 2)
 
 
 async def test_of_a_type_that_nobody_counted_nothing_is_known(log: Log) -> None:

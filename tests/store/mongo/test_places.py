@@ -115,7 +115,7 @@ async def test_a_read_that_has_to_wait_gives_and_counts_the_same_afterwards(
     await until(lambda: len(places._free._waiters or ()) == 2)
     holder.leave()
     assert list(await reads) == [expected, followed]
-    assert budget.spent == free.spent
+    assert budget.total == free.total
     assert not places.are_taken
 
 

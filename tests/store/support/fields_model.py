@@ -53,7 +53,7 @@ def recounted(events: Iterable[EventDocument]) -> dict[str, dict[str, Field]]:
 
 
 def as_recounted(fields: FieldCounts) -> dict[str, Any]:
-    return {path: (one.count, one.first, one.last, one.types) for path, one in fields.seen.items()}
+    return {path: (one.count, one.first, one.last, one.types) for path, one in fields.occurrences.items()}
 
 
 def told(fields: Mapping[str, Field]) -> dict[str, Any]:

@@ -206,7 +206,7 @@ class TestFirstOutcome:
         messages = [self.CONFLICT, event(id="b", of=("user", "1")), self.CONFLICT]
         batches = [messages] if same_batch else [[message] for message in messages]
         outcomes = [outcome for batch in batches for outcome in (await appender.store(*batch)).outcomes]
-        first, again = outcomes[0].refusal, outcomes[2].refusal
+        first, again = outcomes[0].rejection, outcomes[2].rejection
         assert first is not None
         assert again is not None
         assert replace(again, arrival=first.arrival) == first
@@ -218,9 +218,9 @@ class TestFirstOutcome:
         [first] = (await appender.store(both)).outcomes
         await appender.store(event(of=("user", "1")))
         [again] = (await appender.store(both)).outcomes
-        assert again.refusal is not None
-        assert again.refusal.index == 1
-        assert first.refusal == replace(again.refusal, arrival=first.arrival)
+        assert again.rejection is not None
+        assert again.rejection.index == 1
+        assert first.rejection == replace(again.rejection, arrival=first.arrival)
         assert await rejected.count(log) == 1
 
     async def test_with_another_expectation_it_is_another_message(self, log: Log, appender: Appender) -> None:

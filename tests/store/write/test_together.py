@@ -34,7 +34,7 @@ async def test_one_that_is_refused_leaves_nothing_of_any(log: Log, appender: App
     )
     stored = await appender.store(event(of=BOB), whole, event(of=ADA))
     assert [(e["_id"], e["aggregateId"], e["version"]) for e in stored.events] == [(1, "bob", 1), (2, "ada", 1)]
-    [refusal] = [outcome.refusal for outcome in stored.outcomes if outcome.refusal]
+    [refusal] = [outcome.rejection for outcome in stored.outcomes if outcome.rejection]
     assert (refusal.code, refusal.index, refusal.actual_version) == ("VERSION_CONFLICT", 2, 1)
     [kept] = await log.rejected.find({}).to_list(None)
     assert kept["reason"].startswith("event 3 of 3: ")
@@ -61,7 +61,7 @@ async def test_what_is_known_in_part_only_is_refused(log: Log, appender: Appende
 
 async def test_outcomes_come_in_the_order_of_arrival(log: Log, appender: Appender) -> None:
     stored = await appender.store(event(), refused(b"{"), together(event(), event()))
-    assert [(len(o.events), o.refusal is not None, o.together) for o in stored.outcomes] == [
+    assert [(len(o.events), o.rejection is not None, o.together) for o in stored.outcomes] == [
         (1, False, False),
         (0, True, False),
         (2, False, True),
