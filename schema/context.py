@@ -1,4 +1,4 @@
-"""What every question is answered with: the log, the live feed, and how much this one operation may still read."""
+"""What resolvers work with: the services of the process, and how much this one operation may still read."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -48,12 +48,12 @@ LOADERS: Final = (
 
 
 class Loader(DataLoader[K, V]):
-    """A loader whose answers outlive who asked: an error cancels one of these, and others wait for the same."""
+    """A loader whose values outlive their callers: when one caller is cancelled, others still wait for it."""
 
     def load(self, key: K) -> Awaitable[V]:
         """The value for the key."""
         loading = asyncio.ensure_future(super().load(key))
-        loading.add_done_callback(_heard)
+        loading.add_done_callback(_observe_error)
         return asyncio.shield(loading)
 
 
@@ -72,42 +72,42 @@ class Services:
     nats_version: Callable[[], str]
     nats_connected: Callable[[], bool]
     nats_refusal: Callable[[], str | None]
-    """What NATS does not permit us."""
+    """Returns what NATS does not permit, None if nothing was refused."""
     limits: Limits = field(default_factory=Limits)
     places: Places = field(default_factory=Places)
-    """Of operations that read much."""
+    """For operations that read much."""
     ending: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when the process is about to end, and what goes on for ever should not."""
+    """Set when the process is about to end: subscriptions should end, too."""
 
 
 @dataclass
 class Context:
-    """What lives as long as one operation. Loaders are made when they are asked: most operations need none."""
+    """What lives as long as one operation. Loaders are made on first use: most operations need none."""
 
     services: Services
     outlet: Outlet | None = None
-    """Where a subscription may send its results by itself; None where they are asked for one by one."""
+    """Where a subscription sends its results itself; None if they are pulled one by one."""
     resume: str | None = None
-    """The cursor from which a client goes on that has been here before, whatever its question says."""
+    """The cursor from which a reconnecting client continues, whatever its request says."""
     reached: str | None = field(default=None, init=False)
-    """The cursor up to which a subscription was delivered that gives its results one by one, where it has one."""
+    """The cursor up to which a subscription whose results are pulled one by one was delivered, if it has cursors."""
     nodes_left: int = field(init=False)
     traced_left: int = field(init=False)
     log: Log = field(init=False)
-    """The log that is asked, within what this operation may read of it."""
+    """The log, limited to what this operation may read."""
 
     def __post_init__(self) -> None:
         self._begin()
 
     def renew(self) -> None:
-        """Start as if nothing had been read: what one live event asks for is not counted against the next."""
+        """Start with a new budget: what is read for one live event is not charged to the next."""
         self.leave()
         self._begin()
         for name in LOADERS:
             self.__dict__.pop(name, None)
 
     def leave(self) -> None:
-        """Have what was read make room for others: the answer was sent, or nobody waits for it any more."""
+        """Release the operation's share of memory: the answer was sent, or nobody waits for it any more."""
         self.log.budget.leave()
 
     def _begin(self) -> None:
@@ -128,8 +128,8 @@ class Context:
     def own_loader(self) -> DataLoader[OwnEventsRequest, Page[EventDocument]]:
         """Pages of aggregates' own events."""
 
-        async def load(asked: list[OwnEventsRequest]) -> list[Page[EventDocument]]:
-            return await aggregates.own_events(self.log, asked)
+        async def load(requests: list[OwnEventsRequest]) -> list[Page[EventDocument]]:
+            return await aggregates.own_events(self.log, requests)
 
         return Loader(load)
 
@@ -146,8 +146,8 @@ class Context:
     def part_loader(self) -> DataLoader[LinkRequest, list[EventDocument]]:
         """Parts of conversations."""
 
-        async def load(asked: list[LinkRequest]) -> list[list[EventDocument]]:
-            return await causes.linked_events(self.log, asked)
+        async def load(requests: list[LinkRequest]) -> list[list[EventDocument]]:
+            return await causes.linked_events(self.log, requests)
 
         return Loader(load)
 
@@ -155,8 +155,8 @@ class Context:
     def count_loader(self) -> DataLoader[tuple[Link, str], int]:
         """How many events a link leads to."""
 
-        async def load(asked: list[tuple[Link, str]]) -> list[int]:
-            return await causes.counts(self.log, asked)
+        async def load(links: list[tuple[Link, str]]) -> list[int]:
+            return await causes.counts(self.log, links)
 
         return Loader(load)
 
@@ -197,16 +197,16 @@ class Context:
         """What the cursors of the log end in."""
         return cursor.suffix(self.log.identity.tag)
 
-    def spend(self, nodes: int) -> None:
-        """Count so many entries as read; TooComplex when the operation asks for more than one may."""
+    def charge(self, nodes: int) -> None:
+        """Charge this many entries to the operation; TooComplex if they exceed what it may read."""
         self.nodes_left -= nodes
         if self.nodes_left < 0:
             raise TooComplex(exceeded(self.services.limits.entries))
 
     async def trace(self, correlation_id: str, first: int | None, after: str | None) -> CauseTree | None:
-        """The trace; TooComplex when the operation's traces have more events than one operation may read.
+        """The trace; TooComplex if the operation's traces have more events than one operation may read.
 
-        One trace is read after the other, for how large one is shows only when it was read.
+        Traces are read one after another, since the size of each is known only once it has been read.
         """
         size = trace.size(first)
         async with self.tracing:
@@ -214,12 +214,12 @@ class Context:
             self.traced_left -= 0 if found is None else found.event_count
             if self.traced_left < 0:
                 most = self.services.limits.entries
-                raise TooComplex(f"the traces have over {most} events together; ask for them one by one")
+                raise TooComplex(f"the traces have over {most} events together; request them one by one")
             return found
 
 
-def _heard(loading: asyncio.Future[Any]) -> None:
-    # an error is the askers', and they may all be gone
+def _observe_error(loading: asyncio.Future[Any]) -> None:
+    # callers handle the error, but all of them may be gone, and asyncio would log it as never retrieved
     if not loading.cancelled():
         loading.exception()
 

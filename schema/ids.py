@@ -1,7 +1,7 @@
-"""Ids that no two things of the API share, since some clients keep what they know by the id alone. No I/O.
+"""Ids that no two objects of the API share, since some clients cache objects by the id alone. No I/O.
 
-An event goes by its message id as everybody knows it. All other ids begin with their kind, and a message id that
-happens to begin like one of these is told apart by the prefix `event:`.
+The id of an event is its message id. All other ids begin with their type, and a message id that happens to begin like
+one of these gets the prefix `event:`.
 """
 
 from collections.abc import Mapping
@@ -18,35 +18,35 @@ RESERVED: Final = (EVENT, AGGREGATE, EVENT_TYPE, REJECTED, LOG)
 def of_event(event: Mapping[str, Any]) -> str:
     """The id of the event with that document."""
     id: str = event["messageId"]
-    # most have no colon, which is found out faster
+    # most have no colon, and looking for one is faster
     return EVENT + id if ":" in id and id.startswith(RESERVED) else id
 
 
 def message_id(id: str) -> str:
-    """The message id of the event with that id; a message id that is no other event's id stands for itself."""
+    """The message id of the event with that id; a message id itself works too, unless it is another event's id."""
     rest = id.removeprefix(EVENT)
     return rest if rest.startswith(RESERVED) else id
 
 
 def of_aggregate(type: str, id: str) -> str:
-    """The id of the aggregate of that type and `aggregateId`: only in the type is a slash escaped."""
+    """The id of the aggregate of that type and `aggregateId`: slashes are escaped in the type alone."""
     return f"{AGGREGATE}{_escaped(type)}/{id}"
 
 
 def aggregate(id: str) -> tuple[str, str] | None:
-    """The type and `aggregateId` of the aggregate with that id; None when it is no aggregate's."""
+    """The type and `aggregateId` of the aggregate with that id; None if it is not an aggregate's."""
     escaped, slash, own = id.removeprefix(AGGREGATE).partition("/")
     type = escaped.replace("%2F", "/").replace("%25", "%")
     return (type, own) if slash and of_aggregate(type, own) == id else None
 
 
 def of_event_type(type: str) -> str:
-    """The id of a type of event."""
+    """The id of an event type."""
     return EVENT_TYPE + type
 
 
 def event_type(id: str) -> str | None:
-    """The type of event with that id; None when it is none's."""
+    """The event type with that id; None if it is not an event type's."""
     return id.removeprefix(EVENT_TYPE) if id.startswith(EVENT_TYPE) else None
 
 
@@ -56,7 +56,7 @@ def of_rejected(number: int) -> str:
 
 
 def rejected(id: str) -> int | None:
-    """The number of the rejected message with that id; None when it is none's."""
+    """The number of the rejected message with that id; None if it is not a rejected message's."""
     digits = id.removeprefix(REJECTED)
     if not (digits.isascii() and digits.isdigit() and len(digits) < 20):
         return None
@@ -65,7 +65,7 @@ def rejected(id: str) -> int | None:
 
 
 def of_log(identity: str | None) -> str:
-    """The id of the log that has this identity; None is that of one that nothing was written to yet."""
+    """The id of the log with this identity, which is None until something has been written to the log."""
     return LOG + (identity or "")
 
 

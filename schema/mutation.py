@@ -1,4 +1,4 @@
-"""What can be written: events, by the same way in as everybody's."""
+"""The mutations. They publish events to NATS, as every other publisher does."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, TypeAlias
@@ -67,32 +67,32 @@ class Mutation:
     @strawberry.mutation(description="Publishes several events: either all are stored, one after the other, or none.")
     async def publish_events(self, info: Info, input: Several) -> list[PublishedEvent]:
         if not 0 < len(input) <= MOST_EVENTS:
-            raise BadInput(f"input has {len(input)} events; there may be 1 to {MOST_EVENTS}", "input")
+            raise BadInput(f"input has {len(input)} events; send 1 to {MOST_EVENTS}", "input")
         return await _publish(info, input, together=True)
 
 
 async def _publish(info: Info, input: Sequence[PublishEventInput], *, together: bool) -> list[PublishedEvent]:
     for one in input:
         if one.expected_version is not None and one.expected_version < 0:
-            raise BadInput(f"expectedVersion is {one.expected_version}; 0 is of what does not exist", "expectedVersion")
+            raise BadInput(f"expectedVersion is {one.expected_version}; it must be 0 or more", "expectedVersion")
     published = await info.context.services.publisher.publish(
         [_message(one) for one in input], together=together, expected=[one.expected_version for one in input]
     )
     return [_published(one) for one in published]
 
 
-def _message(given: PublishEventInput) -> dict[str, Any]:
+def _message(input: PublishEventInput) -> dict[str, Any]:
     message = {
-        "type": given.type,
-        "data": given.data,
-        "messageId": given.message_id,
-        "timestamp": None if given.timestamp is None else moment.to_text(given.timestamp),
-        "aggregateType": given.aggregate_type,
-        "aggregateId": given.aggregate_id,
-        "userId": given.user_id,
-        "correlationId": given.correlation_id,
-        "causationId": given.causation_id,
-        "metadata": given.metadata,
+        "type": input.type,
+        "data": input.data,
+        "messageId": input.message_id,
+        "timestamp": None if input.timestamp is None else moment.to_text(input.timestamp),
+        "aggregateType": input.aggregate_type,
+        "aggregateId": input.aggregate_id,
+        "userId": input.user_id,
+        "correlationId": input.correlation_id,
+        "causationId": input.causation_id,
+        "metadata": input.metadata,
     }
     return {name: value for name, value in message.items() if value is not None}
 

@@ -1,4 +1,4 @@
-"""Whatever has an id, by its id; those of one kind are read together."""
+"""Fetches objects of any type by their ids; those of one type are read together."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,9 +12,9 @@ from eventscope.schema.types.log_status import log_status
 
 
 async def node(info: Info, id: str) -> object | None:
-    """What has the id; None for an id of nothing, as for one that nothing could have."""
+    """The object with the id; None if there is none, also for an id that no object could have."""
     context = info.context
-    context.spend(1)
+    context.charge(1)
     if (name := ids.aggregate(id)) is not None:
         return await context.aggregate_loader.load(name)
     if (type := ids.event_type(id)) is not None:
@@ -25,16 +25,16 @@ async def node(info: Info, id: str) -> object | None:
         found = await status.status(context.log)
         return log_status(found, info) if ids.of_log(found.checkpoint.identity) == id else None
     message_id = ids.message_id(id)
-    # an id that begins like one of another kind, or is escaped without need, is no event's
+    # ids that begin like those of another type, or have a needless prefix, belong to no event
     if ids.of_event({"messageId": message_id}) != id:
         return None
     return await context.event_loader.load(message_id)
 
 
-async def nodes(info: Info, given: Sequence[str]) -> list[object | None]:
-    """What has each of these ids, in its place; BadInput when they are too many."""
-    if len(given) > MOST_VALUES:
-        raise BadInput(f"ids has {len(given)} values; {MOST_VALUES} are the most", "ids")
-    distinct = tuple(dict.fromkeys(given))
+async def nodes(info: Info, all_ids: Sequence[str]) -> list[object | None]:
+    """The objects with these ids, in the same order; BadInput if there are too many."""
+    if len(all_ids) > MOST_VALUES:
+        raise BadInput(f"ids has {len(all_ids)} values; the limit is {MOST_VALUES}", "ids")
+    distinct = tuple(dict.fromkeys(all_ids))
     found = await asyncio.gather(*(node(info, id) for id in distinct))
-    return list(map(dict(zip(distinct, found, strict=True)).get, given))
+    return list(map(dict(zip(distinct, found, strict=True)).get, all_ids))

@@ -1,4 +1,4 @@
-"""Where the results of a subscription go as ready text, so that those who ask the same share the work."""
+"""Where the results of a subscription go as encoded text, so that equal subscriptions share the work."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,7 @@ from eventscope.subscriptions.live.sink import Sink
 
 @dataclass(frozen=True, slots=True)
 class Outlet:
-    """The way to one subscriber, and what it asked. `rights` is all that decides what it may see."""
+    """The way to one subscriber, and its request. `rights` is everything that decides what it may see."""
 
     sink: Sink
     query: str

@@ -1,4 +1,4 @@
-"""All questions that can be asked."""
+"""The root fields of queries."""
 
 from typing import Annotated
 
@@ -79,11 +79,11 @@ class Query:
         last: Last = None,
         before: Before = None,
     ) -> object:
-        asked = request(first, after, last, before)
-        info.context.spend(asked.size)
+        page = request(first, after, last, before)
+        info.context.charge(page.size)
         newest_first = order is not Order.OLDEST_FIRST
         return await event_resolver.events(
-            info.context.log, event_filter(filter), asked, newest_first=newest_first, fields=info.document_fields()
+            info.context.log, event_filter(filter), page, newest_first=newest_first, fields=info.document_fields()
         )
 
     @strawberry.field(
@@ -102,9 +102,9 @@ class Query:
             strawberry.argument(description="End at this cursor; ignored if it lies beyond the end of the log."),
         ] = None,
     ) -> object:
-        asked = request(first, after)
-        info.context.spend(asked.size)
-        return await event_resolver.replay(info.context.log, event_filter(filter), asked, up_to, info.document_fields())
+        page = request(first, after)
+        info.context.charge(page.size)
+        return await event_resolver.replay(info.context.log, event_filter(filter), page, up_to, info.document_fields())
 
     @strawberry.field(
         description="One aggregate; null if it never existed, or if none of its events are kept.",
@@ -124,11 +124,10 @@ class Query:
         first: First = None,
         after: After = None,
     ) -> object:
-        asked = request(first, after)
-        info.context.spend(asked.size)
-        chosen = aggregate_filter(filter)
+        page = request(first, after)
+        info.context.charge(page.size)
         by: StoreOrder = "first.position" if order is AggregateOrder.RECENTLY_CREATED else "last.position"
-        return await aggregate_resolver.aggregate_page(info.context.log, chosen, asked, by)
+        return await aggregate_resolver.aggregate_page(info.context.log, aggregate_filter(filter), page, by)
 
     @strawberry.field(description="Counts of the events that match.", graphql_type=EventStats)
     async def stats(self, info: Info, filter: WhichCount = None) -> object:
@@ -153,11 +152,11 @@ class Query:
             str | None, strawberry.argument(description="Start after this type: pass the last one you received.")
         ] = None,
     ) -> object:
-        for name, given in (("prefix", prefix), ("after", after)):
-            if given is not None:
-                texts(name, [given])
+        for name, text in (("prefix", prefix), ("after", after)):
+            if text is not None:
+                texts(name, [text])
         found = await catalogue_resolver.event_types(info.context.log, prefix, first, after)
-        info.context.spend(len(found))
+        info.context.charge(len(found))
         return found
 
     @strawberry.field(
@@ -172,9 +171,9 @@ class Query:
 
     @strawberry.field(description="Rejected messages, the latest first.", graphql_type=Connection[RejectedEvent])
     async def rejected_events(self, info: Info, first: First = None, after: After = None) -> object:
-        asked = request(first, after)
-        info.context.spend(asked.size)
-        return await rejected_resolver.rejection_page(info.context.log, asked)
+        page = request(first, after)
+        info.context.charge(page.size)
+        return await rejected_resolver.rejection_page(info.context.log, page)
 
     @strawberry.field(description="The state of the log.")
     async def log(self, info: Info) -> LogStatus:

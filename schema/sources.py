@@ -1,6 +1,6 @@
-"""How fields without a resolver are read: from the documents of events, and from the values of the store as they are.
+"""Reads the fields that have no resolver, straight from the documents of events and other values of the store.
 
-Nothing is copied on the way out, so what is called otherwise in GraphQL is read by a function.
+Nothing is copied, so a field that has another name in GraphQL is read by a function.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ KEYS: Final = {
     "correlation_id": "correlationId",
     "causation_id": "causationId",
 }
-"""Members of an event's document whose names are not those of the fields."""
+"""Fields of an event whose members in the document have other names."""
 
 READERS: Final[Mapping[type, Mapping[str, Reader]]] = {
     dict: {
@@ -44,7 +44,7 @@ READERS: Final[Mapping[type, Mapping[str, Reader]]] = {
     StoredRejection: {"id": lambda message: ids.of_rejected(message.number)},
     CauseNode: {"parent_id": lambda node: None if node.parent is None else ids.of_event(node.parent.event)},
 }
-"""Fields that are not found under their own names, by the class of the source."""
+"""By the class of the source, readers of fields that it does not hold under their own names."""
 
 
 def is_event(source: object) -> TypeGuard[EventDocument]:
@@ -53,7 +53,7 @@ def is_event(source: object) -> TypeGuard[EventDocument]:
 
 
 def read(source: Any, name: str) -> object:
-    """The value of a field that has no resolver of its own, out of whatever the source is."""
+    """The value of a field that has no resolver, from a source of any class."""
     reader = READERS.get(type(source), {}).get(name)
     if reader is not None:
         return reader(source)

@@ -1,4 +1,4 @@
-"""What can be followed live."""
+"""The root fields of subscriptions."""
 
 from collections.abc import AsyncGenerator
 from enum import Enum
@@ -46,11 +46,10 @@ class Subscription:
         ] = None,
         start: Start = StartFrom.NOW,
     ) -> AsyncGenerator[Delivery, None]:
-        chosen = event_filter(filter)
         position = await resolver.start(
             info.context.log, info.context.resume or after, from_beginning=start is StartFrom.BEGINNING
         )
-        return _events(info, chosen, position)
+        return _events(info, event_filter(filter), position)
 
     @strawberry.subscription(
         description="One aggregate: its current state (or, if it does not exist yet, its state after its "
@@ -59,7 +58,7 @@ class Subscription:
         graphql_type=Aggregate,
     )
     async def aggregate(self, info: Info, type: AggregateType, id: AggregateId) -> AsyncGenerator[object, None]:
-        return queries.aggregate_heads(info.context, type, id)
+        return queries.aggregate_changes(info.context, type, id)
 
     @strawberry.subscription(
         description="Counts of the matching events: the current counts, then new ones after each change.",
@@ -74,7 +73,7 @@ class Subscription:
             strawberry.argument(description="The minimum number of seconds between two results: 0.2 to 3600."),
         ] = queries.SECONDS,
     ) -> AsyncGenerator[object, None]:
-        return queries.counted(info.context, scope(filter), every_seconds)
+        return queries.stats_changes(info.context, scope(filter), every_seconds)
 
     @strawberry.subscription(
         description="Matching events once more, in log order and at the pace at which they happened, up to "
@@ -105,16 +104,16 @@ class Subscription:
             strawberry.argument(description="The maximum number of seconds to wait for an event: 0 to 3600."),
         ] = queries.PAUSE,
     ) -> AsyncGenerator[Delivery, None]:
-        return await queries.replayed(info.context, event_filter(filter), after, up_to, speed, max_pause_seconds)
+        return await queries.replay_log(info.context, event_filter(filter), after, up_to, speed, max_pause_seconds)
 
 
 async def _events(info: Info, filter: Filter, position: int) -> AsyncGenerator[Delivery, None]:
-    """No deliveries: the hub sends them to the outlet as text, shared with all who subscribe to the same."""
+    """Yields nothing: the hub sends the deliveries to the outlet as text, shared by all equal subscriptions."""
     services, outlet = info.context.services, info.context.outlet
-    assert outlet is not None, "subscriptions run over connections, which all give an outlet"
+    assert outlet is not None, "every connection that subscriptions run over has an outlet"
     document = rendering.prepared(info.schema, outlet)
     key = rendering.key(document, outlet)
     make = partial(Rendering, info.schema, services, document, outlet)
     await services.hub.follow(key, filter, position, make, outlet.sink)
     return
-    yield  # makes it the generator that GraphQL wants
+    yield  # makes this a generator, as GraphQL requires

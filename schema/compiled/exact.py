@@ -1,4 +1,4 @@
-"""A rule for documents: no number in a default is changed, and variables within JSON have types of JSON."""
+"""A validation rule: no number in a default may be changed, and variables within JSON must have types of JSON."""
 
 from typing import Any, Final
 
@@ -16,12 +16,12 @@ from graphql import (
 from eventscope.errors import BadInput
 from eventscope.schema.types.scalars import check_numbers
 
-# of other types, what the client sent is not known any more where the JSON is put together
+# variables of other types no longer hold what the client sent when the JSON is put together
 OF_JSON: Final = frozenset({"JSON", "String", "Boolean", "Int", "Float", "ID"})
 
 
 class Exact(ValidationRule):
-    """What a client wrote is kept as it was written, or refused."""
+    """Refuses values that would not be kept exactly as the client wrote them."""
 
     def enter_variable_definition(self, node: VariableDefinitionNode, *_: Any) -> None:
         """Refuse a default with a number that would be changed."""
@@ -29,7 +29,7 @@ class Exact(ValidationRule):
         if default is None:
             return
         type = type_from_ast(self.context.schema, node.type)
-        if type is None or get_named_type(type).name == "JSON":  # which looks at its literals itself
+        if type is None or get_named_type(type).name == "JSON":  # JSON checks its literals itself
             return
         try:
             check_numbers(default, node.variable.name.value)
@@ -49,5 +49,5 @@ class Exact(ValidationRule):
             name = usage.node.name.value
             if usage.type is None and types.get(name, "JSON") not in OF_JSON:
                 self.report_error(
-                    GraphQLError(f"${name} is of type {types[name]}; within JSON, give it the type JSON", usage.node)
+                    GraphQLError(f"${name} has the type {types[name]}; within JSON, declare it as JSON", usage.node)
                 )

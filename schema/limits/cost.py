@@ -1,8 +1,8 @@
-"""How many entries an operation may come to read: the sizes of its lists, multiplied where a list is in a list.
+"""How many entries an operation may read at most: the sizes of its lists, multiplied where a list is within a list.
 
-It is reckoned before anything is read, from the sizes asked for and not from what there is, and as if all that
-`@include` and `@skip` decide about were included. What depends on the document alone is found out once; sizes that
-come in variables are filled in for each request.
+This is computed before anything is read, from the requested sizes and not from what exists, and as if everything under
+`@include` and `@skip` were included. What depends on the document alone is computed once; sizes in variables are filled
+in for each request.
 """
 
 from collections.abc import Mapping
@@ -28,23 +28,23 @@ from graphql import (
 
 from eventscope.resolvers.page import DEFAULT, MOST
 from eventscope.schema.limits.extent import in_order
-from eventscope.schema.limits.given import Types, types
+from eventscope.schema.limits.inputs import InputTypes, input_types
 
 SIZES = ("first", "last", "ids")
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How many of a list are asked for: by the first of these numbers and variables that is given, else the default.
+    """The requested size of a list: the first of these numbers and variables that has a value, else the default.
 
-    A variable may hold the ids of those that are asked for.
+    A variable may hold a list of ids, whose length is the size.
     """
 
-    given: tuple[int | str, ...]
+    candidates: tuple[int | str, ...]
 
     def of(self, variables: Mapping[str, object]) -> int:
-        """The size; what a page does not take is refused elsewhere, with a better reason."""
-        for one in self.given:
+        """The size. One that a page does not allow is refused elsewhere, with a better message."""
+        for one in self.candidates:
             value = variables.get(one) if isinstance(one, str) else one
             if isinstance(value, list):
                 return min(len(value), MOST)
@@ -55,7 +55,7 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Entries that are read whatever the variables say, and lists whose sizes they say, with the cost of an entry."""
+    """A number of entries, and lists whose sizes are in variables, each with the cost of one entry."""
 
     own: int = 0
     lists: tuple[tuple[Size, "Cost"], ...] = ()
@@ -64,7 +64,7 @@ class Cost:
         return Cost(self.own + other.own, self.lists + other.lists)
 
     def of(self, variables: Mapping[str, object]) -> int:
-        """The whole number."""
+        """The number of entries with these variables."""
         return self.own + sum(size.of(variables) * each.of(variables) for size, each in self.lists)
 
 
@@ -74,14 +74,14 @@ ENTRY = Cost(1)
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """The cost of one operation, what its variables are when the request leaves them out, and the types of inputs."""
+    """The cost of one operation, the defaults of its variables, and the types of its input objects."""
 
     cost: Cost
     defaults: Mapping[str, int]
-    given: Types
+    input_types: InputTypes
 
     def of(self, variables: Mapping[str, object] | None) -> int:
-        """How many entries a request with these variables asks for."""
+        """How many entries a request with these variables may read."""
         return self.cost.of({**self.defaults, **(variables or {})})
 
 
@@ -95,7 +95,7 @@ def bills(schema: GraphQLSchema, document: DocumentNode) -> Mapping[str | None, 
         None if part.name is None else part.name.value: Bill(
             _of(schema, part.selection_set, schema.get_root_type(part.operation), known),
             _defaults(part),
-            types(schema, part),
+            input_types(schema, part),
         )
         for part in document.definitions
         if isinstance(part, OperationDefinitionNode)
@@ -120,7 +120,7 @@ def _of(
 def _field(schema: GraphQLSchema, node: FieldNode, parent: GraphQLNamedType | None, known: Mapping[str, Cost]) -> Cost:
     field = parent.fields.get(node.name.value) if isinstance(parent, GraphQLObjectType) else None
     if field is None or node.selection_set is None:
-        return FREE  # a leaf, or a question about the schema
+        return FREE  # a leaf, or introspection
     type = get_named_type(field.type)
     inner = _of(schema, node.selection_set, type, known)
     if type.name.endswith("Connection") or (type.name == "Node" and node.name.value == "nodes"):
@@ -129,14 +129,14 @@ def _field(schema: GraphQLSchema, node: FieldNode, parent: GraphQLNamedType | No
 
 
 def _list(size: Size, each: Cost) -> Cost:
-    if each.lists or any(isinstance(one, str) for one in size.given):
+    if each.lists or any(isinstance(one, str) for one in size.candidates):
         return Cost(0, ((size, each),))
     return Cost(size.of({}) * each.own)
 
 
 def _size(node: FieldNode) -> Size:
-    asked: dict[str, ValueNode] = {argument.name.value: argument.value for argument in node.arguments or ()}
-    values = [asked[name] for name in SIZES if name in asked]
+    arguments: dict[str, ValueNode] = {argument.name.value: argument.value for argument in node.arguments or ()}
+    values = [arguments[name] for name in SIZES if name in arguments]
     return Size(tuple(one for value in values if (one := _number(value)) is not None))
 
 
@@ -145,7 +145,7 @@ def _number(value: ValueNode) -> int | str | None:
         case VariableNode():
             return value.name.value
         case IntValueNode():
-            # what has more digits is no size, and what it is the validation says
+            # a number with more digits is no valid size: validation refuses it
             return int(value.value) if len(value.value) < 12 else MOST
         case ListValueNode():
             return min(len(value.values), MOST)
@@ -154,16 +154,16 @@ def _number(value: ValueNode) -> int | str | None:
 
 
 def _is_looked_up(schema: GraphQLSchema, parent: GraphQLNamedType | None, type: GraphQLNamedType) -> bool:
-    """Whether the field leads from one entry to another, like from an event to its cause."""
+    """Whether the field leads from one entry to another, such as from an event to its cause."""
     roots = (schema.query_type, schema.mutation_type, schema.subscription_type)
     within = parent is not None and parent.name.endswith(("Connection", "Edge"))
     return is_composite_type(type) and parent not in roots and not within
 
 
 def _defaults(operation: OperationDefinitionNode) -> dict[str, int]:
-    found = {part.variable.name.value: part.default_value for part in operation.variable_definitions or ()}
+    defaults = {part.variable.name.value: part.default_value for part in operation.variable_definitions or ()}
     return {
         name: int(value.value)
-        for name, value in found.items()
+        for name, value in defaults.items()
         if isinstance(value, IntValueNode) and len(value.value) < 12
     }

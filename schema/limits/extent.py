@@ -1,7 +1,8 @@
-"""How large an operation is once its fragments are spread, with each fragment looked at once however often it is used.
+"""Measures an operation with its fragments spread, visiting each fragment once however often it is used.
 
-A document of a few hundred bytes can stand for millions of fields: fragments that spread the next one twice double at
-every step. So a fragment is measured alone, after those that it spreads, and what is found is added up from then on.
+A document of a few hundred bytes can expand to millions of fields: if each fragment spreads the next one twice, their
+number doubles at every step. So each fragment is measured once, after those that it spreads, and its extent is added
+wherever it is spread.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,7 @@ from graphql import (
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """What a selection amounts to: how deep its fields nest, and how many there are of what."""
+    """The size of a selection: how deep its fields nest, and how many parts of each kind it has."""
 
     depth: int = 0
     roots: int = 0
@@ -42,7 +43,7 @@ NOTHING = Extent()
 
 
 def extents(document: DocumentNode) -> Sequence[tuple[OperationDefinitionNode, Extent]]:
-    """The operations of the document and how large they are; linear in the size of the document."""
+    """The operations of the document with their extents; takes time linear in the size of the document."""
     known: dict[str, Extent] = {}
     for fragment in in_order(document):
         known[fragment.name.value] = _of(fragment.selection_set, known)
@@ -54,24 +55,24 @@ def extents(document: DocumentNode) -> Sequence[tuple[OperationDefinitionNode, E
 
 
 def in_order(document: DocumentNode) -> list[FragmentDefinitionNode]:
-    """The fragments, each after those that it spreads. Of a circle, which validation refuses, one comes too early."""
+    """The fragments, each after those that it spreads, except within a cycle, which validation refuses."""
     fragments = {part.name.value: part for part in document.definitions if isinstance(part, FragmentDefinitionNode)}
-    done: dict[str, FragmentDefinitionNode] = {}
-    begun: set[str] = set()
+    ordered: dict[str, FragmentDefinitionNode] = {}
+    visited: set[str] = set()
     waiting = list(fragments)
     while waiting:
         name = waiting[-1]
-        if name in begun:
-            done.setdefault(name, fragments[waiting.pop()])
+        if name in visited:
+            ordered.setdefault(name, fragments[waiting.pop()])
         else:
-            begun.add(name)
-            spread = set(_spread(fragments[name].selection_set))
-            waiting.extend(other for other in spread if other in fragments and other not in begun)
-    return list(done.values())
+            visited.add(name)
+            spreads = set(_spreads(fragments[name].selection_set))
+            waiting.extend(other for other in spreads if other in fragments and other not in visited)
+    return list(ordered.values())
 
 
-def _spread(selections: SelectionSetNode) -> Iterator[str]:
-    """The names of the fragments that are spread in there, not counting what those spread."""
+def _spreads(selections: SelectionSetNode) -> Iterator[str]:
+    """The names of the fragments that the selections spread directly."""
     waiting = [selections]
     while waiting:
         for part in waiting.pop().selections:
@@ -85,14 +86,14 @@ def _of(selections: SelectionSetNode, known: dict[str, Extent]) -> Extent:
     total = NOTHING
     for part in selections.selections:
         if isinstance(part, FragmentSpreadNode):
-            found = known.get(part.name.value, NOTHING)
+            extent = known.get(part.name.value, NOTHING)
         else:
             inner = _inside(part)
-            found = NOTHING if inner is None else _of(inner, known)
+            extent = NOTHING if inner is None else _of(inner, known)
         if isinstance(part, FieldNode):
-            aliases = found.aliases + (part.alias is not None)
-            found = Extent(found.depth + 1, 1, found.fields + 1, aliases, found.directives)
-        total += found + Extent(directives=len(part.directives)) if part.directives else found
+            aliases = extent.aliases + (part.alias is not None)
+            extent = Extent(extent.depth + 1, 1, extent.fields + 1, aliases, extent.directives)
+        total += extent + Extent(directives=len(part.directives)) if part.directives else extent
     return total
 
 

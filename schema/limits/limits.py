@@ -1,5 +1,5 @@
-"""How much one operation may ask for. Each limit is checked before anything is executed, in time that is linear in the
-size of the document, and what is over one is refused with the limit and what was asked for (I8)."""
+"""Limits what one operation may request. Each limit is checked before anything is executed, in time linear in the size
+of the document; an operation over a limit is refused with the limit and its own number (I8)."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from graphql import DocumentNode, GraphQLError, GraphQLSyntaxError, OperationDef
 from eventscope.errors import BadInput, EventscopeError, TooComplex
 from eventscope.schema.limits.cost import Bill
 from eventscope.schema.limits.extent import Extent, extents
-from eventscope.schema.limits.given import MOST, has_too_many
+from eventscope.schema.limits.inputs import MOST, has_too_many_objects
 
-MOST_NESTED = 128  # values within values; events are taken up to 100, and lie in variables a little deeper
+MOST_NESTED = 128  # values within values: events may nest up to 100, and variables wrap them in a few more
 UNCOUNTED = 10**9
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an operation may have at most. `tokens` is for the parser: of a document with more none is read.
+    """The maximum of what one operation may have. The parser stops at `tokens`.
 
-    `bytes` are those of what is read for it, which shows only in reading.
+    `bytes` limits what is read from the log, which is known only while it is read.
     """
 
     tokens: int = 2_000
@@ -33,7 +33,7 @@ class Limits:
     bytes: int = 32 * 1024**2
 
     def check(self, document: DocumentNode) -> list[GraphQLError]:
-        """What is wrong with the document whatever the variables say; nothing of it needs to be valid yet."""
+        """What is wrong with the document whatever the variables are. It need not have been validated yet."""
         return [
             _refusal(problem, operation)
             for operation, extent in extents(document)
@@ -43,41 +43,41 @@ class Limits:
     def charge(
         self, known: Mapping[str | None, Bill], operation_name: str | None, variables: Mapping[str, Any] | None
     ) -> list[GraphQLError]:
-        """What is wrong with an operation of a valid document, whose bills are known, when it gets these variables."""
+        """What is wrong with an operation of a valid document, whose bills are known, with these variables."""
         nested = _nested(variables)
         if nested is not None:
             return [nested]
         bill = next(iter(known.values())) if operation_name is None else known[operation_name]
-        if variables and has_too_many(bill.given, variables):
-            return [_refusal(f"the variables have over {MOST} objects for inputs; ask for less at once")]
-        asked = bill.of(variables)
-        return [] if asked <= self.entries else [_refusal(exceeded(self.entries, asked))]
+        if variables and has_too_many_objects(bill.input_types, variables):
+            return [_refusal(f"the variables hold over {MOST} input objects; send fewer at once")]
+        entries = bill.of(variables)
+        return [] if entries <= self.entries else [_refusal(exceeded(self.entries, entries))]
 
     def _problems(self, extent: Extent) -> Iterator[str]:
-        for said, asked, most in (
-            ("nests fields {} deep, and {} is the deepest", extent.depth, self.depth),
-            ("asks {} questions at its root, and {} are the most", extent.roots, self.root_fields),
-            ("has {} fields with all fragments spread, and {} are the most", extent.fields, self.fields),
-            ("has {} aliases with all fragments spread, and {} are the most", extent.aliases, self.aliases),
-            ("has {} directives with all fragments spread, and {} are the most", extent.directives, self.directives),
+        for problem, count, most in (
+            ("nests fields {} deep; the limit is {}", extent.depth, self.depth),
+            ("selects {} root fields; the limit is {}", extent.roots, self.root_fields),
+            ("has {} fields with all fragments spread; the limit is {}", extent.fields, self.fields),
+            ("has {} aliases with all fragments spread; the limit is {}", extent.aliases, self.aliases),
+            ("has {} directives with all fragments spread; the limit is {}", extent.directives, self.directives),
         ):
-            if asked > most:
-                yield "the operation " + said.format(_written(asked), most)
+            if count > most:
+                yield "the operation " + problem.format(_number(count), most)
 
 
-def exceeded(most: int, asked: int | None = None) -> str:
-    """The sentence for who asks for too many entries; how many exactly is not known where they turned up in reading."""
-    entries = f"over {most} entries" if asked is None else f"{_written(asked)} entries, and {most} are the most"
-    return f"the operation asks for {entries}; ask for smaller pages or fewer lists"
+def exceeded(most: int, entries: int | None = None) -> str:
+    """The message for an operation of too many entries; their number is not known if the limit was met in reading."""
+    excess = f"over {most} entries" if entries is None else f"{_number(entries)} entries, and the limit is {most}"
+    return f"the operation requests {excess}; ask for smaller pages or fewer lists"
 
 
 def has_too_many_tokens(error: GraphQLError) -> bool:
-    """Whether the parser gave up for the number of tokens."""
+    """Whether the parser stopped because of the number of tokens."""
     return isinstance(error, GraphQLSyntaxError) and error.description.startswith("Document contains more than")
 
 
 def _nested(variables: Mapping[str, Any] | None) -> GraphQLError | None:
-    """What is wrong with variables that nest too deeply to be read; nobody recurses to find out."""
+    """What is wrong with variables that nest too deeply. Level by level, since recursion would fail on these."""
     if not any(isinstance(value, dict | list) for value in (variables or {}).values()):
         return None
     level: list[dict[str, Any] | list[Any]] = [dict(variables or {})]
@@ -97,5 +97,5 @@ def _error(error: EventscopeError, node: OperationDefinitionNode | None = None) 
     return GraphQLError(str(error), node, original_error=error)
 
 
-def _written(asked: int) -> str:
-    return str(asked) if asked <= UNCOUNTED else f"over {UNCOUNTED}"
+def _number(count: int) -> str:
+    return str(count) if count <= UNCOUNTED else f"over {UNCOUNTED}"

@@ -1,4 +1,4 @@
-"""What is kept up to date for a subscriber, and what is replayed: checked, and asked of those who share the work."""
+"""Aggregates and counts kept up to date for a subscriber, and replays of the log."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -29,51 +29,51 @@ FASTEST: Final = 1_000_000.0
 PAUSE: Final = 5.0
 
 
-def aggregate_heads(context: Context, type: str, id: str) -> AsyncGenerator[AggregateSummary, None]:
-    """The head of that aggregate, and whenever it changed."""
+def aggregate_changes(context: Context, type: str, id: str) -> AsyncGenerator[AggregateSummary, None]:
+    """The aggregate now, and again whenever it has changed."""
     [type], [id] = texts("type", [type]), texts("id", [id])
-    return _following(context, context.services.aggregate_updates.follow(type, id))
+    return _follow(context, context.services.aggregate_updates.follow(type, id))
 
 
-def counted(context: Context, scope: Scope, seconds: float | None) -> AsyncGenerator[Stats, None]:
-    """The counts, and whenever they changed."""
+def stats_changes(context: Context, scope: Scope, seconds: float | None) -> AsyncGenerator[Stats, None]:
+    """The counts now, and again whenever they have changed; BadInput if `seconds` is out of range."""
     pace = _within("everySeconds", SECONDS if seconds is None else seconds, SHORTEST, LONGEST)
 
     async def read() -> Stats:
         return await stats_resolver.shared_stats(context.services.log, scope)
 
-    asked = SharedQuery(scope, stats_resolver.as_filter(scope), pace, read, lambda stats: frozenset(stats.cells))
-    return _following(context, context.services.shared_queries.follow(asked))
+    query = SharedQuery(scope, stats_resolver.as_filter(scope), pace, read, lambda stats: frozenset(stats.cells))
+    return _follow(context, context.services.shared_queries.follow(query))
 
 
-async def replayed(
+async def replay_log(
     context: Context, filter: Filter, after: str | None, up_to: str | None, speed: float | None, pause: float | None
 ) -> AsyncGenerator[Delivery, None]:
-    """The log once more."""
+    """The matching events of the log once more; BadInput if `speed` or `pause` is out of range."""
     longest = _within("maxPauseSeconds", PAUSE if pause is None else pause, 0.0, LONGEST)
     rhythm = None if speed is None else Rhythm(_within("speed", speed, SLOWEST, FASTEST), longest)
     log = context.services.log
     start, head = await replay_resolver.bounds(log, context.resume or after, up_to)
-    return _delivered(context, replay(log, filter, start, head, rhythm), head)
+    return _deliver(context, replay(log, filter, start, head, rhythm), head)
 
 
-async def _following(context: Context, items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+async def _follow(context: Context, items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
     with context.services.feed.count_subscriber():
-        async with aclosing(_renewed(context, items)) as those:
-            async for item in those:
+        async with aclosing(_with_own_budgets(context, items)) as budgeted:
+            async for item in budgeted:
                 yield item
 
 
-async def _delivered(context: Context, items: AsyncGenerator[Item, None], head: int) -> AsyncGenerator[Delivery, None]:
-    async with aclosing(_renewed(context, items)) as those:
-        async for item in those:
+async def _deliver(context: Context, items: AsyncGenerator[Item, None], head: int) -> AsyncGenerator[Delivery, None]:
+    async with aclosing(_with_own_budgets(context, items)) as budgeted:
+        async for item in budgeted:
             tag = context.log.identity.tag
             context.reached = cursor.encode("e", position_after(item), head, tag=tag)
             yield delivery(item, tag)
 
 
-async def _renewed(context: Context, items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
-    """The same, each with a budget of its own."""
+async def _with_own_budgets(context: Context, items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+    """The items, each with a read budget of its own."""
     async with aclosing(items):
         async for item in items:
             yield item
@@ -82,5 +82,5 @@ async def _renewed(context: Context, items: AsyncGenerator[T, None]) -> AsyncGen
 
 def _within(name: str, value: float, low: float, high: float) -> float:
     if not low <= value <= high:
-        raise BadInput(f"{name} is {value:g}; give {low:g} to {high:g}", name)
+        raise BadInput(f"{name} is {value:g}; it must be {low:g} to {high:g}", name)
     return value

@@ -1,4 +1,4 @@
-"""The aggregate as clients see it: its head, and its events."""
+"""The aggregate as clients see it: its current state, and its events."""
 
 from enum import Enum
 from typing import Annotated, cast
@@ -57,7 +57,7 @@ class Aggregate(Node):
         first: First = None,
         after: After = None,
     ) -> object:
-        asked = request(first, after)
-        info.context.spend(asked.size)
-        own = OwnEventsRequest(cast("Source", self), asked, order is Order.NEWEST_FIRST, info.document_fields())
+        page = request(first, after)
+        info.context.charge(page.size)
+        own = OwnEventsRequest(cast("Source", self), page, order is Order.NEWEST_FIRST, info.document_fields())
         return await info.context.own_loader.load(own)

@@ -1,4 +1,4 @@
-"""The arguments that several questions have, described once."""
+"""Arguments that several fields share, described once."""
 
 from typing import Annotated, TypeAlias
 

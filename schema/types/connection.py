@@ -1,4 +1,4 @@
-"""Connections, after Relay's cursor connection specification. Sources are the pages of the resolvers."""
+"""Connections according to Relay's cursor connection specification. Their sources are the pages of the resolvers."""
 
 from typing import Generic, TypeVar
 
@@ -55,4 +55,4 @@ class Connection(Generic[Node]):
     @strawberry.field(description="The number of entries in the whole list. Counted only when selected.")
     async def total_count(self) -> TotalCount:
         page: Page[object] = self  # type: ignore[assignment]  # sources are pages, not instances of this class
-        return await page.total_count()  # type: ignore[return-value]  # a Count has the fields that are asked for
+        return await page.total_count()  # type: ignore[return-value]  # a Count has the fields of this type

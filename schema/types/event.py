@@ -1,4 +1,4 @@
-"""The event as clients see it. Its source is the stored document itself: nothing is copied on the way out."""
+"""The event as clients see it. Its source is the stored document itself, so nothing is copied."""
 
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -68,7 +68,7 @@ class Event(Node):
         type, id = event.get("aggregateType"), event.get("aggregateId")
         if type is None or id is None:
             return None
-        info.context.spend(1)
+        info.context.charge(1)
         return cast("Aggregate | None", await info.context.aggregate_loader.load((type, id)))
 
     @strawberry.field(
@@ -78,21 +78,21 @@ class Event(Node):
         id = cast("EventDocument", self).get("causationId")
         if id is None:
             return None
-        info.context.spend(1)
+        info.context.charge(1)
         return cast("Event | None", await info.context.event_loader.load(id))
 
     @strawberry.field(description="The events it caused, in log order.")
     async def effects(self, info: Info, first: First = None, after: After = None) -> "Connection[Event]":
-        asked, context = request(first, after), info.context
-        context.spend(asked.size)
+        page, context = request(first, after), info.context
+        context.charge(page.size)
         event = cast("EventDocument", self)
-        found = await causes.effects(context.log, event, asked, context.part_loader.load, context.count_loader.load)
+        found = await causes.effects(context.log, event, page, context.part_loader.load, context.count_loader.load)
         return cast("Connection[Event]", found)
 
     @strawberry.field(description="The other events with the same correlation id, in log order.")
     async def related(self, info: Info, first: First = None, after: After = None) -> "Connection[Event]":
-        asked, context = request(first, after), info.context
-        context.spend(asked.size)
+        page, context = request(first, after), info.context
+        context.charge(page.size)
         event = cast("EventDocument", self)
-        found = await causes.related(context.log, event, asked, context.part_loader.load, context.count_loader.load)
+        found = await causes.related(context.log, event, page, context.part_loader.load, context.count_loader.load)
         return cast("Connection[Event]", found)

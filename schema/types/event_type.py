@@ -91,7 +91,7 @@ class EventType(Node):
     )
     async def fields(self, info: Info) -> object:
         found = await _fields(self, info)
-        info.context.spend(len(found.occurrences))
+        info.context.charge(len(found.occurrences))
         return [
             FieldSeen(
                 path=path,
@@ -124,7 +124,7 @@ class EventType(Node):
     @strawberry.field(description="Changes in the shape of events since the first one: the latest 100.")
     async def drifts(self, info: Info) -> list[Drift]:
         found = await _fields(self, info)
-        info.context.spend(len(found.drifts))
+        info.context.charge(len(found.drifts))
         return [
             Drift(
                 position=BigInt(drift.position),

@@ -1,4 +1,4 @@
-"""What a live subscription delivers: events, and in between what the subscriber must know about its place."""
+"""What a live subscription delivers: events, and in between notes on the subscriber's position in the log."""
 
 from typing import Annotated, TypeAlias, cast
 
@@ -44,7 +44,7 @@ Delivery: TypeAlias = Event | CaughtUp | FellBehind | RetentionGap | Checkpoint
 
 
 def delivery(item: Item, tag: str | None) -> Delivery:
-    """An item as the member of the union that it is; cursors get the tag."""
+    """The item as a member of the union, with the tag in its cursor."""
 
     def cursor_at(position: int) -> str:
         return cursor.encode("e", position, tag=tag)

@@ -1,4 +1,4 @@
-"""Filters as clients write them, and as the store takes them: data, checked before anything runs."""
+"""Filters as clients write them, checked and translated into the store's filters before anything runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -152,31 +152,31 @@ class _Parts:
             self.filters.append(Between(measure, low, high))
 
 
-def event_filter(given: EventFilter | None) -> Filter:
-    """The filter as data; BadInput when a list or a text is too long, TooComplex when there is too much of it."""
-    return EVERYTHING if given is None else _Reader().read(given, MOST_NESTED)
+def event_filter(input: EventFilter | None) -> Filter:
+    """The store's filter; BadInput if a list or a text is too long, TooComplex if there are too many conditions."""
+    return EVERYTHING if input is None else _Reader().read(input, MOST_NESTED)
 
 
 @dataclass(slots=True)
 class _Reader:
-    """Reads one filter, and counts its conditions."""
+    """Translates one filter, and counts its conditions."""
 
     conditions: int = 0
     patterns: int = 0
 
-    def read(self, given: EventFilter, depth: int) -> Filter:
+    def read(self, input: EventFilter, depth: int) -> Filter:
         if depth == 0:
-            raise TooComplex(f"the filter nests and, or and not over {MOST_NESTED} deep")
-        parts = _own(given)
-        nested = (*(given.and_ or ()), *(given.or_ or ()))
-        paths = [(root, condition) for root, conditions in _roots(given) for condition in conditions or ()]
-        self._count(len(parts) + len(paths) + len(nested), sum(map(is_pattern, given.event_types or ())))
+            raise TooComplex(f"the filter nests `and`, `or` and `not` over {MOST_NESTED} deep")
+        parts = _own(input)
+        nested = (*(input.and_ or ()), *(input.or_ or ()))
+        paths = [(root, condition) for root, conditions in _roots(input) for condition in conditions or ()]
+        self._count(len(parts) + len(paths) + len(nested), sum(map(is_pattern, input.event_types or ())))
         parts += [path_filter(root, condition) for root, condition in paths]
-        parts += [self.read(one, depth - 1) for one in given.and_ or ()]
-        if given.or_ is not None:
-            parts.append(Any_(tuple(self.read(one, depth - 1) for one in given.or_)))
-        if given.not_ is not None:
-            parts.append(Not(self.read(given.not_, depth - 1)))
+        parts += [self.read(one, depth - 1) for one in input.and_ or ()]
+        if input.or_ is not None:
+            parts.append(Any_(tuple(self.read(one, depth - 1) for one in input.or_)))
+        if input.not_ is not None:
+            parts.append(Not(self.read(input.not_, depth - 1)))
         return All(tuple(parts))
 
     def _count(self, conditions: int, patterns: int) -> None:
@@ -185,73 +185,73 @@ class _Reader:
         if self.conditions > MOST_CONDITIONS:
             raise TooComplex(f"the filter has over {MOST_CONDITIONS} conditions")
         if self.patterns > MOST_PATTERNS:
-            raise TooComplex(f"the filter has over {MOST_PATTERNS} patterns of types")
+            raise TooComplex(f"the filter has over {MOST_PATTERNS} patterns")
 
 
-def _roots(given: EventFilter) -> tuple[tuple[Root, Sequence[PathCondition] | None], ...]:
-    return ("data", given.data), ("metadata", given.metadata)
+def _roots(input: EventFilter) -> tuple[tuple[Root, Sequence[PathCondition] | None], ...]:
+    return ("data", input.data), ("metadata", input.metadata)
 
 
-def _own(given: EventFilter) -> list[Filter]:
+def _own(input: EventFilter) -> list[Filter]:
     """The conditions on the event's own fields."""
     parts = _Parts([])
-    parts.ids("ids", given.ids)
-    parts.types("eventTypes", given.event_types)
-    parts.equal("aggregateType", given.aggregate_type)
-    parts.among("aggregateType", "aggregateTypes", given.aggregate_types)
-    parts.equal("aggregateId", given.aggregate_id)
-    parts.among("aggregateId", "aggregateIds", given.aggregate_ids)
-    parts.equal("userId", given.user_id)
-    parts.equal("correlationId", given.correlation_id)
-    parts.equal("causationId", given.causation_id)
-    parts.between("timestamp", *moment.ends(given.from_timestamp, given.to_timestamp, given.before_timestamp))
-    parts.between("position", given.from_position, given.to_position)
-    parts.between("version", given.from_version, given.to_version)
+    parts.ids("ids", input.ids)
+    parts.types("eventTypes", input.event_types)
+    parts.equal("aggregateType", input.aggregate_type)
+    parts.among("aggregateType", "aggregateTypes", input.aggregate_types)
+    parts.equal("aggregateId", input.aggregate_id)
+    parts.among("aggregateId", "aggregateIds", input.aggregate_ids)
+    parts.equal("userId", input.user_id)
+    parts.equal("correlationId", input.correlation_id)
+    parts.equal("causationId", input.causation_id)
+    parts.between("timestamp", *moment.ends(input.from_timestamp, input.to_timestamp, input.before_timestamp))
+    parts.between("position", input.from_position, input.to_position)
+    parts.between("version", input.from_version, input.to_version)
     return parts.filters
 
 
-def aggregate_filter(given: AggregateFilter | None) -> AggregateCriteria:
-    """The filter as data; BadInput when a list or a text is too long."""
-    if given is None:
+def aggregate_filter(input: AggregateFilter | None) -> AggregateCriteria:
+    """The store's form of the filter; BadInput if a list or a text is too long."""
+    if input is None:
         return AggregateCriteria()
     return AggregateCriteria(
-        types=_one_or_many("type", given.type, "types", given.types),
-        ids=None if given.ids is None else texts("ids", given.ids),
-        deleted=given.deleted,
+        types=_one_or_many("type", input.type, "types", input.types),
+        ids=None if input.ids is None else texts("ids", input.ids),
+        deleted=input.deleted,
     )
 
 
-def scope(given: StatsFilter | None) -> Scope:
-    """The filter as data; BadInput when a list or a text is too long."""
-    if given is None:
+def scope(input: StatsFilter | None) -> Scope:
+    """The store's form of the filter; BadInput if a list or a text is too long."""
+    if input is None:
         return Scope()
-    low, high = moment.ends(given.from_timestamp, given.to_timestamp, given.before_timestamp)
+    low, high = moment.ends(input.from_timestamp, input.to_timestamp, input.before_timestamp)
     return Scope(
-        types=None if given.event_types is None else TypePatterns(texts("eventTypes", given.event_types)),
-        aggregate_types=_one_or_many("aggregateType", given.aggregate_type, "aggregateTypes", given.aggregate_types),
+        types=None if input.event_types is None else TypePatterns(texts("eventTypes", input.event_types)),
+        aggregate_types=_one_or_many("aggregateType", input.aggregate_type, "aggregateTypes", input.aggregate_types),
         low=low,
         high=high,
-        among=_among(given),
+        among=_among(input),
     )
 
 
-def _among(given: StatsFilter) -> tuple[Among, ...]:
-    asked: dict[Field, str | None] = {
-        "aggregateId": given.aggregate_id,
-        "userId": given.user_id,
-        "correlationId": given.correlation_id,
-        "causationId": given.causation_id,
+def _among(input: StatsFilter) -> tuple[Among, ...]:
+    ids: dict[Field, str | None] = {
+        "aggregateId": input.aggregate_id,
+        "userId": input.user_id,
+        "correlationId": input.correlation_id,
+        "causationId": input.causation_id,
     }
-    return tuple(Among(field, texts(field, [id])) for field, id in asked.items() if id is not None)
+    return tuple(Among(field, texts(field, [id])) for field, id in ids.items() if id is not None)
 
 
 def texts(field: str, values: Sequence[str]) -> tuple[str, ...]:
-    """The values without doubles; BadInput when they are too many or one is too long."""
+    """The values without duplicates; BadInput if there are too many or one is too long."""
     if len(values) > MOST_VALUES:
-        raise BadInput(f"{field} has {len(values)} values; {MOST_VALUES} are the most", field)
+        raise BadInput(f"{field} has {len(values)} values; the limit is {MOST_VALUES}", field)
     for value in values:
         if len(value) > MOST_TEXT:
-            raise BadInput(f"{field} holds a text of {len(value)} characters; {MOST_TEXT} are the most", field)
+            raise BadInput(f"{field} has a text of {len(value)} characters; the limit is {MOST_TEXT}", field)
     return tuple(dict.fromkeys(values))
 
 

@@ -1,4 +1,4 @@
-"""How the log is doing, as clients see it."""
+"""The state of the log as clients see it."""
 
 from importlib.metadata import version
 
@@ -108,12 +108,12 @@ class LogStatus(Node):
     @strawberry.field(description="How far the log lags behind the stream; null while NATS does not respond.")
     async def ingest_lag(self, info: Info) -> IngestLag | None:
         services = info.context.services
-        lag = await services.lag() if services.nats_connected() else None  # which else would wait for NATS to answer
+        lag = await services.lag() if services.nats_connected() else None  # else it would wait for NATS
         return None if lag is None else IngestLag(events=BigInt(lag.events), seconds=lag.seconds)
 
 
 def log_status(status: Status, info: Info) -> LogStatus:
-    """What the store and the process know, as one answer."""
+    """The status from the store, with what the process itself knows."""
     services = info.context.services
     return LogStatus(
         id=strawberry.ID(ids.of_log(status.checkpoint.identity)),

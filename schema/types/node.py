@@ -1,4 +1,4 @@
-"""What has an id of its own, by which it can be asked for and by which clients keep it."""
+"""The interface of all objects with an id of their own, by which clients fetch and cache them."""
 
 from typing import ClassVar
 
@@ -10,9 +10,9 @@ class Node:
     id: strawberry.ID = strawberry.field(description="Its id, for `node`.")
 
     source: ClassVar[type]
-    """The class of the values that resolvers give for it."""
+    """The class of the values that resolvers return for it."""
 
     @classmethod
     def is_type_of(cls, source: object, info: object) -> bool:
-        """Tell the members of an interface or a union apart."""
+        """Whether the source is of this type, for interfaces and unions."""
         return type(source) is cls.source

@@ -1,4 +1,4 @@
-"""Conditions on what is in `data` and `metadata`, as clients write them, and as the store takes them."""
+"""Conditions on `data` and `metadata` as clients write them, translated into the store's filters."""
 
 import math
 from collections.abc import Iterator
@@ -55,48 +55,48 @@ class PathCondition:
     contains: str | None = strawberry.field(default=None, description="A string that contains this text.")
 
 
-def path_filter(root: Root, given: PathCondition) -> Filter:
-    """The condition as data; BadInput when it is none, or too long."""
-    path = Path(root, _keys(root, given.path))
+def path_filter(root: Root, input: PathCondition) -> Filter:
+    """The store's filter; BadInput if the condition has no test, or is too long."""
+    path = Path(root, _keys(root, input.path))
     parts: list[Filter] = []
-    if tests := tuple(_tests(root, given)):
+    if tests := tuple(_tests(root, input)):
         parts.append(Holds(path, tests))
-    if given.ne is not strawberry.UNSET:
-        parts.append(Not(Holds(path, (Equals((_json(root, "ne", given.ne),)),))))
-    if given.exists is not None:
-        parts.append(Exists(path) if given.exists else Not(Exists(path)))
+    if input.ne is not strawberry.UNSET:
+        parts.append(Not(Holds(path, (Equals((_json(root, "ne", input.ne),)),))))
+    if input.exists is not None:
+        parts.append(Exists(path) if input.exists else Not(Exists(path)))
     if not parts:
-        raise BadInput(f"{root}: the condition on {given.path!r:.80} has no test; give eq, exists or another", root)
+        raise BadInput(f"{root}: the condition on {input.path!r:.80} has no test; add `eq`, `exists` or another", root)
     return parts[0] if len(parts) == 1 else All(tuple(parts))
 
 
 def _keys(root: Root, path: str) -> tuple[str, ...]:
     if len(path) > MOST_PATH:
-        raise BadInput(f"{root}: a path has {len(path)} characters; {MOST_PATH} are the most", root)
+        raise BadInput(f"{root}: a path has {len(path)} characters; the limit is {MOST_PATH}", root)
     try:
         keys = keys_of(path)
     except ValueError as error:
         raise BadInput(f"{root}: the path {error}", root) from None
     if len(keys) > MOST_KEYS:
-        raise BadInput(f"{root}: a path has {len(keys)} keys; {MOST_KEYS} are the most", root)
+        raise BadInput(f"{root}: a path has {len(keys)} keys; the limit is {MOST_KEYS}", root)
     return keys
 
 
-def _tests(root: Root, given: PathCondition) -> Iterator[Test]:
-    if given.eq is not strawberry.UNSET:
-        yield Equals((_json(root, "eq", given.eq),))
-    if given.in_ is not None:
-        if len(given.in_) > MOST_VALUES:
-            raise BadInput(f"{root}: in has {len(given.in_)} values; {MOST_VALUES} are the most", root)
-        yield Equals(tuple(_json(root, "in", value) for value in given.in_))
+def _tests(root: Root, input: PathCondition) -> Iterator[Test]:
+    if input.eq is not strawberry.UNSET:
+        yield Equals((_json(root, "eq", input.eq),))
+    if input.in_ is not None:
+        if len(input.in_) > MOST_VALUES:
+            raise BadInput(f"{root}: `in` has {len(input.in_)} values; the limit is {MOST_VALUES}", root)
+        yield Equals(tuple(_json(root, "in", value) for value in input.in_))
     for order in ORDERS:
-        if (than := getattr(given, order)) is not None:
+        if (than := getattr(input, order)) is not None:
             if kind(than) is None:
-                raise BadInput(f"{root}: {order} takes a number, a text or a boolean", root)
+                raise BadInput(f"{root}: `{order}` takes a number, a string or a boolean", root)
             yield Compares(order, _json(root, order, than))
     likeness: tuple[tuple[Likeness, str | None], ...] = (
-        ("startsWith", given.starts_with),
-        ("contains", given.contains),
+        ("startsWith", input.starts_with),
+        ("contains", input.contains),
     )
     for how, text in likeness:
         if text is not None:
@@ -104,20 +104,20 @@ def _tests(root: Root, given: PathCondition) -> Iterator[Test]:
 
 
 def _json(root: Root, name: str, value: object) -> Any:
-    """The value, if the store can hold one like it."""
+    """The value; BadInput if the store could hold no such value, or it is too large."""
     level: list[Any] = [value]
-    seen = 0
+    count = 0
     for _ in range(MOST_DEPTH + 1):
         for one in level:
             _check(root, name, one)
-        seen += len(level)
-        if seen > MOST_VALUES:
-            raise BadInput(f"{root}: {name} is made of over {MOST_VALUES} values", root)
+        count += len(level)
+        if count > MOST_VALUES:
+            raise BadInput(f"{root}: `{name}` contains over {MOST_VALUES} values", root)
         inner = [list(one.values()) if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
         level = [one for values in inner for one in values]
         if not level:
             return value
-    raise BadInput(f"{root}: {name} nests values over {MOST_DEPTH} deep", root)
+    raise BadInput(f"{root}: `{name}` nests values over {MOST_DEPTH} deep", root)
 
 
 def _check(root: Root, name: str, value: object) -> None:
@@ -127,7 +127,7 @@ def _check(root: Root, name: str, value: object) -> None:
         case int() if value in INT64:
             return
         case int():
-            raise BadInput(f"{root}: {name} has an integer that does not fit into 64 bits", root)
+            raise BadInput(f"{root}: `{name}` has an integer that does not fit into 64 bits", root)
         case float() if math.isfinite(value):
             return
         case str():
@@ -135,9 +135,9 @@ def _check(root: Root, name: str, value: object) -> None:
         case dict():
             texts = [str(key) for key in value]
         case _:
-            raise BadInput(f"{root}: {name} has {str(value)[:40]}, which is no JSON value", root)
+            raise BadInput(f"{root}: `{name}` has {str(value)[:40]}, which is not a JSON value", root)
     for text in texts:
         if len(text) > MOST_TEXT:
-            raise BadInput(f"{root}: {name} holds a text of {len(text)} characters; {MOST_TEXT} are the most", root)
+            raise BadInput(f"{root}: `{name}` has a text of {len(text)} characters; the limit is {MOST_TEXT}", root)
         if not text.isprintable() and any("\ud800" <= char <= "\udfff" for char in text):
-            raise BadInput(f"{root}: {name} holds half a character", root)
+            raise BadInput(f"{root}: `{name}` contains half of a surrogate pair, which is not valid text", root)

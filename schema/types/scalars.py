@@ -1,4 +1,4 @@
-"""The scalars: times, 64-bit integers and JSON. What cannot be read is refused before anything runs."""
+"""The scalars: times, 64-bit integers and JSON. Invalid input is refused before anything runs."""
 
 from collections.abc import Mapping
 from typing import Any, Final, NewType
@@ -38,32 +38,32 @@ def _parse_big_int(value: object) -> BigInt:
     if digits and len(str(value)) <= 20:
         value = int(str(value))
     if not isinstance(value, int) or isinstance(value, bool) or value not in json_text.INT64:
-        raise BadInput(f"{str(value)[:40]} is not an integer of 64 bits")
+        raise BadInput(f"{str(value)[:40]} is not a 64-bit integer")
     return BigInt(value)
 
 
 def _parse_json_literal(node: ValueNode, variables: dict[str, Any] | None = None) -> object:
-    """The value of a literal; BadInput for a number that would not be kept."""
+    """The value of a literal; BadInput for a number that would be changed."""
     check_numbers(node, "")
     return _value(node, variables)
 
 
 def _value(node: ValueNode, variables: dict[str, Any] | None) -> object:
-    """The value; BadInput when a variable within a list or an object is not given."""
+    """The value; BadInput if a variable within a list or an object has no value."""
     match node:
         case ListValueNode(values=nodes):
-            return [_given(one, variables) for one in nodes]
+            return [_member(one, variables) for one in nodes]
         case ObjectValueNode(fields=fields):
-            return {field.name.value: _given(field.value, variables) for field in fields}
+            return {field.name.value: _member(field.value, variables) for field in fields}
         case _:
             return value_from_ast_untyped(node, variables)
 
 
-def _given(node: ValueNode, variables: dict[str, Any] | None) -> object:
+def _member(node: ValueNode, variables: dict[str, Any] | None) -> object:
     value = _value(node, variables)
-    # without any variables the document is validated
+    # validation calls this without any variables
     if value is Undefined and variables is not None and isinstance(node, VariableNode):
-        raise BadInput(f"the variable ${node.name.value} within JSON is not given; give it, or null")
+        raise BadInput(f"the variable ${node.name.value} within JSON has no value; pass one, or null")
     return value
 
 
@@ -73,7 +73,7 @@ def _refuse(fault: json_text.Fault | None) -> None:
 
 
 def check_numbers(node: ValueNode, place: str) -> None:
-    """BadInput for a number in a literal that would not be kept; `place` leads to the literal."""
+    """BadInput for a number in a literal that would be changed; `place` is the path of the literal."""
     match node:
         case FloatValueNode(value=text):
             _refuse(json_text.number_fault(text, place))

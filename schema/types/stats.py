@@ -109,5 +109,5 @@ class EventStats:
 
 def _told(found: list[TypeTotal], info: Info, first: int | None) -> list[TypeTotal]:
     rows = found[: resolver.type_limit(first)]
-    info.context.spend(len(rows))
+    info.context.charge(len(rows))
     return rows

@@ -1,4 +1,4 @@
-"""Traces as clients see them: a tree of causes that can be drawn without recursion."""
+"""Traces as clients see them: a tree of causes, listed so that it can be drawn without recursion."""
 
 from collections.abc import Sequence
 from enum import Enum
@@ -87,5 +87,5 @@ class Trace:
 
 
 def _listed(info: Info, nodes: Any) -> Sequence[object]:
-    info.context.spend(len(nodes))
+    info.context.charge(len(nodes))
     return list(nodes)

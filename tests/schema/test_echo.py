@@ -74,10 +74,10 @@ async def short(world: World, body: dict[str, Any]) -> None:
         (
             "JSON",
             'events(filter: {data: [{path: "a", eq: $v}]}) { nodes { id } }',
-            "eq has an integer that does not fit",
+            "`eq` has an integer that does not fit",
         ),
         ("Int", "events(first: $v) { nodes { id } }", "Variable '$v' has invalid value"),
-        ("BigInt", "events(filter: {fromPosition: $v}) { nodes { id } }", "is not an integer of 64 bits"),
+        ("BigInt", "events(filter: {fromPosition: $v}) { nodes { id } }", "is not a 64-bit integer"),
     ],
 )
 async def test_a_very_long_integer_is_refused_for_what_it_is(

@@ -58,7 +58,7 @@ async def test_lists_within_lists_count_as_many_times_as_they_are_asked_for(worl
     await world.api.ask(query.format(100))
     error = await world.api.refusal(query.format(101))
     assert error["extensions"] == {"code": "QUERY_TOO_COMPLEX"}
-    assert "asks for 10100 entries, and 10000 are the most" in error["message"]
+    assert "requests 10100 entries, and the limit is 10000" in error["message"]
 
 
 async def test_each_operation_has_its_own_budget(world: World) -> None:

@@ -55,11 +55,11 @@ def worded(n: int) -> str:
 
 
 LIMITS = {
-    "depth": (nested, DEFAULT.depth, "nests fields {} deep, and {} is the deepest"),
-    "root_fields": (rooted, DEFAULT.root_fields, "asks {} questions at its root, and {} are the most"),
-    "fields": (fielded, DEFAULT.fields, "has {} fields with all fragments spread, and {} are the most"),
-    "aliases": (aliased, DEFAULT.aliases, "has {} aliases with all fragments spread, and {} are the most"),
-    "directives": (directed, DEFAULT.directives, "has {} directives with all fragments spread, and {} are the most"),
+    "depth": (nested, DEFAULT.depth, "nests fields {} deep; the limit is {}"),
+    "root_fields": (rooted, DEFAULT.root_fields, "selects {} root fields; the limit is {}"),
+    "fields": (fielded, DEFAULT.fields, "has {} fields with all fragments spread; the limit is {}"),
+    "aliases": (aliased, DEFAULT.aliases, "has {} aliases with all fragments spread; the limit is {}"),
+    "directives": (directed, DEFAULT.directives, "has {} directives with all fragments spread; the limit is {}"),
     "tokens": (worded, DEFAULT.tokens, "contains more than {1} tokens"),
 }
 
@@ -142,7 +142,7 @@ async def test_sizes_in_variables_count_as_they_are_given(world: World, variable
     if asked <= DEFAULT.entries:
         assert "errors" not in answer
     else:
-        assert f"asks for {asked} entries" in answer["errors"][0]["message"]
+        assert f"requests {asked} entries" in answer["errors"][0]["message"]
         assert "data" not in answer
 
 

@@ -45,5 +45,5 @@ def test_what_is_kept_is_taken(variable: str) -> None:
 def test_a_variable_that_is_not_given_is_named(literal: str, variables: dict[str, Any]) -> None:
     node: Any = parse(f"{{ f(a: {literal}) }}").definitions[0]
     read: Any = SCALARS[JSON].parse_literal
-    with pytest.raises(BadInput, match=r"\$v within JSON is not given"):
+    with pytest.raises(BadInput, match=r"\$v within JSON has no value"):
         read(node.selection_set.selections[0].arguments[0].value, variables)

@@ -6,7 +6,7 @@ import pytest
 from graphql import parse
 
 from eventscope.schema.build import build
-from eventscope.schema.limits.given import MOST, has_too_many, types
+from eventscope.schema.limits.inputs import MOST, has_too_many_objects, input_types
 
 SCHEMA = build()._schema
 FILTER = "query ($it: EventFilter) { events(filter: $it) { nodes { id } } }"
@@ -15,7 +15,7 @@ PUBLISH = "mutation ($it: [PublishEventInput!]!) { publishEvents(input: $it) { m
 
 def too_many(question: str, value: Any) -> bool:
     [operation] = parse(question).definitions
-    return has_too_many(types(SCHEMA, operation), {"it": value, "other": [{}] * 10 * MOST})  # type: ignore[arg-type]
+    return has_too_many_objects(input_types(SCHEMA, operation), {"it": value, "other": [{}] * 10 * MOST})  # type: ignore[arg-type]
 
 
 def deep(levels: int, width: int) -> Any:

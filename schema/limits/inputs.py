@@ -1,5 +1,7 @@
-"""Objects in the variables of an operation, counted before they are read: reading one costs as much as its type has
-fields, and nothing can end it in the middle. No I/O."""
+"""Counts the input objects in the variables of an operation before they are coerced. No I/O.
+
+Coercing one takes as long as its type has fields, and cannot be interrupted.
+"""
 
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
@@ -18,22 +20,22 @@ from graphql import (
 
 MOST: Final = 500  # a filter has up to 100 conditions, and up to 100 events are published together
 
-Types: TypeAlias = Mapping[str, GraphQLInputType]
+InputTypes: TypeAlias = Mapping[str, GraphQLInputType]
 
 
-def types(schema: GraphQLSchema, operation: OperationDefinitionNode) -> Types:
-    """The types of those variables, by name, that may hold objects with fields of their own."""
-    found: dict[str, GraphQLInputType] = {}
+def input_types(schema: GraphQLSchema, operation: OperationDefinitionNode) -> InputTypes:
+    """By name, the types of the variables that may hold input objects."""
+    types: dict[str, GraphQLInputType] = {}
     for part in operation.variable_definitions or ():
         type = type_from_ast(schema, part.type)
         if is_input_type(type) and isinstance(get_named_type(type), GraphQLInputObjectType):
-            found[part.variable.name.value] = type
-    return found
+            types[part.variable.name.value] = type
+    return types
 
 
-def has_too_many(known: Types, variables: Mapping[str, Any]) -> bool:
-    """Whether there are more of them than are read; what is JSON, and of any size, does not count."""
-    waiting = [(variables[name], type) for name, type in known.items() if name in variables]
+def has_too_many_objects(types: InputTypes, variables: Mapping[str, Any]) -> bool:
+    """Whether the variables hold more input objects than are coerced. JSON does not count, whatever its size."""
+    waiting = [(variables[name], type) for name, type in types.items() if name in variables]
     count = 0
     while waiting and count <= MOST:
         value, type = waiting.pop()
@@ -41,7 +43,7 @@ def has_too_many(known: Types, variables: Mapping[str, Any]) -> bool:
             type = type.of_type
         if isinstance(type, GraphQLList) and isinstance(value, list):
             if isinstance(get_named_type(type), GraphQLInputObjectType):
-                # those that lie there are at least as many, so no more of them need a look
+                # each of them holds at least one input object, so more need not be looked at
                 waiting.extend((one, type.of_type) for one in value[: MOST + 1])
         elif isinstance(type, GraphQLList):
             waiting.append((value, type.of_type))
