@@ -37,7 +37,7 @@ async def test_events_are_counted_exactly_as_far_as_rollups_or_the_bound_reach(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await filled(log, 20)
-    monkeypatch.setattr(events, "COUNTED", 9)
+    monkeypatch.setattr(events, "MOST_COUNTED", 9)
     assert await events.count(log, EVERYTHING) == Count(20, 20)
     assert await events.count(log, TypePatterns(("a.*",))) == Count(20, 20)
     assert await events.count(log, All((TypePatterns(("a.*",)), TypePatterns(("*.b",))))) == Count(9, None)

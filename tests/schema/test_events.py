@@ -188,7 +188,7 @@ async def test_the_total_is_that_of_the_whole_list_and_not_of_the_page(world: Wo
 
 
 async def test_a_total_beyond_the_bound_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "COUNTED", 30)
+    monkeypatch.setattr(events, "MOST_COUNTED", 30)
     by_one_user = world.those(lambda event: event.get("userId") == "alice")
     assert len(by_one_user) > 30
     assert (await page(world, filter={"userId": "alice"}))["totalCount"] == {"atLeast": 30, "exact": None}
