@@ -13,7 +13,7 @@ from eventscope.store.filters.filter import All, Among
 from eventscope.store.log import Log
 from eventscope.store.values.documents import EventDocument
 
-COUNTED = 10_000
+MOST_COUNTED = 10_000
 
 
 async def aggregate(log: Log, type: str, id: str) -> AggregateSummary | None:
@@ -66,10 +66,10 @@ async def _own_events(log: Log, requests: Sequence[OwnEventsRequest]) -> dict[Ow
         aggregate_type=type,
     )
     cursor_of = cursor.of_events(await same_log.tag(log))
-    return {one: page(request, rows[one.aggregate.id], cursor_of, _counting(one.aggregate)) for one in requests}
+    return {one: page(request, rows[one.aggregate.id], cursor_of, _known_count(one.aggregate)) for one in requests}
 
 
-def _counting(aggregate: AggregateSummary) -> Callable[[], Awaitable[Count]]:
+def _known_count(aggregate: AggregateSummary) -> Callable[[], Awaitable[Count]]:
     async def total() -> Count:
         return Count(aggregate.event_count, aggregate.event_count)
 
@@ -84,8 +84,8 @@ async def aggregate_page(
     summaries = await aggregates.aggregates(log, filter, limit=request.size + 1, order=order, below=below)
 
     async def total() -> Count:
-        n = await aggregates.count(log, filter, COUNTED + 1)
-        return Count(min(n, COUNTED), n if n <= COUNTED else None)
+        n = await aggregates.count(log, filter, MOST_COUNTED + 1)
+        return Count(min(n, MOST_COUNTED), n if n <= MOST_COUNTED else None)
 
     tag = await same_log.tag(log)
     return page(request, summaries, lambda aggregate: cursor.encode("a", aggregate.place, tag=tag), total)

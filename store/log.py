@@ -41,7 +41,7 @@ def _path_index(name: str, path: str) -> IndexModel:
 
 
 # by the names in events, with the types at the end, so that events of other types are not fetched
-NAMED: Final[Mapping[str, list[tuple[str, int]]]] = {
+NAME_INDEXES: Final[Mapping[str, list[tuple[str, int]]]] = {
     "aggregateId": [("aggregateId", 1), ("_id", 1), ("aggregateType", 1), ("type", 1)],
     "userId": [("userId", 1), ("_id", 1), ("type", 1), ("aggregateType", 1)],
     "correlationId": [("correlationId", 1), ("_id", 1), ("type", 1), ("aggregateType", 1)],
@@ -53,7 +53,7 @@ INDEXES: Final[Mapping[str, list[IndexModel]]] = {
         _index("aggregateType", "aggregateId", "version", present="version", unique=True),
         _index("type", "_id"),
         _index("aggregateType", "_id", present="aggregateType"),
-        *(_index(*(key for key, _ in keys), present=field) for field, keys in NAMED.items()),
+        *(_index(*(key for key, _ in keys), present=field) for field, keys in NAME_INDEXES.items()),
         IndexModel([("expireAt", ASCENDING)], expireAfterSeconds=0),
     ],
     "aggregates": [

@@ -13,7 +13,7 @@ from eventscope.store.events.fetch import DocumentBatch, batch
 from eventscope.store.events.scan import SHARE, Stretch
 from eventscope.store.filters.filter import EVERYTHING, NOTHING, Any_, Filter
 from eventscope.store.filters.mongo import NEVER, query, unexpired
-from eventscope.store.log import NAMED, Log
+from eventscope.store.log import NAME_INDEXES, Log
 from eventscope.store.mongo.driver import Document
 from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.state import checkpoint
@@ -198,7 +198,7 @@ async def _rows(log: Log, search: _Search, direction: int, limit: int, fields: F
     )
     if (name := plan.hint(search.filter)) is not None:
         try:
-            return await rows(hint=NAMED[name])
+            return await rows(hint=NAME_INDEXES[name])
         except OperationFailure as error:
             if error.code != BAD_VALUE:  # the ingester has not created that index yet
                 raise

@@ -32,7 +32,7 @@ from eventscope.store.filters.mongo_paths import dotted
 from eventscope.store.filters.paths import Equals
 from eventscope.store.log import Log
 
-MOST_NAMED: Final = 1_000  # types that are listed in one filter
+MOST_NAMES: Final = 1_000  # types that are listed in one filter
 MOST_CHARACTERS: Final = 64 * 1024  # of their names: MongoDB accepts queries up to 16 MiB, and some parts are repeated
 MOST_SPANS: Final = 16  # each is a separate read; further time ranges match by timestamps alone
 NAMES: Final[Sequence[Field]] = (
@@ -54,7 +54,7 @@ async def concrete(log: Log, filter: Filter) -> Filter:
     effort = Effort()
     names = _TypeNames(
         await types.matching(log, positive, effort) if positive else [],
-        await types.types(log, most=types.MOST_LOOKED) if negative else [],
+        await types.types(log, most=types.MOST_READ) if negative else [],
         len(positive) + len(negative),
         effort,
     )
@@ -86,7 +86,7 @@ class _TypeNames:
         return None if selection is None else self._limited(selection)
 
     def _limited(self, names: Sequence[str]) -> TypePatterns | None:
-        has_room = len(names) * self.parts <= MOST_NAMED and sum(map(len, names)) * self.parts <= MOST_CHARACTERS
+        has_room = len(names) * self.parts <= MOST_NAMES and sum(map(len, names)) * self.parts <= MOST_CHARACTERS
         return TypePatterns(tuple(names)) if has_room else None
 
     def _select(self, filter: TypePatterns, names: Sequence[str], *, matching: bool) -> list[str] | None:

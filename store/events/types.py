@@ -9,7 +9,7 @@ from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Document
 from eventscope.store.mongo.errors import translate_errors
 
-MOST_LOOKED: Final = 4_000  # types that are read to find out which of them match patterns
+MOST_READ: Final = 4_000  # types that are read to find out which of them match patterns
 MOST_PREFIXES: Final = 8  # each is a separate read; with more of them, all types are read
 LAST: Final = "\U0010ffff"
 
@@ -42,7 +42,7 @@ async def matching(log: Log, conditions: Sequence[TypePatterns], effort: Effort)
     patterns = {pattern for one in conditions for pattern in one.patterns if is_pattern(pattern)}
     candidates: list[str] = []
     for prefix in _prefixes(map(literal_prefix, patterns)):
-        names = await types(log, prefix, MOST_LOOKED - len(candidates))
+        names = await types(log, prefix, MOST_READ - len(candidates))
         if names is None:
             return None
         candidates += names

@@ -20,7 +20,7 @@ Kind = Literal["number", "text", "boolean"]
 
 INDEX: Final = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
 COMPARING: Final = 3  # steps to compare with a list or an object; a number or a text takes one
-ESCAPED: Final = re.compile(r"\\(.)|(\.)|([^\\.]+)|(\\)", re.DOTALL)
+KEY_PARTS: Final = re.compile(r"\\(.)|(\.)|([^\\.]+)|(\\)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def keys_of(text: str) -> tuple[str, ...]:
     if not text:
         return ()
     keys = [""]
-    for escaped, dot, more, dangling in ESCAPED.findall(text):
+    for escaped, dot, more, dangling in KEY_PARTS.findall(text):
         if dangling:
             raise ValueError(f"{text[:60]!r} ends in a \\ with nothing after it")
         if dot:

@@ -28,7 +28,7 @@ HEADS: Final[Document] = {
 SPAN: Final = frozenset({"firstPosition", "lastPosition"})
 COUNTS: Final = SPAN | {"n", "earliest", "latest"}
 MARK: Final = frozenset({"position", "timestamp", "type"})
-PROVEN: Final = frozenset({"version", "first", "last", "deleted"})
+HEAD_MEMBERS: Final = frozenset({"version", "first", "last", "deleted"})
 """The members that every head has."""
 
 
@@ -93,7 +93,7 @@ def is_note(document: Mapping[str, Any]) -> bool:
 
 def is_head(head: Mapping[str, Any]) -> bool:
     """Whether a document that is named like a head is a head."""
-    return head.keys() >= PROVEN and sound(head).keys() == head.keys() - {"_id"}
+    return head.keys() >= HEAD_MEMBERS and sound(head).keys() == head.keys() - {"_id"}
 
 
 def sound(head: Mapping[str, Any] | Head | None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Literal, cast
 
 from eventscope.store.heads import AggregateName, is_deleted_after
-from eventscope.store.mongo.own import PROVEN, sound
+from eventscope.store.mongo.own import HEAD_MEMBERS, sound
 from eventscope.store.values.documents import EventDocument, Head, Mark
 
 
@@ -66,9 +66,9 @@ def _without_events(head: Head | None, soon: datetime, past: datetime) -> Head |
         return None
     last = _passed(head, "expireAt", soon) or past
     first = _passed(head, "firstExpireAt", soon) or past
-    known: Any = {name: value for name, value in sound(head).items() if name in PROVEN}
+    known: Any = {name: value for name, value in sound(head).items() if name in HEAD_MEMBERS}
     # a damaged head stays as it is, but is no longer counted
-    members = {"_id": head["_id"]} | known if known.keys() == PROVEN else dict(head)
+    members = {"_id": head["_id"]} | known if known.keys() == HEAD_MEMBERS else dict(head)
     return cast("Head", members | {"expireAt": last, "firstExpireAt": min(first, last)})
 
 

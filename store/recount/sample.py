@@ -30,7 +30,7 @@ NEAR: Final = 2_000  # positions before and after the ends of a row where its ev
 MOST_SPAN: Final = 100_000  # positions that a row may span
 MOST_EVENTS: Final = 5_000  # of an aggregate
 MOST_HEADS: Final = 20_000  # of a type and an hour of expiry
-MOST_REMEMBERED: Final = 1_000
+MOST_LOGGED: Final = 1_000
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ async def keep_watch(log: Log, holder: str, report: Callable[[int], None]) -> No
             continue
         report(len(wrong))
         for one in wrong:
-            if one.name not in logged and len(logged) < MOST_REMEMBERED:
+            if one.name not in logged and len(logged) < MOST_LOGGED:
                 logged.add(one.name)
                 logger.error("wrong derived data: %s; run `eventscope recount`", one)
 

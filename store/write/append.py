@@ -13,6 +13,7 @@ from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Session
 from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.mongo.failure import WriteRefused
+from eventscope.store.mongo.own import HEAD_MEMBERS
 from eventscope.store.mongo.write import Write
 from eventscope.store.state import checkpoint
 from eventscope.store.state.checkpoint import LogCheckpoint
@@ -27,7 +28,6 @@ from eventscope.store.write.retention import Retention
 
 # after this time, a MongoDB that hangs counts as unavailable
 WRITE_SECONDS: Final = 8.0
-HEAD: Final = frozenset({"version", "first", "last", "deleted"})
 # what the driver raises, besides its own errors, for values that no document can hold; our own code may, too
 UNENCODABLE: Final = (ValueError, TypeError, ArithmeticError, RecursionError)
 MOST_EARLIER: Final = 2_000  # earlier rejections that are read with a batch
@@ -131,7 +131,7 @@ async def _heads(log: Log, batch: MessageBatch, cache: WriterCache) -> dict[Aggr
         await log.aggregates.find({"_id": {"$in": missing}}, batch_size=len(missing)).to_list(None) if missing else []
     )
     for head in documents:
-        if not head.keys() >= HEAD:
+        if not head.keys() >= HEAD_MEMBERS:
             raise obstacle.foreign_head(head["_id"])
     return cached | {(head["_id"]["type"], head["_id"]["id"]): cast("Head", head) for head in documents}
 

@@ -31,7 +31,7 @@ from eventscope.store.write.retention import Retention
 
 # What the log adds to a message, and the claimed version, which a restarted publisher may count otherwise. All other
 # members decide whether two messages of one id are the same.
-ADDED: Final = frozenset({"_id", "version", "claimedVersion", "recordedAt", "source", "expireAt"})
+NOT_CONTENT: Final = frozenset({"_id", "version", "claimedVersion", "recordedAt", "source", "expireAt"})
 
 # rejections that depend on what was in the log: later, the same message might be accepted
 BY_STATE: Final = frozenset({"VERSION_CONFLICT", "ID_REUSED", "EXPIRED"})
@@ -251,7 +251,7 @@ def _is_final(row: RejectionDocument, message: ParsedMessage) -> bool:
 
 def _has_same_content(known: EventDocument, event: EventDocument, message: AcceptedMessage) -> bool:
     # JetStream gives each sending of a message another timestamp
-    added = ADDED if message.has_timestamp else ADDED | {"timestamp"}
+    added = NOT_CONTENT if message.has_timestamp else NOT_CONTENT | {"timestamp"}
     # Headers, such as a trace context, may differ too, unless the message itself has them in its metadata.
     metadata = event.get("metadata")
     own = isinstance(metadata, dict) and HEADERS in metadata and not message.keeps_headers

@@ -18,7 +18,7 @@ from eventscope.store.state.checkpoint import LogCheckpoint
 from eventscope.store.values import moment
 from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.message import AcceptedMessage, Arrival, MessageBatch, RejectedMessage, StreamPosition
-from eventscope.store.write.draft import ADDED, Draft
+from eventscope.store.write.draft import NOT_CONTENT, Draft
 from eventscope.store.write.retention import Retention
 from eventscope.subscriptions.ingest.kept_headers import KeptHeaders
 from eventscope.subscriptions.messages.envelope import EXPORTED, MessageEnvelope
@@ -76,7 +76,7 @@ class Log:
             self.take(letter.payload, letter.headers, "nestjs")  # whatever is set
 
     def content(self) -> list[dict[str, Any]]:
-        kept = ADDED - {"version", "claimedVersion", "_id"}
+        kept = NOT_CONTENT - {"version", "claimedVersion", "_id"}
         events = [{name: value for name, value in one.items() if name not in kept} for one in self.draft.events]
         # NaN is in none, and 1 is not 1.0
         return [orjson.loads(orjson.dumps(one, option=orjson.OPT_SORT_KEYS)) for one in events]

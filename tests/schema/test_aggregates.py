@@ -126,7 +126,7 @@ async def test_some_aggregates_are_deleted_and_some_are_not(world: World) -> Non
 
 
 async def test_a_total_beyond_the_bound_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aggregates, "COUNTED", 5)
+    monkeypatch.setattr(aggregates, "MOST_COUNTED", 5)
     answer = await world.api.ask(PAGE)
     assert answer["aggregates"]["totalCount"] == {"atLeast": 5, "exact": None}
 

@@ -54,8 +54,8 @@ def test_a_page_holds_what_the_filter_means_and_is_kept_in_either_direction(
 @settings(max_examples=60, deadline=None)
 def test_patterns_that_stand_for_too_many_types_to_name_mean_the_same(corpus: Corpus, data: st.DataObject) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan, "MOST_NAMED", data.draw(st.sampled_from([0, 1, 5]), "types that may be named"))
-        patch.setattr(types, "MOST_LOOKED", data.draw(st.sampled_from([0, 3, 1000]), "types that may be looked at"))
+        patch.setattr(plan, "MOST_NAMES", data.draw(st.sampled_from([0, 1, 5]), "types that may be named"))
+        patch.setattr(types, "MOST_READ", data.draw(st.sampled_from([0, 3, 1000]), "types that may be looked at"))
         patch.setattr(types, "MOST_PREFIXES", data.draw(st.sampled_from([1, 8]), "prefixes that may be asked for"))
         filter = All((data.draw(filters(corpus), "filter"), data.draw(_types(), "types")))
         log = corpus.at(data.draw(moments(corpus), "now"), data.draw(st.sampled_from(["whole", "tidied"]), "state"))

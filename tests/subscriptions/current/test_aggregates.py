@@ -163,7 +163,7 @@ async def test_a_thousand_watchers_are_served_by_few_reads(
         reads.append(len(names))
         return await named(log, names)
 
-    monkeypatch.setattr(aggregates, "named", counted)
+    monkeypatch.setattr(aggregates, "by_name", counted)
     await store(log, *(user(f"u{n}") for n in range(1000)))
     async with AsyncExitStack() as stack:
         all = [await stack.enter_async_context(watched(watching, f"u{n}")) for n in range(1000)]
