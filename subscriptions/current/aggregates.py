@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 
 from eventscope.store import aggregates
 from eventscope.store.aggregates import AggregateSummary
+from eventscope.store.heads import AggregateName
 from eventscope.store.log import Log
 from eventscope.store.values.documents import EventDocument
 from eventscope.subscriptions.current.changes import ChangeNotifier
@@ -17,7 +18,6 @@ from eventscope.subscriptions.current.latest import Latest
 
 MOST_AT_ONCE: Final = 500  # aggregates in one read
 
-AggregateName: TypeAlias = tuple[str, str]
 Recipient: TypeAlias = Latest[AggregateSummary]
 
 

@@ -12,7 +12,7 @@ from nats.js.errors import APIError
 from eventscope.store.values import moment
 from eventscope.store.values.message import StreamPosition
 from eventscope.subscriptions.ingest.trim import first_since
-from eventscope.subscriptions.nats import client as nats_client
+from eventscope.subscriptions.nats.client import api_subject
 from eventscope.subscriptions.nats.single import message_at, messages_after
 from eventscope.subscriptions.nats.stream import unavailable
 
@@ -104,7 +104,7 @@ def created(info: api.StreamInfo) -> str:
 
 async def _state(client: Client, stream: str) -> _State:
     # not by nats-py, which leaves the times out
-    reply = await client.request(nats_client.api(client, f"STREAM.INFO.{stream}"), timeout=SECONDS)
+    reply = await client.request(api_subject(client, f"STREAM.INFO.{stream}"), timeout=SECONDS)
     answer = orjson.loads(reply.data)
     if "error" in answer:
         raise APIError.from_error(answer["error"])

@@ -21,7 +21,7 @@ from nats.js.errors import APIError, NotFoundError
 
 from eventscope.errors import Unavailable
 from eventscope.store.values.message import Arrival
-from eventscope.subscriptions.nats import client as nats_client
+from eventscope.subscriptions.nats.client import api_subject
 from eventscope.subscriptions.nats.stream import unavailable
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ class StreamReader(Generic[T]):
         weigh: Callable[[T], int],
     ) -> None:
         self._client = client
-        self._subject = nats_client.api(client, f"CONSUMER.MSG.NEXT.{stream}.{consumer}")
+        self._subject = api_subject(client, f"CONSUMER.MSG.NEXT.{stream}.{consumer}")
         self._stream = stream
         self._consumer = consumer
         self._inbox = inbox

@@ -81,21 +81,21 @@ class FilterIndex(Generic[T]):
 
     def add(self, value: T, filter: Filter) -> None:
         """Add a value that is not in the index."""
-        entry, found = _Entry(value, matcher(filter)), keys(filter)
-        self._entries[value] = (entry, found)
-        if found is None:
+        entry, index_keys = _Entry(value, matcher(filter)), keys(filter)
+        self._entries[value] = (entry, index_keys)
+        if index_keys is None:
             self._others[value] = entry
         else:
-            for key in found:
+            for key in index_keys:
                 self._by_key.setdefault(key, {})[value] = entry
 
     def remove(self, value: T) -> None:
         """Remove a value that is in the index."""
-        _, found = self._entries.pop(value)
-        if found is None:
+        _, index_keys = self._entries.pop(value)
+        if index_keys is None:
             del self._others[value]
             return
-        for key in found:
+        for key in index_keys:
             bucket = self._by_key[key]
             del bucket[value]
             if not bucket:
@@ -104,20 +104,20 @@ class FilterIndex(Generic[T]):
     def matching(self, event: EventDocument) -> Iterator[Matches[T]]:
         """The values whose filters match the event, each once: in parts, between which other tasks get their turn."""
         inspection = Inspection(event)
-        found: Matches[T] = Matches()
+        matches: Matches[T] = Matches()
         spent = 0
         for entry in self._entries_for(event):
             inspection.steps = STEPS
             try:
                 if entry.matches(inspection):
-                    found.certain.append(entry.value)
+                    matches.certain.append(entry.value)
             except TooMuch:
-                found.unclear.append(entry.value)
+                matches.unclear.append(entry.value)
             spent += ENTRY + STEPS - inspection.steps
             if spent > TURN:
-                yield found
-                found, spent = Matches(), 0
-        yield found
+                yield matches
+                matches, spent = Matches(), 0
+        yield matches
 
     def _entries_for(self, event: EventDocument) -> list[_Entry[T]]:
         """A copy of all entries that may match: filters come and go while these are tested."""
@@ -143,9 +143,9 @@ def keys(filter: Filter) -> frozenset[IndexKey] | None:
             return None if None in ways else _bounded(key for way in ways if way is not None for key in way)
         case All():
             parts = conditions(filter)
-            choices = [found for part in parts if (found := keys(part)) is not None]
-            if (found := _aggregates(parts)) is not None:
-                choices.append(found)
+            choices = [part_keys for part in parts if (part_keys := keys(part)) is not None]
+            if (aggregate_keys := _aggregates(parts)) is not None:
+                choices.append(aggregate_keys)
             return min(choices, key=_rank, default=None)
         case Between() | Not() | Holds() | Exists():
             return None
@@ -162,19 +162,19 @@ def _aggregates(parts: list[Filter]) -> frozenset[IndexKey] | None:
     return frozenset((AGGREGATE, type, id) for type, id in product(types[0], ids[0]))
 
 
-def _rank(found: frozenset[IndexKey]) -> tuple[int, int]:
+def _rank(keys: frozenset[IndexKey]) -> tuple[int, int]:
     """Lower is better: the worst of the keys decides; a filter without keys matches nothing, which is best."""
-    return max((ORDER.index(key[0]) for key in found), default=-1), len(found)
+    return max((ORDER.index(key[0]) for key in keys), default=-1), len(keys)
 
 
-def _bounded(found: Iterable[IndexKey]) -> frozenset[IndexKey] | None:
-    distinct = frozenset(found)
+def _bounded(keys: Iterable[IndexKey]) -> frozenset[IndexKey] | None:
+    distinct = frozenset(keys)
     return distinct if len(distinct) <= MOST_KEYS else None
 
 
 def _keys_of(event: EventDocument) -> list[IndexKey]:
-    found: list[IndexKey] = [(field, value) for field in SINGLE if isinstance(value := event.get(field), str)]
+    keys: list[IndexKey] = [(field, value) for field in SINGLE if isinstance(value := event.get(field), str)]
     type, id = event.get("aggregateType"), event.get("aggregateId")
     if type is not None and id is not None:
-        found.append((AGGREGATE, type, id))
-    return found
+        keys.append((AGGREGATE, type, id))
+    return keys

@@ -1,4 +1,4 @@
-"""CloudEvents 1.0, structured and in NATS' binary binding, as members of ours. No I/O.
+"""CloudEvents 1.0, in structured mode and in the binary mode of the NATS binding, as members of events. No I/O.
 
 https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/nats-protocol-binding.md
 """
@@ -20,8 +20,8 @@ STRUCTURED: Final = "application/cloudevents"
 IN_BASE64: Final = "data_base64"
 EXPECTED: Final = "expectedversion"
 
-# attributes of CloudEvents, with those of its documented extensions (correlation, auth context), as members of ours;
-# every other attribute is an extension, be it named like a member of ours
+# attributes of CloudEvents, with those of its documented extensions (correlation, auth context), and our members for
+# them; any other attribute is an extension, even one with the name of a member
 ATTRIBUTES: Final[Mapping[str, str]] = {
     "type": "type",
     "time": "timestamp",
@@ -37,49 +37,49 @@ Loads = Callable[[bytes], Any]
 
 
 def is_binary(headers: Mapping[str, str]) -> bool:
-    """Whether it is a CloudEvent in binary mode: its attributes are headers, and the bytes are its data alone."""
-    found = {name.lower(): value for name, value in headers.items()}
-    return f"{ATTRIBUTE}specversion" in found and not found.get("content-type", "").lower().startswith(STRUCTURED)
+    """Whether it is a CloudEvent in binary mode: its attributes are headers, and its bytes are data only."""
+    values = {name.lower(): value for name, value in headers.items()}
+    return f"{ATTRIBUTE}specversion" in values and not values.get("content-type", "").lower().startswith(STRUCTURED)
 
 
 def looks_binary(headers: Mapping[str, str]) -> bool:
-    """Whether a message is plainly a CloudEvent in binary mode."""
+    """Whether a message is clearly a CloudEvent in binary mode."""
     if not any(name[: len(ATTRIBUTE)].lower() == ATTRIBUTE for name in headers) or not is_binary(headers):
         return False
-    found = {name.lower(): value for name, value in headers.items()}
-    return found[f"{ATTRIBUTE}specversion"] == SPEC_VERSION and all(found.get(f"{ATTRIBUTE}{n}") for n in REQUIRED)
+    values = {name.lower(): value for name, value in headers.items()}
+    return values[f"{ATTRIBUTE}specversion"] == SPEC_VERSION and all(values.get(f"{ATTRIBUTE}{n}") for n in REQUIRED)
 
 
 def binary(headers: Mapping[str, str], raw: bytes, loads: Loads) -> Contents:
-    """Open a CloudEvent in binary mode; WrongEnvelope when it is none, Refusal when its data is no JSON as it says."""
+    """The contents of a CloudEvent in binary mode. WrongEnvelope if it is none, InvalidMessage for invalid data."""
     values = _values(headers)
     event = {n.removeprefix(ATTRIBUTE): _one(map(unquote, v)) for n, v in values.items() if n.startswith(ATTRIBUTE)}
     outer = {"datacontenttype": _one(values["content-type"])} if "content-type" in values else {}
     if raw:
         outer |= _data((event | outer).get("datacontenttype"), raw, loads)
-    # attributes that are meant to be elsewhere: what is there counts, and these are kept beside it
-    beside = {"datacontenttype"} & outer.keys() | ({"data", IN_BASE64} if raw else set())
-    beside = {name for name in beside & event.keys() if event[name] != outer.get(name)}
-    opened = _opened({name: value for name, value in event.items() if name not in beside} | outer)
-    opened.extensions.update({f"{ATTRIBUTE}{name}": event[name] for name in beside})
-    return opened
+    # attributes that also have a place of their own: the value there counts, and these become extensions
+    extra = {"datacontenttype"} & outer.keys() | ({"data", IN_BASE64} if raw else set())
+    extra = {name for name in extra & event.keys() if event[name] != outer.get(name)}
+    contents = _contents({name: value for name, value in event.items() if name not in extra} | outer)
+    contents.extensions.update({f"{ATTRIBUTE}{name}": event[name] for name in extra})
+    return contents
 
 
 def structured(event: dict[str, Any], loads: Loads) -> Contents:
-    """Open a CloudEvent whose attributes are members of the message; WrongEnvelope when it is none."""
+    """The contents of a CloudEvent whose attributes are members of the message. WrongEnvelope if it is none."""
     if event.get("data") is not None or not isinstance(event.get(IN_BASE64), str):
-        return _opened(event)
-    decoded = _decoded(event.get("datacontenttype"), event[IN_BASE64], loads)
-    return _opened({name: value for name, value in event.items() if name != IN_BASE64} | decoded)
+        return _contents(event)
+    data = _decode(event.get("datacontenttype"), event[IN_BASE64], loads)
+    return _contents({name: value for name, value in event.items() if name != IN_BASE64} | data)
 
 
 def looks_like(content: Mapping[str, Any]) -> bool:
-    """Whether a message is plainly a CloudEvent, and does not just have a member of its own named `specversion`."""
+    """Whether a message is clearly a CloudEvent, and does not just have a member named `specversion`."""
     return content.get("specversion") == SPEC_VERSION and all(isinstance(content.get(name), str) for name in REQUIRED)
 
 
 def _values(headers: Mapping[str, str]) -> dict[str, list[str]]:
-    """The different values of each header, whose names are in lower case."""
+    """The values of each header, by its name in lower case."""
     values: dict[str, list[str]] = {}
     for name, value in every(headers).items():
         values.setdefault(name.lower(), []).extend(value if isinstance(value, list) else [value])
@@ -87,9 +87,9 @@ def _values(headers: Mapping[str, str]) -> dict[str, list[str]]:
 
 
 def _one(values: Iterable[str]) -> str | list[str]:
-    """The value; all of them where they differ."""
-    different = list(dict.fromkeys(values))
-    return different[0] if len(different) == 1 else different
+    """The value, or a list of them if they differ."""
+    distinct = list(dict.fromkeys(values))
+    return distinct[0] if len(distinct) == 1 else distinct
 
 
 def _data(kind: object, raw: bytes, loads: Loads) -> dict[str, Any]:
@@ -98,9 +98,9 @@ def _data(kind: object, raw: bytes, loads: Loads) -> dict[str, Any]:
     return (_text(kind, raw) if isinstance(kind, str) else None) or _in_base64(raw)
 
 
-def _opened(event: dict[str, Any]) -> Contents:
+def _contents(event: dict[str, Any]) -> Contents:
     if event.get("specversion") != SPEC_VERSION:
-        raise WrongEnvelope(f"its subject is set to cloudevents, and it is no CloudEvent of version {SPEC_VERSION}")
+        raise WrongEnvelope(f"its subject is set to cloudevents, but it is not a CloudEvent of version {SPEC_VERSION}")
     for name in REQUIRED:
         if not isinstance(event.get(name), str) or not event[name]:
             raise WrongEnvelope(f"it is a CloudEvent without {name}")
@@ -117,31 +117,31 @@ def _opened(event: dict[str, Any]) -> Contents:
 
 
 def _message_id(source: str, id: str) -> str:
-    """The id alone is unique only among the events of its source."""
+    """The source and the id, since the id alone is unique only within its source."""
     if "#" not in source and "#" not in id:
         return f"{source}#{id}"
-    # two signs in the middle and none elsewhere, so that no other pair has this id
+    # `##` in the middle and no `#` elsewhere, so that no other pair makes this id
     return "##".join(part.replace("%", "%25").replace("#", "%23") for part in (source, id))
 
 
-def _decoded(kind: object, text: str, loads: Loads) -> dict[str, Any]:
-    kept = {IN_BASE64: text}
+def _decode(kind: object, text: str, loads: Loads) -> dict[str, Any]:
+    unchanged = {IN_BASE64: text}
     if not isinstance(kind, str):
-        return kept
+        return unchanged
     try:
         raw = base64.b64decode(text, validate=True)
     except ValueError:
-        return kept
+        return unchanged
     if not media_type.parse(kind).is_json:
-        return _text(kind, raw) or kept
+        return _text(kind, raw) or unchanged
     try:
         return {"data": loads(raw)}
     except InvalidMessage:
-        return kept
+        return unchanged
 
 
 def _text(kind: str, raw: bytes) -> dict[str, Any] | None:
-    """Data that its type says is text; None when it is not, or not in the charset that it names."""
+    """Data that is text by its type; None if it is not, or not in its charset."""
     type = media_type.parse(kind)
     text = type.decode(raw) if type.is_text else None
     return None if text is None else {"data": text}

@@ -1,4 +1,4 @@
-"""What comes out of any envelope: the members of a plain EventMessage, and all that has no place among them. No I/O."""
+"""What an envelope contains: the members of a plain EventMessage, and everything else. No I/O."""
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
@@ -7,18 +7,18 @@ from typing import Any
 
 
 class WrongEnvelope(Exception):
-    """The message is not in the envelope that its subject is set to; the text says what it looks like."""
+    """The message is not in the envelope that is set for its subject; the text says what it looks like."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """A message taken out of its envelope.
+    """A message without its envelope.
 
-    `members` are named as in a plain message, `extensions` is the rest, whatever names it has. `expected` is the
-    version that the envelope says the aggregate must have before, a number or a text. `sources` tells people where
-    members were found, and `problem` holds a code and a reason why the message cannot be taken after all. `claims`
-    tells that a version is among the members of such an envelope, so that one which is missing is a claim left out.
-    `beside_bytes` is the size of what came as headers or subject, and not in the bytes of the message.
+    `members` have the names of a plain message, `extensions` is the rest, under any names. `expected` is the version
+    that the aggregate must have before, by the envelope, a number or a text. `sources` says where members were found,
+    and `problem` is the code and reason of a rejection. `claims` says that a version is one of the members that such an
+    envelope may have, so that a missing one is a claim left out. `beside_bytes` is the size of what came in headers or
+    the subject, outside the bytes of the message.
     """
 
     members: dict[str, Any]
@@ -31,5 +31,5 @@ class Contents:
 
 
 def free(name: str, members: Container[str]) -> str:
-    """The name, with a number where there is a member of that name."""
+    """The name, with a number if there is a member of that name."""
     return next(one for one in chain((name,), (f"{name}{n}" for n in count(2))) if one not in members)

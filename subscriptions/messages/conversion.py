@@ -1,4 +1,4 @@
-"""Conversions of a mapping: what a value of other people's messages is as a text, a number or a time. No I/O."""
+"""Conversions of a mapping: a value from a message of any form as a text, a number or a time. No I/O."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -13,11 +13,11 @@ from eventscope.store.values import json_text, moment
 NUMBER: Final = re.compile(r"-?\d{1,40}(\.\d{1,40})?", re.ASCII)
 EXACT: Final = Context(prec=100)  # no digit of a NUMBER is lost
 UNITS: Final = {6: "seconds", 3: "milliseconds", 0: "microseconds", -3: "nanoseconds"}
-SHOWN: Final = 60
+MOST_SHOWN: Final = 60
 
 
 def text(value: Any) -> str:
-    """The text of a text, a number or a boolean, as JSON writes it; ValueError of anything else."""
+    """A text, a number or a boolean as text, as in JSON. ValueError for anything else."""
     if isinstance(value, str):
         return value
     if isinstance(value, int | float):
@@ -26,28 +26,28 @@ def text(value: Any) -> str:
 
 
 def number(value: Any) -> int | float:
-    """The number in a text, or the number itself; ValueError when there is none, or none that can be kept exactly."""
+    """The number, or the number in a text. ValueError if there is none, or none that can be stored exactly."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
     if not isinstance(value, str):
         raise ValueError(f"{excerpt(value)} is not a number")
     try:
-        found = json_text.loads(value.encode())
+        parsed = json_text.loads(value.encode())
     except json_text.Fault as fault:
         raise ValueError(f"{excerpt(value)} is not a number: {fault}") from None
-    if not isinstance(found, int | float) or isinstance(found, bool):
+    if not isinstance(parsed, int | float) or isinstance(parsed, bool):
         raise ValueError(f"{excerpt(value)} is not a number")
-    return found
+    return parsed
 
 
 def time(value: Any, exponent: int) -> str:
-    """A time as any message may have it, of units since 1970 of which each is 10 ** exponent microseconds.
+    """The time that a message gives in units since 1970, each of which has 10 ** exponent microseconds.
 
-    They may be an integer, a decimal, or the text of one; what is beyond microseconds is cut off. ValueError when it is
-    none of these, or no time of the years 1 to 9999.
+    The value may be an integer, a decimal, or the text of one; digits below microseconds are cut off. ValueError if it
+    is none of these, or not within the years 1 to 9999.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
-        units = Decimal(repr(value))  # the decimal that was written, and not the float next to it
+        units = Decimal(repr(value))  # the decimal in the message, not the float next to it
     elif isinstance(value, str) and NUMBER.fullmatch(value):
         units = Decimal(value)
     else:
@@ -56,13 +56,13 @@ def time(value: Any, exponent: int) -> str:
     try:
         return moment.to_text(int(microseconds))
     except OverflowError:
-        raise ValueError(f"{excerpt(value)} is not a time of the years 1 to 9999: is it in another unit?") from None
+        raise ValueError(f"{excerpt(value)} is not a time within the years 1 to 9999: is it in another unit?") from None
 
 
 def excerpt(value: Any) -> str:
-    """The value as JSON, and not all of one that is long."""
-    whole = orjson.dumps(value).decode()
-    return whole if len(whole) <= SHOWN else f"{whole[:SHOWN]}…"
+    """The value as JSON, cut off if it is long."""
+    text = orjson.dumps(value).decode()
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
 
 
 CONVERSIONS: Final[Mapping[Conversion, Callable[[Any], Any]]] = {
@@ -76,6 +76,6 @@ CONVERSIONS: Final[Mapping[Conversion, Callable[[Any], Any]]] = {
 
 
 def kind(value: object) -> str:
-    """What the value is in JSON, in words."""
+    """The type of the value in JSON, in words."""
     names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
     return names.get(type(value), "null")

@@ -1,10 +1,10 @@
-"""Why a message cannot be taken, on its way from where it is found out to where it is told. No I/O."""
+"""The error of a message that cannot be stored, from where that is found to where it becomes a rejection. No I/O."""
 
 
 class InvalidMessage(Exception):
-    """`code` is for programs, `reason` for people; `index` tells which of several that came together is to blame.
+    """`code` is for programs, `reason` for people; `index` is that of the event at fault in a group.
 
-    `member` is the member of the message that is wrong, where it is one.
+    `member` is the member of the message at fault, if it is one.
     """
 
     def __init__(self, code: str, reason: str, member: str | None = None) -> None:

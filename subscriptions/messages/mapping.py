@@ -1,9 +1,9 @@
-"""Messages in an envelope of any shape, opened as a mapping says. No I/O.
+"""Messages in an envelope of any shape, unwrapped by a mapping. No I/O.
 
-Every member is taken from the message as it came. What paths led to is left out of the extensions, and so are the
-objects that this empties; a value that another member takes as a part of something larger stays in that too, and what
-lies in a list is taken and stays in the list, whose places would change else. What headers and subjects have for a
-metadata that has no room for it goes to the extensions too. So nothing of the message is lost.
+Every member is taken from the message as it came. The values at the mapped paths are left out of the extensions, as are
+objects that become empty by that. A value that also belongs to a larger one that another member takes stays in that
+too, and a value in a list also stays in the list, so that indexes do not change. Values of headers and subjects for
+which the metadata has no place become extensions too. So nothing of the message is lost.
 """
 
 from collections.abc import Callable, Iterable, Set
@@ -31,128 +31,130 @@ INVALID: Final = {"timestamp": "INVALID_TIMESTAMP"}
 
 
 class Outer:
-    """What came beside the bytes of a message. It is taken apart once, however many events are in the message."""
+    """The subject and headers of a message, parsed once however many events are in the message."""
 
     def __init__(self, arrival: Arrival, names: Set[str]) -> None:
-        """Have the headers of these names, in lower case; of several values the last."""
+        """Only the headers of these names, in lower case, are kept; of several values the last."""
         self.words = arrival.subject.split(".")
         self.headers: dict[str, str] = {}
         if names:
             for name, value in arrival.headers.items():
                 if (lower := name.lower()) in names:
                     self.headers[lower] = value
-        self.found: dict[int, _Found | None] = {}
+        self.values: dict[int, _SourceValue | None] = {}  # of sources outside the bytes
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """A value as its source has it, converted; or why it cannot be."""
+class _SourceValue:
+    """A value from its source, converted; or the problem that prevents this."""
 
     value: Any
     problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _Taker:
-    """How a member is taken from one source: `keys` is the path into the message, if it is one.
+class _SourceReader:
+    """Reads a member from one source: `keys` is the path into the message, if it is one.
 
-    `is_beside` tells a source beside the bytes of the message, of which nothing else is kept.
+    `is_outer` marks a source outside the bytes of the message, of which nothing else is kept.
     """
 
     name: str
     find: Callable[[Any, Outer], Any]
     convert: Callable[[Any], Any] | None
     keys: Keys | None
-    is_beside: bool
+    is_outer: bool
     text: str
 
-    def take(self, message: Any, outer: Outer) -> _Found | None:
-        """What is there, None if nothing is. What no path leads to is the same for all events of a message."""
+    def read(self, message: Any, outer: Outer) -> _SourceValue | None:
+        """The value; None if there is none. A value without a path is the same for all events of a message."""
         if self.keys is not None:
-            return self._take(message, outer)
-        if id(self) not in outer.found:
-            outer.found[id(self)] = self._take(message, outer)
-        return outer.found[id(self)]
+            return self._read(message, outer)
+        if id(self) not in outer.values:
+            outer.values[id(self)] = self._read(message, outer)
+        return outer.values[id(self)]
 
-    def _take(self, message: Any, outer: Outer) -> _Found | None:
+    def _read(self, message: Any, outer: Outer) -> _SourceValue | None:
         value = self.find(message, outer)
         if value is None or (value == "" and self.name in TEXTS):
             return None
         if self.convert is None:
-            return _Found(value)
+            return _SourceValue(value)
         try:
-            return _Found(self.convert(value))
+            return _SourceValue(self.convert(value))
         except ValueError as error:
-            return _Found(value, str(error))
+            return _SourceValue(value, str(error))
 
 
 class Mapper:
-    """A mapping, made ready for messages: nothing of it is looked up or parsed again for each of them."""
+    """A mapping, prepared for messages, so that nothing of it is parsed again for each of them."""
 
     def __init__(self, mapping: EnvelopeMapping) -> None:
-        self._members = tuple((name, tuple(_taker(name, one) for one in sources)) for name, sources in mapping.members)
+        self._members = tuple(
+            (name, tuple(_source_reader(name, one) for one in sources)) for name, sources in mapping.members
+        )
         self._claims = any(name == "version" for name, _ in mapping.members)
         places = [one.place for _, sources in mapping.members for one in sources]
         self.headers = frozenset(place.name.lower() for place in places if isinstance(place, FromHeader))
-        """The names of the headers that it takes, in lower case."""
+        """The names of the headers that it reads, in lower case."""
 
     def sources(self) -> list[tuple[str, str]]:
-        """Each member with each of its sources, in the words of people."""
-        return [(name, taker.text) for name, takers in self._members for taker in takers]
+        """Each member with each of its sources, as the setting writes them."""
+        return [(name, reader.text) for name, readers in self._members for reader in readers]
 
-    def found(self, message: dict[str, Any], outer: Outer) -> set[tuple[str, str]]:
-        """Those of `sources` that are in the message."""
+    def present(self, message: dict[str, Any], outer: Outer) -> set[tuple[str, str]]:
+        """Those of `sources` that the message has."""
         return {
-            (name, taker.text)
-            for name, takers in self._members
-            for taker in takers
-            if taker.take(message, outer) is not None
+            (name, reader.text)
+            for name, readers in self._members
+            for reader in readers
+            if reader.read(message, outer) is not None
         }
 
     def outer(self, arrival: Arrival) -> Outer:
-        """What all events of that message may take from beside its bytes."""
+        """What all events of that message may read outside its bytes."""
         return Outer(arrival, self.headers)
 
-    def open(self, message: dict[str, Any], outer: Outer, index: int | None = None) -> Contents:
-        """The members of the message and what is left of it. `index` is its place among several that came together."""
+    def unwrap(self, message: dict[str, Any], outer: Outer, index: int | None = None) -> Contents:
+        """The members of the message and what is left of it. `index` is its index in a group of events."""
         members: dict[str, Any] = {}
         sources: dict[str, str] = {}
-        taken: list[Keys] = []
-        beside: dict[str, Any] = {}
+        paths: list[Keys] = []
+        homeless: dict[str, Any] = {}
         size = 0
         problem: tuple[str, str] | None = None
-        for name, takers in self._members:
-            for taker in takers:
-                found = taker.take(message, outer)
-                if found is None:
+        for name, readers in self._members:
+            for reader in readers:
+                read = reader.read(message, outer)
+                if read is None:
                     continue
-                # a version may be a mere claim, which keeps no event out: it is judged where that is known
-                if found.problem is not None and name != "version":
-                    reason = f"{name} is mapped from {taker.text}, and {found.problem}"
+                # a version may be a mere claim, which is no reason to reject: the parser, which knows, decides
+                if read.problem is not None and name != "version":
+                    reason = f"{name} is mapped from {reader.text}, and {read.problem}"
                     problem = problem or (INVALID.get(name, "INVALID_FIELD"), reason)
                     break
-                value = found.value
-                if index is not None and name == "messageId" and taker.keys is None:
-                    value = f"{value}:{index}"  # what they all have must tell them apart
-                if taker.is_beside and isinstance(value, str):
+                value = read.value
+                if index is not None and name == "messageId" and reader.keys is None:
+                    value = f"{value}:{index}"  # all events have this id, and each needs one of its own
+                if reader.is_outer and isinstance(value, str):
                     size += len(value)
                 if _put(members, name, value):
-                    sources[name] = taker.text
-                    if taker.keys is not None:
-                        taken.append(taker.keys)
-                elif taker.is_beside and not _has(members, name, value):
-                    beside[name] = value
+                    sources[name] = reader.text
+                    if reader.keys is not None:
+                        paths.append(reader.keys)
+                elif reader.is_outer and not _has(members, name, value):
+                    homeless[name] = value
                 break
-        left = without(message, taken)
-        for name, value in beside.items():
+        left = without(message, paths)
+        for name, value in homeless.items():
             left[free(name, left)] = value
         return Contents(members, left, sources=sources, problem=problem, claims=self._claims, beside_bytes=size)
 
 
-def without(message: dict[str, Any], taken: Iterable[Keys]) -> dict[str, Any]:
-    """The message without what these paths lead to, and without the objects that this empties. Lists stay whole."""
+def without(message: dict[str, Any], paths: Iterable[Keys]) -> dict[str, Any]:
+    """The message without the values at these paths and the objects that become empty. Lists stay whole."""
     inner: dict[str, list[Keys]] = {}
-    for keys in taken:
+    for keys in paths:
         if not keys:
             return {}
         inner.setdefault(keys[0], []).append(keys[1:])
@@ -167,7 +169,7 @@ def without(message: dict[str, Any], taken: Iterable[Keys]) -> dict[str, Any]:
 
 
 def _put(members: dict[str, Any], name: str, value: Any) -> bool:
-    """Give the event the member, unless the message's own metadata has one of that name, or is no object."""
+    """Set the member, unless the message's own metadata has one of that name, or is not an object."""
     if not name.startswith(f"{METADATA}."):
         members[name] = value
         return True
@@ -179,23 +181,25 @@ def _put(members: dict[str, Any], name: str, value: Any) -> bool:
 
 
 def _has(members: dict[str, Any], name: str, value: Any) -> bool:
-    """Whether the message's own metadata says the same."""
+    """Whether the message's own metadata has the same value."""
     metadata, inner = members.get(METADATA), name.removeprefix(f"{METADATA}.")
     return isinstance(metadata, dict) and type(metadata[inner]) is type(value) and metadata[inner] == value
 
 
-def _taker(name: str, source: MemberSource) -> _Taker:
+def _source_reader(name: str, source: MemberSource) -> _SourceReader:
     convert = None if source.conversion is None else CONVERSIONS[source.conversion]
     match source.place:
         case FromMessage(keys):
-            return _Taker(name, _path(keys), convert, keys, False, source.text)
+            return _SourceReader(name, _path(keys), convert, keys, False, source.text)
         case FromHeader(header):
             lower = header.lower()
-            return _Taker(name, lambda message, outer: outer.headers.get(lower), convert, None, True, source.text)
+            return _SourceReader(
+                name, lambda message, outer: outer.headers.get(lower), convert, None, True, source.text
+            )
         case FromSubject(ranges):
-            return _Taker(name, _words(ranges), convert, None, True, source.text)
+            return _SourceReader(name, _words(ranges), convert, None, True, source.text)
         case Constant(value):
-            return _Taker(name, lambda message, outer: value, convert, None, False, source.text)
+            return _SourceReader(name, lambda message, outer: value, convert, None, False, source.text)
         case _:
             assert_never(source.place)
 

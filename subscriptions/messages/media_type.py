@@ -1,13 +1,13 @@
-"""Media types such as `text/csv; charset=utf-8`, as publishers write them, read in linear time. No I/O."""
+"""Media types such as `text/csv; charset=utf-8`, as publishers write them, parsed in linear time. No I/O."""
 
 import re
 from dataclasses import dataclass
 from typing import Final
 
-MOST_CHARACTERS: Final = 1000  # of a type whose parameters are read
+MOST_CHARACTERS: Final = 1000  # of a type whose parameters are parsed
 UNKNOWN: Final = "unknown"
 PARAMETER: Final = re.compile(r';\s*(?:([^\s;="]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]*))\s*)?', re.DOTALL)
-# Charsets of text alone. Python also has codecs that undo escapes, and some of these make halves of characters.
+# Charsets only. Python also has codecs that undo escapes, and some of these make lone surrogates.
 CHARSET: Final = re.compile(
     r"utf-?8|(?:us-)?ascii|iso-?8859-[0-9]{1,2}|latin-?1|windows-125[0-8]|utf-?16(?:le|be)?", re.ASCII
 )
@@ -15,7 +15,7 @@ CHARSET: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class MediaType:
-    """A media type in lower case; `charset` is None where it names none."""
+    """A media type in lower case; `charset` is None if it names none."""
 
     main: str
     sub: str
@@ -28,12 +28,12 @@ class MediaType:
 
     @property
     def is_text(self) -> bool:
-        """Whether it is text, or says so by naming a charset."""
+        """Whether it is text, or claims to be by naming a charset."""
         is_xml = self.sub == "xml" or self.sub.endswith("+xml")
         return self.charset is not None or self.main == "text" or is_xml
 
     def decode(self, raw: bytes) -> str | None:
-        """The text that the bytes are; None when it would not give these very bytes back."""
+        """The bytes as text; None if the text would not encode to the same bytes."""
         charset = self.charset or "utf-8"
         if not CHARSET.fullmatch(charset):
             return None
@@ -45,7 +45,7 @@ class MediaType:
 
 
 def parse(text: str) -> MediaType:
-    """The type that the text states; with an unknown charset where its parameters cannot be read."""
+    """The type in the text; with an unknown charset if its parameters cannot be parsed."""
     essence = text.partition(";")[0]
     main, _, sub = essence.strip().lower().partition("/")
     if len(text) > MOST_CHARACTERS:
@@ -53,12 +53,12 @@ def parse(text: str) -> MediaType:
     charset: str | None = None
     at = len(essence)
     while at < len(text):
-        found = PARAMETER.match(text, at)
-        if found is None:
+        match = PARAMETER.match(text, at)
+        if match is None:
             return MediaType(main, sub, UNKNOWN)
-        name, quoted, plain = found.groups()
+        name, quoted, plain = match.groups()
         if name is not None and name.lower().startswith("charset") and charset is None:
             value = plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL)
-            charset = value.lower() if name.lower() == "charset" else UNKNOWN  # in the parts of RFC 2231
-        at = found.end()
+            charset = value.lower() if name.lower() == "charset" else UNKNOWN  # split as in RFC 2231
+        at = match.end()
     return MediaType(main, sub, charset)

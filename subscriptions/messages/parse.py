@@ -1,4 +1,4 @@
-"""Reading a message: from the bytes that came over NATS to the fields of an event, or to the reason why not. No I/O."""
+"""Parsing a message: from its bytes to the fields of an event, or to the reason for its rejection. No I/O."""
 
 import hashlib
 import re
@@ -11,6 +11,7 @@ from typing import Any, Final
 from eventscope.store.values import json_text, moment
 from eventscope.store.values.message import (
     ANY_VERSION,
+    ENVELOPE,
     AcceptedMessage,
     Arrival,
     MessageGroup,
@@ -22,7 +23,6 @@ from eventscope.subscriptions.messages.cloud_event import EXPECTED
 from eventscope.subscriptions.messages.contents import Contents, WrongEnvelope
 from eventscope.subscriptions.messages.envelope import (
     EXPORTED,
-    STATED,
     MessageEnvelope,
     content_headers,
     unwrap_whole,
@@ -34,11 +34,11 @@ from eventscope.subscriptions.messages.versions import VersionUse
 
 MOST_BYTES: Final = 1024 * 1024
 MOST_DEPTH: Final = 100
-# of an event of another log: its JSON is written anew, by which numbers get longer, and its extensions lie deeper
+# of an event of another log: encoded again, its numbers may be longer, and its extensions are nested deeper
 MOST_EXPORTED_BYTES: Final = 4 * MOST_BYTES
-MOST_BESIDE: Final = 4 * MOST_BYTES  # of what a mapping gives to each event of one message, from beside its bytes
+MOST_BESIDE: Final = 4 * MOST_BYTES  # of values from headers and subject in all events of one message
 MOST_TOGETHER: Final = 1000  # events in one message, and so in one transaction
-MOST_TEXT: Final = 1024  # of an id or a type: MongoDB and people must be able to handle them as keys
+MOST_TEXT: Final = 1024  # characters of an id or a type, which MongoDB and people must handle as keys
 
 TEXTS: Final = ("messageId", "aggregateType", "aggregateId", "correlationId", "causationId", "userId")
 KNOWN: Final = frozenset({*TEXTS, "type", "timestamp", "version", "data", "metadata"})
@@ -46,7 +46,7 @@ KNOWN: Final = frozenset({*TEXTS, "type", "timestamp", "version", "data", "metad
 CLAIMS: Final = ("version", "claimedVersion")
 NESTED: Final = frozenset({dict, list})
 DATABASE: Final = b"$db"
-ESCAPED: Final = rb"\u00"  # begins all of the next
+ESCAPED: Final = rb"\u00"  # the prefix of all of the next
 HIDDEN: Final = (rb"\u0000", rb"\u0024", rb"\u0064", rb"\u0062")  # NUL in JSON, and what may hide that key
 TYPE: Final = re.compile(r"[^\s.*>]+(\.[^\s.*>]+)*")
 
@@ -58,29 +58,29 @@ def parse_message(
     envelope: MessageEnvelope | None = None,
     use: VersionUse = "claim",
 ) -> ParsedMessage:
-    """Understand a message, or say why it cannot be taken.
+    """The message as the events it makes, or as a rejection.
 
-    `subject_type` is the type that its subject names, `envelope` what is set for its subject, if anything is, and `use`
-    what a `version` in its messages is. A list of messages is one message: all of it is taken, or nothing.
+    `subject_type` is the type that its subject names, `envelope` the one that is set for its subject, if any, and `use`
+    what a `version` in it means. A list makes one group of events: all of them are stored, or none.
     """
     content: Any = None
     if names := content_headers(envelope):
         arrival = replace(arrival, decisive=names)
-    if arrival.headers.get(STATED) == EXPORTED[STATED]:
-        use = "claim"  # as another log gave it, which need not be as this one does
+    if arrival.headers.get(ENVELOPE) == EXPORTED[ENVELOPE]:
+        use = "claim"  # another log assigned it, and this one may assign others
     try:
-        content = _opened(arrival, envelope)
+        content = _unwrap(arrival, envelope)
         if isinstance(content, list):
-            return _together(arrival, stream, content, subject_type, use)
+            return _group(arrival, stream, content, subject_type, use)
         [expected] = versions.expected_versions(arrival.headers, 1)
-        return _understood(arrival, stream, content, expected, subject_type, use)
-    except InvalidMessage as refusal:
-        return RejectedMessage(arrival, refusal.code, refusal.reason, _any_id(arrival, stream, content), refusal.index)
+        return _accept(arrival, stream, content, expected, subject_type, use)
+    except InvalidMessage as fault:
+        return RejectedMessage(arrival, fault.code, fault.reason, _any_id(arrival, stream, content), fault.index)
 
 
-def _opened(arrival: Arrival, envelope: MessageEnvelope | None) -> Any:
+def _unwrap(arrival: Arrival, envelope: MessageEnvelope | None) -> Any:
     loads: Callable[[bytes], Any] = _json
-    match arrival.headers.get(STATED):
+    match arrival.headers.get(ENVELOPE):
         case "plain":
             envelope = "plain"
         case "exported":
@@ -90,36 +90,36 @@ def _opened(arrival: Arrival, envelope: MessageEnvelope | None) -> Any:
         if whole is not None:
             return whole
         content = loads(arrival.raw)
-        opened = unwrapper(envelope, arrival, loads)
+        unwrap = unwrapper(envelope, arrival, loads)
         if isinstance(content, list):
-            return [opened(one, index) if isinstance(one, dict) else one for index, one in enumerate(content)]
-        return opened(content, None) if isinstance(content, dict) else content
+            return [unwrap(one, index) if isinstance(one, dict) else one for index, one in enumerate(content)]
+        return unwrap(content, None) if isinstance(content, dict) else content
     except WrongEnvelope as error:
         raise InvalidMessage("WRONG_ENVELOPE", f"{error}; EVENTSCOPE_ENVELOPES sets envelopes by subject") from None
 
 
-def _together(
+def _group(
     arrival: Arrival, stream: str, contents: list[Any], subject_type: str | None, use: VersionUse
 ) -> MessageGroup:
     if not 0 < len(contents) <= MOST_TOGETHER:
-        raise InvalidMessage("WRONG_COUNT", f"{len(contents)} events came together; there may be 1 to {MOST_TOGETHER}")
+        raise InvalidMessage("WRONG_COUNT", f"the list has {len(contents)} events; it may have 1 to {MOST_TOGETHER}")
     messages = []
-    stated = versions.expected_versions(arrival.headers, len(contents))
-    for index, (content, expected) in enumerate(zip(contents, stated, strict=True)):
+    expectations = versions.expected_versions(arrival.headers, len(contents))
+    for index, (content, expected) in enumerate(zip(contents, expectations, strict=True)):
         try:
-            messages.append(_understood(arrival, stream, content, expected, subject_type, use, index))
-        except InvalidMessage as refusal:
-            refusal.index = index
-            refusal.reason = f"event {index + 1} of {len(contents)}: {refusal.reason}"
+            messages.append(_accept(arrival, stream, content, expected, subject_type, use, index))
+        except InvalidMessage as fault:
+            fault.index = index
+            fault.reason = f"event {index + 1} of {len(contents)}: {fault.reason}"
             raise
     size = sum(message.beside_bytes for message in messages)
     if size > MOST_BESIDE:
-        reason = f"{len(contents)} events came together, with {size} bytes of headers and subjects in them"
+        reason = f"the list of {len(contents)} events has {size} bytes from headers and subjects"
         raise InvalidMessage("TOO_LARGE", f"{reason}; at most {MOST_BESIDE} are allowed")
     return MessageGroup(arrival, tuple(messages))
 
 
-def _understood(
+def _accept(
     arrival: Arrival,
     stream: str,
     content: Any,
@@ -129,22 +129,22 @@ def _understood(
     index: int | None = None,
 ) -> AcceptedMessage:
     if not isinstance(content, Contents):
-        return _accepted(arrival, stream, content, expected, subject_type, use, index)
+        return _accept_members(arrival, stream, content, expected, subject_type, use, index)
     if content.problem is not None:
         raise InvalidMessage(*content.problem)
     if expected is ANY_VERSION and content.expected is not None:
         expected = versions.expectation(EXPECTED, content.expected)
     try:
-        return _accepted(arrival, stream, content.members, expected, subject_type, use, index, content)
-    except InvalidMessage as refusal:
-        name = refusal.member
+        return _accept_members(arrival, stream, content.members, expected, subject_type, use, index, content)
+    except InvalidMessage as fault:
+        name = fault.member
         if name is not None and name in content.sources:
-            found = conversion.excerpt(content.members[name])
-            refusal.reason += f"; {name} is mapped from {content.sources[name]}, which is {found}"
+            value = conversion.excerpt(content.members[name])
+            fault.reason += f"; {name} is mapped from {content.sources[name]}, which is {value}"
         raise
 
 
-def _accepted(
+def _accept_members(
     arrival: Arrival,
     stream: str,
     message: Any,
@@ -162,7 +162,7 @@ def _accepted(
         if text is not None and (text := _text(name, text)) is not None:
             fields[name] = text
     if "messageId" not in fields:
-        fields["messageId"] = _outer_id(arrival, stream) + ("" if index is None else f":{index}")
+        fields["messageId"] = _id_without_member(arrival, stream) + ("" if index is None else f":{index}")
     timestamp = _timestamp(message.get("timestamp"))
     fields["timestamp"] = arrival.recorded_at if timestamp is None else timestamp
     for name in ("data", "metadata"):
@@ -178,38 +178,38 @@ def _accepted(
             expected = versions.before(version)
         elif type(version) is int:
             claimed = version
-        else:  # a version of something else, as of a schema
+        else:  # the version of something else, such as a schema
             claim = _free(extensions)
             extensions[claim] = version
     if extensions:
         fields["extensions"] = extensions
     if expected is not ANY_VERSION and not ("aggregateType" in fields and "aggregateId" in fields):
         raise InvalidMessage(
-            "NO_AGGREGATE", "a version was expected, but aggregateType and aggregateId do not say of what"
+            "NO_AGGREGATE", "a version is expected, but aggregateType and aggregateId do not name the aggregate"
         )
     beside = 0 if envelope is None else envelope.beside_bytes
     return AcceptedMessage(arrival, fields, expected, timestamp is not None, claimed, claim=claim, beside_bytes=beside)
 
 
 def _free(extensions: Mapping[str, Any]) -> str:
-    """The name that a claimed version has among them, where it is no integer."""
-    if CLAIMS[0] not in extensions:  # as nearly always
+    """The name under which a claimed version that is not an integer becomes an extension."""
+    if CLAIMS[0] not in extensions:  # nearly always
         return CLAIMS[0]
     others = (f"claimedVersion{n}" for n in count(2))
     return next(name for name in chain(CLAIMS, others) if name not in extensions)
 
 
-def _outer_id(arrival: Arrival, stream: str) -> str:
-    return _stated_id(arrival.headers) or generated_id(stream, arrival.sequence, arrival.recorded_at)
+def _id_without_member(arrival: Arrival, stream: str) -> str:
+    return _header_id(arrival.headers) or generated_id(stream, arrival.sequence, arrival.recorded_at)
 
 
 def _any_id(arrival: Arrival, stream: str, content: Any) -> str:
-    # of what is wrong anyway: an id that cannot be used is as good as none
+    # for a rejection: an id that cannot be used counts as missing
     members = content.members if isinstance(content, Contents) else content
-    for given in (members.get("messageId") if isinstance(members, dict) else None, *map(arrival.headers.get, IDS)):
+    for id in (members.get("messageId") if isinstance(members, dict) else None, *map(arrival.headers.get, IDS)):
         with suppress(InvalidMessage):
-            if id := _text("messageId", given):
-                return id
+            if text := _text("messageId", id):
+                return text
     return generated_id(stream, arrival.sequence, arrival.recorded_at)
 
 
@@ -223,18 +223,18 @@ def _json(raw: bytes, most_bytes: int = MOST_BYTES, most_depth: int = MOST_DEPTH
     try:
         message = json_text.loads(raw)
     except json_text.Fault as fault:
-        raise InvalidMessage(fault.code, _why(fault)) from None
+        raise InvalidMessage(fault.code, _reason(fault)) from None
     hidden = ESCAPED in raw and any(one in raw for one in HIDDEN)
     if hidden or DATABASE in raw or raw.count(b"{") + raw.count(b"[") > most_depth:
-        # a list of messages is a level of its own
+        # the list of a group is a level of its own
         _check(message, most_depth + 1 if isinstance(message, list) else most_depth)
     return message
 
 
-def _why(fault: json_text.Fault) -> str:
+def _reason(fault: json_text.Fault) -> str:
     match fault.code:
         case "TOO_DEEP":
-            return f"the message is nested over {MOST_DEPTH} deep"
+            return f"the message is nested more than {MOST_DEPTH} levels deep"
         case "INVALID_JSON":
             return f"the message is not JSON: {fault}"
         case _:
@@ -243,15 +243,15 @@ def _why(fault: json_text.Fault) -> str:
 
 def _check(value: Any, depth: int) -> None:
     if depth == 0:
-        raise InvalidMessage("TOO_DEEP", f"the message is nested over {MOST_DEPTH} deep")
+        raise InvalidMessage("TOO_DEEP", f"the message is nested more than {MOST_DEPTH} levels deep")
     if isinstance(value, dict):
         for key, member in value.items():
             if "\0" in key:
-                raise InvalidMessage("INVALID_KEY", f"the key {key[:60]!r} holds a NUL, which MongoDB cannot keep")
+                raise InvalidMessage("INVALID_KEY", f"the key {key[:60]!r} holds a NUL, which MongoDB cannot store")
             if type(member) in NESTED:
                 _check(member, depth - 1)
         if "$id" in value and value.get("$db", "") is None and isinstance(value.get("$ref"), str):
-            reason = "the key '$db' is null beside '$ref' and '$id', and MongoDB's drivers would not give it back"
+            reason = "the key '$db' is null beside '$ref' and '$id', and MongoDB's drivers would not return it"
             raise InvalidMessage("INVALID_KEY", reason)
     elif isinstance(value, list):
         for member in value:
@@ -259,13 +259,13 @@ def _check(value: Any, depth: int) -> None:
                 _check(member, depth - 1)
 
 
-def _type(given: object, subject_type: str | None) -> str:
-    type = subject_type if given is None else given
+def _type(value: object, subject_type: str | None) -> str:
+    type = subject_type if value is None else value
     if type is None:
         raise InvalidMessage("MISSING_TYPE", "neither the message nor its subject names a type")
     if not isinstance(type, str) or len(type) > MOST_TEXT or "\0" in type or not TYPE.fullmatch(type):
-        shown = repr(type[:60]) if isinstance(type, str) else conversion.excerpt(type)
-        reason = f"the type {shown} is not words joined by dots, as a NATS subject would be"
+        excerpt = repr(type[:60]) if isinstance(type, str) else conversion.excerpt(type)
+        reason = f"the type {excerpt} is not words joined by dots, as a NATS subject would be"
         raise InvalidMessage("INVALID_TYPE", reason, "type")
     return type
 
@@ -276,7 +276,7 @@ def _text(name: str, value: object) -> str | None:
     if value is None or value == "":
         return None
     if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)  # ids that are numbers elsewhere
+        return str(value)  # publishers may have numbers as ids
     if not isinstance(value, str):
         raise InvalidMessage("INVALID_FIELD", f"{name} is {conversion.kind(value)} and not a string", name)
     raise InvalidMessage("INVALID_FIELD", f"{name} has {len(value)} characters; at most {MOST_TEXT} are allowed", name)
@@ -295,11 +295,11 @@ def _timestamp(value: object) -> int | None:
         raise InvalidMessage("INVALID_TIMESTAMP", f"timestamp: {error}", "timestamp") from None
 
 
-def _stated_id(headers: Mapping[str, str]) -> str | None:
+def _header_id(headers: Mapping[str, str]) -> str | None:
     return _text(OWN_ID, headers.get(OWN_ID)) or _text(MESSAGE_ID, headers.get(MESSAGE_ID))
 
 
 def generated_id(stream: str, sequence: int, recorded_at: int) -> str:
-    """The id of a message that names none, made of its place in the stream."""
-    # no part of it changes when a stream is read again, and a reused sequence has another timestamp
+    """The id of a message without one, generated from its position in the stream."""
+    # the same when a stream is read again, and another for a sequence that was reused, by its timestamp
     return hashlib.sha256(f"{stream}\n{sequence}\n{recorded_at}".encode()).hexdigest()[:32]

@@ -1,6 +1,6 @@
-"""Bytes that others take for text, as text of which different bytes never give the same. No I/O.
+"""Bytes that should be text, as text: different bytes never give the same text. No I/O.
 
-What is UTF-8 is its text; every other byte is U+FFFD followed by the byte in hexadecimal.
+UTF-8 is decoded; every other byte becomes U+FFFD followed by the byte in hexadecimal.
 """
 
 import re
@@ -9,13 +9,13 @@ from urllib.parse import unquote_to_bytes
 
 MARK: Final = "\ufffd"
 ESCAPED: Final = re.compile(f"{MARK}([0-9A-F]{{2}})")
-# a mark that came as such, where it would be taken for one of ours
+# a mark in the bytes themselves that would look like one of ours
 AMBIGUOUS: Final = re.compile(f"{MARK}(?=[0-9A-F]{{2}})")
-HALVES: Final = re.compile("[\udc80-\udcff]")  # what Python decodes bytes to that are not UTF-8
+HALVES: Final = re.compile("[\udc80-\udcff]")  # what Python's surrogateescape makes of bytes that are not UTF-8
 
 
 def decode(raw: bytes) -> str:
-    """The bytes as text, of which `encode` makes the same bytes."""
+    """The bytes as text; `encode` is the inverse."""
     text = raw.decode(errors="surrogateescape")
     if MARK in text:
         text = AMBIGUOUS.sub("".join(map(escaped, MARK.encode())), text)
@@ -23,10 +23,10 @@ def decode(raw: bytes) -> str:
 
 
 def encode(text: str) -> bytes:
-    """The bytes that were decoded to this text."""
+    """The bytes that `decode` made this text of."""
     if MARK not in text:
         return text.encode()
-    halves = ESCAPED.sub(lambda found: _half(int(found[1], 16)), text)
+    halves = ESCAPED.sub(lambda match: _half(int(match[1], 16)), text)
     return halves.encode(errors="surrogateescape")
 
 
@@ -36,7 +36,7 @@ def unquote(text: str) -> str:
 
 
 def escaped(byte: int) -> str:
-    """How a byte is written that is no text."""
+    """The escape for a byte that is not text."""
     return f"{MARK}{byte:02X}"
 
 

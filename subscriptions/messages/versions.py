@@ -1,4 +1,4 @@
-"""Versions in messages: what a publisher expects of an aggregate, and what it merely claims. No I/O."""
+"""Versions in messages: those a publisher requires of an aggregate, and those it merely claims. No I/O."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal
@@ -7,23 +7,23 @@ from eventscope.store.values.message import ANY_VERSION, EXPECTED_VERSION, NO_ST
 from eventscope.subscriptions.messages.invalid_message import InvalidMessage
 
 VersionUse = Literal["claim", "expect"]
-"""What a `version` in a message is: what its publisher believes, or the condition on which the event is stored."""
+"""What a `version` in a message is: what its publisher believes, or a condition for storing the event."""
 
 MOST_DIGITS: Final = 18
 
 
 def header(expected: Sequence[int | None]) -> dict[str, str]:
-    """The header that expects these versions of the events in one message, in their order; empty where none is."""
+    """The header that requires these versions for the events of one message, in order; empty if none is required."""
     items = ["" if one is ANY_VERSION else "none" if one == NO_STREAM else str(one) for one in expected]
     text = ",".join(items).rstrip(",")
     return {EXPECTED_VERSION: text} if text else {}
 
 
 def expected_versions(headers: Mapping[str, str], count: int) -> Sequence[int | None]:
-    """The versions that the header expects, one for each of so many events that came in one message.
+    """The versions that the header requires, one for each of the `count` events of one message.
 
-    Where it names fewer, nothing is expected of the rest: one alone is the version before all of them. Refusal when
-    it is no list of versions, or has more of them than there are events.
+    If it names fewer, any version will do for the rest: a single one is the version before all events. InvalidMessage
+    if it is not a list of versions, or names more than there are events.
     """
     text = headers.get(EXPECTED_VERSION)
     if text is None:
@@ -38,15 +38,15 @@ def expected_versions(headers: Mapping[str, str], count: int) -> Sequence[int | 
 
 
 def before(version: object) -> int:
-    """The version that the aggregate must have for the event to get this one. Refusal when it is none."""
+    """The version that the aggregate must have for the event to get this one. InvalidMessage if it is none."""
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        reason = f"version is {str(version)[:40]} and not the 1, 2, 3 … that this event would be"
+        reason = f"version is {str(version)[:40]} and not the 1, 2, 3 … that this event would get"
         raise InvalidMessage("INVALID_FIELD", reason, "version")
     return version - 1
 
 
 def expectation(name: str, value: object) -> int:
-    """The version that a header or an attribute of that name expects. Refusal when it is none."""
+    """The version that a header or an attribute of that name requires. InvalidMessage if it is none."""
     if value == "none":
         return NO_STREAM
     text = str(value) if type(value) is int else value

@@ -1,1 +1,1 @@
-"""The connection to NATS, the stream, and what their subjects and headers are."""
+"""The connection to NATS, the stream, and the form of subjects and headers."""

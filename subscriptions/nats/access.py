@@ -1,4 +1,4 @@
-"""How NATS lets us in, beside what its address says: files with credentials, keys and certificates, and the domain."""
+"""How a client authenticates to NATS, besides the address: files with credentials, keys and certificates."""
 
 import base64
 import binascii
@@ -19,7 +19,7 @@ JWT_SEED: Final = re.compile(r"-----BEGIN USER NKEY SEED-----\s+(\S+)\s+-----")
 
 
 class BadAccess(errors.Error):
-    """A file cannot be used, or two do not go together; `field` names the one to mend. No secret is in the message."""
+    """A file cannot be used, or two do not go together; `field` names the one to fix. The message has no secret."""
 
     def __init__(self, message: str, field: str) -> None:
         super().__init__(message)
@@ -28,48 +28,48 @@ class BadAccess(errors.Error):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class NatsIdentity:
-    """What proves to a server who we are: a key that signs its challenge, and the JWT that the key belongs to."""
+    """What proves our identity to a server: a key that signs its challenge, and the JWT of that key."""
 
     public_key: str
     sign: Callable[[str], bytes]
-    """The signature of a challenge, as base64."""
+    """Returns the signature of a challenge, as base64."""
     jwt: str | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Access:
-    """Paths of files, and JetStream's domain; what is empty is not used.
+    """Paths of files, and JetStream's domain; empty ones are not used.
 
-    The files are read anew for each connection, so that they may be replaced at any time.
+    The files are read for each connection, so they may be replaced at any time.
     """
 
     credentials_file: str = ""
-    """A JWT and its seed in one file, as `nsc` and managed NATS give it out."""
+    """A JWT and its seed in one file, as `nsc` and managed NATS issue it."""
     nkey_file: str = ""
     """The seed of an nkey."""
     ca_file: str = ""
-    """Certificates that the server's is checked against, instead of those that the machine trusts."""
+    """CA certificates for the server's certificate, instead of those that the machine trusts."""
     certificate_file: str = ""
     """Our own certificate, for a server that demands one."""
     key_file: str = ""
-    """The private key of our own certificate, where it is not in the same file."""
+    """The private key of our own certificate, if it is not in the same file."""
     domain: str = ""
-    """Where the streams are, if that is not the domain of the server that we connect to."""
+    """The domain of the streams, if it is not that of the server that we connect to."""
 
     @property
     def encrypted(self) -> bool:
-        """Whether something is set that is of no use without TLS."""
+        """Whether something is set that needs TLS."""
         return bool(self.ca_file or self.certificate_file)
 
     @property
     def api(self) -> str:
-        """What the subjects of JetStream's API begin with."""
+        """The prefix of the subjects of JetStream's API."""
         return f"$JS.{self.domain}.API" if self.domain else "$JS.API"
 
     def identity(self) -> NatsIdentity | None:
-        """Who we are; None where no file says. Raises BadAccess."""
+        """Our identity; None if no file is set for it. Raises BadAccess."""
         if self.credentials_file and self.nkey_file:
-            raise BadAccess("a credentials file and an nkey are given, and one of them is enough", "nkey_file")
+            raise BadAccess("both a credentials file and an nkey are set; set only one of them", "nkey_file")
         if self.credentials_file:
             text = _read(self.credentials_file, "the credentials file", "credentials_file")
             jwt, seed = JWT.search(text), JWT_SEED.search(text)
@@ -81,20 +81,20 @@ class Access:
         return None
 
     def check(self) -> None:
-        """Raise BadAccess when a file is not what it should be."""
+        """Raise BadAccess when a file cannot be used."""
         self.identity()
         self.tls()
 
     def tls(self) -> ssl.SSLContext | None:
-        """How to encrypt; None where nothing is set for it. Raises BadAccess."""
+        """The TLS context; None if nothing is set for it. Raises BadAccess."""
         if self.key_file and not self.certificate_file:
-            raise BadAccess("a key is given without its certificate", "certificate_file")
+            raise BadAccess("a key is set without its certificate", "certificate_file")
         if not self.encrypted:
             return None
         try:
             context = ssl.create_default_context(cafile=self.ca_file or None)
         except (OSError, ValueError) as error:
-            raise BadAccess(f"the file of CA certificates cannot be used ({_said(error)})", "ca_file") from None
+            raise BadAccess(f"the file of CA certificates cannot be used ({_reason(error)})", "ca_file") from None
         if self.certificate_file:
             try:
                 # without a password OpenSSL would ask for it on the terminal
@@ -102,7 +102,8 @@ class Access:
             except (OSError, ValueError) as error:
                 field = "key_file" if self.key_file else "certificate_file"
                 raise BadAccess(
-                    f"the client certificate and its key, which must not be encrypted, cannot be used ({_said(error)})",
+                    f"the client certificate and its key, which must not be encrypted, cannot be used"
+                    f" ({_reason(error)})",
                     field,
                 ) from None
         return context
@@ -112,7 +113,7 @@ NO_ACCESS: Final = Access()
 
 
 class NatsFiles(TypedDict, total=False):
-    """`Access` as keywords: paths of files, and a name."""
+    """`Access` as keyword arguments."""
 
     nats_credentials_file: str | PathLike[str]
     nats_nkey_file: str | PathLike[str]
@@ -137,11 +138,11 @@ def _read(path: str, what: str, field: str) -> str:
     try:
         return Path(path).read_text()
     except (OSError, ValueError) as error:
-        raise BadAccess(f"{what} cannot be read ({_said(error)})", field) from None
+        raise BadAccess(f"{what} cannot be read ({_reason(error)})", field) from None
 
 
-def _said(error: Exception) -> str:
-    # not the whole: it may repeat the path, and somebody may have put a secret there in place of one
+def _reason(error: Exception) -> str:
+    # not the whole message: it may repeat the path, and somebody may have set a secret instead of a path
     if isinstance(error, ssl.SSLError):
         return error.reason or "it is not PEM"
     return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__

@@ -1,4 +1,4 @@
-"""A NATS client that no message makes deaf, and that is let in by files: credentials, keys and certificates."""
+"""A NATS client that no message can break, and that authenticates by files: credentials, keys and certificates."""
 
 import re
 import ssl
@@ -23,35 +23,35 @@ from eventscope.subscriptions.nats.subjects import covers
 
 QUOTES: Final = "'"
 VIOLATION: Final = re.compile(r'(permissions violation for (publish|subscription) to )"([^"]*)"', re.IGNORECASE)
-MOST_REFUSALS: Final = 16
-MOST_TOLD: Final = 3
-REFUSED_SECONDS: Final = 60.0  # after which a refused message says nothing of the next: users may be given more
+MOST_VIOLATIONS: Final = 16
+MOST_REPORTED: Final = 3
+VIOLATION_SECONDS: Final = 60.0  # after which a refused message is no sign for the next: permissions may be added
 
 
 class NonTextSubject(str):
-    """What a subject that is no UTF-8 is shown as: U+FFFD stands for what nobody can tell."""
+    """A subject that is not UTF-8, with U+FFFD in place of other bytes."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """Something that the server does not permit us: to publish on a subject, or to subscribe to it."""
+    """Something that the server does not permit us: publishing on a subject, or subscribing to it."""
 
-    what: str
+    text: str
     subject: str
     lasts: bool
-    """Whether it holds until the next connection is made, as that of a subscription does."""
+    """Whether it applies until the next connection, as for a subscription."""
     at: float
 
     @property
     def holds(self) -> bool:
-        """Whether it says how things are now."""
-        return self.lasts or time.monotonic() - self.at < REFUSED_SECONDS
+        """Whether it still applies."""
+        return self.lasts or time.monotonic() - self.at < VIOLATION_SECONDS
 
 
-# Between the words of a line stand blanks and tabs. nats-py (2.16) takes every white space for an end of the subject,
-# so one with a vertical tab breaks the connection, or is waited upon for ever.
+# The words of a line are separated by blanks and tabs. nats-py (2.16) ends the subject at any white space, so a subject
+# with a vertical tab breaks the connection, or has it wait for ever.
 MSG_RE: Final = re.compile(rb"\AMSG[ \t]+([^ \t\r\n]+)[ \t]+(\d+)[ \t]+(([^ \t\r\n]+)[ \t]+)?(\d+)\r\n")
 HMSG_RE: Final = re.compile(rb"\AHMSG[ \t]+([^ \t\r\n]+)[ \t]+(\d+)[ \t]+(([^ \t\r\n]+)[ \t]+)?(\d+)[ \t]+(\d+)\r\n")
 
@@ -91,16 +91,16 @@ def _patch() -> None:
 
 
 class NatsClient(HeaderClient):
-    """The client of all our connections, made safe for whatever bytes others publish: subjects need not be text."""
+    """The client of all our connections, safe for any bytes that others publish: subjects need not be text."""
 
     def __init__(self, access: Access = NO_ACCESS, *, encrypted: bool = False) -> None:
         _patch()
         super().__init__()
         self.access = access
         self.encrypted = encrypted
-        """Whether a server that does not encrypt is refused; nats-py itself would go on in plain text."""
-        self.refusals: dict[str, Violation] = {}
-        """What this connection was refused last, in the server's words."""
+        """Whether TLS is required; nats-py itself would continue in plain text."""
+        self.violations: dict[str, Violation] = {}
+        """The last violations of permissions on this connection, by their text."""
 
     def jetstream(self, **options: Any) -> JetStreamContext:
         """JetStream in our domain."""
@@ -115,7 +115,7 @@ class NatsClient(HeaderClient):
         await super()._process_info(info, initial_connection)
 
     def _connect_command(self) -> bytes:
-        # Not by nats-py's own reading of the files: it looks for a JWT in one that has none without an end.
+        # Not by nats-py's own parser of the files, which loops for ever on a file without a JWT.
         identity = self.access.identity()
         if identity is not None:
             self._auth_configured = True
@@ -123,37 +123,37 @@ class NatsClient(HeaderClient):
             self._public_nkey = identity.public_key
             self._user_jwt_cb = None if identity.jwt is None else identity.jwt.encode
         if self._current_server is not None:
-            self.options.update(_in_address(self._current_server.uri))
+            self.options.update(_credentials_in(self._current_server.uri))
         command: bytes = super()._connect_command()
         return command
 
     @property
     def ssl_context(self) -> ssl.SSLContext:
-        """How to encrypt the next connection."""
+        """The TLS context for the next connection."""
         return self.access.tls() or ssl.create_default_context()
 
     async def _process_err(self, err_msg: str) -> None:
-        if (violation := VIOLATION.search(self._said(err_msg))) is not None:
-            self._note(violation)
+        if (violation := VIOLATION.search(self._original(err_msg))) is not None:
+            self._record(violation)
         passes = parser.STALE_CONNECTION in err_msg or parser.PERMISSIONS_ERR in f"nats: {err_msg}"
         if self.options["allow_reconnect"] and not passes:
-            # nats-py would be closed for good: when credentials run out, or the server is given other ones for us
+            # nats-py would close for good, for example when credentials expire or are replaced on the server
             await self._error_cb(nats.errors.Error(f"nats: {err_msg.strip(QUOTES)}"))
             await self._process_op_err(nats.errors.AuthorizationError())
         else:
             await super()._process_err(err_msg)
 
-    def _said(self, lower: str) -> str:
-        """The error as the server wrote it; nats-py makes small letters of it, and subjects other ones."""
-        written = parser.ERR_RE.match(self._ps.buf)
-        return lower if written is None or written[1] is None else written[1].decode()
+    def _original(self, lower: str) -> str:
+        """The error as the server wrote it; nats-py converts it to lower case, subjects included."""
+        original = parser.ERR_RE.match(self._ps.buf)
+        return lower if original is None or original[1] is None else original[1].decode()
 
-    def _note(self, violation: re.Match[str]) -> None:
-        self.refusals.pop(violation[0], None)
+    def _record(self, violation: re.Match[str]) -> None:
+        self.violations.pop(violation[0], None)
         lasts = violation[2].lower() != "publish"
-        self.refusals[violation[0]] = Violation(violation[0], violation[3], lasts, time.monotonic())
-        if len(self.refusals) > MOST_REFUSALS:
-            del self.refusals[next(iter(self.refusals))]
+        self.violations[violation[0]] = Violation(violation[0], violation[3], lasts, time.monotonic())
+        if len(self.violations) > MOST_VIOLATIONS:
+            del self.violations[next(iter(self.violations))]
 
     def _build_message(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
@@ -167,45 +167,47 @@ class NatsClient(HeaderClient):
         return message
 
     async def _process_connect_init(self) -> None:
-        self.refusals.clear()
+        self.violations.clear()
         try:
             await super()._process_connect_init()
         except BaseException:
-            # nats-py leaves the socket open of each connection that it gives up while it is being made
+            # nats-py leaves the socket open when it gives up a connection during the handshake
             if self._transport is not None:
                 self._transport.close()  # type: ignore[no-untyped-call]  # as most of nats-py
             raise
 
     async def _read_loop(self) -> None:
         await super()._read_loop()
-        if self.is_connected:  # it ended for an error that nats-py only logs, and would stay deaf until a ping fails
+        if (
+            self.is_connected
+        ):  # it ended with an error that nats-py only logs, and would receive nothing until a ping fails
             await self._process_op_err(nats.errors.ProtocolError())
 
 
-def api(client: Client, subject: str) -> str:
-    """The subject of JetStream's API, in the domain of the connection."""
+def api_subject(client: Client, subject: str) -> str:
+    """A subject of JetStream's API, in the domain of the connection."""
     access = client.access if isinstance(client, NatsClient) else NO_ACCESS
     return f"{access.api}.{subject}"
 
 
 def violations_text(client: Client, apart: Sequence[str] = ()) -> str | None:
-    """What the server has not permitted on this connection, beside subjects of these patterns; None for nothing."""
+    """What the server does not permit on this connection, except on subjects `apart`; None if nothing."""
     if not isinstance(client, NatsClient):
         return None
-    held = [one for one in client.refusals.values() if one.holds]
-    found = [one.what for one in held if not any(covers(pattern, one.subject) for pattern in apart)]
-    return f"NATS refuses what Eventscope needs: {'; '.join(found[-MOST_TOLD:])}" if found else None
+    current = [one for one in client.violations.values() if one.holds]
+    texts = [one.text for one in current if not any(covers(pattern, one.subject) for pattern in apart)]
+    return f"NATS refuses what Eventscope needs: {'; '.join(texts[-MOST_REPORTED:])}" if texts else None
 
 
 def violation_on(client: Client, subject: str) -> str | None:
-    """What the server does not permit on that very subject; None for nothing."""
-    refusals = client.refusals.values() if isinstance(client, NatsClient) else ()
-    found = [one.what for one in refusals if one.holds and one.subject == subject]
-    return f"NATS refuses it: {found[-1]}" if found else None
+    """What the server does not permit on that subject; None if nothing."""
+    violations = client.violations.values() if isinstance(client, NatsClient) else ()
+    texts = [one.text for one in violations if one.holds and one.subject == subject]
+    return f"NATS refuses it: {texts[-1]}" if texts else None
 
 
-def _in_address(server: ParseResult) -> dict[str, str | None]:
-    """What an address says of who we are, decoded; nats-py would send what stands there."""
+def _credentials_in(server: ParseResult) -> dict[str, str | None]:
+    """The credentials in an address, decoded; nats-py would send them as they are there."""
     name = None if server.username is None else unquote(server.username)
     if server.password is None:
         return {"user": None, "password": None, "token": name}

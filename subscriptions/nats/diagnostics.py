@@ -1,4 +1,4 @@
-"""What the NATS server and the stream are like, as far as the log depends on them: for people who look after them."""
+"""The state of the NATS server and the stream, as far as the log depends on them, for operators."""
 
 import asyncio
 import urllib.request
@@ -16,7 +16,7 @@ from eventscope.proxies import proxy_to, through
 from eventscope.redact import explanation, redacted
 from eventscope.store.values import moment
 from eventscope.subscriptions.live import live_batch
-from eventscope.subscriptions.nats.client import api
+from eventscope.subscriptions.nats.client import api_subject
 from eventscope.subscriptions.nats.holders import Holder, holders
 from eventscope.subscriptions.nats.stream import unavailable
 
@@ -27,12 +27,12 @@ SECOND: Final = 1_000_000_000  # in the nanoseconds of JetStream
 
 @dataclass(frozen=True, slots=True)
 class StreamFacts:
-    """The stream as JetStream keeps it; limits are None where there is none, times are seconds and moments."""
+    """The stream as JetStream keeps it. Limits are None if there are none; durations are in seconds, times in µs."""
 
     subjects: tuple[str, ...]
     storage: str
     replicas: int
-    absent: tuple[str, ...]  # replicas that are away or behind
+    absent: tuple[str, ...]  # replicas that are offline or lag
     retention: str
     discard: str
     max_age: float | None
@@ -51,10 +51,10 @@ class StreamFacts:
 
 @dataclass(frozen=True, slots=True)
 class NatsFacts:
-    """What the server says. `jetstream` is None if it has one, else why not; `stream` is None if it is not there.
+    """What the server reports. `jetstream` says why there is none; `stream` is None if the stream does not exist.
 
-    `holders` are the durable consumers of the stream, and `listening` the streams that take in what Eventscope sends.
-    `ahead` is its clock less ours in seconds, and wrong by `doubt` at most; None where it is not told.
+    `holders` are the durable consumers of the stream, and `listening` the streams that capture what Eventscope sends.
+    `ahead` is its clock minus ours in seconds, wrong by at most `doubt`; None if it is unknown.
     """
 
     version: tuple[int, int, int]
@@ -71,24 +71,24 @@ class NatsFacts:
 
 @dataclass(frozen=True, slots=True)
 class MonitoringFacts:
-    """What only the monitoring address tells."""
+    """What only the monitoring address reports."""
 
     server: str
     sync_always: bool
 
 
 async def nats_facts(client: Client, stream: str) -> NatsFacts:
-    """Ask the server; Unavailable when it does not answer."""
-    found = client.connected_server_version
-    version = (found.major, found.minor, found.patch)
+    """What the server reports. Unavailable when it does not answer."""
+    server = client.connected_server_version
+    version = (server.major, server.minor, server.patch)
     try:
-        account = await _asked(client, "INFO")
+        account = await _request(client, "INFO")
         before = moment.now()
-        info = await _asked(client, f"STREAM.INFO.{stream}")
+        info = await _request(client, f"STREAM.INFO.{stream}")
         after = moment.now()
-        there = "error" not in info
-        held = await holders(client.jetstream(), stream) if there else []
-        listening = await _asked(client, "STREAM.NAMES", {"subject": live_batch.subject(stream)}) if there else {}
+        exists = "error" not in info
+        consumers = await holders(client.jetstream(), stream) if exists else []
+        listening = await _request(client, "STREAM.NAMES", {"subject": live_batch.subject(stream)}) if exists else {}
     except nats.errors.NoRespondersError:
         return NatsFacts(version, client.max_payload, "it was started without -js", None, None, 0, None, 0.0)
     except (nats.errors.Error, TimeoutError, OSError) as error:
@@ -105,13 +105,13 @@ async def nats_facts(client: Client, stream: str) -> NatsFacts:
         storage_used=account.get("storage", 0),
         ahead=None if clock is None else (clock - (before + after) / 2) / 1_000_000,
         doubt=(after - before) / 2_000_000,
-        holders=tuple(held),
+        holders=tuple(consumers),
         listening=tuple(listening.get("streams") or ()),
     )
 
 
 async def monitoring_facts(url: str) -> MonitoringFacts:
-    """Ask the monitoring address, `http://host:8222`; Unavailable when there is none."""
+    """What the monitoring address, `http://host:8222`, reports. Unavailable when it does not answer."""
 
     proxy = proxy_to(url)
     proxies = {} if proxy is None else {"http": proxy, "https": proxy}
@@ -122,18 +122,19 @@ async def monitoring_facts(url: str) -> MonitoringFacts:
             return orjson.loads(answer.read())
 
     try:
-        found = await asyncio.to_thread(get)
-        # set to "always" only this tells: sync_interval is then two minutes, as by default
-        return MonitoringFacts(found["server_name"], bool(found["jetstream"].get("config", {}).get("sync_always")))
+        facts = await asyncio.to_thread(get)
+        # only this shows "always": sync_interval is then two minutes, as by default
+        return MonitoringFacts(facts["server_name"], bool(facts["jetstream"].get("config", {}).get("sync_always")))
     except (URLError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Unavailable(
-            f"{redacted(url)} is no monitoring address of a NATS server{through(proxy)} ({explanation(error, url)})"
+            f"{redacted(url)} is not the monitoring address of a NATS server{through(proxy)}"
+            f" ({explanation(error, url)})"
         ) from error
 
 
-async def _asked(client: Client, subject: str, question: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    # not by nats-py's own classes: they know neither the server's time nor that of the first and the last message
-    reply = await client.request(api(client, subject), orjson.dumps(question or {}), timeout=SECONDS)
+async def _request(client: Client, subject: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    # not by nats-py's own classes, which have neither the server's time nor those of the first and last message
+    reply = await client.request(api_subject(client, subject), orjson.dumps(body or {}), timeout=SECONDS)
     answer: dict[str, Any] = orjson.loads(reply.data)
     return answer
 
@@ -141,7 +142,7 @@ async def _asked(client: Client, subject: str, question: Mapping[str, Any] | Non
 def _stream(info: dict[str, Any]) -> StreamFacts:
     config, state = info["config"], info["state"]
     replicas = info.get("cluster", {}).get("replicas", [])
-    kept = state["messages"] > 0
+    has_messages = state["messages"] > 0
     return StreamFacts(
         subjects=tuple(config.get("subjects", ())),
         storage=config["storage"],
@@ -159,8 +160,8 @@ def _stream(info: dict[str, Any]) -> StreamFacts:
         bytes=state["bytes"],
         first_sequence=state["first_seq"],
         last_sequence=state["last_seq"],
-        first=moment.from_text(state["first_ts"]) if kept else None,
-        last=moment.from_text(state["last_ts"]) if kept else None,
+        first=moment.from_text(state["first_ts"]) if has_messages else None,
+        last=moment.from_text(state["last_ts"]) if has_messages else None,
     )
 
 

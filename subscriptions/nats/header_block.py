@@ -1,4 +1,4 @@
-"""The headers of a NATS message as bytes: reading and writing them without losing values sent under one name. No I/O.
+"""The headers of a NATS message as bytes: parsed and written without losing repeated values of one name. No I/O.
 
 https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-4.md
 """
@@ -17,35 +17,35 @@ NUL: Final = escaped(0)
 
 
 class HeaderClient(Client):
-    """A client of NATS whose messages have all their headers. (nats-py keeps the last of several values.)"""
+    """A NATS client whose messages have all their headers. (nats-py keeps the last of several values.)"""
 
     async def _process_headers(self, headers: bytes | None) -> dict[str, str] | None:
         return parse(headers) or None if headers else None
 
 
 class _ExactText(str):
-    """A text that nats-py sends as the bytes that it was decoded from: other texts it trims, changes or refuses."""
+    """A text that nats-py sends as the bytes it was decoded from; other texts it trims, changes or refuses."""
 
     __slots__ = ()
 
     def strip(self, chars: str | None = None, /) -> "_RawText":
-        """What is sent."""
+        """The text as nats-py is to send it."""
         return _RawText(self)
 
 
 class _RawText(str):
-    """Passes for a name or a value of a header, and is encoded to any bytes."""
+    """Passes nats-py's checks of a header's name or value, and encodes to any bytes."""
 
     raw: bytes
 
     def __new__(cls, text: str) -> Self:
-        """What stands for the text."""
-        sent = super().__new__(cls, "_")
-        sent.raw = encode(text)
-        return sent
+        """A stand-in for the text."""
+        stand_in = super().__new__(cls, "_")
+        stand_in.raw = encode(text)
+        return stand_in
 
     def translate(self, table: Any, /) -> Self:
-        """What is sent."""
+        """Unchanged."""
         return self
 
     def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
@@ -54,7 +54,7 @@ class _RawText(str):
 
 
 class Sendable(dict[str, str | list[str]]):
-    """Headers for nats-py to send: it takes the items one by one, and so are the values of a list given to it."""
+    """Headers for nats-py to send: it iterates over the items, and gets each value of a list as one."""
 
     def __init__(self, headers: Values) -> None:
         super().__init__(headers)
@@ -73,14 +73,14 @@ class Sendable(dict[str, str | list[str]]):
 
 
 def format_block(lines: Iterable[tuple[str, str]]) -> bytes:
-    """The block of these lines; ValueError when something in them is no text."""
+    """The block of these lines. ValueError when something in them cannot be encoded."""
     return b"\r\n".join((VERSION, *(encode(name) + b": " + encode(value) for name, value in lines), b"", b""))
 
 
 def parse(block: bytes) -> MessageHeaders:
-    """The headers in the block, with `Status` and `Description` of a message of the server. Bytes of any kind are read.
+    """The headers in the block, with `Status` and `Description` of a message from the server. Any bytes are accepted.
 
-    What is not UTF-8 becomes an escape of `raw_text`, and so does a NUL in a name, which MongoDB cannot keep.
+    Bytes that are not UTF-8 become escapes of `raw_text`, as does a NUL in a name, which MongoDB cannot store.
     """
     headers = MessageHeaders()
     first, *lines = decode(block).split("\r\n")

@@ -1,6 +1,6 @@
-"""Fetching one message of a stream by itself, whatever bytes others have published as its subject and headers.
+"""Fetching single messages of a stream, whatever bytes their subjects and headers have.
 
-JetStream's API answers in JSON, in which such bytes do no harm; nats-py's own `get_msg` reads less of them.
+JetStream's API answers in JSON, in which such bytes do no harm; nats-py's own `get_msg` cannot parse all of them.
 """
 
 import base64
@@ -13,7 +13,7 @@ from nats.js.errors import APIError
 
 from eventscope.store.values import moment
 from eventscope.store.values.message import Arrival
-from eventscope.subscriptions.nats.client import NonTextSubject, api
+from eventscope.subscriptions.nats.client import NonTextSubject, api_subject
 from eventscope.subscriptions.nats.header_block import parse
 from eventscope.subscriptions.nats.stream import unavailable
 
@@ -23,40 +23,42 @@ SECONDS: Final = 5.0
 
 
 async def message_at(client: Client, stream: str, sequence: int) -> Arrival | None:
-    """The message at that sequence; None when the stream does not have it (any more). Raises Unavailable, APIError."""
+    """The message at that sequence; None if the stream does not have it. Raises Unavailable, APIError."""
     return await _get(client, stream, {"seq": sequence})
 
 
 async def messages_after(client: Client, stream: str, sequence: int, most: int) -> list[Arrival]:
-    """The first messages after that sequence, each fetched by itself. Raises Unavailable, APIError."""
-    found: list[Arrival] = []
-    while len(found) < most:
+    """At most `most` messages after that sequence, fetched one by one. Raises Unavailable, APIError."""
+    arrivals: list[Arrival] = []
+    while len(arrivals) < most:
         arrival = await _get(client, stream, {"seq": sequence + 1, "next_by_subj": ">"})
         if arrival is None:
             break
-        found.append(arrival)
+        arrivals.append(arrival)
         sequence = arrival.sequence
-    return found
+    return arrivals
 
 
 async def _get(client: Client, stream: str, request: dict[str, Any]) -> Arrival | None:
     try:
-        reply = await client.request(api(client, f"STREAM.MSG.GET.{stream}"), orjson.dumps(request), timeout=SECONDS)
+        reply = await client.request(
+            api_subject(client, f"STREAM.MSG.GET.{stream}"), orjson.dumps(request), timeout=SECONDS
+        )
     except (nats.errors.Error, OSError) as error:
         raise unavailable(error, client) from error
     answer = orjson.loads(reply.data)
-    refusal = answer.get("error")
-    if refusal is not None:
-        if refusal.get("err_code") == NO_MESSAGE:
+    fault = answer.get("error")
+    if fault is not None:
+        if fault.get("err_code") == NO_MESSAGE:
             return None
-        raise APIError.from_error(refusal)
-    found = answer["message"]
-    subject = found["subject"]
+        raise APIError.from_error(fault)
+    message = answer["message"]
+    subject = message["subject"]
     return Arrival(
-        # here the server itself puts U+FFFD for bytes that are no UTF-8, so that one which was sent looks the same
+        # the server itself writes U+FFFD for bytes that are not UTF-8, so one that was sent looks the same
         NonTextSubject(subject) if REPLACEMENT in subject else subject,
-        parse(base64.b64decode(found.get("hdrs", ""))),
-        base64.b64decode(found.get("data", "")),
-        found["seq"],
-        moment.from_text(found["time"]),
+        parse(base64.b64decode(message.get("hdrs", ""))),
+        base64.b64decode(message.get("data", "")),
+        message["seq"],
+        moment.from_text(message["time"]),
     )

@@ -1,4 +1,4 @@
-"""The connection to NATS, and the JetStream stream that all events come through."""
+"""The connection to NATS, and the JetStream stream that carries all events."""
 
 import asyncio
 import logging
@@ -23,9 +23,9 @@ from eventscope.subscriptions.nats.subjects import merge_patterns, overlap
 
 FIRST_SECONDS: Final = 3.0
 RETRY_SECONDS: Final = 0.5
-PING_SECONDS: Final = 5  # the third without an answer says that the connection is dead, be it half open
+PING_SECONDS: Final = 5  # after the third without an answer the connection counts as dead, even if it is half open
 CLOSE_SECONDS: Final = 1.0
-# what a server says to who is not let in, and what is as wrong the next time
+# what a server says when it refuses a client, and errors that another attempt would repeat
 REFUSED: Final = re.compile("authori[sz]ation|authentication", re.IGNORECASE)
 FINAL: Final = (BadAccess, errors.SecureConnRequiredError, ssl.SSLError)
 # codes of JetStream
@@ -44,29 +44,29 @@ async def connect(
     seconds: float = FIRST_SECONDS,
     lasting: bool = True,
 ) -> Client:
-    """Connect to NATS (several servers are parted by commas), or raise CannotStart after so many seconds.
+    """Connect to NATS (commas separate several servers), or raise CannotStart after `seconds`.
 
-    A `lasting` connection is made again for as long as it takes whenever it breaks; one that is not lasting is then
-    closed, so that nothing it still held back can come later than what follows on the next connection. TLS is used
-    where the server demands it, the address begins with tls://, or `access` has something for it.
+    A `lasting` connection is restored whenever it breaks, however long that takes. Any other is then closed, so that
+    nothing it still buffers arrives after what the next connection sends. TLS is used if the server demands it, the
+    address starts with tls://, or `access` has something for it.
     """
     servers = [server.strip() for server in url.split(",")]
     encrypted = access.encrypted or any(server.startswith("tls://") for server in servers)
     client = NatsClient(access, encrypted=encrypted)
     last: Exception | None = None
-    started = False
+    is_connected = False
 
     async def report(error: Exception) -> None:
         nonlocal last
-        if last is None or not _is_final(last):  # what follows on it says less
+        if last is None or not _is_final(last):  # later errors say less
             last = error
-        if started:
+        if is_connected:
             logger.warning("NATS: %s", _reason(error, url))
-        elif _is_final(error):  # trying again would not help
+        elif _is_final(error):  # another attempt would not help
             raise error
 
     async def disconnected() -> None:
-        if not client.is_closed:  # by us
+        if not client.is_closed:  # by ourselves
             logger.warning("the connection %s to NATS at %s is lost", name, redacted(url))
 
     async def reconnected() -> None:
@@ -90,7 +90,8 @@ async def connect(
                         reconnected_cb=reconnected,
                     )
                 except ConnectionResetError:
-                    # A server hangs up on who is not let in, at times before it is heard why; nats-py gives up then.
+                    # A server closes the connection of a client it refuses, at times before the reason arrives; nats-py
+                    # then gives up.
                     await _give_up(client)
                     await asyncio.sleep(RETRY_SECONDS)
                     client = NatsClient(access, encrypted=encrypted)
@@ -100,17 +101,17 @@ async def connect(
     except BaseException:
         await _give_up(client)
         raise
-    started = True
+    is_connected = True
     return client
 
 
 async def ensure(js: JetStreamContext, name: str, subjects: Sequence[str], max_bytes: int = 0) -> StreamInfo:
-    """Make sure that the stream exists and takes these subjects. What it has besides, messages and subjects, stays.
+    """Create the stream if it is missing, and add these subjects. Its messages and other subjects stay.
 
-    `max_bytes` limits it where it is made (0: not at all): a full stream refuses its publishers.
+    `max_bytes` limits a stream that is created (0: no limit): a full stream refuses its publishers. Raises CannotStart.
     """
     try:
-        info = await _made(js, name, subjects, max_bytes)
+        info = await _find_or_add(js, name, subjects, max_bytes)
         present = info.config.subjects or []
         merged = merge_patterns(present, subjects)
         if merged == present:
@@ -120,22 +121,22 @@ async def ensure(js: JetStreamContext, name: str, subjects: Sequence[str], max_b
         elsewhere = f", and see that {variable('nats_domain')} is its domain" if js._prefix != NO_ACCESS.api else ""
         raise CannotStart(_without_jetstream(error) + elsewhere) from None
     except errors.TimeoutError:
-        refused = violations_text(js._nc)
-        raise CannotStart(refused or f"JetStream did not answer when asked for the stream {name}") from None
+        violations = violations_text(js._nc)
+        raise CannotStart(violations or f"JetStream did not answer when asked for the stream {name}") from None
     except APIError as error:
         patterns = ", ".join(subjects)
-        said = f"JetStream refuses the stream {name} with {patterns}: {error.description}"
+        reason = f"JetStream refuses the stream {name} with {patterns}: {error.description}"
         if error.err_code in NO_ROOM and max_bytes:
-            said += (
+            reason += (
                 f"; {variable('stream_max_bytes')} asks for {max_bytes} bytes{await _free(js)}:"
-                " set it lower, or give JetStream more room"
+                " set it lower, or give JetStream more space"
             )
         elif error.err_code == OVERLAP:
-            said += await _others(js, name, subjects)
-        raise CannotStart(said) from None
+            reason += await _others(js, name, subjects)
+        raise CannotStart(reason) from None
 
 
-async def _made(js: JetStreamContext, name: str, subjects: Sequence[str], max_bytes: int) -> StreamInfo:
+async def _find_or_add(js: JetStreamContext, name: str, subjects: Sequence[str], max_bytes: int) -> StreamInfo:
     try:
         return await js.stream_info(name)
     except NotFoundError:
@@ -144,11 +145,11 @@ async def _made(js: JetStreamContext, name: str, subjects: Sequence[str], max_by
         except APIError as error:
             if error.err_code != NAME_TAKEN:
                 raise
-    return await js.stream_info(name)  # another process was quicker, and may have other settings
+    return await js.stream_info(name)  # another process created it first, perhaps with other settings
 
 
 def unavailable(error: BaseException, client: Client) -> Unavailable:
-    """What to raise when NATS cannot be asked, or refuses to answer."""
+    """The error to raise when NATS does not answer, or refuses a request."""
     if isinstance(error, errors.NoRespondersError | ServiceUnavailableError):
         return Unavailable(_without_jetstream(error))
     if isinstance(error, APIError) and error.description:
@@ -162,8 +163,8 @@ def _without_jetstream(error: errors.NoRespondersError | ServiceUnavailableError
 
 
 async def close(client: Client) -> None:
-    """Close the connection for certain, be the server dead or frozen."""
-    # nats-py sends the rest first: for ever to a server that is frozen, and it leaves the socket open if that fails
+    """Close the connection in any case, even if the server is dead or frozen."""
+    # nats-py flushes first: for ever if the server is frozen, and it leaves the socket open if that fails
     with suppress(OSError, errors.Error):
         async with asyncio.timeout(CLOSE_SECONDS):
             await client.close()
@@ -174,12 +175,12 @@ async def close(client: Client) -> None:
 
 
 async def _give_up(client: Client) -> None:
-    if client.options:  # else it did not even understand the address, and nats-py cannot close what was never begun
+    if client.options:  # else it could not even parse the address, and nats-py cannot close what it never opened
         await close(client)
 
 
 async def shares_limit(js: JetStreamContext) -> bool:
-    """Whether the account has a limit for all of its streams; not when it may not be asked for."""
+    """Whether the account has a limit for all of its streams; False if we are not permitted to know."""
     with suppress(errors.Error, TimeoutError, OSError):
         limits = (await js.account_info()).limits
         return limits.max_storage > 0 or limits.max_memory > 0
@@ -209,7 +210,7 @@ def _config(name: str, subjects: Sequence[str], max_bytes: int) -> StreamConfig:
         subjects=merge_patterns([], subjects),
         storage=StorageType.FILE,
         retention=RetentionPolicy.LIMITS,
-        # a full stream tells its publishers, instead of forgetting what nobody has read yet
+        # a full stream refuses its publishers, and does not drop messages that nobody has read yet
         discard=DiscardPolicy.NEW,
         max_bytes=max_bytes or -1,
         allow_direct=True,
@@ -225,7 +226,7 @@ def _failed(error: Exception, url: str, access: Access) -> str:
     if isinstance(error, BadAccess):
         return f"{reason}; see {variable('nats_' + error.field)}"
     if isinstance(error, errors.SecureConnRequiredError):
-        return f"NATS at {place} does not encrypt, and is asked to; let it have a certificate, or take tls:// away"
+        return f"NATS at {place} does not offer TLS, which is required; give it a certificate, or remove tls:// here"
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
             f"the certificate of NATS at {place} is not trusted ({error.verify_message});"
@@ -233,12 +234,12 @@ def _failed(error: Exception, url: str, access: Access) -> str:
         )
     if isinstance(error, ssl.SSLError):
         return (
-            f"no TLS with NATS at {place} ({error.reason}); if it demands a certificate of its clients, give one with"
+            f"no TLS with NATS at {place} ({error.reason}); if it demands a certificate of its clients, set one with"
             f" {variable('nats_certificate_file')} and {variable('nats_key_file')}"
         )
     if REFUSED.search(reason):
         return (
-            f"NATS at {place} does not let us in ({reason}); give it what it asks for: a password or token in"
+            f"NATS at {place} refuses us ({reason}); set what it requires: a password or token in"
             f" {variable('nats_url')}, {variable('nats_credentials_file')} or {variable('nats_nkey_file')}"
         )
     return f"NATS cannot be reached at {place} ({reason}); start it, or give its address with {variable('nats_url')}"

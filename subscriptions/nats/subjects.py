@@ -1,4 +1,4 @@
-"""Subjects: how the type of an event and the NATS subject it travels on tell each other. No I/O."""
+"""Subjects: how the type of an event and its NATS subject follow from each other. No I/O."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeVar
@@ -17,8 +17,8 @@ MOST_BYTES: Final = 2048
 def subject_of(event_type: str, subjects: Sequence[str]) -> str:
     """The subject to publish an event of this type on: `events.>` and `user.created` make `events.user.created`.
 
-    Where no pattern with a wildcard fits, it is a subject without one: the very type, or else the first. BadInput when
-    the type is none or no subject is left for it.
+    If no pattern with a wildcard fits, it is one of those without: the type itself, or else the first. BadInput when
+    the type is invalid or no subject fits it.
     """
     if len(event_type) > MOST_TEXT or not TYPE.fullmatch(event_type):
         raise BadInput(f"the type {event_type[:60]!r} is not words joined by dots, as a NATS subject would be", "type")
@@ -27,14 +27,14 @@ def subject_of(event_type: str, subjects: Sequence[str]) -> str:
             subject = f"{prefix_of(pattern)}{event_type}"
             if covers(pattern, subject) and type_of(subject, subjects) == event_type:
                 return _short(subject)
-    literal = [pattern for pattern in subjects if prefix_of(pattern) is None]
-    if not literal:
+    literals = [pattern for pattern in subjects if prefix_of(pattern) is None]
+    if not literals:
         raise BadInput(f"an event of the type {event_type!r} fits none of the subjects {', '.join(subjects)}", "type")
-    return event_type if event_type in literal else literal[0]
+    return event_type if event_type in literals else literals[0]
 
 
 def type_of(subject: str, subjects: Sequence[str]) -> str | None:
-    """The type that a subject names: what follows the first words of its pattern; None if that has no wildcard."""
+    """The type that a subject names: the part that the wildcards of its pattern match; None if there are none."""
     for pattern in subjects:
         if covers(pattern, subject):
             prefix = prefix_of(pattern)
@@ -43,26 +43,26 @@ def type_of(subject: str, subjects: Sequence[str]) -> str | None:
 
 
 def first_match(subject: str, by_pattern: Mapping[str, T]) -> T | None:
-    """What the first pattern that takes the subject stands for; None where none does."""
+    """The value of the first pattern that covers the subject; None if none does."""
     return next((one for pattern, one in by_pattern.items() if covers(pattern, subject)), None)
 
 
 def prefix_of(pattern: str) -> str | None:
-    """What stands before the first wildcard of a pattern, dot included; None when there is no wildcard."""
+    """The part of a pattern before its first wildcard, including the dot; None if there is no wildcard."""
     words = pattern.split(".")
-    for place, word in enumerate(words):
+    for index, word in enumerate(words):
         if word in (ONE, REST):
-            return "".join(f"{before}." for before in words[:place])
+            return "".join(f"{before}." for before in words[:index])
     return None
 
 
 def covers(wide: str, narrow: str) -> bool:
     """Whether the pattern `wide` matches every subject that `narrow`, a subject or a pattern, matches."""
     wider, narrower = wide.split("."), narrow.split(".")
-    for place, word in enumerate(wider):
+    for index, word in enumerate(wider):
         if word == REST:
-            return len(narrower) > place
-        if place >= len(narrower) or narrower[place] == REST or word not in (ONE, narrower[place]):
+            return len(narrower) > index
+        if index >= len(narrower) or narrower[index] == REST or word not in (ONE, narrower[index]):
             return False
     return len(wider) == len(narrower)
 
@@ -78,10 +78,10 @@ def overlap(one: str, other: str) -> bool:
     return len(words) == len(others)
 
 
-def merge_patterns(present: Sequence[str], wanted: Sequence[str]) -> list[str]:
-    """The fewest patterns that match all that `present` or `wanted` match, those of `present` first."""
+def merge_patterns(present: Sequence[str], new: Sequence[str]) -> list[str]:
+    """The fewest patterns that match all that `present` or `new` match, those of `present` first."""
     merged: list[str] = []
-    for pattern in [*present, *wanted]:
+    for pattern in [*present, *new]:
         if not any(covers(other, pattern) for other in merged):
             merged = [other for other in merged if not covers(pattern, other)] + [pattern]
     return merged

@@ -87,10 +87,10 @@ async def test_what_clients_may_not_publish_is_no_trouble_of_ours_and_is_forgott
         assert isinstance(client, NatsClient)
         for number in range(20):
             await client.publish(f"secret.n{number}", b"")
-        await until(lambda: any("n19" in what for what in client.refusals))
-        assert len(client.refusals) == 16
+        await until(lambda: any("n19" in what for what in client.violations))
+        assert len(client.violations) == 16
         assert violations_text(client, apart=["secret.>"]) is None
         assert "secret.n19" in str(violations_text(client))
         await client.force_reconnect()
-        await until(lambda: not client.refusals)
+        await until(lambda: not client.violations)
         await until(lambda: client.is_connected)

@@ -5,8 +5,8 @@ from typing import Any
 
 from eventscope.settings import Settings, variable
 from eventscope.store.values import json_text
-from eventscope.store.values.message import Arrival
-from eventscope.subscriptions.messages.envelope import PLAIN, STATED, MessageEnvelope
+from eventscope.store.values.message import ENVELOPE, Arrival
+from eventscope.subscriptions.messages.envelope import PLAIN, MessageEnvelope
 from eventscope.subscriptions.messages.mapping import Mapper
 from eventscope.subscriptions.nats.subjects import first_match
 
@@ -23,7 +23,7 @@ def absent(by_pattern: Mapping[str, MessageEnvelope], arrivals: Iterable[Arrival
             mappings[id(mapper)] = mapper
             outer = mapper.outer(arrival)
             for message in _objects(arrival.raw):
-                present.setdefault(id(mapper), set()).update(mapper.found(message, outer))
+                present.setdefault(id(mapper), set()).update(mapper.present(message, outer))
     return {
         key: [
             f"{name} is mapped from {source}, which is in none of these samples"
@@ -36,7 +36,7 @@ def absent(by_pattern: Mapping[str, MessageEnvelope], arrivals: Iterable[Arrival
 
 def mapping(by_pattern: Mapping[str, MessageEnvelope], arrival: Arrival) -> Mapper | None:
     """The mapping that applies to the message, or None."""
-    envelope = None if arrival.headers.get(STATED) == PLAIN[STATED] else first_match(arrival.subject, by_pattern)
+    envelope = None if arrival.headers.get(ENVELOPE) == PLAIN[ENVELOPE] else first_match(arrival.subject, by_pattern)
     return envelope if isinstance(envelope, Mapper) else None
 
 
@@ -47,7 +47,7 @@ def notes(
     found = []
     if first_match(arrival.subject, dict.fromkeys(settings.subjects, True)) is None:
         found.append(f"{variable('subjects')} is {','.join(settings.subjects)}, which does not match this subject")
-    stated = arrival.headers.get(STATED) == PLAIN[STATED]
+    stated = arrival.headers.get(ENVELOPE) == PLAIN[ENVELOPE]
     if by_pattern and not stated and first_match(arrival.subject, by_pattern) is None:
         found.append("no pattern matches this subject, so the message is read as plain")
     mapper = mapping(by_pattern, arrival)

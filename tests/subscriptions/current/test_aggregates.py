@@ -17,7 +17,7 @@ from eventscope.store.aggregates import AggregateSummary
 from eventscope.store.log import Log, open_log
 from eventscope.store.values import moment
 from eventscope.subscriptions.current import aggregates as watchings
-from eventscope.subscriptions.current import changes as newses
+from eventscope.subscriptions.current import changes
 from eventscope.subscriptions.current.aggregates import AggregateUpdates
 from eventscope.subscriptions.current.changes import ChangeNotifier
 from eventscope.subscriptions.live import feed as feeds
@@ -120,7 +120,7 @@ async def test_a_change_that_the_feed_lost_is_seen_with_its_next_word(
 async def test_a_change_is_seen_though_the_feed_is_silent(
     log: Log, watching: AggregateUpdates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(newses, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(changes, "LOOK_SECONDS", 0.05)
     async with watched(watching, "ada") as heads:
         await store(log, user("ada"))
         await version(heads, 1)

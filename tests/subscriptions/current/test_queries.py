@@ -17,7 +17,7 @@ from eventscope.store.filters.filter import Among, TypePatterns
 from eventscope.store.log import Log
 from eventscope.store.stats.counts import Scope
 from eventscope.store.values.documents import EventDocument
-from eventscope.subscriptions.current import changes as newses
+from eventscope.subscriptions.current import changes
 from eventscope.subscriptions.current.changes import ChangeNotifier
 from eventscope.subscriptions.current.queries import SharedQueries, SharedQuery
 from eventscope.subscriptions.live.feed import Feed, open_feed
@@ -195,7 +195,7 @@ async def test_who_joins_within_the_time_gets_what_is_so_now_and_the_others_get_
 async def test_a_change_that_the_feed_lost_is_read_too(
     counting: Counting, log: Log, client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(newses, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(changes, "LOOK_SECONDS", 0.05)
     async with counting.followed() as totals:
         assert await anext(totals) == 0
         for n in range(1, 4):

@@ -9,7 +9,7 @@ from eventscope.errors import TooLargeTogether, Unstorable
 from eventscope.settings import Settings
 from eventscope.store.log import Log
 from eventscope.store.values.message import Arrival, ParsedMessage, RejectedMessage
-from eventscope.subscriptions.ingest import stream_reader as readers
+from eventscope.subscriptions.ingest import stream_reader
 from eventscope.subscriptions.ingest.portions import LIMITED_SECONDS, Portions, stored_bytes
 from eventscope.subscriptions.ingest.stream_reader import StreamReader
 from eventscope.subscriptions.messages.parse import parse_message
@@ -61,8 +61,8 @@ async def test_a_transaction_that_is_too_large_is_taken_apart_and_the_size_is_re
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(readers, "BATCH_BYTES", 1024**3)
-    monkeypatch.setattr(readers, "AHEAD_SECONDS", 1000.0)
+    monkeypatch.setattr(stream_reader, "BATCH_BYTES", 1024**3)
+    monkeypatch.setattr(stream_reader, "AHEAD_SECONDS", 1000.0)
     take_next, have_come = StreamReader.next, False
 
     async def all_at_once(self: StreamReader[ParsedMessage], seconds: float) -> list[ParsedMessage]:

@@ -154,7 +154,7 @@ async def _seal(js: JetStreamContext, settings: Settings) -> None:
 CHANGES: dict[str, tuple[Change, str]] = {
     "takes live subjects": (_capture, "where Eventscope and NATS themselves send"),
     "takes inboxes": (_capture_inboxes, "where Eventscope and NATS themselves send"),
-    "is sealed": (_seal, "is sealed and takes nothing any more"),
+    "is sealed": (_seal, "is sealed and accepts nothing any more"),
 }
 
 
@@ -374,6 +374,6 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 async def test_a_stream_for_which_there_is_no_room_names_the_setting(settings: Settings, small: str) -> None:
     settings = settings.model_copy(update={"nats_url": small, "stream_max_bytes": 400_000_000})
-    sentence = "EVENTSCOPE_STREAM_MAX_BYTES asks for 400000000 bytes: set it lower, or give JetStream more room"
+    sentence = "EVENTSCOPE_STREAM_MAX_BYTES asks for 400000000 bytes: set it lower, or give JetStream more space"
     with pytest.raises(CannotStart, match=f"insufficient storage resources available; {sentence}"):
         await ingest(settings)

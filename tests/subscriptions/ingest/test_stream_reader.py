@@ -12,7 +12,7 @@ from nats.aio.msg import Msg
 from eventscope.errors import Unavailable
 from eventscope.settings import Settings
 from eventscope.store.values.message import Arrival
-from eventscope.subscriptions.ingest import stream_reader as readers
+from eventscope.subscriptions.ingest import stream_reader
 from eventscope.subscriptions.ingest.stream_reader import StreamReader, open_reader, parse_reply
 from eventscope.subscriptions.nats import stream
 from tests.support.killable_servers import own_nats
@@ -67,7 +67,7 @@ async def test_deleted_messages_are_no_hole(settings: Settings, client: Client, 
 async def test_a_batch_is_bounded_by_bytes_too(
     settings: Settings, client: Client, subject_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(readers, "BATCH_BYTES", 1000)
+    monkeypatch.setattr(stream_reader, "BATCH_BYTES", 1000)
     for _ in range(10):
         await client.publish(f"{subject_prefix}.a", b"x" * 400)
     await client.publish(f"{subject_prefix}.a", b"x" * 4000)
@@ -83,7 +83,7 @@ async def test_a_batch_is_bounded_by_bytes_too(
 async def test_no_more_is_read_ahead_than_is_wanted_soon_however_much_has_come(
     settings: Settings, client: Client, subject_prefix: str, monkeypatch: pytest.MonkeyPatch, limit: str, value: float
 ) -> None:
-    monkeypatch.setattr(readers, limit, value)
+    monkeypatch.setattr(stream_reader, limit, value)
     read: list[bytes] = []
 
     def slowly(arrival: Arrival) -> bytes:
@@ -104,7 +104,7 @@ async def test_no_more_is_read_ahead_than_is_wanted_soon_however_much_has_come(
 async def test_a_server_is_not_silent_for_what_came_while_nothing_was_wanted(
     settings: Settings, client: Client, subject_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(readers, "AHEAD_SECONDS", 0.0)
+    monkeypatch.setattr(stream_reader, "AHEAD_SECONDS", 0.0)
     for _ in range(3):
         await client.jetstream().publish(f"{subject_prefix}.a", b"")
     async with open_reader(client, client.jetstream(), settings.stream, 1, 100, as_is, weight) as reader:
@@ -128,7 +128,7 @@ async def test_others_have_their_turn_between_messages_that_are_slow_to_read(
 
     def slowly(arrival: Arrival) -> Arrival:
         seen.append(turns)
-        end = time.perf_counter() + 2 * readers.TURN_SECONDS
+        end = time.perf_counter() + 2 * stream_reader.TURN_SECONDS
         while time.perf_counter() < end:
             pass
         return arrival
@@ -164,7 +164,7 @@ async def test_a_consumer_that_is_gone_is_noticed(settings: Settings, client: Cl
 
 @pytest.mark.processes
 async def test_a_silent_server_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "SILENCE_SECONDS", 0.5)
+    monkeypatch.setattr(stream_reader, "SILENCE_SECONDS", 0.5)
     async with own_nats(tmp_path) as server:
         client = await nats.connect(server.url)
         await stream.ensure(client.jetstream(), "S", ["s.>"])

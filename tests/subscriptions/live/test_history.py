@@ -21,8 +21,7 @@ from eventscope.store.values.message import AcceptedMessage, Arrival, MessageBat
 from eventscope.store.write.append import append
 from eventscope.store.write.retention import Retention
 from eventscope.subscriptions.live import feed as feeds
-from eventscope.subscriptions.live import history as following
-from eventscope.subscriptions.live import live_batch
+from eventscope.subscriptions.live import history, live_batch
 from eventscope.subscriptions.live.feed import Feed, open_feed
 from eventscope.subscriptions.live.history import Advance, ExpiredRange, Item, LiveBreak, LiveStart, position_after
 from eventscope.subscriptions.live.hub import Hub, HubState, open_hub
@@ -139,7 +138,7 @@ async def test_a_search_through_a_long_log_says_how_far_it_got_and_misses_nothin
     await _store(log, 60)
     monkeypatch.setattr(scan, "WINDOW", 7)
     monkeypatch.setattr(scan, "PATIENCE", 0.0)
-    monkeypatch.setattr(following, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(history, "CHECKPOINT_SECONDS", 0.0)
     async with _following(hub, Not(Among("aggregateId", ("1",))), 40) as items:
         assert _positions(await _until(items, LiveStart)) == list(range(41, 61))
     async with _following(hub, Exists(Path("data", ("nowhere",))), 0) as items:
@@ -163,7 +162,7 @@ async def test_a_lost_batch_is_filled_from_the_log_and_said(
 async def test_with_no_live_feed_at_all_events_still_arrive(
     log: Log, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following, "CHECKPOINT_SECONDS", 0.1)
+    monkeypatch.setattr(history, "CHECKPOINT_SECONDS", 0.1)
     async with _following(hub, EVERYTHING, 0) as items:
         await _until(items, LiveStart)
         await _store(log, 5)
@@ -216,7 +215,7 @@ async def test_what_is_no_live_batch_disturbs_nobody(
 async def test_a_filter_that_matches_nothing_still_moves_its_cursor(
     log: Log, hub: Hub, client: Client, subject_prefix: str, ingesting: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following, "CHECKPOINT_SECONDS", 0.1)
+    monkeypatch.setattr(history, "CHECKPOINT_SECONDS", 0.1)
     async with _following(hub, TypePatterns(("no.such",)), 0) as items:
         await _until(items, LiveStart)
         await _publish(client, subject_prefix, 20)

@@ -17,9 +17,8 @@ from eventscope.store.filters.look import Inspection
 from eventscope.store.filters.paths import Equals, Path
 from eventscope.store.log import Log
 from eventscope.subscriptions.live import feed as feeds
-from eventscope.subscriptions.live import history as following
+from eventscope.subscriptions.live import history, paging
 from eventscope.subscriptions.live import hub as hubs
-from eventscope.subscriptions.live import paging
 from eventscope.subscriptions.live import subscriber as members
 from eventscope.subscriptions.live.feed import open_feed
 from eventscope.subscriptions.live.history import LiveBreak
@@ -352,7 +351,7 @@ async def test_a_long_hole_is_read_by_each_for_himself(
 async def test_with_no_live_feed_at_all_events_still_arrive(
     hub: Hub, teller: Teller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following, "CHECKPOINT_SECONDS", 0.1)
+    monkeypatch.setattr(history, "CHECKPOINT_SECONDS", 0.1)
     sink = Quick()
     async with member(hub, EVERYTHING, 0, sink):
         await live(sink)
@@ -389,7 +388,7 @@ async def test_what_comes_twice_is_passed_on_once(hub: Hub, teller: Teller) -> N
 async def test_a_filter_that_matches_nothing_still_moves_its_cursor_once_for_all(
     hub: Hub, teller: Teller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following, "CHECKPOINT_SECONDS", 0.1)
+    monkeypatch.setattr(history, "CHECKPOINT_SECONDS", 0.1)
     sinks = [Quick(), Receiver()]
     async with AsyncExitStack() as stack:
         for sink in sinks:

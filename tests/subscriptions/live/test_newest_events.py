@@ -10,7 +10,7 @@ from nats.aio.client import Client
 from eventscope.settings import Settings
 from eventscope.store.log import Log, open_log
 from eventscope.store.recent_events import RecentEvents
-from eventscope.subscriptions.live import newest_events as tailings
+from eventscope.subscriptions.live import newest_events
 from eventscope.subscriptions.live.feed import Feed, open_feed
 from eventscope.subscriptions.live.newest_events import keep_newest_events
 from tests.subscriptions.support.receivers import Teller
@@ -74,7 +74,7 @@ async def test_what_is_stored_comes_with_the_live_feed_and_pushes_out_the_oldest
 async def test_after_a_hole_the_newest_events_are_read_anew(
     log: Log, feed: Feed, teller: Teller, tail: RecentEvents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tailings, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(newest_events, "LOOK_SECONDS", 0.02)
     async with keep_newest_events(replace(log, tail=tail), feed):
         await until(lambda: holds(tail, 0, 0))
         await teller.happen(100)
@@ -95,7 +95,7 @@ async def test_while_mongodb_is_away_the_tail_waits_for_it(
     line: Proxy,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(tailings, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(newest_events, "LOOK_SECONDS", 0.02)
     await teller.store(*[{}] * 10)
     await line.cut()
     url = f"mongodb://{line.host}/?directConnection=true"

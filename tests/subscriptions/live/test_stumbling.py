@@ -17,12 +17,12 @@ from eventscope.store.log import Log
 from eventscope.store.recent_events import RecentEvents
 from eventscope.store.values.documents import EventDocument
 from eventscope.store.write.retention import Retention
-from eventscope.subscriptions.current import changes as newses
+from eventscope.subscriptions.current import changes
 from eventscope.subscriptions.current.aggregates import AggregateUpdates
 from eventscope.subscriptions.current.changes import ChangeNotifier
 from eventscope.subscriptions.current.queries import SharedQueries, SharedQuery
 from eventscope.subscriptions.ingest.ingester import Ingester
-from eventscope.subscriptions.live import newest_events as tailings
+from eventscope.subscriptions.live import newest_events
 from eventscope.subscriptions.live.feed import Feed, open_feed
 from eventscope.subscriptions.live.history import Item
 from eventscope.subscriptions.live.hub import Hub, HubState, open_hub
@@ -170,7 +170,7 @@ async def test_a_tail_that_fails_to_take_a_batch_stops_no_delivery_and_is_filled
 
     async with keep_newest_events(replace(log, tail=tail), feed), member(hub, EVERYTHING, 0, quick):
         await until(lambda: "LiveStart" in quick.kinds and tail.head == 0)
-        monkeypatch.setattr(tail, "take", fail)
+        monkeypatch.setattr(tail, "add", fail)
         await teller.happen(5)
         await quick.has(*range(1, 6))
         await until(lambda: (tail.head, len(tail)) == (5, 5))
@@ -182,8 +182,8 @@ async def test_a_tail_that_fails_to_take_a_batch_stops_no_delivery_and_is_filled
 async def test_filling_the_tail_goes_on_after_what_nobody_foresaw(
     log: Log, feed: Feed, teller: Teller, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(tailings, "FAILED_SECONDS", 0.0)
-    fill = tailings.fill
+    monkeypatch.setattr(newest_events, "FAILED_SECONDS", 0.0)
+    fill = newest_events.fill
     failures = 0
 
     async def sometimes(log: Log, tail: RecentEvents) -> None:
@@ -193,8 +193,8 @@ async def test_filling_the_tail_goes_on_after_what_nobody_foresaw(
             raise Broken
         await fill(log, tail)
 
-    monkeypatch.setattr(tailings, "fill", sometimes)
-    monkeypatch.setattr(tailings, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(newest_events, "fill", sometimes)
+    monkeypatch.setattr(newest_events, "LOOK_SECONDS", 0.01)
     tail = RecentEvents(100)
     await teller.store(*[{}] * 10)
     async with keep_newest_events(replace(log, tail=tail), feed):
@@ -227,7 +227,7 @@ class Listening:
 async def test_a_listener_that_fails_is_told_again_and_freezes_nobody(
     log: Log, feed: Feed, teller: Teller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(newses, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(changes, "LOOK_SECONDS", 0.05)
     notifier = ChangeNotifier(log, feed)
     good, bad = Listening(0), Listening(1)
     with notifier.notify(bad), notifier.notify(good):
@@ -245,7 +245,7 @@ async def test_a_listener_that_fails_is_told_again_and_freezes_nobody(
 async def test_news_that_stumble_themselves_go_on(
     log: Log, feed: Feed, teller: Teller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(newses, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(changes, "RETRY_SECONDS", 0.0)
     notifier, good = ChangeNotifier(log, feed), Listening(0)
     take = notifier._accept
     failures = 1

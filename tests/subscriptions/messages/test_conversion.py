@@ -13,7 +13,7 @@ from eventscope import envelopes
 from eventscope.store.values import moment
 from eventscope.store.values.message import AcceptedMessage, RejectedMessage
 from eventscope.subscriptions.messages.conversion import CONVERSIONS
-from tests.subscriptions.support import mapped_messages as mapped
+from tests.subscriptions.support import mapped_messages
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 UNITS = {"seconds": 1_000_000, "milliseconds": 1000, "microseconds": 1}
@@ -46,7 +46,7 @@ def test_a_time_is_exact_to_the_microsecond(microseconds: int, unit: Any) -> Non
     ],
 )
 def test_times_since_1970(unit: str, value: object, time: str) -> None:
-    fields = mapped.fields(
+    fields = mapped_messages.fields(
         {"timestamp": {"path": "ts", "as": unit}, "metadata.at": {"path": "ts", "as": unit}}, {"ts": value}
     )
     assert (fields["timestamp"], fields["metadata"]) == (moment.from_text(time), {"at": time})
@@ -56,7 +56,7 @@ def test_times_since_1970(unit: str, value: object, time: str) -> None:
     "value", ["", " 1", "1e9", "0x1", "NaN", "\u0661", "1_000", True, [], {}, "9" * 41, 1e300, 10**18]
 )
 def test_what_is_no_time_is_refused(value: object) -> None:
-    message = mapped.opened({"timestamp": {"path": ["ts"], "as": "seconds"}}, {"ts": value})
+    message = mapped_messages.opened({"timestamp": {"path": ["ts"], "as": "seconds"}}, {"ts": value})
     if value == "":  # is as good as none
         assert message.fields["timestamp"] == 1
     else:
@@ -77,7 +77,7 @@ def test_what_is_no_time_is_refused(value: object) -> None:
     ],
 )
 def test_texts_and_numbers(conversion: str, value: object, converted: object) -> None:
-    found = mapped.fields({"data": {"path": "v", "as": conversion}}, {"v": value})["data"]
+    found = mapped_messages.fields({"data": {"path": "v", "as": conversion}}, {"v": value})["data"]
     assert (found, type(found)) == (converted, type(converted))
 
 
@@ -98,7 +98,7 @@ def test_texts_and_numbers(conversion: str, value: object, converted: object) ->
     ],
 )
 def test_what_is_no_text_or_number_is_refused(conversion: str, value: object) -> None:
-    assert mapped.opened({"data": {"path": "v", "as": conversion}}, {"v": value}).code == "INVALID_FIELD"
+    assert mapped_messages.opened({"data": {"path": "v", "as": conversion}}, {"v": value}).code == "INVALID_FIELD"
 
 
 VALUES = st.recursive(
@@ -117,4 +117,4 @@ def test_no_value_is_beyond_a_conversion(value: Any, conversion: str) -> None:
     mapping = {name: {"path": "v", "as": conversion} for name in ("timestamp", "metadata.x")}
     if conversion in ("text", "number"):
         mapping |= {name: {"path": "v", "as": conversion} for name in envelopes.MEMBERS}
-    assert isinstance(mapped.opened(mapping, {"v": value}), AcceptedMessage | RejectedMessage)
+    assert isinstance(mapped_messages.opened(mapping, {"v": value}), AcceptedMessage | RejectedMessage)

@@ -8,7 +8,7 @@ from nats.aio.client import Client
 
 from eventscope.envelopes import mapping
 from eventscope.settings import Settings
-from eventscope.store.events import pages as store
+from eventscope.store.events import pages
 from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
 from eventscope.store.rejected.messages import rejections
@@ -114,13 +114,13 @@ async def test_what_was_refused_can_be_retried_once_the_setting_is_mended(
         await retrier.send(message)
         await retrier.settle(60)
         await retrier.remove_answered()
-    [event] = await store.events(log, EVERYTHING, limit=2)
+    [event] = await pages.events(log, EVERYTHING, limit=2)
     assert (event["type"], event["extensions"]) == ("shirt.designed", {"pattern": "striped"})
     assert await rejections(log, limit=1) == []
 
 
 async def _three(log: Log) -> list[Any]:
-    events = await store.events(log, EVERYTHING, limit=10)
+    events = await pages.events(log, EVERYTHING, limit=10)
     return list(events) if len(events) == 3 else []
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from nats.aio.client import Client
 
 from eventscope.settings import Settings
-from eventscope.store.events import pages as store
+from eventscope.store.events import pages
 from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
 from eventscope.store.rejected import messages
@@ -136,7 +136,7 @@ async def _send(client: Client, subject: str, content: object, **headers: str | 
 
 async def _stored(log: Log, count: int) -> list[Any]:
     async def found() -> list[Any]:
-        events = list(await store.events(log, EVERYTHING, limit=50))
+        events = list(await pages.events(log, EVERYTHING, limit=50))
         return events if len(events) >= count else []
 
     return sorted(await until(found), key=lambda event: int(event["_id"]))

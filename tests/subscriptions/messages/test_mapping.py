@@ -15,10 +15,10 @@ from eventscope import envelopes
 from eventscope.background import end
 from eventscope.server.ingester import ingest
 from eventscope.settings import Settings
-from eventscope.store.events import pages as store
+from eventscope.store.events import pages
 from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
-from eventscope.store.rejected import messages as rejected_store
+from eventscope.store.rejected import messages
 from eventscope.store.values import moment
 from eventscope.store.values.message import AcceptedMessage, Arrival, MessageGroup, RejectedMessage
 from eventscope.subscriptions.ingest.portions import stored_bytes
@@ -26,7 +26,7 @@ from eventscope.subscriptions.messages.mapping import Mapper
 from eventscope.subscriptions.messages.parse import generated_id, parse_message
 from eventscope.subscriptions.messages.versions import VersionUse
 from tests.store.support.json_values import json_values
-from tests.subscriptions.support import mapped_messages as mapped
+from tests.subscriptions.support import mapped_messages
 from tests.subscriptions.support.mapped_messages import fields
 from tests.support.until import until
 
@@ -56,7 +56,7 @@ ONBOARDED = {
 
 
 def test_an_envelope_within_an_envelope_is_one_mapping() -> None:
-    assert mapped.fields(VENDOR, ONBOARDED, "marketplace.vendor.onboarded") == {
+    assert mapped_messages.fields(VENDOR, ONBOARDED, "marketplace.vendor.onboarded") == {
         "type": "marketplace.vendor.onboarded",
         "messageId": "e-1",
         "timestamp": moment.from_text("2026-11-23T07:00:00.250Z"),
@@ -70,7 +70,7 @@ def test_an_envelope_within_an_envelope_is_one_mapping() -> None:
 
 @pytest.mark.parametrize("vendor", [{}, {"vendorId": None}, {"vendorId": ""}])
 def test_the_first_source_that_is_there_counts(vendor: dict[str, Any]) -> None:
-    fields = mapped.fields(VENDOR, {"pattern": "a.b", "data": {"data": {**vendor, "userId": 42}}})
+    fields = mapped_messages.fields(VENDOR, {"pattern": "a.b", "data": {"data": {**vendor, "userId": 42}}})
     assert (fields["aggregateType"], fields["aggregateId"]) == ("vendor", "42")
     assert fields["data"] == {**vendor, "userId": 42}
 
@@ -79,7 +79,7 @@ def test_a_bare_payload_has_what_it_needs_in_its_data() -> None:
     mapping = {"data": "", "aggregateId": "userId", "aggregateType": {"constant": "user"}}
     wholes: list[Any] = ["", ".", {"path": ""}, {"path": []}]
     for whole in wholes:
-        fields = mapped.fields({**mapping, "data": whole}, {"userId": "42", "name": "Ada"})
+        fields = mapped_messages.fields({**mapping, "data": whole}, {"userId": "42", "name": "Ada"})
         assert fields["data"] == {"userId": "42", "name": "Ada"}
         assert (fields["aggregateType"], fields["aggregateId"], fields["type"]) == ("user", "42", "a.b")
         assert "extensions" not in fields
@@ -87,7 +87,7 @@ def test_a_bare_payload_has_what_it_needs_in_its_data() -> None:
 
 def test_words_of_the_subject_name_type_and_aggregate() -> None:
     mapping = {"aggregateType": {"subject": 2}, "aggregateId": {"subject": 3}, "type": {"subject": [2, 4]}}
-    fields = mapped.fields(mapping, {"total": 3}, "events.order.00042.placed")
+    fields = mapped_messages.fields(mapping, {"total": 3}, "events.order.00042.placed")
     assert (fields["type"], fields["aggregateType"], fields["aggregateId"]) == ("order.placed", "order", "00042")
     assert fields["extensions"] == {"total": 3}
 
@@ -108,35 +108,37 @@ def test_words_of_the_subject_name_type_and_aggregate() -> None:
     ],
 )
 def test_words_are_counted_from_one_and_joined_by_dots(words: Any, type: str | None) -> None:
-    fields = mapped.fields({"type": {"subject": words}}, {}, "a.b.c.d")
+    fields = mapped_messages.fields({"type": {"subject": words}}, {}, "a.b.c.d")
     assert fields["type"] == (type or "b.c.d")  # that of the subject, where the words are not there
 
 
 def test_headers_are_found_in_any_case() -> None:
     mapping = {"userId": {"header": "X-User"}, "metadata.tenant": {"header": "x-tenant"}}
-    fields = mapped.fields(mapping, {}, **{"x-user": "ada", "X-Tenant": "eu"})
+    fields = mapped_messages.fields(mapping, {}, **{"x-user": "ada", "X-Tenant": "eu"})
     assert (fields["userId"], fields["metadata"]) == ("ada", {"tenant": "eu"})
-    assert mapped.fields(mapping, {}, **{"x-user": "no", "X-User": "yes"})["userId"] == "yes"
+    assert mapped_messages.fields(mapping, {}, **{"x-user": "no", "X-User": "yes"})["userId"] == "yes"
 
 
 def test_a_key_may_hold_a_dot_and_a_path_may_lead_into_a_list() -> None:
     mapping = {"userId": {"path": ["user.id"]}, "aggregateId": "items.1.id", "correlationId": "items.x"}
     content = {"user.id": "ada", "items": [{"id": "a"}, {"id": "b"}]}
-    fields = mapped.fields(mapping, content)
+    fields = mapped_messages.fields(mapping, content)
     assert (fields["userId"], fields["aggregateId"]) == ("ada", "b")
     assert fields["extensions"] == {"items": content["items"]}  # its places would be others without what was taken
 
 
 def test_members_that_are_not_mapped_are_extensions_whatever_their_names() -> None:
     content = {"type": "x", "messageId": 5, "timestamp": "now", "version": "2.1", "data": 1, "metadata": [], "body": 1}
-    fields = mapped.fields({"data": "body"}, content)
+    fields = mapped_messages.fields({"data": "body"}, content)
     assert fields.pop("extensions") == {name: value for name, value in content.items() if name != "body"}
     assert fields == {"type": "a.b", "messageId": generated_id("EVENTS", 5, 1), "timestamp": 1, "data": 1}
 
 
 def test_what_is_mapped_to_nothing_stays_where_it_is() -> None:
-    assert mapped.fields({"userId": "meta.user"}, {"meta": {"user": None}})["extensions"] == {"meta": {"user": None}}
-    assert mapped.fields({"userId": "meta.user.id"}, {"meta": {"user": "ada"}})["extensions"] == {
+    assert mapped_messages.fields({"userId": "meta.user"}, {"meta": {"user": None}})["extensions"] == {
+        "meta": {"user": None}
+    }
+    assert mapped_messages.fields({"userId": "meta.user.id"}, {"meta": {"user": "ada"}})["extensions"] == {
         "meta": {"user": "ada"}
     }
 
@@ -144,14 +146,14 @@ def test_what_is_mapped_to_nothing_stays_where_it_is() -> None:
 def test_one_member_of_the_metadata_is_added_to_what_is_there_and_replaces_nothing() -> None:
     mapping = {"metadata.source": "meta.source", "metadata": "context", "metadata.app": {"constant": {"v": [1]}}}
     meta = {"meta": {"source": "shop"}}
-    assert mapped.fields(mapping, meta)["metadata"] == {"source": "shop", "app": {"v": [1]}}
-    assert mapped.fields(mapping, {**meta, "context": {"ip": "::1"}})["metadata"] == {
+    assert mapped_messages.fields(mapping, meta)["metadata"] == {"source": "shop", "app": {"v": [1]}}
+    assert mapped_messages.fields(mapping, {**meta, "context": {"ip": "::1"}})["metadata"] == {
         "ip": "::1",
         "source": "shop",
         "app": {"v": [1]},
     }
     for context in ({"source": "web", "app": 1}, "a text"):
-        fields = mapped.fields(mapping, {**meta, "context": context})
+        fields = mapped_messages.fields(mapping, {**meta, "context": context})
         assert (fields["metadata"], fields["extensions"]) == (context, meta)
 
 
@@ -171,7 +173,7 @@ def test_what_a_header_or_the_subject_has_for_metadata_without_room_is_kept_as_a
     source: Any, content: Any, metadata: Any, extensions: Any
 ) -> None:
     mapping = {"metadata": "metadata", "metadata.tenant": source}
-    fields = mapped.fields(mapping, content, "events.eu", **{"X-Tenant": "eu"})
+    fields = mapped_messages.fields(mapping, content, "events.eu", **{"X-Tenant": "eu"})
     assert (fields["metadata"], fields.get("extensions")) == (metadata, extensions)
 
 
@@ -207,14 +209,14 @@ class _Read(str):
 
 def test_a_header_is_converted_once_for_all_events_of_a_message() -> None:
     number = _Read("1")
-    message = mapped.opened({"data": {"header": "X", "as": "number"}}, [{}] * 5, X=number)
+    message = mapped_messages.opened({"data": {"header": "X", "as": "number"}}, [{}] * 5, X=number)
     assert [one.fields["data"] for one in message.messages] == [1] * 5
     assert number.times == 1
 
 
 @pytest.mark.parametrize(("events", "code"), [(1, None), (40, None), (41, "TOO_LARGE"), (1000, "TOO_LARGE")])
 def test_one_header_cannot_be_multiplied_without_end_by_many_events(events: int, code: str | None) -> None:
-    message = mapped.opened({"data": {"header": "X"}}, [{}] * events, X="x" * 100 * 1024)
+    message = mapped_messages.opened({"data": {"header": "X"}}, [{}] * events, X="x" * 100 * 1024)
     assert getattr(message, "code", None) == code
     if code is None:
         assert stored_bytes(message) > events * 100 * 1024
@@ -234,7 +236,7 @@ def test_the_version_means_what_it_means_in_a_plain_message() -> None:
 @given(json_values(), st.sampled_from(["text", "number"]))
 def test_a_version_that_is_mapped_keeps_no_event_out_and_is_kept(version: object, conversion: str) -> None:
     mapping = {"version": {"path": "meta.version", "as": conversion}}
-    message = mapped.opened(mapping, {"meta": {"version": version}, "version": "1.2"})
+    message = mapped_messages.opened(mapping, {"meta": {"version": version}, "version": "1.2"})
     assert isinstance(message, AcceptedMessage)
     assert message.fields["extensions"]["version"] == "1.2"
     other = message.fields["extensions"].get("claimedVersion")
@@ -252,11 +254,11 @@ def test_a_mapped_expectation_that_is_no_version_is_refused_with_its_place() -> 
 
 def test_a_list_of_messages_is_mapped_one_by_one() -> None:
     mapping = {"data": "d", "messageId": {"header": "X-Id"}, "userId": "u"}
-    message = mapped.opened(mapping, [{"d": 1, "u": "a"}, {"d": 2}], **{"X-Id": "x"})
+    message = mapped_messages.opened(mapping, [{"d": 1, "u": "a"}, {"d": 2}], **{"X-Id": "x"})
     assert isinstance(message, MessageGroup)
     assert [(one.fields["messageId"], one.fields["data"]) for one in message.messages] == [("x:0", 1), ("x:1", 2)]
-    assert mapped.opened(mapping, [{"d": 1, "u": {}}]).code == "INVALID_FIELD"
-    assert mapped.opened(mapping, [5]).code == "NOT_AN_OBJECT"
+    assert mapped_messages.opened(mapping, [{"d": 1, "u": {}}]).code == "INVALID_FIELD"
+    assert mapped_messages.opened(mapping, [5]).code == "NOT_AN_OBJECT"
 
 
 # refusals
@@ -273,7 +275,7 @@ def test_a_list_of_messages_is_mapped_one_by_one() -> None:
             {"timestamp": {"path": "ts", "as": "seconds"}},
             {"ts": 1700000000000},
             "INVALID_TIMESTAMP",
-            ("ts, and 1700000000000 is not a time of the years 1 to 9999: is it in another unit?",),
+            ("ts, and 1700000000000 is not a time within the years 1 to 9999: is it in another unit?",),
         ),
         ({"type": "kind"}, {"kind": "a b"}, "INVALID_TYPE", ("kind",)),
         ({"userId": {"header": "X-User"}}, {}, "INVALID_FIELD", ("the header X-User",)),
@@ -282,7 +284,7 @@ def test_a_list_of_messages_is_mapped_one_by_one() -> None:
 def test_what_cannot_be_taken_is_refused_with_member_place_and_value(
     mapping: Any, content: Any, code: str, parts: tuple[str, ...]
 ) -> None:
-    message = mapped.opened({**mapping, "messageId": "id"}, {**content, "id": "m"}, **{"X-User": "x" * 2000})
+    message = mapped_messages.opened({**mapping, "messageId": "id"}, {**content, "id": "m"}, **{"X-User": "x" * 2000})
     assert isinstance(message, RejectedMessage)
     assert (message.code, message.id) == (code, "m")
     assert [part for part in parts if part not in message.reason] == []
@@ -309,7 +311,7 @@ def test_a_type_that_neither_mapping_nor_subject_name_is_missing() -> None:
     ],
 )
 def test_the_limits_are_those_of_any_message(raw: bytes, code: str) -> None:
-    assert mapped.opened({"data": ""}, raw).code == code
+    assert mapped_messages.opened({"data": ""}, raw).code == code
 
 
 # nothing is lost
@@ -348,7 +350,7 @@ def _is_part(part: Any, whole: Any) -> bool:
 @given(st.dictionaries(KEYS, TREES), MAPPINGS)
 def test_every_leaf_of_a_message_is_in_the_event(tree: dict[str, Any], mapping: dict[str, Any]) -> None:
     content = _with_leaves(tree, (f"leaf{n}" for n in itertools.count()))
-    message = mapped.opened(mapping, content)
+    message = mapped_messages.opened(mapping, content)
     if isinstance(message, RejectedMessage):  # a member that is a text has no place for an object
         assert message.code == "INVALID_FIELD"
         return
@@ -377,13 +379,13 @@ async def test_a_mapping_takes_the_messages_of_its_subjects_and_keeps_what_it_ca
     await client.publish(f"{subject_prefix}.user.created", b'{"pattern": "a.b", "data": 1}')
 
     async def two() -> list[Any]:
-        events = list(await store.events(log, EVERYTHING, limit=10))
+        events = list(await pages.events(log, EVERYTHING, limit=10))
         return events if len(events) == 2 else []
 
     newest, oldest = sorted(await until(two), key=lambda event: -event["_id"])
     assert (newest["type"], newest["extensions"]) == ("user.created", {"pattern": "a.b"})
     assert (oldest["messageId"], oldest["aggregateId"], oldest["version"]) == ("e-1", "v-7", 1)
-    [kept] = await rejected_store.rejections(log, limit=2)
+    [kept] = await messages.rejections(log, limit=2)
     assert (kept.code, kept.subject) == ("INVALID_TIMESTAMP", subject)
     await end(task)
 

@@ -92,7 +92,7 @@ async def test_credentials_that_it_does_not_know_or_that_are_too_old_are_refused
     for text in (Operator().credentials(), operator.credentials(seconds=-5)):
         (tmp_path / "user.creds").write_text(text)
         said = await refusal(by_jwt, Access(credentials_file=str(tmp_path / "user.creds")))
-        assert said.startswith(f"NATS at {by_jwt} does not let us in ('Authorization Violation'); give it what it asks")
+        assert said.startswith(f"NATS at {by_jwt} refuses us ('Authorization Violation'); set what it requires")
         assert "EVENTSCOPE_NATS_CREDENTIALS_FILE" in said
 
 
@@ -172,7 +172,7 @@ async def test_a_server_that_does_not_encrypt_is_refused_where_encryption_is_ask
         (plain.replace("nats://", "tls://"), Access()),
         (plain, Access(ca_file=certificates.ca)),
     ):
-        assert "does not encrypt, and is asked to" in await refusal(url, access)
+        assert "does not offer TLS, which is required" in await refusal(url, access)
 
 
 @pytest.mark.processes

@@ -14,7 +14,7 @@ from nats.aio.client import Client
 
 from eventscope.settings import Settings
 from eventscope.store.log import Log
-from eventscope.store.rejected import messages as store
+from eventscope.store.rejected import messages
 from eventscope.store.rejected.messages import StoredRejection
 from eventscope.store.values.headers import MessageHeaders, Values, every
 from eventscope.store.values.message import RETRY, Arrival
@@ -78,7 +78,7 @@ async def ours(settings: Settings, client: Client) -> AsyncIterator[Client]:
 
 async def _rejected(log: Log) -> StoredRejection:
     async def one() -> list[StoredRejection]:
-        return await store.rejections(log, limit=2)
+        return await messages.rejections(log, limit=2)
 
     [found] = await until(one)
     return found

@@ -11,7 +11,7 @@ from eventscope.settings import Settings
 from eventscope.store.events import pages
 from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
-from eventscope.store.rejected import messages as store
+from eventscope.store.rejected import messages
 from eventscope.store.rejected.messages import StoredRejection
 from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.message import EXPECTED_VERSION, RETRY
@@ -35,11 +35,11 @@ async def retrier(settings: Settings, log: Log, client: Client, ingesting: None)
 
 async def rejected(log: Log, client: Client, subject: str, raw: bytes, **more: Mapping[str, str]) -> StoredRejection:
     """The message, as it is rejected after it was published."""
-    before = {one.number for one in await store.rejections(log, limit=1000)}
+    before = {one.number for one in await messages.rejections(log, limit=1000)}
     await client.jetstream().publish(subject, raw, headers=dict(more.get("headers", {})))
 
     async def new() -> list[StoredRejection]:
-        return [one for one in await store.rejections(log, limit=1000) if one.number not in before]
+        return [one for one in await messages.rejections(log, limit=1000) if one.number not in before]
 
     [found] = await until(new)
     return found
@@ -68,7 +68,7 @@ async def test_what_is_mended_is_stored_and_no_longer_rejected(
     assert retrier.answers == {message.number: [StoredEvent("m", 2, 2)]}
     [event] = await stored(log)
     assert (event["type"], event["data"], event["version"]) == ("user.updated", {"name": "Grace"}, 2)
-    assert await store.rejections(log, limit=10) == []
+    assert await messages.rejections(log, limit=10) == []
 
 
 @pytest.mark.parametrize("id", [{}, {"Nats-Msg-Id": "sent-once"}, {OWN_ID: "own", "Nats-Msg-Id": "sent-once"}])
@@ -81,7 +81,7 @@ async def test_one_that_names_no_id_itself_is_stored_once_however_often_it_is_re
     await repair(client, subject_prefix)
     for _ in range(3):
         await retrier.send(message)
-    assert [one.number for one in await store.rejections(log, limit=10)] == [message.number]
+    assert [one.number for one in await messages.rejections(log, limit=10)] == [message.number]
     await retrier.send(message)
     await retrier.settle(SECONDS)
     await retrier.remove_answered()
@@ -93,7 +93,7 @@ async def test_one_that_names_no_id_itself_is_stored_once_however_often_it_is_re
     made_up = generated_id(source["stream"], source["sequence"], message.recorded_at)
     assert event["messageId"] == id.get(OWN_ID, id.get("Nats-Msg-Id", made_up))
     assert last["messageId"] == "last"
-    assert await store.rejections(log, limit=10) == []
+    assert await messages.rejections(log, limit=10) == []
 
 
 async def test_one_that_is_not_mended_is_rejected_again_and_keeps_its_id_through_every_retry(
@@ -103,7 +103,7 @@ async def test_one_that_is_not_mended_is_rejected_again_and_keeps_its_id_through
     await retrier.send(first)
     await retrier.settle(SECONDS)
     await retrier.remove_answered()
-    [second] = await store.rejections(log, limit=10)
+    [second] = await messages.rejections(log, limit=10)
     answer = retrier.answers[first.number]
     assert isinstance(answer, PublishRejection)
     assert (answer.code, answer.actual_version) == ("VERSION_CONFLICT", 0)
@@ -126,7 +126,7 @@ async def test_headers_go_along_but_for_those_that_were_for_jetstream(
     await retrier.send(message)
     await retrier.settle(SECONDS)
     await retrier.remove_answered()
-    [again] = await store.rejections(log, limit=10)
+    [again] = await messages.rejections(log, limit=10)
     kept = {name: text for name, text in again.headers.items() if not name.startswith(("Nats-", "Eventscope-Reply-"))}
     assert kept == headers(message)
 
@@ -139,7 +139,7 @@ async def test_one_whose_subject_no_stream_takes_any_more_stays(
     await js.update_stream(name=settings.stream, subjects=[f"{subject_prefix}.other"])
     with pytest.raises(RetryRefused, match=rf"no stream takes {subject_prefix}\.user\.updated any more"):
         await retrier.send(message)
-    assert [one.number for one in await store.rejections(log, limit=10)] == [message.number]
+    assert [one.number for one in await messages.rejections(log, limit=10)] == [message.number]
 
 
 async def test_one_that_another_stream_would_take_stays(
@@ -149,7 +149,7 @@ async def test_one_that_another_stream_would_take_stays(
     async with open_retrier(log, client, "ANOTHER") as wrong:
         with pytest.raises(RetryRefused, match="JetStream refuses it: expected stream does not match"):
             await wrong.send(message)
-    assert [one.number for one in await store.rejections(log, limit=10)] == [message.number]
+    assert [one.number for one in await messages.rejections(log, limit=10)] == [message.number]
 
 
 async def test_one_that_has_grown_too_large_by_its_headers_stays_and_the_connection_lasts(
@@ -160,4 +160,4 @@ async def test_one_that_has_grown_too_large_by_its_headers_stays_and_the_connect
     with pytest.raises(RetryRefused, match=f"NATS accepts at most {client.max_payload}"):
         await retrier.send(message)
     assert client.is_connected
-    assert [one.number for one in await store.rejections(log, limit=10)] == [message.number]
+    assert [one.number for one in await messages.rejections(log, limit=10)] == [message.number]
