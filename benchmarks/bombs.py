@@ -1,4 +1,4 @@
-"""How long a bomb keeps a server busy until it is refused, and how long a small query takes meanwhile.
+"""How long a server works on a bomb before it refuses it, and how long a small query takes meanwhile.
 
 python -m benchmarks.bombs [--rounds 30]
 """
@@ -30,7 +30,7 @@ JSON = {"content-type": "application/json"}
 
 
 async def measure(http: httpx.AsyncClient, body: bytes) -> tuple[float, float, str]:
-    """The milliseconds to the refusal, those of a small query sent at the same moment, and the code."""
+    """The milliseconds until the refusal, those of a small query sent at the same moment, and the error code."""
     (answer, refusal), (_, small) = await asyncio.gather(_timed(http, body), _timed(http, SMALL))
     return refusal, small, answer["errors"][0]["extensions"]["code"]
 
@@ -43,7 +43,7 @@ async def _timed(http: httpx.AsyncClient, body: bytes) -> tuple[Any, float]:
 
 @asynccontextmanager
 async def served(mongo_url: str, nats_url: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of an API that runs in a process of its own."""
+    """A client of an API process, which runs for the length of the block."""
     settings = Settings(mongo_url=mongo_url, nats_url=nats_url, port=free())
     async with open_log(mongo_url, settings.mongo_database) as log:
         await prepare(log)
@@ -72,7 +72,7 @@ async def compare(mongo_url: str, nats_url: str, rounds: int) -> None:
         print(f"{'(none)':34}{'':>8}{'':>16}{'':>8}{alone:16.1f}")
         for name, (bomb, size) in BOMBS.items():
             body = orjson.dumps({"query": bomb(size)})
-            # a document that comes again is known, so each is sent in as many forms as there are rounds
+            # the server caches documents it has seen, so each round sends another form
             forms = [body.replace(b"{", b"{" + b" " * n, 2) for n in range(rounds)]
             found = [await measure(http, form) for form in forms]
             refusals, small, codes = zip(*found, strict=True)
@@ -84,13 +84,13 @@ def main() -> None:
     """Run it with embedded servers."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=30)
-    given = parser.parse_args()
+    args = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,
         run_server(Mongod, Path(folder, "mongod")) as mongod,
         run_server(Nats, Path(folder, "nats")) as nats,
     ):
-        uvloop.run(compare(mongod.url, nats.url, given.rounds))
+        uvloop.run(compare(mongod.url, nats.url, args.rounds))
 
 
 if __name__ == "__main__":

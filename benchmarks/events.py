@@ -1,4 +1,4 @@
-"""The events that go in: the same for the whole path, for the floor and for every peer."""
+"""The events of the ingest benchmarks: the same for the whole path, for the floor and for every peer."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -23,12 +23,12 @@ def message(number: int) -> dict[str, Any]:
 
 
 def payload(number: int) -> bytes:
-    """The same as it is published."""
+    """The same event as it is published."""
     return orjson.dumps(message(number))
 
 
 def write(file: Path, count: int) -> None:
-    """Write them as JSON lines, for programs that are not ours."""
+    """Write so many events as JSON lines, for the programs of the peers."""
     with file.open("wb") as lines:
         for number in range(count):
             lines.write(payload(number) + b"\n")

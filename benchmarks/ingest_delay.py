@@ -1,4 +1,4 @@
-"""How long an event takes, at an even pace, from being published to being told live, pushed to a client, or found."""
+"""Delays at an even pace, from publishing an event to its live batch, to a WebSocket client, and to a query."""
 
 import asyncio
 import time
@@ -15,24 +15,24 @@ from benchmarks.stage import Scene, Servers, scene
 from eventscope.subscriptions.live import live_batch
 
 PACE: Final = 500  # events a second
-ASKED: Final = 10  # of so many events one is asked for; to ask for all would measure the questions
+QUERIED_EVERY: Final = 10  # one event in so many is queried; to query all would measure the queries
 DRAIN_SECONDS: Final = 60.0
 PROTOCOL: Final = "graphql-transport-ws"
 FOLLOW: Final = "subscription { events { __typename ... on Event { id } } }"
-QUESTION: Final = "query One($id: ID!) { event(id: $id) { id position } }"
+QUERY: Final = "query One($id: ID!) { event(id: $id) { id position } }"
 
 Sent = dict[str, float]  # when each event was published
 
 
-async def told(servers: Servers, seconds: float, name: str) -> tuple[list[float], list[float]]:
-    """Milliseconds until the live batch of an event arrives, and until a WebSocket client has it."""
+async def push_delays(servers: Servers, seconds: float, name: str) -> tuple[list[float], list[float]]:
+    """Milliseconds from publishing an event until its live batch arrives, and until a WebSocket client has it."""
     count = int(PACE * seconds)
-    sent, lived, pushed = Sent(), list[float](), list[float]()
+    sent, live, pushed = Sent(), list[float](), list[float]()
     async with scene(servers, name) as at, at.ingester(), at.api() as api, _following(api) as socket:
 
         async def hear(batch: Any) -> None:
             now = time.perf_counter()
-            lived.extend((now - sent[event["messageId"]]) * 1000 for event in orjson.loads(batch.data)["events"])
+            live.extend((now - sent[event["messageId"]]) * 1000 for event in orjson.loads(batch.data)["events"])
 
         await at.client.subscribe(live_batch.subject(name), cb=hear)
         await at.client.flush()
@@ -42,30 +42,30 @@ async def told(servers: Servers, seconds: float, name: str) -> tuple[list[float]
                 event = _event(await socket.recv())
                 if event is not None:
                     pushed.append((time.perf_counter() - sent[event["id"]]) * 1000)
-            while len(lived) < count:
+            while len(live) < count:
                 await asyncio.sleep(0.01)
         await publishing
-    return lived, pushed
+    return live, pushed
 
 
-async def found(servers: Servers, seconds: float, name: str) -> list[float]:
-    """Milliseconds until a query by its id finds an event; asked again and again, over HTTP."""
+async def query_delays(servers: Servers, seconds: float, name: str) -> list[float]:
+    """Milliseconds from publishing an event until a query by its id, repeated over HTTP, finds it."""
     count = int(PACE * seconds)
-    asking = list[asyncio.Task[float]]()
+    queries = list[asyncio.Task[float]]()
     async with (
         scene(servers, name) as at,
         at.ingester(),
         at.api() as api,
         httpx.AsyncClient(base_url=f"http://{api}", timeout=DRAIN_SECONDS) as http,
     ):
-        await _find(http, "nothing", once=True)  # the first question is prepared for all
+        await _find(http, "nothing", once=True)  # the server compiles the query here, not in a measured one
 
-        def ask(number: int) -> None:
-            if number % ASKED == 0:
-                asking.append(asyncio.create_task(_find(http, f"m{number}")))
+        def query(number: int) -> None:
+            if number % QUERIED_EVERY == 0:
+                queries.append(asyncio.create_task(_find(http, f"m{number}")))
 
-        await _publish(at, count, Sent(), ask)
-        return [await task for task in asking]
+        await _publish(at, count, Sent(), query)
+        return [await task for task in queries]
 
 
 async def _publish(at: Scene, count: int, sent: Sent, then: Callable[[int], None] = lambda number: None) -> None:
@@ -80,7 +80,7 @@ async def _publish(at: Scene, count: int, sent: Sent, then: Callable[[int], None
 async def _find(http: httpx.AsyncClient, id: str, *, once: bool = False) -> float:
     start = time.perf_counter()
     while True:
-        answer = await http.post("/graphql", json={"query": QUESTION, "variables": {"id": id}})
+        answer = await http.post("/graphql", json={"query": QUERY, "variables": {"id": id}})
         if once or answer.raise_for_status().json()["data"]["event"]:
             return (time.perf_counter() - start) * 1000
 

@@ -1,4 +1,4 @@
-"""Whether the ingester's memory stays as it is while very many events go through."""
+"""Whether the ingester's memory stays constant while very many events go through."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from benchmarks.stage import Servers, scene
 from eventscope.processes.ports import HOST, free
 
 EVERY: Final = 50_000
-WARM: Final = 0.2  # of the events, until caches and pools have what they are to have
+WARM: Final = 0.2  # of the events, until caches and pools are full
 MIB: Final = 1024 * 1024
 METRIC: Final = "process_resident_memory_bytes"
 
@@ -25,7 +25,7 @@ class Memory:
 
     @property
     def slope(self) -> float:
-        """MiB more for each million events, by least squares over all but the first fifth of them."""
+        """Growth in MiB per million events, by least squares over all but the first fifth of the events."""
         last = self.samples[-1][0]
         late = [(events, mib) for events, mib in self.samples if events > last * WARM]
         middle = sum(events for events, _ in late) / len(late), sum(mib for _, mib in late) / len(late)
@@ -35,13 +35,13 @@ class Memory:
 
     @property
     def table(self) -> Iterator[tuple[str, str]]:
-        """The samples as text."""
+        """The samples as text: events, memory."""
         for events, mib in self.samples:
             yield f"{events:,}", f"{mib:.1f} MiB"
 
 
 async def memory(servers: Servers, events: int, name: str) -> Memory:
-    """Let so many events through, and look at the ingester every fifty thousand."""
+    """Ingest so many events, and sample the ingester's memory every fifty thousand."""
     port, samples = free(), list[tuple[int, float]]()
     async with scene(servers, name) as at, at.ingester(port), httpx.AsyncClient() as http:
         for first in range(0, events, EVERY):
@@ -59,4 +59,4 @@ async def _resident(http: httpx.AsyncClient, port: int) -> float:
     for family in text_string_to_metric_families(text):
         if family.name == METRIC:
             return family.samples[0].value / MIB
-    raise RuntimeError("this system does not tell what memory a process has")
+    raise RuntimeError("this system does not report the memory of a process")

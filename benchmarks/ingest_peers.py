@@ -1,4 +1,4 @@
-"""Peers that store events with versions, each in an environment of its own that is made here when it is missing."""
+"""Peers that store events with versions, each in an environment of its own, which is created here if missing."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ PYTHON: Final = PLACE / "pyeventsourcing"
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a peer's program is to store and where: `name` is that of whatever it makes."""
+    """What a peer's program has to store, and where; `name` is for the database that it creates."""
 
     file: Path
     servers: Servers
@@ -35,7 +35,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One peer, in one way of using it. `one`: an append for each event, which takes its time."""
+    """A peer, used in one way. `one`: each event is appended by itself, which is slow."""
 
     name: str
     version: tuple[str, str]
@@ -64,7 +64,7 @@ class Peer:
 
 @contextmanager
 def peers() -> Iterator[list[Peer]]:
-    """All that can run on this machine, for the length of the block; what they need is installed."""
+    """The peers that can run on this machine, for the length of the block; installs what they need."""
     with ExitStack() as stack:
         found = list[Peer]()
         if shutil.which("npm"):
@@ -103,8 +103,8 @@ def _in_sqlite(python: Path, how: str) -> Peer:
 
 def _in_postgres(python: Path, how: str, port: int, version: str) -> Peer:
     def environment(order: Order) -> Mapping[str, str]:
-        given = {"DBNAME": postgres.NAME, "HOST": HOST, "PORT": str(port), "USER": postgres.NAME, "PASSWORD": "-"}
-        return {f"POSTGRES_{key}": value for key, value in given.items()} | {"APPLICATION_NAME": order.name}
+        settings = {"DBNAME": postgres.NAME, "HOST": HOST, "PORT": str(port), "USER": postgres.NAME, "PASSWORD": "-"}
+        return {f"POSTGRES_{key}": value for key, value in settings.items()} | {"APPLICATION_NAME": order.name}
 
     return Peer(
         f"pyeventsourcing, PostgreSQL, {_saves(how)}",
@@ -120,21 +120,21 @@ def _saves(how: str) -> str:
 
 
 def npm_install(folder: Path) -> None:
-    """As package.json pins them, unless they are there already."""
-    package, done = folder / "package.json", folder / "node_modules" / ".package-lock.json"
-    if not done.exists() or done.stat().st_mtime < package.stat().st_mtime:
+    """Install the packages that package.json pins, unless they are up to date."""
+    package, installed = folder / "package.json", folder / "node_modules" / ".package-lock.json"
+    if not installed.exists() or installed.stat().st_mtime < package.stat().st_mtime:
         quiet = ["--ignore-scripts", "--no-progress", "--loglevel=error"]
         subprocess.run(["npm", "install", *quiet], cwd=folder, check=True, stdout=sys.stderr)
-        os.utime(done)
+        os.utime(installed)
 
 
 def _environment(folder: Path) -> Path:
-    """The interpreter of a virtual environment with what requirements.txt says, made anew when that changes."""
-    wanted, place = folder / "requirements.txt", folder / ".venv"
-    python, done = place / "bin" / "python", place / "requirements.txt"
-    if not done.exists() or done.read_text() != wanted.read_text():
+    """The interpreter of a virtual environment for requirements.txt; recreated when that file changes."""
+    requirements, place = folder / "requirements.txt", folder / ".venv"
+    python, installed = place / "bin" / "python", place / "requirements.txt"
+    if not installed.exists() or installed.read_text() != requirements.read_text():
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(place)], check=True)
         pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps"]
-        subprocess.run([*pip, "-r", str(wanted)], check=True, stdout=sys.stderr)
-        shutil.copy(wanted, done)
+        subprocess.run([*pip, "-r", str(requirements)], check=True, stdout=sys.stderr)
+        shutil.copy(requirements, installed)
     return python

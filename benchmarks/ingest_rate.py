@@ -1,4 +1,4 @@
-"""How many events come in a second: through the whole path, and by a bare insert_many into the same indexes."""
+"""Events ingested per second: by the whole path, by its transactions alone, and by a bare insert_many."""
 
 import time
 from collections.abc import Iterator
@@ -23,8 +23,8 @@ BATCH = 500
 LEASE_SECONDS = 600.0
 
 
-async def whole(servers: Servers, events: int, name: str) -> float:
-    """Events per second from NATS into the log, with all that is derived from them."""
+async def ingest_path(servers: Servers, events: int, name: str) -> float:
+    """Events per second from NATS into the log, with everything derived from them."""
     async with scene(servers, name) as at:
         for number in range(events):
             await at.publish(payload(number))
@@ -32,17 +32,17 @@ async def whole(servers: Servers, events: int, name: str) -> float:
         async with at.ingester():
             await at.reaches(1, pause=0.001)
             start, first = time.perf_counter(), await at.head()
-            await at.reaches(events, pause=0.05)  # to ask more often takes a tenth of the machine
+            await at.reaches(events, pause=0.05)  # polling more often takes a tenth of the machine
             return (events - first) / (time.perf_counter() - start)
 
 
-async def written(servers: Servers, events: int, name: str) -> float:
-    """Events per second of the same transactions alone, made up beforehand: what MongoDB leaves to all that we do."""
+async def transactions(servers: Servers, events: int, name: str) -> float:
+    """Events per second of the same transactions alone, prepared beforehand: the limit that MongoDB sets."""
     async with scene(servers, name) as at, at.log.mongo.session() as session:
-        held = await checkpoint.acquire(at.log, "benchmark", LEASE_SECONDS, session.session_id)
-        if held is None:
+        lease = await checkpoint.acquire(at.log, "benchmark", LEASE_SECONDS, session.session_id)
+        if lease is None:
             raise SystemExit("another ingester writes this log")
-        drafts = list(_drafts(held, events, name))
+        drafts = list(_drafts(lease, events, name))
         start = time.perf_counter()
         for draft in drafts:
             await write(at.log, session, draft)
@@ -50,7 +50,7 @@ async def written(servers: Servers, events: int, name: str) -> float:
 
 
 def _drafts(at: LogCheckpoint, events: int, name: str) -> Iterator[Draft]:
-    """All batches, one after the other, as the ingester would make them up."""
+    """The drafts of all batches in order, as the ingester would build them."""
     heads: dict[AggregateName, Head] = {}
     for first in range(0, events, BATCH):
         now = time.time_ns() // 1000
@@ -65,8 +65,8 @@ def _drafts(at: LogCheckpoint, events: int, name: str) -> Iterator[Draft]:
         yield draft
 
 
-async def bare(servers: Servers, events: int, name: str) -> float:
-    """Documents per second of insert_many alone, of the same documents into the same indexes."""
+async def inserts(servers: Servers, events: int, name: str) -> float:
+    """Documents per second of a bare insert_many: the same documents into the same indexes."""
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(servers.mongo, **OPTIONS)
     collection = client[name]["events"]
     await collection.create_indexes(INDEXES["events"])
@@ -85,7 +85,7 @@ async def bare(servers: Servers, events: int, name: str) -> float:
     start = time.perf_counter()
     for first in range(0, events, BATCH):
         await collection.insert_many(documents[first : first + BATCH])
-    took = time.perf_counter() - start
+    elapsed = time.perf_counter() - start
     await client.drop_database(name)
     await client.close()
-    return events / took
+    return events / elapsed

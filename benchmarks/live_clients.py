@@ -1,4 +1,4 @@
-"""Many WebSocket clients that do nothing but count what they are sent, so that little of the machine is theirs."""
+"""Many WebSocket clients that only count what they receive, so that they use little of the machine."""
 
 import asyncio
 import base64
@@ -14,12 +14,12 @@ PROTOCOL: Final = "graphql-transport-ws"
 INIT: Final = orjson.dumps({"type": "connection_init"})
 TEXT, CLOSE, PING, PONG = 0x81, 0x88, 0x89, 0x8A
 LENGTHS: Final = {126: struct.Struct("!H"), 127: struct.Struct("!Q")}
-TOGETHER: Final = 50  # clients that are let in before they are waited for
+TOGETHER: Final = 50  # clients that connect before the crowd waits for them
 PATIENCE_SECONDS: Final = 120.0
 
 
 class Client(asyncio.Protocol):
-    """One connection of a crowd. `last` is the last event that it was sent."""
+    """One connection of a crowd. `last` is the last event that it received."""
 
     def __init__(self, host: str, first: bytes, crowd: "Crowd") -> None:
         self.events = 0
@@ -32,11 +32,11 @@ class Client(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def itself(self) -> Self:
-        """For asyncio, which wants to make its protocols."""
+        """This client: asyncio wants a function that creates a protocol."""
         return self
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Shake hands."""
+        """Send the handshake."""
         transport = cast("asyncio.Transport", transport)  # uvloop has a class of its own
         self._transport = transport
         key = base64.b64encode(os.urandom(16)).decode()
@@ -52,12 +52,12 @@ class Client(asyncio.Protocol):
         transport.write("\r\n".join([*lines, "", ""]).encode())
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Say so, unless the end was ours."""
+        """Let the crowd fail, unless this client closed the connection."""
         if self._transport is not None:
             self._crowd.fail(f"a connection was lost: {error or 'closed'}")
 
     def data_received(self, data: bytes) -> None:
-        """Take frames apart."""
+        """Split the data into frames."""
         rest = self._rest + data if self._rest else data
         if not self._open:
             head, end, rest = rest.partition(b"\r\n\r\n")
@@ -66,11 +66,11 @@ class Client(asyncio.Protocol):
                 return
             assert head.startswith(b"HTTP/1.1 101"), head
             self._open = True
-            self.say(INIT)
-            self.say(self._first)
-        place = 0
-        while len(rest) - place >= 2:
-            size, start = rest[place + 1], place + 2
+            self.send(INIT)
+            self.send(self._first)
+        offset = 0
+        while len(rest) - offset >= 2:
+            size, start = rest[offset + 1], offset + 2
             if size > 125:
                 length = LENGTHS[size]
                 if len(rest) < start + length.size:
@@ -78,11 +78,11 @@ class Client(asyncio.Protocol):
                 size, start = length.unpack_from(rest, start)[0], start + length.size
             if len(rest) < start + size:
                 break
-            self._hear(rest[place], rest[start : start + size])
-            place = start + size
-        self._rest = rest[place:]
+            self._receive(rest[offset], rest[start : start + size])
+            offset = start + size
+        self._rest = rest[offset:]
 
-    def say(self, body: bytes, opcode: int = TEXT) -> None:
+    def send(self, body: bytes, opcode: int = TEXT) -> None:
         """Send a frame, masked with zeros."""
         assert self._transport is not None
         size = len(body)
@@ -91,36 +91,36 @@ class Client(asyncio.Protocol):
         self._transport.write(bytes([opcode, 0x80 | mark]) + length + bytes(4) + body)
 
     def close(self) -> None:
-        """Leave."""
+        """Close the connection."""
         if self._transport is not None:
             transport, self._transport = self._transport, None
             transport.abort()
 
-    def _hear(self, opcode: int, body: bytes) -> None:
+    def _receive(self, opcode: int, body: bytes) -> None:
         if opcode == TEXT:
-            self._crowd.hear(self, body)
+            self._crowd.count(self, body)
         elif opcode == PING:
-            self.say(body, PONG)
+            self.send(body, PONG)
         elif opcode != PONG:
             self._crowd.fail(f"a frame of {opcode:#x}: {body!r}")
 
 
 class Crowd:
-    """Clients, and what all of them heard together. Each must be sent the same number of events, but for filters."""
+    """Clients, and the events that they received together. Unless they have filters, each must get the same number."""
 
     def __init__(self) -> None:
         self.clients: list[Client] = []
         self.events = 0
         self.whole: list[float] = []
-        """When the last of the clients had its first event, its second, and so on."""
-        self._reached: list[int] = []  # by how many clients each of these was
+        """The times at which the last client had its first event, its second, and so on."""
+        self._reached: list[int] = []  # by how many clients each of these events was received
         self._acknowledged = 0
         self._caught_up = 0
         self._failure = ""
-        self._something = asyncio.Event()
+        self._progress = asyncio.Event()
 
     async def enter(self, address: str, firsts: Sequence[bytes], *, signalled: bool) -> None:
-        """Connect a client for each first message, and wait until they follow, or without a signal are let in."""
+        """Connect a client for each first message; wait until all have caught up, or connected if not `signalled`."""
         host, _, port = address.partition(":")
         loop = asyncio.get_running_loop()
         for number, first in enumerate(firsts, 1):
@@ -130,21 +130,21 @@ class Crowd:
             if number % TOGETHER == 0 or number == len(firsts):
                 await self._until(lambda: (self._caught_up if signalled else self._acknowledged) >= len(self.clients))
 
-    async def heard(self, events: int) -> None:
-        """Wait until they heard so many events together."""
+    async def received(self, events: int) -> None:
+        """Wait until the clients received so many events together."""
         await self._until(lambda: self.events >= events)
 
-    async def all_heard(self, events: int) -> None:
-        """Wait until each of them heard so many events."""
+    async def all_received(self, events: int) -> None:
+        """Wait until each client received so many events."""
         await self._until(lambda: len(self.whole) >= events)
 
     def leave(self) -> None:
-        """Close all."""
+        """Close all connections."""
         for client in self.clients:
             client.close()
 
-    def hear(self, client: Client, text: bytes) -> None:
-        """Count what a client was sent."""
+    def count(self, client: Client, text: bytes) -> None:
+        """Count a message that a client received."""
         if b'"next"' in text:
             if b'"Event"' in text:
                 self._event(client, text)
@@ -154,12 +154,12 @@ class Crowd:
             self._acknowledged += 1
         else:
             self.fail(text.decode())
-        self._something.set()
+        self._progress.set()
 
     def fail(self, why: str) -> None:
-        """End the waiting: nothing more is to be measured."""
+        """End the measurement: all waiting calls raise a RuntimeError with this reason."""
         self._failure = self._failure or why
-        self._something.set()
+        self._progress.set()
 
     def _event(self, client: Client, text: bytes) -> None:
         number, client.last = client.events, text
@@ -176,5 +176,5 @@ class Crowd:
             while not condition():
                 if self._failure:
                     raise RuntimeError(self._failure)
-                self._something.clear()
-                await self._something.wait()
+                self._progress.clear()
+                await self._progress.wait()

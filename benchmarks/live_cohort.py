@@ -1,4 +1,4 @@
-"""What a message costs, and a client that waits: clients that all ask the same, and events that come one by one."""
+"""The cost of a message and of an idle client, with clients that all send the same query, and one event at a time."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,17 +8,17 @@ from typing import Final
 
 from benchmarks.live_clients import Crowd
 from benchmarks.live_events import batch, event, same, subscribe, text
-from benchmarks.live_servers import Running, Server, started
+from benchmarks.live_servers import LiveServer, Running, started
 from benchmarks.stage import Scene
 from eventscope.store.state import secret
 from eventscope.subscriptions.live import live_batch
 
-WARM: Final = 10  # events at least before anything is measured
+WARM: Final = 10  # events at least before the measurement
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
-    """Of one server: CPU microseconds a message, messages a second, KiB an idle client."""
+class MessageCost:
+    """Figures of one server: CPU microseconds per message, messages per second, KiB per idle client."""
 
     cpu: float
     per_second: float
@@ -27,7 +27,7 @@ class Cost:
 
 @asynccontextmanager
 async def crowded(at: Running, clients: int) -> AsyncIterator[tuple[Crowd, float]]:
-    """Clients that follow all events, and the KiB that each took; the first tenth pays for what is made once."""
+    """Clients that follow all events, and the KiB of each without the first tenth, which pays for shared state."""
     crowd, first = Crowd(), subscribe(at.server.query)
     try:
         few = max(1, clients // 10)
@@ -40,8 +40,8 @@ async def crowded(at: Running, clients: int) -> AsyncIterator[tuple[Crowd, float
         crowd.leave()
 
 
-async def cost(server: Server, at: Scene, clients: int, messages: int) -> Cost:
-    """Send each event as soon as the last client has the one before."""
+async def cost(server: LiveServer, at: Scene, clients: int, messages: int) -> MessageCost:
+    """Measure the server, sending each event as soon as the last client has the one before."""
     counted = max(1, round(messages * server.share / clients))
     async with started(server, at) as running, crowded(running, clients) as (crowd, memory):
         sent, key = 0, await secret.ensure(at.log)
@@ -50,14 +50,14 @@ async def cost(server: Server, at: Scene, clients: int, messages: int) -> Cost:
             for _ in range(count):
                 sent += 1
                 await at.client.publish(live_batch.subject(at.name), batch(sent, key))
-                await crowd.all_heard(sent)
+                await crowd.all_received(sent)
             cpu, seconds = running.cpu() - cpu, perf_counter() - began
             check(server, crowd, sent)
-    return Cost(cpu / counted / clients * 1e6, counted * clients / seconds, memory)
+    return MessageCost(cpu / counted / clients * 1e6, counted * clients / seconds, memory)
 
 
-def check(server: Server, crowd: Crowd, sent: int) -> None:
-    """That each client has all events, and that the last is what it should be: the same for all servers."""
+def check(server: LiveServer, crowd: Crowd, sent: int) -> None:
+    """Raise RuntimeError unless each client received all events, and the last one as all servers must send it."""
     expected = text(event(1 if server.ready else sent))
     for client in crowd.clients:
         if client.events != sent or not same(client.last, expected):

@@ -1,4 +1,4 @@
-"""What is delivered in the benchmarks of live delivery: events, the questions for them, and what answers must be."""
+"""What the benchmarks of live delivery send and expect: events, subscriptions and the messages that deliver them."""
 
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ AGGREGATE: Final = "order"
 
 
 def event(position: int) -> EventDocument:
-    """An event of an ordinary size, as it is stored."""
+    """A stored event of ordinary size."""
     return {
         "_id": position,
         "messageId": f"c0ffee00-0000-4000-8000-{position:012}",
@@ -38,9 +38,9 @@ def event(position: int) -> EventDocument:
 
 
 def message(number: int, of: int) -> bytes:
-    """Such an event as a service publishes it, of that aggregate."""
-    sent = {key: event(number)[key] for key in ("messageId", "type", "userId", "correlationId", "data")}
-    return orjson.dumps({**sent, "aggregateType": AGGREGATE, "aggregateId": aggregate(of)})
+    """Such an event as a service publishes it; `of` is the number of its aggregate."""
+    members = {key: event(number)[key] for key in ("messageId", "type", "userId", "correlationId", "data")}
+    return orjson.dumps({**members, "aggregateType": AGGREGATE, "aggregateId": aggregate(of)})
 
 
 def aggregate(number: int) -> str:
@@ -49,19 +49,19 @@ def aggregate(number: int) -> str:
 
 
 def batch(position: int, key: bytes) -> bytes:
-    """The message that tells an API of the one event on that position, sealed with the key of the log."""
+    """The live batch with the one event at that position, sealed with the key of the log."""
     return b"".join(live_batch.encode(position - 1, [event(position)], 1_000_000, Seal(key, 1, number=position)))
 
 
 def subscribe(query: str, **filter: str) -> bytes:
-    """The message that asks for events."""
+    """The message that subscribes to events."""
     payload = {"query": query, **({"variables": {"filter": filter}} if filter else {})}
     return orjson.dumps({"id": "1", "type": "subscribe", "payload": payload})
 
 
 def text(one: EventDocument) -> str:
-    """The message that delivers it."""
-    own = {
+    """The message that delivers the event to a client."""
+    fields = {
         "id": one["messageId"],
         "position": one["_id"],
         "cursor": f"e{one['_id']:x}",
@@ -69,17 +69,17 @@ def text(one: EventDocument) -> str:
         "timestamp": moment.to_text(one["timestamp"]),
         **{key: one.get(key) for key in ("aggregateType", "aggregateId", "version", "userId", "correlationId", "data")},
     }
-    payload = {"data": {"events": {"__typename": "Event", **own}}}
+    payload = {"data": {"events": {"__typename": "Event", **fields}}}
     return orjson.dumps({"id": "1", "type": "next", "payload": payload}).decode()
 
 
 def same(one: bytes, other: str) -> bool:
-    """Whether two messages say the same: JSON has no order of keys, and nobody need write microseconds that are 0."""
-    return _said(one) == _said(other)
+    """Whether two messages have the same content: the order of keys is free, and so are microseconds that are 0."""
+    return _content(one) == _content(other)
 
 
-def _said(text: bytes | str) -> dict[str, Any]:
+def _content(text: bytes | str) -> dict[str, Any]:
     found: dict[str, Any] = orjson.loads(text)
-    own = found["payload"]["data"]["events"]
-    own["timestamp"] = moment.from_text(own["timestamp"])
+    fields = found["payload"]["data"]["events"]
+    fields["timestamp"] = moment.from_text(fields["timestamp"])
     return found

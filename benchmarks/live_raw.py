@@ -1,4 +1,4 @@
-"""What live delivery is held against: a bare Starlette route that sends a ready text to every socket, and no more."""
+"""The floor of live delivery: a bare Starlette route that only sends a prepared text to every socket."""
 
 import asyncio
 import os
@@ -40,7 +40,7 @@ async def send(message: Msg) -> None:
 
 
 async def following(request: object) -> PlainTextResponse:
-    """Tell how many are sent to."""
+    """The number of clients that events are sent to."""
     return PlainTextResponse(str(len(SOCKETS)))
 
 

@@ -1,4 +1,4 @@
-"""The servers whose live delivery is compared, and what their processes take of CPU and memory."""
+"""The servers whose live delivery is compared, and the CPU and memory of their processes."""
 
 import asyncio
 import os
@@ -29,74 +29,74 @@ MERCURIUS: Final = PLACE / "mercurius"
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
-    """One that is compared, and what one asks it."""
+class LiveServer:
+    """One of the servers compared, and its subscription."""
 
     name: str
     command: Sequence[str]
     query: str
     signalled: bool = False
-    """Whether it tells a client that it has caught up; the others tell how many they send to at /healthz."""
+    """Whether it tells a client that it has caught up; the others report the number of their clients at /healthz."""
     ready: bool = False
-    """Whether it sends the same ready text for every event."""
+    """Whether it sends the same prepared text for every event."""
     share: float = 1.0
-    """Of the messages that it is measured with, where all would take too long."""
+    """The share of the messages that it is measured with, if all would take too long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A server at work."""
+    """A running server."""
 
-    server: Server
+    server: LiveServer
     address: str
     pid: int
 
     def cpu(self) -> float:
-        """Seconds of CPU that the process has taken, all its threads together."""
+        """Seconds of CPU that the process has used, all threads together."""
         return time.clock_gettime(~self.pid << 3 | 2)  # the kernel's number for the clock of a process: CPUCLOCK_SCHED
 
     def memory(self) -> float:
-        """KiB that are resident."""
+        """The resident memory in KiB."""
         return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1024
 
     async def follow(self, clients: int) -> None:
-        """Wait until it sends to so many, where it does not tell them itself."""
+        """Wait until it sends to so many clients, unless it signals that itself."""
         async with asyncio.timeout(START_SECONDS), httpx.AsyncClient() as http:
-            while not self.server.signalled and await _told(http, self.address) != str(clients):
+            while not self.server.signalled and await _health(http, self.address) != str(clients):
                 await asyncio.sleep(0.02)
 
 
-RAW: Final = Server("raw Starlette send_text", [sys.executable, "-m", "benchmarks.live_raw"], PLAIN, ready=True)
-EVENTSCOPE: Final = Server(
+RAW: Final = LiveServer("raw Starlette send_text", [sys.executable, "-m", "benchmarks.live_raw"], PLAIN, ready=True)
+EVENTSCOPE: Final = LiveServer(
     "Eventscope", [sys.executable, "-m", "eventscope", "serve", "--no-ingest"], QUERY, signalled=True
 )
 
 
-def peers() -> list[Server]:
-    """Other ways to do it that can run on this machine; what they need is installed."""
-    found = [Server("stock Strawberry", [sys.executable, "-m", "benchmarks.live_strawberry"], PLAIN, share=0.1)]
+def peers() -> list[LiveServer]:
+    """The peers that can run on this machine; installs what they need."""
+    found = [LiveServer("stock Strawberry", [sys.executable, "-m", "benchmarks.live_strawberry"], PLAIN, share=0.1)]
     if shutil.which("npm"):
         npm_install(MERCURIUS)
-        found.append(Server("Mercurius", ["node", str(MERCURIUS / "live.mjs")], PLAIN, share=0.5))
+        found.append(LiveServer("Mercurius", ["node", str(MERCURIUS / "live.mjs")], PLAIN, share=0.5))
     return found
 
 
 def versions() -> dict[str, str]:
-    """Of all that is compared."""
+    """The versions of everything compared."""
     packages = {"Starlette": "starlette", "uvicorn": "uvicorn", "Strawberry": "strawberry-graphql"}
     found = {name: version(package) for name, package in packages.items()}
     if shutil.which("npm"):
         node = subprocess.run(["node", "--version"], check=True, capture_output=True, text=True).stdout
-        wanted = orjson.loads((MERCURIUS / "package.json").read_bytes())["dependencies"]
-        found |= {"Node": node.strip().removeprefix("v"), "Mercurius": wanted["mercurius"]}
+        dependencies = orjson.loads((MERCURIUS / "package.json").read_bytes())["dependencies"]
+        found |= {"Node": node.strip().removeprefix("v"), "Mercurius": dependencies["mercurius"]}
     return found
 
 
 @asynccontextmanager
-async def started(server: Server, at: Scene) -> AsyncIterator[Running]:
-    """The server for the length of the block."""
+async def started(server: LiveServer, at: Scene) -> AsyncIterator[Running]:
+    """The server, running for the length of the block."""
     port = free()
-    given = {
+    settings = {
         "MONGO_URL": at.servers.mongo,
         "MONGO_DATABASE": at.name,
         "MONGO_DRIVER": at.servers.driver,
@@ -112,13 +112,13 @@ async def started(server: Server, at: Scene) -> AsyncIterator[Running]:
         *guarded(server.command),
         stdin=lifeline(),
         env=os.environ
-        | {f"{PREFIX}{key}": value for key, value in given.items()}
+        | {f"{PREFIX}{key}": value for key, value in settings.items()}
         | {"SUBJECT": live_batch.subject(at.name), "TEXT": text(event(1)), "NODE_ENV": "production"},
     )
     running = Running(server, f"{HOST}:{port}", process.pid)
     try:
         async with asyncio.timeout(START_SECONDS), httpx.AsyncClient() as http:
-            while await _told(http, running.address) is None:
+            while await _health(http, running.address) is None:
                 if process.returncode is not None:
                     raise RuntimeError(f"{server.name} does not start")
                 await asyncio.sleep(0.05)
@@ -129,7 +129,7 @@ async def started(server: Server, at: Scene) -> AsyncIterator[Running]:
             await process.wait()
 
 
-async def _told(http: httpx.AsyncClient, address: str) -> str | None:
+async def _health(http: httpx.AsyncClient, address: str) -> str | None:
     try:
         answer = await http.get(f"http://{address}/healthz")
     except httpx.TransportError:

@@ -1,6 +1,6 @@
 """Stock Strawberry, as its documentation shows subscriptions: an async generator for each client, fed by a queue.
 
-Started with EVENTSCOPE_NATS_URL, EVENTSCOPE_PORT and SUBJECT in its environment, as every server that is compared.
+Started with EVENTSCOPE_NATS_URL, EVENTSCOPE_PORT and SUBJECT in its environment, like every server that is compared.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ QUEUES: "set[asyncio.Queue[Event]]" = set()
 
 @strawberry.type
 class Event:
-    """An event with the fields that are asked for."""
+    """An event with the fields that clients select."""
 
     id: strawberry.ID
     position: int
@@ -44,14 +44,14 @@ class Event:
 
 @strawberry.type
 class Query:
-    """There has to be one."""
+    """A schema must have a query."""
 
     name: str = "live"
 
 
 @strawberry.type
 class Subscription:
-    """What happens, as it happens."""
+    """The subscriptions."""
 
     @strawberry.subscription
     async def events(self) -> AsyncGenerator[Event, None]:
@@ -74,7 +74,7 @@ async def send(message: Msg) -> None:
 
 
 async def following(request: object) -> PlainTextResponse:
-    """Tell how many are sent to."""
+    """The number of clients that events are sent to."""
     return PlainTextResponse(str(len(QUEUES)))
 
 

@@ -1,9 +1,10 @@
-"""Fills a log with lifelike events: those of the sample's market, stored by the store's own writer, without NATS.
+"""Fills a log with lifelike events: those of the sample business, stored by the store's own writer, without NATS.
 
     python -m benchmarks.make_events --mongo mongodb://… --database lifelike --events 1000000 --seed 1
 
-The same seed gives the same log, for its clock is the market's: it opens at the beginning of 2026, and a million events
-take about 23 days. Nothing expires. What the log has already stays, so this may be broken off and given again.
+The same seed gives the same log, because its clock is the business's own: it starts at the beginning of 2026, and a
+million events take about 23 days. Nothing expires.
+Events already in the log stay, so a run can be interrupted and repeated.
 """
 
 import argparse
@@ -34,15 +35,15 @@ LEASE_SECONDS: Final = 60.0
 
 
 async def fill(log: Log, events: int, seed: int, progress: Progress) -> None:
-    """Let the log have so many events of that market; CannotStart when somebody else writes to it."""
+    """Fill the log up to so many events of that business; CannotStart if another process writes to it."""
     await prepare(log)
     async with writing(log, Retention({"*": 0.0}), "make_events", LEASE_SECONDS) as writer:
         if writer is None:
-            raise CannotStart("somebody else writes to this log")
+            raise CannotStart("another process writes to this log")
         bar = progress.add_task("events", total=events, completed=writer.at.head)
-        coming = islice(arrivals(seed), writer.at.head, events)
+        remaining = islice(arrivals(seed), writer.at.head, events)
         renewed = time.monotonic()
-        while some := list(islice(coming, BATCH)):
+        while some := list(islice(remaining, BATCH)):
             last = some[-1]
             place = StreamPosition(STREAM, START.isoformat(), last.sequence, last.recorded_at)
             await writer.append(MessageBatch(tuple(parse_message(one, STREAM, None) for one in some), place))
@@ -53,31 +54,31 @@ async def fill(log: Log, events: int, seed: int, progress: Progress) -> None:
 
 
 def arrivals(seed: int) -> Iterator[Arrival]:
-    """The events of the market without end, as if JetStream had taken each at the moment it happened."""
+    """The events of the business, endlessly, as if JetStream had received each at the moment it happened."""
     for sequence, message in enumerate(business(seed, START), start=1):
         recorded_at = moment.from_text(message["timestamp"])
         yield Arrival(f"events.{message['type']}", {}, orjson.dumps(message), sequence, recorded_at)
 
 
 async def make(mongo: str, database: str, events: int, seed: int) -> None:
-    """Fill the log at that address."""
+    """Fill the log in that database of the MongoDB at `mongo`."""
     with Progress() as progress:
         async with open_log(mongo, database, "pymongo") as log:
             await fill(log, events, seed, progress)
 
 
 def main() -> None:
-    """Make the log, and tell how long it took."""
+    """Fill the log, and print how long it took."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--mongo", required=True, help="the address of MongoDB")
     parser.add_argument("--database", default="lifelike")
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
-    given = parser.parse_args()
+    args = parser.parse_args()
     began = time.perf_counter()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(make(given.mongo, given.database, given.events, given.seed))
-    print(f"{given.events:,} events in {time.perf_counter() - began:.0f} s")
+        runner.run(make(args.mongo, args.database, args.events, args.seed))
+    print(f"{args.events:,} events in {time.perf_counter() - began:.0f} s")
 
 
 if __name__ == "__main__":

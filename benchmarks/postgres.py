@@ -1,4 +1,4 @@
-"""A PostgreSQL of our own for a peer that knows it, where this machine has one."""
+"""A PostgreSQL server for a peer that can use one, if PostgreSQL is installed on this machine."""
 
 import os
 import pwd
@@ -20,7 +20,7 @@ START_SECONDS: Final = 30.0
 
 
 def programs() -> Path | None:
-    """The folder of PostgreSQL's programs, if it is installed."""
+    """The folder of PostgreSQL's programs; None if it is not installed."""
     if found := shutil.which("initdb"):
         return Path(found).resolve().parent
     return next((folder / "bin" for folder in sorted(DEBIAN.glob("*"), reverse=True)), None)
@@ -28,21 +28,25 @@ def programs() -> Path | None:
 
 def version(folder: Path) -> str:
     """The version of the server."""
-    said = subprocess.run([str(folder / "postgres"), "--version"], check=True, capture_output=True, text=True)
-    return said.stdout.split()[2]
+    output = subprocess.run([str(folder / "postgres"), "--version"], check=True, capture_output=True, text=True)
+    return output.stdout.split()[2]
 
 
 @contextmanager
 def running(programs: Path) -> Iterator[int]:
-    """A server with its defaults, so what it has committed is on disk; its port."""
+    """The port of a server, which runs for the length of the block. With its defaults, all it committed is on disk."""
     account = _account()
     with tempfile.TemporaryDirectory(prefix="postgres-") as folder:
         port = free()
         if account is not None:  # it refuses to run as root
             shutil.chown(folder, account)
-        settled = ["-D", f"{folder}/data", "-U", NAME, "-A", "trust", "-E", "UTF8", "--locale", "C"]
+        init_options = ["-D", f"{folder}/data", "-U", NAME, "-A", "trust", "-E", "UTF8", "--locale", "C"]
         subprocess.run(
-            [str(programs / "initdb"), *settled], check=True, stdout=subprocess.DEVNULL, user=account, cwd=folder
+            [str(programs / "initdb"), *init_options],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            user=account,
+            cwd=folder,
         )
         options = ["-p", str(port), "-h", HOST, "-c", "unix_socket_directories="]
         server = subprocess.Popen(
@@ -61,7 +65,7 @@ def running(programs: Path) -> Iterator[int]:
 
 
 def _account() -> str | None:
-    """The account to run it under, where ours is root's."""
+    """The account to run it under; None for our own, unless that is root."""
     if sys.platform == "win32" or os.geteuid() != 0:
         return None
     known = {one.pw_name for one in pwd.getpwall()}

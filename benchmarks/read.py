@@ -1,13 +1,13 @@
-"""How questions are answered out of a long log, in one run on one machine, and what they cost.
+"""Queries on a long log: how fast the server answers them, and what they cost.
 
     python -m benchmarks.read --events 1000000 --sizes 20,100,1000 --rounds 3 --data-dir FOLDER
 
-pages      pages of events beside a bare route and other servers, on the same log
-questions  statistics against counting, pages at any depth, an hour, an aggregate, a conversation; the cost of a page
-shapes     how far MongoDB looks for every shape that a filter can have; it fails where that is too far
+pages      pages of events, compared with a bare route and other servers on the same log
+questions  statistics compared with counting; pages at any depth, an hour, an aggregate; the cost of a page
+shapes     how many documents MongoDB examines for every shape of a filter; fails if these are too many
 
-The log is filled once for all of them, and kept for the next run in the folder, if one is given. The server has a core
-of its own; the client and MongoDB share the others.
+The log is filled once for all parts, and kept for the next run if a folder is given. The server has a core of its own;
+the client and MongoDB share the others.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from pymongo import MongoClient
 from benchmarks import read_cost, read_pages, read_questions, read_shapes, read_stats
 from benchmarks.make_events import make
 from benchmarks.read_samples import head
-from benchmarks.served import CORE, DRIVERS, EVENTSCOPE, Server
+from benchmarks.server_process import CORE, DRIVERS, EVENTSCOPE, ReadServer
 from benchmarks.sheet import RESULTS, Sheet
 from eventscope.dev.servers import Mongod, Nats, run_server
 
@@ -38,59 +38,59 @@ SEED: Final = 1
 TIMES: Final = 100  # in each round
 
 
-async def pages(mongo: str, nats: str, given: argparse.Namespace) -> None:
-    """Compare the servers."""
-    compared = [one for one in read_pages.servers(nats) if not given.only or one.name in given.only]
-    figures = await read_pages.measure(compared, mongo, LOG, given.sizes, given.rounds, given.seconds)
-    what = f"Pages out of {given.events:,} events, {datetime.now(UTC):%Y-%m-%d}, {given.rounds} rounds."
-    text = f"{what}\n\n{read_pages.table(figures)}\n"
+async def pages(mongo: str, nats: str, args: argparse.Namespace) -> None:
+    """Compare how fast the servers answer pages."""
+    compared = [one for one in read_pages.servers(nats) if not args.only or one.name in args.only]
+    figures = await read_pages.measure(compared, mongo, LOG, args.sizes, args.rounds, args.seconds)
+    title = f"Pages out of {args.events:,} events, {datetime.now(UTC):%Y-%m-%d}, {args.rounds} rounds."
+    text = f"{title}\n\n{read_pages.table(figures)}\n"
     print(text)
-    given.results.mkdir(exist_ok=True)
-    (given.results / "read.md").write_text(text)
-    _keep(given, "read", figures)
+    args.results.mkdir(exist_ok=True)
+    (args.results / "read.md").write_text(text)
+    _keep(args, "read", figures)
 
 
-async def questions(mongo: str, nats: str, given: argparse.Namespace) -> bool:
-    """Ask Eventscope alone; False when MongoDB had to look at too much."""
-    server = Server("eventscope", EVENTSCOPE, given.driver, {"EVENTSCOPE_NATS_URL": nats})
-    sheet = _sheet(f"Questions about {given.events:,} events", "questions", mongo, given)
+async def questions(mongo: str, nats: str, args: argparse.Namespace) -> bool:
+    """Measure queries of Eventscope alone; False if MongoDB examined too many documents."""
+    server = ReadServer("eventscope", EVENTSCOPE, args.driver, {"EVENTSCOPE_NATS_URL": nats})
+    sheet = _sheet(f"Questions about {args.events:,} events", "questions", mongo, args)
     with MongoClient[dict[str, Any]](mongo) as client:
-        logs = [(client[SMALL_LOG], min(SMALL, given.events)), (client[LOG], given.events)]
-        stats = await read_stats.countings(server, mongo, logs, given.rounds, TIMES)
-        answered = await read_questions.asked(server, mongo, client[LOG], given.rounds, TIMES)
-    costs = await read_cost.costs(server, mongo, LOG, given.events, given.sizes, given.rounds, given.seconds)
+        logs = [(client[SMALL_LOG], min(SMALL, args.events)), (client[LOG], args.events)]
+        stats = await read_stats.countings(server, mongo, logs, args.rounds, TIMES)
+        answers = await read_questions.measure(server, mongo, client[LOG], args.rounds, TIMES)
+    costs = await read_cost.costs(server, mongo, LOG, args.events, args.sizes, args.rounds, args.seconds)
     read_stats.show(stats, sheet)
-    read_questions.show(answered, sheet)
+    read_questions.show(answers, sheet)
     read_cost.show(costs, sheet)
-    _finish(given, "read_questions", sheet, {"stats": stats, "questions": answered, "costs": costs})
-    return not read_questions.missed(answered)
+    _finish(args, "read_questions", sheet, {"stats": stats, "questions": answers, "costs": costs})
+    return not read_questions.missed(answers)
 
 
-def shapes(runner: asyncio.Runner, mongo: str, given: argparse.Namespace) -> bool:
-    """Have every shape explained; False when MongoDB had to look at too much."""
-    sheet = _sheet(f"Documents examined, of {given.events:,} events", "shapes", mongo, given)
-    found = read_shapes.explained(runner, mongo, LOG)
-    read_shapes.show(found, sheet)
-    _finish(given, "read_shapes", sheet, found)
-    return not any(page.faults for page in found)
+def shapes(runner: asyncio.Runner, mongo: str, args: argparse.Namespace) -> bool:
+    """Let MongoDB explain every shape; False if it examined too many documents."""
+    sheet = _sheet(f"Documents examined, of {args.events:,} events", "shapes", mongo, args)
+    explained = read_shapes.explained(runner, mongo, LOG)
+    read_shapes.show(explained, sheet)
+    _finish(args, "read_shapes", sheet, explained)
+    return not any(page.faults for page in explained)
 
 
-def _sheet(title: str, part: str, mongo: str, given: argparse.Namespace) -> Sheet:
-    # without the folder, which is somebody's own
-    sheet = Sheet(title, f"python -m benchmarks.read --parts {part} --events {given.events} --rounds {given.rounds}")
+def _sheet(title: str, part: str, mongo: str, args: argparse.Namespace) -> Sheet:
+    # without --data-dir, which is private to this machine
+    sheet = Sheet(title, f"python -m benchmarks.read --parts {part} --events {args.events} --rounds {args.rounds}")
     with MongoClient[dict[str, Any]](mongo) as client:
-        sheet.versions |= {"MongoDB": client.server_info()["version"], given.driver: version(given.driver)}
+        sheet.versions |= {"MongoDB": client.server_info()["version"], args.driver: version(args.driver)}
     return sheet
 
 
-def _finish(given: argparse.Namespace, name: str, sheet: Sheet, figures: object) -> None:
+def _finish(args: argparse.Namespace, name: str, sheet: Sheet, figures: object) -> None:
     sheet.show()
-    sheet.write(given.results / f"{name}.md")
-    _keep(given, name, figures)
+    sheet.write(args.results / f"{name}.md")
+    _keep(args, name, figures)
 
 
-def _keep(given: argparse.Namespace, name: str, figures: object) -> None:
-    (given.results / f"{name}.json").write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2))
+def _keep(args: argparse.Namespace, name: str, figures: object) -> None:
+    (args.results / f"{name}.json").write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2))
 
 
 def _names(text: str) -> list[str]:
@@ -98,62 +98,66 @@ def _names(text: str) -> list[str]:
 
 
 def _parts(text: str) -> list[str]:
-    if wrong := set(_names(text)) - set(PARTS):
-        raise argparse.ArgumentTypeError(f"{', '.join(sorted(wrong))}: there are {', '.join(PARTS)}")
+    if unknown := set(_names(text)) - set(PARTS):
+        raise argparse.ArgumentTypeError(f"unknown: {', '.join(sorted(unknown))}; the parts are {', '.join(PARTS)}")
     return _names(text)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--events", type=int, default=1_000_000)
-    parser.add_argument("--parts", default=",".join(PARTS), type=_parts, help=f"of {', '.join(PARTS)}; all if left out")
+    parser.add_argument(
+        "--parts", default=",".join(PARTS), type=_parts, help=f"some of {', '.join(PARTS)}; all by default"
+    )
     parser.add_argument("--sizes", default="20,100,1000", type=lambda text: [int(part) for part in text.split(",")])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0, help="for each rate")
-    parser.add_argument("--only", default="", type=_names, help="names of servers whose pages are compared")
-    parser.add_argument("--driver", choices=DRIVERS, default=DRIVERS[0], help="for questions")
-    parser.add_argument("--data-dir", type=Path, help="where the log is kept for the next run")
+    parser.add_argument("--only", default="", type=_names, help="names of the servers to compare in pages")
+    parser.add_argument("--driver", choices=DRIVERS, default=DRIVERS[0], help="the driver for questions")
+    parser.add_argument("--data-dir", type=Path, help="the folder to keep the log in for the next run")
     parser.add_argument("--results", type=Path, default=RESULTS, help="the folder to write to")
     return parser.parse_args()
 
 
 def main() -> None:
-    """Start MongoDB and NATS, make the log, measure, print, and write the figures down."""
-    given = _arguments()
+    """Start MongoDB and NATS, fill the log, measure, print the figures and write them to files."""
+    args = _arguments()
     cores = set(range(os.cpu_count() or 1))
     others = cores - {CORE} or cores
     with tempfile.TemporaryDirectory() as scratch:
-        os.sched_setaffinity(0, others)  # and so MongoDB's
+        os.sched_setaffinity(0, others)  # MongoDB inherits it
         with (
-            run_server(Mongod, (given.data_dir or Path(scratch)) / "mongod") as mongod,
+            run_server(Mongod, (args.data_dir or Path(scratch)) / "mongod") as mongod,
             run_server(Nats, Path(scratch) / "nats") as nats,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
             os.sched_setaffinity(0, cores)
-            _fill(runner, mongod.url, given.events)
+            _fill(runner, mongod.url, args.events)
             os.sched_setaffinity(0, others)
-            good = _measured(runner, mongod.url, nats.url, given)
-    sys.exit(not good)
+            passed = _measure(runner, mongod.url, nats.url, args)
+    sys.exit(not passed)
 
 
 def _fill(runner: asyncio.Runner, mongo: str, events: int) -> None:
     for database, count in ((LOG, events), (SMALL_LOG, min(SMALL, events))):
         runner.run(make(mongo, database, count, SEED))
         with MongoClient[dict[str, Any]](mongo) as client:
-            there = head(client[database]["events"])
-        if there != count:
-            raise SystemExit(f"the log in that folder has {there} events; ask for as many, or give another folder")
+            count_in_log = head(client[database]["events"])
+        if count_in_log != count:
+            raise SystemExit(
+                f"the log in that folder has {count_in_log} events: pass that --events, or another --data-dir"
+            )
 
 
-def _measured(runner: asyncio.Runner, mongo: str, nats: str, given: argparse.Namespace) -> bool:
-    good = []
-    if "pages" in given.parts:
-        runner.run(pages(mongo, nats, given))
-    if "questions" in given.parts:
-        good.append(runner.run(questions(mongo, nats, given)))
-    if "shapes" in given.parts:
-        good.append(shapes(runner, mongo, given))
-    return all(good)
+def _measure(runner: asyncio.Runner, mongo: str, nats: str, args: argparse.Namespace) -> bool:
+    passed = []
+    if "pages" in args.parts:
+        runner.run(pages(mongo, nats, args))
+    if "questions" in args.parts:
+        passed.append(runner.run(questions(mongo, nats, args)))
+    if "shapes" in args.parts:
+        passed.append(shapes(runner, mongo, args))
+    return all(passed)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The floor of the read benchmarks: one Starlette route, the same find, an answer shaped by hand, orjson. Nothing else.
+"""The floor of the read benchmarks: one Starlette route, the same find, an answer built by hand, and orjson.
 
-Started with MONGO, DATABASE, DRIVER and PORT in its environment, as every server that is compared.
+Started with MONGO, DATABASE, DRIVER and PORT in its environment, like every server that is compared.
 """
 
 import os
@@ -25,7 +25,7 @@ PROJECTION = dict.fromkeys((*FIELDS, *MORE), 1)
 
 
 def application() -> Starlette:
-    """Answers what the benchmark asks, and nothing else."""
+    """An application that answers the benchmark's query, and nothing else."""
     client_class: Any = AsyncIOMotorClient if os.environ["DRIVER"] == "motor" else pymongo.AsyncMongoClient
     client = client_class(os.environ["MONGO"], **OPTIONS)
     events = client[os.environ["DATABASE"]]["events"]
@@ -42,7 +42,7 @@ def application() -> Starlette:
 
 def answer(documents: list[dict[str, Any]], first: int) -> dict[str, Any]:
     """The answer to the query in `benchmarks.read`."""
-    shown = documents[:first]
+    page = documents[:first]
     edges = [
         {
             "cursor": f"e{event['_id']:x}",
@@ -61,7 +61,7 @@ def answer(documents: list[dict[str, Any]], first: int) -> dict[str, Any]:
                 "metadata": event.get("metadata"),
             },
         }
-        for event in shown
+        for event in page
     ]
     info = {"hasNextPage": len(documents) > first, "endCursor": edges[-1]["cursor"] if edges else None}
     return {"data": {"events": {"edges": edges, "pageInfo": info}}}

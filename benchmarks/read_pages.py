@@ -1,8 +1,7 @@
-"""How fast pages of events are answered: Eventscope, a bare route, and others, on the same log.
+"""How fast Eventscope, a bare route and other servers answer pages of events from the same log.
 
-Before anything is timed the answers are checked to be equal. The rounds are interleaved, so that the ratios hold though
-the machine's speed drifts; medians are given. CPU is what the server's process took for one answer, whatever else runs
-on the machine.
+The answers are checked to be equal before anything is timed. The servers take turns in each round, so the ratios hold
+even if the machine's speed drifts; the figures are medians. CPU is that of the server's process for one answer.
 """
 
 import statistics
@@ -13,9 +12,9 @@ from typing import Any
 
 import orjson
 
-from benchmarks import asking
+from benchmarks import http_client
 from benchmarks.ingest_peers import PLACE, npm_install
-from benchmarks.served import DRIVERS, EVENTSCOPE, PYTHON, Server, answers, cpu, memory, started
+from benchmarks.server_process import DRIVERS, EVENTSCOPE, PYTHON, ReadServer, cpu, is_ready, memory, started
 from eventscope.store.values.moment import from_text
 
 FIELDS = "id position type timestamp recordedAt aggregateType aggregateId version userId correlationId data metadata"
@@ -30,7 +29,7 @@ EXPECTED: dict[int, Any] = {}  # the first answer of each size
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """What was measured of one server at one page size."""
+    """The figures of one server for one page size."""
 
     server: str
     driver: str
@@ -40,59 +39,59 @@ class Figure:
     memory: float
 
 
-def servers(nats: str) -> list[Server]:
-    """All that are compared. Each file `peers/read_….json` adds one: {"name": …, "command": […]}."""
-    mongo = {"EVENTSCOPE_NATS_URL": nats, "EVENTSCOPE_TAIL_EVENTS": "0"}  # as all others do, it asks MongoDB
-    found = []
+def servers(nats: str) -> list[ReadServer]:
+    """The servers to compare. Each file `peers/read_….json` adds one: {"name": …, "command": […]}."""
+    mongo = {"EVENTSCOPE_NATS_URL": nats, "EVENTSCOPE_TAIL_EVENTS": "0"}  # it reads from MongoDB, as all others do
+    servers = []
     for driver in DRIVERS:
-        found += [
-            Server("floor", [*PYTHON, "benchmarks.read_floor"], driver),
-            Server("eventscope", EVENTSCOPE, driver, mongo),
-            Server("eventscope (memory)", EVENTSCOPE, driver, {"EVENTSCOPE_NATS_URL": nats}),
-            Server("not compiled", EVENTSCOPE, driver, mongo | {"EVENTSCOPE_COMPILED": "off"}),
-            Server("stock Strawberry", [*PYTHON, "benchmarks.read_strawberry"], driver),
+        servers += [
+            ReadServer("floor", [*PYTHON, "benchmarks.read_floor"], driver),
+            ReadServer("eventscope", EVENTSCOPE, driver, mongo),
+            ReadServer("eventscope (memory)", EVENTSCOPE, driver, {"EVENTSCOPE_NATS_URL": nats}),
+            ReadServer("not compiled", EVENTSCOPE, driver, mongo | {"EVENTSCOPE_COMPILED": "off"}),
+            ReadServer("stock Strawberry", [*PYTHON, "benchmarks.read_strawberry"], driver),
         ]
     npm_install(PLACE / "mercurius")
     for peer in sorted(PLACE.glob("read_*.json")):
-        found.append(Server(**orjson.loads(peer.read_bytes())))
-    return found
+        servers.append(ReadServer(**orjson.loads(peer.read_bytes())))
+    return servers
 
 
 async def measure(
-    compared: Sequence[Server], mongo: str, database: str, sizes: Sequence[int], rounds: int, seconds: float
+    compared: Sequence[ReadServer], mongo: str, database: str, sizes: Sequence[int], rounds: int, seconds: float
 ) -> list[Figure]:
-    """Check that all answer the same, then time them in turn."""
-    taken: dict[tuple[str, str, int], list[tuple[float, float, float]]] = {}
+    """Check that all servers give the same answers, and time them in turn."""
+    samples: dict[tuple[str, str, int], list[tuple[float, float, float]]] = {}
     for turn in range(rounds):
         for server in compared:
             with started(server, mongo, database) as (port, process):
-                if not await answers(port, asking.request(port, _body(sizes[0])), process):
-                    print(f"{server.name} does not start, and is left out", file=sys.stderr)
+                if not await is_ready(port, http_client.post_request(port, _body(sizes[0])), process):
+                    print(f"{server.name} does not start and is left out", file=sys.stderr)
                     continue
                 pid = process.pid
                 for size in sizes:
-                    asked = asking.request(port, _body(size))
+                    request = http_client.post_request(port, _body(size))
                     if turn == 0:
-                        _check(server, size, await asking.answer(port, asked))
-                    await asking.rate(port, asked, 0.3, CONNECTIONS)
+                        _check(server, size, await http_client.answer(port, request))
+                    await http_client.rate(port, request, 0.3, CONNECTIONS)
                     before = cpu(pid)
-                    rate = await asking.rate(port, asked, seconds, CONNECTIONS)
+                    rate = await http_client.rate(port, request, seconds, CONNECTIONS)
                     each = (cpu(pid) - before) / max(1, rate.requests)
                     key = (server.name, server.driver, size)
-                    taken.setdefault(key, []).append((rate.per_second, each * 1e6, memory(pid)))
-    return [Figure(*key, *map(statistics.median, zip(*rows, strict=True))) for key, rows in taken.items()]
+                    samples.setdefault(key, []).append((rate.per_second, each * 1e6, memory(pid)))
+    return [Figure(*key, *map(statistics.median, zip(*rows, strict=True))) for key, rows in samples.items()]
 
 
-def _check(server: Server, size: int, given: bytes) -> None:
-    answer = orjson.loads(given)
+def _check(server: ReadServer, size: int, body: bytes) -> None:
+    answer = orjson.loads(body)
     page = answer["data"]["events"]
     for holder, name in [(page["pageInfo"], "endCursor"), *((edge, "cursor") for edge in page["edges"])]:
-        holder[name] = holder[name].partition(".")[0]  # only ours say of which log they are
+        holder[name] = holder[name].partition(".")[0]  # only our cursors name their log
     for edge in page["edges"]:
         for name in TIMES:  # some write .000, some write .000000
             edge["node"][name] = from_text(edge["node"][name])
     if EXPECTED.setdefault(size, answer) != answer:
-        raise SystemExit(f"{server.name} answers otherwise than the others: {given[:600]!r}")
+        raise SystemExit(f"{server.name} gives another answer than the others: {body[:600]!r}")
     if len(answer["data"]["events"]["edges"]) != size:
         raise SystemExit(f"the page has {len(answer['data']['events']['edges'])} events and not {size}")
 

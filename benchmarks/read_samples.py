@@ -1,4 +1,4 @@
-"""What to ask of a log that `make_events` filled: ids, times and values from around its middle."""
+"""Arguments for queries on a log that `make_events` filled: ids, times and values from around its middle."""
 
 from collections.abc import Iterable
 from typing import Any, Final
@@ -14,19 +14,19 @@ from tests.store.support.filter_shapes import Samples
 
 INDEXED: Final = ("data.email", "data.connectionId", "data.menu.item")
 EMAIL, CONNECTION = Path("data", ("email",)), Path("data", ("connectionId",))
-NEAR: Final = 2000  # events in which what is looked for is found
+NEAR: Final = 2000  # events among which every sample is found
 
 Document = dict[str, Any]
 
 
 def samples(database: Database[Document]) -> Samples:
-    """Things that this log has."""
+    """Samples that occur in this log."""
     events = database["events"]
     newest = head(events)
     near = list(events.find({"_id": {"$gte": newest // 2}}).sort("_id", ASCENDING).limit(NEAR))
-    users = [one for one in near if one["type"].startswith("user.") and "causationId" in one]
-    updated = next(one for one in users if one["type"] == "user.updated" and one["version"] > 1)
-    rest = [updated, *users]
+    by_users = [one for one in near if one["type"].startswith("user.") and "causationId" in one]
+    updated = next(one for one in by_users if one["type"] == "user.updated" and one["version"] > 1)
+    rest = [updated, *by_users]
     created = next(one for one in near if "email" in one["data"])
     email = created["data"]["email"]
     connections = [one["data"]["connectionId"] for one in near if one["type"] == "websocket.user.connected"]
@@ -69,8 +69,8 @@ def _busiest(rollups: Collection[Document]) -> int:
 
 
 def _some(values: Iterable[str], n: int) -> tuple[str, ...]:
-    """The first few different ones."""
-    found = tuple(dict.fromkeys(values))[:n]
-    if len(found) < n:
-        raise SystemExit("the log is too small for this; give it 20,000 events or more")
-    return found
+    """The first `n` distinct values; ends the program if there are fewer."""
+    distinct = tuple(dict.fromkeys(values))[:n]
+    if len(distinct) < n:
+        raise SystemExit("the log is too small: pass --events 20000 or more")
+    return distinct

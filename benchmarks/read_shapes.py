@@ -1,6 +1,6 @@
-"""How far MongoDB looks to find a page, for every shape that a filter can have: at most 3 documents for each event.
+"""The documents that MongoDB examines for a page, for every shape of a filter: at most 3 for each event returned.
 
-They are the shapes of the tests (`tests/store/support/filter_shapes.py`), found by the store and explained by MongoDB.
+They are the shapes of the tests (`tests/store/support/filter_shapes.py`), read by the store and explained by MongoDB.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from pymongo import MongoClient
 from rich.progress import track
 
 from benchmarks.read_samples import INDEXED, Document, samples
-from benchmarks.served import DRIVERS
+from benchmarks.server_process import DRIVERS
 from benchmarks.sheet import Sheet
 from eventscope.store.log import prepare
 from eventscope.store.values import moment
@@ -23,15 +23,15 @@ from tests.store.support.query_plans import PAGE, Looking
 
 BARS: Final[Mapping[Kind, str]] = {
     "in order": f"≤ {MOST}",
-    "cut": f"≤ {MOST} and the minutes",
-    "sorted": "what is found",
+    "cut": f"≤ {MOST}, plus the minutes",
+    "sorted": "all matches",
     "free": "no index",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of a shape, found from one place: how many events it has, and what was looked at in how many reads."""
+    """A page of a shape, read from one place: the events that it has, the documents examined, and the reads."""
 
     shape: str
     kind: Kind
@@ -43,12 +43,12 @@ class Page:
 
     @property
     def ratio(self) -> float:
-        """How many documents were looked at for each event."""
+        """The number of documents examined per event returned."""
         return self.examined / max(self.returned, 1)
 
 
 def explained(runner: asyncio.Runner, mongo: str, database: str) -> list[Page]:
-    """Every shape from every place."""
+    """The pages of every shape from every place."""
     with MongoClient[Document](mongo) as client:
         known = samples(client[database])
     ear = Ear()
@@ -68,16 +68,16 @@ def explained(runner: asyncio.Runner, mongo: str, database: str) -> list[Page]:
 
 
 def _pages(looking: Looking, name: str, shape: Shape, known: Samples) -> list[Page]:
-    looked = {place: looking.page(shape.filter, **where) for place, where in places(known).items()}
-    wrong = faults(shape.kind, looked, known)
+    views = {place: looking.page(shape.filter, **where) for place, where in places(known).items()}
+    all_faults = faults(shape.kind, views, known)
     return [
-        Page(name, shape.kind, place, one.returned, one.examined, len(one.plans), tuple(wrong.get(place, ())))
-        for place, one in looked.items()
+        Page(name, shape.kind, place, one.returned, one.examined, len(one.plans), tuple(all_faults.get(place, ())))
+        for place, one in views.items()
     ]
 
 
 def show(pages: list[Page], sheet: Sheet) -> None:
-    """A row for each shape, with the place at which most was looked at for what was given."""
+    """Add a row for each shape, with the place that has the most documents examined per event returned."""
     for name in dict.fromkeys(page.shape for page in pages):
         worst = max((page for page in pages if page.shape == name), key=lambda page: page.ratio)
         reads = f", {worst.reads} reads" if worst.reads > 1 else ""
@@ -90,12 +90,12 @@ def show(pages: list[Page], sheet: Sheet) -> None:
         ]
     sheet.notes += [
         f"Pages of up to {PAGE}, from the newest, from the oldest, and in both directions from a cursor in the middle;"
-        " of the four that with most documents examined for each returned (a page of none counts as one).",
-        f"“≤ {MOST}”: an index gives the page in the order of the log, in one read that sorts nothing. “What is found”:"
-        " an index leads to the events, few as they are, MongoDB sorts them, and never looks at more than there are.",
-        f"“≤ {MOST} and the minutes”: a time range that begins or ends within a minute costs all events of that minute"
-        " too, for the log knows the positions of minutes, not of moments.",
-        "“No index”: none can lead there, so the log is looked through in windows of positions, for a quarter of"
-        " `EVENTSCOPE_QUESTION_SECONDS`, and the page says how far.",
+        " of these four the one with the most documents examined per event returned (an empty page counts as one).",
+        f"“≤ {MOST}”: an index gives the page in the order of the log, in one read that sorts nothing. “All matches”:"
+        " an index finds the matches, which are few, and MongoDB sorts them; it examines no other events.",
+        f"“≤ {MOST}, plus the minutes”: a time range that begins or ends within a minute also costs all events of that"
+        " minute, because the log knows the positions of minutes, not of moments.",
+        "“No index”: no index helps, so the log is scanned in windows of positions for a quarter of"
+        " `EVENTSCOPE_QUESTION_SECONDS`, and the page reports how far.",
         f"Indexed paths: {', '.join(INDEXED)}.",
     ]

@@ -1,6 +1,6 @@
-"""Stock Strawberry, as its documentation shows it: types with attributes, its own view and settings. To compare with.
+"""Stock Strawberry, as its documentation shows it: types with attributes, its own view and settings; for comparison.
 
-Started with MONGO, DATABASE, DRIVER and PORT in its environment, as every server that is compared.
+Started with MONGO, DATABASE, DRIVER and PORT in its environment, like every server that is compared.
 """
 
 import os
@@ -21,7 +21,7 @@ from eventscope.store.values.moment import now, to_text
 
 @strawberry.type
 class Event:
-    """An event with the fields that are asked for."""
+    """An event with the fields that the query selects."""
 
     id: strawberry.ID
     position: int
@@ -39,7 +39,7 @@ class Event:
 
 @strawberry.type
 class EventEdge:
-    """An event and its place."""
+    """An event and its cursor."""
 
     cursor: str
     node: Event
@@ -47,7 +47,7 @@ class EventEdge:
 
 @strawberry.type
 class PageInfo:
-    """Where the page lies."""
+    """How the page continues."""
 
     has_next_page: bool
     end_cursor: str | None

@@ -1,4 +1,4 @@
-"""A sheet of figures: one table for the screen, and the same as a page for the record."""
+"""A sheet of figures, shown as a table on the screen and kept as a page in Markdown."""
 
 import os
 import platform
@@ -16,7 +16,7 @@ HEADINGS: Final = ("what", "figure", "ratio", "bar")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure; `ratio` to what it is held against, and the bar it should reach, where there are such."""
+    """One figure, with its ratio to what it is compared with, and the bar that it should reach, if there is one."""
 
     what: str
     figure: str
@@ -25,13 +25,13 @@ class Row:
 
     @property
     def cells(self) -> tuple[str, ...]:
-        """What the table shows."""
+        """The cells of the table."""
         return self.what, self.figure, self.ratio, self.bar
 
 
 @dataclass(slots=True)
 class Sheet:
-    """All figures of one run, with what is needed to read them and to run them again."""
+    """All figures of one run, with what is needed to interpret and to repeat them."""
 
     title: str
     command: str
@@ -45,18 +45,18 @@ class Sheet:
 
     def show(self) -> None:
         """Print it."""
-        found = Table(*HEADINGS[:1], title=self.title)
+        table = Table(*HEADINGS[:1], title=self.title)
         for heading in HEADINGS[1:]:
-            found.add_column(heading, justify="right")
+            table.add_column(heading, justify="right")
         for row in self.rows:
-            found.add_row(*row.cells)
+            table.add_row(*row.cells)
         console = Console()
-        console.print(found)
+        console.print(table)
         for note in self.notes:
             console.print(note, markup=False, highlight=False)
 
     def write(self, file: Path) -> None:
-        """Write it as a page."""
+        """Write the page to a file."""
         file.parent.mkdir(exist_ok=True)
         file.write_text(self.page())
 

@@ -1,4 +1,4 @@
-"""What the ingest benchmarks run on: embedded servers, and Eventscope's processes as in production."""
+"""What the benchmarks run on: embedded servers, and Eventscope's processes as in production."""
 
 import asyncio
 import os
@@ -27,7 +27,7 @@ START_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """MongoDB and NATS, and the driver that Eventscope talks to MongoDB with."""
+    """The addresses of MongoDB and NATS, and the driver that Eventscope uses for MongoDB."""
 
     mongo: str
     nats: str
@@ -37,7 +37,7 @@ class Servers:
 
 @contextmanager
 def serving(folder: Path, driver: Driver) -> Iterator[Servers]:
-    """Servers of our own for the length of the block."""
+    """Servers that run for the length of the block."""
     places = [folder / name for name in ("mongod", "nats")]
     for place in places:
         place.mkdir()
@@ -47,7 +47,7 @@ def serving(folder: Path, driver: Driver) -> Iterator[Servers]:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One measurement's own log, stream and connection; `name` is what all of them are called."""
+    """The log, stream and connection of one measurement; all of them have that `name`."""
 
     servers: Servers
     name: str
@@ -55,21 +55,21 @@ class Scene:
     client: Client
 
     async def publish(self, payload: bytes) -> None:
-        """Publish, as a service that waits for nothing."""
+        """Publish without waiting for an acknowledgement."""
         await self.client.publish(f"{self.name}.x", payload)
 
     async def head(self) -> int:
-        """How far the log reaches."""
+        """The last position of the log."""
         return (await checkpoint.read(self.log)).head
 
     async def reaches(self, head: int, pause: float = 0.005) -> None:
-        """Wait until the log reaches so far."""
+        """Wait until the log has that position."""
         while await self.head() < head:
             await asyncio.sleep(pause)
 
     @asynccontextmanager
     async def ingester(self, watch: int = 0) -> AsyncIterator[None]:
-        """An ingester at work, to be watched at that port if it is one."""
+        """An ingester at work, with health and metrics at the port `watch` unless that is 0."""
         async with self._process(["ingest"], INGEST_PORT=str(watch)):
             async with asyncio.timeout(START_SECONDS):
                 while not (await checkpoint.read(self.log)).lease_held:
@@ -78,7 +78,7 @@ class Scene:
 
     @asynccontextmanager
     async def api(self) -> AsyncIterator[str]:
-        """An API; its address, without a scheme."""
+        """The address of a running API, without a scheme."""
         address = f"{HOST}:{(port := free())}"
         async with self._process(["serve", "--no-ingest"], PORT=str(port)), httpx.AsyncClient() as http:
             async with asyncio.timeout(START_SECONDS):
@@ -88,7 +88,7 @@ class Scene:
 
     @asynccontextmanager
     async def _process(self, arguments: list[str], **more: str) -> AsyncIterator[None]:
-        given = {
+        common = {
             "MONGO_URL": self.servers.mongo,
             "MONGO_DATABASE": self.name,
             "MONGO_DRIVER": self.servers.driver,
@@ -100,7 +100,7 @@ class Scene:
         process = await asyncio.create_subprocess_exec(
             *guarded([sys.executable, "-m", "eventscope", *arguments]),
             stdin=lifeline(),
-            env=os.environ | {f"{PREFIX}{key}": value for key, value in (given | more).items()},
+            env=os.environ | {f"{PREFIX}{key}": value for key, value in (common | more).items()},
         )
         try:
             yield
@@ -111,7 +111,7 @@ class Scene:
 
 @asynccontextmanager
 async def scene(servers: Servers, name: str) -> AsyncIterator[Scene]:
-    """A log and a stream for the length of the block; nothing of them is left after it."""
+    """A log and a stream for the length of the block; both are deleted after it."""
     async with AsyncExitStack() as stack:
         log = await stack.enter_async_context(open_log(servers.mongo, name, servers.driver))
         await prepare(log)

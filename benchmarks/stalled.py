@@ -1,10 +1,10 @@
-"""A crowd of WebSocket clients that stop reading: what memory they hold, whom they delay, and whether they recover.
+"""A crowd of WebSocket clients that stop reading: the memory they cost, the delays of others, and their recovery.
 
     python -m benchmarks.stalled --stalled 1000 --seconds 120
 
-The server cuts off a client that takes nothing for 10 s, so those who are cut off come back, and stop reading again.
-Half of them have a filter of their own each, so that nothing of theirs is shared. In the end all of them read, or come
-back and read: each must be given every event, in order.
+The server disconnects a client that reads nothing for 10 s; disconnected clients come back, and stop reading again.
+Half of them have a filter of their own, so they share no buffers. In the end all of them read, or come back and read:
+each must receive every event, in order.
 """
 
 import argparse
@@ -31,14 +31,14 @@ from tests.program.hostile.stalled_subscribers import Follower, followers, memor
 READING: Final = 5
 QUIET_SECONDS: Final = 10.0
 AGAIN_SECONDS: Final = 15.0
-FULL: Final = 0.25  # of the time has passed when buffers are full
+FULL: Final = 0.25  # of the time, after which buffers are full
 TOGETHER: Final = 50
 BAR: Final = 1.10
 
 
 @dataclass(slots=True)
 class Load:
-    """Events at a steady rate, until told to stop."""
+    """Events at a steady rate, until `stop` is set."""
 
     at: Scene
     rate: float
@@ -47,7 +47,7 @@ class Load:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
-        """Publish."""
+        """Publish until `stop` is set."""
         begin = perf_counter()
         while not self.stop.is_set():
             while self.published < (perf_counter() - begin) * self.rate:
@@ -57,13 +57,13 @@ class Load:
             await asyncio.sleep(0.5 / self.rate)
 
 
-async def run(given: argparse.Namespace, at: Scene) -> Sheet:
-    """All of it; the sheet."""
-    command = f"python -m benchmarks.stalled --stalled {given.stalled} --seconds {given.seconds:g}"
+async def run(args: argparse.Namespace, at: Scene) -> Sheet:
+    """Stall the crowd beside clients that read, let it recover, and return the sheet."""
+    command = f"python -m benchmarks.stalled --stalled {args.stalled} --seconds {args.seconds:g}"
     sheet = Sheet("Clients that stop reading", command)
     async with at.ingester(), at.api() as address:
-        reading, crowd = followers(address, READING), followers(address, given.stalled)
-        load = Load(at, given.rate, given.bytes)
+        reading, crowd = followers(address, READING), followers(address, args.stalled)
+        load = Load(at, args.rate, args.bytes)
         publishing = asyncio.create_task(load.run())
         following = [asyncio.create_task(member.read(2**62)) for member in reading]
         await asyncio.sleep(QUIET_SECONDS)
@@ -73,7 +73,7 @@ async def run(given: argparse.Namespace, at: Scene) -> Sheet:
         alone = await memory(address)
         async with stalled(crowd):
             again = asyncio.create_task(stall_again(crowd))
-            samples = [await sample(address) for _ in range(int(given.seconds))]
+            samples = [await sample(address) for _ in range(int(args.seconds))]
             await cancel(again)
             load.stop.set()
             await publishing
@@ -89,29 +89,29 @@ async def run(given: argparse.Namespace, at: Scene) -> Sheet:
         for member in reading:
             await member.leave()
     full, *later = samples[int(len(samples) * FULL) :]
-    sheet.add("memory of the API with none stalled", mib(alone))
+    sheet.add("memory of the API, no client stalled", mib(alone))
     sheet.add("memory once buffers are full", mib(full))
-    sheet.add("the most after that", mib(max(later)), f"{max(later) / full:.3f}", f"≤ {BAR:g}")
-    sheet.add("the end", mib(samples[-1]), f"{samples[-1] / full:.3f}", f"≤ {BAR:g}")
-    sheet.add("publish → a client that reads, with none stalled", spread(quiet))
-    sheet.add("the same beside those that are stalled", spread(delays))
-    sheet.add("clients that have every event, in order", f"{complete} of {len(crowd) + len(reading)}")
+    sheet.add("maximum after that", mib(max(later)), f"{max(later) / full:.3f}", f"≤ {BAR:g}")
+    sheet.add("at the end", mib(samples[-1]), f"{samples[-1] / full:.3f}", f"≤ {BAR:g}")
+    sheet.add("published → a client that reads, no client stalled", spread(quiet))
+    sheet.add("the same beside the stalled clients", spread(delays))
+    sheet.add("clients that received every event, in order", f"{complete} of {len(crowd) + len(reading)}")
     sheet.notes.append(
-        f"{given.stalled} stalled for {given.seconds:g} s, over {connections} connections, beside {READING} that read;"
-        f" {load.published} events of {given.bytes} bytes, {given.rate:g} a second. What they had missed,"
-        f" {missed * given.bytes / 2**30:.1f} GiB, they read in {seconds:.0f} s."
+        f"{args.stalled} stalled for {args.seconds:g} s, over {connections} connections, beside {READING} that read;"
+        f" {load.published} events of {args.bytes} bytes, {args.rate:g} a second. What they had missed,"
+        f" {missed * args.bytes / 2**30:.1f} GiB, they read in {seconds:.0f} s."
     )
     return sheet
 
 
 async def sample(address: str) -> float:
-    """The memory, a second later."""
+    """The memory of the API after one second, in bytes."""
     await asyncio.sleep(1)
     return await memory(address)
 
 
 async def stall_again(crowd: Sequence[Follower]) -> None:
-    """Let those come back who were cut off, one after the other, for ever: they stop reading at once."""
+    """Let disconnected clients come back one by one, for ever; they stop reading at once."""
     while True:
         for member in crowd:
             await asyncio.sleep(AGAIN_SECONDS / len(crowd))
@@ -121,7 +121,7 @@ async def stall_again(crowd: Sequence[Follower]) -> None:
 
 
 async def recovered(crowd: Sequence[Follower], through: int) -> None:
-    """Let every one read, over the connection that it has or over a new one."""
+    """Let every client read, over the connection that it has or over a new one."""
 
     async def recover(member: Follower, again: bool) -> None:
         if again:
@@ -134,36 +134,36 @@ async def recovered(crowd: Sequence[Follower], through: int) -> None:
 
 
 def mib(bytes: float) -> str:
-    """As people read it."""
+    """The number of bytes, as text."""
     return f"{bytes / 2**20:.0f} MiB"
 
 
 def spread(delays: Iterable[float]) -> str:
-    """The middle and the end of it."""
+    """The median and the 99th percentile, as text."""
     cuts = statistics.quantiles(delays, n=100)
     return f"p50 {cuts[49] * 1000:.1f} ms, p99 {cuts[98] * 1000:.1f} ms"
 
 
 def main() -> None:
-    """Measure, print, and write it down."""
+    """Measure, print the sheet and write it to a file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--stalled", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--rate", type=float, default=10)
     parser.add_argument("--bytes", type=int, default=4000)
     parser.add_argument("--results", type=Path, default=RESULTS / "stalled.md")
-    given = parser.parse_args()
-    os.environ[variable("connections_per_address")] = "100000"  # all come from here
+    args = parser.parse_args()
+    os.environ[variable("connections_per_address")] = "100000"  # all come from this machine
     with tempfile.TemporaryDirectory() as scratch, serving(Path(scratch), "pymongo") as servers:
-        sheet = asyncio.run(measured(given, servers))
+        sheet = asyncio.run(measure(args, servers))
     sheet.show()
-    sheet.write(given.results)
+    sheet.write(args.results)
 
 
-async def measured(given: argparse.Namespace, servers: Servers) -> Sheet:
-    """The sheet of a log of its own."""
+async def measure(args: argparse.Namespace, servers: Servers) -> Sheet:
+    """Run on a log of its own, and return the sheet."""
     async with scene(servers, "stalled") as at:
-        return await run(given, at)
+        return await run(args, at)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 // What one would write in Node: Mercurius' subscriptions, with its own in-memory pubsub, fed by NATS.
 //   EVENTSCOPE_NATS_URL=nats://… EVENTSCOPE_PORT=4001 SUBJECT=eventscope.live.EVENTS node live.mjs
-// It delivers `events` at /graphql by graphql-transport-ws; /healthz tells how many are sent to.
+// It delivers `events` at /graphql by graphql-transport-ws; /healthz reports the number of subscribers.
 import { connect } from '@nats-io/transport-node'
 import Fastify from 'fastify'
 import { GraphQLScalarType } from 'graphql'

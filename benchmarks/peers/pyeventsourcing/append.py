@@ -2,9 +2,9 @@
 
     python append.py FILE one|batch sqlite|postgres       (and its settings in the environment)
 
-`one`: a save for each event. `batch`: a save for 500 events, of as many aggregates as they happen to. A SQLite file is
-in WAL mode with synchronous FULL, and PostgreSQL as it comes: a save that returned is on disk. This runs in a virtual
-environment of its own.
+`one`: a save for each event. `batch`: a save for 500 events, of however many aggregates. A SQLite file is in WAL mode
+with synchronous FULL, and PostgreSQL has its default settings: a save that has returned is on disk. This runs in a
+virtual environment of its own.
 """
 
 import json
@@ -31,10 +31,10 @@ class Thing(Aggregate):  # type: ignore[misc]  # its types are not known here
 
 
 def main(file: str, how: str, where: str) -> None:
-    """Save all, and tell how fast."""
+    """Save all events, and print the rate."""
     messages = [json.loads(line) for line in Path(file).read_bytes().splitlines()]
     app = Application(env={"PERSISTENCE_MODULE": f"eventsourcing.{where}"})
-    # they are made beforehand and kept at hand, so that nothing is timed but the events and their saves
+    # created beforehand and kept in memory, so that only the events and their saves are timed
     things = {(one["aggregateType"], one["aggregateId"]): Thing() for one in messages}
     app.save(*things.values())
     size = BATCH if how == "batch" else 1

@@ -1,4 +1,4 @@
-"""A client that asks the same over a few connections that stay open, and takes little of the machine itself."""
+"""A client that repeats one request over a few lasting connections, and uses little of the machine itself."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ HEAD = b"\r\n\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """How many requests were answered in how many seconds."""
+    """How many requests were answered, and in how many seconds."""
 
     requests: int
     seconds: float
@@ -21,32 +21,32 @@ class Rate:
         return self.requests / self.seconds
 
 
-def request(port: int, body: bytes, path: str = "/graphql") -> bytes:
-    """The bytes of a POST of JSON."""
+def post_request(port: int, body: bytes, path: str = "/graphql") -> bytes:
+    """The bytes of a POST request with a JSON body."""
     head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
     return f"{head}Accept: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-async def answer(port: int, asked: bytes) -> bytes:
-    """The body of one answer."""
+async def answer(port: int, request: bytes) -> bytes:
+    """The body of one answer; ends the program unless its status is 200."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(asked)
+    writer.write(request)
     body = await _body(reader)
     writer.close()
     return body
 
 
-async def delays(port: int, asked: bytes, times: int) -> list[float]:
-    """Ask so many times over one connection, each time when the answer before is there; the seconds of each."""
+async def delays(port: int, request: bytes, times: int) -> list[float]:
+    """Send the request `times` times over one connection, each after the answer to the last; the seconds of each."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    taken = []
+    seconds = []
     for _ in range(times):
         began = time.perf_counter()
-        writer.write(asked)
+        writer.write(request)
         await _body(reader)
-        taken.append(time.perf_counter() - began)
+        seconds.append(time.perf_counter() - began)
     writer.close()
-    return taken
+    return seconds
 
 
 async def _body(reader: asyncio.StreamReader) -> bytes:
@@ -57,23 +57,25 @@ async def _body(reader: asyncio.StreamReader) -> bytes:
     return body
 
 
-async def rate(port: int, asked: bytes, seconds: float, connections: int) -> Rate:
-    """Ask for so long, over so many connections at a time."""
+async def rate(port: int, request: bytes, seconds: float, connections: int) -> Rate:
+    """Repeat the request for so many seconds, over so many connections at a time."""
     loop = asyncio.get_running_loop()
-    made = [await loop.create_connection(lambda: _Asking(asked), "127.0.0.1", port) for _ in range(connections)]
+    clients = [
+        await loop.create_connection(lambda: _Connection(request), "127.0.0.1", port) for _ in range(connections)
+    ]
     began = time.perf_counter()
-    for _, asking in made:
-        asking.ask()
+    for _, connection in clients:
+        connection.send()
     await asyncio.sleep(seconds)
-    took, count = time.perf_counter() - began, sum(asking.answered for _, asking in made)
-    for transport, _ in made:
+    elapsed, count = time.perf_counter() - began, sum(connection.answered for _, connection in clients)
+    for transport, _ in clients:
         transport.abort()
-    return Rate(count, took)
+    return Rate(count, elapsed)
 
 
-class _Asking(asyncio.Protocol):
-    def __init__(self, asked: bytes) -> None:
-        self._asked = asked
+class _Connection(asyncio.Protocol):
+    def __init__(self, request: bytes) -> None:
+        self._request = request
         self._missing = 0
         self._head = b""
         self.answered = 0
@@ -81,8 +83,8 @@ class _Asking(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one, but not of that class
 
-    def ask(self) -> None:
-        self._transport.write(self._asked)
+    def send(self) -> None:
+        self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
         if self._missing:
@@ -96,7 +98,7 @@ class _Asking(asyncio.Protocol):
             self._head = b""
         if self._missing == 0:
             self.answered += 1
-            self.ask()
+            self.send()
 
 
 def _length(head: bytes) -> int:

@@ -1,4 +1,4 @@
-"""A server that is measured, as a process on a core of its own: what of the machine it takes."""
+"""A server that is measured, as a process on a core of its own, and the CPU and memory that it uses."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from benchmarks import asking
+from benchmarks import http_client
 from eventscope.processes.guard import guarded, lifeline
 from eventscope.processes.ports import free
 
@@ -19,12 +19,12 @@ EVENTSCOPE: Final = (*PYTHON, "eventscope", "serve", "--no-ingest")
 DRIVERS: Final = ("motor", "pymongo")
 CORE: Final = 0
 START_SECONDS: Final = 60
-SETTLE_SECONDS: Final = 1.0  # what it does first, like reading the newest events into memory, is done by then
+SETTLE_SECONDS: Final = 1.0  # after that its work at startup, like reading the newest events into memory, is done
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
-    """One that is compared: how it is started. MONGO, DATABASE, DRIVER and PORT are in its environment."""
+class ReadServer:
+    """One of the servers compared, and how to start it. MONGO, DATABASE, DRIVER and PORT are in its environment."""
 
     name: str
     command: Sequence[str]
@@ -33,16 +33,16 @@ class Server:
 
 
 @contextmanager
-def started(server: Server, mongo: str, database: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+def started(server: ReadServer, mongo: str, database: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
     """The server on a core of its own; its port and its process."""
     port = free()
     driver = server.driver or DRIVERS[0]
-    given = {"MONGO": mongo, "DATABASE": database, "DRIVER": driver, "PORT": str(port)}
+    common = {"MONGO": mongo, "DATABASE": database, "DRIVER": driver, "PORT": str(port)}
     own = {"MONGO_URL": mongo, "MONGO_DATABASE": database, "MONGO_DRIVER": driver, "PORT": str(port)}
     process = subprocess.Popen(
         guarded(server.command),
         stdin=lifeline(),
-        env={**os.environ, **given, **{f"EVENTSCOPE_{name}": value for name, value in own.items()}}
+        env={**os.environ, **common, **{f"EVENTSCOPE_{name}": value for name, value in own.items()}}
         | {"EVENTSCOPE_LOG_LEVEL": "warning"}
         | dict(server.environment),
         preexec_fn=lambda: os.sched_setaffinity(0, {CORE}),
@@ -54,12 +54,12 @@ def started(server: Server, mongo: str, database: str) -> Iterator[tuple[int, su
         process.wait()
 
 
-async def answers(port: int, asked: bytes, process: subprocess.Popen[bytes]) -> bool:
-    """Wait for an answer, and until the server has settled; False when it has ended."""
+async def is_ready(port: int, request: bytes, process: subprocess.Popen[bytes]) -> bool:
+    """Wait until the server answers and has settled; False if its process has ended."""
     async with asyncio.timeout(START_SECONDS):
         while process.poll() is None:
             try:
-                await asking.answer(port, asked)
+                await http_client.answer(port, request)
                 await asyncio.sleep(SETTLE_SECONDS)
                 return True
             except OSError:
@@ -68,19 +68,19 @@ async def answers(port: int, asked: bytes, process: subprocess.Popen[bytes]) -> 
 
 
 def cpu(pid: int) -> float:
-    """The seconds of CPU that the process took so far."""
+    """The seconds of CPU that the process has used so far."""
     user, system = _stat(pid)[11:13]
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def memory(pid: int) -> float:
-    """The resident MiB of the process."""
+    """The resident memory of the process, in MiB."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def children(pid: int) -> list[int]:
-    """The processes that the process has started."""
+    """The ids of the processes that the process has started."""
     running = (int(one.name) for one in Path("/proc").iterdir() if one.name.isdigit())
     return [one for one in running if _parent(one) == pid]
 

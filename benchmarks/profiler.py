@@ -1,4 +1,4 @@
-"""What MongoDB looked at to answer one question, as its own profiler wrote it down."""
+"""How many documents MongoDB examined to answer one request, as its own profiler recorded it."""
 
 import statistics
 from collections import Counter
@@ -12,14 +12,14 @@ from eventscope.store.mongo.driver import OPTIONS
 
 Documents: TypeAlias = Database[dict[str, Any]]
 
-TIMES: Final = 5  # the median is taken: what a server asks by itself now and then may fall into one of them
+TIMES: Final = 5  # the median counts: a server's own background reads may fall into one of them
 PROFILE: Final = "system.profile"
 NOTHING, EVERYTHING = 0, 2  # levels of the profiler
 
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """Documents that were looked at, events and others, and how many commands it took."""
+    """Documents that MongoDB examined, events and others, and the number of commands."""
 
     events: int
     others: int
@@ -27,7 +27,7 @@ class Examined:
 
 
 async def examined(database: Documents, ask: Callable[[], Awaitable[object]]) -> Examined:
-    """What Eventscope has MongoDB look at to answer what is asked."""
+    """What Eventscope has MongoDB examine while `ask` runs; medians."""
     found = [await _once(database, ask) for _ in range(TIMES)]
     return Examined(*(int(statistics.median(column)) for column in zip(*found, strict=True)))
 
@@ -39,10 +39,10 @@ async def _once(database: Documents, ask: Callable[[], Awaitable[object]]) -> tu
         await ask()
     finally:
         database.command("profile", NOTHING)
-    looked: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     commands = 0
     for entry in database[PROFILE].find({"appName": OPTIONS["appname"]}):
-        looked[entry["ns"].partition(".")[2]] += entry.get("docsExamined", 0)
+        counts[entry["ns"].partition(".")[2]] += entry.get("docsExamined", 0)
         commands += 1
     database.drop_collection(PROFILE)
-    return looked["events"], looked.total() - looked["events"], commands
+    return counts["events"], counts.total() - counts["events"], commands
