@@ -1,9 +1,9 @@
-// Runs graphql-http's audits of GraphQL over HTTP against the address given, and prints what each one found, as JSON.
+// Runs graphql-http's audits of GraphQL over HTTP against an address, and prints each one's result as JSON.
 import { serverAudits } from "graphql-http";
 
-const found = [];
+const results = [];
 for (const audit of serverAudits({ url: process.argv[2], fetchFn: fetch })) {
   const { status, reason } = await audit.fn();
-  found.push({ id: audit.id, name: audit.name, status, reason });
+  results.push({ id: audit.id, name: audit.name, status, reason });
 }
-console.log(JSON.stringify(found));
+console.log(JSON.stringify(results));

@@ -1,4 +1,4 @@
-// Builds the page into dist/: everything it needs, nothing fetched from elsewhere, assets stored compressed.
+// Builds the page into dist/, with everything it needs, so that it loads nothing from elsewhere; assets are compressed.
 import { appendFileSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -6,7 +6,7 @@ import { defineConfig } from "vite";
 
 const NOTICE = "third-party.md";
 
-/** What else is bundled: code inside Monaco, and fonts inside a style sheet. Vite lists the npm packages themselves. */
+/** Adds notices of code inside Monaco and fonts inside a style sheet to those that Vite writes for npm packages. */
 const alsoBundled = {
   name: "also-bundled",
   apply: "build",
@@ -17,7 +17,7 @@ const alsoBundled = {
   },
 };
 
-/** Every browser takes gzip, so the package carries that form alone. */
+/** Replaces each asset by its gzip form, which every browser accepts. */
 const compressed = {
   name: "compressed",
   apply: "build",
@@ -33,7 +33,7 @@ const compressed = {
 
 export default defineConfig({
   base: "./",
-  // the page is /graphql and its files are /graphql/assets/…: said relatively, so that a proxy may put both elsewhere
+  // the page is /graphql and its files are /graphql/assets/…: relative addresses let a proxy move both
   experimental: { renderBuiltUrl: (name, { hostType }) => (hostType === "html" ? `graphql/${name}` : { relative: true }) },
   plugins: [alsoBundled, compressed],
   build: {
@@ -41,8 +41,8 @@ export default defineConfig({
     chunkSizeWarningLimit: 4000, // Monaco is that large
     license: { fileName: NOTICE },
     reportCompressedSize: false,
-    // "use client" tells bundlers for servers something; here it only warns, once a file
-    rolldownOptions: { onLog: (level, log, say) => log.code === "MODULE_LEVEL_DIRECTIVE" || say(level, log) },
+    // "use client" is for server bundlers; here it only causes a warning per file
+    rolldownOptions: { onLog: (level, log, report) => log.code === "MODULE_LEVEL_DIRECTIVE" || report(level, log) },
   },
   worker: { format: "es" },
   server: { proxy: { "/graphql": { target: "http://127.0.0.1:8000", ws: true } } },

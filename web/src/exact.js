@@ -1,7 +1,7 @@
-// JSON whose numbers keep their digits: JavaScript knows no integers beyond 2^53, and writes 1.0 as 1.
+// JSON whose numbers keep their digits: JavaScript has no exact integers beyond 2^53, and writes 1.0 as 1.
 import { parseTree } from "jsonc-parser";
 
-/** For JSON.parse: a number that would be written otherwise becomes raw JSON, which JSON.stringify writes as it was. */
+/** A reviver for JSON.parse: a number that would lose digits becomes raw JSON, which JSON.stringify writes unchanged. */
 export function reviver(_key, value, context) {
   if (typeof value !== "number" || JSON.stringify(value) === context?.source) {
     return value;
@@ -9,10 +9,10 @@ export function reviver(_key, value, context) {
   if (JSON.rawJSON && context?.source) {
     return JSON.rawJSON(context.source);
   }
-  return isLost(value) ? `about ${value}: an older browser has no more digits` : value;
+  return isLost(value) ? `about ${value}: this browser is too old to show all digits` : value;
 }
 
-/** What the text of the variables' editor says: JSON that may have comments and commas at its ends. */
+/** The value of the variables editor's text: JSON that may have comments and trailing commas. */
 export function variablesIn(text) {
   const tree = parseTree(text, [], { allowTrailingComma: true });
   return tree && valueOf(tree, text);
@@ -25,7 +25,7 @@ function valueOf({ type, value, children, offset, length }, text) {
     case "array":
       return children.map((item) => valueOf(item, text));
     case "number":
-      return sent(value, text.slice(offset, offset + length));
+      return exactNumber(value, text.slice(offset, offset + length));
     default:
       return value;
   }
@@ -35,9 +35,9 @@ function isLost(number) {
   return Number.isInteger(number) && !Number.isSafeInteger(number);
 }
 
-function sent(number, source) {
+function exactNumber(number, source) {
   if (!JSON.rawJSON && isLost(number)) {
-    throw new Error(`This browser is too old to send ${source} as it is: write it into the query.`);
+    throw new Error(`This browser is too old to send ${source} exactly as a variable: write it into the query.`);
   }
   return reviver("", number, { source });
 }

@@ -1,4 +1,4 @@
-// The questions a newcomer finds as tabs, with ids out of the newest events, so that each has an answer at once.
+// The example queries that a newcomer finds as tabs, with ids from the newest events, so that each has a result.
 import { endpoint } from "./fetcher.js";
 
 const texts = Object.values(import.meta.glob("./examples/*.graphql", { query: "?raw", import: "default", eager: true }));
@@ -15,23 +15,23 @@ async function newest() {
     });
     return (await response.json()).data?.events.nodes ?? [];
   } catch {
-    return []; // the page opens all the same, and the first query run will say what is wrong
+    return []; // the page opens anyway, and the first query will show what is wrong
   }
 }
 
-/** The example queries as GraphiQL tabs, each with its title and what it is about. */
+/** The example queries as GraphiQL tabs, each with a title and a description. */
 export async function examples() {
   const nodes = await newest();
-  const thing = nodes.find((node) => node.aggregateId);
-  const known = {
-    type: thing?.aggregateType ?? "user",
-    id: thing?.aggregateId ?? "user-1",
+  const event = nodes.find((node) => node.aggregateId);
+  const sampleValues = {
+    type: event?.aggregateType ?? "user",
+    id: event?.aggregateId ?? "user-1",
     userId: nodes.find((node) => node.userId)?.userId ?? "user-1",
     after: null,
   };
   return texts.map((text) => {
     const names = [...text.matchAll(/\$(\w+):/g)].map(([, name]) => name);
-    const values = Object.fromEntries(names.map((name) => [name, known[name]]));
+    const values = Object.fromEntries(names.map((name) => [name, sampleValues[name]]));
     return {
       title: /^(?:query|subscription) (\w+)/m.exec(text)[1],
       about: [...text.matchAll(/^# (.*)/gm)].map(([, line]) => line).join(" "),

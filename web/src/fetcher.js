@@ -1,4 +1,4 @@
-// How the page asks: queries over HTTP, subscriptions over graphql-transport-ws, both at the page's own address.
+// Sends queries over HTTP and subscriptions over graphql-transport-ws, both to the page's own address.
 import { createGraphiQLFetcher } from "@graphiql/toolkit";
 import { Kind, parse } from "graphql";
 import { createClient } from "graphql-ws";
@@ -8,7 +8,7 @@ import { tail } from "./tail.js";
 
 export const endpoint = import.meta.env.DEV ? "/graphql" : location.pathname;
 
-/** Read the document anew: for a moment after a tab was changed, GraphiQL still tells of the one before. */
+/** Parse the document again: for a moment after a change of tabs, GraphiQL still passes the previous one's. */
 function current(request, options) {
   try {
     const documentAST = parse(request.query);
@@ -16,19 +16,19 @@ function current(request, options) {
     const operationName = operations.length === 1 ? operations[0].name?.value : request.operationName;
     return [{ ...request, operationName }, { ...options, documentAST }];
   } catch {
-    return [request, options]; // what is wrong with it is for the server to say
+    return [request, options]; // the server will report what is wrong with it
   }
 }
 
-/** What is typed into the variables' editor: GraphiQL hands on what JavaScript makes of it, without all digits. */
+/** The text in the variables editor: GraphiQL itself passes parsed variables, which have lost digits. */
 export const typed = { variables: () => "" };
 
-/** The variables with the digits that were typed. */
+/** The request with all digits of its variables. */
 function exact(request) {
   return request.variables ? { ...request, variables: variablesIn(typed.variables()) ?? request.variables } : request;
 }
 
-/** Ask, for an answer with all digits. */
+/** Fetch an answer with all digits of its numbers. */
 async function fetchExact(...request) {
   const response = await fetch(...request);
   return { json: async () => JSON.parse(await response.text(), reviver) };
@@ -41,14 +41,14 @@ export function fetcher() {
     url: new URL(endpoint, location.href.replace(/^http/, "ws")).href,
     connectionParams: () => headers,
     keepAlive: 15_000,
-    // a silent reconnect would hide the events in between: say that the stream ended instead
+    // a silent reconnect would hide the events in between: show that the stream ended instead
     retryAttempts: 0,
     jsonMessageReviver: reviver,
   });
   const wsClient = { subscribe: (request, sink) => client.subscribe(request, tail(sink)) };
-  const ask = createGraphiQLFetcher({ url: endpoint, fetch: fetchExact, wsClient, enableIncrementalDelivery: false });
+  const send = createGraphiQLFetcher({ url: endpoint, fetch: fetchExact, wsClient, enableIncrementalDelivery: false });
   return (request, options) => {
     headers = options?.headers;
-    return ask(...current(exact(request), options));
+    return send(...current(exact(request), options));
   };
 }

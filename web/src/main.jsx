@@ -1,4 +1,4 @@
-// The page at /graphql: GraphiQL with an explorer, history, example questions and live events.
+// The page at /graphql: GraphiQL with an explorer, history, example queries and live events.
 import "./workers.js";
 import { explorerPlugin } from "@graphiql/plugin-explorer";
 import { HISTORY_PLUGIN } from "@graphiql/plugin-history";
@@ -17,7 +17,7 @@ import { shared, unshare } from "./share.js";
 import { storage } from "./storage.js";
 import { Settle, ShareButton, Typed } from "./toolbar.jsx";
 
-const WIDE = 1100; // pixels; a narrower window starts with the editors alone
+const WIDE = 1100; // pixels; a narrower window starts with the editors only
 
 const linked = shared();
 const tabs = await examples();

@@ -1,4 +1,4 @@
-// The panel that lists the example queries, each with what it answers: a click opens it in a tab.
+// The panel that lists the example queries with their descriptions: a click opens one in a tab.
 import { useGraphiQL, useGraphiQLActions } from "@graphiql/react";
 
 function Icon(props) {
@@ -16,9 +16,9 @@ function Panel({ examples }) {
   const tabs = useGraphiQL((state) => state.tabs);
 
   function open({ query, variables }) {
-    const there = tabs.findIndex((tab) => tab.query === query);
-    if (there >= 0) {
-      changeTab(there);
+    const index = tabs.findIndex((tab) => tab.query === query);
+    if (index >= 0) {
+      changeTab(index);
       return;
     }
     addTab();

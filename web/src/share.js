@@ -1,12 +1,12 @@
-// A question as an address: ?query=…&variables=… opens as a tab of its own.
-/** The question in the page's address as a tab, if there is one. */
+// Links to a query: an address with ?query=…&variables=… opens it in a tab of its own.
+/** The query in the page's address as a tab; undefined if there is none. */
 export function shared() {
-  const given = new URLSearchParams(location.search);
-  const query = given.get("query");
-  return query === null ? undefined : { query, variables: given.get("variables") ?? "" };
+  const parameters = new URLSearchParams(location.search);
+  const query = parameters.get("query");
+  return query === null ? undefined : { query, variables: parameters.get("variables") ?? "" };
 }
 
-/** Put a question into the address bar, and onto the clipboard where the browser allows it. */
+/** Put a link to the query into the address bar, and onto the clipboard if the browser allows it. */
 export async function share(query, variables) {
   const link = new URL(location.href);
   link.search = new URLSearchParams(variables.trim() ? { query, variables } : { query }).toString();
@@ -14,7 +14,7 @@ export async function share(query, variables) {
   await navigator.clipboard?.writeText(link.href).catch(() => undefined);
 }
 
-/** Take the question out of the address once it has been changed: a reload shall not bring the old one back. */
+/** Remove the query from the address once it was edited, so that a reload does not bring the old one back. */
 export function unshare() {
   if (location.search) {
     history.replaceState(null, "", location.pathname);

@@ -1,7 +1,7 @@
-// What the page remembers between visits: tabs, history and layout, but never request headers, which hold tokens.
+// Remembers tabs, history and layout between visits, but never request headers, which may hold tokens.
 
 const OURS = "graphiql:";
-// GraphiQL keeps headers out of its tabs when told so, but not out of these two
+// with shouldPersistHeaders={false}, GraphiQL keeps headers out of its tabs, but not out of these two
 const HISTORY = new Set([`${OURS}queries`, `${OURS}favorites`]);
 
 const keys = () => Object.keys(localStorage).filter((key) => key.startsWith(OURS));

@@ -1,9 +1,9 @@
-// Shows a subscription as a list of its newest results, because GraphiQL itself would show the last one only.
+// Shows a subscription as a list of its newest results, because GraphiQL itself shows only the last one.
 
-const KEPT = 25;
-const PAUSE = 100; // milliseconds between two redraws, however fast events arrive
+const LIMIT = 25;
+const PAUSE = 100; // milliseconds between two redraws, at least
 
-/** Wrap what listens to a subscription: it hears `{received, newest: [result, …]}`, the newest result first. */
+/** Wrap a subscription's sink: it receives `{received, newest: [result, …]}`, with the newest result first. */
 export function tail(sink) {
   const newest = [];
   let received = 0;
@@ -19,10 +19,10 @@ export function tail(sink) {
     next(result) {
       received += 1;
       newest.unshift(result);
-      newest.length = Math.min(newest.length, KEPT);
+      newest.length = Math.min(newest.length, LIMIT);
       timer ??= setTimeout(show, PAUSE);
     },
-    // the end is told on top of what was received, which GraphiQL would wipe away
+    // show the end above the results, which GraphiQL would remove
     error(reason) {
       show(Array.isArray(reason) ? reason : [{ message: ending(reason) }]);
       sink.complete();

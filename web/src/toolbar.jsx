@@ -1,4 +1,4 @@
-// Beside the query: a button that makes a link of it, and what keeps the editors in step with the tabs.
+// The toolbar's additions: a button that copies a link, and two components that keep editors and tabs in step.
 import { ToolbarButton, useGraphiQL, useGraphiQLActions } from "@graphiql/react";
 import { useEffect } from "react";
 
@@ -30,7 +30,7 @@ export function Typed() {
   return null;
 }
 
-/** Keeps the editors at the tab that is chosen, and the cursor in its query, from where Ctrl-Enter runs it. */
+/** Shows the chosen tab in the editors, with the cursor in its query, so that Ctrl-Enter runs it. */
 export function Settle() {
   const { changeTab } = useGraphiQLActions();
   const queryEditor = useGraphiQL((state) => state.queryEditor);
@@ -40,7 +40,7 @@ export function Settle() {
       [queryEditor, variableEditor, headerEditor, responseEditor].every(Boolean),
   );
 
-  // a tab chosen before the editors were there is not what they begin with
+  // the editors do not start with a tab that was chosen before they existed
   useEffect(() => {
     if (ready) {
       changeTab(active);
@@ -48,7 +48,7 @@ export function Settle() {
     }
   }, [ready]);
 
-  // in good time, or else the explorer takes the cursor for a field of its own
+  // early enough: otherwise the explorer moves the cursor into one of its own fields
   useEffect(() => {
     queryEditor?.focus();
     document.querySelector(".graphiql-tab-active")?.scrollIntoView({ block: "nearest", inline: "nearest" });
