@@ -131,7 +131,7 @@ def shape(event: Document) -> Shape:
         return Shape((), False)
     pairs: dict[Pair, None] = {}
     data = event["data"]
-    # data itself is a field only if it is not an object, as it should be
+    # data should be an object; if it is not, it counts as a field itself
     cut = _walk(pairs, "", data, 0) if KINDS[type(data)] == "OBJECT" else _note(pairs, "", data, 0)
     return Shape(tuple(pairs), cut)
 

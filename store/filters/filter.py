@@ -125,7 +125,7 @@ def pattern_regex(pattern: str) -> str:
     """The same as a regular expression for MongoDB, with its option `s`.
 
     Each piece matches where it first occurs, without backtracking: that would find nothing more, and with many stars
-    take exponential time.
+    take too long.
     """
     first, *middle, last = map(re.escape, STARS.split(pattern))
     return f"^{first}" + "".join(f"(?>.*?{piece})" for piece in middle) + f".*{last}\\z"

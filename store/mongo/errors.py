@@ -1,4 +1,4 @@
-"""Errors of MongoDB's driver, translated into ours: nowhere else."""
+"""Translates the errors of MongoDB's driver into ours. Nothing else does."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -35,7 +35,7 @@ INTERNALS: Final = Internals("pymongo", attributes={RawBSONDocument: "_type_mark
 class Answer(Document):
     """MongoDB's answer to `find`, as the driver constructs it: the documents of its batch stay undecoded.
 
-    All else is decoded as usual, because the driver reads it; an error that is not a dictionary it would overlook.
+    All else is decoded as usual, because the driver reads it: it would overlook an error that is not a dictionary.
     """
 
     # marks classes that the driver constructs from bytes; its own class of that kind is not a dictionary

@@ -142,9 +142,9 @@ async def write(log: Log, session: Session, draft: Draft) -> None:
 
 
 def _writes(log: Log, draft: Draft) -> Iterator[Write]:
-    # The checkpoint comes first. Two ingesters that both believe they hold the lease draft from the same checkpoint;
-    # its document is where their transactions meet. One of them commits; the other waits for it or conflicts there,
-    # then matches no document with the old values, and fails before it has written anything else.
+    # The checkpoint comes first. Two ingesters that both believe they hold the lease draft from the same checkpoint,
+    # and their transactions meet at its document. One of them commits. The other has a write conflict there, or finds
+    # no document with the old values any more; either way it fails before it has written anything else.
     yield checkpoint.advance(log, draft.at, draft.checkpoint_after())
     if draft.events:
         yield Write(log.events, "insert_many", (draft.events,))

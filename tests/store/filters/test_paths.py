@@ -167,7 +167,7 @@ def test_a_path_is_parted_by_dots_that_have_no_backslash(text: str, keys: tuple[
 
 
 def test_a_backslash_with_nothing_behind_it_is_no_path() -> None:
-    with pytest.raises(ValueError, match="nothing behind"):
+    with pytest.raises(ValueError, match="nothing after"):
         keys_of("a\\")
 
 
