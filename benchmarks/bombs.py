@@ -49,7 +49,7 @@ async def served(mongo_url: str, nats_url: str) -> AsyncIterator[httpx.AsyncClie
         await prepare(log)
     url = f"http://127.0.0.1:{settings.port}"
     async with (
-        processes.running(settings, "serve", "--no-ingest"),
+        processes.eventscope_process(settings, "serve", "--no-ingest"),
         httpx.AsyncClient(base_url=url, timeout=60.0) as http,
     ):
         await until(lambda: _answers(http))

@@ -17,9 +17,9 @@ from benchmarks.server_process import DRIVERS
 from benchmarks.sheet import Sheet
 from eventscope.store.log import prepare
 from eventscope.store.values import moment
-from tests.store.support.command_listener import Ear, listening
+from tests.store.support.command_listener import Commands, log_with_listener
 from tests.store.support.filter_shapes import MOST, Kind, Samples, Shape, faults, places, shapes
-from tests.store.support.query_plans import PAGE, Looking
+from tests.store.support.query_plans import PAGE, Explainer
 
 BARS: Final[Mapping[Kind, str]] = {
     "in order": f"≤ {MOST}",
@@ -51,12 +51,14 @@ def explained(runner: asyncio.Runner, mongo: str, database: str) -> list[Page]:
     """The pages of every shape from every place."""
     with MongoClient[Document](mongo) as client:
         known = samples(client[database])
-    ear = Ear()
+    ear = Commands()
     stack = AsyncExitStack()
-    log = runner.run(stack.enter_async_context(listening(mongo, database, DRIVERS[0], moment.now, ear, INDEXED)))
+    log = runner.run(
+        stack.enter_async_context(log_with_listener(mongo, database, DRIVERS[0], moment.now, ear, INDEXED))
+    )
     try:
         runner.run(prepare(log))
-        looking = Looking(runner, log, ear)
+        looking = Explainer(runner, log, ear)
         return [
             page
             for name, shape in track(shapes(known).items(), "shapes")
@@ -67,7 +69,7 @@ def explained(runner: asyncio.Runner, mongo: str, database: str) -> list[Page]:
         runner.run(stack.aclose())
 
 
-def _pages(looking: Looking, name: str, shape: Shape, known: Samples) -> list[Page]:
+def _pages(looking: Explainer, name: str, shape: Shape, known: Samples) -> list[Page]:
     views = {place: looking.page(shape.filter, **where) for place, where in places(known).items()}
     all_faults = faults(shape.kind, views, known)
     return [

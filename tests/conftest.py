@@ -23,7 +23,7 @@ from eventscope.settings import Settings
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.subscriptions.nats import stream
 from tests.support import process_guard
-from tests.support.isolation import elsewhere, forget_the_shell
+from tests.support.isolation import forget_the_shell, in_folder
 from tests.support.until import until as until_
 
 forget_the_shell()  # before any module of tests is imported, and reads what is exported
@@ -47,7 +47,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with elsewhere(tmp_path_factory.mktemp("elsewhere")):
+    with in_folder(tmp_path_factory.mktemp("elsewhere")):
         yield
 
 

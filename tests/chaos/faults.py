@@ -19,7 +19,7 @@ from tests.chaos.ledger import Loss
 from tests.chaos.network import NETWORK
 from tests.chaos.program import ServerProgram
 from tests.chaos.stage import RECOVERY_SECONDS, Stage, clock_file, level
-from tests.support.raw_publisher import acknowledged
+from tests.support.raw_publisher import publish_acknowledged
 from tests.support.until import until
 
 LEAST: Final = 100  # messages in a stream that is to be full: the last of them is never trimmed
@@ -144,7 +144,7 @@ async def poison(stage: Stage, chance: random.Random) -> str:
         known = [one for one in ledger.sent if one.raw == body]
         one = known[0] if known else ledger.enter("poison", len(ledger.sent), kind, body, {}, None, codes)
         one.sendings += 1
-        server, sequence = await acknowledged(stage.settings.nats_url, prefix + word, body, headers)
+        server, sequence = await publish_acknowledged(stage.settings.nats_url, prefix + word, body, headers)
         ledger.acknowledge(one, server, sequence, duplicate=False)
     return ", ".join(kinds)
 

@@ -26,7 +26,7 @@ from tests.chaos.ledger import Ledger
 from tests.chaos.messages import ASKED, Author
 from tests.chaos.program import Program, ServerProgram
 from tests.chaos.service import Pace, Service, answered
-from tests.support.network_proxy import Proxy, proxied
+from tests.support.network_proxy import Proxy, running_proxy
 from tests.support.until import until
 
 LEASE_SECONDS: Final = 1.5
@@ -219,7 +219,7 @@ async def staged(folder: Path, seed: int, rate: float, *, serving: bool = False)
         ingesters, apis, lines = list[Program](), list[Program](), list[Lines]()
         for number in (1, 2):
             mongo, to_nats = [
-                await stack.enter_async_context(proxied(one.server.port)) for one in (mongod, nats_server)
+                await stack.enter_async_context(running_proxy(one.server.port)) for one in (mongod, nats_server)
             ]
             line = Lines(mongo, to_nats, free(), free())
             ingesters.append(ingester(f"ingester{number}", folder, through(line, settings)))

@@ -13,23 +13,23 @@ import pytest
 
 from eventscope.processes.ports import HOST, free
 from eventscope.settings import PREFIX, Settings
-from tests.support.api_server import Served, served
+from tests.support.api_server import RunningApi, running_api
 
 PUBLISH = "mutation ($input: PublishEventInput!) { publishEvent(input: $input) { position } }"
 
 
 @pytest.fixture
-async def api(settings: Settings, ingesting: None) -> AsyncIterator[Served]:
-    async with served(settings) as api:
+async def api(settings: Settings, ingesting: None) -> AsyncIterator[RunningApi]:
+    async with running_api(settings) as api:
         yield api
 
 
-async def happen(api: Served, type: str = "user.created", **more: Any) -> None:
+async def happen(api: RunningApi, type: str = "user.created", **more: Any) -> None:
     await api.ask(PUBLISH, input={"type": type, **more})
 
 
 @asynccontextmanager
-async def tailing(api: Served, *arguments: str, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def tailing(api: RunningApi, *arguments: str, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """The command, at that API, for the length of the block."""
     theirs = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     process = await asyncio.create_subprocess_exec(
@@ -57,7 +57,7 @@ async def json(process: asyncio.subprocess.Process) -> Any:
     return orjson.loads(await line(process))
 
 
-async def test_the_last_events_come_first_and_then_what_happens(api: Served) -> None:
+async def test_the_last_events_come_first_and_then_what_happens(api: RunningApi) -> None:
     for n in range(5):
         await happen(api, data={"n": n})
     async with tailing(api, "--json", "-n", "2") as process:
@@ -66,13 +66,13 @@ async def test_the_last_events_come_first_and_then_what_happens(api: Served) -> 
         assert (await json(process))["data"] == {"n": 5}
 
 
-async def test_an_empty_log_is_followed_from_its_first_event(api: Served) -> None:
+async def test_an_empty_log_is_followed_from_its_first_event(api: RunningApi) -> None:
     async with tailing(api, "--json") as process:
         await happen(api)
         assert (await json(process))["position"] == 1
 
 
-async def test_only_what_is_asked_for_is_shown(api: Served) -> None:
+async def test_only_what_is_asked_for_is_shown(api: RunningApi) -> None:
     ada = {"aggregateType": "user", "aggregateId": "a/1", "userId": "ada", "correlationId": "c"}
     await happen(api, **ada)
     await happen(api, "vendor.created", **ada)
@@ -89,7 +89,7 @@ async def test_only_what_is_asked_for_is_shown(api: Served) -> None:
         assert (await json(process))["position"] == 2
 
 
-async def test_it_goes_on_behind_a_cursor(api: Served) -> None:
+async def test_it_goes_on_behind_a_cursor(api: RunningApi) -> None:
     for _ in range(3):
         await happen(api)
     async with tailing(api, "--json", "-n", "3") as process:
@@ -98,7 +98,7 @@ async def test_it_goes_on_behind_a_cursor(api: Served) -> None:
         assert [(await json(process))["position"] for _ in range(2)] == [2, 3]
 
 
-async def test_for_people_an_event_is_a_line_that_cannot_steer_their_terminal(api: Served) -> None:
+async def test_for_people_an_event_is_a_line_that_cannot_steer_their_terminal(api: RunningApi) -> None:
     await happen(
         api,
         aggregateType="user",
@@ -115,7 +115,7 @@ async def test_for_people_an_event_is_a_line_that_cannot_steer_their_terminal(ap
     assert len(shown) < 300
 
 
-async def test_no_field_steers_a_terminal_or_passes_for_another(api: Served) -> None:
+async def test_no_field_steers_a_terminal_or_passes_for_another(api: RunningApi) -> None:
     owned = "\x1b]0;owned\x07\x1b[2K\r all is\u202e well\x9b2J"
     ids = {"correlationId": owned, "causationId": owned, "messageId": owned}
     await happen(api, aggregateType=owned, aggregateId=f"1 v7 by eve {owned}", userId=owned, data={owned: owned}, **ids)
@@ -128,7 +128,7 @@ async def test_no_field_steers_a_terminal_or_passes_for_another(api: Served) -> 
         assert '/"1 v7 by eve ' in await line(process)
 
 
-async def test_a_terminal_that_does_not_know_emojis_is_shown_escapes(api: Served) -> None:
+async def test_a_terminal_that_does_not_know_emojis_is_shown_escapes(api: RunningApi) -> None:
     await happen(api, userId="😀", data={"mood": "😀"})
     async with tailing(api, PYTHONIOENCODING="ascii") as process:
         assert (await line(process)).endswith('by \\U0001f600 {"mood":"\\U0001f600"}')
@@ -136,7 +136,7 @@ async def test_a_terminal_that_does_not_know_emojis_is_shown_escapes(api: Served
         assert (await json(process))["data"] == {"mood": "😀"}
 
 
-async def test_this_machine_is_asked_directly_whatever_proxies_there_are(api: Served) -> None:
+async def test_this_machine_is_asked_directly_whatever_proxies_there_are(api: RunningApi) -> None:
     await happen(api)
     proxies = dict.fromkeys(("HTTP_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"), "socks5://127.0.0.1:9")
     async with tailing(api, "--json", **proxies) as process:
@@ -145,7 +145,7 @@ async def test_this_machine_is_asked_directly_whatever_proxies_there_are(api: Se
         assert (await json(process))["position"] == 2
 
 
-async def test_it_ends_quietly_when_nobody_reads_on_and_when_it_is_asked_to(api: Served) -> None:
+async def test_it_ends_quietly_when_nobody_reads_on_and_when_it_is_asked_to(api: RunningApi) -> None:
     await happen(api)
     async with tailing(api, "--json") as process:
         await line(process)
@@ -166,7 +166,7 @@ async def test_it_ends_quietly_when_nobody_reads_on_and_when_it_is_asked_to(api:
     assert (process.returncode, said) == (0, b"")
 
 
-async def test_without_an_api_it_says_where_it_looked(api: Served) -> None:
+async def test_without_an_api_it_says_where_it_looked(api: RunningApi) -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "eventscope", "tail", "--api", f"http://{HOST}:{free()}"),
         stderr=asyncio.subprocess.PIPE,

@@ -32,9 +32,9 @@ from eventscope.store.events import pages
 from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
-from tests.support.event_services import connected
-from tests.support.killable_servers import own_nats
-from tests.support.processes import running
+from tests.support.event_services import connected_service
+from tests.support.killable_servers import killable_nats
+from tests.support.processes import eventscope_process
 from tests.support.until import until
 
 
@@ -49,7 +49,7 @@ USER: About = {"aggregate_type": "user", "aggregate_id": "42"}
 @pytest.fixture
 async def service(settings: Settings, api: str, ingesting: None) -> AsyncIterator[EventsService]:
     """A service over an empty log, with an ingester at work."""
-    async with connected(settings, api) as service:
+    async with connected_service(settings, api) as service:
         yield service
 
 
@@ -138,7 +138,7 @@ class TestPublishing:
         self, settings: Settings, log: Log, ingesting: None
     ) -> None:
         async with AsyncExitStack() as stack:
-            services = [await stack.enter_async_context(connected(settings)) for _ in range(4)]
+            services = [await stack.enter_async_context(connected_service(settings)) for _ in range(4)]
 
             async def write(writer: int, version: int) -> int | None:
                 try:
@@ -163,7 +163,7 @@ class TestPublishing:
     async def test_when_no_outcome_comes_in_time_the_ids_are_told_and_publishing_again_stores_once(
         self, settings: Settings, log: Log
     ) -> None:
-        async with connected(settings) as service:
+        async with connected_service(settings) as service:
             with pytest.raises(OutcomeUnknown, match=r"no outcome within 0\.3 seconds") as unknown:
                 await service.publish_event("user.created", {"n": 1}, **USER, deadline=0.3)
             [id] = unknown.value.message_ids
@@ -186,7 +186,7 @@ class TestPublishing:
             state = (await client.jetstream().stream_info(settings.stream)).state
             return state.messages - len(published) - 20
 
-        async with connected(settings) as service:
+        async with connected_service(settings) as service:
 
             async def publish(n: int) -> PublishedEvent:
                 about: About = {"aggregate_type": "user", "aggregate_id": str(n % 20)}
@@ -202,10 +202,10 @@ class TestPublishing:
             kills = 0
             while kills < 8 or await sent_again() < 5:
                 kills += 1
-                async with running(settings, "ingest"):
+                async with eventscope_process(settings, "ingest"):
                     target = (await checkpoint.read(log)).head + dice.randint(1, 60)
                     await until(partial(_reached, log, target))
-            async with running(settings, "ingest"):
+            async with eventscope_process(settings, "ingest"):
                 enough.set()
                 await asyncio.gather(*working)
                 stored = await whole(log)
@@ -220,12 +220,12 @@ class TestPublishing:
         port = free()
         own = settings.model_copy(update={"nats_url": f"nats://127.0.0.1:{port}"})
         async with AsyncExitStack() as stack:
-            async with own_nats(tmp_path, port):
-                service = await stack.enter_async_context(connected(own))
+            async with killable_nats(tmp_path, port):
+                service = await stack.enter_async_context(connected_service(own))
                 ingester = asyncio.create_task(ingest(own))
                 first = await service.publish_event("a.b", message_id="m1")
             later = [asyncio.create_task(service.publish_event("a.b", {"n": n}, deadline=60.0)) for n in range(5)]
-            async with own_nats(tmp_path, port):
+            async with killable_nats(tmp_path, port):
                 published = [first, *await asyncio.gather(*later)]
                 assert places(published) == await whole(log)
                 await end(ingester)
@@ -233,9 +233,9 @@ class TestPublishing:
     async def test_a_nats_server_that_is_frozen_does_not_hold_a_publisher_beyond_its_deadline(
         self, settings: Settings, log: Log, tmp_path: Path
     ) -> None:
-        async with own_nats(tmp_path) as server:
+        async with killable_nats(tmp_path) as server:
             own = settings.model_copy(update={"nats_url": server.url})
-            async with connected(own) as service:
+            async with connected_service(own) as service:
                 server.freeze()
                 try:
                     with pytest.raises(OutcomeUnknown):
@@ -296,7 +296,7 @@ class TestWhatCannotBePublished:
     async def test_what_cannot_be_an_event_is_refused_before_it_is_sent(
         self, event: NewEvent, reason: str, settings: Settings
     ) -> None:
-        async with connected(settings) as service:
+        async with connected_service(settings) as service:
             with pytest.raises(BadInput, match=reason):
                 await service.publish_events([event])
 

@@ -18,8 +18,8 @@ from eventscope.processes.ports import free
 from eventscope.settings import Settings
 from eventscope.store.events import scan
 from eventscope.store.log import Log
-from tests.support.event_services import connected
-from tests.support.processes import running
+from tests.support.event_services import connected_service
+from tests.support.processes import eventscope_process
 from tests.support.sample_log import fill
 from tests.support.until import until
 
@@ -29,7 +29,7 @@ FOR_EVER = {"*": 0.0}
 @pytest.fixture
 async def service(settings: Settings, api: str, ingesting: None) -> AsyncIterator[EventsService]:
     """A service over an empty log, with an ingester at work."""
-    async with connected(settings, api) as service:
+    async with connected_service(settings, api) as service:
         yield service
 
 
@@ -171,7 +171,7 @@ async def test_an_api_that_starts_again_is_waited_for(
         EventsService.connect(api_url=f"http://127.0.0.1:{settings.port}") as service,
         AsyncExitStack() as on,
     ):
-        api = await on.enter_async_context(running(settings, "serve", "--no-ingest"))
+        api = await on.enter_async_context(eventscope_process(settings, "serve", "--no-ingest"))
         await until(lambda: _answers(service))
         async with aclosing(service.replay_events()) as events:
             async for event in events:
@@ -179,7 +179,7 @@ async def test_an_api_that_starts_again_is_waited_for(
                 if event.position == 100:
                     api.kill()
                     await api.wait()
-                    await on.enter_async_context(running(settings, "serve", "--no-ingest"))
+                    await on.enter_async_context(eventscope_process(settings, "serve", "--no-ingest"))
     assert seen == list(range(450))
 
 
@@ -187,7 +187,7 @@ async def test_what_a_service_was_not_connected_to_it_says(api: str, settings: S
     async with EventsService.connect(api_url=api) as service:
         with pytest.raises(BadInput, match=r"give EventsService\.connect a nats_url"):
             await service.publish_event("a.b")
-    async with connected(settings) as service:
+    async with connected_service(settings) as service:
         for read_ in (service.get_event_history(), service.get_events_for_aggregate("a", "b")):
             with pytest.raises(BadInput, match=r"give EventsService\.connect an api_url"):
                 await read_

@@ -28,10 +28,10 @@ from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.store.stats import expiry
 from eventscope.store.values.moment import DAY
-from tests.support.api_server import Served, served
-from tests.support.event_services import connected
+from tests.support.api_server import RunningApi, running_api
+from tests.support.event_services import connected_service
 from tests.support.killable_servers import freeze
-from tests.support.processes import running, serving
+from tests.support.processes import eventscope_process, mongod_process
 from tests.support.sample_log import fill
 from tests.support.until import until
 
@@ -39,15 +39,15 @@ INTERRUPTED = "the subscription was interrupted"
 
 
 @pytest.fixture
-async def served_api(settings: Settings, log: Log, client: Client, ingesting: None) -> AsyncIterator[Served]:
-    async with served(settings) as api:
+async def served_api(settings: Settings, log: Log, client: Client, ingesting: None) -> AsyncIterator[RunningApi]:
+    async with running_api(settings) as api:
         yield api
 
 
 @pytest.fixture
-async def service(settings: Settings, served_api: Served) -> AsyncIterator[EventsService]:
+async def service(settings: Settings, served_api: RunningApi) -> AsyncIterator[EventsService]:
     """A service over an empty log, with an ingester at work."""
-    async with connected(settings, str(served_api.http.base_url)) as service:
+    async with connected_service(settings, str(served_api.http.base_url)) as service:
         yield service
 
 
@@ -72,7 +72,7 @@ async def test_from_the_beginning_comes_what_was_and_then_what_happens(service: 
         assert numbers(await take(events, 10)) == list(range(300, 310))
 
 
-async def test_from_now_comes_only_what_happens(service: EventsService, served_api: Served) -> None:
+async def test_from_now_comes_only_what_happens(service: EventsService, served_api: RunningApi) -> None:
     await publish(service, 5)
     async with aclosing(service.subscribe_to_events()) as events:
         taking = asyncio.create_task(take(events, 5))
@@ -120,7 +120,7 @@ async def test_a_callback_gets_each_event_until_it_is_cancelled(service: EventsS
             await task
 
 
-async def test_a_callback_that_fails_ends_it_with_its_own_error(service: EventsService, served_api: Served) -> None:
+async def test_a_callback_that_fails_ends_it_with_its_own_error(service: EventsService, served_api: RunningApi) -> None:
     def fail(event: Event) -> None:
         raise ConnectionError(event.data["n"])  # which is not to be taken for a broken connection
 
@@ -130,7 +130,7 @@ async def test_a_callback_that_fails_ends_it_with_its_own_error(service: EventsS
     await until(lambda: served_api.services.feed.subscribers == 0)
 
 
-async def test_who_stops_iterating_is_followed_no_longer(service: EventsService, served_api: Served) -> None:
+async def test_who_stops_iterating_is_followed_no_longer(service: EventsService, served_api: RunningApi) -> None:
     await publish(service, 3)
     async for event in service.subscribe_to_events(start="BEGINNING"):
         assert served_api.services.feed.subscribers == 1
@@ -147,7 +147,7 @@ async def test_an_api_that_is_killed_or_restarted_again_and_again_costs_no_event
     url = f"http://127.0.0.1:{settings.port}"
     steady: list[Event] = []
     fickle: list[Event] = []
-    async with connected(settings, url) as service, AsyncExitStack() as stack:
+    async with connected_service(settings, url) as service, AsyncExitStack() as stack:
         enough = asyncio.Event()
 
         async def write() -> None:
@@ -171,7 +171,7 @@ async def test_an_api_that_is_killed_or_restarted_again_and_again_costs_no_event
         ]
         writing = asyncio.create_task(write())
         for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGTERM):
-            async with running(settings, "serve", "--no-ingest") as api:
+            async with eventscope_process(settings, "serve", "--no-ingest") as api:
                 seen = len(steady), len(fickle)
                 await until(partial(_more, steady, seen[0] + 20))
                 await until(partial(_more, fickle, seen[1] + 20))
@@ -180,7 +180,7 @@ async def test_an_api_that_is_killed_or_restarted_again_and_again_costs_no_event
         enough.set()
         await writing
         whole = await pages.events(log, EVERYTHING, limit=100_000)
-        await stack.enter_async_context(running(settings, "serve", "--no-ingest"))
+        await stack.enter_async_context(eventscope_process(settings, "serve", "--no-ingest"))
         await until(lambda: len(steady) >= len(whole) and len(fickle) >= len(whole) - 7)
         await end(*following)
     expected = [(event["_id"], event["data"]) for event in whole]
@@ -195,11 +195,11 @@ async def test_while_the_api_can_read_nothing_it_is_asked_again(
     server = Mongod(tmp_path, free())
     own = settings.model_copy(update={"mongo_url": server.url, "question_seconds": 0.5})
     async with AsyncExitStack() as stack:
-        mongod = await stack.enter_async_context(serving(server))
+        mongod = await stack.enter_async_context(mongod_process(server))
         async with open_log(own.mongo_url, own.mongo_database) as log:
             await prepare(log)
             await fill(log, [_message(n) for n in range(3)], {"*": 0.0})
-        api = await stack.enter_async_context(served(own))
+        api = await stack.enter_async_context(running_api(own))
         service = await stack.enter_async_context(EventsService.connect(api_url=str(api.http.base_url)))
         freeze(mongod.pid)
         async with aclosing(service.subscribe_to_events(start="BEGINNING")) as events:
@@ -240,7 +240,7 @@ async def test_that_events_have_expired_is_logged_where_nobody_asked_to_be_told(
 
 
 async def test_when_the_service_is_closed_its_subscriptions_end(settings: Settings, api: str) -> None:
-    async with connected(settings, api) as service:
+    async with connected_service(settings, api) as service:
         task = asyncio.create_task(service.subscribe_to_events(print))
         events = service.subscribe_to_events(after="e0")
         waiting = asyncio.create_task(anext(events))
@@ -250,7 +250,7 @@ async def test_when_the_service_is_closed_its_subscriptions_end(settings: Settin
             await ended
 
 
-async def test_what_the_api_will_never_answer_is_raised(service: EventsService, served_api: Served) -> None:
+async def test_what_the_api_will_never_answer_is_raised(service: EventsService, served_api: RunningApi) -> None:
     with pytest.raises(BadInput, match="is not a cursor"):
         await anext(service.subscribe_to_events(after="x"))
     with pytest.raises(BadInput, match="lies beyond the end of this log"):
@@ -262,7 +262,9 @@ async def test_what_the_api_will_never_answer_is_raised(service: EventsService, 
             await anext(lost.subscribe_to_events())
 
 
-async def test_why_an_api_refuses_a_websocket_is_raised(served_api: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_why_an_api_refuses_a_websocket_is_raised(
+    served_api: RunningApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
     look_up = socket.getaddrinfo
 
     def led_here(host: Any, *more: Any, **named: Any) -> Any:

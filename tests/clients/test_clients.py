@@ -16,8 +16,8 @@ from nats.aio.client import Client
 
 from eventscope.settings import Settings
 from eventscope.store.log import Log
-from tests.support.api_server import Served, served
-from tests.support.requirements import left_out
+from tests.support.api_server import RunningApi, running_api
+from tests.support.requirements import leave_out
 from tests.support.sample_log import fill
 
 ROOT = Path(__file__).parents[2]
@@ -39,16 +39,16 @@ MESSAGES = [
 
 
 @pytest.fixture
-async def api(settings: Settings, log: Log, client: Client) -> AsyncIterator[Served]:
+async def api(settings: Settings, log: Log, client: Client) -> AsyncIterator[RunningApi]:
     """An API over a log in which several things are called 42."""
     if shutil.which("node") is None or not MODULES.exists():
-        left_out("the npm clients need Node and what `make clients` installs")
+        leave_out("the npm clients need Node and what `make clients` installs")
     await fill(log, [b"no json", *map(orjson.dumps, MESSAGES)], {"*": 0})
-    async with served(settings) as api:
+    async with running_api(settings) as api:
         yield api
 
 
-async def run(api: Served, example: str, name: str, *arguments: str | Path) -> Any:
+async def run(api: RunningApi, example: str, name: str, *arguments: str | Path) -> Any:
     """What the script says of the client that the example makes for this API."""
     script = example.replace(EXAMPLE, api.http.base_url.netloc.decode()) + (HERE / f"{name}.mjs").read_text()
     # Node has WebSocket as browsers do, up to version 21 only when asked for
@@ -97,7 +97,7 @@ def check_that_nothing_was_mixed_up(said: Any) -> None:
     assert not said["warnings"], "\n".join(said["warnings"])
 
 
-async def test_apollo_client_keeps_things_apart_and_puts_pages_together(api: Served) -> None:
+async def test_apollo_client_keeps_things_apart_and_puts_pages_together(api: RunningApi) -> None:
     said = await run(api, APOLLO, "apollo")
     check_that_nothing_was_mixed_up(said)
     assert {"Aggregate:aggregate:user/42", "Aggregate:aggregate:order/42", "Event:42"} <= set(said["objects"])
@@ -105,14 +105,14 @@ async def test_apollo_client_keeps_things_apart_and_puts_pages_together(api: Ser
     assert without_types(said["stats"]) == {"stats": {"totalEvents": 7, "eventTypes": 3}}
 
 
-async def test_urql_keeps_things_apart_and_puts_pages_together(api: Served) -> None:
+async def test_urql_keeps_things_apart_and_puts_pages_together(api: RunningApi) -> None:
     said = await run(api, URQL, "urql")
     check_that_nothing_was_mixed_up(said)
     assert without_types(said["stats"]) == {"stats": {"totalEvents": 7, "eventTypes": 3}}
 
 
 async def test_relay_compiles_the_schema_keeps_things_apart_and_asks_for_pages_of_a_fragment(
-    api: Served, tmp_path: Path
+    api: RunningApi, tmp_path: Path
 ) -> None:
     for name, text in {
         "src/relay.js": (HERE / "relay.js").read_text(),

@@ -14,7 +14,7 @@ from nats.aio.client import Client
 
 from eventscope.settings import Settings
 from eventscope.store.log import Log
-from tests.support.api_server import Served, served
+from tests.support.api_server import RunningApi, running_api
 from tests.support.sample_log import fill
 from tests.support.until import until
 
@@ -23,25 +23,25 @@ FEED = "subscription ($after: String) { events(after: $after) { __typename ... o
 
 
 @pytest.fixture
-async def api(settings: Settings, log: Log, client: Client) -> AsyncIterator[Served]:
-    async with served(settings) as api:
+async def api(settings: Settings, log: Log, client: Client) -> AsyncIterator[RunningApi]:
+    async with running_api(settings) as api:
         yield api
 
 
-def over_http(api: Served) -> GQL:
+def over_http(api: RunningApi) -> GQL:
     url = str(api.http.base_url.join("/graphql"))
     # it asks for the schema first, and checks the questions against it
     return GQL(transport=HTTPXAsyncTransport(url=url), fetch_schema_from_transport=True)
 
 
-async def test_it_asks_over_http(api: Served, log: Log) -> None:
+async def test_it_asks_over_http(api: RunningApi, log: Log) -> None:
     await fill(log, [orjson.dumps({"type": "a.b", "messageId": f"m{n}", "data": {"n": n}}) for n in range(3)], {"*": 0})
     async with over_http(api) as session:
         found = await session.execute(GraphQLRequest(EVENTS, variable_values={"first": 2}))
     assert found == {"events": {"nodes": [{"id": "m2", "data": {"n": 2}}, {"id": "m1", "data": {"n": 1}}]}}
 
 
-async def test_it_reads_our_errors(api: Served) -> None:
+async def test_it_reads_our_errors(api: RunningApi) -> None:
     async with over_http(api) as session:
         with pytest.raises(TransportQueryError) as refused:
             await session.execute(GraphQLRequest(EVENTS, variable_values={"after": "x"}))
@@ -49,7 +49,9 @@ async def test_it_reads_our_errors(api: Served) -> None:
     assert refused.value.errors[0]["extensions"] == {"code": "BAD_USER_INPUT", "field": "after"}
 
 
-async def test_it_follows_over_a_websocket(api: Served, client: Client, subject_prefix: str, ingesting: None) -> None:
+async def test_it_follows_over_a_websocket(
+    api: RunningApi, client: Client, subject_prefix: str, ingesting: None
+) -> None:
     transport = WebsocketsTransport(url=api.socket_url, ping_interval=0.05, pong_timeout=30.0)
     async with asyncio.timeout(60), GQL(transport=transport) as session:
         deliveries = session.subscribe(GraphQLRequest(FEED))
@@ -64,7 +66,7 @@ async def test_it_follows_over_a_websocket(api: Served, client: Client, subject_
         ] == "m3"
 
 
-async def test_it_hears_why_a_subscription_is_refused(api: Served) -> None:
+async def test_it_hears_why_a_subscription_is_refused(api: RunningApi) -> None:
     async with asyncio.timeout(60), GQL(transport=WebsocketsTransport(url=api.socket_url)) as session:
         with pytest.raises(TransportQueryError, match="not a cursor"):
             await anext(session.subscribe(GraphQLRequest(FEED, variable_values={"after": "x"})))

@@ -27,11 +27,11 @@ from eventscope.processes.ports import free
 from eventscope.settings import Settings
 from eventscope.store.log import Log
 from tests.support import processes
-from tests.support.api_server import Served, served
+from tests.support.api_server import RunningApi, running_api
 from tests.support.clients import browser as chromium
-from tests.support.clients.event_stream import Stream, streamed
+from tests.support.clients.event_stream import Stream, open_stream
 from tests.support.clients.websocket import ACK, INIT, PROTOCOL
-from tests.support.requirements import left_out
+from tests.support.requirements import leave_out
 from tests.support.sample_log import fill
 from tests.support.until import until
 
@@ -58,7 +58,7 @@ class Public:
     """What people see: the proxy, and the API behind it."""
 
     port: int
-    api: Served
+    api: RunningApi
 
     @property
     def origin(self) -> str:
@@ -104,7 +104,7 @@ def trusting() -> ssl.SSLContext:
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that holds `pem` and `key`."""
     if shutil.which("openssl") is None:
-        left_out("there is no openssl on this machine")
+        leave_out("there is no openssl on this machine")
     folder = tmp_path_factory.mktemp("certificate")
     subprocess.run(
         [
@@ -123,7 +123,7 @@ async def proxy(kind: str, text: str, certificate: Path, folder: Path) -> AsyncI
     """A proxy with a file like that of the page; gives the port at which it listens."""
     command = shutil.which(kind, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if command is None:
-        left_out(f"there is no {kind} on this machine; install it to test the page about proxies")
+        leave_out(f"there is no {kind} on this machine; install it to test the page about proxies")
     port = free()
     if kind == "nginx":
         text = text.replace("listen 443", f"listen 127.0.0.1:{port}")
@@ -139,7 +139,7 @@ async def proxy(kind: str, text: str, certificate: Path, folder: Path) -> AsyncI
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", port)) == 0
 
-    async with processes.started(arguments, {"HOME": str(folder), "XDG_DATA_HOME": str(folder)}) as process:
+    async with processes.child_process(arguments, {"HOME": str(folder), "XDG_DATA_HOME": str(folder)}) as process:
         await until(lambda: up() or process.returncode is not None)
         assert process.returncode is None
         yield port
@@ -151,7 +151,7 @@ async def published(
 ) -> AsyncIterator[Public]:
     """The API with the settings of the page, behind such a proxy."""
     listed = {name.lower(): tuple(value.split(",")) for name, value in SETTINGS.items()}
-    async with served(settings.model_copy(update={**listed, **more})) as api:
+    async with running_api(settings.model_copy(update={**listed, **more})) as api:
         text = (text or FILES[kind]).replace(BEHIND, f"127.0.0.1:{api.http.base_url.port}")
         async with proxy(kind, text, certificate, folder) as port:
             yield Public(port, api)
@@ -200,7 +200,7 @@ async def test_a_page_of_ours_opens_websockets(public: Public) -> None:
 
 
 async def test_event_streams_come_event_by_event(public: Public, log: Log) -> None:
-    async with public.client() as http, streamed(http, FEED, path="graphql") as stream:
+    async with public.client() as http, open_stream(http, FEED, path="graphql") as stream:
         await caught_up(stream)
         for n in range(3):
             await stored(log, n)
@@ -213,14 +213,14 @@ async def test_limits_count_the_client_and_not_the_proxy_whatever_the_client_wri
     async def statuses(http: httpx.AsyncClient, count: int, forwarded: str) -> list[int]:
         if not count:
             return []
-        async with streamed(http, FEED, path="graphql", headers={"x-forwarded-for": forwarded % count}) as one:
+        async with open_stream(http, FEED, path="graphql", headers={"x-forwarded-for": forwarded % count}) as one:
             return [one.response.status_code, *await statuses(http, count - 1, forwarded)]
 
     async with (
         public.client("127.0.0.2") as http,
         public.client("127.0.0.3") as other,
-        streamed(other, FEED, path="graphql") as one,
-        streamed(other, FEED, path="graphql") as two,
+        open_stream(other, FEED, path="graphql") as one,
+        open_stream(other, FEED, path="graphql") as two,
     ):
         assert [one.response.status_code, two.response.status_code] == [200, 200]
         assert await statuses(http, 3, "198.51.100.%d") == [200, 200, 503]
@@ -229,7 +229,7 @@ async def test_limits_count_the_client_and_not_the_proxy_whatever_the_client_wri
 @pytest.mark.browser
 async def test_the_page_works_in_a_browser(public: Public) -> None:
     if not (BUILT / "index.html").is_file():
-        left_out("the page was not built; run `make web` with Node 20.19 or newer")
+        leave_out("the page was not built; run `make web` with Node 20.19 or newer")
     executable, wrong = chromium.path(), list[str]()
     flags = [*chromium.FLAGS, f"--host-resolver-rules=MAP {NAME} 127.0.0.1", "--ignore-certificate-errors"]
     async with async_playwright() as playwright:

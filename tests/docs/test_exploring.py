@@ -7,21 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.api_server import Served
-from tests.support.guide_log import guided
+from tests.support.api_server import RunningApi
+from tests.support.guide_log import running_guide_api
 
 GUIDE = Path(__file__).parents[2] / "docs" / "exploring.md"
 SHOWN = re.findall(r"```graphql\n(.*?)```\s*```json\n(.*?)```", GUIDE.read_text(), re.DOTALL)
 
 
 @pytest.fixture
-async def api(mongo_url: str, nats_url: str) -> AsyncIterator[Served]:
+async def api(mongo_url: str, nats_url: str) -> AsyncIterator[RunningApi]:
     """The API over the log of the guide."""
-    async with guided(mongo_url, nats_url) as api:
+    async with running_guide_api(mongo_url, nats_url) as api:
         yield api
 
 
-async def test_every_question_of_the_guide_gets_the_answer_that_is_shown(api: Served) -> None:
+async def test_every_question_of_the_guide_gets_the_answer_that_is_shown(api: RunningApi) -> None:
     assert len(SHOWN) >= 7
     for query, answer in SHOWN:
         assert await api.ask(query) == json.loads(answer), query

@@ -21,8 +21,8 @@ from eventscope.settings import Settings
 from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
 from tests.support import processes
-from tests.support.requirements import left_out
-from tests.support.sample_log import fill, named
+from tests.support.requirements import leave_out
+from tests.support.sample_log import fill, name_log
 from tests.support.until import until
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +51,7 @@ def in_browser(code: str) -> list[str | Path]:
     """A command that runs it as in a browser."""
     node = shutil.which("node")
     if node is None or not (ROOT / "web/node_modules/graphql-sse").exists():
-        left_out("the examples for browsers need Node and what `make web` installs")
+        leave_out("the examples for browsers need Node and what `make web` installs")
     # Node has WebSocket as browsers do, up to version 21 only when asked for
     return [node, "--experimental-websocket", "--no-warnings", "--input-type=module", "--eval", PAGE_OF_EXAMPLE + code]
 
@@ -89,7 +89,7 @@ async def started(command: list[str | Path]) -> AsyncIterator[tuple[Process, lis
 async def serving(settings: Settings) -> AsyncIterator[Process]:
     """An API in a process of its own, ready; it is killed at the end of the block."""
     async with (
-        processes.running(settings, "serve", "--no-ingest") as process,
+        processes.eventscope_process(settings, "serve", "--no-ingest") as process,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.port}", timeout=60.0) as http,
     ):
 
@@ -171,9 +171,9 @@ async def test_a_client_that_kept_a_cursor_of_another_log_asks_once_and_stops(
 
 async def test_the_answer_to_curl_is_as_shown(settings: Settings, log: Log, client: Client) -> None:
     if shutil.which("curl") is None:
-        left_out("there is no curl on this machine")
+        leave_out("there is no curl on this machine")
     settings = settings.model_copy(update={"port": free()})
-    await named(log, "4f09ac5b1e7d4a0c8b2f6d3e9a1c5b70")
+    await name_log(log, "4f09ac5b1e7d4a0c8b2f6d3e9a1c5b70")
     await fill(log, [orjson.dumps({"type": f"user.{what}"}) for what in ("created", "updated", "deleted")], {"*": 0})
     async with serving(settings):
         command = CURL.replace(EXAMPLE, f"127.0.0.1:{settings.port}").replace("curl ", "curl --silent ")

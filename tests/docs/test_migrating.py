@@ -21,9 +21,9 @@ from eventscope.store.log import Log
 from eventscope.store.rejected import messages
 from eventscope.store.values.documents import EventDocument
 from eventscope.subscriptions.nats import stream
-from tests.support.ingesters import ingester, stored
-from tests.support.killable_servers import own_nats
-from tests.support.requirements import left_out
+from tests.support.ingesters import ingester, wait_for_events
+from tests.support.killable_servers import killable_nats
+from tests.support.requirements import leave_out
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/migrating.md").read_text()
@@ -82,8 +82,8 @@ class Place:
 async def place(settings: Settings, log: Log, tmp_path: Path) -> AsyncIterator[Place]:
     """Servers with the settings that everybody has by default, and the files of the page with their address."""
     if shutil.which("node") is None or not (MODULES / "esbuild").exists():
-        left_out("the examples in TypeScript need Node and what `make web` installs")
-    async with own_nats(tmp_path) as server:
+        leave_out("the examples in TypeScript need Node and what `make web` installs")
+    async with killable_nats(tmp_path) as server:
         settings = Settings(mongo_url=settings.mongo_url, mongo_database=settings.mongo_database, nats_url=server.url)
         client = await nats.connect(server.url)
         await stream.ensure(client.jetstream(), settings.stream, settings.subjects)
@@ -104,7 +104,7 @@ def versions(events: list[EventDocument], type: str) -> list[tuple[int | None, i
 async def test_the_class_works_unchanged_though_it_counts_anew_after_a_restart(place: Place) -> None:
     for _ in range(2):
         await place.run("backend.ts")
-    events = list(await stored(place.log, 8))
+    events = list(await wait_for_events(place.log, 8))
     assert await messages.numbers(place.log) == []
     assert versions(events, "user") == [(1, None), (2, None), (3, 1), (4, 2)]
     assert versions(events, "vendor") == [(1, None), (2, 1)]
@@ -119,7 +119,7 @@ async def test_the_class_works_unchanged_though_it_counts_anew_after_a_restart(p
 
 async def test_what_is_sent_again_with_its_id_is_stored_once(place: Place) -> None:
     await place.run("twice.ts")
-    [event] = await stored(place.log, 1)
+    [event] = await wait_for_events(place.log, 1)
     assert (event["messageId"], event["type"]) == ("m1", "user.created")
 
 
@@ -133,7 +133,7 @@ async def test_who_expects_a_version_hears_whether_it_was_right(place: Place) ->
 
 async def test_a_new_service_is_in_the_log_with_thirty_lines(place: Place) -> None:
     await place.run("orders.ts")
-    placed, paid = await stored(place.log, 2)
+    placed, paid = await wait_for_events(place.log, 2)
     assert versions([placed, paid], "order") == [(1, None), (2, None)]
     assert (paid["causationId"], paid["correlationId"]) == (placed["messageId"], "checkout-9")
     assert placed["data"] == {"total": 129.95}

@@ -20,8 +20,8 @@ from eventscope.server.ingester import ingest
 from eventscope.settings import Settings
 from eventscope.store.log import Log
 from eventscope.subscriptions.nats import stream
-from tests.support.api_server import served
-from tests.support.killable_servers import own_nats
+from tests.support.api_server import running_api
+from tests.support.killable_servers import killable_nats
 from tests.support.until import until
 
 PAGE = Path(__file__).parents[2] / "docs/publishing.md"
@@ -181,12 +181,12 @@ async def place(
     settings: Settings, log: Log, tmp_path: Path, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
 ) -> AsyncIterator[Place]:
     """Servers with the settings that everybody has by default, and the example with their addresses in it."""
-    async with own_nats(tmp_path) as server:
+    async with killable_nats(tmp_path) as server:
         settings = Settings(mongo_url=settings.mongo_url, mongo_database=settings.mongo_database, nats_url=server.url)
         client = await nats.connect(server.url)
         await stream.ensure(client.jetstream(), settings.stream, settings.subjects)
         await client.close()
-        async with served(settings) as api, task(ingest(settings)):
+        async with running_api(settings) as api, task(ingest(settings)):
             url = str(api.http.base_url)
             [code] = [block for block in BLOCKS if request.param in block]
             code = code.replace("nats://127.0.0.1:4222", server.url).replace("http://127.0.0.1:8000", url)

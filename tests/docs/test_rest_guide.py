@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from eventscope.http.rest import PARAMETERS
-from tests.support.guide_log import guided
+from tests.support.guide_log import running_guide_api
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "rest.md").read_text()
 SHOWN = re.findall(r"```http\nGET (\S+)\n```\s*```json\n(.*?)```", GUIDE, re.DOTALL)
@@ -15,7 +15,7 @@ async def test_every_request_of_the_guide_gets_the_answer_that_is_shown(mongo_ur
     assert {path.partition("?")[0] for path, _ in SHOWN} == {
         f"/events/{name}" for name in ("history", "replay", "aggregate", "stats")
     }
-    async with guided(mongo_url, nats_url) as api:
+    async with running_guide_api(mongo_url, nats_url) as api:
         for path, answer in SHOWN:
             response = await api.http.get(path)
             assert response.json() == json.loads(answer), path

@@ -26,7 +26,7 @@ from eventscope.server.ingester import ingest
 from eventscope.settings import PREFIX, Settings
 from eventscope.store.log import Log
 from eventscope.store.rejected import messages as rejected
-from tests.support.api_server import Served, served
+from tests.support.api_server import RunningApi, running_api
 from tests.support.sample_log import fill
 from tests.support.until import until
 
@@ -41,15 +41,15 @@ MESSAGES: list[dict[str, Any]] = [
 
 
 @pytest.fixture
-async def api(settings: Settings, log: Log, client: Client, ingesting: None) -> AsyncIterator[Served]:
-    async with served(settings) as api:
+async def api(settings: Settings, log: Log, client: Client, ingesting: None) -> AsyncIterator[RunningApi]:
+    async with running_api(settings) as api:
         yield api
 
 
 @pytest.fixture
-async def still(settings: Settings, log: Log, client: Client) -> AsyncIterator[Served]:
+async def still(settings: Settings, log: Log, client: Client) -> AsyncIterator[RunningApi]:
     """An API to a log that nobody ingests into."""
-    async with served(settings) as api:
+    async with running_api(settings) as api:
         yield api
 
 
@@ -64,11 +64,11 @@ async def publish(client: Client, settings: Settings, messages: list[dict[str, A
         await client.jetstream().publish(subject, orjson.dumps(message), headers=headers or None)
 
 
-async def has(api: Served, count: int) -> bool:
+async def has(api: RunningApi, count: int) -> bool:
     return bool((await api.ask(STATE))["stats"]["totalEvents"] == count)
 
 
-async def export(api: Served, out: Path, screen: Console, types: list[str] | None = None) -> int:
+async def export(api: RunningApi, out: Path, screen: Console, types: list[str] | None = None) -> int:
     filter_args, format = FilterArgs(event_types=types), format_of(str(out), None)
     return (await export_events(str(api.http.base_url), str(out), format, filter_args, console=screen)).count
 
@@ -91,7 +91,7 @@ async def contents(url: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", ["events.jsonl", "events.csv"])
 async def test_an_empty_log_becomes_the_same_and_the_one_exported_from_stays_as_it_is(
-    api: Served, settings: Settings, client: Client, tmp_path: Path, screen: Console, database_name: str, name: str
+    api: RunningApi, settings: Settings, client: Client, tmp_path: Path, screen: Console, database_name: str, name: str
 ) -> None:
     await publish(client, settings, MESSAGES, traceparent="00-1")
     await until(lambda: has(api, 4))
@@ -111,7 +111,7 @@ async def test_an_empty_log_becomes_the_same_and_the_one_exported_from_stays_as_
     )
     task = asyncio.create_task(ingest(there))
     try:
-        async with served(there) as other:
+        async with running_api(there) as other:
             await import_events(str(tmp_path / name), stream=there.stream, **back | {"subjects": there.subjects})
             await until(lambda: has(other, 4))
             assert await contents(str(other.http.base_url)) == before
@@ -122,7 +122,7 @@ async def test_an_empty_log_becomes_the_same_and_the_one_exported_from_stays_as_
 
 
 async def test_only_what_is_wanted_is_exported_with_its_end(
-    api: Served, settings: Settings, client: Client, tmp_path: Path, screen: Console
+    api: RunningApi, settings: Settings, client: Client, tmp_path: Path, screen: Console
 ) -> None:
     await publish(client, settings, MESSAGES)
     await until(lambda: has(api, 4))
@@ -134,14 +134,14 @@ async def test_only_what_is_wanted_is_exported_with_its_end(
     assert names(tmp_path) == ["users.jsonl"]
 
 
-async def test_an_empty_log_is_a_whole_file_too(api: Served, tmp_path: Path, screen: Console) -> None:
+async def test_an_empty_log_is_a_whole_file_too(api: RunningApi, tmp_path: Path, screen: Console) -> None:
     assert await export(api, tmp_path / "a.jsonl", screen) == 0
     assert lines(tmp_path / "a.jsonl")[0]["end"]["count"] == 0
     assert await export(api, tmp_path / "a.csv", screen) == 0
     assert (tmp_path / "a.csv").read_text().startswith("messageId,")
 
 
-def command(api: Served, *arguments: str) -> list[str]:
+def command(api: RunningApi, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "eventscope", "export", "--api", str(api.http.base_url), *arguments]
 
 
@@ -150,7 +150,7 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.sta
 
 @pytest.mark.parametrize("name", ["events.jsonl", "events.csv"])
 async def test_one_that_was_killed_goes_on_where_it_was_with_the_end_that_it_had(
-    still: Served, log: Log, tmp_path: Path, screen: Console, name: str
+    still: RunningApi, log: Log, tmp_path: Path, screen: Console, name: str
 ) -> None:
     messages = [orjson.dumps({"type": "tick", "messageId": f"m{n}", "data": {"n": n}}) for n in range(6000)]
     await fill(log, messages[:5990], FOR_EVER)
@@ -178,7 +178,7 @@ async def test_one_that_was_killed_goes_on_where_it_was_with_the_end_that_it_had
 
 
 async def test_one_for_which_there_was_no_room_goes_on_once_there_is(
-    still: Served, log: Log, tmp_path: Path, screen: Console
+    still: RunningApi, log: Log, tmp_path: Path, screen: Console
 ) -> None:
     await fill(log, [orjson.dumps({"type": "tick", "data": {"n": n}}) for n in range(3000)], FOR_EVER)
     out = tmp_path / "events.jsonl"
@@ -201,7 +201,7 @@ async def test_one_for_which_there_was_no_room_goes_on_once_there_is(
 
 
 async def test_what_was_begun_otherwise_or_is_there_is_not_overwritten(
-    api: Served, settings: Settings, client: Client, tmp_path: Path, screen: Console
+    api: RunningApi, settings: Settings, client: Client, tmp_path: Path, screen: Console
 ) -> None:
     await publish(client, settings, MESSAGES)
     await until(lambda: has(api, 4))
@@ -221,7 +221,7 @@ async def test_what_was_begun_otherwise_or_is_there_is_not_overwritten(
         await export(api, tmp_path / "none" / "events.jsonl", screen)
 
 
-async def test_other_options_do_not_go_on_with_it(api: Served, tmp_path: Path, screen: Console) -> None:
+async def test_other_options_do_not_go_on_with_it(api: RunningApi, tmp_path: Path, screen: Console) -> None:
     out = tmp_path / "events.jsonl"
     with pytest.raises(RuntimeError), begun(out, {"format": "jsonl", "filter": {}, "after": None}) as file:
         file.write(b"x\n")
@@ -233,7 +233,7 @@ async def test_other_options_do_not_go_on_with_it(api: Served, tmp_path: Path, s
 
 
 async def test_standard_output_is_for_programs_and_may_be_closed(
-    api: Served, settings: Settings, client: Client, log: Log
+    api: RunningApi, settings: Settings, client: Client, log: Log
 ) -> None:
     await publish(client, settings, MESSAGES)
     await until(lambda: has(api, 4))
@@ -268,7 +268,7 @@ async def test_standard_output_is_for_programs_and_may_be_closed(
 
 
 async def test_events_of_tail_are_taken_as_those_of_an_export(
-    api: Served, settings: Settings, client: Client, log: Log, tmp_path: Path, screen: Console
+    api: RunningApi, settings: Settings, client: Client, log: Log, tmp_path: Path, screen: Console
 ) -> None:
     await publish(client, settings, MESSAGES)
     await until(lambda: has(api, 4))

@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 
 from eventscope.settings import Settings
-from tests.support.api_server import served
-from tests.support.requirements import left_out
+from tests.support.api_server import running_api
+from tests.support.requirements import leave_out
 
 WEB = Path(__file__).parents[2] / "web"
 AUDITS = 61
@@ -16,8 +16,8 @@ AUDITS = 61
 async def test_all_61_audits_are_passed(settings: Settings) -> None:
     node = shutil.which("node")
     if node is None or not (WEB / "node_modules" / "graphql-http").exists():
-        left_out("the audits need Node and what `make web` installs")
-    async with served(settings) as api:
+        leave_out("the audits need Node and what `make web` installs")
+    async with running_api(settings) as api:
         url = f"{api.http.base_url}/graphql"
         run = await asyncio.create_subprocess_exec(
             node, "audits.js", url, cwd=WEB, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE

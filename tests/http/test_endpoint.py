@@ -14,8 +14,8 @@ from graphql import get_introspection_query
 
 from eventscope.http.endpoint import MOST_BODY, MOST_URL
 from eventscope.settings import Settings
-from tests.support.api_server import served
-from tests.support.sample_log import World
+from tests.support.api_server import running_api
+from tests.support.sample_log import SampleApi
 from tests.support.sample_log import world as a_world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -27,13 +27,13 @@ FINE = {"query": "{ log { head } }"}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(mongo_url: str, nats_url: str) -> AsyncIterator[World]:
+async def world(mongo_url: str, nats_url: str) -> AsyncIterator[SampleApi]:
     async with a_world(mongo_url, nats_url) as world:
         yield world
 
 
 @pytest.fixture(scope="module")
-def http(world: World) -> httpx.AsyncClient:
+def http(world: SampleApi) -> httpx.AsyncClient:
     return world.api.http
 
 
@@ -447,7 +447,7 @@ async def test_browsers_get_the_page_and_programs_do_not(http: httpx.AsyncClient
 
 @pytest.mark.asyncio(loop_scope="function")
 async def test_the_page_can_be_switched_off(settings: Settings) -> None:
-    async with served(settings.model_copy(update={"graphiql": False})) as api:
+    async with running_api(settings.model_copy(update={"graphiql": False})) as api:
         response = await api.http.get("/graphql", headers={"accept": "text/html"})
         assert response.status_code == 406
         assert (await api.http.get("/graphql/assets/plain.js")).status_code == 404

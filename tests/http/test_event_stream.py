@@ -28,9 +28,9 @@ from eventscope.store.state import checkpoint
 from eventscope.store.stats import expiry
 from eventscope.store.values.moment import DAY
 from tests.support import processes
-from tests.support.api_server import Served, served
-from tests.support.clients.event_stream import EVENTS, Stream, streamed
-from tests.support.requirements import left_out
+from tests.support.api_server import RunningApi, running_api
+from tests.support.clients.event_stream import EVENTS, Stream, open_stream
+from tests.support.requirements import leave_out
 from tests.support.sample_log import fill
 from tests.support.until import until
 
@@ -43,8 +43,8 @@ URQL = f"application/graphql-response+json, {JSON}, {EVENTS}, multipart/mixed"
 
 
 @pytest.fixture
-async def api(settings: Settings, log: Log, client: Client) -> AsyncIterator[Served]:
-    async with served(settings) as api:
+async def api(settings: Settings, log: Log, client: Client) -> AsyncIterator[RunningApi]:
+    async with running_api(settings) as api:
         yield api
 
 
@@ -64,7 +64,7 @@ async def caught_up(stream: Stream) -> list[str]:
 
 
 async def test_a_subscription_streams_history_and_what_happens_then(
-    api: Served, client: Client, subject_prefix: str, log: Log, ingesting: None
+    api: RunningApi, client: Client, subject_prefix: str, log: Log, ingesting: None
 ) -> None:
     for n in range(3):
         await client.publish(f"{subject_prefix}.a.b", orjson.dumps({"messageId": f"m{n}"}))
@@ -73,7 +73,7 @@ async def test_a_subscription_streams_history_and_what_happens_then(
         return (await checkpoint.read(log)).head == 3
 
     await until(there)
-    async with streamed(api.http, FEED, **{"from": "BEGINNING"}) as stream:
+    async with open_stream(api.http, FEED, **{"from": "BEGINNING"}) as stream:
         assert stream.response.status_code == 200
         headers = stream.response.headers
         assert headers["content-type"] == "text/event-stream; charset=utf-8"
@@ -89,7 +89,7 @@ async def test_a_subscription_streams_history_and_what_happens_then(
     "range", [{"toTimestamp": "2026-03-11"}, {"toTimestamp": "2026-12-31", "beforeTimestamp": "2026-03-12T00:00:00Z"}]
 )
 async def test_a_range_of_time_means_the_same_of_what_happened_and_of_what_happens(
-    api: Served, client: Client, subject_prefix: str, log: Log, ingesting: None, range: dict[str, str]
+    api: RunningApi, client: Client, subject_prefix: str, log: Log, ingesting: None, range: dict[str, str]
 ) -> None:
     filter = {"fromTimestamp": "2026-03-11", **range}
     times = ["10T23:59:59.999999", "11T00:00:00", "11T23:59:59.999999", "12T00:00:00", "11T12:00:00"]
@@ -107,24 +107,24 @@ async def test_a_range_of_time_means_the_same_of_what_happened_and_of_what_happe
 
     await publish("past")
     await until(there)
-    async with streamed(api.http, query, filter=filter, **{"from": "BEGINNING"}) as stream:
+    async with open_stream(api.http, query, filter=filter, **{"from": "BEGINNING"}) as stream:
         assert await caught_up(stream) == [f"past {times[n]}" for n in (1, 2, 4)]
         await publish("live")
         for n in (1, 2, 4):
             assert (await stream.next())["events"]["id"] == f"live {times[n]}"
 
 
-async def test_a_client_that_comes_back_with_its_last_cursor_gets_the_rest(api: Served, log: Log) -> None:
+async def test_a_client_that_comes_back_with_its_last_cursor_gets_the_rest(api: RunningApi, log: Log) -> None:
     await stored(log, *range(10))
-    async with streamed(api.http, FEED, **{"from": "BEGINNING"}) as stream:
+    async with open_stream(api.http, FEED, **{"from": "BEGINNING"}) as stream:
         seen = [(await stream.next())["events"] for _ in range(4)]
-    async with streamed(api.http, FEED, after=seen[-1]["cursor"]) as stream:
+    async with open_stream(api.http, FEED, after=seen[-1]["cursor"]) as stream:
         assert await caught_up(stream) == [f"m{n}" for n in range(4, 10)]
 
 
-async def test_a_subscription_that_ends_is_complete_and_so_is_the_stream(api: Served, log: Log) -> None:
+async def test_a_subscription_that_ends_is_complete_and_so_is_the_stream(api: RunningApi, log: Log) -> None:
     await stored(log, 1, 2)
-    async with streamed(api.http, "subscription { replay { ... on Event { id } } }") as stream:
+    async with open_stream(api.http, "subscription { replay { ... on Event { id } } }") as stream:
         assert [(await stream.next())["replay"]["id"] for _ in range(2)] == ["m1", "m2"]
         assert await stream.hear() == ("complete", None)
         with pytest.raises(EOFError):
@@ -132,30 +132,30 @@ async def test_a_subscription_that_ends_is_complete_and_so_is_the_stream(api: Se
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_queries_go_as_a_stream_of_one_result(api: Served, log: Log, method: str) -> None:
+async def test_queries_go_as_a_stream_of_one_result(api: RunningApi, log: Log, method: str) -> None:
     await stored(log, 1)
-    async with streamed(api.http, "query ($id: ID!) { event(id: $id) { id } }", method=method, id="m1") as stream:
+    async with open_stream(api.http, "query ($id: ID!) { event(id: $id) { id } }", method=method, id="m1") as stream:
         assert await stream.hear() == ("next", {"data": {"event": {"id": "m1"}}})
         assert await stream.hear() == ("complete", None)
 
 
 async def test_a_mutation_goes_as_a_stream_by_post_and_not_by_get(
-    api: Served, subject_prefix: str, ingesting: None
+    api: RunningApi, subject_prefix: str, ingesting: None
 ) -> None:
     publish = f'mutation {{ publishEvent(input: {{type: "{subject_prefix}.done"}}) {{ position }} }}'
-    async with streamed(api.http, publish, method="GET") as stream:
+    async with open_stream(api.http, publish, method="GET") as stream:
         event, result = await stream.hear()
         assert (event, result.keys()) == ("next", {"errors"})
         assert result["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
         assert await stream.hear() == ("complete", None)
     assert (await api.ask("{ log { head } }"))["log"]["head"] == 0
-    async with streamed(api.http, publish) as stream:
+    async with open_stream(api.http, publish) as stream:
         assert (await stream.next())["publishEvent"]["position"] == 1
 
 
-async def test_a_subscription_by_get_is_what_a_browsers_event_source_asks(api: Served, log: Log) -> None:
+async def test_a_subscription_by_get_is_what_a_browsers_event_source_asks(api: RunningApi, log: Log) -> None:
     await stored(log, 1)
-    async with streamed(api.http, FEED, method="GET", **{"from": "BEGINNING"}) as stream:
+    async with open_stream(api.http, FEED, method="GET", **{"from": "BEGINNING"}) as stream:
         assert await caught_up(stream) == ["m1"]
 
 
@@ -171,9 +171,9 @@ async def test_a_subscription_by_get_is_what_a_browsers_event_source_asks(api: S
     ],
 )
 async def test_what_is_wrong_with_the_operation_is_told_as_a_result_as_the_protocol_has_it(
-    api: Served, query: str, code: str
+    api: RunningApi, query: str, code: str
 ) -> None:
-    async with streamed(api.http, query) as stream:
+    async with open_stream(api.http, query) as stream:
         assert stream.response.status_code == 200
         event, result = await stream.hear()
         assert event == "next"
@@ -195,18 +195,18 @@ async def test_what_is_wrong_with_the_operation_is_told_as_a_result_as_the_proto
     ],
 )
 async def test_what_is_no_request_is_answered_as_ever(
-    api: Served, method: str, body: bytes, headers: dict[str, str], status: int
+    api: RunningApi, method: str, body: bytes, headers: dict[str, str], status: int
 ) -> None:
     response = await api.http.request(method, "/graphql", content=body, headers={**headers, "accept": EVENTS})
     assert (response.status_code, response.headers["content-type"]) == (status, f"{JSON}; charset=utf-8")
     assert response.json()["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
 
 
-async def test_who_takes_json_too_gets_a_stream_only_where_it_takes_one(api: Served, log: Log) -> None:
+async def test_who_takes_json_too_gets_a_stream_only_where_it_takes_one(api: RunningApi, log: Log) -> None:
     await stored(log, 1)
     answer = await api.http.post("/graphql", json={"query": "{ log { head } }"}, headers={"accept": URQL})
     assert answer.json() == {"data": {"log": {"head": 1}}}
-    async with streamed(api.http, FEED, accept=URQL, **{"from": "BEGINNING"}) as stream:
+    async with open_stream(api.http, FEED, accept=URQL, **{"from": "BEGINNING"}) as stream:
         assert stream.response.headers["content-type"].startswith(EVENTS)
         assert await caught_up(stream) == ["m1"]
 
@@ -237,11 +237,11 @@ def back(stream: Stream) -> dict[str, str]:
     return {"last-event-id": stream.last_id}
 
 
-async def test_each_result_has_the_place_from_which_to_go_on(api: Served, log: Log) -> None:
+async def test_each_result_has_the_place_from_which_to_go_on(api: RunningApi, log: Log) -> None:
     await stored(log, *range(3))
     cursors = " ".join(f"... on {kind} {{ cursor }}" for kind in ("Event", "CaughtUp", "FellBehind", "Checkpoint"))
     query = f"subscription {{ events(from: BEGINNING) {{ __typename ... on Event {{ id }} {cursors} }} }}"
-    async with streamed(api.http, query) as stream:
+    async with open_stream(api.http, query) as stream:
         for _ in range(4):
             delivery = (await stream.next())["events"]
             assert stream.last_id == delivery["cursor"]
@@ -254,23 +254,23 @@ async def test_each_result_has_the_place_from_which_to_go_on(api: Served, log: L
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("seen", [0, 1, 4, 9])
 async def test_who_comes_back_gets_the_rest_whatever_its_address_asks_for(
-    api: Served, log: Log, method: str, seen: int
+    api: RunningApi, log: Log, method: str, seen: int
 ) -> None:
     await stored(log, *range(10))
     for start in ({"from": "BEGINNING"}, {"after": "e1"}, {"from": "NOW"}):
-        async with streamed(api.http, FEED, method=method, **{"from": "BEGINNING"}) as stream:
+        async with open_stream(api.http, FEED, method=method, **{"from": "BEGINNING"}) as stream:
             for _ in range(seen + 1):
                 await stream.next()
-        async with streamed(api.http, FEED, method=method, headers=back(stream), **start) as stream:
+        async with open_stream(api.http, FEED, method=method, headers=back(stream), **start) as stream:
             assert await caught_up(stream) == [f"m{n}" for n in range(seen + 1, 10)]
 
 
 @pytest.mark.parametrize("query", ["{ cursor }", "{ id }"])
-async def test_a_cursor_that_is_not_asked_for_is_there_too(api: Served, log: Log, query: str) -> None:
+async def test_a_cursor_that_is_not_asked_for_is_there_too(api: RunningApi, log: Log, query: str) -> None:
     await stored(log, *range(3))
-    async with streamed(api.http, f"subscription {{ replay {{ ... on Event {query} }} }}") as stream:
+    async with open_stream(api.http, f"subscription {{ replay {{ ... on Event {query} }} }}") as stream:
         await stream.next()
-    async with streamed(api.http, FEED, headers=back(stream)) as stream:
+    async with open_stream(api.http, FEED, headers=back(stream)) as stream:
         assert await caught_up(stream) == ["m1", "m2"]
 
 
@@ -289,34 +289,34 @@ async def replayed(stream: Stream) -> list[str]:
     return ids
 
 
-async def test_a_replay_that_breaks_off_goes_on_up_to_where_it_was_to_end(api: Served, log: Log) -> None:
+async def test_a_replay_that_breaks_off_goes_on_up_to_where_it_was_to_end(api: RunningApi, log: Log) -> None:
     await stored(log, *range(6))
-    async with streamed(api.http, REPLAY, after="e1") as stream:
+    async with open_stream(api.http, REPLAY, after="e1") as stream:
         await stream.next()
     await stored(log, 6, 7)
-    async with streamed(api.http, REPLAY, after="e1", headers=back(stream)) as stream:
+    async with open_stream(api.http, REPLAY, after="e1", headers=back(stream)) as stream:
         assert await replayed(stream) == ["m2", "m3", "m4", "m5"]
 
 
 @pytest.mark.parametrize("filter", [{}, {"eventTypes": ["nothing"]}])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_who_comes_back_after_the_end_is_told_not_to(
-    api: Served, log: Log, method: str, filter: dict[str, object]
+    api: RunningApi, log: Log, method: str, filter: dict[str, object]
 ) -> None:
     await stored(log, 1)
-    async with streamed(api.http, REPLAY, method=method, filter=filter) as stream:
+    async with open_stream(api.http, REPLAY, method=method, filter=filter) as stream:
         await replayed(stream)
     await stored(log, 2)
-    async with streamed(api.http, REPLAY, method=method, filter=filter, headers=back(stream)) as again:
+    async with open_stream(api.http, REPLAY, method=method, filter=filter, headers=back(stream)) as again:
         assert (again.response.status_code, await again.response.aread()) == (204, b"")
 
 
-async def test_who_missed_only_the_word_of_the_end_hears_it_and_nothing_else(api: Served, log: Log) -> None:
+async def test_who_missed_only_the_word_of_the_end_hears_it_and_nothing_else(api: RunningApi, log: Log) -> None:
     await stored(log, 1)
-    async with streamed(api.http, REPLAY) as stream:
+    async with open_stream(api.http, REPLAY) as stream:
         await stream.next()
     await stored(log, 2)
-    async with streamed(api.http, REPLAY, headers=back(stream)) as stream:
+    async with open_stream(api.http, REPLAY, headers=back(stream)) as stream:
         assert await replayed(stream) == []
 
 
@@ -327,26 +327,26 @@ async def test_who_missed_only_the_word_of_the_end_hears_it_and_nothing_else(api
         "{" + "a" + " {a" * 40 + "}" * 41,
     ],
 )
-async def test_what_would_come_out_the_same_again_is_not_to_be_asked_again(api: Served, query: str) -> None:
-    async with streamed(api.http, query) as stream:
+async def test_what_would_come_out_the_same_again_is_not_to_be_asked_again(api: RunningApi, query: str) -> None:
+    async with open_stream(api.http, query) as stream:
         await stream.hear()
         assert await stream.hear() == ("complete", None)
-    async with streamed(api.http, query, headers=back(stream)) as again:
+    async with open_stream(api.http, query, headers=back(stream)) as again:
         assert again.response.status_code == 204
 
 
-async def test_who_comes_back_with_a_place_that_is_none_is_told_so_and_not_to_come_again(api: Served) -> None:
-    async with streamed(api.http, FEED, headers={"last-event-id": "nonsense"}) as stream:
+async def test_who_comes_back_with_a_place_that_is_none_is_told_so_and_not_to_come_again(api: RunningApi) -> None:
+    async with open_stream(api.http, FEED, headers={"last-event-id": "nonsense"}) as stream:
         _, result = await stream.hear()
         assert result["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
         assert await stream.hear() == ("complete", None)
-    async with streamed(api.http, FEED, headers=back(stream)) as again:
+    async with open_stream(api.http, FEED, headers=back(stream)) as again:
         assert again.response.status_code == 204
 
 
 @pytest.mark.parametrize(("query", "name"), [(FEED, "events"), (REPLAY, "replay")])
 async def test_after_an_error_that_passes_the_last_place_stays_the_one_to_come_back_with(
-    api: Served, log: Log, monkeypatch: pytest.MonkeyPatch, query: str, name: str
+    api: RunningApi, log: Log, monkeypatch: pytest.MonkeyPatch, query: str, name: str
 ) -> None:
     await stored(log, 1, 2)
     start = {"from": "BEGINNING"} if query is FEED else {}
@@ -362,19 +362,19 @@ async def test_after_an_error_that_passes_the_last_place_stays_the_one_to_come_b
 
     with monkeypatch.context() as patch:
         patch.setattr(read, "page", failing)
-        async with streamed(api.http, query, **start) as stream:
+        async with open_stream(api.http, query, **start) as stream:
             assert (await stream.next())[name]["id"] == "m1"
             while "errors" not in (heard := await stream.hear())[1]:
                 assert heard[0] == "next"
             assert heard[1]["errors"][0]["extensions"]["code"] == "UNAVAILABLE"
             assert await stream.hear() == ("complete", None)
-    async with streamed(api.http, query, headers=back(stream), **start) as stream:
+    async with open_stream(api.http, query, headers=back(stream), **start) as stream:
         assert (await stream.next())[name]["id"] == "m2"
 
 
 @pytest.mark.parametrize("name", ["events", "replay"])
 async def test_who_comes_back_after_word_of_a_gap_gets_what_lies_within_it_and_is_kept_longer(
-    api: Served, log: Log, settings: Settings, name: str
+    api: RunningApi, log: Log, settings: Settings, name: str
 ) -> None:
     past = log.clock() - 3 * DAY
     async with open_log(settings.mongo_url, settings.mongo_database, clock=lambda: past) as then:
@@ -387,7 +387,7 @@ async def test_who_comes_back_after_word_of_a_gap_gets_what_lies_within_it_and_i
     seen: list[str] = []
     headers: dict[str, str] = {}
     for taken in (1, 2, 1, 2, 1, 2):  # word of the gap and a break; then word of it once more, and what comes next
-        async with streamed(api.http, query, headers=headers) as stream:
+        async with open_stream(api.http, query, headers=headers) as stream:
             for _ in range(taken):
                 delivery = (await stream.next())[name]
                 seen += [delivery["id"]] if delivery["__typename"] == "Event" else []
@@ -395,13 +395,13 @@ async def test_who_comes_back_after_word_of_a_gap_gets_what_lies_within_it_and_i
     assert seen == ["m0", "m3", "m5"]
 
 
-async def test_what_has_no_place_is_told_as_it_is_by_then(api: Served, log: Log) -> None:
+async def test_what_has_no_place_is_told_as_it_is_by_then(api: RunningApi, log: Log) -> None:
     await stored(log, 1)
     query = "subscription { stats { totalEvents } }"
-    async with streamed(api.http, query) as stream:
+    async with open_stream(api.http, query) as stream:
         assert (await stream.next())["stats"]["totalEvents"] == 1
         assert stream.last_id is None
-    async with streamed(api.http, query, headers={"last-event-id": "e1"}) as stream:
+    async with open_stream(api.http, query, headers={"last-event-id": "e1"}) as stream:
         assert (await stream.next())["stats"]["totalEvents"] == 1
 
 
@@ -409,11 +409,11 @@ async def test_what_has_no_place_is_told_as_it_is_by_then(api: Served, log: Log)
 
 
 async def test_while_nothing_happens_comments_keep_the_connection_open(
-    api: Served, log: Log, monkeypatch: pytest.MonkeyPatch
+    api: RunningApi, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_stream, "KEEP_SECONDS", 0.01)
     query = 'subscription { aggregate(type: "user", id: "nobody") { version } }'
-    async with streamed(api.http, query) as stream:
+    async with open_stream(api.http, query) as stream:
         async with asyncio.timeout(60):
             async for line in stream.lines:
                 stream.comments += line == ":"
@@ -422,9 +422,9 @@ async def test_while_nothing_happens_comments_keep_the_connection_open(
     await until(lambda: api.services.aggregate_updates.count == 0)
 
 
-async def test_those_who_ask_the_same_share_the_work_with_those_on_websockets(api: Served) -> None:
+async def test_those_who_ask_the_same_share_the_work_with_those_on_websockets(api: RunningApi) -> None:
     async with AsyncExitStack() as stack:
-        streams = [await stack.enter_async_context(streamed(api.http, FEED)) for _ in range(5)]
+        streams = [await stack.enter_async_context(open_stream(api.http, FEED)) for _ in range(5)]
         for stream in streams:
             assert await caught_up(stream) == []
         state = api.services.hub.state()
@@ -432,7 +432,7 @@ async def test_those_who_ask_the_same_share_the_work_with_those_on_websockets(ap
     await until(lambda: api.services.hub.state().count == 0)
 
 
-async def test_a_hundred_clients_that_break_off_leave_nothing_behind(api: Served, log: Log) -> None:
+async def test_a_hundred_clients_that_break_off_leave_nothing_behind(api: RunningApi, log: Log) -> None:
     await stored(log, 1)
     await api.ask("{ log { head } }")
     before = len(asyncio.all_tasks())
@@ -460,7 +460,7 @@ async def test_a_client_that_stops_reading_is_given_up_and_frees_what_it_held(
     monkeypatch.setattr(event_stream, "LINGER_SECONDS", 0.05)
     large = orjson.dumps({"type": "a.b", "data": "x" * 100_000})
     await fill(log, [large] * 200, {"*": 0})
-    async with served(settings) as api:
+    async with running_api(settings) as api:
         host, port = api.http.base_url.host, api.http.base_url.port
         reader, writer = await asyncio.open_connection(host, port, limit=1)
         body = orjson.dumps({"query": "subscription { replay { ... on Event { data } } }"})
@@ -482,8 +482,8 @@ async def test_a_client_that_stops_reading_is_given_up_and_frees_what_it_held(
 
 
 async def test_one_connection_too_many_is_told_to_come_later(settings: Settings, log: Log, client: Client) -> None:
-    async with served(settings.model_copy(update={"connections_per_address": 2})) as api:
-        async with streamed(api.http, FEED) as one, streamed(api.http, FEED) as other:
+    async with running_api(settings.model_copy(update={"connections_per_address": 2})) as api:
+        async with open_stream(api.http, FEED) as one, open_stream(api.http, FEED) as other:
             await caught_up(one)
             await caught_up(other)
             response = await api.http.post("/graphql", json={"query": FEED}, headers={"accept": EVENTS})
@@ -491,7 +491,7 @@ async def test_one_connection_too_many_is_told_to_come_later(settings: Settings,
             assert response.json()["errors"][0]["extensions"]["code"] == "UNAVAILABLE"
 
         async def welcome() -> bool:
-            async with streamed(api.http, FEED) as stream:
+            async with open_stream(api.http, FEED) as stream:
                 return stream.response.status_code == 200
 
         await until(welcome)
@@ -503,7 +503,7 @@ async def test_when_the_server_stops_streams_end_at_once_without_being_complete(
     await stored(log, 1)
     settings = settings.model_copy(update={"port": free()})
     async with (
-        processes.running(settings, "serve", "--no-ingest") as process,
+        processes.eventscope_process(settings, "serve", "--no-ingest") as process,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.port}", timeout=60.0) as http,
     ):
 
@@ -514,7 +514,7 @@ async def test_when_the_server_stops_streams_end_at_once_without_being_complete(
                 return False
 
         await until(up)
-        async with streamed(http, FEED, **{"from": "BEGINNING"}) as stream:
+        async with open_stream(http, FEED, **{"from": "BEGINNING"}) as stream:
             await caught_up(stream)
             process.send_signal(signal.SIGTERM)
             with pytest.raises(EOFError):
@@ -525,10 +525,10 @@ async def test_when_the_server_stops_streams_end_at_once_without_being_complete(
 # a client that people have
 
 
-async def test_the_npm_client_graphql_sse_follows_and_hears_errors(api: Served, log: Log) -> None:
+async def test_the_npm_client_graphql_sse_follows_and_hears_errors(api: RunningApi, log: Log) -> None:
     node = shutil.which("node")
     if node is None or not (WEB / "node_modules" / "graphql-sse").exists():
-        left_out("the npm client needs Node and what `make web` installs")
+        leave_out("the npm client needs Node and what `make web` installs")
     await stored(log, *range(5))
     script = """
       import { createClient } from "graphql-sse";

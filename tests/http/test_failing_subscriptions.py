@@ -18,11 +18,11 @@ from eventscope.http.websocket_sink import WebSocketSink
 from eventscope.settings import Settings
 from eventscope.store.log import Log
 from tests.http.test_masking import is_masked
-from tests.subscriptions.support.receivers import Teller
-from tests.support.api_server import Served, served
-from tests.support.clients.event_stream import streamed
-from tests.support.clients.websocket import opened, subscribe
-from tests.support.network_proxy import Proxy, proxied
+from tests.subscriptions.support.receivers import Announcer
+from tests.support.api_server import RunningApi, running_api
+from tests.support.clients.event_stream import open_stream
+from tests.support.clients.websocket import open_socket, subscribe
+from tests.support.network_proxy import Proxy, running_proxy
 
 LARGE: Final = 500_000  # bytes of an event
 HISTORY: Final = 60  # events: more than fits into a connection that is not read
@@ -38,33 +38,33 @@ AWAY: Final = {"message": "MongoDB does not answer now", "extensions": {"code": 
 
 
 @pytest.fixture
-def teller(log: Log, client: Client, settings: Settings) -> Teller:
-    return Teller(log, client, settings.stream)
+def teller(log: Log, client: Client, settings: Settings) -> Announcer:
+    return Announcer(log, client, settings.stream)
 
 
 @asynccontextmanager
 async def behind_a_line(
-    settings: Settings, teller: Teller, history: int = HISTORY
-) -> AsyncIterator[tuple[Served, Proxy]]:
+    settings: Settings, teller: Announcer, history: int = HISTORY
+) -> AsyncIterator[tuple[RunningApi, Proxy]]:
     """An API that alone has its MongoDB at the other end of a line, with a history to read."""
     for _ in range(0, HISTORY, 10):
         await teller.store(*[THING | {"data": "x" * LARGE}] * 10)
-    async with proxied(urlsplit(settings.mongo_url).port or 0) as line:
+    async with running_proxy(urlsplit(settings.mongo_url).port or 0) as line:
         own = settings.model_copy(update={"mongo_url": f"mongodb://{line.host}/?directConnection=true"})
         await teller.beat(HISTORY)  # as an ingester has done by now: there is a key, and the API learns it at its start
-        async with served(own) as api:
+        async with running_api(own) as api:
             yield api, line
             await line.cut()  # motor says good-bye in a call that blocks the loop, and the line is in that loop
 
 
 async def test_over_websocket_it_is_an_error_and_nothing_after_it_which_the_gql_client_raises(
-    settings: Settings, teller: Teller
+    settings: Settings, teller: Announcer
 ) -> None:
     async with behind_a_line(settings, teller) as (api, line), AsyncExitStack() as stack:
         gql = await stack.enter_async_context(GQL(transport=WebsocketsTransport(url=api.socket_url)))
         counts = gql.subscribe(GraphQLRequest(OPERATIONS["stats"]))
         await anext(counts)
-        sockets = {name: await stack.enter_async_context(opened(api.socket_url)) for name in OPERATIONS}
+        sockets = {name: await stack.enter_async_context(open_socket(api.socket_url)) for name in OPERATIONS}
         for name, socket in sockets.items():
             await socket.say(subscribe(name, OPERATIONS[name]))
             assert (await socket.hear())["type"] == "next"
@@ -86,11 +86,11 @@ async def test_over_websocket_it_is_an_error_and_nothing_after_it_which_the_gql_
 
 
 async def test_as_an_event_stream_it_is_a_result_with_errors_and_the_stream_is_complete(
-    settings: Settings, teller: Teller
+    settings: Settings, teller: Announcer
 ) -> None:
     async with behind_a_line(settings, teller) as (api, line), AsyncExitStack() as stack:
         streams = {
-            name: await stack.enter_async_context(streamed(api.http, query)) for name, query in OPERATIONS.items()
+            name: await stack.enter_async_context(open_stream(api.http, query)) for name, query in OPERATIONS.items()
         }
         for stream in streams.values():
             await stream.next()
@@ -108,7 +108,7 @@ async def test_as_an_event_stream_it_is_a_result_with_errors_and_the_stream_is_c
 
 
 async def test_a_fault_in_sending_to_one_subscriber_ends_it_with_an_error_and_no_other(
-    settings: Settings, teller: Teller, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    settings: Settings, teller: Announcer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     faulty: list[str] = []
     send, put = WebSocketSink.send, WebSocketSink.put
@@ -124,7 +124,11 @@ async def test_a_fault_in_sending_to_one_subscriber_ends_it_with_an_error_and_no
     monkeypatch.setattr(WebSocketSink, "put", sends_at_once)
     monkeypatch.setattr(WebSocketSink, "send", sends)
     feed = "subscription { events(from: BEGINNING) { __typename ... on Event { position } } }"
-    async with served(settings) as api, opened(api.socket_url) as socket, opened(api.socket_url) as other:
+    async with (
+        running_api(settings) as api,
+        open_socket(api.socket_url) as socket,
+        open_socket(api.socket_url) as other,
+    ):
         for one, id in ((socket, "bad"), (other, "good")):
             await one.say(subscribe(id, feed))
             assert (await one.hear())["payload"]["data"]["events"] == {"__typename": "CaughtUp"}
@@ -152,7 +156,7 @@ async def test_a_fault_in_sending_a_result_is_told_as_an_error(
         return await encoded(self, message)
 
     monkeypatch.setattr(Adapter, "_encode", encodes)
-    async with served(settings) as api, opened(api.socket_url) as socket:
+    async with running_api(settings) as api, open_socket(api.socket_url) as socket:
         for query in ("{ log { head } }", OPERATIONS["stats"]):
             await socket.say(subscribe("1", query))
             is_told(await socket.hear(), "1", caplog)

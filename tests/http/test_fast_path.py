@@ -12,8 +12,8 @@ from eventscope.http import fast_path
 from eventscope.http.endpoint import Endpoint
 from eventscope.schema.compiled import documents
 from eventscope.schema.compiled.run import QueryPlan
-from tests.support.api_server import Served, served
-from tests.support.sample_log import World
+from tests.support.api_server import RunningApi, running_api
+from tests.support.sample_log import SampleApi
 from tests.support.sample_log import world as a_world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -36,21 +36,21 @@ VARIABLES = [
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(mongo_url: str, nats_url: str) -> AsyncIterator[World]:
+async def world(mongo_url: str, nats_url: str) -> AsyncIterator[SampleApi]:
     async with a_world(mongo_url, nats_url) as world:
         yield world
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def ordinary(world: World) -> AsyncIterator[Served]:
+async def ordinary(world: SampleApi) -> AsyncIterator[RunningApi]:
     """The same log, asked the ordinary way."""
-    async with served(world.settings.model_copy(update={"compiled": False, "tail_events": 0})) as api:
+    async with running_api(world.settings.model_copy(update={"compiled": False, "tail_events": 0})) as api:
         yield api
 
 
 @pytest.mark.parametrize("variables", VARIABLES, ids=str)
 async def test_asked_again_it_is_answered_the_same_and_as_the_ordinary_way_does(
-    world: World, ordinary: Served, variables: dict[str, object]
+    world: SampleApi, ordinary: RunningApi, variables: dict[str, object]
 ) -> None:
     body = orjson.dumps({"query": QUERY, "variables": variables})
     headers = {"content-type": "application/json"}
@@ -60,7 +60,7 @@ async def test_asked_again_it_is_answered_the_same_and_as_the_ordinary_way_does(
         assert (answer.status_code, answer.content) == (expected.status_code, expected.content)
 
 
-async def test_no_more_is_remembered_than_there_is_room_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_more_is_remembered_than_there_is_room_for(world: SampleApi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fast_path, "MOST_PLANS", 5)
     app = build(world.settings, world.api.services)
     [endpoint] = [route.app for route in app.routes if isinstance(route, Route) and isinstance(route.app, Endpoint)]
@@ -82,7 +82,7 @@ async def test_no_more_is_remembered_than_there_is_room_for(world: World, monkey
     assert long not in path.plans
 
 
-async def test_what_is_remembered_goes_with_the_documents_that_it_was_made_of(world: World) -> None:
+async def test_what_is_remembered_goes_with_the_documents_that_it_was_made_of(world: SampleApi) -> None:
     app = build(world.settings, world.api.services)
     [endpoint] = [route.app for route in app.routes if isinstance(route, Route) and isinstance(route.app, Endpoint)]
     path = endpoint._fast_path

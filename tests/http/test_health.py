@@ -19,26 +19,26 @@ from eventscope.settings import Settings
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.store.state import checkpoint, stopped
 from eventscope.subscriptions.nats import stream
-from tests.support.api_server import Served, served
-from tests.support.clients.websocket import opened, subscribe
-from tests.support.killable_servers import freeze, own_nats
+from tests.support.api_server import RunningApi, running_api
+from tests.support.clients.websocket import open_socket, subscribe
+from tests.support.killable_servers import freeze, killable_nats
 from tests.support.until import until
 
 HELD = 600.0  # seconds: no ingester is needed to hold the lease
 QUESTION = "{ log { head } }"
 
 
-async def readiness(api: Served) -> tuple[int, Any]:
+async def readiness(api: RunningApi) -> tuple[int, Any]:
     response = await api.http.get("/readyz")
     return response.status_code, response.json()
 
 
-async def is_alive(api: Served) -> bool:
+async def is_alive(api: RunningApi) -> bool:
     response = await api.http.get("/healthz")
     return (response.status_code, response.json()) == (200, {"status": "ok"})
 
 
-async def becomes_ready(api: Served) -> None:
+async def becomes_ready(api: RunningApi) -> None:
     async def is_ready() -> bool:
         return await readiness(api) == (200, {"status": "ready"})
 
@@ -46,7 +46,7 @@ async def becomes_ready(api: Served) -> None:
 
 
 async def test_without_an_ingester_the_api_lives_and_is_not_ready(settings: Settings, log: Log, client: Client) -> None:
-    async with served(settings) as api:
+    async with running_api(settings) as api:
         assert await is_alive(api)
         reasons = ["no ingester is at work: new events wait in NATS"]
         assert await readiness(api) == (503, {"status": "not ready", "reasons": reasons})
@@ -56,7 +56,7 @@ async def test_the_reason_that_a_stopped_ingester_leaves_is_told_for_a_minute(
     settings: Settings, log: Log, client: Client
 ) -> None:
     await stopped.report(log, "ann", "the collection events was lost: restore it")
-    async with served(settings) as api:
+    async with running_api(settings) as api:
         reasons = ["the ingester ann cannot go on: the collection events was lost: restore it; new events wait in NATS"]
         assert await readiness(api) == (503, {"status": "not ready", "reasons": reasons})
         await log.meta.update_one({"_id": stopped.ID}, [{"$set": {"at": {"$subtract": ["$at", stopped.RECENT]}}}])
@@ -69,7 +69,7 @@ async def test_the_reason_that_a_stopped_ingester_leaves_is_told_for_a_minute(
 async def test_with_an_ingester_it_is_ready_and_without_it_no_more(
     settings: Settings, log: Log, client: Client, ingesting: None
 ) -> None:
-    async with served(settings) as api:
+    async with running_api(settings) as api:
         await becomes_ready(api)
     await checkpoint.release(log, str((await checkpoint.read(log)).holder))
 
@@ -79,19 +79,19 @@ async def test_while_nats_is_away_it_is_not_ready_and_answers_all_the_same(
 ) -> None:
     await checkpoint.acquire(log, "somebody", HELD)
     async with AsyncExitStack() as stack:
-        async with own_nats(tmp_path) as server:
+        async with killable_nats(tmp_path) as server:
             own = settings.model_copy(update={"nats_url": server.url})
             client = await stream.connect(server.url, "test")
             await stream.ensure(client.jetstream(), own.stream, own.subjects)
             await client.close()
-            api = await stack.enter_async_context(served(own))
+            api = await stack.enter_async_context(running_api(own))
             await becomes_ready(api)
         await until(lambda: not api.services.nats_connected())
         assert await readiness(api) == (503, {"status": "not ready", "reasons": ["NATS does not answer"]})
         assert await is_alive(api)
         assert await api.ask(QUESTION) == {"log": {"head": 0}}
         assert await api.ask("{ log { ingestLag { events } } }") == {"log": {"ingestLag": None}}
-        async with own_nats(tmp_path, server.port):
+        async with killable_nats(tmp_path, server.port):
             await becomes_ready(api)
 
 
@@ -122,7 +122,7 @@ async def test_while_mongodb_is_frozen_questions_time_out_and_while_it_is_away_t
             async with open_log(own.mongo_url, own.mongo_database) as log:
                 await prepare(log)
                 await checkpoint.acquire(log, "somebody", HELD)
-            api = await stack.enter_async_context(served(own))
+            api = await stack.enter_async_context(running_api(own))
             await becomes_ready(api)
             freeze(mongod.pid)
             message, reason = "the answer took longer than 0.7 seconds; narrow the query", "within 0.7 seconds"
@@ -140,9 +140,9 @@ async def test_while_mongodb_is_frozen_questions_time_out_and_while_it_is_away_t
             assert await api.ask(QUESTION) == {"log": {"head": 0}}
 
 
-async def questions_fail(api: Served, code: str, message: str, status: int, reason: str) -> None:
+async def questions_fail(api: RunningApi, code: str, message: str, status: int, reason: str) -> None:
     """Every way to ask gets the code, none hangs, and the process is as alive as ever."""
-    async with opened(api.socket_url) as socket:
+    async with open_socket(api.socket_url) as socket:
         await socket.say(subscribe("1", QUESTION))
         over_http, over_rest, over_socket, ready = await asyncio.gather(
             api.refusal(QUESTION), api.http.get("/events/history"), socket.hear(), readiness(api)
@@ -167,7 +167,7 @@ async def test_what_somebody_has_to_mend_is_unavailable_to_clients_and_a_sentenc
     settings: Settings, log: Log, client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     await checkpoint.acquire(log, "somebody", HELD)
-    async with served(settings) as api:
+    async with running_api(settings) as api:
         await becomes_ready(api)
         await log.meta.update_one({"_id": "checkpoint"}, {"$set": {"head": "x", "place": {"stream": "secret"}}})
         trouble = (

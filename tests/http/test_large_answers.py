@@ -15,9 +15,9 @@ from eventscope.http.endpoint import MOST_OPERATIONS
 from eventscope.settings import Settings
 from eventscope.store.log import open_log, prepare
 from eventscope.subscriptions.nats import stream
-from tests.support.api_server import Served, served
-from tests.support.clients.event_stream import streamed
-from tests.support.clients.websocket import opened, subscribe
+from tests.support.api_server import RunningApi, running_api
+from tests.support.clients.event_stream import open_stream
+from tests.support.clients.websocket import open_socket, subscribe
 from tests.support.sample_log import fill
 from tests.support.until import until
 
@@ -29,7 +29,7 @@ RESULT = Mapping[str, Any]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def api(mongo_url: str, nats_url: str) -> AsyncIterator[Served]:
+async def api(mongo_url: str, nats_url: str) -> AsyncIterator[RunningApi]:
     """An API with one place, and a log of three events that are large together."""
     name = f"places_{os.getpid()}"
     settings = Settings(
@@ -42,43 +42,43 @@ async def api(mongo_url: str, nats_url: str) -> AsyncIterator[Served]:
         await prepare(log)
         message = orjson.dumps({"type": "large", "correlationId": "c", "data": {"text": "x" * 400_000}})
         await fill(log, [message] * 3, {"*": 0})
-        async with served(settings) as api:
+        async with running_api(settings) as api:
             yield api
         await log.mongo.client.drop_database(name)
     await client.jetstream().delete_stream(settings.stream)
     await client.close()
 
 
-async def by_post(api: Served) -> RESULT:
+async def by_post(api: RunningApi) -> RESULT:
     return await api.answer(LARGE)
 
 
-async def by_get(api: Served) -> RESULT:
+async def by_get(api: RunningApi) -> RESULT:
     answer: RESULT = (await api.http.get("/graphql", params={"query": LARGE})).json()
     return answer
 
 
-async def by_rest(api: Served) -> RESULT:
+async def by_rest(api: RunningApi) -> RESULT:
     answer: RESULT = (await api.http.get("/events/history")).json()
     return answer
 
 
-async def by_socket(api: Served) -> RESULT:
-    async with opened(api.socket_url) as socket:
+async def by_socket(api: RunningApi) -> RESULT:
+    async with open_socket(api.socket_url) as socket:
         await socket.say(subscribe("1", LARGE))
         heard = await socket.hear()
         payload: RESULT = heard["payload"] if heard["type"] == "next" else {"errors": heard["payload"]}
         return payload
 
 
-async def by_stream(api: Served) -> RESULT:
-    async with streamed(api.http, LARGE) as stream:
+async def by_stream(api: RunningApi) -> RESULT:
+    async with open_stream(api.http, LARGE) as stream:
         payload: RESULT = (await stream.hear())[1]
         return payload
 
 
-async def by_subscription(api: Served) -> RESULT:
-    async with streamed(api.http, RELATED) as stream:
+async def by_subscription(api: RunningApi) -> RESULT:
+    async with open_stream(api.http, RELATED) as stream:
         payload: RESULT = (await stream.hear())[1]
         return payload
 
@@ -88,7 +88,7 @@ WAYS = (by_post, by_get, by_rest, by_socket, by_stream, by_subscription)
 
 @pytest.mark.parametrize("ask", WAYS)
 async def test_a_large_answer_makes_room_for_the_next_once_it_was_given(
-    api: Served, ask: Callable[[Served], Awaitable[RESULT]]
+    api: RunningApi, ask: Callable[[RunningApi], Awaitable[RESULT]]
 ) -> None:
     for _ in range(2):
         assert "errors" not in await ask(api)
@@ -97,7 +97,7 @@ async def test_a_large_answer_makes_room_for_the_next_once_it_was_given(
 
 @pytest.mark.parametrize("ask", WAYS)
 async def test_a_large_answer_for_which_there_is_no_room_is_unavailable_and_a_small_one_is_given(
-    api: Served, ask: Callable[[Served], Awaitable[RESULT]], monkeypatch: pytest.MonkeyPatch
+    api: RunningApi, ask: Callable[[RunningApi], Awaitable[RESULT]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     places = api.services.places
     monkeypatch.setattr(places, "_seconds", 0.05)
@@ -114,11 +114,11 @@ async def test_a_large_answer_for_which_there_is_no_room_is_unavailable_and_a_sm
 
 
 async def test_a_client_that_does_not_read_holds_its_answers_and_no_place(
-    api: Served, monkeypatch: pytest.MonkeyPatch
+    api: RunningApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(websocket_adapter, "SEND_SECONDS", 120)
     monkeypatch.setattr(api.services.places, "_seconds", 30.0)
-    async with opened(api.socket_url) as socket:
+    async with open_socket(api.socket_url) as socket:
         socket.raw.transport.pause_reading()
         for n in range(MOST_OPERATIONS):  # more than the system keeps for a connection
             await socket.say(subscribe(str(n), LARGE))
@@ -129,11 +129,11 @@ async def test_a_client_that_does_not_read_holds_its_answers_and_no_place(
 
 @pytest.mark.parametrize("query", [LARGE, RELATED])
 async def test_a_client_that_leaves_while_it_waits_keeps_no_place_and_nothing_is_logged_of_it(
-    api: Served, query: str, caplog: pytest.LogCaptureFixture
+    api: RunningApi, query: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     places = api.services.places
     await places.take()
-    async with opened(api.socket_url) as socket:
+    async with open_socket(api.socket_url) as socket:
         await socket.say(subscribe("1", query))
         await until(lambda: places._free._waiters)
     places.leave()

@@ -10,8 +10,8 @@ from nats.aio.client import Client
 
 from eventscope.settings import Settings
 from eventscope.store.log import Log
-from tests.support.api_server import Served, served
-from tests.support.clients.websocket import opened, subscribe
+from tests.support.api_server import RunningApi, running_api
+from tests.support.clients.websocket import open_socket, subscribe
 
 SECRET = "mongodb://root:hunter2@db.internal"
 GOOD: Mapping[str, Any] = {"_id": 1, "messageId": "m1", "type": "a.b", "timestamp": 0, "recordedAt": 0}
@@ -28,8 +28,8 @@ BROKEN: Mapping[str, Mapping[str, Any]] = {
 
 
 @pytest.fixture
-async def api(settings: Settings, log: Log, client: Client) -> AsyncIterator[Served]:
-    async with served(settings) as api:
+async def api(settings: Settings, log: Log, client: Client) -> AsyncIterator[RunningApi]:
+    async with running_api(settings) as api:
         yield api
 
 
@@ -50,7 +50,7 @@ def is_masked(error: Mapping[str, Any], caplog: pytest.LogCaptureFixture) -> Non
 
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
 async def test_a_broken_document_is_an_internal_error_to_whoever_asks(
-    api: Served, log: Log, caplog: pytest.LogCaptureFixture, broken: Mapping[str, Any]
+    api: RunningApi, log: Log, caplog: pytest.LogCaptureFixture, broken: Mapping[str, Any]
 ) -> None:
     await break_log(log, broken)
     response = await api.http.post("/graphql", json={"query": f"{{ events {{ nodes {{ {FIELDS} }} }} }}"})
@@ -61,11 +61,11 @@ async def test_a_broken_document_is_an_internal_error_to_whoever_asks(
 
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
 async def test_a_broken_document_is_an_internal_error_to_followers_who_then_go_on(
-    api: Served, log: Log, caplog: pytest.LogCaptureFixture, broken: Mapping[str, Any]
+    api: RunningApi, log: Log, caplog: pytest.LogCaptureFixture, broken: Mapping[str, Any]
 ) -> None:
     await break_log(log, broken)
     feed = f"subscription {{ events(from: BEGINNING) {{ __typename ... on Event {{ {FIELDS} }} }} }}"
-    async with opened(api.socket_url) as socket:
+    async with open_socket(api.socket_url) as socket:
         await socket.say(subscribe("1", feed))
         message = await socket.hear()
         assert "hunter2" not in str(message)
@@ -76,7 +76,7 @@ async def test_a_broken_document_is_an_internal_error_to_followers_who_then_go_o
 
 @pytest.mark.parametrize("name", ["a time that is none", "data that JSON has no form for"])
 async def test_over_rest_it_is_a_500_in_json(
-    api: Served, log: Log, caplog: pytest.LogCaptureFixture, name: str
+    api: RunningApi, log: Log, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
     await break_log(log, BROKEN[name])
     response = await api.http.get("/events/history")
@@ -87,12 +87,12 @@ async def test_over_rest_it_is_a_500_in_json(
 
 
 async def test_a_log_that_cannot_even_be_followed_is_an_internal_error(
-    api: Served, log: Log, caplog: pytest.LogCaptureFixture
+    api: RunningApi, log: Log, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The error comes out of the source of the subscription, and not out of one of its fields."""
     await log.meta.update_one({"_id": "checkpoint"}, {"$set": {"head": 1}}, upsert=True)
     await log.expirations.insert_one({"_id": "a.b", "through": SECRET})
-    async with opened(api.socket_url) as socket:
+    async with open_socket(api.socket_url) as socket:
         await socket.say(subscribe("1", "subscription { events(from: BEGINNING) { __typename } }"))
         message = await socket.hear()
         assert "hunter2" not in str(message)
@@ -116,7 +116,7 @@ WRONG = {
 
 @pytest.mark.parametrize("wrong", WRONG)
 async def test_what_the_caller_is_to_blame_for_is_told_and_logged_for_information(
-    api: Served, caplog: pytest.LogCaptureFixture, wrong: str
+    api: RunningApi, caplog: pytest.LogCaptureFixture, wrong: str
 ) -> None:
     caplog.set_level(logging.INFO, "eventscope")
     query, code = WRONG[wrong]
@@ -130,9 +130,9 @@ async def test_what_the_caller_is_to_blame_for_is_told_and_logged_for_informatio
         ]
 
 
-async def test_it_is_logged_over_websocket_and_rest_too(api: Served, caplog: pytest.LogCaptureFixture) -> None:
+async def test_it_is_logged_over_websocket_and_rest_too(api: RunningApi, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "eventscope")
-    async with opened(api.socket_url) as socket:
+    async with open_socket(api.socket_url) as socket:
         await socket.say(subscribe("1", 'subscription { events(after: "x") { __typename } }'))
         await socket.hear()
     assert (await api.http.get("/events/history?limit=0")).status_code == 400
@@ -142,7 +142,7 @@ async def test_it_is_logged_over_websocket_and_rest_too(api: Served, caplog: pyt
 
 
 async def test_what_a_caller_writes_is_one_line_of_the_log_and_a_short_one(
-    api: Served, caplog: pytest.LogCaptureFixture
+    api: RunningApi, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "eventscope")
     await api.answer("query ($c: String) { events(after: $c) { nodes { id } } }", c="x\nERROR errorId 1\r\x1b[31m")

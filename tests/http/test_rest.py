@@ -15,7 +15,7 @@ from eventscope.app import build, services
 from eventscope.store.events import pages, scan
 from eventscope.store.values import moment
 from eventscope.store.values.documents import EventDocument
-from tests.support.sample_log import IDS, World
+from tests.support.sample_log import IDS, SampleApi
 from tests.support.sample_log import world as a_world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -26,16 +26,16 @@ FROM, TO = "2026-03-10T00:00:00Z", "2026-03-20T00:00:00Z"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(mongo_url: str, nats_url: str) -> AsyncIterator[World]:
+async def world(mongo_url: str, nats_url: str) -> AsyncIterator[SampleApi]:
     async with a_world(mongo_url, nats_url) as world:
         yield world
 
 
-async def get(world: World, endpoint: str, **parameters: str | int) -> httpx.Response:
+async def get(world: SampleApi, endpoint: str, **parameters: str | int) -> httpx.Response:
     return await world.api.http.get(f"/events/{endpoint}", params=parameters)
 
 
-async def answer(world: World, endpoint: str, **parameters: str | int) -> Any:
+async def answer(world: SampleApi, endpoint: str, **parameters: str | int) -> Any:
     response = await get(world, endpoint, **parameters)
     assert response.status_code == 200, response.text
     assert response.headers["content-type"] == "application/json"
@@ -66,7 +66,7 @@ def as_told(event: EventDocument) -> dict[str, Any]:
 
 @pytest.mark.parametrize("endpoint", LISTINGS)
 async def test_the_lists_tell_the_oldest_events_first_and_a_limit_leaves_out_the_newest(
-    world: World, endpoint: str
+    world: SampleApi, endpoint: str
 ) -> None:
     found = await answer(world, endpoint, limit=20)
     found.pop("filters", None)
@@ -79,14 +79,14 @@ async def test_the_lists_tell_the_oldest_events_first_and_a_limit_leaves_out_the
 
 
 @pytest.mark.parametrize("endpoint", LISTINGS)
-async def test_the_events_of_one_aggregate_are_in_the_order_of_their_versions(world: World, endpoint: str) -> None:
+async def test_the_events_of_one_aggregate_are_in_the_order_of_their_versions(world: SampleApi, endpoint: str) -> None:
     found = await answer(world, endpoint, aggregateType="user", aggregateId="u3")
     versions = [event["version"] for event in found["events"]]
     assert versions == sorted(versions)
     assert len(versions) > 1
 
 
-async def test_aggregate_tells_all_about_one_oldest_first_and_the_version_that_it_has(world: World) -> None:
+async def test_aggregate_tells_all_about_one_oldest_first_and_the_version_that_it_has(world: SampleApi) -> None:
     mine = [e for e in world.events if e.get("aggregateType") == "user" and e.get("aggregateId") == "u3"]
     assert mine
     assert await answer(world, "aggregate", aggregateType="user", aggregateId="u3") == {
@@ -98,7 +98,7 @@ async def test_aggregate_tells_all_about_one_oldest_first_and_the_version_that_i
     }
 
 
-async def test_the_version_is_that_of_now_whatever_the_parameters_leave_out(world: World) -> None:
+async def test_the_version_is_that_of_now_whatever_the_parameters_leave_out(world: SampleApi) -> None:
     mine = [e for e in world.events if e.get("aggregateType") == "user" and e.get("aggregateId") == "u3"]
     asked = {"aggregateType": "user", "aggregateId": "u3"}
     for more in ({"limit": 1}, {"eventTypes": "nothing"}, {"beforeTimestamp": "2000-01-01"}):
@@ -111,7 +111,7 @@ async def test_the_version_is_that_of_now_whatever_the_parameters_leave_out(worl
     assert elsewhere["latestVersion"] is None
 
 
-async def test_the_version_outlives_the_events(world: World) -> None:
+async def test_the_version_outlives_the_events(world: SampleApi) -> None:
     head = await world.log.aggregates.find_one({"_id.type": "user", "_id.id": "u3"})
     assert head is not None
     gone = {"_id": {"type": "user", "id": "gone"}, "version": 7, "expireAt": datetime(2020, 1, 1)}
@@ -128,7 +128,7 @@ NO_FILTERS = dict.fromkeys(
 )
 
 
-async def test_replay_repeats_the_parameters_that_were_given(world: World) -> None:
+async def test_replay_repeats_the_parameters_that_were_given(world: SampleApi) -> None:
     assert (await answer(world, "replay"))["filters"] == NO_FILTERS
     assert (await answer(world, "replay", aggregateId="", limit=7))["filters"] == NO_FILTERS | {"limit": 7}
     given: dict[str, str | int] = {
@@ -147,7 +147,7 @@ async def test_replay_repeats_the_parameters_that_were_given(world: World) -> No
     assert response.json()["filters"] == NO_FILTERS | {"fromTimestamp": "2026-03-10T02:00:00+02:00"}
 
 
-async def test_stats_tell_counts_breakdowns_and_the_time_range(world: World) -> None:
+async def test_stats_tell_counts_breakdowns_and_the_time_range(world: SampleApi) -> None:
     assert await answer(world, "stats") == recounted(world.events)
 
 
@@ -167,7 +167,7 @@ def recounted(events: list[EventDocument]) -> dict[str, Any]:
     }
 
 
-async def test_of_nothing_every_endpoint_tells_nothing(world: World) -> None:
+async def test_of_nothing_every_endpoint_tells_nothing(world: SampleApi) -> None:
     nothing: dict[str, Any] = {"aggregateId": None, "aggregateType": "nothing", "totalEvents": 0, "events": []}
     assert await answer(world, "history", aggregateType="nothing") == nothing
     filters = NO_FILTERS | {"aggregateType": "nothing"}
@@ -201,7 +201,7 @@ async def test_of_nothing_every_endpoint_tells_nothing(world: World) -> None:
     ],
 )
 async def test_each_parameter_means_what_it_says(
-    world: World, endpoint: str, parameters: dict[str, str], wanted: Any
+    world: SampleApi, endpoint: str, parameters: dict[str, str], wanted: Any
 ) -> None:
     ids = world.those(wanted)
     assert 0 < len(ids) < len(world.events)
@@ -210,7 +210,7 @@ async def test_each_parameter_means_what_it_says(
     assert found["totalEvents"] == len(ids)
 
 
-async def test_stats_are_of_what_the_parameters_mean(world: World) -> None:
+async def test_stats_are_of_what_the_parameters_mean(world: SampleApi) -> None:
     filter = {"eventTypes": "user.*,vendor.created", "fromTimestamp": FROM, "toTimestamp": TO}
     events = [
         event
@@ -229,7 +229,7 @@ async def test_stats_are_of_what_the_parameters_mean(world: World) -> None:
 
 
 @pytest.mark.parametrize("endpoint", LISTINGS)
-async def test_the_total_tells_all_that_match_though_a_limit_cuts(world: World, endpoint: str) -> None:
+async def test_the_total_tells_all_that_match_though_a_limit_cuts(world: SampleApi, endpoint: str) -> None:
     n = len(world.those(lambda event: event.get("aggregateType") == "user"))
     for limit in (1, n - 1, n, n + 1, 1000):
         found = await answer(world, endpoint, aggregateType="user", limit=limit)
@@ -237,11 +237,11 @@ async def test_the_total_tells_all_that_match_though_a_limit_cuts(world: World, 
         assert len(found["events"]) == min(limit, n)
 
 
-async def test_without_a_limit_there_are_fifty(world: World) -> None:
+async def test_without_a_limit_there_are_fifty(world: SampleApi) -> None:
     assert len((await answer(world, "history"))["events"]) == 50
 
 
-async def test_a_zone_whose_plus_was_not_escaped_is_understood(world: World) -> None:
+async def test_a_zone_whose_plus_was_not_escaped_is_understood(world: SampleApi) -> None:
     response = await world.api.http.get("/events/history?fromTimestamp=2026-03-10T02:00:00+02:00&limit=1000")
     same = await answer(world, "history", fromTimestamp=FROM, limit=1000)
     assert response.json() == same
@@ -255,7 +255,7 @@ async def test_a_zone_whose_plus_was_not_escaped_is_understood(world: World) -> 
     assert response.json() == same
 
 
-async def test_an_empty_parameter_is_as_good_as_none(world: World) -> None:
+async def test_an_empty_parameter_is_as_good_as_none(world: SampleApi) -> None:
     assert await answer(world, "history", aggregateId="", eventTypes="") == await answer(world, "history")
     for endpoint in ("history", "replay", "stats"):
         for types in (",", " , ,"):
@@ -274,12 +274,12 @@ def refusal(response: httpx.Response, status: int = 400) -> Any:
 
 @pytest.mark.parametrize("name", ["fromTimestamp", "toTimestamp", "beforeTimestamp"])
 @pytest.mark.parametrize("time", ["2028-02-29+00:00", "2028-02-29%2B00:00", "20280229+0200", "2028-02-29+02"])
-async def test_a_day_with_a_zone_is_refused_however_its_plus_is_written(world: World, name: str, time: str) -> None:
+async def test_a_day_with_a_zone_is_refused_however_its_plus_is_written(world: SampleApi, name: str, time: str) -> None:
     response = await world.api.http.get(f"/events/history?limit=1&{name}={time}")
     assert refusal(response) == {"code": "BAD_USER_INPUT", "field": name}
 
 
-async def test_where_there_is_no_answer_an_error_comes_in_the_same_form(world: World) -> None:
+async def test_where_there_is_no_answer_an_error_comes_in_the_same_form(world: SampleApi) -> None:
     for path in ("histry", "", "history/x"):
         response = await get(world, path)
         assert response.status_code == 404
@@ -294,20 +294,20 @@ async def test_where_there_is_no_answer_an_error_comes_in_the_same_form(world: W
 
 
 @pytest.mark.parametrize("limit", ["0", "1e1", "-1", "1.5"])
-async def test_statistics_refuse_a_limit_as_the_lists_do(world: World, limit: str) -> None:
+async def test_statistics_refuse_a_limit_as_the_lists_do(world: SampleApi, limit: str) -> None:
     assert refusal(await get(world, "stats", limit=limit)) == {"code": "BAD_USER_INPUT", "field": "limit"}
     await answer(world, "stats", limit=1)
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "abc", "1.5", "1e3", "٣", " 5", "99999999999", "0x10"])
 @pytest.mark.parametrize("endpoint", ["history", "replay", "aggregate"])
-async def test_a_limit_that_is_no_number_from_1_on_is_refused(world: World, endpoint: str, limit: str) -> None:
+async def test_a_limit_that_is_no_number_from_1_on_is_refused(world: SampleApi, endpoint: str, limit: str) -> None:
     response = await get(world, endpoint, aggregateType="user", aggregateId="u1", limit=limit)
     assert refusal(response) == {"code": "BAD_USER_INPUT", "field": "limit"}
 
 
 @pytest.mark.parametrize("endpoint", LISTINGS)
-async def test_a_limit_of_1000_is_given_and_one_of_1001_is_refused(world: World, endpoint: str) -> None:
+async def test_a_limit_of_1000_is_given_and_one_of_1001_is_refused(world: SampleApi, endpoint: str) -> None:
     assert len((await answer(world, endpoint, limit=1000))["events"]) == len(world.events)
     response = await get(world, endpoint, limit=1001)
     assert refusal(response) == {"code": "PAGE_TOO_LARGE", "field": "limit"}
@@ -316,7 +316,7 @@ async def test_a_limit_of_1000_is_given_and_one_of_1001_is_refused(world: World,
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 @pytest.mark.parametrize("name", ["aggregate_id", "type", "offset", "fromtimestamp", "$where", "x" * 1000])
 async def test_a_parameter_that_there_is_not_is_refused_with_those_that_there_are(
-    world: World, endpoint: str, name: str
+    world: SampleApi, endpoint: str, name: str
 ) -> None:
     response = await get(world, endpoint, aggregateType="user", aggregateId="u1", **{name: "x"})
     assert refusal(response)["code"] == "BAD_USER_INPUT"
@@ -325,20 +325,20 @@ async def test_a_parameter_that_there_is_not_is_refused_with_those_that_there_ar
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
-async def test_a_parameter_given_twice_is_refused(world: World, endpoint: str) -> None:
+async def test_a_parameter_given_twice_is_refused(world: SampleApi, endpoint: str) -> None:
     response = await world.api.http.get(f"/events/{endpoint}?aggregateType=user&aggregateType=vendor&aggregateId=x")
     assert refusal(response) == {"code": "BAD_USER_INPUT", "field": "aggregateType"}
 
 
 @pytest.mark.parametrize("endpoint", ["history", "replay", "stats"])
 @pytest.mark.parametrize("name", ["fromTimestamp", "toTimestamp", "beforeTimestamp"])
-async def test_a_time_that_is_none_is_refused(world: World, endpoint: str, name: str) -> None:
+async def test_a_time_that_is_none_is_refused(world: SampleApi, endpoint: str, name: str) -> None:
     for time in ("yesterday", "1772841600", "2026-02-30", "2026-02", "2026-02-03+02:00", "0001-01-01T00:00:00+14:00"):
         response = await get(world, endpoint, **{name: time})
         assert refusal(response) == {"code": "BAD_USER_INPUT", "field": name}
 
 
-async def test_values_that_are_too_many_or_too_long_are_refused(world: World) -> None:
+async def test_values_that_are_too_many_or_too_long_are_refused(world: SampleApi) -> None:
     response = await get(world, "history", eventTypes=",".join(f"t{n}" for n in range(1001)))
     assert refusal(response) == {"code": "BAD_USER_INPUT", "field": "eventTypes"}
     response = await get(world, "history", aggregateId="x" * 1025)
@@ -346,13 +346,13 @@ async def test_values_that_are_too_many_or_too_long_are_refused(world: World) ->
 
 
 @pytest.mark.parametrize("missing", ["aggregateId", "aggregateType"])
-async def test_an_aggregate_is_asked_for_by_its_type_and_its_id(world: World, missing: str) -> None:
+async def test_an_aggregate_is_asked_for_by_its_type_and_its_id(world: SampleApi, missing: str) -> None:
     given = {"aggregateId": "u1", "aggregateType": "user"}
     del given[missing]
     assert refusal(await get(world, "aggregate", **given)) == {"code": "BAD_USER_INPUT", "field": missing}
 
 
-async def test_stats_of_one_aggregate_are_of_its_events_alone(world: World) -> None:
+async def test_stats_of_one_aggregate_are_of_its_events_alone(world: SampleApi) -> None:
     mine = [e for e in world.events if e.get("aggregateType") == "user" and e.get("aggregateId") == "u1"]
     assert len(mine) > 1
     assert await answer(world, "stats", aggregateType="user", aggregateId="u1") == recounted(mine)
@@ -367,7 +367,7 @@ texts = st.text(max_size=20) | st.sampled_from(["user", "u1", "user.*", FROM, TO
 @given(endpoint=st.sampled_from(ENDPOINTS), parameters=st.dictionaries(names | texts, texts, max_size=4))
 @settings(max_examples=400, deadline=None)
 async def test_no_parameters_whatever_are_answered_with_500(
-    world: World, endpoint: str, parameters: dict[str, str]
+    world: SampleApi, endpoint: str, parameters: dict[str, str]
 ) -> None:
     response = await get(world, endpoint, **parameters)
     assert response.status_code in {200, 400}
@@ -376,7 +376,7 @@ async def test_no_parameters_whatever_are_answered_with_500(
 
 
 async def test_a_listing_that_cannot_be_given_whole_in_time_is_an_error(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: SampleApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pages, "SHARE", 1e-9)
     monkeypatch.setattr(scan, "WINDOW", 7)
@@ -386,7 +386,7 @@ async def test_a_listing_that_cannot_be_given_whole_in_time_is_an_error(
     assert response.json()["errors"][0]["extensions"] == {"code": "TIMEOUT"}
 
 
-async def test_a_listing_that_is_too_large_to_be_given_whole_is_another_error(world: World) -> None:
+async def test_a_listing_that_is_too_large_to_be_given_whole_is_another_error(world: SampleApi) -> None:
     chosen = world.settings.model_copy(update={"mongo_database": f"{world.settings.mongo_database}_large"})
     async with services(chosen) as found:
         times = {"timestamp": moment.now(), "recordedAt": moment.now()}

@@ -10,9 +10,9 @@ from websockets.exceptions import InvalidStatus
 from eventscope.http import endpoint
 from eventscope.http.websocket_handler import fault
 from eventscope.settings import Settings
-from tests.support.api_server import served
-from tests.support.clients.websocket import ACK, INIT, opened, subscribe
-from tests.support.sample_log import World
+from tests.support.api_server import running_api
+from tests.support.clients.websocket import ACK, INIT, open_socket, subscribe
+from tests.support.sample_log import SampleApi
 from tests.support.sample_log import world as a_world
 from tests.support.until import until
 
@@ -24,13 +24,13 @@ ENDLESS = "subscription { events { __typename } }"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(mongo_url: str, nats_url: str) -> AsyncIterator[World]:
+async def world(mongo_url: str, nats_url: str) -> AsyncIterator[SampleApi]:
     async with a_world(mongo_url, nats_url) as world:
         yield world
 
 
 @pytest.fixture(scope="module")
-def url(world: World) -> str:
+def url(world: SampleApi) -> str:
     return world.api.socket_url
 
 
@@ -39,7 +39,7 @@ def url(world: World) -> str:
 
 @pytest.mark.parametrize("payload", [{}, {"payload": None}, {"payload": {}}, {"payload": {"token": "x"}}])
 async def test_a_client_that_says_hello_is_acknowledged(url: str, payload: dict[str, object]) -> None:
-    async with opened(url, init=False) as socket:
+    async with open_socket(url, init=False) as socket:
         assert socket.raw.subprotocol == "graphql-transport-ws"
         await socket.say(INIT | payload)
         assert await socket.hear() == ACK
@@ -47,41 +47,41 @@ async def test_a_client_that_says_hello_is_acknowledged(url: str, payload: dict[
 
 @pytest.mark.parametrize("protocols", [[], ["graphql-ws"], ["soap", "graphql-sse"]])
 async def test_a_client_that_does_not_speak_the_protocol_is_closed_with_4406(url: str, protocols: list[str]) -> None:
-    async with opened(url, init=False, protocols=protocols) as socket:
+    async with open_socket(url, init=False, protocols=protocols) as socket:
         assert (await socket.end())[0] == 4406
 
 
 async def test_a_client_that_also_speaks_another_protocol_gets_ours(url: str) -> None:
-    async with opened(url, protocols=["graphql-ws", "graphql-transport-ws"]) as socket:
+    async with open_socket(url, protocols=["graphql-ws", "graphql-transport-ws"]) as socket:
         assert await socket.is_open()
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "https://evil.example", "null", "http://127.0.0.1:1"])
 async def test_a_page_of_another_origin_is_refused_with_403_before_anything_is_said(url: str, origin: str) -> None:
     with pytest.raises(InvalidStatus) as refused:
-        async with opened(url, origin=origin):
+        async with open_socket(url, origin=origin):
             pass
     assert refused.value.response.status_code == 403
 
 
 async def test_a_page_of_our_own_origin_is_welcome(url: str) -> None:
-    async with opened(url, origin=url.replace("ws", "http", 1).removesuffix("/graphql")) as socket:
+    async with open_socket(url, origin=url.replace("ws", "http", 1).removesuffix("/graphql")) as socket:
         assert await socket.is_open()
 
 
 @pytest.mark.asyncio(loop_scope="function")
 async def test_an_origin_that_is_allowed_is_welcome_and_no_other(settings: Settings) -> None:
-    async with served(settings.model_copy(update={"origins": ("https://ours.example",)})) as api:
-        async with opened(api.socket_url, origin="https://ours.example") as socket:
+    async with running_api(settings.model_copy(update={"origins": ("https://ours.example",)})) as api:
+        async with open_socket(api.socket_url, origin="https://ours.example") as socket:
             assert await socket.is_open()
         with pytest.raises(InvalidStatus):
-            async with opened(api.socket_url, origin="https://ours.example.evil"):
+            async with open_socket(api.socket_url, origin="https://ours.example.evil"):
                 pass
 
 
 async def test_a_query_that_is_asked_by_its_hash_is_to_be_sent_and_the_connection_stays(url: str) -> None:
     payload = {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "ecf4edb4"}}}
-    async with opened(url) as socket:
+    async with open_socket(url) as socket:
         await socket.say({"id": "1", "type": "subscribe", "payload": payload})
         error = {"message": "PersistedQueryNotSupported", "extensions": {"code": "PERSISTED_QUERY_NOT_SUPPORTED"}}
         assert await socket.hear() == {"id": "1", "type": "error", "payload": [error]}
@@ -95,24 +95,24 @@ async def test_a_client_that_says_nothing_is_closed_with_4408(
 ) -> None:
     assert endpoint.INIT_SECONDS == 10
     monkeypatch.setattr(endpoint, "INIT_SECONDS", 0.1)
-    async with served(settings) as api, opened(api.socket_url, init=False) as socket:
+    async with running_api(settings) as api, open_socket(api.socket_url, init=False) as socket:
         assert await socket.end() == (4408, "Connection initialisation timeout", [])
 
 
 async def test_a_second_hello_closes_with_4429(url: str) -> None:
-    async with opened(url) as socket:
+    async with open_socket(url) as socket:
         await socket.say(INIT)
         assert (await socket.end())[0] == 4429
 
 
 async def test_an_operation_before_the_hello_closes_with_4401(url: str) -> None:
-    async with opened(url, init=False) as socket:
+    async with open_socket(url, init=False) as socket:
         await socket.say(subscribe("1", FINE))
         assert await socket.end() == (4401, "Unauthorized", [])
 
 
 async def test_a_ping_is_answered_at_any_time_and_a_pong_never(url: str) -> None:
-    async with opened(url, init=False) as socket:
+    async with open_socket(url, init=False) as socket:
         for message in ({"type": "ping"}, {"type": "ping", "payload": None}, {"type": "ping", "payload": {"a": 1}}):
             await socket.say({"type": "pong"}, message)
             assert await socket.hear() == {"type": "pong"}
@@ -170,7 +170,7 @@ WRONG: list[object] = [
 
 @pytest.mark.parametrize("frame", WRONG, ids=lambda frame: str(frame)[:60])
 async def test_a_frame_that_is_not_of_the_protocol_closes_with_4400(url: str, frame: object) -> None:
-    async with opened(url) as socket:
+    async with open_socket(url) as socket:
         await socket.say(frame)
         code, reason, heard = await socket.end()
     assert (code, heard) == (4400, [])
@@ -178,7 +178,7 @@ async def test_a_frame_that_is_not_of_the_protocol_closes_with_4400(url: str, fr
 
 
 async def test_a_frame_that_is_too_large_closes_with_1009(url: str) -> None:
-    async with opened(url) as socket:
+    async with open_socket(url) as socket:
         await socket.say("x" * 262_145)
         assert (await socket.end())[0] == 1009
 
@@ -198,7 +198,7 @@ async def test_every_message_of_the_protocol_is_without_fault() -> None:
 
 
 async def test_a_query_is_answered_once_and_complete(url: str) -> None:
-    async with opened(url) as socket:
+    async with open_socket(url) as socket:
         await socket.say(subscribe("q", FINE))
         assert await socket.hear() == {"id": "q", "type": "next", "payload": NEXT}
         assert await socket.hear() == {"id": "q", "type": "complete"}
@@ -227,7 +227,7 @@ async def test_a_query_is_answered_once_and_complete(url: str) -> None:
     ids=lambda payload: str(payload)[:60],
 )
 async def test_an_operation_that_is_wrong_gets_an_error_and_the_connection_stays(url: str, payload: Any) -> None:
-    async with opened(url) as socket:
+    async with open_socket(url) as socket:
         await socket.say({"id": "1", "type": "subscribe", "payload": payload})
         answer = await socket.hear()
         assert (answer["id"], answer["type"]) == ("1", "error")
@@ -238,7 +238,7 @@ async def test_an_operation_that_is_wrong_gets_an_error_and_the_connection_stays
 
 
 async def test_an_error_in_a_field_is_part_of_the_answer(url: str) -> None:
-    async with opened(url) as socket:
+    async with open_socket(url) as socket:
         await socket.say(subscribe("1", "{ events(first: 1001) { nodes { id } } }"))
         answer = await socket.hear()
         assert (answer["type"], answer["payload"]["data"]) == ("next", None)
@@ -247,14 +247,14 @@ async def test_an_error_in_a_field_is_part_of_the_answer(url: str) -> None:
 
 
 async def test_of_several_operations_the_one_that_is_named_is_answered(url: str) -> None:
-    async with opened(url) as socket:
+    async with open_socket(url) as socket:
         query = "query A { log { head } } query B { stats { totalEvents } }"
         await socket.say(subscribe("1", query, operationName="A"))
         assert (await socket.hear())["payload"] == NEXT
 
 
 async def test_an_id_that_is_in_use_closes_with_4409(url: str) -> None:
-    async with opened(url) as socket:
+    async with open_socket(url) as socket:
         await socket.say(subscribe("1", ENDLESS), subscribe("1", FINE))
         code, reason, _ = await socket.end()
     assert (code, reason) == (4409, "Subscriber for 1 already exists")
@@ -263,7 +263,7 @@ async def test_an_id_that_is_in_use_closes_with_4409(url: str) -> None:
 @pytest.mark.parametrize("letter", ["x", "ö", "\U0001f600"])
 async def test_a_reason_that_would_not_fit_into_its_frame_is_shortened(url: str, letter: str) -> None:
     id = letter * 128
-    async with opened(url) as socket:
+    async with open_socket(url) as socket:
         await socket.say(subscribe(id, ENDLESS), subscribe(id, FINE))
         code, reason, _ = await socket.end()
     assert code == 4409
@@ -272,7 +272,7 @@ async def test_a_reason_that_would_not_fit_into_its_frame_is_shortened(url: str,
 
 
 async def test_an_id_is_free_again_when_its_operation_is_over(url: str) -> None:
-    async with opened(url) as socket:
+    async with open_socket(url) as socket:
         for _ in range(3):
             await socket.say(subscribe("1", FINE))
             assert [(await socket.hear())["type"] for _ in range(2)] == ["next", "complete"]
@@ -283,13 +283,13 @@ async def test_an_id_is_free_again_when_its_operation_is_over(url: str) -> None:
 
 
 async def test_that_an_unknown_operation_is_over_is_no_news(url: str) -> None:
-    async with opened(url) as socket:
+    async with open_socket(url) as socket:
         await socket.say({"id": "nothing", "type": "complete"})
         assert await socket.is_open()
 
 
-async def test_the_21st_operation_at_once_gets_an_error_and_the_others_go_on(url: str, world: World) -> None:
-    async with opened(url) as socket:
+async def test_the_21st_operation_at_once_gets_an_error_and_the_others_go_on(url: str, world: SampleApi) -> None:
+    async with open_socket(url) as socket:
         for n in range(20):
             await socket.say(subscribe(f"s{n}", ENDLESS))
             assert (await socket.hear())["type"] == "next"
@@ -305,7 +305,7 @@ async def test_the_21st_operation_at_once_gets_an_error_and_the_others_go_on(url
 
 async def test_each_operation_on_a_connection_has_its_own_budget(url: str) -> None:
     lists = " ".join(f"l{n}: events(first: 1000) {{ pageInfo {{ hasNextPage }} }}" for n in range(10))
-    async with opened(url) as socket:
+    async with open_socket(url) as socket:
         for _ in range(3):
             await socket.say(subscribe("1", f"{{ {lists} }}"))
             assert "errors" not in (await socket.hear())["payload"]

@@ -40,10 +40,10 @@ from eventscope.store.log import Log, open_log
 from eventscope.subscriptions.ingest.lag import Lag
 from eventscope.subscriptions.nats import stream
 from tests.support import processes
-from tests.support.api_server import Served, served
-from tests.support.clients.event_stream import EVENTS, streamed
-from tests.support.clients.websocket import opened, subscribe
-from tests.support.killable_servers import own_nats
+from tests.support.api_server import RunningApi, running_api
+from tests.support.clients.event_stream import EVENTS, open_stream
+from tests.support.clients.websocket import open_socket, subscribe
+from tests.support.killable_servers import killable_nats
 from tests.support.until import until
 
 UNKNOWN = "unknown"
@@ -107,12 +107,12 @@ async def becomes(address: str, status: str) -> None:
 
 
 @pytest.fixture
-async def api(settings: Settings, log: Log, client: Client) -> AsyncIterator[Served]:
-    async with served(settings) as api:
+async def api(settings: Settings, log: Log, client: Client) -> AsyncIterator[RunningApi]:
+    async with running_api(settings) as api:
         yield api
 
 
-def address(api: Served) -> str:
+def address(api: RunningApi) -> str:
     return str(api.http.base_url).rstrip("/")
 
 
@@ -201,7 +201,7 @@ async def test_an_ingester_without_nats_says_so_counts_its_errors_and_goes_on(
     settings: Settings, log: Log, tmp_path: Path
 ) -> None:
     async with AsyncExitStack() as stack:
-        async with own_nats(tmp_path) as server:
+        async with killable_nats(tmp_path) as server:
             own = settings.model_copy(update={"nats_url": server.url})
             watched = await stack.enter_async_context(ingester(own))
             await becomes(watched, "ingesting")
@@ -212,7 +212,7 @@ async def test_an_ingester_without_nats_says_so_counts_its_errors_and_goes_on(
         assert found.total("ingest_errors_total") >= 1
         assert (found("ingest_active"), found("log_up")) == (0, 1)
         assert found("log_lag_events") is UNKNOWN
-        async with own_nats(tmp_path, server.port):
+        async with killable_nats(tmp_path, server.port):
             await becomes(watched, "ingesting")
             assert (await figures(watched)).total("ingest_starts_total") >= 2
 
@@ -228,7 +228,7 @@ async def test_an_ingester_that_is_watched_still_ends_when_it_is_asked_to(
     settings: Settings, log: Log, client: Client
 ) -> None:
     watched = settings.model_copy(update={"ingest_port": free()})
-    async with processes.running(watched, "ingest") as process:
+    async with processes.eventscope_process(watched, "ingest") as process:
         await becomes(f"http://{HOST}:{watched.ingest_port}", "ingesting")
         process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0
@@ -269,7 +269,7 @@ def test_errors_of_an_ingester_are_counted_by_kind(error: Exception, kind: str, 
 
 
 async def test_an_api_counts_operations_by_kind_and_outcome(
-    api: Served, client: Client, subject_prefix: str, ingesting: None
+    api: RunningApi, client: Client, subject_prefix: str, ingesting: None
 ) -> None:
     await api.ask("{ log { head } }")
     await api.ask("{ log { head } }")
@@ -290,7 +290,7 @@ async def test_an_api_counts_operations_by_kind_and_outcome(
     assert found("operation_seconds_count", "subscription") is None
 
 
-async def test_an_api_counts_requests_by_path_and_status(api: Served) -> None:
+async def test_an_api_counts_requests_by_path_and_status(api: RunningApi) -> None:
     await api.ask("{ log { head } }")
     await api.http.post("/graphql", content="{}", headers={"content-type": "text/plain"})
     await api.http.get("/events/stats")
@@ -308,11 +308,11 @@ async def test_an_api_counts_requests_by_path_and_status(api: Served) -> None:
 
 
 async def test_an_api_counts_sockets_followers_deliveries_and_the_delay_of_live_events(
-    api: Served, log: Log, client: Client, subject_prefix: str, ingesting: None
+    api: RunningApi, log: Log, client: Client, subject_prefix: str, ingesting: None
 ) -> None:
     await publish(client, subject_prefix, *(b"{}" for _ in range(5)))
     await until(lambda: read.first_position(log))
-    async with opened(api.socket_url) as one, opened(api.socket_url) as other:
+    async with open_socket(api.socket_url) as one, open_socket(api.socket_url) as other:
         for socket_ in (one, other):
             await socket_.say(subscribe("1", FEED))
             while (await socket_.hear())["payload"]["data"]["events"]["__typename"] != "CaughtUp":
@@ -341,8 +341,8 @@ async def test_an_api_counts_sockets_followers_deliveries_and_the_delay_of_live_
 async def test_an_api_counts_event_streams_and_what_it_closed_and_not_how_long_a_stream_lasts(
     settings: Settings, log: Log, client: Client
 ) -> None:
-    async with served(settings.model_copy(update={"connections_per_address": 1})) as api:
-        async with streamed(api.http, FEED) as stream:
+    async with running_api(settings.model_copy(update={"connections_per_address": 1})) as api:
+        async with open_stream(api.http, FEED) as stream:
             await stream.next()
             found = await figures(address(api))
             assert (found("event_streams"), found("followers"), found("websockets")) == (1, 1, 0)
@@ -360,7 +360,7 @@ async def test_an_api_counts_event_streams_and_what_it_closed_and_not_how_long_a
 
 
 async def test_an_api_reports_how_far_the_log_is_behind(
-    api: Served, log: Log, client: Client, subject_prefix: str
+    api: RunningApi, log: Log, client: Client, subject_prefix: str
 ) -> None:
     await publish(client, subject_prefix, b"{}", b"{}", b"{}")
     found = await figures(address(api))
@@ -368,7 +368,7 @@ async def test_an_api_reports_how_far_the_log_is_behind(
     assert found.total("log_lag_seconds") > 0
 
 
-async def test_an_operation_that_is_given_up_is_counted_as_such(api: Served) -> None:
+async def test_an_operation_that_is_given_up_is_counted_as_such(api: RunningApi) -> None:
     metrics, asked = ApiMetrics(), asyncio.Event()
     ended: list[asyncio.Task[Any] | None] = []
 
@@ -407,7 +407,7 @@ async def test_what_is_known_of_a_log_that_cannot_be_read_is_told_as_unknown() -
     assert all(math.isnan(value) for value in values.values())
 
 
-async def test_metrics_come_in_the_format_that_prometheus_asks_for(api: Served) -> None:
+async def test_metrics_come_in_the_format_that_prometheus_asks_for(api: RunningApi) -> None:
     answer = await api.http.get("/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"})
     assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
     assert answer.headers["cache-control"] == "no-store"

@@ -12,10 +12,10 @@ from eventscope.errors import WrongLog
 from eventscope.settings import Settings
 from eventscope.store.log import Log, prepare
 from tests.cli.test_tail import tailing
-from tests.support.api_server import Served, served
-from tests.support.clients.event_stream import streamed
-from tests.support.clients.websocket import opened, subscribe
-from tests.support.event_services import connected
+from tests.support.api_server import RunningApi, running_api
+from tests.support.clients.event_stream import open_stream
+from tests.support.clients.websocket import open_socket, subscribe
+from tests.support.event_services import connected_service
 from tests.support.sample_log import fill
 
 FEED = "subscription ($after: String) { events(after: $after) { __typename ... on Event { cursor } } }"
@@ -26,10 +26,10 @@ PAGE = """query ($after: String) { events(first: 2, order: OLDEST_FIRST, after: 
 
 
 @pytest.fixture
-async def api(settings: Settings, log: Log, client: Client) -> AsyncIterator[Served]:
+async def api(settings: Settings, log: Log, client: Client) -> AsyncIterator[RunningApi]:
     """An API over a log of three events, the newest of which lie in memory."""
     await filled(log, "old", 3)
-    async with served(settings) as api:
+    async with running_api(settings) as api:
         yield api
 
 
@@ -47,11 +47,11 @@ async def dropped(log: Log) -> None:
     await log.mongo.client.drop_database(log.mongo.database.name)
 
 
-async def page(api: Served, after: str | None = None) -> Any:
+async def page(api: RunningApi, after: str | None = None) -> Any:
     return (await api.ask(PAGE, after=after))["events"]
 
 
-async def test_a_cursor_of_before_is_refused_at_once_and_one_of_now_goes_on(api: Served, log: Log) -> None:
+async def test_a_cursor_of_before_is_refused_at_once_and_one_of_now_goes_on(api: RunningApi, log: Log) -> None:
     before = await page(api)
     assert (await page(api, before["pageInfo"]["endCursor"]))["edges"][0]["node"]["type"] == "old.happened"
     await begun_anew(log, 5)
@@ -63,33 +63,33 @@ async def test_a_cursor_of_before_is_refused_at_once_and_one_of_now_goes_on(api:
     assert len((await page(api, now["pageInfo"]["endCursor"]))["edges"]) == 2
 
 
-async def test_a_cursor_that_an_older_version_gave_is_taken_by_any_log(api: Served, log: Log) -> None:
+async def test_a_cursor_that_an_older_version_gave_is_taken_by_any_log(api: RunningApi, log: Log) -> None:
     assert len((await page(api, "e2"))["edges"]) == 1
     await begun_anew(log, 5)
     assert len((await page(api, "e3"))["edges"]) == 2
 
 
-async def test_every_kind_of_subscription_refuses_it(api: Served, log: Log) -> None:
+async def test_every_kind_of_subscription_refuses_it(api: RunningApi, log: Log) -> None:
     cursor = (await page(api))["pageInfo"]["endCursor"]
     await begun_anew(log, 5)
     for query in (FEED, REPLAY):
-        async with opened(api.socket_url) as socket:
+        async with open_socket(api.socket_url) as socket:
             await socket.say(subscribe("1", query, variables={"after": cursor}))
             message = await socket.hear()
             assert message["type"] == "error"
             assert message["payload"][0]["extensions"] == {"code": "WRONG_LOG", "field": "after"}
-        async with streamed(api.http, query, after=cursor) as stream:
+        async with open_stream(api.http, query, after=cursor) as stream:
             _, result = await stream.hear()
             assert result["errors"][0]["extensions"] == {"code": "WRONG_LOG", "field": "after"}
             assert (await stream.hear())[0] == "complete"
 
 
 async def test_a_service_that_follows_or_replays_is_told_and_does_not_ask_for_ever(
-    settings: Settings, api: Served, log: Log
+    settings: Settings, api: RunningApi, log: Log
 ) -> None:
     cursor = (await page(api))["pageInfo"]["endCursor"]
     await begun_anew(log, 5)
-    async with connected(settings, str(api.http.base_url)) as service:
+    async with connected_service(settings, str(api.http.base_url)) as service:
         for events in (service.subscribe_to_events(after=cursor), service.replay_events(after=cursor)):
             async with aclosing(events):
                 with pytest.raises(WrongLog, match="after: the cursor belongs to the log") as raised:
@@ -97,7 +97,7 @@ async def test_a_service_that_follows_or_replays_is_told_and_does_not_ask_for_ev
             assert raised.value.field == "after"
 
 
-async def test_tail_says_so_and_ends(api: Served, log: Log) -> None:
+async def test_tail_says_so_and_ends(api: RunningApi, log: Log) -> None:
     cursor = (await page(api))["pageInfo"]["endCursor"]
     await begun_anew(log, 5)
     async with tailing(api, "--after", cursor) as process:
@@ -106,7 +106,7 @@ async def test_tail_says_so_and_ends(api: Served, log: Log) -> None:
         assert b"the cursor belongs to the log" in await process.stderr.read()
 
 
-async def test_a_backup_that_is_restored_keeps_its_cursors(api: Served, log: Log) -> None:
+async def test_a_backup_that_is_restored_keeps_its_cursors(api: RunningApi, log: Log) -> None:
     cursor = (await page(api))["pageInfo"]["endCursor"]
     name = (await api.ask("{ log { id } }"))["log"]["id"]
     database = log.mongo.database
@@ -121,7 +121,7 @@ async def test_a_backup_that_is_restored_keeps_its_cursors(api: Served, log: Log
     assert [edge["node"]["type"] for edge in (await page(api, cursor))["edges"]] == ["old.happened"]
 
 
-async def test_newest_events_of_a_log_that_was_dropped_are_in_no_answer(api: Served, log: Log) -> None:
+async def test_newest_events_of_a_log_that_was_dropped_are_in_no_answer(api: RunningApi, log: Log) -> None:
     """Though the new log may have grown beyond the old one before anybody asked."""
     newest = "{ events(first: 2) { edges { cursor } nodes { type } } }"
     before = (await api.ask(newest))["events"]

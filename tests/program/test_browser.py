@@ -24,7 +24,7 @@ from eventscope.http.uvicorn.listen import listen
 from eventscope.server.api import config
 from eventscope.settings import Settings
 from tests.support.clients.browser import FLAGS, PATIENCE, path
-from tests.support.requirements import left_out
+from tests.support.requirements import leave_out
 
 pytestmark = pytest.mark.browser
 
@@ -57,7 +57,7 @@ def chromium() -> str:
 def built() -> Path:
     """The folder of the built page."""
     if not (BUILT / "index.html").is_file():
-        left_out("the page was not built; run `make web` with Node 20.19 or newer")
+        leave_out("the page was not built; run `make web` with Node 20.19 or newer")
     return BUILT
 
 

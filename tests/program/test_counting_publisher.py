@@ -16,8 +16,8 @@ from eventscope.client.event import Event
 from eventscope.settings import Settings
 from eventscope.store.log import Log
 from eventscope.store.rejected import messages as rejected
-from tests.support.event_services import connected
-from tests.support.ingesters import held
+from tests.support.event_services import connected_service
+from tests.support.ingesters import has_lease
 from tests.support.until import until
 
 PUBLISHER = Path(__file__).parent / "counting_publisher.py"
@@ -40,8 +40,8 @@ async def test_two_processes_that_count_for_themselves_one_started_again_lose_no
     async def restarted() -> list[dict[str, Any]]:
         return await publish(settings, subject_prefix, "one") + await publish(settings, subject_prefix, "one")
 
-    await until(lambda: held(log))  # from then on the log has a name, which is a part of its cursors
-    async with connected(settings, api) as service:
+    await until(lambda: has_lease(log))  # from then on the log has a name, which is a part of its cursors
+    async with connected_service(settings, api) as service:
         live = asyncio.create_task(follow(service, 3 * COUNT))
         both = await asyncio.gather(restarted(), publish(settings, subject_prefix, "two"))
         sent = {message["messageId"]: message for messages in both for message in messages}

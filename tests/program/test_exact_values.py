@@ -13,8 +13,8 @@ from eventscope.settings import Settings
 from eventscope.store.events import pages
 from eventscope.store.log import Log
 from tests.support.clients.event_stream import EVENTS
-from tests.support.clients.websocket import opened
-from tests.support.sample_log import World
+from tests.support.clients.websocket import open_socket
+from tests.support.sample_log import SampleApi
 from tests.support.sample_log import world as a_world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -39,7 +39,7 @@ LONG = ("12345678901234567890123", "does not fit into 64 bits")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(mongo_url: str, nats_url: str) -> AsyncIterator[World]:
+async def world(mongo_url: str, nats_url: str) -> AsyncIterator[SampleApi]:
     async with a_world(mongo_url, nats_url) as world:
         yield world
 
@@ -79,7 +79,7 @@ def check(error: Any, message: str, place: str) -> None:
 @pytest.mark.parametrize("asked", [publishing, finding])
 @pytest.mark.parametrize(("accept", "status"), [(JSON, 200), (NEW, 400)])
 async def test_a_variable_that_would_be_changed_is_refused_with_its_place(
-    world: World, value: str, message: str, asked: Any, accept: str, status: int
+    world: SampleApi, value: str, message: str, asked: Any, accept: str, status: int
 ) -> None:
     query, variables, place = asked(value)
     headers = {"content-type": JSON, "accept": accept}
@@ -94,14 +94,14 @@ async def test_a_variable_that_would_be_changed_is_refused_with_its_place(
 
 
 @pytest.mark.parametrize(("value", "message"), [*CHANGED, TWICE, LONG])
-async def test_so_it_is_in_an_address(world: World, value: str, message: str) -> None:
+async def test_so_it_is_in_an_address(world: SampleApi, value: str, message: str) -> None:
     query, variables, place = finding(value)
     response = await world.api.http.get("/graphql", params={"query": query, "variables": variables})
     check(response.json()["errors"][0], message, place)
 
 
 @pytest.mark.parametrize(("value", "message"), [*CHANGED, TWICE, LONG])
-async def test_so_it_is_in_a_stream_of_events(world: World, value: str, message: str) -> None:
+async def test_so_it_is_in_a_stream_of_events(world: SampleApi, value: str, message: str) -> None:
     query, variables, place = following(value)
     headers = {"content-type": JSON, "accept": EVENTS}
     response = await world.api.http.post("/graphql", content=body(query, variables), headers=headers)
@@ -114,10 +114,12 @@ async def test_so_it_is_in_a_stream_of_events(world: World, value: str, message:
 
 @pytest.mark.parametrize(("value", "message"), [*CHANGED, TWICE, LONG])
 @pytest.mark.parametrize("asked", [publishing, finding, following])
-async def test_so_it_is_over_a_websocket_which_stays_open(world: World, value: str, message: str, asked: Any) -> None:
+async def test_so_it_is_over_a_websocket_which_stays_open(
+    world: SampleApi, value: str, message: str, asked: Any
+) -> None:
     query, variables, place = asked(value)
     payload = body(query, variables).decode()
-    async with opened(world.api.socket_url) as socket:
+    async with open_socket(world.api.socket_url) as socket:
         await socket.say(written('{"id": "1", "type": "subscribe", "payload": ~}', payload))
         answer = await socket.hear()
         assert answer["id"] == "1"
@@ -129,20 +131,20 @@ async def test_so_it_is_over_a_websocket_which_stays_open(world: World, value: s
         assert await socket.is_open()
 
 
-async def test_a_message_of_the_protocol_means_the_same_whatever_numbers_lie_in_it(world: World) -> None:
-    async with opened(world.api.socket_url, init=False) as socket:
+async def test_a_message_of_the_protocol_means_the_same_whatever_numbers_lie_in_it(world: SampleApi) -> None:
+    async with open_socket(world.api.socket_url, init=False) as socket:
         await socket.say(written('{"type": "ping", "payload": {"n": 1e999, "m": ~}}', "9" * 5000))
         assert await socket.hear() == {"type": "pong"}
         await socket.say('{"id": "1", "type": "subscribe", "payload": {"query": "{ log { head } }", "n": 1e999}}')
         assert (await socket.end())[0] == 4401
-    async with opened(world.api.socket_url) as socket:
+    async with open_socket(world.api.socket_url) as socket:
         await socket.say('{"id": "1", "type": "subscribe", "payload": {"query": 1e999}}')
         assert (await socket.end())[0] == 4400
-    async with opened(world.api.socket_url) as socket:
+    async with open_socket(world.api.socket_url) as socket:
         deep = "[" * 30_000 + "]" * 30_000
         await socket.say(written('{"type": "ping", "payload": {"n": 1e999, "m": ~}}', deep))
         assert (await socket.end())[0] == 4400
-    async with opened(world.api.socket_url) as socket:
+    async with open_socket(world.api.socket_url) as socket:
         await socket.say(
             {"id": "1", "type": "subscribe", "payload": {"query": "subscription { events { __typename } }"}}
         )
@@ -164,7 +166,9 @@ async def test_a_message_of_the_protocol_means_the_same_whatever_numbers_lie_in_
         '{ replay(filter: { data: [{ path: "n", in: [1, ~] }] }) { nodes { id } } }',
     ],
 )
-async def test_a_literal_that_would_be_changed_is_refused(world: World, value: str, message: str, query: str) -> None:
+async def test_a_literal_that_would_be_changed_is_refused(
+    world: SampleApi, value: str, message: str, query: str
+) -> None:
     error = await world.api.refusal(written(query, value))
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
     assert message.partition("{}")[2].strip() in error["message"]
@@ -173,7 +177,7 @@ async def test_a_literal_that_would_be_changed_is_refused(world: World, value: s
         assert "items[1].price" in error["message"]
 
 
-async def test_a_variable_that_is_left_out_of_a_literal_is_no_value(world: World) -> None:
+async def test_a_variable_that_is_left_out_of_a_literal_is_no_value(world: SampleApi) -> None:
     for query in (
         'query ($x: JSON) { events(filter: { data: [{ path: "n", eq: { a: $x } }] }) { nodes { id } } }',
         'mutation ($x: JSON) { publishEvent(input: { type: "a.b", data: { a: $x } }) { messageId } }',
@@ -181,7 +185,7 @@ async def test_a_variable_that_is_left_out_of_a_literal_is_no_value(world: World
         assert (await world.api.refusal(query))["extensions"]["code"] == "BAD_USER_INPUT"
 
 
-async def test_a_key_given_twice_in_a_literal_is_refused(world: World) -> None:
+async def test_a_key_given_twice_in_a_literal_is_refused(world: SampleApi) -> None:
     error = await world.api.refusal(
         'mutation { publishEvent(input: { type: "a.b", data: { a: 1, a: 2 } }) { messageId } }'
     )

@@ -16,8 +16,8 @@ from eventscope.settings import Settings
 from eventscope.store.events import pages
 from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
-from tests.support.api_server import Served, served
-from tests.support.clients.websocket import Socket, opened, subscribe
+from tests.support.api_server import RunningApi, running_api
+from tests.support.clients.websocket import Socket, open_socket, subscribe
 from tests.support.until import until
 
 FEED = """subscription ($filter: EventFilter, $after: String, $from: StartFrom) {
@@ -32,9 +32,9 @@ FEED = """subscription ($filter: EventFilter, $after: String, $from: StartFrom) 
 
 
 @pytest.fixture
-async def api(settings: Settings, log: Log, client: Client, ingesting: None) -> AsyncIterator[Served]:
+async def api(settings: Settings, log: Log, client: Client, ingesting: None) -> AsyncIterator[RunningApi]:
     """An API over a log of its own, with an ingester at work."""
-    async with served(settings) as api:
+    async with running_api(settings) as api:
         yield api
 
 
@@ -100,10 +100,10 @@ async def stored(log: Log, n: int) -> None:
     await until(there)
 
 
-async def test_from_now_on_what_was_before_is_left_out(api: Served, log: Log, publisher: Publisher) -> None:
+async def test_from_now_on_what_was_before_is_left_out(api: RunningApi, log: Log, publisher: Publisher) -> None:
     await publisher.publish(5)
     await stored(log, 5)
-    async with opened(api.socket_url) as socket:
+    async with open_socket(api.socket_url) as socket:
         await follow(socket)
         assert await caught_up(socket) == ([], cursor.encode("e", 5, tag=await same_log.tag(log)))
         ids = await publisher.publish(3)
@@ -111,21 +111,23 @@ async def test_from_now_on_what_was_before_is_left_out(api: Served, log: Log, pu
 
 
 async def test_from_the_beginning_all_that_was_comes_first_and_then_what_is(
-    api: Served, log: Log, publisher: Publisher
+    api: RunningApi, log: Log, publisher: Publisher
 ) -> None:
     before = await publisher.publish(450)
     await stored(log, 450)
-    async with opened(api.socket_url) as socket:
+    async with open_socket(api.socket_url) as socket:
         await follow(socket, **{"from": "BEGINNING"})
         assert await caught_up(socket) == (before, cursor.encode("e", 450, tag=await same_log.tag(log)))
         ids = await publisher.publish(3)
         assert await events(socket, 3) == ids
 
 
-async def test_after_a_cursor_come_exactly_the_events_behind_it(api: Served, log: Log, publisher: Publisher) -> None:
+async def test_after_a_cursor_come_exactly_the_events_behind_it(
+    api: RunningApi, log: Log, publisher: Publisher
+) -> None:
     ids = await publisher.publish(10)
     await stored(log, 10)
-    async with opened(api.socket_url) as socket:
+    async with open_socket(api.socket_url) as socket:
         # a cursor says more than a start
         await follow(socket, after=cursor.encode("e", 4, tag=None), **{"from": "BEGINNING"})
         assert (await caught_up(socket))[0] == ids[4:]
@@ -133,7 +135,9 @@ async def test_after_a_cursor_come_exactly_the_events_behind_it(api: Served, log
         assert (await caught_up(socket))[0] == ids[7:]
 
 
-async def test_a_filter_is_as_good_for_what_was_as_for_what_comes(api: Served, log: Log, publisher: Publisher) -> None:
+async def test_a_filter_is_as_good_for_what_was_as_for_what_comes(
+    api: RunningApi, log: Log, publisher: Publisher
+) -> None:
     async def some() -> list[str]:
         mine: list[str] = []
         for n in range(10):
@@ -144,7 +148,7 @@ async def test_a_filter_is_as_good_for_what_was_as_for_what_comes(api: Served, l
 
     before = await some()
     await stored(log, len(publisher.published))
-    async with opened(api.socket_url) as socket:
+    async with open_socket(api.socket_url) as socket:
         filter = {"eventTypes": ["thing.*"], "userId": "alice"}
         await follow(socket, filter=filter, **{"from": "BEGINNING"})
         assert (await caught_up(socket))[0] == before
@@ -153,7 +157,7 @@ async def test_a_filter_is_as_good_for_what_was_as_for_what_comes(api: Served, l
 
 
 async def test_whoever_begins_while_events_come_in_gets_every_one_once_and_in_order(
-    api: Served, log: Log, settings: Settings, subject_prefix: str
+    api: RunningApi, log: Log, settings: Settings, subject_prefix: str
 ) -> None:
     """Publishers of several connections at once, followers that begin at any time and at any place."""
     total = 600
@@ -169,7 +173,7 @@ async def test_whoever_begins_while_events_come_in_gets_every_one_once_and_in_or
 
     async def followed(start: int) -> list[str]:
         await stored(log, start)
-        async with opened(api.socket_url) as socket:
+        async with open_socket(api.socket_url) as socket:
             await follow(socket, after=cursor.encode("e", start, tag=None))
             return await events(socket, total - start)
 
@@ -183,13 +187,13 @@ async def test_whoever_begins_while_events_come_in_gets_every_one_once_and_in_or
 
 
 async def test_who_comes_back_with_the_last_cursor_misses_nothing_and_gets_nothing_twice(
-    api: Served, log: Log, publisher: Publisher
+    api: RunningApi, log: Log, publisher: Publisher
 ) -> None:
     received: list[str] = []
     after = None
     for _ in range(5):
         await publisher.publish(20)
-        async with opened(api.socket_url) as socket:
+        async with open_socket(api.socket_url) as socket:
             await follow(socket, after=after, **{"from": "BEGINNING"})
             for _ in range(13):
                 while (one := await delivery(socket))["__typename"] != "Event":
@@ -201,14 +205,16 @@ async def test_who_comes_back_with_the_last_cursor_misses_nothing_and_gets_nothi
     assert len(received) == 65
 
 
-async def test_each_event_that_is_delivered_may_be_asked_for_more(api: Served, log: Log, publisher: Publisher) -> None:
+async def test_each_event_that_is_delivered_may_be_asked_for_more(
+    api: RunningApi, log: Log, publisher: Publisher
+) -> None:
     """What one event asks for is not counted against the next."""
     await publisher.publish(30, aggregateType="thing", aggregateId="t1")
     await stored(log, 30)
     query = """subscription { events(from: BEGINNING) {
       ... on Event { version aggregate { version events(first: 1000) { pageInfo { hasNextPage } } } }
     } }"""
-    async with opened(api.socket_url) as socket:
+    async with open_socket(api.socket_url) as socket:
         await socket.say(subscribe("1", query))
         for version in range(1, 31):
             one = await delivery(socket)
@@ -218,11 +224,11 @@ async def test_each_event_that_is_delivered_may_be_asked_for_more(api: Served, l
 
 
 async def test_several_operations_on_one_connection_do_not_disturb_each_other(
-    api: Served, log: Log, publisher: Publisher
+    api: RunningApi, log: Log, publisher: Publisher
 ) -> None:
     ids = await publisher.publish(40)
     await stored(log, 40)
-    async with opened(api.socket_url) as socket:
+    async with open_socket(api.socket_url) as socket:
         for n in range(4):
             await follow(socket, f"s{n}", after=cursor.encode("e", n * 10, tag=None))
         heard: dict[str, list[str]] = {f"s{n}": [] for n in range(4)}
@@ -237,8 +243,8 @@ async def test_several_operations_on_one_connection_do_not_disturb_each_other(
     assert heard == {f"s{n}": ids[n * 10 :] for n in range(4)}
 
 
-async def test_who_cancels_hears_no_more_and_is_followed_no_longer(api: Served, publisher: Publisher) -> None:
-    async with opened(api.socket_url) as socket:
+async def test_who_cancels_hears_no_more_and_is_followed_no_longer(api: RunningApi, publisher: Publisher) -> None:
+    async with open_socket(api.socket_url) as socket:
         await follow(socket, "goes")
         await caught_up(socket)
         await follow(socket, "stays")
@@ -253,8 +259,8 @@ async def test_who_cancels_hears_no_more_and_is_followed_no_longer(api: Served, 
         await until(lambda: api.services.feed.subscribers == 0)
 
 
-async def test_who_closes_is_followed_no_longer(api: Served) -> None:
-    async with opened(api.socket_url) as socket:
+async def test_who_closes_is_followed_no_longer(api: RunningApi) -> None:
+    async with open_socket(api.socket_url) as socket:
         await follow(socket)
         await caught_up(socket)
         assert api.services.feed.subscribers == 1
@@ -262,11 +268,11 @@ async def test_who_closes_is_followed_no_longer(api: Served) -> None:
 
 
 async def test_a_hundred_clients_that_vanish_leave_nothing_behind(
-    api: Served, log: Log, publisher: Publisher, caplog: pytest.LogCaptureFixture
+    api: RunningApi, log: Log, publisher: Publisher, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def all_is_well() -> None:
         await stored(log, len(publisher.published))
-        async with opened(api.socket_url) as socket:
+        async with open_socket(api.socket_url) as socket:
             await follow(socket)
             await caught_up(socket)
             ids = await publisher.publish(1)
@@ -277,7 +283,7 @@ async def test_a_hundred_clients_that_vanish_leave_nothing_behind(
     before = tasks()
     for _ in range(4):
         async with AsyncExitStack() as stack:
-            sockets = [await stack.enter_async_context(opened(api.socket_url)) for _ in range(25)]
+            sockets = [await stack.enter_async_context(open_socket(api.socket_url)) for _ in range(25)]
             for socket in sockets:
                 await follow(socket, **{"from": "BEGINNING"})
                 await caught_up(socket)

@@ -21,8 +21,8 @@ from eventscope.store.events import pages
 from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
 from eventscope.subscriptions.live import subscriber as members
-from tests.support.api_server import Served, served
-from tests.support.clients.websocket import INIT, PROTOCOL, Socket, opened, subscribe
+from tests.support.api_server import RunningApi, running_api
+from tests.support.clients.websocket import INIT, PROTOCOL, Socket, open_socket, subscribe
 from tests.support.until import until
 
 FEED = """subscription ($after: String, $filter: EventFilter) { events(after: $after, filter: $filter) {
@@ -31,8 +31,8 @@ NESTED = "subscription { events { ... on Event { id aggregate { version events(f
 
 
 @pytest.fixture
-async def api(settings: Settings, log: Log, client: Client, ingesting: None) -> AsyncIterator[Served]:
-    async with served(settings) as api:
+async def api(settings: Settings, log: Log, client: Client, ingesting: None) -> AsyncIterator[RunningApi]:
+    async with running_api(settings) as api:
         yield api
 
 
@@ -74,7 +74,7 @@ async def events(socket: Socket, n: int) -> list[int]:
     return [(await event(socket))["position"] for _ in range(n)]
 
 
-async def figure(api: Served, name: str, **labels: str) -> float:
+async def figure(api: RunningApi, name: str, **labels: str) -> float:
     """What the server tells of itself."""
     text = (await api.http.get("/metrics")).text
     found = [
@@ -89,11 +89,13 @@ async def figure(api: Served, name: str, **labels: str) -> float:
 # cohorts
 
 
-async def test_who_asks_the_same_shares_the_work_wherever_it_began(api: Served, publisher: Publisher, log: Log) -> None:
+async def test_who_asks_the_same_shares_the_work_wherever_it_began(
+    api: RunningApi, publisher: Publisher, log: Log
+) -> None:
     await publisher.publish(5)
     await until(lambda: _stored(log, 5))
     async with AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(opened(api.socket_url)) for _ in range(6)]
+        clients = [await stack.enter_async_context(open_socket(api.socket_url)) for _ in range(6)]
         for number, socket in enumerate(clients):
             await socket.say(subscribe(f"o{number}", FEED, variables={"after": f"e{number:x}"}))
         for number, socket in enumerate(clients):
@@ -110,8 +112,8 @@ async def test_who_asks_the_same_shares_the_work_wherever_it_began(api: Served, 
     await until(lambda: api.services.hub.state().cohorts == 0)
 
 
-async def test_an_error_in_an_event_reaches_every_subscriber(api: Served, publisher: Publisher) -> None:
-    async with opened(api.socket_url) as one, opened(api.socket_url) as other:
+async def test_an_error_in_an_event_reaches_every_subscriber(api: RunningApi, publisher: Publisher) -> None:
+    async with open_socket(api.socket_url) as one, open_socket(api.socket_url) as other:
         for socket in (one, other):
             await socket.say(subscribe("1", NESTED))
             assert (await socket.hear())["payload"] == {"data": {"events": {}}}
@@ -125,9 +127,9 @@ async def test_an_error_in_an_event_reaches_every_subscriber(api: Served, publis
 
 
 async def test_an_operation_that_was_cancelled_sends_nothing_under_its_id_any_more(
-    api: Served, publisher: Publisher
+    api: RunningApi, publisher: Publisher
 ) -> None:
-    async with opened(api.socket_url) as socket:
+    async with open_socket(api.socket_url) as socket:
         await caught_up(socket)
         for _ in range(20):
             await publisher.publish(3)
@@ -144,7 +146,7 @@ async def test_an_operation_that_was_cancelled_sends_nothing_under_its_id_any_mo
 
 
 @asynccontextmanager
-async def deaf(api: Served, query: str = FEED) -> AsyncIterator[sockets.socket]:
+async def deaf(api: RunningApi, query: str = FEED) -> AsyncIterator[sockets.socket]:
     """A client that subscribes, and then reads nothing any more."""
     address = urlsplit(api.socket_url)
     loop = asyncio.get_running_loop()
@@ -173,11 +175,11 @@ def _frame(text: bytes) -> bytes:
 
 
 async def test_clients_that_stop_reading_are_cut_off_and_leave_nothing_behind_and_delay_nobody(
-    api: Served, publisher: Publisher, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    api: RunningApi, publisher: Publisher, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(members, "SEND_SECONDS", 0.3)
     monkeypatch.setattr(websocket_adapter, "SEND_SECONDS", 0.3)
-    async with opened(api.socket_url) as socket:
+    async with open_socket(api.socket_url) as socket:
         await caught_up(socket)
         before = _tasks()
         assert before
@@ -201,7 +203,7 @@ async def test_a_client_that_reads_late_is_told_that_it_fell_behind_and_gets_eve
     settings: Settings, log: Log, client: Client, ingesting: None, publisher: Publisher
 ) -> None:
     small = settings.model_copy(update={"live_client_bytes": 100_000})
-    async with served(small) as api, opened(api.socket_url) as quick, opened(api.socket_url) as slow:
+    async with running_api(small) as api, open_socket(api.socket_url) as quick, open_socket(api.socket_url) as slow:
         await caught_up(quick)
         await caught_up(slow)
         slow.raw.transport.pause_reading()
@@ -233,8 +235,8 @@ def _tasks() -> Counter[str]:
 async def test_one_connection_too_many_is_closed_with_1013_until_there_is_room(
     settings: Settings, log: Log, client: Client, limit: str
 ) -> None:
-    async with served(settings.model_copy(update={limit: 2})) as api, opened(api.socket_url) as first:
-        async with opened(api.socket_url), opened(api.socket_url, init=False) as third:
+    async with running_api(settings.model_copy(update={limit: 2})) as api, open_socket(api.socket_url) as first:
+        async with open_socket(api.socket_url), open_socket(api.socket_url, init=False) as third:
             code, reason, heard = await third.end()
             assert (code, heard) == (1013, [])
             assert "try again later" in reason
@@ -244,8 +246,8 @@ async def test_one_connection_too_many_is_closed_with_1013_until_there_is_room(
         assert await first.is_open()
 
 
-async def _admitted(stack: AsyncExitStack, api: Served) -> bool:
-    socket = await stack.enter_async_context(opened(api.socket_url, init=False))
+async def _admitted(stack: AsyncExitStack, api: RunningApi) -> bool:
+    socket = await stack.enter_async_context(open_socket(api.socket_url, init=False))
     await socket.say({"type": "ping"})
     with suppress(Exception):
         return bool(await socket.hear() == {"type": "pong"})
@@ -271,15 +273,15 @@ async def test_who_cannot_be_welcomed_hears_why(
         await asyncio.Event().wait()
 
     monkeypatch.setattr(Endpoint, "on_ws_connect", on_ws_connect)
-    async with served(settings) as api, opened(api.socket_url, init=False) as socket:
+    async with running_api(settings) as api, open_socket(api.socket_url, init=False) as socket:
         await socket.say(INIT)
         found, reason, heard = await socket.end()
         assert (found, heard) == (code, [])
         assert "hunter2" not in reason
 
 
-async def test_frames_are_not_compressed_even_for_clients_that_would_like_it(api: Served) -> None:
-    async with opened(api.socket_url) as socket:
+async def test_frames_are_not_compressed_even_for_clients_that_would_like_it(api: RunningApi) -> None:
+    async with open_socket(api.socket_url) as socket:
         assert "permessage-deflate" in str(socket.raw.request)
         assert socket.raw.response is not None
         assert "Sec-WebSocket-Extensions" not in socket.raw.response.headers
@@ -288,11 +290,11 @@ async def test_frames_are_not_compressed_even_for_clients_that_would_like_it(api
 async def test_when_a_server_stops_each_client_hears_1012_and_goes_on_at_another(
     settings: Settings, log: Log, client: Client, ingesting: None, publisher: Publisher
 ) -> None:
-    async with served(settings) as other, AsyncExitStack() as stack:
+    async with running_api(settings) as other, AsyncExitStack() as stack:
         cursors: list[str] = []
         async with AsyncExitStack() as first:
-            api = await first.enter_async_context(served(settings))
-            leaving = [await stack.enter_async_context(opened(api.socket_url)) for _ in range(5)]
+            api = await first.enter_async_context(running_api(settings))
+            leaving = [await stack.enter_async_context(open_socket(api.socket_url)) for _ in range(5)]
             for socket in leaving:
                 await caught_up(socket)
             await publisher.publish(7)
@@ -305,7 +307,7 @@ async def test_when_a_server_stops_each_client_hears_1012_and_goes_on_at_another
         await publisher.publish(7)
         async with asyncio.timeout(60):
             for cursor in cursors:
-                socket = await stack.enter_async_context(opened(other.socket_url))
+                socket = await stack.enter_async_context(open_socket(other.socket_url))
                 await socket.say(subscribe("1", FEED, variables={"after": cursor}))
                 assert await events(socket, 7) == list(range(8, 15))
 
@@ -313,15 +315,15 @@ async def test_when_a_server_stops_each_client_hears_1012_and_goes_on_at_another
 async def test_there_is_one_nats_subscription_however_many_follow(
     settings: Settings, log: Log, client: Client, ingesting: None
 ) -> None:
-    async with served(settings) as api, AsyncExitStack() as stack:
+    async with running_api(settings) as api, AsyncExitStack() as stack:
         before = await _subscriptions(api)
         for _ in range(30):
-            await caught_up(await stack.enter_async_context(opened(api.socket_url)))
+            await caught_up(await stack.enter_async_context(open_socket(api.socket_url)))
         assert await _subscriptions(api) == before
         assert len(api.services.feed._inboxes) == 1
 
 
-async def _subscriptions(api: Served) -> int:
+async def _subscriptions(api: RunningApi) -> int:
     return len(api.services.publisher._client._subs)
 
 

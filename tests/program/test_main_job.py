@@ -24,7 +24,7 @@ async def test_what_a_bare_client_publishes_is_seen_over_http_and_over_a_websock
         "userId": "admin-7",
         "data": {"name": "Ada"},
     }
-    async with wire.opened(f"{api}/graphql".replace("http", "ws", 1)) as socket:
+    async with wire.open_socket(f"{api}/graphql".replace("http", "ws", 1)) as socket:
         await socket.say(wire.subscribe("1", LIVE))
         assert (await socket.hear())["payload"] == {"data": {"events": {"__typename": "CaughtUp"}}}
 

@@ -23,9 +23,9 @@ from eventscope.settings import NATS_ACCESS, PREFIX, Settings, variable
 from eventscope.store.log import Log
 from eventscope.store.rejected import messages
 from eventscope.subscriptions.nats.stream import close, connect
-from tests.support.api_server import served
+from tests.support.api_server import running_api
 from tests.support.ingesters import ingester
-from tests.support.locked_nats import Certificates, Key, Operator, demanding
+from tests.support.locked_nats import Certificates, Key, Operator, locked_nats
 from tests.support.until import until
 
 Demands = tuple[str, dict[str, str]]
@@ -35,9 +35,9 @@ Demands = tuple[str, dict[str, str]]
 def edge_of_a_hub(folder: Path) -> Iterator[str]:
     """A server with a JetStream of its own, joined to one whose JetStream is meant."""
     port = free()
-    hub = demanding(folder / "hub", jetstream={"domain": "hub"}, leafnodes={"host": HOST, "port": port})
+    hub = locked_nats(folder / "hub", jetstream={"domain": "hub"}, leafnodes={"host": HOST, "port": port})
     remotes = {"remotes": [{"url": f"nats://{HOST}:{port}"}]}
-    with hub, demanding(folder / "edge", jetstream={"domain": "edge"}, leafnodes=remotes) as url:
+    with hub, locked_nats(folder / "edge", jetstream={"domain": "edge"}, leafnodes=remotes) as url:
         yield url
 
 
@@ -64,7 +64,7 @@ def demands(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             with edge_of_a_hub(folder) as url:
                 yield url, {"nats_domain": "hub"}
             return
-    with demanding(folder / "server", **config) as url:
+    with locked_nats(folder / "server", **config) as url:
         yield url, given
 
 
@@ -89,7 +89,7 @@ async def test_events_go_their_whole_way_there(theirs: Settings, log: Log, tmp_p
     files: Any = {name: getattr(theirs, name) for name in NATS_ACCESS if getattr(theirs, name)}
     async with (
         ingester(theirs),
-        served(theirs) as api,
+        running_api(theirs) as api,
         EventsService.connect(
             theirs.nats_url, str(api.http.base_url), stream=theirs.stream, subjects=theirs.subjects, **files
         ) as service,

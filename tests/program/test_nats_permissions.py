@@ -15,8 +15,8 @@ from eventscope.subscriptions.nats import diagnostics
 from eventscope.subscriptions.nats.client import NatsClient, violations_text
 from eventscope.subscriptions.nats.stream import connect, ensure
 from eventscope.subscriptions.publish import confirmed
-from tests.support.api_server import served
-from tests.support.locked_nats import demanding
+from tests.support.api_server import running_api
+from tests.support.locked_nats import locked_nats
 from tests.support.until import until
 
 pytestmark = pytest.mark.processes
@@ -32,7 +32,7 @@ USERS = {
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server, in whose address USER is to be replaced by one of them."""
     users: Any = [{"user": user, "password": "pw", "permissions": given} for user, given in USERS.items()]
-    with demanding(tmp_path_factory.mktemp("users"), authorization={"users": users}) as url:
+    with locked_nats(tmp_path_factory.mktemp("users"), authorization={"users": users}) as url:
         yield url.replace("//", "//USER:pw@")
 
 
@@ -54,7 +54,7 @@ async def test_the_doctor_says_what_is_not_permitted(
 async def test_an_api_that_hears_nothing_live_is_not_ready_and_says_why(settings: Settings, log: Log, url: str) -> None:
     theirs = settings.model_copy(update={"nats_url": url.replace("USER", "without_live")})
     await checkpoint.acquire(log, "somebody", 600)
-    async with served(theirs) as api:
+    async with running_api(theirs) as api:
         await until(api.services.nats_refusal)
         response = await api.http.get("/readyz")
     words = f'Permissions Violation for Subscription to "eventscope.live.{settings.stream}"'

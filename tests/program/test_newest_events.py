@@ -6,28 +6,28 @@ from collections.abc import AsyncIterator
 import pytest
 
 from eventscope.settings import Settings
-from tests.support.api_server import Served, served
+from tests.support.api_server import RunningApi, running_api
 
 PUBLISH = 'mutation { publishEvent(input: {type: "a.happened", data: {n: 1.0, text: "ü"}}) { position } }'
 NEWEST = "{ events(first: 3) { nodes { position data } pageInfo { endCursor hasNextPage } coverage { complete } } }"
 
 
 @pytest.fixture
-async def api(settings: Settings, ingesting: None) -> AsyncIterator[Served]:
-    async with served(settings) as api:
+async def api(settings: Settings, ingesting: None) -> AsyncIterator[RunningApi]:
+    async with running_api(settings) as api:
         yield api
 
 
-async def publish(api: Served) -> int:
+async def publish(api: RunningApi) -> int:
     return int((await api.ask(PUBLISH))["publishEvent"]["position"])
 
 
-async def newest(api: Served) -> int:
+async def newest(api: RunningApi) -> int:
     nodes = (await api.ask(NEWEST))["events"]["nodes"]
     return max((int(node["position"]) for node in nodes), default=0)
 
 
-async def test_who_published_an_event_finds_it_at_once(api: Served) -> None:
+async def test_who_published_an_event_finds_it_at_once(api: RunningApi) -> None:
     async def one() -> None:
         for _ in range(20):
             position = await publish(api)
@@ -36,15 +36,15 @@ async def test_who_published_an_event_finds_it_at_once(api: Served) -> None:
     await asyncio.gather(*(one() for _ in range(5)))
 
 
-async def test_who_published_through_one_process_finds_it_through_another(api: Served, settings: Settings) -> None:
-    async with served(settings) as other:
+async def test_who_published_through_one_process_finds_it_through_another(api: RunningApi, settings: Settings) -> None:
+    async with running_api(settings) as other:
         for _ in range(30):
             position = await publish(api)
             assert await newest(other) >= position
 
 
-async def test_with_a_tail_and_without_one_the_answers_are_the_same_bytes(api: Served, settings: Settings) -> None:
-    async with served(settings.model_copy(update={"tail_events": 0})) as without:
+async def test_with_a_tail_and_without_one_the_answers_are_the_same_bytes(api: RunningApi, settings: Settings) -> None:
+    async with running_api(settings.model_copy(update={"tail_events": 0})) as without:
         for _ in range(8):
             await publish(api)
         assert without.services.log.tail is None

@@ -15,7 +15,7 @@ from nats.aio.client import Client
 from eventscope.processes.ports import free
 from eventscope.settings import Settings
 from eventscope.store.log import Log
-from tests.support.interrupted_starts import BOUND, SIGNALS, at_first, starts
+from tests.support.interrupted_starts import BOUND, SIGNALS, default_exit_codes, run_starts
 from tests.support.processes import environment
 from tests.support.until import until
 
@@ -34,7 +34,7 @@ COMMANDS: dict[str, Sequence[str]] = {
 
 
 async def test_dev_ends_by_a_signal_at_any_moment_and_the_next_start_finds_its_events(tmp_path: Path) -> None:
-    ends = await starts(tmp_path / "data", 6, seed=1, every=3)
+    ends = await run_starts(tmp_path / "data", 6, seed=1, every=3)
     assert {end.number for end in ends} == set(SIGNALS)
     assert [fault for end in ends for fault in end.faults] == []
 
@@ -64,7 +64,7 @@ async def test_every_other_command_ends_by_a_signal_at_any_moment(
         async with asyncio.timeout(BOUND):
             code = await process.wait()
         # 0 for what goes on until it is asked, and what shells say for the rest
-        assert code in (0, 128 + number, *at_first(number)), (name, number, code)
+        assert code in (0, 128 + number, *default_exit_codes(number)), (name, number, code)
         await until(lambda: _with(settings.stream) == [], 5.0)
 
 

@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from tests.support.sample_log import World
+from tests.support.sample_log import SampleApi
 from tests.support.sample_log import world as a_world
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def world(mongo_url: str, nats_url: str) -> AsyncIterator[World]:
+async def world(mongo_url: str, nats_url: str) -> AsyncIterator[SampleApi]:
     """A served log of a few hundred events, which nobody changes; tests that use it run in its loop.
 
     None of them lies in memory: many tests look at what is read from MongoDB.

@@ -7,7 +7,7 @@ import pytest
 from eventscope.resolvers import aggregates
 from eventscope.store.values import moment
 from eventscope.store.values.documents import EventDocument
-from tests.support.sample_log import World
+from tests.support.sample_log import SampleApi
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -27,7 +27,7 @@ EVENTS = """query ($type: String!, $id: ID!, $order: Order, $first: Int, $after:
 }"""
 
 
-def heads(world: World) -> dict[tuple[str, str], dict[str, Any]]:
+def heads(world: SampleApi) -> dict[tuple[str, str], dict[str, Any]]:
     """The heads, folded anew out of the events."""
     folded: dict[tuple[str, str], dict[str, Any]] = {}
     for event in world.events:
@@ -55,7 +55,7 @@ def advanced(head: dict[str, Any] | None, event: EventDocument) -> dict[str, Any
     }
 
 
-def in_order(world: World, order: str) -> list[dict[str, Any]]:
+def in_order(world: SampleApi, order: str) -> list[dict[str, Any]]:
     """The heads with the one first that was changed, or created, last."""
     newest_first = world.events[::-1] if order == "RECENTLY_CHANGED" else world.events
     keys = [(event["aggregateType"], event["aggregateId"]) for event in newest_first if "aggregateType" in event]
@@ -64,7 +64,7 @@ def in_order(world: World, order: str) -> list[dict[str, Any]]:
     return [found[name] for name in (names if order == "RECENTLY_CHANGED" else names[::-1])]
 
 
-async def listed(world: World, size: int = 1000, **asked: Any) -> list[dict[str, Any]]:
+async def listed(world: SampleApi, size: int = 1000, **asked: Any) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     after = None
     while True:
@@ -75,19 +75,19 @@ async def listed(world: World, size: int = 1000, **asked: Any) -> list[dict[str,
             return found
 
 
-async def test_a_head_is_what_its_events_make_of_it(world: World) -> None:
+async def test_a_head_is_what_its_events_make_of_it(world: SampleApi) -> None:
     for (type, id), head in heads(world).items():
         assert await world.api.ask(ONE, type=type, id=id) == {"aggregate": head}
 
 
-async def test_an_aggregate_that_never_was_is_null(world: World) -> None:
+async def test_an_aggregate_that_never_was_is_null(world: SampleApi) -> None:
     assert await world.api.ask(ONE, type="user", id="nobody") == {"aggregate": None}
     assert await world.api.ask(ONE, type="vendor", id="u1") == {"aggregate": None}
 
 
 @pytest.mark.parametrize("order", ["RECENTLY_CHANGED", "RECENTLY_CREATED"])
 @pytest.mark.parametrize("size", [4, 1000])
-async def test_all_pages_in_either_order_are_all_aggregates(world: World, order: str, size: int) -> None:
+async def test_all_pages_in_either_order_are_all_aggregates(world: SampleApi, order: str, size: int) -> None:
     assert await listed(world, size, order=order) == in_order(world, order)
 
 
@@ -105,7 +105,7 @@ async def test_all_pages_in_either_order_are_all_aggregates(world: World, order:
         {"deleted": False, "type": "user"},
     ],
 )
-async def test_a_filter_lists_those_that_it_means(world: World, filter: dict[str, Any]) -> None:
+async def test_a_filter_lists_those_that_it_means(world: SampleApi, filter: dict[str, Any]) -> None:
     wanted = [head for head in in_order(world, "RECENTLY_CHANGED") if means(filter, head)]
     assert await listed(world, 3, filter=filter) == wanted
     counted = await world.api.ask(PAGE, filter=filter)
@@ -121,18 +121,18 @@ def means(filter: dict[str, Any], head: dict[str, Any]) -> bool:
     )
 
 
-async def test_some_aggregates_are_deleted_and_some_are_not(world: World) -> None:
+async def test_some_aggregates_are_deleted_and_some_are_not(world: SampleApi) -> None:
     assert {head["deleted"] for head in heads(world).values()} == {True, False}
 
 
-async def test_a_total_beyond_the_bound_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_total_beyond_the_bound_says_so(world: SampleApi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aggregates, "MOST_COUNTED", 5)
     answer = await world.api.ask(PAGE)
     assert answer["aggregates"]["totalCount"] == {"atLeast": 5, "exact": None}
 
 
 @pytest.mark.parametrize("order", ["OLDEST_FIRST", "NEWEST_FIRST"])
-async def test_an_aggregate_lists_its_own_events_by_pages(world: World, order: str) -> None:
+async def test_an_aggregate_lists_its_own_events_by_pages(world: SampleApi, order: str) -> None:
     mine = [e for e in world.events if e.get("aggregateType") == "user" and e.get("aggregateId") == "u2"]
     wanted = [{"id": event["messageId"], "version": n} for n, event in enumerate(mine, start=1)]
     found: list[Any] = []
@@ -146,7 +146,7 @@ async def test_an_aggregate_lists_its_own_events_by_pages(world: World, order: s
     assert found == (wanted if order == "OLDEST_FIRST" else wanted[::-1])
 
 
-async def test_an_event_knows_its_aggregate(world: World) -> None:
+async def test_an_event_knows_its_aggregate(world: SampleApi) -> None:
     answer = await world.api.ask(
         f"{{ events(first: 1000, order: OLDEST_FIRST) {{ nodes {{ id aggregate {{ {HEAD} }} }} }} }}"
     )

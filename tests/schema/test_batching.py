@@ -8,13 +8,13 @@ import pytest
 
 from eventscope.resolvers import same_log
 from eventscope.resolvers.cursor import encode
-from tests.support.sample_log import World
+from tests.support.sample_log import SampleApi
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @asynccontextmanager
-async def counted(world: World) -> AsyncIterator[Counter[str]]:
+async def counted(world: SampleApi) -> AsyncIterator[Counter[str]]:
     """How often each collection is read within the block; filled in at its end."""
     database, reads = world.log.mongo.database, Counter[str]()
     await database.command("profile", 2)
@@ -30,27 +30,27 @@ async def counted(world: World) -> AsyncIterator[Counter[str]]:
                 reads[row["ns"].partition(".")[2]] += 1
 
 
-async def test_the_aggregates_of_a_page_of_events_are_one_read(world: World) -> None:
+async def test_the_aggregates_of_a_page_of_events_are_one_read(world: SampleApi) -> None:
     async with counted(world) as reads:
         answer = await world.api.ask("{ events(first: 100) { nodes { aggregate { version } } } }")
     assert sum(node["aggregate"] is not None for node in answer["events"]["nodes"]) > 50
     assert (reads["events"], reads["aggregates"]) == (1, 1)
 
 
-async def test_the_causes_of_a_page_of_events_are_one_read(world: World) -> None:
+async def test_the_causes_of_a_page_of_events_are_one_read(world: SampleApi) -> None:
     async with counted(world) as reads:
         answer = await world.api.ask("{ events(first: 100) { nodes { cause { id } } } }")
     assert sum(node["cause"] is not None for node in answer["events"]["nodes"]) > 20
     assert reads["events"] == 2
 
 
-async def test_each_step_back_along_causes_is_one_read_more(world: World) -> None:
+async def test_each_step_back_along_causes_is_one_read_more(world: SampleApi) -> None:
     async with counted(world) as reads:
         await world.api.ask("{ events(first: 100) { nodes { cause { cause { cause { id } } } } } }")
     assert reads["events"] == 4
 
 
-async def test_what_is_not_asked_for_is_not_read(world: World) -> None:
+async def test_what_is_not_asked_for_is_not_read(world: SampleApi) -> None:
     async with counted(world) as reads:
         await world.api.ask('{ events(filter: { userId: "alice" }) { nodes { id } pageInfo { hasNextPage } } }')
     assert reads == {"events": 1}
@@ -59,7 +59,7 @@ async def test_what_is_not_asked_for_is_not_read(world: World) -> None:
     assert reads == {"rollups": 1}
 
 
-async def test_a_cursor_that_is_not_ours_is_refused_before_anything_is_read(world: World) -> None:
+async def test_a_cursor_that_is_not_ours_is_refused_before_anything_is_read(world: SampleApi) -> None:
     async with counted(world) as reads:
         await world.api.refusal('{ events(after: "x") { nodes { id } } }')
         await world.api.refusal('{ replay(upTo: "a1", after: "e5-6") { nodes { id } } }')
@@ -67,7 +67,7 @@ async def test_a_cursor_that_is_not_ours_is_refused_before_anything_is_read(worl
     assert reads == {}
 
 
-async def test_a_cause_is_the_event_of_that_id_or_null(world: World) -> None:
+async def test_a_cause_is_the_event_of_that_id_or_null(world: SampleApi) -> None:
     answer = await world.api.ask("{ events(first: 1000, order: OLDEST_FIRST) { nodes { causationId cause { id } } } }")
     known = set(world.those())
     wanted = [event.get("causationId") for event in world.events]
@@ -77,7 +77,7 @@ async def test_a_cause_is_the_event_of_that_id_or_null(world: World) -> None:
     ]
 
 
-async def test_an_error_in_one_list_takes_nothing_from_another_that_waits_for_the_same(world: World) -> None:
+async def test_an_error_in_one_list_takes_nothing_from_another_that_waits_for_the_same(world: SampleApi) -> None:
     same = "aggregate { id } cause { id }"
     failing = f"{same} effects(first: -1) {{ nodes {{ id }} }}"
     lists = [f'event(id: "m010") {{ related(first: 9) {{ nodes {{ {one} }} }} }}' for one in (failing, same)]
@@ -88,7 +88,7 @@ async def test_an_error_in_one_list_takes_nothing_from_another_that_waits_for_th
 
 
 @pytest.mark.parametrize("order", ["OLDEST_FIRST", "NEWEST_FIRST"])
-async def test_the_events_of_a_page_of_aggregates_are_one_read_for_each_type(world: World, order: str) -> None:
+async def test_the_events_of_a_page_of_aggregates_are_one_read_for_each_type(world: SampleApi, order: str) -> None:
     fields = "totalCount { exact } pageInfo { hasNextPage endCursor } nodes { id }"
     events = f"events(order: {order}, first: 2) {{ {fields} }}"
     async with counted(world) as reads:
@@ -102,7 +102,7 @@ async def test_the_events_of_a_page_of_aggregates_are_one_read_for_each_type(wor
         assert alone["aggregate"]["events"] == node["events"]
 
 
-async def test_the_events_of_many_aggregates_go_on_behind_a_cursor(world: World) -> None:
+async def test_the_events_of_many_aggregates_go_on_behind_a_cursor(world: SampleApi) -> None:
     for order in ("OLDEST_FIRST", "NEWEST_FIRST"):
         middle = world.events[len(world.events) // 2]["_id"]
         cursor = encode("e", middle, tag=await same_log.tag(world.log))

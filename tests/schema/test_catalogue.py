@@ -20,8 +20,8 @@ from eventscope.store.log import open_log, prepare
 from eventscope.store.values import moment
 from eventscope.store.values.moment import HOUR
 from tests.schema.test_batching import counted
-from tests.support.api_server import Served, served
-from tests.support.sample_log import World, fill
+from tests.support.api_server import RunningApi, running_api
+from tests.support.sample_log import SampleApi, fill
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -35,7 +35,7 @@ FIELDS = """query ($prefix: String) { eventTypes(prefix: $prefix) {
 } }"""
 
 
-def recounted(world: World, prefix: str) -> list[dict[str, Any]]:
+def recounted(world: SampleApi, prefix: str) -> list[dict[str, Any]]:
     found = []
     for type in sorted({event["type"] for event in world.events if event["type"].startswith(prefix)}):
         events = [event for event in world.events if event["type"] == type]
@@ -58,7 +58,7 @@ def recounted(world: World, prefix: str) -> list[dict[str, Any]]:
 
 
 @asynccontextmanager
-async def api_of(world: World, events: list[dict[str, Any]]) -> AsyncIterator[Served]:
+async def api_of(world: SampleApi, events: list[dict[str, Any]]) -> AsyncIterator[RunningApi]:
     """An API over a log of these events, whose fields are counted."""
     own: Settings = world.settings.model_copy(update={"mongo_database": f"catalogue_{uuid.uuid4().hex[:12]}"})
     async with open_log(own.mongo_url, own.mongo_database) as log:
@@ -66,14 +66,14 @@ async def api_of(world: World, events: list[dict[str, Any]]) -> AsyncIterator[Se
         await fill(log, [orjson.dumps(event) for event in events], {"*": 0})
         while await counting.count(log):
             pass
-    async with served(own) as api:
+    async with running_api(own) as api:
         yield api
     async with AsyncMongoClient[dict[str, Any]](own.mongo_url) as client:
         await client.drop_database(own.mongo_database)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def shop(world: World) -> AsyncIterator[Served]:
+async def shop(world: SampleApi) -> AsyncIterator[RunningApi]:
     """A log of orders, and of a thousand and one types with a name in common."""
     now = moment.now()
     datas: list[Any] = [
@@ -90,7 +90,7 @@ async def shop(world: World) -> AsyncIterator[Served]:
         yield api
 
 
-async def test_each_type_is_told_with_its_counts_and_ends(world: World) -> None:
+async def test_each_type_is_told_with_its_counts_and_ends(world: SampleApi) -> None:
     answer = await world.api.ask(TYPES)
     assert answer["eventTypes"] == recounted(world, "")
     assert len(answer["eventTypes"]) > 10
@@ -104,11 +104,11 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=3)
 
 @given(prefix=pieces | texts | st.sampled_from(["\ud7ff", "\U0010ffff", "user\U0010ffff", "\0"]))
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-async def test_a_prefix_is_taken_as_it_is(world: World, prefix: str) -> None:
+async def test_a_prefix_is_taken_as_it_is(world: SampleApi, prefix: str) -> None:
     assert (await world.api.ask(TYPES, prefix=prefix))["eventTypes"] == recounted(world, prefix)
 
 
-async def test_a_prefix_of_the_last_characters_before_a_gap_is_a_range_too(world: World) -> None:
+async def test_a_prefix_of_the_last_characters_before_a_gap_is_a_range_too(world: SampleApi) -> None:
     types = ["x\ud7ff", "x\ud7ffy", "x\ue000", "x\U0010ffff", "x\U0010ffffy", "y"]
     async with api_of(world, [{"type": type} for type in types]) as api:
         for prefix in (*types, "x", "\U0010ffff"):
@@ -116,7 +116,7 @@ async def test_a_prefix_of_the_last_characters_before_a_gap_is_a_range_too(world
             assert answer["eventTypes"] == [{"type": type} for type in types if type.startswith(prefix)]
 
 
-async def test_the_fields_of_a_type_are_told_with_what_was_in_them(shop: Served) -> None:
+async def test_the_fields_of_a_type_are_told_with_what_was_in_them(shop: RunningApi) -> None:
     def field(path: str, count: int, types: dict[str, int], first: int, last: int) -> dict[str, Any]:
         told = [{"jsonType": kind, "count": n} for kind, n in types.items()]
         return {"path": path, "count": count, "jsonTypes": told, "firstPosition": first, "lastPosition": last}
@@ -139,7 +139,7 @@ async def test_the_fields_of_a_type_are_told_with_what_was_in_them(shop: Served)
     assert placed["fieldsCountedTo"] == 1009
 
 
-async def test_how_often_events_come_is_told_of_the_last_day(shop: Served) -> None:
+async def test_how_often_events_come_is_told_of_the_last_day(shop: RunningApi) -> None:
     before = moment.now()
     answer = await shop.ask('{ eventTypes(prefix: "order.") { type perHour } }')
     lost, placed = answer["eventTypes"]
@@ -148,27 +148,27 @@ async def test_how_often_events_come_is_told_of_the_last_day(shop: Served) -> No
     assert min(3 / h for h in hours) <= placed["perHour"] <= max(3 / h for h in hours) or hours[0] > hours[1]
 
 
-async def test_over_1000_types_are_refused_and_not_cut(shop: Served) -> None:
+async def test_over_1000_types_are_refused_and_not_cut(shop: RunningApi) -> None:
     error = await shop.refusal('{ eventTypes(prefix: "many") { type } }')
     assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": "prefix"}
     answer = await shop.ask('{ eventTypes(prefix: "many.1") { type } }')
     assert len(answer["eventTypes"]) == 112
 
 
-async def test_a_thousand_types_are_given(shop: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_thousand_types_are_given(shop: RunningApi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resolver, "MOST_TYPES", 112)
     assert await shop.ask('{ eventTypes(prefix: "many.1") { type } }')
     monkeypatch.setattr(resolver, "MOST_TYPES", 111)
     assert await shop.refusal('{ eventTypes(prefix: "many.1") { type } }')
 
 
-async def test_the_prefix_is_as_long_as_any_text_may_be(world: World) -> None:
+async def test_the_prefix_is_as_long_as_any_text_may_be(world: SampleApi) -> None:
     await world.api.ask(TYPES, prefix="x" * 1024)
     error = await world.api.refusal(TYPES, prefix="x" * 1025)
     assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": "prefix"}
 
 
-async def test_the_fields_of_all_types_are_one_read(world: World) -> None:
+async def test_the_fields_of_all_types_are_one_read(world: SampleApi) -> None:
     async with counted(world) as reads:
         await world.api.ask("{ eventTypes { fields { path } drifts { path } driftCount fieldsCountedTo } }")
     assert reads == {"rollups": 1, "catalogue": 1, "meta": 1}

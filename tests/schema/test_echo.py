@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.sample_log import World
+from tests.support.sample_log import SampleApi
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -48,20 +48,20 @@ VARIABLES: tuple[tuple[str, Any], ...] = (
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=range(len(DOCUMENTS)))
-async def test_a_long_token_is_not_told_back_whole(world: World, document: str) -> None:
+async def test_a_long_token_is_not_told_back_whole(world: SampleApi, document: str) -> None:
     await short(world, {"query": document})
 
 
 @pytest.mark.parametrize(("document", "value"), VARIABLES, ids=range(len(VARIABLES)))
-async def test_a_long_value_is_not_told_back_whole(world: World, document: str, value: Any) -> None:
+async def test_a_long_value_is_not_told_back_whole(world: SampleApi, document: str, value: Any) -> None:
     await short(world, {"query": document, "variables": {"v": value}})
 
 
-async def test_a_long_name_of_an_operation_is_not_told_back_whole(world: World) -> None:
+async def test_a_long_name_of_an_operation_is_not_told_back_whole(world: SampleApi) -> None:
     await short(world, {"query": "query a { __typename }", "operationName": NAME})
 
 
-async def short(world: World, body: dict[str, Any]) -> None:
+async def short(world: SampleApi, body: dict[str, Any]) -> None:
     response = await world.api.http.post("/graphql", json=body)
     assert response.json()["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
     assert len(response.content) < MOST
@@ -81,7 +81,7 @@ async def short(world: World, body: dict[str, Any]) -> None:
     ],
 )
 async def test_a_very_long_integer_is_refused_for_what_it_is(
-    world: World, digits: int, type: str, question: str, words: str
+    world: SampleApi, digits: int, type: str, question: str, words: str
 ) -> None:
     error = await world.api.refusal(f"query ($v: {type}) {{ {question} }}", v=10**digits - 1)
     assert error["extensions"]["code"] == "BAD_USER_INPUT"

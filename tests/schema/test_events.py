@@ -11,7 +11,7 @@ from eventscope.resolvers import cursor, events, same_log
 from eventscope.store.values import moment
 from eventscope.store.values.documents import EventDocument
 from tests.schema.support.event_model import filters, means
-from tests.support.sample_log import World
+from tests.support.sample_log import SampleApi
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -27,7 +27,7 @@ EVERY_FIELD = """id position cursor type timestamp recordedAt aggregateType aggr
   correlationId causationId data metadata extensions expiresAt"""
 
 
-async def page(world: World, **asked: Any) -> Any:
+async def page(world: SampleApi, **asked: Any) -> Any:
     """One page, checked for agreeing with itself."""
     found = (await world.api.ask(PAGE, **asked))["events"]
     assert found["nodes"] == [{"id": edge["node"]["id"]} for edge in found["edges"]]
@@ -37,7 +37,7 @@ async def page(world: World, **asked: Any) -> Any:
     return found
 
 
-async def forwards(world: World, size: int, **asked: Any) -> list[list[str]]:
+async def forwards(world: SampleApi, size: int, **asked: Any) -> list[list[str]]:
     """All pages from the start of the list to its end."""
     pages, after = [], None
     while True:
@@ -49,7 +49,7 @@ async def forwards(world: World, size: int, **asked: Any) -> list[list[str]]:
             return pages
 
 
-async def backwards(world: World, size: int, **asked: Any) -> list[list[str]]:
+async def backwards(world: SampleApi, size: int, **asked: Any) -> list[list[str]]:
     """All pages from the end of the list to its start, each in the order of the list."""
     pages, before = [], None
     while True:
@@ -65,7 +65,7 @@ def joined(pages: list[list[str]]) -> list[str]:
     return [id for page in pages for id in page]
 
 
-async def test_an_event_tells_all_that_was_published(world: World) -> None:
+async def test_an_event_tells_all_that_was_published(world: SampleApi) -> None:
     answer = await world.api.ask(f"{{ events(order: OLDEST_FIRST, first: 1000) {{ nodes {{ {EVERY_FIELD} }} }} }}")
     assert answer["events"]["nodes"] == [as_told(event, await same_log.tag(world.log)) for event in world.events]
 
@@ -85,7 +85,7 @@ def as_told(event: EventDocument, tag: str | None) -> dict[str, Any]:
     }
 
 
-async def test_the_log_of_these_tests_has_what_they_rely_on(world: World) -> None:
+async def test_the_log_of_these_tests_has_what_they_rely_on(world: SampleApi) -> None:
     assert len(world.events) > 250
     assert any("expireAt" in event for event in world.events)
     assert any("extensions" in event for event in world.events)
@@ -95,16 +95,16 @@ async def test_the_log_of_these_tests_has_what_they_rely_on(world: World) -> Non
     assert times != sorted(times)
 
 
-async def test_one_event_is_found_by_its_id(world: World) -> None:
+async def test_one_event_is_found_by_its_id(world: SampleApi) -> None:
     answer = await world.api.ask('{ event(id: "m007") { id position } }')
     assert answer == {"event": {"id": "m007", "position": world.events[world.those().index("m007")]["_id"]}}
 
 
-async def test_an_event_that_never_was_is_null(world: World) -> None:
+async def test_an_event_that_never_was_is_null(world: SampleApi) -> None:
     assert await world.api.ask('{ event(id: "nothing") { id } }') == {"event": None}
 
 
-async def test_an_expired_event_is_in_no_answer(world: World) -> None:
+async def test_an_expired_event_is_in_no_answer(world: SampleApi) -> None:
     assert len(world.events) < 300  # so many came in, and those left out have expired
     gone = ({f"m{n:03}" for n in range(300)} - set(world.those())).pop()
     answer = await world.api.ask(
@@ -126,13 +126,15 @@ async def test_an_expired_event_is_in_no_answer(world: World) -> None:
     }
 
 
-async def test_without_a_size_a_page_has_the_newest_fifty(world: World) -> None:
+async def test_without_a_size_a_page_has_the_newest_fifty(world: SampleApi) -> None:
     found = await page(world)
     assert [node["id"] for node in found["nodes"]] == world.those()[:-51:-1]
 
 
 @pytest.mark.parametrize("size", [17, 100, 281, 1000])
-async def test_all_pages_forwards_are_all_pages_backwards_reversed_and_the_whole_log(world: World, size: int) -> None:
+async def test_all_pages_forwards_are_all_pages_backwards_reversed_and_the_whole_log(
+    world: SampleApi, size: int
+) -> None:
     for order, whole in (("OLDEST_FIRST", world.those()), ("NEWEST_FIRST", world.those()[::-1])):
         there = await forwards(world, size, order=order)
         back = await backwards(world, size, order=order)
@@ -144,7 +146,7 @@ async def test_all_pages_forwards_are_all_pages_backwards_reversed_and_the_whole
 @given(filter=filters, size=st.integers(5, 300), newest_first=st.booleans(), back=st.booleans())
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 async def test_the_pages_of_any_filter_hold_exactly_what_it_means(
-    world: World, filter: dict[str, Any], size: int, newest_first: bool, back: bool
+    world: SampleApi, filter: dict[str, Any], size: int, newest_first: bool, back: bool
 ) -> None:
     wanted = world.those(lambda event: means(filter, event))
     order = "NEWEST_FIRST" if newest_first else "OLDEST_FIRST"
@@ -154,7 +156,7 @@ async def test_the_pages_of_any_filter_hold_exactly_what_it_means(
     assert counted["events"]["totalCount"]["exact"] == len(wanted)
 
 
-async def test_a_page_between_two_cursors_is_counted_from_the_end_that_is_asked_for(world: World) -> None:
+async def test_a_page_between_two_cursors_is_counted_from_the_end_that_is_asked_for(world: SampleApi) -> None:
     ids = world.those()
     tag = await same_log.tag(world.log)
     at = {event["messageId"]: cursor.encode("e", event["_id"], tag=tag) for event in world.events}
@@ -167,27 +169,27 @@ async def test_a_page_between_two_cursors_is_counted_from_the_end_that_is_asked_
     assert [node["id"] for node in whole["nodes"]] == ids[11:20]
 
 
-async def test_a_page_of_no_size_is_empty_and_says_that_there_is_more(world: World) -> None:
+async def test_a_page_of_no_size_is_empty_and_says_that_there_is_more(world: SampleApi) -> None:
     found = await page(world, first=0)
     assert found["nodes"] == []
     assert found["pageInfo"]["hasNextPage"]
 
 
-async def test_behind_the_last_event_there_is_an_empty_page(world: World) -> None:
+async def test_behind_the_last_event_there_is_an_empty_page(world: SampleApi) -> None:
     end = cursor.encode("e", world.events[-1]["_id"], tag=await same_log.tag(world.log))
     found = await page(world, order="OLDEST_FIRST", after=end)
     assert found["nodes"] == []
     assert not found["pageInfo"]["hasNextPage"]
 
 
-async def test_the_total_is_that_of_the_whole_list_and_not_of_the_page(world: World) -> None:
+async def test_the_total_is_that_of_the_whole_list_and_not_of_the_page(world: SampleApi) -> None:
     filter = {"eventTypes": ["user.*"], "fromTimestamp": "2026-03-10T00:00:00Z"}
     found = await page(world, first=3, filter=filter)
     n = len(world.those(lambda event: means(filter, event)))
     assert found["totalCount"] == {"atLeast": n, "exact": n}
 
 
-async def test_a_total_beyond_the_bound_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_total_beyond_the_bound_says_so(world: SampleApi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "MOST_COUNTED", 30)
     by_one_user = world.those(lambda event: event.get("userId") == "alice")
     assert len(by_one_user) > 30

@@ -22,8 +22,8 @@ from eventscope.store.log import open_log, prepare
 from eventscope.store.values import moment
 from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.moment import HOUR
-from tests.support.api_server import Served, served
-from tests.support.sample_log import World, fill
+from tests.support.api_server import RunningApi, running_api
+from tests.support.sample_log import SampleApi, fill
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -48,7 +48,7 @@ class Flood:
 
     settings: Settings
     events: list[EventDocument]
-    api: Served
+    api: RunningApi
 
     def meant(self, patterns: list[str]) -> list[EventDocument]:
         """The events of types that the patterns stand for."""
@@ -73,13 +73,13 @@ def messages() -> list[dict[str, Any]]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def flood(world: World) -> AsyncIterator[Flood]:
+async def flood(world: SampleApi) -> AsyncIterator[Flood]:
     own = world.settings.model_copy(update={"mongo_database": f"flood_{uuid.uuid4().hex[:12]}"})
     async with open_log(own.mongo_url, own.mongo_database) as log:
         await prepare(log)
         events = await fill(log, [orjson.dumps(message) for message in messages()], {"*": 30})
         await counting.count(log)
-    async with served(own) as api:
+    async with running_api(own) as api:
         yield Flood(own, events, api)
     async with AsyncMongoClient[dict[str, Any]](own.mongo_url) as client:
         await client.drop_database(own.mongo_database)
@@ -268,7 +268,7 @@ async def test_few_types_are_spelled_out_and_many_are_not_looked_at(flood: Flood
         assert len(await store_types.types(log) or []) == MANY + len(USUAL)
 
 
-async def test_the_doctor_warns_of_many_types_and_of_ids_in_them(flood: Flood, world: World) -> None:
+async def test_the_doctor_warns_of_many_types_and_of_ids_in_them(flood: Flood, world: SampleApi) -> None:
     [finding] = [one for one in await examine(flood.settings, Options()) if one.check == "event types"]
     assert finding.level == Level.WARNING
     assert "over 1000 types" in finding.found

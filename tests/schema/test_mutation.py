@@ -12,8 +12,8 @@ from eventscope.store.events import pages
 from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
 from eventscope.subscriptions.publish import confirmed
-from tests.support.event_services import connected
-from tests.support.ingesters import held, ingester, stored
+from tests.support.event_services import connected_service
+from tests.support.ingesters import has_lease, ingester, wait_for_events
 from tests.support.until import until
 
 PUBLISH = """
@@ -73,7 +73,7 @@ async def test_the_same_id_with_other_content_is_rejected(api: str, log: Log, in
 
 async def test_of_two_hundred_writers_exactly_one_wins_each_version(api: str, log: Log, ingesting: None) -> None:
     event = {"type": "user.updated", "aggregateType": "user", "aggregateId": "42"}
-    await until(lambda: held(log))  # two hundred at once would keep it from starting in time on a busy machine
+    await until(lambda: has_lease(log))  # two hundred at once would keep it from starting in time on a busy machine
     for version in range(2):
         answers = await asyncio.gather(
             *(_ask(api, PUBLISH, {**event, "expectedVersion": version, "data": n}) for n in range(200))
@@ -166,7 +166,7 @@ async def test_what_the_api_and_services_publish_is_understood_on_subjects_of_ot
         assert (await _ask(api, PUBLISH, user))["data"]["publishEvent"]["version"] == 1
         published = (await _ask(api, PUBLISH_ALL, [user, user]))["data"]["publishEvents"]
         assert [event["version"] for event in published] == [2, 3]
-        async with connected(settings) as service:
+        async with connected_service(settings) as service:
             await service.publish_event("user.updated", {"n": 1}, aggregate_type="user", aggregate_id="42")
-        *_, last = await stored(log, 4)
+        *_, last = await wait_for_events(log, 4)
     assert (last["type"], last["version"], last["data"]) == ("user.updated", 4, {"n": 1})

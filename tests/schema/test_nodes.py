@@ -10,8 +10,8 @@ from nats.aio.client import Client
 from eventscope.settings import Settings
 from eventscope.store.log import Log
 from tests.schema.test_batching import counted
-from tests.support.api_server import Served, served
-from tests.support.sample_log import World, fill
+from tests.support.api_server import RunningApi, running_api
+from tests.support.sample_log import SampleApi, fill
 
 EVENT = "id messageId position cursor type timestamp aggregateId version data cause { id }"
 AGGREGATE = "id type aggregateId version eventCount lastEventType events(first: 3) { nodes { id } }"
@@ -22,7 +22,7 @@ LOG = "id head firstPosition rejected ingesting"
 in_the_world = pytest.mark.asyncio(loop_scope="session")
 
 
-async def node(api: Served, id: str, on: str, fields: str) -> Any:
+async def node(api: RunningApi, id: str, on: str, fields: str) -> Any:
     asked = f"query ($id: ID!) {{ node(id: $id) {{ __typename ... on {on} {{ {fields} }} }} }}"
     found = (await api.ask(asked, id=id))["node"]
     assert found.pop("__typename") == on
@@ -30,7 +30,7 @@ async def node(api: Served, id: str, on: str, fields: str) -> Any:
 
 
 @in_the_world
-async def test_a_node_is_what_the_question_for_its_kind_gives(world: World) -> None:
+async def test_a_node_is_what_the_question_for_its_kind_gives(world: SampleApi) -> None:
     ask = world.api.ask
     for event in world.events[::40]:
         asked = f"query ($id: ID!) {{ event(id: $id) {{ {EVENT} }} }}"
@@ -77,13 +77,13 @@ async def test_a_node_is_what_the_question_for_its_kind_gives(world: World) -> N
         "x" * 5000,
     ],
 )
-async def test_an_id_of_nothing_gives_null(world: World, id: str) -> None:
+async def test_an_id_of_nothing_gives_null(world: SampleApi, id: str) -> None:
     answer = await world.api.ask("query ($id: ID!) { node(id: $id) { id } nodes(ids: [$id]) { id } }", id=id)
     assert answer == {"node": None, "nodes": [None]}
 
 
 @in_the_world
-async def test_nodes_come_in_the_order_of_their_ids_and_by_one_read_of_each_kind(world: World) -> None:
+async def test_nodes_come_in_the_order_of_their_ids_and_by_one_read_of_each_kind(world: SampleApi) -> None:
     known = [event["messageId"] for event in world.events[:30]]
     asked = [*known, "rejected:2", "nothing", "aggregate:user/u1", *known[:2], "rejected:1", "type:user.created"]
     asked += ["aggregate:user/u2", "type:user.updated"]
@@ -95,7 +95,7 @@ async def test_nodes_come_in_the_order_of_their_ids_and_by_one_read_of_each_kind
 
 
 @in_the_world
-async def test_as_many_nodes_as_are_asked_for_count_against_the_limits(world: World) -> None:
+async def test_as_many_nodes_as_are_asked_for_count_against_the_limits(world: SampleApi) -> None:
     query = "query ($ids: [ID!]!) { nodes(ids: $ids) { ... on Event { effects(first: 100) { nodes { id } } } } }"
     assert (await world.api.ask(query, ids=["x"] * 90))["nodes"] == [None] * 90
     refusal = await world.api.refusal(query, ids=["x"] * 110)
@@ -105,7 +105,7 @@ async def test_as_many_nodes_as_are_asked_for_count_against_the_limits(world: Wo
 
 
 @pytest.fixture
-async def odd(settings: Settings, log: Log, client: Client) -> AsyncIterator[Served]:
+async def odd(settings: Settings, log: Log, client: Client) -> AsyncIterator[RunningApi]:
     """An API over events and aggregates whose ids look like those of others."""
     messages = [
         {"messageId": "42", "aggregateType": "user", "aggregateId": "42"},
@@ -116,11 +116,11 @@ async def odd(settings: Settings, log: Log, client: Client) -> AsyncIterator[Ser
         {"messageId": "x", "correlationId": "t", "causationId": "rejected:1"},
     ]
     await fill(log, [b"no json", *(orjson.dumps({"type": "log:", **message}) for message in messages)], {"*": 0})
-    async with served(settings) as api:
+    async with running_api(settings) as api:
         yield api
 
 
-async def test_of_things_that_are_named_alike_each_has_an_id_of_its_own_and_is_found_by_it(odd: Served) -> None:
+async def test_of_things_that_are_named_alike_each_has_an_id_of_its_own_and_is_found_by_it(odd: RunningApi) -> None:
     answer = await odd.ask(
         "{ events(order: OLDEST_FIRST) { nodes { id messageId cause { id } aggregate { id type aggregateId } } }"
         " rejectedEvents { nodes { id } } eventTypes { id } log { id } }"
@@ -141,7 +141,7 @@ async def test_of_things_that_are_named_alike_each_has_an_id_of_its_own_and_is_f
         assert [one["id"] for one in listed["events"]["nodes"]] == [event["id"]]
 
 
-async def test_the_parent_in_a_trace_is_named_by_its_id(odd: Served) -> None:
+async def test_the_parent_in_a_trace_is_named_by_its_id(odd: RunningApi) -> None:
     nodes = (await odd.ask('{ trace(correlationId: "t") { nodes { parentId event { id } } } }'))["trace"]["nodes"]
     assert [node["parentId"] for node in nodes] == [None, nodes[0]["event"]["id"]]
     assert nodes[0]["event"]["id"] == "event:rejected:1"

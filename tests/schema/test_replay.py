@@ -12,8 +12,8 @@ from eventscope.settings import Settings
 from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
 from tests.schema.support.event_model import means
-from tests.support.api_server import Served, served
-from tests.support.sample_log import World
+from tests.support.api_server import RunningApi, running_api
+from tests.support.sample_log import SampleApi
 from tests.support.until import until
 
 QUERY = """query ($filter: EventFilter, $first: Int, $after: String, $upTo: String) {
@@ -25,12 +25,12 @@ QUERY = """query ($filter: EventFilter, $first: Int, $after: String, $upTo: Stri
 }"""
 
 
-async def page(api: Served, **asked: Any) -> tuple[list[str], Any]:
+async def page(api: RunningApi, **asked: Any) -> tuple[list[str], Any]:
     replay = (await api.ask(QUERY, **asked))["replay"]
     return [node["id"] for node in replay["nodes"]], replay
 
 
-async def whole(api: Served, size: int, **asked: Any) -> list[str]:
+async def whole(api: RunningApi, size: int, **asked: Any) -> list[str]:
     ids, replay = await page(api, first=size, **asked)
     while replay["pageInfo"]["hasNextPage"]:
         more, replay = await page(api, first=size, **asked | {"after": replay["pageInfo"]["endCursor"]})
@@ -40,26 +40,26 @@ async def whole(api: Served, size: int, **asked: Any) -> list[str]:
 
 
 @pytest.fixture
-async def alone(settings: Settings, log: Log, client: Client, ingesting: None) -> AsyncIterator[Served]:
+async def alone(settings: Settings, log: Log, client: Client, ingesting: None) -> AsyncIterator[RunningApi]:
     """An API over a log of its own, with an ingester at work."""
-    async with served(settings) as api:
+    async with running_api(settings) as api:
         yield api
 
 
 @pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("size", [30, 281, 1000])
-async def test_a_replay_gives_every_event_in_the_order_of_the_log(world: World, size: int) -> None:
+async def test_a_replay_gives_every_event_in_the_order_of_the_log(world: SampleApi, size: int) -> None:
     assert await whole(world.api, size) == world.those()
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_a_replay_of_a_filter_gives_what_it_means(world: World) -> None:
+async def test_a_replay_of_a_filter_gives_what_it_means(world: SampleApi) -> None:
     filter = {"eventTypes": ["user.*"], "userId": "bob"}
     assert await whole(world.api, 10, filter=filter) == world.those(lambda event: means(filter, event))
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_a_replay_ends_with_the_event_at_the_cursor_up_to_which_it_goes(world: World) -> None:
+async def test_a_replay_ends_with_the_event_at_the_cursor_up_to_which_it_goes(world: SampleApi) -> None:
     last = world.events[99]
     ids = await whole(world.api, 40, upTo=cursor.encode("e", last["_id"], tag=await same_log.tag(world.log)))
     assert ids == world.those()[:100]
@@ -68,7 +68,7 @@ async def test_a_replay_ends_with_the_event_at_the_cursor_up_to_which_it_goes(wo
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_a_cursor_of_a_replay_resumes_a_list_of_events_too(world: World) -> None:
+async def test_a_cursor_of_a_replay_resumes_a_list_of_events_too(world: SampleApi) -> None:
     _, replay = await page(world.api, first=20)
     after = replay["pageInfo"]["endCursor"]
     query = "query ($after: String) { events(order: OLDEST_FIRST, first: 5, after: $after) { nodes { id } } }"
@@ -81,7 +81,7 @@ async def test_a_cursor_of_a_replay_resumes_a_list_of_events_too(world: World) -
 
 
 async def test_a_replay_stays_as_it_was_at_its_first_page_whatever_arrives(
-    alone: Served, client: Client, subject_prefix: str, log: Log
+    alone: RunningApi, client: Client, subject_prefix: str, log: Log
 ) -> None:
     await publish(client, subject_prefix, range(30), log)
     ids, replay = await page(alone, first=10)
@@ -95,7 +95,7 @@ async def test_a_replay_stays_as_it_was_at_its_first_page_whatever_arrives(
 
 
 async def test_a_listing_that_pages_on_neither_repeats_nor_skips_when_events_arrive(
-    alone: Served, client: Client, subject_prefix: str, log: Log
+    alone: RunningApi, client: Client, subject_prefix: str, log: Log
 ) -> None:
     query = "query ($after: String) { events(first: 10, after: $after) { nodes { id } pageInfo { endCursor } } }"
     await publish(client, subject_prefix, range(20), log)
@@ -118,6 +118,6 @@ async def publish(client: Client, prefix: str, numbers: range, log: Log) -> None
 
 @pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("cursor", ["e1-ffffffff", "e2-1", "e01"])
-async def test_a_cursor_that_no_replay_of_this_log_gives_is_refused(world: World, cursor: str) -> None:
+async def test_a_cursor_that_no_replay_of_this_log_gives_is_refused(world: SampleApi, cursor: str) -> None:
     error = await world.api.refusal("query ($after: String) { replay(after: $after) { nodes { id } } }", after=cursor)
     assert (error["extensions"]["code"], error["extensions"]["field"]) == ("BAD_USER_INPUT", "after")

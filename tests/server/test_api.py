@@ -13,7 +13,7 @@ from eventscope.processes.ports import free
 from eventscope.settings import Settings
 from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
-from tests.support.processes import running
+from tests.support.processes import eventscope_process
 from tests.support.until import until
 
 Alive = Callable[[int], bool]
@@ -27,7 +27,7 @@ def served(settings: Settings) -> Settings:
 async def test_what_is_published_is_answered_by_the_one_command(
     served: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
-    async with running(served, "serve"):
+    async with eventscope_process(served, "serve"):
         await until(lambda: _ready(served))
         await client.publish(f"{subject_prefix}.user.created", orjson.dumps({"data": {"name": "Ada"}}))
         await until(lambda: _total(served, 1))
@@ -35,7 +35,7 @@ async def test_what_is_published_is_answered_by_the_one_command(
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
 async def test_the_ingester_ends_with_the_api(end: int, served: Settings, log: Log, alive: Alive) -> None:
-    async with running(served, "serve") as api:
+    async with eventscope_process(served, "serve") as api:
         await until(lambda: _ready(served))
         ingester = await _ingester(log)
         os.kill(api.pid, end)
@@ -48,7 +48,7 @@ async def test_the_ingester_ends_with_the_api(end: int, served: Settings, log: L
 async def test_an_ingester_that_is_killed_is_started_again(
     served: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
-    async with running(served, "serve"):
+    async with eventscope_process(served, "serve"):
         await until(lambda: _ready(served))
         os.kill(await _ingester(log), signal.SIGKILL)
         await client.publish(f"{subject_prefix}.user.created", b"{}")

@@ -16,7 +16,7 @@ from eventscope.processes.ports import free
 from eventscope.server.workers import WorkerSlot
 from eventscope.settings import Settings
 from eventscope.store.log import Log
-from tests.support.processes import running
+from tests.support.processes import eventscope_process
 from tests.support.until import until
 
 Alive = Callable[[int], bool]
@@ -29,14 +29,14 @@ def served(settings: Settings) -> Settings:
 
 
 async def test_both_workers_answer(served: Settings, log: Log, client: Client) -> None:
-    async with running(served, *WORKERS):
+    async with eventscope_process(served, *WORKERS):
         await until(lambda: _both(served))
 
 
 async def test_the_one_ingester_beside_them_stores_what_is_published(
     served: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
-    async with running(served, "serve", "--workers", "2"):
+    async with eventscope_process(served, "serve", "--workers", "2"):
         await until(lambda: _both(served))
         await client.publish(f"{subject_prefix}.user.created", orjson.dumps({"data": {}}))
         await until(lambda: _stored(served))
@@ -45,7 +45,7 @@ async def test_the_one_ingester_beside_them_stores_what_is_published(
 async def test_a_worker_that_is_killed_comes_back_and_questions_are_answered_meanwhile(
     served: Settings, log: Log, client: Client
 ) -> None:
-    async with running(served, *WORKERS) as keeper:
+    async with eventscope_process(served, *WORKERS) as keeper:
         await until(lambda: _both(served))
         first, second = _children(keeper.pid)
         os.kill(first, signal.SIGKILL)
@@ -61,7 +61,7 @@ async def test_a_worker_that_is_killed_comes_back_and_questions_are_answered_mea
 async def test_a_worker_that_does_not_answer_is_replaced_and_the_other_is_left_alone(
     served: Settings, log: Log, client: Client, alive: Alive
 ) -> None:
-    async with running(served.model_copy(update={"worker_seconds": 1.0}), *WORKERS) as keeper:
+    async with eventscope_process(served.model_copy(update={"worker_seconds": 1.0}), *WORKERS) as keeper:
         await until(lambda: _both(served))
         first, second = _children(keeper.pid)
         os.kill(first, signal.SIGSTOP)
@@ -76,7 +76,7 @@ async def test_a_worker_that_does_not_answer_is_replaced_and_the_other_is_left_a
 async def test_no_worker_is_replaced_after_all_of_the_machine_stood_still(
     served: Settings, log: Log, client: Client
 ) -> None:
-    async with running(served.model_copy(update={"worker_seconds": 1.0}), *WORKERS) as keeper:
+    async with eventscope_process(served.model_copy(update={"worker_seconds": 1.0}), *WORKERS) as keeper:
         await until(lambda: _both(served))
         children = _children(keeper.pid)
         everybody = [*children, keeper.pid]
@@ -94,7 +94,7 @@ async def test_no_worker_is_replaced_after_all_of_the_machine_stood_still(
 async def test_they_end_with_the_one_that_keeps_them(
     end: int, served: Settings, log: Log, client: Client, alive: Alive
 ) -> None:
-    async with running(served, *WORKERS) as keeper:
+    async with eventscope_process(served, *WORKERS) as keeper:
         await until(lambda: _both(served))
         children = _children(keeper.pid)
         os.kill(keeper.pid, end)
@@ -106,7 +106,7 @@ async def test_whichever_is_asked_tells_the_metrics_of_all_and_of_the_log_once(
     served: Settings, log: Log, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")  # which is nothing between siblings
-    async with running(served, *WORKERS):
+    async with eventscope_process(served, *WORKERS):
         monkeypatch.delenv("ALL_PROXY")
         await until(lambda: _both(served))
         for _ in range(10):
@@ -117,7 +117,9 @@ async def test_whichever_is_asked_tells_the_metrics_of_all_and_of_the_log_once(
 
 
 async def test_a_server_that_is_not_there_is_told_once_and_nothing_is_kept_running(served: Settings) -> None:
-    async with running(served.model_copy(update={"nats_url": f"nats://127.0.0.1:{free()}"}), *WORKERS) as keeper:
+    async with eventscope_process(
+        served.model_copy(update={"nats_url": f"nats://127.0.0.1:{free()}"}), *WORKERS
+    ) as keeper:
         assert await keeper.wait() == 2
 
 

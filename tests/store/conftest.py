@@ -10,7 +10,7 @@ from pymongo import MongoClient
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.store.mongo.driver import Driver
 from tests.store.support.appender import Appender, Clock
-from tests.store.support.random_log import Corpus, corpus_on
+from tests.store.support.random_log import RandomLog, random_log
 
 DRIVERS = ("motor", "pymongo")
 
@@ -51,7 +51,7 @@ async def appender(log: Log) -> Appender:
 
 
 @pytest.fixture(scope="session", params=DRIVERS)
-def corpus(request: pytest.FixtureRequest, mongo_url: str) -> Iterator[Corpus]:
+def corpus(request: pytest.FixtureRequest, mongo_url: str) -> Iterator[RandomLog]:
     """A log of random events, stored once, that properties are asked of."""
-    with corpus_on(mongo_url, f"test_{uuid.uuid4().hex[:12]}", request.param) as corpus:
+    with random_log(mongo_url, f"test_{uuid.uuid4().hex[:12]}", request.param) as corpus:
         yield corpus

@@ -19,7 +19,7 @@ from eventscope.store.write.retention import Retention
 from tests.store.support import filter_model as model
 from tests.store.support.appender import NOON, Appender, Clock, event
 from tests.store.support.filter_model import ExpectedHead
-from tests.store.support.random_log import AGGREGATE_IDS, AGGREGATE_TYPES, Corpus, State, moments
+from tests.store.support.random_log import AGGREGATE_IDS, AGGREGATE_TYPES, RandomLog, State, moments
 
 ANN = ("user", "ann")
 
@@ -39,7 +39,7 @@ def places(heads: dict[tuple[str, str], ExpectedHead], order: Order) -> list[tup
 
 @given(data=st.data())
 @settings(max_examples=100, deadline=None)
-def test_a_page_of_aggregates_is_what_their_kept_events_say(corpus: Corpus, data: st.DataObject) -> None:
+def test_a_page_of_aggregates_is_what_their_kept_events_say(corpus: RandomLog, data: st.DataObject) -> None:
     filter = AggregateCriteria(
         types=data.draw(st.none() | st.lists(st.sampled_from(AGGREGATE_TYPES), max_size=3).map(tuple), "types"),
         ids=data.draw(st.none() | st.lists(st.sampled_from(AGGREGATE_IDS), max_size=3).map(tuple), "ids"),
@@ -70,7 +70,7 @@ def test_a_page_of_aggregates_is_what_their_kept_events_say(corpus: Corpus, data
 
 @given(data=st.data())
 @settings(max_examples=40, deadline=None)
-def test_aggregates_asked_for_by_name_are_what_their_kept_events_say(corpus: Corpus, data: st.DataObject) -> None:
+def test_aggregates_asked_for_by_name_are_what_their_kept_events_say(corpus: RandomLog, data: st.DataObject) -> None:
     one = st.tuples(st.sampled_from([*AGGREGATE_TYPES, "unknown"]), st.sampled_from(AGGREGATE_IDS))
     names = data.draw(st.lists(one, max_size=12), "names")
     state: State = data.draw(st.sampled_from(["whole", "tidied"]), "state")

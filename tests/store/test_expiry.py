@@ -22,8 +22,8 @@ from eventscope.store.values.moment import DAY, HOUR, MINUTE
 from eventscope.store.write.retention import Retention
 from tests.store.support import filter_model as model
 from tests.store.support.appender import NOON, Appender, Clock, event
-from tests.store.support.expired_events import Expired, expired
-from tests.store.support.random_log import Corpus, State, moments, types
+from tests.store.support.expired_events import Expired, expired_events
+from tests.store.support.random_log import RandomLog, State, moments, types
 
 
 @dataclass
@@ -107,7 +107,7 @@ async def test_when_all_has_expired_nothing_is_left_and_positions_go_on(
 class TestExpiredThrough:
     async def test_nothing_has_expired_in_a_log_that_keeps_all(self, log: Log, appender: Appender) -> None:
         await appender.store(event())
-        assert await expired(log) == []
+        assert await expired_events(log) == []
         assert await expiry.expired_through(log, EVERYTHING) == 0
 
     @pytest.mark.parametrize("tidied", [False, True], ids=["before the housekeeping", "after the housekeeping"])
@@ -120,7 +120,7 @@ class TestExpiredThrough:
         if tidied:
             await delete_expired(log)
             await expiry.tidy(log)
-        assert sorted((e.type, e.through) for e in await expired(log)) == [("brief.a", 4), ("brief.b", 2)]
+        assert sorted((e.type, e.through) for e in await expired_events(log)) == [("brief.a", 4), ("brief.b", 2)]
         for filter, through in EXPECTED:
             assert await expiry.expired_through(log, filter) == through, filter
 
@@ -152,14 +152,14 @@ EXPECTED: list[tuple[Filter, int]] = [
 
 @given(data=st.data())
 @settings(max_examples=50, deadline=None)
-def test_what_has_expired_is_known_by_type_for_any_moment(corpus: Corpus, data: st.DataObject) -> None:
+def test_what_has_expired_is_known_by_type_for_any_moment(corpus: RandomLog, data: st.DataObject) -> None:
     filter = data.draw(types(), "filter")
     state: State = data.draw(st.sampled_from(["whole", "tidied"]), "state")
     log = corpus.at(data.draw(moments(corpus), "now"), state)
 
     through = corpus.ask(expiry.expired_through(log, filter))
 
-    left = {e["_id"] for e in model.kept(corpus.events, corpus.clock.now)}
+    left = {e["_id"] for e in model.unexpired(corpus.events, corpus.clock.now)}
     gone = [e["_id"] for e in corpus.events if e["_id"] not in left and model.means(filter, e)]
     assert through == max(gone, default=0)
 
@@ -182,7 +182,7 @@ async def test_housekeeping_leaves_what_is_kept_and_can_be_done_at_any_time(
         assert [row["_id"]["type"] for row in left["rollups"] if "hour" in row["_id"]] == ["usual"]
         assert [row["_id"]["aggregateType"] for row in left["populations"]] == ["usual"]
         assert left["expirations"] == [{"_id": "brief", "through": 1}]
-    assert await expired(log) == [Expired("brief", 1)]
+    assert await expired_events(log) == [Expired("brief", 1)]
 
 
 async def test_what_mongodb_has_not_deleted_yet_stays_counted(log: Log, appender: Appender, clock: Clock) -> None:
@@ -216,7 +216,7 @@ async def test_a_clock_that_was_wrong_for_a_while_has_changed_no_answer(
     clock.now = NOON
     assert await rows(log) == before
     assert await answers(log) == counted
-    assert await expired(log) == []
+    assert await expired_events(log) == []
 
 
 async def test_a_row_that_an_event_is_added_to_meanwhile_is_not_taken_away(
@@ -239,7 +239,7 @@ async def test_a_row_that_an_event_is_added_to_meanwhile_is_not_taken_away(
     clock.now = NOON + DAY
     await delete_expired(log)
     await expiry.tidy(log)
-    assert await expired(log) == [Expired("thing.happened", 2)]
+    assert await expired_events(log) == [Expired("thing.happened", 2)]
 
 
 class TestHousekeeping:
@@ -279,7 +279,7 @@ class TestHousekeeping:
 
         skew = 0
         assert await housekeeping.look()
-        assert await expired(log) == [Expired("a", 7)]
+        assert await expired_events(log) == [Expired("a", 7)]
 
 
 async def test_days_of_which_all_has_expired_and_minutes_of_which_all_is_deleted_are_forgotten(

@@ -27,9 +27,9 @@ from eventscope.store.stats.counts import Scope
 from eventscope.store.values.moment import HOUR
 from tests.store.conftest import DRIVERS
 from tests.store.support.appender import NOON, Appender, event
-from tests.store.support.busy_log import KINDS, SAMPLES, busy_on
+from tests.store.support.busy_log import KINDS, SAMPLES, busy_log
 from tests.store.support.filter_shapes import Kind, faults, places, shapes
-from tests.store.support.query_plans import PAGE, Looking, names
+from tests.store.support.query_plans import PAGE, Explainer, names
 
 EVENTS = 20_000
 SHAPES = shapes(SAMPLES)
@@ -42,8 +42,8 @@ IDENTIFIED = (
 
 
 @pytest.fixture(scope="module", params=DRIVERS)
-def busy(request: pytest.FixtureRequest, mongo_url: str) -> Iterator[Looking]:
-    with busy_on(mongo_url, request.param, EVENTS) as busy:
+def busy(request: pytest.FixtureRequest, mongo_url: str) -> Iterator[Explainer]:
+    with busy_log(mongo_url, request.param, EVENTS) as busy:
         yield busy
 
 
@@ -54,43 +54,43 @@ def _names(kind: Kind) -> list[str]:
 ORDERS: tuple[Order, ...] = ("last.position", "first.position")
 
 
-def _faults(busy: Looking, name: str) -> dict[str, list[str]]:
+def _faults(busy: Explainer, name: str) -> dict[str, list[str]]:
     shape = SHAPES[name]
     looked = {place: busy.page(shape.filter, **where) for place, where in places(SAMPLES).items()}
     return faults(shape.kind, looked, SAMPLES)
 
 
 @pytest.mark.parametrize("name", _names("in order"))
-def test_the_index_gives_a_page_in_its_order_and_little_else(busy: Looking, name: str) -> None:
+def test_the_index_gives_a_page_in_its_order_and_little_else(busy: Explainer, name: str) -> None:
     assert _faults(busy, name) == {}
 
 
 @pytest.mark.parametrize("name", _names("cut"))
-def test_the_ends_of_a_time_range_cost_what_happened_in_their_minutes_at_most(busy: Looking, name: str) -> None:
+def test_the_ends_of_a_time_range_cost_what_happened_in_their_minutes_at_most(busy: Explainer, name: str) -> None:
     assert _faults(busy, name) == {}
 
 
 @pytest.mark.parametrize("name", _names("sorted"))
-def test_what_is_put_in_order_afterwards_is_found_by_index(busy: Looking, name: str) -> None:
+def test_what_is_put_in_order_afterwards_is_found_by_index(busy: Explainer, name: str) -> None:
     assert _faults(busy, name) == {}
 
 
 @pytest.mark.parametrize("name", _names("free"))
-def test_what_no_index_serves_is_looked_for_in_windows_of_positions(busy: Looking, name: str) -> None:
+def test_what_no_index_serves_is_looked_for_in_windows_of_positions(busy: Explainer, name: str) -> None:
     assert _faults(busy, name) == {}
 
 
 @pytest.mark.parametrize(
     "name", ["no condition", "type", "aggregate type", "user", "every type", "a user or a pattern"]
 )
-def test_a_page_deep_in_the_log_costs_what_the_first_one_costs(busy: Looking, name: str) -> None:
+def test_a_page_deep_in_the_log_costs_what_the_first_one_costs(busy: Explainer, name: str) -> None:
     for newest_first, end in ((False, "above"), (True, "below")):
         for place in (EVENTS // 100, EVENTS // 2, EVENTS - EVENTS // 100):
             looked = busy.page(SHAPES[name].filter, newest_first=newest_first, **{end: place})
             assert 0 < looked.returned <= looked.examined <= looked.returned + 10
 
 
-def test_the_thousandth_page_is_a_range_of_keys_like_the_first(busy: Looking) -> None:
+def test_the_thousandth_page_is_a_range_of_keys_like_the_first(busy: Explainer) -> None:
     looked = []
     for page in (1, 2, 999, 1000):
         place = (page - 1) * 15
@@ -100,7 +100,7 @@ def test_the_thousandth_page_is_a_range_of_keys_like_the_first(busy: Looking) ->
     assert looked == [(15, 15, 15)] * 4
 
 
-def test_no_question_goes_through_a_whole_collection(busy: Looking) -> None:
+def test_no_question_goes_through_a_whole_collection(busy: Explainer) -> None:
     log = busy.log
     heads = AggregateCriteria
     led = [shape.filter for shape in SHAPES.values() if shape.kind != "free"]
@@ -156,7 +156,7 @@ def test_no_question_goes_through_a_whole_collection(busy: Looking) -> None:
     assert scanning == []
 
 
-def test_the_events_of_one_id_are_counted_without_going_through_the_others(busy: Looking) -> None:
+def test_the_events_of_one_id_are_counted_without_going_through_the_others(busy: Explainer) -> None:
     for one in IDENTIFIED:
         theirs = busy.run(pages.count(busy.log, one))
         for question in (counts.cells, counts.aggregates):
@@ -168,7 +168,7 @@ def test_the_events_of_one_id_are_counted_without_going_through_the_others(busy:
             assert {"$limit": counts.MOST_COUNTED + 1} in command["pipeline"]
 
 
-def test_a_page_of_aggregates_is_found_without_going_through_the_others(busy: Looking) -> None:
+def test_a_page_of_aggregates_is_found_without_going_through_the_others(busy: Explainer) -> None:
     user = ("user",)
     for filter in (AggregateCriteria(), AggregateCriteria(user)):
         for below in (None, 2500):
@@ -180,7 +180,7 @@ def test_a_page_of_aggregates_is_found_without_going_through_the_others(busy: Lo
             assert explanation["executionStats"]["totalDocsExamined"] <= 20
 
 
-def test_aggregates_are_found_by_their_ids(busy: Looking) -> None:
+def test_aggregates_are_found_by_their_ids(busy: Explainer) -> None:
     for filter, most in ((AggregateCriteria(("user",), ("7", "8")), 2), (AggregateCriteria(ids=("7",)), len(KINDS))):
         command, *_ = busy.heard(aggregates.aggregates(busy.log, filter, limit=20))
         assert command.get("find") == "aggregates"

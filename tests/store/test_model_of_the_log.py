@@ -28,7 +28,7 @@ from eventscope.store.write import cache
 from eventscope.store.write.retention import Retention
 from eventscope.store.write.writer import Writer, writing
 from tests.chaos import recount
-from tests.store.support.appender import CREATED, NOON, STREAM, Clock, event, refused, together
+from tests.store.support.appender import CREATED, NOON, STREAM, Clock, event, message_group, rejected_message
 from tests.store.support.log_model import Entry, LogModel
 
 Fate = Literal["commit", "dropped", "answer lost"]
@@ -56,8 +56,8 @@ MESSAGES = st.builds(
 ARRIVALS: st.SearchStrategy[ParsedMessage] = st.one_of(
     MESSAGES,
     MESSAGES,
-    st.lists(MESSAGES, min_size=1, max_size=3).map(lambda messages: together(*messages)),
-    st.builds(refused, st.sampled_from([b"{", b"["])),
+    st.lists(MESSAGES, min_size=1, max_size=3).map(lambda messages: message_group(*messages)),
+    st.builds(rejected_message, st.sampled_from([b"{", b"["])),
 )
 STEPS: st.SearchStrategy[Step] = st.one_of(
     st.tuples(st.just("publish"), ARRIVALS),

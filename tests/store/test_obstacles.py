@@ -14,7 +14,7 @@ from eventscope.store.values.message import ParsedMessage
 from eventscope.store.values.moment import HOUR
 from eventscope.store.write.retention import Retention
 from eventscope.store.write.writer import writing
-from tests.store.support.appender import Appender, Clock, event, everything, refused, together
+from tests.store.support.appender import Appender, Clock, event, everything, message_group, rejected_message
 
 ADA = ("user", "ada")
 
@@ -34,7 +34,7 @@ async def test_a_unique_index_of_others_refuses_the_message_and_is_named(log: Lo
     for batch in (
         [event(data={"email": "a"})],
         [event(data={"email": "b"}), event(data={"email": "b"})],
-        [together(event(data={"email": "c"}), event(data={"email": "c"}))],
+        [message_group(event(data={"email": "c"}), event(data={"email": "c"}))],
     ):
         with pytest.raises(
             Unstorable, match=r"unique index emails of the collection events.* already has this data.email"
@@ -70,15 +70,15 @@ FOREIGN: dict[str, tuple[str, Document, str]] = {
 async def test_a_foreign_document_stops_the_log_until_it_is_gone_and_is_never_overwritten(
     name: str, document: Document, sentence: str, log: Log, appender: Appender
 ) -> None:
-    await appender.store(event(of=ADA), refused(b"x"))
+    await appender.store(event(of=ADA), rejected_message(b"x"))
     await log.mongo.collection(name).insert_one(dict(document))
     before = await everything(log)
     for _ in range(2):
         with pytest.raises(Blocked, match=sentence):
-            await appender.store(event(of=("user", "bob")), refused(b"y"))
+            await appender.store(event(of=("user", "bob")), rejected_message(b"y"))
         assert await everything(log) == before
     await log.mongo.collection(name).delete_one({"_id": document["_id"]})
-    stored = await appender.store(event(of=("user", "bob")), refused(b"y"))
+    stored = await appender.store(event(of=("user", "bob")), rejected_message(b"y"))
     assert (stored.events[0]["_id"], stored.rejected) == (2, 1)
 
 
@@ -120,8 +120,8 @@ async def test_a_unique_index_on_what_the_log_counts_stops_it_until_it_is_droppe
     messages: list[ParsedMessage] = [
         event("a.b", of=ADA),
         event("c.d", of=("customer", "bob")),
-        refused(b"x"),
-        refused(b"y"),
+        rejected_message(b"x"),
+        rejected_message(b"y"),
     ]
     with pytest.raises(Blocked, match=rf'collection {name}, which .* db\.{name}\.dropIndex\("ones"\)'):
         await appender.store(*messages)
@@ -135,7 +135,7 @@ async def test_a_validator_of_what_messages_are_kept_in_refuses_the_message(
 ) -> None:
     await log.mongo.database.command({"collMod": name, "validator": {"never": {"$exists": True}}})
     with pytest.raises(Unstorable, match="failed validation"):
-        await appender.store(event(of=ADA), refused(b"x"))
+        await appender.store(event(of=ADA), rejected_message(b"x"))
 
 
 @pytest.mark.parametrize("name", ["rollups", "populations", "aggregates", "meta"])
@@ -145,9 +145,9 @@ async def test_a_validator_of_what_the_log_counts_stops_it_until_it_is_removed(
     await log.mongo.database.command({"collMod": name, "validator": {"never": {"$exists": True}}})
     for _ in range(2):
         with pytest.raises(Blocked, match=f"a validator of the collection {name} stops writes to the log"):
-            await appender.store(event(of=ADA), refused(b"x"))
+            await appender.store(event(of=ADA), rejected_message(b"x"))
     await log.mongo.database.command({"collMod": name, "validator": {}})
-    assert len((await appender.store(event(of=ADA), refused(b"x"))).events) == 1
+    assert len((await appender.store(event(of=ADA), rejected_message(b"x"))).events) == 1
 
 
 @pytest.mark.parametrize("begun", [False, True])
@@ -187,10 +187,10 @@ async def _capped(log: Log, name: str) -> None:
 async def test_a_collection_that_cannot_hold_a_log_any_more_is_no_fault_of_a_message(
     change: Callable[[Log, str], Coroutine[Any, Any, None]], name: str, log: Log, appender: Appender
 ) -> None:
-    await appender.store(event(of=ADA), refused(b"x"))
+    await appender.store(event(of=ADA), rejected_message(b"x"))
     await change(log, name)
     with pytest.raises(Blocked, match=f"MongoDB refuses to write to the collection {name}: "):
-        await appender.store(event(of=ADA), refused(b"y"))
+        await appender.store(event(of=ADA), rejected_message(b"y"))
 
 
 async def test_a_count_that_is_no_number_stops_the_log(log: Log, appender: Appender) -> None:

@@ -13,7 +13,7 @@ from eventscope.store.stats import expiry
 from eventscope.store.values.moment import HOUR
 from eventscope.store.write.retention import Retention
 from eventscope.store.write.writer import writing
-from tests.store.support.appender import FOREVER, Appender, Clock, event, everything, refused
+from tests.store.support.appender import FOREVER, Appender, Clock, event, everything, rejected_message
 
 ADA = ("user", "ada")
 
@@ -151,7 +151,7 @@ async def test_nothing_is_written_while_collections_were_lost_and_all_goes_on_wh
 ) -> None:
     await prepare(bare)
     appender = await Appender.of(bare)
-    await appender.store(event(of=ADA), event("x"), refused(b"x"), event(of=ADA))
+    await appender.store(event(of=ADA), event("x"), rejected_message(b"x"), event(of=ADA))
     await checkpoint.release(bare, "first")
     kept = {name: await bare.mongo.collection(name).find({}).to_list(None) for name in names}
     for name in names:

@@ -13,7 +13,7 @@ from eventscope.store.values.documents import EventDocument, plain
 from eventscope.subscriptions.live import live_batch
 from eventscope.subscriptions.live.seal import Seal
 from tests.store.support.appender import NOON
-from tests.store.support.random_log import Corpus, State, filters, moments
+from tests.store.support.random_log import RandomLog, State, filters, moments
 
 HUGE = 2**40
 
@@ -45,7 +45,7 @@ def page(
 
 @given(data=st.data())
 @settings(max_examples=150, deadline=None)
-def test_what_it_answers_is_what_mongodb_answers(corpus: Corpus, data: st.DataObject) -> None:
+def test_what_it_answers_is_what_mongodb_answers(corpus: RandomLog, data: st.DataObject) -> None:
     state: State = data.draw(st.sampled_from(["whole", "tidied"]), "state")
     log = corpus.at(data.draw(moments(corpus), "now"), state)
     head = data.draw(st.integers(0, len(corpus.events)), "head")

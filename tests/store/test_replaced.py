@@ -18,7 +18,7 @@ from eventscope.store.stats import expiry
 from eventscope.store.values.moment import HOUR
 from eventscope.store.write.retention import Retention
 from eventscope.store.write.writer import writing
-from tests.store.support.appender import FOREVER, Appender, Clock, event, everything, refused
+from tests.store.support.appender import FOREVER, Appender, Clock, event, everything, rejected_message
 
 ADA = ("user", "ada")
 KEPT = ("events", "aggregates", "rollups", "populations", "rejected", "expirations")
@@ -29,7 +29,7 @@ async def log(mongo_url: str, database_name: str, driver: Driver, clock: Clock) 
     """A log in a database of its own, with three events, one of them about ada, and a rejection."""
     async with open_log(mongo_url, database_name, driver, clock=clock) as log:
         await prepare(log)
-        await write(log, event("a"), event("b", of=ADA), event("a"), refused(b"x"))
+        await write(log, event("a"), event("b", of=ADA), event("a"), rejected_message(b"x"))
         yield log
 
 

@@ -21,7 +21,7 @@ JSON: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class RunningApi:
     """A running API: how it is asked over HTTP, and what it is made of."""
 
     http: httpx.AsyncClient
@@ -55,7 +55,7 @@ class Served:
 
 
 @asynccontextmanager
-async def served(settings: Settings) -> AsyncIterator[Served]:
+async def running_api(settings: Settings) -> AsyncIterator[RunningApi]:
     """An API with these settings, for the length of the block."""
     async with services(settings) as given:
         with listen("127.0.0.1", 0) as listener:
@@ -66,6 +66,6 @@ async def served(settings: Settings) -> AsyncIterator[Served]:
             await until(lambda: server.started)
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             async with httpx.AsyncClient(base_url=url, timeout=60.0) as http:
-                yield Served(http, given)
+                yield RunningApi(http, given)
             server.should_exit = True
             await serving

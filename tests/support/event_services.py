@@ -8,7 +8,7 @@ from eventscope.settings import Settings
 
 
 @asynccontextmanager
-async def connected(settings: Settings, api: str | None = None) -> AsyncIterator[EventsService]:
+async def connected_service(settings: Settings, api: str | None = None) -> AsyncIterator[EventsService]:
     """A service that publishes, and reads if there is an API."""
     async with EventsService.connect(
         settings.nats_url, api, stream=settings.stream, subjects=settings.subjects

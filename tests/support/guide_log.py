@@ -11,8 +11,8 @@ from pymongo import AsyncMongoClient
 from eventscope.settings import Settings
 from eventscope.store.catalogue import counting
 from eventscope.store.log import open_log, prepare
-from tests.support.api_server import Served, served
-from tests.support.sample_log import fill, named
+from tests.support.api_server import RunningApi, running_api
+from tests.support.sample_log import fill, name_log
 
 Row = tuple[str, str, str, tuple[str, str], str | None, str | None, dict[str, Any], dict[str, Any]]
 
@@ -50,17 +50,17 @@ def message(row: Row) -> bytes:
 
 
 @asynccontextmanager
-async def guided(mongo_url: str, nats_url: str) -> AsyncIterator[Served]:
+async def running_guide_api(mongo_url: str, nats_url: str) -> AsyncIterator[RunningApi]:
     """The API over that log, for the length of the block."""
     settings = Settings(
         mongo_url=mongo_url, mongo_database=f"guide_{uuid.uuid4().hex[:12]}", nats_url=nats_url, retention={"*": 0}
     )
     async with open_log(settings.mongo_url, settings.mongo_database) as log:
         await prepare(log)
-        await named(log, "4f09ac5b1e7d4a0c8b2f6d3e9a1c5b70")
+        await name_log(log, "4f09ac5b1e7d4a0c8b2f6d3e9a1c5b70")
         await fill(log, [message(row) for row in MESSAGES], settings.retention)
         await counting.count(log)
-    async with served(settings) as api:
+    async with running_api(settings) as api:
         yield api
     async with AsyncMongoClient[dict[str, Any]](mongo_url) as client:
         await client.drop_database(settings.mongo_database)

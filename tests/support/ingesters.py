@@ -26,7 +26,7 @@ MANY = 5000
 
 
 @asynccontextmanager
-async def world(settings: Settings) -> AsyncIterator[tuple[Log, Client]]:
+async def log_and_client(settings: Settings) -> AsyncIterator[tuple[Log, Client]]:
     """A log and a bare connection, for settings that are not the common ones."""
     async with open_log(settings.mongo_url, settings.mongo_database) as log:
         await prepare(log)
@@ -69,7 +69,7 @@ async def publish(client: Client, prefix: str, count: int, start: int = 0) -> No
         await js.publish(f"{prefix}.user.updated", orjson.dumps({"messageId": f"m{number}", "data": number}))
 
 
-async def published(client: Client, prefix: str, start: int) -> bool:
+async def try_to_publish(client: Client, prefix: str, start: int) -> bool:
     """Whether five more could be published."""
     with suppress(nats.errors.Error):
         await publish(client, prefix, 5, start)
@@ -77,17 +77,17 @@ async def published(client: Client, prefix: str, start: int) -> bool:
     return False
 
 
-async def stored(log: Log, count: int) -> Sequence[EventDocument]:
+async def wait_for_events(log: Log, count: int) -> Sequence[EventDocument]:
     """All events, once there are so many."""
-    await until(lambda: passed(log, count))
+    await until(lambda: has_reached(log, count))
     return await pages.events(log, EVERYTHING, limit=count + 100)
 
 
-async def passed(log: Log, head: int) -> bool:
+async def has_reached(log: Log, head: int) -> bool:
     """Whether the log reaches so far."""
     return (await checkpoint.read(log)).head >= min(head, MANY)
 
 
-async def held(log: Log) -> bool:
+async def has_lease(log: Log) -> bool:
     """Whether an ingester is at work."""
     return (await checkpoint.read(log)).lease_held

@@ -47,7 +47,7 @@ class End:
     def faults(self) -> list[str]:
         """What is wrong with it."""
         found = []
-        if self.code != 0 and (self.code not in at_first(self.number) or "starting" in self.said):
+        if self.code != 0 and (self.code not in default_exit_codes(self.number) or "starting" in self.said):
             found.append(f"its exit code is {self.code}")
         if self.seconds >= BOUND:
             found.append(f"it was killed after {BOUND:g} s")
@@ -62,7 +62,7 @@ class End:
         )
 
 
-def at_first(number: int) -> tuple[int, ...]:
+def default_exit_codes(number: int) -> tuple[int, ...]:
     """The exit codes where a signal comes before there are handlers of ours, and it does what it does to any program.
 
     A Ctrl-C while Python itself starts makes it 1.
@@ -70,7 +70,7 @@ def at_first(number: int) -> tuple[int, ...]:
     return (-number, 1) if number == signal.SIGINT else (-number,)
 
 
-async def signalled(folder: Path, number: signal.Signals, moment: float) -> End:
+async def start_and_signal(folder: Path, number: signal.Signals, moment: float) -> End:
     """One start that is given a signal so many seconds later."""
     async with _started(folder) as (process, output):
         await asyncio.sleep(moment)
@@ -86,7 +86,7 @@ async def signalled(folder: Path, number: signal.Signals, moment: float) -> End:
     return End(number, moment, -signal.SIGKILL if code is None else code, seconds, is_free(folder), output.read_text())
 
 
-async def grown(folder: Path, head: int) -> int:
+async def start_and_publish(folder: Path, head: int) -> int:
     """A whole start, which must find so many events, and is given one more: how many there are then."""
     async with _started(folder) as (process, output):
 
@@ -140,19 +140,19 @@ async def _started(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Proce
         await process.wait()
 
 
-async def starts(folder: Path, count: int, seed: int, every: int = 1) -> list[End]:
+async def run_starts(folder: Path, count: int, seed: int, every: int = 1) -> list[End]:
     """So many starts, the signals in turn, the moments spread over the start; the events looked at after `every`."""
     dice = random.Random(seed)
     began = time.monotonic()
-    ends, head = [], await grown(folder, 0)
+    ends, head = [], await start_and_publish(folder, 0)
     latest = time.monotonic() - began  # a whole start and its end, at the speed of this machine now
     moments = [latest * (place + dice.random()) / count for place in range(count)]
     dice.shuffle(moments)
     for place, moment in enumerate(moments):
-        ends.append(await signalled(folder, SIGNALS[place % len(SIGNALS)], moment))
+        ends.append(await start_and_signal(folder, SIGNALS[place % len(SIGNALS)], moment))
         print(place + 1, ends[-1], flush=True)
         if (place + 1) % every == 0:
-            head = await grown(folder, head)
+            head = await start_and_publish(folder, head)
     return ends
 
 
@@ -165,7 +165,7 @@ def main() -> int:
     options = parser.parse_args()
     heed_signals()
     with load(options.busy), tempfile.TemporaryDirectory(prefix="starts-") as folder:
-        ends = asyncio.run(starts(Path(folder) / "data", options.starts, options.seed))
+        ends = asyncio.run(run_starts(Path(folder) / "data", options.starts, options.seed))
     wrong = [end for end in ends if end.faults]
     codes = sorted({end.code for end in ends})
     print(

@@ -47,7 +47,7 @@ def heed_signals() -> None:
 
 
 @contextmanager
-def elsewhere(folder: Path) -> Iterator[None]:
+def in_folder(folder: Path) -> Iterator[None]:
     """Work in that folder, for in the project's own `make run` may have its data, by which commands would find it."""
     set_hypothesis_home_dir(ROOT / ".hypothesis")
     with chdir(folder):

@@ -20,7 +20,7 @@ def freeze(pid: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
+class KillableServer:
     """A server that runs."""
 
     url: str
@@ -37,7 +37,7 @@ class Own:
 
 
 @asynccontextmanager
-async def own_nats(folder: Path, port: int | None = None) -> AsyncIterator[Own]:
+async def killable_nats(folder: Path, port: int | None = None) -> AsyncIterator[KillableServer]:
     """A nats-server on that folder for the length of the block."""
     server = Nats(folder, port or free())
     process = await asyncio.create_subprocess_exec(
@@ -48,7 +48,7 @@ async def own_nats(folder: Path, port: int | None = None) -> AsyncIterator[Own]:
     )
     try:
         await ready(server, lambda: process.returncode is None)
-        yield Own(server.url, server.port, process.pid)
+        yield KillableServer(server.url, server.port, process.pid)
     finally:
         with suppress(ProcessLookupError):
             process.send_signal(signal.SIGCONT)

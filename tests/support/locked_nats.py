@@ -24,7 +24,7 @@ PREFIXES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Demanding(Nats):
+class LockedNats(Nats):
     """A NATS server with more in its configuration."""
 
     more: Mapping[str, Any]
@@ -41,9 +41,9 @@ class Demanding(Nats):
 
 
 @contextmanager
-def demanding(folder: Path, **more: Any) -> Iterator[str]:
+def locked_nats(folder: Path, **more: Any) -> Iterator[str]:
     """Such a server for the length of the block; gives its address."""
-    with run_server(lambda place, port: Demanding(place, port, more), folder) as server:
+    with run_server(lambda place, port: LockedNats(place, port, more), folder) as server:
         yield server.url
 
 

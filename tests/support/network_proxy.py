@@ -128,7 +128,7 @@ class Proxy:
 
 
 @asynccontextmanager
-async def proxied(port: int) -> AsyncIterator[Proxy]:
+async def running_proxy(port: int) -> AsyncIterator[Proxy]:
     """A line to the server at that port, well at first, for the length of the block."""
     proxy = Proxy(port)
     await proxy.heal()

@@ -13,22 +13,22 @@ from eventscope.settings import Settings, variable
 
 
 @asynccontextmanager
-async def running(settings: Settings, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def eventscope_process(settings: Settings, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """`eventscope` with these arguments and settings; it is killed at the end of the block."""
-    async with started([sys.executable, "-m", "eventscope", *arguments], environment(settings)) as process:
+    async with child_process([sys.executable, "-m", "eventscope", *arguments], environment(settings)) as process:
         yield process
 
 
 @asynccontextmanager
-async def serving(server: Mongod) -> AsyncIterator[asyncio.subprocess.Process]:
+async def mongod_process(server: Mongod) -> AsyncIterator[asyncio.subprocess.Process]:
     """That server, ready; it is killed at the end of the block."""
-    async with started(server.command(), {}) as process:
+    async with child_process(server.command(), {}) as process:
         await ready(server, lambda: process.returncode is None)
         yield process
 
 
 @asynccontextmanager
-async def started(
+async def child_process(
     command: Sequence[str | Path], variables: Mapping[str, str]
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """The command with these variables besides; it is killed at the end of the block."""

@@ -32,7 +32,7 @@ async def send(url: str, *commands: bytes) -> None:
         await writer.wait_closed()
 
 
-async def acknowledged(url: str, subject: bytes, body: bytes, headers: bytes | None = None) -> tuple[str, int]:
+async def publish_acknowledged(url: str, subject: bytes, body: bytes, headers: bytes | None = None) -> tuple[str, int]:
     """Publish one message; which server acknowledged it (its id), and with which sequence of the stream."""
     address = urlsplit(url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)

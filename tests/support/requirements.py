@@ -6,7 +6,7 @@ from typing import NoReturn
 import pytest
 
 
-def left_out(reason: str) -> NoReturn:
+def leave_out(reason: str) -> NoReturn:
     """Leave the test out, for the reason given; CI has what is needed, or fails."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason)

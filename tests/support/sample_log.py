@@ -20,7 +20,7 @@ from eventscope.store.values.moment import DAY, HOUR
 from eventscope.store.write.append import append
 from eventscope.store.write.retention import Retention
 from eventscope.subscriptions.messages.parse import parse_message
-from tests.support.api_server import Served, served
+from tests.support.api_server import RunningApi, running_api
 
 STREAM = "WORLD"
 START = moment.from_text("2026-03-02T00:00:00Z")  # a Monday
@@ -42,10 +42,10 @@ REJECTED = [b"no json", b"[1]", b"{}", b'{"type": "two words"}', b'{"type": "use
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class SampleApi:
     """A served log, and what is in it: `events` in the order of the log, without those that have expired."""
 
-    api: Served
+    api: RunningApi
     settings: Settings
     events: list[EventDocument]
     rejected: list[bytes]
@@ -64,7 +64,7 @@ class World:
 
 
 @asynccontextmanager
-async def world(mongo_url: str, nats_url: str, **more: Any) -> AsyncIterator[World]:
+async def world(mongo_url: str, nats_url: str, **more: Any) -> AsyncIterator[SampleApi]:
     """The world, in a database of its own, for the length of the block; `more` settings may be given."""
     settings = Settings(
         mongo_url=mongo_url,
@@ -75,13 +75,13 @@ async def world(mongo_url: str, nats_url: str, **more: Any) -> AsyncIterator[Wor
         **more,
     )
     events = await _fill(settings)
-    async with served(settings) as api:
-        yield World(api, settings, events, REJECTED)
+    async with running_api(settings) as api:
+        yield SampleApi(api, settings, events, REJECTED)
     async with AsyncMongoClient[dict[str, Any]](mongo_url) as client:
         await client.drop_database(settings.mongo_database)
 
 
-async def named(log: Log, name: str) -> None:
+async def name_log(log: Log, name: str) -> None:
     """Give the log its name before it is made, which else is by chance."""
     await log.meta.insert_one({"_id": checkpoint.ID, "head": 0, "term": 0, "log": name})
 

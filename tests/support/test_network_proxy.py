@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from eventscope.processes.ports import HOST
-from tests.support.network_proxy import End, Proxy, proxied
+from tests.support.network_proxy import End, Proxy, running_proxy
 from tests.support.until import until
 
 
@@ -28,7 +28,7 @@ async def proxy(heard: list[bytes]) -> AsyncIterator[Proxy]:
         writer.close()
 
     server = await asyncio.start_server(echo, HOST, 0)
-    async with proxied(server.sockets[0].getsockname()[1]) as proxy:
+    async with running_proxy(server.sockets[0].getsockname()[1]) as proxy:
         yield proxy
     server.close()
 

@@ -18,9 +18,9 @@ from eventscope.http.uvicorn.listen import listen
 from eventscope.server.api import config
 from eventscope.settings import Settings
 from eventscope.store.log import Log
-from tests.support.api_server import Served, served
-from tests.support.clients.browser import showing
-from tests.support.network_proxy import proxied
+from tests.support.api_server import RunningApi, running_api
+from tests.support.clients.browser import open_page
+from tests.support.network_proxy import running_proxy
 from tests.support.sample_log import fill
 from tests.support.until import until
 
@@ -81,12 +81,12 @@ async def stored(log: Log, *numbers: int) -> None:
     await fill(log, [orjson.dumps({"type": "a.b", "messageId": f"m{n}"}) for n in numbers], {"*": 0})
 
 
-def address(api: Served) -> str:
+def address(api: RunningApi) -> str:
     return str(api.http.base_url).rstrip("/")
 
 
-async def asked_from(origin: str, api: Served) -> Any:
-    async with showing(f"{origin}/") as page:
+async def asked_from(origin: str, api: RunningApi) -> Any:
+    async with open_page(f"{origin}/") as page:
         return await page.evaluate(ASK, [address(api), "{ log { head } }"])
 
 
@@ -98,7 +98,7 @@ async def test_a_page_of_an_origin_that_is_listed_queries_subscribes_and_reads_e
     head = {"data": {"log": {"head": 2}}}
     async with (
         elsewhere() as origin,
-        served(settings.model_copy(update={"origins": ("*",) if star else (origin,)})) as api,
+        running_api(settings.model_copy(update={"origins": ("*",) if star else (origin,)})) as api,
     ):
         assert await asked_from(origin, api) == {
             "post": head,
@@ -115,7 +115,7 @@ async def test_a_page_of_another_origin_gets_nothing(settings: Settings, log: Lo
     async with (
         elsewhere() as origin,
         elsewhere() as other,
-        served(settings.model_copy(update={"origins": (other,)})) as api,
+        running_api(settings.model_copy(update={"origins": (other,)})) as api,
     ):
         assert await asked_from(origin, api) == {
             **dict.fromkeys(("post", "get", "wrong", "large", "rest"), "TypeError: Failed to fetch"),
@@ -129,9 +129,9 @@ async def test_an_event_source_loses_nothing_and_hears_nothing_twice_when_its_co
     await stored(log, 0)
     query = "subscription{events{__typename ...on Event{id}}}"
     async with (
-        served(settings) as api,
-        proxied(api.http.base_url.port or 0) as line,
-        showing(f"http://127.0.0.1:{line.port}/healthz") as page,
+        running_api(settings) as api,
+        running_proxy(api.http.base_url.port or 0) as line,
+        open_page(f"http://127.0.0.1:{line.port}/healthz") as page,
     ):
         await page.evaluate(FOLLOW, [f"/graphql?query={query}"])
         await page.wait_for_function("source.readyState == EventSource.OPEN")
@@ -151,7 +151,7 @@ async def test_an_event_source_does_not_ask_again_for_a_replay_that_is_complete(
 ) -> None:
     await stored(log, *range(5))
     query = "subscription{replay{...on Event{id}}}"
-    async with served(settings) as api, showing(f"{address(api)}/healthz") as page:
+    async with running_api(settings) as api, open_page(f"{address(api)}/healthz") as page:
         await page.evaluate(FOLLOW, [f"/graphql?query={query}"])
         await page.wait_for_function("source.readyState == EventSource.CLOSED")
         assert await page.evaluate("seen") == [f"m{n}" for n in range(5)]

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventscope.http.edge.compression import LEAST, NotAcceptable, min_size
-from tests.support.clients.event_stream import EVENTS, streamed
-from tests.support.sample_log import World
+from tests.support.clients.event_stream import EVENTS, open_stream
+from tests.support.sample_log import SampleApi
 from tests.support.sample_log import world as a_world
 
 LARGE = "{ events(first: 200) { nodes { id type data metadata } } }"
@@ -21,13 +21,13 @@ ALWAYS = 0
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(mongo_url: str, nats_url: str) -> AsyncIterator[World]:
+async def world(mongo_url: str, nats_url: str) -> AsyncIterator[SampleApi]:
     async with a_world(mongo_url, nats_url, origins=("https://ours.example",)) as world:
         yield world
 
 
 @pytest.fixture(scope="module")
-def http(world: World) -> httpx.AsyncClient:
+def http(world: SampleApi) -> httpx.AsyncClient:
     return world.api.http
 
 
@@ -142,7 +142,7 @@ async def test_an_answer_that_takes_long_to_pack_is_as_right(http: httpx.AsyncCl
 @pytest.mark.parametrize("taken", ["gzip", "gzip, identity;q=0"])
 async def test_an_event_stream_comes_event_by_event_as_it_is(http: httpx.AsyncClient, taken: str) -> None:
     query = "subscription { events(from: BEGINNING) { __typename ... on Event { id data } } }"
-    async with streamed(http, query, accept=EVENTS, headers={"accept-encoding": taken}) as stream:
+    async with open_stream(http, query, accept=EVENTS, headers={"accept-encoding": taken}) as stream:
         assert "content-encoding" not in stream.response.headers
         for _ in range(50):
             await stream.next()

@@ -17,10 +17,10 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
 from eventscope.settings import Settings
-from tests.support.api_server import Served, served
-from tests.support.clients.event_stream import EVENTS, streamed
+from tests.support.api_server import RunningApi, running_api
+from tests.support.clients.event_stream import EVENTS, open_stream
 from tests.support.clients.websocket import ACK, INIT, PROTOCOL
-from tests.support.sample_log import World
+from tests.support.sample_log import SampleApi
 from tests.support.sample_log import world as a_world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -41,14 +41,14 @@ ORIGINS = "access-control-allow-origin"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(mongo_url: str, nats_url: str) -> AsyncIterator[World]:
+async def world(mongo_url: str, nats_url: str) -> AsyncIterator[SampleApi]:
     more = {"hosts": ("api.example.org",), "origins": (OURS,), "proxies": ("192.0.2.7",)}
     async with a_world(mongo_url, nats_url, **more) as world:
         yield world
 
 
 @pytest.fixture(scope="module")
-def http(world: World) -> httpx.AsyncClient:
+def http(world: SampleApi) -> httpx.AsyncClient:
     return world.api.http
 
 
@@ -73,7 +73,7 @@ async def raw(http: httpx.AsyncClient, *lines: str) -> int:
         writer.close()
 
 
-async def shake(api: Served, **headers: str) -> int:
+async def shake(api: RunningApi, **headers: str) -> int:
     """The status of the answer to a WebSocket's handshake; 101 if the connection works."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     origin = named.pop("origin", None)
@@ -152,7 +152,7 @@ async def test_no_host_whatever_breaks_it(http: httpx.AsyncClient, host: str) ->
     assert await raw(http, "GET /events/stats?limit=0 HTTP/1.1", f"Host: {host}") in (400, 421)
 
 
-async def test_a_websocket_asks_by_a_name_that_is_ours(world: World) -> None:
+async def test_a_websocket_asks_by_a_name_that_is_ours(world: SampleApi) -> None:
     async def handshake(host: str) -> bytes:
         reader, writer = await asyncio.open_connection(world.api.http.base_url.host, world.api.http.base_url.port)
         writer.write(
@@ -220,7 +220,7 @@ async def test_what_is_said_twice_of_the_page_is_400(http: httpx.AsyncClient, he
     assert await raw(http, "GET /events/stats HTTP/1.1", "Host: localhost", *twice) == 400
 
 
-async def test_a_page_of_another_site_opens_no_websocket(world: World) -> None:
+async def test_a_page_of_another_site_opens_no_websocket(world: SampleApi) -> None:
     assert await shake(world.api, origin="https://evil.example") == 403
     assert await shake(world.api, origin="null", sec_fetch_site="cross-site") == 403
     assert await shake(world.api, origin=OURS, sec_fetch_site="cross-site") == 101
@@ -293,7 +293,7 @@ async def test_answers_are_kept_apart_by_origin_for_those_who_say_none_too(http:
 
 @pytest.mark.asyncio(loop_scope="function")
 async def test_a_star_lets_pages_of_any_site_ask(settings: Settings) -> None:
-    async with served(settings.model_copy(update={"origins": ("*",)})) as api:
+    async with running_api(settings.model_copy(update={"origins": ("*",)})) as api:
         for origin in ("https://any.example", "null"):
             response = await ask(api.http, "POST", "/graphql", "*/*", origin=origin, sec_fetch_site="cross-site")
             assert (response.status_code, response.headers[ORIGINS]) == (200, "*")
@@ -305,7 +305,7 @@ async def test_a_star_lets_pages_of_any_site_ask(settings: Settings) -> None:
 
 @pytest.mark.asyncio(loop_scope="function")
 async def test_where_no_origin_is_listed_nothing_is_said_of_origins(settings: Settings) -> None:
-    async with served(settings) as api:
+    async with running_api(settings) as api:
         response = await ask(api.http, "POST", "/graphql", "*/*")
         assert not [name for name in response.headers if name.startswith("access-control-")]
         assert "Origin" not in response.headers["vary"]
@@ -314,12 +314,12 @@ async def test_where_no_origin_is_listed_nothing_is_said_of_origins(settings: Se
 # proxies
 
 
-async def statuses(api: Served, *forwarded: dict[str, str]) -> list[int]:
+async def statuses(api: RunningApi, *forwarded: dict[str, str]) -> list[int]:
     """What becomes of event streams that are open at the same time, each with these headers."""
     streams: list[Any] = []
     try:
         for headers in forwarded:
-            one = streamed(api.http, FEED, headers=headers)
+            one = open_stream(api.http, FEED, headers=headers)
             stream = await one.__aenter__()
             streams.append((one, stream.response.status_code))
         return [status for _, status in streams]
@@ -334,7 +334,7 @@ async def test_clients_are_told_apart_by_what_a_proxy_says_and_not_by_what_anybo
     settings: Settings, proxies: tuple[str, ...], expected: list[int]
 ) -> None:
     chosen = settings.model_copy(update={"proxies": proxies, "connections_per_address": 1})
-    async with served(chosen) as api:
+    async with running_api(chosen) as api:
         asked = [{"x-forwarded-for": f"198.51.100.{n}", "forwarded": f"for=198.51.100.{n}"} for n in range(2)]
         assert await statuses(api, *asked) == expected
         forged = [{"x-forwarded-for": f"203.0.113.{n}, 198.51.100.7"} for n in range(2)]
@@ -359,7 +359,7 @@ async def test_so_are_those_on_websockets(settings: Settings, proxies: tuple[str
             assert closed.rcvd.code == 1013
             return False
 
-    async with served(chosen) as api, socket("198.51.100.1") as one:
+    async with running_api(chosen) as api, socket("198.51.100.1") as one:
         assert await is_welcome(one)
         async with socket("198.51.100.2") as other, socket("203.0.113.1, 198.51.100.1") as same:
             assert await is_welcome(other) == welcome
@@ -371,7 +371,7 @@ async def test_so_are_those_on_websockets(settings: Settings, proxies: tuple[str
 async def test_a_proxy_may_say_which_host_was_asked_if_that_is_one_of_ours(
     settings: Settings, proxies: tuple[str, ...]
 ) -> None:
-    async with served(settings.model_copy(update={"proxies": proxies, "hosts": ("api.example.org",)})) as api:
+    async with running_api(settings.model_copy(update={"proxies": proxies, "hosts": ("api.example.org",)})) as api:
         said = {"x_forwarded_host": "api.example.org", "origin": "https://api.example.org"}
         assert (await ask(api.http, *DATA[0], **said)).status_code == (200 if proxies else 403)
         assert await shake(api, **said) == (101 if proxies else 403)

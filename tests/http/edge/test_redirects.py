@@ -8,22 +8,22 @@ import pytest
 import pytest_asyncio
 
 from eventscope.settings import Settings
-from tests.support.api_server import served
-from tests.support.clients.websocket import opened
-from tests.support.sample_log import World
+from tests.support.api_server import running_api
+from tests.support.clients.websocket import open_socket
+from tests.support.sample_log import SampleApi
 from tests.support.sample_log import world as a_world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(mongo_url: str, nats_url: str) -> AsyncIterator[World]:
+async def world(mongo_url: str, nats_url: str) -> AsyncIterator[SampleApi]:
     async with a_world(mongo_url, nats_url) as world:
         yield world
 
 
 @pytest.fixture(scope="module")
-def http(world: World) -> httpx.AsyncClient:
+def http(world: SampleApi) -> httpx.AsyncClient:
     return world.api.http
 
 
@@ -40,7 +40,7 @@ async def test_the_root_leads_to_the_page_whatever_is_before_it(http: httpx.Asyn
 
 @pytest.mark.asyncio(loop_scope="function")
 async def test_without_the_page_the_root_says_what_there_is(settings: Settings) -> None:
-    async with served(settings.model_copy(update={"graphiql": False})) as api:
+    async with running_api(settings.model_copy(update={"graphiql": False})) as api:
         response = await api.http.get("/", headers={"accept": "text/html"})
         assert (response.status_code, response.headers["content-type"]) == (200, "text/plain; charset=utf-8")
         named = [line.split()[0] for line in response.text.splitlines()[2:]]
@@ -68,8 +68,8 @@ async def test_a_question_that_is_posted_with_a_slash_too_many_is_answered(http:
     assert response.json() == {"data": {"log": {"head": 300}}}
 
 
-async def test_a_websocket_which_follows_no_redirects_is_opened_with_a_slash_too_many(world: World) -> None:
-    async with opened(f"{world.api.socket_url}/") as socket:
+async def test_a_websocket_which_follows_no_redirects_is_opened_with_a_slash_too_many(world: SampleApi) -> None:
+    async with open_socket(f"{world.api.socket_url}/") as socket:
         assert await socket.is_open()
 
 

@@ -15,15 +15,15 @@ from eventscope.metrics.side_server import serve_beside
 from eventscope.processes.ports import HOST, free
 from eventscope.settings import Settings
 from eventscope.store.log import Log
-from tests.support.api_server import served
-from tests.support.clients.websocket import opened
+from tests.support.api_server import running_api
+from tests.support.clients.websocket import open_socket
 from tests.support.until import until
 
 
 async def test_wrong_addresses_and_methods_are_errors_like_all_others(
     settings: Settings, log: Log, client: Client
 ) -> None:
-    async with served(settings) as api:
+    async with running_api(settings) as api:
         for method, path, status, said in (
             ("GET", "/nothing", 404, "there is no '/nothing'; there are /graphql, /events/…,"),
             ("POST", "/nothing/at/all", 404, "there is no '/nothing/at/all'; "),
@@ -44,7 +44,7 @@ async def test_wrong_addresses_and_methods_are_errors_like_all_others(
 async def test_who_is_refused_for_what_passes_is_told_when_to_ask_again(
     settings: Settings, log: Log, client: Client
 ) -> None:
-    async with served(settings) as api:
+    async with running_api(settings) as api:
         response = await api.http.get("/readyz")  # no ingester is at work
     assert (response.status_code, response.headers["retry-after"]) == (503, "1")
 
@@ -69,7 +69,7 @@ async def test_a_websocket_that_is_refused_is_told_why_and_so_is_the_log_in_no_e
     settings: Settings, log: Log, client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    async with served(settings) as api:
+    async with running_api(settings) as api:
         for url, headers, status, said in (
             (api.socket_url.replace("graphql", "nothing"), {}, 404, "there is no WebSocket at '/nothing'"),
             (api.socket_url, {"Origin": "https://evil.example"}, 403, "may not use"),
@@ -80,7 +80,7 @@ async def test_a_websocket_that_is_refused_is_told_why_and_so_is_the_log_in_no_e
             assert refused.value.response.status_code == status
             assert said in orjson.loads(refused.value.response.body)["errors"][0]["message"]
             assert any(said in record.getMessage() for record in caplog.records if record.name == "eventscope.errors")
-        async with opened(api.socket_url, init=False, protocols=["soap"]) as socket:
+        async with open_socket(api.socket_url, init=False, protocols=["soap"]) as socket:
             assert (await socket.end())[0] == 4406
         await until(lambda: "a WebSocket is closed with 4406: " in caplog.text)
         broken = {"connection": "upgrade", "upgrade": "websocket", "sec-websocket-version": "13"}

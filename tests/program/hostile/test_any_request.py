@@ -10,7 +10,7 @@ import pytest_asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.sample_log import World
+from tests.support.sample_log import SampleApi
 from tests.support.sample_log import world as a_world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -20,13 +20,13 @@ OLD = "application/json"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(mongo_url: str, nats_url: str) -> AsyncIterator[World]:
+async def world(mongo_url: str, nats_url: str) -> AsyncIterator[SampleApi]:
     async with a_world(mongo_url, nats_url) as world:
         yield world
 
 
 @pytest.fixture(scope="module")
-def http(world: World) -> httpx.AsyncClient:
+def http(world: SampleApi) -> httpx.AsyncClient:
     return world.api.http
 
 

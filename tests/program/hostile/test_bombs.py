@@ -14,7 +14,7 @@ from eventscope.settings import Settings
 from eventscope.store.log import Log
 from tests.program.hostile import bombs
 from tests.program.hostile.bombs import BOMBS
-from tests.support.processes import running
+from tests.support.processes import eventscope_process
 from tests.support.until import until
 
 CODES = {"circles of 30": "BAD_USER_INPUT", "a schema in itself": "BAD_USER_INPUT"}
@@ -23,7 +23,7 @@ SMALL = {"query": "{ stats { totalEvents } }"}
 
 async def test_a_running_server_refuses_every_bomb_and_answers_others_meanwhile(settings: Settings, log: Log) -> None:
     own = settings.model_copy(update={"port": free()})
-    async with running(own, "serve", "--no-ingest"), httpx.AsyncClient(timeout=60.0) as http:
+    async with eventscope_process(own, "serve", "--no-ingest"), httpx.AsyncClient(timeout=60.0) as http:
         url = f"http://127.0.0.1:{own.port}"
 
         async def ask(body: object) -> Any:

@@ -23,7 +23,7 @@ from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
 from tests.chaos.connections import Connection, socket_to, stream_from
 from tests.chaos.program import ServerProgram
-from tests.support.api_server import Served, served
+from tests.support.api_server import RunningApi, running_api
 from tests.support.until import until
 
 CLIENTS: Final = 100
@@ -80,7 +80,7 @@ async def test_a_hundred_clients_that_vanish_leave_no_task_no_nats_subscription_
     for number in range(HISTORY):
         await client.publish(f"{subject_prefix}.thing.happened", message(number))
     await until(lambda: stored(log))
-    async with served(settings) as api:
+    async with running_api(settings) as api:
         async with AsyncExitStack() as stack:  # what is made for the first of each kind, and stays
             for number in range(2 * len(OPERATIONS)):
                 await begun(stack, api, number)
@@ -110,7 +110,7 @@ def message(number: int) -> bytes:
     return orjson.dumps({"type": "thing.happened", "messageId": f"m{number}", "data": "x" * 5000, **about})
 
 
-async def begun(stack: AsyncExitStack, api: Served, number: int) -> asyncio.Transport:
+async def begun(stack: AsyncExitStack, api: RunningApi, number: int) -> asyncio.Transport:
     """A client that has heard of its operation. When its connection is closed, that is by a reset."""
     query = list(OPERATIONS.values())[number % len(OPERATIONS)]
     opened = stream_from if number // len(OPERATIONS) % 2 else socket_to
@@ -122,7 +122,7 @@ async def begun(stack: AsyncExitStack, api: Served, number: int) -> asyncio.Tran
     return connection.transport
 
 
-async def half_open(stack: AsyncExitStack, api: Served) -> asyncio.Transport:
+async def half_open(stack: AsyncExitStack, api: RunningApi) -> asyncio.Transport:
     """A client that has not said who it is."""
     url = httpx.URL(api.socket_url)
     reader, writer = await asyncio.open_connection(url.host, url.port)
@@ -138,12 +138,12 @@ async def half_open(stack: AsyncExitStack, api: Served) -> asyncio.Transport:
     return writer.transport  # type: ignore[return-value]  # a transport of a socket can be read from
 
 
-async def idle(api: Served) -> bool:
+async def idle(api: RunningApi) -> bool:
     """Whether nobody is served."""
     return [await figure(api, name) for name in GAUGES] == [0] * len(GAUGES)
 
 
-async def figure(api: Served, name: str, **labels: str) -> float:
+async def figure(api: RunningApi, name: str, **labels: str) -> float:
     """What the server tells of itself."""
     families = text_string_to_metric_families((await api.http.get("/metrics")).text)
     samples = [sample for family in families for sample in family.samples]

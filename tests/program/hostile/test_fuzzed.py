@@ -7,7 +7,7 @@ from pathlib import Path
 
 from eventscope.settings import Settings
 from eventscope.store.log import Log
-from tests.support.api_server import served
+from tests.support.api_server import running_api
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = int(os.environ.get("FUZZED_EXAMPLES", "200"))  # of each field of Query and Mutation
@@ -19,7 +19,7 @@ OURS = "answer_is_no_fault_of_ours"  # the check among the hooks
 async def test_no_question_of_the_schema_is_answered_with_a_fault_of_ours(
     settings: Settings, log: Log, ingesting: None, tmp_path: Path
 ) -> None:
-    async with served(settings) as api:
+    async with running_api(settings) as api:
         fields = await api.ask("{ __schema { queryType { fields { name } } mutationType { fields { name } } } }")
         run = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "schemathesis.cli", "run", f"{api.http.base_url}/graphql", "--no-color"),

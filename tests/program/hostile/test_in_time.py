@@ -14,10 +14,10 @@ from eventscope.processes.ports import free
 from eventscope.schema import direct, extensions
 from eventscope.settings import Settings
 from eventscope.store.log import open_log, prepare
-from tests.support.api_server import Served, served
-from tests.support.clients.websocket import opened, subscribe
+from tests.support.api_server import RunningApi, running_api
+from tests.support.clients.websocket import open_socket, subscribe
 from tests.support.killable_servers import freeze
-from tests.support.processes import serving
+from tests.support.processes import mongod_process
 
 LONG = 60.0  # what the store would wait; less the next one it is what an operation may take
 SHORT = 0.3
@@ -26,14 +26,14 @@ SAID = {"message": f"the answer took longer than {LONG:g} seconds; narrow the qu
 
 
 @asynccontextmanager
-async def frozen(settings: Settings, folder: Path) -> AsyncIterator[tuple[Served, Any]]:
+async def frozen(settings: Settings, folder: Path) -> AsyncIterator[tuple[RunningApi, Any]]:
     """An API on a MongoDB that can be frozen."""
     server = Mongod(folder, free())
     own = settings.model_copy(update={"mongo_url": server.url, "question_seconds": LONG})
-    async with serving(server) as mongod:
+    async with mongod_process(server) as mongod:
         async with open_log(own.mongo_url, own.mongo_database) as log:
             await prepare(log)
-        async with served(own) as api:
+        async with running_api(own) as api:
             await api.ask(QUESTIONS[1])
             yield api, mongod
             mongod.send_signal(signal.SIGCONT)
@@ -43,7 +43,7 @@ async def test_an_operation_ends_in_time_whatever_it_waits_for(
     settings: Settings, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert extensions.GRACE_SECONDS == 1.0
-    async with frozen(settings, tmp_path) as (api, mongod), opened(api.socket_url) as socket:
+    async with frozen(settings, tmp_path) as (api, mongod), open_socket(api.socket_url) as socket:
         await socket.say(subscribe("s", "subscription { events { __typename } }"))
         assert (await socket.hear())["payload"]["data"]["events"]["__typename"] == "CaughtUp"
         freeze(mongod.pid)

@@ -24,8 +24,8 @@ from nats.aio.client import Client
 from eventscope.schema.build import build
 from eventscope.settings import Settings
 from eventscope.store.log import Log
-from tests.support.api_server import served
-from tests.support.sample_log import IDS, World
+from tests.support.api_server import running_api
+from tests.support.sample_log import IDS, SampleApi
 from tests.support.sample_log import world as a_world
 
 NOBODY = "nobody-has-this"
@@ -71,7 +71,7 @@ ORDERED = (".ne", ".gt", ".gte", ".lt", ".lte", "eventTypes.after")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(mongo_url: str, nats_url: str) -> AsyncIterator[World]:
+async def world(mongo_url: str, nats_url: str) -> AsyncIterator[SampleApi]:
     async with a_world(mongo_url, nats_url) as world:
         yield world
 
@@ -161,7 +161,7 @@ def test_the_places_that_take_texts_are_found() -> None:
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.path)
-async def test_what_looks_like_an_operator_is_a_text_or_value_like_any_other(world: World, place: Place) -> None:
+async def test_what_looks_like_an_operator_is_a_text_or_value_like_any_other(world: SampleApi, place: Place) -> None:
     """It finds what a text or value finds that nobody has, but for what has just this text."""
     ask = world.api.http.post
     usual = (await ask("/graphql", json=place.asked(NOBODY))).json()
@@ -174,7 +174,7 @@ async def test_what_looks_like_an_operator_is_a_text_or_value_like_any_other(wor
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_event_types_after_what_looks_like_an_operator_are_those_that_sort_after_it(world: World) -> None:
+async def test_event_types_after_what_looks_like_an_operator_are_those_that_sort_after_it(world: SampleApi) -> None:
     types = sorted({event["type"] for event in world.events})
     for text in TEXTS:
         answer = await world.api.ask("query ($t: String!) { eventTypes(after: $t) { type } }", t=text)
@@ -189,7 +189,7 @@ def _is_meant(place: Place, value: object) -> bool:
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("id", IDS["file"])
-async def test_an_id_that_looks_like_an_operator_finds_its_own_events(world: World, id: str) -> None:
+async def test_an_id_that_looks_like_an_operator_finds_its_own_events(world: SampleApi, id: str) -> None:
     own = len(world.those(lambda event: event.get("aggregateId") == id))
     for filter in ({"aggregateId": id}, {"aggregateIds": [id]}, {"not": {"not": {"aggregateId": id}}}):
         query = "query ($f: EventFilter) { events(filter: $f) { totalCount { exact } } }"
@@ -204,7 +204,7 @@ async def test_an_id_that_looks_like_an_operator_finds_its_own_events(world: Wor
     "name",
     ["aggregateId", "aggregateType", "eventTypes", "fromTimestamp", "toTimestamp", "beforeTimestamp", "limit"],
 )
-async def test_so_it_is_over_rest(world: World, endpoint: str, name: str) -> None:
+async def test_so_it_is_over_rest(world: SampleApi, endpoint: str, name: str) -> None:
     given = {"aggregateId": "u1", "aggregateType": "user"} if endpoint == "aggregate" else {}
 
     async def ask(value: str) -> tuple[int, Any]:
@@ -226,7 +226,7 @@ async def test_so_it_is_over_rest(world: World, endpoint: str, name: str) -> Non
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("surrogate", ["\\ud800", "\\udfff", "x\\ud83d", "\\udc00\\ud800"])
-async def test_half_a_character_is_refused(world: World, surrogate: str) -> None:
+async def test_half_a_character_is_refused(world: SampleApi, surrogate: str) -> None:
     body = '{"query": "query ($t: String!) { aggregate(type: $t, id: \\"x\\") { id } }", "variables": {"t": "%s"}}'
     headers = {"content-type": "application/json"}
     response = await world.api.http.post("/graphql", content=body % surrogate, headers=headers)
@@ -242,7 +242,7 @@ async def test_what_looks_like_an_operator_is_stored_and_given_back_as_it_is(
 ) -> None:
     texts = [text for text in TEXTS if len(text) < 1024]
     fields = ("messageId", "aggregateType", "aggregateId", "userId", "correlationId", "causationId")
-    async with served(settings) as api:
+    async with running_api(settings) as api:
         for n, text in enumerate(texts):
             given = {name: f"{text}{n}" if name == "messageId" else text for name in fields}
             data = {"text": text, text.replace("\0", "-"): {"$gt": [text, {"$where": text}]}}

@@ -31,7 +31,7 @@ async def test_clients_that_stop_reading_hold_bounded_memory_delay_nobody_and_re
     port = free()
     address = f"{HOST}:{port}"
     small = settings.model_copy(update={"port": port, "live_client_bytes": CLIENT_BYTES})
-    async with processes.running(small, "serve", "--no-ingest"), AsyncExitStack() as stack:
+    async with processes.eventscope_process(small, "serve", "--no-ingest"), AsyncExitStack() as stack:
         await until(lambda: answers(address))
         reading, crowd = followers(address, READING), followers(address, STALLED)
         for member in reading:

@@ -23,7 +23,7 @@ from eventscope.store.state import secret
 from eventscope.subscriptions.live import live_batch
 from eventscope.subscriptions.live.seal import Seal
 from tests.program.hostile import heavy_log as heavy
-from tests.support.clients.websocket import opened, subscribe
+from tests.support.clients.websocket import open_socket, subscribe
 from tests.support.processes import environment
 from tests.support.sample_log import fill
 from tests.support.until import until
@@ -141,7 +141,7 @@ async def test_heavy_events_and_subscriptions_that_look_at_all_of_them_keep_nobo
     api: Watched, nats_url: str
 ) -> None:
     url = str(api.http.base_url).replace("http", "ws", 1).rstrip("/") + "/graphql"
-    async with open_log(api.settings.mongo_url, api.settings.mongo_database) as log, opened(url) as socket:
+    async with open_log(api.settings.mongo_url, api.settings.mongo_database) as log, open_socket(url) as socket:
         client = await nats.connect(nats_url)
         try:
             for number, (query, variables) in enumerate(heavy.subscriptions()):

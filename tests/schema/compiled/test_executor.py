@@ -24,10 +24,10 @@ from eventscope.schema.context import Context, Services
 from eventscope.schema.direct import Direct
 from eventscope.schema.limits.limits import Limits
 from eventscope.settings import Settings
-from tests.schema.support.example_requests import EVENT, ODD_BODIES, ODD_HEADERS, QUERIES, WHOLE, asked
+from tests.schema.support.example_requests import EVENT, ODD_BODIES, ODD_HEADERS, QUERIES, WHOLE, body
 from tests.schema.support.random_requests import Asking
-from tests.schema.support.twin_apis import Answer, Twins, ask, metrics_of, twins
-from tests.support.sample_log import World
+from tests.schema.support.twin_apis import Answer, TwinApis, ask, metrics_of, twin_apis
+from tests.support.sample_log import SampleApi
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
@@ -38,7 +38,7 @@ pytestmark = [
 EXAMPLES, BATCH = 60, 20
 SCHEMA = build()._schema
 ODD = [
-    *((body, {"content-type": "application/json"}, 1) for body in ODD_BODIES),
+    *((raw, {"content-type": "application/json"}, 1) for raw in ODD_BODIES),
     *((json.dumps(QUERIES[0]).encode(), headers, 1) for headers in ODD_HEADERS),
     *((json.dumps(QUERIES[0]).encode(), {"content-type": "application/json"}, parts) for parts in (2, 7)),
     (b'{"query": "{ __typename }"}' + b" " * 300_000, {"content-type": "application/json"}, 3),
@@ -84,15 +84,15 @@ BROKEN: list[dict[str, Any]] = [
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def both(world: World) -> AsyncIterator[Twins]:
+async def both(world: SampleApi) -> AsyncIterator[TwinApis]:
     with pytest.MonkeyPatch.context() as patch:
         # compiled at once, and not when it is asked again
         patch.setattr(CompiledExecutor, "warm", 1)
-        yield twins(world.settings, world.api.services)
+        yield twin_apis(world.settings, world.api.services)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def broken_services(world: World) -> AsyncIterator[tuple[Settings, Services]]:
+async def broken_services(world: SampleApi) -> AsyncIterator[tuple[Settings, Services]]:
     """A log of broken rows."""
     chosen = world.settings.model_copy(update={"mongo_database": f"{world.settings.mongo_database}_broken"})
     async with services(chosen) as found:
@@ -105,45 +105,45 @@ async def broken_services(world: World) -> AsyncIterator[tuple[Settings, Service
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def broken(both: Twins, broken_services: tuple[Settings, Services]) -> Twins:
-    return twins(*broken_services)
+async def broken(both: TwinApis, broken_services: tuple[Settings, Services]) -> TwinApis:
+    return twin_apis(*broken_services)
 
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
-async def test_any_request_is_answered_alike(both: Twins, seed: int) -> None:
+async def test_any_request_is_answered_alike(both: TwinApis, seed: int) -> None:
     dice = random.Random(seed)
     for _ in range(BATCH):
         difference = await both.differ(Asking(SCHEMA, dice).request(), exact=False)
         assert difference is None, difference
 
 
-async def test_every_kind_of_query_is_answered_alike_the_first_time_and_again(both: Twins) -> None:
+async def test_every_kind_of_query_is_answered_alike_the_first_time_and_again(both: TwinApis) -> None:
     for _ in range(3):
         for request in QUERIES:
             difference = await both.differ(request)
             assert difference is None, difference
 
 
-async def test_every_request_that_is_odd_is_answered_alike(both: Twins) -> None:
-    for body, headers, parts in ODD:
-        found = [await ask(app, body, headers, parts) for app in (both.compiled, both.plain)]
-        assert found[0] == found[1], (body[:100], headers)
+async def test_every_request_that_is_odd_is_answered_alike(both: TwinApis) -> None:
+    for raw, headers, parts in ODD:
+        found = [await ask(app, raw, headers, parts) for app in (both.compiled, both.plain)]
+        assert found[0] == found[1], (raw[:100], headers)
 
 
 QUERIES_OF_BROKEN = [
-    asked(f"{{ events(first: 1000) {WHOLE} }}"),
-    *(asked(f'{{ event(id: "broken {n}") {{ {EVENT} }} }}') for n in range(1, len(BROKEN) + 1)),
-    *(asked(f'{{ events(first: 1, after: "e{n + 1:x}") {WHOLE} }}') for n in range(1, len(BROKEN) + 1)),
-    *(asked(f"{{ events(first: 30) {{ nodes {{ position {name} }} }} }}") for name in EVENT.split()),
-    asked("{ events(first: 30) { edges { node { id cause { id version } aggregate { id } } cursor } } }"),
-    asked("{ events(first: 900) { nodes { type } } }"),
-    asked("{ replay(first: 30) { nodes { type version timestamp } pageInfo { endCursor } totalCount { exact } } }"),
-    asked("{ a: events(first: 700) { nodes { type } } b: events(first: 700) { nodes { id } } }"),
+    body(f"{{ events(first: 1000) {WHOLE} }}"),
+    *(body(f'{{ event(id: "broken {n}") {{ {EVENT} }} }}') for n in range(1, len(BROKEN) + 1)),
+    *(body(f'{{ events(first: 1, after: "e{n + 1:x}") {WHOLE} }}') for n in range(1, len(BROKEN) + 1)),
+    *(body(f"{{ events(first: 30) {{ nodes {{ position {name} }} }} }}") for name in EVENT.split()),
+    body("{ events(first: 30) { edges { node { id cause { id version } aggregate { id } } cursor } } }"),
+    body("{ events(first: 900) { nodes { type } } }"),
+    body("{ replay(first: 30) { nodes { type version timestamp } pageInfo { endCursor } totalCount { exact } } }"),
+    body("{ a: events(first: 700) { nodes { type } } b: events(first: 700) { nodes { id } } }"),
 ]
 
 
-async def test_rows_that_are_broken_give_the_same_errors(broken: Twins) -> None:
+async def test_rows_that_are_broken_give_the_same_errors(broken: TwinApis) -> None:
     errors = 0
     for request in QUERIES_OF_BROKEN:
         difference = await broken.differ(request)
@@ -152,8 +152,8 @@ async def test_rows_that_are_broken_give_the_same_errors(broken: Twins) -> None:
     assert errors > 30
 
 
-async def test_the_same_is_counted(world: World) -> None:
-    pair = twins(world.settings, world.api.services)
+async def test_the_same_is_counted(world: SampleApi) -> None:
+    pair = twin_apis(world.settings, world.api.services)
     counted = []
     for app in (pair.compiled, pair.plain):
         for request in QUERIES:
@@ -165,7 +165,7 @@ async def test_the_same_is_counted(world: World) -> None:
 
 
 async def test_what_is_asked_once_is_not_compiled_and_what_is_asked_again_is(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: SampleApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(CompiledExecutor, "warm", executor.WARM)
     schema = build()
@@ -183,7 +183,7 @@ async def test_what_is_asked_once_is_not_compiled_and_what_is_asked_again_is(
 
 
 async def test_a_long_list_is_compiled_while_it_is_answered_for_the_first_time(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: SampleApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(CompiledExecutor, "warm", executor.WARM)
     schema = build()
@@ -203,7 +203,7 @@ async def test_a_long_list_is_compiled_while_it_is_answered_for_the_first_time(
     ],
 )
 async def test_plain_fields_of_whatever_has_an_id_are_compiled_whole(
-    world: World, monkeypatch: pytest.MonkeyPatch, question: str
+    world: SampleApi, monkeypatch: pytest.MonkeyPatch, question: str
 ) -> None:
     compiled_whole: list[object] = []
 
@@ -313,7 +313,7 @@ ACCEPT = {"content-type": "application/json", "accept": "application/graphql-res
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def wanted(both: Twins, broken: Twins) -> list[Answer]:
+async def wanted(both: TwinApis, broken: TwinApis) -> list[Answer]:
     """What is answered to these without anything compiled."""
     logs = {"both": both.plain, "broken": broken.plain}
     return [await ask(logs[log], json.dumps(request).encode(), ACCEPT) for log, request in ASKED_OF_MUTANTS]
@@ -323,16 +323,16 @@ async def wanted(both: Twins, broken: Twins) -> list[Answer]:
 async def test_a_mistake_in_compiling_is_seen(
     mutant: Mutant,
     wanted: list[Answer],
-    world: World,
-    broken: Twins,
+    world: SampleApi,
+    broken: TwinApis,
     broken_services: tuple[Settings, Services],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(self_check, "passes", lambda: True)  # which would see most of them
     mutant(monkeypatch)
     logs = {
-        "both": twins(world.settings, world.api.services).compiled,
-        "broken": twins(*broken_services).compiled,
+        "both": twin_apis(world.settings, world.api.services).compiled,
+        "broken": twin_apis(*broken_services).compiled,
     }
     for (log, request), expected in zip(ASKED_OF_MUTANTS, wanted, strict=True):
         try:
@@ -344,7 +344,7 @@ async def test_a_mistake_in_compiling_is_seen(
     pytest.fail("nobody noticed")
 
 
-async def test_without_a_mistake_nothing_is_seen(both: Twins, broken: Twins, wanted: list[Answer]) -> None:
+async def test_without_a_mistake_nothing_is_seen(both: TwinApis, broken: TwinApis, wanted: list[Answer]) -> None:
     logs = {"both": both.compiled, "broken": broken.compiled}
     for (log, request), expected in zip(ASKED_OF_MUTANTS, wanted, strict=True):
         assert await ask(logs[log], json.dumps(request).encode(), ACCEPT) == expected

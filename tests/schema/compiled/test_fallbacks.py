@@ -28,8 +28,8 @@ from eventscope.schema.context import Context, Services
 from eventscope.schema.direct import Direct
 from eventscope.schema.limits.limits import Limits
 from tests.schema.support.example_requests import QUERIES
-from tests.schema.support.twin_apis import ask, metrics_of, twins
-from tests.support.sample_log import World
+from tests.schema.support.twin_apis import ask, metrics_of, twin_apis
+from tests.support.sample_log import SampleApi
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -51,7 +51,7 @@ def compiled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def broken(world: World) -> AsyncIterator[Services]:
+async def broken(world: SampleApi) -> AsyncIterator[Services]:
     """A log with one event as no ingester writes it."""
     settings = world.settings.model_copy(update={"mongo_database": f"{world.settings.mongo_database}_fallbacks"})
     async with services(settings) as found:
@@ -71,8 +71,8 @@ async def reasons(services: Services, *queries: str, **variables: Any) -> Reason
     return found
 
 
-async def test_ordinary_requests_never_fall_back(world: World) -> None:
-    app = twins(world.settings, world.api.services).compiled
+async def test_ordinary_requests_never_fall_back(world: SampleApi) -> None:
+    app = twin_apis(world.settings, world.api.services).compiled
     for _ in range(3):
         for request in QUERIES:
             await ask(app, json.dumps(request).encode())
@@ -96,7 +96,7 @@ async def test_a_query_whose_function_is_known_counts_once_each_time(broken: Ser
 
 
 async def test_what_nobody_foresaw_is_logged_once_and_counted_each_time(
-    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    world: SampleApi, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     source = Compiler._source
 
@@ -112,7 +112,7 @@ async def test_what_nobody_foresaw_is_logged_once_and_counted_each_time(
 
 
 async def test_an_argument_that_cannot_be_converted_is_counted_and_explained_by_graphql_core(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: SampleApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan, "convert_argument", _fail)
     filtered = '{ events(filter: {userId: "alice"}) { nodes { id } } }'
@@ -120,14 +120,14 @@ async def test_an_argument_that_cannot_be_converted_is_counted_and_explained_by_
     assert await reasons(world.api.services, filtered, variable) == {UNEXPECTED: 2}
 
 
-async def test_wrong_arguments_are_no_fallback(world: World) -> None:
+async def test_wrong_arguments_are_no_fallback(world: SampleApi) -> None:
     null = 'query ($p: String = "x") { events(filter: {data: [{path: $p, exists: true}]}) { nodes { id } } }'
     assert await reasons(world.api.services, "{ events(first: 1001) { nodes { id } } }", null, p=None) == {}
 
 
 @pytest.mark.parametrize(("name", "bound"), [("MOST_LINES", 1), ("compile", MemoryError)])
 async def test_a_selection_too_large_to_compile_is_counted_once(
-    name: str, bound: Any, world: World, monkeypatch: pytest.MonkeyPatch
+    name: str, bound: Any, world: SampleApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compiler, name, bound if isinstance(bound, int) else _raising(bound), raising=False)
     assert (await reasons(world.api.services, *3 * [IDS]))[TOO_LARGE] == 1
@@ -135,19 +135,19 @@ async def test_a_selection_too_large_to_compile_is_counted_once(
 
 @pytest.mark.parametrize(("module", "name"), [(executor, "MOST_SELECTIONS"), (plan, "MOST_ROOTS")])
 async def test_more_variants_than_are_kept_are_counted_once_for_each_request(
-    module: object, name: str, world: World, monkeypatch: pytest.MonkeyPatch
+    module: object, name: str, world: SampleApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, name, 0)
     assert await reasons(world.api.services, IDS, IDS) == {TOO_MANY_VARIANTS: 2}
 
 
-async def test_a_failed_self_check_is_counted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failed_self_check_is_counted(world: SampleApi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(self_check, "passes", lambda: False)
-    assert await counted(twins(world.settings, world.api.services).compiled) == {SELF_CHECK: 1}
+    assert await counted(twin_apis(world.settings, world.api.services).compiled) == {SELF_CHECK: 1}
 
 
-async def test_each_reason_is_in_the_metric(world: World, broken: Services) -> None:
-    app = twins(world.settings, broken).compiled
+async def test_each_reason_is_in_the_metric(world: SampleApi, broken: Services) -> None:
+    app = twin_apis(world.settings, broken).compiled
     await ask(app, json.dumps({"query": "{ events { nodes { type } } }"}).encode())
     await ask(app, json.dumps({"query": "{ events { nodes { version } } }"}).encode())
     assert await counted(app) == {UNUSUAL_VALUE: 1, ERROR: 1}

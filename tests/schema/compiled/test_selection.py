@@ -5,14 +5,14 @@ import pytest
 from eventscope.schema import sources
 from eventscope.schema.build import build
 from eventscope.schema.compiled.selection import FREE, NEEDED
-from tests.support.sample_log import World
+from tests.support.sample_log import SampleApi
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 PAGE = "{{ events(first: 5) {{ {} }} }}"
 
 
-async def read(world: World, query: str) -> list[dict[str, int] | None]:
+async def read(world: SampleApi, query: str) -> list[dict[str, int] | None]:
     """The projections with which events are read to answer the query."""
     database = world.log.mongo.database
     await database.command("profile", 2)
@@ -38,7 +38,7 @@ async def read(world: World, query: str) -> list[dict[str, int] | None]:
         ("nodes { cause { data } }", {"causationId"}),
     ],
 )
-async def test_what_is_selected_is_read(world: World, selection: str, fields: set[str]) -> None:
+async def test_what_is_selected_is_read(world: SampleApi, selection: str, fields: set[str]) -> None:
     query = PAGE.format(selection) + (" fragment one on Event { userId data }" if "...one" in selection else "")
     [first, *_] = await read(world, query)
     assert first is not None
@@ -53,11 +53,11 @@ async def test_what_is_selected_is_read(world: World, selection: str, fields: se
         '{ aggregate(type: "user", id: "u1") { events { nodes { version } } } }',
     ],
 )
-async def test_so_it_is_wherever_events_are_listed(world: World, query: str) -> None:
+async def test_so_it_is_wherever_events_are_listed(world: SampleApi, query: str) -> None:
     assert {"_id": 1, "version": 1} in await read(world, query)
 
 
-async def test_two_selections_of_one_list_are_read_together(world: World) -> None:
+async def test_two_selections_of_one_list_are_read_together(world: SampleApi) -> None:
     [projection] = await read(world, "{ events(first: 5) { nodes { id } } events(first: 5) { nodes { type } } }")
     assert projection == {"_id": 1, "messageId": 1, "type": 1}
 

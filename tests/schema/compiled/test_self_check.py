@@ -7,8 +7,8 @@ import pytest
 from eventscope.schema.compiled import compiler, self_check
 from eventscope.schema.compiled.executor import CompiledExecutor
 from tests.schema.support.example_requests import QUERIES
-from tests.schema.support.twin_apis import twins
-from tests.support.sample_log import World
+from tests.schema.support.twin_apis import twin_apis
+from tests.support.sample_log import SampleApi
 
 
 def _fail(*_: object, **__: object) -> Any:
@@ -40,8 +40,8 @@ def test_a_version_that_works_otherwise_is_seen_and_said(
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_everything_is_then_answered_without_them(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_everything_is_then_answered_without_them(world: SampleApi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CompiledExecutor, "__init__", _fail)
-    both = twins(world.settings, world.api.services)
+    both = twin_apis(world.settings, world.api.services)
     for request in QUERIES[:9]:
         assert await both.differ(request) is None

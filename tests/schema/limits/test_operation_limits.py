@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from eventscope.schema.limits.limits import Limits
-from tests.support.clients.websocket import opened, subscribe
-from tests.support.sample_log import World
+from tests.support.clients.websocket import open_socket, subscribe
+from tests.support.sample_log import SampleApi
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -65,7 +65,9 @@ LIMITS = {
 
 
 @pytest.mark.parametrize("name", LIMITS)
-async def test_at_a_limit_is_an_answer_and_over_it_an_error_that_names_both_numbers(world: World, name: str) -> None:
+async def test_at_a_limit_is_an_answer_and_over_it_an_error_that_names_both_numbers(
+    world: SampleApi, name: str
+) -> None:
     document, most, said = LIMITS[name]
     await world.api.ask(document(most))
     error = await world.api.refusal(document(most + 1))
@@ -74,9 +76,9 @@ async def test_at_a_limit_is_an_answer_and_over_it_an_error_that_names_both_numb
 
 
 @pytest.mark.parametrize("name", LIMITS)
-async def test_over_websocket_it_is_as_limited(world: World, name: str) -> None:
+async def test_over_websocket_it_is_as_limited(world: SampleApi, name: str) -> None:
     document, most, _ = LIMITS[name]
-    async with opened(world.api.socket_url) as socket:
+    async with open_socket(world.api.socket_url) as socket:
         await socket.say(subscribe("1", document(most)))
         assert (await socket.hear())["type"] == "next"
         assert (await socket.hear())["type"] == "complete"
@@ -87,19 +89,19 @@ async def test_over_websocket_it_is_as_limited(world: World, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["aliases", "entries"])
-async def test_subscriptions_are_as_limited(world: World, name: str) -> None:
+async def test_subscriptions_are_as_limited(world: SampleApi, name: str) -> None:
     inner = {
         "aliases": " ".join(f"a{n}: id" for n in range(31)),
         "entries": "aggregate { events(first: 1000) { nodes { effects(first: 10) { nodes { id } } } } }",
     }[name]
-    async with opened(world.api.socket_url) as socket:
+    async with open_socket(world.api.socket_url) as socket:
         await socket.say(subscribe("1", f"subscription {{ events {{ ... on Event {{ {inner} }} }} }}"))
         message = await socket.hear()
         assert message["type"] == "error"
         assert [error["extensions"]["code"] for error in message["payload"]] == ["QUERY_TOO_COMPLEX"]
 
 
-async def test_mutations_are_as_limited_and_nothing_is_published(world: World) -> None:
+async def test_mutations_are_as_limited_and_nothing_is_published(world: SampleApi) -> None:
     head = (await world.api.ask("{ log { head } }"))["log"]["head"]
     many = " ".join(f'a{n}: publishEvent(input: {{ type: "a.b" }}) {{ messageId }}' for n in range(21))
     error = await world.api.refusal(f"mutation {{ {many} }}")
@@ -107,14 +109,14 @@ async def test_mutations_are_as_limited_and_nothing_is_published(world: World) -
     assert (await world.api.ask("{ log { head } }"))["log"]["head"] == head
 
 
-async def test_every_limit_that_is_exceeded_is_told(world: World) -> None:
+async def test_every_limit_that_is_exceeded_is_told(world: SampleApi) -> None:
     answer = await world.api.answer("{ " + " ".join(f"a{n}: __typename" for n in range(31)) + " }")
     assert [error["extensions"] for error in answer["errors"]] == [{"code": "QUERY_TOO_COMPLEX"}] * 2
     assert ["root" in answer["errors"][0]["message"], "aliases" in answer["errors"][1]["message"]] == [True, True]
     assert "data" not in answer
 
 
-async def test_only_operations_count_and_each_for_itself(world: World) -> None:
+async def test_only_operations_count_and_each_for_itself(world: SampleApi) -> None:
     several = "query A { ...F } query B { ...F } query C { ...F } fragment F on Query {" + " __typename" * 20 + "}"
     response = await world.api.http.post("/graphql", json={"query": several, "operationName": "B"})
     assert response.json() == {"data": {"__typename": "Query"}}
@@ -130,7 +132,7 @@ async def test_only_operations_count_and_each_for_itself(world: World) -> None:
         {"n": 909, "m": 10},
     ],
 )
-async def test_sizes_in_variables_count_as_they_are_given(world: World, variables: dict[str, Any]) -> None:
+async def test_sizes_in_variables_count_as_they_are_given(world: SampleApi, variables: dict[str, Any]) -> None:
     """The list within has 3 by its variable's default, and 50 where null is given: the page that nobody sized."""
     query = """query ($n: Int = 10, $m: Int = 3) {
       events(first: $n) { nodes { effects(first: $m) { nodes { id } } } }
@@ -146,7 +148,7 @@ async def test_sizes_in_variables_count_as_they_are_given(world: World, variable
         assert "data" not in answer
 
 
-async def test_a_page_that_is_too_large_is_told_as_such_and_not_as_too_many_entries(world: World) -> None:
+async def test_a_page_that_is_too_large_is_told_as_such_and_not_as_too_many_entries(world: SampleApi) -> None:
     for size in (1001, 10_001, 2**31 - 1):
         error = await world.api.refusal("query ($n: Int) { events(first: $n) { nodes { id } } }", n=size)
         assert error["extensions"]["code"] == "PAGE_TOO_LARGE"
@@ -156,7 +158,7 @@ async def test_a_page_that_is_too_large_is_told_as_such_and_not_as_too_many_entr
 
 @pytest.mark.parametrize("depth", [128, 129, 400])
 @pytest.mark.parametrize("kind", ["list", "object"])
-async def test_variables_nest_128_deep_and_no_deeper(world: World, depth: int, kind: str) -> None:
+async def test_variables_nest_128_deep_and_no_deeper(world: SampleApi, depth: int, kind: str) -> None:
     value: Any = 1
     for _ in range(depth):
         value = [value] if kind == "list" else {"not": value}

@@ -14,9 +14,9 @@ from eventscope.settings import Settings
 from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
 from tests.schema.support.event_model import means
-from tests.support.api_server import Served, served
-from tests.support.clients.websocket import Socket, opened, subscribe
-from tests.support.sample_log import World
+from tests.support.api_server import RunningApi, running_api
+from tests.support.clients.websocket import Socket, open_socket, subscribe
+from tests.support.sample_log import SampleApi
 from tests.support.until import until
 
 AGGREGATE = """subscription ($type: String!, $id: ID!) {
@@ -68,14 +68,14 @@ class Subscription:
 
 
 @asynccontextmanager
-async def following(api: Served, query: str, **variables: object) -> AsyncIterator[Subscription]:
-    async with opened(api.socket_url) as socket:
+async def following(api: RunningApi, query: str, **variables: object) -> AsyncIterator[Subscription]:
+    async with open_socket(api.socket_url) as socket:
         await socket.say(subscribe("1", query, variables=variables))
         yield Subscription(socket, query.partition("{")[2].split("(")[0].strip())
 
 
-async def refusal(api: Served, query: str, **variables: object) -> Any:
-    async with opened(api.socket_url) as socket:
+async def refusal(api: RunningApi, query: str, **variables: object) -> Any:
+    async with open_socket(api.socket_url) as socket:
         await socket.say(subscribe("1", query, variables=variables))
         message = await socket.hear()
         assert message["type"] == "error", message
@@ -83,8 +83,8 @@ async def refusal(api: Served, query: str, **variables: object) -> Any:
 
 
 @pytest.fixture
-async def api(settings: Settings, log: Log, client: Client, ingesting: None) -> AsyncIterator[Served]:
-    async with served(settings) as api:
+async def api(settings: Settings, log: Log, client: Client, ingesting: None) -> AsyncIterator[RunningApi]:
+    async with running_api(settings) as api:
         yield api
 
 
@@ -97,7 +97,7 @@ async def publish(client: Client, prefix: str, type: str, id: str) -> None:
 
 
 async def test_an_aggregate_is_delivered_as_it_is_and_whenever_it_changed(
-    api: Served, client: Client, subject_prefix: str
+    api: RunningApi, client: Client, subject_prefix: str
 ) -> None:
     async with following(api, AGGREGATE, type="user", id="ada") as ada:
         for version in range(1, 5):
@@ -113,7 +113,7 @@ async def test_an_aggregate_is_delivered_as_it_is_and_whenever_it_changed(
 
 
 async def test_the_budget_of_one_change_is_not_counted_against_the_next(
-    api: Served, client: Client, subject_prefix: str
+    api: RunningApi, client: Client, subject_prefix: str
 ) -> None:
     lists = " ".join(f"l{n}: events(first: 1000) {{ pageInfo {{ hasNextPage }} }}" for n in range(9))
     query = f'subscription {{ aggregate(type: "user", id: "ada") {{ version {lists} }} }}'
@@ -123,7 +123,7 @@ async def test_the_budget_of_one_change_is_not_counted_against_the_next(
             await ada.until({"version": version})
 
 
-async def test_a_name_too_long_for_any_aggregate_is_refused(api: Served) -> None:
+async def test_a_name_too_long_for_any_aggregate_is_refused(api: RunningApi) -> None:
     extensions = await refusal(api, AGGREGATE, type="user", id="x" * 1025)
     assert extensions == {"code": "BAD_USER_INPUT", "field": "id"}
 
@@ -132,7 +132,7 @@ async def test_a_name_too_long_for_any_aggregate_is_refused(api: Served) -> None
 
 
 async def test_counts_are_delivered_as_they_are_and_when_they_have_changed(
-    api: Served, client: Client, subject_prefix: str
+    api: RunningApi, client: Client, subject_prefix: str
 ) -> None:
     async with following(api, STATS, filter={"eventTypes": ["user.*"]}, every=0.2) as stats:
         assert await stats.hear() == {
@@ -153,7 +153,7 @@ async def test_counts_are_delivered_as_they_are_and_when_they_have_changed(
     await until(lambda: api.services.feed.subscribers == api.services.shared_queries.count == 0)
 
 
-async def test_those_who_count_the_same_share_the_reading(api: Served) -> None:
+async def test_those_who_count_the_same_share_the_reading(api: RunningApi) -> None:
     async with following(api, STATS) as one, following(api, STATS, every=1) as same, following(api, STATS, every=2):
         assert await one.hear() == await same.hear()
         await until(lambda: api.services.feed.subscribers == 3)
@@ -162,13 +162,13 @@ async def test_those_who_count_the_same_share_the_reading(api: Served) -> None:
 
 @pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("every", [0.199, 0, -1, 3600.1, 1e308])
-async def test_a_pace_out_of_bounds_is_refused(world: World, every: float) -> None:
+async def test_a_pace_out_of_bounds_is_refused(world: SampleApi, every: float) -> None:
     assert await refusal(world.api, STATS, every=every) == {"code": "BAD_USER_INPUT", "field": "everySeconds"}
 
 
 @pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("every", [0.2, None, 3600])
-async def test_a_pace_within_bounds_is_taken(world: World, every: float | None) -> None:
+async def test_a_pace_within_bounds_is_taken(world: SampleApi, every: float | None) -> None:
     async with following(world.api, STATS, every=every) as stats:
         assert (await stats.hear())["totalEvents"] == len(world.events)
 
@@ -177,7 +177,7 @@ async def test_a_pace_within_bounds_is_taken(world: World, every: float | None) 
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_a_replay_delivers_every_event_that_matches_and_ends_at_the_head(world: World) -> None:
+async def test_a_replay_delivers_every_event_that_matches_and_ends_at_the_head(world: SampleApi) -> None:
     filter = {"eventTypes": ["user.*"], "userId": "bob"}
     async with following(world.api, REPLAY, filter=filter) as replay:
         values = await replay.rest()
@@ -188,7 +188,7 @@ async def test_a_replay_delivers_every_event_that_matches_and_ends_at_the_head(w
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_a_replay_can_be_paused_by_leaving_and_resumed_by_cursor(world: World) -> None:
+async def test_a_replay_can_be_paused_by_leaving_and_resumed_by_cursor(world: SampleApi) -> None:
     users = {"eventTypes": ["user.*"]}
     async with following(world.api, REPLAY, filter=users, speed=1_000_000.0, pause=0.001) as replay:
         seen = [value for value in [await replay.hear() for _ in range(12)] if value["__typename"] == "Event"]
@@ -198,7 +198,7 @@ async def test_a_replay_can_be_paused_by_leaving_and_resumed_by_cursor(world: Wo
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_a_replay_says_what_has_expired_within_it(world: World) -> None:
+async def test_a_replay_says_what_has_expired_within_it(world: SampleApi) -> None:
     sessions = {"eventTypes": ["session.opened"]}
     async with following(world.api, REPLAY, filter=sessions) as replay:
         gap, end = await replay.rest()
@@ -207,7 +207,7 @@ async def test_a_replay_says_what_has_expired_within_it(world: World) -> None:
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_a_replay_ends_with_the_cursor_up_to_which_it_goes_or_to_which_it_was_pinned(world: World) -> None:
+async def test_a_replay_ends_with_the_cursor_up_to_which_it_goes_or_to_which_it_was_pinned(world: SampleApi) -> None:
     for variables in ({"upTo": "e64"}, {"after": "e0-64"}, {"after": "e0-64", "upTo": "efff"}):
         async with following(world.api, REPLAY, **variables) as replay:
             events = [value["id"] for value in await replay.rest() if value["__typename"] == "Event"]
@@ -217,7 +217,7 @@ async def test_a_replay_ends_with_the_cursor_up_to_which_it_goes_or_to_which_it_
 
 
 async def test_a_replay_ends_where_the_log_ended_when_it_began(
-    api: Served, log: Log, client: Client, subject_prefix: str
+    api: RunningApi, log: Log, client: Client, subject_prefix: str
 ) -> None:
     async def head_is(head: int) -> bool:
         return (await checkpoint.read(log)).head == head
@@ -247,5 +247,5 @@ async def test_a_replay_ends_where_the_log_ended_when_it_began(
         ({"upTo": "a5"}, "upTo"),
     ],
 )
-async def test_a_replay_that_makes_no_sense_is_refused(world: World, wrong: dict[str, Any], field: str) -> None:
+async def test_a_replay_that_makes_no_sense_is_refused(world: SampleApi, wrong: dict[str, Any], field: str) -> None:
     assert await refusal(world.api, REPLAY, **wrong) == {"code": "BAD_USER_INPUT", "field": field}

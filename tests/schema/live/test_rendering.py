@@ -20,7 +20,7 @@ from eventscope.store.filters.filter import Filter
 from eventscope.store.values.documents import plain
 from eventscope.subscriptions.live.history import HistoryReader
 from tests.subscriptions.support.receivers import Receiver
-from tests.support.sample_log import World
+from tests.support.sample_log import SampleApi
 from tests.support.until import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -73,7 +73,7 @@ def schema(request: pytest.FixtureRequest) -> Schema:
 
 @pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
 async def test_it_is_what_strawberry_sends(
-    world: World,
+    world: SampleApi,
     schema: Schema,
     asked: tuple[str, dict[str, Any] | None, str | None],
     monkeypatch: pytest.MonkeyPatch,

@@ -30,7 +30,7 @@ class Answer:
     logged: tuple[tuple[int, str], ...]
 
     @property
-    def settled(self) -> "Answer":
+    def without_ids(self) -> "Answer":
         """Without what is not settled: of several items that fail together, graphql-core tells of any one."""
         return replace(
             self, body=PATH.sub(lambda path: re.sub(rb"\d+", b"0", path[0]), self.body), headers=self.headers[1:]
@@ -38,7 +38,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Twins:
+class TwinApis:
     """Both of them."""
 
     compiled: Starlette
@@ -49,13 +49,13 @@ class Twins:
         body = asked if isinstance(asked, bytes) else json.dumps(asked).encode()
         wanted = await ask(self.plain, body, headers)
         found = await ask(self.compiled, body, headers)
-        same = found == wanted or (not exact and found.settled == wanted.settled)
+        same = found == wanted or (not exact and found.without_ids == wanted.without_ids)
         return None if same else f"{body!r}\n  with    {found}\n  without {wanted}"
 
 
-def twins(settings: Settings, services: Services) -> Twins:
+def twin_apis(settings: Settings, services: Services) -> TwinApis:
     """Two applications over the same log."""
-    return Twins(*(build(settings.model_copy(update={"compiled": on}), services) for on in (True, False)))
+    return TwinApis(*(build(settings.model_copy(update={"compiled": on}), services) for on in (True, False)))
 
 
 class _Ears(logging.Handler):

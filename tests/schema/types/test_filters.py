@@ -6,7 +6,7 @@ import pytest
 
 from eventscope.store.values import moment
 from tests.schema.support.event_model import means
-from tests.support.sample_log import IDS, World
+from tests.support.sample_log import IDS, SampleApi
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -15,7 +15,7 @@ QUERY = """query ($filter: EventFilter) {
 }"""
 
 
-async def found(world: World, filter: dict[str, Any]) -> list[str]:
+async def found(world: SampleApi, filter: dict[str, Any]) -> list[str]:
     answer = await world.api.ask(QUERY, filter=filter)
     return [node["id"] for node in answer["events"]["nodes"]]
 
@@ -44,20 +44,20 @@ async def found(world: World, filter: dict[str, Any]) -> list[str]:
         ("toVersion", 2),
     ],
 )
-async def test_each_field_means_what_it_says(world: World, field: str, value: object) -> None:
+async def test_each_field_means_what_it_says(world: SampleApi, field: str, value: object) -> None:
     wanted = world.those(lambda event: means({field: value}, event))
     assert 0 < len(wanted) < len(world.events)
     assert await found(world, {field: value}) == wanted
 
 
-async def test_all_fields_must_hold_together(world: World) -> None:
+async def test_all_fields_must_hold_together(world: SampleApi) -> None:
     filter = {"aggregateType": "user", "eventTypes": ["*.updated"], "userId": "alice", "fromVersion": 3}
     wanted = world.those(lambda event: means(filter, event))
     assert wanted
     assert await found(world, filter) == wanted
 
 
-async def test_a_star_in_an_event_type_stands_for_any_text_and_nothing_else_is_special(world: World) -> None:
+async def test_a_star_in_an_event_type_stands_for_any_text_and_nothing_else_is_special(world: SampleApi) -> None:
     assert await found(world, {"eventTypes": ["user.*"]}) == world.those(lambda e: e["type"].startswith("user."))
     assert await found(world, {"eventTypes": ["*.deleted"]}) == world.those(lambda e: e["type"].endswith(".deleted"))
     assert await found(world, {"eventTypes": ["*"]}) == world.those()
@@ -69,16 +69,16 @@ async def test_a_star_in_an_event_type_stands_for_any_text_and_nothing_else_is_s
 
 
 @pytest.mark.parametrize("list", ["ids", "eventTypes", "aggregateTypes", "aggregateIds"])
-async def test_an_empty_list_means_no_event(world: World, list: str) -> None:
+async def test_an_empty_list_means_no_event(world: SampleApi, list: str) -> None:
     assert await found(world, {list: []}) == []
 
 
-async def test_a_field_that_is_null_is_left_open(world: World) -> None:
+async def test_a_field_that_is_null_is_left_open(world: SampleApi) -> None:
     assert await found(world, {"userId": None, "ids": None, "fromTimestamp": None}) == world.those()
     assert (await world.api.ask("{ events(filter: null, order: null, first: null) { nodes { id } } }"))["events"]
 
 
-async def test_both_ends_of_a_range_are_included(world: World) -> None:
+async def test_both_ends_of_a_range_are_included(world: SampleApi) -> None:
     one = next(event for event in world.events if "version" in event and event["timestamp"] % 1_000_000)
     moment_text = moment.to_text(one["timestamp"])
     at_that_time = world.those(lambda event: event["timestamp"] == one["timestamp"])
@@ -88,7 +88,7 @@ async def test_both_ends_of_a_range_are_included(world: World) -> None:
     assert await found(world, {"fromVersion": one["version"], "toVersion": one["version"]}) == of_that_version
 
 
-async def test_a_range_that_ends_before_it_begins_holds_nothing(world: World) -> None:
+async def test_a_range_that_ends_before_it_begins_holds_nothing(world: SampleApi) -> None:
     assert await found(world, {"fromPosition": 9, "toPosition": 8}) == []
     assert await found(world, {"fromTimestamp": "2026-03-09", "toTimestamp": "2026-03-08"}) == []
 
@@ -102,16 +102,16 @@ async def test_a_range_that_ends_before_it_begins_holds_nothing(world: World) ->
         ("2026-03-10T12:00:00.000000Z", "2026-03-10T12:00:00Z"),
     ],
 )
-async def test_a_time_may_be_written_in_several_ways(world: World, written: str, same: str) -> None:
+async def test_a_time_may_be_written_in_several_ways(world: SampleApi, written: str, same: str) -> None:
     assert await found(world, {"fromTimestamp": written}) == await found(world, {"fromTimestamp": same})
 
 
-async def test_a_position_may_be_written_as_text(world: World) -> None:
+async def test_a_position_may_be_written_as_text(world: SampleApi) -> None:
     assert await found(world, {"fromPosition": "123"}) == await found(world, {"fromPosition": 123})
 
 
 @pytest.mark.parametrize("hostile", IDS["file"])
-async def test_an_id_that_looks_like_an_operator_or_a_pattern_is_only_that_id(world: World, hostile: str) -> None:
+async def test_an_id_that_looks_like_an_operator_or_a_pattern_is_only_that_id(world: SampleApi, hostile: str) -> None:
     wanted = world.those(lambda event: event.get("aggregateId") == hostile)
     assert wanted
     assert await found(world, {"aggregateId": hostile}) == wanted
@@ -119,7 +119,9 @@ async def test_an_id_that_looks_like_an_operator_or_a_pattern_is_only_that_id(wo
 
 
 @pytest.mark.parametrize("hostile", ['{"$gt": ""}', ".*", "a\0b", "$where", "(", "\\", "{'$ne': null}", "\u202e", ""])
-async def test_a_text_that_looks_like_an_operator_or_a_pattern_finds_nothing_else(world: World, hostile: str) -> None:
+async def test_a_text_that_looks_like_an_operator_or_a_pattern_finds_nothing_else(
+    world: SampleApi, hostile: str
+) -> None:
     for field in ("userId", "correlationId", "causationId", "aggregateType"):
         assert await found(world, {field: hostile}) == []
     for field in ("ids", "eventTypes", "aggregateTypes"):
@@ -143,7 +145,7 @@ async def test_a_text_that_looks_like_an_operator_or_a_pattern_finds_nothing_els
     }
 
 
-async def test_an_object_where_a_text_belongs_is_refused(world: World) -> None:
+async def test_an_object_where_a_text_belongs_is_refused(world: SampleApi) -> None:
     for hostile in ({"$gt": ""}, ["a"], 5.5, True):
         error = await world.api.refusal(QUERY, filter={"userId": hostile})
         assert error["extensions"]["code"] == "BAD_USER_INPUT"
@@ -177,14 +179,14 @@ async def test_an_object_where_a_text_belongs_is_refused(world: World) -> None:
     ids=str,
 )
 async def test_conditions_on_content_and_nested_filters_mean_what_they_say(
-    world: World, filter: dict[str, Any]
+    world: SampleApi, filter: dict[str, Any]
 ) -> None:
     wanted = world.those(lambda event: means(filter, event))
     assert 0 < len(wanted) < len(world.events)
     assert await found(world, filter) == wanted
 
 
-async def test_a_null_is_a_value_to_eq_and_ne_and_leaves_other_tests_open(world: World) -> None:
+async def test_a_null_is_a_value_to_eq_and_ne_and_leaves_other_tests_open(world: SampleApi) -> None:
     open_tests = {"gt": None, "in": None, "exists": None, "startsWith": None}
     assert await found(world, {"metadata": [{"path": "source", "eq": None, **open_tests}]}) == world.those(
         lambda event: "metadata" not in event
@@ -192,7 +194,7 @@ async def test_a_null_is_a_value_to_eq_and_ne_and_leaves_other_tests_open(world:
     assert await found(world, {"data": None, "and": None, "or": None, "not": None}) == world.those()
 
 
-async def test_of_no_filters_or_means_none_and_and_means_all(world: World) -> None:
+async def test_of_no_filters_or_means_none_and_and_means_all(world: SampleApi) -> None:
     assert await found(world, {"or": []}) == []
     assert await found(world, {"not": {"or": []}}) == world.those()
     assert await found(world, {"and": []}) == world.those()
@@ -200,7 +202,7 @@ async def test_of_no_filters_or_means_none_and_and_means_all(world: World) -> No
     assert await found(world, {"or": [{}]}) == world.those()
 
 
-async def test_values_may_be_written_in_the_document_itself(world: World) -> None:
+async def test_values_may_be_written_in_the_document_itself(world: SampleApi) -> None:
     answer = await world.api.ask(
         """query ($name: JSON) {
           events(order: OLDEST_FIRST, filter: {
@@ -236,7 +238,7 @@ async def test_values_may_be_written_in_the_document_itself(world: World) -> Non
     ],
 )
 async def test_a_condition_that_is_none_or_too_long_is_refused(
-    world: World, condition: dict[str, Any], reason: str
+    world: SampleApi, condition: dict[str, Any], reason: str
 ) -> None:
     for root in ("data", "metadata"):
         error = await world.api.refusal(QUERY, filter={"or": [{"not": {root: [condition]}}]})
@@ -245,7 +247,7 @@ async def test_a_condition_that_is_none_or_too_long_is_refused(
         assert len(error["message"]) < 200
 
 
-async def test_a_condition_at_its_limits_is_taken(world: World) -> None:
+async def test_a_condition_at_its_limits_is_taken(world: SampleApi) -> None:
     for condition in (
         {"path": ".".join(["a"] * 32), "eq": 1},
         {"path": "a" * 512, "eq": 1},
@@ -258,7 +260,7 @@ async def test_a_condition_at_its_limits_is_taken(world: World) -> None:
         assert await found(world, {"data": [condition]}) == []
 
 
-async def test_a_filter_of_over_100_conditions_or_nested_over_10_deep_is_refused(world: World) -> None:
+async def test_a_filter_of_over_100_conditions_or_nested_over_10_deep_is_refused(world: SampleApi) -> None:
     assert await found(world, {"data": [{"path": f"x{n}", "eq": n} for n in range(100)]}) == []
     error = await world.api.refusal(QUERY, filter={"data": [{"path": f"x{n}", "eq": n} for n in range(101)]})
     assert (error["extensions"], "100" in error["message"]) == ({"code": "QUERY_TOO_COMPLEX"}, True)
@@ -275,7 +277,7 @@ async def test_a_filter_of_over_100_conditions_or_nested_over_10_deep_is_refused
 
 
 @pytest.mark.parametrize("depth", [60, 127, 500])
-async def test_a_filter_that_nests_far_too_deeply_is_refused_like_any_other(world: World, depth: int) -> None:
+async def test_a_filter_that_nests_far_too_deeply_is_refused_like_any_other(world: SampleApi, depth: int) -> None:
     nested: dict[str, Any] = {}
     for _ in range(depth):
         nested = {"not": nested}
@@ -288,7 +290,7 @@ async def test_a_filter_that_nests_far_too_deeply_is_refused_like_any_other(worl
 @pytest.mark.parametrize(
     "hostile", ["$where", "$gt", "$$ROOT", "a.$b", "\0", "a\0b", "..", "__proto__", "🦉", "$", " "]
 )
-async def test_a_path_or_value_that_looks_like_an_operator_is_only_that(world: World, hostile: str) -> None:
+async def test_a_path_or_value_that_looks_like_an_operator_is_only_that(world: SampleApi, hostile: str) -> None:
     for value in (hostile, {hostile: hostile}, [hostile, {hostile: [hostile]}]):
         for condition in ({"path": hostile, "eq": value}, {"path": "name", "in": [value]}):
             assert await found(world, {"data": [condition]}) == []

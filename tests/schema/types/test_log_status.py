@@ -10,9 +10,9 @@ from nats.aio.client import Client
 
 from eventscope.settings import Settings
 from eventscope.store.log import Log
-from tests.support.api_server import Served, served
-from tests.support.clients.websocket import opened, subscribe
-from tests.support.sample_log import World
+from tests.support.api_server import RunningApi, running_api
+from tests.support.clients.websocket import open_socket, subscribe
+from tests.support.sample_log import SampleApi
 from tests.support.until import until
 
 QUERY = """{ log {
@@ -22,18 +22,18 @@ QUERY = """{ log {
 
 
 @pytest.fixture
-async def fresh(settings: Settings, log: Log, client: Client) -> AsyncIterator[Served]:
+async def fresh(settings: Settings, log: Log, client: Client) -> AsyncIterator[RunningApi]:
     """An API over an empty log, and no ingester."""
-    async with served(settings) as api:
+    async with running_api(settings) as api:
         yield api
 
 
-async def status(api: Served) -> Any:
+async def status(api: RunningApi) -> Any:
     return (await api.ask(QUERY))["log"]
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_the_status_tells_the_ends_of_the_log_and_what_was_rejected(world: World) -> None:
+async def test_the_status_tells_the_ends_of_the_log_and_what_was_rejected(world: SampleApi) -> None:
     found = await status(world.api)
     assert found["head"] == 300
     assert found["firstPosition"] == world.events[0]["_id"]
@@ -42,21 +42,21 @@ async def test_the_status_tells_the_ends_of_the_log_and_what_was_rejected(world:
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_the_status_tells_how_long_events_are_kept_and_what_runs_here(world: World) -> None:
+async def test_the_status_tells_how_long_events_are_kept_and_what_runs_here(world: SampleApi) -> None:
     found = await status(world.api)
     assert {rule["eventTypes"]: rule["days"] for rule in found["retention"]} == world.settings.retention
     assert found["versions"]["eventscope"] == version("eventscope")
     assert all(name[0].isdigit() for name in found["versions"].values())
 
 
-async def test_an_empty_log_has_head_0_and_no_first_position(fresh: Served) -> None:
+async def test_an_empty_log_has_head_0_and_no_first_position(fresh: RunningApi) -> None:
     found = await status(fresh)
     assert (found["head"], found["firstPosition"], found["rejected"]) == (0, None, 0)
     assert not found["ingesting"]
     assert found["ingestLag"] == {"events": 0, "seconds": 0}
 
 
-async def test_what_no_ingester_has_taken_yet_is_lag(fresh: Served, client: Client, subject_prefix: str) -> None:
+async def test_what_no_ingester_has_taken_yet_is_lag(fresh: RunningApi, client: Client, subject_prefix: str) -> None:
     for _ in range(3):
         await client.jetstream().publish(f"{subject_prefix}.thing.happened", orjson.dumps({}))
     lag = (await status(fresh))["ingestLag"]
@@ -65,7 +65,7 @@ async def test_what_no_ingester_has_taken_yet_is_lag(fresh: Served, client: Clie
 
 
 async def test_with_an_ingester_at_work_the_lag_goes_to_nothing(
-    fresh: Served, client: Client, subject_prefix: str, ingesting: None
+    fresh: RunningApi, client: Client, subject_prefix: str, ingesting: None
 ) -> None:
     await client.publish(f"{subject_prefix}.thing.happened", orjson.dumps({}))
     await client.publish(f"{subject_prefix}.thing.happened", b"no json")
@@ -79,20 +79,20 @@ async def test_with_an_ingester_at_work_the_lag_goes_to_nothing(
     assert found["ingestLag"] == {"events": 0, "seconds": 0}
 
 
-async def test_without_its_stream_the_lag_is_unknown(fresh: Served, client: Client, settings: Settings) -> None:
+async def test_without_its_stream_the_lag_is_unknown(fresh: RunningApi, client: Client, settings: Settings) -> None:
     js = client.jetstream()
     await js.delete_stream(settings.stream)
     assert (await status(fresh))["ingestLag"] is None
     await js.add_stream(name=settings.stream, subjects=list(settings.subjects))
 
 
-async def test_the_status_tells_how_many_follow_and_how_far_the_slowest_is_behind(fresh: Served) -> None:
+async def test_the_status_tells_how_many_follow_and_how_far_the_slowest_is_behind(fresh: RunningApi) -> None:
     async def found() -> Any:
         return (await fresh.ask("{ log { subscriptions { count cohorts slowestLag } } }"))["log"]["subscriptions"]
 
     assert await found() == {"count": 0, "cohorts": 0, "slowestLag": 0}
     all_events = "subscription { events { __typename } }"
-    async with opened(fresh.socket_url) as socket:
+    async with open_socket(fresh.socket_url) as socket:
         await socket.say(subscribe("1", all_events), subscribe("2", all_events))
         await socket.say(subscribe("3", 'subscription { events(filter: { userId: "ada" }) { __typename } }'))
         await socket.say(subscribe("4", "subscription { stats { totalEvents } }"))

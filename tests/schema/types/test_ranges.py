@@ -12,7 +12,7 @@ from eventscope.store.filters.filter import matcher
 from eventscope.store.filters.look import Inspection
 from eventscope.store.values import moment
 from tests.schema.support.event_model import means, times
-from tests.support.sample_log import World
+from tests.support.sample_log import SampleApi
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -21,12 +21,12 @@ QUERY = """query ($filter: EventFilter) {
 }"""
 
 
-async def found(world: World, filter: dict[str, Any]) -> list[str]:
+async def found(world: SampleApi, filter: dict[str, Any]) -> list[str]:
     answer = await world.api.ask(QUERY, filter=filter)
     return [node["id"] for node in answer["events"]["nodes"]]
 
 
-async def test_a_day_alone_is_meant_from_its_start_to_its_last_microsecond(world: World) -> None:
+async def test_a_day_alone_is_meant_from_its_start_to_its_last_microsecond(world: SampleApi) -> None:
     one = next(event for event in world.events if event["timestamp"] % 1_000_000)
     day = moment.to_text(one["timestamp"])[:10]
     following = moment.to_text(moment.from_text(day) + moment.DAY)[:10]
@@ -43,7 +43,7 @@ async def test_a_day_alone_is_meant_from_its_start_to_its_last_microsecond(world
     assert await found(world, nobody) == world.those(lambda event: event["timestamp"] == moment.from_text(day))
 
 
-async def test_what_is_before_a_time_is_not_at_it(world: World) -> None:
+async def test_what_is_before_a_time_is_not_at_it(world: SampleApi) -> None:
     one = next(event for event in world.events if event["timestamp"] % 1_000_000)
     time, later = moment.to_text(one["timestamp"]), moment.to_text(one["timestamp"] + 1)
     assert one["messageId"] not in await found(world, {"beforeTimestamp": time})
@@ -54,7 +54,9 @@ async def test_what_is_before_a_time_is_not_at_it(world: World) -> None:
 
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(("fromTimestamp", "toTimestamp", "beforeTimestamp"), times)))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-async def test_any_range_means_the_same_in_the_log_in_its_counts_and_live(world: World, range: dict[str, str]) -> None:
+async def test_any_range_means_the_same_in_the_log_in_its_counts_and_live(
+    world: SampleApi, range: dict[str, str]
+) -> None:
     wanted = world.those(lambda event: means(range, event))
     assert await found(world, range) == wanted
     assert await found(world, {"not": {"or": [range]}}) == world.those(lambda event: not means(range, event))
@@ -70,7 +72,7 @@ async def test_any_range_means_the_same_in_the_log_in_its_counts_and_live(world:
     "time", ["2026", "2026-03", "202603", "2026-W11", "2026-03-11+02:00", "2026-03-11/12", "March"]
 )
 @pytest.mark.parametrize("name", ["fromTimestamp", "toTimestamp", "beforeTimestamp"])
-async def test_what_is_neither_a_time_nor_a_day_is_refused(world: World, name: str, time: str) -> None:
+async def test_what_is_neither_a_time_nor_a_day_is_refused(world: SampleApi, name: str, time: str) -> None:
     error = await world.api.refusal(QUERY, filter={name: time})
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
     assert "is not a time like 2026-11-23T07:00:00Z or a day like 2026-11-23" in error["message"]

@@ -15,7 +15,7 @@ from eventscope.store.stats import counts
 from eventscope.store.values import moment
 from eventscope.store.values.documents import EventDocument
 from tests.schema.support import event_model as model
-from tests.support.sample_log import World
+from tests.support.sample_log import SampleApi
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -84,25 +84,25 @@ def text(time: datetime) -> str:
     return time.isoformat().replace("+00:00", "Z")
 
 
-async def test_without_a_filter_all_events_are_counted(world: World) -> None:
+async def test_without_a_filter_all_events_are_counted(world: SampleApi) -> None:
     assert (await world.api.ask(QUERY))["stats"] == recounted(world.events)
 
 
 @pytest.mark.parametrize("interval", ["HOUR", "DAY", "WEEK"])
 @pytest.mark.parametrize("by", ["NONE", "TYPE", "AGGREGATE_TYPE"])
-async def test_every_histogram_is_a_recount(world: World, interval: str, by: str) -> None:
+async def test_every_histogram_is_a_recount(world: SampleApi, interval: str, by: str) -> None:
     answer = await world.api.ask(QUERY, interval=interval, by=by)
     assert answer["stats"]["histogram"] == histogram(world.events, interval, by)
 
 
-async def test_weeks_begin_on_mondays(world: World) -> None:
+async def test_weeks_begin_on_mondays(world: SampleApi) -> None:
     answer = await world.api.ask("{ stats { histogram(interval: WEEK) { start end } } }")
     weeks = answer["stats"]["histogram"]
     assert {"start": "2026-03-09T00:00:00Z", "end": "2026-03-16T00:00:00Z"} in weeks
     assert all(datetime.fromisoformat(week["start"]).weekday() == 0 for week in weeks)
 
 
-async def test_a_histogram_is_by_the_hour_and_undivided_unless_asked_otherwise(world: World) -> None:
+async def test_a_histogram_is_by_the_hour_and_undivided_unless_asked_otherwise(world: SampleApi) -> None:
     answer = await world.api.ask(
         "{ stats { a: histogram { start key } b: histogram(interval: null, by: null) { start key } } }"
     )
@@ -113,27 +113,27 @@ async def test_a_histogram_is_by_the_hour_and_undivided_unless_asked_otherwise(w
 @given(scope=scopes, interval=st.sampled_from(sorted(LENGTH)), by=st.sampled_from(["NONE", "TYPE", "AGGREGATE_TYPE"]))
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 async def test_the_statistics_of_any_scope_are_a_recount(
-    world: World, scope: dict[str, Any], interval: str, by: str
+    world: SampleApi, scope: dict[str, Any], interval: str, by: str
 ) -> None:
     events = [event for event in world.events if model.means(scope, event)]
     answer = await world.api.ask(QUERY, filter=scope, interval=interval, by=by)
     assert answer["stats"] == recounted(events, interval, by)
 
 
-async def test_both_ends_of_the_time_are_included(world: World) -> None:
+async def test_both_ends_of_the_time_are_included(world: SampleApi) -> None:
     time = moment.to_text(next(event["timestamp"] for event in world.events if event["timestamp"] % 1_000_000))
     answer = await world.api.ask(QUERY, filter={"fromTimestamp": time, "toTimestamp": time})
     at_that_time = [event for event in world.events if moment.to_text(event["timestamp"]) == time]
     assert answer["stats"] == recounted(at_that_time)
 
 
-async def test_of_nothing_the_counts_are_zero_and_there_is_no_time_range(world: World) -> None:
+async def test_of_nothing_the_counts_are_zero_and_there_is_no_time_range(world: SampleApi) -> None:
     answer = await world.api.ask(QUERY, filter={"eventTypes": ["never.happened"]})
     assert answer["stats"] == recounted([])
 
 
 async def test_a_histogram_of_too_many_parts_is_refused_and_not_cut(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: SampleApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stats, "MOST_BUCKETS", 20)
     assert await world.api.ask("{ stats { histogram(interval: WEEK) { count } } }")
@@ -162,7 +162,7 @@ ids = st.fixed_dictionaries(
 )
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 async def test_the_statistics_of_one_user_thing_or_conversation_are_a_recount(
-    world: World, scope: dict[str, Any], more: dict[str, Any], interval: str, by: str
+    world: SampleApi, scope: dict[str, Any], more: dict[str, Any], interval: str, by: str
 ) -> None:
     events = [event for event in world.events if model.means(scope | more, event)]
     answer = await world.api.ask(QUERY, filter=scope | more, interval=interval, by=by)
@@ -170,7 +170,7 @@ async def test_the_statistics_of_one_user_thing_or_conversation_are_a_recount(
 
 
 async def test_where_too_many_events_would_have_to_be_gone_through_the_question_is_refused(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: SampleApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     n = len([event for event in world.events if event.get("userId") == "alice"])
     monkeypatch.setattr(counts, "MOST_COUNTED", n)
@@ -187,7 +187,7 @@ async def test_where_too_many_events_would_have_to_be_gone_through_the_question_
         await counts.aggregates(world.log, scope)
 
 
-async def test_ids_of_statistics_are_as_long_as_any_text_may_be(world: World) -> None:
+async def test_ids_of_statistics_are_as_long_as_any_text_may_be(world: SampleApi) -> None:
     for field in ("aggregateId", "userId", "correlationId", "causationId"):
         await world.api.ask(QUERY, filter={field: "x" * 1024})
         error = await world.api.refusal(QUERY, filter={field: "x" * 1025})

@@ -23,8 +23,8 @@ from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.moment import DAY
 from eventscope.store.write.retention import Retention
 from tests.store.support.appender import NOON, Appender, Clock, event
-from tests.store.support.command_listener import Ear, listening
-from tests.store.support.fields_model import as_recounted, recounted, told
+from tests.store.support.command_listener import Commands, log_with_listener
+from tests.store.support.fields_model import as_document, as_recounted, recounted
 
 Until = Callable[..., Coroutine[None, None, object]]
 
@@ -37,7 +37,7 @@ async def counted(log: Log, most: int = 500) -> None:
 async def assert_recount(log: Log, events: list[EventDocument]) -> None:
     wanted = recounted(events)
     for type, fields in zip(wanted, await counting.fields(log, list(wanted)), strict=True):
-        assert as_recounted(fields) == told(wanted[type]), type
+        assert as_recounted(fields) == as_document(wanted[type]), type
         assert fields.events == sum(e["type"] == type for e in events)
         assert fields.to == await checkpoint.head(log)
         assert not fields.truncated
@@ -84,8 +84,8 @@ async def test_whoever_is_stopped_after_any_command_counts_nothing_twice(
     mongo_url: str, log: Log, appender: Appender, clock: Clock
 ) -> None:
     events = (await appender.store(*some(random.Random(4), 200))).events
-    ear, loop, answered = Ear(), asyncio.get_running_loop(), 0
-    async with listening(mongo_url, log.mongo.database.name, log.mongo.driver, clock, ear) as mortal:
+    ear, loop, answered = Commands(), asyncio.get_running_loop(), 0
+    async with log_with_listener(mongo_url, log.mongo.database.name, log.mongo.driver, clock, ear) as mortal:
         for commands in [*range(1, 8), *range(1, 8)]:
             answered = 0
             task = asyncio.create_task(counting.count(mortal, 9))

@@ -14,14 +14,14 @@ from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.moment import DAY
 from eventscope.store.write.retention import Retention
 from tests.store.support.appender import NOON, Appender, Clock, event
-from tests.store.support.command_listener import Ear, listening
+from tests.store.support.command_listener import Commands, log_with_listener
 
 LINKS: tuple[Link, ...] = ("causationId", "correlationId")
 
 
 @pytest.fixture
-def ear() -> Ear:
-    return Ear()
+def ear() -> Commands:
+    return Commands()
 
 
 @pytest.fixture
@@ -45,10 +45,12 @@ async def events(log: Log, appender: Appender) -> list[EventDocument]:
 
 
 @pytest.fixture
-async def heard(mongo_url: str, events: list[EventDocument], log: Log, clock: Clock, ear: Ear) -> AsyncIterator[Log]:
+async def heard(
+    mongo_url: str, events: list[EventDocument], log: Log, clock: Clock, ear: Commands
+) -> AsyncIterator[Log]:
     """The same log at a time when brief events have expired, listened to."""
     clock.now = NOON + DAY
-    async with listening(mongo_url, log.mongo.database.name, log.mongo.driver, clock, ear) as heard:
+    async with log_with_listener(mongo_url, log.mongo.database.name, log.mongo.driver, clock, ear) as heard:
         await prepare(heard)
         ear.heard.clear()
         yield heard
@@ -60,7 +62,7 @@ def kept(events: list[EventDocument]) -> list[EventDocument]:
 
 @pytest.mark.parametrize("link", LINKS)
 async def test_each_value_gets_its_own_page_by_one_command(
-    heard: Log, events: list[EventDocument], ear: Ear, link: Link
+    heard: Log, events: list[EventDocument], ear: Commands, link: Link
 ) -> None:
     values = [*sorted({str(e[link]) for e in events})[:20], "nobody's", "$_id", "$$ROOT"]
     for limit, above in ((1, None), (2, 150), (200, None), (50, 10_000)):
@@ -73,7 +75,7 @@ async def test_each_value_gets_its_own_page_by_one_command(
 
 @pytest.mark.parametrize("link", LINKS)
 async def test_each_value_is_counted_up_to_the_bound_by_one_command(
-    heard: Log, events: list[EventDocument], ear: Ear, link: Link
+    heard: Log, events: list[EventDocument], ear: Commands, link: Link
 ) -> None:
     values = [*sorted({str(e[link]) for e in events}), "nobody's"]
     for most in (1, 2, 1000):
@@ -94,7 +96,7 @@ async def test_causes_are_known_while_they_are_kept(heard: Log) -> None:
     assert await links.causes(heard, []) == {}
 
 
-async def test_no_more_is_read_than_is_given_and_all_of_it_by_index(heard: Log, ear: Ear) -> None:
+async def test_no_more_is_read_than_is_given_and_all_of_it_by_index(heard: Log, ear: Commands) -> None:
     await links.conversation(heard, "talk 2", limit=10, above=5)
     await links.causes(heard, ["1-4", "1-5"])
     pairs: list[tuple[Link, list[str]]] = [("causationId", ["0-5", "1-7"]), ("correlationId", ["talk 1", "talk 3"])]

@@ -14,7 +14,7 @@ from eventscope.store.filters.paths import Equals, Path
 from eventscope.store.log import Log, open_log
 from eventscope.store.mongo.driver import Driver
 from tests.store.support.appender import Appender, Clock, event
-from tests.store.support.command_listener import Ear, listening
+from tests.store.support.command_listener import Commands, log_with_listener
 
 LARGE = {"text": "x" * 1_000_000}
 BY_PATH = Holds(Path("metadata", ("on",)), (Equals((True,)),))
@@ -23,7 +23,7 @@ BY_PATH = Holds(Path("metadata", ("on",)), (Equals((True,)),))
 class Meanwhile:
     """Stores one more batch the moment that MongoDB has given the first part of its answer to a question."""
 
-    def __init__(self, url: str, database: str, appender: Appender, ear: Ear, question: dict[str, str]) -> None:
+    def __init__(self, url: str, database: str, appender: Appender, ear: Commands, question: dict[str, str]) -> None:
         self._place = (url, database)
         self._appender = appender
         self._question = question
@@ -97,8 +97,8 @@ async def test_a_page_has_no_hole_though_events_are_stored_while_it_is_read(
     newest_first: bool,
 ) -> None:
     await appender.store(*(event("usual.one", id=f"usual {n}", userId="bob") for n in range(1, 151)))
-    ear = Ear()
-    async with listening(mongo_url, emptied_database, driver, clock, ear) as heard:
+    ear = Commands()
+    async with log_with_listener(mongo_url, emptied_database, driver, clock, ear) as heard:
         meanwhile = Meanwhile(mongo_url, emptied_database, appender, ear, question)
         page = await read.events(heard, filter, limit=1000, newest_first=newest_first)
     assert meanwhile.stored

@@ -13,20 +13,20 @@ from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Driver
 from eventscope.store.recent_events import RecentEvents
 from tests.store.support.appender import Appender, Clock, event
-from tests.store.support.command_listener import Ear, listening
+from tests.store.support.command_listener import Commands, log_with_listener
 
 
 @pytest.fixture
-def ear() -> Ear:
-    return Ear()
+def ear() -> Commands:
+    return Commands()
 
 
 @pytest.fixture
 async def heard(
-    mongo_url: str, emptied_database: str, driver: Driver, clock: Clock, ear: Ear, log: Log
+    mongo_url: str, emptied_database: str, driver: Driver, clock: Clock, ear: Commands, log: Log
 ) -> AsyncIterator[Log]:
     """The log of this test with a tail, and with an ear on it."""
-    async with listening(mongo_url, emptied_database, driver, clock, ear) as heard:
+    async with log_with_listener(mongo_url, emptied_database, driver, clock, ear) as heard:
         yield replace(heard, tail=RecentEvents(100))
 
 
@@ -43,27 +43,31 @@ async def stored(appender: Appender, heard: Log, n: int) -> None:
     heard.tail.add(done.previous, done.events, appender.at.head, 100)
 
 
-def reads(ear: Ear) -> list[str]:
+def reads(ear: Commands) -> list[str]:
     read = [str(command["find"]) for command in ear.heard if "find" in command]
     ear.heard.clear()
     return read
 
 
-async def test_a_page_that_is_in_memory_costs_one_look_at_the_head(appender: Appender, heard: Log, ear: Ear) -> None:
+async def test_a_page_that_is_in_memory_costs_one_look_at_the_head(
+    appender: Appender, heard: Log, ear: Commands
+) -> None:
     await stored(appender, heard, 5)
     ear.heard.clear()
     assert await ids(heard) == [5, 4, 3]
     assert reads(ear) == ["meta"]
 
 
-async def test_all_who_ask_at_once_share_the_look(appender: Appender, heard: Log, ear: Ear) -> None:
+async def test_all_who_ask_at_once_share_the_look(appender: Appender, heard: Log, ear: Commands) -> None:
     await stored(appender, heard, 5)
     ear.heard.clear()
     assert await asyncio.gather(*(ids(heard) for _ in range(40))) == [[5, 4, 3]] * 40
     assert len(reads(ear)) <= 2
 
 
-async def test_what_memory_does_not_know_yet_is_read_from_the_log(appender: Appender, heard: Log, ear: Ear) -> None:
+async def test_what_memory_does_not_know_yet_is_read_from_the_log(
+    appender: Appender, heard: Log, ear: Commands
+) -> None:
     await stored(appender, heard, 5)
     await appender.store(event())
     ear.heard.clear()
@@ -72,7 +76,7 @@ async def test_what_memory_does_not_know_yet_is_read_from_the_log(appender: Appe
 
 
 async def test_what_comes_while_the_head_is_looked_at_is_in_the_answer(
-    appender: Appender, heard: Log, ear: Ear
+    appender: Appender, heard: Log, ear: Commands
 ) -> None:
     await stored(appender, heard, 5)
     more = (await appender.store(event())).events
@@ -88,7 +92,7 @@ async def test_what_comes_while_the_head_is_looked_at_is_in_the_answer(
 
 
 async def test_what_is_not_in_memory_is_read_without_a_look_at_the_head(
-    appender: Appender, heard: Log, ear: Ear
+    appender: Appender, heard: Log, ear: Commands
 ) -> None:
     await appender.store(*(event() for _ in range(9)))
     await stored(appender, heard, 2)
@@ -100,7 +104,7 @@ async def test_what_is_not_in_memory_is_read_without_a_look_at_the_head(
 
 
 async def test_when_another_log_takes_the_place_of_this_one_memory_is_forgotten(
-    appender: Appender, heard: Log, ear: Ear
+    appender: Appender, heard: Log, ear: Commands
 ) -> None:
     await stored(appender, heard, 5)
     log = appender.log
@@ -112,7 +116,7 @@ async def test_when_another_log_takes_the_place_of_this_one_memory_is_forgotten(
     assert await ids(heard) == [2, 1]
 
 
-async def test_without_a_tail_the_log_is_read(appender: Appender, heard: Log, ear: Ear) -> None:
+async def test_without_a_tail_the_log_is_read(appender: Appender, heard: Log, ear: Commands) -> None:
     await stored(appender, heard, 5)
     ear.heard.clear()
     assert await ids(replace(heard, tail=None)) == [5, 4, 3]

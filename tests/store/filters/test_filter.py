@@ -21,7 +21,7 @@ from eventscope.store.filters.filter import (
 from eventscope.store.filters.look import Inspection
 from eventscope.store.values.documents import EventDocument
 from tests.store.support import filter_model as model
-from tests.store.support.random_log import EVENT_TYPES, Corpus, State, filters, moments, patterns
+from tests.store.support.random_log import EVENT_TYPES, RandomLog, State, filters, moments, patterns
 
 
 def positions(events: list[EventDocument]) -> list[int]:
@@ -31,7 +31,7 @@ def positions(events: list[EventDocument]) -> list[int]:
 @given(data=st.data())
 @settings(max_examples=120, deadline=None)
 def test_a_page_holds_what_the_filter_means_and_is_kept_in_either_direction(
-    corpus: Corpus, data: st.DataObject
+    corpus: RandomLog, data: st.DataObject
 ) -> None:
     filter = data.draw(filters(corpus), "filter")
     state: State = data.draw(st.sampled_from(["whole", "tidied"]), "state")
@@ -42,7 +42,7 @@ def test_a_page_holds_what_the_filter_means_and_is_kept_in_either_direction(
 
     found = corpus.ask(pages.events(log, filter, limit=limit, above=above, below=below, newest_first=newest_first))
 
-    left = model.kept(corpus.events, corpus.clock.now)
+    left = model.unexpired(corpus.events, corpus.clock.now)
     meant = [event for event in left if model.means(filter, event)]
     lively = matcher(filter)
     assert [event for event in left if lively(Inspection(event))] == meant, "live delivery means other events"
@@ -52,7 +52,7 @@ def test_a_page_holds_what_the_filter_means_and_is_kept_in_either_direction(
 
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
-def test_patterns_that_stand_for_too_many_types_to_name_mean_the_same(corpus: Corpus, data: st.DataObject) -> None:
+def test_patterns_that_stand_for_too_many_types_to_name_mean_the_same(corpus: RandomLog, data: st.DataObject) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan, "MOST_NAMES", data.draw(st.sampled_from([0, 1, 5]), "types that may be named"))
         patch.setattr(types, "MOST_READ", data.draw(st.sampled_from([0, 3, 1000]), "types that may be looked at"))
@@ -65,7 +65,7 @@ def test_patterns_that_stand_for_too_many_types_to_name_mean_the_same(corpus: Co
         found = corpus.ask(pages.events(log, filter, limit=limit, newest_first=newest_first))
         counted = corpus.ask(pages.count(log, filter))
 
-    meant = [event["_id"] for event in model.kept(corpus.events, corpus.clock.now) if model.means(filter, event)]
+    meant = [event["_id"] for event in model.unexpired(corpus.events, corpus.clock.now) if model.means(filter, event)]
     assert positions(found) == (meant[::-1] if newest_first else meant)[:limit]
     assert counted == len(meant)
 
@@ -80,7 +80,7 @@ def _types() -> st.SearchStrategy[Filter]:
 
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
-def test_counting_agrees_with_reading(corpus: Corpus, data: st.DataObject) -> None:
+def test_counting_agrees_with_reading(corpus: RandomLog, data: st.DataObject) -> None:
     filter = data.draw(filters(corpus), "filter")
     state: State = data.draw(st.sampled_from(["whole", "tidied"]), "state")
     log = corpus.at(data.draw(moments(corpus), "now"), state)
@@ -88,7 +88,7 @@ def test_counting_agrees_with_reading(corpus: Corpus, data: st.DataObject) -> No
 
     counted = corpus.ask(pages.count(log, filter, most))
 
-    meant = sum(model.means(filter, event) for event in model.kept(corpus.events, corpus.clock.now))
+    meant = sum(model.means(filter, event) for event in model.unexpired(corpus.events, corpus.clock.now))
     assert counted == (meant if most is None else min(meant, most))
 
 
@@ -132,7 +132,7 @@ def test_a_pattern_is_what_has_a_star() -> None:
     assert not is_pattern("user.created")
 
 
-def test_everything_is_the_filter_of_no_condition(corpus: Corpus) -> None:
+def test_everything_is_the_filter_of_no_condition(corpus: RandomLog) -> None:
     log = corpus.at(0, "whole")
     assert len(corpus.ask(pages.events(log, EVERYTHING, limit=10_000))) == len(corpus.events)
 

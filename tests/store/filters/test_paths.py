@@ -17,13 +17,13 @@ from eventscope.store.log import Log
 from tests.store.support import filter_model as model
 from tests.store.support.appender import Appender, event
 from tests.store.support.json_values import parts_of, path_conditions
-from tests.store.support.random_log import Corpus
+from tests.store.support.random_log import RandomLog
 
 
 @given(data=st.data())
 @settings(max_examples=400, deadline=None)
 def test_a_condition_on_a_path_means_the_same_to_mongodb_and_to_live_delivery(
-    corpus: Corpus, data: st.DataObject
+    corpus: RandomLog, data: st.DataObject
 ) -> None:
     known = [part for event in corpus.events for part in parts_of(event.get("data"))]
     condition = data.draw(path_conditions(known), "condition")

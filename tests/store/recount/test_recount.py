@@ -22,7 +22,7 @@ from eventscope.store.write.retention import Retention
 from tests.chaos import recount as oracle
 from tests.store.support import filter_model as model
 from tests.store.support.appender import NOON, Appender, Clock, event
-from tests.store.support.expired_events import expired
+from tests.store.support.expired_events import expired_events
 
 RETENTION = Retention({"*": 30, "user.session": 2, "user.*": 0, "brief": 0.1})
 TYPES = ("user.created", "user.updated", "user.deleted", "user.session", "brief", "order.placed")
@@ -58,7 +58,7 @@ async def wrong(log: Log) -> list[str]:
 
 async def check(log: Log, stored: list[EventDocument], *, whole: bool = True) -> None:
     """That stats are what a recount of the kept events gives; and, of a `whole` log, what is known of expired ones."""
-    kept = model.kept(stored, log.clock())
+    kept = model.unexpired(stored, log.clock())
     types = Counter(one["type"] for one in kept)
     found: Counter[str] = Counter()
     for cell in await counts.cells(log, Scope()):
@@ -74,7 +74,7 @@ async def check(log: Log, stored: list[EventDocument], *, whole: bool = True) ->
     )
     gone = {one["type"]: one["_id"] for one in stored if one not in kept}
     if whole:
-        assert {one.type: one.through for one in await expired(log)} == gone
+        assert {one.type: one.through for one in await expired_events(log)} == gone
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ async def test_rows_of_events_that_mongodb_deleted_by_a_wrong_clock_go_and_the_g
     assert [(cell.type, cell.n) for cell in cells] == [("lasting", len(left))]
     assert await counts.aggregates(log, Scope()) == 1
     assert [one.id for one in await aggregates.aggregates(log, AggregateCriteria(), limit=9)] == ["lasting"]
-    assert {one.type: one.through for one in await expired(log)} == {"a": 4, "b": 3}
+    assert {one.type: one.through for one in await expired_events(log)} == {"a": 4, "b": 3}
 
 
 @pytest.mark.parametrize(

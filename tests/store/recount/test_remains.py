@@ -20,13 +20,13 @@ from eventscope.store.values.message import StreamPosition
 from eventscope.store.values.moment import HOUR
 from eventscope.store.write.retention import Retention
 from eventscope.store.write.writer import writing
-from tests.store.support.appender import CREATED, FOREVER, STREAM, Appender, Clock, event, everything, refused
+from tests.store.support.appender import CREATED, FOREVER, STREAM, Appender, Clock, event, everything, rejected_message
 
 ADA = ("user", "ada")
 KEPT = ("events", "aggregates", "rollups", "populations", "rejected", "expirations")
 DROPPED = ("meta", "events", "aggregates", "rollups", "populations")
 FEW_OR_MOST = (*combinations(DROPPED, 1), *combinations(DROPPED, 2), DROPPED[:-1], DROPPED)
-MESSAGES = (event("a", "1"), event("b", "2", of=ADA), event("a", "3"), event("b", "4", of=ADA), refused(b"x"))
+MESSAGES = (event("a", "1"), event("b", "2", of=ADA), event("a", "3"), event("b", "4", of=ADA), rejected_message(b"x"))
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ async def test_whatever_was_lost_a_recount_refuses_or_puts_right_and_the_loss_ca
     report = await mended(log, accept_loss=True)
     assert (report.left, report.beyond) == ([], [])
     left = await positions(log)
-    await write(log, event("new", "5", of=ADA), refused(b"y"))
+    await write(log, event("new", "5", of=ADA), rejected_message(b"y"))
     nothing_knows = {"meta", "events", "aggregates", "rollups"} <= set(names)
     assert await positions(log) == [*left, 1 if nothing_knows else 5]
     assert len(await log.rejected.find({}).to_list(None)) == 2

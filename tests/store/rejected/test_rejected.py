@@ -4,14 +4,14 @@ import pytest
 
 from eventscope.store.log import Log
 from eventscope.store.rejected import messages
-from tests.store.support.appender import CREATED, STREAM, Appender, event, refused
+from tests.store.support.appender import CREATED, STREAM, Appender, event, rejected_message
 
 
 @pytest.fixture
 async def some(appender: Appender) -> None:
     """Five rejected messages, of two codes, among events."""
-    await appender.store(refused(b"1", "A"), event(), refused(b"2", "B"))
-    await appender.store(refused(b"3", "A"), refused(b"4", "B"), refused(b"5", "B"), event())
+    await appender.store(rejected_message(b"1", "A"), event(), rejected_message(b"2", "B"))
+    await appender.store(rejected_message(b"3", "A"), rejected_message(b"4", "B"), rejected_message(b"5", "B"), event())
 
 
 async def test_a_page_begins_with_the_last_one(log: Log, some: None) -> None:
@@ -49,7 +49,7 @@ async def test_what_is_taken_away_is_gone_and_its_number_is_not_given_again(
 ) -> None:
     assert await messages.remove(log, [1, 5, 6]) == 2
     assert await messages.numbers(log) == [2, 3, 4]
-    await appender.store(refused(b"6"))
+    await appender.store(rejected_message(b"6"))
     assert await messages.numbers(log) == [2, 3, 4, 6]
     assert await messages.remove(log, []) == 0
 

@@ -13,7 +13,7 @@ from eventscope.store.rejected import messages, room
 from eventscope.store.state import checkpoint
 from eventscope.store.values.moment import DAY, HOUR
 from eventscope.store.write.retention import Retention
-from tests.store.support.appender import NOON, Appender, Clock, event, refused
+from tests.store.support.appender import NOON, Appender, Clock, event, rejected_message
 
 KILO = 1000
 ENOUGH = 60.0  # seconds
@@ -26,14 +26,14 @@ async def size(log: Log) -> int:
 
 
 async def test_while_there_is_room_nothing_happens(log: Log, appender: Appender) -> None:
-    await appender.store(*(refused(bytes(KILO)) for _ in range(5)))
+    await appender.store(*(rejected_message(bytes(KILO)) for _ in range(5)))
     assert await room.trim(log, 20 * KILO, ENOUGH) is None
     assert await room.dropped(log) is None
     assert await messages.numbers(log) == [1, 2, 3, 4, 5]
 
 
 async def test_the_oldest_go_first_and_are_counted_and_numbers_go_on(log: Log, appender: Appender) -> None:
-    await appender.store(*(refused(bytes(KILO), code) for code in "ABBAC"), event())
+    await appender.store(*(rejected_message(bytes(KILO), code) for code in "ABBAC"), event())
     trimmed = await room.trim(log, 3 * KILO, ENOUGH)
     assert trimmed is not None
     assert trimmed.codes == {"B": 2, "A": 1}
@@ -43,7 +43,7 @@ async def test_the_oldest_go_first_and_are_counted_and_numbers_go_on(log: Log, a
     found = await room.dropped(log)
     assert found is not None
     assert (found.count, dict(found.codes), found.since) == (3, {"B": 2, "A": 1}, log.clock())
-    await appender.store(refused(bytes(3 * KILO), "C"))
+    await appender.store(rejected_message(bytes(3 * KILO), "C"))
     assert (await checkpoint.read(log)).rejected_head == 6
     await room.trim(log, 5 * KILO, ENOUGH)
     assert await messages.numbers(log) == [6]
@@ -70,7 +70,7 @@ async def test_what_is_kept_and_what_was_dropped_are_all_there_was(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(room, "STEP", step)
         for batch in batches:
-            await appender.store(*(refused(bytes(kilos * KILO), code) for kilos, code in batch))
+            await appender.store(*(rejected_message(bytes(kilos * KILO), code) for kilos, code in batch))
             await room.trim(log, most * KILO, ENOUGH)
             assert await size(log) <= most * KILO
     kept = await messages.numbers(log)
@@ -81,7 +81,7 @@ async def test_what_is_kept_and_what_was_dropped_are_all_there_was(
 
 
 async def test_who_dies_after_counting_has_counted_once(log: Log, appender: Appender) -> None:
-    await appender.store(*(refused(bytes(KILO), code) for code in "ABCABC"))
+    await appender.store(*(rejected_message(bytes(KILO), code) for code in "ABCABC"))
     assert await room._count(log, Counter("AB"), 0, 2)  # and then the process was killed
     assert await messages.numbers(log) == [1, 2, 3, 4, 5, 6]
     await room.trim(log, 4 * KILO, ENOUGH)
@@ -92,7 +92,7 @@ async def test_who_dies_after_counting_has_counted_once(log: Log, appender: Appe
 
 
 async def test_several_at_once_count_each_message_once(log: Log, appender: Appender) -> None:
-    await appender.store(*(refused(bytes(KILO - 100), "A") for _ in range(60)))
+    await appender.store(*(rejected_message(bytes(KILO - 100), "A") for _ in range(60)))
     await asyncio.gather(*(room.trim(log, 10 * KILO, ENOUGH) for _ in range(4)))
     await room.trim(log, 10 * KILO, ENOUGH)
     kept = await messages.numbers(log)
@@ -104,7 +104,7 @@ async def test_several_at_once_count_each_message_once(log: Log, appender: Appen
 
 
 async def test_without_time_only_little_is_done(log: Log, appender: Appender) -> None:
-    await appender.store(*(refused(bytes(KILO)) for _ in range(10)))
+    await appender.store(*(rejected_message(bytes(KILO)) for _ in range(10)))
     assert await room.trim(log, 2 * KILO, 0.0) is not None
     assert len(await messages.numbers(log)) == 10
     await room.trim(log, 2 * KILO, ENOUGH)
@@ -119,9 +119,9 @@ def clock() -> Clock:
 async def test_what_has_expired_is_in_no_answer_and_not_counted_as_dropped(log: Log, clock: Clock) -> None:
     timed = replace(log, clock=clock)
     appender = replace(await Appender.of(timed), retention=Retention({}, rejected_days=2))
-    await appender.store(refused(bytes(KILO), "A"), refused(bytes(KILO), "B"))
+    await appender.store(rejected_message(bytes(KILO), "A"), rejected_message(bytes(KILO), "B"))
     clock.now += DAY
-    await appender.store(refused(bytes(KILO), "B"))
+    await appender.store(rejected_message(bytes(KILO), "B"))
     last = await messages.one(timed, 3)
     assert last is not None
     assert last.expires_at is not None
@@ -144,7 +144,7 @@ async def test_what_has_expired_is_in_no_answer_and_not_counted_as_dropped(log: 
 async def test_a_message_whose_rejection_expired_is_looked_at_anew(log: Log, clock: Clock) -> None:
     timed = replace(log, clock=clock)
     appender = replace(await Appender.of(timed), retention=Retention({}, rejected_days=1))
-    message = refused(b"{")
+    message = rejected_message(b"{")
     assert (await appender.store(message)).rejected == 1
     assert (await appender.store(message)).duplicates == 1
     clock.now += DAY + HOUR
@@ -164,9 +164,9 @@ async def test_one_that_is_rejected_for_its_age_is_kept_for_as_long_as_any(log: 
 async def test_those_of_before_get_a_time_of_expiry_and_others_keep_theirs(log: Log, clock: Clock) -> None:
     timed = replace(log, clock=clock)
     appender = await Appender.of(timed)
-    await appender.store(refused(b"1"))
+    await appender.store(rejected_message(b"1"))
     appender.retention = Retention({}, rejected_days=3)
-    await appender.store(refused(b"2"))
+    await appender.store(rejected_message(b"2"))
     assert await messages.stamp(timed, 0) == 0
     assert await messages.stamp(timed, 10) == 1
     assert await messages.stamp(timed, 20) == 0
@@ -178,7 +178,7 @@ async def test_those_of_before_get_a_time_of_expiry_and_others_keep_theirs(log: 
 
 async def test_a_page_of_large_messages_is_bounded_and_leaves_none_out(log: Log, appender: Appender) -> None:
     for n in range(12):
-        await appender.store(refused(bytes([n]) * 3_000_000))
+        await appender.store(rejected_message(bytes([n]) * 3_000_000))
     page = await messages.page(log, limit=100)
     assert page.full
     assert 1 <= len(page.messages) <= 6

@@ -12,7 +12,7 @@ from eventscope.store.recent_events import RecentEvents
 from eventscope.store.state import checkpoint
 from eventscope.store.state.checkpoint import LogCheckpoint
 from eventscope.store.values.message import StreamPosition
-from tests.store.support.appender import CREATED, STREAM, Appender, event, refused
+from tests.store.support.appender import CREATED, STREAM, Appender, event, rejected_message
 from tests.support.until import until
 
 LONG = 600.0
@@ -100,7 +100,7 @@ async def test_a_holder_may_have_any_name(log: Log) -> None:
 
 
 async def test_the_checkpoint_says_how_far_the_log_and_its_source_were_read(log: Log, appender: Appender) -> None:
-    await appender.store(event(), refused(b"{"), event())
+    await appender.store(event(), rejected_message(b"{"), event())
     at = await checkpoint.read(log)
     assert (at.head, at.rejected_head) == (2, 1)
     assert at.place == StreamPosition(STREAM, CREATED, 3, log.clock())

@@ -21,7 +21,7 @@ from tests.store.support.random_log import (
     AGGREGATE_TYPES,
     CAUSES,
     PEOPLE,
-    Corpus,
+    RandomLog,
     State,
     moments,
     timestamps,
@@ -31,7 +31,7 @@ from tests.store.support.random_log import (
 Group = tuple[str, str | None, int | None]
 
 
-def scopes(corpus: Corpus) -> st.SearchStrategy[Scope]:
+def scopes(corpus: RandomLog) -> st.SearchStrategy[Scope]:
     aggregate_types = st.lists(st.sampled_from([*AGGREGATE_TYPES, "none of them"]), max_size=3).map(tuple)
     ids = {"aggregateId": AGGREGATE_IDS, "userId": PEOPLE, "correlationId": CAUSES, "causationId": CAUSES}
     one = st.sampled_from([Among(field, (id,)) for field, values in ids.items() for id in values])  # type: ignore[arg-type]  # its fields
@@ -62,7 +62,9 @@ def recounted(events: Iterable[EventDocument], *, hourly: bool) -> dict[Group, t
 
 @given(data=st.data())
 @settings(max_examples=150, deadline=None)
-def test_counts_equal_a_recount_whatever_is_asked_and_whatever_has_expired(corpus: Corpus, data: st.DataObject) -> None:
+def test_counts_equal_a_recount_whatever_is_asked_and_whatever_has_expired(
+    corpus: RandomLog, data: st.DataObject
+) -> None:
     scope = data.draw(scopes(corpus), "scope")
     hourly = data.draw(st.booleans(), "hourly")
     state: State = data.draw(st.sampled_from(["whole", "tidied"]), "state")
@@ -70,33 +72,33 @@ def test_counts_equal_a_recount_whatever_is_asked_and_whatever_has_expired(corpu
 
     cells = corpus.ask(counts.cells(log, scope, hourly=hourly))
 
-    counted = model.counted(model.kept(corpus.events, corpus.clock.now), scope)
+    counted = model.counted_events(model.unexpired(corpus.events, corpus.clock.now), scope)
     assert summed(cells) == recounted(counted, hourly=hourly)
 
 
 @given(data=st.data())
 @settings(max_examples=100, deadline=None)
-def test_unique_aggregates_equal_a_recount(corpus: Corpus, data: st.DataObject) -> None:
+def test_unique_aggregates_equal_a_recount(corpus: RandomLog, data: st.DataObject) -> None:
     scope = data.draw(st.builds(Scope) | scopes(corpus), "scope")
     state: State = data.draw(st.sampled_from(["whole", "tidied"]), "state")
     log = corpus.at(data.draw(moments(corpus), "now"), state)
 
     unique = corpus.ask(counts.aggregates(log, scope))
 
-    counted = model.counted(model.kept(corpus.events, corpus.clock.now), scope)
+    counted = model.counted_events(model.unexpired(corpus.events, corpus.clock.now), scope)
     assert unique == len({(e["aggregateType"], e["aggregateId"]) for e in counted if "version" in e})
 
 
 @given(data=st.data())
 @settings(max_examples=40, deadline=None)
-def test_unique_aggregates_by_type_alone_equal_a_recount(corpus: Corpus, data: st.DataObject) -> None:
+def test_unique_aggregates_by_type_alone_equal_a_recount(corpus: RandomLog, data: st.DataObject) -> None:
     asked = data.draw(st.none() | st.lists(st.sampled_from(AGGREGATE_TYPES), max_size=3).map(tuple), "types")
     state: State = data.draw(st.sampled_from(["whole", "tidied"]), "state")
     log = corpus.at(data.draw(moments(corpus), "now"), state)
 
     unique = corpus.ask(counts.aggregates(log, Scope(aggregate_types=asked)))
 
-    left = [e for e in model.kept(corpus.events, corpus.clock.now) if "version" in e]
+    left = [e for e in model.unexpired(corpus.events, corpus.clock.now) if "version" in e]
     names = {(e["aggregateType"], e["aggregateId"]) for e in left}
     assert unique == sum(asked is None or type in asked for type, _ in names)
 
@@ -144,7 +146,7 @@ async def test_counts_stay_true_while_events_come_in_and_expire(log: Log, append
         for n, type in enumerate(names):
             batch = (event(type, of=("thing", f"{type} {day // 2 * n}"), at=clock.now - m * HOUR) for m in range(5))
             ever += (await appender.store(*batch)).events
-        left = model.kept(ever, clock.now)
+        left = model.unexpired(ever, clock.now)
         assert len(left) < len(ever) or day == 0
         assert summed(await counts.cells(log, Scope(), hourly=True)) == recounted(left, hourly=True)
         names_left = {e["aggregateId"] for e in left}

@@ -47,7 +47,7 @@ async def told(log: Log) -> tuple[dict[str, int], dict[str, int], list[tuple[int
 
 
 def counted(ever: list[EventDocument], now: int) -> dict[str, int]:
-    return dict(Counter(event["type"] for event in model.kept(ever, now)))
+    return dict(Counter(event["type"] for event in model.unexpired(ever, now)))
 
 
 async def as_an_older_version_left_it(log: Log, through: int | None = None) -> None:
@@ -136,6 +136,6 @@ async def test_a_time_range_lies_within_its_span_whether_or_not_minutes_are_know
             cut += 0 if found is None else found[1] - found[0]
             whole += max(inside) - min(inside) if inside else 0
         page = await pages.events(log, Between("timestamp", low, high), limit=1000)
-        assert page == [e for e in model.kept(ever, clock.now) if low <= e["timestamp"] <= high]
-    assert len(await pages.events(log, EVERYTHING, limit=10_000)) == len(model.kept(ever, clock.now))
+        assert page == [e for e in model.unexpired(ever, clock.now) if low <= e["timestamp"] <= high]
+    assert len(await pages.events(log, EVERYTHING, limit=10_000)) == len(model.unexpired(ever, clock.now))
     assert cut >= whole

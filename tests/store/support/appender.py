@@ -62,14 +62,16 @@ def event(
     return AcceptedMessage(arrival, fields, expected, at is not None, claimed)
 
 
-def together(*messages: AcceptedMessage) -> MessageGroup:
+def message_group(*messages: AcceptedMessage) -> MessageGroup:
     """Messages that come as one."""
     raw = b"[" + b",".join(message.arrival.raw for message in messages) + b"]"
     headers = versions.header([message.expected_version for message in messages])
     return MessageGroup(replace(messages[0].arrival, raw=raw, headers=headers), messages)
 
 
-def refused(raw: bytes, code: str = "INVALID_JSON", reason: str = "the message is not JSON") -> RejectedMessage:
+def rejected_message(
+    raw: bytes, code: str = "INVALID_JSON", reason: str = "the message is not JSON"
+) -> RejectedMessage:
     """A message that could not be read."""
     return RejectedMessage(
         Arrival("events.poison", {"Some-Header": "kept"}, raw, 0, -1), code, reason, uuid.uuid4().hex

@@ -16,10 +16,10 @@ from eventscope.store.mongo.driver import Document, Driver
 from eventscope.store.values.message import AcceptedMessage
 from eventscope.store.values.moment import HOUR
 from eventscope.store.write.retention import Retention
-from tests.store.support.appender import NOON, Appender, Clock, event, refused
-from tests.store.support.command_listener import Ear, listening
+from tests.store.support.appender import NOON, Appender, Clock, event, rejected_message
+from tests.store.support.command_listener import Commands, log_with_listener
 from tests.store.support.filter_shapes import Samples
-from tests.store.support.query_plans import Looking
+from tests.store.support.query_plans import Explainer
 
 KINDS: Final = ("user", "vendor", "order", "websocket")
 INDEXED: Final = ("data.email", "data.order.id", "data.items.sku")
@@ -48,16 +48,16 @@ SAMPLES: Final = Samples(
 
 
 @contextmanager
-def busy_on(url: str, driver: Driver, events: int) -> Iterator[Looking]:
+def busy_log(url: str, driver: Driver, events: int) -> Iterator[Explainer]:
     """Such a log in a database of its own, dropped at the end."""
     name = f"test_{uuid.uuid4().hex[:12]}"
-    ear = Ear()
+    ear = Commands()
     with asyncio.Runner() as runner, MongoClient[Document](url) as broom:
         stack = AsyncExitStack()
         try:
-            log = runner.run(stack.enter_async_context(listening(url, name, driver, Clock(), ear, INDEXED)))
+            log = runner.run(stack.enter_async_context(log_with_listener(url, name, driver, Clock(), ear, INDEXED)))
             runner.run(_fill(log, events))
-            yield Looking(runner, log, ear)
+            yield Explainer(runner, log, ear)
         finally:
             runner.run(stack.aclose())
             broom.drop_database(name)
@@ -70,7 +70,7 @@ async def _fill(log: Log, events: int) -> None:
     appender.retention = Retention({"*": 30})
     for start in range(0, events, 500):
         messages = (_message(chance, n, events) for n in range(start + 1, min(start + 500, events) + 1))
-        await appender.store(*messages, refused(b"{"))
+        await appender.store(*messages, rejected_message(b"{"))
 
 
 def _message(chance: random.Random, n: int, events: int) -> AcceptedMessage:

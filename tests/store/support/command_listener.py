@@ -15,7 +15,7 @@ from eventscope.store.values.moment import Clock
 NOTHING_BY_ITSELF = {"lsid", "$db", "$clusterTime", "$readPreference", "readConcern", "maxTimeMS", "txnNumber"}
 
 
-class Ear(CommandListener):
+class Commands(CommandListener):
     """Remembers the questions among the commands, and calls `after` with each command that was answered."""
 
     def __init__(self) -> None:
@@ -38,8 +38,8 @@ class Ear(CommandListener):
 
 
 @asynccontextmanager
-async def listening(
-    url: str, database: str, driver: Driver, clock: Clock, ear: Ear, indexed_paths: Sequence[str] = ()
+async def log_with_listener(
+    url: str, database: str, driver: Driver, clock: Clock, ear: Commands, indexed_paths: Sequence[str] = ()
 ) -> AsyncIterator[Log]:
     """The log at that address, with all that it asks heard by the ear."""
     kind: Any = pymongo.AsyncMongoClient if driver == "pymongo" else AsyncIOMotorClient

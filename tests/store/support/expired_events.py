@@ -14,7 +14,7 @@ class Expired:
     through: int
 
 
-async def expired(log: Log) -> list[Expired]:
+async def expired_events(log: Log) -> list[Expired]:
     through: dict[str, int] = {}
     async for row in log.rollups.find({"_id.expireAt": {"$lte": bson_date(log.clock())}}):
         type = row["_id"]["type"]

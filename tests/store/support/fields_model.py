@@ -56,5 +56,5 @@ def as_recounted(fields: FieldCounts) -> dict[str, Any]:
     return {path: (one.count, one.first, one.last, one.types) for path, one in fields.occurrences.items()}
 
 
-def told(fields: Mapping[str, Field]) -> dict[str, Any]:
+def as_document(fields: Mapping[str, Field]) -> dict[str, Any]:
     return {path: (len(f.positions), f.positions[0], f.positions[-1], f.types) for path, f in fields.items()}

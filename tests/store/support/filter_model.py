@@ -10,7 +10,7 @@ from eventscope.store.values.documents import EventDocument
 from tests.store.support import path_model
 
 
-def kept(events: Iterable[EventDocument], now: int) -> list[EventDocument]:
+def unexpired(events: Iterable[EventDocument], now: int) -> list[EventDocument]:
     """The events that have not expired."""
     return [event for event in events if "expireAt" not in event or _moment(event) > now]
 
@@ -57,7 +57,7 @@ def fits(pattern: str, text: str) -> bool:
     return remaining.endswith(rest[-1])
 
 
-def counted(events: Iterable[EventDocument], scope: Scope) -> list[EventDocument]:
+def counted_events(events: Iterable[EventDocument], scope: Scope) -> list[EventDocument]:
     """Those of the events that the scope counts."""
     return [
         event
@@ -89,7 +89,7 @@ def heads(events: Sequence[EventDocument], now: int) -> dict[tuple[str, str], Ex
     for event in events:
         if "aggregateType" in event and "aggregateId" in event:
             whole.setdefault((event["aggregateType"], event["aggregateId"]), []).append(event)
-    return {name: _head(name[0], members, left) for name, members in whole.items() if (left := kept(members, now))}
+    return {name: _head(name[0], members, left) for name, members in whole.items() if (left := unexpired(members, now))}
 
 
 def _head(type: str, members: list[EventDocument], left: list[EventDocument]) -> ExpectedHead:

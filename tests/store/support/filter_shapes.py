@@ -24,7 +24,7 @@ from eventscope.store.filters.filter import (
 )
 from eventscope.store.filters.paths import Equals, Path
 from eventscope.store.values.moment import HOUR
-from tests.store.support.query_plans import Looked
+from tests.store.support.query_plans import QueryPlan
 
 Kind = Literal["in order", "cut", "sorted", "free"]
 
@@ -103,14 +103,14 @@ def places(samples: Samples) -> Mapping[str, Mapping[str, Any]]:
     }
 
 
-def faults(kind: Kind, looked: Mapping[str, Looked], samples: Samples) -> dict[str, list[str]]:
+def faults(kind: Kind, looked: Mapping[str, QueryPlan], samples: Samples) -> dict[str, list[str]]:
     """What is wrong with how the pages were found, by their places."""
     spare = 2 * samples.busiest if kind == "cut" else 0  # it has two ends
     whole = sum(plan["executionStats"]["nReturned"] for plan in looked[OLDEST].plans)
     return {place: wrong for place, one in looked.items() if (wrong := _wrong(kind, one, whole, spare))}
 
 
-def _wrong(kind: Kind, looked: Looked, whole: int, spare: int) -> list[str]:
+def _wrong(kind: Kind, looked: QueryPlan, whole: int, spare: int) -> list[str]:
     wrong = ["no index was used"] if "IXSCAN" not in looked.stages else []
     if "COLLSCAN" in looked.stages:
         wrong.append("a whole collection was gone through")

@@ -8,15 +8,15 @@ from eventscope.store.events import pages
 from eventscope.store.filters.filter import Filter
 from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Document
-from tests.store.support.command_listener import Ear
+from tests.store.support.command_listener import Commands
 
 PAGE: Final = 50
 
 
-class Looking:
+class Explainer:
     """A log whose questions are heard, and explained by MongoDB."""
 
-    def __init__(self, runner: asyncio.Runner, log: Log, ear: Ear) -> None:
+    def __init__(self, runner: asyncio.Runner, log: Log, ear: Commands) -> None:
         self.log = log
         self._runner = runner
         self._ear = ear
@@ -38,16 +38,16 @@ class Looking:
         explain = {"explain": command, "verbosity": "executionStats"}
         return cast("Document", self.run(self.log.mongo.database.command(explain)))
 
-    def page(self, filter: Filter, **more: Any) -> "Looked":
+    def page(self, filter: Filter, **more: Any) -> "QueryPlan":
         """How MongoDB finds a page of events."""
         self._ear.heard.clear()
         found = self.run(pages.page(self.log, filter, limit=PAGE, **more))
         plans = [self.explained(command) for command in list(self._ear.heard) if _is_page(command)]
-        return Looked(len(found.events), plans)
+        return QueryPlan(len(found.events), plans)
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class QueryPlan:
     """What it took to find so many events."""
 
     returned: int

@@ -51,7 +51,7 @@ CAUSES: Final = tuple(f"cause {n}" for n in range(12))
 State = Literal["whole", "tidied"]
 
 
-class Corpus:
+class RandomLog:
     """The same events in two logs: one as it was written, one that was tidied up and rid of what had expired."""
 
     # no dataclass: hypothesis shows what a test was given, and of a dataclass it shows everything
@@ -75,7 +75,7 @@ class Corpus:
 
 
 @contextmanager
-def corpus_on(url: str, name: str, driver: Driver) -> Iterator[Corpus]:
+def random_log(url: str, name: str, driver: Driver) -> Iterator[RandomLog]:
     """A corpus in databases of that name, dropped at the end."""
     clock = Clock()
     names: dict[State, str] = {"whole": name, "tidied": f"{name}_tidied"}
@@ -90,7 +90,7 @@ def corpus_on(url: str, name: str, driver: Driver) -> Iterator[Corpus]:
             assert events == again, "chance has its seed, so both logs are the same"
             clock.now = TIDIED_AT
             runner.run(_clean(logs["tidied"], TIDIED_AT))
-            yield Corpus(runner, clock, logs, events)
+            yield RandomLog(runner, clock, logs, events)
         finally:
             runner.run(stack.aclose())
             for database in names.values():
@@ -139,14 +139,14 @@ async def _clean(log: Log, now: int) -> None:
 
 
 @cache
-def moments(corpus: Corpus) -> st.SearchStrategy[int]:
+def moments(corpus: RandomLog) -> st.SearchStrategy[int]:
     """Times at which something changes, and their neighbours."""
     ends = sorted({of(e["expireAt"].replace(tzinfo=EPOCH.tzinfo)) for e in corpus.events if "expireAt" in e})
     return st.builds(int.__add__, st.sampled_from([NOON, *ends]), st.sampled_from([-1, 0, 1, HOUR // 2]))
 
 
 @cache
-def timestamps(corpus: Corpus) -> st.SearchStrategy[int | None]:
+def timestamps(corpus: RandomLog) -> st.SearchStrategy[int | None]:
     """Ends of time ranges: at events and hours, beside them, between them, open."""
     times = sorted({e["timestamp"] for e in corpus.events})
     edges = sorted({time - time % HOUR for time in times})
@@ -167,7 +167,7 @@ def types() -> st.SearchStrategy[TypePatterns]:
 
 
 @cache
-def filters(corpus: Corpus) -> st.SearchStrategy[Filter]:
+def filters(corpus: RandomLog) -> st.SearchStrategy[Filter]:
     """Filters of every kind, nested."""
     ids = st.sampled_from([*(e["messageId"] for e in corpus.events), "unknown"])
     positions = st.none() | st.integers(-1, len(corpus.events) + 2)

@@ -16,7 +16,16 @@ from eventscope.store.values.message import EXPECTED_VERSION, NO_STREAM, RETRY, 
 from eventscope.store.values.moment import DAY, HOUR
 from eventscope.store.write.cache import LOOK_UPS, WriterCache
 from eventscope.store.write.retention import Retention
-from tests.store.support.appender import CREATED, STREAM, Appender, Clock, event, everything, refused, together
+from tests.store.support.appender import (
+    CREATED,
+    STREAM,
+    Appender,
+    Clock,
+    event,
+    everything,
+    message_group,
+    rejected_message,
+)
 
 
 class TestOrder:
@@ -33,8 +42,8 @@ class TestOrder:
 
     async def test_what_is_not_stored_takes_no_position(self, log: Log, appender: Appender) -> None:
         conflict = event(id="conflict", of=("user", "1"), expected=7)
-        await appender.store(event(id="a"), refused(b"{"), event(id="a"), conflict, event(id="b"))
-        await appender.store(refused(b"{"), event(id="c"))
+        await appender.store(event(id="a"), rejected_message(b"{"), event(id="a"), conflict, event(id="b"))
+        await appender.store(rejected_message(b"{"), event(id="c"))
         found = await pages.events(log, EVERYTHING, limit=10)
         assert [(e["_id"], e["messageId"]) for e in found] == [(1, "a"), (2, "b"), (3, "c")]
 
@@ -47,10 +56,10 @@ class TestOrder:
         assert (at.head, at.place.sequence) == (1, 9)
 
     async def test_another_writer_goes_on_where_the_last_one_stopped(self, log: Log, appender: Appender) -> None:
-        await appender.store(event(id="a", of=("user", "1")), refused(b"1"))
+        await appender.store(event(id="a", of=("user", "1")), rejected_message(b"1"))
         await checkpoint.release(log, "first")
         successor = await Appender.of(log, "successor")
-        await successor.store(event(id="b", of=("user", "1")), refused(b"2"))
+        await successor.store(event(id="b", of=("user", "1")), rejected_message(b"2"))
         assert [(e["_id"], e["version"]) for e in await pages.events(log, EVERYTHING, limit=10)] == [(1, 1), (2, 2)]
         assert [(r.number, r.raw) for r in await rejected.rejections(log, limit=10)] == [(2, b"2"), (1, b"1")]
 
@@ -182,7 +191,7 @@ class TestOnce:
             await appender.store(event(), cache=cache)
         assert not cache.expects_duplicates
         stored = await appender.store(
-            event(id="b", of=("user", "1")), known, event(id="a", at=6), refused(b"{"), cache=cache
+            event(id="b", of=("user", "1")), known, event(id="a", at=6), rejected_message(b"{"), cache=cache
         )
         assert [(e["_id"], e["messageId"], e.get("version")) for e in stored.events] == [(LOOK_UPS + 2, "b", 2)]
         assert (stored.duplicates, stored.codes) == (1, {"ID_REUSED": 1, "INVALID_JSON": 1})
@@ -214,7 +223,7 @@ class TestFirstOutcome:
         assert len(await rejected.rejections(log, limit=10)) == 1
 
     async def test_one_of_several_that_came_together_is_to_blame_still(self, log: Log, appender: Appender) -> None:
-        both = together(event(id="x"), self.CONFLICT)
+        both = message_group(event(id="x"), self.CONFLICT)
         [first] = (await appender.store(both)).outcomes
         await appender.store(event(of=("user", "1")))
         [again] = (await appender.store(both)).outcomes
@@ -264,7 +273,7 @@ class TestFirstOutcome:
         kept, other = event(id="k", at=5, data=1), event(id="k", at=5, data=2)
         # the same bytes, from which other content was read under other settings
         other = replace(other, arrival=kept.arrival)
-        messages: list[ParsedMessage] = [kept, other, kept, together(kept), other]
+        messages: list[ParsedMessage] = [kept, other, kept, message_group(kept), other]
         batches = [messages] if same_batch else [[message] for message in messages]
         found: list[list[int]] = []
         for batch in batches:
@@ -295,7 +304,7 @@ class TestFirstOutcome:
 class TestRejected:
     async def test_a_refused_message_is_kept_whole(self, log: Log, appender: Appender, clock: Clock) -> None:
         raw = bytes(range(256)) * 10
-        stored = await appender.store(event(), refused(raw, "INVALID_JSON", "it begins with NUL"))
+        stored = await appender.store(event(), rejected_message(raw, "INVALID_JSON", "it begins with NUL"))
         assert (stored.rejected, stored.codes) == (1, {"INVALID_JSON": 1})
         [kept] = await rejected.rejections(log, limit=10)
         assert kept == rejected.StoredRejection(
@@ -311,7 +320,7 @@ class TestRejected:
 
     async def test_refused_messages_are_numbered_and_read_newest_first(self, log: Log, appender: Appender) -> None:
         for n in range(0, 9, 3):
-            await appender.store(*(refused(str(m).encode()) for m in range(n, n + 3)))
+            await appender.store(*(rejected_message(str(m).encode()) for m in range(n, n + 3)))
         assert [r.number for r in await rejected.rejections(log, limit=4)] == [9, 8, 7, 6]
         page = await rejected.rejections(log, limit=4, below=6)
         assert [(r.number, r.raw) for r in page] == [(5, b"4"), (4, b"3"), (3, b"2"), (2, b"1")]

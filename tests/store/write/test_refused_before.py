@@ -8,7 +8,7 @@ import pytest
 from eventscope.store.log import Log
 from eventscope.store.values.message import EXPECTED_VERSION, ParsedMessage
 from tests.store.support.appender import Appender, Clock, event
-from tests.store.support.command_listener import Ear, listening
+from tests.store.support.command_listener import Commands, log_with_listener
 
 MANY = 40
 
@@ -32,8 +32,8 @@ KINDS = [with_other_content, with_another_subject, with_another_header]
 
 
 @pytest.fixture
-def ear() -> Ear:
-    return Ear()
+def ear() -> Commands:
+    return Commands()
 
 
 @pytest.fixture(params=KINDS)
@@ -44,15 +44,15 @@ def made(request: pytest.FixtureRequest) -> Callable[[int], ParsedMessage]:
 
 @pytest.fixture
 async def heard(
-    mongo_url: str, log: Log, appender: Appender, clock: Clock, ear: Ear, made: Callable[[int], ParsedMessage]
+    mongo_url: str, log: Log, appender: Appender, clock: Clock, ear: Commands, made: Callable[[int], ParsedMessage]
 ) -> AsyncIterator[Appender]:
     """An appender that is listened to; the log has one event, and many rejections, of one messageId."""
     await appender.store(event(id="undefined", data="the first"), *map(made, range(MANY)))
-    async with listening(mongo_url, log.mongo.database.name, log.mongo.driver, clock, ear) as listened:
+    async with log_with_listener(mongo_url, log.mongo.database.name, log.mongo.driver, clock, ear) as listened:
         yield Appender(listened, appender.at, sequence=appender.sequence)
 
 
-async def examined(log: Log, ear: Ear) -> int:
+async def examined(log: Log, ear: Commands) -> int:
     """How many rejections MongoDB looks at for what was asked."""
     [asked] = [command for command in ear.heard if command.get("find") == "rejected"]
     plan = await log.mongo.database.command({"explain": asked, "verbosity": "executionStats"})
@@ -60,7 +60,7 @@ async def examined(log: Log, ear: Ear) -> int:
 
 
 async def test_of_many_rejections_of_one_id_only_that_of_the_same_message_is_read(
-    log: Log, heard: Appender, ear: Ear, made: Callable[[int], ParsedMessage]
+    log: Log, heard: Appender, ear: Commands, made: Callable[[int], ParsedMessage]
 ) -> None:
     stored = await heard.store(made(7), made(MANY), event())
     assert (stored.duplicates, stored.codes) == (1, {"ID_REUSED": 1})

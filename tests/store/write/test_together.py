@@ -6,13 +6,15 @@ from eventscope.store.filters.filter import EVERYTHING
 from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
 from eventscope.store.values.message import NO_STREAM
-from tests.store.support.appender import Appender, event, refused, together
+from tests.store.support.appender import Appender, event, message_group, rejected_message
 
 ADA, BOB = ("user", "ada"), ("user", "bob")
 
 
 async def test_positions_and_versions_follow_each_other(log: Log, appender: Appender) -> None:
-    stored = await appender.store(event(of=ADA), together(event(of=ADA), event(of=BOB), event(of=ADA)), event(of=BOB))
+    stored = await appender.store(
+        event(of=ADA), message_group(event(of=ADA), event(of=BOB), event(of=ADA)), event(of=BOB)
+    )
     assert [(e["_id"], e["aggregateId"], e["version"]) for e in stored.events] == [
         (1, "ada", 1),
         (2, "ada", 2),
@@ -24,12 +26,12 @@ async def test_positions_and_versions_follow_each_other(log: Log, appender: Appe
 
 
 async def test_expectations_count_the_events_before_in_the_same_message(log: Log, appender: Appender) -> None:
-    stored = await appender.store(together(event(of=ADA, expected=NO_STREAM), event(of=ADA, expected=1)))
+    stored = await appender.store(message_group(event(of=ADA, expected=NO_STREAM), event(of=ADA, expected=1)))
     assert len(stored.events) == 2
 
 
 async def test_one_that_is_refused_leaves_nothing_of_any(log: Log, appender: Appender) -> None:
-    whole = together(
+    whole = message_group(
         event("a.b", of=ADA, id="1"), event("a.b", of=BOB, id="2"), event("a.b", of=ADA, id="3", expected=7)
     )
     stored = await appender.store(event(of=BOB), whole, event(of=ADA))
@@ -44,7 +46,7 @@ async def test_one_that_is_refused_leaves_nothing_of_any(log: Log, appender: App
 
 
 async def test_what_comes_again_is_known_as_a_whole(log: Log, appender: Appender) -> None:
-    whole = together(event("a.b", of=ADA, id="1"), event("a.b", of=ADA, id="2"))
+    whole = message_group(event("a.b", of=ADA, id="1"), event("a.b", of=ADA, id="2"))
     first = await appender.store(whole)
     again = await appender.store(whole)
     assert (again.events, again.duplicates) == ((), 2)
@@ -54,13 +56,13 @@ async def test_what_comes_again_is_known_as_a_whole(log: Log, appender: Appender
 
 async def test_what_is_known_in_part_only_is_refused(log: Log, appender: Appender) -> None:
     await appender.store(event("a.b", id="1"))
-    stored = await appender.store(together(event("a.b", id="1"), event("a.b", id="2")))
+    stored = await appender.store(message_group(event("a.b", id="1"), event("a.b", id="2")))
     assert (stored.events, stored.codes, stored.duplicates) == ((), {"ID_REUSED": 1}, 0)
     assert len(await pages.events(log, EVERYTHING, limit=10)) == 1
 
 
 async def test_outcomes_come_in_the_order_of_arrival(log: Log, appender: Appender) -> None:
-    stored = await appender.store(event(), refused(b"{"), together(event(), event()))
+    stored = await appender.store(event(), rejected_message(b"{"), message_group(event(), event()))
     assert [(len(o.events), o.rejection is not None, o.together) for o in stored.outcomes] == [
         (1, False, False),
         (0, True, False),
@@ -69,7 +71,7 @@ async def test_outcomes_come_in_the_order_of_arrival(log: Log, appender: Appende
 
 
 async def test_what_one_message_says_twice_is_stored_once(appender: Appender) -> None:
-    twice = together(event(id="a", at=1), event(id="a", at=1), event(id="b", at=1))
+    twice = message_group(event(id="a", at=1), event(id="a", at=1), event(id="b", at=1))
     stored = await appender.store(twice)
     assert ([one["messageId"] for one in stored.events], stored.rejected, stored.duplicates) == (["a", "b"], 0, 1)
     assert (await appender.store(twice)).rejected == 0

@@ -16,8 +16,8 @@ from eventscope.store.stats import counts
 from eventscope.store.stats.counts import Scope
 from eventscope.store.values.message import StreamPosition
 from eventscope.store.write.append import append
-from tests.store.support.appender import CREATED, STREAM, Appender, Clock, event, everything, refused
-from tests.store.support.command_listener import Ear, listening
+from tests.store.support.appender import CREATED, STREAM, Appender, Clock, event, everything, rejected_message
+from tests.store.support.command_listener import Commands, log_with_listener
 
 WRITES: list[Document] = [
     {"update": "meta"},
@@ -37,7 +37,8 @@ async def test_of_two_batches_from_the_same_checkpoint_one_is_stored_whole_and_t
         at = appender.at
         batches = [
             appender.batch(
-                *(event(id=f"{round} {side} {n}", of=("side", side)) for n in range(20)), refused(side.encode())
+                *(event(id=f"{round} {side} {n}", of=("side", side)) for n in range(20)),
+                rejected_message(side.encode()),
             )
             for side in ("left", "right")
         ]
@@ -63,7 +64,7 @@ async def test_a_writer_whose_lease_was_taken_over_stores_nothing(log: Log, appe
     successor = await Appender.of(log, "successor")
     before = await everything(log)
     with pytest.raises(LeaseLost, match="another ingester than first moved the checkpoint"):
-        await appender.store(event(of=("user", "1")), refused(b"{"))
+        await appender.store(event(of=("user", "1")), rejected_message(b"{"))
     assert await everything(log) == before
     await successor.store(event(of=("user", "1")))
 
@@ -84,10 +85,10 @@ async def test_a_writer_that_lost_and_got_back_the_lease_stores_nothing_from_its
 
 async def test_a_batch_is_not_stored_twice_from_one_checkpoint(log: Log, appender: Appender) -> None:
     at = appender.at
-    await appender.store(refused(b"{"))  # the head stays where it is
+    await appender.store(rejected_message(b"{"))  # the head stays where it is
     before = await everything(log)
     with pytest.raises(LeaseLost):
-        await append(log, appender.retention, at, appender.batch(refused(b"{")))
+        await append(log, appender.retention, at, appender.batch(rejected_message(b"{")))
     assert await everything(log) == before
 
 
@@ -107,11 +108,11 @@ async def test_a_head_that_was_passed_is_known_though_the_source_is_at_the_same_
 async def test_a_transaction_that_ends_at_any_point_before_its_commit_leaves_nothing(
     log: Log, appender: Appender, mongo_url: str, emptied_database: str, driver: Driver, clock: Clock
 ) -> None:
-    await appender.store(event(id="a", of=("user", "1")), refused(b"{"))
+    await appender.store(event(id="a", of=("user", "1")), rejected_message(b"{"))
     before = await everything(log)
-    ear = Ear()
+    ear = Commands()
     with MongoClient[Document](mongo_url) as other:
-        async with listening(mongo_url, emptied_database, driver, clock, ear) as heard:
+        async with log_with_listener(mongo_url, emptied_database, driver, clock, ear) as heard:
             for write in WRITES:
 
                 def end(command: Document, write: Document = write) -> None:
@@ -119,7 +120,7 @@ async def test_a_transaction_that_ends_at_any_point_before_its_commit_leaves_not
                         other.admin.command({"killSessions": [command["lsid"]]})
 
                 ear.after = end
-                batch = appender.batch(event(of=("user", "2")), event(of=("user", "1")), refused(b"{"))
+                batch = appender.batch(event(of=("user", "2")), event(of=("user", "1")), rejected_message(b"{"))
                 with pytest.raises(Unavailable):
                     await append(heard, appender.retention, appender.at, batch)
                 assert await everything(log) == before, write
@@ -128,13 +129,15 @@ async def test_a_transaction_that_ends_at_any_point_before_its_commit_leaves_not
 
 @pytest.mark.parametrize("broken", ["events", "aggregates", "rollups", "populations", "rejected"])
 async def test_a_failure_in_the_middle_leaves_nothing(log: Log, appender: Appender, broken: str) -> None:
-    await appender.store(event(id="a", of=("user", "1")), refused(b"{"))
+    await appender.store(event(id="a", of=("user", "1")), rejected_message(b"{"))
     before = await everything(log)
     await log.mongo.database.command("collMod", broken, validator={"never": True})
     try:
         # events and rejected messages are a publisher's, and may be set aside; the rest is the log's own
         with pytest.raises(Unstorable if broken in ("events", "rejected") else Blocked, match="failed validation"):
-            await appender.store(event(id="b", of=("user", "2")), event(id="c", of=("user", "1")), refused(b"{"))
+            await appender.store(
+                event(id="b", of=("user", "2")), event(id="c", of=("user", "1")), rejected_message(b"{")
+            )
     finally:
         await log.mongo.database.command("collMod", broken, validator={})
     assert await everything(log) == before

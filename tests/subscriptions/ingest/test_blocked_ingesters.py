@@ -22,8 +22,8 @@ from eventscope.subscriptions.ingest.buffer import Buffer
 from eventscope.subscriptions.ingest.resume import start_of
 from eventscope.subscriptions.nats.single import message_at
 from eventscope.subscriptions.observer import UNOBSERVED
-from tests.support.api_server import served
-from tests.support.ingesters import held, ingester, publish, stored
+from tests.support.api_server import running_api
+from tests.support.ingesters import has_lease, ingester, publish, wait_for_events
 from tests.support.until import until
 
 Block = Callable[[JetStreamContext, Log, Settings], Coroutine[Any, Any, object]]
@@ -81,16 +81,16 @@ async def test_an_ingester_that_is_blocked_never_seems_to_be_at_work(
     def tries() -> int:
         return sum("ingest stopped" in one.message for one in caplog.records)
 
-    async with served(settings) as api, ingester(settings):
+    async with running_api(settings) as api, ingester(settings):
         await publish(client, subject_prefix, 2)
-        await stored(log, 2)
-        await until(lambda: held(log))
+        await wait_for_events(log, 2)
+        await until(lambda: has_lease(log))
         assert (await api.http.get("/readyz")).status_code == 200
         await block(js, log, settings)
         await until(lambda: tries() >= 2)
         seen: set[bool] = set()
         while tries() < 5:
-            seen.add(await held(log))
+            seen.add(await has_lease(log))
         assert seen == {False}
         assert (await api.http.get("/readyz")).status_code == 503
         assert await api.ask("{ log { ingesting } }") == {"log": {"ingesting": False}}

@@ -22,8 +22,8 @@ from eventscope.store.mongo.driver import Document
 from eventscope.store.state import checkpoint
 from eventscope.store.state.checkpoint import MOST_LOST, LogCheckpoint
 from eventscope.store.values.message import Lost
-from tests.support.api_server import served
-from tests.support.ingesters import ingester, ingester_process, publish, stored
+from tests.support.api_server import running_api
+from tests.support.ingesters import ingester, ingester_process, publish, wait_for_events
 from tests.support.until import until
 
 
@@ -65,7 +65,7 @@ async def test_what_a_full_stream_forgot_while_nobody_read_is_recorded_once(
 ) -> None:
     async with ingester(settings):
         await publish(client, subject_prefix, 5)
-        await stored(log, 5)
+        await wait_for_events(log, 5)
     await limit(client, settings, max_msgs=10)
     await publish(client, subject_prefix, 101, start=5)
     for _ in range(3):
@@ -81,12 +81,12 @@ async def test_what_a_full_stream_forgot_while_nobody_read_is_recorded_once(
 async def test_it_is_told_by_graphql_by_metrics_and_by_the_doctor(
     settings: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
-    async with served(settings) as api:
+    async with running_api(settings) as api:
         question = "{ log { lostMessageCount lostMessages { stream from to at } } }"
         assert (await api.ask(question))["log"] == {"lostMessageCount": 0, "lostMessages": []}
         async with ingester(settings):
             await publish(client, subject_prefix, 2)
-            await stored(log, 2)
+            await wait_for_events(log, 2)
         await publish(client, subject_prefix, 3, start=2)
         for sequence in (3, 4):
             await client.jetstream().delete_msg(settings.stream, sequence)
@@ -108,7 +108,7 @@ async def test_a_purge_is_known_though_no_message_comes(
 ) -> None:
     async with ingester(settings):
         await publish(client, subject_prefix, 3)
-        await stored(log, 3)
+        await wait_for_events(log, 3)
     await publish(client, subject_prefix, 4, start=3)
     await client.jetstream().purge_stream(settings.stream)
     for _ in range(2):
@@ -126,7 +126,7 @@ async def test_holes_in_the_middle_are_recorded_one_by_one(
 ) -> None:
     async with ingester(settings):
         await publish(client, subject_prefix, 1)
-        await stored(log, 1)
+        await wait_for_events(log, 1)
     await publish(client, subject_prefix, 19, start=1)
     for sequence in (2, 3, 7, 19):
         await client.jetstream().delete_msg(settings.stream, sequence)
@@ -139,7 +139,7 @@ async def test_what_a_stream_forgets_of_one_subject_is_lost(
 ) -> None:
     async with ingester(settings):
         await publish(client, subject_prefix, 1)
-        await stored(log, 1)
+        await wait_for_events(log, 1)
     await limit(client, settings, max_msgs_per_subject=1)
     for subject in ("a", "b", "a", "c", "b"):
         await client.jetstream().publish(f"{subject_prefix}.{subject}", b"{}")
@@ -173,7 +173,7 @@ async def test_a_stream_made_anew_begins_where_its_configuration_says(
     js = client.jetstream()
     async with ingester(settings):
         await publish(client, subject_prefix, 5)
-        await stored(log, 5)
+        await wait_for_events(log, 5)
     await js.delete_stream(settings.stream)
     config = api.StreamConfig(name=settings.stream, subjects=list(settings.subjects), first_seq=100)
     await js.add_stream(config)
@@ -191,11 +191,11 @@ async def test_a_mongodb_that_is_older_than_the_stream_has_lost_what_was_trimmed
 ) -> None:
     async with ingester(settings):
         await publish(client, subject_prefix, 5)
-        await stored(log, 5)
+        await wait_for_events(log, 5)
         backup: Document | None = await log.meta.find_one({"_id": "checkpoint"})
         assert backup is not None
         await publish(client, subject_prefix, 15, start=5)
-        await stored(log, 20)
+        await wait_for_events(log, 20)
     await log.meta.replace_one({"_id": "checkpoint"}, backup)
     await log.events.delete_many({"_id": {"$gt": 5}})
     await log.aggregates.delete_many({})
@@ -213,7 +213,7 @@ async def test_what_was_read_before_the_stream_is_read_again_is_not_lost(
     """The message at the checkpoint is another one, as after a loss of the tail, and the beginning was trimmed."""
     async with ingester(settings):
         await publish(client, subject_prefix, 10)
-        await stored(log, 10)
+        await wait_for_events(log, 10)
     await client.jetstream().purge_stream(settings.stream, seq=8)
     await log.meta.update_one({"_id": "checkpoint"}, {"$set": {"place.recordedAt": 1}})
     for count in (3, 3):

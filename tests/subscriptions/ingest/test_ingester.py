@@ -24,8 +24,8 @@ from eventscope.store.stats import counts
 from eventscope.store.stats.counts import Scope
 from eventscope.store.write.retention import Retention
 from eventscope.subscriptions.ingest.ingester import Ingester
-from tests.support.ingesters import MANY, ingester, publish, stored, world
-from tests.support.killable_servers import own_nats
+from tests.support.ingesters import MANY, ingester, log_and_client, publish, wait_for_events
+from tests.support.killable_servers import killable_nats
 from tests.support.until import until
 
 
@@ -68,7 +68,7 @@ async def test_messages_that_were_there_before_the_ingester_are_taken_too(
 ) -> None:
     await publish(client, subject_prefix, 10)
     async with ingester(settings):
-        assert len(await stored(log, 10)) == 10
+        assert len(await wait_for_events(log, 10)) == 10
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ async def test_what_cannot_be_taken_is_kept_with_its_reason_and_stops_nobody(
 ) -> None:
     await client.publish(f"{subject_prefix}.user.created", raw, headers={"X-Trace": "1"})
     await client.publish(f"{subject_prefix}.user.created", b"{}")
-    [event] = await stored(log, 1)
+    [event] = await wait_for_events(log, 1)
     [rejection] = await log.rejected.find({}).to_list(None)
     assert (rejection["code"], rejection["raw"], rejection["headers"]) == (code, raw, {"X-Trace": "1"})
     assert event["source"]["sequence"] == 2
@@ -101,18 +101,18 @@ async def test_what_cannot_be_taken_is_kept_with_its_reason_and_stops_nobody(
 
 async def test_a_message_without_a_type_on_a_subject_that_names_none_is_rejected(settings: Settings) -> None:
     settings = settings.model_copy(update={"subjects": (settings.subjects[0].removesuffix(".>") + ".plain",)})
-    async with world(settings) as (log, client), ingester(settings):
+    async with log_and_client(settings) as (log, client), ingester(settings):
         await client.publish(settings.subjects[0], b'{"data": 1}')
         await client.publish(settings.subjects[0], b'{"type": "a.b"}')
-        [event] = await stored(log, 1)
+        [event] = await wait_for_events(log, 1)
         assert event["type"] == "a.b"
         assert [r["code"] for r in await log.rejected.find({}).to_list(None)] == ["MISSING_TYPE"]
 
 
 async def test_a_message_over_a_mebibyte_is_rejected_and_kept(settings: Settings, tmp_path: Path) -> None:
-    async with own_nats(tmp_path) as server:
+    async with killable_nats(tmp_path) as server:
         settings = settings.model_copy(update={"nats_url": server.url})
-        async with world(settings) as (log, client), ingester(settings):
+        async with log_and_client(settings) as (log, client), ingester(settings):
             assert client.max_payload > 1024 * 1024
             raw = b'{"data": "' + b"x" * (1024 * 1024) + b'"}'
             await client.publish(settings.subjects[0].replace(">", "user.created"), raw)
@@ -132,7 +132,7 @@ async def test_five_thousand_events_of_five_hundred_aggregates_get_dense_positio
         await service.close()
 
     await asyncio.gather(*(publish(connection) for connection in range(5)))
-    events = await stored(log, MANY)
+    events = await wait_for_events(log, MANY)
     assert [event["_id"] for event in events] == list(range(1, MANY + 1))
     assert sorted(event["data"]["number"] for event in events) == list(range(MANY))
     versions = defaultdict(list)
@@ -176,6 +176,6 @@ async def test_a_database_that_is_too_slow_for_whole_batches_gets_smaller_ones_u
         lease_seconds=6,
     )
     task = asyncio.create_task(one.run())
-    assert len(await stored(log, 600)) == 600
+    assert len(await wait_for_events(log, 600)) == 600
     await end(task)
     assert max(weak.sizes) > 100, "whole batches were never tried"

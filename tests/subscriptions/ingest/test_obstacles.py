@@ -10,7 +10,7 @@ from nats.aio.client import Client
 from eventscope.processes.ports import free
 from eventscope.settings import Settings
 from eventscope.store.log import Log
-from tests.support.ingesters import ingester, publish, stored
+from tests.support.ingesters import ingester, publish, wait_for_events
 from tests.support.until import until
 
 
@@ -28,7 +28,7 @@ async def test_a_message_that_a_unique_index_of_others_refuses_becomes_a_rejecti
     ):
         await js.publish(f"{subject_prefix}.user.created", orjson.dumps(raw))
     async with ingester(settings):
-        events = await stored(log, 3)
+        events = await wait_for_events(log, 3)
         rejections = await until(lambda: _rejections(log, 2))
     assert [event["data"]["email"] for event in events] == ["a", "b", "d"]
     assert {row["code"] for row in rejections} == {"UNSTORABLE"}
@@ -42,10 +42,10 @@ async def test_a_database_that_is_dropped_is_read_anew_from_the_stream_with_its_
     await publish(client, subject_prefix, 5)
     async with ingester(settings):
         for round in (1, 2):
-            await stored(log, 5 * round)
+            await wait_for_events(log, 5 * round)
             await log.mongo.client.drop_database(settings.mongo_database)
             await publish(client, subject_prefix, 5, 5 * round)
-            assert len(await stored(log, 5 * round + 5)) == 5 * round + 5
+            assert len(await wait_for_events(log, 5 * round + 5)) == 5 * round + 5
             found = await log.events.index_information()
             assert found["messageId_1"]["unique"]
             assert found["expireAt_1"]["expireAfterSeconds"] == 0
@@ -74,7 +74,7 @@ async def test_a_collection_that_is_lost_stops_the_log_with_a_sentence_until_it_
     for _ in range(5):
         await js.publish(f"{subject_prefix}.user.updated", ada)
     async with ingester(settings), httpx.AsyncClient() as http:
-        await stored(log, 5)
+        await wait_for_events(log, 5)
         rows = await log.mongo.collection(name).find({}).to_list(None)
         await log.mongo.collection(name).drop()
         url = f"http://127.0.0.1:{settings.ingest_port}"
@@ -88,7 +88,7 @@ async def test_a_collection_that_is_lost_stops_the_log_with_a_sentence_until_it_
         assert 'eventscope_ingest_errors_total{kind="blocked"}' in (await http.get(f"{url}/metrics")).text
         assert "Traceback" not in caplog.text
         await log.mongo.collection(name).insert_many(rows)
-        assert [event["version"] for event in await stored(log, 6)] == [1, 2, 3, 4, 5, 6]
+        assert [event["version"] for event in await wait_for_events(log, 6)] == [1, 2, 3, 4, 5, 6]
 
 
 async def _rejections(log: Log, n: int) -> list[dict[str, Any]] | None:
@@ -109,7 +109,7 @@ async def test_a_validator_on_what_the_log_counts_stops_it_and_blames_no_message
     ada, bob = (orjson.dumps({"aggregateType": type, "aggregateId": "x"}) for type in ("ada", "bob"))
     async with ingester(settings), httpx.AsyncClient() as http:
         await client.jetstream().publish(f"{subject_prefix}.user.updated", ada)
-        await stored(log, 1)
+        await wait_for_events(log, 1)
         await log.mongo.database.command({"collMod": name, "validator": {"zz": 1}})
         await client.jetstream().publish(f"{subject_prefix}.user.created", bob)
 
@@ -121,5 +121,5 @@ async def test_a_validator_on_what_the_log_counts_stops_it_and_blames_no_message
         assert await log.rejected.find_one({}) is None
         assert "Traceback" not in caplog.text
         await log.mongo.database.command({"collMod": name, "validator": {}})
-        assert [event["aggregateType"] for event in await stored(log, 2)] == ["ada", "bob"]
+        assert [event["aggregateType"] for event in await wait_for_events(log, 2)] == ["ada", "bob"]
     assert await log.rejected.find_one({}) is None

@@ -12,8 +12,8 @@ from eventscope.settings import Settings
 from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
 from eventscope.subscriptions.ingest.lag import Lag, lag
-from tests.support.api_server import served
-from tests.support.ingesters import ingester, ingester_process, passed, publish, stored
+from tests.support.api_server import running_api
+from tests.support.ingesters import has_reached, ingester, ingester_process, publish, wait_for_events
 from tests.support.killable_servers import freeze
 from tests.support.until import until
 
@@ -28,11 +28,11 @@ async def test_a_removed_end_is_recorded_once_though_no_message_comes(
 ) -> None:
     async with ingester(settings):
         await publish(client, subject_prefix, 10)
-        await stored(log, 10)
+        await wait_for_events(log, 10)
     await publish(client, subject_prefix, 6, start=10)
     for sequence in (14, 15, 16):
         await client.jetstream().delete_msg(settings.stream, sequence)
-    async with served(settings) as api:
+    async with running_api(settings) as api:
         for _ in range(2):
             async with ingester(settings):
                 await until(lambda: at_place(log, 16))
@@ -45,7 +45,7 @@ async def test_a_removed_end_is_recorded_once_though_no_message_comes(
     assert log_checks.lost(at).level == Level.WARNING
     await publish(client, subject_prefix, 2, start=20)
     async with ingester(settings):
-        await stored(log, 15)
+        await wait_for_events(log, 15)
     assert (await checkpoint.read(log)).lost_count == 3
 
 
@@ -57,7 +57,7 @@ async def test_the_end_that_is_removed_from_a_stream_while_it_is_read_is_recorde
     process = await ingester_process(settings)
     try:
         await publish(client, subject_prefix, 3)
-        await until(lambda: passed(log, 3))
+        await until(lambda: has_reached(log, 3))
         freeze(process.pid)
         await publish(client, subject_prefix, 9, start=3)
         for sequence in range(8, 13):
@@ -82,7 +82,7 @@ async def test_the_lag_is_known_whatever_was_removed(
 ) -> None:
     async with ingester(settings):
         await publish(client, subject_prefix, 10)
-        await stored(log, 10)
+        await wait_for_events(log, 10)
     await client.jetstream().purge_stream(settings.stream, seq=11)
     await publish(client, subject_prefix, 6, start=10)
     for sequence in removed:

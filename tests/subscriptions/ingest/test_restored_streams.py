@@ -17,7 +17,7 @@ from eventscope.store.state import checkpoint
 from eventscope.store.state.checkpoint import LogCheckpoint
 from eventscope.subscriptions.nats.stream import ensure
 from tests.support.ingesters import ingester, publish
-from tests.support.killable_servers import own_nats
+from tests.support.killable_servers import killable_nats
 from tests.support.until import until
 
 
@@ -42,7 +42,7 @@ class Stage:
     @asynccontextmanager
     async def nats(self) -> AsyncIterator[Client]:
         """NATS runs for the length of the block."""
-        async with own_nats(self.folder, int(self.settings.nats_url.rpartition(":")[2])):
+        async with killable_nats(self.folder, int(self.settings.nats_url.rpartition(":")[2])):
             client = await nats.connect(self.settings.nats_url)
             yield client
             await client.close()

@@ -6,7 +6,7 @@ from nats.aio.client import Client
 from eventscope.settings import Settings
 from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
-from tests.support.ingesters import ingester, passed, publish
+from tests.support.ingesters import has_reached, ingester, publish
 from tests.support.until import until
 
 # a mebibyte of which each object has to be looked at, and the last one has a key twice
@@ -30,7 +30,7 @@ async def test_slow_messages_in_a_row_are_all_kept_by_one_holder_of_the_lease(
     settings: Settings, log: Log, client: Client, slow: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with ingester(settings.model_copy(update={"lease_seconds": 3.0})):
-        await until(lambda: passed(log, 1), 120)
+        await until(lambda: has_reached(log, 1), 120)
     assert await kept(log) == list(range(1, COUNT + 1))
     assert await log.events.count_documents({}) == 1
     assert (await checkpoint.read(log)).term == 1
@@ -44,5 +44,5 @@ async def test_an_ingester_that_is_told_to_end_does_not_first_read_what_has_come
         await until(lambda: kept(log))
     assert len(await kept(log)) < COUNT
     async with ingester(settings):
-        await until(lambda: passed(log, 1), 120)
+        await until(lambda: has_reached(log, 1), 120)
     assert await kept(log) == list(range(1, COUNT + 1))

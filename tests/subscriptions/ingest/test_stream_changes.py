@@ -34,8 +34,8 @@ from eventscope.store.state import checkpoint
 from eventscope.subscriptions.ingest import ingester as ingest_module
 from eventscope.subscriptions.live import live_batch
 from eventscope.subscriptions.nats import stream
-from tests.support.ingesters import ingester, publish, stored
-from tests.support.killable_servers import own_nats
+from tests.support.ingesters import ingester, publish, wait_for_events
+from tests.support.killable_servers import killable_nats
 from tests.support.until import until
 
 
@@ -80,7 +80,7 @@ async def test_a_stream_that_is_deleted_is_made_anew_and_read_on(
     js = client.jetstream()
     await publish(client, subject_prefix, 3)
     async with ingester(settings):
-        await stored(log, 3)
+        await wait_for_events(log, 3)
         await js.delete_stream(settings.stream)
 
         async def back() -> bool:
@@ -89,7 +89,7 @@ async def test_a_stream_that_is_deleted_is_made_anew_and_read_on(
 
         await until(back)
         await publish(client, subject_prefix, 3, 3)
-        events = await stored(log, 6)
+        events = await wait_for_events(log, 6)
         assert [event["messageId"] for event in events] == [f"m{n}" for n in range(6)]
         assert (await checkpoint.read(log)).source_resets == 1
     made = (await js.stream_info(settings.stream)).config
@@ -114,7 +114,7 @@ async def test_subjects_that_are_taken_out_are_put_back(
 
         await until(back)
         await publish(client, subject_prefix, 2)
-        await stored(log, 2)
+        await wait_for_events(log, 2)
         [incident] = await until(noted)
     assert "is set to accept" in caplog.text
     assert incident.said.startswith(f"the stream {settings.stream} did not accept {settings.subjects[0]} between 2")
@@ -130,7 +130,7 @@ async def test_settings_by_which_a_stream_forgets_are_warned_of_once(
         await js.update_stream(info.config, discard=DiscardPolicy.OLD, max_age=3600.0)
         await until(lambda: "forgets messages that may not be stored yet" in caplog.text)
         await publish(client, subject_prefix, 2)
-        await stored(log, 2)
+        await wait_for_events(log, 2)
     assert caplog.text.count("forgets messages") == 1
     assert "(max_age 3600, discard old)" in caplog.text
 
@@ -172,7 +172,7 @@ async def test_a_stream_that_is_changed_so_that_it_does_not_serve_stops_the_log_
     js = client.jetstream()
     await publish(client, subject_prefix, 2)
     async with ingester(settings):
-        await stored(log, 2)
+        await wait_for_events(log, 2)
         await change(js, settings)
         await stopped(settings, sentence)
         before = await log.rejected.count_documents({})
@@ -182,7 +182,7 @@ async def test_a_stream_that_is_changed_so_that_it_does_not_serve_stops_the_log_
         await js.delete_stream(settings.stream)
         await works(settings)
         await publish(client, subject_prefix, 2, 2)
-        await stored(log, 4)
+        await wait_for_events(log, 4)
     assert "Traceback" not in caplog.text
 
 
@@ -198,7 +198,7 @@ async def test_what_was_taken_in_of_live_subjects_is_no_event_and_holds_nobody_u
         await js.update_stream(name=settings.stream, subjects=list(settings.subjects))
         await works(settings)
         await publish(client, subject_prefix, 2)
-        events = await stored(log, 2)
+        events = await wait_for_events(log, 2)
     assert [event["messageId"] for event in events] == ["m0", "m1"]
     assert {row["code"] for row in await log.rejected.find({}).to_list(None)} == {"RESERVED_SUBJECT"}
 
@@ -217,7 +217,7 @@ STREAMS: dict[str, tuple[dict[str, Any], str]] = {
 async def test_a_stream_that_no_log_can_be_read_from_is_told_at_the_start(
     config: dict[str, Any], sentence: str, settings: Settings, tmp_path: Path
 ) -> None:
-    async with own_nats(tmp_path) as server:
+    async with killable_nats(tmp_path) as server:
         settings = settings.model_copy(update={"nats_url": server.url, "ingest_port": 0})
         client = await nats.connect(server.url)
         try:
@@ -261,7 +261,7 @@ ORIGINS: dict[str, tuple[dict[str, Any], str]] = {
 async def test_a_source_that_takes_live_subjects_is_told_however_many_streams_are_between(
     given: dict[str, Any], sentence: str, settings: Settings, log: Log, tmp_path: Path
 ) -> None:
-    async with own_nats(tmp_path) as server:
+    async with killable_nats(tmp_path) as server:
         client = await nats.connect(server.url)
         js = client.jetstream()
         await js.add_stream(name="THEIRS", subjects=[f"eventscope.live.{settings.stream}"])
@@ -301,7 +301,7 @@ async def test_what_comes_back_by_a_way_that_cannot_be_seen_is_never_stored_howe
         feeding = False
         await works(settings)
         await publish(client, subject_prefix, 2)
-        await stored(log, 2)
+        await wait_for_events(log, 2)
     await subscription.unsubscribe()
     assert {row["code"] for row in await log.rejected.find({}).to_list(None)} == {"RESERVED_SUBJECT"}
 
@@ -347,7 +347,7 @@ async def test_a_forgotten_consumer_that_fills_the_stream_is_named_once_and_coun
 
         await until(trimmed)
         await publish(client, subject_prefix, 1)
-        await stored(log, head + 1)
+        await wait_for_events(log, head + 1)
         assert "held_messages{" not in (await http.get(f"http://127.0.0.1:{settings.ingest_port}/metrics")).text
     lines = [one.message for one in caplog.records if "nats consumer rm" in one.message]
     assert len(lines) == 1

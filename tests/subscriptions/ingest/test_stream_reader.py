@@ -15,7 +15,7 @@ from eventscope.store.values.message import Arrival
 from eventscope.subscriptions.ingest import stream_reader
 from eventscope.subscriptions.ingest.stream_reader import StreamReader, open_reader, parse_reply
 from eventscope.subscriptions.nats import stream
-from tests.support.killable_servers import own_nats
+from tests.support.killable_servers import killable_nats
 from tests.support.until import until
 
 
@@ -165,7 +165,7 @@ async def test_a_consumer_that_is_gone_is_noticed(settings: Settings, client: Cl
 @pytest.mark.processes
 async def test_a_silent_server_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream_reader, "SILENCE_SECONDS", 0.5)
-    async with own_nats(tmp_path) as server:
+    async with killable_nats(tmp_path) as server:
         client = await nats.connect(server.url)
         await stream.ensure(client.jetstream(), "S", ["s.>"])
         async with open_reader(client, client.jetstream(), "S", 1, 100, as_is, weight) as reader:

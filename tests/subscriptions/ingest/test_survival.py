@@ -22,8 +22,18 @@ from eventscope.store.stats import counts
 from eventscope.store.stats.counts import Scope
 from eventscope.subscriptions.ingest import ingester as ingesting
 from eventscope.subscriptions.nats import stream
-from tests.support.ingesters import MANY, held, ingester, ingester_process, passed, publish, published, stored, world
-from tests.support.killable_servers import own_nats
+from tests.support.ingesters import (
+    MANY,
+    has_lease,
+    has_reached,
+    ingester,
+    ingester_process,
+    log_and_client,
+    publish,
+    try_to_publish,
+    wait_for_events,
+)
+from tests.support.killable_servers import killable_nats
 from tests.support.until import until
 
 
@@ -45,13 +55,13 @@ async def test_an_ingester_that_is_killed_ten_times_stores_everything_once_and_i
         ingester = await ingester_process(settings)
         # somewhere in the middle of its work, which never gets to the end
         target = head + chance.randint(1, 300)
-        await until(partial(passed, log, target))
+        await until(partial(has_reached, log, target))
         os.kill(ingester.pid, signal.SIGKILL)
         await ingester.wait()
         assert head < (await checkpoint.read(log)).head < MANY, kill
     await publishing
     ingester = await ingester_process(settings)
-    events = await stored(log, MANY)
+    events = await wait_for_events(log, MANY)
     ingester.terminate()
     assert await ingester.wait() == 0
     assert [event["data"] for event in events] == list(range(MANY))
@@ -66,15 +76,15 @@ async def test_a_second_ingester_stands_by_and_takes_over(
 ) -> None:
     settings = settings.model_copy(update={"lease_seconds": 1.0})
     first = await ingester_process(settings)
-    await until(lambda: held(log))
+    await until(lambda: has_lease(log))
     async with ingester(settings):
         await publish(client, subject_prefix, 10)
-        await stored(log, 10)
+        await wait_for_events(log, 10)
         term = (await checkpoint.read(log)).term
         first.kill()
         await first.wait()
         await publish(client, subject_prefix, 10, start=10)
-        assert len(await stored(log, 20)) == 20
+        assert len(await wait_for_events(log, 20)) == 20
         assert (await checkpoint.read(log)).term > term
 
 
@@ -83,13 +93,13 @@ async def test_a_stream_that_is_made_anew_is_read_from_its_start_and_what_is_kno
 ) -> None:
     async with ingester(settings):
         await publish(client, subject_prefix, 10)
-        await stored(log, 10)
+        await wait_for_events(log, 10)
     js = client.jetstream()
     await js.delete_stream(settings.stream)
     await stream.ensure(js, settings.stream, settings.subjects)
     await publish(client, subject_prefix, 30)
     async with ingester(settings):
-        events = await stored(log, 30)
+        events = await wait_for_events(log, 30)
     assert [event["messageId"] for event in events] == [f"m{number}" for number in range(30)]
     assert (await checkpoint.read(log)).source_resets == 1
 
@@ -100,25 +110,25 @@ async def test_a_stream_that_lost_its_tail_and_gives_sequences_anew_loses_nothin
     """The store directory as it was before the last 20 messages comes back, as after a loss of power."""
     folder, before = tmp_path / "nats", tmp_path / "before"
     prefix = settings.subjects[0].removesuffix(".>")
-    async with own_nats(folder) as server:
+    async with killable_nats(folder) as server:
         settings = settings.model_copy(update={"nats_url": server.url})
-        async with world(settings) as (log, client):
+        async with log_and_client(settings) as (log, client):
             await publish(client, prefix, 20)
     shutil.copytree(folder, before)
-    async with own_nats(folder) as server:
+    async with killable_nats(folder) as server:
         settings = settings.model_copy(update={"nats_url": server.url})
-        async with world(settings) as (log, client), ingester(settings):
+        async with log_and_client(settings) as (log, client), ingester(settings):
             await publish(client, prefix, 20, start=20)
-            await stored(log, 40)
+            await wait_for_events(log, 40)
     shutil.rmtree(folder)
     shutil.copytree(before, folder)
-    async with own_nats(folder) as server:
+    async with killable_nats(folder) as server:
         settings = settings.model_copy(update={"nats_url": server.url})
-        async with world(settings) as (log, client):
+        async with log_and_client(settings) as (log, client):
             # as many new ones as were lost: every sequence that is stored is there again, with another message
             await publish(client, prefix, 20, start=100)
             async with ingester(settings):
-                events = await stored(log, 60)
+                events = await wait_for_events(log, 60)
             new = [event["messageId"] for event in events[40:]]
             assert new == [f"m{number}" for number in range(100, 120)]
             at = await checkpoint.read(log)
@@ -130,17 +140,17 @@ async def test_what_was_published_while_mongodb_or_nats_was_away_is_taken_when_t
 ) -> None:
     folder = tmp_path
     prefix = settings.subjects[0].removesuffix(".>")
-    async with own_nats(folder) as server:
+    async with killable_nats(folder) as server:
         port, settings = server.port, settings.model_copy(update={"nats_url": server.url})
-        async with world(settings) as (log, client):
+        async with log_and_client(settings) as (log, client):
             task = asyncio.create_task(ingest(settings))
             await publish(client, prefix, 5)
-            await stored(log, 5)
-    async with open_log(settings.mongo_url, settings.mongo_database) as log, own_nats(folder, port) as server:
+            await wait_for_events(log, 5)
+    async with open_log(settings.mongo_url, settings.mongo_database) as log, killable_nats(folder, port) as server:
         await synchronise(log)
         client = await nats.connect(server.url)
-        await until(lambda: published(client, prefix, 5))
-        events = await stored(log, 10)
+        await until(lambda: try_to_publish(client, prefix, 5))
+        events = await wait_for_events(log, 10)
         assert (await checkpoint.read(log)).lost == ()
         await client.close()
         await end(task)
@@ -159,9 +169,9 @@ async def test_a_stream_that_must_not_be_trimmed_is_read_all_the_same(
     await client.jetstream().add_stream(name=settings.stream, subjects=list(settings.subjects), deny_purge=True)
     async with ingester(settings.model_copy(update={"stream_keep_hours": 0.0})):
         await publish(client, subject_prefix, 10)
-        await stored(log, 10)
+        await wait_for_events(log, 10)
         await until(lambda: "could not be trimmed" in caplog.text)
         await publish(client, subject_prefix, 10, start=10)
-        await stored(log, 20)
+        await wait_for_events(log, 20)
     assert "ingest stopped" not in caplog.text
     await client.close()

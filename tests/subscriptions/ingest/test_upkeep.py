@@ -27,7 +27,7 @@ from eventscope.subscriptions.ingest import ingester as ingest_module
 from eventscope.subscriptions.ingest.ingester import Ingester
 from eventscope.subscriptions.ingest.resume import start_of
 from eventscope.subscriptions.live import live_batch
-from tests.support.ingesters import ingester, publish, stored
+from tests.support.ingesters import ingester, publish, wait_for_events
 from tests.support.until import until
 
 
@@ -126,7 +126,7 @@ async def test_a_rejection_that_mongodb_refuses_is_kept_in_less(
     await client.publish(f"{subject_prefix}.a", b"x" * 5000, headers={"A": "b"})
     await publish(client, subject_prefix, 3)
     async with ingester(settings):
-        await stored(log, 3)
+        await wait_for_events(log, 3)
     [row] = await log.rejected.find({}).to_list(None)
     assert (row["code"], row["headers"], row["raw"]) == ("INVALID_JSON", headers, raw)
     assert "MongoDB refuses" in row["reason"]
@@ -142,7 +142,7 @@ async def test_what_mongodb_takes_in_no_form_holds_the_log_with_one_sentence_unt
     await publish(client, subject_prefix, 2, start=2)
     async with ingester(settings), httpx.AsyncClient() as http:
         url = f"http://127.0.0.1:{settings.ingest_port}"
-        await stored(log, 2)
+        await wait_for_events(log, 2)
 
         async def stopped() -> bool:
             with suppress(httpx.TransportError):
@@ -154,7 +154,7 @@ async def test_what_mongodb_takes_in_no_form_holds_the_log_with_one_sentence_unt
         await until(lambda: caplog.text.count("MongoDB refuses sequence 3") >= 3)
         assert (await checkpoint.read(log)).head == 2
         await log.mongo.database.command({"collMod": "rejected", "validator": {}})
-        events = await stored(log, 4)
+        events = await wait_for_events(log, 4)
     assert [event["source"]["sequence"] for event in events] == [1, 2, 4, 5]
     assert [row["code"] async for row in log.rejected.find({})] == ["INVALID_JSON"]
     assert "starts again in 0.8 s" in caplog.text, "the waits do not grow"
@@ -175,7 +175,7 @@ async def test_waits_grow_until_something_is_stored(
     async with running(away):
         await until(lambda: "starts again in 0.03 s" in caplog.text)
         away.log = log
-        await stored(log, 1)
+        await wait_for_events(log, 1)
         assert away._failures == 0
     waits = [record.args[0] for record in caplog.records if isinstance(record.args, tuple) and "again in" in record.msg]
     assert waits[:4] == [0.01, 0.02, 0.03, 0.03][: len(waits)]
@@ -202,7 +202,7 @@ async def test_an_error_that_nobody_foresaw_is_logged_and_ingest_goes_on(
     monkeypatch.setattr(ingest_module, "start_of", faulty)
     await publish(client, subject_prefix, 2)
     async with ingester(settings):
-        await stored(log, 2)
+        await wait_for_events(log, 2)
     assert caplog.text.count("KeyError: 'a fault of ours'") == 3
     assert caplog.text.count("errorId") == 6
     assert "starts again in 0.02 s" in caplog.text
@@ -226,7 +226,7 @@ async def test_a_fault_of_ours_in_drafting_one_message_rejects_that_message_alon
     monkeypatch.setattr(Draft, "_event", faulty)
     await publish(client, subject_prefix, 10)
     async with ingester(settings):
-        events = await stored(log, 9)
+        events = await wait_for_events(log, 9)
     assert [event["source"]["sequence"] for event in events] == [1, 2, 3, 5, 6, 7, 8, 9, 10]
     [row] = await log.rejected.find({}).to_list(None)
     assert row["code"] == "UNSTORABLE"
@@ -244,5 +244,5 @@ async def test_an_answer_that_nats_would_not_carry_stops_nobody(
     await client.jetstream().publish(f"{subject_prefix}.a", together, headers=headers)
     await publish(client, subject_prefix, 1)
     async with running(on(Mongo, log, client, settings, "one")):
-        await stored(log, 1001)
+        await wait_for_events(log, 1001)
     assert "ingest stopped" not in caplog.text

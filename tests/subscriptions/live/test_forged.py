@@ -23,8 +23,8 @@ from eventscope.subscriptions.live.hub import Hub, open_hub
 from eventscope.subscriptions.live.newest_events import keep_newest_events
 from eventscope.subscriptions.live.seal import Seal
 from eventscope.subscriptions.observer import Unobserved
-from tests.subscriptions.support.receivers import Quick, Teller, member
-from tests.subscriptions.support.seals import sealing
+from tests.subscriptions.support.receivers import Announcer, ImmediateReceiver, subscriber
+from tests.subscriptions.support.seals import seal_of
 from tests.support.until import until
 
 
@@ -68,8 +68,8 @@ async def hub(log: Log, feed: Feed) -> AsyncIterator[Hub]:
 
 
 @pytest.fixture
-def teller(log: Log, client: Client, settings: Settings) -> Teller:
-    return Teller(log, client, settings.stream)
+def teller(log: Log, client: Client, settings: Settings) -> Announcer:
+    return Announcer(log, client, settings.stream)
 
 
 def forged(*positions: int) -> list[EventDocument]:
@@ -83,10 +83,10 @@ def unsigned(previous: int, head: int, events: list[EventDocument]) -> bytes:
 
 
 async def test_forged_batches_are_no_events_and_hide_none(
-    hub: Hub, feed: Feed, teller: Teller, log: Log, client: Client, settings: Settings, heard: Counting
+    hub: Hub, feed: Feed, teller: Announcer, log: Log, client: Client, settings: Settings, heard: Counting
 ) -> None:
-    sink, subject = Quick(), live_batch.subject(settings.stream)
-    async with member(hub, EVERYTHING, 0, sink):
+    sink, subject = ImmediateReceiver(), live_batch.subject(settings.stream)
+    async with subscriber(hub, EVERYTHING, 0, sink):
         await until(lambda: "LiveStart" in sink.kinds)
         await teller.happen(3)
         await sink.has(1, 2, 3)
@@ -114,7 +114,7 @@ async def test_forged_batches_are_no_events_and_hide_none(
 
 
 async def test_a_genuine_message_that_somebody_sends_again_is_not_looked_at(
-    hub: Hub, feed: Feed, teller: Teller, log: Log, client: Client, settings: Settings, heard: Counting
+    hub: Hub, feed: Feed, teller: Announcer, log: Log, client: Client, settings: Settings, heard: Counting
 ) -> None:
     said: list[bytes] = []
 
@@ -122,8 +122,8 @@ async def test_a_genuine_message_that_somebody_sends_again_is_not_looked_at(
         said.append(message.data)
 
     spy = await client.subscribe(live_batch.subject(settings.stream), cb=hear)
-    sink = Quick()
-    async with member(hub, EVERYTHING, 0, sink):
+    sink = ImmediateReceiver()
+    async with subscriber(hub, EVERYTHING, 0, sink):
         await until(lambda: "LiveStart" in sink.kinds)
         await teller.happen(3)
         await teller.beat(3)
@@ -141,11 +141,11 @@ async def test_a_genuine_message_that_somebody_sends_again_is_not_looked_at(
 
 
 async def test_batches_of_an_ingester_that_does_not_sign_are_read_from_the_log(
-    hub: Hub, teller: Teller, client: Client, settings: Settings
+    hub: Hub, teller: Announcer, client: Client, settings: Settings
 ) -> None:
     """As while an older version still ingests."""
-    sink = Quick()
-    async with member(hub, EVERYTHING, 0, sink):
+    sink = ImmediateReceiver()
+    async with subscriber(hub, EVERYTHING, 0, sink):
         await until(lambda: "LiveStart" in sink.kinds)
         for n in range(1, 4):
             events = await teller.store({}, {})
@@ -154,7 +154,7 @@ async def test_batches_of_an_ingester_that_does_not_sign_are_read_from_the_log(
 
 
 async def test_news_of_what_nobody_signed_reach_those_who_keep_something_up_to_date(
-    log: Log, feed: Feed, teller: Teller, client: Client, settings: Settings
+    log: Log, feed: Feed, teller: Announcer, client: Client, settings: Settings
 ) -> None:
     class Listening:
         missed_at = 0
@@ -206,11 +206,11 @@ async def test_however_much_is_forged_the_log_is_looked_at_a_few_times_a_second(
 
 
 async def test_the_key_of_a_log_that_was_begun_anew_is_learnt_with_its_first_batch(
-    hub: Hub, feed: Feed, log: Log, teller: Teller, settings: Settings, heard: Counting
+    hub: Hub, feed: Feed, log: Log, teller: Announcer, settings: Settings, heard: Counting
 ) -> None:
-    sink = Quick()
+    sink = ImmediateReceiver()
     await teller.store({})
-    async with member(hub, EVERYTHING, 0, sink):
+    async with subscriber(hub, EVERYTHING, 0, sink):
         await until(lambda: "LiveStart" in sink.kinds)
         await teller.happen(2)
         await sink.has(1, 2, 3)
@@ -226,10 +226,10 @@ async def test_the_key_of_a_log_that_was_begun_anew_is_learnt_with_its_first_bat
 
 
 async def test_a_log_that_was_brought_back_as_it_was_in_an_earlier_term_is_followed(
-    hub: Hub, feed: Feed, log: Log, client: Client, teller: Teller, settings: Settings
+    hub: Hub, feed: Feed, log: Log, client: Client, teller: Announcer, settings: Settings
 ) -> None:
-    key, sink = await secret.ensure(log), Quick()
-    async with member(hub, EVERYTHING, 0, sink):
+    key, sink = await secret.ensure(log), ImmediateReceiver()
+    async with subscriber(hub, EVERYTHING, 0, sink):
         await until(lambda: "LiveStart" in sink.kinds)
         await teller.happen(1)  # in a late term
         await sink.has(1)
@@ -251,8 +251,8 @@ async def test_an_ingester_makes_the_key_and_a_fresh_api_hears_its_first_events_
 ) -> None:
     from eventscope.server.ingester import ingest
 
-    sink = Quick()
-    async with member(hub, EVERYTHING, 0, sink):
+    sink = ImmediateReceiver()
+    async with subscriber(hub, EVERYTHING, 0, sink):
         await until(lambda: "LiveStart" in sink.kinds)
         task = asyncio.create_task(ingest(settings))
         try:
@@ -263,4 +263,4 @@ async def test_an_ingester_makes_the_key_and_a_fresh_api_hears_its_first_events_
             await end(task)
     assert heard.reasons == []
     assert "LiveBreak" not in sink.kinds
-    assert await sealing(log)
+    assert await seal_of(log)

@@ -25,7 +25,7 @@ from eventscope.subscriptions.live import history, live_batch
 from eventscope.subscriptions.live.feed import Feed, open_feed
 from eventscope.subscriptions.live.history import Advance, ExpiredRange, Item, LiveBreak, LiveStart, position_after
 from eventscope.subscriptions.live.hub import Hub, HubState, open_hub
-from tests.subscriptions.support.seals import sealing
+from tests.subscriptions.support.seals import seal_of
 from tests.support.until import until
 
 
@@ -152,10 +152,10 @@ async def test_a_lost_batch_is_filled_from_the_log_and_said(
     async with _following(hub, EVERYTHING, 0) as items:
         await _until(items, LiveStart)
         await _store(log, 5)  # nobody tells the feed
-        await client.publish(live_batch.subject(settings.stream), live_batch.heartbeat(5, await sealing(log)))
+        await client.publish(live_batch.subject(settings.stream), live_batch.heartbeat(5, await seal_of(log)))
         assert isinstance((await _until(items, LiveStart))[0], LiveBreak)
         await _store(log, 5)
-        await client.publish(live_batch.subject(settings.stream), live_batch.heartbeat(10, await sealing(log)))
+        await client.publish(live_batch.subject(settings.stream), live_batch.heartbeat(10, await seal_of(log)))
         assert _positions(await _until(items, LiveStart)) == [6, 7, 8, 9, 10]
 
 
@@ -192,11 +192,11 @@ async def test_a_batch_that_is_delivered_twice_is_passed_on_once(
         await _store(log, 3)
         events = await pages.events(log, EVERYTHING, limit=10)
         for _ in range(2):
-            for message in live_batch.encode(0, events, 10_000, await sealing(log)):
+            for message in live_batch.encode(0, events, 10_000, await seal_of(log)):
                 await client.publish(live_batch.subject(settings.stream), message)
         await _store(log, 1)
         [last] = await pages.events(log, EVERYTHING, above=3, limit=10)
-        for message in live_batch.encode(3, [last], 10_000, await sealing(log)):
+        for message in live_batch.encode(3, [last], 10_000, await seal_of(log)):
             await client.publish(live_batch.subject(settings.stream), message)
         assert _positions(await _take(items, 4)) == [1, 2, 3, 4]
 
@@ -321,7 +321,7 @@ async def test_a_log_that_was_begun_anew_and_is_longer_than_the_old_one_at_once_
 ) -> None:
     async def tell(previous: int) -> None:
         events = await pages.events(log, EVERYTHING, above=previous, limit=100)
-        for message in live_batch.encode(previous, events, 100_000, await sealing(log)):
+        for message in live_batch.encode(previous, events, 100_000, await seal_of(log)):
             await client.publish(live_batch.subject(settings.stream), message)
 
     await _store(log, 3)
@@ -340,5 +340,5 @@ async def test_a_log_that_was_begun_anew_and_is_longer_than_the_old_one_at_once_
 
 async def _beat(log: Log, client: Client, stream: str, head: int) -> None:
     while True:
-        await client.publish(live_batch.subject(stream), live_batch.heartbeat(head, await sealing(log)))
+        await client.publish(live_batch.subject(stream), live_batch.heartbeat(head, await seal_of(log)))
         await asyncio.sleep(0.1)

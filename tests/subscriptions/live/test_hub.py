@@ -24,7 +24,14 @@ from eventscope.subscriptions.live.feed import open_feed
 from eventscope.subscriptions.live.history import LiveBreak
 from eventscope.subscriptions.live.hub import Hub, HubState, open_hub
 from eventscope.subscriptions.live.subscriber import SendBudget
-from tests.subscriptions.support.receivers import Quick, Receiver, Renderer, Slowly, Teller, member
+from tests.subscriptions.support.receivers import (
+    Announcer,
+    ImmediateReceiver,
+    Receiver,
+    Renderer,
+    SlowRenderer,
+    subscriber,
+)
 from tests.support.until import until
 
 ONE, ALL = 2_000, 6_000
@@ -44,8 +51,8 @@ async def hub(client: Client, settings: Settings, log: Log, room: SendBudget) ->
 
 
 @pytest.fixture
-def teller(client: Client, settings: Settings, log: Log) -> Teller:
-    return Teller(log, client, settings.stream)
+def teller(client: Client, settings: Settings, log: Log) -> Announcer:
+    return Announcer(log, client, settings.stream)
 
 
 async def live(*sinks: Receiver) -> None:
@@ -53,12 +60,12 @@ async def live(*sinks: Receiver) -> None:
     await until(lambda: all("LiveStart" in sink.kinds for sink in sinks))
 
 
-async def test_who_asks_the_same_shares_one_execution_and_gets_the_same(hub: Hub, teller: Teller) -> None:
+async def test_who_asks_the_same_shares_one_execution_and_gets_the_same(hub: Hub, teller: Announcer) -> None:
     renderer = Renderer()
-    sinks = [Quick() for _ in range(600)]
+    sinks = [ImmediateReceiver() for _ in range(600)]
     async with AsyncExitStack() as stack:
         for sink in sinks:
-            await stack.enter_async_context(member(hub, EVERYTHING, 0, sink, render=lambda: renderer))
+            await stack.enter_async_context(subscriber(hub, EVERYTHING, 0, sink, render=lambda: renderer))
         await live(*sinks)
         await teller.happen(20)
         for sink in sinks:
@@ -67,16 +74,18 @@ async def test_who_asks_the_same_shares_one_execution_and_gets_the_same(hub: Hub
         assert hub.state() == HubState(600, 1, 0, 0)
 
 
-async def test_who_comes_late_shares_what_was_written_out_and_begins_where_it_stands(hub: Hub, teller: Teller) -> None:
+async def test_who_comes_late_shares_what_was_written_out_and_begins_where_it_stands(
+    hub: Hub, teller: Announcer
+) -> None:
     renderer = Renderer()
-    first, late, later = Quick(), Quick(), Receiver()
+    first, late, later = ImmediateReceiver(), ImmediateReceiver(), Receiver()
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(member(hub, EVERYTHING, 0, first, render=lambda: renderer))
+        await stack.enter_async_context(subscriber(hub, EVERYTHING, 0, first, render=lambda: renderer))
         await live(first)
         await teller.happen(10)
-        await stack.enter_async_context(member(hub, EVERYTHING, 4, late))
+        await stack.enter_async_context(subscriber(hub, EVERYTHING, 4, late))
         await late.has(*range(5, 11))
-        await stack.enter_async_context(member(hub, EVERYTHING, 9, later))
+        await stack.enter_async_context(subscriber(hub, EVERYTHING, 9, later))
         await live(late, later)
         await teller.happen(3)
         await first.has(*range(1, 14))
@@ -85,7 +94,7 @@ async def test_who_comes_late_shares_what_was_written_out_and_begins_where_it_st
         assert len([text for text in renderer.made if text[0] == "e"]) == 13
 
 
-async def test_different_filters_get_each_their_own(hub: Hub, teller: Teller) -> None:
+async def test_different_filters_get_each_their_own(hub: Hub, teller: Announcer) -> None:
     filters: list[Filter] = [
         All((Among("aggregateType", ("user",)), Among("aggregateId", ("1",)))),
         Among("correlationId", ("c",)),
@@ -98,10 +107,10 @@ async def test_different_filters_get_each_their_own(hub: Hub, teller: Teller) ->
         {"type": "z", "userId": "ada"},
         {},
     ]
-    sinks = [Quick() for _ in filters]
+    sinks = [ImmediateReceiver() for _ in filters]
     async with AsyncExitStack() as stack:
         for number, filter in enumerate(filters):
-            await stack.enter_async_context(member(hub, filter, 0, sinks[number], key=number))
+            await stack.enter_async_context(subscriber(hub, filter, 0, sinks[number], key=number))
         await live(*sinks)
         assert hub.state().cohorts == 4
         await teller.tell(await teller.store(*bodies))
@@ -111,9 +120,9 @@ async def test_different_filters_get_each_their_own(hub: Hub, teller: Teller) ->
             await sink.has(3)
 
 
-async def test_a_slow_subscriber_reads_history_and_delays_nobody(hub: Hub, teller: Teller, room: SendBudget) -> None:
-    slow, quick = Quick(), Quick()
-    async with member(hub, EVERYTHING, 0, slow), member(hub, EVERYTHING, 0, quick):
+async def test_a_slow_subscriber_reads_history_and_delays_nobody(hub: Hub, teller: Announcer, room: SendBudget) -> None:
+    slow, quick = ImmediateReceiver(), ImmediateReceiver()
+    async with subscriber(hub, EVERYTHING, 0, slow), subscriber(hub, EVERYTHING, 0, quick):
         await live(slow, quick)
         slow.room.clear()
         seen = 0
@@ -132,11 +141,11 @@ async def test_a_slow_subscriber_reads_history_and_delays_nobody(hub: Hub, telle
         assert quick.kinds == ["LiveStart", *["event"] * 1001]
 
 
-async def test_all_slow_subscribers_together_have_bounded_room(hub: Hub, teller: Teller, room: SendBudget) -> None:
+async def test_all_slow_subscribers_together_have_bounded_room(hub: Hub, teller: Announcer, room: SendBudget) -> None:
     sinks = [Receiver() for _ in range(20)]
     async with AsyncExitStack() as stack:
         for sink in sinks:
-            await stack.enter_async_context(member(hub, EVERYTHING, 0, sink))
+            await stack.enter_async_context(subscriber(hub, EVERYTHING, 0, sink))
         await live(*sinks)
         for sink in sinks:
             sink.room.clear()
@@ -151,26 +160,26 @@ async def test_all_slow_subscribers_together_have_bounded_room(hub: Hub, teller:
 
 
 async def test_who_takes_nothing_for_too_long_is_cut_off(
-    hub: Hub, teller: Teller, monkeypatch: pytest.MonkeyPatch
+    hub: Hub, teller: Announcer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(members, "SEND_SECONDS", 0.05)
-    live_one, catching_up = Quick(), Receiver()
-    async with member(hub, EVERYTHING, 0, live_one) as following:
+    live_one, catching_up = ImmediateReceiver(), Receiver()
+    async with subscriber(hub, EVERYTHING, 0, live_one) as following:
         await live(live_one)
         live_one.room.clear()
         await teller.happen(1)
         await following
         assert live_one.was_cut
     catching_up.room.clear()
-    async with member(hub, EVERYTHING, 0, catching_up) as following:
+    async with subscriber(hub, EVERYTHING, 0, catching_up) as following:
         await following
         assert catching_up.was_cut
 
 
-@pytest.mark.parametrize("kind", [Quick, Receiver])
-async def test_who_is_gone_is_followed_no_longer(hub: Hub, teller: Teller, kind: type[Receiver]) -> None:
+@pytest.mark.parametrize("kind", [ImmediateReceiver, Receiver])
+async def test_who_is_gone_is_followed_no_longer(hub: Hub, teller: Announcer, kind: type[Receiver]) -> None:
     sink, other = kind(), kind()
-    async with member(hub, EVERYTHING, 0, sink) as following, member(hub, EVERYTHING, 0, other):
+    async with subscriber(hub, EVERYTHING, 0, sink) as following, subscriber(hub, EVERYTHING, 0, other):
         await live(sink, other)
         sink.gone = True
         await teller.happen(1)
@@ -182,9 +191,9 @@ async def test_who_is_gone_is_followed_no_longer(hub: Hub, teller: Teller, kind:
 
 @pytest.mark.parametrize("way", ["put", "send"])
 async def test_a_fault_in_a_sink_ends_the_one_subscriber_that_has_it_and_is_not_taken_for_a_leave(
-    hub: Hub, teller: Teller, way: str
+    hub: Hub, teller: Announcer, way: str
 ) -> None:
-    class Faulty(Quick):
+    class Faulty(ImmediateReceiver):
         def put(self, body: bytes, reached: int) -> bool:
             if way == "put" and not self.room.is_set():
                 raise ArithmeticError
@@ -195,21 +204,21 @@ async def test_a_fault_in_a_sink_ends_the_one_subscriber_that_has_it_and_is_not_
                 raise ArithmeticError
             await super()._send(text)
 
-    sink, other = Faulty(), Quick()
-    async with member(hub, EVERYTHING, 0, sink) as following, member(hub, EVERYTHING, 0, other):
+    sink, other = Faulty(), ImmediateReceiver()
+    async with subscriber(hub, EVERYTHING, 0, sink) as following, subscriber(hub, EVERYTHING, 0, other):
         await live(sink, other)
         sink.room.clear()
         await teller.happen(1)
         with pytest.raises(ArithmeticError):
             await following
         await other.has(1)
-    async with member(hub, EVERYTHING, 0, sink) as reading_history:
+    async with subscriber(hub, EVERYTHING, 0, sink) as reading_history:
         with pytest.raises(ArithmeticError):
             await reading_history
     assert not sink.was_cut
 
 
-async def test_what_was_read_from_the_log_does_not_come_once_more_live(hub: Hub, teller: Teller) -> None:
+async def test_what_was_read_from_the_log_does_not_come_once_more_live(hub: Hub, teller: Announcer) -> None:
     class Hesitating(Receiver):
         async def _send(self, text: str) -> None:
             if text.startswith("LiveStart"):
@@ -217,12 +226,12 @@ async def test_what_was_read_from_the_log_does_not_come_once_more_live(hub: Hub,
                 await self.room.wait()
             self.texts.append(text)
 
-    hesitating, sink, other = asyncio.Event(), Hesitating(), Quick()
-    async with member(hub, EVERYTHING, 0, other):
+    hesitating, sink, other = asyncio.Event(), Hesitating(), ImmediateReceiver()
+    async with subscriber(hub, EVERYTHING, 0, other):
         await live(other)
         events = await teller.store(*[{}] * 3)
         sink.room.clear()
-        async with member(hub, EVERYTHING, 0, sink):
+        async with subscriber(hub, EVERYTHING, 0, sink):
             await hesitating.wait()
             await teller.tell(events)
             await other.has(1, 2, 3)
@@ -234,7 +243,7 @@ async def test_what_was_read_from_the_log_does_not_come_once_more_live(hub: Hub,
 
 
 async def test_who_waits_long_holds_nothing_that_was_read_ahead_and_has_it_read_again(
-    hub: Hub, teller: Teller, monkeypatch: pytest.MonkeyPatch
+    hub: Hub, teller: Announcer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Hesitating(Receiver):
         async def _send(self, text: str) -> None:
@@ -246,7 +255,7 @@ async def test_who_waits_long_holds_nothing_that_was_read_ahead_and_has_it_read_
     await teller.store(*[{}] * 50)
     sink = Hesitating()
     sink.room.clear()
-    async with member(hub, EVERYTHING, 0, sink):
+    async with subscriber(hub, EVERYTHING, 0, sink):
         await until(lambda: sink.positions == [1, 2, 3, 4])
         [reading] = [one._reader for cohort in hub._cohorts.values() for one in cohort.subscribers]
         await until(lambda: not reading._page)
@@ -254,7 +263,7 @@ async def test_who_waits_long_holds_nothing_that_was_read_ahead_and_has_it_read_
         await sink.has(*range(1, 51))
 
 
-async def test_a_page_of_large_events_is_small_and_one_of_small_events_is_large(hub: Hub, teller: Teller) -> None:
+async def test_a_page_of_large_events_is_small_and_one_of_small_events_is_large(hub: Hub, teller: Announcer) -> None:
     class Counting(Receiver):
         async def _send(self, text: str) -> None:
             [one] = [one._reader for cohort in hub._cohorts.values() for one in cohort.subscribers]
@@ -266,7 +275,7 @@ async def test_a_page_of_large_events_is_small_and_one_of_small_events_is_large(
     for _ in range(4):
         await teller.store(*[{"data": "x" * LARGE}] * 10)
     await teller.store(*[{}] * 400)
-    async with member(hub, EVERYTHING, 400, sink := Counting()):
+    async with subscriber(hub, EVERYTHING, 400, sink := Counting()):
         await sink.has(*range(401, 841))
         # what waits beside the one that is being sent
         assert max(pages[:39]) * LARGE < 1.5 * paging.MOST_BYTES
@@ -274,15 +283,15 @@ async def test_a_page_of_large_events_is_small_and_one_of_small_events_is_large(
 
 
 async def test_a_hub_that_is_ahead_of_the_log_waits_for_it(
-    hub: Hub, teller: Teller, monkeypatch: pytest.MonkeyPatch
+    hub: Hub, teller: Announcer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(members, "LAG_SECONDS", 0.01)
-    ahead, sink = Quick(), Quick()
-    async with member(hub, EVERYTHING, 0, ahead):
+    ahead, sink = ImmediateReceiver(), ImmediateReceiver()
+    async with subscriber(hub, EVERYTHING, 0, ahead):
         await live(ahead)
         await teller.beat(3)
         await until(lambda: hub.position == 3)
-        async with member(hub, EVERYTHING, 0, sink):
+        async with subscriber(hub, EVERYTHING, 0, sink):
             await teller.store({})
             await sink.has(1)
             assert sink.kinds == ["event"]
@@ -293,18 +302,20 @@ async def test_a_hub_that_is_ahead_of_the_log_waits_for_it(
             await sink.has(1, 2, 3, 4)
 
 
-async def test_who_is_sent_to_the_log_while_something_is_being_sent_still_gets_that(hub: Hub, teller: Teller) -> None:
-    class Disturbing(Quick):
+async def test_who_is_sent_to_the_log_while_something_is_being_sent_still_gets_that(
+    hub: Hub, teller: Announcer
+) -> None:
+    class Disturbing(ImmediateReceiver):
         def put(self, body: bytes, reached: int) -> bool:
             taken = super().put(body, reached)
             if body == b"e2":
                 hub._fall_back()
             return taken
 
-    sinks = [Quick(), Disturbing(), Quick(), Quick()]
+    sinks = [ImmediateReceiver(), Disturbing(), ImmediateReceiver(), ImmediateReceiver()]
     async with AsyncExitStack() as stack:
         for sink in sinks:
-            await stack.enter_async_context(member(hub, EVERYTHING, 0, sink, render=Slowly))
+            await stack.enter_async_context(subscriber(hub, EVERYTHING, 0, sink, render=SlowRenderer))
         await live(*sinks)
         await teller.happen(3)
         for sink in sinks:
@@ -312,11 +323,11 @@ async def test_who_is_sent_to_the_log_while_something_is_being_sent_still_gets_t
             assert sink.kinds.count("LiveBreak") == 1
 
 
-async def test_what_was_lost_live_is_read_once_for_all_and_said(hub: Hub, teller: Teller) -> None:
-    renderer, sinks = Renderer(), [Quick() for _ in range(3)]
+async def test_what_was_lost_live_is_read_once_for_all_and_said(hub: Hub, teller: Announcer) -> None:
+    renderer, sinks = Renderer(), [ImmediateReceiver() for _ in range(3)]
     async with AsyncExitStack() as stack:
         for sink in sinks:
-            await stack.enter_async_context(member(hub, EVERYTHING, 0, sink, render=lambda: renderer))
+            await stack.enter_async_context(subscriber(hub, EVERYTHING, 0, sink, render=lambda: renderer))
         await live(*sinks)
         await teller.store(*[{}] * 5)  # nobody is told
         await teller.happen(2)
@@ -331,12 +342,12 @@ async def test_what_was_lost_live_is_read_once_for_all_and_said(hub: Hub, teller
 
 
 async def test_a_long_hole_is_read_by_each_for_himself(
-    hub: Hub, teller: Teller, monkeypatch: pytest.MonkeyPatch
+    hub: Hub, teller: Announcer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hubs, "MOST_FILLED", 3)
-    all, some = Quick(), Quick()
+    all, some = ImmediateReceiver(), ImmediateReceiver()
     wanted = Among("userId", ("ada",))
-    async with member(hub, EVERYTHING, 0, all), member(hub, wanted, 0, some, key="some"):
+    async with subscriber(hub, EVERYTHING, 0, all), subscriber(hub, wanted, 0, some, key="some"):
         await live(all, some)
         await teller.store({"userId": "ada"}, *[{}] * 9)
         await teller.beat(10)
@@ -349,11 +360,11 @@ async def test_a_long_hole_is_read_by_each_for_himself(
 
 
 async def test_with_no_live_feed_at_all_events_still_arrive(
-    hub: Hub, teller: Teller, monkeypatch: pytest.MonkeyPatch
+    hub: Hub, teller: Announcer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(history, "CHECKPOINT_SECONDS", 0.1)
-    sink = Quick()
-    async with member(hub, EVERYTHING, 0, sink):
+    sink = ImmediateReceiver()
+    async with subscriber(hub, EVERYTHING, 0, sink):
         await live(sink)
         for n in range(1, 4):
             await teller.store({})
@@ -361,11 +372,11 @@ async def test_with_no_live_feed_at_all_events_still_arrive(
 
 
 async def test_what_the_hub_itself_is_too_slow_for_is_read_from_the_log(
-    hub: Hub, teller: Teller, monkeypatch: pytest.MonkeyPatch
+    hub: Hub, teller: Announcer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feeds, "MOST_WAITING", 5)
-    sink = Quick()
-    async with member(hub, EVERYTHING, 0, sink):
+    sink = ImmediateReceiver()
+    async with subscriber(hub, EVERYTHING, 0, sink):
         await live(sink)
         await teller.happen(10)
         await teller.beat(10)
@@ -373,9 +384,9 @@ async def test_what_the_hub_itself_is_too_slow_for_is_read_from_the_log(
         assert "LiveBreak" in sink.kinds
 
 
-async def test_what_comes_twice_is_passed_on_once(hub: Hub, teller: Teller) -> None:
-    sink = Quick()
-    async with member(hub, EVERYTHING, 0, sink):
+async def test_what_comes_twice_is_passed_on_once(hub: Hub, teller: Announcer) -> None:
+    sink = ImmediateReceiver()
+    async with subscriber(hub, EVERYTHING, 0, sink):
         await live(sink)
         events = await teller.happen(3)
         await teller.tell(events)
@@ -386,13 +397,13 @@ async def test_what_comes_twice_is_passed_on_once(hub: Hub, teller: Teller) -> N
 
 
 async def test_a_filter_that_matches_nothing_still_moves_its_cursor_once_for_all(
-    hub: Hub, teller: Teller, monkeypatch: pytest.MonkeyPatch
+    hub: Hub, teller: Announcer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(history, "CHECKPOINT_SECONDS", 0.1)
-    sinks = [Quick(), Receiver()]
+    sinks = [ImmediateReceiver(), Receiver()]
     async with AsyncExitStack() as stack:
         for sink in sinks:
-            await stack.enter_async_context(member(hub, TypePatterns(("no.such",)), 0, sink))
+            await stack.enter_async_context(subscriber(hub, TypePatterns(("no.such",)), 0, sink))
         await live(*sinks)
         await teller.happen(20)
         for sink in sinks:
@@ -400,15 +411,20 @@ async def test_a_filter_that_matches_nothing_still_moves_its_cursor_once_for_all
             assert sink.texts.count("Advance Advance(position=20)") == 1
 
 
-async def test_what_takes_longer_to_be_made_comes_in_order_and_holds_up_nobody_else(hub: Hub, teller: Teller) -> None:
-    slowly, sink, other = Slowly(), Quick(), Quick()
-    async with member(hub, EVERYTHING, 0, sink, render=lambda: slowly), member(hub, EVERYTHING, 0, other, key="other"):
+async def test_what_takes_longer_to_be_made_comes_in_order_and_holds_up_nobody_else(
+    hub: Hub, teller: Announcer
+) -> None:
+    slowly, sink, other = SlowRenderer(), ImmediateReceiver(), ImmediateReceiver()
+    async with (
+        subscriber(hub, EVERYTHING, 0, sink, render=lambda: slowly),
+        subscriber(hub, EVERYTHING, 0, other, key="other"),
+    ):
         await live(sink, other)
         slowly.may.clear()
         await teller.happen(3)
         await other.has(1, 2, 3)
-        late = Quick()
-        async with member(hub, EVERYTHING, 1, late):
+        late = ImmediateReceiver()
+        async with subscriber(hub, EVERYTHING, 1, late):
             slowly.may.set()
             await sink.has(1, 2, 3)
             await late.has(2, 3)
@@ -419,12 +435,12 @@ async def test_what_takes_longer_to_be_made_comes_in_order_and_holds_up_nobody_e
 
 
 async def test_what_takes_too_long_to_be_made_sends_its_subscribers_to_the_log(
-    hub: Hub, teller: Teller, room: SendBudget
+    hub: Hub, teller: Announcer, room: SendBudget
 ) -> None:
-    slowly, sinks = Slowly(), [Quick() for _ in range(3)]
+    slowly, sinks = SlowRenderer(), [ImmediateReceiver() for _ in range(3)]
     async with AsyncExitStack() as stack:
         for sink in sinks:
-            await stack.enter_async_context(member(hub, EVERYTHING, 0, sink, render=lambda: slowly))
+            await stack.enter_async_context(subscriber(hub, EVERYTHING, 0, sink, render=lambda: slowly))
         await live(*sinks)
         await teller.happen(2)
         for sink in sinks:
@@ -443,7 +459,7 @@ async def test_what_takes_too_long_to_be_made_sends_its_subscribers_to_the_log(
 
 
 async def test_an_error_that_nobody_foresaw_sends_all_to_the_log_and_live_delivery_goes_on(
-    hub: Hub, teller: Teller, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    hub: Hub, teller: Announcer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(hubs, "RETRY_SECONDS", 0.0)
 
@@ -453,8 +469,8 @@ async def test_an_error_that_nobody_foresaw_sends_all_to_the_log_and_live_delive
                 raise ArithmeticError
             return str(super().__call__(item))
 
-    sink = Quick()
-    async with member(hub, EVERYTHING, 0, sink, render=Stumbling):
+    sink = ImmediateReceiver()
+    async with subscriber(hub, EVERYTHING, 0, sink, render=Stumbling):
         await live(sink)
         await teller.happen(3)
         await sink.has(1, 2, 3)
@@ -464,7 +480,7 @@ async def test_an_error_that_nobody_foresaw_sends_all_to_the_log_and_live_delive
 
 
 async def test_whatever_they_ask_and_however_they_stall_and_come_back_each_gets_exactly_the_log(
-    hub: Hub, teller: Teller, log: Log
+    hub: Hub, teller: Announcer, log: Log
 ) -> None:
     """Random filters, stalls, breaks and resumes, and holes in the feed, while events flow."""
     dice = random.Random(11)
@@ -509,8 +525,8 @@ async def test_whatever_they_ask_and_however_they_stall_and_come_back_each_gets_
 
         await until(lambda: hub.position >= start)
         while True:
-            sink = mine.choice([Quick, Receiver])()
-            async with member(hub, filters[place], cursor, sink, key=place):
+            sink = mine.choice([ImmediateReceiver, Receiver])()
+            async with subscriber(hub, filters[place], cursor, sink, key=place):
                 for _ in range(mine.randrange(1, 10)):
                     if mine.random() < 0.5:
                         sink.room.clear()
@@ -540,12 +556,12 @@ async def test_whatever_they_ask_and_however_they_stall_and_come_back_each_gets_
 
 
 async def test_a_filter_that_takes_long_to_ask_is_answered_by_the_log_and_keeps_nobody_waiting(
-    hub: Hub, teller: Teller
+    hub: Hub, teller: Announcer
 ) -> None:
     heavy = All(tuple(Not(Holds(Path("data", ("l", "a")), (Equals((-n,)),))) for n in range(1, 99)))
     many = {"data": {"l": [{"a": n} for n in range(20_000)]}}
-    slow, quick = Quick(), Quick()
-    async with member(hub, heavy, 0, slow, key="slow"), member(hub, EVERYTHING, 0, quick, key="quick"):
+    slow, quick = ImmediateReceiver(), ImmediateReceiver()
+    async with subscriber(hub, heavy, 0, slow, key="slow"), subscriber(hub, EVERYTHING, 0, quick, key="quick"):
         await live(slow, quick)
         await teller.happen(1, **many)
         await teller.happen(1, data={"l": [{"a": -5}]})
@@ -557,11 +573,11 @@ async def test_a_filter_that_takes_long_to_ask_is_answered_by_the_log_and_keeps_
 
 
 async def test_a_log_that_was_dropped_and_begun_anew_is_read_from_its_beginning(
-    hub: Hub, teller: Teller, log: Log
+    hub: Hub, teller: Announcer, log: Log
 ) -> None:
-    sink, late = Quick(), Quick()
+    sink, late = ImmediateReceiver(), ImmediateReceiver()
     await teller.store(*[{}] * 5)
-    async with member(hub, EVERYTHING, 2, sink):
+    async with subscriber(hub, EVERYTHING, 2, sink):
         await live(sink)
         await teller.happen(2)
         await sink.has(3, 4, 5, 6, 7)
@@ -569,7 +585,7 @@ async def test_a_log_that_was_dropped_and_begun_anew_is_read_from_its_beginning(
         await teller.store({}, {})
         await teller.beat(2)
         await until(lambda: sink.positions == [3, 4, 5, 6, 7, 1, 2])
-        async with member(hub, TypePatterns(("a.b",)), 0, late):
+        async with subscriber(hub, TypePatterns(("a.b",)), 0, late):
             await live(late)
             await teller.happen(1)
             await until(lambda: sink.positions == [3, 4, 5, 6, 7, 1, 2, 3])
@@ -579,11 +595,11 @@ async def test_a_log_that_was_dropped_and_begun_anew_is_read_from_its_beginning(
 
 
 async def test_a_log_that_was_begun_anew_and_is_longer_than_the_old_one_at_once_is_read_from_its_beginning(
-    hub: Hub, teller: Teller, log: Log
+    hub: Hub, teller: Announcer, log: Log
 ) -> None:
-    sink = Quick()
+    sink = ImmediateReceiver()
     await teller.store(*[{}] * 3)
-    async with member(hub, EVERYTHING, 0, sink):
+    async with subscriber(hub, EVERYTHING, 0, sink):
         await live(sink)
         await teller.happen(2)
         await sink.has(1, 2, 3, 4, 5)
@@ -595,10 +611,10 @@ async def test_a_log_that_was_begun_anew_and_is_longer_than_the_old_one_at_once_
         await sink.has(*range(1, 6), *range(1, 11))
 
 
-async def test_a_heartbeat_that_comes_late_has_nobody_read_anything_again(hub: Hub, teller: Teller) -> None:
-    sink = Quick()
+async def test_a_heartbeat_that_comes_late_has_nobody_read_anything_again(hub: Hub, teller: Announcer) -> None:
+    sink = ImmediateReceiver()
     await teller.store(*[{}] * 3)
-    async with member(hub, EVERYTHING, 0, sink):
+    async with subscriber(hub, EVERYTHING, 0, sink):
         await live(sink)
         await teller.beat(1)
         await teller.happen(1)

@@ -16,9 +16,9 @@ from eventscope.subscriptions.live import hub as hubs
 from eventscope.subscriptions.live.feed import open_feed
 from eventscope.subscriptions.live.hub import open_hub
 from eventscope.subscriptions.nats import stream
-from tests.subscriptions.support.receivers import Quick, Teller, member
-from tests.support.killable_servers import own_nats
-from tests.support.network_proxy import Proxy, proxied
+from tests.subscriptions.support.receivers import Announcer, ImmediateReceiver, subscriber
+from tests.support.killable_servers import killable_nats
+from tests.support.network_proxy import Proxy, running_proxy
 from tests.support.until import until
 
 
@@ -26,7 +26,7 @@ from tests.support.until import until
 async def line(mongo_url: str) -> AsyncIterator[Proxy]:
     port = urlsplit(mongo_url).port
     assert port is not None
-    async with proxied(port) as line:
+    async with running_proxy(port) as line:
         yield line
 
 
@@ -39,13 +39,13 @@ async def test_a_hole_that_the_store_cannot_fill_is_filled_when_it_is_back(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(hubs, "RETRY_SECONDS", 0.05)
-    teller, sink = Teller(log, client, settings.stream), Quick()
+    teller, sink = Announcer(log, client, settings.stream), ImmediateReceiver()
     url = f"mongodb://{line.host}/?directConnection=true"
     async with (
         open_log(url, settings.mongo_database, question_seconds=0.5, driver="pymongo") as far,
         open_feed(log, client, settings.stream) as feed,
         open_hub(far, feed) as hub,
-        member(hub, EVERYTHING, 0, sink),
+        subscriber(hub, EVERYTHING, 0, sink),
     ):
         await synchronise(far)
         await until(lambda: "LiveStart" in sink.kinds)
@@ -70,21 +70,21 @@ async def test_a_hole_that_the_store_cannot_fill_is_filled_when_it_is_back(
 async def test_when_nats_is_back_what_happened_meanwhile_comes_first(
     settings: Settings, log: Log, tmp_path: Path
 ) -> None:
-    sink, port = Quick(), free()
+    sink, port = ImmediateReceiver(), free()
     async with AsyncExitStack() as stack:
-        async with own_nats(tmp_path / "nats", port) as server:
+        async with killable_nats(tmp_path / "nats", port) as server:
             client = await stream.connect(server.url, "test")
             stack.push_async_callback(stream.close, client)
-            teller = Teller(log, client, settings.stream)
+            teller = Announcer(log, client, settings.stream)
             feed = await stack.enter_async_context(open_feed(log, client, settings.stream))
             hub = await stack.enter_async_context(open_hub(log, feed))
-            await stack.enter_async_context(member(hub, EVERYTHING, 0, sink))
+            await stack.enter_async_context(subscriber(hub, EVERYTHING, 0, sink))
             await until(lambda: "LiveStart" in sink.kinds)
             await teller.happen(2)
             await sink.has(1, 2)
         await until(lambda: not client.is_connected)
         await teller.store(*[{}] * 3)
-        async with own_nats(tmp_path / "nats", port):
+        async with killable_nats(tmp_path / "nats", port):
             await until(lambda: client.is_connected)
             await teller.happen(2)
             await sink.has(*range(1, 8))

@@ -13,8 +13,8 @@ from eventscope.store.recent_events import RecentEvents
 from eventscope.subscriptions.live import newest_events
 from eventscope.subscriptions.live.feed import Feed, open_feed
 from eventscope.subscriptions.live.newest_events import keep_newest_events
-from tests.subscriptions.support.receivers import Teller
-from tests.support.network_proxy import Proxy, proxied
+from tests.subscriptions.support.receivers import Announcer
+from tests.support.network_proxy import Proxy, running_proxy
 from tests.support.until import until
 
 
@@ -24,8 +24,8 @@ def tail() -> RecentEvents:
 
 
 @pytest.fixture
-def teller(client: Client, settings: Settings, log: Log) -> Teller:
-    return Teller(log, client, settings.stream)
+def teller(client: Client, settings: Settings, log: Log) -> Announcer:
+    return Announcer(log, client, settings.stream)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ async def feed(log: Log, client: Client, settings: Settings) -> AsyncIterator[Fe
 async def line(mongo_url: str) -> AsyncIterator[Proxy]:
     port = urlsplit(mongo_url).port
     assert port is not None
-    async with proxied(port) as line:
+    async with running_proxy(port) as line:
         yield line
 
 
@@ -47,21 +47,21 @@ def holds(tail: RecentEvents, floor: int, head: int) -> bool:
 
 
 async def test_at_the_start_the_newest_events_are_read_from_the_log(
-    log: Log, feed: Feed, teller: Teller, tail: RecentEvents
+    log: Log, feed: Feed, teller: Announcer, tail: RecentEvents
 ) -> None:
     await teller.store(*[{}] * 400)
     async with keep_newest_events(replace(log, tail=tail), feed):
         await until(lambda: holds(tail, 250, 400))
 
 
-async def test_a_short_log_is_held_whole(log: Log, feed: Feed, teller: Teller, tail: RecentEvents) -> None:
+async def test_a_short_log_is_held_whole(log: Log, feed: Feed, teller: Announcer, tail: RecentEvents) -> None:
     await teller.store(*[{}] * 60)
     async with keep_newest_events(replace(log, tail=tail), feed):
         await until(lambda: holds(tail, 0, 60))
 
 
 async def test_what_is_stored_comes_with_the_live_feed_and_pushes_out_the_oldest(
-    log: Log, feed: Feed, teller: Teller, tail: RecentEvents
+    log: Log, feed: Feed, teller: Announcer, tail: RecentEvents
 ) -> None:
     async with keep_newest_events(replace(log, tail=tail), feed):
         await until(lambda: holds(tail, 0, 0))
@@ -72,7 +72,7 @@ async def test_what_is_stored_comes_with_the_live_feed_and_pushes_out_the_oldest
 
 
 async def test_after_a_hole_the_newest_events_are_read_anew(
-    log: Log, feed: Feed, teller: Teller, tail: RecentEvents, monkeypatch: pytest.MonkeyPatch
+    log: Log, feed: Feed, teller: Announcer, tail: RecentEvents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(newest_events, "LOOK_SECONDS", 0.02)
     async with keep_newest_events(replace(log, tail=tail), feed):
@@ -90,7 +90,7 @@ async def test_while_mongodb_is_away_the_tail_waits_for_it(
     settings: Settings,
     log: Log,
     feed: Feed,
-    teller: Teller,
+    teller: Announcer,
     tail: RecentEvents,
     line: Proxy,
     monkeypatch: pytest.MonkeyPatch,
@@ -110,7 +110,7 @@ async def test_while_mongodb_is_away_the_tail_waits_for_it(
 
 
 async def test_nobody_who_has_stopped_keeping_it_answers_from_it(
-    log: Log, feed: Feed, teller: Teller, tail: RecentEvents
+    log: Log, feed: Feed, teller: Announcer, tail: RecentEvents
 ) -> None:
     async with keep_newest_events(replace(log, tail=tail), feed):
         await teller.happen(5)

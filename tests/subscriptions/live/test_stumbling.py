@@ -30,8 +30,15 @@ from eventscope.subscriptions.live.newest_events import keep_newest_events
 from eventscope.subscriptions.live.subscriber import SendBudget, Text
 from eventscope.subscriptions.observer import GuardedIngestObserver
 from tests.subscriptions.support.filling import user
-from tests.subscriptions.support.receivers import Quick, Receiver, Renderer, Slowly, Teller, member
-from tests.support.ingesters import publish, stored
+from tests.subscriptions.support.receivers import (
+    Announcer,
+    ImmediateReceiver,
+    Receiver,
+    Renderer,
+    SlowRenderer,
+    subscriber,
+)
+from tests.support.ingesters import publish, wait_for_events
 from tests.support.until import until
 
 
@@ -59,22 +66,22 @@ class FailsOnce(Renderer):
         return super().__call__(item)
 
 
-class FailsLater(FailsOnce, Slowly):
+class FailsLater(FailsOnce, SlowRenderer):
     """Fails when the text is awaited."""
 
     def __call__(self, item: Item) -> Text:
-        return self._broken() if self.fails(item) else Slowly.__call__(self, item)
+        return self._broken() if self.fails(item) else SlowRenderer.__call__(self, item)
 
     async def _broken(self) -> str:
         await self.may.wait()
         raise Broken
 
 
-class FailsToEncodeLater(FailsOnce, Slowly):
+class FailsToEncodeLater(FailsOnce, SlowRenderer):
     """Gives something later that no bytes stand for."""
 
     def __call__(self, item: Item) -> Text:
-        return self._later("\ud800") if self.fails(item) else Slowly.__call__(self, item)
+        return self._later("\ud800") if self.fails(item) else SlowRenderer.__call__(self, item)
 
 
 class RaisingObserver:
@@ -106,28 +113,33 @@ async def hub(log: Log, feed: Feed, room: SendBudget) -> AsyncIterator[Hub]:
 
 
 @pytest.fixture
-def teller(client: Client, settings: Settings, log: Log) -> Teller:
-    return Teller(log, client, settings.stream)
+def teller(client: Client, settings: Settings, log: Log) -> Announcer:
+    return Announcer(log, client, settings.stream)
 
 
 @pytest.mark.parametrize("kind", [FailsOnce, FailsLater, FailsToEncodeLater])
 @pytest.mark.parametrize("position", [1, 2, 6])
 async def test_what_cannot_be_written_out_at_first_is_read_from_the_store(
-    hub: Hub, teller: Teller, room: SendBudget, caplog: pytest.LogCaptureFixture, kind: type[FailsOnce], position: int
+    hub: Hub,
+    teller: Announcer,
+    room: SendBudget,
+    caplog: pytest.LogCaptureFixture,
+    kind: type[FailsOnce],
+    position: int,
 ) -> None:
     renderer = kind(position)
-    quick, slow, other = Quick(), Receiver(), Quick()
+    quick, slow, other = ImmediateReceiver(), Receiver(), ImmediateReceiver()
     async with (
-        member(hub, EVERYTHING, 0, other, key="others"),
-        member(hub, EVERYTHING, 0, quick, render=lambda: renderer),
-        member(hub, EVERYTHING, 0, slow, render=lambda: renderer),
+        subscriber(hub, EVERYTHING, 0, other, key="others"),
+        subscriber(hub, EVERYTHING, 0, quick, render=lambda: renderer),
+        subscriber(hub, EVERYTHING, 0, slow, render=lambda: renderer),
     ):
         await until(lambda: all("LiveStart" in sink.kinds for sink in (quick, slow, other)))
-        if isinstance(renderer, Slowly):
+        if isinstance(renderer, SlowRenderer):
             renderer.may.clear()
         events = await teller.happen(6)
         await until(lambda: hub.position == 6)
-        if isinstance(renderer, Slowly):
+        if isinstance(renderer, SlowRenderer):
             renderer.may.set()
         await quick.has(*range(1, 7))
         await slow.has(*range(1, 7))
@@ -141,14 +153,17 @@ async def test_what_cannot_be_written_out_at_first_is_read_from_the_store(
 
 
 async def test_an_observer_that_fails_neither_stops_delivery_nor_changes_its_order(
-    hub: Hub, feed: Feed, teller: Teller, caplog: pytest.LogCaptureFixture
+    hub: Hub, feed: Feed, teller: Announcer, caplog: pytest.LogCaptureFixture
 ) -> None:
     feed.observer = RaisingObserver()
     feed.tail = tail = RecentEvents(100)
     tail.restart(0)
-    quick, slow = Quick(), Slowly()
+    quick, slow = ImmediateReceiver(), SlowRenderer()
     late = Receiver()
-    async with member(hub, EVERYTHING, 0, quick), member(hub, EVERYTHING, 0, late, key="slow", render=lambda: slow):
+    async with (
+        subscriber(hub, EVERYTHING, 0, quick),
+        subscriber(hub, EVERYTHING, 0, late, key="slow", render=lambda: slow),
+    ):
         await until(lambda: "LiveStart" in quick.kinds and "LiveStart" in late.kinds)
         for _ in range(4):
             await teller.happen(5)
@@ -160,15 +175,15 @@ async def test_an_observer_that_fails_neither_stops_delivery_nor_changes_its_ord
 
 
 async def test_a_tail_that_fails_to_take_a_batch_stops_no_delivery_and_is_filled_again(
-    log: Log, hub: Hub, feed: Feed, teller: Teller, monkeypatch: pytest.MonkeyPatch
+    log: Log, hub: Hub, feed: Feed, teller: Announcer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    quick, tail = Quick(), RecentEvents(100)
+    quick, tail = ImmediateReceiver(), RecentEvents(100)
 
     def fail(*_: object) -> None:
         monkeypatch.undo()
         raise Broken
 
-    async with keep_newest_events(replace(log, tail=tail), feed), member(hub, EVERYTHING, 0, quick):
+    async with keep_newest_events(replace(log, tail=tail), feed), subscriber(hub, EVERYTHING, 0, quick):
         await until(lambda: "LiveStart" in quick.kinds and tail.head == 0)
         monkeypatch.setattr(tail, "add", fail)
         await teller.happen(5)
@@ -180,7 +195,7 @@ async def test_a_tail_that_fails_to_take_a_batch_stops_no_delivery_and_is_filled
 
 
 async def test_filling_the_tail_goes_on_after_what_nobody_foresaw(
-    log: Log, feed: Feed, teller: Teller, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    log: Log, feed: Feed, teller: Announcer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(newest_events, "FAILED_SECONDS", 0.0)
     fill = newest_events.fill
@@ -225,7 +240,7 @@ class Listening:
 
 
 async def test_a_listener_that_fails_is_told_again_and_freezes_nobody(
-    log: Log, feed: Feed, teller: Teller, monkeypatch: pytest.MonkeyPatch
+    log: Log, feed: Feed, teller: Announcer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(changes, "LOOK_SECONDS", 0.05)
     notifier = ChangeNotifier(log, feed)
@@ -243,7 +258,7 @@ async def test_a_listener_that_fails_is_told_again_and_freezes_nobody(
 
 
 async def test_news_that_stumble_themselves_go_on(
-    log: Log, feed: Feed, teller: Teller, monkeypatch: pytest.MonkeyPatch
+    log: Log, feed: Feed, teller: Announcer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(changes, "RETRY_SECONDS", 0.0)
     notifier, good = ChangeNotifier(log, feed), Listening(0)
@@ -268,7 +283,7 @@ async def test_news_that_stumble_themselves_go_on(
         await until(lambda: good.heard == 3)
 
 
-async def test_aggregates_are_watched_on_when_another_listener_fails(log: Log, feed: Feed, teller: Teller) -> None:
+async def test_aggregates_are_watched_on_when_another_listener_fails(log: Log, feed: Feed, teller: Announcer) -> None:
     notifier = ChangeNotifier(log, feed)
     watching = AggregateUpdates(log, notifier)
     await teller.store(user("ada"))
@@ -280,7 +295,7 @@ async def test_aggregates_are_watched_on_when_another_listener_fails(log: Log, f
 
 
 async def test_a_reading_whose_value_cannot_be_compared_tells_its_subscribers_and_is_read_again(
-    log: Log, feed: Feed, teller: Teller
+    log: Log, feed: Feed, teller: Announcer
 ) -> None:
     marks = 0
 
@@ -320,6 +335,6 @@ async def test_an_ingester_goes_on_when_nothing_can_be_counted(
     )
     task = asyncio.create_task(ingester.run())
     await publish(client, subject_prefix, 30)
-    assert [event["data"] for event in await stored(log, 30)] == list(range(30))
+    assert [event["data"] for event in await wait_for_events(log, 30)] == list(range(30))
     await cancel(task)
     assert len([record for record in caplog.records if "errorId" in record.message]) == 1

@@ -56,7 +56,7 @@ def test_times_since_1970(unit: str, value: object, time: str) -> None:
     "value", ["", " 1", "1e9", "0x1", "NaN", "\u0661", "1_000", True, [], {}, "9" * 41, 1e300, 10**18]
 )
 def test_what_is_no_time_is_refused(value: object) -> None:
-    message = mapped_messages.opened({"timestamp": {"path": ["ts"], "as": "seconds"}}, {"ts": value})
+    message = mapped_messages.open_message({"timestamp": {"path": ["ts"], "as": "seconds"}}, {"ts": value})
     if value == "":  # is as good as none
         assert message.fields["timestamp"] == 1
     else:
@@ -98,7 +98,7 @@ def test_texts_and_numbers(conversion: str, value: object, converted: object) ->
     ],
 )
 def test_what_is_no_text_or_number_is_refused(conversion: str, value: object) -> None:
-    assert mapped_messages.opened({"data": {"path": "v", "as": conversion}}, {"v": value}).code == "INVALID_FIELD"
+    assert mapped_messages.open_message({"data": {"path": "v", "as": conversion}}, {"v": value}).code == "INVALID_FIELD"
 
 
 VALUES = st.recursive(
@@ -117,4 +117,4 @@ def test_no_value_is_beyond_a_conversion(value: Any, conversion: str) -> None:
     mapping = {name: {"path": "v", "as": conversion} for name in ("timestamp", "metadata.x")}
     if conversion in ("text", "number"):
         mapping |= {name: {"path": "v", "as": conversion} for name in envelopes.MEMBERS}
-    assert isinstance(mapped_messages.opened(mapping, {"v": value}), AcceptedMessage | RejectedMessage)
+    assert isinstance(mapped_messages.open_message(mapping, {"v": value}), AcceptedMessage | RejectedMessage)

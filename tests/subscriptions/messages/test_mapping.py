@@ -209,14 +209,14 @@ class _Read(str):
 
 def test_a_header_is_converted_once_for_all_events_of_a_message() -> None:
     number = _Read("1")
-    message = mapped_messages.opened({"data": {"header": "X", "as": "number"}}, [{}] * 5, X=number)
+    message = mapped_messages.open_message({"data": {"header": "X", "as": "number"}}, [{}] * 5, X=number)
     assert [one.fields["data"] for one in message.messages] == [1] * 5
     assert number.times == 1
 
 
 @pytest.mark.parametrize(("events", "code"), [(1, None), (40, None), (41, "TOO_LARGE"), (1000, "TOO_LARGE")])
 def test_one_header_cannot_be_multiplied_without_end_by_many_events(events: int, code: str | None) -> None:
-    message = mapped_messages.opened({"data": {"header": "X"}}, [{}] * events, X="x" * 100 * 1024)
+    message = mapped_messages.open_message({"data": {"header": "X"}}, [{}] * events, X="x" * 100 * 1024)
     assert getattr(message, "code", None) == code
     if code is None:
         assert stored_bytes(message) > events * 100 * 1024
@@ -236,7 +236,7 @@ def test_the_version_means_what_it_means_in_a_plain_message() -> None:
 @given(json_values(), st.sampled_from(["text", "number"]))
 def test_a_version_that_is_mapped_keeps_no_event_out_and_is_kept(version: object, conversion: str) -> None:
     mapping = {"version": {"path": "meta.version", "as": conversion}}
-    message = mapped_messages.opened(mapping, {"meta": {"version": version}, "version": "1.2"})
+    message = mapped_messages.open_message(mapping, {"meta": {"version": version}, "version": "1.2"})
     assert isinstance(message, AcceptedMessage)
     assert message.fields["extensions"]["version"] == "1.2"
     other = message.fields["extensions"].get("claimedVersion")
@@ -254,11 +254,11 @@ def test_a_mapped_expectation_that_is_no_version_is_refused_with_its_place() -> 
 
 def test_a_list_of_messages_is_mapped_one_by_one() -> None:
     mapping = {"data": "d", "messageId": {"header": "X-Id"}, "userId": "u"}
-    message = mapped_messages.opened(mapping, [{"d": 1, "u": "a"}, {"d": 2}], **{"X-Id": "x"})
+    message = mapped_messages.open_message(mapping, [{"d": 1, "u": "a"}, {"d": 2}], **{"X-Id": "x"})
     assert isinstance(message, MessageGroup)
     assert [(one.fields["messageId"], one.fields["data"]) for one in message.messages] == [("x:0", 1), ("x:1", 2)]
-    assert mapped_messages.opened(mapping, [{"d": 1, "u": {}}]).code == "INVALID_FIELD"
-    assert mapped_messages.opened(mapping, [5]).code == "NOT_AN_OBJECT"
+    assert mapped_messages.open_message(mapping, [{"d": 1, "u": {}}]).code == "INVALID_FIELD"
+    assert mapped_messages.open_message(mapping, [5]).code == "NOT_AN_OBJECT"
 
 
 # refusals
@@ -284,7 +284,9 @@ def test_a_list_of_messages_is_mapped_one_by_one() -> None:
 def test_what_cannot_be_taken_is_refused_with_member_place_and_value(
     mapping: Any, content: Any, code: str, parts: tuple[str, ...]
 ) -> None:
-    message = mapped_messages.opened({**mapping, "messageId": "id"}, {**content, "id": "m"}, **{"X-User": "x" * 2000})
+    message = mapped_messages.open_message(
+        {**mapping, "messageId": "id"}, {**content, "id": "m"}, **{"X-User": "x" * 2000}
+    )
     assert isinstance(message, RejectedMessage)
     assert (message.code, message.id) == (code, "m")
     assert [part for part in parts if part not in message.reason] == []
@@ -311,7 +313,7 @@ def test_a_type_that_neither_mapping_nor_subject_name_is_missing() -> None:
     ],
 )
 def test_the_limits_are_those_of_any_message(raw: bytes, code: str) -> None:
-    assert mapped_messages.opened({"data": ""}, raw).code == code
+    assert mapped_messages.open_message({"data": ""}, raw).code == code
 
 
 # nothing is lost
@@ -350,7 +352,7 @@ def _is_part(part: Any, whole: Any) -> bool:
 @given(st.dictionaries(KEYS, TREES), MAPPINGS)
 def test_every_leaf_of_a_message_is_in_the_event(tree: dict[str, Any], mapping: dict[str, Any]) -> None:
     content = _with_leaves(tree, (f"leaf{n}" for n in itertools.count()))
-    message = mapped_messages.opened(mapping, content)
+    message = mapped_messages.open_message(mapping, content)
     if isinstance(message, RejectedMessage):  # a member that is a text has no place for an object
         assert message.code == "INVALID_FIELD"
         return

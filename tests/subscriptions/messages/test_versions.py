@@ -23,7 +23,7 @@ from eventscope.subscriptions.messages import parse
 from eventscope.subscriptions.publish.outcome import StoredEvent
 from eventscope.subscriptions.publish.retry import open_retrier
 from tests.store.support.json_values import json_values
-from tests.support.ingesters import ingester, stored
+from tests.support.ingesters import ingester, wait_for_events
 from tests.support.until import until
 
 AT = 1_700_000_000_000_000
@@ -83,7 +83,7 @@ async def test_the_same_event_with_another_claim_is_known(
         sent = USER | {"messageId": "m", "version": version, "$ref": "x", "$id": "y"}
         await client.publish(subject, orjson.dumps(sent))
     await client.publish(subject, b'{"messageId": "last"}')
-    [event, _] = await stored(log, 2)
+    [event, _] = await wait_for_events(log, 2)
     assert (event["messageId"], event["version"], event.get("claimedVersion")) == ("m", 1, 3 if claim == 3 else None)
     assert await rejections.numbers(log) == []
 
@@ -132,7 +132,7 @@ async def test_what_was_rejected_for_its_version_is_taken_when_it_is_retried_or_
         assert retrier.answers == {first.number: [StoredEvent("m5", 1, 1)]}
         for raw in (raws[1], together):
             await client.publish(subject, raw)
-        events = await stored(log, 4)
+        events = await wait_for_events(log, 4)
     assert [(event["messageId"], event["version"], claimed(event)) for event in events] == [
         ("m5", 1, 5),
         ("m6", 2, 6),

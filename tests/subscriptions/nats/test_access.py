@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from eventscope.errors import CannotStart
 from eventscope.subscriptions.nats.access import Access, BadAccess
 from eventscope.subscriptions.nats.stream import close, connect, ensure
-from tests.support.locked_nats import Certificates, Key, Operator, demanding
+from tests.support.locked_nats import Certificates, Key, Operator, locked_nats
 from tests.support.until import until
 
 
@@ -37,13 +37,13 @@ def operator() -> Operator:
 
 @pytest.fixture(scope="module")
 def by_jwt(operator: Operator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with demanding(tmp_path_factory.mktemp("jwt"), **operator.config) as url:
+    with locked_nats(tmp_path_factory.mktemp("jwt"), **operator.config) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with demanding(tmp_path_factory.mktemp("plain")) as url:
+    with locked_nats(tmp_path_factory.mktemp("plain")) as url:
         yield url
 
 
@@ -51,7 +51,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def by_password(tmp_path: Path) -> Iterator[Path]:
     """The folder of a server that wants a password, with the file of its process id."""
     more: Any = {"authorization": {"user": "me", "password": "s3cret"}, "pid_file": str(tmp_path / "pid")}
-    with demanding(tmp_path, **more):
+    with locked_nats(tmp_path, **more):
         yield tmp_path
 
 
@@ -63,7 +63,7 @@ def by_odd_secret(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[st
         demanded, written = {"token": secret}, quote(secret, safe="")
     else:
         demanded, written = {"user": user, "password": secret}, f"{quote(user)}:{quote(secret, safe='')}"
-    with demanding(tmp_path, authorization=demanded) as url:
+    with locked_nats(tmp_path, authorization=demanded) as url:
         yield url.replace("//", f"//{written}@")
 
 
@@ -74,14 +74,14 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 @pytest.fixture(scope="module")
 def by_certificate(certificates: Certificates, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with demanding(tmp_path_factory.mktemp("tls"), **certificates.config(verify=True)) as url:
+    with locked_nats(tmp_path_factory.mktemp("tls"), **certificates.config(verify=True)) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def by_choice(certificates: Certificates, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     config = certificates.config(verify=False)
-    with demanding(tmp_path_factory.mktemp("choice"), **config, allow_non_tls=True) as url:
+    with locked_nats(tmp_path_factory.mktemp("choice"), **config, allow_non_tls=True) as url:
         yield url
 
 

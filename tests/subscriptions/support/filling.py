@@ -15,7 +15,7 @@ from eventscope.store.values.message import AcceptedMessage, Arrival, MessageBat
 from eventscope.store.write.append import append
 from eventscope.store.write.retention import Retention
 from eventscope.subscriptions.live import live_batch
-from tests.subscriptions.support.seals import sealing
+from tests.subscriptions.support.seals import seal_of
 
 FOREVER = 0.0
 
@@ -39,13 +39,13 @@ async def store(
 
 async def tell(log: Log, client: Client, stream: str, events: Sequence[EventDocument]) -> None:
     """Tell the feed that these were stored, as the ingester does."""
-    for message in live_batch.encode(events[0]["_id"] - 1, events, 100_000, await sealing(log)):
+    for message in live_batch.encode(events[0]["_id"] - 1, events, 100_000, await seal_of(log)):
         await client.publish(live_batch.subject(stream), message)
 
 
 async def beat(log: Log, client: Client, stream: str, head: int) -> None:
     """Tell the feed the head alone."""
-    await client.publish(live_batch.subject(stream), live_batch.heartbeat(head, await sealing(log)))
+    await client.publish(live_batch.subject(stream), live_batch.heartbeat(head, await seal_of(log)))
 
 
 def user(id: str, **more: Any) -> dict[str, Any]:

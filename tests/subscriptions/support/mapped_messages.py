@@ -10,7 +10,7 @@ from eventscope.subscriptions.messages.mapping import Mapper
 from eventscope.subscriptions.messages.parse import parse_message
 
 
-def opened(mapping: Any, content: object, subject: str = "events.a.b", **headers: str) -> Any:
+def open_message(mapping: Any, content: object, subject: str = "events.a.b", **headers: str) -> Any:
     """What the message is read as."""
     raw = content if isinstance(content, bytes) else orjson.dumps(content)
     mapper = Mapper(envelopes.mapping(mapping))
@@ -19,6 +19,6 @@ def opened(mapping: Any, content: object, subject: str = "events.a.b", **headers
 
 def fields(mapping: Any, content: object, subject: str = "events.a.b", **headers: str) -> dict[str, Any]:
     """The fields of the event that the message becomes."""
-    message = opened(mapping, content, subject, **headers)
+    message = open_message(mapping, content, subject, **headers)
     assert isinstance(message, AcceptedMessage), message
     return dict(message.fields)

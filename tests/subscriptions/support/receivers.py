@@ -22,7 +22,7 @@ from eventscope.subscriptions.live import live_batch
 from eventscope.subscriptions.live.history import Item
 from eventscope.subscriptions.live.hub import Hub
 from eventscope.subscriptions.live.subscriber import Text
-from tests.subscriptions.support.seals import sealing
+from tests.subscriptions.support.seals import seal_of
 from tests.support.until import until
 
 PLACE = re.compile(r"e(\d+)|[A-Z]\w+ \w+\(\w+=(\d+).*\)")  # of a text that `Renderer` has written
@@ -69,7 +69,7 @@ class Receiver:
         assert self.positions == list(positions)
 
 
-class Quick(Receiver):
+class ImmediateReceiver(Receiver):
     """One that knows whether there is room, as our sockets do."""
 
     def put(self, body: bytes, reached: int) -> bool:
@@ -99,7 +99,7 @@ class Renderer:
         return text
 
 
-class Slowly(Renderer):
+class SlowRenderer(Renderer):
     """Writes events out when it may."""
 
     def __init__(self) -> None:
@@ -119,7 +119,7 @@ class Slowly(Renderer):
 
 
 @asynccontextmanager
-async def member(
+async def subscriber(
     hub: Hub, filter: Filter, after: int, sink: Receiver, key: object = "k", render: Callable[[], Renderer] = Renderer
 ) -> AsyncIterator[asyncio.Task[None]]:
     """A subscriber for the length of the block."""
@@ -130,7 +130,7 @@ async def member(
         await cancel(task)
 
 
-class Teller:
+class Announcer:
     """Stores events as an ingester does, and tells of them live, or does not."""
 
     def __init__(self, log: Log, client: Client, stream: str) -> None:
@@ -154,14 +154,14 @@ class Teller:
 
     async def tell(self, events: list[EventDocument]) -> None:
         """Tell of stored events."""
-        for message in live_batch.encode(events[0]["_id"] - 1, events, 1_000_000, await sealing(self._log)):
+        for message in live_batch.encode(events[0]["_id"] - 1, events, 1_000_000, await seal_of(self._log)):
             await self._client.publish(live_batch.subject(self._stream), message)
         await self._client.flush()
 
     async def beat(self, head: int) -> None:
         """Tell the head."""
         await self._client.publish(
-            live_batch.subject(self._stream), live_batch.heartbeat(head, await sealing(self._log))
+            live_batch.subject(self._stream), live_batch.heartbeat(head, await seal_of(self._log))
         )
         await self._client.flush()
 

@@ -10,6 +10,6 @@ TERM = 1_000  # later than that of any ingester that a test runs beside
 numbers = count(1, 1_000)
 
 
-async def sealing(log: Log) -> Seal:
+async def seal_of(log: Log) -> Seal:
     """A seal whose messages come after those of all before."""
     return Seal(await secret.ensure(log), TERM, log.identity.name, next(numbers))

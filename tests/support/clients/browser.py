@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from playwright.async_api import Page, async_playwright
 
-from tests.support.requirements import left_out
+from tests.support.requirements import leave_out
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = (
@@ -20,12 +20,12 @@ def path() -> str:
     """Where it is; the test is left out if there is none."""
     found = [path for name in BROWSERS if (path := shutil.which(name))]
     if not found:
-        left_out("there is no Chromium on this machine; install it to test the pages")
+        leave_out("there is no Chromium on this machine; install it to test the pages")
     return found[0]
 
 
 @asynccontextmanager
-async def showing(address: str) -> AsyncIterator[Page]:
+async def open_page(address: str) -> AsyncIterator[Page]:
     """The page at that address, for the length of the block."""
     executable = path()
     async with async_playwright() as playwright:

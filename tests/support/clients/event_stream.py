@@ -53,7 +53,7 @@ class Stream:
 
 
 @asynccontextmanager
-async def streamed(
+async def open_stream(
     http: httpx.AsyncClient,
     query: str,
     *,

@@ -56,7 +56,7 @@ class Socket:
 
 
 @asynccontextmanager
-async def opened(
+async def open_socket(
     url: str, *, init: bool = True, protocols: Sequence[str] = (PROTOCOL,), origin: str | None = None
 ) -> AsyncIterator[Socket]:
     """A connection for the length of the block, which has said who it is unless told not to."""
