@@ -3,7 +3,7 @@
 https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-4.md
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Self
 
 from nats.aio.client import Client
@@ -14,6 +14,8 @@ from eventscope.subscriptions.messages.raw_text import decode, encode, escaped
 VERSION: Final = b"NATS/1.0"
 SPACE: Final = " \t\n\r\x0b\x0c"
 NUL: Final = escaped(0)
+EMPTY: Final = len(VERSION + b"\r\n\r\n")  # bytes of a block without headers
+SEPARATORS: Final = len(": \r\n")  # in each line
 
 
 class HeaderClient(Client):
@@ -75,6 +77,15 @@ class Sendable(dict[str, str | list[str]]):
 def format_block(lines: Iterable[tuple[str, str]]) -> bytes:
     """The block of these lines. ValueError when something in them cannot be encoded."""
     return b"\r\n".join((VERSION, *(encode(name) + b": " + encode(value) for name, value in lines), b"", b""))
+
+
+def block_size(headers: Mapping[str, str | list[str]]) -> int:
+    """The bytes of the block of these headers, without making it."""
+    size = EMPTY
+    for name, value in headers.items():
+        for one in value if isinstance(value, list) else (value,):
+            size += len(encode(name)) + len(encode(one)) + SEPARATORS
+    return size
 
 
 def parse(block: bytes) -> MessageHeaders:

@@ -14,7 +14,7 @@ from eventscope.store.values import json_text
 from eventscope.subscriptions.messages.envelope import EXPORTED, PLAIN
 from eventscope.subscriptions.messages.headers import EXPECTED_STREAM, MESSAGE_ID
 from eventscope.subscriptions.messages.parse import MOST_BYTES, MOST_EXPORTED_BYTES
-from eventscope.subscriptions.nats.header_block import Sendable
+from eventscope.subscriptions.nats.header_block import block_size
 from eventscope.subscriptions.nats.subjects import subject_of
 
 # the JSON of an event as services send it: type, data, timestamp and the optional members
@@ -62,7 +62,7 @@ def encode(content: EventMessage | Sequence[EventMessage], name: str) -> bytes:
 
 def size(payload: bytes, headers: Mapping[str, str | list[str]]) -> int:
     """The bytes that a NATS server counts against its `max_payload`."""
-    return len(payload) + len(Sendable(dict(headers)).block())
+    return len(payload) + block_size(headers)
 
 
 def check_size(name: str, payload: bytes, headers: Mapping[str, str], most_content: int, most_bytes: int) -> None:

@@ -513,7 +513,7 @@ async def test_whatever_they_ask_and_however_they_stall_and_come_back_each_gets_
             stored += n
         done.set()
 
-    async def subscriber(number: int) -> tuple[int, Filter, list[int]]:
+    async def resuming(number: int) -> tuple[int, Filter, list[int]]:
         mine = random.Random(number)
         place = mine.randrange(len(filters))
         start = mine.choice([0, 0, mine.randrange(50)])
@@ -544,7 +544,7 @@ async def test_whatever_they_ask_and_however_they_stall_and_come_back_each_gets_
 
     async with asyncio.timeout(120), asyncio.TaskGroup() as group:
         group.create_task(happen())
-        subscribers = [group.create_task(subscriber(number)) for number in range(40)]
+        subscribers = [group.create_task(resuming(number)) for number in range(40)]
     whole = [
         event for page in range(0, total, 1000) for event in await read.events(log, EVERYTHING, above=page, limit=1000)
     ]

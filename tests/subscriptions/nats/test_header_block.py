@@ -20,7 +20,7 @@ from eventscope.store.values.headers import MessageHeaders, Values, every
 from eventscope.store.values.message import RETRY, Arrival
 from eventscope.subscriptions.messages import raw_text
 from eventscope.subscriptions.messages.headers import OWN_ID
-from eventscope.subscriptions.nats.header_block import Sendable, parse
+from eventscope.subscriptions.nats.header_block import Sendable, block_size, parse
 from eventscope.subscriptions.nats.stream import connect
 from eventscope.subscriptions.publish.retry import open_retrier
 from tests.support.until import until
@@ -46,6 +46,15 @@ def test_every_value_of_every_name_is_read_in_its_order(lines: list[tuple[str, s
 @given(st.binary() | st.binary().map(lambda raw: b"NATS/1.0" + raw))
 def test_no_bytes_are_beyond_it(raw: bytes) -> None:
     assert all("\0" not in name for name in parse(raw))
+
+
+@given(st.lists(st.tuples(NAMES, VALUES)))
+def test_the_size_of_a_block_is_known_without_making_it(lines: list[tuple[str, str]]) -> None:
+    headers = MessageHeaders()
+    for name, value in lines:
+        headers.add(name, value)
+    block = Sendable(headers.every).block()
+    assert block_size(headers.every) == block_size(Sendable(headers.every)) == len(block)
 
 
 def test_the_status_of_the_server_is_read() -> None:
