@@ -37,6 +37,7 @@ class SharedAnswers:
             return answer
         finally:
             shared.waiting -= 1
+            # no await between this check and `_forget`, so no new caller can join a task that is being cancelled
             if not shared.waiting and not shared.task.done():
                 shared.task.cancel()
                 self._forget(key, shared.task)

@@ -94,6 +94,7 @@ class ReadBudget:
 
     def leave(self) -> None:
         """End the operation: give its place back, and let it take no other."""
+        # set first: a read that still waits in `enter` must give back the place that it may get later
         self._refusal = Unavailable("the operation is over")
         if self._has_place and self._places is not None:
             self._has_place = False

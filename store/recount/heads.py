@@ -59,7 +59,7 @@ async def differences(log: Log, report: Progress) -> list[Wrong]:
                     if count % 1000 == 0:
                         report("head", count, max(count, total))
                         if asyncio.get_running_loop().time() - start > SNAPSHOT_SECONDS:
-                            break
+                            break  # go on after this name in a new snapshot, before MongoDB drops this one
                 else:
                     return wrong
 
@@ -72,6 +72,7 @@ async def repair(log: Log, wrong: Sequence[Wrong]) -> None:
 
         async def work(session: Session, before: Document, names: Sequence[AggregateName] = names) -> None:
             writes: list[ReplaceOne[Document] | DeleteOne] = []
+            # all is read again: a batch may have moved these heads since they were found to be wrong
             for name in names:
                 entry = await entry_of(log, name, session=session)
                 wrong_head = await difference(log, entry, checkpoint.head_of(before), session)

@@ -67,6 +67,7 @@ async def repair(log: Log, differences: PopulationDifferences) -> None:
     """
 
     async def work(session: Session, before: Document) -> None:
+        # Two recounts that found the same difference must not both add it: `in_transaction` counts each of them.
         if before.get("recounts", 0) != differences.recounts:
             return
         changes = [await _change(log, one, session) for one in differences.wrong if one.kind == "population"]

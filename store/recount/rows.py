@@ -52,6 +52,7 @@ async def basis(log: Log, report: Progress) -> Basis:
     """
     tally = Tally()
     at = await _before(log)
+    # most events are counted before the rows are read, so that the rest is quick and little expires meanwhile
     while (head := await checkpoint.head(log)) - at > CHUNK:
         at = await _count(log, tally, at, at + CHUNK)
         report("hour", at, head)
@@ -108,6 +109,8 @@ async def present(log: Log, positions: Iterable[int], head: int, **options: Any)
 
 
 async def _repair(log: Log, basis: Basis, part: Sequence[Wrong], head: int, session: Session) -> None:
+    # Batches have changed the rows since `basis`. No batch can commit now, so the counts of `basis` and those of the
+    # events since then give the correct rows of this moment.
     since = Tally()
     await count(log, since, {"_id": {"$gt": basis.head, "$lte": head}}, session=session)
     rows = await log.rollups.find({"_id": {"$in": [one.key for one in part]}}, session=session).to_list(None)
@@ -130,6 +133,7 @@ async def _repair(log: Log, basis: Basis, part: Sequence[Wrong], head: int, sess
         expires = found is not None and one.key.get("expireAt") is not None and is_row(one.key, found)
         if found is not None and expires and (last := found["lastPosition"]) not in existing:
             expired[one.key["type"]] = max(last, expired.get(one.key["type"], 0))
+    # the deleted rows were the last trace of how far these types have expired
     if expired:
         ledger = [UpdateOne({"_id": type}, {"$max": {"through": last}}, upsert=True) for type, last in expired.items()]
         await log.expirations.bulk_write(ledger, ordered=False, session=session)

@@ -35,7 +35,7 @@ async def recount(log: Log, report: Progress, *, repair: bool, accept_loss: bool
     if not accept_loss:
         await _require_agreement(log, now)
     elif repair:
-        await remains.accept(log)
+        await remains.accept(log)  # first: the recount below needs a checkpoint that matches the events
     first = latest = await _pass(log, report, repair=repair)
     passes = 1
     # the last pass only looks: what it finds is `left`

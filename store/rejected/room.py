@@ -93,7 +93,7 @@ async def trim(log: Log, most_bytes: int, seconds: float) -> Trimmed | None:
             tally = Counter(row["code"] for row in rows if not row["expired"])
             if not await _count(log, tally, through, rows[-1]["_id"]):
                 break  # another process is dropping them
-            through = rows[-1]["_id"]
+            through = rows[-1]["_id"]  # counted; if this process dies here, the next `trim` deletes up to it
             await log.rejected.delete_many({"_id": {"$lte": through}})
             codes += tally
             size, n = size - sum(row["size"] for row in rows), max(1, n - len(rows))

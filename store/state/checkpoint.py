@@ -165,6 +165,8 @@ async def acquire(
         before = await log.meta.find_one(available)
         if before is None:
             return None
+        # The former session ends before the lease is taken: a transaction that is still open then aborts, or has
+        # committed and is seen by all that the new holder reads.
         if before.get("session") not in (None, session_id):
             await log.mongo.end_session(before["session"])
         after = await log.meta.find_one_and_update(
@@ -172,9 +174,8 @@ async def acquire(
             [
                 {
                     "$set": {
-                        "log": {
-                            "$ifNull": ["$log", {"$literal": uuid.uuid4().hex}]
-                        },  # older versions did not name their logs
+                        # older versions did not name their logs
+                        "log": {"$ifNull": ["$log", {"$literal": uuid.uuid4().hex}]},
                         "term": {"$cond": [ours, "$term", {"$add": ["$term", 1]}]},
                         "holder": {"$literal": holder},
                         "session": {"$literal": session_id},

@@ -84,6 +84,7 @@ async def tidy(log: Log) -> None:
             type = row["_id"]["type"]
             through[type] = max(row["lastPosition"], through.get(type, 0))
         notes = [UpdateOne({"_id": type}, {"$max": {"through": last}}, upsert=True) for type, last in through.items()]
+        # the note before the deletion: a process that dies in between leaves both, and readers take the larger
         with translate_errors(log.question_seconds, "expirations"):
             await log.expirations.bulk_write(notes)
         with translate_errors(log.question_seconds):
