@@ -93,7 +93,7 @@ class Buffer:
         reason = f"{arrival.subject[:200]} is a subject on which Eventscope or NATS itself sends"
         if arrival.sequence > self.start_sequence:
             self._echo = capture.pattern(arrival.subject)
-            raise Blocked(f"the stream {self.name} takes in what it must not: {reason}")
+            raise Blocked(f"the stream {self.name} accepts what it must not: {reason}")
         id = generated_id(self.name, arrival.sequence, arrival.recorded_at)
         return RejectedMessage(arrival, "RESERVED_SUBJECT", reason, id)
 
@@ -106,7 +106,7 @@ class Buffer:
                 await asyncio.sleep(ECHO_SECONDS / ECHO_LOOKS)
                 if await self._count(self._echo) > before:
                     raise Blocked(
-                        f"the stream {self.name} takes in what it must not, in a way that cannot be seen from here:"
+                        f"the stream {self.name} accepts what it must not, in a way that cannot be seen from here:"
                         f" {self._echo} are subjects on which Eventscope or NATS itself sends"
                     )
         self._echo = ""
@@ -131,7 +131,7 @@ class Buffer:
         self._is_incomplete = lacks
         self._complete_at = self._complete_at if lacks else self._now
         if settings := capture.doubts(info.config):
-            text = f"the stream {self.name} forgets messages that may not be stored yet (%s): see eventscope doctor"
+            text = f"the stream {self.name} may drop messages before they are stored (%s): see eventscope doctor"
             self._warn("doubts", text % settings, settings)
         self.accepted_subjects = info.config.subjects or []
         self.last_sequence = info.state.last_seq

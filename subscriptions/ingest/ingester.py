@@ -137,10 +137,10 @@ class Ingester:
             try:
                 await self._ingest(writer)
             except ReadInterrupted as error:
-                if self._stopped_at == writer.at.place:
+                if self._stopped_at == writer.at.place:  # twice without progress: leave the lease to others
                     raise
                 self._stopped_at = writer.at.place
-                logger.warning("reading the stream %s anew: %s", self.stream, error)
+                logger.warning("reading the stream %s again: %s", self.stream, error)
 
     async def _ingest(self, writer: Writer) -> None:
         await self._start(writer)

@@ -31,7 +31,7 @@ SILENCE_SECONDS: Final = 3.0
 DOUBT_SECONDS: Final = 0.1  # between two looks at the log while unsigned messages arrive
 FAILED_SECONDS: Final = 1.0
 
-# a head of 0 lies before all that any reader knows, so each of them looks at the checkpoint
+# its head of 0 lies before any that readers know, so each of them looks at the checkpoint
 REPLACED: Final = LiveBatch(previous=0, head=0)
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,10 @@ class Inbox:
         self._changed.set()
 
     def clear(self) -> None:
-        """Drop all that waits: the reader falls back to the log."""
+        """Drop all that waits and accept batches again: the reader falls back to the log.
+
+        Called before the log is read: what is stored meanwhile then waits here, and no hole is left after the replay.
+        """
         self._batches.clear()
         self._count = self._bytes = 0
         self._has_overflown = False
@@ -83,7 +86,7 @@ class Inbox:
 
 
 class Overflow(Exception):
-    """A reader was too slow, and what waited for it was dropped."""
+    """A reader was too slow, and what waited for it was dropped. Nothing is added until it calls `clear`."""
 
 
 class Feed:
@@ -173,7 +176,7 @@ class Feed:
         at = await checkpoint.read(self._log)
         if at.term < self._last_order[0]:  # the log was restored from a backup
             self._last_order = (0, 0)
-        if at.head > self._head or at.identity != self._identity:  # a lower one may only be late
+        if at.head > self._head or at.identity != self._identity:  # a lower head may just be older
             self._accept(LiveBatch(at.head, at.head, log=at.identity))
 
     async def watch(self) -> None:

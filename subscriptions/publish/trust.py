@@ -29,7 +29,7 @@ Answer = list[StoredEvent] | PublishRejection
 
 @dataclass(slots=True)
 class AnswerTrust:
-    """Decides for one publisher. `on_distrust` is called with the reason for each answer that is dropped."""
+    """Decides for a publisher. `on_distrust` is called with the reason for each answer that is dropped."""
 
     key: "LogKey | None"
     on_distrust: Callable[[str], None] = lambda reason: None

@@ -128,10 +128,10 @@ async def test_settings_by_which_a_stream_forgets_are_warned_of_once(
         js = client.jetstream()
         info = await js.stream_info(settings.stream)
         await js.update_stream(info.config, discard=DiscardPolicy.OLD, max_age=3600.0)
-        await until(lambda: "forgets messages that may not be stored yet" in caplog.text)
+        await until(lambda: "may drop messages before they are stored" in caplog.text)
         await publish(client, subject_prefix, 2)
         await wait_for_events(log, 2)
-    assert caplog.text.count("forgets messages") == 1
+    assert caplog.text.count("may drop messages") == 1
     assert "(max_age 3600, discard old)" in caplog.text
 
 
@@ -294,9 +294,9 @@ async def test_what_comes_back_by_a_way_that_cannot_be_seen_is_never_stored_howe
     feeding = True
     subscription = await client.subscribe(live_batch.subject(settings.stream), cb=back)
     async with ingester(settings):
-        await stopped(settings, "takes in what it must not, in a way")
+        await stopped(settings, "accepts what it must not, in a way")
     async with ingester(settings):
-        await stopped(settings, "takes in what it must not, in a way")
+        await stopped(settings, "accepts what it must not, in a way")
         assert await log.rejected.count_documents({}) == 0
         feeding = False
         await works(settings)
