@@ -80,7 +80,7 @@ class Direct:
             raise
         finally:
             if self._observer is not None:
-                self._observer.answered("query", code, perf_counter() - began)
+                self._observer.on_operation("query", code, perf_counter() - began)
         return result
 
     async def _execute(self, plan: QueryPlan, context: Context) -> ExecutionResult:

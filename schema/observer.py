@@ -23,7 +23,7 @@ UNCLEAR: Final = (MissingQueryError, CannotGetOperationTypeError, InvalidOperati
 class Observer(Protocol):
     """Is told about operations."""
 
-    def answered(self, kind: str, code: str, seconds: float) -> None:
+    def on_operation(self, kind: str, code: str, seconds: float) -> None:
         """An operation ended: `OK`, with the code of its first error, or `GIVEN_UP` before there was an answer."""
         ...
 
@@ -39,10 +39,10 @@ class GuardedObserver:
         self._observer = observer
         self._guard = Guard()
 
-    def answered(self, kind: str, code: str, seconds: float) -> None:
+    def on_operation(self, kind: str, code: str, seconds: float) -> None:
         """Pass it on."""
         with self._guard:
-            self._observer.answered(kind, code, seconds)
+            self._observer.on_operation(kind, code, seconds)
 
     def fell_back(self, reason: str) -> None:
         """Pass it on."""
@@ -74,7 +74,7 @@ class ObserverExtension(SchemaExtension):
             code = self._code() if self._kind() == "subscription" else GIVEN_UP
             raise
         finally:
-            self._observer.answered(self._kind(), code, perf_counter() - began)
+            self._observer.on_operation(self._kind(), code, perf_counter() - began)
 
     def _code(self) -> str:
         context = self.execution_context

@@ -107,7 +107,7 @@ class EventStream(Response):
         try:
             await asyncio.wait([disconnect, *tasks], return_when=asyncio.FIRST_COMPLETED)
             # before the tasks are cancelled: live delivery calls `send` of the sink from its own task
-            sink.gone = True
+            sink.is_gone = True
             await cancel(*tasks)
             if sink.stuck.is_set():  # it would not take the end either
                 services.feed.observer.on_drop("stuck")
@@ -159,7 +159,7 @@ class EventStreamSink:
     """The sink of one stream, for results of its own operation and for those that it shares with others."""
 
     def __init__(self, send: Send, log: Log) -> None:
-        self.gone = False
+        self.is_gone = False
         self.stuck = asyncio.Event()
         self._send = send
         self._log = log
@@ -170,7 +170,7 @@ class EventStreamSink:
 
         Returns the coroutine of the server's `send` itself, which live delivery may step outside any task.
         """
-        if self.gone or self.stuck.is_set():
+        if self.is_gone or self.stuck.is_set():
             raise Gone
         self._writes += 1
         message = {

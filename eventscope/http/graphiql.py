@@ -43,9 +43,9 @@ def wants_page(request: Request) -> bool:
     return kinds[:1] == ["text/html"]
 
 
-def page(built: Path = BUILT) -> Response:
+def page(page_folder: Path = BUILT) -> Response:
     """The page itself."""
-    folder = built if (built / "index.html").is_file() else PLAIN
+    folder = page_folder if (page_folder / "index.html").is_file() else PLAIN
     headers = _SAFE | {
         "Content-Security-Policy": POLICY,
         "Cache-Control": "no-cache",
@@ -54,7 +54,7 @@ def page(built: Path = BUILT) -> Response:
     return Response((folder / "index.html").read_bytes(), media_type="text/html", headers=headers)
 
 
-def routes(built: Path = BUILT) -> list[Route]:
+def routes(page_folder: Path = BUILT) -> list[Route]:
     """The files that the pages load."""
 
     # not async, since it reads files: Starlette runs it in a thread
@@ -62,10 +62,10 @@ def routes(built: Path = BUILT) -> list[Route]:
         name = request.path_params["name"]
         if not _NAME.fullmatch(name):
             return _missing()
-        packed = built / "assets" / f"{name}.gz"
-        if packed.is_file():
+        file = page_folder / "assets" / f"{name}.gz"
+        if file.is_file():
             # its name contains a hash of its content
-            return _gunzip(request, packed, name, _SAFE | {"Cache-Control": "public, max-age=31536000, immutable"})
+            return _gzip_response(request, file, name, _SAFE | {"Cache-Control": "public, max-age=31536000, immutable"})
         if (PLAIN / name).is_file() and Path(name).suffix in _TYPES:
             return FileResponse(PLAIN / name, media_type=_type(name), headers=_SAFE | {"Cache-Control": "no-cache"})
         return _missing()
@@ -73,12 +73,12 @@ def routes(built: Path = BUILT) -> list[Route]:
     return [Route("/graphql/assets/{name}", asset, methods=["GET"])]
 
 
-def _gunzip(request: Request, packed: Path, name: str, headers: dict[str, str]) -> Response:
+def _gzip_response(request: Request, file: Path, name: str, headers: dict[str, str]) -> Response:
     headers = headers | {"Vary": "Accept-Encoding"}
     weights = dict(parse_accept(request.headers.get("accept-encoding", "")))
     if weights.get("gzip", weights.get("*", 0)) > 0:
-        return FileResponse(packed, media_type=_type(name), headers=headers | {"Content-Encoding": "gzip"})
-    return Response(gzip.decompress(packed.read_bytes()), media_type=_type(name), headers=headers)
+        return FileResponse(file, media_type=_type(name), headers=headers | {"Content-Encoding": "gzip"})
+    return Response(gzip.decompress(file.read_bytes()), media_type=_type(name), headers=headers)
 
 
 def _missing() -> Response:

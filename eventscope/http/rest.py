@@ -73,37 +73,38 @@ async def _other(request: Request) -> Response:
     return _json(404, {"errors": [to_client(BadInput(f"there is no {f'/events/{path}'[:80]!r}; there are {paths}"))]})
 
 
-async def history(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
+async def history(log: Log, parameters: Mapping[str, str]) -> dict[str, Any]:
     """The events that match."""
-    return await _listing(log, given)
+    return await _listing(log, parameters)
 
 
-async def replay(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
+async def replay(log: Log, parameters: Mapping[str, str]) -> dict[str, Any]:
     """The events that match, and the request's parameters."""
-    types = given.get("eventTypes")
-    filters = {name: given.get(name) for name in PARAMETERS}
-    return await _listing(log, given) | {
-        "filters": filters | {"eventTypes": None if types is None else _types(types), "limit": _limit(given)}
+    types = parameters.get("eventTypes")
+    filters = {name: parameters.get(name) for name in PARAMETERS}
+    return await _listing(log, parameters) | {
+        "filters": filters | {"eventTypes": None if types is None else _types(types), "limit": _limit(parameters)}
     }
 
 
-async def aggregate(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
+async def aggregate(log: Log, parameters: Mapping[str, str]) -> dict[str, Any]:
     """The events of one aggregate, and its current version."""
     for name in ("aggregateId", "aggregateType"):
-        if name not in given:
+        if name not in parameters:
             raise BadInput(f"{name} is missing", name)
-    listing = await _listing(log, given)
+    listing = await _listing(log, parameters)
     # read after the events, so that none of them has a later version
-    return listing | {"latestVersion": await aggregates.version(log, given["aggregateType"], given["aggregateId"])}
+    type, id = parameters["aggregateType"], parameters["aggregateId"]
+    return listing | {"latestVersion": await aggregates.version(log, type, id)}
 
 
-async def statistics(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
+async def statistics(log: Log, parameters: Mapping[str, str]) -> dict[str, Any]:
     """Counts of the events that match; a `limit` is checked, but has no effect."""
-    _limit(given)
-    types = given.get("eventTypes")
-    type, id = given.get("aggregateType"), given.get("aggregateId")
-    low, high = _range(given)
-    found = await stats.stats(
+    _limit(parameters)
+    types = parameters.get("eventTypes")
+    type, id = parameters.get("aggregateType"), parameters.get("aggregateId")
+    low, high = _range(parameters)
+    counts = await stats.stats(
         log,
         Scope(
             types=None if types is None else TypePatterns(_types(types)),
@@ -113,19 +114,19 @@ async def statistics(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
             among=() if id is None else (Among("aggregateId", texts("aggregateId", [id])),),
         ),
     )
-    range = found.time_range
-    types_told = found.event_type_breakdown[: stats.MOST_TYPES]
-    aggregate_types_told = found.aggregate_type_breakdown[: stats.MOST_TYPES]
+    range = counts.time_range
+    listed_types = counts.event_type_breakdown[: stats.MOST_TYPES]
+    listed_aggregate_types = counts.aggregate_type_breakdown[: stats.MOST_TYPES]
     left_out = {
-        "eventTypes": found.event_types - len(types_told),
-        "aggregateTypes": found.aggregate_types - len(aggregate_types_told),
+        "eventTypes": counts.event_types - len(listed_types),
+        "aggregateTypes": counts.aggregate_types - len(listed_aggregate_types),
     }
     return {
-        "totalEvents": found.total_events,
-        "uniqueAggregates": await stats.unique_aggregates(found),
-        "eventTypes": found.event_types,
-        "eventTypeBreakdown": {row.type: row.count for row in types_told},
-        "aggregateTypeBreakdown": {row.type: row.count for row in aggregate_types_told},
+        "totalEvents": counts.total_events,
+        "uniqueAggregates": await stats.unique_aggregates(counts),
+        "eventTypes": counts.event_types,
+        "eventTypeBreakdown": {row.type: row.count for row in listed_types},
+        "aggregateTypeBreakdown": {row.type: row.count for row in listed_aggregate_types},
         "timeRange": {
             "earliest": None if range is None else moment.to_text(range.earliest),
             "latest": None if range is None else moment.to_text(range.latest),
@@ -134,18 +135,18 @@ async def statistics(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-async def _listing(log: Log, given: Mapping[str, str]) -> dict[str, Any]:
+async def _listing(log: Log, parameters: Mapping[str, str]) -> dict[str, Any]:
     """The oldest events that match, oldest first."""
-    filter = _filter(given)
-    page = await events.events(log, filter, request(_limit(given), None), newest_first=False)
+    filter = _filter(parameters)
+    page = await events.events(log, filter, request(_limit(parameters), None), newest_first=False)
     # errors, since this form has no way to say that the page is incomplete, or to continue
     if page.coverage.full:
         raise TooComplex(pages.TOO_LARGE)
     if not page.coverage.complete:
         raise QuestionTimedOut(log.question_seconds)
     return {
-        "aggregateId": given.get("aggregateId"),
-        "aggregateType": given.get("aggregateType"),
+        "aggregateId": parameters.get("aggregateId"),
+        "aggregateType": parameters.get("aggregateType"),
         # of all that match, so that a client sees that the limit has left some out
         "totalEvents": await events.total(log, filter) if page.page_info.has_next_page else len(page.nodes),
         "events": [_event(event) for event in page.nodes],
@@ -171,21 +172,21 @@ def _event(event: EventDocument) -> dict[str, Any]:
 
 
 def _parameters(request: Request) -> Mapping[str, str]:
-    given = request.query_params
-    for name in given:
+    parameters = request.query_params
+    for name in parameters:
         if name not in PARAMETERS:
             raise BadInput(f"{name!r:.60} is not a parameter; there are {', '.join(PARAMETERS)}")
-        if len(given.getlist(name)) > 1:
+        if len(parameters.getlist(name)) > 1:
             raise BadInput(f"{name} is given more than once", name)
     query = request.url.query
-    return {name: _escaped(name, value, query) for name, value in given.items() if _is_given(name, value)}
+    return {name: _with_plus(name, value, query) for name, value in parameters.items() if _has_value(name, value)}
 
 
-def _is_given(name: str, value: str) -> bool:
+def _has_value(name: str, value: str) -> bool:
     return bool(value.strip(", ") if name == "eventTypes" else value)
 
 
-def _escaped(name: str, text: str, query: str) -> str:
+def _with_plus(name: str, text: str, query: str) -> str:
     if name in TIMES and DAY_AND_ZONE.fullmatch(text) and re.search(rf"(?:^|&){name}=[^&]*\+", query):
         # it may be either
         raise BadInput(f"{name}: {text!r} may be a day with a zone or a time; put a T before a time", name)
@@ -194,40 +195,40 @@ def _escaped(name: str, text: str, query: str) -> str:
     return f"{before}+{zone}" if name in TIMES and re.search("[Tt ]", before) else text
 
 
-def _filter(given: Mapping[str, str]) -> Filter:
+def _filter(parameters: Mapping[str, str]) -> Filter:
     parts: list[Filter] = []
-    if "aggregateId" in given:
-        parts.append(Among("aggregateId", texts("aggregateId", [given["aggregateId"]])))
-    if "aggregateType" in given:
-        parts.append(Among("aggregateType", texts("aggregateType", [given["aggregateType"]])))
-    if "eventTypes" in given:
-        parts.append(TypePatterns(_types(given["eventTypes"])))
-    low, high = _range(given)
+    if "aggregateId" in parameters:
+        parts.append(Among("aggregateId", texts("aggregateId", [parameters["aggregateId"]])))
+    if "aggregateType" in parameters:
+        parts.append(Among("aggregateType", texts("aggregateType", [parameters["aggregateType"]])))
+    if "eventTypes" in parameters:
+        parts.append(TypePatterns(_types(parameters["eventTypes"])))
+    low, high = _range(parameters)
     if low is not None or high is not None:
         parts.append(Between("timestamp", low, high))
     return All(tuple(parts))
 
 
-def _types(given: str) -> tuple[str, ...]:
-    return texts("eventTypes", [type.strip() for type in given.split(",") if type.strip()])
+def _types(text: str) -> tuple[str, ...]:
+    return texts("eventTypes", [type.strip() for type in text.split(",") if type.strip()])
 
 
-def _range(given: Mapping[str, str]) -> tuple[int | None, int | None]:
-    start, last, before = (_time(given, name) for name in TIMES)
+def _range(parameters: Mapping[str, str]) -> tuple[int | None, int | None]:
+    start, last, before = (_time(parameters, name) for name in TIMES)
     return moment.ends(start, last, before)
 
 
-def _time(given: Mapping[str, str], name: str) -> int | None:
-    if name not in given:
+def _time(parameters: Mapping[str, str], name: str) -> int | None:
+    if name not in parameters:
         return None
     try:
-        return moment.from_argument(given[name])
+        return moment.from_argument(parameters[name])
     except ValueError as error:
         raise BadInput(f"{name}: {error}", name) from None
 
 
-def _limit(given: Mapping[str, str]) -> int | None:
-    text = given.get("limit")
+def _limit(parameters: Mapping[str, str]) -> int | None:
+    text = parameters.get("limit")
     if text is None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) < 10) or int(text) == 0:

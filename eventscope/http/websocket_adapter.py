@@ -47,14 +47,14 @@ class InexactMessage:
 
 
 class Adapter(ASGIWebSocketAdapter):
-    """One socket. `dropped` is called with the reason if we close or cut the connection."""
+    """One socket. `on_drop` is called with the reason if we close or cut the connection."""
 
     def __init__(
         self, view: AsyncBaseHTTPView[Any, Any, Any, Any, Any, Any, Any], request: WebSocket, response: WebSocket
     ) -> None:
         super().__init__(view, request, response)
-        self.gone = False
-        self.dropped: Callable[[str], None] = lambda reason: None
+        self.is_gone = False
+        self.on_drop: Callable[[str], None] = lambda reason: None
 
     async def iter_json(self, *, ignore_parsing_errors: bool = False) -> AsyncGenerator[object, None]:
         """The client's messages; an `InexactMessage` for one that cannot be parsed without loss."""
@@ -76,7 +76,7 @@ class Adapter(ASGIWebSocketAdapter):
 
     async def send_json(self, message: Mapping[str, object]) -> None:
         """Send one message; raises WebSocketDisconnected if the client is gone or does not read it in time."""
-        if self.gone:
+        if self.is_gone:
             raise WebSocketDisconnected
         text = await self._encode(message)
         if (stack := when_written.get()) is not None:
@@ -92,9 +92,9 @@ class Adapter(ASGIWebSocketAdapter):
 
     async def close(self, code: int, reason: str) -> None:
         """Close, with the reason cut so that it fits into the frame."""
-        if self.ws.application_state == WebSocketState.DISCONNECTED or self.gone:
+        if self.ws.application_state == WebSocketState.DISCONNECTED or self.is_gone:
             return
-        self.dropped(REASONS.get(code, "protocol"))
+        self.on_drop(REASONS.get(code, "protocol"))
         logger.info("a WebSocket is closed with %d: %s", code, safe(reason[:MOST_REASON]))
         raw_reason = reason.encode()
         if len(raw_reason) > MOST_REASON:
@@ -107,9 +107,9 @@ class Adapter(ASGIWebSocketAdapter):
 
     def cut(self) -> None:
         """Break the connection off: a close frame would wait behind everything that the client does not read."""
-        if not self.gone:
-            self.gone = True
-            self.dropped("stuck")
+        if not self.is_gone:
+            self.is_gone = True
+            self.on_drop("stuck")
             self.ws.scope.get("extensions", {}).get(CUT, _nothing)()
 
     async def _encode(self, message: Mapping[str, object]) -> str:

@@ -79,7 +79,7 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
 
     async def handle(self) -> None:
         """Serve the connection, unless there are too many; it always ends with a close code."""
-        self._socket.dropped = self._services.feed.observer.on_drop
+        self._socket.on_drop = self._services.feed.observer.on_drop
         admission: Admission = self.view.admission  # type: ignore[attr-defined]  # the view is our endpoint
         client = self._socket.ws.client
         with admission.admit("" if client is None else client.host) as refusal:

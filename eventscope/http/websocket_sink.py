@@ -14,7 +14,7 @@ from eventscope.subscriptions.live.sink import Gone
 class WebSocketSink:
     """A sink for live delivery.
 
-    `completed` and `gone` are checked before every send: live delivery calls from its own task, which goes on until it
+    `completed` and `is_gone` are checked before every send: live delivery calls from its own task, and goes on until it
     notices that the client has cancelled, while the client may already have started another operation of that id.
     """
 
@@ -28,13 +28,13 @@ class WebSocketSink:
 
     def put(self, body: bytes, reached: int) -> bool:
         """Send one result at once; False if that is not possible."""
-        if self._operation.completed or self._adapter.gone:
+        if self._operation.completed or self._adapter.is_gone:
             return False
         return self._put(self._head_bytes, body, b"}")
 
     async def send(self, text: str, reached: int) -> None:
         """Send one result; raises Gone once the client has left or has cancelled the operation."""
-        if self._operation.completed or self._adapter.gone:
+        if self._operation.completed or self._adapter.is_gone:
             raise Gone
         try:
             await self._send({"type": "websocket.send", "text": self._head + text + "}"})

@@ -84,7 +84,7 @@ class ApiMetrics:
             "live_delay_seconds", "Time from JetStream's timestamp of an event to its live arrival."
         )
 
-    def answered(self, kind: str, code: str, seconds: float) -> None:
+    def on_operation(self, kind: str, code: str, seconds: float) -> None:
         """Count an operation, and its time unless it is a subscription, which lasts as long as its client."""
         self._operation(kind, code).inc()
         if kind in ("query", "mutation"):
@@ -121,7 +121,7 @@ class ApiMetrics:
         """Count a subscriber's connection that the server closed."""
         self._dropped.labels(reason).inc()
 
-    def given_up(self, reason: str) -> None:
+    def on_http_drop(self, reason: str) -> None:
         """Count a connection that was refused or closed early."""
         self._given_up.labels(reason).inc()
 
@@ -135,7 +135,7 @@ class ApiMetrics:
         """Count an event stream that was opened, or (-1) closed."""
         self._streams.inc(more)
 
-    def requested(self, path: str, status: int, seconds: float) -> None:
+    def on_request(self, path: str, status: int, seconds: float) -> None:
         """Count a request; all unknown paths count as one, because clients may invent any number of them."""
         label = path if path in PATHS else "other"
         self._request(label, str(status)).inc()
@@ -198,6 +198,6 @@ class RequestCounter:
 
     def _count(self, path: str, status: int, seconds: float) -> None:
         try:
-            self._metrics.requested(path, status, seconds)
+            self._metrics.on_request(path, status, seconds)
         except Exception as error:  # the client has its answer already
             log_unexpected(error, "a request is not counted")

@@ -109,7 +109,7 @@ class IngestMetrics:
         """Count a reset."""
         self._resets.inc()
 
-    def miscounted(self, documents: int) -> None:
+    def on_miscount(self, documents: int) -> None:
         """Count wrong documents in a sample."""
         self._miscounted.inc(documents)
 

@@ -8,7 +8,7 @@ from eventscope.errors import CannotStart
 from eventscope.metrics.ingest import IngestMetrics
 from eventscope.metrics.side_server import serve_beside
 from eventscope.settings import Settings, variable
-from eventscope.store.catalogue import counting as catalogue
+from eventscope.store.catalogue import counting
 from eventscope.store.log import prepare
 from eventscope.store.recount.sample import keep_watch
 from eventscope.store.rejected import messages
@@ -58,7 +58,7 @@ async def ingest(settings: Settings) -> None:
             if settings.ingest_port:
                 routes = metrics.routes(at.log, behind)
                 await stack.enter_async_context(serve_beside(settings.host, settings.ingest_port, routes))
-            counting = catalogue.keep_up(at.log, ingester.holder, lambda: ingester.has_backlog)
-            await stack.enter_async_context(beside(counting))
-            await stack.enter_async_context(beside(keep_watch(at.log, ingester.holder, metrics.miscounted)))
+            catalogue = counting.keep_up(at.log, ingester.holder, lambda: ingester.has_backlog)
+            await stack.enter_async_context(beside(catalogue))
+            await stack.enter_async_context(beside(keep_watch(at.log, ingester.holder, metrics.on_miscount)))
             await ingester.run()

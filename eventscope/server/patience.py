@@ -32,5 +32,5 @@ class Patience:
 
     def is_over(self, now: float) -> bool:
         """Whether the worker has been silent for too long."""
-        allowed = self.seconds if self.has_answered else max(self.seconds, START_SECONDS)
-        return now - self.since > allowed + FACTOR * self.late
+        limit = self.seconds if self.has_answered else max(self.seconds, START_SECONDS)
+        return now - self.since > limit + FACTOR * self.late

@@ -457,7 +457,7 @@ async def test_a_counter_that_fails_does_not_fail_the_request(
         return Response("fine")
 
     metrics = ApiMetrics()
-    monkeypatch.setattr(metrics, "requested", broken)
+    monkeypatch.setattr(metrics, "on_request", broken)
     transport = httpx.ASGITransport(RequestCounter(Starlette(routes=[Route("/", answer)]), metrics))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
         assert (await http.get("/")).text == "fine"

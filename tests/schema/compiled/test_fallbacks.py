@@ -39,7 +39,7 @@ IDS = "{ events(first: 9) { nodes { id } } }"
 class Reasons(Counter[str]):
     """Observes operations, and counts the fallbacks by their reasons."""
 
-    def answered(self, kind: str, code: str, seconds: float) -> None: ...
+    def on_operation(self, kind: str, code: str, seconds: float) -> None: ...
 
     def fell_back(self, reason: str) -> None:
         self[reason] += 1
