@@ -1,1 +1,1 @@
-"""Events into files."""
+"""`eventscope export`: events to files."""

@@ -1,7 +1,7 @@
-"""The form in which events leave for files, one a line or a row, and what is sent when they come back. No I/O.
+"""The form of exported events, one per line or row, and the message that an import makes of each. No I/O.
 
-It has all that is in an event by its own name, and the place in the log that it was taken from, which means nothing in
-another log: `position`, `cursor` and `recordedAt`. By these three a line of an export is told from a message.
+It holds all members of an event, and its place in the log: `position`, `cursor` and `recordedAt`. These mean nothing in
+another log, and distinguish a line of an export from a message.
 """
 
 import csv
@@ -21,14 +21,14 @@ NAMES: Final[Mapping[str, str]] = {member: field for field, member in event.NAME
 COLUMNS: Final = tuple(NAMES)
 JSON: Final = ("data", "metadata", "extensions")
 INTEGERS: Final = ("position", "version", "claimedVersion")
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "'")  # what a spreadsheet would take a cell for that begins so
+FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "'")  # a cell that begins so is a formula to a spreadsheet
 END: Final = "end"
-LAST: Final = b'{"end":'  # begins the last line
+LAST: Final = b'{"end":'  # start of the last line
 BOM: Final = b"\xef\xbb\xbf"
 
 
 def record(event: Event) -> dict[str, Any]:
-    """The event by the names of its members; what it has not is left out."""
+    """The members of the event by name, without those that are None."""
     return {name: value for name, own in NAMES.items() if (value := getattr(event, own)) is not None}
 
 
@@ -38,7 +38,7 @@ def line(event: Event) -> bytes:
 
 
 def end_line(cursor: str | None, count: int, sha256: str) -> bytes:
-    """The last line of a file: one without it was cut off. `sha256` is that of all lines before it."""
+    """The last line of a file; a file without it was cut off. `sha256` is the digest of all lines before it."""
     end = {"cursor": cursor, "count": count, "sha256": sha256}
     return orjson.dumps({END: end}, option=orjson.OPT_APPEND_NEWLINE)
 
@@ -49,13 +49,13 @@ def header_row() -> bytes:
 
 
 def row(event: Event) -> bytes:
-    """The event as a row. JSON is in one cell, and no cell is a formula."""
+    """The event as a row of CSV; a JSON value is one cell, and no cell is a formula."""
     members = orjson.loads(line(event))
     return _row([_cell(name, members[name]) if name in members else "" for name in COLUMNS])
 
 
 def is_record(content: object) -> bool:
-    """Whether this is a line of an export, and no message that somebody wrote."""
+    """Whether this is a line of an export, not a message."""
     return (
         isinstance(content, dict)
         and content.keys() <= NAMES.keys()
@@ -63,74 +63,74 @@ def is_record(content: object) -> bool:
     )
 
 
-def of_row(cells: Sequence[str]) -> dict[str, Any]:
-    """The members of a row that `row` wrote. ValueError when one of its cells is not what it should be."""
-    found: dict[str, Any] = {}
+def parse_row(cells: Sequence[str]) -> dict[str, Any]:
+    """The members of a row that `row` wrote. ValueError when a cell is not valid."""
+    members: dict[str, Any] = {}
     for name, cell in zip(COLUMNS, cells, strict=True):
         text = cell[1:] if cell.startswith("'") else cell
         if text:
-            found[name] = orjson.loads(text) if name in JSON or name in INTEGERS else text
-    return found
+            members[name] = orjson.loads(text) if name in JSON or name in INTEGERS else text
+    return members
 
 
 def message(content: Mapping[str, Any]) -> EventMessage:
-    """What is sent to a log for a line of an export, in the envelope `exported`.
+    """The message that imports a line of an export, in the envelope `exported`.
 
-    The version is a claim: a log gives its own, and they are the same where it has all events of the aggregate.
+    Its version is a claim: a log gives its own, which is the same if it has all events of the aggregate.
     """
-    sent = {name: value for name, value in content.items() if name not in (*PLACE, "claimedVersion")}
+    message = {name: value for name, value in content.items() if name not in (*PLACE, "claimedVersion")}
     claimed = content.get("claimedVersion", content.get("version"))
-    return sent if claimed is None else {**sent, "version": claimed}
+    return message if claimed is None else {**message, "version": claimed}
 
 
-class End(TypedDict):
-    """What the last line of an export says."""
+class EndLine(TypedDict):
+    """The content of the last line of an export."""
 
     cursor: str | None
     count: int
     sha256: str
 
 
-def end(text: bytes) -> End | None:
-    """What the line says, if it is the last one of an export, and no message that somebody wrote."""
+def parse_end(text: bytes) -> EndLine | None:
+    """The content of the line if it is the last one of an export, else None."""
     if not text.startswith(LAST):
         return None
     try:
-        found = orjson.loads(text)
-        said = found[END]
-        is_end = len(found) == 1 and type(said["count"]) is int and type(said["sha256"]) is str
+        line = orjson.loads(text)
+        end = line[END]
+        is_end = len(line) == 1 and type(end["count"]) is int and type(end["sha256"]) is str
     except (ValueError, TypeError, KeyError):
         return None
-    return cast("End", said) if is_end else None
+    return cast("EndLine", end) if is_end else None
 
 
-def stripped(number: int, raw: bytes) -> bytes:
-    """The line with that number, from 1, without its end, and without the byte order mark that may begin a file."""
+def strip_line(number: int, raw: bytes) -> bytes:
+    """The line without white space around it, and line 1 also without a byte order mark."""
     return (raw.removeprefix(BOM) if number == 1 else raw).strip()
 
 
-class Ending:
-    """Looks whether what was exported is all there, by the line at its end."""
+class EndCheck:
+    """Checks lines of an export against the count and digest in its last line."""
 
     def __init__(self) -> None:
-        self._begin()
+        self._reset()
 
     def add(self, text: bytes) -> None:
-        """Count a line, given without what ends it: an editor may have changed that. An empty one is none."""
+        """Add a line, without its line end, which an editor may have changed. Empty lines do not count."""
         if text:
             self._count += 1
             self._digest.update(text + b"\n")
 
-    def fault(self, end: End) -> str | None:
-        """What is wrong with the lines since the beginning, or since the last end; None when nothing is."""
-        whole = (end["count"], end["sha256"]) == (self._count, self._digest.hexdigest())
+    def fault(self, end: EndLine) -> str | None:
+        """What is wrong with the lines since the start or the last `fault`; None if nothing is."""
+        complete = (end["count"], end["sha256"]) == (self._count, self._digest.hexdigest())
         count = self._count
-        self._begin()
-        if whole:
+        self._reset()
+        if complete:
             return None
-        return f"the {count} lines before are not the {end['count']} that were exported: some were changed or are gone"
+        return f"the {count} lines before are not the {end['count']} that were exported: some were changed or removed"
 
-    def _begin(self) -> None:
+    def _reset(self) -> None:
         self._count, self._digest = 0, hashlib.sha256()
 
 

@@ -1,7 +1,7 @@
-"""A file that is written bit by bit, and bears its name only when it is whole.
+"""A file that is written in parts, and gets its name only when it is complete.
 
-Until then it is `FILE.part`, and `FILE.part.json` beside it says how far it is. What the latter speaks of is on the
-disk; what comes after that in the former, as a line that was cut when its writer was killed, is written anew.
+Until then it is `FILE.part`, with its progress in `FILE.part.json`. The progress covers only bytes that are on disk;
+bytes after these, like half a line of a killed writer, are discarded and written again.
 """
 
 import fcntl
@@ -22,10 +22,10 @@ CHUNK: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Reached:
-    """How far an export is: the end of the log when it began, the last event that is written, and how many there are.
+class ExportProgress:
+    """How far an export is: the end of the log when it began (`up_to`, `head`), and the last event written.
 
-    `up_to` is None where the log was empty.
+    `up_to` is None if the log was empty. `count` is the number of events written.
     """
 
     up_to: str | None
@@ -34,45 +34,45 @@ class Reached:
     position: int = 0
     count: int = 0
 
-    def at(self, event: Event) -> Self:
-        """With that event written, too."""
+    def after(self, event: Event) -> Self:
+        """The progress once that event is written."""
         return replace(self, cursor=event.cursor, position=event.position, count=self.count + 1)
 
 
 class PartFile:
-    """Made by `begun`. `reached` is what an earlier run came to; None where there was none."""
+    """Open one with `open_part_file`. `progress` is that of an earlier run, or None."""
 
-    def __init__(self, path: Path, file: IO[bytes], asked: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, file: IO[bytes], options: Mapping[str, Any]) -> None:
         self._path = path
         self._file = file
-        self._asked = dict(asked)
+        self._options = dict(options)
         self._digest = hashlib.sha256()
-        self.reached = self._go_on()
+        self.progress = self._resume()
 
     @property
     def sha256(self) -> str:
-        """Of all that was written, in hexadecimal."""
+        """The digest of all bytes written, in hexadecimal."""
         return self._digest.hexdigest()
 
     def write(self, data: bytes) -> None:
-        """Write these bytes after all others."""
+        """Append these bytes."""
         self._file.write(data)
         self._digest.update(data)
 
-    def note(self, reached: Reached) -> None:
-        """Make sure that what was written stays, and note how far that is."""
+    def save(self, progress: ExportProgress) -> None:
+        """Flush all bytes to disk, and record the progress that they stand for."""
         self._file.flush()
         os.fsync(self._file.fileno())
-        state = {"asked": self._asked, "reached": asdict(reached), "bytes": self._file.tell()}
-        fresh = _beside(self._path, ".part.json.new")
-        with fresh.open("wb") as file:
+        state = {"asked": self._options, "reached": asdict(progress), "bytes": self._file.tell()}
+        state_file = _beside(self._path, ".part.json.new")
+        with state_file.open("wb") as file:
             file.write(orjson.dumps(state))
             file.flush()
             os.fsync(file.fileno())
-        fresh.replace(_beside(self._path, ".part.json"))
+        state_file.replace(_beside(self._path, ".part.json"))
 
     def finish(self) -> None:
-        """Give the file its name."""
+        """Give the complete file its name."""
         self._file.flush()
         os.fsync(self._file.fileno())
         _beside(self._path, ".part").rename(self._path)
@@ -83,39 +83,39 @@ class PartFile:
             os.close(folder)
         _beside(self._path, ".part.json").unlink()
 
-    def _go_on(self) -> Reached | None:
+    def _resume(self) -> ExportProgress | None:
         try:
             state = orjson.loads(_beside(self._path, ".part.json").read_bytes())
-            asked, reached, size = state["asked"], Reached(**state["reached"]), state["bytes"]
+            options, progress, size = state["asked"], ExportProgress(**state["reached"]), state["bytes"]
         except (OSError, ValueError, TypeError, KeyError):
             if os.fstat(self._file.fileno()).st_size:
                 raise BadInput(
-                    f"{self._path}.part is there, and nothing says how far it is: remove it, or give another name",
+                    f"{self._path}.part exists without a record of its progress: remove it, or give another name",
                     "out",
                 ) from None
             return None
         if os.fstat(self._file.fileno()).st_size < size:
-            # somebody removed what the state speaks of
+            # somebody has cut the file since
             self._file.truncate(0)
             return None
-        if asked != self._asked:
+        if options != self._options:
             raise BadInput(
-                f"{self._path}.part was begun with other options: give the same ones to go on, or remove it", "out"
+                f"{self._path}.part was begun with other options: give the same ones to resume, or remove it", "out"
             )
         while self._file.tell() < size:
             self._digest.update(self._file.read(min(CHUNK, size - self._file.tell())))
         self._file.truncate(size)
-        return reached
+        return progress
 
 
 @contextmanager
-def begun(path: Path, asked: Mapping[str, Any]) -> Iterator[PartFile]:
-    """The file, to be written or to be gone on with as it was `asked` for the first time.
+def open_part_file(path: Path, options: Mapping[str, Any]) -> Iterator[PartFile]:
+    """A new part file, or the one of an earlier run with the same `options`, to be resumed.
 
-    BadInput when it is there already, or somebody else is writing it.
+    BadInput when the complete file exists, the options differ, another process writes it, or it cannot be written.
     """
     if path.exists():
-        raise BadInput(f"{path} is there already: remove it, or give another name", "out")
+        raise BadInput(f"{path} already exists: remove it, or give another name", "out")
     try:
         descriptor = os.open(_beside(path, ".part"), os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
@@ -123,9 +123,9 @@ def begun(path: Path, asked: Mapping[str, Any]) -> Iterator[PartFile]:
     try:
         with open(descriptor, "r+b") as file:
             _lock(file, path)
-            yield PartFile(path, file, asked)
-    except OSError as error:  # also when it is closed with something unwritten
-        raise BadInput(f"{path}.part cannot be written on ({error.strerror})", "out") from None
+            yield PartFile(path, file, options)
+    except OSError as error:  # also from closing the file, which flushes it
+        raise BadInput(f"{path}.part cannot be written ({error.strerror})", "out") from None
 
 
 def _lock(file: IO[bytes], path: Path) -> None:

@@ -1,6 +1,6 @@
-"""Exporting: events out of the log into a file, which is there only when it is whole, or to standard output.
+"""Runs `eventscope export`: writes events to standard output, or to a file that appears only when it is complete.
 
-The end of the log is looked for once, when the export begins: what happens later is not in it.
+The end of the log is read once, when the export begins; later events are not in it.
 """
 
 import hashlib
@@ -17,103 +17,103 @@ from eventscope.client.filters import FilterArgs, graphql_filter
 from eventscope.client.service import EventsService
 from eventscope.errors import BadInput
 from eventscope.exporters import form
-from eventscope.exporters.part_file import Reached, begun
+from eventscope.exporters.part_file import ExportProgress, open_part_file
 
 Format = Literal["jsonl", "csv"]
 
 STDOUT: Final = "-"
 FORMATS: Final[Mapping[str, Format]] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
-OFTEN: Final = 1000  # events, after which it is noted how far it is
+SAVE_EVERY: Final = 1000  # events
 
 
 class Target(Protocol):
-    """Where an export goes."""
+    """What an export is written to."""
 
     @property
     def sha256(self) -> str:
-        """Of all that was written, in hexadecimal."""
+        """The digest of all bytes written, in hexadecimal."""
         ...
 
     def write(self, data: bytes) -> None:
-        """Write these bytes after all others."""
+        """Append these bytes."""
         ...
 
-    def note(self, reached: Reached) -> None:
-        """Make sure that what was written stays, and note how far that is."""
+    def save(self, progress: ExportProgress) -> None:
+        """Flush all bytes, and record the progress that they stand for."""
         ...
 
     def finish(self) -> None:
-        """Make sure that all was written."""
+        """Flush all bytes of a complete export."""
         ...
 
 
 class Stdout:
-    """Standard output, which nobody can go on writing to."""
+    """Standard output, where an export cannot be resumed."""
 
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
 
     @property
     def sha256(self) -> str:
-        """Of all that was written, in hexadecimal."""
+        """The digest of all bytes written, in hexadecimal."""
         return self._digest.hexdigest()
 
     def write(self, data: bytes) -> None:
-        """Write these bytes after all others."""
+        """Append these bytes."""
         sys.stdout.buffer.write(data)
         self._digest.update(data)
 
-    def note(self, reached: Reached) -> None:
-        """Hand on what was written."""
+    def save(self, progress: ExportProgress) -> None:
+        """Flush all bytes; no progress is recorded."""
         self.finish()
 
     def finish(self) -> None:
-        """Hand on all that was written."""
+        """Flush all bytes."""
         sys.stdout.buffer.flush()
 
 
-def format_of(out: str, given: str | None) -> Format:
-    """The format, by its name or by that of the file. BadInput when it is none."""
-    name = f".{given}" if given is not None else ".jsonl" if out == STDOUT else Path(out).suffix.lower()
+def format_of(out: str, format: str | None) -> Format:
+    """The format, by its own name if given or by that of the file. BadInput when there is no such format."""
+    name = f".{format}" if format is not None else ".jsonl" if out == STDOUT else Path(out).suffix.lower()
     if name not in FORMATS:
         raise BadInput(
-            f"{out} does not say its format: name it FILE.jsonl or FILE.csv, or give --format jsonl or csv", "out"
+            f"{out} does not tell the format: name it FILE.jsonl or FILE.csv, or give --format jsonl or csv", "out"
         )
     return FORMATS[name]
 
 
 async def export_events(
-    api_url: str, out: str, format: Format, wanted: FilterArgs, *, after: str | None = None, console: Console
-) -> Reached:
-    """Export the events that are wanted, and say how far that is.
+    api_url: str, out: str, format: Format, filters: FilterArgs, *, after: str | None = None, console: Console
+) -> ExportProgress:
+    """Export matching events to `out`, the path of a file or `-`, and return the final progress.
 
-    `out` is the path of a file, or `-`. BadInput when the file is there already, or was begun otherwise. When it ends
-    early, be it killed, the same call goes on with the file where it was.
+    If it ends early, even when killed, the same call resumes the file where it was. BadInput when the file exists, or
+    was begun with other options.
     """
     async with EventsService.connect(api_url=api_url) as service:
         if out == STDOUT:
-            return await _export(service, Stdout(), None, format, wanted, after, console)
-        asked = {"format": format, "filter": graphql_filter(wanted), "after": after}
-        with begun(Path(out), asked) as file:
-            return await _export(service, file, file.reached, format, wanted, after, console)
+            return await _export(service, Stdout(), None, format, filters, after, console)
+        options = {"format": format, "filter": graphql_filter(filters), "after": after}
+        with open_part_file(Path(out), options) as file:
+            return await _export(service, file, file.progress, format, filters, after, console)
 
 
 async def _export(
     service: EventsService,
     target: Target,
-    reached: Reached | None,
+    progress: ExportProgress | None,
     format: Format,
-    wanted: FilterArgs,
+    filters: FilterArgs,
     after: str | None,
     console: Console,
-) -> Reached:
-    if reached is None:
+) -> ExportProgress:
+    if progress is None:
         newest = await service.get_event_history(limit=1)
         end, head = (newest[0].cursor, newest[0].position) if newest else (None, 0)
-        reached = Reached(end, head, after)
+        progress = ExportProgress(end, head, after)
         if format == "csv":
             target.write(form.header_row())
-        target.note(reached)
+        target.save(progress)
     write = form.row if format == "csv" else form.line
     columns = (
         TextColumn("exporting"),
@@ -121,20 +121,20 @@ async def _export(
         TextColumn("{task.fields[count]:,} events, up to {task.completed:,.0f} of {task.total:,.0f}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as progress:
-        bar = progress.add_task("", total=reached.head, completed=reached.position, count=reached.count)
-        if reached.up_to is not None:
-            events = service.replay_events(after=reached.cursor, up_to=reached.up_to, **wanted)
+    with Progress(*columns, console=console) as bars:
+        bar = bars.add_task("", total=progress.head, completed=progress.position, count=progress.count)
+        if progress.up_to is not None:
+            events = service.replay_events(after=progress.cursor, up_to=progress.up_to, **filters)
             async with aclosing(events):
                 async for event in events:
                     target.write(write(event))
-                    reached = reached.at(event)
-                    if reached.count % OFTEN == 0:
-                        target.note(reached)
-                        progress.update(bar, completed=reached.position, count=reached.count)
-        progress.update(bar, completed=reached.head, count=reached.count)
-    target.note(reached)
+                    progress = progress.after(event)
+                    if progress.count % SAVE_EVERY == 0:
+                        target.save(progress)
+                        bars.update(bar, completed=progress.position, count=progress.count)
+        bars.update(bar, completed=progress.head, count=progress.count)
+    target.save(progress)
     if format == "jsonl":
-        target.write(form.end_line(reached.up_to, reached.count, target.sha256))
+        target.write(form.end_line(progress.up_to, progress.count, target.sha256))
     target.finish()
-    return reached
+    return progress

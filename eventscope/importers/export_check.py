@@ -1,4 +1,4 @@
-"""Looks an export through before anything of it is published: whether it is as it was when it was written."""
+"""Checks an exported file before anything of it is published: whether it is as it was written."""
 
 import re
 from pathlib import Path
@@ -8,48 +8,48 @@ from eventscope.errors import BadInput
 from eventscope.exporters import form
 from eventscope.importers.files import lines_of, open_file
 
-# as an export begins each line
+# of each line of an export
 BEGINNING: Final = re.compile(rb'\{"messageId":"(?:[^"\\]|\\.)*","position":(\d{1,19}),"cursor":"')
-MOST_TOLD: Final = 5
+MOST_FAULTS: Final = 5  # named in a message
 
 
 def check(path: str) -> tuple[int, str]:
-    """How many lines the file has, and what people should know of it: that an export in it has no end.
+    """The number of lines in the file, and a note for the user if an export in it has no last line.
 
-    BadInput, with the lines to blame, when an export in it was changed. Of what begins as no export nothing is said.
+    BadInput, naming the lines, if an export in it was changed. Lines of other kinds are not checked.
     """
     name, count = Path(path).name, 0
-    ending, doubts, before = form.Ending(), list[str](), 0
-    is_export = False  # whether what lies behind the last end begins as an export
+    check, faults, before = form.EndCheck(), list[str](), 0
+    is_export = False  # whether the lines after the last end begin an export
     with open_file(path) as file:
         for count, raw in enumerate(lines_of(file), 1):
-            text = form.stripped(count, raw)
-            if (end := form.end(text)) is not None:
-                if (fault := ending.fault(end)) is not None:
-                    raise BadInput(_told([*doubts, f"{name}:{count}: {fault}"]), "source")
-                doubts, before, is_export = [], 0, False
+            text = form.strip_line(count, raw)
+            if (end := form.parse_end(text)) is not None:
+                if (fault := check.fault(end)) is not None:
+                    raise BadInput(_summary([*faults, f"{name}:{count}: {fault}"]), "source")
+                faults, before, is_export = [], 0, False
                 continue
-            ending.add(text)
-            if not text or len(doubts) > MOST_TOLD:
+            check.add(text)
+            if not text or len(faults) > MOST_FAULTS:
                 continue
             found = BEGINNING.match(text)
-            is_export |= found is not None and before == 0 and not doubts
+            is_export |= found is not None and before == 0 and not faults
             if found is None or not text.endswith(b"}"):
-                doubts.append(f"{name}:{count}: this is no line as it was exported")
+                faults.append(f"{name}:{count}: this line is not as it was exported")
             elif int(found[1]) <= before:
-                doubts.append(f"{name}:{count}: position {int(found[1])} comes after {before}")
+                faults.append(f"{name}:{count}: position {int(found[1])} comes after {before}")
             before = int(found[1]) if found else before
-    return count, _unended(name, count) if is_export else ""
+    return count, _incomplete(name, count) if is_export else ""
 
 
-def _unended(name: str, count: int) -> str:
+def _incomplete(name: str, count: int) -> str:
     return (
-        f"{name}:{count}: this export ends without the line that says how much there is: it was cut off here, or the"
-        " line was taken out. What is there is imported"
+        f"{name}:{count}: this export ends without its last line, which says how many events it holds: it was cut off"
+        " here, or the line was removed. The lines that it has are imported"
     )
 
 
-def _told(faults: list[str]) -> str:
-    *doubts, last = faults
-    more = ["and more"] if len(doubts) > MOST_TOLD else []
-    return "; ".join([*doubts[:MOST_TOLD], *more, last]) + ". Nothing was imported"
+def _summary(faults: list[str]) -> str:
+    *others, last = faults
+    more = ["and more"] if len(others) > MOST_FAULTS else []
+    return "; ".join([*others[:MOST_FAULTS], *more, last]) + ". Nothing was imported"

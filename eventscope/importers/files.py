@@ -1,14 +1,14 @@
-"""Files of events: one message a line in FILE.jsonl, one a row in FILE.csv, read lazily, bad lines told apart.
+"""Files of events, read lazily: one message per line in FILE.jsonl, one per row in FILE.csv.
 
-A message without a messageId is given one made of its content and of how often the file held that content before. So
-the same file imported again, or grown at any place, stores each event once, and of two equal lines both are kept. Equal
-lines of two files are one event: say what differs, at best with a messageId. (Of each such line eight bytes are
-remembered.)
+A message without a messageId gets one made of its content and of how often the file held that content before. So a file
+may be imported again, or after lines were added anywhere, and each event is stored once; of two equal lines both are
+kept. Equal lines of two files are one event, unless they differ, best by a messageId. (Eight bytes of memory per such
+line.)
 
 The columns of a CSV file are the fields of a message. `data` and `metadata` hold JSON; or a column holds one of their
-members, `data.name` or `data.address.city`. There a number, true, false, null or a JSON string, list or object is what
-it says, and all else is text; so a text that looks like a number stands in double quotes inside the cell, as `"0815"`.
-An empty cell is left out.
+members, like `data.name` or `data.address.city`. There a number, true, false, null and a JSON string, list or object
+are JSON, and everything else is text; text that looks like a number needs double quotes inside the cell: `"0815"`. An
+empty cell is left out.
 """
 
 import csv
@@ -29,31 +29,30 @@ from eventscope.exporters import form
 from eventscope.store.values import json_text
 from eventscope.store.values.message import Arrival, MessageGroup, RejectedMessage
 from eventscope.subscriptions.messages.envelope import EXPORTED
-from eventscope.subscriptions.messages.parse import KNOWN, MOST_EXPORTED_BYTES
-from eventscope.subscriptions.messages.parse import parse_message as take
+from eventscope.subscriptions.messages.parse import KNOWN, MOST_EXPORTED_BYTES, parse_message
 from eventscope.subscriptions.publish.protocol import EventMessage
 
 NESTED: Final = ("data", "metadata")
-# no longer than what a number in JSON keeps of it: 18 digits of an integer, 15 of another
+# no longer than the digits that a JSON number keeps: 18 of an integer, 15 of others
 NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]{0,17}|(?=[0-9.]{1,16}$)(0|[1-9][0-9]*)\.[0-9]+)")
 
-LONGEST: Final = 2 * MOST_EXPORTED_BYTES  # bytes of a line, for text may be escaped
+LONGEST: Final = 2 * MOST_EXPORTED_BYTES  # bytes of a line, since text may be escaped
 INTEGER: Final = re.compile(r"-?[0-9]{1,20}")
 
 
 @dataclass(frozen=True, slots=True)
 class MessageLine:
-    """A line of a file, or the first of a row, that holds a message."""
+    """A line of a file that holds a message; `number` is the first line of a row of several."""
 
     number: int
     message: EventMessage
     exported: bool = False
-    """Whether it is an event of another log, and in the envelope for those."""
+    """Whether it is an exported event, to be sent in the envelope for these."""
 
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A line that holds none, and why."""
+    """A line that holds no message, and why."""
 
     number: int
     reason: str
@@ -63,11 +62,11 @@ Items = Generator[MessageLine | BadLine, None, None]
 
 
 class _Bad(Exception):
-    """What is wrong with this line."""
+    """What is wrong with a line."""
 
 
 def count(path: str) -> int:
-    """How many lines the file has. BadInput when it cannot be read."""
+    """The number of lines in the file. BadInput when it cannot be read."""
     last = b"\n"
     lines = 0
     with open_file(path) as file:
@@ -78,67 +77,67 @@ def count(path: str) -> int:
 
 
 def read_jsonl(path: str) -> Items:
-    """The messages of a file with one JSON object a line; empty lines are passed over."""
-    names, ending = _Names(), form.Ending()
+    """The messages of a file with one JSON object per line; empty lines are skipped. BadInput if unreadable."""
+    ids, check = _MessageIds(), form.EndCheck()
     with open_file(path) as file:
         for number, raw in enumerate(lines_of(file), 1):
-            text = form.stripped(number, raw)
-            if (end := form.end(text)) is not None:
-                if (fault := ending.fault(end)) is not None:
+            text = form.strip_line(number, raw)
+            if (end := form.parse_end(text)) is not None:
+                if (fault := check.fault(end)) is not None:
                     yield BadLine(number, fault)
                 continue
-            ending.add(text)
+            check.add(text)
             if len(raw) > LONGEST and not raw.endswith(b"\n"):
-                yield BadLine(number, f"the line has over {LONGEST} bytes, and a message has no more")
+                yield BadLine(number, f"the line has over {LONGEST} bytes, more than any message")
             elif text:
                 try:
                     line = _line(number, text)
-                    yield line if line.exported else MessageLine(number, names.named(line.message))
+                    yield line if line.exported else MessageLine(number, ids.add_to(line.message))
                 except _Bad as bad:
                     yield BadLine(number, str(bad))
 
 
 def read_csv(path: str) -> Items:
-    """The messages of a file with a row of column names and one message a row. BadInput when a column is unknown."""
-    names = _Names()
+    """The messages of a file with a row of column names, then one message per row. BadInput for an unknown column."""
+    ids = _MessageIds()
     csv.field_size_limit(LONGEST)
     with open_file(path) as binary:
-        # what is no UTF-8 becomes a bad line, not the end of the file
+        # a line that is not UTF-8 becomes a bad line, and the rest is read
         rows = csv.reader(_text(binary), strict=True)
         columns = _columns(path, rows)
-        of_export = tuple(columns) == form.COLUMNS
+        is_export = tuple(columns) == form.COLUMNS
         while True:
             number = rows.line_num + 1
             try:
                 row = next(rows)
-                if row and of_export:
+                if row and is_export:
                     yield _exported(number, _of_row(row))
                 elif row:
-                    yield MessageLine(number, names.named(_checked(_json(_message(columns, row)))))
+                    yield MessageLine(number, ids.add_to(_checked(_json(_message(columns, row)))))
             except StopIteration:
                 return
             except (csv.Error, _Bad) as bad:
                 yield BadLine(number, str(bad))
 
 
-class _Names:
-    """Gives ids to messages that have none."""
+class _MessageIds:
+    """Adds ids to messages that have none."""
 
     def __init__(self) -> None:
-        self._seen: Counter[int] = Counter()
+        self._counts: Counter[int] = Counter()
 
-    def named(self, message: EventMessage) -> EventMessage:
+    def add_to(self, message: EventMessage) -> EventMessage:
         if message.get("messageId") not in (None, ""):
             return message
         content = hashlib.sha256(orjson.dumps(message, option=orjson.OPT_SORT_KEYS)).digest()
-        # eight bytes are enough: two contents that share them only get other numbers, each time the same ones
+        # eight bytes are enough: contents that share them get other numbers, but the same ones in each import
         key = int.from_bytes(content[:8])
-        self._seen[key] += 1
-        return {**message, "messageId": f"file:{content.hex()[:32]}:{self._seen[key]}"}
+        self._counts[key] += 1
+        return {**message, "messageId": f"file:{content.hex()[:32]}:{self._counts[key]}"}
 
 
 def open_file(path: str) -> IO[bytes]:
-    """The file, to be read. BadInput when it cannot be."""
+    """The file, open for reading. BadInput when it cannot be read."""
     try:
         return Path(path).open("rb")
     except OSError as error:
@@ -146,7 +145,7 @@ def open_file(path: str) -> IO[bytes]:
 
 
 def lines_of(file: IO[bytes]) -> Iterator[bytes]:
-    """Lines, of which one that is longer than any message is cut a little beyond that length."""
+    """The lines of the file; one over LONGEST bytes is cut after one more byte."""
     while line := file.readline(LONGEST + 1):
         rest = line
         while rest and not rest.endswith(b"\n"):
@@ -161,19 +160,19 @@ def _text(file: IO[bytes]) -> Iterator[str]:
 
 
 def _checked(raw: bytes) -> EventMessage:
-    """The message, if it is one that the ingester would take."""
-    taken = take(Arrival("", {}, raw, 0, 0), "", None)
-    if isinstance(taken, RejectedMessage):
-        raise _Bad(taken.reason)
-    if isinstance(taken, MessageGroup):
-        raise _Bad("the line holds a list of events; write each of them on a line of its own")
+    """The message, if the ingester would accept it."""
+    parsed = parse_message(Arrival("", {}, raw, 0, 0), "", None)
+    if isinstance(parsed, RejectedMessage):
+        raise _Bad(parsed.reason)
+    if isinstance(parsed, MessageGroup):
+        raise _Bad("the line holds a list of events; write each on a line of its own")
     message: EventMessage = orjson.loads(raw)
     return message
 
 
 def _line(number: int, raw: bytes) -> MessageLine:
-    if b'"cursor"' in raw and b'"recordedAt"' in raw:  # else it is not worth while to parse it once more
-        with suppress(json_text.Fault):  # for which there is a better reason below
+    if b'"cursor"' in raw and b'"recordedAt"' in raw:  # else parsing it twice is not worth while
+        with suppress(json_text.Fault):  # which is reported below
             if form.is_record(content := json_text.loads(raw)):
                 return _exported(number, content)
     return MessageLine(number, _checked(raw))
@@ -181,15 +180,15 @@ def _line(number: int, raw: bytes) -> MessageLine:
 
 def _exported(number: int, content: dict[str, Any]) -> MessageLine:
     message = form.message(content)
-    taken = take(Arrival("", EXPORTED, _json(message), 0, 0), "", None)
-    if isinstance(taken, RejectedMessage):
-        raise _Bad(taken.reason)
+    parsed = parse_message(Arrival("", EXPORTED, _json(message), 0, 0), "", None)
+    if isinstance(parsed, RejectedMessage):
+        raise _Bad(parsed.reason)
     return MessageLine(number, message, exported=True)
 
 
 def _of_row(row: Sequence[str]) -> dict[str, Any]:
     try:
-        return form.of_row(row)
+        return form.parse_row(row)
     except ValueError as error:
         raise _Bad(f"the row is not as it was exported: {error}") from None
 
@@ -198,7 +197,7 @@ def _json(message: EventMessage) -> bytes:
     try:
         return json_text.dumps(message)
     except json_text.Fault as fault:
-        raise _Bad(f"the row is no JSON: {fault}") from None
+        raise _Bad(f"the row cannot be JSON: {fault}") from None
 
 
 def _columns(path: str, rows: Iterator[list[str]]) -> list[str]:
@@ -212,10 +211,10 @@ def _columns(path: str, rows: Iterator[list[str]]) -> list[str]:
         first, dot, rest = column.partition(".")
         if not (column in KNOWN or (first in NESTED and dot and all(rest.split(".")))):
             close = get_close_matches(column, KNOWN, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(KNOWN))} and data.NAME"
-            raise BadInput(f"{path}: the column {column[:60]!r} is no field of an event; {hint}", "source")
+            hint = f"did you mean {close[0]}?" if close else f"the fields are {', '.join(sorted(KNOWN))} and data.NAME"
+            raise BadInput(f"{path}: the column {column[:60]!r} is not a field of an event; {hint}", "source")
         if columns.count(column) > 1:
-            raise BadInput(f"{path}: the column {column[:60]!r} is there twice", "source")
+            raise BadInput(f"{path}: the column {column[:60]!r} occurs twice", "source")
     if "type" not in columns:
         raise BadInput(f"{path} has no column named type", "source")
     return columns
@@ -223,9 +222,9 @@ def _columns(path: str, rows: Iterator[list[str]]) -> list[str]:
 
 def _message(columns: Sequence[str], row: Sequence[str]) -> EventMessage:
     if len(row) != len(columns):
-        raise _Bad(f"the row has {len(row)} cells and the header {len(columns)}")
+        raise _Bad(f"the row has {len(row)} cells, and the header {len(columns)}")
     message: EventMessage = {}
-    # the whole before its members
+    # data before data.name
     for column, cell in sorted(zip(columns, row, strict=True), key=lambda pair: pair[0].count(".")):
         if cell == "":
             continue
@@ -246,7 +245,7 @@ def _put(message: EventMessage, column: str, value: Any) -> None:
     for name in path:
         place = place.setdefault(name, {})
         if not isinstance(place, dict):
-            raise _Bad(f"{column} cannot be set, since {name} is a value of its own")
+            raise _Bad(f"{column} cannot be set, since {name} has a value that is not an object")
     if last in place:
         raise _Bad(f"{column} is given twice")
     place[last] = value

@@ -1,18 +1,18 @@
 """The history of a git repository as events: what each commit did to each file, who did it, and after which commit.
 
-`commit.recorded` stands for every commit that the current branch reaches, parents before children, on the aggregate
-`branch`; its cause is the event of its first parent. `file.created|updated|renamed|deleted` follow it, caused by it, on
-the aggregates `file`, whose id is the path.
+Each commit that the current branch reaches is a `commit.recorded`, parents before children, on the aggregate `branch`;
+its cause is the event of its first parent. `file.created|updated|renamed|deleted` follow it, caused by it, on the
+aggregates `file`, whose id is the path.
 
-Files move along the branch's own line only: from each commit to its first parent and so on. A merge there stands for
-all that it brought, and the commits that it brought are recorded before it without events of their files (`mainline` is
-false). Two lines of history told one after the other would contradict each other about a file; told this way, the files
-whose last event is not `file.deleted` are those of `git ls-files`, after every commit of the line.
+Files have events along the first-parent line of the branch only. A merge there stands for all changes that it brought
+in; the merged commits are recorded before it, without events of their files (`mainline` is false). Two lines of history
+one after the other would contradict each other about a file. This way, after every commit of the line, the files whose
+last event is not `file.deleted` are those of `git ls-files`.
 
 A rename belongs to both paths: `file.renamed` begins the new one, and causes a `file.deleted` that ends the old one.
 
-All ids follow from the hashes, so a history can be imported again and again while it grows, and each event is stored
-once. One log takes one branch of a repository: its file aggregates have no room for a second truth.
+All ids are made of the hashes, so a growing history may be imported repeatedly, and each event is stored once. A log
+takes one branch of a repository only: two would disagree about the files.
 """
 
 import hashlib
@@ -27,8 +27,8 @@ from eventscope.importers.git_repository import Repository, Sizes, open_reposito
 from eventscope.subscriptions.publish.protocol import EventMessage
 
 UNNAMED_BRANCH: Final = "repository"  # when no branch is checked out
-LAST_SECOND: Final = 253402300799  # of the year 9999; a commit can claim any time
-MOST_ID: Final = 960  # an event's ids may have 1,024 characters, and that of a file's event holds a hash as well
+LAST_SECOND: Final = 253402300799  # the end of the year 9999; a commit can claim any time
+MOST_ID: Final = 960  # ids of events may have 1,024 characters, and those of file events hold a hash as well
 MOST_TEXT: Final = 1000
 
 COMMIT: Final = "commit.recorded"
@@ -37,7 +37,7 @@ TYPES: Final = {"A": "file.created", "C": "file.created", "D": "file.deleted", "
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The history of a repository: how many commits `events` tells of, and how many it leaves out."""
+    """The events of a repository, with the numbers of commits that they include and omit."""
 
     commits: int
     omitted: int
@@ -45,28 +45,28 @@ class History:
 
 
 def read(path: str, *, shallow: bool = False) -> History:
-    """The history, whose events come while git still walks it.
+    """The history; its events are read lazily from a running git.
 
-    BadInput when the path is no git repository, or a shallow clone. With `shallow` the commits at the boundary of a
-    shallow clone are left out: it does not have what was before them, so they would seem to have made every file.
+    BadInput when the path is not a git repository, or is a shallow clone. With `shallow`, the oldest commits of a
+    shallow clone are omitted instead: without their parents, they would seem to have created every file.
     """
     repository = open_repository(path)
     if repository.head is None:
         return History(0, 0, iter(()))
-    roots = repository.ask("rev-list", "--max-parents=0", repository.head).split("\n")
+    roots = repository.run("rev-list", "--max-parents=0", repository.head).split("\n")
     cut = frozenset(filter(repository.has_parents, repository.boundary.intersection(roots)))
     if cut and not shallow:
         raise BadInput(
-            f"{path} is a shallow clone, and its oldest commits would seem to have made all files; run"
-            " `git fetch --unshallow` there, or leave these commits out with --shallow",
+            f"{path} is a shallow clone, and its oldest commits would seem to have created all files;"
+            " run `git fetch --unshallow` there, or omit these commits with --shallow",
             "source",
         )
-    total = int(repository.ask("rev-list", "--count", repository.head))
+    total = int(repository.run("rev-list", "--count", repository.head))
     return History(total - len(cut), len(cut), _events(repository, repository.head, cut))
 
 
 def file_id(path: str) -> str:
-    """The aggregate id of a file: its path, or of a path too long for an id a hash that no path can be."""
+    """The aggregate id of a file: its path, or for a path that is too long a hash, which no path can equal."""
     return path if len(path) <= MOST_ID else f"sha256://{hashlib.sha256(path.encode()).hexdigest()}"
 
 
@@ -77,13 +77,13 @@ def _events(repository: Repository, head: str, cut: frozenset[str]) -> Iterator[
         repository.stream(*line) as mainline,
         repository.sizes() as sizes,
     ):
-        # both are in an order in which parents come first, so the line is met in its own order
-        awaited = tokens(mainline, b"\n")
-        next_on_line = next(awaited, b"")
+        # both list parents first, so the commits of the line appear in the order of `mainline`
+        expected = tokens(mainline, b"\n")
+        next_on_line = next(expected, b"")
         for commit in commits(tokens(log, b"\0")):
             is_on_line = commit.hash.encode() == next_on_line
             if is_on_line:
-                next_on_line = next(awaited, b"")
+                next_on_line = next(expected, b"")
             if commit.hash in cut:
                 continue
             recorded = _recorded(commit, repository.branch or UNNAMED_BRANCH, is_on_line)
@@ -152,7 +152,7 @@ def _file(type: str, path: str, commit: Commit, cause: EventMessage) -> EventMes
 
 
 def _state(change: Change, size: int | None) -> dict[str, Any]:
-    """What the file is after the change."""
+    """The state of the file after the change."""
     if change.status == "D":
         return {}
     origin = {"R": "renamedFrom", "C": "copiedFrom"}.get(change.status, "")
@@ -161,7 +161,7 @@ def _state(change: Change, size: int | None) -> dict[str, Any]:
 
 
 def _measure(change: Change) -> dict[str, Any]:
-    """How much the change did."""
+    """The size of the change."""
     added, removed = change.lines or (None, None)
     measure: dict[str, Any] = {"linesAdded": added, "linesRemoved": removed, "similarity": change.similarity}
     if change.lines is None:

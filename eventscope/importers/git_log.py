@@ -1,4 +1,4 @@
-"""Reading what `git log` writes: commits with the files that each changed. No I/O."""
+"""Parses the output of `git log`: commits with the files that each changed. No I/O."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from urllib.parse import quote_from_bytes
 MARK: Final = b"\x01"
 FIELDS: Final = ("%H", "%P", "%an", "%ae", "%at", "%cn", "%ce", "%ct", "%s")
 
-# Each commit is compared with its first parent, the root with nothing. All that a user's settings could change is said.
+# Each commit is compared with its first parent, the root with nothing. Every option that settings could change is set.
 ARGUMENTS: Final = (
     "log",
     "-z",
@@ -42,7 +42,7 @@ KINDS: Final = {"100755": "executable", "120000": "symlink", SUBMODULE: "submodu
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who wrote a commit, or who made it part of the history, and when (seconds since 1970)."""
+    """The author or committer of a commit; `time` is in seconds since 1970."""
 
     name: str
     email: str
@@ -51,9 +51,9 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a commit did to one file. `status` is git's letter: added, copied, deleted, modified, renamed, type changed.
+    """A change to one file. `status` is git's letter: added, copied, deleted, modified, renamed, type changed.
 
-    `lines` are those added and those removed, None in a binary file.
+    `lines` are the numbers of lines added and removed, None for a binary file.
     """
 
     status: str
@@ -84,7 +84,7 @@ class Commit:
 
 
 def commits(tokens: Iterator[bytes]) -> Iterator[Commit]:
-    """The commits in what `git log` with ARGUMENTS writes, split at its NULs; EOFError when it is cut off."""
+    """The commits in the output of `git log` with ARGUMENTS, split at its NULs; EOFError if it is cut off."""
     token = next(tokens, None)
     while token is not None:
         head = [token.removeprefix(MARK), *(_next(tokens) for _ in FIELDS[1:])]
@@ -96,7 +96,7 @@ def commits(tokens: Iterator[bytes]) -> Iterator[Commit]:
                 raw.append((columns, [_next(tokens) for _ in range(2 if columns[4][0] in "CR" else 1)]))
             else:
                 added, removed, path = token.lstrip(b"\n").split(b"\t", 2)
-                if not path:  # of a copied or renamed file both paths follow
+                if not path:  # a copied or renamed file: both paths follow
                     _next(tokens)
                     path = _next(tokens)
                 counted[path] = None if added == b"-" else (int(added), int(removed))
@@ -104,7 +104,7 @@ def commits(tokens: Iterator[bytes]) -> Iterator[Commit]:
 
 
 def path_text(path: bytes) -> str:
-    """A path as text. One that is not UTF-8 becomes `bytes://caf%E9`, which no path can be, for none holds `//`."""
+    """A path as text; one that is not UTF-8 as `bytes://caf%E9`, which is never a path, since none contains `//`."""
     try:
         return path.decode()
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""Asking git about a repository, as a stream and never through a shell, with answers that no one's settings change."""
+"""Runs git on a repository, as a stream and without a shell, with output that no local settings change."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from typing import IO, Final
 from eventscope.errors import BadInput, CannotStart
 
 CHUNK: Final = 1 << 16
-# of a calling git, say when we run in a hook: they would lead us to another repository
+# set by a calling git, as in a hook: they would point to another repository
 FOREIGN: Final = (
     "GIT_DIR",
     "GIT_WORK_TREE",
@@ -22,7 +22,7 @@ FOREIGN: Final = (
     "GIT_NAMESPACE",
     "GIT_SHALLOW_FILE",
 )
-# neither attributes, replaced objects nor grafts of this machine may change what a commit says
+# attributes, replaced objects and grafts of this machine must not change the output
 SETTINGS: Final = {
     "GIT_ATTR_NOSYSTEM": "1",
     "GIT_NO_REPLACE_OBJECTS": "1",
@@ -34,9 +34,9 @@ SETTINGS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A repository, by the folder that git keeps it in, and its current commit; `head` is None before the first.
+    """A repository in its git folder, with its current commit; `head` is None before the first one.
 
-    `boundary` are the commits that a shallow clone ends with: it has no parents of them, if they have any.
+    `boundary` are the oldest commits of a shallow clone, whose parents, if any, it lacks.
     """
 
     folder: Path
@@ -45,29 +45,29 @@ class Repository:
     boundary: frozenset[str] = frozenset()
 
     def command(self, *arguments: str) -> list[str]:
-        """The command line that asks git this. Without a working tree: its attributes would change line counts."""
+        """The command line for git, without a working tree, whose attributes would change line counts."""
         quiet = ("-c", "core.attributesFile=/dev/null", "-c", "advice.graftFileDeprecated=false")
         return ["git", f"--git-dir={self.folder}", "--bare", *quiet, *arguments]
 
-    def ask(self, *arguments: str) -> str:
-        """The answer of git, as text without its last newline."""
-        return _ask(self.command(*arguments), self.folder)
+    def run(self, *arguments: str) -> str:
+        """The output of git, as text without its last newline. BadInput when git fails."""
+        return _run(self.command(*arguments), self.folder)
 
     def has_parents(self, commit: str) -> bool:
-        """Whether the commit has parents, be they in this repository or not."""
-        return "\nparent " in self.ask("cat-file", "commit", commit).partition("\n\n")[0]
+        """Whether the commit has parents, in this repository or not."""
+        return "\nparent " in self.run("cat-file", "commit", commit).partition("\n\n")[0]
 
     @contextmanager
     def stream(self, *arguments: str) -> Iterator[IO[bytes]]:
-        """The answer as it comes. BadInput when git fails, or when the reader says by EOFError that it is cut off."""
-        with tempfile.TemporaryFile() as complaints:
+        """The output as a stream. BadInput when git fails, or when the block raises EOFError since it was cut off."""
+        with tempfile.TemporaryFile() as errors:
             process = subprocess.Popen(
                 self.command(*arguments),
                 cwd=self.folder,
                 env=_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                stderr=complaints,
+                stderr=errors,
             )
             assert process.stdout is not None
             with process:
@@ -80,12 +80,12 @@ class Repository:
                     process.kill()
                     raise
             if process.returncode or cut_off:
-                complaints.seek(0)
-                raise BadInput(f"git failed: {_last_line(complaints.read()) or 'its answer is cut off'}", "source")
+                errors.seek(0)
+                raise BadInput(f"git failed: {_last_line(errors.read()) or 'its output is cut off'}", "source")
 
     @contextmanager
     def sizes(self) -> Iterator["Sizes"]:
-        """Asks for the sizes of blobs, as many as you like."""
+        """A running git that returns the sizes of any number of blobs."""
         process = subprocess.Popen(
             self.command("cat-file", "--batch-check=%(objectsize)"),
             cwd=self.folder,
@@ -101,47 +101,47 @@ class Repository:
 class Sizes:
     """Sizes of blobs in bytes."""
 
-    AT_ONCE: Final = 500  # questions and answers that fit into their pipes, so that nobody waits for the other
+    CHUNK: Final = 500  # requests and responses that fit into their pipes, so that neither side blocks the other
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
-        self._questions = process.stdin
-        self._answers = process.stdout
+        self._requests = process.stdin
+        self._responses = process.stdout
 
     def of(self, blobs: list[str]) -> dict[str, int]:
-        """The sizes of these; those that the repository does not hold are missing, as in a partial clone."""
-        found: dict[str, int] = {}
-        for start in range(0, len(blobs), self.AT_ONCE):
-            asked = blobs[start : start + self.AT_ONCE]
-            self._questions.write("".join(f"{blob}\n" for blob in asked).encode())
-            self._questions.flush()
-            for blob in asked:
-                answer = self._answers.readline().strip()
-                if answer.isdigit():
-                    found[blob] = int(answer)
-        return found
+        """The sizes of these blobs, without those that the repository lacks, as in a partial clone."""
+        sizes: dict[str, int] = {}
+        for start in range(0, len(blobs), self.CHUNK):
+            chunk = blobs[start : start + self.CHUNK]
+            self._requests.write("".join(f"{blob}\n" for blob in chunk).encode())
+            self._requests.flush()
+            for blob in chunk:
+                response = self._responses.readline().strip()
+                if response.isdigit():
+                    sizes[blob] = int(response)
+        return sizes
 
 
 def open_repository(path: str) -> Repository:
-    """The repository that this path is or lies in. BadInput when there is none."""
+    """The repository at this path, or that it lies in. BadInput when there is none."""
     if not Path(path).is_dir():
-        raise BadInput(f"{path} is no folder, so it is no git repository", "source")
+        raise BadInput(f"{path} is not a folder, so it is not a git repository", "source")
     try:
-        folder = _ask(["git", "-C", path, "rev-parse", "--absolute-git-dir"], None)
+        folder = _run(["git", "-C", path, "rev-parse", "--absolute-git-dir"], None)
     except BadInput as error:
         raise BadInput(f"{path} is not a git repository that can be read ({error})", "source") from None
-    nameless = Repository(Path(folder), None, None)
+    empty = Repository(Path(folder), None, None)
     return Repository(
-        nameless.folder,
-        boundary=_boundary(nameless),
-        branch=_or_none(nameless, "symbolic-ref", "--quiet", "--short", "HEAD"),
-        head=_or_none(nameless, "rev-parse", "--quiet", "--verify", "HEAD^{commit}"),
+        empty.folder,
+        boundary=_boundary(empty),
+        branch=_or_none(empty, "symbolic-ref", "--quiet", "--short", "HEAD"),
+        head=_or_none(empty, "rev-parse", "--quiet", "--verify", "HEAD^{commit}"),
     )
 
 
 def tokens(stream: IO[bytes], end: bytes) -> Iterator[bytes]:
-    """What stands before each `end` in a stream."""
+    """The parts of a stream that end with `end`."""
     rest = b""
     while chunk := stream.read(CHUNK):
         *whole, rest = (rest + chunk).split(end)
@@ -149,32 +149,32 @@ def tokens(stream: IO[bytes], end: bytes) -> Iterator[bytes]:
 
 
 def _boundary(repository: Repository) -> frozenset[str]:
-    if repository.ask("rev-parse", "--is-shallow-repository") != "true":
+    if repository.run("rev-parse", "--is-shallow-repository") != "true":
         return frozenset()
-    return frozenset((repository.folder / repository.ask("rev-parse", "--git-path", "shallow")).read_text().split())
+    return frozenset((repository.folder / repository.run("rev-parse", "--git-path", "shallow")).read_text().split())
 
 
 def _or_none(repository: Repository, *arguments: str) -> str | None:
     try:
-        return repository.ask(*arguments) or None
+        return repository.run(*arguments) or None
     except BadInput:
         return None
 
 
-def _ask(command: list[str], folder: Path | None) -> str:
+def _run(command: list[str], folder: Path | None) -> str:
     try:
-        done = subprocess.run(command, cwd=folder, env=_environment(), stdin=subprocess.DEVNULL, capture_output=True)
+        process = subprocess.run(command, cwd=folder, env=_environment(), stdin=subprocess.DEVNULL, capture_output=True)
     except FileNotFoundError:
         raise CannotStart("git was not found on this machine; install it to import a repository") from None
-    if done.returncode:
-        raise BadInput(_last_line(done.stderr) or f"git ended with {done.returncode}")
-    return os.fsdecode(done.stdout).removesuffix("\n")
+    if process.returncode:
+        raise BadInput(_last_line(process.stderr) or f"git ended with exit code {process.returncode}")
+    return os.fsdecode(process.stdout).removesuffix("\n")
 
 
 def _environment() -> dict[str, str]:
     return {name: text for name, text in os.environ.items() if name not in FOREIGN} | SETTINGS
 
 
-def _last_line(complaint: bytes) -> str:
-    lines = complaint.decode(errors="replace").split("\n")
+def _last_line(stderr: bytes) -> str:
+    lines = stderr.decode(errors="replace").split("\n")
     return next((line.strip() for line in lines if line.startswith("fatal:")), " ".join(lines).strip())

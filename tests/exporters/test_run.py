@@ -18,7 +18,7 @@ from eventscope.background import end
 from eventscope.client.filters import FilterArgs
 from eventscope.client.service import EventsService
 from eventscope.errors import BadInput
-from eventscope.exporters.part_file import Reached, begun
+from eventscope.exporters.part_file import ExportProgress, open_part_file
 from eventscope.exporters.run import export_events, format_of
 from eventscope.importers.files import BadLine, read_jsonl
 from eventscope.importers.run import import_events
@@ -191,7 +191,7 @@ async def test_one_for_which_there_was_no_room_goes_on_once_there_is(
     _, said = await process.communicate()
     assert process.returncode == 2
     assert b"Traceback" not in said
-    assert b"events.jsonl.part cannot be written on (File too large)" in said
+    assert b"events.jsonl.part cannot be written (File too large)" in said
     assert b"the same command goes on with it" in said
     assert not out.exists()
 
@@ -206,16 +206,16 @@ async def test_what_was_begun_otherwise_or_is_there_is_not_overwritten(
     await publish(client, settings, MESSAGES)
     await until(lambda: has(api, 4))
     out = tmp_path / "events.jsonl"
-    other = begun(out, {"format": "jsonl", "filter": {}, "after": None})
+    other = open_part_file(out, {"format": "jsonl", "filter": {}, "after": None})
     with other, pytest.raises(BadInput, match="is being written by another export"):
         await export(api, out, screen)
     (tmp_path / "events.jsonl.part").write_bytes(b"somebody's")
-    with pytest.raises(BadInput, match="nothing says how far it is"):
+    with pytest.raises(BadInput, match="exists without a record of its progress"):
         await export(api, out, screen)
     assert (tmp_path / "events.jsonl.part").read_bytes() == b"somebody's"
     (tmp_path / "events.jsonl.part").unlink()
     assert await export(api, out, screen) == 4
-    with pytest.raises(BadInput, match="is there already"):
+    with pytest.raises(BadInput, match="already exists"):
         await export(api, out, screen)
     with pytest.raises(BadInput, match=r"cannot be written \(No such file or directory\)"):
         await export(api, tmp_path / "none" / "events.jsonl", screen)
@@ -223,9 +223,9 @@ async def test_what_was_begun_otherwise_or_is_there_is_not_overwritten(
 
 async def test_other_options_do_not_go_on_with_it(api: RunningApi, tmp_path: Path, screen: Console) -> None:
     out = tmp_path / "events.jsonl"
-    with pytest.raises(RuntimeError), begun(out, {"format": "jsonl", "filter": {}, "after": None}) as file:
+    with pytest.raises(RuntimeError), open_part_file(out, {"format": "jsonl", "filter": {}, "after": None}) as file:
         file.write(b"x\n")
-        file.note(Reached("e1", 1, None))
+        file.save(ExportProgress("e1", 1, None))
         raise RuntimeError
     with pytest.raises(BadInput, match="was begun with other options"):
         await export(api, out, screen, ["a"])

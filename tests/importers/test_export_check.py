@@ -71,20 +71,20 @@ def test_of_an_export_that_was_cut_off_it_is_said_where_before_anything_of_it_is
     lines = change(WHOLE)
     path = written(tmp_path, lines)
     assert check(path)[0] == len(lines)
-    assert open_source(path).note.startswith(f"events.jsonl:{len(lines)}: this export ends without the line")
+    assert open_source(path).note.startswith(f"events.jsonl:{len(lines)}: this export ends without its last line")
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda one: [one[0], one[1][:-9] + b"\n", *one[2:]], "events.jsonl:2: this is no line as it was exported; "),
-        (lambda one: [b'{"type":"a"}\n', *one], "events.jsonl:1: this is no line as it was exported; "),
+        (lambda one: [one[0], one[1][:-9] + b"\n", *one[2:]], "events.jsonl:2: this line is not as it was exported; "),
+        (lambda one: [b'{"type":"a"}\n', *one], "events.jsonl:1: this line is not as it was exported; "),
         (lambda one: [one[1], one[0], *one[2:]], "events.jsonl:2: position 7 comes after 9; "),
         (lambda one: [one[0], *one], "events.jsonl:2: position 7 comes after 7; "),
         (lambda one: [one[0], *one[2:]], "events.jsonl:3: the 2 lines before are not the 3 that were exported"),
         (lambda one: [one[0].replace(b"user", b"uzer"), *one[1:]], "events.jsonl:4: the 3 lines before are not the 3"),
         (lambda one: [*one, *one[1:]], "events.jsonl:7: the 2 lines before are not the 3"),
-        (lambda one: [b"x\n"] * 9 + one, ":5: this is no line as it was exported; and more; events.jsonl:13"),
+        (lambda one: [b"x\n"] * 9 + one, ":5: this line is not as it was exported; and more; events.jsonl:13"),
     ],
 )
 def test_of_one_that_was_changed_or_cut_nothing_is_imported_and_the_lines_are_named(

@@ -173,12 +173,12 @@ def test_members_join_the_data_that_a_row_has(folder: Folder) -> None:
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ("tick", "the row has 1 cells and the header 4"),
-        ("tick,,,,", "the row has 5 cells and the header 4"),
+        ("tick", "the row has 1 cells, and the header 4"),
+        ("tick,,,,", "the row has 5 cells, and the header 4"),
         ("tick,{,,", "data is not JSON"),
         ("tick,NaN,,", "data is not JSON: "),
         ("tick," + "[" * 100_000 + ",,", "data: nested too deep"),
-        ('tick,"[1]",1,', "data.a cannot be set, since data is a value of its own"),
+        ('tick,"[1]",1,', "data.a cannot be set, since data has a value that is not an object"),
         ('tick,"{""a"": 1}",1,', "data.a is given twice"),
         ("tick,123456789012345678901234567890,,", "data: the integer 1234567890"),
         ('tick,"{""p"": 1e999}",,', "data: the number 1e999 at p is beyond"),
@@ -208,7 +208,7 @@ def test_a_bad_row_is_told_with_its_number_and_reason_and_the_others_go_on(
 def test_a_row_that_is_not_utf8_is_a_bad_one(folder: Folder) -> None:
     bad, good = folder.csv(b"type,data.name\ntick,caf\xe9\ntick,ok\n")
 
-    assert bad == BadLine(2, "the row is no JSON: str is not valid UTF-8: surrogates not allowed at data.name")
+    assert bad == BadLine(2, "the row cannot be JSON: str is not valid UTF-8: surrogates not allowed at data.name")
     assert messages([good]) == [{"type": "tick", "data": {"name": "ok"}}]
 
 
@@ -219,11 +219,11 @@ def test_a_quote_that_never_ends_is_told(folder: Folder) -> None:
 @pytest.mark.parametrize(
     ("header", "reason"),
     [
-        ("type,timestmap", "column 'timestmap' is no field of an event; did you mean timestamp?"),
-        ("type,colour", "column 'colour' is no field of an event; there are aggregateId"),
-        ("type,data.", "column 'data.' is no field of an event"),
-        ("type,userId.name", "column 'userId.name' is no field"),
-        ("type,type", "column 'type' is there twice"),
+        ("type,timestmap", "column 'timestmap' is not a field of an event; did you mean timestamp?"),
+        ("type,colour", "column 'colour' is not a field of an event; the fields are aggregateId"),
+        ("type,data.", "column 'data.' is not a field of an event"),
+        ("type,userId.name", "column 'userId.name' is not a field"),
+        ("type,type", "column 'type' occurs twice"),
         ("timestamp,data", "has no column named type"),
         ("", "has no column named type"),
         ('"type', "has no row of column names"),
@@ -290,5 +290,5 @@ def test_lines_are_counted(folder: Folder, content: bytes, lines: int) -> None:
 @pytest.mark.parametrize("list", ['[{"type": "a.b"}]', '[{"type": "a.b"}, {"type": "a.c"}]'])
 def test_a_line_that_is_a_list_is_bad_and_the_others_go_in(folder: Folder, list: str) -> None:
     bad, good = folder.jsonl(f'{list}\n{{"type": "a.b"}}\n')
-    assert bad == BadLine(1, "the line holds a list of events; write each of them on a line of its own")
+    assert bad == BadLine(1, "the line holds a list of events; write each on a line of its own")
     assert isinstance(good, MessageLine)

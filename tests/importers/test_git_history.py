@@ -328,7 +328,7 @@ def test_a_repository_without_a_commit_has_no_history(workshop: Workshop) -> Non
 def test_what_is_no_repository_is_refused_before_anything_is_read(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="is not a git repository that can be read"):
         git_history.read(str(tmp_path))
-    with pytest.raises(BadInput, match="is no folder, so it is no git repository"):
+    with pytest.raises(BadInput, match="is not a folder, so it is not a git repository"):
         git_history.read(str(tmp_path / "missing"))
 
 
@@ -418,7 +418,7 @@ def test_an_answer_that_is_cut_off_is_no_answer(workshop: Workshop) -> None:
     with pytest.raises(EOFError):
         list(commits(iter([b"\x01aa", b""])))
     with (
-        pytest.raises(BadInput, match="its answer is cut off"),
+        pytest.raises(BadInput, match="its output is cut off"),
         open_repository(str(workshop.folder)).stream("rev-list", "HEAD") as answer,
     ):
         assert answer.read()

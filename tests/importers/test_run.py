@@ -75,7 +75,7 @@ async def test_bad_lines_are_printed_and_counted_and_the_good_ones_go_in(
 
     assert [message["data"]["n"] for message in await stored(js, stream_name)] == [1, 3]
     assert "events.csv:3: the type '[b]two words[/b]' is not words joined by dots" in said(screen)
-    assert "events.csv:5: the row has 1 cells and the header 2" in said(screen)
+    assert "events.csv:5: the row has 1 cells, and the header 2" in said(screen)
 
 
 def test_a_report_tells_what_is_known_and_where_the_rest_is_found() -> None:
@@ -97,7 +97,7 @@ async def test_a_line_that_the_stream_cannot_take_is_a_bad_one(
     assert await bring(str(file)) == ImportReport(published=1, failed=1)
 
     assert "events.jsonl:2: the message" in said(screen)
-    assert "300 are the most" in said(screen)
+    assert "at most 300 are allowed" in said(screen)
 
 
 @pytest.fixture
