@@ -192,7 +192,7 @@ async def test_one_for_which_there_was_no_room_goes_on_once_there_is(
     assert process.returncode == 2
     assert b"Traceback" not in said
     assert b"events.jsonl.part cannot be written (File too large)" in said
-    assert b"the same command goes on with it" in said
+    assert b"repeat the command to resume" in said
     assert not out.exists()
 
     assert await export(still, out, screen) == 3000
