@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from eventscope.store.events import pages
 from eventscope.store.log import Log, server_version
-from eventscope.store.rejected import messages, room
-from eventscope.store.rejected.room import Dropped
+from eventscope.store.rejected import messages, quota
+from eventscope.store.rejected.quota import Dropped
 from eventscope.store.state import checkpoint
 from eventscope.store.state.checkpoint import LogCheckpoint
 
@@ -29,4 +29,4 @@ async def status(log: Log) -> Status:
 
 async def dropped(log: Log) -> Dropped | None:
     """The rejected messages that were dropped to stay within the limit; None if none were."""
-    return await room.dropped(log)
+    return await quota.dropped(log)

@@ -7,7 +7,7 @@ from eventscope.errors import Blocked
 from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Document
 from eventscope.store.mongo.errors import translate_errors
-from eventscope.store.rejected import room
+from eventscope.store.rejected import quota
 from eventscope.store.state import checkpoint
 from eventscope.store.values.documents import INTEGERS
 
@@ -66,7 +66,7 @@ async def read(log: Log) -> Incidents:
 
 async def acknowledge(log: Log) -> None:
     """Acknowledge everything that has happened so far. Blocked when a record of it is damaged."""
-    at, dropped, incidents = await checkpoint.read(log), await room.dropped(log), await read(log)
+    at, dropped, incidents = await checkpoint.read(log), await quota.dropped(log), await read(log)
     numbers: Document = {
         "acknowledged": incidents.count,
         "lost": at.lost_count,

@@ -10,8 +10,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from eventscope.connections import connect_mongo
 from eventscope.settings import Settings
+from eventscope.store.recount.difference import Difference, Kind
 from eventscope.store.recount.whole import RecountReport, recount
-from eventscope.store.recount.wrong import Kind, Wrong
 from eventscope.terminal import safe
 
 MOST_LINES: Final = 20
@@ -77,12 +77,12 @@ def _print(report: RecountReport, console: Console, *, repair: bool) -> None:
         console.print(f"Corrected: {differences}.")
 
 
-def _fewer(one: Wrong) -> int:
+def _fewer(one: Difference) -> int:
     found, counted = ((document or {}).get("n", 0) for document in (one.found, one.counted))
     return max(0, found - counted) if isinstance(found, int) else 0
 
 
-def _show(wrong: Sequence[Wrong], console: Console) -> None:
+def _show(wrong: Sequence[Difference], console: Console) -> None:
     for one in wrong[:MOST_LINES]:
         console.print(escape(safe(str(one))), highlight=False, soft_wrap=True)
     if len(wrong) > MOST_LINES:

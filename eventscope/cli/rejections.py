@@ -10,7 +10,7 @@ from eventscope.connections import connect, connect_mongo
 from eventscope.errors import BadInput
 from eventscope.settings import Settings
 from eventscope.store.log import Log
-from eventscope.store.rejected import messages, room
+from eventscope.store.rejected import messages, quota
 from eventscope.store.rejected.messages import StoredRejection
 from eventscope.store.values import moment
 from eventscope.subscriptions.publish.outcome import PublishRejection
@@ -25,7 +25,7 @@ async def show_all(settings: Settings, code: str | None, limit: int) -> None:
     """Print a line for each of the newest rejected messages, and how many there are; BadInput for an unknown code."""
     count = 0
     async with connect_mongo(settings) as log:
-        counts, dropped = await messages.codes(log), await room.dropped(log)
+        counts, dropped = await messages.codes(log), await quota.dropped(log)
         if code is not None:
             code = rejection_codes.find(code, counts)
         below: int | None = None

@@ -22,7 +22,7 @@ from eventscope.store.diagnostics import ServerFacts, server_facts
 from eventscope.store.events import types
 from eventscope.store.log import Log, collections
 from eventscope.store.recount import sample
-from eventscope.store.rejected import messages, room
+from eventscope.store.rejected import messages, quota
 from eventscope.store.state import agreement, checkpoint, replaced, stopped
 from eventscope.store.state.checkpoint import LogCheckpoint
 from eventscope.store.stats import claims
@@ -201,7 +201,7 @@ async def _log(log: Log, settings: Settings, client: Client | None, findings: li
         return log_checks.rejected(await messages.codes(log))
 
     async def dropped_check() -> Finding:
-        return log_checks.dropped(await room.dropped(log), (await incidents.read(log)).dropped)
+        return log_checks.dropped(await quota.dropped(log), (await incidents.read(log)).dropped)
 
     async def incidents_check() -> Finding:
         return log_checks.incidents(await incidents.read(log))

@@ -6,8 +6,8 @@ from typing import Final
 
 from eventscope.doctor.finding import Finding, broken, note, ok, warning
 from eventscope.store.incidents import Incidents
-from eventscope.store.recount.wrong import Wrong
-from eventscope.store.rejected.room import Dropped
+from eventscope.store.recount.difference import Difference
+from eventscope.store.rejected.quota import Dropped
 from eventscope.store.state.checkpoint import LogCheckpoint
 from eventscope.store.state.stopped import Stopped
 from eventscope.store.stats import expiry
@@ -227,7 +227,7 @@ def _printable(name: str) -> str:
     return name[:MOST_NAME] if name.isprintable() else ascii(name[:MOST_NAME])
 
 
-def counts(wrong: Sequence[Wrong]) -> Finding:
+def counts(wrong: Sequence[Difference]) -> Finding:
     """Whether a sample of the derived data agrees with the events."""
     check = "derived counts"
     if not wrong:

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from eventscope.errors import EventscopeError
 from eventscope.metrics.workers import SiblingMetrics
 from eventscope.store.log import Log
-from eventscope.store.rejected import messages, room
+from eventscope.store.rejected import messages, quota
 from eventscope.store.state import checkpoint
 from eventscope.subscriptions.ingest.lag import Lag
 
@@ -69,7 +69,7 @@ class LogMetrics:
         try:
             async with asyncio.timeout(LOOK_SECONDS):
                 at, waiting = await checkpoint.read(log), await messages.count(log)
-                dropped = await room.dropped(log)
+                dropped = await quota.dropped(log)
         except (EventscopeError, TimeoutError):
             self._up.set(0)
             for gauge in (

@@ -21,7 +21,7 @@ from eventscope.store.filters.mongo import unexpired
 from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Document
 from eventscope.store.mongo.errors import translate_errors
-from eventscope.store.mongo.own import is_event
+from eventscope.store.mongo.shapes import is_event
 from eventscope.store.state import checkpoint
 from eventscope.store.values.documents import INTEGERS
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, assert_never
 
 from eventscope.store.filters.effort import STEPS
-from eventscope.store.filters.look import LETTERS, Inspection
+from eventscope.store.filters.inspection import LETTERS, Inspection
 from eventscope.store.filters.paths import Path, Spend, Test, tester
 from eventscope.store.values.documents import EventDocument
 

@@ -9,14 +9,14 @@ from eventscope.store.filters.mongo import unexpired
 from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Document
 from eventscope.store.mongo.errors import translate_errors
-from eventscope.store.mongo.own import is_note
-from eventscope.store.recount.wrong import Wrong, foreign, remove
+from eventscope.store.mongo.shapes import is_note
+from eventscope.store.recount.difference import Difference, foreign, remove
 from eventscope.store.state import checkpoint
 
 SECONDS: Final = 240.0
 
 
-async def differences(log: Log) -> list[Wrong]:
+async def differences(log: Log) -> list[Difference]:
     """The notes that cannot be true: the event at their position has not expired, or never existed.
 
     Of deleted events only the positions are known. So a wrong note is corrected to the last empty position before it; a
@@ -41,11 +41,11 @@ async def differences(log: Log) -> list[Wrong]:
                 continue
             last = await _last_empty(log, min(through, head))
             members = {name: value for name, value in row.items() if name != "_id"}
-            wrong.append(Wrong("expiration", type, members, {"through": last} if last else None))
+            wrong.append(Difference("expiration", type, members, {"through": last} if last else None))
     return wrong
 
 
-async def repair(log: Log, wrong: Sequence[Wrong]) -> None:
+async def repair(log: Log, wrong: Sequence[Difference]) -> None:
     """Correct the notes, unless they have changed."""
     if not wrong:
         return
@@ -55,7 +55,7 @@ async def repair(log: Log, wrong: Sequence[Wrong]) -> None:
             await log.expirations.bulk_write(changes, ordered=False)
 
 
-def _change(one: Wrong) -> ReplaceOne[Document] | DeleteOne:
+def _change(one: Difference) -> ReplaceOne[Document] | DeleteOne:
     same: Document = {"_id": one.key, "through": {"$eq": (one.found or {}).get("through")}}
     return DeleteOne(same) if one.counted is None else ReplaceOne(same, one.counted)
 

@@ -11,11 +11,11 @@ from eventscope.store.heads import AggregateName
 from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Document, Session
 from eventscope.store.mongo.errors import translate_errors
-from eventscope.store.mongo.own import HEADS, TEXT, is_event, is_head, sound
+from eventscope.store.mongo.shapes import HEADS, TEXT, is_event, is_head, sound
+from eventscope.store.recount.difference import Difference, Progress, foreign, in_transaction, past_hour, soon
 from eventscope.store.recount.proof import proven_head
 from eventscope.store.recount.rows import present
 from eventscope.store.recount.tally import OURS
-from eventscope.store.recount.wrong import Progress, Wrong, foreign, in_transaction, past_hour, soon
 from eventscope.store.state import checkpoint
 from eventscope.store.values.documents import EventDocument, Head
 
@@ -42,7 +42,7 @@ class Entry:
     events: list[EventDocument]
 
 
-async def differences(log: Log, report: Progress) -> list[Wrong]:
+async def differences(log: Log, report: Progress) -> list[Difference]:
     """The heads that contradict their events, and documents that are not heads."""
     wrong = await _foreign(log)
     after: AggregateName | None = None
@@ -64,7 +64,7 @@ async def differences(log: Log, report: Progress) -> list[Wrong]:
                     return wrong
 
 
-async def repair(log: Log, wrong: Sequence[Wrong]) -> None:
+async def repair(log: Log, wrong: Sequence[Difference]) -> None:
     """Correct these heads to what the events say now; the ingester then reads them again."""
     all_names = [(one.key["type"], one.key["id"]) for one in wrong if not one.advice]
     for start in range(0, len(all_names), PART):
@@ -94,7 +94,7 @@ async def entry_of(log: Log, name: AggregateName, **options: Any) -> Entry:
     return Entry(name, cast("Head | None", head), cast("list[EventDocument]", list(filter(is_event, events))))
 
 
-async def difference(log: Log, entry: Entry, head: int, session: Session) -> Wrong | None:
+async def difference(log: Log, entry: Entry, head: int, session: Session) -> Difference | None:
     """What is wrong with the head of the aggregate, in a log that ends at position `head`; None if nothing is."""
     existing = {event["_id"] for event in entry.events}
     if entry.head is not None and entry.events:
@@ -104,10 +104,10 @@ async def difference(log: Log, entry: Entry, head: int, session: Session) -> Wro
     right = proven_head(entry.name, entry.head, entry.events, soon(log), past_hour(log), existing)
     key = {"type": entry.name[0], "id": entry.name[1]}
     if right != entry.head or (entry.head is not None and right is not None and is_head(right) != is_head(entry.head)):
-        return Wrong("head", key, cast("Document | None", entry.head), cast("Document | None", right))
+        return Difference("head", key, cast("Document | None", entry.head), cast("Document | None", right))
     if entry.head is None or is_head(entry.head):
         return None
-    return Wrong("head", key, cast("Document", entry.head), None, LASTING)
+    return Difference("head", key, cast("Document", entry.head), None, LASTING)
 
 
 async def _entries(log: Log, after: AggregateName | None, session: Session) -> AsyncIterator[Entry]:
@@ -156,7 +156,7 @@ async def _groups(
         yield name, events
 
 
-async def _foreign(log: Log) -> list[Wrong]:
+async def _foreign(log: Log) -> list[Difference]:
     """The documents that are not heads. The log never reads them, but one may be all that is left of a head."""
     with translate_errors(SECONDS):
         documents = await log.aggregates.find({"$nor": [HEADS]}).limit(MOST_FOREIGN).to_list(None)

@@ -11,8 +11,8 @@ from pymongo import DeleteOne, ReplaceOne, UpdateOne
 from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Document, Session
 from eventscope.store.mongo.errors import translate_errors
-from eventscope.store.mongo.own import HEADS, is_population, is_population_name
-from eventscope.store.recount.wrong import Wrong, foreign, in_transaction, remove, soon
+from eventscope.store.mongo.shapes import HEADS, is_population, is_population_name
+from eventscope.store.recount.difference import Difference, foreign, in_transaction, remove, soon
 from eventscope.store.state import checkpoint
 
 SECONDS: Final = 240.0
@@ -26,11 +26,11 @@ NAME: Final[Document] = {
 class PopulationDifferences:
     """What was wrong at a moment, and how many recounts had changed something by then."""
 
-    wrong: list[Wrong]
+    wrong: list[Difference]
     recounts: int
 
 
-async def differences(log: Log, wrong_heads: Sequence[Wrong] = ()) -> PopulationDifferences:
+async def differences(log: Log, wrong_heads: Sequence[Difference] = ()) -> PopulationDifferences:
     """The counts of aggregates that are wrong, and documents that are not counts.
 
     If some heads are still wrong, pass them as `wrong_heads`: the counts are compared with the corrected heads.
@@ -54,9 +54,9 @@ async def differences(log: Log, wrong_heads: Sequence[Wrong] = ()) -> Population
         name, right = {"aggregateType": type, "expireAt": expiry}, {"n": counted[key]}
         row = found.get(key, {"_id": name, "n": 0})
         if not is_population(row):
-            wrong.append(Wrong("population", name, {k: v for k, v in row.items() if k != "_id"}, right))
+            wrong.append(Difference("population", name, {k: v for k, v in row.items() if k != "_id"}, right))
         elif row["n"] != right["n"] and (expiry is None or expiry > expiring):
-            wrong.append(Wrong("population", name, {"n": row["n"]}, right))
+            wrong.append(Difference("population", name, {"n": row["n"]}, right))
     return PopulationDifferences(wrong, at.get("recounts", 0))
 
 
@@ -84,7 +84,7 @@ def _key(row: Document) -> tuple[Any, Any]:
     return row["_id"]["aggregateType"], row["_id"]["expireAt"]
 
 
-async def _change(log: Log, one: Wrong, session: Session) -> UpdateOne | ReplaceOne[Document] | DeleteOne:
+async def _change(log: Log, one: Difference, session: Session) -> UpdateOne | ReplaceOne[Document] | DeleteOne:
     found, counted = one.found or {}, one.counted or {}
     if is_population({"_id": one.key, **found}):
         return UpdateOne({"_id": one.key}, {"$inc": {"n": counted["n"] - found["n"]}}, upsert=True)

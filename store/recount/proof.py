@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Literal, cast
 
 from eventscope.store.heads import AggregateName, is_deleted_after
-from eventscope.store.mongo.own import HEAD_MEMBERS, sound
+from eventscope.store.mongo.shapes import HEAD_MEMBERS, sound
 from eventscope.store.values.documents import EventDocument, Head, Mark
 
 

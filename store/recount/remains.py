@@ -12,10 +12,10 @@ from pymongo.errors import DuplicateKeyError
 
 from eventscope.errors import Unavailable
 from eventscope.store.log import INDEXES, Log
-from eventscope.store.mongo import own
+from eventscope.store.mongo import shapes
 from eventscope.store.mongo.driver import Collection, Document
 from eventscope.store.mongo.errors import translate_errors
-from eventscope.store.rejected import room
+from eventscope.store.rejected import quota
 from eventscope.store.state import checkpoint, checkpoint_members
 from eventscope.store.values.documents import INTEGERS
 from eventscope.store.values.message import StreamPosition
@@ -39,7 +39,7 @@ async def accept(log: Log) -> None:
             sound_members = {name: value for name, value in (before or {}).items() if name not in damaged_members}
             changes = await _changes(log, sound_members)
             if changes["head"] == 0:  # without heads, counts are of nothing; a new log has none
-                await log.populations.delete_many({"_id.aggregateType": own.TEXT})
+                await log.populations.delete_many({"_id.aggregateType": shapes.TEXT})
             if before is None:
                 try:
                     await log.meta.insert_one({"_id": checkpoint.ID, **changes})
@@ -57,7 +57,7 @@ async def accept(log: Log) -> None:
 
 async def _changes(log: Log, known: Document) -> Document:
     """The new members of the checkpoint; `known` are its present members with valid values."""
-    event = await _newest(log.events, own.is_event, FIELDS)
+    event = await _newest(log.events, shapes.is_event, FIELDS)
     rejection = await _newest(log.rejected, _is_rejection, {"recordedAt": 1, "source": 1})
     head, rejected_head = known.get("head", 0), known.get("rejectedHead", 0)
     changes: Document = {
@@ -108,18 +108,18 @@ def _is_rejection(document: Document) -> bool:
 
 async def _positions(log: Log) -> list[int]:
     """The last positions in the collections that are derived from events."""
-    heads = log.aggregates.find(own.HEADS).sort("last.position", -1).limit(LOOKED_AT)
-    positions = [head["last"]["position"] for head in await heads.to_list(None) if own.is_head(head)][:1]
+    heads = log.aggregates.find(shapes.HEADS).sort("last.position", -1).limit(LOOKED_AT)
+    positions = [head["last"]["position"] for head in await heads.to_list(None) if shapes.is_head(head)][:1]
     rows = log.rollups.find({"lastPosition": {"$exists": True}}).sort("lastPosition", -1).limit(LOOKED_AT)
     for row in await rows.to_list(None):
-        if own.is_row_name(key := row.pop("_id")) and own.is_row(key, row):
+        if shapes.is_row_name(key := row.pop("_id")) and shapes.is_row(key, row):
             positions.append(row["lastPosition"])
             break
     notes = await log.expirations.find({}).to_list(None)
-    return [0, *positions, *(note["through"] for note in notes if own.is_note(note))]
+    return [0, *positions, *(note["through"] for note in notes if shapes.is_note(note))]
 
 
 async def _last_dropped(log: Log) -> int:
     """The number of the last rejected message that was dropped to stay within the limit."""
-    through: Any = (await log.meta.find_one({"_id": room.ID}) or {}).get("through", 0)
+    through: Any = (await log.meta.find_one({"_id": quota.ID}) or {}).get("through", 0)
     return int(through) if type(through) in INTEGERS else 0

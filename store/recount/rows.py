@@ -9,7 +9,8 @@ from pymongo import DeleteOne, ReplaceOne, UpdateOne
 from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Document, Session
 from eventscope.store.mongo.errors import translate_errors
-from eventscope.store.mongo.own import is_row, is_row_name
+from eventscope.store.mongo.shapes import is_row, is_row_name
+from eventscope.store.recount.difference import Difference, Progress, foreign, in_transaction, remove, soon
 from eventscope.store.recount.tally import (
     FROM_START,
     RowKey,
@@ -22,7 +23,6 @@ from eventscope.store.recount.tally import (
     kind,
     union,
 )
-from eventscope.store.recount.wrong import Progress, Wrong, foreign, in_transaction, remove, soon
 from eventscope.store.state import checkpoint
 
 CHUNK: Final = 50_000  # positions that are counted in one step
@@ -67,7 +67,7 @@ async def basis(log: Log, report: Progress) -> Basis:
     return Basis(head, found, tally.rows, others)
 
 
-async def differences(log: Log, basis: Basis) -> list[Wrong]:
+async def differences(log: Log, basis: Basis) -> list[Difference]:
     """The rows that are wrong, and documents that are not rows."""
     keys = [key for key in {**basis.counted, **basis.found} if _differs(key, basis)]
     spans = (basis.found[key] for key in keys if key in basis.found and kind(key) == "minute")
@@ -79,11 +79,11 @@ async def differences(log: Log, basis: Basis) -> list[Wrong]:
         found = basis.found.get(key)
         correct = correct_row(key, found, basis.counted.get(key), expiring, existing)
         if correct != found or not _is_sound(key, found):
-            wrong.append(Wrong(kind(key), dict(key), found, correct))
+            wrong.append(Difference(kind(key), dict(key), found, correct))
     return wrong
 
 
-async def repair(log: Log, basis: Basis, wrong: Sequence[Wrong]) -> None:
+async def repair(log: Log, basis: Basis, wrong: Sequence[Difference]) -> None:
     """Correct these rows, including all events that came since they were counted."""
     if wrong:
         with translate_errors(SECONDS):
@@ -92,7 +92,7 @@ async def repair(log: Log, basis: Basis, wrong: Sequence[Wrong]) -> None:
     for start in range(0, len(counts), PART):
         part = counts[start : start + PART]
 
-        async def work(session: Session, before: Document, part: Sequence[Wrong] = part) -> None:
+        async def work(session: Session, before: Document, part: Sequence[Difference] = part) -> None:
             await _repair(log, basis, part, checkpoint.head_of(before), session)
 
         await in_transaction(log, work)
@@ -108,7 +108,7 @@ async def present(log: Log, positions: Iterable[int], head: int, **options: Any)
     return existing
 
 
-async def _repair(log: Log, basis: Basis, part: Sequence[Wrong], head: int, session: Session) -> None:
+async def _repair(log: Log, basis: Basis, part: Sequence[Difference], head: int, session: Session) -> None:
     # Batches have changed the rows since `basis`. No batch can commit now, so the counts of `basis` and those of the
     # events since then give the correct rows of this moment.
     since = Tally()

@@ -15,10 +15,10 @@ from eventscope.store import heads
 from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Document, Session
 from eventscope.store.mongo.errors import translate_errors
-from eventscope.store.mongo.own import HEADS, is_event, is_population, is_row, is_row_name
+from eventscope.store.mongo.shapes import HEADS, is_event, is_population, is_row, is_row_name
 from eventscope.store.recount import expirations, tally
+from eventscope.store.recount.difference import Difference, soon
 from eventscope.store.recount.heads import difference, entry_of
-from eventscope.store.recount.wrong import Wrong, soon
 from eventscope.store.state import checkpoint
 from eventscope.store.stats.rollups import NEVER, day_key, expiry_day, hour_key
 from eventscope.store.values.moment import HOUR, hour_of, minute_of
@@ -35,12 +35,12 @@ MOST_LOGGED: Final = 1_000
 logger = logging.getLogger(__name__)
 
 
-async def sample(log: Log, chance: random.Random) -> list[Wrong]:
+async def sample(log: Log, chance: random.Random) -> list[Difference]:
     """What is wrong with the data derived from one event, and in one row of counts; empty if checking takes too long.
 
     Raises Unavailable when MongoDB is away.
     """
-    wrong: list[Wrong | None] = []
+    wrong: list[Difference | None] = []
     try:
         with translate_errors(SECONDS):
             async with log.mongo.session(snapshot=True) as session:
@@ -55,7 +55,7 @@ async def sample(log: Log, chance: random.Random) -> list[Wrong]:
     return list({one.name: one for one in wrong if one is not None}.values())
 
 
-async def several(log: Log, times: int, seconds: float) -> list[Wrong]:
+async def several(log: Log, times: int, seconds: float) -> list[Difference]:
     """What `times` samples find within `seconds`, and the wrong notes of expired events.
 
     Raises Unavailable or QuestionTimedOut when MongoDB is away.
@@ -131,7 +131,7 @@ def _key(event: Document) -> Document:
     return hour_key((hour_of(event["timestamp"]), event["type"], event.get("aggregateType"), event.get("expireAt")))
 
 
-async def _hour(log: Log, key: Document, position: int | None, session: Session) -> Wrong | None:
+async def _hour(log: Log, key: Document, position: int | None, session: Session) -> Difference | None:
     document = await log.rollups.find_one({"_id": key}, session=session)
     row = None if document is None else {name: value for name, value in document.items() if name != "_id"}
     positions = tally.end_positions([row or {}]) + ([] if position is None else [position])
@@ -148,20 +148,20 @@ async def _hour(log: Log, key: Document, position: int | None, session: Session)
     counted = await tally.hour_rows(log, match, session=session)
     correct = counted[0][1] if counted else None
     sound = row is None or is_row(key, row)
-    return None if correct == row and sound else Wrong("hour", key, row, correct)
+    return None if correct == row and sound else Difference("hour", key, row, correct)
 
 
-async def _minute(log: Log, event: Document, session: Session) -> Wrong | None:
+async def _minute(log: Log, event: Document, session: Session) -> Difference | None:
     key, position = {"minute": minute_of(event["timestamp"])}, event["_id"]
     row = await log.rollups.find_one({"_id": key}, {"_id": 0}, session=session)
     # if there is no row, an older version may have stored the event
     if row is None or (is_row(key, row) and row["firstPosition"] <= position <= row["lastPosition"]):
         return None
     known = row if is_row(key, row) else None
-    return Wrong("minute", key, row, tally.union(known, {"firstPosition": position, "lastPosition": position}))
+    return Difference("minute", key, row, tally.union(known, {"firstPosition": position, "lastPosition": position}))
 
 
-async def _day(log: Log, event: Document, session: Session) -> Wrong | None:
+async def _day(log: Log, event: Document, session: Session) -> Difference | None:
     """The row of a day of expiry must be the sum of its hours."""
     type, aggregate_type = event["type"], event.get("aggregateType")
     day = expiry_day(event.get("expireAt"))
@@ -183,10 +183,10 @@ async def _day(log: Log, event: Document, session: Session) -> Wrong | None:
             return None  # that row itself is wrong
         row = tally.union(row or None, hour)
     sound = document is None or is_row(key, document)
-    return None if document == (row or None) and sound else Wrong("day", key, document, row or None)
+    return None if document == (row or None) and sound else Difference("day", key, document, row or None)
 
 
-async def _aggregate(log: Log, event: Document, head: int, session: Session) -> list[Wrong | None]:
+async def _aggregate(log: Log, event: Document, head: int, session: Session) -> list[Difference | None]:
     name = heads.name(event) if "version" in event else None
     if name is None:
         return []
@@ -200,7 +200,7 @@ async def _aggregate(log: Log, event: Document, head: int, session: Session) -> 
     return [await _population(log, *heads.population(entry.head), session)]
 
 
-async def _population(log: Log, type: str, expiry: datetime | None, session: Session) -> Wrong | None:
+async def _population(log: Log, type: str, expiry: datetime | None, session: Session) -> Difference | None:
     key = {"aggregateType": type, "expireAt": expiry}
     row = await log.populations.find_one({"_id": key}, session=session) or {"_id": key, "n": 0}
     n = row["n"] if is_population(row) else None
@@ -208,4 +208,4 @@ async def _population(log: Log, type: str, expiry: datetime | None, session: Ses
     counted = await log.aggregates.count_documents(query, limit=MOST_HEADS, session=session)
     if n is not None and (n == counted or (counted == MOST_HEADS and n > counted)):
         return None
-    return Wrong("population", key, {name: row[name] for name in row if name != "_id"}, {"n": counted})
+    return Difference("population", key, {name: row[name] for name in row if name != "_id"}, {"n": counted})

@@ -7,8 +7,8 @@ from typing import Any, Final, TypeAlias
 
 from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Document
-from eventscope.store.mongo.own import is_row, is_row_name
-from eventscope.store.recount.wrong import Kind
+from eventscope.store.mongo.shapes import is_row, is_row_name
+from eventscope.store.recount.difference import Kind
 from eventscope.store.stats.rollups import day_key, expiry_day
 from eventscope.store.values.moment import HOUR, MINUTE
 

@@ -7,7 +7,7 @@ from typing import Final
 from eventscope.store.log import Log, collections
 from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.recount import expirations, heads, populations, remains, rows
-from eventscope.store.recount.wrong import Progress, Wrong
+from eventscope.store.recount.difference import Difference, Progress
 from eventscope.store.state import agreement, checkpoint, replaced
 
 PASSES: Final = 5
@@ -18,9 +18,9 @@ SECONDS: Final = 240.0
 class RecountReport:
     """What was wrong at first, what still is (`left`), and what no recount can correct (`beyond`)."""
 
-    wrong: list[Wrong]
-    left: list[Wrong]
-    beyond: list[Wrong]
+    wrong: list[Difference]
+    left: list[Difference]
+    beyond: list[Difference]
 
 
 async def recount(log: Log, report: Progress, *, repair: bool, accept_loss: bool = False) -> RecountReport:
@@ -58,7 +58,7 @@ async def _require_agreement(log: Log, now: Mapping[str, object]) -> None:
     await replaced.to_recount(log, at, replaced.names(at, now), all_there=all_there)
 
 
-def _repairable(wrong: list[Wrong]) -> list[Wrong]:
+def _repairable(wrong: list[Difference]) -> list[Difference]:
     return [one for one in wrong if not one.advice]
 
 
@@ -72,7 +72,7 @@ async def counts(log: Log) -> None:
     await rows.repair(log, basis, await rows.differences(log, basis))
 
 
-async def _pass(log: Log, report: Progress, *, repair: bool) -> list[Wrong]:
+async def _pass(log: Log, report: Progress, *, repair: bool) -> list[Difference]:
     # in this order: aggregates are counted by their heads, and correcting rows may add notes of expired events
     wrong_heads = await heads.differences(log, report)
     if repair:

@@ -1,1 +1,1 @@
-"""Rejected messages, and the limit on them."""
+"""Rejected messages, and their quota."""

@@ -11,7 +11,7 @@ from pymongo import InsertOne
 
 from eventscope.store.filters.mongo import bson_date
 from eventscope.store.log import Log
-from eventscope.store.mongo import own
+from eventscope.store.mongo import shapes
 from eventscope.store.mongo.driver import Document, Session
 from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.stats.rollups import day_key, expiry_day
@@ -53,7 +53,7 @@ async def complete(log: Log, session: Session) -> None:
             days: dict[tuple[Any, ...], Document] = {}
             for hour in hours:
                 key = hour.pop("_id")
-                if not (own.is_row_name(key) and own.is_row(key, hour)):
+                if not (shapes.is_row_name(key) and shapes.is_row(key, hour)):
                     continue  # `eventscope recount` reports it
                 day = (key["type"], key["aggregateType"], expiry_day(key["expireAt"]))
                 days[day] = _combined(days.get(day), hour)

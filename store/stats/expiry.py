@@ -12,7 +12,7 @@ from eventscope.store.filters.mongo import bson_date, one_of_types
 from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Collection, Document
 from eventscope.store.mongo.errors import translate_errors
-from eventscope.store.mongo.own import is_population, is_population_name, is_row, is_row_name
+from eventscope.store.mongo.shapes import is_population, is_population_name, is_row, is_row_name
 from eventscope.store.state import checkpoint
 from eventscope.store.values.moment import HOUR
 

@@ -13,7 +13,7 @@ from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Session
 from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.mongo.failure import WriteRefused
-from eventscope.store.mongo.own import HEAD_MEMBERS
+from eventscope.store.mongo.shapes import HEAD_MEMBERS
 from eventscope.store.mongo.write import Write
 from eventscope.store.state import checkpoint
 from eventscope.store.state.checkpoint import LogCheckpoint

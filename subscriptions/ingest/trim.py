@@ -15,7 +15,7 @@ from nats.js.errors import NotFoundError
 
 from eventscope.errors import EventscopeError
 from eventscope.store.log import Log
-from eventscope.store.rejected import room
+from eventscope.store.rejected import quota
 from eventscope.store.values import moment
 from eventscope.store.values.message import StreamPosition
 from eventscope.subscriptions.nats.holders import Holder, first_needed, holders
@@ -94,7 +94,7 @@ async def bound_rejected(log: Log, most_bytes: int, seconds: float) -> bool:
     True once all have room; until then, call it again.
     """
     try:
-        trim = await room.trim(log, most_bytes, seconds)
+        trim = await quota.trim(log, most_bytes, seconds)
     except EventscopeError as error:
         # ingest goes on; the next call drops more
         logger.warning("rejected messages cannot be limited to %d bytes for now: %s", most_bytes, error)

@@ -28,7 +28,7 @@ from eventscope.store.filters.filter import (
     is_pattern,
     matcher,
 )
-from eventscope.store.filters.look import Inspection
+from eventscope.store.filters.inspection import Inspection
 from eventscope.store.values.documents import EventDocument
 
 IndexKey: TypeAlias = tuple[str, ...]

@@ -8,8 +8,8 @@ import pytest
 from eventscope.doctor import log_checks, mongo_checks, nats_checks
 from eventscope.doctor.finding import Finding, Level, broken, exit_code, note, ok, warning
 from eventscope.store.diagnostics import IndexFacts, ServerFacts, own_indexes
-from eventscope.store.recount.wrong import Wrong
-from eventscope.store.rejected.room import Dropped
+from eventscope.store.recount.difference import Difference
+from eventscope.store.rejected.quota import Dropped
 from eventscope.store.state.checkpoint import LogCheckpoint
 from eventscope.store.stats.claims import Claims
 from eventscope.store.values.message import Lost
@@ -64,7 +64,7 @@ NATS = NatsFacts(
     doubt=0.001,
 )
 WRONG = [
-    Wrong("population", {"aggregateType": f"type {n}\n", "expireAt": None}, {"n": 12}, {"n": n}) for n in range(12)
+    Difference("population", {"aggregateType": f"type {n}\n", "expireAt": None}, {"n": 12}, {"n": n}) for n in range(12)
 ]
 CHECKPOINT = LogCheckpoint(7, 0, None, 0, "somebody", 3, lease_held=True)
 

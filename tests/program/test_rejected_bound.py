@@ -10,7 +10,7 @@ from eventscope.doctor.finding import Level
 from eventscope.errors import CannotStart
 from eventscope.settings import Settings, load, variable
 from eventscope.store.log import Log
-from eventscope.store.rejected import messages, room
+from eventscope.store.rejected import messages, quota
 from eventscope.store.state import checkpoint
 from tests.support.ingesters import ingester
 from tests.support.until import until
@@ -56,7 +56,7 @@ async def test_garbage_is_bounded_and_said_and_what_is_right_is_stored_meanwhile
     kept = await messages.numbers(log)
     assert kept == list(range(MANY - len(kept) + 1, MANY + 1))
     assert len(kept) >= MOST * 0.7 / GARBAGE
-    found = await room.dropped(log)
+    found = await quota.dropped(log)
     assert found is not None
     gone = MANY - len(kept)
     assert found.codes == {"INVALID_JSON": gone}

@@ -6,7 +6,7 @@ from eventscope.errors import Blocked
 from eventscope.store import incidents
 from eventscope.store.incidents import Incident, Incidents
 from eventscope.store.log import Log, prepare
-from eventscope.store.rejected import room
+from eventscope.store.rejected import quota
 from eventscope.store.state import checkpoint, stopped
 from eventscope.store.state.stopped import Stopped
 from eventscope.store.write.writer import writing
@@ -24,7 +24,7 @@ async def test_the_last_incidents_are_kept_and_all_are_counted(log: Log) -> None
 async def test_what_is_acknowledged_is_all_that_happened_by_then(log: Log, appender: Appender) -> None:
     await appender.store(event())
     await log.meta.update_one({"_id": checkpoint.ID}, {"$set": {"lostCount": 7}})
-    await log.meta.insert_one({"_id": room.ID, "codes": {"A": 2, "B": 1}, "since": 1, "last": 1})
+    await log.meta.insert_one({"_id": quota.ID, "codes": {"A": 2, "B": 1}, "since": 1, "last": 1})
     await incidents.note(log, "one")
     await incidents.acknowledge(log)
     await incidents.note(log, "two")

@@ -17,7 +17,7 @@ from eventscope.store.catalogue import counting
 from eventscope.store.catalogue import types as catalogue_types
 from eventscope.store.events import links, pages, types
 from eventscope.store.filters.filter import EVERYTHING, All, Among, Holds, TypePatterns, matcher
-from eventscope.store.filters.look import Inspection
+from eventscope.store.filters.inspection import Inspection
 from eventscope.store.filters.paths import Equals, Path
 from eventscope.store.log import PATH, Log, prepare
 from eventscope.store.rejected import messages

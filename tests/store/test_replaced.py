@@ -11,8 +11,8 @@ from eventscope.store import incidents
 from eventscope.store.filters.mongo import bson_date
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.store.mongo.driver import Document, Driver
+from eventscope.store.recount.difference import Kind
 from eventscope.store.recount.whole import recount
-from eventscope.store.recount.wrong import Kind
 from eventscope.store.state import checkpoint
 from eventscope.store.stats import expiry
 from eventscope.store.values.moment import HOUR

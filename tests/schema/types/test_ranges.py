@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from eventscope.schema.types.filter import EventFilter, event_filter
 from eventscope.store.filters.filter import matcher
-from eventscope.store.filters.look import Inspection
+from eventscope.store.filters.inspection import Inspection
 from eventscope.store.values import moment
 from tests.schema.support.event_model import means, times
 from tests.support.sample_log import SampleApi

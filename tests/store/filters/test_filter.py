@@ -18,7 +18,7 @@ from eventscope.store.filters.filter import (
     matcher,
     pattern_regex,
 )
-from eventscope.store.filters.look import Inspection
+from eventscope.store.filters.inspection import Inspection
 from eventscope.store.values.documents import EventDocument
 from tests.store.support import filter_model as model
 from tests.store.support.random_log import EVENT_TYPES, RandomLog, State, filters, moments, patterns

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from eventscope.store.events import pages
 from eventscope.store.filters.filter import EVERYTHING, All, Exists, Holds, Ids, Not, matcher
-from eventscope.store.filters.look import Inspection
+from eventscope.store.filters.inspection import Inspection
 from eventscope.store.filters.mongo import query
 from eventscope.store.filters.paths import Compares, Equals, Likeness, Path, Reads, Test, keys_of
 from eventscope.store.log import Log

@@ -11,9 +11,9 @@ from eventscope.store.aggregates import AggregateCriteria, aggregates, by_name, 
 from eventscope.store.filters.mongo import bson_date
 from eventscope.store.log import Log, open_log, prepare
 from eventscope.store.mongo.driver import Driver
+from eventscope.store.recount.difference import Kind
 from eventscope.store.recount.whole import RecountReport, recount
-from eventscope.store.recount.wrong import Kind
-from eventscope.store.rejected import room
+from eventscope.store.rejected import quota
 from eventscope.store.state import checkpoint
 from eventscope.store.state.agreement import REBUILD
 from eventscope.store.values.message import StreamPosition
@@ -178,7 +178,7 @@ async def test_a_damaged_checkpoint_is_made_anew_where_it_is_damaged(log: Log, c
 
 async def test_neither_foreign_documents_nor_dropped_rejections_lead_the_numbers_astray(log: Log) -> None:
     await log.meta.delete_one({"_id": checkpoint.ID})
-    await log.meta.insert_one({"_id": room.ID, "through": 7, "codes": {}})
+    await log.meta.insert_one({"_id": quota.ID, "through": 7, "codes": {}})
     await log.events.insert_one({"_id": 99, "messageId": "no event"})
     await log.rejected.insert_one({"_id": 99, "messageId": "no rejection"})
     await mended(log, accept_loss=True)

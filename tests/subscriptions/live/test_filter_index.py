@@ -21,7 +21,7 @@ from eventscope.store.filters.filter import (
     TypePatterns,
     matcher,
 )
-from eventscope.store.filters.look import Inspection
+from eventscope.store.filters.inspection import Inspection
 from eventscope.store.filters.paths import Compares, Equals, Path
 from eventscope.store.values.documents import EventDocument
 from eventscope.subscriptions.live import filter_index

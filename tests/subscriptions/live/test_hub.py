@@ -13,7 +13,7 @@ from nats.aio.client import Client
 from eventscope.settings import Settings
 from eventscope.store.events import pages as read
 from eventscope.store.filters.filter import EVERYTHING, All, Among, Any_, Filter, Holds, Not, TypePatterns, matcher
-from eventscope.store.filters.look import Inspection
+from eventscope.store.filters.inspection import Inspection
 from eventscope.store.filters.paths import Equals, Path
 from eventscope.store.log import Log
 from eventscope.subscriptions.live import feed as feeds

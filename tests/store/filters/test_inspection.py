@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from eventscope.store.filters.effort import STEPS, TooMuch
 from eventscope.store.filters.filter import All, Exists, Filter, Holds, Not, TypePatterns, matcher, matching
-from eventscope.store.filters.look import Inspection
+from eventscope.store.filters.inspection import Inspection
 from eventscope.store.filters.paths import Compares, Equals, Path, Reads
 from eventscope.store.values.documents import EventDocument
 from tests.store.support.json_values import parts_of, path_conditions

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eventscope.store.log import Log
-from eventscope.store.rejected import messages, room
+from eventscope.store.rejected import messages, quota
 from eventscope.store.state import checkpoint
 from eventscope.store.values.moment import DAY, HOUR
 from eventscope.store.write.retention import Retention
@@ -27,27 +27,27 @@ async def size(log: Log) -> int:
 
 async def test_while_there_is_room_nothing_happens(log: Log, appender: Appender) -> None:
     await appender.store(*(rejected_message(bytes(KILO)) for _ in range(5)))
-    assert await room.trim(log, 20 * KILO, ENOUGH) is None
-    assert await room.dropped(log) is None
+    assert await quota.trim(log, 20 * KILO, ENOUGH) is None
+    assert await quota.dropped(log) is None
     assert await messages.numbers(log) == [1, 2, 3, 4, 5]
 
 
 async def test_the_oldest_go_first_and_are_counted_and_numbers_go_on(log: Log, appender: Appender) -> None:
     await appender.store(*(rejected_message(bytes(KILO), code) for code in "ABBAC"), event())
-    trimmed = await room.trim(log, 3 * KILO, ENOUGH)
+    trimmed = await quota.trim(log, 3 * KILO, ENOUGH)
     assert trimmed is not None
     assert trimmed.codes == {"B": 2, "A": 1}
     assert trimmed.through == 3
     assert await messages.numbers(log) == [4, 5]
     assert await size(log) <= 3 * KILO
-    found = await room.dropped(log)
+    found = await quota.dropped(log)
     assert found is not None
     assert (found.count, dict(found.codes), found.since) == (3, {"B": 2, "A": 1}, log.clock())
     await appender.store(rejected_message(bytes(3 * KILO), "C"))
     assert (await checkpoint.read(log)).rejected_head == 6
-    await room.trim(log, 5 * KILO, ENOUGH)
+    await quota.trim(log, 5 * KILO, ENOUGH)
     assert await messages.numbers(log) == [6]
-    found = await room.dropped(log)
+    found = await quota.dropped(log)
     assert found is not None
     assert list(found.codes.items()) == [("A", 2), ("B", 2), ("C", 1)]
 
@@ -68,13 +68,13 @@ async def test_what_is_kept_and_what_was_dropped_are_all_there_was(
     appender = await Appender.of(log)
     codes = [code for batch in batches for _, code in batch]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(room, "STEP", step)
+        patch.setattr(quota, "STEP", step)
         for batch in batches:
             await appender.store(*(rejected_message(bytes(kilos * KILO), code) for kilos, code in batch))
-            await room.trim(log, most * KILO, ENOUGH)
+            await quota.trim(log, most * KILO, ENOUGH)
             assert await size(log) <= most * KILO
     kept = await messages.numbers(log)
-    found = await room.dropped(log)
+    found = await quota.dropped(log)
     n = len(codes) - len(kept)
     assert kept == list(range(n + 1, len(codes) + 1))
     assert ({} if found is None else found.codes) == Counter(codes[:n])
@@ -82,21 +82,21 @@ async def test_what_is_kept_and_what_was_dropped_are_all_there_was(
 
 async def test_who_dies_after_counting_has_counted_once(log: Log, appender: Appender) -> None:
     await appender.store(*(rejected_message(bytes(KILO), code) for code in "ABCABC"))
-    assert await room._count(log, Counter("AB"), 0, 2)  # and then the process was killed
+    assert await quota._count(log, Counter("AB"), 0, 2)  # and then the process was killed
     assert await messages.numbers(log) == [1, 2, 3, 4, 5, 6]
-    await room.trim(log, 4 * KILO, ENOUGH)
+    await quota.trim(log, 4 * KILO, ENOUGH)
     assert await messages.numbers(log) == [5, 6]
-    found = await room.dropped(log)
+    found = await quota.dropped(log)
     assert found is not None
     assert found.codes == {"A": 2, "B": 1, "C": 1}
 
 
 async def test_several_at_once_count_each_message_once(log: Log, appender: Appender) -> None:
     await appender.store(*(rejected_message(bytes(KILO - 100), "A") for _ in range(60)))
-    await asyncio.gather(*(room.trim(log, 10 * KILO, ENOUGH) for _ in range(4)))
-    await room.trim(log, 10 * KILO, ENOUGH)
+    await asyncio.gather(*(quota.trim(log, 10 * KILO, ENOUGH) for _ in range(4)))
+    await quota.trim(log, 10 * KILO, ENOUGH)
     kept = await messages.numbers(log)
-    found = await room.dropped(log)
+    found = await quota.dropped(log)
     assert found is not None
     assert found.count + len(kept) == 60
     assert kept[-1] == 60
@@ -105,9 +105,9 @@ async def test_several_at_once_count_each_message_once(log: Log, appender: Appen
 
 async def test_without_time_only_little_is_done(log: Log, appender: Appender) -> None:
     await appender.store(*(rejected_message(bytes(KILO)) for _ in range(10)))
-    assert await room.trim(log, 2 * KILO, 0.0) is not None
+    assert await quota.trim(log, 2 * KILO, 0.0) is not None
     assert len(await messages.numbers(log)) == 10
-    await room.trim(log, 2 * KILO, ENOUGH)
+    await quota.trim(log, 2 * KILO, ENOUGH)
     assert await messages.numbers(log) == [10]
 
 
@@ -134,10 +134,10 @@ async def test_what_has_expired_is_in_no_answer_and_not_counted_as_dropped(log: 
     assert await messages.one(timed, 1) is None
     assert await messages.codes(timed) == {"B": 1}
     assert await messages.count(timed) == 1
-    trimmed = await room.trim(timed, 2 * KILO, ENOUGH)
+    trimmed = await quota.trim(timed, 2 * KILO, ENOUGH)
     assert trimmed is not None
     assert trimmed.codes == {}
-    assert await room.dropped(timed) is None
+    assert await quota.dropped(timed) is None
     assert [row["_id"] for row in await log.rejected.find({}).to_list(None)] == [3]
 
 

@@ -1,4 +1,4 @@
-"""The limit on rejected messages: when they take more bytes than they may, the oldest are dropped, and counted.
+"""The quota of rejected messages: when they take more bytes than they may, the oldest are dropped, and counted.
 
 They are counted first, together with the number up to which they are, and deleted after that. So a process that dies in
 between counts nothing twice, and the next one deletes what is already counted.

@@ -31,7 +31,7 @@ TRANSIENT: Final = ("TransientTransactionError", "UnknownTransactionCommitResult
 
 
 @dataclass(frozen=True, slots=True)
-class Wrong:
+class Difference:
     """A derived document that differs from the recount; `found` or `counted` is None if it is, or should be, missing.
 
     With `advice`, no recount can correct it, because nothing proves what it must be; the advice says what to do.
@@ -78,12 +78,12 @@ class Wrong:
                 return f"events of type {_printable(self.key['type'])}{_of(self.key)} at {hour}{end}"
 
 
-def foreign(collection: str, document: Document, advice: str = "") -> Wrong:
+def foreign(collection: str, document: Document, advice: str = "") -> Difference:
     """A document that Eventscope did not write."""
-    return Wrong("foreign", (collection, document["_id"]), document, None, advice)
+    return Difference("foreign", (collection, document["_id"]), document, None, advice)
 
 
-async def remove(collection: Collection, wrong: Sequence[Wrong]) -> None:
+async def remove(collection: Collection, wrong: Sequence[Difference]) -> None:
     """Delete the foreign documents among these."""
     ids = [one.key[1] for one in wrong if one.kind == "foreign" and not one.advice]
     if ids:
