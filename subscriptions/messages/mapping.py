@@ -120,20 +120,20 @@ class Mapper:
         members: dict[str, Any] = {}
         sources: dict[str, str] = {}
         paths: list[Keys] = []
-        homeless: dict[str, Any] = {}
+        extras: dict[str, Any] = {}
         size = 0
         problem: tuple[str, str] | None = None
         for name, readers in self._members:
             for reader in readers:
-                read = reader.read(message, outer)
-                if read is None:
+                reading = reader.read(message, outer)
+                if reading is None:
                     continue
                 # a version may be a mere claim, which is no reason to reject: the parser, which knows, decides
-                if read.problem is not None and name != "version":
-                    reason = f"{name} is mapped from {reader.text}, and {read.problem}"
+                if reading.problem is not None and name != "version":
+                    reason = f"{name} is mapped from {reader.text}, and {reading.problem}"
                     problem = problem or (INVALID.get(name, "INVALID_FIELD"), reason)
                     break
-                value = read.value
+                value = reading.value
                 if index is not None and name == "messageId" and reader.keys is None:
                     value = f"{value}:{index}"  # all events have this id, and each needs one of its own
                 if reader.is_outer and isinstance(value, str):
@@ -143,10 +143,10 @@ class Mapper:
                     if reader.keys is not None:
                         paths.append(reader.keys)
                 elif reader.is_outer and not _has(members, name, value):
-                    homeless[name] = value
+                    extras[name] = value
                 break
         left = without(message, paths)
-        for name, value in homeless.items():
+        for name, value in extras.items():
             left[free(name, left)] = value
         return Contents(members, left, sources=sources, problem=problem, claims=self._claims, beside_bytes=size)
 
