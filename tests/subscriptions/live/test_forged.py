@@ -67,11 +67,6 @@ async def hub(log: Log, feed: Feed) -> AsyncIterator[Hub]:
         yield hub
 
 
-@pytest.fixture
-def teller(log: Log, client: Client, settings: Settings) -> Announcer:
-    return Announcer(log, client, settings.stream)
-
-
 def forged(*positions: int) -> list[EventDocument]:
     return [
         cast("EventDocument", {"_id": n, "messageId": f"f{n}", "type": "forged", "recordedAt": 0}) for n in positions

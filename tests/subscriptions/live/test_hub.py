@@ -2,62 +2,33 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 
 import pytest
-from nats.aio.client import Client
 
-from eventscope.settings import Settings
 from eventscope.store.events import pages as read
 from eventscope.store.filters.filter import EVERYTHING, All, Among, Any_, Filter, Holds, Not, TypePatterns, matcher
 from eventscope.store.filters.inspection import Inspection
 from eventscope.store.filters.paths import Equals, Path
 from eventscope.store.log import Log
-from eventscope.subscriptions.live import feed as feeds
-from eventscope.subscriptions.live import history, paging
-from eventscope.subscriptions.live import hub as hubs
+from eventscope.subscriptions.live import history
 from eventscope.subscriptions.live import subscriber as members
-from eventscope.subscriptions.live.feed import open_feed
-from eventscope.subscriptions.live.history import LiveBreak
-from eventscope.subscriptions.live.hub import Hub, HubState, open_hub
+from eventscope.subscriptions.live.hub import Hub, HubState
 from eventscope.subscriptions.live.subscriber import SendBudget
 from tests.subscriptions.support.receivers import (
+    ALL,
+    ONE,
     Announcer,
     ImmediateReceiver,
     Receiver,
     Renderer,
     SlowRenderer,
     subscriber,
+    until_live,
 )
 from tests.support.until import until
-
-ONE, ALL = 2_000, 6_000
-LARGE = 300 * 1024  # bytes of an event
-
-
-@pytest.fixture
-def room() -> SendBudget:
-    return SendBudget(ONE, ALL)
-
-
-@pytest.fixture
-async def hub(client: Client, settings: Settings, log: Log, room: SendBudget) -> AsyncIterator[Hub]:
-    async with open_feed(log, client, settings.stream) as feed, open_hub(log, feed, room) as hub:
-        yield hub
-        await until(lambda: hub.state() == HubState(0, 0, 0, 0))
-
-
-@pytest.fixture
-def teller(client: Client, settings: Settings, log: Log) -> Announcer:
-    return Announcer(log, client, settings.stream)
-
-
-async def live(*sinks: Receiver) -> None:
-    """Wait until they have caught up."""
-    await until(lambda: all("LiveStart" in sink.kinds for sink in sinks))
 
 
 async def test_who_asks_the_same_shares_one_execution_and_gets_the_same(hub: Hub, teller: Announcer) -> None:
@@ -66,7 +37,7 @@ async def test_who_asks_the_same_shares_one_execution_and_gets_the_same(hub: Hub
     async with AsyncExitStack() as stack:
         for sink in sinks:
             await stack.enter_async_context(subscriber(hub, EVERYTHING, 0, sink, render=lambda: renderer))
-        await live(*sinks)
+        await until_live(*sinks)
         await teller.happen(20)
         for sink in sinks:
             await sink.has(*range(1, 21))
@@ -81,12 +52,12 @@ async def test_who_comes_late_shares_what_was_written_out_and_begins_where_it_st
     first, late, later = ImmediateReceiver(), ImmediateReceiver(), Receiver()
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(subscriber(hub, EVERYTHING, 0, first, render=lambda: renderer))
-        await live(first)
+        await until_live(first)
         await teller.happen(10)
         await stack.enter_async_context(subscriber(hub, EVERYTHING, 4, late))
         await late.has(*range(5, 11))
         await stack.enter_async_context(subscriber(hub, EVERYTHING, 9, later))
-        await live(late, later)
+        await until_live(late, later)
         await teller.happen(3)
         await first.has(*range(1, 14))
         await late.has(*range(5, 14))
@@ -111,7 +82,7 @@ async def test_different_filters_get_each_their_own(hub: Hub, teller: Announcer)
     async with AsyncExitStack() as stack:
         for number, filter in enumerate(filters):
             await stack.enter_async_context(subscriber(hub, filter, 0, sinks[number], key=number))
-        await live(*sinks)
+        await until_live(*sinks)
         assert hub.state().cohorts == 4
         await teller.tell(await teller.store(*bodies))
         for position, sink in enumerate(sinks[:2], start=1):
@@ -123,7 +94,7 @@ async def test_different_filters_get_each_their_own(hub: Hub, teller: Announcer)
 async def test_a_slow_subscriber_reads_history_and_delays_nobody(hub: Hub, teller: Announcer, room: SendBudget) -> None:
     slow, quick = ImmediateReceiver(), ImmediateReceiver()
     async with subscriber(hub, EVERYTHING, 0, slow), subscriber(hub, EVERYTHING, 0, quick):
-        await live(slow, quick)
+        await until_live(slow, quick)
         slow.room.clear()
         seen = 0
         for n in range(10):
@@ -146,7 +117,7 @@ async def test_all_slow_subscribers_together_have_bounded_room(hub: Hub, teller:
     async with AsyncExitStack() as stack:
         for sink in sinks:
             await stack.enter_async_context(subscriber(hub, EVERYTHING, 0, sink))
-        await live(*sinks)
+        await until_live(*sinks)
         for sink in sinks:
             sink.room.clear()
         for _ in range(10):
@@ -165,7 +136,7 @@ async def test_who_takes_nothing_for_too_long_is_cut_off(
     monkeypatch.setattr(members, "SEND_SECONDS", 0.05)
     live_one, catching_up = ImmediateReceiver(), Receiver()
     async with subscriber(hub, EVERYTHING, 0, live_one) as following:
-        await live(live_one)
+        await until_live(live_one)
         live_one.room.clear()
         await teller.happen(1)
         await following
@@ -180,7 +151,7 @@ async def test_who_takes_nothing_for_too_long_is_cut_off(
 async def test_who_is_gone_is_followed_no_longer(hub: Hub, teller: Announcer, kind: type[Receiver]) -> None:
     sink, other = kind(), kind()
     async with subscriber(hub, EVERYTHING, 0, sink) as following, subscriber(hub, EVERYTHING, 0, other):
-        await live(sink, other)
+        await until_live(sink, other)
         sink.gone = True
         await teller.happen(1)
         await following
@@ -206,7 +177,7 @@ async def test_a_fault_in_a_sink_ends_the_one_subscriber_that_has_it_and_is_not_
 
     sink, other = Faulty(), ImmediateReceiver()
     async with subscriber(hub, EVERYTHING, 0, sink) as following, subscriber(hub, EVERYTHING, 0, other):
-        await live(sink, other)
+        await until_live(sink, other)
         sink.room.clear()
         await teller.happen(1)
         with pytest.raises(ArithmeticError):
@@ -218,176 +189,10 @@ async def test_a_fault_in_a_sink_ends_the_one_subscriber_that_has_it_and_is_not_
     assert not sink.was_cut
 
 
-async def test_what_was_read_from_the_log_does_not_come_once_more_live(hub: Hub, teller: Announcer) -> None:
-    class Hesitating(Receiver):
-        async def _send(self, text: str) -> None:
-            if text.startswith("LiveStart"):
-                hesitating.set()
-                await self.room.wait()
-            self.texts.append(text)
-
-    hesitating, sink, other = asyncio.Event(), Hesitating(), ImmediateReceiver()
-    async with subscriber(hub, EVERYTHING, 0, other):
-        await live(other)
-        events = await teller.store(*[{}] * 3)
-        sink.room.clear()
-        async with subscriber(hub, EVERYTHING, 0, sink):
-            await hesitating.wait()
-            await teller.tell(events)
-            await other.has(1, 2, 3)
-            await teller.happen(1)
-            await other.has(1, 2, 3, 4)
-            sink.room.set()
-            await sink.has(1, 2, 3, 4)
-            assert sink.kinds == [*["event"] * 3, "LiveStart", "event"]
-
-
-async def test_who_waits_long_holds_nothing_that_was_read_ahead_and_has_it_read_again(
-    hub: Hub, teller: Announcer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Hesitating(Receiver):
-        async def _send(self, text: str) -> None:
-            if text == "e5":
-                await self.room.wait()
-            self.texts.append(text)
-
-    monkeypatch.setattr(members, "HOLD_SECONDS", 0.0)
-    await teller.store(*[{}] * 50)
-    sink = Hesitating()
-    sink.room.clear()
-    async with subscriber(hub, EVERYTHING, 0, sink):
-        await until(lambda: sink.positions == [1, 2, 3, 4])
-        [reading] = [one._reader for cohort in hub._cohorts.values() for one in cohort.subscribers]
-        await until(lambda: not reading._page)
-        sink.room.set()
-        await sink.has(*range(1, 51))
-
-
-async def test_a_page_of_large_events_is_small_and_one_of_small_events_is_large(hub: Hub, teller: Announcer) -> None:
-    class Counting(Receiver):
-        async def _send(self, text: str) -> None:
-            [one] = [one._reader for cohort in hub._cohorts.values() for one in cohort.subscribers]
-            pages.append(len(one._page))
-            self.texts.append(text)
-
-    pages: list[int] = []
-    await teller.store(*[{}] * 400)
-    for _ in range(4):
-        await teller.store(*[{"data": "x" * LARGE}] * 10)
-    await teller.store(*[{}] * 400)
-    async with subscriber(hub, EVERYTHING, 400, sink := Counting()):
-        await sink.has(*range(401, 841))
-        # what waits beside the one that is being sent
-        assert max(pages[:39]) * LARGE < 1.5 * paging.MOST_BYTES
-        assert max(pages) == paging.MOST - 1
-
-
-async def test_a_hub_that_is_ahead_of_the_log_waits_for_it(
-    hub: Hub, teller: Announcer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(members, "LAG_SECONDS", 0.01)
-    ahead, sink = ImmediateReceiver(), ImmediateReceiver()
-    async with subscriber(hub, EVERYTHING, 0, ahead):
-        await live(ahead)
-        await teller.beat(3)
-        await until(lambda: hub.position == 3)
-        async with subscriber(hub, EVERYTHING, 0, sink):
-            await teller.store({})
-            await sink.has(1)
-            assert sink.kinds == ["event"]
-            await teller.store({}, {})
-            await sink.has(1, 2, 3)
-            await live(sink)
-            await teller.happen(1)
-            await sink.has(1, 2, 3, 4)
-
-
-async def test_who_is_sent_to_the_log_while_something_is_being_sent_still_gets_that(
-    hub: Hub, teller: Announcer
-) -> None:
-    class Disturbing(ImmediateReceiver):
-        def put(self, body: bytes, reached: int) -> bool:
-            taken = super().put(body, reached)
-            if body == b"e2":
-                hub._fall_back()
-            return taken
-
-    sinks = [ImmediateReceiver(), Disturbing(), ImmediateReceiver(), ImmediateReceiver()]
-    async with AsyncExitStack() as stack:
-        for sink in sinks:
-            await stack.enter_async_context(subscriber(hub, EVERYTHING, 0, sink, render=SlowRenderer))
-        await live(*sinks)
-        await teller.happen(3)
-        for sink in sinks:
-            await sink.has(1, 2, 3)
-            assert sink.kinds.count("LiveBreak") == 1
-
-
-async def test_what_was_lost_live_is_read_once_for_all_and_said(hub: Hub, teller: Announcer) -> None:
-    renderer, sinks = Renderer(), [ImmediateReceiver() for _ in range(3)]
-    async with AsyncExitStack() as stack:
-        for sink in sinks:
-            await stack.enter_async_context(subscriber(hub, EVERYTHING, 0, sink, render=lambda: renderer))
-        await live(*sinks)
-        await teller.store(*[{}] * 5)  # nobody is told
-        await teller.happen(2)
-        await teller.store(*[{}] * 5)
-        await teller.beat(12)
-        for sink in sinks:
-            await sink.has(*range(1, 13))
-            await until(lambda sink=sink: sink.kinds[-1] == "LiveStart")  # type: ignore[misc]
-            lost = ["LiveBreak", *["event"] * 5, "LiveStart"]
-            assert sink.kinds == ["LiveStart", *lost, "event", "event", *lost]
-        assert len([text for text in renderer.made if text[0] == "e"]) == 12
-
-
-async def test_a_long_hole_is_read_by_each_for_himself(
-    hub: Hub, teller: Announcer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(hubs, "MOST_FILLED", 3)
-    all, some = ImmediateReceiver(), ImmediateReceiver()
-    wanted = Among("userId", ("ada",))
-    async with subscriber(hub, EVERYTHING, 0, all), subscriber(hub, wanted, 0, some, key="some"):
-        await live(all, some)
-        await teller.store({"userId": "ada"}, *[{}] * 9)
-        await teller.beat(10)
-        await all.has(*range(1, 11))
-        await some.has(1)
-        await teller.happen(1, userId="ada")
-        await all.has(*range(1, 12))
-        await some.has(1, 11)
-        assert some.kinds == ["LiveStart", "LiveBreak", "event", "LiveStart", "event"]
-
-
-async def test_with_no_live_feed_at_all_events_still_arrive(
-    hub: Hub, teller: Announcer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(history, "CHECKPOINT_SECONDS", 0.1)
-    sink = ImmediateReceiver()
-    async with subscriber(hub, EVERYTHING, 0, sink):
-        await live(sink)
-        for n in range(1, 4):
-            await teller.store({})
-            await sink.has(*range(1, n + 1))
-
-
-async def test_what_the_hub_itself_is_too_slow_for_is_read_from_the_log(
-    hub: Hub, teller: Announcer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(feeds, "MOST_WAITING", 5)
-    sink = ImmediateReceiver()
-    async with subscriber(hub, EVERYTHING, 0, sink):
-        await live(sink)
-        await teller.happen(10)
-        await teller.beat(10)
-        await sink.has(*range(1, 11))
-        assert "LiveBreak" in sink.kinds
-
-
 async def test_what_comes_twice_is_passed_on_once(hub: Hub, teller: Announcer) -> None:
     sink = ImmediateReceiver()
     async with subscriber(hub, EVERYTHING, 0, sink):
-        await live(sink)
+        await until_live(sink)
         events = await teller.happen(3)
         await teller.tell(events)
         await teller.tell(events[1:])
@@ -404,7 +209,7 @@ async def test_a_filter_that_matches_nothing_still_moves_its_cursor_once_for_all
     async with AsyncExitStack() as stack:
         for sink in sinks:
             await stack.enter_async_context(subscriber(hub, TypePatterns(("no.such",)), 0, sink))
-        await live(*sinks)
+        await until_live(*sinks)
         await teller.happen(20)
         for sink in sinks:
             await until(partial(sink.texts.__contains__, "Advance Advance(position=20)"))
@@ -419,7 +224,7 @@ async def test_what_takes_longer_to_be_made_comes_in_order_and_holds_up_nobody_e
         subscriber(hub, EVERYTHING, 0, sink, render=lambda: slowly),
         subscriber(hub, EVERYTHING, 0, other, key="other"),
     ):
-        await live(sink, other)
+        await until_live(sink, other)
         slowly.may.clear()
         await teller.happen(3)
         await other.has(1, 2, 3)
@@ -428,55 +233,10 @@ async def test_what_takes_longer_to_be_made_comes_in_order_and_holds_up_nobody_e
             slowly.may.set()
             await sink.has(1, 2, 3)
             await late.has(2, 3)
-            await live(late)
+            await until_live(late)
             await teller.happen(2)
             await sink.has(*range(1, 6))
             await late.has(*range(2, 6))
-
-
-async def test_what_takes_too_long_to_be_made_sends_its_subscribers_to_the_log(
-    hub: Hub, teller: Announcer, room: SendBudget
-) -> None:
-    slowly, sinks = SlowRenderer(), [ImmediateReceiver() for _ in range(3)]
-    async with AsyncExitStack() as stack:
-        for sink in sinks:
-            await stack.enter_async_context(subscriber(hub, EVERYTHING, 0, sink, render=lambda: slowly))
-        await live(*sinks)
-        await teller.happen(2)
-        for sink in sinks:
-            await sink.has(1, 2)
-        slowly.may.clear()
-        events = await teller.happen(100)
-        await until(lambda: hub.position == events[-1]["_id"])
-        assert room.used <= ALL
-        slowly.may.set()
-        for sink in sinks:
-            await sink.has(*range(1, 103))
-        await teller.happen(1)
-        for sink in sinks:
-            await sink.has(*range(1, 104))
-            assert "LiveBreak" in sink.kinds
-
-
-async def test_an_error_that_nobody_foresaw_sends_all_to_the_log_and_live_delivery_goes_on(
-    hub: Hub, teller: Announcer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(hubs, "RETRY_SECONDS", 0.0)
-
-    class Stumbling(Renderer):
-        def __call__(self, item: Any) -> str:
-            if isinstance(item, dict) and item["_id"] == 2 and not caplog.records:
-                raise ArithmeticError
-            return str(super().__call__(item))
-
-    sink = ImmediateReceiver()
-    async with subscriber(hub, EVERYTHING, 0, sink, render=Stumbling):
-        await live(sink)
-        await teller.happen(3)
-        await sink.has(1, 2, 3)
-        await teller.happen(1)
-        await sink.has(1, 2, 3, 4)
-    assert [record.exc_info is not None for record in caplog.records] == [True]
 
 
 async def test_whatever_they_ask_and_however_they_stall_and_come_back_each_gets_exactly_the_log(
@@ -535,7 +295,7 @@ async def test_whatever_they_ask_and_however_they_stall_and_come_back_each_gets_
                     await go_on(30)
                 if done.is_set():
                     await teller.beat(total)
-                    await live(sink)
+                    await until_live(sink)
                     await until(lambda: hub.position == total and hub.state().slowest_lag_events == 0)
                     return start, filters[place], received + sink.positions
                 sink.gone = True
@@ -562,7 +322,7 @@ async def test_a_filter_that_takes_long_to_ask_is_answered_by_the_log_and_keeps_
     many = {"data": {"l": [{"a": n} for n in range(20_000)]}}
     slow, quick = ImmediateReceiver(), ImmediateReceiver()
     async with subscriber(hub, heavy, 0, slow, key="slow"), subscriber(hub, EVERYTHING, 0, quick, key="quick"):
-        await live(slow, quick)
+        await until_live(slow, quick)
         await teller.happen(1, **many)
         await teller.happen(1, data={"l": [{"a": -5}]})
         await teller.happen(1)
@@ -572,50 +332,11 @@ async def test_a_filter_that_takes_long_to_ask_is_answered_by_the_log_and_keeps_
     assert "LiveBreak" not in quick.kinds
 
 
-async def test_a_log_that_was_dropped_and_begun_anew_is_read_from_its_beginning(
-    hub: Hub, teller: Announcer, log: Log
-) -> None:
-    sink, late = ImmediateReceiver(), ImmediateReceiver()
-    await teller.store(*[{}] * 5)
-    async with subscriber(hub, EVERYTHING, 2, sink):
-        await live(sink)
-        await teller.happen(2)
-        await sink.has(3, 4, 5, 6, 7)
-        await log.mongo.client.drop_database(log.mongo.database.name)
-        await teller.store({}, {})
-        await teller.beat(2)
-        await until(lambda: sink.positions == [3, 4, 5, 6, 7, 1, 2])
-        async with subscriber(hub, TypePatterns(("a.b",)), 0, late):
-            await live(late)
-            await teller.happen(1)
-            await until(lambda: sink.positions == [3, 4, 5, 6, 7, 1, 2, 3])
-            await late.has(1, 2, 3)
-    # with positions of the log that there is, for cursors are made of them
-    assert [text for text in sink.texts if text.startswith("LiveBreak")] == [f"LiveBreak {LiveBreak(0)}"] * 2
-
-
-async def test_a_log_that_was_begun_anew_and_is_longer_than_the_old_one_at_once_is_read_from_its_beginning(
-    hub: Hub, teller: Announcer, log: Log
-) -> None:
-    sink = ImmediateReceiver()
-    await teller.store(*[{}] * 3)
-    async with subscriber(hub, EVERYTHING, 0, sink):
-        await live(sink)
-        await teller.happen(2)
-        await sink.has(1, 2, 3, 4, 5)
-        await log.mongo.client.drop_database(log.mongo.database.name)
-        await teller.happen(9)
-        await until(lambda: len(sink.positions) >= 14)
-        assert sink.positions == [*range(1, 6), *range(1, 10)]
-        await teller.happen(1)
-        await sink.has(*range(1, 6), *range(1, 11))
-
-
 async def test_a_heartbeat_that_comes_late_has_nobody_read_anything_again(hub: Hub, teller: Announcer) -> None:
     sink = ImmediateReceiver()
     await teller.store(*[{}] * 3)
     async with subscriber(hub, EVERYTHING, 0, sink):
-        await live(sink)
+        await until_live(sink)
         await teller.beat(1)
         await teller.happen(1)
         await sink.has(1, 2, 3, 4)

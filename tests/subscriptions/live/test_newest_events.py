@@ -24,11 +24,6 @@ def tail() -> RecentEvents:
 
 
 @pytest.fixture
-def teller(client: Client, settings: Settings, log: Log) -> Announcer:
-    return Announcer(log, client, settings.stream)
-
-
-@pytest.fixture
 async def feed(log: Log, client: Client, settings: Settings) -> AsyncIterator[Feed]:
     async with open_feed(log, client, settings.stream) as feed:
         yield feed

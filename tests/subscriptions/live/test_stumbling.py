@@ -112,11 +112,6 @@ async def hub(log: Log, feed: Feed, room: SendBudget) -> AsyncIterator[Hub]:
         await until(lambda: hub.state() == HubState(0, 0, 0, 0))
 
 
-@pytest.fixture
-def teller(client: Client, settings: Settings, log: Log) -> Announcer:
-    return Announcer(log, client, settings.stream)
-
-
 @pytest.mark.parametrize("kind", [FailsOnce, FailsLater, FailsToEncodeLater])
 @pytest.mark.parametrize("position", [1, 2, 6])
 async def test_what_cannot_be_written_out_at_first_is_read_from_the_store(

@@ -25,6 +25,7 @@ from eventscope.subscriptions.live.subscriber import Text
 from tests.subscriptions.support.seals import seal_of
 from tests.support.until import until
 
+ONE, ALL = 2_000, 6_000  # bytes that may wait for one subscriber and for all, in the tests of the hub
 PLACE = re.compile(r"e(\d+)|[A-Z]\w+ \w+\(\w+=(\d+).*\)")  # of a text that `Renderer` has written
 
 
@@ -128,6 +129,11 @@ async def subscriber(
         yield task
     finally:
         await cancel(task)
+
+
+async def until_live(*receivers: Receiver) -> None:
+    """Wait until they have caught up with the log."""
+    await until(lambda: all("LiveStart" in receiver.kinds for receiver in receivers))
 
 
 class Announcer:
