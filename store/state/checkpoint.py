@@ -27,20 +27,6 @@ from eventscope.store.values.message import Lost, StreamPosition
 
 ID: Final = "checkpoint"
 MOST_LOST: Final = 100  # ranges of lost messages that are kept; `lost_count` counts all messages
-LONGEST_LEASE: Final = 60_000
-"""The longest lease, in milliseconds, unless its `leaseFor` says more."""
-NOW_TOLERANCE: Final = 10_000
-"""Milliseconds by which `$$NOW` may differ between concurrent commands: each keeps the time of its start."""
-IS_TAKEN: Final[Document] = {
-    "$and": [
-        {"$gt": ["$leaseUntil", "$$NOW"]},
-        # a lease that ends later than it can was granted while MongoDB's clock was ahead: it counts as expired
-        {"$lte": ["$leaseUntil", {"$add": ["$$NOW", NOW_TOLERANCE, {"$max": ["$leaseFor", LONGEST_LEASE]}]}]},
-    ]
-}
-"""Whether somebody holds the lease: an expression on the checkpoint."""
-IS_AT_WORK: Final[Document] = {"$and": [IS_TAKEN, {"$ne": ["$atWork", False]}]}
-"""Whether the holder is also at work."""
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +75,7 @@ async def read(log: Log, **options: Any) -> LogCheckpoint:
 
     Blocked when it is damaged, or is missing although there are events.
     """
-    pipeline: list[Document] = [{"$match": {"_id": ID}}, {"$set": {"leaseHeld": IS_AT_WORK}}]
+    pipeline: list[Document] = [{"$match": {"_id": ID}}, {"$set": {"leaseHeld": checkpoint_members.IS_AT_WORK}}]
     with translate_errors(log.question_seconds):
         documents = await log.mongo.aggregate(log.meta, pipeline, **options)
     if not documents:
@@ -161,7 +147,7 @@ async def acquire(
                     raise
                 # otherwise another ingester created it at the same moment
         ours = {"$eq": ["$holder", {"$literal": holder}]}
-        available = {"_id": ID, "$expr": {"$or": [ours, {"$not": [IS_TAKEN]}]}}
+        available = {"_id": ID, "$expr": {"$or": [ours, {"$not": [checkpoint_members.IS_TAKEN]}]}}
         before = await log.meta.find_one(available)
         if before is None:
             return None

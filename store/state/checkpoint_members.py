@@ -1,4 +1,4 @@
-"""The members of the checkpoint's document: whether their values are valid, and conversions of them. No I/O."""
+"""The members of the checkpoint's document: whether they are valid, what they say, and conversions of them. No I/O."""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -8,6 +8,21 @@ from eventscope.errors import Blocked
 from eventscope.store.mongo.driver import Document
 from eventscope.store.values.documents import INTEGERS
 from eventscope.store.values.message import Lost, StreamPosition
+
+LONGEST_LEASE: Final = 60_000
+"""The longest lease, in milliseconds, unless its `leaseFor` says more."""
+NOW_TOLERANCE: Final = 10_000
+"""Milliseconds by which `$$NOW` may differ between concurrent commands: each keeps the time of its start."""
+IS_TAKEN: Final[Document] = {
+    "$and": [
+        {"$gt": ["$leaseUntil", "$$NOW"]},
+        # a lease that ends later than it can was granted while MongoDB's clock was ahead: it counts as expired
+        {"$lte": ["$leaseUntil", {"$add": ["$$NOW", NOW_TOLERANCE, {"$max": ["$leaseFor", LONGEST_LEASE]}]}]},
+    ]
+}
+"""Whether somebody holds the lease: an expression on the checkpoint."""
+IS_AT_WORK: Final[Document] = {"$and": [IS_TAKEN, {"$ne": ["$atWork", False]}]}
+"""Whether the holder is also at work."""
 
 
 def check(document: Document, names: Iterable[str] | None = None) -> None:

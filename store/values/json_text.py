@@ -33,7 +33,8 @@ LONG_WITH_EXPONENT: Final = b"0" * 16 + b"e"
 LONG_NUMBER: Final = re.compile(rb"[0-9][0-9.]{15,}(?:[eE][-+]?[0-9]+)?")
 LONGEST_INT: Final = 18
 SHORT: Final = 16  # characters; with a point or an exponent among them, at most 15 digits
-# the numbers with fewer digits that may change are very small: these are long, or have an exponent of three digits
+# Very small floats hold fewer than 15 digits. A number that small is long, with all its zeros, or has an exponent of
+# three digits.
 SMALL: Final = b"0e-000"
 # only with what may follow a number: hexadecimal ids are full of such exponents
 SMALL_NUMBER: Final = re.compile(rb"[0-9][eE]-[0-9]{3,}(?:[\s,\]}]|\Z)")
