@@ -16,7 +16,7 @@ import orjson
 from benchmarks import postgres
 from benchmarks.events import write
 from benchmarks.stage import Servers
-from eventscope.processes.guard import guarded, lifeline
+from eventscope.processes.guard import guard_command, lifeline
 from eventscope.processes.ports import HOST
 
 PLACE: Final = Path(__file__).parent / "peers"
@@ -50,7 +50,7 @@ class Peer:
         order = Order(folder / "events.jsonl", servers, name)
         write(order.file, events)
         process = await asyncio.create_subprocess_exec(
-            *guarded(self.command(order)),
+            *guard_command(self.command(order)),
             stdin=lifeline(),
             stdout=asyncio.subprocess.PIPE,
             env=os.environ | self.environment(order),

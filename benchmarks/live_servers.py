@@ -19,7 +19,7 @@ import orjson
 from benchmarks.ingest_peers import PLACE, npm_install
 from benchmarks.live_events import PLAIN, QUERY, event, text
 from benchmarks.stage import Scene
-from eventscope.processes.guard import guarded, lifeline
+from eventscope.processes.guard import guard_command, lifeline
 from eventscope.processes.ports import HOST, free
 from eventscope.settings import PREFIX
 from eventscope.subscriptions.live import live_batch
@@ -109,7 +109,7 @@ async def started(server: LiveServer, at: Scene) -> AsyncIterator[Running]:
         "CONNECTIONS_PER_ADDRESS": "100000",
     }
     process = await asyncio.create_subprocess_exec(
-        *guarded(server.command),
+        *guard_command(server.command),
         stdin=lifeline(),
         env=os.environ
         | {f"{PREFIX}{key}": value for key, value in settings.items()}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks import http_client
-from eventscope.processes.guard import guarded, lifeline
+from eventscope.processes.guard import guard_command, lifeline
 from eventscope.processes.ports import free
 
 PYTHON: Final = (sys.executable, "-m")
@@ -40,7 +40,7 @@ def started(server: ReadServer, mongo: str, database: str) -> Iterator[tuple[int
     common = {"MONGO": mongo, "DATABASE": database, "DRIVER": driver, "PORT": str(port)}
     own = {"MONGO_URL": mongo, "MONGO_DATABASE": database, "MONGO_DRIVER": driver, "PORT": str(port)}
     process = subprocess.Popen(
-        guarded(server.command),
+        guard_command(server.command),
         stdin=lifeline(),
         env={**os.environ, **common, **{f"EVENTSCOPE_{name}": value for name, value in own.items()}}
         | {"EVENTSCOPE_LOG_LEVEL": "warning"}

@@ -14,7 +14,7 @@ import nats
 from nats.aio.client import Client
 
 from eventscope.dev.servers import Mongod, Nats, run_server
-from eventscope.processes.guard import guarded, lifeline
+from eventscope.processes.guard import guard_command, lifeline
 from eventscope.processes.ports import HOST, free
 from eventscope.settings import PREFIX
 from eventscope.store.log import Log, open_log, prepare
@@ -98,7 +98,7 @@ class Scene:
             "LOG_LEVEL": "error",
         }
         process = await asyncio.create_subprocess_exec(
-            *guarded([sys.executable, "-m", "eventscope", *arguments]),
+            *guard_command([sys.executable, "-m", "eventscope", *arguments]),
             stdin=lifeline(),
             env=os.environ | {f"{PREFIX}{key}": value for key, value in (common | more).items()},
         )

@@ -17,7 +17,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from eventscope.dev.binaries import find
 from eventscope.errors import CannotStart
-from eventscope.processes.guard import guarded, lifeline
+from eventscope.processes.guard import guard_command, lifeline
 from eventscope.processes.ports import HOST, is_free, recall, remember
 
 START_SECONDS = 60.0  # after a crash a server reads its log before it answers
@@ -234,7 +234,7 @@ def _start(server: EmbeddedServer) -> subprocess.Popen[bytes]:
     with (server.folder / "log").open("ab") as log:
         # a session of its own: Ctrl-C is for us, and we stop the server when nobody needs it any more
         return subprocess.Popen(
-            guarded(server.command()), stdin=lifeline(), stdout=log, stderr=log, start_new_session=True
+            guard_command(server.command()), stdin=lifeline(), stdout=log, stderr=log, start_new_session=True
         )
 
 

@@ -145,7 +145,7 @@ class ApiMetrics:
         """`/metrics` of an API process, or of it and its siblings."""
 
         async def lag() -> Lag | None:
-            return await services.lag() if services.nats_connected() else None  # it would wait for NATS
+            return await services.lag() if services.nats_connected() else None  # or it would wait for NATS
 
         async def look() -> None:
             state = services.hub.state()
@@ -193,7 +193,7 @@ class RequestCounter:
         finally:
             if stream_start:
                 self._metrics.stream(-1)
-            # a stream lasts as long as its client: its time is that until it began
+            # of an event stream, which lasts as long as its client, only the time until it started
             self._count(scope["path"], status, (stream_start or perf_counter()) - start)
 
     def _count(self, path: str, status: int, seconds: float) -> None:

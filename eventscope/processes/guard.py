@@ -20,7 +20,7 @@ from typing import NoReturn
 PR_SET_PDEATHSIG = 1
 
 
-def guarded(command: Sequence[str | Path]) -> list[str]:
+def guard_command(command: Sequence[str | Path]) -> list[str]:
     """The command line that runs `command` as our child, for as long as this process lives and no longer.
 
     Start it with `lifeline()` as its standard input, and from the main thread: to the kernel, the parent is dead once

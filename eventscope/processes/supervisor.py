@@ -15,7 +15,7 @@ from typing import IO, Final
 
 from eventscope.background import cancel
 from eventscope.processes import private
-from eventscope.processes.guard import guarded, lifeline
+from eventscope.processes.guard import guard_command, lifeline
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
 CALM_SECONDS = 30.0  # a child that ran this long is not in a crash loop: its next end counts as the first
@@ -188,7 +188,7 @@ class Supervisor:
 
     def _spawn(self, child: Child) -> _Process:
         with child.output() as log:
-            return _Process(guarded(child.command), log, child.environment, self._descriptors)
+            return _Process(guard_command(child.command), log, child.environment, self._descriptors)
 
     async def _stop(self, name: str, seconds: float) -> None:
         run = self._runs[name]

@@ -51,12 +51,12 @@ async def ingest(settings: Settings) -> None:
             max_bytes=settings.stream_max_bytes,
         )
 
-        async def behind() -> Lag | None:
+        async def current_lag() -> Lag | None:
             return await lag(at.log, at.nats, settings.stream) if at.nats.is_connected else None
 
         async with AsyncExitStack() as stack:
             if settings.ingest_port:
-                routes = metrics.routes(at.log, behind)
+                routes = metrics.routes(at.log, current_lag)
                 await stack.enter_async_context(serve_beside(settings.host, settings.ingest_port, routes))
             catalogue = counting.keep_up(at.log, ingester.holder, lambda: ingester.has_backlog)
             await stack.enter_async_context(beside(catalogue))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from eventscope.background import cancel
 from eventscope.dev.servers import EmbeddedServer, ready
-from eventscope.processes.guard import guarded, lifeline
+from eventscope.processes.guard import guard_command, lifeline
 
 AGAIN_SECONDS = 0.3
 
@@ -39,7 +39,7 @@ class Program:
         self.starts += 1
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *guarded(self._command()),
+                *guard_command(self._command()),
                 stdin=lifeline(),
                 stdout=log,
                 stderr=log,

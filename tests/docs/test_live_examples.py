@@ -15,7 +15,7 @@ import orjson
 import pytest
 from nats.aio.client import Client
 
-from eventscope.processes.guard import guarded, lifeline
+from eventscope.processes.guard import guard_command, lifeline
 from eventscope.processes.ports import free
 from eventscope.settings import Settings
 from eventscope.store.log import Log
@@ -65,7 +65,7 @@ def in_python(code: str) -> list[str | Path]:
 async def started(command: list[str | Path]) -> AsyncIterator[tuple[Process, list[object]]]:
     """A process of the example, and the data of the events that it has handled."""
     process = await asyncio.create_subprocess_exec(
-        *guarded(command), stdin=lifeline(), stdout=PIPE, cwd=ROOT / "web", stderr=asyncio.subprocess.DEVNULL
+        *guard_command(command), stdin=lifeline(), stdout=PIPE, cwd=ROOT / "web", stderr=asyncio.subprocess.DEVNULL
     )
     handled: list[object] = []
 

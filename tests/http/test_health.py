@@ -13,7 +13,7 @@ from nats.aio.client import Client
 from eventscope.dev.servers import Mongod, ready
 from eventscope.errors import TO_MEND
 from eventscope.http import health
-from eventscope.processes.guard import guarded, lifeline
+from eventscope.processes.guard import guard_command, lifeline
 from eventscope.processes.ports import free
 from eventscope.settings import Settings
 from eventscope.store.log import Log, open_log, prepare
@@ -101,7 +101,7 @@ async def own_mongod(folder: Path, port: int) -> AsyncIterator[asyncio.subproces
     server = Mongod(folder, port)
     silent = asyncio.subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(
-        *guarded(server.command()), stdin=lifeline(), stdout=silent, stderr=silent
+        *guard_command(server.command()), stdin=lifeline(), stdout=silent, stderr=silent
     )
     try:
         await ready(server, lambda: process.returncode is None)

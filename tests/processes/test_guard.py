@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from eventscope.processes import guard
-from eventscope.processes.guard import guarded, lifeline
+from eventscope.processes.guard import guard_command, lifeline
 
 pytestmark = pytest.mark.processes
 
@@ -23,9 +23,9 @@ WATCHED = [sys.executable, "-I", "-S", guard.__file__, "--"]  # as on systems wh
 
 PARENT = """
 import subprocess, sys, time
-from eventscope.processes.guard import guarded, lifeline
+from eventscope.processes.guard import guard_command, lifeline
 command = ["sleep", "600"]
-whole = guarded(command) if sys.argv[1] == "kernel" else [sys.executable, "-I", "-S", sys.argv[2], "--", *command]
+whole = guard_command(command) if sys.argv[1] == "kernel" else [sys.executable, "-I", "-S", sys.argv[2], "--", *command]
 print(subprocess.Popen(whole, stdin=lifeline()).pid, flush=True)
 time.sleep(600)
 """
@@ -44,7 +44,7 @@ async def test_a_guarded_command_dies_when_its_parent_is_killed(way: str, until:
     await parent.wait()
 
 
-@pytest.mark.parametrize("before", [guarded([]), WATCHED])
+@pytest.mark.parametrize("before", [guard_command([]), WATCHED])
 async def test_signals_and_the_end_of_a_command_are_its_own(before: list[str], until: Until) -> None:
     process = await create_subprocess_exec(*before, "sleep", "600", stdin=lifeline())
     await until(lambda: _is_sleep(process.pid))
@@ -52,13 +52,13 @@ async def test_signals_and_the_end_of_a_command_are_its_own(before: list[str], u
     assert await process.wait() == -signal.SIGTERM
 
 
-@pytest.mark.parametrize("before", [guarded([]), WATCHED])
+@pytest.mark.parametrize("before", [guard_command([]), WATCHED])
 def test_a_command_starts_with_nothing_to_read(before: list[str]) -> None:
     done = subprocess.run([*before, "cat"], stdin=lifeline(), capture_output=True, check=True)
     assert done.stdout == b""
 
 
-@pytest.mark.parametrize("before", [guarded([]), WATCHED])
+@pytest.mark.parametrize("before", [guard_command([]), WATCHED])
 def test_a_command_that_nobody_reads_ends_by_a_broken_pipe_as_usual(before: list[str]) -> None:
     theirs, ours = os.pipe()
     with subprocess.Popen([*before, "yes"], stdin=lifeline(), stdout=ours) as process:

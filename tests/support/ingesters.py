@@ -11,7 +11,7 @@ import orjson
 from nats.aio.client import Client
 
 from eventscope.background import beside
-from eventscope.processes.guard import guarded, lifeline
+from eventscope.processes.guard import guard_command, lifeline
 from eventscope.server.ingester import ingest
 from eventscope.settings import PREFIX, Settings
 from eventscope.store.events import pages
@@ -55,7 +55,7 @@ async def ingester_process(settings: Settings) -> asyncio.subprocess.Process:
         f"{PREFIX}LEASE_SECONDS": str(settings.lease_seconds),
     }
     return await asyncio.create_subprocess_exec(
-        *guarded([sys.executable, "-m", "eventscope", "ingest"]),
+        *guard_command([sys.executable, "-m", "eventscope", "ingest"]),
         stdin=lifeline(),
         stderr=asyncio.subprocess.DEVNULL,
         env=os.environ | environment,

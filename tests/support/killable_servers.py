@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eventscope.dev.servers import Nats, ready
-from eventscope.processes.guard import guarded, lifeline
+from eventscope.processes.guard import guard_command, lifeline
 from eventscope.processes.ports import free
 
 
@@ -41,7 +41,7 @@ async def killable_nats(folder: Path, port: int | None = None) -> AsyncIterator[
     """A nats-server on that folder for the length of the block."""
     server = Nats(folder, port or free())
     process = await asyncio.create_subprocess_exec(
-        *guarded(server.command()),
+        *guard_command(server.command()),
         stdin=lifeline(),
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from eventscope.dev.servers import Mongod, ready
-from eventscope.processes.guard import guarded, lifeline
+from eventscope.processes.guard import guard_command, lifeline
 from eventscope.settings import Settings, variable
 
 
@@ -33,7 +33,7 @@ async def child_process(
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """The command with these variables besides; it is killed at the end of the block."""
     process = await asyncio.create_subprocess_exec(
-        *guarded(command),
+        *guard_command(command),
         stdin=lifeline(),
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,

@@ -62,14 +62,14 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """Accept or refuse a handshake; offer `cut` and `put` to the application."""
         self.conn.reject = self._reject  # type: ignore[method-assign]  # uvicorn has no hook for it
         super().handle_connect(event)
-        del self.conn.reject  # a cycle: connections that end would wait for the garbage collector
+        del self.conn.reject  # or a cycle would leave ended connections to the garbage collector
         if self.response.status_code == 101:
             extensions = cast("dict[str, object]", self.scope["extensions"])
             extensions[CUT] = self.cut
             extensions[PUT] = self.put
 
     def _reject(self, status: int, text: str) -> Response:
-        """The answer to a handshake that is refused; why, if it is the client's fault, in the form of all errors."""
+        """The answer to a refused handshake, in the form of all errors if the client is at fault."""
         response = ServerProtocol.reject(self.conn, status, text)
         reason = text.strip()
         if reason and status != HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -15,7 +15,7 @@ import orjson
 import pytest
 import pytest_asyncio
 
-from eventscope.processes.guard import guarded, lifeline
+from eventscope.processes.guard import guard_command, lifeline
 from eventscope.processes.ports import free
 from eventscope.settings import Settings
 from eventscope.store.log import open_log, prepare
@@ -80,7 +80,7 @@ async def api(mongo_url: str, nats_url: str) -> AsyncIterator[Watched]:
             await fill(log, messages[first : first + 4], {"*": 0})
         await fill(log, messages[heavy.HEAVY :], {"*": 0})
         process = await asyncio.create_subprocess_exec(
-            *guarded([sys.executable, "-m", "tests.program.hostile.watched_api"]),
+            *guard_command([sys.executable, "-m", "tests.program.hostile.watched_api"]),
             stdin=lifeline(),
             env={**os.environ, **environment(settings), "PYTHONPATH": str(ROOT)},
         )

@@ -15,7 +15,7 @@ from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 
 from eventscope.dev.servers import Mongod, ready, run_server
 from eventscope.errors import CannotStart, QuestionTimedOut, TooLargeTogether, Unavailable, Unstorable
-from eventscope.processes.guard import guarded, lifeline
+from eventscope.processes.guard import guard_command, lifeline
 from eventscope.processes.ports import free
 from eventscope.store import aggregates
 from eventscope.store.aggregates import AggregateCriteria
@@ -70,7 +70,7 @@ class OwnMongod:
 
     def _launch(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            guarded(self.server.command()), stdin=lifeline(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            guard_command(self.server.command()), stdin=lifeline(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
 
     def signal(self, number: int) -> None:

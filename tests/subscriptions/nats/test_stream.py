@@ -15,7 +15,7 @@ from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfi
 
 from eventscope.dev.binaries import find
 from eventscope.errors import CannotStart
-from eventscope.processes.guard import guarded
+from eventscope.processes.guard import guard_command
 from eventscope.processes.ports import free, is_free
 from eventscope.redact import redacted
 from eventscope.subscriptions.nats.stream import connect, ensure
@@ -47,7 +47,7 @@ class BareServer:
             "s3cret",
         ]
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(guarded(command), stdin=subprocess.PIPE, stdout=log, stderr=log)
+            self.process = subprocess.Popen(guard_command(command), stdin=subprocess.PIPE, stdout=log, stderr=log)
 
     def freeze(self) -> None:
         freeze(self.process.pid)

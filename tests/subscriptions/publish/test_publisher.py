@@ -16,7 +16,7 @@ from nats.js.api import RawStreamMsg, StreamConfig
 
 from eventscope.dev.servers import Nats, ready
 from eventscope.errors import BadInput, CannotStart, Unavailable
-from eventscope.processes.guard import guarded
+from eventscope.processes.guard import guard_command
 from eventscope.processes.ports import free
 from eventscope.subscriptions.nats.stream import connect, ensure
 from eventscope.subscriptions.publish.publisher import Publisher
@@ -39,7 +39,9 @@ class OwnServer:
         await ready(self.nats, lambda: self.process.poll() is None)
 
     def launch(self) -> None:
-        self.process = subprocess.Popen(guarded(self.nats.command()), stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            guard_command(self.nats.command()), stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
 
     def kill(self) -> None:
         with self.process:
