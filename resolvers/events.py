@@ -68,15 +68,15 @@ async def replay(
         head = start.head
     if end is not None:
         head = min(head, end.place)
-    pinned = All((filter, Between("position", None, head)))
+    pinned_filter = All((filter, Between("position", None, head)))
     above = None if start is None else start.place
-    result = await pages.page(log, pinned, limit=request.size + 1, above=above, fields=fields)
+    result = await pages.page(log, pinned_filter, limit=request.size + 1, above=above, fields=fields)
     tag = await same_log.tag(log)
     return page(
         request,
         result.events,
         lambda event: cursor.encode("e", event["_id"], head, tag=tag),
-        lambda: count(log, pinned),
+        lambda: count(log, pinned_filter),
         _stop(result, tag, head),
     )
 

@@ -18,5 +18,5 @@ async def bounds(log: Log, after: str | None, up_to: str | None) -> tuple[int, i
     same_log.compare(log, start, end)
     if start is not None and max(start.place, start.head or 0) > head:
         raise BadInput(f"after: the cursor {after!r} lies beyond the end of this log", "after")
-    pinned = head if start is None or start.head is None else start.head
-    return 0 if start is None else start.place, pinned if end is None else min(end.place, pinned)
+    last = head if start is None or start.head is None else start.head
+    return 0 if start is None else start.place, last if end is None else min(end.place, last)

@@ -78,14 +78,14 @@ class _TypeNames:
             return None
         exact = [name for name in filter.patterns if not is_pattern(name)]
         selection = self._select(filter, self.matching, matching=True)
-        return None if selection is None else self._limited(sorted({*exact, *selection}))
+        return None if selection is None else self._within_limits(sorted({*exact, *selection}))
 
     def others(self, filter: TypePatterns) -> TypePatterns | None:
         """The types that do not match, by name; None if there are too many."""
         selection = None if self.all is None else self._select(filter, self.all, matching=False)
-        return None if selection is None else self._limited(selection)
+        return None if selection is None else self._within_limits(selection)
 
-    def _limited(self, names: Sequence[str]) -> TypePatterns | None:
+    def _within_limits(self, names: Sequence[str]) -> TypePatterns | None:
         has_room = len(names) * self.parts <= MOST_NAMES and sum(map(len, names)) * self.parts <= MOST_CHARACTERS
         return TypePatterns(tuple(names)) if has_room else None
 

@@ -60,12 +60,12 @@ def _plainly(name: str, test: Test) -> Document:
         case Compares(order, than):
             return {name: {f"${order}": than}}
         case Reads(how, text):
-            return {name: {"$regex": ("^" if how == "startsWith" else "") + _escaped(text)}}
+            return {name: {"$regex": ("^" if how == "startsWith" else "") + _escape(text)}}
         case _:
             assert_never(test)
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     # A pattern cannot contain NUL itself. Letters and digits stay unescaped: with a backslash they would be classes.
     return "".join(
         r"\x{0}" if char == "\0" else char if char.isalnum() or not char.isascii() else f"\\{char}" for char in text
@@ -139,11 +139,11 @@ def _flat(lists: Document) -> Document:
     """The lists concatenated, in two rounds: each concatenation copies what was there before."""
     chunk = {"$slice": ["$$lists", "$$from", CHUNK]}
     starts = {"$range": [0, {"$size": "$$lists"}, CHUNK]}
-    chunks = {"$map": {"input": starts, "as": "from", "in": _joined(chunk)}}
-    return {"$let": {"vars": {"lists": lists}, "in": _joined(chunks)}}
+    chunks = {"$map": {"input": starts, "as": "from", "in": _concatenation(chunk)}}
+    return {"$let": {"vars": {"lists": lists}, "in": _concatenation(chunks)}}
 
 
-def _joined(lists: Document) -> Document:
+def _concatenation(lists: Document) -> Document:
     return {"$reduce": {"input": lists, "initialValue": [], "in": {"$concatArrays": ["$$value", "$$this"]}}}
 
 
@@ -151,8 +151,8 @@ def _passes(value: str, test: Test) -> Document:
     match test:
         case Equals(values):
             simple = [one for one in values if not _holds_objects(one)]
-            spelled = [_equal(value, one) for one in values if _holds_objects(one)]
-            return {"$or": [{"$in": [value, {"$literal": simple}]}, *spelled]}
+            deep = [_equal(value, one) for one in values if _holds_objects(one)]
+            return {"$or": [{"$in": [value, {"$literal": simple}]}, *deep]}
         case Compares(order, than):
             return {"$and": [_is(value, kind(than)), {f"${order}": [value, {"$literal": than}]}]}
         case Reads(how, text):

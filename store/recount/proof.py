@@ -28,51 +28,55 @@ def proven_head(
     """
     if not events:
         return _without_events(head, soon, past)
-    known = sound(head)
+    members = sound(head)
     oldest, newest = events[0], events[-1]
     version, first, last = newest["version"], _mark(oldest), _mark(newest)
-    if {"version", "last"} <= known.keys() and known["version"] > version and known["last"]["position"] not in present:
-        version, last = known["version"], known["last"]
-    if "first" in known and oldest["version"] > 1 and known["first"]["position"] not in present:
-        first = known["first"]
+    if (
+        {"version", "last"} <= members.keys()
+        and members["version"] > version
+        and members["last"]["position"] not in present
+    ):
+        version, last = members["version"], members["last"]
+    if "first" in members and oldest["version"] > 1 and members["first"]["position"] not in present:
+        first = members["first"]
     proven: Any = {
         "_id": {"type": name[0], "id": name[1]},
         "version": version,
         "first": first,
         "last": last,
-        "deleted": _deleted(name[0], events, version, known.get("deleted", False)),
+        "deleted": _is_deleted(name[0], events, version, members.get("deleted", False)),
     }
     expiries = [event["expireAt"] for event in events if "expireAt" in event]
     if len(events) == version:
         if expiries:
             proven["firstExpireAt"] = min(expiries)
     else:
-        proven["firstExpireAt"] = _passed(head, "firstExpireAt", soon) or min([past, *expiries])
+        proven["firstExpireAt"] = _past_time(head, "firstExpireAt", soon) or min([past, *expiries])
     if len(expiries) == len(events):
         proven["expireAt"] = max(expiries)
         if len(events) < version and max(expiries) <= soon:
-            proven["expireAt"] = _passed(head, "expireAt", soon) or max(expiries)
+            proven["expireAt"] = _past_time(head, "expireAt", soon) or max(expiries)
     return cast("Head", proven)
 
 
-def _passed(head: Head | None, name: Literal["expireAt", "firstExpireAt"], soon: datetime) -> datetime | None:
+def _past_time(head: Head | None, name: Literal["expireAt", "firstExpireAt"], soon: datetime) -> datetime | None:
     """The time in that member of the head, if it has passed."""
-    known: datetime | None = sound(head).get(name)
-    return known if known is not None and known <= soon else None
+    time: datetime | None = sound(head).get(name)
+    return time if time is not None and time <= soon else None
 
 
 def _without_events(head: Head | None, soon: datetime, past: datetime) -> Head | None:
     if head is None:
         return None
-    last = _passed(head, "expireAt", soon) or past
-    first = _passed(head, "firstExpireAt", soon) or past
-    known: Any = {name: value for name, value in sound(head).items() if name in HEAD_MEMBERS}
+    last = _past_time(head, "expireAt", soon) or past
+    first = _past_time(head, "firstExpireAt", soon) or past
+    sound_members: Any = {name: value for name, value in sound(head).items() if name in HEAD_MEMBERS}
     # a damaged head stays as it is, but is no longer counted
-    members = {"_id": head["_id"]} | known if known.keys() == HEAD_MEMBERS else dict(head)
+    members = {"_id": head["_id"]} | sound_members if sound_members.keys() == HEAD_MEMBERS else dict(head)
     return cast("Head", members | {"expireAt": last, "firstExpireAt": min(first, last)})
 
 
-def _deleted(type: str, events: Sequence[EventDocument], version: int, before: bool) -> bool:
+def _is_deleted(type: str, events: Sequence[EventDocument], version: int, before: bool) -> bool:
     """Whether the aggregate is deleted, by its last events without a gap; before these, the former state holds."""
     start = len(events)
     expected = version

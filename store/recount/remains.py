@@ -55,33 +55,35 @@ async def accept(log: Log) -> None:
     raise Unavailable("the checkpoint keeps moving, so an ingester is at work, and nothing needs to be accepted")
 
 
-async def _changes(log: Log, known: Document) -> Document:
-    """The new members of the checkpoint; `known` are its present members with valid values."""
+async def _changes(log: Log, sound_members: Document) -> Document:
+    """The new members of the checkpoint; `sound_members` are its present members with valid values."""
     event = await _newest(log.events, shapes.is_event, FIELDS)
     rejection = await _newest(log.rejected, _is_rejection, {"recordedAt": 1, "source": 1})
-    head, rejected_head = known.get("head", 0), known.get("rejectedHead", 0)
+    head, rejected_head = sound_members.get("head", 0), sound_members.get("rejectedHead", 0)
     changes: Document = {
-        "log": known.get("log") or uuid.uuid4().hex,
+        "log": sound_members.get("log") or uuid.uuid4().hex,
         "head": max(head, event.get("_id", 0), *await _positions(log)),
         "rejectedHead": max(rejected_head, rejection.get("_id", 0), await _last_dropped(log)),
-        "term": known.get("term", 0) + 1,
+        "term": sound_members.get("term", 0) + 1,
     }
     changes["acceptedThrough"] = changes["head"]
-    if (changes["head"], changes["rejectedHead"]) != (head, rejected_head) or "place" not in known:
+    if (changes["head"], changes["rejectedHead"]) != (head, rejected_head) or "place" not in sound_members:
         # nobody knows to which collections these numbers belong
         changes["collections"] = dict.fromkeys(INDEXES)
-        changes["place"] = checkpoint_members.of_place(_place(checkpoint_members.place(known), [event, rejection]))
+        changes["place"] = checkpoint_members.of_place(
+            _place(checkpoint_members.place(sound_members), [event, rejection])
+        )
     return changes
 
 
-def _place(known: StreamPosition | None, newest: Sequence[Document]) -> StreamPosition | None:
-    """The stream position of the newest message that is left, or `known` if that is further."""
+def _place(present: StreamPosition | None, newest: Sequence[Document]) -> StreamPosition | None:
+    """The stream position of the newest message that is left, or `present` if that is further."""
     places = [place for document in newest if (place := _source(document)) is not None]
     if not places:
-        return known
+        return present
     last = max(places, key=lambda place: (place.recorded_at, place.sequence))
-    of_this_stream = known is not None and (known.stream, known.created) == (last.stream, last.created)
-    return known if known is not None and of_this_stream and known.sequence >= last.sequence else last
+    of_this_stream = present is not None and (present.stream, present.created) == (last.stream, last.created)
+    return present if present is not None and of_this_stream and present.sequence >= last.sequence else last
 
 
 def _source(document: Document) -> StreamPosition | None:
@@ -98,8 +100,8 @@ def _source(document: Document) -> StreamPosition | None:
 
 async def _newest(collection: Collection, is_ours: Callable[[Document], bool], fields: Document) -> Document:
     """The last document that is the log's own, of those at the end of the collection."""
-    numbered = collection.find({"_id": {"$gt": 0}}, fields).sort("_id", -1).limit(LOOKED_AT)
-    return next((row for row in await numbered.to_list(None) if is_ours(row)), {})
+    cursor = collection.find({"_id": {"$gt": 0}}, fields).sort("_id", -1).limit(LOOKED_AT)
+    return next((row for row in await cursor.to_list(None) if is_ours(row)), {})
 
 
 def _is_rejection(document: Document) -> bool:

@@ -22,8 +22,8 @@ def names(at: LogCheckpoint, ids: Mapping[str, object]) -> frozenset[str]:
 
     `ids` are their present ids; empty if the user may not list collections.
     """
-    known = at.collections
-    return frozenset(name for name, id in ids.items() if name in known and known[name] != id)
+    expected = at.collections
+    return frozenset(name for name, id in ids.items() if name in expected and expected[name] != id)
 
 
 def ours(ids: Mapping[str, object]) -> dict[str, object]:
@@ -72,16 +72,16 @@ async def to_recount(
     with translate_errors(SECONDS):
         if replaced & {"events", "rollups"}:
             present, counted = (
-                await _unexpired(log, log.events, {"_id": {"$gt": 0}}),
+                await _unexpired_count(log, log.events, {"_id": {"$gt": 0}}),
                 await _total_count(log, "rollups"),
             )
             if "events" in replaced:
-                await _events(log, at, present, counted)
+                await _require_all_events(log, at, present, counted)
             if present != counted:
                 wrong.add("rollups")
         if replaced & {"aggregates", "populations"}:
             present, counted = (
-                await _unexpired(log, log.aggregates, {"_id.type": TEXT}),
+                await _unexpired_count(log, log.aggregates, {"_id.type": TEXT}),
                 await _total_count(log, "populations"),
             )
             if "aggregates" in replaced and present < counted and not all_there:
@@ -94,7 +94,7 @@ async def to_recount(
     return frozenset(wrong)
 
 
-async def _events(log: Log, at: LogCheckpoint, present: int, counted: int) -> None:
+async def _require_all_events(log: Log, at: LogCheckpoint, present: int, counted: int) -> None:
     """Raise Blocked unless every unexpired event is certain to be there."""
     if present < counted:
         raise Blocked(
@@ -131,7 +131,7 @@ async def _end(log: Log, direction: int) -> int:
     return int(found[0]["_id"]) if found else 0
 
 
-async def _unexpired(log: Log, collection: Collection, query: Document) -> int:
+async def _unexpired_count(log: Log, collection: Collection, query: Document) -> int:
     """How many documents do not expire soon: the difference of two counts, each of which an index gives."""
     expiring: Document = {"expireAt": {"$lte": bson_date(log.clock() + HOUR)}, **query}
     before = await collection.count_documents(expiring)

@@ -56,7 +56,7 @@ async def complete(log: Log, session: Session) -> None:
                 if not (shapes.is_row_name(key) and shapes.is_row(key, hour)):
                     continue  # `eventscope recount` reports it
                 day = (key["type"], key["aggregateType"], expiry_day(key["expireAt"]))
-                days[day] = _combined(days.get(day), hour)
+                days[day] = _combine(days.get(day), hour)
             inserts = [InsertOne({"_id": day_key(*day), **counts}) for day, counts in days.items()]
             if inserts:
                 await log.rollups.bulk_write(inserts, ordered=False, session=session)
@@ -67,7 +67,7 @@ def _ends(now: int) -> tuple[datetime, datetime]:
     return moment, expiry_day(moment)
 
 
-def _combined(one: Document | None, other: Document) -> Document:
+def _combine(one: Document | None, other: Document) -> Document:
     if one is None:
         return other
     return {

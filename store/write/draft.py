@@ -41,13 +41,17 @@ EarlierRejections: TypeAlias = dict[tuple[str, bytes], list[RejectionDocument]] 
 
 @dataclass(slots=True)
 class Draft:
-    """What a batch will change, decided in memory. `earlier` holds rejections of the same messages before it."""
+    """What a batch will change, decided in memory.
+
+    `events_by_id` holds the stored events that have ids of the batch, and then those of the batch itself. `earlier`
+    holds earlier rejections of the same messages. `before` and `after` are the heads of aggregates.
+    """
 
     now: int
     retention: Retention
     at: LogCheckpoint
     batch: MessageBatch
-    known: dict[str, EventDocument]
+    events_by_id: dict[str, EventDocument]
     before: dict[tuple[str, str], Head]
     earlier: EarlierRejections = field(default_factory=dict)
     events: list[EventDocument] = field(default_factory=list)
@@ -141,18 +145,18 @@ class Draft:
 
     def _stored_event(self, message: AcceptedMessage) -> EventDocument | None:
         """The event that this very message became before, if any."""
-        known = self.known.get(message.id)
-        return known if known is not None and _has_same_content(known, self._event(message), message) else None
+        original = self.events_by_id.get(message.id)
+        return original if original is not None and _has_same_content(original, self._event(message), message) else None
 
     def _accept(self, message: AcceptedMessage) -> EventDocument | RejectedMessage:
         event = self._event(message)
-        known = self.known.get(event["messageId"])
-        if known is not None:
-            if not _has_same_content(known, event, message):
-                reason = f"position {known['_id']} has this messageId with other content"
+        original = self.events_by_id.get(event["messageId"])
+        if original is not None:
+            if not _has_same_content(original, event, message):
+                reason = f"position {original['_id']} has this messageId with other content"
                 return _rejection(message, "ID_REUSED", reason)
             self.duplicates += 1
-            return known
+            return original
         if "expireAt" in event and event["expireAt"] <= self.today:
             days = self.retention.days_for(event["type"])
             return _rejection(message, "EXPIRED", f"{event['type']} is kept for {days:g} days, and these have passed")
@@ -168,28 +172,31 @@ class Draft:
         if message.claimed_version not in (None, event.get("version")):
             event["claimedVersion"] = message.claimed_version
         self.events.append(event)
-        self.known[event["messageId"]] = event
+        self.events_by_id[event["messageId"]] = event
         return event
 
-    def _accept_group(self, together: MessageGroup) -> tuple[EventDocument, ...] | RejectedMessage:
+    def _accept_group(self, group: MessageGroup) -> tuple[EventDocument, ...] | RejectedMessage:
         head, count, duplicates, after = self.head, len(self.events), self.duplicates, dict(self.after)
         accepted: list[EventDocument] = []
         rejection: RejectedMessage | None = None
-        for index, message in enumerate(together.messages):
+        for index, message in enumerate(group.messages):
             outcome = self._accept(message)
             if isinstance(outcome, RejectedMessage):
-                reason = f"event {index + 1} of {len(together.messages)}: {outcome.reason}"
-                rejection = replace(outcome, arrival=together.arrival, reason=reason, index=index)
+                reason = f"event {index + 1} of {len(group.messages)}: {outcome.reason}"
+                rejection = replace(outcome, arrival=group.arrival, reason=reason, index=index)
                 break
             accepted.append(outcome)
-        known = sum(event["_id"] <= head for event in accepted)  # and not a repetition within this message
-        if rejection is None and 0 < known < len(accepted):
-            reason = f"of {len(accepted)} events that came together, {known} were stored before without the others"
-            rejection = RejectedMessage(together.arrival, "ID_REUSED", reason, together.id)
+        stored_count = sum(event["_id"] <= head for event in accepted)  # and not a repetition within this message
+        if rejection is None and 0 < stored_count < len(accepted):
+            reason = (
+                f"of {len(accepted)} events that came together, {stored_count} were stored before without the others"
+            )
+            rejection = RejectedMessage(group.arrival, "ID_REUSED", reason, group.id)
         if rejection is None:
             return tuple(accepted)
+        # undo what the accepted events of the group have changed
         for event in self.events[count:]:
-            del self.known[event["messageId"]]
+            del self.events_by_id[event["messageId"]]
         del self.events[count:]
         self.duplicates, self.after = duplicates, after
         return rejection
@@ -249,17 +256,19 @@ def _is_final(row: RejectionDocument, message: ParsedMessage) -> bool:
     return row["code"] in BY_STATE and (expects or row["code"] != "VERSION_CONFLICT")
 
 
-def _has_same_content(known: EventDocument, event: EventDocument, message: AcceptedMessage) -> bool:
+def _has_same_content(original: EventDocument, event: EventDocument, message: AcceptedMessage) -> bool:
     # JetStream gives each sending of a message another timestamp
-    added = NOT_CONTENT if message.has_timestamp else NOT_CONTENT | {"timestamp"}
+    ignored = NOT_CONTENT if message.has_timestamp else NOT_CONTENT | {"timestamp"}
     # Headers, such as a trace context, may differ too, unless the message itself has them in its metadata.
     metadata = event.get("metadata")
-    own = isinstance(metadata, dict) and HEADERS in metadata and not message.keeps_headers
-    return _content(known, added, own, message.claim) == _content(event, added, own, message.claim)
+    has_own_headers = isinstance(metadata, dict) and HEADERS in metadata and not message.keeps_headers
+    return _content(original, ignored, has_own_headers, message.claim) == _content(
+        event, ignored, has_own_headers, message.claim
+    )
 
 
-def _content(event: EventDocument, added: frozenset[str], with_headers: bool, claim: str | None) -> bytes:
-    content = {name: value for name, value in event.items() if name not in added}
+def _content(event: EventDocument, ignored: frozenset[str], with_headers: bool, claim: str | None) -> bytes:
+    content = {name: value for name, value in event.items() if name not in ignored}
     if rest := _without(claim, content.pop("extensions", {})):
         content["extensions"] = rest
     if not with_headers and "metadata" in content:
@@ -271,8 +280,8 @@ def _content(event: EventDocument, added: frozenset[str], with_headers: bool, cl
 
 def _without_headers(metadata: object) -> object:
     # the driver decodes {"$ref": …, "$id": …}, which anyone may send, as a DBRef
-    known = plain(metadata) if isinstance(metadata, DBRef) else metadata
-    return {name: value for name, value in known.items() if name != HEADERS} if isinstance(known, dict) else known
+    members = plain(metadata) if isinstance(metadata, DBRef) else metadata
+    return {name: value for name, value in members.items() if name != HEADERS} if isinstance(members, dict) else members
 
 
 def _without(claim: str | None, extensions: object) -> Document:

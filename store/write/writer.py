@@ -43,8 +43,8 @@ class Writer:
 
     async def append(self, batch: MessageBatch) -> Stored:
         """Store the batch, all or nothing; see `append`."""
-        stored, self.at = await append(self.log, self.retention, self.at, batch, self.session, self.cache)
-        return stored
+        result, self.at = await append(self.log, self.retention, self.at, batch, self.session, self.cache)
+        return result
 
     async def renew(self) -> None:
         """Renew the lease, or raise LeaseLost; Unavailable when a collection was replaced.
