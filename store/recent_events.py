@@ -54,9 +54,9 @@ class RecentEvents:
             self.restart(None)  # it may be another log; `keep_newest_events` reads where it ends
             return
         if self.head is None or previous > self.head:
-            self.restart(previous)
+            self.restart(previous)  # a batch was missed: what is here must have no gap, so it starts anew after that
         before = self.head or 0
-        fresh = [event for event in events if event["_id"] > before]
+        fresh = [event for event in events if event["_id"] > before]  # a batch may come twice
         self._events += fresh
         self._measure(fresh, len(self._sizes), size // max(1, len(events)))
         self.head = max(before, head)
@@ -107,18 +107,18 @@ class RecentEvents:
         """About how many bytes these events have, which must be from here."""
         if not self._events or not events:
             return 0
-        ends = [self._place(event) for event in (events[0], events[-1])]
+        ends = [self._index(event) for event in (events[0], events[-1])]
         low, high = min(ends), max(ends)
         if high - low + 1 == len(events):  # nearly always: no other events lie between them
             return sum(self._sizes[low : high + 1])
-        return sum(self._sizes[self._place(event)] for event in events)
+        return sum(self._sizes[self._index(event)] for event in events)
 
-    def _place(self, event: EventDocument) -> int:
+    def _index(self, event: EventDocument) -> int:
         first, last = self._events[0]["_id"], len(self._events) - 1
-        place: int = event["_id"] - first
-        # positions are dense, so nearly always an event is where its position says
-        if 0 <= place <= last and self._events[place] is event:
-            return place
+        index: int = event["_id"] - first
+        # positions are dense, so nearly always an event is as far from the first as its position says
+        if 0 <= index <= last and self._events[index] is event:
+            return index
         return min(bisect_left(self._events, event["_id"], key=_position), last)
 
     def _matching(self, row: list[EventDocument], filter: Filter, limit: int, today: datetime) -> list[EventDocument]:
