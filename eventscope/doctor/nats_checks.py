@@ -9,7 +9,7 @@ from eventscope.store.values import moment
 from eventscope.store.values.message import MOST_RAW
 from eventscope.subscriptions.ingest.trim import FULL
 from eventscope.subscriptions.live import live_batch
-from eventscope.subscriptions.messages.parse import MOST_BYTES
+from eventscope.subscriptions.messages.json_body import MOST_BYTES
 from eventscope.subscriptions.nats.capture import reserved
 from eventscope.subscriptions.nats.diagnostics import MonitoringFacts, NatsFacts, StreamFacts
 from eventscope.subscriptions.nats.holders import IDLE_HOURS

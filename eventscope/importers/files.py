@@ -29,7 +29,8 @@ from eventscope.exporters import form
 from eventscope.store.values import json_text
 from eventscope.store.values.message import Arrival, MessageGroup, RejectedMessage
 from eventscope.subscriptions.messages.envelope import EXPORTED
-from eventscope.subscriptions.messages.parse import KNOWN, MOST_EXPORTED_BYTES, parse_message
+from eventscope.subscriptions.messages.json_body import MOST_EXPORTED_BYTES
+from eventscope.subscriptions.messages.parse import KNOWN, parse_message
 from eventscope.subscriptions.publish.protocol import EventMessage
 
 NESTED: Final = ("data", "metadata")

@@ -25,14 +25,15 @@ from eventscope.store import incidents
 from eventscope.store.log import Log
 from eventscope.store.state import secret
 from eventscope.store.stats.expiry import Housekeeping
-from eventscope.store.values.message import Arrival, MessageBatch, ParsedMessage, StreamPosition
+from eventscope.store.values.message import MessageBatch, ParsedMessage, StreamPosition
 from eventscope.store.write.retention import Retention
 from eventscope.store.write.writer import Writer, writing
 from eventscope.subscriptions.ingest import standing
+from eventscope.subscriptions.ingest.arrival_parser import ArrivalParser
 from eventscope.subscriptions.ingest.buffer import Buffer
 from eventscope.subscriptions.ingest.holes import holes, report
 from eventscope.subscriptions.ingest.kept_headers import KeptHeaders
-from eventscope.subscriptions.ingest.poison import is_unreadable, unreadable, unstorable
+from eventscope.subscriptions.ingest.poison import unstorable
 from eventscope.subscriptions.ingest.portions import Portions, stored_bytes
 from eventscope.subscriptions.ingest.resume import start_of
 from eventscope.subscriptions.ingest.stepping import step_over
@@ -41,16 +42,12 @@ from eventscope.subscriptions.ingest.trim import bound_rejected
 from eventscope.subscriptions.live import live_batch
 from eventscope.subscriptions.live.seal import Seal
 from eventscope.subscriptions.messages.envelope import MessageEnvelope
-from eventscope.subscriptions.messages.parse import parse_message
 from eventscope.subscriptions.messages.versions import VersionUse
-from eventscope.subscriptions.nats.capture import is_reserved
 from eventscope.subscriptions.nats.single import messages_after
-from eventscope.subscriptions.nats.subjects import first_match, type_of
 from eventscope.subscriptions.observer import UNOBSERVED, IngestObserver
 from eventscope.subscriptions.publish import outcome
 
 TRIM_SECONDS: Final = 5.0  # a full stream refuses its publishers until then
-CACHED: Final = 10_000  # subjects whose settings are cached
 # errors that end by themselves, or when somebody fixes their cause
 TROUBLES: Final = (Unavailable, QuestionTimedOut, LeaseLost, Blocked, CannotStart, nats.errors.Error, OSError)
 BACKOFF: Final = (0.2, 0.4, 0.8, 1.6, 3.0)  # seconds
@@ -88,7 +85,7 @@ class Ingester:
     _bounded_at: int = -1  # the number of the last rejection when all of them had room
     _buffer: Buffer = field(init=False)
     _portions: Portions = field(init=False)
-    _subject_settings: dict[str, tuple[str | None, MessageEnvelope | None, VersionUse]] = field(default_factory=dict)
+    _parser: ArrivalParser = field(init=False)
     _seal: Seal = field(default_factory=lambda: Seal(b"", 0), repr=False)
     _failures: int = 0  # since the last progress
     _is_doubtful: bool = False  # whether reading failed, perhaps because of the next message
@@ -104,6 +101,14 @@ class Ingester:
         self._housekeeping = Housekeeping(self.log)
         self._buffer = Buffer(self.js, self.stream, self.subjects, self.max_bytes, self.keep_hours, self.observer)
         self._buffer.on_gap = partial(incidents.note, self.log)
+        self._parser = ArrivalParser(
+            self.stream,
+            self.subjects,
+            self.envelopes,
+            self.message_version,
+            self.kept_headers,
+            self._buffer.reject_reserved,
+        )
 
     async def run(self) -> None:
         """Ingest until cancelled, whatever servers go away and come back."""
@@ -148,7 +153,7 @@ class Ingester:
             await self._store_singly(writer)
         at = _place(writer).sequence + 1
         async with open_reader(
-            self.client, self.js, self.stream, at, self.batch, self._parse_any, stored_bytes
+            self.client, self.js, self.stream, at, self.batch, self._parser.parse, stored_bytes
         ) as reader:
             await self._check_same_stream(writer)
             await self._send_heartbeat(writer.at.head)
@@ -202,7 +207,7 @@ class Ingester:
         arrivals = await messages_after(self.client, self.stream, _place(writer).sequence, SINGLE)
         await self._check_same_stream(writer)
         for arrival in arrivals:
-            await self._store(writer, [self._parse_any(arrival)])
+            await self._store(writer, [self._parser.parse(arrival)])
         self._is_doubtful = False
 
     async def _do_upkeep(self, writer: Writer) -> None:
@@ -223,31 +228,6 @@ class Ingester:
         if now - self._trimmed_at >= TRIM_SECONDS:
             await self._buffer.maintain(_place(writer), self.log.clock())
             self._trimmed_at = now
-
-    def _parse_any(self, arrival: Arrival) -> ParsedMessage:
-        if is_reserved(arrival.subject):
-            return self._buffer.reject_reserved(arrival)
-        if is_unreadable(arrival):
-            return unreadable(arrival, self.stream, "its subject is not UTF-8")
-        try:
-            return self._parse(arrival)
-        except MemoryError:  # not the fault of the message
-            raise
-        except Exception as error:  # a defect of ours, which must not stop the log for all others
-            return unreadable(arrival, self.stream, f"reading it failed; errorId {log_unexpected(error)} finds out why")
-
-    def _parse(self, arrival: Arrival) -> ParsedMessage:
-        settings = self._subject_settings.get(arrival.subject)
-        if settings is None:
-            settings = (
-                type_of(arrival.subject, self.subjects),
-                first_match(arrival.subject, self.envelopes),
-                first_match(arrival.subject, self.message_version) or "claim",
-            )
-            if len(self._subject_settings) < CACHED:
-                self._subject_settings[arrival.subject] = settings
-        type, envelope, use = settings
-        return self.kept_headers.add_to(parse_message(arrival, self.stream, type, envelope, use))
 
     async def _store(self, writer: Writer, messages: Sequence[ParsedMessage]) -> None:
         last, before = messages[-1].arrival, _place(writer)

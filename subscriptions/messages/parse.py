@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import chain, count
 from typing import Any, Final
 
-from eventscope.store.values import json_text, moment
+from eventscope.store.values import moment
 from eventscope.store.values.message import (
     ANY_VERSION,
     ENVELOPE,
@@ -30,12 +30,9 @@ from eventscope.subscriptions.messages.envelope import (
 )
 from eventscope.subscriptions.messages.headers import IDS, MESSAGE_ID, OWN_ID
 from eventscope.subscriptions.messages.invalid_message import InvalidMessage
+from eventscope.subscriptions.messages.json_body import MOST_BYTES, load, load_exported
 from eventscope.subscriptions.messages.versions import VersionUse
 
-MOST_BYTES: Final = 1024 * 1024
-MOST_DEPTH: Final = 100
-# of an event of another log: encoded again, its numbers may be longer, and its extensions are nested deeper
-MOST_EXPORTED_BYTES: Final = 4 * MOST_BYTES
 MOST_BESIDE: Final = 4 * MOST_BYTES  # of values from headers and subject in all events of one message
 MOST_TOGETHER: Final = 1000  # events in one message, and so in one transaction
 MOST_TEXT: Final = 1024  # characters of an id or a type, which MongoDB and people must handle as keys
@@ -44,10 +41,6 @@ TEXTS: Final = ("messageId", "aggregateType", "aggregateId", "correlationId", "c
 KNOWN: Final = frozenset({*TEXTS, "type", "timestamp", "version", "data", "metadata"})
 
 CLAIMS: Final = ("version", "claimedVersion")
-NESTED: Final = frozenset({dict, list})
-DATABASE: Final = b"$db"
-ESCAPED: Final = rb"\u00"  # the prefix of all of the next
-HIDDEN: Final = (rb"\u0000", rb"\u0024", rb"\u0064", rb"\u0062")  # NUL in JSON, and what may hide that key
 TYPE: Final = re.compile(r"[^\s.*>]+(\.[^\s.*>]+)*")
 
 
@@ -79,12 +72,12 @@ def parse_message(
 
 
 def _unwrap(arrival: Arrival, envelope: MessageEnvelope | None) -> Any:
-    loads: Callable[[bytes], Any] = _json
+    loads: Callable[[bytes], Any] = load
     match arrival.headers.get(ENVELOPE):
         case "plain":
             envelope = "plain"
         case "exported":
-            envelope, loads = "exported", _exported_json
+            envelope, loads = "exported", load_exported
     try:
         whole = unwrap_whole(envelope, arrival, loads)
         if whole is not None:
@@ -211,52 +204,6 @@ def _any_id(arrival: Arrival, stream: str, content: Any) -> str:
             if text := _text("messageId", id):
                 return text
     return generated_id(stream, arrival.sequence, arrival.recorded_at)
-
-
-def _exported_json(raw: bytes) -> Any:
-    return _json(raw, MOST_EXPORTED_BYTES, MOST_DEPTH + 1)
-
-
-def _json(raw: bytes, most_bytes: int = MOST_BYTES, most_depth: int = MOST_DEPTH) -> Any:
-    if len(raw) > most_bytes:
-        raise InvalidMessage("TOO_LARGE", f"the message has {len(raw)} bytes; at most {most_bytes} are allowed")
-    try:
-        message = json_text.loads(raw)
-    except json_text.Fault as fault:
-        raise InvalidMessage(fault.code, _reason(fault)) from None
-    hidden = ESCAPED in raw and any(one in raw for one in HIDDEN)
-    if hidden or DATABASE in raw or raw.count(b"{") + raw.count(b"[") > most_depth:
-        # the list of a group is a level of its own
-        _check(message, most_depth + 1 if isinstance(message, list) else most_depth)
-    return message
-
-
-def _reason(fault: json_text.Fault) -> str:
-    match fault.code:
-        case "TOO_DEEP":
-            return f"the message is nested more than {MOST_DEPTH} levels deep"
-        case "INVALID_JSON":
-            return f"the message is not JSON: {fault}"
-        case _:
-            return str(fault)
-
-
-def _check(value: Any, depth: int) -> None:
-    if depth == 0:
-        raise InvalidMessage("TOO_DEEP", f"the message is nested more than {MOST_DEPTH} levels deep")
-    if isinstance(value, dict):
-        for key, member in value.items():
-            if "\0" in key:
-                raise InvalidMessage("INVALID_KEY", f"the key {key[:60]!r} holds a NUL, which MongoDB cannot store")
-            if type(member) in NESTED:
-                _check(member, depth - 1)
-        if "$id" in value and value.get("$db", "") is None and isinstance(value.get("$ref"), str):
-            reason = "the key '$db' is null beside '$ref' and '$id', and MongoDB's drivers would not return it"
-            raise InvalidMessage("INVALID_KEY", reason)
-    elif isinstance(value, list):
-        for member in value:
-            if type(member) in NESTED:
-                _check(member, depth - 1)
 
 
 def _type(value: object, subject_type: str | None) -> str:

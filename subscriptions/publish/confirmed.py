@@ -20,7 +20,7 @@ from eventscope.errors import Rejected, Unavailable, VersionConflict
 from eventscope.subscriptions.messages import versions
 from eventscope.subscriptions.messages.envelope import PLAIN
 from eventscope.subscriptions.messages.headers import EXPECTED_STREAM, REPLY_TO
-from eventscope.subscriptions.messages.parse import MOST_BYTES
+from eventscope.subscriptions.messages.json_body import MOST_BYTES
 from eventscope.subscriptions.nats.client import violation_on
 from eventscope.subscriptions.nats.subjects import subject_of
 from eventscope.subscriptions.publish.outcome import PublishRejection, StoredEvent

@@ -13,7 +13,7 @@ from eventscope.errors import BadInput
 from eventscope.store.values import json_text
 from eventscope.subscriptions.messages.envelope import EXPORTED, PLAIN
 from eventscope.subscriptions.messages.headers import EXPECTED_STREAM, MESSAGE_ID
-from eventscope.subscriptions.messages.parse import MOST_BYTES, MOST_EXPORTED_BYTES
+from eventscope.subscriptions.messages.json_body import MOST_BYTES, MOST_EXPORTED_BYTES
 from eventscope.subscriptions.nats.header_block import block_size
 from eventscope.subscriptions.nats.subjects import subject_of
 

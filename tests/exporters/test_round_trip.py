@@ -22,7 +22,8 @@ from eventscope.store.write.draft import NOT_CONTENT, Draft
 from eventscope.store.write.retention import Retention
 from eventscope.subscriptions.ingest.kept_headers import KeptHeaders
 from eventscope.subscriptions.messages.envelope import EXPORTED, MessageEnvelope
-from eventscope.subscriptions.messages.parse import MOST_BYTES, MOST_EXPORTED_BYTES, parse_message
+from eventscope.subscriptions.messages.json_body import MOST_BYTES, MOST_EXPORTED_BYTES
+from eventscope.subscriptions.messages.parse import parse_message
 from eventscope.subscriptions.publish.protocol import compose
 from tests.store.support.json_values import json_values
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from eventscope.errors import BadInput
 from eventscope.importers.files import LONGEST, BadLine, Items, MessageLine, count, read_csv, read_jsonl
-from eventscope.subscriptions.messages.parse import MOST_BYTES
+from eventscope.subscriptions.messages.json_body import MOST_BYTES
 
 
 class Folder:
@@ -97,7 +97,7 @@ def test_a_mark_of_utf8_before_the_first_line_does_not_matter(folder: Folder) ->
         (b'{"type": "t", "data": {"a": 1, "a": 2}}', "the key 'a' at data is given more than once"),
         (b'{"type": "t", "data": "' + b"x" * MOST_BYTES + b'"}', "at most 1048576 are allowed"),
         (b'{"type": "t", "data": "' + b"x" * LONGEST + b'"}', f"has over {LONGEST} bytes"),
-        (b'{"type": "t", "data": ' + b"[" * 200 + b"]" * 200 + b"}", "nested over 100 deep"),
+        (b'{"type": "t", "data": ' + b"[" * 200 + b"]" * 200 + b"}", "nested more than 100 levels deep"),
     ],
 )
 def test_a_bad_line_is_told_with_its_number_and_reason_and_the_others_go_on(

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from eventscope.store.values.documents import plain
 from eventscope.store.values.message import NO_STREAM, AcceptedMessage, Arrival, MessageGroup, RejectedMessage
 from eventscope.subscriptions.messages import versions
-from eventscope.subscriptions.messages.parse import MOST_BYTES, MOST_DEPTH, MOST_TEXT, MOST_TOGETHER, parse_message
+from eventscope.subscriptions.messages.json_body import MOST_BYTES, MOST_DEPTH
+from eventscope.subscriptions.messages.parse import MOST_TEXT, MOST_TOGETHER, parse_message
 from eventscope.subscriptions.messages.versions import VersionUse
 from tests.store.support.json_values import json_values
 
