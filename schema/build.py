@@ -86,7 +86,7 @@ def build(
     """
     for needed in internals.NEEDED:
         needed.demand()
-    most = limits or Limits()
+    effective = limits or Limits()
     guarded = None if observer is None else GuardedObserver(observer)
     observing = () if guarded is None else (lambda: ObserverExtension(guarded),)
     schema = Schema(
@@ -96,14 +96,14 @@ def build(
         config=StrawberryConfig(default_resolver=sources.read, scalar_map=SCALARS, info_class=SelectionInfo),
         extensions=[
             *observing,
-            lambda: MaxTokensLimiter(max_token_count=most.tokens),
+            lambda: MaxTokensLimiter(max_token_count=effective.tokens),
             OneOperation,
-            lambda: Preparation(schema.documents, most),
+            lambda: Preparation(schema.documents, effective),
             lambda: TimeLimit(seconds),
             LargeAnswer,
         ],
         execution_context_class=CompiledExecutor if compiled else None,
     )
     fallbacks = Fallbacks() if guarded is None else Fallbacks(guarded.fell_back)
-    schema.documents = Documents(internals.graphql_schema(schema), most, fallbacks)
+    schema.documents = Documents(internals.graphql_schema(schema), effective, fallbacks)
     return schema

@@ -15,7 +15,7 @@ from eventscope.resolvers.aggregates import OwnEventsRequest
 from eventscope.resolvers.causes import LinkRequest
 from eventscope.resolvers.page import Page
 from eventscope.resolvers.trace import CauseTree
-from eventscope.schema.limits.limits import Limits, exceeded
+from eventscope.schema.limits.limits import Limits, too_many_entries
 from eventscope.schema.outlet import Outlet
 from eventscope.store.aggregates import AggregateSummary
 from eventscope.store.catalogue.fields import FieldCounts
@@ -201,7 +201,7 @@ class Context:
         """Charge this many entries to the operation; TooComplex if they exceed what it may read."""
         self.nodes_left -= nodes
         if self.nodes_left < 0:
-            raise TooComplex(exceeded(self.services.limits.entries))
+            raise TooComplex(too_many_entries(self.services.limits.entries))
 
     async def trace(self, correlation_id: str, first: int | None, after: str | None) -> CauseTree | None:
         """The trace; TooComplex if the operation's traces have more events than one operation may read.
@@ -210,12 +210,12 @@ class Context:
         """
         size = trace.size(first)
         async with self.tracing:
-            found = await trace.trace(self.log, correlation_id, min(size, self.traced_left + 1), after)
-            self.traced_left -= 0 if found is None else found.event_count
+            tree = await trace.trace(self.log, correlation_id, min(size, self.traced_left + 1), after)
+            self.traced_left -= 0 if tree is None else tree.event_count
             if self.traced_left < 0:
                 most = self.services.limits.entries
                 raise TooComplex(f"the traces have over {most} events together; request them one by one")
-            return found
+            return tree
 
 
 def _observe_error(loading: asyncio.Future[Any]) -> None:

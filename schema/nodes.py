@@ -22,8 +22,8 @@ async def node(info: Info, id: str) -> object | None:
     if (number := ids.rejected(id)) is not None:
         return await context.rejected_loader.load(number)
     if id.startswith(ids.LOG):
-        found = await status.status(context.log)
-        return log_status(found, info) if ids.of_log(found.checkpoint.identity) == id else None
+        state = await status.status(context.log)
+        return log_status(state, info) if ids.of_log(state.checkpoint.identity) == id else None
     message_id = ids.message_id(id)
     # ids that begin like those of another type, or have a needless prefix, belong to no event
     if ids.of_event({"messageId": message_id}) != id:
@@ -36,5 +36,5 @@ async def nodes(info: Info, all_ids: Sequence[str]) -> list[object | None]:
     if len(all_ids) > MOST_VALUES:
         raise BadInput(f"ids has {len(all_ids)} values; the limit is {MOST_VALUES}", "ids")
     distinct = tuple(dict.fromkeys(all_ids))
-    found = await asyncio.gather(*(node(info, id) for id in distinct))
-    return list(map(dict(zip(distinct, found, strict=True)).get, all_ids))
+    objects = await asyncio.gather(*(node(info, id) for id in distinct))
+    return list(map(dict(zip(distinct, objects, strict=True)).get, all_ids))

@@ -93,7 +93,7 @@ class Compiler:
             "INTEGERS": INTEGERS,
             "JSON_TYPES": JSON_TYPES,
             "Page": Page,
-            "changed": changed,
+            "convert": convert,
             "cursor_of": cursor.of_event,
             "moment_text": moment.to_text,
         }
@@ -110,12 +110,12 @@ class Compiler:
         for key, details in fields.items():
             start = len(self.lines)
             try:
-                completed = self._field(type, details, "v", {}, 1)
+                expression = self._field(type, details, "v", {}, 1)
             except NotCompilable:
                 del self.lines[start:]
                 rest.append(key)
-                completed = "None"
-            pairs.append(f"{key!r}: {completed}")
+                expression = "None"
+            pairs.append(f"{key!r}: {expression}")
         if len(rest) == len(pairs):
             raise NotCompilable
         return CompiledFields(self._function("{" + ", ".join(pairs) + "}"), tuple(rest))
@@ -161,12 +161,12 @@ class Compiler:
         present = "" if required else f"{v} is not None and "
         if type.name == "DateTime":
             self._write(depth, f"if type({v}) in INTEGERS: {v} = moment_text({v})")
-            self._write(depth, f"elif {present}True: {v} = changed({serialize}, {v})")
+            self._write(depth, f"elif {present}True: {v} = convert({serialize}, {v})")
         elif type.name in UNCHANGED:
             unchanged = UNCHANGED[type.name].format(v=v)
-            self._write(depth, f"if {present}not ({unchanged}): {v} = changed({serialize}, {v})")
+            self._write(depth, f"if {present}not ({unchanged}): {v} = convert({serialize}, {v})")
         else:
-            self._write(depth, f"if {present}True: {v} = changed({serialize}, {v})")
+            self._write(depth, f"if {present}True: {v} = convert({serialize}, {v})")
         return v
 
     def _list(self, type: GraphQLOutputType, details: FieldDetailsList, v: str, depth: int) -> str:
@@ -178,39 +178,39 @@ class Compiler:
         return result
 
     def _object(
-        self, type: GraphQLObjectType, details: FieldDetailsList, v: str, known: Mapping[str, str], depth: int
+        self, type: GraphQLObjectType, details: FieldDetailsList, v: str, expressions: Mapping[str, str], depth: int
     ) -> str:
-        """Write what completes an object; `known` holds expressions for fields that need not be read from `v`."""
+        """Write what completes an object; `expressions` are those of fields that need not be read from `v`."""
         fields, deferred, _ = self.collector.collect_subfields(type, details)
         if deferred:
             raise NotCompilable
-        pairs = [f"{key!r}: {self._field(type, details, v, known, depth)}" for key, details in fields.items()]
+        pairs = [f"{key!r}: {self._field(type, details, v, expressions, depth)}" for key, details in fields.items()]
         return "{" + ", ".join(pairs) + "}"
 
     def _field(
-        self, type: GraphQLObjectType, details: FieldDetailsList, v: str, known: Mapping[str, str], depth: int
+        self, type: GraphQLObjectType, details: FieldDetailsList, v: str, expressions: Mapping[str, str], depth: int
     ) -> str:
         if any(one.fragment_variable_values or one.defer_usage for one in details):
             raise NotCompilable
         name = details[0].node.name.value
         if name == "__typename":
             return repr(type.name)
-        found = type.fields.get(name)
-        if found is not None and name == "cursor" and _origin(type) is event.Event:
+        core_field = type.fields.get(name)
+        if core_field is not None and name == "cursor" and _origin(type) is event.Event:
             self.has_cursors = True
             value = self._name()
             self._write(depth, f"{value} = cursor_of({v}, suffix)")
-            return self._value(found.type, details, value, depth)
-        plain = None if found is None else _plain(found)
-        if found is None or plain is None:
+            return self._value(core_field.type, details, value, depth)
+        plain = None if core_field is None else _plain(core_field)
+        if core_field is None or plain is None:
             raise NotCompilable
         if plain.python_name == "edges" and _origin(type) is connection.Connection:
-            return self._edges(found.type, details, v, depth)
+            return self._edges(core_field.type, details, v, depth)
         value = self._name()
-        required = isinstance(found.type, GraphQLNonNull)
-        read = known.get(plain.python_name) or self._read(type, plain.python_name, v, required=required)
+        required = isinstance(core_field.type, GraphQLNonNull)
+        read = expressions.get(plain.python_name) or self._read(type, plain.python_name, v, required=required)
         self._write(depth, f"{value} = {read}")
-        return self._value(found.type, details, value, depth)
+        return self._value(core_field.type, details, value, depth)
 
     def _edges(self, type: GraphQLOutputType, details: FieldDetailsList, v: str, depth: int) -> str:
         """Write edges straight from the nodes of a page, without an object for each."""
@@ -219,8 +219,8 @@ class Compiler:
         self._write(depth, f"if type({v}) is not Page: raise Unusual")
         self._write(depth, f"{result} = []; {append} = {result}.append; {cursor} = {v}.cursor")
         self._write(depth, f"for {node} in {v}.nodes:")
-        known = {"cursor": f"{cursor}({node})", "node": node}
-        self._write(depth + 1, f"{append}({self._object(edge, details, '', known, depth + 1)})")
+        expressions = {"cursor": f"{cursor}({node})", "node": node}
+        self._write(depth + 1, f"{append}({self._object(edge, details, '', expressions, depth + 1)})")
         return result
 
     def _check_source(self, type: GraphQLObjectType, v: str, depth: int) -> None:
@@ -264,7 +264,7 @@ class Compiler:
         return name
 
 
-def changed(serialize: Callable[[Any], Any], value: Any) -> Any:
+def convert(serialize: Callable[[Any], Any], value: Any) -> Any:
     """The value as its type serializes it; Unusual for anything but a value, and where the type returns none."""
     if value is None or value is Undefined or isinstance(value, Exception) or hasattr(value, "__await__"):
         raise Unusual
@@ -274,15 +274,15 @@ def changed(serialize: Callable[[Any], Any], value: Any) -> Any:
     return result
 
 
-def _plain(found: GraphQLField) -> StrawberryField | None:
+def _plain(core_field: GraphQLField) -> StrawberryField | None:
     """Strawberry's definition of the field, if `sources.read` alone reads it."""
-    definition = found.extensions.get("strawberry-definition")
+    definition = core_field.extensions.get("strawberry-definition")
     is_plain = (
         isinstance(definition, StrawberryField)
         and definition.is_basic_field
         and definition.default_resolver is sources.read
         and type(definition).get_result is StrawberryField.get_result
-        and not found.args
+        and not core_field.args
         and definition.python_name.isidentifier()
     )
     return definition if is_plain else None

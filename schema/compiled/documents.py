@@ -85,11 +85,11 @@ class Documents:
 
     def of(self, text: str) -> PreparedDocument:
         """The document with that text; GraphQLSyntaxError when it cannot be parsed."""
-        found = self._good.get(text) or self._refused.get(text)
-        if found is None:
-            found = self._prepare(text)
-            (self._refused if found.problems else self._good).add(text, found)
-        return found
+        prepared = self._good.get(text) or self._refused.get(text)
+        if prepared is None:
+            prepared = self._prepare(text)
+            (self._refused if prepared.problems else self._good).add(text, prepared)
+        return prepared
 
     def _prepare(self, text: str) -> PreparedDocument:
         document = parse(text, max_tokens=self._limits.tokens)
@@ -129,10 +129,10 @@ class DocumentCache:
 
     def get(self, text: str) -> PreparedDocument | None:
         """The document with that text, if it is known."""
-        found = self._known.get(text)
-        if found is not None:
+        prepared = self._known.get(text)
+        if prepared is not None:
             self._known.move_to_end(text)
-        return found
+        return prepared
 
     def add(self, text: str, prepared: PreparedDocument) -> None:
         """Keep a document that is not here yet, unless it is too large."""

@@ -179,7 +179,7 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         completed = self.complete_awaitable_value(
             definition.type, details, info, path, self.root_result(), position_context
         )
-        return self._gathered({name: completed}, [name])
+        return self._gather({name: completed}, [name])
 
     def _execute_rest(
         self,
@@ -212,9 +212,9 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
             if waiting:
                 self.settle_in_background([results[name] for name in waiting])
             raise
-        return self._gathered(results, waiting) if waiting else results
+        return self._gather(results, waiting) if waiting else results
 
-    async def _gathered(self, results: Completed, waiting: list[str]) -> Completed:
+    async def _gather(self, results: Completed, waiting: list[str]) -> Completed:
         if len(waiting) == 1:
             results[waiting[0]] = await results[waiting[0]]
         else:

@@ -69,20 +69,20 @@ class Variable:
 
 def variables(schema: GraphQLSchema, operation: OperationDefinitionNode) -> tuple[Variable, ...]:
     """The variables of an operation of a valid document."""
-    found = []
+    result = []
     for node in operation.variable_definitions or ():
         # validation has made sure that it has a type, and an input type
         signature = cast("GraphQLVariableSignature", get_variable_signature(schema, node))
         default = get_variable_values(schema, [node], {}, MOST_ERRORS)
         is_leaf = is_leaf_type(get_named_type(signature.type))
-        found.append(Variable(signature, is_leaf, None if isinstance(default, list) else default))
-    return tuple(found)
+        result.append(Variable(signature, is_leaf, None if isinstance(default, list) else default))
+    return tuple(result)
 
 
-def coerce(known: tuple[Variable, ...], request: Mapping[str, Any]) -> VariableValues | None:
+def coerce(variables: tuple[Variable, ...], request: Mapping[str, Any]) -> VariableValues | None:
     """The variables of a request as graphql-core coerces them; None when one is wrong, which it can explain."""
     result = VariableValues({}, {})
-    for variable in known:
+    for variable in variables:
         name, type = variable.signature.name, variable.signature.type
         value = request.get(name, Undefined)
         if value is Undefined:
@@ -287,11 +287,11 @@ def _convert(schema: Schema, argument: StrawberryArgument, name: str, value: obj
 def _has_variable(node: Node) -> bool:
     finder = _VariableFinder()
     visit(node, finder)
-    return finder.found
+    return finder.has_variable
 
 
 class _VariableFinder(Visitor):
-    found = False
+    has_variable = False
 
     def enter_variable(self, *_: object) -> None:
-        self.found = True
+        self.has_variable = True

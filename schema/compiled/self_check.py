@@ -66,14 +66,14 @@ def _difference() -> str | None:
         schema = strawberry.Schema(
             CheckQuery, config=StrawberryConfig(default_resolver=sources.read, scalar_map=SCALARS)
         )
-        same = all(_executed(schema, text, CompiledExecutor) == _executed(schema, text, None) for text in DOCUMENTS)
+        same = all(_execute(schema, text, CompiledExecutor) == _execute(schema, text, None) for text in DOCUMENTS)
     # any error: whatever another version makes fail, queries are answered without compiled functions
     except Exception as error:
         return f"with this graphql-core or Strawberry, compiled functions raise {error!r}"
     return None if same else "with this graphql-core or Strawberry, compiled functions give other answers"
 
 
-def _executed(schema: strawberry.Schema, text: str, executor: type[CompiledExecutor] | None) -> list[bytes]:
+def _execute(schema: strawberry.Schema, text: str, executor: type[CompiledExecutor] | None) -> list[bytes]:
     """The answers to as many requests as it takes until everything is compiled."""
     document = parse(text)
     if executor is not None:

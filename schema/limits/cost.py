@@ -87,13 +87,13 @@ class Bill:
 
 def bills(schema: GraphQLSchema, document: DocumentNode) -> Mapping[str | None, Bill]:
     """What each operation of a valid document costs, by its name; linear in the size of the document."""
-    known: dict[str, Cost] = {}
+    fragments: dict[str, Cost] = {}
     for fragment in in_order(document):
         type = schema.type_map.get(fragment.type_condition.name.value)
-        known[fragment.name.value] = _of(schema, fragment.selection_set, type, known)
+        fragments[fragment.name.value] = _of(schema, fragment.selection_set, type, fragments)
     return {
         None if part.name is None else part.name.value: Bill(
-            _of(schema, part.selection_set, schema.get_root_type(part.operation), known),
+            _of(schema, part.selection_set, schema.get_root_type(part.operation), fragments),
             _defaults(part),
             input_types(schema, part),
         )
@@ -103,26 +103,31 @@ def bills(schema: GraphQLSchema, document: DocumentNode) -> Mapping[str | None, 
 
 
 def _of(
-    schema: GraphQLSchema, selections: SelectionSetNode, type: GraphQLNamedType | None, known: Mapping[str, Cost]
+    schema: GraphQLSchema,
+    selections: SelectionSetNode,
+    type: GraphQLNamedType | None,
+    fragments: Mapping[str, Cost],
 ) -> Cost:
     total = FREE
     for part in selections.selections:
         if isinstance(part, FieldNode):
-            total += _field(schema, part, type, known)
+            total += _field(schema, part, type, fragments)
         elif isinstance(part, InlineFragmentNode):
             on = part.type_condition
-            total += _of(schema, part.selection_set, schema.type_map.get(on.name.value) if on else type, known)
+            total += _of(schema, part.selection_set, schema.type_map.get(on.name.value) if on else type, fragments)
         elif isinstance(part, FragmentSpreadNode):
-            total += known.get(part.name.value, FREE)
+            total += fragments.get(part.name.value, FREE)
     return total
 
 
-def _field(schema: GraphQLSchema, node: FieldNode, parent: GraphQLNamedType | None, known: Mapping[str, Cost]) -> Cost:
+def _field(
+    schema: GraphQLSchema, node: FieldNode, parent: GraphQLNamedType | None, fragments: Mapping[str, Cost]
+) -> Cost:
     field = parent.fields.get(node.name.value) if isinstance(parent, GraphQLObjectType) else None
     if field is None or node.selection_set is None:
         return FREE  # a leaf, or introspection
     type = get_named_type(field.type)
-    inner = _of(schema, node.selection_set, type, known)
+    inner = _of(schema, node.selection_set, type, fragments)
     if type.name.endswith("Connection") or (type.name == "Node" and node.name.value == "nodes"):
         return _list(_size(node), ENTRY + inner)
     return ENTRY + inner if _is_looked_up(schema, parent, type) else inner

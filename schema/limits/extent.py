@@ -44,11 +44,11 @@ NOTHING = Extent()
 
 def extents(document: DocumentNode) -> Sequence[tuple[OperationDefinitionNode, Extent]]:
     """The operations of the document with their extents; takes time linear in the size of the document."""
-    known: dict[str, Extent] = {}
+    fragments: dict[str, Extent] = {}
     for fragment in in_order(document):
-        known[fragment.name.value] = _of(fragment.selection_set, known)
+        fragments[fragment.name.value] = _of(fragment.selection_set, fragments)
     return [
-        (part, Extent(directives=len(part.directives or ())) + _of(part.selection_set, known))
+        (part, Extent(directives=len(part.directives or ())) + _of(part.selection_set, fragments))
         for part in document.definitions
         if isinstance(part, OperationDefinitionNode)
     ]
@@ -82,14 +82,14 @@ def _spreads(selections: SelectionSetNode) -> Iterator[str]:
                 waiting.append(inner)
 
 
-def _of(selections: SelectionSetNode, known: dict[str, Extent]) -> Extent:
+def _of(selections: SelectionSetNode, fragments: dict[str, Extent]) -> Extent:
     total = NOTHING
     for part in selections.selections:
         if isinstance(part, FragmentSpreadNode):
-            extent = known.get(part.name.value, NOTHING)
+            extent = fragments.get(part.name.value, NOTHING)
         else:
             inner = _inside(part)
-            extent = NOTHING if inner is None else _of(inner, known)
+            extent = NOTHING if inner is None else _of(inner, fragments)
         if isinstance(part, FieldNode):
             aliases = extent.aliases + (part.alias is not None)
             extent = Extent(extent.depth + 1, 1, extent.fields + 1, aliases, extent.directives)

@@ -41,17 +41,17 @@ class Limits:
         ]
 
     def charge(
-        self, known: Mapping[str | None, Bill], operation_name: str | None, variables: Mapping[str, Any] | None
+        self, bills: Mapping[str | None, Bill], operation_name: str | None, variables: Mapping[str, Any] | None
     ) -> list[GraphQLError]:
         """What is wrong with an operation of a valid document, whose bills are known, with these variables."""
         nested = _nested(variables)
         if nested is not None:
             return [nested]
-        bill = next(iter(known.values())) if operation_name is None else known[operation_name]
+        bill = next(iter(bills.values())) if operation_name is None else bills[operation_name]
         if variables and has_too_many_objects(bill.input_types, variables):
             return [_refusal(f"the variables hold over {MOST} input objects; send fewer at once")]
         entries = bill.of(variables)
-        return [] if entries <= self.entries else [_refusal(exceeded(self.entries, entries))]
+        return [] if entries <= self.entries else [_refusal(too_many_entries(self.entries, entries))]
 
     def _problems(self, extent: Extent) -> Iterator[str]:
         for problem, count, most in (
@@ -65,7 +65,7 @@ class Limits:
                 yield "the operation " + problem.format(_number(count), most)
 
 
-def exceeded(most: int, entries: int | None = None) -> str:
+def too_many_entries(most: int, entries: int | None = None) -> str:
     """The message for an operation of too many entries; their number is not known if the limit was met in reading."""
     excess = f"over {most} entries" if entries is None else f"{_number(entries)} entries, and the limit is {most}"
     return f"the operation requests {excess}; ask for smaller pages or fewer lists"

@@ -90,8 +90,8 @@ class EventType(Node):
         description="The fields of `data`, in the order they first appeared.", graphql_type=list[FieldSeen]
     )
     async def fields(self, info: Info) -> object:
-        found = await _fields(self, info)
-        info.context.charge(len(found.occurrences))
+        counts = await _fields(self, info)
+        info.context.charge(len(counts.occurrences))
         return [
             FieldSeen(
                 path=path,
@@ -103,7 +103,7 @@ class EventType(Node):
                 first_position=BigInt(seen.first),
                 last_position=BigInt(seen.last),
             )
-            for path, seen in found.occurrences.items()
+            for path, seen in counts.occurrences.items()
         ]
 
     @strawberry.field(
@@ -123,8 +123,8 @@ class EventType(Node):
 
     @strawberry.field(description="Changes in the shape of events since the first one: the latest 100.")
     async def drifts(self, info: Info) -> list[Drift]:
-        found = await _fields(self, info)
-        info.context.charge(len(found.drifts))
+        counts = await _fields(self, info)
+        info.context.charge(len(counts.drifts))
         return [
             Drift(
                 position=BigInt(drift.position),
@@ -133,7 +133,7 @@ class EventType(Node):
                 kind=DriftKind.NEW_TYPE if drift.known else DriftKind.NEW_FIELD,
                 json_type=JsonType(drift.json_type),
             )
-            for drift in found.drifts
+            for drift in counts.drifts
         ]
 
     @strawberry.field(description="How many drifts there were in total; `drifts` lists the latest ones.")

@@ -95,14 +95,14 @@ class LogStatus(Node):
 
     @strawberry.field(description="The rejected messages that were dropped for lack of space; null if there are none.")
     async def rejected_dropped(self, info: Info) -> RejectedDropped | None:
-        found = await status_resolver.dropped(info.context.log)
-        if found is None:
+        dropped = await status_resolver.dropped(info.context.log)
+        if dropped is None:
             return None
         return RejectedDropped(
-            count=BigInt(found.count),
-            codes=[CodeCount(code=code, count=BigInt(n)) for code, n in found.codes.items()],
-            since=Moment(found.since),
-            last=Moment(found.last),
+            count=BigInt(dropped.count),
+            codes=[CodeCount(code=code, count=BigInt(n)) for code, n in dropped.codes.items()],
+            since=Moment(dropped.since),
+            last=Moment(dropped.last),
         )
 
     @strawberry.field(description="How far the log lags behind the stream; null while NATS does not respond.")

@@ -66,7 +66,7 @@ class EventStats:
         graphql_type=list[TypeCount],
     )
     def event_type_breakdown(self, info: Info, first: MostTypes = resolver.MOST_TYPES) -> object:
-        return _told(cast("resolver.Stats", self).event_type_breakdown, info, first)
+        return _top(cast("resolver.Stats", self).event_type_breakdown, info, first)
 
     @strawberry.field(
         description="The number of events per aggregate type, most frequent first; events without one are not "
@@ -75,7 +75,7 @@ class EventStats:
         graphql_type=list[TypeCount],
     )
     def aggregate_type_breakdown(self, info: Info, first: MostTypes = resolver.MOST_TYPES) -> object:
-        return _told(cast("resolver.Stats", self).aggregate_type_breakdown, info, first)
+        return _top(cast("resolver.Stats", self).aggregate_type_breakdown, info, first)
 
     @strawberry.field(description="The number of different aggregates.")
     async def unique_aggregates(self) -> BigInt:
@@ -107,7 +107,7 @@ class EventStats:
         return await resolver.histogram(source, length.value, apart.value, first)
 
 
-def _told(found: list[TypeTotal], info: Info, first: int | None) -> list[TypeTotal]:
-    rows = found[: resolver.type_limit(first)]
+def _top(totals: list[TypeTotal], info: Info, first: int | None) -> list[TypeTotal]:
+    rows = totals[: resolver.type_limit(first)]
     info.context.charge(len(rows))
     return rows

@@ -53,7 +53,7 @@ class TraceNode:
     )
     def effects(self, info: Info) -> object:
         source: Any = self
-        return _listed(info, source.effects)
+        return _list(info, source.effects)
 
 
 @strawberry.type(description="All events with one correlation id, as a tree of causes.")
@@ -76,16 +76,16 @@ class Trace:
     )
     def nodes(self, info: Info) -> object:
         source: Any = self
-        return _listed(info, source.nodes)
+        return _list(info, source.nodes)
 
     @strawberry.field(
         description="The events whose cause is not in this trace, in log order.", graphql_type=list[TraceNode]
     )
     def roots(self, info: Info) -> object:
         source: Any = self
-        return _listed(info, source.roots)
+        return _list(info, source.roots)
 
 
-def _listed(info: Info, nodes: Any) -> Sequence[object]:
+def _list(info: Info, nodes: Any) -> Sequence[object]:
     info.context.charge(len(nodes))
     return list(nodes)

@@ -251,9 +251,9 @@ def wrapped(owner: object, name: str, around: Callable[..., Any]) -> Mutant:
 
 MUTANTS: dict[str, Mutant] = {
     "a null goes through where none may be": wrapped(
-        compiler, "changed", lambda original, type, value: None if value is None else original(type, value)
+        compiler, "convert", lambda original, type, value: None if value is None else original(type, value)
     ),
-    "leaves are not looked at": written(r"if .*: (n\d+) = changed\(.*", "pass"),
+    "leaves are not looked at": written(r"if .*: (n\d+) = convert\(.*", "pass"),
     "any integer is an Int": put(compiler, "UNCHANGED", {**compiler.UNCHANGED, "Int": "type({v}) in INTEGERS"}),
     "true is an integer": put(compiler, "UNCHANGED", {**compiler.UNCHANGED, "BigInt": "True", "Int": "True"}),
     "a number is an ID": put(compiler, "UNCHANGED", {**compiler.UNCHANGED, "ID": "True"}),

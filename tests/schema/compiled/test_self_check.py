@@ -26,13 +26,13 @@ def test_with_the_versions_that_are_installed_they_do(caplog: pytest.LogCaptureF
         (CompiledExecutor, "complete_value"),
         (CompiledExecutor, "execute_fields"),
         (CompiledExecutor, "__init__"),
-        (compiler, "changed"),
+        (compiler, "convert"),
     ],
 )
 def test_a_version_that_works_otherwise_is_seen_and_said(
     owner: object, name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(owner, name, _fail if name != "changed" else lambda serialize, value: value)
+    monkeypatch.setattr(owner, name, _fail if name != "convert" else lambda serialize, value: value)
     assert not self_check.passes()
     [record] = caplog.records
     assert record.levelname == "WARNING"
