@@ -298,7 +298,7 @@ MUTANTS: dict[str, Mutant] = {
     "nothing is too complex": put(Limits, "charge", lambda self, *args: []),
     "errors are not described": put(Schema, "process_errors", lambda self, errors, context=None: None),
     "unwanted fields are not read": put(selection, "NEEDED", {**selection.NEEDED, "aggregate": (), "userId": ()}),
-    "the media type is forgotten": put(fast_path, "_negotiated", lambda accept, content: "application/json"),
+    "the media type is forgotten": put(fast_path, "_negotiate", lambda accept, content: "application/json"),
     "an operation name is not looked at": wrapped(
         PreparedDocument,
         "query",
