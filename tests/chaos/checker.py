@@ -1,6 +1,6 @@
 """The checker: compares what was acknowledged to publishers with what is in the log, by the invariants I1 to I4.
 
-It shares no code with the ingester and the store: all that they derive is derived here once more. No I/O.
+It shares no code with the ingester and the store, but derives everything again. No I/O.
 """
 
 from collections import Counter, defaultdict
@@ -16,7 +16,7 @@ from tests.chaos.sent_messages import Published
 
 
 class Kind(Enum):
-    """What is wrong, in the words of the summary."""
+    """The kinds of findings, in the words of the summary."""
 
     LOST = "lost"
     TWICE = "twice"
@@ -26,7 +26,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that should not be."""
+    """One violation of an invariant."""
 
     kind: Kind
     invariant: str
@@ -37,8 +37,8 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """The documents of a log: events by position, rejected ones by number."""
+class LogContents:
+    """The documents of a log: events by position, rejected messages by number."""
 
     events: Sequence[Document]
     heads: Sequence[Document]
@@ -50,7 +50,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the checker found; `lost_by_nats` counts messages that JetStream lost before anybody could read them."""
+    """The result of a check; `lost_by_nats` counts messages that JetStream lost before anybody could read them."""
 
     findings: tuple[Finding, ...]
     messages: int
@@ -60,8 +60,8 @@ class Report:
     lost_by_nats: int
 
     @property
-    def right(self) -> bool:
-        """Whether all is as it should be."""
+    def passed(self) -> bool:
+        """Whether the checker found nothing."""
         return not self.findings
 
     def __str__(self) -> str:
@@ -69,50 +69,50 @@ class Report:
 
 
 def summary(findings: Sequence[Finding]) -> str:
-    """How much of each kind there is, in one line."""
+    """The number of findings of each kind, in one line."""
     found = Counter(finding.kind for finding in findings)
     wrong = f", wrong {found[Kind.WRONG]}" if found[Kind.WRONG] else ""
     return ", ".join(f"{kind.value} {found[kind]}" for kind in (Kind.LOST, Kind.TWICE, Kind.ORDER)) + wrong
 
 
-def check(published: Sequence[Published], kept: Kept) -> Report:
-    """Compare the two."""
+def check(published: Sequence[Published], contents: LogContents) -> Report:
+    """Compare what publishers know with what the log contains."""
     findings = [
-        *_positions(published, kept),
-        *_fates(published, kept),
-        *_strangers(published, kept),
-        *_rejections(kept),
-        *_answers(published, kept),
-        *_versions(kept),
-        *_claims(published, kept),
-        *_own_order(published, kept),
-        *_derived(kept),
+        *_positions(published, contents),
+        *_fates(published, contents),
+        *_unpublished(published, contents),
+        *_rejections(contents),
+        *_answers(published, contents),
+        *_versions(contents),
+        *_claims(published, contents),
+        *_own_order(published, contents),
+        *_derived(contents),
     ]
-    seen = _Seen(kept)
+    index = _Index(contents)
     return Report(
         findings=tuple(findings),
         messages=len(published),
         acknowledged=sum(one.certain + one.doubtful for one in published),
-        events=len(kept.events),
-        rejected=len(kept.rejected),
+        events=len(contents.events),
+        rejected=len(contents.rejected),
         lost_by_nats=sum(
-            one.doubtful > 0 and not one.certain and not seen.whole(one) and not seen.refusals[one.raw]
+            one.doubtful > 0 and not one.certain and not index.whole(one) and not index.refusals[one.raw]
             for one in published
         ),
     )
 
 
-class _Seen:
-    """Where messages are found again in the log."""
+class _Index:
+    """Finds messages in the log."""
 
-    def __init__(self, kept: Kept) -> None:
+    def __init__(self, contents: LogContents) -> None:
         self.by_id: dict[str, list[Document]] = defaultdict(list)
-        for event in kept.events:
+        for event in contents.events:
             self.by_id[event["messageId"]].append(event)
-        self.refusals = Counter(bytes(row["raw"]) for row in kept.rejected)
+        self.refusals = Counter(bytes(row["raw"]) for row in contents.rejected)
 
     def stored(self, one: Published) -> list[list[Document]]:
-        """For each event in the message the events in the log that say the same."""
+        """For each event in the message, the events in the log with the same content."""
         return [
             [event for event in self.by_id.get(member.get("messageId", ""), ()) if event.get("data") == member["data"]]
             for member in one.events
@@ -125,32 +125,32 @@ class _Seen:
         return bool(found) and all(found)
 
 
-def _positions(published: Sequence[Published], kept: Kept) -> Iterator[Finding]:
+def _positions(published: Sequence[Published], contents: LogContents) -> Iterator[Finding]:
     """I1: positions are 1 to n, in the order in which JetStream took the messages.
 
-    But for those that it lost: after a power loss of its own it may have again what it had dropped before.
+    Except for those that it lost: after a power loss it may restore messages that it had dropped before.
     """
-    places = Counter(event["_id"] for event in kept.events)
-    head = max([kept.checkpoint.get("head", 0), *places])
+    places = Counter(event["_id"] for event in contents.events)
+    head = max([contents.checkpoint.get("head", 0), *places])
     for position in range(1, head + 1):
         if places[position] == 0:
             yield Finding(Kind.LOST, "I1", f"position {position} is empty")
         elif places[position] > 1:
             yield Finding(Kind.TWICE, "I1", f"position {position} is there {places[position]} times")
     doubtful = {member.get("messageId") for one in published if one.doubtful for member in one.events}
-    for before, event in pairwise(event for event in kept.events if event["messageId"] not in doubtful):
+    for before, event in pairwise(event for event in contents.events if event["messageId"] not in doubtful):
         if event["_id"] < before["_id"] or event["recordedAt"] < before["recordedAt"]:
             yield Finding(Kind.ORDER, "I1", f"position {event['_id']} came before position {before['_id']}")
-    if kept.checkpoint.get("head", 0) != len(kept.events):
-        text = f"the checkpoint says {kept.checkpoint.get('head', 0)} events, and there are {len(kept.events)}"
+    if contents.checkpoint.get("head", 0) != len(contents.events):
+        text = f"the checkpoint says {contents.checkpoint.get('head', 0)} events, and there are {len(contents.events)}"
         yield Finding(Kind.WRONG, "I4", text)
 
 
-def _fates(published: Sequence[Published], kept: Kept) -> Iterator[Finding]:
-    """I2: what was acknowledged is stored, whole, or rejected, and nothing is there more often than it came."""
-    seen = _Seen(kept)
+def _fates(published: Sequence[Published], contents: LogContents) -> Iterator[Finding]:
+    """I2: what was acknowledged is stored whole or rejected, and nothing is there more often than it arrived."""
+    index = _Index(contents)
     for one in published:
-        found, refusals = seen.stored(one), seen.refusals[one.raw]
+        found, refusals = index.stored(one), index.refusals[one.raw]
         stored = bool(found) and all(found)
         if any(found) and not stored:
             yield Finding(Kind.LOST, "I2", f"{one.name} is stored in part")
@@ -164,17 +164,17 @@ def _fates(published: Sequence[Published], kept: Kept) -> Iterator[Finding]:
         if stored and len(found) > 1:
             places = [events[0]["_id"] for events in found]
             if places != list(range(places[0], places[0] + len(places))):
-                yield Finding(Kind.ORDER, "I2", f"{one.name} came as one and has the positions {places}")
+                yield Finding(Kind.ORDER, "I2", f"{one.name} was one message and has the positions {places}")
 
 
-def _strangers(published: Sequence[Published], kept: Kept) -> Iterator[Finding]:
-    """I2: nothing is in the log that nobody published."""
+def _unpublished(published: Sequence[Published], contents: LogContents) -> Iterator[Finding]:
+    """I2: everything in the log was published."""
     known = {(member.get("messageId"), repr(member.get("data"))) for one in published for member in one.events}
-    for event in kept.events:
+    for event in contents.events:
         if (event["messageId"], repr(event.get("data"))) not in known:
             yield Finding(Kind.WRONG, "I2", f"nobody published what is at position {event['_id']}")
     by_raw = {one.raw: one for one in published}
-    for row in kept.rejected:
+    for row in contents.rejected:
         sent = by_raw.get(bytes(row["raw"]))
         if sent is None:
             yield Finding(Kind.WRONG, "I2", f"nobody published what was rejected as number {row['_id']}")
@@ -182,40 +182,42 @@ def _strangers(published: Sequence[Published], kept: Kept) -> Iterator[Finding]:
             yield Finding(Kind.WRONG, "I2", f"{sent.name} is rejected with {row['code']}: {row['reason']}")
 
 
-def _rejections(kept: Kept) -> Iterator[Finding]:
-    """I2: a message at one place of the stream is rejected once."""
-    numbers = [row["_id"] for row in kept.rejected]
-    for number in sorted(set(range(1, kept.checkpoint.get("rejectedHead", 0) + 1)) - set(numbers)):
+def _rejections(contents: LogContents) -> Iterator[Finding]:
+    """I2: the message at one position of the stream is rejected at most once."""
+    numbers = [row["_id"] for row in contents.rejected]
+    for number in sorted(set(range(1, contents.checkpoint.get("rejectedHead", 0) + 1)) - set(numbers)):
         yield Finding(Kind.LOST, "I2", f"rejection {number} is missing")
-    for place, times in Counter(map(_place, kept.rejected)).items():
+    for place, times in Counter(map(_place, contents.rejected)).items():
         if times > 1:
-            yield Finding(Kind.TWICE, "I2", f"what came at {place} is rejected {times} times")
-    stored = {_place(event) for event in kept.events}
-    for row in kept.rejected:
+            yield Finding(Kind.TWICE, "I2", f"the message at {place} is rejected {times} times")
+    stored = {_place(event) for event in contents.events}
+    for row in contents.rejected:
         if _place(row) in stored:
             yield Finding(Kind.TWICE, "I2", f"what was rejected as number {row['_id']} is stored as well")
 
 
-def _answers(published: Sequence[Published], kept: Kept) -> Iterator[Finding]:
-    """I2, I3: what the ingester answered is what the log has."""
-    by_position = {event["_id"]: event for event in kept.events}
-    codes = {(bytes(row["raw"]), row["code"]) for row in kept.rejected}
+def _answers(published: Sequence[Published], contents: LogContents) -> Iterator[Finding]:
+    """I2, I3: the ingester's replies agree with the log."""
+    by_position = {event["_id"]: event for event in contents.events}
+    codes = {(bytes(row["raw"]), row["code"]) for row in contents.rejected}
     for one in published:
         for answer in one.answers:
             if isinstance(answer, PublishRejection):
                 if (one.raw, answer.code) not in codes:
-                    yield Finding(Kind.LOST, "I2", f"{one.name} was answered {answer.code}, and is not there as such")
+                    yield Finding(
+                        Kind.LOST, "I2", f"{one.name} was answered {answer.code}, and is not rejected with that code"
+                    )
                 continue
-            for told in answer:
-                event = by_position.get(told.position)
-                if event is None or event["messageId"] != told.id or event.get("version") != told.version:
-                    text = f"{one.name} was answered position {told.position} and version {told.version}"
+            for reply in answer:
+                event = by_position.get(reply.position)
+                if event is None or event["messageId"] != reply.id or event.get("version") != reply.version:
+                    text = f"{one.name} was answered position {reply.position} and version {reply.version}"
                     yield Finding(Kind.WRONG, "I2", f"{text}, and it is not there")
 
 
-def _versions(kept: Kept) -> Iterator[Finding]:
+def _versions(contents: LogContents) -> Iterator[Finding]:
     """I3: versions of an aggregate are 1, 2, 3 … in the order of positions."""
-    for key, events in by_aggregate(kept.events).items():
+    for key, events in by_aggregate(contents.events).items():
         found = [event.get("version") for event in events]
         if found != list(range(1, len(found) + 1)):
             at, version = next((at, v) for at, v in enumerate(found, start=1) if v != at)
@@ -224,10 +226,10 @@ def _versions(kept: Kept) -> Iterator[Finding]:
             yield Finding(Kind.ORDER if swapped else Kind.WRONG, "I3", text)
 
 
-def _claims(published: Sequence[Published], kept: Kept) -> Iterator[Finding]:
-    """I3: what a publisher claimed is kept where the log gave another version, and nowhere else."""
+def _claims(published: Sequence[Published], contents: LogContents) -> Iterator[Finding]:
+    """I3: a publisher's claim is stored if the log assigned another version, and only then."""
     sent = {(member.get("messageId"), repr(member.get("data"))): member for one in published for member in one.events}
-    for event in kept.events:
+    for event in contents.events:
         member = sent.get((event["messageId"], repr(event.get("data"))), {})
         claim = None if member.get("version") == event.get("version") else member.get("version")
         if event.get("claimedVersion") != claim:
@@ -237,33 +239,35 @@ def _claims(published: Sequence[Published], kept: Kept) -> Iterator[Finding]:
             yield Finding(Kind.WRONG, "I3", text)
 
 
-def _own_order(published: Sequence[Published], kept: Kept) -> Iterator[Finding]:
-    """I3: within an aggregate what one publisher sent keeps its order, and expectations are true."""
+def _own_order(published: Sequence[Published], contents: LogContents) -> Iterator[Finding]:
+    """I3: within an aggregate, one publisher's events keep their order, and accepted expectations were true."""
     origin: dict[tuple[str, str], Published] = {}
     for one in published:
         for member in one.events:
             origin[str(member.get("messageId")), repr(member.get("data"))] = one
-    for key, events in by_aggregate(kept.events).items():
+    for key, events in by_aggregate(contents.events).items():
         last: dict[str, int] = {}
         for event in events:
             source = origin.get((event["messageId"], repr(event.get("data"))))
             if source is None:
                 continue
-            # of several that came together the first one's aggregate is meant, before all of them
+            # in an array, the expectation is about the first event's aggregate, before the whole array
             first = source.events[0]["messageId"] == event["messageId"]
             if first and source.expected is not None and event["version"] != source.expected + 1:
                 text = f"{source.name} expected {' '.join(key)} at {source.expected} and has version {event['version']}"
                 yield Finding(Kind.WRONG, "I3", text)
-            if source.doubtful:  # what JetStream lost may be sent again, later, by anybody who likes to
+            if source.doubtful:  # what JetStream lost may be sent again later
                 continue
             if source.number < last.get(source.sender, -1):
                 yield Finding(Kind.ORDER, "I3", f"{' '.join(key)} has {source.name} after {last[source.sender]}")
             last[source.sender] = source.number
 
 
-def _derived(kept: Kept) -> Iterator[Finding]:
-    """I4: heads, rollups and populations are what a recount of the events gives."""
-    for name, key, found, counted in recount.differences(kept.events, kept.heads, kept.rollups, kept.populations):
+def _derived(contents: LogContents) -> Iterator[Finding]:
+    """I4: heads, rollups and populations agree with a recount of the events."""
+    for name, key, found, counted in recount.differences(
+        contents.events, contents.heads, contents.rollups, contents.populations
+    ):
         yield Finding(Kind.WRONG, "I4", f"the {name} of {key} is {found}, and a recount gives {counted}")
 
 

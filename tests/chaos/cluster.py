@@ -1,4 +1,4 @@
-"""Three of each on this machine: a MongoDB replica set, and a NATS cluster whose stream has three copies."""
+"""Three of each on this machine: a MongoDB replica set, and a NATS cluster whose stream has three replicas."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -21,7 +21,7 @@ from tests.chaos.program import Program
 from tests.support.until import until
 
 START_SECONDS: Final = 90.0
-# both notice the death of a member within a second or two
+# so that the death of a member is noticed within a second or two
 ELECTION: Final = {"electionTimeoutMillis": 1000, "heartbeatIntervalMillis": 300}
 
 
@@ -61,7 +61,7 @@ class Cluster:
             await stream.close(client)
 
     async def make_stream(self, name: str, subjects: Sequence[str]) -> None:
-        """A stream of three copies, as soon as the cluster is ready to make one."""
+        """Create a stream with three replicas, as soon as the cluster can."""
 
         async def make() -> bool:
             with suppress(nats.errors.Error, OSError):

@@ -1,6 +1,6 @@
 """Connections of a chaos run's subscribers: one operation each, over a WebSocket or as server-sent events.
 
-They are small and slow on purpose: little fits into them, so that a stall is felt by the server at once.
+Their buffers are small on purpose, so that the server notices a stall at once.
 """
 
 import asyncio
@@ -18,17 +18,17 @@ from websockets.typing import Subprotocol
 PROTOCOL: Final = Subprotocol("graphql-transport-ws")
 OPEN_SECONDS: Final = 10.0
 WINDOW: Final = 16_384
-SEGMENT: Final = 1460  # as on Ethernet; the loopback's would make the system keep megabytes of what is not read
+SEGMENT: Final = 1460  # as on Ethernet; with the loopback's, the system would buffer megabytes of unread data
 # codes after which clients of graphql-transport-ws do not connect again
 FATAL: Final = frozenset({1002, 1003, 1007, 1008, 1009, 1010, 1011, 4004, 4005, 4400, 4401, 4406, 4409, 4429, 4500})
 
 
 class Ended(Exception):
-    """The connection is over. `odd` says what should not have been the end; empty: one may come again."""
+    """The connection is over. `anomaly` says why clients would not connect again; empty if they may."""
 
-    def __init__(self, odd: str = "") -> None:
-        super().__init__(odd)
-        self.odd = odd
+    def __init__(self, anomaly: str = "") -> None:
+        super().__init__(anomaly)
+        self.anomaly = anomaly
 
 
 class Connection(Protocol):
@@ -36,11 +36,11 @@ class Connection(Protocol):
 
     @property
     def transport(self) -> asyncio.Transport:
-        """What can be paused, and aborted."""
+        """The transport, to pause or abort."""
         ...
 
     async def result(self) -> Any:
-        """The next result, `data` and `errors`. Ended when there is none any more."""
+        """The next result, with `data` and `errors`; raises Ended after the last one."""
         ...
 
 
@@ -52,7 +52,7 @@ class Socket:
 
     @property
     def transport(self) -> asyncio.Transport:
-        """What can be paused, and aborted."""
+        """The transport, to pause or abort."""
         return self.raw.transport
 
     async def result(self) -> Any:
@@ -68,7 +68,7 @@ class Socket:
             case "error":
                 return {"data": None, "errors": message["payload"]}
             case kind:
-                raise Ended(f"heard {kind}")
+                raise Ended(f"received {kind}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +83,13 @@ class Stream:
         while True:
             lines = (await self.part(b"\n\n")).split(b"\n")
             if b"event: complete" in lines:
-                raise Ended("heard complete")
+                raise Ended("received complete")
             for line in lines:
                 if line.startswith(b"data: "):
                     return orjson.loads(line.removeprefix(b"data: "))
 
     async def part(self, end: bytes) -> bytes:
-        """All up to there at once: whoever gives up waiting in the middle of it must find it whole the next time."""
+        """All bytes through `end`. They are read at once, so a cancelled wait loses nothing; raises Ended."""
         try:
             return await self.reader.readuntil(end)
         except (asyncio.IncompleteReadError, OSError):
@@ -99,7 +99,7 @@ class Stream:
 @asynccontextmanager
 async def socket_to(address: str, query: str, variables: Mapping[str, object]) -> AsyncIterator[Socket]:
     """The operation over a WebSocket, for the length of the block."""
-    raw = await _dialled(address)
+    raw = await _dial(address)
     try:
         async with connect(
             f"ws://{address}/graphql",
@@ -130,7 +130,7 @@ async def socket_to(address: str, query: str, variables: Mapping[str, object]) -
 @asynccontextmanager
 async def stream_from(address: str, query: str, variables: Mapping[str, object]) -> AsyncIterator[Stream]:
     """The operation as an event stream, for the length of the block."""
-    raw = await _dialled(address)
+    raw = await _dial(address)
     try:
         reader, writer = await asyncio.open_connection(sock=raw, limit=WINDOW)
     except OSError:
@@ -138,7 +138,7 @@ async def stream_from(address: str, query: str, variables: Mapping[str, object])
         raise Ended from None
     try:
         body = orjson.dumps({"query": query, "variables": variables})
-        # of HTTP 1.0, so that what comes are the lines alone, not chunks of them
+        # HTTP 1.0, so that the body is not chunked
         head = (
             f"POST /graphql HTTP/1.0\r\nHost: {address}\r\nAccept: text/event-stream\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -156,7 +156,7 @@ async def stream_from(address: str, query: str, variables: Mapping[str, object])
         writer.transport.abort()
 
 
-async def _dialled(address: str) -> socket.socket:
+async def _dial(address: str) -> socket.socket:
     host, _, port = address.partition(":")
     raw = socket.socket()
     try:

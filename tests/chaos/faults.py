@@ -1,4 +1,4 @@
-"""What may go wrong in a chaos run: each fault hurts the stage, mends it again, and tells what it did."""
+"""The faults of a chaos run: each breaks something on the stage, repairs it, and returns what it did, in words."""
 
 import random
 import shutil
@@ -18,15 +18,15 @@ from tests.chaos.forging import batches_forged
 from tests.chaos.ledger import Loss
 from tests.chaos.network import NETWORK
 from tests.chaos.program import ServerProgram
-from tests.chaos.stage import RECOVERY_SECONDS, Stage, clock_file, level
+from tests.chaos.stage import RECOVERY_SECONDS, Stage, clock_file, has_caught_up
 from tests.support.raw_publisher import publish_acknowledged
 from tests.support.until import until
 
-LEAST: Final = 100  # messages in a stream that is to be full: the last of them is never trimmed
+MIN_MESSAGES: Final = 100  # in a full stream: fewer might leave nothing to trim, as the last message always stays
 
-# what comes after the prefix of the subject, the headers, and with which codes it is rejected
-RAW: Final[Mapping[str, tuple[bytes, bytes | None, frozenset[str]]]] = {
-    "subject that is no text": (b"\xff\xfe", None, frozenset({"UNREADABLE"})),
+# the rest of the subject, the headers, and the codes with which the message is rejected
+MALFORMED: Final[Mapping[str, tuple[bytes, bytes | None, frozenset[str]]]] = {
+    "subject that is not text": (b"\xff\xfe", None, frozenset({"UNREADABLE"})),
     "subject with white space": (b"a\x0bb", None, frozenset({"INVALID_JSON"})),
     "status 409": (b"a", b"NATS/1.0\r\nStatus: 409\r\n\r\n", frozenset({"INVALID_JSON"})),
     "status 100": (b"a", b"NATS/1.0\r\nStatus: 100\r\n\r\n", frozenset({"INVALID_JSON"})),
@@ -36,7 +36,7 @@ Fault = Callable[[Stage, random.Random], Awaitable[str]]
 
 
 async def ingester_killed(stage: Stage, chance: random.Random) -> str:
-    """The ingester, its standby, or both."""
+    """Kill the ingester, its standby, or both."""
     chosen = chance.choice([stage.ingesters, stage.ingesters[:1], stage.ingesters[1:]])
     for program in chosen:
         await program.kill()
@@ -44,14 +44,14 @@ async def ingester_killed(stage: Stage, chance: random.Random) -> str:
 
 
 async def ingester_frozen(stage: Stage, chance: random.Random) -> str:
-    """For longer than the lease, or for less."""
+    """Freeze an ingester for longer than the lease, or for less."""
     program, seconds = chance.choice(stage.ingesters), chance.uniform(0.5, 4.0)
     await program.freeze(seconds)
     return f"{program.name} for {seconds:.1f} s"
 
 
 async def api_killed(stage: Stage, chance: random.Random) -> str:
-    """One or both, so that subscribers go on at the other one, or wait; or told to end, as when it is updated."""
+    """Kill or terminate one API or both, so that subscribers continue at the other one, or wait."""
     chosen = chance.choice([stage.apis, stage.apis[:1], stage.apis[1:]])
     how = chance.choice((signal.SIGKILL, signal.SIGTERM))
     for program in chosen:
@@ -60,54 +60,54 @@ async def api_killed(stage: Stage, chance: random.Random) -> str:
 
 
 async def api_frozen(stage: Stage, chance: random.Random) -> str:
-    """With its connections open."""
+    """Freeze an API with its connections open."""
     program, seconds = chance.choice(stage.apis), chance.uniform(0.5, 4.0)
     await program.freeze(seconds)
     return f"{program.name} for {seconds:.1f} s"
 
 
 async def mongod_killed(stage: Stage, chance: random.Random) -> str:
-    """And started again at once."""
+    """Kill MongoDB, and start it again at once."""
     await stage.mongod.kill()
     await stage.mongod.start()
     return "started again at once"
 
 
 async def mongod_away(stage: Stage, chance: random.Random) -> str:
-    """For a while."""
+    """Kill MongoDB, and start it again after a while."""
     seconds = chance.uniform(2.0, 5.0)
     await stage.mongod.kill()
-    refused = stage.load.ledger.acknowledged
-    await _sending(stage, refused, int(100 * seconds))
+    before = stage.load.ledger.acknowledged
+    await _sending(stage, before, int(100 * seconds))
     await stage.mongod.start()
-    return f"until {stage.load.ledger.acknowledged - refused} messages waited"
+    return f"until {stage.load.ledger.acknowledged - before} messages waited"
 
 
 async def mongod_frozen(stage: Stage, chance: random.Random) -> str:
-    """With its connections open."""
+    """Freeze MongoDB with its connections open."""
     seconds = chance.uniform(0.5, 4.0)
     await stage.mongod.freeze(seconds)
     return f"for {seconds:.1f} s"
 
 
 async def nats_killed(stage: Stage, chance: random.Random) -> str:
-    """And started again at once."""
+    """Kill NATS, and start it again at once."""
     await stage.nats.kill()
     await stage.nats.start()
     return "started again at once"
 
 
 async def nats_frozen(stage: Stage, chance: random.Random) -> str:
-    """With its connections open."""
+    """Freeze NATS with its connections open."""
     seconds = chance.uniform(0.5, 4.0)
     await stage.nats.freeze(seconds)
     return f"for {seconds:.1f} s"
 
 
 async def nats_lost_its_tail(stage: Stage, chance: random.Random) -> str:
-    """An older copy of its folder comes back, as after a loss of power.
+    """Replace the data of NATS with an older copy, as after a loss of power.
 
-    What it had acknowledged and nobody had read is lost then, by NATS; the ledger takes note of what that may be.
+    NATS then loses messages that it had acknowledged and nobody had read; the ledger records which these may be.
     """
     ledger, folder, copy = stage.load.ledger, stage.nats.server.folder, stage.folder / "copy"
     await _read_up(stage)
@@ -117,15 +117,15 @@ async def nats_lost_its_tail(stage: Stage, chance: random.Random) -> str:
     beyond, before = await _last_sequence(stage, copy), len(ledger.servers)
     await stage.nats.start()
     await _sending(stage, ledger.acknowledged, chance.randint(50, 400))
-    if chance.random() < 0.6:  # the log has some of what is lost
+    if chance.random() < 0.6:  # let the log have some of what is lost
         await until(lambda: _read(stage, beyond), RECOVERY_SECONDS)
-    if chance.random() < 0.6:  # and not the last of it
+    if chance.random() < 0.6:  # but not the last of it
         for program in stage.ingesters:
             await program.kill()
         await _sending(stage, ledger.acknowledged, chance.randint(20, 200))
     await stage.nats.kill()
     through = max(beyond, await _place(stage))
-    # the services' connections are of one start of NATS each, so all that it acknowledges after this is of the next one
+    # a connection of a service belongs to one start of NATS, so all later acknowledgements are from the next start
     await until(lambda: not any(service.connected for service in stage.load.services))
     ledger.losses.append(Loss(frozenset(ledger.servers[before:]), through))
     shutil.rmtree(folder)
@@ -135,11 +135,11 @@ async def nats_lost_its_tail(stage: Stage, chance: random.Random) -> str:
 
 
 async def poison(stage: Stage, chance: random.Random) -> str:
-    """Messages that look like words of the server, or have bytes that no client library would send."""
+    """Publish messages that look like the server's own, or have bytes that no client library would send."""
     ledger, prefix = stage.load.ledger, stage.settings.subjects[0].removesuffix(">").encode()
-    kinds = chance.choices(list(RAW), k=chance.randint(3, 12))
+    kinds = chance.choices(list(MALFORMED), k=chance.randint(3, 12))
     for kind in kinds:
-        word, headers, codes = RAW[kind]
+        word, headers, codes = MALFORMED[kind]
         body = b"" if headers else b"poison %d" % len(ledger.sent)
         known = [one for one in ledger.sent if one.raw == body]
         one = known[0] if known else ledger.enter("poison", len(ledger.sent), kind, body, {}, None, codes)
@@ -150,7 +150,7 @@ async def poison(stage: Stage, chance: random.Random) -> str:
 
 
 async def messages_dropped(stage: Stage, chance: random.Random) -> str:
-    """By a limit that somebody gave the stream, while nobody reads it; the log says which."""
+    """Let JetStream drop messages by a limit on the stream, while nobody reads; the log records which."""
     ledger = stage.load.ledger
     await _read_up(stage)
     before = (await checkpoint.read(stage.log)).lost_count
@@ -161,7 +161,7 @@ async def messages_dropped(stage: Stage, chance: random.Random) -> str:
         for program in stage.ingesters:
             program.send(signal.SIGSTOP)
         try:
-            # else what comes is on its way to them already
+            # otherwise new messages would be delivered to them at once
             for one in await js.consumers_info(stage.settings.stream):
                 await js.delete_consumer(stage.settings.stream, one.name)
             await _sending(stage, ledger.acknowledged, chance.randint(100, 600))
@@ -181,24 +181,24 @@ async def messages_dropped(stage: Stage, chance: random.Random) -> str:
 
 
 async def stream_full(stage: Stage, chance: random.Random) -> str:
-    """It has room for no more, and refuses publishers until the ingester trims it; then it gets its room back."""
+    """Let the stream be full and refuse publishers until the ingester trims it; then restore its limit."""
     ledger = stage.load.ledger
     client = await stream.connect(stage.settings.nats_url, "chaos", seconds=RECOVERY_SECONDS)
     try:
         js, before = client.jetstream(), ledger.refusals
-        wanted = before + chance.randint(10, 60)
+        target = before + chance.randint(10, 60)
         usual = (await js.stream_info(stage.settings.stream)).config
-        while ledger.refusals < wanted:  # it may be trimmed before so many were refused
+        while ledger.refusals < target:  # it may be trimmed before it has refused so many
             await js.update_stream(usual)
             full = await until(lambda: _filled(stage, js), RECOVERY_SECONDS)
             assert full is not None
             await js.update_stream(usual, max_bytes=full.bytes)
 
-            async def noticed(first: int = full.first_seq) -> bool:
+            async def refused_or_trimmed(first: int = full.first_seq) -> bool:
                 now = await js.stream_info(stage.settings.stream)
-                return ledger.refusals >= wanted or now.state.first_seq > first
+                return ledger.refusals >= target or now.state.first_seq > first
 
-            await until(noticed, RECOVERY_SECONDS)
+            await until(refused_or_trimmed, RECOVERY_SECONDS)
         await _sending(stage, ledger.acknowledged, chance.randint(20, 100))
         await js.update_stream(usual)
         return f"refused {ledger.refusals - before} times until it was trimmed"
@@ -207,7 +207,7 @@ async def stream_full(stage: Stage, chance: random.Random) -> str:
 
 
 async def clocks_wrong(stage: Stage, chance: random.Random) -> str:
-    """Those of the ingesters' machines, by weeks: set while they run, or when they start."""
+    """Set the clocks of the ingesters' machines wrong by weeks, while they run or before they start."""
     days, restarts = chance.choice((-40, 40)), chance.random() < 0.5
     file = clock_file(stage.folder)
     file.write_text(str(days))
@@ -240,9 +240,9 @@ FAULTS: Final[Mapping[str, Fault]] = {
 
 
 async def _filled(stage: Stage, js: JetStreamContext) -> StreamState | None:
-    """The stream's state, once it holds enough that there is something to trim."""
+    """The stream's state, once it has enough messages to trim; None before."""
     state = (await js.stream_info(stage.settings.stream)).state
-    return state if state.messages >= LEAST else None
+    return state if state.messages >= MIN_MESSAGES else None
 
 
 async def _sending(stage: Stage, before: int, count: int) -> None:
@@ -259,21 +259,21 @@ async def _read(stage: Stage, sequence: int) -> bool:
 
 
 async def _read_up(stage: Stage) -> None:
-    """Wait until the log has all of the stream as it is now.
+    """Wait until the log has all of the stream.
 
-    Nothing more comes meanwhile: on a busy machine a log that is behind would not catch up in time.
+    Publishing pauses meanwhile: on a busy machine, a log that lags would not catch up in time.
     """
     client = await stream.connect(stage.settings.nats_url, "chaos", seconds=RECOVERY_SECONDS)
     try:
         with stage.load.held():
-            await until(lambda: level(stage.settings, stage.log, client), RECOVERY_SECONDS)
+            await until(lambda: has_caught_up(stage.settings, stage.log, client), RECOVERY_SECONDS)
     finally:
         await stream.close(client)
 
 
 async def _last_sequence(stage: Stage, copy: Path) -> int:
-    """The last sequence that the copy has when it comes back."""
-    folder = copy.with_name("looked-at")
+    """The last sequence that the copy will have when it is started."""
+    folder = copy.with_name("inspected")
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(copy, folder)
     program = ServerProgram(Nats(folder, free()))

@@ -1,4 +1,4 @@
-"""What an ingester of a chaos run says of itself at its port, as those hear it who watch over it."""
+"""The state of an ingester of a chaos run, as its health and metrics endpoints report it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from eventscope.processes.ports import HOST
 
-SECONDS = 10.0  # metrics are looked up in both servers first, and each look is bounded
+SECONDS = 10.0  # /metrics reads from both servers first, and each read has a time limit
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """Its answers to `/readyz` and `/metrics`: `samples` by name, counters of errors by kind as `errors`."""
+class IngesterState:
+    """The answers to `/readyz` and `/metrics`: `samples` by name, and `errors` counted by kind."""
 
     ready: bool
     reason: str
@@ -22,12 +22,12 @@ class Said:
 
     @property
     def failures(self) -> float:
-        """How often it gave up for a moment."""
+        """How often an error interrupted it."""
         return sum(self.errors.values())
 
 
-async def said(port: int) -> Said | None:
-    """What it says now; None while it does not listen."""
+async def read_state(port: int) -> IngesterState | None:
+    """The present state of the ingester at that port; None while it does not listen."""
     try:
         async with httpx.AsyncClient(base_url=f"http://{HOST}:{port}", timeout=SECONDS) as http:
             ready = await http.get("/readyz")
@@ -35,7 +35,7 @@ async def said(port: int) -> Said | None:
     except httpx.TransportError:
         return None
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
-    return Said(
+    return IngesterState(
         ready=ready.status_code == 200,
         reason=" ".join(ready.json().get("reasons", [])),
         samples={sample.name.removeprefix("eventscope_"): sample.value for sample in samples if not sample.labels},

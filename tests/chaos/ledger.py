@@ -1,4 +1,4 @@
-"""The ledger of a run: every message that was sent, and each word that came back about it."""
+"""The ledger of a run: every message that was sent, its acknowledgements and its replies."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from tests.chaos.sent_messages import Published
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """JetStream's word that it has a message: which start of the server gave it, and for which sequence."""
+    """JetStream's acknowledgement of a message: from which start of the server, and for which sequence."""
 
     server: str
     sequence: int
@@ -18,9 +18,9 @@ class Acknowledgement:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What JetStream lost of what these starts of the server acknowledged: all beyond that sequence, up to `last`.
+    """What JetStream lost of what these starts of the server acknowledged: sequences after `beyond`, through `last`.
 
-    None for any: a later start may call a message a duplicate of one that was dropped before.
+    `servers` is None for any start: a later one may call a message a duplicate of one that was dropped before.
     """
 
     servers: frozenset[str] | None
@@ -28,7 +28,7 @@ class Loss:
     last: int | None = None
 
     def covers(self, acknowledgement: Acknowledgement) -> bool:
-        """Whether the acknowledged message may be gone."""
+        """Whether the acknowledged message may be lost."""
         within = self.last is None or acknowledgement.sequence <= self.last
         there = self.servers is None or acknowledgement.server in self.servers
         return there and acknowledgement.sequence > self.beyond and within
@@ -36,7 +36,7 @@ class Loss:
 
 @dataclass(slots=True)
 class Sent:
-    """One message on its way, and what became known of it. The bytes stay the same however often it is sent."""
+    """A message, and what is known of its fate. Its bytes stay the same however often it is sent."""
 
     token: int
     sender: str
@@ -55,8 +55,8 @@ class Sent:
 class Ledger:
     """All that publishers know.
 
-    `servers` are the starts of NATS that acknowledged something, in their order; `refusals` counts how often a full
-    stream took nothing.
+    `servers` are the starts of NATS that acknowledged something, in order; `refusals` counts how often a full stream
+    refused a message.
     """
 
     sent: list[Sent] = field(default_factory=list)
@@ -75,20 +75,20 @@ class Ledger:
         expected: int | None,
         refusable: Iterable[str],
     ) -> Sent:
-        """A new message."""
+        """Record a new message."""
         one = Sent(len(self.sent), sender, number, subject, raw, headers, expected, set(refusable))
         self.sent.append(one)
         return one
 
     def acknowledge(self, one: Sent, server: str, sequence: int, duplicate: bool) -> None:
-        """JetStream has it."""
+        """Record that JetStream acknowledged the message."""
         if server not in self.servers:
             self.servers.append(server)
         self.acknowledged += 1
         one.acknowledgements.append(Acknowledgement(server, sequence, duplicate))
 
     def published(self) -> list[Published]:
-        """What the checker is to compare with the log."""
+        """The messages as the checker compares them with the log."""
         return [self._published(one) for one in self.sent]
 
     def _published(self, one: Sent) -> Published:
@@ -108,5 +108,5 @@ class Ledger:
 
 
 def _arrivals(acknowledgements: list[Acknowledgement]) -> int:
-    # a duplicate speaks of an arrival whose own acknowledgement may not have come
+    # a duplicate proves an arrival whose own acknowledgement may be missing
     return max(sum(not ack.duplicate for ack in acknowledgements), min(1, len(acknowledgements)))

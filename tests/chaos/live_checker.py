@@ -1,7 +1,7 @@
 """The live checker: compares what each subscriber received, over all its connections, with the log, by I5.
 
-What is expected is the log from the subscriber's first cursor on, filtered by a model of filters in plain Python. It
-shares no code with live delivery and the store. No I/O.
+It expects the log from the subscriber's first cursor on, filtered by a model of filters in plain Python. It shares no
+code with live delivery and the store. No I/O.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -14,16 +14,16 @@ from tests.schema.support.event_model import means
 
 
 @dataclass(frozen=True, slots=True)
-class Got:
-    """An event."""
+class Delivery:
+    """The delivery of an event."""
 
     position: int
     id: str
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """Word of the place in the log: a cursor that one may resume from."""
+class Signal:
+    """A signal with a cursor to resume from."""
 
     signal: str
     position: int
@@ -31,35 +31,35 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Word that what lies between has expired."""
+    """A RetentionGap: the events between have expired."""
 
     after: int
     through: int
 
 
 @dataclass(frozen=True, slots=True)
-class Odd:
-    """What no subscriber should meet: an error that is not of an outage, or an end that clients take for the last."""
+class Anomaly:
+    """What no subscriber should meet: an error without an outage, or an end after which clients stay away."""
 
     text: str
 
 
-Heard: TypeAlias = Got | Told | Gap | Odd
+Entry: TypeAlias = Delivery | Signal | Gap | Anomaly
 
 
 @dataclass(frozen=True, slots=True)
-class Take:
-    """All that one subscriber heard. `first` is the position that it began behind; None: where the log ended then."""
+class Transcript:
+    """All that one subscriber received. It started after position `first`; None for the end of the log at that time."""
 
     name: str
     filter: Mapping[str, Any]
     first: int | None
-    heard: Sequence[Heard]
+    entries: Sequence[Entry]
 
 
 @dataclass(frozen=True, slots=True)
 class LiveReport:
-    """What the checker found; `events` counts what all subscribers together were given."""
+    """The result of a check; `events` counts the deliveries to all subscribers."""
 
     findings: tuple[Finding, ...]
     subscribers: int
@@ -67,77 +67,84 @@ class LiveReport:
     signals: Mapping[str, int]
 
     @property
-    def right(self) -> bool:
-        """Whether all is as it should be."""
+    def passed(self) -> bool:
+        """Whether the checker found nothing."""
         return not self.findings
 
     def __str__(self) -> str:
         return summary(self.findings)
 
 
-def check(log: Sequence[EventDocument], takes: Sequence[Take], expired: Collection[int] = ()) -> LiveReport:
-    """Compare the two. `log` is all that was ever stored, in order, and `expired` positions that have expired since."""
+def check(log: Sequence[EventDocument], transcripts: Sequence[Transcript], expired: Collection[int] = ()) -> LiveReport:
+    """Compare the transcripts with `log`, all events ever stored, in order; `expired` are positions expired since."""
     by_position = {event["_id"]: event for event in log}
-    signals = [one.signal for take in takes for one in take.heard if isinstance(one, Told)]
+    signals = [one.signal for transcript in transcripts for one in transcript.entries if isinstance(one, Signal)]
     return LiveReport(
-        findings=tuple(finding for take in takes for finding in _check(take, by_position, frozenset(expired))),
-        subscribers=len(takes),
-        events=sum(isinstance(one, Got) for take in takes for one in take.heard),
+        findings=tuple(
+            finding for transcript in transcripts for finding in _check(transcript, by_position, frozenset(expired))
+        ),
+        subscribers=len(transcripts),
+        events=sum(isinstance(one, Delivery) for transcript in transcripts for one in transcript.entries),
         signals={name: signals.count(name) for name in dict.fromkeys(signals)},
     )
 
 
-def _check(take: Take, log: Mapping[int, EventDocument], expired: frozenset[int]) -> Iterator[Finding]:
+def _check(transcript: Transcript, log: Mapping[int, EventDocument], expired: frozenset[int]) -> Iterator[Finding]:
     def finding(kind: Kind, text: str) -> Finding:
-        return Finding(kind, "I5", f"{take.name} {text}")
+        return Finding(kind, "I5", f"{transcript.name} {text}")
 
-    first = cursor = _first(take)
+    first = cursor = _first(transcript)
     received: set[int] = set()
     excused: set[int] = set()
-    for one in take.heard:
+    for one in transcript.entries:
         match one:
-            case Got(position, id):
+            case Delivery(position, id):
                 event = log.get(position)
                 if event is None or event["messageId"] != id:
-                    yield finding(Kind.WRONG, f"was given {id} at position {position}, where the log has another")
-                elif not means(take.filter, event):
-                    yield finding(Kind.WRONG, f"was given position {position}, which its filter does not mean")
+                    yield finding(Kind.WRONG, f"received {id} at position {position}, where the log has another event")
+                elif not means(transcript.filter, event):
+                    yield finding(Kind.WRONG, f"received position {position}, which its filter does not match")
                 elif position in received:
-                    yield finding(Kind.TWICE, f"was given position {position} again")
+                    yield finding(Kind.TWICE, f"received position {position} again")
                 else:
                     if position <= cursor:
-                        yield finding(Kind.ORDER, f"was given position {position} behind {cursor}")
+                        yield finding(Kind.ORDER, f"received position {position} after {cursor}")
                     received.add(position)
                     cursor = max(cursor, position)
-            case Told(signal, position):
+            case Signal(signal, position):
                 if position < cursor:
-                    yield finding(Kind.ORDER, f"was told of position {position} by {signal} behind {cursor}")
+                    yield finding(Kind.ORDER, f"received {signal} at position {position} after {cursor}")
                 cursor = max(cursor, position)
             case Gap(after, through):
                 between = {position for position in expired if after < position <= through}
                 if not between:
-                    yield finding(Kind.WRONG, f"was told of a gap from {after} to {through}, where nothing expired")
+                    yield finding(Kind.WRONG, f"received a gap from {after} to {through}, where nothing expired")
                 excused |= between
                 cursor = max(cursor, through)
-            case Odd(text):
+            case Anomaly(text):
                 yield finding(Kind.WRONG, text)
             case _:
                 assert_never(one)
     for position, event in log.items():
-        if position > first and position not in received and position not in excused and means(take.filter, event):
-            yield finding(Kind.LOST, f"was never given position {position}")
+        if (
+            position > first
+            and position not in received
+            and position not in excused
+            and means(transcript.filter, event)
+        ):
+            yield finding(Kind.LOST, f"never received position {position}")
     if cursor < (end := max(log, default=0)):
-        yield finding(Kind.LOST, f"heard nothing beyond {cursor}, and the log ends at {end}")
+        yield finding(Kind.LOST, f"received nothing after {cursor}, and the log ends at {end}")
 
 
-def _first(take: Take) -> int:
-    """Where it began; who began with the next event knows it by what came first."""
-    if take.first is not None:
-        return take.first
-    for one in take.heard:
+def _first(transcript: Transcript) -> int:
+    """The position after which it started; without `first`, the first entry tells."""
+    if transcript.first is not None:
+        return transcript.first
+    for one in transcript.entries:
         match one:
-            case Got(position, _):
+            case Delivery(position, _):
                 return position - 1
-            case Told(_, position) | Gap(position, _):
+            case Signal(_, position) | Gap(position, _):
                 return position
     return 0

@@ -18,9 +18,9 @@ AGGREGATES: Final = 60
 USERS: Final = 7
 RESTARTS: Final = 0.005
 REGIONS: Final = ("north", "south", "west")
-# of a hundred messages; those who publish with an answer do not set headers, and do not send nonsense
-SENT: Final = {"plain": 70, "expecting": 12, "together": 8, "again": 5, "reused": 2, "poison": 3}
-ASKED: Final = {"plain": 70, "expecting": 15, "together": 10, "again": 5}
+# of a hundred messages; confirmed services set no headers, and send no nonsense
+KINDS: Final = {"plain": 70, "expecting": 12, "together": 8, "again": 5, "reused": 2, "poison": 3}
+CONFIRMED_KINDS: Final = {"plain": 70, "expecting": 15, "together": 10, "again": 5}
 POISON: Final = {
     "INVALID_JSON": '{{"messageId": "{id}", "data": ',
     "INVALID_TYPE": '{{"messageId": "{id}", "type": "two words"}}',
@@ -32,20 +32,20 @@ POISON: Final = {
 
 @dataclass(slots=True)
 class Author:
-    """Makes up the messages of one service. `versions` is what services have heard of aggregates; it may be old."""
+    """Generates the messages of one service. `versions` holds the versions that replies reported; they may be old."""
 
     name: str
     prefix: str
     chance: random.Random
     ledger: Ledger
     versions: dict[str, int]
-    kinds: Mapping[str, int] = field(default_factory=lambda: SENT)
+    kinds: Mapping[str, int] = field(default_factory=lambda: KINDS)
     written: list[Sent] = field(default_factory=list)
     counted: Counter[str] = field(default_factory=Counter)
     number: int = 0
 
     def next(self) -> Sent:
-        """The message to send now; sometimes one that was sent before."""
+        """The next message to send; sometimes one that was sent before."""
         [kind] = self.chance.choices(list(self.kinds), list(self.kinds.values()))
         if kind in ("again", "reused") and not self.written:
             kind = "plain"
@@ -88,7 +88,7 @@ class Author:
         return self._enter(orjson.dumps(messages), header([version]), version, ["VERSION_CONFLICT"])
 
     def _reused(self, other: Sent) -> Sent:
-        # if NATS lost the other one, this one may be stored, and the other one rejected when it is sent again
+        # if NATS lost the other message, this one may be stored, and the other one rejected when sent again
         other.refusable.add("ID_REUSED")
         message = self._message(self._aggregate()) | {"messageId": orjson.loads(other.raw)["messageId"]}
         return self._enter(orjson.dumps(message), refusable=["ID_REUSED"])

@@ -1,4 +1,4 @@
-"""Faults of what lies between: ingesters that are parted from MongoDB or NATS, and a MongoDB that takes no writes."""
+"""Faults of the network, which cut ingesters off from MongoDB or NATS, and of a MongoDB that accepts no writes."""
 
 import asyncio
 import random
@@ -14,7 +14,7 @@ MINUTE: Final = 60.0
 
 
 async def mongod_slow(stage: Stage, chance: random.Random) -> str:
-    """Every answer takes its time; a transaction takes several."""
+    """Delay every answer of MongoDB; a transaction needs several."""
     each, seconds = chance.uniform(0.02, 0.3), chance.uniform(2.0, 6.0)
     lines = [line.mongo for line in stage.lines]
     for line in lines:
@@ -26,17 +26,17 @@ async def mongod_slow(stage: Stage, chance: random.Random) -> str:
 
 
 async def mongod_parted(stage: Stage, chance: random.Random) -> str:
-    """From one ingester or from both, which then have no sign of it."""
+    """Cut MongoDB off from one ingester or both, without closing connections."""
     return await _parted(stage, chance, [line.mongo for line in stage.lines])
 
 
 async def nats_parted(stage: Stage, chance: random.Random) -> str:
-    """From one ingester or from both, while services go on."""
+    """Cut NATS off from one ingester or both, while services continue."""
     return await _parted(stage, chance, [line.nats for line in stage.lines])
 
 
 async def connections_broken(stage: Stage, chance: random.Random) -> str:
-    """All at once, those of one ingester; new ones are well."""
+    """Break all connections of one ingester; new ones work."""
     lines = chance.choice(stage.lines)
     for line in (lines.mongo, lines.nats):
         await line.cut()
@@ -45,14 +45,14 @@ async def connections_broken(stage: Stage, chance: random.Random) -> str:
 
 
 async def mongod_read_only(stage: Stage, chance: random.Random) -> str:
-    """It is no primary for a while: it answers questions, and refuses writes."""
+    """Let MongoDB be no primary for a while: it answers reads, and refuses writes."""
     seconds = chance.randint(2, 5)
     await read_only(stage, seconds)
     return f"for {seconds} s"
 
 
 async def mongod_locked(stage: Stage, chance: random.Random) -> str:
-    """It answers questions, and writes wait, as on a disk that does not answer."""
+    """Let MongoDB answer reads while writes hang, as on a disk that does not respond."""
     seconds = chance.uniform(1.0, 5.0)
     async with locked(stage):
         await asyncio.sleep(seconds)
@@ -60,7 +60,7 @@ async def mongod_locked(stage: Stage, chance: random.Random) -> str:
 
 
 async def mongod_away_for_long(stage: Stage, chance: random.Random) -> str:
-    """Longer than any time limit: it is dead, or out of reach."""
+    """Let MongoDB be dead or unreachable for longer than any time limit."""
     if chance.random() < 0.5:
         await stage.mongod.kill()
         await asyncio.sleep(MINUTE)
@@ -72,7 +72,7 @@ async def mongod_away_for_long(stage: Stage, chance: random.Random) -> str:
 
 
 async def read_only(stage: Stage, seconds: int) -> None:
-    """Let MongoDB be no primary for so long, and wait until it is one again."""
+    """Let MongoDB be no primary for so many seconds, and wait until it is one again."""
     await stage.log.mongo.client.admin.command(
         {"replSetStepDown": seconds, "secondaryCatchUpPeriodSecs": 0, "force": True}
     )
@@ -81,7 +81,7 @@ async def read_only(stage: Stage, seconds: int) -> None:
 
 @asynccontextmanager
 async def locked(stage: Stage) -> AsyncIterator[None]:
-    """Let MongoDB's writes wait for the length of the block."""
+    """Let MongoDB's writes hang for the length of the block."""
     await stage.log.mongo.client.admin.command({"fsync": 1, "lock": True})
     try:
         yield
@@ -91,7 +91,7 @@ async def locked(stage: Stage) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def silent(lines: Sequence[Proxy], *, forgotten: bool = False) -> AsyncIterator[None]:
-    """Let these lines be silent for the length of the block; what they carried before may be forgotten for good."""
+    """Silence these lines for the length of the block; `forgotten` connections stay silent after it."""
     for line in lines:
         line.silence()
         if forgotten:
@@ -120,6 +120,6 @@ NETWORK: Final[Mapping[str, Callable[[Stage, random.Random], Awaitable[str]]]] =
     "nats parted": nats_parted,
     "connections broken": connections_broken,
 }
-LONG: Final[Mapping[str, Callable[[Stage, random.Random], Awaitable[str]]]] = {
+LONG_OUTAGES: Final[Mapping[str, Callable[[Stage, random.Random], Awaitable[str]]]] = {
     "mongod away for long": mongod_away_for_long,
 }

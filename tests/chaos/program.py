@@ -12,11 +12,11 @@ from eventscope.background import cancel
 from eventscope.dev.servers import EmbeddedServer, ready
 from eventscope.processes.guard import guard_command, lifeline
 
-AGAIN_SECONDS = 0.3
+RESTART_SECONDS = 0.3
 
 
 class Program:
-    """A program on this machine; what it says is in its log. It dies with this process."""
+    """A program on this machine that writes its output to a log. It dies with this process."""
 
     def __init__(
         self, name: str, command: Callable[[], Sequence[str]], log: Path, environment: Mapping[str, str]
@@ -31,7 +31,7 @@ class Program:
 
     @property
     def runs(self) -> bool:
-        """Whether it is there, be it frozen."""
+        """Whether its process exists, even if frozen."""
         return self._process is not None and self._process.returncode is None
 
     async def start(self) -> None:
@@ -48,24 +48,24 @@ class Program:
             )
 
     async def keep(self) -> None:
-        """Start it, and again whenever it ends, as the supervisor of any machine does."""
+        """Start it, and restart it whenever it ends, as a supervisor does."""
         await self.start()
         self._keeper = asyncio.create_task(self._keep())
 
     def send(self, number: signal.Signals) -> None:
-        """Send it a signal, if it is there."""
+        """Send it a signal, if its process exists."""
         if self._process is not None:
             with suppress(ProcessLookupError):
                 self._process.send_signal(number)
 
     async def kill(self) -> None:
-        """End it without a warning, and wait until it is gone."""
+        """Kill it, and wait until it is gone."""
         self.send(signal.SIGKILL)
         if self._process is not None:
             await self._process.wait()
 
     async def freeze(self, seconds: float) -> None:
-        """Let it do nothing for so long, with all its connections open."""
+        """Stop it for so many seconds, with all its connections open."""
         self.send(signal.SIGSTOP)
         try:
             await asyncio.sleep(seconds)
@@ -73,7 +73,7 @@ class Program:
             self.send(signal.SIGCONT)
 
     async def close(self) -> None:
-        """End it for good."""
+        """Kill it, without a restart."""
         if self._keeper is not None:
             await cancel(self._keeper)
         await self.kill()
@@ -81,7 +81,7 @@ class Program:
     async def _keep(self) -> None:
         while self._process is not None:
             await self._process.wait()
-            await asyncio.sleep(AGAIN_SECONDS)
+            await asyncio.sleep(RESTART_SECONDS)
             await self.start()
 
 

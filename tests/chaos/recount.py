@@ -1,4 +1,4 @@
-"""What the store derives from its events, counted once more in plain Python. It shares no code with the store."""
+"""A recount, in plain Python, of all that the store derives from its events. It shares no code with the store."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,7 +16,7 @@ FOREVER: Final = datetime(9999, 12, 31)
 def differences(
     events: Sequence[Document], heads: Sequence[Document], rollups: Sequence[Document], populations: Sequence[Document]
 ) -> Iterator[tuple[str, tuple[Any, ...], Any, Any]]:
-    """What is derived wrongly: name, key, what is there (None: nothing), and what a recount of the events gives."""
+    """The wrong derived documents: name, key, the content found (None if missing), and that of a recount."""
     kept_heads: Rows = {(head["_id"]["type"], head["_id"]["id"]): _head(head) for head in heads}
     yield from _unlike("head", kept_heads, _heads(events))
     yield from _unlike("rollup", {_row_key(row["_id"]): _row(row) for row in rollups}, _rollups(events))
@@ -26,7 +26,7 @@ def differences(
 
 
 def by_aggregate(events: Iterable[Document]) -> dict[tuple[str, str], list[Document]]:
-    """The events of each aggregate, in their order."""
+    """The events of each aggregate, in order."""
     found: dict[tuple[str, str], list[Document]] = defaultdict(list)
     for event in events:
         if "aggregateType" in event and "aggregateId" in event:

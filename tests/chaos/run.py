@@ -15,7 +15,7 @@ from tests.chaos.checker import Report, check
 from tests.chaos.faults import FAULTS, Fault, ingester_killed
 from tests.chaos.live_checker import LiveReport
 from tests.chaos.stage import RECOVERY_SECONDS, Stage, staged
-from tests.chaos.stored_log import kept
+from tests.chaos.stored_log import read_log
 from tests.chaos.subscribers import subscribed
 from tests.support.until import until
 
@@ -25,8 +25,8 @@ ALSO: Final = 0.2  # of the faults strike together with the death of an ingester
 
 
 @dataclass(frozen=True, slots=True)
-class Struck:
-    """One fault, as it went. `seconds` passed from its end until the log grew again."""
+class Strike:
+    """One fault and its recovery: the log grew again `seconds` after its end."""
 
     number: int
     name: str
@@ -37,12 +37,12 @@ class Struck:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What came of a run. `resets` is how often the stream was found to be another one than before.
+    """The result of a run. `resets` is how often the stream was found to be another one than before.
 
-    Subscribers made so many `connections`, and stopped reading so often (`stalls`).
+    `connections` counts those of all subscribers, and `stalls` how often one of them stopped reading.
     """
 
-    struck: tuple[Struck, ...]
+    strikes: tuple[Strike, ...]
     report: Report
     live: LiveReport
     connections: int
@@ -60,29 +60,29 @@ async def run(
     kinds: Mapping[str, Fault] = FAULTS,
     rate: float = RATE,
     subscribers: int = SUBSCRIBERS,
-    told: Callable[[Struck], None] = lambda _: None,
+    on_strike: Callable[[Strike], None] = lambda _: None,
 ) -> Run:
-    """Strike so many times, let all recover, and compare what was acknowledged and delivered with the log."""
+    """Strike with so many faults, let everything recover, and compare acknowledgements and deliveries with the log."""
     chance, begin = random.Random(seed), time.monotonic()
-    struck: list[Struck] = []
+    strikes: list[Strike] = []
     async with AsyncExitStack() as stack:
         stage = await stack.enter_async_context(staged(folder, seed, rate, serving=True))
         head = await _grown(stage, 0)
         crowd = await stack.enter_async_context(subscribed(stage.addresses, seed, subscribers, head))
         for number, name in zip(range(1, faults + 1), deck(chance, list(kinds)), strict=False):
-            struck.append(await _strike(stage, chance, number, name, kinds[name]))
-            told(struck[-1])
+            strikes.append(await _strike(stage, chance, number, name, kinds[name]))
+            on_strike(strikes[-1])
         await stage.load.end()
         await stage.settled()
-        takes = await crowd.end((await checkpoint.read(stage.log)).head)
+        transcripts = await crowd.end((await checkpoint.read(stage.log)).head)
         for program in stage.ingesters:
             await program.close()
         at = await checkpoint.read(stage.log)
-        found = await kept(stage.log)
+        found = await read_log(stage.log)
         return Run(
-            struck=tuple(struck),
+            strikes=tuple(strikes),
             report=check(stage.load.ledger.published(), found),
-            live=live_checker.check(cast("Sequence[EventDocument]", found.events), takes),
+            live=live_checker.check(cast("Sequence[EventDocument]", found.events), transcripts),
             connections=crowd.connections,
             stalls=crowd.stalls,
             resets=at.source_resets,
@@ -92,19 +92,19 @@ async def run(
 
 
 def deck(chance: random.Random, names: Sequence[str]) -> Iterator[str]:
-    """Names of faults, for ever: each turns up once before any turns up again."""
+    """Names of faults, endlessly: each comes once before any comes again."""
     while True:
         yield from chance.sample(names, len(names))
 
 
-async def _strike(stage: Stage, chance: random.Random, number: int, name: str, fault: Fault) -> Struck:
+async def _strike(stage: Stage, chance: random.Random, number: int, name: str, fault: Fault) -> Strike:
     detail = await fault(stage, chance)
     if chance.random() < ALSO:
         detail += f"; then {await ingester_killed(stage, chance)} killed"
     begin = time.monotonic()
     head = await until(stage.head, RECOVERY_SECONDS) or 0
     head = await _grown(stage, head)
-    return Struck(number, name, detail, time.monotonic() - begin, head)
+    return Strike(number, name, detail, time.monotonic() - begin, head)
 
 
 async def _grown(stage: Stage, before: int) -> int:

@@ -1,4 +1,4 @@
-"""What publishers know: each message that they sent, what JetStream acknowledged, and what the ingester answered."""
+"""What publishers know: each message that they sent, JetStream's acknowledgements, and the ingester's replies."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ class Published:
 
     `sendings` is how often it may have arrived. `certain` is how many of its arrivals JetStream acknowledged and cannot
     have lost, `doubtful` how many it acknowledged and may itself have lost together with its tail. `refusable` names
-    the codes with which it may rightly be rejected, and `expected` the version that its aggregate was to have.
+    the codes with which it may rightly be rejected, and `expected` the version that it expects of its aggregate.
     """
 
     sender: str
@@ -29,12 +29,12 @@ class Published:
 
     @property
     def name(self) -> str:
-        """What it is called in findings."""
+        """Its name in findings."""
         return f"message {self.number} of {self.sender}"
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """The events in it; none when it is not even JSON."""
+        """The events in it; empty if it is not JSON."""
         try:
             content = orjson.loads(self.raw)
         except orjson.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""Services of a chaos run: they publish at a steady rate, and send again what was not acknowledged or answered."""
+"""Services of a chaos run: they publish at a steady rate, and repeat what was not acknowledged or answered."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,13 +22,13 @@ from tests.chaos.messages import Author
 
 ACK_SECONDS: Final = 2.0
 PAUSE_SECONDS: Final = 0.1
-MANY: Final = 1_000_000  # the asker does not tell how often it sends
-LONGEST_BACKLOG: Final = 1.0  # what an outage kept from being sent beyond that is not made up for
+MANY: Final = 1_000_000  # ConfirmedPublisher does not report how often it sends
+LONGEST_BACKLOG: Final = 1.0  # seconds of messages to catch up on after an outage, at most
 
 
 @dataclass(slots=True)
 class Pace:
-    """Gives so many turns a second, as long as it is `going`."""
+    """Allows so many turns per second, while `going` is set."""
 
     rate: float
     going: asyncio.Event
@@ -43,10 +43,10 @@ class Pace:
 
 
 class Service:
-    """Publishes one message after the other, each until JetStream acknowledged it, and hears answers if any come.
+    """Publishes messages one by one, each until JetStream has acknowledged it, and records the ingester's replies.
 
-    A connection that fails is given up for good, so that each acknowledgement is known to be of one start of NATS, and
-    nothing that was held back comes later than what follows.
+    A connection that fails is closed for good, so that each acknowledgement belongs to one start of NATS, and no
+    message that the client had buffered is sent after its successors.
     """
 
     def __init__(self, url: str, name: str, author: Author, ledger: Ledger) -> None:
@@ -59,11 +59,11 @@ class Service:
 
     @property
     def connected(self) -> bool:
-        """Whether it has a connection, and so may still hear of what it sent over it."""
+        """Whether it has a connection, over which replies may still arrive."""
         return self._client is not None and self._client.is_connected
 
     async def run(self, pace: Pace, stop: asyncio.Event) -> None:
-        """Publish until it is time to stop; the last message is acknowledged then."""
+        """Publish until `stop` is set; by then the last message is acknowledged."""
         try:
             while not stop.is_set():
                 await self._deliver(self._author.next())
@@ -77,13 +77,13 @@ class Service:
         while True:
             try:
                 client = await self._connection()
-                # nats-py writes into the headers that it is given
+                # a copy, because nats-py changes the headers
                 headers = one.headers | {REPLY_TO: f"{self._inbox}.{one.token}"}
                 one.sendings += 1
                 ack = await client.jetstream().publish(
                     one.subject, one.raw, timeout=ACK_SECONDS, stream=self._stream, headers=headers
                 )
-            except APIError:  # a full stream, above all
+            except APIError:  # mostly a full stream
                 self._ledger.refusals += 1
             except (nats.errors.Error, CannotStart, OSError):  # asyncio's TimeoutError is an OSError
                 await self._hang_up()
@@ -96,7 +96,7 @@ class Service:
         if self._client is None:
             client = await stream.connect(self._url, self._author.name, seconds=1.0, lasting=False)
             self._inbox = client.new_inbox()
-            await client.subscribe(f"{self._inbox}.*", cb=self._hear)
+            await client.subscribe(f"{self._inbox}.*", cb=self._receive)
             self._client = client
         return self._client
 
@@ -105,31 +105,31 @@ class Service:
             client, self._client = self._client, None
             await stream.close(client)
 
-    async def _hear(self, message: Msg) -> None:
+    async def _receive(self, message: Msg) -> None:
         answer = outcome.decode(message.data)
         one = self._ledger.sent[int(message.subject.rpartition(".")[2])]
         one.answers.append(answer)
-        hear(self._author, one, answer)
+        note_versions(self._author, one, answer)
 
 
-def hear(author: Author, one: Sent, answer: list[outcome.StoredEvent] | outcome.PublishRejection) -> None:
-    """Remember how far the aggregates are that the answer speaks of."""
+def note_versions(author: Author, one: Sent, answer: list[outcome.StoredEvent] | outcome.PublishRejection) -> None:
+    """Remember the versions that the answer reports."""
     if isinstance(answer, outcome.PublishRejection):
         return
     content = orjson.loads(one.raw)
-    for member, told in zip(content if isinstance(content, list) else [content], answer, strict=True):
-        author.versions[member["aggregateId"]] = told.version or 0
+    for member, event in zip(content if isinstance(content, list) else [content], answer, strict=True):
+        author.versions[member["aggregateId"]] = event.version or 0
 
 
-class Answered:
-    """Publishes as the mutation does: over one lasting connection, each message until its outcome is known."""
+class ConfirmedService:
+    """Publishes like the mutation: over one lasting connection, each message until its outcome is known."""
 
-    def __init__(self, asker: ConfirmedPublisher, author: Author) -> None:
-        self._asker = asker
+    def __init__(self, publisher: ConfirmedPublisher, author: Author) -> None:
+        self._publisher = publisher
         self._author = author
 
     async def run(self, pace: Pace, stop: asyncio.Event) -> None:
-        """Publish until it is time to stop; the last message is answered then."""
+        """Publish until `stop` is set; by then the last message has an outcome."""
         while not stop.is_set():
             await self._deliver(self._author.next())
             await pace.turn()
@@ -142,22 +142,22 @@ class Answered:
                 together = isinstance(content, list)
                 expected = [] if one.expected is None else [one.expected]
                 events = content if together else [content]
-                stored = await self._asker.publish(events, together=together, expected=expected)
+                stored = await self._publisher.publish(events, together=together, expected=expected)
             except Rejected as error:
                 return one.answers.append(outcome.PublishRejection(error.rejection, str(error)))
             except Unavailable:
                 await asyncio.sleep(PAUSE_SECONDS)
             else:
                 one.answers.append(stored)
-                return hear(self._author, one, stored)
+                return note_versions(self._author, one, stored)
 
 
 @asynccontextmanager
-async def answered(url: str, name: str, author: Author) -> AsyncIterator[Answered]:
-    """A service that is answered, for the length of the block."""
+async def confirmed_service(url: str, name: str, author: Author) -> AsyncIterator[ConfirmedService]:
+    """A confirmed service, for the length of the block."""
     client = await stream.connect(url, author.name)
     try:
-        async with open_confirmed(client, name, [f"{author.prefix}.>"]) as asker:
-            yield Answered(asker, author)
+        async with open_confirmed(client, name, [f"{author.prefix}.>"]) as publisher:
+            yield ConfirmedService(publisher, author)
     finally:
         await stream.close(client)

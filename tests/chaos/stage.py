@@ -23,25 +23,25 @@ from eventscope.subscriptions.ingest.resume import start_of
 from eventscope.subscriptions.nats import stream
 from tests.chaos import wrong_clock
 from tests.chaos.ledger import Ledger
-from tests.chaos.messages import ASKED, Author
+from tests.chaos.messages import CONFIRMED_KINDS, Author
 from tests.chaos.program import Program, ServerProgram
-from tests.chaos.service import Pace, Service, answered
+from tests.chaos.service import Pace, Service, confirmed_service
 from tests.support.network_proxy import Proxy, running_proxy
 from tests.support.until import until
 
 LEASE_SECONDS: Final = 1.5
-LIVE_BYTES: Final = 64 * 1024  # that may wait for one subscriber: little, so that stalls are felt
-RECOVERY_SECONDS: Final = 90.0  # to wait for, at most; what is measured is in the table
+LIVE_BYTES: Final = 64 * 1024  # that may wait for one subscriber: few, so that stalls have an effect
+RECOVERY_SECONDS: Final = 90.0  # at most; the table has the measured times
 SETTLE_SECONDS: Final = 300.0
 SERVICES: Final = 4
-ASKERS: Final = 2
-# what an ingester is told of the settings, besides its subjects
-GIVEN: Final = (
+CONFIRMED_SERVICES: Final = 2
+# the settings that an ingester gets, besides its subjects
+INGESTER_FIELDS: Final = (
     *("mongo_url", "nats_url", "ingest_port", "lease_seconds", "batch"),
     *("stream_keep_hours", "stream_max_bytes", "log_level"),
 )
-# and an API
-SERVED: Final = ("mongo_url", "nats_url", "port", "live_client_bytes", "log_level")
+# and those of an API
+API_FIELDS: Final = ("mongo_url", "nats_url", "port", "live_client_bytes", "log_level")
 
 
 def settings_of(mongo_url: str, nats_url: str) -> Settings:
@@ -59,21 +59,21 @@ def settings_of(mongo_url: str, nats_url: str) -> Settings:
 def ingester(name: str, folder: Path, settings: Settings) -> Program:
     """An ingester as a process of its own, on a machine whose clock a fault may set."""
     clock = [wrong_clock.__file__, str(clock_file(folder))]  # by its path: tests work in another folder
-    return _eventscope(name, folder, settings, GIVEN, *clock, "ingest")
+    return _eventscope(name, folder, settings, INGESTER_FIELDS, *clock, "ingest")
 
 
 def clock_file(folder: Path) -> Path:
-    """How many days the clocks of the ingesters' machines are off by; they are right where it is missing."""
+    """The file with the days by which the ingesters' clocks are wrong; without it they are right."""
     return folder / "clock"
 
 
 def api(name: str, folder: Path, settings: Settings) -> Program:
     """An API as a process of its own."""
-    return _eventscope(name, folder, settings, SERVED, "-m", "eventscope", "serve", "--no-ingest")
+    return _eventscope(name, folder, settings, API_FIELDS, "-m", "eventscope", "serve", "--no-ingest")
 
 
-def _eventscope(name: str, folder: Path, settings: Settings, given: Sequence[str], *arguments: str) -> Program:
-    environment = {variable(field): str(getattr(settings, field)) for field in given}
+def _eventscope(name: str, folder: Path, settings: Settings, fields: Sequence[str], *arguments: str) -> Program:
+    environment = {variable(field): str(getattr(settings, field)) for field in fields}
     environment[variable("subjects")] = ",".join(settings.subjects)
     command = [sys.executable, *arguments]
     return Program(name, lambda: command, folder / f"{name}.log", environment)
@@ -81,7 +81,7 @@ def _eventscope(name: str, folder: Path, settings: Settings, given: Sequence[str
 
 @dataclass(slots=True)
 class Load:
-    """Services that publish until they are told to stop."""
+    """Services that publish until `stop` is set."""
 
     ledger: Ledger
     stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -91,7 +91,7 @@ class Load:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Nothing more is published for the length of the block."""
+        """Pause publishing for the length of the block."""
         self.going.clear()
         try:
             yield
@@ -99,28 +99,28 @@ class Load:
             self.going.set()
 
     async def end(self) -> None:
-        """Let each service finish what it is at."""
+        """Let each service finish its last message."""
         self.stop.set()
         await asyncio.wait_for(asyncio.gather(*self.work), SETTLE_SECONDS)
 
 
 @asynccontextmanager
 async def publishing(settings: Settings, seed: int, rate: float) -> AsyncIterator[Load]:
-    """Services that publish so many messages a second in total, for the length of the block at most."""
+    """Services that publish `rate` messages per second in total, for the length of the block at most."""
     load = Load(Ledger())
     load.going.set()
     versions: dict[str, int] = {}
-    each = rate / (SERVICES + ASKERS)
+    each = rate / (SERVICES + CONFIRMED_SERVICES)
     prefix = settings.subjects[0].removesuffix(".>")
     async with AsyncExitStack() as stack:
-        for number in range(SERVICES + ASKERS):
-            asks, pace = number >= SERVICES, Pace(each, load.going)
+        for number in range(SERVICES + CONFIRMED_SERVICES):
+            confirmed, pace = number >= SERVICES, Pace(each, load.going)
             chance = random.Random(f"{seed}/{number}")
-            author = Author(f"{'asker' if asks else 'service'}{number}", prefix, chance, load.ledger, versions)
-            if asks:
-                author.kinds = ASKED
-                asker = await stack.enter_async_context(answered(settings.nats_url, settings.stream, author))
-                work = asker.run(pace, load.stop)
+            author = Author(f"{'confirmed' if confirmed else 'service'}{number}", prefix, chance, load.ledger, versions)
+            if confirmed:
+                author.kinds = CONFIRMED_KINDS
+                waiting = await stack.enter_async_context(confirmed_service(settings.nats_url, settings.stream, author))
+                work = waiting.run(pace, load.stop)
             else:
                 service = Service(settings.nats_url, settings.stream, author, load.ledger)
                 load.services.append(service)
@@ -134,7 +134,7 @@ async def publishing(settings: Settings, seed: int, rate: float) -> AsyncIterato
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """What one ingester reaches MongoDB and NATS by, and an API beside it; the ports at which they are found."""
+    """The proxies through which an ingester and an API reach MongoDB and NATS, and the ports of the two."""
 
     mongo: Proxy
     nats: Proxy
@@ -144,10 +144,9 @@ class Lines:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """All that can be hurt, and the log that is to stay whole.
+    """Everything that a fault can strike, and the log that must stay whole.
 
-    Each ingester has `lines` of its own, which it shares with the API of its number; the services and the log that is
-    looked at do without.
+    Each ingester shares `lines` with the API of its number; the services and `log` connect directly.
     """
 
     folder: Path
@@ -162,20 +161,20 @@ class Stage:
 
     @property
     def addresses(self) -> list[str]:
-        """Where the APIs are found."""
+        """The addresses of the APIs."""
         return [f"{HOST}:{line.port}" for line in self.lines]
 
     async def head(self) -> int | None:
-        """How far the log reaches; None while MongoDB does not answer."""
+        """The last position of the log; None while MongoDB does not answer."""
         return await head(self.log)
 
     async def settled(self) -> None:
-        """Wait until all that the stream has is in the log."""
+        """Wait until the log has all of the stream."""
         await settled(self.settings, self.log)
 
 
 async def head(log: Log) -> int | None:
-    """How far the log reaches; None while MongoDB does not answer."""
+    """The last position of the log; None while MongoDB does not answer."""
     try:
         return await checkpoint.head(log)
     except EventscopeError:
@@ -183,15 +182,15 @@ async def head(log: Log) -> int | None:
 
 
 async def settled(settings: Settings, log: Log) -> None:
-    """Wait until all that the stream has is in the log."""
+    """Wait until the log has all of the stream."""
     client = await stream.connect(settings.nats_url, "chaos", seconds=RECOVERY_SECONDS)
     try:
-        await until(lambda: level(settings, log, client), SETTLE_SECONDS)
+        await until(lambda: has_caught_up(settings, log, client), SETTLE_SECONDS)
     finally:
         await stream.close(client)
 
 
-async def level(settings: Settings, log: Log, client: Client) -> bool:
+async def has_caught_up(settings: Settings, log: Log, client: Client) -> bool:
     """Whether the log has all of the stream, and the stream is the one that the log was read from."""
     with suppress(EventscopeError, nats.errors.Error, OSError):
         place = (await checkpoint.read(log)).place
@@ -203,7 +202,7 @@ async def level(settings: Settings, log: Log, client: Client) -> bool:
 
 @asynccontextmanager
 async def staged(folder: Path, seed: int, rate: float, *, serving: bool = False) -> AsyncIterator[Stage]:
-    """The stage, with the load on it, for the length of the block; with APIs if it is `serving`."""
+    """The stage under load, for the length of the block; with APIs if `serving`."""
     async with AsyncExitStack() as stack:
         mongod = ServerProgram(Mongod(folder / "mongod", free()))
         nats_server = ServerProgram(Nats(folder / "nats", free()))
@@ -234,7 +233,7 @@ async def staged(folder: Path, seed: int, rate: float, *, serving: bool = False)
 
 
 def through(lines: Lines, settings: Settings) -> Settings:
-    """The settings of an ingester and an API that reach the servers by these lines."""
+    """The settings of an ingester and an API that reach the servers through these lines."""
     mongo, nats_url = f"mongodb://{lines.mongo.host}/?directConnection=true", f"nats://{lines.nats.host}"
     ports = {"ingest_port": lines.watch, "port": lines.port}
     return settings.model_copy(update={"mongo_url": mongo, "nats_url": nats_url} | ports)

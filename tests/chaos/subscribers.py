@@ -1,6 +1,6 @@
 """Subscribers of a chaos run: each with a random filter, they leave, stall and come back to one API or another.
 
-Whatever happens to them they go on from the last cursor they heard, and write down all that they were given.
+Whatever happens to them, they continue after the last cursor they received, and record all that they receive.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from typing import Any, Final
 from eventscope.background import cancel
 from eventscope.resolvers import cursor
 from tests.chaos.connections import Connection, Ended, socket_to, stream_from
-from tests.chaos.live_checker import Gap, Got, Heard, Odd, Take, Told
+from tests.chaos.live_checker import Anomaly, Delivery, Entry, Gap, Signal, Transcript
 from tests.chaos.messages import AGGREGATES, REGIONS, USERS
 
 FIELDS: Final = ("data type version", "data", *(" ".join(f"d{n}: data" for n in range(12)),))
@@ -22,27 +22,27 @@ QUERY: Final = """subscription Live($filter: EventFilter, $after: String, $from:
     __typename ... on Event { id cursor FIELDS } ... on RetentionGap { after through }
     ... on CaughtUp { cursor } ... on FellBehind { cursor } ... on Checkpoint { cursor } } }"""
 OUTAGES: Final = frozenset({"UNAVAILABLE", "TIMEOUT"})
-PEACE_SECONDS: Final = 4.0  # on average, until a subscriber does something
+PEACE_SECONDS: Final = 4.0  # on average, until a subscriber leaves, breaks off or stalls
 STALL_SECONDS: Final = (0.2, 6.0)
-LONG_STALL: Final = 13.0  # longer than the server waits
+LONG_STALL: Final = 13.0  # longer than the server waits for a client
 AWAY_SECONDS: Final = 1.0
-LATE_SECONDS: Final = 20.0  # until the last of those begins who begin late
+LATE_SECONDS: Final = 20.0  # until the last of the late subscribers starts
 END_SECONDS: Final = 60.0
 STREAMS: Final = 0.25  # of the subscribers get server-sent events
-SAME: Final = 0.4  # of them ask what another one asks
+SAME: Final = 0.4  # of them repeat another one's operation
 
-Made = Callable[[random.Random], Any]
+Choice = Callable[[random.Random], Any]
 
-CONDITIONS: Final[Sequence[Made]] = (
+CONDITIONS: Final[Sequence[Choice]] = (
     lambda chance: {"path": "number", "gte": chance.randrange(2000)},
     lambda chance: {"path": "number", "lt": chance.randrange(2000), "ne": 7},
-    lambda chance: {"path": "from", "in": chance.sample(["service0", "service1", "asker4", "asker5"], 2)},
-    lambda chance: {"path": "from", "startsWith": chance.choice(["service", "asker", "x"])},
+    lambda chance: {"path": "from", "in": chance.sample(["service0", "service1", "confirmed4", "confirmed5"], 2)},
+    lambda chance: {"path": "from", "startsWith": chance.choice(["service", "confirmed", "x"])},
     lambda chance: {"path": "note", "contains": "x" * chance.randrange(150)},
     lambda chance: {"path": "index", "eq": chance.randrange(2)},
     lambda chance: {"path": "index.of", "exists": chance.random() < 0.5},
 )
-PARTS: Final[Mapping[str, Made]] = {
+PARTS: Final[Mapping[str, Choice]] = {
     "eventTypes": lambda chance: chance.sample(["user.*", "*.created", "us*ted", "user.deleted", "*", "vendor.*"], 2),
     "aggregateType": lambda chance: chance.choice(["user", "user", "user", "vendor"]),
     "aggregateId": lambda chance: str(chance.randrange(AGGREGATES)),
@@ -59,19 +59,19 @@ PARTS: Final[Mapping[str, Made]] = {
 def any_filter(chance: random.Random, depth: int = 2) -> dict[str, Any]:
     """A filter as a client writes it."""
     names = chance.sample(list(PARTS), chance.choice((0, 1, 1, 2)))
-    made = {name: PARTS[name](chance) for name in names}
+    filter = {name: PARTS[name](chance) for name in names}
     if depth and chance.random() < 0.5:
         match chance.choice(("and", "or", "not")):
             case "not":
-                made["not"] = any_filter(chance, depth - 1) | {"userId": f"u{chance.randrange(USERS)}"}
+                filter["not"] = any_filter(chance, depth - 1) | {"userId": f"u{chance.randrange(USERS)}"}
             case several:
-                made[several] = [any_filter(chance, depth - 1) for _ in range(2)]
-    return made
+                filter[several] = [any_filter(chance, depth - 1) for _ in range(2)]
+    return filter
 
 
 @dataclass(slots=True)
 class Subscriber:
-    """One that follows the log from `first` on (None: from its end), until it is told to stop at a position."""
+    """Follows the log after position `first` (None for its end), until it has everything through `through`."""
 
     name: str
     addresses: Sequence[str]
@@ -81,23 +81,23 @@ class Subscriber:
     streams: bool
     first: int | None
     delay: float = 0.0
-    heard: list[Heard] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
     cursor: str | None = None
     connections: int = 0
     stalls: int = 0
     through: int | None = None
-    """Where it may stop."""
+    """The position at which it may stop; None while it must go on."""
     ending: asyncio.Event = field(default_factory=asyncio.Event)
-    """It does nothing odd any more."""
+    """Set when it must leave and stall no longer."""
 
     @property
-    def take(self) -> Take:
-        """What it heard."""
-        return Take(self.name, self.filter, self.first, self.heard)
+    def transcript(self) -> Transcript:
+        """All that it received."""
+        return Transcript(self.name, self.filter, self.first, self.entries)
 
     @property
     def done(self) -> bool:
-        """Whether it has all up to where it may stop."""
+        """Whether it has everything through the position at which it may stop."""
         return self.through is not None and self.cursor is not None and self._position() >= self.through
 
     async def run(self) -> None:
@@ -109,8 +109,8 @@ class Subscriber:
                 async with self._connection() as connection:
                     await self._follow(connection)
             except Ended as ended:
-                if ended.odd:
-                    self.heard.append(Odd(ended.odd))
+                if ended.anomaly:
+                    self.entries.append(Anomaly(ended.anomaly))
             await asyncio.sleep(self.chance.uniform(0, AWAY_SECONDS))
 
     async def _pause(self, seconds: float) -> None:
@@ -119,8 +119,8 @@ class Subscriber:
 
     def _connection(self) -> Any:
         after = self.cursor if self.cursor or self.first is None else cursor.encode("e", self.first, tag=None)
-        opened = stream_from if self.streams else socket_to
-        return opened(
+        connect = stream_from if self.streams else socket_to
+        return connect(
             self.chance.choice(self.addresses), self.query, {"filter": self.filter, "after": after, "from": "NOW"}
         )
 
@@ -130,7 +130,7 @@ class Subscriber:
         while not self.done:
             try:
                 async with asyncio.timeout_at(None if self.ending.is_set() else peace):
-                    self._hear(await connection.result())
+                    self._receive(await connection.result())
             except TimeoutError:
                 pass
             if loop.time() >= peace and not self.ending.is_set():
@@ -139,7 +139,7 @@ class Subscriber:
                 peace = loop.time() + self.chance.expovariate(1 / PEACE_SECONDS)
 
     async def _stays(self, connection: Connection) -> bool:
-        """Do something to the connection; whether it is still used then."""
+        """Leave, break off or stall; whether the connection is still used after that."""
         match self.chance.choice(("leave", "break off", "stall", "stall", "stall for long")):
             case "leave":
                 return False
@@ -154,21 +154,21 @@ class Subscriber:
                 connection.transport.resume_reading()
                 return self.chance.random() < 0.7
 
-    def _hear(self, result: Any) -> None:
+    def _receive(self, result: Any) -> None:
         if errors := result.get("errors"):
             codes = {error.get("extensions", {}).get("code") for error in errors}
-            raise Ended("" if codes <= OUTAGES else f"was told {errors}")
+            raise Ended("" if codes <= OUTAGES else f"received {errors}")
         item = result["data"]["events"]
         match item["__typename"]:
             case "Event":
                 self.cursor = item["cursor"]
-                self.heard.append(Got(self._position(), item["id"]))
+                self.entries.append(Delivery(self._position(), item["id"]))
             case "RetentionGap":
                 self.cursor = item["through"]
-                self.heard.append(Gap(cursor.decode("e", item["after"], "after").place, self._position()))
+                self.entries.append(Gap(cursor.decode("e", item["after"], "after").place, self._position()))
             case signal:
                 self.cursor = item["cursor"]
-                self.heard.append(Told(signal, self._position()))
+                self.entries.append(Signal(signal, self._position()))
 
     def _position(self) -> int:
         return cursor.decode("e", self.cursor or "", "cursor").place
@@ -176,24 +176,24 @@ class Subscriber:
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """All subscribers, at work."""
+    """The running subscribers."""
 
     members: Sequence[Subscriber]
     work: Sequence[asyncio.Task[None]]
 
-    async def end(self, head: int) -> list[Take]:
-        """Let each hear all up to there, in a time that is ample; what they heard."""
+    async def end(self, head: int) -> list[Transcript]:
+        """Let each receive everything through `head`, within a limit of time; what they received."""
         for member in self.members:
             member.through = head
             member.ending.set()
         done, _ = await asyncio.wait(self.work, timeout=END_SECONDS)
         for task in done:
             task.result()
-        return [member.take for member in self.members]
+        return [member.transcript for member in self.members]
 
     @property
     def connections(self) -> int:
-        """How many there were."""
+        """The number of all connections."""
         return sum(member.connections for member in self.members)
 
     @property
@@ -204,14 +204,14 @@ class Crowd:
 
 @asynccontextmanager
 async def subscribed(addresses: Sequence[str], seed: int, count: int, head: int) -> AsyncIterator[Crowd]:
-    """So many subscribers to these APIs, for the length of the block; the log reaches up to `head` at least."""
+    """So many subscribers to these APIs, for the length of the block; the log has at least `head` events."""
     chance = random.Random(f"{seed}/subscribers")
-    asked: list[tuple[dict[str, Any], str]] = []
+    operations: list[tuple[dict[str, Any], str]] = []
     members = []
     for number in range(count):
-        if not asked or chance.random() >= SAME:
-            asked.append((any_filter(chance), QUERY.replace("FIELDS", chance.choice(FIELDS))))
-        filter, query = chance.choice(asked)
+        if not operations or chance.random() >= SAME:
+            operations.append((any_filter(chance), QUERY.replace("FIELDS", chance.choice(FIELDS))))
+        filter, query = chance.choice(operations)
         own, streams = random.Random(f"{seed}/subscriber/{number}"), chance.random() < STREAMS
         first = chance.choice((0, None, chance.randint(0, head)))
         delay = chance.choice((0.0, chance.uniform(0, LATE_SECONDS)))

@@ -1,4 +1,4 @@
-"""The checker notices what must not be: the test of the tests that rely on it."""
+"""The checker notices violations: the test of the tests that rely on it."""
 
 import asyncio
 import copy
@@ -17,17 +17,17 @@ from eventscope.store.write.append import append
 from eventscope.store.write.retention import Retention
 from eventscope.subscriptions.messages.parse import parse_message
 from eventscope.subscriptions.publish.outcome import PublishRejection, StoredEvent
-from tests.chaos.checker import Kept, Kind, check
+from tests.chaos.checker import Kind, LogContents, check
 from tests.chaos.sent_messages import Published
-from tests.chaos.stored_log import kept
+from tests.chaos.stored_log import read_log
 from tests.store.support.appender import CREATED, NOON, STREAM, Clock
 
-Spoil = Callable[[Kept], object]
+Spoil = Callable[[LogContents], object]
 
 
 def _raw(number: int, id: str | None = None) -> dict[str, object]:
     aggregate = {"aggregateType": "user", "aggregateId": str(number % 2)}
-    # counted by somebody who forgets
+    # the claim of a publisher that forgets
     return {"type": "user.updated", "messageId": id or f"m{number}", **aggregate, "version": 1, "data": {"n": number}}
 
 
@@ -41,21 +41,21 @@ PUBLISHED: Final = (
 
 
 @pytest.fixture(scope="module")
-def right(mongo_url: str) -> Kept:
-    """The log as it is after all this was published, read back from MongoDB."""
+def right(mongo_url: str) -> LogContents:
+    """The log after all of these were published, read back from MongoDB."""
     return asyncio.run(_right(mongo_url))
 
 
-async def _right(mongo_url: str) -> Kept:
+async def _right(mongo_url: str) -> LogContents:
     async with open_log(mongo_url, f"test_{uuid.uuid4().hex[:12]}", clock=Clock()) as log:
         await prepare(log)
-        await _take(log)
-        found = await kept(log)
+        await _append_all(log)
+        found = await read_log(log)
         await log.mongo.client.drop_database(log.mongo.database.name)
         return found
 
 
-async def _take(log: Log) -> None:
+async def _append_all(log: Log) -> None:
     at = await checkpoint.acquire(log, "ingester", 60)
     for sequence, one in enumerate(PUBLISHED, start=1):
         arrival = Arrival("events.user.updated", {}, one.raw, sequence, NOON + sequence)
@@ -66,54 +66,54 @@ async def _take(log: Log) -> None:
         _, at = await append(log, Retention({"*": 30}), at, batch)
 
 
-def _spoilt(right: Kept, spoil: Spoil) -> set[Kind]:
+def _kinds_after(right: LogContents, spoil: Spoil) -> set[Kind]:
     changed = copy.deepcopy(right)
     spoil(changed)
     return {finding.kind for finding in check(PUBLISHED, changed).findings}
 
 
-def test_a_log_in_which_all_is_right_passes(right: Kept) -> None:
+def test_a_correct_log_passes(right: LogContents) -> None:
     report = check(PUBLISHED, right)
     assert report.findings == ()
-    assert (str(report), report.right) == ("lost 0, twice 0, out of order 0", True)
+    assert (str(report), report.passed) == ("lost 0, twice 0, out of order 0", True)
     assert (report.messages, report.acknowledged, report.events, report.rejected) == (10, 10, 10, 2)
 
 
-def _swap(kept: Kept) -> None:
-    first, second = kept.events[2], kept.events[4]  # of one aggregate
+def _swap(contents: LogContents) -> None:
+    first, second = contents.events[2], contents.events[4]  # of one aggregate
     for name in ("messageId", "data", "source", "recordedAt", "timestamp"):
         first[name], second[name] = second[name], first[name]
 
 
-def _swap_within(kept: Kept) -> None:
-    first, second = kept.events[6], kept.events[8]  # came in one message
+def _swap_within(contents: LogContents) -> None:
+    first, second = contents.events[6], contents.events[8]  # of one array
     for name in ("messageId", "data"):
         first[name], second[name] = second[name], first[name]
 
 
-def _double(kept: Kept) -> None:
-    kept.events.append(kept.events[3] | {"_id": 11, "version": 99})  # type: ignore[attr-defined]  # a list, as it is read
+def _double(contents: LogContents) -> None:
+    contents.events.append(contents.events[3] | {"_id": 11, "version": 99})  # type: ignore[attr-defined]  # a list, as it is read
 
 
-def _reject_what_is_stored(kept: Kept) -> None:
-    row = kept.rejected[0]
-    event = kept.events[3]
+def _reject_what_is_stored(contents: LogContents) -> None:
+    row = contents.rejected[0]
+    event = contents.events[3]
     again = {"_id": 3, "raw": PUBLISHED[3].raw, "recordedAt": event["recordedAt"], "source": event["source"]}
-    kept.rejected.append(row | again)  # type: ignore[attr-defined]
-    kept.checkpoint["rejectedHead"] = 3
+    contents.rejected.append(row | again)  # type: ignore[attr-defined]
+    contents.checkpoint["rejectedHead"] = 3
 
 
-def _reject_again(kept: Kept) -> None:
-    kept.rejected.append(kept.rejected[0] | {"_id": 3})  # type: ignore[attr-defined]
-    kept.checkpoint["rejectedHead"] = 3
+def _reject_again(contents: LogContents) -> None:
+    contents.rejected.append(contents.rejected[0] | {"_id": 3})  # type: ignore[attr-defined]
+    contents.checkpoint["rejectedHead"] = 3
 
 
 def _without(name: str, index: int) -> Spoil:
-    return lambda kept: getattr(kept, name).pop(index)
+    return lambda contents: getattr(contents, name).pop(index)
 
 
 def _set(name: str, index: int, **changes: object) -> Spoil:
-    return lambda kept: getattr(kept, name)[index].update(changes)
+    return lambda contents: getattr(contents, name)[index].update(changes)
 
 
 @pytest.mark.parametrize(
@@ -121,17 +121,17 @@ def _set(name: str, index: int, **changes: object) -> Spoil:
     [
         pytest.param(_without("events", 3), Kind.LOST, id="an event is missing"),
         pytest.param(_without("events", 9), Kind.LOST, id="the last event is missing"),
-        pytest.param(_without("events", 7), Kind.LOST, id="one of several that came together is missing"),
+        pytest.param(_without("events", 7), Kind.LOST, id="one event of an array is missing"),
         pytest.param(_double, Kind.TWICE, id="an event is doubled"),
-        pytest.param(_set("events", 4, _id=4), Kind.TWICE, id="a position is given twice"),
+        pytest.param(_set("events", 4, _id=4), Kind.TWICE, id="a position is assigned twice"),
         pytest.param(_swap, Kind.ORDER, id="two events are swapped"),
-        pytest.param(_swap_within, Kind.ORDER, id="two events that came together are swapped"),
-        pytest.param(_set("events", 3, data={"n": 5}), Kind.LOST, id="an event says something else"),
+        pytest.param(_swap_within, Kind.ORDER, id="two events of an array are swapped"),
+        pytest.param(_set("events", 3, data={"n": 5}), Kind.LOST, id="an event has other data"),
         pytest.param(_set("events", 3, messageId="m99"), Kind.WRONG, id="an event that nobody published"),
         pytest.param(_set("events", 9, version=7), Kind.WRONG, id="a version is skipped"),
         pytest.param(_set("events", 9, claimedVersion=7), Kind.WRONG, id="another version than was claimed is kept"),
         pytest.param(_set("events", 0, claimedVersion=1), Kind.WRONG, id="a claim that is right is kept"),
-        pytest.param(lambda kept: kept.events[9].pop("claimedVersion"), Kind.WRONG, id="a claim is forgotten"),
+        pytest.param(lambda contents: contents.events[9].pop("claimedVersion"), Kind.WRONG, id="a claim is forgotten"),
         pytest.param(_without("rejected", 0), Kind.LOST, id="a rejection is lost"),
         pytest.param(_set("rejected", 0, raw=b"pois"), Kind.LOST, id="a rejection without all of its bytes"),
         pytest.param(_set("rejected", 1, code="UNSTORABLE"), Kind.WRONG, id="a rejection for another reason"),
@@ -143,18 +143,22 @@ def _set(name: str, index: int, **changes: object) -> Spoil:
         pytest.param(_set("populations", 0, n=3), Kind.WRONG, id="the number of aggregates is off"),
         pytest.param(_set("heads", 0, version=4), Kind.WRONG, id="a head has another version"),
         pytest.param(_without("heads", 1), Kind.WRONG, id="a head is missing"),
-        pytest.param(lambda kept: kept.checkpoint.update(head=9), Kind.WRONG, id="the checkpoint is behind the log"),
-        pytest.param(lambda kept: kept.checkpoint.update(head=11), Kind.LOST, id="the checkpoint is before the log"),
+        pytest.param(
+            lambda contents: contents.checkpoint.update(head=9), Kind.WRONG, id="the checkpoint is behind the log"
+        ),
+        pytest.param(
+            lambda contents: contents.checkpoint.update(head=11), Kind.LOST, id="the checkpoint is ahead of the log"
+        ),
     ],
 )
-def test_what_is_not_right_is_found(right: Kept, spoil: Spoil, kind: Kind) -> None:
-    assert kind in _spoilt(right, spoil)
+def test_a_violation_is_found(right: LogContents, spoil: Spoil, kind: Kind) -> None:
+    assert kind in _kinds_after(right, spoil)
 
 
-def test_what_nats_itself_lost_is_counted_apart_and_only_that(right: Kept) -> None:
+def test_only_what_nats_itself_lost_is_counted_apart(right: LogContents) -> None:
     lost = Published("bob", 1, orjson.dumps(_raw(50)), certain=0, doubtful=1)
     report = check([*PUBLISHED, lost], right)
-    assert (report.right, report.lost_by_nats) == (True, 1)
+    assert (report.passed, report.lost_by_nats) == (True, 1)
     certain = replace(lost, certain=1, sendings=2)
     assert [finding.kind for finding in check([*PUBLISHED, certain], right).findings] == [Kind.LOST]
 
@@ -170,20 +174,20 @@ def test_what_nats_itself_lost_is_counted_apart_and_only_that(right: Kept) -> No
         (0, PublishRejection("INVALID_JSON", ""), Kind.LOST),
     ],
 )
-def test_an_answer_that_the_log_does_not_bear_out_is_found(
-    right: Kept, index: int, answer: list[StoredEvent] | PublishRejection, kind: Kind | None
+def test_a_reply_that_contradicts_the_log_is_found(
+    right: LogContents, index: int, answer: list[StoredEvent] | PublishRejection, kind: Kind | None
 ) -> None:
     published = list(PUBLISHED)
     published[index] = replace(published[index], answers=(answer,))
     assert {finding.kind for finding in check(published, right).findings} == ({kind} if kind else set())
 
 
-def test_an_expectation_that_was_wrong_and_taken_all_the_same_is_found(right: Kept) -> None:
+def test_a_wrong_expectation_that_was_accepted_is_found(right: LogContents) -> None:
     published = [*PUBLISHED[:-1], replace(PUBLISHED[-1], expected=3)]
     assert [(finding.invariant, finding.kind) for finding in check(published, right).findings] == [("I3", Kind.WRONG)]
 
 
-def test_what_one_publisher_sent_in_another_order_is_found(right: Kept) -> None:
+def test_events_of_one_publisher_out_of_order_are_found(right: LogContents) -> None:
     published = list(PUBLISHED)
     published[0], published[2] = replace(published[0], number=3), replace(published[2], number=1)
     assert Kind.ORDER in {finding.kind for finding in check(published, right).findings}

@@ -1,4 +1,4 @@
-"""MongoDB fails a command in the middle of a batch: nothing is known then, and all the same it is stored once."""
+"""MongoDB fails a command in the middle of a batch: the outcome is unknown, but the batch is stored exactly once."""
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -64,7 +64,7 @@ async def test_a_command_that_fails_within_a_batch_leaves_the_log_as_it_was_or_w
                     await _append(writer, number)
                 finally:
                     await _fail(log, command, None)
-        # at once, for the one that failed has given the lease back
+        # at once, because the writer that failed has released the lease
         async with writing(log, Retention({}), "second", 60) as writer:
             assert writer is not None
             if writer.at.head < number:
@@ -75,7 +75,7 @@ async def test_a_command_that_fails_within_a_batch_leaves_the_log_as_it_was_or_w
 
 
 async def test_what_was_there_though_it_was_not_shown_is_not_called_unstorable(log: Log) -> None:
-    """As after a change of primaries, when a read may be older than what was written."""
+    """As after a change of primaries, when a read may be older than a write."""
     async with writing(log, Retention({}), "first", 60) as writer:
         assert writer is not None
         await log.events.insert_one({"_id": 1, "messageId": "unseen"})

@@ -1,4 +1,4 @@
-"""MongoDB or NATS is out of reach for longer than any time limit, or takes no writes: ingest waits, and says so."""
+"""MongoDB or NATS is unreachable for longer than any time limit, or accepts no writes: ingest waits, and reports it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -8,57 +8,57 @@ import pytest
 
 from eventscope.subscriptions.ingest.ingester import BACKOFF
 from tests.chaos.checker import check
-from tests.chaos.ingester_state import Said, said
+from tests.chaos.ingester_state import IngesterState, read_state
 from tests.chaos.network import locked, silent
 from tests.chaos.stage import RECOVERY_SECONDS, Stage, staged
-from tests.chaos.stored_log import kept
+from tests.chaos.stored_log import read_log
 from tests.support.until import until
 
 pytestmark = pytest.mark.processes
 
 RATE = 200.0
-SOME = 200  # events, by which all is well again
+SOME = 200  # events, after which everything works again
 
 
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    """All at work, under load."""
+    """The stage under load, with both ingesters ready."""
     async with staged(tmp_path, seed=1, rate=RATE) as stage:
         await _grows(stage)
         for line in stage.lines:  # the standby may still be about to prepare the log
-            await _said(line.watch, lambda one: one.ready)
+            await _state(line.watch, lambda one: one.ready)
         yield stage
 
 
 @pytest.mark.timeout(300)
 async def test_while_mongodb_is_out_of_reach_ingest_waits_with_backoff_says_so_and_loses_nothing(stage: Stage) -> None:
-    """Packets vanish, and the connections of before stay silent for ever: nothing tells of it but our own limits."""
+    """Packets vanish, and old connections stay silent for ever: only our own time limits can notice."""
     clock = asyncio.get_running_loop().time
     async with silent([line.mongo for line in stage.lines], forgotten=True):
         begin, accepted = clock(), stage.load.ledger.acknowledged
-        told = [await _said(line.watch, lambda one: not one.ready) for line in stage.lines]
-        # the question that hung, the one that found no server in time, and all the pauses up to the longest
+        states = [await _state(line.watch, lambda one: not one.ready) for line in stage.lines]
+        # the read that hung, the one that found no server in time, and all pauses up to the longest
         for line in stage.lines:
-            await _said(line.watch, lambda one: {"timeout", "unavailable"} <= set(one.errors))
-        ends = [await _said(line.watch, lambda one: one.failures > len(BACKOFF) + 1) for line in stage.lines]
+            await _state(line.watch, lambda one: {"timeout", "unavailable"} <= set(one.errors))
+        ends = [await _state(line.watch, lambda one: one.failures > len(BACKOFF) + 1) for line in stage.lines]
         waited = clock() - begin
         assert stage.load.ledger.acknowledged > accepted  # publishers need only NATS
-    for one in (*told, *ends):
+    for one in (*states, *ends):
         assert one.reason
         assert one.samples["ingest_active"] == one.samples["log_up"] == 0
-        # no more tries than the pauses between them allow; one may have failed before, when the other had the lease
+        # no more attempts than the pauses allow; one may have failed before, while the other ingester had the lease
         assert one.failures <= 1 + len(BACKOFF) + waited / max(BACKOFF)
     await _well_again(stage)
 
 
 @pytest.mark.timeout(300)
 async def test_while_nats_is_out_of_reach_ingest_says_so_and_comes_back_by_itself(stage: Stage) -> None:
-    """Half-open connections too: NATS goes on for others, and only pings can find out that it is gone for us."""
+    """Half-open connections too: NATS still serves others, and only pings can notice that it is unreachable for us."""
     async with silent([line.nats for line in stage.lines], forgotten=True):
         accepted = stage.load.ledger.acknowledged
-        told = [await _said(line.watch, lambda one: not one.ready) for line in stage.lines]
+        states = [await _state(line.watch, lambda one: not one.ready) for line in stage.lines]
         await until(lambda: stage.load.ledger.acknowledged > accepted + SOME)
-    for one in told:
+    for one in states:
         assert "NATS" in one.reason, one.reason
         assert one.samples["ingest_active"] == 0 and one.samples["log_up"] == 1
     await _well_again(stage)
@@ -68,11 +68,11 @@ async def test_while_nats_is_out_of_reach_ingest_says_so_and_comes_back_by_itsel
 async def test_a_mongodb_that_refuses_writes_is_waited_for_and_can_still_be_asked(stage: Stage) -> None:
     admin = stage.log.mongo.client.admin
     await admin.command({"replSetStepDown": 600, "secondaryCatchUpPeriodSecs": 0, "force": True})
-    told = [await _said(line.watch, lambda one: not one.ready) for line in stage.lines]
+    states = [await _state(line.watch, lambda one: not one.ready) for line in stage.lines]
     assert await stage.head()
     await admin.command({"replSetFreeze": 0})  # or it would be no primary for ten minutes
     await until(stage.mongod.server.answers, RECOVERY_SECONDS)
-    for one in told:
+    for one in states:
         assert one.reason and set(one.errors) <= {"unavailable", "timeout", "lease_lost"}, one.errors
     await _well_again(stage)
 
@@ -80,24 +80,24 @@ async def test_a_mongodb_that_refuses_writes_is_waited_for_and_can_still_be_aske
 @pytest.mark.timeout(300)
 async def test_a_mongodb_whose_writes_hang_is_waited_for(stage: Stage) -> None:
     async with locked(stage):
-        told = [await _said(line.watch, lambda one: not one.ready) for line in stage.lines]
+        states = [await _state(line.watch, lambda one: not one.ready) for line in stage.lines]
         assert await stage.head()
-    for one in told:
+    for one in states:
         assert one.reason and one.samples["log_up"] == 1
     await _well_again(stage)
 
 
 async def _well_again(stage: Stage) -> None:
-    """All is ready and at work, what waited is stored, no ingester had to be started again, and nothing is missing."""
+    """Everything is ready and at work, all messages are stored, and no ingester was restarted."""
     await _grows(stage)
     for line in stage.lines:
-        await _said(line.watch, lambda one: one.ready)
+        await _state(line.watch, lambda one: one.ready)
     await stage.load.end()
     await stage.settled()
     for program in stage.ingesters:
         assert program.starts == 1
         await program.close()
-    report = check(stage.load.ledger.published(), await kept(stage.log))
+    report = check(stage.load.ledger.published(), await read_log(stage.log))
     assert [str(finding) for finding in report.findings] == []
     assert str(report) == "lost 0, twice 0, out of order 0"
     assert report.lost_by_nats == 0
@@ -111,14 +111,14 @@ async def _grows(stage: Stage) -> None:
     await until(reached, RECOVERY_SECONDS)
 
 
-async def _said(port: int, wanted: Callable[[Said], bool]) -> Said:
-    """What the ingester says as soon as it says what is wanted."""
+async def _state(port: int, condition: Callable[[IngesterState], bool]) -> IngesterState:
+    """The ingester's state, as soon as it meets the condition."""
 
-    async def look() -> Said | None:
-        one = await said(port)
-        return one if one is not None and wanted(one) else None
+    async def look() -> IngesterState | None:
+        one = await read_state(port)
+        return one if one is not None and condition(one) else None
 
-    wait: Callable[[], Awaitable[Said | None]] = look
+    wait: Callable[[], Awaitable[IngesterState | None]] = look
     found = await until(wait, RECOVERY_SECONDS)
     assert found is not None
     return found

@@ -1,4 +1,4 @@
-"""A stream that is read from its start again: nothing in it is taken a second time, and nothing new is missed."""
+"""A stream that is read from its start again: nothing in it is stored twice, and nothing new is missed."""
 
 import orjson
 import pytest
@@ -15,10 +15,10 @@ from tests.support.ingesters import ingester
 from tests.support.until import until
 
 
-async def test_what_was_rejected_is_neither_rejected_again_nor_taken_after_all(
+async def test_a_rejected_message_is_neither_rejected_again_nor_stored(
     settings: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
-    """The second message expects what comes true with the fourth: read again, it would fit."""
+    """The second message expects a version that the fourth reaches: read again, it would be accepted."""
     user = {"aggregateType": "user", "aggregateId": "ada"}
     subject = f"{subject_prefix}.user.updated"
     for number, message in enumerate((user, user, user, user, b"poison")):
@@ -26,7 +26,9 @@ async def test_what_was_rejected_is_neither_rejected_again_nor_taken_after_all(
         await client.publish(subject, message if isinstance(message, bytes) else orjson.dumps(message), headers=headers)
     async with ingester(settings):
         await until(lambda: _read_up_to(log, 5))
-    await log.meta.update_one({"_id": checkpoint.ID}, {"$set": {"place.sequence": 1000}})  # as if a tail were lost
+    await log.meta.update_one(
+        {"_id": checkpoint.ID}, {"$set": {"place.sequence": 1000}}
+    )  # as if the stream had lost its end
     async with ingester(settings):
         await until(lambda: _read_up_to(log, 5))
     assert (await checkpoint.read(log)).source_resets == 1
@@ -38,7 +40,7 @@ async def test_what_was_rejected_is_neither_rejected_again_nor_taken_after_all(
     ]
 
 
-async def test_a_stream_that_is_made_anew_between_the_look_at_it_and_the_read_is_read_from_its_start(
+async def test_a_stream_that_is_recreated_after_it_was_inspected_is_read_from_its_start(
     settings: Settings, log: Log, client: Client, subject_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The new messages have sequences that the log had read in the old stream."""
@@ -52,13 +54,13 @@ async def test_a_stream_that_is_made_anew_between_the_look_at_it_and_the_read_is
 
     async def look(client: Client, name: str, place: StreamPosition | None) -> StartPoint:
         nonlocal looks
-        seen = await start_of(client, name, place)
+        start = await start_of(client, name, place)
         looks += 1
         if looks == 1:
             await js.delete_stream(name)
             await stream.ensure(js, name, settings.subjects)
             await publish(10)
-        return seen
+        return start
 
     await publish(0)
     async with ingester(settings):

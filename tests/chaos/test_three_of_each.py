@@ -1,4 +1,4 @@
-"""Where one machine is outgrown: a replica set and a NATS cluster, of which any one server may die."""
+"""A replica set and a NATS cluster, for those who outgrow one machine: any one server may die."""
 
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -9,13 +9,13 @@ from eventscope.store.log import Log, open_log, prepare
 from tests.chaos.checker import check
 from tests.chaos.cluster import clustered
 from tests.chaos.stage import RECOVERY_SECONDS, head, ingester, publishing, settings_of, settled
-from tests.chaos.stored_log import kept
+from tests.chaos.stored_log import read_log
 from tests.support.until import until
 
 pytestmark = pytest.mark.processes
 
 RATE = 300.0
-SOME = 300  # events, by which all is well again
+SOME = 300  # events, after which everything works again
 
 
 @pytest.mark.timeout(400)
@@ -50,7 +50,7 @@ async def test_the_primary_of_mongodb_and_the_leader_of_the_stream_may_die_under
         await settled(settings, log)
         for program in ingesters:
             await program.close()
-        report = check(load.ledger.published(), await kept(log))
+        report = check(load.ledger.published(), await read_log(log))
     assert [str(finding) for finding in report.findings] == []
     assert report.lost_by_nats == 0
     assert str(report) == "lost 0, twice 0, out of order 0"

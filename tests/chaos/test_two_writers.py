@@ -1,4 +1,4 @@
-"""Two ingesters at once: the lease says who should write, and what makes it safe is the fence in each transaction."""
+"""Two ingesters at once: the lease says which should write, but only the fence in each transaction makes it safe."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ from eventscope.store.state.checkpoint import LogCheckpoint
 from eventscope.subscriptions.ingest import ingester
 from tests.chaos.checker import check
 from tests.chaos.stage import publishing, settled
-from tests.chaos.stored_log import kept
+from tests.chaos.stored_log import read_log
 from tests.support.until import until
 
 EVENTS = 3000
@@ -30,19 +30,19 @@ async def test_two_ingesters_that_both_hold_the_lease_store_everything_once_and_
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Nobody asks whether the lease is free, and both go by one name, so that nothing but the fence is between them."""
+    """Both ingesters ignore the lease and have one name, so that only the fence keeps them apart."""
 
-    async def nobody_asks(
+    async def ignore_lease(
         log: Log, holder: str, seconds: float, session_id: object = None, *, at_work: bool = True
     ) -> LogCheckpoint:
         found = await checkpoint.read(log)
         return replace(found, holder="both", term=1, lease_held=True)
 
-    async def nothing_to_give_back(log: Log, holder: str) -> None:
+    async def release_nothing(log: Log, holder: str) -> None:
         pass
 
-    monkeypatch.setattr(checkpoint, "acquire", nobody_asks)
-    monkeypatch.setattr(checkpoint, "release", nothing_to_give_back)
+    monkeypatch.setattr(checkpoint, "acquire", ignore_lease)
+    monkeypatch.setattr(checkpoint, "release", release_nothing)
     monkeypatch.setattr(ingester, "BACKOFF", (0.01,))
     await log.meta.insert_one({"_id": checkpoint.ID, "head": 0, "term": 1, "holder": "both"})
     settings = settings.model_copy(update={"batch": 20})
@@ -54,7 +54,7 @@ async def test_two_ingesters_that_both_hold_the_lease_store_everything_once_and_
             await load.end()
             await settled(settings, log)
             await end(*writers)
-    report = check(load.ledger.published(), await kept(log))
+    report = check(load.ledger.published(), await read_log(log))
     assert [str(finding) for finding in report.findings] == []
     assert report.events >= EVENTS
 

@@ -1,4 +1,4 @@
-"""Eventscope on a machine whose clock is wrong, by as many days as a file says at each moment: for chaos runs.
+"""Eventscope on a machine with a wrong clock, for chaos runs: a file has the number of days at each moment.
 
     python tests/chaos/wrong_clock.py FILE ingest
 
@@ -15,12 +15,12 @@ _right = moment.now
 
 
 def wrong(file: Path) -> moment.Clock:
-    """The clock that is off by the days in the file."""
+    """A clock that is wrong by the days in the file."""
 
     def now() -> int:
         try:
             return _right() + int(file.read_text()) * moment.DAY
-        except (FileNotFoundError, ValueError):  # put right again, or being written
+        except (FileNotFoundError, ValueError):  # removed again, or being written
             return _right()
 
     return now

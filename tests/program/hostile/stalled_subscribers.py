@@ -60,7 +60,7 @@ class Follower:
                     await self._open()
                 await self._hear()
             except Ended as ended:
-                assert not ended.odd, ended.odd
+                assert not ended.anomaly, ended.anomaly
                 await self.leave()
 
     async def _open(self) -> None:
