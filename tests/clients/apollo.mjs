@@ -1,4 +1,4 @@
-// What Apollo Client makes of the API; `client` is that of the docs.
+// What Apollo Client does with the API; `client` comes from the example in the docs.
 import { gql } from "@apollo/client";
 
 const TWO = gql`{
@@ -21,40 +21,40 @@ const FEED = gql`subscription { events(from: BEGINNING) {
 } }`;
 const cached = (query) => client.cache.readQuery({ query });
 
-const said = { warnings: [] };
-for (const level of ["warn", "error"]) console[level] = (...words) => said.warnings.push(words.join(" "));
-said.answered = (await client.query({ query: TWO, fetchPolicy: "network-only" })).data;
-said.kept = cached(TWO);
-said.lists = (await client.query({ query: LISTS })).data;
-said.keptAfterLists = cached(TWO);
-said.keptLists = cached(LISTS);
-// two parts of a page, each of which needs something else of one thing
+const report = { warnings: [] };
+for (const level of ["warn", "error"]) console[level] = (...words) => report.warnings.push(words.join(" "));
+report.answer = (await client.query({ query: TWO, fetchPolicy: "network-only" })).data;
+report.cached = cached(TWO);
+report.lists = (await client.query({ query: LISTS })).data;
+report.cachedAfterLists = cached(TWO);
+report.cachedLists = cached(LISTS);
+// parts of a page that select different fields of the same object
 for (const part of ["id head", "id rejected", "id versions { mongodb }"]) await client.query({ query: gql`{ log { ${part} } }` });
-said.log = cached(gql`{ log { id head rejected versions { mongodb } } }`);
+report.log = cached(gql`{ log { id head rejected versions { mongodb } } }`);
 for (const part of ["totalEvents", "eventTypes"]) await client.query({ query: gql`{ stats { ${part} } }` });
-said.stats = cached(gql`{ stats { totalEvents eventTypes } }`);
+report.stats = cached(gql`{ stats { totalEvents eventTypes } }`);
 const pages = client.watchQuery({ query: PAGE });
-const shown = pages.subscribe(() => {});
+const subscription = pages.subscribe(() => {});
 for (let page = (await pages.refetch()).data.node.events.pageInfo; page.hasNextPage; ) {
   const more = await pages.fetchMore({ variables: { after: page.endCursor } });
   page = more.data.node.events.pageInfo;
 }
-said.pages = cached(PAGE).node.events.edges.map(({ node }) => node.id);
-shown.unsubscribe();
-said.followed = await new Promise((done, failed) => {
-  const found = [];
+report.pages = cached(PAGE).node.events.edges.map(({ node }) => node.id);
+subscription.unsubscribe();
+report.deliveries = await new Promise((done, failed) => {
+  const items = [];
   const following = client.subscribe({ query: FEED }).subscribe({
     next: ({ data, error }) => {
       if (error) failed(error);
-      found.push(data.events);
+      items.push(data.events);
       if (data.events.__typename !== "CaughtUp") return;
       following.unsubscribe();
-      done(found);
+      done(items);
     },
     error: failed,
   });
 });
-said.objects = Object.keys(client.cache.extract()).filter((key) => !key.startsWith("ROOT"));
-said.keptAfterAll = cached(TWO);
-console.log(JSON.stringify(said));
+report.objects = Object.keys(client.cache.extract()).filter((key) => !key.startsWith("ROOT"));
+report.cachedAfterAll = cached(TWO);
+console.log(JSON.stringify(report));
 process.exit();

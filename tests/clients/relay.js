@@ -1,4 +1,4 @@
-// What relay-compiler compiles, for relay.mjs: nothing here is run.
+// The input of relay-compiler for relay.mjs; nothing here is executed.
 import { graphql } from "relay-runtime";
 
 graphql`

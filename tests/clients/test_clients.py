@@ -1,4 +1,4 @@
-"""What clients with a cache make of the API: the npm packages that people have, set up as docs/caches.md says."""
+"""Clients with a cache use the API correctly: the usual npm packages, set up as docs/caches.md says."""
 
 import asyncio
 import json
@@ -40,7 +40,7 @@ MESSAGES = [
 
 @pytest.fixture
 async def api(settings: Settings, log: Log, client: Client) -> AsyncIterator[RunningApi]:
-    """An API over a log in which several things are called 42."""
+    """An API over a log in which several objects have the id 42."""
     if shutil.which("node") is None or not MODULES.exists():
         leave_out("the npm clients need Node and what `make clients` installs")
     await fill(log, [b"no json", *map(orjson.dumps, MESSAGES)], {"*": 0})
@@ -49,28 +49,28 @@ async def api(settings: Settings, log: Log, client: Client) -> AsyncIterator[Run
 
 
 async def run(api: RunningApi, example: str, name: str, *arguments: str | Path) -> Any:
-    """What the script says of the client that the example makes for this API."""
+    """The report of the script about the client that the example creates for this API."""
     script = example.replace(EXAMPLE, api.http.base_url.netloc.decode()) + (HERE / f"{name}.mjs").read_text()
-    # Node has WebSocket as browsers do, up to version 21 only when asked for
+    # Node has the browsers' WebSocket, up to version 21 only with this option
     options = ("--experimental-websocket", "--no-warnings", "--input-type=module", "--eval", script)
-    return json.loads(await done(HERE, "node", *options, *arguments))
+    return json.loads(await output(HERE, "node", *options, *arguments))
 
 
-async def done(folder: Path, *command: str | Path) -> str:
-    """What the command says there; it ends well."""
+async def output(folder: Path, *command: str | Path) -> str:
+    """The output of the command in that folder; fails unless it exits with 0."""
     process = await asyncio.create_subprocess_exec(*command, cwd=folder, stdout=PIPE, stderr=PIPE)
     try:
-        async with asyncio.timeout(SECONDS):  # a client that is mixed up may ask for ever
-            said, complaints = await process.communicate()
+        async with asyncio.timeout(SECONDS):  # a confused client may send requests for ever
+            stdout, stderr = await process.communicate()
     finally:
         if process.returncode is None:
             process.kill()
-    assert process.returncode == 0, (said + complaints).decode()
-    return said.decode()
+    assert process.returncode == 0, (stdout + stderr).decode()
+    return stdout.decode()
 
 
 def without_types(value: Any) -> Any:
-    """The value without what clients add to know the types."""
+    """The value without the type names that clients add."""
     if isinstance(value, list):
         return [without_types(one) for one in value]
     if not isinstance(value, dict):
@@ -78,40 +78,40 @@ def without_types(value: Any) -> Any:
     return {name: without_types(one) for name, one in value.items() if not name.startswith("__")}
 
 
-def check_that_nothing_was_mixed_up(said: Any) -> None:
-    answered = without_types(said["answered"])
-    assert (answered["user"]["type"], answered["user"]["lastEventType"]) == ("user", "user.changed")
-    assert (answered["order"]["type"], answered["order"]["lastEventType"]) == ("order", "order.placed")
-    assert answered["user"]["aggregateId"] == answered["order"]["aggregateId"] == answered["event"]["messageId"] == "42"
-    assert answered["event"]["aggregate"] == {"id": "aggregate:order/42", "type": "order"}
-    for time in ("kept", "keptAfterLists", "keptAfterAll"):
-        assert without_types(said[time]) == answered
-    assert without_types(said["keptLists"]) == without_types(said["lists"])
-    assert [one["id"] for one in said["lists"]["aggregates"]["nodes"]] == ["aggregate:order/42", "aggregate:user/42"]
-    assert said["pages"] == ["0", "1", "2", "3", "4"]
+def check_that_objects_are_kept_apart(report: Any) -> None:
+    answer = without_types(report["answer"])
+    assert (answer["user"]["type"], answer["user"]["lastEventType"]) == ("user", "user.changed")
+    assert (answer["order"]["type"], answer["order"]["lastEventType"]) == ("order", "order.placed")
+    assert answer["user"]["aggregateId"] == answer["order"]["aggregateId"] == answer["event"]["messageId"] == "42"
+    assert answer["event"]["aggregate"] == {"id": "aggregate:order/42", "type": "order"}
+    for time in ("cached", "cachedAfterLists", "cachedAfterAll"):
+        assert without_types(report[time]) == answer
+    assert without_types(report["cachedLists"]) == without_types(report["lists"])
+    assert [one["id"] for one in report["lists"]["aggregates"]["nodes"]] == ["aggregate:order/42", "aggregate:user/42"]
+    assert report["pages"] == ["0", "1", "2", "3", "4"]
     ids = [message["messageId"] for message in MESSAGES[:-1]] + ["event:aggregate:order/42"]
-    *events, end = said["followed"]
+    *events, end = report["deliveries"]
     assert [event["id"] for event in events] == ids
     assert events[0]["aggregate"]["id"] == "aggregate:user/42"
     assert end["cursor"].startswith("e7")
-    assert not said["warnings"], "\n".join(said["warnings"])
+    assert not report["warnings"], "\n".join(report["warnings"])
 
 
-async def test_apollo_client_keeps_things_apart_and_puts_pages_together(api: RunningApi) -> None:
-    said = await run(api, APOLLO, "apollo")
-    check_that_nothing_was_mixed_up(said)
-    assert {"Aggregate:aggregate:user/42", "Aggregate:aggregate:order/42", "Event:42"} <= set(said["objects"])
-    assert said["log"]["log"]["rejected"] == 1
-    assert without_types(said["stats"]) == {"stats": {"totalEvents": 7, "eventTypes": 3}}
+async def test_apollo_client_keeps_objects_apart_and_joins_pages(api: RunningApi) -> None:
+    report = await run(api, APOLLO, "apollo")
+    check_that_objects_are_kept_apart(report)
+    assert {"Aggregate:aggregate:user/42", "Aggregate:aggregate:order/42", "Event:42"} <= set(report["objects"])
+    assert report["log"]["log"]["rejected"] == 1
+    assert without_types(report["stats"]) == {"stats": {"totalEvents": 7, "eventTypes": 3}}
 
 
-async def test_urql_keeps_things_apart_and_puts_pages_together(api: RunningApi) -> None:
-    said = await run(api, URQL, "urql")
-    check_that_nothing_was_mixed_up(said)
-    assert without_types(said["stats"]) == {"stats": {"totalEvents": 7, "eventTypes": 3}}
+async def test_urql_keeps_objects_apart_and_joins_pages(api: RunningApi) -> None:
+    report = await run(api, URQL, "urql")
+    check_that_objects_are_kept_apart(report)
+    assert without_types(report["stats"]) == {"stats": {"totalEvents": 7, "eventTypes": 3}}
 
 
-async def test_relay_compiles_the_schema_keeps_things_apart_and_asks_for_pages_of_a_fragment(
+async def test_relay_compiles_the_schema_keeps_objects_apart_and_loads_pages_of_a_fragment(
     api: RunningApi, tmp_path: Path
 ) -> None:
     for name, text in {
@@ -124,15 +124,15 @@ async def test_relay_compiles_the_schema_keeps_things_apart_and_asks_for_pages_o
     }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    await done(tmp_path, "node", MODULES / "relay-compiler/cli.js")
-    said = await run(api, RELAY + ARTIFACT, "relay", tmp_path / "src/relay.js")
-    check_that_nothing_was_mixed_up(said)
-    assert {"42", "aggregate:user/42", "aggregate:order/42", "type:user.changed", "rejected:1"} <= set(said["ids"])
+    await output(tmp_path, "node", MODULES / "relay-compiler/cli.js")
+    report = await run(api, RELAY + ARTIFACT, "relay", tmp_path / "src/relay.js")
+    check_that_objects_are_kept_apart(report)
+    assert {"42", "aggregate:user/42", "aggregate:order/42", "type:user.changed", "rejected:1"} <= set(report["ids"])
 
 
 def test_the_example_for_urql_names_every_type_without_an_id() -> None:
     types = build_schema((ROOT / "schema/schema.graphql").read_text()).type_map.values()
-    without = {
+    expected = {
         type.name
         for type in types
         if isinstance(type, GraphQLObjectType)
@@ -141,8 +141,8 @@ def test_the_example_for_urql_names_every_type_without_an_id() -> None:
         and not type.name.endswith(("Connection", "Edge", "PageInfo"))
         and type.name not in ("Query", "Mutation", "Subscription")
     }
-    [named] = re.findall(r"const withoutId = (\[.*?\]);", URQL, re.DOTALL)
-    assert set(json.loads(named)) == without
+    [listed] = re.findall(r"const withoutId = (\[.*?\]);", URQL, re.DOTALL)
+    assert set(json.loads(listed)) == expected
 
 
 def test_the_example_for_apollo_client_names_every_member_of_interfaces_and_unions() -> None:

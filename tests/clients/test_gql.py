@@ -1,4 +1,4 @@
-"""The gql package from PyPI as a client: what people have already can ask and follow."""
+"""The gql package from PyPI as a client: existing clients can query and subscribe."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -30,11 +30,11 @@ async def api(settings: Settings, log: Log, client: Client) -> AsyncIterator[Run
 
 def over_http(api: RunningApi) -> GQL:
     url = str(api.http.base_url.join("/graphql"))
-    # it asks for the schema first, and checks the questions against it
+    # it fetches the schema first, and checks queries against it
     return GQL(transport=HTTPXAsyncTransport(url=url), fetch_schema_from_transport=True)
 
 
-async def test_it_asks_over_http(api: RunningApi, log: Log) -> None:
+async def test_it_queries_over_http(api: RunningApi, log: Log) -> None:
     await fill(log, [orjson.dumps({"type": "a.b", "messageId": f"m{n}", "data": {"n": n}}) for n in range(3)], {"*": 0})
     async with over_http(api) as session:
         found = await session.execute(GraphQLRequest(EVENTS, variable_values={"first": 2}))
@@ -49,7 +49,7 @@ async def test_it_reads_our_errors(api: RunningApi) -> None:
     assert refused.value.errors[0]["extensions"] == {"code": "BAD_USER_INPUT", "field": "after"}
 
 
-async def test_it_follows_over_a_websocket(
+async def test_it_subscribes_over_a_websocket(
     api: RunningApi, client: Client, subject_prefix: str, ingesting: None
 ) -> None:
     transport = WebsocketsTransport(url=api.socket_url, ping_interval=0.05, pong_timeout=30.0)
@@ -66,7 +66,7 @@ async def test_it_follows_over_a_websocket(
         ] == "m3"
 
 
-async def test_it_hears_why_a_subscription_is_refused(api: RunningApi) -> None:
+async def test_it_gets_the_reason_why_a_subscription_is_refused(api: RunningApi) -> None:
     async with asyncio.timeout(60), GQL(transport=WebsocketsTransport(url=api.socket_url)) as session:
         with pytest.raises(TransportQueryError, match="not a cursor"):
             await anext(session.subscribe(GraphQLRequest(FEED, variable_values={"after": "x"})))

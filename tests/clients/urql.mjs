@@ -1,4 +1,4 @@
-// What urql with its normalised cache makes of the API; `client` is that of the docs.
+// What urql with its normalised cache does with the API; `client` comes from the example in the docs.
 const TWO = `{
   user: aggregate(type: "user", id: "42") { id type aggregateId lastEventType }
   order: aggregate(type: "order", id: "42") { id type aggregateId lastEventType }
@@ -19,35 +19,35 @@ const FEED = `subscription { events(from: BEGINNING) {
   __typename ... on Event { id type aggregate { id version } } ... on CaughtUp { cursor }
 } }`;
 
-const said = { warnings: [] };
-for (const level of ["warn", "error"]) console[level] = (...words) => said.warnings.push(words.join(" "));
+const report = { warnings: [] };
+for (const level of ["warn", "error"]) console[level] = (...words) => report.warnings.push(words.join(" "));
 async function answer(query, variables, requestPolicy) {
   const { data, error } = await client.query(query, variables, { requestPolicy }).toPromise();
   if (error) throw error;
   return data;
 }
-const kept = (query, variables) => answer(query, variables, "cache-only");
+const cached = (query, variables) => answer(query, variables, "cache-only");
 
-said.answered = await answer(TWO, {}, "network-only");
-said.kept = await kept(TWO, {});
-said.lists = await answer(LISTS, {});
-said.keptAfterLists = await kept(TWO, {});
-said.keptLists = await kept(LISTS, {});
+report.answer = await answer(TWO, {}, "network-only");
+report.cached = await cached(TWO, {});
+report.lists = await answer(LISTS, {});
+report.cachedAfterLists = await cached(TWO, {});
+report.cachedLists = await cached(LISTS, {});
 for (const part of ["totalEvents", "eventTypes"]) await answer(`{ stats { ${part} } }`, {});
-said.stats = await kept("{ stats { totalEvents eventTypes } }", {});
+report.stats = await cached("{ stats { totalEvents eventTypes } }", {});
 for (let after = null, more = true; more; ) {
   const { hasNextPage, endCursor } = (await answer(PAGE, { after })).aggregate.events.pageInfo;
   [after, more] = [endCursor, hasNextPage];
 }
-said.pages = (await kept(PAGE, { after: null })).aggregate.events.edges.map(({ node }) => node.id);
-said.followed = await new Promise((done, failed) => {
-  const found = [];
+report.pages = (await cached(PAGE, { after: null })).aggregate.events.edges.map(({ node }) => node.id);
+report.deliveries = await new Promise((done, failed) => {
+  const items = [];
   const { unsubscribe } = client.subscription(FEED, {}).subscribe(({ data, error }) => {
     if (error) failed(error);
-    found.push(data.events);
-    if (data.events.__typename === "CaughtUp") done(found);
+    items.push(data.events);
+    if (data.events.__typename === "CaughtUp") done(items);
   });
 });
-said.keptAfterAll = await kept(TWO, {});
-console.log(JSON.stringify(said));
+report.cachedAfterAll = await cached(TWO, {});
+console.log(JSON.stringify(report));
 process.exit();
