@@ -215,7 +215,7 @@ async def test_a_fault_of_ours_in_reading_one_message_rejects_that_message_alone
             raise KeyError("a fault of ours")
         return parse_message(arrival, *rest)
 
-    monkeypatch.setattr("eventscope.subscriptions.ingest.ingester.parse_message", faulty)
+    monkeypatch.setattr("eventscope.subscriptions.ingest.arrival_parser.parse_message", faulty)
     async with ingester(settings):
         await publish(client, subject_prefix, 5)
         assert await kept(log, 5) == {1: "event", 2: "event", 3: "UNREADABLE", 4: "event", 5: "event"}
