@@ -8,37 +8,33 @@ import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import httpx
 import orjson
 import pytest
 from nats.aio.client import Client
 
-from eventscope.errors import Unavailable
 from eventscope.http import event_stream
 from eventscope.http.event_stream import is_requested
 from eventscope.processes.ports import free
 from eventscope.settings import Settings
-from eventscope.store.events import pages as read
-from eventscope.store.log import Log, open_log
+from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
-from eventscope.store.stats import expiry
-from eventscope.store.values.moment import DAY
+from tests.http.support.feed import FEED, ids_until_caught_up, store_events
 from tests.support import processes
 from tests.support.api_server import RunningApi, running_api
-from tests.support.clients.event_stream import EVENTS, Stream, open_stream
+from tests.support.clients.event_stream import EVENTS, open_stream
 from tests.support.requirements import leave_out
 from tests.support.sample_log import fill
 from tests.support.until import until
 
 WEB = Path(__file__).parents[2] / "web"
-FEED = """subscription ($after: String, $from: StartFrom) {
-  events(after: $after, from: $from) { __typename ... on Event { id cursor } ... on CaughtUp { cursor } }
-}"""
+
+
 JSON = "application/json"
+
+
 URQL = f"application/graphql-response+json, {JSON}, {EVENTS}, multipart/mixed"
 
 
@@ -46,18 +42,6 @@ URQL = f"application/graphql-response+json, {JSON}, {EVENTS}, multipart/mixed"
 async def api(settings: Settings, log: Log, client: Client) -> AsyncIterator[RunningApi]:
     async with running_api(settings) as api:
         yield api
-
-
-async def stored(log: Log, *numbers: int) -> None:
-    await fill(log, [orjson.dumps({"type": "a.b", "messageId": f"m{n}"}) for n in numbers], {"*": 0})
-
-
-async def caught_up(stream: Stream) -> list[str]:
-    """The ids of the events up to the word that all were delivered."""
-    ids = []
-    while (delivery := (await stream.next())["events"])["__typename"] != "CaughtUp":
-        ids.append(delivery["id"])
-    return ids
 
 
 # the protocol
@@ -79,7 +63,7 @@ async def test_a_subscription_streams_history_and_what_happens_then(
         assert headers["content-type"] == "text/event-stream; charset=utf-8"
         assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-store", "nosniff")
         assert "content-length" not in headers
-        assert await caught_up(stream) == ["m0", "m1", "m2"]
+        assert await ids_until_caught_up(stream) == ["m0", "m1", "m2"]
         for n in range(3, 6):
             await client.publish(f"{subject_prefix}.a.b", orjson.dumps({"messageId": f"m{n}"}))
             assert (await stream.next())["events"]["id"] == f"m{n}"
@@ -108,22 +92,22 @@ async def test_a_range_of_time_means_the_same_of_what_happened_and_of_what_happe
     await publish("past")
     await until(there)
     async with open_stream(api.http, query, filter=filter, **{"from": "BEGINNING"}) as stream:
-        assert await caught_up(stream) == [f"past {times[n]}" for n in (1, 2, 4)]
+        assert await ids_until_caught_up(stream) == [f"past {times[n]}" for n in (1, 2, 4)]
         await publish("live")
         for n in (1, 2, 4):
             assert (await stream.next())["events"]["id"] == f"live {times[n]}"
 
 
 async def test_a_client_that_comes_back_with_its_last_cursor_gets_the_rest(api: RunningApi, log: Log) -> None:
-    await stored(log, *range(10))
+    await store_events(log, *range(10))
     async with open_stream(api.http, FEED, **{"from": "BEGINNING"}) as stream:
         seen = [(await stream.next())["events"] for _ in range(4)]
     async with open_stream(api.http, FEED, after=seen[-1]["cursor"]) as stream:
-        assert await caught_up(stream) == [f"m{n}" for n in range(4, 10)]
+        assert await ids_until_caught_up(stream) == [f"m{n}" for n in range(4, 10)]
 
 
 async def test_a_subscription_that_ends_is_complete_and_so_is_the_stream(api: RunningApi, log: Log) -> None:
-    await stored(log, 1, 2)
+    await store_events(log, 1, 2)
     async with open_stream(api.http, "subscription { replay { ... on Event { id } } }") as stream:
         assert [(await stream.next())["replay"]["id"] for _ in range(2)] == ["m1", "m2"]
         assert await stream.hear() == ("complete", None)
@@ -133,7 +117,7 @@ async def test_a_subscription_that_ends_is_complete_and_so_is_the_stream(api: Ru
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_queries_go_as_a_stream_of_one_result(api: RunningApi, log: Log, method: str) -> None:
-    await stored(log, 1)
+    await store_events(log, 1)
     async with open_stream(api.http, "query ($id: ID!) { event(id: $id) { id } }", method=method, id="m1") as stream:
         assert await stream.hear() == ("next", {"data": {"event": {"id": "m1"}}})
         assert await stream.hear() == ("complete", None)
@@ -154,9 +138,9 @@ async def test_a_mutation_goes_as_a_stream_by_post_and_not_by_get(
 
 
 async def test_a_subscription_by_get_is_what_a_browsers_event_source_asks(api: RunningApi, log: Log) -> None:
-    await stored(log, 1)
+    await store_events(log, 1)
     async with open_stream(api.http, FEED, method="GET", **{"from": "BEGINNING"}) as stream:
-        assert await caught_up(stream) == ["m1"]
+        assert await ids_until_caught_up(stream) == ["m1"]
 
 
 @pytest.mark.parametrize(
@@ -203,12 +187,12 @@ async def test_what_is_no_request_is_answered_as_ever(
 
 
 async def test_who_takes_json_too_gets_a_stream_only_where_it_takes_one(api: RunningApi, log: Log) -> None:
-    await stored(log, 1)
+    await store_events(log, 1)
     answer = await api.http.post("/graphql", json={"query": "{ log { head } }"}, headers={"accept": URQL})
     assert answer.json() == {"data": {"log": {"head": 1}}}
     async with open_stream(api.http, FEED, accept=URQL, **{"from": "BEGINNING"}) as stream:
         assert stream.response.headers["content-type"].startswith(EVENTS)
-        assert await caught_up(stream) == ["m1"]
+        assert await ids_until_caught_up(stream) == ["m1"]
 
 
 @pytest.mark.parametrize(
@@ -226,183 +210,6 @@ async def test_who_takes_json_too_gets_a_stream_only_where_it_takes_one(api: Run
 )
 def test_only_who_says_so_takes_a_stream(accept: str | None, is_wanted: bool) -> None:
     assert is_requested(accept) == is_wanted
-
-
-# going on after a break, as a browser's EventSource does by itself
-
-
-def back(stream: Stream) -> dict[str, str]:
-    """The header of a client that comes back."""
-    assert stream.last_id is not None
-    return {"last-event-id": stream.last_id}
-
-
-async def test_each_result_has_the_place_from_which_to_go_on(api: RunningApi, log: Log) -> None:
-    await stored(log, *range(3))
-    cursors = " ".join(f"... on {kind} {{ cursor }}" for kind in ("Event", "CaughtUp", "FellBehind", "Checkpoint"))
-    query = f"subscription {{ events(from: BEGINNING) {{ __typename ... on Event {{ id }} {cursors} }} }}"
-    async with open_stream(api.http, query) as stream:
-        for _ in range(4):
-            delivery = (await stream.next())["events"]
-            assert stream.last_id == delivery["cursor"]
-        await stored(log, 3)
-        while (delivery := (await stream.next())["events"])["__typename"] != "Event":
-            assert stream.last_id == delivery["cursor"]
-        assert (delivery["id"], stream.last_id) == ("m3", delivery["cursor"])
-
-
-@pytest.mark.parametrize("method", ["GET", "POST"])
-@pytest.mark.parametrize("seen", [0, 1, 4, 9])
-async def test_who_comes_back_gets_the_rest_whatever_its_address_asks_for(
-    api: RunningApi, log: Log, method: str, seen: int
-) -> None:
-    await stored(log, *range(10))
-    for start in ({"from": "BEGINNING"}, {"after": "e1"}, {"from": "NOW"}):
-        async with open_stream(api.http, FEED, method=method, **{"from": "BEGINNING"}) as stream:
-            for _ in range(seen + 1):
-                await stream.next()
-        async with open_stream(api.http, FEED, method=method, headers=back(stream), **start) as stream:
-            assert await caught_up(stream) == [f"m{n}" for n in range(seen + 1, 10)]
-
-
-@pytest.mark.parametrize("query", ["{ cursor }", "{ id }"])
-async def test_a_cursor_that_is_not_asked_for_is_there_too(api: RunningApi, log: Log, query: str) -> None:
-    await stored(log, *range(3))
-    async with open_stream(api.http, f"subscription {{ replay {{ ... on Event {query} }} }}") as stream:
-        await stream.next()
-    async with open_stream(api.http, FEED, headers=back(stream)) as stream:
-        assert await caught_up(stream) == ["m1", "m2"]
-
-
-REPLAY = """subscription ($after: String, $filter: EventFilter) {
-  replay(after: $after, filter: $filter) { __typename ... on Event { id } }
-}"""
-
-
-async def replayed(stream: Stream) -> list[str]:
-    """The ids of what is replayed, to its end."""
-    ids = []
-    while (heard := await stream.hear())[0] == "next":
-        if heard[1]["data"]["replay"]["__typename"] == "Event":
-            ids.append(heard[1]["data"]["replay"]["id"])
-    assert heard == ("complete", None)
-    return ids
-
-
-async def test_a_replay_that_breaks_off_goes_on_up_to_where_it_was_to_end(api: RunningApi, log: Log) -> None:
-    await stored(log, *range(6))
-    async with open_stream(api.http, REPLAY, after="e1") as stream:
-        await stream.next()
-    await stored(log, 6, 7)
-    async with open_stream(api.http, REPLAY, after="e1", headers=back(stream)) as stream:
-        assert await replayed(stream) == ["m2", "m3", "m4", "m5"]
-
-
-@pytest.mark.parametrize("filter", [{}, {"eventTypes": ["nothing"]}])
-@pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_who_comes_back_after_the_end_is_told_not_to(
-    api: RunningApi, log: Log, method: str, filter: dict[str, object]
-) -> None:
-    await stored(log, 1)
-    async with open_stream(api.http, REPLAY, method=method, filter=filter) as stream:
-        await replayed(stream)
-    await stored(log, 2)
-    async with open_stream(api.http, REPLAY, method=method, filter=filter, headers=back(stream)) as again:
-        assert (again.response.status_code, await again.response.aread()) == (204, b"")
-
-
-async def test_who_missed_only_the_word_of_the_end_hears_it_and_nothing_else(api: RunningApi, log: Log) -> None:
-    await stored(log, 1)
-    async with open_stream(api.http, REPLAY) as stream:
-        await stream.next()
-    await stored(log, 2)
-    async with open_stream(api.http, REPLAY, headers=back(stream)) as stream:
-        assert await replayed(stream) == []
-
-
-@pytest.mark.parametrize(
-    "query",
-    [
-        *("{ log { head } }", "{", "subscription { nonsense }", 'subscription { events(after: "x") { __typename } }'),
-        "{" + "a" + " {a" * 40 + "}" * 41,
-    ],
-)
-async def test_what_would_come_out_the_same_again_is_not_to_be_asked_again(api: RunningApi, query: str) -> None:
-    async with open_stream(api.http, query) as stream:
-        await stream.hear()
-        assert await stream.hear() == ("complete", None)
-    async with open_stream(api.http, query, headers=back(stream)) as again:
-        assert again.response.status_code == 204
-
-
-async def test_who_comes_back_with_a_place_that_is_none_is_told_so_and_not_to_come_again(api: RunningApi) -> None:
-    async with open_stream(api.http, FEED, headers={"last-event-id": "nonsense"}) as stream:
-        _, result = await stream.hear()
-        assert result["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
-        assert await stream.hear() == ("complete", None)
-    async with open_stream(api.http, FEED, headers=back(stream)) as again:
-        assert again.response.status_code == 204
-
-
-@pytest.mark.parametrize(("query", "name"), [(FEED, "events"), (REPLAY, "replay")])
-async def test_after_an_error_that_passes_the_last_place_stays_the_one_to_come_back_with(
-    api: RunningApi, log: Log, monkeypatch: pytest.MonkeyPatch, query: str, name: str
-) -> None:
-    await stored(log, 1, 2)
-    start = {"from": "BEGINNING"} if query is FEED else {}
-    page, pages = read.page, 0
-
-    async def failing(*arguments: Any, **more: Any) -> Any:
-        nonlocal pages
-        pages += 1
-        if pages > 1:
-            raise Unavailable("MongoDB does not answer")
-        found = await page(*arguments, **more)
-        return replace(found, events=found.events[:1], stopped_at=found.events[0]["_id"])
-
-    with monkeypatch.context() as patch:
-        patch.setattr(read, "page", failing)
-        async with open_stream(api.http, query, **start) as stream:
-            assert (await stream.next())[name]["id"] == "m1"
-            while "errors" not in (heard := await stream.hear())[1]:
-                assert heard[0] == "next"
-            assert heard[1]["errors"][0]["extensions"]["code"] == "UNAVAILABLE"
-            assert await stream.hear() == ("complete", None)
-    async with open_stream(api.http, query, headers=back(stream), **start) as stream:
-        assert (await stream.next())[name]["id"] == "m2"
-
-
-@pytest.mark.parametrize("name", ["events", "replay"])
-async def test_who_comes_back_after_word_of_a_gap_gets_what_lies_within_it_and_is_kept_longer(
-    api: RunningApi, log: Log, settings: Settings, name: str
-) -> None:
-    past = log.clock() - 3 * DAY
-    async with open_log(settings.mongo_url, settings.mongo_database, clock=lambda: past) as then:
-        kinds = ["long", "short", "short", "long", "short", "long"]
-        messages = [orjson.dumps({"type": f"{kind}.lived", "messageId": f"m{n}"}) for n, kind in enumerate(kinds)]
-        await fill(then, messages, {"*": 0.0, "short.*": 1.0})
-    await expiry.tidy(log)
-    start = "(from: BEGINNING)" if name == "events" else ""
-    query = f"subscription {{ {name}{start} {{ __typename ... on Event {{ id }} }} }}"
-    seen: list[str] = []
-    headers: dict[str, str] = {}
-    for taken in (1, 2, 1, 2, 1, 2):  # word of the gap and a break; then word of it once more, and what comes next
-        async with open_stream(api.http, query, headers=headers) as stream:
-            for _ in range(taken):
-                delivery = (await stream.next())[name]
-                seen += [delivery["id"]] if delivery["__typename"] == "Event" else []
-                headers = back(stream)
-    assert seen == ["m0", "m3", "m5"]
-
-
-async def test_what_has_no_place_is_told_as_it_is_by_then(api: RunningApi, log: Log) -> None:
-    await stored(log, 1)
-    query = "subscription { stats { totalEvents } }"
-    async with open_stream(api.http, query) as stream:
-        assert (await stream.next())["stats"]["totalEvents"] == 1
-        assert stream.last_id is None
-    async with open_stream(api.http, query, headers={"last-event-id": "e1"}) as stream:
-        assert (await stream.next())["stats"]["totalEvents"] == 1
 
 
 # what it costs and how it ends
@@ -426,14 +233,14 @@ async def test_those_who_ask_the_same_share_the_work_with_those_on_websockets(ap
     async with AsyncExitStack() as stack:
         streams = [await stack.enter_async_context(open_stream(api.http, FEED)) for _ in range(5)]
         for stream in streams:
-            assert await caught_up(stream) == []
+            assert await ids_until_caught_up(stream) == []
         state = api.services.hub.state()
         assert (state.count, state.cohorts) == (5, 1)
     await until(lambda: api.services.hub.state().count == 0)
 
 
 async def test_a_hundred_clients_that_break_off_leave_nothing_behind(api: RunningApi, log: Log) -> None:
-    await stored(log, 1)
+    await store_events(log, 1)
     await api.ask("{ log { head } }")
     before = len(asyncio.all_tasks())
     host, port = api.http.base_url.host, api.http.base_url.port
@@ -484,8 +291,8 @@ async def test_a_client_that_stops_reading_is_given_up_and_frees_what_it_held(
 async def test_one_connection_too_many_is_told_to_come_later(settings: Settings, log: Log, client: Client) -> None:
     async with running_api(settings.model_copy(update={"connections_per_address": 2})) as api:
         async with open_stream(api.http, FEED) as one, open_stream(api.http, FEED) as other:
-            await caught_up(one)
-            await caught_up(other)
+            await ids_until_caught_up(one)
+            await ids_until_caught_up(other)
             response = await api.http.post("/graphql", json={"query": FEED}, headers={"accept": EVENTS})
             assert response.status_code == 503
             assert response.json()["errors"][0]["extensions"]["code"] == "UNAVAILABLE"
@@ -500,7 +307,7 @@ async def test_one_connection_too_many_is_told_to_come_later(settings: Settings,
 async def test_when_the_server_stops_streams_end_at_once_without_being_complete(
     settings: Settings, log: Log, client: Client
 ) -> None:
-    await stored(log, 1)
+    await store_events(log, 1)
     settings = settings.model_copy(update={"port": free()})
     async with (
         processes.eventscope_process(settings, "serve", "--no-ingest") as process,
@@ -515,7 +322,7 @@ async def test_when_the_server_stops_streams_end_at_once_without_being_complete(
 
         await until(up)
         async with open_stream(http, FEED, **{"from": "BEGINNING"}) as stream:
-            await caught_up(stream)
+            await ids_until_caught_up(stream)
             process.send_signal(signal.SIGTERM)
             with pytest.raises(EOFError):
                 await stream.hear()
@@ -529,7 +336,7 @@ async def test_the_npm_client_graphql_sse_follows_and_hears_errors(api: RunningA
     node = shutil.which("node")
     if node is None or not (WEB / "node_modules" / "graphql-sse").exists():
         leave_out("the npm client needs Node and what `make web` installs")
-    await stored(log, *range(5))
+    await store_events(log, *range(5))
     script = """
       import { createClient } from "graphql-sse";
       const client = createClient({ url: process.argv[1], retryAttempts: 0 });

@@ -1,0 +1,200 @@
+"""Event streams that break off: each result says from where to go on, and a client that comes back gets the rest."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+from nats.aio.client import Client
+
+from eventscope.errors import Unavailable
+from eventscope.settings import Settings
+from eventscope.store.events import pages as read
+from eventscope.store.log import Log, open_log
+from eventscope.store.stats import expiry
+from eventscope.store.values.moment import DAY
+from tests.http.support.feed import FEED, ids_until_caught_up, store_events
+from tests.support.api_server import RunningApi, running_api
+from tests.support.clients.event_stream import Stream, open_stream
+from tests.support.sample_log import fill
+
+
+@pytest.fixture
+async def api(settings: Settings, log: Log, client: Client) -> AsyncIterator[RunningApi]:
+    async with running_api(settings) as api:
+        yield api
+
+
+def last_event_id(stream: Stream) -> dict[str, str]:
+    """The header of a client that comes back."""
+    assert stream.last_id is not None
+    return {"last-event-id": stream.last_id}
+
+
+async def test_each_result_has_the_place_from_which_to_go_on(api: RunningApi, log: Log) -> None:
+    await store_events(log, *range(3))
+    cursors = " ".join(f"... on {kind} {{ cursor }}" for kind in ("Event", "CaughtUp", "FellBehind", "Checkpoint"))
+    query = f"subscription {{ events(from: BEGINNING) {{ __typename ... on Event {{ id }} {cursors} }} }}"
+    async with open_stream(api.http, query) as stream:
+        for _ in range(4):
+            delivery = (await stream.next())["events"]
+            assert stream.last_id == delivery["cursor"]
+        await store_events(log, 3)
+        while (delivery := (await stream.next())["events"])["__typename"] != "Event":
+            assert stream.last_id == delivery["cursor"]
+        assert (delivery["id"], stream.last_id) == ("m3", delivery["cursor"])
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("seen", [0, 1, 4, 9])
+async def test_who_comes_back_gets_the_rest_whatever_its_address_asks_for(
+    api: RunningApi, log: Log, method: str, seen: int
+) -> None:
+    await store_events(log, *range(10))
+    for start in ({"from": "BEGINNING"}, {"after": "e1"}, {"from": "NOW"}):
+        async with open_stream(api.http, FEED, method=method, **{"from": "BEGINNING"}) as stream:
+            for _ in range(seen + 1):
+                await stream.next()
+        async with open_stream(api.http, FEED, method=method, headers=last_event_id(stream), **start) as stream:
+            assert await ids_until_caught_up(stream) == [f"m{n}" for n in range(seen + 1, 10)]
+
+
+@pytest.mark.parametrize("query", ["{ cursor }", "{ id }"])
+async def test_a_cursor_that_is_not_asked_for_is_there_too(api: RunningApi, log: Log, query: str) -> None:
+    await store_events(log, *range(3))
+    async with open_stream(api.http, f"subscription {{ replay {{ ... on Event {query} }} }}") as stream:
+        await stream.next()
+    async with open_stream(api.http, FEED, headers=last_event_id(stream)) as stream:
+        assert await ids_until_caught_up(stream) == ["m1", "m2"]
+
+
+REPLAY = """subscription ($after: String, $filter: EventFilter) {
+  replay(after: $after, filter: $filter) { __typename ... on Event { id } }
+}"""
+
+
+async def replayed_ids(stream: Stream) -> list[str]:
+    """The ids of what is replayed, to its end."""
+    ids = []
+    while (heard := await stream.hear())[0] == "next":
+        if heard[1]["data"]["replay"]["__typename"] == "Event":
+            ids.append(heard[1]["data"]["replay"]["id"])
+    assert heard == ("complete", None)
+    return ids
+
+
+async def test_a_replay_that_breaks_off_goes_on_up_to_where_it_was_to_end(api: RunningApi, log: Log) -> None:
+    await store_events(log, *range(6))
+    async with open_stream(api.http, REPLAY, after="e1") as stream:
+        await stream.next()
+    await store_events(log, 6, 7)
+    async with open_stream(api.http, REPLAY, after="e1", headers=last_event_id(stream)) as stream:
+        assert await replayed_ids(stream) == ["m2", "m3", "m4", "m5"]
+
+
+@pytest.mark.parametrize("filter", [{}, {"eventTypes": ["nothing"]}])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_who_comes_back_after_the_end_is_told_not_to(
+    api: RunningApi, log: Log, method: str, filter: dict[str, object]
+) -> None:
+    await store_events(log, 1)
+    async with open_stream(api.http, REPLAY, method=method, filter=filter) as stream:
+        await replayed_ids(stream)
+    await store_events(log, 2)
+    async with open_stream(api.http, REPLAY, method=method, filter=filter, headers=last_event_id(stream)) as again:
+        assert (again.response.status_code, await again.response.aread()) == (204, b"")
+
+
+async def test_who_missed_only_the_word_of_the_end_hears_it_and_nothing_else(api: RunningApi, log: Log) -> None:
+    await store_events(log, 1)
+    async with open_stream(api.http, REPLAY) as stream:
+        await stream.next()
+    await store_events(log, 2)
+    async with open_stream(api.http, REPLAY, headers=last_event_id(stream)) as stream:
+        assert await replayed_ids(stream) == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("{ log { head } }", "{", "subscription { nonsense }", 'subscription { events(after: "x") { __typename } }'),
+        "{" + "a" + " {a" * 40 + "}" * 41,
+    ],
+)
+async def test_what_would_come_out_the_same_again_is_not_to_be_asked_again(api: RunningApi, query: str) -> None:
+    async with open_stream(api.http, query) as stream:
+        await stream.hear()
+        assert await stream.hear() == ("complete", None)
+    async with open_stream(api.http, query, headers=last_event_id(stream)) as again:
+        assert again.response.status_code == 204
+
+
+async def test_who_comes_back_with_a_place_that_is_none_is_told_so_and_not_to_come_again(api: RunningApi) -> None:
+    async with open_stream(api.http, FEED, headers={"last-event-id": "nonsense"}) as stream:
+        _, result = await stream.hear()
+        assert result["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+        assert await stream.hear() == ("complete", None)
+    async with open_stream(api.http, FEED, headers=last_event_id(stream)) as again:
+        assert again.response.status_code == 204
+
+
+@pytest.mark.parametrize(("query", "name"), [(FEED, "events"), (REPLAY, "replay")])
+async def test_after_an_error_that_passes_the_last_place_stays_the_one_to_come_back_with(
+    api: RunningApi, log: Log, monkeypatch: pytest.MonkeyPatch, query: str, name: str
+) -> None:
+    await store_events(log, 1, 2)
+    start = {"from": "BEGINNING"} if query is FEED else {}
+    page, pages = read.page, 0
+
+    async def failing(*arguments: Any, **more: Any) -> Any:
+        nonlocal pages
+        pages += 1
+        if pages > 1:
+            raise Unavailable("MongoDB does not answer")
+        found = await page(*arguments, **more)
+        return replace(found, events=found.events[:1], stopped_at=found.events[0]["_id"])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(read, "page", failing)
+        async with open_stream(api.http, query, **start) as stream:
+            assert (await stream.next())[name]["id"] == "m1"
+            while "errors" not in (heard := await stream.hear())[1]:
+                assert heard[0] == "next"
+            assert heard[1]["errors"][0]["extensions"]["code"] == "UNAVAILABLE"
+            assert await stream.hear() == ("complete", None)
+    async with open_stream(api.http, query, headers=last_event_id(stream), **start) as stream:
+        assert (await stream.next())[name]["id"] == "m2"
+
+
+@pytest.mark.parametrize("name", ["events", "replay"])
+async def test_who_comes_back_after_word_of_a_gap_gets_what_lies_within_it_and_is_kept_longer(
+    api: RunningApi, log: Log, settings: Settings, name: str
+) -> None:
+    past = log.clock() - 3 * DAY
+    async with open_log(settings.mongo_url, settings.mongo_database, clock=lambda: past) as then:
+        kinds = ["long", "short", "short", "long", "short", "long"]
+        messages = [orjson.dumps({"type": f"{kind}.lived", "messageId": f"m{n}"}) for n, kind in enumerate(kinds)]
+        await fill(then, messages, {"*": 0.0, "short.*": 1.0})
+    await expiry.tidy(log)
+    start = "(from: BEGINNING)" if name == "events" else ""
+    query = f"subscription {{ {name}{start} {{ __typename ... on Event {{ id }} }} }}"
+    seen: list[str] = []
+    headers: dict[str, str] = {}
+    for taken in (1, 2, 1, 2, 1, 2):  # word of the gap and a break; then word of it once more, and what comes next
+        async with open_stream(api.http, query, headers=headers) as stream:
+            for _ in range(taken):
+                delivery = (await stream.next())[name]
+                seen += [delivery["id"]] if delivery["__typename"] == "Event" else []
+                headers = last_event_id(stream)
+    assert seen == ["m0", "m3", "m5"]
+
+
+async def test_what_has_no_place_is_told_as_it_is_by_then(api: RunningApi, log: Log) -> None:
+    await store_events(log, 1)
+    query = "subscription { stats { totalEvents } }"
+    async with open_stream(api.http, query) as stream:
+        assert (await stream.next())["stats"]["totalEvents"] == 1
+        assert stream.last_id is None
+    async with open_stream(api.http, query, headers={"last-event-id": "e1"}) as stream:
+        assert (await stream.next())["stats"]["totalEvents"] == 1
