@@ -14,8 +14,8 @@ INSTEAD = {"mongod": "mongo_url", "nats-server": "nats_url"}
 
 
 def find(name: str) -> Path:
-    """The program of this name; one on PATH comes first, for somebody put it there on purpose."""
-    # the folder of our own scripts is not on PATH when the environment is used without being activated
+    """The path of the program; one on PATH comes first. CannotStart when there is none."""
+    # the scripts folder of this Python is not on PATH if its environment is not activated
     on_path = shutil.which(name) or shutil.which(name, path=sysconfig.get_path("scripts"))
     if on_path:
         return Path(on_path)
@@ -33,16 +33,16 @@ def _installed(name: str) -> Iterator[Path]:
             files = importlib.metadata.files(wheel) or []
         except importlib.metadata.PackageNotFoundError:
             continue
-        # asked of the list of installed files: an import would run the code of the wheel, or of what shares its name
+        # not by an import, which would run code of the wheel, or of another package with its name
         paths = (Path(str(file.locate())) for file in files if file.stem == name)
         yield from (path for path in paths if path.is_file())
 
 
 def _runnable(path: Path) -> Path:
     mode = path.stat().st_mode
-    if not mode & 0o100:  # some installers drop the run bit
+    if not mode & 0o100:  # some installers drop the execute bit
         try:
             path.chmod(mode | 0o755)
         except OSError as error:
-            raise CannotStart(f"{path} may not be run, and that cannot be changed: {error.strerror}") from None
+            raise CannotStart(f"{path} is not executable, and cannot be made so: {error.strerror}") from None
     return path

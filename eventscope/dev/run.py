@@ -1,4 +1,4 @@
-"""The command `eventscope dev`: everything on this machine, in child processes that start, live and stop together."""
+"""Runs `eventscope dev`: all servers as child processes that start and stop together."""
 
 import asyncio
 import http.client
@@ -25,8 +25,8 @@ from eventscope.terminal import safe
 
 PROGRAM = (sys.executable, "-m", "eventscope")
 READY_SECONDS = 60.0
-LEASE_SECONDS = 2.0  # nobody else stands by here, and whoever was killed should not be waited for
-HISTORY = 500  # sample events of the days before, so that a new log has something to show at once
+LEASE_SECONDS = 2.0  # short, since after a kill nobody else holds the lease
+HISTORY = 500  # past sample events, so that a new log shows something at once
 SERVERS: Mapping[str, str] = {"mongo_url": "MongoDB", "nats_url": "NATS"}
 QUERY = "{ events(first: 3) { nodes { position type aggregateId timestamp } } }"
 
@@ -42,33 +42,32 @@ async def run_dev(
     console: Console,
     program: Sequence[str] = PROGRAM,
 ) -> int:
-    """Run until a signal asks for the end, and return the exit code.
+    """Run until SIGINT, SIGTERM or SIGHUP, and return the exit code.
 
-    CannotStart when something does not come up, or when the sample business would reach servers that are not embedded.
+    CannotStart when a server does not start, or when sample events would go to servers that are not embedded.
     """
-    given = [variable(name) for name in SERVERS if getattr(settings, name)]
-    if sample and given:
+    external = [variable(name) for name in SERVERS if getattr(settings, name)]
+    if sample and external:
+        name, them = ("names", "it") if len(external) == 1 else ("name", "both")
         raise CannotStart(
-            f"--sample is for the embedded servers alone, but others are named by {' and '.join(given)}:"
-            f" unset {'both' if len(given) > 1 else 'it'}, or leave out --sample"
+            f"--sample is for embedded servers only, but {' and '.join(external)} {name} others:"
+            f" unset {them}, or leave out --sample"
         )
-    with stop_request(signal.SIGHUP) as asked:
+    with stop_request(signal.SIGHUP) as stop:
         async with locked(data_dir) as lock:
             forget(data_dir)
             if port and not is_free(port):
-                raise CannotStart(
-                    f"port {port} on {HOST} is taken; --port 0 takes any free one, and so does {variable('port')}=0"
-                )
+                raise CannotStart(f"port {port} on {HOST} is taken; --port 0 or {variable('port')}=0 picks a free one")
             dev = Dev(settings, port or free(), data_dir, console, program, lock)
             history = None if (data_dir / "nats").exists() else HISTORY
             options = _sample_options(seed=seed, rate=rate, history=history)
             try:
                 try:
-                    await run_until(asked, dev.start(options if sample else None))
+                    await run_until(stop, dev.start(options if sample else None))
                 except CannotStart:
-                    if not asked:  # or what does not come up need not come up any more
+                    if not stop:  # once a stop is requested, nothing needs to start any more
                         raise
-                await asked.wait()
+                await stop.wait()
                 dev.say("stopping")
             finally:
                 await dev.stop()
@@ -76,7 +75,7 @@ async def run_dev(
 
 
 class Dev:
-    """One run: the children on a data folder, which hold its `lock` as long as they live."""
+    """One run: the child processes on a data folder, which hold its `lock` while they live."""
 
     def __init__(
         self, settings: Settings, port: int, data_dir: Path, console: Console, program: Sequence[str], lock: int
@@ -87,7 +86,7 @@ class Dev:
         self._data_dir = data_dir
         self._console = console
         self._program = program
-        self._supervisor = Supervisor(self.say, on_restart=self._publish, descriptors=[lock])
+        self._supervisor = Supervisor(self.say, on_restart=self._write_addresses, descriptors=[lock])
         self._mongo = settings.mongo_url
         self._nats = settings.nats_url
 
@@ -100,7 +99,7 @@ class Dev:
         return f"http://{HOST}:{self._ingest_port}"
 
     async def start(self, sample: Sequence[str] | None) -> None:
-        """Bring all up, or raise CannotStart; `sample` are the options for the events that are made up."""
+        """Start everything, or raise CannotStart; `sample` are options of `eventscope sample`, None for no events."""
         self.say("starting …")
         self._say_servers()
         self._nats = self._nats or await self._server("nats", Nats)
@@ -110,22 +109,22 @@ class Dev:
         api = self._command("api", "serve", "--no-ingest")
         await self._supervisor.start(ingest)
         await self._supervisor.start(api)
-        await self._answer(ingest, api)
+        await self._until_ready(ingest, api)
         if sample is not None:
             await self._supervisor.start(self._command("sample", "sample", "--server", self._nats, *sample))
         self._supervisor.keep()
-        self._publish()
+        self._write_addresses()
         self._greet()
 
     async def stop(self) -> None:
-        """End all: first those who ask, then those who are asked."""
+        """Stop everything: first the clients of the servers, then the servers."""
         forget(self._data_dir)
         await self._supervisor.stop("sample", "api", "ingest")
         await self._supervisor.stop("nats", "mongod")
 
     def say(self, text: str) -> None:
-        """Show a line, if there still is somebody to read it."""
-        # rich answers a closed pipe with SystemExit; a closed terminal must not keep us from stopping in order
+        """Print a line, unless the terminal is closed."""
+        # rich raises SystemExit for a closed pipe; a closed terminal must not prevent an orderly stop
         with suppress(OSError, SystemExit):
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
@@ -154,21 +153,21 @@ class Dev:
             variable("ingest_port"): str(self._ingest_port),
             variable("lease_seconds"): str(min(LEASE_SECONDS, self._settings.lease_seconds)),
             **({} if self._settings.nats_url else {variable(field): "" for field in NATS_ACCESS}),
-            "PYTHONUNBUFFERED": "1",  # a log that is read while it is written
+            "PYTHONUNBUFFERED": "1",  # for reading logs while they are written
         }
         return Child(name, [*self._program, *arguments], self._log(name), environment)
 
     def _log(self, name: str) -> Path:
         return self._data_dir / "logs" / f"{name}.log"
 
-    async def _answer(self, *children: Child) -> None:
+    async def _until_ready(self, *children: Child) -> None:
         reason = ""
         try:
             async with asyncio.timeout(READY_SECONDS):
                 while True:
                     for child in children:
                         if end := self._supervisor.ending(child.name):
-                            raise self._failure(child, f"{child.name} {end} while it was being started")
+                            raise self._failure(child, f"{child.name} {end} while starting")
                     status, reason = await asyncio.to_thread(_readyz, self._port)
                     if status == http.HTTPStatus.OK:
                         return
@@ -179,23 +178,23 @@ class Dev:
             ) from None
 
     def _failure(self, child: Child, reason: str) -> CannotStart:
-        said = self._supervisor.log_tail(child.name)
-        self.say(f"The end of {child.log}:" if said else f"{child.name} has written nothing to {child.log}.")
-        for line in said.splitlines():
+        log = self._supervisor.log_tail(child.name)
+        self.say(f"The end of {child.log}:" if log else f"{child.name} has written nothing to {child.log}.")
+        for line in log.splitlines():
             self.say(safe(line))
         self.say("")
         return CannotStart(reason)
 
-    def _publish(self) -> None:
+    def _write_addresses(self) -> None:
         pids = {"dev": os.getpid(), **self._supervisor.pids}
         RunningDev(self._api, self._mongo, self._nats, pids, self._ingest).write(self._data_dir)
 
     def _greet(self) -> None:
         body = orjson.dumps({"query": QUERY}).decode()
         self.say(f"Eventscope is ready. In a browser: {self._api}/graphql")
-        self.say(f"Or ask from here: curl -s {self._api}/graphql -H 'content-type: application/json' -d '{body}'")
-        self.say(f"Metrics: {self._api}/metrics and, of the ingester, {self._ingest}/metrics")
-        self.say(f"Data and logs are in {self._data_dir}; Ctrl-C ends it.")
+        self.say(f"Or from a shell: curl -s {self._api}/graphql -H 'content-type: application/json' -d '{body}'")
+        self.say(f"Metrics: {self._api}/metrics, and those of the ingester at {self._ingest}/metrics")
+        self.say(f"Data and logs are in {self._data_dir}; Ctrl-C stops everything.")
 
     def _say_servers(self) -> None:
         for field, name in SERVERS.items():

@@ -1,4 +1,4 @@
-"""A MongoDB and a NATS server of our own on this machine, as child processes with their data in a folder."""
+"""Embedded MongoDB and NATS servers: child processes with their data in a folder."""
 
 import asyncio
 import hashlib
@@ -28,7 +28,7 @@ NOT_INITIATED = 94  # MongoDB's NotYetInitialized
 
 
 class PortTaken(CannotStart):
-    """The server ended since its port was taken between our look and its start; another port will do."""
+    """The server ended because its port was taken between our check and its start; another port may work."""
 
 
 class EmbeddedServer(Protocol):
@@ -44,7 +44,7 @@ class EmbeddedServer(Protocol):
     def url(self) -> str: ...
 
     def command(self) -> list[str]:
-        """Prepare the folder, and tell the command line."""
+        """Prepare the folder, and return the command line. CannotStart when the program is not found."""
         ...
 
     async def answers(self) -> bool:
@@ -54,7 +54,7 @@ class EmbeddedServer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Mongod:
-    """A MongoDB: a replica set of one member, for transactions need a set."""
+    """A MongoDB: a replica set of one member, since transactions need a replica set."""
 
     name: ClassVar[str] = "mongod"
     folder: Path
@@ -75,7 +75,7 @@ class Mongod:
     def command(self) -> list[str]:
         binary = find(self.name)
         if _unready(self.folder).exists():
-            # a mongod that was stopped in the middle of its very first start may never start again with what it left
+            # a mongod that was stopped during its very first start may never start again with the files it left
             shutil.rmtree(self.data, ignore_errors=True)
         if not self.data.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -87,12 +87,12 @@ class Mongod:
         return [str(binary), *options]
 
     async def answers(self) -> bool:
-        # a look at the port first: the driver would wait half a second after a failure for its next try.
-        # In a thread, for pymongo's async client leaves a socket open when it is closed while it connects.
+        # the port first: after a failure the driver waits half a second before it tries again.
+        # In a thread, since pymongo's async client leaves a socket open when it is closed while it connects.
         return await _listens(self.port) and await asyncio.to_thread(self._writable)
 
     def _writable(self) -> bool:
-        # limits for all, as a thread that waits for an answer cannot be cancelled
+        # all timeouts are set, since a waiting thread cannot be cancelled
         with MongoClient[dict[str, Any]](
             self.url, serverSelectionTimeoutMS=1000, connectTimeoutMS=5000, socketTimeoutMS=5000
         ) as client:
@@ -115,7 +115,7 @@ class Mongod:
             client.admin.command("replSetInitiate", config)
             return
         if config["members"][0]["host"] != self.host:
-            # another port than last time: the stored set would not know this member by its new name
+            # another port than last time: the stored configuration has the member's old name
             config["members"][0]["host"] = self.host
             config["version"] += 1
             client.admin.command("replSetReconfig", config, force=True)
@@ -144,11 +144,11 @@ class Nats:
             "server_name": self.identity,
             "host": HOST,
             "port": self.port,
-            # an event may have 1 MiB; a larger one shall come through, and be rejected with its reason
+            # events may have 1 MiB; larger messages must arrive too, to be rejected with a reason
             "max_payload": 8 * 1024 * 1024,
-            # What is acknowledged is with the system, so the death of the server loses nothing at any interval (0 of
-            # 250,000 in 8 kills each). Only the machine's own crash can, of what no ingester stored yet: a second at
-            # most here, two minutes by default. "always" ends that too, but at 5,900 events/s where this takes 30,000.
+            # Acknowledged messages are with the operating system, so a killed server loses none at any interval (0 of
+            # 250,000 in 8 kills each). A crash of the machine loses what no ingester has stored yet: at most a second
+            # here, two minutes by default, nothing with "always", which takes 5,900 events/s instead of 30,000.
             "jetstream": {"store_dir": str(self.folder.absolute() / "data"), "sync_interval": "1s"},
         }
         file = self.folder / "nats.conf"
@@ -161,7 +161,7 @@ class Nats:
         except OSError:
             return False
         try:
-            async with asyncio.timeout(2.0):  # unlike wait_for, it never swallows a cancellation (Python 3.11)
+            async with asyncio.timeout(2.0):  # wait_for may swallow a cancellation in Python 3.11
                 greeting = await reader.readline()
             info = orjson.loads(greeting.removeprefix(b"INFO "))
         except (OSError, TimeoutError, ValueError):
@@ -172,29 +172,29 @@ class Nats:
 
 
 async def ready(server: EmbeddedServer, alive: Callable[[], bool], seconds: float = START_SECONDS) -> None:
-    """Wait until the server answers; CannotStart when it ends or stays silent."""
+    """Wait until the server answers. PortTaken or CannotStart when it ends, CannotStart after `seconds`."""
     try:
         async with asyncio.timeout(seconds):
             while not (alive() and await server.answers()):
                 if not alive():
                     taken = not is_free(server.port)
-                    raise (PortTaken if taken else CannotStart)(f"{server.name} ended while it was being started")
+                    raise (PortTaken if taken else CannotStart)(f"{server.name} ended while starting")
                 await asyncio.sleep(0.02)
     except TimeoutError:
         raise CannotStart(f"{server.name} did not answer within {seconds:g} seconds") from None
     remember(server.folder, server.port)
     if _unready(server.folder).exists():
         _unready(server.folder).unlink()
-        _persist(server.folder)  # before anything is stored: it would go with the mark at the next start
+        _persist(server.folder)  # before anything is stored: data beside an `unready` mark is removed at the next start
 
 
 def _unready(folder: Path) -> Path:
-    """Marks a server that has never been ready, and so has never stored anything."""
+    """The mark of a server that has never been ready, and so has never stored anything."""
     return folder / "unready"
 
 
 def _persist(folder: Path) -> None:
-    """Have the disk know what is in a folder."""
+    """Write the entries of a folder to disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -204,7 +204,7 @@ def _persist(folder: Path) -> None:
 
 @contextmanager
 def run_server(kind: Callable[[Path, int], EmbeddedServer], folder: Path) -> Iterator[EmbeddedServer]:
-    """Run a server for a while, in a program without an event loop; what it says is in `folder`/log."""
+    """Run a server for the block, in a program without an event loop; its output goes to `folder`/log."""
     server, process = _launch(kind, folder)
     try:
         yield server
@@ -232,7 +232,7 @@ def _launch(
 
 def _start(server: EmbeddedServer) -> subprocess.Popen[bytes]:
     with (server.folder / "log").open("ab") as log:
-        # a session of its own: Ctrl-C is for us, and we stop the server when nobody needs it any more
+        # a session of its own: Ctrl-C reaches only us, and we stop the server when it is no longer needed
         return subprocess.Popen(
             guard_command(server.command()), stdin=lifeline(), stdout=log, stderr=log, start_new_session=True
         )

@@ -1,1 +1,1 @@
-"""A small business that happens."""
+"""A small sample business, whose events are published."""

@@ -1,8 +1,8 @@
-"""The cast of the sample: names, places, goods and reasons that a small business could have. Data only."""
+"""Names, places, goods and reasons for the sample business. Data only."""
 
 from typing import Final
 
-Means = tuple[str, str]  # by which somebody acts: the source, and the program with its version
+Means = tuple[str, str]  # how somebody acts: the source, and the program with its version
 
 FIRST_NAMES: Final = (
     "Ada", "Amir", "Anna", "Bao", "Carla", "Chidi", "Dana", "Elif", "Emil", "Fatima", "Finn", "Grace", "Hana", "Ivan",
@@ -16,7 +16,7 @@ LAST_NAMES: Final = (
 )  # fmt: skip
 PLAIN: Final = str.maketrans("ëíä", "eia")  # for addresses
 
-# where the market's stands may be: name, latitude, longitude
+# possible places of stands: name, latitude, longitude
 PITCHES: Final = (
     ("Marktplatz", 48.77530, 9.17890),
     ("Old Station", 48.78410, 9.18290),
@@ -39,7 +39,7 @@ TRADES: Final = {
     "Coffee": ("espresso", "flat white", "filter coffee", "almond cake"),
 }
 
-COSTS: Final = ((6, 12), (5, 11), (3, 7), (2, 5))  # of these four, at least and at most
+COSTS: Final = ((6, 12), (5, 11), (3, 7), (2, 5))  # lowest and highest, of the four goods of a trade
 
 PROVIDERS: Final = {
     "google": ("openid", "email"),
@@ -59,7 +59,7 @@ CLIENTS: Final[tuple[Means, ...]] = (
 )
 TERMINAL: Final[Means] = ("vendor-terminal", "StandTerminal/2.8 (Android 14)")
 DESK: Final[Means] = ("support-desk", "Backoffice/11.3")
-# addresses that are set aside for examples (RFC 5737)
+# reserved for examples (RFC 5737)
 NETWORKS: Final = ("192.0.2", "198.51.100", "203.0.113")
 STAFF: Final = ("staff-mira", "staff-tom", "staff-adaeze")
 

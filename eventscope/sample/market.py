@@ -1,4 +1,4 @@
-"""The market of the sample: who is there at the moment, and how a thing that happens becomes a message."""
+"""The market of the sample: who is there, and the messages for what they do."""
 
 import random
 import uuid
@@ -9,20 +9,20 @@ from typing import Any, Final
 from eventscope.sample import cast
 from eventscope.subscriptions.publish.protocol import EventMessage
 
-Place = tuple[float, float]
+Coordinates = tuple[float, float]
 
-STEP: Final = 0.0015  # degrees, about 150 metres of a walk
+STEP: Final = 0.0015  # degrees, a walk of about 150 metres
 
 
 @dataclass(slots=True)
 class User:
-    """A customer, as the events so far have made them."""
+    """The state of a customer after the events so far."""
 
     id: str
     name: str
     email: str
     plan: str
-    place: Place
+    place: Coordinates
     means: cast.Means
     address: str
     integrations: dict[str, str] = field(default_factory=dict)  # provider: id
@@ -30,7 +30,7 @@ class User:
 
 @dataclass(slots=True)
 class Vendor:
-    """A vendor, as the events so far have made them."""
+    """The state of a vendor after the events so far."""
 
     id: str
     name: str
@@ -42,8 +42,8 @@ class Vendor:
 
 
 @dataclass(frozen=True, slots=True)
-class Doing:
-    """Who acts, by what means and from where, in one visit or working day."""
+class Actor:
+    """Who acts in one visit or working day, by what means and from which address."""
 
     user: str
     means: cast.Means
@@ -52,7 +52,7 @@ class Doing:
 
 
 class Market:
-    """Everybody who is there. Those in `free_users` and `free_vendors` take part in nothing just now."""
+    """All users and vendors. Those in `free_users` and `free_vendors` are in no story at the moment."""
 
     def __init__(self, chance: random.Random, start: datetime) -> None:
         self.chance = chance
@@ -63,54 +63,54 @@ class Market:
         self.free_vendors: list[Vendor] = []
 
     def event(
-        self, type: str, id: str, doing: Doing, reason: str, data: dict[str, Any], cause: EventMessage | None
+        self, type: str, id: str, actor: Actor, reason: str, data: dict[str, Any], cause: EventMessage | None
     ) -> EventMessage:
-        """A thing that happens now, to what the type names: `websocket.user.connected` happens to a user."""
+        """The message of an event that happens now; its aggregate is that of its type: a user for `user.created`."""
         words = type.removeprefix("websocket.").split(".")
-        source, agent = doing.means
+        source, agent = actor.means
         message: EventMessage = {
             "type": type,
             "messageId": str(uuid.UUID(int=self.chance.getrandbits(128), version=4)),
             "timestamp": self.at.isoformat().replace("+00:00", "Z"),
             "aggregateType": "integration" if "integration" in words else words[0],
             "aggregateId": id,
-            "userId": doing.user,
-            "correlationId": doing.correlation,
+            "userId": actor.user,
+            "correlationId": actor.correlation,
             "data": data,
-            "metadata": {"reason": reason, "source": source, "agent": agent, "ip": doing.address},
+            "metadata": {"reason": reason, "source": source, "agent": agent, "ip": actor.address},
         }
         return message if cause is None else {**message, "causationId": cause["messageId"]}
 
     def take_user(self) -> User:
-        """A customer who takes part in something from now on."""
+        """A free customer, for a story."""
         return self.free_users.pop(self.chance.randrange(len(self.free_users)))
 
     def take_vendor(self) -> Vendor:
-        """A vendor who takes part in something from now on."""
+        """A free vendor, for a story."""
         return self.free_vendors.pop(self.chance.randrange(len(self.free_vendors)))
 
     def id(self, kind: str) -> str:
-        """A new id that says what it is for."""
+        """A new id that begins with its kind."""
         return f"{kind}-{self.chance.getrandbits(48):012x}"
 
     def address(self) -> str:
-        """An address on the net that belongs to nobody."""
+        """An IP address reserved for examples."""
         return f"{self.chance.choice(cast.NETWORKS)}.{self.chance.randint(1, 254)}"
 
-    def by_user(self, user: User, correlation: str) -> Doing:
-        """What a customer does in one visit."""
-        return Doing(user.id, user.means, user.address, correlation)
+    def by_user(self, user: User, correlation: str) -> Actor:
+        """A customer in one visit."""
+        return Actor(user.id, user.means, user.address, correlation)
 
-    def by_vendor(self, vendor: Vendor, correlation: str) -> Doing:
-        """What a vendor does in one day, at the terminal of the stand."""
-        return Doing(vendor.owner, cast.TERMINAL, vendor.address, correlation)
+    def by_vendor(self, vendor: Vendor, correlation: str) -> Actor:
+        """A vendor in one day, at the terminal of the stand."""
+        return Actor(vendor.owner, cast.TERMINAL, vendor.address, correlation)
 
-    def by_staff(self) -> Doing:
-        """What the staff does about one case."""
-        return Doing(self.chance.choice(cast.STAFF), cast.DESK, "192.0.2.10", self.id("case"))
+    def by_staff(self) -> Actor:
+        """A member of the staff, with a case."""
+        return Actor(self.chance.choice(cast.STAFF), cast.DESK, "192.0.2.10", self.id("case"))
 
     def new_user(self) -> User:
-        """Somebody who has just found the market."""
+        """A new customer."""
         first, last = self.chance.choice(cast.FIRST_NAMES), self.chance.choice(cast.LAST_NAMES)
         _, latitude, longitude = self.chance.choice(cast.PITCHES)
         self.users += 1
@@ -125,7 +125,7 @@ class Market:
         )
 
     def new_vendor(self) -> Vendor:
-        """Somebody who has just got a place."""
+        """A new vendor."""
         trade, goods = self.chance.choice(list(cast.TRADES.items()))
         owner = self.chance.choice(cast.FIRST_NAMES)
         self.vendors += 1
@@ -143,11 +143,11 @@ class Market:
         )
 
     def email(self, *names: str) -> str:
-        """An address at a domain that is set aside for examples."""
+        """A mail address at a domain reserved for examples."""
         plain = ".".join(names).lower().translate(cast.PLAIN)
         return f"{plain}{self.chance.randint(1, 999)}@example.com"
 
-    def walk(self, place: Place) -> Place:
-        """A place not far from here."""
+    def walk(self, place: Coordinates) -> Coordinates:
+        """Coordinates nearby."""
         latitude, longitude = place
         return round(self.chance.gauss(latitude, STEP), 5), round(self.chance.gauss(longitude, STEP), 5)

@@ -1,9 +1,9 @@
-"""A small business that never was: a town market whose customers and vendors make lifelike events without end.
+"""An invented town market, whose customers and vendors cause an endless sequence of lifelike events.
 
 Customers sign up, come online, walk about, change their profile, link accounts of other services, and some leave for
-good. Vendors join, open their stands, move, change prices, close for the day, and some for ever. What happens within
-one visit or one working day has one correlation, and each event names the one that caused it. Nothing happens to what
-is deleted, and who disconnects was connected.
+good. Vendors join, open their stands, move, change prices, close for the day, and some for ever. The events of one
+visit or one working day have one correlation id, and each names the event that caused it. Nothing happens to what is
+deleted, and only those who are connected disconnect.
 """
 
 import asyncio
@@ -21,15 +21,15 @@ from eventscope.subscriptions.publish.publisher import Publisher
 
 MEAN_SECONDS: Final = 2.0
 PAST: Final = timedelta(days=3)
-LAG: Final = 1.0  # seconds; what a longer silence of NATS kept back is not made up for in a rush
+LAG: Final = 1.0  # seconds; events delayed longer, as by an outage of NATS, are not caught up on
 
-AT_ONCE: Final = range(4, 9)  # stories
+STORIES: Final = range(4, 9)  # running at the same time
 USERS: Final = range(12, 60)
 VENDORS: Final = range(4, 14)
 
 
 def business(seed: int | None, start: datetime) -> Iterator[EventMessage]:
-    """The events of the market from `start` on, about one in two seconds; the same for the same seed and start."""
+    """The events of a market from `start` on, on average one in two seconds; equal for equal seed and start."""
     chance = _chance(seed, start)
     market = Market(chance, start)
     happenings = _happenings(market)
@@ -39,9 +39,9 @@ def business(seed: int | None, start: datetime) -> Iterator[EventMessage]:
 
 
 async def play(publisher: Publisher, *, rate: float, seed: int | None, history: int = 0) -> None:
-    """Publish so many events a second on average until cancelled, after `history` events of the last three days.
+    """Publish `history` events of the last three days, then `rate` events per second on average until cancelled.
 
-    Each run plays another market, with its own ids: the seed decides all but for the moment at which it starts.
+    Each run is another market with its own ids: the seed decides everything but its start time.
     """
     start = datetime.now(UTC)
     chance = _chance(seed, start)
@@ -64,12 +64,12 @@ def _chance(seed: int | None, start: datetime) -> random.Random:
 
 
 def _pause(chance: random.Random, mean: float) -> float:
-    """Seconds until the next event: mostly few, as between the clicks of a visit, and now and then many."""
+    """Seconds until the next event: mostly few, as between the clicks of a visit, and sometimes many."""
     return chance.expovariate(1 / mean) * (0.25 if chance.random() < 0.6 else 2.125)
 
 
 def _past(chance: random.Random, now: datetime, count: int) -> Iterator[datetime]:
-    """Moments of the days before, more of them by day than by night."""
+    """Times within the last days, more of them by day than by night."""
     ages: list[timedelta] = []
     while len(ages) < count:
         age = PAST * chance.random()
@@ -80,21 +80,21 @@ def _past(chance: random.Random, now: datetime, count: int) -> Iterator[datetime
 
 
 def _happenings(market: Market) -> Iterator[EventMessage]:
-    """What happens next in any of the stories that go on."""
-    going: list[Story] = []
+    """The next event of any of the running stories, again and again."""
+    running: list[Story] = []
     while True:
-        while len(going) < market.chance.choice(AT_ONCE):
-            going.append(_begin(market))
-        story = market.chance.choice(going)
+        while len(running) < market.chance.choice(STORIES):
+            running.append(_begin(market))
+        story = market.chance.choice(running)
         event = next(story, None)
         if event is None:
-            going.remove(story)
+            running.remove(story)
         else:
             yield event
 
 
 def _begin(market: Market) -> Story:
-    """A new story: people come while there are few of them, and some go when there are many."""
+    """A new story: people come while there are few of them, and some leave when there are many."""
     users, vendors = market.users, market.vendors
     choices: list[tuple[float, Callable[[], Story]]] = [
         (10 if users < USERS.start else users < USERS.stop, lambda: stories.sign_up(market)),

@@ -4,22 +4,22 @@ from collections.abc import Callable, Generator
 from typing import Any, Final
 
 from eventscope.sample import cast
-from eventscope.sample.market import Doing, Market, User, Vendor
+from eventscope.sample.market import Actor, Market, User, Vendor
 from eventscope.subscriptions.publish.protocol import EventMessage
 
-# A story gives its events one by one, and is asked for the next when the time for it has come.
+# A story yields its events one by one, each when its time has come.
 Story = Generator[EventMessage, None, None]
-Part = Generator[EventMessage, None, EventMessage]  # gives back the event that causes what follows
+Scene = Generator[EventMessage, None, EventMessage]  # returns the event that causes what follows
 
 
 def sign_up(market: Market) -> Story:
-    """Somebody becomes a customer, and looks around at once."""
+    """A new customer signs up, and looks around at once."""
     user = market.new_user()
-    doing = market.by_user(user, market.id("visit"))
+    actor = market.by_user(user, market.id("visit"))
     profile = {"name": user.name, "email": user.email, "plan": user.plan}
-    created = market.event("user.created", user.id, doing, market.chance.choice(cast.SIGNUPS), profile, None)
+    created = market.event("user.created", user.id, actor, market.chance.choice(cast.SIGNUPS), profile, None)
     yield created
-    yield from _visit(market, user, doing, created)
+    yield from _visit(market, user, actor, created)
     market.free_users.append(user)
 
 
@@ -34,24 +34,24 @@ def leave(market: Market, user: User) -> Story:
     reason = market.chance.choice(cast.LEAVINGS)
     last: EventMessage | None = None
     if market.chance.random() < 0.5:
-        doing = market.by_user(user, market.id("visit"))
-        last = yield from _visit(market, user, doing, None)
+        actor = market.by_user(user, market.id("visit"))
+        last = yield from _visit(market, user, actor, None)
     else:
-        doing = market.by_staff()
+        actor = market.by_staff()
     for provider in list(user.integrations):
-        last = yield from _unlink(market, user, doing, last, provider, "account is closed")
-    yield market.event("user.deleted", user.id, doing, reason, {}, last)
+        last = yield from _unlink(market, user, actor, last, provider, "account is closed")
+    yield market.event("user.deleted", user.id, actor, reason, {}, last)
     market.users -= 1
 
 
 def join(market: Market) -> Story:
     """A vendor gets a place, and opens the stand for the first time."""
     vendor = market.new_vendor()
-    doing = market.by_staff()
+    actor = market.by_staff()
     data = {"name": vendor.name, "trade": vendor.trade, "ownerId": vendor.owner, "menu": _menu(vendor), "open": False}
-    created = market.event("vendor.created", vendor.id, doing, "application approved", data | _pitch(vendor), None)
+    created = market.event("vendor.created", vendor.id, actor, "application approved", data | _pitch(vendor), None)
     yield created
-    yield from _day(market, vendor, market.by_vendor(vendor, doing.correlation), created)
+    yield from _day(market, vendor, market.by_vendor(vendor, actor.correlation), created)
     market.free_vendors.append(vendor)
 
 
@@ -62,36 +62,36 @@ def day(market: Market, vendor: Vendor) -> Story:
 
 
 def close(market: Market, vendor: Vendor) -> Story:
-    """A vendor gives up the place, or has to."""
+    """A vendor gives up the stand, or has to."""
     reason = market.chance.choice(cast.CLOSINGS)
     yield market.event("vendor.deleted", vendor.id, market.by_staff(), reason, {}, None)
     market.vendors -= 1
 
 
-def _visit(market: Market, user: User, doing: Doing, cause: EventMessage | None) -> Part:
+def _visit(market: Market, user: User, actor: Actor, cause: EventMessage | None) -> Scene:
     connection = market.id("connection")
     since = market.at
-    last = market.event("websocket.user.connected", user.id, doing, "app opened", {"connectionId": connection}, cause)
+    last = market.event("websocket.user.connected", user.id, actor, "app opened", {"connectionId": connection}, cause)
     yield last
     for act in market.chance.choices(VISITOR_ACTS, VISITOR_WEIGHTS, k=market.chance.randint(0, 6)):
-        last = yield from act(market, user, doing, last)
+        last = yield from act(market, user, actor, last)
     left = {"connectionId": connection, "seconds": round((market.at - since).total_seconds(), 3)}
     reason = market.chance.choice(cast.FAREWELLS)
-    last = market.event("websocket.user.disconnected", user.id, doing, reason, left, last)
+    last = market.event("websocket.user.disconnected", user.id, actor, reason, left, last)
     yield last
     return last
 
 
-def _walk(market: Market, user: User, doing: Doing, cause: EventMessage) -> Part:
+def _walk(market: Market, user: User, actor: Actor, cause: EventMessage) -> Scene:
     user.place = market.walk(user.place)
     latitude, longitude = user.place
     accuracy = market.chance.choice((5, 8, 12, 30))
     data = {"location": {"latitude": latitude, "longitude": longitude, "accuracyMetres": accuracy}}
-    yield market.event("user.location.updated", user.id, doing, "moved", data, cause)
-    return cause  # a walk leads to nothing
+    yield market.event("user.location.updated", user.id, actor, "moved", data, cause)
+    return cause  # a walk causes nothing
 
 
-def _change(market: Market, user: User, doing: Doing, cause: EventMessage) -> Part:
+def _change(market: Market, user: User, actor: Actor, cause: EventMessage) -> Scene:
     data: dict[str, Any]
     match market.chance.randrange(4):
         case 0:
@@ -105,64 +105,64 @@ def _change(market: Market, user: User, doing: Doing, cause: EventMessage) -> Pa
             reason, data = "changed the name", {"name": user.name}
         case _:
             reason, data = "changed the settings", {"newsletter": market.chance.random() < 0.3}
-    changed = market.event("user.updated", user.id, doing, reason, data, cause)
+    changed = market.event("user.updated", user.id, actor, reason, data, cause)
     yield changed
     return changed
 
 
-def _link(market: Market, user: User, doing: Doing, cause: EventMessage) -> Part:
+def _link(market: Market, user: User, actor: Actor, cause: EventMessage) -> Scene:
     provider, scopes = market.chance.choice(list(cast.PROVIDERS.items()))
     if provider in user.integrations:
-        return (yield from _unlink(market, user, doing, cause, provider, "no longer used"))
+        return (yield from _unlink(market, user, actor, cause, provider, "no longer used"))
     user.integrations[provider] = id = market.id("integration")
     data = {"userId": user.id, "provider": provider, "scopes": list(scopes)}
-    linked = market.event("user.integration.created", id, doing, "consent given", data, cause)
+    linked = market.event("user.integration.created", id, actor, "consent given", data, cause)
     yield linked
     return linked
 
 
-def _unlink(market: Market, user: User, doing: Doing, cause: EventMessage | None, provider: str, reason: str) -> Part:
+def _unlink(market: Market, user: User, actor: Actor, cause: EventMessage | None, provider: str, reason: str) -> Scene:
     id = user.integrations.pop(provider)
     data = {"userId": user.id, "provider": provider}
-    unlinked = market.event("user.integration.deleted", id, doing, reason, data, cause)
+    unlinked = market.event("user.integration.deleted", id, actor, reason, data, cause)
     yield unlinked
     return unlinked
 
 
-def _day(market: Market, vendor: Vendor, doing: Doing, cause: EventMessage | None) -> Part:
+def _day(market: Market, vendor: Vendor, actor: Actor, cause: EventMessage | None) -> Scene:
     connection = market.id("connection")
     since = market.at
     last = market.event(
-        "websocket.vendor.connected", vendor.id, doing, "terminal started", {"connectionId": connection}, cause
+        "websocket.vendor.connected", vendor.id, actor, "terminal started", {"connectionId": connection}, cause
     )
     yield last
     if market.chance.random() < 0.6:
-        last = yield from _move(market, vendor, doing, last)
-    last = market.event("vendor.updated", vendor.id, doing, "opens", {"open": True}, last)
+        last = yield from _move(market, vendor, actor, last)
+    last = market.event("vendor.updated", vendor.id, actor, "opens", {"open": True}, last)
     yield last
     for act in market.chance.choices((_price, _move), (3, 1), k=market.chance.randint(0, 4)):
-        last = yield from act(market, vendor, doing, last)
-    last = market.event("vendor.updated", vendor.id, doing, "closes for today", {"open": False}, last)
+        last = yield from act(market, vendor, actor, last)
+    last = market.event("vendor.updated", vendor.id, actor, "closes for today", {"open": False}, last)
     yield last
     left = {"connectionId": connection, "seconds": round((market.at - since).total_seconds(), 3)}
-    last = market.event("websocket.vendor.disconnected", vendor.id, doing, "terminal switched off", left, last)
+    last = market.event("websocket.vendor.disconnected", vendor.id, actor, "terminal switched off", left, last)
     yield last
     return last
 
 
-def _move(market: Market, vendor: Vendor, doing: Doing, cause: EventMessage) -> Part:
+def _move(market: Market, vendor: Vendor, actor: Actor, cause: EventMessage) -> Scene:
     vendor.pitch = (vendor.pitch + market.chance.randrange(1, len(cast.PITCHES))) % len(cast.PITCHES)
-    moved = market.event("vendor.location.updated", vendor.id, doing, "better place", _pitch(vendor), cause)
+    moved = market.event("vendor.location.updated", vendor.id, actor, "better place", _pitch(vendor), cause)
     yield moved
     return moved
 
 
-def _price(market: Market, vendor: Vendor, doing: Doing, cause: EventMessage) -> Part:
+def _price(market: Market, vendor: Vendor, actor: Actor, cause: EventMessage) -> Scene:
     item = market.chance.choice(list(vendor.menu))
     price = round(vendor.menu[item] * market.chance.choice((0.8, 0.9, 1.05, 1.1)), 1)
     vendor.menu[item] = min(max(price, 1.0), 30.0)
     reason = market.chance.choice(cast.PRICE_CHANGES)
-    changed = market.event("vendor.updated", vendor.id, doing, reason, {"menu": _menu(vendor)}, cause)
+    changed = market.event("vendor.updated", vendor.id, actor, reason, {"menu": _menu(vendor)}, cause)
     yield changed
     return changed
 
@@ -176,5 +176,5 @@ def _pitch(vendor: Vendor) -> dict[str, Any]:
     return {"pitch": name, "location": {"latitude": latitude, "longitude": longitude}}
 
 
-VISITOR_ACTS: Final[tuple[Callable[[Market, User, Doing, EventMessage], Part], ...]] = (_walk, _change, _link)
+VISITOR_ACTS: Final[tuple[Callable[[Market, User, Actor, EventMessage], Scene], ...]] = (_walk, _change, _link)
 VISITOR_WEIGHTS: Final = (6, 2, 2)

@@ -190,7 +190,10 @@ async def test_a_port_that_is_taken_is_said_before_anything_is_started(tmp_path:
         port = str(other.getsockname()[1])
         async with started(tmp_path, "--port", port) as dev:
             assert await dev.process.wait() == 2
-            assert f"port {port} on 127.0.0.1 is taken; --port 0 takes any free one" in dev.output.read_text()
+            assert (
+                f"port {port} on 127.0.0.1 is taken; --port 0 or EVENTSCOPE_PORT=0 picks a free one"
+                in dev.output.read_text()
+            )
             assert not (dev.data_dir / "logs").exists()
 
 
@@ -203,7 +206,7 @@ async def test_a_part_that_does_not_come_up_ends_all_and_the_reason_is_shown(tmp
         said = dev.output.read_text()
         assert dev.data_dir == earlier.parents[1]
         assert "yesterday" not in said
-        assert "ingest ended with exit code 2 while it was being started" in said
+        assert "ingest ended with exit code 2 while starting" in said
         assert f"The end of {dev.data_dir}/logs/ingest.log:" in said
         assert "EVENTSCOPE_SUBJECTS" in said
         assert "Traceback" not in said
@@ -250,7 +253,7 @@ async def test_the_sample_business_never_reaches_servers_that_are_given(tmp_path
     async with started(tmp_path, "--sample", **names) as dev:
         assert await dev.process.wait() == 2
         [said] = dev.output.read_text().splitlines()
-    assert said.startswith("eventscope: --sample is for the embedded servers alone")
+    assert said.startswith("eventscope: --sample is for embedded servers only")
     assert " and ".join(names) in said
     assert "secret" not in said
     assert not dev.data_dir.exists()

@@ -191,7 +191,7 @@ class TestBoth:
             run_server(lambda folder, _: Mongod(folder, ports.free()), tmp_path),
         ):
             pass
-        assert str(error.value) == f"mongod ended while it was being started; see {tmp_path}/log"
+        assert str(error.value) == f"mongod ended while starting; see {tmp_path}/log"
         assert "DBPathInUse" in (tmp_path / "log").read_text()
 
 
