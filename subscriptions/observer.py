@@ -13,7 +13,7 @@ from eventscope.store.values.message import Stored
 
 
 class IngestObserver(Protocol):
-    """Is called with what an ingester does."""
+    """Callbacks of an ingester."""
 
     def on_start(self, term: int) -> None:
         """It holds the lease, and reads from the checkpoint on. A new term means that another one held it before."""
@@ -41,7 +41,7 @@ class IngestObserver(Protocol):
 
 
 class FeedObserver(Protocol):
-    """Is called with what arrives live and what is delivered."""
+    """Callbacks for what arrives live and what is delivered."""
 
     def on_arrival(self, events: Sequence[EventDocument]) -> None:
         """These events came live, just now."""

@@ -1,4 +1,4 @@
-"""Parsing arrivals by the settings of their subjects: no message stops it, whatever is wrong with it."""
+"""Parsing arrivals by the settings of their subjects: a message that cannot be parsed becomes a rejection."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ CACHED: Final = 10_000  # subjects whose settings are cached
 
 @dataclass(slots=True)
 class ArrivalParser:
-    """The settings of one stream's subjects; `reject_reserved` rejects what came on a reserved subject, or raises."""
+    """The parser of one stream. `reject_reserved` returns the rejection of what is on a reserved subject, or raises."""
 
     stream: str
     subjects: Sequence[str]
@@ -30,7 +30,7 @@ class ArrivalParser:
     _settings: dict[str, tuple[str | None, MessageEnvelope | None, VersionUse]] = field(default_factory=dict)
 
     def parse(self, arrival: Arrival) -> ParsedMessage:
-        """The message, or its rejection. Blocked for one on a reserved subject that must end first; MemoryError."""
+        """The message, or its rejection. Raises Blocked, from `reject_reserved`."""
         if is_reserved(arrival.subject):
             return self.reject_reserved(arrival)
         if is_unreadable(arrival):

@@ -131,7 +131,7 @@ class Ingester:
     async def _wait(self, error: Exception, reason: str, backoff: Sequence[float]) -> None:
         wait = backoff[min(self._failures, len(backoff) - 1)]
         self._failures += 1
-        self._portions.failed()
+        self._portions.on_failure()
         self.observer.on_stop(error)
         await standing.leave(self.log, self.holder, error)
         logger.warning("ingest stopped, and starts again in %g s: %s", wait, reason)
@@ -251,7 +251,7 @@ class Ingester:
                     await self._store(writer, part)
             return
         self._failures = 0
-        self._portions.stored(_time())
+        self._portions.on_commit(_time())
         self.observer.on_commit(stored, len(messages), _time() - start)
         if lost:
             report(lost)

@@ -41,7 +41,7 @@ class Portions:
     _limited_until: float = 0.0
 
     def __post_init__(self) -> None:
-        """Begin with whole batches."""
+        """Start with whole batches."""
         self.most = self.batch
 
     @property
@@ -82,12 +82,12 @@ class Portions:
         half = len(messages) // 2
         return iter((messages[:half], messages[half:]))
 
-    def failed(self) -> None:
-        """Ingest has stopped, and goes on with fewer events at a time."""
+    def on_failure(self) -> None:
+        """Go on with fewer events at a time: ingest has stopped."""
         self.most = max(1, self.most // 4)
 
-    def stored(self, now: float) -> None:
-        """A transaction succeeded."""
+    def on_commit(self, now: float) -> None:
+        """Allow more again: a transaction succeeded."""
         self.most = min(self.batch, 2 * self.most)
         if now >= self._limited_until:
             self._limit = sys.maxsize

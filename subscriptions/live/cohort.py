@@ -1,4 +1,4 @@
-"""Subscribers to the same: each event that their filter matches is executed and encoded once for all of them."""
+"""Equal subscriptions: each event that matches is executed and encoded once for all their subscribers."""
 
 import asyncio
 from collections import deque
@@ -142,7 +142,7 @@ class Cohort:
         self._shared.budget.used -= size
 
     async def _work(self, text: Text) -> None:
-        """Send items in order whose text takes longer, from the first of the queue, which `text` is of."""
+        """Send, in order, items whose text takes time to make; `text` is that of the first one in the queue."""
         try:
             while self._queue:
                 pending = self._queue[0]

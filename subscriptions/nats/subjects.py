@@ -34,7 +34,7 @@ def subject_of(event_type: str, subjects: Sequence[str]) -> str:
 
 
 def type_of(subject: str, subjects: Sequence[str]) -> str | None:
-    """The type that a subject names: the part that the wildcards of its pattern match; None if there are none."""
+    """The type that a subject names: the part from its pattern's first wildcard on; None if that has none."""
     for pattern in subjects:
         if covers(pattern, subject):
             prefix = prefix_of(pattern)

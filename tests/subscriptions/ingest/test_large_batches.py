@@ -93,9 +93,9 @@ def test_a_size_that_was_too_large_is_not_tried_again_for_a_while() -> None:
     eight = [message(10)] * 8
     assert list(portions.of(eight)) == [eight]
     assert sizes(portions.after(TooLargeTogether("no room"), eight, 0.0)) == [4, 4]
-    portions.stored(LIMITED_SECONDS - 1)
+    portions.on_commit(LIMITED_SECONDS - 1)
     assert sizes(portions.of(eight)) == [4, 4]
-    portions.stored(LIMITED_SECONDS)
+    portions.on_commit(LIMITED_SECONDS)
     assert list(portions.of(eight)) == [eight]
 
 
@@ -123,7 +123,7 @@ def test_after_a_message_that_is_refused_the_others_go_together_as_before() -> N
 def test_after_a_failure_less_is_stored_at_once_until_it_succeeds() -> None:
     portions = Portions(8)
     eight = [message(10)] * 8
-    portions.failed()
+    portions.on_failure()
     assert sizes(portions.of(eight)) == [2, 2, 2, 2]
-    portions.stored(0.0)
+    portions.on_commit(0.0)
     assert sizes(portions.of(eight)) == [4, 4]
