@@ -16,7 +16,6 @@ from typing import Any, Final, Protocol, cast
 
 from graphql import (
     GraphQLEnumType,
-    GraphQLField,
     GraphQLList,
     GraphQLNonNull,
     GraphQLObjectType,
@@ -25,11 +24,11 @@ from graphql import (
     Undefined,
 )
 from graphql.execution.collect_fields import CollectedFields, FieldDetailsList, GroupedFieldSet
-from strawberry.types.field import StrawberryField
 
 from eventscope.resolvers import cursor
 from eventscope.resolvers.page import Page
 from eventscope.schema import ids, sources
+from eventscope.schema.compiled.definitions import origin, plain_field, source_class
 from eventscope.schema.compiled.fallbacks import Unusual
 from eventscope.schema.types import connection, event
 from eventscope.store.values import moment
@@ -196,15 +195,15 @@ class Compiler:
         if name == "__typename":
             return repr(type.name)
         core_field = type.fields.get(name)
-        if core_field is not None and name == "cursor" and _origin(type) is event.Event:
+        if core_field is not None and name == "cursor" and origin(type) is event.Event:
             self.has_cursors = True
             value = self._name()
             self._write(depth, f"{value} = cursor_of({v}, suffix)")
             return self._value(core_field.type, details, value, depth)
-        plain = None if core_field is None else _plain(core_field)
+        plain = None if core_field is None else plain_field(core_field)
         if core_field is None or plain is None:
             raise NotCompilable
-        if plain.python_name == "edges" and _origin(type) is connection.Connection:
+        if plain.python_name == "edges" and origin(type) is connection.Connection:
             return self._edges(core_field.type, details, v, depth)
         value = self._name()
         required = isinstance(core_field.type, GraphQLNonNull)
@@ -224,7 +223,7 @@ class Compiler:
         return result
 
     def _check_source(self, type: GraphQLObjectType, v: str, depth: int) -> None:
-        source = _source(type)
+        source = source_class(type)
         if source is None and type.is_type_of is not None:
             raise NotCompilable
         # `sources.read` treats every dictionary as an event, and so must this
@@ -234,7 +233,7 @@ class Compiler:
     def _read(self, type: GraphQLObjectType, name: str, v: str, *, required: bool) -> str:
         if not v:  # an edge that has more than a cursor and a node
             raise NotCompilable
-        source = _source(type)
+        source = source_class(type)
         reader = None if source is None else sources.READERS.get(source, {}).get(name)
         if reader is None:
             key = repr(sources.KEYS.get(name, name))
@@ -272,32 +271,6 @@ def convert(serialize: Callable[[Any], Any], value: Any) -> Any:
     if result is None or result is Undefined:
         raise Unusual
     return result
-
-
-def _plain(core_field: GraphQLField) -> StrawberryField | None:
-    """Strawberry's definition of the field, if `sources.read` alone reads it."""
-    definition = core_field.extensions.get("strawberry-definition")
-    is_plain = (
-        isinstance(definition, StrawberryField)
-        and definition.is_basic_field
-        and definition.default_resolver is sources.read
-        and type(definition).get_result is StrawberryField.get_result
-        and not core_field.args
-        and definition.python_name.isidentifier()
-    )
-    return definition if is_plain else None
-
-
-def _origin(type: GraphQLObjectType) -> type | None:
-    """The Python class that the type was made from; the generic class if it is generic."""
-    definition = type.extensions.get("strawberry-definition")
-    generic = getattr(definition, "concrete_of", None) or definition
-    return getattr(generic, "origin", None)
-
-
-def _source(type: GraphQLObjectType) -> type | None:
-    """The class of all sources of the type, if it is known."""
-    return getattr(_origin(type), "source", None)
 
 
 def _unwrapped(type: GraphQLOutputType) -> GraphQLObjectType:
