@@ -10,9 +10,9 @@ from itertools import islice
 from operator import itemgetter
 from typing import Final
 
-from eventscope.store.filters.effort import TooMuch
 from eventscope.store.filters.filter import Filter, conditions, matcher, matching
 from eventscope.store.filters.mongo import bson_date
+from eventscope.store.filters.step_limit import TooManySteps
 from eventscope.store.values.documents import EventDocument
 
 MOST_BYTES: Final = 8 * 1024**2  # of events as JSON; as objects they take several times that
@@ -96,7 +96,7 @@ class RecentEvents:
             candidates = self._events[low : min(high, low + count)]
         try:
             events = self._matching(candidates, filter, limit, bson_date(now))
-        except TooMuch:
+        except TooManySteps:
             return None
         is_complete = len(candidates) >= high - low and (
             not newest_first or (0 if above is None else above) >= self.floor

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from eventscope.store.events import time_span, types
-from eventscope.store.filters.effort import Effort, TooMuch
 from eventscope.store.filters.filter import (
     NOTHING,
     All,
@@ -30,6 +29,7 @@ from eventscope.store.filters.filter import (
 )
 from eventscope.store.filters.mongo_paths import dotted
 from eventscope.store.filters.paths import Equals
+from eventscope.store.filters.step_limit import StepLimit, TooManySteps
 from eventscope.store.log import Log
 
 MOST_NAMES: Final = 1_000  # types that are listed in one filter
@@ -51,12 +51,12 @@ async def concrete(log: Log, filter: Filter) -> Filter:
     positive, negative = _patterns(filter, negated=False), _patterns(filter, negated=True)
     if not positive and not negative and not ranges:
         return filter
-    effort = Effort()
+    steps = StepLimit()
     names = _TypeNames(
-        await types.matching(log, positive, effort) if positive else [],
+        await types.matching(log, positive, steps) if positive else [],
         await types.types(log, most=types.MOST_READ) if negative else [],
         len(positive) + len(negative),
-        effort,
+        steps,
     )
     spans = {range: await time_span.span(log, range.low, range.high) for range in ranges}
     return _concrete(filter, names, spans)
@@ -70,7 +70,7 @@ class _TypeNames:
     all: Sequence[str] | None
     parts: int
     """How many conditions share the limits on names."""
-    effort: Effort
+    steps: StepLimit
 
     def matches(self, filter: TypePatterns) -> TypePatterns | None:
         """The types that match, by name; None if there are too many."""
@@ -92,8 +92,8 @@ class _TypeNames:
     def _select(self, filter: TypePatterns, names: Sequence[str], *, matching: bool) -> list[str] | None:
         fits = type_tester(filter.patterns)
         try:
-            return [name for name in names if fits(name, self.effort.spend) is matching]
-        except TooMuch:
+            return [name for name in names if fits(name, self.steps.spend) is matching]
+        except TooManySteps:
             return None
 
 

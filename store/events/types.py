@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from eventscope.store.filters.effort import Effort, TooMuch
 from eventscope.store.filters.filter import TypePatterns, is_pattern, literal_prefix, type_tester
+from eventscope.store.filters.step_limit import StepLimit, TooManySteps
 from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Document
 from eventscope.store.mongo.errors import translate_errors
@@ -37,7 +37,7 @@ async def _types(log: Log, prefix: str, most: int | None) -> list[str]:
     return sorted(row["_id"] for row in rows)
 
 
-async def matching(log: Log, conditions: Sequence[TypePatterns], effort: Effort) -> list[str] | None:
+async def matching(log: Log, conditions: Sequence[TypePatterns], steps: StepLimit) -> list[str] | None:
     """The types that match a pattern of the conditions; None when that takes too many types or steps."""
     patterns = {pattern for one in conditions for pattern in one.patterns if is_pattern(pattern)}
     candidates: list[str] = []
@@ -48,8 +48,8 @@ async def matching(log: Log, conditions: Sequence[TypePatterns], effort: Effort)
         candidates += names
     fits = type_tester(tuple(patterns))
     try:
-        return [name for name in candidates if fits(name, effort.spend)]
-    except TooMuch:
+        return [name for name in candidates if fits(name, steps.spend)]
+    except TooManySteps:
         return None
 
 

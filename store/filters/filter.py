@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, assert_never
 
-from eventscope.store.filters.effort import STEPS
 from eventscope.store.filters.inspection import LETTERS, Inspection
 from eventscope.store.filters.paths import Path, Spend, Test, tester
+from eventscope.store.filters.step_limit import STEPS
 from eventscope.store.values.documents import EventDocument
 
 Field = Literal["aggregateType", "aggregateId", "userId", "correlationId", "causationId"]
@@ -132,7 +132,7 @@ def pattern_regex(pattern: str) -> str:
 
 
 def matcher(filter: Filter) -> Matcher:
-    """The filter as a function of an inspected event; it raises TooMuch when the event takes too many steps."""
+    """The filter as a function of an inspected event; it raises TooManySteps when the event takes too many steps."""
     match filter:
         case Ids(ids):
             accepted_ids = frozenset(ids)
@@ -164,7 +164,7 @@ def matcher(filter: Filter) -> Matcher:
 
 
 def matching(matches: Matcher, events: Iterable[EventDocument]) -> Iterator[EventDocument]:
-    """Those of the events that match; TooMuch when all of them together take too many steps."""
+    """Those of the events that match; TooManySteps when all of them together take too many steps."""
     steps = STEPS
     for event in events:
         look = Inspection(event, steps)

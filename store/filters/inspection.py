@@ -6,14 +6,14 @@ its own, but their product has none; so the steps are counted.
 
 from typing import Any, Final
 
-from eventscope.store.filters.effort import STEPS, Effort, TooMuch
 from eventscope.store.filters.paths import Path, spread, values_at
+from eventscope.store.filters.step_limit import STEPS, StepLimit, TooManySteps
 from eventscope.store.values.documents import EventDocument
 
 LETTERS: Final = 64  # characters of a text that count as one step
 
 
-class Inspection(Effort):
+class Inspection(StepLimit):
     """An event, and the steps that are left to find out which filters match it."""
 
     __slots__ = ("_ends", "_values", "event")
@@ -25,14 +25,14 @@ class Inspection(Effort):
         self._values: dict[Path, tuple[list[Any], int]] = {}
 
     def values_at(self, path: Path) -> list[Any]:
-        """The values at the end of the path; TooMuch when there are too many along it."""
+        """The values at the end of the path; TooManySteps when there are too many along it."""
         if path in self._ends:
             values = self._ends[path]
         else:
             self._ends[path] = None  # if it is too much for one filter, the next one need not try
             values = self._ends[path] = values_at(self.event, path, self.spend)
         if values is None:
-            raise TooMuch
+            raise TooManySteps
         return values
 
     def values(self, path: Path) -> tuple[list[Any], int]:

@@ -9,8 +9,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from eventscope.store.filters.effort import TooMuch
 from eventscope.store.filters.filter import Filter, matcher, matching
+from eventscope.store.filters.step_limit import TooManySteps
 from eventscope.store.values.documents import EventDocument
 from eventscope.subscriptions.current.changes import ChangeNotifier
 from eventscope.subscriptions.current.latest import Latest
@@ -118,7 +118,7 @@ class _LiveResult(Generic[T]):
     def _may_matter(self, events: Sequence[EventDocument]) -> bool:
         try:
             return any(matching(self._matches, events))
-        except TooMuch:
+        except TooManySteps:
             return True
 
     async def _keep(self) -> None:

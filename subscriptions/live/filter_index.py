@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Final, Generic, Literal, TypeAlias, TypeVar, assert_never
 
-from eventscope.store.filters.effort import STEPS, TooMuch
 from eventscope.store.filters.filter import (
     All,
     Among,
@@ -29,6 +28,7 @@ from eventscope.store.filters.filter import (
     matcher,
 )
 from eventscope.store.filters.inspection import Inspection
+from eventscope.store.filters.step_limit import STEPS, TooManySteps
 from eventscope.store.values.documents import EventDocument
 
 IndexKey: TypeAlias = tuple[str, ...]
@@ -111,7 +111,7 @@ class FilterIndex(Generic[T]):
             try:
                 if entry.matches(inspection):
                     matches.certain.append(entry.value)
-            except TooMuch:
+            except TooManySteps:
                 matches.unclear.append(entry.value)
             spent += ENTRY + STEPS - inspection.steps
             if spent > TURN:

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventscope.store.filters.effort import STEPS, TooMuch
 from eventscope.store.filters.filter import All, Exists, Filter, Holds, Not, TypePatterns, matcher, matching
 from eventscope.store.filters.inspection import Inspection
 from eventscope.store.filters.paths import Compares, Equals, Path, Reads
+from eventscope.store.filters.step_limit import STEPS, TooManySteps
 from eventscope.store.values.documents import EventDocument
 from tests.store.support.json_values import parts_of, path_conditions
 
@@ -51,13 +51,13 @@ HEAVY: list[tuple[str, Any, Filter]] = [
 
 @pytest.mark.parametrize(("data", "filter"), [case[1:] for case in HEAVY], ids=[case[0] for case in HEAVY])
 def test_a_filter_that_would_take_long_is_given_up(data: Any, filter: Filter) -> None:
-    with pytest.raises(TooMuch):
+    with pytest.raises(TooManySteps):
         matcher(filter)(Inspection(of(data)))
 
 
 def test_so_are_many_patterns_of_types() -> None:
     patterns = TypePatterns(tuple(f"*x{n}" for n in range(STEPS + 1)))
-    with pytest.raises(TooMuch):
+    with pytest.raises(TooManySteps):
         matcher(patterns)(Inspection(of({})))
     assert matcher(TypePatterns((*patterns.patterns, "a.b")))(Inspection(of({}))), "an exact type needs no patterns"
 
@@ -65,17 +65,17 @@ def test_so_are_many_patterns_of_types() -> None:
 def test_so_are_patterns_of_many_pieces_on_many_types_and_on_one_type_they_are_tried_once() -> None:
     patterns = TypePatterns(tuple(f"*{'a*' * 400}b{n}*" for n in range(25)))
     assert list(matching(matcher(patterns), [of({}, "a" * 1000)] * 5_000)) == []
-    with pytest.raises(TooMuch):
+    with pytest.raises(TooManySteps):
         list(matching(matcher(patterns), [of({}, f"{'a' * 990}{n}") for n in range(100)]))
 
 
 def test_what_one_filter_gave_up_on_the_way_is_not_begun_again_by_the_next() -> None:
     look = Inspection(of({"l": WIDE}), 10_000)
     path = Path("data", ("l", "a"))
-    with pytest.raises(TooMuch):
+    with pytest.raises(TooManySteps):
         look.values_at(path)
     look.steps = STEPS
-    with pytest.raises(TooMuch):
+    with pytest.raises(TooManySteps):
         look.values_at(path)
     assert look.steps == STEPS
 
@@ -92,7 +92,7 @@ def test_what_a_path_reaches_is_found_once_for_all_filters() -> None:
 def test_several_events_share_what_may_be_done() -> None:
     matches = matcher(Holds(Path("data", ("l", "a")), (Equals((-1,)),)))
     assert list(matching(matches, [of({"l": WIDE[:1000]})] * 10)) == []
-    with pytest.raises(TooMuch):
+    with pytest.raises(TooManySteps):
         list(matching(matches, [of({"l": WIDE})] * 10))
 
 
@@ -103,7 +103,7 @@ def test_a_look_that_is_not_given_up_says_the_same_however_little_may_be_done(da
     whole = matcher(condition)(Inspection(of(value)))
     try:
         assert matcher(condition)(Inspection(of(value), data.draw(st.integers(0, 30)))) is whole
-    except TooMuch:
+    except TooManySteps:
         return
 
 
