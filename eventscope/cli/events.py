@@ -27,7 +27,7 @@ User = Annotated[str | None, typer.Option(metavar="ID", help="The user who cause
 Correlation = Annotated[str | None, typer.Option(metavar="ID", help="The correlation id of the events.")]
 Api = Annotated[
     str | None,
-    typer.Option(metavar="URL", help="Address of an API that is not on this machine, like http://HOST:8000."),
+    typer.Option(metavar="URL", help="Address of the API, like http://HOST:8000, unless it is on this machine."),
 ]
 DataDir = Annotated[Path, typer.Option(help=DATA_DIR_HELP)]
 
@@ -45,7 +45,7 @@ def tail(
     api: Api = None,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Show the newest events, then follow new ones; resumes after any server restarts."""
+    """Show the newest events, then follow new ones, even while servers restart."""
     from eventscope.cli.tail import TailOptions, show_log
 
     options = TailOptions(_filter_args(type, aggregate, user, correlation), last, after, as_json)

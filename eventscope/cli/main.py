@@ -30,7 +30,7 @@ app.command()(events.tail)
 app.command()(events.export)
 
 DataDir = Annotated[Path, typer.Option(help=DATA_DIR_HELP)]
-Seed = Annotated[int | None, typer.Option(help="Seed of the sample events: the same seed repeats them.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of the random sample events.")]
 Rate = Annotated[float, typer.Option(min=0.01, max=10_000, help="Sample events per second.")]
 RATE = 5.0
 
@@ -158,7 +158,7 @@ def doctor_(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
     acknowledge: Annotated[
-        bool, typer.Option("--acknowledge", help="Stop warning of losses that have been reported until now.")
+        bool, typer.Option("--acknowledge", help="Stop warning of losses that happened until now.")
     ] = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
@@ -184,7 +184,7 @@ def recount_(
     ] = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Recompute what statistics and aggregates are read from, and correct what differs, while events come in."""
+    """Recompute the data behind statistics and aggregates, and correct what differs. Safe while events arrive."""
     from rich.console import Console
 
     from eventscope.cli import recount

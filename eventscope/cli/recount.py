@@ -78,8 +78,8 @@ def _print(report: RecountReport, console: Console, *, repair: bool) -> None:
 
 
 def _fewer(one: Difference) -> int:
-    found, counted = ((document or {}).get("n", 0) for document in (one.found, one.counted))
-    return max(0, found - counted) if isinstance(found, int) else 0
+    stored, counted = ((document or {}).get("n", 0) for document in (one.found, one.counted))
+    return max(0, stored - counted) if isinstance(stored, int) else 0
 
 
 def _show(wrong: Sequence[Difference], console: Console) -> None:

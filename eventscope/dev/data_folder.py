@@ -15,7 +15,7 @@ from eventscope.processes import private
 from eventscope.settings import NATS_ACCESS, Settings
 
 DATA_DIR = Path(".eventscope")
-DATA_DIR_HELP = "Data folder of the `eventscope dev` whose servers to use where the settings name none."
+DATA_DIR_HELP = "Folder of an `eventscope dev`: its servers are used where the settings name none."
 OURS = frozenset({"lock", "running.json", "running.json.new", "logs", "nats", "mongod"})
 PATIENCE_SECONDS = 5.0
 

@@ -72,16 +72,16 @@ def agreement(problem: str | None) -> Finding:
     return broken(check, found, advice)
 
 
-def lag(found: Lag | None) -> Finding:
+def lag(status: Lag | None) -> Finding:
     """How far the log is behind the stream."""
     check = "ingest lag"
-    if found is None:
+    if status is None:
         return note(check, "how far the log lags behind is unknown without the stream")
-    if found.events == 0:
+    if status.events == 0:
         return ok(check, "everything in the stream is stored")
-    are = "1 message is" if found.events == 1 else f"{found.events} messages are"
-    text = f"{are} not stored yet, the oldest for {found.seconds:.1f} s"
-    if found.seconds > MOST_LAG:
+    are = "1 message is" if status.events == 1 else f"{status.events} messages are"
+    text = f"{are} not stored yet, the oldest for {status.seconds:.1f} s"
+    if status.seconds > MOST_LAG:
         return warning(check, text, "look at the log of the ingester, and at eventscope_ingest_errors_total")
     return ok(check, text)
 
@@ -99,16 +99,16 @@ def source(at: LogCheckpoint) -> Finding:
     )
 
 
-def incidents(found: Incidents) -> Finding:
+def incidents(known: Incidents) -> Finding:
     """Incidents that no other check shows."""
     check = "incidents"
-    if not found.count:
+    if not known.count:
         return ok(check, "none")
-    new = found.count - found.acknowledged
-    newest = found.last[-SHOWN_LOST:] if new <= 0 else found.last[-min(new, SHOWN_LOST) :]
+    new = known.count - known.acknowledged
+    newest = known.last[-SHOWN_LOST:] if new <= 0 else known.last[-min(new, SHOWN_LOST) :]
     text = "; ".join(f"{moment.to_text(one.at)}: {one.said}" for one in newest)
     if new <= 0:
-        return note(check, f"{_acknowledged(found.count)}, the last at {text}")
+        return note(check, f"{_acknowledged(known.count)}, the last at {text}")
     more = "…; " if new > len(newest) else ""
     return warning(
         check,
@@ -145,16 +145,16 @@ def _range(lost: Lost) -> str:
     return str(lost.first) if lost.first == lost.last else f"{lost.first} to {lost.last}"
 
 
-def live_batches(found: Traffic | None, subject: str) -> Finding:
+def live_batches(traffic: Traffic | None, subject: str) -> Finding:
     """Whether anybody but ingesters of this log publishes on the subject of live batches."""
     check = "live batches"
-    if found is None:
+    if traffic is None:
         return note(check, "who sends them is unknown without the stream")
-    foreign = found.unsigned + found.forged
+    foreign = traffic.unsigned + traffic.forged
     if not foreign:
-        return ok(check, f"{found.genuine} arrived on {subject}, all from an ingester of this log")
-    text = f"{foreign} of {found.genuine + foreign} messages on {subject} are not from an ingester of this log"
-    if found.forged == 0 and found.genuine == 0:
+        return ok(check, f"{traffic.genuine} arrived on {subject}, all from an ingester of this log")
+    text = f"{foreign} of {traffic.genuine + foreign} messages on {subject} are not from an ingester of this log"
+    if traffic.forged == 0 and traffic.genuine == 0:
         return warning(
             check,
             f"{text}: new events are read from MongoDB, which takes longer",
@@ -172,20 +172,20 @@ def rejected(codes: Mapping[str, int]) -> Finding:
     check = "rejected messages"
     if not codes:
         return ok(check, "none")
-    found = ", ".join(f"{name} {n}" for name, n in codes.items())
-    return warning(check, found, "see `eventscope rejected list`, then `retry` or `drop` them")
+    text = ", ".join(f"{name} {n}" for name, n in codes.items())
+    return warning(check, text, "see `eventscope rejected list`, then `retry` or `drop` them")
 
 
-def dropped(found: Dropped | None, acknowledged: int = 0) -> Finding:
+def dropped(record: Dropped | None, acknowledged: int = 0) -> Finding:
     """Rejected messages that were dropped to make room; of `acknowledged` of them the user knows."""
     check = "rejected messages dropped"
-    if found is None:
+    if record is None:
         return ok(check, "none")
-    codes = ", ".join(f"{name} {n}" for name, n in found.codes.items())
-    since, last = moment.to_text(found.since), moment.to_text(found.last)
-    were = "1 was" if found.count == 1 else f"{found.count} were"
+    codes = ", ".join(f"{name} {n}" for name, n in record.codes.items())
+    since, last = moment.to_text(record.since), moment.to_text(record.last)
+    were = "1 was" if record.count == 1 else f"{record.count} were"
     text = f"{were} dropped to make room, between {since} and {last}: {codes}"
-    if found.count <= acknowledged:
+    if record.count <= acknowledged:
         return note(check, f"{text}; this was acknowledged")
     return warning(
         check,
@@ -199,19 +199,19 @@ def _and(parts: Sequence[str]) -> str:
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
-def claims(found: Claims) -> Finding:
+def claims(record: Claims) -> Finding:
     """Whether publishers claim other versions than the log gives."""
     check = "claimed versions"
-    if not found.differing:
-        return ok(check, f"none of the newest {found.newest:,} events claims a version that the log does not give")
-    first, others = list(found.differing.items())[:MOST_NAMES], list(found.differing.values())[MOST_NAMES:]
+    if not record.differing:
+        return ok(check, f"none of the newest {record.newest:,} events claims a version that the log does not give")
+    first, others = list(record.differing.items())[:MOST_NAMES], list(record.differing.values())[MOST_NAMES:]
     parts = [_events(n, _printable(type)) for type, n in first]
     if others:
         parts.append(f"{_events(sum(others))} of {len(others)} other aggregate types")
-    claim = "claims a version" if sum(found.differing.values()) == 1 else "claim versions"
+    claim = "claims a version" if sum(record.differing.values()) == 1 else "claim versions"
     return note(
         check,
-        f"of the newest {found.newest:,} events, {_and(parts)} {claim} that the log does not give: a publisher"
+        f"of the newest {record.newest:,} events, {_and(parts)} {claim} that the log does not give: a publisher"
         " counts in its own memory",
         "nothing is lost, and the versions in the log are right; have that publisher omit `version`, or state what it"
         " expects in the header Eventscope-Expected-Version",
@@ -237,13 +237,13 @@ def counts(wrong: Sequence[Difference]) -> Finding:
     return warning(check, f"{differences}{more}", "run `eventscope recount`, which corrects all of them")
 
 
-def types(found: Sequence[str]) -> Finding:
-    """Whether there are too many types, or types with ids in them; `found` are the first by name."""
+def types(names: Sequence[str]) -> Finding:
+    """Whether there are too many types, or types with ids in them; `names` are the first by name."""
     check = "event types"
-    many, with_ids = len(found) > MOST_TYPES, [type for type in found if any(map(ID.fullmatch, type.split(".")))]
+    many, with_ids = len(names) > MOST_TYPES, [type for type in names if any(map(ID.fullmatch, type.split(".")))]
     if not many and len(with_ids) < MOST_ID_TYPES:
-        return ok(check, "there is 1" if len(found) == 1 else f"there are {len(found)}")
-    text = f"there are over {MOST_TYPES} types" if many else f"there are {len(found)} types"
+        return ok(check, "there is 1" if len(names) == 1 else f"there are {len(names)}")
+    text = f"there are over {MOST_TYPES} types" if many else f"there are {len(names)} types"
     if with_ids:
         examples = ", ".join(map(_printable, with_ids[:3]))
         text += f", and {len(with_ids)} of them seem to contain ids, like {examples}"
@@ -270,14 +270,14 @@ def clocks(ahead: Mapping[str, tuple[float, float] | None]) -> Finding:
     ]
     moments = [(0.0, 0.0), *known.values()]
     apart = max(abs(a - b) - a_doubt - b_doubt for a, a_doubt in moments for b, b_doubt in moments)
-    found = ", ".join(offsets)
+    text = ", ".join(offsets)
     if apart > expiry.MOST_SKEW:
         return broken(
             check,
-            f"{found}: counts of expired events are not removed while a clock is so wrong",
+            f"{text}: counts of expired events are not removed while a clock is so wrong",
             "set the clocks, and synchronise all machines with the same NTP servers; then run"
             " `eventscope recount --dry-run`",
         )
     if apart >= MOST_SKEW:
-        return warning(check, found, "synchronise all machines with the same NTP servers")
-    return ok(check, found)
+        return warning(check, text, "synchronise all machines with the same NTP servers")
+    return ok(check, text)

@@ -27,10 +27,10 @@ def findings(facts: ServerFacts, *, embedded: bool) -> list[Finding]:
     ]
 
 
-def version(found: str) -> Finding:
+def version(number: str) -> Finding:
     """The server's version."""
-    check, text = "MongoDB version", f"MongoDB {found}"
-    if tuple(int(part) for part in found.split(".")[:2]) < OLDEST:
+    check, text = "MongoDB version", f"MongoDB {number}"
+    if tuple(int(part) for part in number.split(".")[:2]) < OLDEST:
         return warning(check, text, "upgrade to 6.0 or newer: Eventscope is not tested with older versions")
     return ok(check, text)
 
@@ -45,12 +45,12 @@ def replica_set(facts: ServerFacts, *, embedded: bool) -> Finding:
             "start mongod with --replSet, and run rs.initiate() once; one member is enough",
         )
     count = len(facts.members)
-    found = f"{facts.replica_set} has {count} member{'s' * (count != 1)} with data"
+    text = f"{facts.replica_set} has {count} member{'s' * (count != 1)} with data"
     if count >= MEMBERS:
-        return ok(check, found)
+        return ok(check, text)
     if embedded:
-        return note(check, f"{found}, as embedded servers do")
-    return warning(check, f"{found}: the loss of one disk loses events", "run three members on three machines")
+        return note(check, f"{text}, as embedded servers do")
+    return warning(check, f"{text}: the loss of one disk loses events", "run three members on three machines")
 
 
 def members(facts: ServerFacts) -> list[Finding]:
@@ -95,15 +95,15 @@ def indexes(present: frozenset[IndexFacts], needed: Sequence[IndexFacts]) -> Fin
 def expiry(facts: ServerFacts) -> Finding:
     """Whether MongoDB deletes expired documents, and no others."""
     check = "MongoDB expiry"
-    found = [index for index in facts.indexes if index.expire_after is not None]
-    wrong = [index for index in found if index not in own_indexes()]
+    expiring = [index for index in facts.indexes if index.expire_after is not None]
+    wrong = [index for index in expiring if index not in own_indexes()]
     if wrong:
         return broken(
             check,
             f"MongoDB deletes by {', '.join(f'{one.name} after {one.expire_after:g} s' for one in wrong)}",
             "before it deletes events, drop the index, and " + SERVE,
         )
-    missing = [one.collection for one in own_indexes() if one.expire_after is not None and one not in found]
+    missing = [one.collection for one in own_indexes() if one.expire_after is not None and one not in expiring]
     if missing:
         return warning(check, f"expired documents of {' and '.join(missing)} are not deleted", SERVE)
     if facts.expires is False:
@@ -122,8 +122,8 @@ def disk(facts: ServerFacts) -> Finding:
         return note(check, "free disk space is unknown")
     free = facts.disk_total - facts.disk_used
     share = free / facts.disk_total
-    found = f"{free / 2**30:.1f} GiB of {facts.disk_total / 2**30:.1f} GiB are free ({share:.0%})"
+    text = f"{free / 2**30:.1f} GiB of {facts.disk_total / 2**30:.1f} GiB are free ({share:.0%})"
     advice = f"free disk space, or keep events for a shorter time with {variable('retention')}"
     if share < FREE_BROKEN:
-        return broken(check, found, advice)
-    return warning(check, found, advice) if share < FREE_WARNING else ok(check, found)
+        return broken(check, text, advice)
+    return warning(check, text, advice) if share < FREE_WARNING else ok(check, text)

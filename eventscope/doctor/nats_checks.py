@@ -33,15 +33,15 @@ def findings(
     embedded: bool,
 ) -> list[Finding]:
     """The findings of all checks; `outage` is the longest outage to be prepared for, in seconds."""
-    found = [version(facts.version), jetstream(facts.jetstream), payload(facts.max_payload)]
+    results = [version(facts.version), jetstream(facts.jetstream), payload(facts.max_payload)]
     if facts.jetstream is not None:
-        return found
+        return results
     if facts.stream is None:
         advice = f"start `eventscope ingest`, which creates it, or name another with {variable('stream')}"
-        return [*found, broken("NATS stream", f"there is no stream {stream}", advice)]
+        return [*results, broken("NATS stream", f"there is no stream {stream}", advice)]
     at = facts.stream
     return [
-        *found,
+        *results,
         takes(at, stream, subjects),
         storage(at, stream),
         replicas(at, stream, embedded=embedded),
@@ -57,10 +57,10 @@ def findings(
     ]
 
 
-def version(found: tuple[int, int, int]) -> Finding:
+def version(number: tuple[int, int, int]) -> Finding:
     """The server's version."""
-    check, text = "NATS version", f"NATS {'.'.join(map(str, found))}"
-    if found < OLDEST:
+    check, text = "NATS version", f"NATS {'.'.join(map(str, number))}"
+    if number < OLDEST:
         return warning(check, f"{text} can lose acknowledged messages when a cluster changes", "upgrade to 2.12.3")
     return ok(check, text)
 
@@ -74,13 +74,13 @@ def jetstream(problem: str | None) -> Finding:
 
 def payload(most: int) -> Finding:
     """Whether NATS accepts every event that the log accepts."""
-    check, found = "NATS max payload", f"messages may have {most} bytes"
+    check, text = "NATS max payload", f"messages may have {most} bytes"
     if most < MOST_BYTES:
         advice = "set max_payload to 2MB if services publish larger events"
-        return note(check, f"{found}, events {MOST_BYTES}", advice)
+        return note(check, f"{text}, events {MOST_BYTES}", advice)
     if most > MOST_RAW:
-        return note(check, f"{found}, but only {MOST_RAW} of a rejected message are kept", "set max_payload to 8MB")
-    return ok(check, found)
+        return note(check, f"{text}, but only {MOST_RAW} of a rejected message are kept", "set max_payload to 8MB")
+    return ok(check, text)
 
 
 def takes(at: StreamFacts, stream: str, subjects: Sequence[str]) -> Finding:
@@ -110,14 +110,14 @@ def storage(at: StreamFacts, stream: str) -> Finding:
 def replicas(at: StreamFacts, stream: str, *, embedded: bool) -> Finding:
     """How many copies of the stream there are."""
     check = "NATS replicas"
-    found = f"{stream} has {'one copy' if at.replicas == 1 else f'{at.replicas} copies'}"
+    text = f"{stream} has {'one copy' if at.replicas == 1 else f'{at.replicas} copies'}"
     if at.replicas >= REPLICAS:
-        return ok(check, found)
+        return ok(check, text)
     if embedded:
-        return note(check, f"{found}, as on embedded servers")
+        return note(check, f"{text}, as on embedded servers")
     return warning(
         check,
-        f"{found}: the loss of one disk loses messages that are not in the log yet",
+        f"{text}: the loss of one disk loses messages that are not in the log yet",
         f"run three servers, and: nats stream edit {stream} --replicas 3",
     )
 
@@ -158,10 +158,10 @@ def age(at: StreamFacts, stream: str, outage: float) -> Finding:
     check = "NATS max age"
     if at.max_age is None:
         return ok(check, "messages are kept without a time limit")
-    found = f"messages are dropped after {at.max_age / HOUR:g} h, an outage may last {outage / HOUR:g} h"
+    text = f"messages are dropped after {at.max_age / HOUR:g} h, an outage may last {outage / HOUR:g} h"
     if at.max_age < outage:
-        return warning(check, found, f"nats stream edit {stream} --max-age {2 * outage / HOUR:g}h")
-    return ok(check, found)
+        return warning(check, text, f"nats stream edit {stream} --max-age {2 * outage / HOUR:g}h")
+    return ok(check, text)
 
 
 def size(at: StreamFacts, stream: str, outage: float) -> list[Finding]:
@@ -170,21 +170,21 @@ def size(at: StreamFacts, stream: str, outage: float) -> list[Finding]:
         ("bytes", at.max_bytes, at.bytes, "max-bytes"),
         ("messages", at.max_messages, at.messages, "max-msgs"),
     ]
-    found = [_size(at, stream, outage, *limit) for limit in limits if limit[1] is not None]
-    return found or [ok("NATS max size", f"{stream} has no limit of its own")]
+    results = [_size(at, stream, outage, *limit) for limit in limits if limit[1] is not None]
+    return results or [ok("NATS max size", f"{stream} has no limit of its own")]
 
 
 def _size(at: StreamFacts, stream: str, outage: float, what: str, limit: int | None, held: int, option: str) -> Finding:
     assert limit is not None
-    check, found = f"NATS max {what}", f"{stream} holds {held} of at most {limit} {what}"
+    check, text = f"NATS max {what}", f"{stream} holds {held} of at most {limit} {what}"
     advice = f"when it is full, publishers are refused; to raise the limit: nats stream edit {stream} --{option}"
     seconds = _span(at)
     if seconds is None:
-        text = f"{found}; its messages are too few, or too close in time, to tell how long that lasts"
+        text = f"{text}; its messages are too few, or too close in time, to tell how long that lasts"
         return note(check, text, advice)
     lasts = limit / (held / seconds)
-    found = f"{found}; at the present rate that lasts {lasts / HOUR:.1f} h, an outage may last {outage / HOUR:g} h"
-    return warning(check, found, advice) if lasts < outage else ok(check, found)
+    text = f"{text}; at the present rate that lasts {lasts / HOUR:.1f} h, an outage may last {outage / HOUR:g} h"
+    return warning(check, text, advice) if lasts < outage else ok(check, text)
 
 
 def _span(at: StreamFacts) -> float | None:
@@ -200,8 +200,8 @@ def room(facts: NatsFacts) -> Finding:
     if facts.storage_limit is None:
         return ok(check, f"the account uses {used}, without a limit of its own")
     share = facts.storage_used / facts.storage_limit
-    found = f"the account uses {used} of {facts.storage_limit / 2**20:.1f} MiB ({share:.0%})"
-    return warning(check, found, "raise max_store of the account, or purge") if share > 0.85 else ok(check, found)
+    text = f"the account uses {used} of {facts.storage_limit / 2**20:.1f} MiB ({share:.0%})"
+    return warning(check, text, "raise max_store of the account, or purge") if share > 0.85 else ok(check, text)
 
 
 def consumers(facts: NatsFacts, at: StreamFacts, stream: str) -> Finding:
@@ -211,15 +211,15 @@ def consumers(facts: NatsFacts, at: StreamFacts, stream: str) -> Finding:
     holders = [one for one in facts.holders if one.count(end, at.first_sequence)]
     if not holders:
         return ok(check, f"no durable consumer keeps messages in {stream}")
-    found = "messages kept in the stream until durable consumers acknowledge them: " + ", ".join(
+    text = "messages kept in the stream until durable consumers acknowledge them: " + ", ".join(
         one.describe(now, end, at.first_sequence) for one in holders
     )
     full = at.max_bytes is not None and at.bytes > FULL * at.max_bytes
     forgotten = [one.name for one in holders if full or one.idle_hours(now) > IDLE_HOURS]
     if not forgotten:
-        return note(check, found)
+        return note(check, text)
     removal = "; ".join(f"nats consumer rm {stream} {name}" for name in forgotten)
-    return warning(check, found, f"if these fill the stream, publishers are refused; if nobody reads them: {removal}")
+    return warning(check, text, f"if these fill the stream, publishers are refused; if nobody reads them: {removal}")
 
 
 def own_subjects(facts: NatsFacts, at: StreamFacts, stream: str) -> Finding:
@@ -243,11 +243,11 @@ def own_subjects(facts: NatsFacts, at: StreamFacts, stream: str) -> Finding:
 
 def window(at: StreamFacts, stream: str) -> Finding:
     """For how long JetStream itself recognises duplicates."""
-    check, found = "NATS duplicate window", f"JetStream drops duplicates within {at.duplicate_window:g} s"
+    check, text = "NATS duplicate window", f"JetStream drops duplicates within {at.duplicate_window:g} s"
     if at.duplicate_window < WINDOW_SECONDS:
         advice = f"the log drops later ones by messageId; to drop them here: nats stream edit {stream} --dupe-window 2m"
-        return note(check, found, advice)
-    return ok(check, found)
+        return note(check, text, advice)
+    return ok(check, text)
 
 
 def sync(at: StreamFacts, monitored: MonitoringFacts | None) -> Finding:
@@ -261,10 +261,8 @@ def sync(at: StreamFacts, monitored: MonitoringFacts | None) -> Finding:
         )
     if monitored.sync_always:
         return ok(check, f"{monitored.server} writes to disk before it acknowledges")
-    found = (
-        f"{monitored.server} acknowledges before it writes to disk: a power failure loses what is not in the log yet"
-    )
+    text = f"{monitored.server} acknowledges before it writes to disk: a power failure loses what is not in the log yet"
     advice = "set in its configuration, at a cost in speed: jetstream { sync_interval: always }"
     if at.replicas >= REPLICAS:
-        return note(check, f"{found} if it hits all {at.replicas} replicas at once", advice)
-    return warning(check, found, advice)
+        return note(check, f"{text} if it hits all {at.replicas} replicas at once", advice)
+    return warning(check, text, advice)

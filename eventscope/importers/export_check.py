@@ -32,13 +32,13 @@ def check(path: str) -> tuple[int, str]:
             check.add(text)
             if not text or len(faults) > MOST_FAULTS:
                 continue
-            found = BEGINNING.match(text)
-            is_export |= found is not None and before == 0 and not faults
-            if found is None or not text.endswith(b"}"):
+            match = BEGINNING.match(text)
+            is_export |= match is not None and before == 0 and not faults
+            if match is None or not text.endswith(b"}"):
                 faults.append(f"{name}:{count}: this line is not as it was exported")
-            elif int(found[1]) <= before:
-                faults.append(f"{name}:{count}: position {int(found[1])} comes after {before}")
-            before = int(found[1]) if found else before
+            elif int(match[1]) <= before:
+                faults.append(f"{name}:{count}: position {int(match[1])} comes after {before}")
+            before = int(match[1]) if match else before
     return count, _incomplete(name, count) if is_export else ""
 
 

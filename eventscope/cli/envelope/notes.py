@@ -44,28 +44,28 @@ def notes(
     settings: Settings, by_pattern: Mapping[str, MessageEnvelope], arrival: Arrival, events: Sequence[dict[str, Any]]
 ) -> list[str]:
     """Notes on one message, and on the events that it would become."""
-    found = []
+    texts = []
     if first_match(arrival.subject, dict.fromkeys(settings.subjects, True)) is None:
-        found.append(f"{variable('subjects')} is {','.join(settings.subjects)}, which does not match this subject")
+        texts.append(f"{variable('subjects')} is {','.join(settings.subjects)}, which does not match this subject")
     stated = arrival.headers.get(ENVELOPE) == PLAIN[ENVELOPE]
     if by_pattern and not stated and first_match(arrival.subject, by_pattern) is None:
-        found.append("no pattern matches this subject, so the message is read as plain")
+        texts.append("no pattern matches this subject, so the message is read as plain")
     mapper = mapping(by_pattern, arrival)
     sources = dict(mapper.sources()) if mapper is not None else {}
     for event in events:
         for one, other in (("aggregateId", "aggregateType"), ("aggregateType", "aggregateId")):
             if one in event and other not in event:
-                found.append(f"the event has {one} and no {other}, so it belongs to no aggregate and gets no version")
+                texts.append(f"the event has {one} and no {other}, so it belongs to no aggregate and gets no version")
         if EPOCH <= (at := event.get("timestamp") or "") < UNLIKELY and "timestamp" in sources:
-            found.append(f"the timestamp is {at}, which is long ago: perhaps seconds were read as milliseconds")
+            texts.append(f"the timestamp is {at}, which is long ago: perhaps seconds were read as milliseconds")
         if mapper is not None and "data" not in sources and "data" not in event and event.get("extensions"):
-            found.append('nothing is mapped to data, so the rest is kept as extensions; "data": "" maps all of it')
+            texts.append('nothing is mapped to data, so the rest is kept as extensions; "data": "" maps all of it')
         if "version" in sources and not {"claimedVersion", "expectedVersion"} & event.keys():
             extensions = event.get("extensions", {})
             kept = "claimedVersion" if "claimedVersion" in extensions else "version"
             if kept in extensions:
-                found.append(f"the mapped version is not an integer, and is kept as extensions.{kept}")
-    return list(dict.fromkeys(found))
+                texts.append(f"the mapped version is not an integer, and is kept as extensions.{kept}")
+    return list(dict.fromkeys(texts))
 
 
 def _objects(raw: bytes) -> list[dict[str, Any]]:

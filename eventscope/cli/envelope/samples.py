@@ -37,14 +37,14 @@ def samples(content: bytes, subject: str | None) -> list[Sample]:
         whole = _loads(content)
     except ValueError:
         # a line that is not JSON is a sample too: it shows how such a message is rejected
-        found = [_sample(line, _line(line), number, subject) for number, line in enumerate(_lines(content), 1)]
+        parsed = [_sample(line, _line(line), number, subject) for number, line in enumerate(_lines(content), 1)]
     else:
         several = whole if isinstance(whole, list) else [whole]
         raws = [_dumps(one, number) for number, one in enumerate(several, 1)] if several is whole else [content]
-        found = [_sample(raw, one, n, subject) for n, (raw, one) in enumerate(zip(raws, several, strict=True), 1)]
-    if not found:
+        parsed = [_sample(raw, one, n, subject) for n, (raw, one) in enumerate(zip(raws, several, strict=True), 1)]
+    if not parsed:
         raise BadInput("there are no sample messages")
-    return found
+    return parsed
 
 
 def _sample(raw: bytes, content: Any, number: int, subject: str | None) -> Sample:
@@ -63,13 +63,13 @@ def _sample(raw: bytes, content: Any, number: int, subject: str | None) -> Sampl
     return Sample(subject, parse(format_block(headers)), raw)
 
 
-def _headers(given: Any, number: int) -> list[tuple[str, str]]:
+def _headers(headers: Any, number: int) -> list[tuple[str, str]]:
     pairs = [
         (name, one)
-        for name, value in (given.items() if isinstance(given, dict) else [("", given)])
+        for name, value in (headers.items() if isinstance(headers, dict) else [("", headers)])
         for one in (value if isinstance(value, list) else [value])
     ]
-    if not isinstance(given, dict) or not all(isinstance(one, str) for _, one in pairs):
+    if not isinstance(headers, dict) or not all(isinstance(one, str) for _, one in pairs):
         raise BadInput(f"sample {number}: headers must be an object of strings, or of lists of strings")
     for name, value in pairs:
         if not name.strip() or set(name) & UNSENDABLE_IN_NAME or set(value) & UNSENDABLE_IN_VALUE:
