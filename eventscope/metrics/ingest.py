@@ -15,7 +15,7 @@ from eventscope.metrics.log import DELAYS, LogMetrics, new_registry, route
 from eventscope.store.log import Log
 from eventscope.store.values import moment
 from eventscope.store.values.message import Stored
-from eventscope.subscriptions.ingest import standing
+from eventscope.subscriptions.ingest import self_report
 from eventscope.subscriptions.ingest.lag import Lag
 
 SIZES: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
@@ -37,7 +37,7 @@ class IngestMetrics:
         self.registry = new_registry()
         self.log = LogMetrics(self.registry)
         self._state = "starting"
-        self.trouble: str | None = None
+        self.reason: str | None = None
         self._term: int | None = None
 
         def counter(name: str, help: str, *labels: str) -> Counter:
@@ -78,7 +78,7 @@ class IngestMetrics:
 
     def on_start(self, term: int) -> None:
         """Count a start, and a change of the lease if there was one."""
-        self._state, self.trouble = "ingesting", None
+        self._state, self.reason = "ingesting", None
         self._active.set(1)
         self._starts.inc()
         if term != self._term:
@@ -87,7 +87,7 @@ class IngestMetrics:
 
     def on_standby(self) -> None:
         """Record that another ingester holds the lease."""
-        self._state, self.trouble = "standing by", None
+        self._state, self.reason = "standing by", None
         self._active.set(0)
 
     def on_commit(self, outcome: Stored, messages: int, seconds: float) -> None:
@@ -116,7 +116,7 @@ class IngestMetrics:
     def on_stop(self, error: Exception) -> None:
         """Count an error, and report it as the reason until work goes on."""
         self._state = "stopped"
-        self.trouble = standing.trouble(error)
+        self.reason = self_report.reason(error)
         self._active.set(0)
         kinds = (kind for type, kind in KINDS.items() if isinstance(error, type))
         self._errors.labels(next(kinds, "internal")).inc()
@@ -136,7 +136,7 @@ class IngestMetrics:
         async def readyz(request: Request) -> Response:
             if self._state in ("ingesting", "standing by"):
                 return JSONResponse({"status": self._state})
-            reasons = [self.trouble or "the ingester is starting"]
+            reasons = [self.reason or "the ingester is starting"]
             return JSONResponse({"status": "not ready", "reasons": reasons}, 503, AGAIN)
 
         async def look() -> None:

@@ -28,7 +28,7 @@ from eventscope.store.stats.expiry import Housekeeping
 from eventscope.store.values.message import MessageBatch, ParsedMessage, StreamPosition
 from eventscope.store.write.retention import Retention
 from eventscope.store.write.writer import Writer, writing
-from eventscope.subscriptions.ingest import standing
+from eventscope.subscriptions.ingest import self_report
 from eventscope.subscriptions.ingest.arrival_parser import ArrivalParser
 from eventscope.subscriptions.ingest.buffer import Buffer
 from eventscope.subscriptions.ingest.holes import holes, report
@@ -78,7 +78,7 @@ class Ingester:
     """How many bytes of rejected messages are kept; 0 for no limit."""
     max_bytes: int = 0
     """The limit of the stream if it has to be created; 0 for none."""
-    holder: str = field(default_factory=standing.new_holder)
+    holder: str = field(default_factory=self_report.new_holder)
     has_backlog: bool = False
     """Whether the last read returned a whole batch."""
     _housekeeping: Housekeeping = field(init=False)
@@ -133,7 +133,7 @@ class Ingester:
         self._failures += 1
         self._portions.on_failure()
         self.observer.on_stop(error)
-        await standing.leave(self.log, self.holder, error)
+        await self_report.publish_reason(self.log, self.holder, error)
         logger.warning("ingest stopped, and starts again in %g s: %s", wait, reason)
         await asyncio.sleep(wait)
 

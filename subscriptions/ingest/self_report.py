@@ -1,4 +1,4 @@
-"""What others know of an ingester: its name, and the reason that it publishes while it cannot work."""
+"""What an ingester reports about itself: its name, and the reason while it cannot work."""
 
 import os
 import socket
@@ -21,8 +21,8 @@ def new_holder() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
 
-def trouble(error: Exception) -> str:
-    """What stops an ingester, in a sentence without secrets."""
+def reason(error: Exception) -> str:
+    """The reason why an ingester stopped, in a sentence without secrets."""
     if isinstance(error, EventscopeError):
         return str(error)
     if isinstance(error, nats.errors.Error | OSError):
@@ -30,9 +30,9 @@ def trouble(error: Exception) -> str:
     return "ingest met an unexpected error, which is in its log"
 
 
-async def leave(log: Log, holder: str, error: Exception) -> None:
+async def publish_reason(log: Log, holder: str, error: Exception) -> None:
     """Write the reason where API processes and the doctor read it, if MongoDB accepts it."""
     if isinstance(error, UNPUBLISHED):
         return
     with suppress(EventscopeError):
-        await stopped.report(log, holder, trouble(error))
+        await stopped.report(log, holder, reason(error))
