@@ -111,7 +111,7 @@ def build(
     services.publisher.trust.on_distrust = metrics.distrusted_answer
     compiled = settings.compiled and self_check.passes()
     if settings.compiled and not compiled:
-        metrics.fell_back(fallbacks.SELF_CHECK)
+        metrics.on_fallback(fallbacks.SELF_CHECK)
     schema = build_schema(metrics, services.limits, settings.question_seconds, compiled=compiled)
     rules = Rules.of(settings)
     endpoint = Endpoint(

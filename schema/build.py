@@ -80,7 +80,7 @@ def _is_in_the_request(error: GraphQLError, root: GraphQLError) -> bool:
 def build(
     observer: Observer | None = None, limits: Limits | None = None, seconds: float = 10.0, *, compiled: bool = True
 ) -> Schema:
-    """The schema as it is served; the observer is told about every operation, none of which takes over `seconds`.
+    """The schema as it is served: reports operations to the observer, and ends them after `seconds`.
 
     CannotStart when graphql-core or Strawberry lacks internals without which nothing can be answered.
     """
@@ -104,6 +104,6 @@ def build(
         ],
         execution_context_class=CompiledExecutor if compiled else None,
     )
-    fallbacks = Fallbacks() if guarded is None else Fallbacks(guarded.fell_back)
+    fallbacks = Fallbacks() if guarded is None else Fallbacks(guarded.on_fallback)
     schema.documents = Documents(internals.graphql_schema(schema), effective, fallbacks)
     return schema

@@ -21,13 +21,13 @@ UNCLEAR: Final = (MissingQueryError, CannotGetOperationTypeError, InvalidOperati
 
 
 class Observer(Protocol):
-    """Is told about operations."""
+    """Receives reports about operations."""
 
     def on_operation(self, kind: str, code: str, seconds: float) -> None:
         """An operation ended: `OK`, with the code of its first error, or `GIVEN_UP` before there was an answer."""
         ...
 
-    def fell_back(self, reason: str) -> None:
+    def on_fallback(self, reason: str) -> None:
         """graphql-core took over from compiled code, for one of the reasons in `compiled/fallbacks.py`."""
         ...
 
@@ -44,10 +44,10 @@ class GuardedObserver:
         with self._guard:
             self._observer.on_operation(kind, code, seconds)
 
-    def fell_back(self, reason: str) -> None:
+    def on_fallback(self, reason: str) -> None:
         """Pass it on."""
         with self._guard:
-            self._observer.fell_back(reason)
+            self._observer.on_fallback(reason)
 
 
 class ObserverExtension(SchemaExtension):

@@ -135,8 +135,8 @@ class Query:
 
     @strawberry.field(
         description="Event types, or those that start with the prefix, in alphabetical order. Without "
-        "`first`, having more than 1000 is an error; with `first` and `after` they come in pages. "
-        "A page with fewer than `first` is the last one.",
+        "`first`, more than 1000 are an error; with `first` and `after` they come in pages. A "
+        "page with fewer than `first` is the last one.",
         graphql_type=list[EventType],
     )
     async def event_types(

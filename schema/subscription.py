@@ -101,7 +101,7 @@ class Subscription:
         ] = None,
         max_pause_seconds: Annotated[
             float | None,
-            strawberry.argument(description="The maximum number of seconds to wait for an event: 0 to 3600."),
+            strawberry.argument(description="The longest pause between two events, in seconds: 0 to 3600."),
         ] = queries.PAUSE,
     ) -> AsyncGenerator[Delivery, None]:
         return await queries.replay_log(info.context, event_filter(filter), after, up_to, speed, max_pause_seconds)

@@ -90,7 +90,7 @@ class ApiMetrics:
         if kind in ("query", "mutation"):
             self._operation_time(kind).observe(seconds)
 
-    def fell_back(self, reason: str) -> None:
+    def on_fallback(self, reason: str) -> None:
         """Count a fallback from compiled code to graphql-core."""
         self._fallbacks.labels(reason).inc()
 

@@ -1,1 +1,1 @@
-"""Execution by generated code, in the place of graphql-core's, field by field."""
+"""Execution by generated code instead of field by field; only here are internals of graphql-core and Strawberry used."""

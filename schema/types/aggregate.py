@@ -44,7 +44,8 @@ class Aggregate(Node):
     last_event_at: Moment = strawberry.field(description="The timestamp of the latest event.")
     last_event_type: str = strawberry.field(description="The type of the latest event.")
     deleted: bool = strawberry.field(
-        description="Whether its own events deleted it, such as `user.deleted`, and have not restored it since."
+        description="Whether one of its own events, such as `user.deleted`, has deleted it, and none has "
+        "restored it since."
     )
 
     source = Source

@@ -10,7 +10,7 @@ from eventscope.schema.types.scalars import BigInt
 Node = TypeVar("Node")
 
 
-@strawberry.type(description="The position of a page within its list.")
+@strawberry.type(description="Where a page lies in its list.")
 class PageInfo:
     has_next_page: bool = strawberry.field(description="Whether more entries follow this page.")
     has_previous_page: bool = strawberry.field(description="Whether entries precede this page.")
@@ -28,9 +28,9 @@ class TotalCount:
 
 
 @strawberry.type(
-    description="How much of a list was searched for a page. A search without an index ends when its time "
-    "is up, and a page of very large events at 16 MiB, with what was found so far; continue "
-    "from `endCursor` (or, backwards, from `startCursor`)."
+    description="How much of a list was searched for a page. A search that no index supports ends when "
+    "its time is up, and a page of very large events ends at 16 MiB, with what was found so "
+    "far; continue from `endCursor` (or, backwards, from `startCursor`)."
 )
 class Coverage:
     complete: bool = strawberry.field(description="Whether the search for this page was completed.")
@@ -49,7 +49,7 @@ class Edge(Generic[Node]):
 class Connection(Generic[Node]):
     edges: list[Edge[Node]] = strawberry.field(description="The entries with their cursors.")
     nodes: list[Node] = strawberry.field(description="The entries alone.")
-    page_info: PageInfo = strawberry.field(description="The position of the page within its list.")
+    page_info: PageInfo = strawberry.field(description="Where the page lies in its list.")
     coverage: Coverage = strawberry.field(description="Whether the page ended early because of the time or size limit.")
 
     @strawberry.field(description="The number of entries in the whole list. Counted only when selected.")

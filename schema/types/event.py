@@ -28,7 +28,9 @@ class Event(Node):
         description="The message id from the publisher, or a generated one; the events it caused have it as "
         "their `causationId`."
     )
-    position: BigInt = strawberry.field(description="The position in the log: 1, 2, 3 … in the order of storing.")
+    position: BigInt = strawberry.field(
+        description="The position in the log: 1, 2, 3 … in the order in which events are stored."
+    )
     type: str = strawberry.field(description="What happened, such as `user.created`.")
     timestamp: Moment = strawberry.field(description="When it happened, according to the publisher.")
     recorded_at: Moment = strawberry.field(description="When NATS received the message.")

@@ -41,7 +41,7 @@ class Reasons(Counter[str]):
 
     def on_operation(self, kind: str, code: str, seconds: float) -> None: ...
 
-    def fell_back(self, reason: str) -> None:
+    def on_fallback(self, reason: str) -> None:
         self[reason] += 1
 
 
