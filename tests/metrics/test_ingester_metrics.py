@@ -167,4 +167,4 @@ def test_errors_of_an_ingester_are_counted_by_kind(error: Exception, kind: str, 
     metrics = IngestMetrics()
     metrics.on_stop(error)
     assert metrics.registry.get_sample_value("eventscope_ingest_errors_total", {"kind": kind}) == 1
-    assert metrics.trouble == reason
+    assert metrics.reason == reason
