@@ -1,1 +1,1 @@
-"""Execution by generated code instead of field by field; only here are internals of graphql-core and Strawberry used."""
+"""Execution by generated code instead of field by field, fenced in with all use of graphql-core's internals."""
