@@ -36,7 +36,7 @@ from eventscope.subscriptions.ingest.kept_headers import KeptHeaders
 from eventscope.subscriptions.ingest.poison import unstorable
 from eventscope.subscriptions.ingest.portions import Portions, stored_bytes
 from eventscope.subscriptions.ingest.resume import start_of
-from eventscope.subscriptions.ingest.stepping import step_over
+from eventscope.subscriptions.ingest.stream_end import step_over_end
 from eventscope.subscriptions.ingest.stream_reader import ReadInterrupted, open_reader
 from eventscope.subscriptions.ingest.trim import bound_rejected
 from eventscope.subscriptions.live import live_batch
@@ -177,7 +177,7 @@ class Ingester:
                     is_at_work = True
                 await self._do_upkeep(writer)
                 if not parsed and self._buffer.last_sequence > _place(writer).sequence:
-                    await step_over(writer, self.client, reader, self.log.clock())
+                    await step_over_end(writer, self.client, reader, self.log.clock())
 
     async def _start(self, writer: Writer) -> None:
         self._seal = self._seal.of(await secret.ensure(self.log), writer.at.term, writer.at.identity)

@@ -1,4 +1,4 @@
-"""Stepping over the end of a stream whose last messages were removed before they were read."""
+"""The end of a stream whose last messages were removed before they were read: the checkpoint steps over it."""
 
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ from eventscope.subscriptions.ingest.stream_reader import StreamReader
 T = TypeVar("T")
 
 
-async def step_over(writer: Writer, client: Client, reader: StreamReader[T], now: int) -> None:
+async def step_over_end(writer: Writer, client: Client, reader: StreamReader[T], now: int) -> None:
     """Move the checkpoint to the end of the stream if no message is left before it, and record what was lost.
 
     Not left to the next message, which may be long in coming. `now` is in microseconds. Raises Unavailable, and what
