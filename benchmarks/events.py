@@ -28,7 +28,7 @@ def payload(number: int) -> bytes:
 
 
 def write(file: Path, count: int) -> None:
-    """Write so many events as JSON lines, for the programs of the peers."""
+    """Write `count` events as JSON lines, for the programs of the peers."""
     with file.open("wb") as lines:
         for number in range(count):
             lines.write(payload(number) + b"\n")

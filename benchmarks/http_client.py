@@ -58,7 +58,7 @@ async def _body(reader: asyncio.StreamReader) -> bytes:
 
 
 async def rate(port: int, request: bytes, seconds: float, connections: int) -> Rate:
-    """Repeat the request for so many seconds, over so many connections at a time."""
+    """Repeat the request for `seconds`, over `connections` at a time."""
     loop = asyncio.get_running_loop()
     clients = [
         await loop.create_connection(lambda: _Connection(request), "127.0.0.1", port) for _ in range(connections)

@@ -41,7 +41,7 @@ class Memory:
 
 
 async def memory(servers: Servers, events: int, name: str) -> Memory:
-    """Ingest so many events, and sample the ingester's memory every fifty thousand."""
+    """Ingest `events` events, and sample the ingester's memory every fifty thousand."""
     port, samples = free(), list[tuple[int, float]]()
     async with scene(servers, name) as at, at.ingester(port), httpx.AsyncClient() as http:
         for first in range(0, events, EVERY):

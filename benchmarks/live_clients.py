@@ -131,11 +131,11 @@ class Crowd:
                 await self._until(lambda: (self._caught_up if signalled else self._acknowledged) >= len(self.clients))
 
     async def received(self, events: int) -> None:
-        """Wait until the clients received so many events together."""
+        """Wait until the clients together received that number of events."""
         await self._until(lambda: self.events >= events)
 
     async def all_received(self, events: int) -> None:
-        """Wait until each client received so many events."""
+        """Wait until each client received that number of events."""
         await self._until(lambda: len(self.whole) >= events)
 
     def leave(self) -> None:

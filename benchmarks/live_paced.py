@@ -61,7 +61,7 @@ async def filtered(at: Scene, clients: int, seconds: float) -> Filtered:
 
 
 async def _publish(at: Scene, count: int, pace: int, of: Callable[[int], int], first: int = 0) -> list[float]:
-    """Publish so many events; the times at which they were published."""
+    """Publish `count` events; the times at which they were published."""
     sent = list[float]()
     start = perf_counter()
     for number in range(first, first + count):

@@ -60,7 +60,7 @@ class Running:
         return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1024
 
     async def follow(self, clients: int) -> None:
-        """Wait until it sends to so many clients, unless it signals that itself."""
+        """Wait until it sends to all `clients`, unless it tells them itself that they have caught up."""
         async with asyncio.timeout(START_SECONDS), httpx.AsyncClient() as http:
             while not self.server.signalled and await _health(http, self.address) != str(clients):
                 await asyncio.sleep(0.02)

@@ -35,7 +35,7 @@ LEASE_SECONDS: Final = 60.0
 
 
 async def fill(log: Log, events: int, seed: int, progress: Progress) -> None:
-    """Fill the log up to so many events of that business; CannotStart if another process writes to it."""
+    """Fill the log up to `events` events of that business; CannotStart if another process writes to it."""
     await prepare(log)
     async with writing(log, Retention({"*": 0.0}), "make_events", LEASE_SECONDS) as writer:
         if writer is None:

@@ -72,7 +72,7 @@ async def mongod_away_for_long(stage: Stage, chance: random.Random) -> str:
 
 
 async def read_only(stage: Stage, seconds: int) -> None:
-    """Let MongoDB be no primary for so many seconds, and wait until it is one again."""
+    """Let MongoDB be no primary for `seconds`, and wait until it is one again."""
     await stage.log.mongo.client.admin.command(
         {"replSetStepDown": seconds, "secondaryCatchUpPeriodSecs": 0, "force": True}
     )

@@ -62,7 +62,7 @@ async def run(
     subscribers: int = SUBSCRIBERS,
     on_strike: Callable[[Strike], None] = lambda _: None,
 ) -> Run:
-    """Strike with so many faults, let everything recover, and compare acknowledgements and deliveries with the log."""
+    """Strike with `faults` faults, let everything recover, and compare acknowledgements and deliveries with the log."""
     chance, begin = random.Random(seed), time.monotonic()
     strikes: list[Strike] = []
     async with AsyncExitStack() as stack:

@@ -28,7 +28,7 @@ LONGEST_BACKLOG: Final = 1.0  # seconds of messages to catch up on after an outa
 
 @dataclass(slots=True)
 class Pace:
-    """Allows so many turns per second, while `going` is set."""
+    """Allows `rate` turns per second, while `going` is set."""
 
     rate: float
     going: asyncio.Event

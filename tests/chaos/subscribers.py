@@ -204,7 +204,7 @@ class Crowd:
 
 @asynccontextmanager
 async def subscribed(addresses: Sequence[str], seed: int, count: int, head: int) -> AsyncIterator[Crowd]:
-    """So many subscribers to these APIs, for the length of the block; the log has at least `head` events."""
+    """`count` subscribers to these APIs, for the length of the block; the log has at least `head` events."""
     chance = random.Random(f"{seed}/subscribers")
     operations: list[tuple[dict[str, Any], str]] = []
     members = []
