@@ -3,6 +3,7 @@
 from importlib.metadata import version
 
 import pytest
+import strawberry
 from nats.aio.client import Client
 from pymongo import synchronous
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
@@ -13,6 +14,7 @@ from eventscope.errors import CannotStart
 from eventscope.http import websocket_handler
 from eventscope.http.uvicorn import http_protocol, server, websocket_protocol
 from eventscope.internals import Internals
+from eventscope.schema.build import build
 from eventscope.schema.compiled import internals
 from eventscope.store.mongo import driver, raw
 from eventscope.subscriptions.nats import client
@@ -70,6 +72,7 @@ def test_an_attribute_that_is_gone_is_named() -> None:
 @pytest.mark.parametrize(
     ("owner", "name", "needed"),
     [
+        (strawberry.Schema, "process_errors", internals.NEEDED[0]),
         (Client, "_process_info", client.INTERNALS),
         (Client, "_read_loop", client.INTERNALS),
         (HttpToolsProtocol, "on_headers_complete", http_protocol.INTERNALS),
@@ -84,3 +87,9 @@ def test_what_another_version_lacks_keeps_the_program_from_starting(
     monkeypatch.setattr(owner, name, None)  # some of these are inherited and cannot be deleted
     with pytest.raises(CannotStart, match=rf"lacks {owner.__name__}\.{name}\("):
         needed.demand()
+
+
+def test_no_schema_is_built_without_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strawberry.Schema, "process_errors", None)
+    with pytest.raises(CannotStart, match=r"strawberry-graphql .* lacks Schema\.process_errors\("):
+        build()

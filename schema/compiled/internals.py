@@ -1,11 +1,12 @@
-"""The internals of graphql-core and Strawberry that are used, each checked for, and named in this folder alone."""
+"""Lists the internals of graphql-core and Strawberry that this folder alone uses, to be checked at the start."""
 
 from typing import Any, Final
 
 import strawberry
-from graphql import GraphQLSchema
-from graphql.execution import collect_fields, values
+from graphql import GraphQLSchema, utilities
+from graphql.execution import collect_fields, get_variable_signature, values
 from graphql.execution.executor import Executor
+from strawberry.schema import schema as strawberry_schema
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types import ExecutionContext, Info, arguments
 from strawberry.types.field import StrawberryField
@@ -16,6 +17,11 @@ from eventscope.internals import Internals
 STRAWBERRY: Final = "strawberry-graphql"
 CORE: Final = "graphql-core"
 VALUE: Final = "return_type field_details_list info path result position_context"
+EXECUTOR: Final = (
+    "schema fragment_definitions fragments root_value context_value operation variable_values field_resolver "
+    "type_resolver subscribe_field_resolver enable_early_execution middleware_manager is_awaitable is_async_iterable "
+    "hide_suggestions abort_signal hooks"
+)
 COERCE: Final = (
     "coerced_values node arg_name arg_def argument_node variable_values fragment_variable_values hide_suggestions"
 )
@@ -27,7 +33,11 @@ COLLECT: Final = (
 NEEDED: Final = (
     Internals(
         STRAWBERRY,
-        {strawberry.Schema: {"process_errors": "errors execution_context"}, Info: {"__init__": "_raw_info _field"}},
+        {
+            strawberry.Schema: {"process_errors": "errors execution_context"},
+            strawberry_schema: {"validate_document": "schema document validation_rules"},
+            Info: {"__init__": "_raw_info _field"},
+        },
         {strawberry.Schema: "_schema", ExecutionContext: "_provided_operation_name"},
     ),
     Internals(
@@ -40,7 +50,7 @@ NEEDED: Final = (
             },
             collect_fields: {"collect_fields": COLLECT},
         },
-        {Executor: "collected_errors is_awaitable"},
+        {Executor: "build collected_errors is_awaitable"},
     ),
 )
 # without these, nothing is compiled
@@ -59,6 +69,7 @@ COMPILED: Final = (
     Internals(
         CORE,
         {
+            Executor: {"__init__": EXECUTOR},
             StrawberryGraphQLCoreExecutionContext: {
                 "complete_value": VALUE,
                 "complete_awaitable_value": VALUE,
@@ -74,6 +85,8 @@ COMPILED: Final = (
                 "get_variable_values": "schema var_def_nodes inputs max_errors hide_suggestions",
                 "input_is_nested_too_deeply": "value type_",
             },
+            get_variable_signature: {"get_variable_signature": "schema var_def_node"},
+            utilities: {"coerce_input_value": "input_value type_"},
         },
         {Executor: "error_propagation middleware_manager operation variable_values context_value"},
     ),

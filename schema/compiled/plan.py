@@ -157,7 +157,7 @@ class RootField:
     complete: Complete | None = None
 
     def resolver_arguments(self, values: VariableValues) -> dict[str, Any]:
-        """The arguments of the resolver with these variables; raises what converting them raises, as GraphQLError."""
+        """The arguments of the resolver with these variables; raises what converting one of them raises."""
         arguments = dict(self.constants)
         for argument in self.arguments:
             argument.fill(arguments, values)

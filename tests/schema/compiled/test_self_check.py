@@ -1,8 +1,10 @@
 """At the start it is seen whether compiled functions do what graphql-core does; where they don't, there are none."""
 
+from importlib.metadata import version
 from typing import Any
 
 import pytest
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from eventscope.schema.compiled import compiler, self_check
 from eventscope.schema.compiled.executor import CompiledExecutor
@@ -45,3 +47,13 @@ async def test_everything_is_then_answered_without_them(world: SampleApi, monkey
     both = twin_apis(world.settings, world.api.services)
     for request in QUERIES[:9]:
         assert await both.differ(request) is None
+
+
+def test_a_version_that_lacks_what_is_used_is_named(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(StrawberryGraphQLCoreExecutionContext, "settle_in_background", lambda self: None)
+    assert not self_check.passes()
+    [message] = caplog.messages
+    assert f"graphql-core {version('graphql-core')} lacks StrawberryGraphQLCoreExecutionContext" in message
+    assert "settle_in_background(awaitables)" in message
