@@ -71,6 +71,7 @@ class FastPath:
     context: Callable[[], Context]
     encode: Callable[[object], bytes]
     most_body: int
+    most_plans: int = MOST_PLANS
     plans: OrderedDict[bytes, QueryPlan] = field(default_factory=OrderedDict)
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> Receive | None:
@@ -106,7 +107,7 @@ class FastPath:
                 # counts, must not live on here
                 self.plans.clear()
             self.plans[body] = plan
-            if len(self.plans) > MOST_PLANS:
+            if len(self.plans) > self.most_plans:
                 self.plans.popitem(last=False)
         return plan
 

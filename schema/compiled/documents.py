@@ -72,12 +72,22 @@ class PreparedDocument:
 class Documents:
     """The documents of recent requests; their number and their total size are bounded."""
 
-    def __init__(self, schema: GraphQLSchema, limits: Limits, fallbacks: Fallbacks | None = None) -> None:
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        limits: Limits,
+        fallbacks: Fallbacks | None = None,
+        *,
+        most_documents: int = MOST_DOCUMENTS,
+        most_tokens: int = MOST_TOKENS,
+        most_text: int = MOST_TEXT,
+    ) -> None:
         self._schema = schema
         self._limits = limits
         self._fallbacks = fallbacks or Fallbacks()
-        self._good = DocumentCache(MOST_DOCUMENTS, MOST_TOKENS, MOST_TEXT)
-        self._refused = DocumentCache(*(n // SHARE_OF_REFUSED for n in (MOST_DOCUMENTS, MOST_TOKENS, MOST_TEXT)))
+        bounds = (most_documents, most_tokens, most_text)
+        self._good = DocumentCache(*bounds)
+        self._refused = DocumentCache(*(bound // SHARE_OF_REFUSED for bound in bounds))
         self.lines = 0
         """How many lines of functions were compiled since all documents were last dropped."""
         self.generation = 0

@@ -1,11 +1,12 @@
 """Documents are prepared once a text; how many are kept is bounded, in number and in size."""
 
+from functools import partial
+
 import pytest
 from graphql import GraphQLSyntaxError
 
 from eventscope.schema.build import build
-from eventscope.schema.compiled import documents as prepared
-from eventscope.schema.compiled.documents import Documents
+from eventscope.schema.compiled.documents import MOST_LINES, Documents
 from eventscope.schema.compiled.executor import PLACE
 from eventscope.schema.limits.limits import Limits
 
@@ -40,11 +41,8 @@ def test_what_a_document_is_refused_for_is_told_anew_to_each_who_asks(documents:
     assert one.formatted["locations"] == other.formatted["locations"] == [{"line": 1, "column": 3}]
 
 
-def test_the_document_that_was_not_asked_for_the_longest_makes_room(
-    documents: Documents, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(prepared, "MOST_DOCUMENTS", 3)
-    documents = Documents(SCHEMA, Limits())
+def test_the_document_that_was_not_asked_for_the_longest_makes_room() -> None:
+    documents = Documents(SCHEMA, Limits(), most_documents=3)
     kept = [documents.of(text(n)) for n in range(3)]
     assert documents.of(text(0)) is kept[0]
     documents.of(text(3))
@@ -52,26 +50,23 @@ def test_the_document_that_was_not_asked_for_the_longest_makes_room(
     assert documents.of(text(1)) is not kept[1]
 
 
-@pytest.mark.parametrize(("bound", "most"), [("MOST_TOKENS", 12), ("MOST_TEXT", 60)])
-def test_large_documents_make_less_room_than_small_ones(bound: str, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepared, bound, most)
-    documents = Documents(SCHEMA, Limits())
+@pytest.mark.parametrize("bounded", [partial(Documents, most_tokens=12), partial(Documents, most_text=60)])
+def test_large_documents_make_less_room_than_small_ones(bounded: type[Documents]) -> None:
+    documents = bounded(SCHEMA, Limits())
     kept = [documents.of(text(n)) for n in range(3)]
     assert documents.of(text(2)) is kept[2]
     assert documents.of(text(0)) is not kept[0]
 
 
-def test_one_that_is_larger_than_all_the_room_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepared, "MOST_TEXT", 60)
-    documents = Documents(SCHEMA, Limits())
+def test_one_that_is_larger_than_all_the_room_is_not_kept() -> None:
+    documents = Documents(SCHEMA, Limits(), most_text=60)
     small = documents.of(text(1))
     assert documents.of(text(2, padding=100)) is not documents.of(text(2, padding=100))
     assert documents.of(text(1)) is small
 
 
-def test_documents_that_are_refused_take_no_room_from_good_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepared, "MOST_DOCUMENTS", 20)
-    documents = Documents(SCHEMA, Limits())
+def test_documents_that_are_refused_take_no_room_from_good_ones() -> None:
+    documents = Documents(SCHEMA, Limits(), most_documents=20)
     good = documents.of(text(0))
     bad = [documents.of(f"{{ nothing{n} }}") for n in range(100)]
     assert documents.of(text(0)) is good
@@ -81,7 +76,7 @@ def test_documents_that_are_refused_take_no_room_from_good_ones(monkeypatch: pyt
 
 def test_when_too_much_was_compiled_all_is_forgotten_and_begins_anew(documents: Documents) -> None:
     first = documents.of("{ __typename }")
-    first.document.definitions[0].__dict__[PLACE].on_compiled(prepared.MOST_LINES + 1)
+    first.document.definitions[0].__dict__[PLACE].on_compiled(MOST_LINES + 1)
     assert documents.of("{ __typename }") is not first
     assert documents.lines == 0
 
