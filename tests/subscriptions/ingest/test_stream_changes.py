@@ -308,7 +308,7 @@ async def test_what_comes_back_by_a_way_that_cannot_be_seen_is_never_stored_howe
 
 async def test_settings_that_take_in_what_nats_sends_are_refused(settings: Settings) -> None:
     for subject in (">", "*.>", "eventscope.live.*", "_INBOX.x", "$JS.EVENT.>"):
-        with pytest.raises(CannotStart, match="would take in what Eventscope sends out"):
+        with pytest.raises(CannotStart, match="would capture what Eventscope itself sends"):
             await ingest(settings.model_copy(update={"subjects": (subject,)}))
 
 
