@@ -50,26 +50,28 @@ EVENTS: Final = "/events/"
 async def services(settings: Settings) -> AsyncIterator[Services]:
     """What requests are answered with, for the length of the block; CannotStart if a server cannot be reached."""
     async with (
-        connect(settings, "eventscope api", RecentEvents(settings.tail_events) if settings.tail_events else None) as at,
-        open_feed(at.log, at.nats, settings.stream) as feed,
-        keep_newest_events(at.log, feed),
-        open_hub(at.log, feed, SendBudget(settings.live_client_bytes, settings.live_total_bytes)) as hub,
-        open_confirmed(at.nats, settings.stream, settings.subjects, LogKey(at.log)) as publisher,
+        connect(
+            settings, "eventscope api", RecentEvents(settings.tail_events) if settings.tail_events else None
+        ) as connections,
+        open_feed(connections.log, connections.nats, settings.stream) as feed,
+        keep_newest_events(connections.log, feed),
+        open_hub(connections.log, feed, SendBudget(settings.live_client_bytes, settings.live_total_bytes)) as hub,
+        open_confirmed(connections.nats, settings.stream, settings.subjects, LogKey(connections.log)) as publisher,
     ):
-        notifier = ChangeNotifier(at.log, feed)
+        notifier = ChangeNotifier(connections.log, feed)
         yield Services(
-            log=at.log,
+            log=connections.log,
             feed=feed,
             hub=hub,
-            aggregate_updates=AggregateUpdates(at.log, notifier),
+            aggregate_updates=AggregateUpdates(connections.log, notifier),
             shared_queries=SharedQueries(notifier),
             publisher=publisher,
-            lag=lambda: lag(at.log, at.nats, settings.stream),
+            lag=lambda: lag(connections.log, connections.nats, settings.stream),
             retention=settings.retention,
-            nats_version=lambda: _version(at.nats),
-            nats_connected=lambda: at.nats.is_connected,
+            nats_version=lambda: _version(connections.nats),
+            nats_connected=lambda: connections.nats.is_connected,
             # clients choose the types of events: that NATS lets nobody publish some of them is no fault of ours
-            nats_refusal=lambda: violations_text(at.nats, apart=settings.subjects),
+            nats_refusal=lambda: violations_text(connections.nats, apart=settings.subjects),
             limits=limits(settings),
             # wait for at most half of the time that an answer may take: the other half is for building it
             places=Places(settings.large_answers, settings.question_seconds / 2),

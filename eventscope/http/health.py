@@ -40,8 +40,8 @@ async def _problems(services: Services) -> list[str]:
     problems: list[str] = []
     try:
         async with asyncio.timeout(LOOK_SECONDS):
-            at = await checkpoint.read(services.log)
-        if not at.lease_held:
+            state = await checkpoint.read(services.log)
+        if not state.lease_held:
             last = await stopped.last(services.log)
             if last is None:
                 problems.append("no ingester is at work: new events wait in NATS")

@@ -68,7 +68,7 @@ class LogMetrics:
         self._ahead.set(log.clock_ahead if log.clock_is_set else UNKNOWN)
         try:
             async with asyncio.timeout(LOOK_SECONDS):
-                at, waiting = await checkpoint.read(log), await messages.count(log)
+                state, waiting = await checkpoint.read(log), await messages.count(log)
                 dropped = await quota.dropped(log)
         except (EventscopeError, TimeoutError):
             self._up.set(0)
@@ -85,13 +85,13 @@ class LogMetrics:
             self._set_lag(None)
             return
         self._up.set(1)
-        self._head.set(at.head)
+        self._head.set(state.head)
         self._rejected.set(waiting)
         self._dropped.set(0 if dropped is None else dropped.count)
-        self._ingesting.set(at.lease_held)
-        self._term.set(at.term)
-        self._resets.set(at.source_resets)
-        self._lost.set(at.lost_count)
+        self._ingesting.set(state.lease_held)
+        self._term.set(state.term)
+        self._resets.set(state.source_resets)
+        self._lost.set(state.lost_count)
         try:
             async with asyncio.timeout(LOOK_SECONDS):
                 self._set_lag(await lag())

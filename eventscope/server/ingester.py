@@ -25,17 +25,18 @@ async def ingest(settings: Settings) -> None:
     """Ingest until cancelled; CannotStart if a server cannot be reached or is not set up as it must be."""
     for subject in capture.reserved(settings.subjects):
         raise CannotStart(f"{variable('subjects')} has {subject}, which would capture what Eventscope itself sends")
-    async with connect(settings, "eventscope ingest") as at:
-        await prepare(at.log)
-        await messages.stamp(at.log, settings.rejected_days)
-        js = at.nats.jetstream()
+    async with connect(settings, "eventscope ingest") as connections:
+        log, nats = connections.log, connections.nats
+        await prepare(log)
+        await messages.stamp(log, settings.rejected_days)
+        js = nats.jetstream()
         info = await stream.ensure(js, settings.stream, settings.subjects, settings.stream_max_bytes)
         if (trouble := await capture.fault(js, settings.stream, info.config)) is not None:
             raise CannotStart(trouble)
         metrics = IngestMetrics()
         ingester = Ingester(
-            at.log,
-            at.nats,
+            log,
+            nats,
             js,
             settings.stream,
             settings.subjects,
@@ -52,13 +53,13 @@ async def ingest(settings: Settings) -> None:
         )
 
         async def current_lag() -> Lag | None:
-            return await lag(at.log, at.nats, settings.stream) if at.nats.is_connected else None
+            return await lag(log, nats, settings.stream) if nats.is_connected else None
 
         async with AsyncExitStack() as stack:
             if settings.ingest_port:
-                routes = metrics.routes(at.log, current_lag)
+                routes = metrics.routes(log, current_lag)
                 await stack.enter_async_context(serve_beside(settings.host, settings.ingest_port, routes))
-            catalogue = counting.keep_up(at.log, ingester.holder, lambda: ingester.has_backlog)
+            catalogue = counting.keep_up(log, ingester.holder, lambda: ingester.has_backlog)
             await stack.enter_async_context(beside(catalogue))
-            await stack.enter_async_context(beside(keep_watch(at.log, ingester.holder, metrics.on_miscount)))
+            await stack.enter_async_context(beside(keep_watch(log, ingester.holder, metrics.on_miscount)))
             await ingester.run()
