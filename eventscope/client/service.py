@@ -6,19 +6,18 @@ Publishing uses NATS, everything else the API; a service needs only the address 
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from datetime import date, datetime
 from typing import Any, Final, NoReturn, Self, TypeVar, Unpack, overload
-from urllib.parse import urlsplit
 from weakref import WeakSet
 
 from eventscope.client import history
+from eventscope.client.addresses import base_url, socket_url
 from eventscope.client.api import ApiClient
 from eventscope.client.event import JSON, Event, NewEvent, PublishedEvent
 from eventscope.client.filters import FilterArgs, graphql_filter
-from eventscope.client.subscription import OnGap, StartFrom, Subscription, call
+from eventscope.client.subscription import EventSubscription, OnGap, StartFrom, call
 from eventscope.errors import BadInput, CannotStart, OutcomeUnknown, Unavailable
-from eventscope.redact import redacted
 from eventscope.subscriptions.nats import stream
 from eventscope.subscriptions.nats.access import Access, BadAccess, NatsFiles
 from eventscope.subscriptions.publish.confirmed import ConfirmedPublisher, open_confirmed
@@ -41,7 +40,7 @@ class EventsService:
         self._publisher = publisher
         self._api = api
         self._api_url = api_url
-        self._subscriptions: WeakSet[Subscription] = WeakSet()
+        self._subscriptions: WeakSet[EventSubscription] = WeakSet()
 
     @classmethod
     @asynccontextmanager
@@ -69,7 +68,7 @@ class EventsService:
         async with AsyncExitStack() as stack:
             publisher = api = None
             if api_url is not None:
-                api_url = _base(api_url)
+                api_url = base_url(api_url)
                 api = ApiClient(api_url)
                 stack.push_async_callback(api.close)
             if nats_url is not None:
@@ -165,11 +164,11 @@ class EventsService:
         process, keep `event.cursor` of the last event you handled, and pass it as `after`.
 
         Events that expired before they could be delivered are reported to `on_gap`, or else logged as an error. Raises
-        what `Subscription.events` raises, and Unavailable once the service is closed.
+        what `EventSubscription.events` raises, and Unavailable once the service is closed.
         """
         _, api_url = self._require_api()
-        subscription = Subscription(
-            _socket_url(api_url), graphql_filter(filters), after=after, start=start, on_gap=on_gap
+        subscription = EventSubscription(
+            socket_url(api_url), graphql_filter(filters), after=after, start=start, on_gap=on_gap
         )
         self._subscriptions.add(subscription)
         return subscription.events() if callback is None else _deliver(subscription, callback)
@@ -265,7 +264,7 @@ class EventsService:
             subscription.close()
 
 
-async def _deliver(subscription: Subscription, callback: Callable[[Event], object]) -> NoReturn:
+async def _deliver(subscription: EventSubscription, callback: Callable[[Event], object]) -> NoReturn:
     async with aclosing(subscription.events()) as events:
         async for event in events:
             await call(callback, event)
@@ -291,17 +290,3 @@ async def _open_publisher(
             yield publisher
     finally:
         await stream.close(client)
-
-
-def _base(api_url: str) -> str:
-    """The address of the API without `/graphql`; the default scheme is http. BadInput if it is none."""
-    url = api_url if "://" in api_url else f"http://{api_url}"
-    with suppress(ValueError):
-        parts = urlsplit(url)
-        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
-            return url.rstrip("/").removesuffix("/graphql")
-    raise BadInput(f"api_url is {redacted(api_url)[:200]!r}, not an address like http://127.0.0.1:8000", "api_url")
-
-
-def _socket_url(api_url: str) -> str:
-    return f"{api_url.replace('http', 'ws', 1).rstrip('/')}/graphql"

@@ -61,7 +61,7 @@ class _Ended(Exception):
     """The API ended the subscription; the next connection resumes it."""
 
 
-class Subscription:
+class EventSubscription:
     """One subscription, over one connection after another."""
 
     def __init__(
