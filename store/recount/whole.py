@@ -6,7 +6,7 @@ from typing import Final
 
 from eventscope.store.log import Log, collections
 from eventscope.store.mongo.errors import translate_errors
-from eventscope.store.recount import expirations, heads, populations, remains, rows
+from eventscope.store.recount import checkpoint_repair, expirations, heads, populations, rows
 from eventscope.store.recount.difference import Difference, Progress
 from eventscope.store.state import agreement, checkpoint, replaced
 
@@ -35,7 +35,7 @@ async def recount(log: Log, report: Progress, *, repair: bool, accept_loss: bool
     if not accept_loss:
         await _require_agreement(log, now)
     elif repair:
-        await remains.accept(log)  # first: the recount below needs a checkpoint that matches the events
+        await checkpoint_repair.accept_loss(log)  # first: the recount below needs a checkpoint that matches the events
     first = latest = await _pass(log, report, repair=repair)
     passes = 1
     # the last pass only looks: what it finds is `left`

@@ -1,4 +1,4 @@
-"""A checkpoint that is gone or behind: nothing is counted from it, and it is made anew only on request."""
+"""A checkpoint that is gone or behind: nothing is counted from it, and it is rebuilt only on request."""
 
 from collections.abc import AsyncIterator, Sequence
 from itertools import combinations
@@ -109,7 +109,7 @@ async def test_a_log_without_its_checkpoint_is_not_read_as_an_empty_one(log: Log
     assert await checkpoint.head(log) == (await checkpoint.read(log)).head == 0
 
 
-async def test_a_checkpoint_that_is_gone_is_made_of_what_is_left(log: Log) -> None:
+async def test_a_checkpoint_that_is_gone_is_rebuilt_from_what_is_left(log: Log) -> None:
     before = await checkpoint.read(log)
     kept = await content(log)
     await log.meta.drop()
@@ -166,7 +166,7 @@ async def test_a_place_further_than_the_newest_message_that_is_left_is_kept(log:
     assert (after.head, after.place) == (4, before.place)
 
 
-async def test_a_damaged_checkpoint_is_made_anew_where_it_is_damaged(log: Log, clock: Clock) -> None:
+async def test_a_damaged_checkpoint_is_rebuilt_where_it_is_damaged(log: Log, clock: Clock) -> None:
     damaged = {"head": "four", "place": {"stream": 1}, "leaseUntil": 1, "lostCount": None, "sourceResets": 7}
     await log.meta.update_one({"_id": checkpoint.ID}, {"$set": damaged})
     await mended(log, accept_loss=True)
@@ -186,7 +186,7 @@ async def test_neither_foreign_documents_nor_dropped_rejections_lead_the_numbers
     assert (found.head, found.rejected_head) == (4, 7)
 
 
-async def test_heads_of_aggregates_are_made_anew_while_all_events_are_there(log: Log) -> None:
+async def test_heads_of_aggregates_are_rebuilt_while_all_events_are_there(log: Log) -> None:
     kept = await content(log)
     await log.aggregates.drop()
     with pytest.raises(Blocked, match=REBUILD):
@@ -201,9 +201,7 @@ async def test_heads_of_aggregates_are_made_anew_while_all_events_are_there(log:
     assert newest["version"] == 3
 
 
-async def test_heads_of_aggregates_are_not_made_anew_when_versions_may_be_forgotten_by_it(
-    log: Log, clock: Clock
-) -> None:
+async def test_heads_of_aggregates_are_not_rebuilt_when_versions_may_be_forgotten_by_it(log: Log, clock: Clock) -> None:
     await write(log, event("brief", of=("user", "bob")), event("b", of=ADA), retention=Retention({"brief": 1}))
     clock.now += 26 * HOUR
     await log.events.delete_many({"expireAt": {"$lte": bson_date(clock.now)}})  # as MongoDB does

@@ -26,7 +26,7 @@ FIELDS: Final[Document] = {"timestamp": 1, "type": 1, "version": 1, "expireAt": 
 LOOKED_AT: Final = 1_000  # documents at the end of a collection among which one of the log is searched
 
 
-async def accept(log: Log) -> None:
+async def accept_loss(log: Log) -> None:
     """Make the checkpoint agree with the collections, and record that the loss is accepted.
 
     A running ingester starts again. This may be interrupted anywhere: until the counts are correct and the collections
