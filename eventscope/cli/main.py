@@ -184,7 +184,7 @@ def recount_(
     ] = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """Recompute the data behind statistics and aggregates, and correct what differs. Safe while events arrive."""
+    """Recompute the data behind statistics and aggregates, and repair what differs. Safe while events arrive."""
     from rich.console import Console
 
     from eventscope.cli import recount

@@ -1,4 +1,4 @@
-"""Runs `eventscope recount`: compares all derived data with the events, and prints and corrects what differs."""
+"""Runs `eventscope recount`: compares all derived data with the events, and prints and repairs what differs."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -55,7 +55,7 @@ def _progress(console: Console) -> Progress:
 def _print(report: RecountReport, console: Console, *, repair: bool) -> None:
     if report.beyond:
         _show(report.beyond, console)
-        console.print(f"A recount cannot correct {len(report.beyond):,} of these; see above for what to do.")
+        console.print(f"A recount cannot repair {len(report.beyond):,} of these; see above for what to do.")
     if not report.wrong:
         derived = "All other derived data" if report.beyond else "All derived data"
         console.print(f"{derived} agrees with the events.")
@@ -69,12 +69,12 @@ def _print(report: RecountReport, console: Console, *, repair: bool) -> None:
     kinds = Counter(one.kind for one in report.wrong)
     differences = ", ".join(f"{n:,} {NAMES[kind]}" for kind, n in kinds.items())
     if not repair:
-        console.print(f"Wrong: {differences}. Nothing was changed; run `eventscope recount` to correct it.")
+        console.print(f"Wrong: {differences}. Nothing was changed; run `eventscope recount` to repair it.")
     elif report.left:
         _show(report.left, console)
         console.print(f"Wrong: {differences}. {len(report.left):,} of these or newer ones still are; run it again.")
     else:
-        console.print(f"Corrected: {differences}.")
+        console.print(f"Repaired: {differences}.")
 
 
 def _fewer(one: Difference) -> int:

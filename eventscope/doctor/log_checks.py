@@ -234,7 +234,7 @@ def counts(wrong: Sequence[Difference]) -> Finding:
         return ok(check, "a sample of them agrees with the events")
     differences = "; ".join(str(one) for one in wrong[:MOST_NAMES])
     more = f"; and {len(wrong) - MOST_NAMES} more of a sample" if len(wrong) > MOST_NAMES else ""
-    return warning(check, f"{differences}{more}", "run `eventscope recount`, which corrects all of them")
+    return warning(check, f"{differences}{more}", "run `eventscope recount`, which repairs all of them")
 
 
 def types(names: Sequence[str]) -> Finding:

@@ -73,7 +73,7 @@ async def test_what_is_no_head_is_named_with_what_to_do_and_left_there(settings:
     assert done.code == 1
     assert "the document {'id': 'a', 'type': 'user'} of the collection aggregates: look what it is" in done.said
     assert "the document {'aggregateType': 'user'} of the collection populations is not Eventscope's" in done.said
-    assert "Corrected: 1 foreign documents." in done.said
+    assert "Repaired: 1 foreign documents." in done.said
     again = await recount(settings)
     assert (again.code, "All other derived data agrees with the events." in again.said) == (1, True)
     assert await log.aggregates.find({"_id.id": "a"}).to_list(None) == [foreign]
@@ -138,7 +138,7 @@ async def test_what_a_wrong_clock_has_done_is_put_right_beside_the_ingester(
     assert await expiry.expired_through(log, EVERYTHING) == 10
 
     done = await recount(settings)
-    assert (done.code, "Corrected: " in done.said) == (0, True)
+    assert (done.code, "Repaired: " in done.said) == (0, True)
     assert await stats(api) == [12, 12, 2, 12]
     assert await expiry.expired_through(log, EVERYTHING) == 0
     assert await recount(settings, "--dry-run") == Done(0, "All derived data agrees with the events.\n")
