@@ -71,7 +71,7 @@ async def test_what_is_no_head_is_named_with_what_to_do_and_left_there(settings:
     await log.populations.insert_one({"_id": {"aggregateType": "user"}, "n": None})
     done = await recount(settings)
     assert done.code == 1
-    assert "the document {'id': 'a', 'type': 'user'} of the collection aggregates: look what it is" in done.said
+    assert "the document {'id': 'a', 'type': 'user'} of the collection aggregates: find out what it is" in done.said
     assert "the document {'aggregateType': 'user'} of the collection populations is not Eventscope's" in done.said
     assert "Repaired: 1 foreign documents." in done.said
     again = await recount(settings)
