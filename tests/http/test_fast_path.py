@@ -14,8 +14,7 @@ from eventscope.http.endpoint import Endpoint
 from eventscope.schema.compiled import documents
 from eventscope.schema.compiled.run import QueryPlan
 from tests.support.api_server import RunningApi, running_api
-from tests.support.sample_log import SampleApi
-from tests.support.sample_log import world as a_world
+from tests.support.sample_log import SampleApi, sample_api
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -38,7 +37,7 @@ VARIABLES = [
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(mongo_url: str, nats_url: str) -> AsyncIterator[SampleApi]:
-    async with a_world(mongo_url, nats_url) as world:
+    async with sample_api(mongo_url, nats_url) as world:
         yield world
 
 

@@ -15,8 +15,7 @@ from eventscope.app import build, services
 from eventscope.store.events import pages, scan
 from eventscope.store.values import moment
 from eventscope.store.values.documents import EventDocument
-from tests.support.sample_log import IDS, SampleApi
-from tests.support.sample_log import world as a_world
+from tests.support.sample_log import IDS, SampleApi, sample_api
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -27,7 +26,7 @@ FROM, TO = "2026-03-10T00:00:00Z", "2026-03-20T00:00:00Z"
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(mongo_url: str, nats_url: str) -> AsyncIterator[SampleApi]:
-    async with a_world(mongo_url, nats_url) as world:
+    async with sample_api(mongo_url, nats_url) as world:
         yield world
 
 

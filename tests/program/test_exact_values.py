@@ -14,8 +14,7 @@ from eventscope.store.events import pages
 from eventscope.store.log import Log
 from tests.support.clients.event_stream import EVENTS
 from tests.support.clients.websocket import open_socket
-from tests.support.sample_log import SampleApi
-from tests.support.sample_log import world as a_world
+from tests.support.sample_log import SampleApi, sample_api
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -40,7 +39,7 @@ LONG = ("12345678901234567890123", "does not fit into 64 bits")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(mongo_url: str, nats_url: str) -> AsyncIterator[SampleApi]:
-    async with a_world(mongo_url, nats_url) as world:
+    async with sample_api(mongo_url, nats_url) as world:
         yield world
 
 

@@ -4,8 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from tests.support.sample_log import SampleApi
-from tests.support.sample_log import world as a_world
+from tests.support.sample_log import SampleApi, sample_api
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -14,5 +13,5 @@ async def world(mongo_url: str, nats_url: str) -> AsyncIterator[SampleApi]:
 
     None of them lies in memory: many tests look at what is read from MongoDB.
     """
-    async with a_world(mongo_url, nats_url, tail_events=0) as world:
+    async with sample_api(mongo_url, nats_url, tail_events=0) as world:
         yield world

@@ -64,8 +64,8 @@ class SampleApi:
 
 
 @asynccontextmanager
-async def world(mongo_url: str, nats_url: str, **more: Any) -> AsyncIterator[SampleApi]:
-    """The world, in a database of its own, for the length of the block; `more` settings may be given."""
+async def sample_api(mongo_url: str, nats_url: str, **more: Any) -> AsyncIterator[SampleApi]:
+    """An API over the sample log, in a database of its own, for the length of the block, with `more` settings."""
     settings = Settings(
         mongo_url=mongo_url,
         mongo_database=f"world_{uuid.uuid4().hex[:12]}",

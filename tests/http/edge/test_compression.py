@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from eventscope.http.edge.compression import LEAST, NotAcceptable, min_size
 from tests.support.clients.event_stream import EVENTS, open_stream
-from tests.support.sample_log import SampleApi
-from tests.support.sample_log import world as a_world
+from tests.support.sample_log import SampleApi, sample_api
 
 LARGE = "{ events(first: 200) { nodes { id type data metadata } } }"
 SMALL = "{ log { head } }"
@@ -22,7 +21,7 @@ ALWAYS = 0
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(mongo_url: str, nats_url: str) -> AsyncIterator[SampleApi]:
-    async with a_world(mongo_url, nats_url, origins=("https://ours.example",)) as world:
+    async with sample_api(mongo_url, nats_url, origins=("https://ours.example",)) as world:
         yield world
 
 

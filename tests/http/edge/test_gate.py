@@ -20,8 +20,7 @@ from eventscope.settings import Settings
 from tests.support.api_server import RunningApi, running_api
 from tests.support.clients.event_stream import EVENTS, open_stream
 from tests.support.clients.websocket import ACK, INIT, PROTOCOL
-from tests.support.sample_log import SampleApi
-from tests.support.sample_log import world as a_world
+from tests.support.sample_log import SampleApi, sample_api
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -43,7 +42,7 @@ ORIGINS = "access-control-allow-origin"
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(mongo_url: str, nats_url: str) -> AsyncIterator[SampleApi]:
     more = {"hosts": ("api.example.org",), "origins": (OURS,), "proxies": ("192.0.2.7",)}
-    async with a_world(mongo_url, nats_url, **more) as world:
+    async with sample_api(mongo_url, nats_url, **more) as world:
         yield world
 
 

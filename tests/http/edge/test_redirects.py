@@ -10,15 +10,14 @@ import pytest_asyncio
 from eventscope.settings import Settings
 from tests.support.api_server import running_api
 from tests.support.clients.websocket import open_socket
-from tests.support.sample_log import SampleApi
-from tests.support.sample_log import world as a_world
+from tests.support.sample_log import SampleApi, sample_api
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(mongo_url: str, nats_url: str) -> AsyncIterator[SampleApi]:
-    async with a_world(mongo_url, nats_url) as world:
+    async with sample_api(mongo_url, nats_url) as world:
         yield world
 
 

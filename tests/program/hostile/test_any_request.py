@@ -10,8 +10,7 @@ import pytest_asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.sample_log import SampleApi
-from tests.support.sample_log import world as a_world
+from tests.support.sample_log import SampleApi, sample_api
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -21,7 +20,7 @@ OLD = "application/json"
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(mongo_url: str, nats_url: str) -> AsyncIterator[SampleApi]:
-    async with a_world(mongo_url, nats_url) as world:
+    async with sample_api(mongo_url, nats_url) as world:
         yield world
 
 

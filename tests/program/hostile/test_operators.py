@@ -25,8 +25,7 @@ from eventscope.schema.build import build
 from eventscope.settings import Settings
 from eventscope.store.log import Log
 from tests.support.api_server import running_api
-from tests.support.sample_log import IDS, SampleApi
-from tests.support.sample_log import world as a_world
+from tests.support.sample_log import IDS, SampleApi, sample_api
 
 NOBODY = "nobody-has-this"
 TEXTS = [
@@ -72,7 +71,7 @@ ORDERED = (".ne", ".gt", ".gte", ".lt", ".lte", "eventTypes.after")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def world(mongo_url: str, nats_url: str) -> AsyncIterator[SampleApi]:
-    async with a_world(mongo_url, nats_url) as world:
+    async with sample_api(mongo_url, nats_url) as world:
         yield world
 
 
