@@ -9,6 +9,8 @@ from pathlib import Path
 import nats
 import pytest
 import uvicorn
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 from pymongo import MongoClient
@@ -27,6 +29,12 @@ from tests.support.isolation import forget_the_shell, in_folder
 from tests.support.until import until as until_
 
 forget_the_shell()  # before any module of tests is imported, and reads what is exported
+
+# an example that takes long on a busy machine is no fault: nothing here is held to a time
+hypothesis_settings.register_profile(
+    "busy", hypothesis_settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("busy")
 
 Until = Callable[..., Coroutine[None, None, object]]
 
