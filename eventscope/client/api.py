@@ -50,7 +50,7 @@ class ApiClient:
     async def query(self, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         """The `data` of the response.
 
-        Raises Unavailable if the API stays unavailable for some seconds, BadInput if it finds the query wrong, WrongLog
+        Raises Unavailable if the API stays unavailable for some seconds, BadInput if it rejects the query, WrongLog
         for a cursor of another log, and NotAnswered for its other errors.
         """
         body = orjson.dumps({"query": query, "variables": variables})

@@ -88,7 +88,7 @@ async def examine(settings: Settings, options: Options, *, acknowledge: bool = F
 def table(findings: Sequence[Finding]) -> Table:
     """The findings for people, each with its advice below it."""
     rows = Table("", "checked", "found", box=None, pad_edge=False)
-    advice: set[str] = set()
+    advice = {""}
     problems: set[str] = set()
     for finding in findings:
         colour = COLOURS[finding.level]

@@ -32,7 +32,7 @@ def guard_command(command: Sequence[str | Path]) -> list[str]:
 
 @cache
 def lifeline() -> int:
-    """The children's end of a pipe that lasts as long as this process, which never closes the other end."""
+    """The read end, for children, of a pipe whose write end this process holds until it ends."""
     theirs, _ours = os.pipe()
     return theirs
 

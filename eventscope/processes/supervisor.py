@@ -158,7 +158,7 @@ class Supervisor:
         return None if code is None else _ending(code)
 
     def kill(self, name: str) -> None:
-        """Kill a child; a kept one is restarted."""
+        """Kill a child; one that is kept running is restarted."""
         self._runs[name].process.send(signal.SIGKILL)
 
     def keep(self) -> None:

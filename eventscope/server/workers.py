@@ -112,7 +112,7 @@ def _name(slot: WorkerSlot) -> str:
 
 
 def _sockets(settings: Settings, workers: int) -> Sequence[socket.socket]:
-    """One for each worker, all on one port; one for all of them where the system would not spread connections."""
+    """One socket for each worker, all on one port; one for all where the system would not spread connections."""
     if sys.platform != "linux":
         return [listen(settings.host, settings.port)] * workers
     first = listen(settings.host, settings.port, shared=True)

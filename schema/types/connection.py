@@ -50,7 +50,9 @@ class Connection(Generic[Node]):
     edges: list[Edge[Node]] = strawberry.field(description="The entries with their cursors.")
     nodes: list[Node] = strawberry.field(description="The entries alone.")
     page_info: PageInfo = strawberry.field(description="Where the page lies in its list.")
-    coverage: Coverage = strawberry.field(description="Whether the page ended early because of the time or size limit.")
+    coverage: Coverage = strawberry.field(
+        description="Whether, and where, the page ended early because of the time or size limit."
+    )
 
     @strawberry.field(description="The number of entries in the whole list. Counted only when selected.")
     async def total_count(self) -> TotalCount:

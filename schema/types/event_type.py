@@ -107,7 +107,7 @@ class EventType(Node):
         ]
 
     @strawberry.field(
-        description="Whether `data` has more than `fields` lists: over 200 fields, over 1000 in one event, "
+        description="Whether `data` has more fields than `fields` lists: over 200 fields, over 1000 in one event, "
         "more than 8 levels, or paths over 200 characters."
     )
     async def fields_truncated(self, info: Info) -> bool:

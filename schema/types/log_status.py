@@ -31,7 +31,7 @@ class Versions:
     nats: str = strawberry.field(description="The version of the NATS server.")
 
 
-@strawberry.type(description="The live subscriptions of the API process that answers.")
+@strawberry.type(description="The live subscriptions of the API process that answered this query.")
 class Subscriptions:
     count: int = strawberry.field(description="How many subscriptions follow the log.")
     cohorts: int = strawberry.field(
@@ -88,7 +88,7 @@ class LogStatus(Node):
     retention: list[RetentionRule] = strawberry.field(description="How long events are kept, by type.")
     versions: Versions = strawberry.field(description="The versions of the running software.")
 
-    @strawberry.field(description="The live subscriptions of the API process that answers.")
+    @strawberry.field(description="The live subscriptions of the API process that answered this query.")
     def subscriptions(self, info: Info) -> Subscriptions:
         state = info.context.services.hub.state()
         return Subscriptions(count=state.count, cohorts=state.cohorts, slowest_lag=BigInt(state.slowest_lag_events))

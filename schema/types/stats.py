@@ -96,8 +96,8 @@ class EventStats:
         first: Annotated[
             int | None,
             strawberry.argument(
-                description="How many types, the most frequent ones, get counts of their own: up to 1000. All others "
-                "are counted together under the key null."
+                description="The maximum number of types, the most frequent first, with counts of their own: up to "
+                "1000. All others are counted together under the key null."
             ),
         ] = resolver.MOST_TYPES,
     ) -> object:

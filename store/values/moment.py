@@ -95,9 +95,9 @@ def from_argument(text: str) -> int:
 
 
 def ends(start: int | None, last: int | None, before: int | None) -> tuple[int | None, int | None]:
-    """The first and the last moment of a range, both included; None if it is open.
+    """The first and the last moment of a range, both included; None for an open end.
 
-    It includes `last` (all of it, if that is a day), and ends before `before`.
+    The range includes `last` (all of it, if that is a day), and ends before `before`.
     """
     highs = []
     if last is not None:

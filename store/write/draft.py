@@ -269,7 +269,10 @@ def _has_same_content(original: EventDocument, event: EventDocument, message: Ac
 
 def _content(event: EventDocument, ignored: frozenset[str], with_headers: bool, claim: str | None) -> bytes:
     content = {name: value for name, value in event.items() if name not in ignored}
-    if rest := _without(claim, content.pop("extensions", {})):
+    rest = _without(claim, content.pop("extensions", {}))
+    # a member that was unknown to the version that stored the event is an extension there, and a field now
+    content |= {name: rest.pop(name) for name in rest.keys() - content.keys()}
+    if rest:
         content["extensions"] = rest
     if not with_headers and "metadata" in content:
         content["metadata"] = _without_headers(content["metadata"])

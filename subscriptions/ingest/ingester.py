@@ -256,7 +256,7 @@ class Ingester:
         if lost:
             report(lost)
         for code, times in stored.codes.items():
-            logger.warning("%d messages were rejected with %s", times, code)
+            logger.warning("messages rejected with %s: %d; see `eventscope rejected list`", code, times)
         for message in live_batch.encode(stored.previous, stored.events, self.client.max_payload, self._seal):
             await self.client.publish(live_batch.subject(self.stream), message)
         for inbox, answer in outcome.answers(stored.outcomes, self.client.max_payload, self._seal.key):

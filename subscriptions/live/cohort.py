@@ -28,7 +28,7 @@ class Shared:
     budget: SendBudget
     cache: RenderCache
     position: int = 0
-    """Up to where the log was sent."""
+    """The position up to which the log was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Cohort:
 
     @property
     def position(self) -> int:
-        """Up to where the log was sent to the subscribers."""
+        """The position up to which the log was sent to the subscribers."""
         return self._queue[0].before if self._queue else self._shared.position
 
     def render(self, item: Item) -> Text:

@@ -79,7 +79,7 @@ class Hub:
 
     @property
     def position(self) -> int:
-        """Up to where the log was sent."""
+        """The position up to which the log was sent."""
         return self._shared.position
 
     def state(self) -> HubState:

@@ -91,7 +91,7 @@ async def _captured_by_sources(
 
 
 def _origins(config: StreamConfig) -> Iterator[tuple[str, str]]:
-    """The streams of this account that it copies from: their names, and the relation in words."""
+    """The streams of this account that this stream copies from: their names, and the relation in words."""
     for source in config.sources or []:
         if source.external is None:
             yield source.name, f"has {source.name} as a source"

@@ -179,6 +179,17 @@ class TestOnce:
             ("ID_REUSED", "position 1 has this messageId with other content")
         }
 
+    async def test_a_member_that_was_an_extension_when_it_was_stored_is_still_the_same(
+        self, log: Log, appender: Appender
+    ) -> None:
+        message = event(id="a", at=5, data={"n": 1}, userId="u", extensions={"x": 1})
+        await appender.store(message)
+        await log.events.update_one({"messageId": "a"}, {"$rename": {"userId": "extensions.userId"}})
+
+        repeated = await appender.store(message, event(id="a", at=5, data={"n": 1}, userId="v", extensions={"x": 1}))
+
+        assert (repeated.duplicates, repeated.codes) == (1, {"ID_REUSED": 1})
+
     async def test_an_id_that_was_refused_can_be_used_yet(self, log: Log, appender: Appender) -> None:
         await appender.store(event(id="a", of=("user", "1"), expected=4))
         assert len((await appender.store(event(id="a", of=("user", "1"), expected=0))).events) == 1
