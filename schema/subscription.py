@@ -46,10 +46,11 @@ class Subscription:
         ] = None,
         start: Start = StartFrom.NOW,
     ) -> AsyncGenerator[Delivery, None]:
+        chosen = event_filter(filter)  # a wrong filter is an error even while the log cannot be read
         position = await resolver.start(
             info.context.log, info.context.resume or after, from_beginning=start is StartFrom.BEGINNING
         )
-        return _events(info, event_filter(filter), position)
+        return _events(info, chosen, position)
 
     @strawberry.subscription(
         description="One aggregate: its current state (or, if it does not exist yet, its state after its "

@@ -36,7 +36,11 @@ class Threads:
         self._calls: SimpleQueue[_Call] = SimpleQueue()
 
     async def run(self, work: Callable[[], T]) -> T:
-        """What the work returns or raises. It runs in the caller's context, and goes on if the caller is cancelled."""
+        """What the work returns or raises. It runs in the caller's context.
+
+        If the caller is cancelled, work that has started goes on, and other work is dropped. RuntimeError if there is
+        no thread and the system can start none.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         with self._lock:
@@ -44,9 +48,20 @@ class Threads:
             if is_short := self._call_count > self._thread_count < self._most:
                 self._thread_count += 1
         if is_short:
-            Thread(target=self._work, name="eventscope-mongo", daemon=True).start()
+            self._start()
         self._calls.put(_Call(work, copy_context(), loop, future))
         return await future
+
+    def _start(self) -> None:
+        try:
+            Thread(target=self._work, name="eventscope-mongo", daemon=True).start()
+        except RuntimeError:
+            with self._lock:
+                self._thread_count -= 1
+                if self._thread_count:
+                    return  # the call waits for one of the others
+                self._call_count -= 1
+            raise
 
     def _work(self) -> None:
         while True:
@@ -55,7 +70,7 @@ class Threads:
     def _answer(self, call: _Call) -> None:
         settle: Callable[[asyncio.Future[Any], Any], None] = _set_result
         try:
-            outcome = call.context.run(call.work)
+            outcome = None if call.future.cancelled() else call.context.run(call.work)
         except BaseException as error:
             settle, outcome = _set_exception, error
         with self._lock:

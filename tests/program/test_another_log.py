@@ -69,6 +69,15 @@ async def test_a_cursor_that_an_older_version_gave_is_taken_by_any_log(api: Runn
     assert len((await page(api, "e3"))["edges"]) == 2
 
 
+async def test_of_a_subscription_the_filter_is_refused_before_the_log_is_asked(api: RunningApi) -> None:
+    query = 'subscription ($after: String) { events(after: $after, filter: {data: [{path: "n"}]}) { __typename } }'
+    async with open_socket(api.socket_url) as socket:
+        await socket.say(subscribe("1", query, variables={"after": "e1.000000"}))
+        answer = await socket.hear()
+    [error] = answer["payload"]
+    assert (error["extensions"]["code"], error["extensions"]["field"]) == ("BAD_USER_INPUT", "data")
+
+
 async def test_every_kind_of_subscription_refuses_it(api: RunningApi, log: Log) -> None:
     cursor = (await page(api))["pageInfo"]["endCursor"]
     await begun_anew(log, 5)

@@ -63,6 +63,47 @@ async def test_a_call_that_nobody_waits_for_any_more_holds_up_no_other() -> None
     assert await threads.run(lambda: 2) == 2
 
 
+async def test_a_call_that_was_cancelled_before_it_started_is_dropped() -> None:
+    threads = Threads(most=1)
+    goes_on, dropped = threading.Event(), threading.Event()
+    running = asyncio.ensure_future(threads.run(lambda: goes_on.wait(30)))
+    waiting = asyncio.ensure_future(threads.run(dropped.set))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    goes_on.set()
+
+    assert await running
+    assert await threads.run(lambda: 1) == 1
+    assert not dropped.is_set()
+
+
+@pytest.mark.parametrize("others", [0, 1])
+async def test_a_thread_that_cannot_start_is_tried_again_for_the_next_call(
+    monkeypatch: pytest.MonkeyPatch, others: int
+) -> None:
+    threads = Threads(most=2)
+    goes_on = threading.Event()
+    running = [asyncio.ensure_future(threads.run(lambda: goes_on.wait(30))) for _ in range(others)]
+    await asyncio.sleep(0)
+
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        calls = [asyncio.ensure_future(threads.run(lambda: 1)) for _ in range(3)]
+        await asyncio.sleep(0)
+    if others:
+        goes_on.set()
+        assert await asyncio.gather(*calls) == [1, 1, 1]
+    else:
+        assert all(isinstance(one, RuntimeError) for one in await asyncio.gather(*calls, return_exceptions=True))
+    assert [await threads.run(lambda: 2), await threads.run(lambda: 3)] == [2, 3]
+    await asyncio.gather(*running)
+
+
 def test_a_call_may_end_after_its_loop_was_closed() -> None:
     threads = Threads(most=1)
     goes_on = threading.Event()
