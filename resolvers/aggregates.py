@@ -22,7 +22,7 @@ async def aggregate(log: Log, type: str, id: str) -> AggregateSummary | None:
 
 
 async def by_name(log: Log, names: list[tuple[str, str]]) -> list[AggregateSummary | None]:
-    """The aggregates with these types and ids, in the same order, by one read; None for each that does not exist."""
+    """The aggregates with these types and ids, in the same order, in one read; None for each that does not exist."""
     by_key = {(aggregate.type, aggregate.id): aggregate for aggregate in await aggregates.by_name(log, names)}
     return [by_key.get(name) for name in names]
 

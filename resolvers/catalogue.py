@@ -13,9 +13,9 @@ MOST_TYPES: Final = 1000
 
 
 async def event_types(log: Log, prefix: str | None, first: int | None, after: str | None) -> list[EventTypeSummary]:
-    """The types that start with the prefix, sorted by type: the `first` ones after the type `after`, or all.
+    """The types that start with the prefix, sorted by type: the `first` ones after the type `after`, or all of them.
 
-    BadInput when all are too many for one answer, or `first` is negative; PageTooLarge when it is too large.
+    BadInput when all are requested but exceed one answer, or `first` is negative; PageTooLarge when it is too large.
     """
     if first is not None and first < 0:
         raise BadInput(f"first is {first}, and there is no page of that size", "first")
@@ -34,11 +34,11 @@ async def event_types(log: Log, prefix: str | None, first: int | None, after: st
 
 
 async def by_name(log: Log, names: Sequence[str]) -> list[EventTypeSummary | None]:
-    """The types with these names, in the same order, by one read; None for those that do not exist."""
+    """The types with these names, in the same order, in one read; None for those that do not exist."""
     summaries = {one.type: one for one in await types.by_name(log, names)}
     return [summaries.get(name) for name in names]
 
 
 async def fields(log: Log, names: Sequence[str]) -> list[FieldCounts]:
-    """The fields of each type, in the same order, by one read."""
+    """The fields of each type, in the same order, in one read."""
     return await counting.fields(log, names)

@@ -1,4 +1,4 @@
-"""Answers about events that belong together: effects and conversations, for many events by one read."""
+"""Answers about events that belong together: effects and conversations, for many events in one read."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ async def linked_events(log: Log, requests: Sequence[LinkRequest]) -> list[list[
 
 
 async def counts(log: Log, pairs: Sequence[tuple[Link, str]]) -> list[int]:
-    """How many events have each of the values in that field, in the same order, counted up to a limit."""
+    """How many events have each of these values in the field, in the same order, counted up to a limit."""
     n_by_pair: dict[tuple[Link, str], int] = {}
     for link in dict.fromkeys(link for link, _ in pairs):
         rows = await links.counts(log, link, [value for one, value in pairs if one == link], MOST_COUNTED + 2)

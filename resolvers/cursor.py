@@ -22,7 +22,7 @@ MOST: Final = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A place; the head that the list is pinned to, if any; and the tag of the log, if the cursor has one."""
+    """A place, with the head that the list is pinned to, if any, and the tag of the log, if the cursor has one."""
 
     place: int
     head: int | None = None
@@ -53,7 +53,7 @@ def of_events(tag: str | None) -> Callable[[EventDocument], str]:
 
 
 def decode(kind: Kind, text: str, field: str) -> Cursor:
-    """The inverse of `encode`; BadInput, naming the field, when the text is not a cursor of such a list."""
+    """The inverse of `encode`; BadInput, which names the field, when the text is not a cursor of such a list."""
     match = SHAPE.fullmatch(text)
     if match is not None and match[1] == kind:
         place, head = int(match[2], 16), None if match[3] is None else int(match[3], 16)

@@ -23,7 +23,7 @@ async def event(log: Log, id: str, fields: Fields = None) -> EventDocument | Non
 
 
 async def by_id(log: Log, ids: list[str]) -> list[EventDocument | None]:
-    """The events with these message ids, in the same order, by one read; None for those that are not in the log."""
+    """The events with these message ids, in the same order, in one read; None for those that are not in the log."""
     events_by_id = {event["messageId"]: event for event in await pages.events(log, Ids(tuple(ids)), limit=len(ids))}
     return [events_by_id.get(id) for id in ids]
 
@@ -54,9 +54,9 @@ async def events(
 async def replay(
     log: Log, filter: Filter, request: PageRequest, up_to: str | None, fields: Fields = None
 ) -> Page[EventDocument]:
-    """A page of the events in the order of the log, up to the head as it was at the first page.
+    """A page of the events in log order, up to the head of the log when the first page was read.
 
-    So the pages of a replay stay the same whatever arrives while it is read. BadInput for a cursor of a replay that
+    So the pages of a replay stay the same, whatever arrives while they are read. BadInput for a cursor of a replay that
     ended beyond the end of the log.
     """
     start, end = _cursor(request.after, "after"), _cursor(up_to, "upTo")

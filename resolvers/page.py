@@ -32,7 +32,7 @@ class PageEdge(Generic[Node]):
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many there are: `exact`, or, if that is None, `at_least` so many."""
+    """How many entries there are: `exact`, or, if that is None, `at_least` this many."""
 
     at_least: int
     exact: int | None
@@ -50,7 +50,7 @@ class PageEnds:
 
 @dataclass(frozen=True, slots=True)
 class PageCoverage:
-    """Whether the search for the page is `complete`; if not, up to which position it came.
+    """Whether the search for the page is `complete`; if not, the last position it reached.
 
     It ended early because the page was `full`, or else because time was up.
     """
@@ -91,7 +91,7 @@ class Page(Generic[Node]):
 def request(
     first: int | None, after: str | None, last: int | None = None, before: str | None = None, default: int = DEFAULT
 ) -> PageRequest:
-    """The request in these arguments; BadInput when they are contradictory, PageTooLarge when they ask for too much."""
+    """The request in these arguments; BadInput when they contradict each other, PageTooLarge for too large a size."""
     if first is not None and last is not None:
         raise BadInput("first and last cannot both be given; a page starts at one end", "last")
     for name, size in (("first", first), ("last", last)):

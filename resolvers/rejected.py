@@ -25,6 +25,6 @@ async def rejection_page(log: Log, request: PageRequest) -> Page[StoredRejection
 
 
 async def by_number(log: Log, numbers: Sequence[int]) -> list[StoredRejection | None]:
-    """The rejected messages with these numbers, in the same order, by one read; None for those that do not exist."""
+    """The rejected messages with these numbers, in the same order, in one read; None for those that do not exist."""
     rejections = {message.number: message for message in await messages.several(log, numbers)}
     return [rejections.get(number) for number in numbers]

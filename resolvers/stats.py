@@ -27,8 +27,8 @@ LENGTH: Final = {"HOUR": HOUR, "DAY": DAY, "WEEK": 7 * DAY}
 MONDAY: Final = 4 * DAY  # 1970-01-05, the first Monday of the epoch; ISO 8601 weeks begin on Mondays
 LAST: Final = moment.of(datetime.max.replace(tzinfo=UTC))
 MOST_BUCKETS: Final = 10_000
-MOST_CHARACTERS: Final = 4 * 1024**2  # of all keys of a histogram, since each is in many buckets
-MOST_TYPES: Final = 1_000  # types with counts of their own in one answer
+MOST_CHARACTERS: Final = 4 * 1024**2  # for all keys of a histogram together, since each is in many buckets
+MOST_TYPES: Final = 1_000  # types counted separately in one answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,9 @@ class TimestampRange:
 
 @dataclass(frozen=True, slots=True)
 class HistogramBucket:
-    """Events of one interval, and of one type or aggregate type if the histogram is by that.
+    """The events of one interval, and of one type or aggregate type if the histogram groups by it.
 
-    `key` is None without such grouping, and for all types together that are not among the most frequent.
+    `key` is None without such grouping, and for the types that are counted together.
     """
 
     start: int
@@ -81,7 +81,7 @@ class Stats:
 
     @property
     def event_type_breakdown(self) -> list[TypeTotal]:
-        """How many events of each type, the most frequent first."""
+        """How many events of each type, most frequent first."""
         return _breakdown((cell.type, cell.n) for cell in self.cells)
 
     @property
@@ -103,7 +103,7 @@ async def stats(log: Log, scope: Scope) -> Stats:
 
 
 async def shared_stats(log: Log, scope: Scope) -> Stats:
-    """The same, for callers that share it."""
+    """The same, for callers that share the result."""
     return Stats(log, scope, tuple(await counts.cells(log, scope)), SharedAnswers())
 
 
@@ -124,7 +124,7 @@ async def unique_aggregates(stats: Stats) -> int:
 
 
 def type_limit(first: int | None) -> int:
-    """How many types get counts of their own; BadInput or PageTooLarge for an impossible number."""
+    """How many types are counted separately; BadInput or PageTooLarge for an impossible number."""
     if first is not None and first < 0:
         raise BadInput(f"first is {first}, which is not a number of types", "first")
     if first is not None and first > MOST_TYPES:

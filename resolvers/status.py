@@ -22,7 +22,7 @@ class Status:
 
 
 async def status(log: Log) -> Status:
-    """The present status."""
+    """The current status."""
     at = await checkpoint.read(log)
     return Status(at.head, await pages.first_position(log), await messages.count(log), await server_version(log), at)
 

@@ -51,7 +51,7 @@ class CauseNode:
 
 @dataclass(frozen=True, slots=True)
 class CauseTree:
-    """Events of one conversation. `complete` if they are all of it; otherwise the rest begins after `end_cursor`."""
+    """Events of one conversation: all of them if `complete`; otherwise the rest begins after `end_cursor`."""
 
     correlation_id: str
     nodes: list[CauseNode]
@@ -142,8 +142,8 @@ def _node(event: EventDocument, known: dict[str, Cause]) -> CauseNode:
 
 
 def _cut_cycles(nodes: Sequence[CauseNode]) -> None:
-    # Every node has at most one cause, so a walk upwards ends at a root, at a node of an earlier walk, or in a circle.
-    # A circle is cut at its first event in the order of the log.
+    # Every node has at most one cause, so a walk upwards ends at a root, at a node of an earlier walk, or in a cycle.
+    # A cycle is cut at its first event in log order.
     walk_of: dict[int, int] = {}
     for number, start in enumerate(nodes):
         node: CauseNode | None = start

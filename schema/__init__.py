@@ -1,1 +1,1 @@
-"""What a client may ask: GraphQL types, inputs, root types and error codes."""
+"""What a client may request: GraphQL types, inputs, root types and error codes."""

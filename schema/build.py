@@ -27,7 +27,7 @@ from eventscope.schema.types.scalars import SCALARS
 
 
 class Schema(strawberry.Schema):
-    """The schema; every error leaves it with a code, and none with a secret (I9)."""
+    """The schema; every error that leaves it has a code, and none contains a secret (I9)."""
 
     documents: Documents
 
@@ -61,14 +61,14 @@ def describe(error: GraphQLError) -> None:
 
 
 def _forget(error: BaseException | None) -> None:
-    """Drop the tracebacks, whose frames would keep alive all that was being read. The errors are logged already."""
+    """Drop the tracebacks, whose frames would keep everything alive that was being read. The errors are logged."""
     while error is not None:
         error.__traceback__ = None
         error = error.__cause__ or error.__context__
 
 
 def _is_in_the_request(error: GraphQLError, root: GraphQLError) -> bool:
-    """Whether the error is in the document or the variables, and not in what executing them gave."""
+    """Whether the error is in the document or the variables, and not in the result of executing them."""
     if isinstance(root.original_error, MissingQueryError | CannotGetOperationTypeError | InvalidOperationTypeError):
         return True
     if root.original_error is None:
@@ -82,7 +82,7 @@ def build(
 ) -> Schema:
     """The schema as it is served: reports operations to the observer, and ends them after `seconds`.
 
-    CannotStart when graphql-core or Strawberry lacks internals without which nothing can be answered.
+    CannotStart when graphql-core or Strawberry lacks internals that every answer needs.
     """
     for needed in internals.NEEDED:
         needed.demand()

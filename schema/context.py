@@ -72,7 +72,7 @@ class Services:
     nats_version: Callable[[], str]
     nats_connected: Callable[[], bool]
     nats_refusal: Callable[[], str | None]
-    """Returns what NATS does not permit, None if nothing was refused."""
+    """Returns what NATS does not permit; None if it refused nothing."""
     limits: Limits = field(default_factory=Limits)
     places: Places = field(default_factory=Places)
     """For operations that read much."""

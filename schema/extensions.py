@@ -15,7 +15,7 @@ from eventscope.schema.compiled.internals import requested_operation
 from eventscope.schema.large import mark_large
 from eventscope.schema.limits.limits import Limits
 
-GRACE_SECONDS: Final = 1.0  # the store keeps to the time limit itself, and knows better what took so long
+GRACE_SECONDS: Final = 1.0  # the store observes the time limit itself, and knows better what took so long
 
 
 class UnclearOperation(CannotGetOperationTypeError):
@@ -40,7 +40,7 @@ class OneOperation(SchemaExtension):
 
 
 class Preparation(SchemaExtension):
-    """Uses the document that was prepared at the first request of its text: held to the limits, and validated.
+    """Uses the document that was prepared at the first request with its text: checked against limits, and validated.
 
     Limits that depend on the variables are checked each time. Strawberry's own limiters walk every fragment as often as
     it is spread, which would be a way to keep a server busy.
@@ -61,7 +61,7 @@ class Preparation(SchemaExtension):
         yield
 
     def on_validate(self) -> Iterator[None]:
-        """Set the errors for which the document or its variables are refused."""
+        """Set the errors that the document or its variables are refused for."""
         context, prepared = self.execution_context, self._prepared
         if prepared is not None:
             context.pre_execution_errors = prepared.refusals() or self._limits.charge(
@@ -83,7 +83,7 @@ class TimeLimit(SchemaExtension):
 
 
 class LargeAnswer(SchemaExtension):
-    """Marks the data of an answer for which much was read."""
+    """Marks the data of an answer that took much reading."""
 
     def on_operation(self) -> Iterator[None]:
         """Mark the data once it is complete."""

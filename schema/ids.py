@@ -18,7 +18,7 @@ RESERVED: Final = (EVENT, AGGREGATE, EVENT_TYPE, REJECTED, LOG)
 def of_event(event: Mapping[str, Any]) -> str:
     """The id of the event with that document."""
     id: str = event["messageId"]
-    # most have no colon, and looking for one is faster
+    # most message ids have no colon, and looking for one is faster
     return EVENT + id if ":" in id and id.startswith(RESERVED) else id
 
 

@@ -12,5 +12,5 @@ class Large(dict[str, Any]):
 
 
 def mark_large(data: T, context: Context) -> T | Large:
-    """The data of an operation, as `Large` if much was read for it."""
+    """The data of an operation, wrapped in `Large` if much was read for it."""
     return Large(data) if context.log.budget.is_large and isinstance(data, dict) else data

@@ -1,4 +1,4 @@
-"""The mutations. They publish events to NATS, as every other publisher does."""
+"""The mutations. They publish events to NATS, as any other publisher does."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, TypeAlias

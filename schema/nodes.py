@@ -12,7 +12,7 @@ from eventscope.schema.types.log_status import log_status
 
 
 async def node(info: Info, id: str) -> object | None:
-    """The object with the id; None if there is none, also for an id that no object could have."""
+    """The object with the id; None if there is none, even for an id that no object could have."""
     context = info.context
     context.charge(1)
     if (name := ids.aggregate(id)) is not None:

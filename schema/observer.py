@@ -1,4 +1,4 @@
-"""Reports how long each operation took and how it ended, over HTTP and over WebSocket alike."""
+"""Reports how long each operation took and how it ended, over HTTP and WebSocket alike."""
 
 from asyncio import CancelledError
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from eventscope.subscriptions.observer import Guard
 
 OK: Final = "OK"
 GIVEN_UP: Final = "GIVEN_UP"
-ABANDONED: Final = (CancelledError, GeneratorExit)  # how an operation ends that nobody waits for any more
+ABANDONED: Final = (CancelledError, GeneratorExit)  # how an operation ends when nobody waits for it any more
 UNCLEAR: Final = (MissingQueryError, CannotGetOperationTypeError, InvalidOperationTypeError)
 
 
@@ -33,7 +33,7 @@ class Observer(Protocol):
 
 
 class GuardedObserver:
-    """An Observer that never raises: an answer is sent whether it could be counted or not."""
+    """An Observer that never raises: an answer is sent even if it could not be counted."""
 
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
@@ -70,7 +70,7 @@ class ObserverExtension(SchemaExtension):
             code = getattr(error.original_error, "code", INTERNAL)
             raise
         except ABANDONED:
-            # a subscription ends when its subscriber leaves, and nothing is wrong with that
+            # a subscription ends when its subscriber leaves, which is no error
             code = self._code() if self._kind() == "subscription" else GIVEN_UP
             raise
         finally:

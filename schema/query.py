@@ -169,7 +169,7 @@ class Query:
     ) -> object:
         return await info.context.trace(texts("correlationId", [correlation_id])[0], first, after)
 
-    @strawberry.field(description="Rejected messages, the latest first.", graphql_type=Connection[RejectedEvent])
+    @strawberry.field(description="Rejected messages, latest first.", graphql_type=Connection[RejectedEvent])
     async def rejected_events(self, info: Info, first: First = None, after: After = None) -> object:
         page = request(first, after)
         info.context.charge(page.size)

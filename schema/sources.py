@@ -44,7 +44,7 @@ READERS: Final[Mapping[type, Mapping[str, Reader]]] = {
     StoredRejection: {"id": lambda message: ids.of_rejected(message.number)},
     CauseNode: {"parent_id": lambda node: None if node.parent is None else ids.of_event(node.parent.event)},
 }
-"""By the class of the source, readers of fields that it does not hold under their own names."""
+"""Readers of fields that a source does not hold under their own names, by the source's class."""
 
 
 def is_event(source: object) -> TypeGuard[EventDocument]:

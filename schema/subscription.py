@@ -77,9 +77,9 @@ class Subscription:
         return queries.stats_changes(info.context, scope(filter), every_seconds)
 
     @strawberry.subscription(
-        description="Matching events once more, in log order and at the pace at which they happened, up to "
+        description="Repeats matching events, in log order and at the pace at which they happened, up to "
         "the end of the log when the replay began. To pause, unsubscribe; to go on, subscribe "
-        "again with the last cursor. Ends with a `Checkpoint` if the last positions do not match.",
+        "again with the last cursor. Ends with a `Checkpoint` if no event matches at the end.",
         graphql_type=EventFeed,
     )
     async def replay(
@@ -109,7 +109,7 @@ class Subscription:
 
 
 async def _events(info: Info, filter: Filter, position: int) -> AsyncGenerator[Delivery, None]:
-    """Yields nothing: the hub sends the deliveries to the outlet as text, shared by all equal subscriptions."""
+    """Yields nothing: the hub sends the deliveries to the outlet as text, which all equal subscriptions share."""
     services, outlet = info.context.services, info.context.outlet
     assert outlet is not None, "every connection that subscriptions run over has an outlet"
     document = rendering.prepared(info.schema, outlet)

@@ -1,1 +1,1 @@
-"""Execution by generated code instead of field by field, fenced in with all use of graphql-core's internals."""
+"""Execution by generated code instead of field by field; the only folder that uses graphql-core's internals."""

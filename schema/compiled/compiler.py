@@ -1,12 +1,12 @@
 """Writes one Python function per selection, which turns what a resolver returned into the data of the answer.
 
 graphql-core completes every field of every object on its own, at three microseconds a field. For a tree of plain fields
-this writes the same as nested loops and dictionary literals. The function is optimistic: it raises at anything unusual
+the function does the same with nested loops and dictionary literals. It is optimistic: it raises at anything unusual
 (a null where none may be, a value of another type, an awaitable, an exception), and graphql-core then completes the
 same value instead, so errors, their paths and their order are graphql-core's own. Reading plain fields has no side
 effects, so reading them twice is harmless.
 
-Generated code holds names of the schema and literals of response keys, and nothing else that a client wrote.
+Generated code holds names of the schema and literals of response keys, and no other text from a client.
 """
 
 from collections.abc import Callable, Mapping
@@ -34,7 +34,7 @@ from eventscope.schema.types import connection, event
 from eventscope.store.values import moment
 from eventscope.store.values.documents import INTEGERS
 
-MOST_LINES: Final = 10_000  # of one function; compiling a longer one costs more than it saves
+MOST_LINES: Final = 10_000  # for one function; compiling a longer one costs more than it saves
 JSON_TYPES: Final = frozenset({dict, list, str, int, float, bool})
 # tests for values that the type's own serializer would return unchanged
 UNCHANGED: Final[Mapping[str, str]] = {
@@ -99,7 +99,7 @@ class Compiler:
     )
 
     def value(self, type: GraphQLOutputType, details: FieldDetailsList) -> Complete:
-        """The function that completes values of the type; NotCompilable when it takes more than plain fields."""
+        """The function that completes values of the type; NotCompilable when plain fields are not enough."""
         return self._function(self._value(type, details, "v", 1))
 
     def fields(self, type: GraphQLObjectType, fields: GroupedFieldSet) -> CompiledFields:
@@ -153,7 +153,7 @@ class Compiler:
         if isinstance(type, GraphQLObjectType):
             self._check_source(type, v, depth)
             return self._object(type, details, v, {}, depth)
-        raise NotCompilable  # of an interface or a union: only the value itself has the type
+        raise NotCompilable  # an interface or a union: only the value itself has the type
 
     def _leaf(self, type: GraphQLScalarType | GraphQLEnumType, v: str, depth: int, *, required: bool) -> str:
         serialize = self._constant(type.coerce_output_value)
@@ -264,7 +264,7 @@ class Compiler:
 
 
 def convert(serialize: Callable[[Any], Any], value: Any) -> Any:
-    """The value as its type serializes it; Unusual for anything but a value, and where the type returns none."""
+    """The value as its type serializes it; Unusual if it is not a value, or if the type returns none."""
     if value is None or value is Undefined or isinstance(value, Exception) or hasattr(value, "__await__"):
         raise Unusual
     result = serialize(value)

@@ -7,7 +7,7 @@ from eventscope.schema import sources
 
 
 def plain_field(core_field: GraphQLField) -> StrawberryField | None:
-    """Strawberry's definition of the field, if `sources.read` alone reads it."""
+    """Strawberry's definition of the field, if only `sources.read` reads it."""
     definition = core_field.extensions.get("strawberry-definition")
     is_plain = (
         isinstance(definition, StrawberryField)

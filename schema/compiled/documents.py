@@ -36,7 +36,7 @@ SHARE_OF_REFUSED: Final = 10  # refused documents get a tenth as much memory, an
 
 @dataclass(frozen=True, slots=True)
 class PreparedDocument:
-    """A parsed document. `problems` are why it is refused; if there are any, nothing else here is used."""
+    """A parsed document. `problems` say why it is refused; if there are any, nothing else here is used."""
 
     document: DocumentNode
     problems: tuple[GraphQLError, ...]
@@ -48,7 +48,7 @@ class PreparedDocument:
     queries: dict[str | None, PlannedQuery] = field(default_factory=dict)
 
     def refusals(self) -> list[GraphQLError]:
-        """The problems, as new errors for each answer: an answer adds codes to its own."""
+        """The problems, as new errors for each answer, since an answer adds codes to its errors."""
         return [
             GraphQLError(one.message, one.nodes, one.source, one.positions, one.path, one.original_error)
             for one in self.problems
@@ -91,7 +91,7 @@ class Documents:
         self.lines = 0
         """How many lines of functions were compiled since all documents were last dropped."""
         self.generation = 0
-        """How often all documents were dropped: a document that is kept elsewhere must be dropped then, too."""
+        """How often all documents were dropped. A document that is kept elsewhere must be dropped with them."""
 
     def of(self, text: str) -> PreparedDocument:
         """The document with that text; GraphQLSyntaxError when it cannot be parsed."""
@@ -145,7 +145,7 @@ class DocumentCache:
         return prepared
 
     def add(self, text: str, prepared: PreparedDocument) -> None:
-        """Keep a document that is not here yet, unless it is too large."""
+        """Keep a document that is not kept yet, unless it is too large."""
         size = _size(text, prepared)
         if any(part > most for part, most in zip(size, self._most, strict=True)):
             return

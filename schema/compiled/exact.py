@@ -16,7 +16,7 @@ from graphql import (
 from eventscope.errors import BadInput
 from eventscope.schema.types.scalars import check_numbers
 
-# variables of other types no longer hold what the client sent when the JSON is put together
+# when the JSON is put together, variables of other types no longer hold what the client sent
 OF_JSON: Final = frozenset({"JSON", "String", "Boolean", "Int", "Float", "ID"})
 
 

@@ -33,9 +33,9 @@ from eventscope.schema.compiled.compiler import (
 from eventscope.schema.compiled.fallbacks import TOO_LARGE, TOO_MANY_VARIANTS, Fallbacks
 
 PLACE: Final = "eventscope_plans"
-MOST_SELECTIONS: Final = 64  # of one operation; they multiply when many variables decide what is skipped
+MOST_SELECTIONS: Final = 64  # for one operation; functions multiply when many variables decide what is skipped
 # A selection is compiled in the second request for it, or within one request for a later item of a long list: a small
-# selection that is requested once does not repay compiling it. So a request counts as much as this many items.
+# selection that is requested once is not worth compiling. So a request counts as much as this many items.
 REQUEST: Final = 20
 WARM: Final = 2 * REQUEST
 
@@ -46,7 +46,7 @@ SelectionKey: TypeAlias = tuple[object, ...]
 class SelectionPlan:
     """One selection: how often it was met, with requests weighted, and its function once there is one.
 
-    `nodes` keeps the nodes alive whose `id()` is in the selection's key.
+    `nodes` keeps alive the nodes whose `id()` is in the selection's key.
     """
 
     nodes: object
@@ -97,9 +97,9 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         self._fields: dict[int, tuple[GroupedFieldSet, SelectionPlan | None]] = {}
         self._reported: frozenset[str] = frozenset()
         self.root_result: Callable[[], Awaitable[Any]] | None = None
-        """Gives what the resolver of the one root field returned or raised, if it was called before: not again."""
+        """If set, the resolver of the one root field has been called: this returns or raises what the resolver did."""
         self.complete_object: Complete | None = None
-        """The function for the object at the root, once it was called and completed all of its fields."""
+        """The function for the root object, once it has completed all of its fields."""
         if plans is not None and plans.conditions:
             variables = self.variable_values.coerced
             self._variant = tuple(variables.get(name) for name in plans.conditions)
@@ -133,7 +133,7 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         return None if plan is None else plan.compiled  # type: ignore[return-value]  # plans of values are functions
 
     def ready_completer(self, type: GraphQLOutputType, details: FieldDetailsList) -> Complete | None:
-        """The same, without counting this as meeting the selection once more."""
+        """The same, without counting this call as another meeting with the selection."""
         if self._plans is None:
             return None
         plan = self._plans.selections.get((type, self._variant, *(id(one.node) for one in details)))
@@ -191,7 +191,7 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         grouped_field_set: GroupedFieldSet,
         position_context: Any,
     ) -> Any:
-        # as `execute_fields` of the base class does it, without the fields that are there already
+        # as `execute_fields` of the base class does it, without the fields that are already complete
         waiting: list[str] = []
         try:
             for name in compiled.rest:
@@ -236,7 +236,7 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
     def _plan(
         self, key: SelectionKey, nodes: object, write: Callable[[Compiler], Complete | CompiledFields]
     ) -> SelectionPlan | None:
-        """The plan for the selection, compiled once it was met often enough; None as long as there is no function."""
+        """The plan for the selection, compiled once it has been met often enough; None until there is a function."""
         plans = self._plans
         if plans is None:
             return None

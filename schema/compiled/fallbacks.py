@@ -1,4 +1,4 @@
-"""Counts, by reason, the executions in which graphql-core took over from compiled code, and logs what nobody foresaw.
+"""Counts, by reason, the executions in which graphql-core took over from compiled code, and logs unforeseen ones.
 
 Taking over is always safe: graphql-core completes the same value, and its answer or error is the one that is sent.
 """
@@ -19,17 +19,17 @@ UNEXPECTED: Final = "unexpected"
 TOO_LARGE: Final = "too_large"
 """A selection was too long, or nested too deeply, to be compiled."""
 TOO_MANY_VARIANTS: Final = "too_many_variants"
-"""An operation had too many selections, as when many variables decide what is skipped, to keep another function."""
+"""An operation had too many selections to keep another function, as when many variables decide what is skipped."""
 SELF_CHECK: Final = "self_check"
 """The self-check at the start failed, and nothing is compiled."""
 
 REASONS: Final = (UNUSUAL_VALUE, ERROR, UNEXPECTED, TOO_LARGE, TOO_MANY_VARIANTS, SELF_CHECK)
-# what broken documents in the database, and arguments that cannot be converted, are seen to raise
+# what broken documents in the database, and arguments that cannot be converted, are known to raise
 VALUE_ERRORS: Final = (GraphQLError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
 class Unusual(Exception):
-    """A value is not just as it should be."""
+    """A value is not as its type says."""
 
 
 class Fallbacks:

@@ -19,7 +19,7 @@ from eventscope.schema.compiled.internals import graphql_schema
 
 
 class PerEvent:
-    """The execution of one subscription whose document and variables have been found to be in order."""
+    """The execution of one subscription whose document and variables are known to be valid."""
 
     def __init__(
         self, schema: Schema, prepared: PreparedDocument, variables: dict[str, Any] | None, operation_name: str | None

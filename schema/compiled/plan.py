@@ -1,4 +1,4 @@
-"""Plans a query, so that less is left to do when it is requested again: its variables and its one root field.
+"""Plans a query's variables and its one root field, so that less is left to do when it is requested again.
 
 Everything here is graphql-core's and Strawberry's own result, computed once and kept, or computed without the steps
 whose result is always the same. What cannot be planned is left to them.

@@ -1,4 +1,4 @@
-"""Runs one planned query: its resolver, then the compiled function for what that returned, or else graphql-core."""
+"""Runs one planned query: its resolver, then the compiled function for the result, or else graphql-core."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -22,8 +22,8 @@ from eventscope.schema.compiled.plan import PlannedQuery, RawInfo, RootField
 class QueryPlan:
     """A valid query with its variables: all that is the same each time it is requested.
 
-    `arguments` are those of its root field, None if one of them is wrong. `generation` is the documents' when it was
-    made.
+    `arguments` are those of its root field, None if one of them is wrong. `generation` is that of the documents when
+    the plan was made.
     """
 
     prepared: PreparedDocument

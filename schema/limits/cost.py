@@ -43,7 +43,7 @@ class Size:
     candidates: tuple[int | str, ...]
 
     def of(self, variables: Mapping[str, object]) -> int:
-        """The size. One that a page does not allow is refused elsewhere, with a better message."""
+        """The size. If a page does not allow it, it is refused elsewhere, with a better message."""
         for one in self.candidates:
             value = variables.get(one) if isinstance(one, str) else one
             if isinstance(value, list):
@@ -55,7 +55,7 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """A number of entries, and lists whose sizes are in variables, each with the cost of one entry."""
+    """A fixed number of entries, and the lists whose sizes are in variables, each with the cost of one entry."""
 
     own: int = 0
     lists: tuple[tuple[Size, "Cost"], ...] = ()

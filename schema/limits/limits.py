@@ -1,4 +1,4 @@
-"""Limits what one operation may request. Each limit is checked before anything is executed, in time linear in the size
+"""The limits of what one operation may request. Each is checked before anything is executed, in time linear in the size
 of the document; an operation over a limit is refused with the limit and its own number (I8)."""
 
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ UNCOUNTED = 10**9
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The maximum of what one operation may have. The parser stops at `tokens`.
+    """The most that one operation may have of each kind. The parser stops at `tokens`.
 
     `bytes` limits what is read from the log, which is known only while it is read.
     """
@@ -66,7 +66,7 @@ class Limits:
 
 
 def too_many_entries(most: int, entries: int | None = None) -> str:
-    """The message for an operation of too many entries; their number is not known if the limit was met in reading."""
+    """The message for an operation of too many entries; their number is unknown if reading met the limit."""
     excess = f"over {most} entries" if entries is None else f"{_number(entries)} entries, and the limit is {most}"
     return f"the operation requests {excess}; ask for smaller pages or fewer lists"
 

@@ -1,4 +1,4 @@
-"""Aggregates and counts kept up to date for a subscriber, and replays of the log."""
+"""Aggregates and counts that are kept up to date for a subscriber, and replays of the log."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -49,7 +49,7 @@ def stats_changes(context: Context, scope: Scope, seconds: float | None) -> Asyn
 async def replay_log(
     context: Context, filter: Filter, after: str | None, up_to: str | None, speed: float | None, pause: float | None
 ) -> AsyncGenerator[Delivery, None]:
-    """The matching events of the log once more; BadInput if `speed` or `pause` is out of range."""
+    """The matching events of the log, replayed; BadInput if `speed` or `pause` is out of range."""
     longest = _within("maxPauseSeconds", PAUSE if pause is None else pause, 0.0, LONGEST)
     rhythm = None if speed is None else Rhythm(_within("speed", speed, SLOWEST, FASTEST), longest)
     log = context.services.log

@@ -1,4 +1,4 @@
-"""Writes what a subscription delivers: executed once, as text, for all equal subscriptions."""
+"""Writes what a subscription delivers as text, once for all equal subscriptions."""
 
 import json
 from collections import Counter
@@ -30,7 +30,7 @@ class Rendering:
         self._schema = schema
         self._services = services
         self._per_event = PerEvent(schema, prepared, outlet.variables, outlet.operation_name)
-        self._context = Context(services)  # for compiled functions, which read nothing
+        self._context = Context(services)  # for compiled functions, which read nothing from the store
 
     def __call__(self, item: Item) -> Text:
         """The payload of the message that delivers it."""
@@ -59,7 +59,7 @@ class Rendering:
 def _encode(payload: dict[str, Any]) -> str:
     try:
         return orjson.dumps(payload, default=plain).decode()
-    except TypeError as error:  # the log holds a value that JSON cannot express: the subscriber must learn of it
+    except TypeError as error:  # the log holds a value that JSON cannot express: the subscriber must be informed
         return orjson.dumps({"data": None, "errors": [to_client(error)]}).decode()
 
 

@@ -28,7 +28,7 @@ class AggregateOrder(Enum):
     RECENTLY_CREATED = strawberry.enum_value("created", description="The most recently created aggregate first.")
 
 
-@strawberry.type(description="Something that events happen to, in the state that its events leave it in.")
+@strawberry.type(description="Something that events happen to, in its state after the latest event.")
 class Aggregate(Node):
     id: strawberry.ID = strawberry.field(
         description="Built from its type and its `aggregateId`: `aggregate:user/42`. All other arguments that "

@@ -1,4 +1,4 @@
-"""What a live subscription delivers: events, and in between notes on the subscriber's position in the log."""
+"""What a live subscription delivers: events, and between them notes on the subscriber's position in the log."""
 
 from typing import Annotated, TypeAlias, cast
 

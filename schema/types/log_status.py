@@ -68,7 +68,7 @@ class LostMessages:
 @strawberry.type(description="The state of the log.")
 class LogStatus(Node):
     id: strawberry.ID = strawberry.field(
-        description="The id of the log: it survives a restored backup, and a new log gets a new one."
+        description="The id of the log: restoring a backup keeps it, and a new log gets a new one."
     )
     head: BigInt = strawberry.field(description="The last position; 0 while the log is empty.")
     first_position: BigInt | None = strawberry.field(description="The first position that is still kept.")

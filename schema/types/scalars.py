@@ -61,7 +61,7 @@ def _value(node: ValueNode, variables: dict[str, Any] | None) -> object:
 
 def _member(node: ValueNode, variables: dict[str, Any] | None) -> object:
     value = _value(node, variables)
-    # validation calls this without any variables
+    # validation calls this without variables
     if value is Undefined and variables is not None and isinstance(node, VariableNode):
         raise BadInput(f"the variable ${node.name.value} within JSON has no value; pass one, or null")
     return value

@@ -51,7 +51,7 @@ class Bucket:
     count: BigInt = strawberry.field(description="The number of events.")
 
 
-@strawberry.type(description="Counts of events, updated as events arrive: exact, however many there are.")
+@strawberry.type(description="Exact counts of events, updated as events arrive.")
 class EventStats:
     total_events: BigInt = strawberry.field(description="The number of events.")
     event_types: int = strawberry.field(description="The number of event types.")
@@ -96,8 +96,8 @@ class EventStats:
         first: Annotated[
             int | None,
             strawberry.argument(
-                description="The maximum number of types, the most frequent first, with counts of their own: up to "
-                "1000. All others are counted together under the key null."
+                description="The maximum number of types counted separately, most frequent first: up to 1000. All "
+                "others are counted together under the key null."
             ),
         ] = resolver.MOST_TYPES,
     ) -> object:

@@ -40,7 +40,7 @@ class TraceNode:
     parent_index: int | None = strawberry.field(description="The index in `Trace.nodes` of the event that caused it.")
     cause_status: CauseStatus = strawberry.field(description="What is known about its cause.")
     cause_millis: float | None = strawberry.field(
-        description="Milliseconds between its cause and it, by their timestamps: negative if the publishers' "
+        description="Milliseconds from its cause to it, by their timestamps: negative if the publishers' "
         "clocks disagree. Null if the cause is not in the log."
     )
     effect_count: int = strawberry.field(description="How many events of this trace it caused directly.")
@@ -58,9 +58,9 @@ class TraceNode:
 
 @strawberry.type(description="All events with one correlation id, as a tree of causes.")
 class Trace:
-    correlation_id: strawberry.ID = strawberry.field(description="The id of the conversation it belongs to.")
+    correlation_id: strawberry.ID = strawberry.field(description="The correlation id of its events.")
     event_count: int = strawberry.field(description="How many events this trace holds.")
-    complete: bool = strawberry.field(description="Whether these are all events with the correlation id.")
+    complete: bool = strawberry.field(description="Whether this trace holds all events with the correlation id.")
     end_cursor: str | None = strawberry.field(
         description="Pass it as `after` to get the events that did not fit; null if there are no more."
     )
