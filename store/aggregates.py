@@ -15,7 +15,7 @@ Order = Literal["last.position", "first.position"]
 
 @dataclass(frozen=True, slots=True)
 class AggregateSummary:
-    """An aggregate by its unexpired events; only `version` includes expired ones.
+    """An aggregate as its unexpired events show it; only `version` counts expired ones too.
 
     `place` is its position in the requested order.
     """
@@ -67,7 +67,7 @@ async def aggregates(
 ) -> list[AggregateSummary]:
     """At most `limit` aggregates with a place under `below`, the most recently changed (or created) first.
 
-    One whose last event expires at this very moment may be missing. Blocked as in `by_name`, if the page is not full.
+    An aggregate whose last event is just expiring may be missing. Blocked as in `by_name`, if the page is not full.
     """
     query = _query(log, filter)
     if below is not None:

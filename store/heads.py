@@ -8,7 +8,7 @@ from eventscope.store.values.documents import EventDocument, Head, Mark
 
 AggregateName: TypeAlias = tuple[str, str]
 
-# verbs of an aggregate's own events (`user.created`) by which a deleted aggregate exists again
+# verbs of an aggregate's own events (`user.created`) after which a deleted aggregate exists again
 BRINGS_BACK: Final = frozenset({"created", "renamed", "restored"})
 
 

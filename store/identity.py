@@ -1,13 +1,13 @@
 """Which log this is, as far as this process knows. No I/O.
 
 A log gets a random name when it is created, and keeps it for ever, also in backups. A new log in its place has another
-name, so positions that were remembered from the first mean nothing in the second.
+name, so positions remembered from the old log mean nothing in the new one.
 """
 
 from dataclasses import dataclass
 from typing import Final
 
-MOST: Final = 6  # characters of the name: two logs share them with a chance of one in 16 million
+MOST: Final = 6  # characters of the name: the chance that two logs share them is one in 16 million
 
 
 @dataclass(slots=True)
@@ -24,7 +24,7 @@ class LogIdentity:
         return None if self.name is None else self.name[:MOST]
 
     def see(self, name: str | None) -> bool:
-        """Record the name in the checkpoint. Returns whether this is another log than before."""
+        """Take over the name that the checkpoint has. Returns whether this is another log than before."""
         before, self.name, self.known = self._last, name, True
         self._last = name or before
         return name is not None and before is not None and name != before

@@ -54,7 +54,7 @@ class RecentEvents:
             self.restart(None)  # it may be another log; `keep_newest_events` reads where it ends
             return
         if self.head is None or previous > self.head:
-            self.restart(previous)  # a batch was missed: what is here must have no gap, so it starts anew after that
+            self.restart(previous)  # a batch was missed: memory must have no gap, so it restarts after the missed batch
         before = self.head or 0
         fresh = [event for event in events if event["_id"] > before]  # a batch may come twice
         self._events += fresh
@@ -63,7 +63,7 @@ class RecentEvents:
         self._shrink()
 
     def extend(self, floor: int, events: Sequence[EventDocument], size: int, *, whole: bool) -> None:
-        """Add the events next below `floor`, newest first; with `whole`, there are none below these.
+        """Add the events next below `floor`, newest first; `whole` says that the log has none below these.
 
         Does nothing if `floor` has changed meanwhile.
         """
@@ -104,7 +104,7 @@ class RecentEvents:
         return events if is_complete or len(events) == limit else None
 
     def size(self, events: Sequence[EventDocument]) -> int:
-        """About how many bytes these events have, which must be from here."""
+        """About how many bytes these events have; all of them must be in memory here."""
         if not self._events or not events:
             return 0
         ends = [self._index(event) for event in (events[0], events[-1])]

@@ -1,9 +1,9 @@
-"""The catalogue: which fields events of each type have, counted after they are stored, batch by batch.
+"""The catalogue: which fields the events of each type have, counted batch by batch after events are stored.
 
 It is a projection of its own, so that ingest does not wait for it. Each document has the position up to which its type
 is counted, and the write that replaces it filters on that position; the catalogue's checkpoint moves after all of its
-documents. So a process that dies in between, or that counts beside another one, counts nothing twice and leaves nothing
-out. This needs no transaction, which a killed process would leave open for others to wait for.
+documents. So a process that dies in between, or that counts at the same time as another one, counts nothing twice and
+leaves nothing out. This needs no transaction, which a killed process would leave open while others wait for it.
 """
 
 import asyncio
@@ -30,8 +30,8 @@ BATCH: Final = 500
 PAUSE: Final = 25  # events, after which other tasks get their turn
 IDLE_SECONDS: Final = 1.0
 FAILED_SECONDS: Final = 5.0
-# how many times as long as counting took it pauses: ingest, in the same process, gets most of the CPU time, and nearly
-# all of it while it is behind
+# the length of a pause, as a multiple of the time that counting took: ingest, in the same process, gets most of the CPU
+# time, and nearly all of it while it is behind
 REST: Final = 4
 LONG_REST: Final = 40
 MOST_REST_SECONDS: Final = 5.0
@@ -64,7 +64,8 @@ async def keep_up(log: Log, holder: str, busy: Callable[[], bool] = lambda: Fals
 async def count(log: Log, most: int = BATCH) -> int:
     """Count the next events. Returns how many positions that covers: 0 at the end of the log.
 
-    Raises LeaseLost when another process counted them meanwhile, Unavailable or QuestionTimedOut when MongoDB is away.
+    Raises LeaseLost when another process has counted them meanwhile, Unavailable or QuestionTimedOut when MongoDB is
+    away.
     """
     with translate_errors(WRITE_SECONDS):
         at = await counted_to(log)

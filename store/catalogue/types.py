@@ -88,7 +88,7 @@ async def _rows(
                     "of": {
                         "$topN": {
                             "n": MOST_OF_ONE
-                            + 2,  # one may have no aggregate type, and one more shows that there are more
+                            + 2,  # one for events without an aggregate type, one to show that there are more
                             "sortBy": {"n": -1, "_id.aggregateType": 1},
                             "output": {"type": "$_id.aggregateType", "n": "$n"},
                         }
@@ -102,7 +102,7 @@ async def _rows(
 
 
 def _event_type(row: Document, hours: float) -> EventTypeSummary:
-    # rows that are only of the last day have n = 0
+    # n is 0 where only rows outside the count matched, those of the last day
     of = [TypeTotal(one["type"], one["n"]) for one in row["of"] if one.get("type") is not None and one["n"]]
     return EventTypeSummary(
         type=row["_id"],

@@ -48,7 +48,7 @@ async def conversation(log: Log, correlation_id: str, *, limit: int, above: int 
 
 
 async def causes(log: Log, ids: Sequence[str]) -> dict[str, Cause]:
-    """The events with these ids, by id, as far as they are in the log."""
+    """Those of the events with these ids that are in the log, by id."""
     fields = {"_id": 0, "messageId": 1, "correlationId": 1, "timestamp": 1}
     with translate_errors(log.question_seconds):
         query = {"messageId": {"$in": list(ids)}, **unexpired(log.clock())}

@@ -76,9 +76,9 @@ async def page(
 ) -> EventPage:
     """At most `limit` events with positions strictly between `above` and `below`, in or against the order of the log.
 
-    Of each event the position and `fields` are read, or all fields. Together they take at most 16 MiB; or twice that
-    where no index leads to them, and the log is scanned for a limited time. `stopped_at` is how far the scan came.
-    Raises QuestionTimedOut when not even a small part could be searched, and Unavailable.
+    Of each event, only the position and `fields` are read, or all fields. The events of a page take at most 16 MiB;
+    twice that where no index leads to them, and the log is scanned for a limited time. `stopped_at` is how far the scan
+    came. Raises QuestionTimedOut when not even a small part could be searched, and Unavailable.
     """
     direction = -1 if newest_first else 1
     documents: list[Document] = []
@@ -154,7 +154,7 @@ async def count_in_time(log: Log, filter: Filter, most: int | None = None) -> Ev
 
 
 async def count(log: Log, filter: Filter, most: int | None = None) -> int:
-    """The same, but complete: QuestionTimedOut if time is up before."""
+    """The same, but complete: QuestionTimedOut if time is up first."""
     result = await count_in_time(log, filter, most)
     if result.is_partial:
         raise QuestionTimedOut(log.question_seconds)

@@ -1,6 +1,6 @@
-"""Scanning the log where no index helps: one window of positions after the other, until enough is found or time is up.
+"""Scanning the log where no index helps: one window of positions after another, until enough is found or time is up.
 
-Windows grow as long as they are fast, so that a scan through positions without matches takes few of them.
+Windows grow as long as they are fast, so that a scan through positions without matches needs few of them.
 """
 
 import asyncio
@@ -32,9 +32,9 @@ class Stretch:
 
 
 async def through(log: Log, stretch: Stretch, read: WindowReader) -> int | None:
-    """Call `read` with the first and last position of one window after the other, until it returns True.
+    """Call `read` with the first and last position of one window after another, until it returns True.
 
-    Returns None when it did or the stretch is done, else the last position that was read before time was up.
+    Returns None when it did, or when all of the stretch was read; else the last position read before time was up.
     QuestionTimedOut when even a small window takes too long.
     """
     loop = asyncio.get_running_loop()

@@ -23,7 +23,7 @@ class Ids:
 
 @dataclass(frozen=True, slots=True)
 class TypePatterns:
-    """The events of one of these types. `*` in a pattern stands for any text: `user.*` matches all that start so."""
+    """The events of one of these types. `*` in a pattern stands for any text: `user.*` matches `user.created`."""
 
     patterns: tuple[str, ...]
 
@@ -124,8 +124,8 @@ def fits(pattern: str) -> Callable[[str], bool]:
 def pattern_regex(pattern: str) -> str:
     """The same as a regular expression for MongoDB, with its option `s`.
 
-    Each piece matches where it first occurs, without backtracking: that would find nothing more, and with many stars
-    take too long.
+    Each piece matches where it first occurs, without backtracking, which would find nothing more and, with many stars,
+    would take too long.
     """
     first, *middle, last = map(re.escape, STARS.split(pattern))
     return f"^{first}" + "".join(f"(?>.*?{piece})" for piece in middle) + f".*{last}\\z"

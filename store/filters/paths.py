@@ -40,7 +40,7 @@ class Equals:
 
 @dataclass(frozen=True, slots=True)
 class Compares:
-    """The value has the same kind (number, text or boolean) as `than`, and lies on that side of it."""
+    """The value has the same kind (number, text or boolean) as `than`, and lies on the side that `order` names."""
 
     order: Order
     than: str | int | float | bool
@@ -83,7 +83,7 @@ def index_of(key: str) -> int | None:
 
 
 def values_at(event: EventDocument, path: Path, spend: Spend) -> list[Any]:
-    """The values at the end of the path. It reports to `spend` how many it looks at, before it does."""
+    """The values at the end of the path. It reports to `spend` how many it will look at."""
     document = cast("Mapping[str, Any]", event)
     values = [document[path.root]] if path.root in document else []
     for key in path.keys:

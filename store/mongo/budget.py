@@ -83,7 +83,7 @@ class ReadBudget:
         """
         if self._places is None or not self._needs_place(size):
             return
-        if self._entering is None:  # made late: few operations ever need the lock
+        if self._entering is None:  # made only when needed, since few operations ever need the lock
             self._entering = asyncio.Lock()
         async with self._entering:
             # reads of one operation arrive here together: the first takes the place for all, or fails for all

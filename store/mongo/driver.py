@@ -91,7 +91,7 @@ class Mongo:
     collections: dict[str, Collection] = field(default_factory=dict, compare=False, repr=False)
 
     def collection(self, name: str) -> Collection:
-        """The collection of that name, kept: making the object takes as long as reading an event."""
+        """The collection of that name, cached: making the object takes as long as reading an event."""
         collection = self.collections.get(name)
         if collection is None:
             collection = self.collections[name] = self.database[name]
@@ -111,7 +111,7 @@ class Mongo:
     ) -> list[Document] | None:
         """All documents that the pipeline returns, each of them small; None if they are over `most` bytes of JSON.
 
-        TooComplex if the budget is exceeded before.
+        TooComplex if the budget is exceeded first.
         """
         call = collection.aggregate(pipeline, batchSize=STEP)
         cursor = await call if self.driver == "pymongo" else cast("Any", call)
@@ -162,7 +162,7 @@ class Mongo:
 
     @asynccontextmanager
     async def session(self, *, snapshot: bool = False) -> AsyncIterator[Session]:
-        """A server session, for transactions one after the other, or for reads of one `snapshot`.
+        """A server session, for transactions one after another, or for reads of one `snapshot`.
 
         All reads of a snapshot see the same moment; MongoDB keeps it for a few minutes.
         """

@@ -23,7 +23,7 @@ KINDS: Final = {"view": "is a view", "timeseries": "is a time series"}
 
 
 async def make(collection: Collection, models: Sequence[IndexModel]) -> None:
-    """Create the indexes that are missing. One with the same keys and options serves, whatever its name.
+    """Create the indexes that are missing. An existing one with the same keys and options will do, whatever its name.
 
     CannotStart names the index that is in the way, and the command that drops it.
     """

@@ -1,7 +1,8 @@
 """The checkpoint, rebuilt from what is left of the log after something was lost for good.
 
-Positions, numbers of rejections and terms continue after the highest that anything left has, so none is assigned twice.
-The stream is read from after the newest message that is left; messages that are read again are known by their ids.
+Positions, numbers of rejections and terms continue after the highest found in anything that is left, so none is
+assigned twice. The stream is read on after the newest message that is left; messages that are read again are known by
+their ids.
 """
 
 import uuid
@@ -23,7 +24,7 @@ from eventscope.store.values.message import StreamPosition
 TRIES: Final = 20
 SAME: Final = ("head", "rejectedHead", "place", "holder", "term")
 FIELDS: Final[Document] = {"timestamp": 1, "type": 1, "version": 1, "expireAt": 1, "recordedAt": 1, "source": 1}
-LOOKED_AT: Final = 1_000  # documents at the end of a collection among which one of the log is searched
+LOOKED_AT: Final = 1_000  # documents at the end of a collection that are searched for one of the log
 
 
 async def accept_loss(log: Log) -> None:
@@ -38,7 +39,7 @@ async def accept_loss(log: Log) -> None:
             damaged_members = checkpoint_members.damaged_names(before or {})
             sound_members = {name: value for name, value in (before or {}).items() if name not in damaged_members}
             changes = await _changes(log, sound_members)
-            if changes["head"] == 0:  # without heads, counts are of nothing; a new log has none
+            if changes["head"] == 0:  # nothing is left to count, and a new log has no counts
                 await log.populations.delete_many({"_id.aggregateType": shapes.TEXT})
             if before is None:
                 try:

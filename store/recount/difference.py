@@ -106,8 +106,9 @@ async def in_transaction(
 ) -> None:
     """Do the work in one transaction, isolated from batches and from other recounts.
 
-    `work` gets the checkpoint's document as it was before, and may be called again. With `new_term` the ingester
-    has to start again, without its cached heads. Raises Unavailable when the log is too busy, or MongoDB is away.
+    `work` gets the checkpoint's document from before the transaction, and may be called again. With `new_term` the
+    ingester has to start again, without its cached heads. Raises Unavailable when the log is too busy, or MongoDB is
+    away.
     """
     change: Document = {"$inc": {"recounts": 1, **({"term": 1} if new_term else {})}}
     with translate_errors(log.question_seconds):

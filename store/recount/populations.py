@@ -24,7 +24,7 @@ NAME: Final[Document] = {
 
 @dataclass(frozen=True, slots=True)
 class PopulationDifferences:
-    """What was wrong at a moment, and how many recounts had changed something by then."""
+    """What was wrong at one moment, and how many recounts had changed something by then."""
 
     wrong: list[Difference]
     recounts: int

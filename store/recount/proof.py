@@ -77,7 +77,7 @@ def _without_events(head: Head | None, soon: datetime, past: datetime) -> Head |
 
 
 def _is_deleted(type: str, events: Sequence[EventDocument], version: int, before: bool) -> bool:
-    """Whether the aggregate is deleted, by its last events without a gap; before these, the former state holds."""
+    """Whether the aggregate is deleted, by its last events without a gap; `before` is the state before these."""
     start = len(events)
     expected = version
     while start and events[start - 1]["version"] == expected:

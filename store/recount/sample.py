@@ -26,7 +26,7 @@ from eventscope.store.values.moment import HOUR, hour_of, minute_of
 SECONDS: Final = 0.5
 PAUSE_SECONDS: Final = 60.0
 FAILED_SECONDS: Final = 600.0
-NEAR: Final = 2_000  # positions before and after the ends of a row where its events are searched too
+NEAR: Final = 2_000  # positions beyond either end of a row that are searched for its events too
 MOST_SPAN: Final = 100_000  # positions that a row may span
 MOST_EVENTS: Final = 5_000  # of an aggregate
 MOST_HEADS: Final = 20_000  # of a type and an hour of expiry

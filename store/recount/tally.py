@@ -1,4 +1,4 @@
-"""The rows of `rollups` recounted from a part of the log by MongoDB, and how far they are certain."""
+"""The rows of `rollups` recounted by MongoDB from a part of the log, and how much of them is certain."""
 
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -53,7 +53,7 @@ def union(one: Document | None, other: Document | None) -> Document:
 
 
 async def count(log: Log, tally: Tally, match: Document, **options: Any) -> None:
-    """Add the matching events, which must not be in it yet."""
+    """Add the matching events, which must not be in the tally yet."""
     for key, row in await hour_rows(log, match, **options):
         tally.add(key, row)
         tally.add(day_key(key["type"], key["aggregateType"], expiry_day(key["expireAt"])), row)

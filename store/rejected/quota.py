@@ -1,7 +1,7 @@
 """The quota of rejected messages: when they take more bytes than they may, the oldest are dropped, and counted.
 
-They are counted first, together with the number up to which they are, and deleted after that. So a process that dies in
-between counts nothing twice, and the next one deletes what is already counted.
+They are first counted, with a note of the highest number counted, and then deleted. So a process that dies in between
+counts nothing twice, and the next one deletes what is already counted.
 """
 
 import asyncio
@@ -69,7 +69,7 @@ async def _account(log: Log) -> Document:
 
 
 async def trim(log: Log, most_bytes: int, seconds: float) -> Trimmed | None:
-    """Drop the oldest rejected messages until they take less than `most_bytes` or time is up; None if they did before.
+    """Drop the oldest rejected messages until they take less than `most_bytes` or time is up; None if they already do.
 
     The size is MongoDB's own figure, without compression and indexes. Expired messages are deleted too, but not
     counted. Raises Unavailable or QuestionTimedOut, and Blocked when the account of the dropped messages is damaged.

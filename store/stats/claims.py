@@ -1,4 +1,4 @@
-"""Claimed versions of the newest events: for which aggregate types publishers count otherwise than the log."""
+"""Claimed versions of the newest events: for which aggregate types publishers count differently from the log."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -44,7 +44,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Events counted together. What they are not grouped by is None; the type is empty then."""
+    """Events counted together. A member that they are not grouped by is None, or an empty text for the type."""
 
     type: str
     aggregate_type: str | None

@@ -43,7 +43,7 @@ class Arrival:
 class AcceptedMessage:
     """A well-formed message. `fields` are the members of `documents.EventDocument` that the message decides.
 
-    `expected_version` is the version that the aggregate must have before (0: it must not exist; None: any).
+    `expected_version` is the version that the aggregate must have before the event (0: it must not exist; None: any).
     `claimed_version` is the version that the publisher believes this event to have; nothing depends on it.
     `has_timestamp` is False if the timestamp is JetStream's; `keeps_headers` is True if the `headers` in the metadata
     are those of NATS, and not the message's own. `claim` names the extension with the claimed version if that is not an
@@ -132,7 +132,7 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class MessageBatch:
-    """Messages in the order of the stream. The stream is done up to `place` when they are stored.
+    """Messages in the order of the stream. Once they are stored, the stream is done up to `place`.
 
     `lost` are the sequences since the former place that have no message.
     """

@@ -28,7 +28,7 @@ from eventscope.store.write.retention import Retention
 
 # after this time, a MongoDB that hangs counts as unavailable
 WRITE_SECONDS: Final = 8.0
-# what the driver raises, besides its own errors, for values that no document can hold; our own code may, too
+# what the driver raises, besides its own errors, for values that no document can hold; our own code may raise it too
 UNENCODABLE: Final = (ValueError, TypeError, ArithmeticError, RecursionError)
 MOST_EARLIER: Final = 2_000  # earlier rejections that are read with a batch
 UNORDERED: Final[Mapping[str, Any]] = {"ordered": False}
@@ -56,7 +56,7 @@ async def append(
         draft = await _store(log, retention, at, batch, session, cache)
     except QuestionTimedOut as error:
         raise Unavailable(f"MongoDB did not store a batch within {WRITE_SECONDS:g} seconds") from error
-    except UNENCODABLE as error:  # parsing should not have let it through; it must concern its message alone
+    except UNENCODABLE as error:  # parsing should not have let it through; the error must affect no other message
         raise Unstorable(f"{type(error).__name__}: {error}"[:300]) from error
     cache.note(draft.duplicates)
     cache.keep(draft.after)
@@ -114,7 +114,8 @@ async def _rejected_before(log: Log, at: LogCheckpoint, batch: MessageBatch) -> 
     if at.rejected_head == 0:
         return {}
     rejections: EarlierRejections = {}
-    # By both: if a publisher gives all its messages the same id, each batch must not read all of their rejections.
+    # By id and fingerprint: if a publisher gives all its messages the same id, each batch must not read all of their
+    # rejections.
     ids = [message.id for message in batch.messages]
     fingerprints = {"$in": [fingerprint(message.arrival) for message in batch.messages]}
     query = {"messageId": {"$in": ids}, "fingerprint": fingerprints, **unexpired(log.clock())}

@@ -16,7 +16,7 @@ LOOK_UPS: Final = 8  # batches without a duplicate, after which duplicates are n
 
 
 class WriterCache:
-    """The heads that were used last, and whether duplicates came lately."""
+    """The most recently used heads, and whether duplicates came lately."""
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most

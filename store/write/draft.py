@@ -29,7 +29,7 @@ from eventscope.store.values.message import (
 )
 from eventscope.store.write.retention import Retention
 
-# What the log adds to a message, and the claimed version, which a restarted publisher may count otherwise. All other
+# What the log adds to a message, and the claimed version, which a restarted publisher may count differently. All other
 # members decide whether two messages of one id are the same.
 NOT_CONTENT: Final = frozenset({"_id", "version", "claimedVersion", "recordedAt", "source", "expireAt"})
 
@@ -99,7 +99,7 @@ class Draft:
 
     @property
     def rejects_by_state(self) -> bool:
-        """Whether it rejects a message that might be accepted at another time."""
+        """Whether the draft rejects a message that might be accepted at another time."""
         return any(rejection["code"] in BY_STATE for rejection in self.rejections)
 
     def checkpoint_after(self) -> LogCheckpoint:
@@ -186,7 +186,7 @@ class Draft:
                 rejection = replace(outcome, arrival=group.arrival, reason=reason, index=index)
                 break
             accepted.append(outcome)
-        stored_count = sum(event["_id"] <= head for event in accepted)  # and not a repetition within this message
+        stored_count = sum(event["_id"] <= head for event in accepted)  # in the log, not repeated in this message
         if rejection is None and 0 < stored_count < len(accepted):
             reason = (
                 f"of {len(accepted)} events that came together, {stored_count} were stored before without the others"
@@ -245,7 +245,7 @@ def _rejection(message: AcceptedMessage, code: str, reason: str) -> RejectedMess
 
 
 def _is_final(row: RejectionDocument, message: ParsedMessage) -> bool:
-    """Whether the earlier rejection still applies: by a changed setting, the message may be parsed differently now."""
+    """Whether the earlier rejection still applies: with changed settings, the message may be parsed differently."""
     match message:
         case RejectedMessage():
             return True
@@ -288,6 +288,6 @@ def _without_headers(metadata: object) -> object:
 
 
 def _without(claim: str | None, extensions: object) -> Document:
-    """The extensions without the claimed version, which lies there if it is not an integer."""
+    """The extensions without the claimed version, which is one of them if it is not an integer."""
     members = plain(extensions) if isinstance(extensions, DBRef) else extensions
     return {name: value for name, value in cast("Document", members).items() if name != claim}

@@ -28,7 +28,7 @@ async def explanation(log: Log, at: LogCheckpoint, refusal: WriteRefused) -> Eve
     stored.
     """
     name, duplicate = refusal.collection, refusal.duplicate
-    # a taken position may be of a batch that a new primary does not show yet: the next start will see it
+    # a taken position may belong to a batch that a new primary does not show yet: the next start will see it
     is_taken = name == "events" and duplicate is not None and duplicate.index == ID_INDEX
     if is_taken or await _has_moved(log, at):
         return LeaseLost("MongoDB has more than it showed this ingester")
