@@ -107,13 +107,13 @@ def subject_prefix() -> str:
 
 @pytest.fixture
 def until() -> Until:
-    """Waits for a condition and gives back what it gave; that it never comes true is a TimeoutError."""
+    """Waits for a condition and returns its value; TimeoutError if it never comes true."""
     return until_
 
 
 @pytest.fixture
 def alive() -> Callable[[int], bool]:
-    """Tells whether a process still runs; one that is dead but not yet collected by its parent does not."""
+    """Returns whether a process still runs; one that is dead but not yet collected by its parent does not."""
 
     def look(pid: int) -> bool:
         try:
@@ -129,7 +129,7 @@ def alive() -> Callable[[int], bool]:
 
 @pytest.fixture
 def settings(mongo_url: str, nats_url: str, database_name: str, stream_name: str, subject_prefix: str) -> Settings:
-    """Settings for a database, a stream and subjects that nobody else uses."""
+    """Settings with a database, a stream and subjects that nobody else uses."""
     return Settings(
         mongo_url=mongo_url,
         mongo_database=database_name,

@@ -1,6 +1,6 @@
 """The checker: compares what was acknowledged to publishers with what is in the log, by the invariants I1 to I4.
 
-It shares no code with the ingester and the store, but derives everything again. No I/O.
+It shares no code with the ingester and the store, and derives everything itself. No I/O.
 """
 
 from collections import Counter, defaultdict
@@ -50,7 +50,7 @@ class LogContents:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The result of a check; `lost_by_nats` counts messages that JetStream lost before anybody could read them."""
+    """The result of a check; `lost_by_nats` counts messages that JetStream lost before they could be read."""
 
     findings: tuple[Finding, ...]
     messages: int
@@ -128,7 +128,7 @@ class _Index:
 def _positions(published: Sequence[Published], contents: LogContents) -> Iterator[Finding]:
     """I1: positions are 1 to n, in the order in which JetStream took the messages.
 
-    Except for those that it lost: after a power loss it may restore messages that it had dropped before.
+    Messages that it lost are excepted: after a power loss it may restore messages that it had dropped before.
     """
     places = Counter(event["_id"] for event in contents.events)
     head = max([contents.checkpoint.get("head", 0), *places])
@@ -147,7 +147,7 @@ def _positions(published: Sequence[Published], contents: LogContents) -> Iterato
 
 
 def _fates(published: Sequence[Published], contents: LogContents) -> Iterator[Finding]:
-    """I2: what was acknowledged is stored whole or rejected, and nothing is there more often than it arrived."""
+    """I2: what was acknowledged is stored whole or rejected, and nothing is stored more often than it arrived."""
     index = _Index(contents)
     for one in published:
         found, refusals = index.stored(one), index.refusals[one.raw]

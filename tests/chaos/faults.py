@@ -107,7 +107,7 @@ async def nats_frozen(stage: Stage, chance: random.Random) -> str:
 async def nats_lost_its_tail(stage: Stage, chance: random.Random) -> str:
     """Replace the data of NATS with an older copy, as after a loss of power.
 
-    NATS then loses messages that it had acknowledged and nobody had read; the ledger records which these may be.
+    NATS then loses messages that it had acknowledged but nobody had read; the ledger records which these may be.
     """
     ledger, folder, copy = stage.load.ledger, stage.nats.server.folder, stage.folder / "copy"
     await _read_up(stage)
@@ -181,7 +181,7 @@ async def messages_dropped(stage: Stage, chance: random.Random) -> str:
 
 
 async def stream_full(stage: Stage, chance: random.Random) -> str:
-    """Let the stream be full and refuse publishers until the ingester trims it; then restore its limit."""
+    """Fill the stream, so that it refuses publishers until the ingester trims it; then restore its limit."""
     ledger = stage.load.ledger
     client = await stream.connect(stage.settings.nats_url, "chaos", seconds=RECOVERY_SECONDS)
     try:
@@ -272,7 +272,7 @@ async def _read_up(stage: Stage) -> None:
 
 
 async def _last_sequence(stage: Stage, copy: Path) -> int:
-    """The last sequence that the copy will have when it is started."""
+    """The last sequence that the copy will have when NATS starts on it."""
     folder = copy.with_name("inspected")
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(copy, folder)

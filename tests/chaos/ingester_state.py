@@ -27,7 +27,7 @@ class IngesterState:
 
 
 async def read_state(port: int) -> IngesterState | None:
-    """The present state of the ingester at that port; None while it does not listen."""
+    """The current state of the ingester at that port; None while it does not listen."""
     try:
         async with httpx.AsyncClient(base_url=f"http://{HOST}:{port}", timeout=SECONDS) as http:
             ready = await http.get("/readyz")

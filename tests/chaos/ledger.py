@@ -9,7 +9,7 @@ from tests.chaos.sent_messages import Published
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """JetStream's acknowledgement of a message: from which start of the server, and for which sequence."""
+    """JetStream's acknowledgement of a message: by which start of the server, and for which sequence."""
 
     server: str
     sequence: int
@@ -18,7 +18,7 @@ class Acknowledgement:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What JetStream lost of what these starts of the server acknowledged: sequences after `beyond`, through `last`.
+    """What JetStream lost of the messages that these starts of the server acknowledged: after `beyond`, through `last`.
 
     `servers` is None for any start: a later one may call a message a duplicate of one that was dropped before.
     """

@@ -39,7 +39,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Anomaly:
-    """What no subscriber should meet: an error without an outage, or an end after which clients stay away."""
+    """What no subscriber should see: an error without an outage, or an end after which clients stay away."""
 
     text: str
 
@@ -138,7 +138,7 @@ def _check(transcript: Transcript, log: Mapping[int, EventDocument], expired: fr
 
 
 def _first(transcript: Transcript) -> int:
-    """The position after which it started; without `first`, the first entry tells."""
+    """The position after which it started; without `first`, the first entry shows it."""
     if transcript.first is not None:
         return transcript.first
     for one in transcript.entries:

@@ -65,7 +65,7 @@ class Program:
             await self._process.wait()
 
     async def freeze(self, seconds: float) -> None:
-        """Stop it for `seconds`, with all its connections open."""
+        """Suspend it for `seconds`, with all its connections open."""
         self.send(signal.SIGSTOP)
         try:
             await asyncio.sleep(seconds)

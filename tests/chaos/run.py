@@ -37,7 +37,7 @@ class Strike:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The result of a run. `resets` is how often the stream was found to be another one than before.
+    """The result of a run. `resets` is how often the stream was found to have been replaced.
 
     `connections` counts those of all subscribers, and `stalls` how often one of them stopped reading.
     """
@@ -92,7 +92,7 @@ async def run(
 
 
 def deck(chance: random.Random, names: Sequence[str]) -> Iterator[str]:
-    """Names of faults, endlessly: each comes once before any comes again."""
+    """Names of faults, endlessly: each comes once before any of them comes again."""
     while True:
         yield from chance.sample(names, len(names))
 

@@ -63,7 +63,7 @@ class Service:
         return self._client is not None and self._client.is_connected
 
     async def run(self, pace: Pace, stop: asyncio.Event) -> None:
-        """Publish until `stop` is set; by then the last message is acknowledged."""
+        """Publish until `stop` is set; on return the last message is acknowledged."""
         try:
             while not stop.is_set():
                 await self._deliver(self._author.next())
@@ -129,7 +129,7 @@ class ConfirmedService:
         self._author = author
 
     async def run(self, pace: Pace, stop: asyncio.Event) -> None:
-        """Publish until `stop` is set; by then the last message has an outcome."""
+        """Publish until `stop` is set; on return the last message has an outcome."""
         while not stop.is_set():
             await self._deliver(self._author.next())
             await pace.turn()

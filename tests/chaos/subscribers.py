@@ -1,4 +1,4 @@
-"""Subscribers of a chaos run: each with a random filter, they leave, stall and come back to one API or another.
+"""Subscribers of a chaos run: each has a random filter, leaves, stalls and comes back to one API or another.
 
 Whatever happens to them, they continue after the last cursor they received, and record all that they receive.
 """
@@ -71,7 +71,7 @@ def any_filter(chance: random.Random, depth: int = 2) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class Subscriber:
-    """Follows the log after position `first` (None for its end), until it has everything through `through`."""
+    """Follows the log after position `first` (None for its end), until it has everything up to `through`."""
 
     name: str
     addresses: Sequence[str]
@@ -139,7 +139,7 @@ class Subscriber:
                 peace = loop.time() + self.chance.expovariate(1 / PEACE_SECONDS)
 
     async def _stays(self, connection: Connection) -> bool:
-        """Leave, break off or stall; whether the connection is still used after that."""
+        """Leave, break off or stall; returns whether the connection is still used after that."""
         match self.chance.choice(("leave", "break off", "stall", "stall", "stall for long")):
             case "leave":
                 return False
@@ -182,7 +182,7 @@ class Crowd:
     work: Sequence[asyncio.Task[None]]
 
     async def end(self, head: int) -> list[Transcript]:
-        """Let each receive everything through `head`, within a limit of time; what they received."""
+        """Let each receive everything through `head`, within a time limit; returns what they received."""
         for member in self.members:
             member.through = head
             member.ending.set()

@@ -32,7 +32,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 
 @pytest.mark.timeout(300)
 async def test_while_mongodb_is_out_of_reach_ingest_waits_with_backoff_says_so_and_loses_nothing(stage: Stage) -> None:
-    """Packets vanish, and old connections stay silent for ever: only our own time limits can notice."""
+    """Packets vanish, and old connections stay silent forever: only our own time limits can notice it."""
     clock = asyncio.get_running_loop().time
     async with silent([line.mongo for line in stage.lines], forgotten=True):
         begin, accepted = clock(), stage.load.ledger.acknowledged
@@ -53,7 +53,7 @@ async def test_while_mongodb_is_out_of_reach_ingest_waits_with_backoff_says_so_a
 
 @pytest.mark.timeout(300)
 async def test_while_nats_is_out_of_reach_ingest_says_so_and_comes_back_by_itself(stage: Stage) -> None:
-    """Half-open connections too: NATS still serves others, and only pings can notice that it is unreachable for us."""
+    """Half-open connections too: NATS still serves others, and only pings can show that we cannot reach it."""
     async with silent([line.nats for line in stage.lines], forgotten=True):
         accepted = stage.load.ledger.acknowledged
         states = [await _state(line.watch, lambda one: not one.ready) for line in stage.lines]

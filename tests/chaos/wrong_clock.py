@@ -1,4 +1,4 @@
-"""Eventscope on a machine with a wrong clock, for chaos runs: a file has the number of days at each moment.
+"""Eventscope on a machine with a wrong clock, for chaos runs: a file says by how many days it is wrong.
 
     python tests/chaos/wrong_clock.py FILE ingest
 

@@ -1,4 +1,4 @@
-"""`eventscope envelope try`: what would become of messages is what becomes of them, and no server is needed."""
+"""`eventscope envelope try` shows exactly what the ingester would make of messages, and needs no server."""
 
 import asyncio
 import os
@@ -29,7 +29,7 @@ PLACED = "shop.order.00042.placed"
 
 @pytest.fixture
 def tried(capsys: pytest.CaptureFixture[str]) -> Any:
-    """What is shown for programs, a sample each; it is rejected just when the exit code says so."""
+    """The output for programs, one entry per sample; a sample is rejected exactly if the exit code says so."""
 
     def of(mapping: Any, content: Any, subject: str | None = PLACED) -> list[Any]:
         text = mapping if isinstance(mapping, str) else orjson.dumps(mapping).decode()

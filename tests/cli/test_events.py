@@ -1,4 +1,4 @@
-"""What `tail` and `export` are asked for on the command line."""
+"""The options of `tail` and `export` on the command line."""
 
 import pytest
 from typer.testing import CliRunner

@@ -1,4 +1,4 @@
-"""Starting: what is wrong is said in one sentence, with the setting that mends it, and exit code 2."""
+"""Starting: a problem is reported in one sentence, with the setting that solves it, and exit code 2."""
 
 import os
 import socket

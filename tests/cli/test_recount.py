@@ -1,4 +1,4 @@
-"""`eventscope recount`: whatever was derived wrongly is said and put right while events come in."""
+"""`eventscope recount` reports and corrects whatever was derived wrongly, while events come in."""
 
 import asyncio
 import sys
@@ -23,7 +23,7 @@ STATS = "{ stats { totalEvents uniqueAggregates eventTypes } events(first: 1) { 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """How the command ended, and what it said."""
+    """How the command ended, and what it printed."""
 
     code: int
     said: str
@@ -48,7 +48,7 @@ async def publish(js: JetStreamContext, prefix: str, first: int, last: int) -> N
 
 
 async def stats(api: str) -> list[int]:
-    """How many events, aggregates and types there are, and how many events once more, by another way."""
+    """How many events, aggregates and types there are, and the number of events again, computed another way."""
     async with httpx.AsyncClient() as http:
         answer = (await http.post(f"{api}/graphql", json={"query": STATS})).json()
     assert "errors" not in answer, answer
@@ -58,7 +58,7 @@ async def stats(api: str) -> list[int]:
 
 
 async def as_a_wrong_clock_left_it(log: Log) -> None:
-    """As an older version did in ten seconds with its clock forty days ahead: all was taken for expired."""
+    """What an older version did in ten seconds with its clock forty days ahead: it took everything for expired."""
     for type, through in (("a", 9), ("b", 10)):
         await log.expirations.insert_one({"_id": type, "through": through})
     await log.rollups.delete_many({"_id.minute": {"$exists": False}})

@@ -1,4 +1,4 @@
-"""`eventscope rejected`: people look at what could not be taken, send it again once it is mended, or let it go."""
+"""`eventscope rejected`: people look at rejected messages, send them again once they are mended, or discard them."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ OF_42 = orjson.dumps({"aggregateType": "user", "aggregateId": "42"})
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a command said, and how it ended."""
+    """What a command printed, and how it ended."""
 
     code: int
     out: bytes
@@ -41,7 +41,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Shell:
-    """Where the commands are given, against the servers of the test."""
+    """Runs the commands, on the servers of the test."""
 
     settings: Settings
 
@@ -303,7 +303,7 @@ async def test_what_was_mended_wrongly_leaves_the_rejected_one_there(
 async def test_a_mended_message_that_is_sent_again_and_again_is_stored_once(
     run: Shell, messages: Sequence[bytes], log: Log
 ) -> None:
-    """As when the command dies after JetStream had the mended message, or after it was stored."""
+    """This happens when the command dies after JetStream had the mended message, or after it was stored."""
     kept = await log.rejected.find_one({"_id": 1})
     assert kept is not None
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""`eventscope tail`: what has happened last and what happens then, on the terminal or for other programs."""
+"""`eventscope tail`: the latest events and those that follow, on the terminal or for other programs."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""What a service may give as an event, and what it hears of values that cannot be one."""
+"""What a service may pass as an event, and which error it gets for values that cannot be one."""
 
 from datetime import date
 from typing import Any
@@ -10,7 +10,7 @@ from eventscope.errors import BadInput
 
 
 class Text(str):
-    """Text of a class of its own."""
+    """A string of another class than `str`."""
 
 
 def test_a_day_as_a_timestamp_is_its_start() -> None:

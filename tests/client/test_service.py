@@ -176,7 +176,7 @@ class TestPublishing:
     async def test_while_the_ingester_is_killed_again_and_again_each_publisher_gets_the_one_outcome(
         self, settings: Settings, log: Log, client: Client
     ) -> None:
-        """Kills that come between a commit and its answers are among them: what was not answered was sent again."""
+        """Some kills come between a commit and its replies: what got no reply was sent again."""
         dice = random.Random(11)
         settings = settings.model_copy(update={"batch": 5, "lease_seconds": 0.5})
         published: dict[int, PublishedEvent] = {}

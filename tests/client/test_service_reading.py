@@ -1,4 +1,4 @@
-"""EventsService reads: history, replays, aggregates and their state, from the API alone."""
+"""EventsService reads: history, replays, aggregates and their state, through the API alone."""
 
 import math
 from collections.abc import AsyncIterator

@@ -142,7 +142,7 @@ async def test_who_stops_iterating_is_followed_no_longer(service: EventsService,
 async def test_an_api_that_is_killed_or_restarted_again_and_again_costs_no_event_and_doubles_none(
     settings: Settings, log: Log, ingesting: None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The second follower begins anew each time with the cursor that it kept, as after a restart of its service."""
+    """The second follower starts again each time from the cursor that it kept, as after a restart of its service."""
     settings = settings.model_copy(update={"port": free()})
     url = f"http://127.0.0.1:{settings.port}"
     steady: list[Event] = []
@@ -211,7 +211,7 @@ async def test_while_the_api_can_read_nothing_it_is_asked_again(
 
 @pytest.fixture
 async def expired(log: Log, settings: Settings) -> list[str]:
-    """A log of which `short.*` has expired, between events that have not; the cursors of what is left."""
+    """A log whose `short.*` events have expired, between others that have not; gives the cursors of the latter."""
     past = log.clock() - 3 * DAY
     async with open_log(settings.mongo_url, settings.mongo_database, clock=lambda: past) as then:
         messages = [_message(n, type=f"{'short' if n in (1, 2, 4) else 'long'}.lived") for n in range(6)]
@@ -277,9 +277,9 @@ async def test_why_an_api_refuses_a_websocket_is_raised(
 
 
 async def test_a_checkpoint_moves_the_cursor_a_gap_does_not_and_what_is_unknown_is_passed_over() -> None:
-    """A server that breaks off where the real one cannot be made to.
+    """The server of this test breaks off where the real one cannot be made to.
 
-    Events that are kept longer lie within a gap, so who went on from its end would miss them.
+    Events that are kept longer lie within a gap, so a follower that resumed at its end would miss them.
     """
     asked: list[str | None] = []
     gaps: list[RetentionGap] = []

@@ -1,4 +1,4 @@
-"""A data folder says what runs on it, and lets one run only."""
+"""A data folder says what runs on it, and allows only one program at a time."""
 
 import os
 import stat

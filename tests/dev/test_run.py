@@ -1,4 +1,4 @@
-"""`eventscope dev`: all of it starts together, comes back when a part dies, and leaves nothing behind."""
+"""`eventscope dev`: all parts start together, restart when one dies, and leave nothing behind."""
 
 import asyncio
 import fcntl
@@ -324,7 +324,7 @@ async def _ready(dev: Started) -> None:
 
 
 def _nobody_holds(data_dir: Path) -> bool:
-    """No process of it lives: each of them holds the folder's lock."""
+    """Whether none of its processes lives: each of them holds the folder's lock."""
     with (data_dir / "lock").open() as lock, suppress(BlockingIOError):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True

@@ -1,4 +1,4 @@
-"""Embedded servers: found, started on ports that are free, holding what they were given, and gone when not needed."""
+"""Embedded servers: they are found, start on free ports, keep their data, and end when they are no longer needed."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ Document = dict[str, object]
 
 @pytest.fixture
 def taken() -> Iterator[int]:
-    """A port that somebody listens on."""
+    """A port that another program listens on."""
     with socket.create_server((ports.HOST, ports.free())) as server:
         yield server.getsockname()[1]
 
@@ -39,7 +39,7 @@ class Stranger(socketserver.StreamRequestHandler):
 class TestFind:
     @pytest.fixture
     def bare(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        """A machine with nothing on it but what is put into this folder of packages."""
+        """A machine that has only the packages in this folder."""
         monkeypatch.setenv("PATH", "")
         monkeypatch.setattr(sysconfig, "get_path", lambda _: str(tmp_path / "scripts"))
         monkeypatch.setattr(sys, "path", [str(tmp_path)])
@@ -156,7 +156,7 @@ class TestBoth:
     async def test_another_server_at_the_same_port_is_not_taken_for_ours(
         self, kind: type[Mongod] | type[Nats], tmp_path: Path, mongo_url: str, nats_url: str
     ) -> None:
-        """Two that choose the same port at the same moment must not set up each other's server."""
+        """Two programs that choose the same port at the same moment must not set up each other's server."""
         url = mongo_url if kind is Mongod else nats_url
         port = int(url.removesuffix("/?directConnection=true").rpartition(":")[2])
         assert not await kind(tmp_path, port).answers()

@@ -1,4 +1,4 @@
-"""Behind the proxies that docs/behind-a-proxy.md shows, with the very files that it shows."""
+"""The API behind the proxies of docs/behind-a-proxy.md, configured with the files that the page shows."""
 
 import logging
 import os
@@ -62,12 +62,12 @@ class Public:
 
     @property
     def origin(self) -> str:
-        """Where pages are from."""
+        """The origin of its pages."""
         return f"https://{NAME}:{self.port}"
 
     @asynccontextmanager
     async def client(self, address: str = "127.0.0.2") -> AsyncIterator[httpx.AsyncClient]:
-        """A client at that address, which is not the proxy's."""
+        """A client whose own address is not the proxy's."""
         transport = httpx.AsyncHTTPTransport(verify=trusting(), local_address=address)
         async with httpx.AsyncClient(transport=transport, timeout=60.0) as http:
             http.headers["host"] = f"{NAME}:{self.port}"
@@ -94,7 +94,7 @@ class Public:
 
 
 def trusting() -> ssl.SSLContext:
-    """For a certificate that the test has made itself."""
+    """A TLS context that trusts the certificate that the test made."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
@@ -120,7 +120,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @asynccontextmanager
 async def proxy(kind: str, text: str, certificate: Path, folder: Path) -> AsyncIterator[int]:
-    """A proxy with a file like that of the page; gives the port at which it listens."""
+    """A proxy with a file like that of the page; gives the port it listens on."""
     command = shutil.which(kind, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if command is None:
         leave_out(f"there is no {kind} on this machine; install it to test the page about proxies")

@@ -1,4 +1,4 @@
-"""The documents tell the truth: commands exist, links lead somewhere, examples run."""
+"""The documents are true: commands exist, links lead somewhere, examples run."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""The guide to exploring: every question in it is asked of the log that it tells of, and gets the answer shown."""
+"""The guide to exploring: every query in it runs on the log that it describes, and gets the answer it shows."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Every example of docs/live.md runs, and gets exactly the rest when the server was killed in between."""
+"""Every example of docs/live.md runs, and gets exactly the remaining events after the server was killed."""
 
 import asyncio
 import json
@@ -48,7 +48,7 @@ asyncio.run(follow(handle, os.environ.get("KEPT")))
 
 
 def in_browser(code: str) -> list[str | Path]:
-    """A command that runs it as in a browser."""
+    """A command that runs the example as in a browser."""
     node = shutil.which("node")
     if node is None or not (ROOT / "web/node_modules/graphql-sse").exists():
         leave_out("the examples for browsers need Node and what `make web` installs")
@@ -57,7 +57,7 @@ def in_browser(code: str) -> list[str | Path]:
 
 
 def in_python(code: str) -> list[str | Path]:
-    """A command that runs it as a program."""
+    """A command that runs the example as a program."""
     return [sys.executable, "-c", code + PROGRAM_OF_EXAMPLE]
 
 
@@ -87,7 +87,7 @@ async def started(command: list[str | Path]) -> AsyncIterator[tuple[Process, lis
 
 @asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[Process]:
-    """An API in a process of its own, ready; it is killed at the end of the block."""
+    """An API that is ready, in a process of its own; it is killed at the end of the block."""
     async with (
         processes.eventscope_process(settings, "serve", "--no-ingest") as process,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{settings.port}", timeout=60.0) as http,

@@ -1,4 +1,4 @@
-"""The mappings of docs/publishing.md make of its messages what it says."""
+"""The mappings of docs/publishing.md turn its messages into what the page says."""
 
 import re
 from pathlib import Path

@@ -57,13 +57,13 @@ void main();
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The files of the page, with the address of a NATS server in them, and the log that is fed from it."""
+    """The files of the page, with the address of a NATS server in them, and the log that reads from that server."""
 
     folder: Path
     log: Log
 
     async def run(self, name: str) -> list[str]:
-        """The lines that the program says; it ends well."""
+        """The lines that the program prints; it must exit with 0."""
         bundle = self.folder / f"{name}.js"
         options = ("--bundle", "--platform=node", "--log-level=warning", f"--outfile={bundle}")
         await self._done(MODULES / ".bin/esbuild", self.folder / name, *options)
@@ -80,7 +80,7 @@ class Place:
 
 @pytest.fixture
 async def place(settings: Settings, log: Log, tmp_path: Path) -> AsyncIterator[Place]:
-    """Servers with the settings that everybody has by default, and the files of the page with their address."""
+    """Servers with the default settings, and the files of the page with their address."""
     if shutil.which("node") is None or not (MODULES / "esbuild").exists():
         leave_out("the examples in TypeScript need Node and what `make web` installs")
     async with killable_nats(tmp_path) as server:
@@ -97,7 +97,7 @@ async def place(settings: Settings, log: Log, tmp_path: Path) -> AsyncIterator[P
 
 
 def versions(events: list[EventDocument], type: str) -> list[tuple[int | None, int | None]]:
-    """Those of an aggregate type: what the log gave, and what was claimed instead."""
+    """The versions of an aggregate type: those that the log assigned, and what was claimed instead."""
     return [(e.get("version"), e.get("claimedVersion")) for e in events if e.get("aggregateType") == type]
 
 

@@ -39,7 +39,7 @@ class Place:
     printed: Callable[[], str]
 
     async def events(self, count: int) -> list[tuple[str, object]]:
-        """Type and data of the events in the log, in its order, once there are so many."""
+        """Type and data of the events in the log, in log order, once there are that many."""
 
         async def found() -> list[Event]:
             events = [event async for event in self.service.replay_events()]
@@ -48,7 +48,7 @@ class Place:
         return [(event.type, event.data) for event in await until(found)]
 
     async def user(self, id: str, *names: str) -> None:
-        """Publish that this user was created, and renamed."""
+        """Publish that this user was created and renamed."""
         for name in names:
             type = "user.created" if name == names[0] else "user.updated"
             await self.service.publish_event(type, {"name": name}, aggregate_type="user", aggregate_id=id)
@@ -59,7 +59,7 @@ CHECKS: dict[str, Check] = {}
 
 
 def example(mark: str) -> Callable[[Check], Check]:
-    """The function checks what the one example does in which the mark stands."""
+    """The function checks what the one example with this mark in it does."""
 
     def known(check: Check) -> Check:
         CHECKS[mark] = check
@@ -180,7 +180,7 @@ def test_every_example_is_run_and_each_once() -> None:
 async def place(
     settings: Settings, log: Log, tmp_path: Path, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
 ) -> AsyncIterator[Place]:
-    """Servers with the settings that everybody has by default, and the example with their addresses in it."""
+    """Servers with the default settings, and the example with their addresses in it."""
     async with killable_nats(tmp_path) as server:
         settings = Settings(mongo_url=settings.mongo_url, mongo_database=settings.mongo_database, nats_url=server.url)
         client = await nats.connect(server.url)
@@ -203,14 +203,14 @@ async def test_the_example_does_what_it_says(place: Place, check: Check) -> None
 
 
 async def run(place: Place, **given: object) -> None:
-    """Run statements that wait, with these names given."""
+    """Run statements that may await, with these names defined."""
     place.names.update(given)
     await eval(compile(place.code, str(PAGE), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), place.names)
 
 
 @asynccontextmanager
 async def task(work: Coroutine[Any, Any, object]) -> AsyncIterator[None]:
-    """The work goes on for the length of the block."""
+    """Run the work for the length of the block."""
     running = asyncio.create_task(work)
     try:
         yield

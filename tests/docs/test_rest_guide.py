@@ -1,4 +1,4 @@
-"""The guide to REST: every request in it is made of the log that the guides tell of, and gets the answer shown."""
+"""The guide to REST: every request in it runs on the log that the guides describe, and gets the answer it shows."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""`eventscope doctor` on real servers: it finds what was done to them, and says so to people and to programs."""
+"""`eventscope doctor` on real servers: it finds what was done to them, and reports it to people and programs."""
 
 import asyncio
 import io
@@ -106,7 +106,7 @@ async def at_work(log: Log, ingesting: None) -> None:
 
 
 def worse(findings: list[Finding]) -> dict[str, Level]:
-    """What needs somebody, but for the disk of the machine that the test runs on."""
+    """The findings that need action, except for the disk of the machine that runs the test."""
     return {one.check: one.level for one in findings if one.level >= Level.WARNING and one.check != "MongoDB disk"}
 
 

@@ -1,4 +1,4 @@
-"""What the doctor thinks of what it finds: plain functions, asked with values."""
+"""How the doctor judges what it finds: plain functions of values."""
 
 from dataclasses import replace
 from typing import Any
@@ -83,7 +83,7 @@ def of_stream(monitored: MonitoringFacts | None = None, embedded: bool = False, 
 
 
 def worse(findings: list[Finding]) -> dict[str, Level]:
-    """What is not simply well."""
+    """The findings that are not simply good."""
     return {finding.check: finding.level for finding in findings if finding.level != OK}
 
 

@@ -1,4 +1,4 @@
-"""Events that leave a log for a file and come into another one are the same there, and known to the one they left."""
+"""Events exported from one log and imported into another are the same there; the first log recognizes them."""
 
 import hashlib
 from collections.abc import Mapping
@@ -84,7 +84,7 @@ class Log:
 
 
 def of_api(document: EventDocument) -> event.Event:
-    """The event as the API gives it to a client."""
+    """The event as the API returns it to a client."""
     node: dict[str, Any] = {name: document.get(name) for name in event.NAMES.values()}
     node |= {"position": document["_id"], "cursor": f"e{document['_id']:x}.tag"}
     for own in event.TIMES:

@@ -1,4 +1,4 @@
-"""Exporting from a real log: whole or not there, gone on with after any end, and taken back without a change."""
+"""Exporting from a real log: a file is whole or missing, an interrupted export continues, an import changes nothing."""
 
 import asyncio
 import io
@@ -48,7 +48,7 @@ async def api(settings: Settings, log: Log, client: Client, ingesting: None) -> 
 
 @pytest.fixture
 async def still(settings: Settings, log: Log, client: Client) -> AsyncIterator[RunningApi]:
-    """An API to a log that nobody ingests into."""
+    """An API over a log that nobody ingests into."""
     async with running_api(settings) as api:
         yield api
 
