@@ -52,7 +52,7 @@ class FeedObserver(Protocol):
         ...
 
     def on_delivery(self, events: int = 1) -> None:
-        """So many events were sent, counted once for each subscriber."""
+        """`events` events were sent; an event counts once for each subscriber."""
         ...
 
     def on_fan_out(self, seconds: float) -> None:

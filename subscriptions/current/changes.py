@@ -1,4 +1,4 @@
-"""Changes of the log, for listeners that keep something up to date: new events, or that any may have been missed.
+"""Changes of the log, for listeners that keep something up to date: new events, or a gap in which any may have come.
 
 One inbox of the live feed serves all listeners. They do not need the events themselves, so a hole is not filled here: a
 listener that may have missed some reads again what it keeps.
@@ -41,7 +41,7 @@ class ChangeNotifier:
         self._log = log
         self._feed = feed
         self._listeners: set[ChangeListener] = set()
-        self._failed: set[ChangeListener] = set()  # that raised, and must be notified again
+        self._failed: set[ChangeListener] = set()  # those that raised, and must be notified again
         self._task: asyncio.Task[None] | None = None
         self._head: int | None = None  # None at the start and after a hole
         self._hour = 0
@@ -65,7 +65,7 @@ class ChangeNotifier:
     async def _listen(self) -> None:
         self._head, self._hour = None, self._log.clock() // HOUR
         with self._feed.join() as inbox:
-            # an event that was stored just before this joined is in no batch
+            # an event stored just before this joined the feed is in no batch
             self._notify_gap()
             while True:
                 try:
@@ -120,7 +120,7 @@ class ChangeNotifier:
             self._call(listener, None)
 
     def _call(self, listener: ChangeListener, events: Sequence[EventDocument] | None) -> None:
-        """Call it with new events, or None for a gap; if it raises, it is notified of a gap later, and others go on."""
+        """Call the listener with new events, or None for a gap; if it raises, it gets a gap later, and others go on."""
         try:
             if events is None:
                 listener.on_gap()

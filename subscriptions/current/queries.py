@@ -93,16 +93,16 @@ class _LiveResult(Generic[T]):
         self._working.callback(asyncio.create_task(self._keep()).cancel)
 
     def stop(self) -> None:
-        """End that."""
+        """Stop keeping it up to date."""
         self._working.close()
 
     async def join(self, subscriber: Latest[T]) -> None:
-        """Give it the present value now, and new ones with the other subscribers."""
+        """Give the subscriber the present value now, and each new one as the others get it."""
         self._give(await self._now(), [subscriber])
         self._subscribers.add(subscriber)
 
     def leave(self, subscriber: Latest[T]) -> None:
-        """Stop giving it values."""
+        """Give the subscriber no more values."""
         self._subscribers.discard(subscriber)
 
     def on_events(self, events: Sequence[EventDocument]) -> None:

@@ -122,7 +122,8 @@ class Buffer:
             raise Blocked(trouble)
         present = info.config.subjects or []
         lacks = merge_patterns(present, self.subjects) != list(present)
-        # somebody may still be editing the stream, so it is corrected only when two checks in a row find this
+        # somebody may still be editing the stream, so it is corrected only when two checks in a row find subjects
+        # missing
         if lacks and self._is_incomplete:
             patterns = ", ".join(present), ", ".join(self.subjects)
             logger.warning("the stream %s accepts %s, and is set to accept %s again", self.name, *patterns)

@@ -9,16 +9,16 @@ from eventscope.store.values.message import HEADERS, AcceptedMessage, MessageGro
 from eventscope.subscriptions.ingest.portions import MEMBER_BYTES
 
 ANY: Final = "*"
-MOST_BYTES: Final = 1024 * 1024  # in all events of one message together, each of which would get all headers
+MOST_BYTES: Final = 1024 * 1024  # for all events of one message together, since each would get all headers
 RESERVED: Final = ("nats-", "eventscope-")  # instructions for the servers, which have obeyed them
 
 
 class KeptHeaders:
     """The names of headers to keep, in any case; a `*` at the end of one stands for the rest of a name.
 
-    A header is kept under the name in the setting, or under its own if a `*` matches it. Reserved names match only
-    settings that start like them. In a group of events, the first one gets all kept headers, and the others those that
-    do not make the group too large.
+    A header is kept under the name in the setting, or under its own if a `*` matches it. A reserved name matches only
+    settings that spell out its reserved prefix. In a group of events, the first one gets all kept headers, and the
+    others those that do not make the group too large.
     """
 
     def __init__(self, names: Sequence[str] = ()) -> None:

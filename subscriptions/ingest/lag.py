@@ -15,7 +15,7 @@ from eventscope.subscriptions.nats.single import messages_after
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """How many messages the stream has and the log has not, and how long the oldest of them has waited."""
+    """How many messages are in the stream but not yet in the log, and how long the oldest of them has waited."""
 
     events: int
     seconds: float

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 def stored_bytes(message: ParsedMessage) -> int:
-    """About how many bytes of BSON the message makes: for a list of short numbers, six times as many as of JSON.
+    """About how many bytes of BSON the message makes: for a list of short numbers, six times as many as its JSON has.
 
     In a group, each event counts with its overhead and with what came in the headers or subject for all of them.
     """
@@ -63,7 +63,7 @@ class Portions:
                 portion, events, size = [], 0, 0
             portion.append(message)
             events += more
-            size += self._weight(message)  # again, since the limit may be new
+            size += self._weight(message)  # again, since the limit may have changed
         if portion:
             yield portion
 

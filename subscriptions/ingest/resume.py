@@ -119,6 +119,6 @@ async def _is_another(client: Client, place: StreamPosition) -> bool:
     message = await message_at(client, place.stream, place.sequence)
     if message is not None:
         return abs(message.recorded_at - place.recorded_at) > TOLERANCE
-    # It was removed, before it was read or since. A lower sequence that came later is as good a sign.
+    # The message was removed, before or after it was read. A later message with a lower sequence is as good a sign.
     later = await first_since(client.jetstream(), place.stream, place.recorded_at + TOLERANCE)
     return later is not None and later <= place.sequence

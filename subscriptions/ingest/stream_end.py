@@ -16,8 +16,8 @@ T = TypeVar("T")
 async def step_over_end(writer: Writer, client: Client, reader: StreamReader[T], now: int) -> None:
     """Move the checkpoint to the end of the stream if no message is left before it, and record what was lost.
 
-    Not left to the next message, which may be long in coming. `now` is in microseconds. Raises Unavailable, and what
-    `append` raises.
+    This does not wait for the next message, which may be long in coming. `now` is in microseconds. Raises Unavailable,
+    and what `append` raises.
     """
     place = writer.at.place
     end = None if place is None else await end_without_messages(client, place)

@@ -42,7 +42,7 @@ FORGOTTEN_SECONDS: Final = 60.0  # until the server removes a consumer that nobo
 
 
 class ReadInterrupted(Unavailable):
-    """The messages must be requested again, from the last one on; NATS itself answers."""
+    """The messages must be requested again, from the last one on, though NATS itself still answers."""
 
 
 class StreamReader(Generic[T]):
@@ -71,7 +71,7 @@ class StreamReader(Generic[T]):
         self._most = most
         self._parse = parse
         self._weigh = weigh
-        self._ready: deque[tuple[T, int, float]] = deque()  # with its bytes, and the seconds that parsing it took
+        self._ready: deque[tuple[T, int, float]] = deque()  # each with its bytes, and the seconds that parsing it took
         self._bytes = 0  # of all that are ready
         self._seconds = 0.0
         self._turn = (0, 0.0)  # messages parsed since other tasks had their turn, and the seconds that took

@@ -20,7 +20,7 @@ from eventscope.store.values import moment
 from eventscope.store.values.message import StreamPosition
 from eventscope.subscriptions.nats.holders import Holder, first_needed, holders
 
-FULL: Final = 0.8  # of a limit: then stored messages are not kept for later
+FULL: Final = 0.8  # of a limit: beyond it, stored messages are no longer kept for later
 FORGOTTEN_SECONDS: Final = 5.0
 
 logger = logging.getLogger(__name__)

@@ -37,7 +37,7 @@ class PendingItem:
 
     item: Item
     before: int
-    """Up to where everything was sent before it."""
+    """The position up to which everything was sent before this item."""
     mark: int
     cursor: int
     size: int = 0

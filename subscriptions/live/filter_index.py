@@ -69,7 +69,7 @@ class Matches(Generic[T]):
 
 
 class FilterIndex(Generic[T]):
-    """Values, each with the filter that it stands for."""
+    """Values, each added with a filter, and found by the events that this filter matches."""
 
     def __init__(self) -> None:
         self._entries: dict[T, tuple[_Entry[T], frozenset[IndexKey] | None]] = {}

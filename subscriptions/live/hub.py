@@ -6,8 +6,8 @@
 
 The hub knows up to which position the log was sent. A batch that starts after it leaves a hole, which is read from the
 store once for all: subscribers get `LiveBreak`, what was missed, and `LiveStart`. Where that would take long, each
-subscriber reads for itself, as slow ones do. A subscriber that joins gets what is sent from before it looked for the
-end of the log, and skips what it has read by then.
+subscriber reads for itself, as slow ones do. A subscriber that joins gets what is sent from the moment before it looks
+for the end of the log, and skips what it has already read.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ TOTAL_BYTES: Final = 64 * 1024**2
 CACHE_BYTES: Final = 16 * 1024**2  # of rendered results
 MOST_FILLED: Final = 10_000  # events of a hole that are read once for all
 RETRY_SECONDS: Final = 1.0
-LOOKS: Final = 5  # at the cohorts, in the time within which each must learn its position
+LOOKS: Final = 5  # how often cohorts are looked at in the time within which each must learn its position
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class Hub:
         with self._feed.count_subscriber():
             if not self._cohorts:
                 at = await checkpoint.read(self._log)
-                if not self._cohorts:  # still: nobody needs what lies before
+                if not self._cohorts:  # still none: nobody needs what lies before the head
                     self._check_identity(at)
                     self._reach(max(self.position, at.head))
             cohort = self._cohorts.get(key) or self._new_cohort(key, filter, render())

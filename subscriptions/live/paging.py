@@ -10,7 +10,7 @@ from eventscope.store.values.documents import EventDocument
 
 MOST: Final = 200
 MOST_BYTES: Final = 1024**2
-FIRST: Final = 5  # while the size of events is unknown, which may have 1 MiB each
+FIRST: Final = 5  # while the size of events is unknown: each may have 1 MiB
 GROWTH: Final = 8  # from one page to the next: the next events may be larger again
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # a cohort has subscribers, and each of them knows its cohort
 
 SEND_SECONDS: Final = 10.0  # for one send; a connection that takes longer is aborted
 LAG_SECONDS: Final = 0.5
-HOLD_SECONDS: Final = 1.0  # that a slow subscriber may keep events that were read ahead for it
+HOLD_SECONDS: Final = 1.0  # for which a slow subscriber may keep events that were read ahead for it
 
 Text: TypeAlias = str | Awaitable[str]
 
@@ -72,7 +72,7 @@ class Subscriber:
         """Send everything that matches on positions above the cursor, in order, until the sink is gone.
 
         Raises Unavailable or QuestionTimedOut when the store cannot be read; resume from the last position then. Any
-        other exception is a defect: a sink that is gone raises Gone or an OSError, which end this without one.
+        other exception is a defect: a sink that is gone raises Gone or an OSError, after which this simply returns.
         """
         try:
             while True:

@@ -47,7 +47,7 @@ def time(value: Any, exponent: int) -> str:
     is none of these, or not within the years 1 to 9999.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
-        units = Decimal(repr(value))  # the decimal in the message, not the float next to it
+        units = Decimal(repr(value))  # the decimal in the message, not the float nearest to it
     elif isinstance(value, str) and NUMBER.fullmatch(value):
         units = Decimal(value)
     else:

@@ -83,7 +83,7 @@ def _nest_event(content: dict[str, Any]) -> dict[str, Any] | Contents:
         raise WrongEnvelope("its subject is set to nestjs, but it has no pattern")
     pattern = content["pattern"]
     first = {"type": pattern} if isinstance(pattern, str) else {"pattern": pattern}
-    if "type" in content and "type" in first:  # the pattern is the type, and the other one is kept as an extension
+    if "type" in content and "type" in first:  # the pattern is the type, and the member `type` is kept as an extension
         members = first | {name: value for name, value in content.items() if name not in ("pattern", "type")}
         return Contents(members, {"type": content["type"]}, claims=True)
     return first | {name: value for name, value in content.items() if name != "pattern"}

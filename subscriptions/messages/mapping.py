@@ -56,7 +56,7 @@ class _SourceValue:
 class _SourceReader:
     """Reads a member from one source: `keys` is the path into the message, if it is one.
 
-    `is_outer` marks a header or the subject; the rest of it is not kept.
+    `is_outer` marks a header or the subject, of which nothing but the value read is kept.
     """
 
     name: str

@@ -73,7 +73,7 @@ def doubts(config: StreamConfig) -> str:
 async def _captured_by_sources(
     js: JetStreamContext, stream: str, config: StreamConfig
 ) -> tuple[str, str, list[str]] | None:
-    """The nearest direct or indirect source that captures reserved subjects: the way to it, its name, and those."""
+    """The nearest direct or indirect source with reserved subjects: the path to it, its name, and those subjects."""
     waiting, seen = deque([("", config)]), {stream}
     while waiting:
         way, config = waiting.popleft()

@@ -51,7 +51,7 @@ class StreamFacts:
 
 @dataclass(frozen=True, slots=True)
 class NatsFacts:
-    """What the server reports. `jetstream` says why there is none; `stream` is None if the stream does not exist.
+    """What the server reports. `jetstream` says why there is no JetStream; `stream` is None if there is no stream.
 
     `holders` are the durable consumers of the stream, and `listening` the streams that capture what Eventscope sends.
     `ahead` is its clock minus ours in seconds, wrong by at most `doubt`; None if it is unknown.

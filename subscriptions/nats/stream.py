@@ -66,7 +66,7 @@ async def connect(
             raise error
 
     async def disconnected() -> None:
-        if not client.is_closed:  # by ourselves
+        if not client.is_closed:  # else we closed it ourselves
             logger.warning("the connection %s to NATS at %s is lost", name, redacted(url))
 
     async def reconnected() -> None:

@@ -88,7 +88,7 @@ def decode(raw: bytes) -> list[StoredEvent] | PublishRejection:
 
 
 def is_about(answer: list[StoredEvent] | PublishRejection, ids: Sequence[str]) -> bool:
-    """Whether it says that just the events with these ids were stored, in this order, or is a rejection.
+    """Whether it says that exactly the events with these ids were stored, in this order, or is a rejection.
 
     A rejection may carry an id that its publisher did not give: a group of events has one of its own, and so does a
     message without a usable id.

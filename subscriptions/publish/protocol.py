@@ -53,7 +53,7 @@ def compose(
 
 
 def encode(content: EventMessage | Sequence[EventMessage], name: str) -> bytes:
-    """The JSON of an event, or of several that are stored together. BadInput when there is none; `name` is for it."""
+    """The JSON of an event, or of several stored together. BadInput, which calls them `name`, if there is none."""
     try:
         return json_text.dumps(content, option=ENCODING)
     except json_text.Fault as fault:
@@ -66,7 +66,7 @@ def size(payload: bytes, headers: Mapping[str, str | list[str]]) -> int:
 
 
 def check_size(name: str, payload: bytes, headers: Mapping[str, str], most_content: int, most_bytes: int) -> None:
-    """Raise BadInput when the payload, or all of the message, is too large. `name` names it there."""
+    """Raise BadInput when the payload, or all of the message, is too large; the error calls it `name`."""
     bytes = size(payload, headers)
     if len(payload) > most_content or bytes > most_bytes:
         limit = min(most_content, most_bytes)

@@ -34,7 +34,7 @@ class _Broken(Exception):
 
 
 _InFlight = asyncio.Queue[tuple[OutgoingMessage, Acknowledgement, bool]]
-"""Messages with what is to acknowledge them, and whether they were sent before, on another connection."""
+"""Each message with its acknowledgement to come, and whether it was sent before, on another connection."""
 
 
 class Publisher:
@@ -131,7 +131,7 @@ class Publisher:
     def _on_end(self, work: asyncio.Task[None]) -> None:
         if not work.cancelled() and (error := work.exception()):
             logger.error("publishing has ended with %d messages not acknowledged: %s", self._pending_count(), error)
-        # wakes all callers that wait, each by the one before it
+        # wakes all waiting callers: each wakes the next
         self._idle.set()
         self._window.release()
 

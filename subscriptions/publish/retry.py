@@ -28,7 +28,7 @@ from eventscope.subscriptions.publish.trust import Answer, AnswerTrust
 
 ACK_SECONDS: Final = 5.0
 DIGITS: Final = 20  # more than the number of any rejected message has
-SERVERS_OWN: Final = "nats-"  # headers that only JetStream reads, and has obeyed the first time
+SERVERS_OWN: Final = "nats-"  # headers that only JetStream reads, and already obeyed the first time
 
 
 class RetryRefused(Exception):
@@ -48,7 +48,7 @@ def headers(message: StoredRejection) -> Sendable:
 def _id(headers: Mapping[str, str | list[str]]) -> str | None:
     for name in (OWN_ID, MESSAGE_ID):
         value = headers.get(name)
-        last = value[-1] if isinstance(value, list) else value  # which JetStream and the parser go by
+        last = value[-1] if isinstance(value, list) else value  # the value that JetStream and the parser use
         if last:
             return last
     return None

@@ -1,7 +1,7 @@
 """Which answers to a publisher are true: anybody on NATS may publish to the inbox where it waits.
 
-With the log's key, those that an ingester of the log has sealed for the very message that was published. Without it,
-those that can be read and are about its events; a forged one among them cannot be recognized.
+With the log's key, an answer is true if an ingester of the log sealed it for the very message that was published.
+Without it, an answer is accepted if it can be read and is about its events, and a forged one cannot be recognized.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from eventscope.subscriptions.publish.outcome import PublishRejection, StoredEve
 if TYPE_CHECKING:  # it brings the MongoDB driver, which services that publish do without
     from eventscope.subscriptions.live.log_key import LogKey
 
-LOG_SECONDS: Final = 10.0  # from one line to the next, however much is sent
+LOG_SECONDS: Final = 10.0  # between two log lines, however much is sent
 
 logger = logging.getLogger(__name__)
 
