@@ -48,7 +48,7 @@ EVENTS: Final = "/events/"
 
 @asynccontextmanager
 async def services(settings: Settings) -> AsyncIterator[Services]:
-    """What requests are answered with, for the length of the block; CannotStart if a server cannot be reached."""
+    """The services that answer requests, for the length of the block; CannotStart if a server cannot be reached."""
     async with (
         connect(
             settings, "eventscope api", RecentEvents(settings.tail_events) if settings.tail_events else None
@@ -70,7 +70,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
             retention=settings.retention,
             nats_version=lambda: _version(connections.nats),
             nats_connected=lambda: connections.nats.is_connected,
-            # clients choose the types of events: that NATS lets nobody publish some of them is no fault of ours
+            # clients choose the types of events: it is not our fault if NATS lets nobody publish some of them
             nats_refusal=lambda: violations_text(connections.nats, apart=settings.subjects),
             limits=limits(settings),
             # wait for at most half of the time that an answer may take: the other half is for building it

@@ -1,4 +1,4 @@
-"""Tasks that run beside other work and have certainly ended when it ends."""
+"""Tasks that run beside other work and are sure to have ended when it ends."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine

@@ -6,9 +6,9 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any, Final
 
-QUOTED: Final = 40  # characters of a number in an error
+QUOTED: Final = 40  # characters of a number that an error quotes
 LONGEST: Final = len(str(-(2**63)))
-MOST_DEPTH: Final = 99  # within data, as in messages
+MOST_DEPTH: Final = 99  # of nesting within data, the same as in messages
 
 
 def check(value: Any, at: str) -> None:
@@ -39,7 +39,7 @@ class _Lossy(float):
 
 
 def decimal(text: str) -> float:
-    """Parse a decimal; a `_Lossy` if no float equals it, since its place, for the error, is not known yet."""
+    """Parse a decimal; return a `_Lossy` if no float equals it: its place, which the error names, is not known yet."""
     value = float(text)
     if not isfinite(value):
         return _lossy(f"the number {text[:QUOTED]} is beyond what a 64-bit float can hold")
@@ -51,7 +51,7 @@ def decimal(text: str) -> float:
 
 
 def integer(text: str) -> float:
-    """Parse an integer; a `_Lossy` if it is too large, since its place, for the error, is not known yet."""
+    """Parse an integer; return a `_Lossy` if it is too large: its place, which the error names, is not known yet."""
     if len(text) <= LONGEST and -(2**63) <= int(text) < 2**63:
         return int(text)
     return _lossy(f"the integer {text[:QUOTED]} does not fit into 64 bits")

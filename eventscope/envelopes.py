@@ -48,7 +48,7 @@ class FromHeader:
 
 @dataclass(frozen=True, slots=True)
 class FromSubject:
-    """Words of the subject, joined by dots: ranges, with both ends, of words counted from 1; None is the last word."""
+    """Words of the subject, joined by dots: inclusive ranges of words counted from 1; None is the last word."""
 
     ranges: tuple[tuple[int, int | None], ...]
 
@@ -85,7 +85,7 @@ EnvelopeChoice: TypeAlias = EnvelopeName | EnvelopeMapping
 def read_setting(text: str) -> dict[str, EnvelopeChoice]:
     """Parse the setting: JSON if it begins with a brace, or else the path of a JSON file.
 
-    Raises ValueError, which names the wrong place.
+    Raises a ValueError that names the place of the mistake.
     """
     return setting(content(text))
 

@@ -3,7 +3,7 @@
     EventscopeError
     ├── BadInput             BAD_USER_INPUT              the request itself is wrong
     │   ├── PageTooLarge     PAGE_TOO_LARGE              it asks for more than one page may hold
-    │   ├── WrongLog         WRONG_LOG                   a cursor is of another log than this one
+    │   ├── WrongLog         WRONG_LOG                   a cursor belongs to another log
     │   ├── NotOverHttp      SUBSCRIPTION_NOT_SUPPORTED  a subscription came by POST
     │   └── NotPersisted     PERSISTED_QUERY_NOT_SUPPORTED  a query came as its hash alone
     ├── Rejected             REJECTED                    an event was not stored, for the reason given
@@ -49,7 +49,7 @@ class EventscopeError(Exception):
 
     @property
     def details(self) -> dict[str, Any]:
-        """What clients see beside the code."""
+        """What clients see besides the code."""
         return {}
 
 
@@ -80,7 +80,7 @@ class PageTooLarge(BadInput):
 
 
 class WrongLog(BadInput):
-    """A cursor is of another log than this one, so there is no place here at which to continue."""
+    """A cursor belongs to another log, so there is no place in this one at which to continue."""
 
     code = "WRONG_LOG"
 
@@ -201,7 +201,7 @@ class CannotStart(EventscopeError):
 def to_client(error: BaseException) -> dict[str, Any]:
     """The error in GraphQL's form. Unexpected errors are masked: `errorId` finds the logged traceback.
 
-    The reason of Blocked and CannotStart goes to the log alone: it may name users and documents.
+    The reason of a Blocked or CannotStart goes only to the log: it may name users and documents.
     """
     if isinstance(error, Blocked | CannotStart):
         log_client_error(Unavailable.code, str(error))

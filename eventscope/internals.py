@@ -1,7 +1,7 @@
 """Checks before use that a library still has the internals that we override, patch or read.
 
-A library may change them in any version without a word. Where one would then silently go its own way (a patch that
-patches nothing, an override that is never called), the program says so and does not start.
+A library may change them in any version without notice. Where the change would go unnoticed (a patch that patches
+nothing, an override that is never called), the program reports it and does not start.
 """
 
 import inspect
@@ -18,7 +18,7 @@ class Internals:
 
     distribution: str
     methods: Mapping[object, Mapping[str, str]] = field(default_factory=dict)
-    """By class or module: the names of its functions, each with those of its parameters, `self` left out."""
+    """By class or module: the names of its functions, each with the names of its parameters except `self`."""
     attributes: Mapping[object, str] = field(default_factory=dict)
     """By class or module: the names of its other attributes, for a class also those that its methods set."""
 

@@ -29,7 +29,7 @@ def redacted(address: str) -> str:
 
 
 def redacted_text(text: str) -> str:
-    """The text with `***` for what may be secret in its addresses: a safety net under all that log or print."""
+    """The text with `***` for what may be secret in its addresses: a safety net under all logs and output."""
     return ADDRESS.sub(_redact_match, text)
 
 
@@ -52,7 +52,7 @@ def _is_bare(text: str) -> bool:
 
 
 def _repeats(message: str, word: str) -> bool:
-    # one or two characters are in every sentence: they count only if they stand there as a word
+    # one or two characters are in every sentence: they count only as a word of their own
     return word in message and (len(word) > SHORT or re.search(rf"(?<!\w){re.escape(word)}(?!\w)", message) is not None)
 
 
@@ -74,7 +74,7 @@ def _one(address: str) -> str:
     assert match is not None
     scheme, rest = match[1] or "", match[2]
     head, mark, options = rest.partition("?")
-    if "@" in options:  # either the password contains a question mark, or an option an @
+    if "@" in options:  # either the password contains a question mark, or an option contains an @
         return f"{scheme}{HIDDEN}"
     user, at, place = head.rpartition("@")
     hosts, slash, path = place.partition("/")

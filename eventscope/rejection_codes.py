@@ -1,4 +1,4 @@
-"""The codes with which messages are rejected; `docs/errors.md` explains each, and a test compares all three."""
+"""The codes with which messages are rejected. `docs/errors.md` explains each; a test compares both with the code."""
 
 import difflib
 from collections.abc import Iterable

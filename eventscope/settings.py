@@ -20,7 +20,8 @@ from eventscope.redact import redacted_text, redacted_value
 PREFIX = "EVENTSCOPE_"
 MOST_PATHS = 16
 MOST_PATH = 200
-# no key may be a number, as in a list: MongoDB refuses to index a list by one if its objects have such a key
+# no key may be a number: where the key before it holds a list, the number could be a place in the list or a key of
+# its objects, and MongoDB refuses to index that
 PATH = re.compile(r"(data|metadata)(\.(?!\d+(\.|$))[^\s$.\\\0,][^\s.\\\0,]*)+")
 SUBJECT = re.compile(r"([^\s.*>]+|\*)(\.([^\s.*>]+|\*))*(\.>)?|>")
 HOST = re.compile(r"(\*\.)?[0-9A-Za-z_-]+(\.[0-9A-Za-z_-]+)*\.?", re.ASCII)

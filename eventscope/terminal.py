@@ -1,4 +1,4 @@
-"""Lines for a terminal, made safe: they may contain what anybody sent, such as control sequences."""
+"""Lines for a terminal, made safe: they may contain text from anybody, with control sequences in it."""
 
 import io
 import logging

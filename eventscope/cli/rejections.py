@@ -18,7 +18,7 @@ from eventscope.subscriptions.publish.retry import Retrier, RetryRefused, open_r
 from eventscope.terminal import say
 
 PAGE: Final = 50
-SETTLE_SECONDS: Final = 5.0  # without an answer, after which no ingester seems to be running
+SETTLE_SECONDS: Final = 5.0  # of silence, after which we assume that no ingester is running
 
 
 async def show_all(settings: Settings, code: str | None, limit: int) -> None:

@@ -61,5 +61,5 @@ def _value(name: str, value: Any) -> Any:
         return [graphql_filter(one) for one in value]
     if name == "not_":
         return graphql_filter(value)
-    # a str is a sequence too: sent as it is, GraphQL takes it for a list of one
+    # a str is a sequence too; it is sent as it is, since GraphQL reads it as a list of one
     return list(value) if name.endswith("s") and not isinstance(value, str) else value

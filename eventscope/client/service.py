@@ -282,7 +282,7 @@ async def _open_publisher(
     except BadAccess as error:
         raise BadInput(str(error), f"nats_{error.field}") from None
     except CannotStart as error:
-        # without its advice, which is for operators of Eventscope
+        # the advice after the semicolon is left out: it is for operators of Eventscope
         raise Unavailable(str(error).partition("; ")[0]) from error
     try:
         await stream.ensure(client.jetstream(), stream_name, subjects)

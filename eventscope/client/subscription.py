@@ -188,7 +188,7 @@ class EventSubscription:
         return parse_event(payload) if payload["__typename"] == "Event" else None
 
     async def _report(self, gap: RetentionGap) -> None:
-        if gap.through == self._reported_through:  # on an earlier connection
+        if gap.through == self._reported_through:  # it was reported on an earlier connection
             return
         self._reported_through = gap.through
         if self._on_gap is None:

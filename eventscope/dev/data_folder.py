@@ -62,7 +62,7 @@ def running_dev(data_dir: Path = DATA_DIR) -> RunningDev | None:
 
 
 def with_running_servers(settings: Settings, data_dir: Path = DATA_DIR) -> Settings:
-    """The settings, with the servers of the running `eventscope dev` where they name none; unchanged if none runs."""
+    """The settings, with servers of the running `eventscope dev`, if any, filled in where they name none."""
     dev = running_dev(data_dir)
     if dev is None:
         return settings

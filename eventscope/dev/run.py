@@ -25,7 +25,7 @@ from eventscope.terminal import safe
 
 PROGRAM = (sys.executable, "-m", "eventscope")
 READY_SECONDS = 60.0
-LEASE_SECONDS = 2.0  # short, since after a kill nobody else holds the lease
+LEASE_SECONDS = 2.0  # short: after a kill, the old lease only delays the next start
 HISTORY = 500  # past sample events, so that a new log shows something at once
 SERVERS: Mapping[str, str] = {"mongo_url": "MongoDB", "nats_url": "NATS"}
 QUERY = "{ events(first: 3) { nodes { position type aggregateId timestamp } } }"
@@ -65,7 +65,7 @@ async def run_dev(
                 try:
                     await run_until(stop, dev.start(options if sample else None))
                 except CannotStart:
-                    if not stop:  # once a stop is requested, nothing needs to start any more
+                    if not stop:  # once a stop is requested, nothing more needs to start
                         raise
                 await stop.wait()
                 dev.say("stopping")
@@ -99,7 +99,7 @@ class Dev:
         return f"http://{HOST}:{self._ingest_port}"
 
     async def start(self, sample: Sequence[str] | None) -> None:
-        """Start everything, or raise CannotStart; `sample` are options of `eventscope sample`, None for no events."""
+        """Start everything, or raise CannotStart; `sample` has options of `eventscope sample`, None for no events."""
         self.say("starting …")
         self._say_servers()
         self._nats = self._nats or await self._server("nats", Nats)
@@ -153,7 +153,7 @@ class Dev:
             variable("ingest_port"): str(self._ingest_port),
             variable("lease_seconds"): str(min(LEASE_SECONDS, self._settings.lease_seconds)),
             **({} if self._settings.nats_url else {variable(field): "" for field in NATS_ACCESS}),
-            "PYTHONUNBUFFERED": "1",  # for reading logs while they are written
+            "PYTHONUNBUFFERED": "1",  # so that logs can be read while they are written
         }
         return Child(name, [*self._program, *arguments], self._log(name), environment)
 

@@ -87,7 +87,7 @@ class Mongod:
         return [str(binary), *options]
 
     async def answers(self) -> bool:
-        # the port first: after a failure the driver waits half a second before it tries again.
+        # check the port first: after a failure the driver waits half a second before it tries again.
         # In a thread, since pymongo's async client leaves a socket open when it is closed while it connects.
         return await _listens(self.port) and await asyncio.to_thread(self._writable)
 
@@ -144,7 +144,7 @@ class Nats:
             "server_name": self.identity,
             "host": HOST,
             "port": self.port,
-            # events may have 1 MiB; larger messages must arrive too, to be rejected with a reason
+            # events may have up to 1 MiB; larger messages must arrive too, to be rejected with a reason
             "max_payload": 8 * 1024 * 1024,
             # Acknowledged messages are with the operating system, so a killed server loses none at any interval (0 of
             # 250,000 in 8 kills each). A crash of the machine loses what no ingester has stored yet: at most a second

@@ -34,7 +34,7 @@ from eventscope.subscriptions.nats.diagnostics import MonitoringFacts, NatsFacts
 from eventscope.terminal import safe, say_json
 
 COLOURS: Final = {Level.OK: "green", Level.NOTE: "cyan", Level.WARNING: "yellow", Level.BROKEN: "red"}
-SAMPLES: Final = 50  # of derived data
+SAMPLES: Final = 50  # of the derived data, to compare with the events
 SAMPLE_SECONDS: Final = 2.0
 LISTEN_SECONDS: Final = 1.5 * live_batch.HEARTBEAT_SECONDS
 T = TypeVar("T")
@@ -60,7 +60,7 @@ def embedded_servers(settings: Settings, dev: RunningDev | None) -> frozenset[st
 async def examine(settings: Settings, options: Options, *, acknowledge: bool = False) -> list[Finding]:
     """Run all checks; a server that does not answer is a finding, too.
 
-    With `acknowledge`, losses until now are marked as known first, and are no warnings from then on.
+    With `acknowledge`, losses so far are first marked as known, and cause no warnings from then on.
     """
     findings: list[Finding] = []
     async with AsyncExitStack() as stack:
@@ -179,7 +179,7 @@ async def _agreement(log: Log, at: LogCheckpoint) -> Finding:
             await agreement.check(log, at.head, at.rejected_head, accepted=at.accepted)
             await replaced.to_recount(log, at, changed)
         elif changed:
-            # a running ingester checks this itself, while it goes on
+            # a running ingester checks this itself as it goes on
             problem = (
                 f"these collections of the log were dropped or replaced just now, {', '.join(sorted(changed))}:"
                 " see what the ingester reports in a moment"

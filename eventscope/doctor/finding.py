@@ -41,17 +41,17 @@ def ok(check: str, found: str) -> Finding:
 
 
 def note(check: str, found: str, advice: str = "") -> Finding:
-    """A finding worth knowing, without anything that must be done."""
+    """A finding worth knowing; nothing needs to be done."""
     return Finding(check, Level.NOTE, found, advice)
 
 
 def warning(check: str, found: str, advice: str) -> Finding:
-    """A finding of a guarantee that may not hold."""
+    """A finding that a guarantee may not hold."""
     return Finding(check, Level.WARNING, found, advice)
 
 
 def broken(check: str, found: str, advice: str) -> Finding:
-    """A finding of something that does not work."""
+    """A finding that something does not work."""
     return Finding(check, Level.BROKEN, found, advice)
 
 

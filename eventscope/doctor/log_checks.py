@@ -22,7 +22,7 @@ MOST_SKEW: Final = 1.0  # seconds
 MOST_LAG: Final = 10.0
 SHOWN_LOST: Final = 5  # ranges of lost messages
 MOST_TYPES: Final = 1_000
-MOST_ID_TYPES: Final = 10  # as many types with ids in them are no accident
+MOST_ID_TYPES: Final = 10  # this many types with ids in them are no accident
 # a number, a UUID, or at least 16 hexadecimal digits
 ID: Final = re.compile(r"\d+|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|(?=.*\d)[0-9a-fA-F]{16,}")
 MOST_NAMES: Final = 10
@@ -30,7 +30,7 @@ MOST_NAME: Final = 60
 
 
 def ingester(at: LogCheckpoint, last: Stopped | None = None) -> Finding:
-    """Whether an ingester writes the log; `last` is the reason that a running one gave why it cannot."""
+    """Whether an ingester writes the log; `last` is the reason that a running one gave for not writing."""
     check = "ingester"
     if at.lease_held:
         return ok(check, f"{at.holder} is running, the log is at position {at.head}")
@@ -47,9 +47,9 @@ def ingester(at: LogCheckpoint, last: Stopped | None = None) -> Finding:
 
 
 def absent_log(stream: str, first: int) -> list[Finding]:
-    """Whether the database held a log before, which its lack of one cannot show: ingesters trim what they stored.
+    """Whether the database may have lost its log: removed messages suggest it, as ingesters remove what they stored.
 
-    `first` is the sequence of the first message in the stream. Empty if nothing was removed from it.
+    `first` is the sequence of the first message in the stream. Empty if no message was removed before it.
     """
     if first <= 1:
         return []
@@ -122,7 +122,7 @@ def _acknowledged(count: int) -> str:
 
 
 def lost(at: LogCheckpoint, acknowledged: int = 0) -> Finding:
-    """Messages that JetStream removed before they were stored; of `acknowledged` of them the user knows."""
+    """Messages that JetStream removed before they were stored; the user knows of `acknowledged` of them."""
     check = "lost messages"
     if at.lost_count == 0:
         return ok(check, "none: every message of the stream was read")
@@ -177,7 +177,7 @@ def rejected(codes: Mapping[str, int]) -> Finding:
 
 
 def dropped(record: Dropped | None, acknowledged: int = 0) -> Finding:
-    """Rejected messages that were dropped to make room; of `acknowledged` of them the user knows."""
+    """Rejected messages that were dropped to make room; the user knows of `acknowledged` of them."""
     check = "rejected messages dropped"
     if record is None:
         return ok(check, "none")
@@ -200,7 +200,7 @@ def _and(parts: Sequence[str]) -> str:
 
 
 def claims(record: Claims) -> Finding:
-    """Whether publishers claim other versions than the log gives."""
+    """Whether publishers claim versions that differ from those the log gives."""
     check = "claimed versions"
     if not record.differing:
         return ok(check, f"none of the newest {record.newest:,} events claims a version that the log does not give")
@@ -238,7 +238,7 @@ def counts(wrong: Sequence[Difference]) -> Finding:
 
 
 def types(names: Sequence[str]) -> Finding:
-    """Whether there are too many types, or types with ids in them; `names` are the first by name."""
+    """Whether there are too many types, or types with ids in them; `names` holds the first, sorted by name."""
     check = "event types"
     many, with_ids = len(names) > MOST_TYPES, [type for type in names if any(map(ID.fullmatch, type.split(".")))]
     if not many and len(with_ids) < MOST_ID_TYPES:
@@ -256,7 +256,7 @@ def types(names: Sequence[str]) -> Finding:
 
 
 def clocks(ahead: Mapping[str, tuple[float, float] | None]) -> Finding:
-    """Whether the clocks agree. `ahead` maps each server to its clock less ours and the possible error, in seconds.
+    """Whether the clocks agree. `ahead` has, for each server, the seconds by which it is ahead of us, and the error.
 
     Recording times come from NATS; leases and expiry use MongoDB's clock.
     """

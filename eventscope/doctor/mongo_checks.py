@@ -15,7 +15,7 @@ SERVE: Final = "start `eventscope serve` or `eventscope ingest`, which create th
 
 
 def findings(facts: ServerFacts, *, embedded: bool) -> list[Finding]:
-    """The findings of all checks; an `embedded` server, that of `eventscope dev`, needs one member only."""
+    """The findings of all checks; an `embedded` server, one run by `eventscope dev`, needs only one member."""
     return [
         version(facts.version),
         replica_set(facts, embedded=embedded),

@@ -19,8 +19,8 @@ OLDEST: Final = (2, 12, 3)
 REPLICAS: Final = 3
 HOUR: Final = 3600.0
 WINDOW_SECONDS: Final = 60.0
-RATE_MESSAGES: Final = 100  # a rate is computed from at least so many messages,
-RATE_SECONDS: Final = 60.0  # with so many seconds from the first to the last
+RATE_MESSAGES: Final = 100  # a rate is computed from at least this many messages,
+RATE_SECONDS: Final = 60.0  # with at least this many seconds from the first to the last
 
 
 def findings(

@@ -21,7 +21,7 @@ NAMES: Final[Mapping[str, str]] = {member: field for field, member in event.NAME
 COLUMNS: Final = tuple(NAMES)
 JSON: Final = ("data", "metadata", "extensions")
 INTEGERS: Final = ("position", "version", "claimedVersion")
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "'")  # a cell that begins so is a formula to a spreadsheet
+FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "'")  # spreadsheets take a cell that begins with these for a formula
 END: Final = "end"
 LAST: Final = b'{"end":'  # start of the last line
 BOM: Final = b"\xef\xbb\xbf"
@@ -74,9 +74,9 @@ def parse_row(cells: Sequence[str]) -> dict[str, Any]:
 
 
 def message(content: Mapping[str, Any]) -> EventMessage:
-    """The message that imports a line of an export, in the envelope `exported`.
+    """The message by which a line of an export is imported, in the envelope `exported`.
 
-    Its version is a claim: a log gives its own, which is the same if it has all events of the aggregate.
+    Its version is a claim: each log gives its own, which is the same if the log has all events of the aggregate.
     """
     message = {name: value for name, value in content.items() if name not in (*PLACE, "claimedVersion")}
     claimed = content.get("claimedVersion", content.get("version"))
@@ -105,7 +105,7 @@ def parse_end(text: bytes) -> EndLine | None:
 
 
 def strip_line(number: int, raw: bytes) -> bytes:
-    """The line without white space around it, and line 1 also without a byte order mark."""
+    """The line without surrounding white space; line 1 also without a byte order mark."""
     return (raw.removeprefix(BOM) if number == 1 else raw).strip()
 
 

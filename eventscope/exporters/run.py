@@ -73,7 +73,7 @@ class Stdout:
 
 
 def format_of(out: str, format: str | None) -> Format:
-    """The format, by its own name if given or by that of the file. BadInput when there is no such format."""
+    """The format of that name, or of the file's name if none is given. BadInput when there is no such format."""
     name = f".{format}" if format is not None else ".jsonl" if out == STDOUT else Path(out).suffix.lower()
     if name not in FORMATS:
         raise BadInput(
@@ -87,8 +87,8 @@ async def export_events(
 ) -> ExportProgress:
     """Export matching events to `out`, the path of a file or `-`, and return the final progress.
 
-    If it ends early, even when killed, the same call resumes the file where it was. BadInput when the file exists, or
-    was begun with other options.
+    If it ends early, even when killed, the same call resumes the file where it stopped. BadInput when the file exists,
+    or was begun with other options.
     """
     async with EventsService.connect(api_url=api_url) as service:
         if out == STDOUT:

@@ -50,7 +50,7 @@ NOT_IN_URL: Final = "The URL has no query; add ?query=, or use POST"
 class Endpoint(GraphQL[Context, None]):
     """`/graphql` for programs: queries and mutations by POST, queries also by GET, everything over WebSocket.
 
-    Everything also goes as an event stream, except mutations by GET.
+    All of these can also be answered as an event stream, except mutations by GET.
     """
 
     websocket_adapter_class = Adapter
@@ -107,7 +107,7 @@ class Endpoint(GraphQL[Context, None]):
         return orjson.dumps(data, default=plain)
 
     def decode_json(self, data: str | bytes) -> object:
-        """JSON without loss; raises BadInput for a number or key that cannot be kept, JSONDecodeError for no JSON."""
+        """JSON without loss; raises BadInput if a number or key cannot be kept, JSONDecodeError for invalid JSON."""
         try:
             # integers of any size, since not everything in a request goes into the log
             return json_text.loads(_bytes(data), any_integer=True)
@@ -142,7 +142,7 @@ class Endpoint(GraphQL[Context, None]):
         for member in ("variables", "extensions"):
             if not isinstance(body.get(member), dict | None):
                 raise HTTPException(400, f"{member} must be an object or null")
-        # without extensions: the base class would look there for ways to stream an answer that we do not have
+        # without extensions: the base class would look there for ways to stream an answer, and we have none
         return GraphQLRequestData(body["query"], body.get("variables"), body.get("operationName"), extensions=None)
 
     def _from_url(self, parameters: Mapping[str, str | None]) -> dict[str, object]:
@@ -193,7 +193,7 @@ class Endpoint(GraphQL[Context, None]):
             if rest is None:
                 return
             receive = rest
-        # an unlimited body here, limited by ourselves: Starlette's own limit would answer in plain text
+        # no limit here, since `_with_limit` sets it: Starlette's own would answer in plain text
         await RequestBodyLimitMiddleware(self._serve, sys.maxsize)(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -259,7 +259,7 @@ def _bytes(data: str | bytes) -> bytes:
 
 
 def _with_limit(receive: Receive) -> Receive:
-    """The same `receive`, which raises HTTPException 413 for a body that is too large."""
+    """`receive`, wrapped to raise HTTPException 413 for a body that is too large."""
     size = 0
 
     async def count() -> Message:

@@ -3,7 +3,7 @@
 The protocol is the distinct connections mode of https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md
 
 A browser's `EventSource` reconnects after each end of a stream, and sends the last `id` it got in `Last-Event-ID`.
-So the `id` of a result is its cursor, and the end has one that is answered with 204, which means: do not reconnect.
+So the `id` of a result is its cursor, and the end has an `id` that is answered with 204: do not reconnect.
 """
 
 import asyncio

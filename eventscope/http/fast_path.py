@@ -35,7 +35,7 @@ FIXED: Final = (
 
 @dataclass(slots=True)
 class ReceivedRequest:
-    """The messages received of a request so far, which the endpoint can receive again."""
+    """The messages of a request that were received so far, which the endpoint can receive again."""
 
     receive: Receive
     messages: list[Message] = field(default_factory=list)
@@ -75,7 +75,7 @@ class FastPath:
     plans: OrderedDict[bytes, QueryPlan] = field(default_factory=OrderedDict)
 
     async def serve(self, scope: Scope, receive: Receive, send: Send) -> Receive | None:
-        """Answer and return None; or return a `receive` for the endpoint, which must answer then."""
+        """Answer and return None; or return a `receive` for the endpoint, which must then answer."""
         media_type = _media_type(scope)
         if media_type is None:
             return receive
@@ -103,8 +103,8 @@ class FastPath:
         plan = self.direct.plan(request["query"], request.get("variables"), request.get("operationName"))
         if plan is not None and len(body) <= MOST_CACHED_BODY:
             if self.plans and next(iter(self.plans.values())).generation != plan.generation:
-                # the documents of all older plans were dropped: their compiled functions, which the documents' bound
-                # counts, must not live on here
+                # the documents of all older plans were dropped: the plans must not keep alive their compiled functions,
+                # which only the documents' bound counts
                 self.plans.clear()
             self.plans[body] = plan
             if len(self.plans) > self.most_plans:

@@ -1,4 +1,4 @@
-"""Answers to requests for which there is no route, in the one form of all errors."""
+"""Answers to requests for which there is no route, in the form that all errors have."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -39,7 +39,7 @@ async def side_server_answer(request: Request, error: Exception) -> Response:
 
 
 def _answer(request: Request, error: Exception, places: str) -> Response:
-    """Nothing is there, or not by that method; browsers get the bare sentence."""
+    """The error that nothing is at this path, or nothing for that method; browsers get only its sentence."""
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
         message = f"there is no {request.url.path[:QUOTED]!r}; {places}"
@@ -62,5 +62,5 @@ class _NoWebSocket:
 
 
 def no_websocket() -> WebSocketRoute:
-    """The route of all other WebSockets; it must come after the existing ones."""
+    """The route for all other WebSockets; it must come after the existing ones."""
     return WebSocketRoute("/{rest:path}", _NoWebSocket())

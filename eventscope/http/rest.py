@@ -59,12 +59,12 @@ def routes(log: Callable[[], Log], budget: Callable[[], ReadBudget]) -> list[Rou
 
 
 def other() -> Route:
-    """The route of all other paths under `/events/`; it must come after the existing ones."""
+    """The route for all other paths under `/events/`; it must come after the existing ones."""
     return Route("/events/{rest:path}", _other, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
 
 
 async def _other(request: Request) -> Response:
-    """Nothing is there, or not by that method."""
+    """The error that nothing is at this path, or nothing for that method."""
     path = request.path_params["rest"]
     if path in ENDPOINTS:
         failure = to_client(BadInput(f"/events/{path} takes GET"))
@@ -139,7 +139,7 @@ async def _listing(log: Log, parameters: Mapping[str, str]) -> dict[str, Any]:
     """The oldest events that match, oldest first."""
     filter = _filter(parameters)
     page = await events.events(log, filter, request(_limit(parameters), None), newest_first=False)
-    # errors, since this form has no way to say that the page is incomplete, or to continue
+    # these are errors, since this form has no way to say that the page is incomplete, or to continue
     if page.coverage.full:
         raise TooComplex(pages.TOO_LARGE)
     if not page.coverage.complete:
@@ -147,7 +147,7 @@ async def _listing(log: Log, parameters: Mapping[str, str]) -> dict[str, Any]:
     return {
         "aggregateId": parameters.get("aggregateId"),
         "aggregateType": parameters.get("aggregateType"),
-        # of all that match, so that a client sees that the limit has left some out
+        # counts all that match, so that a client sees that the limit has left some out
         "totalEvents": await events.total(log, filter) if page.page_info.has_next_page else len(page.nodes),
         "events": [_event(event) for event in page.nodes],
     }
@@ -188,7 +188,7 @@ def _has_value(name: str, value: str) -> bool:
 
 def _with_plus(name: str, text: str, query: str) -> str:
     if name in TIMES and DAY_AND_ZONE.fullmatch(text) and re.search(rf"(?:^|&){name}=[^&]*\+", query):
-        # it may be either
+        # the space may stand for a plus or come before a time
         raise BadInput(f"{name}: {text!r} may be a day with a zone or a time; put a T before a time", name)
     # a plus that was not escaped arrives as a space; the only other space may be that before the time of day
     before, _, zone = text.rpartition(" ")

@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class InexactMessage:
-    """A message with a number or a key that cannot be parsed without loss; `roughly` is its content otherwise."""
+    """A message with a number or a key that cannot be parsed without loss; `roughly` is its inexact content."""
 
     roughly: Any
     error: BadInput

@@ -131,7 +131,7 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
             await _fail(operation, [to_client(error)])
 
     async def handle_message(self, message: Any) -> None:
-        """Handle a message; close with 4400 if it is not one of the protocol."""
+        """Handle a message; close with 4400 if the protocol does not allow it."""
         inexact = message.error if isinstance(message, InexactMessage) else None
         if isinstance(message, InexactMessage):
             message = message.roughly
@@ -182,7 +182,7 @@ async def _results(operation: RunningOperation, source: AsyncGenerator[Any, None
 
 
 def _is_of_the_stream(result: ExecutionResult) -> bool:
-    """Whether the result's errors are of no field, and so not of a single event but of the stream."""
+    """Whether the result's errors belong to no field, and so to the whole stream and not to a single event."""
     return result.data is None and bool(result.errors) and all(error.path is None for error in result.errors or ())
 
 
@@ -192,7 +192,7 @@ async def _fail(operation: RunningOperation, errors: list[dict[str, Any]]) -> No
 
 
 def fault(message: object) -> str | None:
-    """What is wrong with the message; None if it is one of the protocol."""
+    """What is wrong with the message; None if the protocol allows it."""
     if not isinstance(message, dict):
         return "A message must be a JSON object"
     match message.get("type"):

@@ -15,7 +15,7 @@ class WebSocketSink:
     """A sink for live delivery.
 
     `completed` and `is_gone` are checked before every send: live delivery calls from its own task, and goes on until it
-    notices that the client has cancelled, while the client may already have started another operation of that id.
+    notices that the client has cancelled, while the client may already have started another operation with that id.
     """
 
     def __init__(self, adapter: Adapter, operation: Operation[Context, None]) -> None:

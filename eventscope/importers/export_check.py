@@ -1,4 +1,4 @@
-"""Checks an exported file before anything of it is published: whether it is as it was written."""
+"""Checks that an exported file is unchanged, before any of it is published."""
 
 import re
 from pathlib import Path
@@ -8,9 +8,9 @@ from eventscope.errors import BadInput
 from eventscope.exporters import form
 from eventscope.importers.files import lines_of, open_file
 
-# of each line of an export
+# how each line of an export begins
 BEGINNING: Final = re.compile(rb'\{"messageId":"(?:[^"\\]|\\.)*","position":(\d{1,19}),"cursor":"')
-MOST_FAULTS: Final = 5  # named in a message
+MOST_FAULTS: Final = 5  # as many as a message names
 
 
 def check(path: str) -> tuple[int, str]:

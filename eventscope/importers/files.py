@@ -1,14 +1,14 @@
 """Files of events, read lazily: one message per line in FILE.jsonl, one per row in FILE.csv.
 
-A message without a messageId gets one made of its content and of how often the file held that content before. So a file
-may be imported again, or after lines were added anywhere, and each event is stored once; of two equal lines both are
-kept. Equal lines of two files are one event, unless they differ, best by a messageId. (Eight bytes of memory per such
-line.)
+A message without a messageId gets one made from its content and the number of times that the file held this content
+before. So a file may be imported again, even after lines were added anywhere, and each event is stored once; two equal
+lines are both kept. Equal lines of two files are one event; to keep both, make them differ, best by a messageId. Each
+line without a messageId takes eight bytes of memory.
 
 The columns of a CSV file are the fields of a message. `data` and `metadata` hold JSON; or a column holds one of their
-members, like `data.name` or `data.address.city`. There a number, true, false, null and a JSON string, list or object
-are JSON, and everything else is text; text that looks like a number needs double quotes inside the cell: `"0815"`. An
-empty cell is left out.
+members, like `data.name` or `data.address.city`. In such a column a number, true, false, null and a JSON string, list
+or object are JSON, and everything else is text; text that looks like a number needs double quotes inside the cell:
+`"0815"`. An empty cell is left out.
 """
 
 import csv
@@ -43,7 +43,7 @@ INTEGER: Final = re.compile(r"-?[0-9]{1,20}")
 
 @dataclass(frozen=True, slots=True)
 class MessageLine:
-    """A line of a file that holds a message; `number` is the first line of a row of several."""
+    """A line of a file that holds a message; `number` is that of its first line, if it has several."""
 
     number: int
     message: EventMessage
@@ -131,7 +131,7 @@ class _MessageIds:
         if message.get("messageId") not in (None, ""):
             return message
         content = hashlib.sha256(orjson.dumps(message, option=orjson.OPT_SORT_KEYS)).digest()
-        # eight bytes are enough: contents that share them get other numbers, but the same ones in each import
+        # eight bytes are enough: contents that share them get different numbers, but the same ones in each import
         key = int.from_bytes(content[:8])
         self._counts[key] += 1
         return {**message, "messageId": f"file:{content.hex()[:32]}:{self._counts[key]}"}
@@ -172,8 +172,8 @@ def _checked(raw: bytes) -> EventMessage:
 
 
 def _line(number: int, raw: bytes) -> MessageLine:
-    if b'"cursor"' in raw and b'"recordedAt"' in raw:  # else parsing it twice is not worth while
-        with suppress(json_text.Fault):  # which is reported below
+    if b'"cursor"' in raw and b'"recordedAt"' in raw:  # otherwise it need not be parsed twice
+        with suppress(json_text.Fault):  # the fault is reported below
             if form.is_record(content := json_text.loads(raw)):
                 return _exported(number, content)
     return MessageLine(number, _checked(raw))

@@ -5,14 +5,14 @@ its cause is the event of its first parent. `file.created|updated|renamed|delete
 aggregates `file`, whose id is the path.
 
 Files have events along the first-parent line of the branch only. A merge there stands for all changes that it brought
-in; the merged commits are recorded before it, without events of their files (`mainline` is false). Two lines of history
-one after the other would contradict each other about a file. This way, after every commit of the line, the files whose
-last event is not `file.deleted` are those of `git ls-files`.
+in; the merged commits are recorded before it, without events of their files (`mainline` is false). Two lines of
+history, one after the other, would contradict each other about a file. This way, after every commit of the line, the
+files whose last event is not `file.deleted` are those of `git ls-files`.
 
 A rename belongs to both paths: `file.renamed` begins the new one, and causes a `file.deleted` that ends the old one.
 
-All ids are made of the hashes, so a growing history may be imported repeatedly, and each event is stored once. A log
-takes one branch of a repository only: two would disagree about the files.
+All ids are made from the hashes, so a growing history may be imported repeatedly, and each event is stored once. A log
+can hold only one branch of a repository: two would disagree about the files.
 """
 
 import hashlib
@@ -66,7 +66,7 @@ def read(path: str, *, shallow: bool = False) -> History:
 
 
 def file_id(path: str) -> str:
-    """The aggregate id of a file: its path, or for a path that is too long a hash, which no path can equal."""
+    """The aggregate id of a file: its path; if that is too long, a hash, which no path can equal."""
     return path if len(path) <= MOST_ID else f"sha256://{hashlib.sha256(path.encode()).hexdigest()}"
 
 

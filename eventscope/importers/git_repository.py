@@ -124,7 +124,7 @@ class Sizes:
 
 
 def open_repository(path: str) -> Repository:
-    """The repository at this path, or that it lies in. BadInput when there is none."""
+    """The repository at this path, or the one that contains it. BadInput when there is none."""
     if not Path(path).is_dir():
         raise BadInput(f"{path} is not a folder, so it is not a git repository", "source")
     try:

@@ -35,7 +35,7 @@ class ImportReport:
     failed: int
     """Lines that cannot be an event."""
     repeated: int = 0
-    """Published messages that JetStream had already, and dropped."""
+    """Published messages that JetStream already had, and dropped."""
 
     @property
     def summary(self) -> str:
@@ -122,7 +122,7 @@ def _by_commit(events: Iterator[EventMessage]) -> Items:
 
 
 async def _publish(source: EventSource, publisher: Publisher, progress: Progress) -> int:
-    """Publish all valid events, print a line for each other one, and return the number of these."""
+    """Publish all valid events, print a line for each bad one, and return the number of bad ones."""
     task = progress.add_task(safe(source.name), total=source.total, units=source.units)
     failed = 0
     # in a thread, so that the connection is served while git or the disk is slow

@@ -28,7 +28,7 @@ DELAYS: Final = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1
 
 
 def new_registry() -> CollectorRegistry:
-    """A registry with the version of Eventscope and what this process takes of the machine."""
+    """A registry with the version of Eventscope and what this process uses of the machine."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     Info("eventscope", "Which version of Eventscope runs here.", registry=registry).info(
@@ -106,7 +106,7 @@ class LogMetrics:
 def route(
     registry: CollectorRegistry, look: Callable[[], Awaitable[None]], siblings: SiblingMetrics | None = None
 ) -> Route:
-    """`/metrics`: the registry, merged with those of sibling processes; `look` first updates what nobody counts."""
+    """`/metrics`: the registry, merged with those of sibling processes; `look` first updates what is not counted."""
 
     async def metrics(request: Request) -> Response:
         await look()

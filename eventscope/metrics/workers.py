@@ -25,7 +25,7 @@ COMMON: Final = "eventscope_log_"  # prefix of the metrics that are the same in 
 
 @dataclass(frozen=True, slots=True)
 class SiblingMetrics:
-    """The metrics of the processes that share a folder; `name` is this process, a worker's number or "keeper"."""
+    """The metrics of the processes that share a folder; `name` is a worker's number, or "keeper"."""
 
     folder: Path
     name: str

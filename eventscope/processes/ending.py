@@ -57,7 +57,7 @@ def stop_request(*more: signal.Signals) -> Iterator[StopRequest]:
 
 
 async def run_until(stop: StopRequest, work: Coroutine[Any, Any, T]) -> T | None:
-    """Return the work's result, or None if a stop is requested first: the work is cancelled then."""
+    """Return the work's result, or None if a stop is requested first: the work is then cancelled."""
     task, waiting = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait((task, waiting), return_when=asyncio.FIRST_COMPLETED)
@@ -68,6 +68,6 @@ async def run_until(stop: StopRequest, work: Coroutine[Any, Any, T]) -> T | None
 
 
 async def run_until_signal(work: Coroutine[Any, Any, None]) -> None:
-    """Do the work until it ends or a signal arrives; raises what the work raises, also while it is cancelled."""
+    """Do the work until it ends or a signal arrives; raises what the work raises, even during its cancellation."""
     with stop_request() as stop:
         await run_until(stop, work)

@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> NoReturn:
 
 def _die_with(parent: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it died before the request to the kernel
+    if os.getppid() != parent:  # the parent died before we asked the kernel to watch it
         sys.exit(1)
 
 
@@ -61,7 +61,7 @@ def _leave_watcher() -> None:
     command = os.getpid()
     if os.fork() == 0:
         os.closerange(1, 256)  # others may wait for the end of an open pipe
-        # as a child of the command it gets another parent when the command ends, so a reused id is never killed
+        # this child of the command gets another parent when the command ends, so it never kills a reused id
         while os.getppid() == command:
             if select.select([0], [], [], 1.0)[0] and _is_closed(0):
                 os.kill(command, signal.SIGKILL)

@@ -11,7 +11,7 @@ FOLDER, FILE = 0o700, 0o600
 def folder(path: Path, only: Collection[str] | None = None) -> None:
     """Create a private folder, or make an existing one private; OSError if neither is possible.
 
-    Left as they are: a folder with anything but the names in `only`, which is not ours alone, and another user's.
+    A folder that holds anything but the names in `only` is not ours alone, and stays as it is; so does another user's.
     """
     path.mkdir(mode=FOLDER, parents=True, exist_ok=True)
     if only is None or {entry.name for entry in path.iterdir()} <= set(only):

@@ -62,9 +62,10 @@ class Child:
 class _Process:
     """A process, and a thread that waits for its end.
 
-    Not asyncio's own, for two reasons. A cancellation between the start of a process and its return to us would leave
-    a process that nobody knows of. And uvloop runs Python code in the fork before the command takes over: a lock that
-    another thread held at that moment is never released there, so the fork hangs, and we with it, deaf to signals.
+    We do not use asyncio's own, for two reasons. A cancellation between the start of a process and its return to us
+    would leave a process that nobody knows of. And uvloop runs Python code in the fork before the command takes over: a
+    lock that another thread held at that moment is never released there, so the fork hangs, and we hang with it, deaf
+    to signals.
     """
 
     def __init__(
@@ -91,7 +92,7 @@ class _Process:
 
     async def end(self) -> int:
         """Wait for its end, and return its exit code."""
-        await asyncio.wait([self._exit])  # to cancel one that awaits the future itself would cancel it for all others
+        await asyncio.wait([self._exit])  # a cancelled task that awaits the future itself would cancel it for all
         return self._exit.result()
 
     async def ends_within(self, seconds: float) -> bool:
@@ -114,7 +115,7 @@ class _Run:
     child: Child
     process: _Process
     start: float
-    log_start: int  # the size of its log then
+    log_start: int  # the size of its log when it started
     keeper: asyncio.Task[None] | None = None
 
 
@@ -182,7 +183,7 @@ class Supervisor:
             self._report(f"{run.child.name} {_ending(code)}; restarting it in {pause:g} s{log}")
             await asyncio.sleep(pause)
             run.start = time.monotonic()
-            with suppress(OSError):  # the system is out of processes or files: the former process's end retries it
+            with suppress(OSError):  # out of processes or files: the loop retries, as the old process has ended
                 run.process = self._spawn(run.child)
                 self._on_restart()
 

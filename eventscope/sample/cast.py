@@ -39,7 +39,7 @@ TRADES: Final = {
     "Coffee": ("espresso", "flat white", "filter coffee", "almond cake"),
 }
 
-COSTS: Final = ((6, 12), (5, 11), (3, 7), (2, 5))  # lowest and highest, of the four goods of a trade
+COSTS: Final = ((6, 12), (5, 11), (3, 7), (2, 5))  # lowest and highest price, for each of the four goods of a trade
 
 PROVIDERS: Final = {
     "google": ("openid", "email"),

@@ -21,7 +21,7 @@ from eventscope.subscriptions.publish.publisher import Publisher
 
 MEAN_SECONDS: Final = 2.0
 PAST: Final = timedelta(days=3)
-LAG: Final = 1.0  # seconds; events delayed longer, as by an outage of NATS, are not caught up on
+LAG: Final = 1.0  # seconds; events that are later, as after an outage of NATS, are not caught up on
 
 STORIES: Final = range(4, 9)  # running at the same time
 USERS: Final = range(12, 60)
@@ -29,7 +29,7 @@ VENDORS: Final = range(4, 14)
 
 
 def business(seed: int | None, start: datetime) -> Iterator[EventMessage]:
-    """The events of a market from `start` on, on average one in two seconds; equal for equal seed and start."""
+    """The events of a market from `start` on, on average one in two seconds; the same for the same seed and start."""
     chance = _chance(seed, start)
     market = Market(chance, start)
     happenings = _happenings(market)

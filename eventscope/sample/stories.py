@@ -30,7 +30,7 @@ def visit(market: Market, user: User) -> Story:
 
 
 def leave(market: Market, user: User) -> Story:
-    """A customer leaves for good: alone, or with the help of the staff. What is linked goes first."""
+    """A customer leaves for good: alone, or with the help of the staff. Linked accounts go first."""
     reason = market.chance.choice(cast.LEAVINGS)
     last: EventMessage | None = None
     if market.chance.random() < 0.5:

@@ -42,7 +42,7 @@ class ApiServer(SignalFreeServer):
         self._ending = ending
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Shut down; event streams end first, for uvicorn would wait for them."""
+        """Shut down; event streams end first, since uvicorn would wait for them."""
         self._ending.set()
         await super().shutdown(sockets)
 
@@ -50,7 +50,7 @@ class ApiServer(SignalFreeServer):
 async def serve(settings: Settings, *, ingest: bool) -> None:
     """Serve until a signal arrives; with `ingest`, keep an ingester running in a process of its own.
 
-    Raises CannotStart if the port is in use, or if a server is not set or cannot be reached.
+    Raises CannotStart if the port is in use, or if a server is not configured or cannot be reached.
     """
     require(settings, "mongo_url", "nats_url")
     with stop_request() as stop:
@@ -93,7 +93,7 @@ async def _serve(
 
 
 def ignore_unstarted_resolvers() -> None:
-    """Have Python not warn of resolvers that never started because their operation was cancelled.
+    """Keep Python from warning of resolvers that never started because their operation was cancelled.
 
     graphql-core calls the resolvers of an object's fields, which creates their coroutines, and then awaits them in one
     task each. If a client leaves before such a task has run for the first time, the task ends without having awaited

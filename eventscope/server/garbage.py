@@ -7,6 +7,6 @@ YOUNG: Final = 20_000  # new objects before a collection: as many as a page of 1
 
 
 def settle() -> None:
-    """Exclude all objects that exist now, which are permanent, and collect new ones seldom."""
+    """Exclude all objects that exist now, which are permanent, and collect new ones rarely."""
     gc.freeze()
     gc.set_threshold(YOUNG)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Final
 
 START_SECONDS: Final = 60.0  # until the first answer: the process has to start and to reach its servers
-SUSPENDED_SECONDS: Final = 2.0  # by which we wake too late only if the machine stood still, and the workers with it
-FACTOR: Final = 20.0  # on a full machine a busy worker waits longer for its turn than we do, who mostly sleep
+SUSPENDED_SECONDS: Final = 2.0  # we wake this late only if the machine stood still, and the workers with it
+FACTOR: Final = 20.0  # on a busy machine, a busy worker waits longer for its turn than we, who mostly sleep
 
 
 @dataclass(slots=True)
@@ -17,7 +17,7 @@ class Patience:
     """When the worker last answered, or was started."""
     has_answered: bool = False
     late: float = 0.0
-    """By how much we ourselves have woken too late since then, in all."""
+    """By how many seconds in total we ourselves have woken too late since then."""
 
     def hear(self, now: float) -> None:
         """Record an answer."""

@@ -55,7 +55,7 @@ class WorkerSlot:
 async def keep(settings: Settings, workers: int, *, ingest: bool) -> None:
     """Keep this many workers running until a signal arrives, and with `ingest` an ingester too.
 
-    Raises CannotStart if the port is in use, or if a server is not set or cannot be reached.
+    Raises CannotStart if the port is in use, or if a server is not configured or cannot be reached.
     """
     require(settings, "mongo_url", "nats_url")
     with ExitStack() as stack:
@@ -97,7 +97,7 @@ async def _nothing() -> None:
 
 
 async def _try_services(settings: Settings) -> None:
-    """Raise what is wrong with the servers here, once, and not in every worker."""
+    """Raise what is wrong with the servers once, here, and not in every worker."""
     async with app.services(settings):
         pass
 

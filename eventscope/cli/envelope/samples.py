@@ -12,7 +12,7 @@ from eventscope.store.values.headers import MessageHeaders
 from eventscope.subscriptions.nats.header_block import format_block, parse
 
 PARTS: Final = frozenset({"subject", "headers", "message"})
-SURROGATES: Final = frozenset(map(chr, range(0xD800, 0xE000)))  # which UTF-8 cannot encode
+SURROGATES: Final = frozenset(map(chr, range(0xD800, 0xE000)))  # UTF-8 cannot encode them
 UNSENDABLE: Final = SURROGATES | set("*> \t\r\n\0")
 UNSENDABLE_IN_VALUE: Final = SURROGATES | set("\r\n")
 UNSENDABLE_IN_NAME: Final = UNSENDABLE_IN_VALUE | {":"}

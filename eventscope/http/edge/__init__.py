@@ -1,1 +1,1 @@
-"""Where requests come in: which names, proxies and pages are let through, and how answers are packed."""
+"""Where requests come in: which names, proxies and pages are let through, and how answers are compressed."""

@@ -44,7 +44,7 @@ def min_size(header: bytes) -> int | None:
 
 
 def compress_from(send: Send, least: int) -> Send:
-    """The same `send`, which compresses an answer that is sent in one piece of at least this many bytes."""
+    """`send`, wrapped to compress an answer that is sent in one piece of at least this many bytes."""
     start: Message | None = None
 
     async def compress_and_send(message: Message) -> None:

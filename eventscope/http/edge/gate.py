@@ -1,4 +1,4 @@
-"""The gate that all requests and WebSockets pass first: it checks the host, the page that sends them, and encodings."""
+"""The gate that all requests and WebSockets pass first: it checks their host, their origin and their encodings."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -76,7 +76,7 @@ class Gate:
         await (answer or self._app)(scope, receive, send)
 
     def _hosts_of(self, scope: Scope, headers: HeaderMap) -> tuple[bytes, ...]:
-        """The hosts of the request: ours, and that of a trusted proxy; sets the client to that of the proxy."""
+        """The host of the request, and the one that a trusted proxy reports; sets the client that the proxy reports."""
         host = headers.get(b"host", b"")
         client = scope.get("client")
         forwarded = self._proxies.forwarded(client[0], scope["headers"]) if client else None
@@ -128,7 +128,7 @@ class Gate:
         return Response(None, 204, allowed | {"vary": vary})
 
     def _readable(self, send: Send, origin: bytes | None) -> Send:
-        """The same `send`, whose answers pages of that origin may read if it is listed."""
+        """`send`, wrapped so that pages of that origin may read the answers if the origin is listed."""
         more = [] if self._origins.any else [(b"vary", b"Origin")]
         if origin is not None and self._origins.allows(origin):
             allowed = b"*" if self._origins.any else origin

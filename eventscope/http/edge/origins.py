@@ -28,7 +28,7 @@ class Origins:
 
     @property
     def hosts(self) -> frozenset[str]:
-        """Their names. These may lead here: pages of such a name may use the API in any case."""
+        """The hosts of these origins. Requests to such a host are answered too, as its pages may use the API anyway."""
         return frozenset(ANY if one == ANY else urlsplit(one).hostname or "" for one in self._listed)
 
     def allows(self, origin: bytes | None) -> bool:
@@ -39,7 +39,7 @@ class Origins:
         """Whether a request is from a page that is neither our own, at these hosts, nor of a listed origin."""
         if self.allows(origin):
             return False
-        if site is not None:  # only the browser can set it, and no page
+        if site is not None:  # only the browser can set it; a page cannot
             return site not in OWN
         return origin is not None and not any(is_same_origin(_text(origin), _text(host)) for host in hosts)
 

@@ -62,7 +62,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._next: str | None = "headers"  # what the client is to send next; None while we answer
         self._has_begun = False  # whether the client has sent any part of the next request
         self._since = 0.0
-        self._pause: tuple[float, int] | None = None  # its start, and the bytes that waited for the client then
+        self._pause: tuple[float, int] | None = None  # its start, and how many bytes were waiting for the client then
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # it is always one
@@ -143,7 +143,7 @@ class HttpProtocol(HttpToolsProtocol):
             return False
         is_busy = self.cycle is not None and not self.cycle.response_complete
         if self.flow.read_paused or (is_busy and self._next == "headers"):
-            self._since = self.loop.time()  # the client waits for us, so its time begins anew
+            self._since = self.loop.time()  # the client waits for us, so its time starts again
             return False
         seconds = self._bounds.header_seconds if self._next == "headers" else self._bounds.body_seconds
         if not self._has_room:

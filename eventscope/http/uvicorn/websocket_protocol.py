@@ -98,9 +98,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def put(self, head: bytes, body: bytes, tail: bytes) -> bool:
         """Send a text of three parts at once; False, and nothing is sent, if the connection is not open or has no room.
 
-        A thousand clients of the same text then cost little more than a thousand writes: its body is encoded once for
-        all of them, and nothing is awaited. The frame is written past `conn`, so it must not be in between the frames
-        of another message: uvicorn sends each message as one frame, and extensions, which change frames, are off.
+        Sending one text to a thousand clients then costs little more than a thousand writes: its body is encoded once
+        for all of them, and nothing is awaited. The frame bypasses `conn`, so it must not come between the frames of
+        another message: uvicorn sends each message as one frame, and extensions, which change frames, are off.
         """
         conn = self.conn
         if conn.state is not OPEN or conn.extensions or not self.writable.is_set() or self.transport.is_closing():
