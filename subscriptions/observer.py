@@ -16,7 +16,7 @@ class IngestObserver(Protocol):
     """Callbacks of an ingester."""
 
     def on_start(self, term: int) -> None:
-        """It holds the lease, and reads from the checkpoint on. A new term means that another one held it before."""
+        """It holds the lease, and reads from the checkpoint on. If the term is new, another ingester held it before."""
         ...
 
     def on_standby(self) -> None:
@@ -32,7 +32,7 @@ class IngestObserver(Protocol):
         ...
 
     def on_stop(self, error: Exception) -> None:
-        """It stopped, and starts again after a pause."""
+        """The ingester stopped, and starts again after a pause."""
         ...
 
     def on_hold(self, messages: Mapping[str, int]) -> None:

@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 
 async def keep_up(log: Log, holder: str, busy: Callable[[], bool] = lambda: False) -> None:
-    """Count new events until cancelled, while `holder` has the lease of the log; less often while it is `busy`."""
+    """Count new events until cancelled, while `holder` has the lease of the log; less often while `busy()` is true."""
     loop = asyncio.get_running_loop()
     while True:
         start, n = loop.time(), 0
@@ -78,7 +78,8 @@ async def count(log: Log, most: int = BATCH) -> int:
         if changes:
             await log.catalogue.bulk_write(changes, ordered=False)
         try:
-            # At 0 there may be no document yet. If another process has moved it, the upsert fails as a duplicate.
+            # At 0 there may be no document yet. If another process has moved the position, the upsert fails as a
+            # duplicate.
             await log.meta.update_one({"_id": ID, "position": at}, {"$set": {"position": to}}, upsert=at == 0)
         except DuplicateKeyError:
             raise LeaseLost("another process counts the catalogue") from None
@@ -86,7 +87,7 @@ async def count(log: Log, most: int = BATCH) -> int:
 
 
 async def counted_to(log: Log) -> int:
-    """The position up to which all events are counted. Blocked when it is damaged."""
+    """The position up to which all events are counted. Blocked when its record is damaged."""
     with translate_errors(log.question_seconds):
         document = await log.meta.find_one({"_id": ID})
     position = 0 if document is None else document.get("position")
@@ -100,7 +101,7 @@ async def fields(log: Log, types: Sequence[str]) -> list[FieldCounts]:
     to = await counted_to(log)
     with translate_errors(log.question_seconds):
         documents = await _documents(log, types)
-    # Read after the checkpoint, so they are counted at least that far; a document that has moved on says so itself.
+    # Read after the checkpoint, so each is counted at least that far, and says itself if it is counted further.
     fields_of_types = [_fields(documents.get(type)) for type in types]
     for one in fields_of_types:
         one.to = max(one.to, to)
@@ -108,7 +109,7 @@ async def fields(log: Log, types: Sequence[str]) -> list[FieldCounts]:
 
 
 async def _shapes(log: Log, above: int, head: int, most: int) -> tuple[dict[str, list[EventShape]], int]:
-    """The shapes of the next events by type, and the position up to which these are all events."""
+    """The shapes of the next events by type, and the position up to which no event was left out."""
     query = {"_id": {"$gt": above, "$lte": head}, **unexpired(log.clock())}
     fields = {"type": 1, "timestamp": 1, "data": 1}
     shapes: dict[str, list[EventShape]] = {}

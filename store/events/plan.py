@@ -220,7 +220,7 @@ def _leads(filter: Filter, paths: frozenset[str]) -> bool:
         case Ids() | Among():
             return True
         case Holds(path, (Equals(values),)):
-            # by index, only the first element of a list or an object would match
+            # of a list or an object, the index would only match the first element
             simple = all(isinstance(value, str | int | float) for value in values)
             return simple and dotted(path) in paths
         case All():

@@ -33,7 +33,7 @@ HEAD_MEMBERS: Final = frozenset({"version", "first", "last", "deleted"})
 
 
 def is_event(event: Mapping[str, Any]) -> bool:
-    """Whether a document of `events` has what it is counted by; its version and expiry, if any, must be valid too."""
+    """Whether a document of `events` has valid members to be counted by, and a valid version and expiry if any."""
     return (
         _is_number(event["_id"])
         and _is_time(event.get("timestamp"))

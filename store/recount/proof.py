@@ -22,9 +22,9 @@ def proven_head(
 ) -> Head | None:
     """The correct head; None if there must be none.
 
-    `events` are all existing events, by version. Events that expire until `soon` may be deleted already; `past` serves
-    as the expiry of deleted events. No event is missing at the positions in `present`. Members of the head that cannot
-    be true are rebuilt from the events; without events they stay as they are.
+    `events` are all existing events, by version. Events that expire by `soon` may be deleted already; `past` serves as
+    the expiry of deleted events. No event is missing at the positions in `present`. Members of the head that cannot be
+    true are rebuilt from the events; without events they stay as they are.
     """
     if not events:
         return _without_events(head, soon, past)

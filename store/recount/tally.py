@@ -91,7 +91,7 @@ def correct_row(
 ) -> Document | None:
     """The correct row, given `counted` from all existing events; None if there must be none.
 
-    Events that expire until `soon` may be deleted already, so for these only what the row lacks is certain. No event is
+    Events that expire by `soon` may be deleted already, so for these only what the row lacks is certain. No event is
     missing at the positions in `present`. A damaged row says nothing.
     """
     members = dict(key)
@@ -102,7 +102,7 @@ def correct_row(
     if "expiryDay" in members:
         return (
             found if members["expiryDay"] <= expiry_day(soon) else counted
-        )  # until then, its hours are counted instead
+        )  # on such days, its hours are counted instead
     if members["expireAt"] is None or members["expireAt"] > soon:
         return counted
     lacks = counted is not None and (found is None or found["lastPosition"] < counted["lastPosition"])

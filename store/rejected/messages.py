@@ -48,7 +48,7 @@ class RejectedPage:
 async def rejections(
     log: Log, *, limit: int, below: int | None = None, code: str | None = None
 ) -> list[StoredRejection]:
-    """The messages of such a `page`."""
+    """The messages of `page` with the same arguments."""
     return (await page(log, limit=limit, below=below, code=code)).messages
 
 

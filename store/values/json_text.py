@@ -36,7 +36,7 @@ SHORT: Final = 16  # characters; with a point or an exponent among them, at most
 # Very small floats hold fewer than 15 digits. A number that small is long, with all its zeros, or has an exponent of
 # three digits.
 SMALL: Final = b"0e-000"
-# only with what may follow a number: hexadecimal ids are full of such exponents
+# with what may follow a number, since hexadecimal ids are full of such exponents
 SMALL_NUMBER: Final = re.compile(rb"[0-9][eE]-[0-9]{3,}(?:[\s,\]}]|\Z)")
 ESCAPED_COLON: Final = re.compile(rb"\\u003[aA]")
 
@@ -142,7 +142,7 @@ def _may_differ(raw: bytes, value: Any) -> bool:
         return True
     if SMALL in shape and SMALL_NUMBER.search(raw):
         return True
-    # Each key has a colon. Unless one is escaped, a missing colon means that orjson dropped a duplicate key.
+    # Each key has a colon, so if no colon is escaped, a missing one means that orjson dropped a duplicate key.
     if b"\\" in raw and ESCAPED_COLON.search(raw):
         return True
     try:
@@ -161,7 +161,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _are_as_short_as_can_be(numbers: Sequence[bytes]) -> bool:
-    """Whether all are floats in their shortest form, or integers that fit: coordinates often are that long."""
+    """Whether all are floats in their shortest form, or integers that fit: coordinates often have that many digits."""
     try:
         return all(
             len(number) <= LONGEST_INT if number.isdigit() else repr(float(number)).encode() == number

@@ -43,7 +43,7 @@ EarlierRejections: TypeAlias = dict[tuple[str, bytes], list[RejectionDocument]] 
 class Draft:
     """What a batch will change, decided in memory.
 
-    `events_by_id` holds the stored events that have ids of the batch, and then those of the batch itself. `earlier`
+    `events_by_id` holds the stored events that have ids of the batch, and later those of the batch itself. `earlier`
     holds earlier rejections of the same messages. `before` and `after` are the heads of aggregates.
     """
 

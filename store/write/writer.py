@@ -69,7 +69,7 @@ class Writer:
             raise Unavailable(f"{_were(replaced_names)} dropped or replaced just now")
 
     async def work(self) -> None:
-        """Announce that it is at work, and renew the lease; raises what `renew` raises."""
+        """Announce that this ingester is at work, and renew the lease; raises what `renew` raises."""
         self.at_work = True
         await self.renew()
 
@@ -106,8 +106,8 @@ async def writing(
             await daily.complete(log, session)
             yield Writer(log, retention, holder, lease_seconds, session, at, ids, at_work=at_work)
         except EventscopeError:
-            # Its transaction may still be open, and would stop every other writer; even this holder's next try, since
-            # the driver reuses sessions.
+            # A transaction may still be open in the session, which would stop every other writer, and even this
+            # holder's next try, since the driver reuses sessions.
             with suppress(EventscopeError), translate_errors(2.0):
                 await log.mongo.end_session(session.session_id)
             raise

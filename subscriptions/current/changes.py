@@ -96,7 +96,7 @@ class ChangeNotifier:
 
     async def _accept(self, batch: LiveBatch) -> None:
         before, self._head = self._head, max(batch.head, self._head or 0)
-        if not batch.events and before is not None and batch.head < before:  # as from a new log that replaced this one
+        if not batch.events and before is not None and batch.head < before:  # perhaps from a new log that replaced this
             self._head = batch.head
             self._notify_gap()
         elif before is None or batch.previous > before:

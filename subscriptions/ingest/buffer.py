@@ -88,7 +88,7 @@ class Buffer:
     def reject_reserved(self, arrival: Arrival) -> RejectedMessage:
         """The rejection of a message on a reserved subject, which the stream accepted before it was last prepared.
 
-        Blocked when it came since: its cause must end first.
+        Blocked when the message came later: its cause must end first.
         """
         reason = f"{arrival.subject[:200]} is a subject on which Eventscope or NATS itself sends"
         if arrival.sequence > self.start_sequence:
@@ -98,8 +98,8 @@ class Buffer:
         return RejectedMessage(arrival, "RESERVED_SUBJECT", reason, id)
 
     async def _check_echo(self, beat: Callable[[], Awaitable[None]]) -> None:
-        # Before anything is read: else each attempt would store as rejections what came meanwhile, and its own
-        # heartbeat.
+        # This comes before anything is read: else each attempt would store rejections of what came meanwhile, and of
+        # its own heartbeat.
         if (before := await self._count(self._echo)) > 0:
             await beat()
             for _ in range(ECHO_LOOKS):
@@ -112,7 +112,7 @@ class Buffer:
         self._echo = ""
 
     async def _count(self, pattern: str) -> int:
-        """How many messages it has on subjects of that pattern."""
+        """How many messages the stream has on subjects of that pattern."""
         info = await self._query(self.js.stream_info(self.name, subjects_filter=pattern))
         return sum((info.state.subjects or {}).values())
 

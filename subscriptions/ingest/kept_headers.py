@@ -10,7 +10,7 @@ from eventscope.subscriptions.ingest.portions import MEMBER_BYTES
 
 ANY: Final = "*"
 MOST_BYTES: Final = 1024 * 1024  # for all events of one message together, since each would get all headers
-RESERVED: Final = ("nats-", "eventscope-")  # instructions for the servers, which have obeyed them
+RESERVED: Final = ("nats-", "eventscope-")  # instructions for the servers, which have already obeyed them
 
 
 class KeptHeaders:

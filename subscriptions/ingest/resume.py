@@ -103,7 +103,7 @@ def created(info: api.StreamInfo) -> str:
 
 
 async def _state(client: Client, stream: str) -> _State:
-    # not by nats-py, which leaves the times out
+    # not read by nats-py, which leaves the times out
     reply = await client.request(api_subject(client, f"STREAM.INFO.{stream}"), timeout=SECONDS)
     answer = orjson.loads(reply.data)
     if "error" in answer:

@@ -159,7 +159,7 @@ class StreamReader(Generic[T]):
         if status == "100":
             return
         self._requested = 0
-        # these end the request, since there is no more or it is filled; any other means that the consumer is gone
+        # these end the request, since nothing is left or it is filled; others mean that the consumer is gone
         if status not in ("404", "408") and description not in ENDS:
             self._failure = ReadInterrupted(f"NATS ended the read: {status} {description}".strip())
 
@@ -205,7 +205,7 @@ class StreamReader(Generic[T]):
                 break
             message, bytes, seconds = self._ready.popleft()
             self._bytes -= bytes
-            self._seconds = self._seconds - seconds if self._ready else 0.0  # floats would not add up to 0
+            self._seconds = self._seconds - seconds if self._ready else 0.0  # differences of floats do not end at 0
             batch.append(message)
         if not self._room.is_set():
             self._heard_at = monotonic()  # `receive` was paused until now

@@ -89,7 +89,7 @@ def _is_near(amount: int, limit: int | None) -> bool:
 
 
 async def bound_rejected(log: Log, most_bytes: int, seconds: float) -> bool:
-    """Drop the oldest rejected messages while all take more than `most_bytes`, for at most `seconds`, and log it.
+    """Drop and log the oldest rejected messages while together they take more than `most_bytes`, for at most `seconds`.
 
     True once all have room; until then, call it again.
     """

@@ -1,8 +1,8 @@
 """The live feed of one API process: live batches in from NATS, passed on to the bounded inbox of each reader.
 
 The feed may lose batches. Positions show every hole, and the log fills it. Messages that no ingester of this log signed
-are dropped. One may come from an ingester of an older version, so the head of the log is then read, and passed on as a
-heartbeat would be: if something is new, that shows a hole.
+are dropped. One may come from an ingester of an older version, so the head of the log is then read, and passed on like
+a heartbeat: if something is new, it shows a hole.
 """
 
 import asyncio

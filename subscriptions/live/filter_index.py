@@ -39,7 +39,7 @@ ENTRY: Final = 10  # steps that every test of a filter counts as, besides its ow
 TURN: Final = 20_000  # steps, after which other tasks get their turn
 AGGREGATE: Final = "aggregate"
 KeyKind: TypeAlias = Field | Literal["messageId", "aggregate", "type"]
-# Best first: the fewer events share a value, the better the key. A test holds that every Field has its place here.
+# Best first: the fewer events share a value, the better the key. A test checks that every Field has its place here.
 ORDER: Final[tuple[KeyKind, ...]] = (
     "messageId",
     AGGREGATE,

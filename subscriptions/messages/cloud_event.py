@@ -57,7 +57,8 @@ def binary(headers: Mapping[str, str], raw: bytes, loads: Loads) -> Contents:
     outer = {"datacontenttype": _one(values["content-type"])} if "content-type" in values else {}
     if raw:
         outer |= _data((event | outer).get("datacontenttype"), raw, loads)
-    # attributes that also have a place of their own: the value there counts, and these become extensions
+    # attributes that also have a place of their own: the value there counts, and those in the attributes become
+    # extensions
     extra = {"datacontenttype"} & outer.keys() | ({"data", IN_BASE64} if raw else set())
     extra = {name for name in extra & event.keys() if event[name] != outer.get(name)}
     contents = _contents({name: value for name, value in event.items() if name not in extra} | outer)

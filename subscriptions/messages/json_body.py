@@ -12,7 +12,7 @@ MOST_EXPORTED_BYTES: Final = 4 * MOST_BYTES
 
 NESTED: Final = frozenset({dict, list})
 DATABASE: Final = b"$db"
-ESCAPED: Final = rb"\u00"  # the prefix of all of the next
+ESCAPED: Final = rb"\u00"  # the prefix of all in the next line
 HIDDEN: Final = (rb"\u0000", rb"\u0024", rb"\u0064", rb"\u0062")  # escapes of NUL, and of the letters of `$db`
 
 

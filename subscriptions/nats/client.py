@@ -84,7 +84,8 @@ INTERNALS: Final = Internals(
 def _patch() -> None:
     """Patch nats-py, once; CannotStart if its internals are not as we know them.
 
-    It would then not call the methods overridden below, and could go on in plain text where encryption is demanded.
+    A different nats-py might not call the methods overridden below, and so go on in plain text where encryption is
+    demanded.
     """
     INTERNALS.demand()
     parser.MSG_RE, parser.HMSG_RE = MSG_RE, HMSG_RE
@@ -115,7 +116,7 @@ class NatsClient(HeaderClient):
         await super()._process_info(info, initial_connection)
 
     def _connect_command(self) -> bytes:
-        # Not by nats-py's own parser of the files, which loops for ever on a file without a JWT.
+        # nats-py's own parser of these files is not used: it loops for ever on a file without a JWT.
         identity = self.access.identity()
         if identity is not None:
             self._auth_configured = True
@@ -180,7 +181,7 @@ class NatsClient(HeaderClient):
         await super()._read_loop()
         if (
             self.is_connected
-        ):  # it ended with an error that nats-py only logs, and would receive nothing until a ping fails
+        ):  # reading ended with an error that nats-py only logs: nothing would come until a ping fails
             await self._process_op_err(nats.errors.ProtocolError())
 
 

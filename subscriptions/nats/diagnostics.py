@@ -133,7 +133,7 @@ async def monitoring_facts(url: str) -> MonitoringFacts:
 
 
 async def _request(client: Client, subject: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    # not by nats-py's own classes, which have neither the server's time nor those of the first and last message
+    # not parsed by nats-py, whose classes have neither the server's time nor those of the first and last message
     reply = await client.request(api_subject(client, subject), orjson.dumps(body or {}), timeout=SECONDS)
     answer: dict[str, Any] = orjson.loads(reply.data)
     return answer

@@ -79,8 +79,8 @@ class Publisher:
     ) -> AsyncIterator[Self]:
         """A publisher to this stream, which is created if it is missing. The block ends when all is acknowledged.
 
-        CannotStart when NATS or its JetStream is not there at the start; later it is waited for. After `patience`
-        seconds without the next acknowledgement, all unacknowledged messages are sent again.
+        CannotStart when NATS or its JetStream is not there at the start; if it goes away later, this waits for it.
+        After `patience` seconds without the next acknowledgement, all unacknowledged messages are sent again.
         """
         publisher = cls(url, access, name, subjects, window, patience)
         client = await publisher._connection()
@@ -104,7 +104,7 @@ class Publisher:
 
     @property
     def duplicates(self) -> int:
-        """How many of these it had already, by their ids, before this publisher first sent them."""
+        """How many of these JetStream already had, by their ids, before this publisher first sent them."""
         return self._duplicates
 
     async def publish(self, message: EventMessage, *, exported: bool = False) -> str:
@@ -173,7 +173,7 @@ class Publisher:
         try:
             await asyncio.gather(*tasks)
         finally:
-            # before the tasks end: nats-py swallows the cancellation of a write that waits for room
+            # closed before the tasks end: nats-py swallows the cancellation of a write that waits for room
             await stream.close(client)
             await cancel(*tasks)
 
