@@ -1,4 +1,4 @@
-"""Checks constants in a mapping: they obey the rules for values in messages. No I/O."""
+"""Checks constants in a mapping: they must obey the rules for values in messages. No I/O."""
 
 import json
 import re

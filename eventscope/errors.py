@@ -107,7 +107,7 @@ class NotPersisted(BadInput):
 
 
 class Rejected(EventscopeError):
-    """An event was not stored: `rejection` is the code of the reason, `index` that event's place among several."""
+    """An event was not stored: `rejection` is the code of the reason, `index` the event's place among several."""
 
     code = "REJECTED"
 
@@ -213,7 +213,7 @@ def to_client(error: BaseException) -> dict[str, Any]:
 
 
 def shorten(message: str) -> str:
-    """Cut the message, and long words in it, to a bounded length: it may quote what a client sent, of any length."""
+    """Cut the message, and long words in it, to a bounded length: it may quote a long text from a client."""
     short = LONG_WORD.sub(lambda word: f"{word[0][:WORD_START]}…", message)
     return short if len(short) <= MOST_MESSAGE else f"{short[: MOST_MESSAGE - 1]}…"
 

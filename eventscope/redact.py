@@ -16,7 +16,7 @@ VALUE: Final = re.compile(r"[\w.-]{1,64}")
 SAFE_OPTIONS: Final = frozenset({"authsource", "directconnection", "readpreference", "replicaset", "ssl", "tls"})
 # options that are safe in this form only
 SAFE_FORMS: Final = {"authmechanism": re.compile(r"[A-Z0-9-]{1,20}"), "w": re.compile(r"\d{1,3}|majority")}
-ADDRESS: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]{0,30}://\S+")  # bounded, since it is tried at every character
+ADDRESS: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]{0,30}://\S+")  # bounded, since a match is tried at every character
 SHORT: Final = 2  # characters
 DELIMITERS: Final = re.compile(r"[:/?#\[\]@!$&'()*+,;=\s]+")
 

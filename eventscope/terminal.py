@@ -12,7 +12,7 @@ UNCOMMON: Final = re.compile(r"[^\x20-\x7e\n]")
 
 
 def prepare() -> None:
-    """Have our standard streams write an escape for each character that they cannot encode."""
+    """Make our standard streams write an escape for each character that they cannot encode."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -8,7 +8,7 @@ from eventscope.redact import redacted
 
 
 def base_url(api_url: str) -> str:
-    """The address of the API without `/graphql`; the default scheme is http. BadInput if it is none."""
+    """The address of the API without `/graphql`; the default scheme is http. BadInput if it is not an address."""
     url = api_url if "://" in api_url else f"http://{api_url}"
     with suppress(ValueError):
         parts = urlsplit(url)
@@ -18,5 +18,5 @@ def base_url(api_url: str) -> str:
 
 
 def socket_url(api_url: str) -> str:
-    """The address for subscriptions of the API whose `base_url` this is."""
+    """The address for subscriptions to the API with this `base_url`."""
     return f"{api_url.replace('http', 'ws', 1).rstrip('/')}/graphql"

@@ -27,7 +27,7 @@ class ApiClient:
         self._proxy = proxy_to(api_url)
         # with trust_env off, certificates and proxy are set here: error messages can then name the proxy
         context, url = httpx.create_ssl_context(), httpx.URL(api_url)
-        # apart from the address, which httpx logs
+        # kept out of the address, which httpx logs
         auth = (url.username, url.password) if url.userinfo else None
         try:
             self._http = httpx.AsyncClient(
@@ -107,7 +107,7 @@ def api_error(error: Mapping[str, Any]) -> EventscopeError:
 
 
 def parse_answer(body: bytes | bytearray) -> dict[str, Any]:
-    """The JSON object in the body; an empty one if it holds none, as of a server that is no Eventscope API."""
+    """The JSON object in the body; empty if there is none, as from a server that is not Eventscope."""
     try:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError:

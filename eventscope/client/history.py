@@ -25,7 +25,7 @@ NEWEST: Final = f"""query ($filter: EventFilter, $first: Int, $after: String) {{
 async def replay(
     api: ApiClient, filter: Mapping[str, Any], after: str | None, up_to: str | None
 ) -> AsyncGenerator[Event, None]:
-    """Matching events in the order of the log, up to its end as of the first page, which the pages' cursors keep."""
+    """Matching events in log order, up to the log's end when the first page was read, which the cursors record."""
     variables = {"filter": filter, "first": PAGE, "after": after, "upTo": up_to}
     while True:
         page = await _page(api, REPLAY, variables)

@@ -57,8 +57,8 @@ class EventsService:
 
         `nats_url`, one address or several separated by commas, is for publishing; `api_url`, like
         `http://127.0.0.1:8000` with or without `/graphql`, is for reading and subscribing; one of them may be left out.
-        `stream` and `subjects` must be those of Eventscope's settings; a missing stream is created. `access` are the
-        files that NATS requires, as `nats_credentials_file`, `nats_nkey_file`, `nats_ca_file` and so on.
+        `stream` and `subjects` must be those of Eventscope's settings; a missing stream is created. `access` gives
+        the files that NATS requires, such as `nats_credentials_file`, `nats_nkey_file` and `nats_ca_file`.
 
         Raises Unavailable if NATS cannot be reached or denies access, and BadInput if an address or a file is wrong.
         The API need not be running yet.
@@ -95,9 +95,9 @@ class EventsService:
     ) -> PublishedEvent:
         """Publish one event, and return once it is in the log; `NewEvent` describes the arguments.
 
-        The event is sent until its outcome is known, and stored once. Raises VersionConflict if its aggregate is not at
-        `expected_version`, Rejected if the log does not take it, BadInput if it cannot be sent, and OutcomeUnknown
-        after `deadline` seconds without an outcome.
+        The event is sent again until its outcome is known, and is stored once. Raises VersionConflict if its aggregate
+        is not at `expected_version`, Rejected if the log does not take it, BadInput if it cannot be sent, and
+        OutcomeUnknown after `deadline` seconds without an outcome.
         """
         event = NewEvent(
             type,

@@ -146,9 +146,10 @@ class Nats:
             "port": self.port,
             # events may have up to 1 MiB; larger messages must arrive too, to be rejected with a reason
             "max_payload": 8 * 1024 * 1024,
-            # Acknowledged messages are with the operating system, so a killed server loses none at any interval (0 of
-            # 250,000 in 8 kills each). A crash of the machine loses what no ingester has stored yet: at most a second
-            # here, two minutes by default, nothing with "always", which takes 5,900 events/s instead of 30,000.
+            # The operating system has all acknowledged messages, so a killed server loses none, whatever the interval
+            # (0 of 250,000 in 8 kills each). A crash of the machine loses what no ingester has stored yet: at most a
+            # second's messages here, two minutes' by default, none with "always", which takes 5,900 events/s instead of
+            # 30,000.
             "jetstream": {"store_dir": str(self.folder.absolute() / "data"), "sync_interval": "1s"},
         }
         file = self.folder / "nats.conf"

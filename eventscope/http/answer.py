@@ -71,7 +71,7 @@ def _pieces(value: Any) -> Iterator[bytes]:
 
 
 def _runs(values: list[Any]) -> Iterator[list[Any]]:
-    """The values in runs of at most one piece's work, except single values that are more."""
+    """The values in runs of at most one piece's work, except for single values that take more."""
     run, work = list[Any](), 0
     for value in values:
         more = _work(value)

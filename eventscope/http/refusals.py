@@ -39,7 +39,7 @@ async def side_server_answer(request: Request, error: Exception) -> Response:
 
 
 def _answer(request: Request, error: Exception, places: str) -> Response:
-    """The error that nothing is at this path, or nothing for that method; browsers get only its sentence."""
+    """The answer if there is no such path, or it does not take the method; browsers get only the sentence."""
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
         message = f"there is no {request.url.path[:QUOTED]!r}; {places}"

@@ -64,7 +64,7 @@ def other() -> Route:
 
 
 async def _other(request: Request) -> Response:
-    """The error that nothing is at this path, or nothing for that method."""
+    """The answer if there is no such path, or it does not take the method."""
     path = request.path_params["rest"]
     if path in ENDPOINTS:
         failure = to_client(BadInput(f"/events/{path} takes GET"))

@@ -52,7 +52,7 @@ INTERNALS: Final = Internals(
 
 RunningOperation: TypeAlias = Operation[Context, None]
 
-# of the operation whose task this is
+# those of the operation that the current task runs
 current_outlet: ContextVar[Outlet | None] = ContextVar("current_outlet", default=None)
 current_operation: ContextVar[RunningOperation | None] = ContextVar("current_operation", default=None)
 logger = logging.getLogger(__name__)

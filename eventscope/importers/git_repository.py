@@ -59,7 +59,7 @@ class Repository:
 
     @contextmanager
     def stream(self, *arguments: str) -> Iterator[IO[bytes]]:
-        """The output as a stream. BadInput when git fails, or when the block raises EOFError since it was cut off."""
+        """The output as a stream. BadInput when git fails, or the block raises EOFError for output that was cut off."""
         with tempfile.TemporaryFile() as errors:
             process = subprocess.Popen(
                 self.command(*arguments),

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """The result of an import as far as NATS knows it; what the log takes is decided by the ingester later."""
+    """The result of an import as far as NATS knows it; the ingester decides later what the log takes."""
 
     published: int
     """Messages that JetStream acknowledged."""

@@ -193,7 +193,7 @@ class RequestCounter:
         finally:
             if stream_start:
                 self._metrics.stream(-1)
-            # of an event stream, which lasts as long as its client, only the time until it started
+            # an event stream lasts as long as its client: only the time until its start is counted
             self._count(scope["path"], status, (stream_start or perf_counter()) - start)
 
     def _count(self, path: str, status: int, seconds: float) -> None:

@@ -18,7 +18,7 @@ class StopRequest:
 
     number: int = 0
     handler: Callable[[int], object] | None = None
-    """Once set, gets each signal instead: for work that has an orderly way to end other than by cancellation."""
+    """Once set, it receives each signal instead: for work that can end in good order without being cancelled."""
     _event: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __bool__(self) -> bool:

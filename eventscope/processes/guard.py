@@ -60,7 +60,7 @@ def _die_with(parent: int) -> None:
 def _leave_watcher() -> None:
     command = os.getpid()
     if os.fork() == 0:
-        os.closerange(1, 256)  # others may wait for the end of an open pipe
+        os.closerange(1, 256)  # others may be waiting for these pipes to close
         # this child of the command gets another parent when the command ends, so it never kills a reused id
         while os.getppid() == command:
             if select.select([0], [], [], 1.0)[0] and _is_closed(0):

@@ -92,11 +92,11 @@ class _Process:
 
     async def end(self) -> int:
         """Wait for its end, and return its exit code."""
-        await asyncio.wait([self._exit])  # a cancelled task that awaits the future itself would cancel it for all
+        await asyncio.wait([self._exit])  # a task that awaits the future itself cancels it for all if cancelled
         return self._exit.result()
 
     async def ends_within(self, seconds: float) -> bool:
-        """Whether it ends in this time at most."""
+        """Whether it ends within this time."""
         await asyncio.wait([self._exit], timeout=seconds)
         return self._exit.done()
 

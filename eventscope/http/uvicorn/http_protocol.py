@@ -156,7 +156,7 @@ class HttpProtocol(HttpToolsProtocol):
             if self.cycle.response_started:
                 self.drop(None)
                 return
-            self.cycle.disconnected = True  # so that an application that waits for the rest of the body ends
+            self.cycle.disconnected = True  # ends an application that waits for the rest of the body
             self.cycle.message_event.set()
         if self._has_begun:
             self._refuse(b"408 Request Timeout", _body(to_client(BadInput("The request took too long to arrive"))))

@@ -1,4 +1,4 @@
-"""uvicorn's server without its signal handlers: they would end the process before everything is in order."""
+"""uvicorn's server without its signal handlers: they would end the process before it has cleaned up."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
