@@ -1,4 +1,4 @@
-"""What a client takes: a weight of nothing is a no, however it is written."""
+"""What a client accepts: a weight of zero refuses a type, however the zero is written."""
 
 import pytest
 from starlette.requests import Request

@@ -1,4 +1,4 @@
-"""How many may be in: counted in all and by address, and forgotten when they leave."""
+"""How many clients may connect: counted in total and by address, and forgotten when they leave."""
 
 from contextlib import ExitStack
 

@@ -1,4 +1,4 @@
-"""Answers that are written a piece at a time: the same text, in pieces of bounded work, up to a bound."""
+"""Answers written piece by piece: the same text, with bounded work for each piece, up to a limit of size."""
 
 from typing import Any
 

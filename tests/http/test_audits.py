@@ -1,4 +1,4 @@
-"""GraphQL over HTTP, by the audits of graphql-http: the suite that the specification's authors keep."""
+"""GraphQL over HTTP passes the audits of graphql-http, the suite of the specification's authors."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""GraphQL over HTTP: what each kind of request gets, right or wrong."""
+"""GraphQL over HTTP: the answer to each kind of request, right or wrong."""
 
 import asyncio
 import gzip

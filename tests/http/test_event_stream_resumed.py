@@ -1,4 +1,4 @@
-"""Event streams that break off: each result says from where to go on, and a client that comes back gets the rest."""
+"""Event streams that break off: each result carries a cursor, and a client that comes back gets the rest."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -75,7 +75,7 @@ REPLAY = """subscription ($after: String, $filter: EventFilter) {
 
 
 async def replayed_ids(stream: Stream) -> list[str]:
-    """The ids of what is replayed, to its end."""
+    """The ids of the replayed events, to the end of the replay."""
     ids = []
     while (heard := await stream.hear())[0] == "next":
         if heard[1]["data"]["replay"]["__typename"] == "Event":

@@ -1,4 +1,4 @@
-"""How a subscription ends that fails after it began: with the error and its code, and nothing after it."""
+"""How a subscription ends if it fails after its start: with the error and its code, and nothing after it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -46,7 +46,7 @@ def teller(log: Log, client: Client, settings: Settings) -> Announcer:
 async def behind_a_line(
     settings: Settings, teller: Announcer, history: int = HISTORY
 ) -> AsyncIterator[tuple[RunningApi, Proxy]]:
-    """An API that alone has its MongoDB at the other end of a line, with a history to read."""
+    """An API whose MongoDB is behind a proxy of its own, with a history to read."""
     for _ in range(0, HISTORY, 10):
         await teller.store(*[THING | {"data": "x" * LARGE}] * 10)
     async with running_proxy(urlsplit(settings.mongo_url).port or 0) as line:
@@ -164,7 +164,7 @@ async def test_a_fault_in_sending_a_result_is_told_as_an_error(
 
 
 def is_told(message: Any, id: str, caplog: pytest.LogCaptureFixture) -> None:
-    """The message ends the operation with an error that says nothing but under which id the log has it."""
+    """The message ends the operation with an error that contains only the id under which it was logged."""
     assert (message["id"], message["type"]) == (id, "error")
     [error] = message["payload"]
     assert "hunter2" not in str(error)

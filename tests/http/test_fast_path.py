@@ -1,4 +1,4 @@
-"""The short way: what was asked before is known by its bytes, and answered as if it had not been."""
+"""The fast path: a repeated request is recognized by its bytes, and answered as if it were new."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -43,7 +43,7 @@ async def world(mongo_url: str, nats_url: str) -> AsyncIterator[SampleApi]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def ordinary(world: SampleApi) -> AsyncIterator[RunningApi]:
-    """The same log, asked the ordinary way."""
+    """An API over the same log that takes the ordinary path."""
     async with running_api(world.settings.model_copy(update={"compiled": False, "tail_events": 0})) as api:
         yield api
 

@@ -32,7 +32,7 @@ def built(tmp_path: Path) -> Path:
 
 
 def app(folder: Path) -> Starlette:
-    """The pages as the API serves them: at the address that also answers questions."""
+    """The pages as the API serves them: at the address that also answers queries."""
 
     async def graphql(request: Request) -> Response:
         return page(folder) if wants_page(request) else JSONResponse({"data": {}})

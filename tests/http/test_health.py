@@ -1,4 +1,4 @@
-"""Health and honesty when a server is away: what is asked says so, nothing hangs, and all comes back by itself."""
+"""Health while a server is away: every answer says so, nothing hangs, and everything recovers by itself."""
 
 import asyncio
 import signal
@@ -141,7 +141,7 @@ async def test_while_mongodb_is_frozen_questions_time_out_and_while_it_is_away_t
 
 
 async def questions_fail(api: RunningApi, code: str, message: str, status: int, reason: str) -> None:
-    """Every way to ask gets the code, none hangs, and the process is as alive as ever."""
+    """Every kind of request gets the code, none hangs, and the process stays alive."""
     async with open_socket(api.socket_url) as socket:
         await socket.say(subscribe("1", QUESTION))
         over_http, over_rest, over_socket, ready = await asyncio.gather(

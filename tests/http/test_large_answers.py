@@ -1,4 +1,4 @@
-"""Large answers are made a few at a time, and whoever got one, however it was asked for, makes room for the next."""
+"""Only a few large answers are built at a time, and each makes room for the next, however it was requested."""
 
 import gc
 import os
@@ -30,7 +30,7 @@ RESULT = Mapping[str, Any]
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def api(mongo_url: str, nats_url: str) -> AsyncIterator[RunningApi]:
-    """An API with one place, and a log of three events that are large together."""
+    """An API with room for one large answer, and a log of three events that are large together."""
     name = f"places_{os.getpid()}"
     settings = Settings(
         mongo_url=mongo_url, mongo_database=name, nats_url=nats_url, stream=name, subjects=(f"{name}.>",)

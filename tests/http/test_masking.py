@@ -1,4 +1,4 @@
-"""What nobody foresaw: the caller gets an id, the log says what it was, and no secret leaves (I9)."""
+"""Unforeseen errors: the caller gets an id, the log has the error under it, and no secret leaves the process (I9)."""
 
 import logging
 from collections.abc import AsyncIterator, Mapping
@@ -39,7 +39,7 @@ async def break_log(log: Log, broken: Mapping[str, Any]) -> None:
 
 
 def is_masked(error: Mapping[str, Any], caplog: pytest.LogCaptureFixture) -> None:
-    """The error tells nothing but an id, under which the log has the whole of it."""
+    """The error contains only an id, under which the log has all of it."""
     assert error["message"] == "Internal error"
     assert error["extensions"].keys() == {"code", "errorId"}
     assert error["extensions"]["code"] == "INTERNAL"
@@ -89,7 +89,7 @@ async def test_over_rest_it_is_a_500_in_json(
 async def test_a_log_that_cannot_even_be_followed_is_an_internal_error(
     api: RunningApi, log: Log, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The error comes out of the source of the subscription, and not out of one of its fields."""
+    """The source of the subscription raises the error, not one of its fields."""
     await log.meta.update_one({"_id": "checkpoint"}, {"$set": {"head": 1}}, upsert=True)
     await log.expirations.insert_one({"_id": "a.b", "through": SECRET})
     async with open_socket(api.socket_url) as socket:
@@ -154,5 +154,5 @@ async def test_what_a_caller_writes_is_one_line_of_the_log_and_a_short_one(
 
 
 def own(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
-    """What we have logged about errors."""
+    """What Eventscope has logged about errors."""
     return [record for record in caplog.records if record.name == "eventscope.errors"]

@@ -1,4 +1,4 @@
-"""Negotiation: which media type a client gets, and which status an answer has in it. No I/O."""
+"""Negotiation: which media type a client gets, and which status an answer has in that type. No I/O."""
 
 import pytest
 

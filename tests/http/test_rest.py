@@ -1,4 +1,4 @@
-"""REST: the four endpoints with exactly the shapes that services know, over the same answers as GraphQL."""
+"""REST: the four endpoints have exactly the shapes that services know, and the same answers as GraphQL."""
 
 from collections import Counter
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""GraphQL over WebSocket, frame by frame: what each gets, and with which code a connection is closed."""
+"""GraphQL over WebSocket, frame by frame: the reply to each, and the code with which a connection is closed."""
 
 from collections.abc import AsyncIterator
 from typing import Any

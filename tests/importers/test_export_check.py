@@ -1,4 +1,4 @@
-"""An export that was changed or cut is found out before anything of it is published."""
+"""An export that was changed or cut is detected before any of it is published."""
 
 import hashlib
 from collections.abc import Callable

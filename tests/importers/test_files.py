@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Folder:
 
 
 def messages(items: list[MessageLine | BadLine]) -> list[dict[str, Any]]:
-    """The messages, without the ids that they were given."""
+    """The messages, without their generated ids."""
     assert all(isinstance(item, MessageLine) for item in items), items
     return [
         {name: value for name, value in item.message.items() if not str(value).startswith("file:")}

@@ -1,4 +1,4 @@
-"""Repositories that are empty, shallow, damaged or huge: what is read of them, or why it is not."""
+"""Repositories that are empty, shallow, damaged or huge: what is read from them, or why nothing is."""
 
 import tracemalloc
 from collections import Counter

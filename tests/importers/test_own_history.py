@@ -1,4 +1,4 @@
-"""This repository's own history, imported through the one way in and asked for through the API."""
+"""This repository's own history, imported through NATS and queried through the API."""
 
 import io
 import subprocess

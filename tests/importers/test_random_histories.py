@@ -1,4 +1,4 @@
-"""Random histories: after every commit, the events make the files that git lists."""
+"""Random histories: after every commit, the events amount to the files that git lists."""
 
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ modes = st.sampled_from([b"100644", b"100755", b"120000", b"160000"])
 
 @dataclass(frozen=True)
 class Made:
-    """What fast-import shall do for one commit."""
+    """What fast-import must do for one commit."""
 
     parents: list[int]
     steps: list[tuple[bytes, ...]]

@@ -1,4 +1,4 @@
-"""Metrics of an API: it counts what really happened, and reports what it cannot know as unknown."""
+"""Metrics of an API: they count what really happened, and report as unknown what the API cannot know."""
 
 import asyncio
 import math

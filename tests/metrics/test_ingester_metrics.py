@@ -1,4 +1,4 @@
-"""Metrics of an ingester: it counts what really happened, and says whether it is ready."""
+"""Metrics of an ingester: they count what really happened, and say whether it is ready."""
 
 import signal
 import socket

@@ -1,4 +1,4 @@
-"""Metrics as a whole: what the document has of them, and that two processes in one share nothing."""
+"""Metrics as a whole: the document lists them all, and two sets of metrics in one process share nothing."""
 
 import re
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_no_document_names_a_metric_that_is_not_there() -> None:
 
 
 def reported(registry: CollectorRegistry) -> set[tuple[str, str, str]]:
-    """Name, kind and meaning of all that Eventscope itself reports."""
+    """Name, kind and meaning of all metrics that Eventscope itself reports."""
     suffix = {"counter": "_total", "info": "_info"}
     families = [family for family in registry.collect() if family.name.startswith("eventscope")]
     return {(one.name + suffix.get(one.type, ""), one.type, one.documentation) for one in families}

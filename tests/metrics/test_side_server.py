@@ -1,4 +1,4 @@
-"""The side server answers beside other work, and leaves the log to it."""
+"""The side server answers while its process does other work, whose logging it leaves alone."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""Work ends when a signal asks for it, however often that must be said, and what is started meanwhile is not lost."""
+"""Work ends after a signal, however often it must be cancelled, and processes started meanwhile are not lost."""
 
 import asyncio
 import os
@@ -31,7 +31,7 @@ with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
 
 
 async def deaf(times: int, begun: asyncio.Event) -> None:
-    """Work that swallows so many cancellations."""
+    """Work that swallows this many cancellations."""
     for _ in range(times):
         begun.set()
         with suppress(asyncio.CancelledError):

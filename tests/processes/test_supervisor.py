@@ -1,4 +1,4 @@
-"""The supervisor keeps children running, and ends them when it is told to."""
+"""The supervisor keeps children running, and ends them on request."""
 
 import asyncio
 import os

@@ -1,9 +1,9 @@
-"""A service as it is out there: it publishes on core NATS, and counts versions in its own memory.
+"""A typical service: it publishes on core NATS, and counts versions in its own memory.
 
     python counting_publisher.py NATS_URL PREFIX NAME COUNT
 
-It stands for a class of a NestJS backend. The numbers begin at 1 in each process, be it a replica or the same service
-started again; the class neither asks JetStream nor knows a header. Each message that has left for NATS is printed.
+It stands for a class of a NestJS backend. The numbers begin at 1 in each process, whether a replica or the same service
+after a restart; the class neither uses JetStream nor sets headers. Each message is printed once it was sent to NATS.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ class EventsService:
         self._versions: Counter[str] = Counter()
 
     async def publish(self, type: str, data: object, user: str, aggregate: tuple[str, str] | None) -> dict[str, Any]:
-        """Publish one event, of something or of nothing."""
+        """Publish one event, with or without an aggregate."""
         event: dict[str, Any] = {
             "messageId": str(uuid.uuid4()),
             "type": type,
@@ -47,7 +47,7 @@ class EventsService:
 
 
 async def main(url: str, prefix: str, name: str, count: int) -> None:
-    """Live through so many events."""
+    """Publish this many events."""
     client = await nats.connect(url)
     service = EventsService(client, prefix)
     for number in range(count):

@@ -1,4 +1,4 @@
-"""A cursor that was kept from before the database was dropped, or from another instance, is refused by everything."""
+"""A cursor from before the database was dropped, or from another instance, is refused by everything."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -27,7 +27,7 @@ PAGE = """query ($after: String) { events(first: 2, order: OLDEST_FIRST, after: 
 
 @pytest.fixture
 async def api(settings: Settings, log: Log, client: Client) -> AsyncIterator[RunningApi]:
-    """An API over a log of three events, the newest of which lie in memory."""
+    """An API over a log of three events, with the newest ones in memory."""
     await filled(log, "old", 3)
     async with running_api(settings) as api:
         yield api
@@ -131,7 +131,7 @@ async def test_a_backup_that_is_restored_keeps_its_cursors(api: RunningApi, log:
 
 
 async def test_newest_events_of_a_log_that_was_dropped_are_in_no_answer(api: RunningApi, log: Log) -> None:
-    """Though the new log may have grown beyond the old one before anybody asked."""
+    """The new log may have grown beyond the old one before the first request."""
     newest = "{ events(first: 2) { edges { cursor } nodes { type } } }"
     before = (await api.ask(newest))["events"]
     assert before["nodes"] == [{"type": "old.happened"}] * 2

@@ -1,4 +1,4 @@
-"""The page in a real browser that reaches nothing but the server: it works, complains of nothing, calls nobody else."""
+"""The page in a real browser that can reach only the server: it works, logs no error and calls no other host."""
 
 import asyncio
 import json
@@ -49,7 +49,7 @@ class Served:
 
 @pytest.fixture
 def chromium() -> str:
-    """The path of a browser of this machine."""
+    """The path of a browser on this machine."""
     return path()
 
 
@@ -76,7 +76,7 @@ async def serving(app: Starlette, until: Until) -> AsyncIterator[str]:
 
 @pytest.fixture
 def served(api: str, ingesting: None, client: Client, settings: Settings, until: Until) -> Served:
-    """The whole application: API, ingester, and a publisher that knows nothing of them but a subject."""
+    """The whole application: API, ingester, and a publisher that knows only a subject."""
     subject = settings.subjects[0].removesuffix(">")
 
     async def stored(name: str) -> bool:
@@ -95,7 +95,7 @@ def served(api: str, ingesting: None, client: Client, settings: Settings, until:
 
 @asynccontextmanager
 async def opened(chromium: str, address: str) -> AsyncIterator[Page]:
-    """Open the address with every other host out of reach; in the end nothing must have gone wrong or astray."""
+    """Open the address with every other host out of reach; at the end, nothing must have failed or left the server."""
     wrong: list[str] = []
     host = urlsplit(address).netloc
 
@@ -147,7 +147,7 @@ class Graphiql:
         await shows(self.query, f" {title}")
 
     async def kept(self) -> str:
-        """All that the page keeps in the browser for the next visit."""
+        """Everything that the page keeps in the browser for the next visit."""
         return str(await self.page.evaluate("JSON.stringify(localStorage)"))
 
 

@@ -1,4 +1,4 @@
-"""Services that count versions in their own memory are taken as they are, and people are told that they do."""
+"""Services that count versions in their own memory are accepted as they are, and operators are informed."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ COUNT = 60
 
 
 async def publish(settings: Settings, prefix: str, name: str) -> list[dict[str, Any]]:
-    """What a process of its own has published, once it has ended."""
+    """What the service has published, in a process of its own that has ended."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, PUBLISHER, settings.nats_url, prefix, name, str(COUNT)), stdout=PIPE
     )
@@ -65,7 +65,7 @@ async def test_two_processes_that_count_for_themselves_one_started_again_lose_no
 
 
 async def follow(service: EventsService, count: int) -> list[Event]:
-    """The first so many events of the log, as they are delivered live."""
+    """The first events of the log, this many, as they are delivered live."""
     events: list[Event] = []
     async with aclosing(service.subscribe_to_events(start="BEGINNING")) as delivered:
         async for event in delivered:

@@ -1,4 +1,4 @@
-"""Nothing that is asked or published over GraphQL is changed in silence: it is kept as it was written, or refused."""
+"""No value in a request over GraphQL is silently changed: it is kept as it was written, or refused."""
 
 import re
 from collections.abc import AsyncIterator

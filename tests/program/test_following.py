@@ -1,4 +1,4 @@
-"""Subscriptions: exactly the events of the log after a place in it, in order (I5), and nothing left behind them."""
+"""Subscriptions: exactly the events of the log after a place in it, in order (I5); nothing stays when they end."""
 
 import asyncio
 from collections import Counter
@@ -39,7 +39,7 @@ async def api(settings: Settings, log: Log, client: Client, ingesting: None) -> 
 
 
 class Publisher:
-    """Publishes events on the subjects of the test, numbered on and on."""
+    """Publishes events on the subjects of the test, with consecutive numbers."""
 
     def __init__(self, client: Client, prefix: str) -> None:
         self.published: list[str] = []
@@ -47,7 +47,7 @@ class Publisher:
         self._prefix = prefix
 
     async def publish(self, n: int, type: str = "thing.happened", **more: object) -> list[str]:
-        """Publish n events, and tell their ids."""
+        """Publish n events; returns their ids."""
         ids = [f"p{len(self.published) + i}" for i in range(n)]
         for id in ids:
             message = orjson.dumps({"messageId": id, "data": {}, **more})
@@ -67,7 +67,7 @@ async def follow(socket: Socket, id: str = "f", **variables: object) -> None:
 
 
 async def delivery(socket: Socket) -> Any:
-    """The next thing that is delivered."""
+    """The next item that is delivered."""
     message = await socket.hear()
     assert message["type"] == "next", message
     assert "errors" not in message["payload"], message
@@ -75,7 +75,7 @@ async def delivery(socket: Socket) -> Any:
 
 
 async def events(socket: Socket, n: int) -> list[str]:
-    """The next n events, whatever comes between them."""
+    """The next n events, skipping other items."""
     found: list[str] = []
     while len(found) < n:
         one = await delivery(socket)
@@ -85,7 +85,7 @@ async def events(socket: Socket, n: int) -> list[str]:
 
 
 async def caught_up(socket: Socket) -> tuple[list[str], str]:
-    """The events up to the next time that all is delivered, and the cursor there."""
+    """The events before the next `CaughtUp`, and its cursor."""
     found = []
     while (one := await delivery(socket))["__typename"] != "CaughtUp":
         if one["__typename"] == "Event":
@@ -159,7 +159,7 @@ async def test_a_filter_is_as_good_for_what_was_as_for_what_comes(
 async def test_whoever_begins_while_events_come_in_gets_every_one_once_and_in_order(
     api: RunningApi, log: Log, settings: Settings, subject_prefix: str
 ) -> None:
-    """Publishers of several connections at once, followers that begin at any time and at any place."""
+    """Publishers on several connections at once, and followers that start at any time and place."""
     total = 600
 
     async def publish(worker: int) -> None:
@@ -208,7 +208,7 @@ async def test_who_comes_back_with_the_last_cursor_misses_nothing_and_gets_nothi
 async def test_each_event_that_is_delivered_may_be_asked_for_more(
     api: RunningApi, log: Log, publisher: Publisher
 ) -> None:
-    """What one event asks for is not counted against the next."""
+    """What is read for one event is not charged to the next."""
     await publisher.publish(30, aggregateType="thing", aggregateId="t1")
     await stored(log, 30)
     query = """subscription { events(from: BEGINNING) {
@@ -297,7 +297,7 @@ async def test_a_hundred_clients_that_vanish_leave_nothing_behind(
 
 
 def tasks() -> Counter[str]:
-    """What runs in the loop, but for waiting, which the ingester does now and then."""
+    """The tasks that run in the loop, except those that only wait, which the ingester starts now and then."""
     running = Counter(getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks())
     del running["Event.wait"]
     return running

@@ -1,4 +1,4 @@
-"""Live delivery over real sockets: shared work, clients that do not read, limits, and leaving for another server."""
+"""Live delivery over real sockets: shared work, clients that do not read, limits, and moving to another server."""
 
 import asyncio
 import socket as sockets
@@ -56,7 +56,7 @@ def publisher(client: Client, subject_prefix: str) -> Publisher:
 
 
 async def caught_up(socket: Socket, id: str = "1", query: str = FEED, **variables: object) -> None:
-    """Subscribe, and wait until what comes is live."""
+    """Subscribe, and wait until the delivery is live."""
     await socket.say(subscribe(id, query, variables=variables))
     while (await socket.hear())["payload"]["data"]["events"]["__typename"] != "CaughtUp":
         pass
@@ -75,7 +75,7 @@ async def events(socket: Socket, n: int) -> list[int]:
 
 
 async def figure(api: RunningApi, name: str, **labels: str) -> float:
-    """What the server tells of itself."""
+    """A metric of the server."""
     text = (await api.http.get("/metrics")).text
     found = [
         sample.value
@@ -147,7 +147,7 @@ async def test_an_operation_that_was_cancelled_sends_nothing_under_its_id_any_mo
 
 @asynccontextmanager
 async def deaf(api: RunningApi, query: str = FEED) -> AsyncIterator[sockets.socket]:
-    """A client that subscribes, and then reads nothing any more."""
+    """A client that subscribes, and then stops reading."""
     address = urlsplit(api.socket_url)
     loop = asyncio.get_running_loop()
     with sockets.socket() as raw:
@@ -221,7 +221,7 @@ async def test_a_client_that_reads_late_is_told_that_it_fell_behind_and_gets_eve
 
 
 def _tasks() -> Counter[str]:
-    """What runs for clients."""
+    """The tasks that run for clients."""
     names = (getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks())
     return Counter(
         name for name in names if name.startswith(("Transport.", "WebSockets", "Handler.", "Base", "Cohort."))

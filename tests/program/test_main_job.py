@@ -1,4 +1,4 @@
-"""The whole job in one go: a service publishes with nothing but a NATS client, and people see it at once."""
+"""The main job from end to end: a service publishes with only a NATS client, and people see the event at once."""
 
 import httpx
 import nats

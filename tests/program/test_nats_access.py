@@ -1,4 +1,4 @@
-"""Servers that let nobody in without credentials, a key or a certificate, or by another domain: all works there."""
+"""NATS servers that require credentials, a key, a certificate or another domain: everything works with them."""
 
 import asyncio
 import os
@@ -33,7 +33,7 @@ Demands = tuple[str, dict[str, str]]
 
 @contextmanager
 def edge_of_a_hub(folder: Path) -> Iterator[str]:
-    """A server with a JetStream of its own, joined to one whose JetStream is meant."""
+    """A server with a JetStream of its own, joined to the server whose JetStream is to be used."""
     port = free()
     hub = locked_nats(folder / "hub", jetstream={"domain": "hub"}, leafnodes={"host": HOST, "port": port})
     remotes = {"remotes": [{"url": f"nats://{HOST}:{port}"}]}
@@ -43,7 +43,7 @@ def edge_of_a_hub(folder: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module", params=["credentials", "nkey", "certificate", "domain"])
 def demands(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demands]:
-    """A server, and the settings that it demands."""
+    """A server, and the settings that it requires."""
     folder = tmp_path_factory.mktemp(request.param)
     config: dict[str, Any]
     match request.param:

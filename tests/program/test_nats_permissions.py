@@ -1,4 +1,4 @@
-"""A NATS whose user may not do all that is needed: that is said, and looks like no outage."""
+"""A NATS whose user lacks permissions: that is reported, and does not look like an outage."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -30,7 +30,7 @@ USERS = {
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server, in whose address USER is to be replaced by one of them."""
+    """A server; in its address, replace USER by one of the users."""
     users: Any = [{"user": user, "password": "pw", "permissions": given} for user, given in USERS.items()]
     with locked_nats(tmp_path_factory.mktemp("users"), authorization={"users": users}) as url:
         yield url.replace("//", "//USER:pw@")

@@ -1,4 +1,4 @@
-"""Newest events are answered from memory, and whoever was told of an event finds it at once."""
+"""Newest events are answered from memory, and a client that was notified of an event finds it at once."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""A publisher that sends nothing but garbage fills no disk, and what it drove out is told wherever people look."""
+"""A publisher that sends only garbage does not fill the disk, and what was dropped for it is reported everywhere."""
 
 import httpx
 import pytest

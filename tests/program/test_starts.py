@@ -1,4 +1,4 @@
-"""A signal ends every command, at whatever moment of its start it comes, and leaves nothing behind."""
+"""A signal ends every command, at whatever moment of its start it comes, and no process stays."""
 
 import asyncio
 import os
@@ -69,7 +69,7 @@ async def test_every_other_command_ends_by_a_signal_at_any_moment(
 
 
 def _with(stream: str) -> list[int]:
-    """The processes that were given this stream."""
+    """The processes whose settings name this stream."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):

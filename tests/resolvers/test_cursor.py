@@ -1,4 +1,4 @@
-"""Cursors: short opaque text that comes back as the place it was made of, or is refused."""
+"""Cursors: short opaque text that decodes to the place it was made from, or is refused."""
 
 import pytest
 from hypothesis import given

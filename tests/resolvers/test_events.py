@@ -26,7 +26,7 @@ async def test_a_subscription_begins_now_or_at_the_beginning_or_after_its_cursor
 
 
 async def test_a_cursor_from_beyond_the_end_of_the_log_is_refused(log: Log) -> None:
-    """It is of another log, or of one that was lost: what it would wait for may never come."""
+    """It belongs to another log or a lost one: what it would wait for may never come."""
     await filled(log, 5)
     assert await events.start(log, encode("e", 5, tag=await same_log.tag(log)), from_beginning=False) == 5
     with pytest.raises(BadInput, match="beyond the end"):

@@ -1,4 +1,4 @@
-"""Pages that end when time is up: what was found so far and where to go on; going on loses and repeats nothing."""
+"""Pages that end when time is up: what was found so far, and where to continue without loss or repetition."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What many wait for is found once, and nobody's leaving disturbs the others."""
+"""An answer that many callers wait for is computed once, and a caller that leaves does not disturb the others."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from tests.support.until import until
 
 
 class Finding:
-    """Finds something when it is told to."""
+    """Computes an answer when the test says so."""
 
     def __init__(self) -> None:
         self.begun = self.ended = 0

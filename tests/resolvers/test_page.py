@@ -1,4 +1,4 @@
-"""Pages: what was asked for, and how one entry more than asked tells that there is more. No I/O."""
+"""Pages: the requested entries; one entry beyond them shows that there are more. No I/O."""
 
 import pytest
 from hypothesis import given
@@ -46,7 +46,7 @@ def test_a_page_is_counted_from_one_end() -> None:
 
 @given(n=st.integers(0, 30), size=st.integers(0, 10), backward=st.booleans(), cut=st.booleans())
 def test_a_page_holds_what_was_asked_for_and_tells_of_more(n: int, size: int, backward: bool, cut: bool) -> None:
-    """The list is the numbers up to n; a reader gives one more than asked for, from the end that is asked for."""
+    """The list is the numbers up to n; a reader returns one more than requested, from the requested end."""
     whole = list(range(n))
     read = (whole[::-1] if backward else whole)[: size + 1]
     bound = "c" if cut else None

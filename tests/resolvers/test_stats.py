@@ -1,4 +1,4 @@
-"""Statistics at the ends of time, where hours and weeks go no further."""
+"""Statistics at the ends of time, beyond which there are no hours and weeks."""
 
 import orjson
 

@@ -1,4 +1,4 @@
-"""Trees of causes: every event once, below its cause, whatever the causes are said to be."""
+"""Trees of causes: every event once, below its cause, whatever causes the events name."""
 
 from typing import Any, cast
 

@@ -160,7 +160,7 @@ async def js(nats_url: str) -> AsyncIterator[JetStreamContext]:
 
 
 async def played(publisher: Publisher, count: int, history: int) -> None:
-    """Play until so many are acknowledged."""
+    """Play until this many events are acknowledged."""
     before = publisher.acknowledged
     task = asyncio.create_task(play(publisher, rate=500, seed=7, history=history))
     async with asyncio.timeout(60):

@@ -28,7 +28,7 @@ EVENTS = """query ($type: String!, $id: ID!, $order: Order, $first: Int, $after:
 
 
 def heads(world: SampleApi) -> dict[tuple[str, str], dict[str, Any]]:
-    """The heads, folded anew out of the events."""
+    """The heads, computed again from the events."""
     folded: dict[tuple[str, str], dict[str, Any]] = {}
     for event in world.events:
         if "aggregateType" in event:
@@ -56,7 +56,7 @@ def advanced(head: dict[str, Any] | None, event: EventDocument) -> dict[str, Any
 
 
 def in_order(world: SampleApi, order: str) -> list[dict[str, Any]]:
-    """The heads with the one first that was changed, or created, last."""
+    """The heads, the most recently changed or created first."""
     newest_first = world.events[::-1] if order == "RECENTLY_CHANGED" else world.events
     keys = [(event["aggregateType"], event["aggregateId"]) for event in newest_first if "aggregateType" in event]
     names = list(dict.fromkeys(keys))

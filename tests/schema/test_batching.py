@@ -1,4 +1,4 @@
-"""One read for all events of a page: MongoDB itself tells how often it was asked."""
+"""One read for all events of a page: MongoDB itself counts the reads."""
 
 from collections import Counter
 from collections.abc import AsyncIterator

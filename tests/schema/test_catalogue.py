@@ -1,4 +1,4 @@
-"""The catalogue: which types there are, how many of each, how often, with which fields."""
+"""The catalogue: which types there are, how many events each has, how often they occur, and with which fields."""
 
 import uuid
 from collections import Counter

@@ -1,4 +1,4 @@
-"""What callers write is told back to them in part at most, however long it is and wherever it stands."""
+"""Errors quote at most a part of what callers write, however long it is and wherever it stands."""
 
 from typing import Any
 

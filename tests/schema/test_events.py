@@ -1,4 +1,4 @@
-"""Lists of events: pages by key, in both directions and both orders, which always make up exactly what matches."""
+"""Lists of events: pages by key, in both directions and orders; together they hold exactly the matching events."""
 
 from math import ceil
 from typing import Any
@@ -28,7 +28,7 @@ EVERY_FIELD = """id position cursor type timestamp recordedAt aggregateType aggr
 
 
 async def page(world: SampleApi, **asked: Any) -> Any:
-    """One page, checked for agreeing with itself."""
+    """One page, checked for consistency."""
     found = (await world.api.ask(PAGE, **asked))["events"]
     assert found["nodes"] == [{"id": edge["node"]["id"]} for edge in found["edges"]]
     assert all(edge["cursor"] == edge["node"]["cursor"] for edge in found["edges"])

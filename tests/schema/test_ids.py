@@ -1,4 +1,4 @@
-"""Ids: no two things have the same, and each leads back to what it is the id of."""
+"""Ids: no two objects share one, and each leads back to its object."""
 
 from typing import Any, TypeAlias
 
@@ -40,7 +40,7 @@ def id_of(thing: Thing) -> str:
 
 
 def things_of(id: str) -> list[Thing]:
-    """All that have the id, by what each kind reads out of it."""
+    """All objects with the id, by what each type reads from it."""
     message_id = ids.message_id(id)
     found: list[Thing] = [("event", message_id)] if ids.of_event({"messageId": message_id}) == id else []
     for kind, name in (("aggregate", ids.aggregate(id)), ("type", ids.event_type(id)), ("rejected", ids.rejected(id))):

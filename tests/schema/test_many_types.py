@@ -1,4 +1,4 @@
-"""A log with thousands of long types: every question is answered rightly and in bounds, or refused with what to do."""
+"""A log with thousands of long types: every query is answered correctly and in bounds, or refused with advice."""
 
 import uuid
 from collections import Counter
@@ -51,7 +51,7 @@ class Flood:
     api: RunningApi
 
     def meant(self, patterns: list[str]) -> list[EventDocument]:
-        """The events of types that the patterns stand for."""
+        """The events whose types match the patterns."""
         return [event for event in self.events if any(fnmatchcase(event["type"], one) for one in patterns)]
 
 

@@ -1,4 +1,4 @@
-"""Publishing through the API: the same way in, with the outcome as the answer."""
+"""Publishing through the API: by the same path as all events, with the outcome as the answer."""
 
 import asyncio
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""Nodes: whatever has an id can be asked for by it, and is what the other questions give."""
+"""Nodes: every object with an id can be fetched by it, and is the same as in other queries."""
 
 from collections.abc import AsyncIterator
 from typing import Any

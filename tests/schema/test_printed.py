@@ -50,7 +50,7 @@ def test_the_questions_have_the_names_that_clients_know() -> None:
 
 
 def test_everything_in_the_schema_is_described_in_a_sentence() -> None:
-    """Types, fields, arguments, values of enums, fields of inputs, directives: the names of those that are not."""
+    """This covers types, fields, arguments, values of enums, fields of inputs and directives."""
     schema = build_schema(PRINTED.read_text())
     assert [name for name, said in _described(schema) if not (said and said[0].isalnum() | (said[0] == "`"))] == []
     assert [name for name, said in _described(schema) if said and not said.endswith((".", "…"))] == []

@@ -1,4 +1,4 @@
-"""Replays: the log in its order, as it was when the first page was read, whatever arrives meanwhile."""
+"""Replays: the log in order, as it was when the first page was read, whatever arrives meanwhile."""
 
 from collections.abc import AsyncIterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Serving: one command is an API with an ingester, which ends with it however it ends, and comes back alone."""
+"""Serving: one command runs an API with an ingester, which ends with the API in any case, and restarts on its own."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""What an ingester does beside ingesting."""
+"""What an ingester does besides ingesting."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any

@@ -1,4 +1,4 @@
-"""Patience with workers: who is stuck is found out, and who only waits for a machine that is slow is not."""
+"""Patience with workers: one that is stuck is detected, and one that only waits for a slow machine is spared."""
 
 from hypothesis import given
 from hypothesis import strategies as st

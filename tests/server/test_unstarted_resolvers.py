@@ -34,7 +34,7 @@ async def test_resolvers_that_were_cancelled_before_they_started_are_not_reporte
 
 
 async def cancelled_after(ticks: int) -> None:
-    """An operation that is cancelled after so many turns of the loop."""
+    """Run an operation, and cancel it after this many turns of the loop."""
     context = Context(cast("Services", SERVICES))
     operation = asyncio.create_task(SCHEMA.execute(QUERY, context_value=context))
     for _ in range(ticks):

@@ -134,7 +134,7 @@ async def _asked(served: Settings, path: str) -> httpx.Response:
 
 
 async def _both(served: Settings) -> bool:
-    """Whether both workers live, as the metrics tell."""
+    """Whether both workers live, according to the metrics."""
     try:
         text = (await _asked(served, "/metrics")).text
     except httpx.TransportError:
@@ -147,5 +147,5 @@ async def _stored(served: Settings) -> bool:
 
 
 def _children(pid: int) -> list[int]:
-    """The processes that this one has started, the first one first."""
+    """The processes that this one has started, oldest first."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

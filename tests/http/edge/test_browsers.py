@@ -1,4 +1,4 @@
-"""What a real browser does with all this: pages of other origins, and event streams that break off."""
+"""A real browser as a client: pages of other origins, and event streams that break off."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -63,7 +63,7 @@ FOLLOW = """([address]) => {
 
 @asynccontextmanager
 async def elsewhere() -> AsyncIterator[str]:
-    """The origin of a page that is none of ours."""
+    """The origin of a foreign page."""
 
     async def blank(request: Request) -> Response:
         return HTMLResponse("<!doctype html><title>elsewhere</title>")

@@ -1,4 +1,4 @@
-"""Answers as gzip: to whom, from which size on, and with the same content."""
+"""Answers as gzip: which clients get them, from which size on, and with the same content."""
 
 import gzip
 from collections.abc import AsyncIterator
@@ -33,7 +33,7 @@ def http(world: SampleApi) -> httpx.AsyncClient:
 async def sent(
     http: httpx.AsyncClient, method: str, path: str, query: str, taken: str | None, **headers: str
 ) -> tuple[httpx.Response, bytes]:
-    """An answer, and its body with nothing unpacked."""
+    """An answer, and its body as it was sent."""
     request = http.build_request(
         method,
         path,

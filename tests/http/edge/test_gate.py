@@ -1,4 +1,4 @@
-"""What comes through to the API, by HTTP and by WebSocket, and what is refused before anything is asked."""
+"""Which requests reach the API, over HTTP and WebSocket, and which are refused before anything is executed."""
 
 import asyncio
 import logging
@@ -52,7 +52,7 @@ def http(world: SampleApi) -> httpx.AsyncClient:
 
 
 async def ask(http: httpx.AsyncClient, method: str, path: str, accept: str, **headers: str) -> httpx.Response:
-    """The question that is asked at this address, which is the same everywhere."""
+    """The answer to one fixed query at this address."""
     named = {name.replace("_", "-"): value for name, value in headers.items()} | {"accept": accept}
     if path == "/graphql" and method == "GET":
         return await http.get(path, params=QUERY, headers=named)
@@ -314,7 +314,7 @@ async def test_where_no_origin_is_listed_nothing_is_said_of_origins(settings: Se
 
 
 async def statuses(api: RunningApi, *forwarded: dict[str, str]) -> list[int]:
-    """What becomes of event streams that are open at the same time, each with these headers."""
+    """The statuses of event streams that are open at the same time, each with its own of these headers."""
     streams: list[Any] = []
     try:
         for headers in forwarded:

@@ -1,4 +1,4 @@
-"""Which names the API answers to, whatever `Host` says. No I/O."""
+"""Which names in `Host` the API answers to. No I/O."""
 
 import pytest
 from hypothesis import given

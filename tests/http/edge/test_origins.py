@@ -1,4 +1,4 @@
-"""Which pages may ask, whatever browsers say of them. No I/O."""
+"""Which pages may send requests, whatever browsers say about them. No I/O."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Who the client is, whatever is said of it on the way. No I/O."""
+"""Who the client is, whatever the headers claim. No I/O."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Where addresses lead that are not quite those of the API, also behind a proxy that has taken a prefix off."""
+"""Redirects from addresses that are almost those of the API, even behind a proxy that removes a prefix."""
 
 from collections.abc import AsyncIterator
 from urllib.parse import urljoin

@@ -1,4 +1,4 @@
-"""What nothing here is for is refused in the one form that errors have, and the log says why."""
+"""Requests that no endpoint serves are refused in the form that all errors have, and the log says why."""
 
 import logging
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""A subscription to all events, what it brings until it has caught up, and events for it."""
+"""A subscription to all events, what it delivers until it has caught up, and events for it."""
 
 import orjson
 
@@ -16,7 +16,7 @@ async def store_events(log: Log, *numbers: int) -> None:
 
 
 async def ids_until_caught_up(stream: Stream) -> list[str]:
-    """The ids of the events up to the word that all were delivered."""
+    """The ids of the events before `CaughtUp`."""
     ids = []
     while (delivery := (await stream.next())["events"])["__typename"] != "CaughtUp":
         ids.append(delivery["id"])

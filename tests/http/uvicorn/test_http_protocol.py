@@ -1,4 +1,4 @@
-"""Connections that say nothing, half of something, or take nothing: none is waited for, and health is told."""
+"""Connections that send nothing or half a request, or read nothing: none blocks the server or its health checks."""
 
 import asyncio
 import logging
@@ -29,7 +29,7 @@ LARGE = 32 * 1024**2
 
 @dataclass
 class Server:
-    """A server on a port, of which is known what it gave up and which bodies its application was sent."""
+    """A server on a port; it records what it gave up and which bodies its application received."""
 
     port: int
     reasons: list[str] = field(default_factory=list)
@@ -188,7 +188,7 @@ async def test_who_says_nothing_on_a_spare_connection_gives_it_back_soon(monkeyp
 
 @contextmanager
 def limited(soft: int) -> Iterator[int]:
-    """A soft limit of descriptors, and what the hard one is."""
+    """Sets a soft limit of descriptors; gives the hard one."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, before[1]))
     try:

@@ -1,4 +1,4 @@
-"""The server's end of a WebSocket: texts that go out at once are whole, and a peer that does not answer is let go."""
+"""The server's end of a WebSocket: texts sent at once are whole, and a peer that does not answer is disconnected."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ Put = Callable[[bytes, bytes, bytes], bool]
 
 
 class App:
-    """Accepts, and lets the test do the rest."""
+    """Accepts the connection, and lets the test do the rest."""
 
     def __init__(self) -> None:
         self.scope: Scope = {}
@@ -38,19 +38,19 @@ class App:
         self.ended = message["code"]
 
     def put(self, head: bytes, body: bytes, tail: bytes = b"}") -> bool:
-        """The way that does not wait."""
+        """Send the text without waiting."""
         way: Put = self.scope["extensions"][PUT]
         return way(head, body, tail)
 
     async def say(self, text: str) -> None:
-        """The way that may wait."""
+        """Send the text; may wait."""
         assert self._send is not None
         await self._send({"type": "websocket.send", "text": text})
 
 
 @asynccontextmanager
 async def running(app: App, ping: float = 20.0) -> AsyncIterator[str]:
-    """The application as production serves it; where its sockets are."""
+    """Serves the application as in production; gives the address of its sockets."""
     chosen = config(app)
     chosen.ws_ping_interval = chosen.ws_ping_timeout = ping
     with socket.create_server(("127.0.0.1", 0)) as listener:

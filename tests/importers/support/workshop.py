@@ -1,4 +1,4 @@
-"""A git repository that a test builds, and what its history comes to."""
+"""A git repository that a test builds, and the events of its history."""
 
 import os
 import subprocess

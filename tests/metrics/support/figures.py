@@ -1,4 +1,4 @@
-"""Figures that processes report of themselves, an ingester at a port of its own, and messages for it to count."""
+"""The figures that processes report, an ingester with a metrics port of its own, and messages for it to count."""
 
 import asyncio
 import math
@@ -27,7 +27,7 @@ FEED = "subscription { events(from: BEGINNING) { __typename ... on Event { id } 
 
 
 class Figures:
-    """What an address reports."""
+    """The metrics that an address reports."""
 
     def __init__(self, text: str) -> None:
         self.samples = {
@@ -41,7 +41,7 @@ class Figures:
         return UNKNOWN if value is not None and math.isnan(value) else value
 
     def total(self, name: str) -> float:
-        """Over all labels."""
+        """The sum over all labels."""
         return sum(value for (sample, *_), value in self.samples.items() if sample == f"eventscope_{name}")
 
 
@@ -55,7 +55,7 @@ async def figures(address: str) -> Figures:
 
 @asynccontextmanager
 async def ingester(settings: Settings) -> AsyncIterator[str]:
-    """An ingester that is watched over; its address."""
+    """Runs an ingester with metrics; gives their address."""
     own = settings.model_copy(update={"ingest_port": free()})
     task = asyncio.create_task(ingest(own))
     try:

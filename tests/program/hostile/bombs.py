@@ -1,10 +1,10 @@
-"""Small documents that stand for a great deal of work, as somebody who means harm would send them."""
+"""Small documents that would cause a great deal of work, as an attacker would send them."""
 
 from collections.abc import Callable, Mapping
 
 
 def _doubling(steps: int, width: int, type: str, inner: str, spread: str) -> str:
-    """Fragments that spread the next one so many times each."""
+    """Fragments that each spread the next one this many times."""
     fragments = "".join(f"fragment F{n} on {type}{{{' '.join([spread.format(n + 1)] * width)}}}" for n in range(steps))
     return fragments + f"fragment F{steps} on {type}{{{inner}}}"
 
@@ -15,17 +15,17 @@ def fragments(steps: int, width: int = 2) -> str:
 
 
 def introspection(steps: int) -> str:
-    """The same as a question about the schema."""
+    """The same as an introspection query."""
     return "{__schema{...F0}}" + _doubling(steps, 2, "__Schema", "description", "...F{}")
 
 
 def merged(steps: int) -> str:
-    """The same in fields that must be compared with each other to be merged."""
+    """The same with fields that must be compared with each other to be merged."""
     return '{event(id:"x"){...F0}}' + _doubling(steps, 3, "Event", "id", "cause{{...F{}}}")
 
 
 def aliased(steps: int) -> str:
-    """Three to the power of `steps` events to be read."""
+    """Three to the power of `steps` events to read."""
     spread = " ".join(f"{name}:cause{{{{...F{{0}}}}}}" for name in "abc")
     return '{event(id:"x"){...F0}}' + _doubling(steps, 1, "Event", "id", spread)
 
@@ -36,13 +36,13 @@ def multiplied(steps: int) -> str:
 
 
 def circles(n: int) -> str:
-    """Fragments that all spread each other, around questions about the schema."""
+    """Fragments that all spread each other, around introspection fields."""
     each = (f"fragment F{i} on __Schema{{" + " ".join(f"...F{j}" for j in range(n) if i != j) + "}" for i in range(n))
     return "{__schema{...F0}}" + "".join(each)
 
 
 def looped(steps: int) -> str:
-    """A schema described by way of its types' fields' types' fields …"""
+    """An introspection query for the types of the fields of the types of the fields …"""
     return "{__schema{types{" + "fields{type{" * steps + "name" + "}}" * steps + "}}}"
 
 
@@ -52,7 +52,7 @@ def repeated(n: int) -> str:
 
 
 def renamed(n: int) -> str:
-    """One question over and over, under different names."""
+    """One root field over and over, under different aliases."""
     return "{" + " ".join(f"a{i}:stats{{totalEvents}}" for i in range(n)) + "}"
 
 
@@ -76,4 +76,4 @@ BOMBS: Mapping[str, tuple[Callable[[int], str], int]] = {
     "a directive 300 times": (directed, 300),
     "too long to read": (renamed, 8000),
 }
-"""What is sent, and of which size it is made."""
+"""The functions that make documents, and the size passed to each."""

@@ -1,4 +1,4 @@
-"""A log whose events are as heavy as they may be, and the heaviest legal questions about it, by kind."""
+"""A log whose events are as heavy as the limits allow, and the heaviest legal queries about it, by kind."""
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ def messages() -> Iterator[bytes]:
 
 
 def another() -> bytes:
-    """One more event that is as much work to look at as one may be."""
+    """One more event, as expensive to inspect as the limits allow."""
     return orjson.dumps({"type": "heavy.objects", "messageId": "another", "data": OBJECTS})
 
 
@@ -44,7 +44,7 @@ def _roots(n: int, question: str) -> str:
 
 
 def questions() -> Mapping[str, tuple[str, dict[str, Any]]]:
-    """The heaviest questions of each kind that I could think of: documents, and their variables."""
+    """The heaviest known queries of each kind: documents, and their variables."""
     nodes = f"nodes {{ {FIELDS} }}"
     filtered = f"query ($f: EventFilter) {{ events(filter: $f, first: 500) {{ {nodes} totalCount {{ atLeast }} }} }}"
     counted = "query ($f: StatsFilter) { stats(filter: $f) { totalEvents eventTypeBreakdown { type count } } }"
@@ -100,13 +100,13 @@ def _nested(levels: int) -> Any:
 
 
 def subscriptions() -> Sequence[tuple[str, dict[str, Any]]]:
-    """Twenty subscriptions that are each as much work as one may be."""
+    """Twenty subscriptions, each as expensive as the limits allow."""
     query = "subscription ($f: EventFilter) { events(filter: $f) { ... on Event { id } ... on FellBehind { cursor } } }"
     return [(query, {"f": {"data": [*_conditions(90), {"path": "l.a", "ne": -n - 1000}]}}) for n in range(20)]
 
 
 def composed(dice: random.Random) -> tuple[str, dict[str, Any]]:
-    """A heavy question made at random of what heavy ones are made of."""
+    """A random heavy query, composed of parts of the others."""
     selections = [
         "data",
         "metadata",

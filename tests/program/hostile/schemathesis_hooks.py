@@ -1,7 +1,7 @@
-"""What Schemathesis must know to ask our questions: how the scalars are written, and what an answer must never be.
+"""What Schemathesis must know to query Eventscope: how scalars are written, and what an answer must never contain.
 
-Its own checks take every error that a resolver gives for a fault of the server; with us most are the caller's, like a
-cursor that is none. So there is one check of ours: the answer is GraphQL's JSON, and no error in it is our own fault.
+Its own checks treat every error of a resolver as a fault of the server; here most are the caller's fault, such as an
+invalid cursor. So there is one check of our own: the answer is GraphQL's JSON, and no error in it is our fault.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ scalar("JSON", st.none().map(lambda _: nodes.Null) | st.integers().map(nodes.Int
 
 @schemathesis.check
 def answer_is_no_fault_of_ours(context: CheckContext, response: Response, case: Case[Any]) -> None:
-    """The answer is JSON as GraphQL has it, and every error in it is told with a code and is the caller's."""
+    """The answer is JSON in GraphQL's form, and every error in it has a code and is the caller's fault."""
     assert response.status_code == 200, f"status {response.status_code}"
     assert response.headers["content-type"][0].endswith("json; charset=utf-8")
     answer = response.json()

@@ -1,4 +1,4 @@
-"""Subscribers of all events that read, stop reading, and read on or come back; and the memory of what serves them."""
+"""Subscribers to all events that read, stop reading, and read on or come back; and the memory of the API."""
 
 import asyncio
 import time
@@ -19,21 +19,21 @@ QUERY: Final = """subscription ($filter: EventFilter, $after: String) { events(f
 
 @dataclass(slots=True)
 class Follower:
-    """One subscriber; that it is given each position after the one before is asserted all along."""
+    """One subscriber; it asserts all along that positions come in order, without gaps."""
 
     address: str
     filter: dict[str, Any] = field(default_factory=dict)
     position: int = 0
     behind: int = 0
-    """How often it was told that it fell behind."""
+    """How often it received `FellBehind`."""
     connections: int = 0
     delays: list[float] = field(default_factory=list)
-    """Seconds since the time that each event's data begins with."""
+    """The age of each event in seconds, by the time at the start of its data."""
     _connection: Connection | None = None
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     async def stall(self) -> None:
-        """Read up to where it is live, or as much as a page of history begins with, and then no more."""
+        """Read until it is live, or the beginning of a page of history, and then stop reading."""
         if self._connection is None:
             await self._open()
         await self._hear()
@@ -53,7 +53,7 @@ class Follower:
         await self._stack.aclose()
 
     async def read(self, through: int) -> None:
-        """Read up to that position, over as many connections as it takes."""
+        """Read up to that position, over as many connections as necessary."""
         while self.position < through:
             try:
                 if self._connection is None:
@@ -81,13 +81,13 @@ class Follower:
 
 
 def followers(address: str, number: int) -> list[Follower]:
-    """So many: every other one has a filter that nobody else has, so that its texts are its own."""
+    """This many followers: every other one has a filter of its own, so that it shares no texts."""
     return [Follower(address, {"not": {"userId": str(n)}} if n % 2 else {}) for n in range(number)]
 
 
 @asynccontextmanager
 async def stalled(members: Sequence[Follower]) -> AsyncIterator[None]:
-    """Let them all begin and stop reading, for the length of the block."""
+    """Let all of them start and then stop reading, for the length of the block."""
     try:
         for start in range(0, len(members), 50):
             await asyncio.gather(*(member.stall() for member in members[start : start + 50]))
@@ -98,12 +98,12 @@ async def stalled(members: Sequence[Follower]) -> AsyncIterator[None]:
 
 
 async def memory(address: str) -> float:
-    """The bytes that the API has of the machine's memory."""
+    """How many bytes of memory the API uses."""
     return (await figures(address))["process_resident_memory_bytes"]
 
 
 async def figures(address: str) -> dict[str, float]:
-    """What the API tells of itself, but for what is labelled."""
+    """The metrics of the API, without those that have labels."""
     async with httpx.AsyncClient(timeout=60) as http:
         text = (await http.get(f"http://{address}/metrics")).text
     families = text_string_to_metric_families(text)
@@ -119,5 +119,5 @@ async def answers(address: str) -> bool:
 
 
 def text(bytes: int) -> str:
-    """The data of an event: the time now, and some length."""
+    """The data of an event: the current time, and text that gives it a certain length."""
     return f"{time.time()} ".ljust(bytes, "x")

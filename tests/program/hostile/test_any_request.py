@@ -1,4 +1,4 @@
-"""GraphQL over HTTP: no request whatever gets a 500, and none gets an error that is our own fault."""
+"""GraphQL over HTTP: no request gets a 500, and none gets an error that is our own fault."""
 
 import json
 from collections.abc import AsyncIterator
@@ -117,7 +117,7 @@ DEEP = {
 
 @pytest.mark.parametrize("kind", DEEP)
 async def test_no_depth_of_values_is_answered_with_500(http: httpx.AsyncClient, kind: str) -> None:
-    """Between what is answered and what no parser takes there must be nothing that breaks."""
+    """Between the depths that are answered and those that no parser accepts, no depth may break anything."""
     before, inner, after = DEEP[kind]
     asked = (
         "{{ events(filter: {{ ids: {} }}) {{ nodes {{ id }} }} }}",

@@ -1,4 +1,4 @@
-"""Bombs: small documents that stand for a great deal of work are refused, and it is little work to find that out."""
+"""Bombs: small documents that would cause a great deal of work are refused, after little work."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""A hundred clients that vanish with a reset, at whatever they are, leave nothing behind."""
+"""A hundred clients that vanish with a reset, whatever they are doing, leave nothing behind."""
 
 import asyncio
 import struct
@@ -46,7 +46,7 @@ GAUGES: Final = ("websockets", "event_streams", "followers", "cohorts", "waiting
 
 @dataclass(frozen=True, slots=True)
 class Watched(Nats):
-    """A NATS server that tells who is connected."""
+    """A NATS server that reports who is connected."""
 
     monitor: int
 
@@ -100,7 +100,7 @@ async def test_a_hundred_clients_that_vanish_leave_no_task_no_nats_subscription_
 
 
 async def stored(log: Log) -> bool:
-    """Whether the history is there."""
+    """Whether the history is stored."""
     return (await checkpoint.read(log)).head == HISTORY
 
 
@@ -111,7 +111,7 @@ def message(number: int) -> bytes:
 
 
 async def begun(stack: AsyncExitStack, api: RunningApi, number: int) -> asyncio.Transport:
-    """A client that has heard of its operation. When its connection is closed, that is by a reset."""
+    """A client that has received something for its operation. Closing its connection sends a reset."""
     query = list(OPERATIONS.values())[number % len(OPERATIONS)]
     opened = stream_from if number // len(OPERATIONS) % 2 else socket_to
     address = api.socket_url.removeprefix("ws://").removesuffix("/graphql")
@@ -123,7 +123,7 @@ async def begun(stack: AsyncExitStack, api: RunningApi, number: int) -> asyncio.
 
 
 async def half_open(stack: AsyncExitStack, api: RunningApi) -> asyncio.Transport:
-    """A client that has not said who it is."""
+    """A client that has not sent `connection_init`."""
     url = httpx.URL(api.socket_url)
     reader, writer = await asyncio.open_connection(url.host, url.port)
     stack.callback(writer.close)
@@ -139,12 +139,12 @@ async def half_open(stack: AsyncExitStack, api: RunningApi) -> asyncio.Transport
 
 
 async def idle(api: RunningApi) -> bool:
-    """Whether nobody is served."""
+    """Whether no client is being served."""
     return [await figure(api, name) for name in GAUGES] == [0] * len(GAUGES)
 
 
 async def figure(api: RunningApi, name: str, **labels: str) -> float:
-    """What the server tells of itself."""
+    """A metric of the server."""
     families = text_string_to_metric_families((await api.http.get("/metrics")).text)
     samples = [sample for family in families for sample in family.samples]
     found = [one.value for one in samples if one.name == f"eventscope_{name}" and one.labels == labels]
@@ -152,7 +152,7 @@ async def figure(api: RunningApi, name: str, **labels: str) -> float:
 
 
 async def held(log: Log, nats: Watched) -> dict[str, Any]:
-    """What the process has of its own loop, of NATS and of MongoDB."""
+    """What the process holds in its event loop, in NATS and in MongoDB."""
     status = await log.mongo.client.admin.command("serverStatus")
     return {
         "tasks": Counter(getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks()),
@@ -162,5 +162,5 @@ async def held(log: Log, nats: Watched) -> dict[str, Any]:
 
 
 async def same(log: Log, nats: Watched, before: dict[str, Any]) -> bool:
-    """Whether all that is as it was."""
+    """Whether the process holds the same again."""
     return await held(log, nats) == before

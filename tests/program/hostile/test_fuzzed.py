@@ -1,4 +1,4 @@
-"""Whatever can be asked by the schema is answered: Schemathesis asks, at random, every question and mutation."""
+"""Whatever the schema allows is answered: Schemathesis sends random requests for every query and mutation."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Time: no operation takes longer than a question may, over HTTP or WebSocket; what is subscribed to goes on."""
+"""Time limits: no query takes longer than an operation may, over HTTP or WebSocket; subscriptions go on."""
 
 import signal
 from collections.abc import AsyncIterator

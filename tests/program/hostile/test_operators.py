@@ -1,4 +1,4 @@
-"""No text and no value of a caller's ever becomes an operator of MongoDB or a regular expression: tried everywhere."""
+"""No text or value from a caller ever becomes a MongoDB operator or a regular expression, wherever it is passed."""
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -77,7 +77,7 @@ async def world(mongo_url: str, nats_url: str) -> AsyncIterator[SampleApi]:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Somewhere in a question that takes a text, or any value."""
+    """A place in a query that takes a text, or any value."""
 
     question: str
     path: str
@@ -89,7 +89,7 @@ class Place:
 
 
 def places() -> list[Place]:
-    """Every argument, and every field of an input in an argument, of every question."""
+    """Every argument of every query, and every field of an input in an argument."""
     query = build()._schema.query_type
     assert query is not None
     found: list[Place] = []
@@ -108,7 +108,7 @@ def _is_needed(name: str, asked: str, argument: GraphQLArgument) -> bool:
 
 
 def _inside(path: str, given: GraphQLInputType) -> Iterator[tuple[str, str, str]]:
-    """Paths to texts and values, their types, and what is written down to lead there."""
+    """Paths to texts and values, their types, and what is written to lead there."""
     bare: Any = get_nullable_type(given)
     if is_list_type(bare):
         for inner, type, written in _inside(path, bare.of_type):
@@ -123,13 +123,13 @@ def _inside(path: str, given: GraphQLInputType) -> Iterator[tuple[str, str, str]
 
 
 def _is_deep_enough(path: str, name: str) -> bool:
-    """Filters hold filters; of those within, one field of each kind is as good as all."""
+    """Filters hold filters; of the inner ones, one field of each kind is as good as all."""
     within = {"and", "or", "not"} & set(path.split("."))
     return bool(within) and name not in ("userId", "eventTypes", "data", "eq", "path")
 
 
 def _beside(type: str, name: str) -> str:
-    """What a condition on a path must say besides."""
+    """What else a condition on a path must contain."""
     if type != "PathCondition":
         return ""
     return ", exists: false" if name == "path" else ', path: "name"'
@@ -161,7 +161,7 @@ def test_the_places_that_take_texts_are_found() -> None:
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.path)
 async def test_what_looks_like_an_operator_is_a_text_or_value_like_any_other(world: SampleApi, place: Place) -> None:
-    """It finds what a text or value finds that nobody has, but for what has just this text."""
+    """It finds what an unused text or value finds, except for objects that have exactly this text."""
     ask = world.api.http.post
     usual = (await ask("/graphql", json=place.asked(NOBODY))).json()
     for value in [*TEXTS, *(VALUES if place.type == "JSON" else ())]:

@@ -27,7 +27,7 @@ GROWTH: Final = 1.10
 async def test_clients_that_stop_reading_hold_bounded_memory_delay_nobody_and_recover_complete(
     settings: Settings, log: Log, client: Client, ingesting: None, subject_prefix: str
 ) -> None:
-    """What they are sent fills the memory that they may have; that much again and more does not add to it."""
+    """What is waiting for them fills the memory that they may use; sending as much again adds nothing to it."""
     port = free()
     address = f"{HOST}:{port}"
     small = settings.model_copy(update={"port": port, "live_client_bytes": CLIENT_BYTES})

@@ -1,4 +1,4 @@
-"""Nobody waits long for anybody: the heaviest legal questions leave the event loop free, and memory within bounds."""
+"""No client waits long for another: the heaviest legal queries leave the event loop free, and memory within bounds."""
 
 import asyncio
 import os
@@ -45,7 +45,7 @@ class Watched:
     settings: Settings
 
     async def ask(self, query: str, variables: Mapping[str, Any]) -> tuple[list[str], float]:
-        """The codes of the errors, and how long others had to wait at most."""
+        """The codes of the errors, and the longest time that others had to wait."""
         await self.longest()
         response = await self.http.post("/graphql", json={"query": query, "variables": variables})
         waited = await self.longest()
@@ -54,11 +54,11 @@ class Watched:
         return [error["extensions"]["code"] for error in answer.get("errors", ())], waited
 
     async def longest(self) -> float:
-        """How long others had to wait at most, since this was last asked."""
+        """The longest time that others had to wait since the last call."""
         return float((await self.http.get("/longest")).json()["seconds"])
 
     async def memory(self) -> int:
-        """How much memory the process has held at most."""
+        """The most memory that the process has held."""
         return int((await self.http.get("/longest")).json()["bytes"])
 
 
@@ -126,7 +126,7 @@ async def test_questions_made_of_heavy_parts_at_random_keep_nobody_waiting(api: 
 
 
 async def test_health_is_told_while_heavy_questions_are_answered(api: Watched) -> None:
-    """Wall time, for once: not how soon, which is for the machine to say, but that it is told between them."""
+    """By wall time, unlike other tests: not how soon, which depends on the machine, but whether health is reported."""
     questions = heavy.questions()
     chosen = [questions[kind] for kind in ("pages of objects", "a trace", "99 conditions", "1000 patterns")]
     asking = [asyncio.create_task(api.ask(*question)) for question in chosen]

@@ -1,4 +1,4 @@
-"""An API in a process of its own that watches its event loop: how long others had to wait at most.
+"""An API in a process of its own that measures, on its event loop, the longest time that others had to wait.
 
 That is measured in CPU time of the loop's thread, so that it is the same on a busy machine: `/longest` gives it in
 seconds since it was last asked, with the most memory that the process ever held.
@@ -23,7 +23,7 @@ TICK = 0.005
 
 
 class Watchdog:
-    """Looks at the clock as often as the loop lets it; an application that tells what it saw."""
+    """Looks at the clock as often as the loop lets it; an application that reports what it saw."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

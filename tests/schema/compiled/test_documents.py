@@ -1,4 +1,4 @@
-"""Documents are prepared once a text; how many are kept is bounded, in number and in size."""
+"""Each document is prepared once per text; those that are kept are bounded in number and size."""
 
 from functools import partial
 

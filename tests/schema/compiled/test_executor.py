@@ -1,4 +1,4 @@
-"""Compiled or not, an answer is the same to the byte: status, headers, body, and what is logged and counted."""
+"""Compiled or not, an answer is the same to the byte: status, headers and body, and what is logged and counted."""
 
 import json
 import random
@@ -225,7 +225,7 @@ Mutant = Callable[[pytest.MonkeyPatch], None]
 
 
 def written(pattern: str, instead: str) -> Mutant:
-    """Functions in which this is written in the place of that."""
+    """Generate functions with one text in them replaced by another."""
 
     def mutate(patch: pytest.MonkeyPatch) -> None:
         source = Compiler._source
@@ -235,12 +235,12 @@ def written(pattern: str, instead: str) -> Mutant:
 
 
 def put(owner: object, name: str, instead: object) -> Mutant:
-    """Something else in the place of an attribute."""
+    """Replace an attribute by something else."""
     return lambda patch: patch.setattr(owner, name, instead)
 
 
 def wrapped(owner: object, name: str, around: Callable[..., Any]) -> Mutant:
-    """An attribute that does something else with what it did."""
+    """Wrap an attribute in something that changes its result."""
 
     def mutate(patch: pytest.MonkeyPatch) -> None:
         original = getattr(owner, name)
@@ -314,7 +314,7 @@ ACCEPT = {"content-type": "application/json", "accept": "application/graphql-res
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def wanted(both: TwinApis, broken: TwinApis) -> list[Answer]:
-    """What is answered to these without anything compiled."""
+    """The answers to these requests without compiled functions."""
     logs = {"both": both.plain, "broken": broken.plain}
     return [await ask(logs[log], json.dumps(request).encode(), ACCEPT) for log, request in ASKED_OF_MUTANTS]
 

@@ -1,4 +1,4 @@
-"""Whenever graphql-core takes over from compiled code, that is counted by its reason; in ordinary use it never does."""
+"""Whenever graphql-core takes over from compiled code, this is counted by reason; in ordinary use it never happens."""
 
 import json
 import logging
@@ -52,7 +52,7 @@ def compiled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def broken(world: SampleApi) -> AsyncIterator[Services]:
-    """A log with one event as no ingester writes it."""
+    """A log with one event that no ingester would write."""
     settings = world.settings.model_copy(update={"mongo_database": f"{world.settings.mongo_database}_fallbacks"})
     async with services(settings) as found:
         row = {"_id": 1, "messageId": "m1", "type": None, "timestamp": 0, "recordedAt": 0, "version": "one"}

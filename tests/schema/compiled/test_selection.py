@@ -1,4 +1,4 @@
-"""MongoDB gives the fields that a selection needs, and no others."""
+"""MongoDB returns the fields that a selection needs, and no others."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""At the start it is seen whether compiled functions do what graphql-core does; where they don't, there are none."""
+"""A check at the start compares compiled functions with graphql-core; if they differ, none are used."""
 
 from importlib.metadata import version
 from typing import Any

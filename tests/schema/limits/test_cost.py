@@ -1,4 +1,4 @@
-"""How many entries an operation asks for: sizes of lists, multiplied where a list is in a list, before it is asked."""
+"""How many entries an operation requests: sizes of lists, multiplied where a list is in a list, before execution."""
 
 from typing import Any
 
@@ -50,7 +50,7 @@ def test_an_operation_asks_for_so_many_entries(query: str, entries: int) -> None
 
 @pytest.mark.parametrize("size", [1000, 1001, 2**31, -5, "5", True, [5], 5.5])
 def test_a_size_that_no_page_takes_is_left_to_be_refused_as_such(size: Any) -> None:
-    """So it counts as no more than the largest page, and what is no number as the page that nobody sized."""
+    """It counts as the largest page at most; a size that is no number counts as a page of default size."""
     [bill] = bills(SCHEMA, parse("query ($n: Int) { events(first: $n) { nodes { id } } }")).values()
     assert bill.of({"n": size}) <= 1000
 
@@ -62,7 +62,7 @@ def test_each_operation_has_a_bill_of_its_own() -> None:
 
 
 def test_a_cost_with_variables_is_reckoned_once_and_filled_in_often() -> None:
-    """However large the document, there is nothing to walk but the lists whose sizes are variable."""
+    """However large the document, only the lists whose sizes are variables are visited."""
     inner = " ".join(f"a{n}: cause {{ id }}" for n in range(20))
     [bill] = bills(SCHEMA, parse("query ($n: Int) { events(first: $n) { nodes { " + inner + " } } }")).values()
     assert bill.cost.own == 0

@@ -1,4 +1,4 @@
-"""How large an operation is: what one gets by writing its fragments out, but without writing them out."""
+"""How large an operation is: the same result as from writing its fragments out, without writing them out."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Objects in variables: more than anybody needs are refused before they are read, however they are nested."""
+"""Objects in variables: too many are refused before they are coerced, however they are nested."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Limits: at each of them an answer, and beyond it an error that names it, never a silent cut (I8)."""
+"""Limits: a request at a limit is answered; beyond it an error names the limit, and nothing is silently cut (I8)."""
 
 import pytest
 

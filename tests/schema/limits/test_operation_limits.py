@@ -1,4 +1,4 @@
-"""How large an operation may be: each limit at n and at n + 1, before anything is executed, however it is asked."""
+"""How large an operation may be: each limit at n and n + 1, before anything is executed, in every form of request."""
 
 from typing import Any
 
@@ -14,30 +14,30 @@ DEFAULT = Limits()
 
 
 def nested(depth: int) -> str:
-    """A question whose fields nest so deep."""
+    """A query whose fields nest this deeply."""
     return '{ event(id: "x") ' + "{ cause " * (depth - 2) + "{ id }" + " }" * (depth - 2) + " }"
 
 
 def rooted(n: int) -> str:
-    """A question with so many fields at its root, most of them within fragments."""
+    """A query with this many fields at its root, most of them within fragments."""
     return "{ ...F __typename } fragment F on Query { ... on Query {" + " log { head }" * (n - 1) + " } }"
 
 
 def fielded(n: int) -> str:
-    """A question with so many fields, most of them in a fragment that is spread twice."""
+    """A query with this many fields, most of them in a fragment that is spread twice."""
     half, odd = divmod(n - 1, 2)
     return "{ log { ...F ...F" + " head" * odd + " } } fragment F on LogStatus {" + " head" * half + " }"
 
 
 def aliased(n: int) -> str:
-    """A question with so many aliases, most of them in a fragment that is spread twice."""
+    """A query with this many aliases, most of them in a fragment that is spread twice."""
     half, odd = divmod(n, 2)
     names = " ".join(f"a{i}: head" for i in range(half))
     return "{ log { ...F ...F" + " b: head" * odd + " } } fragment F on LogStatus { " + names + " }"
 
 
 def directed(n: int) -> str:
-    """A question with so many directives, in all places where there may be some."""
+    """A query with this many directives, in all places where directives are allowed."""
     rest = " head @skip(if: false)" * (n - 3)
     return (
         "{ log { ...F @include(if: true) ... @include(if: true) {"
@@ -47,7 +47,7 @@ def directed(n: int) -> str:
 
 
 def worded(n: int) -> str:
-    """A question of so many tokens, most of them values."""
+    """A query of this many tokens, most of them values."""
     ids = [f'"{i}"' for i in range(n - 2 * 20 + 2)]
     first, second = " ".join(ids[:980]), " ".join(ids[980:])
     lists = [f"{{ ids: [{some}] }}) {{ nodes {{ id }} }}" for some in (first, second)]
@@ -133,7 +133,7 @@ async def test_only_operations_count_and_each_for_itself(world: SampleApi) -> No
     ],
 )
 async def test_sizes_in_variables_count_as_they_are_given(world: SampleApi, variables: dict[str, Any]) -> None:
-    """The list within has 3 by its variable's default, and 50 where null is given: the page that nobody sized."""
+    """The inner list has 3 entries by its variable's default, and 50, the default page size, where null is given."""
     query = """query ($n: Int = 10, $m: Int = 3) {
       events(first: $n) { nodes { effects(first: $m) { nodes { id } } } }
     }"""

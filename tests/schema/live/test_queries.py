@@ -1,4 +1,4 @@
-"""What is kept up to date for a subscriber, and what is replayed: as clients ask it over WebSocket."""
+"""Aggregates and counts kept up to date for a subscriber, and replays, as clients request them over WebSocket."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -39,7 +39,7 @@ REPLAY = """subscription ($filter: EventFilter, $after: String, $upTo: String, $
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """One that runs."""
+    """A running subscription."""
 
     socket: Socket
     field: str
@@ -61,7 +61,7 @@ class Subscription:
         return values
 
     async def until(self, wanted: Mapping[str, Any]) -> Any:
-        """The first value that is so."""
+        """The first value that meets the condition."""
         while not wanted.items() <= (value := await self.hear()).items():
             pass
         return value

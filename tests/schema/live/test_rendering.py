@@ -1,4 +1,4 @@
-"""What is written out once for many is, to the byte, what each would have got from graphql-core and Strawberry."""
+"""Text rendered once for many subscribers is, to the byte, what graphql-core and Strawberry would send each of them."""
 
 import asyncio
 import re

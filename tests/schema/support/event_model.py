@@ -43,7 +43,7 @@ MEANING: Final[Mapping[str, Predicate]] = {
 
 
 def means(filter: Mapping[str, Any], event: EventDocument) -> bool:
-    """Whether the filter, as a client writes it, means the event."""
+    """Whether the filter, as a client writes it, matches the event."""
     return all(MEANING[name](event, value) for name, value in filter.items())
 
 
@@ -53,7 +53,7 @@ def like(pattern: str, text: str) -> bool:
 
 
 def holds(content: Any, condition: Mapping[str, Any]) -> bool:
-    """Whether the condition holds of the content of an event of this world: no keys with dots, no lists of objects."""
+    """Whether the content of an event meets the condition; there must be no keys with dots and no lists of objects."""
     there, value = True, content
     for key in condition["path"].split(".") if condition["path"] else []:
         if isinstance(value, list) and key.isdigit() and int(key) < len(value):
@@ -88,7 +88,7 @@ def comparable(value: Any, operand: Any) -> bool:
 
 
 def whole(unit: int) -> st.SearchStrategy[str]:
-    """Times of that month in whole units."""
+    """Times in that month, in whole units."""
     return st.integers(START // unit, START // unit + 31 * moment.DAY // unit).map(lambda n: moment.to_text(n * unit))
 
 

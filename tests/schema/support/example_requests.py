@@ -1,4 +1,4 @@
-"""Requests that between them go every way there is through execution: what any mistake in compiling would show in."""
+"""Requests that together take every path through execution, so that any mistake in compiling would show."""
 
 from typing import Any, Final
 

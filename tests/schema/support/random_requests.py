@@ -1,4 +1,4 @@
-"""Random requests out of the real schema: every field and argument, in every form that a document may have."""
+"""Random requests from the real schema: every field and argument, in every form that a document may have."""
 
 import random
 from dataclasses import dataclass, field

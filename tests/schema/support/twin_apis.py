@@ -1,4 +1,4 @@
-"""The same API twice, with compiled functions and without, asked in turn without a network between."""
+"""The same API twice, with and without compiled functions, queried in turn without a network."""
 
 import json
 import logging
@@ -22,7 +22,7 @@ JSON = {"content-type": "application/json"}
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back, to the byte, and what was logged; ids of errors are all the same."""
+    """The answer to the byte, and what was logged, with all ids of errors replaced by the same one."""
 
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
@@ -31,7 +31,7 @@ class Answer:
 
     @property
     def without_ids(self) -> "Answer":
-        """Without what is not settled: of several items that fail together, graphql-core tells of any one."""
+        """The answer without what may vary: of several items that fail together, graphql-core reports any one."""
         return replace(
             self, body=PATH.sub(lambda path: re.sub(rb"\d+", b"0", path[0]), self.body), headers=self.headers[1:]
         )
@@ -45,7 +45,7 @@ class TwinApis:
     plain: Starlette
 
     async def differ(self, asked: object, headers: Mapping[str, str] = JSON, *, exact: bool = True) -> str | None:
-        """What is different about the answers; None when nothing is, or nothing that is settled."""
+        """How the answers differ; None if they do not, or only in what may vary."""
         body = asked if isinstance(asked, bytes) else json.dumps(asked).encode()
         wanted = await ask(self.plain, body, headers)
         found = await ask(self.compiled, body, headers)
@@ -83,7 +83,7 @@ def _heard() -> Iterator[list[tuple[int, str]]]:
 
 
 async def ask(app: Starlette, body: bytes, headers: Mapping[str, str] = JSON, parts: int = 1) -> Answer:
-    """The answer to a POST whose body comes in so many parts."""
+    """The answer to a POST whose body comes in this many parts."""
     size = -(-len(body) // parts)
     chunks = [body[start : start + size] for start in range(0, len(body), size or 1)] or [b""]
     pending = [

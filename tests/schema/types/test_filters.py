@@ -1,4 +1,4 @@
-"""Filters: what each field means, alone, and that what a caller writes is only ever a value."""
+"""Filters: what each field means by itself, and that what a caller writes is only ever a value."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Wrong input: cursors, times and numbers that are not ours are refused, each with its name, and never our fault."""
+"""Wrong input: invalid cursors, times and numbers are refused by name, and never reported as our own fault."""
 
 from typing import Any
 

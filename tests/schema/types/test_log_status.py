@@ -1,4 +1,4 @@
-"""The log's own status: its ends, how far it is behind, how long it keeps what, and what runs."""
+"""The status of the log: its ends, how far it lags, how long it keeps events, and which versions run."""
 
 from collections.abc import AsyncIterator
 from importlib.metadata import version

@@ -1,4 +1,4 @@
-"""Ranges of time: what their ends mean, in the log, in its counts and live."""
+"""Ranges of time: what their ends mean, in the log, in its counts and in live delivery."""
 
 import re
 from typing import Any

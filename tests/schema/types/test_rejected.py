@@ -1,4 +1,4 @@
-"""Rejected messages: what could not be taken is kept whole, with its reason."""
+"""Rejected messages: what could not be stored as an event is kept whole, with the reason."""
 
 import base64
 from typing import Any

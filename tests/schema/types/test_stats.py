@@ -1,4 +1,4 @@
-"""Statistics: always what a recount of the events gives (I6), for any scope, interval and breakdown."""
+"""Statistics: always equal to a recount of the events (I6), for any scope, interval and breakdown."""
 
 from collections import Counter
 from datetime import datetime, timedelta
