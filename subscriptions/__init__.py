@@ -1,1 +1,1 @@
-"""What arrives over NATS: ingest, the live feed, catch-up then live."""
+"""What arrives over NATS: ingest, the live feed, and delivery to subscribers."""

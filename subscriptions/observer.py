@@ -52,7 +52,7 @@ class FeedObserver(Protocol):
         ...
 
     def on_delivery(self, events: int = 1) -> None:
-        """`events` events were sent; an event counts once for each subscriber."""
+        """Events were sent; each is counted once for each subscriber."""
         ...
 
     def on_fan_out(self, seconds: float) -> None:

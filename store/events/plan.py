@@ -1,9 +1,9 @@
 """Makes a filter concrete for this log: type patterns become names, time ranges become positions.
 
 With a type pattern, MongoDB would have to sort all matches, and no index is in the order of timestamps. The rollups
-know all types, and between which positions each hour lies. They are written in the same transaction as the events, so
-they are complete up to any head that was read before. A pattern that matches too many types to list remains a pattern,
-and the log is scanned for it.
+know all types, and the positions between which each hour lies. They are written in the same transaction as the events,
+so they are complete up to any head that was read before. A pattern that matches too many types to list remains a
+pattern, and the log is scanned for it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Where in the log the events of a time range lie. Timestamps are nearly in the order of positions, but not exactly.
+"""Where in the log the events of a time range lie. Timestamps are nearly, but not exactly, in the order of positions.
 
 The rollups know between which positions the events of each hour and each minute lie. Where a range cuts an hour, its
 minutes decide.

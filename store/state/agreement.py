@@ -108,7 +108,7 @@ def _reaches(name: str, last: int, expected: int) -> None:
 
 
 async def _should_be_there(log: Log, position: int, unaccepted: bool, options: Document) -> bool:
-    """Whether an unexpired event after that position was counted; or nothing is left that could show it."""
+    """Whether an unexpired event after that position was counted, or nothing is left that could show it."""
     # events that are about to expire may be gone already, by MongoDB's clock
     not_expiring = {"$not": {"$lte": bson_date(log.clock() + HOUR)}}
     later = {"_id.hour": {"$exists": True}, "_id.expireAt": not_expiring, "lastPosition": {"$gt": position}}

@@ -31,7 +31,7 @@ async def expired_through(log: Log, filter: Filter) -> int:
     note_match = {"$and": [{"_id": one} for one in types]} if types else {}
     with translate_errors(log.question_seconds):
         rows = await log.mongo.aggregate(log.rollups, [{"$match": {"$and": row_match}}, _furthest("$lastPosition")])
-        # After the rollups: housekeeping moves rows from there to here, so in this order no row is missed.
+        # Read after the rollups: housekeeping moves rows from there to here, so in this order no row is missed.
         rows += await log.mongo.aggregate(log.expirations, [{"$match": note_match}, _furthest("$through")])
     return max((int(row["through"]) for row in rows), default=0)
 

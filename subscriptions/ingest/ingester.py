@@ -196,8 +196,9 @@ class Ingester:
             await writer.begin(start.place)
 
     async def _check_same_stream(self, writer: Writer) -> None:
-        # Again, now that there is a consumer, or messages, that do not outlive the stream or its server: if either had
-        # been replaced since the first check, the sequence would belong to another message, and some would be skipped.
+        # Checked again, now that there is a consumer, or messages, that do not outlive the stream or its server: if
+        # either had been replaced since the first check, the sequence would belong to another message, and some would
+        # be skipped.
         reset = (await start_of(self.client, self.stream, writer.at.place)).reset
         if reset is not None:
             raise Unavailable(f"the stream {reset} just now")

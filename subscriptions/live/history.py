@@ -38,7 +38,7 @@ class LiveBreak:
 
 @dataclass(frozen=True, slots=True)
 class ExpiredRange:
-    """Events from after one position through another that may have matched have expired and cannot be delivered."""
+    """Events after one position, through another, have expired and cannot be delivered; some may have matched."""
 
     after: int
     through: int

@@ -54,7 +54,7 @@ class Rhythm:
 async def replay(
     log: Log, filter: Filter, after: int, head: int, rhythm: Rhythm | None = None
 ) -> AsyncGenerator[Item, None]:
-    """Every event that matches after one position through another, in order; without a rhythm, as fast as it is read.
+    """Every matching event after one position, through another, in order; without a rhythm, as fast as it is read.
 
     An `Advance` follows where the last positions do not match. Raises Unavailable or QuestionTimedOut when the store
     cannot be read; resume from the last position then. WrongLog when the log was replaced meanwhile.

@@ -63,8 +63,8 @@ class PendingSend:
 def start_send(coroutine: Coroutine[Any, Any, None]) -> PendingSend | None:
     """Run the coroutine until it has to wait; None if it ended without waiting.
 
-    A send to a socket that has room never waits. Stepped by hand in the cohort's one loop, a thousand of them need no
-    thousand tasks to be woken. The step runs in whatever task calls this, which is not the one that continues it.
+    A send to a socket that has room never waits. Stepped by hand in the cohort's one loop, a thousand sends need not
+    wake a thousand tasks. The step runs in whatever task calls this, which is not the one that continues it.
     """
     try:
         waits_for = coroutine.send(None)

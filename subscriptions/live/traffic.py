@@ -15,7 +15,7 @@ MOST = 10_000  # messages that are checked
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Messages by their signature; `has_key` is whether an ingester of this log has ever signed any."""
+    """Counts of messages by their signature; `has_key` is whether an ingester of this log has ever signed any."""
 
     genuine: int
     unsigned: int

@@ -15,7 +15,7 @@ class Contents:
     """A message without its envelope.
 
     `members` have the names of a plain message, `extensions` is the rest, under any names. `expected` is the version, a
-    number or a text, that by the envelope the aggregate must have before the event. `sources` says where members were
+    number or a text, that the envelope requires of the aggregate before the event. `sources` says where members were
     found, and `problem` is the code and reason of a rejection. `claims` says that such an envelope may have a version,
     so that a missing one is a claim left out. `beside_bytes` is the size of what came in headers or the subject,
     outside the bytes of the message.

@@ -1,4 +1,4 @@
-"""The error of a message that cannot be stored, from where that is found to where it becomes a rejection. No I/O."""
+"""The error that reports why a message cannot be stored, raised before the message becomes a rejection. No I/O."""
 
 
 class InvalidMessage(Exception):

@@ -1,9 +1,9 @@
 """Messages in an envelope of any shape, unwrapped by a mapping. No I/O.
 
 Every member is taken from the message as it came. The values at the mapped paths are left out of the extensions, as are
-objects that become empty by that. A value that also belongs to a larger one that another member takes stays in that
-too, and a value in a list also stays in the list, so that indexes do not change. Values of headers and subjects for
-which the metadata has no place become extensions too. So nothing of the message is lost.
+objects that become empty by that. A value inside a larger one that another member takes also stays in the larger one,
+and a value in a list also stays in the list, so that indexes do not change. Values of headers and subjects for which
+the metadata has no place become extensions too. So nothing of the message is lost.
 """
 
 from collections.abc import Callable, Iterable, Set
@@ -34,7 +34,7 @@ class Outer:
     """The subject and headers of a message, parsed once however many events are in the message."""
 
     def __init__(self, arrival: Arrival, names: Set[str]) -> None:
-        """Only the headers of these names, in lower case, are kept; of several values the last."""
+        """Only the headers of these names, in lower case, are kept, each with its last value."""
         self.words = arrival.subject.split(".")
         self.headers: dict[str, str] = {}
         if names:

@@ -23,7 +23,7 @@ def decode(raw: bytes) -> str:
 
 
 def encode(text: str) -> bytes:
-    """The bytes that `decode` made this text of."""
+    """The bytes from which `decode` made this text."""
     if MARK not in text:
         return text.encode()
     halves = ESCAPED.sub(lambda match: _half(int(match[1], 16)), text)

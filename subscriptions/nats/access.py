@@ -19,7 +19,7 @@ JWT_SEED: Final = re.compile(r"-----BEGIN USER NKEY SEED-----\s+(\S+)\s+-----")
 
 
 class BadAccess(errors.Error):
-    """A file cannot be used, or two do not go together; `field` names the one to fix. The message has no secret."""
+    """A file cannot be used, or two do not go together; `field` names the one to fix. The message holds no secret."""
 
     def __init__(self, message: str, field: str) -> None:
         super().__init__(message)

@@ -25,7 +25,7 @@ QUOTES: Final = "'"
 VIOLATION: Final = re.compile(r'(permissions violation for (publish|subscription) to )"([^"]*)"', re.IGNORECASE)
 MOST_VIOLATIONS: Final = 16
 MOST_REPORTED: Final = 3
-VIOLATION_SECONDS: Final = 60.0  # after which a refused message is no sign for the next: permissions may be added
+VIOLATION_SECONDS: Final = 60.0  # after which a refused message says nothing about the next: permissions may be added
 
 
 class NonTextSubject(str):

@@ -26,7 +26,7 @@ class HeaderClient(Client):
 
 
 class _ExactText(str):
-    """A text that nats-py sends as the bytes it was decoded from; other texts it trims, changes or refuses."""
+    """A text that nats-py sends as the bytes it was decoded from; it trims, changes or refuses other texts."""
 
     __slots__ = ()
 
