@@ -93,7 +93,7 @@ class Application(Starlette):
 
     def __init__(self, graphql: ASGIApp, routes: Sequence[BaseRoute], middleware: Sequence[Middleware]) -> None:
         super().__init__(routes=routes, middleware=middleware, exception_handlers={HTTPException: refusals.answer})
-        self.router.redirect_slashes = False  # Starlette's are absolute, and ignore prefixes that proxies strip
+        self.router.redirect_slashes = False  # such redirects are absolute, and ignore prefixes that proxies strip
         self._graphql = graphql
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -52,7 +52,7 @@ def _is_bare(text: str) -> bool:
 
 
 def _repeats(message: str, word: str) -> bool:
-    # one or two characters are in every sentence: they count only as a word of their own
+    # one or two characters occur in every sentence: they count only as a word of their own
     return word in message and (len(word) > SHORT or re.search(rf"(?<!\w){re.escape(word)}(?!\w)", message) is not None)
 
 

@@ -47,7 +47,7 @@ def ingester(at: LogCheckpoint, last: Stopped | None = None) -> Finding:
 
 
 def absent_log(stream: str, first: int) -> list[Finding]:
-    """Whether the database may have lost its log: removed messages suggest it, as ingesters remove what they stored.
+    """Whether the database may have lost its log, since an ingester seems to have trimmed the stream.
 
     `first` is the sequence of the first message in the stream. Empty if no message was removed before it.
     """

@@ -36,7 +36,7 @@ def version(number: str) -> Finding:
 
 
 def replica_set(facts: ServerFacts, *, embedded: bool) -> Finding:
-    """Whether there are transactions, and how many members hold the data."""
+    """Whether the server has transactions, and how many members hold the data."""
     check = "MongoDB replica set"
     if facts.replica_set is None:
         return broken(

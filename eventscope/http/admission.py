@@ -16,7 +16,7 @@ class Admission:
 
     @contextmanager
     def admit(self, address: str) -> Iterator[str | None]:
-        """Count one more for the length of the block and yield None; if there are too many, yield the reason."""
+        """Count one more connection for the length of the block and yield None; if that is too many, yield why."""
         if self._all >= self._most:
             yield f"{self._most} connections are open; try again later"
         elif self._by_address[address] >= self._most_per_address:

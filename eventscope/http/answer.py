@@ -84,7 +84,7 @@ def _runs(values: list[Any]) -> Iterator[list[Any]]:
 
 
 def _work(value: Any) -> int:
-    """The work of encoding the value; counting stops once it is more than a piece."""
+    """The work of encoding the value; counting stops once it exceeds one piece."""
     work, rest = 0, [value]
     while rest and work <= PIECE:
         one = rest.pop()

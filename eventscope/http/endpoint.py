@@ -117,7 +117,7 @@ class Endpoint(GraphQL[Context, None]):
             raise BadInput(str(fault), fault.place or None) from None
 
     def should_render_graphql_ide(self, request: object) -> bool:
-        """Never: requests for the page were answered before."""
+        """Never: requests for the page have already been answered."""
         return False
 
     async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData:

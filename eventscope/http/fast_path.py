@@ -65,7 +65,7 @@ class ReceivedRequest:
 
 @dataclass(frozen=True, slots=True)
 class FastPath:
-    """Answers ordinary requests. `encode` writes JSON; `plans` are cached by the bytes of bodies, newest last."""
+    """Answers ordinary requests. `encode` writes JSON; `plans` caches plans by the bytes of the body, newest last."""
 
     direct: Direct
     context: Callable[[], Context]
@@ -160,7 +160,7 @@ def _negotiate(accept: bytes | None, content: bytes) -> str | None:
 
 
 def _parse(body: bytes) -> dict[str, Any] | None:
-    """The request in the body; None if it is not a valid one."""
+    """The request in the body; None if it is not valid."""
     try:
         request = json_text.loads(body)
     except json_text.Fault:

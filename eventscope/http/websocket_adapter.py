@@ -106,7 +106,7 @@ class Adapter(ASGIWebSocketAdapter):
             self.cut()
 
     def cut(self) -> None:
-        """Break the connection off: a close frame would wait behind everything that the client does not read."""
+        """Break the connection off: a close frame would wait behind everything that the client has not read."""
         if not self.is_gone:
             self.is_gone = True
             self.on_drop("stuck")

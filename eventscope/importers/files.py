@@ -48,7 +48,7 @@ class MessageLine:
     number: int
     message: EventMessage
     exported: bool = False
-    """Whether it is an exported event, to be sent in the envelope for these."""
+    """Whether it is an exported event, to be sent in the envelope for exported events."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,9 +34,9 @@ SETTINGS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A repository in its git folder, with its current commit; `head` is None before the first one.
+    """A repository: its git folder and its current commit; `head` is None before the first commit.
 
-    `boundary` are the oldest commits of a shallow clone, whose parents, if any, it lacks.
+    `boundary` lists the oldest commits of a shallow clone, whose parents, if any, it lacks.
     """
 
     folder: Path

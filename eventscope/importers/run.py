@@ -150,7 +150,7 @@ async def _problem(publisher: Publisher, item: MessageLine | BadLine) -> str | N
 
 
 async def _in_thread(work: Callable[[], T]) -> T:
-    """Do the work in a thread. If cancelled, wait until it is done first: a thread cannot be stopped from outside."""
+    """Do the work in a thread. If cancelled, first wait until it is done: a thread cannot be stopped from outside."""
     task = asyncio.ensure_future(asyncio.to_thread(work))
     try:
         return await asyncio.shield(task)

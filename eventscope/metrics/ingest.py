@@ -122,7 +122,7 @@ class IngestMetrics:
         self._errors.labels(next(kinds, "internal")).inc()
 
     def on_hold(self, messages: Mapping[str, int]) -> None:
-        """Set the number for each consumer, and drop consumers that no longer hold any message."""
+        """Set the number of messages that each consumer holds, and drop consumers that no longer hold any."""
         self._held.clear()
         for consumer, count in messages.items():
             self._held.labels(consumer).set(count)

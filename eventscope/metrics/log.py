@@ -1,6 +1,7 @@
 """The metrics that all processes have: those of the process itself, and the state of the log.
 
-docs/operating.md lists all metrics, and a test compares the two; docs/decisions/0006 says why there are two addresses.
+docs/operating.md lists all metrics, and a test compares it with the code. docs/decisions/0006 says why there are two
+addresses.
 """
 
 import asyncio

@@ -15,7 +15,7 @@ RANGE = range(20_000, 32_000)
 def is_free(port: int) -> bool:
     """Whether a server can start on this port now."""
     with socket.socket() as probe:
-        # as servers do: closed connections of a server that has just stopped do not block the port
+        # as servers do, so that closed connections of a server that has just stopped do not block the port
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))

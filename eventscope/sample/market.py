@@ -102,7 +102,7 @@ class Market:
         return Actor(user.id, user.means, user.address, correlation)
 
     def by_vendor(self, vendor: Vendor, correlation: str) -> Actor:
-        """A vendor in one day, at the terminal of the stand."""
+        """A vendor on one day, at the terminal of the stand."""
         return Actor(vendor.owner, cast.TERMINAL, vendor.address, correlation)
 
     def by_staff(self) -> Actor:

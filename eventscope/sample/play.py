@@ -21,7 +21,7 @@ from eventscope.subscriptions.publish.publisher import Publisher
 
 MEAN_SECONDS: Final = 2.0
 PAST: Final = timedelta(days=3)
-LAG: Final = 1.0  # seconds; events that are later, as after an outage of NATS, are not caught up on
+LAG: Final = 1.0  # seconds; events later than this, as after an outage of NATS, are not caught up on
 
 STORIES: Final = range(4, 9)  # running at the same time
 USERS: Final = range(12, 60)

@@ -22,7 +22,7 @@ from eventscope.subscriptions.observer import GuardedIngestObserver
 
 
 async def ingest(settings: Settings) -> None:
-    """Ingest until cancelled; CannotStart if a server cannot be reached or is not set up as it must be."""
+    """Ingest until cancelled; CannotStart if a server cannot be reached or is not set up correctly."""
     for subject in capture.reserved(settings.subjects):
         raise CannotStart(f"{variable('subjects')} has {subject}, which would capture what Eventscope itself sends")
     async with connect(settings, "eventscope ingest") as connections:

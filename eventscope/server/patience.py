@@ -10,7 +10,7 @@ FACTOR: Final = 20.0  # on a busy machine, a busy worker waits longer for its tu
 
 @dataclass(slots=True)
 class Patience:
-    """Patience with one process of a worker. All times are seconds of one monotonic clock."""
+    """Patience with one process of a worker. All times are in seconds by one monotonic clock."""
 
     seconds: float
     since: float

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 class Watchdog:
-    """Watches the workers with these sockets, by their names in the supervisor; `seconds` is their patience."""
+    """Watches workers; `sockets` has their sockets by their names in the supervisor, `seconds` is their patience."""
 
     def __init__(self, supervisor: Supervisor, sockets: dict[str, Path], seconds: float) -> None:
         self.registry = CollectorRegistry()

@@ -19,7 +19,7 @@ LARGE: Final = 131_072  # bytes from which compression would block other clients
 LEVEL: Final = 1
 MOST_HEADER: Final = 256  # bytes
 TEXTS: Final = (b"application/json", b"application/graphql-response+json", b"application/openmetrics-text", b"text/")
-STREAM: Final = b"text/event-stream"  # not compressed: it would have to be flushed after each event, and hardly shrink
+STREAM: Final = b"text/event-stream"  # not compressed: it must be flushed after each event, and would hardly shrink
 
 
 class NotAcceptable(ValueError):

@@ -42,7 +42,7 @@ class Rules:
 class Gate:
     """Middleware that passes on only what the rules allow.
 
-    `is_data` is whether a request is for data, which pages of other sites may not read.
+    `is_data` says whether a request is for data, which pages of other sites may not read.
     """
 
     def __init__(self, app: ASGIApp, rules: Rules, is_data: Callable[[Scope], bool]) -> None:
@@ -114,7 +114,7 @@ class Gate:
         )
 
     def _preflight(self, scope: Scope, headers: HeaderMap) -> Response | None:
-        """The answer to a browser's preflight request (OPTIONS); None if it is no such request or is not allowed."""
+        """The answer to a browser's preflight request (OPTIONS); None if the request is not one or is not allowed."""
         if b"access-control-request-method" not in headers:
             return None
         if not (self._origins.allows(headers.get(b"origin")) and self._is_data(scope)):

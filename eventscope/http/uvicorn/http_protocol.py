@@ -46,7 +46,7 @@ def _body(error: Mapping[str, Any]) -> bytes:
     return orjson.dumps({"errors": [error]})
 
 
-# not by `to_client`, which would log each of them: `Bounds` logs once that the limit is reached
+# not made by `to_client`, which would log each refusal: `Bounds` logs once that the limit is reached
 FULL: Final = _body(
     {"message": "Too many connections are open; try again later", "extensions": {"code": Unavailable.code}}
 )
