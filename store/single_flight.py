@@ -1,4 +1,4 @@
-"""Coalesces concurrent reads: callers share one, and nobody gets a read that began before the call."""
+"""Coalesces concurrent reads: callers share one, and nobody gets the result of one that began before the call."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[T]):
-    """Reads of one thing, one after the other. All calls during a read share the next one.
+    """Reads of one thing, one after another. All calls during a read share the next one.
 
     They cannot share the read that is running: it may have begun before a change that the caller already knows of, and
     a page would then be answered from an older state than its client has seen.

@@ -1,4 +1,4 @@
-"""Pages of events, from memory if they are recent: as current as an answer of MongoDB, and equal to it.
+"""Pages of events, from memory if they are recent: as current as MongoDB's answer, and equal to it.
 
 Before each answer the head of the log is read, with one read shared by concurrent requests. It shows whether memory is
 up to date, and is a read of one small document, however large the page.

@@ -13,7 +13,7 @@ KEEP_WHILE_WAITING: Final = 2 * 1024**2  # bytes an operation may hold while it 
 
 
 class ReadBudget:
-    """At most `most` bytes, and many of them only in one of the process's `places`. `UNBOUNDED` needs no place."""
+    """At most `most` bytes; a large total also needs one of the process's `places`. `UNBOUNDED` needs no place."""
 
     def __init__(self, most: float = math.inf, at_once: int = AT_ONCE, places: Places | None = None) -> None:
         self.total = 0

@@ -57,7 +57,7 @@ def translate_errors(seconds: float | None = None, name: str | None = None) -> I
         if isinstance(error, PyMongoError) and invalid(error):
             raise _invalid(error, name) from error
         if isinstance(error, BulkWriteError) and (value := duplicate(error)) is not None and value.index == "_id_":
-            # The document is fine, but it was numbered by an older state: a new primary may show one for a moment.
+            # The document is fine, but its number comes from an older state, which a new primary may show for a moment.
             raise LeaseLost("MongoDB has more than it showed this ingester") from error
         raise Unstorable(str(error)[:300]) from error
     except PyMongoError as error:

@@ -65,7 +65,7 @@ async def differences(log: Log, report: Progress) -> list[Difference]:
 
 
 async def repair(log: Log, wrong: Sequence[Difference]) -> None:
-    """Correct these heads to what the events say now; the ingester then reads them again."""
+    """Correct these heads to match their events now; the ingester then reads them again."""
     all_names = [(one.key["type"], one.key["id"]) for one in wrong if not one.advice]
     for start in range(0, len(all_names), PART):
         names = all_names[start : start + PART]

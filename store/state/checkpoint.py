@@ -86,7 +86,7 @@ async def read(log: Log, **options: Any) -> LogCheckpoint:
 
 
 async def head(log: Log) -> int:
-    """The last position of the log, 0 while it is empty. No event will be added up to it (I1). Blocked as `read`."""
+    """The last position of the log, 0 while it is empty. No event will be added up to it (I1). Blocked as in `read`."""
     with translate_errors(log.question_seconds):
         documents = await first(log.meta, {"_id": ID}, {"head": 1, "log": 1}, limit=1)
     if not documents:

@@ -16,7 +16,7 @@ NOW_TOLERANCE: Final = 10_000
 IS_TAKEN: Final[Document] = {
     "$and": [
         {"$gt": ["$leaseUntil", "$$NOW"]},
-        # a lease that ends later than it can was granted while MongoDB's clock was ahead: it counts as expired
+        # a lease that ends later than possible was granted while MongoDB's clock was ahead: it counts as expired
         {"$lte": ["$leaseUntil", {"$add": ["$$NOW", NOW_TOLERANCE, {"$max": ["$leaseFor", LONGEST_LEASE]}]}]},
     ]
 }

@@ -15,7 +15,7 @@ DIFFERS: Final = {"$and": [{"$gt": ["$claimedVersion", None]}, {"$gt": ["$versio
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """How many of the `newest` events claim another version than they have, by aggregate type, the most frequent first.
+    """How many of the `newest` events claim a version other than their own, by aggregate type, the most frequent first.
 
     Events without an aggregate are left out: they have no version to differ from.
     """

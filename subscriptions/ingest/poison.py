@@ -11,7 +11,7 @@ SHORT: Final = 1024  # bytes of a message, or characters of a text, that are kep
 
 
 def is_unreadable(arrival: Arrival) -> bool:
-    """Whether its subject is not text, so that its type is unknown."""
+    """Whether the subject is not text, so that the type is unknown."""
     return isinstance(arrival.subject, NonTextSubject)
 
 
@@ -44,5 +44,5 @@ def unstorable(message: ParsedMessage, reason: str) -> RejectedMessage | None:
 
 
 def _storable(text: str) -> str:
-    """The beginning of the text, with what UTF-8 cannot encode as escapes."""
+    """The beginning of the text, with escapes for what UTF-8 cannot encode."""
     return text[:SHORT].encode(errors="backslashreplace").decode()

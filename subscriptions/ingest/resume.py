@@ -49,8 +49,8 @@ async def start_of(client: Client, stream: str, place: StreamPosition | None) ->
     """Where to read the stream, given the checkpoint's place. Raises Unavailable.
 
     A stream that was created again, or that lost its last messages (JetStream syncs every two minutes by default),
-    assigns the same sequences to other messages. It is read from its start, and what the log has is dropped by its
-    messageId.
+    assigns the same sequences to other messages. It is read from its start, and messages that the log has are
+    recognized by their messageId and dropped.
     """
     try:
         state = await _state(client, stream)

@@ -205,7 +205,7 @@ class StreamReader(Generic[T]):
                 break
             message, bytes, seconds = self._ready.popleft()
             self._bytes -= bytes
-            self._seconds = self._seconds - seconds if self._ready else 0.0  # differences of floats do not end at 0
+            self._seconds = self._seconds - seconds if self._ready else 0.0  # subtracting floats need not end at 0
             batch.append(message)
         if not self._room.is_set():
             self._heard_at = monotonic()  # `receive` was paused until now

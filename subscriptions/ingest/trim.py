@@ -71,13 +71,13 @@ async def trim(
 
 
 def _is_full(info: api.StreamInfo) -> bool:
-    """Whether the stream is so near to a limit of its own that it soon refuses publishers."""
+    """Whether the stream is so near a limit of its own that it will soon refuse publishers."""
     usage = [(info.state.bytes, info.config.max_bytes), (info.state.messages, info.config.max_msgs)]
     return any(_is_near(amount, limit) for amount, limit in usage)
 
 
 async def _has_no_room(js: JetStreamContext, info: api.StreamInfo) -> bool:
-    """Whether all streams of the account together are near to its limit."""
+    """Whether all streams of the account together are near its limit."""
     account = await js.account_info()
     if info.config.storage is api.StorageType.MEMORY:
         return _is_near(account.memory, account.limits.max_memory)
@@ -112,7 +112,7 @@ async def bound_rejected(log: Log, most_bytes: int, seconds: float) -> bool:
 
 async def first_since(js: JetStreamContext, stream: str, since: int) -> int | None:
     """The sequence of the first message since that time, in microseconds; None if there is none."""
-    # a consumer that starts at a time knows the sequence, and serves no other purpose
+    # a consumer that starts at that time reports the sequence; it serves no other purpose
     consumer = await js.add_consumer(
         stream,
         api.ConsumerConfig(

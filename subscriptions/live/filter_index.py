@@ -1,8 +1,9 @@
 """Finds which of many filters match an event by looking them up, instead of trying each.
 
-A filter is entered under keys of which every event that it matches has at least one: a message id, a correlation, an
-aggregate, a user, a type. The filters found under an event's keys are then tested themselves, so the result is exact. A
-filter without such a key (patterns, ranges, negations, conditions on content) is tested on every event.
+A filter is entered under keys such that every event that it matches has at least one of them: a message id, a
+correlation, an aggregate, a user, a type. The filters found under an event's keys are then tested themselves, so the
+result is exact. A filter without such a key (patterns, ranges, negations, conditions on content) is tested on every
+event.
 """
 
 from collections.abc import Iterable, Iterator
@@ -130,7 +131,7 @@ class FilterIndex(Generic[T]):
 
 
 def keys(filter: Filter) -> frozenset[IndexKey] | None:
-    """Keys of which every event that the filter matches has one; None when there are none, or too many."""
+    """Keys such that every event that the filter matches has one of them; None when there are none, or too many."""
     match filter:
         case Ids(ids):
             return _bounded(("messageId", id) for id in ids)

@@ -65,7 +65,7 @@ class Subscriber:
 
     @property
     def position(self) -> int:
-        """Up to where it has received what it subscribed to."""
+        """The position up to which it has received what it subscribed to."""
         return max(self._start, self._cohort.position) if self._is_direct else self._reader.cursor
 
     async def follow(self) -> None:

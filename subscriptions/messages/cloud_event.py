@@ -142,7 +142,7 @@ def _decode(kind: object, text: str, loads: Loads) -> dict[str, Any]:
 
 
 def _text(kind: str, raw: bytes) -> dict[str, Any] | None:
-    """Data that is text by its type; None if it is not, or not in its charset."""
+    """Data whose type is text; None for other types, or if it is not in its charset."""
     type = media_type.parse(kind)
     text = type.decode(raw) if type.is_text else None
     return None if text is None else {"data": text}

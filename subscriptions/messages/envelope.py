@@ -59,7 +59,7 @@ def unwrapper(
 
 
 def content_headers(envelope: MessageEnvelope | None) -> frozenset[str]:
-    """The names, in lower case, of headers with content of messages in this envelope."""
+    """The names, in lower case, of headers that carry content of messages in this envelope."""
     match envelope:
         case Mapper():
             return envelope.headers

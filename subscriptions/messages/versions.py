@@ -22,8 +22,8 @@ def header(expected: Sequence[int | None]) -> dict[str, str]:
 def expected_versions(headers: Mapping[str, str], count: int) -> Sequence[int | None]:
     """The versions that the header requires, one for each of the `count` events of one message.
 
-    If it names fewer, any version will do for the rest: a single one is the version before all events. InvalidMessage
-    if it is not a list of versions, or names more than there are events.
+    If it names fewer, any version will do for the remaining events: a single one is the version before all events.
+    InvalidMessage if it is not a list of versions, or names more than there are events.
     """
     text = headers.get(EXPECTED_VERSION)
     if text is None:

@@ -51,7 +51,7 @@ class Violation:
 
 
 # The words of a line are separated by blanks and tabs. nats-py (2.16) ends the subject at any white space, so a subject
-# with a vertical tab breaks the connection, or has it wait for ever.
+# with a vertical tab breaks the connection, or makes it wait for ever.
 MSG_RE: Final = re.compile(rb"\AMSG[ \t]+([^ \t\r\n]+)[ \t]+(\d+)[ \t]+(([^ \t\r\n]+)[ \t]+)?(\d+)\r\n")
 HMSG_RE: Final = re.compile(rb"\AHMSG[ \t]+([^ \t\r\n]+)[ \t]+(\d+)[ \t]+(([^ \t\r\n]+)[ \t]+)?(\d+)[ \t]+(\d+)\r\n")
 
@@ -208,7 +208,7 @@ def violation_on(client: Client, subject: str) -> str | None:
 
 
 def _credentials_in(server: ParseResult) -> dict[str, str | None]:
-    """The credentials in an address, decoded; nats-py would send them as they are there."""
+    """The credentials in an address, decoded; nats-py would send them undecoded."""
     name = None if server.username is None else unquote(server.username)
     if server.password is None:
         return {"user": None, "password": None, "token": name}
