@@ -57,7 +57,7 @@ def _repeats(message: str, word: str) -> bool:
 
 
 def _servers(address: str) -> Iterator[str]:
-    # a password may contain a comma: then a piece without an @ comes before one with an @ and without a scheme
+    # a comma may belong to a password: then a piece without an @ comes before one that has an @ but no scheme
     pieces = [piece.strip() for piece in address.split(",")]
     start = 0
     for end in range(1, len(pieces) + 1):

@@ -49,6 +49,6 @@ def load_settings() -> Settings:
     level = logging.getLevelName(loaded.log_level.upper())
     # debug logs of libraries contain headers and addresses with their secrets
     logging.basicConfig(level=max(level, logging.INFO), handlers=[handler])
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs a line for each request
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # httpx logs a line for each request
     logging.getLogger("eventscope").setLevel(level)
     return loaded

@@ -122,7 +122,7 @@ def iso(time: datetime | date) -> str:
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).isoformat()
 
 
-# not GraphQL's `id`, which has a prefix for the few message ids that look like ids of other objects
+# `messageId` and not GraphQL's `id`: that has a prefix for the few message ids that look like ids of other objects
 NAMES: Final[Mapping[str, str]] = {field.name: camel(field.name) for field in fields(Event)} | {"id": "messageId"}
 SELECTION: Final = " ".join(NAMES.values())
 TIMES: Final = ("timestamp", "recorded_at")

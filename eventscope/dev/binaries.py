@@ -33,7 +33,7 @@ def _installed(name: str) -> Iterator[Path]:
             files = importlib.metadata.files(wheel) or []
         except importlib.metadata.PackageNotFoundError:
             continue
-        # not by an import, which would run code of the wheel, or of another package with its name
+        # not found by an import, which would run code of the wheel, or of another package with its name
         paths = (Path(str(file.locate())) for file in files if file.stem == name)
         yield from (path for path in paths if path.is_file())
 

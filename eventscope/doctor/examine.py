@@ -179,7 +179,7 @@ async def _agreement(log: Log, at: LogCheckpoint) -> Finding:
             await agreement.check(log, at.head, at.rejected_head, accepted=at.accepted)
             await replaced.to_recount(log, at, changed)
         elif changed:
-            # a running ingester checks this itself as it goes on
+            # a running ingester checks this itself while it runs
             problem = (
                 f"these collections of the log were dropped or replaced just now, {', '.join(sorted(changed))}:"
                 " see what the ingester reports in a moment"

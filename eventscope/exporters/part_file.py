@@ -95,7 +95,7 @@ class PartFile:
                 ) from None
             return None
         if os.fstat(self._file.fileno()).st_size < size:
-            # somebody has cut the file since
+            # somebody has shortened the file since then
             self._file.truncate(0)
             return None
         if options != self._options:

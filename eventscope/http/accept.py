@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-# RFC 9110, 12.4.2; and without a digit before the point, as some clients send it
+# RFC 9110, 12.4.2; also without a digit before the point, as some clients send it
 WEIGHT: Final = re.compile(r"(?:[01](?:\.\d*)?|\.\d+)")
 
 

@@ -109,7 +109,7 @@ class EventStream(Response):
             # before the tasks are cancelled: live delivery calls `send` of the sink from its own task
             sink.is_gone = True
             await cancel(*tasks)
-            if sink.stuck.is_set():  # it would not take the end either
+            if sink.stuck.is_set():  # a stuck client would not take the end either
                 services.feed.observer.on_drop("stuck")
                 await asyncio.wait([disconnect], timeout=LINGER_SECONDS)
             elif not disconnect.done():

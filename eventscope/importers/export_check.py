@@ -20,7 +20,7 @@ def check(path: str) -> tuple[int, str]:
     """
     name, count = Path(path).name, 0
     check, faults, before = form.EndCheck(), list[str](), 0
-    is_export = False  # whether the lines after the last end begin an export
+    is_export = False  # whether the lines after the latest end line begin an export
     with open_file(path) as file:
         for count, raw in enumerate(lines_of(file), 1):
             text = form.strip_line(count, raw)

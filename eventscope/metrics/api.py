@@ -145,7 +145,7 @@ class ApiMetrics:
         """`/metrics` of an API process, or of it and its siblings."""
 
         async def lag() -> Lag | None:
-            return await services.lag() if services.nats_connected() else None  # or it would wait for NATS
+            return await services.lag() if services.nats_connected() else None  # lag() would wait for NATS
 
         async def look() -> None:
             state = services.hub.state()

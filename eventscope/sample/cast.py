@@ -14,7 +14,7 @@ LAST_NAMES: Final = (
     "Lindqvist", "Moreau", "Nguyen", "Okafor", "Patel", "Quiroga", "Rossi", "Schäfer", "Tanaka", "Ueda", "Vogel",
     "Weber", "Yilmaz", "Zhang",
 )  # fmt: skip
-PLAIN: Final = str.maketrans("ëíä", "eia")  # for addresses
+PLAIN: Final = str.maketrans("ëíä", "eia")  # for mail addresses
 
 # possible places of stands: name, latitude, longitude
 PITCHES: Final = (

@@ -85,7 +85,7 @@ async def _serve(
             await stack.enter_async_context(siblings.publish(metrics.route(services), health.alive()))
         api = app.build(settings, services, metrics, siblings)
         server = ApiServer(config(api, bounds(settings, metrics.on_http_drop)), services.ending)
-        # not by cancellation: uvicorn lets requests finish and closes WebSockets with a code
+        # a signal does not cancel the server: uvicorn lets requests finish and closes WebSockets with a code
         stop.handler = lambda number: server.handle_exit(number, None)
         garbage.settle()
         ignore_unstarted_resolvers()

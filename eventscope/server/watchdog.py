@@ -66,7 +66,7 @@ class Watchdog:
         if patience.is_over(now):
             logger.error("%s has not answered for %.0f s: killing and restarting it", name, now - patience.since)
             self._replaced.labels(name).inc()
-            patience.since = now  # it may take a moment to die
+            patience.since = now  # the process may take a moment to die
             self._supervisor.kill(name)
 
 

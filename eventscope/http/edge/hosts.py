@@ -13,7 +13,7 @@ from typing import Final
 ANY: Final = "*"
 LOCAL: Final = "localhost"
 MOST: Final = 300  # bytes of a valid header: a name has at most 253, and a port follows
-# RFC 3986, 3.2.2 without characters that names of servers never have; some networks use underscores
+# RFC 3986, 3.2.2, without characters that names of servers never have; underscores stay, as some networks use them
 HOST: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9A-Za-z._-]+))(?::([0-9]{0,5}))?", re.ASCII)
 
 

@@ -62,7 +62,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._next: str | None = "headers"  # what the client is to send next; None while we answer
         self._has_begun = False  # whether the client has sent any part of the next request
         self._since = 0.0
-        self._pause: tuple[float, int] | None = None  # its start, and how many bytes were waiting for the client then
+        self._pause: tuple[float, int] | None = None  # when it began, and how many bytes were waiting for the client
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # it is always one
