@@ -64,7 +64,7 @@ async def server_facts(log: Log) -> ServerFacts:
         expires = await _answer(mongo, {"getParameter": 1, "ttlMonitorEnabled": 1})
         status = await _answer(mongo, {"replSetGetStatus": 1})
         indexes = frozenset([one for name in INDEXES for one in await _present(log, name)])
-    # MongoDB's time is in whole milliseconds: on average half of one more has passed
+    # MongoDB's time is in whole milliseconds: on average half a millisecond more has passed
     server_time = moment.of(hello["localTime"].replace(tzinfo=moment.EPOCH.tzinfo)) + 500
     return ServerFacts(
         version=version,

@@ -102,7 +102,7 @@ async def page(
     with translate_errors(log.question_seconds):
         search = await _search(log, filter, above, below)
         if plan.is_indexed(search.filter, log.indexed_paths):
-            with suppress(QuestionTimedOut), translate_errors(log.question_seconds * SHARE):  # it may lead to too many
+            with suppress(QuestionTimedOut), translate_errors(log.question_seconds * SHARE):  # there may be too many
                 part = await _rows(log, search, direction, limit, fields)
                 return _page(part.documents, None, full=part.is_full)
         stopped_at = await scan.through(log, await _stretch(log, search, newest_first=newest_first), read_window)
@@ -146,7 +146,7 @@ async def count_in_time(log: Log, filter: Filter, most: int | None = None) -> Ev
     with translate_errors(log.question_seconds):
         search = await _search(log, filter, None, None)
         if plan.is_indexed(search.filter, log.indexed_paths):
-            with suppress(QuestionTimedOut), translate_errors(log.question_seconds * SHARE):  # it may lead to too many
+            with suppress(QuestionTimedOut), translate_errors(log.question_seconds * SHARE):  # there may be too many
                 query = search.query(search.low, search.high)
                 return EventCount(await log.events.count_documents(query, **_limit(most, 0)))
         stopped_at = await scan.through(log, await _stretch(log, search, newest_first=False), count_window)

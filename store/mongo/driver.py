@@ -83,7 +83,7 @@ def _patch() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Mongo:
-    """One database, by one of the two drivers."""
+    """One database, reached through one of the two drivers."""
 
     driver: Driver
     client: pymongo.AsyncMongoClient[Document] = field(repr=False)  # its repr shows secret options

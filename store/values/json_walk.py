@@ -13,7 +13,7 @@ MOST_PLACE: Final = 200  # characters
 def first(value: Any, check: Callable[[Any], T | None], skipped: frozenset[type]) -> tuple[T, str] | None:
     """The first result of `check` on a part that is not None, with the place of the part; None if there is none.
 
-    Parts whose type is in `skipped` are not checked. The place is only composed for the result: to do it for each part
+    Parts whose type is in `skipped` are not checked. The place is only composed for the result: doing it for each part
     would take most of the time.
     """
     path: list[str | int] = []

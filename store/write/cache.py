@@ -27,7 +27,7 @@ class WriterCache:
         return len(self._heads)
 
     def heads(self, names: Iterable[AggregateName]) -> dict[AggregateName, Head]:
-        """The heads of these aggregates, as far as they are cached."""
+        """Those of the heads of these aggregates that are cached."""
         return {name: self._heads[name] for name in names if name in self._heads}
 
     @property

@@ -46,7 +46,7 @@ class Buffer:
     last_sequence: int = 0
     """Its last sequence at the last check."""
     on_gap: Callable[[str], Awaitable[None]] | None = None
-    """Gets a sentence about what the stream did not accept for a while, before that is corrected."""
+    """Receives a sentence about what the stream did not accept for a while, before that is corrected."""
     _complete_at: int = 0  # the last check that found all subjects
     _echo: str = capture.RESERVED[0]  # reserved subjects to test for; empty once it is known not to accept them
     _is_incomplete: bool = False  # whether the last check found subjects missing

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 def holes(at: LogCheckpoint, place: StreamPosition, messages: Sequence[ParsedMessage], now: int) -> tuple[Lost, ...]:
-    """What was lost between the checkpoint's place and the last of these messages of the same stream."""
+    """What was lost between the checkpoint's place and the last of these messages, all of one stream."""
     if messages[-1].arrival.sequence - place.sequence == len(messages):
         return ()
     lost: list[Lost] = []

@@ -1,9 +1,9 @@
 """The ingester: reads the stream from the checkpoint, stores batch after batch, and broadcasts each to the live feed.
 
 It may be killed at any moment. JetStream gets no acknowledgement: the only one is the checkpoint, which is committed
-with the events. What was not committed is read again; an event that was is recognized by its messageId. Broadcasts and
-answers follow the commit, so they never announce an event that is not in the log. If they are lost, the next batch or
-heartbeat shows receivers a hole, and publishers send again and get their answer from the log.
+with the events. What was not committed is read again; an event that was committed is recognized by its messageId.
+Broadcasts and answers follow the commit, so they never announce an event that is not in the log. If they are lost, the
+next batch or heartbeat shows receivers a hole, and publishers send again and get their answer from the log.
 
 Only the holder of the lease reads; the others stand by. The lease saves work, and correctness does not depend on it:
 two ingesters that both believe they hold it cannot both commit, since a commit requires the checkpoint to be unchanged.

@@ -15,7 +15,7 @@ from eventscope.subscriptions.live.history import Advance, Item
 from eventscope.subscriptions.live.render_cache import RenderCache
 from eventscope.subscriptions.live.subscriber import Frame, SendBudget, Subscriber, Text
 
-STEP: Final = 256  # subscribers that are sent to before other tasks get their turn
+STEP: Final = 256  # subscribers that are served before other tasks get their turn
 
 Render: TypeAlias = Callable[[Item], Text]
 

@@ -57,7 +57,7 @@ class HubState:
     cohorts: int
     """Different subscriptions among those that share."""
     slowest_lag_events: int
-    """Positions that the slowest subscriber is behind the hub."""
+    """How many positions the slowest subscriber is behind the hub."""
     waiting_bytes: int
     """Bytes that wait for slow subscribers."""
 

@@ -128,7 +128,7 @@ class Mapper:
                 reading = reader.read(message, outer)
                 if reading is None:
                     continue
-                # a version may be a mere claim, which is no reason to reject: the parser, which knows, decides
+                # a version may be a mere claim, which is no reason to reject: only the parser knows, and decides
                 if reading.problem is not None and name != "version":
                     reason = f"{name} is mapped from {reader.text}, and {reading.problem}"
                     problem = problem or (INVALID.get(name, "INVALID_FIELD"), reason)

@@ -55,7 +55,7 @@ async def _get(client: Client, stream: str, request: dict[str, Any]) -> Arrival 
     message = answer["message"]
     subject = message["subject"]
     return Arrival(
-        # the server itself writes U+FFFD for bytes that are not UTF-8, so one that was sent looks the same
+        # the server itself writes U+FFFD for bytes that are not UTF-8, so a U+FFFD that was sent looks the same
         NonTextSubject(subject) if REPLACEMENT in subject else subject,
         parse(base64.b64decode(message.get("hdrs", ""))),
         base64.b64decode(message.get("data", "")),
