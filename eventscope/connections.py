@@ -50,7 +50,7 @@ async def connect_mongo(settings: Settings, tail: RecentEvents | None = None) ->
 
 @asynccontextmanager
 async def connect(settings: Settings, name: str, tail: RecentEvents | None = None) -> AsyncIterator[Connections]:
-    """Connections to both servers for the length of the block; CannotStart if one is not configured or reachable."""
+    """Connections to both servers for the length of the block; CannotStart if one is unset or unreachable."""
     require(settings, "mongo_url", "nats_url")
     async with connect_mongo(settings, tail) as log, connect_nats(settings, name) as client:
         yield Connections(log, client)
@@ -58,7 +58,7 @@ async def connect(settings: Settings, name: str, tail: RecentEvents | None = Non
 
 @asynccontextmanager
 async def connect_nats(settings: Settings, name: str) -> AsyncIterator[Client]:
-    """A connection to NATS for the length of the block; CannotStart if it is not configured or reachable."""
+    """A connection to NATS for the length of the block; CannotStart if it is not configured or cannot be reached."""
     require(settings, "nats_url")
     client = await stream.connect(settings.nats_url, name, access=access(settings))
     try:

@@ -146,7 +146,7 @@ def open_file(path: str) -> IO[bytes]:
 
 
 def lines_of(file: IO[bytes]) -> Iterator[bytes]:
-    """The lines of the file; one over LONGEST bytes is cut after one more byte."""
+    """The lines of the file; a line over LONGEST bytes is cut to LONGEST + 1 bytes."""
     while line := file.readline(LONGEST + 1):
         rest = line
         while rest and not rest.endswith(b"\n"):
