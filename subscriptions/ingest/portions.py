@@ -73,7 +73,7 @@ class Portions:
     def after(
         self, error: Unstorable, messages: Sequence[ParsedMessage], now: float
     ) -> Iterator[Sequence[ParsedMessage]]:
-        """The parts to store one by one, after MongoDB has refused the messages together."""
+        """The parts to store in turn, after MongoDB has refused the messages together."""
         if isinstance(error, TooLargeTogether):
             size = sum(stored_bytes(message) for message in messages)
             logger.warning("%d messages are too large for one transaction; smaller ones follow", len(messages))

@@ -102,7 +102,7 @@ class Feed:
         self.subscribers = 0
         """How many subscriptions are open."""
         self.tail: RecentEvents | None = None
-        """Gets each batch first, so that no reader knows of an event that these do not contain."""
+        """Gets each batch before the readers, so that none of them knows of an event that it lacks."""
         self._inboxes: set[Inbox] = set()
         self._heard_at: float | None = None
         self._identity: str | None = None  # of the log that the last batch came from

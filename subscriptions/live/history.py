@@ -38,7 +38,7 @@ class LiveBreak:
 
 @dataclass(frozen=True, slots=True)
 class ExpiredRange:
-    """Events after one position, through another, have expired and cannot be delivered; some may have matched."""
+    """After one position, through another, events that may have matched have expired and cannot be delivered."""
 
     after: int
     through: int
