@@ -250,6 +250,8 @@ def test_a_file_that_is_broken_in_any_way_is_said_to_be_and_never_told(
     file = tmp_path_factory.getbasetemp() / "broken"
     text = f"{before}{seed[:cut]}{after}"
     assume(seed not in text)
+    # two bits of the last character mean nothing, so that another one can make the same seed
+    assume(text.strip()[:-1] != seed[:-1])
     file.write_text(text)
     path, ca = str(file), certificates.ca  # reading all of the system's CAs each time would take a minute
     # also where the secret was put in place of the path
