@@ -14,7 +14,7 @@ async def cancel(*tasks: asyncio.Task[Any]) -> None:
     """Cancel tasks and wait until all have ended; their exceptions are dropped.
 
     Each is cancelled again until it ends, since a cancellation can get lost: `asyncio.wait_for` up to Python 3.11 drops
-    one that arrives just when what it waits for is done (python/cpython#86296), and PyMongo and nats-py use it.
+    one that arrives just as the awaited task ends (python/cpython#86296), and PyMongo and nats-py use `wait_for`.
     """
     while running := [task for task in tasks if not task.done()]:
         for task in running:

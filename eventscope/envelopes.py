@@ -91,7 +91,7 @@ def read_setting(text: str) -> dict[str, EnvelopeChoice]:
 
 
 def content(text: str) -> Any:
-    """The JSON in the text, or in the file whose path it is; ValueError if there is none."""
+    """The JSON in the text, or in the file that the text names; ValueError if there is none."""
     if text.lstrip().startswith("{"):
         return _json(text)
     if not text:

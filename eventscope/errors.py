@@ -17,7 +17,7 @@
     │   └── TooLargeTogether (not for clients)           a transaction is too large for MongoDB's cache
     ├── Blocked              (not for clients)           somebody must mend something before the log can go on
     ├── LeaseLost            (not for clients)           another ingester writes now, or this one lost its place
-    └── CannotStart          (not for clients)           a setting or a server is not as it must be
+    └── CannotStart          (not for clients)           a setting is wrong, or a server cannot be used
 
 A message is one sentence with the values in it, safe to show to the client: no secret, no stack trace. Every other
 error is INTERNAL to clients: they get an id that finds it in the log. Blocked and CannotStart are UNAVAILABLE to them,

@@ -34,7 +34,7 @@ def redacted_text(text: str) -> str:
 
 
 def redacted_value(text: str) -> str:
-    """The value of a setting, which may be an address in the wrong place."""
+    """The value of a setting with `***` for secrets: it may be an address in the wrong place."""
     return redacted(text) if "://" in text or _is_bare(text) else text
 
 

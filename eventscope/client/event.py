@@ -114,7 +114,7 @@ def camel(name: str) -> str:
 
 
 def iso(time: datetime | date) -> str:
-    """The time in ISO 8601; without a zone it is in UTC; a date stands for its start. BadInput for other classes."""
+    """The time in ISO 8601: in UTC if it has no zone; a date stands for its start. BadInput for other classes."""
     if not isinstance(time, datetime):
         if not isinstance(time, date):
             raise BadInput(f"{str(time)[:40]!r} is a {type(time).__name__}; give a datetime or a date")

@@ -173,7 +173,7 @@ class Nats:
 
 
 async def ready(server: EmbeddedServer, alive: Callable[[], bool], seconds: float = START_SECONDS) -> None:
-    """Wait until the server answers. PortTaken or CannotStart if it ends, CannotStart if that takes over `seconds`."""
+    """Wait until the server answers. PortTaken or CannotStart if it ends, CannotStart after `seconds` of silence."""
     try:
         async with asyncio.timeout(seconds):
             while not (alive() and await server.answers()):

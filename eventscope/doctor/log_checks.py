@@ -256,8 +256,9 @@ def types(names: Sequence[str]) -> Finding:
 
 
 def clocks(ahead: Mapping[str, tuple[float, float] | None]) -> Finding:
-    """Whether the clocks agree. `ahead` has, for each server, the seconds by which it is ahead of us, and the error.
+    """Whether the clocks agree.
 
+    `ahead` gives, for each server, how many seconds its clock is ahead of ours, and the possible error of that.
     Recording times come from NATS; leases and expiry use MongoDB's clock.
     """
     check = "clocks"

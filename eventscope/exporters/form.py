@@ -1,7 +1,7 @@
 """The form of exported events, one per line or row, and the message that an import makes from each. No I/O.
 
-It holds all members of an event, and its place in the log: `position`, `cursor` and `recordedAt`. These mean nothing in
-another log, and distinguish a line of an export from a message.
+An exported event has all members of the event, and its place in the log: `position`, `cursor` and `recordedAt`. These
+three mean nothing in another log, and distinguish a line of an export from a message.
 """
 
 import csv

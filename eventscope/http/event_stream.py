@@ -197,7 +197,7 @@ class EventStreamSink:
             raise Gone from error
 
     async def keep_alive(self) -> None:
-        """Send a comment whenever nothing was sent for a while."""
+        """Send a comment whenever nothing has been sent for a while."""
         while not self.stuck.is_set():
             before = self._writes
             await asyncio.sleep(KEEP_SECONDS)

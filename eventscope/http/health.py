@@ -16,7 +16,7 @@ LOOK_SECONDS: Final = 2.0  # health checks do not wait long
 
 
 def routes(services: Services) -> list[Route]:
-    """`/healthz` answers as long as the process runs; `/readyz` is 503, with reasons, while something does not work."""
+    """`/healthz` answers as long as the process runs; `/readyz` answers 503 and why while something is down."""
 
     async def readyz(request: Request) -> Response:
         problems = await _problems(services)

@@ -1,1 +1,1 @@
-"""Events out of files and git repositories."""
+"""Events from files and git repositories."""

@@ -1,1 +1,1 @@
-"""Child processes that die with their parent, and the ends of processes."""
+"""Child processes that die with their parent, and how processes end."""

@@ -97,7 +97,7 @@ def ignore_unstarted_resolvers() -> None:
 
     graphql-core calls the resolvers of an object's fields, which creates their coroutines, and then awaits them in one
     task each. If a client leaves before such a task has run for the first time, the task ends without having awaited
-    its resolver. A coroutine that has not started holds nothing, so nothing is lost but the warning.
+    its resolver. A coroutine that has not started holds nothing, so only the warning is lost.
     """
     message = r"coroutine '.*\._async_resolver' was never awaited"
     warnings.filterwarnings("ignore", message, category=RuntimeWarning)

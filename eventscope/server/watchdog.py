@@ -45,7 +45,7 @@ class Watchdog:
             due = clock() + PROBE_SECONDS
             await asyncio.sleep(PROBE_SECONDS)
             late = max(0.0, clock() - due)
-            # read before the probes: a worker that is replaced during them is judged as the process that was probed
+            # read before the probes: if a worker is replaced during them, the process that was probed is judged
             pids = self._supervisor.pids
             answers = await asyncio.gather(*map(_answers, self._sockets.values()))
             now = clock()
