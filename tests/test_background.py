@@ -1,4 +1,4 @@
-"""Work in the background has ended once its block has, even where a cancellation gets lost."""
+"""Background work has ended when its block ends, even if a cancellation gets lost."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""`EVENTSCOPE_ENVELOPES`: every mistake is told at the start with the variable, the place and what would be right."""
+"""`EVENTSCOPE_ENVELOPES`: every mistake is reported at the start with the variable, the place and what is allowed."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Errors: each has a code that clients can rely on, drawn in one tree, and told in docs/errors.md."""
+"""Errors: each has a code that clients can rely on, is in one tree, and is described in docs/errors.md."""
 
 import ast
 import logging

@@ -1,4 +1,4 @@
-"""Before a library's internals are used, it is checked that they are there and as we know them."""
+"""Before a library's internals are used, a check shows that they exist and are as expected."""
 
 from importlib.metadata import version
 

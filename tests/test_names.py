@@ -24,7 +24,7 @@ def public_types(file: Path) -> Iterator[str]:
 
 
 def test_no_two_public_types_share_a_name() -> None:
-    """But a record of the client is called what its GraphQL type is called."""
+    """The exception: a record of the client has the name of its GraphQL type."""
     homes: dict[str, set[str]] = defaultdict(set)
     twice: set[str] = set()
     for file in {file.resolve() for folder in FOLDERS for file in (ROOT / folder).rglob("*.py")}:

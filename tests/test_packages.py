@@ -1,4 +1,4 @@
-"""What is installed is what lies in the folders: setuptools is given a list, and would leave out what is not in it."""
+"""The installed packages are those in the folders: setuptools gets a list, and omits what is not in it."""
 
 import tomllib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Proxies of the environment: never on the way to this machine, and named, without secrets, where all goes wrong."""
+"""Proxies from the environment: never used to reach this machine; named, without secrets, when a request fails."""
 
 import os
 import subprocess

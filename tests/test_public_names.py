@@ -59,7 +59,7 @@ def test_editors_find_the_public_names_and_others_are_missing() -> None:
 
 
 def test_the_errors_that_the_client_raises_are_public() -> None:
-    """Those that its modules import to raise. CannotStart it translates, but for a proxy of a kind it cannot use."""
+    """They are those that its modules import. It translates CannotStart, except for an unsupported kind of proxy."""
     raised = {
         name
         for module in (event, filters, service, subscription)

@@ -1,4 +1,4 @@
-"""Addresses are shown without their secrets, whatever these are made of, and by whatever way they get out."""
+"""Addresses are shown without their secrets, whatever characters these have, and wherever they are shown."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""Settings: read once from the environment; one that is wrong stops the start with its name and the value given."""
+"""Settings: read once from the environment; a wrong one stops the start with its name and value."""
 
 import json
 import os
@@ -267,7 +267,7 @@ def test_the_document_has_one_row_per_setting_with_its_default_and_its_meaning()
 
 
 def written(default: Any) -> str:
-    """The default as it would stand in the environment."""
+    """The default as it would be written in the environment."""
     match default:
         case bool():
             return str(default).lower()

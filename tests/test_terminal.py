@@ -1,4 +1,4 @@
-"""What is printed cannot steer a terminal, whatever was sent, and every terminal can show it."""
+"""Output cannot control a terminal, whatever was sent, and every terminal can show it."""
 
 import io
 import json

@@ -65,7 +65,7 @@ async def test_two_processes_that_count_for_themselves_one_started_again_lose_no
 
 
 async def follow(service: EventsService, count: int) -> list[Event]:
-    """The first events of the log, this many, as they are delivered live."""
+    """The first events of the log, `count` of them, as they are delivered live."""
     events: list[Event] = []
     async with aclosing(service.subscribe_to_events(start="BEGINNING")) as delivered:
         async for event in delivered:

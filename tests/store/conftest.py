@@ -27,7 +27,7 @@ def driver(request: pytest.FixtureRequest) -> Driver:
 
 @pytest.fixture(scope="session")
 def emptied_database(mongo_url: str) -> Iterator[str]:
-    """One database for all tests in turn: MongoDB takes ten times as long to make and drop one as to empty it."""
+    """One database for all tests in turn: creating and dropping one takes MongoDB ten times as long as emptying it."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     yield name
     with MongoClient[dict[str, Any]](mongo_url) as client:
@@ -46,12 +46,12 @@ async def log(mongo_url: str, emptied_database: str, driver: Driver, clock: Cloc
 
 @pytest.fixture
 async def appender(log: Log) -> Appender:
-    """The ingester of this test's log, in so far as the store sees one."""
+    """The ingester of this test's log, as far as the store knows it."""
     return await Appender.of(log)
 
 
 @pytest.fixture(scope="session", params=DRIVERS)
 def corpus(request: pytest.FixtureRequest, mongo_url: str) -> Iterator[RandomLog]:
-    """A log of random events, stored once, that properties are asked of."""
+    """A log of random events for property tests, stored once."""
     with random_log(mongo_url, f"test_{uuid.uuid4().hex[:12]}", request.param) as corpus:
         yield corpus

@@ -1,4 +1,4 @@
-"""Aggregates: their heads say what their kept events say, and their versions outlive these (I3, I6, I7)."""
+"""Aggregates: their heads agree with their kept events, and their versions outlive the events (I3, I6, I7)."""
 
 from dataclasses import asdict, replace
 
@@ -32,7 +32,7 @@ def assert_same(found: AggregateSummary, expected: ExpectedHead) -> None:
 
 
 def places(heads: dict[tuple[str, str], ExpectedHead], order: Order) -> list[tuple[int, tuple[str, str]]]:
-    """The aggregates in an order, each with its place in it."""
+    """The aggregates in an order, each with the position that it is sorted by."""
     end = "last_position" if order == "last.position" else "first_position"
     return sorted(((getattr(head, end), name) for name, head in heads.items()), reverse=True)
 

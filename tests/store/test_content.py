@@ -1,4 +1,4 @@
-"""Content: what is sent comes out as it went in, whatever it is."""
+"""Content: whatever is stored is read back unchanged."""
 
 from typing import Any
 

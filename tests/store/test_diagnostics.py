@@ -1,4 +1,4 @@
-"""What MongoDB says of itself, by either driver."""
+"""What MongoDB reports about itself, by either driver."""
 
 from eventscope.store.diagnostics import IndexFacts, own_indexes, server_facts
 from eventscope.store.log import INDEXES, Log

@@ -28,7 +28,7 @@ from tests.store.support.random_log import RandomLog, State, moments, types
 
 @dataclass
 class Answers:
-    """All that the log says of one event of the type `brief`, and of the aggregate that is made of it."""
+    """All that the log says about one event of the type `brief`, and about its aggregate."""
 
     by_id: bool
     in_pages: bool
@@ -49,7 +49,7 @@ async def delete_expired(log: Log) -> None:
 
 
 async def rows(log: Log) -> dict[str, list[dict[str, Any]]]:
-    """All that housekeeping may change."""
+    """Everything that housekeeping may change."""
     names = ("rollups", "populations", "expirations")
     return {name: await log.mongo.collection(name).find({}).sort("_id", 1).to_list(None) for name in names}
 

@@ -1,4 +1,4 @@
-"""What happened to the servers is kept until somebody acknowledges it, and why an ingester stopped for a minute."""
+"""Incidents of the servers are kept until somebody acknowledges them; why an ingester stopped, for a minute."""
 
 import pytest
 

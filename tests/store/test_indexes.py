@@ -1,7 +1,7 @@
-"""No read without an index (I8): MongoDB explains what the store really asked.
+"""No read without an index (I8): MongoDB explains the commands that the store really sent.
 
-The shapes of questions are in `shapes`: those that an index gives in order, those that it finds, and those that it
-cannot serve. `python -m benchmarks.read --parts shapes` holds them to the same in a log of a million events.
+The shapes of filters are in `shapes`: those that an index returns in order, those that it finds, and those that it
+cannot serve. `python -m benchmarks.read --parts shapes` checks the same on a log of a million events.
 """
 
 import asyncio
@@ -237,7 +237,7 @@ async def test_two_processes_may_prepare_a_log_at_once(log: Log) -> None:
 
 
 async def test_an_indexed_path_answers_as_any_other_does(log: Log, appender: Appender) -> None:
-    """An index of a path leaves no event out and refuses none, whatever lies there."""
+    """An index of a path omits no event and refuses none, whatever value is at the path."""
     values: list[Any] = [1, 1.0, "1", True, None, [], [1], [[1]], {"a": 1}, [{"a": 1}, {"a": [2]}], {"": {"$a": 1}}]
     there = replace(log, indexed_paths=("data", "data.a", "data.a.a"))
     await prepare(there)

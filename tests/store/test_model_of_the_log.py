@@ -1,4 +1,4 @@
-"""Whatever is published, twice or wrongly, and whoever dies in between: the log is what plain Python makes of it."""
+"""Whatever is published, even twice or wrongly, and whatever dies meanwhile, the log is what plain Python computes."""
 
 import asyncio
 import uuid
@@ -68,12 +68,12 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
 
 
 class Crash(Unavailable):
-    """The writer knows no more of it than that no answer came."""
+    """A crash, of which the writer knows only that no answer came."""
 
 
 @dataclass(frozen=True)
 class Brittle(Mongo):
-    """A database whose writer dies at the end of a transaction: right before the commit, or right after it."""
+    """A database whose writer dies at the end of a transaction, right before or right after the commit."""
 
     fates: list[Fate] = field(default_factory=list)
 
@@ -92,7 +92,7 @@ class Brittle(Mongo):
 
 
 class World:
-    """A stream, the log that is made of it, and the ingesters that come and go."""
+    """A stream, the log that is read from it, and the ingesters that come and go."""
 
     def __init__(self, log: Log, fates: list[Fate]) -> None:
         self.log = log
@@ -104,7 +104,7 @@ class World:
         self._stack = AsyncExitStack()
 
     async def play(self, steps: list[Step]) -> None:
-        """Take the steps, and see after them, and when all is ingested, that the log is what it should be."""
+        """Take the steps; check the log after each of them, and when everything is ingested."""
         for name in COLLECTIONS:
             await self.log.mongo.collection(name).delete_many({})
         await self._open()
@@ -159,7 +159,7 @@ class World:
         return MessageBatch(tuple(messages), StreamPosition(STREAM, CREATED, last.sequence, last.recorded_at))
 
     async def _open(self) -> None:
-        """An ingester begins; the one before has ended, and given the lease back."""
+        """An ingester starts; the one before has ended and released the lease."""
         await self._stack.aclose()
         self.holders += 1
         holding = writing(self.log, Retention({"*": 30}), f"ingester{self.holders}", 60)
@@ -168,7 +168,7 @@ class World:
         self.writer = writer
 
     async def _take_over(self) -> None:
-        """Another ingester takes the lease, which ran out; the one before does not know, and writes all the same."""
+        """Another ingester takes the expired lease; the one before does not notice, and continues to write."""
         before, kept, self._stack = self.writer, self._stack, AsyncExitStack()
         await self.log.meta.update_one({"_id": checkpoint.ID}, {"$unset": {"leaseUntil": ""}})
         await self._open()

@@ -1,4 +1,4 @@
-"""What others did to the database: one message that cannot be kept stops nobody, and what stops the log is said."""
+"""What others did to the database: one unstorable message stops nothing, and what stops the log is reported."""
 
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
@@ -21,7 +21,7 @@ ADA = ("user", "ada")
 
 @pytest.fixture
 async def log(mongo_url: str, database_name: str, driver: Driver, clock: Clock) -> AsyncIterator[Log]:
-    """A log in a database of its own: its indexes are tampered with."""
+    """A log in a database of its own, since tests tamper with its indexes."""
     async with open_log(mongo_url, database_name, driver, clock=clock) as log:
         await prepare(log)
         yield log

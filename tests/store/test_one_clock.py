@@ -1,4 +1,4 @@
-"""Whatever is stored, expires, is deleted and tidied up, and whichever clock is wrong: stats are a recount."""
+"""Whatever is stored, expires, is deleted or tidied up, and whichever clock is wrong, stats equal a recount."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""Collections and indexes that operators changed: what serves is used, and what is in the way is told in a sentence."""
+"""Collections and indexes that operators changed: usable ones are used, and obstacles are reported in one sentence."""
 
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
@@ -20,7 +20,7 @@ ADA = ("user", "ada")
 
 @pytest.fixture
 async def bare(mongo_url: str, database_name: str, driver: Driver, clock: Clock) -> AsyncIterator[Log]:
-    """A log in a database of its own that nobody prepared yet."""
+    """A log in a database of its own that has not been prepared."""
     async with open_log(mongo_url, database_name, driver, clock=clock, indexed_paths=["data.a"]) as log:
         yield log
 

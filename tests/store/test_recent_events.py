@@ -1,4 +1,4 @@
-"""The tail: what it answers is what MongoDB answers, field by field, and it never grows over its bounds."""
+"""The tail: its answers equal those of MongoDB, field by field, and it never grows beyond its bounds."""
 
 from typing import cast
 
@@ -19,7 +19,7 @@ HUGE = 2**40
 
 
 def text(event: EventDocument) -> bytes:
-    """All of the event, whichever way it came here."""
+    """The whole event as text, whichever way it came."""
     return orjson.dumps(event, default=plain, option=orjson.OPT_SORT_KEYS)
 
 
@@ -28,7 +28,7 @@ def events(first: int, last: int, type: str = "a.happened") -> list[EventDocumen
 
 
 def taking(*positions: tuple[int, int], most: int = 100, most_bytes: int = HUGE) -> RecentEvents:
-    """A tail of the log's beginning that was told these events, a batch for each pair of ends, of ten bytes each."""
+    """A tail from the start of the log that received events of ten bytes each, a batch for each pair of ends."""
     tail = RecentEvents(most, most_bytes)
     tail.restart(0)
     for first, last in positions:

@@ -1,4 +1,4 @@
-"""Collections that were dropped, emptied, renamed or restored: a loss is noticed, and never made to look right."""
+"""Collections that were dropped, emptied, renamed or restored: a loss is noticed, and never concealed."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
@@ -34,7 +34,7 @@ async def log(mongo_url: str, database_name: str, driver: Driver, clock: Clock) 
 
 
 async def write(log: Log, *messages: Any, retention: Retention = FOREVER) -> None:
-    """Store these as an ingester does that takes the lease for it."""
+    """Take the lease and store these, as an ingester does."""
     async with writing(log, retention, "ann", 60) as writer:
         assert writer is not None
         source = Appender(log, writer.at)
@@ -43,7 +43,7 @@ async def write(log: Log, *messages: Any, retention: Retention = FOREVER) -> Non
 
 
 async def lost_under_load(log: Log, *names: str, rename: bool = False) -> None:
-    """Collections go while an ingester writes on, which makes them anew without noticing."""
+    """Collections disappear while an ingester writes on, which creates them again without noticing."""
     async with writing(log, FOREVER, "ann", 60) as writer:
         assert writer is not None
         source = Appender(log, writer.at, sequence=4)
@@ -56,7 +56,7 @@ async def lost_under_load(log: Log, *names: str, rename: bool = False) -> None:
 
 
 async def blocked(log: Log, sentence: str) -> None:
-    """Nobody can write, and nothing is changed by who tries, or by a recount."""
+    """Asserts that nobody can write, and that neither the attempt nor a recount changes anything."""
     before = await content(log)
     for _ in range(2):
         with pytest.raises(Blocked, match=sentence):
@@ -67,14 +67,14 @@ async def blocked(log: Log, sentence: str) -> None:
 
 
 async def content(log: Log) -> dict[str, list[Document]]:
-    """All that is there, but for the lease."""
+    """Everything in the log except the lease."""
     found = await everything(log)
     del found["meta"]
     return found
 
 
 def silent(kind: Kind, done: int, total: int) -> None:
-    """Tell nobody."""
+    """Notify nobody."""
 
 
 async def dump(log: Log, *names: str) -> dict[str, list[Document]]:
@@ -83,7 +83,7 @@ async def dump(log: Log, *names: str) -> dict[str, list[Document]]:
 
 
 async def restore(log: Log, backup: dict[str, list[Document]]) -> None:
-    """As mongorestore --drop does: the collections are others than before."""
+    """Restore it like `mongorestore --drop`, which replaces the collections."""
     for name, rows in backup.items():
         await log.mongo.collection(name).drop()
         if rows:

@@ -1,4 +1,4 @@
-"""Turns: one reading serves all who ask while another goes on, and no answer is older than its question."""
+"""Turns: one read serves all callers that come during another read, and no answer is older than its request."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,7 +10,7 @@ from tests.support.until import until
 
 
 class Source:
-    """What is read: it says how often it was, and gives what was true when the reading began."""
+    """The source of the reads: it counts them, and returns what was true when each began."""
 
     def __init__(self) -> None:
         self.value = self.began = 0

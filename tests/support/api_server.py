@@ -1,4 +1,4 @@
-"""An API as production has it, served by uvicorn in the loop of the test, and a client that asks it."""
+"""An API as in production, served by uvicorn in the loop of the test, and a client for it."""
 
 import asyncio
 import socket
@@ -22,18 +22,18 @@ JSON: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class RunningApi:
-    """A running API: how it is asked over HTTP, and what it is made of."""
+    """A running API: its HTTP client, and the parts that it consists of."""
 
     http: httpx.AsyncClient
     services: Services
 
     @property
     def socket_url(self) -> str:
-        """Where WebSockets are opened."""
+        """The address for WebSockets."""
         return str(self.http.base_url).replace("http", "ws", 1).rstrip("/") + "/graphql"
 
     async def answer(self, query: str, **variables: object) -> JSON:
-        """The whole answer, data and errors."""
+        """The whole answer, with data and errors."""
         response = await self.http.post("/graphql", json={"query": query, "variables": variables})
         body: JSON = response.json()
         return body

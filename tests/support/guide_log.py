@@ -1,4 +1,4 @@
-"""The log that the guides tell of: a vendor that moves, and what comes of it."""
+"""The log that the guides describe: a vendor that moves, and the effects."""
 
 import uuid
 from collections.abc import AsyncIterator

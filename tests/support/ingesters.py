@@ -1,4 +1,4 @@
-"""Ingesters that tests start and kill, and what is published to them."""
+"""Ingesters that tests start and kill, and messages for them."""
 
 import asyncio
 import os
@@ -27,7 +27,7 @@ MANY = 5000
 
 @asynccontextmanager
 async def log_and_client(settings: Settings) -> AsyncIterator[tuple[Log, Client]]:
-    """A log and a bare connection, for settings that are not the common ones."""
+    """A log and a bare connection, for settings other than the usual ones."""
     async with open_log(settings.mongo_url, settings.mongo_database) as log:
         await prepare(log)
         client = await nats.connect(settings.nats_url)
@@ -38,13 +38,13 @@ async def log_and_client(settings: Settings) -> AsyncIterator[tuple[Log, Client]
 
 @asynccontextmanager
 async def ingester(settings: Settings) -> AsyncIterator[None]:
-    """One in this process, for the length of the block."""
+    """An ingester in this process, for the length of the block."""
     async with beside(ingest(settings)):
         yield
 
 
 async def ingester_process(settings: Settings) -> asyncio.subprocess.Process:
-    """One as a process of its own, which may be killed."""
+    """An ingester as a process of its own, which may be killed."""
     environment = {
         f"{PREFIX}MONGO_URL": settings.mongo_url,
         f"{PREFIX}MONGO_DATABASE": settings.mongo_database,
@@ -63,7 +63,7 @@ async def ingester_process(settings: Settings) -> asyncio.subprocess.Process:
 
 
 async def publish(client: Client, prefix: str, count: int, start: int = 0) -> None:
-    """Publish events that are named after their numbers."""
+    """Publish events whose ids contain their numbers."""
     js = client.jetstream()
     for number in range(start, start + count):
         await js.publish(f"{prefix}.user.updated", orjson.dumps({"messageId": f"m{number}", "data": number}))
@@ -78,13 +78,13 @@ async def try_to_publish(client: Client, prefix: str, start: int) -> bool:
 
 
 async def wait_for_events(log: Log, count: int) -> Sequence[EventDocument]:
-    """All events, once there are so many."""
+    """All events, once there are this many."""
     await until(lambda: has_reached(log, count))
     return await pages.events(log, EVERYTHING, limit=count + 100)
 
 
 async def has_reached(log: Log, head: int) -> bool:
-    """Whether the log reaches so far."""
+    """Whether the log reaches this position."""
     return (await checkpoint.read(log)).head >= min(head, MANY)
 
 

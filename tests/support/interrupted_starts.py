@@ -34,7 +34,7 @@ PROGRAM: Final = (sys.executable, "-m", "eventscope", "dev", "--port", "0")
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How one start ended: the signal and when it came, the exit code, the seconds that it took, and what it said."""
+    """How one start ended: the signal and when it came, the exit code, the seconds that it took, and its output."""
 
     number: signal.Signals
     moment: float
@@ -63,15 +63,15 @@ class End:
 
 
 def default_exit_codes(number: int) -> tuple[int, ...]:
-    """The exit codes where a signal comes before there are handlers of ours, and it does what it does to any program.
+    """The exit codes if a signal comes before our handlers are set, and has its default effect.
 
-    A Ctrl-C while Python itself starts makes it 1.
+    A Ctrl-C while Python itself starts makes the code 1.
     """
     return (-number, 1) if number == signal.SIGINT else (-number,)
 
 
 async def start_and_signal(folder: Path, number: signal.Signals, moment: float) -> End:
-    """One start that is given a signal so many seconds later."""
+    """One start that gets a signal this many seconds later."""
     async with _started(folder) as (process, output):
         await asyncio.sleep(moment)
         sent = time.monotonic()
@@ -87,7 +87,7 @@ async def start_and_signal(folder: Path, number: signal.Signals, moment: float) 
 
 
 async def start_and_publish(folder: Path, head: int) -> int:
-    """A whole start, which must find so many events, and is given one more: how many there are then."""
+    """A whole start, which must find this many events and gets one more; returns their number then."""
     async with _started(folder) as (process, output):
 
         def up() -> RunningDev | None:
@@ -115,7 +115,7 @@ def is_free(folder: Path) -> bool:
 
 @contextmanager
 def load(processes: int) -> Iterator[None]:
-    """So many processes take all the time that they can get."""
+    """Keep the machine busy with this many processes."""
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
     try:
         yield
@@ -141,7 +141,7 @@ async def _started(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Proce
 
 
 async def run_starts(folder: Path, count: int, seed: int, every: int = 1) -> list[End]:
-    """So many starts, the signals in turn, the moments spread over the start; the events looked at after `every`."""
+    """This many starts, with the signals in turn at moments spread over the start; checks the events after `every`."""
     dice = random.Random(seed)
     began = time.monotonic()
     ends, head = [], await start_and_publish(folder, 0)
@@ -157,7 +157,7 @@ async def run_starts(folder: Path, count: int, seed: int, every: int = 1) -> lis
 
 
 def main() -> int:
-    """Do so many starts, and say what was wrong: the exit code is 1 then."""
+    """Do this many starts, and print what went wrong; the exit code is 1 if anything did."""
     parser = argparse.ArgumentParser(prog="python -m tests.support.interrupted_starts", description=__doc__)
     parser.add_argument("--starts", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)

@@ -1,4 +1,4 @@
-"""What the shell exports and what else runs on this machine makes no difference to the tests."""
+"""Keeps the shell's exports, and what else runs on this machine, from making a difference to the tests."""
 
 import os
 import signal
@@ -23,12 +23,12 @@ GIVEN: Final = {"LANG": "C.UTF-8", "TERM": "xterm"}
 
 
 def is_foreign(variable: str) -> bool:
-    """Whether a test could come out otherwise because somebody has exported this variable."""
+    """Whether this variable, if exported, could change the result of a test."""
     return variable.startswith(PREFIXES) or variable.upper() in NAMES
 
 
 def forget_the_shell() -> None:
-    """Run, and start whatever is started from here, as in a shell where nothing is exported and no signal ignored."""
+    """Run this process and its children as in a shell where nothing is exported and no signal is ignored."""
     for variable in filter(is_foreign, list(os.environ)):
         del os.environ[variable]
     os.environ.update(GIVEN)
@@ -36,10 +36,10 @@ def forget_the_shell() -> None:
 
 
 def heed_signals() -> None:
-    """Have what is started from here heed signals that we ignore, and go on without heeding them.
+    """Let processes started from here receive signals that this one ignores, and continue to ignore them here.
 
-    Jobs in the background are started with SIGINT ignored, and what nohup starts with SIGHUP. That is inherited, so
-    a signal to a process of a test would be lost; a handler, even of nothing, is not.
+    Background jobs start with SIGINT ignored, and what nohup starts with SIGHUP ignored. That is inherited, so a
+    signal to a process of a test would be lost; a handler, even one that does nothing, is not inherited.
     """
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
@@ -48,7 +48,7 @@ def heed_signals() -> None:
 
 @contextmanager
 def in_folder(folder: Path) -> Iterator[None]:
-    """Work in that folder, for in the project's own `make run` may have its data, by which commands would find it."""
+    """Work in that folder: the project's own may hold the data of `make run`, through which commands would find it."""
     set_hypothesis_home_dir(ROOT / ".hypothesis")
     with chdir(folder):
         yield

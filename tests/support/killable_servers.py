@@ -1,4 +1,4 @@
-"""Servers of a test's own, which it may stop and kill."""
+"""Servers that a test may freeze and kill."""
 
 import asyncio
 import os
@@ -14,25 +14,25 @@ from eventscope.processes.ports import free
 
 
 def freeze(pid: int) -> None:
-    """Stop a child of this process from doing anything, and return once all of its threads stand still."""
+    """Suspend a child of this process, and return once all of its threads stand still."""
     os.kill(pid, signal.SIGSTOP)
     os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)  # until then they may still answer
 
 
 @dataclass(frozen=True, slots=True)
 class KillableServer:
-    """A server that runs."""
+    """A running server."""
 
     url: str
     port: int
     pid: int
 
     def freeze(self) -> None:
-        """Stop it from doing anything, with all connections open."""
+        """Suspend it, with all connections open."""
         freeze(self.pid)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Let it continue."""
         os.kill(self.pid, signal.SIGCONT)
 
 

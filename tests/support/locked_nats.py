@@ -1,4 +1,4 @@
-"""NATS servers that let nobody in without a credentials file, an nkey or a certificate; and what they demand."""
+"""NATS servers that require a credentials file, an nkey or a certificate; and the files that they require."""
 
 import base64
 import os
@@ -25,12 +25,12 @@ PREFIXES = {
 
 @dataclass(frozen=True, slots=True)
 class LockedNats(Nats):
-    """A NATS server with more in its configuration."""
+    """A NATS server with additional configuration."""
 
     more: Mapping[str, Any]
 
     def command(self) -> list[str]:
-        """Prepare the folder, and tell the command line."""
+        """Prepare the folder; returns the command line."""
         command = Nats.command(self)
         file = Path(command[-1])
         config = orjson.loads(file.read_bytes())
@@ -48,7 +48,7 @@ def locked_nats(folder: Path, **more: Any) -> Iterator[str]:
 
 
 class Key:
-    """A key pair of NATS. (nkeys annotates nothing.)"""
+    """A key pair of NATS. (The nkeys package has no type annotations.)"""
 
     def __init__(self, kind: str) -> None:
         self.seed: str = nkeys.encode_seed(os.urandom(32), PREFIXES[kind]).decode()  # type: ignore[no-untyped-call]
@@ -64,14 +64,14 @@ class Key:
 
 
 class Operator:
-    """Who decides about accounts and users, by JWTs; with one account that may use JetStream."""
+    """The operator, who signs JWTs for accounts and users; it has one account, which may use JetStream."""
 
     def __init__(self) -> None:
         self._key, self._account, self._system = Key("operator"), Key("account"), Key("account")
 
     @property
     def config(self) -> dict[str, Any]:
-        """For a server."""
+        """The configuration for a server."""
         limits = dict.fromkeys(("subs", "data", "payload", "imports", "exports", "conn", "leaf"), -1)
         limits |= dict.fromkeys(("mem_storage", "disk_storage", "streams", "consumer"), -1) | {"wildcards": True}
         accounts = {
@@ -89,7 +89,7 @@ class Operator:
         }
 
     def credentials(self, seconds: float | None = None) -> str:
-        """The text of a credentials file for a new user, who is let in for so many seconds."""
+        """The text of a credentials file for a new user, valid for this many seconds."""
         user = Key("user")
         more = {} if seconds is None else {"exp": int(time.time() + seconds)}
         claims = {"type": "user", "subs": -1, "data": -1, "payload": -1}
@@ -101,7 +101,7 @@ class Operator:
 
 
 class Certificates:
-    """A certification authority, with the certificates of a server and of a client in files of a folder."""
+    """A certification authority, with the certificates of a server and a client as files in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._authority = trustme.CA()
@@ -110,7 +110,7 @@ class Certificates:
         self._authority.cert_pem.write_to_path(self.ca)
 
     def config(self, *, verify: bool) -> dict[str, Any]:
-        """For a server, which demands certificates of its clients if it is to `verify` them."""
+        """The configuration for a server, which requires certificates from its clients if `verify` is set."""
         certificate, key = self._files(HOST)
         tls = {"cert_file": certificate, "key_file": key, "ca_file": self.ca, "verify": verify}
         return {"tls": tls}

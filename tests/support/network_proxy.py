@@ -1,8 +1,8 @@
-"""A line between a program and a server that can be slow, silent, forgetful or cut: what networks do to programs.
+"""A line between a program and a server that can be slow, silent, forgetful or cut, as networks can.
 
 A TCP proxy on this machine, so no rights are needed. While it is silent nothing is closed and nothing refused: bytes
-vanish, and so do the ends of connections. What was on its way arrives when the line is well again, as TCP would send it
-once more; what was forgotten never arrives.
+vanish, and so do the ends of connections. What was on its way arrives when the line is healed, as TCP would send it
+again; what was forgotten never arrives.
 """
 
 import asyncio
@@ -43,16 +43,16 @@ class Proxy:
 
     @property
     def host(self) -> str:
-        """Where it listens."""
+        """The address it listens on."""
         return f"{HOST}:{self.port}"
 
     @property
     def connections(self) -> int:
-        """How many connections it has, the forgotten ones among them."""
+        """How many connections it has, including the forgotten ones."""
         return len(self._connections)
 
     async def heal(self) -> None:
-        """Let everything through, at once; what was forgotten stays so."""
+        """Let everything through at once; forgotten connections stay forgotten."""
         self._delay, self._silent = 0.0, False
         for connection in self._connections:
             if not connection.forgotten:
@@ -61,17 +61,17 @@ class Proxy:
             self._server = await asyncio.start_server(self._accept, HOST, self.port)
 
     def slow(self, seconds: float) -> None:
-        """Let each piece of bytes take so long, in either direction."""
+        """Delay each chunk of bytes by this long, in either direction."""
         self._delay = seconds
 
     def silence(self) -> None:
-        """Take connections and bytes, and let none arrive until the line is well again."""
+        """Accept connections and bytes, but let none arrive until the line is healed."""
         self._silent = True
         for connection in self._connections:
             connection.gate.clear()
 
     def forget(self) -> None:
-        """Let no byte of the present connections arrive ever again, as after a router's restart; new ones are well."""
+        """Let no byte of the current connections ever arrive, as after a router's restart; new connections work."""
         for connection in self._connections:
             connection.forgotten = True
             connection.gate.clear()
@@ -129,7 +129,7 @@ class Proxy:
 
 @asynccontextmanager
 async def running_proxy(port: int) -> AsyncIterator[Proxy]:
-    """A line to the server at that port, well at first, for the length of the block."""
+    """A line to the server at that port, intact at first, for the length of the block."""
     proxy = Proxy(port)
     await proxy.heal()
     try:

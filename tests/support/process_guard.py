@@ -13,7 +13,7 @@ _forbidden_to: str | None = None  # the test that runs now, if it is not marked
 
 
 def mark(item: pytest.Item) -> None:
-    """Mark a test that gets a server from a fixture, be it through others."""
+    """Mark a test that gets a server from a fixture, directly or through others."""
     if SERVERS.intersection(getattr(item, "fixturenames", ())):
         item.add_marker(MARKER)
 

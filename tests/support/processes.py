@@ -1,4 +1,4 @@
-"""Eventscope's commands, and servers, as processes of a test's own, which it may kill."""
+"""Eventscope's commands, and servers, as processes that a test may kill."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ async def eventscope_process(settings: Settings, *arguments: str) -> AsyncIterat
 
 @asynccontextmanager
 async def mongod_process(server: Mongod) -> AsyncIterator[asyncio.subprocess.Process]:
-    """That server, ready; it is killed at the end of the block."""
+    """A mongod that is ready; it is killed at the end of the block."""
     async with child_process(server.command(), {}) as process:
         await ready(server, lambda: process.returncode is None)
         yield process
@@ -31,7 +31,7 @@ async def mongod_process(server: Mongod) -> AsyncIterator[asyncio.subprocess.Pro
 async def child_process(
     command: Sequence[str | Path], variables: Mapping[str, str]
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """The command with these variables besides; it is killed at the end of the block."""
+    """The command with these variables added; it is killed at the end of the block."""
     process = await asyncio.create_subprocess_exec(
         *guard_command(command),
         stdin=lifeline(),
@@ -48,7 +48,7 @@ async def child_process(
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The settings as the environment has them, but for defaults."""
+    """The settings as environment variables, without those that have their default."""
     given = settings.model_dump(exclude_defaults=True)
     return {
         variable(name): ",".join(value) if isinstance(value, Iterable) and not isinstance(value, str) else str(value)

@@ -1,4 +1,4 @@
-"""Publishing as NATS allows it, and no client library would: any bytes as subject and headers."""
+"""Publishing as NATS allows it but no client library does: any bytes as subject and headers."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ INBOX = b"_INBOX.raw"
 
 
 def message(subject: bytes, body: bytes = b"{}", headers: bytes | None = None, reply: bytes = b"") -> bytes:
-    """The command that publishes it; `headers` is the whole block, its first line and end included."""
+    """The command that publishes the message; `headers` is the whole block, including its first line and its end."""
     to = subject + b" " + reply if reply else subject
     if headers is None:
         return b"PUB %s %d\r\n%s\r\n" % (to, len(body), body)
@@ -17,7 +17,7 @@ def message(subject: bytes, body: bytes = b"{}", headers: bytes | None = None, r
 
 
 async def send(url: str, *commands: bytes) -> None:
-    """Send the commands on a connection of their own, and return when the server has taken them."""
+    """Send the commands on a connection of their own, and return when the server has processed them."""
     address = urlsplit(url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     try:
@@ -33,7 +33,7 @@ async def send(url: str, *commands: bytes) -> None:
 
 
 async def publish_acknowledged(url: str, subject: bytes, body: bytes, headers: bytes | None = None) -> tuple[str, int]:
-    """Publish one message; which server acknowledged it (its id), and with which sequence of the stream."""
+    """Publish one message; returns the id of the server that acknowledged it, and its sequence in the stream."""
     address = urlsplit(url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)
     try:

@@ -1,4 +1,4 @@
-"""What a test does on a machine that lacks something which pip does not bring."""
+"""What a test does on a machine that lacks a tool that pip does not install."""
 
 import os
 from typing import NoReturn
@@ -7,7 +7,7 @@ import pytest
 
 
 def leave_out(reason: str) -> NoReturn:
-    """Leave the test out, for the reason given; CI has what is needed, or fails."""
+    """Skip the test for this reason; in CI, where everything must be installed, it fails."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)

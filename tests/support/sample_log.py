@@ -1,4 +1,4 @@
-"""A log of a few hundred events that tests read and nobody changes, and the same events as a plain list besides."""
+"""A log of a few hundred events that tests read and nobody changes, and the same events as a plain list."""
 
 import random
 import uuid
@@ -43,7 +43,7 @@ REJECTED = [b"no json", b"[1]", b"{}", b'{"type": "two words"}', b'{"type": "use
 
 @dataclass(frozen=True, slots=True)
 class SampleApi:
-    """A served log, and what is in it: `events` in the order of the log, without those that have expired."""
+    """A served log and its content: `events` in log order, without those that have expired."""
 
     api: RunningApi
     settings: Settings
@@ -59,7 +59,7 @@ class SampleApi:
         return self.api.services.log
 
     def those(self, wanted: Callable[[EventDocument], bool] = lambda _: True) -> list[str]:
-        """The ids of the events that are wanted, in the order of the log."""
+        """The ids of the events that meet the condition, in log order."""
         return [event["messageId"] for event in self.events if wanted(event)]
 
 
@@ -82,12 +82,12 @@ async def sample_api(mongo_url: str, nats_url: str, **more: Any) -> AsyncIterato
 
 
 async def name_log(log: Log, name: str) -> None:
-    """Give the log its name before it is made, which else is by chance."""
+    """Give the log its name in advance, which otherwise is random."""
     await log.meta.insert_one({"_id": checkpoint.ID, "head": 0, "term": 0, "log": name})
 
 
 async def fill(log: Log, messages: Sequence[bytes], retention: Mapping[str, float]) -> list[EventDocument]:
-    """Store the messages as an ingester does, by the clock of the log; the events that came of them."""
+    """Store the messages as an ingester does, by the clock of the log; returns their events."""
     at = await checkpoint.acquire(log, "filler", 60.0)
     assert at is not None
     start = 0 if at.place is None else at.place.sequence

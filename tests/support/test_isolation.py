@@ -1,4 +1,4 @@
-"""Tests come out the same whatever the shell exports, and whatever runs in the folder of the project."""
+"""Tests have the same results whatever the shell exports, and whatever runs in the project's folder."""
 
 import asyncio
 import os

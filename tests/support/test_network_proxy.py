@@ -1,4 +1,4 @@
-"""The line that chaos runs disturb does what it says, so that what they prove is true."""
+"""The proxy that chaos runs use for network faults does what its methods say, so that these runs prove something."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,13 +12,13 @@ from tests.support.until import until
 
 @pytest.fixture
 async def heard() -> list[bytes]:
-    """What has arrived at the server, which gives everything back."""
+    """What has arrived at the server, which echoes everything."""
     return []
 
 
 @pytest.fixture
 async def proxy(heard: list[bytes]) -> AsyncIterator[Proxy]:
-    """A line to it."""
+    """A line to that server."""
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
@@ -112,7 +112,7 @@ async def _said(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line
 
 
 async def _turns() -> None:
-    """Let everybody do what they can do by now: a whole way there and back over another connection."""
+    """Let all pending work finish: takes as long as a round trip over another connection."""
     server = await asyncio.start_server(lambda reader, writer: writer.close(), HOST, 0)
     for _ in range(20):
         reader, writer = await asyncio.open_connection(HOST, server.sockets[0].getsockname()[1])

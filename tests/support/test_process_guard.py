@@ -1,4 +1,4 @@
-"""What `make quick` runs starts no process, since a test that does so without its mark fails."""
+"""`make quick` starts no process, since a test that starts one without the mark fails."""
 
 import subprocess
 import sys

@@ -16,7 +16,7 @@ async def until(condition: Callable[[], T], seconds: float = 60.0) -> T: ...
 
 
 async def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
-    """Wait for a condition and give back what it gave; that it never comes true is a TimeoutError."""
+    """Wait for a condition and return its value; TimeoutError if it never comes true."""
     async with asyncio.timeout(seconds):
         while True:
             outcome = condition()

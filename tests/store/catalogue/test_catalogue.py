@@ -1,4 +1,4 @@
-"""The catalogue of fields is what a recount of all events gives, whoever dies while it is counted."""
+"""The catalogue of fields equals a recount of all events, whichever process dies while it is counted."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""What belongs together is found by index, for many events by one command, and no more of it is read than is given."""
+"""Related events are found by index, for many events with one command, and none are read that are not returned."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -48,7 +48,7 @@ async def events(log: Log, appender: Appender) -> list[EventDocument]:
 async def heard(
     mongo_url: str, events: list[EventDocument], log: Log, clock: Clock, ear: Commands
 ) -> AsyncIterator[Log]:
-    """The same log at a time when brief events have expired, listened to."""
+    """The same log, with a listener, at a time when brief events have expired."""
     clock.now = NOON + DAY
     async with log_with_listener(mongo_url, log.mongo.database.name, log.mongo.driver, clock, ear) as heard:
         await prepare(heard)

@@ -1,4 +1,4 @@
-"""Reading events: whoever has seen a position has seen all before it that will ever exist (I1)."""
+"""Reading events: a reader that has seen a position has seen every event up to it that will ever exist (I1)."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +21,7 @@ BY_PATH = Holds(Path("metadata", ("on",)), (Equals((True,)),))
 
 
 class Meanwhile:
-    """Stores one more batch the moment that MongoDB has given the first part of its answer to a question."""
+    """Stores one more batch at the moment when MongoDB has sent the first part of its answer to a query."""
 
     def __init__(self, url: str, database: str, appender: Appender, ear: Commands, question: dict[str, str]) -> None:
         self._place = (url, database)

@@ -1,4 +1,4 @@
-"""Recent events: read from memory only when that is as new as the log, and then nothing else is read."""
+"""Recent events: read from memory only if it is as new as the log; then nothing else is read."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ def ear() -> Commands:
 async def heard(
     mongo_url: str, emptied_database: str, driver: Driver, clock: Clock, ear: Commands, log: Log
 ) -> AsyncIterator[Log]:
-    """The log of this test with a tail, and with an ear on it."""
+    """The log of this test, with a tail and a listener."""
     async with log_with_listener(mongo_url, emptied_database, driver, clock, ear) as heard:
         yield replace(heard, tail=RecentEvents(100))
 
@@ -37,7 +37,7 @@ async def ids(log: Log, limit: int = 3, **more: Any) -> list[int]:
 
 
 async def stored(appender: Appender, heard: Log, n: int) -> None:
-    """Store so many events, and tell the tail."""
+    """Store this many events, and add them to the tail."""
     done = await appender.store(*(event() for _ in range(n)))
     assert heard.tail is not None
     heard.tail.add(done.previous, done.events, appender.at.head, 100)

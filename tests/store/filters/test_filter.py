@@ -1,4 +1,4 @@
-"""Filters: MongoDB, live delivery and plain Python agree on which events are meant, on a log of random events."""
+"""Filters: MongoDB, live delivery and plain Python agree on which events match, on a log of random events."""
 
 import re
 
@@ -71,7 +71,7 @@ def test_patterns_that_stand_for_too_many_types_to_name_mean_the_same(corpus: Ra
 
 
 def _types() -> st.SearchStrategy[Filter]:
-    """Types, and no types, by patterns."""
+    """Conditions on types, by patterns, and their negations."""
     some: st.SearchStrategy[Filter] = st.lists(patterns(), min_size=1, max_size=4).map(
         lambda all: TypePatterns(tuple(all))
     )
@@ -120,7 +120,7 @@ def test_a_pattern_and_its_expression_mean_the_same(pattern: str, text: str) -> 
 
 
 def test_many_stars_take_no_longer_than_few() -> None:
-    """A search that went back would try more ways than there are atoms."""
+    """A search with backtracking would try more ways than there are atoms."""
     pattern, text = "*a" * 200 + "*b", "a" * 1024
     event: EventDocument = {"type": text}  # type: ignore[typeddict-item]  # a filter by type looks at nothing else
     assert not matcher(TypePatterns((pattern,)))(Inspection(event))

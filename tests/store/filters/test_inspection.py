@@ -1,4 +1,4 @@
-"""A look at an event: what a path reaches is found once, and work beyond what may be done is given up, never done."""
+"""Inspecting an event: what a path reaches is found once, and work beyond the limit is not done."""
 
 from typing import Any, cast
 

@@ -1,4 +1,4 @@
-"""Filters as MongoDB queries: what a caller gave is only ever a value, never an operator."""
+"""Filters as MongoDB queries: what a caller passes is only ever a value, never an operator."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ NASTY = st.text() | st.sampled_from(["$where", "$gt", "a.b", "", "*", "^.*$"])
 
 
 def keys(value: Any) -> set[str]:
-    """All keys, however deep."""
+    """All keys, at any depth."""
     if isinstance(value, dict):
         return set(value).union(*map(keys, value.values()))
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Path conditions: MongoDB and live delivery give every one of them the same meaning, on JSON of every kind."""
+"""Path conditions: each means the same to MongoDB and to live delivery, on JSON of every kind."""
 
 import re
 from collections.abc import Iterator
@@ -181,7 +181,7 @@ MARK = "☠"
 
 
 def marked(value: Any, *way: str) -> Iterator[tuple[str, ...]]:
-    """Where in a query marked text is: the keys that lead there, and the text itself."""
+    """The marked texts in a query: the keys that lead to each, and the text itself."""
     if isinstance(value, dict):
         for name, one in value.items():
             if MARK in name:

@@ -1,4 +1,4 @@
-"""How much of one operation is read at a time."""
+"""How much one operation reads at a time."""
 
 import asyncio
 

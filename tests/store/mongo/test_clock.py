@@ -1,4 +1,4 @@
-"""MongoDB's clock as a process knows it: right, whatever its own wall clock says, and steady between two looks."""
+"""MongoDB's clock as a process knows it: right, whatever the machine's clock says, and steady between two readings."""
 
 from datetime import UTC
 

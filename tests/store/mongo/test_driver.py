@@ -1,4 +1,4 @@
-"""The two drivers behind one seam, and their errors as ours: what MongoDB does when it is away, slow or unfit."""
+"""The two drivers behind one interface, and their errors as ours, while MongoDB is away, slow or unsuitable."""
 
 import asyncio
 import gc
@@ -56,7 +56,7 @@ QUESTIONS: dict[str, Callable[[Log], Coroutine[Any, Any, object]]] = {
 
 
 class OwnMongod:
-    """A MongoDB of the test's own, which it may kill and freeze."""
+    """A MongoDB that the test may kill and freeze."""
 
     def __init__(self, folder: Path) -> None:
         self.server = Mongod(folder, free())
@@ -90,7 +90,7 @@ class OwnMongod:
 
 @pytest.fixture
 def swept() -> Iterator[None]:
-    """Collects what a test leaves: pymongo's async client forgets its socket when it is closed while it connects."""
+    """Collects garbage after a test: pymongo's async client forgets its socket if it is closed while connecting."""
     yield
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
@@ -108,7 +108,7 @@ async def own(tmp_path: Path, swept: None) -> AsyncIterator[OwnMongod]:
 
 @pytest.fixture
 async def own_log(own: OwnMongod, driver: Driver) -> AsyncIterator[Log]:
-    """A log on that MongoDB; a question may take a second."""
+    """A log on that MongoDB; a query may take a second."""
     async with open_log(own.url, "test", driver, question_seconds=1.0) as log:
         await prepare(log)
         await (await Appender.of(log)).store(event("a", id="a", of=("a", "b"), at=NOON + HOUR))
@@ -163,7 +163,7 @@ async def test_a_transaction_that_mongodb_cannot_do_says_that_a_replica_set_is_m
 
 
 class Guarded(Standalone):
-    """A MongoDB that lets nobody do anything who has not said who it is."""
+    """A MongoDB that requires authentication."""
 
     def command(self) -> list[str]:
         return [*super().command(), "--auth"]
@@ -311,7 +311,7 @@ async def test_a_document_that_mongodb_refuses_is_unstorable(log: Log, appender:
 
 
 def hostile(data: object) -> Any:
-    """A message with data that no JSON has, as only a bug of ours could make it."""
+    """A message with data that JSON cannot express, as only a bug of ours could create it."""
     message = event()
     return type(message)(message.arrival, {**message.fields, "data": data}, message.expected_version)
 

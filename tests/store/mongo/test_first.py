@@ -1,4 +1,4 @@
-"""The first documents that a query means, by one command: as a cursor gives them, and tried again as it does."""
+"""The first documents of a query, by one command: the same as from a cursor, and retried in the same way."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -17,7 +17,7 @@ from tests.store.support.appender import Appender, event
 
 
 class Failing(Mongod):
-    """A MongoDB that can be told to fail."""
+    """A MongoDB that fails on request."""
 
     def command(self) -> list[str]:
         return [*super().command(), "--setParameter", "enableTestCommands=1"]

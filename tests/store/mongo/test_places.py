@@ -1,4 +1,4 @@
-"""Operations that read much wait their turn, in order; those that read little never do."""
+"""Operations that read much wait for their turn, in order; those that read little never wait."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -95,7 +95,7 @@ async def test_who_stops_waiting_keeps_no_place() -> None:
 async def test_a_read_that_has_to_wait_gives_and_counts_the_same_afterwards(
     log: Log, appender: Appender, monkeypatch: pytest.MonkeyPatch, held: int
 ) -> None:
-    """With more than may lie there it is let go of and read again."""
+    """If it exceeds what may be held meanwhile, it is released and read again."""
     monkeypatch.setattr(budgets, "KEEP_WHILE_WAITING", held)
     monkeypatch.setattr(budgets, "LARGE", 4_000)
     await appender.store(*(event("a", data={"n": "x" * 1000}, correlationId="c") for _ in range(30)))
@@ -120,7 +120,7 @@ async def test_a_read_that_has_to_wait_gives_and_counts_the_same_afterwards(
 
 
 async def _left(budget: ReadBudget, read: Awaitable[Any]) -> Any:
-    """What was read, by an operation that is over then."""
+    """What an operation read that has ended on return."""
     try:
         return await read
     finally:

@@ -1,4 +1,4 @@
-"""Answers of MongoDB's whose documents stay bytes until they are counted."""
+"""Answers of MongoDB whose documents stay bytes until they have been counted."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ REST: dict[str, Any] = {"ok": 1.0, "$clusterTime": {"signature": {"keyId": 0}}}
 
 
 def answer(document: dict[str, Any]) -> Answer:
-    """As the driver makes it."""
+    """An answer as the driver creates it."""
     [made] = decode_all(encode(document), ANSWER)
     assert isinstance(made, Answer)
     return made
@@ -50,7 +50,7 @@ async def test_what_is_over_the_budget_is_refused(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_an_error_is_a_dictionary_all_through() -> None:
-    """Else the driver overlooks that the primary has stepped down, and takes it for one that answers no more."""
+    """Otherwise the driver overlooks that the primary has stepped down, and believes that it no longer answers."""
     failure = {"ok": 0.0, "code": 189, "errmsg": "stepped down", "topologyVersion": {"processId": "a", "counter": 1}}
     made = answer(failure)
     assert isinstance(made, dict) and type(made["topologyVersion"]) is dict

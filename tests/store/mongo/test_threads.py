@@ -1,4 +1,4 @@
-"""Calls that block run in threads: with their outcomes, at the same time, whatever becomes of those who wait."""
+"""Blocking calls run in threads, concurrently, and each has its outcome, even if its callers are cancelled."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""Writes that take effect together: all of them or none, whatever is raised and whoever is cancelled meanwhile."""
+"""Writes that take effect together: all of them or none, whatever is raised or cancelled meanwhile."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""A checkpoint that is gone or behind: nothing is counted from it, and it is rebuilt only on request."""
+"""A checkpoint that is missing or too old: nothing is counted from it, and it is rebuilt only on request."""
 
 from collections.abc import AsyncIterator, Sequence
 from itertools import combinations
@@ -45,7 +45,7 @@ async def begin(log: Log) -> None:
 async def write(
     log: Log, *messages: Any, sequence: int | None = None, retention: Retention = FOREVER
 ) -> StreamPosition | None:
-    """Store these as an ingester does; the place that it went on from."""
+    """Store these as an ingester does; returns the place where it started."""
     async with writing(log, retention, "ann", 60) as writer:
         assert writer is not None
         place = writer.at.place
@@ -56,7 +56,7 @@ async def write(
 
 
 def silent(kind: Kind, done: int, total: int) -> None:
-    """Tell nobody."""
+    """Notify nobody."""
 
 
 async def mended(log: Log, *, accept_loss: bool = False) -> RecountReport:
@@ -73,7 +73,7 @@ async def positions(log: Log) -> list[int]:
 
 
 async def refuses(log: Log, sentence: str) -> None:
-    """No recount changes anything, nor says that it would."""
+    """Asserts that no recount changes anything or says that it would."""
     before = await everything(log)
     for repair in (False, True):
         with pytest.raises(Blocked, match=sentence):

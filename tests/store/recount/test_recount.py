@@ -1,4 +1,4 @@
-"""A recount finds whatever is derived wrongly, and puts it right, while events come in and others expire (I6)."""
+"""A recount finds and corrects whatever is derived wrongly, while events come in and others expire (I6)."""
 
 import random
 from collections import Counter
@@ -35,7 +35,7 @@ def message(chance: random.Random, now: int) -> AcceptedMessage:
 
 
 async def filled(appender: Appender, clock: Clock, chance: random.Random, days: int = 20) -> list[EventDocument]:
-    """Days of events, of which the clock stands at the end."""
+    """Days of events; the clock stands at their end."""
     appender.retention = RETENTION
     stored: list[EventDocument] = []
     for _ in range(days):
@@ -57,7 +57,7 @@ async def wrong(log: Log) -> list[str]:
 
 
 async def check(log: Log, stored: list[EventDocument], *, whole: bool = True) -> None:
-    """That stats are what a recount of the kept events gives; and, of a `whole` log, what is known of expired ones."""
+    """Asserts that stats equal a recount of the kept events and, in a `whole` log, what is known of expired ones."""
     kept = model.unexpired(stored, log.clock())
     types = Counter(one["type"] for one in kept)
     found: Counter[str] = Counter()
@@ -122,7 +122,7 @@ async def test_as_the_old_program_left_it_when_its_clock_was_wrong(log: Log, app
 
 
 async def damage(log: Log, chance: random.Random) -> None:
-    """Any derived document: taken away, changed in anything, or one too many."""
+    """Damage to any derived document: removed, changed anywhere, or added."""
     name = chance.choice(("aggregates", "rollups", "rollups", "rollups", "populations"))
     collection = log.mongo.collection(name)
     documents = await collection.find({}).sort("_id", 1).to_list(None)

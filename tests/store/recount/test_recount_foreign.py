@@ -1,4 +1,4 @@
-"""A recount deals with whatever other hands left among derived documents: all counts are right again, and it ends."""
+"""A recount copes with whatever others left among derived documents: all counts are right again, and it ends."""
 
 import random
 from typing import Any
@@ -33,7 +33,7 @@ async def filled(appender: Appender) -> None:
 
 
 async def derived(log: Log) -> dict[str, list[Any]]:
-    """All of it, but for counts of nothing, and with the order of what names it."""
+    """All derived documents without counts of zero, each with its `_id` as text, which shows the order of its keys."""
     found = {name: await log.mongo.collection(name).find({}).sort("_id", 1).to_list(None) for name in DERIVED}
     found["populations"] = [row for row in found["populations"] if row.get("n") != 0]
     return {name: [(repr(row["_id"]), row) for row in rows] for name, rows in found.items()}
@@ -44,7 +44,7 @@ def value(chance: random.Random) -> Any:
 
 
 def foreign_name(chance: random.Random, id: Any) -> Any:
-    """A name that is like one of the log's, and no name of the log's."""
+    """A name that resembles one of the log's names, but is none."""
     if not isinstance(id, dict) or chance.random() < 0.1:
         return chance.choice(["nobody", 5, 2.5, True, None, {}])
     name = chance.choice(list(id))
@@ -60,7 +60,7 @@ def foreign_name(chance: random.Random, id: Any) -> Any:
 
 
 async def damage(log: Log, chance: random.Random) -> None:
-    """Any member of any derived document becomes anything or goes, or there is a document more."""
+    """Damage: any member of any derived document is changed or removed, or a document is added."""
     collection = log.mongo.collection(chance.choice(DERIVED))
     documents = await collection.find({}).to_list(None) or [{"_id": 1, "through": 3}]
     document = chance.choice(documents)

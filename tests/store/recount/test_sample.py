@@ -1,4 +1,4 @@
-"""A sample finds what is derived wrongly, sooner or later, and never takes for wrong what is right."""
+"""A sample finds what is derived wrongly, sooner or later, and never reports what is right."""
 
 import asyncio
 import logging
@@ -37,7 +37,7 @@ async def fill(appender: Appender, clock: Clock, chance: random.Random, batches:
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However busy the machine is, a sample is taken."""
+    """Lets a sample be taken however busy the machine is."""
     monkeypatch.setattr(sample, "SECONDS", 30.0)
 
 

@@ -1,4 +1,4 @@
-"""Rejected messages take no more room and no more time than they may, and what goes for want of room is counted."""
+"""Rejected messages stay within their limits of space and time, and those dropped for lack of space are counted."""
 
 import asyncio
 from collections import Counter
@@ -20,7 +20,7 @@ ENOUGH = 60.0  # seconds
 
 
 async def size(log: Log) -> int:
-    """Bytes of all rejected messages."""
+    """The bytes of all rejected messages."""
     rows = await log.mongo.aggregate(log.rejected, [{"$group": {"_id": None, "n": {"$sum": {"$bsonSize": "$$ROOT"}}}}])
     return int(rows[0]["n"]) if rows else 0
 

@@ -1,4 +1,4 @@
-"""Messages that were rejected: looked at, counted by code, and taken away when they are dealt with."""
+"""Rejected messages: read, counted by code, and removed when they have been dealt with."""
 
 import pytest
 

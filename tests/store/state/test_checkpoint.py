@@ -21,7 +21,7 @@ SHORT = 1.0
 
 
 async def end_lease(log: Log) -> None:
-    """Let the lease end, as it does by itself with time."""
+    """Let the lease end, as it does by itself after a time."""
     await log.meta.update_one({}, {"$set": {"leaseUntil": datetime(2000, 1, 1)}})
 
 

@@ -1,4 +1,4 @@
-"""The key of live batches: one for a log, whoever makes it, and another for a log that was begun anew."""
+"""The key of live batches: one per log, whichever process creates it, and another one for a new log."""
 
 import asyncio
 

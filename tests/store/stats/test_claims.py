@@ -1,4 +1,4 @@
-"""Claims among the newest events: those that differ are counted, by what they are of."""
+"""Claims among the newest events: those that differ from the version are counted, by aggregate type."""
 
 from dataclasses import replace
 
@@ -40,7 +40,7 @@ async def test_only_the_newest_are_looked_at_and_none_that_has_expired(
 
 
 async def test_a_version_that_is_no_claim_is_content(appender: Appender) -> None:
-    """As of a CloudEvent, whose attribute `version` is an extension like others."""
+    """This concerns a CloudEvent, whose attribute `version` is an extension like others."""
     first, second = (event(id="1", at=NOON, extensions={"version": version}) for version in "12")
     assert (await appender.store(replace(first, claim=None))).events
     assert (await appender.store(replace(second, claim=None))).codes == {"ID_REUSED": 1}

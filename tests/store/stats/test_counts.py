@@ -1,4 +1,4 @@
-"""Counts from rollups equal a recount of the events, every time (I6)."""
+"""Counts from rollups always equal a recount of the events (I6)."""
 
 from collections import Counter
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Counts by day of expiry: few rows, each kept event in one, and made up for where an older version had none."""
+"""Counts by day of expiry: few rows, each kept event in one of them, added where an older version wrote none."""
 
 import random
 from collections import Counter
@@ -38,7 +38,7 @@ async def ever(appender: Appender, clock: Clock) -> list[EventDocument]:
 
 
 async def told(log: Log) -> tuple[dict[str, int], dict[str, int], list[tuple[int, int]]]:
-    """How many of each type there are, said in two ways, and between which times."""
+    """The counts of each type from two sources, and the times between which its events lie."""
     cells = await counts.cells(log, Scope())
     types = await catalogue_types.types(log, "", 100)
     ends = [(type.first_seen_at, type.last_seen_at) for type in types]
@@ -51,7 +51,7 @@ def counted(ever: list[EventDocument], now: int) -> dict[str, int]:
 
 
 async def as_an_older_version_left_it(log: Log, through: int | None = None) -> None:
-    """Only hours, or for what lies up to that position."""
+    """Leave only counts by hour: for all events, or for those up to that position."""
     minutes = {} if through is None else {"firstPosition": {"$lte": through}}
     await log.rollups.delete_many({"_id.expiryDay": {"$exists": True}})
     await log.rollups.delete_many({"_id.minute": {"$exists": True}, **minutes})

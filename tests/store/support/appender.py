@@ -1,4 +1,4 @@
-"""Messages as the ingester makes them, and one who appends them batch after batch."""
+"""Messages as the ingester parses them, and an appender that stores them batch after batch."""
 
 import uuid
 from dataclasses import dataclass, replace
@@ -49,7 +49,7 @@ def event(
 ) -> AcceptedMessage:
     """A well-formed message about the aggregate `of`; without `at` it names no timestamp of its own.
 
-    The appender gives it its place in the stream, and the present as `recorded`.
+    The appender gives it its place in the stream, and the current time as `recorded`.
     """
     fields: dict[str, Any] = {"type": type, "messageId": uuid.uuid4().hex if id is None else id, **more}
     if of is not None:
@@ -63,7 +63,7 @@ def event(
 
 
 def message_group(*messages: AcceptedMessage) -> MessageGroup:
-    """Messages that come as one."""
+    """Several events that come as one message."""
     raw = b"[" + b",".join(message.arrival.raw for message in messages) + b"]"
     headers = versions.header([message.expected_version for message in messages])
     return MessageGroup(replace(messages[0].arrival, raw=raw, headers=headers), messages)
@@ -72,7 +72,7 @@ def message_group(*messages: AcceptedMessage) -> MessageGroup:
 def rejected_message(
     raw: bytes, code: str = "INVALID_JSON", reason: str = "the message is not JSON"
 ) -> RejectedMessage:
-    """A message that could not be read."""
+    """A message that could not be parsed."""
     return RejectedMessage(
         Arrival("events.poison", {"Some-Header": "kept"}, raw, 0, -1), code, reason, uuid.uuid4().hex
     )
@@ -133,10 +133,10 @@ def _dated(message: AcceptedMessage, arrival: Arrival) -> AcceptedMessage:
 
 
 def text(value: object) -> bytes:
-    """The value as JSON in one spelling, for comparing."""
+    """The value as JSON in canonical form, for comparing."""
     return orjson.dumps(value, default=plain, option=orjson.OPT_SORT_KEYS)
 
 
 async def everything(log: Log) -> dict[str, list[dict[str, Any]]]:
-    """All that is in the database."""
+    """Everything in the database."""
     return {name: await log.mongo.collection(name).find({}).sort("_id", 1).to_list(None) for name in COLLECTIONS}

@@ -1,4 +1,4 @@
-"""A log of the usual kind and of any size, in which every shape of question finds something."""
+"""A typical log of any size, in which every shape of query finds something."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""A log whose commands to MongoDB are listened to, as the driver reports them."""
+"""A log whose commands to MongoDB are recorded, as the driver reports them."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -16,7 +16,7 @@ NOTHING_BY_ITSELF = {"lsid", "$db", "$clusterTime", "$readPreference", "readConc
 
 
 class Commands(CommandListener):
-    """Remembers the questions among the commands, and calls `after` with each command that was answered."""
+    """Records the reads among the commands, and calls `after` with each command that was answered."""
 
     def __init__(self) -> None:
         self.heard: list[dict[str, Any]] = []
@@ -41,7 +41,7 @@ class Commands(CommandListener):
 async def log_with_listener(
     url: str, database: str, driver: Driver, clock: Clock, ear: Commands, indexed_paths: Sequence[str] = ()
 ) -> AsyncIterator[Log]:
-    """The log at that address, with all that it asks heard by the ear."""
+    """The log at that address, with its commands reported to `ear`."""
     kind: Any = pymongo.AsyncMongoClient if driver == "pymongo" else AsyncIOMotorClient
     client = kind(url, event_listeners=[ear], **OPTIONS)
     mongo = Mongo(driver, client, client[database])

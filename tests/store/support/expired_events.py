@@ -1,4 +1,4 @@
-"""What has expired, by type: in the rollups, and in the notes that housekeeping makes when it takes these away."""
+"""What has expired, by type: in the rollups, and in the notes that housekeeping makes when it removes them."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from eventscope.store.log import Log
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """Of one type: the last position of an event that has expired."""
+    """The last position of an expired event of one type."""
 
     type: str
     through: int

@@ -1,4 +1,4 @@
-"""What the catalogue should say of fields, in plain Python over a list of events."""
+"""What the catalogue should say about fields, in plain Python over a list of events."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ KINDS = {dict: "OBJECT", list: "ARRAY", str: "STRING", bool: "BOOLEAN", type(Non
 
 @dataclass
 class Field:
-    """What plain Python makes of one field."""
+    """One field, counted in plain Python."""
 
     positions: list[int] = field(default_factory=list)
     types: dict[str, int] = field(default_factory=dict)

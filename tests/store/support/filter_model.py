@@ -1,4 +1,4 @@
-"""What the store should answer, in plain Python over a list of events: the specification that it is compared with."""
+"""What the store should answer, in plain Python over a list of events: its specification."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ def unexpired(events: Iterable[EventDocument], now: int) -> list[EventDocument]:
 
 
 def means(filter: Filter, event: EventDocument) -> bool:
-    """Whether the filter means the event."""
+    """Whether the filter matches the event."""
     match filter:
         case Ids(ids):
             return event["messageId"] in ids
@@ -43,7 +43,7 @@ def means(filter: Filter, event: EventDocument) -> bool:
 
 
 def fits(pattern: str, text: str) -> bool:
-    """Whether the text is the pattern, with any text where that has a `*`."""
+    """Whether the text matches the pattern, in which `*` stands for any text."""
     first, *rest = pattern.split("*")
     if not rest:
         return first == text
@@ -58,7 +58,7 @@ def fits(pattern: str, text: str) -> bool:
 
 
 def counted_events(events: Iterable[EventDocument], scope: Scope) -> list[EventDocument]:
-    """Those of the events that the scope counts."""
+    """The events that the scope counts."""
     return [
         event
         for event in events
@@ -71,7 +71,7 @@ def counted_events(events: Iterable[EventDocument], scope: Scope) -> list[EventD
 
 @dataclass(frozen=True, slots=True)
 class ExpectedHead:
-    """An aggregate as the list of all events ever stored has it."""
+    """An aggregate, computed from the list of all events ever stored."""
 
     version: int
     event_count: int
@@ -84,7 +84,7 @@ class ExpectedHead:
 
 
 def heads(events: Sequence[EventDocument], now: int) -> dict[tuple[str, str], ExpectedHead]:
-    """The aggregates of which anything is kept."""
+    """The aggregates of which at least one event is kept."""
     whole: dict[tuple[str, str], list[EventDocument]] = {}
     for event in events:
         if "aggregateType" in event and "aggregateId" in event:

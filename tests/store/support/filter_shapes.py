@@ -1,7 +1,7 @@
 """The shapes that filters have, whether an index serves each, and how far MongoDB may go to find a page of it.
 
-They are asked of a small log by the tests, and of a log of a million events by `benchmarks.read`; what there is to ask
-for in a log are its samples.
+The tests use them on a small log, `benchmarks.read` on a log of a million events; the samples of a log are the values
+that its filters may ask for.
 """
 
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ EXAMINED_AGAIN: Final = 2  # times in a window: a way of several may look at eac
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """What a log has. The conditions are on paths, of which those that are `indexed` have an index."""
+    """Values that a log has. The conditions are on paths; those in `indexed` have an index."""
 
     middle: int  # on the hour
     within: int  # a moment in the hour that begins there
@@ -75,8 +75,8 @@ class Samples:
 class Shape:
     """A filter, and how its events are found.
 
-    Either an index gives them in the order of the log, and if they are of a time that cuts a minute, then all of that
-    minute; or one leads to them, and MongoDB puts them in order; or none does, and the log is gone through in windows.
+    Either an index gives them in log order (and, if a time range cuts a minute, all of that minute); or an index
+    leads to them, and MongoDB sorts them; or no index helps, and the log is scanned in windows.
     """
 
     kind: Kind
@@ -94,7 +94,7 @@ def shapes(samples: Samples) -> dict[str, Shape]:
 
 
 def places(samples: Samples) -> Mapping[str, Mapping[str, Any]]:
-    """Where a page may begin."""
+    """The places where a page may begin."""
     return {
         "the newest": {"newest_first": True},
         OLDEST: {},

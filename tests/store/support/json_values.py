@@ -1,4 +1,4 @@
-"""JSON of every kind, small enough that values, keys and paths often meet: by chance, and by hypothesis."""
+"""JSON of every kind, from a random generator or hypothesis, small enough that values, keys and paths often meet."""
 
 import random
 from functools import cache
@@ -37,7 +37,7 @@ SCALARS: Final[tuple[Any, ...]] = (None, True, False, *NUMBERS, *TEXTS, *DATES)
 
 
 def some_json(chance: random.Random, depth: int = 4) -> Any:
-    """A value; the same for the same chance."""
+    """A random value; the same for the same generator state."""
     kind = chance.random()
     if depth == 0 or kind < 0.35:
         return chance.choice(SCALARS)
@@ -59,13 +59,13 @@ def json_values() -> st.SearchStrategy[Any]:
 
 
 def parts_of(value: Any) -> list[Any]:
-    """The value and all that is in it."""
+    """The value and everything in it."""
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return [value, *(part for one in inside for part in parts_of(one))]
 
 
 def shuffled(value: Any) -> Any:
-    """The same value with the keys of its objects the other way round."""
+    """The same value with the keys of its objects in reverse order."""
     if isinstance(value, dict):
         return {key: shuffled(member) for key, member in reversed(value.items())}
     return [shuffled(one) for one in value] if isinstance(value, list) else value
@@ -77,7 +77,7 @@ def paths() -> st.SearchStrategy[Path]:
 
 
 def tests(known: list[Any]) -> st.SearchStrategy[Test]:
-    """Tests of values; `known` are some that there are."""
+    """Tests of values; `known` are some values that exist."""
     some = json_values() | st.sampled_from(known) | st.sampled_from(known).map(shuffled)
     comparable = st.sampled_from([value for value in SCALARS if value is not None])
     return st.one_of(

@@ -1,4 +1,4 @@
-"""The log in plain Python: what becomes of the messages of a stream, each taken once, whatever happens on the way."""
+"""The log in plain Python: what becomes of the messages of a stream if each is stored once, whatever happens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -35,7 +35,7 @@ class LogModel:
     refused: set[tuple[str, bytes, str | None]] = field(default_factory=set)
 
     def take(self, message: ParsedMessage) -> None:
-        """The next message of the stream; one that was refused before is refused for good."""
+        """Take the next message of the stream; one that was rejected before stays rejected."""
         if _sent(message) in self.refused:
             return
         match message:
@@ -66,12 +66,12 @@ class LogModel:
 
 
 def _sent(message: ParsedMessage) -> tuple[str, bytes, str | None]:
-    """What is the same when a message is sent again."""
+    """What stays the same when a message is sent again."""
     return message.id, message.arrival.raw, message.arrival.headers.get(EXPECTED_VERSION)
 
 
 def _enter(events: list[Entry], message: AcceptedMessage, sequence: int) -> str | None:
-    """Add the event, or tell why not; one that is known is not added, and that is no reason."""
+    """Add the event, or return why not; a known event is not added, and gives no reason."""
     fields = message.fields
     aggregate = (fields["aggregateType"], fields["aggregateId"]) if "aggregateId" in fields else None
     content = (fields["type"], fields.get("data"), aggregate)

@@ -1,4 +1,4 @@
-"""What path conditions mean, once more and in another way: every place in a JSON value is written out with its path."""
+"""What path conditions mean, computed in another way: every place in a JSON value is listed with its path."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -27,7 +27,7 @@ def passes(document: Any, path: Path, tests: tuple[Test, ...]) -> bool:
 
 
 def _places(value: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """All that is in the value, each with the keys that lead there."""
+    """Everything in the value, each part with the keys that lead there."""
     yield (), value
     if type(value) is dict:
         for name, member in value.items():

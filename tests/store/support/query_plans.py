@@ -1,4 +1,4 @@
-"""How MongoDB finds what the store asks of a log, as MongoDB itself explains it."""
+"""How MongoDB finds what the store reads, as MongoDB itself explains it."""
 
 import asyncio
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ PAGE: Final = 50
 
 
 class Explainer:
-    """A log whose questions are heard, and explained by MongoDB."""
+    """A log whose commands are recorded, and explained by MongoDB."""
 
     def __init__(self, runner: asyncio.Runner, log: Log, ear: Commands) -> None:
         self.log = log
@@ -28,7 +28,7 @@ class Explainer:
         return self._runner.run(asked())
 
     def heard(self, question: Any) -> list[Document]:
-        """The commands that the question takes."""
+        """The commands that the read sends."""
         self._ear.heard.clear()
         self.run(question)
         return list(self._ear.heard)
@@ -48,19 +48,19 @@ class Explainer:
 
 @dataclass(frozen=True, slots=True)
 class QueryPlan:
-    """What it took to find so many events."""
+    """What MongoDB did to find this many events."""
 
     returned: int
     plans: list[Document]
 
     @property
     def examined(self) -> int:
-        """How many documents were looked at."""
+        """How many documents were examined."""
         return sum(plan["executionStats"]["totalDocsExamined"] for plan in self.plans)
 
     @property
     def stages(self) -> set[str]:
-        """What was done."""
+        """The names of the stages."""
         return set[str]().union(*map(names, self.plans))
 
 

@@ -1,4 +1,4 @@
-"""A log of random events, and what properties ask of it."""
+"""A log of random events, and the filters and times that property tests use on it."""
 
 import asyncio
 import random
@@ -52,7 +52,7 @@ State = Literal["whole", "tidied"]
 
 
 class RandomLog:
-    """The same events in two logs: one as it was written, one that was tidied up and rid of what had expired."""
+    """The same events in two logs: one as it was written, one tidied up and without expired events."""
 
     # no dataclass: hypothesis shows what a test was given, and of a dataclass it shows everything
 
@@ -65,18 +65,18 @@ class RandomLog:
         self._logs = logs
 
     def ask(self, question: Coroutine[Any, Any, T]) -> T:
-        """The answer to the question."""
+        """The result of the read."""
         return self._runner.run(question)
 
     def at(self, moment: int, state: State) -> Log:
-        """The log of that state with the clock set; once tidied up, a log cannot be asked about times before."""
+        """The log in that state with its clock set; a log that was tidied up cannot answer for earlier times."""
         self.clock.now = max(moment, TIDIED_AT) if state == "tidied" else moment
         return self._logs[state]
 
 
 @contextmanager
 def random_log(url: str, name: str, driver: Driver) -> Iterator[RandomLog]:
-    """A corpus in databases of that name, dropped at the end."""
+    """A random log in databases with that name, which are dropped at the end."""
     clock = Clock()
     names: dict[State, str] = {"whole": name, "tidied": f"{name}_tidied"}
     with asyncio.Runner() as runner, MongoClient[dict[str, Any]](url) as broom:

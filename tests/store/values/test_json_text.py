@@ -1,4 +1,4 @@
-"""JSON as text: what is read comes out as it was written, and all else is refused with its place."""
+"""JSON as text: what is accepted comes out as it was written, and everything else is refused with its place."""
 
 import json
 import sys
@@ -158,7 +158,7 @@ def test_what_is_nested_too_deep_is_refused_as_such(inner: bytes, depth: int) ->
 
 
 def exactly(text: str) -> Any:
-    """What the text says, or the codes of what is wrong with it, without regard to speed."""
+    """The value of the text, or the codes of its faults, without regard to speed."""
     wrong: set[str] = set()
 
     def decimal(digits: str) -> float:
@@ -242,11 +242,11 @@ def test_the_quick_look_misses_nothing_that_reading_each_part_exactly_finds(text
 
 
 class Pairs(list[tuple[str, Any]]):
-    """The members of an object, as they are written."""
+    """The members of an object, as they were written."""
 
 
 def first_fault(value: Any, place: str = "") -> tuple[str, str] | None:
-    """The code and the place of the first thing that is wrong, where numbers are texts and objects are Pairs."""
+    """The code and the place of the first fault; numbers are texts here, and objects are Pairs."""
     match value:
         case Pairs():
             if len(dict(value)) < len(value):
@@ -324,7 +324,7 @@ def test_the_quick_look_misses_no_number(number: str, around: str) -> None:
 
 
 class Colour(Enum):
-    """Values as orjson writes them."""
+    """An enum that orjson can write."""
 
     RED = "red"
     BLACK = nan
@@ -333,7 +333,7 @@ class Colour(Enum):
 
 @dataclass
 class Item:
-    """One as orjson writes it."""
+    """A dataclass that orjson can write."""
 
     price: float
     more: Any = None

@@ -1,4 +1,4 @@
-"""Moments: whole microseconds inside, RFC 3339 outside, and nothing is lost between the two."""
+"""Moments: whole microseconds inside, RFC 3339 outside, with no loss between the two."""
 
 from datetime import UTC, datetime, timedelta, timezone
 

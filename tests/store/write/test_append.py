@@ -1,4 +1,4 @@
-"""Appending: dense positions and versions, each message once, and what is refused is kept (I1 to I3)."""
+"""Appending: positions and versions without gaps, each message once, and rejected messages are kept (I1 to I3)."""
 
 from dataclasses import replace
 from typing import Any
@@ -215,7 +215,7 @@ class TestOnce:
 
 
 class TestFirstOutcome:
-    """Who sends a message again gets the outcome of the first time, be it a refusal that would be none any more."""
+    """A publisher that repeats a message gets its first outcome, even a rejection that would no longer happen."""
 
     CONFLICT = event(id="a", of=("user", "1"), at=5, expected=1)
 

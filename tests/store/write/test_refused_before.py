@@ -1,4 +1,4 @@
-"""What was refused before is known again by its content, however many other rejections its messageId has."""
+"""A message that was rejected before is recognized by its content, however many other rejections its id has."""
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -46,14 +46,14 @@ def made(request: pytest.FixtureRequest) -> Callable[[int], ParsedMessage]:
 async def heard(
     mongo_url: str, log: Log, appender: Appender, clock: Clock, ear: Commands, made: Callable[[int], ParsedMessage]
 ) -> AsyncIterator[Appender]:
-    """An appender that is listened to; the log has one event, and many rejections, of one messageId."""
+    """An appender with a listener; the log has one event and many rejections, all with one messageId."""
     await appender.store(event(id="undefined", data="the first"), *map(made, range(MANY)))
     async with log_with_listener(mongo_url, log.mongo.database.name, log.mongo.driver, clock, ear) as listened:
         yield Appender(listened, appender.at, sequence=appender.sequence)
 
 
 async def examined(log: Log, ear: Commands) -> int:
-    """How many rejections MongoDB looks at for what was asked."""
+    """How many rejections MongoDB examines for the recorded reads."""
     [asked] = [command for command in ear.heard if command.get("find") == "rejected"]
     plan = await log.mongo.database.command({"explain": asked, "verbosity": "executionStats"})
     return int(plan["executionStats"]["totalDocsExamined"])

@@ -1,4 +1,4 @@
-"""Several events that come as one message: stored whole and in their order, or not at all."""
+"""Several events that come as one message: all are stored in their order, or none is."""
 
 from eventscope.store import aggregates
 from eventscope.store.events import pages

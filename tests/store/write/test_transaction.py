@@ -1,4 +1,4 @@
-"""One batch is one transaction: all of it takes effect, or nothing, and only for the writer whose turn it is (I4)."""
+"""One batch is one transaction: it takes effect as a whole or not at all, and only for the holder of the lease (I4)."""
 
 import asyncio
 

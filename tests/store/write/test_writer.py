@@ -1,4 +1,4 @@
-"""The writer: the lease for the length of a block, and batch after batch from where the last one ended."""
+"""The writer: it holds the lease for the length of a block, and stores each batch from where the last one ended."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from tests.store.support.appender import CREATED, FOREVER, STREAM, Appender, eve
 
 
 async def batches(log: Log, *sizes: int) -> list[MessageBatch]:
-    """Batches as they come out of the stream."""
+    """Batches as they come from the stream."""
     source = Appender(log, await checkpoint.read(log))
     return [source.batch(*(event(of=("user", "ann")) for _ in range(size))) for size in sizes]
 

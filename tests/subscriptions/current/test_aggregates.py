@@ -1,4 +1,4 @@
-"""Watching aggregates: the last state of each is never missed, whatever is lost on the way, and reads are shared."""
+"""Watching aggregates: the latest state of each is never missed, whatever is lost on the way, and reads are shared."""
 
 import asyncio
 from collections.abc import AsyncIterator

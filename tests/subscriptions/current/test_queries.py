@@ -1,4 +1,4 @@
-"""Readings: at once, then at their pace while something that matters changes; shared by all who ask for the same."""
+"""Live queries: answered at once, then at their pace while relevant events arrive; equal ones share their reads."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -36,7 +36,7 @@ async def feed(log: Log, client: Client, settings: Settings) -> AsyncIterator[Fe
 
 @dataclass
 class Pace:
-    """A clock that goes on only when it is told to."""
+    """A clock that advances only when the test says so."""
 
     waiting: list[asyncio.Future[None]] = field(default_factory=list)
     asked: list[float] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Pace:
         await self.waiting[-1]
 
     async def tick(self) -> None:
-        """Let the time go by that somebody waits for."""
+        """Let the time pass that somebody waits for."""
         await until(lambda: self.waiting)
         self.waiting.pop().set_result(None)
 
@@ -83,7 +83,7 @@ class Counting:
             yield found
 
     async def driven(self, totals: AsyncIterator[int]) -> int:
-        """The next total, with time going by until it comes."""
+        """The next total; time passes until it comes."""
         heard = asyncio.ensure_future(anext(totals))
         while not heard.done():
             if self.pace.waiting:
@@ -93,7 +93,7 @@ class Counting:
 
 
 class Arrived(Unobserved):
-    """Counts the events that have come live."""
+    """Counts the events that have arrived live."""
 
     events = 0
 

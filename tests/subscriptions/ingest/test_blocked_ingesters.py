@@ -1,4 +1,4 @@
-"""An ingester that cannot work does not seem to, however often it tries; one that works is known at once."""
+"""An ingester that cannot work never looks as if it did, however often it tries; one that works shows it at once."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
@@ -30,7 +30,7 @@ Block = Callable[[JetStreamContext, Log, Settings], Coroutine[Any, Any, object]]
 
 
 async def _replace(js: JetStreamContext, settings: Settings, **more: Any) -> None:
-    """Put another stream in the place of the one there is, though the ingester makes one anew when there is none."""
+    """Replace the stream by another one, although the ingester creates a stream when there is none."""
     while True:
         with suppress(NotFoundError):
             await js.delete_stream(settings.stream)

@@ -1,4 +1,4 @@
-"""What JetStream removed before it was read is recorded: exactly that, and once, whatever happens in between."""
+"""What JetStream removed before it was read is recorded exactly and once, whatever happens meanwhile."""
 
 import asyncio
 import random
@@ -210,7 +210,7 @@ async def test_a_mongodb_that_is_older_than_the_stream_has_lost_what_was_trimmed
 async def test_what_was_read_before_the_stream_is_read_again_is_not_lost(
     settings: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
-    """The message at the checkpoint is another one, as after a loss of the tail, and the beginning was trimmed."""
+    """The message at the checkpoint is another one, as after a loss of the tail, and the stream's start was trimmed."""
     async with ingester(settings):
         await publish(client, subject_prefix, 10)
         await wait_for_events(log, 10)

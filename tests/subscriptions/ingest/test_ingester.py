@@ -1,4 +1,4 @@
-"""The way in: what any NATS client publishes is in the log, once, in order, whatever happens to the ingester."""
+"""Ingest: what any NATS client publishes is in the log once, in order, whatever happens to the ingester."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -147,7 +147,7 @@ async def test_five_thousand_events_of_five_hundred_aggregates_get_dense_positio
 
 @dataclass(frozen=True)
 class Weak(Mongo):
-    """A database that never gets a transaction of over a hundred events done in time."""
+    """A database that never completes a transaction of more than a hundred events in time."""
 
     sizes: list[int] = field(default_factory=list)
 

@@ -1,4 +1,4 @@
-"""What is too large for one transaction of MongoDB's cache goes in smaller ones, and nothing stops for it."""
+"""What is too large for one transaction in MongoDB's cache is stored in smaller ones, and nothing stops."""
 
 from collections.abc import Iterable, Sequence
 
@@ -21,7 +21,7 @@ ONES = b'{"data":[' + b"1," * 500_000 + b"1]}"
 
 
 def message(size: int) -> ParsedMessage:
-    """One that makes so many bytes."""
+    """A message that becomes this many bytes."""
     return RejectedMessage(Arrival("s", {}, b"x" * (size - 1), 1, 0), "INVALID_JSON", "", "id")
 
 
@@ -30,12 +30,12 @@ def _read(raw: bytes, **headers: str) -> ParsedMessage:
 
 
 def sizes(portions: Iterable[Sequence[ParsedMessage]]) -> list[int]:
-    """How many messages each portion has."""
+    """The number of messages in each portion."""
     return [len(portion) for portion in portions]
 
 
 async def all_of(log: Log, client: Client, prefix: str, settings: Settings) -> None:
-    """Publish large messages and a small one, and see each of them stored once."""
+    """Publish large messages and a small one; asserts that each of them is stored once."""
     for _ in range(11):
         await client.jetstream().publish(f"{prefix}.big.sent", ONES)
     await publish(client, prefix, 1)

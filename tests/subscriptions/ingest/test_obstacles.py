@@ -1,4 +1,4 @@
-"""What operators did to the servers while an ingester runs: it says what stops it, and goes on once that is mended."""
+"""What operators do to the servers while an ingester runs: it reports what stops it, and then continues by itself."""
 
 from typing import Any
 

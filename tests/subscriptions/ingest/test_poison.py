@@ -1,4 +1,4 @@
-"""Whatever bytes are published, each message is stored once, as event or as rejection, and holds up no other (I2)."""
+"""Whatever bytes are published, each message is stored once, as event or rejection, and holds up no other (I2)."""
 
 import random
 import re
@@ -63,7 +63,7 @@ ODD_HEADERS = [
 
 
 async def kept(log: Log, count: int) -> dict[int, str]:
-    """What became of each sequence, once the log has so many of them: `event`, or the code of the rejection."""
+    """What became of each sequence, once the log has this many: `event`, or the code of the rejection."""
 
     async def there() -> bool:
         place = (await checkpoint.read(log)).place
@@ -134,7 +134,7 @@ async def test_a_message_that_breaks_the_connection_is_fetched_alone_and_taken(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It can be read once it comes in another way, so it is an event like others."""
+    """It can be read when it is fetched in another way, so it becomes an event like others."""
     for name, expression in AS_NATS_PY_HAS_THEM.items():
         monkeypatch.setattr(parser, name, re.compile(expression))
     async with ingester(settings):
@@ -254,7 +254,7 @@ async def test_a_connection_goes_on_reading_after_bytes_that_are_no_text_on_any_
 
 
 def some_bytes(chance: random.Random, most: int, least: int = 0) -> bytes:
-    """Bytes of all kinds, with a liking for those that mean something."""
+    """Bytes of all kinds, preferably those with a meaning."""
     size = chance.randint(least, most)
     return bytes(chance.choice((chance.randrange(256), *b"\r\n: \x0b\x00\xff1N")) for _ in range(size))
 
@@ -299,7 +299,7 @@ NO_VALUES = st.sampled_from(
 async def test_whatever_a_message_is_read_as_it_is_kept(
     name: str, value: Any, log: Log, appenders: list[Appender]
 ) -> None:
-    """As after a fault in our own reading: MongoDB takes the message, or a rejection of it."""
+    """This covers faults in our own parsing: MongoDB accepts the message, or a rejection of it."""
     if not appenders:
         appenders.append(await Appender.of(log))
     [appender] = appenders
@@ -351,7 +351,7 @@ async def test_no_type_of_the_data_stops_the_log(
 
 @pytest.fixture
 def appenders() -> list[Appender]:
-    """Where the first of many examples leaves its appender for the others."""
+    """The place where the first of many examples leaves its appender for the others."""
     return []
 
 

@@ -1,4 +1,4 @@
-"""Messages that were removed from the end of the stream before they were read: known though none comes after them."""
+"""Messages removed from the end of the stream before they were read are noticed, though none comes after them."""
 
 import os
 import signal
@@ -52,7 +52,7 @@ async def test_a_removed_end_is_recorded_once_though_no_message_comes(
 async def test_the_end_that_is_removed_from_a_stream_while_it_is_read_is_recorded(
     settings: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
-    """The ingester has asked for four messages at most, and stands still when the others are removed."""
+    """The ingester has requested at most four messages, and is paused when the others are removed."""
     settings = settings.model_copy(update={"batch": 1})
     process = await ingester_process(settings)
     try:

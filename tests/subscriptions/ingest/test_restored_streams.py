@@ -1,4 +1,4 @@
-"""A stream that comes back without its tail gives sequences a second time: what is new in it is stored or recorded."""
+"""A stream that comes back without its tail assigns sequences again: what is new in it is stored or recorded."""
 
 import shutil
 from collections.abc import AsyncIterator, Sequence
@@ -23,7 +23,7 @@ from tests.support.until import until
 
 @dataclass(frozen=True)
 class Stage:
-    """A log and a NATS of its own, which can be put back to what it was."""
+    """A log, and a NATS of its own that can be restored to an earlier state."""
 
     settings: Settings
     log: Log
@@ -31,17 +31,17 @@ class Stage:
 
     @property
     def prefix(self) -> str:
-        """What the subjects begin with."""
+        """The first word of the subjects."""
         return self.settings.subjects[0].removesuffix(".>")
 
     @property
     def saved(self) -> Path:
-        """Where the copy lies."""
+        """The folder of the copy."""
         return self.folder.with_name("saved")
 
     @asynccontextmanager
     async def nats(self) -> AsyncIterator[Client]:
-        """NATS runs for the length of the block."""
+        """Run NATS for the length of the block."""
         async with killable_nats(self.folder, int(self.settings.nats_url.rpartition(":")[2])):
             client = await nats.connect(self.settings.nats_url)
             yield client
@@ -162,7 +162,7 @@ REMOVED = {
 async def test_what_is_removed_of_a_stream_that_had_lost_its_tail_is_recorded_where_it_was_new(
     removed: list[int], lost: list[tuple[int, int]], stage: Stage
 ) -> None:
-    """Where old and new ones were removed next to each other, nothing tells them apart: all of them may be lost."""
+    """If old and new messages were removed next to each other, nothing tells them apart: all of them may be lost."""
     async with stage.nats() as client:
         await publish(client, stage.prefix, 30)
         await stage.take(30)

@@ -1,4 +1,4 @@
-"""Messages that take long to read: all are stored in their order, and nothing else waits for them."""
+"""Messages that take long to parse: all are stored in their order, and nothing else waits for them."""
 
 import pytest
 from nats.aio.client import Client
@@ -22,7 +22,7 @@ async def slow(client: Client, subject_prefix: str) -> None:
 
 
 async def kept(log: Log) -> list[int]:
-    """The sequences of what was rejected."""
+    """The sequences of the rejected messages."""
     return [row["source"]["sequence"] async for row in log.rejected.find({}, {"source": 1}).sort("_id", 1)]
 
 

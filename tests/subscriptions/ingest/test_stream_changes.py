@@ -1,4 +1,4 @@
-"""What operators did to the stream while an ingester runs: it goes on, or says in one sentence what stops it."""
+"""What operators do to the stream while an ingester runs: it continues, or reports in one sentence what stops it."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
@@ -41,7 +41,7 @@ from tests.support.until import until
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has an ingester look at its stream more often."""
+    """Makes an ingester inspect its stream more often."""
     monkeypatch.setattr(ingest_module, "TRIM_SECONDS", 0.2)
 
 
@@ -51,7 +51,7 @@ def settings(settings: Settings) -> Settings:
 
 
 async def reason(settings: Settings) -> str:
-    """Why the ingester is not ready; empty when it is."""
+    """Why the ingester is not ready; empty when it is ready."""
     async with httpx.AsyncClient() as http:
         try:
             answer = await http.get(f"http://127.0.0.1:{settings.ingest_port}/readyz")
@@ -355,7 +355,7 @@ async def test_a_forgotten_consumer_that_fills_the_stream_is_named_once_and_coun
 
 
 class Small(Nats):
-    """A NATS with room for little."""
+    """A NATS with little space."""
 
     def command(self) -> list[str]:
         command = super().command()

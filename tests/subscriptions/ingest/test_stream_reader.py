@@ -1,4 +1,4 @@
-"""Reading a stream as a log: all of it, in order, from any place on; and loud when the server cannot be relied on."""
+"""Reading a stream as a log: all of it, in order, from any place; an unreliable server raises an error."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""The way in survives: ingesters that are killed, streams that are lost or made anew, servers that go away."""
+"""Ingest survives ingesters that are killed, streams that are lost or recreated, and servers that go away."""
 
 import asyncio
 import os
@@ -107,7 +107,7 @@ async def test_a_stream_that_is_made_anew_is_read_from_its_start_and_what_is_kno
 async def test_a_stream_that_lost_its_tail_and_gives_sequences_anew_loses_nothing(
     settings: Settings, tmp_path: Path
 ) -> None:
-    """The store directory as it was before the last 20 messages comes back, as after a loss of power."""
+    """The store directory is restored to before the last 20 messages, as after a loss of power."""
     folder, before = tmp_path / "nats", tmp_path / "before"
     prefix = settings.subjects[0].removesuffix(".>")
     async with killable_nats(folder) as server:

@@ -1,4 +1,4 @@
-"""Trimming: the stream gives up what is in the log, but not too soon, and nothing that anybody still has to read."""
+"""Trimming: messages that are in the log leave the stream, but not too soon, and none that is still to be read."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ from eventscope.subscriptions.nats.stream import shares_limit
 
 
 class Limited(Nats):
-    """One whose account may keep 20 kB in all."""
+    """A NATS whose account may keep 20 kB in total."""
 
     def command(self) -> list[str]:
         command = super().command()
@@ -39,7 +39,7 @@ def limited(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 async def js(client: Client, settings: Settings, subject_prefix: str) -> JetStreamContext:
-    """A stream with ten messages of a kilobyte."""
+    """A stream with ten messages of one kilobyte each."""
     js = client.jetstream()
     for _ in range(10):
         await js.publish(f"{subject_prefix}.a", b"x" * 1000)

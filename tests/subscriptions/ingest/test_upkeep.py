@@ -1,4 +1,4 @@
-"""What an ingester keeps up while MongoDB is slow, refuses something, or the program itself has a fault."""
+"""What an ingester maintains while MongoDB is slow or refuses something, or the program itself has a fault."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -33,7 +33,7 @@ from tests.support.until import until
 
 @dataclass(frozen=True)
 class Slow(Mongo):
-    """A database whose every transaction takes a while."""
+    """A database in which every transaction takes a while."""
 
     async def transact(self, session: Session, writes: Sequence[Write]) -> None:
         await asyncio.sleep(0.05)
@@ -42,7 +42,7 @@ class Slow(Mongo):
 
 @dataclass(frozen=True)
 class Away(Mongo):
-    """A database that answers, and takes no transaction."""
+    """A database that answers, but accepts no transaction."""
 
     async def transact(self, session: Session, writes: Sequence[Write]) -> None:
         raise Unavailable("MongoDB does not answer now")

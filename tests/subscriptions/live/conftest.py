@@ -1,4 +1,4 @@
-"""What the tests of live delivery share: a hub with little room, and events that are stored and announced to it."""
+"""What the tests of live delivery share: a hub with small limits, and events that are stored and announced to it."""
 
 from collections.abc import AsyncIterator
 

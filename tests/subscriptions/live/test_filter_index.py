@@ -1,4 +1,4 @@
-"""The index of filters finds exactly those that match an event, whichever filters come and go."""
+"""The index of filters finds exactly those that match an event, whichever filters are added and removed."""
 
 from typing import Any, cast, get_args
 

@@ -1,4 +1,4 @@
-"""Others may publish where live batches come: nothing that they send is ever taken for an event, or does any harm."""
+"""Others may publish on the subject of live batches: nothing they send is taken for an event, or does any harm."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ from tests.support.until import until
 
 
 class Counting(Unobserved):
-    """Counts what is not trusted, and why."""
+    """Counts untrusted messages, by reason."""
 
     def __init__(self) -> None:
         self.reasons: list[str] = []
@@ -138,7 +138,7 @@ async def test_a_genuine_message_that_somebody_sends_again_is_not_looked_at(
 async def test_batches_of_an_ingester_that_does_not_sign_are_read_from_the_log(
     hub: Hub, teller: Announcer, client: Client, settings: Settings
 ) -> None:
-    """As while an older version still ingests."""
+    """This is the case while an older version still ingests."""
     sink = ImmediateReceiver()
     async with subscriber(hub, EVERYTHING, 0, sink):
         await until(lambda: "LiveStart" in sink.kinds)

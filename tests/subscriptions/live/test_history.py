@@ -42,7 +42,7 @@ async def hub(log: Log, feed: Feed) -> AsyncIterator[Hub]:
 
 
 class ItemSink:
-    """Hands items to a test one by one, and takes no text before the test has had the last one."""
+    """Hands items to a test one by one, and takes no text before the test has received the previous one."""
 
     def __init__(self) -> None:
         self._items: list[Item] = []
@@ -54,13 +54,13 @@ class ItemSink:
         return str(len(self._items) - 1)
 
     def send(self, text: str, position: int) -> Coroutine[Any, Any, None]:
-        """Take the item of this text."""
+        """Take the item that this text stands for."""
         item = self._items[int(text)]
         assert position_after(item) == position
         return self._texts.put(item)
 
     def cut(self) -> None:
-        """No test is so slow."""
+        """Fail: no test is that slow."""
         raise AssertionError
 
     def __aiter__(self) -> AsyncIterator[Item]:
@@ -286,7 +286,7 @@ async def _head_is(log: Log, head: int) -> bool:
 async def _store(
     log: Log, count: int, recorded_at: int | None = None, days: float = 0, clock: Callable[[], int] = moment.now
 ) -> None:
-    """Store events with no ingester and no feed."""
+    """Store events without an ingester or a feed."""
     at = await checkpoint.acquire(log, "test", 60)
     assert at is not None
     start = at.place.sequence if at.place else 0

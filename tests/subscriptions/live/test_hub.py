@@ -1,4 +1,4 @@
-"""The hub: who asks the same shares the work, whoever is slow reads history, and each gets exactly the log (I5)."""
+"""The hub: equal subscribers share the work, slow ones read history, and each gets exactly the log (I5)."""
 
 import asyncio
 import random

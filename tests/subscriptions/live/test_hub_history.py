@@ -1,4 +1,4 @@
-"""The hub and the log: when subscribers are sent there, and that they then get each event once (I5)."""
+"""The hub and the log: when subscribers read from the log, and that they then get each event once (I5)."""
 
 import asyncio
 from contextlib import AsyncExitStack

@@ -1,4 +1,4 @@
-"""The hub when servers go away: nobody is sent home, and what happened meanwhile comes in order."""
+"""The hub when servers go away: nobody is disconnected, and what happened meanwhile is delivered in order."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack

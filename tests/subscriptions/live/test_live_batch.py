@@ -1,4 +1,4 @@
-"""Live batches as text: what is encoded comes out again, in messages of any size the server allows."""
+"""Live batches as text: they decode to what was encoded, in messages of any size that the server allows."""
 
 from datetime import datetime
 from typing import Any, cast

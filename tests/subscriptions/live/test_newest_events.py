@@ -1,4 +1,4 @@
-"""The tail of a running API: filled from the log, kept by the live feed, and never trusted beyond what it knows."""
+"""The tail of a running API: filled from the log, extended by the live feed, never used beyond what it knows."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace

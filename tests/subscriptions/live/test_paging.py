@@ -1,4 +1,4 @@
-"""How many events a page has: as many as fit into its bytes, as far as can be known before it is read."""
+"""How many events a page has: as many as fit into its size limit, as far as is known before it is read."""
 
 from datetime import datetime
 from typing import Any, cast

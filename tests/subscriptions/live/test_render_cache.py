@@ -1,4 +1,4 @@
-"""Texts that were written out lately: as many as fit, the ones asked for lately first."""
+"""Recently rendered texts: as many as fit; those least recently used are dropped."""
 
 from eventscope.subscriptions.live.render_cache import OVERHEAD, RenderCache
 

@@ -1,4 +1,4 @@
-"""Replays: the log as it stood, each event as long after the one before as it happened then, times a factor."""
+"""Replays: the log as it was at the start, with the original pauses between events, times a factor."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ SECOND = 1_000_000
 
 @dataclass
 class Time:
-    """Time that goes by only while somebody sleeps. `happens` is called after each sleep."""
+    """Time that passes only while somebody sleeps. `happens` is called after each sleep."""
 
     now: float = 100.0
     happens: Callable[[], None] = lambda: None
@@ -55,7 +55,7 @@ def positions(items: Sequence[Item]) -> list[int]:
 
 
 def at(*seconds: float) -> list[dict[str, Any]]:
-    """Events that happened so many seconds after noon."""
+    """Events that happened this many seconds after noon."""
     return [{"timestamp": NOON + int(second * SECOND)} for second in seconds]
 
 

@@ -1,4 +1,4 @@
-"""Seals: what was sealed with the key opens, and nothing else does, whatever is done to it."""
+"""Seals: messages sealed with the key open, and nothing else does, however it was altered."""
 
 from typing import Any
 

@@ -43,11 +43,11 @@ from tests.support.until import until
 
 
 class Broken(Exception):
-    """What nobody foresaw."""
+    """An unforeseen error."""
 
 
 class FailsOnce(Renderer):
-    """Fails at one event, the first time that it is to be written out."""
+    """Fails at one event, the first time that it is rendered."""
 
     def __init__(self, position: int) -> None:
         super().__init__()
@@ -78,14 +78,14 @@ class FailsLater(FailsOnce, SlowRenderer):
 
 
 class FailsToEncodeLater(FailsOnce, SlowRenderer):
-    """Gives something later that no bytes stand for."""
+    """Returns a text later that cannot be encoded."""
 
     def __call__(self, item: Item) -> Text:
         return self._later("\ud800") if self.fails(item) else SlowRenderer.__call__(self, item)
 
 
 class RaisingObserver:
-    """Every word to it fails."""
+    """Raises in every method."""
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         def fail(*_: Any) -> None:
@@ -213,7 +213,7 @@ async def test_filling_the_tail_goes_on_after_what_nobody_foresaw(
 
 
 class Listening:
-    """Hears of events, and fails at the first so many words."""
+    """Receives events; its first calls, `failures` of them, fail."""
 
     def __init__(self, failures: int) -> None:
         self.heard = 0

@@ -1,4 +1,4 @@
-"""CloudEvents say in the log what they said on the wire, in structured and in binary mode."""
+"""CloudEvents mean the same in the log as on the wire, in structured and in binary mode."""
 
 import base64
 from encodings.aliases import aliases

@@ -1,4 +1,4 @@
-"""Conversions of a mapping: exact, or refused, whatever comes."""
+"""Conversions of a mapping are exact or refused, whatever the value."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal

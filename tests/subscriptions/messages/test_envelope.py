@@ -1,4 +1,4 @@
-"""Which envelope a message is in: what its subject is set to, and what is refused where nothing is set."""
+"""Which envelope a message has: the one set for its subject, and what is refused where none is set."""
 
 from typing import Any
 

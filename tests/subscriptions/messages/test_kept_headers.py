@@ -1,4 +1,4 @@
-"""Headers of accepted events: kept where a setting names them, found by filters, and no part of what an event says."""
+"""Headers of accepted events: kept if a setting names them, found by filters, and no part of an event's content."""
 
 from typing import Any
 
@@ -107,7 +107,7 @@ def test_kept_headers_are_bounded_and_each_event_has_none_or_the_whole_of_one(
 
 
 class _Counted(MessageHeaders):
-    """Headers that know how often all of them were asked for."""
+    """Headers that count how often all of them were read."""
 
     times = 0
 

@@ -1,4 +1,4 @@
-"""Envelopes of any shape: a mapping takes members from where they are, and nothing of a message is lost."""
+"""Envelopes of any shape: a mapping takes members from where they are, and no part of a message is lost."""
 
 import asyncio
 import itertools
@@ -178,7 +178,7 @@ def test_what_a_header_or_the_subject_has_for_metadata_without_room_is_kept_as_a
 
 
 class _Counted(dict[str, str]):
-    """Headers that know how often they were gone through."""
+    """Headers that count how often they were iterated."""
 
     times = 0
 
@@ -198,7 +198,7 @@ def test_the_headers_are_gone_through_once_however_many_events_and_sources_there
 
 
 class _Read(str):
-    """A text that knows how often it was read as a number."""
+    """A text that counts how often it was read as a number."""
 
     __slots__ = ("times",)
 

@@ -1,4 +1,4 @@
-"""Reading messages: what is understood, what is made up where it is missing, and what is refused with which code."""
+"""Parsing messages: what is understood, what is filled in where it is missing, and what is refused with which code."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Versions that messages claim: none keeps an event out, and the log numbers by itself whatever they are (I3)."""
+"""Versions that messages claim: none keeps an event out, and the log assigns its own, whatever they are (I3)."""
 
 from collections import Counter
 from typing import Any
@@ -32,7 +32,7 @@ CLAIMS = st.none() | st.integers(0, 5) | st.integers(-(2**63), 2**63 - 1) | json
 
 
 def message(number: int, claim: object) -> dict[str, Any]:
-    """The same each time, but for the claim; a third of them have no aggregate."""
+    """The same message each time, except for the claim; a third of them have no aggregate."""
     of = {"aggregateType": "user", "aggregateId": str(number % 2)} if number % 3 else {}
     return {"messageId": f"m{number}", "version": claim, "data": number, **of}
 
@@ -48,7 +48,7 @@ def drafted(messages: list[dict[str, Any]]) -> Draft:
 
 
 def claimed(event: Any) -> object:
-    """What is kept of the claim, as a number or as what else it was."""
+    """The claim as it is kept: a number, or whatever else it was."""
     return event.get("claimedVersion", event.get("extensions", {}).get("version"))
 
 
@@ -77,7 +77,7 @@ def test_whatever_is_claimed_versions_are_dense_nothing_is_rejected_and_claims_a
 async def test_the_same_event_with_another_claim_is_known(
     claim: object, again: object, log: Log, client: Client, subject_prefix: str, ingesting: None
 ) -> None:
-    """As when a publisher dies before it hears of an acknowledgement, and counts anew."""
+    """This happens when a publisher dies before it receives an acknowledgement, and counts from the start again."""
     subject = f"{subject_prefix}.user.updated"
     for version in (claim, again):
         sent = USER | {"messageId": "m", "version": version, "$ref": "x", "$id": "y"}

@@ -1,4 +1,4 @@
-"""Files that let us in at NATS: read anew for each connection, a sentence when they are wrong, and never shown."""
+"""Files with access to NATS: read again for each connection, reported in a sentence when wrong, and never shown."""
 
 import asyncio
 import logging
@@ -49,7 +49,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def by_password(tmp_path: Path) -> Iterator[Path]:
-    """The folder of a server that wants a password, with the file of its process id."""
+    """The folder of a server that requires a password, with the file of its process id."""
     more: Any = {"authorization": {"user": "me", "password": "s3cret"}, "pid_file": str(tmp_path / "pid")}
     with locked_nats(tmp_path, **more):
         yield tmp_path
@@ -57,7 +57,7 @@ def by_password(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture(params=["password", "token"])
 def by_odd_secret(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The address of a server that wants letters which are escaped there."""
+    """The address of a server whose secret has characters that are escaped in addresses."""
     user, secret = "a:b", "s@cret,/%41+ ü"
     if request.param == "token":
         demanded, written = {"token": secret}, quote(secret, safe="")

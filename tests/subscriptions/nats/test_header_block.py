@@ -1,4 +1,4 @@
-"""Headers of NATS messages: no value is lost, whatever is sent, and whatever bytes come."""
+"""Headers of NATS messages: no value is lost, whatever bytes are sent."""
 
 import asyncio
 import base64
@@ -94,7 +94,7 @@ async def _rejected(log: Log) -> StoredRejection:
 
 
 async def _publish_by_hand(url: str, subject: str, headers: bytes, raw: bytes) -> None:
-    """Publish with any bytes as headers: no library would send some of them."""
+    """Publish with any bytes as headers: libraries refuse to send some of them."""
     place = urlsplit(url)
     reader, writer = await asyncio.open_connection(place.hostname, place.port)
     await reader.readline()

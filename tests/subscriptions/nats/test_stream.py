@@ -23,7 +23,7 @@ from tests.support.killable_servers import freeze
 
 
 class BareServer:
-    """A nats-server without JetStream that wants a password; it can be ended and started again."""
+    """A nats-server without JetStream that requires a password; it can be stopped and started again."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -1,4 +1,4 @@
-"""Answers to publishers: the outcome after the commit, the same outcome again, and nowhere but in an inbox."""
+"""Replies to publishers: the outcome after the commit, the same outcome again, and only to an inbox."""
 
 import asyncio
 import itertools

@@ -24,7 +24,7 @@ from tests.support.killable_servers import freeze
 
 
 class OwnServer:
-    """A NATS of the test's own, which it may kill and freeze."""
+    """A NATS that the test may kill and freeze."""
 
     def __init__(self, folder: Path) -> None:
         self.nats = Nats(folder, free())
@@ -80,7 +80,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def stored(js: JetStreamContext, stream: str) -> list[RawStreamMsg]:
-    """Everything in the stream, in its order."""
+    """Everything in the stream, in stream order."""
     state = (await js.stream_info(stream)).state
     return [await js.get_msg(stream, sequence) for sequence in range(state.first_seq, state.last_seq + 1)]
 

@@ -34,7 +34,7 @@ async def retrier(settings: Settings, log: Log, client: Client, ingesting: None)
 
 
 async def rejected(log: Log, client: Client, subject: str, raw: bytes, **more: Mapping[str, str]) -> StoredRejection:
-    """The message, as it is rejected after it was published."""
+    """Publish the message; returns its rejection."""
     before = {one.number for one in await messages.rejections(log, limit=1000)}
     await client.jetstream().publish(subject, raw, headers=dict(more.get("headers", {})))
 
@@ -75,7 +75,7 @@ async def test_what_is_mended_is_stored_and_no_longer_rejected(
 async def test_one_that_names_no_id_itself_is_stored_once_however_often_it_is_retried(
     id: dict[str, str], log: Log, client: Client, subject_prefix: str, retrier: Retrier
 ) -> None:
-    """As when the program dies again and again after JetStream had the message and before it was removed."""
+    """This happens when the program dies again and again after JetStream had the message, before it was removed."""
     subject = f"{subject_prefix}.user.updated"
     message = await rejected(log, client, subject, orjson.dumps(WAITS), headers=id | AT_1)
     await repair(client, subject_prefix)

@@ -1,4 +1,4 @@
-"""Anybody may publish where a publisher waits for its answer: nothing but what an ingester says is taken for one."""
+"""Anybody may publish where a publisher waits for its reply: only what an ingester sends is taken for one."""
 
 import asyncio
 from collections.abc import Iterable
@@ -47,7 +47,7 @@ NO_ANSWERS = (
 
 
 class Overheard:
-    """What somebody reads who may read the stream, and so where answers are waited for."""
+    """What a reader of the stream sees, including the inboxes where replies are awaited."""
 
     def __init__(self, client: Client, subject: str) -> None:
         self._client = client
@@ -62,7 +62,7 @@ class Overheard:
         await self._client.flush()
 
     async def first(self) -> tuple[str, Msg]:
-        """The first message that was published, and the place of its answer."""
+        """The first message that was published, and the inbox for its reply."""
         await until(lambda: self.messages)
         return (self.messages[0].headers or {})[REPLY_TO], self.messages[0]
 

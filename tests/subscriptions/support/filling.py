@@ -1,4 +1,4 @@
-"""Storing events with no ingester, and telling the live feed of them or not."""
+"""Storing events without an ingester, with or without announcing them to the live feed."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,7 +23,7 @@ FOREVER = 0.0
 async def store(
     log: Log, *events: dict[str, Any], recorded_at: int | None = None, days: float = FOREVER
 ) -> Sequence[EventDocument]:
-    """Store these events; nobody is told."""
+    """Store these events without announcing them."""
     at = await checkpoint.acquire(log, "test", 60)
     assert at is not None
     start = at.place.sequence if at.place else 0
@@ -38,13 +38,13 @@ async def store(
 
 
 async def tell(log: Log, client: Client, stream: str, events: Sequence[EventDocument]) -> None:
-    """Tell the feed that these were stored, as the ingester does."""
+    """Announce to the feed that these were stored, as the ingester does."""
     for message in live_batch.encode(events[0]["_id"] - 1, events, 100_000, await seal_of(log)):
         await client.publish(live_batch.subject(stream), message)
 
 
 async def beat(log: Log, client: Client, stream: str, head: int) -> None:
-    """Tell the feed the head alone."""
+    """Announce only the head to the feed."""
     await client.publish(live_batch.subject(stream), live_batch.heartbeat(head, await seal_of(log)))
 
 

@@ -11,7 +11,7 @@ from eventscope.subscriptions.messages.parse import parse_message
 
 
 def open_message(mapping: Any, content: object, subject: str = "events.a.b", **headers: str) -> Any:
-    """What the message is read as."""
+    """The result of parsing the message."""
     raw = content if isinstance(content, bytes) else orjson.dumps(content)
     mapper = Mapper(envelopes.mapping(mapping))
     return parse_message(Arrival(subject, headers, raw, 5, 1), "EVENTS", subject.partition(".")[2], mapper)

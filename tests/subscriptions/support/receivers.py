@@ -1,4 +1,4 @@
-"""The other end of live delivery, as slow and as stubborn as a test wants it, and events that are stored for it."""
+"""Receivers of live delivery, as slow and stubborn as a test wants them, and events that are stored for them."""
 
 import asyncio
 import re
@@ -30,7 +30,7 @@ PLACE = re.compile(r"e(\d+)|[A-Z]\w+ \w+\(\w+=(\d+).*\)")  # of a text that `Ren
 
 
 class Receiver:
-    """A sink, which checks that it is told its place. While `room` is not set, sends wait."""
+    """A sink that checks that it is passed its position. While `room` is not set, sends wait."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
@@ -40,7 +40,7 @@ class Receiver:
         self.was_cut = False
 
     def send(self, text: str, reached: int) -> Coroutine[Any, Any, None]:
-        """Take a text, when there is room."""
+        """Take a text as soon as there is room."""
         _check(text, reached)
         if self.gone:
             raise ConnectionError
@@ -51,30 +51,30 @@ class Receiver:
         self.texts.append(text)
 
     def cut(self) -> None:
-        """Remember it."""
+        """Record that it was disconnected."""
         self.was_cut = self.gone = True
 
     @property
     def positions(self) -> list[int]:
-        """The events that came."""
+        """The positions of the events received."""
         return [int(text[1:]) for text in self.texts if text[0] == "e"]
 
     @property
     def kinds(self) -> list[str]:
-        """All that came, events as `event`."""
+        """The kinds of everything received, events as `event`."""
         return ["event" if text[0] == "e" else text.split()[0] for text in self.texts]
 
     async def has(self, *positions: int) -> None:
-        """Wait until just these events came."""
+        """Wait until exactly these events were received."""
         await until(lambda: self.positions[-1:] == list(positions[-1:]))
         assert self.positions == list(positions)
 
 
 class ImmediateReceiver(Receiver):
-    """One that knows whether there is room, as our sockets do."""
+    """A receiver that knows whether there is room, like the real sockets."""
 
     def put(self, body: bytes, reached: int) -> bool:
-        """Take it if there is room."""
+        """Take the text if there is room."""
         _check(body.decode(), reached)
         if self.gone or not self.room.is_set():
             return False
@@ -88,7 +88,7 @@ def _check(text: str, reached: int) -> None:
 
 
 class Renderer:
-    """Writes items out, and counts."""
+    """Renders items, and counts them."""
 
     def __init__(self) -> None:
         self.made: list[str] = []
@@ -101,7 +101,7 @@ class Renderer:
 
 
 class SlowRenderer(Renderer):
-    """Writes events out when it may."""
+    """Renders events when it is allowed to."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ class SlowRenderer(Renderer):
         self.may.set()
 
     def __call__(self, item: Item) -> Text:
-        """The text, or what gives it later."""
+        """The text, or an awaitable of it."""
         text = super().__call__(item)
         return self._later(str(text)) if isinstance(item, dict) else text
 
@@ -137,7 +137,7 @@ async def until_live(*receivers: Receiver) -> None:
 
 
 class Announcer:
-    """Stores events as an ingester does, and tells of them live, or does not."""
+    """Stores events as an ingester does, and may announce them."""
 
     def __init__(self, log: Log, client: Client, stream: str) -> None:
         self._log = log
@@ -145,7 +145,7 @@ class Announcer:
         self._stream = stream
 
     async def store(self, *bodies: dict[str, Any]) -> list[EventDocument]:
-        """Store events without a word."""
+        """Store events without announcing them."""
         at = await checkpoint.acquire(self._log, "test", 60)
         assert at is not None
         start = at.place.sequence if at.place else 0
@@ -159,25 +159,25 @@ class Announcer:
         return list(stored.events)
 
     async def tell(self, events: list[EventDocument]) -> None:
-        """Tell of stored events."""
+        """Announce stored events."""
         for message in live_batch.encode(events[0]["_id"] - 1, events, 1_000_000, await seal_of(self._log)):
             await self._client.publish(live_batch.subject(self._stream), message)
         await self._client.flush()
 
     async def beat(self, head: int) -> None:
-        """Tell the head."""
+        """Announce the head."""
         await self._client.publish(
             live_batch.subject(self._stream), live_batch.heartbeat(head, await seal_of(self._log))
         )
         await self._client.flush()
 
     async def happen(self, n: int = 1, **body: Any) -> list[EventDocument]:
-        """Store so many and tell of them."""
+        """Store this many events and announce them."""
         events = await self.store(*([body] * n))
         await self.tell(events)
         return events
 
 
 def data(text: str) -> Any:
-    """What a payload says."""
+    """The decoded content of a payload."""
     return orjson.loads(text)

@@ -1,4 +1,4 @@
-"""Seals as an ingester of the log has them, for tests that do its work."""
+"""Seals like those of an ingester of the log, for tests that do its work."""
 
 from itertools import count
 
@@ -11,5 +11,5 @@ numbers = count(1, 1_000)
 
 
 async def seal_of(log: Log) -> Seal:
-    """A seal whose messages come after those of all before."""
+    """A seal whose messages count as later than those of all earlier seals."""
     return Seal(await secret.ensure(log), TERM, log.identity.name, next(numbers))

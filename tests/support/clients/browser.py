@@ -1,4 +1,4 @@
-"""The browser of this machine, without a window."""
+"""The browser on this machine, without a window."""
 
 import shutil
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ PATIENCE = 30_000  # milliseconds: the machine may be busy
 
 
 def path() -> str:
-    """Where it is; the test is left out if there is none."""
+    """The path of the browser; the test is skipped if there is none."""
     found = [path for name in BROWSERS if (path := shutil.which(name))]
     if not found:
         leave_out("there is no Chromium on this machine; install it to test the pages")

@@ -1,4 +1,4 @@
-"""A client of server-sent events that reads what is sent line by line, as RFC and protocol have it."""
+"""A client of server-sent events that reads line by line, according to the specification and the protocol."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping

@@ -1,4 +1,4 @@
-"""A client of graphql-transport-ws that sends whatever it is told to, right or wrong."""
+"""A client of graphql-transport-ws that sends whatever a test passes, right or wrong."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -30,7 +30,7 @@ class Socket:
     raw: ClientConnection
 
     async def say(self, *messages: object) -> None:
-        """Send messages: text and bytes as they are, all else as JSON."""
+        """Send messages: text and bytes unchanged, everything else as JSON."""
         for message in messages:
             await self.raw.send(message if isinstance(message, str | bytes) else orjson.dumps(message).decode())
 
@@ -40,7 +40,7 @@ class Socket:
             return orjson.loads(await self.raw.recv())
 
     async def end(self) -> tuple[int, str, list[Any]]:
-        """How the server closes the connection, and what it said before that."""
+        """How the server closes the connection, and what it sent before that."""
         heard = []
         try:
             while True:
@@ -50,7 +50,7 @@ class Socket:
             return closed.rcvd.code, closed.rcvd.reason, heard
 
     async def is_open(self) -> bool:
-        """Whether the server still answers; what it has said before must have been heard."""
+        """Whether the server still answers; everything it sent before must have been received."""
         await self.say({"type": "ping"})
         return bool(await self.hear() == {"type": "pong"})
 
@@ -59,7 +59,7 @@ class Socket:
 async def open_socket(
     url: str, *, init: bool = True, protocols: Sequence[str] = (PROTOCOL,), origin: str | None = None
 ) -> AsyncIterator[Socket]:
-    """A connection for the length of the block, which has said who it is unless told not to."""
+    """A connection for the length of the block, initialized unless the arguments say otherwise."""
     asked = [Subprotocol(protocol) for protocol in protocols] or None
     given = None if origin is None else Origin(origin)
     async with connect(url, subprotocols=asked, origin=given, max_size=MOST) as raw:
