@@ -34,7 +34,7 @@ from eventscope.subscriptions.nats.diagnostics import MonitoringFacts, NatsFacts
 from eventscope.terminal import safe, say_json
 
 COLOURS: Final = {Level.OK: "green", Level.NOTE: "cyan", Level.WARNING: "yellow", Level.BROKEN: "red"}
-SAMPLES: Final = 50  # of the derived data, to compare with the events
+SAMPLES: Final = 50  # samples of derived data to compare with the events
 SAMPLE_SECONDS: Final = 2.0
 LISTEN_SECONDS: Final = 1.5 * live_batch.HEARTBEAT_SECONDS
 T = TypeVar("T")

@@ -73,7 +73,7 @@ class Stdout:
 
 
 def format_of(out: str, format: str | None) -> Format:
-    """The format of that name, or of the file's name if none is given. BadInput when there is no such format."""
+    """The named format, or the one that the file's name ends with. BadInput when there is no such format."""
     name = f".{format}" if format is not None else ".jsonl" if out == STDOUT else Path(out).suffix.lower()
     if name not in FORMATS:
         raise BadInput(

@@ -10,7 +10,7 @@ from eventscope.importers.files import lines_of, open_file
 
 # how each line of an export begins
 BEGINNING: Final = re.compile(rb'\{"messageId":"(?:[^"\\]|\\.)*","position":(\d{1,19}),"cursor":"')
-MOST_FAULTS: Final = 5  # as many as a message names
+MOST_FAULTS: Final = 5  # a message names at most this many
 
 
 def check(path: str) -> tuple[int, str]:

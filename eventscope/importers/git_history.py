@@ -1,8 +1,8 @@
 """The history of a git repository as events: what each commit did to each file, who did it, and after which commit.
 
-Each commit that the current branch reaches is a `commit.recorded`, parents before children, on the aggregate `branch`;
-its cause is the event of its first parent. `file.created|updated|renamed|deleted` follow it, caused by it, on the
-aggregates `file`, whose id is the path.
+Each commit that the current branch reaches is a `commit.recorded`, parents before children, on an aggregate of type
+`branch`; its cause is the event of its first parent. `file.created|updated|renamed|deleted` follow it, caused by it, on
+aggregates of type `file`, whose ids are the paths.
 
 Files have events along the first-parent line of the branch only. A merge there stands for all changes that it brought
 in; the merged commits are recorded before it, without events of their files (`mainline` is false). Two lines of

@@ -104,7 +104,7 @@ def commits(tokens: Iterator[bytes]) -> Iterator[Commit]:
 
 
 def path_text(path: bytes) -> str:
-    """A path as text; one that is not UTF-8 as `bytes://caf%E9`, which is never a path, since none contains `//`."""
+    """A path as text; one that is not UTF-8 as `bytes://caf%E9`, never a path itself, as no path contains `//`."""
     try:
         return path.decode()
     except UnicodeDecodeError:

@@ -101,7 +101,7 @@ class Repository:
 class Sizes:
     """Sizes of blobs in bytes."""
 
-    CHUNK: Final = 500  # requests and responses that fit into their pipes, so that neither side blocks the other
+    CHUNK: Final = 500  # this many requests and responses fit into their pipes, so that neither side blocks the other
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdin is not None

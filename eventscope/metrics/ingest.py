@@ -114,7 +114,7 @@ class IngestMetrics:
         self._miscounted.inc(documents)
 
     def on_stop(self, error: Exception) -> None:
-        """Count an error, and report it as the reason until work goes on."""
+        """Count an error, and report it as the reason for the stop until work resumes."""
         self._state = "stopped"
         self.reason = self_report.reason(error)
         self._active.set(0)

@@ -43,7 +43,7 @@ class Vendor:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts in one visit or working day, by what means and from which address."""
+    """Who acts on one visit or working day, by what means and from which address."""
 
     user: str
     means: cast.Means
@@ -98,7 +98,7 @@ class Market:
         return f"{self.chance.choice(cast.NETWORKS)}.{self.chance.randint(1, 254)}"
 
     def by_user(self, user: User, correlation: str) -> Actor:
-        """A customer in one visit."""
+        """A customer on one visit."""
         return Actor(user.id, user.means, user.address, correlation)
 
     def by_vendor(self, vendor: Vendor, correlation: str) -> Actor:

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 class Watchdog:
-    """Watches workers; `sockets` has their sockets by their names in the supervisor, `seconds` is their patience."""
+    """Watches workers. `sockets` maps their names in the supervisor to their sockets; `seconds` is our patience."""
 
     def __init__(self, supervisor: Supervisor, sockets: dict[str, Path], seconds: float) -> None:
         self.registry = CollectorRegistry()
@@ -45,7 +45,7 @@ class Watchdog:
             due = clock() + PROBE_SECONDS
             await asyncio.sleep(PROBE_SECONDS)
             late = max(0.0, clock() - due)
-            # read before the probes: if a worker is replaced during them, the process that was probed is judged
+            # read before the probes, so that we judge the process that was probed even if it is replaced meanwhile
             pids = self._supervisor.pids
             answers = await asyncio.gather(*map(_answers, self._sockets.values()))
             now = clock()

@@ -1,6 +1,6 @@
 """Which pages may use the API, by the headers `Origin` and `Sec-Fetch-Site` that browsers send. No I/O.
 
-A request with neither is not from a browser, or from one in which a person typed the address.
+A request with neither is from another program, or from a browser in which a person typed the address.
 """
 
 from collections.abc import Iterable, Sequence

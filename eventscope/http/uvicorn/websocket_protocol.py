@@ -62,7 +62,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """Accept or refuse a handshake; offer `cut` and `put` to the application."""
         self.conn.reject = self._reject  # type: ignore[method-assign]  # uvicorn has no hook for it
         super().handle_connect(event)
-        del self.conn.reject  # or a cycle would leave ended connections to the garbage collector
+        del self.conn.reject  # breaks a cycle, which would leave ended connections to the garbage collector
         if self.response.status_code == 101:
             extensions = cast("dict[str, object]", self.scope["extensions"])
             extensions[CUT] = self.cut
