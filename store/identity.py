@@ -12,7 +12,7 @@ MOST: Final = 6  # characters of the name: the chance that two logs share them i
 
 @dataclass(slots=True)
 class LogIdentity:
-    """The name of a log; None while it has none. `known` once the checkpoint has been read."""
+    """The name of a log; None while it has none. `known` is True once the checkpoint has been read."""
 
     name: str | None = None
     known: bool = False

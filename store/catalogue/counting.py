@@ -134,7 +134,7 @@ def _change(type: str, document: Document | None, shapes: Sequence[EventShape], 
     fields = _fields(document)
     before = fields.to
     fields.count(shapes, to)
-    # If another process has changed it, nothing matches, and the upsert fails because the `_id` exists.
+    # If another process has changed the document, nothing matches, and the upsert fails because the `_id` exists.
     return ReplaceOne({"_id": type, "to": before}, _document(fields), upsert=True)
 
 

@@ -1,6 +1,7 @@
 """What the remaining events of an aggregate prove about its head. No I/O.
 
-A head outlives its events, so after some have expired, not everything can be proven. What cannot stays as it is.
+A head outlives its events, so after some have expired, not everything can be proven. What cannot be proven stays as it
+is.
 """
 
 from collections.abc import Container, Sequence

@@ -28,7 +28,7 @@ LAST: Final[Sequence[str]] = ("lastPosition", "latest")
 
 @dataclass(slots=True)
 class Tally:
-    """Rows without their `_id`, by the members of the `_id`."""
+    """Rows without their `_id`, keyed by the members of the `_id`."""
 
     rows: Rows = field(default_factory=dict)
 

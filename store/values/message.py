@@ -6,7 +6,7 @@ from typing import Any, Final, TypeAlias
 
 from eventscope.store.values.documents import EventDocument
 
-# the expected versions of an aggregate that are not a version number
+# the expected versions of an aggregate that are not numbers
 ANY_VERSION: Final = None
 NO_STREAM: Final = 0
 
@@ -47,8 +47,8 @@ class AcceptedMessage:
     `claimed_version` is the version that the publisher believes this event to have; nothing depends on it.
     `has_timestamp` is False if the timestamp is JetStream's; `keeps_headers` is True if the `headers` in the metadata
     are those of NATS, and not the message's own. `claim` names the extension with the claimed version if that is not an
-    integer; None if every extension is content. `beside_bytes` is about how many bytes of the fields came from headers
-    or subject, which the events of a group share.
+    integer; None if every extension is content. `beside_bytes` says roughly how many bytes of the fields came from
+    headers or subject, which the events of a group share.
     """
 
     arrival: Arrival

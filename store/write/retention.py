@@ -35,7 +35,7 @@ class Retention:
         return days_of_type
 
     def expire_at(self, type: str, recorded_at: int) -> datetime | None:
-        """When an event expires: the days of its type after the end of its hour; None if it is kept for ever.
+        """When an event expires: the end of its hour plus the days of its type; None if it is kept for ever.
 
         Whole hours keep the rollups small, since these count by hour of expiry.
         """

@@ -21,7 +21,7 @@ FRAME: Final = 320  # bytes that suffice for everything in a message but its eve
 
 @dataclass(frozen=True, slots=True)
 class LiveBatch:
-    """Events on positions above `previous`, up to `head`. A heartbeat has none, and the two are equal."""
+    """Events on positions above `previous`, up to `head`. A heartbeat has no events and equal heads."""
 
     previous: int
     head: int

@@ -51,7 +51,7 @@ def looks_binary(headers: Mapping[str, str]) -> bool:
 
 
 def binary(headers: Mapping[str, str], raw: bytes, loads: Loads) -> Contents:
-    """The contents of a CloudEvent in binary mode. WrongEnvelope if it is none, InvalidMessage for invalid data."""
+    """The contents of a CloudEvent in binary mode. WrongEnvelope if it is not one, InvalidMessage for invalid data."""
     values = _values(headers)
     event = {n.removeprefix(ATTRIBUTE): _one(map(unquote, v)) for n, v in values.items() if n.startswith(ATTRIBUTE)}
     outer = {"datacontenttype": _one(values["content-type"])} if "content-type" in values else {}
@@ -67,7 +67,7 @@ def binary(headers: Mapping[str, str], raw: bytes, loads: Loads) -> Contents:
 
 
 def structured(event: dict[str, Any], loads: Loads) -> Contents:
-    """The contents of a CloudEvent whose attributes are members of the message. WrongEnvelope if it is none."""
+    """The contents of a CloudEvent whose attributes are members of the message. WrongEnvelope if it is not one."""
     if event.get("data") is not None or not isinstance(event.get(IN_BASE64), str):
         return _contents(event)
     data = _decode(event.get("datacontenttype"), event[IN_BASE64], loads)

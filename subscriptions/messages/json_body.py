@@ -17,7 +17,7 @@ HIDDEN: Final = (rb"\u0000", rb"\u0024", rb"\u0064", rb"\u0062")  # escapes of N
 
 
 def load_exported(raw: bytes) -> Any:
-    """As `load`, for an event of another log."""
+    """Like `load`, for an event of another log."""
     return load(raw, MOST_EXPORTED_BYTES, MOST_DEPTH + 1)
 
 

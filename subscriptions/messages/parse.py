@@ -248,5 +248,5 @@ def _header_id(headers: Mapping[str, str]) -> str | None:
 
 def generated_id(stream: str, sequence: int, recorded_at: int) -> str:
     """The id of a message without one, generated from its position in the stream."""
-    # the same when a stream is read again, and another for a sequence that was reused, by its timestamp
+    # the same when a stream is read again; another one for a reused sequence, because of its timestamp
     return hashlib.sha256(f"{stream}\n{sequence}\n{recorded_at}".encode()).hexdigest()[:32]

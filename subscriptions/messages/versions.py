@@ -38,7 +38,7 @@ def expected_versions(headers: Mapping[str, str], count: int) -> Sequence[int | 
 
 
 def before(version: object) -> int:
-    """The version that the aggregate must have for the event to get this one. InvalidMessage if it is none."""
+    """The version that the aggregate must have for the event to get this one. InvalidMessage if it is not a version."""
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         reason = f"version is {str(version)[:40]} and not the 1, 2, 3 … that this event would get"
         raise InvalidMessage("INVALID_FIELD", reason, "version")
@@ -46,7 +46,7 @@ def before(version: object) -> int:
 
 
 def expectation(name: str, value: object) -> int:
-    """The version that a header or an attribute of that name requires. InvalidMessage if it is none."""
+    """The version that a header or an attribute of that name requires; 0 for `none`. Otherwise InvalidMessage."""
     if value == "none":
         return NO_STREAM
     text = str(value) if type(value) is int else value

@@ -48,7 +48,7 @@ async def holders(js: JetStreamContext, stream: str) -> list[Holder]:
         for one in page:
             if one.config is not None and one.config.durable_name and one.ack_floor is not None:
                 times = [one.created, one.ack_floor.last_active, one.delivered.last_active if one.delivered else None]
-                # the floor does not move over messages that the consumer does not read
+                # the floor does not move past messages that the consumer does not read
                 next = one.ack_floor.stream_seq + 1 if one.num_pending or one.num_ack_pending else NOTHING
                 holders.append(Holder(one.name, next, _latest(times), _filters(one.config)))
         offset += len(page)

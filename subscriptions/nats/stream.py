@@ -46,9 +46,9 @@ async def connect(
 ) -> Client:
     """Connect to NATS (commas separate several servers), or raise CannotStart after `seconds`.
 
-    A `lasting` connection is restored whenever it breaks, however long that takes. Any other is then closed, so that
-    nothing it still buffers arrives after what the next connection sends. TLS is used if the server demands it, the
-    address starts with tls://, or `access` has something for it.
+    A `lasting` connection is restored whenever it breaks, however long that takes. Any other connection is closed when
+    it breaks, so that nothing it still buffers arrives after what the next connection sends. TLS is used if the server
+    demands it, the address starts with tls://, or `access` has something for it.
     """
     servers = [server.strip() for server in url.split(",")]
     encrypted = access.encrypted or any(server.startswith("tls://") for server in servers)
@@ -175,7 +175,7 @@ async def close(client: Client) -> None:
 
 
 async def _give_up(client: Client) -> None:
-    if client.options:  # else it could not even parse the address, and nats-py cannot close what it never opened
+    if client.options:  # else nats-py could not even parse the address, and cannot close what it never opened
         await close(client)
 
 

@@ -23,7 +23,7 @@ INBOX: Final = "_INBOX."  # no answer goes elsewhere: the ingester may publish w
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """An event in the log. `version` is None where it has no aggregate."""
+    """An event in the log. `version` is None if the event has no aggregate."""
 
     id: str
     position: int

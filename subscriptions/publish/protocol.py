@@ -53,7 +53,7 @@ def compose(
 
 
 def encode(content: EventMessage | Sequence[EventMessage], name: str) -> bytes:
-    """The JSON of an event, or of several stored together. BadInput, which calls them `name`, if there is none."""
+    """The JSON of an event, or of several stored together. BadInput, which calls them `name`, if they are not JSON."""
     try:
         return json_text.dumps(content, option=ENCODING)
     except json_text.Fault as fault:

@@ -123,7 +123,7 @@ class Publisher:
         return outgoing.id
 
     async def flush(self) -> None:
-        """Wait until all that was published is acknowledged. Unavailable as from `publish`."""
+        """Wait until all that was published is acknowledged. Raises Unavailable as `publish` does."""
         await self._idle.wait()
         if self._work.done():
             raise self._failure()
