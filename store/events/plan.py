@@ -220,7 +220,7 @@ def _leads(filter: Filter, paths: frozenset[str]) -> bool:
         case Ids() | Among():
             return True
         case Holds(path, (Equals(values),)):
-            # of a list or an object, the index would only match the first element
+            # for a list or an object, the index would only compare the first element
             simple = all(isinstance(value, str | int | float) for value in values)
             return simple and dotted(path) in paths
         case All():

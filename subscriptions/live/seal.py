@@ -27,7 +27,7 @@ class Seal:
     log: str | None = None
     """The name of the log."""
     number: int = 0
-    """Of the last message."""
+    """The number of the last message."""
 
     def of(self, key: bytes, term: int, log: str | None) -> Self:
         """The seal of that key, term and log: this one if none has changed, since its numbers must go on rising."""
