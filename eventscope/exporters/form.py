@@ -21,7 +21,7 @@ NAMES: Final[Mapping[str, str]] = {member: field for field, member in event.NAME
 COLUMNS: Final = tuple(NAMES)
 JSON: Final = ("data", "metadata", "extensions")
 INTEGERS: Final = ("position", "version", "claimedVersion")
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "'")  # a spreadsheet reads a cell that begins so as a formula
+FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "'")  # a cell that begins like this is a formula in spreadsheets
 END: Final = "end"
 LAST: Final = b'{"end":'  # start of the last line
 BOM: Final = b"\xef\xbb\xbf"

@@ -9,7 +9,7 @@ from urllib.parse import quote_from_bytes
 MARK: Final = b"\x01"
 FIELDS: Final = ("%H", "%P", "%an", "%ae", "%at", "%cn", "%ce", "%ct", "%s")
 
-# Each commit is compared with its first parent, the root with nothing. All that git's settings could change is set.
+# Each commit is compared with its first parent, the root with nothing. Options fix what git's settings could change.
 ARGUMENTS: Final = (
     "log",
     "-z",
