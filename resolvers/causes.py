@@ -11,7 +11,7 @@ from eventscope.store.events.links import Link
 from eventscope.store.log import Log
 from eventscope.store.values.documents import EventDocument
 
-MOST_COUNTED: Final = 10_000  # events that are counted one by one
+MOST_COUNTED: Final = 10_000  # events that are counted one by one, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ async def counts(log: Log, pairs: Sequence[tuple[Link, str]]) -> list[int]:
 async def effects(
     log: Log, event: EventDocument, request: PageRequest, load: Load, count: Counting
 ) -> Page[EventDocument]:
-    """A page of the events that this one caused, in the order of the log."""
+    """A page of the events that this one caused, in log order."""
     id = event["messageId"]
     above = await same_log.place(log, "e", request.after, "after")
     events = await load(LinkRequest("causationId", id, request.size + 1, above))
@@ -64,7 +64,7 @@ async def effects(
 async def related(
     log: Log, event: EventDocument, request: PageRequest, load: Load, count: Counting
 ) -> Page[EventDocument]:
-    """A page of the other events of its conversation, in the order of the log."""
+    """A page of the other events of its conversation, in log order."""
     id = event.get("correlationId")
     if id is None:
         return page(request, [], cursor.of_events(None), _none)

@@ -37,7 +37,7 @@ def encode(kind: Kind, place: int, head: int | None = None, *, tag: str | None) 
 
 
 def of_event(event: EventDocument, suffix: str) -> str:
-    """The cursor of an event, made faster than by `encode`; `suffix` is `suffix(tag)`."""
+    """The cursor of an event, built faster than by `encode`; `suffix` is `suffix(tag)`."""
     return f"e{event['_id']:x}{suffix}"
 
 

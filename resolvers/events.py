@@ -14,7 +14,7 @@ from eventscope.store.state import checkpoint
 from eventscope.store.stats import counts
 from eventscope.store.values.documents import EventDocument
 
-MOST_COUNTED: Final = 10_000  # events that are counted one by one
+MOST_COUNTED: Final = 10_000  # events that are counted one by one, at most
 
 
 async def event(log: Log, id: str, fields: Fields = None) -> EventDocument | None:
@@ -82,7 +82,7 @@ async def replay(
 
 
 async def count(log: Log, filter: Filter) -> Count:
-    """How many events match the filter: exact if the rollups know it, else counted up to a limit."""
+    """How many events match the filter: exact if the rollups have the number, else counted up to a limit."""
     scope = _scope(filter)
     if scope is not None:
         n = await counts.total(log, scope)

@@ -75,7 +75,7 @@ class Services:
     """Returns what NATS does not permit; None if it refused nothing."""
     limits: Limits = field(default_factory=Limits)
     places: Places = field(default_factory=Places)
-    """For operations that read much."""
+    """The places for operations that read much."""
     ending: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the process is about to end: subscriptions should end, too."""
 
@@ -162,7 +162,7 @@ class Context:
 
     @cached_property
     def fields_loader(self) -> DataLoader[str, FieldCounts]:
-        """The fields of types of event."""
+        """The fields of event types."""
 
         async def load(types: list[str]) -> list[FieldCounts]:
             return await catalogue.fields(self.log, types)
@@ -171,7 +171,7 @@ class Context:
 
     @cached_property
     def type_loader(self) -> DataLoader[str, EventTypeSummary | None]:
-        """Types of event by name."""
+        """Event types by name."""
 
         async def load(names: list[str]) -> list[EventTypeSummary | None]:
             return await catalogue.by_name(self.log, names)
@@ -194,7 +194,7 @@ class Context:
 
     @property
     def suffix(self) -> str:
-        """What the cursors of the log end in."""
+        """The text that the cursors of the log end in."""
         return cursor.suffix(self.log.identity.tag)
 
     def charge(self, nodes: int) -> None:

@@ -89,7 +89,7 @@ class Direct:
                 return await run(self._schema, plan, context)
         except TimeoutError:
             return ExecutionResult(None, [timeout_error(self._seconds)])
-        # any error: as in Strawberry's pipeline, it becomes one of the answer; `process_errors` logs it if it is ours
+        # any error: as in Strawberry's pipeline, it becomes an error of the answer; `process_errors` logs our own
         except Exception as error:
             own = error if isinstance(error, GraphQLError) else GraphQLError(str(error), original_error=error)
             return ExecutionResult(None, [own])

@@ -23,7 +23,7 @@ def of_event(event: Mapping[str, Any]) -> str:
 
 
 def message_id(id: str) -> str:
-    """The message id of the event with that id; a message id itself works too, unless it is another event's id."""
+    """The message id of the event with that id; a message id itself works, too, unless it is another event's id."""
     rest = id.removeprefix(EVENT)
     return rest if rest.startswith(RESERVED) else id
 

@@ -84,6 +84,6 @@ class ObserverExtension(SchemaExtension):
     def _kind(self) -> str:
         try:
             kind: OperationType = self.execution_context.operation_type
-        except RuntimeError:  # there is no operation, or it is unclear which one
+        except RuntimeError:  # there is no operation, or it is unclear which one was requested
             return "unknown"
         return str(kind.value)

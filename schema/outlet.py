@@ -8,7 +8,7 @@ from eventscope.subscriptions.live.sink import Sink
 
 @dataclass(frozen=True, slots=True)
 class Outlet:
-    """The way to one subscriber, and its request. `rights` is everything that decides what it may see."""
+    """The way to one subscriber, and the subscriber's request. `rights` is everything that decides what it may see."""
 
     sink: Sink
     query: str

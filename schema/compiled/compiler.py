@@ -226,7 +226,7 @@ class Compiler:
         source = source_class(type)
         if source is None and type.is_type_of is not None:
             raise NotCompilable
-        # `sources.read` treats every dictionary as an event, and so must this
+        # `sources.read` treats every dictionary as an event, and so must this code
         unlike = "is dict" if source is None else f"is not {self._constant(source)}"
         self._write(depth, f"if type({v}) {unlike}: raise Unusual")
 

@@ -1,4 +1,4 @@
-"""Prepares each document once: it is parsed, held to the limits, validated, and ready to be compiled."""
+"""Prepares each document once: it is parsed, checked against the limits, validated, and ready to be compiled."""
 
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ MOST_DOCUMENTS: Final = 1_000
 MOST_TOKENS: Final = 50_000
 MOST_LINES: Final = 50_000
 MOST_TEXT: Final = 1_000_000
-SHARE_OF_REFUSED: Final = 10  # refused documents get a tenth as much memory, and take none from good ones
+SHARE_OF_REFUSED: Final = 10  # refused documents get a tenth as much memory, and take none from valid ones
 
 
 @dataclass(frozen=True, slots=True)

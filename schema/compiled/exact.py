@@ -1,4 +1,4 @@
-"""A validation rule: no number in a default may be changed, and variables within JSON must have types of JSON."""
+"""A validation rule: numbers in defaults must be kept exactly, and variables within JSON must have JSON types."""
 
 from typing import Any, Final
 
@@ -39,7 +39,7 @@ class Exact(ValidationRule):
             self.report_error(GraphQLError(str(error), default))
 
     def leave_operation_definition(self, operation: OperationDefinitionNode, *_: Any) -> None:
-        """Refuse variables within the objects of JSON literals whose values would not be what the client sent."""
+        """Refuse variables within objects of JSON literals if their values would differ from what the client sent."""
         types = {}
         for node in operation.variable_definitions or ():
             type = type_from_ast(self.context.schema, node.type)

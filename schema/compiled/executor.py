@@ -147,7 +147,7 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         grouped_field_set: GroupedFieldSet,
         position_context: Any,
     ) -> Any:
-        """Execute an object's fields: the plain ones by one function, each other one as graphql-core does."""
+        """Execute an object's fields: the plain ones by one function, the others as graphql-core does."""
         if path is None:
             return self._execute_root(parent_type, source_value, grouped_field_set, position_context)
         fields = self._compiled_fields(parent_type, grouped_field_set)

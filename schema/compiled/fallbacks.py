@@ -11,7 +11,7 @@ from graphql import GraphQLError
 from eventscope.errors import log_unexpected
 
 UNUSUAL_VALUE: Final = "unusual_value"
-"""A value was not as its type says: a null where none may be, or a value of another type."""
+"""A value did not fit its type: a null where none may be, or a value of another type."""
 ERROR: Final = "error"
 """Reading or writing a value raised. graphql-core raises the same, and reports it with its path."""
 UNEXPECTED: Final = "unexpected"
@@ -29,7 +29,7 @@ VALUE_ERRORS: Final = (GraphQLError, ArithmeticError, AttributeError, LookupErro
 
 
 class Unusual(Exception):
-    """A value is not as its type says."""
+    """A value does not fit its type."""
 
 
 class Fallbacks:

@@ -30,9 +30,9 @@ class PerEvent:
             prepared.document,
             raw_variable_values=variables,
             operation_name=operation_name,
-            is_awaitable=cast("Any", optimized_is_awaitable),  # its type says less than it does
+            is_awaitable=cast("Any", optimized_is_awaitable),  # its annotation is narrower than what it does
         )
-        assert isinstance(executor, Executor)  # it is a list of errors only for wrong variables
+        assert isinstance(executor, Executor)  # `build` returns a list of errors only for wrong variables
         assert core.subscription_type is not None
         self._executor: Executor[None] = executor
         self._type = core.subscription_type
@@ -60,7 +60,7 @@ class PerEvent:
             data: Any = executor.execute_collected_root_fields(
                 self._type, executor.root_value, self._fields, False, self._deferred
             )
-        # any error: as in graphql-core, it becomes one of the result, which has no data then
+        # any error: as in graphql-core, it becomes an error of the result, which then has no data
         except Exception as error:
             return _failure(executor, error)
         if executor.is_awaitable(data):

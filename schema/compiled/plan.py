@@ -50,8 +50,8 @@ from eventscope.schema.compiled.executor import CompiledExecutor
 from eventscope.schema.compiled.fallbacks import TOO_MANY_VARIANTS, Fallbacks
 from eventscope.schema.compiled.internals import graphql_schema
 
-MOST_ERRORS: Final = 50  # of variables: graphql-core's own limit
-MOST_ROOTS: Final = 64  # of one query
+MOST_ERRORS: Final = 50  # errors in variables: graphql-core's own limit
+MOST_ROOTS: Final = 64  # for one query
 Resolver: TypeAlias = StrawberryResolver[Any]
 NO_VARIABLES: Final = VariableValues({}, {})
 
@@ -71,7 +71,7 @@ def variables(schema: GraphQLSchema, operation: OperationDefinitionNode) -> tupl
     """The variables of an operation of a valid document."""
     result = []
     for node in operation.variable_definitions or ():
-        # validation has made sure that it has a type, and an input type
+        # validation has ensured that it has a type, which is an input type
         signature = cast("GraphQLVariableSignature", get_variable_signature(schema, node))
         default = get_variable_values(schema, [node], {}, MOST_ERRORS)
         is_leaf = is_leaf_type(get_named_type(signature.type))
@@ -125,7 +125,7 @@ class Argument:
 
 
 class RawInfo:
-    """What graphql-core tells resolvers; the parts that are seldom used are made on demand."""
+    """What graphql-core passes to resolvers; rarely used parts are created on demand."""
 
     __slots__ = ("_whole", "context", "field_nodes", "fragments")
 
@@ -172,14 +172,14 @@ class RootField:
         return answer
 
     def info(self, executor: Callable[[], CompiledExecutor]) -> GraphQLResolveInfo[Any]:
-        """All that graphql-core tells resolvers."""
+        """Everything that graphql-core passes to resolvers."""
         path = Path(None, self.key, self.parent.name)
         return executor().build_resolve_info(self.definition, self.nodes, self.parent, path)
 
 
 @dataclass(slots=True)
 class PlannedQuery:
-    """A query of a document, with its root field by the values of the variables that decide what is selected."""
+    """A query of a document, with one root field per set of values of the variables that decide what is selected."""
 
     operation: OperationDefinitionNode
     variables: tuple[Variable, ...]
@@ -207,7 +207,7 @@ class PlannedQuery:
         try:
             return convert()
         except GraphQLError:
-            return None  # the request is wrong, and nothing of ours failed
+            return None  # the request is wrong, and Eventscope did not fail
         except Exception as error:
             self.fallbacks.report(self.fallbacks.reason(error))
             return None
@@ -216,7 +216,7 @@ class PlannedQuery:
 def root(
     schema: Schema, operation: OperationDefinitionNode, fragments: dict[str, FragmentDetails], values: VariableValues
 ) -> RootField | None:
-    """The root field, if it is the only one and nothing but its resolver, an asynchronous one, decides its value."""
+    """The root field, if it is the only one and only its resolver, which must be asynchronous, decides its value."""
     core = graphql_schema(schema)
     parent = core.query_type
     assert parent is not None
@@ -261,7 +261,7 @@ def root(
 
 
 def _has_only_a_resolver(schema: Schema, field: StrawberryField) -> bool:
-    """Whether nothing but the resolver, which must be asynchronous, decides the field's value."""
+    """Whether only the resolver, which must be asynchronous, decides the field's value."""
     resolver = field.base_resolver
     return (
         resolver is not None

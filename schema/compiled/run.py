@@ -20,7 +20,7 @@ from eventscope.schema.compiled.plan import PlannedQuery, RawInfo, RootField
 
 @dataclass(frozen=True, slots=True)
 class QueryPlan:
-    """A valid query with its variables: all that is the same each time it is requested.
+    """A valid query with its variables: everything that is the same each time it is requested.
 
     `arguments` are those of its root field, None if one of them is wrong. `generation` is that of the documents when
     the plan was made.
@@ -67,7 +67,7 @@ async def _run_root(
     try:
         raw = RawInfo(context, root, executor)
         value = await root.resolve(schema.config.info_class, raw, arguments)
-    # any error: graphql-core meets it again in the resolver's place, and gives it its path
+    # any error: graphql-core gets it again in place of the resolver's result, and adds its path
     except Exception as error:
         return await _execute(executor(), _raising(error))
     if root.complete is not None:

@@ -30,7 +30,7 @@ NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 class SelectionInfo(Info):
-    """What the schema is built with, so that resolvers can ask which fields of documents they need."""
+    """The `Info` that the schema is built with, so that resolvers can ask which fields of documents they need."""
 
     def document_fields(self) -> tuple[str, ...] | None:
         """The fields of documents that the field's selection needs; None when it may need all."""

@@ -34,7 +34,7 @@ def input_types(schema: GraphQLSchema, operation: OperationDefinitionNode) -> In
 
 
 def has_too_many_objects(types: InputTypes, variables: Mapping[str, Any]) -> bool:
-    """Whether the variables hold more input objects than are coerced. JSON does not count, whatever its size."""
+    """Whether the variables hold more input objects than are coerced. JSON values do not count, whatever their size."""
     waiting = [(variables[name], type) for name, type in types.items() if name in variables]
     count = 0
     while waiting and count <= MOST:

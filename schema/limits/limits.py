@@ -18,7 +18,7 @@ UNCOUNTED = 10**9
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The most that one operation may have of each kind. The parser stops at `tokens`.
+    """The maximum that one operation may have of each kind. The parser stops at `tokens`.
 
     `bytes` limits what is read from the log, which is known only while it is read.
     """

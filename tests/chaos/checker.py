@@ -183,7 +183,7 @@ def _unpublished(published: Sequence[Published], contents: LogContents) -> Itera
 
 
 def _rejections(contents: LogContents) -> Iterator[Finding]:
-    """I2: the message at one position of the stream is rejected at most once."""
+    """I2: the message at one sequence of the stream is rejected at most once."""
     numbers = [row["_id"] for row in contents.rejected]
     for number in sorted(set(range(1, contents.checkpoint.get("rejectedHead", 0) + 1)) - set(numbers)):
         yield Finding(Kind.LOST, "I2", f"rejection {number} is missing")

@@ -18,7 +18,7 @@ class Acknowledgement:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What JetStream lost of the messages that these starts of the server acknowledged: after `beyond`, through `last`.
+    """Sequences after `beyond`, through `last`, that these starts of the server acknowledged and JetStream lost.
 
     `servers` is None for any start: a later one may call a message a duplicate of one that was dropped before.
     """

@@ -1,4 +1,4 @@
-"""The checker notices violations: the test of the tests that rely on it."""
+"""The checker notices violations, so that the tests that rely on it can be trusted."""
 
 import asyncio
 import copy

@@ -1,4 +1,4 @@
-"""The live checker notices violations: the test of the tests that rely on it."""
+"""The live checker notices violations, so that the tests that rely on it can be trusted."""
 
 from collections.abc import Callable
 from typing import Any, Final

@@ -30,7 +30,7 @@ async def test_two_ingesters_that_both_hold_the_lease_store_everything_once_and_
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Both ingesters ignore the lease and have one name, so that only the fence keeps them apart."""
+    """Both ingesters ignore the lease and have the same name, so that only the fence keeps them apart."""
 
     async def ignore_lease(
         log: Log, holder: str, seconds: float, session_id: object = None, *, at_work: bool = True

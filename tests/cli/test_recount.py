@@ -58,7 +58,7 @@ async def stats(api: str) -> list[int]:
 
 
 async def as_a_wrong_clock_left_it(log: Log) -> None:
-    """What an older version did in ten seconds with its clock forty days ahead: it took everything for expired."""
+    """What an older version did in ten seconds with its clock forty days ahead: it treated everything as expired."""
     for type, through in (("a", 9), ("b", 10)):
         await log.expirations.insert_one({"_id": type, "through": through})
     await log.rollups.delete_many({"_id.minute": {"$exists": False}})

@@ -49,7 +49,7 @@ async def api(settings: Settings, log: Log, client: Client) -> AsyncIterator[Run
 
 
 async def run(api: RunningApi, example: str, name: str, *arguments: str | Path) -> Any:
-    """The report of the script about the client that the example creates for this API."""
+    """What the script reports about the client that the example creates for this API."""
     script = example.replace(EXAMPLE, api.http.base_url.netloc.decode()) + (HERE / f"{name}.mjs").read_text()
     # Node has the browsers' WebSocket, up to version 21 only with this option
     options = ("--experimental-websocket", "--no-warnings", "--input-type=module", "--eval", script)

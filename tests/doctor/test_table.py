@@ -1,4 +1,4 @@
-"""The doctor's table for people: each advice once, below the first finding that needs it."""
+"""The doctor's table for people: each piece of advice once, below the first finding that needs it."""
 
 from rich.console import Console
 

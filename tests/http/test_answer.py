@@ -1,4 +1,4 @@
-"""Answers written piece by piece: the same text, with bounded work for each piece, up to a limit of size."""
+"""Answers written piece by piece: the same text, with bounded work for each piece, up to a size limit."""
 
 from typing import Any
 

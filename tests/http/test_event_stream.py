@@ -1,4 +1,4 @@
-"""GraphQL over server-sent events: the same feed as over WebSocket, one operation a stream."""
+"""GraphQL over server-sent events: the same feed as over WebSocket, with one operation per stream."""
 
 import asyncio
 import json

@@ -49,7 +49,7 @@ changes = st.one_of(
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Made]:
-    """Commits that each have some earlier ones as parents, unless they are the first."""
+    """Commits; each except the first has some earlier ones as parents."""
     made = [Made([], draw(st.lists(puts, min_size=3, max_size=6)))]
     for number in range(1, draw(st.integers(1, 7))):
         parents = st.lists(st.integers(max(0, number - 3), number - 1), unique=True, min_size=1, max_size=3)
@@ -62,7 +62,7 @@ def quoted(path: bytes) -> bytes:
 
 
 def import_stream(history: list[Made]) -> bytes:
-    """The history in the language of git fast-import."""
+    """The history in the format of git fast-import."""
     lines: list[bytes] = []
     alive: list[set[bytes]] = []
     for number, made in enumerate(history):

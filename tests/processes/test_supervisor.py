@@ -146,7 +146,7 @@ async def test_a_child_gets_our_environment_and_its_own(
 
 
 async def test_ctrl_c_at_the_terminal_does_not_reach_the_children(tmp_path: Path, supervisor: Supervisor) -> None:
-    """They are ended by us, in order, so they must not be in our process group."""
+    """The supervisor ends them in order, so they must not be in its process group."""
     await supervisor.start(child(tmp_path, POLITE))
     assert os.getpgid(supervisor.pids["child"]) != os.getpgid(0)
 

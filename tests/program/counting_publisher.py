@@ -3,7 +3,7 @@
     python counting_publisher.py NATS_URL PREFIX NAME COUNT
 
 It stands for a class of a NestJS backend. The numbers begin at 1 in each process, whether a replica or the same service
-after a restart; the class neither uses JetStream nor sets headers. Each message is printed once it was sent to NATS.
+after a restart; the class neither uses JetStream nor sets headers. Each message is printed after it is sent to NATS.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Subscriptions: exactly the events of the log after a place in it, in order (I5); nothing stays when they end."""
+"""Subscriptions: exactly the events of the log after a place in it, in order (I5); they leave nothing behind."""
 
 import asyncio
 from collections import Counter

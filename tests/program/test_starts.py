@@ -1,4 +1,4 @@
-"""A signal ends every command, at whatever moment of its start it comes, and no process stays."""
+"""A signal ends every command, at whatever moment of its start it comes, and leaves no process behind."""
 
 import asyncio
 import os

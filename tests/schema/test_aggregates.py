@@ -1,4 +1,4 @@
-"""Aggregates: heads as their events leave them, their events, and lists of them."""
+"""Aggregates: their heads, their events, and lists of aggregates."""
 
 from typing import Any
 

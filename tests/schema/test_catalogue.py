@@ -74,7 +74,7 @@ async def api_of(world: SampleApi, events: list[dict[str, Any]]) -> AsyncIterato
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def shop(world: SampleApi) -> AsyncIterator[RunningApi]:
-    """A log of orders, and of a thousand and one types with a name in common."""
+    """A log of orders, and of a thousand and one types with a common prefix."""
     now = moment.now()
     datas: list[Any] = [
         {"total": 5, "lines": [{"sku": "a"}]},

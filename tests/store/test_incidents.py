@@ -1,4 +1,4 @@
-"""Incidents of the servers are kept until somebody acknowledges them; why an ingester stopped, for a minute."""
+"""Incidents of the servers are kept until they are acknowledged; why an ingester stopped is kept for a minute."""
 
 import pytest
 

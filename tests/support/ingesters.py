@@ -70,7 +70,7 @@ async def publish(client: Client, prefix: str, count: int, start: int = 0) -> No
 
 
 async def try_to_publish(client: Client, prefix: str, start: int) -> bool:
-    """Whether five more could be published."""
+    """Whether five more events could be published."""
     with suppress(nats.errors.Error):
         await publish(client, prefix, 5, start)
         return True

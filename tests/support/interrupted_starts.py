@@ -2,8 +2,8 @@
 
     python -m tests.support.interrupted_starts --starts 50 --seed 1
 
-Each time it must be gone in time, with no child and no lock left, and the next start must find the events of all
-starts before.
+Each time it must end in time, with no child and no lock left, and the next start must find the events of all
+earlier starts.
 """
 
 import argparse

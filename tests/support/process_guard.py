@@ -19,7 +19,7 @@ def mark(item: pytest.Item) -> None:
 
 
 def watch(item: pytest.Item | None) -> None:
-    """Forbid this test to start a process unless it is marked."""
+    """Forbid this test to start a process, unless the test is marked."""
     global _forbidden_to
     _forbidden_to = item.nodeid if item and not item.get_closest_marker(MARKER) else None
 

@@ -112,7 +112,7 @@ async def _said(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line
 
 
 async def _turns() -> None:
-    """Let all pending work finish: takes as long as a round trip over another connection."""
+    """Let all pending work finish: this waits for a round trip over another connection."""
     server = await asyncio.start_server(lambda reader, writer: writer.close(), HOST, 0)
     for _ in range(20):
         reader, writer = await asyncio.open_connection(HOST, server.sockets[0].getsockname()[1])

@@ -314,7 +314,7 @@ async def test_where_no_origin_is_listed_nothing_is_said_of_origins(settings: Se
 
 
 async def statuses(api: RunningApi, *forwarded: dict[str, str]) -> list[int]:
-    """The statuses of event streams that are open at the same time, each with its own of these headers."""
+    """The statuses of event streams that are open at the same time, each with one of these sets of headers."""
     streams: list[Any] = []
     try:
         for headers in forwarded:

@@ -10,7 +10,7 @@ def _doubling(steps: int, width: int, type: str, inner: str, spread: str) -> str
 
 
 def fragments(steps: int, width: int = 2) -> str:
-    """`width` to the power of `steps` fields, without one alias or any depth."""
+    """`width` to the power of `steps` fields, without aliases and without depth."""
     return "{...F0}" + _doubling(steps, width, "Query", "__typename", "...F{}")
 
 

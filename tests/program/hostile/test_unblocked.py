@@ -58,7 +58,7 @@ class Watched:
         return float((await self.http.get("/longest")).json()["seconds"])
 
     async def memory(self) -> int:
-        """The most memory that the process has held."""
+        """The maximum memory that the process has held."""
         return int((await self.http.get("/longest")).json()["bytes"])
 
 

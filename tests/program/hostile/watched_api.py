@@ -1,7 +1,7 @@
 """An API in a process of its own that measures, on its event loop, the longest time that others had to wait.
 
-That is measured in CPU time of the loop's thread, so that it is the same on a busy machine: `/longest` gives it in
-seconds since it was last asked, with the most memory that the process ever held.
+This is measured in CPU time of the loop's thread, so that it is the same on a busy machine: `/longest` returns the
+longest time since the last request, in seconds, with the maximum memory that the process has held.
 """
 
 import asyncio

@@ -39,7 +39,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class TwinApis:
-    """Both of them."""
+    """The two APIs."""
 
     compiled: Starlette
     plain: Starlette

@@ -120,7 +120,7 @@ async def test_a_read_that_has_to_wait_gives_and_counts_the_same_afterwards(
 
 
 async def _left(budget: ReadBudget, read: Awaitable[Any]) -> Any:
-    """What an operation read that has ended on return."""
+    """What the operation read; it has ended on return."""
     try:
         return await read
     finally:

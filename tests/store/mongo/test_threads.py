@@ -1,4 +1,4 @@
-"""Blocking calls run in threads, concurrently, and each has its outcome, even if its callers are cancelled."""
+"""Blocking calls run in threads, concurrently, and each returns its outcome, even if its callers are cancelled."""
 
 import asyncio
 import threading

@@ -67,7 +67,7 @@ class Samples:
 
     @property
     def aggregate(self) -> All:
-        """All of one aggregate."""
+        """All events of one aggregate."""
         return All((Among("aggregateType", ("user",)), Among("aggregateId", self.aggregate_ids[:1])))
 
 
