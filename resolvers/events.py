@@ -124,7 +124,7 @@ def _stop(page: EventPage, tag: str | None, head: int | None = None) -> Stop | N
 
 
 def _scope(filter: Filter) -> counts.Scope | None:
-    """The filter as a scope of rollups; None unless it has only types, aggregate types and times, once each."""
+    """The filter as a scope of rollups; None unless it has only types, aggregate types and times, each at most once."""
     types: TypePatterns | None = None
     aggregate_types: tuple[str, ...] | None = None
     low: int | None = None

@@ -1,4 +1,4 @@
-"""Pages of lists, after Relay's connection specification: by key, never by offset."""
+"""Pages of lists, according to Relay's connection specification: by key, never by offset."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -65,7 +65,7 @@ WHOLE: Final = PageCoverage(complete=True, scanned_to=None)
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Where a search ended early: the next page goes on after this place."""
+    """Where a search ended early: the next page continues after this place."""
 
     position: int
     cursor: str
@@ -110,7 +110,7 @@ def page(
     total_count: Callable[[], Awaitable[Count]],
     stop: Stop | None = None,
 ) -> Page[Node]:
-    """The page of `entries`, in the order of reading: one more than requested, if there are more; or up to `stop`.
+    """The page of `entries`, in reading order: one more than requested if there are more, or those up to `stop`.
 
     Entries on the other side are assumed if the request has a cursor there, as Relay allows.
     """

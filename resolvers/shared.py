@@ -26,7 +26,7 @@ class SharedAnswers:
         self._tasks: dict[Hashable, _SharedTask] = {}
 
     async def of(self, key: Hashable, find: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """The answer for the key, computed by `find` on the first call; all that wait for it get what `find` raises."""
+        """The answer for the key, computed by `find` on the first call; if `find` raises, so do all waiting calls."""
         shared = self._tasks.get(key)
         if shared is None:
             shared = self._tasks[key] = _SharedTask(asyncio.create_task(find()))

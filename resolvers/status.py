@@ -12,7 +12,7 @@ from eventscope.store.state.checkpoint import LogCheckpoint
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What the store knows about the log. `head` is 0 and `first_position` None while it is empty."""
+    """What the store knows about the log. `head` is 0 and `first_position` None while the log is empty."""
 
     head: int
     first_position: int | None

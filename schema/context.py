@@ -219,7 +219,7 @@ class Context:
 
 
 def _observe_error(loading: asyncio.Future[Any]) -> None:
-    # callers handle the error, but all of them may be gone, and asyncio would log it as never retrieved
+    # callers handle the error; if all of them are gone, asyncio would log it as never retrieved
     if not loading.cancelled():
         loading.exception()
 

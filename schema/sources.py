@@ -48,7 +48,7 @@ READERS: Final[Mapping[type, Mapping[str, Reader]]] = {
 
 
 def is_event(source: object) -> TypeGuard[EventDocument]:
-    """Whether the source is an event's document: the only dictionaries among the sources."""
+    """Whether the source is an event's document; no other source is a dictionary."""
     return type(source) is dict
 
 

@@ -59,7 +59,7 @@ def test_editors_find_the_public_names_and_others_are_missing() -> None:
 
 
 def test_the_errors_that_the_client_raises_are_public() -> None:
-    """They are those that its modules import. It translates CannotStart, except for an unsupported kind of proxy."""
+    """Its modules import the errors that they raise; it translates CannotStart, except for an unsupported proxy."""
     raised = {
         name
         for module in (event, filters, service, subscription)

@@ -53,7 +53,7 @@ Complete = Callable[[Any, Any], Any]
 
 
 class NotCompilable(Exception):
-    """A selection holds something that cannot be written out, such as a field with a resolver of its own."""
+    """A selection holds something that cannot be compiled, such as a field with a resolver of its own."""
 
 
 class TooLarge(NotCompilable):

@@ -121,7 +121,7 @@ class Author:
         }
 
     def _claim(self, aggregate: str) -> int:
-        """The version as a service counts it in its own memory, which is empty when it starts again."""
+        """The version as a service counts it in its own memory, which is empty after a restart."""
         if self.chance.random() < RESTARTS:
             self.counted.clear()
         self.counted[aggregate] += 1

@@ -45,7 +45,7 @@ async def connections_broken(stage: Stage, chance: random.Random) -> str:
 
 
 async def mongod_read_only(stage: Stage, chance: random.Random) -> str:
-    """Let MongoDB be no primary for a while: it answers reads, and refuses writes."""
+    """Keep MongoDB from being primary for a while: it answers reads, and refuses writes."""
     seconds = chance.randint(2, 5)
     await read_only(stage, seconds)
     return f"for {seconds} s"
@@ -60,7 +60,7 @@ async def mongod_locked(stage: Stage, chance: random.Random) -> str:
 
 
 async def mongod_away_for_long(stage: Stage, chance: random.Random) -> str:
-    """Let MongoDB be dead or unreachable for longer than any time limit."""
+    """Keep MongoDB dead or unreachable for longer than any time limit."""
     if chance.random() < 0.5:
         await stage.mongod.kill()
         await asyncio.sleep(MINUTE)
@@ -72,7 +72,7 @@ async def mongod_away_for_long(stage: Stage, chance: random.Random) -> str:
 
 
 async def read_only(stage: Stage, seconds: int) -> None:
-    """Let MongoDB be no primary for `seconds`, and wait until it is one again."""
+    """Keep MongoDB from being primary for `seconds`, and wait until it is primary again."""
     await stage.log.mongo.client.admin.command(
         {"replSetStepDown": seconds, "secondaryCatchUpPeriodSecs": 0, "force": True}
     )

@@ -88,7 +88,7 @@ class Subscriber:
     through: int | None = None
     """The position at which it may stop; None while it must go on."""
     ending: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when it must leave and stall no longer."""
+    """Set when it must no longer leave or stall."""
 
     @property
     def transcript(self) -> Transcript:
@@ -97,7 +97,7 @@ class Subscriber:
 
     @property
     def done(self) -> bool:
-        """Whether it has everything through the position at which it may stop."""
+        """Whether it has everything up to the position at which it may stop."""
         return self.through is not None and self.cursor is not None and self._position() >= self.through
 
     async def run(self) -> None:

@@ -88,7 +88,7 @@ async def test_a_mongodb_whose_writes_hang_is_waited_for(stage: Stage) -> None:
 
 
 async def _well_again(stage: Stage) -> None:
-    """Everything is ready and at work, all messages are stored, and no ingester was restarted."""
+    """Asserts that everything is ready and at work, all messages are stored, and no ingester was restarted."""
     await _grows(stage)
     for line in stage.lines:
         await _state(line.watch, lambda one: one.ready)

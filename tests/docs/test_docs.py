@@ -1,4 +1,4 @@
-"""The documents are true: commands exist, links lead somewhere, examples run."""
+"""What the documents say is true: commands exist, links lead somewhere, examples run."""
 
 import asyncio
 import re

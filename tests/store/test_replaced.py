@@ -43,7 +43,7 @@ async def write(log: Log, *messages: Any, retention: Retention = FOREVER) -> Non
 
 
 async def lost_under_load(log: Log, *names: str, rename: bool = False) -> None:
-    """Collections disappear while an ingester writes on, which creates them again without noticing."""
+    """Collections disappear while an ingester goes on writing; it creates them again without noticing."""
     async with writing(log, FOREVER, "ann", 60) as writer:
         assert writer is not None
         source = Appender(log, writer.at, sequence=4)
@@ -83,7 +83,7 @@ async def dump(log: Log, *names: str) -> dict[str, list[Document]]:
 
 
 async def restore(log: Log, backup: dict[str, list[Document]]) -> None:
-    """Restore it like `mongorestore --drop`, which replaces the collections."""
+    """Restore the backup like `mongorestore --drop`, which replaces the collections."""
     for name, rows in backup.items():
         await log.mongo.collection(name).drop()
         if rows:

@@ -52,7 +52,7 @@ class Proxy:
         return len(self._connections)
 
     async def heal(self) -> None:
-        """Let everything through at once; forgotten connections stay forgotten."""
+        """Let everything through immediately; forgotten connections stay forgotten."""
         self._delay, self._silent = 0.0, False
         for connection in self._connections:
             if not connection.forgotten:

@@ -1,4 +1,4 @@
-"""How tests wait for what happens elsewhere: for a condition, with a deadline, never for a time."""
+"""How tests wait for what happens elsewhere: until a condition holds, with a deadline, never for a fixed time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

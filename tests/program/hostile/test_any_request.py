@@ -117,7 +117,7 @@ DEEP = {
 
 @pytest.mark.parametrize("kind", DEEP)
 async def test_no_depth_of_values_is_answered_with_500(http: httpx.AsyncClient, kind: str) -> None:
-    """Between the depths that are answered and those that no parser accepts, no depth may break anything."""
+    """Depths between those that are answered and those that no parser accepts must not break anything."""
     before, inner, after = DEEP[kind]
     asked = (
         "{{ events(filter: {{ ids: {} }}) {{ nodes {{ id }} }} }}",

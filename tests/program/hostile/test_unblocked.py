@@ -126,7 +126,7 @@ async def test_questions_made_of_heavy_parts_at_random_keep_nobody_waiting(api: 
 
 
 async def test_health_is_told_while_heavy_questions_are_answered(api: Watched) -> None:
-    """By wall time, unlike other tests: not how soon, which depends on the machine, but whether health is reported."""
+    """This one uses wall time: how soon health is reported depends on the machine, but it must be reported."""
     questions = heavy.questions()
     chosen = [questions[kind] for kind in ("pages of objects", "a trace", "99 conditions", "1000 patterns")]
     asking = [asyncio.create_task(api.ask(*question)) for question in chosen]

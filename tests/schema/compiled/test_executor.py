@@ -225,7 +225,7 @@ Mutant = Callable[[pytest.MonkeyPatch], None]
 
 
 def written(pattern: str, instead: str) -> Mutant:
-    """Generate functions with one text in them replaced by another."""
+    """Replace one text by another in all generated functions."""
 
     def mutate(patch: pytest.MonkeyPatch) -> None:
         source = Compiler._source

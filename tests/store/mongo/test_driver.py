@@ -1,4 +1,4 @@
-"""The two drivers behind one interface, and their errors as ours, while MongoDB is away, slow or unsuitable."""
+"""The two drivers behind one interface, their errors translated into ours, while MongoDB is away, slow or unfit."""
 
 import asyncio
 import gc

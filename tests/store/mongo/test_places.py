@@ -95,7 +95,7 @@ async def test_who_stops_waiting_keeps_no_place() -> None:
 async def test_a_read_that_has_to_wait_gives_and_counts_the_same_afterwards(
     log: Log, appender: Appender, monkeypatch: pytest.MonkeyPatch, held: int
 ) -> None:
-    """If it exceeds what may be held meanwhile, it is released and read again."""
+    """A result that exceeds what may be held while waiting is released and read again."""
     monkeypatch.setattr(budgets, "KEEP_WHILE_WAITING", held)
     monkeypatch.setattr(budgets, "LARGE", 4_000)
     await appender.store(*(event("a", data={"n": "x" * 1000}, correlationId="c") for _ in range(30)))

@@ -1,4 +1,4 @@
-"""What has expired, by type: in the rollups, and in the notes that housekeeping makes when it removes them."""
+"""What has expired, by type: in the rollups, and in the notes that housekeeping makes on removing rollups."""
 
 from dataclasses import dataclass
 

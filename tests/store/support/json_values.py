@@ -89,7 +89,7 @@ def tests(known: list[Any]) -> st.SearchStrategy[Test]:
 
 
 def path_conditions(known: list[Any]) -> st.SearchStrategy[Filter]:
-    """Conditions on what is in events, of every kind."""
+    """Conditions of every kind on what events contain."""
     several = st.lists(tests(known), min_size=1, max_size=3).map(tuple)
     holds = st.builds(Holds, paths(), several)
     return st.one_of(

@@ -48,7 +48,7 @@ class Pace:
         await self.waiting[-1]
 
     async def tick(self) -> None:
-        """Let the time pass that somebody waits for."""
+        """Let the awaited time pass."""
         await until(lambda: self.waiting)
         self.waiting.pop().set_result(None)
 

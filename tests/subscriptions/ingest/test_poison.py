@@ -63,7 +63,7 @@ ODD_HEADERS = [
 
 
 async def kept(log: Log, count: int) -> dict[int, str]:
-    """What became of each sequence, once the log has this many: `event`, or the code of the rejection."""
+    """What became of each sequence, once the log has this many of them: `event`, or the code of the rejection."""
 
     async def there() -> bool:
         place = (await checkpoint.read(log)).place
@@ -254,7 +254,7 @@ async def test_a_connection_goes_on_reading_after_bytes_that_are_no_text_on_any_
 
 
 def some_bytes(chance: random.Random, most: int, least: int = 0) -> bytes:
-    """Bytes of all kinds, preferably those with a meaning."""
+    """Bytes of all kinds, more often those that have a meaning."""
     size = chance.randint(least, most)
     return bytes(chance.choice((chance.randrange(256), *b"\r\n: \x0b\x00\xff1N")) for _ in range(size))
 
