@@ -89,7 +89,7 @@ class Direct:
                 return await run(self._schema, plan, context)
         except TimeoutError:
             return ExecutionResult(None, [timeout_error(self._seconds)])
-        # any error: as in Strawberry's pipeline, it becomes an error of the answer; `process_errors` logs our own
+        # any error: as in Strawberry's pipeline, it becomes an error of the answer, logged if the fault is ours
         except Exception as error:
             own = error if isinstance(error, GraphQLError) else GraphQLError(str(error), original_error=error)
             return ExecutionResult(None, [own])

@@ -31,7 +31,7 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A RetentionGap: the events between have expired."""
+    """A RetentionGap: the events between its cursors have expired."""
 
     after: int
     through: int
@@ -76,7 +76,7 @@ class LiveReport:
 
 
 def check(log: Sequence[EventDocument], transcripts: Sequence[Transcript], expired: Collection[int] = ()) -> LiveReport:
-    """Compare the transcripts with `log`, all events ever stored, in order; `expired` are positions expired since."""
+    """Compare the transcripts with `log`, all events ever stored, in order; `expired` are positions since expired."""
     by_position = {event["_id"]: event for event in log}
     signals = [one.signal for transcript in transcripts for one in transcript.entries if isinstance(one, Signal)]
     return LiveReport(

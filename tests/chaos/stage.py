@@ -134,7 +134,7 @@ async def publishing(settings: Settings, seed: int, rate: float) -> AsyncIterato
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """The proxies through which an ingester and an API reach MongoDB and NATS, and the ports of the two."""
+    """The proxies through which an ingester (at port `watch`) and an API (at `port`) reach MongoDB and NATS."""
 
     mongo: Proxy
     nats: Proxy

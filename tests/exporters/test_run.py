@@ -1,4 +1,4 @@
-"""Exporting from a real log: a file is whole or missing, an interrupted export continues, an import changes nothing."""
+"""Exporting from a real log: a file is whole or missing, an interrupted export continues, and imports are faithful."""
 
 import asyncio
 import io

@@ -297,7 +297,7 @@ async def test_a_hundred_clients_that_vanish_leave_nothing_behind(
 
 
 def tasks() -> Counter[str]:
-    """The tasks that run in the loop, except those that only wait, which the ingester starts now and then."""
+    """The tasks in the loop, except those that only wait for an event: the ingester starts these now and then."""
     running = Counter(getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks())
     del running["Event.wait"]
     return running

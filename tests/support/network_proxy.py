@@ -31,7 +31,7 @@ class _Connection:
 
 
 class Proxy:
-    """Listens at a port of its own for a server at another one. Make it with `proxied`."""
+    """Listens at a port of its own for a server at another one. Make it with `running_proxy`."""
 
     def __init__(self, port: int) -> None:
         self.port = free()

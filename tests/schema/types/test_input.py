@@ -1,4 +1,4 @@
-"""Wrong input: an invalid cursor, time or number is refused by its name, and never reported as our own fault."""
+"""Wrong input: an invalid cursor, time or number is refused with its name, and never reported as our own fault."""
 
 from typing import Any
 
