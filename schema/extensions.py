@@ -1,4 +1,4 @@
-"""Strawberry extensions that every operation passes: a clear name, its limits, its time, the size of its answer."""
+"""Strawberry extensions that every operation passes, for its name, its limits, its time and the size of its answer."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator

@@ -28,7 +28,7 @@ def events(first: int, last: int, type: str = "a.happened") -> list[EventDocumen
 
 
 def taking(*positions: tuple[int, int], most: int = 100, most_bytes: int = HUGE) -> RecentEvents:
-    """A tail from the start of the log that received events of ten bytes each, a batch for each pair of ends."""
+    """A tail from the start of the log; each pair has the ends of a batch, of ten bytes per event."""
     tail = RecentEvents(most, most_bytes)
     tail.restart(0)
     for first, last in positions:

@@ -54,7 +54,7 @@ class FailsOnce(Renderer):
         self._fails_at: int | None = position
 
     def fails(self, item: Item) -> bool:
-        """Whether it is that event, for the first time."""
+        """Whether the item is that event, seen for the first time."""
         if isinstance(item, dict) and item["_id"] == self._fails_at:
             self._fails_at = None
             return True
