@@ -46,8 +46,8 @@ clients:  ## install the npm packages of the clients that tests run, if Node is 
 run: setup  ## run everything on this machine: embedded MongoDB and NATS, ingester, API and sample events
 	@exec $(BIN)/python eventscope/processes/guard.py --parent $$PPID -- $(BIN)/eventscope dev --sample
 
-quick: $(VENV)/dev  ## run the tests that start no server, browser or command, in under a minute; VENV=folder PYTHON=python3.13 for another Python
-	$(BIN)/python -m pytest -m "not processes" --numprocesses 2 --dist worksteal
+quick: $(VENV)/dev  ## run the tests that start no server, browser or command, in a minute; VENV=folder PYTHON=python3.13 for another Python
+	$(BIN)/python -m pytest -p no:schemathesis -m "not processes" --numprocesses 3 --dist worksteal
 
 # two at a time, each with servers of its own; then those that kill servers under load, which want the machine alone
 test: setup $(VENV)/dev clients  ## run all tests, on a real mongod and a real nats-server, two files at a time
