@@ -54,7 +54,7 @@ class Writer:
         now = await checkpoint.acquire(
             self.log, self.holder, self.lease_seconds, self.session.session_id, at_work=self.at_work
         )
-        # The lease alone is not enough: the cache is only valid for this very checkpoint, whoever moved it.
+        # The lease alone is not enough: another may have moved the checkpoint, so the cache may be outdated.
         if now is None:
             raise LeaseLost(f"{self.holder} did not renew the lease in time, and another ingester took over")
         if (now.identity, now.head) != (self.at.identity, self.at.head):

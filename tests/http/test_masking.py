@@ -49,7 +49,7 @@ def is_masked(error: Mapping[str, Any], caplog: pytest.LogCaptureFixture) -> Non
 
 
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
-async def test_a_broken_document_is_an_internal_error_to_whoever_asks(
+async def test_a_broken_document_is_an_internal_error_for_every_client(
     api: RunningApi, log: Log, caplog: pytest.LogCaptureFixture, broken: Mapping[str, Any]
 ) -> None:
     await break_log(log, broken)

@@ -30,7 +30,7 @@ print(subprocess.Popen(whole, stdin=lifeline()).pid, flush=True)
 time.sleep(600)
 """
 
-linux = pytest.param("kernel", marks=pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of deaths"))
+linux = pytest.param("kernel", marks=pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports deaths"))
 
 
 @pytest.mark.parametrize("way", [linux, "watcher"])

@@ -44,7 +44,7 @@ async def test_a_kept_child_that_is_killed_is_started_again(
     assert not alive(first)
 
 
-async def test_whoever_keeps_children_is_told_of_each_end_and_of_each_new_start(tmp_path: Path, until: Until) -> None:
+async def test_the_supervisor_reports_each_end_and_each_new_start_of_its_children(tmp_path: Path, until: Until) -> None:
     told: list[str] = []
     news = asyncio.Event()
     supervisor = Supervisor(told.append, news.set)

@@ -156,7 +156,7 @@ async def test_a_filter_is_as_good_for_what_was_as_for_what_comes(
         assert await events(socket, len(after)) == after
 
 
-async def test_whoever_begins_while_events_come_in_gets_every_one_once_and_in_order(
+async def test_a_subscriber_that_starts_while_events_come_in_gets_each_once_and_in_order(
     api: RunningApi, log: Log, settings: Settings, subject_prefix: str
 ) -> None:
     """Publishers on several connections at once, and followers that start at any time and place."""

@@ -151,7 +151,7 @@ async def test_a_validator_of_what_the_log_counts_stops_it_until_it_is_removed(
 
 
 @pytest.mark.parametrize("begun", [False, True])
-async def test_a_validator_of_the_checkpoint_is_told_to_whoever_wants_the_lease(log: Log, begun: bool) -> None:
+async def test_a_validator_of_the_checkpoint_is_reported_to_an_ingester_that_takes_over(log: Log, begun: bool) -> None:
     await log.meta.insert_one({"_id": "other"})
     if begun:
         await checkpoint.acquire(log, "ann", 60)

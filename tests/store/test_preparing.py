@@ -121,7 +121,7 @@ async def test_what_cannot_hold_a_log_is_told(
         await prepare(bare)
 
 
-async def test_whoever_begins_to_write_makes_the_indexes_that_are_missing(bare: Log) -> None:
+async def test_an_ingester_that_begins_to_write_makes_the_indexes_that_are_missing(bare: Log) -> None:
     for _ in range(2):
         async with writing(bare, FOREVER, "ann", 60) as writer:
             assert writer is not None

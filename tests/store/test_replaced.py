@@ -108,7 +108,7 @@ async def test_events_that_were_dropped_under_load_stop_the_log_until_they_are_b
     assert [row["_id"] for row in await log.events.find({}).sort("_id", 1).to_list(None)] == [1, 2, 3, 4, 5, 6]
 
 
-async def test_a_loss_is_accepted_only_by_whoever_says_so(log: Log) -> None:
+async def test_a_loss_is_accepted_only_when_an_operator_says_so(log: Log) -> None:
     await lost_under_load(log, "events")
     await recount(log, silent, repair=True, accept_loss=True)
     assert (await totals(log))[0] == 2

@@ -80,7 +80,7 @@ def some(chance: random.Random, n: int) -> list[Any]:
     return [event(chance.choice(["one", "two", "three"]), data=data) for data in datas]
 
 
-async def test_whoever_is_stopped_after_any_command_counts_nothing_twice(
+async def test_counting_that_stops_after_any_command_counts_nothing_twice(
     mongo_url: str, log: Log, appender: Appender, clock: Clock
 ) -> None:
     events = (await appender.store(*some(random.Random(4), 200))).events

@@ -32,7 +32,7 @@ async def test_an_empty_log_has_a_checkpoint_at_its_start(log: Log) -> None:
     assert await checkpoint.head(log) == 0
 
 
-async def test_whoever_comes_first_gets_the_lease_and_a_term(log: Log) -> None:
+async def test_the_first_ingester_gets_the_lease_and_a_term(log: Log) -> None:
     ann = await checkpoint.acquire(log, "ann", LONG)
     assert ann == LogCheckpoint(0, 0, None, 0, "ann", 1, True)
     assert await checkpoint.read(log) == ann
@@ -166,7 +166,7 @@ async def test_a_log_gets_a_name_when_it_is_made_and_keeps_it(log: Log) -> None:
     assert bob.identity == ann.identity == (await checkpoint.read(log)).identity
 
 
-async def test_a_log_of_an_older_version_gets_its_name_once_whoever_tries_at_the_same_time(log: Log) -> None:
+async def test_a_log_of_an_older_version_gets_its_name_once_however_many_try_at_the_same_time(log: Log) -> None:
     await log.meta.insert_one({"_id": "checkpoint", "head": 7, "term": 3})
     assert await checkpoint.head(log) == 7
     assert log.identity.tag is None

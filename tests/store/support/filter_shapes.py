@@ -130,7 +130,7 @@ def _wrong(kind: Kind, looked: QueryPlan, whole: int, spare: int) -> list[str]:
 
 
 def _over(examined: int, most: int) -> list[str]:
-    return [f"{examined:,} documents were looked at, and {most:,} are the most"] if examined > most else []
+    return [f"{examined:,} documents were examined, and at most {most:,} may be"] if examined > most else []
 
 
 def _in_order(samples: Samples) -> dict[str, Filter]:
