@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from eventscope.store.filters.mongo import bson_date, unexpired
 from eventscope.store.log import Log
+from eventscope.store.mongo.cursors import fetch_all
 from eventscope.store.mongo.driver import Document
 from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.state import replaced
@@ -47,7 +48,7 @@ async def by_name(log: Log, names: Sequence[tuple[str, str]]) -> list[AggregateS
     """
     keys = [{"type": type, "id": id} for type, id in names]
     with translate_errors(log.question_seconds):
-        heads = await log.aggregates.find({"_id": {"$in": keys}, **unexpired(log.clock())}).to_list(None)
+        heads = await fetch_all(log.aggregates.find({"_id": {"$in": keys}, **unexpired(log.clock())}))
         if len(heads) < len(set(names)):
             await replaced.require_original(log, "aggregates")
         return await _summaries(log, heads, "last.position")
@@ -73,7 +74,7 @@ async def aggregates(
     if below is not None:
         query[order] = {"$lt": below}
     with translate_errors(log.question_seconds):
-        heads = await log.aggregates.find(query).sort(order, -1).limit(limit).to_list(None)
+        heads = await fetch_all(log.aggregates.find(query).sort(order, -1).limit(limit))
         if len(heads) < limit:
             await replaced.require_original(log, "aggregates")
         return await _summaries(log, heads, order)

@@ -19,6 +19,7 @@ from eventscope.errors import Blocked, EventscopeError, LeaseLost
 from eventscope.store.catalogue.fields import EventShape, FieldCounts, FieldDrift, Occurrence, shape
 from eventscope.store.filters.mongo import unexpired
 from eventscope.store.log import Log
+from eventscope.store.mongo.cursors import fetch_all
 from eventscope.store.mongo.driver import Document
 from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.mongo.shapes import is_event
@@ -126,7 +127,7 @@ async def _shapes(log: Log, above: int, head: int, most: int) -> tuple[dict[str,
 
 
 async def _documents(log: Log, types: Sequence[str]) -> dict[str, Document]:
-    rows = await log.catalogue.find({"_id": {"$in": list(types)}}).to_list(None)
+    rows = await fetch_all(log.catalogue.find({"_id": {"$in": list(types)}}))
     return {row["_id"]: row for row in rows}
 
 

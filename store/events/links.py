@@ -9,6 +9,7 @@ from eventscope.store.events.fetch import batch
 from eventscope.store.events.pages import TOO_LARGE
 from eventscope.store.filters.mongo import unexpired
 from eventscope.store.log import Log
+from eventscope.store.mongo.cursors import fetch_all
 from eventscope.store.mongo.driver import Document
 from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.state import checkpoint
@@ -52,7 +53,7 @@ async def causes(log: Log, ids: Sequence[str]) -> dict[str, Cause]:
     fields = {"_id": 0, "messageId": 1, "correlationId": 1, "timestamp": 1}
     with translate_errors(log.question_seconds):
         query = {"messageId": {"$in": list(ids)}, **unexpired(log.clock())}
-        events = await log.events.find(query, fields).to_list(None) if ids else []
+        events = await fetch_all(log.events.find(query, fields)) if ids else []
     return {event["messageId"]: Cause(event.get("correlationId"), event["timestamp"]) for event in events}
 
 

@@ -14,6 +14,7 @@ from eventscope.store.events.scan import SHARE, Stretch
 from eventscope.store.filters.filter import EVERYTHING, NOTHING, Any_, Filter
 from eventscope.store.filters.mongo import NEVER, query, unexpired
 from eventscope.store.log import NAME_INDEXES, Log
+from eventscope.store.mongo.cursors import fetch_all
 from eventscope.store.mongo.driver import Document
 from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.state import checkpoint
@@ -211,7 +212,7 @@ def _page(documents: list[Document], stopped: int | None, *, full: bool) -> Even
 
 async def _stretch(log: Log, search: _Search, *, newest_first: bool) -> Stretch:
     """All positions at which matching events may lie."""
-    oldest = await log.events.find({}, {"_id": 1}).sort("_id", 1).limit(1).to_list(None)
+    oldest = await fetch_all(log.events.find({}, {"_id": 1}).sort("_id", 1).limit(1))
     head = await checkpoint.head(log)
     if not oldest:
         return Stretch(1, 0, newest_first)

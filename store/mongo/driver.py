@@ -26,7 +26,7 @@ from pymongo.errors import ConfigurationError, InvalidURI
 from eventscope.errors import CannotStart
 from eventscope.internals import Internals
 from eventscope.redact import explanation
-from eventscope.store.mongo import raw
+from eventscope.store.mongo import cursors, raw
 from eventscope.store.mongo.budget import ReadBudget
 from eventscope.store.mongo.threads import THREADS
 from eventscope.store.mongo.write import Write
@@ -101,10 +101,7 @@ class Mongo:
         self, collection: Collection, pipeline: Sequence[Mapping[str, Any]], **options: Any
     ) -> list[Document]:
         """All documents that the pipeline returns."""
-        call = collection.aggregate(pipeline, **options)
-        # motor returns the cursor, pymongo a coroutine that returns it
-        cursor = await call if self.driver == "pymongo" else cast("Any", call)
-        return cast("list[Document]", await cursor.to_list(None))
+        return await cursors.fetch_all(await cursors.aggregate(collection, pipeline, **options))
 
     async def aggregate_small(
         self, collection: Collection, pipeline: Sequence[Mapping[str, Any]], most: int, budget: ReadBudget
@@ -113,15 +110,14 @@ class Mongo:
 
         TooComplex if the budget is exceeded first.
         """
-        call = collection.aggregate(pipeline, batchSize=STEP)
-        cursor = await call if self.driver == "pymongo" else cast("Any", call)
+        cursor = await cursors.aggregate(collection, pipeline, batchSize=STEP)
         documents: list[Document] = []
         size, pace = 0, Pace()
-        while piece := await cursor.to_list(STEP):
+        while piece := await cursors.fetch(cursor, STEP):
             more = len(orjson.dumps(piece, default=str))
             size += more
             if size > most:
-                await cursor.close()
+                await cursors.close(cursor)
                 return None
             budget.spend(more)
             await budget.enter()
@@ -139,20 +135,19 @@ class Mongo:
         await budget.begin()
         try:
             while True:
-                call = collection.aggregate_raw_batches(pipeline)
-                cursor: Any = await call if self.driver == "pymongo" else call
+                cursor = await cursors.aggregate_raw(collection, pipeline)
                 documents, size = list[Document](), 0
-                async for piece in cursor:
+                while (piece := await cursors.fetch_raw(cursor)) is not None:
                     if budget.must_wait(len(piece)):
                         break  # drop all of it, wait for a place, and read it again
                     size += len(piece)
                     if size > most:
-                        await cursor.close()
+                        await cursors.close(cursor)
                         return None
                     documents += await raw.documents(piece, budget, collection.codec_options)
                 else:
                     return documents
-                await cursor.close()
+                await cursors.close(cursor)
                 budget.restore(size)
                 more = len(piece)
                 del documents, piece

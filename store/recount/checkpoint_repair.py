@@ -14,6 +14,7 @@ from pymongo.errors import DuplicateKeyError
 from eventscope.errors import Unavailable
 from eventscope.store.log import INDEXES, Log
 from eventscope.store.mongo import shapes
+from eventscope.store.mongo.cursors import fetch_all
 from eventscope.store.mongo.driver import Collection, Document
 from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.rejected import quota
@@ -102,7 +103,7 @@ def _source(document: Document) -> StreamPosition | None:
 async def _newest(collection: Collection, is_ours: Callable[[Document], bool], fields: Document) -> Document:
     """The last document that is the log's own, of those at the end of the collection."""
     cursor = collection.find({"_id": {"$gt": 0}}, fields).sort("_id", -1).limit(LOOKED_AT)
-    return next((row for row in await cursor.to_list(None) if is_ours(row)), {})
+    return next((row for row in await fetch_all(cursor) if is_ours(row)), {})
 
 
 def _is_rejection(document: Document) -> bool:
@@ -112,13 +113,13 @@ def _is_rejection(document: Document) -> bool:
 async def _positions(log: Log) -> list[int]:
     """The last positions in the collections that are derived from events."""
     heads = log.aggregates.find(shapes.HEADS).sort("last.position", -1).limit(LOOKED_AT)
-    positions = [head["last"]["position"] for head in await heads.to_list(None) if shapes.is_head(head)][:1]
+    positions = [head["last"]["position"] for head in await fetch_all(heads) if shapes.is_head(head)][:1]
     rows = log.rollups.find({"lastPosition": {"$exists": True}}).sort("lastPosition", -1).limit(LOOKED_AT)
-    for row in await rows.to_list(None):
+    for row in await fetch_all(rows):
         if shapes.is_row_name(key := row.pop("_id")) and shapes.is_row(key, row):
             positions.append(row["lastPosition"])
             break
-    notes = await log.expirations.find({}).to_list(None)
+    notes = await fetch_all(log.expirations.find({}))
     return [0, *positions, *(note["through"] for note in notes if shapes.is_note(note))]
 
 

@@ -7,6 +7,7 @@ from pymongo import DeleteOne, ReplaceOne
 
 from eventscope.store.filters.mongo import unexpired
 from eventscope.store.log import Log
+from eventscope.store.mongo.cursors import fetch_all
 from eventscope.store.mongo.driver import Document
 from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.mongo.shapes import is_note
@@ -24,7 +25,7 @@ async def differences(log: Log) -> list[Difference]:
     """
     head = await checkpoint.head(log)
     with translate_errors(SECONDS):
-        rows = await log.expirations.find({}).to_list(None)
+        rows = await fetch_all(log.expirations.find({}))
         wrong = [foreign("expirations", row) for row in rows if not isinstance(row["_id"], str)]
         rows = [row for row in rows if isinstance(row["_id"], str)]
         query = {"_id": {"$in": [row["through"] for row in rows if is_note(row)]}}

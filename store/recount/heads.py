@@ -9,6 +9,7 @@ from pymongo import DeleteOne, ReplaceOne
 
 from eventscope.store.heads import AggregateName
 from eventscope.store.log import Log
+from eventscope.store.mongo.cursors import fetch_all
 from eventscope.store.mongo.driver import Document, Session
 from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.mongo.shapes import HEADS, TEXT, is_event, is_head, sound
@@ -90,7 +91,7 @@ async def entry_of(log: Log, name: AggregateName, **options: Any) -> Entry:
     """The aggregate with that name."""
     head = await log.aggregates.find_one({"_id": {"type": name[0], "id": name[1]}}, **options)
     query = {"aggregateType": name[0], "aggregateId": name[1], "version": {"$exists": True}}
-    events = await log.events.find(query, FIELDS, **options).sort(BY_VERSION).to_list(None)
+    events = await fetch_all(log.events.find(query, FIELDS, **options).sort(BY_VERSION))
     return Entry(name, cast("Head | None", head), cast("list[EventDocument]", list(filter(is_event, events))))
 
 
@@ -159,5 +160,5 @@ async def _groups(
 async def _foreign(log: Log) -> list[Difference]:
     """The documents that are not heads. The log never reads them, but one may be all that is left of a head."""
     with translate_errors(SECONDS):
-        documents = await log.aggregates.find({"$nor": [HEADS]}).limit(MOST_FOREIGN).to_list(None)
+        documents = await fetch_all(log.aggregates.find({"$nor": [HEADS]}).limit(MOST_FOREIGN))
     return [foreign("aggregates", document, NO_HEAD) for document in documents]

@@ -9,6 +9,7 @@ from typing import Any, Final
 from pymongo import DeleteOne, ReplaceOne, UpdateOne
 
 from eventscope.store.log import Log
+from eventscope.store.mongo.cursors import fetch_all
 from eventscope.store.mongo.driver import Document, Session
 from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.mongo.shapes import HEADS, is_population, is_population_name
@@ -38,7 +39,7 @@ async def differences(log: Log, wrong_heads: Sequence[Difference] = ()) -> Popul
     with translate_errors(SECONDS):
         async with log.mongo.session(snapshot=True) as session:
             at = await log.meta.find_one({"_id": checkpoint.ID}, session=session) or {}
-            rows = await log.populations.find({}, session=session).to_list(None)
+            rows = await fetch_all(log.populations.find({}, session=session))
             heads = await _recount(log, HEADS, session)
     expiring = soon(log)
     wrong = [foreign("populations", row) for row in rows if not is_population_name(row["_id"])]

@@ -7,6 +7,7 @@ from typing import Any, Final
 from pymongo import DeleteOne, ReplaceOne, UpdateOne
 
 from eventscope.store.log import Log
+from eventscope.store.mongo.cursors import fetch_all
 from eventscope.store.mongo.driver import Document, Session
 from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.mongo.shapes import is_row, is_row_name
@@ -59,7 +60,7 @@ async def basis(log: Log, report: Progress) -> Basis:
     with translate_errors(SECONDS):
         async with log.mongo.session(snapshot=True) as session:
             head = checkpoint.head_of(await log.meta.find_one({"_id": checkpoint.ID}, session=session))
-            rows = await log.rollups.find({}, session=session).to_list(None)
+            rows = await fetch_all(log.rollups.find({}, session=session))
     await _count(log, tally, at, head)
     report("hour", head, head)
     others = [row for row in rows if not is_row_name(row["_id"])]
@@ -113,7 +114,7 @@ async def _repair(log: Log, basis: Basis, part: Sequence[Difference], head: int,
     # events since then give the correct rows of this moment.
     since = Tally()
     await count(log, since, {"_id": {"$gt": basis.head, "$lte": head}}, session=session)
-    rows = await log.rollups.find({"_id": {"$in": [one.key for one in part]}}, session=session).to_list(None)
+    rows = await fetch_all(log.rollups.find({"_id": {"$in": [one.key for one in part]}}, session=session))
     ids = {key_of(row["_id"]): row.pop("_id") for row in rows}
     rows_by_key = dict(zip(ids, rows, strict=True))
     existing = await present(log, end_positions(rows_by_key.values()), head, session=session)
@@ -154,7 +155,7 @@ async def _before(log: Log) -> int:
     """The position before the first existing event."""
     head = await checkpoint.head(log)
     with translate_errors(log.question_seconds):
-        first = await log.events.find(FROM_START, {"_id": 1}).sort("_id", 1).limit(1).to_list(None)
+        first = await fetch_all(log.events.find(FROM_START, {"_id": 1}).sort("_id", 1).limit(1))
     return first[0]["_id"] - 1 if first else head
 
 

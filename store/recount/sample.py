@@ -13,6 +13,7 @@ from typing import Any, Final
 from eventscope.errors import EventscopeError, QuestionTimedOut
 from eventscope.store import heads
 from eventscope.store.log import Log
+from eventscope.store.mongo.cursors import fetch_all
 from eventscope.store.mongo.driver import Document, Session
 from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.mongo.shapes import HEADS, is_event, is_population, is_row, is_row_name
@@ -98,13 +99,13 @@ async def keep_watch(log: Log, holder: str, report: Callable[[int], None]) -> No
 
 
 async def _event(log: Log, head: int, chance: random.Random, session: Session) -> Document | None:
-    first = await log.events.find(tally.FROM_START, {"_id": 1}, session=session).sort("_id", 1).limit(1).to_list(None)
+    first = await fetch_all(log.events.find(tally.FROM_START, {"_id": 1}, session=session).sort("_id", 1).limit(1))
     if not first:
         return None
     low = first[0]["_id"]
     range = {"_id": {"$gte": chance.randint(low, max(low, head)), "$lte": head}}
     query = {**range, **tally.OURS, "expireAt": {"$not": {"$lte": soon(log)}}}
-    events = await log.events.find(query, {"data": 0}, session=session).sort("_id", 1).limit(1).to_list(None)
+    events = await fetch_all(log.events.find(query, {"data": 0}, session=session).sort("_id", 1).limit(1))
     return events[0] if events and is_event(events[0]) else None
 
 
@@ -122,7 +123,7 @@ async def _row(log: Log, chance: random.Random, session: Session) -> Document | 
         return None
     low, high = (end[0]["_id"]["hour"] for end in ends)
     query = {"_id.hour": {"$gte": chance.randint(low, high)}, "_id.expireAt": {"$not": {"$lte": soon(log)}}}
-    rows = await log.rollups.find(query, session=session).sort("_id.hour", 1).limit(10).to_list(None)
+    rows = await fetch_all(log.rollups.find(query, session=session).sort("_id.hour", 1).limit(10))
     names = [row["_id"] for row in rows if is_row_name(row["_id"])]
     return chance.choice(names) if names else None
 

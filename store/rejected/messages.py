@@ -12,6 +12,7 @@ from eventscope.errors import TooComplex
 from eventscope.store.events.pages import TOO_LARGE
 from eventscope.store.filters.mongo import bson_date, unexpired
 from eventscope.store.log import Log
+from eventscope.store.mongo.cursors import fetch_all
 from eventscope.store.mongo.driver import Document
 from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.mongo.first import first, first_large
@@ -87,7 +88,7 @@ async def numbers(log: Log, code: str | None = None) -> list[int]:
     with translate_errors(log.question_seconds):
         # with the condition on the number, the index alone answers this
         query = _with_code(code) | {"_id": {"$gt": 0}}
-        rows = await log.rejected.find(query, {"_id": 1}).sort("_id", 1).to_list(None)
+        rows = await fetch_all(log.rejected.find(query, {"_id": 1}).sort("_id", 1))
         # separately, for the same reason; they are few, since MongoDB deletes them within minutes
         expired = {row["_id"] async for row in log.rejected.find(_expiry_match(log), {"_id": 1})}
     return [row["_id"] for row in rows if row["_id"] not in expired]

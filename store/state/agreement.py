@@ -5,6 +5,7 @@ from typing import Any, Final
 from eventscope.errors import Blocked
 from eventscope.store.filters.mongo import bson_date
 from eventscope.store.log import Log
+from eventscope.store.mongo.cursors import fetch_all
 from eventscope.store.mongo.driver import Document
 from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.values.moment import HOUR
@@ -89,7 +90,7 @@ async def has_all(log: Log, head: int, **options: Any) -> bool:
 
 async def _last(log: Log, name: str, key: str, fields: Document, options: Document, only_ours: bool) -> Document:
     query: Document = {key: {"$gt": 0}} if only_ours else {}
-    documents = await log.mongo.collection(name).find(query, fields, **options).sort(key, -1).limit(1).to_list(None)
+    documents = await fetch_all(log.mongo.collection(name).find(query, fields, **options).sort(key, -1).limit(1))
     return documents[0] if documents else {}
 
 

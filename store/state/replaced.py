@@ -6,6 +6,7 @@ from typing import Final
 from eventscope.errors import Blocked
 from eventscope.store.filters.mongo import bson_date
 from eventscope.store.log import Log, collections
+from eventscope.store.mongo.cursors import fetch_all
 from eventscope.store.mongo.driver import Collection, Document
 from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.state import agreement, checkpoint
@@ -127,7 +128,7 @@ async def _has_expired(log: Log, position: int) -> bool:
 
 
 async def _end(log: Log, direction: int) -> int:
-    found = await log.events.find({"_id": {"$gt": 0}}, {"_id": 1}).sort("_id", direction).limit(1).to_list(None)
+    found = await fetch_all(log.events.find({"_id": {"$gt": 0}}, {"_id": 1}).sort("_id", direction).limit(1))
     return int(found[0]["_id"]) if found else 0
 
 

@@ -12,6 +12,7 @@ from pymongo import InsertOne
 from eventscope.store.filters.mongo import bson_date
 from eventscope.store.log import Log
 from eventscope.store.mongo import shapes
+from eventscope.store.mongo.cursors import fetch_all
 from eventscope.store.mongo.driver import Document, Session
 from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.stats.rollups import day_key, expiry_day
@@ -49,7 +50,7 @@ async def complete(log: Log, session: Session) -> None:
     with translate_errors(REBUILD_SECONDS):
         async with log.mongo.transaction(session):
             await log.rollups.delete_many({"_id.expiryDay": {"$exists": True}}, session=session)
-            hours = await log.rollups.find({"_id.hour": {"$exists": True}}, session=session).to_list(None)
+            hours = await fetch_all(log.rollups.find({"_id.hour": {"$exists": True}}, session=session))
             days: dict[tuple[Any, ...], Document] = {}
             for hour in hours:
                 key = hour.pop("_id")

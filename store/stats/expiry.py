@@ -10,6 +10,7 @@ from pymongo import DeleteOne, UpdateOne
 from eventscope.store.filters.filter import Filter, TypePatterns, conditions
 from eventscope.store.filters.mongo import bson_date, one_of_types
 from eventscope.store.log import Log
+from eventscope.store.mongo.cursors import fetch, fetch_all
 from eventscope.store.mongo.driver import Collection, Document
 from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.mongo.shapes import is_population, is_population_name, is_row, is_row_name
@@ -104,7 +105,7 @@ async def _obsolete_rows(log: Log, collection: Collection, end: str, now: dateti
         with translate_errors(log.question_seconds):
             # Rows are read before the events. If an event is added to a row after that, the row changes, and `_delete`
             # does not match it.
-            part = await cursor.to_list(PIECE)
+            part = await fetch(cursor, PIECE)
             oldest = await _oldest_expiry(log) if part else None
         if not part:
             return
@@ -121,7 +122,7 @@ def _is_ours(row: Document) -> bool:
 async def _oldest_expiry(log: Log) -> Any:
     """The earliest expiry of all existing events; None if no event ever expires."""
     query = {"expireAt": {"$type": "date"}}
-    events = await log.events.find(query, {"expireAt": 1}).sort("expireAt", 1).limit(1).to_list(None)
+    events = await fetch_all(log.events.find(query, {"expireAt": 1}).sort("expireAt", 1).limit(1))
     return events[0]["expireAt"] if events else None
 
 
@@ -133,5 +134,5 @@ async def _delete(collection: Collection, rows: list[Document]) -> None:
 async def _first(log: Log) -> int:
     """The first position of the log: no event lies before it, or ever will."""
     head = await checkpoint.head(log)  # read first: later events lie after it
-    events = await log.events.find({"_id": {"$gt": 0}}, {"_id": 1}).sort("_id", 1).limit(1).to_list(None)
+    events = await fetch_all(log.events.find({"_id": {"$gt": 0}}, {"_id": 1}).sort("_id", 1).limit(1))
     return int(events[0]["_id"]) if events else head + 1

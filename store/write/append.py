@@ -10,6 +10,7 @@ from eventscope.store import heads
 from eventscope.store.filters.mongo import unexpired
 from eventscope.store.heads import AggregateName
 from eventscope.store.log import Log
+from eventscope.store.mongo.cursors import fetch_all
 from eventscope.store.mongo.driver import Session
 from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.mongo.failure import WriteRefused
@@ -102,7 +103,7 @@ def _add(draft: Draft, messages: Sequence[ParsedMessage]) -> None:
 
 async def _stored_before(log: Log, batch: MessageBatch) -> dict[str, EventDocument]:
     ids = [message.id for message in batch.accepted]
-    events = await log.events.find({"messageId": {"$in": ids}}, batch_size=len(ids)).to_list(None) if ids else []
+    events = await fetch_all(log.events.find({"messageId": {"$in": ids}}, batch_size=len(ids))) if ids else []
     for event in events:
         if not isinstance(event["_id"], int):
             raise obstacle.foreign_event(event["_id"])
@@ -129,7 +130,7 @@ async def _heads(log: Log, batch: MessageBatch, cache: WriterCache) -> dict[Aggr
     cached = cache.heads(names)
     missing = [{"type": type, "id": id} for type, id in names - cached.keys()]
     documents = (
-        await log.aggregates.find({"_id": {"$in": missing}}, batch_size=len(missing)).to_list(None) if missing else []
+        await fetch_all(log.aggregates.find({"_id": {"$in": missing}}, batch_size=len(missing))) if missing else []
     )
     for head in documents:
         if not head.keys() >= HEAD_MEMBERS:
