@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from eventscope.processes.supervisor import Supervisor
 from eventscope.server.patience import Patience
@@ -33,6 +33,9 @@ class Watchdog:
             ["name"],
             registry=self.registry,
         )
+        self._answering = Gauge(
+            "eventscope_workers_answering", "Workers that answered the last probe.", registry=self.registry
+        )
         self._supervisor = supervisor
         self._sockets = sockets
         self._seconds = seconds
@@ -54,6 +57,7 @@ class Watchdog:
             processes = [(name, pids[name]) for name in self._sockets if name in pids]
             # by process and not by worker: a new process starts with new patience
             self._patience = {one: self._patience.get(one) or Patience(self._seconds, now) for one in processes}
+            self._answering.set(sum(answers))
             for name, has_answered in zip(self._sockets, answers, strict=True):
                 if name in pids:
                     self._judge(name, self._patience[name, pids[name]], now, late, has_answered=has_answered)

@@ -62,7 +62,7 @@ async def test_a_worker_that_does_not_answer_is_replaced_and_the_other_is_left_a
     served: Settings, log: Log, client: Client, alive: Alive
 ) -> None:
     async with eventscope_process(served.model_copy(update={"worker_seconds": 1.0}), *WORKERS) as keeper:
-        await until(lambda: _both(served))
+        await until(lambda: _both_heard(served))
         first, second = _children(keeper.pid)
         os.kill(first, signal.SIGSTOP)
         await until(lambda: not alive(first))
@@ -140,6 +140,13 @@ async def _both(served: Settings) -> bool:
     except httpx.TransportError:
         return False
     return all(f'worker="{number}"' in text for number in (1, 2))
+
+
+async def _both_heard(served: Settings) -> bool:
+    """Whether the keeper has had an answer from both; before the first one, a worker has longer to start."""
+    return await _both(served) and (
+        'eventscope_workers_answering{worker="keeper"} 2.0' in (await _asked(served, "/metrics")).text
+    )
 
 
 async def _stored(served: Settings) -> bool:
