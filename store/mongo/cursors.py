@@ -15,18 +15,18 @@ from pymongo.asynchronous.cursor import AsyncCursor
 
 from eventscope.store.mongo.threads import Threads
 
-Document: TypeAlias = dict[str, Any]
-Cursor: TypeAlias = "AsyncCursor[Document] | AsyncCommandCursor[Document]"
+_Document: TypeAlias = dict[str, Any]
+MongoCursor: TypeAlias = "AsyncCursor[_Document] | AsyncCommandCursor[_Document]"
 
 _THREADS: Final = Threads()  # not those that read pages: a page does not wait for a long read
 
 
-async def fetch_all(cursor: Cursor) -> list[Document]:
+async def fetch_all(cursor: MongoCursor) -> list[_Document]:
     """All documents of what `find` or `aggregate` returned."""
     return await fetch(cursor, None)
 
 
-async def fetch(cursor: Cursor, most: int | None) -> list[Document]:
+async def fetch(cursor: MongoCursor, most: int | None) -> list[_Document]:
     """The next documents, at most `most`; none at the end."""
     if isinstance(cursor, AsyncCursor | AsyncCommandCursor):
         return await cursor.to_list(most)
@@ -34,7 +34,7 @@ async def fetch(cursor: Cursor, most: int | None) -> list[Document]:
     return await _THREADS.run(lambda: list(islice(blocking, most)))
 
 
-async def fetch_raw(cursor: Cursor) -> bytes | None:
+async def fetch_raw(cursor: MongoCursor) -> bytes | None:
     """The next batch of a raw cursor, as BSON; None at the end."""
     if isinstance(cursor, AsyncCommandCursor):
         return cast("bytes | None", await anext(cursor, None))
@@ -43,26 +43,26 @@ async def fetch_raw(cursor: Cursor) -> bytes | None:
 
 
 async def aggregate(
-    collection: AsyncCollection[Document], pipeline: Sequence[Mapping[str, Any]], **options: Any
-) -> Cursor:
+    collection: AsyncCollection[_Document], pipeline: Sequence[Mapping[str, Any]], **options: Any
+) -> MongoCursor:
     """A cursor over what the pipeline returns."""
     if isinstance(collection, AsyncCollection):
         return await collection.aggregate(pipeline, **options)
     if session := options.get("session"):
         options["session"] = _blocking(session)
     blocking = _blocking(collection)
-    return cast("Cursor", await _THREADS.run(lambda: blocking.aggregate(pipeline, **options)))
+    return cast("MongoCursor", await _THREADS.run(lambda: blocking.aggregate(pipeline, **options)))
 
 
-async def aggregate_raw(collection: AsyncCollection[Document], pipeline: Sequence[Mapping[str, Any]]) -> Cursor:
+async def aggregate_raw(collection: AsyncCollection[_Document], pipeline: Sequence[Mapping[str, Any]]) -> MongoCursor:
     """A cursor over batches of undecoded documents that the pipeline returns."""
     if isinstance(collection, AsyncCollection):
-        return cast("Cursor", await collection.aggregate_raw_batches(pipeline))
+        return cast("MongoCursor", await collection.aggregate_raw_batches(pipeline))
     blocking = _blocking(collection)
-    return cast("Cursor", await _THREADS.run(lambda: blocking.aggregate_raw_batches(pipeline)))
+    return cast("MongoCursor", await _THREADS.run(lambda: blocking.aggregate_raw_batches(pipeline)))
 
 
-async def close(cursor: Cursor) -> None:
+async def close(cursor: MongoCursor) -> None:
     """Close it on the server, too."""
     if isinstance(cursor, AsyncCursor | AsyncCommandCursor):
         await cursor.close()
