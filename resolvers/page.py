@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from eventscope.errors import BadInput, PageTooLarge
 
@@ -12,8 +12,7 @@ MOST: Final = 1000
 Node = TypeVar("Node")
 
 
-@dataclass(frozen=True, slots=True)
-class PageRequest:
+class PageRequest(NamedTuple):
     """A request for `size` entries of a list, from its start or (`backward`) its end, between two cursors."""
 
     size: int
@@ -38,8 +37,7 @@ class Count:
     exact: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class PageEnds:
+class PageEnds(NamedTuple):
     """The ends of a page in its list."""
 
     has_next_page: bool

@@ -17,6 +17,7 @@ from strawberry.types import ExecutionResult
 from eventscope.errors import to_client
 from eventscope.http.answer import body_of, encode_answer
 from eventscope.http.negotiation import JSON, negotiate, status
+from eventscope.http.uvicorn import whole_response
 from eventscope.schema.compiled.run import QueryPlan
 from eventscope.schema.context import Context
 from eventscope.schema.direct import Direct
@@ -86,7 +87,8 @@ class FastPath:
             return request.replay
         context = self.context()
         try:
-            await self._send(send, media_type, await self.direct.run(plan, context))
+            is_whole = whole_response.is_supported(scope)
+            await self._send(send, media_type, await self.direct.run(plan, context), is_whole=is_whole)
         finally:
             context.leave()
         return None
@@ -111,7 +113,7 @@ class FastPath:
                 self.plans.popitem(last=False)
         return plan
 
-    async def _send(self, send: Send, media_type: str, result: ExecutionResult) -> None:
+    async def _send(self, send: Send, media_type: str, result: ExecutionResult, *, is_whole: bool) -> None:
         code = 200
         try:
             if result.errors:
@@ -127,8 +129,12 @@ class FastPath:
             (b"content-type", f"{media_type}; charset=utf-8".encode()),
             *FIXED,
         ]
-        await send({"type": "http.response.start", "status": code, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        start: Message = {"type": "http.response.start", "status": code, "headers": headers}
+        if is_whole:
+            await send({**start, "body": body})
+        else:
+            await send(start)
+            await send({"type": "http.response.body", "body": body})
 
 
 def _media_type(scope: Scope) -> str | None:

@@ -170,12 +170,7 @@ class RequestCounter:
         if scope["type"] == "websocket":
             with self._metrics.socket():
                 await self._app(scope, receive, send)
-        elif scope["type"] == "http":
-            await self._serve(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+            return
         start, status, stream_start = perf_counter(), 500, 0.0
 
         async def watch_and_send(message: Message) -> None:

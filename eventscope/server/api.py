@@ -14,7 +14,7 @@ import uvicorn
 from eventscope import app
 from eventscope.connections import require
 from eventscope.http import health
-from eventscope.http.uvicorn import http_protocol, server, websocket_protocol
+from eventscope.http.uvicorn import http_protocol, server, websocket_protocol, whole_response
 from eventscope.http.uvicorn.bounds import Bounds, bounds
 from eventscope.http.uvicorn.http_protocol import HttpProtocol
 from eventscope.http.uvicorn.listen import listen
@@ -107,6 +107,7 @@ def config(application: object, within: Bounds | None = None) -> uvicorn.Config:
     """How uvicorn runs the application, within these bounds or the default ones."""
     for needed in (server.INTERNALS, http_protocol.INTERNALS, websocket_protocol.INTERNALS):
         needed.demand()
+    whole_response.install()
     return uvicorn.Config(
         application,  # type: ignore[arg-type]  # uvicorn's own name for an application is not exported
         loop="none",  # the caller's loop runs already

@@ -50,8 +50,12 @@ def compress_from(send: Send, least: int) -> Send:
     async def compress_and_send(message: Message) -> None:
         nonlocal start
         if message["type"] == "http.response.start" and _is_text(message["headers"]):
-            start = message
-            return
+            if "body" not in message:
+                start = message
+                return
+            if len(message["body"]) >= max(least, 1):
+                first, rest = await _compressed(message, message)
+                message = {**first, "body": rest["body"]}
         if start is not None:
             first, start = start, None
             if len(message.get("body", b"")) >= max(least, 1) and not message.get("more_body", False):

@@ -10,6 +10,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from eventscope.errors import BadInput, Unavailable, to_client
+from eventscope.http.uvicorn import whole_response
 from eventscope.http.uvicorn.bounds import SPARE, Bounds
 from eventscope.internals import Internals
 
@@ -35,7 +36,7 @@ INTERNALS: Final = Internals(
         }
     },
     {
-        HttpToolsProtocol: "app connections cycle flow loop transport",
+        HttpToolsProtocol: "app connections cycle flow loop scope transport",
         RequestResponseCycle: "disconnected message_event response_complete response_started",
         FlowControl: "read_paused",
     },
@@ -95,6 +96,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
+        self.scope["extensions"] = whole_response.EXTENSIONS
         self._next, self._has_begun, self._since = "headers", True, self.loop.time()
 
     def on_headers_complete(self) -> None:
