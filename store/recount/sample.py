@@ -44,7 +44,7 @@ async def sample(log: Log, chance: random.Random) -> list[Difference]:
     wrong: list[Difference | None] = []
     try:
         with translate_errors(SECONDS):
-            async with log.mongo.session(snapshot=True) as session:
+            async with log.mongo.snapshot() as session:
                 head = (await checkpoint.read(log, session=session)).head
                 if (event := await _event(log, head, chance, session)) is not None:
                     wrong += [await _hour(log, _key(event), event["_id"], session), await _minute(log, event, session)]

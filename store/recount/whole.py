@@ -49,7 +49,7 @@ async def recount(log: Log, report: Progress, *, repair: bool, accept_loss: bool
 
 async def _require_agreement(log: Log, now: Mapping[str, object]) -> None:
     with translate_errors(SECONDS):
-        async with log.mongo.session(snapshot=True) as session:  # batches may come in meanwhile
+        async with log.mongo.snapshot() as session:  # batches may come in meanwhile
             at = await checkpoint.read(log, session=session)
             all_there = await agreement.has_all(log, at.head, session=session)
             await agreement.check(

@@ -34,6 +34,7 @@ MONGO = ServerFacts(
     disk_used=40 * GIB,
     indexes=frozenset(own_indexes()),
     expires=True,
+    history_seconds=0.0,
 )
 STREAM = StreamFacts(
     subjects=("events.>",),
@@ -212,6 +213,11 @@ def test_what_deletes_events_at_another_time_than_they_expire_is_found() -> None
         assert (missing.level, one.collection in missing.found) == (WARNING, True)
     assert mongo_checks.expiry(replace(MONGO, expires=False)).level == WARNING
     assert mongo_checks.expiry(replace(MONGO, expires=None)).level == OK
+
+
+@pytest.mark.parametrize(("seconds", "level"), [(0.0, OK), (300.0, NOTE), (None, NOTE)])
+def test_history_that_makes_indexes_larger_is_noted(seconds: float | None, level: Level) -> None:
+    assert mongo_checks.history(seconds).level == level
 
 
 @pytest.mark.parametrize(("used", "level"), [(50, OK), (84, OK), (86, WARNING), (96, WARNING), (98, BROKEN)])
