@@ -22,7 +22,7 @@ async def cancel(*tasks: asyncio.Task[Any]) -> None:
         await asyncio.wait(running, timeout=CANCEL_SECONDS)
     for task in tasks:
         if not task.cancelled():
-            task.exception()  # or asyncio would report an exception that was never retrieved
+            task.exception()  # otherwise asyncio would report an exception that was never retrieved
 
 
 async def end(*tasks: asyncio.Task[Any]) -> None:

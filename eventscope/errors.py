@@ -15,7 +15,7 @@
     ├── NotAnswered          (not for clients)           the API cannot answer a service's request
     ├── Unstorable           (not for clients)           MongoDB refuses a document for what it contains
     │   └── TooLargeTogether (not for clients)           a transaction is too large for MongoDB's cache
-    ├── Blocked              (not for clients)           somebody must mend something before the log can go on
+    ├── Blocked              (not for clients)           somebody must repair something before it can go on
     ├── LeaseLost            (not for clients)           another ingester writes now, or this one lost its place
     └── CannotStart          (not for clients)           a setting is wrong, or a server cannot be used
 
@@ -33,7 +33,7 @@ INTERNAL: Final = "INTERNAL"
 
 SERVER_CODES: Final = frozenset({"TIMEOUT", "UNAVAILABLE"})
 
-TO_MEND: Final = "the log cannot be used until an operator mends what the server's own log reports"
+TO_MEND: Final = "the log cannot be used until an operator repairs what the server's own log reports"
 
 LONG_WORD: Final = re.compile(r"\w{101,}")
 WORD_START: Final = 40  # characters of a long word
@@ -187,7 +187,7 @@ class TooLargeTogether(Unstorable):
 
 
 class Blocked(EventscopeError):
-    """Something in MongoDB or NATS stops the log until somebody mends it; the message says what."""
+    """Something in MongoDB or NATS stops the log until somebody repairs it; the message says what."""
 
 
 class LeaseLost(EventscopeError):

@@ -11,7 +11,7 @@ from eventscope.store.events.links import Link
 from eventscope.store.log import Log
 from eventscope.store.values.documents import EventDocument
 
-MOST_COUNTED: Final = 10_000  # events that are counted one by one, at most
+MOST_COUNTED: Final = 10_000  # at most this many events are counted one by one
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from eventscope.store.state import checkpoint
 from eventscope.store.stats import counts
 from eventscope.store.values.documents import EventDocument
 
-MOST_COUNTED: Final = 10_000  # events that are counted one by one, at most
+MOST_COUNTED: Final = 10_000  # at most this many events are counted one by one
 
 
 async def event(log: Log, id: str, fields: Fields = None) -> EventDocument | None:

@@ -50,7 +50,7 @@ class PageEnds(NamedTuple):
 class PageCoverage:
     """Whether the search for the page is `complete`; if not, the last position it reached.
 
-    It ended early because the page was `full`, or else because time was up.
+    If `full`, it ended early because the page was full; otherwise because time was up.
     """
 
     complete: bool

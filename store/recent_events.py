@@ -19,15 +19,16 @@ from eventscope.store.filters.step_limit import TooManySteps
 from eventscope.store.values.documents import EventDocument
 
 MOST_BYTES: Final = 8 * 1024**2  # of events as JSON; as objects they take several times that
-SEARCH_FACTOR: Final = 4  # events that are searched for each one requested: if fewer match, an index is faster
+SEARCH_FACTOR: Final = 4  # events that may be searched per event requested: if fewer match, an index is faster
 
 _position = itemgetter("_id")
 
 
 def _quick(event: EventDocument) -> EventDocument:
-    """The same event, as is quickest to read: names as in compiled code, and Python's own integers.
+    """The same event in the form that is quickest to read: names as in compiled code, and Python's own integers.
 
-    It is read many times. Reading a hundred such events takes a twentieth less time than as they are decoded.
+    It is read many times. Reading a hundred such events takes a twentieth less time than reading them as they are
+    decoded.
     """
     return cast(
         "EventDocument",

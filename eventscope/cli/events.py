@@ -116,8 +116,8 @@ def _address(api: str | None, action: str, data_dir: Path) -> str:
         return dev.api
     address = _address_in(settings)
     say(
-        f"{action} {redacted(address)}; no `eventscope dev` runs on {data_dir}: if there is no API at this address,"
-        " start `eventscope dev`, or give --api or --data-dir",
+        f"{action} {redacted(address)}; no `eventscope dev` is running on {data_dir}: if there is no API at this"
+        " address, start `eventscope dev`, or give --api or --data-dir",
         sys.stderr,
     )
     return address

@@ -158,7 +158,7 @@ def doctor_(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
     acknowledge: Annotated[
-        bool, typer.Option("--acknowledge", help="Stop warning of losses that happened until now.")
+        bool, typer.Option("--acknowledge", help="Stop warning of the losses that have happened so far.")
     ] = False,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
@@ -212,7 +212,7 @@ def _with_nats(settings: Settings, data_dir: Path) -> Settings:
     settings = with_running_servers(settings, data_dir)
     if not settings.nats_url:
         raise CannotStart(
-            f"no `eventscope dev` runs on {data_dir}: start one, or name a NATS server in {variable('nats_url')}"
+            f"no `eventscope dev` is running on {data_dir}: start one, or name a NATS server in {variable('nats_url')}"
         )
     return settings
 

@@ -104,7 +104,7 @@ async def _take(lock: int, data_dir: Path) -> None:
                 except BlockingIOError:
                     if other := running_dev(data_dir):
                         raise CannotStart(
-                            f"`eventscope dev` already runs on {data_dir}, at {other.api};"
+                            f"`eventscope dev` is already running on {data_dir}, at {other.api};"
                             " to run a second one, give it another folder with --data-dir"
                         ) from None
                     await asyncio.sleep(0.02)

@@ -122,7 +122,7 @@ def _acknowledged(count: int) -> str:
 
 
 def lost(at: LogCheckpoint, acknowledged: int = 0) -> Finding:
-    """Messages that JetStream removed before they were stored; the user knows of `acknowledged` of them."""
+    """Messages that JetStream removed before they were stored; the user has acknowledged the first `acknowledged`."""
     check = "lost messages"
     if at.lost_count == 0:
         return ok(check, "none: every message of the stream was read")
@@ -177,7 +177,7 @@ def rejected(codes: Mapping[str, int]) -> Finding:
 
 
 def dropped(record: Dropped | None, acknowledged: int = 0) -> Finding:
-    """Rejected messages that were dropped to make room; the user knows of `acknowledged` of them."""
+    """Rejected messages that were dropped to make room; the user has acknowledged the first `acknowledged`."""
     check = "rejected messages dropped"
     if record is None:
         return ok(check, "none")

@@ -180,7 +180,7 @@ def _size(at: StreamFacts, stream: str, outage: float, what: str, limit: int | N
     advice = f"when it is full, publishers are refused; to raise the limit: nats stream edit {stream} --{option}"
     seconds = _span(at)
     if seconds is None:
-        text = f"{text}; its messages are too few, or too close in time, to tell how long that lasts"
+        text = f"{text}; its messages are too few, or too close in time, to show how long that lasts"
         return note(check, text, advice)
     lasts = limit / (held / seconds)
     text = f"{text}; at the present rate that lasts {lasts / HOUR:.1f} h, an outage may last {outage / HOUR:g} h"

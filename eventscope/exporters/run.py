@@ -77,7 +77,7 @@ def format_of(out: str, format: str | None) -> Format:
     name = f".{format}" if format is not None else ".jsonl" if out == STDOUT else Path(out).suffix.lower()
     if name not in FORMATS:
         raise BadInput(
-            f"{out} does not tell the format: name it FILE.jsonl or FILE.csv, or give --format jsonl or csv", "out"
+            f"{out} does not determine the format: name it FILE.jsonl or FILE.csv, or give --format jsonl or csv", "out"
         )
     return FORMATS[name]
 

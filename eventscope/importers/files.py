@@ -2,8 +2,8 @@
 
 A message without a messageId gets one made from its content and the number of times that the file held this content
 before. So a file may be imported again, even after lines were added anywhere, and each event is stored once; two equal
-lines are both kept. Equal lines of two files are one event; to keep both, make them differ, best by a messageId. Each
-line without a messageId takes eight bytes of memory.
+lines are both kept. Equal lines of two files are one event; to keep both, make them differ, preferably by a messageId.
+Each line without a messageId takes eight bytes of memory.
 
 The columns of a CSV file are the fields of a message. `data` and `metadata` hold JSON; or a column holds one of their
 members, like `data.name` or `data.address.city`. In such a column a number, true, false, null and a JSON string, list

@@ -57,7 +57,7 @@ class SiblingMetrics:
         return registry
 
 
-@dataclass(frozen=True, slots=True, eq=False)  # registries tell collectors apart by identity
+@dataclass(frozen=True, slots=True, eq=False)  # registries distinguish collectors by identity
 class _MergedMetrics:
     texts: dict[str, str]
     own: str

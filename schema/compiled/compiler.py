@@ -246,7 +246,7 @@ class Compiler:
         call = f"{self._constant(reader)}({v})"
         if reader is not ids.of_event:
             return call
-        # most message ids have no colon and need no prefix: checked inline, for a page may have a thousand
+        # most message ids have no colon and need no prefix: checked inline, since a page may have a thousand
         id = self._name()
         return f'({call} if ":" in ({id} := {v}["messageId"]) else {id})'
 

@@ -119,7 +119,7 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
             if complete is not None:
                 try:
                     return complete(result, self.context_value)
-                # any error, for graphql-core completes the same value below and reports what is wrong with it
+                # any error, since graphql-core completes the same value below and reports what is wrong with it
                 except Exception as error:
                     self._fall_back(error)
         return super().complete_value(return_type, field_details_list, info, path, result, position_context)
@@ -133,7 +133,7 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         return None if plan is None else plan.compiled  # type: ignore[return-value]  # plans of values are functions
 
     def ready_completer(self, type: GraphQLOutputType, details: FieldDetailsList) -> Complete | None:
-        """The same, without counting this call as another meeting with the selection."""
+        """The same, without counting this call as another use of the selection."""
         if self._plans is None:
             return None
         plan = self._plans.selections.get((type, self._variant, *(id(one.node) for one in details)))
@@ -154,7 +154,7 @@ class CompiledExecutor(StrawberryGraphQLCoreExecutionContext):
         if fields is not None:
             try:
                 results = fields.complete(source_value, self.context_value)
-            # any error, for graphql-core executes the same fields below and reports what is wrong with them
+            # any error, since graphql-core executes the same fields below and reports what is wrong with them
             except Exception as error:
                 self._fall_back(error)
                 fields = None

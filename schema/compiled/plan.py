@@ -80,7 +80,7 @@ def variables(schema: GraphQLSchema, operation: OperationDefinitionNode) -> tupl
 
 
 def coerce(variables: tuple[Variable, ...], request: Mapping[str, Any]) -> VariableValues | None:
-    """The variables of a request as graphql-core coerces them; None when one is wrong, which it can explain."""
+    """The variables of a request as graphql-core coerces them; None when graphql-core would refuse one."""
     result = VariableValues({}, {})
     for variable in variables:
         name, type = variable.signature.name, variable.signature.type

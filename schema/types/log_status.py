@@ -108,7 +108,7 @@ class LogStatus(Node):
     @strawberry.field(description="How far the log lags behind the stream; null while NATS does not respond.")
     async def ingest_lag(self, info: Info) -> IngestLag | None:
         services = info.context.services
-        lag = await services.lag() if services.nats_connected() else None  # else it would wait for NATS
+        lag = await services.lag() if services.nats_connected() else None  # otherwise it would wait for NATS
         return None if lag is None else IngestLag(events=BigInt(lag.events), seconds=lag.seconds)
 
 

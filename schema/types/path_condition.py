@@ -49,7 +49,9 @@ class PathCondition:
     lte: JSON | None = strawberry.field(default=None, description="Less than or equal to this value.")
     exists: bool | None = strawberry.field(
         default=None,
-        description="Whether the path leads to a value, which may be null; no other test tells null from missing.",
+        description=(
+            "Whether the path leads to a value, which may be null; no other test distinguishes null from missing."
+        ),
     )
     starts_with: str | None = strawberry.field(default=None, description="A string that starts with this text.")
     contains: str | None = strawberry.field(default=None, description="A string that contains this text.")

@@ -102,7 +102,7 @@ async def fields(log: Log, types: Sequence[str]) -> list[FieldCounts]:
     to = await counted_to(log)
     with translate_errors(log.question_seconds):
         documents = await _documents(log, types)
-    # Read after the checkpoint, so each is counted at least that far, and says itself if it is counted further.
+    # Read after the checkpoint, so each is counted at least that far, and records how far if it is counted further.
     fields_of_types = [_fields(documents.get(type)) for type in types]
     for one in fields_of_types:
         one.to = max(one.to, to)

@@ -70,7 +70,7 @@ class FieldDrift:
 
 @dataclass(frozen=True, slots=True)
 class EventShape:
-    """What the catalogue needs of one event; `at` is its timestamp."""
+    """What the catalogue needs from one event; `at` is its timestamp."""
 
     position: int
     at: int

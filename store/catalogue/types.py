@@ -19,7 +19,10 @@ MOST_OF_ONE: Final = 100  # aggregate types in the summary of one event type
 
 @dataclass(frozen=True, slots=True)
 class EventTypeSummary:
-    """One event type: how many unexpired events it has, and where and when. `per_hour` is the rate of the last day."""
+    """One event type, and the number, times and positions of its unexpired events.
+
+    `per_hour` is the rate of the last day.
+    """
 
     type: str
     count: int

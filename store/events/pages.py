@@ -32,7 +32,7 @@ TOO_LARGE: Final = "the events are larger than an answer may be; ask for fewer e
 class EventPage:
     """Events of a page. `stopped_at` is the last position that was searched, if the search ended early.
 
-    It ended early because the page was `full`, or else because time was up.
+    If `full`, it ended early because the page was full; otherwise because time was up.
     """
 
     events: list[EventDocument]

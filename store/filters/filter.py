@@ -102,7 +102,7 @@ def literal_prefix(pattern: str) -> str:
 
 
 def fits(pattern: str) -> Callable[[str], bool]:
-    """A test whether a text matches the pattern. It searches piece after piece, so it takes linear time."""
+    """A test of whether a text matches the pattern. It searches piece after piece, so it takes linear time."""
     if not is_pattern(pattern):
         return pattern.__eq__
     first, *middle, last = STARS.split(pattern)
@@ -174,7 +174,7 @@ def matching(matches: Matcher, events: Iterable[EventDocument]) -> Iterator[Even
 
 
 def type_tester(patterns: Sequence[str]) -> Callable[[str, Spend], bool]:
-    """A test whether a type matches one of the patterns. It reports its steps to `spend` before it takes them."""
+    """A test of whether a type matches one of the patterns. It reports its steps to `spend` before it takes them."""
     exact = frozenset(p for p in patterns if not is_pattern(p))
     shapes = [fits(p) for p in patterns if is_pattern(p)]
     pieces = sum(p.count("*") + 1 for p in patterns if is_pattern(p))

@@ -101,7 +101,7 @@ def spread(values: Sequence[Any], spend: Spend) -> list[Any]:
 
 
 def tester(tests: tuple[Test, ...]) -> Tester:
-    """A test whether a value passes all of `tests`. It reports the steps of comparing lists and objects to `spend`."""
+    """A test of whether a value passes all `tests`. It reports the steps of comparing lists and objects to `spend`."""
     passes = [_tester(test) for test in tests]
     return passes[0] if len(passes) == 1 else lambda value, spend: all(one(value, spend) for one in passes)
 

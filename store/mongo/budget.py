@@ -9,7 +9,8 @@ from eventscope.store.mongo.places import Places
 
 AT_ONCE: Final = 4  # reads of one operation, up to 16 MiB each, that may be in memory before they are counted
 LARGE: Final = 1024**2
-KEEP_WHILE_WAITING: Final = 2 * 1024**2  # bytes an operation may hold while it waits for a place; more are read again
+# bytes an operation may hold while it waits for a place; if it has more, it drops them and reads them again
+KEEP_WHILE_WAITING: Final = 2 * 1024**2
 
 
 class ReadBudget:

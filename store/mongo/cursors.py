@@ -1,8 +1,8 @@
 """Reads the cursors of either driver; those of motor in threads of our own.
 
-Motor hands a result on through several futures, one turn of the event loop after the other. If a read that was
-cancelled fails just as the loop ends, one of them is left with an exception that nothing retrieves, and asyncio logs
-it as an error.
+Motor passes a result through several futures, one turn of the event loop after the other. If a read that was cancelled
+fails just as the loop ends, one of them is left with an exception that nothing retrieves, and asyncio logs it as an
+error.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
 """The one place that knows which MongoDB driver is in use: motor, or pymongo's own async client.
 
-The two have nearly the same calls. This module evens out the differences, so the rest of the store is written once,
-against pymongo's types. `errors` translates what the driver raises.
+The two have nearly the same calls. This module hides the differences, so the rest of the store is written once, against
+pymongo's types. `errors` translates what the driver raises.
 """
 
 import asyncio

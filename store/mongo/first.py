@@ -69,7 +69,7 @@ def _command(
         "filter": query,
         "sort": {"_id": direction},
         "limit": limit,
-        "batchSize": limit,  # else a batch ends after a hundred documents
+        "batchSize": limit,  # otherwise a batch ends after a hundred documents
         "singleBatch": True,
         "readConcern": collection.read_concern.document,
     }

@@ -33,7 +33,7 @@ HEAD_MEMBERS: Final = frozenset({"version", "first", "last", "deleted"})
 
 
 def is_event(event: Mapping[str, Any]) -> bool:
-    """Whether a document of `events` has valid members to be counted by, and a valid version and expiry if any."""
+    """Whether a document of `events` has valid members for counting it, and a valid version and expiry if any."""
     return (
         _is_number(event["_id"])
         and _is_time(event.get("timestamp"))

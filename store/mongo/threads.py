@@ -1,7 +1,7 @@
 """Runs blocking calls in threads of our own.
 
-A thread pool of Python takes 33 µs of CPU time to pass a call to a thread and its result back; this takes 17. Reading
-a page of 20 events takes 1,000. Threads never end: like those of a pool, they live as long as the process.
+Python's thread pool takes 33 µs of CPU time to pass a call to a thread and its result back; this takes 17. Reading a
+page of 20 events takes 1,000. Threads never end: like those of a pool, they live as long as the process.
 """
 
 import asyncio

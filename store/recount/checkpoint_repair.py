@@ -1,8 +1,8 @@
 """The checkpoint, rebuilt from what is left of the log after something was lost for good.
 
 Positions, numbers of rejections and terms continue after the highest found in anything that is left, so none is
-assigned twice. The stream is read on after the newest message that is left; messages that are read again are known by
-their ids.
+assigned twice. Reading the stream continues after the newest message that is left; messages that are read again are
+recognized by their ids.
 """
 
 import uuid

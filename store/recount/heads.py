@@ -73,7 +73,7 @@ async def repair(log: Log, wrong: Sequence[Difference]) -> None:
 
         async def work(session: Session, before: Document, names: Sequence[AggregateName] = names) -> None:
             writes: list[ReplaceOne[Document] | DeleteOne] = []
-            # all is read again: a batch may have moved these heads since they were found to be wrong
+            # everything is read again: a batch may have moved these heads since they were found to be wrong
             for name in names:
                 entry = await entry_of(log, name, session=session)
                 wrong_head = await difference(log, entry, checkpoint.head_of(before), session)

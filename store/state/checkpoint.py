@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 class LogCheckpoint:
     """The content of the document. `term` rises with every new holder; `place` is None until the stream is first read.
 
-    `lost` holds the last ranges of messages that JetStream removed before they were read, `lost_count` counts all such
+    `lost` holds the last ranges of messages that JetStream removed before they were read; `lost_count` counts all such
     messages. `read_before` and `read_before_at` are for a stream that was read from its start again: messages up to
     this sequence and time had been read before; later messages may reuse these sequences. `lease_held` is True while an
     ingester holds the lease and is at work; one that retries after a failure is not.

@@ -132,7 +132,7 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class MessageBatch:
-    """Messages in the order of the stream. Once they are stored, the stream is done up to `place`.
+    """Messages in the order of the stream. Once they are stored, the stream is in the log up to `place`.
 
     `lost` are the sequences since the former place that have no message.
     """

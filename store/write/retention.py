@@ -11,7 +11,7 @@ MOST_CACHED = 10_000  # types and times that are cached; hostile publishers coul
 
 
 class Retention:
-    """The rules of a log. Of the patterns that match a type, the one with the most literal characters counts.
+    """The rules of a log. Of the patterns that match a type, the one with the most literal characters applies.
 
     Events of a type that no pattern matches are kept for ever, as are those whose rule says 0 days. `rejected_days` is
     for all rejected messages; 0 keeps them for ever.

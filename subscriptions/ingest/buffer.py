@@ -98,8 +98,8 @@ class Buffer:
         return RejectedMessage(arrival, "RESERVED_SUBJECT", reason, id)
 
     async def _check_echo(self, beat: Callable[[], Awaitable[None]]) -> None:
-        # This comes before anything is read: else each attempt would store rejections of what came meanwhile, and of
-        # its own heartbeat.
+        # This comes before anything is read: otherwise each attempt would store rejections of what came meanwhile, and
+        # of its own heartbeat.
         if (before := await self._count(self._echo)) > 0:
             await beat()
             for _ in range(ECHO_LOOKS):
@@ -139,7 +139,7 @@ class Buffer:
         return info
 
     async def _report_gap(self, lacking: Sequence[str]) -> None:
-        if self._complete_at and self.on_gap is not None:  # else they may never have been accepted
+        if self._complete_at and self.on_gap is not None:  # otherwise they may never have been accepted
             since, to = moment.to_text(self._complete_at), moment.to_text(self._now)
             await self.on_gap(
                 f"the stream {self.name} did not accept {', '.join(lacking)} between {since} and {to}: what was"

@@ -171,7 +171,7 @@ class Ingester:
                 for messages in self._portions.of(parsed):
                     await self._store(writer, messages)
                 if not is_at_work:
-                    # only after the first commit: else each attempt that fails would look like work for a moment
+                    # only after the first commit: otherwise each attempt that fails would look like work for a moment
                     await writer.work()
                     self.observer.on_start(writer.at.term)
                     is_at_work = True
@@ -215,7 +215,7 @@ class Ingester:
         """Do what must go on however long storing takes: heartbeats, the lease, expiry, trimming.
 
         Called after each commit too: the portions of one read may take longer than the lease, and a standby would take
-        over just when MongoDB is slow.
+        over only because MongoDB is slow.
         """
         now = _time()
         if now - self._heartbeat_at >= live_batch.HEARTBEAT_SECONDS:

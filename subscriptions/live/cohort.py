@@ -147,7 +147,7 @@ class Cohort:
             while self._queue:
                 pending = self._queue[0]
                 body = (text if isinstance(text, str) else await text).encode()
-                if self._queue and self._queue[0] is pending:  # else `fall_back` cleared the queue meanwhile
+                if self._queue and self._queue[0] is pending:  # otherwise `fall_back` has cleared the queue
                     self._queue.popleft()
                     self._release(pending.size)
                     await self._send(pending, body)
@@ -160,7 +160,7 @@ class Cohort:
 
     def _recover(self, error: Exception) -> None:
         """Continue from the store: what was not sent is still in the queue, so the position lies before it."""
-        log_unexpected(error, "live delivery failed; subscribers to the same read on from the log")
+        log_unexpected(error, "live delivery failed; equal subscriptions continue from the log")
         self.fall_back()
 
     async def _send(self, pending: PendingItem, body: bytes) -> None:
@@ -179,7 +179,7 @@ class Cohort:
 
         `fall_back` calls this for one schedule: `_work` sends a frame and yields between two steps, and the hub's task
         then falls back. The item has left the queue, so `position` lies after it, and subscribers without the frame
-        would read on from there and never get it. So the rest get it first. `_send` then finds the shared iterator
+        would continue from there and never get it. So the rest get it first. `_send` then finds the shared iterator
         empty, and no subscriber gets the frame twice.
         """
         frame, subscribers, deliveries = self._frame, 0, 0

@@ -31,7 +31,7 @@ class LiveStart:
 
 @dataclass(frozen=True, slots=True)
 class LiveBreak:
-    """Live delivery has a hole here, or the reader was too slow for it; the log is read on from this position."""
+    """Live delivery has a hole here, or the reader was too slow for it; reading continues in the log from this position."""
 
     position: int
 
@@ -123,7 +123,7 @@ class HistoryReader:
                 yield item
 
     def live_break(self) -> LiveBreak:
-        """The signal that the log is read on: from its beginning, if it is another log by now."""
+        """The signal that reading continues: from the beginning of the log, if it is another one by now."""
         is_another = self._identity is not None and self._log.identity.name != self._identity
         return LiveBreak(0 if is_another else self.cursor)
 

@@ -5,7 +5,7 @@
         hub.state()                                            # HubState(count, cohorts, slowest_lag_events, …)
 
 The hub knows up to which position the log was sent. A batch that starts after it leaves a hole, which is read from the
-store once for all: subscribers get `LiveBreak`, what was missed, and `LiveStart`. Where that would take long, each
+store once for all: subscribers get `LiveBreak`, what was missed, and `LiveStart`. Where that would take too long, each
 subscriber reads for itself, as slow ones do. A subscriber that joins gets what is sent from the moment before it looks
 for the end of the log, and skips what it has already read.
 """
@@ -125,7 +125,7 @@ class Hub:
                 logger.warning("live delivery waits for the log: %s", error)
                 await asyncio.sleep(RETRY_SECONDS)
             except Exception:
-                logger.exception("live delivery failed; all subscribers read on from the log")
+                logger.exception("live delivery failed; all subscribers continue from the log")
                 self._fall_back()
                 await asyncio.sleep(RETRY_SECONDS)
 

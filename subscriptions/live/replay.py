@@ -1,4 +1,4 @@
-"""Replaying the log at its own rhythm: with the original pauses between events, times a factor.
+"""Replaying the log at its own rhythm: with the original pauses between events, multiplied by a factor.
 
 A replay ends where the log ended when it began. However long it pauses, it delivers nothing that has expired by then.
 """

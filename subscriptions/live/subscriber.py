@@ -52,7 +52,7 @@ class Subscriber:
         self._sink = sink
         self._put = sink.put if isinstance(sink, ImmediateSink) else _never
         self._budget = budget
-        self._is_live = False  # else it reads history
+        self._is_live = False  # otherwise it reads history
         self._is_direct = False  # nothing waits, and frames are sent at once
         self._start = reader.cursor  # what lies before came from the store
         self._queue_after = 0  # the queue holds what the cohort was sent after this position

@@ -142,7 +142,7 @@ def _decode(kind: object, text: str, loads: Loads) -> dict[str, Any]:
 
 
 def _text(kind: str, raw: bytes) -> dict[str, Any] | None:
-    """Data whose type is text; None for other types, or if it is not in its charset."""
+    """Data whose type is text; None for other types, or for bytes that are not valid in their charset."""
     type = media_type.parse(kind)
     text = type.decode(raw) if type.is_text else None
     return None if text is None else {"data": text}

@@ -17,8 +17,8 @@ class Contents:
     `members` have the names of a plain message, `extensions` is the rest, under any names. `expected` is the version, a
     number or a text, that the envelope requires of the aggregate before the event. `sources` says where members were
     found, and `problem` is the code and reason of a rejection. `claims` says that such an envelope may have a version,
-    so that a missing one is a claim left out. `beside_bytes` is the size of what came in headers or the subject,
-    outside the bytes of the message.
+    so that a missing one counts as a claim that was left out. `beside_bytes` is the size of what came in headers or the
+    subject, outside the bytes of the message.
     """
 
     members: dict[str, Any]

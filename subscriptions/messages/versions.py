@@ -40,7 +40,7 @@ def expected_versions(headers: Mapping[str, str], count: int) -> Sequence[int | 
 def before(version: object) -> int:
     """The version that the aggregate must have for the event to get this one. InvalidMessage if it is not a version."""
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        reason = f"version is {str(version)[:40]} and not the 1, 2, 3 … that this event would get"
+        reason = f"version is {str(version)[:40]} and not a number that this event could get: 1, 2, 3 …"
         raise InvalidMessage("INVALID_FIELD", reason, "version")
     return version - 1
 

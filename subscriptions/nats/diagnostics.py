@@ -32,7 +32,7 @@ class StreamFacts:
     subjects: tuple[str, ...]
     storage: str
     replicas: int
-    absent: tuple[str, ...]  # replicas that are offline or lag
+    absent: tuple[str, ...]  # replicas that are offline or lag behind
     retention: str
     discard: str
     max_age: float | None

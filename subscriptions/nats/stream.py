@@ -66,7 +66,7 @@ async def connect(
             raise error
 
     async def disconnected() -> None:
-        if not client.is_closed:  # else we closed it ourselves
+        if not client.is_closed:  # otherwise we closed it ourselves
             logger.warning("the connection %s to NATS at %s is lost", name, redacted(url))
 
     async def reconnected() -> None:
@@ -175,7 +175,7 @@ async def close(client: Client) -> None:
 
 
 async def _give_up(client: Client) -> None:
-    if client.options:  # else nats-py could not even parse the address, and cannot close what it never opened
+    if client.options:  # otherwise nats-py could not even parse the address
         await close(client)
 
 

@@ -27,7 +27,7 @@ from eventscope.subscriptions.publish.outcome import PublishRejection, StoredEve
 from eventscope.subscriptions.publish.protocol import EventMessage, check_size, encode
 from eventscope.subscriptions.publish.trust import Answer, AnswerTrust
 
-if TYPE_CHECKING:  # it brings the MongoDB driver, which services that publish do without
+if TYPE_CHECKING:  # it loads the MongoDB driver, which services that only publish do without
     from eventscope.subscriptions.live.log_key import LogKey
 
 AGAIN_SECONDS: Final = 2.0  # after which an event without an answer is sent again

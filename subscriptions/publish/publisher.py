@@ -34,7 +34,7 @@ class _Broken(Exception):
 
 
 _InFlight = asyncio.Queue[tuple[OutgoingMessage, Acknowledgement, bool]]
-"""Each message with its acknowledgement to come, and whether it was sent before, on another connection."""
+"""Each message with its pending acknowledgement, and whether it was sent before, on another connection."""
 
 
 class Publisher:

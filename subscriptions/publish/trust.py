@@ -17,7 +17,7 @@ from eventscope.subscriptions.messages.headers import REPLY_SEALED
 from eventscope.subscriptions.publish import outcome
 from eventscope.subscriptions.publish.outcome import PublishRejection, StoredEvent
 
-if TYPE_CHECKING:  # it brings the MongoDB driver, which services that publish do without
+if TYPE_CHECKING:  # it loads the MongoDB driver, which services that only publish do without
     from eventscope.subscriptions.live.log_key import LogKey
 
 LOG_SECONDS: Final = 10.0  # between two log lines, however much is sent

@@ -191,6 +191,6 @@ async def test_where_no_api_is_named_it_says_which_one_it_follows(tmp_path: Path
     out, said = await process.communicate()
     assert (process.returncode, out) == (2, b"")
     assert said.decode().splitlines()[0] == (
-        f"following http://{HOST}:{port}; no `eventscope dev` runs on {tmp_path}: if there is no API at this address,"
-        " start `eventscope dev`, or give --api or --data-dir"
+        f"following http://{HOST}:{port}; no `eventscope dev` is running on {tmp_path}: if there is no API at this"
+        " address, start `eventscope dev`, or give --api or --data-dir"
     )

@@ -58,7 +58,7 @@ async def test_a_second_one_is_told_where_the_first_one_runs(tmp_path: Path) -> 
             async with locked(tmp_path):
                 pass
         assert str(error.value) == (
-            f"`eventscope dev` already runs on {tmp_path}, at http://127.0.0.1:1;"
+            f"`eventscope dev` is already running on {tmp_path}, at http://127.0.0.1:1;"
             " to run a second one, give it another folder with --data-dir"
         )
 

@@ -170,7 +170,7 @@ async def test_a_second_one_on_the_same_folder_is_told_where_the_first_one_is(tm
         async with started(tmp_path / "second", "--data-dir", str(first.data_dir)) as second:
             assert await second.process.wait() == 2
             said = second.output.read_text()
-        assert f"`eventscope dev` already runs on {first.data_dir}, at {first.now.api};" in said
+        assert f"`eventscope dev` is already running on {first.data_dir}, at {first.now.api};" in said
         assert "--data-dir" in said
         await _ready(first)
 

@@ -93,7 +93,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
                 raise ClientDisconnected
         await super().send(message)
         if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
-            self.handshake_complete = True  # or uvicorn would log that the application ended without an answer
+            self.handshake_complete = True  # otherwise uvicorn would log that the application ended without an answer
 
     def put(self, head: bytes, body: bytes, tail: bytes) -> bool:
         """Send a text of three parts at once; False, and nothing is sent, if the connection is not open or has no room.
