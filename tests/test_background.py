@@ -40,7 +40,7 @@ async def test_a_cancellation_that_gets_lost_is_repeated() -> None:
     assert deaf.heard == 3
 
 
-async def test_one_that_ends_late_does_not_keep_the_others_going() -> None:
+async def test_a_task_that_ends_late_does_not_keep_the_others_running() -> None:
     works = [Deaf(loses=n) for n in (0, 3)]
     tasks = [asyncio.create_task(one.work()) for one in works]
     await asyncio.sleep(0)
@@ -48,7 +48,7 @@ async def test_one_that_ends_late_does_not_keep_the_others_going() -> None:
     assert [one.heard for one in works] == [1, 4]
 
 
-async def test_what_the_work_has_failed_with_is_raised_at_the_end() -> None:
+async def test_the_error_of_failed_work_is_raised_at_the_end() -> None:
     with pytest.raises(ValueError, match="as it went on"):
         async with beside(failing()) as task:
             await asyncio.wait([task])
@@ -59,7 +59,7 @@ async def test_what_the_work_has_failed_with_is_raised_at_the_end() -> None:
     assert going.cancelled()
 
 
-async def test_nobody_needs_to_look_at_a_failure_where_only_the_end_matters(caplog: pytest.LogCaptureFixture) -> None:
+async def test_if_only_the_end_matters_a_failure_needs_no_attention(caplog: pytest.LogCaptureFixture) -> None:
     task = asyncio.create_task(failing())
     await asyncio.wait([task])
     await cancel(task)

@@ -35,7 +35,7 @@ def _text(value: object) -> str:
     return orjson.dumps(value).decode()
 
 
-def test_a_mapping_is_read_with_the_metadata_before_what_is_added_to_it(start: Any) -> None:
+def test_the_metadata_of_a_mapping_comes_before_what_is_added_to_it(start: Any) -> None:
     setting = start(_text({"orders.>": EVERYTHING, "*": "plain"})).envelopes
     assert setting == {
         "orders.>": EnvelopeMapping(
@@ -59,7 +59,7 @@ def test_a_mapping_is_read_with_the_metadata_before_what_is_added_to_it(start: A
     }
 
 
-def test_what_does_not_begin_with_a_brace_is_a_file(start: Any, tmp_path: Path) -> None:
+def test_a_value_that_does_not_begin_with_a_brace_is_a_file(start: Any, tmp_path: Path) -> None:
     setting = {"orders.>": EVERYTHING, "*": "nestjs"}
     file = tmp_path / "envelopes.json"
     file.write_text(_text(setting))
@@ -76,7 +76,7 @@ def test_what_does_not_begin_with_a_brace_is_a_file(start: Any, tmp_path: Path) 
         (b'{"a.>": {"tpye": "x"}}', "a.>: 'tpye' is not a member of an event; did you mean type?"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_told_with_its_path(
+def test_a_mistake_in_a_file_is_reported_with_its_path(
     start: Any, tmp_path: Path, content: bytes | None, reason: str
 ) -> None:
     file = tmp_path / "envelopes.json"
@@ -134,7 +134,7 @@ def test_what_is_wrong_with_a_file_is_told_with_its_path(
         ({"a": {"data": {"constant": None}}}, "a: data: the constant is null, which data cannot be"),
     ],
 )
-def test_a_mistake_is_told_with_its_place(start: Any, setting: Any, reason: str) -> None:
+def test_a_mistake_is_reported_with_its_place(start: Any, setting: Any, reason: str) -> None:
     text = setting if isinstance(setting, str) else _text(setting)
     with pytest.raises(CannotStart) as stopped:
         start(text)
@@ -142,7 +142,7 @@ def test_a_mistake_is_told_with_its_place(start: Any, setting: Any, reason: str)
     assert reason in str(stopped.value)
 
 
-def test_json_that_is_nested_too_deep_is_a_mistake_as_well(start: Any) -> None:
+def test_json_that_is_nested_too_deeply_is_a_mistake_too(start: Any) -> None:
     with pytest.raises(CannotStart, match="nested too deeply"):
         start('{"a":' * 100_000)
 
@@ -169,7 +169,7 @@ def test_json_that_is_nested_too_deep_is_a_mistake_as_well(start: Any) -> None:
         ([], False),
     ],
 )
-def test_a_whole_setting_is_told_from_a_mapping(value: Any, whole: bool) -> None:
+def test_a_whole_setting_is_distinguished_from_a_mapping(value: Any, whole: bool) -> None:
     assert envelopes.is_setting(value) == whole
 
 
@@ -186,7 +186,7 @@ def test_a_whole_setting_is_told_from_a_mapping(value: Any, whole: bool) -> None
         ("[" * 120 + "]" * 120, "nested over 99 deep"),
     ],
 )
-def test_a_constant_is_one_that_a_message_could_hold(start: Any, constant: str, reason: str) -> None:
+def test_a_constant_must_be_a_value_that_a_message_could_contain(start: Any, constant: str, reason: str) -> None:
     for value in (constant, f'{{"x": {constant}}}'):
         with pytest.raises(CannotStart) as stopped:
             start(f'{{"a.>": {{"data": {{"constant": {value}}}}}}}')

@@ -67,17 +67,17 @@ def test_the_tree_in_the_module_shows_every_error_with_its_code() -> None:
     assert drawn == {name: "(not for clients)" if code == "INTERNAL" else code for name, code in real.items()}
 
 
-def test_the_document_tells_every_code_of_an_answer_and_no_other() -> None:
+def test_the_docs_list_every_code_of_an_answer_and_no_other() -> None:
     assert sorted(documented("In answers")) == sorted(client_codes())
 
 
-def test_the_document_and_the_command_line_know_every_code_of_a_rejection_and_no_other() -> None:
+def test_the_docs_and_the_command_line_know_every_code_of_a_rejection_and_no_other() -> None:
     assert len(codes_of_rejections()) >= 15
     assert sorted(documented("Rejected messages")) == sorted(codes_of_rejections())
     assert sorted(rejection_codes.CODES) == sorted(codes_of_rejections())
 
 
-def test_each_code_is_told_with_why_and_what_to_do() -> None:
+def test_each_code_is_documented_with_why_and_what_to_do() -> None:
     for row in re.findall(r"^\| `[A-Z_]+` \|.*$", DOCUMENT, re.MULTILINE):
         *_, why, what_to_do, end = [cell.strip() for cell in row.split("|")]
         assert why.endswith(".")
@@ -96,12 +96,12 @@ def test_each_code_is_told_with_why_and_what_to_do() -> None:
         (Unavailable("away"), {"code": "UNAVAILABLE"}),
     ],
 )
-def test_what_is_for_clients_is_told_in_its_own_words(error: EventscopeError, extensions: dict[str, str]) -> None:
+def test_an_error_for_clients_is_reported_in_its_own_words(error: EventscopeError, extensions: dict[str, str]) -> None:
     assert to_client(error) == {"message": str(error), "extensions": extensions}
 
 
 @pytest.mark.parametrize("error", [Blocked("hunter2"), CannotStart("hunter2")])
-def test_what_somebody_has_to_mend_is_unavailable_and_its_reason_in_the_log_alone(
+def test_what_somebody_has_to_repair_is_unavailable_with_its_reason_only_in_the_log(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert to_client(error) == {"message": TO_MEND, "extensions": {"code": "UNAVAILABLE"}}
@@ -110,7 +110,7 @@ def test_what_somebody_has_to_mend_is_unavailable_and_its_reason_in_the_log_alon
 
 
 @pytest.mark.parametrize("error", [ValueError("hunter2"), Unstorable("hunter2"), LeaseLost("hunter2")])
-def test_what_is_not_for_clients_is_an_id_that_the_log_knows(
+def test_an_error_that_is_not_for_clients_becomes_an_id_that_is_in_the_log(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     answer = to_client(error)
@@ -123,12 +123,12 @@ def test_what_is_not_for_clients_is_an_id_that_the_log_knows(
     assert to_client(error)["extensions"]["errorId"] != answer["extensions"]["errorId"]
 
 
-def test_a_message_has_the_values_in_it() -> None:
+def test_an_error_message_contains_the_values() -> None:
     assert str(PageTooLarge("first", 1001, 1000)) == "first is 1001, but a page holds at most 1000"
     assert str(QuestionTimedOut(0.5)) == "the answer took longer than 0.5 seconds; narrow the query"
 
 
-def test_the_document_tells_every_limit_with_its_default_and_its_setting() -> None:
+def test_the_docs_list_every_limit_with_its_default_and_its_setting() -> None:
     rows = re.findall(r"^\| .+ \| ([\d,]+) \| `(EVENTSCOPE_MOST_\w+)` \|$", DOCUMENT, re.MULTILINE)
     assert {name: int(most.replace(",", "")) for most, name in rows} == {
         variable(f"most_{field.name}"): field.default for field in fields(Limits)

@@ -46,16 +46,16 @@ def of_library(**names: str) -> Internals:
 
 
 @pytest.mark.parametrize("needed", ALL, ids=lambda needed: needed.distribution)
-def test_the_installed_libraries_have_all_that_is_used(needed: Internals) -> None:
+def test_the_installed_libraries_have_everything_that_is_used(needed: Internals) -> None:
     assert needed.fault() is None
 
 
-def test_what_is_there_is_no_fault() -> None:
+def test_what_is_present_is_no_fault() -> None:
     assert of_library(method="first second").fault() is None
 
 
 @pytest.mark.parametrize("names", [{"method": "first"}, {"method": "first other"}, {"gone": ""}, {"here": ""}])
-def test_a_method_that_is_gone_or_changed_is_named_in_a_sentence_with_the_version(names: dict[str, str]) -> None:
+def test_a_missing_or_changed_method_is_named_in_a_sentence_with_the_version(names: dict[str, str]) -> None:
     [(name, parameters)] = names.items()
     assert of_library(**names).fault() == (
         f"nats-py {version('nats-py')} lacks Library.{name}({', '.join(parameters.split())}), on which Eventscope"
@@ -63,7 +63,7 @@ def test_a_method_that_is_gone_or_changed_is_named_in_a_sentence_with_the_versio
     )
 
 
-def test_an_attribute_that_is_gone_is_named() -> None:
+def test_a_missing_attribute_is_named() -> None:
     fault = Internals("nats-py", attributes={Library: "here gone", pytest: "nothing"}).fault()
     assert fault is not None
     assert " lacks Library.gone, pytest.nothing, on which" in fault
@@ -81,7 +81,7 @@ def test_an_attribute_that_is_gone_is_named() -> None:
         (synchronous.topology.Topology, "get_server_selection_timeout", driver.INTERNALS),
     ],
 )
-def test_what_another_version_lacks_keeps_the_program_from_starting(
+def test_an_internal_that_another_version_lacks_prevents_the_start(
     owner: type, name: str, needed: Internals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(owner, name, None)  # some of these are inherited and cannot be deleted

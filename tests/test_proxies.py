@@ -26,7 +26,7 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     "host", ["127.0.0.1", "127.8.8.8", "localhost", "LOCALHOST", "api.localhost", "[::1]", "0.0.0.0", "[::]"]
 )
 @pytest.mark.parametrize("scheme", ["http", "https", "ws", "wss"])
-def test_this_machine_is_asked_directly(host: str, scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_this_machine_is_reached_directly(host: str, scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in NAMES[:3]:
         monkeypatch.setenv(name, "http://proxy.example:3128")
     assert proxy_to(f"{scheme}://{host}:8000/graphql") is None
@@ -45,7 +45,7 @@ def test_this_machine_is_asked_directly(host: str, scheme: str, monkeypatch: pyt
         ("https://api.example", {"HTTPS_PROXY": "http://s:1", "NO_PROXY": "*"}, None),
     ],
 )
-def test_the_environment_says_which_proxy_leads_to_an_address(
+def test_the_environment_names_the_proxy_for_an_address(
     url: str, environment: dict[str, str], proxy: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in environment.items():
@@ -69,7 +69,7 @@ async def test_a_proxy_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("proxy", ["socks5://me:hunter2@p.example:1", "ftp://me:hunter2@p.example:1"])
-async def test_a_proxy_of_a_kind_that_cannot_be_used_is_refused(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_proxy_of_an_unsupported_kind_is_refused(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", proxy)
     with pytest.raises(CannotStart, match=r"cannot be reached through the proxy \w+://me:\*\*\*@p.example:1"):
         async with EventsService.connect(api_url="http://api.example:8000"):
@@ -78,7 +78,7 @@ async def test_a_proxy_of_a_kind_that_cannot_be_used_is_refused(proxy: str, monk
 
 @pytest.mark.processes
 @pytest.mark.parametrize("proxy", ["socks5://me:hunter2@p.example:1", "ftp://me:hunter2@p.example:1"])
-def test_a_command_says_so_in_one_sentence(proxy: str) -> None:
+def test_a_command_reports_an_unusable_proxy_in_one_sentence(proxy: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "eventscope", "tail", "--api", "http://api.example:8000"],
         env={**os.environ, "ALL_PROXY": proxy},

@@ -73,7 +73,7 @@ def test_no_secret_of_a_nats_address_is_shown(
 
 
 @given(NAMES, SECRETS.filter(lambda text: "@" not in text))
-def test_a_password_that_nobody_escaped_is_not_shown_either(user: str, password: str) -> None:
+def test_an_unescaped_password_is_not_shown_either(user: str, password: str) -> None:
     assert not leaks(redacted(f"nats://{user}:{password}@host:4222"))
     assert not leaks(redacted(f"{user}:{password}@host:4222"))
 
@@ -135,12 +135,12 @@ async def test_a_nats_address_that_cannot_be_read_is_not_repeated(address: str) 
 
 
 @pytest.mark.parametrize("address", ["nats://me:p@host", "mongodb://me:pw@host/", "nats://s@host"])
-def test_a_secret_of_a_letter_or_two_hides_no_reason_that_does_not_repeat_it(address: str) -> None:
+def test_a_secret_of_one_or_two_letters_hides_no_reason_that_does_not_repeat_it(address: str) -> None:
     assert explanation(OSError("no place named host is reachable"), address) == "no place named host is reachable"
 
 
 @pytest.mark.parametrize("said", ["no port: 'p'", "p@host is none", "nats://me:p@host", "x p", "me?"])
-def test_a_secret_of_a_letter_is_not_repeated_where_it_stands_as_a_word(said: str) -> None:
+def test_a_secret_of_one_letter_is_not_repeated_as_a_word_of_its_own(said: str) -> None:
     assert "may be secret" in explanation(ValueError(said), "nats://me:p@host")
 
 
@@ -150,7 +150,7 @@ def test_a_longer_secret_is_not_repeated_anywhere(said: str) -> None:
 
 
 @given(st.text("a:@/ ", max_size=12))
-def test_what_has_a_secret_before_its_server_is_an_address_wherever_it_is_given(text: str) -> None:
+def test_a_text_with_a_secret_before_a_server_is_an_address_wherever_it_is_given(text: str) -> None:
     is_address = "://" in text or re.fullmatch(r"\S+@\S+", text)
     assert redacted_value(text) == (redacted(text) if is_address else text)
 
@@ -203,7 +203,7 @@ def test_an_address_in_the_place_of_another_setting_is_not_repeated(
     assert not leaks(said)
 
 
-def test_settings_that_are_wrong_in_a_program_are_not_repeated() -> None:
+def test_wrong_settings_passed_by_a_program_are_not_repeated() -> None:
     with pytest.raises(ValidationError) as refused:
         Settings.model_validate({"mongo_database": ADDRESSES[0], "nats_url": ["hunter2secret"]})
     assert not leaks(str(refused.value))
@@ -243,7 +243,7 @@ def test_texts_without_secrets_stay_as_they_are(text: str) -> None:
     ],
     ids=lambda one: " ".join(one[:2]) if isinstance(one, tuple) else "",
 )
-def test_no_command_tells_a_secret_or_ends_in_a_traceback_even_when_everything_is_logged(
+def test_no_command_reveals_a_secret_or_ends_in_a_traceback_even_when_everything_is_logged(
     arguments: tuple[str, ...], given: dict[str, str]
 ) -> None:
     clean = {name: text for name, text in os.environ.items() if not name.startswith(PREFIX)}
@@ -277,7 +277,7 @@ async def test_the_password_of_an_api_goes_into_a_header_and_into_no_log(caplog:
     assert not leaks(caplog.text)
 
 
-async def test_nothing_that_holds_a_connection_shows_its_secrets() -> None:
+async def test_no_object_that_holds_a_connection_shows_its_secrets() -> None:
     address = "mongodb://ada:hunter2secret@h/?tls=true&tlsCertificateKeyFilePassword=hunter2secret"
     drivers: tuple[Driver, ...] = ("motor", "pymongo")
     for driver in drivers:

@@ -90,18 +90,18 @@ def test_each_variable_sets_its_field(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("use", ["claim", "expect"])
-def test_a_word_alone_says_what_versions_are_on_every_subject(monkeypatch: pytest.MonkeyPatch, use: str) -> None:
+def test_a_word_alone_decides_what_versions_mean_on_every_subject(monkeypatch: pytest.MonkeyPatch, use: str) -> None:
     monkeypatch.setenv("EVENTSCOPE_MESSAGE_VERSION", use)
     assert load().message_version == {">": use}
 
 
-def test_words_may_be_in_capitals(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_words_may_be_in_upper_case(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVENTSCOPE_LOG_LEVEL", "INFO")
     monkeypatch.setenv("EVENTSCOPE_MONGO_DRIVER", "PyMongo")
     assert (load().log_level, load().mongo_driver) == ("info", "pymongo")
 
 
-def test_settings_do_not_change() -> None:
+def test_settings_are_immutable() -> None:
     with pytest.raises(ValidationError):
         load().port = 1
 
@@ -191,7 +191,7 @@ def test_settings_do_not_change() -> None:
         ("log_level", "loud"),
     ],
 )
-def test_a_wrong_value_is_told_with_its_variable(monkeypatch: pytest.MonkeyPatch, field: str, value: str) -> None:
+def test_a_wrong_value_is_reported_with_its_variable(monkeypatch: pytest.MonkeyPatch, field: str, value: str) -> None:
     monkeypatch.setenv(variable(field), value)
     with pytest.raises(CannotStart) as stopped:
         load()
@@ -201,7 +201,7 @@ def test_a_wrong_value_is_told_with_its_variable(monkeypatch: pytest.MonkeyPatch
     assert reason
 
 
-def test_all_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_mistakes_are_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVENTSCOPE_PORT", "x")
     monkeypatch.setenv("EVENTSCOPE_BATCH", "y")
     with pytest.raises(CannotStart) as stopped:
@@ -210,7 +210,7 @@ def test_all_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> N
     assert "EVENTSCOPE_BATCH is 'y'" in str(stopped.value)
 
 
-def test_what_is_wrong_beside_a_secret_does_not_tell_the_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mistake_next_to_a_secret_does_not_reveal_the_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVENTSCOPE_MONGO_URL", "mongodb://root:hunter2@db/")
     monkeypatch.setenv("EVENTSCOPE_PORT", "x")
     with pytest.raises(CannotStart) as stopped:
@@ -228,7 +228,7 @@ def test_what_is_wrong_beside_a_secret_does_not_tell_the_secret(monkeypatch: pyt
         ("EVENTSCOPE_Port", "EVENTSCOPE_PORT"),
     ],
 )
-def test_an_unknown_variable_is_refused_with_the_one_that_may_be_meant(
+def test_an_unknown_variable_is_refused_with_the_one_that_was_probably_meant(
     monkeypatch: pytest.MonkeyPatch, name: str, meant: str
 ) -> None:
     monkeypatch.setenv(name, "x")
@@ -236,7 +236,7 @@ def test_an_unknown_variable_is_refused_with_the_one_that_may_be_meant(
         load()
 
 
-def test_an_unknown_variable_that_is_like_none_is_refused_with_where_they_stand(
+def test_an_unknown_variable_unlike_any_other_is_refused_with_where_all_are_listed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("EVENTSCOPE_Q", "x")
@@ -244,14 +244,14 @@ def test_an_unknown_variable_that_is_like_none_is_refused_with_where_they_stand(
         load()
 
 
-def test_variables_of_others_are_none_of_our_business(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_of_other_programs_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVENTSCOPES", "x")
     monkeypatch.setenv("PORT", "x")
     assert load() == Settings()
 
 
 @pytest.mark.parametrize("origin", ["*", "https://a.example", "https://a.example/", "http://[::1]:3000", "app://x"])
-def test_an_origin_that_is_taken_can_be_served_with(monkeypatch: pytest.MonkeyPatch, origin: str) -> None:
+def test_an_origin_that_is_accepted_can_be_used_by_the_server(monkeypatch: pytest.MonkeyPatch, origin: str) -> None:
     monkeypatch.setenv("EVENTSCOPE_ORIGINS", origin)
     assert normalize_allowed_origins(load().origins)
 
@@ -259,7 +259,7 @@ def test_an_origin_that_is_taken_can_be_served_with(monkeypatch: pytest.MonkeyPa
 # docs/settings.md
 
 
-def test_the_document_has_one_row_per_setting_with_its_default_and_its_meaning() -> None:
+def test_the_docs_have_one_row_per_setting_with_its_default_and_its_meaning() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (?:`(.*?)`)? ?\| (.+) \|$", DOCUMENT.read_text(), re.MULTILINE)
     defaults = {variable(name): written(field.default) for name, field in Settings.model_fields.items()}
     assert sorted((name, default) for name, default, _ in rows) == sorted(defaults.items())
@@ -283,6 +283,6 @@ def written(default: Any) -> str:
             return str(default)
 
 
-def test_the_document_names_no_setting_that_there_is_not() -> None:
+def test_the_docs_name_no_unknown_setting() -> None:
     known = {variable(name) for name in Settings.model_fields}
     assert set(re.findall(r"EVENTSCOPE_[A-Z_]*[A-Z]", DOCUMENT.read_text())) == known

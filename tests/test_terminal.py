@@ -38,7 +38,7 @@ def steers(text: str) -> bool:
 @example("\x1b]0;owned\x07\x1b[2K\r all is well", "utf-8")
 @example("\x9b2J\u202e \U0001f600", "latin-1")
 @example("\ud800", "utf-8")
-def test_no_text_steers_a_terminal_or_is_too_much_for_it(text: str, encoding: str) -> None:
+def test_no_text_controls_a_terminal_or_is_too_much_for_it(text: str, encoding: str) -> None:
     said = printed(encoding, say, text)
     assert said.endswith("\n")
     assert not steers(said[:-1])
@@ -46,7 +46,7 @@ def test_no_text_steers_a_terminal_or_is_too_much_for_it(text: str, encoding: st
 
 @given(VALUES, ENCODINGS)
 @example({"\x7f\x9b": "\u202e\U0001f600"}, "ascii")
-def test_json_for_programs_means_the_same_and_steers_nothing(value: object, encoding: str) -> None:
+def test_json_for_programs_means_the_same_and_controls_no_terminal(value: object, encoding: str) -> None:
     try:
         raw = orjson.dumps(value)
     except TypeError:  # integers over 64 bits, and halves of characters
@@ -57,7 +57,7 @@ def test_json_for_programs_means_the_same_and_steers_nothing(value: object, enco
 
 
 @given(st.text(st.characters()))
-def test_a_record_of_the_log_is_one_line_that_steers_nothing(text: str) -> None:
+def test_a_record_of_the_log_is_one_line_that_controls_no_terminal(text: str) -> None:
     record = logging.LogRecord(text, logging.WARNING, "", 0, "%s", (text,), None)
     assert not steers(SafeFormatter("%(name)s: %(message)s").format(record))
 
@@ -74,5 +74,5 @@ def test_a_traceback_keeps_its_lines() -> None:
 
 
 @pytest.mark.parametrize(("text", "shown"), [("a\nb", "a\\nb"), ("größe 中", "größe 中"), ("\x00", "\\x00")])
-def test_what_a_terminal_shows_stays_as_it_is(text: str, shown: str) -> None:
+def test_printable_text_stays_as_it_is(text: str, shown: str) -> None:
     assert safe(text) == shown

@@ -31,7 +31,7 @@ class LiveStart:
 
 @dataclass(frozen=True, slots=True)
 class LiveBreak:
-    """Live delivery has a hole here, or the reader was too slow for it; reading continues in the log from this position."""
+    """Live delivery has a hole here, or the reader was too slow for it; the log is read from this position."""
 
     position: int
 

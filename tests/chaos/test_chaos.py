@@ -14,7 +14,9 @@ SEED = 3
 
 
 @pytest.mark.timeout(300)
-async def test_whatever_dies_freezes_or_fills_up_all_is_stored_and_delivered_once_and_in_order(tmp_path: Path) -> None:
+async def test_whatever_dies_freezes_or_fills_up_every_message_is_stored_and_delivered_once_and_in_order(
+    tmp_path: Path,
+) -> None:
     """Every kind of fault strikes at least once while half a thousand messages a second come in and go out."""
     done = await run(tmp_path, SEED, STRIKES)
     assert {one.name for one in done.strikes} == set(FAULTS)

@@ -155,7 +155,7 @@ def test_a_violation_is_found(right: LogContents, spoil: Spoil, kind: Kind) -> N
     assert kind in _kinds_after(right, spoil)
 
 
-def test_only_what_nats_itself_lost_is_counted_apart(right: LogContents) -> None:
+def test_only_what_nats_itself_lost_is_counted_separately(right: LogContents) -> None:
     lost = Published("bob", 1, orjson.dumps(_raw(50)), certain=0, doubtful=1)
     report = check([*PUBLISHED, lost], right)
     assert (report.passed, report.lost_by_nats) == (True, 1)

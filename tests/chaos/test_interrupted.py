@@ -74,7 +74,7 @@ async def test_a_command_that_fails_within_a_batch_leaves_the_log_as_it_was_or_w
         assert await log.rejected.count_documents({}) == 0
 
 
-async def test_what_was_there_though_it_was_not_shown_is_not_called_unstorable(log: Log) -> None:
+async def test_what_exists_although_it_was_not_visible_is_not_called_unstorable(log: Log) -> None:
     """This happens after a change of primaries, when a read may be older than a write."""
     async with writing(log, Retention({}), "first", 60) as writer:
         assert writer is not None

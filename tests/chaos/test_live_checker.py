@@ -47,7 +47,7 @@ def test_a_correct_feed_passes() -> None:
     assert report.signals == {"CaughtUp": 2, "FellBehind": 1, "Checkpoint": 2}
 
 
-def test_a_subscriber_that_starts_at_the_end_is_owed_all_since_its_first_entry() -> None:
+def test_a_subscriber_that_starts_at_the_end_is_owed_everything_since_its_first_entry() -> None:
     assert _found([Signal("CaughtUp", 8), *RIGHT[6:]], first=None) == set()
     assert _found([*RIGHT[6:]], first=None) == set()
     assert _found([Signal("CaughtUp", 6), *RIGHT[6:]], first=None) == {Kind.LOST}
@@ -100,7 +100,7 @@ def test_a_violation_is_found(spoil: Spoil, kinds: set[Kind]) -> None:
     assert _found(entries) == kinds
 
 
-def test_expired_events_may_be_missing_if_a_gap_says_so() -> None:
+def test_expired_events_may_be_missing_if_a_gap_reports_them() -> None:
     expired = (1, 2, 3, 4, 5)
     assert _found([Gap(2, 5), *RIGHT[3:]], expired=expired) == set()
     assert _found([*RIGHT[3:]], expired=expired) == {Kind.LOST}

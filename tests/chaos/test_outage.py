@@ -31,7 +31,9 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 
 
 @pytest.mark.timeout(300)
-async def test_while_mongodb_is_out_of_reach_ingest_waits_with_backoff_says_so_and_loses_nothing(stage: Stage) -> None:
+async def test_while_mongodb_is_unreachable_ingest_waits_with_backoff_reports_it_and_loses_nothing(
+    stage: Stage,
+) -> None:
     """Packets vanish, and old connections stay silent forever: only our own time limits can notice it."""
     clock = asyncio.get_running_loop().time
     async with silent([line.mongo for line in stage.lines], forgotten=True):
@@ -52,7 +54,7 @@ async def test_while_mongodb_is_out_of_reach_ingest_waits_with_backoff_says_so_a
 
 
 @pytest.mark.timeout(300)
-async def test_while_nats_is_out_of_reach_ingest_says_so_and_comes_back_by_itself(stage: Stage) -> None:
+async def test_while_nats_is_unreachable_ingest_reports_it_and_recovers_by_itself(stage: Stage) -> None:
     """Half-open connections too: NATS still serves others, and only pings can show that we cannot reach it."""
     async with silent([line.nats for line in stage.lines], forgotten=True):
         accepted = stage.load.ledger.acknowledged
@@ -65,7 +67,7 @@ async def test_while_nats_is_out_of_reach_ingest_says_so_and_comes_back_by_itsel
 
 
 @pytest.mark.timeout(300)
-async def test_a_mongodb_that_refuses_writes_is_waited_for_and_can_still_be_asked(stage: Stage) -> None:
+async def test_ingest_waits_for_a_mongodb_that_refuses_writes_and_queries_still_work(stage: Stage) -> None:
     admin = stage.log.mongo.client.admin
     await admin.command({"replSetStepDown": 600, "secondaryCatchUpPeriodSecs": 0, "force": True})
     states = [await _state(line.watch, lambda one: not one.ready) for line in stage.lines]
@@ -78,7 +80,7 @@ async def test_a_mongodb_that_refuses_writes_is_waited_for_and_can_still_be_aske
 
 
 @pytest.mark.timeout(300)
-async def test_a_mongodb_whose_writes_hang_is_waited_for(stage: Stage) -> None:
+async def test_ingest_waits_for_a_mongodb_whose_writes_hang(stage: Stage) -> None:
     async with locked(stage):
         states = [await _state(line.watch, lambda one: not one.ready) for line in stage.lines]
         assert await stage.head()

@@ -43,7 +43,7 @@ def tried(capsys: pytest.CaptureFixture[str]) -> Any:
     return of
 
 
-def test_a_sample_is_shown_as_the_event_that_it_would_be(tried: Any) -> None:
+def test_a_sample_is_shown_as_the_event_that_it_would_become(tried: Any) -> None:
     event = {"aggregateType": "order", "aggregateId": "00042", "type": "order.placed", "data": {"total": 3}}
     assert tried(ORDER, {"total": 3}) == [{"subject": PLACED, "event": event}]
 
@@ -65,7 +65,7 @@ def test_a_whole_setting_is_tried_by_subject(tried: Any) -> None:
         (b'{"n": 1}\n\n{"n": 1}\r\n{"n": 1}', 3),
     ],
 )
-def test_samples_are_a_document_a_list_or_lines(tried: Any, content: bytes, count: int) -> None:
+def test_samples_may_be_a_document_a_list_or_lines(tried: Any, content: bytes, count: int) -> None:
     assert [one["event"]["data"] for one in tried(ORDER, content)] == [{"n": 1}] * count
 
 
@@ -82,13 +82,13 @@ def test_a_sample_may_have_a_subject_and_headers_of_its_own(tried: Any) -> None:
     assert tried(ORDER, bare)[0]["event"]["data"] == bare
 
 
-def test_headers_are_read_as_they_would_be_when_they_come(tried: Any) -> None:
+def test_headers_are_read_as_they_would_be_on_arrival(tried: Any) -> None:
     mapping = {"type": {"subject": 2}, "userId": {"header": "X-User"}}
     message = {"subject": "shop.a", "headers": {" X-User": " ada\t"}, "message": {}}
     assert tried(mapping, message)[0]["event"] == {"type": "a", "userId": "ada"}
 
 
-def test_several_that_come_as_one_are_shown_together(tried: Any) -> None:
+def test_several_events_in_one_message_are_shown_together(tried: Any) -> None:
     message = {"subject": "shop.a", "message": [{"messageId": "x"}, {"timestamp": "2026-11-23T08:00:00+01:00"}]}
     [shown] = tried({"shop.>": "plain"}, message, None)
     assert shown["events"] == [
@@ -124,7 +124,7 @@ def test_versions_that_are_expected_or_claimed_are_shown(tried: Any) -> None:
         (b"[" * 100_000, "TOO_DEEP"),
     ],
 )
-def test_no_detail_of_the_bytes_is_lost_on_the_way(tried: Any, line: bytes, code: str) -> None:
+def test_no_detail_of_the_bytes_is_lost(tried: Any, line: bytes, code: str) -> None:
     fates = [one["rejected"]["code"] for one in tried(ORDER, line)]
     assert fates == [code]
     assert [one.get("rejected", {}).get("code") for one in tried(ORDER, b"{}\n" + line)] == [None, code]
@@ -134,12 +134,12 @@ def test_no_detail_of_the_bytes_is_lost_on_the_way(tried: Any, line: bytes, code
         assert tried(ORDER, wrapped)[0]["rejected"]["code"] == code
 
 
-def test_several_that_come_as_one_may_be_rejected_together(tried: Any) -> None:
+def test_several_events_in_one_message_may_be_rejected_together(tried: Any) -> None:
     [shown] = tried({}, {"subject": "shop.a", "message": [{}, 5]})
     assert shown["rejected"]["reason"].startswith("event 2 of 2: ")
 
 
-def test_a_subject_that_no_stream_takes_is_noted(tried: Any) -> None:
+def test_a_subject_that_no_stream_accepts_is_noted(tried: Any) -> None:
     [shown] = tried({}, {"type": "a.b"}, "market.a")
     assert shown["notes"] == ["EVENTSCOPE_SUBJECTS is shop.>, which does not match this subject"]
     assert tried({}, {}, "market.a")[0]["rejected"]["code"] == "MISSING_TYPE"
@@ -192,12 +192,14 @@ def test_a_subject_that_no_stream_takes_is_noted(tried: Any) -> None:
         ({"other.>": "plain"}, {}, ["no pattern matches this subject, so the message is read as plain"]),
     ],
 )
-def test_what_probably_is_a_mistake_is_noted(tried: Any, mapping: Any, message: Any, notes: list[str]) -> None:
+def test_a_probable_mistake_is_noted(tried: Any, mapping: Any, message: Any, notes: list[str]) -> None:
     [shown] = tried(mapping, message)
     assert shown.get("notes", []) == notes
 
 
-def test_a_source_that_one_sample_has_is_no_mistake_in_another(tried: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_source_that_one_sample_has_is_not_a_mistake_in_another(
+    tried: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     mapping = {"data": "", "userId": "by", "correlationId": "why"}
     note = "correlationId is mapped from why, which is in none of these samples"
     samples = [{"by": 7}, {}, 5, [{}]]
@@ -241,13 +243,13 @@ def test_a_source_that_one_sample_has_is_no_mistake_in_another(tried: Any, capsy
         ('{"marketplace.>": "nest"}', b"{}", "a", "marketplace.>: 'nest' is not an envelope; did you mean nestjs?"),
     ],
 )
-def test_what_is_wrong_is_told(mapping: str, content: bytes, subject: str | None, reason: str) -> None:
+def test_mistakes_are_reported(mapping: str, content: bytes, subject: str | None, reason: str) -> None:
     with pytest.raises(BadInput) as wrong:
         show(SHOP, mapping, content, subject, as_json=True)
     assert reason in str(wrong.value)
 
 
-def test_people_read_lines_that_steer_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_for_people_contain_no_control_sequences(capsys: pytest.CaptureFixture[str]) -> None:
     samples = '{"name": "Ada \u202e\x9b"}\n{'.encode()
     assert show(SHOP, ORDER, samples, PLACED, as_json=False) == 1
     lines = capsys.readouterr().out.splitlines()
@@ -273,7 +275,7 @@ async def _run(*arguments: str, given: bytes = b"") -> tuple[int | None, bytes, 
 
 
 @pytest.mark.processes
-async def test_the_command_takes_files_and_standard_input(tmp_path: Path) -> None:
+async def test_the_command_accepts_files_and_standard_input(tmp_path: Path) -> None:
     mapping, samples = tmp_path / "mapping.json", tmp_path / "samples.jsonl"
     mapping.write_text(ORDER)
     samples.write_text('{"n": 1}\n{"n": 2}\n')
@@ -289,7 +291,7 @@ async def test_the_command_takes_files_and_standard_input(tmp_path: Path) -> Non
     assert b"Traceback" not in err
 
 
-async def test_what_is_shown_is_what_becomes_of_the_message(
+async def test_what_is_shown_is_what_the_message_becomes(
     settings: Settings, log: Log, client: Client, subject_prefix: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mapping = {"data": "body", "timestamp": {"path": "ts", "as": "milliseconds"}, "messageId": "id"}

@@ -9,7 +9,7 @@ from eventscope.errors import BadInput
 
 @pytest.mark.parametrize("command", [["tail"], ["export", "-"]])
 @pytest.mark.parametrize("option", ["--type", "--aggregate", "--user", "--correlation"])
-def test_an_empty_option_is_refused_instead_of_waited_upon(command: list[str], option: str) -> None:
+def test_an_empty_option_is_refused_instead_of_waiting_for_matches(command: list[str], option: str) -> None:
     error = CliRunner().invoke(app, [*command, option, ""]).exception
     assert isinstance(error, BadInput)
     assert str(error).startswith(f"{option} is empty")

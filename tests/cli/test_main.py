@@ -33,20 +33,20 @@ def _refusal(done: subprocess.CompletedProcess[str]) -> str:
 
 
 @pytest.mark.parametrize("command", ["ingest", "serve", "dev"])
-def test_a_setting_that_is_none_is_refused_with_the_one_that_was_meant(command: str) -> None:
+def test_an_unknown_setting_is_refused_with_the_one_that_was_probably_meant(command: str) -> None:
     assert "EVENTSCOPE_NATS_URI is not a setting; did you mean EVENTSCOPE_NATS_URL?" in _refusal(
         _run(command, NATS_URI="nats://127.0.0.1")
     )
 
 
-def test_a_wrong_value_is_refused_with_the_value() -> None:
+def test_a_wrong_value_is_refused_and_quoted() -> None:
     assert "EVENTSCOPE_BATCH is 'many'" in _refusal(_run("ingest", BATCH="many"))
 
 
 @pytest.mark.parametrize(
     "arguments", [("ingest",), ("serve",), ("serve", "--no-ingest"), ("serve", "--workers", "2")], ids=" ".join
 )
-def test_without_servers_it_says_which_setting_to_give_even_where_its_port_is_taken(
+def test_without_servers_the_error_names_the_missing_setting_even_if_the_port_is_taken(
     arguments: tuple[str, ...],
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -72,15 +72,15 @@ def test_a_nats_that_cannot_be_reached_is_named(arguments: tuple[str, ...], mong
     assert "EVENTSCOPE_NATS_URL" in said
 
 
-def test_an_address_that_is_none_is_refused(nats_url: str) -> None:
+def test_an_invalid_address_is_refused(nats_url: str) -> None:
     said = _refusal(_run("ingest", MONGO_URL="http://localhost", NATS_URL=nats_url))
     assert "EVENTSCOPE_MONGO_URL cannot be used" in said
 
 
-def test_subjects_that_would_take_in_what_goes_out_are_refused(mongo_url: str, nats_url: str) -> None:
+def test_subjects_that_would_capture_our_own_messages_are_refused(mongo_url: str, nats_url: str) -> None:
     said = _refusal(_run("ingest", MONGO_URL=mongo_url, NATS_URL=nats_url, SUBJECTS="eventscope.>"))
     assert "EVENTSCOPE_SUBJECTS has eventscope.>" in said
 
 
-def test_import_without_a_server_says_what_to_do() -> None:
+def test_import_without_a_server_reports_what_to_do() -> None:
     assert "EVENTSCOPE_NATS_URL" in _refusal(_run("import", "events.jsonl", "--data-dir", "/nowhere"))

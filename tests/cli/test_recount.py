@@ -65,7 +65,9 @@ async def as_a_wrong_clock_left_it(log: Log) -> None:
     await log.populations.delete_many({})
 
 
-async def test_what_is_no_head_is_named_with_what_to_do_and_left_there(settings: Settings, log: Log, ten: None) -> None:
+async def test_a_document_that_is_not_a_head_is_named_with_advice_and_left_there(
+    settings: Settings, log: Log, ten: None
+) -> None:
     foreign = {"_id": {"id": "a", "type": "user"}, "version": 1}
     await log.aggregates.insert_one(foreign)
     await log.populations.insert_one({"_id": {"aggregateType": "user"}, "n": None})
@@ -80,7 +82,7 @@ async def test_what_is_no_head_is_named_with_what_to_do_and_left_there(settings:
 
 
 @pytest.mark.parametrize("dry", [("--dry-run",), ()])
-async def test_without_the_checkpoint_nothing_is_counted_and_what_to_do_is_said(
+async def test_without_the_checkpoint_nothing_is_counted_and_the_remedy_is_reported(
     settings: Settings, log: Log, ten: None, dry: tuple[str, ...]
 ) -> None:
     before = await log.rollups.find({}).to_list(None)
@@ -91,7 +93,7 @@ async def test_without_the_checkpoint_nothing_is_counted_and_what_to_do_is_said(
     assert "`eventscope recount --accept-loss`" in done.said
 
 
-async def test_the_ingester_goes_on_once_the_loss_of_its_checkpoint_is_accepted(
+async def test_the_ingester_continues_once_the_loss_of_its_checkpoint_is_accepted(
     settings: Settings, log: Log, client: Client, api: str, ten: None, subject_prefix: str
 ) -> None:
     await log.meta.drop()
@@ -119,7 +121,7 @@ async def ten(log: Log, client: Client, ingesting: None, subject_prefix: str) ->
     await until(stored)
 
 
-async def test_what_a_wrong_clock_has_done_is_put_right_beside_the_ingester(
+async def test_the_damage_of_a_wrong_clock_is_repaired_while_the_ingester_runs(
     settings: Settings, log: Log, client: Client, api: str, ten: None, subject_prefix: str
 ) -> None:
     await as_a_wrong_clock_left_it(log)
@@ -169,7 +171,7 @@ async def test_a_head_that_the_ingester_remembers_is_read_again(
     assert (await recount(settings, "--dry-run")).code == 0
 
 
-async def test_several_recounts_at_once_and_one_that_is_killed_do_no_harm(
+async def test_concurrent_recounts_and_one_that_is_killed_do_no_harm(
     settings: Settings, log: Log, client: Client, ten: None, subject_prefix: str
 ) -> None:
     await as_a_wrong_clock_left_it(log)

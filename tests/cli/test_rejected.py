@@ -100,7 +100,7 @@ async def _mend(log: Log, client: Client, prefix: str) -> None:
     await until(lambda: pages.event(log, "first"))
 
 
-async def test_list_shows_the_last_one_first_with_code_subject_time_and_reason(
+async def test_list_shows_the_newest_first_with_code_subject_time_and_reason(
     run: Shell, messages: Sequence[bytes], subject_prefix: str
 ) -> None:
     done = await run("list")
@@ -118,19 +118,19 @@ async def test_list_shows_the_last_one_first_with_code_subject_time_and_reason(
     assert codes == "INVALID_JSON 2, VERSION_CONFLICT 2"
 
 
-async def test_list_can_be_narrowed(run: Shell, messages: Sequence[bytes]) -> None:
+async def test_list_can_be_filtered(run: Shell, messages: Sequence[bytes]) -> None:
     done = await run("list", "--code", "INVALID_JSON", "--limit", "1")
     assert [row.split()[0] for row in done.lines] == ["3", "1"]
     assert done.lines[-1] == "1 of 2 rejected messages with INVALID_JSON"
 
 
-async def test_looking_and_dropping_need_no_nats(run: Shell, messages: Sequence[bytes]) -> None:
+async def test_list_show_and_drop_need_no_nats(run: Shell, messages: Sequence[bytes]) -> None:
     assert (await run("list", nats=False)).code == 0
     assert (await run("show", "1", nats=False)).code == 0
     assert (await run("drop", "1", "--yes", nats=False)).code == 0
 
 
-async def test_show_tells_all_that_is_known_and_lets_no_byte_steer_the_terminal(
+async def test_show_prints_everything_known_and_no_byte_can_control_the_terminal(
     run: Shell, messages: Sequence[bytes], settings: Settings
 ) -> None:
     text = (await run("show", "2")).out.decode()
@@ -143,11 +143,11 @@ async def test_show_tells_all_that_is_known_and_lets_no_byte_steer_the_terminal(
     assert b"ff 00 1b 5b 32 4a" in binary
 
 
-async def test_show_raw_gives_the_very_bytes(run: Shell, messages: Sequence[bytes]) -> None:
+async def test_show_raw_prints_the_exact_bytes(run: Shell, messages: Sequence[bytes]) -> None:
     assert (await run("show", "3", "--raw")).out == messages[2]
 
 
-async def test_what_is_retried_is_stored_and_what_is_not_mended_is_rejected_again(
+async def test_a_retried_message_is_stored_or_rejected_again_if_its_cause_remains(
     run: Shell, messages: Sequence[bytes], log: Log, client: Client, subject_prefix: str
 ) -> None:
     await _mend(log, client, subject_prefix)
@@ -178,7 +178,7 @@ async def test_what_is_rejected_again_is_not_retried_in_the_same_run(
 
 
 @pytest.mark.parametrize("more", [(), ("--with", "-")])
-async def test_one_that_cannot_be_sent_is_told_and_stays(run: Shell, log: Log, more: tuple[str, ...]) -> None:
+async def test_a_message_that_cannot_be_sent_is_reported_and_stays(run: Shell, log: Log, more: tuple[str, ...]) -> None:
     await log.rejected.insert_one(_row("nobody.takes.this"))
     done = await run("retry", "1", *more, given=b"{}")
     assert (done.code, done.lines) == (
@@ -188,7 +188,7 @@ async def test_one_that_cannot_be_sent_is_told_and_stays(run: Shell, log: Log, m
     assert await rejected.numbers(log) == [1]
 
 
-async def test_drop_asks_first(run: Shell, messages: Sequence[bytes], log: Log) -> None:
+async def test_drop_asks_for_confirmation_first(run: Shell, messages: Sequence[bytes], log: Log) -> None:
     done = await run("drop", "--all", given=b"n\n")
     assert done.out == b"Drop 4 rejected messages for good? [y/N]: 0 dropped\n"
     assert await rejected.numbers(log) == [1, 2, 3, 4]
@@ -217,19 +217,21 @@ async def test_drop_asks_first(run: Shell, messages: Sequence[bytes], log: Log) 
         (("drop", "--all", "--yes", "--code", "INVALID_JSN"), NO_CODE),
     ],
 )
-async def test_what_makes_no_sense_is_refused(run: Shell, log: Log, arguments: tuple[str, ...], said: str) -> None:
+async def test_arguments_that_make_no_sense_are_refused(
+    run: Shell, log: Log, arguments: tuple[str, ...], said: str
+) -> None:
     done = await run(*arguments)
     assert (done.code, done.err.splitlines()[-1]) == (2, f"eventscope: {said}")
 
 
-async def test_a_code_may_be_given_in_small_letters(run: Shell, log: Log) -> None:
+async def test_a_code_may_be_given_in_lower_case(run: Shell, log: Log) -> None:
     await log.rejected.insert_one(_row("x", "NUMBER_TOO_PRECISE"))
     done = await run("list", "--code", "number_too_precise")
     assert (done.code, done.lines[-1]) == (0, "1 of 1 rejected message with NUMBER_TOO_PRECISE")
     assert done.lines[0].split()[1] == "NUMBER_TOO_PRECISE"
 
 
-async def test_a_code_of_an_older_version_is_known_while_its_messages_are_there(run: Shell, log: Log) -> None:
+async def test_a_code_of_an_older_version_is_known_while_messages_have_it(run: Shell, log: Log) -> None:
     await log.rejected.insert_one(_row("", "TOO_OLD_TO_BE_KNOWN"))
     done = await run("list", "--code", "TOO_OLD_TO_BE_KNOWN")
     assert (done.code, done.lines[-1]) == (0, "1 of 1 rejected message with TOO_OLD_TO_BE_KNOWN")
@@ -257,7 +259,7 @@ async def test_a_code_of_an_older_version_is_known_while_its_messages_are_there(
         ),
     ],
 )
-async def test_a_mended_message_goes_on_the_subject_and_with_the_headers_and_id_of_the_rejected_one(
+async def test_a_corrected_message_has_the_subject_headers_and_id_of_the_rejected_one(
     envelope: Any,
     wrong: bytes,
     right: bytes,
@@ -286,7 +288,7 @@ async def test_a_mended_message_goes_on_the_subject_and_with_the_headers_and_id_
     assert await rejected.numbers(log) == []
 
 
-async def test_what_was_mended_wrongly_leaves_the_rejected_one_there(
+async def test_a_wrong_correction_leaves_the_rejected_message_there(
     run: Shell, messages: Sequence[bytes], log: Log
 ) -> None:
     done = await run("retry", "1", "--with", "-", given=b"still no json")
@@ -300,7 +302,7 @@ async def test_what_was_mended_wrongly_leaves_the_rejected_one_there(
     assert await rejected.numbers(log) == [2, 3, 4, 5]
 
 
-async def test_a_mended_message_that_is_sent_again_and_again_is_stored_once(
+async def test_a_corrected_message_that_is_sent_repeatedly_is_stored_once(
     run: Shell, messages: Sequence[bytes], log: Log
 ) -> None:
     """This happens when the command dies after JetStream had the mended message, or after it was stored."""
@@ -313,7 +315,7 @@ async def test_a_mended_message_that_is_sent_again_and_again_is_stored_once(
     assert len(await pages.events(log, EVERYTHING, limit=10)) == 1
 
 
-async def test_a_mended_message_that_waits_in_nats_leaves_the_rejected_one_there(
+async def test_a_corrected_message_that_waits_in_nats_leaves_the_rejected_one_there(
     log: Log, client: Client, settings: Settings, subject_prefix: str, run: Shell
 ) -> None:
     async with ingester(settings):
@@ -332,7 +334,7 @@ async def test_a_mended_message_that_waits_in_nats_leaves_the_rejected_one_there
     assert len(await pages.events(log, EVERYTHING, limit=10)) == 1
 
 
-async def test_a_retry_that_nats_loses_is_still_rejected_and_can_be_given_again(
+async def test_a_message_whose_retry_nats_loses_stays_rejected_and_can_be_retried_again(
     settings: Settings, log: Log, client: Client, subject_prefix: str, run: Shell
 ) -> None:
     async with ingester(settings):
@@ -347,7 +349,7 @@ async def test_a_retry_that_nats_loses_is_still_rejected_and_can_be_given_again(
     assert await rejected.numbers(log) == [2]
 
 
-async def test_while_no_ingester_is_at_work_a_retry_waits_in_nats_and_is_not_called_stored(
+async def test_while_no_ingester_is_at_work_a_retry_waits_in_nats_and_is_not_reported_as_stored(
     settings: Settings, log: Log, client: Client, subject_prefix: str, run: Shell
 ) -> None:
     await log.rejected.insert_one(_row(f"{subject_prefix}.user.created"))

@@ -57,7 +57,7 @@ async def json(process: asyncio.subprocess.Process) -> Any:
     return orjson.loads(await line(process))
 
 
-async def test_the_last_events_come_first_and_then_what_happens(api: RunningApi) -> None:
+async def test_the_newest_events_come_first_and_then_new_ones(api: RunningApi) -> None:
     for n in range(5):
         await happen(api, data={"n": n})
     async with tailing(api, "--json", "-n", "2") as process:
@@ -72,7 +72,7 @@ async def test_an_empty_log_is_followed_from_its_first_event(api: RunningApi) ->
         assert (await json(process))["position"] == 1
 
 
-async def test_only_what_is_asked_for_is_shown(api: RunningApi) -> None:
+async def test_only_what_is_requested_is_shown(api: RunningApi) -> None:
     ada = {"aggregateType": "user", "aggregateId": "a/1", "userId": "ada", "correlationId": "c"}
     await happen(api, **ada)
     await happen(api, "vendor.created", **ada)
@@ -89,7 +89,7 @@ async def test_only_what_is_asked_for_is_shown(api: RunningApi) -> None:
         assert (await json(process))["position"] == 2
 
 
-async def test_it_goes_on_behind_a_cursor(api: RunningApi) -> None:
+async def test_it_continues_after_a_cursor(api: RunningApi) -> None:
     for _ in range(3):
         await happen(api)
     async with tailing(api, "--json", "-n", "3") as process:
@@ -98,7 +98,7 @@ async def test_it_goes_on_behind_a_cursor(api: RunningApi) -> None:
         assert [(await json(process))["position"] for _ in range(2)] == [2, 3]
 
 
-async def test_for_people_an_event_is_a_line_that_cannot_steer_their_terminal(api: RunningApi) -> None:
+async def test_for_people_an_event_is_a_line_that_cannot_control_their_terminal(api: RunningApi) -> None:
     await happen(
         api,
         aggregateType="user",
@@ -115,7 +115,7 @@ async def test_for_people_an_event_is_a_line_that_cannot_steer_their_terminal(ap
     assert len(shown) < 300
 
 
-async def test_no_field_steers_a_terminal_or_passes_for_another(api: RunningApi) -> None:
+async def test_no_field_controls_a_terminal_or_passes_for_another(api: RunningApi) -> None:
     owned = "\x1b]0;owned\x07\x1b[2K\r all is\u202e well\x9b2J"
     ids = {"correlationId": owned, "causationId": owned, "messageId": owned}
     await happen(api, aggregateType=owned, aggregateId=f"1 v7 by eve {owned}", userId=owned, data={owned: owned}, **ids)
@@ -128,7 +128,7 @@ async def test_no_field_steers_a_terminal_or_passes_for_another(api: RunningApi)
         assert '/"1 v7 by eve ' in await line(process)
 
 
-async def test_a_terminal_that_does_not_know_emojis_is_shown_escapes(api: RunningApi) -> None:
+async def test_a_terminal_that_cannot_encode_emojis_gets_escapes(api: RunningApi) -> None:
     await happen(api, userId="😀", data={"mood": "😀"})
     async with tailing(api, PYTHONIOENCODING="ascii") as process:
         assert (await line(process)).endswith('by \\U0001f600 {"mood":"\\U0001f600"}')
@@ -136,7 +136,7 @@ async def test_a_terminal_that_does_not_know_emojis_is_shown_escapes(api: Runnin
         assert (await json(process))["data"] == {"mood": "😀"}
 
 
-async def test_this_machine_is_asked_directly_whatever_proxies_there_are(api: RunningApi) -> None:
+async def test_this_machine_is_reached_directly_whatever_proxies_are_set(api: RunningApi) -> None:
     await happen(api)
     proxies = dict.fromkeys(("HTTP_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"), "socks5://127.0.0.1:9")
     async with tailing(api, "--json", **proxies) as process:
@@ -145,7 +145,7 @@ async def test_this_machine_is_asked_directly_whatever_proxies_there_are(api: Ru
         assert (await json(process))["position"] == 2
 
 
-async def test_it_ends_quietly_when_nobody_reads_on_and_when_it_is_asked_to(api: RunningApi) -> None:
+async def test_it_ends_quietly_when_its_reader_leaves_and_on_a_signal(api: RunningApi) -> None:
     await happen(api)
     async with tailing(api, "--json") as process:
         await line(process)
@@ -166,7 +166,7 @@ async def test_it_ends_quietly_when_nobody_reads_on_and_when_it_is_asked_to(api:
     assert (process.returncode, said) == (0, b"")
 
 
-async def test_without_an_api_it_says_where_it_looked(api: RunningApi) -> None:
+async def test_without_an_api_it_reports_where_it_looked(api: RunningApi) -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "eventscope", "tail", "--api", f"http://{HOST}:{free()}"),
         stderr=asyncio.subprocess.PIPE,
@@ -179,7 +179,7 @@ async def test_without_an_api_it_says_where_it_looked(api: RunningApi) -> None:
 
 
 @pytest.mark.processes
-async def test_where_no_api_is_named_it_says_which_one_it_follows(tmp_path: Path) -> None:
+async def test_if_no_api_is_named_it_reports_which_one_it_follows(tmp_path: Path) -> None:
     theirs = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     port = free()
     process = await asyncio.create_subprocess_exec(

@@ -18,11 +18,11 @@ def test_a_day_as_a_timestamp_is_its_start() -> None:
 
 
 @pytest.mark.parametrize("time", ["2026-01-01", 5, 1.5, [], object()])
-def test_a_timestamp_that_is_no_time_is_refused_by_name(time: Any) -> None:
+def test_an_invalid_timestamp_is_refused_by_name(time: Any) -> None:
     with pytest.raises(BadInput, match=f"is a {type(time).__name__}; give a datetime or a date"):
         NewEvent("a.b", timestamp=time).message()
 
 
-def test_a_key_of_a_subclass_of_str_is_refused_as_what_it_is() -> None:
+def test_a_key_of_a_subclass_of_str_is_refused_as_such() -> None:
     with pytest.raises(BadInput, match="data is not JSON: the key 'k' at a is of Text, a subclass of str"):
         NewEvent("a.b", {"a": {Text("k"): 1}}).message()

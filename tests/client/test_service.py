@@ -72,7 +72,7 @@ async def conflict(publishing: Any) -> VersionConflict:
 
 
 class TestPublishing:
-    async def test_an_event_is_in_the_log_when_its_publisher_goes_on(self, service: EventsService) -> None:
+    async def test_an_event_is_in_the_log_when_publishing_returns(self, service: EventsService) -> None:
         when = datetime(2026, 11, 23, 7, 0, 0, 123456, UTC)
         published = await service.publish_event(
             "user.created",
@@ -107,14 +107,14 @@ class TestPublishing:
         assert event.recorded_at.tzinfo is UTC
         assert len({event, event}) == 1
 
-    async def test_an_event_may_be_as_bare_as_a_type(self, service: EventsService) -> None:
+    async def test_an_event_may_consist_of_a_type_alone(self, service: EventsService) -> None:
         published = await service.publish_event("system.started")
         assert (published.position, published.version) == (1, None)
         [event] = await service.get_event_history()
         assert (event.id, event.type, event.data, event.aggregate_id) == (published.id, "system.started", None, None)
         assert event.timestamp == event.recorded_at
 
-    async def test_publishing_again_with_the_same_id_gives_the_first_outcome(self, service: EventsService) -> None:
+    async def test_publishing_again_with_the_same_id_returns_the_first_outcome(self, service: EventsService) -> None:
         first = await service.publish_event("user.created", {"name": "Ada"}, **USER, message_id="m1")
         await service.publish_event("user.updated", **USER)
         again = await service.publish_event(
@@ -126,7 +126,7 @@ class TestPublishing:
         assert refused.value.rejection == "ID_REUSED"
         assert len(await service.get_event_history()) == 2
 
-    async def test_a_wrong_expectation_is_a_conflict_that_tells_the_actual_version(
+    async def test_a_wrong_expectation_is_a_conflict_that_names_the_actual_version(
         self, service: EventsService
     ) -> None:
         assert (await conflict(service.publish_event("user.updated", **USER, expected_version=3))).actual_version == 0
@@ -160,7 +160,7 @@ class TestPublishing:
         assert [event["data"]["writer"] for event in events] == winners
         assert [event["version"] for event in events] == list(range(1, 9))
 
-    async def test_when_no_outcome_comes_in_time_the_ids_are_told_and_publishing_again_stores_once(
+    async def test_when_no_outcome_comes_in_time_the_error_has_the_ids_and_publishing_again_stores_once(
         self, settings: Settings, log: Log
     ) -> None:
         async with connected_service(settings) as service:
@@ -173,7 +173,7 @@ class TestPublishing:
             assert await whole(log) == places([published]) == {id: (1, 1)}
             await end(ingester)
 
-    async def test_while_the_ingester_is_killed_again_and_again_each_publisher_gets_the_one_outcome(
+    async def test_while_the_ingester_is_killed_repeatedly_each_publisher_gets_the_one_outcome(
         self, settings: Settings, log: Log, client: Client
     ) -> None:
         """Some kills come between a commit and its replies: what got no reply was sent again."""
@@ -214,7 +214,7 @@ class TestPublishing:
                 assert await asyncio.gather(*(publish(n) for n in numbers)) == [published[n] for n in numbers]
                 assert await whole(log) == stored
 
-    async def test_a_nats_server_that_restarts_is_waited_for(
+    async def test_publishing_waits_for_a_nats_server_that_restarts(
         self, settings: Settings, log: Log, tmp_path: Path
     ) -> None:
         port = free()
@@ -230,7 +230,7 @@ class TestPublishing:
                 assert places(published) == await whole(log)
                 await end(ingester)
 
-    async def test_a_nats_server_that_is_frozen_does_not_hold_a_publisher_beyond_its_deadline(
+    async def test_a_frozen_nats_server_does_not_hold_a_publisher_beyond_its_deadline(
         self, settings: Settings, log: Log, tmp_path: Path
     ) -> None:
         async with killable_nats(tmp_path) as server:
@@ -255,19 +255,19 @@ class TestPublishingTogether:
         published = await service.publish_events([*events, NewEvent("mail.sent")])
         assert [(one.position, one.version) for one in published] == [(2, 2), (3, 3), (4, 4), (5, None)]
 
-    async def test_one_that_is_refused_keeps_the_others_out(self, service: EventsService) -> None:
+    async def test_if_one_event_is_refused_none_is_stored(self, service: EventsService) -> None:
         events = [NewEvent("user.created", **USER), NewEvent("user.updated", **USER, expected_version=7)]
         refused = await conflict(service.publish_events(events))
         assert (refused.index, refused.actual_version) == (1, 1)
         assert await service.get_event_history() == []
 
-    async def test_publishing_them_again_gives_the_first_outcome(self, service: EventsService) -> None:
+    async def test_publishing_several_events_again_returns_the_first_outcome(self, service: EventsService) -> None:
         events = [NewEvent("user.updated", {"n": n}, **USER, message_id=f"m{n}") for n in range(3)]
         first = await service.publish_events(events)
         assert await service.publish_events(events) == first
         assert len(await service.get_event_history()) == 3
 
-    async def test_none_is_nothing(self, service: EventsService) -> None:
+    async def test_none_counts_as_absent(self, service: EventsService) -> None:
         assert await service.publish_events([]) == []
 
 

@@ -40,7 +40,7 @@ async def reader(api: str) -> AsyncIterator[EventsService]:
         yield service
 
 
-async def test_the_history_is_newest_first_filtered_and_as_long_as_wanted(reader: EventsService, log: Log) -> None:
+async def test_the_history_is_newest_first_filtered_and_limited(reader: EventsService, log: Log) -> None:
     stored = await fill(log, [_message(n) for n in range(450)], FOR_EVER)
     newest = [event["messageId"] for event in reversed(stored)]
     assert [event.id for event in await reader.get_event_history(limit=430)] == newest[:430]
@@ -70,7 +70,7 @@ async def test_a_range_may_end_with_a_day_or_before_a_time(reader: EventsService
         assert [event.id for event in await reader.get_event_history(**range)] == ["m2", "m1"]
 
 
-async def test_a_filter_by_what_is_not_json_is_refused_before_it_is_sent(reader: EventsService) -> None:
+async def test_a_filter_by_a_value_that_is_not_json_is_refused_before_it_is_sent(reader: EventsService) -> None:
     with pytest.raises(BadInput, match=r"^data is not JSON: NaN at \[1\]\.eq$"):
         await reader.get_event_history(data=[{"path": "a", "eq": None}, {"path": "p", "eq": math.nan}])
     with pytest.raises(
@@ -79,7 +79,7 @@ async def test_a_filter_by_what_is_not_json_is_refused_before_it_is_sent(reader:
         reader.subscribe_to_events(not_={"metadata": [{"path": "p", "in": [1, 2**63]}]})
 
 
-async def test_what_is_in_events_and_filters_of_filters_are_asked_for_as_in_graphql(
+async def test_conditions_on_content_and_nested_filters_are_written_as_in_graphql(
     reader: EventsService, log: Log
 ) -> None:
     await fill(log, [_message(n, metadata={"shop": n % 3}) for n in range(30)], FOR_EVER)
@@ -95,7 +95,7 @@ async def test_what_is_in_events_and_filters_of_filters_are_asked_for_as_in_grap
     assert [event.id for event in found] == ["m18", "m16", "m7", "m4", "m3"]
 
 
-async def test_pages_that_end_when_time_is_up_are_gone_on_from(
+async def test_reading_continues_after_a_page_that_ended_because_time_was_up(
     reader: EventsService, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await fill(log, [_message(n) for n in range(60)], FOR_EVER)
@@ -107,7 +107,7 @@ async def test_pages_that_end_when_time_is_up_are_gone_on_from(
     assert [event.id async for event in reader.replay_events(**rare)] == ["m5", "m23", "m24", "m59"]
 
 
-async def test_a_replay_goes_to_where_the_log_ended_when_it_began(service: EventsService, log: Log) -> None:
+async def test_a_replay_ends_where_the_log_ended_when_the_replay_began(service: EventsService, log: Log) -> None:
     await service.publish_events([NewEvent("user.updated", {"n": n}) for n in range(450)])
     seen = []
     async with aclosing(service.replay_events()) as events:
@@ -121,7 +121,7 @@ async def test_a_replay_goes_to_where_the_log_ended_when_it_began(service: Event
     assert [event.position async for event in service.replay_events(from_position=450)] == [450, 451]
 
 
-async def test_the_events_of_an_aggregate_are_all_there_oldest_first(reader: EventsService, log: Log) -> None:
+async def test_the_events_of_an_aggregate_are_complete_and_oldest_first(reader: EventsService, log: Log) -> None:
     await fill(log, [_message(n, aggregateType="user", aggregateId=str(n % 2)) for n in range(450)], FOR_EVER)
     events = await reader.get_events_for_aggregate("user", "1")
     assert [event.version for event in events] == list(range(1, 226))
@@ -129,7 +129,7 @@ async def test_the_events_of_an_aggregate_are_all_there_oldest_first(reader: Eve
     assert await reader.get_events_for_aggregate("user", "2") == []
 
 
-async def test_what_a_message_says_beyond_the_known_is_not_lost(reader: EventsService, log: Log) -> None:
+async def test_unknown_members_of_a_message_are_not_lost(reader: EventsService, log: Log) -> None:
     await fill(log, [b'{"type": "user.created", "name": "Ada"}'], FOR_EVER)
     [event] = await reader.get_event_history()
     assert (event.data, event.extensions) == (None, {"name": "Ada"})
@@ -146,7 +146,7 @@ async def test_state_is_the_fold_of_the_events_by_the_callers_reducer(reader: Ev
     assert await reader.reconstruct_state("no", "counter", 7, add) == 7
 
 
-async def test_that_events_have_expired_before_the_state_is_said(
+async def test_a_state_with_expired_events_is_reported_as_such(
     reader: EventsService, log: Log, caplog: pytest.LogCaptureFixture
 ) -> None:
     about = {"aggregateType": "user", "aggregateId": "1"}
@@ -160,7 +160,7 @@ async def test_that_events_have_expired_before_the_state_is_said(
     ]
 
 
-async def test_an_api_that_starts_again_is_waited_for(
+async def test_reading_waits_for_an_api_that_restarts(
     settings: Settings, log: Log, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(api_client, "RETRY_SECONDS", (0.1,) * 600)  # however long it takes to start on this machine
@@ -183,7 +183,7 @@ async def test_an_api_that_starts_again_is_waited_for(
     assert seen == list(range(450))
 
 
-async def test_what_a_service_was_not_connected_to_it_says(api: str, settings: Settings) -> None:
+async def test_a_service_reports_what_it_was_not_connected_to(api: str, settings: Settings) -> None:
     async with EventsService.connect(api_url=api) as service:
         with pytest.raises(BadInput, match=r"give EventsService\.connect a nats_url"):
             await service.publish_event("a.b")
@@ -196,14 +196,14 @@ async def test_what_a_service_was_not_connected_to_it_says(api: str, settings: S
 
 
 @pytest.mark.parametrize("url", ["", "/graphql", "nats://127.0.0.1", "http://", "http://h:x"])
-async def test_an_address_that_is_none_is_refused_at_once(url: str) -> None:
+async def test_an_invalid_address_is_refused_at_once(url: str) -> None:
     with pytest.raises(BadInput, match="not an address like"):
         async with EventsService.connect(api_url=url):
             raise AssertionError
 
 
 @pytest.mark.parametrize("form", ["{host}", "{host}/", "http://{host}/graphql", "{host}/graphql/"])
-async def test_an_address_needs_no_scheme_and_may_be_that_of_graphql(api: str, log: Log, form: str) -> None:
+async def test_an_address_needs_no_scheme_and_may_end_in_graphql(api: str, log: Log, form: str) -> None:
     async with EventsService.connect(api_url=form.format(host=api.removeprefix("http://"))) as service:
         await fill(log, [_message(1)], FOR_EVER)
         assert [event.id for event in await service.get_event_history()] == ["m1"]
@@ -217,7 +217,7 @@ async def test_no_address_at_all_is_refused() -> None:
             raise AssertionError
 
 
-async def test_servers_that_are_not_there_are_unavailable() -> None:
+async def test_missing_servers_are_unavailable() -> None:
     with pytest.raises(Unavailable, match=r"NATS cannot be reached at nats://127.0.0.1:\d+"):
         async with EventsService.connect(f"nats://127.0.0.1:{free()}"):
             raise AssertionError
@@ -226,13 +226,13 @@ async def test_servers_that_are_not_there_are_unavailable() -> None:
             await service.get_event_history()
 
 
-async def test_an_address_with_no_api_behind_it_is_said_so(api: str) -> None:
+async def test_an_address_without_an_api_is_reported_as_such(api: str) -> None:
     async with EventsService.connect(api_url=f"{api}/nowhere") as service:
         with pytest.raises(NotAnswered, match="answers HTTP 404 and no GraphQL; is api_url right"):
             await service.get_event_history()
 
 
-async def test_what_the_api_refuses_comes_with_its_reason(reader: EventsService) -> None:
+async def test_a_refusal_by_the_api_comes_with_its_reason(reader: EventsService) -> None:
     with pytest.raises(BadInput, match="is not a cursor") as refused:
         await anext(reader.replay_events(after="x"))
     assert refused.value.field == "after"

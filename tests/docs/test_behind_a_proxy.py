@@ -179,7 +179,7 @@ async def caught_up(stream: Stream) -> None:
         pass
 
 
-async def test_everything_is_there_below_the_prefix_and_stays_there(public: Public, log: Log) -> None:
+async def test_everything_is_available_below_the_prefix_and_links_stay_there(public: Public, log: Log) -> None:
     await stored(log, *range(50))
     async with public.client() as http:
         query = {"query": "{ events(first: 50) { nodes { id data } } }"}
@@ -199,7 +199,7 @@ async def test_a_page_of_ours_opens_websockets(public: Public) -> None:
     assert await public.shakes_hands() == 101
 
 
-async def test_event_streams_come_event_by_event(public: Public, log: Log) -> None:
+async def test_event_streams_arrive_event_by_event(public: Public, log: Log) -> None:
     async with public.client() as http, open_stream(http, FEED, path="graphql") as stream:
         await caught_up(stream)
         for n in range(3):
@@ -209,7 +209,7 @@ async def test_event_streams_come_event_by_event(public: Public, log: Log) -> No
             assert delivery["id"] == f"m{n}"
 
 
-async def test_limits_count_the_client_and_not_the_proxy_whatever_the_client_writes(public: Public) -> None:
+async def test_limits_count_the_client_and_not_the_proxy_whatever_the_client_claims(public: Public) -> None:
     async def statuses(http: httpx.AsyncClient, count: int, forwarded: str) -> list[int]:
         if not count:
             return []
@@ -251,7 +251,7 @@ async def test_the_page_works_in_a_browser(public: Public) -> None:
     assert wrong == []
 
 
-async def test_where_the_proxy_does_not_pass_on_the_host_the_log_says_what_to_set_and_setting_it_helps(
+async def test_if_the_proxy_does_not_pass_on_the_host_the_log_names_the_setting_that_helps(
     settings: Settings, log: Log, client: Client, certificate: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -267,7 +267,7 @@ async def test_where_the_proxy_does_not_pass_on_the_host_the_log_says_what_to_se
         assert await public.shakes_hands() == 101
 
 
-async def test_where_nobody_names_the_public_name_the_log_says_so(
+async def test_if_nothing_names_the_public_host_the_log_says_so(
     settings: Settings, log: Log, client: Client, certificate: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)

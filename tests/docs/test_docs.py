@@ -37,7 +37,7 @@ def test_every_file_and_folder_that_a_guide_for_maintainers_names_exists(page: s
     assert {name for name in missing if "NAME" not in name} == set()
 
 
-def test_every_name_that_the_guide_for_contributors_points_at_is_in_the_source() -> None:
+def test_every_name_in_the_guide_for_contributors_is_in_the_source() -> None:
     guide = (ROOT / "CONTRIBUTING.md").read_text().partition("## Where to look")[2].partition("## Commits")[0]
     sources = [file for folder in FOLDERS.split("|") for file in (ROOT / folder).rglob("*.py")]
     words = set(re.findall(r"\w+", " ".join(file.read_text() for file in sources)))
@@ -45,7 +45,7 @@ def test_every_name_that_the_guide_for_contributors_points_at_is_in_the_source()
     assert named - words - {"tenantId"} == set()  # the example of a new field
 
 
-def test_the_drawing_of_rooms_has_the_layers_that_imports_are_held_to() -> None:
+def test_the_drawing_of_rooms_has_the_layers_that_import_linter_enforces() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
     drawing = " ".join((ROOT / "docs/architecture.md").read_text().split())
     for contract in settings["contracts"]:
@@ -60,7 +60,7 @@ def test_every_make_command_of_the_readme_exists() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_every_eventscope_command_that_is_named_exists(page: Path) -> None:
+def test_every_eventscope_command_in_the_docs_exists(page: Path) -> None:
     named = set(re.findall(r"`eventscope ([a-z]+)", page.read_text()))
     help = CliRunner().invoke(app, ["--help"]).stdout
     assert {command for command in named if not re.search(rf"\b{command}\b", help)} == set()
@@ -80,7 +80,7 @@ async def test_the_complete_example_of_publishing_runs(nats_url: str, stream_nam
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_every_question_that_is_shown_can_be_asked(page: Path) -> None:
+def test_every_query_in_the_docs_is_valid(page: Path) -> None:
     schema = build_schema((ROOT / "schema/schema.graphql").read_text())
     assert [error for block in _blocks("graphql", page) for error in validate(schema, parse(block))] == []
 

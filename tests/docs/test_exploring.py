@@ -21,11 +21,11 @@ async def api(mongo_url: str, nats_url: str) -> AsyncIterator[RunningApi]:
         yield api
 
 
-async def test_every_question_of_the_guide_gets_the_answer_that_is_shown(api: RunningApi) -> None:
+async def test_every_query_of_the_guide_gets_the_answer_that_is_shown(api: RunningApi) -> None:
     assert len(SHOWN) >= 7
     for query, answer in SHOWN:
         assert await api.ask(query) == json.loads(answer), query
 
 
-def test_no_question_of_the_guide_is_without_its_answer() -> None:
+def test_no_query_of_the_guide_lacks_its_answer() -> None:
     assert len(SHOWN) == GUIDE.read_text().count("```graphql")

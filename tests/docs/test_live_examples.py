@@ -108,7 +108,7 @@ EXAMPLES = pytest.mark.parametrize(
 
 
 @EXAMPLES
-async def test_a_client_whose_server_is_killed_gets_exactly_the_rest_from_the_next(
+async def test_a_client_whose_server_is_killed_gets_exactly_the_rest_from_the_next_one(
     settings: Settings, log: Log, client: Client, subject_prefix: str, ingesting: None, command: object, code: str
 ) -> None:
     settings = settings.model_copy(update={"port": free()})
@@ -151,7 +151,7 @@ async def test_a_client_whose_server_is_killed_gets_exactly_the_rest_from_the_ne
 
 
 @EXAMPLES
-async def test_a_client_that_kept_a_cursor_of_another_log_asks_once_and_stops(
+async def test_a_client_with_a_cursor_of_another_log_tries_once_and_stops(
     settings: Settings, log: Log, client: Client, monkeypatch: pytest.MonkeyPatch, command: object, code: str
 ) -> None:
     settings = settings.model_copy(update={"port": free()})
@@ -182,5 +182,5 @@ async def test_the_answer_to_curl_is_as_shown(settings: Settings, log: Log, clie
     assert said.decode() == ANSWER
 
 
-def test_the_examples_for_browsers_have_twenty_lines_at_most() -> None:
+def test_the_examples_for_browsers_have_at_most_twenty_lines() -> None:
     assert max(len(BROWSER.splitlines()), len(STREAM.splitlines())) <= 20

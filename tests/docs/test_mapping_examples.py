@@ -17,7 +17,7 @@ SETTING, *REST = re.findall(r"```json\n(.*?)```", PAGE.partition("## Messages of
 EXAMPLES = [REST[n : n + 3] for n in range(0, len(REST), 3)]
 
 
-def test_the_setting_can_be_set() -> None:
+def test_the_setting_is_valid() -> None:
     assert len(envelopes.read_setting(SETTING)) == 4
 
 

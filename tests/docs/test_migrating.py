@@ -101,7 +101,7 @@ def versions(events: list[EventDocument], type: str) -> list[tuple[int | None, i
     return [(e.get("version"), e.get("claimedVersion")) for e in events if e.get("aggregateType") == type]
 
 
-async def test_the_class_works_unchanged_though_it_counts_anew_after_a_restart(place: Place) -> None:
+async def test_the_class_works_unchanged_although_its_counter_restarts_with_the_process(place: Place) -> None:
     for _ in range(2):
         await place.run("backend.ts")
     events = list(await wait_for_events(place.log, 8))
@@ -117,13 +117,13 @@ async def test_the_class_works_unchanged_though_it_counts_anew_after_a_restart(p
     assert {"extensions"} & set().union(*events) == set()
 
 
-async def test_what_is_sent_again_with_its_id_is_stored_once(place: Place) -> None:
+async def test_an_event_that_is_sent_again_with_its_id_is_stored_once(place: Place) -> None:
     await place.run("twice.ts")
     [event] = await wait_for_events(place.log, 1)
     assert (event["messageId"], event["type"]) == ("m1", "user.created")
 
 
-async def test_who_expects_a_version_hears_whether_it_was_right(place: Place) -> None:
+async def test_a_publisher_that_expects_a_version_learns_whether_it_was_right(place: Place) -> None:
     won, lost = map(json.loads, await place.run("deciding.ts"))
     assert (won["position"], won["version"]) == (1, 1)
     assert (lost["code"], lost["actualVersion"]) == ("VERSION_CONFLICT", 1)
@@ -131,7 +131,7 @@ async def test_who_expects_a_version_hears_whether_it_was_right(place: Place) ->
     assert event["data"] == {"name": "Ada"}
 
 
-async def test_a_new_service_is_in_the_log_with_thirty_lines(place: Place) -> None:
+async def test_a_new_service_publishes_with_thirty_lines(place: Place) -> None:
     await place.run("orders.ts")
     placed, paid = await wait_for_events(place.log, 2)
     assert versions([placed, paid], "order") == [(1, None), (2, None)]
@@ -140,7 +140,7 @@ async def test_a_new_service_is_in_the_log_with_thirty_lines(place: Place) -> No
     assert len(FILES["publish.ts"].splitlines()) <= 30
 
 
-def test_every_example_in_typescript_is_a_file_that_is_run() -> None:
+def test_every_example_in_typescript_is_a_file_that_the_tests_run() -> None:
     assert PAGE.count("```ts\n") == len(FILES)
     programs: dict[str, Any] = {"backend.ts": 0, "twice.ts": 0, "deciding.ts": 0, "orders.ts": 0}
     code = [*(FILES.get(name, "") for name in programs), TWICE, DECIDING]

@@ -172,7 +172,7 @@ async def _(place: Place) -> None:
     assert await place.names["at_first"](place.service, "42") == {"name": "Ada Byron"}
 
 
-def test_every_example_is_run_and_each_once() -> None:
+def test_every_example_is_run_exactly_once() -> None:
     assert [[mark for mark in CHECKS if mark in block] for block in BLOCKS] == [[mark] for mark in CHECKS]
 
 

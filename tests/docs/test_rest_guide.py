@@ -21,6 +21,6 @@ async def test_every_request_of_the_guide_gets_the_answer_that_is_shown(mongo_ur
             assert response.json() == json.loads(answer), path
 
 
-def test_every_parameter_is_told_in_the_guide() -> None:
+def test_every_parameter_is_documented_in_the_guide() -> None:
     told = re.findall(r"^\| `(\w+)` \|", GUIDE, re.MULTILINE)
     assert told == list(PARAMETERS)

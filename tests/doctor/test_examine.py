@@ -115,13 +115,15 @@ def found(findings: list[Finding], check: str) -> str:
     return finding.found
 
 
-async def test_servers_as_eventscope_makes_them_are_well(settings: Settings, client: Client, at_work: None) -> None:
+async def test_servers_as_eventscope_sets_them_up_cause_no_warnings(
+    settings: Settings, client: Client, at_work: None
+) -> None:
     findings = await examine(settings, HERE)
     assert worse(findings) == {}
     assert len({finding.check for finding in findings}) == len(findings) >= 20
 
 
-async def test_who_speaks_for_the_ingester_is_found_out(
+async def test_messages_from_others_on_the_live_subject_are_found(
     settings: Settings, log: Log, client: Client, at_work: None
 ) -> None:
     assert "all from an ingester of this log" in found(await examine(settings, HERE), "live batches")
@@ -141,14 +143,14 @@ async def test_who_speaks_for_the_ingester_is_found_out(
     assert "are not from an ingester of this log: API processes ignore them" in found(findings, "live batches")
 
 
-async def test_single_servers_that_are_not_embedded_are_warned_of(
+async def test_single_servers_that_are_not_embedded_cause_warnings(
     settings: Settings, client: Client, at_work: None
 ) -> None:
     findings = await examine(settings, Options())
     assert worse(findings) == {"MongoDB replica set": Level.WARNING, "NATS replicas": Level.WARNING}
 
 
-async def test_before_the_first_start_it_says_what_to_start(settings: Settings) -> None:
+async def test_before_the_first_start_the_advice_is_what_to_start(settings: Settings) -> None:
     findings = await examine(settings, HERE)
     assert worse(findings) == {
         "MongoDB indexes": Level.WARNING,
@@ -157,7 +159,7 @@ async def test_before_the_first_start_it_says_what_to_start(settings: Settings) 
     }
 
 
-async def test_a_log_that_was_dropped_with_its_database_is_missed_by_the_stream_that_was_trimmed(
+async def test_a_trimmed_stream_reveals_that_the_log_was_dropped_with_its_database(
     settings: Settings, log: Log, client: Client
 ) -> None:
     js = client.jetstream()
@@ -173,7 +175,9 @@ async def test_a_log_that_was_dropped_with_its_database_is_missed_by_the_stream_
     assert f"the messages before 3 were removed from {settings.stream}" in found(findings, "log collections")
 
 
-async def test_what_was_done_to_mongodb_is_found(settings: Settings, log: Log, client: Client, at_work: None) -> None:
+async def test_harmful_changes_to_mongodb_are_found(
+    settings: Settings, log: Log, client: Client, at_work: None
+) -> None:
     await log.events.drop_index("messageId_1")
     ttl = {"keyPattern": {"expireAt": 1}, "expireAfterSeconds": 60}
     await log.mongo.database.command({"collMod": "events", "index": ttl})
@@ -183,7 +187,7 @@ async def test_what_was_done_to_mongodb_is_found(settings: Settings, log: Log, c
     assert found(findings, "MongoDB expiry") == "MongoDB deletes by events(expireAt) after 60 s"
 
 
-async def test_what_was_done_to_the_stream_is_found(settings: Settings, client: Client, at_work: None) -> None:
+async def test_harmful_changes_to_the_stream_are_found(settings: Settings, client: Client, at_work: None) -> None:
     js = client.jetstream()
     await js.update_stream(
         name=settings.stream,
@@ -204,7 +208,7 @@ async def test_what_was_done_to_the_stream_is_found(settings: Settings, client: 
     assert "NATS max age" not in worse(quick)
 
 
-async def test_what_happened_to_the_log_is_found(
+async def test_incidents_of_the_log_are_found(
     settings: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
     await client.jetstream().publish(f"{subject_prefix}.a", b"{}")
@@ -224,7 +228,7 @@ async def test_rejected_messages_are_found(
     assert found(findings, "rejected messages") == "INVALID_JSON 1"
 
 
-async def test_publishers_that_count_versions_for_themselves_are_found(
+async def test_publishers_that_count_versions_themselves_are_found(
     settings: Settings, log: Log, client: Client, subject_prefix: str, at_work: None
 ) -> None:
     for n in range(1, 6):
@@ -244,7 +248,7 @@ async def test_publishers_that_count_versions_for_themselves_are_found(
     assert "Eventscope-Expected-Version" in next(one.advice for one in findings if one.check == "claimed versions")
 
 
-async def test_one_server_that_is_away_does_not_hide_the_other(settings: Settings, client: Client) -> None:
+async def test_an_unreachable_server_does_not_hide_findings_about_the_other(settings: Settings, client: Client) -> None:
     nowhere = f"{HOST}:{free()}"
     findings = await examine(settings.model_copy(update={"mongo_url": f"mongodb://ada:secret@{nowhere}/"}), HERE)
     assert worse(findings) == {"MongoDB": Level.BROKEN}
@@ -258,7 +262,7 @@ async def test_one_server_that_is_away_does_not_hide_the_other(settings: Setting
     assert found(neither, "NATS").startswith("EVENTSCOPE_NATS_URL is not set")
 
 
-async def test_a_user_that_mongodb_does_not_know_is_told(settings: Settings, client: Client) -> None:
+async def test_a_user_that_mongodb_does_not_know_is_reported(settings: Settings, client: Client) -> None:
     stranger = settings.mongo_url.replace("mongodb://", "mongodb://ada:secret@")
     findings = await examine(settings.model_copy(update={"mongo_url": stranger}), HERE)
     assert worse(findings) == {"MongoDB": Level.BROKEN}
@@ -266,7 +270,9 @@ async def test_a_user_that_mongodb_does_not_know_is_told(settings: Settings, cli
     assert "secret" not in str(findings)
 
 
-async def test_a_mongodb_that_is_no_replica_set_is_broken(settings: Settings, client: Client, standalone: str) -> None:
+async def test_a_mongodb_that_is_not_a_replica_set_is_broken(
+    settings: Settings, client: Client, standalone: str
+) -> None:
     findings = await examine(settings.model_copy(update={"mongo_url": standalone}), HERE)
     assert worse(findings)["MongoDB replica set"] == Level.BROKEN
 
@@ -277,7 +283,7 @@ async def test_a_nats_without_jetstream_is_broken(settings: Settings, plain: str
     assert found(findings, "JetStream") == "JetStream is not available: it was started without -js"
 
 
-async def test_the_monitoring_address_tells_whether_nats_writes_to_disk_first(
+async def test_the_monitoring_address_shows_whether_nats_writes_to_disk_first(
     settings: Settings, client: Client, watched: Watched
 ) -> None:
     findings = await examine(settings, Options(monitor=watched.monitor, embedded=HERE.embedded))
@@ -285,7 +291,7 @@ async def test_the_monitoring_address_tells_whether_nats_writes_to_disk_first(
     assert found(findings, "NATS sync") == f"{watched.identity} writes to disk before it acknowledges"
 
 
-async def test_a_proxy_is_not_asked_for_a_monitoring_address_of_this_machine(
+async def test_a_monitoring_address_of_this_machine_is_not_reached_through_a_proxy(
     settings: Settings, client: Client, watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://{HOST}:{free()}")
@@ -293,21 +299,21 @@ async def test_a_proxy_is_not_asked_for_a_monitoring_address_of_this_machine(
     assert "NATS monitor" not in {one.check for one in findings}
 
 
-async def test_an_address_that_is_no_monitoring_address_is_told(settings: Settings, client: Client) -> None:
+async def test_an_address_that_is_not_a_monitoring_address_is_reported(settings: Settings, client: Client) -> None:
     for url in (f"http://{HOST}:{free()}", "nonsense"):
         findings = await examine(settings, Options(monitor=url, embedded=HERE.embedded))
         assert worse(findings)["NATS monitor"] == Level.WARNING
         assert url in found(findings, "NATS monitor")
 
 
-def test_embedded_is_what_an_eventscope_dev_started_itself() -> None:
+def test_only_servers_that_eventscope_dev_itself_started_are_embedded() -> None:
     here = RunningDev(api="", mongo="mongodb://m", nats="nats://n", pids={"dev": 1, "mongod": 2, "api": 3})
     assert embedded_servers(Settings(mongo_url="mongodb://m", nats_url="nats://n"), here) == {"mongod"}
     assert embedded_servers(Settings(mongo_url="mongodb://other", nats_url="nats://n"), here) == frozenset()
     assert embedded_servers(Settings(mongo_url="mongodb://m", nats_url="nats://n"), None) == frozenset()
 
 
-async def test_people_see_every_finding_with_what_to_do(settings: Settings, client: Client) -> None:
+async def test_people_see_every_finding_with_its_advice(settings: Settings, client: Client) -> None:
     findings = await examine(settings, Options())
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(doctor.table([*findings, Finding("x", Level.BROKEN, "[red]as it is[/red]", "[b]do\x1b[2J")]))
@@ -332,7 +338,7 @@ async def run(*arguments: str, **environment: str) -> tuple[int, str]:
     return process.returncode, out.decode()
 
 
-async def test_any_terminal_can_show_them(settings: Settings, client: Client) -> None:
+async def test_any_terminal_can_show_the_findings(settings: Settings, client: Client) -> None:
     code, out = await run(**environment(settings), PYTHONIOENCODING="ascii")
     assert code > 0
     assert "\\u2192 " in out  # the arrow before what to do
@@ -349,7 +355,7 @@ async def test_programs_get_an_exit_code_and_json(settings: Settings, client: Cl
 
 
 @pytest.mark.processes
-async def test_it_finds_what_an_eventscope_dev_runs(tmp_path: Path) -> None:
+async def test_it_finds_the_servers_of_a_running_eventscope_dev(tmp_path: Path) -> None:
     data = tmp_path / "data"
     dev = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "eventscope", "dev", "--port", "0", "--data-dir", str(data)),
@@ -378,7 +384,7 @@ async def test_collections_that_do_not_belong_together_are_found(settings: Setti
     assert shown.file.getvalue().count("restore them all from one backup") == 1  # type: ignore[attr-defined]  # StringIO
 
 
-async def test_what_was_lost_is_warned_of_until_it_is_acknowledged(
+async def test_losses_cause_warnings_until_they_are_acknowledged(
     settings: Settings, log: Log, client: Client, at_work: None
 ) -> None:
     checks = {"incidents", "lost messages", "rejected messages dropped"}
@@ -398,7 +404,7 @@ async def test_what_was_lost_is_warned_of_until_it_is_acknowledged(
     assert (warned, said.endswith("Z: the stream S was made anew again")) == ({"incidents"}, True)
 
 
-async def test_an_ingester_that_runs_and_cannot_go_on_is_not_to_be_started(
+async def test_for_an_ingester_that_runs_but_cannot_continue_the_advice_is_not_to_start_one(
     settings: Settings, log: Log, client: Client, at_work: None, subject_prefix: str
 ) -> None:
     await client.jetstream().publish(f"{subject_prefix}.a", b'{"messageId": "last"}')
@@ -431,7 +437,7 @@ async def test_durable_consumers_that_keep_the_stream_full_are_named(
     assert f"nats consumer rm {settings.stream} forgotten; nats consumer rm {settings.stream} other" in advice
 
 
-async def test_streams_that_take_in_what_eventscope_sends_are_found(settings: Settings, client: Client) -> None:
+async def test_streams_that_capture_what_eventscope_sends_are_found(settings: Settings, client: Client) -> None:
     js = client.jetstream()
     other = f"{settings.stream}_AUDIT"
     await js.add_stream(name=other, subjects=[live_batch.subject(settings.stream)])
@@ -445,7 +451,7 @@ async def test_streams_that_take_in_what_eventscope_sends_are_found(settings: Se
     assert worse(await examine(settings, HERE))["NATS live subjects"] == Level.BROKEN
 
 
-async def test_whatever_is_in_the_database_every_check_that_can_be_made_is_made(
+async def test_whatever_is_in_the_database_every_possible_check_is_made(
     settings: Settings, log: Log, client: Client, subject_prefix: str, at_work: None
 ) -> None:
     await client.jetstream().publish(f"{subject_prefix}.a", b'{"messageId": "last"}')

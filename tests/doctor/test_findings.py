@@ -88,7 +88,7 @@ def worse(findings: list[Finding]) -> dict[str, Level]:
     return {finding.check: finding.level for finding in findings if finding.level != OK}
 
 
-def test_where_all_is_well_nothing_is_to_be_done() -> None:
+def test_if_all_is_well_there_is_no_advice() -> None:
     findings = [
         *of_mongo(),
         *of_nats(MonitoringFacts("n1", sync_always=True)),
@@ -109,14 +109,14 @@ def test_where_all_is_well_nothing_is_to_be_done() -> None:
     assert len({finding.check for finding in findings}) == len(findings)
 
 
-def test_one_of_anything_is_counted_as_one() -> None:
+def test_a_count_of_one_is_in_the_singular() -> None:
     one = log_checks.lost(replace(CHECKPOINT, lost=(Lost("S", 1517, 1517, 0),), lost_count=1)).found
     assert one.startswith("1 message was removed from the stream before it was read: 1517 of S (")
     several = log_checks.lost(replace(CHECKPOINT, lost=(Lost("S", 1, 2, 0),), lost_count=2)).found
     assert several.startswith("2 messages were removed from the stream before they were read: 1 to 2 of S (")
 
 
-def test_whatever_is_not_well_comes_with_what_to_do() -> None:
+def test_every_problem_comes_with_advice() -> None:
     findings = [
         *of_mongo(version="4.4.1", replica_set=None, unhealthy=("b",), write_concern={"w": 1}, indexes=frozenset()),
         *of_nats(version=(2, 9, 0), jetstream="off"),
@@ -152,23 +152,25 @@ def test_a_finding_can_be_read_by_programs() -> None:
 
 
 @pytest.mark.parametrize(("version", "level"), [("5.0.30", WARNING), ("6.0.5", OK), ("8.2.0-rc1", OK)])
-def test_an_old_mongodb_is_to_be_upgraded(version: str, level: Level) -> None:
+def test_for_an_old_mongodb_the_advice_is_to_upgrade(version: str, level: Level) -> None:
     assert mongo_checks.version(version).level == level
 
 
 @pytest.mark.parametrize(
     ("members", "embedded", "level"), [(3, False, OK), (2, False, WARNING), (1, False, WARNING), (1, True, NOTE)]
 )
-def test_fewer_than_three_members_lose_events_with_a_disk(members: int, embedded: bool, level: Level) -> None:
+def test_with_fewer_than_three_members_the_loss_of_a_disk_loses_events(
+    members: int, embedded: bool, level: Level
+) -> None:
     found = of_mongo(embedded, members=tuple("abc"[:members]))
     assert worse(found) == ({} if level == OK else {"MongoDB replica set": level})
 
 
-def test_a_mongodb_that_is_no_replica_set_cannot_be_worked_with() -> None:
+def test_a_mongodb_that_is_not_a_replica_set_cannot_be_used() -> None:
     assert worse(of_mongo(replica_set=None, members=())) == {"MongoDB replica set": BROKEN}
 
 
-def test_members_that_are_away_are_named_if_they_can_be_seen() -> None:
+def test_members_that_are_down_are_named_if_they_are_visible() -> None:
     assert worse(of_mongo(unhealthy=("b:27017",))) == {"MongoDB members": WARNING}
     assert "b:27017" in mongo_checks.members(replace(MONGO, unhealthy=("b:27017",)))[0].found
     assert worse(of_mongo(unhealthy=None)) == {}
@@ -184,11 +186,11 @@ def test_members_that_are_away_are_named_if_they_can_be_seen() -> None:
         {"read_concern": None},
     ],
 )
-def test_stored_must_mean_stored(changed: dict[str, Any]) -> None:
+def test_weak_write_or_read_concerns_are_found(changed: dict[str, Any]) -> None:
     assert worse(of_mongo(**changed)) == {"MongoDB write concern": BROKEN}
 
 
-def test_every_index_that_is_missing_is_named() -> None:
+def test_every_missing_index_is_named() -> None:
     unique, *rest = own_indexes()
     finding = mongo_checks.indexes(frozenset(rest), own_indexes())
     assert (finding.level, finding.found) == (BROKEN, "events(messageId) is missing")
@@ -201,7 +203,7 @@ def test_every_index_that_is_missing_is_named() -> None:
     assert mongo_checks.indexes(frozenset([*own_indexes(), more]), own_indexes()).level == OK
 
 
-def test_what_deletes_events_at_another_time_than_they_expire_is_found() -> None:
+def test_indexes_that_delete_events_at_the_wrong_time_are_found() -> None:
     ttl, of_rejected = [index for index in own_indexes() if index.expire_after is not None]
     others = frozenset(own_indexes()) - {ttl}
     late = mongo_checks.expiry(replace(MONGO, indexes=others | {replace(ttl, expire_after=60.0)}))
@@ -221,11 +223,11 @@ def test_history_that_makes_indexes_larger_is_noted(seconds: float | None, level
 
 
 @pytest.mark.parametrize(("used", "level"), [(50, OK), (84, OK), (86, WARNING), (96, WARNING), (98, BROKEN)])
-def test_a_disk_that_fills_up_is_told_in_time(used: int, level: Level) -> None:
+def test_a_disk_that_is_filling_up_is_reported_in_time(used: int, level: Level) -> None:
     assert mongo_checks.disk(replace(MONGO, disk_used=used * GIB)).level == level
 
 
-def test_a_disk_that_cannot_be_seen_is_noted() -> None:
+def test_unknown_disk_space_is_noted() -> None:
     assert worse(of_mongo(disk_total=None, disk_used=None)) == {"MongoDB disk": NOTE}
 
 
@@ -255,24 +257,24 @@ def test_many_types_are_found() -> None:
 
 
 @pytest.mark.parametrize(("version", "level"), [((2, 12, 2), WARNING), ((2, 12, 3), OK), ((2, 15, 0), OK)])
-def test_a_nats_that_can_lose_what_it_acknowledged_is_to_be_upgraded(
+def test_for_a_nats_that_can_lose_acknowledged_messages_the_advice_is_to_upgrade(
     version: tuple[int, int, int], level: Level
 ) -> None:
     assert nats_checks.version(version).level == level
 
 
-def test_without_jetstream_nothing_more_can_be_said() -> None:
+def test_without_jetstream_no_further_checks_are_made() -> None:
     findings = of_nats(jetstream="it was started without -js", stream=None)
     assert worse(findings) == {"JetStream": BROKEN}
     assert not any("stream" in finding.check for finding in findings)
 
 
-def test_a_stream_that_is_not_there_is_broken() -> None:
+def test_a_missing_stream_is_broken() -> None:
     assert worse(of_nats(stream=None)) == {"NATS stream": BROKEN}
 
 
 @pytest.mark.parametrize(("most", "level"), [(64 * 1024, NOTE), (2**20, OK), (8 * 2**20, OK), (16 * 2**20, NOTE)])
-def test_the_size_of_messages_is_held_against_what_the_log_keeps(most: int, level: Level) -> None:
+def test_the_maximum_size_of_messages_is_compared_with_what_the_log_accepts(most: int, level: Level) -> None:
     assert nats_checks.payload(most).level == level
 
 
@@ -297,12 +299,12 @@ def test_each_way_in_which_a_stream_can_lose_events_is_found(changed: dict[str, 
     assert worse(of_stream(always, **changed)) == {check: level}
 
 
-def test_a_stream_that_keeps_messages_through_the_longest_outage_is_well() -> None:
+def test_a_stream_that_keeps_messages_through_the_longest_outage_causes_no_warning() -> None:
     assert nats_checks.age(replace(STREAM, max_age=DAY), "EVENTS", DAY).level == OK
     assert nats_checks.age(replace(STREAM, max_age=DAY), "EVENTS", DAY + 1).level == WARNING
 
 
-def test_a_limit_in_size_is_held_against_the_outage_at_the_present_rate() -> None:
+def test_a_size_limit_is_compared_with_the_outage_at_the_present_rate() -> None:
     # 10,000 messages of 10 MB in two days: a day brings 5,000 of 5 MB
     def at(**changed: Any) -> list[Finding]:
         return nats_checks.size(replace(STREAM, **changed), "EVENTS", DAY)
@@ -317,14 +319,14 @@ def test_a_limit_in_size_is_held_against_the_outage_at_the_present_rate() -> Non
 
 
 @pytest.mark.parametrize("changed", [{"messages": 99}, {"last": 59_000_000}, {"first": None, "last": None}])
-def test_from_few_messages_no_rate_is_told(changed: dict[str, Any]) -> None:
+def test_from_few_messages_no_rate_is_computed(changed: dict[str, Any]) -> None:
     [finding] = nats_checks.size(replace(STREAM, **changed), "EVENTS", DAY)
     assert finding.level == NOTE
     assert "to tell how long that lasts" in finding.found
 
 
 @pytest.mark.parametrize(("limit", "used", "level"), [(None, 5, OK), (100, 80, OK), (100, 90, WARNING)])
-def test_room_for_the_whole_account_is_looked_at(limit: int | None, used: int, level: Level) -> None:
+def test_the_limit_of_the_account_is_checked(limit: int | None, used: int, level: Level) -> None:
     assert nats_checks.room(replace(NATS, storage_limit=limit, storage_used=used)).level == level
 
 
@@ -337,7 +339,7 @@ def test_room_for_the_whole_account_is_looked_at(limit: int | None, used: int, l
         (MonitoringFacts("n1", sync_always=False), 3, NOTE),
     ],
 )
-def test_whether_it_is_on_disk_when_it_is_acknowledged_is_told_if_it_can_be_seen(
+def test_whether_acknowledged_messages_are_on_disk_is_reported_if_known(
     monitored: MonitoringFacts | None, replicas: int, level: Level
 ) -> None:
     assert nats_checks.sync(replace(STREAM, replicas=replicas), monitored).level == level
@@ -364,7 +366,7 @@ def test_a_log_that_falls_behind_is_found(lag: Lag | None, level: Level) -> None
     assert log_checks.lag(lag).level == level
 
 
-def test_that_a_stream_was_reset_is_noted() -> None:
+def test_a_reset_of_the_stream_is_noted() -> None:
     assert log_checks.source(replace(CHECKPOINT, source_resets=2)).level == NOTE
 
 
@@ -378,14 +380,14 @@ def test_that_a_stream_was_reset_is_noted() -> None:
         ({"x" * 1024: 2}, f"2 {'x' * 60} events claim versions"),
     ],
 )
-def test_claims_that_the_log_does_not_give_are_told_by_aggregate_type(differing: dict[str, int], said: str) -> None:
+def test_claims_that_differ_from_the_log_are_reported_by_aggregate_type(differing: dict[str, int], said: str) -> None:
     finding = log_checks.claims(Claims(1000, differing))
     assert finding.level == NOTE
     assert finding.found.startswith("of the newest 1,000 events, ")
     assert f"{said} that the log does not give: a publisher counts in its own memory" in finding.found
 
 
-def test_rejected_messages_are_told_by_code() -> None:
+def test_rejected_messages_are_reported_by_code() -> None:
     finding = log_checks.rejected({"INVALID_JSON": 2, "ID_REUSED": 1})
     assert (finding.level, finding.found) == (WARNING, "INVALID_JSON 2, ID_REUSED 1")
     assert "eventscope rejected list" in finding.advice
@@ -403,11 +405,11 @@ def test_rejected_messages_are_told_by_code() -> None:
         ({"MongoDB": (0.6, 0.0), "NATS": (-0.6, 0.0)}, WARNING),
     ],
 )
-def test_clocks_may_be_a_second_apart_at_most(ahead: dict[str, tuple[float, float] | None], level: Level) -> None:
+def test_clocks_may_be_at_most_a_second_apart(ahead: dict[str, tuple[float, float] | None], level: Level) -> None:
     assert log_checks.clocks(ahead).level == level
 
 
-def test_wrong_counts_are_named_and_what_puts_them_right() -> None:
+def test_wrong_counts_are_named_with_the_command_that_repairs_them() -> None:
     finding = log_checks.counts(WRONG)
     assert finding.level == WARNING
     assert finding.found.startswith(

@@ -112,7 +112,7 @@ def filled(messages: list[tuple[MessageEnvelope, dict[str, Any]]], headers: Mapp
 @example([("plain", {"type": "a", "userId": "=1", "data": -5, "metadata": ""})], {}, "csv")
 @example([("plain", {"type": "a", "data": [-0.0, 1e22, 5e-324, 0.1, 1.0, 2**63 - 1, -(2**63)]})], {}, "csv")
 @example([("plain", {"type": "a", "metadata": {}})], {"traceparent": "00-x"}, "jsonl")
-def test_an_export_makes_the_same_log_elsewhere_and_changes_nothing_where_it_comes_from(
+def test_an_export_recreates_the_log_elsewhere_and_changes_nothing_in_its_own(
     tmp_path_factory: pytest.TempPathFactory,
     messages: list[tuple[MessageEnvelope, dict[str, Any]]],
     headers: dict[str, str],
@@ -151,7 +151,7 @@ EVENT = event.Event(
 )
 
 
-def test_a_version_comes_back_as_a_claim() -> None:
+def test_a_version_is_imported_as_a_claim() -> None:
     log = Log(0)
     letter = compose(exported.message(orjson.loads(exported.line(EVENT))), "S", ["events.>"], 2**30, exported=True)
     taken = parse_message(
@@ -185,7 +185,7 @@ def test_a_message_that_only_looks_a_little_like_an_export_is_a_message(tmp_path
         (lambda lines: [*lines[:2], b'{"end":{}}\n'], "names a type"),
     ],
 )
-def test_by_its_last_line_a_file_is_found_to_be_changed(change: Any, fault: str | None, tmp_path: Path) -> None:
+def test_the_last_line_reveals_that_a_file_was_changed(change: Any, fault: str | None, tmp_path: Path) -> None:
     lines = [exported.line(EVENT)] * 2
     lines.append(exported.end_line("e7", 2, hashlib.sha256(b"".join(lines)).hexdigest()))
     file = tmp_path / "events.jsonl"
@@ -227,7 +227,7 @@ def test_an_event_may_be_longer_and_nested_deeper_than_its_message_was() -> None
     assert other.content() == log.content()
 
 
-def test_what_only_says_that_it_was_exported_is_rejected_like_any_message() -> None:
+def test_a_message_that_falsely_claims_to_be_exported_is_rejected_like_any_other() -> None:
     for raw, code in (
         (b'{"type": "a", "extensions": 5}', "WRONG_ENVELOPE"),
         (b"[]", "WRONG_COUNT"),

@@ -90,7 +90,7 @@ async def contents(url: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", ["events.jsonl", "events.csv"])
-async def test_an_empty_log_becomes_the_same_and_the_one_exported_from_stays_as_it_is(
+async def test_an_import_makes_an_empty_log_the_same_and_leaves_the_original_unchanged(
     api: RunningApi, settings: Settings, client: Client, tmp_path: Path, screen: Console, database_name: str, name: str
 ) -> None:
     await publish(client, settings, MESSAGES, traceparent="00-1")
@@ -121,7 +121,7 @@ async def test_an_empty_log_becomes_the_same_and_the_one_exported_from_stays_as_
         await client.jetstream().delete_stream(there.stream)
 
 
-async def test_only_what_is_wanted_is_exported_with_its_end(
+async def test_only_matching_events_are_exported_and_the_end_is_reported(
     api: RunningApi, settings: Settings, client: Client, tmp_path: Path, screen: Console
 ) -> None:
     await publish(client, settings, MESSAGES)
@@ -134,7 +134,7 @@ async def test_only_what_is_wanted_is_exported_with_its_end(
     assert names(tmp_path) == ["users.jsonl"]
 
 
-async def test_an_empty_log_is_a_whole_file_too(api: RunningApi, tmp_path: Path, screen: Console) -> None:
+async def test_the_export_of_an_empty_log_is_a_complete_file(api: RunningApi, tmp_path: Path, screen: Console) -> None:
     assert await export(api, tmp_path / "a.jsonl", screen) == 0
     assert lines(tmp_path / "a.jsonl")[0]["end"]["count"] == 0
     assert await export(api, tmp_path / "a.csv", screen) == 0
@@ -149,7 +149,7 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.sta
 
 
 @pytest.mark.parametrize("name", ["events.jsonl", "events.csv"])
-async def test_one_that_was_killed_goes_on_where_it_was_with_the_end_that_it_had(
+async def test_a_killed_export_resumes_where_it_was_with_the_end_that_it_had(
     still: RunningApi, log: Log, tmp_path: Path, screen: Console, name: str
 ) -> None:
     messages = [orjson.dumps({"type": "tick", "messageId": f"m{n}", "data": {"n": n}}) for n in range(6000)]
@@ -177,7 +177,7 @@ async def test_one_that_was_killed_goes_on_where_it_was_with_the_end_that_it_had
         assert [one for one in read_jsonl(str(out)) if isinstance(one, BadLine)] == []
 
 
-async def test_one_for_which_there_was_no_room_goes_on_once_there_is(
+async def test_an_export_that_ran_out_of_disk_space_resumes_once_there_is_some(
     still: RunningApi, log: Log, tmp_path: Path, screen: Console
 ) -> None:
     await fill(log, [orjson.dumps({"type": "tick", "data": {"n": n}}) for n in range(3000)], FOR_EVER)
@@ -200,7 +200,7 @@ async def test_one_for_which_there_was_no_room_goes_on_once_there_is(
     assert [line["position"] for line in lines(out)[:-1]] == list(range(1, 3001))
 
 
-async def test_what_was_begun_otherwise_or_is_there_is_not_overwritten(
+async def test_an_existing_file_or_one_begun_otherwise_is_not_overwritten(
     api: RunningApi, settings: Settings, client: Client, tmp_path: Path, screen: Console
 ) -> None:
     await publish(client, settings, MESSAGES)
@@ -221,7 +221,7 @@ async def test_what_was_begun_otherwise_or_is_there_is_not_overwritten(
         await export(api, tmp_path / "none" / "events.jsonl", screen)
 
 
-async def test_other_options_do_not_go_on_with_it(api: RunningApi, tmp_path: Path, screen: Console) -> None:
+async def test_an_export_is_not_resumed_with_other_options(api: RunningApi, tmp_path: Path, screen: Console) -> None:
     out = tmp_path / "events.jsonl"
     with pytest.raises(RuntimeError), open_part_file(out, {"format": "jsonl", "filter": {}, "after": None}) as file:
         file.write(b"x\n")
@@ -267,7 +267,7 @@ async def test_standard_output_is_for_programs_and_may_be_closed(
     assert b"Traceback" not in error
 
 
-async def test_events_of_tail_are_taken_as_those_of_an_export(
+async def test_lines_of_tail_are_imported_like_those_of_an_export(
     api: RunningApi, settings: Settings, client: Client, log: Log, tmp_path: Path, screen: Console
 ) -> None:
     await publish(client, settings, MESSAGES)
@@ -303,10 +303,10 @@ async def test_events_of_tail_are_taken_as_those_of_an_export(
         ("-", "csv", "csv"),
     ],
 )
-def test_the_format_is_what_the_name_says_or_what_is_given(out: str, given: str | None, format: str) -> None:
+def test_the_format_follows_from_the_file_name_or_the_option(out: str, given: str | None, format: str) -> None:
     assert format_of(out, given) == format
 
 
-def test_a_name_that_says_no_format_is_refused() -> None:
+def test_a_file_name_without_a_known_format_is_refused() -> None:
     with pytest.raises(BadInput, match=r"name it FILE.jsonl or FILE.csv, or give --format"):
         format_of("events.txt", None)

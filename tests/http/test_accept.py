@@ -31,7 +31,7 @@ def _gets(accept: str) -> Request:
 
 
 @pytest.mark.parametrize("weight", NO)
-def test_what_is_weighed_with_nothing_is_not_taken(weight: str) -> None:
+def test_a_weight_of_zero_means_not_accepted(weight: str) -> None:
     assert not is_requested(f"application/json, text/event-stream;{weight}")
     assert negotiate(f"application/json;{weight}") is None
     assert negotiate(f"application/graphql-response+json;{weight}, application/json;q=0.1") == JSON
@@ -39,18 +39,18 @@ def test_what_is_weighed_with_nothing_is_not_taken(weight: str) -> None:
 
 
 @pytest.mark.parametrize("weight", YES)
-def test_what_is_weighed_with_anything_is_taken(weight: str) -> None:
+def test_a_weight_above_zero_means_accepted(weight: str) -> None:
     assert is_requested(f"application/json, text/event-stream;{weight}")
     assert is_requested(f"Text/Event-Stream ;{weight}")
     assert negotiate(f"application/json;{weight}") == JSON
     assert wants_page(_gets(f"text/html;{weight}"))
 
 
-def test_a_wildcard_does_not_stand_for_what_is_refused_by_name() -> None:
+def test_a_wildcard_does_not_include_what_is_refused_by_name() -> None:
     assert negotiate("application/json;q=0, */*") == RESPONSE
     assert negotiate("application/json;q=0.0, application/graphql-response+json;q=0, */*") is None
     assert not is_requested("text/event-stream;q=0, */*")
 
 
-def test_weights_lie_between_nothing_and_one() -> None:
+def test_weights_lie_between_zero_and_one() -> None:
     assert parse_accept("a;q=1.9, B ; q=0.25,c") == [("a", 1.0), ("b", 0.25), ("c", 1.0)]

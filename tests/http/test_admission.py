@@ -7,7 +7,7 @@ import pytest
 from eventscope.http.admission import Admission
 
 
-def test_as_many_as_may_are_let_in_and_the_next_when_one_has_left() -> None:
+def test_connections_are_admitted_up_to_the_limit_and_again_when_one_has_left() -> None:
     admission = Admission(3, 2)
     with ExitStack() as stack:
         assert [stack.enter_context(admission.admit(address)) for address in "aab"] == [None, None, None]
@@ -17,7 +17,7 @@ def test_as_many_as_may_are_let_in_and_the_next_when_one_has_left() -> None:
         assert refusal is None
 
 
-def test_one_address_cannot_take_all_the_room() -> None:
+def test_one_address_cannot_take_all_connections() -> None:
     admission = Admission(3, 2)
     with admission.admit("a"), admission.admit("a"):
         with admission.admit("a") as refusal:
@@ -27,7 +27,7 @@ def test_one_address_cannot_take_all_the_room() -> None:
             assert refusal is None
 
 
-def test_nothing_is_remembered_of_who_has_left() -> None:
+def test_nothing_is_remembered_of_clients_that_have_left() -> None:
     admission = Admission(3, 2)
     with pytest.raises(ArithmeticError), admission.admit("a"):
         raise ArithmeticError

@@ -20,7 +20,7 @@ values = st.recursive(
 
 @given(st.dictionaries(st.text(max_size=5), values, max_size=5), st.sampled_from([1, 3, 10, 50]))
 @settings(deadline=None)
-async def test_a_large_answer_is_the_text_that_it_would_be_in_one_piece(data: dict[str, Any], piece: int) -> None:
+async def test_a_large_answer_has_the_text_that_it_would_have_in_one_piece(data: dict[str, Any], piece: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(answer, "PIECE", piece)
         written = await encode_answer({"data": Large(data), "errors": []})
@@ -29,7 +29,7 @@ async def test_a_large_answer_is_the_text_that_it_would_be_in_one_piece(data: di
             assert len(part) < 300 + 1000 * piece
 
 
-async def test_an_answer_that_is_not_large_is_left_as_it_is() -> None:
+async def test_a_small_answer_is_left_as_it_is() -> None:
     given = {"data": {"a": 1}}
     assert await encode_answer(given) is given
 

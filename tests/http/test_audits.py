@@ -13,7 +13,7 @@ WEB = Path(__file__).parents[2] / "web"
 AUDITS = 61
 
 
-async def test_all_61_audits_are_passed(settings: Settings) -> None:
+async def test_all_61_audits_pass(settings: Settings) -> None:
     node = shutil.which("node")
     if node is None or not (WEB / "node_modules" / "graphql-http").exists():
         leave_out("the audits need Node and what `make web` installs")

@@ -54,7 +54,9 @@ def told(response: httpx.Response) -> Any:
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
-async def test_a_method_that_is_not_for_graphql_is_405_and_told_which_are(http: httpx.AsyncClient, method: str) -> None:
+async def test_a_method_that_graphql_does_not_use_gets_405_with_those_that_it_does(
+    http: httpx.AsyncClient, method: str
+) -> None:
     response = await http.request(method, "/graphql")
     assert (response.status_code, response.headers["allow"]) == (405, "GET, POST")
     assert told(response)["extensions"] == {"code": "BAD_USER_INPUT"}
@@ -78,7 +80,7 @@ BY_ID = "query ($id: ID!) { event(id: $id) { id } }"
     ],
 )
 @pytest.mark.parametrize("accept", [OLD, NEW])
-async def test_a_query_may_be_asked_by_get(http: httpx.AsyncClient, parameters: dict[str, str], accept: str) -> None:
+async def test_a_query_may_be_sent_by_get(http: httpx.AsyncClient, parameters: dict[str, str], accept: str) -> None:
     response = await http.get("/graphql", params=parameters, headers={"accept": accept})
     assert (response.status_code, response.json()) == (200, HEAD)
     assert response.headers["content-type"] == f"{accept}; charset=utf-8"
@@ -100,7 +102,7 @@ async def test_a_query_may_be_asked_by_get(http: httpx.AsyncClient, parameters: 
     ],
 )
 @pytest.mark.parametrize("accept", [OLD, NEW, "*/*"])
-async def test_an_address_that_is_no_request_is_400(
+async def test_an_address_without_a_valid_request_gets_400(
     http: httpx.AsyncClient, parameters: dict[str, str], accept: str
 ) -> None:
     response = await http.get("/graphql", params=parameters, headers={"accept": accept})
@@ -108,7 +110,7 @@ async def test_an_address_that_is_no_request_is_400(
     assert told(response)["extensions"]["code"] == "BAD_USER_INPUT"
 
 
-async def test_a_mutation_by_get_is_405_and_told_to_post(http: httpx.AsyncClient) -> None:
+async def test_a_mutation_by_get_gets_405_and_the_advice_to_use_post(http: httpx.AsyncClient) -> None:
     publish = 'mutation { publishEvent(input: { type: "a.b" }) { messageId } }'
     for parameters in ({"query": publish}, {"query": SEVERAL, "operationName": "C"}):
         response = await http.get("/graphql", params=parameters)
@@ -117,14 +119,14 @@ async def test_a_mutation_by_get_is_405_and_told_to_post(http: httpx.AsyncClient
     assert (await post(http, FINE)).json() == HEAD
 
 
-async def test_a_subscription_by_get_is_sent_to_the_websocket(http: httpx.AsyncClient) -> None:
+async def test_a_subscription_by_get_is_referred_to_the_websocket(http: httpx.AsyncClient) -> None:
     response = await http.get("/graphql", params={"query": "subscription { events { __typename } }"})
     assert response.status_code == 400
     assert told(response)["extensions"] == {"code": "SUBSCRIPTION_NOT_SUPPORTED"}
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site", "anything"])
-async def test_a_page_of_another_site_cannot_make_a_browser_ask_by_get(http: httpx.AsyncClient, site: str) -> None:
+async def test_a_page_of_another_site_cannot_make_a_browser_query_by_get(http: httpx.AsyncClient, site: str) -> None:
     response = await http.get("/graphql", params=FINE, headers={"sec-fetch-site": site})
     assert response.status_code == 403
     told(response)
@@ -134,7 +136,7 @@ async def test_a_page_of_another_site_cannot_make_a_browser_ask_by_get(http: htt
 
 
 @pytest.mark.parametrize("accept", [OLD, NEW])
-async def test_a_question_that_is_wrong_is_as_wrong_by_get(http: httpx.AsyncClient, accept: str) -> None:
+async def test_an_invalid_query_gets_the_same_error_by_get(http: httpx.AsyncClient, accept: str) -> None:
     for query in ("{", "{ nothing }", BY_ID):
         response = await http.get("/graphql", params={"query": query}, headers={"accept": accept})
         assert response.status_code == (400 if accept == NEW else 200)
@@ -148,21 +150,21 @@ async def test_a_question_that_is_wrong_is_as_wrong_by_get(http: httpx.AsyncClie
         *("application/jsonp", "application/json-seq", "text/json", ""),
     ],
 )
-async def test_a_body_that_does_not_say_that_it_is_json_is_415(http: httpx.AsyncClient, media_type: str) -> None:
+async def test_a_body_that_is_not_declared_as_json_gets_415(http: httpx.AsyncClient, media_type: str) -> None:
     response = await http.post("/graphql", content=json.dumps(FINE), headers={"content-type": media_type})
     assert response.status_code == 415
     told(response)
 
 
 @pytest.mark.parametrize("media_type", ["application/json", "application/json; charset=utf-8", "APPLICATION/JSON"])
-async def test_a_body_may_say_so_in_several_ways(http: httpx.AsyncClient, media_type: str) -> None:
+async def test_a_body_may_be_declared_as_json_in_several_ways(http: httpx.AsyncClient, media_type: str) -> None:
     response = await http.post("/graphql", content=json.dumps(FINE), headers={"content-type": media_type})
     assert response.json() == {"data": {"log": {"head": 300}}}
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "deflate, gzip", "x-anything", "identity, gzip"])
 @pytest.mark.parametrize("packed", [True, False])
-async def test_a_body_that_is_compressed_is_415_and_told_so(http: httpx.AsyncClient, coding: str, packed: bool) -> None:
+async def test_a_compressed_body_gets_415_with_the_reason(http: httpx.AsyncClient, coding: str, packed: bool) -> None:
     body = json.dumps(FINE).encode()
     headers = {"content-type": "application/json", "content-encoding": coding}
     response = await http.post("/graphql", content=gzip.compress(body) if packed else body, headers=headers)
@@ -170,7 +172,7 @@ async def test_a_body_that_is_compressed_is_415_and_told_so(http: httpx.AsyncCli
     assert "Content-Encoding" in told(response)["message"]
 
 
-async def test_a_body_may_say_that_it_is_as_it_is(http: httpx.AsyncClient) -> None:
+async def test_a_body_may_state_that_it_is_not_compressed(http: httpx.AsyncClient) -> None:
     assert (await http.post("/graphql", json=FINE, headers={"content-encoding": "Identity"})).json() == HEAD
 
 
@@ -182,7 +184,7 @@ NOT_KEPT = {
 
 @pytest.mark.parametrize("accept", [OLD, NEW, "*/*"])
 @pytest.mark.parametrize("more", [{}, {"query": ""}, {"query": None}, {"variables": {"id": "x"}, "operationName": "A"}])
-async def test_a_query_that_is_asked_by_its_hash_is_to_be_sent(
+async def test_a_query_sent_as_its_hash_is_requested_in_full(
     http: httpx.AsyncClient, accept: str, more: dict[str, Any]
 ) -> None:
     response = await post(http, {"extensions": BY_HASH} | more, accept)
@@ -193,7 +195,7 @@ async def test_a_query_that_is_asked_by_its_hash_is_to_be_sent(
     assert (response.status_code, response.json()) == (200, NOT_KEPT)
 
 
-async def test_one_that_is_asked_so_as_an_event_stream_is_answered_as_one(http: httpx.AsyncClient) -> None:
+async def test_a_hash_sent_for_an_event_stream_is_answered_as_an_event_stream(http: httpx.AsyncClient) -> None:
     response = await post(http, {"extensions": BY_HASH}, "text/event-stream")
     assert (response.status_code, response.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
     [name, data, empty, *end] = response.text.split("\n")
@@ -201,30 +203,30 @@ async def test_one_that_is_asked_so_as_an_event_stream_is_answered_as_one(http: 
     assert end == ["id: complete", "event: complete", "data: ", "", ""]
 
 
-async def test_a_query_that_is_sent_with_its_hash_is_answered(http: httpx.AsyncClient) -> None:
+async def test_a_query_sent_with_its_hash_is_answered(http: httpx.AsyncClient) -> None:
     assert (await post(http, FINE | {"extensions": BY_HASH})).json() == HEAD
     response = await http.get("/graphql", params=FINE | {"extensions": json.dumps(BY_HASH)})
     assert response.json() == HEAD
 
 
 @pytest.mark.parametrize("extensions", [None, {}, {"persistedQuery": "x"}, {"persistedQuery": None}, {"other": {}}])
-async def test_without_a_hash_it_is_no_request(http: httpx.AsyncClient, extensions: object) -> None:
+async def test_a_body_with_neither_query_nor_hash_is_not_a_request(http: httpx.AsyncClient, extensions: object) -> None:
     response = await post(http, {"extensions": extensions})
     assert response.status_code == 400
     assert told(response)["extensions"]["code"] == "BAD_USER_INPUT"
 
 
 @pytest.mark.parametrize("batch", [[], [FINE], [FINE, FINE], [{"extensions": BY_HASH}], [1]])
-async def test_several_operations_in_one_request_are_400_and_told_so(http: httpx.AsyncClient, batch: object) -> None:
+async def test_several_operations_in_one_request_get_400_with_the_reason(
+    http: httpx.AsyncClient, batch: object
+) -> None:
     response = await post(http, batch)
     assert response.status_code == 400
     assert "in a request of its own" in told(response)["message"]
 
 
 @pytest.mark.parametrize("accept", ["text/plain", "text/html", "application/xml", "application/json;q=0"])
-async def test_a_client_that_takes_no_kind_of_answer_that_there_is_gets_406(
-    http: httpx.AsyncClient, accept: str
-) -> None:
+async def test_a_client_that_accepts_no_available_media_type_gets_406(http: httpx.AsyncClient, accept: str) -> None:
     response = await post(http, FINE, accept)
     assert response.status_code == 406
     told(response)
@@ -260,7 +262,7 @@ async def test_a_client_that_takes_no_kind_of_answer_that_there_is_gets_406(
     ],
 )
 @pytest.mark.parametrize("accept", [OLD, NEW])
-async def test_a_body_that_is_no_request_is_400(http: httpx.AsyncClient, body: bytes, accept: str) -> None:
+async def test_a_body_that_is_not_a_request_gets_400(http: httpx.AsyncClient, body: bytes, accept: str) -> None:
     headers = {"content-type": "application/json", "accept": accept}
     response = await http.post("/graphql", content=body, headers=headers)
     assert response.status_code == 400
@@ -268,13 +270,13 @@ async def test_a_body_that_is_no_request_is_400(http: httpx.AsyncClient, body: b
     assert told(response)["extensions"]["code"] == "BAD_USER_INPUT"
 
 
-async def test_members_that_are_null_are_as_good_as_absent(http: httpx.AsyncClient) -> None:
+async def test_null_members_count_as_absent(http: httpx.AsyncClient) -> None:
     response = await post(http, FINE | {"variables": None, "operationName": None, "extensions": None, "more": 1})
     assert response.json() == {"data": {"log": {"head": 300}}}
 
 
 @pytest.mark.parametrize("accept", [OLD, NEW])
-async def test_of_several_operations_one_must_be_named(http: httpx.AsyncClient, accept: str) -> None:
+async def test_with_several_operations_one_must_be_named(http: httpx.AsyncClient, accept: str) -> None:
     several = "query A { log { head } } query B { stats { totalEvents } } subscription C { events { __typename } }"
     response = await post(http, {"query": several}, accept)
     assert response.status_code == 400
@@ -287,7 +289,9 @@ async def test_of_several_operations_one_must_be_named(http: httpx.AsyncClient, 
 
 
 @pytest.mark.parametrize("accept", [OLD, NEW])
-async def test_a_subscription_by_post_is_400_and_sent_to_the_websocket(http: httpx.AsyncClient, accept: str) -> None:
+async def test_a_subscription_by_post_gets_400_and_is_referred_to_the_websocket(
+    http: httpx.AsyncClient, accept: str
+) -> None:
     response = await post(http, {"query": "subscription { events { __typename } }"}, accept)
     assert response.status_code == 400
     error = told(response)
@@ -296,7 +300,7 @@ async def test_a_subscription_by_post_is_400_and_sent_to_the_websocket(http: htt
 
 
 @pytest.mark.parametrize("stream", ["multipart/mixed;subscriptionSpec=1.0", "multipart/mixed"])
-async def test_nothing_is_streamed_in_parts(http: httpx.AsyncClient, stream: str) -> None:
+async def test_no_answer_is_streamed_in_parts(http: httpx.AsyncClient, stream: str) -> None:
     accept = f"{stream}, {OLD};q=0.1"
     response = await post(http, FINE, accept)
     assert response.json() == {"data": {"log": {"head": 300}}}
@@ -320,7 +324,7 @@ async def test_nothing_is_streamed_in_parts(http: httpx.AsyncClient, stream: str
         },
     ],
 )
-async def test_a_question_that_is_wrong_is_not_executed_and_400_to_clients_that_know_better(
+async def test_an_invalid_query_is_not_executed_and_gets_400_if_the_client_knows_the_newer_media_type(
     http: httpx.AsyncClient, request_: dict[str, Any]
 ) -> None:
     for accept, status in ((NEW, 400), (OLD, 200)):
@@ -346,7 +350,7 @@ async def test_an_error_in_a_field_is_part_of_an_answer(http: httpx.AsyncClient,
 @pytest.mark.parametrize(
     ("accept", "media_type"), [(None, OLD), ("*/*", OLD), (OLD, OLD), (NEW, NEW), (f"{NEW}, {OLD};q=0.9", NEW)]
 )
-async def test_an_answer_comes_in_the_media_type_that_was_asked_for(
+async def test_an_answer_has_the_requested_media_type(
     http: httpx.AsyncClient, accept: str | None, media_type: str
 ) -> None:
     request = http.build_request("POST", "/graphql", json=FINE)
@@ -358,7 +362,7 @@ async def test_an_answer_comes_in_the_media_type_that_was_asked_for(
     assert response.headers["content-type"] == f"{media_type}; charset=utf-8"
 
 
-async def test_no_answer_is_cached_or_guessed_at(http: httpx.AsyncClient) -> None:
+async def test_no_answer_is_cached_or_sniffed(http: httpx.AsyncClient) -> None:
     for response in (
         await post(http, FINE),
         await post(http, FINE, NEW),
@@ -374,7 +378,7 @@ async def test_no_answer_is_cached_or_guessed_at(http: httpx.AsyncClient) -> Non
         assert response.headers["x-content-type-options"] == "nosniff"
 
 
-async def test_the_introspection_that_tools_begin_with_passes_every_limit(http: httpx.AsyncClient) -> None:
+async def test_the_introspection_of_common_tools_is_within_every_limit(http: httpx.AsyncClient) -> None:
     query = get_introspection_query(descriptions=True, specified_by_url=True, schema_description=True)
     answer = (await post(http, {"query": query, "operationName": "IntrospectionQuery"}, NEW)).json()
     assert "errors" not in answer
@@ -390,7 +394,7 @@ def of_size(size: int) -> bytes:
     )
 
 
-async def test_a_body_of_the_most_bytes_is_taken_and_one_byte_more_is_413(http: httpx.AsyncClient) -> None:
+async def test_a_body_at_the_limit_is_accepted_and_one_byte_more_gets_413(http: httpx.AsyncClient) -> None:
     most = of_size(MOST_BODY - len(of_size(0)))
     assert len(most) == MOST_BODY == 262_144
     headers = {"content-type": "application/json"}
@@ -400,7 +404,7 @@ async def test_a_body_of_the_most_bytes_is_taken_and_one_byte_more_is_413(http: 
     assert "262144" in told(response)["message"]
 
 
-async def test_a_body_that_does_not_tell_its_size_is_as_limited(http: httpx.AsyncClient) -> None:
+async def test_a_body_without_a_stated_size_is_limited_too(http: httpx.AsyncClient) -> None:
     async def parts() -> AsyncIterator[bytes]:
         for _ in range(300):
             yield b"x" * 1000
@@ -410,7 +414,7 @@ async def test_a_body_that_does_not_tell_its_size_is_as_limited(http: httpx.Asyn
     told(response)
 
 
-async def test_an_address_of_the_most_bytes_is_taken_and_one_byte_more_is_414(http: httpx.AsyncClient) -> None:
+async def test_an_address_at_the_limit_is_accepted_and_one_byte_more_gets_414(http: httpx.AsyncClient) -> None:
     response = await http.post("/graphql?" + "x" * MOST_URL, json=FINE)
     assert response.json() == {"data": {"log": {"head": 300}}}
     response = await http.post("/graphql?" + "x" * (MOST_URL + 1), json=FINE)
@@ -418,7 +422,7 @@ async def test_an_address_of_the_most_bytes_is_taken_and_one_byte_more_is_414(ht
     assert str(MOST_URL) in told(response)["message"]
 
 
-async def test_a_client_that_breaks_off_in_the_middle_of_a_body_hurts_nobody(
+async def test_a_client_that_disconnects_in_the_middle_of_a_body_does_no_harm(
     http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     _, writer = await asyncio.open_connection(http.base_url.host, http.base_url.port)
@@ -445,7 +449,7 @@ async def test_browsers_get_the_page_and_programs_do_not(http: httpx.AsyncClient
 
 
 @pytest.mark.asyncio(loop_scope="function")
-async def test_the_page_can_be_switched_off(settings: Settings) -> None:
+async def test_the_page_can_be_turned_off(settings: Settings) -> None:
     async with running_api(settings.model_copy(update={"graphiql": False})) as api:
         response = await api.http.get("/graphql", headers={"accept": "text/html"})
         assert response.status_code == 406

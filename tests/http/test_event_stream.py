@@ -47,7 +47,7 @@ async def api(settings: Settings, log: Log, client: Client) -> AsyncIterator[Run
 # the protocol
 
 
-async def test_a_subscription_streams_history_and_what_happens_then(
+async def test_a_subscription_streams_history_and_then_new_events(
     api: RunningApi, client: Client, subject_prefix: str, log: Log, ingesting: None
 ) -> None:
     for n in range(3):
@@ -72,7 +72,7 @@ async def test_a_subscription_streams_history_and_what_happens_then(
 @pytest.mark.parametrize(
     "range", [{"toTimestamp": "2026-03-11"}, {"toTimestamp": "2026-12-31", "beforeTimestamp": "2026-03-12T00:00:00Z"}]
 )
-async def test_a_range_of_time_means_the_same_of_what_happened_and_of_what_happens(
+async def test_a_time_range_means_the_same_for_past_and_live_events(
     api: RunningApi, client: Client, subject_prefix: str, log: Log, ingesting: None, range: dict[str, str]
 ) -> None:
     filter = {"fromTimestamp": "2026-03-11", **range}
@@ -98,7 +98,7 @@ async def test_a_range_of_time_means_the_same_of_what_happened_and_of_what_happe
             assert (await stream.next())["events"]["id"] == f"live {times[n]}"
 
 
-async def test_a_client_that_comes_back_with_its_last_cursor_gets_the_rest(api: RunningApi, log: Log) -> None:
+async def test_a_client_that_reconnects_with_its_last_cursor_gets_the_rest(api: RunningApi, log: Log) -> None:
     await store_events(log, *range(10))
     async with open_stream(api.http, FEED, **{"from": "BEGINNING"}) as stream:
         seen = [(await stream.next())["events"] for _ in range(4)]
@@ -106,7 +106,7 @@ async def test_a_client_that_comes_back_with_its_last_cursor_gets_the_rest(api: 
         assert await ids_until_caught_up(stream) == [f"m{n}" for n in range(4, 10)]
 
 
-async def test_a_subscription_that_ends_is_complete_and_so_is_the_stream(api: RunningApi, log: Log) -> None:
+async def test_a_subscription_that_ends_completes_the_stream(api: RunningApi, log: Log) -> None:
     await store_events(log, 1, 2)
     async with open_stream(api.http, "subscription { replay { ... on Event { id } } }") as stream:
         assert [(await stream.next())["replay"]["id"] for _ in range(2)] == ["m1", "m2"]
@@ -116,14 +116,14 @@ async def test_a_subscription_that_ends_is_complete_and_so_is_the_stream(api: Ru
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_queries_go_as_a_stream_of_one_result(api: RunningApi, log: Log, method: str) -> None:
+async def test_a_query_becomes_a_stream_of_one_result(api: RunningApi, log: Log, method: str) -> None:
     await store_events(log, 1)
     async with open_stream(api.http, "query ($id: ID!) { event(id: $id) { id } }", method=method, id="m1") as stream:
         assert await stream.hear() == ("next", {"data": {"event": {"id": "m1"}}})
         assert await stream.hear() == ("complete", None)
 
 
-async def test_a_mutation_goes_as_a_stream_by_post_and_not_by_get(
+async def test_a_mutation_may_be_a_stream_by_post_but_not_by_get(
     api: RunningApi, subject_prefix: str, ingesting: None
 ) -> None:
     publish = f'mutation {{ publishEvent(input: {{type: "{subject_prefix}.done"}}) {{ position }} }}'
@@ -137,7 +137,7 @@ async def test_a_mutation_goes_as_a_stream_by_post_and_not_by_get(
         assert (await stream.next())["publishEvent"]["position"] == 1
 
 
-async def test_a_subscription_by_get_is_what_a_browsers_event_source_asks(api: RunningApi, log: Log) -> None:
+async def test_a_subscription_by_get_is_what_a_browsers_event_source_sends(api: RunningApi, log: Log) -> None:
     await store_events(log, 1)
     async with open_stream(api.http, FEED, method="GET", **{"from": "BEGINNING"}) as stream:
         assert await ids_until_caught_up(stream) == ["m1"]
@@ -154,7 +154,7 @@ async def test_a_subscription_by_get_is_what_a_browsers_event_source_asks(api: R
         ("{" + "a" * 1 + " {a" * 40 + "}" * 41, "QUERY_TOO_COMPLEX"),
     ],
 )
-async def test_what_is_wrong_with_the_operation_is_told_as_a_result_as_the_protocol_has_it(
+async def test_an_invalid_operation_gets_a_result_with_errors_as_the_protocol_requires(
     api: RunningApi, query: str, code: str
 ) -> None:
     async with open_stream(api.http, query) as stream:
@@ -178,7 +178,7 @@ async def test_what_is_wrong_with_the_operation_is_told_as_a_result_as_the_proto
         ("PUT", b"", {}, 405),
     ],
 )
-async def test_what_is_no_request_is_answered_as_ever(
+async def test_what_is_not_a_request_is_answered_as_usual(
     api: RunningApi, method: str, body: bytes, headers: dict[str, str], status: int
 ) -> None:
     response = await api.http.request(method, "/graphql", content=body, headers={**headers, "accept": EVENTS})
@@ -186,7 +186,9 @@ async def test_what_is_no_request_is_answered_as_ever(
     assert response.json()["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
 
 
-async def test_who_takes_json_too_gets_a_stream_only_where_it_takes_one(api: RunningApi, log: Log) -> None:
+async def test_a_client_that_also_accepts_json_gets_a_stream_only_where_one_is_needed(
+    api: RunningApi, log: Log
+) -> None:
     await store_events(log, 1)
     answer = await api.http.post("/graphql", json={"query": "{ log { head } }"}, headers={"accept": URQL})
     assert answer.json() == {"data": {"log": {"head": 1}}}
@@ -208,7 +210,7 @@ async def test_who_takes_json_too_gets_a_stream_only_where_it_takes_one(api: Run
         (None, False),
     ],
 )
-def test_only_who_says_so_takes_a_stream(accept: str | None, is_wanted: bool) -> None:
+def test_only_a_client_that_says_so_accepts_a_stream(accept: str | None, is_wanted: bool) -> None:
     assert is_requested(accept) == is_wanted
 
 
@@ -229,7 +231,7 @@ async def test_while_nothing_happens_comments_keep_the_connection_open(
     await until(lambda: api.services.aggregate_updates.count == 0)
 
 
-async def test_those_who_ask_the_same_share_the_work_with_those_on_websockets(api: RunningApi) -> None:
+async def test_equal_subscriptions_share_the_work_with_those_on_websockets(api: RunningApi) -> None:
     async with AsyncExitStack() as stack:
         streams = [await stack.enter_async_context(open_stream(api.http, FEED)) for _ in range(5)]
         for stream in streams:
@@ -239,7 +241,7 @@ async def test_those_who_ask_the_same_share_the_work_with_those_on_websockets(ap
     await until(lambda: api.services.hub.state().count == 0)
 
 
-async def test_a_hundred_clients_that_break_off_leave_nothing_behind(api: RunningApi, log: Log) -> None:
+async def test_a_hundred_clients_that_disconnect_leave_nothing_behind(api: RunningApi, log: Log) -> None:
     await store_events(log, 1)
     await api.ask("{ log { head } }")
     before = len(asyncio.all_tasks())
@@ -260,7 +262,7 @@ async def test_a_hundred_clients_that_break_off_leave_nothing_behind(api: Runnin
     await until(lambda: len(asyncio.all_tasks()) <= before)
 
 
-async def test_a_client_that_stops_reading_is_given_up_and_frees_what_it_held(
+async def test_a_client_that_stops_reading_is_dropped_and_its_memory_is_freed(
     settings: Settings, log: Log, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_stream, "SEND_SECONDS", 0.05)
@@ -288,7 +290,9 @@ async def test_a_client_that_stops_reading_is_given_up_and_frees_what_it_held(
         writer.transport.abort()
 
 
-async def test_one_connection_too_many_is_told_to_come_later(settings: Settings, log: Log, client: Client) -> None:
+async def test_a_connection_over_the_limit_gets_the_advice_to_retry_later(
+    settings: Settings, log: Log, client: Client
+) -> None:
     async with running_api(settings.model_copy(update={"connections_per_address": 2})) as api:
         async with open_stream(api.http, FEED) as one, open_stream(api.http, FEED) as other:
             await ids_until_caught_up(one)
@@ -304,7 +308,7 @@ async def test_one_connection_too_many_is_told_to_come_later(settings: Settings,
         await until(welcome)
 
 
-async def test_when_the_server_stops_streams_end_at_once_without_being_complete(
+async def test_when_the_server_stops_streams_end_at_once_without_a_complete(
     settings: Settings, log: Log, client: Client
 ) -> None:
     await store_events(log, 1)
@@ -332,7 +336,7 @@ async def test_when_the_server_stops_streams_end_at_once_without_being_complete(
 # a client that people have
 
 
-async def test_the_npm_client_graphql_sse_follows_and_hears_errors(api: RunningApi, log: Log) -> None:
+async def test_the_npm_client_graphql_sse_subscribes_and_gets_errors(api: RunningApi, log: Log) -> None:
     node = shutil.which("node")
     if node is None or not (WEB / "node_modules" / "graphql-sse").exists():
         leave_out("the npm client needs Node and what `make web` installs")

@@ -32,7 +32,7 @@ def last_event_id(stream: Stream) -> dict[str, str]:
     return {"last-event-id": stream.last_id}
 
 
-async def test_each_result_has_the_place_from_which_to_go_on(api: RunningApi, log: Log) -> None:
+async def test_each_result_has_the_place_from_which_to_resume(api: RunningApi, log: Log) -> None:
     await store_events(log, *range(3))
     cursors = " ".join(f"... on {kind} {{ cursor }}" for kind in ("Event", "CaughtUp", "FellBehind", "Checkpoint"))
     query = f"subscription {{ events(from: BEGINNING) {{ __typename ... on Event {{ id }} {cursors} }} }}"
@@ -48,7 +48,7 @@ async def test_each_result_has_the_place_from_which_to_go_on(api: RunningApi, lo
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("seen", [0, 1, 4, 9])
-async def test_who_comes_back_gets_the_rest_whatever_its_address_asks_for(
+async def test_a_client_that_reconnects_gets_the_rest_whatever_its_address_requests(
     api: RunningApi, log: Log, method: str, seen: int
 ) -> None:
     await store_events(log, *range(10))
@@ -61,7 +61,7 @@ async def test_who_comes_back_gets_the_rest_whatever_its_address_asks_for(
 
 
 @pytest.mark.parametrize("query", ["{ cursor }", "{ id }"])
-async def test_a_cursor_that_is_not_asked_for_is_there_too(api: RunningApi, log: Log, query: str) -> None:
+async def test_a_result_has_its_cursor_even_if_it_is_not_selected(api: RunningApi, log: Log, query: str) -> None:
     await store_events(log, *range(3))
     async with open_stream(api.http, f"subscription {{ replay {{ ... on Event {query} }} }}") as stream:
         await stream.next()
@@ -84,7 +84,7 @@ async def replayed_ids(stream: Stream) -> list[str]:
     return ids
 
 
-async def test_a_replay_that_breaks_off_goes_on_up_to_where_it_was_to_end(api: RunningApi, log: Log) -> None:
+async def test_an_interrupted_replay_resumes_and_ends_where_it_would_have_ended(api: RunningApi, log: Log) -> None:
     await store_events(log, *range(6))
     async with open_stream(api.http, REPLAY, after="e1") as stream:
         await stream.next()
@@ -95,7 +95,7 @@ async def test_a_replay_that_breaks_off_goes_on_up_to_where_it_was_to_end(api: R
 
 @pytest.mark.parametrize("filter", [{}, {"eventTypes": ["nothing"]}])
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_who_comes_back_after_the_end_is_told_not_to(
+async def test_a_client_that_reconnects_after_the_end_gets_204(
     api: RunningApi, log: Log, method: str, filter: dict[str, object]
 ) -> None:
     await store_events(log, 1)
@@ -106,7 +106,7 @@ async def test_who_comes_back_after_the_end_is_told_not_to(
         assert (again.response.status_code, await again.response.aread()) == (204, b"")
 
 
-async def test_who_missed_only_the_word_of_the_end_hears_it_and_nothing_else(api: RunningApi, log: Log) -> None:
+async def test_a_client_that_missed_only_the_end_gets_the_end_and_nothing_else(api: RunningApi, log: Log) -> None:
     await store_events(log, 1)
     async with open_stream(api.http, REPLAY) as stream:
         await stream.next()
@@ -122,7 +122,7 @@ async def test_who_missed_only_the_word_of_the_end_hears_it_and_nothing_else(api
         "{" + "a" + " {a" * 40 + "}" * 41,
     ],
 )
-async def test_what_would_come_out_the_same_again_is_not_to_be_asked_again(api: RunningApi, query: str) -> None:
+async def test_after_an_error_that_would_recur_the_client_does_not_reconnect(api: RunningApi, query: str) -> None:
     async with open_stream(api.http, query) as stream:
         await stream.hear()
         assert await stream.hear() == ("complete", None)
@@ -130,7 +130,9 @@ async def test_what_would_come_out_the_same_again_is_not_to_be_asked_again(api: 
         assert again.response.status_code == 204
 
 
-async def test_who_comes_back_with_a_place_that_is_none_is_told_so_and_not_to_come_again(api: RunningApi) -> None:
+async def test_a_client_that_reconnects_with_an_invalid_place_gets_an_error_and_does_not_reconnect(
+    api: RunningApi,
+) -> None:
     async with open_stream(api.http, FEED, headers={"last-event-id": "nonsense"}) as stream:
         _, result = await stream.hear()
         assert result["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
@@ -140,7 +142,7 @@ async def test_who_comes_back_with_a_place_that_is_none_is_told_so_and_not_to_co
 
 
 @pytest.mark.parametrize(("query", "name"), [(FEED, "events"), (REPLAY, "replay")])
-async def test_after_an_error_that_passes_the_last_place_stays_the_one_to_come_back_with(
+async def test_after_a_temporary_error_the_client_reconnects_with_its_last_place(
     api: RunningApi, log: Log, monkeypatch: pytest.MonkeyPatch, query: str, name: str
 ) -> None:
     await store_events(log, 1, 2)
@@ -168,7 +170,7 @@ async def test_after_an_error_that_passes_the_last_place_stays_the_one_to_come_b
 
 
 @pytest.mark.parametrize("name", ["events", "replay"])
-async def test_who_comes_back_after_word_of_a_gap_gets_what_lies_within_it_and_is_kept_longer(
+async def test_a_client_that_reconnects_after_a_gap_gets_events_within_it_that_are_kept_longer(
     api: RunningApi, log: Log, settings: Settings, name: str
 ) -> None:
     past = log.clock() - 3 * DAY
@@ -190,7 +192,7 @@ async def test_who_comes_back_after_word_of_a_gap_gets_what_lies_within_it_and_i
     assert seen == ["m0", "m3", "m5"]
 
 
-async def test_what_has_no_place_is_told_as_it_is_by_then(api: RunningApi, log: Log) -> None:
+async def test_a_result_without_a_place_is_sent_again_in_its_present_state(api: RunningApi, log: Log) -> None:
     await store_events(log, 1)
     query = "subscription { stats { totalEvents } }"
     async with open_stream(api.http, query) as stream:

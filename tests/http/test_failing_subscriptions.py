@@ -57,7 +57,7 @@ async def behind_a_line(
             await line.cut()  # motor says good-bye in a call that blocks the loop, and the line is in that loop
 
 
-async def test_over_websocket_it_is_an_error_and_nothing_after_it_which_the_gql_client_raises(
+async def test_over_websocket_it_is_an_error_and_nothing_after_it_and_the_gql_client_raises_it(
     settings: Settings, teller: Announcer
 ) -> None:
     async with behind_a_line(settings, teller) as (api, line), AsyncExitStack() as stack:
@@ -107,7 +107,7 @@ async def test_as_an_event_stream_it_is_a_result_with_errors_and_the_stream_is_c
 # what nobody foresaw
 
 
-async def test_a_fault_in_sending_to_one_subscriber_ends_it_with_an_error_and_no_other(
+async def test_a_fault_in_sending_to_one_subscriber_ends_only_that_one_with_an_error(
     settings: Settings, teller: Announcer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     faulty: list[str] = []
@@ -145,7 +145,7 @@ async def test_a_fault_in_sending_to_one_subscriber_ends_it_with_an_error_and_no
         assert await socket.is_open()
 
 
-async def test_a_fault_in_sending_a_result_is_told_as_an_error(
+async def test_a_fault_in_sending_a_result_is_sent_as_an_error(
     settings: Settings, log: Log, client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     encoded = Adapter._encode

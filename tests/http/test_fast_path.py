@@ -49,7 +49,7 @@ async def ordinary(world: SampleApi) -> AsyncIterator[RunningApi]:
 
 
 @pytest.mark.parametrize("variables", VARIABLES, ids=str)
-async def test_asked_again_it_is_answered_the_same_and_as_the_ordinary_way_does(
+async def test_a_repeated_request_gets_the_same_answer_as_on_the_ordinary_path(
     world: SampleApi, ordinary: RunningApi, variables: dict[str, object]
 ) -> None:
     body = orjson.dumps({"query": QUERY, "variables": variables})
@@ -60,7 +60,7 @@ async def test_asked_again_it_is_answered_the_same_and_as_the_ordinary_way_does(
         assert (answer.status_code, answer.content) == (expected.status_code, expected.content)
 
 
-async def test_no_more_is_remembered_than_there_is_room_for(world: SampleApi) -> None:
+async def test_no_more_is_cached_than_there_is_room_for(world: SampleApi) -> None:
     app = build(world.settings, world.api.services)
     [endpoint] = [route.app for route in app.routes if isinstance(route, Route) and isinstance(route.app, Endpoint)]
     assert endpoint._fast_path is not None
@@ -81,7 +81,7 @@ async def test_no_more_is_remembered_than_there_is_room_for(world: SampleApi) ->
     assert long not in path.plans
 
 
-async def test_what_is_remembered_goes_with_the_documents_that_it_was_made_of(world: SampleApi) -> None:
+async def test_cached_plans_are_dropped_with_their_documents(world: SampleApi) -> None:
     app = build(world.settings, world.api.services)
     [endpoint] = [route.app for route in app.routes if isinstance(route, Route) and isinstance(route.app, Endpoint)]
     path = endpoint._fast_path

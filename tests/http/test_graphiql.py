@@ -67,7 +67,7 @@ async def plain(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     ],
 )
 @pytest.mark.parametrize("address", ["/graphql", "/graphql?query={log{head}}"])
-async def test_who_prefers_html_gets_the_page(full: httpx.AsyncClient, accept: str, address: str) -> None:
+async def test_a_client_that_prefers_html_gets_the_page(full: httpx.AsyncClient, accept: str, address: str) -> None:
     answer = await full.get(address, headers={"Accept": accept})
     assert answer.text.endswith("the full page")
 
@@ -85,18 +85,18 @@ async def test_who_prefers_html_gets_the_page(full: httpx.AsyncClient, accept: s
         "text/plain",
     ],
 )
-async def test_who_does_not_prefer_html_gets_an_answer(full: httpx.AsyncClient, accept: str) -> None:
+async def test_a_client_that_does_not_prefer_html_gets_an_answer(full: httpx.AsyncClient, accept: str) -> None:
     answer = await full.get("/graphql?query={log{head}}", headers={"Accept": accept})
     assert answer.json() == {"data": {}}
 
 
-async def test_a_question_that_is_posted_gets_an_answer_even_from_a_browser(full: httpx.AsyncClient) -> None:
+async def test_a_posted_query_gets_an_answer_even_from_a_browser(full: httpx.AsyncClient) -> None:
     answer = await full.post("/graphql", json={"query": "{ log { head } }"}, headers={"Accept": BROWSER})
     assert answer.json() == {"data": {}}
 
 
 @pytest.mark.parametrize("folder", [".", "nothing"], ids=["full", "plain"])
-async def test_the_page_lets_nothing_in_but_its_own_files(built: Path, folder: str) -> None:
+async def test_the_page_loads_nothing_but_its_own_files(built: Path, folder: str) -> None:
     async with client_of(built / folder) as client:
         headers = (await client.get("/graphql", headers={"Accept": BROWSER})).headers
     policy = dict(part.strip().partition(" ")[::2] for part in headers["Content-Security-Policy"].split(";"))
@@ -107,13 +107,13 @@ async def test_the_page_lets_nothing_in_but_its_own_files(built: Path, folder: s
     assert headers["Content-Type"] == "text/html; charset=utf-8"
 
 
-async def test_the_page_is_asked_for_again_each_time_and_kept_apart_from_answers(full: httpx.AsyncClient) -> None:
+async def test_the_page_is_requested_each_time_and_cached_separately_from_answers(full: httpx.AsyncClient) -> None:
     headers = (await full.get("/graphql", headers={"Accept": BROWSER})).headers
     assert headers["Cache-Control"] == "no-cache"
     assert headers["Vary"] == "Accept, Accept-Encoding"
 
 
-async def test_a_built_file_comes_compressed_with_its_type_and_is_kept_for_ever(full: httpx.AsyncClient) -> None:
+async def test_a_built_file_is_sent_compressed_with_its_type_and_cached_for_ever(full: httpx.AsyncClient) -> None:
     answer = await full.get("/graphql/assets/index-DJQAOIs7.js", headers={"Accept-Encoding": "gzip, br"})
     assert answer.content == SCRIPT
     assert answer.headers["Content-Encoding"] == "gzip"
@@ -125,14 +125,16 @@ async def test_a_built_file_comes_compressed_with_its_type_and_is_kept_for_ever(
 
 
 @pytest.mark.parametrize("taken", ["identity", "gzip;q=0", ""])
-async def test_who_does_not_take_gzip_gets_a_built_file_as_it_was(full: httpx.AsyncClient, taken: str) -> None:
+async def test_a_client_that_does_not_accept_gzip_gets_a_built_file_uncompressed(
+    full: httpx.AsyncClient, taken: str
+) -> None:
     answer = await full.get("/graphql/assets/index-DJQAOIs7.js", headers={"Accept-Encoding": taken})
     assert answer.content == SCRIPT
     assert "Content-Encoding" not in answer.headers
     assert answer.headers["Content-Type"] == "text/javascript; charset=utf-8"
 
 
-async def test_a_font_is_called_a_font(full: httpx.AsyncClient) -> None:
+async def test_a_font_has_the_media_type_of_a_font(full: httpx.AsyncClient) -> None:
     answer = await full.get("/graphql/assets/codicon-DCmgc-ay.ttf")
     assert answer.headers["Content-Type"] == "font/ttf"
 
@@ -149,13 +151,13 @@ async def test_a_font_is_called_a_font(full: httpx.AsyncClient) -> None:
         "a%00b.js",
     ],
 )
-async def test_nothing_else_can_be_read(full: httpx.AsyncClient, name: str) -> None:
+async def test_no_other_file_can_be_read(full: httpx.AsyncClient, name: str) -> None:
     answer = await full.get(f"/graphql/assets/{name}")
     assert answer.status_code == 404
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
 
 
-async def test_where_the_page_was_not_built_a_plain_one_says_how_to_build_it(plain: httpx.AsyncClient) -> None:
+async def test_if_the_page_was_not_built_a_plain_one_says_how_to_build_it(plain: httpx.AsyncClient) -> None:
     answer = await plain.get("/graphql", headers={"Accept": BROWSER})
     assert "was not built" in answer.text
     assert "make web" in answer.text
@@ -170,12 +172,12 @@ async def test_the_plain_page_finds_all_its_files(plain: httpx.AsyncClient) -> N
     assert sorted(types) == ["image/svg+xml", "text/css; charset=utf-8", "text/javascript; charset=utf-8"]
 
 
-async def test_the_plain_page_is_not_kept_after_the_full_one_was_built(plain: httpx.AsyncClient) -> None:
+async def test_the_plain_page_is_not_cached_once_the_full_one_is_built(plain: httpx.AsyncClient) -> None:
     answer = await plain.get("/graphql/assets/plain.js")
     assert answer.headers["Cache-Control"] == "no-cache"
 
 
-async def test_a_page_built_while_the_server_runs_is_the_next_one_seen(tmp_path: Path) -> None:
+async def test_a_page_built_while_the_server_runs_is_served_next(tmp_path: Path) -> None:
     async with client_of(tmp_path) as client:
         before = await client.get("/graphql", headers={"Accept": BROWSER})
         (tmp_path / "assets").mkdir()
@@ -189,19 +191,19 @@ async def test_a_page_built_while_the_server_runs_is_the_next_one_seen(tmp_path:
 
 
 @pytest.mark.parametrize("source", [ROOT / "web/index.html", PLAIN / "index.html"], ids=["full", "plain"])
-def test_no_page_holds_code_of_its_own_or_names_another_host(source: Path) -> None:
+def test_no_page_contains_inline_code_or_names_another_host(source: Path) -> None:
     text = source.read_text()
     assert re.findall(r"<script[^>]*>[^<]", text) == []
     assert re.findall(r"<style|\son\w+=|\sstyle=|//", text) == []
 
 
 @pytest.mark.parametrize("example", sorted((ROOT / "web/src/examples").glob("*.graphql")), ids=lambda path: path.stem)
-def test_each_example_asks_what_the_schema_answers(example: Path) -> None:
+def test_each_example_is_valid_in_the_schema(example: Path) -> None:
     schema = build_schema((ROOT / "schema/schema.graphql").read_text())
     assert validate(schema, parse(example.read_text())) == []
 
 
-def test_the_question_on_the_plain_page_is_one_the_schema_answers() -> None:
+def test_the_query_on_the_plain_page_is_valid_in_the_schema() -> None:
     schema = build_schema((ROOT / "schema/schema.graphql").read_text())
     (question,) = re.findall(r"<textarea id=\"query\"[^>]*>([^<]+)<", (PLAIN / "index.html").read_text())
     assert validate(schema, parse(question)) == []

@@ -45,14 +45,14 @@ async def becomes_ready(api: RunningApi) -> None:
     await until(is_ready)
 
 
-async def test_without_an_ingester_the_api_lives_and_is_not_ready(settings: Settings, log: Log, client: Client) -> None:
+async def test_without_an_ingester_the_api_is_alive_but_not_ready(settings: Settings, log: Log, client: Client) -> None:
     async with running_api(settings) as api:
         assert await is_alive(api)
         reasons = ["no ingester is at work: new events wait in NATS"]
         assert await readiness(api) == (503, {"status": "not ready", "reasons": reasons})
 
 
-async def test_the_reason_that_a_stopped_ingester_leaves_is_told_for_a_minute(
+async def test_the_reason_that_a_stopped_ingester_leaves_is_reported_for_a_minute(
     settings: Settings, log: Log, client: Client
 ) -> None:
     await stopped.report(log, "ann", "the collection events was lost: restore it")
@@ -66,7 +66,7 @@ async def test_the_reason_that_a_stopped_ingester_leaves_is_told_for_a_minute(
         await becomes_ready(api)
 
 
-async def test_with_an_ingester_it_is_ready_and_without_it_no_more(
+async def test_with_an_ingester_it_is_ready_and_without_it_no_longer(
     settings: Settings, log: Log, client: Client, ingesting: None
 ) -> None:
     async with running_api(settings) as api:
@@ -74,7 +74,7 @@ async def test_with_an_ingester_it_is_ready_and_without_it_no_more(
     await checkpoint.release(log, str((await checkpoint.read(log)).holder))
 
 
-async def test_while_nats_is_away_it_is_not_ready_and_answers_all_the_same(
+async def test_while_nats_is_down_it_is_not_ready_but_still_answers(
     settings: Settings, log: Log, tmp_path: Path
 ) -> None:
     await checkpoint.acquire(log, "somebody", HELD)
@@ -112,7 +112,7 @@ async def own_mongod(folder: Path, port: int) -> AsyncIterator[asyncio.subproces
         await process.wait()
 
 
-async def test_while_mongodb_is_frozen_questions_time_out_and_while_it_is_away_they_say_so(
+async def test_while_mongodb_is_frozen_queries_time_out_and_while_it_is_down_they_report_it(
     settings: Settings, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = free()
@@ -163,7 +163,7 @@ async def questions_fail(api: RunningApi, code: str, message: str, status: int, 
     assert await is_alive(api)
 
 
-async def test_what_somebody_has_to_mend_is_unavailable_to_clients_and_a_sentence_to_operators(
+async def test_what_somebody_has_to_repair_is_unavailable_to_clients_and_a_sentence_to_operators(
     settings: Settings, log: Log, client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     await checkpoint.acquire(log, "somebody", HELD)

@@ -87,7 +87,7 @@ WAYS = (by_post, by_get, by_rest, by_socket, by_stream, by_subscription)
 
 
 @pytest.mark.parametrize("ask", WAYS)
-async def test_a_large_answer_makes_room_for_the_next_once_it_was_given(
+async def test_a_large_answer_makes_room_for_the_next_once_it_is_sent(
     api: RunningApi, ask: Callable[[RunningApi], Awaitable[RESULT]]
 ) -> None:
     for _ in range(2):
@@ -96,7 +96,7 @@ async def test_a_large_answer_makes_room_for_the_next_once_it_was_given(
 
 
 @pytest.mark.parametrize("ask", WAYS)
-async def test_a_large_answer_for_which_there_is_no_room_is_unavailable_and_a_small_one_is_given(
+async def test_a_large_answer_without_a_place_is_unavailable_while_a_small_one_is_sent(
     api: RunningApi, ask: Callable[[RunningApi], Awaitable[RESULT]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     places = api.services.places
@@ -113,7 +113,7 @@ async def test_a_large_answer_for_which_there_is_no_room_is_unavailable_and_a_sm
     assert "errors" not in await ask(api)
 
 
-async def test_a_client_that_does_not_read_holds_its_answers_and_no_place(
+async def test_a_client_that_does_not_read_holds_its_answers_but_no_place(
     api: RunningApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(websocket_adapter, "SEND_SECONDS", 120)
@@ -128,7 +128,7 @@ async def test_a_client_that_does_not_read_holds_its_answers_and_no_place(
 
 
 @pytest.mark.parametrize("query", [LARGE, RELATED])
-async def test_a_client_that_leaves_while_it_waits_keeps_no_place_and_nothing_is_logged_of_it(
+async def test_a_client_that_leaves_while_it_waits_keeps_no_place_and_nothing_is_logged(
     api: RunningApi, query: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     places = api.services.places

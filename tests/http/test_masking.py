@@ -60,7 +60,7 @@ async def test_a_broken_document_is_an_internal_error_for_every_client(
 
 
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
-async def test_a_broken_document_is_an_internal_error_to_followers_who_then_go_on(
+async def test_a_broken_document_is_an_internal_error_to_subscribers_who_then_continue(
     api: RunningApi, log: Log, caplog: pytest.LogCaptureFixture, broken: Mapping[str, Any]
 ) -> None:
     await break_log(log, broken)
@@ -86,7 +86,7 @@ async def test_over_rest_it_is_a_500_in_json(
     is_masked(error, caplog)
 
 
-async def test_a_log_that_cannot_even_be_followed_is_an_internal_error(
+async def test_a_subscription_that_cannot_start_is_an_internal_error(
     api: RunningApi, log: Log, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The source of the subscription raises the error, not one of its fields."""
@@ -115,7 +115,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-async def test_what_the_caller_is_to_blame_for_is_told_and_logged_for_information(
+async def test_an_error_of_the_caller_is_reported_and_logged_at_level_info(
     api: RunningApi, caplog: pytest.LogCaptureFixture, wrong: str
 ) -> None:
     caplog.set_level(logging.INFO, "eventscope")
@@ -130,7 +130,9 @@ async def test_what_the_caller_is_to_blame_for_is_told_and_logged_for_informatio
         ]
 
 
-async def test_it_is_logged_over_websocket_and_rest_too(api: RunningApi, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_error_of_the_caller_is_logged_over_websocket_and_rest_too(
+    api: RunningApi, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, "eventscope")
     async with open_socket(api.socket_url) as socket:
         await socket.say(subscribe("1", 'subscription { events(after: "x") { __typename } }'))
@@ -141,7 +143,7 @@ async def test_it_is_logged_over_websocket_and_rest_too(api: RunningApi, caplog:
     assert {record.levelno for record in own(caplog)} == {logging.INFO}
 
 
-async def test_what_a_caller_writes_is_one_line_of_the_log_and_a_short_one(
+async def test_text_from_a_caller_makes_one_short_line_of_the_log(
     api: RunningApi, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "eventscope")

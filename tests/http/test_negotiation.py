@@ -31,11 +31,11 @@ from eventscope.http.negotiation import JSON, RESPONSE, negotiate, status
         (",;,", None),
     ],
 )
-def test_the_answer_comes_in_what_the_client_likes_best_of_what_there_is(accept: str | None, wanted: str) -> None:
+def test_the_answer_has_the_available_media_type_that_the_client_prefers(accept: str | None, wanted: str) -> None:
     assert negotiate(accept) == wanted
 
 
-def test_a_wrong_request_is_400_only_to_clients_that_know_the_newer_media_type() -> None:
+def test_an_invalid_request_gets_400_only_from_clients_that_know_the_newer_media_type() -> None:
     assert status(RESPONSE, is_request_error=True) == 400
     assert status(JSON, is_request_error=True) == 200
     assert status(RESPONSE, is_request_error=False) == 200

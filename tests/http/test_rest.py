@@ -64,7 +64,7 @@ def as_told(event: EventDocument) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("endpoint", LISTINGS)
-async def test_the_lists_tell_the_oldest_events_first_and_a_limit_leaves_out_the_newest(
+async def test_lists_return_the_oldest_events_first_and_a_limit_leaves_out_the_newest(
     world: SampleApi, endpoint: str
 ) -> None:
     found = await answer(world, endpoint, limit=20)
@@ -85,7 +85,7 @@ async def test_the_events_of_one_aggregate_are_in_the_order_of_their_versions(wo
     assert len(versions) > 1
 
 
-async def test_aggregate_tells_all_about_one_oldest_first_and_the_version_that_it_has(world: SampleApi) -> None:
+async def test_aggregate_returns_all_events_of_one_oldest_first_and_its_version(world: SampleApi) -> None:
     mine = [e for e in world.events if e.get("aggregateType") == "user" and e.get("aggregateId") == "u3"]
     assert mine
     assert await answer(world, "aggregate", aggregateType="user", aggregateId="u3") == {
@@ -97,7 +97,7 @@ async def test_aggregate_tells_all_about_one_oldest_first_and_the_version_that_i
     }
 
 
-async def test_the_version_is_that_of_now_whatever_the_parameters_leave_out(world: SampleApi) -> None:
+async def test_the_version_is_the_current_one_whatever_the_parameters_leave_out(world: SampleApi) -> None:
     mine = [e for e in world.events if e.get("aggregateType") == "user" and e.get("aggregateId") == "u3"]
     asked = {"aggregateType": "user", "aggregateId": "u3"}
     for more in ({"limit": 1}, {"eventTypes": "nothing"}, {"beforeTimestamp": "2000-01-01"}):
@@ -146,7 +146,7 @@ async def test_replay_repeats_the_parameters_that_were_given(world: SampleApi) -
     assert response.json()["filters"] == NO_FILTERS | {"fromTimestamp": "2026-03-10T02:00:00+02:00"}
 
 
-async def test_stats_tell_counts_breakdowns_and_the_time_range(world: SampleApi) -> None:
+async def test_stats_return_counts_breakdowns_and_the_time_range(world: SampleApi) -> None:
     assert await answer(world, "stats") == recounted(world.events)
 
 
@@ -166,7 +166,7 @@ def recounted(events: list[EventDocument]) -> dict[str, Any]:
     }
 
 
-async def test_of_nothing_every_endpoint_tells_nothing(world: SampleApi) -> None:
+async def test_without_matches_every_endpoint_returns_nothing(world: SampleApi) -> None:
     nothing: dict[str, Any] = {"aggregateId": None, "aggregateType": "nothing", "totalEvents": 0, "events": []}
     assert await answer(world, "history", aggregateType="nothing") == nothing
     filters = NO_FILTERS | {"aggregateType": "nothing"}
@@ -209,7 +209,7 @@ async def test_each_parameter_means_what_it_says(
     assert found["totalEvents"] == len(ids)
 
 
-async def test_stats_are_of_what_the_parameters_mean(world: SampleApi) -> None:
+async def test_stats_cover_what_the_parameters_mean(world: SampleApi) -> None:
     filter = {"eventTypes": "user.*,vendor.created", "fromTimestamp": FROM, "toTimestamp": TO}
     events = [
         event
@@ -228,7 +228,7 @@ async def test_stats_are_of_what_the_parameters_mean(world: SampleApi) -> None:
 
 
 @pytest.mark.parametrize("endpoint", LISTINGS)
-async def test_the_total_tells_all_that_match_though_a_limit_cuts(world: SampleApi, endpoint: str) -> None:
+async def test_the_total_counts_all_that_match_despite_a_limit(world: SampleApi, endpoint: str) -> None:
     n = len(world.those(lambda event: event.get("aggregateType") == "user"))
     for limit in (1, n - 1, n, n + 1, 1000):
         found = await answer(world, endpoint, aggregateType="user", limit=limit)
@@ -254,7 +254,7 @@ async def test_a_zone_whose_plus_was_not_escaped_is_understood(world: SampleApi)
     assert response.json() == same
 
 
-async def test_an_empty_parameter_is_as_good_as_none(world: SampleApi) -> None:
+async def test_an_empty_parameter_counts_as_absent(world: SampleApi) -> None:
     assert await answer(world, "history", aggregateId="", eventTypes="") == await answer(world, "history")
     for endpoint in ("history", "replay", "stats"):
         for types in (",", " , ,"):
@@ -278,7 +278,7 @@ async def test_a_day_with_a_zone_is_refused_however_its_plus_is_written(world: S
     assert refusal(response) == {"code": "BAD_USER_INPUT", "field": name}
 
 
-async def test_where_there_is_no_answer_an_error_comes_in_the_same_form(world: SampleApi) -> None:
+async def test_errors_have_the_same_form_everywhere(world: SampleApi) -> None:
     for path in ("histry", "", "history/x"):
         response = await get(world, path)
         assert response.status_code == 404
@@ -300,13 +300,13 @@ async def test_statistics_refuse_a_limit_as_the_lists_do(world: SampleApi, limit
 
 @pytest.mark.parametrize("limit", ["0", "-1", "abc", "1.5", "1e3", "٣", " 5", "99999999999", "0x10"])
 @pytest.mark.parametrize("endpoint", ["history", "replay", "aggregate"])
-async def test_a_limit_that_is_no_number_from_1_on_is_refused(world: SampleApi, endpoint: str, limit: str) -> None:
+async def test_a_limit_that_is_not_a_positive_number_is_refused(world: SampleApi, endpoint: str, limit: str) -> None:
     response = await get(world, endpoint, aggregateType="user", aggregateId="u1", limit=limit)
     assert refusal(response) == {"code": "BAD_USER_INPUT", "field": "limit"}
 
 
 @pytest.mark.parametrize("endpoint", LISTINGS)
-async def test_a_limit_of_1000_is_given_and_one_of_1001_is_refused(world: SampleApi, endpoint: str) -> None:
+async def test_a_limit_of_1000_is_accepted_and_one_of_1001_is_refused(world: SampleApi, endpoint: str) -> None:
     assert len((await answer(world, endpoint, limit=1000))["events"]) == len(world.events)
     response = await get(world, endpoint, limit=1001)
     assert refusal(response) == {"code": "PAGE_TOO_LARGE", "field": "limit"}
@@ -314,7 +314,7 @@ async def test_a_limit_of_1000_is_given_and_one_of_1001_is_refused(world: Sample
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 @pytest.mark.parametrize("name", ["aggregate_id", "type", "offset", "fromtimestamp", "$where", "x" * 1000])
-async def test_a_parameter_that_there_is_not_is_refused_with_those_that_there_are(
+async def test_an_unknown_parameter_is_refused_with_a_list_of_the_known_ones(
     world: SampleApi, endpoint: str, name: str
 ) -> None:
     response = await get(world, endpoint, aggregateType="user", aggregateId="u1", **{name: "x"})
@@ -331,7 +331,7 @@ async def test_a_parameter_given_twice_is_refused(world: SampleApi, endpoint: st
 
 @pytest.mark.parametrize("endpoint", ["history", "replay", "stats"])
 @pytest.mark.parametrize("name", ["fromTimestamp", "toTimestamp", "beforeTimestamp"])
-async def test_a_time_that_is_none_is_refused(world: SampleApi, endpoint: str, name: str) -> None:
+async def test_an_invalid_time_is_refused(world: SampleApi, endpoint: str, name: str) -> None:
     for time in ("yesterday", "1772841600", "2026-02-30", "2026-02", "2026-02-03+02:00", "0001-01-01T00:00:00+14:00"):
         response = await get(world, endpoint, **{name: time})
         assert refusal(response) == {"code": "BAD_USER_INPUT", "field": name}
@@ -345,7 +345,7 @@ async def test_values_that_are_too_many_or_too_long_are_refused(world: SampleApi
 
 
 @pytest.mark.parametrize("missing", ["aggregateId", "aggregateType"])
-async def test_an_aggregate_is_asked_for_by_its_type_and_its_id(world: SampleApi, missing: str) -> None:
+async def test_an_aggregate_is_identified_by_its_type_and_its_id(world: SampleApi, missing: str) -> None:
     given = {"aggregateId": "u1", "aggregateType": "user"}
     del given[missing]
     assert refusal(await get(world, "aggregate", **given)) == {"code": "BAD_USER_INPUT", "field": missing}
@@ -365,16 +365,14 @@ texts = st.text(max_size=20) | st.sampled_from(["user", "u1", "user.*", FROM, TO
 
 @given(endpoint=st.sampled_from(ENDPOINTS), parameters=st.dictionaries(names | texts, texts, max_size=4))
 @settings(max_examples=400, deadline=None)
-async def test_no_parameters_whatever_are_answered_with_500(
-    world: SampleApi, endpoint: str, parameters: dict[str, str]
-) -> None:
+async def test_no_parameters_are_answered_with_500(world: SampleApi, endpoint: str, parameters: dict[str, str]) -> None:
     response = await get(world, endpoint, **parameters)
     assert response.status_code in {200, 400}
     if response.status_code == 400:
         assert refusal(response)["code"] in {"BAD_USER_INPUT", "PAGE_TOO_LARGE"}
 
 
-async def test_a_listing_that_cannot_be_given_whole_in_time_is_an_error(
+async def test_a_list_that_cannot_be_complete_in_time_is_an_error(
     world: SampleApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pages, "SHARE", 1e-9)
@@ -385,7 +383,7 @@ async def test_a_listing_that_cannot_be_given_whole_in_time_is_an_error(
     assert response.json()["errors"][0]["extensions"] == {"code": "TIMEOUT"}
 
 
-async def test_a_listing_that_is_too_large_to_be_given_whole_is_another_error(world: SampleApi) -> None:
+async def test_a_list_that_is_too_large_to_be_complete_is_another_error(world: SampleApi) -> None:
     chosen = world.settings.model_copy(update={"mongo_database": f"{world.settings.mongo_database}_large"})
     async with services(chosen) as found:
         times = {"timestamp": moment.now(), "recordedAt": moment.now()}

@@ -37,7 +37,7 @@ def url(world: SampleApi) -> str:
 
 
 @pytest.mark.parametrize("payload", [{}, {"payload": None}, {"payload": {}}, {"payload": {"token": "x"}}])
-async def test_a_client_that_says_hello_is_acknowledged(url: str, payload: dict[str, object]) -> None:
+async def test_a_client_that_sends_connection_init_is_acknowledged(url: str, payload: dict[str, object]) -> None:
     async with open_socket(url, init=False) as socket:
         assert socket.raw.subprotocol == "graphql-transport-ws"
         await socket.say(INIT | payload)
@@ -56,20 +56,20 @@ async def test_a_client_that_also_speaks_another_protocol_gets_ours(url: str) ->
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "https://evil.example", "null", "http://127.0.0.1:1"])
-async def test_a_page_of_another_origin_is_refused_with_403_before_anything_is_said(url: str, origin: str) -> None:
+async def test_a_page_of_another_origin_is_refused_with_403_before_any_message(url: str, origin: str) -> None:
     with pytest.raises(InvalidStatus) as refused:
         async with open_socket(url, origin=origin):
             pass
     assert refused.value.response.status_code == 403
 
 
-async def test_a_page_of_our_own_origin_is_welcome(url: str) -> None:
+async def test_a_page_of_our_own_origin_is_accepted(url: str) -> None:
     async with open_socket(url, origin=url.replace("ws", "http", 1).removesuffix("/graphql")) as socket:
         assert await socket.is_open()
 
 
 @pytest.mark.asyncio(loop_scope="function")
-async def test_an_origin_that_is_allowed_is_welcome_and_no_other(settings: Settings) -> None:
+async def test_only_an_allowed_origin_is_accepted(settings: Settings) -> None:
     async with running_api(settings.model_copy(update={"origins": ("https://ours.example",)})) as api:
         async with open_socket(api.socket_url, origin="https://ours.example") as socket:
             assert await socket.is_open()
@@ -78,7 +78,7 @@ async def test_an_origin_that_is_allowed_is_welcome_and_no_other(settings: Setti
                 pass
 
 
-async def test_a_query_that_is_asked_by_its_hash_is_to_be_sent_and_the_connection_stays(url: str) -> None:
+async def test_a_query_sent_as_its_hash_is_requested_in_full_and_the_connection_stays(url: str) -> None:
     payload = {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "ecf4edb4"}}}
     async with open_socket(url) as socket:
         await socket.say({"id": "1", "type": "subscribe", "payload": payload})
@@ -89,7 +89,7 @@ async def test_a_query_that_is_asked_by_its_hash_is_to_be_sent_and_the_connectio
 
 
 @pytest.mark.asyncio(loop_scope="function")
-async def test_a_client_that_says_nothing_is_closed_with_4408(
+async def test_a_client_that_sends_nothing_is_closed_with_4408(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert endpoint.INIT_SECONDS == 10
@@ -98,19 +98,19 @@ async def test_a_client_that_says_nothing_is_closed_with_4408(
         assert await socket.end() == (4408, "Connection initialisation timeout", [])
 
 
-async def test_a_second_hello_closes_with_4429(url: str) -> None:
+async def test_a_second_connection_init_closes_with_4429(url: str) -> None:
     async with open_socket(url) as socket:
         await socket.say(INIT)
         assert (await socket.end())[0] == 4429
 
 
-async def test_an_operation_before_the_hello_closes_with_4401(url: str) -> None:
+async def test_an_operation_before_connection_init_closes_with_4401(url: str) -> None:
     async with open_socket(url, init=False) as socket:
         await socket.say(subscribe("1", FINE))
         assert await socket.end() == (4401, "Unauthorized", [])
 
 
-async def test_a_ping_is_answered_at_any_time_and_a_pong_never(url: str) -> None:
+async def test_a_ping_is_always_answered_and_a_pong_never(url: str) -> None:
     async with open_socket(url, init=False) as socket:
         for message in ({"type": "ping"}, {"type": "ping", "payload": None}, {"type": "ping", "payload": {"a": 1}}):
             await socket.say({"type": "pong"}, message)
@@ -168,7 +168,7 @@ WRONG: list[object] = [
 
 
 @pytest.mark.parametrize("frame", WRONG, ids=lambda frame: str(frame)[:60])
-async def test_a_frame_that_is_not_of_the_protocol_closes_with_4400(url: str, frame: object) -> None:
+async def test_a_frame_that_violates_the_protocol_closes_with_4400(url: str, frame: object) -> None:
     async with open_socket(url) as socket:
         await socket.say(frame)
         code, reason, heard = await socket.end()
@@ -182,7 +182,7 @@ async def test_a_frame_that_is_too_large_closes_with_1009(url: str) -> None:
         assert (await socket.end())[0] == 1009
 
 
-async def test_every_message_of_the_protocol_is_without_fault() -> None:
+async def test_no_valid_message_violates_the_protocol() -> None:
     for message in (
         {"type": "connection_init"},
         {"type": "pong", "payload": {}},
@@ -196,7 +196,7 @@ async def test_every_message_of_the_protocol_is_without_fault() -> None:
 # operations
 
 
-async def test_a_query_is_answered_once_and_complete(url: str) -> None:
+async def test_a_query_gets_one_result_and_a_complete(url: str) -> None:
     async with open_socket(url) as socket:
         await socket.say(subscribe("q", FINE))
         assert await socket.hear() == {"id": "q", "type": "next", "payload": NEXT}
@@ -225,7 +225,7 @@ async def test_a_query_is_answered_once_and_complete(url: str) -> None:
     ],
     ids=lambda payload: str(payload)[:60],
 )
-async def test_an_operation_that_is_wrong_gets_an_error_and_the_connection_stays(url: str, payload: Any) -> None:
+async def test_an_invalid_operation_gets_an_error_and_the_connection_stays(url: str, payload: Any) -> None:
     async with open_socket(url) as socket:
         await socket.say({"id": "1", "type": "subscribe", "payload": payload})
         answer = await socket.hear()
@@ -245,7 +245,7 @@ async def test_an_error_in_a_field_is_part_of_the_answer(url: str) -> None:
         assert await socket.hear() == {"id": "1", "type": "complete"}
 
 
-async def test_of_several_operations_the_one_that_is_named_is_answered(url: str) -> None:
+async def test_with_several_operations_the_named_one_is_answered(url: str) -> None:
     async with open_socket(url) as socket:
         query = "query A { log { head } } query B { stats { totalEvents } }"
         await socket.say(subscribe("1", query, operationName="A"))
@@ -270,7 +270,7 @@ async def test_a_reason_that_would_not_fit_into_its_frame_is_shortened(url: str,
     assert reason.endswith(f"{letter}...")
 
 
-async def test_an_id_is_free_again_when_its_operation_is_over(url: str) -> None:
+async def test_an_id_is_free_again_when_its_operation_has_ended(url: str) -> None:
     async with open_socket(url) as socket:
         for _ in range(3):
             await socket.say(subscribe("1", FINE))
@@ -281,13 +281,13 @@ async def test_an_id_is_free_again_when_its_operation_is_over(url: str) -> None:
         assert (await socket.hear())["payload"] == NEXT
 
 
-async def test_that_an_unknown_operation_is_over_is_no_news(url: str) -> None:
+async def test_completing_an_unknown_operation_is_no_error(url: str) -> None:
     async with open_socket(url) as socket:
         await socket.say({"id": "nothing", "type": "complete"})
         assert await socket.is_open()
 
 
-async def test_the_21st_operation_at_once_gets_an_error_and_the_others_go_on(url: str, world: SampleApi) -> None:
+async def test_the_21st_concurrent_operation_gets_an_error_and_the_others_continue(url: str, world: SampleApi) -> None:
     async with open_socket(url) as socket:
         for n in range(20):
             await socket.say(subscribe(f"s{n}", ENDLESS))

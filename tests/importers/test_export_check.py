@@ -50,7 +50,7 @@ def written(folder: Path, lines: list[bytes]) -> str:
         lambda lines: [b'{"messageId":"p1","position":%s,"type":"a"}\n' % (b"1" * 5000)],
     ],
 )
-def test_of_a_file_that_is_as_it_was_exported_or_is_none_the_lines_are_counted(change: Change, tmp_path: Path) -> None:
+def test_the_lines_of_an_unchanged_export_or_of_any_other_file_are_counted(change: Change, tmp_path: Path) -> None:
     lines = change(WHOLE)
     assert check(written(tmp_path, lines)) == (len(lines), "")
 
@@ -65,7 +65,7 @@ def test_of_a_file_that_is_as_it_was_exported_or_is_none_the_lines_are_counted(c
         lambda lines: [*lines, *lines[:2]],  # of two exports in one file, the second
     ],
 )
-def test_of_an_export_that_was_cut_off_it_is_said_where_before_anything_of_it_is_published(
+def test_a_truncated_export_is_reported_with_its_end_before_anything_is_published(
     change: Change, tmp_path: Path
 ) -> None:
     lines = change(WHOLE)
@@ -87,7 +87,7 @@ def test_of_an_export_that_was_cut_off_it_is_said_where_before_anything_of_it_is
         (lambda one: [b"x\n"] * 9 + one, ":5: this line is not as it was exported; and more; events.jsonl:13"),
     ],
 )
-def test_of_one_that_was_changed_or_cut_nothing_is_imported_and_the_lines_are_named(
+def test_nothing_of_a_changed_export_is_imported_and_the_lines_are_named(
     change: Change, said: str, tmp_path: Path
 ) -> None:
     with pytest.raises(BadInput) as refused:

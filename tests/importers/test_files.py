@@ -77,7 +77,7 @@ def test_a_version_is_whatever_the_file_says(folder: Folder) -> None:
     assert [message["version"] for message in messages(folder.jsonl(lines))] == [0, {"of": "schema"}]
 
 
-def test_a_mark_of_utf8_before_the_first_line_does_not_matter(folder: Folder) -> None:
+def test_a_byte_order_mark_before_the_first_line_does_not_matter(folder: Folder) -> None:
     assert messages(folder.jsonl(b'\xef\xbb\xbf{"type": "tick"}\n')) == [{"type": "tick"}]
     assert messages(folder.csv(b"\xef\xbb\xbftype\ntick\n")) == [{"type": "tick"}]
 
@@ -100,7 +100,7 @@ def test_a_mark_of_utf8_before_the_first_line_does_not_matter(folder: Folder) ->
         (b'{"type": "t", "data": ' + b"[" * 200 + b"]" * 200 + b"}", "nested more than 100 levels deep"),
     ],
 )
-def test_a_bad_line_is_told_with_its_number_and_reason_and_the_others_go_on(
+def test_a_bad_line_is_reported_with_its_number_and_reason_and_the_others_are_read(
     folder: Folder, line: bytes, reason: str
 ) -> None:
     good = b'{"type": "tick", "messageId": "m"}'
@@ -162,7 +162,7 @@ def test_a_member_of_data_is_what_its_cell_says(folder: Folder, cell: str, value
     assert messages(folder.csv(f"type,data.a.b\ntick,{cell}\n")) == [{"type": "tick", "data": {"a": {"b": value}}}]
 
 
-def test_members_join_the_data_that_a_row_has(folder: Folder) -> None:
+def test_member_columns_are_merged_into_the_data_of_a_row(folder: Folder) -> None:
     content = 'data.b,type,data,metadata.who\n2,tick,"{""a"": 1}",me\n\n,tock,,\n'
     assert messages(folder.csv(content)) == [
         {"type": "tick", "data": {"a": 1, "b": 2}, "metadata": {"who": "me"}},
@@ -192,7 +192,7 @@ def test_members_join_the_data_that_a_row_has(folder: Folder) -> None:
         ("tick,," + "x" * (LONGEST + 1) + ",", "field larger than field limit"),
     ],
 )
-def test_a_bad_row_is_told_with_its_number_and_reason_and_the_others_go_on(
+def test_a_bad_row_is_reported_with_its_number_and_reason_and_the_others_are_read(
     folder: Folder, row: str, reason: str
 ) -> None:
     good = 'tick,"{""two"":\n""lines""}",,'
@@ -205,14 +205,14 @@ def test_a_bad_row_is_told_with_its_number_and_reason_and_the_others_go_on(
     assert messages([first, last]) == [{"type": "tick", "data": {"two": "lines"}}] * 2
 
 
-def test_a_row_that_is_not_utf8_is_a_bad_one(folder: Folder) -> None:
+def test_a_row_that_is_not_utf8_is_a_bad_row(folder: Folder) -> None:
     bad, good = folder.csv(b"type,data.name\ntick,caf\xe9\ntick,ok\n")
 
     assert bad == BadLine(2, "the row cannot be JSON: str is not valid UTF-8: surrogates not allowed at data.name")
     assert messages([good]) == [{"type": "tick", "data": {"name": "ok"}}]
 
 
-def test_a_quote_that_never_ends_is_told(folder: Folder) -> None:
+def test_a_quote_that_never_ends_is_reported(folder: Folder) -> None:
     assert folder.csv('type,data.name\ntick,"open\n') == [BadLine(2, "unexpected end of data")]
 
 
@@ -229,18 +229,18 @@ def test_a_quote_that_never_ends_is_told(folder: Folder) -> None:
         ('"type', "has no row of column names"),
     ],
 )
-def test_a_file_with_a_column_that_means_nothing_is_refused(folder: Folder, header: str, reason: str) -> None:
+def test_a_file_with_an_unknown_column_is_refused(folder: Folder, header: str, reason: str) -> None:
     with pytest.raises(BadInput, match=f".*{reason}"):
         folder.csv(header)
 
 
 @pytest.mark.parametrize("read", [read_jsonl, read_csv, count])
-def test_a_file_that_is_not_there_is_refused(folder: Folder, read: Any) -> None:
+def test_a_missing_file_is_refused(folder: Folder, read: Any) -> None:
     with pytest.raises(BadInput, match=r"missing\.jsonl cannot be read: No such file"):
         list(read(str(folder.path / "missing.jsonl")))
 
 
-def test_a_message_keeps_its_id_and_one_without_is_given_the_same_each_time(folder: Folder) -> None:
+def test_a_message_keeps_its_id_and_one_without_gets_the_same_each_time(folder: Folder) -> None:
     content = '{"type": "tick", "messageId": "mine"}\n{"type": "tick"}\n{"type": "tick", "messageId": ""}\n'
     first, second = folder.jsonl(content), folder.jsonl(content)
 
@@ -249,7 +249,7 @@ def test_a_message_keeps_its_id_and_one_without_is_given_the_same_each_time(fold
     assert len(set(ids(first))) == 3
 
 
-def test_equal_messages_are_counted_apart_however_they_are_written(folder: Folder) -> None:
+def test_equal_messages_get_different_ids_however_they_are_written(folder: Folder) -> None:
     lines = folder.jsonl('{"type": "tick", "data": {"a": 1, "b": 2}}\n{"data":{"b":2,"a":1},"type":"tick"}\n')
     rows = folder.csv("type,data.a,data.b\ntick,1,2\n")
 
@@ -259,7 +259,7 @@ def test_equal_messages_are_counted_apart_however_they_are_written(folder: Folde
 
 @given(st.lists(st.sampled_from("abc"), max_size=8), st.lists(st.sampled_from("abcd"), max_size=4), st.integers(0, 8))
 @settings(deadline=None)
-def test_a_file_that_grows_at_any_place_keeps_the_ids_that_it_had(
+def test_a_file_that_grows_anywhere_keeps_its_ids(
     tmp_path_factory: pytest.TempPathFactory, before: list[str], more: list[str], place: int
 ) -> None:
     folder = Folder(tmp_path_factory.getbasetemp())
@@ -288,7 +288,7 @@ def test_lines_are_counted(folder: Folder, content: bytes, lines: int) -> None:
 
 
 @pytest.mark.parametrize("list", ['[{"type": "a.b"}]', '[{"type": "a.b"}, {"type": "a.c"}]'])
-def test_a_line_that_is_a_list_is_bad_and_the_others_go_in(folder: Folder, list: str) -> None:
+def test_a_line_that_is_a_list_is_bad_and_the_others_are_imported(folder: Folder, list: str) -> None:
     bad, good = folder.jsonl(f'{list}\n{{"type": "a.b"}}\n')
     assert bad == BadLine(1, "the line holds a list of events; write each on a line of its own")
     assert isinstance(good, MessageLine)

@@ -103,7 +103,7 @@ def test_a_deleted_file_ends_and_may_begin_again(workshop: Workshop) -> None:
     assert remaining_files(events) == {"a", "b"}
 
 
-def test_modes_symlinks_binaries_and_submodules_are_told(workshop: Workshop, tmp_path: Path) -> None:
+def test_modes_symlinks_binaries_and_submodules_are_recorded(workshop: Workshop, tmp_path: Path) -> None:
     other = Workshop(tmp_path / "other")
     inner = other.commit("Inside", x="x")
     workshop.commit("Begin", script="#!\n", blob=b"\0\1\2", plain="text\n")
@@ -138,7 +138,7 @@ def test_an_empty_commit_is_recorded_alone(workshop: Workshop) -> None:
     assert recorded["data"]["files"] == 0
 
 
-def test_a_merge_stands_for_all_that_it_brought_and_its_commits_are_recorded_before_it(workshop: Workshop) -> None:
+def test_a_merge_stands_for_all_that_it_brought_in_and_its_commits_are_recorded_before_it(workshop: Workshop) -> None:
     base = workshop.commit("Begin", a="1\n")
     sides = []
     for name in ("left", "right"):
@@ -172,7 +172,9 @@ def test_without_a_branch_the_commits_are_those_of_the_repository(workshop: Work
     assert [event["aggregateId"] for event in workshop.events()] == ["repository"]
 
 
-def test_a_folder_inside_a_bare_and_a_linked_tree_tell_the_same_history(workshop: Workshop, tmp_path: Path) -> None:
+def test_a_subfolder_a_bare_repository_and_a_linked_tree_have_the_same_history(
+    workshop: Workshop, tmp_path: Path
+) -> None:
     (workshop.folder / "in").mkdir()
     workshop.commit("Begin", **{"in/side": "x\n"})
     workshop.git("clone", "--quiet", "--bare", ".", str(tmp_path / "bare"))
@@ -182,7 +184,7 @@ def test_a_folder_inside_a_bare_and_a_linked_tree_tell_the_same_history(workshop
         assert list(git_history.read(str(path)).events) == workshop.events()
 
 
-def test_no_setting_of_the_machine_and_no_file_lying_around_changes_an_event(
+def test_no_setting_of_the_machine_and_no_stray_file_changes_an_event(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     workshop.commit("Begin", a="one\ntwo\nthree\nfour\n", z="z\n")
@@ -209,7 +211,7 @@ def test_no_setting_of_the_machine_and_no_file_lying_around_changes_an_event(
     assert workshop.events() == before
 
 
-def test_all_events_are_such_as_the_ingester_takes(workshop: Workshop) -> None:
+def test_the_ingester_accepts_all_events(workshop: Workshop) -> None:
     long = "/".join(["x" * 200] * 6)
     (workshop.folder / long).parent.mkdir(parents=True)
     workshop.commit("s" * 5000, **{long: "x\n", "plain": "x\n"})
@@ -235,7 +237,7 @@ def test_a_commit_may_claim_any_time(workshop: Workshop, time: str) -> None:
     assert recorded["userId"] == "A"
 
 
-def test_paths_that_differ_have_ids_that_differ() -> None:
+def test_different_paths_have_different_ids() -> None:
     paths = [b"caf\xe9", b"caf\xc3\xa9", b"caf%E9", b"caf\\xe9", b"bytes:/caf%E9", b"caf\xe8"]
     assert len({path_text(path) for path in paths}) == len(paths)
     assert path_text(b"caf\xe9") == "bytes://caf%E9"

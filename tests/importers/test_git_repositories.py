@@ -21,7 +21,7 @@ def test_a_repository_without_a_commit_has_no_history(workshop: Workshop) -> Non
     assert git_history.read(str(workshop.folder)).commits == 0
 
 
-def test_what_is_no_repository_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+def test_what_is_not_a_repository_is_refused_before_anything_is_read(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="is not a git repository that can be read"):
         git_history.read(str(tmp_path))
     with pytest.raises(BadInput, match="is not a folder, so it is not a git repository"):
@@ -46,7 +46,7 @@ def test_a_shallow_clone_is_refused_until_the_rest_is_fetched(workshop: Workshop
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4, 5])
-def test_of_a_shallow_clone_all_is_told_that_can_be_as_of_the_whole(
+def test_a_shallow_clone_gives_the_same_events_as_the_whole_where_it_can(
     workshop: Workshop, tmp_path: Path, depth: int
 ) -> None:
     workshop.commit("Begin", a="1\n", b="1\n", c="1\n")
@@ -83,13 +83,13 @@ def test_grafts_of_this_machine_change_no_event(workshop: Workshop) -> None:
     assert workshop.events() == before
 
 
-def test_a_machine_without_git_is_told_so(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_git_gets_an_error_that_says_so(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(CannotStart, match="git was not found on this machine"):
         workshop.events()
 
 
-def test_a_damaged_repository_ends_with_the_reason_that_git_gives(workshop: Workshop) -> None:
+def test_a_damaged_repository_ends_the_import_with_the_reason_that_git_gives(workshop: Workshop) -> None:
     workshop.commit("Begin", a="1\n")
     tree = workshop.git("rev-parse", "HEAD^{tree}")
     workshop.commit("Go on", a="2\n")
@@ -100,7 +100,7 @@ def test_a_damaged_repository_ends_with_the_reason_that_git_gives(workshop: Work
         workshop.events()
 
 
-def test_the_size_of_what_a_partial_clone_does_not_hold_is_unknown(workshop: Workshop) -> None:
+def test_the_size_of_a_blob_that_a_partial_clone_lacks_is_unknown(workshop: Workshop) -> None:
     workshop.commit("Begin", a="12345", b="123")
     blobs = [workshop.git("rev-parse", f"HEAD:{name}") for name in "ab"]
 
@@ -109,7 +109,7 @@ def test_the_size_of_what_a_partial_clone_does_not_hold_is_unknown(workshop: Wor
         assert len(sizes.of(blobs * 600)) == 2
 
 
-def test_an_answer_that_is_cut_off_is_no_answer(workshop: Workshop) -> None:
+def test_output_that_is_cut_off_is_an_error(workshop: Workshop) -> None:
     workshop.commit("Begin")
     with pytest.raises(EOFError):
         list(commits(iter([b"\x01aa", b""])))
@@ -131,7 +131,7 @@ def test_reading_may_stop_at_any_event(workshop: Workshop) -> None:
     del events
 
 
-def test_ten_thousand_commits_are_told_without_being_held(workshop: Workshop) -> None:
+def test_ten_thousand_commits_are_read_without_being_held_in_memory(workshop: Workshop) -> None:
     stream = [
         f"commit refs/heads/main\ncommitter A <a@example.com> {number + 1} +0000\ndata 1\nx\n"
         f"M 100644 inline f{number % 100}\ndata 12\n{number:012}\n"

@@ -37,7 +37,7 @@ def _git(*arguments: str) -> list[str]:
     return [line for line in done.stdout.split("\0") if line]
 
 
-async def test_the_history_of_this_repository_tells_which_files_it_has(
+async def test_the_history_of_this_repository_ends_with_the_files_it_has(
     settings: Settings, log: Log, api: str, ingesting: None
 ) -> None:
     for _ in range(2):  # the second time stores nothing anew

@@ -113,7 +113,7 @@ def _within(one: bytes, other: bytes) -> bool:
 
 @given(histories())
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_after_every_commit_of_the_line_the_events_make_the_files_that_git_lists(
+def test_after_every_commit_of_the_line_the_events_add_up_to_the_files_that_git_lists(
     tmp_path_factory: pytest.TempPathFactory, history: list[Made]
 ) -> None:
     workshop = Workshop(tmp_path_factory.mktemp("random"))

@@ -53,7 +53,7 @@ def said(screen: Console) -> str:
     return screen.file.getvalue()
 
 
-async def test_all_lines_of_a_file_go_in_in_their_order(
+async def test_all_lines_of_a_file_are_imported_in_order(
     bring: Import, js: JetStreamContext, stream_name: str, tmp_path: Path, screen: Console
 ) -> None:
     file = tmp_path / "events.jsonl"
@@ -65,7 +65,7 @@ async def test_all_lines_of_a_file_go_in_in_their_order(
     assert "1000/1000 lines" in said(screen)
 
 
-async def test_bad_lines_are_printed_and_counted_and_the_good_ones_go_in(
+async def test_bad_lines_are_printed_and_counted_and_good_ones_are_imported(
     bring: Import, js: JetStreamContext, stream_name: str, tmp_path: Path, screen: Console
 ) -> None:
     file = tmp_path / "events.csv"
@@ -78,7 +78,7 @@ async def test_bad_lines_are_printed_and_counted_and_the_good_ones_go_in(
     assert "events.csv:5: the row has 1 cells, and the header 2" in said(screen)
 
 
-def test_a_report_tells_what_is_known_and_where_the_rest_is_found() -> None:
+def test_the_report_says_what_is_known_and_where_to_find_the_rest() -> None:
     summary = ImportReport(published=1200, failed=1, repeated=30).summary
     assert summary.startswith(
         "1,200 published; 30 of them dropped by JetStream, which got them a moment ago; 1 not pub"
@@ -87,7 +87,7 @@ def test_a_report_tells_what_is_known_and_where_the_rest_is_found() -> None:
     assert ImportReport(published=5, failed=0).summary.startswith("5 published. ")
 
 
-async def test_a_line_that_the_stream_cannot_take_is_a_bad_one(
+async def test_a_line_that_the_stream_cannot_accept_is_a_bad_line(
     bring: Import, js: JetStreamContext, stream_name: str, subject_prefix: str, tmp_path: Path, screen: Console
 ) -> None:
     await js.add_stream(name=stream_name, subjects=[f"{subject_prefix}.>"], max_msg_size=300)
@@ -109,7 +109,7 @@ def repository(tmp_path: Path) -> Path:
     return tmp_path
 
 
-async def test_a_repository_goes_in_and_a_second_time_nothing_is_added(
+async def test_importing_a_repository_a_second_time_adds_nothing(
     bring: Import, js: JetStreamContext, stream_name: str, repository: Path, screen: Console
 ) -> None:
     assert await bring(f"git:{repository}") == ImportReport(published=2, failed=0)
@@ -119,7 +119,7 @@ async def test_a_repository_goes_in_and_a_second_time_nothing_is_added(
     assert "1/1 commits" in said(screen)
 
 
-async def test_of_a_shallow_clone_it_is_said_what_is_left_out(
+async def test_the_import_of_a_shallow_clone_reports_what_is_left_out(
     repository: Path, tmp_path_factory: pytest.TempPathFactory, nats_url: str, stream_name: str, screen: Console
 ) -> None:
     folder = tmp_path_factory.mktemp("clone")
@@ -167,19 +167,19 @@ async def _messages(js: JetStreamContext, stream: str) -> int:
 
 
 @pytest.mark.parametrize("source", ["events.txt", "events", "", "svn:.", "http://example.com/events"])
-async def test_what_is_no_source_is_refused(bring: Import, source: str) -> None:
+async def test_what_is_not_a_source_is_refused(bring: Import, source: str) -> None:
     with pytest.raises(BadInput, match=r"is not a source of events: give git:PATH, FILE\.jsonl or FILE\.csv"):
         await bring(source)
 
 
-async def test_a_source_that_is_not_there_is_refused(bring: Import, tmp_path: Path) -> None:
+async def test_a_missing_source_is_refused(bring: Import, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="cannot be read"):
         await bring(str(tmp_path / "missing.csv"))
     with pytest.raises(BadInput, match="is not a git repository"):
         await bring(f"git:{tmp_path}")
 
 
-async def test_without_nats_nothing_begins(tmp_path: Path, screen: Console) -> None:
+async def test_without_nats_the_import_does_not_start(tmp_path: Path, screen: Console) -> None:
     file = tmp_path / "events.jsonl"
     file.write_text('{"type": "tick"}\n')
 

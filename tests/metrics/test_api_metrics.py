@@ -85,7 +85,7 @@ async def test_an_api_counts_requests_by_path_and_status(api: RunningApi) -> Non
     assert not any("/made" in label for labels in found.samples for label in labels)
 
 
-async def test_an_api_counts_sockets_followers_deliveries_and_the_delay_of_live_events(
+async def test_an_api_counts_sockets_subscriptions_deliveries_and_the_delay_of_live_events(
     api: RunningApi, log: Log, client: Client, subject_prefix: str, ingesting: None
 ) -> None:
     await publish(client, subject_prefix, *(b"{}" for _ in range(5)))
@@ -116,7 +116,7 @@ async def test_an_api_counts_sockets_followers_deliveries_and_the_delay_of_live_
     assert (await figures(address(api)))("operations_total", "subscription", "OK") == 2
 
 
-async def test_an_api_counts_event_streams_and_what_it_closed_and_not_how_long_a_stream_lasts(
+async def test_an_api_counts_event_streams_and_what_it_closed_but_not_how_long_a_stream_lasts(
     settings: Settings, log: Log, client: Client
 ) -> None:
     async with running_api(settings.model_copy(update={"connections_per_address": 1})) as api:
@@ -146,7 +146,7 @@ async def test_an_api_reports_how_far_the_log_is_behind(
     assert found.total("log_lag_seconds") > 0
 
 
-async def test_an_operation_that_is_given_up_is_counted_as_such(api: RunningApi) -> None:
+async def test_an_operation_whose_client_has_left_is_counted_as_such(api: RunningApi) -> None:
     metrics, asked = ApiMetrics(), asyncio.Event()
     ended: list[asyncio.Task[Any] | None] = []
 
@@ -170,7 +170,7 @@ async def test_an_operation_that_is_given_up_is_counted_as_such(api: RunningApi)
     assert metrics.registry.get_sample_value("eventscope_operations_total", given_up) == 1
 
 
-async def test_what_is_known_of_a_log_that_cannot_be_read_is_told_as_unknown() -> None:
+async def test_the_state_of_a_log_that_cannot_be_read_is_reported_as_unknown() -> None:
     registry = CollectorRegistry()
     metrics = LogMetrics(registry)
 
@@ -185,7 +185,7 @@ async def test_what_is_known_of_a_log_that_cannot_be_read_is_told_as_unknown() -
     assert all(math.isnan(value) for value in values.values())
 
 
-async def test_metrics_come_in_the_format_that_prometheus_asks_for(api: RunningApi) -> None:
+async def test_metrics_have_the_format_that_prometheus_requests(api: RunningApi) -> None:
     answer = await api.http.get("/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"})
     assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
     assert answer.headers["cache-control"] == "no-store"

@@ -57,7 +57,7 @@ async def test_an_ingester_counts_events_rejections_by_code_duplicates_batches_a
     assert found("log_lag_events") == 0
 
 
-async def test_an_ingester_counts_versions_that_are_claimed_and_not_given(
+async def test_an_ingester_counts_claims_that_differ_from_the_assigned_versions(
     settings: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
     user = {"aggregateType": "user", "aggregateId": "1"}
@@ -70,7 +70,7 @@ async def test_an_ingester_counts_versions_that_are_claimed_and_not_given(
     assert found("ingest_claims_differing_total") == 2
 
 
-async def test_an_ingester_counts_when_its_stream_was_made_anew(
+async def test_an_ingester_counts_that_its_stream_was_recreated(
     settings: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
     await publish(client, subject_prefix, b'{"messageId": "before"}')
@@ -86,7 +86,7 @@ async def test_an_ingester_counts_when_its_stream_was_made_anew(
     assert found("log_source_resets") == 1
 
 
-async def test_an_ingester_that_stands_by_is_well_and_counts_its_taking_over(
+async def test_an_ingester_that_stands_by_is_healthy_and_counts_its_takeover(
     settings: Settings, log: Log, client: Client
 ) -> None:
     async with AsyncExitStack() as stack:
@@ -102,7 +102,7 @@ async def test_an_ingester_that_stands_by_is_well_and_counts_its_taking_over(
         assert (found("ingest_active"), found("ingest_lease_changes_total"), found("log_lease_term")) == (1, 1, 2)
 
 
-async def test_an_ingester_without_nats_says_so_counts_its_errors_and_goes_on(
+async def test_an_ingester_without_nats_reports_it_counts_its_errors_and_continues(
     settings: Settings, log: Log, tmp_path: Path
 ) -> None:
     async with AsyncExitStack() as stack:
@@ -129,9 +129,7 @@ async def test_an_ingester_whose_port_is_taken_does_not_start(settings: Settings
             await ingest(taken)
 
 
-async def test_an_ingester_that_is_watched_still_ends_when_it_is_asked_to(
-    settings: Settings, log: Log, client: Client
-) -> None:
+async def test_an_ingester_with_metrics_still_ends_on_a_signal(settings: Settings, log: Log, client: Client) -> None:
     watched = settings.model_copy(update={"ingest_port": free()})
     async with processes.eventscope_process(watched, "ingest") as process:
         await becomes(f"http://{HOST}:{watched.ingest_port}", "ingesting")
@@ -139,7 +137,7 @@ async def test_an_ingester_that_is_watched_still_ends_when_it_is_asked_to(
         assert await process.wait() == 0
 
 
-async def test_an_ingester_lives_from_its_first_moment_and_is_ready_when_it_reads(log: Log) -> None:
+async def test_an_ingester_is_alive_from_the_start_and_ready_when_it_reads(log: Log) -> None:
     async def lag() -> Lag | None:
         return None
 

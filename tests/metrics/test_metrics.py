@@ -26,7 +26,7 @@ def test_two_processes_in_one_share_nothing() -> None:
 # docs/operating.md
 
 
-def test_the_document_has_every_metric_with_its_kind_and_meaning() -> None:
+def test_the_docs_list_every_metric_with_its_kind_and_meaning() -> None:
     rows = re.findall(r"^\| `(eventscope_\w+)` \| (\w+) \| (.+) \|$", DOCUMENT.read_text(), re.MULTILINE)
     keeper = Watchdog(Supervisor(), {}, 1.0).registry
     assert sorted(rows) == sorted(
@@ -34,7 +34,7 @@ def test_the_document_has_every_metric_with_its_kind_and_meaning() -> None:
     )
 
 
-def test_no_document_names_a_metric_that_is_not_there() -> None:
+def test_no_document_names_a_missing_metric() -> None:
     registries = [IngestMetrics().registry, ApiMetrics().registry, Watchdog(Supervisor(), {}, 1.0).registry]
     there = {name for registry in registries for name, _, _ in reported(registry)}
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]

@@ -40,7 +40,7 @@ async def deaf(times: int, begun: asyncio.Event) -> None:
 
 
 @pytest.mark.parametrize("number", NUMBERS)
-async def test_work_that_swallows_cancellations_ends_by_one_signal(number: signal.Signals) -> None:
+async def test_work_that_swallows_cancellations_ends_after_one_signal(number: signal.Signals) -> None:
     begun = asyncio.Event()
     with stop_request(signal.SIGHUP) as stop:
         work = asyncio.create_task(run_until(stop, deaf(2, begun)))
@@ -52,7 +52,7 @@ async def test_work_that_swallows_cancellations_ends_by_one_signal(number: signa
         assert stop.number == number
 
 
-async def test_what_was_done_before_the_signal_is_returned_and_what_failed_is_raised() -> None:
+async def test_a_result_from_before_the_signal_is_returned_and_a_failure_is_raised() -> None:
     async def one() -> int:
         return 1
 
@@ -78,7 +78,7 @@ async def test_a_hang_up_that_is_ignored_stays_ignored() -> None:
         signal.signal(signal.SIGHUP, former)
 
 
-async def test_from_when_something_else_ends_the_work_in_order_signals_are_handed_to_it() -> None:
+async def test_signals_go_to_whatever_ends_the_work_in_order_once_it_is_set() -> None:
     heard: asyncio.Queue[int] = asyncio.Queue()
     with stop_request() as stop:
         stop.handler = heard.put_nowait
@@ -88,5 +88,5 @@ async def test_from_when_something_else_ends_the_work_in_order_signals_are_hande
 
 
 @pytest.mark.processes
-def test_starting_a_child_waits_for_nothing_that_libraries_do_after_a_fork() -> None:
+def test_starting_a_child_does_not_wait_for_what_libraries_do_after_a_fork() -> None:
     subprocess.run([sys.executable, "-c", STARTS_A_CHILD], check=True, timeout=60)

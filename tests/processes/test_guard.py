@@ -45,7 +45,7 @@ async def test_a_guarded_command_dies_when_its_parent_is_killed(way: str, until:
 
 
 @pytest.mark.parametrize("before", [guard_command([]), WATCHED])
-async def test_signals_and_the_end_of_a_command_are_its_own(before: list[str], until: Until) -> None:
+async def test_a_guarded_command_gets_its_own_signals_and_exit_code(before: list[str], until: Until) -> None:
     process = await create_subprocess_exec(*before, "sleep", "600", stdin=lifeline())
     await until(lambda: _is_sleep(process.pid))
     process.send_signal(signal.SIGTERM)
@@ -59,7 +59,7 @@ def test_a_command_starts_with_nothing_to_read(before: list[str]) -> None:
 
 
 @pytest.mark.parametrize("before", [guard_command([]), WATCHED])
-def test_a_command_that_nobody_reads_ends_by_a_broken_pipe_as_usual(before: list[str]) -> None:
+def test_a_command_whose_output_nobody_reads_ends_with_a_broken_pipe_as_usual(before: list[str]) -> None:
     theirs, ours = os.pipe()
     with subprocess.Popen([*before, "yes"], stdin=lifeline(), stdout=ours) as process:
         os.close(ours)
@@ -67,14 +67,14 @@ def test_a_command_that_nobody_reads_ends_by_a_broken_pipe_as_usual(before: list
         assert process.wait() == -signal.SIGPIPE
 
 
-def test_a_command_is_not_started_when_its_parent_was_gone_before_the_guard_could_ask(tmp_path: Path) -> None:
+def test_a_command_is_not_started_if_its_parent_died_before_the_guard_could_watch_it(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     orphan = [*WATCHED[:-1], "--parent", str(2**22 + 1), "--", "touch", str(mark)]  # no process has such an id
     assert subprocess.run(orphan, check=False).returncode == 1
     assert not mark.exists()
 
 
-async def test_the_watcher_leaves_when_its_command_has_ended(until: Until) -> None:
+async def test_the_watcher_ends_with_its_command(until: Until) -> None:
     theirs, ours = os.pipe()
     command = await create_subprocess_exec(*WATCHED, "true", stdin=theirs)
     os.close(theirs)

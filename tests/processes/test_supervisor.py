@@ -32,7 +32,7 @@ def child(tmp_path: Path, code: str, name: str = "child", **environment: str) ->
     return Child(name, [sys.executable, "-c", code], tmp_path / f"{name}.log", environment)
 
 
-async def test_a_kept_child_that_is_killed_is_started_again(
+async def test_a_kept_child_that_is_killed_is_restarted(
     tmp_path: Path, until: Until, alive: Alive, supervisor: Supervisor
 ) -> None:
     await supervisor.start(child(tmp_path, POLITE))
@@ -44,7 +44,7 @@ async def test_a_kept_child_that_is_killed_is_started_again(
     assert not alive(first)
 
 
-async def test_the_supervisor_reports_each_end_and_each_new_start_of_its_children(tmp_path: Path, until: Until) -> None:
+async def test_the_supervisor_reports_each_end_and_each_restart_of_its_children(tmp_path: Path, until: Until) -> None:
     told: list[str] = []
     news = asyncio.Event()
     supervisor = Supervisor(told.append, news.set)
@@ -58,7 +58,7 @@ async def test_the_supervisor_reports_each_end_and_each_new_start_of_its_childre
     await supervisor.stop()
 
 
-async def test_a_child_that_ends_again_and_again_is_given_longer_and_longer_pauses(
+async def test_a_child_that_ends_repeatedly_is_restarted_after_longer_and_longer_pauses(
     tmp_path: Path, until: Until
 ) -> None:
     told: list[str] = []
@@ -72,7 +72,7 @@ async def test_a_child_that_ends_again_and_again_is_given_longer_and_longer_paus
     assert all(sentence.startswith("child ended with exit code 3;") for sentence in told)
 
 
-async def test_a_child_that_is_not_kept_yet_stays_ended_and_says_how(
+async def test_a_child_that_is_not_kept_yet_is_not_restarted_and_its_end_is_reported(
     tmp_path: Path, until: Until, supervisor: Supervisor
 ) -> None:
     await supervisor.start(child(tmp_path, "print('no such table'); raise SystemExit(3)"))
@@ -81,7 +81,7 @@ async def test_a_child_that_is_not_kept_yet_stays_ended_and_says_how(
     assert child(tmp_path, "").log_tail() == "no such table"
 
 
-async def test_a_child_is_asked_to_end_and_given_the_time_for_it(
+async def test_a_child_gets_a_signal_and_time_to_end(
     tmp_path: Path, until: Until, alive: Alive, supervisor: Supervisor
 ) -> None:
     polite = child(tmp_path, POLITE)
@@ -95,7 +95,7 @@ async def test_a_child_is_asked_to_end_and_given_the_time_for_it(
     assert supervisor.pids == {}
 
 
-async def test_a_child_that_does_not_listen_is_killed(
+async def test_a_child_that_ignores_the_signal_is_killed(
     tmp_path: Path, until: Until, alive: Alive, supervisor: Supervisor
 ) -> None:
     stubborn = child(tmp_path, STUBBORN)
@@ -114,7 +114,7 @@ async def test_a_child_that_hangs_is_killed(tmp_path: Path, alive: Alive, superv
     assert not alive(pid)
 
 
-async def test_a_child_can_be_stopped_in_the_pause_before_its_new_start(tmp_path: Path, until: Until) -> None:
+async def test_a_child_can_be_stopped_in_the_pause_before_its_restart(tmp_path: Path, until: Until) -> None:
     told: list[str] = []
     supervisor = Supervisor(told.append)
     await supervisor.start(child(tmp_path, "raise SystemExit(3)"))
@@ -135,7 +135,7 @@ async def test_some_children_can_be_stopped_before_the_others(
     assert alive(supervisor.pids["late"])
 
 
-async def test_a_child_gets_our_environment_and_its_own(
+async def test_a_child_gets_our_environment_and_its_own_additions(
     tmp_path: Path, until: Until, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OURS", "1")
@@ -151,7 +151,7 @@ async def test_ctrl_c_at_the_terminal_does_not_reach_the_children(tmp_path: Path
     assert os.getpgid(supervisor.pids["child"]) != os.getpgid(0)
 
 
-async def test_a_log_goes_on_at_the_next_start_and_makes_room_when_it_is_large(
+async def test_a_log_is_continued_at_the_next_start_and_rotated_when_it_is_large(
     tmp_path: Path, until: Until, supervisor: Supervisor
 ) -> None:
     speaking = child(tmp_path, "print('word')")
@@ -167,7 +167,7 @@ async def test_a_log_goes_on_at_the_next_start_and_makes_room_when_it_is_large(
     assert (tmp_path / "child.old.log").stat().st_size == LOG_BYTES + 1
 
 
-async def test_a_child_without_a_log_speaks_where_we_do(
+async def test_a_child_without_a_log_writes_where_we_do(
     until: Until, supervisor: Supervisor, capfd: pytest.CaptureFixture[str]
 ) -> None:
     await supervisor.start(Child("child", [sys.executable, "-c", "print('word')"]))
@@ -175,6 +175,6 @@ async def test_a_child_without_a_log_speaks_where_we_do(
     assert capfd.readouterr().out == "word\n"
 
 
-def test_a_child_that_never_spoke_has_no_last_words(tmp_path: Path) -> None:
+def test_a_child_that_wrote_nothing_has_no_last_lines(tmp_path: Path) -> None:
     assert child(tmp_path, "").log_tail() == ""
     assert Child("child", ["true"]).log_tail() == ""

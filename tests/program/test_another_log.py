@@ -51,7 +51,7 @@ async def page(api: RunningApi, after: str | None = None) -> Any:
     return (await api.ask(PAGE, after=after))["events"]
 
 
-async def test_a_cursor_of_before_is_refused_at_once_and_one_of_now_goes_on(api: RunningApi, log: Log) -> None:
+async def test_an_old_cursor_is_refused_at_once_and_a_new_one_is_accepted(api: RunningApi, log: Log) -> None:
     before = await page(api)
     assert (await page(api, before["pageInfo"]["endCursor"]))["edges"][0]["node"]["type"] == "old.happened"
     await begun_anew(log, 5)
@@ -63,13 +63,13 @@ async def test_a_cursor_of_before_is_refused_at_once_and_one_of_now_goes_on(api:
     assert len((await page(api, now["pageInfo"]["endCursor"]))["edges"]) == 2
 
 
-async def test_a_cursor_that_an_older_version_gave_is_taken_by_any_log(api: RunningApi, log: Log) -> None:
+async def test_a_cursor_of_an_older_version_is_accepted_by_any_log(api: RunningApi, log: Log) -> None:
     assert len((await page(api, "e2"))["edges"]) == 1
     await begun_anew(log, 5)
     assert len((await page(api, "e3"))["edges"]) == 2
 
 
-async def test_of_a_subscription_the_filter_is_refused_before_the_log_is_asked(api: RunningApi) -> None:
+async def test_the_filter_of_a_subscription_is_refused_before_the_log_is_read(api: RunningApi) -> None:
     query = 'subscription ($after: String) { events(after: $after, filter: {data: [{path: "n"}]}) { __typename } }'
     async with open_socket(api.socket_url) as socket:
         await socket.say(subscribe("1", query, variables={"after": "e1.000000"}))
@@ -78,7 +78,7 @@ async def test_of_a_subscription_the_filter_is_refused_before_the_log_is_asked(a
     assert (error["extensions"]["code"], error["extensions"]["field"]) == ("BAD_USER_INPUT", "data")
 
 
-async def test_every_kind_of_subscription_refuses_it(api: RunningApi, log: Log) -> None:
+async def test_every_kind_of_subscription_refuses_an_old_cursor(api: RunningApi, log: Log) -> None:
     cursor = (await page(api))["pageInfo"]["endCursor"]
     await begun_anew(log, 5)
     for query in (FEED, REPLAY):
@@ -93,7 +93,7 @@ async def test_every_kind_of_subscription_refuses_it(api: RunningApi, log: Log) 
             assert (await stream.hear())[0] == "complete"
 
 
-async def test_a_service_that_follows_or_replays_is_told_and_does_not_ask_for_ever(
+async def test_a_service_that_follows_or_replays_gets_an_error_and_does_not_retry_for_ever(
     settings: Settings, api: RunningApi, log: Log
 ) -> None:
     cursor = (await page(api))["pageInfo"]["endCursor"]
@@ -106,7 +106,7 @@ async def test_a_service_that_follows_or_replays_is_told_and_does_not_ask_for_ev
             assert raised.value.field == "after"
 
 
-async def test_tail_says_so_and_ends(api: RunningApi, log: Log) -> None:
+async def test_tail_reports_it_and_ends(api: RunningApi, log: Log) -> None:
     cursor = (await page(api))["pageInfo"]["endCursor"]
     await begun_anew(log, 5)
     async with tailing(api, "--after", cursor) as process:
@@ -115,7 +115,7 @@ async def test_tail_says_so_and_ends(api: RunningApi, log: Log) -> None:
         assert b"the cursor belongs to the log" in await process.stderr.read()
 
 
-async def test_a_backup_that_is_restored_keeps_its_cursors(api: RunningApi, log: Log) -> None:
+async def test_cursors_stay_valid_after_a_backup_is_restored(api: RunningApi, log: Log) -> None:
     cursor = (await page(api))["pageInfo"]["endCursor"]
     name = (await api.ask("{ log { id } }"))["log"]["id"]
     database = log.mongo.database
@@ -130,7 +130,7 @@ async def test_a_backup_that_is_restored_keeps_its_cursors(api: RunningApi, log:
     assert [edge["node"]["type"] for edge in (await page(api, cursor))["edges"]] == ["old.happened"]
 
 
-async def test_newest_events_of_a_log_that_was_dropped_are_in_no_answer(api: RunningApi, log: Log) -> None:
+async def test_the_newest_events_of_a_dropped_log_are_in_no_answer(api: RunningApi, log: Log) -> None:
     """The new log may have grown beyond the old one before the first request."""
     newest = "{ events(first: 2) { edges { cursor } nodes { type } } }"
     before = (await api.ask(newest))["events"]

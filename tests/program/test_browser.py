@@ -156,7 +156,7 @@ async def shows(place: Locator, text: str) -> None:
     await expect(place).to_contain_text(text, timeout=PATIENCE)
 
 
-async def test_a_query_is_answered_and_the_explorer_shows_what_can_be_asked(
+async def test_a_query_is_answered_and_the_explorer_shows_the_fields(
     chromium: str, built: Path, served: Served
 ) -> None:
     await served.publish("user.created", {"email": "ada@example.com"})
@@ -187,7 +187,7 @@ async def test_a_subscription_shows_events_as_they_arrive_newest_first_until_it_
         await expect(page.get_by_role("button", name="Execute query")).to_be_visible(timeout=PATIENCE)
 
 
-async def test_numbers_are_shown_with_the_digits_of_the_answer_and_sent_with_those_of_the_editor(
+async def test_numbers_are_shown_with_the_digits_of_the_answer_and_sent_with_those_in_the_editor(
     chromium: str, built: Path, served: Served
 ) -> None:
     query = "query Digits($where: [PathCondition!]) { events(filter: {data: $where}) { nodes { data } } }"
@@ -208,7 +208,7 @@ async def test_numbers_are_shown_with_the_digits_of_the_answer_and_sent_with_tho
         assert "1234567890123456788" not in text
 
 
-async def test_numbers_of_live_events_and_those_that_are_sent_for_them_keep_their_digits(
+async def test_numbers_keep_their_digits_in_live_events_and_in_variables_of_subscriptions(
     chromium: str, built: Path, served: Served
 ) -> None:
     query = "subscription Digits($where: [PathCondition!]) { events(filter: {data: $where}) { ... on Event { data } } }"
@@ -228,7 +228,7 @@ async def test_numbers_of_live_events_and_those_that_are_sent_for_them_keep_thei
         assert "1234567890123456788" not in text
 
 
-async def test_a_subscription_that_is_refused_says_why(chromium: str, built: Path, served: Served) -> None:
+async def test_the_page_shows_why_a_subscription_is_refused(chromium: str, built: Path, served: Served) -> None:
     question = urlencode({"query": 'subscription Lost { events(after: "nonsense") { __typename } }'})
     async with opened(chromium, f"{served.url}/graphql?{question}") as page:
         graphiql = Graphiql(page)
@@ -254,7 +254,7 @@ async def test_every_example_tab_has_an_answer_at_once(chromium: str, built: Pat
             assert "null" not in text.split("\n")[2]
 
 
-async def test_a_link_opens_its_question_in_a_tab_of_its_own(chromium: str, built: Path, served: Served) -> None:
+async def test_a_link_opens_its_query_in_a_tab_of_its_own(chromium: str, built: Path, served: Served) -> None:
     query = "query Counted($types: [String!]) { stats(filter: {eventTypes: $types}) { totalEvents } }"
     question = urlencode({"query": query, "variables": '{"types": ["nothing.*"]}'})
     address = f"{served.url}/graphql?{question}"
@@ -298,7 +298,7 @@ async def test_a_token_in_the_headers_is_sent_but_never_kept(chromium: str, buil
 
 
 @pytest.mark.processes
-async def test_the_plain_page_asks_and_shows_the_answer(chromium: str, tmp_path: Path, until: Until) -> None:
+async def test_the_plain_page_sends_a_query_and_shows_the_answer(chromium: str, tmp_path: Path, until: Until) -> None:
     async def graphql(request: Request) -> Response:
         if wants_page(request):
             return page(tmp_path)

@@ -34,7 +34,7 @@ async def publish(settings: Settings, prefix: str, name: str) -> list[dict[str, 
     return [json.loads(line) for line in said.splitlines()]
 
 
-async def test_two_processes_that_count_for_themselves_one_started_again_lose_nothing(
+async def test_two_processes_that_count_versions_themselves_lose_nothing_even_if_one_restarts(
     settings: Settings, log: Log, client: Client, subject_prefix: str, ingesting: None, api: str
 ) -> None:
     async def restarted() -> list[dict[str, Any]]:

@@ -93,14 +93,14 @@ async def test_a_variable_that_would_be_changed_is_refused_with_its_place(
 
 
 @pytest.mark.parametrize(("value", "message"), [*CHANGED, TWICE, LONG])
-async def test_so_it_is_in_an_address(world: SampleApi, value: str, message: str) -> None:
+async def test_the_same_holds_in_an_address(world: SampleApi, value: str, message: str) -> None:
     query, variables, place = finding(value)
     response = await world.api.http.get("/graphql", params={"query": query, "variables": variables})
     check(response.json()["errors"][0], message, place)
 
 
 @pytest.mark.parametrize(("value", "message"), [*CHANGED, TWICE, LONG])
-async def test_so_it_is_in_a_stream_of_events(world: SampleApi, value: str, message: str) -> None:
+async def test_the_same_holds_in_an_event_stream(world: SampleApi, value: str, message: str) -> None:
     query, variables, place = following(value)
     headers = {"content-type": JSON, "accept": EVENTS}
     response = await world.api.http.post("/graphql", content=body(query, variables), headers=headers)
@@ -113,7 +113,7 @@ async def test_so_it_is_in_a_stream_of_events(world: SampleApi, value: str, mess
 
 @pytest.mark.parametrize(("value", "message"), [*CHANGED, TWICE, LONG])
 @pytest.mark.parametrize("asked", [publishing, finding, following])
-async def test_so_it_is_over_a_websocket_which_stays_open(
+async def test_the_same_holds_over_a_websocket_which_stays_open(
     world: SampleApi, value: str, message: str, asked: Any
 ) -> None:
     query, variables, place = asked(value)
@@ -130,7 +130,7 @@ async def test_so_it_is_over_a_websocket_which_stays_open(
         assert await socket.is_open()
 
 
-async def test_a_message_of_the_protocol_means_the_same_whatever_numbers_lie_in_it(world: SampleApi) -> None:
+async def test_a_message_of_the_protocol_means_the_same_whatever_numbers_it_contains(world: SampleApi) -> None:
     async with open_socket(world.api.socket_url, init=False) as socket:
         await socket.say(written('{"type": "ping", "payload": {"n": 1e999, "m": ~}}', "9" * 5000))
         assert await socket.hear() == {"type": "pong"}
@@ -176,7 +176,7 @@ async def test_a_literal_that_would_be_changed_is_refused(
         assert "items[1].price" in error["message"]
 
 
-async def test_a_variable_that_is_left_out_of_a_literal_is_no_value(world: SampleApi) -> None:
+async def test_a_missing_variable_within_a_literal_is_refused(world: SampleApi) -> None:
     for query in (
         'query ($x: JSON) { events(filter: { data: [{ path: "n", eq: { a: $x } }] }) { nodes { id } } }',
         'mutation ($x: JSON) { publishEvent(input: { type: "a.b", data: { a: $x } }) { messageId } }',
@@ -192,7 +192,7 @@ async def test_a_key_given_twice_in_a_literal_is_refused(world: SampleApi) -> No
 
 
 @pytest.mark.asyncio(loop_scope="function")
-async def test_all_that_is_published_comes_back_as_it_was_written(
+async def test_everything_published_is_returned_as_it_was_written(
     api: str, log: Log, ingesting: None, settings: Settings
 ) -> None:
     data = (

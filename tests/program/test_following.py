@@ -100,7 +100,7 @@ async def stored(log: Log, n: int) -> None:
     await until(there)
 
 
-async def test_from_now_on_what_was_before_is_left_out(api: RunningApi, log: Log, publisher: Publisher) -> None:
+async def test_from_now_past_events_are_left_out(api: RunningApi, log: Log, publisher: Publisher) -> None:
     await publisher.publish(5)
     await stored(log, 5)
     async with open_socket(api.socket_url) as socket:
@@ -110,7 +110,7 @@ async def test_from_now_on_what_was_before_is_left_out(api: RunningApi, log: Log
         assert await events(socket, 3) == ids
 
 
-async def test_from_the_beginning_all_that_was_comes_first_and_then_what_is(
+async def test_from_the_beginning_all_past_events_come_first_and_then_new_ones(
     api: RunningApi, log: Log, publisher: Publisher
 ) -> None:
     before = await publisher.publish(450)
@@ -122,9 +122,7 @@ async def test_from_the_beginning_all_that_was_comes_first_and_then_what_is(
         assert await events(socket, 3) == ids
 
 
-async def test_after_a_cursor_come_exactly_the_events_behind_it(
-    api: RunningApi, log: Log, publisher: Publisher
-) -> None:
+async def test_exactly_the_events_after_a_cursor_are_delivered(api: RunningApi, log: Log, publisher: Publisher) -> None:
     ids = await publisher.publish(10)
     await stored(log, 10)
     async with open_socket(api.socket_url) as socket:
@@ -135,9 +133,7 @@ async def test_after_a_cursor_come_exactly_the_events_behind_it(
         assert (await caught_up(socket))[0] == ids[7:]
 
 
-async def test_a_filter_is_as_good_for_what_was_as_for_what_comes(
-    api: RunningApi, log: Log, publisher: Publisher
-) -> None:
+async def test_a_filter_applies_to_past_and_new_events_alike(api: RunningApi, log: Log, publisher: Publisher) -> None:
     async def some() -> list[str]:
         mine: list[str] = []
         for n in range(10):
@@ -186,7 +182,7 @@ async def test_a_subscriber_that_starts_while_events_come_in_gets_each_once_and_
         assert ids == whole[total - len(ids) :]
 
 
-async def test_who_comes_back_with_the_last_cursor_misses_nothing_and_gets_nothing_twice(
+async def test_a_client_that_reconnects_with_its_last_cursor_misses_and_repeats_nothing(
     api: RunningApi, log: Log, publisher: Publisher
 ) -> None:
     received: list[str] = []
@@ -205,7 +201,7 @@ async def test_who_comes_back_with_the_last_cursor_misses_nothing_and_gets_nothi
     assert len(received) == 65
 
 
-async def test_each_event_that_is_delivered_may_be_asked_for_more(
+async def test_fields_with_resolvers_work_on_each_delivered_event(
     api: RunningApi, log: Log, publisher: Publisher
 ) -> None:
     """What is read for one event is not charged to the next."""
@@ -243,7 +239,9 @@ async def test_several_operations_on_one_connection_do_not_disturb_each_other(
     assert heard == {f"s{n}": ids[n * 10 :] for n in range(4)}
 
 
-async def test_who_cancels_hears_no_more_and_is_followed_no_longer(api: RunningApi, publisher: Publisher) -> None:
+async def test_a_client_that_cancels_gets_nothing_more_and_its_subscription_ends(
+    api: RunningApi, publisher: Publisher
+) -> None:
     async with open_socket(api.socket_url) as socket:
         await follow(socket, "goes")
         await caught_up(socket)
@@ -259,7 +257,7 @@ async def test_who_cancels_hears_no_more_and_is_followed_no_longer(api: RunningA
         await until(lambda: api.services.feed.subscribers == 0)
 
 
-async def test_who_closes_is_followed_no_longer(api: RunningApi) -> None:
+async def test_closing_the_connection_ends_the_subscription(api: RunningApi) -> None:
     async with open_socket(api.socket_url) as socket:
         await follow(socket)
         await caught_up(socket)

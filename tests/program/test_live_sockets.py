@@ -89,7 +89,7 @@ async def figure(api: RunningApi, name: str, **labels: str) -> float:
 # cohorts
 
 
-async def test_who_asks_the_same_shares_the_work_wherever_it_began(
+async def test_equal_subscriptions_share_the_work_wherever_they_began(
     api: RunningApi, publisher: Publisher, log: Log
 ) -> None:
     await publisher.publish(5)
@@ -126,9 +126,7 @@ async def test_an_error_in_an_event_reaches_every_subscriber(api: RunningApi, pu
             assert await socket.is_open()
 
 
-async def test_an_operation_that_was_cancelled_sends_nothing_under_its_id_any_more(
-    api: RunningApi, publisher: Publisher
-) -> None:
+async def test_a_cancelled_operation_sends_nothing_more_under_its_id(api: RunningApi, publisher: Publisher) -> None:
     async with open_socket(api.socket_url) as socket:
         await caught_up(socket)
         for _ in range(20):
@@ -174,7 +172,7 @@ def _frame(text: bytes) -> bytes:
     return b"\x81" + size + bytes(4) + text
 
 
-async def test_clients_that_stop_reading_are_cut_off_and_leave_nothing_behind_and_delay_nobody(
+async def test_clients_that_stop_reading_are_cut_off_leave_nothing_behind_and_delay_nobody(
     api: RunningApi, publisher: Publisher, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(members, "SEND_SECONDS", 0.3)
@@ -199,7 +197,7 @@ async def test_clients_that_stop_reading_are_cut_off_and_leave_nothing_behind_an
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
-async def test_a_client_that_reads_late_is_told_that_it_fell_behind_and_gets_everything(
+async def test_a_client_that_reads_late_gets_fell_behind_and_then_everything(
     settings: Settings, log: Log, client: Client, ingesting: None, publisher: Publisher
 ) -> None:
     small = settings.model_copy(update={"live_client_bytes": 100_000})
@@ -232,7 +230,7 @@ def _tasks() -> Counter[str]:
 
 
 @pytest.mark.parametrize("limit", ["connections", "connections_per_address"])
-async def test_one_connection_too_many_is_closed_with_1013_until_there_is_room(
+async def test_a_connection_over_the_limit_is_closed_with_1013_until_there_is_room(
     settings: Settings, log: Log, client: Client, limit: str
 ) -> None:
     async with running_api(settings.model_copy(update={limit: 2})) as api, open_socket(api.socket_url) as first:
@@ -257,7 +255,7 @@ async def _admitted(stack: AsyncExitStack, api: RunningApi) -> bool:
 @pytest.mark.parametrize(
     ("error", "code"), [(ArithmeticError("hunter2"), 4500), (ConnectionRejectionError(), 4403), (None, 4408)]
 )
-async def test_who_cannot_be_welcomed_hears_why(
+async def test_a_client_that_is_not_acknowledged_gets_the_reason(
     settings: Settings,
     log: Log,
     client: Client,
@@ -280,14 +278,14 @@ async def test_who_cannot_be_welcomed_hears_why(
         assert "hunter2" not in reason
 
 
-async def test_frames_are_not_compressed_even_for_clients_that_would_like_it(api: RunningApi) -> None:
+async def test_frames_are_not_compressed_even_for_clients_that_offer_it(api: RunningApi) -> None:
     async with open_socket(api.socket_url) as socket:
         assert "permessage-deflate" in str(socket.raw.request)
         assert socket.raw.response is not None
         assert "Sec-WebSocket-Extensions" not in socket.raw.response.headers
 
 
-async def test_when_a_server_stops_each_client_hears_1012_and_goes_on_at_another(
+async def test_when_a_server_stops_each_client_gets_1012_and_continues_at_another(
     settings: Settings, log: Log, client: Client, ingesting: None, publisher: Publisher
 ) -> None:
     async with running_api(settings) as other, AsyncExitStack() as stack:
@@ -312,7 +310,7 @@ async def test_when_a_server_stops_each_client_hears_1012_and_goes_on_at_another
                 assert await events(socket, 7) == list(range(8, 15))
 
 
-async def test_there_is_one_nats_subscription_however_many_follow(
+async def test_there_is_one_nats_subscription_however_many_subscribers_there_are(
     settings: Settings, log: Log, client: Client, ingesting: None
 ) -> None:
     async with running_api(settings) as api, AsyncExitStack() as stack:

@@ -12,7 +12,7 @@ QUERY = f"{{ events {{ nodes {{ {EVENT} }} }} }}"
 LIVE = f'subscription {{ events(filter: {{eventTypes: ["user.*"]}}) {{ __typename ... on Event {{ {EVENT} }} }} }}'
 
 
-async def test_what_a_bare_client_publishes_is_seen_over_http_and_over_a_websocket(
+async def test_what_a_bare_client_publishes_arrives_over_http_and_over_a_websocket(
     settings: Settings, subject_prefix: str, api: str, ingesting: None
 ) -> None:
     seen = {

@@ -85,7 +85,7 @@ async def theirs(settings: Settings, demands: Demands) -> Settings:
     return chosen
 
 
-async def test_events_go_their_whole_way_there(theirs: Settings, log: Log, tmp_path: Path) -> None:
+async def test_events_get_all_the_way_through_such_a_server(theirs: Settings, log: Log, tmp_path: Path) -> None:
     files: Any = {name: getattr(theirs, name) for name in NATS_ACCESS if getattr(theirs, name)}
     async with (
         ingester(theirs),
@@ -130,7 +130,7 @@ async def run_command(settings: Settings, *arguments: str) -> None:
     assert process.returncode == 0, said.decode()
 
 
-async def test_without_what_it_demands_a_service_is_told_so_in_a_sentence(theirs: Settings) -> None:
+async def test_a_service_without_the_required_credentials_gets_one_sentence(theirs: Settings) -> None:
     if theirs.nats_domain:
         return  # this server lets everybody in
     with pytest.raises(Unavailable, match=r"^(NATS at nats://\S+ refuses us |the certificate of NATS at)"):
@@ -139,7 +139,7 @@ async def test_without_what_it_demands_a_service_is_told_so_in_a_sentence(theirs
 
 
 @pytest.mark.parametrize("field", [name for name in NATS_ACCESS if name not in ("nats_domain", "nats_key_file")])
-async def test_a_file_that_is_not_there_is_bad_input_of_the_service(field: str, tmp_path: Path) -> None:
+async def test_a_missing_file_is_bad_input_of_the_service(field: str, tmp_path: Path) -> None:
     given: Any = {field: tmp_path / "none"}
     with pytest.raises(BadInput, match="No such file or directory") as raised:
         async with EventsService.connect("nats://127.0.0.1:1", **given):
@@ -147,6 +147,6 @@ async def test_a_file_that_is_not_there_is_bad_input_of_the_service(field: str, 
     assert raised.value.field == field
 
 
-def test_what_lets_us_in_at_a_server_that_was_given_is_not_for_an_embedded_one(tmp_path: Path) -> None:
+def test_credentials_for_a_server_from_the_settings_are_not_used_for_an_embedded_one(tmp_path: Path) -> None:
     # an embedded server does not encrypt, so that with a CA it would be refused
     assert set(NATS_ACCESS) == {f"nats_{name}" for name in access(Settings()).__slots__}

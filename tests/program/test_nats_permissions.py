@@ -40,7 +40,7 @@ async def examined(settings: Settings) -> dict[str, Finding]:
     return {finding.check: finding for finding in await examine(settings, Options()) if finding.level is Level.BROKEN}
 
 
-async def test_the_doctor_says_what_is_not_permitted(
+async def test_the_doctor_reports_what_is_not_permitted(
     settings: Settings, log: Log, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(diagnostics, "SECONDS", 0.3)
@@ -51,7 +51,9 @@ async def test_the_doctor_says_what_is_not_permitted(
     assert "docs/operating.md" in found["NATS permissions"].advice
 
 
-async def test_an_api_that_hears_nothing_live_is_not_ready_and_says_why(settings: Settings, log: Log, url: str) -> None:
+async def test_an_api_that_may_not_receive_live_batches_is_not_ready_and_reports_why(
+    settings: Settings, log: Log, url: str
+) -> None:
     theirs = settings.model_copy(update={"nats_url": url.replace("USER", "without_live")})
     await checkpoint.acquire(log, "somebody", 600)
     async with running_api(theirs) as api:
@@ -62,15 +64,13 @@ async def test_an_api_that_hears_nothing_live_is_not_ready_and_says_why(settings
     assert response.json()["reasons"] == [f"NATS refuses what Eventscope needs: {words}"]
 
 
-async def test_a_stream_that_may_not_be_asked_for_is_no_silent_jetstream(url: str) -> None:
+async def test_a_stream_without_permission_is_not_reported_as_a_silent_jetstream(url: str) -> None:
     async with await connect(url.replace("USER", "without_jetstream"), "test") as client:
         with pytest.raises(CannotStart, match=r'NATS refuses .*: Permissions Violation .* "\$JS\.API\.STREAM'):
             await ensure(client.jetstream(timeout=0.3), "EVENTS", ["events.>"])
 
 
-async def test_an_event_that_may_not_be_published_is_told_so_and_not_waited_for(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_publishing_without_permission_is_reported_at_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(confirmed, "AGAIN_SECONDS", 0.3)
     async with (
         await connect(url.replace("USER", "without_events"), "test") as client,
@@ -80,7 +80,7 @@ async def test_an_event_that_may_not_be_published_is_told_so_and_not_waited_for(
             await publisher.publish([{"type": "user.created"}], together=False, seconds=60)
 
 
-async def test_what_clients_may_not_publish_is_no_trouble_of_ours_and_is_forgotten_after_a_reconnection(
+async def test_refused_publications_of_clients_are_not_our_trouble_and_are_forgotten_after_a_reconnect(
     url: str,
 ) -> None:
     async with await connect(url.replace("USER", "without_events"), "test") as client:

@@ -27,7 +27,7 @@ async def newest(api: RunningApi) -> int:
     return max((int(node["position"]) for node in nodes), default=0)
 
 
-async def test_who_published_an_event_finds_it_at_once(api: RunningApi) -> None:
+async def test_a_publisher_finds_its_event_at_once(api: RunningApi) -> None:
     async def one() -> None:
         for _ in range(20):
             position = await publish(api)
@@ -36,7 +36,9 @@ async def test_who_published_an_event_finds_it_at_once(api: RunningApi) -> None:
     await asyncio.gather(*(one() for _ in range(5)))
 
 
-async def test_who_published_through_one_process_finds_it_through_another(api: RunningApi, settings: Settings) -> None:
+async def test_an_event_published_through_one_process_is_found_through_another(
+    api: RunningApi, settings: Settings
+) -> None:
     async with running_api(settings) as other:
         for _ in range(30):
             position = await publish(api)

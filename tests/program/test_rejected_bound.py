@@ -28,7 +28,7 @@ async def ask(api: str, query: str) -> dict[str, object]:
     return dict(answer["data"]["log"])
 
 
-async def test_garbage_is_bounded_and_said_and_what_is_right_is_stored_meanwhile(
+async def test_garbage_is_bounded_and_reported_and_valid_events_are_stored_meanwhile(
     settings: Settings,
     log: Log,
     client: Client,
@@ -78,7 +78,7 @@ async def test_garbage_is_bounded_and_said_and_what_is_right_is_stored_meanwhile
     assert "so the oldest were dropped" in caplog.text
 
 
-async def test_without_a_bound_all_are_kept_and_expire_in_their_time(
+async def test_without_a_limit_all_are_kept_and_expire_in_time(
     settings: Settings, log: Log, client: Client, api: str, subject_prefix: str
 ) -> None:
     await client.jetstream().publish(f"{subject_prefix}.user.updated", b"{")
@@ -100,7 +100,7 @@ async def test_without_a_bound_all_are_kept_and_expire_in_their_time(
 @pytest.mark.parametrize(
     ("name", "value"), [("rejected_days", "-1"), ("rejected_days", "x"), ("rejected_max_bytes", "-1")]
 )
-def test_bounds_that_are_none_stop_the_start(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_limits_prevent_the_start(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable(name), value)
     with pytest.raises(CannotStart, match=variable(name)):
         load()

@@ -33,14 +33,14 @@ COMMANDS: dict[str, Sequence[str]] = {
 }
 
 
-async def test_dev_ends_by_a_signal_at_any_moment_and_the_next_start_finds_its_events(tmp_path: Path) -> None:
+async def test_dev_ends_on_a_signal_at_any_moment_and_the_next_start_finds_its_events(tmp_path: Path) -> None:
     ends = await run_starts(tmp_path / "data", 6, seed=1, every=3)
     assert {end.number for end in ends} == set(SIGNALS)
     assert [fault for end in ends for fault in end.faults] == []
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-async def test_every_other_command_ends_by_a_signal_at_any_moment(
+async def test_every_other_command_ends_on_a_signal_at_any_moment(
     name: str, settings: Settings, log: Log, client: Client, api: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "many.jsonl"

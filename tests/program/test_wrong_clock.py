@@ -19,7 +19,7 @@ from tests.support.until import until
 
 
 @pytest.mark.parametrize("days", [-40, 40])
-async def test_nothing_is_lost_by_it_and_nothing_counted_wrongly(
+async def test_a_wrong_clock_loses_nothing_and_falsifies_no_count(
     settings: Settings,
     log: Log,
     client: Client,

@@ -19,7 +19,7 @@ def tag_of(name: str | None) -> str | None:
 
 
 @given(kind=kinds, place=places, head=st.none() | places, name=names)
-def test_a_cursor_comes_back_as_what_it_was_made_of(kind: Kind, place: int, head: int | None, name: str | None) -> None:
+def test_a_cursor_decodes_to_what_it_was_made_of(kind: Kind, place: int, head: int | None, name: str | None) -> None:
     place = place if head is None else min(place, head)
     text = encode(kind, place, head, tag=tag_of(name))
     assert decode(kind, text, "after") == Cursor(place, head, tag_of(name))
@@ -28,7 +28,7 @@ def test_a_cursor_comes_back_as_what_it_was_made_of(kind: Kind, place: int, head
 
 
 @given(one=names, other=names, place=places)
-def test_cursors_of_two_logs_are_told_apart(one: str | None, other: str | None, place: int) -> None:
+def test_cursors_of_two_logs_are_distinguished(one: str | None, other: str | None, place: int) -> None:
     cursors = [decode("e", encode("e", place, tag=tag_of(name)), "after") for name in (one, other)]
     assert (cursors[0] == cursors[1]) == (tag_of(one) == tag_of(other))
 
@@ -48,7 +48,7 @@ def test_events_get_the_cursor_of_their_position(place: int, name: str | None) -
 
 
 @given(kind=kinds, text=st.text() | st.from_regex(r"\A[ear][0-9a-f]+(-[0-9a-f]+)?(\.[0-9a-z]+)?\Z"))
-def test_a_text_is_a_place_within_64_bits_or_refused(kind: Kind, text: str) -> None:
+def test_a_text_is_either_a_place_within_64_bits_or_refused(kind: Kind, text: str) -> None:
     try:
         cursor = decode(kind, text, "after")
     except BadInput as error:
@@ -75,19 +75,19 @@ def test_what_only_looks_like_a_cursor_is_refused(text: str) -> None:
         decode("e", text, "after")
 
 
-def test_a_cursor_is_of_one_kind_of_list() -> None:
+def test_a_cursor_belongs_to_one_kind_of_list() -> None:
     with pytest.raises(BadInput, match=r"before: 'a5\.f' is not a cursor of this list"):
         decode("e", encode("a", 5, tag="f"), "before")
 
 
 @pytest.mark.parametrize("text", ["e01", "e1-02", "e00", "e2-1", "e1-0", "e1-8000000000000000", "e8000000000000000"])
-def test_what_is_written_as_no_cursor_ever_is_is_refused(text: str) -> None:
+def test_a_cursor_in_a_form_that_is_never_issued_is_refused(text: str) -> None:
     with pytest.raises(BadInput, match="is not a cursor of this list"):
         decode("e", text, "after")
 
 
 @given(kind=kinds, text=st.from_regex(r"\A[ear][0-9a-f]{1,18}(-[0-9a-f]{1,18})?(\.[0-9a-z]{1,17})?\Z"))
-def test_what_is_taken_is_what_would_be_given(kind: Kind, text: str) -> None:
+def test_only_forms_in_which_cursors_are_issued_are_accepted(kind: Kind, text: str) -> None:
     try:
         found = decode(kind, text, "after")
     except BadInput:

@@ -33,7 +33,7 @@ async def test_a_cursor_from_beyond_the_end_of_the_log_is_refused(log: Log) -> N
         await events.start(log, encode("e", 6, tag=await same_log.tag(log)), from_beginning=False)
 
 
-async def test_events_are_counted_exactly_as_far_as_rollups_or_the_bound_reach(
+async def test_events_are_counted_exactly_as_far_as_the_rollups_or_the_limit_allow(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await filled(log, 20)
@@ -45,7 +45,7 @@ async def test_events_are_counted_exactly_as_far_as_rollups_or_the_bound_reach(
     assert await events.count(log, All((Among("userId", ("u1",)), Between("position", 1, 18)))) == Count(9, 9)
 
 
-async def test_a_replay_is_pinned_to_the_head_that_its_cursor_carries(log: Log) -> None:
+async def test_a_replay_is_pinned_to_the_head_in_its_cursor(log: Log) -> None:
     await filled(log, 6)
     first = await events.replay(log, EVERYTHING, request(2, None), None)
     assert first.page_info.end_cursor == encode("e", 2, 6, tag=await same_log.tag(log))

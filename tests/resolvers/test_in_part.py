@@ -57,7 +57,7 @@ def filter(request: pytest.FixtureRequest) -> Filter:
 @pytest.mark.parametrize("size", [1, 3, 50])
 @pytest.mark.parametrize("newest_first", [False, True], ids=["oldest first", "newest first"])
 @pytest.mark.parametrize("backward", [False, True], ids=["forwards", "backwards"])
-async def test_pages_in_part_make_up_the_whole_answer(
+async def test_partial_pages_add_up_to_the_whole_answer(
     log: Log,
     filled: list[EventDocument],
     filter: Filter,
@@ -88,7 +88,7 @@ async def test_pages_in_part_make_up_the_whole_answer(
     assert pages >= len(wanted) // size
 
 
-async def test_a_replay_in_part_stays_pinned_to_its_head(log: Log, filled: list[EventDocument]) -> None:
+async def test_a_partial_replay_stays_pinned_to_its_head(log: Log, filled: list[EventDocument]) -> None:
     found: list[str] = []
     place: str | None = None
     while True:
@@ -101,7 +101,7 @@ async def test_a_replay_in_part_stays_pinned_to_its_head(log: Log, filled: list[
     assert found == [f"m{n}" for n in range(0, EVENTS, 3)]
 
 
-async def test_coverage_says_how_far_the_log_was_looked_through(log: Log, filled: list[EventDocument]) -> None:
+async def test_coverage_says_how_far_the_log_was_searched(log: Log, filled: list[EventDocument]) -> None:
     async def page(**more: Any) -> Page[EventDocument]:
         asked = request(more.pop("first", None), more.pop("after", None), more.pop("last", None))
         return await events.events(log, FILTERS["a path that leads nowhere"], asked, **more)
@@ -121,19 +121,21 @@ async def test_a_page_that_is_full_is_complete_however_short_the_time(log: Log, 
     assert page.page_info.has_next_page
 
 
-async def test_a_count_that_ran_out_of_time_says_at_least(log: Log, filled: list[EventDocument]) -> None:
+async def test_a_count_that_ran_out_of_time_is_a_minimum(log: Log, filled: list[EventDocument]) -> None:
     count = await events.count(log, THIRD)
     assert (count.at_least, count.exact) == (3, None)
 
 
-async def test_who_must_have_the_whole_gets_an_error_in_its_place(log: Log, filled: list[EventDocument]) -> None:
+async def test_a_caller_that_needs_the_whole_gets_an_error_instead_of_a_part(
+    log: Log, filled: list[EventDocument]
+) -> None:
     with pytest.raises(QuestionTimedOut):
         await read.events(log, THIRD, limit=1000)
     with pytest.raises(QuestionTimedOut):
         await read.count(log, THIRD)
 
 
-async def test_an_empty_log_is_looked_through_at_once(log: Log) -> None:
+async def test_an_empty_log_is_searched_at_once(log: Log) -> None:
     page = await events.events(log, THIRD, request(5, None), newest_first=True)
     assert (page.nodes, page.coverage.complete, page.page_info.has_next_page) == ([], True, False)
     assert (await events.count(log, THIRD)).exact == 0
@@ -149,7 +151,7 @@ async def test_an_empty_log_is_looked_through_at_once(log: Log) -> None:
     ],
     ids=str,
 )
-async def test_where_an_index_leads_to_too_much_the_log_is_gone_through_too(
+async def test_if_an_index_leads_to_too_many_events_the_log_is_scanned_too(
     log: Log, filled: list[EventDocument], filter: Filter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = await all_of(log, filter)

@@ -24,7 +24,7 @@ class Finding:
         return self.begun
 
 
-async def test_all_who_ask_get_what_was_found_once() -> None:
+async def test_all_callers_get_what_was_computed_once() -> None:
     once, finding = SharedAnswers(), Finding()
     asking = [asyncio.create_task(once.of("key", finding.find)) for _ in range(5)]
     finding.go.set()
@@ -33,7 +33,7 @@ async def test_all_who_ask_get_what_was_found_once() -> None:
     assert await once.of("other", finding.find) == 2
 
 
-async def test_who_leaves_disturbs_nobody() -> None:
+async def test_a_caller_that_leaves_disturbs_nobody() -> None:
     once, finding = SharedAnswers(), Finding()
     first, second = (asyncio.create_task(once.of("key", finding.find)) for _ in range(2))
     await asyncio.sleep(0)
@@ -44,7 +44,7 @@ async def test_who_leaves_disturbs_nobody() -> None:
     assert await second == 1
 
 
-async def test_when_all_have_left_it_is_given_up_and_found_anew_for_the_next() -> None:
+async def test_when_all_callers_have_left_the_computation_is_cancelled_and_repeated_for_the_next() -> None:
     once, finding = SharedAnswers(), Finding()
     asking = [asyncio.create_task(once.of("key", finding.find)) for _ in range(3)]
     await until(lambda: finding.begun)
@@ -56,7 +56,7 @@ async def test_when_all_have_left_it_is_given_up_and_found_anew_for_the_next() -
     assert await once.of("key", finding.find) == 2
 
 
-async def test_what_cannot_be_found_is_told_to_all() -> None:
+async def test_a_failure_reaches_all_callers() -> None:
     async def fail() -> int:
         raise LookupError("it is gone")
 
@@ -84,7 +84,7 @@ async def test_no_failure_is_remembered() -> None:
     assert [await once.of("key", find) for _ in range(3)] == [3] * 3
 
 
-async def test_what_ended_by_a_cancellation_is_found_anew() -> None:
+async def test_a_cancelled_computation_is_repeated() -> None:
     async def give_up() -> int:
         raise asyncio.CancelledError
 

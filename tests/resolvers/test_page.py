@@ -21,12 +21,12 @@ def test_last_counts_from_the_end() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, MOST])
-def test_a_page_may_have_any_size_up_to_the_most(size: int) -> None:
+def test_a_page_may_have_any_size_up_to_the_maximum(size: int) -> None:
     assert request(size, None).size == size
     assert request(None, None, size).size == size
 
 
-def test_more_than_the_most_is_refused_with_both_numbers() -> None:
+def test_a_size_over_the_maximum_is_refused_with_both_numbers() -> None:
     with pytest.raises(PageTooLarge, match="first is 1001, but a page holds at most 1000") as caught:
         request(1001, None)
     assert (caught.value.size, caught.value.most, caught.value.field) == (1001, 1000, "first")
@@ -45,7 +45,9 @@ def test_a_page_is_counted_from_one_end() -> None:
 
 
 @given(n=st.integers(0, 30), size=st.integers(0, 10), backward=st.booleans(), cut=st.booleans())
-def test_a_page_holds_what_was_asked_for_and_tells_of_more(n: int, size: int, backward: bool, cut: bool) -> None:
+def test_a_page_has_the_requested_size_and_says_whether_there_is_more(
+    n: int, size: int, backward: bool, cut: bool
+) -> None:
     """The list is the numbers up to n; a reader returns one more than requested, from the requested end."""
     whole = list(range(n))
     read = (whole[::-1] if backward else whole)[: size + 1]

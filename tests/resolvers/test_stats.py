@@ -24,7 +24,7 @@ async def test_events_at_the_ends_of_time_are_in_a_histogram_like_any_other(log:
     assert (moment.to_text(range.earliest), moment.to_text(range.latest)) == (times[0], times[2])
 
 
-async def test_a_log_without_events_has_counts_of_nothing(log: Log) -> None:
+async def test_in_a_log_without_events_all_counts_are_zero(log: Log) -> None:
     found = await stats.stats(log, Scope())
     assert (found.total_events, found.event_types, found.time_range) == (0, 0, None)
     assert (found.event_type_breakdown, found.aggregate_type_breakdown) == ([], [])

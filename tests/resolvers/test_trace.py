@@ -27,7 +27,7 @@ def statuses(nodes: list[CauseNode]) -> dict[str, str]:
     return {node.event["messageId"]: node.cause_status for node in nodes}
 
 
-def test_each_event_stands_below_its_cause_and_siblings_in_the_order_of_the_log() -> None:
+def test_each_event_is_below_its_cause_and_siblings_are_in_log_order() -> None:
     events = [event(1), event(2, "e1"), event(3), event(4, "e2"), event(5, "e1"), event(6, "e3"), event(7, "e2")]
     nodes = tree(events, {})
     assert drawn(nodes) == ["e1", "  e2", "    e4", "    e7", "  e5", "e3", "  e6"]
@@ -35,29 +35,29 @@ def test_each_event_stands_below_its_cause_and_siblings_in_the_order_of_the_log(
     assert [node.effect_count for node in nodes] == [2, 2, 0, 0, 0, 1, 0]
 
 
-def test_an_effect_that_was_stored_before_its_cause_stands_below_it() -> None:
+def test_an_effect_that_was_stored_before_its_cause_is_below_it() -> None:
     assert drawn(tree([event(1, "e2"), event(2)], {})) == ["e2", "  e1"]
 
 
-def test_the_time_from_cause_to_effect_is_under_zero_where_clocks_disagree() -> None:
+def test_the_time_from_cause_to_effect_is_negative_if_clocks_disagree() -> None:
     nodes = tree([event(1, at=5_000), event(2, "e1", at=6_500), event(3, "e1", at=4_000)], {})
     assert [node.cause_millis for node in nodes] == [None, 1.5, -1.0]
 
 
-def test_a_cause_outside_is_told_by_where_it_is() -> None:
+def test_a_cause_outside_the_trace_is_described_by_where_it_is() -> None:
     known = {"other": Cause("elsewhere", 1_000), "loner": Cause(None, 2_000), "earlier": Cause("c", 3_000)}
     nodes = tree([event(5), *(event(n, id) for n, id in enumerate(["other", "loner", "earlier", "gone"], 6))], known)
     assert list(statuses(nodes).values()) == ["ROOT", "ELSEWHERE", "ELSEWHERE", "OTHER_PAGE", "MISSING"]
     assert [node.cause_millis for node in nodes] == [None, 5.0, 5.0, 5.0, None]
 
 
-def test_a_circle_is_cut_at_its_first_event() -> None:
+def test_a_cycle_is_cut_at_its_first_event() -> None:
     nodes = tree([event(1, "e4"), event(2, "e4"), event(3, "e2"), event(4, "e3")], {})
     assert drawn(nodes) == ["e2", "  e3", "    e4", "      e1"]
     assert statuses(nodes) == {"e2": "CYCLE", "e3": "IN_TRACE", "e4": "IN_TRACE", "e1": "IN_TRACE"}
 
 
-def test_an_event_that_says_it_caused_itself_is_a_circle() -> None:
+def test_an_event_that_claims_to_have_caused_itself_is_a_cycle() -> None:
     nodes = tree([event(1, "e1"), event(2, "e1")], {})
     assert drawn(nodes) == ["e1", "  e2"]
     assert statuses(nodes) == {"e1": "CYCLE", "e2": "IN_TRACE"}
@@ -73,7 +73,7 @@ def test_causes_may_be_10000_deep(closed: bool) -> None:
 
 @given(st.lists(st.none() | st.integers(1, 24), max_size=24))
 @settings(max_examples=400)
-def test_every_event_is_in_the_tree_once_after_its_cause_and_each_circle_is_cut_once(causes: list[int | None]) -> None:
+def test_every_event_is_in_the_tree_once_after_its_cause_and_each_cycle_is_cut_once(causes: list[int | None]) -> None:
     events = [event(n, None if cause is None else f"e{cause}") for n, cause in enumerate(causes, 1)]
     ids = {e["messageId"] for e in events}
 

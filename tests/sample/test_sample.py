@@ -57,7 +57,7 @@ def test_all_fourteen_kinds_of_events_happen(events: list[dict[str, Any]]) -> No
     assert {event["type"] for event in events} == DOMAIN
 
 
-def test_the_same_seed_and_start_tell_the_same_and_others_do_not() -> None:
+def test_the_same_seed_and_start_give_the_same_events_and_others_do_not() -> None:
     assert told(500) == told(500)
     assert told(500) != told(500, seed=8)
     ids = {event["messageId"] for event in told(500)}
@@ -65,12 +65,12 @@ def test_the_same_seed_and_start_tell_the_same_and_others_do_not() -> None:
     assert list(islice(business(None, START), 5)) != list(islice(business(None, START), 5))
 
 
-def test_every_event_is_such_as_the_ingester_takes(events: list[dict[str, Any]]) -> None:
+def test_the_ingester_accepts_every_event(events: list[dict[str, Any]]) -> None:
     for event in events:
         assert isinstance(parse_message(Arrival("", {}, orjson.dumps(event), 1, 0), "EVENTS", None), AcceptedMessage)
 
 
-def test_ids_are_unique_and_time_goes_on(events: list[dict[str, Any]]) -> None:
+def test_ids_are_unique_and_time_moves_forward(events: list[dict[str, Any]]) -> None:
     assert len({event["messageId"] for event in events}) == len(events)
     times = [datetime.fromisoformat(event["timestamp"]) for event in events]
     assert times[0] == START
@@ -83,7 +83,7 @@ def test_everything_begins_once_and_nothing_happens_after_its_end(events: list[d
         assert not any(type.endswith((".created", ".deleted")) for type in types[1:-1])
 
 
-def test_who_disconnects_was_connected_and_acts_only_meanwhile(events: list[dict[str, Any]]) -> None:
+def test_customers_act_only_while_connected_and_disconnect_only_then(events: list[dict[str, Any]]) -> None:
     online: dict[str, str] = {}
     for event in events:
         id, type = event["aggregateId"], event["type"]
@@ -123,7 +123,7 @@ def test_each_event_names_an_earlier_one_of_its_story_as_its_cause(events: list[
     assert max(Counter(story.values()).values()) >= 5
 
 
-def test_every_event_says_who_and_why(events: list[dict[str, Any]]) -> None:
+def test_every_event_records_who_acted_and_why(events: list[dict[str, Any]]) -> None:
     for event in events:
         assert event["userId"]
         assert set(event["metadata"]) == {"reason", "source", "agent", "ip"}
@@ -171,7 +171,7 @@ async def played(publisher: Publisher, count: int, history: int) -> None:
         await task
 
 
-async def test_playing_begins_with_a_past_and_goes_on_now_with_other_ids_each_time(
+async def test_a_run_begins_with_past_events_and_continues_live_with_other_ids_each_time(
     nats_url: str, stream_name: str, subject_prefix: str, js: JetStreamContext
 ) -> None:
     begun = datetime.now(UTC)

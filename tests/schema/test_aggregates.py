@@ -75,19 +75,19 @@ async def listed(world: SampleApi, size: int = 1000, **asked: Any) -> list[dict[
             return found
 
 
-async def test_a_head_is_what_its_events_make_of_it(world: SampleApi) -> None:
+async def test_a_head_is_what_its_events_add_up_to(world: SampleApi) -> None:
     for (type, id), head in heads(world).items():
         assert await world.api.ask(ONE, type=type, id=id) == {"aggregate": head}
 
 
-async def test_an_aggregate_that_never_was_is_null(world: SampleApi) -> None:
+async def test_an_aggregate_that_never_existed_is_null(world: SampleApi) -> None:
     assert await world.api.ask(ONE, type="user", id="nobody") == {"aggregate": None}
     assert await world.api.ask(ONE, type="vendor", id="u1") == {"aggregate": None}
 
 
 @pytest.mark.parametrize("order", ["RECENTLY_CHANGED", "RECENTLY_CREATED"])
 @pytest.mark.parametrize("size", [4, 1000])
-async def test_all_pages_in_either_order_are_all_aggregates(world: SampleApi, order: str, size: int) -> None:
+async def test_the_pages_in_either_order_contain_all_aggregates(world: SampleApi, order: str, size: int) -> None:
     assert await listed(world, size, order=order) == in_order(world, order)
 
 
@@ -105,7 +105,7 @@ async def test_all_pages_in_either_order_are_all_aggregates(world: SampleApi, or
         {"deleted": False, "type": "user"},
     ],
 )
-async def test_a_filter_lists_those_that_it_means(world: SampleApi, filter: dict[str, Any]) -> None:
+async def test_a_filter_selects_exactly_the_aggregates_that_match(world: SampleApi, filter: dict[str, Any]) -> None:
     wanted = [head for head in in_order(world, "RECENTLY_CHANGED") if means(filter, head)]
     assert await listed(world, 3, filter=filter) == wanted
     counted = await world.api.ask(PAGE, filter=filter)
@@ -125,14 +125,14 @@ async def test_some_aggregates_are_deleted_and_some_are_not(world: SampleApi) ->
     assert {head["deleted"] for head in heads(world).values()} == {True, False}
 
 
-async def test_a_total_beyond_the_bound_says_so(world: SampleApi, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_total_beyond_the_limit_is_marked_as_such(world: SampleApi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aggregates, "MOST_COUNTED", 5)
     answer = await world.api.ask(PAGE)
     assert answer["aggregates"]["totalCount"] == {"atLeast": 5, "exact": None}
 
 
 @pytest.mark.parametrize("order", ["OLDEST_FIRST", "NEWEST_FIRST"])
-async def test_an_aggregate_lists_its_own_events_by_pages(world: SampleApi, order: str) -> None:
+async def test_an_aggregate_lists_its_own_events_in_pages(world: SampleApi, order: str) -> None:
     mine = [e for e in world.events if e.get("aggregateType") == "user" and e.get("aggregateId") == "u2"]
     wanted = [{"id": event["messageId"], "version": n} for n, event in enumerate(mine, start=1)]
     found: list[Any] = []
@@ -146,7 +146,7 @@ async def test_an_aggregate_lists_its_own_events_by_pages(world: SampleApi, orde
     assert found == (wanted if order == "OLDEST_FIRST" else wanted[::-1])
 
 
-async def test_an_event_knows_its_aggregate(world: SampleApi) -> None:
+async def test_an_event_leads_to_its_aggregate(world: SampleApi) -> None:
     answer = await world.api.ask(
         f"{{ events(first: 1000, order: OLDEST_FIRST) {{ nodes {{ id aggregate {{ {HEAD} }} }} }} }}"
     )

@@ -44,13 +44,13 @@ async def test_the_causes_of_a_page_of_events_are_one_read(world: SampleApi) -> 
     assert reads["events"] == 2
 
 
-async def test_each_step_back_along_causes_is_one_read_more(world: SampleApi) -> None:
+async def test_each_step_back_along_causes_is_one_more_read(world: SampleApi) -> None:
     async with counted(world) as reads:
         await world.api.ask("{ events(first: 100) { nodes { cause { cause { cause { id } } } } } }")
     assert reads["events"] == 4
 
 
-async def test_what_is_not_asked_for_is_not_read(world: SampleApi) -> None:
+async def test_what_is_not_selected_is_not_read(world: SampleApi) -> None:
     async with counted(world) as reads:
         await world.api.ask('{ events(filter: { userId: "alice" }) { nodes { id } pageInfo { hasNextPage } } }')
     assert reads == {"events": 1}
@@ -77,7 +77,7 @@ async def test_a_cause_is_the_event_of_that_id_or_null(world: SampleApi) -> None
     ]
 
 
-async def test_an_error_in_one_list_takes_nothing_from_another_that_waits_for_the_same(world: SampleApi) -> None:
+async def test_an_error_in_one_list_does_not_affect_another_that_shares_its_read(world: SampleApi) -> None:
     same = "aggregate { id } cause { id }"
     failing = f"{same} effects(first: -1) {{ nodes {{ id }} }}"
     lists = [f'event(id: "m010") {{ related(first: 9) {{ nodes {{ {one} }} }} }}' for one in (failing, same)]
@@ -102,7 +102,7 @@ async def test_the_events_of_a_page_of_aggregates_are_one_read_for_each_type(wor
         assert alone["aggregate"]["events"] == node["events"]
 
 
-async def test_the_events_of_many_aggregates_go_on_behind_a_cursor(world: SampleApi) -> None:
+async def test_the_events_of_many_aggregates_continue_after_a_cursor(world: SampleApi) -> None:
     for order in ("OLDEST_FIRST", "NEWEST_FIRST"):
         middle = world.events[len(world.events) // 2]["_id"]
         cursor = encode("e", middle, tag=await same_log.tag(world.log))

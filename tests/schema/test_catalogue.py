@@ -90,7 +90,7 @@ async def shop(world: SampleApi) -> AsyncIterator[RunningApi]:
         yield api
 
 
-async def test_each_type_is_told_with_its_counts_and_ends(world: SampleApi) -> None:
+async def test_each_type_is_listed_with_its_counts_and_its_first_and_last_event(world: SampleApi) -> None:
     answer = await world.api.ask(TYPES)
     assert answer["eventTypes"] == recounted(world, "")
     assert len(answer["eventTypes"]) > 10
@@ -104,7 +104,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=3)
 
 @given(prefix=pieces | texts | st.sampled_from(["\ud7ff", "\U0010ffff", "user\U0010ffff", "\0"]))
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-async def test_a_prefix_is_taken_as_it_is(world: SampleApi, prefix: str) -> None:
+async def test_a_prefix_is_taken_literally(world: SampleApi, prefix: str) -> None:
     assert (await world.api.ask(TYPES, prefix=prefix))["eventTypes"] == recounted(world, prefix)
 
 
@@ -116,7 +116,7 @@ async def test_a_prefix_of_the_last_characters_before_a_gap_is_a_range_too(world
             assert answer["eventTypes"] == [{"type": type} for type in types if type.startswith(prefix)]
 
 
-async def test_the_fields_of_a_type_are_told_with_what_was_in_them(shop: RunningApi) -> None:
+async def test_the_fields_of_a_type_are_listed_with_the_types_of_their_values(shop: RunningApi) -> None:
     def field(path: str, count: int, types: dict[str, int], first: int, last: int) -> dict[str, Any]:
         told = [{"jsonType": kind, "count": n} for kind, n in types.items()]
         return {"path": path, "count": count, "jsonTypes": told, "firstPosition": first, "lastPosition": last}
@@ -139,7 +139,7 @@ async def test_the_fields_of_a_type_are_told_with_what_was_in_them(shop: Running
     assert placed["fieldsCountedTo"] == 1009
 
 
-async def test_how_often_events_come_is_told_of_the_last_day(shop: RunningApi) -> None:
+async def test_the_rate_of_events_is_that_of_the_last_day(shop: RunningApi) -> None:
     before = moment.now()
     answer = await shop.ask('{ eventTypes(prefix: "order.") { type perHour } }')
     lost, placed = answer["eventTypes"]
@@ -148,21 +148,21 @@ async def test_how_often_events_come_is_told_of_the_last_day(shop: RunningApi) -
     assert min(3 / h for h in hours) <= placed["perHour"] <= max(3 / h for h in hours) or hours[0] > hours[1]
 
 
-async def test_over_1000_types_are_refused_and_not_cut(shop: RunningApi) -> None:
+async def test_over_1000_types_are_refused_and_not_truncated(shop: RunningApi) -> None:
     error = await shop.refusal('{ eventTypes(prefix: "many") { type } }')
     assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": "prefix"}
     answer = await shop.ask('{ eventTypes(prefix: "many.1") { type } }')
     assert len(answer["eventTypes"]) == 112
 
 
-async def test_a_thousand_types_are_given(shop: RunningApi, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_thousand_types_are_returned(shop: RunningApi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resolver, "MOST_TYPES", 112)
     assert await shop.ask('{ eventTypes(prefix: "many.1") { type } }')
     monkeypatch.setattr(resolver, "MOST_TYPES", 111)
     assert await shop.refusal('{ eventTypes(prefix: "many.1") { type } }')
 
 
-async def test_the_prefix_is_as_long_as_any_text_may_be(world: SampleApi) -> None:
+async def test_the_prefix_has_the_same_maximum_length_as_any_text(world: SampleApi) -> None:
     await world.api.ask(TYPES, prefix="x" * 1024)
     error = await world.api.refusal(TYPES, prefix="x" * 1025)
     assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": "prefix"}

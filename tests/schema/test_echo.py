@@ -48,16 +48,16 @@ VARIABLES: tuple[tuple[str, Any], ...] = (
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=range(len(DOCUMENTS)))
-async def test_a_long_token_is_not_told_back_whole(world: SampleApi, document: str) -> None:
+async def test_a_long_token_is_not_repeated_whole(world: SampleApi, document: str) -> None:
     await short(world, {"query": document})
 
 
 @pytest.mark.parametrize(("document", "value"), VARIABLES, ids=range(len(VARIABLES)))
-async def test_a_long_value_is_not_told_back_whole(world: SampleApi, document: str, value: Any) -> None:
+async def test_a_long_value_is_not_repeated_whole(world: SampleApi, document: str, value: Any) -> None:
     await short(world, {"query": document, "variables": {"v": value}})
 
 
-async def test_a_long_name_of_an_operation_is_not_told_back_whole(world: SampleApi) -> None:
+async def test_a_long_name_of_an_operation_is_not_repeated_whole(world: SampleApi) -> None:
     await short(world, {"query": "query a { __typename }", "operationName": NAME})
 
 
@@ -80,7 +80,7 @@ async def short(world: SampleApi, body: dict[str, Any]) -> None:
         ("BigInt", "events(filter: {fromPosition: $v}) { nodes { id } }", "is not a 64-bit integer"),
     ],
 )
-async def test_a_very_long_integer_is_refused_for_what_it_is(
+async def test_a_very_long_integer_is_refused_as_such(
     world: SampleApi, digits: int, type: str, question: str, words: str
 ) -> None:
     error = await world.api.refusal(f"query ($v: {type}) {{ {question} }}", v=10**digits - 1)

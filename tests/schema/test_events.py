@@ -65,7 +65,7 @@ def joined(pages: list[list[str]]) -> list[str]:
     return [id for page in pages for id in page]
 
 
-async def test_an_event_tells_all_that_was_published(world: SampleApi) -> None:
+async def test_an_event_has_everything_that_was_published(world: SampleApi) -> None:
     answer = await world.api.ask(f"{{ events(order: OLDEST_FIRST, first: 1000) {{ nodes {{ {EVERY_FIELD} }} }} }}")
     assert answer["events"]["nodes"] == [as_told(event, await same_log.tag(world.log)) for event in world.events]
 
@@ -85,7 +85,7 @@ def as_told(event: EventDocument, tag: str | None) -> dict[str, Any]:
     }
 
 
-async def test_the_log_of_these_tests_has_what_they_rely_on(world: SampleApi) -> None:
+async def test_the_log_of_these_tests_contains_what_they_rely_on(world: SampleApi) -> None:
     assert len(world.events) > 250
     assert any("expireAt" in event for event in world.events)
     assert any("extensions" in event for event in world.events)
@@ -100,7 +100,7 @@ async def test_one_event_is_found_by_its_id(world: SampleApi) -> None:
     assert answer == {"event": {"id": "m007", "position": world.events[world.those().index("m007")]["_id"]}}
 
 
-async def test_an_event_that_never_was_is_null(world: SampleApi) -> None:
+async def test_an_event_that_never_existed_is_null(world: SampleApi) -> None:
     assert await world.api.ask('{ event(id: "nothing") { id } }') == {"event": None}
 
 
@@ -132,7 +132,7 @@ async def test_without_a_size_a_page_has_the_newest_fifty(world: SampleApi) -> N
 
 
 @pytest.mark.parametrize("size", [17, 100, 281, 1000])
-async def test_all_pages_forwards_are_all_pages_backwards_reversed_and_the_whole_log(
+async def test_the_pages_forwards_equal_the_reversed_pages_backwards_and_the_whole_log(
     world: SampleApi, size: int
 ) -> None:
     for order, whole in (("OLDEST_FIRST", world.those()), ("NEWEST_FIRST", world.those()[::-1])):
@@ -145,7 +145,7 @@ async def test_all_pages_forwards_are_all_pages_backwards_reversed_and_the_whole
 
 @given(filter=filters, size=st.integers(5, 300), newest_first=st.booleans(), back=st.booleans())
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-async def test_the_pages_of_any_filter_hold_exactly_what_it_means(
+async def test_the_pages_of_any_filter_contain_exactly_what_matches(
     world: SampleApi, filter: dict[str, Any], size: int, newest_first: bool, back: bool
 ) -> None:
     wanted = world.those(lambda event: means(filter, event))
@@ -156,7 +156,7 @@ async def test_the_pages_of_any_filter_hold_exactly_what_it_means(
     assert counted["events"]["totalCount"]["exact"] == len(wanted)
 
 
-async def test_a_page_between_two_cursors_is_counted_from_the_end_that_is_asked_for(world: SampleApi) -> None:
+async def test_a_page_between_two_cursors_is_counted_from_the_requested_end(world: SampleApi) -> None:
     ids = world.those()
     tag = await same_log.tag(world.log)
     at = {event["messageId"]: cursor.encode("e", event["_id"], tag=tag) for event in world.events}
@@ -169,13 +169,13 @@ async def test_a_page_between_two_cursors_is_counted_from_the_end_that_is_asked_
     assert [node["id"] for node in whole["nodes"]] == ids[11:20]
 
 
-async def test_a_page_of_no_size_is_empty_and_says_that_there_is_more(world: SampleApi) -> None:
+async def test_a_page_of_size_zero_is_empty_and_says_that_there_is_more(world: SampleApi) -> None:
     found = await page(world, first=0)
     assert found["nodes"] == []
     assert found["pageInfo"]["hasNextPage"]
 
 
-async def test_behind_the_last_event_there_is_an_empty_page(world: SampleApi) -> None:
+async def test_after_the_last_event_there_is_an_empty_page(world: SampleApi) -> None:
     end = cursor.encode("e", world.events[-1]["_id"], tag=await same_log.tag(world.log))
     found = await page(world, order="OLDEST_FIRST", after=end)
     assert found["nodes"] == []
@@ -189,7 +189,7 @@ async def test_the_total_is_that_of_the_whole_list_and_not_of_the_page(world: Sa
     assert found["totalCount"] == {"atLeast": n, "exact": n}
 
 
-async def test_a_total_beyond_the_bound_says_so(world: SampleApi, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_total_beyond_the_limit_is_marked_as_such(world: SampleApi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "MOST_COUNTED", 30)
     by_one_user = world.those(lambda event: event.get("userId") == "alice")
     assert len(by_one_user) > 30

@@ -54,17 +54,17 @@ def things_of(id: str) -> list[Thing]:
 @example(("event", "event:aggregate:a/b"), ("event", "aggregate:a/b"))
 @example(("aggregate", ("a/b", "c")), ("aggregate", ("a", "b/c")))
 @example(("aggregate", ("a%2Fb", "c")), ("aggregate", ("a/b", "c")))
-def test_two_things_never_have_the_same_id(one: Thing, other: Thing) -> None:
+def test_two_objects_never_have_the_same_id(one: Thing, other: Thing) -> None:
     assert (id_of(one) == id_of(other)) == (one == other)
 
 
 @given(things)
-def test_an_id_leads_back_to_its_thing_and_to_nothing_else(thing: Thing) -> None:
+def test_an_id_leads_back_to_its_object_and_to_no_other(thing: Thing) -> None:
     assert things_of(id_of(thing)) == [thing]
 
 
 @given(texts)
-def test_whatever_is_taken_for_an_id_is_the_id_of_what_it_is_taken_for(text: str) -> None:
+def test_whatever_is_accepted_as_an_id_is_the_id_of_the_object_that_it_finds(text: str) -> None:
     assert [id_of(thing) for thing in things_of(text)] in ([text], [])
 
 
@@ -85,7 +85,7 @@ def test_a_message_id_without_the_prefix_of_escaped_ones_finds_its_event(text: s
         (("rejected", 7), "rejected:7"),
     ],
 )
-def test_ids_can_be_read_by_people(thing: Thing, id: str) -> None:
+def test_people_can_read_ids(thing: Thing, id: str) -> None:
     assert id_of(thing) == id
 
 

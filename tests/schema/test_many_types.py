@@ -145,7 +145,7 @@ async def test_patterns_within_other_conditions_mean_the_same(
 
 
 @pytest.mark.parametrize("patterns", [None, *PATTERNS], ids=str)
-async def test_counts_are_those_of_the_log_and_breakdowns_are_bounded(flood: Flood, patterns: list[str] | None) -> None:
+async def test_counts_are_those_of_the_log_and_breakdowns_are_limited(flood: Flood, patterns: list[str] | None) -> None:
     query = """query ($filter: StatsFilter) { stats(filter: $filter) {
       totalEvents uniqueAggregates eventTypes aggregateTypes timeRange { earliest latest }
       eventTypeBreakdown { type count } few: eventTypeBreakdown(first: 3) { type count }
@@ -186,7 +186,7 @@ async def test_a_part_of_an_hour_is_counted_by_pattern_too(flood: Flood) -> None
     assert of_one["totalEvents"] == sum(event["userId"] == "u3" for event in flood.meant(["user.*"]))
 
 
-async def test_rest_tells_the_most_frequent_types_and_how_many_it_leaves_out(flood: Flood) -> None:
+async def test_rest_lists_the_most_frequent_types_and_how_many_are_left_out(flood: Flood) -> None:
     answer = await flood.api.http.get("/events/stats")
     assert answer.status_code == 200
     assert len(answer.content) < 4 * 1024**2
@@ -233,7 +233,7 @@ async def test_the_catalogue_comes_in_pages(flood: Flood) -> None:
 
 @pytest.mark.parametrize(("first", "code"), [(-1, "BAD_USER_INPUT"), (1001, "PAGE_TOO_LARGE")])
 @pytest.mark.parametrize("field", ["eventTypeBreakdown", "aggregateTypeBreakdown", "histogram"])
-async def test_a_first_that_is_none_is_refused(flood: Flood, field: str, first: int, code: str) -> None:
+async def test_an_invalid_first_is_refused(flood: Flood, field: str, first: int, code: str) -> None:
     of = "start" if field == "histogram" else "type"
     error = await flood.api.refusal(f"query ($n: Int) {{ stats {{ {field}(first: $n) {{ {of} }} }} }}", n=first)
     assert (error["extensions"]["code"], error["extensions"]["field"]) == (code, "first")
@@ -247,7 +247,7 @@ async def test_a_histogram_that_would_be_megabytes_is_refused(flood: Flood, monk
     await flood.api.ask("{ stats { histogram(by: TYPE, first: 50) { key } } }")
 
 
-async def test_followers_by_pattern_get_their_history(flood: Flood) -> None:
+async def test_subscribers_by_pattern_get_their_history(flood: Flood) -> None:
     query = """query ($after: String) { replay(filter: {eventTypes: ["user.*.closed"]}, first: 1000, after: $after) {
       nodes { position } pageInfo { hasNextPage endCursor } } }"""
     found: list[int] = []
@@ -261,7 +261,7 @@ async def test_followers_by_pattern_get_their_history(flood: Flood) -> None:
     assert found == [event["_id"] for event in flood.meant(["user.*.closed"])]
 
 
-async def test_few_types_are_spelled_out_and_many_are_not_looked_at(flood: Flood) -> None:
+async def test_few_types_are_spelled_out_and_many_are_not_examined(flood: Flood) -> None:
     async with open_log(flood.settings.mongo_url, flood.settings.mongo_database) as log:
         assert await store_types.types(log, "order.", 10) == ["order.placed"]
         assert await store_types.types(log, "", 10) is None

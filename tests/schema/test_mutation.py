@@ -33,7 +33,7 @@ async def _ask(api: str, query: str, input: object) -> dict[str, Any]:
         return answer
 
 
-async def test_an_event_is_in_the_log_when_its_publisher_is_answered(api: str, log: Log, ingesting: None) -> None:
+async def test_an_event_is_in_the_log_when_its_publisher_gets_the_answer(api: str, log: Log, ingesting: None) -> None:
     answer = await _ask(
         api,
         PUBLISH,
@@ -58,7 +58,7 @@ async def test_an_event_is_in_the_log_when_its_publisher_is_answered(api: str, l
     assert (event["timestamp"] % 1_000_000, event["userId"], event["metadata"]) == (1, "u", {"why": "test"})
 
 
-async def test_publishing_again_gets_the_first_outcome(api: str, log: Log, ingesting: None) -> None:
+async def test_publishing_again_returns_the_first_outcome(api: str, log: Log, ingesting: None) -> None:
     event = {"type": "user.created", "messageId": "m1", "aggregateType": "user", "aggregateId": "42"}
     assert await _ask(api, PUBLISH, event) == await _ask(api, PUBLISH, event)
     assert len(await pages.events(log, EVERYTHING, limit=10)) == 1
@@ -97,7 +97,7 @@ async def test_several_events_are_stored_one_after_the_other(api: str, log: Log,
     ]
 
 
-async def test_of_several_events_none_is_stored_if_one_is_refused(api: str, log: Log, ingesting: None) -> None:
+async def test_if_one_of_several_events_is_refused_none_is_stored(api: str, log: Log, ingesting: None) -> None:
     events = [
         {"type": "user.created", "aggregateType": "user", "aggregateId": "42"},
         {"type": "user.updated", "aggregateType": "user", "aggregateId": "42", "expectedVersion": 7},
@@ -115,7 +115,7 @@ async def test_of_several_events_none_is_stored_if_one_is_refused(api: str, log:
 
 
 @pytest.mark.parametrize("use", ["claim", "expect"])
-async def test_what_is_expected_of_each_event_holds_whatever_a_version_in_a_message_is(
+async def test_the_expectation_of_each_event_holds_whatever_a_version_in_a_message_means(
     api: str, settings: Settings, log: Log, use: Literal["claim", "expect"]
 ) -> None:
     user = {"type": "user.updated", "aggregateType": "user", "aggregateId": "42"}
@@ -130,7 +130,7 @@ async def test_what_is_expected_of_each_event_holds_whatever_a_version_in_a_mess
     assert all("claimedVersion" not in event for event in await pages.events(log, EVERYTHING, limit=9))
 
 
-async def test_an_expectation_below_nothing_is_refused_before_it_is_published(api: str) -> None:
+async def test_a_negative_expectation_is_refused_before_it_is_published(api: str) -> None:
     event = {"type": "a.b", "aggregateType": "user", "aggregateId": "42", "expectedVersion": -1}
     for answer in (await _ask(api, PUBLISH, event), await _ask(api, PUBLISH_ALL, [{"type": "a.b"}, event])):
         [error] = answer["errors"]
@@ -149,7 +149,7 @@ async def test_what_cannot_be_published_is_refused_before_it_is(api: str, settin
         assert error["extensions"]["code"] == "BAD_USER_INPUT"
 
 
-async def test_without_an_ingester_the_publisher_is_told_that_there_is_no_outcome(
+async def test_without_an_ingester_the_publisher_gets_the_error_that_there_is_no_outcome(
     api: str, log: Log, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(confirmed.ConfirmedPublisher.publish, "__kwdefaults__", {"seconds": 0.5})
@@ -158,7 +158,7 @@ async def test_without_an_ingester_the_publisher_is_told_that_there_is_no_outcom
 
 
 @pytest.mark.parametrize("envelope", ["cloudevents", "nestjs", {"type": "kind", "data": "payload"}])
-async def test_what_the_api_and_services_publish_is_understood_on_subjects_of_other_envelopes(
+async def test_what_the_api_and_services_publish_is_accepted_on_subjects_with_other_envelopes(
     api: str, settings: Settings, log: Log, envelope: Any
 ) -> None:
     user = {"type": "user.updated", "aggregateType": "user", "aggregateId": "42", "data": {"pattern": 1}}

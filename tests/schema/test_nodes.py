@@ -30,7 +30,7 @@ async def node(api: RunningApi, id: str, on: str, fields: str) -> Any:
 
 
 @in_the_world
-async def test_a_node_is_what_the_question_for_its_kind_gives(world: SampleApi) -> None:
+async def test_a_node_equals_the_object_that_the_query_for_its_type_returns(world: SampleApi) -> None:
     ask = world.api.ask
     for event in world.events[::40]:
         asked = f"query ($id: ID!) {{ event(id: $id) {{ {EVENT} }} }}"
@@ -77,13 +77,13 @@ async def test_a_node_is_what_the_question_for_its_kind_gives(world: SampleApi) 
         "x" * 5000,
     ],
 )
-async def test_an_id_of_nothing_gives_null(world: SampleApi, id: str) -> None:
+async def test_an_id_without_an_object_returns_null(world: SampleApi, id: str) -> None:
     answer = await world.api.ask("query ($id: ID!) { node(id: $id) { id } nodes(ids: [$id]) { id } }", id=id)
     assert answer == {"node": None, "nodes": [None]}
 
 
 @in_the_world
-async def test_nodes_come_in_the_order_of_their_ids_and_by_one_read_of_each_kind(world: SampleApi) -> None:
+async def test_nodes_are_in_the_order_of_their_ids_with_one_read_for_each_type(world: SampleApi) -> None:
     known = [event["messageId"] for event in world.events[:30]]
     asked = [*known, "rejected:2", "nothing", "aggregate:user/u1", *known[:2], "rejected:1", "type:user.created"]
     asked += ["aggregate:user/u2", "type:user.updated"]
@@ -95,7 +95,7 @@ async def test_nodes_come_in_the_order_of_their_ids_and_by_one_read_of_each_kind
 
 
 @in_the_world
-async def test_as_many_nodes_as_are_asked_for_count_against_the_limits(world: SampleApi) -> None:
+async def test_each_requested_node_counts_against_the_limits(world: SampleApi) -> None:
     query = "query ($ids: [ID!]!) { nodes(ids: $ids) { ... on Event { effects(first: 100) { nodes { id } } } } }"
     assert (await world.api.ask(query, ids=["x"] * 90))["nodes"] == [None] * 90
     refusal = await world.api.refusal(query, ids=["x"] * 110)
@@ -120,7 +120,7 @@ async def odd(settings: Settings, log: Log, client: Client) -> AsyncIterator[Run
         yield api
 
 
-async def test_of_things_that_are_named_alike_each_has_an_id_of_its_own_and_is_found_by_it(odd: RunningApi) -> None:
+async def test_objects_with_the_same_name_have_different_ids_and_are_found_by_them(odd: RunningApi) -> None:
     answer = await odd.ask(
         "{ events(order: OLDEST_FIRST) { nodes { id messageId cause { id } aggregate { id type aggregateId } } }"
         " rejectedEvents { nodes { id } } eventTypes { id } log { id } }"
@@ -141,7 +141,7 @@ async def test_of_things_that_are_named_alike_each_has_an_id_of_its_own_and_is_f
         assert [one["id"] for one in listed["events"]["nodes"]] == [event["id"]]
 
 
-async def test_the_parent_in_a_trace_is_named_by_its_id(odd: RunningApi) -> None:
+async def test_a_trace_names_the_parent_by_its_id(odd: RunningApi) -> None:
     nodes = (await odd.ask('{ trace(correlationId: "t") { nodes { parentId event { id } } } }'))["trace"]["nodes"]
     assert [node["parentId"] for node in nodes] == [None, nodes[0]["event"]["id"]]
     assert nodes[0]["event"]["id"] == "event:rejected:1"

@@ -22,7 +22,7 @@ def test_the_printed_schema_is_that_of_the_code() -> None:
     assert PRINTED.read_text() == build().as_str() + "\n"
 
 
-def test_the_questions_have_the_names_that_clients_know() -> None:
+def test_the_root_fields_have_the_names_that_clients_know() -> None:
     schema = build_schema(PRINTED.read_text())
     assert schema.query_type is not None
     assert schema.subscription_type is not None

@@ -48,18 +48,18 @@ async def alone(settings: Settings, log: Log, client: Client, ingesting: None) -
 
 @pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("size", [30, 281, 1000])
-async def test_a_replay_gives_every_event_in_the_order_of_the_log(world: SampleApi, size: int) -> None:
+async def test_a_replay_returns_every_event_in_log_order(world: SampleApi, size: int) -> None:
     assert await whole(world.api, size) == world.those()
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_a_replay_of_a_filter_gives_what_it_means(world: SampleApi) -> None:
+async def test_a_replay_with_a_filter_returns_what_matches(world: SampleApi) -> None:
     filter = {"eventTypes": ["user.*"], "userId": "bob"}
     assert await whole(world.api, 10, filter=filter) == world.those(lambda event: means(filter, event))
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_a_replay_ends_with_the_event_at_the_cursor_up_to_which_it_goes(world: SampleApi) -> None:
+async def test_a_replay_ends_with_the_event_at_the_cursor_given_as_its_end(world: SampleApi) -> None:
     last = world.events[99]
     ids = await whole(world.api, 40, upTo=cursor.encode("e", last["_id"], tag=await same_log.tag(world.log)))
     assert ids == world.those()[:100]
@@ -94,7 +94,7 @@ async def test_a_replay_stays_as_it_was_at_its_first_page_whatever_arrives(
     assert await whole(alone, 10) == [f"p{n}" for n in range(50)]
 
 
-async def test_a_listing_that_pages_on_neither_repeats_nor_skips_when_events_arrive(
+async def test_paging_neither_repeats_nor_skips_events_when_new_ones_arrive(
     alone: RunningApi, client: Client, subject_prefix: str, log: Log
 ) -> None:
     query = "query ($after: String) { events(first: 10, after: $after) { nodes { id } pageInfo { endCursor } } }"
@@ -118,6 +118,6 @@ async def publish(client: Client, prefix: str, numbers: range, log: Log) -> None
 
 @pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("cursor", ["e1-ffffffff", "e2-1", "e01"])
-async def test_a_cursor_that_no_replay_of_this_log_gives_is_refused(world: SampleApi, cursor: str) -> None:
+async def test_a_cursor_that_no_replay_of_this_log_issues_is_refused(world: SampleApi, cursor: str) -> None:
     error = await world.api.refusal("query ($after: String) { replay(after: $after) { nodes { id } } }", after=cursor)
     assert (error["extensions"]["code"], error["extensions"]["field"]) == ("BAD_USER_INPUT", "after")

@@ -24,7 +24,7 @@ def served(settings: Settings) -> Settings:
     return settings.model_copy(update={"port": free(), "lease_seconds": 0.5})
 
 
-async def test_what_is_published_is_answered_by_the_one_command(
+async def test_the_one_command_also_stores_what_is_published(
     served: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
     async with eventscope_process(served, "serve"):
@@ -45,7 +45,7 @@ async def test_the_ingester_ends_with_the_api(end: int, served: Settings, log: L
     assert (await checkpoint.read(log)).holder is None or end == signal.SIGKILL
 
 
-async def test_an_ingester_that_is_killed_is_started_again(
+async def test_an_ingester_that_is_killed_is_restarted(
     served: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
     async with eventscope_process(served, "serve"):

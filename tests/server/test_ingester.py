@@ -10,7 +10,7 @@ from nats.aio.client import Client
 QUERY = '{ eventTypes(prefix: "user.") { type fields { path count } fieldsCountedTo } }'
 
 
-async def test_the_fields_of_what_comes_in_are_counted(
+async def test_the_fields_of_new_events_are_counted(
     ingesting: None,
     api: str,
     client: Client,

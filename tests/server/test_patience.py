@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from eventscope.server.patience import START_SECONDS, SUSPENDED_SECONDS, Patience
 
 
-def test_it_is_over_when_a_worker_that_has_answered_keeps_silent_for_so_long() -> None:
+def test_patience_ends_when_a_worker_that_has_answered_is_silent_for_that_long() -> None:
     patience = Patience(10.0, since=0.0)
     patience.hear(100.0)
     for now in range(101, 111):
@@ -15,14 +15,14 @@ def test_it_is_over_when_a_worker_that_has_answered_keeps_silent_for_so_long() -
     assert patience.is_over(110.1)
 
 
-def test_a_worker_that_has_yet_to_answer_is_given_the_time_that_a_start_takes() -> None:
+def test_a_worker_that_has_yet_to_answer_gets_the_time_that_a_start_takes() -> None:
     patience = Patience(1.0, since=0.0)
     patience.miss(START_SECONDS - 1, 0.0)
     assert not patience.is_over(START_SECONDS - 1)
     assert patience.is_over(START_SECONDS + 1)
 
 
-def test_a_machine_that_stood_still_begins_anew() -> None:
+def test_after_a_standstill_of_the_machine_patience_starts_again() -> None:
     patience = Patience(10.0, since=0.0)
     patience.hear(0.0)
     patience.miss(100_000.0, 99_999.0)
@@ -31,7 +31,7 @@ def test_a_machine_that_stood_still_begins_anew() -> None:
 
 
 @given(st.lists(st.floats(0.15, SUSPENDED_SECONDS), min_size=10, max_size=60))
-def test_it_is_never_over_while_we_come_late_ourselves(late: list[float]) -> None:
+def test_patience_never_ends_while_we_ourselves_wake_late(late: list[float]) -> None:
     patience, now = Patience(10.0, since=0.0), 0.0
     patience.hear(now)
     for one in late:

@@ -21,7 +21,7 @@ QUERY = "{ log { head } stats { totalEvents } events(first: 1) { nodes { id } } 
 
 
 @pytest.mark.parametrize("ignored", [False, True])
-async def test_resolvers_that_were_cancelled_before_they_started_are_not_reported(ignored: bool) -> None:
+async def test_resolvers_that_are_cancelled_before_they_start_cause_no_warning(ignored: bool) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         if ignored:

@@ -42,7 +42,7 @@ async def test_the_one_ingester_beside_them_stores_what_is_published(
         await until(lambda: _stored(served))
 
 
-async def test_a_worker_that_is_killed_comes_back_and_questions_are_answered_meanwhile(
+async def test_a_worker_that_is_killed_is_restarted_and_queries_are_answered_meanwhile(
     served: Settings, log: Log, client: Client
 ) -> None:
     async with eventscope_process(served, *WORKERS) as keeper:
@@ -73,7 +73,7 @@ async def test_a_worker_that_does_not_answer_is_replaced_and_the_other_is_left_a
         assert 'name="worker 2"' not in text
 
 
-async def test_no_worker_is_replaced_after_all_of_the_machine_stood_still(
+async def test_no_worker_is_replaced_after_the_whole_machine_stood_still(
     served: Settings, log: Log, client: Client
 ) -> None:
     async with eventscope_process(served.model_copy(update={"worker_seconds": 1.0}), *WORKERS) as keeper:
@@ -91,7 +91,7 @@ async def test_no_worker_is_replaced_after_all_of_the_machine_stood_still(
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-async def test_they_end_with_the_one_that_keeps_them(
+async def test_the_workers_end_with_their_keeper(
     end: int, served: Settings, log: Log, client: Client, alive: Alive
 ) -> None:
     async with eventscope_process(served, *WORKERS) as keeper:
@@ -102,7 +102,7 @@ async def test_they_end_with_the_one_that_keeps_them(
         await until(lambda: not any(map(alive, children)))
 
 
-async def test_whichever_is_asked_tells_the_metrics_of_all_and_of_the_log_once(
+async def test_any_worker_returns_the_metrics_of_all_and_those_of_the_log_once(
     served: Settings, log: Log, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")  # which is nothing between siblings
@@ -116,7 +116,7 @@ async def test_whichever_is_asked_tells_the_metrics_of_all_and_of_the_log_once(
             assert sum(line.startswith("eventscope_log_head ") for line in lines) == 1
 
 
-async def test_a_server_that_is_not_there_is_told_once_and_nothing_is_kept_running(served: Settings) -> None:
+async def test_a_missing_server_is_reported_once_and_nothing_is_kept_running(served: Settings) -> None:
     async with eventscope_process(
         served.model_copy(update={"nats_url": f"nats://127.0.0.1:{free()}"}), *WORKERS
     ) as keeper:
@@ -124,7 +124,7 @@ async def test_a_server_that_is_not_there_is_told_once_and_nothing_is_kept_runni
 
 
 @pytest.mark.parametrize("place", [WorkerSlot(1, 7, Path("/tmp/x")), WorkerSlot(12, 3, Path("/tmp/a:b"))])
-def test_a_place_is_read_as_it_was_written(place: WorkerSlot) -> None:
+def test_a_slot_is_parsed_as_it_was_written(place: WorkerSlot) -> None:
     assert WorkerSlot.parse(str(place)) == place
 
 

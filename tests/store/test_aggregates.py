@@ -39,7 +39,7 @@ def places(heads: dict[tuple[str, str], ExpectedHead], order: Order) -> list[tup
 
 @given(data=st.data())
 @settings(max_examples=100, deadline=None)
-def test_a_page_of_aggregates_is_what_their_kept_events_say(corpus: RandomLog, data: st.DataObject) -> None:
+def test_a_page_of_aggregates_equals_what_their_kept_events_show(corpus: RandomLog, data: st.DataObject) -> None:
     filter = AggregateCriteria(
         types=data.draw(st.none() | st.lists(st.sampled_from(AGGREGATE_TYPES), max_size=3).map(tuple), "types"),
         ids=data.draw(st.none() | st.lists(st.sampled_from(AGGREGATE_IDS), max_size=3).map(tuple), "ids"),
@@ -70,7 +70,7 @@ def test_a_page_of_aggregates_is_what_their_kept_events_say(corpus: RandomLog, d
 
 @given(data=st.data())
 @settings(max_examples=40, deadline=None)
-def test_aggregates_asked_for_by_name_are_what_their_kept_events_say(corpus: RandomLog, data: st.DataObject) -> None:
+def test_aggregates_by_name_equal_what_their_kept_events_show(corpus: RandomLog, data: st.DataObject) -> None:
     one = st.tuples(st.sampled_from([*AGGREGATE_TYPES, "unknown"]), st.sampled_from(AGGREGATE_IDS))
     names = data.draw(st.lists(one, max_size=12), "names")
     state: State = data.draw(st.sampled_from(["whole", "tidied"]), "state")
@@ -84,9 +84,7 @@ def test_aggregates_asked_for_by_name_are_what_their_kept_events_say(corpus: Ran
         assert_same(aggregate, heads[name])
 
 
-async def test_an_aggregate_is_its_first_and_its_last_event_and_how_many_there_are(
-    log: Log, appender: Appender
-) -> None:
+async def test_an_aggregate_has_its_first_and_last_event_and_their_number(log: Log, appender: Appender) -> None:
     await appender.store(event("user.created", of=ANN, at=5), event("user.updated", of=ANN, at=3))
     await appender.store(event(), event("user.moved", of=ANN, at=4))
     assert await aggregates.by_name(log, [ANN]) == [
@@ -96,7 +94,7 @@ async def test_an_aggregate_is_its_first_and_its_last_event_and_how_many_there_a
     ]
 
 
-async def test_what_has_expired_counts_nowhere_but_in_the_version(log: Log, appender: Appender, clock: Clock) -> None:
+async def test_expired_events_count_only_in_the_version(log: Log, appender: Appender, clock: Clock) -> None:
     appender.retention = Retention({"*": 1, "user.created": 3})
     await appender.store(event("user.created", of=ANN, at=1), event("user.moved", of=ANN, at=2))
     clock.now = NOON + DAY // 2
@@ -120,7 +118,7 @@ async def test_what_has_expired_counts_nowhere_but_in_the_version(log: Log, appe
     assert await aggregates.count(log, AggregateCriteria(), 10) == 0
 
 
-async def test_one_that_expires_while_it_is_asked_for_is_left_out(log: Log, appender: Appender) -> None:
+async def test_an_aggregate_that_expires_while_it_is_read_is_left_out(log: Log, appender: Appender) -> None:
     appender.retention = Retention({"*": 1})
     await appender.store(event(of=ANN))
     ticks = iter([NOON + DAY - 1, NOON + DAY, NOON + DAY])
@@ -128,7 +126,7 @@ async def test_one_that_expires_while_it_is_asked_for_is_left_out(log: Log, appe
 
 
 @pytest.mark.parametrize("tidied", [False, True], ids=["before the housekeeping", "after the housekeeping"])
-async def test_versions_never_restart_though_every_event_has_expired(
+async def test_versions_never_restart_even_when_every_event_has_expired(
     log: Log, appender: Appender, clock: Clock, tidied: bool
 ) -> None:
     appender.retention = Retention({"*": 1})
@@ -159,9 +157,7 @@ async def test_an_aggregate_with_one_event_that_is_kept_for_ever_stays(
     assert await counts.aggregates(log, Scope()) == 1
 
 
-async def test_an_aggregate_is_deleted_by_its_own_event_and_brought_back_by_another(
-    log: Log, appender: Appender
-) -> None:
+async def test_an_aggregate_is_deleted_by_its_own_event_and_restored_by_another(log: Log, appender: Appender) -> None:
     async def deleted(type: str) -> bool:
         await appender.store(event(type, of=ANN))
         [ann] = await aggregates.by_name(log, [ANN])

@@ -48,7 +48,7 @@ HOSTILE: dict[str, object] = {
 }
 
 
-async def test_whatever_is_sent_comes_out_as_it_went_in(log: Log, appender: Appender) -> None:
+async def test_whatever_is_sent_is_returned_unchanged(log: Log, appender: Appender) -> None:
     raws = {name: orjson.dumps(value) for name, value in HOSTILE.items()}
     assert max(map(len, raws.values())) <= 1024 * 1024
     small = {name for name, raw in raws.items() if len(raw) < 10_000}
@@ -64,7 +64,7 @@ async def test_whatever_is_sent_comes_out_as_it_went_in(log: Log, appender: Appe
             assert text(found["extensions"]) == text({"$x": value}), name
 
 
-async def test_content_from_the_log_is_known_when_it_is_sent_again(log: Log, appender: Appender) -> None:
+async def test_content_from_the_log_is_recognized_when_it_is_sent_again(log: Log, appender: Appender) -> None:
     messages = [event(id=name, at=1, data=value) for name, value in HOSTILE.items() if len(text(value)) < 10_000]
     await appender.store(*messages)
     stored = await appender.store(*messages)
@@ -97,7 +97,7 @@ async def test_names_may_be_any_text(log: Log, appender: Appender) -> None:
         )
 
 
-def test_only_what_json_has_no_word_for_is_refused() -> None:
+def test_only_what_json_cannot_express_is_refused() -> None:
     assert orjson.loads(orjson.dumps({"a": 1}, default=plain)) == {"a": 1}
     with pytest.raises(TypeError):
         orjson.dumps(object(), default=plain)

@@ -4,7 +4,7 @@ from eventscope.store.diagnostics import IndexFacts, own_indexes, server_facts
 from eventscope.store.log import INDEXES, Log
 
 
-async def test_a_server_as_it_should_be_tells_so(log: Log) -> None:
+async def test_a_server_that_is_set_up_correctly_reports_it(log: Log) -> None:
     found = await server_facts(log)
     assert found.version[0].isdigit()
     assert found.replica_set is not None
@@ -22,7 +22,7 @@ async def test_the_clock_of_a_server_on_this_machine_is_ours(log: Log) -> None:
     assert abs(found.ahead) <= found.doubt + 0.001
 
 
-async def test_every_index_that_is_wanted_is_there_after_the_log_was_made(log: Log) -> None:
+async def test_every_required_index_exists_once_the_log_is_prepared(log: Log) -> None:
     found = await server_facts(log)
     assert set(own_indexes()) <= found.indexes
     assert len(own_indexes()) == sum(map(len, INDEXES.values()))
@@ -30,7 +30,7 @@ async def test_every_index_that_is_wanted_is_there_after_the_log_was_made(log: L
     assert ttl == {"events(expireAt)": 0, "rejected(expireAt)": 0}
 
 
-async def test_an_index_is_known_by_what_matters_of_it(log: Log) -> None:
+async def test_an_index_is_described_by_the_properties_that_matter(log: Log) -> None:
     await log.events.drop_index("messageId_1")
     await log.events.create_index([("messageId", 1)], name="another_name")
     try:

@@ -90,7 +90,7 @@ async def test_an_event_is_in_every_answer_until_its_hour_and_in_none_from_then_
     assert [cell.type for cell in await counts.cells(log, Scope())] == ["lasting"]
 
 
-async def test_when_all_has_expired_nothing_is_left_and_positions_go_on(
+async def test_when_everything_has_expired_nothing_is_left_and_positions_continue(
     log: Log, appender: Appender, clock: Clock
 ) -> None:
     appender.retention = Retention({"*": 1})
@@ -105,13 +105,13 @@ async def test_when_all_has_expired_nothing_is_left_and_positions_go_on(
 
 
 class TestExpiredThrough:
-    async def test_nothing_has_expired_in_a_log_that_keeps_all(self, log: Log, appender: Appender) -> None:
+    async def test_nothing_expires_in_a_log_that_keeps_everything(self, log: Log, appender: Appender) -> None:
         await appender.store(event())
         assert await expired_events(log) == []
         assert await expiry.expired_through(log, EVERYTHING) == 0
 
     @pytest.mark.parametrize("tidied", [False, True], ids=["before the housekeeping", "after the housekeeping"])
-    async def test_the_last_expired_position_is_that_of_the_types_that_the_filter_means(
+    async def test_the_last_expired_position_is_that_of_the_types_that_match_the_filter(
         self, log: Log, appender: Appender, clock: Clock, tidied: bool
     ) -> None:
         appender.retention = Retention({"*": 0, "brief.*": 1})
@@ -124,7 +124,7 @@ class TestExpiredThrough:
         for filter, through in EXPECTED:
             assert await expiry.expired_through(log, filter) == through, filter
 
-    async def test_it_only_rises(self, log: Log, appender: Appender, clock: Clock) -> None:
+    async def test_the_last_expired_position_only_rises(self, log: Log, appender: Appender, clock: Clock) -> None:
         appender.retention = Retention({"*": 1})
         for day in range(4):
             clock.now = NOON + day * DAY
@@ -152,7 +152,7 @@ EXPECTED: list[tuple[Filter, int]] = [
 
 @given(data=st.data())
 @settings(max_examples=50, deadline=None)
-def test_what_has_expired_is_known_by_type_for_any_moment(corpus: RandomLog, data: st.DataObject) -> None:
+def test_expired_positions_are_known_by_type_at_any_moment(corpus: RandomLog, data: st.DataObject) -> None:
     filter = data.draw(types(), "filter")
     state: State = data.draw(st.sampled_from(["whole", "tidied"]), "state")
     log = corpus.at(data.draw(moments(corpus), "now"), state)
@@ -164,7 +164,7 @@ def test_what_has_expired_is_known_by_type_for_any_moment(corpus: RandomLog, dat
     assert through == max(gone, default=0)
 
 
-async def test_housekeeping_leaves_what_is_kept_and_can_be_done_at_any_time(
+async def test_housekeeping_leaves_kept_events_alone_and_can_run_at_any_time(
     log: Log, appender: Appender, clock: Clock
 ) -> None:
     appender.retention = Retention({"*": 2, "brief": 1})
@@ -204,9 +204,7 @@ async def test_what_mongodb_has_not_deleted_yet_stays_counted(log: Log, appender
     assert {row["_id"]["type"] for row in (await rows(log))["rollups"] if "hour" in row["_id"]} == {"usual"}
 
 
-async def test_a_clock_that_was_wrong_for_a_while_has_changed_no_answer(
-    log: Log, appender: Appender, clock: Clock
-) -> None:
+async def test_a_clock_that_was_wrong_for_a_while_changes_no_answer(log: Log, appender: Appender, clock: Clock) -> None:
     appender.retention = Retention({"*": 30, "brief": 1})
     await appender.store(*(event(type, of=(type, "1")) for type in ("brief", "usual") for _ in range(5)))
     before, counted = await rows(log), await answers(log)
@@ -219,7 +217,7 @@ async def test_a_clock_that_was_wrong_for_a_while_has_changed_no_answer(
     assert await expired_events(log) == []
 
 
-async def test_a_row_that_an_event_is_added_to_meanwhile_is_not_taken_away(
+async def test_a_row_to_which_an_event_is_added_meanwhile_is_not_removed(
     log: Log, appender: Appender, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     appender.retention = Retention({"*": 1})
@@ -243,7 +241,7 @@ async def test_a_row_that_an_event_is_added_to_meanwhile_is_not_taken_away(
 
 
 class TestHousekeeping:
-    async def test_it_is_done_once_an_hour(self, log: Log, appender: Appender, clock: Clock) -> None:
+    async def test_housekeeping_is_done_once_an_hour(self, log: Log, appender: Appender, clock: Clock) -> None:
         appender.retention = Retention({"*": 1})
         await appender.store(event())
         housekeeping = Housekeeping(log)
@@ -254,7 +252,7 @@ class TestHousekeeping:
             await delete_expired(log)
 
     @pytest.mark.parametrize("days", [-40, 40])
-    async def test_it_is_put_off_with_one_word_for_as_long_as_the_clocks_are_apart(
+    async def test_housekeeping_is_put_off_with_one_log_line_while_the_clocks_are_apart(
         self, log: Log, caplog: pytest.LogCaptureFixture, days: int
     ) -> None:
         skew = days * DAY
@@ -282,7 +280,7 @@ class TestHousekeeping:
         assert await expired_events(log) == [Expired("a", 7)]
 
 
-async def test_days_of_which_all_has_expired_and_minutes_of_which_all_is_deleted_are_forgotten(
+async def test_rows_of_fully_expired_days_and_of_fully_deleted_minutes_are_removed(
     log: Log, appender: Appender, clock: Clock
 ) -> None:
     appender.retention = Retention({"*": 2, "brief": 1, "lasting": 0})
@@ -303,7 +301,7 @@ async def test_days_of_which_all_has_expired_and_minutes_of_which_all_is_deleted
     assert await named("minute") == []
 
 
-async def test_it_goes_through_many_rows_some_at_a_time(
+async def test_many_rows_are_processed_a_few_at_a_time(
     log: Log, appender: Appender, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(expiry, "PIECE", 2)
@@ -316,9 +314,7 @@ async def test_it_goes_through_many_rows_some_at_a_time(
     assert (left["rollups"], left["populations"], len(left["expirations"])) == ([], [], 7)
 
 
-async def test_what_is_none_of_its_rows_does_not_keep_it_from_tidying(
-    log: Log, appender: Appender, clock: Clock
-) -> None:
+async def test_foreign_documents_do_not_prevent_housekeeping(log: Log, appender: Appender, clock: Clock) -> None:
     appender.retention = Retention({"*": 1})
     await appender.store(event("a", of=("user", "1")), event("b", of=("user", "2")))
     await log.rollups.update_one({"_id.type": "a", "_id.hour": {"$exists": True}}, {"$set": {"lastPosition": "x"}})

@@ -21,7 +21,7 @@ async def test_the_last_incidents_are_kept_and_all_are_counted(log: Log) -> None
     assert (found.count, len(found.last), found.last[-1]) == (22, 20, Incident(NOON, "22"))
 
 
-async def test_what_is_acknowledged_is_all_that_happened_by_then(log: Log, appender: Appender) -> None:
+async def test_everything_that_has_happened_so_far_is_acknowledged(log: Log, appender: Appender) -> None:
     await appender.store(event())
     await log.meta.update_one({"_id": checkpoint.ID}, {"$set": {"lostCount": 7}})
     await log.meta.insert_one({"_id": quota.ID, "codes": {"A": 2, "B": 1}, "since": 1, "last": 1})
@@ -33,13 +33,13 @@ async def test_what_is_acknowledged_is_all_that_happened_by_then(log: Log, appen
 
 
 @pytest.mark.parametrize("damage", [{"last": 1}, {"last": [{"at": "noon"}]}, {"count": "1"}])
-async def test_damaged_notes_are_named(log: Log, damage: dict[str, object]) -> None:
+async def test_damaged_records_are_named(log: Log, damage: dict[str, object]) -> None:
     await log.meta.insert_one({"_id": incidents.ID, **damage})
     with pytest.raises(Blocked, match="the record of incidents in meta is damaged: "):
         await incidents.read(log)
 
 
-async def test_the_last_word_of_a_stopped_ingester_is_read_as_it_was_said(log: Log) -> None:
+async def test_the_last_report_of_a_stopped_ingester_is_read_as_it_was_written(log: Log) -> None:
     assert await stopped.last(log) is None
     for reason in ("first", "$at is no field"):
         await stopped.report(log, "ann", reason)
@@ -48,7 +48,7 @@ async def test_the_last_word_of_a_stopped_ingester_is_read_as_it_was_said(log: L
     assert await stopped.last(log) is None
 
 
-async def test_that_a_new_log_was_begun_is_an_error_in_the_log(log: Log, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_recreated_log_is_logged_as_an_error(log: Log, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(2):
         async with writing(log, FOREVER, "ann", 60) as writer:
             assert writer is not None

@@ -61,22 +61,22 @@ def _faults(busy: Explainer, name: str) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("name", _names("in order"))
-def test_the_index_gives_a_page_in_its_order_and_little_else(busy: Explainer, name: str) -> None:
+def test_the_index_returns_a_page_in_order_and_little_else(busy: Explainer, name: str) -> None:
     assert _faults(busy, name) == {}
 
 
 @pytest.mark.parametrize("name", _names("cut"))
-def test_the_ends_of_a_time_range_cost_what_happened_in_their_minutes_at_most(busy: Explainer, name: str) -> None:
+def test_the_ends_of_a_time_range_cost_at_most_the_events_of_their_minutes(busy: Explainer, name: str) -> None:
     assert _faults(busy, name) == {}
 
 
 @pytest.mark.parametrize("name", _names("sorted"))
-def test_what_is_put_in_order_afterwards_is_found_by_index(busy: Explainer, name: str) -> None:
+def test_what_is_sorted_afterwards_is_found_by_an_index(busy: Explainer, name: str) -> None:
     assert _faults(busy, name) == {}
 
 
 @pytest.mark.parametrize("name", _names("free"))
-def test_what_no_index_serves_is_looked_for_in_windows_of_positions(busy: Explainer, name: str) -> None:
+def test_what_no_index_serves_is_searched_in_windows_of_positions(busy: Explainer, name: str) -> None:
     assert _faults(busy, name) == {}
 
 
@@ -100,7 +100,7 @@ def test_the_thousandth_page_is_a_range_of_keys_like_the_first(busy: Explainer) 
     assert looked == [(15, 15, 15)] * 4
 
 
-def test_no_question_goes_through_a_whole_collection(busy: Explainer) -> None:
+def test_no_query_scans_a_whole_collection(busy: Explainer) -> None:
     log = busy.log
     heads = AggregateCriteria
     led = [shape.filter for shape in SHAPES.values() if shape.kind != "free"]
@@ -156,7 +156,7 @@ def test_no_question_goes_through_a_whole_collection(busy: Explainer) -> None:
     assert scanning == []
 
 
-def test_the_events_of_one_id_are_counted_without_going_through_the_others(busy: Explainer) -> None:
+def test_the_events_of_one_id_are_counted_without_scanning_the_others(busy: Explainer) -> None:
     for one in IDENTIFIED:
         theirs = busy.run(pages.count(busy.log, one))
         for question in (counts.cells, counts.aggregates):
@@ -168,7 +168,7 @@ def test_the_events_of_one_id_are_counted_without_going_through_the_others(busy:
             assert {"$limit": counts.MOST_COUNTED + 1} in command["pipeline"]
 
 
-def test_a_page_of_aggregates_is_found_without_going_through_the_others(busy: Explainer) -> None:
+def test_a_page_of_aggregates_is_found_without_scanning_the_others(busy: Explainer) -> None:
     user = ("user",)
     for filter in (AggregateCriteria(), AggregateCriteria(user)):
         for below in (None, 2500):
@@ -209,7 +209,7 @@ async def _path_indexes(log: Log) -> set[str]:
     return {name for name in await log.events.index_information() if name.startswith(PATH)}
 
 
-async def test_paths_that_are_named_get_indexes_and_those_that_are_not_lose_them(log: Log) -> None:
+async def test_paths_in_the_settings_get_indexes_and_others_lose_them(log: Log) -> None:
     own = set(await log.events.index_information())
     await prepare(replace(log, indexed_paths=("data.email", "metadata.tenant")))
     assert await _path_indexes(log) == {"path_data.email", "path_metadata.tenant"}
@@ -222,7 +222,7 @@ async def test_paths_that_are_named_get_indexes_and_those_that_are_not_lose_them
     await log.events.drop_index("somebody's own")
 
 
-async def test_indexes_that_others_have_replaced_are_dropped(log: Log) -> None:
+async def test_replaced_indexes_are_dropped(log: Log) -> None:
     await log.events.create_index([("userId", 1), ("_id", 1)])
     await prepare(log)
     assert "userId_1__id_1" not in await log.events.index_information()
@@ -236,7 +236,7 @@ async def test_two_processes_may_prepare_a_log_at_once(log: Log) -> None:
         assert await _path_indexes(log) == set()
 
 
-async def test_an_indexed_path_answers_as_any_other_does(log: Log, appender: Appender) -> None:
+async def test_a_condition_on_an_indexed_path_has_the_same_result_as_on_any_other(log: Log, appender: Appender) -> None:
     """An index of a path omits no event and refuses none, whatever value is at the path."""
     values: list[Any] = [1, 1.0, "1", True, None, [], [1], [[1]], {"a": 1}, [{"a": 1}, {"a": [2]}], {"": {"$a": 1}}]
     there = replace(log, indexed_paths=("data", "data.a", "data.a.a"))
@@ -254,7 +254,7 @@ async def test_an_indexed_path_answers_as_any_other_does(log: Log, appender: App
         await prepare(log)
 
 
-async def test_an_index_that_is_yet_to_be_made_is_done_without(log: Log, appender: Appender) -> None:
+async def test_queries_work_without_an_index_that_is_yet_to_be_created(log: Log, appender: Appender) -> None:
     await appender.store(*(event(f"a.{n % 3}", userId="ann") for n in range(9)))
     await log.events.drop_index("userId_1__id_1_type_1_aggregateType_1")
     try:

@@ -7,7 +7,7 @@ from eventscope.store.mongo.budget import ReadBudget
 from eventscope.store.recent_events import RecentEvents
 
 
-async def test_a_log_within_a_budget_is_the_same_in_all_else(log: Log) -> None:
+async def test_a_log_with_a_budget_is_otherwise_the_same(log: Log) -> None:
     whole = replace(log, question_seconds=3.0, indexed_paths=("data.a",), tail=RecentEvents(1))
     budget = ReadBudget(1000)
     part = whole.within(budget)

@@ -27,7 +27,7 @@ async def log(mongo_url: str, database_name: str, driver: Driver, clock: Clock) 
         yield log
 
 
-async def test_a_unique_index_of_others_refuses_the_message_and_is_named(log: Log, appender: Appender) -> None:
+async def test_a_foreign_unique_index_causes_a_rejection_and_is_named(log: Log, appender: Appender) -> None:
     await log.events.create_index("data.email", unique=True, name="emails")
     await appender.store(event(data={"email": "a"}))
     before = await everything(log)
@@ -44,7 +44,7 @@ async def test_a_unique_index_of_others_refuses_the_message_and_is_named(log: Lo
     assert (await appender.store(event(data={"email": "b"}))).events[0]["_id"] == 2
 
 
-async def test_a_message_that_is_stored_already_is_known_though_such_an_index_has_its_value(
+async def test_a_stored_message_is_recognized_although_such_an_index_has_its_value(
     log: Log, appender: Appender
 ) -> None:
     await log.events.create_index("data.email", unique=True)
@@ -53,7 +53,7 @@ async def test_a_message_that_is_stored_already_is_known_though_such_an_index_ha
     assert (stored.duplicates, stored.rejected) == (1, 0)
 
 
-async def test_a_unique_index_on_aggregates_refuses_the_message(log: Log, appender: Appender) -> None:
+async def test_a_foreign_unique_index_on_aggregates_causes_a_rejection(log: Log, appender: Appender) -> None:
     await log.aggregates.create_index("_id.id", unique=True, name="ids")
     await appender.store(event(of=ADA))
     with pytest.raises(Unstorable, match="unique index ids of the collection aggregates"):
@@ -82,7 +82,7 @@ async def test_a_foreign_document_stops_the_log_until_it_is_gone_and_is_never_ov
     assert (stored.events[0]["_id"], stored.rejected) == (2, 1)
 
 
-async def test_a_foreign_event_may_be_of_a_lost_race_until_somebody_looks_anew(log: Log, appender: Appender) -> None:
+async def test_a_foreign_event_may_come_from_a_lost_race_until_the_next_start(log: Log, appender: Appender) -> None:
     await appender.store(event(of=ADA))
     await log.events.insert_one({"_id": 2, "x": 1})
     before = await everything(log)
@@ -130,7 +130,7 @@ async def test_a_unique_index_on_what_the_log_counts_stops_it_until_it_is_droppe
 
 
 @pytest.mark.parametrize("name", ["rejected", "events"])
-async def test_a_validator_of_what_messages_are_kept_in_refuses_the_message(
+async def test_a_validator_on_a_collection_of_messages_causes_a_rejection(
     name: str, log: Log, appender: Appender
 ) -> None:
     await log.mongo.database.command({"collMod": name, "validator": {"never": {"$exists": True}}})
@@ -139,7 +139,7 @@ async def test_a_validator_of_what_messages_are_kept_in_refuses_the_message(
 
 
 @pytest.mark.parametrize("name", ["rollups", "populations", "aggregates", "meta"])
-async def test_a_validator_of_what_the_log_counts_stops_it_until_it_is_removed(
+async def test_a_validator_on_what_the_log_counts_stops_it_until_it_is_removed(
     name: str, log: Log, appender: Appender
 ) -> None:
     await log.mongo.database.command({"collMod": name, "validator": {"never": {"$exists": True}}})
@@ -151,7 +151,7 @@ async def test_a_validator_of_what_the_log_counts_stops_it_until_it_is_removed(
 
 
 @pytest.mark.parametrize("begun", [False, True])
-async def test_a_validator_of_the_checkpoint_is_reported_to_an_ingester_that_takes_over(log: Log, begun: bool) -> None:
+async def test_a_validator_on_the_checkpoint_is_reported_to_an_ingester_that_takes_over(log: Log, begun: bool) -> None:
     await log.meta.insert_one({"_id": "other"})
     if begun:
         await checkpoint.acquire(log, "ann", 60)
@@ -161,7 +161,7 @@ async def test_a_validator_of_the_checkpoint_is_reported_to_an_ingester_that_tak
             await checkpoint.acquire(log, "ann", 60)
 
 
-async def test_a_validator_of_what_is_noted_of_expired_events_is_no_fault_of_a_message(
+async def test_a_validator_on_the_notes_of_expired_events_is_not_a_message_fault(
     log: Log, appender: Appender, clock: Clock
 ) -> None:
     appender.retention = Retention({"*": 1})
@@ -184,7 +184,7 @@ async def _capped(log: Log, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["events", "aggregates", "rejected", "rollups"])
 @pytest.mark.parametrize("change", [_view, _capped])
-async def test_a_collection_that_cannot_hold_a_log_any_more_is_no_fault_of_a_message(
+async def test_a_collection_that_can_no_longer_hold_a_log_is_not_a_message_fault(
     change: Callable[[Log, str], Coroutine[Any, Any, None]], name: str, log: Log, appender: Appender
 ) -> None:
     await appender.store(event(of=ADA), rejected_message(b"x"))
@@ -193,14 +193,14 @@ async def test_a_collection_that_cannot_hold_a_log_any_more_is_no_fault_of_a_mes
         await appender.store(event(of=ADA), rejected_message(b"y"))
 
 
-async def test_a_count_that_is_no_number_stops_the_log(log: Log, appender: Appender) -> None:
+async def test_a_count_that_is_not_a_number_stops_the_log(log: Log, appender: Appender) -> None:
     await appender.store(event("a.b"))
     await log.rollups.update_many({}, {"$set": {"n": "many"}})
     with pytest.raises(Blocked, match="refuses to write to the collection rollups: "):
         await appender.store(event("a.b"))
 
 
-async def test_a_race_that_is_lost_is_told_from_an_obstacle(log: Log, appender: Appender) -> None:
+async def test_a_lost_race_is_distinguished_from_an_obstacle(log: Log, appender: Appender) -> None:
     other = Appender(log, appender.at)
     await other.store(event(id="1"))
     with pytest.raises(LeaseLost):

@@ -118,7 +118,7 @@ def stage(request: pytest.FixtureRequest, mongo_url: str) -> Iterator[Stage]:
 
 @given(st.lists(STEPS, max_size=10))
 @settings(max_examples=25, deadline=None)
-def test_statistics_are_always_a_recount_of_what_has_not_expired(stage: Stage, steps: list[Step]) -> None:
+def test_statistics_always_equal_a_recount_of_unexpired_events(stage: Stage, steps: list[Step]) -> None:
     stage.play(steps)
 
 

@@ -25,7 +25,7 @@ async def bare(mongo_url: str, database_name: str, driver: Driver, clock: Clock)
         yield log
 
 
-async def test_an_index_of_another_name_with_the_same_keys_and_options_serves(bare: Log) -> None:
+async def test_an_index_with_another_name_and_the_same_keys_and_options_is_used(bare: Log) -> None:
     await bare.events.create_index([("type", 1), ("_id", 1)], name="of a DBA")
     await bare.events.create_index("messageId", unique=True, name="ids")
     await bare.events.create_index("expireAt", expireAfterSeconds=0, name="ttl")
@@ -63,7 +63,7 @@ UNFIT: dict[str, tuple[str, list[tuple[str, int]], Document, str]] = {
 
 
 @pytest.mark.parametrize(("name", "keys", "options", "sentence"), UNFIT.values(), ids=UNFIT)
-async def test_an_index_that_does_not_serve_is_told_with_the_command_that_drops_it(
+async def test_an_unsuitable_index_is_reported_with_the_command_that_drops_it(
     name: str, keys: list[tuple[str, int]], options: Document, sentence: str, bare: Log
 ) -> None:
     index = await bare.mongo.collection(name).create_index(keys, **options)
@@ -82,7 +82,7 @@ async def test_an_index_that_is_in_nobodys_way_stays(bare: Log) -> None:
     assert (await bare.events.index_information())["messageId_1"]["unique"]
 
 
-async def test_values_that_are_there_twice_are_told(bare: Log) -> None:
+async def test_duplicate_values_are_reported(bare: Log) -> None:
     await bare.events.insert_many([{"_id": 1, "messageId": "a"}, {"_id": 2, "messageId": "a"}])
     with pytest.raises(CannotStart, match=r"collection events has duplicates of a value .* remove one of the two"):
         await prepare(bare)
@@ -113,7 +113,7 @@ async def _collated(log: Log) -> None:
         (_collated, "meta has a collation of its own"),
     ],
 )
-async def test_what_cannot_hold_a_log_is_told(
+async def test_a_collection_that_cannot_hold_a_log_is_reported(
     make: Callable[[Log], Coroutine[Any, Any, None]], sentence: str, bare: Log
 ) -> None:
     await make(bare)
@@ -121,7 +121,7 @@ async def test_what_cannot_hold_a_log_is_told(
         await prepare(bare)
 
 
-async def test_an_ingester_that_begins_to_write_makes_the_indexes_that_are_missing(bare: Log) -> None:
+async def test_an_ingester_that_begins_to_write_creates_missing_indexes(bare: Log) -> None:
     for _ in range(2):
         async with writing(bare, FOREVER, "ann", 60) as writer:
             assert writer is not None
@@ -146,7 +146,7 @@ LOST: dict[str, tuple[tuple[str, ...], str]] = {
 
 
 @pytest.mark.parametrize(("names", "sentence"), LOST.values(), ids=LOST)
-async def test_nothing_is_written_while_collections_were_lost_and_all_goes_on_when_they_are_back(
+async def test_nothing_is_written_while_collections_are_missing_and_writing_continues_when_they_are_restored(
     names: tuple[str, ...], sentence: str, bare: Log
 ) -> None:
     await prepare(bare)
@@ -172,7 +172,7 @@ async def test_nothing_is_written_while_collections_were_lost_and_all_goes_on_wh
         assert writer.at.head == 3
 
 
-async def test_documents_beyond_the_checkpoint_are_told(bare: Log) -> None:
+async def test_documents_beyond_the_checkpoint_are_reported(bare: Log) -> None:
     await prepare(bare)
     await (await Appender.of(bare)).store(event(of=ADA))
     await bare.events.insert_one({"_id": 9})
@@ -186,7 +186,7 @@ async def test_documents_beyond_the_checkpoint_are_told(bare: Log) -> None:
             pass
 
 
-async def test_events_that_have_expired_are_no_loss(bare: Log, clock: Clock) -> None:
+async def test_expired_events_do_not_count_as_lost(bare: Log, clock: Clock) -> None:
     await prepare(bare)
     appender = await Appender.of(bare)
     appender.retention = Retention({"*": 1})
@@ -201,7 +201,7 @@ async def test_events_that_have_expired_are_no_loss(bare: Log, clock: Clock) -> 
         await expiry.tidy(bare)
 
 
-async def test_a_collection_that_was_replaced_ends_the_time_of_its_writer(bare: Log) -> None:
+async def test_a_replaced_collection_ends_the_turn_of_the_writer(bare: Log) -> None:
     with pytest.raises(Unavailable, match="the collection rejected was dropped or replaced just now"):
         async with writing(bare, FOREVER, "ann", 60) as writer:
             assert writer is not None

@@ -45,7 +45,7 @@ def page(
 
 @given(data=st.data())
 @settings(max_examples=150, deadline=None)
-def test_what_it_answers_is_what_mongodb_answers(corpus: RandomLog, data: st.DataObject) -> None:
+def test_answers_from_memory_equal_those_of_mongodb(corpus: RandomLog, data: st.DataObject) -> None:
     state: State = data.draw(st.sampled_from(["whole", "tidied"]), "state")
     log = corpus.at(data.draw(moments(corpus), "now"), state)
     head = data.draw(st.integers(0, len(corpus.events)), "head")
@@ -77,7 +77,7 @@ def test_what_it_answers_is_what_mongodb_answers(corpus: RandomLog, data: st.Dat
         assert list(map(text, found)) == list(map(text, expected))
 
 
-def test_it_answers_pages_that_lie_in_it_whole() -> None:
+def test_pages_that_are_completely_in_memory_are_answered() -> None:
     tail = taking((1, 60), (61, 120))
     assert (len(tail), tail.floor, tail.head) == (100, 20, 120)
     assert page(tail, 100) == list(range(120, 20, -1))
@@ -89,14 +89,14 @@ def test_it_answers_pages_that_lie_in_it_whole() -> None:
     assert page(tail, 5, above=120, newest_first=False) == []
 
 
-def test_it_answers_everything_while_it_holds_the_whole_log() -> None:
+def test_every_page_is_answered_while_the_whole_log_is_in_memory() -> None:
     tail = taking((1, 3))
     assert page(tail) == [3, 2, 1]
     assert page(tail, newest_first=False) == [1, 2, 3]
     assert page(taking()) == []
 
 
-def test_it_answers_nothing_before_it_is_told_where_the_log_ends() -> None:
+def test_nothing_is_answered_while_the_end_of_the_log_is_unknown() -> None:
     tail = RecentEvents(10)
     assert page(tail, above=5) is None
     tail.add(7, events(8, 9), 9, 20)
@@ -104,26 +104,26 @@ def test_it_answers_nothing_before_it_is_told_where_the_log_ends() -> None:
     assert page(tail, 3) is None
 
 
-def test_after_a_hole_it_begins_anew() -> None:
+def test_after_a_hole_memory_starts_afresh() -> None:
     tail = taking((1, 10), (12, 14))
     assert (tail.floor, tail.head, len(tail)) == (11, 14, 3)
 
 
-def test_what_it_knows_already_is_not_taken_twice() -> None:
+def test_events_in_memory_are_not_added_twice() -> None:
     tail = taking((1, 10))
     tail.add(4, events(5, 12), 12, 80)
     tail.add(3, events(4, 6), 6, 30)
     assert page(tail, newest_first=False) == list(range(1, 13))
 
 
-def test_it_is_bounded_by_bytes_too() -> None:
+def test_memory_is_limited_in_bytes_too() -> None:
     tail = taking(*((n, n) for n in range(1, 31)), most_bytes=105)
     assert page(tail, 10) == list(range(30, 20, -1))
     tail.add(30, events(31, 31), 31, 106)
     assert (len(tail), tail.floor, tail.head) == (0, 31, 31)
 
 
-def test_it_lacks_events_while_it_is_less_than_half_full_and_there_are_some() -> None:
+def test_memory_has_room_for_older_events_while_it_is_less_than_half_full_and_there_are_some() -> None:
     tail = RecentEvents(10)
     assert not tail.has_room_for_older
     tail.restart(20)
@@ -135,14 +135,14 @@ def test_it_lacks_events_while_it_is_less_than_half_full_and_there_are_some() ->
     assert (tail.has_room_for_older, tail.floor) == (False, 0)
 
 
-def test_what_was_read_for_another_place_is_not_taken() -> None:
+def test_events_that_were_read_for_another_floor_are_not_added() -> None:
     tail = taking((1, 10))
     tail.restart(20)
     tail.extend(10, events(1, 10)[::-1], 100, whole=True)
     assert (len(tail), tail.floor) == (0, 20)
 
 
-def test_what_is_rare_is_left_to_the_index() -> None:
+def test_a_filter_that_rarely_matches_is_left_to_the_index() -> None:
     tail = taking((1, 80))
     tail.add(80, events(81, 81, "b.happened"), 81, 10)
     tail.add(81, events(82, 81 + SEARCH_FACTOR), 81 + SEARCH_FACTOR, 10 * SEARCH_FACTOR)
@@ -155,7 +155,7 @@ def test_what_is_rare_is_left_to_the_index() -> None:
     ]
 
 
-def test_the_bytes_of_events_are_those_of_the_batches_that_they_came_with() -> None:
+def test_the_bytes_of_events_are_those_of_their_batches() -> None:
     tail = RecentEvents(100, HUGE)
     tail.restart(0)
     tail.add(0, events(1, 4), 4, 40)

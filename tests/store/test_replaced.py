@@ -98,7 +98,7 @@ async def totals(log: Log) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("rename", [False, True])
-async def test_events_that_were_dropped_under_load_stop_the_log_until_they_are_back(log: Log, rename: bool) -> None:
+async def test_events_that_were_dropped_under_load_stop_the_log_until_they_are_restored(log: Log, rename: bool) -> None:
     backup = await dump(log, "events")
     await lost_under_load(log, "events", rename=rename)
     await blocked(log, "collection events was lost or replaced, and holds 2 of the 5 events that were counted")
@@ -108,7 +108,7 @@ async def test_events_that_were_dropped_under_load_stop_the_log_until_they_are_b
     assert [row["_id"] for row in await log.events.find({}).sort("_id", 1).to_list(None)] == [1, 2, 3, 4, 5, 6]
 
 
-async def test_a_loss_is_accepted_only_when_an_operator_says_so(log: Log) -> None:
+async def test_a_loss_is_accepted_only_by_an_operator(log: Log) -> None:
     await lost_under_load(log, "events")
     await recount(log, silent, repair=True, accept_loss=True)
     assert (await totals(log))[0] == 2
@@ -121,7 +121,7 @@ async def test_events_and_their_counts_that_were_lost_together_are_noticed_too(l
     await blocked(log, "reaches from position 4 to 5, but the event at 3 is not known to have expired")
 
 
-async def test_aggregates_that_were_dropped_under_load_stop_the_log_until_a_recount_makes_them_anew(log: Log) -> None:
+async def test_aggregates_that_were_dropped_under_load_stop_the_log_until_a_recount_rebuilds_them(log: Log) -> None:
     await lost_under_load(log, "aggregates")
     sentence = (
         "aggregates was lost or replaced, and holds 1 of the 2 aggregates that were counted: run `eventscope recount`"
@@ -141,7 +141,7 @@ async def test_aggregates_that_were_dropped_under_load_stop_a_recount_too_once_e
 
 
 @pytest.mark.parametrize("names", [["rollups"], ["populations"], ["populations", "rollups"]])
-async def test_counts_that_were_dropped_under_load_are_made_anew(
+async def test_counts_that_were_dropped_under_load_are_rebuilt(
     log: Log, names: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     await lost_under_load(log, *names)
@@ -152,7 +152,7 @@ async def test_counts_that_were_dropped_under_load_are_made_anew(
     assert (await recount(log, silent, repair=False)).wrong == []
 
 
-async def test_counts_that_were_not_restored_are_made_anew(log: Log) -> None:
+async def test_counts_that_were_not_restored_are_rebuilt(log: Log) -> None:
     await restore(log, await dump(log, *(name for name in KEPT if name not in ("rollups", "populations")), "meta"))
     for name in ("rollups", "populations"):
         await log.mongo.collection(name).drop()
@@ -160,14 +160,14 @@ async def test_counts_that_were_not_restored_are_made_anew(log: Log) -> None:
     assert await totals(log) == (4, 1)
 
 
-async def test_counts_that_were_emptied_are_made_anew(log: Log) -> None:
+async def test_counts_that_were_emptied_are_rebuilt(log: Log) -> None:
     await log.rollups.delete_many({})
     await log.populations.delete_many({})
     await write(log, event("c"))
     assert await totals(log) == (4, 1)
 
 
-async def test_a_backup_that_was_restored_whole_is_written_on(log: Log) -> None:
+async def test_writing_continues_in_a_completely_restored_backup(log: Log) -> None:
     backup = await dump(log, *KEPT, "meta")
     await write(log, event("later"))
     await restore(log, backup)
@@ -185,7 +185,7 @@ async def test_an_older_backup_of_all_but_the_checkpoint_stops_the_log(log: Log)
         await write(log, event("c"))
 
 
-async def test_what_has_expired_is_not_missed_in_a_restored_log(log: Log, clock: Clock) -> None:
+async def test_expired_events_are_not_missed_in_a_restored_log(log: Log, clock: Clock) -> None:
     await write(log, event("brief"), event("long"), event("brief"), retention=Retention({"brief": 1}))
     backup = await dump(log, *KEPT)
     clock.now += 26 * HOUR
@@ -198,7 +198,7 @@ async def test_what_has_expired_is_not_missed_in_a_restored_log(log: Log, clock:
     assert (await checkpoint.read(log)).head == 8
 
 
-async def test_rejections_that_are_gone_are_said_to_be(log: Log, caplog: pytest.LogCaptureFixture) -> None:
+async def test_missing_rejections_are_reported(log: Log, caplog: pytest.LogCaptureFixture) -> None:
     await log.rejected.drop()
     await write(log, event("c"))
     assert "the collection rejected was dropped or replaced" in caplog.text
@@ -206,7 +206,7 @@ async def test_rejections_that_are_gone_are_said_to_be(log: Log, caplog: pytest.
     assert incident.said.startswith("the collection rejected was dropped or replaced")
 
 
-async def test_an_older_log_that_is_put_in_the_place_of_the_new_one_is_not_called_a_slow_ingester(log: Log) -> None:
+async def test_an_older_log_that_replaces_the_new_one_is_not_mistaken_for_a_slow_ingester(log: Log) -> None:
     backup = await dump(log, *KEPT, "meta")
     async with writing(log, FOREVER, "ann", 60) as writer:
         assert writer is not None

@@ -30,7 +30,7 @@ async def source() -> AsyncIterator[Source]:
     yield Source()
 
 
-async def test_who_asks_while_it_is_read_shares_the_next_reading(source: Source) -> None:
+async def test_calls_during_a_read_share_the_next_read(source: Source) -> None:
     flight = SingleFlight[int]()
     first = flight.join(source.read)
     await until(lambda: source.began == 1)
@@ -42,7 +42,7 @@ async def test_who_asks_while_it_is_read_shares_the_next_reading(source: Source)
     assert source.began == 2
 
 
-async def test_an_answer_is_never_older_than_its_question(source: Source) -> None:
+async def test_an_answer_is_never_older_than_its_query(source: Source) -> None:
     flight = SingleFlight[int]()
     source.may.set()
 
@@ -56,7 +56,7 @@ async def test_an_answer_is_never_older_than_its_question(source: Source) -> Non
     assert source.began < 20 * 200
 
 
-async def test_an_error_is_that_of_all_who_shared_the_reading_and_of_nobody_else(source: Source) -> None:
+async def test_an_error_reaches_all_callers_that_share_the_read_and_nobody_else(source: Source) -> None:
     flight = SingleFlight[int]()
     source.value = -1
     failing = [flight.join(source.read) for _ in range(2)]
@@ -70,7 +70,7 @@ async def test_an_error_is_that_of_all_who_shared_the_reading_and_of_nobody_else
     assert await later == 3
 
 
-async def test_who_gives_up_waiting_stops_nobody_else(source: Source) -> None:
+async def test_a_caller_that_stops_waiting_stops_nobody_else(source: Source) -> None:
     flight = SingleFlight[int]()
     waiting = [asyncio.ensure_future(flight.join(source.read)) for _ in range(2)]
     await until(lambda: source.began == 1)

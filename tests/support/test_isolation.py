@@ -32,13 +32,13 @@ def test_nothing_that_the_shell_exports_is_left() -> None:
     assert Settings() == Settings.model_construct()
 
 
-def test_the_data_of_this_project_is_out_of_reach() -> None:
+def test_the_data_of_this_project_is_not_used() -> None:
     assert not DATA_DIR.exists()
     assert not Path.cwd().is_relative_to(ROOT)
 
 
 @pytest.mark.processes
-async def test_tests_pass_where_all_kinds_of_things_are_exported() -> None:
+async def test_tests_pass_with_all_kinds_of_exported_variables() -> None:
     tests = [f"{__file__}::{test.__name__}" for test in HERE] + [f"{ROOT}/tests/cli/test_main.py"]
     run = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests),
@@ -51,4 +51,4 @@ async def test_tests_pass_where_all_kinds_of_things_are_exported() -> None:
     assert run.returncode == 0, said.decode()[-5000:]
 
 
-HERE = (test_nothing_that_the_shell_exports_is_left, test_the_data_of_this_project_is_out_of_reach)
+HERE = (test_nothing_that_the_shell_exports_is_left, test_the_data_of_this_project_is_not_used)

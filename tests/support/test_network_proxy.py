@@ -33,7 +33,7 @@ async def proxy(heard: list[bytes]) -> AsyncIterator[Proxy]:
     server.close()
 
 
-async def test_it_lets_bytes_through_and_tells_when_a_connection_ends(proxy: Proxy, heard: list[bytes]) -> None:
+async def test_it_passes_bytes_on_and_reports_when_a_connection_ends(proxy: Proxy, heard: list[bytes]) -> None:
     reader, writer = await _called(proxy)
     assert await _said(reader, writer, b"one\n") == b"one\n"
     writer.close()
@@ -41,7 +41,7 @@ async def test_it_lets_bytes_through_and_tells_when_a_connection_ends(proxy: Pro
     await until(lambda: proxy.connections == 0)
 
 
-async def test_a_silent_line_takes_everything_and_lets_nothing_arrive_until_it_is_well_again(
+async def test_a_silent_line_accepts_everything_and_delivers_nothing_until_it_recovers(
     proxy: Proxy, heard: list[bytes]
 ) -> None:
     before_reader, before = await _called(proxy)
@@ -61,9 +61,7 @@ async def test_a_silent_line_takes_everything_and_lets_nothing_arrive_until_it_i
         writer.close()
 
 
-async def test_a_forgotten_connection_is_silent_for_ever_while_new_ones_are_well(
-    proxy: Proxy, heard: list[bytes]
-) -> None:
+async def test_a_forgotten_connection_is_silent_for_ever_while_new_ones_work(proxy: Proxy, heard: list[bytes]) -> None:
     before_reader, before = await _called(proxy)
     assert await _said(before_reader, before, b"one\n") == b"one\n"
     proxy.forget()
@@ -77,7 +75,7 @@ async def test_a_forgotten_connection_is_silent_for_ever_while_new_ones_are_well
         writer.close()
 
 
-async def test_a_slow_line_takes_its_time_both_ways(proxy: Proxy) -> None:
+async def test_a_slow_line_is_slow_in_both_directions(proxy: Proxy) -> None:
     reader, writer = await _called(proxy)
     clock = asyncio.get_running_loop().time
     proxy.slow(0.1)
@@ -87,7 +85,7 @@ async def test_a_slow_line_takes_its_time_both_ways(proxy: Proxy) -> None:
     writer.close()
 
 
-async def test_a_line_that_is_cut_breaks_and_refuses_connections(proxy: Proxy) -> None:
+async def test_a_cut_line_breaks_and_refuses_connections(proxy: Proxy) -> None:
     reader, writer = await _called(proxy)
     assert await _said(reader, writer, b"one\n") == b"one\n"
     await proxy.cut()

@@ -16,5 +16,5 @@ def test_a_test_with_the_mark_can() -> None:
     subprocess.run([sys.executable, "-c", ""], check=True)
 
 
-def test_a_test_that_has_a_server_from_a_fixture_is_marked(request: pytest.FixtureRequest, stream_name: str) -> None:
+def test_a_test_that_gets_a_server_from_a_fixture_is_marked(request: pytest.FixtureRequest, stream_name: str) -> None:
     assert request.node.get_closest_marker("processes")

@@ -91,7 +91,7 @@ async def asked_from(origin: str, api: RunningApi) -> Any:
 
 
 @pytest.mark.parametrize("star", [False, True])
-async def test_a_page_of_an_origin_that_is_listed_queries_subscribes_and_reads_errors(
+async def test_a_page_of_a_listed_origin_queries_subscribes_and_reads_errors(
     settings: Settings, log: Log, client: Client, star: bool
 ) -> None:
     await stored(log, 1, 2)
@@ -123,7 +123,7 @@ async def test_a_page_of_another_origin_gets_nothing(settings: Settings, log: Lo
         }
 
 
-async def test_an_event_source_loses_nothing_and_hears_nothing_twice_when_its_connection_breaks(
+async def test_an_event_source_misses_and_repeats_nothing_when_its_connection_breaks(
     settings: Settings, log: Log, client: Client
 ) -> None:
     await stored(log, 0)
@@ -146,7 +146,7 @@ async def test_an_event_source_loses_nothing_and_hears_nothing_twice_when_its_co
         assert await page.evaluate("seen") == [f"m{n}" for n in range(1, 5)]
 
 
-async def test_an_event_source_does_not_ask_again_for_a_replay_that_is_complete(
+async def test_an_event_source_does_not_reconnect_after_a_complete_replay(
     settings: Settings, log: Log, client: Client
 ) -> None:
     await stored(log, *range(5))

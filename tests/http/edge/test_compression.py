@@ -61,18 +61,20 @@ async def sent(
         *[(one, ALWAYS) for one in ("gzip, identity;q=0", "identity;q=0, *", "gzip, *;q=0", "gzip;q=0.1, *; q=0.0")],
     ],
 )
-def test_an_answer_is_packed_for_those_who_take_it_at_least_as_gladly(header: str, least: int | None) -> None:
+def test_an_answer_is_compressed_for_clients_that_prefer_gzip_or_have_no_preference(
+    header: str, least: int | None
+) -> None:
     assert min_size(header.encode()) == least
 
 
 @pytest.mark.parametrize("header", ["identity;q=0", "*;q=0", "gzip;q=0, identity;q=0", "br, *;q=0"])
-def test_who_takes_nothing_that_there_is_is_told_from_who_takes_it_as_it_is(header: str) -> None:
+def test_clients_that_accept_neither_encoding_are_distinguished_from_those_that_accept_identity(header: str) -> None:
     with pytest.raises(NotAcceptable):
         min_size(header.encode())
 
 
 @given(st.binary(max_size=60))
-def test_no_header_whatever_breaks_it(header: bytes) -> None:
+def test_no_header_makes_it_fail(header: bytes) -> None:
     with suppress(NotAcceptable):
         assert min_size(header) in (None, ALWAYS, LEAST)
 
@@ -86,7 +88,7 @@ QUESTIONS = [
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(("method", "path", "query"), QUESTIONS)
-async def test_a_large_answer_is_packed_and_says_the_same(
+async def test_a_large_answer_is_compressed_and_has_the_same_content(
     http: httpx.AsyncClient, method: str, path: str, query: str
 ) -> None:
     as_it_is, plain = await sent(http, method, path, query, None)
@@ -105,14 +107,16 @@ async def test_a_large_answer_is_packed_and_says_the_same(
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("taken", [None, "", "identity", "br", "gzip;q=0"])
-async def test_who_does_not_ask_for_it_gets_an_answer_as_it_is(http: httpx.AsyncClient, taken: str | None) -> None:
+async def test_clients_that_do_not_accept_gzip_get_an_uncompressed_answer(
+    http: httpx.AsyncClient, taken: str | None
+) -> None:
     for method, path, query in QUESTIONS:
         response, _ = await sent(http, method, path, query, taken)
         assert "content-encoding" not in response.headers
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_a_small_answer_is_packed_only_for_those_who_take_nothing_else(http: httpx.AsyncClient) -> None:
+async def test_a_small_answer_is_compressed_only_for_clients_that_accept_nothing_else(http: httpx.AsyncClient) -> None:
     _, plain = await sent(http, "POST", "/graphql", SMALL, "gzip")
     assert plain == b'{"data":{"log":{"head":300}}}'
     _, packed = await sent(http, "POST", "/graphql", SMALL, "gzip, identity;q=0")
@@ -122,14 +126,14 @@ async def test_a_small_answer_is_packed_only_for_those_who_take_nothing_else(htt
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_pages_that_are_listed_get_it_packed_as_well(http: httpx.AsyncClient) -> None:
+async def test_pages_of_listed_origins_get_compressed_answers_too(http: httpx.AsyncClient) -> None:
     response, packed = await sent(http, "POST", "/graphql", LARGE, "gzip", origin="https://ours.example")
     assert response.headers["access-control-allow-origin"] == "https://ours.example"
     assert gzip.decompress(packed).startswith(b'{"data"')
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_an_answer_that_takes_long_to_pack_is_as_right(http: httpx.AsyncClient) -> None:
+async def test_an_answer_that_takes_long_to_compress_has_the_same_content(http: httpx.AsyncClient) -> None:
     query = "{" + "".join(f"a{n}: events(first: 300) {{ nodes {{ data metadata }} }} " for n in range(8)) + "}"
     _, plain = await sent(http, "POST", "/graphql", query, None)
     _, packed = await sent(http, "POST", "/graphql", query, "gzip")
@@ -139,7 +143,7 @@ async def test_an_answer_that_takes_long_to_pack_is_as_right(http: httpx.AsyncCl
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("taken", ["gzip", "gzip, identity;q=0"])
-async def test_an_event_stream_comes_event_by_event_as_it_is(http: httpx.AsyncClient, taken: str) -> None:
+async def test_an_event_stream_arrives_event_by_event_uncompressed(http: httpx.AsyncClient, taken: str) -> None:
     query = "subscription { events(from: BEGINNING) { __typename ... on Event { id data } } }"
     async with open_stream(http, query, accept=EVENTS, headers={"accept-encoding": taken}) as stream:
         assert "content-encoding" not in stream.response.headers

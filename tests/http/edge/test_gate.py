@@ -103,7 +103,7 @@ def refusal(response: httpx.Response) -> str:
 
 
 @pytest.mark.parametrize(("method", "path", "accept"), [*DATA, ("GET", "/graphql", "text/html"), ("GET", "/", "*/*")])
-async def test_a_name_that_is_not_ours_gets_421_and_what_to_set(
+async def test_a_request_for_a_foreign_name_gets_421_and_the_setting_to_change(
     http: httpx.AsyncClient, method: str, path: str, accept: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -116,14 +116,14 @@ async def test_a_name_that_is_not_ours_gets_421_and_what_to_set(
 
 @pytest.mark.parametrize("host", ["api.example.org", "API.example.org.:443", "ours.example", "localhost", "[::1]:80"])
 @pytest.mark.parametrize(("method", "path", "accept"), DATA)
-async def test_names_that_are_ours_and_addresses_are_answered(
+async def test_requests_for_our_names_and_for_addresses_are_answered(
     http: httpx.AsyncClient, method: str, path: str, accept: str, host: str
 ) -> None:
     assert (await ask(http, method, path, accept, host=host)).status_code == 200
 
 
 @pytest.mark.parametrize("path", OPEN)
-async def test_health_and_metrics_are_told_under_any_name(http: httpx.AsyncClient, path: str) -> None:
+async def test_health_and_metrics_are_served_under_any_name(http: httpx.AsyncClient, path: str) -> None:
     response = await http.get(path, headers={"host": "eventscope-api.svc:8000", "sec-fetch-site": "cross-site"})
     assert response.status_code in (200, 503)
 
@@ -133,12 +133,12 @@ async def test_health_and_metrics_are_told_under_any_name(http: httpx.AsyncClien
     [[], [""], ["a b"], ["user@localhost"], ["localhost", "localhost"], ["localhost", "evil.example"], ["[::1"]],
 )
 @pytest.mark.parametrize("path", ["/graphql?query={log{head}}", "/events/stats", "/nothing"])
-async def test_what_names_no_host_or_several_is_400(http: httpx.AsyncClient, path: str, hosts: list[str]) -> None:
+async def test_a_request_with_no_host_or_several_gets_400(http: httpx.AsyncClient, path: str, hosts: list[str]) -> None:
     assert await raw(http, f"GET {path} HTTP/1.1", *(f"Host: {host}" for host in hosts)) == 400
 
 
 @pytest.mark.parametrize(("host", "status"), [("localhost", 200), ("evil.example", 421)])
-async def test_a_whole_address_in_the_first_line_changes_nothing_of_what_host_says(
+async def test_an_absolute_address_in_the_request_line_does_not_override_host(
     http: httpx.AsyncClient, host: str, status: int
 ) -> None:
     for name in ("evil.example", "localhost"):
@@ -147,11 +147,11 @@ async def test_a_whole_address_in_the_first_line_changes_nothing_of_what_host_sa
 
 @given(host=st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=40))
 @examples(max_examples=150, deadline=None)
-async def test_no_host_whatever_breaks_it(http: httpx.AsyncClient, host: str) -> None:
+async def test_no_host_makes_it_fail(http: httpx.AsyncClient, host: str) -> None:
     assert await raw(http, "GET /events/stats?limit=0 HTTP/1.1", f"Host: {host}") in (400, 421)
 
 
-async def test_a_websocket_asks_by_a_name_that_is_ours(world: SampleApi) -> None:
+async def test_a_websocket_must_use_one_of_our_names(world: SampleApi) -> None:
     async def handshake(host: str) -> bytes:
         reader, writer = await asyncio.open_connection(world.api.http.base_url.host, world.api.http.base_url.port)
         writer.write(
@@ -189,7 +189,7 @@ async def test_a_page_of_another_site_is_refused_everywhere(
 
 
 @pytest.mark.parametrize(("method", "path", "accept"), DATA)
-async def test_so_is_one_whose_browser_tells_its_origin_alone(
+async def test_so_is_one_whose_browser_sends_only_its_origin(
     http: httpx.AsyncClient, method: str, path: str, accept: str
 ) -> None:
     own = str(http.base_url).rstrip("/")
@@ -199,7 +199,7 @@ async def test_so_is_one_whose_browser_tells_its_origin_alone(
 
 
 @pytest.mark.parametrize(("method", "path", "accept"), DATA)
-async def test_our_own_pages_and_what_somebody_typed_are_answered(
+async def test_our_own_pages_and_typed_addresses_are_answered(
     http: httpx.AsyncClient, method: str, path: str, accept: str
 ) -> None:
     for own in ("same-origin", "none"):
@@ -214,7 +214,7 @@ async def test_a_link_on_another_site_leads_to_the_page(http: httpx.AsyncClient)
 
 
 @pytest.mark.parametrize("header", ["origin", "sec-fetch-site"])
-async def test_what_is_said_twice_of_the_page_is_400(http: httpx.AsyncClient, header: str) -> None:
+async def test_a_repeated_header_about_the_page_gets_400(http: httpx.AsyncClient, header: str) -> None:
     twice = [f"{header}: {OURS}", f"{header}: same-origin"]
     assert await raw(http, "GET /events/stats HTTP/1.1", "Host: localhost", *twice) == 400
 
@@ -231,7 +231,7 @@ async def test_a_page_of_another_site_opens_no_websocket(world: SampleApi) -> No
 
 
 @pytest.mark.parametrize(("method", "path", "accept"), DATA)
-async def test_a_page_that_is_listed_may_ask_and_read_the_answer(
+async def test_a_page_of_a_listed_origin_may_query_and_read_the_answer(
     http: httpx.AsyncClient, method: str, path: str, accept: str
 ) -> None:
     response = await ask(http, method, path, accept, origin=OURS, sec_fetch_site="cross-site")
@@ -257,7 +257,7 @@ async def test_a_page_that_is_listed_may_ask_and_read_the_answer(
         ("GET", "/events/history", {"host": "evil.example"}, b"", 421),
     ],
 )
-async def test_it_may_read_errors_too(
+async def test_a_page_of_a_listed_origin_may_read_errors_too(
     http: httpx.AsyncClient, method: str, path: str, headers: dict[str, str], body: bytes, status: int
 ) -> None:
     response = await http.request(method, path, content=body, headers=headers | {"origin": OURS})
@@ -265,7 +265,7 @@ async def test_it_may_read_errors_too(
 
 
 @pytest.mark.parametrize("path", ["/graphql", "/events/history"])
-async def test_a_browser_that_asks_beforehand_is_told_what_such_a_page_may_send(
+async def test_a_preflight_request_is_answered_with_what_such_a_page_may_send(
     http: httpx.AsyncClient, path: str
 ) -> None:
     asked = {
@@ -286,12 +286,12 @@ async def test_a_browser_that_asks_beforehand_is_told_what_such_a_page_may_send(
     assert (response.status_code, ORIGINS in response.headers) == (403, False)
 
 
-async def test_answers_are_kept_apart_by_origin_for_those_who_say_none_too(http: httpx.AsyncClient) -> None:
+async def test_answers_vary_by_origin_even_for_clients_that_send_none(http: httpx.AsyncClient) -> None:
     assert "Origin" in (await http.post("/graphql", json=QUERY)).headers["vary"].split(", ")
 
 
 @pytest.mark.asyncio(loop_scope="function")
-async def test_a_star_lets_pages_of_any_site_ask(settings: Settings) -> None:
+async def test_a_star_lets_pages_of_any_site_query(settings: Settings) -> None:
     async with running_api(settings.model_copy(update={"origins": ("*",)})) as api:
         for origin in ("https://any.example", "null"):
             response = await ask(api.http, "POST", "/graphql", "*/*", origin=origin, sec_fetch_site="cross-site")
@@ -303,7 +303,7 @@ async def test_a_star_lets_pages_of_any_site_ask(settings: Settings) -> None:
 
 
 @pytest.mark.asyncio(loop_scope="function")
-async def test_where_no_origin_is_listed_nothing_is_said_of_origins(settings: Settings) -> None:
+async def test_if_no_origin_is_listed_answers_have_no_cors_headers(settings: Settings) -> None:
     async with running_api(settings) as api:
         response = await ask(api.http, "POST", "/graphql", "*/*")
         assert not [name for name in response.headers if name.startswith("access-control-")]
@@ -329,7 +329,7 @@ async def statuses(api: RunningApi, *forwarded: dict[str, str]) -> list[int]:
 
 @pytest.mark.asyncio(loop_scope="function")
 @pytest.mark.parametrize(("proxies", "expected"), [((), [200, 503]), (("127.0.0.0/8",), [200, 200])])
-async def test_clients_are_told_apart_by_what_a_proxy_says_and_not_by_what_anybody_says(
+async def test_clients_are_distinguished_by_what_a_trusted_proxy_reports_and_nobody_else(
     settings: Settings, proxies: tuple[str, ...], expected: list[int]
 ) -> None:
     chosen = settings.model_copy(update={"proxies": proxies, "connections_per_address": 1})
@@ -342,7 +342,7 @@ async def test_clients_are_told_apart_by_what_a_proxy_says_and_not_by_what_anybo
 
 @pytest.mark.asyncio(loop_scope="function")
 @pytest.mark.parametrize(("proxies", "welcome"), [((), False), (("127.0.0.1",), True)])
-async def test_so_are_those_on_websockets(settings: Settings, proxies: tuple[str, ...], welcome: bool) -> None:
+async def test_so_are_clients_on_websockets(settings: Settings, proxies: tuple[str, ...], welcome: bool) -> None:
     chosen = settings.model_copy(update={"proxies": proxies, "connections_per_address": 1})
 
     def socket(address: str) -> connect:
@@ -367,7 +367,7 @@ async def test_so_are_those_on_websockets(settings: Settings, proxies: tuple[str
 
 @pytest.mark.asyncio(loop_scope="function")
 @pytest.mark.parametrize("proxies", [(), ("127.0.0.1",)])
-async def test_a_proxy_may_say_which_host_was_asked_if_that_is_one_of_ours(
+async def test_a_proxy_may_report_the_requested_host_if_it_is_one_of_ours(
     settings: Settings, proxies: tuple[str, ...]
 ) -> None:
     async with running_api(settings.model_copy(update={"proxies": proxies, "hosts": ("api.example.org",)})) as api:

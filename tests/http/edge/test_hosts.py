@@ -19,7 +19,7 @@ def takes(hosts: Hosts, header: str) -> bool | None:
 
 
 @given(name=NAMES, port=PORTS, dot=st.sampled_from(["", "."]), upper=st.booleans())
-def test_a_name_is_the_same_in_any_case_with_any_port_and_with_a_dot_at_its_end(
+def test_a_name_is_the_same_in_any_case_with_any_port_and_with_a_final_dot(
     name: str, port: str, dot: str, upper: bool
 ) -> None:
     header = (name.upper() if upper else name) + dot + port
@@ -31,13 +31,13 @@ def test_a_name_is_the_same_in_any_case_with_any_port_and_with_a_dot_at_its_end(
 
 
 @given(address=V4 | V6, port=PORTS)
-def test_an_address_is_taken_for_no_name_can_be_made_to_be_one(address: str, port: str) -> None:
+def test_an_address_is_accepted_since_no_name_can_be_made_to_look_like_one(address: str, port: str) -> None:
     assert takes(Hosts([]), address + port) is True
 
 
 @given(name=NAMES, port=PORTS)
 @pytest.mark.parametrize("form", ["{}.localhost", "localhost", "LOCALHOST."])
-def test_the_names_of_this_machine_are_taken(name: str, port: str, form: str) -> None:
+def test_the_names_of_this_machine_are_accepted(name: str, port: str, form: str) -> None:
     assert takes(Hosts([]), form.format(name) + port) is True
 
 
@@ -49,7 +49,7 @@ def test_the_names_of_this_machine_are_taken(name: str, port: str, form: str) ->
         "xn--lcalhost-m4a",
     ],
 )
-def test_what_is_like_a_name_that_is_taken_is_not(header: str) -> None:
+def test_names_similar_to_accepted_ones_are_refused(header: str) -> None:
     assert takes(Hosts(["api.example.org"]), header) is False
 
 
@@ -63,11 +63,11 @@ def test_what_is_like_a_name_that_is_taken_is_not(header: str) -> None:
         *("localhost\0", "l\xf6calhost", "localhost%2e", "a" * 301),
     ],
 )
-def test_what_is_no_host_is_told_from_one_that_is_not_taken(header: str) -> None:
+def test_an_invalid_host_is_distinguished_from_one_that_is_refused(header: str) -> None:
     assert takes(Hosts([]), header) is None
     assert takes(Hosts(["*"]), header) is None
 
 
 @given(st.binary(max_size=400))
-def test_no_header_whatever_breaks_it(header: bytes) -> None:
+def test_no_header_makes_it_fail(header: bytes) -> None:
     assert Hosts(["a.example"]).allows(header) in (True, False, None)

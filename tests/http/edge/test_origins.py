@@ -23,7 +23,7 @@ def foreign(origins: Origins, origin: str | None, *, site: str | None = None, ho
 
 
 @given(host=HOSTS, scheme=SCHEMES, port=PORTS)
-def test_a_page_of_the_host_that_is_asked_is_ours_by_any_scheme_and_with_its_port_said_or_not(
+def test_a_page_of_the_requested_host_is_ours_with_any_scheme_and_with_or_without_its_port(
     host: str, scheme: tuple[str, int], port: int
 ) -> None:
     name, default = scheme
@@ -36,7 +36,7 @@ def test_a_page_of_the_host_that_is_asked_is_ours_by_any_scheme_and_with_its_por
 
 
 @given(host=HOSTS, scheme=SCHEMES, port=PORTS)
-def test_an_origin_that_is_listed_may_ask_and_no_other(host: str, scheme: tuple[str, int], port: int) -> None:
+def test_only_a_listed_origin_may_query(host: str, scheme: tuple[str, int], port: int) -> None:
     name, default = scheme
     listed = Origins([f"{name.upper()}://{host.upper()}:{port}/"])
     said = f"{name}://{host}" if port == default else f"{name}://{host}:{port}"
@@ -61,25 +61,25 @@ def test_any_other_origin_is_foreign(origin: str, site: str | None) -> None:
     assert foreign(Origins(["https://ours.example"]), origin, site=site)
 
 
-def test_what_says_nothing_is_no_page() -> None:
+def test_a_request_without_these_headers_is_not_from_a_page() -> None:
     assert not foreign(Origins([]), None)
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site", "anything", ""])
-def test_a_page_that_the_browser_calls_foreign_is_so_without_an_origin_too(site: str) -> None:
+def test_a_page_that_the_browser_calls_foreign_is_foreign_even_without_an_origin(site: str) -> None:
     assert foreign(Origins(["https://ours.example"]), None, site=site)
 
 
 @pytest.mark.parametrize("site", ["same-origin", "none"])
-def test_what_the_browser_calls_our_own_is_so_behind_whatever_proxy(site: str) -> None:
+def test_a_page_that_the_browser_calls_our_own_is_ours_whatever_proxy_is_in_front(site: str) -> None:
     assert not foreign(Origins([]), "https://public.example", site=site)
 
 
 @pytest.mark.parametrize("origin", [None, "null", "http://evil.example"])
-def test_a_star_lets_all_pages_ask(origin: str | None) -> None:
+def test_a_star_lets_all_pages_query(origin: str | None) -> None:
     assert not foreign(Origins(["*"]), origin, site="cross-site")
 
 
 @given(st.binary(max_size=500), st.none() | st.binary(max_size=30), st.binary(max_size=100))
-def test_no_header_whatever_breaks_it(origin: bytes, site: bytes | None, host: bytes) -> None:
+def test_no_header_makes_it_fail(origin: bytes, site: bytes | None, host: bytes) -> None:
     assert Origins(["https://ours.example"]).is_foreign(site, origin, (host,)) in (True, False)

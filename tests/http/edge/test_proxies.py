@@ -23,7 +23,7 @@ def with_port(address: str) -> str:
 
 
 @given(peer=OUTSIDE, said=OUTSIDE | INSIDE)
-def test_nothing_is_believed_of_who_is_no_proxy(peer: str, said: str) -> None:
+def test_reports_of_a_peer_that_is_not_a_proxy_are_ignored(peer: str, said: str) -> None:
     assert client(peer, said) is None
     assert PROXIES.forwarded(peer, [(b"x-forwarded-host", b"api.example.org")]) is None
 
@@ -36,7 +36,7 @@ def test_nothing_is_believed_of_who_is_no_proxy(peer: str, said: str) -> None:
     ports=st.booleans(),
     several=st.booleans(),
 )
-def test_the_client_is_who_asked_the_outermost_proxy_whatever_it_wrote_itself(
+def test_the_client_is_the_peer_of_the_outermost_proxy_whatever_the_client_wrote(
     written: list[str], real: str, hops: list[str], peer: str, ports: bool, several: bool
 ) -> None:
     way = [*written, *(map(with_port, [real, *hops]) if ports else [real, *hops])]
@@ -44,11 +44,11 @@ def test_the_client_is_who_asked_the_outermost_proxy_whatever_it_wrote_itself(
 
 
 @pytest.mark.parametrize("said", [[], [""], ["unknown"], ["_hidden"], ["198.51.100.1, unknown"], ["evil.example"]])
-def test_where_a_proxy_does_not_say_who_asked_it_the_proxy_is_the_client(said: list[str]) -> None:
+def test_if_a_proxy_does_not_report_its_peer_the_proxy_is_the_client(said: list[str]) -> None:
     assert client("10.1.2.3", *said) == "10.1.2.3"
 
 
-def test_where_all_are_proxies_the_outermost_is_the_client() -> None:
+def test_if_all_are_proxies_the_outermost_is_the_client() -> None:
     assert client("10.1.2.3", "10.0.0.1, 10.0.0.2") == "10.0.0.1"
 
 
@@ -56,13 +56,13 @@ def test_an_ipv4_address_is_the_same_when_it_is_written_as_ipv6() -> None:
     assert client("::ffff:127.0.0.1", "::ffff:198.51.100.1") == "198.51.100.1"
 
 
-def test_the_host_is_what_the_nearest_proxy_says() -> None:
+def test_the_host_is_what_the_nearest_proxy_reports() -> None:
     headers = [(b"x-forwarded-host", b"evil.example, api.example.org"), (b"x-forwarded-for", b"198.51.100.1")]
     assert PROXIES.forwarded("127.0.0.1", headers) == Forwarded("198.51.100.1", b"api.example.org")
 
 
 @given(st.text(max_size=40), st.lists(st.binary(max_size=100), max_size=3))
-def test_no_header_whatever_breaks_it(peer: str, values: list[bytes]) -> None:
+def test_no_header_makes_it_fail(peer: str, values: list[bytes]) -> None:
     for address in (peer, "10.1.2.3"):
         PROXIES.forwarded(
             address, [(name, value) for value in values for name in (b"x-forwarded-for", b"x-forwarded-host")]

@@ -27,7 +27,7 @@ def http(world: SampleApi) -> httpx.AsyncClient:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-async def test_the_root_leads_to_the_page_whatever_is_before_it(http: httpx.AsyncClient, method: str) -> None:
+async def test_the_root_redirects_to_the_page_whatever_the_prefix(http: httpx.AsyncClient, method: str) -> None:
     response = await http.request(method, "/")
     assert response.status_code == 307
     assert urljoin("https://public.example/log/", response.headers["location"]) == "https://public.example/log/graphql"
@@ -38,7 +38,7 @@ async def test_the_root_leads_to_the_page_whatever_is_before_it(http: httpx.Asyn
 
 
 @pytest.mark.asyncio(loop_scope="function")
-async def test_without_the_page_the_root_says_what_there_is(settings: Settings) -> None:
+async def test_without_the_page_the_root_lists_what_there_is(settings: Settings) -> None:
     async with running_api(settings.model_copy(update={"graphiql": False})) as api:
         response = await api.http.get("/", headers={"accept": "text/html"})
         assert (response.status_code, response.headers["content-type"]) == (200, "text/plain; charset=utf-8")
@@ -52,7 +52,7 @@ async def test_without_the_page_the_root_says_what_there_is(settings: Settings) 
     "path",
     ["/graphql", "/events/history", "/events/stats", "/healthz", "/readyz", "/metrics", "/graphql?query=%7Ba%7D&b=%26"],
 )
-async def test_a_slash_too_many_leads_to_the_address_without_it(http: httpx.AsyncClient, path: str) -> None:
+async def test_an_extra_slash_redirects_to_the_address_without_it(http: httpx.AsyncClient, path: str) -> None:
     name, mark, query = path.partition("?")
     address = f"{name}/{mark}{query}"
     for method in ("GET", "POST"):
@@ -62,17 +62,17 @@ async def test_a_slash_too_many_leads_to_the_address_without_it(http: httpx.Asyn
             assert urljoin(before + address, response.headers["location"]) == before + path
 
 
-async def test_a_question_that_is_posted_with_a_slash_too_many_is_answered(http: httpx.AsyncClient) -> None:
+async def test_a_query_posted_with_an_extra_slash_is_answered(http: httpx.AsyncClient) -> None:
     response = await http.post("/graphql/", json={"query": "{ log { head } }"}, follow_redirects=True)
     assert response.json() == {"data": {"log": {"head": 300}}}
 
 
-async def test_a_websocket_which_follows_no_redirects_is_opened_with_a_slash_too_many(world: SampleApi) -> None:
+async def test_a_websocket_which_follows_no_redirects_is_opened_despite_an_extra_slash(world: SampleApi) -> None:
     async with open_socket(f"{world.api.socket_url}/") as socket:
         assert await socket.is_open()
 
 
 @pytest.mark.parametrize("path", ["//", "/graphql//", "/nothing/", "/events/", "//evil.example/", "/graphql/assets/"])
-async def test_nothing_else_leads_anywhere(http: httpx.AsyncClient, path: str) -> None:
+async def test_nothing_else_redirects(http: httpx.AsyncClient, path: str) -> None:
     response = await http.get(str(http.base_url).rstrip("/") + path)
     assert response.status_code == 404

@@ -20,7 +20,7 @@ from tests.support.clients.websocket import open_socket
 from tests.support.until import until
 
 
-async def test_wrong_addresses_and_methods_are_errors_like_all_others(
+async def test_wrong_addresses_and_methods_get_errors_in_the_usual_form(
     settings: Settings, log: Log, client: Client
 ) -> None:
     async with running_api(settings) as api:
@@ -41,15 +41,13 @@ async def test_wrong_addresses_and_methods_are_errors_like_all_others(
             assert page.headers["content-type"].startswith("text/plain" if method == "GET" else "application/json")
 
 
-async def test_who_is_refused_for_what_passes_is_told_when_to_ask_again(
-    settings: Settings, log: Log, client: Client
-) -> None:
+async def test_a_temporary_refusal_says_when_to_retry(settings: Settings, log: Log, client: Client) -> None:
     async with running_api(settings) as api:
         response = await api.http.get("/readyz")  # no ingester is at work
     assert (response.status_code, response.headers["retry-after"]) == (503, "1")
 
 
-async def test_the_address_of_an_ingester_answers_in_the_same_form() -> None:
+async def test_an_ingester_answers_in_the_same_form() -> None:
     port = free()
     async with serve_beside(HOST, port, [alive()]), httpx.AsyncClient(base_url=f"http://{HOST}:{port}") as http:
 
@@ -65,7 +63,7 @@ async def test_the_address_of_an_ingester_answers_in_the_same_form() -> None:
     assert error["message"] == "there is no '/graphql'; there are /healthz, /readyz and /metrics"
 
 
-async def test_a_websocket_that_is_refused_is_told_why_and_so_is_the_log_in_no_error(
+async def test_a_refused_websocket_gets_the_reason_and_the_log_has_it_without_an_error(
     settings: Settings, log: Log, client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)

@@ -80,7 +80,7 @@ async def serving(within: Bounds) -> AsyncIterator[Server]:
             await running
 
 
-async def test_headers_that_do_not_end_are_answered_with_408(caplog: pytest.LogCaptureFixture) -> None:
+async def test_endless_headers_are_answered_with_408(caplog: pytest.LogCaptureFixture) -> None:
     async with serving(Bounds(header_seconds=0.2)) as server:
         answer = await server.answer(HALF)
         assert answer.startswith(b"HTTP/1.1 408 ")
@@ -94,7 +94,7 @@ async def test_headers_that_do_not_end_are_answered_with_408(caplog: pytest.LogC
         writer.close()
 
 
-async def test_what_is_no_http_is_answered_with_400_in_the_form_of_all_errors() -> None:
+async def test_invalid_http_is_answered_with_400_in_the_form_of_all_errors() -> None:
     async with serving(Bounds()) as server:
         answer = await server.answer(b"hello\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 400 ")
@@ -102,7 +102,7 @@ async def test_what_is_no_http_is_answered_with_400_in_the_form_of_all_errors() 
     assert (error["message"], error["extensions"]) == ("Invalid HTTP request received.", {"code": "BAD_USER_INPUT"})
 
 
-async def test_a_body_that_does_not_end_is_answered_with_408_and_the_application_hears_of_it() -> None:
+async def test_an_endless_body_is_answered_with_408_and_the_application_is_notified() -> None:
     async with serving(Bounds(body_seconds=0.2)) as server:
         sent = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf"
         assert (await server.answer(sent)).startswith(b"HTTP/1.1 408 ")
@@ -110,7 +110,7 @@ async def test_a_body_that_does_not_end_is_answered_with_408_and_the_application
         assert server.reasons == ["body"]
 
 
-async def test_a_request_that_comes_in_pieces_but_in_time_is_answered() -> None:
+async def test_a_request_that_arrives_in_pieces_but_in_time_is_answered() -> None:
     async with serving(Bounds(header_seconds=20, body_seconds=20)) as server:
         reader, writer = await server.open()
         for part in (b"POST / HT", b"TP/1.1\r\nHost: x\r\nContent-Le", b"ngth: 4\r\n\r\nbo", b"dy"):
@@ -120,7 +120,7 @@ async def test_a_request_that_comes_in_pieces_but_in_time_is_answered() -> None:
         writer.close()
 
 
-async def test_a_client_that_takes_nothing_of_an_answer_is_cut_off_and_a_slow_one_is_served(
+async def test_a_client_that_reads_nothing_of_an_answer_is_cut_off_and_a_slow_one_is_served(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(http_protocol, "SLOW_SECONDS", 0.2)
@@ -132,7 +132,7 @@ async def test_a_client_that_takes_nothing_of_an_answer_is_cut_off_and_a_slow_on
         assert len(answer) > LARGE
 
 
-async def test_health_is_told_while_all_connections_are_taken_and_all_else_is_turned_away(
+async def test_health_checks_are_answered_while_all_connections_are_taken_and_everything_else_is_refused(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with serving(Bounds(connections=20, header_seconds=60)) as server:
@@ -178,7 +178,7 @@ async def test_of_far_too_many_connections_the_oldest_make_room_for_a_health_che
             one.close()
 
 
-async def test_who_says_nothing_on_a_spare_connection_gives_it_back_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_that_sends_nothing_on_a_spare_connection_loses_it_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_protocol, "SPARE_SECONDS", 0.2)
     async with serving(Bounds(connections=1, header_seconds=60)) as server:
         _, held = await server.open(HALF)
@@ -197,7 +197,7 @@ def limited(soft: int) -> Iterator[int]:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
-def test_the_soft_limit_of_descriptors_is_raised_as_far_as_is_wanted(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_soft_limit_of_descriptors_is_raised_as_far_as_needed(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     with limited(1024) as hard:
         assert raise_descriptors(1000) == 1024, "there are enough"
@@ -206,7 +206,7 @@ def test_the_soft_limit_of_descriptors_is_raised_as_far_as_is_wanted(caplog: pyt
         assert resource.getrlimit(resource.RLIMIT_NOFILE)[1] == hard
 
 
-def test_where_the_hard_limit_is_low_fewer_connections_are_taken_and_it_is_said(
+def test_if_the_hard_limit_is_low_fewer_connections_are_accepted_and_this_is_logged(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bounds_, "raise_descriptors", lambda wanted: 1024)

@@ -63,7 +63,7 @@ async def running(app: App, ping: float = 20.0) -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize("size", [0, 1, 124, 125, 126, 65_535, 65_536, 200_000])
-async def test_a_text_of_any_size_arrives_whole(size: int) -> None:
+async def test_a_text_of_any_size_arrives_completely(size: int) -> None:
     app = App()
     async with running(app) as url, connect(url, max_size=None) as client:
         await until(lambda: bool(app.scope))
@@ -75,7 +75,7 @@ async def test_a_text_of_any_size_arrives_whole(size: int) -> None:
         assert await client.recv() == '{"id":"1"}'
 
 
-async def test_nothing_goes_out_at_once_where_there_is_no_room_and_all_of_it_arrives(
+async def test_nothing_is_sent_at_once_without_room_and_all_of_it_arrives(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     app = App()
@@ -92,7 +92,7 @@ async def test_nothing_goes_out_at_once_where_there_is_no_room_and_all_of_it_arr
         await until(lambda: app.put(b"", b"x"))
 
 
-async def test_nothing_goes_out_after_the_end() -> None:
+async def test_nothing_is_sent_after_the_end() -> None:
     app = App()
     async with running(app) as url:
         async with connect(url):
@@ -101,7 +101,7 @@ async def test_nothing_goes_out_after_the_end() -> None:
         assert not app.put(b"", b"x")
 
 
-async def test_who_is_cut_off_is_gone_at_once_whatever_waits_for_it() -> None:
+async def test_a_client_that_is_cut_off_is_gone_at_once_whatever_waits_for_it() -> None:
     app = App()
     async with running(app) as url, connect(url) as client:
         await until(lambda: bool(app.scope))
@@ -114,7 +114,7 @@ async def test_who_is_cut_off_is_gone_at_once_whatever_waits_for_it() -> None:
 
 
 @pytest.mark.parametrize("reads", [True, False])
-async def test_who_does_not_answer_is_closed_with_a_code_after_which_clients_connect_again(
+async def test_a_client_that_does_not_answer_is_closed_with_a_code_after_which_clients_reconnect(
     monkeypatch: pytest.MonkeyPatch, reads: bool
 ) -> None:
     monkeypatch.setattr("eventscope.http.uvicorn.websocket_protocol.CLOSE_SECONDS", 0.1)
@@ -183,7 +183,7 @@ async def test_a_handshake_of_another_version_or_without_a_key_is_refused_in_the
     assert "Sec-WebSocket-" in error["message"]
 
 
-async def test_a_letter_that_is_split_between_frames_is_no_fault() -> None:
+async def test_a_character_that_is_split_between_frames_is_no_error() -> None:
     app = App()
     async with running(app) as url, connect(url) as socket:
         await socket.send([b"\xc3", b"\xa9"], text=True)

@@ -79,7 +79,7 @@ async def exchange(port: int, request: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
-async def test_it_is_sent_as_the_same_bytes_as_two_messages(request_: bytes) -> None:
+async def test_it_has_the_same_bytes_as_two_messages(request_: bytes) -> None:
     count = request_.count(b"%b")
     async with served(app := Application()) as port:
         whole = await exchange(port, request_.replace(b"%b", b"/whole"))
@@ -98,7 +98,7 @@ async def test_the_connection_stays_open_for_the_next_request() -> None:
         writer.close()
 
 
-async def test_the_next_one_waits_until_a_slow_client_has_read_the_last() -> None:
+async def test_the_next_response_waits_until_a_slow_client_has_read_the_last() -> None:
     request = b"GET /whole/large HTTP/1.1\r\nHost: x\r\n\r\n"
     async with served(app := Application()) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -111,7 +111,7 @@ async def test_the_next_one_waits_until_a_slow_client_has_read_the_last() -> Non
         writer.close()
 
 
-async def test_nothing_is_sent_to_a_client_that_has_left_and_the_application_is_told() -> None:
+async def test_nothing_is_sent_to_a_client_that_has_left_and_the_application_is_notified() -> None:
     async with served(app := Application()) as port:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /whole/large HTTP/1.1\r\nHost: x\r\n\r\n" * 2)

@@ -21,7 +21,7 @@ CODES = {"circles of 30": "BAD_USER_INPUT", "a schema in itself": "BAD_USER_INPU
 SMALL = {"query": "{ stats { totalEvents } }"}
 
 
-async def test_a_running_server_refuses_every_bomb_and_answers_others_meanwhile(settings: Settings, log: Log) -> None:
+async def test_a_running_server_refuses_every_bomb_and_still_answers_others(settings: Settings, log: Log) -> None:
     own = settings.model_copy(update={"port": free()})
     async with eventscope_process(own, "serve", "--no-ingest"), httpx.AsyncClient(timeout=60.0) as http:
         url = f"http://127.0.0.1:{own.port}"

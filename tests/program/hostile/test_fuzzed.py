@@ -16,7 +16,7 @@ HOOKS = "tests.program.hostile.schemathesis_hooks"
 OURS = "answer_is_no_fault_of_ours"  # the check among the hooks
 
 
-async def test_no_question_of_the_schema_is_answered_with_a_fault_of_ours(
+async def test_no_query_of_the_schema_causes_a_fault_of_ours(
     settings: Settings, log: Log, ingesting: None, tmp_path: Path
 ) -> None:
     async with running_api(settings) as api:

@@ -151,7 +151,7 @@ def _selected(type: GraphQLOutputType) -> str:
 PLACES = places()
 
 
-def test_the_places_that_take_texts_are_found() -> None:
+def test_the_arguments_that_accept_texts_are_found() -> None:
     paths = {place.path for place in PLACES}
     assert {"event.id", "events.after", "events.filter.userId", "events.filter.eventTypes", "aggregate.type"} <= paths
     assert {"aggregates.filter.ids", "stats.filter.aggregateTypes", "trace.correlationId"} <= paths
@@ -160,7 +160,7 @@ def test_the_places_that_take_texts_are_found() -> None:
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.path)
-async def test_what_looks_like_an_operator_is_a_text_or_value_like_any_other(world: SampleApi, place: Place) -> None:
+async def test_a_text_or_value_that_looks_like_an_operator_is_like_any_other(world: SampleApi, place: Place) -> None:
     """It finds what an unused text or value finds, except for objects that have exactly this text."""
     ask = world.api.http.post
     usual = (await ask("/graphql", json=place.asked(NOBODY))).json()
@@ -173,7 +173,9 @@ async def test_what_looks_like_an_operator_is_a_text_or_value_like_any_other(wor
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_event_types_after_what_looks_like_an_operator_are_those_that_sort_after_it(world: SampleApi) -> None:
+async def test_event_types_after_a_text_that_looks_like_an_operator_are_those_that_sort_after_it(
+    world: SampleApi,
+) -> None:
     types = sorted({event["type"] for event in world.events})
     for text in TEXTS:
         answer = await world.api.ask("query ($t: String!) { eventTypes(after: $t) { type } }", t=text)
@@ -203,7 +205,7 @@ async def test_an_id_that_looks_like_an_operator_finds_its_own_events(world: Sam
     "name",
     ["aggregateId", "aggregateType", "eventTypes", "fromTimestamp", "toTimestamp", "beforeTimestamp", "limit"],
 )
-async def test_so_it_is_over_rest(world: SampleApi, endpoint: str, name: str) -> None:
+async def test_the_same_holds_over_rest(world: SampleApi, endpoint: str, name: str) -> None:
     given = {"aggregateId": "u1", "aggregateType": "user"} if endpoint == "aggregate" else {}
 
     async def ask(value: str) -> tuple[int, Any]:
@@ -225,7 +227,7 @@ async def test_so_it_is_over_rest(world: SampleApi, endpoint: str, name: str) ->
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("surrogate", ["\\ud800", "\\udfff", "x\\ud83d", "\\udc00\\ud800"])
-async def test_half_a_character_is_refused(world: SampleApi, surrogate: str) -> None:
+async def test_half_a_surrogate_pair_is_refused(world: SampleApi, surrogate: str) -> None:
     body = '{"query": "query ($t: String!) { aggregate(type: $t, id: \\"x\\") { id } }", "variables": {"t": "%s"}}'
     headers = {"content-type": "application/json"}
     response = await world.api.http.post("/graphql", content=body % surrogate, headers=headers)
@@ -236,7 +238,7 @@ async def test_half_a_character_is_refused(world: SampleApi, surrogate: str) -> 
     assert response.json()["events"] == []
 
 
-async def test_what_looks_like_an_operator_is_stored_and_given_back_as_it_is(
+async def test_what_looks_like_an_operator_is_stored_and_returned_unchanged(
     settings: Settings, log: Log, client: Client, ingesting: None
 ) -> None:
     texts = [text for text in TEXTS if len(text) < 1024]

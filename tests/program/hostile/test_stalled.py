@@ -24,7 +24,7 @@ MORE: Final = 4
 GROWTH: Final = 1.10
 
 
-async def test_clients_that_stop_reading_hold_bounded_memory_delay_nobody_and_recover_complete(
+async def test_clients_that_stop_reading_hold_bounded_memory_delay_nobody_and_recover_completely(
     settings: Settings, log: Log, client: Client, ingesting: None, subject_prefix: str
 ) -> None:
     """What is waiting for them fills the memory that they may use; sending as much again adds nothing to it."""

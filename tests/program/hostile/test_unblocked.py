@@ -104,7 +104,7 @@ async def _answers(http: httpx.AsyncClient) -> bool:
 
 
 @pytest.mark.parametrize("kind", list(heavy.questions()))
-async def test_the_heaviest_questions_of_each_kind_keep_nobody_waiting(api: Watched, kind: str) -> None:
+async def test_the_heaviest_queries_of_each_kind_keep_nobody_waiting(api: Watched, kind: str) -> None:
     query, variables = heavy.questions()[kind]
     codes, waited = await api.ask(query, variables)
     assert set(codes) <= {"QUERY_TOO_COMPLEX", "BAD_USER_INPUT", "TIMEOUT"}
@@ -112,7 +112,7 @@ async def test_the_heaviest_questions_of_each_kind_keep_nobody_waiting(api: Watc
     assert await api.memory() < MOST_MEMORY
 
 
-async def test_questions_made_of_heavy_parts_at_random_keep_nobody_waiting(api: Watched) -> None:
+async def test_random_queries_made_of_heavy_parts_keep_nobody_waiting(api: Watched) -> None:
     dice = random.Random(SEED)
     slowest = (0.0, "")
     for _ in range(EXAMPLES):
@@ -125,7 +125,7 @@ async def test_questions_made_of_heavy_parts_at_random_keep_nobody_waiting(api: 
     assert await api.memory() < MOST_MEMORY
 
 
-async def test_health_is_told_while_heavy_questions_are_answered(api: Watched) -> None:
+async def test_health_checks_are_answered_while_heavy_queries_run(api: Watched) -> None:
     """This one uses wall time: how soon health is reported depends on the machine, but it must be reported."""
     questions = heavy.questions()
     chosen = [questions[kind] for kind in ("pages of objects", "a trace", "99 conditions", "1000 patterns")]
@@ -137,7 +137,7 @@ async def test_health_is_told_while_heavy_questions_are_answered(api: Watched) -
     assert told > 10
 
 
-async def test_heavy_events_and_subscriptions_that_look_at_all_of_them_keep_nobody_waiting(
+async def test_heavy_events_and_subscriptions_that_examine_all_of_them_keep_nobody_waiting(
     api: Watched, nats_url: str
 ) -> None:
     url = str(api.http.base_url).replace("http", "ws", 1).rstrip("/") + "/graphql"

@@ -33,7 +33,7 @@ def test_a_text_that_cannot_be_parsed_is_an_error_each_time(documents: Documents
             documents.of("{")
 
 
-def test_what_a_document_is_refused_for_is_told_anew_to_each_who_asks(documents: Documents) -> None:
+def test_each_request_with_a_refused_document_gets_its_errors_as_new_objects(documents: Documents) -> None:
     found = documents.of("{ nothing }")
     [one], [other] = found.refusals(), found.refusals()
     one.extensions = {"code": "MINE"}
@@ -41,7 +41,7 @@ def test_what_a_document_is_refused_for_is_told_anew_to_each_who_asks(documents:
     assert one.formatted["locations"] == other.formatted["locations"] == [{"line": 1, "column": 3}]
 
 
-def test_the_document_that_was_not_asked_for_the_longest_makes_room() -> None:
+def test_the_least_recently_used_document_makes_room() -> None:
     documents = Documents(SCHEMA, Limits(), most_documents=3)
     kept = [documents.of(text(n)) for n in range(3)]
     assert documents.of(text(0)) is kept[0]
@@ -51,21 +51,21 @@ def test_the_document_that_was_not_asked_for_the_longest_makes_room() -> None:
 
 
 @pytest.mark.parametrize("bounded", [partial(Documents, most_tokens=12), partial(Documents, most_text=60)])
-def test_large_documents_make_less_room_than_small_ones(bounded: type[Documents]) -> None:
+def test_fewer_large_documents_are_kept_than_small_ones(bounded: type[Documents]) -> None:
     documents = bounded(SCHEMA, Limits())
     kept = [documents.of(text(n)) for n in range(3)]
     assert documents.of(text(2)) is kept[2]
     assert documents.of(text(0)) is not kept[0]
 
 
-def test_one_that_is_larger_than_all_the_room_is_not_kept() -> None:
+def test_a_document_that_is_larger_than_the_whole_cache_is_not_kept() -> None:
     documents = Documents(SCHEMA, Limits(), most_text=60)
     small = documents.of(text(1))
     assert documents.of(text(2, padding=100)) is not documents.of(text(2, padding=100))
     assert documents.of(text(1)) is small
 
 
-def test_documents_that_are_refused_take_no_room_from_good_ones() -> None:
+def test_refused_documents_take_no_room_from_valid_ones() -> None:
     documents = Documents(SCHEMA, Limits(), most_documents=20)
     good = documents.of(text(0))
     bad = [documents.of(f"{{ nothing{n} }}") for n in range(100)]
@@ -74,14 +74,14 @@ def test_documents_that_are_refused_take_no_room_from_good_ones() -> None:
     assert documents.of("{ nothing1 }") is not bad[1]
 
 
-def test_when_too_much_was_compiled_all_is_forgotten_and_begins_anew(documents: Documents) -> None:
+def test_when_too_much_has_been_compiled_all_documents_are_dropped(documents: Documents) -> None:
     first = documents.of("{ __typename }")
     first.document.definitions[0].__dict__[PLACE].on_compiled(MOST_LINES + 1)
     assert documents.of("{ __typename }") is not first
     assert documents.lines == 0
 
 
-def test_an_operation_is_meant_by_its_name_or_by_being_the_only_one(documents: Documents) -> None:
+def test_an_operation_is_selected_by_its_name_or_as_the_only_one(documents: Documents) -> None:
     one = documents.of("query A { __typename }")
     assert one.query(SCHEMA, None) is not None
     assert one.query(SCHEMA, "A") is not None

@@ -111,21 +111,21 @@ async def broken(both: TwinApis, broken_services: tuple[Settings, Services]) -> 
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
-async def test_any_request_is_answered_alike(both: TwinApis, seed: int) -> None:
+async def test_any_request_gets_the_same_answer_both_ways(both: TwinApis, seed: int) -> None:
     dice = random.Random(seed)
     for _ in range(BATCH):
         difference = await both.differ(Asking(SCHEMA, dice).request(), exact=False)
         assert difference is None, difference
 
 
-async def test_every_kind_of_query_is_answered_alike_the_first_time_and_again(both: TwinApis) -> None:
+async def test_every_kind_of_query_gets_the_same_answer_both_ways_at_first_and_later(both: TwinApis) -> None:
     for _ in range(3):
         for request in QUERIES:
             difference = await both.differ(request)
             assert difference is None, difference
 
 
-async def test_every_request_that_is_odd_is_answered_alike(both: TwinApis) -> None:
+async def test_every_unusual_request_gets_the_same_answer_both_ways(both: TwinApis) -> None:
     for raw, headers, parts in ODD:
         found = [await ask(app, raw, headers, parts) for app in (both.compiled, both.plain)]
         assert found[0] == found[1], (raw[:100], headers)
@@ -143,7 +143,7 @@ QUERIES_OF_BROKEN = [
 ]
 
 
-async def test_rows_that_are_broken_give_the_same_errors(broken: TwinApis) -> None:
+async def test_broken_documents_cause_the_same_errors(broken: TwinApis) -> None:
     errors = 0
     for request in QUERIES_OF_BROKEN:
         difference = await broken.differ(request)
@@ -152,7 +152,7 @@ async def test_rows_that_are_broken_give_the_same_errors(broken: TwinApis) -> No
     assert errors > 30
 
 
-async def test_the_same_is_counted(world: SampleApi) -> None:
+async def test_both_ways_count_the_same(world: SampleApi) -> None:
     pair = twin_apis(world.settings, world.api.services)
     counted = []
     for app in (pair.compiled, pair.plain):
@@ -164,7 +164,7 @@ async def test_the_same_is_counted(world: SampleApi) -> None:
     assert len(counted[0]) > 4
 
 
-async def test_what_is_asked_once_is_not_compiled_and_what_is_asked_again_is(
+async def test_a_query_is_compiled_when_it_is_repeated_but_not_the_first_time(
     world: SampleApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(CompiledExecutor, "warm", executor.WARM)
@@ -182,7 +182,7 @@ async def test_what_is_asked_once_is_not_compiled_and_what_is_asked_again_is(
     assert 20 < lines[1] == lines[2] == lines[3]
 
 
-async def test_a_long_list_is_compiled_while_it_is_answered_for_the_first_time(
+async def test_the_items_of_a_long_list_are_compiled_within_its_first_request(
     world: SampleApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(CompiledExecutor, "warm", executor.WARM)
@@ -202,7 +202,7 @@ async def test_a_long_list_is_compiled_while_it_is_answered_for_the_first_time(
         'event(id: "m001") { id cursor type }',
     ],
 )
-async def test_plain_fields_of_whatever_has_an_id_are_compiled_whole(
+async def test_plain_fields_of_every_type_with_an_id_are_compiled_completely(
     world: SampleApi, monkeypatch: pytest.MonkeyPatch, question: str
 ) -> None:
     compiled_whole: list[object] = []
@@ -320,7 +320,7 @@ async def wanted(both: TwinApis, broken: TwinApis) -> list[Answer]:
 
 
 @pytest.mark.parametrize("mutant", MUTANTS.values(), ids=MUTANTS)
-async def test_a_mistake_in_compiling_is_seen(
+async def test_every_mistake_in_the_compiler_is_detected(
     mutant: Mutant,
     wanted: list[Answer],
     world: SampleApi,
@@ -344,7 +344,7 @@ async def test_a_mistake_in_compiling_is_seen(
     pytest.fail("nobody noticed")
 
 
-async def test_without_a_mistake_nothing_is_seen(both: TwinApis, broken: TwinApis, wanted: list[Answer]) -> None:
+async def test_without_a_mistake_nothing_is_detected(both: TwinApis, broken: TwinApis, wanted: list[Answer]) -> None:
     logs = {"both": both.compiled, "broken": broken.compiled}
     for (log, request), expected in zip(ASKED_OF_MUTANTS, wanted, strict=True):
         assert await ask(logs[log], json.dumps(request).encode(), ACCEPT) == expected

@@ -79,7 +79,7 @@ async def test_ordinary_requests_never_fall_back(world: SampleApi) -> None:
     assert await counted(app) == {}
 
 
-async def test_a_value_that_is_not_as_its_type_says_is_unusual(broken: Services) -> None:
+async def test_a_value_that_does_not_fit_its_type_is_unusual(broken: Services) -> None:
     assert await reasons(broken, "{ events { nodes { type } } }") == {UNUSUAL_VALUE: 1}
 
 
@@ -95,7 +95,7 @@ async def test_a_query_whose_function_is_known_counts_once_each_time(broken: Ser
     assert await reasons(broken, *3 * ["{ events { nodes { version } } }"]) == {ERROR: 3}
 
 
-async def test_what_nobody_foresaw_is_logged_once_and_counted_each_time(
+async def test_an_unforeseen_error_is_logged_once_and_counted_each_time(
     world: SampleApi, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     source = Compiler._source

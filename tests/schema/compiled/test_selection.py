@@ -38,7 +38,7 @@ async def read(world: SampleApi, query: str) -> list[dict[str, int] | None]:
         ("nodes { cause { data } }", {"causationId"}),
     ],
 )
-async def test_what_is_selected_is_read(world: SampleApi, selection: str, fields: set[str]) -> None:
+async def test_exactly_what_is_selected_is_read(world: SampleApi, selection: str, fields: set[str]) -> None:
     query = PAGE.format(selection) + (" fragment one on Event { userId data }" if "...one" in selection else "")
     [first, *_] = await read(world, query)
     assert first is not None
@@ -53,7 +53,7 @@ async def test_what_is_selected_is_read(world: SampleApi, selection: str, fields
         '{ aggregate(type: "user", id: "u1") { events { nodes { version } } } }',
     ],
 )
-async def test_so_it_is_wherever_events_are_listed(world: SampleApi, query: str) -> None:
+async def test_the_same_holds_wherever_events_are_listed(world: SampleApi, query: str) -> None:
     assert {"_id": 1, "version": 1} in await read(world, query)
 
 
@@ -62,7 +62,7 @@ async def test_two_selections_of_one_list_are_read_together(world: SampleApi) ->
     assert projection == {"_id": 1, "messageId": 1, "type": 1}
 
 
-async def test_for_every_field_of_an_event_it_is_known_what_it_needs() -> None:
+async def test_the_needs_of_every_field_of_an_event_are_known() -> None:
     fields = build()._schema.type_map["Event"].fields  # type: ignore[attr-defined]  # an object has fields
     assert fields.keys() <= NEEDED.keys() | FREE
     assert set(sources.KEYS.values()) <= NEEDED.keys()

@@ -17,7 +17,7 @@ def _fail(*_: object, **__: object) -> Any:
     raise AttributeError("no such thing in this version")
 
 
-def test_with_the_versions_that_are_installed_they_do(caplog: pytest.LogCaptureFixture) -> None:
+def test_with_the_installed_versions_both_ways_give_the_same_answers(caplog: pytest.LogCaptureFixture) -> None:
     assert self_check.passes()
     assert not caplog.records
 
@@ -31,7 +31,7 @@ def test_with_the_versions_that_are_installed_they_do(caplog: pytest.LogCaptureF
         (compiler, "convert"),
     ],
 )
-def test_a_version_that_works_otherwise_is_seen_and_said(
+def test_a_version_that_behaves_differently_is_detected_and_reported(
     owner: object, name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(owner, name, _fail if name != "convert" else lambda serialize, value: value)
@@ -42,14 +42,16 @@ def test_a_version_that_works_otherwise_is_seen_and_said(
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_everything_is_then_answered_without_them(world: SampleApi, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_then_everything_is_answered_without_compiled_functions(
+    world: SampleApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(CompiledExecutor, "__init__", _fail)
     both = twin_apis(world.settings, world.api.services)
     for request in QUERIES[:9]:
         assert await both.differ(request) is None
 
 
-def test_a_version_that_lacks_what_is_used_is_named(
+def test_a_version_that_lacks_an_internal_is_named(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(StrawberryGraphQLCoreExecutionContext, "settle_in_background", lambda self: None)

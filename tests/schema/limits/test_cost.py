@@ -43,13 +43,13 @@ N = {"n": 7, "m": 11}
         ("subscription { events { ... on Event { cause { id } related(first: 9) { nodes { id } } } } }", 10),
     ],
 )
-def test_an_operation_asks_for_so_many_entries(query: str, entries: int) -> None:
+def test_the_cost_of_an_operation_is_the_number_of_entries_it_requests(query: str, entries: int) -> None:
     [bill] = bills(SCHEMA, parse(query)).values()
     assert bill.of(N) == entries
 
 
 @pytest.mark.parametrize("size", [1000, 1001, 2**31, -5, "5", True, [5], 5.5])
-def test_a_size_that_no_page_takes_is_left_to_be_refused_as_such(size: Any) -> None:
+def test_a_size_that_no_page_can_have_is_refused_elsewhere(size: Any) -> None:
     """It counts as the largest page at most; a size that is no number counts as a page of default size."""
     [bill] = bills(SCHEMA, parse("query ($n: Int) { events(first: $n) { nodes { id } } }")).values()
     assert bill.of({"n": size}) <= 1000
@@ -61,7 +61,7 @@ def test_each_operation_has_a_bill_of_its_own() -> None:
     assert {name: bill.of(None) for name, bill in found.items()} == {"A": 9, "B": 0}
 
 
-def test_a_cost_with_variables_is_reckoned_once_and_filled_in_often() -> None:
+def test_a_cost_with_variables_is_computed_once_and_filled_in_for_each_request() -> None:
     """However large the document, only the lists whose sizes are variables are visited."""
     inner = " ".join(f"a{n}: cause {{ id }}" for n in range(20))
     [bill] = bills(SCHEMA, parse("query ($n: Int) { events(first: $n) { nodes { " + inner + " } } }")).values()

@@ -10,7 +10,7 @@ from eventscope.schema.limits.extent import Extent, extents
 from eventscope.schema.limits.limits import Limits
 
 
-def test_the_introspection_that_tools_begin_with_is_far_from_every_limit() -> None:
+def test_the_introspection_of_common_tools_is_far_from_every_limit() -> None:
     query = get_introspection_query(
         descriptions=True,
         specified_by_url=True,
@@ -23,7 +23,7 @@ def test_the_introspection_that_tools_begin_with_is_far_from_every_limit() -> No
     assert Limits(depth=15, root_fields=1, fields=229, aliases=0, directives=0).check(parse(query)) == []
 
 
-def test_a_limit_is_what_it_is_set_to() -> None:
+def test_limits_can_be_set() -> None:
     document = parse("{ a: log @skip(if: false) { head } }")
     exact = Limits(depth=2, root_fields=1, fields=2, aliases=1, directives=1)
     assert exact.check(document) == []
@@ -51,7 +51,9 @@ bodies = st.lists(selections(2), min_size=1, max_size=3).map(" ".join)
 
 @given(operation=bodies, fragments=st.tuples(bodies, bodies, bodies, bodies))
 @settings(max_examples=300, deadline=None)
-def test_the_extent_is_what_one_gets_by_writing_everything_out(operation: str, fragments: tuple[str, ...]) -> None:
+def test_the_extent_equals_that_of_the_document_with_all_fragments_written_out(
+    operation: str, fragments: tuple[str, ...]
+) -> None:
     """Fragments spread only later ones, so that everything can be written out."""
     own = {}
     for n, name in enumerate("ABCD"):

@@ -35,7 +35,7 @@ def deep(levels: int, width: int) -> Any:
     ],
     ids=["and", "or", "nothing", "conditions", "deep", "events"],
 )
-def test_more_objects_than_anybody_needs_are_refused(question: str, value: Any) -> None:
+def test_excessive_numbers_of_input_objects_are_refused(question: str, value: Any) -> None:
     assert too_many(question, value)
 
 
@@ -50,5 +50,5 @@ def test_more_objects_than_anybody_needs_are_refused(question: str, value: Any) 
     ],
     ids=["none", "json", "text", "one", "events"],
 )
-def test_json_and_whatever_is_no_object_does_not_count(question: str, value: Any) -> None:
+def test_json_and_values_other_than_objects_do_not_count(question: str, value: Any) -> None:
     assert not too_many(question, value)

@@ -17,7 +17,7 @@ FILTER = "query ($filter: EventFilter) { events(filter: $filter) { nodes { id } 
 
 
 @pytest.mark.parametrize("list", LISTS)
-async def test_a_page_of_1000_is_given_and_one_of_1001_is_refused(world: SampleApi, list: str) -> None:
+async def test_a_page_of_1000_is_returned_and_one_of_1001_is_refused(world: SampleApi, list: str) -> None:
     await world.api.ask("{ " + list.format("first: 1000") + " }")
     error = await world.api.refusal("{ " + list.format("first: 1001") + " }")
     assert error["extensions"] == {"code": "PAGE_TOO_LARGE", "field": "first"}
@@ -26,12 +26,12 @@ async def test_a_page_of_1000_is_given_and_one_of_1001_is_refused(world: SampleA
 
 
 @pytest.mark.parametrize("list", LISTS)
-async def test_a_page_of_less_than_nothing_is_refused(world: SampleApi, list: str) -> None:
+async def test_a_page_of_negative_size_is_refused(world: SampleApi, list: str) -> None:
     error = await world.api.refusal("{ " + list.format("first: -1") + " }")
     assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": "first"}
 
 
-async def test_pages_are_as_limited_from_the_end(world: SampleApi) -> None:
+async def test_pages_from_the_end_have_the_same_limit(world: SampleApi) -> None:
     await world.api.ask("{ events(last: 1000) { nodes { id } } }")
     error = await world.api.refusal("{ events(last: 1001) { nodes { id } } }")
     assert error["extensions"] == {"code": "PAGE_TOO_LARGE", "field": "last"}
@@ -44,7 +44,7 @@ async def test_first_and_last_together_are_refused(world: SampleApi) -> None:
     assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": "last"}
 
 
-async def test_an_operation_may_ask_for_10000_entries_and_not_for_one_more(world: SampleApi) -> None:
+async def test_an_operation_may_request_10000_entries_and_not_one_more(world: SampleApi) -> None:
     lists = " ".join(f"l{n}: events(first: 1000) {{ nodes {{ id }} }}" for n in range(10))
     await world.api.ask(f"{{ {lists} }}")
     error = await world.api.refusal(f"{{ {lists} more: events(first: 1) {{ nodes {{ id }} }} }}")
@@ -52,7 +52,7 @@ async def test_an_operation_may_ask_for_10000_entries_and_not_for_one_more(world
     assert "10000" in error["message"]
 
 
-async def test_lists_within_lists_count_as_many_times_as_they_are_asked_for(world: SampleApi) -> None:
+async def test_lists_within_lists_count_once_for_each_entry_of_the_outer_list(world: SampleApi) -> None:
     # a list of n, each with its aggregate and a hundred of that one's events
     query = "{{ events(first: {}) {{ nodes {{ aggregate {{ events(first: 98) {{ nodes {{ id }} }} }} }} }} }}"
     await world.api.ask(query.format(100))
@@ -69,7 +69,7 @@ async def test_each_operation_has_its_own_budget(world: SampleApi) -> None:
 
 
 @pytest.mark.parametrize("field", ["ids", "eventTypes", "aggregateTypes", "aggregateIds"])
-async def test_a_list_of_1000_values_is_taken_and_one_of_1001_is_refused(world: SampleApi, field: str) -> None:
+async def test_a_list_of_1000_values_is_accepted_and_one_of_1001_is_refused(world: SampleApi, field: str) -> None:
     await world.api.ask(FILTER, filter={field: [f"x{n}" for n in range(1000)]})
     error = await world.api.refusal(FILTER, filter={field: [f"x{n}" for n in range(1001)]})
     assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": field}
@@ -77,13 +77,13 @@ async def test_a_list_of_1000_values_is_taken_and_one_of_1001_is_refused(world: 
 
 
 @pytest.mark.parametrize("field", ["aggregateType", "aggregateId", "userId", "correlationId", "causationId"])
-async def test_a_text_of_1024_characters_is_taken_and_a_longer_one_is_refused(world: SampleApi, field: str) -> None:
+async def test_a_text_of_1024_characters_is_accepted_and_a_longer_one_is_refused(world: SampleApi, field: str) -> None:
     await world.api.ask(FILTER, filter={field: "x" * 1024})
     error = await world.api.refusal(FILTER, filter={field: "x" * 1025})
     assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": field}
 
 
-async def test_lists_of_other_filters_are_as_limited(world: SampleApi) -> None:
+async def test_lists_in_other_filters_have_the_same_limit(world: SampleApi) -> None:
     long = [f"x{n}" for n in range(1001)]
     for filter, field in (({"types": long}, "types"), ({"ids": long}, "ids"), ({"type": "x" * 1025}, "type")):
         query = "query ($filter: AggregateFilter) { aggregates(filter: $filter) { nodes { id } } }"

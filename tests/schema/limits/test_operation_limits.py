@@ -65,7 +65,7 @@ LIMITS = {
 
 
 @pytest.mark.parametrize("name", LIMITS)
-async def test_at_a_limit_is_an_answer_and_over_it_an_error_that_names_both_numbers(
+async def test_an_operation_at_a_limit_is_answered_and_one_over_it_gets_an_error_with_both_numbers(
     world: SampleApi, name: str
 ) -> None:
     document, most, said = LIMITS[name]
@@ -76,7 +76,7 @@ async def test_at_a_limit_is_an_answer_and_over_it_an_error_that_names_both_numb
 
 
 @pytest.mark.parametrize("name", LIMITS)
-async def test_over_websocket_it_is_as_limited(world: SampleApi, name: str) -> None:
+async def test_operations_over_websocket_have_the_same_limits(world: SampleApi, name: str) -> None:
     document, most, _ = LIMITS[name]
     async with open_socket(world.api.socket_url) as socket:
         await socket.say(subscribe("1", document(most)))
@@ -89,7 +89,7 @@ async def test_over_websocket_it_is_as_limited(world: SampleApi, name: str) -> N
 
 
 @pytest.mark.parametrize("name", ["aliases", "entries"])
-async def test_subscriptions_are_as_limited(world: SampleApi, name: str) -> None:
+async def test_subscriptions_have_the_same_limits(world: SampleApi, name: str) -> None:
     inner = {
         "aliases": " ".join(f"a{n}: id" for n in range(31)),
         "entries": "aggregate { events(first: 1000) { nodes { effects(first: 10) { nodes { id } } } } }",
@@ -101,7 +101,7 @@ async def test_subscriptions_are_as_limited(world: SampleApi, name: str) -> None
         assert [error["extensions"]["code"] for error in message["payload"]] == ["QUERY_TOO_COMPLEX"]
 
 
-async def test_mutations_are_as_limited_and_nothing_is_published(world: SampleApi) -> None:
+async def test_mutations_have_the_same_limits_and_nothing_is_published_over_one(world: SampleApi) -> None:
     head = (await world.api.ask("{ log { head } }"))["log"]["head"]
     many = " ".join(f'a{n}: publishEvent(input: {{ type: "a.b" }}) {{ messageId }}' for n in range(21))
     error = await world.api.refusal(f"mutation {{ {many} }}")
@@ -109,14 +109,14 @@ async def test_mutations_are_as_limited_and_nothing_is_published(world: SampleAp
     assert (await world.api.ask("{ log { head } }"))["log"]["head"] == head
 
 
-async def test_every_limit_that_is_exceeded_is_told(world: SampleApi) -> None:
+async def test_every_exceeded_limit_is_reported(world: SampleApi) -> None:
     answer = await world.api.answer("{ " + " ".join(f"a{n}: __typename" for n in range(31)) + " }")
     assert [error["extensions"] for error in answer["errors"]] == [{"code": "QUERY_TOO_COMPLEX"}] * 2
     assert ["root" in answer["errors"][0]["message"], "aliases" in answer["errors"][1]["message"]] == [True, True]
     assert "data" not in answer
 
 
-async def test_only_operations_count_and_each_for_itself(world: SampleApi) -> None:
+async def test_only_operations_count_each_by_itself(world: SampleApi) -> None:
     several = "query A { ...F } query B { ...F } query C { ...F } fragment F on Query {" + " __typename" * 20 + "}"
     response = await world.api.http.post("/graphql", json={"query": several, "operationName": "B"})
     assert response.json() == {"data": {"__typename": "Query"}}
@@ -132,7 +132,7 @@ async def test_only_operations_count_and_each_for_itself(world: SampleApi) -> No
         {"n": 909, "m": 10},
     ],
 )
-async def test_sizes_in_variables_count_as_they_are_given(world: SampleApi, variables: dict[str, Any]) -> None:
+async def test_sizes_in_variables_count_with_their_values(world: SampleApi, variables: dict[str, Any]) -> None:
     """The inner list has 3 entries by its variable's default, and 50, the default page size, where null is given."""
     query = """query ($n: Int = 10, $m: Int = 3) {
       events(first: $n) { nodes { effects(first: $m) { nodes { id } } } }
@@ -148,7 +148,7 @@ async def test_sizes_in_variables_count_as_they_are_given(world: SampleApi, vari
         assert "data" not in answer
 
 
-async def test_a_page_that_is_too_large_is_told_as_such_and_not_as_too_many_entries(world: SampleApi) -> None:
+async def test_a_page_that_is_too_large_is_reported_as_such_and_not_as_too_many_entries(world: SampleApi) -> None:
     for size in (1001, 10_001, 2**31 - 1):
         error = await world.api.refusal("query ($n: Int) { events(first: $n) { nodes { id } } }", n=size)
         assert error["extensions"]["code"] == "PAGE_TOO_LARGE"

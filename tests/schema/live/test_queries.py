@@ -96,7 +96,7 @@ async def publish(client: Client, prefix: str, type: str, id: str) -> None:
 # aggregate
 
 
-async def test_an_aggregate_is_delivered_as_it_is_and_whenever_it_changed(
+async def test_an_aggregate_is_delivered_in_its_present_state_and_after_each_change(
     api: RunningApi, client: Client, subject_prefix: str
 ) -> None:
     async with following(api, AGGREGATE, type="user", id="ada") as ada:
@@ -131,7 +131,7 @@ async def test_a_name_too_long_for_any_aggregate_is_refused(api: RunningApi) -> 
 # stats
 
 
-async def test_counts_are_delivered_as_they_are_and_when_they_have_changed(
+async def test_counts_are_delivered_in_their_present_state_and_after_changes(
     api: RunningApi, client: Client, subject_prefix: str
 ) -> None:
     async with following(api, STATS, filter={"eventTypes": ["user.*"]}, every=0.2) as stats:
@@ -153,7 +153,7 @@ async def test_counts_are_delivered_as_they_are_and_when_they_have_changed(
     await until(lambda: api.services.feed.subscribers == api.services.shared_queries.count == 0)
 
 
-async def test_those_who_count_the_same_share_the_reading(api: RunningApi) -> None:
+async def test_subscribers_to_the_same_counts_share_the_reads(api: RunningApi) -> None:
     async with following(api, STATS) as one, following(api, STATS, every=1) as same, following(api, STATS, every=2):
         assert await one.hear() == await same.hear()
         await until(lambda: api.services.feed.subscribers == 3)
@@ -162,13 +162,13 @@ async def test_those_who_count_the_same_share_the_reading(api: RunningApi) -> No
 
 @pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("every", [0.199, 0, -1, 3600.1, 1e308])
-async def test_a_pace_out_of_bounds_is_refused(world: SampleApi, every: float) -> None:
+async def test_a_pace_outside_the_limits_is_refused(world: SampleApi, every: float) -> None:
     assert await refusal(world.api, STATS, every=every) == {"code": "BAD_USER_INPUT", "field": "everySeconds"}
 
 
 @pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("every", [0.2, None, 3600])
-async def test_a_pace_within_bounds_is_taken(world: SampleApi, every: float | None) -> None:
+async def test_a_pace_within_the_limits_is_accepted(world: SampleApi, every: float | None) -> None:
     async with following(world.api, STATS, every=every) as stats:
         assert (await stats.hear())["totalEvents"] == len(world.events)
 
@@ -188,7 +188,7 @@ async def test_a_replay_delivers_every_event_that_matches_and_ends_at_the_head(w
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_a_replay_can_be_paused_by_leaving_and_resumed_by_cursor(world: SampleApi) -> None:
+async def test_a_replay_can_be_paused_by_unsubscribing_and_resumed_by_cursor(world: SampleApi) -> None:
     users = {"eventTypes": ["user.*"]}
     async with following(world.api, REPLAY, filter=users, speed=1_000_000.0, pause=0.001) as replay:
         seen = [value for value in [await replay.hear() for _ in range(12)] if value["__typename"] == "Event"]
@@ -198,7 +198,7 @@ async def test_a_replay_can_be_paused_by_leaving_and_resumed_by_cursor(world: Sa
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_a_replay_says_what_has_expired_within_it(world: SampleApi) -> None:
+async def test_a_replay_reports_what_has_expired_within_it(world: SampleApi) -> None:
     sessions = {"eventTypes": ["session.opened"]}
     async with following(world.api, REPLAY, filter=sessions) as replay:
         gap, end = await replay.rest()
@@ -207,7 +207,7 @@ async def test_a_replay_says_what_has_expired_within_it(world: SampleApi) -> Non
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_a_replay_ends_with_the_cursor_up_to_which_it_goes_or_to_which_it_was_pinned(world: SampleApi) -> None:
+async def test_a_replay_ends_with_the_cursor_given_as_its_end_or_the_one_it_is_pinned_to(world: SampleApi) -> None:
     for variables in ({"upTo": "e64"}, {"after": "e0-64"}, {"after": "e0-64", "upTo": "efff"}):
         async with following(world.api, REPLAY, **variables) as replay:
             events = [value["id"] for value in await replay.rest() if value["__typename"] == "Event"]
@@ -247,5 +247,7 @@ async def test_a_replay_ends_where_the_log_ended_when_it_began(
         ({"upTo": "a5"}, "upTo"),
     ],
 )
-async def test_a_replay_that_makes_no_sense_is_refused(world: SampleApi, wrong: dict[str, Any], field: str) -> None:
+async def test_impossible_arguments_of_a_replay_are_refused(
+    world: SampleApi, wrong: dict[str, Any], field: str
+) -> None:
     assert await refusal(world.api, REPLAY, **wrong) == {"code": "BAD_USER_INPUT", "field": field}

@@ -72,7 +72,7 @@ def schema(request: pytest.FixtureRequest) -> Schema:
 
 
 @pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
-async def test_it_is_what_strawberry_sends(
+async def test_the_rendered_text_equals_what_strawberry_sends(
     world: SampleApi,
     schema: Schema,
     asked: tuple[str, dict[str, Any] | None, str | None],
@@ -122,7 +122,7 @@ STARTS = {
 
 
 @pytest.mark.parametrize("asked", STARTS.values(), ids=STARTS)
-async def test_variables_that_only_say_where_to_begin_make_no_difference(
+async def test_variables_that_only_say_where_to_start_make_no_difference(
     schema: Schema, asked: tuple[str, set[str]]
 ) -> None:
     query, starts = asked
@@ -132,7 +132,7 @@ async def test_variables_that_only_say_where_to_begin_make_no_difference(
     assert (keys[0] == keys[1]) == ("a" in starts)
 
 
-async def test_rights_tell_subscriptions_apart(schema: Schema) -> None:
+async def test_rights_distinguish_subscriptions(schema: Schema) -> None:
     query = "subscription { events { __typename } }"
     keys = {
         rendering.key(rendering.prepared(schema, one), one)
@@ -141,7 +141,7 @@ async def test_rights_tell_subscriptions_apart(schema: Schema) -> None:
     assert len(keys) == 3
 
 
-async def test_variables_of_any_size_tell_subscriptions_apart(schema: Schema) -> None:
+async def test_variables_of_any_size_distinguish_subscriptions(schema: Schema) -> None:
     query = "subscription ($f: EventFilter) { events(filter: $f) { __typename } }"
     outlets = [Outlet(Receiver(), query, {"f": {"fromVersion": n}}, None) for n in (2**70, 2**70 + 1, 1.0, 1, True)]
     assert len({rendering.key(rendering.prepared(schema, one), one) for one in outlets}) == 5

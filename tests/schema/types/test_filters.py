@@ -50,7 +50,7 @@ async def test_each_field_means_what_it_says(world: SampleApi, field: str, value
     assert await found(world, {field: value}) == wanted
 
 
-async def test_all_fields_must_hold_together(world: SampleApi) -> None:
+async def test_all_given_conditions_must_hold(world: SampleApi) -> None:
     filter = {"aggregateType": "user", "eventTypes": ["*.updated"], "userId": "alice", "fromVersion": 3}
     wanted = world.those(lambda event: means(filter, event))
     assert wanted
@@ -73,7 +73,7 @@ async def test_an_empty_list_means_no_event(world: SampleApi, list: str) -> None
     assert await found(world, {list: []}) == []
 
 
-async def test_a_field_that_is_null_is_left_open(world: SampleApi) -> None:
+async def test_a_null_field_is_no_condition(world: SampleApi) -> None:
     assert await found(world, {"userId": None, "ids": None, "fromTimestamp": None}) == world.those()
     assert (await world.api.ask("{ events(filter: null, order: null, first: null) { nodes { id } } }"))["events"]
 
@@ -88,7 +88,7 @@ async def test_both_ends_of_a_range_are_included(world: SampleApi) -> None:
     assert await found(world, {"fromVersion": one["version"], "toVersion": one["version"]}) == of_that_version
 
 
-async def test_a_range_that_ends_before_it_begins_holds_nothing(world: SampleApi) -> None:
+async def test_a_range_that_ends_before_it_begins_matches_nothing(world: SampleApi) -> None:
     assert await found(world, {"fromPosition": 9, "toPosition": 8}) == []
     assert await found(world, {"fromTimestamp": "2026-03-09", "toTimestamp": "2026-03-08"}) == []
 
@@ -186,7 +186,7 @@ async def test_conditions_on_content_and_nested_filters_mean_what_they_say(
     assert await found(world, filter) == wanted
 
 
-async def test_a_null_is_a_value_to_eq_and_ne_and_leaves_other_tests_open(world: SampleApi) -> None:
+async def test_null_is_a_value_for_eq_and_ne_and_no_condition_for_other_tests(world: SampleApi) -> None:
     open_tests = {"gt": None, "in": None, "exists": None, "startsWith": None}
     assert await found(world, {"metadata": [{"path": "source", "eq": None, **open_tests}]}) == world.those(
         lambda event: "metadata" not in event
@@ -194,7 +194,7 @@ async def test_a_null_is_a_value_to_eq_and_ne_and_leaves_other_tests_open(world:
     assert await found(world, {"data": None, "and": None, "or": None, "not": None}) == world.those()
 
 
-async def test_of_no_filters_or_means_none_and_and_means_all(world: SampleApi) -> None:
+async def test_an_empty_or_matches_nothing_and_an_empty_and_matches_everything(world: SampleApi) -> None:
     assert await found(world, {"or": []}) == []
     assert await found(world, {"not": {"or": []}}) == world.those()
     assert await found(world, {"and": []}) == world.those()
@@ -237,7 +237,7 @@ async def test_values_may_be_written_in_the_document_itself(world: SampleApi) ->
         ({"path": "a", "lte": [1]}, "`lte` takes a number, a string or a boolean"),
     ],
 )
-async def test_a_condition_that_is_none_or_too_long_is_refused(
+async def test_an_invalid_condition_or_one_that_is_too_long_is_refused(
     world: SampleApi, condition: dict[str, Any], reason: str
 ) -> None:
     for root in ("data", "metadata"):
@@ -247,7 +247,7 @@ async def test_a_condition_that_is_none_or_too_long_is_refused(
         assert len(error["message"]) < 200
 
 
-async def test_a_condition_at_its_limits_is_taken(world: SampleApi) -> None:
+async def test_a_condition_at_its_limits_is_accepted(world: SampleApi) -> None:
     for condition in (
         {"path": ".".join(["a"] * 32), "eq": 1},
         {"path": "a" * 512, "eq": 1},

@@ -55,7 +55,7 @@ async def test_a_cursor_of_another_kind_of_list_is_refused(world: SampleApi, pla
     | st.from_regex(r"[ear][0-9a-f]{0,20}(-[0-9a-f]{0,20})?(\.[0-9a-z]{0,20})?", fullmatch=True)
 )
 @settings(max_examples=100, deadline=None)
-async def test_whatever_a_cursor_says_it_is_read_or_refused(world: SampleApi, cursor: str) -> None:
+async def test_any_cursor_is_either_parsed_or_refused(world: SampleApi, cursor: str) -> None:
     for query in CURSORS.values():
         answer = await world.api.answer(query, it=cursor)
         codes = [error["extensions"]["code"] for error in answer.get("errors", [])]
@@ -81,14 +81,14 @@ async def test_a_cursor_of_another_log_is_refused_with_a_code_of_its_own(world: 
         *(5, 5.5, True, [], {}),
     ],
 )
-async def test_what_is_no_time_is_refused(world: SampleApi, time: Any) -> None:
+async def test_what_is_not_a_time_is_refused(world: SampleApi, time: Any) -> None:
     error = await world.api.refusal(TIME, it=time)
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
     assert "path" not in error
 
 
 @pytest.mark.parametrize("time", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
-async def test_the_first_and_the_last_of_all_times_are_times(world: SampleApi, time: str) -> None:
+async def test_the_first_and_the_last_possible_times_are_accepted(world: SampleApi, time: str) -> None:
     await world.api.ask(TIME, it=time)
     query = "query ($it: DateTime) { stats(filter: { fromTimestamp: $it, toTimestamp: $it }) { totalEvents } }"
     assert await world.api.ask(query, it=time) == {"stats": {"totalEvents": 0}}
@@ -109,14 +109,14 @@ async def test_the_first_and_the_last_of_all_times_are_times(world: SampleApi, t
     "number",
     [2**63, -(2**63) - 1, 2**64, 1.5, 5.0, True, "x", "", "-", "--5", " 5", "1e3", "0x1", "٣", "9" * 5000, [], {}],
 )
-async def test_what_is_no_integer_of_64_bits_is_refused(world: SampleApi, number: Any) -> None:
+async def test_what_is_not_a_64_bit_integer_is_refused(world: SampleApi, number: Any) -> None:
     error = await world.api.refusal(NUMBER, it=number)
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
     assert "path" not in error
 
 
 @pytest.mark.parametrize("number", [2**63 - 1, -(2**63), "9223372036854775807", "-1", 0])
-async def test_every_integer_of_64_bits_is_one(world: SampleApi, number: int | str) -> None:
+async def test_every_64_bit_integer_is_accepted(world: SampleApi, number: int | str) -> None:
     assert await world.api.ask(NUMBER, it=number) == {"events": {"nodes": []}}
 
 
@@ -149,13 +149,13 @@ async def test_every_integer_of_64_bits_is_one(world: SampleApi, number: int | s
         "{ __schema { types { fields { type { fields { type { fields { type { name } } } } } } } } }",
     ],
 )
-async def test_a_document_that_is_wrong_is_refused_and_nothing_of_it_is_executed(world: SampleApi, query: str) -> None:
+async def test_an_invalid_document_is_refused_and_nothing_of_it_is_executed(world: SampleApi, query: str) -> None:
     answer = await world.api.answer(query)
     assert {error["extensions"]["code"] for error in answer["errors"]} == {"BAD_USER_INPUT"}
     assert "data" not in answer
 
 
-async def test_an_error_names_the_argument_that_is_to_blame(world: SampleApi) -> None:
+async def test_an_error_names_the_argument_at_fault(world: SampleApi) -> None:
     error = await world.api.refusal('{ events(before: "x") { nodes { id } } }')
     assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": "before"}
     assert error["path"] == ["events"]

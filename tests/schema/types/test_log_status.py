@@ -33,7 +33,7 @@ async def status(api: RunningApi) -> Any:
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_the_status_tells_the_ends_of_the_log_and_what_was_rejected(world: SampleApi) -> None:
+async def test_the_status_has_the_ends_of_the_log_and_the_number_of_rejections(world: SampleApi) -> None:
     found = await status(world.api)
     assert found["head"] == 300
     assert found["firstPosition"] == world.events[0]["_id"]
@@ -42,7 +42,7 @@ async def test_the_status_tells_the_ends_of_the_log_and_what_was_rejected(world:
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_the_status_tells_how_long_events_are_kept_and_what_runs_here(world: SampleApi) -> None:
+async def test_the_status_has_the_retention_and_the_versions_of_the_software(world: SampleApi) -> None:
     found = await status(world.api)
     assert {rule["eventTypes"]: rule["days"] for rule in found["retention"]} == world.settings.retention
     assert found["versions"]["eventscope"] == version("eventscope")
@@ -56,7 +56,7 @@ async def test_an_empty_log_has_head_0_and_no_first_position(fresh: RunningApi) 
     assert found["ingestLag"] == {"events": 0, "seconds": 0}
 
 
-async def test_what_no_ingester_has_taken_yet_is_lag(fresh: RunningApi, client: Client, subject_prefix: str) -> None:
+async def test_what_no_ingester_has_stored_yet_is_lag(fresh: RunningApi, client: Client, subject_prefix: str) -> None:
     for _ in range(3):
         await client.jetstream().publish(f"{subject_prefix}.thing.happened", orjson.dumps({}))
     lag = (await status(fresh))["ingestLag"]
@@ -64,7 +64,7 @@ async def test_what_no_ingester_has_taken_yet_is_lag(fresh: RunningApi, client: 
     assert lag["seconds"] > 0
 
 
-async def test_with_an_ingester_at_work_the_lag_goes_to_nothing(
+async def test_with_an_ingester_at_work_the_lag_falls_to_zero(
     fresh: RunningApi, client: Client, subject_prefix: str, ingesting: None
 ) -> None:
     await client.publish(f"{subject_prefix}.thing.happened", orjson.dumps({}))
@@ -86,7 +86,7 @@ async def test_without_its_stream_the_lag_is_unknown(fresh: RunningApi, client: 
     await js.add_stream(name=settings.stream, subjects=list(settings.subjects))
 
 
-async def test_the_status_tells_how_many_follow_and_how_far_the_slowest_is_behind(fresh: RunningApi) -> None:
+async def test_the_status_has_the_number_of_subscriptions_and_the_lag_of_the_slowest(fresh: RunningApi) -> None:
     async def found() -> Any:
         return (await fresh.ask("{ log { subscriptions { count cohorts slowestLag } } }"))["log"]["subscriptions"]
 

@@ -26,7 +26,7 @@ async def found(world: SampleApi, filter: dict[str, Any]) -> list[str]:
     return [node["id"] for node in answer["events"]["nodes"]]
 
 
-async def test_a_day_alone_is_meant_from_its_start_to_its_last_microsecond(world: SampleApi) -> None:
+async def test_a_day_alone_lasts_from_its_start_to_its_last_microsecond(world: SampleApi) -> None:
     one = next(event for event in world.events if event["timestamp"] % 1_000_000)
     day = moment.to_text(one["timestamp"])[:10]
     following = moment.to_text(moment.from_text(day) + moment.DAY)[:10]
@@ -43,7 +43,7 @@ async def test_a_day_alone_is_meant_from_its_start_to_its_last_microsecond(world
     assert await found(world, nobody) == world.those(lambda event: event["timestamp"] == moment.from_text(day))
 
 
-async def test_what_is_before_a_time_is_not_at_it(world: SampleApi) -> None:
+async def test_a_range_before_a_time_excludes_that_time(world: SampleApi) -> None:
     one = next(event for event in world.events if event["timestamp"] % 1_000_000)
     time, later = moment.to_text(one["timestamp"]), moment.to_text(one["timestamp"] + 1)
     assert one["messageId"] not in await found(world, {"beforeTimestamp": time})

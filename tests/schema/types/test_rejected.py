@@ -21,7 +21,7 @@ async def rejected(world: SampleApi, **asked: Any) -> Any:
     return (await world.api.ask(PAGE, **asked))["rejectedEvents"]
 
 
-async def test_the_last_one_comes_first_with_its_code_and_its_very_bytes(world: SampleApi) -> None:
+async def test_the_newest_comes_first_with_its_code_and_its_exact_bytes(world: SampleApi) -> None:
     found = (await rejected(world))["nodes"]
     assert [base64.b64decode(one["raw"]) for one in found] == world.rejected[::-1]
     codes = ["INVALID_TIMESTAMP", "INVALID_TYPE", "MISSING_TYPE", "NOT_AN_OBJECT", "INVALID_JSON"]
@@ -29,7 +29,7 @@ async def test_the_last_one_comes_first_with_its_code_and_its_very_bytes(world: 
     assert all(one["reason"] and one["subject"] == "events" and "Trace" in one["headers"] for one in found)
 
 
-async def test_they_come_in_pages(world: SampleApi) -> None:
+async def test_rejected_messages_come_in_pages(world: SampleApi) -> None:
     whole = (await rejected(world))["nodes"]
     first = await rejected(world, first=2)
     second = await rejected(world, first=3, after=first["pageInfo"]["endCursor"])

@@ -19,7 +19,7 @@ PUBLISH = 'mutation({}) {{ publishEvent(input: {{type: "a.b", data: {{a: {{b: $v
         *("$v: DateTime", "$v: BigInt", "$v: Interval", "$v: [DateTime!]", "$v: EventFilter"),
     ],
 )
-def test_what_would_be_changed_is_refused(variable: str) -> None:
+def test_a_value_that_would_be_changed_is_refused(variable: str) -> None:
     [problem] = build().documents.of(PUBLISH.format(variable)).problems
     assert "would be changed" in problem.message or "beyond" in problem.message or "within JSON" in problem.message
 
@@ -36,13 +36,13 @@ def test_what_would_be_changed_is_refused(variable: str) -> None:
         "$v: JSON = {a: 1.5}",
     ],
 )
-def test_what_is_kept_is_taken(variable: str) -> None:
+def test_a_value_that_is_kept_exactly_is_accepted(variable: str) -> None:
     assert build().documents.of(PUBLISH.format(variable)).problems == ()
 
 
 @pytest.mark.parametrize("literal", ["{a: $v, b: 1}", "[1, $v]", "{a: [1, {c: $v}]}"])
 @pytest.mark.parametrize("variables", [{}, {"w": 1}])
-def test_a_variable_that_is_not_given_is_named(literal: str, variables: dict[str, Any]) -> None:
+def test_a_missing_variable_is_named(literal: str, variables: dict[str, Any]) -> None:
     node: Any = parse(f"{{ f(a: {literal}) }}").definitions[0]
     read: Any = SCALARS[JSON].parse_literal
     with pytest.raises(BadInput, match=r"\$v within JSON has no value"):

@@ -90,7 +90,7 @@ async def test_without_a_filter_all_events_are_counted(world: SampleApi) -> None
 
 @pytest.mark.parametrize("interval", ["HOUR", "DAY", "WEEK"])
 @pytest.mark.parametrize("by", ["NONE", "TYPE", "AGGREGATE_TYPE"])
-async def test_every_histogram_is_a_recount(world: SampleApi, interval: str, by: str) -> None:
+async def test_every_histogram_equals_a_recount(world: SampleApi, interval: str, by: str) -> None:
     answer = await world.api.ask(QUERY, interval=interval, by=by)
     assert answer["stats"]["histogram"] == histogram(world.events, interval, by)
 
@@ -102,7 +102,7 @@ async def test_weeks_begin_on_mondays(world: SampleApi) -> None:
     assert all(datetime.fromisoformat(week["start"]).weekday() == 0 for week in weeks)
 
 
-async def test_a_histogram_is_by_the_hour_and_undivided_unless_asked_otherwise(world: SampleApi) -> None:
+async def test_a_histogram_is_by_hour_and_ungrouped_by_default(world: SampleApi) -> None:
     answer = await world.api.ask(
         "{ stats { a: histogram { start key } b: histogram(interval: null, by: null) { start key } } }"
     )
@@ -112,7 +112,7 @@ async def test_a_histogram_is_by_the_hour_and_undivided_unless_asked_otherwise(w
 
 @given(scope=scopes, interval=st.sampled_from(sorted(LENGTH)), by=st.sampled_from(["NONE", "TYPE", "AGGREGATE_TYPE"]))
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-async def test_the_statistics_of_any_scope_are_a_recount(
+async def test_the_statistics_of_any_scope_equal_a_recount(
     world: SampleApi, scope: dict[str, Any], interval: str, by: str
 ) -> None:
     events = [event for event in world.events if model.means(scope, event)]
@@ -127,12 +127,12 @@ async def test_both_ends_of_the_time_are_included(world: SampleApi) -> None:
     assert answer["stats"] == recounted(at_that_time)
 
 
-async def test_of_nothing_the_counts_are_zero_and_there_is_no_time_range(world: SampleApi) -> None:
+async def test_without_matches_the_counts_are_zero_and_there_is_no_time_range(world: SampleApi) -> None:
     answer = await world.api.ask(QUERY, filter={"eventTypes": ["never.happened"]})
     assert answer["stats"] == recounted([])
 
 
-async def test_a_histogram_of_too_many_parts_is_refused_and_not_cut(
+async def test_a_histogram_of_too_many_buckets_is_refused_and_not_truncated(
     world: SampleApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stats, "MOST_BUCKETS", 20)
@@ -161,7 +161,7 @@ ids = st.fixed_dictionaries(
     by=st.sampled_from(["NONE", "TYPE", "AGGREGATE_TYPE"]),
 )
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-async def test_the_statistics_of_one_user_thing_or_conversation_are_a_recount(
+async def test_the_statistics_of_one_user_aggregate_or_conversation_equal_a_recount(
     world: SampleApi, scope: dict[str, Any], more: dict[str, Any], interval: str, by: str
 ) -> None:
     events = [event for event in world.events if model.means(scope | more, event)]
@@ -169,7 +169,7 @@ async def test_the_statistics_of_one_user_thing_or_conversation_are_a_recount(
     assert answer["stats"] == recounted(events, interval, by)
 
 
-async def test_where_too_many_events_would_have_to_be_gone_through_the_question_is_refused(
+async def test_a_query_that_would_have_to_count_too_many_events_one_by_one_is_refused(
     world: SampleApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     n = len([event for event in world.events if event.get("userId") == "alice"])
@@ -187,7 +187,7 @@ async def test_where_too_many_events_would_have_to_be_gone_through_the_question_
         await counts.aggregates(world.log, scope)
 
 
-async def test_ids_of_statistics_are_as_long_as_any_text_may_be(world: SampleApi) -> None:
+async def test_ids_in_statistics_have_the_same_maximum_length_as_any_text(world: SampleApi) -> None:
     for field in ("aggregateId", "userId", "correlationId", "causationId"):
         await world.api.ask(QUERY, filter={field: "x" * 1024})
         error = await world.api.refusal(QUERY, filter={field: "x" * 1025})

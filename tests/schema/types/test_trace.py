@@ -85,7 +85,7 @@ async def test_a_conversation_is_a_tree_with_the_times_between_cause_and_effect(
     }
 
 
-async def test_a_tree_can_be_asked_for_from_its_roots(talks: RunningApi) -> None:
+async def test_a_tree_can_be_queried_from_its_roots(talks: RunningApi) -> None:
     query = '{ trace(correlationId: "odd") { roots { ...N effects { ...N effects { ...N } } } } }'
     answer = await talks.ask(f"{query} fragment N on TraceNode {{ event {{ id }} }}")
     first = {"event": {"id": "odd7"}}
@@ -94,14 +94,16 @@ async def test_a_tree_can_be_asked_for_from_its_roots(talks: RunningApi) -> None
     assert [root["event"]["id"] for root in answer["trace"]["roots"]] == ["odd1", "odd3", "odd4", "odd5"]
 
 
-async def test_a_conversation_of_10000_events_each_caused_by_the_last_is_one_answer(talks: RunningApi) -> None:
+async def test_a_conversation_of_10000_events_each_caused_by_the_previous_one_fits_into_one_answer(
+    talks: RunningApi,
+) -> None:
     trace = (await talks.ask(TRACE, id="deep"))["trace"]
     assert (trace["eventCount"], trace["complete"], trace["depth"]) == (10_000, True, 9_999)
     assert [node["event"]["id"] for node in trace["nodes"]] == [f"deep{n}" for n in range(10_000)]
     assert {node["causeMillis"] for node in trace["nodes"][1:]} == {1.0}
 
 
-async def test_what_does_not_fit_in_one_answer_is_on_the_next_page(talks: RunningApi) -> None:
+async def test_what_does_not_fit_into_one_answer_is_on_the_next_page(talks: RunningApi) -> None:
     first = (await talks.ask(TRACE, id="wide"))["trace"]
     assert (first["eventCount"], first["complete"]) == (10_000, False)
     rest = (await talks.ask(TRACE, id="wide", after=first["endCursor"]))["trace"]
@@ -110,7 +112,7 @@ async def test_what_does_not_fit_in_one_answer_is_on_the_next_page(talks: Runnin
     assert (last["event"]["id"], last["causeStatus"], last["causeMillis"]) == ("wide10000", "OTHER_PAGE", 10_000.0)
 
 
-async def test_a_trace_is_as_long_as_asked_for(talks: RunningApi) -> None:
+async def test_a_trace_has_the_requested_length(talks: RunningApi) -> None:
     trace = (await talks.ask(TRACE, id="odd", first=2))["trace"]
     assert [node["event"]["id"] for node in trace["nodes"]] == ["odd1", "odd2"]
     assert (trace["complete"], trace["endCursor"] is None) == (False, False)
@@ -120,23 +122,23 @@ async def test_a_trace_is_as_long_as_asked_for(talks: RunningApi) -> None:
     assert (await talks.refusal(TRACE, id="odd", after="x"))["extensions"]["code"] == "BAD_USER_INPUT"
 
 
-async def test_a_conversation_that_never_was_is_null(talks: RunningApi) -> None:
+async def test_a_conversation_that_never_existed_is_null(talks: RunningApi) -> None:
     assert await talks.ask(TRACE, id="silence") == {"trace": None}
 
 
-async def test_the_traces_of_an_operation_have_10000_events_together(talks: RunningApi) -> None:
+async def test_the_traces_of_an_operation_have_at_most_10000_events_together(talks: RunningApi) -> None:
     two = '{{ a: trace(correlationId: "deep", first: {}) {{ depth }} b: trace(correlationId: "odd") {{ depth }} }}'
     await talks.ask(two.format(9_993))
     answer = await talks.answer(two.format(9_994))
     assert [error["extensions"]["code"] for error in answer["errors"]] == ["QUERY_TOO_COMPLEX"]
 
 
-async def test_lists_of_a_trace_count_each_time_they_are_asked_for(talks: RunningApi) -> None:
+async def test_lists_of_a_trace_count_each_time_they_are_selected(talks: RunningApi) -> None:
     error = await talks.refusal('{ trace(correlationId: "deep") { nodes { depth } roots { depth } } }')
     assert error["extensions"] == {"code": "QUERY_TOO_COMPLEX"}
 
 
-async def test_effects_are_the_events_that_name_it_as_their_cause(world: SampleApi) -> None:
+async def test_the_effects_of_an_event_are_those_that_name_it_as_their_cause(world: SampleApi) -> None:
     answer = await world.api.ask("{ events(first: 200) { nodes { id effects(first: 40) { nodes { id } } } } }")
     named = [(event.get("causationId"), event["messageId"]) for event in world.events]
     assert any(len(node["effects"]["nodes"]) > 1 for node in answer["events"]["nodes"])
@@ -144,7 +146,7 @@ async def test_effects_are_the_events_that_name_it_as_their_cause(world: SampleA
         assert node["effects"]["nodes"] == [{"id": id} for cause, id in named if cause == node["id"]]
 
 
-async def test_related_are_the_others_of_the_conversation(world: SampleApi) -> None:
+async def test_related_events_are_the_others_of_the_conversation(world: SampleApi) -> None:
     query = "{ events(first: 200) { nodes { id correlationId related(first: 40) { nodes { id } } } } }"
     for node in (await world.api.ask(query))["events"]["nodes"]:
         talk, own = node["correlationId"], node["id"]
@@ -196,7 +198,7 @@ READS = {
 
 
 @pytest.mark.parametrize("query", READS)
-async def test_one_read_does_for_all_events_of_a_list(world: SampleApi, query: str) -> None:
+async def test_one_read_serves_all_events_of_a_list(world: SampleApi, query: str) -> None:
     async with counted(world) as reads:
         await world.api.ask(f"{{ {query} }}")
     assert reads == Counter(READS[query])

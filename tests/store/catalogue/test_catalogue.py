@@ -53,7 +53,7 @@ messages = st.tuples(st.sampled_from(["one", "two", "catalogue"]), st.none() | s
 
 @given(given_=st.lists(messages, min_size=1, max_size=25), most=st.integers(1, 9), stops=st.lists(st.integers(0, 9)))
 @settings(max_examples=60, deadline=None)
-def test_the_fields_of_any_events_are_a_recount(
+def test_the_fields_of_any_events_equal_a_recount(
     mongo_url: str, given_: list[tuple[str, Any]], most: int, stops: list[int]
 ) -> None:
     async def run() -> None:
@@ -104,7 +104,7 @@ async def test_counting_that_stops_after_any_command_counts_nothing_twice(
     await assert_recount(log, list(events))
 
 
-async def test_of_several_who_count_each_event_is_counted_once(log: Log, appender: Appender) -> None:
+async def test_several_processes_at_once_count_each_event_once(log: Log, appender: Appender) -> None:
     events = (await appender.store(*some(random.Random(5), 300))).events
 
     async def counter() -> int:
@@ -120,7 +120,7 @@ async def test_of_several_who_count_each_event_is_counted_once(log: Log, appende
     await assert_recount(log, list(events))
 
 
-async def test_who_is_overtaken_while_counting_changes_nothing(
+async def test_a_process_that_is_overtaken_while_counting_changes_nothing(
     log: Log, appender: Appender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = (await appender.store(*some(random.Random(6), 20))).events
@@ -205,7 +205,7 @@ async def test_a_new_field_and_a_new_type_of_a_field_are_drifts(log: Log, append
     assert fields.drift_count == 8
 
 
-async def test_the_last_100_drifts_are_kept_and_all_are_counted(log: Log, appender: Appender) -> None:
+async def test_the_latest_100_drifts_are_kept_and_all_are_counted(log: Log, appender: Appender) -> None:
     await appender.store(*(event("one", data={f"f{n}": n}) for n in range(151)))
     await counted(log)
     [fields] = await counting.fields(log, ["one"])
@@ -225,7 +225,7 @@ AT_BOUNDS: list[tuple[Any, Any]] = [
 
 
 @pytest.mark.parametrize(("within", "beyond"), AT_BOUNDS, ids=["depth", "fields", "path"])
-async def test_what_is_beyond_a_bound_is_said_to_be_left_out(
+async def test_what_is_beyond_a_limit_is_reported_as_left_out(
     log: Log, appender: Appender, within: Any, beyond: Any
 ) -> None:
     await appender.store(event("within", data=within), event("beyond", data=beyond))
@@ -235,7 +235,7 @@ async def test_what_is_beyond_a_bound_is_said_to_be_left_out(
     assert outside.occurrences.keys() <= inside.occurrences.keys()
 
 
-async def test_of_one_event_1000_fields_are_looked_at(log: Log, appender: Appender) -> None:
+async def test_at_most_1000_fields_of_one_event_are_examined(log: Log, appender: Appender) -> None:
     await appender.store(*(event("one", data={f"f{n}": n}) for n in (MOST_PAIRS - 1, MOST_PAIRS)))
     await appender.store(event("one", data={f"f{n}": n for n in range(MOST_PAIRS + 1)}))
     await counted(log)
@@ -245,7 +245,7 @@ async def test_of_one_event_1000_fields_are_looked_at(log: Log, appender: Append
     assert (fields.occurrences[f"f{MOST_PAIRS - 1}"].count, fields.occurrences[f"f{MOST_PAIRS}"].count) == (2, 1)
 
 
-async def test_what_was_counted_stays_when_events_expire_and_what_expired_is_not_counted(
+async def test_counts_stay_when_events_expire_and_expired_events_are_not_counted(
     log: Log, appender: Appender, clock: Clock
 ) -> None:
     appender.retention = Retention({"*": 1})
@@ -258,12 +258,12 @@ async def test_what_was_counted_stays_when_events_expire_and_what_expired_is_not
     assert (fields.events, list(fields.occurrences), fields.to) == (1, ["a"], 2)
 
 
-async def test_of_a_type_that_nobody_counted_nothing_is_known(log: Log) -> None:
+async def test_nothing_is_known_of_a_type_that_was_not_counted(log: Log) -> None:
     assert await counting.fields(log, ["one"]) == [FieldCounts()]
     assert await counting.count(log) == 0
 
 
-async def test_a_batch_that_was_written_but_for_its_checkpoint_is_not_counted_again(
+async def test_a_batch_that_was_written_except_for_its_checkpoint_is_not_counted_again(
     log: Log, appender: Appender
 ) -> None:
     events = (await appender.store(*some(random.Random(9), 100))).events
@@ -275,7 +275,9 @@ async def test_a_batch_that_was_written_but_for_its_checkpoint_is_not_counted_ag
     await assert_recount(log, list(events))
 
 
-async def test_who_begins_beside_another_loses(log: Log, appender: Appender, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_of_two_processes_that_begin_at_once_one_fails(
+    log: Log, appender: Appender, monkeypatch: pytest.MonkeyPatch
+) -> None:
     events = (await appender.store(*some(random.Random(9), 5))).events
     await counted(log)
 

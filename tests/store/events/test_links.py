@@ -61,7 +61,7 @@ def kept(events: list[EventDocument]) -> list[EventDocument]:
 
 
 @pytest.mark.parametrize("link", LINKS)
-async def test_each_value_gets_its_own_page_by_one_command(
+async def test_one_command_reads_a_page_for_each_value(
     heard: Log, events: list[EventDocument], ear: Commands, link: Link
 ) -> None:
     values = [*sorted({str(e[link]) for e in events})[:20], "nobody's", "$_id", "$$ROOT"]
@@ -74,7 +74,7 @@ async def test_each_value_gets_its_own_page_by_one_command(
 
 
 @pytest.mark.parametrize("link", LINKS)
-async def test_each_value_is_counted_up_to_the_bound_by_one_command(
+async def test_one_command_counts_each_value_up_to_the_limit(
     heard: Log, events: list[EventDocument], ear: Commands, link: Link
 ) -> None:
     values = [*sorted({str(e[link]) for e in events}), "nobody's"]
@@ -96,7 +96,7 @@ async def test_causes_are_known_while_they_are_kept(heard: Log) -> None:
     assert await links.causes(heard, []) == {}
 
 
-async def test_no_more_is_read_than_is_given_and_all_of_it_by_index(heard: Log, ear: Commands) -> None:
+async def test_no_more_is_read_than_is_returned_and_all_of_it_through_an_index(heard: Log, ear: Commands) -> None:
     await links.conversation(heard, "talk 2", limit=10, above=5)
     await links.causes(heard, ["1-4", "1-5"])
     pairs: list[tuple[Link, list[str]]] = [("causationId", ["0-5", "1-7"]), ("correlationId", ["talk 1", "talk 3"])]
@@ -120,7 +120,7 @@ def command_link(command: Document) -> str:
     return str(lookup["foreignField"])
 
 
-async def test_a_conversation_of_large_events_is_read_whole_or_refused(
+async def test_a_conversation_of_large_events_is_read_completely_or_refused(
     appender: Appender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(4):
@@ -134,7 +134,7 @@ async def test_a_conversation_of_large_events_is_read_whole_or_refused(
         await links.conversation(appender.log, "large", limit=100)
 
 
-async def test_large_events_of_many_values_are_read_whole_or_refused(
+async def test_large_events_of_many_values_are_read_completely_or_refused(
     appender: Appender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for n in range(4):

@@ -85,7 +85,7 @@ TYPES = {"aggregate": "rollups"}
     ],
 )
 @pytest.mark.parametrize("newest_first", [False, True], ids=["oldest first", "newest first"])
-async def test_a_page_has_no_hole_though_events_are_stored_while_it_is_read(
+async def test_a_page_has_no_hole_although_events_are_stored_while_it_is_read(
     log: Log,
     appender: Appender,
     mongo_url: str,
@@ -115,7 +115,7 @@ async def test_an_event_is_found_by_its_message_id(log: Log, appender: Appender)
     assert await read.event(log, "c") is None
 
 
-async def test_the_types_of_a_log_are_known_in_order_of_the_alphabet(log: Log, appender: Appender) -> None:
+async def test_the_types_of_a_log_are_known_in_alphabetical_order(log: Log, appender: Appender) -> None:
     assert await types.types(log) == []
     await appender.store(event("b"), event("a.b"), event("b"), event("ä"))
     assert await types.types(log) == ["a.b", "b", "ä"]
@@ -130,7 +130,7 @@ async def test_an_empty_log_has_no_first_position(log: Log) -> None:
 
 @pytest.mark.parametrize("filter", [EVERYTHING, Among("userId", ("ann",)), BY_PATH], ids=["all", "user", "path"])
 @pytest.mark.parametrize("newest_first", [False, True], ids=["oldest first", "newest first"])
-async def test_a_page_of_large_events_ends_where_there_is_no_more_room_and_says_so(
+async def test_a_page_of_large_events_ends_at_the_size_limit_and_says_so(
     appender: Appender, filter: Filter, newest_first: bool
 ) -> None:
     for _ in range(4):
@@ -150,13 +150,13 @@ async def test_a_page_of_large_events_ends_where_there_is_no_more_room_and_says_
     assert seen == (list(range(40, 0, -1)) if newest_first else list(range(1, 41)))
 
 
-async def test_a_page_that_is_whole_does_not_say_otherwise_for_being_large(appender: Appender) -> None:
+async def test_a_complete_page_is_reported_as_complete_even_if_it_is_large(appender: Appender) -> None:
     await appender.store(*(event(data=LARGE) for _ in range(10)))
     found = await read.page(appender.log, EVERYTHING, limit=100)
     assert (len(found.events), found.stopped_at, found.full) == (10, None, False)
 
 
-async def test_who_must_have_the_whole_of_what_is_too_large_is_told(appender: Appender) -> None:
+async def test_a_caller_that_needs_all_of_what_is_too_large_gets_an_error(appender: Appender) -> None:
     for _ in range(2):
         await appender.store(*(event(data=LARGE) for _ in range(10)))
     with pytest.raises(TooComplex, match="larger than an answer may be"):
@@ -164,7 +164,7 @@ async def test_who_must_have_the_whole_of_what_is_too_large_is_told(appender: Ap
     assert len(await read.events(appender.log, EVERYTHING, limit=15)) == 15
 
 
-async def test_what_is_not_asked_for_takes_no_room(appender: Appender) -> None:
+async def test_fields_that_are_not_requested_do_not_count_towards_the_size(appender: Appender) -> None:
     for _ in range(2):
         await appender.store(*(event(data=LARGE) for _ in range(10)))
     found = await read.page(appender.log, EVERYTHING, limit=100, fields=("type",))

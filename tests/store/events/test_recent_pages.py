@@ -49,25 +49,21 @@ def reads(ear: Commands) -> list[str]:
     return read
 
 
-async def test_a_page_that_is_in_memory_costs_one_look_at_the_head(
-    appender: Appender, heard: Log, ear: Commands
-) -> None:
+async def test_a_page_from_memory_costs_one_read_of_the_head(appender: Appender, heard: Log, ear: Commands) -> None:
     await stored(appender, heard, 5)
     ear.heard.clear()
     assert await ids(heard) == [5, 4, 3]
     assert reads(ear) == ["meta"]
 
 
-async def test_all_who_ask_at_once_share_the_look(appender: Appender, heard: Log, ear: Commands) -> None:
+async def test_concurrent_requests_share_the_read_of_the_head(appender: Appender, heard: Log, ear: Commands) -> None:
     await stored(appender, heard, 5)
     ear.heard.clear()
     assert await asyncio.gather(*(ids(heard) for _ in range(40))) == [[5, 4, 3]] * 40
     assert len(reads(ear)) <= 2
 
 
-async def test_what_memory_does_not_know_yet_is_read_from_the_log(
-    appender: Appender, heard: Log, ear: Commands
-) -> None:
+async def test_what_is_not_yet_in_memory_is_read_from_the_log(appender: Appender, heard: Log, ear: Commands) -> None:
     await stored(appender, heard, 5)
     await appender.store(event())
     ear.heard.clear()
@@ -75,7 +71,7 @@ async def test_what_memory_does_not_know_yet_is_read_from_the_log(
     assert reads(ear) == ["meta", "events"]
 
 
-async def test_what_comes_while_the_head_is_looked_at_is_in_the_answer(
+async def test_events_that_arrive_while_the_head_is_read_are_in_the_answer(
     appender: Appender, heard: Log, ear: Commands
 ) -> None:
     await stored(appender, heard, 5)
@@ -91,7 +87,7 @@ async def test_what_comes_while_the_head_is_looked_at_is_in_the_answer(
     assert reads(ear) == ["meta"]
 
 
-async def test_what_is_not_in_memory_is_read_without_a_look_at_the_head(
+async def test_what_is_not_in_memory_is_read_without_reading_the_head(
     appender: Appender, heard: Log, ear: Commands
 ) -> None:
     await appender.store(*(event() for _ in range(9)))
@@ -103,7 +99,7 @@ async def test_what_is_not_in_memory_is_read_without_a_look_at_the_head(
     assert reads(ear) == ["events"]
 
 
-async def test_when_another_log_takes_the_place_of_this_one_memory_is_forgotten(
+async def test_when_another_log_replaces_this_one_the_events_in_memory_are_dropped(
     appender: Appender, heard: Log, ear: Commands
 ) -> None:
     await stored(appender, heard, 5)

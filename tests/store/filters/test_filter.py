@@ -30,7 +30,7 @@ def positions(events: list[EventDocument]) -> list[int]:
 
 @given(data=st.data())
 @settings(max_examples=120, deadline=None)
-def test_a_page_holds_what_the_filter_means_and_is_kept_in_either_direction(
+def test_a_page_contains_exactly_the_events_that_match_in_either_direction(
     corpus: RandomLog, data: st.DataObject
 ) -> None:
     filter = data.draw(filters(corpus), "filter")
@@ -52,7 +52,7 @@ def test_a_page_holds_what_the_filter_means_and_is_kept_in_either_direction(
 
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
-def test_patterns_that_stand_for_too_many_types_to_name_mean_the_same(corpus: RandomLog, data: st.DataObject) -> None:
+def test_patterns_that_match_too_many_types_to_list_mean_the_same(corpus: RandomLog, data: st.DataObject) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan, "MOST_NAMES", data.draw(st.sampled_from([0, 1, 5]), "types that may be named"))
         patch.setattr(types, "MOST_READ", data.draw(st.sampled_from([0, 3, 1000]), "types that may be looked at"))
@@ -110,7 +110,7 @@ stars = st.lists(st.sampled_from(["", "a", "b", "ab", "aba", "\n", "."]), max_si
 
 @given(pattern=stars, text=st.text("ab\n.", max_size=12))
 @settings(max_examples=500, deadline=None)
-def test_a_pattern_and_its_expression_mean_the_same(pattern: str, text: str) -> None:
+def test_a_pattern_and_its_regular_expression_mean_the_same(pattern: str, text: str) -> None:
     event: EventDocument = {"type": text}  # type: ignore[typeddict-item]  # a filter by type looks at nothing else
     assert matcher(TypePatterns((pattern,)))(Inspection(event)) == model.fits(pattern, text)
     if is_pattern(pattern):
@@ -127,17 +127,17 @@ def test_many_stars_take_no_longer_than_few() -> None:
     assert re.compile(pattern_regex(pattern).removesuffix(r"\z") + r"\Z", re.DOTALL).match(text) is None
 
 
-def test_a_pattern_is_what_has_a_star() -> None:
+def test_a_text_with_a_star_is_a_pattern() -> None:
     assert is_pattern("user.*")
     assert not is_pattern("user.created")
 
 
-def test_everything_is_the_filter_of_no_condition(corpus: RandomLog) -> None:
+def test_a_filter_without_conditions_matches_everything(corpus: RandomLog) -> None:
     log = corpus.at(0, "whole")
     assert len(corpus.ask(pages.events(log, EVERYTHING, limit=10_000))) == len(corpus.events)
 
 
-def test_nested_conditions_are_laid_flat() -> None:
+def test_nested_conditions_are_flattened() -> None:
     one, two, three = TypePatterns(("a",)), TypePatterns(("b",)), TypePatterns(("c",))
     nested: Filter = All((one, All((two, All(()), All((three,))))))
     assert conditions(nested) == [one, two, three]

@@ -50,12 +50,12 @@ HEAVY: list[tuple[str, Any, Filter]] = [
 
 
 @pytest.mark.parametrize(("data", "filter"), [case[1:] for case in HEAVY], ids=[case[0] for case in HEAVY])
-def test_a_filter_that_would_take_long_is_given_up(data: Any, filter: Filter) -> None:
+def test_a_filter_that_would_take_too_long_is_abandoned(data: Any, filter: Filter) -> None:
     with pytest.raises(TooManySteps):
         matcher(filter)(Inspection(of(data)))
 
 
-def test_so_are_many_patterns_of_types() -> None:
+def test_so_are_many_type_patterns() -> None:
     patterns = TypePatterns(tuple(f"*x{n}" for n in range(STEPS + 1)))
     with pytest.raises(TooManySteps):
         matcher(patterns)(Inspection(of({})))
@@ -69,7 +69,7 @@ def test_so_are_patterns_of_many_pieces_on_many_types_and_on_one_type_they_are_t
         list(matching(matcher(patterns), [of({}, f"{'a' * 990}{n}") for n in range(100)]))
 
 
-def test_what_one_filter_gave_up_on_the_way_is_not_begun_again_by_the_next() -> None:
+def test_a_path_on_which_one_filter_ran_out_of_steps_is_not_tried_by_the_next() -> None:
     look = Inspection(of({"l": WIDE}), 10_000)
     path = Path("data", ("l", "a"))
     with pytest.raises(TooManySteps):
@@ -89,7 +89,7 @@ def test_what_a_path_reaches_is_found_once_for_all_filters() -> None:
     assert STEPS - look.steps == len(WIDE) < first
 
 
-def test_several_events_share_what_may_be_done() -> None:
+def test_several_events_share_one_limit_of_steps() -> None:
     matches = matcher(Holds(Path("data", ("l", "a")), (Equals((-1,)),)))
     assert list(matching(matches, [of({"l": WIDE[:1000]})] * 10)) == []
     with pytest.raises(TooManySteps):
@@ -97,7 +97,7 @@ def test_several_events_share_what_may_be_done() -> None:
 
 
 @given(st.data())
-def test_a_look_that_is_not_given_up_says_the_same_however_little_may_be_done(data: st.DataObject) -> None:
+def test_a_result_within_the_limit_is_the_same_however_low_the_limit(data: st.DataObject) -> None:
     value = data.draw(st.recursive(st.none() | st.integers(0, 3) | st.sampled_from(["", "a", "ab"]), _nested))
     condition = data.draw(path_conditions(list(parts_of(value))))
     whole = matcher(condition)(Inspection(of(value)))

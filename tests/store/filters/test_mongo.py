@@ -21,7 +21,7 @@ def keys(value: Any) -> set[str]:
 
 
 @given(st.lists(NASTY), st.lists(NASTY), st.lists(NASTY))
-def test_text_of_a_caller_is_never_a_key(ids: list[str], types: list[str], users: list[str]) -> None:
+def test_text_from_a_caller_is_never_a_key(ids: list[str], types: list[str], users: list[str]) -> None:
     filter = All((Ids(tuple(ids)), All((TypePatterns(tuple(types)), Among("userId", tuple(users))))))
     assert keys(query(filter)) <= {"$and", "$eq", "$in", "messageId", "type", "userId"}
 
@@ -30,7 +30,7 @@ def test_no_condition_is_the_query_for_everything() -> None:
     assert query(EVERYTHING) == {}
 
 
-def test_one_condition_stands_alone() -> None:
+def test_one_condition_needs_no_operator_around_it() -> None:
     nested: Filter = All((All(()), All((TypePatterns(("a",)),))))
     assert query(nested) == {"type": {"$eq": "a"}}
     assert query(EVERYTHING, {"_id": 1}) == {"_id": 1}

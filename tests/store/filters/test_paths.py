@@ -113,7 +113,7 @@ def as_tests(operators: dict[str, Any]) -> tuple[Test, ...]:
 HOW = ("startsWith", "contains")
 
 
-async def test_each_case_is_as_people_expect_it(log: Log, appender: Appender) -> None:
+async def test_each_case_has_the_result_that_people_expect(log: Log, appender: Appender) -> None:
     cases = [(case, True) for case in HELD] + [(case, False) for case in NOT_HELD]
     for n, ((data, _, _), _) in enumerate(cases):
         await appender.store(event(id=str(n), **({} if data is None else {"data": data})))
@@ -127,7 +127,7 @@ async def test_each_case_is_as_people_expect_it(log: Log, appender: Appender) ->
         assert matcher(condition)(Inspection(stored[str(n)])) == held, (data, path, operators)
 
 
-async def test_a_list_of_any_length_is_gone_through(log: Log, appender: Appender) -> None:
+async def test_a_list_of_any_length_is_searched(log: Log, appender: Appender) -> None:
     lists = [[{"a": n, "b": [n, [n]]}] for n in range(5000)]
     await appender.store(event(id="long", data={"lists": lists, "flat": [one for [one] in lists]}))
     for path, value in (
@@ -162,11 +162,11 @@ async def test_a_list_of_any_length_is_gone_through(log: Log, appender: Appender
         ("a\nb", ("a\nb",)),
     ],
 )
-def test_a_path_is_parted_by_dots_that_have_no_backslash(text: str, keys: tuple[str, ...]) -> None:
+def test_a_path_is_split_at_dots_without_a_backslash(text: str, keys: tuple[str, ...]) -> None:
     assert keys_of(text) == keys
 
 
-def test_a_backslash_with_nothing_behind_it_is_no_path() -> None:
+def test_a_backslash_with_nothing_after_it_is_not_a_path() -> None:
     with pytest.raises(ValueError, match="nothing after"):
         keys_of("a\\")
 
@@ -205,7 +205,7 @@ OPERANDS = st.recursive(
     operands=st.lists(OPERANDS, min_size=1, max_size=2),
     text=HOSTILE,
 )
-def test_text_of_a_caller_is_never_an_operator(keys: list[str], operands: list[Any], text: str) -> None:
+def test_text_from_a_caller_is_never_an_operator(keys: list[str], operands: list[Any], text: str) -> None:
     paths = Path("data", tuple(keys)), Path("data", ("plain",))
     tests = (
         (Equals(tuple(operands)),),
@@ -228,7 +228,7 @@ def test_text_of_a_caller_is_never_an_operator(keys: list[str], operands: list[A
 
 @pytest.mark.parametrize("how", ["startsWith", "contains"])
 @given(text=st.text() | st.sampled_from(["^.*$", "a|b", "\\", "\\E.*", "[a-z]", "(?i)a", "a{2}", "$", "\0.\0"]))
-def test_a_text_to_look_for_is_no_pattern(how: Likeness, text: str) -> None:
+def test_a_text_to_search_for_is_not_a_pattern(how: Likeness, text: str) -> None:
     made: Any = query(Holds(Path("data", ("a",)), (Reads(how, text),)))
     pattern = made["data.a"]["$regex"].replace(r"\x{0}", r"\x00")
     assert "\0" not in pattern

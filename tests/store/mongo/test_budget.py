@@ -8,7 +8,7 @@ from eventscope.store.mongo.budget import LARGE, ReadBudget
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 4])
-async def test_no_more_reads_of_an_operation_are_under_way_than_may_be(at_once: int) -> None:
+async def test_no_more_reads_of_an_operation_run_at_once_than_allowed(at_once: int) -> None:
     budget, under_way, most = ReadBudget(at_once=at_once), 0, 0
 
     async def read() -> None:
@@ -26,7 +26,7 @@ async def test_no_more_reads_of_an_operation_are_under_way_than_may_be(at_once: 
     assert most == at_once
 
 
-async def test_a_read_that_is_given_up_while_it_waits_takes_no_turn_from_others() -> None:
+async def test_a_read_that_is_cancelled_while_it_waits_takes_no_turn_from_others() -> None:
     budget = ReadBudget(at_once=1)
     await budget.begin()
     given_up, next_one = asyncio.ensure_future(budget.begin()), asyncio.ensure_future(budget.begin())

@@ -24,7 +24,7 @@ async def told(log: Log) -> int:
 
 
 @pytest.mark.parametrize("days", [-40, 0, 40])
-async def test_it_is_mongodbs_whatever_the_clock_of_the_machine_says(
+async def test_the_time_is_mongodbs_whatever_the_clock_of_the_machine_says(
     mongo_url: str, emptied_database: str, driver: Driver, days: int
 ) -> None:
     time = MongoClock(wall=lambda: moment.now() + days * DAY)
@@ -39,13 +39,13 @@ async def test_it_is_mongodbs_whatever_the_clock_of_the_machine_says(
         assert abs(log.clock_ahead * 1_000_000 + days * DAY) <= doubt
 
 
-async def test_a_log_that_is_prepared_knows_the_time(mongo_url: str, emptied_database: str, driver: Driver) -> None:
+async def test_a_prepared_log_knows_the_time(mongo_url: str, emptied_database: str, driver: Driver) -> None:
     async with open_log(mongo_url, emptied_database, driver) as log:
         await prepare(log)
         assert log.clock() <= log.clock()
 
 
-async def test_it_is_asked_again_and_again(
+async def test_the_time_is_read_repeatedly(
     mongo_url: str, emptied_database: str, driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clock, "REFRESH_SECONDS", 0.01)
@@ -61,7 +61,7 @@ LOOKS = st.lists(st.tuples(st.integers(0, 10_000_000), st.integers(0, 10_000_000
 
 
 @given(looks=LOOKS, there=st.integers(-(10**15), 10**15))
-def test_however_slow_answers_are_it_is_never_further_off_than_the_last_of_them_leaves_open(
+def test_however_slow_the_answers_the_error_is_within_what_the_last_one_allows(
     looks: list[tuple[int, int, int]], there: int
 ) -> None:
     time, now = MongoClock(), steady()
@@ -72,7 +72,7 @@ def test_however_slow_answers_are_it_is_never_further_off_than_the_last_of_them_
 
 
 @given(looks=LOOKS, there=st.integers(-(10**15), 10**15))
-def test_a_slower_answer_does_not_move_it(looks: list[tuple[int, int, int]], there: int) -> None:
+def test_a_slower_answer_does_not_move_the_clock(looks: list[tuple[int, int, int]], there: int) -> None:
     time, now = MongoClock(), steady()
     time.learn(now, now + there, now)
     known = time._offset

@@ -47,7 +47,7 @@ def test_a_read_that_is_cancelled_and_fails_while_the_loop_ends_is_not_logged_as
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
-async def test_documents_come_whole_in_parts_or_undecoded(log: Log, appender: Appender) -> None:
+async def test_documents_come_all_at_once_in_batches_or_undecoded(log: Log, appender: Appender) -> None:
     await appender.store(*[event(str(number)) for number in range(5)])
     expected: list[Document] = [{"_id": position} for position in range(1, 6)]
 

@@ -141,9 +141,7 @@ def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.mark.processes
-async def test_a_mongodb_that_is_no_replica_set_is_refused_with_what_is_missing(
-    standalone: str, driver: Driver
-) -> None:
+async def test_a_mongodb_that_is_not_a_replica_set_is_refused_with_the_reason(standalone: str, driver: Driver) -> None:
     async with open_log(standalone, "test", driver) as log:
         with pytest.raises(CannotStart, match="MongoDB is not a replica set, and transactions need one"):
             await prepare(log)
@@ -151,7 +149,7 @@ async def test_a_mongodb_that_is_no_replica_set_is_refused_with_what_is_missing(
 
 
 @pytest.mark.processes
-async def test_a_transaction_that_mongodb_cannot_do_says_that_a_replica_set_is_missing(
+async def test_a_transaction_on_a_standalone_mongodb_reports_that_a_replica_set_is_missing(
     standalone: str, driver: Driver
 ) -> None:
     async with open_log(standalone, "test", driver) as log:
@@ -177,7 +175,9 @@ def guarded_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.mark.processes
 @pytest.mark.parametrize("user", ["", "ada:secret@"])
-async def test_who_may_not_ask_is_told_so_without_the_password(guarded_url: str, user: str, driver: Driver) -> None:
+async def test_a_user_without_rights_gets_an_error_without_the_password(
+    guarded_url: str, user: str, driver: Driver
+) -> None:
     async with open_log(guarded_url.replace("//", f"//{user}", 1), "test", driver) as log:
         with pytest.raises(CannotStart, match="MongoDB refuses the user of EVENTSCOPE_MONGO_URL: ") as refused:
             await synchronise(log)
@@ -193,13 +193,13 @@ async def test_an_address_that_cannot_be_read_is_refused_at_the_start(url: str, 
 
 
 @pytest.mark.parametrize("option", ["tlsCAFile", "tlsCertificateKeyFile", "tlsCRLFile"])
-async def test_a_file_of_the_address_that_is_not_there_is_refused_in_a_sentence(option: str, driver: Driver) -> None:
+async def test_a_missing_file_in_the_address_is_refused_in_a_sentence(option: str, driver: Driver) -> None:
     with pytest.raises(CannotStart, match="EVENTSCOPE_MONGO_URL names a file that cannot be read: No such file"):
         async with connect(f"mongodb://127.0.0.1/?tls=true&{option}=/not/there", "test", driver):
             pass
 
 
-async def test_what_only_the_first_call_finds_wrong_with_an_address_makes_mongodb_unavailable(
+async def test_a_fault_in_an_address_that_only_the_first_call_finds_makes_mongodb_unavailable(
     driver: Driver, swept: None
 ) -> None:
     async with open_log("mongodb+srv://me:hunter2@nohost.invalid/", "test", driver, question_seconds=5) as log:
@@ -208,7 +208,7 @@ async def test_what_only_the_first_call_finds_wrong_with_an_address_makes_mongod
         assert "hunter2" not in str(told.value)
 
 
-async def test_no_server_is_waited_for_when_a_log_is_opened(driver: Driver, swept: None) -> None:
+async def test_opening_a_log_waits_for_no_server(driver: Driver, swept: None) -> None:
     async with open_log(f"mongodb://127.0.0.1:{free()}", "test", driver):
         pass
 
@@ -220,7 +220,7 @@ async def test_a_server_that_was_never_there_is_unavailable(driver: Driver, swep
 
 
 @pytest.mark.processes
-async def test_a_server_that_goes_away_makes_every_question_unavailable_until_it_is_back(
+async def test_while_a_server_is_down_every_query_is_unavailable(
     own: OwnMongod, own_log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("eventscope.store.write.append.WRITE_SECONDS", 1.0)
@@ -238,9 +238,7 @@ async def test_a_server_that_goes_away_makes_every_question_unavailable_until_it
 
 
 @pytest.mark.processes
-async def test_that_the_server_is_gone_is_told_long_before_a_question_is_out_of_time(
-    own: OwnMongod, driver: Driver
-) -> None:
+async def test_a_server_that_is_down_is_reported_long_before_a_query_times_out(own: OwnMongod, driver: Driver) -> None:
     async with open_log(own.url, "test", driver, question_seconds=300.0) as log:
         await prepare(log)
         own.kill()
@@ -251,7 +249,7 @@ async def test_that_the_server_is_gone_is_told_long_before_a_question_is_out_of_
 
 
 @pytest.mark.processes
-async def test_a_server_that_hangs_lets_every_question_run_out_of_time(own: OwnMongod, own_log: Log) -> None:
+async def test_on_a_server_that_hangs_every_query_times_out(own: OwnMongod, own_log: Log) -> None:
     await synchronise(own_log)
     own.freeze()
     asked = [question(own_log) for question in QUESTIONS.values()]
@@ -286,7 +284,7 @@ SLOW: dict[str, Callable[[Log], Any]] = {
 
 
 @pytest.mark.parametrize("question", SLOW.values(), ids=SLOW.keys())
-async def test_a_question_that_takes_mongodb_too_long_is_ended_there_too(
+async def test_a_query_that_takes_mongodb_too_long_is_ended_there_too(
     log: Log, appender: Appender, question: Callable[[Log], Any]
 ) -> None:
     await appender.store(event())
@@ -316,7 +314,7 @@ def hostile(data: object) -> Any:
     return type(message)(message.arrival, {**message.fields, "data": data}, message.expected_version)
 
 
-async def test_errors_that_are_nobodys_fault_but_ours_are_not_disguised(log: Log) -> None:
+async def test_errors_that_are_our_own_fault_are_not_translated(log: Log) -> None:
     with pytest.raises(OperationFailure, match=r"unknown operator: \$nonsense"), translate_errors(1.0):
         await log.events.find_one({"type": {"$nonsense": 1}})
 
@@ -332,7 +330,7 @@ TOO_LARGE: Final = {"code": 388, "errmsg": "-31800: transaction is too large and
         BulkWriteError({"writeErrors": [{"index": 5, **TOO_LARGE}]}),
     ],
 )
-def test_a_transaction_that_is_too_large_is_no_fault_of_what_is_in_it(error: OperationFailure) -> None:
+def test_a_transaction_that_is_too_large_is_not_the_fault_of_its_content(error: OperationFailure) -> None:
     assert not refuses(error)
     with pytest.raises(TooLargeTogether), translate_errors(1.0):
         raise error
@@ -344,6 +342,6 @@ async def test_writes_wait_for_the_majority_and_the_journal(log: Log) -> None:
     assert log.events.read_concern.level == "majority"
 
 
-async def test_the_server_tells_its_version(log: Log) -> None:
+async def test_the_server_reports_its_version(log: Log) -> None:
     await synchronise(log)
     assert [part.isdigit() for part in (await server_version(log)).split(".")] == [True, True, True]

@@ -47,7 +47,7 @@ async def test_a_page_is_read_again_when_a_connection_breaks_or_a_primary_steps_
 
 @pytest.mark.parametrize("direction", [1, -1])
 @pytest.mark.parametrize("hint", [None, (("type", 1), ("_id", 1))])
-async def test_the_first_documents_are_those_that_a_cursor_gives(
+async def test_the_first_documents_are_those_that_a_cursor_returns(
     log: Log, appender: Appender, direction: int, hint: tuple[tuple[str, int], ...] | None
 ) -> None:
     await appender.store(*(event("a", data={"n": n}) for n in range(150)))
@@ -66,7 +66,7 @@ async def test_the_first_documents_are_those_that_a_cursor_gives(
             assert 0 <= size - batch < 100
 
 
-async def test_large_documents_are_made_a_few_at_a_time_and_are_the_same(log: Log, appender: Appender) -> None:
+async def test_large_documents_are_decoded_a_few_at_a_time_and_are_the_same(log: Log, appender: Appender) -> None:
     values: list[Any] = [None, 2**62, 1.5, "ä" * 50_000, [[], {}], {"a": {"$ref": "x"}}, "2026-01-01"]
     await appender.store(*(event("a", data={"n": n, "v": values * 2}) for n in range(20)))
     found, size = await first_large(log.events, {}, limit=100, budget=ReadBudget())
@@ -74,7 +74,7 @@ async def test_large_documents_are_made_a_few_at_a_time_and_are_the_same(log: Lo
     assert size > raw.SMALL
 
 
-async def test_what_is_over_the_budget_is_refused_before_documents_are_made(log: Log, appender: Appender) -> None:
+async def test_what_exceeds_the_budget_is_refused_before_documents_are_decoded(log: Log, appender: Appender) -> None:
     await appender.store(*(event("a", data={"n": "x" * 1000}) for _ in range(10)))
     budget = ReadBudget(20_000)
     await first_large(log.events, {}, limit=100, budget=budget)

@@ -23,7 +23,7 @@ def large(places: Places) -> ReadBudget:
     return budget
 
 
-async def test_large_operations_get_their_places_in_the_order_in_which_they_came() -> None:
+async def test_large_operations_get_their_places_in_order_of_arrival() -> None:
     places, order = Places(1), list[int]()
     operations = [large(places) for _ in range(4)]
 
@@ -51,7 +51,7 @@ async def test_a_small_operation_needs_no_place_and_one_that_has_one_needs_no_ot
     assert not places.are_taken
 
 
-async def test_who_waits_too_long_is_told_so_with_all_of_its_reads_at_once() -> None:
+async def test_an_operation_that_waits_too_long_fails_with_all_of_its_reads_at_once() -> None:
     places = Places(1, seconds=0.05)
     holder, waiting = large(places), large(places)
     await holder.enter()
@@ -63,7 +63,7 @@ async def test_who_waits_too_long_is_told_so_with_all_of_its_reads_at_once() -> 
     assert not places.are_taken
 
 
-async def test_what_still_reads_for_an_operation_that_is_over_gets_no_place() -> None:
+async def test_a_read_of_an_operation_that_has_ended_gets_no_place() -> None:
     places = Places(1)
     holder, waiting, late = large(places), large(places), large(places)
     await holder.enter()
@@ -78,7 +78,7 @@ async def test_what_still_reads_for_an_operation_that_is_over_gets_no_place() ->
     assert not places.are_taken
 
 
-async def test_who_stops_waiting_keeps_no_place() -> None:
+async def test_an_operation_that_stops_waiting_keeps_no_place() -> None:
     places = Places(1)
     holder, waiting = large(places), large(places)
     await holder.enter()
@@ -92,7 +92,7 @@ async def test_who_stops_waiting_keeps_no_place() -> None:
 
 
 @pytest.mark.parametrize("held", [KEEP_WHILE_WAITING, 0])
-async def test_a_read_that_has_to_wait_gives_and_counts_the_same_afterwards(
+async def test_a_read_that_has_to_wait_returns_and_counts_the_same_afterwards(
     log: Log, appender: Appender, monkeypatch: pytest.MonkeyPatch, held: int
 ) -> None:
     """A result that exceeds what may be held while waiting is released and read again."""

@@ -22,13 +22,13 @@ def answer(document: dict[str, Any]) -> Answer:
     return made
 
 
-async def test_documents_are_those_of_the_first_batch_and_all_else_is_as_usual() -> None:
+async def test_documents_are_those_of_the_first_batch_and_everything_else_is_as_usual() -> None:
     made = answer({"cursor": {"firstBatch": DOCUMENTS, "id": 0, "ns": "a.b"}, **REST})
     assert await made.documents(ReadBudget(), DEFAULT_CODEC_OPTIONS) == DOCUMENTS
     assert made == REST
 
 
-async def test_members_may_stand_in_any_order() -> None:
+async def test_members_may_be_in_any_order() -> None:
     made = answer({**REST, "cursor": {"id": 0, "ns": "a.b", "firstBatch": DOCUMENTS}})
     assert await made.documents(ReadBudget(), DEFAULT_CODEC_OPTIONS) == DOCUMENTS
     assert made.keys() == REST.keys()
@@ -42,14 +42,14 @@ async def test_large_documents_are_the_same_wherever_they_are_cut(monkeypatch: p
 
 
 @pytest.mark.parametrize("small", [100, 1024**2])
-async def test_what_is_over_the_budget_is_refused(monkeypatch: pytest.MonkeyPatch, small: int) -> None:
+async def test_what_exceeds_the_budget_is_refused(monkeypatch: pytest.MonkeyPatch, small: int) -> None:
     monkeypatch.setattr(raw, "SMALL", small)
     made = answer({"cursor": {"firstBatch": DOCUMENTS, "id": 0, "ns": "a.b"}, **REST})
     with pytest.raises(TooComplex):
         await made.documents(ReadBudget(1000), DEFAULT_CODEC_OPTIONS)
 
 
-async def test_an_error_is_a_dictionary_all_through() -> None:
+async def test_an_error_is_a_dictionary_at_every_level() -> None:
     """Otherwise the driver overlooks that the primary has stepped down, and believes that it no longer answers."""
     failure = {"ok": 0.0, "code": 189, "errmsg": "stepped down", "topologyVersion": {"processId": "a", "counter": 1}}
     made = answer(failure)

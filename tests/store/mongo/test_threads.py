@@ -29,7 +29,7 @@ async def test_a_call_runs_in_the_context_of_its_caller() -> None:
     assert await Threads().run(deadline.get) == 7
 
 
-async def test_calls_run_at_the_same_time_up_to_the_number_and_the_others_after_them() -> None:
+async def test_calls_run_at_the_same_time_up_to_the_limit_and_the_others_after_them() -> None:
     threads = Threads(most=2)
     both, third = threading.Barrier(3, timeout=30), threading.Event()
 
@@ -43,13 +43,13 @@ async def test_calls_run_at_the_same_time_up_to_the_number_and_the_others_after_
     assert third.is_set()
 
 
-async def test_one_thread_serves_all_calls_that_come_one_after_the_other() -> None:
+async def test_one_thread_serves_all_calls_that_follow_each_other() -> None:
     threads = Threads()
 
     assert len({await threads.run(threading.get_ident) for _ in range(20)}) == 1
 
 
-async def test_a_call_that_nobody_waits_for_any_more_holds_up_no_other() -> None:
+async def test_a_call_that_nobody_waits_for_any_more_delays_no_other() -> None:
     threads = Threads()
     goes_on = threading.Event()
     left = asyncio.ensure_future(threads.run(lambda: goes_on.wait(30)))

@@ -11,7 +11,7 @@ from eventscope.store.log import Log, open_log
 from eventscope.store.mongo.write import Write
 
 
-async def test_within_a_transaction_all_takes_effect_or_nothing(log: Log) -> None:
+async def test_within_a_transaction_all_or_nothing_takes_effect(log: Log) -> None:
     async with log.mongo.session() as session:
         with pytest.raises(ZeroDivisionError):
             async with log.mongo.transaction(session):
@@ -25,7 +25,7 @@ async def test_within_a_transaction_all_takes_effect_or_nothing(log: Log) -> Non
         assert await log.meta.find({}).sort("_id", 1).to_list(None) == [{"_id": "b"}, {"_id": "c"}]
 
 
-async def test_a_transaction_of_writes_takes_effect_whole_or_not_at_all(log: Log) -> None:
+async def test_a_transaction_of_writes_takes_effect_completely_or_not_at_all(log: Log) -> None:
     def refuse(result: Any) -> None:
         raise ZeroDivisionError
 
@@ -39,7 +39,9 @@ async def test_a_transaction_of_writes_takes_effect_whole_or_not_at_all(log: Log
         assert await log.meta.find({}).to_list(None) == [{"_id": "b"}]
 
 
-async def test_who_is_cancelled_while_a_thread_writes_waits_for_its_end(mongo_url: str, emptied_database: str) -> None:
+async def test_a_caller_that_is_cancelled_while_a_thread_writes_waits_for_its_end(
+    mongo_url: str, emptied_database: str
+) -> None:
     reached, released = threading.Event(), threading.Event()
 
     def wait(result: Any) -> None:

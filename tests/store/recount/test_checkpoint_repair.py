@@ -81,12 +81,12 @@ async def refuses(log: Log, sentence: str) -> None:
     assert await everything(log) == before
 
 
-async def test_a_recount_refuses_to_count_from_a_checkpoint_that_is_gone(log: Log) -> None:
+async def test_a_recount_refuses_to_count_without_a_checkpoint(log: Log) -> None:
     await log.meta.drop()
     await refuses(log, "events is not empty, but .* nothing was stored yet: restore .* `eventscope recount --acc")
 
 
-async def test_a_recount_refuses_to_count_from_a_checkpoint_that_is_behind(log: Log) -> None:
+async def test_a_recount_refuses_to_count_from_an_outdated_checkpoint(log: Log) -> None:
     older = await log.meta.find({}).to_list(None)
     await write(log, event("later"))
     await log.meta.drop()
@@ -94,7 +94,7 @@ async def test_a_recount_refuses_to_count_from_a_checkpoint_that_is_behind(log: 
     await refuses(log, "events reaches to 5, but the checkpoint in meta stands at 4")
 
 
-async def test_a_recount_refuses_to_count_when_newer_events_than_are_there_were_stored(log: Log) -> None:
+async def test_a_recount_refuses_to_count_if_newer_events_were_stored_than_exist(log: Log) -> None:
     await log.events.delete_many({"_id": {"$gt": 2}})
     await refuses(log, "events ends at position 2, but the checkpoint in meta stands at 4")
 
@@ -109,7 +109,7 @@ async def test_a_log_without_its_checkpoint_is_not_read_as_an_empty_one(log: Log
     assert await checkpoint.head(log) == (await checkpoint.read(log)).head == 0
 
 
-async def test_a_checkpoint_that_is_gone_is_rebuilt_from_what_is_left(log: Log) -> None:
+async def test_a_missing_checkpoint_is_rebuilt_from_what_is_left(log: Log) -> None:
     before = await checkpoint.read(log)
     kept = await content(log)
     await log.meta.drop()
@@ -125,7 +125,7 @@ async def test_a_checkpoint_that_is_gone_is_rebuilt_from_what_is_left(log: Log) 
 
 
 @pytest.mark.parametrize("names", FEW_OR_MOST, ids="+".join)
-async def test_whatever_was_lost_a_recount_refuses_or_puts_right_and_the_loss_can_be_accepted(
+async def test_whatever_was_lost_a_recount_refuses_or_repairs_it_and_the_loss_can_be_accepted(
     names: Sequence[str], log: Log
 ) -> None:
     for name in names:
@@ -201,7 +201,7 @@ async def test_heads_of_aggregates_are_rebuilt_while_all_events_are_there(log: L
     assert newest["version"] == 3
 
 
-async def test_heads_of_aggregates_are_not_rebuilt_when_versions_may_be_forgotten_by_it(log: Log, clock: Clock) -> None:
+async def test_heads_of_aggregates_are_not_rebuilt_if_versions_might_be_lost(log: Log, clock: Clock) -> None:
     await write(log, event("brief", of=("user", "bob")), event("b", of=ADA), retention=Retention({"brief": 1}))
     clock.now += 26 * HOUR
     await log.events.delete_many({"expireAt": {"$lte": bson_date(clock.now)}})  # as MongoDB does

@@ -82,7 +82,7 @@ def chance(request: pytest.FixtureRequest) -> random.Random:
     return random.Random(request.node.name)
 
 
-async def test_nothing_is_wrong_whatever_has_expired_is_deleted_or_tidied(
+async def test_expired_deleted_and_tidied_events_cause_no_differences(
     log: Log, appender: Appender, clock: Clock, chance: random.Random
 ) -> None:
     stored = await filled(appender, clock, chance)
@@ -96,7 +96,9 @@ async def test_nothing_is_wrong_whatever_has_expired_is_deleted_or_tidied(
         clock.now += chance.randrange(10 * DAY)
 
 
-async def test_as_the_old_program_left_it_when_its_clock_was_wrong(log: Log, appender: Appender, clock: Clock) -> None:
+async def test_the_damage_of_an_older_version_with_a_wrong_clock_is_repaired(
+    log: Log, appender: Appender, clock: Clock
+) -> None:
     appender.retention = Retention({"*": 30})
     messages = (event(type, of=("user", id)) for type, id in zip("ababababab", "1234567890", strict=True))
     stored = list((await appender.store(*messages)).events)
@@ -157,7 +159,7 @@ async def damage(log: Log, chance: random.Random) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_any_damage_is_put_right_so_that_everything_is_as_it_was(
+async def test_any_damage_is_repaired_so_that_everything_is_as_it_was(
     log: Log, appender: Appender, clock: Clock, seed: int
 ) -> None:
     chance = random.Random(seed)
@@ -179,7 +181,7 @@ async def test_any_damage_is_put_right_so_that_everything_is_as_it_was(
     assert list(oracle.differences(stored, *(after[name] for name in ("aggregates", "rollups", "populations")))) == []  # type: ignore[arg-type]  # an event is a document
 
 
-async def test_looking_changes_nothing(log: Log, appender: Appender, clock: Clock, chance: random.Random) -> None:
+async def test_a_dry_run_changes_nothing(log: Log, appender: Appender, clock: Clock, chance: random.Random) -> None:
     await filled(appender, clock, chance)
     for _ in range(10):
         await damage(log, chance)
@@ -188,7 +190,7 @@ async def test_looking_changes_nothing(log: Log, appender: Appender, clock: Cloc
     assert await derived(log) == before
 
 
-async def test_rows_of_events_that_mongodb_deleted_by_a_wrong_clock_go_and_the_gap_is_told(
+async def test_rows_of_events_that_mongodb_deleted_by_a_wrong_clock_are_removed_and_the_gap_is_reported(
     log: Log, appender: Appender, clock: Clock
 ) -> None:
     appender.retention = Retention({"*": 30, "lasting": 0})
@@ -216,7 +218,7 @@ async def test_rows_of_events_that_mongodb_deleted_by_a_wrong_clock_go_and_the_g
         ([1], -1, None),
     ],
 )
-async def test_a_note_of_what_has_expired_that_cannot_be_true_says_what_can(
+async def test_an_impossible_note_of_expired_events_is_corrected_to_a_possible_one(
     log: Log, appender: Appender, gone: list[int], noted: int, right: int | None
 ) -> None:
     await appender.store(*(event("a") for _ in range(5)))

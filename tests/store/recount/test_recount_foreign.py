@@ -77,7 +77,7 @@ async def damage(log: Log, chance: random.Random) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_whatever_is_left_there_all_is_as_it_was_but_for_what_may_be_a_head(
+async def test_foreign_documents_are_removed_except_what_may_be_a_head(
     log: Log, appender: Appender, clock: Clock, seed: int
 ) -> None:
     chance = random.Random(seed)
@@ -101,7 +101,7 @@ async def test_whatever_is_left_there_all_is_as_it_was_but_for_what_may_be_a_hea
         assert await counts.aggregates(log, Scope()) == 3
 
 
-async def test_a_damaged_head_without_events_is_reported_and_left_for_somebody_to_decide(
+async def test_a_damaged_head_without_events_is_reported_and_left_for_a_person_to_decide(
     log: Log, appender: Appender
 ) -> None:
     await appender.store(event("a", of=("user", "1")), event("a", of=("user", "2")))
@@ -118,7 +118,7 @@ async def test_a_damaged_head_without_events_is_reported_and_left_for_somebody_t
     assert await counts.aggregates(log, Scope()) == 1
 
 
-async def test_documents_among_the_events_that_are_none_are_not_counted(log: Log, appender: Appender) -> None:
+async def test_foreign_documents_among_the_events_are_not_counted(log: Log, appender: Appender) -> None:
     await filled(appender)
     before = await derived(log)
     for id in (None, 2.5, "x", {"a": 1}):
@@ -128,14 +128,14 @@ async def test_documents_among_the_events_that_are_none_are_not_counted(log: Log
     assert await derived(log) == before
 
 
-async def test_without_a_checkpoint_that_can_be_read_it_says_so(log: Log, appender: Appender) -> None:
+async def test_an_unreadable_checkpoint_is_reported(log: Log, appender: Appender) -> None:
     await filled(appender)
     await log.meta.update_one({"_id": "checkpoint"}, {"$set": {"head": "x"}})
     with pytest.raises(Blocked, match=r"^the checkpoint in meta is damaged, Eventscope never wrote this value of head"):
         await recounted(log)
 
 
-async def test_the_catalogue_goes_on_past_what_is_no_event_and_says_so_once(
+async def test_the_catalogue_continues_past_what_is_not_an_event_and_reports_it_once(
     log: Log, appender: Appender, caplog: pytest.LogCaptureFixture
 ) -> None:
     await appender.store(event("a"), event("b"))

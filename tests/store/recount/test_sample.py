@@ -46,7 +46,7 @@ def chance() -> random.Random:
     return random.Random(24)
 
 
-async def test_what_is_right_is_never_taken_for_wrong_while_events_come_and_go(
+async def test_a_sample_reports_nothing_correct_as_wrong_while_events_come_and_go(
     log: Log, appender: Appender, clock: Clock, chance: random.Random
 ) -> None:
     done = asyncio.Event()
@@ -101,7 +101,7 @@ DAMAGE: dict[str, tuple[str, Callable[[Log], Any]]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-async def test_whatever_is_wrong_is_found(
+async def test_every_kind_of_error_is_found(
     log: Log, appender: Appender, clock: Clock, chance: random.Random, damage: str
 ) -> None:
     await fill(appender, clock, chance, 6)
@@ -121,11 +121,11 @@ async def test_a_false_note_of_expired_events_is_found(log: Log, appender: Appen
     assert [one.kind for one in await sample.several(log, 0, 1)] == ["expiration"]
 
 
-async def test_of_an_empty_log_nothing_is_wrong(log: Log) -> None:
+async def test_in_an_empty_log_nothing_is_wrong(log: Log) -> None:
     assert await sample.several(log, 3, 10) == []
 
 
-async def test_the_holder_of_the_lease_says_each_wrong_thing_once(
+async def test_the_holder_of_the_lease_logs_each_error_once(
     log: Log, appender: Appender, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sample, "PAUSE_SECONDS", 0.005)
@@ -156,7 +156,7 @@ async def test_the_holder_of_the_lease_says_each_wrong_thing_once(
         await end(others, watching)
 
 
-async def test_it_looks_at_nothing_that_would_take_long(
+async def test_it_examines_nothing_that_would_take_long(
     log: Log, appender: Appender, chance: random.Random, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await appender.store(*(event("a", of=("a", "b")) for _ in range(5)))

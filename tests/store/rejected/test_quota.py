@@ -32,7 +32,7 @@ async def test_while_there_is_room_nothing_happens(log: Log, appender: Appender)
     assert await messages.numbers(log) == [1, 2, 3, 4, 5]
 
 
-async def test_the_oldest_go_first_and_are_counted_and_numbers_go_on(log: Log, appender: Appender) -> None:
+async def test_the_oldest_are_dropped_first_and_counted_and_numbers_continue(log: Log, appender: Appender) -> None:
     await appender.store(*(rejected_message(bytes(KILO), code) for code in "ABBAC"), event())
     trimmed = await quota.trim(log, 3 * KILO, ENOUGH)
     assert trimmed is not None
@@ -60,7 +60,7 @@ async def test_the_oldest_go_first_and_are_counted_and_numbers_go_on(log: Log, a
     most=st.integers(1, 40),
     step=st.integers(1, 5),
 )
-async def test_what_is_kept_and_what_was_dropped_are_all_there_was(
+async def test_kept_and_dropped_messages_add_up_to_all_messages(
     log: Log, batches: list[list[tuple[int, str]]], most: int, step: int
 ) -> None:
     for name in ("rejected", "meta"):
@@ -80,7 +80,7 @@ async def test_what_is_kept_and_what_was_dropped_are_all_there_was(
     assert ({} if found is None else found.codes) == Counter(codes[:n])
 
 
-async def test_who_dies_after_counting_has_counted_once(log: Log, appender: Appender) -> None:
+async def test_a_process_that_dies_after_counting_has_counted_once(log: Log, appender: Appender) -> None:
     await appender.store(*(rejected_message(bytes(KILO), code) for code in "ABCABC"))
     assert await quota._count(log, Counter("AB"), 0, 2)  # and then the process was killed
     assert await messages.numbers(log) == [1, 2, 3, 4, 5, 6]
@@ -91,7 +91,7 @@ async def test_who_dies_after_counting_has_counted_once(log: Log, appender: Appe
     assert found.codes == {"A": 2, "B": 1, "C": 1}
 
 
-async def test_several_at_once_count_each_message_once(log: Log, appender: Appender) -> None:
+async def test_several_processes_at_once_count_each_message_once(log: Log, appender: Appender) -> None:
     await appender.store(*(rejected_message(bytes(KILO - 100), "A") for _ in range(60)))
     await asyncio.gather(*(quota.trim(log, 10 * KILO, ENOUGH) for _ in range(4)))
     await quota.trim(log, 10 * KILO, ENOUGH)
@@ -103,7 +103,7 @@ async def test_several_at_once_count_each_message_once(log: Log, appender: Appen
     assert 8 * KILO < await size(log) <= 10 * KILO
 
 
-async def test_without_time_only_little_is_done(log: Log, appender: Appender) -> None:
+async def test_with_no_time_left_only_little_is_done(log: Log, appender: Appender) -> None:
     await appender.store(*(rejected_message(bytes(KILO)) for _ in range(10)))
     assert await quota.trim(log, 2 * KILO, 0.0) is not None
     assert len(await messages.numbers(log)) == 10
@@ -116,7 +116,7 @@ def clock() -> Clock:
     return Clock()
 
 
-async def test_what_has_expired_is_in_no_answer_and_not_counted_as_dropped(log: Log, clock: Clock) -> None:
+async def test_an_expired_message_is_in_no_answer_and_not_counted_as_dropped(log: Log, clock: Clock) -> None:
     timed = replace(log, clock=clock)
     appender = replace(await Appender.of(timed), retention=Retention({}, rejected_days=2))
     await appender.store(rejected_message(bytes(KILO), "A"), rejected_message(bytes(KILO), "B"))
@@ -141,7 +141,7 @@ async def test_what_has_expired_is_in_no_answer_and_not_counted_as_dropped(log: 
     assert [row["_id"] for row in await log.rejected.find({}).to_list(None)] == [3]
 
 
-async def test_a_message_whose_rejection_expired_is_looked_at_anew(log: Log, clock: Clock) -> None:
+async def test_a_message_whose_rejection_has_expired_is_treated_as_new(log: Log, clock: Clock) -> None:
     timed = replace(log, clock=clock)
     appender = replace(await Appender.of(timed), retention=Retention({}, rejected_days=1))
     message = rejected_message(b"{")
@@ -152,7 +152,7 @@ async def test_a_message_whose_rejection_expired_is_looked_at_anew(log: Log, clo
     assert await messages.numbers(timed) == [2]
 
 
-async def test_one_that_is_rejected_for_its_age_is_kept_for_as_long_as_any(log: Log, clock: Clock) -> None:
+async def test_a_message_that_is_rejected_for_its_age_is_kept_as_long_as_any_other(log: Log, clock: Clock) -> None:
     timed = replace(log, clock=clock)
     appender = replace(await Appender.of(timed), retention=Retention({"*": 1}, rejected_days=30))
     stored = await appender.store(event(recorded=NOON - 100 * DAY))
@@ -161,7 +161,7 @@ async def test_one_that_is_rejected_for_its_age_is_kept_for_as_long_as_any(log: 
     assert await messages.numbers(timed) == [1]
 
 
-async def test_those_of_before_get_a_time_of_expiry_and_others_keep_theirs(log: Log, clock: Clock) -> None:
+async def test_older_messages_without_an_expiry_get_one_and_others_keep_theirs(log: Log, clock: Clock) -> None:
     timed = replace(log, clock=clock)
     appender = await Appender.of(timed)
     await appender.store(rejected_message(b"1"))
@@ -176,7 +176,7 @@ async def test_those_of_before_get_a_time_of_expiry_and_others_keep_theirs(log: 
     assert await messages.numbers(timed) == []
 
 
-async def test_a_page_of_large_messages_is_bounded_and_leaves_none_out(log: Log, appender: Appender) -> None:
+async def test_a_page_of_large_messages_is_limited_and_leaves_none_out(log: Log, appender: Appender) -> None:
     for n in range(12):
         await appender.store(rejected_message(bytes([n]) * 3_000_000))
     page = await messages.page(log, limit=100)

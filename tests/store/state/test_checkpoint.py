@@ -44,7 +44,7 @@ async def test_nobody_else_gets_the_lease_while_it_is_held(log: Log) -> None:
     assert await checkpoint.read(log) == ann
 
 
-async def test_of_many_who_ask_at_once_one_gets_the_lease(log: Log) -> None:
+async def test_of_many_concurrent_requests_one_gets_the_lease(log: Log) -> None:
     outcomes = await asyncio.gather(*(checkpoint.acquire(log, f"holder {n}", LONG) for n in range(10)))
     [held] = [outcome for outcome in outcomes if outcome is not None]
     assert held.term == 1
@@ -66,7 +66,7 @@ async def test_a_standby_takes_over_after_the_end_of_the_lease_with_a_higher_ter
     assert await checkpoint.acquire(log, "ann", LONG) is None
 
 
-async def test_a_lease_that_has_ended_is_said_to_be_held_no_more(log: Log) -> None:
+async def test_an_expired_lease_counts_as_no_longer_held(log: Log) -> None:
     await checkpoint.acquire(log, "ann", LONG)
     await end_lease(log)
     assert not (await checkpoint.read(log)).lease_held
@@ -75,7 +75,7 @@ async def test_a_lease_that_has_ended_is_said_to_be_held_no_more(log: Log) -> No
     assert (late.holder, late.term) == ("ann", 1)  # nobody else was there in between
 
 
-async def test_a_lease_that_was_given_back_is_free_at_once(log: Log) -> None:
+async def test_a_lease_that_was_released_is_free_at_once(log: Log) -> None:
     await checkpoint.acquire(log, "ann", LONG)
     await checkpoint.release(log, "ann")
     free = await checkpoint.read(log)
@@ -85,7 +85,7 @@ async def test_a_lease_that_was_given_back_is_free_at_once(log: Log) -> None:
     assert bob.term == 2
 
 
-async def test_only_the_holder_can_give_the_lease_back(log: Log) -> None:
+async def test_only_the_holder_can_release_the_lease(log: Log) -> None:
     ann = await checkpoint.acquire(log, "ann", LONG)
     await checkpoint.release(log, "bob")
     assert await checkpoint.read(log) == ann
@@ -99,7 +99,7 @@ async def test_a_holder_may_have_any_name(log: Log) -> None:
         await checkpoint.release(log, name)
 
 
-async def test_the_checkpoint_says_how_far_the_log_and_its_source_were_read(log: Log, appender: Appender) -> None:
+async def test_the_checkpoint_says_how_far_the_log_and_the_stream_have_got(log: Log, appender: Appender) -> None:
     await appender.store(event(), rejected_message(b"{"), event())
     at = await checkpoint.read(log)
     assert (at.head, at.rejected_head) == (2, 1)
@@ -108,7 +108,7 @@ async def test_the_checkpoint_says_how_far_the_log_and_its_source_were_read(log:
     assert await checkpoint.head(log) == 2
 
 
-async def test_a_change_of_the_source_is_counted_and_the_log_goes_on(log: Log, appender: Appender) -> None:
+async def test_a_reset_of_the_stream_is_counted_and_the_log_continues(log: Log, appender: Appender) -> None:
     await appender.store(event(), event())
     start = StreamPosition(STREAM, "another stream", 0, 0)
     await checkpoint.count_reset(log, appender.at, start)
@@ -122,7 +122,7 @@ async def test_a_change_of_the_source_is_counted_and_the_log_goes_on(log: Log, a
     assert third["_id"] == 3
 
 
-async def test_a_change_of_the_source_is_counted_for_the_holder_only(log: Log, appender: Appender) -> None:
+async def test_only_the_holder_can_record_a_reset_of_the_stream(log: Log, appender: Appender) -> None:
     start = StreamPosition(STREAM, "another stream", 0, 0)
     for stale in (
         replace(appender.at, term=appender.at.term - 1),
@@ -134,7 +134,7 @@ async def test_a_change_of_the_source_is_counted_for_the_holder_only(log: Log, a
     assert (await checkpoint.read(log)).source_resets == 0
 
 
-async def test_a_holder_that_froze_within_its_transaction_keeps_nobody_from_writing(log: Log) -> None:
+async def test_a_holder_that_froze_within_its_transaction_blocks_nobody(log: Log) -> None:
     async with log.mongo.session() as frozen:
         ann = await checkpoint.acquire(log, "ann", LONG, frozen.session_id)
         assert ann is not None
@@ -153,7 +153,7 @@ async def test_a_holder_that_froze_within_its_transaction_keeps_nobody_from_writ
     assert await checkpoint.head(log) == 1
 
 
-async def test_a_log_gets_a_name_when_it_is_made_and_keeps_it(log: Log) -> None:
+async def test_a_log_gets_a_name_when_it_is_created_and_keeps_it(log: Log) -> None:
     assert not log.identity.known
     assert (await checkpoint.read(log)).identity is None
     assert (log.identity.known, log.identity.tag) == (True, None)
@@ -166,7 +166,7 @@ async def test_a_log_gets_a_name_when_it_is_made_and_keeps_it(log: Log) -> None:
     assert bob.identity == ann.identity == (await checkpoint.read(log)).identity
 
 
-async def test_a_log_of_an_older_version_gets_its_name_once_however_many_try_at_the_same_time(log: Log) -> None:
+async def test_a_log_of_an_older_version_gets_one_name_however_many_try_at_the_same_time(log: Log) -> None:
     await log.meta.insert_one({"_id": "checkpoint", "head": 7, "term": 3})
     assert await checkpoint.head(log) == 7
     assert log.identity.tag is None
@@ -180,7 +180,7 @@ async def test_a_log_of_an_older_version_gets_its_name_once_however_many_try_at_
     assert (again.identity, again.head) == (name, 7)
 
 
-async def test_a_log_that_is_begun_anew_has_another_name_and_its_newest_events_are_no_longer_remembered(
+async def test_a_recreated_log_has_another_name_and_the_events_in_memory_are_dropped(
     log: Log,
 ) -> None:
     log = replace(log, tail=RecentEvents(10))
@@ -198,7 +198,7 @@ async def test_a_log_that_is_begun_anew_has_another_name_and_its_newest_events_a
     assert log.tail.head is None
 
 
-async def test_a_name_that_is_none_is_said_to_be_damaged(log: Log) -> None:
+async def test_an_invalid_name_is_reported_as_damaged(log: Log) -> None:
     await log.meta.insert_one({"_id": "checkpoint", "head": 7, "term": 3, "log": 5})
     for look in (checkpoint.read, checkpoint.head):
         with pytest.raises(Blocked, match="Eventscope never wrote this value of log"):

@@ -62,7 +62,7 @@ def recounted(events: Iterable[EventDocument], *, hourly: bool) -> dict[Group, t
 
 @given(data=st.data())
 @settings(max_examples=150, deadline=None)
-def test_counts_equal_a_recount_whatever_is_asked_and_whatever_has_expired(
+def test_counts_equal_a_recount_whatever_the_scope_and_whatever_has_expired(
     corpus: RandomLog, data: st.DataObject
 ) -> None:
     scope = data.draw(scopes(corpus), "scope")
@@ -114,7 +114,7 @@ async def test_an_empty_log_counts_nothing(log: Log) -> None:
         assert await counts.aggregates(log, scope) == 0
 
 
-async def test_an_hour_begins_at_its_first_microsecond_before_1970_too(log: Log, appender: Appender) -> None:
+async def test_before_1970_too_an_hour_begins_at_its_first_microsecond(log: Log, appender: Appender) -> None:
     times = [-HOUR - 1, -HOUR, -HOUR + 1, -1, 0, 1, HOUR - 1, HOUR]
     await appender.store(*(event(at=time) for time in times))
     for low, high in [(None, None), (-HOUR, HOUR), (-HOUR + 1, HOUR - 2), (-1, -1), (-HOUR - 1, 0), (-5, 5)]:
@@ -126,7 +126,7 @@ async def test_an_hour_begins_at_its_first_microsecond_before_1970_too(log: Log,
         assert tally == Counter(time // HOUR * HOUR for time in inside)
 
 
-async def test_both_ends_of_a_time_range_are_counted(log: Log, appender: Appender) -> None:
+async def test_both_ends_of_a_time_range_are_included_in_counts(log: Log, appender: Appender) -> None:
     await appender.store(*(event(at=NOON + n) for n in range(10)))
     for low, high, n in [
         (NOON, NOON + 9, 10),
@@ -137,7 +137,7 @@ async def test_both_ends_of_a_time_range_are_counted(log: Log, appender: Appende
         assert sum(cell.n for cell in await counts.cells(log, Scope(low=low, high=high))) == n
 
 
-async def test_counts_stay_true_while_events_come_in_and_expire(log: Log, appender: Appender, clock: Clock) -> None:
+async def test_counts_stay_correct_while_events_come_in_and_expire(log: Log, appender: Appender, clock: Clock) -> None:
     appender.retention = Retention({"*": 2, "brief.*": 1, "lasting.*": 0})
     ever: list[EventDocument] = []
     for day in range(8):

@@ -67,7 +67,7 @@ async def test_each_kept_event_is_counted_once_at_any_time_of_the_day(
             assert found == types == counted(ever, clock.now)
 
 
-async def test_they_are_few_however_long_the_log_is(log: Log, clock: Clock, ever: list[EventDocument]) -> None:
+async def test_rows_by_day_are_few_however_long_the_log_is(log: Log, clock: Clock, ever: list[EventDocument]) -> None:
     hours = await log.rollups.count_documents({"_id.hour": {"$exists": True}})
     days = await log.rollups.count_documents({"$or": daily.rows(clock.now)})
     brief, usual, lasting = 2 + 24 // 7 + 1, 2 * (30 + 24 // 7 + 1), 1
@@ -82,7 +82,7 @@ async def test_a_log_of_an_older_version_is_counted_by_its_hours(
     assert found == types == counted(ever, clock.now)
 
 
-async def test_the_next_writer_makes_up_for_what_an_older_version_did_not_count(
+async def test_the_next_writer_adds_what_an_older_version_did_not_count(
     log: Log, clock: Clock, ever: list[EventDocument]
 ) -> None:
     await as_an_older_version_left_it(log)
@@ -99,7 +99,7 @@ async def test_the_next_writer_makes_up_for_what_an_older_version_did_not_count(
     assert found == types == counted(ever, clock.now)
 
 
-async def test_the_next_writer_mends_what_an_older_version_counted_meanwhile(
+async def test_the_next_writer_corrects_what_an_older_version_counted_meanwhile(
     log: Log, clock: Clock, ever: list[EventDocument]
 ) -> None:
     await log.rollups.update_one({"_id.hour": {"$exists": True}, "_id.type": "lasting.one"}, {"$inc": {"n": 5}})
@@ -109,7 +109,7 @@ async def test_the_next_writer_mends_what_an_older_version_counted_meanwhile(
     assert found == types == counted(ever, clock.now) | {"lasting.one": counted(ever, clock.now)["lasting.one"] + 5}
 
 
-async def test_a_writer_that_finds_all_in_order_writes_nothing(log: Log, ever: list[EventDocument]) -> None:
+async def test_a_writer_that_finds_everything_correct_writes_nothing(log: Log, ever: list[EventDocument]) -> None:
     before = await log.rollups.find({}).to_list(None)
     async with writing(log, RETENTION, "first", 60):
         assert await log.rollups.find({}).to_list(None) == before

@@ -44,7 +44,7 @@ def code(raw: bytes) -> str:
         "1" + "0" * 400 + ".5",
     ],
 )
-def test_a_decimal_that_no_float_equals_is_refused_wherever_it_stands(number: str) -> None:
+def test_a_decimal_that_no_float_equals_is_refused_wherever_it_is(number: str) -> None:
     for around in ('{"a": %s}', "[1,%s]", "%s", '[{"a":{"b": 1.5, "c" : [%s ]}}]', "\n%s\t"):
         assert code((around % number).encode()) == "NUMBER_TOO_PRECISE"
     assert number_fault(number) is not None
@@ -77,7 +77,7 @@ def test_a_number_that_is_kept_keeps_its_value_and_kind(number: str, value: floa
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
-def test_every_float_is_taken_as_python_javascript_and_its_full_digits_write_it(value: float) -> None:
+def test_every_float_is_accepted_as_python_and_javascript_write_it_and_with_all_its_digits(value: float) -> None:
     for text in (repr(value), orjson.dumps(value).decode(), f"{value:.17g}", format(Decimal(value), "f")):
         if "." in text or "e" in text:
             shortest = Decimal(text) == Decimal(repr(value)) or Decimal(text) == Decimal(value)
@@ -97,11 +97,11 @@ def test_every_float_is_taken_as_python_javascript_and_its_full_digits_write_it(
         b'{"a": 1e5, "A": {"\xc3\xa9": 1, "\\u00e9": 2}}',
     ],
 )
-def test_a_key_that_comes_twice_in_one_object_is_refused(raw: bytes) -> None:
+def test_a_key_given_twice_in_one_object_is_refused(raw: bytes) -> None:
     assert code(raw) == "DUPLICATE_KEY"
 
 
-def test_the_place_that_is_to_blame_is_named() -> None:
+def test_the_place_of_the_fault_is_named() -> None:
     with pytest.raises(Fault, match=r"^the number 1e999 at data\.items\[2\]\.price is beyond") as caught:
         loads(b'{"data": {"items": [1, {"price": 1}, {"price": 1e999}, 1e-999]}}')
     assert caught.value.place == "data.items[2].price"
@@ -118,21 +118,21 @@ def test_the_place_that_is_to_blame_is_named() -> None:
     assert len(caught.value.place) <= 200
 
 
-def test_what_is_wrong_can_be_stored_though_a_key_is_half_a_character() -> None:
+def test_the_fault_can_be_stored_even_if_a_key_is_half_a_surrogate_pair() -> None:
     with pytest.raises(Fault) as caught:
         loads(b'{"\\ud800": {"\\udfff": 1, "\\udfff": 1}}')
     assert str(caught.value) == r"the key '\udfff' at \ud800 is given more than once"
     assert caught.value.place == r"\ud800"
 
 
-def test_integers_of_any_size_are_exact_where_they_are_asked_for() -> None:
+def test_integers_of_any_size_are_exact_where_they_are_allowed() -> None:
     assert loads(b'{"n": 123456789012345678901234567890}', any_integer=True) == {"n": 123456789012345678901234567890}
     with pytest.raises(Fault, match="does not fit"):
         loads(b"9" * 5000, any_integer=True)
 
 
 @pytest.mark.parametrize("digits", [309, 400, 700, 1500, 4000])
-def test_integers_that_no_float_could_hold_are_exact_too_where_any_are_asked_for(digits: int) -> None:
+def test_integers_beyond_any_float_are_exact_too_where_any_size_is_allowed(digits: int) -> None:
     raw = b'{"n": [%s]}' % (b"9" * digits)
     assert loads(raw, any_integer=True) == {"n": [10**digits - 1]}
     with pytest.raises(Fault) as refused:
@@ -147,13 +147,13 @@ def test_integers_that_no_float_could_hold_are_exact_too_where_any_are_asked_for
 @pytest.mark.parametrize(
     "raw", [b"", b"nul", b"NaN", b"-Infinity", b"[1e999", b"[1e-999,]", b'["\\ud800"]', b'"\xff"', b"[NaN, 1e999]"]
 )
-def test_what_is_no_json_is_refused_as_such(raw: bytes) -> None:
+def test_what_is_not_json_is_refused_as_such(raw: bytes) -> None:
     assert code(raw) == "INVALID_JSON"
 
 
 @pytest.mark.parametrize("inner", [b"1", b"12345678901234567890", b"1e999", b'{"a":1,"a":2}', b'"\\u003a"'])
 @pytest.mark.parametrize("depth", [2000, 100_000])
-def test_what_is_nested_too_deep_is_refused_as_such(inner: bytes, depth: int) -> None:
+def test_what_is_nested_too_deeply_is_refused_as_such(inner: bytes, depth: int) -> None:
     assert code(b"[" * depth + inner + b"]" * depth) == "TOO_DEEP"
 
 
@@ -237,7 +237,7 @@ def agrees(text: str) -> None:
 @given(texts)
 @example('{"a" :1,"b":1,"b":2}')
 @example('{"\\"":1,"b":"\\":","b":"\\u003a"}')
-def test_the_quick_look_misses_nothing_that_reading_each_part_exactly_finds(text: str) -> None:
+def test_the_quick_check_misses_nothing_that_exact_parsing_finds(text: str) -> None:
     agrees(text)
 
 
@@ -268,7 +268,7 @@ def first_fault(value: Any, place: str = "") -> tuple[str, str] | None:
 @example('[1e999,{"a":1,"a":1}]')
 @example('[{"a":{"b":1,"b":1},"c":12345678901234567890,"a":1}]')
 @example('[[],[{}],{"a":[[0],12345678901234567890]},1e999]')
-def test_of_several_things_that_are_wrong_the_first_one_is_named(text: str) -> None:
+def test_of_several_faults_the_first_one_is_named(text: str) -> None:
     def number(digits: str) -> tuple[str, str]:
         return ("number", digits)
 
@@ -285,7 +285,7 @@ def test_of_several_things_that_are_wrong_the_first_one_is_named(text: str) -> N
     "wrong", ['{"a":1,"a":2}', "12345678901234567890", "0.12345678901234567890"], ids=["key", "integer", "decimal"]
 )
 @pytest.mark.parametrize("front", [True, False])
-def test_one_thing_that_is_wrong_does_not_make_all_others_slow(wrong: str, front: bool) -> None:
+def test_one_fault_does_not_make_everything_else_slow(wrong: str, front: bool) -> None:
     calls = 0
 
     def count(frame: object, what: str, argument: object) -> None:
@@ -319,7 +319,7 @@ near = st.one_of(
 
 
 @given(near, st.sampled_from(["%s", "[%s]", '{"a":%s}', "[%s ,1]"]))
-def test_the_quick_look_misses_no_number(number: str, around: str) -> None:
+def test_the_quick_check_misses_no_number(number: str, around: str) -> None:
     agrees(around % number)
 
 
@@ -379,7 +379,7 @@ def test_a_list_that_holds_itself_is_refused() -> None:
     "value",
     [None, [None, {"a": None}], {"n": 2**63 - 1}, [1e300, 12345678901234567], Item(0.1), Colour.RED, datetime.now(UTC)],
 )
-def test_every_other_value_is_written_as_ever(value: Any) -> None:
+def test_every_other_value_is_written_as_usual(value: Any) -> None:
     assert dumps([None, value]) == orjson.dumps([None, value])
 
 
@@ -410,7 +410,7 @@ def test_whatever_is_written_is_read_as_the_same(value: Any) -> None:
         (b'"\xed\xa0\x80"', "it is not UTF-8 from byte 2 on"),
     ],
 )
-def test_what_is_no_text_is_said_to_be_none(raw: bytes, said: str) -> None:
+def test_what_is_not_text_is_reported_as_such(raw: bytes, said: str) -> None:
     with pytest.raises(Fault, match=f"^{said}$"):
         loads(raw)
 

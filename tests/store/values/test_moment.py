@@ -20,7 +20,7 @@ def test_what_is_written_as_text_is_read_as_the_same_moment(at: int) -> None:
 
 
 @given(ANY)
-def test_what_is_made_a_time_is_the_same_moment(at: int) -> None:
+def test_what_is_converted_to_a_time_is_the_same_moment(at: int) -> None:
     assert moment.of(moment.to_datetime(at)) == at
     assert moment.of(bson_date(at).replace(tzinfo=UTC)) == at
 
@@ -29,7 +29,7 @@ def test_what_is_made_a_time_is_the_same_moment(at: int) -> None:
     st.datetimes(min_value=datetime(2, 1, 1), max_value=datetime(9998, 12, 31)),
     st.integers(-23 * 60 - 59, 23 * 60 + 59).map(lambda minutes: timezone(timedelta(minutes=minutes))),
 )
-def test_a_time_of_any_zone_is_one_moment(naive: datetime, zone: timezone) -> None:
+def test_a_time_in_any_zone_is_one_moment(naive: datetime, zone: timezone) -> None:
     there = naive.replace(tzinfo=zone)
     assert moment.to_datetime(moment.of(there)) == there
     assert moment.from_text(there.isoformat()) == moment.of(there)
@@ -41,7 +41,7 @@ def test_text_in_utc_sorts_as_its_moments_do_within_a_second(one: int, other: in
 
 
 @given(ANY)
-def test_the_hour_of_a_moment_is_its_beginning(at: int) -> None:
+def test_the_hour_of_a_moment_is_the_start_of_that_hour(at: int) -> None:
     hour = moment.hour_of(at)
     assert hour % HOUR == 0
     assert hour <= at < hour + HOUR
@@ -69,20 +69,20 @@ def test_times_are_read_as_people_and_programs_write_them(text: str, canonical: 
     "text",
     ["", "now", "2026-13-01T00:00:00Z", "2026-11-23T25:00:00Z", "1795417200", "0001-01-01T00:00:00+01:00", "9" * 500],
 )
-def test_what_is_no_time_is_refused_with_what_was_given(text: str) -> None:
+def test_an_invalid_time_is_refused_and_quoted(text: str) -> None:
     with pytest.raises(ValueError, match="is not a time like 2026-11-23T07:00:00Z") as refusal:
         moment.from_text(text)
     assert repr(text[:60]) in str(refusal.value)
 
 
 @pytest.mark.parametrize("text", ["2026-11-23+02:00", "2026-11-23-05:00", "20261123+02", "2026-11-23/12", "2026W47+02"])
-def test_a_day_with_a_zone_is_no_time_of_that_day(text: str) -> None:
+def test_a_day_with_a_zone_is_not_a_time_on_that_day(text: str) -> None:
     with pytest.raises(ValueError, match="is not a time like"):
         moment.from_text(text)
 
 
 @pytest.mark.parametrize("text", ["2026-11-23", "20261123", "2026-W48-1", "2026W481"])
-def test_a_day_alone_is_known_as_one(text: str) -> None:
+def test_a_day_alone_is_recognized_as_one(text: str) -> None:
     day = moment.from_argument(text)
     assert isinstance(day, Day)
     assert moment.to_text(day) == "2026-11-23T00:00:00Z"
@@ -92,7 +92,7 @@ def test_a_day_alone_is_known_as_one(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["2026", "2026-11", "202611", "2026-W48", "2026W48", "", "2026-11-23T"])
-def test_a_year_a_month_and_a_week_are_no_day(text: str) -> None:
+def test_a_year_a_month_or_a_week_is_not_a_day(text: str) -> None:
     with pytest.raises(ValueError, match="or a day like 2026-11-23"):
         moment.from_argument(text)
 
@@ -103,7 +103,7 @@ def test_the_last_of_all_days_ends_with_time_itself() -> None:
 
 
 @given(st.text())
-def test_any_other_text_is_refused_as_a_value_error_or_is_a_time(text: str) -> None:
+def test_any_other_text_is_a_time_or_raises_a_value_error(text: str) -> None:
     try:
         at = moment.from_text(text)
     except ValueError:
@@ -111,7 +111,7 @@ def test_any_other_text_is_refused_as_a_value_error_or_is_a_time(text: str) -> N
     assert FIRST <= at <= LAST
 
 
-def test_the_present_lies_between_before_and_after() -> None:
+def test_the_present_moment_lies_between_earlier_and_later_ones() -> None:
     before = datetime.now(UTC)
     now = moment.to_datetime(moment.now())
     assert before <= now <= datetime.now(UTC)
@@ -127,13 +127,13 @@ def test_the_present_lies_between_before_and_after() -> None:
         ("20261123T2400", "2026-11-24T00:00:00Z"),
     ],
 )
-def test_times_are_read_as_their_standards_allow_them(text: str, same: str) -> None:
+def test_times_are_parsed_as_their_standards_allow(text: str, same: str) -> None:
     assert moment.from_text(text) == moment.from_text(same)
 
 
 @pytest.mark.parametrize(
     "text", ["2026-11-23T24:00:01Z", "2026-11-23T25:00:00Z", "9999-12-31T24:00:00Z", "2026-11-23T23:59:60Z"]
 )
-def test_no_other_hour_is_beyond_the_day(text: str) -> None:
+def test_no_other_hour_after_the_end_of_the_day_is_accepted(text: str) -> None:
     with pytest.raises(ValueError, match="is not a time"):
         moment.from_text(text)

@@ -29,7 +29,7 @@ from tests.store.support.appender import (
 
 
 class TestOrder:
-    async def test_positions_are_dense_over_many_batches(self, log: Log, appender: Appender) -> None:
+    async def test_positions_are_dense_across_many_batches(self, log: Log, appender: Appender) -> None:
         for size in (1, 7, 1, 100, 2):
             stored = await appender.store(*(event() for _ in range(size)))
             assert [e["_id"] for e in stored.events] == list(range(stored.previous + 1, stored.head + 1))
@@ -55,7 +55,7 @@ class TestOrder:
         assert at.place is not None
         assert (at.head, at.place.sequence) == (1, 9)
 
-    async def test_another_writer_goes_on_where_the_last_one_stopped(self, log: Log, appender: Appender) -> None:
+    async def test_another_writer_continues_where_the_last_one_stopped(self, log: Log, appender: Appender) -> None:
         await appender.store(event(id="a", of=("user", "1")), rejected_message(b"1"))
         await checkpoint.release(log, "first")
         successor = await Appender.of(log, "successor")
@@ -63,7 +63,7 @@ class TestOrder:
         assert [(e["_id"], e["version"]) for e in await pages.events(log, EVERYTHING, limit=10)] == [(1, 1), (2, 2)]
         assert [(r.number, r.raw) for r in await rejected.rejections(log, limit=10)] == [(2, b"2"), (1, b"1")]
 
-    async def test_an_event_knows_its_place_in_the_stream(self, log: Log, appender: Appender) -> None:
+    async def test_an_event_has_its_place_in_the_stream(self, log: Log, appender: Appender) -> None:
         [stored] = (await appender.store(event(id="a"))).events
         found = await pages.event(log, "a")
         assert found is not None
@@ -84,7 +84,7 @@ class TestVersions:
             assert versions == list(range(1, len(versions) + 1))
         assert len(found) == 20
 
-    async def test_an_event_of_no_aggregate_has_no_version(self, log: Log, appender: Appender) -> None:
+    async def test_an_event_without_an_aggregate_has_no_version(self, log: Log, appender: Appender) -> None:
         parts: list[dict[str, Any]] = [{}, {"aggregateType": "user"}, {"aggregateId": "1"}]
         await appender.store(*(event(**part) for part in parts))
         found = await pages.events(log, EVERYTHING, limit=10)
@@ -93,7 +93,7 @@ class TestVersions:
             assert part.items() <= dict(stored).items()
         assert await counts.aggregates(log, Scope()) == 0
 
-    async def test_an_expectation_that_holds_is_met(self, log: Log, appender: Appender) -> None:
+    async def test_a_correct_expectation_is_met(self, log: Log, appender: Appender) -> None:
         ann = ("user", "ann")
         await appender.store(event(of=ann, expected=NO_STREAM), event(of=ann, expected=1))
         await appender.store(event(of=ann, expected=2), event(of=ann))
@@ -133,7 +133,9 @@ class TestOnce:
         assert [(e["messageId"], e["_id"], e["version"]) for e in stored.events] == [("a", 1, 1), ("b", 2, 2)]
         assert (stored.duplicates, stored.rejected) == (1, 0)
 
-    async def test_a_message_is_stored_once_over_all_batches(self, log: Log, appender: Appender, clock: Clock) -> None:
+    async def test_a_message_is_stored_once_across_all_batches(
+        self, log: Log, appender: Appender, clock: Clock
+    ) -> None:
         once = event(id="a", of=("user", "1"), at=5, data={"n": 1, "m": [1.5, None, {"$ref": "x", "$id": 1}]})
         await appender.store(once)
         before = await everything(log)
@@ -143,12 +145,14 @@ class TestOnce:
         after = await everything(log)
         assert {**after, "meta": None} == {**before, "meta": None}
 
-    async def test_a_repeated_message_is_known_whatever_version_it_expects(self, log: Log, appender: Appender) -> None:
+    async def test_a_repeated_message_is_recognized_whatever_version_it_expects(
+        self, log: Log, appender: Appender
+    ) -> None:
         first = event(id="a", of=("user", "1"), at=5, expected=NO_STREAM)
         await appender.store(first)
         assert (await appender.store(first)).duplicates == 1
 
-    async def test_a_message_without_a_timestamp_is_known_though_jetstream_gives_it_another(
+    async def test_a_message_without_a_timestamp_is_recognized_although_jetstream_gives_it_another(
         self, log: Log, appender: Appender, clock: Clock
     ) -> None:
         await appender.store(event(id="a", data=1))
@@ -190,11 +194,13 @@ class TestOnce:
 
         assert (repeated.duplicates, repeated.codes) == (1, {"ID_REUSED": 1})
 
-    async def test_an_id_that_was_refused_can_be_used_yet(self, log: Log, appender: Appender) -> None:
+    async def test_an_id_that_was_refused_can_still_be_used(self, log: Log, appender: Appender) -> None:
         await appender.store(event(id="a", of=("user", "1"), expected=4))
         assert len((await appender.store(event(id="a", of=("user", "1"), expected=0))).events) == 1
 
-    async def test_after_batches_of_new_messages_a_known_one_is_known_still(self, log: Log, appender: Appender) -> None:
+    async def test_after_batches_of_new_messages_a_repeated_one_is_still_recognized(
+        self, log: Log, appender: Appender
+    ) -> None:
         cache = WriterCache()
         known = event(id="a", of=("user", "1"), at=5)
         await appender.store(known, cache=cache)
@@ -220,7 +226,7 @@ class TestFirstOutcome:
     CONFLICT = event(id="a", of=("user", "1"), at=5, expected=1)
 
     @pytest.mark.parametrize("same_batch", [True, False], ids=["in one batch", "in later batches"])
-    async def test_a_conflict_stays_one_though_the_version_is_reached(
+    async def test_a_conflict_remains_one_even_when_the_version_is_reached(
         self, log: Log, appender: Appender, same_batch: bool
     ) -> None:
         messages = [self.CONFLICT, event(id="b", of=("user", "1")), self.CONFLICT]
@@ -233,7 +239,9 @@ class TestFirstOutcome:
         assert (first.code, first.actual_version) == ("VERSION_CONFLICT", 0)
         assert len(await rejected.rejections(log, limit=10)) == 1
 
-    async def test_one_of_several_that_came_together_is_to_blame_still(self, log: Log, appender: Appender) -> None:
+    async def test_the_event_at_fault_in_a_group_is_still_named_when_the_group_is_repeated(
+        self, log: Log, appender: Appender
+    ) -> None:
         both = message_group(event(id="x"), self.CONFLICT)
         [first] = (await appender.store(both)).outcomes
         await appender.store(event(of=("user", "1")))
@@ -243,14 +251,14 @@ class TestFirstOutcome:
         assert first.rejection == replace(again.rejection, arrival=first.arrival)
         assert await rejected.count(log) == 1
 
-    async def test_with_another_expectation_it_is_another_message(self, log: Log, appender: Appender) -> None:
+    async def test_a_message_with_another_expectation_is_another_message(self, log: Log, appender: Appender) -> None:
         header = replace(self.CONFLICT, arrival=replace(self.CONFLICT.arrival, headers={EXPECTED_VERSION: "1"}))
         await appender.store(header, event(of=("user", "1")))
         now = replace(header, arrival=replace(header.arrival, headers={EXPECTED_VERSION: "none"}), expected_version=0)
         assert (await appender.store(now)).codes == {"VERSION_CONFLICT": 1}
         assert (await appender.store(header, now)).duplicates == 2
 
-    async def test_so_it_is_with_other_attributes_of_a_cloud_event_in_its_headers(
+    async def test_so_is_one_with_other_attributes_of_a_cloud_event_in_its_headers(
         self, log: Log, appender: Appender
     ) -> None:
         conflict = replace(self.CONFLICT, arrival=replace(self.CONFLICT.arrival, headers={"Ce-Expectedversion": "1"}))
@@ -263,7 +271,7 @@ class TestFirstOutcome:
         assert len((await appender.store(now)).events) == 1
 
     @pytest.mark.parametrize("name", ["X-Account", "Eventscope-Envelope"])
-    async def test_so_it_is_with_other_headers_that_are_content(self, log: Log, appender: Appender, name: str) -> None:
+    async def test_so_is_one_with_other_headers_that_are_content(self, log: Log, appender: Appender, name: str) -> None:
         def sent(value: str) -> Arrival:
             return replace(
                 self.CONFLICT.arrival,
@@ -278,7 +286,7 @@ class TestFirstOutcome:
 
     @pytest.mark.parametrize("expects_duplicates", [True, False])
     @pytest.mark.parametrize("same_batch", [True, False], ids=["in one batch", "in later batches"])
-    async def test_what_is_stored_has_its_position_whatever_others_of_its_id_were_told(
+    async def test_a_stored_message_gets_its_position_whatever_outcome_others_with_its_id_had(
         self, log: Log, appender: Appender, same_batch: bool, expects_duplicates: bool
     ) -> None:
         kept, other = event(id="k", at=5, data=1), event(id="k", at=5, data=2)
@@ -296,7 +304,7 @@ class TestFirstOutcome:
         assert found == [[1], [], [1], [1], []]
         assert await rejected.count(log) == 1
 
-    async def test_a_retry_is_looked_at_anew_but_once(self, log: Log, appender: Appender) -> None:
+    async def test_a_retry_is_decided_afresh_but_only_once(self, log: Log, appender: Appender) -> None:
         retry = replace(self.CONFLICT, arrival=replace(self.CONFLICT.arrival, headers={RETRY: "1"}))
         await appender.store(self.CONFLICT)
         assert (await appender.store(retry)).codes == {"VERSION_CONFLICT": 1}
@@ -304,7 +312,9 @@ class TestFirstOutcome:
         assert (await appender.store(retry)).duplicates == 1
         assert len((await appender.store(event(of=("user", "1")), retry)).events) == 2
 
-    async def test_what_could_not_be_read_is_taken_once_it_can_be(self, log: Log, appender: Appender) -> None:
+    async def test_a_message_that_could_not_be_parsed_is_accepted_once_it_can_be(
+        self, log: Log, appender: Appender
+    ) -> None:
         readable = event(id="a")
         unreadable = RejectedMessage(readable.arrival, "WRONG_ENVELOPE", "it is no CloudEvent", "a")
         await appender.store(unreadable)
@@ -313,7 +323,7 @@ class TestFirstOutcome:
 
 
 class TestRejected:
-    async def test_a_refused_message_is_kept_whole(self, log: Log, appender: Appender, clock: Clock) -> None:
+    async def test_a_rejected_message_is_kept_completely(self, log: Log, appender: Appender, clock: Clock) -> None:
         raw = bytes(range(256)) * 10
         stored = await appender.store(event(), rejected_message(raw, "INVALID_JSON", "it begins with NUL"))
         assert (stored.rejected, stored.codes) == (1, {"INVALID_JSON": 1})
@@ -329,7 +339,7 @@ class TestRejected:
             {"stream": STREAM, "created": CREATED, "sequence": 2},
         )
 
-    async def test_refused_messages_are_numbered_and_read_newest_first(self, log: Log, appender: Appender) -> None:
+    async def test_rejected_messages_are_numbered_and_read_newest_first(self, log: Log, appender: Appender) -> None:
         for n in range(0, 9, 3):
             await appender.store(*(rejected_message(str(m).encode()) for m in range(n, n + 3)))
         assert [r.number for r in await rejected.rejections(log, limit=4)] == [9, 8, 7, 6]
@@ -337,7 +347,7 @@ class TestRejected:
         assert [(r.number, r.raw) for r in page] == [(5, b"4"), (4, b"3"), (3, b"2"), (2, b"1")]
         assert await rejected.count(log) == 9
 
-    async def test_an_event_past_its_retention_is_refused(self, log: Log, appender: Appender, clock: Clock) -> None:
+    async def test_an_event_past_its_retention_is_rejected(self, log: Log, appender: Appender, clock: Clock) -> None:
         appender.retention = Retention({"*": 1, "user.*": 0})
         late = clock.now - 2 * DAY
         stored = await appender.store(
@@ -347,7 +357,7 @@ class TestRejected:
         [expired] = await rejected.rejections(log, limit=10)
         assert (expired.code, expired.reason) == ("EXPIRED", "tick is kept for 1 days, and these have passed")
 
-    async def test_an_event_is_refused_from_the_very_hour_of_its_expiry(
+    async def test_an_event_is_rejected_from_the_exact_hour_of_its_expiry(
         self, log: Log, appender: Appender, clock: Clock
     ) -> None:
         appender.retention = Retention({"*": 1})

@@ -59,7 +59,7 @@ async def examined(log: Log, ear: Commands) -> int:
     return int(plan["executionStats"]["totalDocsExamined"])
 
 
-async def test_of_many_rejections_of_one_id_only_that_of_the_same_message_is_read(
+async def test_of_many_rejections_with_one_id_only_that_of_the_same_message_is_read(
     log: Log, heard: Appender, ear: Commands, made: Callable[[int], ParsedMessage]
 ) -> None:
     stored = await heard.store(made(7), made(MANY), event())
@@ -67,7 +67,7 @@ async def test_of_many_rejections_of_one_id_only_that_of_the_same_message_is_rea
     assert await examined(log, ear) == 2  # explained now, when the new one has been refused too
 
 
-async def test_the_context_of_a_trace_makes_no_other_message(
+async def test_another_trace_context_does_not_make_another_message(
     heard: Appender, made: Callable[[int], ParsedMessage]
 ) -> None:
     again = made(7)

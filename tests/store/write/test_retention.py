@@ -13,7 +13,7 @@ from tests.store.support.appender import NOON
 RULES = Retention({"*": 30, "user.*": 14, "user.session.*": 2, "*.deleted": 60, "user.session.ended": 0, "tick": 0.5})
 
 
-def test_of_the_patterns_that_fit_the_most_specific_one_counts() -> None:
+def test_of_the_patterns_that_match_the_most_specific_one_applies() -> None:
     assert {
         type: RULES.days_for(type)
         for type in (
@@ -38,7 +38,7 @@ def test_of_the_patterns_that_fit_the_most_specific_one_counts() -> None:
     }
 
 
-def test_a_name_comes_before_every_pattern_though_that_spells_out_more() -> None:
+def test_an_exact_name_outranks_every_pattern_even_one_with_more_literal_characters() -> None:
     assert Retention({"a": 1, "a*": 2, "*a*": 3}).days_for("a") == 1
 
 
@@ -82,7 +82,7 @@ def test_every_event_is_kept_for_its_days_and_at_most_two_hours_more(recorded_at
     assert -1 <= at - recorded_at - days * DAY < 2 * HOUR
 
 
-def test_types_beyond_any_number_have_their_rules_too() -> None:
+def test_rules_apply_to_any_number_of_types() -> None:
     rules = Retention({"*": 30, "user.*": 1})
     for n in range(MOST_CACHED + 10):
         assert rules.days_for(f"user.{n}") == 1

@@ -25,12 +25,12 @@ async def test_positions_and_versions_follow_each_other(log: Log, appender: Appe
     assert {e["source"]["sequence"] for e in stored.events[1:4]} == {2}
 
 
-async def test_expectations_count_the_events_before_in_the_same_message(log: Log, appender: Appender) -> None:
+async def test_expectations_count_earlier_events_of_the_same_message(log: Log, appender: Appender) -> None:
     stored = await appender.store(message_group(event(of=ADA, expected=NO_STREAM), event(of=ADA, expected=1)))
     assert len(stored.events) == 2
 
 
-async def test_one_that_is_refused_leaves_nothing_of_any(log: Log, appender: Appender) -> None:
+async def test_if_one_event_is_rejected_nothing_of_the_others_is_left(log: Log, appender: Appender) -> None:
     whole = message_group(
         event("a.b", of=ADA, id="1"), event("a.b", of=BOB, id="2"), event("a.b", of=ADA, id="3", expected=7)
     )
@@ -45,7 +45,7 @@ async def test_one_that_is_refused_leaves_nothing_of_any(log: Log, appender: App
     assert len((await appender.store(event("a.b", of=BOB, id="2"))).events) == 1
 
 
-async def test_what_comes_again_is_known_as_a_whole(log: Log, appender: Appender) -> None:
+async def test_a_repeated_group_is_recognized_as_a_whole(log: Log, appender: Appender) -> None:
     whole = message_group(event("a.b", of=ADA, id="1"), event("a.b", of=ADA, id="2"))
     first = await appender.store(whole)
     again = await appender.store(whole)
@@ -54,14 +54,14 @@ async def test_what_comes_again_is_known_as_a_whole(log: Log, appender: Appender
     assert (await checkpoint.read(log)).head == 2
 
 
-async def test_what_is_known_in_part_only_is_refused(log: Log, appender: Appender) -> None:
+async def test_a_group_of_which_only_a_part_is_stored_is_rejected(log: Log, appender: Appender) -> None:
     await appender.store(event("a.b", id="1"))
     stored = await appender.store(message_group(event("a.b", id="1"), event("a.b", id="2")))
     assert (stored.events, stored.codes, stored.duplicates) == ((), {"ID_REUSED": 1}, 0)
     assert len(await pages.events(log, EVERYTHING, limit=10)) == 1
 
 
-async def test_outcomes_come_in_the_order_of_arrival(log: Log, appender: Appender) -> None:
+async def test_outcomes_are_in_order_of_arrival(log: Log, appender: Appender) -> None:
     stored = await appender.store(event(), rejected_message(b"{"), message_group(event(), event()))
     assert [(len(o.events), o.rejection is not None, o.together) for o in stored.outcomes] == [
         (1, False, False),
@@ -70,7 +70,7 @@ async def test_outcomes_come_in_the_order_of_arrival(log: Log, appender: Appende
     ]
 
 
-async def test_what_one_message_says_twice_is_stored_once(appender: Appender) -> None:
+async def test_an_event_that_occurs_twice_in_one_message_is_stored_once(appender: Appender) -> None:
     twice = message_group(event(id="a", at=1), event(id="a", at=1), event(id="b", at=1))
     stored = await appender.store(twice)
     assert ([one["messageId"] for one in stored.events], stored.rejected, stored.duplicates) == (["a", "b"], 0, 1)

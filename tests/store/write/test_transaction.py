@@ -30,7 +30,7 @@ WRITES: list[Document] = [
 ]
 
 
-async def test_of_two_batches_from_the_same_checkpoint_one_is_stored_whole_and_the_other_leaves_nothing(
+async def test_of_two_batches_from_the_same_checkpoint_one_is_stored_completely_and_the_other_leaves_nothing(
     log: Log, appender: Appender
 ) -> None:
     for round in range(15):
@@ -69,7 +69,7 @@ async def test_a_writer_whose_lease_was_taken_over_stores_nothing(log: Log, appe
     await successor.store(event(of=("user", "1")))
 
 
-async def test_a_writer_that_lost_and_got_back_the_lease_stores_nothing_from_its_old_checkpoint(
+async def test_a_writer_that_lost_and_regained_the_lease_stores_nothing_from_its_old_checkpoint(
     log: Log, appender: Appender
 ) -> None:
     await checkpoint.release(log, "first")
@@ -92,7 +92,7 @@ async def test_a_batch_is_not_stored_twice_from_one_checkpoint(log: Log, appende
     assert await everything(log) == before
 
 
-async def test_a_head_that_was_passed_is_known_though_the_source_is_at_the_same_place_again(
+async def test_an_outdated_head_is_detected_even_if_the_stream_is_at_the_same_place_again(
     log: Log, appender: Appender
 ) -> None:
     start = StreamPosition(STREAM, CREATED, 0, 0)

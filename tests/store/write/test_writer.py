@@ -28,7 +28,7 @@ async def test_a_writer_stores_batch_after_batch(log: Log) -> None:
     assert [(e["_id"], e["version"]) for e in found] == [(n, n) for n in range(1, 7)]
 
 
-async def test_the_lease_is_given_back_at_the_end(log: Log) -> None:
+async def test_the_lease_is_released_at_the_end(log: Log) -> None:
     async with writing(log, FOREVER, "ann", 600):
         async with writing(log, FOREVER, "bob", 600) as second:
             assert second is None
@@ -39,7 +39,7 @@ async def test_the_lease_is_given_back_at_the_end(log: Log) -> None:
         assert second.at.term == 2
 
 
-async def test_the_lease_is_given_back_after_a_failure(log: Log) -> None:
+async def test_the_lease_is_released_after_a_failure(log: Log) -> None:
     with pytest.raises(ZeroDivisionError):
         async with writing(log, FOREVER, "ann", 600):
             raise ZeroDivisionError
@@ -68,7 +68,7 @@ async def test_a_writer_whose_lease_another_one_holds_cannot_renew_it(log: Log) 
     assert (await checkpoint.read(log)).holder == "bob"
 
 
-async def test_a_writer_goes_on_after_a_change_of_its_source(log: Log) -> None:
+async def test_a_writer_continues_after_a_reset_of_the_stream(log: Log) -> None:
     async with writing(log, FOREVER, "ann", 600) as writer:
         assert writer is not None
         first, second = await batches(log, 2, 2)

@@ -53,7 +53,7 @@ async def version(heads: AsyncIterator[AggregateSummary], wanted: int) -> Aggreg
     return head
 
 
-async def test_the_head_comes_at_once_and_again_when_it_changes(
+async def test_the_head_is_delivered_at_once_and_again_when_it_changes(
     log: Log, watching: AggregateUpdates, client: Client, settings: Settings
 ) -> None:
     await store(log, user("ada"), user("ada"))
@@ -65,7 +65,7 @@ async def test_the_head_comes_at_once_and_again_when_it_changes(
         assert (head.last_event_type, head.deleted) == ("user.deleted", True)
 
 
-async def test_one_that_does_not_exist_yet_is_delivered_with_its_first_event(
+async def test_an_aggregate_that_does_not_exist_yet_is_delivered_with_its_first_event(
     log: Log, watching: AggregateUpdates, client: Client, settings: Settings
 ) -> None:
     await store(log, user("grace"))
@@ -78,7 +78,7 @@ async def test_one_that_does_not_exist_yet_is_delivered_with_its_first_event(
             assert (await waiting).version == 1
 
 
-async def test_changes_that_nobody_waited_for_are_merged_into_the_last(
+async def test_changes_that_nobody_waited_for_are_merged_into_the_latest(
     log: Log, watching: AggregateUpdates, client: Client, settings: Settings
 ) -> None:
     await store(log, user("ada"))
@@ -104,7 +104,7 @@ async def test_what_changes_elsewhere_is_not_delivered(
         assert (await anext(heads)).version == 2
 
 
-async def test_a_change_that_the_feed_lost_is_seen_with_its_next_word(
+async def test_a_change_that_the_feed_lost_is_noticed_with_its_next_message(
     log: Log, watching: AggregateUpdates, feed: Feed, client: Client, settings: Settings
 ) -> None:
     await store(log, user("ada"))
@@ -117,7 +117,7 @@ async def test_a_change_that_the_feed_lost_is_seen_with_its_next_word(
             await version(heads, lost)
 
 
-async def test_a_change_is_seen_though_the_feed_is_silent(
+async def test_a_change_is_noticed_although_the_feed_is_silent(
     log: Log, watching: AggregateUpdates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(changes, "LOOK_SECONDS", 0.05)
@@ -128,7 +128,7 @@ async def test_a_change_is_seen_though_the_feed_is_silent(
         await version(heads, 2)
 
 
-async def test_more_events_than_may_wait_hide_no_change(
+async def test_an_overflow_of_the_inbox_hides_no_change(
     log: Log, watching: AggregateUpdates, client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feeds, "MOST_WAITING", 3)
@@ -140,7 +140,7 @@ async def test_more_events_than_may_wait_hide_no_change(
             await version(heads, events[-1]["_id"])
 
 
-async def test_events_that_expire_change_it(log: Log, feed: Feed, client: Client, settings: Settings) -> None:
+async def test_expiring_events_change_the_head(log: Log, feed: Feed, client: Client, settings: Settings) -> None:
     hours = [moment.now() // moment.HOUR]
     moved = replace(log, clock=lambda: hours[0] * moment.HOUR)
     await store(moved, user("ada"), user("ada"), days=1, recorded_at=moved.clock())
@@ -179,7 +179,7 @@ async def test_a_thousand_watchers_are_served_by_few_reads(
     assert watching.count == 0
 
 
-async def test_a_log_that_cannot_be_read_ends_it_with_the_error(feed: Feed, client: Client) -> None:
+async def test_if_the_log_cannot_be_read_the_subscription_ends_with_the_error(feed: Feed, client: Client) -> None:
     async with open_log(f"mongodb://127.0.0.1:{free()}", "test", question_seconds=0.2) as log:
         watching = AggregateUpdates(log, ChangeNotifier(log, feed))
         async with watched(watching, "ada") as heads:
@@ -188,7 +188,7 @@ async def test_a_log_that_cannot_be_read_ends_it_with_the_error(feed: Feed, clie
     assert ended.value.code in ("UNAVAILABLE", "TIMEOUT")
 
 
-async def test_when_the_last_one_leaves_nothing_is_left_behind(log: Log, watching: AggregateUpdates) -> None:
+async def test_when_the_last_subscriber_leaves_nothing_is_left_behind(log: Log, watching: AggregateUpdates) -> None:
     before = asyncio.all_tasks()
     for _ in range(20):
         async with watched(watching, "ada") as heads, watched(watching, "grace") as others:
@@ -199,7 +199,7 @@ async def test_when_the_last_one_leaves_nothing_is_left_behind(log: Log, watchin
     assert watching.count == 0
 
 
-async def test_who_comes_after_all_have_left_is_served_like_the_first(
+async def test_a_subscriber_that_comes_after_all_have_left_is_served_like_the_first(
     log: Log, watching: AggregateUpdates, client: Client, settings: Settings
 ) -> None:
     for n in range(1, 4):

@@ -107,7 +107,7 @@ def counting(log: Log, feed: Feed) -> Counting:
     return Counting(log, SharedQueries(ChangeNotifier(log, feed), pace.sleep), pace)
 
 
-async def test_it_comes_at_once_and_again_when_the_time_is_up_and_something_changed(
+async def test_the_value_is_delivered_at_once_and_again_after_the_pause_if_something_changed(
     counting: Counting, log: Log, client: Client, settings: Settings
 ) -> None:
     await store(log, {}, {})
@@ -126,7 +126,7 @@ async def test_it_comes_at_once_and_again_when_the_time_is_up_and_something_chan
         assert set(counting.pace.asked) == {7.5}
 
 
-async def test_what_does_not_matter_is_not_read(
+async def test_events_that_do_not_match_cause_no_read(
     counting: Counting, feed: Feed, log: Log, client: Client, settings: Settings
 ) -> None:
     users = Scope(types=TypePatterns(("user.*",)), low=0, among=(Among("aggregateId", ("ada",)),))
@@ -150,7 +150,7 @@ async def test_what_does_not_matter_is_not_read(
         assert counting.reads <= before + 2
 
 
-async def test_subscribers_of_the_same_share_one_reading_and_all_else_has_its_own(
+async def test_equal_queries_share_one_read_and_all_others_have_their_own(
     counting: Counting, log: Log, client: Client, settings: Settings
 ) -> None:
     await store(log, {})
@@ -172,7 +172,7 @@ async def test_subscribers_of_the_same_share_one_reading_and_all_else_has_its_ow
     assert counting.readings.count == 0
 
 
-async def test_who_joins_within_the_time_gets_what_is_so_now_and_the_others_get_it_at_theirs(
+async def test_a_subscriber_that_joins_during_the_pause_gets_the_present_value_and_the_others_get_it_later(
     counting: Counting, log: Log, client: Client, settings: Settings
 ) -> None:
     async with counting.followed() as early:
@@ -192,7 +192,7 @@ async def test_who_joins_within_the_time_gets_what_is_so_now_and_the_others_get_
         assert await heard == 1
 
 
-async def test_a_change_that_the_feed_lost_is_read_too(
+async def test_a_change_that_the_feed_lost_causes_a_read_too(
     counting: Counting, log: Log, client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(changes, "LOOK_SECONDS", 0.05)
@@ -205,7 +205,7 @@ async def test_a_change_that_the_feed_lost_is_read_too(
             assert await counting.driven(totals) == n
 
 
-async def test_a_reading_that_fails_ends_it_for_all_and_the_next_subscriber_begins_anew(
+async def test_a_read_that_fails_ends_the_query_for_all_and_the_next_subscriber_starts_afresh(
     counting: Counting, log: Log, client: Client, settings: Settings
 ) -> None:
     async with counting.followed() as one, counting.followed() as other:
@@ -226,7 +226,7 @@ async def test_a_reading_that_fails_ends_it_for_all_and_the_next_subscriber_begi
         assert await anext(fourth) == 1
 
 
-async def test_when_the_last_one_leaves_nothing_is_left_behind(counting: Counting) -> None:
+async def test_when_the_last_subscriber_leaves_nothing_is_left_behind(counting: Counting) -> None:
     before = asyncio.all_tasks()
     for _ in range(20):
         async with counting.followed() as one, counting.followed() as other:

@@ -73,7 +73,7 @@ BLOCKS: dict[str, Block] = {
 
 
 @pytest.mark.parametrize("block", BLOCKS.values(), ids=BLOCKS)
-async def test_an_ingester_that_is_blocked_never_seems_to_be_at_work(
+async def test_a_blocked_ingester_never_seems_to_be_at_work(
     block: Block, settings: Settings, log: Log, client: Client, subject_prefix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     js = client.jetstream()
@@ -137,7 +137,7 @@ LOOKS: dict[str, Callable[[Client], Coroutine[Any, Any, object]]] = {
 
 @pytest.mark.processes
 @pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
-async def test_a_server_without_jetstream_is_not_said_to_be_silent(
+async def test_a_server_without_jetstream_is_not_reported_as_silent(
     look: Callable[[Client], Coroutine[Any, Any, object]], plain: str
 ) -> None:
     client = await nats.connect(plain)

@@ -60,7 +60,7 @@ async def limit(client: Client, settings: Settings, **limits: Any) -> None:
     await client.jetstream().update_stream(config.evolve(**limits))
 
 
-async def test_what_a_full_stream_forgot_while_nobody_read_is_recorded_once(
+async def test_what_a_full_stream_dropped_while_nobody_read_is_recorded_once(
     settings: Settings, log: Log, client: Client, subject_prefix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with ingester(settings):
@@ -78,7 +78,7 @@ async def test_what_a_full_stream_forgot_while_nobody_read_is_recorded_once(
     await accounted(log, 1, 106)
 
 
-async def test_it_is_told_by_graphql_by_metrics_and_by_the_doctor(
+async def test_graphql_metrics_and_the_doctor_report_the_loss(
     settings: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
     async with running_api(settings) as api:
@@ -103,7 +103,7 @@ async def test_it_is_told_by_graphql_by_metrics_and_by_the_doctor(
     assert one["at"][:16] in finding.found
 
 
-async def test_a_purge_is_known_though_no_message_comes(
+async def test_a_purge_is_noticed_although_no_message_follows(
     settings: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
     async with ingester(settings):
@@ -134,7 +134,7 @@ async def test_holes_in_the_middle_are_recorded_one_by_one(
         assert ranges(await level(log, client, settings)) == [(2, 3), (7, 7), (19, 19)]
 
 
-async def test_what_a_stream_forgets_of_one_subject_is_lost(
+async def test_what_a_stream_drops_from_one_subject_is_lost(
     settings: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
     async with ingester(settings):
@@ -147,7 +147,7 @@ async def test_what_a_stream_forgets_of_one_subject_is_lost(
         assert ranges(await level(log, client, settings)) == [(2, 3)]
 
 
-async def test_what_was_gone_before_a_stream_was_first_read_is_not_lost_but_what_goes_from_then_on_is(
+async def test_what_was_removed_before_a_stream_was_first_read_is_not_lost_but_later_removals_are(
     settings: Settings, log: Log, client: Client, subject_prefix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
@@ -167,7 +167,7 @@ async def test_what_was_gone_before_a_stream_was_first_read_is_not_lost_but_what
     await accounted(log, 9, 12)
 
 
-async def test_a_stream_made_anew_begins_where_its_configuration_says(
+async def test_a_recreated_stream_begins_where_its_configuration_says(
     settings: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
     js = client.jetstream()
@@ -186,7 +186,7 @@ async def test_a_stream_made_anew_begins_where_its_configuration_says(
     assert at.source_resets == 1
 
 
-async def test_a_mongodb_that_is_older_than_the_stream_has_lost_what_was_trimmed_since(
+async def test_a_restored_mongodb_has_lost_what_was_trimmed_since_its_backup(
     settings: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
     async with ingester(settings):
@@ -227,7 +227,7 @@ async def test_what_was_read_before_the_stream_is_read_again_is_not_lost(
         assert ranges(await level(log, client, settings)) == [(17, 17)]
 
 
-def test_the_last_ranges_are_kept_and_all_are_counted() -> None:
+def test_the_latest_ranges_are_kept_and_all_are_counted() -> None:
     at = LogCheckpoint(0, 0, None, 0, "a", 1, True)
     place: Any = None
     for number in range(3):

@@ -29,7 +29,7 @@ from tests.support.killable_servers import killable_nats
 from tests.support.until import until
 
 
-async def test_a_plain_message_with_no_header_and_no_code_of_ours_is_taken(
+async def test_a_plain_message_without_headers_and_without_our_client_is_accepted(
     log: Log, client: Client, subject_prefix: str, ingesting: None
 ) -> None:
     await client.publish(f"{subject_prefix}.user.created", orjson.dumps({"data": {"name": "Ada"}}))
@@ -63,7 +63,7 @@ async def test_every_field_of_a_message_is_kept_and_unknown_members_too(
     assert event["extensions"] == {"traceparent": "00-1"}
 
 
-async def test_messages_that_were_there_before_the_ingester_are_taken_too(
+async def test_messages_from_before_the_ingester_started_are_stored_too(
     settings: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
     await publish(client, subject_prefix, 10)
@@ -88,7 +88,7 @@ async def test_messages_that_were_there_before_the_ingester_are_taken_too(
         (b'{"userId": ["u"]}', "INVALID_FIELD"),
     ],
 )
-async def test_what_cannot_be_taken_is_kept_with_its_reason_and_stops_nobody(
+async def test_a_message_that_cannot_be_accepted_is_kept_with_the_reason_and_stops_nobody(
     raw: bytes, code: str, log: Log, client: Client, subject_prefix: str, ingesting: None
 ) -> None:
     await client.publish(f"{subject_prefix}.user.created", raw, headers={"X-Trace": "1"})
@@ -160,7 +160,7 @@ class Weak(Mongo):
         await Mongo.transact(self, session, [*writes[:-1], replace(writes[-1], verify=end)])
 
 
-async def test_a_database_that_is_too_slow_for_whole_batches_gets_smaller_ones_until_they_pass(
+async def test_a_database_that_is_too_slow_for_whole_batches_gets_smaller_ones_until_they_succeed(
     settings: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
     await publish(client, subject_prefix, 600)

@@ -45,7 +45,7 @@ async def all_of(log: Log, client: Client, prefix: str, settings: Settings) -> N
     assert await log.rejected.count_documents({}) == 0
 
 
-async def test_large_lists_of_short_numbers_never_make_a_transaction_that_is_too_large(
+async def test_large_lists_of_short_numbers_never_cause_a_transaction_that_is_too_large(
     settings: Settings, log: Log, client: Client, subject_prefix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     await all_of(log, client, subject_prefix, settings)
@@ -53,7 +53,7 @@ async def test_large_lists_of_short_numbers_never_make_a_transaction_that_is_too
     assert "errorId" not in caplog.text
 
 
-async def test_a_transaction_that_is_too_large_is_taken_apart_and_the_size_is_remembered(
+async def test_a_transaction_that_is_too_large_is_split_and_the_size_is_remembered(
     settings: Settings,
     log: Log,
     client: Client,
@@ -80,7 +80,7 @@ async def test_a_transaction_that_is_too_large_is_taken_apart_and_the_size_is_re
     assert "Traceback" not in caplog.text
 
 
-def test_bytes_are_counted_as_bson_has_them() -> None:
+def test_bytes_are_counted_as_in_bson() -> None:
     assert stored_bytes(_read(ONES)) > 6 * len(ONES)
     text = b'{"data":"' + b"x" * 1000 + b'"}'
     assert stored_bytes(_read(text)) < 1.1 * len(text)
@@ -99,7 +99,7 @@ def test_a_size_that_was_too_large_is_not_tried_again_for_a_while() -> None:
     assert list(portions.of(eight)) == [eight]
 
 
-def test_what_is_learnt_from_one_portion_counts_for_the_next() -> None:
+def test_a_limit_learnt_from_one_portion_applies_to_the_next() -> None:
     portions = Portions(8)
     all = portions.of([message(10)] * 16)
     first = next(all)
@@ -107,13 +107,13 @@ def test_what_is_learnt_from_one_portion_counts_for_the_next() -> None:
     assert sizes(all) == [4, 4]
 
 
-def test_several_that_are_too_large_are_always_taken_apart() -> None:
+def test_several_messages_that_are_too_large_together_are_always_split() -> None:
     portions = Portions(100)
     assert sizes(portions.after(TooLargeTogether("no room"), [message(1), message(1000)], 0.0)) == [1, 1]
     assert sizes(portions.after(TooLargeTogether("no room"), [message(1000), message(1)], 0.0)) == [1, 1]
 
 
-def test_after_a_message_that_is_refused_the_others_go_together_as_before() -> None:
+def test_after_a_refused_message_the_others_are_stored_together_as_before() -> None:
     portions = Portions(100)
     eight = [message(10)] * 8
     assert sizes(portions.after(Unstorable("refused"), eight, 0.0)) == [4, 4]

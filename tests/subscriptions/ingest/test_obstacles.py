@@ -14,7 +14,7 @@ from tests.support.ingesters import ingester, publish, wait_for_events
 from tests.support.until import until
 
 
-async def test_a_message_that_a_unique_index_of_others_refuses_becomes_a_rejection_and_the_rest_goes_on(
+async def test_a_message_that_a_foreign_unique_index_refuses_becomes_a_rejection_and_the_rest_is_stored(
     settings: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
     await log.events.create_index("data.email", unique=True, name="emails", sparse=True)
@@ -36,7 +36,7 @@ async def test_a_message_that_a_unique_index_of_others_refuses_becomes_a_rejecti
     assert {row["source"]["sequence"] for row in rejections} == {3, 4}
 
 
-async def test_a_database_that_is_dropped_is_read_anew_from_the_stream_with_its_indexes(
+async def test_a_dropped_database_is_rebuilt_from_the_stream_with_its_indexes(
     settings: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
     await publish(client, subject_prefix, 5)
@@ -59,7 +59,7 @@ async def test_a_database_that_is_dropped_is_read_anew_from_the_stream_with_its_
         ("aggregates", "the collection aggregates lacks version 5 of user ada"),
     ],
 )
-async def test_a_collection_that_is_lost_stops_the_log_with_a_sentence_until_it_is_back(
+async def test_a_lost_collection_stops_the_log_with_a_sentence_until_it_is_restored(
     name: str,
     sentence: str,
     settings: Settings,

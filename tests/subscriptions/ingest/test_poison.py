@@ -125,7 +125,7 @@ async def test_a_subject_that_no_client_library_would_write_does_not_even_pause_
 
 
 @pytest.mark.parametrize("subject", SPLIT)
-async def test_a_message_that_breaks_the_connection_is_fetched_alone_and_taken(
+async def test_a_message_that_breaks_the_connection_is_fetched_singly_and_stored(
     subject: bytes,
     settings: Settings,
     log: Log,
@@ -147,7 +147,7 @@ async def test_a_message_that_breaks_the_connection_is_fetched_alone_and_taken(
 
 
 @pytest.mark.parametrize("where", ["first", "last", "in a row", "at the checkpoint"])
-async def test_where_the_poison_lies_makes_no_difference(
+async def test_the_place_of_the_poison_makes_no_difference(
     where: str, settings: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
     poison = [message(f"{subject_prefix}.".encode() + subject) for subject in (*NOT_UTF8, *SPLIT)]
@@ -172,7 +172,7 @@ async def test_where_the_poison_lies_makes_no_difference(
         assert (await checkpoint.read(log)).source_resets == 0
 
 
-async def test_odd_subjects_and_headers_are_taken_or_rejected_and_nothing_stops(
+async def test_unusual_subjects_and_headers_are_accepted_or_rejected_and_nothing_stops(
     settings: Settings,
     log: Log,
     client: Client,
@@ -202,7 +202,7 @@ async def test_the_lag_is_known_while_poison_waits(
     assert found.events == len(ODD_HEADERS) + 1
 
 
-async def test_a_fault_of_ours_in_reading_one_message_rejects_that_message_alone(
+async def test_a_fault_of_ours_in_parsing_one_message_rejects_only_that_message(
     log: Log,
     client: Client,
     subject_prefix: str,
@@ -228,7 +228,7 @@ async def test_a_fault_of_ours_in_reading_one_message_rejects_that_message_alone
     assert "a fault of ours" not in row["reason"]
 
 
-async def test_a_connection_goes_on_reading_after_bytes_that_are_no_text_on_any_subject_it_follows(
+async def test_a_connection_continues_reading_after_a_subject_that_is_not_text(
     settings: Settings, subject_prefix: str
 ) -> None:
     client = await stream.connect(settings.nats_url, "test")
@@ -296,7 +296,7 @@ NO_VALUES = st.sampled_from(
     max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(value=NO_VALUES)
-async def test_whatever_a_message_is_read_as_it_is_kept(
+async def test_whatever_a_message_contains_it_is_kept(
     name: str, value: Any, log: Log, appenders: list[Appender]
 ) -> None:
     """This covers faults in our own parsing: MongoDB accepts the message, or a rejection of it."""
@@ -336,7 +336,7 @@ async def test_whatever_a_message_is_read_as_it_is_kept(
     ],
     ids=["utf-7", "long", "numbered", "escape", "longer"],
 )
-async def test_no_type_of_the_data_stops_the_log(
+async def test_no_content_type_of_the_data_stops_the_log(
     headers: dict[str, str], raw: bytes, settings: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
     attributes = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "s", "ce-type": "a.b"}
@@ -355,7 +355,7 @@ def appenders() -> list[Appender]:
     return []
 
 
-async def test_a_subject_that_holds_a_replacement_character_is_text(
+async def test_a_subject_that_contains_a_replacement_character_is_text(
     settings: Settings, log: Log, client: Client, subject_prefix: str, ingesting: None
 ) -> None:
     await send(settings.nats_url, message(f"{subject_prefix}.a\ufffd".encode(), b"{}"))

@@ -23,7 +23,7 @@ async def at_place(log: Log, sequence: int) -> bool:
     return place is not None and place.sequence == sequence
 
 
-async def test_a_removed_end_is_recorded_once_though_no_message_comes(
+async def test_a_removed_end_is_recorded_once_although_no_message_follows(
     settings: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
     async with ingester(settings):
@@ -49,7 +49,7 @@ async def test_a_removed_end_is_recorded_once_though_no_message_comes(
     assert (await checkpoint.read(log)).lost_count == 3
 
 
-async def test_the_end_that_is_removed_from_a_stream_while_it_is_read_is_recorded(
+async def test_an_end_that_is_removed_from_a_stream_while_it_is_read_is_recorded(
     settings: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
     """The ingester has requested at most four messages, and is paused when the others are removed."""

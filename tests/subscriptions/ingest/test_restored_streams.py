@@ -130,7 +130,7 @@ async def test_after_a_first_start_at_a_purged_stream_messages_with_its_sequence
     assert await stage.stored(200, 20) == list(range(200, 220))
 
 
-async def test_that_the_message_at_the_checkpoint_was_removed_hides_no_loss_of_the_tail(stage: Stage) -> None:
+async def test_the_removal_of_the_message_at_the_checkpoint_does_not_hide_a_lost_tail(stage: Stage) -> None:
     async with stage.nats() as client:
         await publish(client, stage.prefix, 10)
         await stage.take(10)
@@ -159,7 +159,7 @@ REMOVED = {
 
 
 @pytest.mark.parametrize(("removed", "lost"), REMOVED.values(), ids=REMOVED)
-async def test_what_is_removed_of_a_stream_that_had_lost_its_tail_is_recorded_where_it_was_new(
+async def test_messages_removed_from_a_stream_that_had_lost_its_tail_are_recorded_if_they_were_new(
     removed: list[int], lost: list[tuple[int, int]], stage: Stage
 ) -> None:
     """If old and new messages were removed next to each other, nothing tells them apart: all of them may be lost."""
@@ -186,7 +186,7 @@ async def test_what_is_removed_of_a_stream_that_had_lost_its_tail_is_recorded_wh
     assert await stage.stored(200, 15) == [n for n in range(200, 215) if n - 200 + 31 not in removed]
 
 
-async def test_that_nothing_is_left_of_the_time_before_is_said_and_one_loss_is_certain(
+async def test_if_nothing_is_left_from_before_this_is_logged_and_one_loss_is_certain(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with stage.nats() as client:

@@ -26,7 +26,7 @@ async def kept(log: Log) -> list[int]:
     return [row["source"]["sequence"] async for row in log.rejected.find({}, {"source": 1}).sort("_id", 1)]
 
 
-async def test_slow_messages_in_a_row_are_all_kept_by_one_holder_of_the_lease(
+async def test_one_holder_of_the_lease_rejects_a_series_of_slow_messages(
     settings: Settings, log: Log, client: Client, slow: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with ingester(settings.model_copy(update={"lease_seconds": 3.0})):
@@ -37,7 +37,7 @@ async def test_slow_messages_in_a_row_are_all_kept_by_one_holder_of_the_lease(
     assert "ingest stopped" not in caplog.text
 
 
-async def test_an_ingester_that_is_told_to_end_does_not_first_read_what_has_come(
+async def test_an_ingester_that_is_stopped_does_not_first_parse_what_has_arrived(
     settings: Settings, log: Log, client: Client, slow: None
 ) -> None:
     async with ingester(settings):

@@ -74,7 +74,7 @@ async def works(settings: Settings) -> None:
     await until(well)
 
 
-async def test_a_stream_that_is_deleted_is_made_anew_and_read_on(
+async def test_a_deleted_stream_is_recreated_and_reading_continues(
     settings: Settings, log: Log, client: Client, subject_prefix: str, quick: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     js = client.jetstream()
@@ -98,7 +98,7 @@ async def test_a_stream_that_is_deleted_is_made_anew_and_read_on(
     assert sum("ingest stopped" in record.message for record in caplog.records) <= 2
 
 
-async def test_subjects_that_are_taken_out_are_put_back(
+async def test_removed_subjects_are_put_back(
     settings: Settings, log: Log, client: Client, subject_prefix: str, quick: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     js = client.jetstream()
@@ -120,7 +120,7 @@ async def test_subjects_that_are_taken_out_are_put_back(
     assert incident.said.startswith(f"the stream {settings.stream} did not accept {settings.subjects[0]} between 2")
 
 
-async def test_settings_by_which_a_stream_forgets_are_warned_of_once(
+async def test_settings_by_which_a_stream_drops_messages_cause_one_warning(
     settings: Settings, log: Log, client: Client, subject_prefix: str, quick: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with ingester(settings):
@@ -159,7 +159,7 @@ CHANGES: dict[str, tuple[Change, str]] = {
 
 
 @pytest.mark.parametrize(("change", "sentence"), CHANGES.values(), ids=CHANGES)
-async def test_a_stream_that_is_changed_so_that_it_does_not_serve_stops_the_log_with_a_sentence(
+async def test_a_stream_that_becomes_unusable_stops_the_log_with_a_sentence(
     change: Change,
     sentence: str,
     settings: Settings,
@@ -186,7 +186,7 @@ async def test_a_stream_that_is_changed_so_that_it_does_not_serve_stops_the_log_
     assert "Traceback" not in caplog.text
 
 
-async def test_what_was_taken_in_of_live_subjects_is_no_event_and_holds_nobody_up_once_that_is_mended(
+async def test_captured_live_messages_are_not_events_and_delay_nobody_once_the_stream_is_corrected(
     settings: Settings, log: Log, client: Client, subject_prefix: str, quick: None
 ) -> None:
     js = client.jetstream()
@@ -214,7 +214,7 @@ STREAMS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("config", "sentence"), STREAMS.values(), ids=STREAMS)
-async def test_a_stream_that_no_log_can_be_read_from_is_told_at_the_start(
+async def test_a_stream_from_which_no_log_can_be_read_is_reported_at_the_start(
     config: dict[str, Any], sentence: str, settings: Settings, tmp_path: Path
 ) -> None:
     async with killable_nats(tmp_path) as server:
@@ -258,7 +258,7 @@ ORIGINS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("given", "sentence"), ORIGINS.values(), ids=ORIGINS)
-async def test_a_source_that_takes_live_subjects_is_told_however_many_streams_are_between(
+async def test_a_source_that_captures_live_subjects_is_reported_however_many_streams_are_in_between(
     given: dict[str, Any], sentence: str, settings: Settings, log: Log, tmp_path: Path
 ) -> None:
     async with killable_nats(tmp_path) as server:
@@ -278,7 +278,7 @@ async def test_a_source_that_takes_live_subjects_is_told_however_many_streams_ar
     assert sentence in str(refusal.value)
 
 
-async def test_what_comes_back_by_a_way_that_cannot_be_seen_is_never_stored_however_often_it_starts(
+async def test_what_comes_back_on_an_invisible_path_is_never_stored_however_often_ingest_starts(
     settings: Settings, log: Log, client: Client, subject_prefix: str, quick: None
 ) -> None:
     js = client.jetstream()
@@ -306,13 +306,13 @@ async def test_what_comes_back_by_a_way_that_cannot_be_seen_is_never_stored_howe
     assert {row["code"] for row in await log.rejected.find({}).to_list(None)} == {"RESERVED_SUBJECT"}
 
 
-async def test_settings_that_take_in_what_nats_sends_are_refused(settings: Settings) -> None:
+async def test_settings_that_capture_what_nats_sends_are_refused(settings: Settings) -> None:
     for subject in (">", "*.>", "eventscope.live.*", "_INBOX.x", "$JS.EVENT.>"):
         with pytest.raises(CannotStart, match="would capture what Eventscope itself sends"):
             await ingest(settings.model_copy(update={"subjects": (subject,)}))
 
 
-async def test_another_stream_that_has_the_subjects_is_named(
+async def test_another_stream_with_the_same_subjects_is_named(
     settings: Settings, client: Client, subject_prefix: str
 ) -> None:
     with pytest.raises(CannotStart, match=rf"overlap .*; the stream {settings.stream} takes {subject_prefix}"):

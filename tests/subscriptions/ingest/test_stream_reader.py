@@ -27,7 +27,7 @@ def weight(arrival: Arrival) -> int:
     return len(arrival.raw)
 
 
-async def test_all_messages_come_in_order_in_batches(settings: Settings, client: Client, subject_prefix: str) -> None:
+async def test_all_messages_arrive_in_order_in_batches(settings: Settings, client: Client, subject_prefix: str) -> None:
     for number in range(1000):
         await client.publish(f"{subject_prefix}.a", b"%d" % number)
     async with open_reader(client, client.jetstream(), settings.stream, 1, 100, as_is, weight) as reader:
@@ -36,7 +36,7 @@ async def test_all_messages_come_in_order_in_batches(settings: Settings, client:
     assert [arrival.sequence for arrival in received] == list(range(1, 1001))
 
 
-async def test_reading_starts_at_the_sequence_asked_for(
+async def test_reading_starts_at_the_requested_sequence(
     settings: Settings, client: Client, subject_prefix: str
 ) -> None:
     for _ in range(10):
@@ -45,7 +45,7 @@ async def test_reading_starts_at_the_sequence_asked_for(
         assert [arrival.sequence for arrival in await _all(reader, 3)] == [8, 9, 10]
 
 
-async def test_a_message_comes_as_soon_as_it_is_published(
+async def test_a_message_arrives_as_soon_as_it_is_published(
     settings: Settings, client: Client, subject_prefix: str
 ) -> None:
     async with open_reader(client, client.jetstream(), settings.stream, 1, 100, as_is, weight) as reader:
@@ -56,7 +56,7 @@ async def test_a_message_comes_as_soon_as_it_is_published(
             assert (arrival.sequence, arrival.headers) == (number, {"N": str(number)})
 
 
-async def test_deleted_messages_are_no_hole(settings: Settings, client: Client, subject_prefix: str) -> None:
+async def test_deleted_messages_do_not_stop_reading(settings: Settings, client: Client, subject_prefix: str) -> None:
     for _ in range(5):
         await client.jetstream().publish(f"{subject_prefix}.a", b"x")
     await client.jetstream().delete_msg(settings.stream, 3)
@@ -64,7 +64,7 @@ async def test_deleted_messages_are_no_hole(settings: Settings, client: Client, 
         assert [arrival.sequence for arrival in await _all(reader, 4)] == [1, 2, 4, 5]
 
 
-async def test_a_batch_is_bounded_by_bytes_too(
+async def test_a_batch_is_limited_in_bytes_too(
     settings: Settings, client: Client, subject_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream_reader, "BATCH_BYTES", 1000)
@@ -80,7 +80,7 @@ async def test_a_batch_is_bounded_by_bytes_too(
 
 
 @pytest.mark.parametrize(("limit", "value"), [("AHEAD_SECONDS", 0.0), ("BATCH_BYTES", 1)])
-async def test_no_more_is_read_ahead_than_is_wanted_soon_however_much_has_come(
+async def test_no_more_is_read_ahead_than_is_needed_soon_however_much_has_arrived(
     settings: Settings, client: Client, subject_prefix: str, monkeypatch: pytest.MonkeyPatch, limit: str, value: float
 ) -> None:
     monkeypatch.setattr(stream_reader, limit, value)
@@ -101,7 +101,7 @@ async def test_no_more_is_read_ahead_than_is_wanted_soon_however_much_has_come(
     assert received == [b"%d" % number for number in range(50)]
 
 
-async def test_a_server_is_not_silent_for_what_came_while_nothing_was_wanted(
+async def test_a_server_does_not_count_as_silent_while_nothing_was_requested(
     settings: Settings, client: Client, subject_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream_reader, "AHEAD_SECONDS", 0.0)
@@ -114,7 +114,7 @@ async def test_a_server_is_not_silent_for_what_came_while_nothing_was_wanted(
         assert [len(await reader.next(10)) for _ in range(2)] == [1, 1]
 
 
-async def test_others_have_their_turn_between_messages_that_are_slow_to_read(
+async def test_other_tasks_get_their_turn_between_messages_that_are_slow_to_parse(
     settings: Settings, client: Client, subject_prefix: str
 ) -> None:
     turns = 0
@@ -152,7 +152,7 @@ async def test_a_message_lost_on_the_way_is_noticed(settings: Settings, client: 
             await reader.next(1)
 
 
-async def test_a_consumer_that_is_gone_is_noticed(settings: Settings, client: Client) -> None:
+async def test_a_missing_consumer_is_noticed(settings: Settings, client: Client) -> None:
     js = client.jetstream()
     async with open_reader(client, js, settings.stream, 1, 100, as_is, weight) as reader:
         await reader.next(0.01)
@@ -187,7 +187,7 @@ async def test_no_consumer_is_left_behind(settings: Settings, client: Client) ->
 @pytest.mark.parametrize(
     "reply", ["$JS.ACK.S.c.1.22.3.1700000000000000001.5", "$JS.ACK.domain.account.S.c.1.22.3.1700000000000000001.5.x"]
 )
-def test_both_forms_of_reply_subjects_are_read(reply: str) -> None:
+def test_both_forms_of_reply_subjects_are_parsed(reply: str) -> None:
     assert parse_reply(reply) == (22, 3, 1700000000000000001, 5)
 
 
@@ -204,7 +204,7 @@ async def _all(reader: StreamReader[Arrival], count: int) -> list[Arrival]:
     return received
 
 
-async def test_a_message_that_reading_fails_on_is_not_passed_over(
+async def test_a_message_that_cannot_be_read_is_not_skipped(
     settings: Settings, client: Client, subject_prefix: str
 ) -> None:
     def fragile(arrival: Arrival) -> bytes:

@@ -88,7 +88,7 @@ async def test_a_second_ingester_stands_by_and_takes_over(
         assert (await checkpoint.read(log)).term > term
 
 
-async def test_a_stream_that_is_made_anew_is_read_from_its_start_and_what_is_known_is_dropped(
+async def test_a_recreated_stream_is_read_from_its_start_and_repeated_messages_are_dropped(
     settings: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
     async with ingester(settings):
@@ -104,7 +104,7 @@ async def test_a_stream_that_is_made_anew_is_read_from_its_start_and_what_is_kno
     assert (await checkpoint.read(log)).source_resets == 1
 
 
-async def test_a_stream_that_lost_its_tail_and_gives_sequences_anew_loses_nothing(
+async def test_a_stream_that_lost_its_tail_and_assigns_sequences_again_loses_nothing(
     settings: Settings, tmp_path: Path
 ) -> None:
     """The store directory is restored to before the last 20 messages, as after a loss of power."""
@@ -135,7 +135,7 @@ async def test_a_stream_that_lost_its_tail_and_gives_sequences_anew_loses_nothin
             assert (at.source_resets, at.lost) == (1, ())
 
 
-async def test_what_was_published_while_mongodb_or_nats_was_away_is_taken_when_they_are_back(
+async def test_what_was_published_while_mongodb_or_nats_was_down_is_stored_when_they_are_back(
     settings: Settings, tmp_path: Path
 ) -> None:
     folder = tmp_path
@@ -157,7 +157,7 @@ async def test_what_was_published_while_mongodb_or_nats_was_away_is_taken_when_t
     assert [event["messageId"] for event in events] == [f"m{number}" for number in range(10)]
 
 
-async def test_a_stream_that_must_not_be_trimmed_is_read_all_the_same(
+async def test_a_stream_that_must_not_be_trimmed_is_still_read(
     settings: Settings,
     log: Log,
     subject_prefix: str,

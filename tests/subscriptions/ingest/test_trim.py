@@ -54,14 +54,16 @@ async def _done(js: JetStreamContext, settings: Settings, sequence: int) -> Stre
     return StreamPosition(settings.stream, created(await js.stream_info(settings.stream)), sequence, 0)
 
 
-async def test_what_is_stored_for_long_enough_goes_but_for_the_last(js: JetStreamContext, settings: Settings) -> None:
+async def test_messages_stored_for_long_enough_are_removed_except_the_last(
+    js: JetStreamContext, settings: Settings
+) -> None:
     tomorrow = moment.now() + 25 * moment.HOUR
     assert await trim(js, await _done(js, settings, 7), 24, tomorrow) == 6
     assert await _first(js, settings) == 7
     assert await trim(js, await _done(js, settings, 7), 24, tomorrow) == 0
 
 
-async def test_what_was_stored_lately_stays(js: JetStreamContext, settings: Settings, subject_prefix: str) -> None:
+async def test_recently_stored_messages_stay(js: JetStreamContext, settings: Settings, subject_prefix: str) -> None:
     assert await trim(js, await _done(js, settings, 10), 24, moment.now()) == 0
     assert await _first(js, settings) == 1
     sixth = (await js.get_msg(settings.stream, 6)).time
@@ -78,7 +80,7 @@ async def test_a_stream_that_is_nearly_full_keeps_nothing_that_is_stored(
     assert await trim(js, await _done(js, settings, 7), 24, moment.now()) == 6
 
 
-async def test_a_stream_that_nearly_has_as_many_messages_as_it_may_keeps_nothing_that_is_stored(
+async def test_a_stream_that_is_near_its_limit_of_messages_keeps_nothing_that_is_stored(
     js: JetStreamContext, settings: Settings
 ) -> None:
     info = await js.stream_info(settings.stream)
@@ -111,7 +113,7 @@ async def test_a_stream_in_an_account_that_is_nearly_full_keeps_nothing_that_is_
     await client.close()
 
 
-async def test_an_account_without_a_limit_shares_none(js: JetStreamContext) -> None:
+async def test_an_account_without_a_limit_does_not_cause_trimming(js: JetStreamContext) -> None:
     assert not await shares_limit(js)
 
 
@@ -143,7 +145,7 @@ async def test_what_a_durable_consumer_has_not_acknowledged_stays(js: JetStreamC
     assert await _first(js, settings) == 4
 
 
-async def test_consumers_that_keep_what_would_go_are_told_of_with_how_much_and_since_when(
+async def test_consumers_that_prevent_trimming_are_reported_with_how_much_and_since_when(
     js: JetStreamContext, settings: Settings
 ) -> None:
     heard: list[tuple[list[str], bool]] = []

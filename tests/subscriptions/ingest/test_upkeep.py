@@ -113,7 +113,7 @@ async def test_a_read_that_is_stored_one_by_one_keeps_the_lease_and_the_heartbea
         ({"headers": {}, "$expr": {"$lt": [{"$binarySize": "$raw"}, 2000]}}, {}, b"x" * 1024),
     ],
 )
-async def test_a_rejection_that_mongodb_refuses_is_kept_in_less(
+async def test_a_rejection_that_mongodb_refuses_is_kept_in_a_smaller_form(
     validator: dict[str, Any],
     headers: dict[str, str],
     raw: bytes,
@@ -132,7 +132,7 @@ async def test_a_rejection_that_mongodb_refuses_is_kept_in_less(
     assert "MongoDB refuses" in row["reason"]
 
 
-async def test_what_mongodb_takes_in_no_form_holds_the_log_with_one_sentence_until_it_does(
+async def test_a_message_that_mongodb_refuses_in_every_form_stops_the_log_with_one_sentence_until_it_is_accepted(
     settings: Settings, log: Log, client: Client, subject_prefix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     await log.mongo.database.command({"collMod": "rejected", "validator": {"impossible": True}})
@@ -181,7 +181,7 @@ async def test_waits_grow_until_something_is_stored(
     assert waits[:4] == [0.01, 0.02, 0.03, 0.03][: len(waits)]
 
 
-async def test_an_error_that_nobody_foresaw_is_logged_and_ingest_goes_on(
+async def test_an_unforeseen_error_is_logged_and_ingest_continues(
     settings: Settings,
     log: Log,
     client: Client,
@@ -208,7 +208,7 @@ async def test_an_error_that_nobody_foresaw_is_logged_and_ingest_goes_on(
     assert "starts again in 0.02 s" in caplog.text
 
 
-async def test_a_fault_of_ours_in_drafting_one_message_rejects_that_message_alone(
+async def test_a_fault_of_ours_in_drafting_one_message_rejects_only_that_message(
     settings: Settings,
     log: Log,
     client: Client,
@@ -235,7 +235,7 @@ async def test_a_fault_of_ours_in_drafting_one_message_rejects_that_message_alon
     assert "ingest stopped" not in caplog.text
 
 
-async def test_an_answer_that_nats_would_not_carry_stops_nobody(
+async def test_an_answer_that_nats_cannot_carry_stops_nobody(
     settings: Settings, log: Log, client: Client, subject_prefix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     together = orjson.dumps([{"messageId": f"{n:04}{'x' * 1012}"} for n in range(1000)])

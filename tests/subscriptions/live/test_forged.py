@@ -77,7 +77,7 @@ def unsigned(previous: int, head: int, events: list[EventDocument]) -> bytes:
     return orjson.dumps({"previous": previous, "head": head, "events": events})
 
 
-async def test_forged_batches_are_no_events_and_hide_none(
+async def test_forged_batches_deliver_no_events_and_hide_none(
     hub: Hub, feed: Feed, teller: Announcer, log: Log, client: Client, settings: Settings, heard: Counting
 ) -> None:
     sink, subject = ImmediateReceiver(), live_batch.subject(settings.stream)
@@ -108,7 +108,7 @@ async def test_forged_batches_are_no_events_and_hide_none(
     assert heard.events == [1, 2, 3, 4, 5]
 
 
-async def test_a_genuine_message_that_somebody_sends_again_is_not_looked_at(
+async def test_a_genuine_message_that_somebody_sends_again_is_ignored(
     hub: Hub, feed: Feed, teller: Announcer, log: Log, client: Client, settings: Settings, heard: Counting
 ) -> None:
     said: list[bytes] = []
@@ -148,7 +148,7 @@ async def test_batches_of_an_ingester_that_does_not_sign_are_read_from_the_log(
             await sink.has(*range(1, 2 * n + 1))
 
 
-async def test_news_of_what_nobody_signed_reach_those_who_keep_something_up_to_date(
+async def test_listeners_are_notified_of_events_in_unsigned_batches(
     log: Log, feed: Feed, teller: Announcer, client: Client, settings: Settings
 ) -> None:
     class Listening:
@@ -169,7 +169,7 @@ async def test_news_of_what_nobody_signed_reach_those_who_keep_something_up_to_d
         await until(lambda: listening.missed_at > before)
 
 
-async def test_however_much_is_forged_the_log_is_looked_at_a_few_times_a_second(
+async def test_however_much_is_forged_the_log_is_read_only_a_few_times_a_second(
     hub: Hub, feed: Feed, log: Log, client: Client, settings: Settings, heard: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks, keys = 0, 0
@@ -200,7 +200,7 @@ async def test_however_much_is_forged_the_log_is_looked_at_a_few_times_a_second(
     assert 1 <= keys <= most
 
 
-async def test_the_key_of_a_log_that_was_begun_anew_is_learnt_with_its_first_batch(
+async def test_the_key_of_a_recreated_log_is_read_with_its_first_batch(
     hub: Hub, feed: Feed, log: Log, teller: Announcer, settings: Settings, heard: Counting
 ) -> None:
     sink = ImmediateReceiver()
@@ -220,7 +220,7 @@ async def test_the_key_of_a_log_that_was_begun_anew_is_learnt_with_its_first_bat
     assert [event["_id"] for event in await pages.events(log, EVERYTHING, limit=10)] == [1, 2]
 
 
-async def test_a_log_that_was_brought_back_as_it_was_in_an_earlier_term_is_followed(
+async def test_a_log_that_was_restored_to_an_earlier_term_is_followed(
     hub: Hub, feed: Feed, log: Log, client: Client, teller: Announcer, settings: Settings
 ) -> None:
     key, sink = await secret.ensure(log), ImmediateReceiver()
@@ -241,7 +241,7 @@ def _is_trusted(feed: Feed, seal: Seal) -> bool:
     return feed._last_order < (seal.term, seal.number + 1)
 
 
-async def test_an_ingester_makes_the_key_and_a_fresh_api_hears_its_first_events_without_a_hole(
+async def test_an_ingester_creates_the_key_and_a_new_api_gets_its_first_events_without_a_hole(
     hub: Hub, feed: Feed, log: Log, client: Client, subject_prefix: str, settings: Settings, heard: Counting
 ) -> None:
     from eventscope.server.ingester import ingest

@@ -70,7 +70,7 @@ class ItemSink:
         return await self._texts.get()
 
 
-async def test_history_is_delivered_first_and_what_happens_then_follows(
+async def test_history_is_delivered_first_and_then_new_events(
     log: Log, hub: Hub, client: Client, subject_prefix: str, ingesting: None
 ) -> None:
     await _publish(client, subject_prefix, 300)
@@ -90,7 +90,7 @@ async def test_a_cursor_resumes_with_the_next_event(
         assert _positions(await _until(items, LiveStart)) == list(range(21, 31))
 
 
-async def test_only_what_the_filter_means_is_delivered_past_and_live(
+async def test_only_matching_events_are_delivered_past_and_live(
     log: Log, hub: Hub, client: Client, subject_prefix: str, ingesting: None
 ) -> None:
     await _publish(client, subject_prefix, 20)
@@ -101,7 +101,7 @@ async def test_only_what_the_filter_means_is_delivered_past_and_live(
         assert _positions(await _take(items, 2)) == [24, 34]
 
 
-async def test_conditions_on_content_mean_the_same_past_and_live(
+async def test_conditions_on_content_mean_the_same_for_past_and_live_events(
     log: Log, hub: Hub, client: Client, subject_prefix: str, ingesting: None
 ) -> None:
     holds = Holds(Path("data", ("items", "price")), (Compares("gt", 5), Compares("lt", 8.5)))
@@ -132,7 +132,7 @@ async def test_conditions_on_content_mean_the_same_past_and_live(
         assert _positions(await _take(items, 3)) == [11, 15, 16]
 
 
-async def test_a_search_through_a_long_log_says_how_far_it_got_and_misses_nothing(
+async def test_a_search_through_a_long_log_reports_its_progress_and_misses_nothing(
     log: Log, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await _store(log, 60)
@@ -146,7 +146,7 @@ async def test_a_search_through_a_long_log_says_how_far_it_got_and_misses_nothin
         assert received == [*(Advance(n) for n in range(7, 60, 7)), LiveStart(60)]
 
 
-async def test_a_lost_batch_is_filled_from_the_log_and_said(
+async def test_a_lost_batch_is_filled_from_the_log_and_reported(
     log: Log, hub: Hub, settings: Settings, client: Client, subject_prefix: str
 ) -> None:
     async with _following(hub, EVERYTHING, 0) as items:
@@ -184,7 +184,7 @@ async def test_a_reader_that_is_too_slow_reads_the_log_and_misses_nothing(
         assert any(isinstance(item, LiveBreak) for item in received)
 
 
-async def test_a_batch_that_is_delivered_twice_is_passed_on_once(
+async def test_a_batch_that_arrives_twice_is_passed_on_once(
     log: Log, hub: Hub, settings: Settings, client: Client
 ) -> None:
     async with _following(hub, EVERYTHING, 0) as items:
@@ -201,7 +201,7 @@ async def test_a_batch_that_is_delivered_twice_is_passed_on_once(
         assert _positions(await _take(items, 4)) == [1, 2, 3, 4]
 
 
-async def test_what_is_no_live_batch_disturbs_nobody(
+async def test_a_message_that_is_not_a_live_batch_disturbs_nobody(
     log: Log, hub: Hub, settings: Settings, client: Client, subject_prefix: str, ingesting: None
 ) -> None:
     async with _following(hub, EVERYTHING, 0) as items:
@@ -224,7 +224,7 @@ async def test_a_filter_that_matches_nothing_still_moves_its_cursor(
         assert 0 < passed.position <= 20
 
 
-async def test_what_expired_before_it_was_read_is_said(log: Log, hub: Hub) -> None:
+async def test_what_expired_before_it_was_read_is_reported(log: Log, hub: Hub) -> None:
     now = moment.now()
     await _store(log, 4, recorded_at=now - 40 * moment.DAY, days=39, clock=lambda: now - 30 * moment.DAY)
     await _store(log, 2)
@@ -236,7 +236,7 @@ async def test_what_expired_before_it_was_read_is_said(log: Log, hub: Hub) -> No
         assert await _until(items, LiveStart) == [LiveStart(6)]
 
 
-async def test_who_leaves_leaves_nothing_behind(hub: Hub, feed: Feed) -> None:
+async def test_a_subscriber_that_leaves_leaves_nothing_behind(hub: Hub, feed: Feed) -> None:
     async with _following(hub, EVERYTHING, 0) as items:
         await _until(items, LiveStart)
         assert feed.subscribers == 1
@@ -298,7 +298,7 @@ async def _store(
     await append(then, Retention({"*": days}), at, MessageBatch(messages, StreamPosition("S", "", start + count, 0)))
 
 
-async def test_a_log_that_was_dropped_and_begun_anew_is_followed_from_its_beginning(
+async def test_a_log_that_was_dropped_and_recreated_is_followed_from_its_beginning(
     settings: Settings, log: Log, hub: Hub, client: Client
 ) -> None:
     await _store(log, 5)
@@ -316,7 +316,7 @@ async def test_a_log_that_was_dropped_and_begun_anew_is_followed_from_its_beginn
         assert [one for one in received if isinstance(one, LiveBreak)] == [LiveBreak(0)] * 2
 
 
-async def test_a_log_that_was_begun_anew_and_is_longer_than_the_old_one_at_once_is_followed_from_its_beginning(
+async def test_a_recreated_log_that_is_at_once_longer_than_the_old_one_is_followed_from_its_beginning(
     settings: Settings, log: Log, hub: Hub, client: Client
 ) -> None:
     async def tell(previous: int) -> None:

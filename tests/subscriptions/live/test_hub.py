@@ -31,7 +31,7 @@ from tests.subscriptions.support.receivers import (
 from tests.support.until import until
 
 
-async def test_who_asks_the_same_shares_one_execution_and_gets_the_same(hub: Hub, teller: Announcer) -> None:
+async def test_equal_subscriptions_share_one_execution_and_get_the_same(hub: Hub, teller: Announcer) -> None:
     renderer = Renderer()
     sinks = [ImmediateReceiver() for _ in range(600)]
     async with AsyncExitStack() as stack:
@@ -45,9 +45,7 @@ async def test_who_asks_the_same_shares_one_execution_and_gets_the_same(hub: Hub
         assert hub.state() == HubState(600, 1, 0, 0)
 
 
-async def test_who_comes_late_shares_what_was_written_out_and_begins_where_it_stands(
-    hub: Hub, teller: Announcer
-) -> None:
+async def test_a_late_subscriber_shares_rendered_texts_and_begins_at_its_cursor(hub: Hub, teller: Announcer) -> None:
     renderer = Renderer()
     first, late, later = ImmediateReceiver(), ImmediateReceiver(), Receiver()
     async with AsyncExitStack() as stack:
@@ -65,7 +63,7 @@ async def test_who_comes_late_shares_what_was_written_out_and_begins_where_it_st
         assert len([text for text in renderer.made if text[0] == "e"]) == 13
 
 
-async def test_different_filters_get_each_their_own(hub: Hub, teller: Announcer) -> None:
+async def test_different_filters_get_their_own_events(hub: Hub, teller: Announcer) -> None:
     filters: list[Filter] = [
         All((Among("aggregateType", ("user",)), Among("aggregateId", ("1",)))),
         Among("correlationId", ("c",)),
@@ -112,7 +110,7 @@ async def test_a_slow_subscriber_reads_history_and_delays_nobody(hub: Hub, telle
         assert quick.kinds == ["LiveStart", *["event"] * 1001]
 
 
-async def test_all_slow_subscribers_together_have_bounded_room(hub: Hub, teller: Announcer, room: SendBudget) -> None:
+async def test_all_slow_subscribers_together_hold_bounded_memory(hub: Hub, teller: Announcer, room: SendBudget) -> None:
     sinks = [Receiver() for _ in range(20)]
     async with AsyncExitStack() as stack:
         for sink in sinks:
@@ -130,7 +128,7 @@ async def test_all_slow_subscribers_together_have_bounded_room(hub: Hub, teller:
             await sink.has(*range(1, 1001))
 
 
-async def test_who_takes_nothing_for_too_long_is_cut_off(
+async def test_a_subscriber_that_reads_nothing_for_too_long_is_cut_off(
     hub: Hub, teller: Announcer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(members, "SEND_SECONDS", 0.05)
@@ -148,7 +146,9 @@ async def test_who_takes_nothing_for_too_long_is_cut_off(
 
 
 @pytest.mark.parametrize("kind", [ImmediateReceiver, Receiver])
-async def test_who_is_gone_is_followed_no_longer(hub: Hub, teller: Announcer, kind: type[Receiver]) -> None:
+async def test_the_subscription_of_a_client_that_has_left_ends(
+    hub: Hub, teller: Announcer, kind: type[Receiver]
+) -> None:
     sink, other = kind(), kind()
     async with subscriber(hub, EVERYTHING, 0, sink) as following, subscriber(hub, EVERYTHING, 0, other):
         await until_live(sink, other)
@@ -161,7 +161,7 @@ async def test_who_is_gone_is_followed_no_longer(hub: Hub, teller: Announcer, ki
 
 
 @pytest.mark.parametrize("way", ["put", "send"])
-async def test_a_fault_in_a_sink_ends_the_one_subscriber_that_has_it_and_is_not_taken_for_a_leave(
+async def test_a_fault_in_a_sink_ends_only_its_subscriber_and_is_not_mistaken_for_a_departure(
     hub: Hub, teller: Announcer, way: str
 ) -> None:
     class Faulty(ImmediateReceiver):
@@ -189,7 +189,7 @@ async def test_a_fault_in_a_sink_ends_the_one_subscriber_that_has_it_and_is_not_
     assert not sink.was_cut
 
 
-async def test_what_comes_twice_is_passed_on_once(hub: Hub, teller: Announcer) -> None:
+async def test_what_arrives_twice_is_passed_on_once(hub: Hub, teller: Announcer) -> None:
     sink = ImmediateReceiver()
     async with subscriber(hub, EVERYTHING, 0, sink):
         await until_live(sink)
@@ -216,7 +216,7 @@ async def test_a_filter_that_matches_nothing_still_moves_its_cursor_once_for_all
             assert sink.texts.count("Advance Advance(position=20)") == 1
 
 
-async def test_what_takes_longer_to_be_made_comes_in_order_and_holds_up_nobody_else(
+async def test_a_text_that_takes_longer_to_render_arrives_in_order_and_delays_nobody_else(
     hub: Hub, teller: Announcer
 ) -> None:
     slowly, sink, other = SlowRenderer(), ImmediateReceiver(), ImmediateReceiver()
@@ -239,7 +239,7 @@ async def test_what_takes_longer_to_be_made_comes_in_order_and_holds_up_nobody_e
             await late.has(*range(2, 6))
 
 
-async def test_whatever_they_ask_and_however_they_stall_and_come_back_each_gets_exactly_the_log(
+async def test_whatever_they_select_and_however_they_stall_and_return_each_subscriber_gets_exactly_the_log(
     hub: Hub, teller: Announcer, log: Log
 ) -> None:
     """Random filters, stalls, breaks and resumes, and holes in the feed, while events flow."""
@@ -315,7 +315,7 @@ async def test_whatever_they_ask_and_however_they_stall_and_come_back_each_gets_
         assert received == [event["_id"] for event in whole if event["_id"] > start and matches(Inspection(event))]
 
 
-async def test_a_filter_that_takes_long_to_ask_is_answered_by_the_log_and_keeps_nobody_waiting(
+async def test_a_filter_that_takes_too_long_to_test_is_answered_from_the_log_and_keeps_nobody_waiting(
     hub: Hub, teller: Announcer
 ) -> None:
     heavy = All(tuple(Not(Holds(Path("data", ("l", "a")), (Equals((-n,)),))) for n in range(1, 99)))
@@ -332,7 +332,7 @@ async def test_a_filter_that_takes_long_to_ask_is_answered_by_the_log_and_keeps_
     assert "LiveBreak" not in quick.kinds
 
 
-async def test_a_heartbeat_that_comes_late_has_nobody_read_anything_again(hub: Hub, teller: Announcer) -> None:
+async def test_a_late_heartbeat_causes_no_read(hub: Hub, teller: Announcer) -> None:
     sink = ImmediateReceiver()
     await teller.store(*[{}] * 3)
     async with subscriber(hub, EVERYTHING, 0, sink):

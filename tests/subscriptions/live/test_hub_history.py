@@ -30,7 +30,7 @@ from tests.support.until import until
 LARGE = 300 * 1024  # bytes of an event
 
 
-async def test_what_was_read_from_the_log_does_not_come_once_more_live(hub: Hub, teller: Announcer) -> None:
+async def test_what_was_read_from_the_log_does_not_arrive_again_live(hub: Hub, teller: Announcer) -> None:
     class Hesitating(Receiver):
         async def _send(self, text: str) -> None:
             if text.startswith("LiveStart"):
@@ -54,7 +54,7 @@ async def test_what_was_read_from_the_log_does_not_come_once_more_live(hub: Hub,
             assert sink.kinds == [*["event"] * 3, "LiveStart", "event"]
 
 
-async def test_who_waits_long_holds_nothing_that_was_read_ahead_and_has_it_read_again(
+async def test_a_subscriber_that_waits_long_drops_what_was_read_ahead_and_it_is_read_again(
     hub: Hub, teller: Announcer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Hesitating(Receiver):
@@ -114,9 +114,7 @@ async def test_a_hub_that_is_ahead_of_the_log_waits_for_it(
             await sink.has(1, 2, 3, 4)
 
 
-async def test_who_is_sent_to_the_log_while_something_is_being_sent_still_gets_that(
-    hub: Hub, teller: Announcer
-) -> None:
+async def test_subscribers_that_fall_back_to_the_log_still_get_what_is_being_sent(hub: Hub, teller: Announcer) -> None:
     class Disturbing(ImmediateReceiver):
         def put(self, body: bytes, reached: int) -> bool:
             taken = super().put(body, reached)
@@ -135,7 +133,7 @@ async def test_who_is_sent_to_the_log_while_something_is_being_sent_still_gets_t
             assert sink.kinds.count("LiveBreak") == 1
 
 
-async def test_what_was_lost_live_is_read_once_for_all_and_said(hub: Hub, teller: Announcer) -> None:
+async def test_what_was_lost_live_is_read_once_for_all_and_reported(hub: Hub, teller: Announcer) -> None:
     renderer, sinks = Renderer(), [ImmediateReceiver() for _ in range(3)]
     async with AsyncExitStack() as stack:
         for sink in sinks:
@@ -153,7 +151,7 @@ async def test_what_was_lost_live_is_read_once_for_all_and_said(hub: Hub, teller
         assert len([text for text in renderer.made if text[0] == "e"]) == 12
 
 
-async def test_a_long_hole_is_read_by_each_for_himself(
+async def test_each_subscriber_reads_a_long_hole_by_itself(
     hub: Hub, teller: Announcer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hubs, "MOST_FILLED", 3)
@@ -196,7 +194,7 @@ async def test_what_the_hub_itself_is_too_slow_for_is_read_from_the_log(
         assert "LiveBreak" in sink.kinds
 
 
-async def test_what_takes_too_long_to_be_made_sends_its_subscribers_to_the_log(
+async def test_a_text_that_takes_too_long_to_render_makes_its_subscribers_read_the_log(
     hub: Hub, teller: Announcer, room: SendBudget
 ) -> None:
     slowly, sinks = SlowRenderer(), [ImmediateReceiver() for _ in range(3)]
@@ -220,7 +218,7 @@ async def test_what_takes_too_long_to_be_made_sends_its_subscribers_to_the_log(
             assert "LiveBreak" in sink.kinds
 
 
-async def test_an_error_that_nobody_foresaw_sends_all_to_the_log_and_live_delivery_goes_on(
+async def test_after_an_unforeseen_error_all_read_the_log_and_live_delivery_continues(
     hub: Hub, teller: Announcer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(hubs, "RETRY_SECONDS", 0.0)
@@ -241,7 +239,7 @@ async def test_an_error_that_nobody_foresaw_sends_all_to_the_log_and_live_delive
     assert [record.exc_info is not None for record in caplog.records] == [True]
 
 
-async def test_a_log_that_was_dropped_and_begun_anew_is_read_from_its_beginning(
+async def test_a_log_that_was_dropped_and_recreated_is_read_from_its_beginning(
     hub: Hub, teller: Announcer, log: Log
 ) -> None:
     sink, late = ImmediateReceiver(), ImmediateReceiver()
@@ -263,7 +261,7 @@ async def test_a_log_that_was_dropped_and_begun_anew_is_read_from_its_beginning(
     assert [text for text in sink.texts if text.startswith("LiveBreak")] == [f"LiveBreak {LiveBreak(0)}"] * 2
 
 
-async def test_a_log_that_was_begun_anew_and_is_longer_than_the_old_one_at_once_is_read_from_its_beginning(
+async def test_a_recreated_log_that_is_at_once_longer_than_the_old_one_is_read_from_its_beginning(
     hub: Hub, teller: Announcer, log: Log
 ) -> None:
     sink = ImmediateReceiver()

@@ -67,7 +67,7 @@ async def test_a_hole_that_the_store_cannot_fill_is_filled_when_it_is_back(
         assert sink.kinds.count("LiveBreak") == 1
 
 
-async def test_when_nats_is_back_what_happened_meanwhile_comes_first(
+async def test_when_nats_is_back_events_from_the_outage_come_first(
     settings: Settings, log: Log, tmp_path: Path
 ) -> None:
     sink, port = ImmediateReceiver(), free()

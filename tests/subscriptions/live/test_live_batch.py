@@ -31,7 +31,7 @@ bodies = st.fixed_dictionaries(
 
 
 @given(st.integers(0, 2**60), st.lists(bodies, max_size=20), st.integers(400, 3000))
-def test_messages_join_to_the_batch_but_for_events_that_are_too_large(
+def test_the_messages_add_up_to_the_batch_except_events_that_are_too_large(
     previous: int, given: list[dict[str, Any]], most_bytes: int
 ) -> None:
     events = [cast("EventDocument", {"_id": previous + place, **body}) for place, body in enumerate(given, start=1)]
@@ -50,11 +50,11 @@ def test_messages_join_to_the_batch_but_for_events_that_are_too_large(
     assert seen == previous + len(events)
 
 
-def test_a_heartbeat_is_a_batch_of_nothing() -> None:
+def test_a_heartbeat_is_a_batch_without_events() -> None:
     assert live_batch.decode(live_batch.heartbeat(7, Seal(KEY, 1))) == live_batch.LiveBatch(previous=7, head=7)
 
 
-def test_the_name_of_the_log_comes_with_each_message_and_may_be_missing() -> None:
+def test_each_message_has_the_name_of_the_log_if_there_is_one() -> None:
     event = cast("EventDocument", {"_id": 4, "type": "a"})
     seal = Seal(KEY, 1, 'ü"')
     for message in (*live_batch.encode(3, [event], 1000, seal), live_batch.heartbeat(4, seal)):

@@ -49,13 +49,13 @@ async def test_at_the_start_the_newest_events_are_read_from_the_log(
         await until(lambda: holds(tail, 250, 400))
 
 
-async def test_a_short_log_is_held_whole(log: Log, feed: Feed, teller: Announcer, tail: RecentEvents) -> None:
+async def test_a_short_log_is_kept_completely(log: Log, feed: Feed, teller: Announcer, tail: RecentEvents) -> None:
     await teller.store(*[{}] * 60)
     async with keep_newest_events(replace(log, tail=tail), feed):
         await until(lambda: holds(tail, 0, 60))
 
 
-async def test_what_is_stored_comes_with_the_live_feed_and_pushes_out_the_oldest(
+async def test_new_events_come_from_the_live_feed_and_push_out_the_oldest(
     log: Log, feed: Feed, teller: Announcer, tail: RecentEvents
 ) -> None:
     async with keep_newest_events(replace(log, tail=tail), feed):
@@ -66,7 +66,7 @@ async def test_what_is_stored_comes_with_the_live_feed_and_pushes_out_the_oldest
         await until(lambda: holds(tail, 50, 350))
 
 
-async def test_after_a_hole_the_newest_events_are_read_anew(
+async def test_after_a_hole_the_newest_events_are_read_again(
     log: Log, feed: Feed, teller: Announcer, tail: RecentEvents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(newest_events, "LOOK_SECONDS", 0.02)
@@ -81,7 +81,7 @@ async def test_after_a_hole_the_newest_events_are_read_anew(
         await until(lambda: holds(tail, 458, 608))
 
 
-async def test_while_mongodb_is_away_the_tail_waits_for_it(
+async def test_while_mongodb_is_down_the_tail_waits_for_it(
     settings: Settings,
     log: Log,
     feed: Feed,
@@ -104,7 +104,7 @@ async def test_while_mongodb_is_away_the_tail_waits_for_it(
         await until(lambda: holds(tail, 0, 12))
 
 
-async def test_nobody_who_has_stopped_keeping_it_answers_from_it(
+async def test_a_process_that_no_longer_keeps_the_tail_does_not_answer_from_it(
     log: Log, feed: Feed, teller: Announcer, tail: RecentEvents
 ) -> None:
     async with keep_newest_events(replace(log, tail=tail), feed):

@@ -14,7 +14,7 @@ def events(n: int, data: object) -> list[EventDocument]:
     return [cast("EventDocument", {"_id": position, "data": data}) for position in range(n)]
 
 
-def test_pages_of_small_events_grow_up_to_the_most() -> None:
+def test_pages_of_small_events_grow_up_to_the_maximum() -> None:
     paging, limits = Paging(), list[int]()
     for _ in range(5):
         limits.append(paging.limit)
@@ -23,7 +23,7 @@ def test_pages_of_small_events_grow_up_to_the_most() -> None:
 
 
 @pytest.mark.parametrize("bytes", [10_000, 100_000, 300_000, 700_000, MOST_BYTES, 5 * MOST_BYTES])
-def test_a_page_of_large_events_has_no_more_bytes_than_it_may_but_one_event_at_least(bytes: int) -> None:
+def test_a_page_of_large_events_stays_within_its_bytes_but_has_at_least_one_event(bytes: int) -> None:
     paging = Paging()
     for _ in range(4):
         page = events(paging.limit, "x" * bytes)
@@ -46,5 +46,5 @@ def test_nothing_is_learnt_from_an_empty_page() -> None:
 
 
 @pytest.mark.parametrize("value", [None, 2**63 - 1, float("nan"), ObjectId(), datetime(2026, 1, 1), {"a": [b"x"]}])
-def test_whatever_the_log_holds_has_a_size(value: Any) -> None:
+def test_every_event_of_the_log_has_a_size(value: Any) -> None:
     assert size(events(1, value)[0]) > 0

@@ -3,7 +3,7 @@
 from eventscope.subscriptions.live.render_cache import OVERHEAD, RenderCache
 
 
-def test_what_was_not_asked_for_the_longest_makes_room() -> None:
+def test_the_least_recently_used_text_makes_room() -> None:
     texts = RenderCache(3 * (OVERHEAD + 10))
     for position in (1, 2, 3):
         texts.add("a", position, "x" * 10)
@@ -14,7 +14,7 @@ def test_what_was_not_asked_for_the_longest_makes_room() -> None:
     assert texts.size == 3 * (OVERHEAD + 10)
 
 
-def test_what_would_take_all_the_room_is_not_kept() -> None:
+def test_a_text_that_would_fill_the_cache_is_not_kept() -> None:
     texts = RenderCache(1_000)
     texts.add("a", 1, "x" * 1_000)
     assert (texts.get("a", 1), texts.size) == (None, 0)

@@ -59,13 +59,13 @@ def at(*seconds: float) -> list[dict[str, Any]]:
     return [{"timestamp": NOON + int(second * SECOND)} for second in seconds]
 
 
-async def test_without_a_rhythm_it_is_as_fast_as_it_is_read(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_a_rhythm_a_replay_is_as_fast_as_it_is_read(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paging, "MOST", 7)
     await store(log, *at(*range(0, 30_000, 1000)))
     assert positions(await whole(log, head=30)) == list(range(1, 31))
 
 
-async def test_events_come_as_far_apart_as_they_happened_times_the_factor(log: Log) -> None:
+async def test_events_come_with_their_original_pauses_multiplied_by_the_factor(log: Log) -> None:
     await store(log, *at(0, 1, 1.5, 1.5, 4))
     for speed, slept in ((1.0, [1.0, 0.5, 2.5]), (2.0, [0.5, 0.25, 1.25]), (0.5, [2.0, 1.0, 5.0])):
         time = Time()
@@ -80,14 +80,14 @@ async def test_a_long_pause_is_cut_short(log: Log) -> None:
     assert time.slept == [3.0, 1.0]
 
 
-async def test_time_never_runs_back_where_timestamps_are_out_of_order(log: Log) -> None:
+async def test_timestamps_out_of_order_cause_no_negative_wait(log: Log) -> None:
     await store(log, *at(10, 4, 9, 12))
     time = Time()
     assert positions(await whole(log, head=4, rhythm=time.rhythm(1.0))) == [1, 2, 3, 4]
     assert time.slept == [2.0]
 
 
-async def test_what_delivery_takes_is_not_added_to_the_rhythm(log: Log) -> None:
+async def test_the_time_that_delivery_takes_is_not_added_to_the_pauses(log: Log) -> None:
     await store(log, *at(0, 1, 2, 3))
     time = Time()
     async with aclosing(replay(log, EVERYTHING, 0, 4, time.rhythm(1.0))) as items:
@@ -96,7 +96,7 @@ async def test_what_delivery_takes_is_not_added_to_the_rhythm(log: Log) -> None:
     assert time.slept == [0.75, 0.75, 0.75]
 
 
-async def test_who_reads_much_slower_than_it_plays_does_not_get_the_rest_in_a_rush(log: Log) -> None:
+async def test_a_reader_much_slower_than_the_replay_does_not_get_the_rest_in_a_rush(log: Log) -> None:
     await store(log, *at(*range(6)))
     time = Time()
     async with aclosing(replay(log, EVERYTHING, 0, 6, time.rhythm(1.0))) as items:
@@ -106,7 +106,7 @@ async def test_who_reads_much_slower_than_it_plays_does_not_get_the_rest_in_a_ru
     assert time.slept == [1.0, 1.0, 1.0, 1.0]
 
 
-async def test_it_resumes_behind_a_cursor_and_ends_at_the_head_it_was_given(log: Log) -> None:
+async def test_it_resumes_after_a_cursor_and_ends_at_the_given_head(log: Log) -> None:
     await store(log, *at(*range(20)))
     time = Time()
     assert positions(await whole(log, after=5, head=9, rhythm=time.rhythm(1.0))) == [6, 7, 8, 9]
@@ -114,7 +114,7 @@ async def test_it_resumes_behind_a_cursor_and_ends_at_the_head_it_was_given(log:
     assert await whole(log, after=9, head=9) == []
 
 
-async def test_a_filter_is_kept_to_and_the_end_is_told_where_it_does_not_match(log: Log) -> None:
+async def test_a_filter_is_applied_and_the_end_is_reported_if_it_does_not_match(log: Log) -> None:
     await store(log, *(user(str(n % 4)) for n in range(10)))
     assert positions(await whole(log, Among("aggregateId", ("1",)), head=10)) == [2, 6, 10]
     *events, end = await whole(log, Among("aggregateId", ("3",)), head=10)
@@ -122,14 +122,14 @@ async def test_a_filter_is_kept_to_and_the_end_is_told_where_it_does_not_match(l
     assert await whole(log, TypePatterns(("no.such",)), head=10) == [Advance(10)]
 
 
-async def test_a_search_through_a_long_log_says_how_far_it_got(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_search_through_a_long_log_reports_its_progress(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scan, "WINDOW", 7)
     monkeypatch.setattr(scan, "PATIENCE", 0.0)
     await store(log, *at(*range(20)))
     assert await whole(log, Exists(Path("data", ("no",))), head=20) == [Advance(7), Advance(14), Advance(20)]
 
 
-async def test_what_expired_before_it_is_told_and_not_delivered(log: Log) -> None:
+async def test_what_expired_before_a_replay_is_reported_and_not_delivered(log: Log) -> None:
     long_ago = moment.now() - 40 * moment.DAY
     await store(replace(log, clock=lambda: long_ago), {}, {}, {}, recorded_at=long_ago, days=1)
     await store(log, {}, {})
@@ -138,7 +138,7 @@ async def test_what_expired_before_it_is_told_and_not_delivered(log: Log) -> Non
     assert await whole(log, head=2) == [ExpiredRange(0, 2), Advance(2)]
 
 
-async def test_what_expires_while_it_pauses_is_told_and_not_delivered(log: Log) -> None:
+async def test_what_expires_during_a_pause_is_reported_and_not_delivered(log: Log) -> None:
     now = [moment.now() // moment.HOUR * moment.HOUR]
     moved = replace(log, clock=lambda: now[0])
     await store(moved, *at(0, 1, 2), recorded_at=now[0], days=1)
@@ -156,7 +156,7 @@ async def test_what_expires_while_it_pauses_is_told_and_not_delivered(log: Log) 
     assert time.slept == [1.0, 2.0]
 
 
-async def test_it_ends_when_the_log_is_begun_anew_meanwhile(log: Log) -> None:
+async def test_a_replay_ends_when_the_log_is_recreated_meanwhile(log: Log) -> None:
     await store(log, *at(*range(8)))
     heard: list[Item] = []
     async with asyncio.timeout(60), aclosing(replay(log, EVERYTHING, 0, 8)) as items:
@@ -169,6 +169,6 @@ async def test_it_ends_when_the_log_is_begun_anew_meanwhile(log: Log) -> None:
     assert positions(heard) == [*range(1, paging.FIRST + 1)]  # the page that had been read
 
 
-async def test_it_sleeps_by_the_clock_of_the_loop_unless_told_otherwise(log: Log) -> None:
+async def test_it_sleeps_by_the_clock_of_the_loop_by_default(log: Log) -> None:
     await store(log, *at(0, 1))
     assert positions(await whole(log, head=2, rhythm=Rhythm(1000.0, 5.0))) == [1, 2]

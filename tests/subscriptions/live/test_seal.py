@@ -13,7 +13,7 @@ bodies = st.lists(st.integers(0, 9), max_size=5).map(lambda value: b'"events":' 
 
 
 @given(bodies, st.binary(min_size=32, max_size=32))
-def test_what_was_sealed_is_json_with_its_members_and_opens_with_its_key_alone(body: bytes, other: bytes) -> None:
+def test_a_sealed_message_is_json_with_its_members_and_is_genuine_only_with_its_key(body: bytes, other: bytes) -> None:
     raw = Seal(KEY, 7).on(body)
     told: Any = orjson.loads(raw)
     assert told["events"] == orjson.loads(b"{%s}" % body)["events"]
@@ -24,7 +24,7 @@ def test_what_was_sealed_is_json_with_its_members_and_opens_with_its_key_alone(b
 
 
 @given(bodies, st.data())
-def test_a_message_that_was_changed_in_any_byte_is_not_genuine(body: bytes, data: st.DataObject) -> None:
+def test_a_message_with_any_byte_changed_is_not_genuine(body: bytes, data: st.DataObject) -> None:
     raw = Seal(KEY, 1).on(body)
     place = data.draw(st.integers(0, len(raw) - 1))
     byte = data.draw(st.integers(0, 255).filter(lambda one: one != raw[place]))
@@ -34,7 +34,7 @@ def test_a_message_that_was_changed_in_any_byte_is_not_genuine(body: bytes, data
 
 
 @given(st.binary(max_size=200))
-def test_no_bytes_at_all_are_taken_for_a_genuine_message(raw: bytes) -> None:
+def test_no_random_bytes_pass_for_a_genuine_message(raw: bytes) -> None:
     assert not is_genuine(raw, KEY)
     assert not is_genuine(b'{"signature":"' + raw, KEY)
 
@@ -49,7 +49,7 @@ places = st.from_regex(r"_INBOX\.[a-z]{1,9}", fullmatch=True)
 
 
 @given(places, st.binary(max_size=40), places, st.binary(max_size=40))
-def test_an_answer_is_genuine_at_its_place_and_for_what_was_published_there_alone(
+def test_an_answer_is_genuine_only_in_its_inbox_and_for_what_was_published(
     place: str, published: bytes, other_place: str, other: bytes
 ) -> None:
     raw = seal_answer(b'{"messageId":"m","position":1}', place, published, KEY)
@@ -63,6 +63,6 @@ def test_an_answer_is_genuine_at_its_place_and_for_what_was_published_there_alon
 
 
 @given(bodies, places)
-def test_no_live_batch_is_an_answer_and_no_answer_a_live_batch(body: bytes, place: str) -> None:
+def test_no_live_batch_passes_for_an_answer_and_no_answer_for_a_live_batch(body: bytes, place: str) -> None:
     assert not is_genuine(seal_answer(b"{%b}" % body, place, b"", KEY), KEY)
     assert not is_genuine_answer(Seal(KEY, 1).on(body), place, b"", KEY)

@@ -114,7 +114,7 @@ async def hub(log: Log, feed: Feed, room: SendBudget) -> AsyncIterator[Hub]:
 
 @pytest.mark.parametrize("kind", [FailsOnce, FailsLater, FailsToEncodeLater])
 @pytest.mark.parametrize("position", [1, 2, 6])
-async def test_what_cannot_be_written_out_at_first_is_read_from_the_store(
+async def test_an_event_that_cannot_be_rendered_at_first_is_read_from_the_store(
     hub: Hub,
     teller: Announcer,
     room: SendBudget,
@@ -169,7 +169,7 @@ async def test_an_observer_that_fails_neither_stops_delivery_nor_changes_its_ord
     assert len([record for record in caplog.records if "errorId" in record.message]) == 1
 
 
-async def test_a_tail_that_fails_to_take_a_batch_stops_no_delivery_and_is_filled_again(
+async def test_a_tail_that_fails_on_a_batch_stops_no_delivery_and_is_filled_again(
     log: Log, hub: Hub, feed: Feed, teller: Announcer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quick, tail = ImmediateReceiver(), RecentEvents(100)
@@ -189,7 +189,7 @@ async def test_a_tail_that_fails_to_take_a_batch_stops_no_delivery_and_is_filled
         await until(lambda: (tail.head, len(tail)) == (10, 10))
 
 
-async def test_filling_the_tail_goes_on_after_what_nobody_foresaw(
+async def test_filling_the_tail_continues_after_an_unforeseen_error(
     log: Log, feed: Feed, teller: Announcer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(newest_events, "FAILED_SECONDS", 0.0)
@@ -234,7 +234,7 @@ class Listening:
             raise Broken
 
 
-async def test_a_listener_that_fails_is_told_again_and_freezes_nobody(
+async def test_a_listener_that_fails_is_notified_again_and_freezes_nobody(
     log: Log, feed: Feed, teller: Announcer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(changes, "LOOK_SECONDS", 0.05)
@@ -252,7 +252,7 @@ async def test_a_listener_that_fails_is_told_again_and_freezes_nobody(
         await until(lambda: good.heard == bad.heard == 2)
 
 
-async def test_news_that_stumble_themselves_go_on(
+async def test_notifying_listeners_continues_after_a_failure_of_its_own(
     log: Log, feed: Feed, teller: Announcer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(changes, "RETRY_SECONDS", 0.0)
@@ -278,7 +278,9 @@ async def test_news_that_stumble_themselves_go_on(
         await until(lambda: good.heard == 3)
 
 
-async def test_aggregates_are_watched_on_when_another_listener_fails(log: Log, feed: Feed, teller: Announcer) -> None:
+async def test_aggregates_are_still_watched_when_another_listener_fails(
+    log: Log, feed: Feed, teller: Announcer
+) -> None:
     notifier = ChangeNotifier(log, feed)
     watching = AggregateUpdates(log, notifier)
     await teller.store(user("ada"))
@@ -289,7 +291,7 @@ async def test_aggregates_are_watched_on_when_another_listener_fails(log: Log, f
             assert (await anext(heads)).version == 2
 
 
-async def test_a_reading_whose_value_cannot_be_compared_tells_its_subscribers_and_is_read_again(
+async def test_a_value_that_cannot_be_compared_is_an_error_for_its_subscribers_and_is_read_again(
     log: Log, feed: Feed, teller: Announcer
 ) -> None:
     marks = 0
@@ -314,7 +316,7 @@ async def test_a_reading_whose_value_cannot_be_compared_tells_its_subscribers_an
             assert await anext(second) == 1
 
 
-async def test_an_ingester_goes_on_when_nothing_can_be_counted(
+async def test_an_ingester_continues_when_nothing_can_be_counted(
     log: Log, client: Client, settings: Settings, subject_prefix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     ingester = Ingester(

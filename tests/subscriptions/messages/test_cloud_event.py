@@ -58,7 +58,7 @@ def _binary(raw: bytes, attributes: dict[str, str], **headers: str) -> Any:
     return _read(raw, **{f"ce-{name}": quote(v, safe="/:") for name, v in attributes.items()}, **headers)
 
 
-def test_a_structured_cloud_event_is_taken_with_all_its_attributes() -> None:
+def test_a_structured_cloud_event_is_accepted_with_all_its_attributes() -> None:
     message = _read(CLOUD_EVENT)
     extensions = {
         "specversion": "1.0",
@@ -86,7 +86,7 @@ def test_binary_data_that_is_not_json_is_kept_in_base64() -> None:
     assert (extensions["data_base64"], extensions["datacontenttype"]) == ("iVBORw==", "image/png")
 
 
-def test_a_batch_of_cloud_events_is_taken_whole() -> None:
+def test_a_batch_of_cloud_events_is_accepted_as_a_whole() -> None:
     message = _read([CLOUD_EVENT, {**CLOUD_EVENT, "id": "2"}])
     assert isinstance(message, MessageGroup)
     assert [one.fields["messageId"] for one in message.messages] == ["/users#A234-1234-1234", "/users#2"]
@@ -97,7 +97,7 @@ def test_a_batch_of_cloud_events_is_taken_whole() -> None:
 
 @pytest.mark.parametrize("name", sorted({*KNOWN, "messageid", "version", "timestamp", "userid"} - {"type", "data"}))
 @pytest.mark.parametrize("value", ["2.1", 2, 1.5, True, {"a": 1}, [1]])
-def test_an_attribute_that_is_named_like_a_member_of_ours_is_an_extension(name: str, value: object) -> None:
+def test_an_attribute_with_the_name_of_one_of_our_members_is_an_extension(name: str, value: object) -> None:
     message = _read({**CLOUD_EVENT, name: value})
     assert isinstance(message, AcceptedMessage), message
     assert {k: v for k, v in message.fields.items() if k != "extensions"} == FIELDS
@@ -122,7 +122,7 @@ def test_no_attribute_is_lost_whatever_its_name(attributes: dict[str, Any]) -> N
     assert message.fields["extensions"] == {"specversion": "1.0", "source": "s", "id": "1", **ours}
 
 
-def test_the_subject_is_kept_beside_an_aggregate_id_and_stands_in_for_one_that_is_empty() -> None:
+def test_the_subject_is_kept_beside_an_aggregate_id_and_replaces_an_empty_one() -> None:
     message = _read({**REQUIRED, "subject": "pictures/7", "aggregateid": "42"})
     assert (message.fields["aggregateId"], message.fields["extensions"]["subject"]) == ("42", "pictures/7")
     for empty in (None, ""):
@@ -130,7 +130,7 @@ def test_the_subject_is_kept_beside_an_aggregate_id_and_stands_in_for_one_that_i
 
 
 @pytest.mark.parametrize(("stated", "expected"), [(0, NO_STREAM), (3, 3), ("3", 3), ("none", NO_STREAM), (None, None)])
-def test_an_attribute_expects_the_aggregate_at_a_version(stated: object, expected: int | None) -> None:
+def test_an_attribute_may_state_the_expected_version(stated: object, expected: int | None) -> None:
     message = _read({**CLOUD_EVENT, "expectedversion": stated})
     assert message.expected_version == expected
     assert "expectedversion" not in message.fields["extensions"]
@@ -140,7 +140,7 @@ def test_an_attribute_expects_the_aggregate_at_a_version(stated: object, expecte
 
 
 @pytest.mark.parametrize("stated", [-1, 1.5, True, "two", "", [], {}, 10**18])
-def test_an_expectation_that_is_no_version_is_refused(stated: object) -> None:
+def test_an_expectation_that_is_not_a_version_is_refused(stated: object) -> None:
     message = _read({**CLOUD_EVENT, "expectedversion": stated})
     assert isinstance(message, RejectedMessage)
     assert message.code == "INVALID_FIELD"
@@ -170,7 +170,7 @@ def test_two_events_have_one_id_only_if_source_and_id_are_equal(a: str, b: str, 
 
 
 @given(st.text(min_size=1, max_size=9), st.text(min_size=1, max_size=9))
-def test_an_id_without_its_sign_is_the_source_and_the_id(source: str, id: str) -> None:
+def test_an_id_without_a_hash_sign_is_the_source_and_the_id(source: str, id: str) -> None:
     assume("#" not in source + id)
     assert _read({**REQUIRED, "source": source, "id": id}).fields["messageId"] == f"{source}#{id}"
 
@@ -193,7 +193,7 @@ TEXTS = [
 
 
 @pytest.mark.parametrize(("kind", "text", "charset"), TEXTS)
-def test_text_is_text(kind: str, text: str, charset: str) -> None:
+def test_data_declared_as_text_is_text(kind: str, text: str, charset: str) -> None:
     raw = text.encode(charset)
     binary = _binary(raw, REQUIRED, **{"Content-Type": kind})
     structured = _read({**REQUIRED, "datacontenttype": kind, IN_BASE64: base64.b64encode(raw).decode()})
@@ -224,7 +224,7 @@ def test_text_is_text(kind: str, text: str, charset: str) -> None:
         ("", b"text"),
     ],
 )
-def test_what_is_no_text_by_its_type_stays_in_base64(kind: str, raw: bytes) -> None:
+def test_data_not_declared_as_text_stays_in_base64(kind: str, raw: bytes) -> None:
     encoded = base64.b64encode(raw).decode()
     binary = _binary(raw, REQUIRED, **{"content-type": kind})
     structured = _read({**REQUIRED, "datacontenttype": kind, IN_BASE64: encoded})
@@ -235,7 +235,7 @@ def test_what_is_no_text_by_its_type_stays_in_base64(kind: str, raw: bytes) -> N
 
 
 @pytest.mark.parametrize("kind", ["application/json", "application/vnd.x+json; charset=utf-8", "text/json"])
-def test_json_is_read_in_either_mode(kind: str) -> None:
+def test_json_is_parsed_in_either_mode(kind: str) -> None:
     raw = b'{"n": 1}'
     assert _binary(raw, REQUIRED, **{"content-type": kind}).fields["data"] == {"n": 1}
     encoded = base64.b64encode(raw).decode()
@@ -245,28 +245,28 @@ def test_json_is_read_in_either_mode(kind: str) -> None:
 @pytest.mark.parametrize(
     "encoded", ["%%%", "e30", base64.b64encode(b"{").decode(), base64.b64encode(b"NaN").decode(), 5]
 )
-def test_base64_that_holds_no_json_stays_as_it_came(encoded: object) -> None:
+def test_base64_without_json_inside_stays_as_it_came(encoded: object) -> None:
     message = _read({**REQUIRED, "datacontenttype": "application/json", IN_BASE64: encoded})
     assert message.fields["extensions"][IN_BASE64] == encoded
     assert "data" not in message.fields
 
 
-def test_base64_of_no_stated_type_stays_as_it_came() -> None:
+def test_base64_without_a_stated_type_stays_as_it_came() -> None:
     assert _read({**REQUIRED, IN_BASE64: "e30="}).fields["extensions"][IN_BASE64] == "e30="
 
 
-def test_binary_data_of_no_stated_type_is_json() -> None:
+def test_binary_data_without_a_stated_type_is_json() -> None:
     assert _binary(b'{"n": 1}', REQUIRED).fields["data"] == {"n": 1}
     assert _binary(b"text", REQUIRED).code == "INVALID_JSON"
 
 
-def test_a_structured_event_is_read_as_one_though_its_attributes_are_headers_too() -> None:
+def test_a_structured_event_is_read_as_one_even_if_its_attributes_are_headers_too() -> None:
     headers = {f"ce-{name}": value for name, value in REQUIRED.items()}
     message = _read({**CLOUD_EVENT}, **headers, **{"Content-Type": "application/cloudevents+json; charset=utf-8"})
     assert message.fields == FIELDS | {"extensions": OF_THE_ENVELOPE | {"datacontenttype": "application/json"}}
 
 
-def test_base64_counts_where_the_data_is_null() -> None:
+def test_base64_counts_if_the_data_is_null() -> None:
     event = {**REQUIRED, "data": None, "datacontenttype": "text/plain", IN_BASE64: base64.b64encode(b"x").decode()}
     assert _read(event).fields["data"] == "x"
 
@@ -277,7 +277,7 @@ KINDS = st.text() | st.sampled_from(
 
 
 @given(KINDS, st.binary())
-def test_no_type_of_data_is_beyond_it(kind: str, raw: bytes) -> None:
+def test_no_content_type_makes_it_fail(kind: str, raw: bytes) -> None:
     structured = _read({**REQUIRED, "datacontenttype": kind, IN_BASE64: base64.b64encode(raw).decode()})
     assert isinstance(structured, AcceptedMessage), structured
     assert isinstance(_binary(raw, REQUIRED, **{"content-type": kind}), AcceptedMessage | RejectedMessage)
@@ -287,7 +287,7 @@ def test_no_type_of_data_is_beyond_it(kind: str, raw: bytes) -> None:
     charset=st.sampled_from(sorted({*aliases, *aliases.values()})),
     raw=st.binary(max_size=8) | st.sampled_from([b"+2AA-", b"\\ud800", b"\\N{DIGIT ONE}", b"xn--", b"\xd8\0"]),
 )
-def test_no_charset_makes_text_of_halves_of_characters(charset: str, raw: bytes) -> None:
+def test_no_charset_turns_half_a_surrogate_pair_into_text(charset: str, raw: bytes) -> None:
     message = _binary(raw, REQUIRED, **{"content-type": f"text/plain; charset={charset}"})
     assert isinstance(message, AcceptedMessage), message
     bson.encode(message.fields)
@@ -306,24 +306,24 @@ VALUES = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from([*REQUIRED, *ATTRIBUTES, "subject", EXPECTED, IN_BASE64]), VALUES))
-def test_no_values_of_attributes_are_beyond_it(attributes: dict[str, Any]) -> None:
+def test_no_values_of_attributes_make_it_fail(attributes: dict[str, Any]) -> None:
     for event in (attributes, REQUIRED | attributes):
         assert isinstance(_read(event), AcceptedMessage | RejectedMessage)
 
 
-def test_the_context_of_a_trace_stays_an_extension() -> None:
+def test_the_trace_context_stays_an_extension() -> None:
     context = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": "a=1"}
     for message in (_read({**REQUIRED, **context}), _binary(b"", {**REQUIRED, **context})):
         assert message.fields["extensions"].items() >= context.items()
 
 
-def test_ids_of_different_bytes_are_different() -> None:
+def test_ids_with_different_bytes_are_different() -> None:
     given = ["%FF", "%FE", "%C3%A4", "ä%FF", "%EF%BF%BDFF"]
     ids = {_read(b"", **{"ce-specversion": "1.0", "ce-source": "s", "ce-type": "a.b", "ce-id": id}).id for id in given}
     assert len(ids) == len(given)
 
 
-def test_what_plainly_is_a_binary_cloud_event_is_refused_where_nothing_is_set() -> None:
+def test_a_clear_binary_cloud_event_is_refused_if_no_envelope_is_set() -> None:
     headers = {f"Ce-{name}": value for name, value in REQUIRED.items()}
     message = parse_message(Arrival("events.a.b", headers, b"{}", 5, 1), "EVENTS", "a.b", None)
     assert isinstance(message, RejectedMessage)

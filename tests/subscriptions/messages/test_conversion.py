@@ -45,7 +45,7 @@ def test_a_time_is_exact_to_the_microsecond(microseconds: int, unit: Any) -> Non
         ("seconds", 1e9, "2001-09-09T01:46:40Z"),
     ],
 )
-def test_times_since_1970(unit: str, value: object, time: str) -> None:
+def test_times_since_1970_are_converted(unit: str, value: object, time: str) -> None:
     fields = mapped_messages.fields(
         {"timestamp": {"path": "ts", "as": unit}, "metadata.at": {"path": "ts", "as": unit}}, {"ts": value}
     )
@@ -55,7 +55,7 @@ def test_times_since_1970(unit: str, value: object, time: str) -> None:
 @pytest.mark.parametrize(
     "value", ["", " 1", "1e9", "0x1", "NaN", "\u0661", "1_000", True, [], {}, "9" * 41, 1e300, 10**18]
 )
-def test_what_is_no_time_is_refused(value: object) -> None:
+def test_what_is_not_a_time_is_refused(value: object) -> None:
     message = mapped_messages.open_message({"timestamp": {"path": ["ts"], "as": "seconds"}}, {"ts": value})
     if value == "":  # is as good as none
         assert message.fields["timestamp"] == 1
@@ -76,7 +76,7 @@ def test_what_is_no_time_is_refused(value: object) -> None:
         ("number", 3, 3),
     ],
 )
-def test_texts_and_numbers(conversion: str, value: object, converted: object) -> None:
+def test_texts_and_numbers_are_converted(conversion: str, value: object, converted: object) -> None:
     found = mapped_messages.fields({"data": {"path": "v", "as": conversion}}, {"v": value})["data"]
     assert (found, type(found)) == (converted, type(converted))
 
@@ -97,7 +97,7 @@ def test_texts_and_numbers(conversion: str, value: object, converted: object) ->
         ("number", "[1]"),
     ],
 )
-def test_what_is_no_text_or_number_is_refused(conversion: str, value: object) -> None:
+def test_what_is_neither_a_text_nor_a_number_is_refused(conversion: str, value: object) -> None:
     assert mapped_messages.open_message({"data": {"path": "v", "as": conversion}}, {"v": value}).code == "INVALID_FIELD"
 
 
@@ -113,7 +113,7 @@ VALUES = st.recursive(
 
 
 @given(VALUES, st.sampled_from(sorted(CONVERSIONS)))
-def test_no_value_is_beyond_a_conversion(value: Any, conversion: str) -> None:
+def test_no_value_makes_a_conversion_fail_unexpectedly(value: Any, conversion: str) -> None:
     mapping = {name: {"path": "v", "as": conversion} for name in ("timestamp", "metadata.x")}
     if conversion in ("text", "number"):
         mapping |= {name: {"path": "v", "as": conversion} for name in envelopes.MEMBERS}

@@ -28,7 +28,7 @@ def _read(envelope: MessageEnvelope | None, content: object, **headers: str) -> 
     return parse_message(Arrival("events.a.b", headers, raw, 5, 1), "EVENTS", "a.b", envelope)
 
 
-def test_an_event_of_nestjs_is_named_by_its_pattern() -> None:
+def test_the_pattern_of_an_event_of_nestjs_is_its_type() -> None:
     assert _read("nestjs", {"pattern": "user.created", "data": {"n": 1}}).fields | {"messageId": ""} == {
         "type": "user.created",
         "data": {"n": 1},
@@ -54,7 +54,7 @@ def test_an_event_of_nestjs_is_named_by_its_pattern() -> None:
         (None, {"pattern": {"cmd": "a"}, "data": {}, "id": "7"}),
     ],
 )
-def test_what_is_in_another_envelope_is_refused_with_the_setting_that_mends_it(
+def test_a_message_in_another_envelope_is_refused_with_the_setting_that_accepts_it(
     envelope: MessageEnvelope | None, content: object
 ) -> None:
     message = _read(envelope, content)
@@ -76,7 +76,7 @@ def test_what_is_in_another_envelope_is_refused_with_the_setting_that_mends_it(
         {"specversion": "2.0", "id": "7", "source": "s", "type": "a.b"},
     ],
 )
-def test_a_message_may_have_members_that_are_named_as_in_an_envelope(content: dict[str, Any]) -> None:
+def test_a_message_may_have_members_with_the_names_of_those_of_an_envelope(content: dict[str, Any]) -> None:
     message = _read(None, content)
     assert isinstance(message, AcceptedMessage)
     rest = {name: value for name, value in content.items() if name not in ("type", "data")}
@@ -84,7 +84,7 @@ def test_a_message_may_have_members_that_are_named_as_in_an_envelope(content: di
 
 
 @pytest.mark.parametrize("content", [CLOUD_EVENT, {"pattern": "a.b", "data": 1}, {"pattern": "a.b"}])
-def test_what_is_stated_to_be_plain_is_plain_whatever_it_looks_like(content: dict[str, Any]) -> None:
+def test_a_message_marked_as_plain_is_plain_whatever_it_looks_like(content: dict[str, Any]) -> None:
     message = _read("plain", content)
     assert isinstance(message, AcceptedMessage)
     assert message.fields["type"] == content.get("type", "a.b")
@@ -102,7 +102,7 @@ async def test_each_subject_has_the_envelope_that_its_setting_names(
         assert [event["type"] for event in events] == ["com.example.user.created", "nest.happened", "user.created"]
 
 
-async def test_what_was_refused_can_be_retried_once_the_setting_is_mended(
+async def test_a_refused_message_can_be_retried_once_the_setting_is_corrected(
     settings: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
     async with ingester(settings):
@@ -132,7 +132,7 @@ def test_a_header_makes_a_message_plain_whatever_its_subject_is_set_to(envelope:
     assert message.fields["extensions"] == {"pattern": "x"}
 
 
-def test_the_pattern_is_the_type_and_another_type_is_kept() -> None:
+def test_the_pattern_is_the_type_and_a_different_type_is_kept() -> None:
     raw = orjson.dumps({"pattern": "a.b", "type": "c.d", "data": 1})
     message = parse_message(Arrival("events.x", {}, raw, 5, 1), "EVENTS", None, "nestjs")
     assert isinstance(message, AcceptedMessage)

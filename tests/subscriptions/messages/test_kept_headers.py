@@ -50,7 +50,7 @@ def _kept(names: list[str], *headers: tuple[str, str], message: Any = None) -> A
         (["Eventscope-*"], {"Eventscope-Message-Id": "o"}),
     ],
 )
-def test_names_are_taken_in_any_case_and_reserved_ones_only_by_what_begins_like_them(
+def test_names_match_in_any_case_and_reserved_ones_only_with_their_prefix_spelled_out(
     names: list[str], kept: Any
 ) -> None:
     message = _kept(
@@ -71,7 +71,7 @@ def test_what_was_sent_is_never_replaced(metadata: Any) -> None:
     assert (message.fields["metadata"], message.keeps_headers) == (metadata, False)
 
 
-def test_headers_stand_beside_the_metadata_of_each_of_several_events() -> None:
+def test_each_event_of_a_group_gets_the_headers_in_its_metadata() -> None:
     message = _kept(["t"], ("t", "1"), message=[{"metadata": {"ip": "::1"}}, {}])
     assert isinstance(message, MessageGroup)
     assert [one.fields["metadata"] for one in message.messages] == [
@@ -80,7 +80,7 @@ def test_headers_stand_beside_the_metadata_of_each_of_several_events() -> None:
     ]
 
 
-def test_what_would_be_too_much_for_all_of_several_events_only_the_first_one_has() -> None:
+def test_headers_that_are_too_large_for_all_events_of_a_group_are_kept_with_the_first() -> None:
     state = ("tracestate", "s" * 15_000)
     message = _kept(["trace*"], ("traceparent", TRACE), state, ("tracez", "z" * 512), message=[{}] * 1000)
     first, *others = [one.fields["metadata"]["headers"] for one in message.messages]
@@ -93,7 +93,7 @@ def test_what_would_be_too_much_for_all_of_several_events_only_the_first_one_has
     st.dictionaries(st.from_regex("[a-z]{1,9}", fullmatch=True), st.sampled_from([0, 1, 500, 1030, 15_000, 50_000])),
     st.sampled_from([1, 2, 30, 1000]),
 )
-def test_kept_headers_are_bounded_and_each_event_has_none_or_the_whole_of_one(
+def test_kept_headers_are_limited_and_each_event_has_a_header_completely_or_not_at_all(
     lengths: dict[str, int], events: int
 ) -> None:
     headers = {name: "x" * length for name, length in lengths.items()}
@@ -117,7 +117,7 @@ class _Counted(MessageHeaders):
         return super().every
 
 
-def test_headers_are_gone_through_once_however_many_are_kept() -> None:
+def test_headers_are_examined_once_however_many_are_kept() -> None:
     headers = _Counted()
     for number in range(100):
         headers.add(f"h{number}", "")
@@ -125,7 +125,7 @@ def test_headers_are_gone_through_once_however_many_are_kept() -> None:
     assert headers.times == 1
 
 
-def test_a_message_with_no_such_header_and_one_that_is_refused_are_as_they_were() -> None:
+def test_a_message_without_such_headers_and_a_rejected_one_are_unchanged() -> None:
     assert isinstance(_kept(["t"]), AcceptedMessage)
     assert _kept(["t"], ("t", "1"), message=5).code == "NOT_AN_OBJECT"
 
@@ -142,7 +142,7 @@ async def _stored(log: Log, count: int) -> list[Any]:
     return sorted(await until(found), key=lambda event: int(event["_id"]))
 
 
-async def test_the_context_of_a_trace_is_kept_by_default_and_filters_find_it(
+async def test_the_trace_context_is_kept_by_default_and_filters_find_it(
     log: Log, client: Client, subject_prefix: str, ingesting: None, api: str
 ) -> None:
     await _send(client, f"{subject_prefix}.a", {}, traceparent=TRACE, tracestate="a=1", tenant="eu")
@@ -162,7 +162,7 @@ METADATA: list[Any] = [None, {}, {"ip": "::1"}, {"$ref": "a", "$id": 1}]
 
 
 @pytest.mark.parametrize("metadata", METADATA, ids=str)
-async def test_a_message_that_comes_again_with_other_headers_is_the_same(
+async def test_a_message_that_is_sent_again_with_other_headers_is_the_same(
     log: Log, client: Client, subject_prefix: str, ingesting: None, metadata: Any
 ) -> None:
     content = {"metadata": metadata, "messageId": "m"}
@@ -184,7 +184,7 @@ async def test_a_message_that_comes_again_with_other_headers_is_the_same(
         ({"metadata": {"headers": {"own": 1}}}, {"metadata": {"headers": {"own": 2}}}),
     ],
 )
-async def test_one_with_other_content_is_another_be_it_under_the_name_of_headers(
+async def test_a_message_with_other_content_is_another_even_in_a_member_named_headers(
     log: Log, client: Client, subject_prefix: str, ingesting: None, first: dict[str, Any], second: dict[str, Any]
 ) -> None:
     for message in (first, second):
@@ -204,7 +204,7 @@ async def test_the_setting_names_what_is_kept(
     assert event["metadata"]["headers"]["x-tag"] == ["a", "b"]
 
 
-async def test_a_cloud_event_keeps_its_attributes_as_extensions_and_other_headers_as_any_event(
+async def test_a_cloud_event_keeps_its_attributes_as_extensions_and_other_headers_like_any_event(
     settings: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
     cloud = {f"{subject_prefix}.>": "cloudevents"}

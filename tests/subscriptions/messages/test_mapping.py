@@ -69,13 +69,13 @@ def test_an_envelope_within_an_envelope_is_one_mapping() -> None:
 
 
 @pytest.mark.parametrize("vendor", [{}, {"vendorId": None}, {"vendorId": ""}])
-def test_the_first_source_that_is_there_counts(vendor: dict[str, Any]) -> None:
+def test_the_first_source_that_is_present_counts(vendor: dict[str, Any]) -> None:
     fields = mapped_messages.fields(VENDOR, {"pattern": "a.b", "data": {"data": {**vendor, "userId": 42}}})
     assert (fields["aggregateType"], fields["aggregateId"]) == ("vendor", "42")
     assert fields["data"] == {**vendor, "userId": 42}
 
 
-def test_a_bare_payload_has_what_it_needs_in_its_data() -> None:
+def test_a_bare_payload_becomes_the_data() -> None:
     mapping = {"data": "", "aggregateId": "userId", "aggregateType": {"constant": "user"}}
     wholes: list[Any] = ["", ".", {"path": ""}, {"path": []}]
     for whole in wholes:
@@ -85,7 +85,7 @@ def test_a_bare_payload_has_what_it_needs_in_its_data() -> None:
         assert "extensions" not in fields
 
 
-def test_words_of_the_subject_name_type_and_aggregate() -> None:
+def test_words_of_the_subject_may_name_the_type_and_the_aggregate() -> None:
     mapping = {"aggregateType": {"subject": 2}, "aggregateId": {"subject": 3}, "type": {"subject": [2, 4]}}
     fields = mapped_messages.fields(mapping, {"total": 3}, "events.order.00042.placed")
     assert (fields["type"], fields["aggregateType"], fields["aggregateId"]) == ("order.placed", "order", "00042")
@@ -119,7 +119,7 @@ def test_headers_are_found_in_any_case() -> None:
     assert mapped_messages.fields(mapping, {}, **{"x-user": "no", "X-User": "yes"})["userId"] == "yes"
 
 
-def test_a_key_may_hold_a_dot_and_a_path_may_lead_into_a_list() -> None:
+def test_a_key_may_contain_a_dot_and_a_path_may_lead_into_a_list() -> None:
     mapping = {"userId": {"path": ["user.id"]}, "aggregateId": "items.1.id", "correlationId": "items.x"}
     content = {"user.id": "ada", "items": [{"id": "a"}, {"id": "b"}]}
     fields = mapped_messages.fields(mapping, content)
@@ -134,7 +134,7 @@ def test_members_that_are_not_mapped_are_extensions_whatever_their_names() -> No
     assert fields == {"type": "a.b", "messageId": generated_id("EVENTS", 5, 1), "timestamp": 1, "data": 1}
 
 
-def test_what_is_mapped_to_nothing_stays_where_it_is() -> None:
+def test_a_source_that_finds_nothing_leaves_the_message_as_it_is() -> None:
     assert mapped_messages.fields({"userId": "meta.user"}, {"meta": {"user": None}})["extensions"] == {
         "meta": {"user": None}
     }
@@ -143,7 +143,7 @@ def test_what_is_mapped_to_nothing_stays_where_it_is() -> None:
     }
 
 
-def test_one_member_of_the_metadata_is_added_to_what_is_there_and_replaces_nothing() -> None:
+def test_a_mapped_member_of_the_metadata_replaces_nothing() -> None:
     mapping = {"metadata.source": "meta.source", "metadata": "context", "metadata.app": {"constant": {"v": [1]}}}
     meta = {"meta": {"source": "shop"}}
     assert mapped_messages.fields(mapping, meta)["metadata"] == {"source": "shop", "app": {"v": [1]}}
@@ -169,7 +169,7 @@ def test_one_member_of_the_metadata_is_added_to_what_is_there_and_replaces_nothi
     ],
 )
 @pytest.mark.parametrize("source", [{"header": "X-Tenant"}, {"subject": 2}], ids=["header", "subject"])
-def test_what_a_header_or_the_subject_has_for_metadata_without_room_is_kept_as_an_extension(
+def test_a_value_from_a_header_or_subject_that_has_no_place_in_the_metadata_is_kept_as_an_extension(
     source: Any, content: Any, metadata: Any, extensions: Any
 ) -> None:
     mapping = {"metadata": "metadata", "metadata.tenant": source}
@@ -187,7 +187,7 @@ class _Counted(dict[str, str]):
         return super().items()
 
 
-def test_the_headers_are_gone_through_once_however_many_events_and_sources_there_are() -> None:
+def test_the_headers_are_examined_once_however_many_events_and_sources_there_are() -> None:
     names = ("userId", "correlationId", "causationId", "aggregateId", "metadata.a", "metadata.b")
     mapper = Mapper(envelopes.mapping({name: ["none", {"header": f"X-{name}"}] for name in names}))
     headers = _Counted({f"x-{name}": name for name in names})
@@ -215,14 +215,14 @@ def test_a_header_is_converted_once_for_all_events_of_a_message() -> None:
 
 
 @pytest.mark.parametrize(("events", "code"), [(1, None), (40, None), (41, "TOO_LARGE"), (1000, "TOO_LARGE")])
-def test_one_header_cannot_be_multiplied_without_end_by_many_events(events: int, code: str | None) -> None:
+def test_many_events_cannot_multiply_one_header_without_limit(events: int, code: str | None) -> None:
     message = mapped_messages.open_message({"data": {"header": "X"}}, [{}] * events, X="x" * 100 * 1024)
     assert getattr(message, "code", None) == code
     if code is None:
         assert stored_bytes(message) > events * 100 * 1024
 
 
-def test_the_version_means_what_it_means_in_a_plain_message() -> None:
+def test_a_mapped_version_means_what_it_means_in_a_plain_message() -> None:
     content = {"aggregateType": "user", "aggregateId": "42", "v": "3"}
     names = {"aggregateType": "aggregateType", "aggregateId": "aggregateId"}
     mapper = Mapper(envelopes.mapping({**names, "version": {"path": "v", "as": "number"}}))
@@ -234,7 +234,7 @@ def test_the_version_means_what_it_means_in_a_plain_message() -> None:
 
 
 @given(json_values(), st.sampled_from(["text", "number"]))
-def test_a_version_that_is_mapped_keeps_no_event_out_and_is_kept(version: object, conversion: str) -> None:
+def test_a_mapped_version_rejects_no_event_and_is_kept(version: object, conversion: str) -> None:
     mapping = {"version": {"path": "meta.version", "as": conversion}}
     message = mapped_messages.open_message(mapping, {"meta": {"version": version}, "version": "1.2"})
     assert isinstance(message, AcceptedMessage)
@@ -243,7 +243,7 @@ def test_a_version_that_is_mapped_keeps_no_event_out_and_is_kept(version: object
     assert version is None or (other is None) is (message.claimed_version is not None)
 
 
-def test_a_mapped_expectation_that_is_no_version_is_refused_with_its_place() -> None:
+def test_a_mapped_expectation_that_is_not_a_version_is_refused_with_its_place() -> None:
     mapper = Mapper(envelopes.mapping({"version": {"path": "v", "as": "number"}}))
     message = parse_message(Arrival("events.a.b", {}, b'{"v": "two"}', 5, 1), "EVENTS", "a.b", mapper, "expect")
     assert isinstance(message, RejectedMessage)
@@ -281,7 +281,7 @@ def test_a_list_of_messages_is_mapped_one_by_one() -> None:
         ({"userId": {"header": "X-User"}}, {}, "INVALID_FIELD", ("the header X-User",)),
     ],
 )
-def test_what_cannot_be_taken_is_refused_with_member_place_and_value(
+def test_an_unusable_value_is_refused_with_its_member_place_and_text(
     mapping: Any, content: Any, code: str, parts: tuple[str, ...]
 ) -> None:
     message = mapped_messages.open_message(
@@ -293,7 +293,7 @@ def test_what_cannot_be_taken_is_refused_with_member_place_and_value(
     assert len(message.reason) < 250
 
 
-def test_a_type_that_neither_mapping_nor_subject_name_is_missing() -> None:
+def test_a_type_that_neither_the_mapping_nor_the_subject_names_is_missing() -> None:
     message = parse_message(
         Arrival("events", {}, b"{}", 5, 1), "EVENTS", None, Mapper(envelopes.mapping({"type": "kind"}))
     )
@@ -350,7 +350,7 @@ def _is_part(part: Any, whole: Any) -> bool:
 
 
 @given(st.dictionaries(KEYS, TREES), MAPPINGS)
-def test_every_leaf_of_a_message_is_in_the_event(tree: dict[str, Any], mapping: dict[str, Any]) -> None:
+def test_every_leaf_of_a_message_is_kept_in_the_event(tree: dict[str, Any], mapping: dict[str, Any]) -> None:
     content = _with_leaves(tree, (f"leaf{n}" for n in itertools.count()))
     message = mapped_messages.open_message(mapping, content)
     if isinstance(message, RejectedMessage):  # a member that is a text has no place for an object
@@ -369,7 +369,7 @@ def test_every_leaf_of_a_message_is_in_the_event(tree: dict[str, Any], mapping: 
 # over NATS
 
 
-async def test_a_mapping_takes_the_messages_of_its_subjects_and_keeps_what_it_cannot_take(
+async def test_a_mapping_accepts_the_messages_on_its_subjects_and_keeps_those_it_cannot_use(
     settings: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
     setting = {f"{subject_prefix}.marketplace.>": VENDOR, f"{subject_prefix}.>": "plain"}
@@ -392,7 +392,7 @@ async def test_a_mapping_takes_the_messages_of_its_subjects_and_keeps_what_it_ca
     await end(task)
 
 
-def test_a_claimed_version_takes_the_place_of_nothing_that_was_sent() -> None:
+def test_a_claimed_version_replaces_nothing_that_was_sent() -> None:
     message = {"meta": {"v": "2.1"}, "version": "s3", "claimedVersion": "zzz"}
     assert fields({"version": "meta.v"}, message)["extensions"] == {
         "version": "s3",

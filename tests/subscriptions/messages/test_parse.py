@@ -41,7 +41,7 @@ def refused(
     return outcome.code
 
 
-def test_a_type_that_is_no_text_is_shown_as_json() -> None:
+def test_a_type_that_is_not_a_text_is_shown_as_json() -> None:
     arrival = Arrival("events.a", {}, b'{"type": {"cmd": "x", "on": true}}', 1, 0)
     refused = parse_message(arrival, "S", "a")
     assert isinstance(refused, RejectedMessage)
@@ -57,7 +57,7 @@ REFERENCES = st.recursive(
 
 @given(data=REFERENCES, escaped=st.sampled_from(["$db", "\\u0024db", "$\\u0064b", "$d\\u0062"]))
 @example(data={"$ref": "c", "$id": 1, "$db": None}, escaped="$\\u0064b")
-def test_what_the_driver_takes_for_a_reference_comes_back_as_it_was_or_is_refused(data: object, escaped: str) -> None:
+def test_what_the_driver_takes_for_a_reference_is_returned_unchanged_or_refused(data: object, escaped: str) -> None:
     raw = orjson.dumps({"data": data}).replace(b'"$db"', f'"{escaped}"'.encode())
     outcome = parse_message(Arrival("events.a", {}, raw, 1, AT), "S", "a")
     if isinstance(outcome, RejectedMessage):
@@ -69,7 +69,7 @@ def test_what_the_driver_takes_for_a_reference_comes_back_as_it_was_or_is_refuse
         assert orjson.loads(orjson.dumps(stored, default=plain)) == {"data": data}
 
 
-def test_the_subject_names_the_type_where_the_message_does_not() -> None:
+def test_the_subject_names_the_type_if_the_message_does_not() -> None:
     assert accepted(b"{}").fields["type"] == "user.created"
     assert accepted(b'{"type": null}').fields["type"] == "user.created"
     assert accepted(b'{"type": "user.moved"}').fields["type"] == "user.moved"
@@ -83,7 +83,7 @@ def test_a_type_that_no_subject_could_carry_is_refused(type: object) -> None:
     assert refused(orjson.dumps({"type": type})) == "INVALID_TYPE"
 
 
-def test_the_message_id_is_the_messages_or_the_headers_or_is_made_of_the_place_in_the_stream() -> None:
+def test_the_message_id_comes_from_the_message_or_a_header_or_the_place_in_the_stream() -> None:
     header = {"Nats-Msg-Id": "h"}
     assert accepted(b'{"messageId": "m"}', header).fields["messageId"] == "m"
     assert accepted(b"{}", header).fields["messageId"] == "h"
@@ -96,7 +96,7 @@ def test_the_message_id_is_the_messages_or_the_headers_or_is_made_of_the_place_i
     assert len({made_up, elsewhere.fields["messageId"], reused.fields["messageId"]}) == 3
 
 
-def test_a_timestamp_keeps_its_microseconds_and_its_zone_is_heeded() -> None:
+def test_a_timestamp_keeps_its_microseconds_and_its_zone_is_respected() -> None:
     assert accepted(b'{"timestamp": "2023-11-14T22:13:20.000001Z"}').fields["timestamp"] == AT + 1
     assert accepted(b'{"timestamp": "2023-11-14T23:13:20+01:00"}').fields["timestamp"] == AT
     assert accepted(b'{"timestamp": "2023-11-14T22:13:20"}').fields["timestamp"] == AT
@@ -106,7 +106,7 @@ def test_a_timestamp_keeps_its_microseconds_and_its_zone_is_heeded() -> None:
 @pytest.mark.parametrize(
     "timestamp", ["", "now", "2023-13-01T00:00:00Z", "0001-01-01T00:00:00+14:00", 1700000000000, True, []]
 )
-def test_what_is_no_time_is_refused(timestamp: object) -> None:
+def test_what_is_not_a_time_is_refused(timestamp: object) -> None:
     assert refused(orjson.dumps({"timestamp": timestamp})) == "INVALID_TIMESTAMP"
 
 
@@ -115,7 +115,7 @@ def test_ids_may_be_numbers_and_are_kept_as_text() -> None:
     assert (fields["aggregateId"], fields["userId"]) == ("7", "u")
 
 
-def test_absent_null_and_empty_fields_are_the_same() -> None:
+def test_absent_null_and_empty_fields_mean_the_same() -> None:
     for raw in (b"{}", b'{"userId": null, "data": null}', b'{"userId": ""}'):
         assert set(accepted(raw).fields) == {"type", "messageId", "timestamp"}
 
@@ -145,7 +145,7 @@ def test_a_version_is_a_claim_and_expects_nothing() -> None:
 
 
 @given(st.integers(-(2**63), 2**63 - 1) | json_values(), st.sampled_from([{}, USER]))
-def test_no_version_whatever_keeps_an_event_out(version: object, of: dict[str, str]) -> None:
+def test_no_claimed_version_rejects_an_event(version: object, of: dict[str, str]) -> None:
     message = accepted(orjson.dumps({**of, "version": version, "x": 1}))
     is_claim = isinstance(version, int) and not isinstance(version, bool)
     assert message.claimed_version == (version if is_claim else None)
@@ -154,14 +154,14 @@ def test_no_version_whatever_keeps_an_event_out(version: object, of: dict[str, s
     assert message.expected_version is None
 
 
-def test_the_header_expects_the_version_before_whatever_the_message_claims() -> None:
+def test_the_header_states_the_expected_version_whatever_the_message_claims() -> None:
     for text, version in (("7", 7), (" 7 ", 7), ("0", NO_STREAM), ("none", NO_STREAM)):
         headers = {"Eventscope-Expected-Version": text}
         for message in (accepted(VERSION_3, headers, "claim"), accepted(VERSION_3, headers, "expect")):
             assert (message.expected_version, message.claimed_version) == (version, 3)
 
 
-def test_where_it_is_set_so_a_version_is_an_expectation_of_the_one_before() -> None:
+def test_with_the_setting_a_version_expects_the_previous_one() -> None:
     message = accepted(VERSION_3, use="expect")
     assert (message.expected_version, message.claimed_version) == (2, None)
     assert accepted(b"{}", use="expect").expected_version is None
@@ -169,7 +169,7 @@ def test_where_it_is_set_so_a_version_is_an_expectation_of_the_one_before() -> N
 
 
 @pytest.mark.parametrize("version", [0, -1, 1.5, "1", True, []])
-def test_where_it_is_set_so_what_is_no_version_is_refused(version: object) -> None:
+def test_with_the_setting_what_is_not_a_version_is_refused(version: object) -> None:
     raw = orjson.dumps(USER | {"version": version})
     assert refused(raw, use="expect") == "INVALID_FIELD"
     # beside a header it is a claim
@@ -177,12 +177,12 @@ def test_where_it_is_set_so_what_is_no_version_is_refused(version: object) -> No
 
 
 @pytest.mark.parametrize("version", ["", "-1", "1.0", "x", "٣", "9" * 19, ",", "1,", "1,2"])
-def test_a_header_that_is_no_version_is_refused(version: str) -> None:
+def test_a_header_that_is_not_a_version_is_refused(version: str) -> None:
     named = b'{"aggregateType": "u", "aggregateId": "1"}'
     assert refused(named, {"Eventscope-Expected-Version": version}) == "INVALID_FIELD"
 
 
-def test_an_expectation_of_nothing_is_refused() -> None:
+def test_an_expectation_without_an_aggregate_is_refused() -> None:
     assert refused(b"{}", {"Eventscope-Expected-Version": "1"}) == "NO_AGGREGATE"
 
 
@@ -197,7 +197,7 @@ def test_the_limits_hold_to_the_byte_and_to_the_level() -> None:
 
 
 @given(st.integers(-(2**70), 2**70))
-def test_integers_are_taken_if_and_only_if_they_fit_into_64_bits(number: int) -> None:
+def test_integers_are_accepted_if_and_only_if_they_fit_into_64_bits(number: int) -> None:
     raw = b'{"data": [%d]}' % number
     if -(2**63) <= number < 2**63:
         assert accepted(raw).fields["data"] == [number]
@@ -205,7 +205,7 @@ def test_integers_are_taken_if_and_only_if_they_fit_into_64_bits(number: int) ->
         assert refused(raw) == "INTEGER_TOO_LARGE"
 
 
-def test_decimals_are_taken_if_and_only_if_a_float_equals_them() -> None:
+def test_decimals_are_accepted_if_and_only_if_a_float_equals_them() -> None:
     assert accepted(b'{"data": "12345678901234567890123"}').fields["data"] == "12345678901234567890123"
     assert accepted(b'{"data": 0.12345678901234568}').fields["data"] == 0.12345678901234568
     for number in (b"0.12345678901234567890123", b"123456789012345.6789", b"1e400", b"1e-400"):
@@ -213,7 +213,7 @@ def test_decimals_are_taken_if_and_only_if_a_float_equals_them() -> None:
             assert refused(place % number) == "NUMBER_TOO_PRECISE"
 
 
-def test_a_key_that_is_given_twice_is_refused_for_nobody_knows_which_was_meant() -> None:
+def test_a_key_given_twice_is_refused_since_nobody_knows_which_was_meant() -> None:
     for raw in (b'{"type":"a","type":"b"}', b'{"data":{"x":[{"a":1,"a":1}]}}', b'[{},{"data":1,"d\\u0061ta":2}]'):
         assert refused(raw) == "DUPLICATE_KEY"
     outcome = parse_message(
@@ -224,11 +224,11 @@ def test_a_key_that_is_given_twice_is_refused_for_nobody_knows_which_was_meant()
 
 
 @given(st.binary(max_size=200))
-def test_no_bytes_whatever_make_it_fail(raw: bytes) -> None:
+def test_no_bytes_make_it_fail(raw: bytes) -> None:
     parse_message(Arrival("events.a", {}, raw, 1, AT), "EVENTS", "a")
 
 
-def test_several_messages_may_come_as_one() -> None:
+def test_several_events_may_come_in_one_message() -> None:
     raw = orjson.dumps([{"data": 1}, {"type": "user.moved", "messageId": "m"}])
     outcome = parse_message(Arrival("events.user.created", {"Nats-Msg-Id": "h"}, raw, 5, AT), "EVENTS", "user.created")
     assert isinstance(outcome, MessageGroup)
@@ -249,7 +249,7 @@ def test_several_messages_may_come_as_one() -> None:
         (",,5", "claim", [None, None, 5], [None, 9, None]),
     ],
 )
-def test_the_header_of_several_lists_their_versions_from_the_first_one_on(
+def test_the_header_of_a_group_lists_the_versions_from_its_first_event_on(
     header: str | None, use: VersionUse, expected: list[int | None], claimed: list[int | None]
 ) -> None:
     headers = {} if header is None else {"Eventscope-Expected-Version": header}
@@ -262,16 +262,16 @@ def test_the_header_of_several_lists_their_versions_from_the_first_one_on(
 
 
 @given(st.lists(st.none() | st.integers(0, 10**18 - 1), min_size=1, max_size=20))
-def test_what_is_expected_of_several_is_read_as_it_was_written(expected: list[int | None]) -> None:
+def test_the_expected_versions_of_a_group_are_parsed_as_they_were_written(expected: list[int | None]) -> None:
     assert list(versions.expected_versions(versions.header(expected), len(expected))) == expected
 
 
 @pytest.mark.parametrize("header", ["1,2,3", "1;2", "x", "", "1,x"])
-def test_a_header_that_fits_no_two_messages_refuses_both(header: str) -> None:
+def test_a_header_that_does_not_fit_two_events_refuses_both(header: str) -> None:
     assert refused(orjson.dumps([USER, USER]), {"Eventscope-Expected-Version": header}) == "INVALID_FIELD"
 
 
-def test_one_that_is_wrong_refuses_all_and_is_named() -> None:
+def test_one_wrong_event_refuses_the_whole_group_and_is_named() -> None:
     raw = orjson.dumps([{}, {"timestamp": "soon"}, {}])
     outcome = parse_message(Arrival("e", {}, raw, 5, AT), "EVENTS", "user.moved")
     assert isinstance(outcome, RejectedMessage)
@@ -279,7 +279,7 @@ def test_one_that_is_wrong_refuses_all_and_is_named() -> None:
     assert outcome.reason.startswith("event 2 of 3: ")
 
 
-def test_a_list_holds_one_to_a_thousand_messages_each_as_deep_as_one_alone() -> None:
+def test_a_list_holds_one_to_a_thousand_events_each_as_deep_as_a_single_one() -> None:
     assert refused(b"[]") == "WRONG_COUNT"
     assert refused(orjson.dumps([{}] * (MOST_TOGETHER + 1))) == "WRONG_COUNT"
     assert isinstance(

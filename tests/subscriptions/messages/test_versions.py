@@ -74,7 +74,7 @@ def test_whatever_is_claimed_versions_are_dense_nothing_is_rejected_and_claims_a
 
 @pytest.mark.parametrize("again", [1, 7, -1, "2.1", None, {"$ref": "a", "$id": 1}])
 @pytest.mark.parametrize("claim", [3, "2.1", {"$ref": "a", "$id": 1}])
-async def test_the_same_event_with_another_claim_is_known(
+async def test_the_same_event_with_another_claim_is_recognized(
     claim: object, again: object, log: Log, client: Client, subject_prefix: str, ingesting: None
 ) -> None:
     """This happens when a publisher dies before it receives an acknowledgement, and counts from the start again."""
@@ -88,7 +88,7 @@ async def test_the_same_event_with_another_claim_is_known(
     assert await rejections.numbers(log) == []
 
 
-async def test_by_a_setting_versions_of_some_subjects_are_expectations(
+async def test_a_setting_makes_the_versions_on_some_subjects_expectations(
     settings: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
     use = {f"{subject_prefix}.order.claimed": "claim", f"{subject_prefix}.order.>": "expect"}
@@ -114,7 +114,7 @@ async def test_by_a_setting_versions_of_some_subjects_are_expectations(
     assert found == [*conflicts, *(("order.placed", code) for code in placed)]
 
 
-async def test_what_was_rejected_for_its_version_is_taken_when_it_is_retried_or_sent_again_as_a_claim(
+async def test_a_message_rejected_for_its_version_is_accepted_when_it_is_retried_or_sent_again_as_a_claim(
     settings: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
     subject = f"{subject_prefix}.user.updated"

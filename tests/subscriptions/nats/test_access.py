@@ -86,7 +86,7 @@ def by_choice(certificates: Certificates, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.mark.processes
-async def test_credentials_that_it_does_not_know_or_that_are_too_old_are_refused_in_a_sentence(
+async def test_unknown_and_expired_credentials_are_refused_in_a_sentence(
     by_jwt: str, operator: Operator, tmp_path: Path
 ) -> None:
     for text in (Operator().credentials(), operator.credentials(seconds=-5)):
@@ -97,7 +97,7 @@ async def test_credentials_that_it_does_not_know_or_that_are_too_old_are_refused
 
 
 @pytest.mark.processes
-async def test_credentials_that_run_out_are_read_anew_and_the_connection_comes_back(
+async def test_expired_credentials_are_read_again_and_the_connection_is_restored(
     by_jwt: str, operator: Operator, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
@@ -114,7 +114,7 @@ async def test_credentials_that_run_out_are_read_anew_and_the_connection_comes_b
 
 
 @pytest.mark.processes
-async def test_a_certificate_is_read_anew_for_each_connection(
+async def test_a_certificate_is_read_again_for_each_connection(
     by_certificate: str, certificates: Certificates, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
@@ -137,7 +137,7 @@ async def test_a_certificate_is_read_anew_for_each_connection(
 
 
 @pytest.mark.processes
-async def test_a_connection_outlives_that_the_server_is_given_other_passwords(
+async def test_a_connection_survives_a_change_of_passwords_on_the_server(
     by_password: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
@@ -159,13 +159,13 @@ async def test_a_connection_outlives_that_the_server_is_given_other_passwords(
 
 
 @pytest.mark.processes
-async def test_what_the_address_says_is_decoded(by_odd_secret: str) -> None:
+async def test_credentials_in_the_address_are_decoded(by_odd_secret: str) -> None:
     async with await connect(by_odd_secret, "test") as client:
         await client.flush()
 
 
 @pytest.mark.processes
-async def test_a_server_that_does_not_encrypt_is_refused_where_encryption_is_asked_for(
+async def test_a_server_that_does_not_encrypt_is_refused_if_encryption_is_required(
     plain: str, certificates: Certificates
 ) -> None:
     for url, access in (
@@ -176,7 +176,7 @@ async def test_a_server_that_does_not_encrypt_is_refused_where_encryption_is_ask
 
 
 @pytest.mark.processes
-async def test_a_server_that_lets_its_clients_choose_is_talked_to_in_secret(
+async def test_with_a_server_that_lets_its_clients_choose_the_connection_is_encrypted(
     by_choice: str, certificates: Certificates
 ) -> None:
     async with await connect(by_choice, "test", access=Access(ca_file=certificates.ca)) as client:
@@ -186,7 +186,7 @@ async def test_a_server_that_lets_its_clients_choose_is_talked_to_in_secret(
 
 
 @pytest.mark.processes
-async def test_a_server_whose_certificate_nobody_vouches_for_is_refused(by_certificate: str, tmp_path: Path) -> None:
+async def test_a_server_with_an_untrusted_certificate_is_refused(by_certificate: str, tmp_path: Path) -> None:
     for access in (Access(), Access(ca_file=Certificates(tmp_path).ca)):
         said = await refusal(by_certificate, access)
         assert said.startswith(f"the certificate of NATS at {by_certificate} is not trusted (")
@@ -194,14 +194,16 @@ async def test_a_server_whose_certificate_nobody_vouches_for_is_refused(by_certi
 
 
 @pytest.mark.processes
-async def test_a_server_that_demands_a_certificate_says_so(by_certificate: str, certificates: Certificates) -> None:
+async def test_a_server_that_demands_a_certificate_is_reported_as_such(
+    by_certificate: str, certificates: Certificates
+) -> None:
     said = await refusal(by_certificate, Access(ca_file=certificates.ca))
     assert "CERTIFICATE_REQUIRED" in said
     assert "EVENTSCOPE_NATS_CERTIFICATE_FILE" in said
 
 
 @pytest.mark.processes
-async def test_a_domain_without_jetstream_is_named_as_what_may_be_wrong(plain: str) -> None:
+async def test_a_domain_without_jetstream_is_named_as_the_probable_mistake(plain: str) -> None:
     async with await connect(plain, "test", access=Access(domain="nowhere")) as client:
         with pytest.raises(CannotStart, match="see that EVENTSCOPE_NATS_DOMAIN is its domain"):
             await ensure(client.jetstream(), "EVENTS", ["events.>"])
@@ -232,7 +234,7 @@ def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_its_password(tmp_pa
         (Access(ca_file="\0"), "ca_file"),
     ],
 )
-def test_what_does_not_go_together_or_cannot_be_read_is_said_with_its_setting(access: Access, field: str) -> None:
+def test_files_that_conflict_or_cannot_be_read_are_reported_with_their_setting(access: Access, field: str) -> None:
     with pytest.raises(BadAccess) as raised:
         access.check()
     assert raised.value.field == field
@@ -243,7 +245,7 @@ BROKEN = st.text(max_size=20) | st.sampled_from(["-----BEGIN NATS USER JWT-----\
 
 @settings(deadline=None)
 @given(before=BROKEN, after=BROKEN, cut=st.integers(0, 57))
-def test_a_file_that_is_broken_in_any_way_is_said_to_be_and_never_told(
+def test_a_file_that_is_broken_in_any_way_is_reported_without_its_content(
     tmp_path_factory: pytest.TempPathFactory, certificates: Certificates, before: str, after: str, cut: int
 ) -> None:
     seed = Key("user").seed

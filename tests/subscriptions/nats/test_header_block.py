@@ -34,7 +34,7 @@ def block(*lines: tuple[str, str]) -> bytes:
 
 
 @given(st.lists(st.tuples(NAMES, VALUES)))
-def test_every_value_of_every_name_is_read_in_its_order(lines: list[tuple[str, str]]) -> None:
+def test_every_value_of_every_name_is_read_in_order(lines: list[tuple[str, str]]) -> None:
     headers = parse(block(*lines))
     assert sorted(Sendable(headers.every).items()) == sorted(lines)
     for name in headers:
@@ -44,7 +44,7 @@ def test_every_value_of_every_name_is_read_in_its_order(lines: list[tuple[str, s
 
 
 @given(st.binary() | st.binary().map(lambda raw: b"NATS/1.0" + raw))
-def test_no_bytes_are_beyond_it(raw: bytes) -> None:
+def test_no_bytes_make_parsing_fail(raw: bytes) -> None:
     assert all("\0" not in name for name in parse(raw))
 
 
@@ -72,7 +72,7 @@ def test_names_differ_by_case_and_values_may_hold_a_colon_or_nothing() -> None:
     assert headers.every == {"Tag": "a:b", "tag": "", "Grüße": "é"}
 
 
-def test_headers_of_one_value_each_are_as_they_were() -> None:
+def test_headers_with_one_value_each_are_unchanged() -> None:
     plain = {"a": "1"}
     assert every(plain) == plain
     assert MessageHeaders().every == {}
@@ -107,7 +107,7 @@ async def _publish_by_hand(url: str, subject: str, headers: bytes, raw: bytes) -
     await writer.wait_closed()
 
 
-async def test_a_rejected_message_keeps_all_values_of_its_headers(
+async def test_a_rejected_message_keeps_all_values_of_each_header(
     log: Log, client: Client, ours: Client, subject_prefix: str, ingesting: None
 ) -> None:
     headers = Sendable({"X-Tag": ["a", "b", "a"], "X-One": "1", "x-one": "2"})
@@ -116,7 +116,7 @@ async def test_a_rejected_message_keeps_all_values_of_its_headers(
     assert found.headers == {"X-Tag": ["a", "b", "a"], "X-One": "1", "x-one": "2"}
 
 
-async def test_a_retry_has_all_of_them_again(
+async def test_a_retry_sends_all_values_again(
     log: Log, ours: Client, settings: Settings, subject_prefix: str, ingesting: None
 ) -> None:
     headers: Values = {"X-Tag": ["a", "b"], "Nats-Msg-Id": ["one", "two"]}
@@ -141,14 +141,14 @@ async def test_a_retry_has_all_of_them_again(
         (b"NATS/1.0\r\n\r\n", {}),
     ],
 )
-async def test_no_header_keeps_a_message_from_being_kept(
+async def test_no_header_prevents_a_message_from_being_kept(
     settings: Settings, log: Log, client: Client, subject_prefix: str, ingesting: None, headers: bytes, kept: Any
 ) -> None:
     await _publish_by_hand(settings.nats_url, f"{subject_prefix}.a", headers, b"{")
     assert (await _rejected(log)).headers == kept
 
 
-def test_an_arrival_with_plain_headers_is_kept_as_well() -> None:
+def test_an_arrival_with_plain_headers_is_kept_too() -> None:
     assert every(Arrival("s", {"a": "1"}, b"", 1, 1).headers) == {"a": "1"}
 
 
@@ -156,14 +156,14 @@ NEARLY_TEXT = st.lists(st.sampled_from([b"\xff", b"\xef", b"\xbf", b"\xbd", "\uf
 
 
 @given(NEARLY_TEXT.map(b"".join))
-def test_different_bytes_are_different_texts(raw: bytes) -> None:
+def test_different_bytes_become_different_texts(raw: bytes) -> None:
     text = raw_text.decode(raw)
     assert raw_text.encode(text) == raw
     assert text.encode().decode() == text
     assert raw_text.unquote(quote_from_bytes(raw)) == text
 
 
-async def test_a_retry_has_the_very_bytes_of_the_headers(
+async def test_a_retry_sends_the_exact_bytes_of_the_headers(
     settings: Settings, log: Log, ours: Client, subject_prefix: str, ingesting: None
 ) -> None:
     lines = [

@@ -79,7 +79,7 @@ async def js(nats_url: str) -> AsyncIterator[JetStreamContext]:
         yield client.jetstream()
 
 
-async def test_a_missing_stream_is_made_to_keep_everything(
+async def test_a_missing_stream_is_created_to_keep_everything(
     js: JetStreamContext, stream_name: str, subject_prefix: str
 ) -> None:
     info = await ensure(js, stream_name, [f"{subject_prefix}.>"])
@@ -92,7 +92,7 @@ async def test_a_missing_stream_is_made_to_keep_everything(
     assert info.config.max_age == 0
 
 
-async def test_processes_that_make_a_stream_at_once_with_different_limits_all_have_it(
+async def test_processes_that_create_a_stream_at_once_with_different_limits_all_get_it(
     js: JetStreamContext, stream_name: str, subject_prefix: str
 ) -> None:
     for turn in range(5):
@@ -102,7 +102,7 @@ async def test_processes_that_make_a_stream_at_once_with_different_limits_all_ha
         await js.delete_stream(name)
 
 
-async def test_a_stream_that_is_there_keeps_its_messages_its_limits_and_its_subjects(
+async def test_an_existing_stream_keeps_its_messages_its_limits_and_its_subjects(
     js: JetStreamContext, stream_name: str, subject_prefix: str
 ) -> None:
     theirs = await js.add_stream(
@@ -127,7 +127,7 @@ async def test_a_stream_that_is_there_keeps_its_messages_its_limits_and_its_subj
     assert ours.config.evolve(subjects=None) == theirs.config.evolve(subjects=None)
 
 
-async def test_a_stream_that_takes_the_subjects_already_is_left_alone(
+async def test_a_stream_that_already_accepts_the_subjects_is_left_alone(
     js: JetStreamContext, stream_name: str, subject_prefix: str
 ) -> None:
     await ensure(js, stream_name, [f"{subject_prefix}.>"])
@@ -137,7 +137,7 @@ async def test_a_stream_that_takes_the_subjects_already_is_left_alone(
     assert again.config.subjects == [f"{subject_prefix}.>"]
 
 
-async def test_a_wider_pattern_takes_the_place_of_a_narrower_one(
+async def test_a_wider_pattern_replaces_a_narrower_one(
     js: JetStreamContext, stream_name: str, subject_prefix: str
 ) -> None:
     await ensure(js, stream_name, [f"{subject_prefix}.user.>"])
@@ -147,7 +147,7 @@ async def test_a_wider_pattern_takes_the_place_of_a_narrower_one(
     assert wider.config.subjects == [f"{subject_prefix}.>"]
 
 
-async def test_subjects_of_another_stream_cannot_be_taken(
+async def test_subjects_of_another_stream_cannot_be_captured(
     js: JetStreamContext, stream_name: str, subject_prefix: str
 ) -> None:
     await ensure(js, stream_name, [f"{subject_prefix}.>"])
@@ -157,14 +157,14 @@ async def test_subjects_of_another_stream_cannot_be_taken(
 
 
 @pytest.mark.processes
-async def test_a_server_without_jetstream_is_told_apart_from_none(bare: BareServer) -> None:
+async def test_a_server_without_jetstream_is_distinguished_from_no_server(bare: BareServer) -> None:
     async with await connect(bare.url, "test") as client:
         with pytest.raises(CannotStart, match="NATS is there, but its JetStream is not"):
             await ensure(client.jetstream(), "EVENTS", ["events.>"])
 
 
 @pytest.mark.processes
-async def test_a_jetstream_that_does_not_answer_is_said(
+async def test_a_jetstream_that_does_not_answer_is_reported(
     bare: BareServer,
 ) -> None:
     async with await connect(bare.url, "test") as client:
@@ -174,13 +174,13 @@ async def test_a_jetstream_that_does_not_answer_is_said(
         bare.thaw()
 
 
-async def test_waiting_for_a_server_can_be_given_up() -> None:
+async def test_waiting_for_a_server_can_be_cancelled() -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
             await connect(f"nats://127.0.0.1:{free()}", "test", seconds=60)
 
 
-async def test_no_server_is_said_with_the_address_and_without_the_password() -> None:
+async def test_a_missing_server_is_reported_with_the_address_but_without_the_password() -> None:
     with pytest.raises(CannotStart) as raised:
         await connect(f"nats://me:s3cret@127.0.0.1:{free()}", "test", seconds=0.6)
 
@@ -190,7 +190,7 @@ async def test_no_server_is_said_with_the_address_and_without_the_password() -> 
 
 
 @pytest.mark.processes
-async def test_a_wrong_password_is_not_tried_again(bare: BareServer) -> None:
+async def test_a_wrong_password_is_not_retried(bare: BareServer) -> None:
     async with await connect(bare.url, "first"):
         pass  # it answers
 
@@ -199,7 +199,7 @@ async def test_a_wrong_password_is_not_tried_again(bare: BareServer) -> None:
             await connect(bare.url.replace("s3cret", "guess"), "test", seconds=60)
 
 
-async def test_who_is_hung_up_on_without_a_word_asks_again_for_the_reason() -> None:
+async def test_a_client_that_is_disconnected_without_a_reason_tries_again_for_the_reason() -> None:
     words = iter([b"", b"-ERR 'Authorization Violation'\r\n"])
 
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -220,13 +220,13 @@ async def test_who_is_hung_up_on_without_a_word_asks_again_for_the_reason() -> N
 
 
 @pytest.mark.parametrize("url", ["", "nats://", "nats://127.0.0.1:port"])
-async def test_what_is_no_address_is_said_to_be_none(url: str) -> None:
+async def test_an_invalid_address_is_reported_as_such(url: str) -> None:
     with pytest.raises(CannotStart, match="NATS cannot be reached at"):
         await connect(url, "test", seconds=0.6)
 
 
 @pytest.mark.processes
-async def test_a_lasting_connection_comes_back_with_its_server(
+async def test_a_lasting_connection_is_restored_with_its_server(
     bare: BareServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)

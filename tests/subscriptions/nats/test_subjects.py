@@ -45,14 +45,14 @@ def test_a_type_travels_on_the_first_subject_that_fits(type: str, subjects: list
         ("events", ["events.>"], None),
     ],
 )
-def test_a_subject_names_the_type_behind_the_first_words_of_its_pattern(
+def test_a_subject_names_the_type_after_the_first_words_of_its_pattern(
     subject: str, subjects: list[str], type: str | None
 ) -> None:
     assert type_of(subject, subjects) == type
 
 
 @given(dotted, st.lists(wild | dotted, min_size=1, max_size=4))
-def test_a_type_comes_back_from_its_subject(type: str, subjects: list[str]) -> None:
+def test_a_type_follows_from_its_subject(type: str, subjects: list[str]) -> None:
     try:
         subject = subject_of(type, subjects)
     except BadInput:
@@ -64,12 +64,12 @@ def test_a_type_comes_back_from_its_subject(type: str, subjects: list[str]) -> N
 
 
 @given(dotted, words)
-def test_a_type_always_comes_back_from_a_pattern_that_takes_all(type: str, first: str) -> None:
+def test_a_type_always_follows_from_a_pattern_that_matches_everything(type: str, first: str) -> None:
     assert type_of(subject_of(type, [f"{first}.>"]), [f"{first}.>"]) == type
 
 
 @pytest.mark.parametrize("type", ["", " ", "a b", "a..b", ".a", "a.", "a.*", ">", "a\nb", "x" * 1025])
-def test_what_is_no_subject_is_no_type(type: str) -> None:
+def test_what_is_not_a_subject_is_not_a_type(type: str) -> None:
     with pytest.raises(BadInput, match="is not words joined by dots"):
         subject_of(type, ["events.>"])
 
@@ -79,7 +79,7 @@ def test_a_type_that_fits_no_subject_is_refused() -> None:
         subject_of("user.created", ["orders.*"])
 
 
-def test_a_subject_that_the_server_would_hang_up_on_is_refused() -> None:
+def test_a_subject_on_which_the_server_would_disconnect_is_refused() -> None:
     with pytest.raises(BadInput, match="give the event a shorter type"):
         subject_of("é" * 1024, ["events.>"])
 

@@ -39,7 +39,7 @@ async def _publish(client: Client, subject: str, message: object, **headers: str
     return orjson.loads(answer)
 
 
-async def test_who_asks_is_answered_when_the_event_is_in_the_log(
+async def test_a_publisher_that_wants_an_answer_gets_it_when_the_event_is_in_the_log(
     log: Log, client: Client, subject_prefix: str, ingesting: None
 ) -> None:
     answer = await _publish(client, f"{subject_prefix}.user.created", {**USER, "messageId": "m"})
@@ -49,7 +49,7 @@ async def test_who_asks_is_answered_when_the_event_is_in_the_log(
     assert answer == {"messageId": "n", "position": 2, "version": None}
 
 
-async def test_who_asks_again_gets_the_first_outcome(
+async def test_a_publisher_that_sends_again_gets_the_first_outcome(
     log: Log, client: Client, subject_prefix: str, ingesting: None
 ) -> None:
     subject = f"{subject_prefix}.user.created"
@@ -59,7 +59,9 @@ async def test_who_asks_again_gets_the_first_outcome(
     assert len(await pages.events(log, EVERYTHING, limit=10)) == 2
 
 
-async def test_who_expects_wrongly_is_told_the_version(client: Client, subject_prefix: str, ingesting: None) -> None:
+async def test_a_publisher_with_a_wrong_expectation_gets_the_actual_version(
+    client: Client, subject_prefix: str, ingesting: None
+) -> None:
     subject = f"{subject_prefix}.user.created"
     await _publish(client, subject, USER)
     for wrong in ("none", "0", "2"):
@@ -72,7 +74,7 @@ async def test_who_expects_wrongly_is_told_the_version(client: Client, subject_p
     assert answer["version"] == 2
 
 
-async def test_a_header_that_a_mapping_takes_tells_messages_apart_and_one_of_a_trace_does_not(
+async def test_a_mapped_header_distinguishes_messages_and_a_trace_header_does_not(
     settings: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
     account = {"messageId": "id", "aggregateType": {"constant": "account"}, "aggregateId": {"header": "X-Account"}}
@@ -98,12 +100,14 @@ async def test_a_header_that_a_mapping_takes_tells_messages_apart_and_one_of_a_t
     assert accounts == ["D", "C", "A"]
 
 
-async def test_what_cannot_be_read_is_answered_too(client: Client, subject_prefix: str, ingesting: None) -> None:
+async def test_a_message_that_cannot_be_parsed_is_answered_too(
+    client: Client, subject_prefix: str, ingesting: None
+) -> None:
     answer = await _publish(client, f"{subject_prefix}.user.created", b"{", **{"Nats-Msg-Id": "m"})
     assert (answer["code"], answer["messageId"]) == ("INVALID_JSON", "m")
 
 
-async def test_several_are_answered_in_their_order(client: Client, subject_prefix: str, ingesting: None) -> None:
+async def test_several_events_are_answered_in_order(client: Client, subject_prefix: str, ingesting: None) -> None:
     events = [{**USER, "messageId": f"m{n}"} for n in range(3)]
     for _ in range(2):
         answer = await _publish(client, f"{subject_prefix}.user.updated", events)
@@ -113,7 +117,7 @@ async def test_several_are_answered_in_their_order(client: Client, subject_prefi
     assert answer["code"] == "ID_REUSED"
 
 
-async def test_nothing_but_an_inbox_is_ever_written_to(
+async def test_answers_are_sent_to_inboxes_only(
     settings: Settings, log: Log, client: Client, subject_prefix: str, ingesting: None
 ) -> None:
     await client.publish(f"{subject_prefix}.a", b"{}", headers={REPLY_TO: f"{subject_prefix}.b"})
@@ -123,11 +127,11 @@ async def test_nothing_but_an_inbox_is_ever_written_to(
 
 
 @pytest.mark.parametrize("subject", ["events.a", "$JS.API.STREAM.DELETE.S", "_INBOX.a.*", "_INBOX.>", "_INBOX. a", ""])
-def test_what_is_no_inbox(subject: str) -> None:
+def test_other_subjects_are_not_inboxes(subject: str) -> None:
     assert inbox(Arrival("s", {REPLY_TO: subject}, b"", 1, 1)) is None
 
 
-def test_answers_are_read_as_what_they_say() -> None:
+def test_answers_are_parsed_as_they_were_written() -> None:
     assert decode(b'{"messageId": "m", "position": 7, "version": null}') == [StoredEvent("m", 7, None)]
     rejection = decode(b'{"code": "VERSION_CONFLICT", "message": "no", "messageId": "m", "actualVersion": 3}')
     assert rejection == PublishRejection("VERSION_CONFLICT", "no", "m", actual_version=3)

@@ -108,7 +108,7 @@ async def test_a_message_travels_as_its_json_on_the_subject_of_its_type_with_its
     assert orjson.loads(kept.data or b"") == message
 
 
-async def test_a_message_without_an_id_is_given_one(
+async def test_a_message_without_an_id_gets_one(
     nats_url: str, stream_name: str, subjects: list[str], client: Client
 ) -> None:
     async with Publisher.connect(nats_url, stream_name, subjects) as publisher:
@@ -121,7 +121,7 @@ async def test_a_message_without_an_id_is_given_one(
 
 
 @pytest.mark.parametrize("id", ["two\nlines", "Zoë", " padded ", "x" * 1000])
-async def test_an_id_that_cannot_stand_in_a_header_is_kept_in_the_message(
+async def test_an_id_that_does_not_fit_into_a_header_is_kept_in_the_message(
     id: str, nats_url: str, stream_name: str, subjects: list[str], client: Client
 ) -> None:
     async with Publisher.connect(nats_url, stream_name, subjects) as publisher:
@@ -158,7 +158,7 @@ async def test_after_flush_everything_is_acknowledged(
 
 
 @pytest.mark.processes
-async def test_a_server_killed_again_and_again_loses_nothing_doubles_nothing_and_keeps_the_order(
+async def test_a_server_that_is_killed_repeatedly_loses_and_repeats_nothing_and_keeps_the_order(
     own: OwnServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
@@ -202,7 +202,7 @@ async def test_a_frozen_server_that_wakes_up_late_does_not_mix_up_what_it_was_se
         assert await numbers(client.jetstream(), "EVENTS") == list(range(300))
 
 
-async def test_a_full_stream_is_waited_for(
+async def test_publishing_waits_for_a_full_stream(
     nats_url: str, stream_name: str, subjects: list[str], client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
@@ -232,7 +232,7 @@ async def test_a_full_stream_is_waited_for(
         ({"type": "tick", "data": "x" * 1024 * 1024}, "at most 1048576 are allowed"),
     ],
 )
-async def test_a_message_that_can_never_be_sent_is_refused_and_the_others_go_on(
+async def test_a_message_that_can_never_be_sent_is_refused_and_the_others_are_sent(
     message: dict[str, Any], reason: str, nats_url: str, stream_name: str, subjects: list[str]
 ) -> None:
     async with Publisher.connect(nats_url, stream_name, subjects) as publisher:
@@ -243,7 +243,7 @@ async def test_a_message_that_can_never_be_sent_is_refused_and_the_others_go_on(
     assert publisher.acknowledged == 1
 
 
-async def test_a_message_larger_than_the_stream_takes_is_refused(
+async def test_a_message_larger_than_the_stream_accepts_is_refused(
     nats_url: str, stream_name: str, subjects: list[str], client: Client
 ) -> None:
     await client.jetstream().add_stream(StreamConfig(name=stream_name, subjects=subjects, max_msg_size=500))
@@ -253,7 +253,7 @@ async def test_a_message_larger_than_the_stream_takes_is_refused(
         await publisher.publish({"type": "tick", "data": "x" * 200})
 
 
-async def test_a_stream_that_was_deleted_ends_the_publisher(
+async def test_a_deleted_stream_ends_the_publisher(
     nats_url: str, stream_name: str, subjects: list[str], client: Client
 ) -> None:
     with pytest.raises(Unavailable, match=f"the stream {stream_name} is gone"):
@@ -265,7 +265,7 @@ async def test_a_stream_that_was_deleted_ends_the_publisher(
                 await publisher.publish({"type": "tick"})
 
 
-async def test_a_stream_that_no_longer_takes_the_subject_ends_the_publisher(
+async def test_a_stream_that_no_longer_accepts_the_subject_ends_the_publisher(
     nats_url: str, stream_name: str, subjects: list[str], client: Client
 ) -> None:
     with pytest.raises(Unavailable, match=r"does not take .*tick any more"):
@@ -284,7 +284,7 @@ async def test_a_message_that_jetstream_refuses_for_good_ends_the_publisher(
             await publisher.publish({"type": "tick"})
 
 
-async def test_a_closed_publisher_says_so(nats_url: str, stream_name: str, subjects: list[str]) -> None:
+async def test_publishing_on_a_closed_publisher_raises(nats_url: str, stream_name: str, subjects: list[str]) -> None:
     async with Publisher.connect(nats_url, stream_name, subjects) as publisher:
         pass
 
@@ -293,7 +293,7 @@ async def test_a_closed_publisher_says_so(nats_url: str, stream_name: str, subje
 
 
 @pytest.mark.processes
-async def test_an_error_in_the_block_leaves_at_once(own: OwnServer) -> None:
+async def test_an_error_in_the_block_ends_it_at_once(own: OwnServer) -> None:
     with pytest.raises(ZeroDivisionError):
         async with Publisher.connect(own.url, "EVENTS", ["events.>"]) as publisher:
             own.kill()

@@ -55,7 +55,7 @@ async def stored(log: Log) -> list[EventDocument]:
     return [one for one in await pages.events(log, EVERYTHING, limit=100) if one["messageId"] != "first"]
 
 
-async def test_what_is_mended_is_stored_and_no_longer_rejected(
+async def test_a_message_whose_cause_is_fixed_is_stored_and_no_longer_rejected(
     log: Log, client: Client, subject_prefix: str, retrier: Retrier
 ) -> None:
     raw = orjson.dumps(WAITS | {"messageId": "m"})
@@ -72,7 +72,7 @@ async def test_what_is_mended_is_stored_and_no_longer_rejected(
 
 
 @pytest.mark.parametrize("id", [{}, {"Nats-Msg-Id": "sent-once"}, {OWN_ID: "own", "Nats-Msg-Id": "sent-once"}])
-async def test_one_that_names_no_id_itself_is_stored_once_however_often_it_is_retried(
+async def test_a_message_without_an_id_is_stored_once_however_often_it_is_retried(
     id: dict[str, str], log: Log, client: Client, subject_prefix: str, retrier: Retrier
 ) -> None:
     """This happens when the program dies again and again after JetStream had the message, before it was removed."""
@@ -96,7 +96,7 @@ async def test_one_that_names_no_id_itself_is_stored_once_however_often_it_is_re
     assert await messages.rejections(log, limit=10) == []
 
 
-async def test_one_that_is_not_mended_is_rejected_again_and_keeps_its_id_through_every_retry(
+async def test_a_message_whose_cause_remains_is_rejected_again_and_keeps_its_id(
     log: Log, client: Client, subject_prefix: str, retrier: Retrier
 ) -> None:
     first = await rejected(log, client, f"{subject_prefix}.user.updated", orjson.dumps(WAITS), headers=AT_1)
@@ -117,7 +117,7 @@ async def test_one_that_is_not_mended_is_rejected_again_and_keeps_its_id_through
     assert event["messageId"] == generated_id(first.source["stream"], first.source["sequence"], first.recorded_at)
 
 
-async def test_headers_go_along_but_for_those_that_were_for_jetstream(
+async def test_headers_are_sent_again_except_those_for_jetstream(
     log: Log, client: Client, subject_prefix: str, retrier: Retrier
 ) -> None:
     given = {"Trace": "t1", "Nats-Msg-Id": "id", "Nats-Expected-Last-Sequence": "0", "ce-id": "7"}
@@ -131,7 +131,7 @@ async def test_headers_go_along_but_for_those_that_were_for_jetstream(
     assert kept == headers(message)
 
 
-async def test_one_whose_subject_no_stream_takes_any_more_stays(
+async def test_a_message_whose_subject_no_stream_accepts_any_more_stays_rejected(
     settings: Settings, log: Log, client: Client, subject_prefix: str, retrier: Retrier
 ) -> None:
     message = await rejected(log, client, f"{subject_prefix}.user.updated", b"no json")
@@ -142,7 +142,7 @@ async def test_one_whose_subject_no_stream_takes_any_more_stays(
     assert [one.number for one in await messages.rejections(log, limit=10)] == [message.number]
 
 
-async def test_one_that_another_stream_would_take_stays(
+async def test_a_message_that_another_stream_would_accept_stays_rejected(
     log: Log, client: Client, subject_prefix: str, retrier: Retrier
 ) -> None:
     message = await rejected(log, client, f"{subject_prefix}.user.updated", b"no json")
@@ -152,7 +152,7 @@ async def test_one_that_another_stream_would_take_stays(
     assert [one.number for one in await messages.rejections(log, limit=10)] == [message.number]
 
 
-async def test_one_that_has_grown_too_large_by_its_headers_stays_and_the_connection_lasts(
+async def test_a_message_that_its_headers_made_too_large_stays_rejected_and_the_connection_lasts(
     log: Log, client: Client, subject_prefix: str, retrier: Retrier
 ) -> None:
     raw = b"x" * (client.max_payload - 100)

@@ -85,7 +85,7 @@ def counted(publisher: ConfirmedPublisher) -> list[str]:
     return reasons
 
 
-async def test_of_forged_answers_and_the_true_one_behind_them_the_true_one_is_taken(
+async def test_of_forged_answers_and_a_true_one_after_them_only_the_true_one_is_accepted(
     settings: Settings, log: Log, client: Client, overheard: Overheard
 ) -> None:
     key = await secret.ensure(log)
@@ -110,7 +110,7 @@ async def test_of_forged_answers_and_the_true_one_behind_them_the_true_one_is_ta
         assert reasons == ["unsigned"] * len(unsigned) + ["forged"] * len(forged)
 
 
-async def test_who_has_no_key_takes_an_answer_that_can_be_read_and_is_about_its_events(
+async def test_a_publisher_without_the_key_accepts_a_readable_answer_about_its_events(
     settings: Settings, client: Client, overheard: Overheard
 ) -> None:
     async with open_confirmed(client, settings.stream, settings.subjects) as publisher:
@@ -134,7 +134,7 @@ async def test_who_has_no_key_takes_an_answer_that_can_be_read_and_is_about_its_
         ([{"type": "a", "messageId": "x" * 5_000}, {"type": "a"}], "INVALID_FIELD"),
     ],
 )
-async def test_a_refusal_is_taken_whatever_id_it_bears(
+async def test_a_refusal_is_accepted_whatever_its_id(
     settings: Settings,
     log: Log,
     client: Client,
@@ -152,7 +152,7 @@ async def test_a_refusal_is_taken_whatever_id_it_bears(
     assert refusal.value.rejection == code
 
 
-async def test_while_the_log_cannot_be_read_nobody_is_believed_and_nothing_fails(
+async def test_while_the_log_cannot_be_read_no_answer_is_trusted_and_nothing_fails(
     settings: Settings, log: Log, client: Client, overheard: Overheard
 ) -> None:
     await log.meta.insert_one({"_id": secret.ID, "key": b"damaged"})
