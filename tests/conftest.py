@@ -28,9 +28,9 @@ from tests.support import process_guard
 from tests.support.isolation import forget_the_shell, in_folder
 from tests.support.until import until as until_
 
-forget_the_shell()  # before any module of tests is imported, and reads what is exported
+forget_the_shell()  # before any module of tests is imported and reads exported variables
 
-# an example that takes long on a busy machine is no fault: nothing here is held to a time
+# an example that takes long on a busy machine is not a failure: nothing here has a deadline
 hypothesis_settings.register_profile(
     "busy", hypothesis_settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -121,7 +121,7 @@ def alive() -> Callable[[int], bool]:
             return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
         except ProcessLookupError:
             return False
-        except FileNotFoundError:  # gone between the two looks, or a system without /proc
+        except FileNotFoundError:  # it ended between the two checks, or the system has no /proc
             return not Path("/proc/self").exists()
 
     return look

@@ -26,7 +26,7 @@ from eventscope.subscriptions.nats.stream import connect as connect_nats
 from eventscope.terminal import SafeFormatter
 
 WORDS = st.text(min_size=1, max_size=12)
-# recognizable, for a letter of any secret is somewhere in every address
+# recognizable, since any single letter occurs in every address
 SECRETS = WORDS.map(lambda text: f"hunter{text}2secret")
 ESCAPED = SECRETS.map(lambda text: quote(text, safe=""))
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz", min_size=1, max_size=8)
@@ -182,7 +182,7 @@ ADDRESSES = [
     "nats://127.0.0.1:9,nats://ada:hunter2secret@127.0.0.1:9",
     "https://ada:hunter2secret@127.0.0.1:9",
 ]
-# which nothing tells from other words of a text, but they are no value of a setting either
+# which nothing distinguishes from other words of a text, but they are not values of a setting either
 WITHOUT_SCHEME = [
     "ada:hunter2secret@127.0.0.1:9",
     "hunter2secret@127.0.0.1:9",

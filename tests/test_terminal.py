@@ -49,7 +49,7 @@ def test_no_text_controls_a_terminal_or_is_too_much_for_it(text: str, encoding: 
 def test_json_for_programs_means_the_same_and_controls_no_terminal(value: object, encoding: str) -> None:
     try:
         raw = orjson.dumps(value)
-    except TypeError:  # integers over 64 bits, and halves of characters
+    except TypeError:  # integers over 64 bits, and halves of surrogate pairs
         return
     said = printed(encoding, say_json, raw)
     assert json.loads(said) == value

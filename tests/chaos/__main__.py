@@ -26,7 +26,7 @@ def main(
     subscribers: Annotated[int, typer.Option(min=1, help="Clients that follow the log live.")] = SUBSCRIBERS,
     folder: Annotated[Path | None, typer.Option(help="Where data and logs are kept; removed by default.")] = None,
 ) -> None:
-    """Strike at everything while services publish; the exit code is 1 if anything is lost, doubled or out of order."""
+    """Strike at everything while services publish; the exit code is 1 if anything is lost, repeated or out of order."""
     console = Console()
     # broken connections are expected here; the servers and the ingesters write logs of their own
     logging.getLogger("eventscope").setLevel(logging.CRITICAL)

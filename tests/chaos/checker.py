@@ -147,7 +147,7 @@ def _positions(published: Sequence[Published], contents: LogContents) -> Iterato
 
 
 def _fates(published: Sequence[Published], contents: LogContents) -> Iterator[Finding]:
-    """I2: what was acknowledged is stored whole or rejected, and nothing is stored more often than it arrived."""
+    """I2: what was acknowledged is stored completely or rejected, and nothing is stored more often than it arrived."""
     index = _Index(contents)
     for one in published:
         found, refusals = index.stored(one), index.refusals[one.raw]

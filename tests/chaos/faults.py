@@ -105,7 +105,7 @@ async def nats_frozen(stage: Stage, chance: random.Random) -> str:
 
 
 async def nats_lost_its_tail(stage: Stage, chance: random.Random) -> str:
-    """Replace the data of NATS with an older copy, as after a loss of power.
+    """Replace the data of NATS with an older copy, as after a power failure.
 
     NATS then loses messages that it had acknowledged but nobody had read; the ledger records which these may be.
     """

@@ -1,4 +1,4 @@
-"""Subscribers of a chaos run: each has a random filter, leaves, stalls and comes back to one API or another.
+"""Subscribers of a chaos run: each has a random filter, leaves, stalls and reconnects to one API or another.
 
 Whatever happens to them, they continue after the last cursor they received, and record all that they receive.
 """
@@ -22,7 +22,7 @@ QUERY: Final = """subscription Live($filter: EventFilter, $after: String, $from:
     __typename ... on Event { id cursor FIELDS } ... on RetentionGap { after through }
     ... on CaughtUp { cursor } ... on FellBehind { cursor } ... on Checkpoint { cursor } } }"""
 OUTAGES: Final = frozenset({"UNAVAILABLE", "TIMEOUT"})
-PEACE_SECONDS: Final = 4.0  # on average, until a subscriber leaves, breaks off or stalls
+PEACE_SECONDS: Final = 4.0  # on average, until a subscriber leaves, disconnects or stalls
 STALL_SECONDS: Final = (0.2, 6.0)
 LONG_STALL: Final = 13.0  # longer than the server waits for a client
 AWAY_SECONDS: Final = 1.0
@@ -139,7 +139,7 @@ class Subscriber:
                 peace = loop.time() + self.chance.expovariate(1 / PEACE_SECONDS)
 
     async def _stays(self, connection: Connection) -> bool:
-        """Leave, break off or stall; returns whether the connection is still used after that."""
+        """Leave, disconnect or stall; returns whether the connection is still used after that."""
         match self.chance.choice(("leave", "break off", "stall", "stall", "stall for long")):
             case "leave":
                 return False

@@ -72,7 +72,7 @@ async def test_ingest_waits_for_a_mongodb_that_refuses_writes_and_queries_still_
     await admin.command({"replSetStepDown": 600, "secondaryCatchUpPeriodSecs": 0, "force": True})
     states = [await _state(line.watch, lambda one: not one.ready) for line in stage.lines]
     assert await stage.head()
-    await admin.command({"replSetFreeze": 0})  # or it would be no primary for ten minutes
+    await admin.command({"replSetFreeze": 0})  # otherwise it would not become primary for ten minutes
     await until(stage.mongod.server.answers, RECOVERY_SECONDS)
     for one in states:
         assert one.reason and set(one.errors) <= {"unavailable", "timeout", "lease_lost"}, one.errors

@@ -21,7 +21,7 @@ async def test_an_interrupt_during_the_imports_leaves_no_traceback(command: list
     )
     assert process.stderr is not None
     while line := await process.stderr.readline():
-        if b"asyncio.events" in line:  # which comes early among what is imported
+        if b"asyncio.events" in line:  # which is one of the first imports
             break
     assert line
     process.send_signal(signal.SIGINT)

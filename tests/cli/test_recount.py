@@ -101,7 +101,7 @@ async def test_the_ingester_continues_once_the_loss_of_its_checkpoint_is_accepte
         answer = (await http.post(f"{api}/graphql", json={"query": "{ events(first: 1) { nodes { type } } }"})).json()
     assert answer["errors"][0]["extensions"]["code"] == "UNAVAILABLE"
     assert await recount(settings, "--accept-loss") == Done(0, "All derived data agrees with the events.\n")
-    await publish(client.jetstream(), subject_prefix, 9, 12)  # the first of which is known
+    await publish(client.jetstream(), subject_prefix, 9, 12)  # the first of which is recognized
 
     async def counted() -> bool:
         return await stats(api) == [12, 12, 2, 12]

@@ -1,4 +1,4 @@
-"""`eventscope rejected`: people look at rejected messages, send them again once they are mended, or discard them."""
+"""`eventscope rejected`: people inspect rejected messages, send them again once their cause is fixed, or drop them."""
 
 import asyncio
 import os
@@ -154,7 +154,7 @@ async def test_a_retried_message_is_stored_or_rejected_again_if_its_cause_remain
     done = await run("retry", "4", "2", "1")
     assert done.code == 1
     assert done.lines[0].startswith("1 was sent and is rejected again as 5: INVALID_JSON: ")
-    # in the order in which they came: version 2 before version 3
+    # in order of arrival: version 2 before version 3
     assert done.lines[1:] == ["2 stored, 1 rejected again, 0 not sent"]
     assert [event.get("version") for event in await pages.events(log, EVERYTHING, limit=10)] == [1, 2, 3]
     assert await rejected.numbers(log) == [3, 5]
@@ -305,7 +305,7 @@ async def test_a_wrong_correction_leaves_the_rejected_message_there(
 async def test_a_corrected_message_that_is_sent_repeatedly_is_stored_once(
     run: Shell, messages: Sequence[bytes], log: Log
 ) -> None:
-    """This happens when the command dies after JetStream had the mended message, or after it was stored."""
+    """This happens when the command dies after JetStream got the corrected message, or after it was stored."""
     kept = await log.rejected.find_one({"_id": 1})
     assert kept is not None
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""EventsService publishes: each event comes back with its place in the log, stored once, whatever dies in between."""
+"""EventsService publishes: each event is returned with its place in the log, stored once, whatever dies in between."""
 
 import asyncio
 import itertools
@@ -176,7 +176,7 @@ class TestPublishing:
     async def test_while_the_ingester_is_killed_repeatedly_each_publisher_gets_the_one_outcome(
         self, settings: Settings, log: Log, client: Client
     ) -> None:
-        """Some kills come between a commit and its replies: what got no reply was sent again."""
+        """Some kills come between a commit and its replies: events without a reply were sent again."""
         dice = random.Random(11)
         settings = settings.model_copy(update={"batch": 5, "lease_seconds": 0.5})
         published: dict[int, PublishedEvent] = {}

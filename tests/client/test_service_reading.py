@@ -51,7 +51,7 @@ async def test_the_history_is_newest_first_filtered_and_limited(reader: EventsSe
         event_types=["user.*"], user_id="alice", to_timestamp=datetime(2026, 1, 1, 0, 0, 20), limit=3
     )
     assert [event.id for event in some] == ["m20", "m18", "m16"]
-    # a single text is as good as a list of one
+    # a single text means the same as a list of one
     assert len(await reader.get_event_history(event_types="user.*", limit=1000)) == 450
 
 

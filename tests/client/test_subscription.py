@@ -124,7 +124,7 @@ async def test_a_callback_that_fails_ends_the_subscription_with_its_own_error(
     service: EventsService, served_api: RunningApi
 ) -> None:
     def fail(event: Event) -> None:
-        raise ConnectionError(event.data["n"])  # which is not to be taken for a broken connection
+        raise ConnectionError(event.data["n"])  # which must not be mistaken for a broken connection
 
     await publish(service, 1)
     with pytest.raises(ConnectionError, match="0"):
@@ -155,7 +155,7 @@ async def test_an_api_that_is_killed_or_restarted_repeatedly_loses_no_event_and_
         async def write() -> None:
             count = 0
             while not enough.is_set():
-                if _more(fickle, count - 100):  # or it would never catch up
+                if _more(fickle, count - 100):  # otherwise it would never catch up
                     await publish(service, 5, start=count)
                     count += 5
                 else:
@@ -279,7 +279,7 @@ async def test_the_reason_why_an_api_refuses_a_websocket_is_raised(
 
 
 async def test_a_checkpoint_moves_the_cursor_a_gap_does_not_and_unknown_items_are_skipped() -> None:
-    """The server of this test breaks off where the real one cannot be made to.
+    """The server of this test disconnects where the real one cannot be made to.
 
     Events that are kept longer lie within a gap, so a follower that resumed at its end would miss them.
     """

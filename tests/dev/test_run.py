@@ -113,7 +113,7 @@ async def test_it_answers_once_it_is_ready_and_keeps_its_events_across_a_restart
         assert await dev.end(signal.SIGTERM) == 0
         assert not any(alive(pid) for pid in pids.values())
         assert not (dev.data_dir / "running.json").exists()
-    # what lets us in at another NATS is nothing to an embedded one
+    # credentials for another NATS must not be used for an embedded one
     async with started(tmp_path, EVENTSCOPE_NATS_CA_FILE="/nowhere", EVENTSCOPE_NATS_DOMAIN="hub") as dev:
         await dev.up(until)
         after = await dev.ask(STORED)
@@ -248,7 +248,7 @@ async def test_servers_from_the_settings_are_used_and_none_is_started(
 
 @pytest.mark.parametrize("given", [["MONGO_URL"], ["NATS_URL"], ["MONGO_URL", "NATS_URL"]])
 async def test_sample_events_are_never_sent_to_servers_from_the_settings(tmp_path: Path, given: list[str]) -> None:
-    # nobody is there: to try to reach them would take its time, and end with another sentence
+    # nothing listens there: trying to connect would take time, and end with another sentence
     names = {f"EVENTSCOPE_{name}": "nats://ada:secret@127.0.0.1:1" for name in given}
     async with started(tmp_path, "--sample", **names) as dev:
         assert await dev.process.wait() == 2

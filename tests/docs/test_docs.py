@@ -1,4 +1,4 @@
-"""What the documents say is true: commands exist, links lead somewhere, examples run."""
+"""The statements in the docs are true: commands exist, links lead somewhere, examples run."""
 
 import asyncio
 import re
@@ -69,7 +69,7 @@ def test_every_eventscope_command_in_the_docs_exists(page: Path) -> None:
 async def test_the_complete_example_of_publishing_runs(nats_url: str, stream_name: str, tmp_path: Path) -> None:
     [example] = [code for code in _blocks("python", ROOT / "docs/publishing.md") if "asyncio.run" in code]
     client = await nats.connect(nats_url)
-    # on a subject of its own, for other tests run beside it
+    # on a subject of its own, since other tests run beside it
     await stream.ensure(client.jetstream(), stream_name, [f"{stream_name}.>"])
     await client.close()
     program = tmp_path / "example.py"

@@ -32,7 +32,7 @@ BROWSER, STREAM = re.findall(r"```js\n(.*?)```", PAGE, re.DOTALL)
 [CURL] = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
 [ANSWER] = re.findall(r"```\n(:\n.*?)```", PAGE, re.DOTALL)
 EXAMPLE = "127.0.0.1:8000"
-# what a browser has, and the page that the example is for
+# what a browser provides, and what the example expects of its page
 PAGE_OF_EXAMPLE = """
 const kept = { cursor: process.env.KEPT };
 globalThis.localStorage = { getItem: (name) => kept[name] ?? null, setItem: (name, text) => { kept[name] = text; } };
@@ -52,7 +52,7 @@ def in_browser(code: str) -> list[str | Path]:
     node = shutil.which("node")
     if node is None or not (ROOT / "web/node_modules/graphql-sse").exists():
         leave_out("the examples for browsers need Node and what `make web` installs")
-    # Node has WebSocket as browsers do, up to version 21 only when asked for
+    # Node has the browsers' WebSocket, up to version 21 only with this option
     return [node, "--experimental-websocket", "--no-warnings", "--input-type=module", "--eval", PAGE_OF_EXAMPLE + code]
 
 
@@ -72,7 +72,7 @@ async def started(command: list[str | Path]) -> AsyncIterator[tuple[Process, lis
     async def listen() -> None:
         assert process.stdout is not None
         async for line in process.stdout:
-            with suppress(ValueError):  # the example also tells why it goes on
+            with suppress(ValueError):  # the example also prints why it continues
                 handled.append(json.loads(line))
 
     listening = asyncio.create_task(listen())
@@ -125,7 +125,7 @@ async def test_a_client_whose_server_is_killed_gets_exactly_the_rest_from_the_ne
         await until(there)
 
     async def follows(port: int) -> bool:
-        """Whether somebody follows through the API."""
+        """Whether anybody subscribes through the API."""
         async with httpx.AsyncClient() as http:
             query = {"query": "{ log { subscriptions { count } } }"}
             answer = await http.post(f"http://127.0.0.1:{port}/graphql", json=query)

@@ -1,4 +1,4 @@
-"""The TypeScript of docs/migrating.md runs as it stands, and the log has what the page says."""
+"""The TypeScript of docs/migrating.md runs unchanged, and the log has what the page says."""
 
 import asyncio
 import json

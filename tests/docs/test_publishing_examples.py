@@ -132,7 +132,7 @@ async def _(place: Place) -> None:
     await place.user("44", "Edsger")
     names.clear()
     async with task(place.names["follow_names"](place.service)):
-        await until(lambda: names == {"44": "Edsger"})  # it went on where it had been
+        await until(lambda: names == {"44": "Edsger"})  # it continued where it had stopped
 
 
 @example("def greet(")

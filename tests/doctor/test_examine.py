@@ -393,15 +393,15 @@ async def test_losses_cause_warnings_until_they_are_acknowledged(
         findings = await examine(settings, HERE, acknowledge=acknowledge)
         return checks & worse(findings).keys(), found(findings, "incidents")
 
-    await incidents.note(log, "the stream S was made anew")
+    await incidents.note(log, "the stream S was recreated")
     await log.meta.update_one({"_id": "checkpoint"}, {"$set": {"lostCount": 3}})
     await log.meta.insert_one({"_id": "rejected", "codes": {"INVALID_JSON": 2}, "since": 1, "last": 1})
     warned, said = await warnings()
-    assert (warned, said.endswith("Z: the stream S was made anew")) == (checks, True)
+    assert (warned, said.endswith("Z: the stream S was recreated")) == (checks, True)
     assert (await warnings(acknowledge=True))[0] == (await warnings())[0] == set()
-    await incidents.note(log, "the stream S was made anew again")
+    await incidents.note(log, "the stream S was recreated again")
     warned, said = await warnings()
-    assert (warned, said.endswith("Z: the stream S was made anew again")) == ({"incidents"}, True)
+    assert (warned, said.endswith("Z: the stream S was recreated again")) == ({"incidents"}, True)
 
 
 async def test_for_an_ingester_that_runs_but_cannot_continue_the_advice_is_not_to_start_one(

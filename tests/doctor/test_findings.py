@@ -322,7 +322,7 @@ def test_a_size_limit_is_compared_with_the_outage_at_the_present_rate() -> None:
 def test_from_few_messages_no_rate_is_computed(changed: dict[str, Any]) -> None:
     [finding] = nats_checks.size(replace(STREAM, **changed), "EVENTS", DAY)
     assert finding.level == NOTE
-    assert "to tell how long that lasts" in finding.found
+    assert "to show how long that lasts" in finding.found
 
 
 @pytest.mark.parametrize(("limit", "used", "level"), [(None, 5, OK), (100, 80, OK), (100, 90, WARNING)])

@@ -79,7 +79,7 @@ class Log:
     def content(self) -> list[dict[str, Any]]:
         kept = NOT_CONTENT - {"version", "claimedVersion", "_id"}
         events = [{name: value for name, value in one.items() if name not in kept} for one in self.draft.events]
-        # NaN is in none, and 1 is not 1.0
+        # no event contains NaN, and 1 is not 1.0
         return [orjson.loads(orjson.dumps(one, option=orjson.OPT_SORT_KEYS)) for one in events]
 
 

@@ -1,4 +1,4 @@
-"""Exporting from a real log: a file is whole or missing, an interrupted export continues, and imports are faithful."""
+"""Exporting from a real log: a file is complete or missing, an interrupted export resumes, and imports are faithful."""
 
 import asyncio
 import io
@@ -102,7 +102,7 @@ async def test_an_import_makes_an_empty_log_the_same_and_leaves_the_original_unc
     report = await import_events(str(tmp_path / name), stream=settings.stream, **back)
     assert (report.published, report.failed) == (4, 0)
     await publish(client, settings, [{"type": "the.end"}])
-    await until(lambda: has(api, 5))  # after all that came before
+    await until(lambda: has(api, 5))  # after all previous output
     assert (await contents(str(api.http.base_url)))[:4] == before
     assert (await api.ask(STATE))["rejectedEvents"]["nodes"] == []
 

@@ -333,7 +333,7 @@ async def test_when_the_server_stops_streams_end_at_once_without_a_complete(
         assert await process.wait() == 0
 
 
-# a client that people have
+# a client in common use
 
 
 async def test_the_npm_client_graphql_sse_subscribes_and_gets_errors(api: RunningApi, log: Log) -> None:

@@ -1,4 +1,4 @@
-"""Event streams that break off: each result carries a cursor, and a client that comes back gets the rest."""
+"""Interrupted event streams: each result carries a cursor, and a client that reconnects gets the rest."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -27,7 +27,7 @@ async def api(settings: Settings, log: Log, client: Client) -> AsyncIterator[Run
 
 
 def last_event_id(stream: Stream) -> dict[str, str]:
-    """The header of a client that comes back."""
+    """The header of a client that reconnects."""
     assert stream.last_id is not None
     return {"last-event-id": stream.last_id}
 
@@ -183,7 +183,7 @@ async def test_a_client_that_reconnects_after_a_gap_gets_events_within_it_that_a
     query = f"subscription {{ {name}{start} {{ __typename ... on Event {{ id }} }} }}"
     seen: list[str] = []
     headers: dict[str, str] = {}
-    for taken in (1, 2, 1, 2, 1, 2):  # word of the gap and a break; then word of it once more, and what comes next
+    for taken in (1, 2, 1, 2, 1, 2):  # the gap, and a disconnection; then the gap once more, and what follows it
         async with open_stream(api.http, query, headers=headers) as stream:
             for _ in range(taken):
                 delivery = (await stream.next())[name]

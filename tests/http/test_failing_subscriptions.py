@@ -26,7 +26,7 @@ from tests.support.network_proxy import Proxy, running_proxy
 
 LARGE: Final = 500_000  # bytes of an event
 HISTORY: Final = 60  # events: more than fits into a connection that is not read
-# each is heard of once, and has more to come
+# each subscriber gets one of them, and more are waiting
 OPERATIONS: Final[Mapping[str, str]] = {
     "events": "subscription { events(from: BEGINNING) { ... on Event { id data } } }",
     "replay": "subscription { replay { ... on Event { id data } } }",
@@ -51,10 +51,10 @@ async def behind_a_line(
         await teller.store(*[THING | {"data": "x" * LARGE}] * 10)
     async with running_proxy(urlsplit(settings.mongo_url).port or 0) as line:
         own = settings.model_copy(update={"mongo_url": f"mongodb://{line.host}/?directConnection=true"})
-        await teller.beat(HISTORY)  # as an ingester has done by now: there is a key, and the API learns it at its start
+        await teller.beat(HISTORY)  # as an ingester does by then: there is a key, and the API reads it at its start
         async with running_api(own) as api:
             yield api, line
-            await line.cut()  # motor says good-bye in a call that blocks the loop, and the line is in that loop
+            await line.cut()  # motor closes with a call that blocks the loop, and the proxy runs in that loop
 
 
 async def test_over_websocket_it_is_an_error_and_nothing_after_it_and_the_gql_client_raises_it(
@@ -104,7 +104,7 @@ async def test_as_an_event_stream_it_is_a_result_with_errors_and_the_stream_is_c
             assert await stream.hear() == ("complete", None)
 
 
-# what nobody foresaw
+# an unforeseen error
 
 
 async def test_a_fault_in_sending_to_one_subscriber_ends_only_that_one_with_an_error(

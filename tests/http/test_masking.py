@@ -17,7 +17,7 @@ SECRET = "mongodb://root:hunter2@db.internal"
 GOOD: Mapping[str, Any] = {"_id": 1, "messageId": "m1", "type": "a.b", "timestamp": 0, "recordedAt": 0}
 FIELDS = "id type timestamp version data expiresAt"
 
-# documents that no ingester writes, as a wrong hand in the database might leave them
+# documents that no ingester writes, as somebody might leave them who edits the database by hand
 BROKEN: Mapping[str, Mapping[str, Any]] = {
     "a time that is none": {"timestamp": SECRET},
     "a version that is none": {"version": SECRET},
@@ -120,7 +120,7 @@ async def test_an_error_of_the_caller_is_reported_and_logged_at_level_info(
 ) -> None:
     caplog.set_level(logging.INFO, "eventscope")
     query, code = WRONG[wrong]
-    for _ in range(2):  # the second time, all about the document is known already
+    for _ in range(2):  # the second time, the document has already been prepared
         caplog.clear()
         error = await api.refusal(query)
         assert error["extensions"]["code"] == code

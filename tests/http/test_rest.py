@@ -247,7 +247,7 @@ async def test_a_zone_whose_plus_was_not_escaped_is_understood(world: SampleApi)
     for zone in ("+0200", "+02"):
         response = await world.api.http.get(f"/events/history?fromTimestamp=2026-03-10T02:00:00{zone}&limit=1000")
         assert response.json() == same
-    # before the time of day a blank is no plus
+    # a space before a time of day is not a plus
     found = await answer(world, "history", fromTimestamp="2026-03-10 00:00:00", limit=1000)
     assert found == same
     response = await world.api.http.get("/events/history?fromTimestamp=2026-03-10 02:00:00+02:00&limit=1000")

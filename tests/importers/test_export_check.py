@@ -1,4 +1,4 @@
-"""An export that was changed or cut is detected before any of it is published."""
+"""An export that was changed or truncated is detected before any of it is published."""
 
 import hashlib
 from collections.abc import Callable
@@ -38,7 +38,7 @@ def written(folder: Path, lines: list[bytes]) -> str:
         lambda lines: lines * 2,
         lambda lines: [b'{"type":"a"}\n', b"no json\n", lines[0]],  # no export ends here
         lambda lines: [],
-        # as editors and mails leave it
+        # as editors and mail programs leave it
         lambda lines: [line.replace(b"\n", b"\r\n") for line in lines],
         lambda lines: [b"\xef\xbb\xbf" + lines[0], *lines[1:]],
         lambda lines: [*lines, b"\n", *lines],
@@ -62,7 +62,7 @@ def test_the_lines_of_an_unchanged_export_or_of_any_other_file_are_counted(chang
         lambda lines: lines[:1],
         lambda lines: [*lines[:-1], lines[-1][:5]],
         lambda lines: [*lines[:2], lines[2][:-9]],
-        lambda lines: [*lines, *lines[:2]],  # of two exports in one file, the second
+        lambda lines: [*lines, *lines[:2]],  # the second of two exports in one file
     ],
 )
 def test_a_truncated_export_is_reported_with_its_end_before_anything_is_published(

@@ -57,7 +57,7 @@ def test_a_shallow_clone_gives_the_same_events_as_the_whole_where_it_can(
     workshop.git("merge", "--quiet", "--no-ff", "-m", "Join", "side")
     workshop.commit("End", a="3\n")
     clone = shallow_clone(workshop, tmp_path / "clone", depth)
-    boundary = (clone.folder / ".git" / "shallow").read_text().split() if depth < 4 else []  # later on it has it all
+    boundary = (clone.folder / ".git" / "shallow").read_text().split() if depth < 4 else []  # later it has everything
 
     history = git_history.read(str(clone.folder), shallow=True)
 

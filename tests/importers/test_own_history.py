@@ -40,7 +40,7 @@ def _git(*arguments: str) -> list[str]:
 async def test_the_history_of_this_repository_ends_with_the_files_it_has(
     settings: Settings, log: Log, api: str, ingesting: None
 ) -> None:
-    for _ in range(2):  # the second time stores nothing anew
+    for _ in range(2):  # the second import stores nothing more
         report = await import_events(
             f"git:{ROOT}",
             nats_url=settings.nats_url,

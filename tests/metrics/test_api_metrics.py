@@ -112,7 +112,7 @@ async def test_an_api_counts_sockets_subscriptions_deliveries_and_the_delay_of_l
         return (found("websockets"), found("followers")) == (0, 0)
 
     await until(gone)
-    # that a subscriber leaves is no failure
+    # a subscriber that leaves is not a failure
     assert (await figures(address(api)))("operations_total", "subscription", "OK") == 2
 
 

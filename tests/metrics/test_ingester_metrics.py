@@ -66,7 +66,7 @@ async def test_an_ingester_counts_claims_that_differ_from_the_assigned_versions(
     async with ingester(settings) as watched:
         await until(lambda: read.event(log, "last"))
         found = await figures(watched)
-    # what is of no aggregate has no version that could differ
+    # an event without an aggregate has no version that could differ
     assert found("ingest_claims_differing_total") == 2
 
 

@@ -12,7 +12,7 @@ import pytest
 from eventscope.processes.ending import run_until, run_until_signal, stop_request
 
 NUMBERS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
-# the child of a process with threads may find a lock taken for ever by what libraries do after a fork
+# in a child of a process with threads, a lock that libraries take after a fork may be held for ever
 STARTS_A_CHILD = """
 import asyncio, os, time, uvloop
 from eventscope.processes.supervisor import Child, Supervisor

@@ -24,7 +24,7 @@ FOLLOW = "subscription ($filter: EventFilter) { events(filter: $filter) { __type
 JSON = "application/json"
 NEW = "application/graphql-response+json"
 
-# what is written for a value, and what the error says of it
+# what is written as a value, and what the error says about it
 CHANGED = [
     ("1e999", "the number 1e999 at {} is beyond"),
     ("-1e-999", "the number -1e-999 at {} would be changed to -0.0"),
@@ -82,7 +82,7 @@ async def test_a_variable_that_would_be_changed_is_refused_with_its_place(
 ) -> None:
     query, variables, place = asked(value)
     headers = {"content-type": JSON, "accept": accept}
-    for _ in range(2):  # what is asked again may go another way
+    for _ in range(2):  # a repeated request may take another path
         response = await world.api.http.post("/graphql", content=body(query, variables), headers=headers)
         [error] = response.json()["errors"]
         check(error, message, place)
@@ -122,7 +122,7 @@ async def test_the_same_holds_over_a_websocket_which_stays_open(
         await socket.say(written('{"id": "1", "type": "subscribe", "payload": ~}', payload))
         answer = await socket.hear()
         assert answer["id"] == "1"
-        # where only the resolver finds it out, a query is answered with it
+        # if only the resolver finds the fault, the query is answered with the error
         errors = answer["payload"]["errors"] if answer["type"] == "next" else answer["payload"]
         check(errors[0], message, place)
         if answer["type"] == "next":

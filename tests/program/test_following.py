@@ -126,7 +126,7 @@ async def test_exactly_the_events_after_a_cursor_are_delivered(api: RunningApi, 
     ids = await publisher.publish(10)
     await stored(log, 10)
     async with open_socket(api.socket_url) as socket:
-        # a cursor says more than a start
+        # a cursor outranks a start
         await follow(socket, after=cursor.encode("e", 4, tag=None), **{"from": "BEGINNING"})
         assert (await caught_up(socket))[0] == ids[4:]
         await follow(socket, "replayed", after=cursor.encode("e", 7, 8, tag=None))
@@ -215,7 +215,7 @@ async def test_fields_with_resolvers_work_on_each_delivered_event(
         for version in range(1, 31):
             one = await delivery(socket)
             assert one["version"] == version
-            # the head is as it is now, and not as it was
+            # the head in its present state, not in the state of that time
             assert one["aggregate"] == {"version": 30, "events": {"pageInfo": {"hasNextPage": False}}}
 
 

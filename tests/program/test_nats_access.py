@@ -96,12 +96,12 @@ async def test_events_get_all_the_way_through_such_a_server(theirs: Settings, lo
     ):
         assert (await service.publish_event("user.created", {"name": "Ada"})).position == 1
 
-        # by the commands, too: what is rejected is tried again, a file is imported, the doctor finds the stream
+        # through the commands too: a rejected message is retried, a file is imported, the doctor finds the stream
         client = await connect(theirs.nats_url, "test", access=access(theirs))
         await client.jetstream().publish(theirs.subjects[0].replace(">", "user.created"), b"no json")
         await close(client)
         [message] = await until(lambda: messages.rejections(log, limit=1))
-        assert await retry(theirs, [message.number], None) == 1  # it came, and is rejected again
+        assert await retry(theirs, [message.number], None) == 1  # it arrived, and is rejected again
         (tmp_path / "events.jsonl").write_text('{"type": "user.imported"}\n')
         await run_command(theirs, "import", str(tmp_path / "events.jsonl"))
 

@@ -63,7 +63,7 @@ async def test_every_other_command_ends_on_a_signal_at_any_moment(
         process.send_signal(number)
         async with asyncio.timeout(BOUND):
             code = await process.wait()
-        # 0 for what goes on until it is asked, and what shells say for the rest
+        # 0 for commands that run until a signal, and the shells' exit codes for the rest
         assert code in (0, 128 + number, *default_exit_codes(number)), (name, number, code)
         await until(lambda: _with(settings.stream) == [], 5.0)
 

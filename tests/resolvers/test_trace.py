@@ -86,7 +86,7 @@ def test_every_event_is_in_the_tree_once_after_its_cause_and_each_cycle_is_cut_o
         if node.parent is not None:
             assert (node.cause_status, node.parent_id) == ("IN_TRACE", cause)
             assert node.depth == node.parent.depth + 1
-            # depth first: between a cause and its effect lies nothing that is not below the cause
+            # depth first: everything between a cause and its effect is below the cause
             assert all(one.depth > node.parent.depth for one in nodes[node.parent.index + 1 : index + 1])
         else:
             assert node.depth == 0

@@ -181,7 +181,7 @@ async def test_a_run_begins_with_past_events_and_continues_live_with_other_ids_e
 
     last = (await js.stream_info(stream_name)).state.last_seq
     kept = [orjson.loads((await js.get_msg(stream_name, n)).data or b"") for n in range(1, last + 1)]
-    # JetStream would have dropped the second run had it told the first once more
+    # JetStream would have dropped the second run if it had repeated the first
     assert last == publisher.acknowledged >= 360
     assert len({message["messageId"] for message in kept}) == last
     times = [datetime.fromisoformat(message["timestamp"]) for message in kept]

@@ -11,7 +11,7 @@ from tests.support.sample_log import SampleApi, sample_api
 async def world(mongo_url: str, nats_url: str) -> AsyncIterator[SampleApi]:
     """A served log of a few hundred events, which nobody changes; tests that use it run in its loop.
 
-    None of the events is kept in memory: many tests look at what is read from MongoDB.
+    None of the events is kept in memory: many tests check what is read from MongoDB.
     """
     async with sample_api(mongo_url, nats_url, tail_events=0) as world:
         yield world

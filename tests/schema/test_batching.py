@@ -94,7 +94,7 @@ async def test_the_events_of_a_page_of_aggregates_are_one_read_for_each_type(wor
     async with counted(world) as reads:
         answer = await world.api.ask(f"{{ aggregates(first: 50) {{ nodes {{ type aggregateId {events} }} }} }}")
     nodes = answer["aggregates"]["nodes"]
-    # the list ends here, so it is made certain that it was the log's
+    # the list ends here, so the log is checked to be the same
     assert reads["meta"] == 1 + 2 * len({node["type"] for node in nodes}) < len(nodes)
     for node in nodes:
         one = f"query Q($type: String!, $id: ID!) {{ aggregate(type: $type, id: $id) {{ {events} }} }}"

@@ -105,7 +105,7 @@ async def test_an_event_that_never_existed_is_null(world: SampleApi) -> None:
 
 
 async def test_an_expired_event_is_in_no_answer(world: SampleApi) -> None:
-    assert len(world.events) < 300  # so many came in, and those left out have expired
+    assert len(world.events) < 300  # this many were stored, and the missing ones have expired
     gone = ({f"m{n:03}" for n in range(300)} - set(world.those())).pop()
     answer = await world.api.ask(
         """query ($id: ID!) {

@@ -12,7 +12,7 @@ from eventscope.schema.build import build
 
 Thing: TypeAlias = tuple[str, Any]
 
-# texts that are likely to be taken for something else
+# texts that are easily mistaken for something else
 parts = st.sampled_from(["", "/", "%", "%2F", "%25", ":", *ids.RESERVED, "a", "7", "0", "\0", "ü"])
 texts = st.text(max_size=8) | st.lists(parts, max_size=5).map("".join)
 things: st.SearchStrategy[Thing] = st.one_of(

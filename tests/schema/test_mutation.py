@@ -25,7 +25,7 @@ mutation ($input: [PublishEventInput!]!) { publishEvents(input: $input) { messag
 
 
 async def _ask(api: str, query: str, input: object) -> dict[str, Any]:
-    # it is plain HTTP: to load certificates for each of 200 writers would stop the loop for seconds
+    # plain HTTP: loading certificates for each of 200 writers would block the loop for seconds
     async with httpx.AsyncClient(base_url=api, timeout=30, verify=False) as client:
         answer: dict[str, Any] = (
             await client.post("/graphql", json={"query": query, "variables": {"input": input}})
@@ -73,7 +73,7 @@ async def test_the_same_id_with_other_content_is_rejected(api: str, log: Log, in
 
 async def test_of_two_hundred_writers_exactly_one_wins_each_version(api: str, log: Log, ingesting: None) -> None:
     event = {"type": "user.updated", "aggregateType": "user", "aggregateId": "42"}
-    await until(lambda: has_lease(log))  # two hundred at once would keep it from starting in time on a busy machine
+    await until(lambda: has_lease(log))  # two hundred at once would prevent it from starting in time on a busy machine
     for version in range(2):
         answers = await asyncio.gather(
             *(_ask(api, PUBLISH, {**event, "expectedVersion": version, "data": n}) for n in range(200))

@@ -74,7 +74,7 @@ async def test_a_cursor_of_a_replay_resumes_a_list_of_events_too(world: SampleAp
     query = "query ($after: String) { events(order: OLDEST_FIRST, first: 5, after: $after) { nodes { id } } }"
     answer = await world.api.ask(query, after=after)
     assert [node["id"] for node in answer["events"]["nodes"]] == world.those()[20:25]
-    # and the other way round, then pinned to the head of now
+    # and the other way round, then pinned to the present head
     start = cursor.encode("e", world.events[19]["_id"], tag=await same_log.tag(world.log))
     ids, _ = await page(world.api, first=5, after=start)
     assert ids == world.those()[20:25]

@@ -41,7 +41,7 @@ async def test_the_ingester_ends_with_the_api(end: int, served: Settings, log: L
         os.kill(api.pid, end)
         assert await api.wait() == (0 if end == signal.SIGTERM else -end)
         await until(lambda: not alive(ingester))
-    # one that was asked has given its lease back, and nobody has to wait for it
+    # one that ended on a signal has released its lease, and nobody has to wait for it
     assert (await checkpoint.read(log)).holder is None or end == signal.SIGKILL
 
 

@@ -35,6 +35,6 @@ def test_patience_never_ends_while_we_ourselves_wake_late(late: list[float]) -> 
     patience, now = Patience(10.0, since=0.0), 0.0
     patience.hear(now)
     for one in late:
-        now += 2.0 + one  # a look and the time to wait for an answer
+        now += 2.0 + one  # a probe and the time to wait for its answer
         patience.miss(now, one)
         assert not patience.is_over(now)

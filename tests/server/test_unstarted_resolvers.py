@@ -26,7 +26,7 @@ async def test_resolvers_that_are_cancelled_before_they_start_cause_no_warning(i
         warnings.simplefilter("always")
         if ignored:
             ignore_unstarted_resolvers()
-        for ticks in range(4):  # no resolver gets as far as to need a service
+        for ticks in range(4):  # no resolver gets far enough to need a service
             await cancelled_after(ticks)
     messages = {str(one.message) for one in caught}
     assert all("_async_resolver" in message for message in messages)

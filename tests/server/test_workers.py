@@ -49,7 +49,7 @@ async def test_a_worker_that_is_killed_is_restarted_and_queries_are_answered_mea
         await until(lambda: _both(served))
         first, second = _children(keeper.pid)
         os.kill(first, signal.SIGKILL)
-        # those that come to the socket of the dead one wait until it lives again, and are not refused
+        # connections to the socket of the dead worker wait until it is back, and are not refused
         answers = await asyncio.gather(*(_asked(served, "/healthz") for _ in range(20)))
         assert [answer.status_code for answer in answers] == [200] * 20
         await until(lambda: _both(served))
@@ -83,7 +83,7 @@ async def test_no_worker_is_replaced_after_the_whole_machine_stood_still(
         for pid in everybody:
             os.kill(pid, signal.SIGSTOP)
         stopped = time.monotonic()
-        await until(lambda: time.monotonic() > stopped + 4.0)  # a machine that is suspended gives no other sign of it
+        await until(lambda: time.monotonic() > stopped + 4.0)  # there is no other sign that a machine was suspended
         for pid in reversed(everybody):
             os.kill(pid, signal.SIGCONT)
         await until(lambda: _both(served))
@@ -105,7 +105,7 @@ async def test_the_workers_end_with_their_keeper(
 async def test_any_worker_returns_the_metrics_of_all_and_those_of_the_log_once(
     served: Settings, log: Log, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")  # which is nothing between siblings
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")  # which makes no difference between siblings
     async with eventscope_process(served, *WORKERS):
         monkeypatch.delenv("ALL_PROXY")
         await until(lambda: _both(served))
@@ -134,7 +134,7 @@ async def _asked(served: Settings, path: str) -> httpx.Response:
 
 
 async def _both(served: Settings) -> bool:
-    """Whether both workers live, according to the metrics."""
+    """Whether both workers are running, according to the metrics."""
     try:
         text = (await _asked(served, "/metrics")).text
     except httpx.TransportError:

@@ -227,7 +227,7 @@ async def test_a_row_to_which_an_event_is_added_meanwhile_is_not_removed(
     message = event(of=("thing", "2"), recorded=NOON)
 
     async def interrupted(*arguments: Any) -> None:
-        if log.clock() > NOON:  # a writer that was slow to commit what it decided on before the hour
+        if log.clock() > NOON:  # a writer that was slow to commit what it had decided before the hour
             clock.now = NOON
             await late.store(message)
             clock.now = NOON + DAY
@@ -258,7 +258,7 @@ class TestHousekeeping:
         skew = days * DAY
         log = replace(log, clock=MongoClock(wall=lambda: moment.now() + skew))
         await synchronise(log)
-        # as a log would have it that is forty days old, and of which MongoDB has deleted all
+        # as in a log that is forty days old and whose events MongoDB has all deleted
         await log.rollups.insert_one(
             {
                 "_id": {"hour": NOON, "type": "a", "aggregateType": None, "expireAt": bson_date(0)},

@@ -150,7 +150,7 @@ def test_no_query_scans_a_whole_collection(busy: Explainer) -> None:
     for question in questions:
         for command in busy.heard(question):
             collection = next(iter(command.values()))
-            # of the ledger of what expired, one small document a type, everything is wanted
+            # all of the notes of expired events are needed: one small document per type
             if collection != "expirations" and "COLLSCAN" in names(busy.explained(command)):
                 scanning.append(command)
     assert scanning == []
@@ -172,7 +172,7 @@ def test_a_page_of_aggregates_is_found_without_scanning_the_others(busy: Explain
     user = ("user",)
     for filter in (AggregateCriteria(), AggregateCriteria(user)):
         for below in (None, 2500):
-            # where the list ends, a look at the checkpoint follows
+            # at the end of the list, the checkpoint is read
             command, *_ = busy.heard(aggregates.aggregates(busy.log, filter, limit=20, below=below))
             assert command.get("find") == "aggregates"
             explanation = busy.explained(command)
@@ -195,7 +195,7 @@ async def test_mongodb_deletes_events_in_the_hour_in_which_they_expire(log: Log)
 
 async def _list(log: Log) -> Any:
     listed: Any = log.events.list_indexes()
-    # motor hands out the cursor, pymongo a coroutine that does
+    # motor returns the cursor, pymongo a coroutine that does
     return await listed if log.mongo.driver == "pymongo" else listed
 
 

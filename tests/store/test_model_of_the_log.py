@@ -81,7 +81,7 @@ class Brittle(Mongo):
         fates: list[Fate] = []
 
         def end(result: Any) -> None:
-            writes[-1].verify(result)  # it may fail and be tried once more
+            writes[-1].verify(result)  # it may fail and be retried
             fates.append(self.fates.pop())
             if fates == ["dropped"]:
                 raise Crash
@@ -213,7 +213,7 @@ class Stage:
 @pytest.fixture(scope="module", params=("motor", "pymongo"))
 def stage(request: pytest.FixtureRequest, mongo_url: str) -> Iterator[Stage]:
     with asyncio.Runner() as runner, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cache, "LOOK_UPS", 1)  # both ways of finding what is known
+        patch.setattr(cache, "LOOK_UPS", 1)  # both ways of finding repeated messages
         stack = AsyncExitStack()
 
         async def open_() -> Log:

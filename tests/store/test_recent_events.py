@@ -19,7 +19,7 @@ HUGE = 2**40
 
 
 def text(event: EventDocument) -> bytes:
-    """The whole event as text, whichever way it came."""
+    """The whole event as text, wherever it came from."""
     return orjson.dumps(event, default=plain, option=orjson.OPT_SORT_KEYS)
 
 

@@ -80,7 +80,7 @@ async def test_a_caller_that_stops_waiting_stops_nobody_else(source: Source) -> 
 
 
 async def test_an_error_that_nobody_waits_for_any_more_is_not_reported(source: Source) -> None:
-    # the loop would complain of it, and warnings are errors here
+    # the loop would warn about it, and warnings are errors here
     flight = SingleFlight[int]()
     source.value = -1
     asked = asyncio.ensure_future(flight.join(source.read))

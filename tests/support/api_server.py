@@ -59,7 +59,7 @@ async def running_api(settings: Settings) -> AsyncIterator[RunningApi]:
     """An API with these settings, for the length of the block."""
     async with services(settings) as given:
         with listen("127.0.0.1", 0) as listener:
-            # asyncio leaves it out on sockets that were made without a protocol, and each answer then waits 40 ms
+            # asyncio omits it on sockets that were created without a protocol, and each answer then waits 40 ms
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             server = uvicorn.Server(config(build(settings, given)))
             serving = asyncio.create_task(server.serve(sockets=[listener]))

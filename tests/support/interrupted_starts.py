@@ -80,7 +80,7 @@ async def start_and_signal(folder: Path, number: signal.Signals, moment: float) 
             await asyncio.wait_for(process.wait(), BOUND)
         seconds = time.monotonic() - sent
         code = process.returncode
-    # what is killed with its parent needs a moment to be gone
+    # a process that is killed with its parent takes a moment to end
     with suppress(TimeoutError):
         await until(lambda: is_free(folder), 5.0)
     return End(number, moment, -signal.SIGKILL if code is None else code, seconds, is_free(folder), output.read_text())
@@ -106,7 +106,7 @@ async def start_and_publish(folder: Path, head: int) -> int:
 
 
 def is_free(folder: Path) -> bool:
-    """Whether no process of an `eventscope dev` lives: each of them holds the folder's lock."""
+    """Whether no process of an `eventscope dev` is running: each of them holds the folder's lock."""
     with suppress(BlockingIOError, FileNotFoundError), (folder / "lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return True

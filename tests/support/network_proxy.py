@@ -1,7 +1,7 @@
 """A line between a program and a server that can be slow, silent, forgetful or cut, as networks can.
 
 A TCP proxy on this machine, so no rights are needed. While it is silent nothing is closed and nothing refused: bytes
-vanish, and so do the ends of connections. What was on its way arrives when the line is healed, as TCP would send it
+vanish, and so do the ends of connections. What was on its way arrives when the line is restored, as TCP would send it
 again; what was forgotten never arrives.
 """
 
@@ -65,7 +65,7 @@ class Proxy:
         self._delay = seconds
 
     def silence(self) -> None:
-        """Accept connections and bytes, but let none arrive until the line is healed."""
+        """Accept connections and bytes, but let none arrive until the line is restored."""
         self._silent = True
         for connection in self._connections:
             connection.gate.clear()
@@ -89,7 +89,7 @@ class Proxy:
         self._connections.add(connection)
         if not self._silent:
             connection.gate.set()
-        # a task of our own, for the one that asyncio would make complains when it is cancelled
+        # a task of our own, since the one that asyncio would create logs an error when it is cancelled
         connection.task = asyncio.create_task(self._carry(connection, reader, writer))
 
     async def _carry(self, connection: _Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -124,7 +124,7 @@ class Proxy:
                 await connection.gate.wait()
                 writer.write(piece)
                 await writer.drain()
-        await connection.gate.wait()  # that it ended vanishes too
+        await connection.gate.wait()  # its end vanishes too
 
 
 @asynccontextmanager

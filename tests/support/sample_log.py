@@ -32,7 +32,7 @@ TYPES = {
     "file": ["file.created", "file.updated", "file.deleted"],
     None: ["system.started", "session.opened", "websocket.user.connected"],
 }
-# among them ids that would be an operator, a pattern or a path in other hands
+# among them ids that would be an operator, a pattern or a path elsewhere
 IDS = {
     "user": [f"u{n}" for n in range(8)],
     "vendor": [f"v{n}" for n in range(5)],
@@ -51,7 +51,7 @@ class SampleApi:
     rejected: list[bytes]
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        printer.text("the world")  # hypothesis would write out every event
+        printer.text("the world")  # hypothesis would print every event
 
     @property
     def log(self) -> Log:
@@ -125,7 +125,7 @@ def _messages(dice: random.Random) -> list[dict[str, Any]]:
         message: dict[str, Any] = {
             "messageId": f"m{n:03}",
             "type": dice.choice(TYPES[kind]),
-            # about in order, as from many clocks; some at the same moment, some at full hours
+            # roughly in order, as from many clocks; some at the same moment, some on the hour
             "timestamp": moment.to_text(START + n * DAY // 10 + dice.choice([0, -HOUR, HOUR, dice.randrange(DAY)])),
             "data": {"n": n, "name": dice.choice(["Ada", "Grace", "größe"]), "nested": {"list": [1, 2.5, None]}},
         }
@@ -141,7 +141,7 @@ def _messages(dice: random.Random) -> list[dict[str, Any]]:
             message["metadata"] = {"source": "test", "ip": "192.0.2.1"}
         if dice.random() < 0.1:
             message["region"] = "eu"
-        # as of a publisher that counts for itself; no more dice, so that the world stays as it was
+        # as from a publisher that counts by itself; no further random numbers, so that the log stays the same
         if n % 5 == 0:
             message["version"] = [1, n, -n, 2**63 - 1, "2.1"][n // 5 % 5]
         messages.append(message)

@@ -81,7 +81,7 @@ async def test_a_slow_line_is_slow_in_both_directions(proxy: Proxy) -> None:
     proxy.slow(0.1)
     begin = clock()
     assert await _said(reader, writer, b"one\n") == b"one\n"
-    assert clock() - begin >= 0.2  # never less, be the machine fast or slow
+    assert clock() - begin >= 0.2  # never less, however fast the machine is
     writer.close()
 
 

@@ -1,4 +1,4 @@
-"""A real browser as a client: pages of other origins, and event streams that break off."""
+"""A real browser as a client: pages of other origins, and event streams that are interrupted."""
 
 import asyncio
 from collections.abc import AsyncIterator

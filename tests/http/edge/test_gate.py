@@ -99,7 +99,7 @@ def refusal(response: httpx.Response) -> str:
     return message
 
 
-# the name by which it is asked
+# the requested name
 
 
 @pytest.mark.parametrize(("method", "path", "accept"), [*DATA, ("GET", "/graphql", "text/html"), ("GET", "/", "*/*")])
@@ -171,7 +171,7 @@ async def test_a_websocket_must_use_one_of_our_names(world: SampleApi) -> None:
     assert b"EVENTSCOPE_HOSTS" in refused
 
 
-# the page that asks
+# the page that sends the request
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
@@ -227,7 +227,7 @@ async def test_a_page_of_another_site_opens_no_websocket(world: SampleApi) -> No
     assert await shake(world.api) == 101
 
 
-# pages of other sites that are listed
+# pages of listed origins
 
 
 @pytest.mark.parametrize(("method", "path", "accept"), DATA)
@@ -376,6 +376,6 @@ async def test_a_proxy_may_report_the_requested_host_if_it_is_one_of_ours(
         assert await shake(api, **said) == (101 if proxies else 403)
         said = {"x_forwarded_host": "evil.example", "origin": "https://evil.example"}
         assert (await ask(api.http, *DATA[0], **said)).status_code == (421 if proxies else 403)
-        # a client's own word, which some proxies pass on, does not hide the name by which it asked
+        # a header of the client's own, which some proxies pass on, does not hide the name that it requested
         said = {"x_forwarded_host": "api.example.org", "origin": "https://evil.example", "host": "evil.example"}
         assert (await ask(api.http, *DATA[0], **said)).status_code == 421

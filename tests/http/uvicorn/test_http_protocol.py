@@ -43,7 +43,7 @@ class Server:
         return reader, writer
 
     async def answer(self, sent: bytes) -> bytes:
-        """All that comes until the server closes the connection."""
+        """All that arrives until the server closes the connection."""
         reader, writer = await self.open(sent)
         try:
             async with asyncio.timeout(30):

@@ -31,7 +31,7 @@ def aliased(steps: int) -> str:
 
 
 def multiplied(steps: int) -> str:
-    """Lists in lists: a thousand to the power of `steps` entries."""
+    """Lists within lists: a thousand to the power of `steps` entries."""
     return "{" + "events(first:1000){nodes{aggregate{" * steps + "id" + "}}}" * steps + "}"
 
 

@@ -1,4 +1,4 @@
-"""Subscribers to all events that read, stop reading, and read on or come back; and the memory of the API."""
+"""Subscribers to all events that read, stop reading, and continue or reconnect; and the memory of the API."""
 
 import asyncio
 import time
@@ -41,12 +41,12 @@ class Follower:
             self._connection.transport.pause_reading()
 
     def wake(self) -> None:
-        """Read on, if there is anything left to read."""
+        """Continue reading, if there is anything left to read."""
         if self._connection is not None:
             self._connection.transport.resume_reading()
 
     async def leave(self) -> None:
-        """Break off."""
+        """Disconnect."""
         if self._connection is not None:
             self._connection.transport.abort()
             self._connection = None

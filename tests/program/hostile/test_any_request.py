@@ -68,7 +68,7 @@ variables = st.fixed_dictionaries(
 requests = st.fixed_dictionaries(
     {"query": documents | values}, optional={"variables": variables | values, "operationName": texts | values}
 )
-# a dictionary of hypothesis may hold what JSON cannot: numbers beyond its range, surrogates; those are sent as they are
+# hypothesis may generate what JSON cannot express: numbers beyond its range, surrogates; these are sent as they are
 bodies = st.binary(max_size=200) | (values | requests).map(lambda value: json.dumps(value).encode())
 
 

@@ -66,7 +66,7 @@ async def _answers(http: httpx.AsyncClient, url: str) -> bool:
 async def test_a_bomb_of_twice_the_size_is_twice_the_work_and_no_more(bomb: Callable[[int], str], size: int) -> None:
     """Work is counted in calls of functions, from the text to the refusal."""
     schema = build()
-    await _refused(schema, bomb(size - 1))  # what is imported and remembered at the first time is not counted
+    await _refused(schema, bomb(size - 1))  # what the first call imports and caches is not counted
     half = await _work(schema, bomb(size))
     whole = await _work(schema, bomb(2 * size))
     assert whole < 2.2 * half

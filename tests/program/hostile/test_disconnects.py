@@ -29,7 +29,7 @@ from tests.support.until import until
 CLIENTS: Final = 100
 HISTORY: Final = 600  # events of some size: more than fits into a connection that is not read
 AT_ONCE: Final = struct.pack("ii", 1, 0)
-# each is heard of once, and has more to come
+# each client gets one of them, and more are waiting
 OPERATIONS: Final[Mapping[str, str]] = {
     "in the middle of history": "subscription { events(from: BEGINNING) { ... on Event { id data } } }",
     "live": "subscription { events { ... on Event { id data } ... on CaughtUp { cursor } } }",
@@ -81,7 +81,7 @@ async def test_a_hundred_clients_that_vanish_leave_no_task_no_nats_subscription_
         await client.publish(f"{subject_prefix}.thing.happened", message(number))
     await until(lambda: stored(log))
     async with running_api(settings) as api:
-        async with AsyncExitStack() as stack:  # what is made for the first of each kind, and stays
+        async with AsyncExitStack() as stack:  # what is created for the first client of each kind, and stays
             for number in range(2 * len(OPERATIONS)):
                 await begun(stack, api, number)
         await until(lambda: idle(api))
@@ -92,7 +92,7 @@ async def test_a_hundred_clients_that_vanish_leave_no_task_no_nats_subscription_
             assert min([await figure(api, name) for name in GAUGES[:4]]) > 0
             for number, transport in enumerate(clients):
                 transport.abort()
-                if number % 5 == 0:  # some are sent to before it is known that they are gone
+                if number % 5 == 0:  # results are sent to some clients before it is noticed that they have left
                     await client.publish(f"{subject_prefix}.thing.happened", message(1000 + number))
         await until(lambda: idle(api))
         await until(lambda: same(log, watched, before))

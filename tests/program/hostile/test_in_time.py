@@ -1,4 +1,4 @@
-"""Time limits: no query takes longer than an operation may, over HTTP or WebSocket; subscriptions go on."""
+"""Time limits: no query takes longer than an operation may, over HTTP or WebSocket; subscriptions continue."""
 
 import signal
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ from tests.support.clients.websocket import open_socket, subscribe
 from tests.support.killable_servers import freeze
 from tests.support.processes import mongod_process
 
-LONG = 60.0  # what the store would wait; less the next one it is what an operation may take
+LONG = 60.0  # how long the store would wait; without the next one, it is what an operation may take
 SHORT = 0.3
 QUESTIONS = ["{ log { head } }", '{ event(id: "x") { id } stats { totalEvents } }']
 SAID = {"message": f"the answer took longer than {LONG:g} seconds; narrow the query"}
@@ -60,7 +60,7 @@ async def test_an_operation_ends_in_time_whatever_it_waits_for(
             assert (message["id"], message["type"]) == ("q", "error")
             assert [error["extensions"]["code"] for error in message["payload"]] == ["TIMEOUT"]
 
-        # to start a subscription is as much of a question, but one that runs may run for ever
+        # starting a subscription has the same limit as a query, but a running one may last for ever
         await socket.say(subscribe("t", "subscription { events { __typename } }"))
         message = await socket.hear()
         assert (message["id"], message["type"]) == ("t", "error")

@@ -65,7 +65,7 @@ VALUES: list[Any] = [
 MAY = {"BAD_USER_INPUT", "QUERY_TOO_COMPLEX"}
 
 
-# what these give depends on more than on whether two values are the same
+# the results of these depend on more than whether two values are equal
 ORDERED = (".ne", ".gt", ".gte", ".lt", ".lte", "eventTypes.after")
 
 
@@ -123,7 +123,7 @@ def _inside(path: str, given: GraphQLInputType) -> Iterator[tuple[str, str, str]
 
 
 def _is_deep_enough(path: str, name: str) -> bool:
-    """Filters hold filters; of the inner ones, one field of each kind is as good as all."""
+    """Filters contain filters; of the inner ones, one field of each kind stands for all."""
     within = {"and", "or", "not"} & set(path.split("."))
     return bool(within) and name not in ("userId", "eventTypes", "data", "eq", "path")
 

@@ -19,7 +19,7 @@ READING: Final = 5
 BYTES: Final = 5_000  # of an event
 CLIENT_BYTES: Final = 64 * 1024  # that wait for one client
 CHUNK: Final = 40
-FULL: Final = 4  # chunks, of which neither a client's share nor what lies in sockets and their buffers takes all
+FULL: Final = 4  # chunks: more than a client's share, and what sockets and their buffers hold, can take
 MORE: Final = 4
 GROWTH: Final = 1.10
 
@@ -62,7 +62,7 @@ async def test_clients_that_stop_reading_hold_bounded_memory_delay_nobody_and_re
 
 
 async def recover(member: Follower, through: int, *, again: bool) -> None:
-    """Read on, or come back over a new connection; either way the rest must come, in order."""
+    """Continue, or reconnect over a new connection; either way the rest must arrive in order."""
     if again:
         await member.leave()
     member.wake()

@@ -76,7 +76,7 @@ async def api(mongo_url: str, nats_url: str) -> AsyncIterator[Watched]:
     async with open_log(settings.mongo_url, settings.mongo_database) as log:
         await prepare(log)
         messages = list(heavy.messages())
-        for first in range(0, heavy.HEAVY, 4):  # a transaction has room for no more
+        for first in range(0, heavy.HEAVY, 4):  # a transaction has no room for more
             await fill(log, messages[first : first + 4], {"*": 0})
         await fill(log, messages[heavy.HEAVY :], {"*": 0})
         process = await asyncio.create_subprocess_exec(

@@ -31,7 +31,7 @@ from tests.support.sample_log import SampleApi
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
-    # where one of many fields fails, graphql-core gives up the others before some of them have begun
+    # if one of many fields fails, graphql-core cancels the others before some of them have started
     pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning"),
 ]
 
@@ -54,7 +54,7 @@ GOOD: Mapping[str, Any] = {
     "aggregateId": "1",
     "causationId": "broken 2",
 }
-# documents that no ingester writes, as a wrong hand in the database might leave them
+# documents that no ingester writes, as somebody might leave them who edits the database by hand
 BROKEN: list[dict[str, Any]] = [
     {},
     {"type": None},
@@ -86,7 +86,7 @@ BROKEN: list[dict[str, Any]] = [
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def both(world: SampleApi) -> AsyncIterator[TwinApis]:
     with pytest.MonkeyPatch.context() as patch:
-        # compiled at once, and not when it is asked again
+        # compiled at once, and not when it is repeated
         patch.setattr(CompiledExecutor, "warm", 1)
         yield twin_apis(world.settings, world.api.services)
 
@@ -99,7 +99,7 @@ async def broken_services(world: SampleApi) -> AsyncIterator[tuple[Settings, Ser
         rows = [{"_id": n, **GOOD, "messageId": f"broken {n}", **row} for n, row in enumerate(BROKEN, start=1)]
         await found.log.events.insert_many(rows)
         await found.log.meta.insert_one({"_id": "checkpoint", "head": len(rows)})
-        # with so little to spend, asking twice for what is answered once is too much
+        # with such a small budget, one answer fits and two do not
         yield chosen, replace(found, limits=Limits(entries=1500))
         await found.log.mongo.client.drop_database(chosen.mongo_database)
 
@@ -307,7 +307,7 @@ MUTANTS: dict[str, Mutant] = {
 }
 
 
-# asked of each mutant: for most, the first few tell
+# sent to each mutant: for most, the first few suffice
 ASKED_OF_MUTANTS = [("both", request) for request in QUERIES] + [("broken", request) for request in QUERIES_OF_BROKEN]
 ACCEPT = {"content-type": "application/json", "accept": "application/graphql-response+json"}
 
@@ -328,7 +328,7 @@ async def test_every_mistake_in_the_compiler_is_detected(
     broken_services: tuple[Settings, Services],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(self_check, "passes", lambda: True)  # which would see most of them
+    monkeypatch.setattr(self_check, "passes", lambda: True)  # which would detect most of them
     mutant(monkeypatch)
     logs = {
         "both": twin_apis(world.settings, world.api.services).compiled,

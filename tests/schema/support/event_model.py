@@ -92,7 +92,7 @@ def whole(unit: int) -> st.SearchStrategy[str]:
     return st.integers(START // unit, START // unit + 31 * moment.DAY // unit).map(lambda n: moment.to_text(n * unit))
 
 
-# also such as cut no hour or no minute, and days alone
+# also some that cut no hour or no minute, and days alone
 times = st.one_of(whole(1), whole(moment.MINUTE), whole(moment.HOUR), whole(moment.DAY).map(lambda text: text[:10]))
 types = st.sampled_from(
     ["user.*", "*.deleted", "*", "user.created", "vendor.*.updated", "us*ted", "session.*", "nothing", ".*", "user..*"]

@@ -91,7 +91,7 @@ QUERIES: Final = (
     body('{ trace(correlationId: "c3") { eventCount nodes { index depth event { id cause { id } } } } }'),
     body("{ __typename }"),
     body("{ __schema { queryType { name fields { name } } } events(first: 1) { nodes { id } } }"),
-    # what goes wrong, before, while and after something is asked
+    # what fails before, during and after execution
     body('{ events(after: "x") { nodes { id } } }'),
     body("{ events(first: 1001) { nodes { id } } }"),
     body('{ events(first: 1, last: 1) { nodes { id } } event(id: "m001") { id } }'),
@@ -114,7 +114,7 @@ QUERIES: Final = (
     body("query ($f: EventFilter) { events(filter: $f) { nodes { id } } }", f={"ids": "m001"}),
 )
 
-# what is no request at all, or none that is plain
+# what is not a request at all, or not an ordinary one
 ODD_BODIES: Final = (
     b"",
     b"null",

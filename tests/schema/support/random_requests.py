@@ -19,7 +19,7 @@ from graphql import (
     is_leaf_type,
 )
 
-# what would differ between two moments, in whichever way it is executed
+# what would differ between two moments, whichever way it is executed
 MOVING = {"ingestLag", "eventsPerHour", "eventsPerDay", "rate"}
 TEXTS = ["user", "vendor", "file", "user.*", "user.created", "u1", "v2", "alice", "c3", "m010", "m299", "nothing", ""]
 CURSORS = ["e5", "e64", "e12c", "e5-64", "e0", "a20", "r3", "x", ""]

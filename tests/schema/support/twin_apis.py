@@ -31,7 +31,7 @@ class Answer:
 
     @property
     def without_ids(self) -> "Answer":
-        """The answer without what may vary: of several items that fail together, graphql-core reports any one."""
+        """The answer without what may vary: of several items that fail together, graphql-core reports any of them."""
         return replace(
             self, body=PATH.sub(lambda path: re.sub(rb"\d+", b"0", path[0]), self.body), headers=self.headers[1:]
         )

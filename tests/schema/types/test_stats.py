@@ -142,7 +142,7 @@ async def test_a_histogram_of_too_many_buckets_is_refused_and_not_truncated(
     assert "over 20" in error["message"]
 
 
-# what rollups know nothing of
+# fields that rollups do not know
 ids = st.fixed_dictionaries(
     {},
     optional={

@@ -114,7 +114,7 @@ def test_a_pattern_and_its_regular_expression_mean_the_same(pattern: str, text: 
     event: EventDocument = {"type": text}  # type: ignore[typeddict-item]  # a filter by type looks at nothing else
     assert matcher(TypePatterns((pattern,)))(Inspection(event)) == model.fits(pattern, text)
     if is_pattern(pattern):
-        # Python writes the end of a text in another way than MongoDB
+        # Python and MongoDB write the end of a text differently
         expression = re.compile(pattern_regex(pattern).removesuffix(r"\z") + r"\Z", re.DOTALL)
         assert (expression.match(text) is not None) == model.fits(pattern, text)
 

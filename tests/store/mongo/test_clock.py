@@ -34,7 +34,7 @@ async def test_the_time_is_mongodbs_whatever_the_clock_of_the_machine_says(
         began = steady()
         await synchronise(log)
         difference = log.clock() - await told(log)
-        doubt = steady() - began + 2 * clock.PRECISION  # each of two looks is that exact
+        doubt = steady() - began + 2 * clock.PRECISION  # each of the two readings is that exact
         assert abs(difference) <= doubt
         assert abs(log.clock_ahead * 1_000_000 + days * DAY) <= doubt
 

@@ -1,4 +1,4 @@
-"""The two drivers behind one interface, their errors translated into ours, while MongoDB is away, slow or unfit."""
+"""The two drivers behind one interface, their errors translated into ours, while MongoDB is down, slow or unfit."""
 
 import asyncio
 import gc
@@ -116,7 +116,7 @@ async def own_log(own: OwnMongod, driver: Driver) -> AsyncIterator[Log]:
 
 
 class Standalone(Mongod):
-    """A MongoDB that is no member of a replica set."""
+    """A MongoDB that is not a member of a replica set."""
 
     def command(self) -> list[str]:
         command = super().command()
@@ -268,7 +268,7 @@ async def test_on_a_server_that_hangs_every_query_times_out(own: OwnMongod, own_
     await until(well)
 
 
-# ten milliards of rows out of one: nobody waits for the last
+# ten billion rows from one: nobody waits for the last
 MANY = {"$range": [0, 100_000]}
 SLOW_PIPELINE: list[Document] = [
     {"$project": {"n": MANY}},

@@ -61,7 +61,7 @@ async def test_the_first_documents_are_those_that_a_cursor_returns(
             found, size = await first_large(log.events, query, {"data": 1}, **asked, hint=hint, budget=budget)
             assert found == expected
             assert budget.total == size
-            # the documents, each with its type and its index as a key; and what the answer says beside them
+            # the documents, each with its type and its index as a key; and the other members of the answer
             batch = sum(len(encode(one)) + len(str(n)) + 2 for n, one in enumerate(expected))
             assert 0 <= size - batch < 100
 

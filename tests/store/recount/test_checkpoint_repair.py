@@ -119,7 +119,7 @@ async def test_a_missing_checkpoint_is_rebuilt_from_what_is_left(log: Log) -> No
     assert (after.head, after.rejected_head, after.place) == (before.head, before.rejected_head, before.place)
     assert after.identity not in (None, before.identity)
     assert await content(log) == kept
-    # a message that is read again is known
+    # a message that is read again is recognized
     assert await write(log, *MESSAGES, event("new", "5"), sequence=0) == before.place
     assert await positions(log) == [1, 2, 3, 4, 5]
 
@@ -218,7 +218,7 @@ async def test_heads_of_aggregates_are_not_rebuilt_if_versions_might_be_lost(log
 async def test_an_aggregate_is_not_missed_in_a_collection_that_the_log_was_not_written_to(
     log: Log, made_anew: bool
 ) -> None:
-    await write(log)  # which notes the collections
+    await write(log)  # which records the collections
     assert await version(log, "user", "nobody") is None
     assert await by_name(log, [("user", "nobody")]) == []
     await log.aggregates.drop()

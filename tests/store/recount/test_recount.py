@@ -103,7 +103,7 @@ async def test_the_damage_of_an_older_version_with_a_wrong_clock_is_repaired(
     messages = (event(type, of=("user", id)) for type, id in zip("ababababab", "1234567890", strict=True))
     stored = list((await appender.store(*messages)).events)
     before = await derived(log)
-    # what it did: it took the rollups for expired, and noted so
+    # what it did: it treated the rollups as expired, and noted that
     for type, through in (("a", 9), ("b", 10)):
         await log.expirations.insert_one({"_id": type, "through": through})
     await log.rollups.delete_many({"_id.expireAt": {"$exists": True}})

@@ -44,7 +44,7 @@ def value(chance: random.Random) -> Any:
 
 
 def foreign_name(chance: random.Random, id: Any) -> Any:
-    """A name that resembles one of the log's names, but is none."""
+    """A name that resembles one of the log's names, but is not one."""
     if not isinstance(id, dict) or chance.random() < 0.1:
         return chance.choice(["nobody", 5, 2.5, True, None, {}])
     name = chance.choice(list(id))

@@ -16,7 +16,7 @@ from tests.store.support.appender import CREATED, STREAM, Appender, event, rejec
 from tests.support.until import until
 
 LONG = 600.0
-# MongoDB's clock decides, and it is not ours to set: this is waited for, so it is short
+# MongoDB's clock decides, and tests cannot set it: they wait for this to pass, so it is short
 SHORT = 1.0
 
 
@@ -143,7 +143,7 @@ async def test_a_holder_that_froze_within_its_transaction_blocks_nobody(log: Log
         moving = checkpoint.advance(log, ann, replace(ann, head=5))
         moving.verify(await moving.send(log.meta, frozen))
 
-        async with asyncio.timeout(30):  # MongoDB by itself would give the transaction up after a minute
+        async with asyncio.timeout(30):  # MongoDB by itself would abort the transaction after a minute
             bob = await checkpoint.acquire(log, "bob", LONG)
             assert bob is not None
             assert (bob.head, bob.term) == (0, 2)

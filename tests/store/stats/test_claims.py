@@ -22,8 +22,8 @@ async def test_claims_that_differ_are_counted_by_aggregate_type_most_frequent_fi
             event(of=("user", "1"), claimed=number + 1),
             event(of=("vendor", "1"), claimed=1),
             event(of=("file", "1")),
-            event(claimed=number),  # of nothing
-            event(aggregateType="user", claimed=7),  # of no one in particular
+            event(claimed=number),  # without an aggregate
+            event(aggregateType="user", claimed=7),  # of an aggregate type without an id
         )
     found = await claims(log)
     assert (found.newest, list(found.differing.items())) == (18, [("user", 3), ("vendor", 2)])

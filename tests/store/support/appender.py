@@ -27,7 +27,7 @@ from eventscope.store.write.cache import WriterCache
 from eventscope.store.write.retention import Retention
 from eventscope.subscriptions.messages import versions
 
-# far ahead, so that MongoDB's own TTL task never takes a hand in what these tests expire
+# far ahead, so that MongoDB's own TTL task never interferes with what these tests expire
 NOON: Final = moment.from_text("2100-06-15T12:00:00Z")
 FOREVER: Final = Retention({})
 

@@ -1,7 +1,7 @@
 """The shapes that filters have, whether an index serves each, and how far MongoDB may go to find a page of it.
 
 The tests use them on a small log, `benchmarks.read` on a log of a million events; the samples of a log are the values
-that its filters may ask for.
+that its filters may contain.
 """
 
 from collections.abc import Mapping
@@ -28,9 +28,9 @@ from tests.store.support.query_plans import QueryPlan
 
 Kind = Literal["in order", "cut", "sorted", "free"]
 
-MOST: Final = 3  # documents are looked at for each that is given, where an index serves
+MOST: Final = 3  # documents examined for each one returned, where an index serves
 OLDEST: Final = "the oldest"
-EXAMINED_AGAIN: Final = 2  # times in a window: a way of several may look at each document once more
+EXAMINED_AGAIN: Final = 2  # times in a window: a plan of several stages may examine each document once more
 
 
 @dataclass(frozen=True, slots=True)

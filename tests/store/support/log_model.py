@@ -56,9 +56,9 @@ class LogModel:
         for message in messages:
             code = code or _enter(events, message, whole.arrival.sequence)
         there = {event.id for event in self.events}
-        known = sum(message.id in there for message in messages)  # and not just said twice in this message
+        known = sum(message.id in there for message in messages)  # and not just repeated within this message
         if code is None and 0 < known < len(messages):
-            code = "ID_REUSED"  # a part of them was there already
+            code = "ID_REUSED"  # some of them were stored already
         if code is None:
             self.events = events
         else:

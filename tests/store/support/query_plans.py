@@ -65,7 +65,7 @@ class QueryPlan:
 
 
 def _is_page(command: Document) -> bool:
-    # before a log is gone through, its first position is asked for
+    # before a log is scanned, its first position is read
     return command.get("find") == "events" and command["filter"] != {}
 
 

@@ -54,7 +54,7 @@ State = Literal["whole", "tidied"]
 class RandomLog:
     """The same events in two logs: one as it was written, one tidied up and without expired events."""
 
-    # no dataclass: hypothesis shows what a test was given, and of a dataclass it shows everything
+    # not a dataclass: hypothesis prints the arguments of a test, and of a dataclass everything in it
 
     def __init__(
         self, runner: asyncio.Runner, clock: Clock, logs: dict[State, Log], events: list[EventDocument]

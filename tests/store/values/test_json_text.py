@@ -64,7 +64,7 @@ def test_a_decimal_that_no_float_equals_is_refused_wherever_it_is(number: str) -
         ("1.7976931348623157e308", 1.7976931348623157e308),
         ("0.30000000000000004", 0.30000000000000004),
         ("9007199254740992.0", 9007199254740992.0),
-        # the very value of the float, which nobody's shortest digits are
+        # the exact value of the float, which no program writes as its shortest digits
         ("0.1000000000000000055511151231257827021181583404541015625", 0.1),
         ("100000000000000000000000.000e-5", 1e18),
         ("9223372036854775807", 2**63 - 1),
@@ -300,11 +300,11 @@ def test_one_fault_does_not_make_everything_else_slow(wrong: str, front: bool) -
             loads(raw.encode())
     finally:
         sys.setprofile(None)
-    # a look at each number where it may be a long one, and none at its place
+    # each number is checked if it may be a long one, but its place is not computed
     assert calls < (100 if "a" in wrong else 10_100)
 
 
-# each at the edge of what a float holds, written in as few or as many characters as can be
+# each at the edge of what a float can hold, written in as few or as many characters as possible
 near = st.one_of(
     st.builds("{}e{}".format, st.integers(1, 99), st.integers(-330, -300)),
     st.builds("{}.{}E-0{}".format, st.integers(0, 9), st.integers(0, 999), st.integers(300, 330)),

@@ -290,7 +290,7 @@ class TestFirstOutcome:
         self, log: Log, appender: Appender, same_batch: bool, expects_duplicates: bool
     ) -> None:
         kept, other = event(id="k", at=5, data=1), event(id="k", at=5, data=2)
-        # the same bytes, from which other content was read under other settings
+        # the same bytes, which were parsed into other content under other settings
         other = replace(other, arrival=kept.arrival)
         messages: list[ParsedMessage] = [kept, other, kept, message_group(kept), other]
         batches = [messages] if same_batch else [[message] for message in messages]

@@ -64,7 +64,7 @@ async def test_of_many_rejections_with_one_id_only_that_of_the_same_message_is_r
 ) -> None:
     stored = await heard.store(made(7), made(MANY), event())
     assert (stored.duplicates, stored.codes) == (1, {"ID_REUSED": 1})
-    assert await examined(log, ear) == 2  # explained now, when the new one has been refused too
+    assert await examined(log, ear) == 2  # explained now, after the new one has been rejected too
 
 
 async def test_another_trace_context_does_not_make_another_message(

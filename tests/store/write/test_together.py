@@ -41,7 +41,7 @@ async def test_if_one_event_is_rejected_nothing_of_the_others_is_left(log: Log, 
     [kept] = await log.rejected.find({}).to_list(None)
     assert kept["reason"].startswith("event 3 of 3: ")
     assert [a.version for a in await aggregates.by_name(log, [ADA, BOB])] == [1, 1]
-    # what was given up can come again, alone
+    # what was dropped with the group can be sent again by itself
     assert len((await appender.store(event("a.b", of=BOB, id="2"))).events) == 1
 
 

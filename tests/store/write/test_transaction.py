@@ -133,7 +133,7 @@ async def test_a_failure_in_the_middle_leaves_nothing(log: Log, appender: Append
     before = await everything(log)
     await log.mongo.database.command("collMod", broken, validator={"never": True})
     try:
-        # events and rejected messages are a publisher's, and may be set aside; the rest is the log's own
+        # events and rejected messages come from publishers, and may be set aside; the rest is the log's own
         with pytest.raises(Unstorable if broken in ("events", "rejected") else Blocked, match="failed validation"):
             await appender.store(
                 event(id="b", of=("user", "2")), event(id="c", of=("user", "1")), rejected_message(b"{")

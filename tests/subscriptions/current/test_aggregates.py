@@ -72,7 +72,7 @@ async def test_an_aggregate_that_does_not_exist_yet_is_delivered_with_its_first_
     async with watched(watching, "ada") as heads:
         waiting = asyncio.ensure_future(anext(heads))
         async with watched(watching, "grace") as others:
-            assert (await anext(others)).version == 1  # so the other one was looked for too, and not found
+            assert (await anext(others)).version == 1  # so the other one was searched for too, and not found
             assert not waiting.done()
             await tell(log, client, settings.stream, await store(log, user("ada")))
             assert (await waiting).version == 1

@@ -52,13 +52,13 @@ async def _taken(js: JetStreamContext, log: Log, settings: Settings) -> None:
 async def _no_consumers(js: JetStreamContext, log: Log, settings: Settings) -> None:
     while True:
         await _replace(js, settings, max_consumers=1)
-        with suppress(APIError):  # the ingester was quicker, and has the only one
+        with suppress(APIError):  # the ingester was faster, and has created the only one
             await js.add_consumer(settings.stream, durable_name="theirs")
             return
 
 
 async def _capped(js: JetStreamContext, log: Log, settings: Settings) -> None:
-    # MongoDB takes no document of a transaction into a capped collection
+    # MongoDB accepts no document of a transaction in a capped collection
     await log.rejected.drop()
     await log.mongo.database.command({"create": "rejected", "capped": True, "size": 1_000_000})
     await js.publish(settings.subjects[0].replace(">", "a.b"), b"no JSON")

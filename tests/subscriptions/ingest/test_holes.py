@@ -263,7 +263,7 @@ async def test_whatever_is_removed_while_two_ingesters_take_turns_and_die_is_rec
                     with suppress(Exception):
                         await js.delete_msg(settings.stream, sequence)
             case "purge":
-                # the last one stays: by it the others are known to be gone
+                # the last one stays: it shows that the others are gone
                 await js.purge_stream(settings.stream, seq=max(1, last - chance.randint(0, 5)))
             case "start" if len(workers) < 2:
                 workers.append(asyncio.create_task(ingest(settings)))

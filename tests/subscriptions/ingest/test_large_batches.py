@@ -16,7 +16,7 @@ from eventscope.subscriptions.messages.parse import parse_message
 from tests.support.ingesters import has_reached, ingester, publish
 from tests.support.until import until
 
-# a byte of JSON and its comma are twelve bytes of BSON
+# a byte of JSON with its comma becomes twelve bytes of BSON
 ONES = b'{"data":[' + b"1," * 500_000 + b"1]}"
 
 

@@ -1,4 +1,4 @@
-"""Whatever bytes are published, each message is stored once, as event or rejection, and holds up no other (I2)."""
+"""Whatever bytes are published, each message is stored once, as an event or a rejection, and delays no other (I2)."""
 
 import random
 import re
@@ -254,7 +254,7 @@ async def test_a_connection_continues_reading_after_a_subject_that_is_not_text(
 
 
 def some_bytes(chance: random.Random, most: int, least: int = 0) -> bytes:
-    """Bytes of all kinds, more often those that have a meaning."""
+    """Bytes of all kinds, mostly those that have a meaning."""
     size = chance.randint(least, most)
     return bytes(chance.choice((chance.randrange(256), *b"\r\n: \x0b\x00\xff1N")) for _ in range(size))
 
@@ -277,14 +277,14 @@ async def test_every_acknowledged_message_of_any_bytes_is_stored_once(
         commands.append(some_message(chance, subject_prefix))
         commands.append(message(f"{subject_prefix}.good".encode(), b'{"data": %d}' % number))
     await send(settings.nats_url, *commands)
-    last = await client.jetstream().publish(f"{subject_prefix}.good", b"{}")  # behind all of them
+    last = await client.jetstream().publish(f"{subject_prefix}.good", b"{}")  # after all of them
     assert last.seq > len(commands) // 2
     await kept(log, last.seq)
 
 
 ENDLESS: Any = []
 ENDLESS.append(ENDLESS)
-# what no JSON has, and only a fault of ours could make of a message
+# what JSON cannot express, and only a fault of ours could make of a message
 NO_VALUES = st.sampled_from(
     ["\ud800", "a\0", b"a", 2**64, 1e999, Decimal("1e999999999"), {1: 2}, {"a\0": 1}, {"\ud800": 1}, ENDLESS, {1},
      None, uuid.uuid4(), object(), datetime.max, re.compile("a\0"), EnvelopeMapping(()), [], "", "x" * 17_000_000]

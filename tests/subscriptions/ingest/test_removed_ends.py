@@ -1,4 +1,4 @@
-"""Messages removed from the end of the stream before they were read are noticed, though none comes after them."""
+"""Messages removed from the end of the stream before they were read are noticed, although none follows them."""
 
 import os
 import signal

@@ -162,7 +162,7 @@ REMOVED = {
 async def test_messages_removed_from_a_stream_that_had_lost_its_tail_are_recorded_if_they_were_new(
     removed: list[int], lost: list[tuple[int, int]], stage: Stage
 ) -> None:
-    """If old and new messages were removed next to each other, nothing tells them apart: all of them may be lost."""
+    """If old and new messages were removed next to each other, nothing distinguishes them: all of them may be lost."""
     async with stage.nats() as client:
         await publish(client, stage.prefix, 30)
         await stage.take(30)
@@ -177,7 +177,7 @@ async def test_messages_removed_from_a_stream_that_had_lost_its_tail_are_recorde
         at = await stage.take(45)
         assert at.source_resets == 1
         assert ranges(at) == lost
-        # all that comes from now on is new, though its sequences were read before
+        # everything from now on is new, although its sequences were read before
         await publish(client, stage.prefix, 3, 300)
         await delete(client, stage, [47])
         at = await stage.take(48)

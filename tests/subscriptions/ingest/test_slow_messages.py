@@ -9,7 +9,7 @@ from eventscope.store.state import checkpoint
 from tests.support.ingesters import has_reached, ingester, publish
 from tests.support.until import until
 
-# a mebibyte of which each object has to be looked at, and the last one has a key twice
+# a mebibyte in which each object has to be checked, and the last one has a duplicate key
 SLOW = b'{"b":[' + b"[0]," * 260_000 + b'0],"c":{"a":1,"a":2}}'
 COUNT = 12
 

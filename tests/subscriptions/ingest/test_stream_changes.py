@@ -287,7 +287,7 @@ async def test_what_comes_back_on_an_invisible_path_is_never_stored_however_ofte
         if feeding:
             await js.publish(f"{subject_prefix}.echo", message.data)
 
-    # as another account or a leaf node might do it: what is sent comes into the stream under the subject it was sent on
+    # as another account or a leaf node might do: messages enter the stream under their own subjects
     info = await js.stream_info(settings.stream)
     transform = SubjectTransform(src=f"{subject_prefix}.echo", dest=live_batch.subject(settings.stream))
     await js.update_stream(info.config, subject_transform=transform)

@@ -96,7 +96,7 @@ async def test_no_more_is_read_ahead_than_is_needed_soon_however_much_has_arrive
         received: list[bytes] = []
         while len(received) < 50:
             received += await reader.next(10)
-            await client.flush()  # all that has come is with the reader
+            await client.flush()  # the reader has everything that has arrived
             assert len(read) <= len(received) + 1
     assert received == [b"%d" % number for number in range(50)]
 
@@ -110,7 +110,7 @@ async def test_a_server_does_not_count_as_silent_while_nothing_was_requested(
     async with open_reader(client, client.jetstream(), settings.stream, 1, 100, as_is, weight) as reader:
         assert len(await reader.next(10)) == 1
         await until(lambda: not reader._room.is_set())
-        reader._heard_at -= 100.0  # so long storing took
+        reader._heard_at -= 100.0  # as long as storing took
         assert [len(await reader.next(10)) for _ in range(2)] == [1, 1]
 
 

@@ -53,7 +53,7 @@ async def test_an_ingester_that_is_killed_ten_times_stores_everything_once_and_i
     for kill in range(10):
         head = (await checkpoint.read(log)).head
         ingester = await ingester_process(settings)
-        # somewhere in the middle of its work, which never gets to the end
+        # somewhere in the middle of its work, which it never completes
         target = head + chance.randint(1, 300)
         await until(partial(has_reached, log, target))
         os.kill(ingester.pid, signal.SIGKILL)
@@ -107,7 +107,7 @@ async def test_a_recreated_stream_is_read_from_its_start_and_repeated_messages_a
 async def test_a_stream_that_lost_its_tail_and_assigns_sequences_again_loses_nothing(
     settings: Settings, tmp_path: Path
 ) -> None:
-    """The store directory is restored to before the last 20 messages, as after a loss of power."""
+    """The store directory is restored to before the last 20 messages, as after a power failure."""
     folder, before = tmp_path / "nats", tmp_path / "before"
     prefix = settings.subjects[0].removesuffix(".>")
     async with killable_nats(folder) as server:
@@ -125,7 +125,7 @@ async def test_a_stream_that_lost_its_tail_and_assigns_sequences_again_loses_not
     async with killable_nats(folder) as server:
         settings = settings.model_copy(update={"nats_url": server.url})
         async with log_and_client(settings) as (log, client):
-            # as many new ones as were lost: every sequence that is stored is there again, with another message
+            # as many new ones as were lost: every stored sequence exists again, with another message
             await publish(client, prefix, 20, start=100)
             async with ingester(settings):
                 events = await wait_for_events(log, 60)

@@ -162,7 +162,7 @@ async def test_consumers_that_prevent_trimming_are_reported_with_how_much_and_si
     await trim(js, await _done(js, settings, 10), 24, later, report)
     info = await js.stream_info(settings.stream)
     await js.update_stream(info.config, max_bytes=int(info.state.bytes * 1.1))
-    # nothing that anybody needs goes, be the stream full
+    # nothing that anybody needs is removed, even from a full stream
     assert await trim(js, await _done(js, settings, 10), 24, moment.now(), report) == 0
     await js.delete_consumer(settings.stream, "forgotten")
     assert await trim(js, await _done(js, settings, 10), 24, moment.now(), report) == 9

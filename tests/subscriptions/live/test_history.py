@@ -42,7 +42,7 @@ async def hub(log: Log, feed: Feed) -> AsyncIterator[Hub]:
 
 
 class ItemSink:
-    """Hands items to a test one by one, and takes no text before the test has received the previous one."""
+    """Passes items to a test one by one, and accepts no text before the test has received the previous one."""
 
     def __init__(self) -> None:
         self._items: list[Item] = []
@@ -151,7 +151,7 @@ async def test_a_lost_batch_is_filled_from_the_log_and_reported(
 ) -> None:
     async with _following(hub, EVERYTHING, 0) as items:
         await _until(items, LiveStart)
-        await _store(log, 5)  # nobody tells the feed
+        await _store(log, 5)  # without notifying the feed
         await client.publish(live_batch.subject(settings.stream), live_batch.heartbeat(5, await seal_of(log)))
         assert isinstance((await _until(items, LiveStart))[0], LiveBreak)
         await _store(log, 5)

@@ -89,7 +89,7 @@ async def test_a_page_of_large_events_is_small_and_one_of_small_events_is_large(
     await teller.store(*[{}] * 400)
     async with subscriber(hub, EVERYTHING, 400, sink := Counting()):
         await sink.has(*range(401, 841))
-        # what waits beside the one that is being sent
+        # what waits besides the one that is being sent
         assert max(pages[:39]) * LARGE < 1.5 * paging.MOST_BYTES
         assert max(pages) == paging.MOST - 1
 
@@ -139,7 +139,7 @@ async def test_what_was_lost_live_is_read_once_for_all_and_reported(hub: Hub, te
         for sink in sinks:
             await stack.enter_async_context(subscriber(hub, EVERYTHING, 0, sink, render=lambda: renderer))
         await until_live(*sinks)
-        await teller.store(*[{}] * 5)  # nobody is told
+        await teller.store(*[{}] * 5)  # without an announcement
         await teller.happen(2)
         await teller.store(*[{}] * 5)
         await teller.beat(12)
@@ -257,7 +257,7 @@ async def test_a_log_that_was_dropped_and_recreated_is_read_from_its_beginning(
             await teller.happen(1)
             await until(lambda: sink.positions == [3, 4, 5, 6, 7, 1, 2, 3])
             await late.has(1, 2, 3)
-    # with positions of the log that there is, for cursors are made of them
+    # with positions that exist in the log, since cursors are made of them
     assert [text for text in sink.texts if text.startswith("LiveBreak")] == [f"LiveBreak {LiveBreak(0)}"] * 2
 
 

@@ -1,4 +1,4 @@
-"""Replays: the log as it was at the start, with the original pauses between events, times a factor."""
+"""Replays: the log as it was at the start, with the original pauses between events, multiplied by a factor."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -166,7 +166,7 @@ async def test_a_replay_ends_when_the_log_is_recreated_meanwhile(log: Log) -> No
         with pytest.raises(WrongLog, match="replaced by another during the replay"):
             async for item in items:
                 heard.append(item)
-    assert positions(heard) == [*range(1, paging.FIRST + 1)]  # the page that had been read
+    assert positions(heard) == [*range(1, paging.FIRST + 1)]  # the page that was read before
 
 
 async def test_it_sleeps_by_the_clock_of_the_loop_by_default(log: Log) -> None:

@@ -247,7 +247,7 @@ async def test_a_listener_that_fails_is_notified_again_and_freezes_nobody(
         await teller.happen(1)
         await until(lambda: good.heard == 1)
         before = bad.missed_at
-        await until(lambda: bad.missed_at > before)  # came and missed have failed, and it was told once more
+        await until(lambda: bad.missed_at > before)  # `came` and `missed` have failed, and it was notified once more
         await teller.happen(1)
         await until(lambda: good.heard == bad.heard == 2)
 
@@ -310,7 +310,7 @@ async def test_a_value_that_cannot_be_compared_is_an_error_for_its_subscribers_a
     asked = SharedQuery("k", TypePatterns(("a.b",)), 0.0, read, mark)
     async with aclosing(readings.follow(asked)) as first, asyncio.timeout(60):
         assert await anext(first) == 1
-        with pytest.raises(Broken):  # when the first word of the feed has it read anew
+        with pytest.raises(Broken):  # when the first message of the feed makes it read again
             await anext(first)
         async with aclosing(readings.follow(asked)) as second:
             assert await anext(second) == 1

@@ -25,7 +25,7 @@ def test_a_time_is_exact_to_the_microsecond(microseconds: int, unit: Any) -> Non
     written = format(Decimal(microseconds) / UNITS[unit], "f")
     expected = EPOCH + timedelta(microseconds=microseconds)
     assert datetime.fromisoformat(CONVERSIONS[unit](written)) == expected
-    if abs(microseconds) < 10**15:  # what a float has room for
+    if abs(microseconds) < 10**15:  # as much as a float can hold
         assert datetime.fromisoformat(CONVERSIONS[unit](orjson.loads(written))) == expected
     assert datetime.fromisoformat(CONVERSIONS["nanoseconds"](str(microseconds * 1000 + 999))) == expected
 
@@ -57,7 +57,7 @@ def test_times_since_1970_are_converted(unit: str, value: object, time: str) -> 
 )
 def test_what_is_not_a_time_is_refused(value: object) -> None:
     message = mapped_messages.open_message({"timestamp": {"path": ["ts"], "as": "seconds"}}, {"ts": value})
-    if value == "":  # is as good as none
+    if value == "":  # counts as missing
         assert message.fields["timestamp"] == 1
     else:
         assert message.code == "INVALID_TIMESTAMP"

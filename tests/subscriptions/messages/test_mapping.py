@@ -109,7 +109,7 @@ def test_words_of_the_subject_may_name_the_type_and_the_aggregate() -> None:
 )
 def test_words_are_counted_from_one_and_joined_by_dots(words: Any, type: str | None) -> None:
     fields = mapped_messages.fields({"type": {"subject": words}}, {}, "a.b.c.d")
-    assert fields["type"] == (type or "b.c.d")  # that of the subject, where the words are not there
+    assert fields["type"] == (type or "b.c.d")  # the subject's type, if the words are missing
 
 
 def test_headers_are_found_in_any_case() -> None:
@@ -124,7 +124,7 @@ def test_a_key_may_contain_a_dot_and_a_path_may_lead_into_a_list() -> None:
     content = {"user.id": "ada", "items": [{"id": "a"}, {"id": "b"}]}
     fields = mapped_messages.fields(mapping, content)
     assert (fields["userId"], fields["aggregateId"]) == ("ada", "b")
-    assert fields["extensions"] == {"items": content["items"]}  # its places would be others without what was taken
+    assert fields["extensions"] == {"items": content["items"]}  # otherwise its indexes would change
 
 
 def test_members_that_are_not_mapped_are_extensions_whatever_their_names() -> None:
@@ -353,14 +353,14 @@ def _is_part(part: Any, whole: Any) -> bool:
 def test_every_leaf_of_a_message_is_kept_in_the_event(tree: dict[str, Any], mapping: dict[str, Any]) -> None:
     content = _with_leaves(tree, (f"leaf{n}" for n in itertools.count()))
     message = mapped_messages.open_message(mapping, content)
-    if isinstance(message, RejectedMessage):  # a member that is a text has no place for an object
+    if isinstance(message, RejectedMessage):  # an object cannot be added to a member that is a text
         assert message.code == "INVALID_FIELD"
         return
     fields = {name: value for name, value in message.fields.items() if name != "timestamp"}
     assert set(_leaves(content)) <= set(_leaves(fields))
     extensions = fields.get("extensions", {})
     assert _is_part(extensions, content)
-    # and no more than what was not taken is left there, but for lists
+    # and nothing but what was not taken is left there, except in lists
     members = {name: value for name, value in fields.items() if name != "extensions"}
     if not any("[" in orjson.dumps(value).decode() for value in content.values()):
         assert not set(_leaves(extensions)) & set(_leaves(members))

@@ -252,11 +252,11 @@ def test_a_file_that_is_broken_in_any_way_is_reported_without_its_content(
     file = tmp_path_factory.getbasetemp() / "broken"
     text = f"{before}{seed[:cut]}{after}"
     assume(seed not in text)
-    # two bits of the last character mean nothing, so that another one can make the same seed
+    # two bits of the last character mean nothing, so another character can give the same seed
     assume(text.strip()[:-1] != seed[:-1])
     file.write_text(text)
     path, ca = str(file), certificates.ca  # reading all of the system's CAs each time would take a minute
-    # also where the secret was put in place of the path
+    # even if the secret was given in place of the path
     for access in (
         Access(credentials_file=path),
         Access(nkey_file=path),

@@ -208,7 +208,7 @@ async def test_a_client_that_is_disconnected_without_a_reason_tries_again_for_th
         if word := next(words):
             writer.write(word)
         else:
-            # as a server does that closes with something unread: what it said is lost
+            # as when a server closes with unread data: what it sent is lost
             linger = struct.pack("ii", 1, 0)
             writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         writer.close()

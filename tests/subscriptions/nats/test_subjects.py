@@ -59,7 +59,7 @@ def test_a_type_follows_from_its_subject(type: str, subjects: list[str]) -> None
         assert all(prefix_of(pattern) is not None for pattern in subjects)
         return
     assert any(covers(pattern, subject) for pattern in subjects)
-    if subject not in subjects:  # a subject without a wildcard leaves it to the message to name the type
+    if subject not in subjects:  # with a subject without a wildcard, the message must name the type
         assert type_of(subject, subjects) == type
 
 

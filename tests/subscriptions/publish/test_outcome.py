@@ -112,7 +112,7 @@ async def test_several_events_are_answered_in_order(client: Client, subject_pref
     for _ in range(2):
         answer = await _publish(client, f"{subject_prefix}.user.updated", events)
         assert answer == {"events": [{"messageId": f"m{n}", "position": n + 1, "version": n + 1} for n in range(3)]}
-    # of two that were stored and one that was not, nothing is
+    # if two were stored and one was not, none of the group is
     answer = await _publish(client, f"{subject_prefix}.user.updated", [*events[:2], {**USER, "messageId": "new"}])
     assert answer["code"] == "ID_REUSED"
 

@@ -175,7 +175,7 @@ async def test_a_server_that_is_killed_repeatedly_loses_and_repeats_nothing_and_
             own.kill()
             await own.start()
         await publishing
-    assert publisher.duplicates == 0  # what it sends again itself does not count
+    assert publisher.duplicates == 0  # its own repetitions do not count
 
     async with await connect(own.url, "test") as client:
         assert await numbers(client.jetstream(), "EVENTS") == list(range(2000))

@@ -22,7 +22,7 @@ from eventscope.subscriptions.publish.retry import Retrier, RetryRefused, header
 from tests.support.until import until
 
 SECONDS = 60.0
-# what no ingester takes while user 42 does not exist, and every ingester once it does
+# rejected by every ingester while user 42 does not exist, and accepted once it does
 WAITS: dict[str, Any] = {"aggregateType": "user", "aggregateId": "42", "data": {"name": "Grace"}}
 AT_1 = {EXPECTED_VERSION: "1"}
 
@@ -85,7 +85,7 @@ async def test_a_message_without_an_id_is_stored_once_however_often_it_is_retrie
     await retrier.send(message)
     await retrier.settle(SECONDS)
     await retrier.remove_answered()
-    # behind a fourth one that was taken, the others have been too
+    # once a fourth one has been handled after them, the others have been too
     await client.jetstream().publish(subject, b'{"messageId": "last"}')
     await until(lambda: pages.event(log, "last"))
     [event, last] = await stored(log)

@@ -96,8 +96,8 @@ async def test_of_forged_answers_and_a_true_one_after_them_only_the_true_one_is_
         unsigned = [*NO_ANSWERS, FORGED]
         forged = [
             seal.seal_answer(FORGED, place, message.data, b"f" * 32),
-            seal.seal_answer(FORGED, f"{place}0", message.data, key),  # a true one, to somebody else
-            seal.seal_answer(FORGED, place, b"{}", key),  # or to another message
+            seal.seal_answer(FORGED, f"{place}0", message.data, key),  # a genuine one, for somebody else
+            seal.seal_answer(FORGED, place, b"{}", key),  # or for another message
             Seal(key, 1).on(FORGED[1:-1]),
             seal.seal_answer(FORGED, place, message.data, key)[:-1] + b" ",
         ]

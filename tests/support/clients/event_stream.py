@@ -60,7 +60,7 @@ async def open_stream(
     accept: str = EVENTS,
     method: str = "POST",
     path: str = "/graphql",
-    headers: Any = None,  # names and values; as a mapping it could not be told from variables that are spread
+    headers: Any = None,  # names and values; a mapping could not be distinguished from variables that are spread
     **variables: object,
 ) -> AsyncIterator[Stream]:
     """The stream of an operation, for the length of the block."""
