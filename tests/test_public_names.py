@@ -45,13 +45,13 @@ def test_the_program_does_not_load_what_only_services_need() -> None:
     assert "nats" not in loaded_by("from eventscope import VersionConflict")
 
 
-def test_each_public_name_is_what_the_client_or_the_errors_have_by_that_name() -> None:
+def test_each_public_name_is_the_object_that_the_client_or_the_errors_define() -> None:
     for name in eventscope.__all__:
         homes = [module for module in (event, filters, service, subscription, errors) if hasattr(module, name)]
         assert {id(getattr(module, name)) for module in homes} == {id(getattr(eventscope, name))}, name
 
 
-def test_editors_find_the_public_names_and_others_are_missing() -> None:
+def test_editors_find_the_public_names_and_no_others() -> None:
     assert set(eventscope.__all__) <= set(dir(eventscope))
 
     with pytest.raises(AttributeError, match="module 'eventscope' has no attribute 'Nothing'"):
@@ -70,7 +70,7 @@ def test_the_errors_that_the_client_raises_are_public() -> None:
 
 
 @pytest.mark.parametrize("page", ["README.md", *(f"docs/{name}.md" for name in ("publishing", "migrating", "live"))])
-def test_guides_import_public_names_only(page: str) -> None:
+def test_guides_import_only_public_names(page: str) -> None:
     lines = (ROOT / page).read_text().splitlines()
     imports = [line for line in lines if line.startswith(("from eventscope", "import eventscope"))]
     assert all(line.startswith("from eventscope import ") for line in imports), imports

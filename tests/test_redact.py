@@ -94,7 +94,7 @@ def test_an_unescaped_password_is_not_shown_either(user: str, password: str) -> 
         ("", ""),
     ],
 )
-def test_what_helps_to_find_the_server_is_shown(address: str, text: str) -> None:
+def test_the_parts_of_an_address_that_help_to_find_the_server_are_shown(address: str, text: str) -> None:
     assert redacted(address) == text
 
 
@@ -210,7 +210,7 @@ def test_wrong_settings_passed_by_a_program_are_not_repeated() -> None:
 
 
 @given(st.text(max_size=10), st.sampled_from(ADDRESSES), st.sampled_from(["", "'", '"', ")", ",", ": x", " y"]))
-def test_no_secret_of_an_address_is_left_in_a_text(before: str, address: str, after: str) -> None:
+def test_no_secret_of_an_address_remains_in_a_text(before: str, address: str, after: str) -> None:
     text = f"{before} {address}{after}"
     assert not leaks(redacted_text(text))
     record = logging.LogRecord("n", logging.ERROR, "", 0, "%s", (text,), None)
@@ -259,7 +259,9 @@ def test_no_command_reveals_a_secret_or_ends_in_a_traceback_even_when_everything
     assert "Traceback" not in done.stderr
 
 
-async def test_the_password_of_an_api_goes_into_a_header_and_into_no_log(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_password_of_an_api_is_sent_in_a_header_and_appears_in_no_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     caplog.set_level(logging.DEBUG)
     heard: list[str] = []
 

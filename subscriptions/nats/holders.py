@@ -32,11 +32,11 @@ class Holder:
         return max(0, now - self.active) / moment.HOUR
 
     def describe(self, now: int, before: int, first: int) -> str:
-        """In words: how many messages before a sequence stay for it, and how long it has been idle."""
+        """In words: how many messages before a sequence are kept for it, and how long it has been idle."""
         return f"{self.name} ({self.count(before, first)} messages, idle for {self.idle_hours(now):.1f} h)"
 
     def count(self, before: int, first: int) -> int:
-        """How many of the messages from `first` on and before `before` stay for it."""
+        """How many of the messages from `first` on and before `before` are kept for it."""
         return max(0, before - max(self.next, first))
 
 

@@ -151,7 +151,7 @@ def _set(name: str, index: int, **changes: object) -> Spoil:
         ),
     ],
 )
-def test_a_violation_is_found(right: LogContents, spoil: Spoil, kind: Kind) -> None:
+def test_every_violation_is_found(right: LogContents, spoil: Spoil, kind: Kind) -> None:
     assert kind in _kinds_after(right, spoil)
 
 

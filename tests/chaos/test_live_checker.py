@@ -94,7 +94,7 @@ def _rename(entries: list[Entry]) -> None:
         pytest.param(lambda entries: entries.append(Anomaly("closed with 1011")), {Kind.WRONG}, id="an end for good"),
     ],
 )
-def test_a_violation_is_found(spoil: Spoil, kinds: set[Kind]) -> None:
+def test_every_violation_is_found(spoil: Spoil, kinds: set[Kind]) -> None:
     entries = list(RIGHT)
     spoil(entries)
     assert _found(entries) == kinds

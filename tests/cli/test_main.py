@@ -55,9 +55,7 @@ def test_without_servers_the_error_names_the_missing_setting_even_if_the_port_is
 
 
 @pytest.mark.parametrize("arguments", [("ingest",), ("serve", "--no-ingest")])
-def test_a_mongodb_that_cannot_be_reached_is_named_without_its_password(
-    arguments: tuple[str, ...], nats_url: str
-) -> None:
+def test_an_unreachable_mongodb_is_named_without_its_password(arguments: tuple[str, ...], nats_url: str) -> None:
     url = f"mongodb://ada:secret@127.0.0.1:{free()}/"
     said = _refusal(_run(*arguments, MONGO_URL=url, NATS_URL=nats_url, PORT="0"))
     assert "MongoDB cannot be reached" in said
@@ -66,7 +64,7 @@ def test_a_mongodb_that_cannot_be_reached_is_named_without_its_password(
 
 
 @pytest.mark.parametrize("arguments", [("ingest",), ("serve", "--no-ingest")])
-def test_a_nats_that_cannot_be_reached_is_named(arguments: tuple[str, ...], mongo_url: str) -> None:
+def test_an_unreachable_nats_is_named(arguments: tuple[str, ...], mongo_url: str) -> None:
     said = _refusal(_run(*arguments, MONGO_URL=mongo_url, NATS_URL=f"nats://127.0.0.1:{free()}", PORT="0"))
     assert "NATS cannot be reached" in said
     assert "EVENTSCOPE_NATS_URL" in said

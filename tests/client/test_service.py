@@ -249,7 +249,7 @@ class TestPublishing:
 
 
 class TestPublishingTogether:
-    async def test_several_events_are_stored_one_after_the_other(self, service: EventsService) -> None:
+    async def test_several_events_are_stored_consecutively(self, service: EventsService) -> None:
         await service.publish_event("user.created", **USER)
         events = [NewEvent("user.updated", {"n": n}, **USER, expected_version=n + 1) for n in range(3)]
         published = await service.publish_events([*events, NewEvent("mail.sent")])

@@ -135,7 +135,9 @@ async def test_unknown_members_of_a_message_are_not_lost(reader: EventsService, 
     assert (event.data, event.extensions) == (None, {"name": "Ada"})
 
 
-async def test_state_is_the_fold_of_the_events_by_the_callers_reducer(reader: EventsService, log: Log) -> None:
+async def test_the_state_is_the_result_of_folding_the_events_with_the_callers_reducer(
+    reader: EventsService, log: Log
+) -> None:
     await fill(log, [_message(n, aggregateType="counter", aggregateId="c") for n in range(250)], FOR_EVER)
 
     def add(total: int, event: Event) -> int:

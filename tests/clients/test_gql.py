@@ -66,7 +66,7 @@ async def test_it_subscribes_over_a_websocket(
         ] == "m3"
 
 
-async def test_it_gets_the_reason_why_a_subscription_is_refused(api: RunningApi) -> None:
+async def test_it_receives_the_reason_why_a_subscription_is_refused(api: RunningApi) -> None:
     async with asyncio.timeout(60), GQL(transport=WebsocketsTransport(url=api.socket_url)) as session:
         with pytest.raises(TransportQueryError, match="not a cursor"):
             await anext(session.subscribe(GraphQLRequest(FEED, variable_values={"after": "x"})))

@@ -169,7 +169,7 @@ async def test_a_client_with_a_cursor_of_another_log_tries_once_and_stops(
     assert asked.endswith(" 1.0")
 
 
-async def test_the_answer_to_curl_is_as_shown(settings: Settings, log: Log, client: Client) -> None:
+async def test_the_answer_to_curl_is_the_one_that_is_shown(settings: Settings, log: Log, client: Client) -> None:
     if shutil.which("curl") is None:
         leave_out("there is no curl on this machine")
     settings = settings.model_copy(update={"port": free()})

@@ -29,5 +29,5 @@ def test_a_message_becomes_the_event_that_is_shown(example: list[str]) -> None:
     assert outcome(Settings(), by_pattern, sample) == {"event": orjson.loads(event)}
 
 
-def test_there_are_three_examples() -> None:
+def test_the_guide_has_three_examples() -> None:
     assert [len(example) for example in EXAMPLES] == [3, 3, 3]

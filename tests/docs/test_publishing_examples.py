@@ -198,7 +198,7 @@ async def place(
 
 
 @pytest.mark.parametrize(("place", "check"), CHECKS.items(), ids=CHECKS, indirect=["place"])
-async def test_the_example_does_what_it_says(place: Place, check: Check) -> None:
+async def test_each_example_does_what_the_page_says(place: Place, check: Check) -> None:
     await check(place)
 
 

@@ -217,7 +217,7 @@ async def test_incidents_of_the_log_are_found(
     assert found(findings, "ingest lag").startswith("1 message is not stored yet, the oldest for ")
 
 
-async def test_rejected_messages_are_found(
+async def test_rejected_messages_are_reported(
     settings: Settings, log: Log, client: Client, subject_prefix: str, at_work: None
 ) -> None:
     await client.jetstream().publish(f"{subject_prefix}.a", b"no json")
@@ -374,7 +374,9 @@ async def test_it_finds_the_servers_of_a_running_eventscope_dev(tmp_path: Path) 
         await dev.wait()
 
 
-async def test_collections_that_do_not_belong_together_are_found(settings: Settings, log: Log, client: Client) -> None:
+async def test_collections_that_do_not_belong_together_are_reported(
+    settings: Settings, log: Log, client: Client
+) -> None:
     await log.events.insert_one({"_id": 7, "messageId": "foreign"})
     findings = await examine(settings, HERE)
     assert worse(findings)["ingester"] == Level.BROKEN

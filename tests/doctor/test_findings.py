@@ -354,7 +354,7 @@ def test_an_embedded_server_need_not_have_replicas() -> None:
 # the log
 
 
-def test_without_an_ingester_nothing_is_stored() -> None:
+def test_a_missing_ingester_is_reported() -> None:
     assert log_checks.ingester(replace(CHECKPOINT, lease_held=False)).level == BROKEN
     assert log_checks.ingester(replace(CHECKPOINT, lease_held=False, term=0)).level == WARNING
 
@@ -362,7 +362,7 @@ def test_without_an_ingester_nothing_is_stored() -> None:
 @pytest.mark.parametrize(
     ("lag", "level"), [(None, NOTE), (Lag(0, 0.0), OK), (Lag(500, 9.9), OK), (Lag(1, 10.1), WARNING)]
 )
-def test_a_log_that_falls_behind_is_found(lag: Lag | None, level: Level) -> None:
+def test_a_log_that_lags_behind_is_found(lag: Lag | None, level: Level) -> None:
     assert log_checks.lag(lag).level == level
 
 

@@ -13,7 +13,7 @@ def _printed(*findings: Finding) -> str:
     return capture.get()
 
 
-def test_a_finding_without_advice_has_none_below_it() -> None:
+def test_a_finding_without_advice_is_printed_without_any() -> None:
     assert "→" not in _printed(Finding("MongoDB version", Level.OK, "6.0.5", ""))
 
 

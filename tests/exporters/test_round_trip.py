@@ -163,7 +163,7 @@ def test_a_version_is_imported_as_a_claim() -> None:
     assert (stored["version"], stored["claimedVersion"]) == (1, 3)
 
 
-def test_a_message_that_only_looks_a_little_like_an_export_is_a_message(tmp_path: Path) -> None:
+def test_a_line_that_only_resembles_an_export_is_a_message(tmp_path: Path) -> None:
     record = orjson.loads(exported.line(EVENT))
     file = tmp_path / "events.jsonl"
     others = [{**record, "mine": 1}, {k: v for k, v in record.items() if k != "cursor"}]

@@ -232,7 +232,7 @@ async def test_an_export_is_not_resumed_with_other_options(api: RunningApi, tmp_
     assert (tmp_path / "events.jsonl.part").read_bytes() == b"x\n"
 
 
-async def test_standard_output_is_for_programs_and_may_be_closed(
+async def test_an_export_to_standard_output_contains_only_events_and_may_be_cut_short(
     api: RunningApi, settings: Settings, client: Client, log: Log
 ) -> None:
     await publish(client, settings, MESSAGES)

@@ -75,7 +75,7 @@ async def test_a_broken_document_is_an_internal_error_to_subscribers_who_then_co
 
 
 @pytest.mark.parametrize("name", ["a time that is none", "data that JSON has no form for"])
-async def test_over_rest_it_is_a_500_in_json(
+async def test_over_rest_a_broken_document_causes_a_500_in_json(
     api: RunningApi, log: Log, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
     await break_log(log, BROKEN[name])

@@ -199,7 +199,7 @@ async def test_without_matches_every_endpoint_returns_nothing(world: SampleApi) 
         ),
     ],
 )
-async def test_each_parameter_means_what_it_says(
+async def test_each_parameter_has_its_documented_meaning(
     world: SampleApi, endpoint: str, parameters: dict[str, str], wanted: Any
 ) -> None:
     ids = world.those(wanted)
@@ -236,7 +236,7 @@ async def test_the_total_counts_all_that_match_despite_a_limit(world: SampleApi,
         assert len(found["events"]) == min(limit, n)
 
 
-async def test_without_a_limit_there_are_fifty(world: SampleApi) -> None:
+async def test_without_a_limit_fifty_events_are_returned(world: SampleApi) -> None:
     assert len((await answer(world, "history"))["events"]) == 50
 
 
@@ -351,7 +351,7 @@ async def test_an_aggregate_is_identified_by_its_type_and_its_id(world: SampleAp
     assert refusal(await get(world, "aggregate", **given)) == {"code": "BAD_USER_INPUT", "field": missing}
 
 
-async def test_stats_of_one_aggregate_are_of_its_events_alone(world: SampleApi) -> None:
+async def test_stats_of_one_aggregate_cover_only_its_events(world: SampleApi) -> None:
     mine = [e for e in world.events if e.get("aggregateType") == "user" and e.get("aggregateId") == "u1"]
     assert len(mine) > 1
     assert await answer(world, "stats", aggregateType="user", aggregateId="u1") == recounted(mine)

@@ -49,7 +49,7 @@ def ids(items: list[MessageLine | BadLine]) -> list[str]:
     return [item.message["messageId"] for item in items if isinstance(item, MessageLine)]
 
 
-def test_each_line_is_a_message(folder: Folder) -> None:
+def test_each_line_becomes_a_message(folder: Folder) -> None:
     full = {
         "type": "user.created",
         "messageId": "m1",
@@ -69,7 +69,7 @@ def test_each_line_is_a_message(folder: Folder) -> None:
     ]
 
 
-def test_a_version_is_whatever_the_file_says(folder: Folder) -> None:
+def test_a_version_is_imported_as_the_file_states_it(folder: Folder) -> None:
     rows = ["tick,1", "tick,-3", "tick,0", "tick,2.1", "tick,v4", "tick,"]
     found = [message.get("version") for message in messages(folder.csv("\n".join(["type,version", *rows])))]
     assert found == [1, -3, 0, "2.1", "v4", None]
@@ -113,7 +113,7 @@ def test_a_bad_line_is_reported_with_its_number_and_reason_and_the_others_are_re
     assert last == MessageLine(3, orjson.loads(good))
 
 
-def test_columns_are_fields_of_a_message(folder: Folder) -> None:
+def test_columns_become_fields_of_a_message(folder: Folder) -> None:
     content = (
         "type,messageId,timestamp,aggregateType,aggregateId,version,userId,data,metadata\n"
         'user.created,m1,2026-11-23T07:00:00Z,user,7,1,u0,"{""name"": ""Zoë, ""}","{""ip"": ""192.0.2.1""}"\n'

@@ -65,7 +65,7 @@ def test_a_commit_is_an_event_of_its_branch_that_causes_events_of_its_files(work
     assert (updated["metadata"]["linesAdded"], updated["metadata"]["linesRemoved"]) == (2, 1)
 
 
-def test_a_rename_begins_the_new_path_and_ends_the_old_one(workshop: Workshop) -> None:
+def test_a_rename_creates_the_new_path_and_deletes_the_old_one(workshop: Workshop) -> None:
     workshop.commit("Begin", old="one\ntwo\nthree\nfour\n")
     workshop.git("mv", "old", "new")
     hash = workshop.commit("Rename", new="one\ntwo\nthree\n4\n")
@@ -166,7 +166,7 @@ def test_a_merge_stands_for_all_that_it_brought_in_and_its_commits_are_recorded_
     assert remaining_files(events) == workshop.files("ls-files", "-z") == {"a", "left", "right"}
 
 
-def test_without_a_branch_the_commits_are_those_of_the_repository(workshop: Workshop) -> None:
+def test_without_a_branch_the_commits_belong_to_the_repository(workshop: Workshop) -> None:
     workshop.git("switch", "--quiet", "--detach", workshop.commit("Begin"))
 
     assert [event["aggregateId"] for event in workshop.events()] == ["repository"]

@@ -16,7 +16,7 @@ from tests.importers.support.workshop import Workshop
 pytestmark = pytest.mark.processes
 
 
-def test_a_repository_without_a_commit_has_no_history(workshop: Workshop) -> None:
+def test_a_repository_without_commits_has_no_history(workshop: Workshop) -> None:
     assert workshop.events() == []
     assert git_history.read(str(workshop.folder)).commits == 0
 
@@ -121,7 +121,7 @@ def test_output_that_is_cut_off_is_an_error(workshop: Workshop) -> None:
         raise EOFError
 
 
-def test_reading_may_stop_at_any_event(workshop: Workshop) -> None:
+def test_reading_a_history_may_stop_at_any_event(workshop: Workshop) -> None:
     for number in range(20):
         workshop.commit(str(number), a=f"{number}\n")
 

@@ -11,7 +11,9 @@ from eventscope.metrics.side_server import serve_beside
 from eventscope.processes.ports import HOST, free
 
 
-async def test_its_start_and_end_are_not_logged_as_those_of_the_process(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_start_and_end_of_a_side_server_are_not_logged_as_those_of_the_process(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     caplog.set_level(logging.INFO)
     port = free()
     async with serve_beside(HOST, port, [alive()]), httpx.AsyncClient() as http:

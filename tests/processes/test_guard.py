@@ -53,7 +53,7 @@ async def test_a_guarded_command_gets_its_own_signals_and_exit_code(before: list
 
 
 @pytest.mark.parametrize("before", [guard_command([]), WATCHED])
-def test_a_command_starts_with_nothing_to_read(before: list[str]) -> None:
+def test_a_guarded_command_starts_with_nothing_to_read(before: list[str]) -> None:
     done = subprocess.run([*before, "cat"], stdin=lifeline(), capture_output=True, check=True)
     assert done.stdout == b""
 

@@ -16,7 +16,7 @@ def test_without_a_size_a_page_has_the_default_one() -> None:
     assert request(None, None) == PageRequest(DEFAULT, backward=False, after=None, before=None)
 
 
-def test_last_counts_from_the_end() -> None:
+def test_last_takes_entries_from_the_end() -> None:
     assert request(None, "a", 7, "b") == PageRequest(7, backward=True, after="a", before="b")
 
 

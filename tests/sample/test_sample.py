@@ -77,7 +77,7 @@ def test_ids_are_unique_and_time_moves_forward(events: list[dict[str, Any]]) -> 
     assert times == sorted(times)
 
 
-def test_everything_begins_once_and_nothing_happens_after_its_end(events: list[dict[str, Any]]) -> None:
+def test_everything_is_created_once_and_nothing_happens_after_its_end(events: list[dict[str, Any]]) -> None:
     for types in histories(events).values():
         assert types[0].endswith(".created")
         assert not any(type.endswith((".created", ".deleted")) for type in types[1:-1])
@@ -132,7 +132,7 @@ def test_every_event_records_who_acted_and_why(events: list[dict[str, Any]]) -> 
     assert all(email.isascii() and email.endswith("@example.com") for email in emails)
 
 
-def test_customers_walk_and_do_not_fly(events: list[dict[str, Any]]) -> None:
+def test_customers_move_at_walking_speed(events: list[dict[str, Any]]) -> None:
     at: dict[str, tuple[float, float]] = {}
     for event in events:
         if event["type"] == "user.location.updated":
@@ -143,7 +143,7 @@ def test_customers_walk_and_do_not_fly(events: list[dict[str, Any]]) -> None:
             at[event["aggregateId"]] = place
 
 
-def test_the_town_neither_empties_nor_overflows() -> None:
+def test_the_number_of_customers_and_vendors_stays_within_limits() -> None:
     users = vendors = 0
     for number, event in enumerate(islice(business(7, START), 50_000)):
         users += (event["type"] == "user.created") - (event["type"] == "user.deleted")

@@ -67,7 +67,7 @@ async def test_a_cursor_that_is_not_ours_is_refused_before_anything_is_read(worl
     assert reads == {}
 
 
-async def test_a_cause_is_the_event_of_that_id_or_null(world: SampleApi) -> None:
+async def test_a_cause_is_the_event_with_that_id_or_null(world: SampleApi) -> None:
     answer = await world.api.ask("{ events(first: 1000, order: OLDEST_FIRST) { nodes { causationId cause { id } } } }")
     known = set(world.those())
     wanted = [event.get("causationId") for event in world.events]

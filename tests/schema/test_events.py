@@ -132,7 +132,7 @@ async def test_without_a_size_a_page_has_the_newest_fifty(world: SampleApi) -> N
 
 
 @pytest.mark.parametrize("size", [17, 100, 281, 1000])
-async def test_the_pages_forwards_equal_the_reversed_pages_backwards_and_the_whole_log(
+async def test_paging_forwards_gives_the_whole_log_and_the_reverse_of_paging_backwards(
     world: SampleApi, size: int
 ) -> None:
     for order, whole in (("OLDEST_FIRST", world.those()), ("NEWEST_FIRST", world.those()[::-1])):

@@ -135,7 +135,7 @@ async def test_pages_by_pattern_are_those_of_the_log(flood: Flood, patterns: lis
     ],
     ids=lambda one: one if isinstance(one, str) else "",
 )
-async def test_patterns_within_other_conditions_mean_the_same(
+async def test_patterns_within_other_conditions_have_the_same_meaning(
     flood: Flood, name: str, filter: dict[str, Any], means: Callable[[Any], bool]
 ) -> None:
     query = """query ($filter: EventFilter) { events(filter: $filter, order: OLDEST_FIRST, first: 1000) {
@@ -240,7 +240,7 @@ async def test_an_invalid_first_is_refused(flood: Flood, field: str, first: int,
     await flood.api.ask(f"query ($n: Int) {{ stats {{ {field}(first: $n) {{ {of} }} }} }}", n=None)
 
 
-async def test_a_histogram_that_would_be_megabytes_is_refused(flood: Flood, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_histogram_of_several_megabytes_is_refused(flood: Flood, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stats_resolver, "MOST_CHARACTERS", 100_000)
     error = await flood.api.refusal("{ stats { histogram(by: TYPE) { key } } }")
     assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": "first"}

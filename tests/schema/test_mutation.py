@@ -85,7 +85,7 @@ async def test_of_two_hundred_writers_exactly_one_wins_each_version(api: str, lo
         assert lost == [conflict] * 199
 
 
-async def test_several_events_are_stored_one_after_the_other(api: str, log: Log, ingesting: None) -> None:
+async def test_several_events_are_stored_consecutively(api: str, log: Log, ingesting: None) -> None:
     events = [
         {"type": f"user.{verb}", "aggregateType": "user", "aggregateId": "42"}
         for verb in ("created", "updated", "deleted")
@@ -137,7 +137,7 @@ async def test_a_negative_expectation_is_refused_before_it_is_published(api: str
         assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": "expectedVersion"}
 
 
-async def test_what_cannot_be_published_is_refused_before_it_is(api: str, settings: Settings) -> None:
+async def test_what_cannot_be_published_is_refused_beforehand(api: str, settings: Settings) -> None:
     for event in (
         {"type": "two words"},
         {"type": "a.b", "data": 2**70},

@@ -49,7 +49,7 @@ def test_the_root_fields_have_the_names_that_clients_know() -> None:
     assert set(start.values) == {"BEGINNING", "NOW"}
 
 
-def test_everything_in_the_schema_is_described_in_a_sentence() -> None:
+def test_everything_in_the_schema_has_a_description_of_whole_sentences() -> None:
     """This covers types, fields, arguments, values of enums, fields of inputs and directives."""
     schema = build_schema(PRINTED.read_text())
     assert [name for name, said in _described(schema) if not (said and said[0].isalnum() | (said[0] == "`"))] == []

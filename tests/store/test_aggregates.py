@@ -172,7 +172,9 @@ async def test_an_aggregate_is_deleted_by_its_own_event_and_restored_by_another(
     assert not await deleted("user.restored")
 
 
-async def test_pages_by_last_change_and_by_creation_differ(log: Log, appender: Appender, clock: Clock) -> None:
+async def test_pages_by_last_change_and_by_creation_have_different_orders(
+    log: Log, appender: Appender, clock: Clock
+) -> None:
     await appender.store(event(of=("a", "1")), event(of=("a", "2")), event(of=("a", "3")), event(of=("a", "1")))
     changed = await aggregates.aggregates(log, AggregateCriteria(), limit=2)
     assert [(one.id, one.place) for one in changed] == [("1", 4), ("3", 3)]

@@ -13,7 +13,7 @@ from eventscope.store.write.writer import writing
 from tests.store.support.appender import FOREVER, NOON, Appender, event
 
 
-async def test_the_last_incidents_are_kept_and_all_are_counted(log: Log) -> None:
+async def test_the_latest_incidents_are_kept_and_all_are_counted(log: Log) -> None:
     assert await incidents.read(log) == Incidents()
     for n in range(1, incidents.MOST_LAST + 3):
         await incidents.note(log, str(n))

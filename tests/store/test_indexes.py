@@ -90,7 +90,7 @@ def test_a_page_deep_in_the_log_costs_what_the_first_one_costs(busy: Explainer, 
             assert 0 < looked.returned <= looked.examined <= looked.returned + 10
 
 
-def test_the_thousandth_page_is_a_range_of_keys_like_the_first(busy: Explainer) -> None:
+def test_the_thousandth_page_is_read_as_a_range_of_keys_like_the_first(busy: Explainer) -> None:
     looked = []
     for page in (1, 2, 999, 1000):
         place = (page - 1) * 15

@@ -230,7 +230,7 @@ def stage(request: pytest.FixtureRequest, mongo_url: str) -> Iterator[Stage]:
 
 @given(st.lists(STEPS, max_size=40))
 @settings(max_examples=60, deadline=None)
-def test_the_log_is_what_plain_python_makes_of_the_stream(stage: Stage, steps: list[Step]) -> None:
+def test_the_log_equals_what_plain_python_computes_from_the_stream(stage: Stage, steps: list[Step]) -> None:
     stage.play(steps)
 
 

@@ -76,7 +76,7 @@ async def test_an_unsuitable_index_is_reported_with_the_command_that_drops_it(
     await prepare(bare)
 
 
-async def test_an_index_that_is_in_nobodys_way_stays(bare: Log) -> None:
+async def test_an_index_that_causes_no_conflict_stays(bare: Log) -> None:
     await bare.events.create_index("messageId", name="not unique")
     await prepare(bare)
     assert (await bare.events.index_information())["messageId_1"]["unique"]

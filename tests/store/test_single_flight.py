@@ -79,7 +79,7 @@ async def test_a_caller_that_stops_waiting_stops_nobody_else(source: Source) -> 
     assert await waiting[1] == 0
 
 
-async def test_an_error_that_nobody_waits_for_any_more_is_not_reported(source: Source) -> None:
+async def test_an_error_that_no_caller_awaits_any_more_is_not_logged(source: Source) -> None:
     # the loop would warn about it, and warnings are errors here
     flight = SingleFlight[int]()
     source.value = -1

@@ -27,7 +27,7 @@ EXPORTED = {
 }
 
 
-def test_nothing_that_the_shell_exports_is_left() -> None:
+def test_no_exported_variable_of_the_shell_remains() -> None:
     assert not list(filter(is_foreign, os.environ))
     assert Settings() == Settings.model_construct()
 
@@ -51,4 +51,4 @@ async def test_tests_pass_with_all_kinds_of_exported_variables() -> None:
     assert run.returncode == 0, said.decode()[-5000:]
 
 
-HERE = (test_nothing_that_the_shell_exports_is_left, test_the_data_of_this_project_is_not_used)
+HERE = (test_no_exported_variable_of_the_shell_remains, test_the_data_of_this_project_is_not_used)

@@ -207,7 +207,7 @@ async def test_our_own_pages_and_typed_addresses_are_answered(
     assert (await ask(http, method, path, accept)).status_code == 200
 
 
-async def test_a_link_on_another_site_leads_to_the_page(http: httpx.AsyncClient) -> None:
+async def test_a_link_on_another_site_opens_the_page(http: httpx.AsyncClient) -> None:
     browser = {"accept": "text/html,*/*;q=0.8", "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
     response = await http.get("/graphql", params=QUERY, headers=browser)
     assert (response.status_code, response.headers["content-type"]) == (200, "text/html; charset=utf-8")

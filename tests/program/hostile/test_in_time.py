@@ -19,7 +19,7 @@ from tests.support.clients.websocket import open_socket, subscribe
 from tests.support.killable_servers import freeze
 from tests.support.processes import mongod_process
 
-LONG = 60.0  # how long the store would wait; without the next one, it is what an operation may take
+LONG = 60.0  # seconds that the store may wait, which is also the limit of an operation if no shorter one is set
 SHORT = 0.3
 QUESTIONS = ["{ log { head } }", '{ event(id: "x") { id } stats { totalEvents } }']
 SAID = {"message": f"the answer took longer than {LONG:g} seconds; narrow the query"}

@@ -120,7 +120,7 @@ async def test_an_argument_that_cannot_be_converted_is_counted_and_explained_by_
     assert await reasons(world.api.services, filtered, variable) == {UNEXPECTED: 2}
 
 
-async def test_wrong_arguments_are_no_fallback(world: SampleApi) -> None:
+async def test_wrong_arguments_do_not_count_as_a_fallback(world: SampleApi) -> None:
     null = 'query ($p: String = "x") { events(filter: {data: [{path: $p, exists: true}]}) { nodes { id } } }'
     assert await reasons(world.api.services, "{ events(first: 1001) { nodes { id } } }", null, p=None) == {}
 
@@ -134,7 +134,7 @@ async def test_a_selection_too_large_to_compile_is_counted_once(
 
 
 @pytest.mark.parametrize(("module", "name"), [(executor, "MOST_SELECTIONS"), (plan, "MOST_ROOTS")])
-async def test_more_variants_than_are_kept_are_counted_once_for_each_request(
+async def test_a_request_over_the_limit_of_variants_is_counted_once(
     module: object, name: str, world: SampleApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, name, 0)

@@ -57,7 +57,7 @@ async def test_the_same_holds_wherever_events_are_listed(world: SampleApi, query
     assert {"_id": 1, "version": 1} in await read(world, query)
 
 
-async def test_two_selections_of_one_list_are_read_together(world: SampleApi) -> None:
+async def test_two_selections_of_one_list_are_combined_into_one_read(world: SampleApi) -> None:
     [projection] = await read(world, "{ events(first: 5) { nodes { id } } events(first: 5) { nodes { type } } }")
     assert projection == {"_id": 1, "messageId": 1, "type": 1}
 

@@ -55,7 +55,7 @@ def test_a_size_that_no_page_can_have_is_refused_elsewhere(size: Any) -> None:
     assert bill.of({"n": size}) <= 1000
 
 
-def test_each_operation_has_a_bill_of_its_own() -> None:
+def test_each_operation_has_its_own_cost() -> None:
     text = "query A { ...F } query B { log { head } } fragment F on Query { events(first: 9) { nodes { id } } }"
     found = bills(SCHEMA, parse(text))
     assert {name: bill.of(None) for name, bill in found.items()} == {"A": 9, "B": 0}

@@ -44,7 +44,7 @@ async def found(world: SampleApi, filter: dict[str, Any]) -> list[str]:
         ("toVersion", 2),
     ],
 )
-async def test_each_field_means_what_it_says(world: SampleApi, field: str, value: object) -> None:
+async def test_each_field_has_its_documented_meaning(world: SampleApi, field: str, value: object) -> None:
     wanted = world.those(lambda event: means({field: value}, event))
     assert 0 < len(wanted) < len(world.events)
     assert await found(world, {field: value}) == wanted
@@ -69,7 +69,7 @@ async def test_a_star_in_an_event_type_stands_for_any_text_and_nothing_else_is_s
 
 
 @pytest.mark.parametrize("list", ["ids", "eventTypes", "aggregateTypes", "aggregateIds"])
-async def test_an_empty_list_means_no_event(world: SampleApi, list: str) -> None:
+async def test_an_empty_list_matches_no_event(world: SampleApi, list: str) -> None:
     assert await found(world, {list: []}) == []
 
 
@@ -106,12 +106,14 @@ async def test_a_time_may_be_written_in_several_ways(world: SampleApi, written: 
     assert await found(world, {"fromTimestamp": written}) == await found(world, {"fromTimestamp": same})
 
 
-async def test_a_position_may_be_written_as_text(world: SampleApi) -> None:
+async def test_a_position_may_be_written_as_a_string(world: SampleApi) -> None:
     assert await found(world, {"fromPosition": "123"}) == await found(world, {"fromPosition": 123})
 
 
 @pytest.mark.parametrize("hostile", IDS["file"])
-async def test_an_id_that_looks_like_an_operator_or_a_pattern_is_only_that_id(world: SampleApi, hostile: str) -> None:
+async def test_an_id_that_looks_like_an_operator_or_a_pattern_is_taken_literally(
+    world: SampleApi, hostile: str
+) -> None:
     wanted = world.those(lambda event: event.get("aggregateId") == hostile)
     assert wanted
     assert await found(world, {"aggregateId": hostile}) == wanted
@@ -119,7 +121,7 @@ async def test_an_id_that_looks_like_an_operator_or_a_pattern_is_only_that_id(wo
 
 
 @pytest.mark.parametrize("hostile", ['{"$gt": ""}', ".*", "a\0b", "$where", "(", "\\", "{'$ne': null}", "\u202e", ""])
-async def test_a_text_that_looks_like_an_operator_or_a_pattern_finds_nothing_else(
+async def test_a_text_that_looks_like_an_operator_or_a_pattern_is_taken_literally(
     world: SampleApi, hostile: str
 ) -> None:
     for field in ("userId", "correlationId", "causationId", "aggregateType"):
@@ -178,7 +180,7 @@ async def test_an_object_where_a_text_belongs_is_refused(world: SampleApi) -> No
     ],
     ids=str,
 )
-async def test_conditions_on_content_and_nested_filters_mean_what_they_say(
+async def test_conditions_on_content_and_nested_filters_mean_what_the_guide_says(
     world: SampleApi, filter: dict[str, Any]
 ) -> None:
     wanted = world.those(lambda event: means(filter, event))
@@ -202,7 +204,7 @@ async def test_an_empty_or_matches_nothing_and_an_empty_and_matches_everything(w
     assert await found(world, {"or": [{}]}) == world.those()
 
 
-async def test_values_may_be_written_in_the_document_itself(world: SampleApi) -> None:
+async def test_values_may_be_literals_in_the_document(world: SampleApi) -> None:
     answer = await world.api.ask(
         """query ($name: JSON) {
           events(order: OLDEST_FIRST, filter: {
@@ -290,7 +292,7 @@ async def test_a_filter_that_nests_far_too_deeply_is_refused_like_any_other(worl
 @pytest.mark.parametrize(
     "hostile", ["$where", "$gt", "$$ROOT", "a.$b", "\0", "a\0b", "..", "__proto__", "🦉", "$", " "]
 )
-async def test_a_path_or_value_that_looks_like_an_operator_is_only_that(world: SampleApi, hostile: str) -> None:
+async def test_a_path_or_value_that_looks_like_an_operator_is_taken_literally(world: SampleApi, hostile: str) -> None:
     for value in (hostile, {hostile: hostile}, [hostile, {hostile: [hostile]}]):
         for condition in ({"path": hostile, "eq": value}, {"path": "name", "in": [value]}):
             assert await found(world, {"data": [condition]}) == []

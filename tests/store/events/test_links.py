@@ -91,7 +91,7 @@ async def test_a_conversation_is_read_in_the_order_of_the_log(heard: Log, events
     assert await links.conversation(heard, "talk 9", limit=5) == []
 
 
-async def test_causes_are_known_while_they_are_kept(heard: Log) -> None:
+async def test_causes_are_found_while_they_are_kept(heard: Log) -> None:
     assert await links.causes(heard, ["1-3", "1-4", "nobody's"]) == {"1-4": Cause("talk 1", NOON + 4)}
     assert await links.causes(heard, []) == {}
 

@@ -80,7 +80,7 @@ def _types() -> st.SearchStrategy[Filter]:
 
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
-def test_counting_agrees_with_reading(corpus: RandomLog, data: st.DataObject) -> None:
+def test_counting_gives_the_same_number_as_reading(corpus: RandomLog, data: st.DataObject) -> None:
     filter = data.draw(filters(corpus), "filter")
     state: State = data.draw(st.sampled_from(["whole", "tidied"]), "state")
     log = corpus.at(data.draw(moments(corpus), "now"), state)

@@ -62,7 +62,7 @@ def test_so_are_many_type_patterns() -> None:
     assert matcher(TypePatterns((*patterns.patterns, "a.b")))(Inspection(of({}))), "an exact type needs no patterns"
 
 
-def test_so_are_patterns_of_many_pieces_on_many_types_and_on_one_type_they_are_tried_once() -> None:
+def test_so_are_patterns_of_many_pieces_on_many_types_and_each_is_tried_once_per_type() -> None:
     patterns = TypePatterns(tuple(f"*{'a*' * 400}b{n}*" for n in range(25)))
     assert list(matching(matcher(patterns), [of({}, "a" * 1000)] * 5_000)) == []
     with pytest.raises(TooManySteps):

@@ -26,7 +26,7 @@ def test_text_from_a_caller_is_never_a_key(ids: list[str], types: list[str], use
     assert keys(query(filter)) <= {"$and", "$eq", "$in", "messageId", "type", "userId"}
 
 
-def test_no_condition_is_the_query_for_everything() -> None:
+def test_without_conditions_the_query_matches_everything() -> None:
     assert query(EVERYTHING) == {}
 
 

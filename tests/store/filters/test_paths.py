@@ -172,7 +172,7 @@ def test_a_backslash_with_nothing_after_it_is_not_a_path() -> None:
 
 
 @given(keys=st.lists(st.text(min_size=1), min_size=1))
-def test_every_key_can_be_written(keys: list[str]) -> None:
+def test_every_key_can_be_written_in_a_path(keys: list[str]) -> None:
     written = ".".join(key.replace("\\", "\\\\").replace(".", "\\.") for key in keys)
     assert keys_of(written) == tuple(keys)
 

@@ -40,6 +40,6 @@ async def test_a_read_that_is_cancelled_while_it_waits_takes_no_turn_from_others
     await budget.begin()
 
 
-def test_an_operation_has_to_enter_once_it_is_large() -> None:
+def test_an_operation_must_take_a_place_once_it_is_large() -> None:
     budget = ReadBudget()
     assert [budget.spend(size) for size in (1, LARGE - 1, 1)] == [False, False, True]

@@ -213,7 +213,7 @@ async def test_opening_a_log_waits_for_no_server(driver: Driver, swept: None) ->
         pass
 
 
-async def test_a_server_that_was_never_there_is_unavailable(driver: Driver, swept: None) -> None:
+async def test_a_server_that_was_never_running_is_unavailable(driver: Driver, swept: None) -> None:
     async with open_log(f"mongodb://127.0.0.1:{free()}", "test", driver, question_seconds=0.5) as log:
         with pytest.raises(Unavailable, match="MongoDB does not answer now"):
             await synchronise(log)
@@ -336,7 +336,7 @@ def test_a_transaction_that_is_too_large_is_not_the_fault_of_its_content(error: 
         raise error
 
 
-async def test_writes_wait_for_the_majority_and_the_journal(log: Log) -> None:
+async def test_writes_wait_for_a_majority_and_its_journal(log: Log) -> None:
     concern = log.events.write_concern.document
     assert (concern["w"], concern["j"]) == ("majority", True)
     assert log.events.read_concern.level == "majority"

@@ -35,7 +35,7 @@ async def test_members_may_be_in_any_order() -> None:
     assert decode(made["$clusterTime"].raw) == REST["$clusterTime"]
 
 
-async def test_large_documents_are_the_same_wherever_they_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_large_documents_are_the_same_wherever_they_are_split(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(raw, "SMALL", 100)
     made = answer({"cursor": {"firstBatch": DOCUMENTS, "id": 0, "ns": "a.b"}, **REST})
     assert await made.documents(ReadBudget(), DEFAULT_CODEC_OPTIONS) == DOCUMENTS

@@ -149,7 +149,7 @@ async def test_whatever_was_lost_a_recount_refuses_or_repairs_it_and_the_loss_ca
     assert (await recount(log, silent, repair=False)).wrong == []
 
 
-async def test_accepting_a_loss_of_nothing_changes_nothing(log: Log) -> None:
+async def test_accepting_a_loss_when_nothing_is_lost_changes_nothing(log: Log) -> None:
     before, kept = await checkpoint.read(log), await content(log)
     assert (await mended(log, accept_loss=True)).wrong == []
     after = await checkpoint.read(log)
@@ -157,7 +157,7 @@ async def test_accepting_a_loss_of_nothing_changes_nothing(log: Log) -> None:
     assert (after.collections, after.lost, await content(log)) == (before.collections, before.lost, kept)
 
 
-async def test_a_place_further_than_the_newest_message_that_is_left_is_kept(log: Log) -> None:
+async def test_a_place_after_the_newest_remaining_message_is_kept(log: Log) -> None:
     await log.rejected.delete_many({})
     before = await checkpoint.read(log)
     await log.meta.update_one({"_id": checkpoint.ID}, {"$set": {"head": 3}})
@@ -176,7 +176,7 @@ async def test_a_damaged_checkpoint_is_rebuilt_where_it_is_damaged(log: Log, clo
     await write(log, event("new"))
 
 
-async def test_neither_foreign_documents_nor_dropped_rejections_lead_the_numbers_astray(log: Log) -> None:
+async def test_neither_foreign_documents_nor_dropped_rejections_falsify_the_numbers(log: Log) -> None:
     await log.meta.delete_one({"_id": checkpoint.ID})
     await log.meta.insert_one({"_id": quota.ID, "through": 7, "codes": {}})
     await log.events.insert_one({"_id": 99, "messageId": "no event"})
@@ -215,9 +215,7 @@ async def test_heads_of_aggregates_are_not_rebuilt_if_versions_might_be_lost(log
 
 
 @pytest.mark.parametrize("made_anew", [False, True])
-async def test_an_aggregate_is_not_missed_in_a_collection_that_the_log_was_not_written_to(
-    log: Log, made_anew: bool
-) -> None:
+async def test_a_replaced_collection_does_not_make_an_aggregate_seem_missing(log: Log, made_anew: bool) -> None:
     await write(log)  # which records the collections
     assert await version(log, "user", "nobody") is None
     assert await by_name(log, [("user", "nobody")]) == []

@@ -115,7 +115,7 @@ async def test_every_kind_of_error_is_found(
     assert kind in found
 
 
-async def test_a_false_note_of_expired_events_is_found(log: Log, appender: Appender) -> None:
+async def test_a_wrong_note_of_expired_events_is_found(log: Log, appender: Appender) -> None:
     await appender.store(event("a"))
     await log.expirations.insert_one({"_id": "a", "through": 1})
     assert [one.kind for one in await sample.several(log, 0, 1)] == ["expiration"]

@@ -25,7 +25,7 @@ async def size(log: Log) -> int:
     return int(rows[0]["n"]) if rows else 0
 
 
-async def test_while_there_is_room_nothing_happens(log: Log, appender: Appender) -> None:
+async def test_below_the_limit_nothing_is_dropped(log: Log, appender: Appender) -> None:
     await appender.store(*(rejected_message(bytes(KILO)) for _ in range(5)))
     assert await quota.trim(log, 20 * KILO, ENOUGH) is None
     assert await quota.dropped(log) is None

@@ -51,7 +51,7 @@ async def test_of_many_concurrent_requests_one_gets_the_lease(log: Log) -> None:
     assert await checkpoint.read(log) == held
 
 
-async def test_the_holder_renews_its_lease_and_keeps_its_term(log: Log) -> None:
+async def test_the_holder_keeps_its_term_when_it_renews_its_lease(log: Log) -> None:
     ann = await checkpoint.acquire(log, "ann", SHORT)
     assert await checkpoint.acquire(log, "ann", LONG) == ann
     assert await checkpoint.acquire(log, "bob", LONG) is None

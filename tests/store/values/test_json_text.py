@@ -370,7 +370,7 @@ def test_a_value_that_json_would_change_is_refused_with_its_place(value: Any, me
     assert str(caught.value) == message
 
 
-def test_a_list_that_holds_itself_is_refused() -> None:
+def test_a_list_that_contains_itself_is_refused() -> None:
     with pytest.raises(Fault, match="Recursion limit reached"):
         dumps(itself())
 
@@ -391,7 +391,7 @@ values = st.recursive(
 
 
 @given(values)
-def test_whatever_is_written_is_read_as_the_same(value: Any) -> None:
+def test_whatever_is_written_is_parsed_as_the_same_value(value: Any) -> None:
     try:
         text = dumps(value)
     except Fault:

@@ -15,7 +15,7 @@ ANY = st.integers(FIRST, LAST)
 
 
 @given(ANY)
-def test_what_is_written_as_text_is_read_as_the_same_moment(at: int) -> None:
+def test_a_moment_written_as_text_is_parsed_as_the_same_moment(at: int) -> None:
     assert moment.from_text(moment.to_text(at)) == at
 
 
@@ -36,7 +36,7 @@ def test_a_time_in_any_zone_is_one_moment(naive: datetime, zone: timezone) -> No
 
 
 @given(ANY, ANY)
-def test_text_in_utc_sorts_as_its_moments_do_within_a_second(one: int, other: int) -> None:
+def test_times_as_text_in_utc_sort_like_their_moments_within_a_second(one: int, other: int) -> None:
     assert (moment.to_text(one)[:19] <= moment.to_text(other)[:19]) == (one // 1_000_000 <= other // 1_000_000)
 
 
@@ -97,7 +97,7 @@ def test_a_year_a_month_or_a_week_is_not_a_day(text: str) -> None:
         moment.from_argument(text)
 
 
-def test_the_last_of_all_days_ends_with_time_itself() -> None:
+def test_the_last_possible_day_ends_at_the_last_possible_moment() -> None:
     assert moment.ends(None, moment.from_argument("9999-12-31"), None) == (None, LAST)
     assert moment.ends(moment.from_argument("0001-01-01"), None, None) == (FIRST, None)
 

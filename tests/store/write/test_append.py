@@ -40,14 +40,14 @@ class TestOrder:
         await appender.store(event(id="b", at=2), event(id="a", at=3), event(id="c", at=1))
         assert [e["messageId"] for e in await pages.events(log, EVERYTHING, limit=10)] == ["b", "a", "c"]
 
-    async def test_what_is_not_stored_takes_no_position(self, log: Log, appender: Appender) -> None:
+    async def test_a_message_that_is_not_stored_takes_no_position(self, log: Log, appender: Appender) -> None:
         conflict = event(id="conflict", of=("user", "1"), expected=7)
         await appender.store(event(id="a"), rejected_message(b"{"), event(id="a"), conflict, event(id="b"))
         await appender.store(rejected_message(b"{"), event(id="c"))
         found = await pages.events(log, EVERYTHING, limit=10)
         assert [(e["_id"], e["messageId"]) for e in found] == [(1, "a"), (2, "b"), (3, "c")]
 
-    async def test_an_empty_batch_moves_nothing_but_the_place(self, log: Log, appender: Appender) -> None:
+    async def test_an_empty_batch_changes_only_the_place(self, log: Log, appender: Appender) -> None:
         await appender.store(event())
         appender.sequence = 9
         await appender.store()
@@ -72,7 +72,7 @@ class TestOrder:
 
 
 class TestVersions:
-    async def test_versions_are_dense_in_each_aggregate_whatever_happens_to_others(
+    async def test_versions_are_dense_in_each_aggregate_whatever_happens_in_others(
         self, log: Log, appender: Appender
     ) -> None:
         names = [("user", "1"), ("user", "2"), ("vendor", "1")]
@@ -183,7 +183,7 @@ class TestOnce:
             ("ID_REUSED", "position 1 has this messageId with other content")
         }
 
-    async def test_a_member_that_was_an_extension_when_it_was_stored_is_still_the_same(
+    async def test_a_member_that_was_stored_as_an_extension_still_counts_as_the_same_content(
         self, log: Log, appender: Appender
     ) -> None:
         message = event(id="a", at=5, data={"n": 1}, userId="u", extensions={"x": 1})

@@ -42,7 +42,7 @@ def test_an_exact_name_outranks_every_pattern_even_one_with_more_literal_charact
     assert Retention({"a": 1, "a*": 2, "*a*": 3}).days_for("a") == 1
 
 
-def test_the_order_of_the_rules_does_not_matter() -> None:
+def test_the_order_of_retention_rules_does_not_matter() -> None:
     backwards = Retention(dict(reversed(RULES.days.items())))
     for type in ("user.deleted", "user.session.deleted", "x", "tick"):
         assert backwards.days_for(type) == RULES.days_for(type)
@@ -53,13 +53,13 @@ def test_nothing_but_the_star_is_special_in_a_pattern() -> None:
     assert (rules.days_for("axb"), rules.days_for("x"), rules.days_for("[x]y\nz")) == (0, 0, 2)
 
 
-def test_zero_days_and_no_rule_at_all_keep_for_ever() -> None:
+def test_events_with_zero_days_or_without_a_rule_are_kept_for_ever() -> None:
     assert RULES.expire_at("user.session.ended", NOON) is None
     assert Retention({"user.*": 1}).expire_at("vendor.created", NOON) is None
     assert Retention({}).expire_at("vendor.created", NOON) is None
 
 
-def test_an_event_expires_after_the_hour_in_which_it_was_recorded_and_its_days() -> None:
+def test_an_event_expires_at_the_end_of_its_hour_of_recording_plus_its_days() -> None:
     noon = datetime(2100, 6, 15, 12)
     assert RULES.expire_at("user.created", NOON) == noon + timedelta(days=14)
     assert RULES.expire_at("user.created", NOON + 1) == noon + timedelta(days=14, hours=1)
@@ -73,7 +73,7 @@ def test_an_event_expires_after_the_hour_in_which_it_was_recorded_and_its_days()
     st.integers(0, 4_000_000_000_000_000),
     st.floats(1e-6, 36_500) | st.integers(1, 36_500),
 )
-def test_every_event_is_kept_for_its_days_and_at_most_two_hours_more(recorded_at: int, days: float) -> None:
+def test_every_event_is_kept_for_its_days_and_at_most_two_more_hours(recorded_at: int, days: float) -> None:
     expiry = Retention({"*": days}).expire_at("any", recorded_at)
     assert expiry is not None
     at = moment.of(expiry.replace(tzinfo=UTC))

@@ -11,7 +11,7 @@ from tests.store.support.appender import Appender, event, message_group, rejecte
 ADA, BOB = ("user", "ada"), ("user", "bob")
 
 
-async def test_positions_and_versions_follow_each_other(log: Log, appender: Appender) -> None:
+async def test_the_events_of_a_group_have_consecutive_positions_and_versions(log: Log, appender: Appender) -> None:
     stored = await appender.store(
         event(of=ADA), message_group(event(of=ADA), event(of=BOB), event(of=ADA)), event(of=BOB)
     )

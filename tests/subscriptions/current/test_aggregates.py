@@ -90,7 +90,7 @@ async def test_changes_that_nobody_waited_for_are_merged_into_the_latest(
         assert (await anext(slow)).version == 6
 
 
-async def test_what_changes_elsewhere_is_not_delivered(
+async def test_changes_of_other_aggregates_are_not_delivered(
     log: Log, watching: AggregateUpdates, client: Client, settings: Settings
 ) -> None:
     await store(log, user("ada"))
@@ -152,7 +152,7 @@ async def test_expiring_events_change_the_head(log: Log, feed: Feed, client: Cli
         assert (await version(heads, 3)).event_count == 1
 
 
-async def test_a_thousand_watchers_are_served_by_few_reads(
+async def test_a_thousand_subscribers_are_served_by_few_reads(
     log: Log, watching: AggregateUpdates, client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watchings, "MOST_AT_ONCE", 300)

@@ -207,7 +207,7 @@ async def test_a_restored_mongodb_has_lost_what_was_trimmed_since_its_backup(
     await accounted(log, 1, 20)
 
 
-async def test_what_was_read_before_the_stream_is_read_again_is_not_lost(
+async def test_messages_read_before_a_reset_do_not_count_as_lost(
     settings: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
     """The message at the checkpoint is another one, as after a loss of the tail, and the stream's start was trimmed."""

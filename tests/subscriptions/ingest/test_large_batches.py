@@ -120,7 +120,7 @@ def test_after_a_refused_message_the_others_are_stored_together_as_before() -> N
     assert list(portions.of(eight)) == [eight]
 
 
-def test_after_a_failure_less_is_stored_at_once_until_it_succeeds() -> None:
+def test_after_a_failure_fewer_events_are_stored_at_once_until_that_succeeds() -> None:
     portions = Portions(8)
     eight = [message(10)] * 8
     portions.on_failure()

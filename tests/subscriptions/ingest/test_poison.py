@@ -100,7 +100,7 @@ async def test_an_empty_message_with_a_header_status_is_a_message_like_any_other
 
 
 @pytest.mark.parametrize("subject", [*NOT_UTF8, *SPLIT])
-async def test_a_subject_that_no_client_library_would_write_does_not_even_pause_reading(
+async def test_a_subject_that_no_client_library_would_send_does_not_even_pause_reading(
     subject: bytes,
     settings: Settings,
     log: Log,

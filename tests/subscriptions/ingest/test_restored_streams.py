@@ -92,7 +92,7 @@ async def delete(client: Client, stage: Stage, sequences: Sequence[int]) -> None
 
 
 @pytest.mark.parametrize("removed", [(), (25,), (24, 25)], ids=["none", "the one", "the last two"])
-async def test_after_a_hole_at_the_end_messages_with_its_sequences_are_stored(
+async def test_after_a_hole_at_the_end_new_messages_with_its_sequences_are_stored(
     removed: Sequence[int], stage: Stage
 ) -> None:
     """The checkpoint is at a sequence whose message nobody has ever read."""
@@ -114,7 +114,7 @@ async def test_after_a_hole_at_the_end_messages_with_its_sequences_are_stored(
     assert ranges(at)[1:] == ([(removed[0], removed[-1])] if removed else [])
 
 
-async def test_after_a_first_start_at_a_purged_stream_messages_with_its_sequences_are_stored(stage: Stage) -> None:
+async def test_after_a_first_start_on_a_purged_stream_new_messages_with_its_sequences_are_stored(stage: Stage) -> None:
     async with stage.nats() as client:
         await publish(client, stage.prefix, 5)
     stage.save()

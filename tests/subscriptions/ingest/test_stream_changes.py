@@ -372,7 +372,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.url
 
 
-async def test_a_stream_for_which_there_is_no_room_names_the_setting(settings: Settings, small: str) -> None:
+async def test_if_there_is_no_room_for_the_stream_the_error_names_the_setting(settings: Settings, small: str) -> None:
     settings = settings.model_copy(update={"nats_url": small, "stream_max_bytes": 400_000_000})
     sentence = "EVENTSCOPE_STREAM_MAX_BYTES asks for 400000000 bytes: set it lower, or give JetStream more space"
     with pytest.raises(CannotStart, match=f"insufficient storage resources available; {sentence}"):

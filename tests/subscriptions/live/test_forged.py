@@ -135,7 +135,7 @@ async def test_a_genuine_message_that_somebody_sends_again_is_ignored(
         await sink.has(1, 2, 3, 4, 5)
 
 
-async def test_batches_of_an_ingester_that_does_not_sign_are_read_from_the_log(
+async def test_events_of_an_ingester_that_does_not_sign_are_read_from_the_log(
     hub: Hub, teller: Announcer, client: Client, settings: Settings
 ) -> None:
     """This is the case while an older version still ingests."""

@@ -181,7 +181,7 @@ async def test_with_no_live_feed_at_all_events_still_arrive(
             await sink.has(*range(1, n + 1))
 
 
-async def test_what_the_hub_itself_is_too_slow_for_is_read_from_the_log(
+async def test_batches_for_which_the_hub_is_too_slow_are_read_from_the_log(
     hub: Hub, teller: Announcer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feeds, "MOST_WAITING", 5)

@@ -114,6 +114,6 @@ async def test_a_process_that_no_longer_keeps_the_tail_does_not_answer_from_it(
     assert feed.tail is None
 
 
-async def test_a_log_without_a_tail_is_left_alone(log: Log, feed: Feed) -> None:
+async def test_a_log_without_a_tail_gets_none(log: Log, feed: Feed) -> None:
     async with keep_newest_events(log, feed):
         assert feed.tail is None

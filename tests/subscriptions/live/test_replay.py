@@ -73,7 +73,7 @@ async def test_events_come_with_their_original_pauses_multiplied_by_the_factor(l
         assert time.slept == slept
 
 
-async def test_a_long_pause_is_cut_short(log: Log) -> None:
+async def test_a_long_pause_is_shortened(log: Log) -> None:
     await store(log, *at(0, 86_400, 86_401))
     time = Time()
     await whole(log, head=3, rhythm=time.rhythm(1.0, longest=3.0))

@@ -66,7 +66,7 @@ def test_names_match_in_any_case_and_reserved_ones_only_with_their_prefix_spelle
 
 
 @pytest.mark.parametrize("metadata", [{"headers": {"own": 1}}, {"headers": None}, "text", [1], 5])
-def test_what_was_sent_is_never_replaced(metadata: Any) -> None:
+def test_nothing_that_was_sent_is_replaced(metadata: Any) -> None:
     message = _kept(["t"], ("t", "1"), message={"metadata": metadata})
     assert (message.fields["metadata"], message.keeps_headers) == (metadata, False)
 
@@ -193,7 +193,7 @@ async def test_a_message_with_other_content_is_another_even_in_a_member_named_he
     assert refused.code == "ID_REUSED"
 
 
-async def test_the_setting_names_what_is_kept(
+async def test_the_setting_decides_which_headers_are_kept(
     settings: Settings, log: Log, client: Client, subject_prefix: str
 ) -> None:
     async with ingester(settings.model_copy(update={"keep_headers": ("X-*",)})):

@@ -312,7 +312,7 @@ def test_a_type_that_neither_the_mapping_nor_the_subject_names_is_missing() -> N
         (b'"' + b"x" * 1024 * 1024 + b'"', "TOO_LARGE"),
     ],
 )
-def test_the_limits_are_those_of_any_message(raw: bytes, code: str) -> None:
+def test_a_mapped_message_has_the_limits_of_any_message(raw: bytes, code: str) -> None:
     assert mapped_messages.open_message({"data": ""}, raw).code == code
 
 

@@ -209,7 +209,7 @@ async def test_a_domain_without_jetstream_is_named_as_the_probable_mistake(plain
             await ensure(client.jetstream(), "EVENTS", ["events.>"])
 
 
-def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_its_password(tmp_path: Path) -> None:
+def test_an_encrypted_key_is_refused_without_a_prompt_for_its_password(tmp_path: Path) -> None:
     made = trustme.CA().issue_cert("client.example.org")
     key = serialization.load_pem_private_key(made.private_key_pem.bytes(), None)
     locked = key.private_bytes(

@@ -57,7 +57,7 @@ def test_the_size_of_a_block_is_known_without_making_it(lines: list[tuple[str, s
     assert block_size(headers.every) == block_size(Sendable(headers.every)) == len(block)
 
 
-def test_the_status_of_the_server_is_read() -> None:
+def test_the_status_line_of_the_server_is_parsed() -> None:
     assert parse(b"NATS/1.0 404 No Messages\r\n\r\n") == {"Status": "404", "Description": "No Messages"}
     assert parse(b"NATS/1.0 503\r\n\r\n") == {"Status": "503"}
     assert parse(b"NATS/1.0 100 Idle Heartbeat\r\nNats-Last-Stream: 7\r\n\r\n") == {
@@ -67,7 +67,7 @@ def test_the_status_of_the_server_is_read() -> None:
     }
 
 
-def test_names_differ_by_case_and_values_may_hold_a_colon_or_nothing() -> None:
+def test_names_differ_by_case_and_values_may_contain_a_colon_or_be_empty() -> None:
     headers = parse(block(("Tag", "a:b"), ("tag", ""), ("Grüße", "é")) + b"no colon\r\n: no name\r\n\r\n")
     assert headers.every == {"Tag": "a:b", "tag": "", "Grüße": "é"}
 

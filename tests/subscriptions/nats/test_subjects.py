@@ -31,7 +31,9 @@ wild = st.builds(
         ("user.created", [">"], "user.created"),
     ],
 )
-def test_a_type_travels_on_the_first_subject_that_fits(type: str, subjects: list[str], subject: str) -> None:
+def test_an_event_is_published_on_the_first_subject_that_fits_its_type(
+    type: str, subjects: list[str], subject: str
+) -> None:
     assert subject_of(type, subjects) == subject
 
 
@@ -99,10 +101,12 @@ def test_a_subject_on_which_the_server_would_disconnect_is_refused() -> None:
         (">", "a", True),
     ],
 )
-def test_a_pattern_covers_what_it_always_matches(wide: str, narrow: str, does: bool) -> None:
+def test_a_pattern_covers_another_if_it_matches_everything_the_other_matches(
+    wide: str, narrow: str, does: bool
+) -> None:
     assert covers(wide, narrow) is does
 
 
-def test_joined_patterns_lose_nothing_and_do_not_overlap_needlessly() -> None:
+def test_merged_patterns_lose_nothing_and_do_not_overlap_needlessly() -> None:
     assert merge_patterns(["a.>", "b"], ["b", "a.x", "c.*"]) == ["a.>", "b", "c.*"]
     assert merge_patterns(["a.x.>", "b"], ["a.>"]) == ["b", "a.>"]

@@ -94,7 +94,7 @@ def numbered(count: int, *, ballast: int = 0) -> Iterator[dict[str, Any]]:
         yield {"type": "thing.counted", "messageId": f"thing-{n}", "data": {"n": n, "ballast": "x" * ballast}}
 
 
-async def test_a_message_travels_as_its_json_on_the_subject_of_its_type_with_its_id(
+async def test_a_message_is_sent_as_json_on_the_subject_of_its_type_with_its_id(
     nats_url: str, stream_name: str, subject_prefix: str, subjects: list[str], client: Client
 ) -> None:
     message = {"type": "user.created", "messageId": "m-1", "data": {"name": "Zoë"}, "userId": "u1"}
