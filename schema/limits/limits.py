@@ -5,15 +5,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from graphql import DocumentNode, GraphQLError, GraphQLSyntaxError, OperationDefinitionNode
+from graphql import DocumentNode, GraphQLError, GraphQLSyntaxError, OperationDefinitionNode, Token, TokenKind
 
 from eventscope.errors import BadInput, EventscopeError, TooComplex
 from eventscope.schema.limits.cost import Bill
 from eventscope.schema.limits.extent import Extent, extents
 from eventscope.schema.limits.inputs import MOST, has_too_many_objects
+from eventscope.store.values.json_text import MOST_DIGITS
 
 MOST_NESTED = 128  # values within values: events may nest up to 100, and variables wrap them in a few more
 UNCOUNTED = 10**9
+QUOTED = 20  # characters of a number in an error
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class Limits:
 
     def check(self, document: DocumentNode) -> list[GraphQLError]:
         """What is wrong with the document whatever the variables are. It need not have been validated yet."""
+        if (long := _long_number(document)) is not None:
+            return [long]
         return [
             _refusal(problem, operation)
             for operation, extent in extents(document)
@@ -74,6 +78,21 @@ def too_many_entries(most: int, entries: int | None = None) -> str:
 def has_too_many_tokens(error: GraphQLError) -> bool:
     """Whether the parser stopped because of the number of tokens."""
     return isinstance(error, GraphQLSyntaxError) and error.description.startswith("Document contains more than")
+
+
+def _long_number(document: DocumentNode) -> GraphQLError | None:
+    """What is wrong with a number of so many digits that Python refuses to parse it."""
+    token: Token | None = document.loc.start_token if document.loc else None
+    while token is not None:
+        text = token.value or ""
+        if token.kind in (TokenKind.INT, TokenKind.FLOAT) and len(text) > MOST_DIGITS:
+            problem = (
+                f"the number {text[:QUOTED]}… has {len(text)} characters; no number here may have over {MOST_DIGITS}"
+            )
+            source = document.loc.source if document.loc else None
+            return GraphQLError(problem, source=source, positions=[token.start], original_error=BadInput(problem))
+        token = token.next
+    return None
 
 
 def _nested(variables: Mapping[str, Any] | None) -> GraphQLError | None:

@@ -93,3 +93,25 @@ async def test_lists_in_other_filters_have_the_same_limit(world: SampleApi) -> N
         query = "query ($filter: StatsFilter) { stats(filter: $filter) { totalEvents } }"
         error = await world.api.refusal(query, filter=filter)
         assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": field}
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "{{ events(first: {}) {{ nodes {{ id }} }} }}",
+        "{{ event(id: {}) {{ id }} }}",
+        "{{ events(filter: {{fromPosition: {}}}) {{ nodes {{ id }} }} }}",
+        '{{ events(first: 1, filter: {{data: [{{path: "a", eq: {{b: [{}]}}}}]}}) {{ nodes {{ id }} }} }}',
+        "query ($n: Int = {}) {{ events(first: $n) {{ nodes {{ id }} }} }}",
+        'mutation {{ publishEvent(event: {{type: "a", data: {{n: {}}}}}) {{ id }} }}',
+    ],
+)
+@pytest.mark.parametrize("number", ["-" + "9" * 5000, "9" * 5000 + ".5", "1e" + "9" * 5000])
+async def test_a_number_that_python_refuses_to_parse_is_refused_in_our_words(
+    world: SampleApi, question: str, number: str
+) -> None:
+    error = await world.api.refusal(question.format(number))
+    assert error["extensions"] == {"code": "BAD_USER_INPUT"}
+    assert error["message"] == (
+        f"the number {number[:20]}… has {len(number)} characters; no number here may have over 4000"
+    )
