@@ -24,7 +24,13 @@ ASCENDING: Final = 1
 PATH: Final = "path_"  # the prefix of indexes that settings ask for
 # indexes of older versions, which others replace
 OBSOLETE: Final = frozenset(
-    {"aggregateId_1__id_1_aggregateType_1", "userId_1__id_1", "correlationId_1__id_1", "causationId_1__id_1"}
+    {
+        "aggregateId_1__id_1_aggregateType_1",
+        "userId_1__id_1",
+        "correlationId_1__id_1",
+        "causationId_1__id_1",
+        "expireAt_1",
+    }
 )
 INDEX_NOT_FOUND: Final = 27
 
@@ -54,7 +60,13 @@ INDEXES: Final[Mapping[str, list[IndexModel]]] = {
         _index("type", "_id"),
         _index("aggregateType", "_id", present="aggregateType"),
         *(_index(*(key for key, _ in keys), present=field) for field, keys in NAME_INDEXES.items()),
-        IndexModel([("expireAt", ASCENDING)], expireAfterSeconds=0),
+        # without the events that never expire: an entry for each of them would only cost time and space
+        IndexModel(
+            [("expireAt", ASCENDING)],
+            name="expireAt_present",
+            expireAfterSeconds=0,
+            partialFilterExpression={"expireAt": {"$exists": True}},
+        ),
     ],
     "aggregates": [
         _index("last.position"),

@@ -11,7 +11,7 @@ from eventscope.errors import QuestionTimedOut, TooComplex
 from eventscope.store.events import plan, scan
 from eventscope.store.events.fetch import DocumentBatch, batch
 from eventscope.store.events.scan import SHARE, Stretch
-from eventscope.store.filters.filter import EVERYTHING, NOTHING, Any_, Filter
+from eventscope.store.filters.filter import EVERYTHING, NOTHING, Any_, Filter, conditions
 from eventscope.store.filters.mongo import NEVER, query, unexpired
 from eventscope.store.log import NAME_INDEXES, Log
 from eventscope.store.mongo.cursors import fetch_all
@@ -22,6 +22,7 @@ from eventscope.store.values.documents import EventDocument
 
 Fields: TypeAlias = tuple[str, ...] | None
 
+FIRST: Final = 1
 LAST: Final = 2**63 - 1
 ROOM: Final = 8 * 1024**2  # bytes of events that one scan of the log may collect
 BAD_VALUE: Final = 2
@@ -148,7 +149,9 @@ async def count_in_time(log: Log, filter: Filter, most: int | None = None) -> Ev
         search = await _search(log, filter, None, None)
         if plan.is_indexed(search.filter, log.indexed_paths):
             with suppress(QuestionTimedOut), translate_errors(log.question_seconds * SHARE):  # there may be too many
-                query = search.query(search.low, search.high)
+                # all events are counted by their positions: no other index has them all
+                low = search.low if conditions(search.filter) else search.low or FIRST
+                query = search.query(low, search.high)
                 return EventCount(await log.events.count_documents(query, **_limit(most, 0)))
         stopped_at = await scan.through(log, await _stretch(log, search, newest_first=False), count_window)
     return EventCount(n, stopped_at is not None)

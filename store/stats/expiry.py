@@ -121,7 +121,7 @@ def _is_ours(row: Document) -> bool:
 
 async def _oldest_expiry(log: Log) -> Any:
     """The earliest expiry of all existing events; None if no event ever expires."""
-    query = {"expireAt": {"$type": "date"}}
+    query = {"expireAt": {"$exists": True, "$type": "date"}}  # the index has no others
     events = await fetch_all(log.events.find(query, {"expireAt": 1}).sort("expireAt", 1).limit(1))
     return events[0]["expireAt"] if events else None
 

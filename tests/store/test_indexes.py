@@ -22,9 +22,10 @@ from eventscope.store.filters.paths import Equals, Path
 from eventscope.store.log import PATH, Log, prepare
 from eventscope.store.rejected import messages
 from eventscope.store.state import checkpoint
-from eventscope.store.stats import claims, counts
+from eventscope.store.stats import claims, counts, expiry
 from eventscope.store.stats.counts import Scope
 from eventscope.store.values.moment import HOUR
+from eventscope.store.write.retention import Retention
 from tests.store.conftest import DRIVERS
 from tests.store.support.appender import NOON, Appender, event
 from tests.store.support.busy_log import KINDS, SAMPLES, busy_log
@@ -32,6 +33,7 @@ from tests.store.support.filter_shapes import Kind, faults, places, shapes
 from tests.store.support.query_plans import PAGE, Explainer, names
 
 EVENTS = 20_000
+DAY_SECONDS = 86_400.0
 SHAPES = shapes(SAMPLES)
 IDENTIFIED = (
     Among("aggregateId", ("7",)),
@@ -193,6 +195,25 @@ async def test_mongodb_deletes_events_in_the_hour_in_which_they_expire(log: Log)
     assert (dict(ttl["key"]), ttl["expireAfterSeconds"]) == ({"expireAt": 1}, 0)
 
 
+async def test_events_that_never_expire_take_no_place_in_the_index_by_which_others_do(
+    log: Log, appender: Appender
+) -> None:
+    await appender.store(*(event(f"a.{n}") for n in range(3)))
+    appender.retention = Retention({"b.*": DAY_SECONDS})
+    await appender.store(event("b.1"))
+
+    explanation = await log.mongo.database.command(
+        {"explain": {"find": "events", "filter": {"expireAt": {"$exists": True}}, "hint": "expireAt_present"}}
+    )
+    assert explanation["executionStats"]["totalKeysExamined"] == 1
+
+
+def test_the_earliest_expiry_is_found_by_an_index(busy: Explainer) -> None:
+    [command, *_] = busy.heard(expiry._oldest_expiry(busy.log))
+    stats = busy.explained(command)["executionStats"]
+    assert (stats["totalKeysExamined"], stats["totalDocsExamined"]) == (1, 1)
+
+
 async def _list(log: Log) -> Any:
     listed: Any = log.events.list_indexes()
     # motor returns the cursor, pymongo a coroutine that does
@@ -224,8 +245,9 @@ async def test_paths_in_the_settings_get_indexes_and_others_lose_them(log: Log) 
 
 async def test_replaced_indexes_are_dropped(log: Log) -> None:
     await log.events.create_index([("userId", 1), ("_id", 1)])
+    await log.events.create_index("expireAt", expireAfterSeconds=0)
     await prepare(log)
-    assert "userId_1__id_1" not in await log.events.index_information()
+    assert not {"userId_1__id_1", "expireAt_1"} & set(await log.events.index_information())
 
 
 async def test_two_processes_may_prepare_a_log_at_once(log: Log) -> None:

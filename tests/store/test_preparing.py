@@ -28,21 +28,34 @@ async def bare(mongo_url: str, database_name: str, driver: Driver, clock: Clock)
 async def test_an_index_with_another_name_and_the_same_keys_and_options_is_used(bare: Log) -> None:
     await bare.events.create_index([("type", 1), ("_id", 1)], name="of a DBA")
     await bare.events.create_index("messageId", unique=True, name="ids")
-    await bare.events.create_index("expireAt", expireAfterSeconds=0, name="ttl")
+    expiring = {"expireAt": {"$exists": True}}
+    await bare.events.create_index("expireAt", expireAfterSeconds=0, name="ttl", partialFilterExpression=expiring)
     await prepare(bare)
     await prepare(bare)
     found = await bare.events.index_information()
     assert {"of a DBA", "ids", "ttl", "path_data.a"} <= set(found)
-    assert not {"type_1__id_1", "messageId_1", "expireAt_1"} & set(found)
+    assert not {"type_1__id_1", "messageId_1", "expireAt_present"} & set(found)
 
 
 UNFIT: dict[str, tuple[str, list[tuple[str, int]], Document, str]] = {
-    "no TTL": ("events", [("expireAt", 1)], {"name": "x"}, "x of the collection events expires nothing"),
+    "no TTL": ("rejected", [("expireAt", 1)], {"name": "x"}, "x of the collection rejected expires nothing"),
     "another TTL": (
-        "events",
+        "rejected",
         [("expireAt", 1)],
         {"expireAfterSeconds": 60},
         "expireAt_1 .* expires documents after 60 s",
+    ),
+    "no TTL, of events": (
+        "events",
+        [("expireAt", 1)],
+        {"name": "x", "partialFilterExpression": {"expireAt": {"$exists": True}}},
+        "x of the collection events expires nothing",
+    ),
+    "another TTL, of events": (
+        "events",
+        [("expireAt", 1)],
+        {"name": "x", "expireAfterSeconds": 60, "partialFilterExpression": {"expireAt": {"$exists": True}}},
+        "x .* expires documents after 60 s",
     ),
     "not unique": ("events", [("messageId", 1)], {}, "messageId_1 of the collection events is not unique"),
     "another filter": (
@@ -126,7 +139,7 @@ async def test_an_ingester_that_begins_to_write_creates_missing_indexes(bare: Lo
         async with writing(bare, FOREVER, "ann", 60) as writer:
             assert writer is not None
             assert (await bare.events.index_information())["messageId_1"]["unique"]
-            assert (await bare.events.index_information())["expireAt_1"]["expireAfterSeconds"] == 0
+            assert (await bare.events.index_information())["expireAt_present"]["expireAfterSeconds"] == 0
         await bare.mongo.client.drop_database(bare.mongo.database.name)
 
 
