@@ -48,7 +48,7 @@ async def test_a_dropped_database_is_rebuilt_from_the_stream_with_its_indexes(
             assert len(await wait_for_events(log, 5 * round + 5)) == 5 * round + 5
             found = await log.events.index_information()
             assert found["messageId_1"]["unique"]
-            assert found["expireAt_1"]["expireAfterSeconds"] == 0
+            assert found["expireAt_present"]["expireAfterSeconds"] == 0
 
 
 @pytest.mark.parametrize(
