@@ -86,7 +86,7 @@ def serve(
 
 @app.command()
 def ingest() -> None:
-    """Run an ingester without the API. Of several ingesters one works, and the others stand by."""
+    """Run an ingester without the API. Of several ingesters, one works and the others stand by."""
     from eventscope.server import garbage, ingester
 
     garbage.settle()

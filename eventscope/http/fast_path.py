@@ -106,7 +106,7 @@ class FastPath:
         if plan is not None and len(body) <= MOST_CACHED_BODY:
             if self.plans and next(iter(self.plans.values())).generation != plan.generation:
                 # the documents of all older plans were dropped: the plans must not keep alive their compiled functions,
-                # which only the documents' bound counts
+                # which count only towards the limit on documents
                 self.plans.clear()
             self.plans[body] = plan
             if len(self.plans) > self.most_plans:

@@ -8,7 +8,7 @@ from eventscope.errors import CannotStart
 
 HOST = "127.0.0.1"
 # Below the ports for outgoing connections (from 32768 on Linux, 49152 elsewhere): while a server is down, a client that
-# keeps calling one of those would in the end be connected to itself, and hold the port.
+# keeps calling one of those would eventually be connected to itself, and hold the port.
 RANGE = range(20_000, 32_000)
 
 

@@ -103,7 +103,7 @@ def coerce(variables: tuple[Variable, ...], request: Mapping[str, Any]) -> Varia
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """One argument of the root field, and how to get what its resolver takes for it."""
+    """One argument of the root field, and how to compute what its resolver receives for it."""
 
     name: str
     definition: GraphQLArgument

@@ -262,7 +262,7 @@ async def _run_to_end(work: Coroutine[Any, Any, None]) -> None:
 
     A thread cannot be cancelled. If a cancelled caller returned at once, the thread would still be writing, and the
     next user of the session (its end, or the next batch of the writer) would use it from two threads. The transaction
-    could then also commit after its caller has taken it for failed.
+    could then also commit after its caller has treated it as failed.
     """
     task = asyncio.create_task(work)
     cancelled = False

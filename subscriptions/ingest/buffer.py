@@ -78,7 +78,7 @@ class Buffer:
                 self.js, done, self.keep_hours, done.recorded_at, self._report_holders, shares_limit=self._shares_limit
             )
         except (nats.errors.Error, Unavailable) as error:
-            # a stream that cannot be trimmed fills up in the end, which is no reason to stop reading it now
+            # a stream that cannot be trimmed eventually fills up, which is no reason to stop reading it now
             self._warn("trim", f"the stream {self.name} could not be trimmed: {error}", str(error))
 
     def takes(self, subject: str) -> bool:

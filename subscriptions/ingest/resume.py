@@ -38,7 +38,7 @@ class StartPoint:
 class _State:
     info: api.StreamInfo
     first_at: int
-    last_at: int  # of the last message, even if it was removed since
+    last_at: int  # of the last message, even if it has since been removed
 
     @property
     def last(self) -> int:

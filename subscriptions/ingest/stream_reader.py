@@ -42,7 +42,7 @@ FORGOTTEN_SECONDS: Final = 60.0  # until the server removes a consumer that nobo
 
 
 class ReadInterrupted(Unavailable):
-    """The messages must be requested again, from the last one on, though NATS itself still answers."""
+    """The messages must be requested again, from the last one on, although NATS itself still answers."""
 
 
 class StreamReader(Generic[T]):

@@ -18,7 +18,7 @@ from eventscope.store.values.moment import HOUR
 from eventscope.subscriptions.live.history import Advance, ExpiredRange, Item
 from eventscope.subscriptions.live.paging import Paging
 
-MOST_LATE: Final = 1.0  # seconds of delay that are made up for; a slower reader gets a slower replay
+MOST_LATE: Final = 1.0  # seconds of delay that are caught up on; a slower reader gets a slower replay
 MICROSECONDS: Final = 1_000_000
 
 

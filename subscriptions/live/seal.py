@@ -30,7 +30,7 @@ class Seal:
     """The number of the last message."""
 
     def of(self, key: bytes, term: int, log: str | None) -> Self:
-        """The seal of that key, term and log: this one if none has changed, since its numbers must go on rising."""
+        """The seal of that key, term and log: this one if none has changed, since its numbers must keep rising."""
         return self if (key, term, log) == (self.key, self.term, self.log) else type(self)(key, term, log)
 
     def on(self, body: bytes) -> bytes:

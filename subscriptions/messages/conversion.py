@@ -1,4 +1,4 @@
-"""Conversions of a mapping: a value from a message of any form as a text, a number or a time. No I/O."""
+"""Conversions of a mapping: from a value in a message to a text, a number or a time. No I/O."""
 
 import re
 from collections.abc import Callable, Mapping

@@ -28,7 +28,7 @@ from eventscope.subscriptions.publish.trust import Answer, AnswerTrust
 
 ACK_SECONDS: Final = 5.0
 DIGITS: Final = 20  # more than the number of any rejected message has
-SERVERS_OWN: Final = "nats-"  # headers that only JetStream reads, and already obeyed the first time
+SERVERS_OWN: Final = "nats-"  # headers that only JetStream reads, and that it obeyed the first time
 
 
 class RetryRefused(Exception):

@@ -1,6 +1,6 @@
 """Which answers to a publisher are true: anybody on NATS may publish to the inbox where it waits.
 
-With the log's key, an answer is true if an ingester of the log sealed it for the very message that was published.
+With the log's key, an answer is true if an ingester of the log sealed it for exactly the message that was published.
 Without it, an answer is accepted if it can be read and is about its events, and a forged one cannot be recognized.
 """
 

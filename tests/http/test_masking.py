@@ -17,7 +17,7 @@ SECRET = "mongodb://root:hunter2@db.internal"
 GOOD: Mapping[str, Any] = {"_id": 1, "messageId": "m1", "type": "a.b", "timestamp": 0, "recordedAt": 0}
 FIELDS = "id type timestamp version data expiresAt"
 
-# documents that no ingester writes, as somebody might leave them who edits the database by hand
+# documents that no ingester writes, such as edits of the database by hand might leave
 BROKEN: Mapping[str, Mapping[str, Any]] = {
     "a time that is none": {"timestamp": SECRET},
     "a version that is none": {"version": SECRET},

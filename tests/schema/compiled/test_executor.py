@@ -54,7 +54,7 @@ GOOD: Mapping[str, Any] = {
     "aggregateId": "1",
     "causationId": "broken 2",
 }
-# documents that no ingester writes, as somebody might leave them who edits the database by hand
+# documents that no ingester writes, such as edits of the database by hand might leave
 BROKEN: list[dict[str, Any]] = [
     {},
     {"type": None},

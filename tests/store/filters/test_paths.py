@@ -219,7 +219,7 @@ def test_text_from_a_caller_is_never_an_operator(keys: list[str], operands: list
         if "$literal" in way:
             continue
         if way[-1] in ("$eq", "$in", "$gt", "$regex"):
-            # the operand of a condition on a field: there MongoDB takes a text for a text
+            # the operand of a condition on a field, where MongoDB treats a text as a text
             assert way[-2].startswith("data.")
         else:
             assert last.startswith("data."), way

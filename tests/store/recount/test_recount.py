@@ -136,9 +136,9 @@ async def damage(log: Log, chance: random.Random) -> None:
         case "gone":
             await collection.delete_one({"_id": document["_id"]})
         case "more" if name != "aggregates":
-            id = document["_id"] | {"type": "made up"} if "minute" not in document["_id"] else {"minute": 0}
+            id = document["_id"] | {"type": "invented"} if "minute" not in document["_id"] else {"minute": 0}
             if name == "populations":
-                id = document["_id"] | {"aggregateType": "made up"}
+                id = document["_id"] | {"aggregateType": "invented"}
             await collection.replace_one({"_id": id}, document | {"_id": id}, upsert=True)
         case "other" if name == "aggregates":
             change: dict[str, Any] = chance.choice(

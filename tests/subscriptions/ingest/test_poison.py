@@ -31,7 +31,7 @@ from tests.support.raw_publisher import message, send
 from tests.support.until import until
 
 NOT_UTF8 = [b"\xff\xfe", b"\x80", b"a\xc3", b"\xed\xa0\x80"]
-# bytes that nats-py takes for the end of the subject
+# bytes that nats-py mistakes for the end of the subject
 SPLIT = [b"a\x0bb", b"a\x0b5", b"a\x0cb"]
 AS_NATS_PY_HAS_THEM = {
     "MSG_RE": rb"\AMSG\s+([^\s]+)\s+([^\s]+)\s+(([^\s]+)[^\S\r\n]+)?(\d+)\r\n",

@@ -1,4 +1,4 @@
-"""Others may publish on the subject of live batches: nothing they send is taken for an event, or does any harm."""
+"""Others may publish on the subject of live batches: nothing they send is mistaken for an event or does harm."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Seals: messages sealed with the key open, and nothing else does, however it was altered."""
+"""Seals: messages sealed with the key are genuine, and nothing else is, however it was altered."""
 
 from typing import Any
 

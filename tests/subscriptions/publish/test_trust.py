@@ -1,4 +1,4 @@
-"""Anybody may publish where a publisher waits for its reply: only what an ingester sends is taken for one."""
+"""Anybody may publish where a publisher waits for its reply: only what an ingester sends is accepted as one."""
 
 import asyncio
 from collections.abc import Iterable
