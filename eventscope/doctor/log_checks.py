@@ -36,7 +36,7 @@ def ingester(at: LogCheckpoint, last: Stopped | None = None) -> Finding:
         return ok(check, f"{at.holder} is running, the log is at position {at.head}")
     if last is not None:
         found, _, advice = last.reason.partition(": ")
-        return broken(check, f"{last.holder} is running but cannot go on: {found}", advice or "look at its log")
+        return broken(check, f"{last.holder} is running but cannot continue: {found}", advice or "look at its log")
     if at.term == 0:
         return warning(check, "no ingester has ever run", "start `eventscope serve` or `eventscope ingest`")
     return broken(

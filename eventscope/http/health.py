@@ -46,7 +46,7 @@ async def _problems(services: Services) -> list[str]:
             if last is None:
                 problems.append("no ingester is at work: new events wait in NATS")
             else:
-                problems.append(f"the ingester {last.holder} cannot go on: {last.reason}; new events wait in NATS")
+                problems.append(f"the ingester {last.holder} cannot continue: {last.reason}; new events wait in NATS")
     except QuestionTimedOut as error:
         problems.append(f"MongoDB did not answer within {error.seconds:g} seconds")
     except TimeoutError:

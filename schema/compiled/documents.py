@@ -89,7 +89,7 @@ class Documents:
         self._good = DocumentCache(*bounds)
         self._refused = DocumentCache(*(bound // SHARE_OF_REFUSED for bound in bounds))
         self.lines = 0
-        """How many lines of functions were compiled since all documents were last dropped."""
+        """How many lines of functions have been compiled since all documents were last dropped."""
         self.generation = 0
         """How often all documents were dropped. A document that is kept elsewhere must be dropped with them."""
 

@@ -412,7 +412,7 @@ async def test_for_an_ingester_that_runs_but_cannot_continue_the_advice_is_not_t
     await client.jetstream().publish(f"{subject_prefix}.a", b'{"messageId": "last"}')
     await until(lambda: pages.event(log, "last"))
     await log.events.drop()
-    sentence = "is running but cannot go on: the collection events "
+    sentence = "is running but cannot continue: the collection events "
 
     async def said() -> bool:
         return sentence in found(await examine(settings, HERE), "ingester")

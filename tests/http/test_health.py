@@ -57,7 +57,9 @@ async def test_the_reason_that_a_stopped_ingester_leaves_is_reported_for_a_minut
 ) -> None:
     await stopped.report(log, "ann", "the collection events was lost: restore it")
     async with running_api(settings) as api:
-        reasons = ["the ingester ann cannot go on: the collection events was lost: restore it; new events wait in NATS"]
+        reasons = [
+            "the ingester ann cannot continue: the collection events was lost: restore it; new events wait in NATS"
+        ]
         assert await readiness(api) == (503, {"status": "not ready", "reasons": reasons})
         await log.meta.update_one({"_id": stopped.ID}, [{"$set": {"at": {"$subtract": ["$at", stopped.RECENT]}}}])
         assert (await readiness(api))[1]["reasons"] == ["no ingester is at work: new events wait in NATS"]

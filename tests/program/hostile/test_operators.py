@@ -183,7 +183,7 @@ async def test_event_types_after_a_text_that_looks_like_an_operator_are_those_th
 
 
 def _is_meant(place: Place, value: object) -> bool:
-    """Whether there are aggregates with this very id."""
+    """Whether there are aggregates with exactly this id."""
     own = ("aggregateId", "aggregateIds", "aggregates.filter.ids", "aggregate.id")
     return place.path.endswith(own) and value in IDS["file"]
 
