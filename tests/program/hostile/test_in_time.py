@@ -19,8 +19,8 @@ from tests.support.clients.websocket import open_socket, subscribe
 from tests.support.killable_servers import freeze
 from tests.support.processes import mongod_process
 
-LONG = 60.0  # seconds that the store may wait, which is also the limit of an operation if no shorter one is set
-SHORT = 0.3
+LONG = 60.0  # seconds that the store would wait
+SHORT = 0.3  # seconds that an operation may take
 QUESTIONS = ["{ log { head } }", '{ event(id: "x") { id } stats { totalEvents } }']
 SAID = {"message": f"the answer took longer than {LONG:g} seconds; narrow the query"}
 
