@@ -1,118 +1,26 @@
-"""`eventscope doctor` on real servers: it finds what was done to them, and reports it to people and programs."""
+"""An examination of real servers: it finds what was done to them, to the stream and to the log."""
 
 import asyncio
 import io
-import os
-import signal
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import orjson
-import pytest
 from nats.aio.client import Client
 from nats.js.api import AckPolicy, DiscardPolicy
 from rich.console import Console
 
 from eventscope.background import cancel
-from eventscope.dev.data_folder import RunningDev, running_dev
-from eventscope.dev.servers import Nats, run_server
 from eventscope.doctor import examine as doctor
-from eventscope.doctor.examine import Options, embedded_servers, examine
-from eventscope.doctor.finding import Finding, Level
-from eventscope.processes.ports import HOST, free
+from eventscope.doctor.examine import Options, examine
+from eventscope.doctor.finding import Level
 from eventscope.settings import Settings
 from eventscope.store import incidents
 from eventscope.store.events import pages
 from eventscope.store.log import Log
-from eventscope.store.state import checkpoint
 from eventscope.subscriptions.live import live_batch
 from eventscope.subscriptions.live.seal import Seal
 from eventscope.subscriptions.nats import stream
-from tests.store.mongo.test_driver import Standalone
-from tests.support.processes import environment
+from tests.doctor.support.examinations import HERE, found, worse
 from tests.support.until import until
-
-HERE = Options(embedded=frozenset({"mongod", "nats"}))
-
-
-class Watched(Nats):
-    """A NATS that is monitored, and writes to disk before it acknowledges."""
-
-    def command(self) -> list[str]:
-        command = super().command()
-        file = Path(command[-1])
-        config = orjson.loads(file.read_bytes())
-        config["http"] = f"{HOST}:{free()}"
-        config["jetstream"]["sync_interval"] = "always"
-        file.write_bytes(orjson.dumps(config))
-        return command
-
-    @property
-    def monitor(self) -> str:
-        """Its monitoring address."""
-        return f"http://{orjson.loads((self.folder / 'nats.conf').read_bytes())['http']}"
-
-
-class Plain(Nats):
-    """A NATS without JetStream."""
-
-    def command(self) -> list[str]:
-        command = super().command()
-        file = Path(command[-1])
-        config = orjson.loads(file.read_bytes())
-        del config["jetstream"]
-        file.write_bytes(orjson.dumps(config))
-        return command
-
-    async def answers(self) -> bool:
-        try:
-            _, writer = await asyncio.open_connection(HOST, self.port)
-        except OSError:
-            return False
-        writer.close()
-        await writer.wait_closed()
-        return True
-
-
-@pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    with run_server(Watched, tmp_path_factory.mktemp("watched")) as server:
-        assert isinstance(server, Watched)
-        yield server
-
-
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with run_server(Plain, tmp_path_factory.mktemp("plain")) as server:
-        yield server.url
-
-
-@pytest.fixture(scope="module")
-def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with run_server(Standalone, tmp_path_factory.mktemp("standalone")) as server:
-        yield server.url
-
-
-@pytest.fixture
-async def at_work(log: Log, ingesting: None) -> None:
-    """An ingester holds the lease."""
-
-    async def held() -> bool:
-        return (await checkpoint.read(log)).lease_held
-
-    await until(held)
-
-
-def worse(findings: list[Finding]) -> dict[str, Level]:
-    """The findings that need action, except for the disk of the machine that runs the test."""
-    return {one.check: one.level for one in findings if one.level >= Level.WARNING and one.check != "MongoDB disk"}
-
-
-def found(findings: list[Finding], check: str) -> str:
-    [finding] = [one for one in findings if one.check == check]
-    return finding.found
 
 
 async def test_servers_as_eventscope_sets_them_up_cause_no_warnings(
@@ -246,132 +154,6 @@ async def test_publishers_that_count_versions_themselves_are_found(
         " publisher counts in its own memory"
     )
     assert "Eventscope-Expected-Version" in next(one.advice for one in findings if one.check == "claimed versions")
-
-
-async def test_an_unreachable_server_does_not_hide_findings_about_the_other(settings: Settings, client: Client) -> None:
-    nowhere = f"{HOST}:{free()}"
-    findings = await examine(settings.model_copy(update={"mongo_url": f"mongodb://ada:secret@{nowhere}/"}), HERE)
-    assert worse(findings) == {"MongoDB": Level.BROKEN}
-    assert "secret" not in str(findings)
-    assert found(findings, "NATS storage")
-    findings = await examine(settings.model_copy(update={"nats_url": f"nats://{nowhere}"}), HERE)
-    assert worse(findings).pop("NATS") == Level.BROKEN
-    assert found(findings, "MongoDB version")
-    neither = await examine(Settings(), HERE)
-    assert [(one.check, one.level) for one in neither] == [("MongoDB", Level.BROKEN), ("NATS", Level.BROKEN)]
-    assert found(neither, "NATS").startswith("EVENTSCOPE_NATS_URL is not set")
-
-
-async def test_a_user_that_mongodb_does_not_know_is_reported(settings: Settings, client: Client) -> None:
-    stranger = settings.mongo_url.replace("mongodb://", "mongodb://ada:secret@")
-    findings = await examine(settings.model_copy(update={"mongo_url": stranger}), HERE)
-    assert worse(findings) == {"MongoDB": Level.BROKEN}
-    assert "Authentication failed" in found(findings, "MongoDB")
-    assert "secret" not in str(findings)
-
-
-async def test_a_mongodb_that_is_not_a_replica_set_is_broken(
-    settings: Settings, client: Client, standalone: str
-) -> None:
-    findings = await examine(settings.model_copy(update={"mongo_url": standalone}), HERE)
-    assert worse(findings)["MongoDB replica set"] == Level.BROKEN
-
-
-async def test_a_nats_without_jetstream_is_broken(settings: Settings, plain: str) -> None:
-    findings = await examine(settings.model_copy(update={"nats_url": plain}), HERE)
-    assert worse(findings)["JetStream"] == Level.BROKEN
-    assert found(findings, "JetStream") == "JetStream is not available: it was started without -js"
-
-
-async def test_the_monitoring_address_shows_whether_nats_writes_to_disk_first(
-    settings: Settings, client: Client, watched: Watched
-) -> None:
-    findings = await examine(settings, Options(monitor=watched.monitor, embedded=HERE.embedded))
-    assert "NATS monitor" not in {one.check for one in findings}
-    assert found(findings, "NATS sync") == f"{watched.identity} writes to disk before it acknowledges"
-
-
-async def test_a_monitoring_address_of_this_machine_is_not_reached_through_a_proxy(
-    settings: Settings, client: Client, watched: Watched, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HTTP_PROXY", f"http://{HOST}:{free()}")
-    findings = await examine(settings, Options(monitor=watched.monitor, embedded=HERE.embedded))
-    assert "NATS monitor" not in {one.check for one in findings}
-
-
-async def test_an_address_that_is_not_a_monitoring_address_is_reported(settings: Settings, client: Client) -> None:
-    for url in (f"http://{HOST}:{free()}", "nonsense"):
-        findings = await examine(settings, Options(monitor=url, embedded=HERE.embedded))
-        assert worse(findings)["NATS monitor"] == Level.WARNING
-        assert url in found(findings, "NATS monitor")
-
-
-def test_only_servers_that_eventscope_dev_itself_started_are_embedded() -> None:
-    here = RunningDev(api="", mongo="mongodb://m", nats="nats://n", pids={"dev": 1, "mongod": 2, "api": 3})
-    assert embedded_servers(Settings(mongo_url="mongodb://m", nats_url="nats://n"), here) == {"mongod"}
-    assert embedded_servers(Settings(mongo_url="mongodb://other", nats_url="nats://n"), here) == frozenset()
-    assert embedded_servers(Settings(mongo_url="mongodb://m", nats_url="nats://n"), None) == frozenset()
-
-
-async def test_people_see_every_finding_with_its_advice(settings: Settings, client: Client) -> None:
-    findings = await examine(settings, Options())
-    console = Console(width=200, record=True, file=io.StringIO())
-    console.print(doctor.table([*findings, Finding("x", Level.BROKEN, "[red]as it is[/red]", "[b]do\x1b[2J")]))
-    text = console.export_text()
-    assert "[red]as it is[/red]" in text
-    assert "→ [b]do\\x1b[2J" in text
-    for finding in findings:
-        assert finding.check in text
-
-
-async def run(*arguments: str, **environment: str) -> tuple[int, str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("EVENTSCOPE_")}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "eventscope", "doctor", *arguments),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=clean | environment,
-    )
-    out, err = await process.communicate()
-    assert b"Traceback" not in err, err.decode()
-    assert process.returncode is not None
-    return process.returncode, out.decode()
-
-
-async def test_any_terminal_can_show_the_findings(settings: Settings, client: Client) -> None:
-    code, out = await run(**environment(settings), PYTHONIOENCODING="ascii")
-    assert code > 0
-    assert "\\u2192 " in out  # the arrow before what to do
-
-
-async def test_programs_get_an_exit_code_and_json(settings: Settings, client: Client, at_work: None) -> None:
-    code, out = await run("--json", **environment(settings))
-    answer: Any = orjson.loads(out)
-    assert code == 1
-    assert answer["worst"] == "warning"
-    assert {"check", "level", "found", "advice"} == set(answer["findings"][0])
-    code, out = await run("--json")
-    assert (code, orjson.loads(out)["worst"]) == (2, "broken")
-
-
-@pytest.mark.processes
-async def test_it_finds_the_servers_of_a_running_eventscope_dev(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    dev = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "eventscope", "dev", "--port", "0", "--data-dir", str(data)),
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        await until(lambda: running_dev(data) is not None or dev.returncode is not None)
-        _, out = await run("--json", "--data-dir", str(data))
-        levels = {one["check"]: one["level"] for one in orjson.loads(out)["findings"]}
-        levels.pop("MongoDB disk")
-        assert set(levels.values()) <= {"ok", "note"}
-        assert levels["NATS replicas"] == levels["MongoDB replica set"] == "note"
-    finally:
-        dev.send_signal(signal.SIGTERM)
-        await dev.wait()
 
 
 async def test_collections_that_do_not_belong_together_are_reported(
