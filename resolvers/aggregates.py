@@ -13,8 +13,6 @@ from eventscope.store.filters.filter import All, Among
 from eventscope.store.log import Log
 from eventscope.store.values.documents import EventDocument
 
-MOST_COUNTED = 10_000
-
 
 async def aggregate(log: Log, type: str, id: str) -> AggregateSummary | None:
     """The aggregate with that name; None if it never existed, or all of its events have expired."""
@@ -84,8 +82,9 @@ async def aggregate_page(
     summaries = await aggregates.aggregates(log, filter, limit=request.size + 1, order=order, below=below)
 
     async def total() -> Count:
-        n = await aggregates.count(log, filter, MOST_COUNTED + 1)
-        return Count(min(n, MOST_COUNTED), n if n <= MOST_COUNTED else None)
+        most = log.search.most_counted
+        n = await aggregates.count(log, filter, most + 1)
+        return Count(min(n, most), n if n <= most else None)
 
     tag = await same_log.tag(log)
     return page(request, summaries, lambda aggregate: cursor.encode("a", aggregate.place, tag=tag), total)

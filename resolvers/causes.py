@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from eventscope.resolvers import cursor, same_log
 from eventscope.resolvers.page import Count, Page, PageRequest, page
@@ -10,8 +9,6 @@ from eventscope.store.events import links
 from eventscope.store.events.links import Link
 from eventscope.store.log import Log
 from eventscope.store.values.documents import EventDocument
-
-MOST_COUNTED: Final = 10_000  # at most this many events are counted one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +41,9 @@ async def counts(log: Log, pairs: Sequence[tuple[Link, str]]) -> list[int]:
     """How many events have each of these values in the field, in the same order, counted up to a limit."""
     n_by_pair: dict[tuple[Link, str], int] = {}
     for link in dict.fromkeys(link for link, _ in pairs):
-        rows = await links.counts(log, link, [value for one, value in pairs if one == link], MOST_COUNTED + 2)
+        rows = await links.counts(
+            log, link, [value for one, value in pairs if one == link], log.search.most_counted + 2
+        )
         n_by_pair |= {(link, value): n for value, n in rows.items()}
     return [n_by_pair[one] for one in pairs]
 
@@ -57,7 +56,10 @@ async def effects(
     above = await same_log.place(log, "e", request.after, "after")
     events = await load(LinkRequest("causationId", id, request.size + 1, above))
     return page(
-        request, events, cursor.of_events(await same_log.tag(log)), lambda: _total(count, ("causationId", id), others=0)
+        request,
+        events,
+        cursor.of_events(await same_log.tag(log)),
+        lambda: _total(log, count, ("causationId", id), others=0),
     )
 
 
@@ -77,7 +79,7 @@ async def related(
         request,
         others,
         cursor.of_events(await same_log.tag(log)),
-        lambda: _total(count, ("correlationId", id), others=1),
+        lambda: _total(log, count, ("correlationId", id), others=1),
     )
 
 
@@ -86,9 +88,10 @@ def without(event: EventDocument, events: Iterable[EventDocument]) -> list[Event
     return [one for one in events if one["_id"] != event["_id"]]
 
 
-async def _total(count: Counting, key: tuple[Link, str], *, others: int) -> Count:
+async def _total(log: Log, count: Counting, key: tuple[Link, str], *, others: int) -> Count:
     n = max(await count(key) - others, 0)
-    return Count(min(n, MOST_COUNTED), n if n <= MOST_COUNTED else None)
+    most = log.search.most_counted
+    return Count(min(n, most), n if n <= most else None)
 
 
 async def _none() -> Count:

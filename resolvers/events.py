@@ -1,7 +1,5 @@
 """Answers about events: one by id, pages in either direction, replays up to a pinned head, and counts."""
 
-from typing import Final
-
 from eventscope.errors import BadInput
 from eventscope.resolvers import cursor, same_log
 from eventscope.resolvers.cursor import Cursor
@@ -13,8 +11,6 @@ from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
 from eventscope.store.stats import counts
 from eventscope.store.values.documents import EventDocument
-
-MOST_COUNTED: Final = 10_000  # at most this many events are counted one by one
 
 
 async def event(log: Log, id: str, fields: Fields = None) -> EventDocument | None:
@@ -87,9 +83,10 @@ async def count(log: Log, filter: Filter) -> Count:
     if scope is not None:
         n = await counts.total(log, scope)
         return Count(n, n)
-    result = await pages.count_in_time(log, filter, MOST_COUNTED + 1)
-    all = result.n <= MOST_COUNTED and not result.is_partial
-    return Count(min(result.n, MOST_COUNTED), result.n if all else None)
+    most = log.search.most_counted
+    result = await pages.count_in_time(log, filter, most + 1)
+    all = result.n <= most and not result.is_partial
+    return Count(min(result.n, most), result.n if all else None)
 
 
 async def total(log: Log, filter: Filter) -> int:

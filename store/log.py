@@ -17,6 +17,7 @@ from eventscope.store.mongo.driver import Collection, Driver, Mongo, connect
 from eventscope.store.mongo.errors import translate_errors
 from eventscope.store.mongo.failure import reason, refuses
 from eventscope.store.recent_events import RecentEvents
+from eventscope.store.search_limits import SearchLimits
 from eventscope.store.single_flight import SingleFlight
 from eventscope.store.values import moment
 
@@ -107,6 +108,8 @@ class Log:
     """Which log it is."""
     budget: ReadBudget = UNBOUNDED
     """The limit on what one operation reads."""
+    search: SearchLimits = field(default_factory=SearchLimits)
+    """The limits on how far one read searches."""
 
     def within(self, budget: ReadBudget) -> "Log":
         """The same log, for one operation with this budget."""
@@ -120,6 +123,7 @@ class Log:
             self.head_reads,
             self.identity,
             budget,
+            self.search,
         )
 
     @property

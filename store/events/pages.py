@@ -10,7 +10,7 @@ from pymongo.errors import OperationFailure
 from eventscope.errors import QuestionTimedOut, TooComplex
 from eventscope.store.events import plan, scan
 from eventscope.store.events.fetch import DocumentBatch, batch
-from eventscope.store.events.scan import SHARE, Stretch
+from eventscope.store.events.scan import Stretch
 from eventscope.store.filters.filter import EVERYTHING, NOTHING, Any_, Filter, conditions
 from eventscope.store.filters.mongo import NEVER, query, unexpired
 from eventscope.store.log import NAME_INDEXES, Log
@@ -104,7 +104,8 @@ async def page(
     with translate_errors(log.question_seconds):
         search = await _search(log, filter, above, below)
         if plan.is_indexed(search.filter, log.indexed_paths):
-            with suppress(QuestionTimedOut), translate_errors(log.question_seconds * SHARE):  # there may be too many
+            # there may be too many
+            with suppress(QuestionTimedOut), translate_errors(log.question_seconds * log.search.index_share):
                 part = await _rows(log, search, direction, limit, fields)
                 return _page(part.documents, None, full=part.is_full)
         stopped_at = await scan.through(log, await _stretch(log, search, newest_first=newest_first), read_window)
@@ -148,7 +149,8 @@ async def count_in_time(log: Log, filter: Filter, most: int | None = None) -> Ev
     with translate_errors(log.question_seconds):
         search = await _search(log, filter, None, None)
         if plan.is_indexed(search.filter, log.indexed_paths):
-            with suppress(QuestionTimedOut), translate_errors(log.question_seconds * SHARE):  # there may be too many
+            # there may be too many
+            with suppress(QuestionTimedOut), translate_errors(log.question_seconds * log.search.index_share):
                 # all events are counted by their positions: no other index has them all
                 low = search.low if conditions(search.filter) else search.low or FIRST
                 query = search.query(low, search.high)

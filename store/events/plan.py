@@ -32,8 +32,8 @@ from eventscope.store.filters.paths import Equals
 from eventscope.store.filters.step_limit import StepLimit, TooManySteps
 from eventscope.store.log import Log
 
-MOST_NAMES: Final = 1_000  # types that are listed in one filter
-MOST_CHARACTERS: Final = 64 * 1024  # of their names: MongoDB accepts queries up to 16 MiB, and some parts are repeated
+# of the names of types in one filter: MongoDB accepts queries up to 16 MiB, and some parts are repeated
+MOST_CHARACTERS: Final = 64 * 1024
 MOST_SPANS: Final = 16  # each is a separate read; further time ranges match by timestamps alone
 NAMES: Final[Sequence[Field]] = (
     "correlationId",
@@ -54,7 +54,8 @@ async def concrete(log: Log, filter: Filter) -> Filter:
     steps = StepLimit()
     names = _TypeNames(
         await types.matching(log, positive, steps) if positive else [],
-        await types.types(log, most=types.MOST_READ) if negative else [],
+        await types.types(log, most=log.search.most_types) if negative else [],
+        log.search.most_names,
         len(positive) + len(negative),
         steps,
     )
@@ -68,6 +69,8 @@ class _TypeNames:
 
     matching: Sequence[str] | None
     all: Sequence[str] | None
+    most: int
+    """How many names one filter may have."""
     parts: int
     """How many conditions share the limits on names."""
     steps: StepLimit
@@ -86,7 +89,7 @@ class _TypeNames:
         return None if selection is None else self._within_limits(selection)
 
     def _within_limits(self, names: Sequence[str]) -> TypePatterns | None:
-        has_room = len(names) * self.parts <= MOST_NAMES and sum(map(len, names)) * self.parts <= MOST_CHARACTERS
+        has_room = len(names) * self.parts <= self.most and sum(map(len, names)) * self.parts <= MOST_CHARACTERS
         return TypePatterns(tuple(names)) if has_room else None
 
     def _select(self, filter: TypePatterns, names: Sequence[str], *, matching: bool) -> list[str] | None:

@@ -12,12 +12,8 @@ from eventscope.errors import QuestionTimedOut
 from eventscope.store.log import Log
 from eventscope.store.mongo.errors import translate_errors
 
-WINDOW: Final = 2_000
 WIDEST: Final = 1_000_000
 QUICK_SECONDS: Final = 0.1
-# fractions of the time that a query may take: a small page soon is worth more than a full page late
-SHARE: Final = 0.25  # the limit of one read
-PATIENCE: Final = 0.25  # after this, no further window is read
 
 WindowReader: TypeAlias = Callable[[int, int], Awaitable[bool]]
 
@@ -37,13 +33,13 @@ async def through(log: Log, stretch: Stretch, read: WindowReader) -> int | None:
     Returns None when it did, or when all of the stretch was read; else the last position read before time was up.
     QuestionTimedOut when even a small window takes too long.
     """
-    loop = asyncio.get_running_loop()
-    remaining, size, end = stretch, WINDOW, loop.time() + log.question_seconds * PATIENCE
+    loop, limits = asyncio.get_running_loop(), log.search
+    remaining, size, end = stretch, limits.window, loop.time() + log.question_seconds * limits.patience
     while remaining.low <= remaining.high:
         window, rest = _cut(remaining, size)
         start = loop.time()
         try:
-            with translate_errors(log.question_seconds * SHARE):
+            with translate_errors(log.question_seconds * limits.window_share):
                 enough = await read(window.low, window.high)
         except QuestionTimedOut:
             if remaining is not stretch:

@@ -9,8 +9,6 @@ from eventscope.store.log import Log
 from eventscope.store.mongo.driver import Document
 from eventscope.store.mongo.errors import translate_errors
 
-MOST_READ: Final = 4_000  # types that are read to find out which of them match patterns
-MOST_PREFIXES: Final = 8  # each is a separate read; with more of them, all types are read
 LAST: Final = "\U0010ffff"
 
 
@@ -41,8 +39,8 @@ async def matching(log: Log, conditions: Sequence[TypePatterns], steps: StepLimi
     """The types that match a pattern of the conditions; None when that takes too many types or steps."""
     patterns = {pattern for one in conditions for pattern in one.patterns if is_pattern(pattern)}
     candidates: list[str] = []
-    for prefix in _prefixes(map(literal_prefix, patterns)):
-        names = await types(log, prefix, MOST_READ - len(candidates))
+    for prefix in _prefixes(map(literal_prefix, patterns), log.search.most_prefixes):
+        names = await types(log, prefix, log.search.most_types - len(candidates))
         if names is None:
             return None
         candidates += names
@@ -59,13 +57,13 @@ def starting(prefix: str) -> Document:
     return {"$gte": prefix} | ({"$lt": stem[:-1] + _next(stem[-1])} if stem else {})
 
 
-def _prefixes(prefixes: Iterable[str]) -> list[str]:
-    """The prefixes without those that start with another one, so that no type is read twice."""
+def _prefixes(prefixes: Iterable[str], most: int) -> list[str]:
+    """The prefixes without those that start with another one, so that no type is read twice; "" for over `most`."""
     shortest: list[str] = []
     for prefix in sorted(prefixes):
         if not shortest or not prefix.startswith(shortest[-1]):
             shortest.append(prefix)
-    return shortest if len(shortest) <= MOST_PREFIXES else [""]
+    return shortest if len(shortest) <= most else [""]
 
 
 def _next(character: str) -> str:

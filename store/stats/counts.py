@@ -23,7 +23,6 @@ from eventscope.store.values.moment import HOUR, hour_of
 By = Literal["type", "aggregateType"]
 
 BOTH: Final[Sequence[By]] = ("type", "aggregateType")
-MOST_COUNTED: Final = 100_000  # events that are counted one by one
 MOST_BYTES: Final = 64 * 1024**2  # of counts as JSON: there may be any number of types
 EVER: Final[Document] = {"$gte": -(2**63)}
 
@@ -32,7 +31,7 @@ EVER: Final[Document] = {"$gte": -(2**63)}
 class Scope:
     """Which events are counted; None leaves a part open. The time range includes both ends.
 
-    Rollups do not know the fields of `among`, so with it at most `MOST_COUNTED` events can be counted.
+    Rollups do not know the fields of `among`, so with it only a limited number of events can be counted.
     """
 
     types: TypePatterns | None = None
@@ -110,12 +109,12 @@ async def aggregates(log: Log, scope: Scope) -> int:
             log.events,
             [
                 {"$match": match},
-                *_bound(scope),
+                *_bound(log, scope),
                 {"$group": {"_id": name, "events": {"$sum": 1}}},
                 {"$group": {"_id": None, "n": {"$sum": 1}, "events": {"$sum": "$events"}}},
             ],
         )
-        _check(scope, rows[0]["events"] if rows else 0)
+        _check(log, scope, rows[0]["events"] if rows else 0)
     return int(rows[0]["n"]) if rows else 0
 
 
@@ -211,8 +210,8 @@ async def _cells_by_event(log: Log, row_filter: Document, scope: Scope, grouping
     into = {"$mod": [{"$add": [{"$mod": ["$timestamp", HOUR]}, HOUR]}, HOUR]}
     hour = {"$subtract": ["$timestamp", into]}
     match = await _events(log, row_filter, scope)
-    rows = await _aggregate(log, log.events, [{"$match": match}, *_bound(scope), _group_stage(hour, grouping)])
-    _check(scope, sum(row["n"] for row in rows))
+    rows = await _aggregate(log, log.events, [{"$match": match}, *_bound(log, scope), _group_stage(hour, grouping)])
+    _check(log, scope, sum(row["n"] for row in rows))
     return [_cell(row) for row in rows]
 
 
@@ -236,14 +235,15 @@ def _group_stage(hour: Document, grouping: _Grouping) -> Document:
     }
 
 
-def _bound(scope: Scope) -> list[Document]:
-    return [{"$limit": MOST_COUNTED + 1}] if scope.among else []
+def _bound(log: Log, scope: Scope) -> list[Document]:
+    return [{"$limit": log.search.most_in_stats + 1}] if scope.among else []
 
 
-def _check(scope: Scope, n: int) -> None:
-    if scope.among and n > MOST_COUNTED:
+def _check(log: Log, scope: Scope, n: int) -> None:
+    most = log.search.most_in_stats
+    if scope.among and n > most:
         raise TooComplex(
-            f"more than {MOST_COUNTED} events would have to be counted one by one, because counts are kept only by"
+            f"more than {most} events would have to be counted one by one, because counts are kept only by"
             " type, aggregate type and time; ask for a shorter time or fewer types"
         )
 

@@ -16,8 +16,9 @@ from eventscope.client.filters import FilterArgs
 from eventscope.errors import BadInput, NotAnswered, Unavailable
 from eventscope.processes.ports import free
 from eventscope.settings import Settings
-from eventscope.store.events import scan
 from eventscope.store.log import Log
+from eventscope.store.search_limits import SearchLimits
+from tests.support.api_server import running_api
 from tests.support.event_services import connected_service
 from tests.support.processes import eventscope_process
 from tests.support.sample_log import fill
@@ -96,15 +97,17 @@ async def test_conditions_on_content_and_nested_filters_are_written_as_in_graphq
 
 
 async def test_reading_continues_after_a_page_that_ended_because_time_was_up(
-    reader: EventsService, log: Log, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, log: Log, client: Client
 ) -> None:
-    await fill(log, [_message(n) for n in range(60)], FOR_EVER)
-    monkeypatch.setattr(scan, "WINDOW", 7)
-    monkeypatch.setattr(scan, "PATIENCE", 0.0)
     rare: FilterArgs = {"data": [{"path": "n", "in": [5, 23, 24, 59]}]}
-    assert [event.id for event in await reader.get_event_history(**rare)] == ["m59", "m24", "m23", "m5"]
-    assert [event.id for event in await reader.get_event_history(limit=2, **rare)] == ["m59", "m24"]
-    assert [event.id async for event in reader.replay_events(**rare)] == ["m5", "m23", "m24", "m59"]
+    async with (
+        running_api(settings, SearchLimits(window=7, patience=0.0)) as api,
+        EventsService.connect(api_url=str(api.http.base_url)) as reader,
+    ):
+        await fill(log, [_message(n) for n in range(60)], FOR_EVER)
+        assert [event.id for event in await reader.get_event_history(**rare)] == ["m59", "m24", "m23", "m5"]
+        assert [event.id for event in await reader.get_event_history(limit=2, **rare)] == ["m59", "m24"]
+        assert [event.id async for event in reader.replay_events(**rare)] == ["m5", "m23", "m24", "m59"]
 
 
 async def test_a_replay_ends_where_the_log_ended_when_the_replay_began(service: EventsService, log: Log) -> None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -12,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventscope.app import build, services
-from eventscope.store.events import pages, scan
+from eventscope.store.search_limits import SearchLimits
 from eventscope.store.values import moment
 from eventscope.store.values.documents import EventDocument
+from tests.support.api_server import running_api
 from tests.support.sample_log import IDS, SampleApi, sample_api
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -372,13 +374,9 @@ async def test_no_parameters_are_answered_with_500(world: SampleApi, endpoint: s
         assert refusal(response)["code"] in {"BAD_USER_INPUT", "PAGE_TOO_LARGE"}
 
 
-async def test_a_list_that_cannot_be_complete_in_time_is_an_error(
-    world: SampleApi, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pages, "SHARE", 1e-9)
-    monkeypatch.setattr(scan, "WINDOW", 7)
-    monkeypatch.setattr(scan, "PATIENCE", 0.0)
-    response = await get(world, "history", aggregateId=IDS["user"][0], limit="1")
+async def test_a_list_that_cannot_be_complete_in_time_is_an_error(world: SampleApi) -> None:
+    async with running_api(world.settings, SearchLimits(window=7, index_share=1e-9, patience=0.0)) as api:
+        response = await get(replace(world, api=api), "history", aggregateId=IDS["user"][0], limit="1")
     assert response.status_code == 504
     assert response.json()["errors"][0]["extensions"] == {"code": "TIMEOUT"}
 

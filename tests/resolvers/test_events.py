@@ -1,5 +1,7 @@
 """Where replays and subscriptions begin, and how many events there are."""
 
+from dataclasses import replace
+
 import orjson
 import pytest
 
@@ -9,6 +11,7 @@ from eventscope.resolvers.cursor import encode
 from eventscope.resolvers.page import Count, request
 from eventscope.store.filters.filter import EVERYTHING, All, Among, Between, TypePatterns
 from eventscope.store.log import Log
+from eventscope.store.search_limits import SearchLimits
 from tests.support.sample_log import fill
 
 
@@ -33,11 +36,9 @@ async def test_a_cursor_from_beyond_the_end_of_the_log_is_refused(log: Log) -> N
         await events.start(log, encode("e", 6, tag=await same_log.tag(log)), from_beginning=False)
 
 
-async def test_events_are_counted_exactly_as_far_as_the_rollups_or_the_limit_allow(
-    log: Log, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_events_are_counted_exactly_as_far_as_the_rollups_or_the_limit_allow(log: Log) -> None:
     await filled(log, 20)
-    monkeypatch.setattr(events, "MOST_COUNTED", 9)
+    log = replace(log, search=SearchLimits(most_counted=9))
     assert await events.count(log, EVERYTHING) == Count(20, 20)
     assert await events.count(log, TypePatterns(("a.*",))) == Count(20, 20)
     assert await events.count(log, All((TypePatterns(("a.*",)), TypePatterns(("*.b",))))) == Count(9, None)

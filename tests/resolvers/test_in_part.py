@@ -1,5 +1,6 @@
 """Pages that end when time is up: what was found so far, and where to continue without loss or repetition."""
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -9,10 +10,10 @@ from eventscope.errors import QuestionTimedOut
 from eventscope.resolvers import events
 from eventscope.resolvers.page import Page, PageCoverage, request
 from eventscope.store.events import pages as read
-from eventscope.store.events import scan
 from eventscope.store.filters.filter import EVERYTHING, All, Among, Any_, Between, Filter, Holds, Not, TypePatterns
 from eventscope.store.filters.paths import Compares, Equals, Path
 from eventscope.store.log import Log
+from eventscope.store.search_limits import SearchLimits
 from eventscope.store.values.documents import EventDocument
 from tests.support.sample_log import fill
 
@@ -29,11 +30,10 @@ FILTERS: dict[str, Filter] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def log(log: Log) -> Log:
     """Time is up after the first window, and a window has seven positions."""
-    monkeypatch.setattr(scan, "WINDOW", 7)
-    monkeypatch.setattr(scan, "PATIENCE", 0.0)
+    return replace(log, search=SearchLimits(window=7, patience=0.0))
 
 
 @pytest.fixture
@@ -64,11 +64,8 @@ async def test_partial_pages_add_up_to_the_whole_answer(
     size: int,
     newest_first: bool,
     backward: bool,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with monkeypatch.context() as patient:
-        patient.setattr(scan, "PATIENCE", 10.0)
-        wanted = await all_of(log, filter)
+    wanted = await all_of(replace(log, search=SearchLimits(window=7, patience=10.0)), filter)
     found: list[str] = []
     place: str | None = None
     pages = 0
@@ -152,10 +149,10 @@ async def test_an_empty_log_is_searched_at_once(log: Log) -> None:
     ids=str,
 )
 async def test_if_an_index_leads_to_too_many_events_the_log_is_scanned_too(
-    log: Log, filled: list[EventDocument], filter: Filter, monkeypatch: pytest.MonkeyPatch
+    log: Log, filled: list[EventDocument], filter: Filter
 ) -> None:
     wanted = await all_of(log, filter)
-    monkeypatch.setattr(read, "SHARE", 1e-9)
+    log = replace(log, search=replace(log.search, index_share=1e-9))
     page = await events.events(log, filter, request(50, None), newest_first=False)
     assert page.coverage == PageCoverage(complete=False, scanned_to=7)
     assert [node["messageId"] for node in page.nodes] == [id for id in wanted if int(id[1:]) < 7]

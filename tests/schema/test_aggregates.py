@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from eventscope.resolvers import aggregates
+from eventscope.store.search_limits import SearchLimits
 from eventscope.store.values import moment
 from eventscope.store.values.documents import EventDocument
+from tests.support.api_server import running_api
 from tests.support.sample_log import SampleApi
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -125,9 +126,9 @@ async def test_some_aggregates_are_deleted_and_some_are_not(world: SampleApi) ->
     assert {head["deleted"] for head in heads(world).values()} == {True, False}
 
 
-async def test_a_total_beyond_the_limit_is_marked_as_such(world: SampleApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aggregates, "MOST_COUNTED", 5)
-    answer = await world.api.ask(PAGE)
+async def test_a_total_beyond_the_limit_is_marked_as_such(world: SampleApi) -> None:
+    async with running_api(world.settings, SearchLimits(most_counted=5)) as api:
+        answer = await api.ask(PAGE)
     assert answer["aggregates"]["totalCount"] == {"atLeast": 5, "exact": None}
 
 

@@ -1,5 +1,6 @@
 """Lists of events: pages by key, in both directions and orders; together they hold exactly the matching events."""
 
+from dataclasses import replace
 from math import ceil
 from typing import Any
 
@@ -7,10 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eventscope.resolvers import cursor, events, same_log
+from eventscope.resolvers import cursor, same_log
+from eventscope.store.search_limits import SearchLimits
 from eventscope.store.values import moment
 from eventscope.store.values.documents import EventDocument
 from tests.schema.support.event_model import filters, means
+from tests.support.api_server import running_api
 from tests.support.sample_log import SampleApi
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -189,10 +192,11 @@ async def test_the_total_is_that_of_the_whole_list_and_not_of_the_page(world: Sa
     assert found["totalCount"] == {"atLeast": n, "exact": n}
 
 
-async def test_a_total_beyond_the_limit_is_marked_as_such(world: SampleApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "MOST_COUNTED", 30)
+async def test_a_total_beyond_the_limit_is_marked_as_such(world: SampleApi) -> None:
     by_one_user = world.those(lambda event: event.get("userId") == "alice")
     assert len(by_one_user) > 30
-    assert (await page(world, filter={"userId": "alice"}))["totalCount"] == {"atLeast": 30, "exact": None}
-    # rollups know these, however many there are
-    assert (await page(world, filter={"eventTypes": ["*"]}))["totalCount"]["exact"] == len(world.events)
+    async with running_api(world.settings, SearchLimits(most_counted=30)) as api:
+        strict = replace(world, api=api)
+        assert (await page(strict, filter={"userId": "alice"}))["totalCount"] == {"atLeast": 30, "exact": None}
+        # rollups know these, however many there are
+        assert (await page(strict, filter={"eventTypes": ["*"]}))["totalCount"]["exact"] == len(world.events)

@@ -4,7 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import httpx
@@ -15,6 +15,7 @@ from eventscope.http.uvicorn.listen import listen
 from eventscope.schema.context import Services
 from eventscope.server.api import config
 from eventscope.settings import Settings
+from eventscope.store.search_limits import SearchLimits
 from tests.support.until import until
 
 JSON: TypeAlias = dict[str, Any]
@@ -55,9 +56,11 @@ class RunningApi:
 
 
 @asynccontextmanager
-async def running_api(settings: Settings) -> AsyncIterator[RunningApi]:
-    """An API with these settings, for the length of the block."""
+async def running_api(settings: Settings, search: SearchLimits | None = None) -> AsyncIterator[RunningApi]:
+    """An API with these settings, for the length of the block; its queries have the usual limits or those given."""
     async with services(settings) as given:
+        if search is not None:
+            given = replace(given, log=replace(given.log, search=search))
         with listen("127.0.0.1", 0) as listener:
             # asyncio omits it on sockets that were created without a protocol, and each answer then waits 40 ms
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,6 +1,7 @@
 """Statistics: always equal to a recount of the events (I6), for any scope, interval and breakdown."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,10 +12,12 @@ from hypothesis import strategies as st
 from eventscope.errors import TooComplex
 from eventscope.resolvers import stats
 from eventscope.store.filters.filter import Among
+from eventscope.store.search_limits import SearchLimits
 from eventscope.store.stats import counts
 from eventscope.store.values import moment
 from eventscope.store.values.documents import EventDocument
 from tests.schema.support import event_model as model
+from tests.support.api_server import running_api
 from tests.support.sample_log import SampleApi
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -169,22 +172,19 @@ async def test_the_statistics_of_one_user_aggregate_or_conversation_equal_a_reco
     assert answer["stats"] == recounted(events, interval, by)
 
 
-async def test_a_query_that_would_have_to_count_too_many_events_one_by_one_is_refused(
-    world: SampleApi, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_query_that_would_have_to_count_too_many_events_one_by_one_is_refused(world: SampleApi) -> None:
     n = len([event for event in world.events if event.get("userId") == "alice"])
-    monkeypatch.setattr(counts, "MOST_COUNTED", n)
-    answer = await world.api.ask(QUERY, filter={"userId": "alice"})
+    async with running_api(world.settings, SearchLimits(most_in_stats=n)) as api:
+        answer = await api.ask(QUERY, filter={"userId": "alice"})
     assert answer["stats"]["totalEvents"] == n
-    monkeypatch.setattr(counts, "MOST_COUNTED", n - 1)
-    error = await world.api.refusal(QUERY, filter={"userId": "alice"})
+    async with running_api(world.settings, SearchLimits(most_in_stats=n - 1)) as api:
+        error = await api.refusal(QUERY, filter={"userId": "alice"})
     assert error["extensions"] == {"code": "QUERY_TOO_COMPLEX"}
     assert str(n - 1) in error["message"]
     own = len([event for event in world.events if event.get("userId") == "alice" and "version" in event])
-    monkeypatch.setattr(counts, "MOST_COUNTED", own - 1)
     scope = counts.Scope(among=(Among("userId", ("alice",)),))
     with pytest.raises(TooComplex):
-        await counts.aggregates(world.log, scope)
+        await counts.aggregates(replace(world.log, search=SearchLimits(most_in_stats=own - 1)), scope)
 
 
 async def test_ids_in_statistics_have_the_same_maximum_length_as_any_text(world: SampleApi) -> None:

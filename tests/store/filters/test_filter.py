@@ -1,12 +1,12 @@
 """Filters: MongoDB, live delivery and plain Python agree on which events match, on a log of random events."""
 
 import re
+from dataclasses import replace
 
-import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from eventscope.store.events import pages, plan, types
+from eventscope.store.events import pages
 from eventscope.store.filters.filter import (
     EVERYTHING,
     All,
@@ -19,6 +19,7 @@ from eventscope.store.filters.filter import (
     pattern_regex,
 )
 from eventscope.store.filters.inspection import Inspection
+from eventscope.store.search_limits import SearchLimits
 from eventscope.store.values.documents import EventDocument
 from tests.store.support import filter_model as model
 from tests.store.support.random_log import EVENT_TYPES, RandomLog, State, filters, moments, patterns
@@ -53,17 +54,19 @@ def test_a_page_contains_exactly_the_events_that_match_in_either_direction(
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
 def test_patterns_that_match_too_many_types_to_list_mean_the_same(corpus: RandomLog, data: st.DataObject) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan, "MOST_NAMES", data.draw(st.sampled_from([0, 1, 5]), "types that may be named"))
-        patch.setattr(types, "MOST_READ", data.draw(st.sampled_from([0, 3, 1000]), "types that may be looked at"))
-        patch.setattr(types, "MOST_PREFIXES", data.draw(st.sampled_from([1, 8]), "prefixes that may be asked for"))
-        filter = All((data.draw(filters(corpus), "filter"), data.draw(_types(), "types")))
-        log = corpus.at(data.draw(moments(corpus), "now"), data.draw(st.sampled_from(["whole", "tidied"]), "state"))
-        newest_first = data.draw(st.booleans(), "newest first")
-        limit = data.draw(st.integers(1, 60) | st.just(1000), "limit")
+    limits = SearchLimits(
+        most_names=data.draw(st.sampled_from([0, 1, 5]), "types that may be named"),
+        most_types=data.draw(st.sampled_from([0, 3, 1000]), "types that may be looked at"),
+        most_prefixes=data.draw(st.sampled_from([1, 8]), "prefixes that may be asked for"),
+    )
+    filter = All((data.draw(filters(corpus), "filter"), data.draw(_types(), "types")))
+    log = corpus.at(data.draw(moments(corpus), "now"), data.draw(st.sampled_from(["whole", "tidied"]), "state"))
+    log = replace(log, search=limits)
+    newest_first = data.draw(st.booleans(), "newest first")
+    limit = data.draw(st.integers(1, 60) | st.just(1000), "limit")
 
-        found = corpus.ask(pages.events(log, filter, limit=limit, newest_first=newest_first))
-        counted = corpus.ask(pages.count(log, filter))
+    found = corpus.ask(pages.events(log, filter, limit=limit, newest_first=newest_first))
+    counted = corpus.ask(pages.count(log, filter))
 
     meant = [event["_id"] for event in model.unexpired(corpus.events, corpus.clock.now) if model.means(filter, event)]
     assert positions(found) == (meant[::-1] if newest_first else meant)[:limit]

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from eventscope.store.events import scan
 from eventscope.store.filters.filter import (
     EVERYTHING,
     All,
@@ -23,6 +22,7 @@ from eventscope.store.filters.filter import (
     TypePatterns,
 )
 from eventscope.store.filters.paths import Equals, Path
+from eventscope.store.search_limits import SearchLimits
 from eventscope.store.values.moment import HOUR
 from tests.store.support.query_plans import QueryPlan
 
@@ -124,8 +124,9 @@ def _wrong(kind: Kind, looked: QueryPlan, whole: int, spare: int) -> list[str]:
         case "sorted":
             wrong += _over(looked.examined, whole)
         case "free":
+            window = SearchLimits().window
             for turn, plan in enumerate(looked.plans):
-                wrong += _over(plan["executionStats"]["totalDocsExamined"], EXAMINED_AGAIN * scan.WINDOW * 4**turn)
+                wrong += _over(plan["executionStats"]["totalDocsExamined"], EXAMINED_AGAIN * window * 4**turn)
     return wrong
 
 

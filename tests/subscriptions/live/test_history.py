@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -11,10 +12,11 @@ from nats.aio.client import Client
 
 from eventscope.background import cancel
 from eventscope.settings import Settings
-from eventscope.store.events import pages, scan
+from eventscope.store.events import pages
 from eventscope.store.filters.filter import EVERYTHING, All, Among, Any_, Exists, Filter, Holds, Not, TypePatterns
 from eventscope.store.filters.paths import Compares, Equals, Path
 from eventscope.store.log import Log
+from eventscope.store.search_limits import SearchLimits
 from eventscope.store.state import checkpoint
 from eventscope.store.values import moment
 from eventscope.store.values.message import AcceptedMessage, Arrival, MessageBatch, StreamPosition
@@ -133,17 +135,16 @@ async def test_conditions_on_content_mean_the_same_for_past_and_live_events(
 
 
 async def test_a_search_through_a_long_log_reports_its_progress_and_misses_nothing(
-    log: Log, hub: Hub, monkeypatch: pytest.MonkeyPatch
+    log: Log, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await _store(log, 60)
-    monkeypatch.setattr(scan, "WINDOW", 7)
-    monkeypatch.setattr(scan, "PATIENCE", 0.0)
     monkeypatch.setattr(history, "CHECKPOINT_SECONDS", 0.0)
-    async with _following(hub, Not(Among("aggregateId", ("1",))), 40) as items:
-        assert _positions(await _until(items, LiveStart)) == list(range(41, 61))
-    async with _following(hub, Exists(Path("data", ("nowhere",))), 0) as items:
-        received = await _until(items, LiveStart)
-        assert received == [*(Advance(n) for n in range(7, 60, 7)), LiveStart(60)]
+    async with open_hub(replace(log, search=SearchLimits(window=7, patience=0.0)), feed) as hub:
+        async with _following(hub, Not(Among("aggregateId", ("1",))), 40) as items:
+            assert _positions(await _until(items, LiveStart)) == list(range(41, 61))
+        async with _following(hub, Exists(Path("data", ("nowhere",))), 0) as items:
+            received = await _until(items, LiveStart)
+            assert received == [*(Advance(n) for n in range(7, 60, 7)), LiveStart(60)]
 
 
 async def test_a_lost_batch_is_filled_from_the_log_and_reported(

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from eventscope.errors import WrongLog
-from eventscope.store.events import scan
 from eventscope.store.filters.filter import EVERYTHING, Among, Exists, Filter, TypePatterns
 from eventscope.store.filters.paths import Path
 from eventscope.store.log import Log
+from eventscope.store.search_limits import SearchLimits
 from eventscope.store.values import moment
 from eventscope.subscriptions.live import paging
 from eventscope.subscriptions.live.history import Advance, ExpiredRange, Item
@@ -122,11 +122,10 @@ async def test_a_filter_is_applied_and_the_end_is_reported_if_it_does_not_match(
     assert await whole(log, TypePatterns(("no.such",)), head=10) == [Advance(10)]
 
 
-async def test_a_search_through_a_long_log_reports_its_progress(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scan, "WINDOW", 7)
-    monkeypatch.setattr(scan, "PATIENCE", 0.0)
+async def test_a_search_through_a_long_log_reports_its_progress(log: Log) -> None:
     await store(log, *at(*range(20)))
-    assert await whole(log, Exists(Path("data", ("no",))), head=20) == [Advance(7), Advance(14), Advance(20)]
+    impatient = replace(log, search=SearchLimits(window=7, patience=0.0))
+    assert await whole(impatient, Exists(Path("data", ("no",))), head=20) == [Advance(7), Advance(14), Advance(20)]
 
 
 async def test_what_expired_before_a_replay_is_reported_and_not_delivered(log: Log) -> None:
