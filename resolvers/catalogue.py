@@ -12,21 +12,23 @@ from eventscope.store.log import Log
 MOST_TYPES: Final = 1000
 
 
-async def event_types(log: Log, prefix: str | None, first: int | None, after: str | None) -> list[EventTypeSummary]:
+async def event_types(
+    log: Log, prefix: str | None, first: int | None, after: str | None, *, most: int = MOST_TYPES
+) -> list[EventTypeSummary]:
     """The types that start with the prefix, sorted by type: the `first` ones after the type `after`, or all of them.
 
     BadInput when all are requested but exceed one answer, or `first` is negative; PageTooLarge when it is too large.
     """
     if first is not None and first < 0:
         raise BadInput(f"first is {first}, and there is no page of that size", "first")
-    if first is not None and first > MOST_TYPES:
-        raise PageTooLarge("first", first, MOST_TYPES)
+    if first is not None and first > most:
+        raise PageTooLarge("first", first, most)
     if first == 0:
         return []
-    summaries = await types.types(log, prefix or "", MOST_TYPES + 1 if first is None else first, after)
-    if len(summaries) > MOST_TYPES:
+    summaries = await types.types(log, prefix or "", most + 1 if first is None else first, after)
+    if len(summaries) > most:
         raise BadInput(
-            f"over {MOST_TYPES} types start with {(prefix or '')[:60]!r}; pass first: {MOST_TYPES}, and the last type"
+            f"over {most} types start with {(prefix or '')[:60]!r}; pass first: {most}, and the last type"
             " received as after for the next page, or pass a longer prefix",
             "prefix",
         )

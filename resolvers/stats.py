@@ -26,8 +26,6 @@ GROUPING: Final[Mapping[By, tuple[counts.By, ...]]] = {
 LENGTH: Final = {"HOUR": HOUR, "DAY": DAY, "WEEK": 7 * DAY}
 MONDAY: Final = 4 * DAY  # 1970-01-05, the first Monday of the epoch; ISO 8601 weeks begin on Mondays
 LAST: Final = moment.of(datetime.max.replace(tzinfo=UTC))
-MOST_BUCKETS: Final = 10_000
-MOST_CHARACTERS: Final = 4 * 1024**2  # for all keys of a histogram together, since each is in many buckets
 MOST_TYPES: Final = 1_000  # types counted separately in one answer
 
 
@@ -63,6 +61,10 @@ class Stats:
     scope: Scope
     cells: tuple[Cell, ...]
     once: SharedAnswers | None = None
+    most_buckets: int = 10_000
+    """How many buckets a histogram may have."""
+    most_characters: int = 4 * 1024**2
+    """How long all keys of a histogram may be together, since each is in many buckets."""
 
     @property
     def total_events(self) -> int:
@@ -156,13 +158,14 @@ async def _histogram(stats: Stats, interval: Interval, by: By, most: int) -> lis
         key = _key(cell, by)
         hour = cell.hour or 0
         tally[hour - (hour - offset) % length, key if by != "NONE" and key in own_keys else None] += cell.n
-    if len(tally) > MOST_BUCKETS:
+    if len(tally) > stats.most_buckets:
         raise BadInput(
-            f"the histogram has {len(tally)} buckets, over {MOST_BUCKETS}; choose a longer interval", "interval"
+            f"the histogram has {len(tally)} buckets, over {stats.most_buckets}; choose a longer interval", "interval"
         )
-    if sum(len(key or "") for _, key in tally) > MOST_CHARACTERS:
+    if sum(len(key or "") for _, key in tally) > stats.most_characters:
         raise BadInput(
-            f"the histogram would repeat over {MOST_CHARACTERS} characters of type names; pass a smaller first", "first"
+            f"the histogram would repeat over {stats.most_characters} characters of type names; pass a smaller first",
+            "first",
         )
     ordered = sorted(tally.items(), key=lambda item: (item[0][0], item[0][1] is None, item[0][1] or ""))
     return [HistogramBucket(start, min(start + length, LAST), key, n) for (start, key), n in ordered]

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymongo import AsyncMongoClient
 
+from eventscope.errors import BadInput
 from eventscope.resolvers import catalogue as resolver
 from eventscope.settings import Settings
 from eventscope.store.catalogue import counting
@@ -155,11 +156,11 @@ async def test_over_1000_types_are_refused_and_not_truncated(shop: RunningApi) -
     assert len(answer["eventTypes"]) == 112
 
 
-async def test_a_thousand_types_are_returned(shop: RunningApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resolver, "MOST_TYPES", 112)
-    assert await shop.ask('{ eventTypes(prefix: "many.1") { type } }')
-    monkeypatch.setattr(resolver, "MOST_TYPES", 111)
-    assert await shop.refusal('{ eventTypes(prefix: "many.1") { type } }')
+async def test_a_thousand_types_are_returned(shop: RunningApi) -> None:
+    log = shop.services.log
+    assert len(await resolver.event_types(log, "many.1", None, None, most=112)) == 112
+    with pytest.raises(BadInput, match="over 111 types"):
+        await resolver.event_types(log, "many.1", None, None, most=111)
 
 
 async def test_the_prefix_has_the_same_maximum_length_as_any_text(world: SampleApi) -> None:

@@ -3,7 +3,7 @@
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -14,11 +14,13 @@ from pymongo import AsyncMongoClient
 
 from eventscope.doctor.examine import Options, examine
 from eventscope.doctor.finding import Level
-from eventscope.resolvers import stats as stats_resolver
+from eventscope.errors import BadInput, to_client
+from eventscope.resolvers import stats
 from eventscope.settings import Settings
 from eventscope.store.catalogue import counting
 from eventscope.store.events import types as store_types
 from eventscope.store.log import open_log, prepare
+from eventscope.store.stats.counts import Scope
 from eventscope.store.values import moment
 from eventscope.store.values.documents import EventDocument
 from eventscope.store.values.moment import HOUR
@@ -240,11 +242,12 @@ async def test_an_invalid_first_is_refused(flood: Flood, field: str, first: int,
     await flood.api.ask(f"query ($n: Int) {{ stats {{ {field}(first: $n) {{ {of} }} }} }}", n=None)
 
 
-async def test_a_histogram_of_several_megabytes_is_refused(flood: Flood, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stats_resolver, "MOST_CHARACTERS", 100_000)
-    error = await flood.api.refusal("{ stats { histogram(by: TYPE) { key } } }")
-    assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": "first"}
-    await flood.api.ask("{ stats { histogram(by: TYPE, first: 50) { key } } }")
+async def test_a_histogram_of_several_megabytes_is_refused(flood: Flood) -> None:
+    strict = replace(await stats.stats(flood.api.services.log, Scope()), most_characters=100_000)
+    with pytest.raises(BadInput) as refusal:
+        await stats.histogram(strict, "HOUR", "TYPE")
+    assert to_client(refusal.value)["extensions"] == {"code": "BAD_USER_INPUT", "field": "first"}
+    assert await stats.histogram(strict, "HOUR", "TYPE", 50)
 
 
 async def test_subscribers_by_pattern_get_their_history(flood: Flood) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eventscope.errors import TooComplex
+from eventscope.errors import BadInput, TooComplex, to_client
 from eventscope.resolvers import stats
 from eventscope.store.filters.filter import Among
 from eventscope.store.search_limits import SearchLimits
@@ -135,12 +135,12 @@ async def test_without_matches_the_counts_are_zero_and_there_is_no_time_range(wo
     assert answer["stats"] == recounted([])
 
 
-async def test_a_histogram_of_too_many_buckets_is_refused_and_not_truncated(
-    world: SampleApi, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stats, "MOST_BUCKETS", 20)
-    assert await world.api.ask("{ stats { histogram(interval: WEEK) { count } } }")
-    error = await world.api.refusal("{ stats { histogram(interval: HOUR) { count } } }")
+async def test_a_histogram_of_too_many_buckets_is_refused_and_not_truncated(world: SampleApi) -> None:
+    strict = replace(await stats.stats(world.log, counts.Scope()), most_buckets=20)
+    assert await stats.histogram(strict, "WEEK", "NONE")
+    with pytest.raises(BadInput) as refusal:
+        await stats.histogram(strict, "HOUR", "NONE")
+    error = to_client(refusal.value)
     assert error["extensions"] == {"code": "BAD_USER_INPUT", "field": "interval"}
     assert "over 20" in error["message"]
 
