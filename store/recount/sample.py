@@ -7,6 +7,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -24,39 +25,53 @@ from eventscope.store.state import checkpoint
 from eventscope.store.stats.rollups import NEVER, day_key, expiry_day, hour_key
 from eventscope.store.values.moment import HOUR, hour_of, minute_of
 
-SECONDS: Final = 0.5
-PAUSE_SECONDS: Final = 60.0
-FAILED_SECONDS: Final = 600.0
 NEAR: Final = 2_000  # positions beyond either end of a row that are searched for its events too
-MOST_SPAN: Final = 100_000  # positions that a row may span
-MOST_EVENTS: Final = 5_000  # of an aggregate
 MOST_HEADS: Final = 20_000  # of a type and an hour of expiry
 MOST_LOGGED: Final = 1_000
 
 logger = logging.getLogger(__name__)
 
 
-async def sample(log: Log, chance: random.Random) -> list[Difference]:
+@dataclass(frozen=True, slots=True)
+class SampleLimits:
+    """How much a sample looks at, and how often one is taken."""
+
+    seconds: float = 0.5
+    most_span: int = 100_000
+    """Positions that a row may span."""
+    most_events: int = 5_000
+    """Events that an aggregate may have."""
+    pause_seconds: float = 60.0
+    """The pause between two samples."""
+    failure_seconds: float = 600.0
+    """The further pause after an unexpected error."""
+
+
+LIMITS: Final = SampleLimits()
+
+
+async def sample(log: Log, chance: random.Random, limits: SampleLimits = LIMITS) -> list[Difference]:
     """What is wrong with the data derived from one event, and in one row of counts; empty if checking takes too long.
 
     Raises Unavailable when MongoDB is away.
     """
     wrong: list[Difference | None] = []
     try:
-        with translate_errors(SECONDS):
+        with translate_errors(limits.seconds):
             async with log.mongo.snapshot() as session:
                 head = (await checkpoint.read(log, session=session)).head
                 if (event := await _event(log, head, chance, session)) is not None:
-                    wrong += [await _hour(log, _key(event), event["_id"], session), await _minute(log, event, session)]
-                    wrong += [await _day(log, event, session), *await _aggregate(log, event, head, session)]
+                    wrong.append(await _hour(log, _key(event), event["_id"], session, limits.most_span))
+                    wrong += [await _minute(log, event, session), await _day(log, event, session)]
+                    wrong += await _aggregate(log, event, head, session, limits.most_events)
                 if (key := await _row(log, chance, session)) is not None:
-                    wrong.append(await _hour(log, key, None, session))
+                    wrong.append(await _hour(log, key, None, session, limits.most_span))
     except QuestionTimedOut:
         logger.debug("a sample of derived data took too long")
     return list({one.name: one for one in wrong if one is not None}.values())
 
 
-async def several(log: Log, times: int, seconds: float) -> list[Difference]:
+async def several(log: Log, times: int, seconds: float, limits: SampleLimits = LIMITS) -> list[Difference]:
     """What `times` samples find within `seconds`, and the wrong notes of expired events.
 
     Raises Unavailable or QuestionTimedOut when MongoDB is away.
@@ -67,11 +82,11 @@ async def several(log: Log, times: int, seconds: float) -> list[Difference]:
     for _ in range(times):
         if loop.time() >= until:
             break
-        wrong |= {one.name: one for one in await sample(log, chance)}
+        wrong |= {one.name: one for one in await sample(log, chance, limits)}
     return list(wrong.values())
 
 
-async def keep_watch(log: Log, holder: str, report: Callable[[int], None]) -> None:
+async def keep_watch(log: Log, holder: str, report: Callable[[int], None], limits: SampleLimits = LIMITS) -> None:
     """Take samples until cancelled, while `holder` has the lease. Log what is wrong, each document once.
 
     `report` gets the number of wrong documents of each sample.
@@ -79,17 +94,17 @@ async def keep_watch(log: Log, holder: str, report: Callable[[int], None]) -> No
     chance = random.Random()
     logged: set[str] = set()
     while True:
-        await asyncio.sleep(PAUSE_SECONDS * chance.uniform(0.8, 1.2))
+        await asyncio.sleep(limits.pause_seconds * chance.uniform(0.8, 1.2))
         try:
             if (await checkpoint.read(log)).holder != holder:
                 continue
-            wrong = await sample(log, chance)
+            wrong = await sample(log, chance, limits)
         except EventscopeError as error:
             logger.debug("no sample of derived data can be taken now: %s", error)
             continue
         except Exception:  # ingest must go on, whatever fails here
             logger.exception("no sample of derived data can be taken")
-            await asyncio.sleep(FAILED_SECONDS)
+            await asyncio.sleep(limits.failure_seconds)
             continue
         report(len(wrong))
         for one in wrong:
@@ -132,12 +147,12 @@ def _key(event: Document) -> Document:
     return hour_key((hour_of(event["timestamp"]), event["type"], event.get("aggregateType"), event.get("expireAt")))
 
 
-async def _hour(log: Log, key: Document, position: int | None, session: Session) -> Difference | None:
+async def _hour(log: Log, key: Document, position: int | None, session: Session, most_span: int) -> Difference | None:
     document = await log.rollups.find_one({"_id": key}, session=session)
     row = None if document is None else {name: value for name, value in document.items() if name != "_id"}
     positions = tally.end_positions([row or {}]) + ([] if position is None else [position])
     low, high = min(positions, default=0), max(positions, default=0)
-    if high - low > MOST_SPAN:
+    if high - low > most_span:
         return None
     match = {
         "_id": {"$gte": low - NEAR, "$lte": high + NEAR},
@@ -187,12 +202,14 @@ async def _day(log: Log, event: Document, session: Session) -> Difference | None
     return None if document == (row or None) and sound else Difference("day", key, document, row or None)
 
 
-async def _aggregate(log: Log, event: Document, head: int, session: Session) -> list[Difference | None]:
+async def _aggregate(
+    log: Log, event: Document, head: int, session: Session, most_events: int
+) -> list[Difference | None]:
     name = heads.name(event) if "version" in event else None
     if name is None:
         return []
     version = {"aggregateType": name[0], "aggregateId": name[1], "version": {"$exists": True}}
-    if await log.events.count_documents(version, limit=MOST_EVENTS + 1, session=session) > MOST_EVENTS:
+    if await log.events.count_documents(version, limit=most_events + 1, session=session) > most_events:
         return []
     entry = await entry_of(log, name, session=session)
     wrong = await difference(log, entry, head, session)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from eventscope.background import end
 from eventscope.store.filters.mongo import bson_date
 from eventscope.store.log import Log
 from eventscope.store.recount import sample
+from eventscope.store.recount.sample import SampleLimits
 from eventscope.store.state import checkpoint
 from eventscope.store.stats import expiry
 from eventscope.store.values.moment import HOUR
@@ -19,6 +21,7 @@ from eventscope.store.write.retention import Retention
 from tests.store.support.appender import NOON, Appender, Clock, event
 from tests.support.until import until
 
+PATIENT = SampleLimits(seconds=30.0)  # lets a sample be taken however busy the machine is
 RETENTION = Retention({"*": 30, "user.*": 0, "brief": 0.1})
 HOUR_ROW = {"_id.hour": {"$exists": True}, "_id.type": "user.created"}
 DAY_ROW = {"_id.expiryDay": {"$exists": True}, "_id.type": "user.created"}
@@ -35,12 +38,6 @@ async def fill(appender: Appender, clock: Clock, chance: random.Random, batches:
         await appender.store(*messages, event("alone"))
 
 
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets a sample be taken however busy the machine is."""
-    monkeypatch.setattr(sample, "SECONDS", 30.0)
-
-
 @pytest.fixture
 def chance() -> random.Random:
     return random.Random(24)
@@ -54,7 +51,7 @@ async def test_a_sample_reports_nothing_correct_as_wrong_while_events_come_and_g
     async def look() -> int:
         looks = 0
         while not done.is_set():
-            assert await sample.sample(log, chance) == []
+            assert await sample.sample(log, chance, PATIENT) == []
             looks += 1
         return looks
 
@@ -66,7 +63,7 @@ async def test_a_sample_reports_nothing_correct_as_wrong_while_events_come_and_g
         await expiry.tidy(log)
     done.set()
     assert min(await asyncio.gather(*looking)) > 0
-    assert await sample.several(log, 30, 60) == []
+    assert await sample.several(log, 30, 60, PATIENT) == []
 
 
 DAMAGE: dict[str, tuple[str, Callable[[Log], Any]]] = {
@@ -109,7 +106,7 @@ async def test_every_kind_of_error_is_found(
     await work(log)
     found: set[str] = set()
     for _ in range(100):
-        found |= {one.kind for one in await sample.sample(log, chance)}
+        found |= {one.kind for one in await sample.sample(log, chance, PATIENT)}
         if kind in found:
             break
     assert kind in found
@@ -118,22 +115,22 @@ async def test_every_kind_of_error_is_found(
 async def test_a_wrong_note_of_expired_events_is_found(log: Log, appender: Appender) -> None:
     await appender.store(event("a"))
     await log.expirations.insert_one({"_id": "a", "through": 1})
-    assert [one.kind for one in await sample.several(log, 0, 1)] == ["expiration"]
+    assert [one.kind for one in await sample.several(log, 0, 1, PATIENT)] == ["expiration"]
 
 
 async def test_in_an_empty_log_nothing_is_wrong(log: Log) -> None:
-    assert await sample.several(log, 3, 10) == []
+    assert await sample.several(log, 3, 10, PATIENT) == []
 
 
 async def test_the_holder_of_the_lease_logs_each_error_once(
     log: Log, appender: Appender, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sample, "PAUSE_SECONDS", 0.005)
+    limits = replace(PATIENT, pause_seconds=0.005, failure_seconds=0.0)
     await appender.store(event("a"), event("a"))
     await log.rollups.update_many({"_id.hour": {"$exists": True}}, {"$inc": {"n": 5}})
     counts: list[int] = []
-    others = asyncio.create_task(sample.keep_watch(log, "another", lambda n: pytest.fail("it has no lease")))
-    watching = asyncio.create_task(sample.keep_watch(log, "first", counts.append))
+    others = asyncio.create_task(sample.keep_watch(log, "another", lambda n: pytest.fail("it has no lease"), limits))
+    watching = asyncio.create_task(sample.keep_watch(log, "first", counts.append, limits))
     try:
         await until(lambda: sum(counts) >= 6)
         said = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
@@ -146,7 +143,6 @@ async def test_the_holder_of_the_lease_logs_each_error_once(
             failures.append(1)
             raise ValueError
 
-        monkeypatch.setattr(sample, "FAILED_SECONDS", 0.0)
         monkeypatch.setattr(checkpoint, "read", broken)
         await until(lambda: len(failures) > 2)
         monkeypatch.setattr(checkpoint, "read", checkpoint_read)
@@ -156,12 +152,9 @@ async def test_the_holder_of_the_lease_logs_each_error_once(
         await end(others, watching)
 
 
-async def test_it_examines_nothing_that_would_take_long(
-    log: Log, appender: Appender, chance: random.Random, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_it_examines_nothing_that_would_take_long(log: Log, appender: Appender, chance: random.Random) -> None:
     await appender.store(*(event("a", of=("a", "b")) for _ in range(5)))
     await log.rollups.update_many({"_id.hour": {"$exists": True}}, {"$inc": {"n": 5}})
     await log.aggregates.update_many({}, {"$inc": {"version": 1}})
-    for name in ("MOST_SPAN", "MOST_EVENTS"):
-        monkeypatch.setattr(sample, name, 1)
-    assert {one.kind for one in await sample.sample(log, chance)} == {"day"}
+    limits = replace(PATIENT, most_span=1, most_events=1)
+    assert {one.kind for one in await sample.sample(log, chance, limits)} == {"day"}
