@@ -9,15 +9,26 @@ from eventscope.store.mongo.places import Places
 
 AT_ONCE: Final = 4  # reads of one operation, up to 16 MiB each, that may be in memory before they are counted
 LARGE: Final = 1024**2
-# bytes an operation may hold while it waits for a place; if it has more, it drops them and reads them again
-KEEP_WHILE_WAITING: Final = 2 * 1024**2
+MOST_IN_WAIT: Final = 2 * 1024**2
 
 
 class ReadBudget:
-    """At most `most` bytes; a large total also needs one of the process's `places`. `UNBOUNDED` needs no place."""
+    """At most `most` bytes; a total over `large` also needs one of the process's `places`. `UNBOUNDED` needs no place.
 
-    def __init__(self, most: float = math.inf, at_once: int = AT_ONCE, places: Places | None = None) -> None:
+    While it waits for a place, an operation may hold `most_in_wait` bytes; more are dropped and read again.
+    """
+
+    def __init__(
+        self,
+        most: float = math.inf,
+        at_once: int = AT_ONCE,
+        places: Places | None = None,
+        large: int = LARGE,
+        most_in_wait: int = MOST_IN_WAIT,
+    ) -> None:
         self.total = 0
+        self.most_in_wait = most_in_wait
+        self._large = large
         self._at_once = at_once
         self._is_reading = False
         self._turns: asyncio.Semaphore | None = None
@@ -30,7 +41,7 @@ class ReadBudget:
     @property
     def is_large(self) -> bool:
         """Whether so much was read that writing the answer takes noticeable time."""
-        return self.total > LARGE
+        return self.total > self._large
 
     async def begin(self) -> None:
         """Wait for a turn to read something that may be large; call `end` once its documents are decoded."""
@@ -58,7 +69,7 @@ class ReadBudget:
             raise TooComplex(
                 f"the operation reads more than {self._most:.0f} bytes; ask for smaller pages or fewer fields"
             )
-        return self.total > LARGE and not self._has_place
+        return self.total > self._large and not self._has_place
 
     def restore(self, size: int) -> None:
         """Take back a `spend`: these bytes were dropped unread."""
@@ -71,10 +82,7 @@ class ReadBudget:
         however many they are.
         """
         return (
-            size > KEEP_WHILE_WAITING
-            and self._places is not None
-            and self._needs_place(size)
-            and self._places.are_taken
+            size > self.most_in_wait and self._places is not None and self._needs_place(size) and self._places.are_taken
         )
 
     async def enter(self, size: int = 0) -> None:
@@ -102,7 +110,7 @@ class ReadBudget:
             self._places.leave()
 
     def _needs_place(self, more: int) -> bool:
-        return not self._has_place and self.total + more > LARGE
+        return not self._has_place and self.total + more > self._large
 
     async def _take(self, places: Places) -> None:
         try:

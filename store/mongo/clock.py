@@ -38,10 +38,12 @@ def steady() -> int:
 class MongoClock:
     """MongoDB's time in microseconds since 1970; Unavailable until MongoDB has answered once.
 
-    `wall` is this machine's clock. It decides nothing: it is only compared with MongoDB's.
+    `wall` is this machine's clock. It decides nothing: it is only compared with MongoDB's. Every `refresh_seconds`,
+    MongoDB is asked again.
     """
 
-    def __init__(self, wall: moment.Clock | None = None) -> None:
+    def __init__(self, wall: moment.Clock | None = None, refresh_seconds: float = REFRESH_SECONDS) -> None:
+        self.refresh_seconds = refresh_seconds
         self._wall = wall or (lambda: moment.now())
         self._offset: int | None = None
 
@@ -93,4 +95,4 @@ async def _keep(mongo: Mongo, clock: MongoClock) -> None:
             await set_clock(mongo, clock)
         except EventscopeError as error:  # any other use of MongoDB reports it
             logger.debug("MongoDB's time could not be read: %s", error)
-        await asyncio.sleep(REFRESH_SECONDS if clock.is_set else RETRY_SECONDS)
+        await asyncio.sleep(clock.refresh_seconds if clock.is_set else RETRY_SECONDS)

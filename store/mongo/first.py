@@ -6,7 +6,7 @@ from typing import Any, Final, cast
 from bson.codec_options import CodecOptions
 from pymongo.errors import ConnectionFailure, PyMongoError
 
-from eventscope.store.mongo.budget import KEEP_WHILE_WAITING, ReadBudget
+from eventscope.store.mongo.budget import ReadBudget
 from eventscope.store.mongo.driver import Collection, Document, command_on
 from eventscope.store.mongo.failure import passes
 from eventscope.store.mongo.raw import ANSWER, Answer
@@ -52,7 +52,7 @@ async def first_large(
     try:
         answer: Answer = await _answer(collection, command, ANSWER)
         size = answer.size
-        if size > KEEP_WHILE_WAITING and budget.must_wait(size):
+        if size > budget.most_in_wait and budget.must_wait(size):
             del answer
             await budget.enter(size)
             answer = await _answer(collection, command, ANSWER)

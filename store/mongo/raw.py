@@ -54,30 +54,30 @@ class Answer(Document):
         self.size = len(self._cursor)
         """About how many bytes the documents have."""
 
-    async def documents(self, budget: ReadBudget, options: Options) -> list[Document]:
-        """The documents of the batch. Call it once."""
-        if self.size < SMALL:
+    async def documents(self, budget: ReadBudget, options: Options, small: int = SMALL) -> list[Document]:
+        """The documents of the batch, at most `small` bytes decoded in one go. Call it once."""
+        if self.size < small:
             if budget.spend(self.size):
                 await budget.enter()
             batch: list[Document] = decode(self._cursor, options)["firstBatch"]
             return batch
         raw = b"".join(one.raw for one in RawBSONDocument(self._cursor)["firstBatch"])
         self._cursor = EMPTY
-        return await documents(raw, budget, options)
+        return await documents(raw, budget, options, small)
 
 
 ANSWER: Final = CodecOptions(document_class=Answer)
 
 
-async def documents(raw: bytes, budget: ReadBudget, options: Options) -> list[Document]:
+async def documents(raw: bytes, budget: ReadBudget, options: Options, small: int = SMALL) -> list[Document]:
     """The documents in `raw`, which holds them one after the other."""
     budget.spend(len(raw))
     await budget.enter()
-    if len(raw) < SMALL:
+    if len(raw) < small:
         return decode_all(raw, options)
     _collect(len(raw))
     pace, batch = Pace(), list[Document]()
-    for piece in _pieces(raw):
+    for piece in _pieces(raw, small):
         batch += decode_all(piece, options)
         await pace.pause()
     return batch
@@ -92,12 +92,12 @@ def _collect(size: int) -> None:
         gc.collect()
 
 
-def _pieces(raw: bytes) -> Iterator[bytes]:
+def _pieces(raw: bytes, small: int) -> Iterator[bytes]:
     """Whole documents, in pieces that are decoded in one go; a larger document is a piece by itself."""
     start = end = 0
     while end < len(raw):
         after = end + _length(raw, end)
-        if after - start > SMALL and end > start:
+        if after - start > small and end > start:
             yield raw[start:end]
             start = end
         end = after

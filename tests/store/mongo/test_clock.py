@@ -45,11 +45,8 @@ async def test_a_prepared_log_knows_the_time(mongo_url: str, emptied_database: s
         assert log.clock() <= log.clock()
 
 
-async def test_the_time_is_read_repeatedly(
-    mongo_url: str, emptied_database: str, driver: Driver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(clock, "REFRESH_SECONDS", 0.01)
-    async with open_log(mongo_url, emptied_database, driver) as log:
+async def test_the_time_is_read_repeatedly(mongo_url: str, emptied_database: str, driver: Driver) -> None:
+    async with open_log(mongo_url, emptied_database, driver, clock=MongoClock(refresh_seconds=0.01)) as log:
         await synchronise(log)
         assert isinstance(log.clock, MongoClock)
         log.clock.learn(steady(), YEAR_2100, steady())

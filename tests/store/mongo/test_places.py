@@ -9,8 +9,7 @@ import pytest
 from eventscope.errors import Unavailable
 from eventscope.store.events.links import by_link
 from eventscope.store.log import Log
-from eventscope.store.mongo import budget as budgets
-from eventscope.store.mongo.budget import KEEP_WHILE_WAITING, LARGE, ReadBudget
+from eventscope.store.mongo.budget import LARGE, MOST_IN_WAIT, ReadBudget
 from eventscope.store.mongo.first import first_large
 from eventscope.store.mongo.places import Places
 from tests.store.support.appender import Appender, event
@@ -91,13 +90,11 @@ async def test_an_operation_that_stops_waiting_keeps_no_place() -> None:
     assert not places.are_taken
 
 
-@pytest.mark.parametrize("held", [KEEP_WHILE_WAITING, 0])
+@pytest.mark.parametrize("most_in_wait", [MOST_IN_WAIT, 0])
 async def test_a_read_that_has_to_wait_returns_and_counts_the_same_afterwards(
-    log: Log, appender: Appender, monkeypatch: pytest.MonkeyPatch, held: int
+    log: Log, appender: Appender, most_in_wait: int
 ) -> None:
     """A result that exceeds what may be held while waiting is released and read again."""
-    monkeypatch.setattr(budgets, "KEEP_WHILE_WAITING", held)
-    monkeypatch.setattr(budgets, "LARGE", 4_000)
     await appender.store(*(event("a", data={"n": "x" * 1000}, correlationId="c") for _ in range(30)))
     places, free = Places(1), ReadBudget()
     expected = await first_large(log.events, {}, limit=100, budget=free)
@@ -105,12 +102,12 @@ async def test_a_read_that_has_to_wait_returns_and_counts_the_same_afterwards(
     holder = ReadBudget(places=places)
     holder.spend(LARGE + 1)
     await holder.enter()
-    budget, other = ReadBudget(places=places), ReadBudget(places=places)
+    budget, other = (ReadBudget(places=places, large=4_000, most_in_wait=most_in_wait) for _ in range(2))
     reads = asyncio.gather(
         _left(budget, first_large(log.events, {}, limit=100, budget=budget)),
         _left(other, by_link(log.within(other), "correlationId", ["c"], limit=20)),
     )
-    small, _ = await first_large(log.events, {}, limit=1, budget=ReadBudget(places=places))
+    small, _ = await first_large(log.events, {}, limit=1, budget=ReadBudget(places=places, large=4_000))
     assert small == expected[0][:1]
     await until(lambda: len(places._free._waiters or ()) == 2)
     holder.leave()

@@ -7,7 +7,6 @@ from bson import decode, decode_all, encode
 from bson.codec_options import DEFAULT_CODEC_OPTIONS
 
 from eventscope.errors import TooComplex
-from eventscope.store.mongo import raw
 from eventscope.store.mongo.budget import ReadBudget
 from eventscope.store.mongo.raw import ANSWER, Answer
 
@@ -35,18 +34,16 @@ async def test_members_may_be_in_any_order() -> None:
     assert decode(made["$clusterTime"].raw) == REST["$clusterTime"]
 
 
-async def test_large_documents_are_the_same_wherever_they_are_split(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(raw, "SMALL", 100)
+async def test_large_documents_are_the_same_wherever_they_are_split() -> None:
     made = answer({"cursor": {"firstBatch": DOCUMENTS, "id": 0, "ns": "a.b"}, **REST})
-    assert await made.documents(ReadBudget(), DEFAULT_CODEC_OPTIONS) == DOCUMENTS
+    assert await made.documents(ReadBudget(), DEFAULT_CODEC_OPTIONS, small=100) == DOCUMENTS
 
 
 @pytest.mark.parametrize("small", [100, 1024**2])
-async def test_what_exceeds_the_budget_is_refused(monkeypatch: pytest.MonkeyPatch, small: int) -> None:
-    monkeypatch.setattr(raw, "SMALL", small)
+async def test_what_exceeds_the_budget_is_refused(small: int) -> None:
     made = answer({"cursor": {"firstBatch": DOCUMENTS, "id": 0, "ns": "a.b"}, **REST})
     with pytest.raises(TooComplex):
-        await made.documents(ReadBudget(1000), DEFAULT_CODEC_OPTIONS)
+        await made.documents(ReadBudget(1000), DEFAULT_CODEC_OPTIONS, small)
 
 
 async def test_an_error_is_a_dictionary_at_every_level() -> None:
