@@ -42,21 +42,23 @@ async def append(
     batch: MessageBatch,
     session: Session | None = None,
     cache: WriterCache | None = None,
+    seconds: float = WRITE_SECONDS,
 ) -> tuple[Stored, LogCheckpoint]:
     """Store the batch and move the checkpoint from `at`, all or nothing.
 
     A message whose id is known is dropped if its content is the same, and rejected with ID_REUSED if not (I2).
 
-    LeaseLost when the checkpoint is no longer at `at`. Unavailable when MongoDB does not answer: the batch may be
-    stored or not, so the checkpoint must be read again. Unstorable when MongoDB refuses a message of the batch, Blocked
-    when something else in its collections is in the way. `session` is the one that the lease was acquired with; None
-    opens a new one. `cache` holds what the same writer wrote since it took the lease.
+    LeaseLost when the checkpoint is no longer at `at`. Unavailable when MongoDB does not answer within `seconds`: the
+    batch may be stored or not, so the checkpoint must be read again. Unstorable when MongoDB refuses a message of the
+    batch, Blocked when something else in its collections is in the way. `session` is the one that the lease was
+    acquired with; None opens a new one. `cache` holds what the same writer wrote since it took the lease.
     """
     cache = WriterCache() if cache is None else cache
     try:
-        draft = await _store(log, retention, at, batch, session, cache)
+        with translate_errors(seconds):
+            draft = await _store(log, retention, at, batch, session, cache)
     except QuestionTimedOut as error:
-        raise Unavailable(f"MongoDB did not store a batch within {WRITE_SECONDS:g} seconds") from error
+        raise Unavailable(f"MongoDB did not store a batch within {seconds:g} seconds") from error
     except UNENCODABLE as error:  # parsing should not have let it through; the error must affect no other message
         raise Unstorable(f"{type(error).__name__}: {error}"[:300]) from error
     cache.note(draft.duplicates)
@@ -67,28 +69,27 @@ async def append(
 async def _store(
     log: Log, retention: Retention, at: LogCheckpoint, batch: MessageBatch, session: Session | None, cache: WriterCache
 ) -> Draft:
-    with translate_errors(WRITE_SECONDS):
-        heads_before, earlier = await asyncio.gather(_heads(log, batch, cache), _rejected_before(log, at, batch))
-        async with log.mongo.session() if session is None else nullcontext(session) as session:
-            # Known messages are rare, and the unique index on messageId finds them too: the first write fails then, and
-            # the second try looks them up. They are looked up at once while the cache expects some, and when a message
-            # of the batch was rejected before: the draft could then reject it again and never touch the index.
-            look_first = cache.expects_duplicates or bool(earlier)
-            while True:
-                duplicates = await _stored_before(log, batch) if look_first else {}
-                draft = Draft(log.clock(), retention, at, batch, duplicates, heads_before, earlier)
-                _add(draft, batch.messages)
-                # A draft that rejects by the state of the log must know the duplicates. Otherwise a repeated message
-                # would be rejected for the version that it brought about itself when it was stored.
-                if look_first or not draft.rejects_by_state:
-                    try:
-                        await write(log, session, draft)
-                        return draft
-                    except WriteRefused as error:
-                        # whichever index it was, the message may be known: MongoDB reports only the first conflict
-                        if look_first or error.duplicate is None:
-                            raise await obstacle.explanation(log, at, error) from error
-                look_first = True
+    heads_before, earlier = await asyncio.gather(_heads(log, batch, cache), _rejected_before(log, at, batch))
+    async with log.mongo.session() if session is None else nullcontext(session) as session:
+        # Known messages are rare, and the unique index on messageId finds them too: the first write fails then, and
+        # the second try looks them up. They are looked up at once while the cache expects some, and when a message
+        # of the batch was rejected before: the draft could then reject it again and never touch the index.
+        look_first = cache.expects_duplicates or bool(earlier)
+        while True:
+            duplicates = await _stored_before(log, batch) if look_first else {}
+            draft = Draft(log.clock(), retention, at, batch, duplicates, heads_before, earlier)
+            _add(draft, batch.messages)
+            # A draft that rejects by the state of the log must know the duplicates. Otherwise a repeated message
+            # would be rejected for the version that it brought about itself when it was stored.
+            if look_first or not draft.rejects_by_state:
+                try:
+                    await write(log, session, draft)
+                    return draft
+                except WriteRefused as error:
+                    # whichever index it was, the message may be known: MongoDB reports only the first conflict
+                    if look_first or error.duplicate is None:
+                        raise await obstacle.explanation(log, at, error) from error
+            look_first = True
 
 
 def _add(draft: Draft, messages: Sequence[ParsedMessage]) -> None:

@@ -18,9 +18,10 @@ LOOK_UPS: Final = 8  # batches without a duplicate, after which duplicates are n
 class WriterCache:
     """The most recently used heads, and whether duplicates came lately."""
 
-    def __init__(self, most: int = MOST) -> None:
+    def __init__(self, most: int = MOST, most_look_ups: int = LOOK_UPS) -> None:
         self._most = most
-        self._look_ups = LOOK_UPS
+        self._most_look_ups = most_look_ups
+        self._look_ups = most_look_ups
         self._heads: OrderedDict[AggregateName, Head] = OrderedDict()
 
     def __len__(self) -> int:
@@ -37,7 +38,7 @@ class WriterCache:
 
     def note(self, duplicates: int) -> None:
         """Note how many duplicates a batch had."""
-        self._look_ups = LOOK_UPS if duplicates else max(0, self._look_ups - 1)
+        self._look_ups = self._most_look_ups if duplicates else max(0, self._look_ups - 1)
 
     def keep(self, heads: Mapping[AggregateName, Head]) -> None:
         """Cache these heads, and drop the least recently used ones over the limit."""

@@ -24,7 +24,7 @@ from eventscope.store.values.message import (
     RejectedMessage,
     StreamPosition,
 )
-from eventscope.store.write import cache
+from eventscope.store.write.cache import WriterCache
 from eventscope.store.write.retention import Retention
 from eventscope.store.write.writer import Writer, writing
 from tests.chaos import recount
@@ -165,6 +165,7 @@ class World:
         holding = writing(self.log, Retention({"*": 30}), f"ingester{self.holders}", 60)
         writer = await self._stack.enter_async_context(holding)
         assert writer is not None
+        writer.cache = WriterCache(most_look_ups=1)  # both ways of finding repeated messages
         self.writer = writer
 
     async def _take_over(self) -> None:
@@ -212,8 +213,7 @@ class Stage:
 
 @pytest.fixture(scope="module", params=("motor", "pymongo"))
 def stage(request: pytest.FixtureRequest, mongo_url: str) -> Iterator[Stage]:
-    with asyncio.Runner() as runner, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cache, "LOOK_UPS", 1)  # both ways of finding repeated messages
+    with asyncio.Runner() as runner:
         stack = AsyncExitStack()
 
         async def open_() -> Log:

@@ -220,18 +220,14 @@ async def test_a_server_that_was_never_running_is_unavailable(driver: Driver, sw
 
 
 @pytest.mark.processes
-async def test_while_a_server_is_down_every_query_is_unavailable(
-    own: OwnMongod, own_log: Log, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("eventscope.store.write.append.WRITE_SECONDS", 1.0)
+async def test_while_a_server_is_down_every_query_is_unavailable(own: OwnMongod, own_log: Log) -> None:
     before = {name: await question(own_log) for name, question in QUESTIONS.items()}
     appender = Appender(own_log, await checkpoint.read(own_log))
     own.kill()
     asked = [question(own_log) for question in (*QUESTIONS.values(), synchronise, prepare)]
-    outcomes = await asyncio.gather(*asked, appender.store(event()), return_exceptions=True)
+    outcomes = await asyncio.gather(*asked, appender.store(event(), seconds=1.0), return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {Unavailable}
 
-    monkeypatch.undo()
     await own.start()
     assert {name: await question(own_log) for name, question in QUESTIONS.items()} == before
     assert (await appender.store(event())).head == 2

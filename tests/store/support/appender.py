@@ -22,7 +22,7 @@ from eventscope.store.values.message import (
     Stored,
     StreamPosition,
 )
-from eventscope.store.write.append import append
+from eventscope.store.write.append import WRITE_SECONDS, append
 from eventscope.store.write.cache import WriterCache
 from eventscope.store.write.retention import Retention
 from eventscope.subscriptions.messages import versions
@@ -109,10 +109,12 @@ class Appender:
         placed = tuple(self._placed(message) for message in messages)
         return MessageBatch(placed, StreamPosition(STREAM, CREATED, self.sequence, self.log.clock()))
 
-    async def store(self, *messages: ParsedMessage, cache: WriterCache | None = None) -> Stored:
+    async def store(
+        self, *messages: ParsedMessage, cache: WriterCache | None = None, seconds: float = WRITE_SECONDS
+    ) -> Stored:
         """Append the messages as one batch."""
         batch = self.batch(*messages)
-        stored, self.at = await append(self.log, self.retention, self.at, batch, cache=cache)
+        stored, self.at = await append(self.log, self.retention, self.at, batch, cache=cache, seconds=seconds)
         return stored
 
     def _placed(self, message: ParsedMessage) -> ParsedMessage:
