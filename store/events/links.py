@@ -28,7 +28,9 @@ class Cause:
     timestamp: int
 
 
-async def conversation(log: Log, correlation_id: str, *, limit: int, above: int | None = None) -> list[EventDocument]:
+async def conversation(
+    log: Log, correlation_id: str, *, limit: int, above: int | None = None, most_bytes: int = MOST_BYTES
+) -> list[EventDocument]:
     """At most `limit` events of the conversation after the position `above`, in the order of the log.
 
     TooComplex when they are too large together.
@@ -43,7 +45,7 @@ async def conversation(log: Log, correlation_id: str, *, limit: int, above: int 
             size += part.size
             if not part.is_full:
                 return cast("list[EventDocument]", events)
-            if size > MOST_BYTES:
+            if size > most_bytes:
                 raise TooComplex(TOO_LARGE)
             above = events[-1]["_id"]
 
@@ -67,6 +69,7 @@ async def by_link(
     below: int | None = None,
     newest_first: bool = False,
     aggregate_type: str | None = None,
+    most_bytes: int = MOST_BYTES,
 ) -> dict[str, list[EventDocument]]:
     """For each value, at most `limit` events with that value in the field `link`, strictly between the positions.
 
@@ -79,7 +82,7 @@ async def by_link(
     events: dict[str, list[EventDocument]] = {value: [] for value in values}
     rows = _each(log, link, values, page, [{"$unwind": "$found"}, {"$replaceWith": "$found"}])
     with translate_errors(log.question_seconds):
-        documents = await log.mongo.aggregate_large(log.meta, rows, MOST_BYTES, log.budget)
+        documents = await log.mongo.aggregate_large(log.meta, rows, most_bytes, log.budget)
     if documents is None:
         raise TooComplex(TOO_LARGE)
     for row in documents:

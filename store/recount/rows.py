@@ -45,7 +45,7 @@ class Basis:
     others: list[Document]
 
 
-async def basis(log: Log, report: Progress) -> Basis:
+async def basis(log: Log, report: Progress, chunk: int = CHUNK) -> Basis:
     """Count all events and read all rows, while new events come in.
 
     Up to a head that was read, the log never changes except by expiry. So the events can be counted piece by piece, and
@@ -54,8 +54,8 @@ async def basis(log: Log, report: Progress) -> Basis:
     tally = Tally()
     at = await _before(log)
     # most events are counted before the rows are read, so that the rest is quick and little expires meanwhile
-    while (head := await checkpoint.head(log)) - at > CHUNK:
-        at = await _count(log, tally, at, at + CHUNK)
+    while (head := await checkpoint.head(log)) - at > chunk:
+        at = await _count(log, tally, at, at + chunk)
         report("hour", at, head)
     with translate_errors(SECONDS):
         async with log.mongo.snapshot() as session:

@@ -23,24 +23,26 @@ class RecountReport:
     beyond: list[Difference]
 
 
-async def recount(log: Log, report: Progress, *, repair: bool, accept_loss: bool = False) -> RecountReport:
+async def recount(
+    log: Log, report: Progress, *, repair: bool, accept_loss: bool = False, chunk: int = rows.CHUNK
+) -> RecountReport:
     """Find wrong derived data and, with `repair`, correct it until a pass finds nothing, for at most `PASSES` passes.
 
     It may be interrupted anywhere, and run twice at once. Raises Unavailable or QuestionTimedOut when MongoDB is away.
     Blocked when the collections contradict the checkpoint, or when events were lost: their counts are the last trace of
     them. `accept_loss` rebuilds the checkpoint from what is left instead. Lost heads of aggregates do not block while
-    all events exist, since these prove the heads.
+    all events exist, since these prove the heads. The events of `chunk` positions are counted in one step.
     """
     now = await collections(log)
     if not accept_loss:
         await _require_agreement(log, now)
     elif repair:
         await checkpoint_repair.accept_loss(log)  # first: the recount below needs a checkpoint that matches the events
-    first = latest = await _pass(log, report, repair=repair)
+    first = latest = await _pass(log, report, chunk, repair=repair)
     passes = 1
     # the last pass only looks: what it finds is `left`
     while repair and _repairable(latest) and passes < PASSES:
-        latest = await _pass(log, report, repair=passes < PASSES - 1)
+        latest = await _pass(log, report, chunk, repair=passes < PASSES - 1)
         passes += 1
     if repair and accept_loss:
         await checkpoint.accept(log, replaced.ours(now))
@@ -72,7 +74,7 @@ async def counts(log: Log) -> None:
     await rows.repair(log, basis, await rows.differences(log, basis))
 
 
-async def _pass(log: Log, report: Progress, *, repair: bool) -> list[Difference]:
+async def _pass(log: Log, report: Progress, chunk: int, *, repair: bool) -> list[Difference]:
     # in this order: aggregates are counted by their heads, and correcting rows may add notes of expired events
     wrong_heads = await heads.differences(log, report)
     if repair:
@@ -80,7 +82,7 @@ async def _pass(log: Log, report: Progress, *, repair: bool) -> list[Difference]
     numbers = await populations.differences(log, () if repair else wrong_heads)
     if repair:
         await populations.repair(log, numbers)
-    basis = await rows.basis(log, report)
+    basis = await rows.basis(log, report, chunk)
     wrong_rows = await rows.differences(log, basis)
     if repair:
         await rows.repair(log, basis, wrong_rows)

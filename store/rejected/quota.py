@@ -22,7 +22,7 @@ from eventscope.store.values.documents import INTEGERS
 
 ID: Final = "rejected"  # in `meta`
 REMAINDER: Final = 0.9  # of the limit, so that not every new message drops an old one
-STEP: Final = 1000  # messages that are dropped in one step
+STEP: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +68,12 @@ async def _account(log: Log) -> Document:
     )
 
 
-async def trim(log: Log, most_bytes: int, seconds: float) -> Trimmed | None:
+async def trim(log: Log, most_bytes: int, seconds: float, step: int = STEP) -> Trimmed | None:
     """Drop the oldest rejected messages until they take less than `most_bytes` or time is up; None if they already do.
 
-    The size is MongoDB's own figure, without compression and indexes. Expired messages are deleted too, but not
-    counted. Raises Unavailable or QuestionTimedOut, and Blocked when the account of the dropped messages is damaged.
+    The size is MongoDB's own figure, without compression and indexes. At most `step` messages are dropped at once.
+    Expired messages are deleted too, but not counted. Raises Unavailable or QuestionTimedOut, and Blocked when the
+    account of the dropped messages is damaged.
     """
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
@@ -87,7 +88,7 @@ async def trim(log: Log, most_bytes: int, seconds: float) -> Trimmed | None:
         size, n = await _size(log)  # again, since another process may just have dropped some
         while size > most_bytes * REMAINDER and loop.time() < end:
             surplus = size - most_bytes * REMAINDER
-            rows = await _oldest(log, min(STEP, math.ceil(surplus * n / size)), surplus)
+            rows = await _oldest(log, min(step, math.ceil(surplus * n / size)), surplus)
             if not rows:
                 break
             tally = Counter(row["code"] for row in rows if not row["expired"])

@@ -20,7 +20,7 @@ from eventscope.store.values.moment import HOUR
 MOST_SKEW: Final = 60.0
 """Seconds by which the clocks of MongoDB and of this machine may differ; beyond that, one of them must be wrong."""
 
-PIECE: Final = 1_000  # rows that are in memory at once
+PIECE: Final = 1_000
 
 logger = logging.getLogger(__name__)
 
@@ -71,15 +71,15 @@ class Housekeeping:
         return True
 
 
-async def tidy(log: Log) -> None:
+async def tidy(log: Log, piece: int = PIECE) -> None:
     """Delete the rollups of expired events that MongoDB has deleted, after noting their last positions.
 
     Rollups of events that still exist stay, so the counts always equal a recount. It may run twice, beside another
     process, or be interrupted anywhere. Documents that are not the log's stay untouched: `eventscope recount` reports
-    them.
+    them. At most `piece` rows are in memory at once.
     """
     now = bson_date(log.clock())
-    async for hours in _obsolete_rows(log, log.rollups, "expireAt", now):
+    async for hours in _obsolete_rows(log, log.rollups, "expireAt", now, piece):
         through: dict[str, int] = {}
         for row in hours:
             type = row["_id"]["type"]
@@ -91,21 +91,23 @@ async def tidy(log: Log) -> None:
         with translate_errors(log.question_seconds):
             await _delete(log.rollups, hours)
     for collection, end in ((log.rollups, "expiryDay"), (log.populations, "expireAt")):
-        async for rows in _obsolete_rows(log, collection, end, now):
+        async for rows in _obsolete_rows(log, collection, end, now, piece):
             with translate_errors(log.question_seconds):
                 await _delete(collection, rows)
     with translate_errors(log.question_seconds):
         await log.rollups.delete_many({"_id.minute": {"$exists": True}, "lastPosition": {"$lt": await _first(log)}})
 
 
-async def _obsolete_rows(log: Log, collection: Collection, end: str, now: datetime) -> AsyncIterator[list[Document]]:
+async def _obsolete_rows(
+    log: Log, collection: Collection, end: str, now: datetime, piece: int
+) -> AsyncIterator[list[Document]]:
     """The rows of the log whose events expired before `now` and are deleted; in parts, since there may be very many."""
-    cursor = collection.find({f"_id.{end}": {"$lte": now}}, batch_size=PIECE)
+    cursor = collection.find({f"_id.{end}": {"$lte": now}}, batch_size=piece)
     while True:
         with translate_errors(log.question_seconds):
             # Rows are read before the events. If an event is added to a row after that, the row changes, and `_delete`
             # does not match it.
-            part = await fetch(cursor, PIECE)
+            part = await fetch(cursor, piece)
             oldest = await _oldest_expiry(log) if part else None
         if not part:
             return

@@ -301,15 +301,12 @@ async def test_rows_of_fully_expired_days_and_of_fully_deleted_minutes_are_remov
     assert await named("minute") == []
 
 
-async def test_many_rows_are_processed_a_few_at_a_time(
-    log: Log, appender: Appender, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(expiry, "PIECE", 2)
+async def test_many_rows_are_processed_a_few_at_a_time(log: Log, appender: Appender, clock: Clock) -> None:
     appender.retention = Retention({"*": 1})
     await appender.store(*(event(f"type{n}", of=(f"of{n}", "1")) for n in range(7)))
     clock.now = NOON + 3 * DAY
     await delete_expired(log)
-    await expiry.tidy(log)
+    await expiry.tidy(log, piece=2)
     left = await rows(log)
     assert (left["rollups"], left["populations"], len(left["expirations"])) == ([], [], 7)
 

@@ -120,23 +120,18 @@ def command_link(command: Document) -> str:
     return str(lookup["foreignField"])
 
 
-async def test_a_conversation_of_large_events_is_read_completely_or_refused(
-    appender: Appender, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_conversation_of_large_events_is_read_completely_or_refused(appender: Appender) -> None:
     for _ in range(4):
         await appender.store(*(event(correlationId="large", data={"text": "x" * 1_000_000}) for _ in range(10)))
     found = await links.conversation(appender.log, "large", limit=100)
     assert [event["_id"] for event in found] == list(range(1, 41))
     assert len(await links.conversation(appender.log, "large", limit=39)) == 39
-    monkeypatch.setattr(links, "MOST_BYTES", 16 * 1024**2)
-    assert len(await links.conversation(appender.log, "large", limit=16)) == 16
+    assert len(await links.conversation(appender.log, "large", limit=16, most_bytes=16 * 1024**2)) == 16
     with pytest.raises(TooComplex, match="larger than an answer may be"):
-        await links.conversation(appender.log, "large", limit=100)
+        await links.conversation(appender.log, "large", limit=100, most_bytes=16 * 1024**2)
 
 
-async def test_large_events_of_many_values_are_read_completely_or_refused(
-    appender: Appender, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_large_events_of_many_values_are_read_completely_or_refused(appender: Appender) -> None:
     for n in range(4):
         await appender.store(
             *(event(causationId=f"cause {n}", data={"text": "x" * 1_000_000}) for _ in range(10)),
@@ -146,7 +141,7 @@ async def test_large_events_of_many_values_are_read_completely_or_refused(
     assert [[event["_id"] for event in found[id]] for id in causing] == [
         list(range(first, first + 10)) for first in (1, 11, 21, 31)
     ]
-    monkeypatch.setattr(links, "MOST_BYTES", 16 * 1024**2)
-    assert len((await links.by_link(appender.log, "causationId", causing, limit=2))["cause 3"]) == 2
+    few = await links.by_link(appender.log, "causationId", causing, limit=2, most_bytes=16 * 1024**2)
+    assert len(few["cause 3"]) == 2
     with pytest.raises(TooComplex, match="larger than an answer may be"):
-        await links.by_link(appender.log, "causationId", causing, limit=10)
+        await links.by_link(appender.log, "causationId", causing, limit=10, most_bytes=16 * 1024**2)

@@ -48,8 +48,8 @@ async def derived(log: Log) -> dict[str, list[dict[str, Any]]]:
     return {name: await log.mongo.collection(name).find({}).sort("_id", 1).to_list(None) for name in DERIVED}
 
 
-async def mended(log: Log) -> RecountReport:
-    return await recount(log, lambda *_: None, repair=True)
+async def mended(log: Log, chunk: int = rows.CHUNK) -> RecountReport:
+    return await recount(log, lambda *_: None, repair=True, chunk=chunk)
 
 
 async def wrong(log: Log) -> list[str]:
@@ -249,8 +249,7 @@ async def test_events_that_come_while_it_counts_are_counted_once(
         await repair(log, basis, found)
         await more()
 
-    monkeypatch.setattr(rows, "CHUNK", 3)
     monkeypatch.setattr(rows, "differences", differences)
     monkeypatch.setattr(rows, "repair", mending)
-    assert (await mended(log)).left == []
+    assert (await mended(log, chunk=3)).left == []
     await check(log, stored)

@@ -67,12 +67,10 @@ async def test_kept_and_dropped_messages_add_up_to_all_messages(
         await log.mongo.collection(name).delete_many({})
     appender = await Appender.of(log)
     codes = [code for batch in batches for _, code in batch]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(quota, "STEP", step)
-        for batch in batches:
-            await appender.store(*(rejected_message(bytes(kilos * KILO), code) for kilos, code in batch))
-            await quota.trim(log, most * KILO, ENOUGH)
-            assert await size(log) <= most * KILO
+    for batch in batches:
+        await appender.store(*(rejected_message(bytes(kilos * KILO), code) for kilos, code in batch))
+        await quota.trim(log, most * KILO, ENOUGH, step)
+        assert await size(log) <= most * KILO
     kept = await messages.numbers(log)
     found = await quota.dropped(log)
     n = len(codes) - len(kept)
