@@ -12,15 +12,11 @@ from eventscope.settings import Settings
 from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
 from eventscope.subscriptions.ingest.lag import Lag, lag
+from tests.subscriptions.support.ingest_state import until_at
 from tests.support.api_server import running_api
 from tests.support.ingesters import has_reached, ingester, ingester_process, publish, wait_for_events
 from tests.support.killable_servers import freeze
 from tests.support.until import until
-
-
-async def at_place(log: Log, sequence: int) -> bool:
-    place = (await checkpoint.read(log)).place
-    return place is not None and place.sequence == sequence
 
 
 async def test_a_removed_end_is_recorded_once_although_no_message_follows(
@@ -35,7 +31,7 @@ async def test_a_removed_end_is_recorded_once_although_no_message_follows(
     async with running_api(settings) as api:
         for _ in range(2):
             async with ingester(settings):
-                await until(lambda: at_place(log, 16))
+                await until_at(log, 16)
         found = (await api.ask("{ log { ingestLag { events } lostMessages { from to } } }"))["log"]
         metrics = (await api.http.get("/metrics")).text
     assert found == {"ingestLag": {"events": 0}, "lostMessages": [{"from": 14, "to": 16}]}
@@ -63,8 +59,7 @@ async def test_an_end_that_is_removed_from_a_stream_while_it_is_read_is_recorded
         for sequence in range(8, 13):
             await client.jetstream().delete_msg(settings.stream, sequence)
         process.send_signal(signal.SIGCONT)
-        await until(lambda: at_place(log, 12))
-        at = await checkpoint.read(log)
+        at = await until_at(log, 12)
         assert [(one.first, one.last) for one in at.lost] == [(8, 12)]
         assert (at.head, at.source_resets) == (7, 0)
     finally:

@@ -16,9 +16,9 @@ from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
 from eventscope.store.state.checkpoint import LogCheckpoint
 from eventscope.subscriptions.nats.stream import ensure
+from tests.subscriptions.support.ingest_state import until_at
 from tests.support.ingesters import ingester, publish
 from tests.support.killable_servers import killable_nats
-from tests.support.until import until
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,8 @@ class Stage:
 
     async def take(self, sequence: int) -> LogCheckpoint:
         """The checkpoint after an ingester has read up to that sequence."""
-
-        async def reached() -> bool:
-            place = (await checkpoint.read(self.log)).place
-            return place is not None and place.sequence == sequence
-
         async with ingester(self.settings):
-            await until(reached)
+            await until_at(self.log, sequence)
         return await checkpoint.read(self.log)
 
     async def stored(self, first: int, count: int) -> list[int]:

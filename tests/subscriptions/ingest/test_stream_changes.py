@@ -1,41 +1,26 @@
 """What operators do to the stream while an ingester runs: it continues, or reports in one sentence what stops it."""
 
-import asyncio
-from collections.abc import Callable, Coroutine, Iterator
-from pathlib import Path
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import httpx
-import nats
 import orjson
 import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
-from nats.js.api import (
-    AckPolicy,
-    DiscardPolicy,
-    ExternalStream,
-    RetentionPolicy,
-    StreamConfig,
-    StreamSource,
-    SubjectTransform,
-)
+from nats.js.api import AckPolicy, DiscardPolicy, SubjectTransform
 from nats.js.errors import APIError
 
-from eventscope.dev.servers import Nats, run_server
-from eventscope.errors import CannotStart
 from eventscope.processes.ports import free
-from eventscope.server.ingester import ingest
 from eventscope.settings import Settings
 from eventscope.store import incidents
 from eventscope.store.log import Log
 from eventscope.store.state import checkpoint
 from eventscope.subscriptions.ingest import ingester as ingest_module
 from eventscope.subscriptions.live import live_batch
-from eventscope.subscriptions.nats import stream
+from tests.subscriptions.support.ingest_state import until_ready, until_stopped
 from tests.support.ingesters import ingester, publish, wait_for_events
-from tests.support.killable_servers import killable_nats
 from tests.support.until import until
 
 
@@ -48,30 +33,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"ingest_port": free()})
-
-
-async def reason(settings: Settings) -> str:
-    """Why the ingester is not ready; empty when it is ready."""
-    async with httpx.AsyncClient() as http:
-        try:
-            answer = await http.get(f"http://127.0.0.1:{settings.ingest_port}/readyz")
-        except httpx.TransportError:
-            return "it does not answer yet"
-    return "" if answer.status_code == 200 else str(answer.json()["reasons"][0])
-
-
-async def stopped(settings: Settings, sentence: str) -> None:
-    async def said() -> bool:
-        return sentence in await reason(settings)
-
-    await until(said)
-
-
-async def works(settings: Settings) -> None:
-    async def well() -> bool:
-        return await reason(settings) == ""
-
-    await until(well)
 
 
 async def test_a_deleted_stream_is_recreated_and_reading_continues(
@@ -103,7 +64,7 @@ async def test_removed_subjects_are_put_back(
 ) -> None:
     js = client.jetstream()
     async with ingester(settings):
-        await works(settings)
+        await until_ready(settings)
         await js.update_stream(name=settings.stream, subjects=[f"{subject_prefix}other.>"])
 
         async def back() -> bool:
@@ -124,7 +85,7 @@ async def test_settings_by_which_a_stream_drops_messages_cause_one_warning(
     settings: Settings, log: Log, client: Client, subject_prefix: str, quick: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with ingester(settings):
-        await works(settings)
+        await until_ready(settings)
         js = client.jetstream()
         info = await js.stream_info(settings.stream)
         await js.update_stream(info.config, discard=DiscardPolicy.OLD, max_age=3600.0)
@@ -174,13 +135,13 @@ async def test_a_stream_that_becomes_unusable_stops_the_log_with_a_sentence(
     async with ingester(settings):
         await wait_for_events(log, 2)
         await change(js, settings)
-        await stopped(settings, sentence)
+        await until_stopped(settings, sentence)
         before = await log.rejected.count_documents({})
         again = len(caplog.records)
         await until(lambda: sum("ingest stopped" in one.message for one in caplog.records[again:]) >= 2)
         assert await log.rejected.count_documents({}) == before == 0
         await js.delete_stream(settings.stream)
-        await works(settings)
+        await until_ready(settings)
         await publish(client, subject_prefix, 2, 2)
         await wait_for_events(log, 4)
     assert "Traceback" not in caplog.text
@@ -191,91 +152,16 @@ async def test_captured_live_messages_are_not_events_and_delay_nobody_once_the_s
 ) -> None:
     js = client.jetstream()
     async with ingester(settings):
-        await works(settings)
+        await until_ready(settings)
         await _capture(js, settings)
         await client.publish(live_batch.subject(settings.stream), orjson.dumps({"type": "a.b"}))
-        await stopped(settings, "where Eventscope and NATS themselves send")
+        await until_stopped(settings, "where Eventscope and NATS themselves send")
         await js.update_stream(name=settings.stream, subjects=list(settings.subjects))
-        await works(settings)
+        await until_ready(settings)
         await publish(client, subject_prefix, 2)
         events = await wait_for_events(log, 2)
     assert [event["messageId"] for event in events] == ["m0", "m1"]
     assert {row["code"] for row in await log.rejected.find({}).to_list(None)} == {"RESERVED_SUBJECT"}
-
-
-STREAMS: dict[str, tuple[dict[str, Any], str]] = {
-    "work queue": ({"retention": RetentionPolicy.WORK_QUEUE}, "has the retention policy workqueue"),
-    "interest": ({"retention": RetentionPolicy.INTEREST}, "has the retention policy interest"),
-    "everything": ({"subjects": [">"], "no_ack": True}, "takes >, where Eventscope and NATS themselves send"),
-    "inboxes": ({"subjects": ["_INBOX.>"]}, "takes _INBOX.>, where Eventscope and NATS themselves send"),
-    "live": ({"subjects": ["eventscope.*.>"]}, r"takes eventscope\.\*\.>, where"),
-    "mirror": ({"mirror": StreamSource(name="THEIRS")}, "mirror"),
-}
-
-
-@pytest.mark.parametrize(("config", "sentence"), STREAMS.values(), ids=STREAMS)
-async def test_a_stream_from_which_no_log_can_be_read_is_reported_at_the_start(
-    config: dict[str, Any], sentence: str, settings: Settings, tmp_path: Path
-) -> None:
-    async with killable_nats(tmp_path) as server:
-        settings = settings.model_copy(update={"nats_url": server.url, "ingest_port": 0})
-        client = await nats.connect(server.url)
-        try:
-            js = client.jetstream()
-            if "mirror" in config:
-                await js.add_stream(name="THEIRS", subjects=["theirs.>"])
-            given: dict[str, Any] = (
-                {} if {"mirror", "subjects"} & set(config) else {"subjects": list(settings.subjects)}
-            )
-            await js.add_stream(StreamConfig(name=settings.stream, **(given | config)))
-            async with asyncio.timeout(30):
-                with pytest.raises(CannotStart, match=sentence) as refusal:
-                    await ingest(settings)
-            assert "\n" not in str(refusal.value)
-        finally:
-            await client.close()
-
-
-ORIGINS: dict[str, tuple[dict[str, Any], str]] = {
-    "a source": ({"sources": [StreamSource("THEIRS")]}, "has THEIRS as a source, which takes eventscope.live."),
-    "a source of a source": (
-        {
-            "sources": [
-                StreamSource("OTHERS", filter_subject="others.a"),
-                StreamSource("OTHERS", filter_subject="others.b"),
-                StreamSource("GONE"),
-                StreamSource("THEIRS", external=ExternalStream("$JS.elsewhere.API")),
-                StreamSource("BETWEEN"),
-            ]
-        },
-        "has BETWEEN as a source, which has THEIRS as a source, which takes eventscope.live.",
-    ),
-    "a mirror": (
-        {"sources": [StreamSource("REFLECTED")]},
-        "has REFLECTED as a source, which is a mirror of THEIRS, which takes eventscope.live.",
-    ),
-}
-
-
-@pytest.mark.parametrize(("given", "sentence"), ORIGINS.values(), ids=ORIGINS)
-async def test_a_source_that_captures_live_subjects_is_reported_however_many_streams_are_in_between(
-    given: dict[str, Any], sentence: str, settings: Settings, log: Log, tmp_path: Path
-) -> None:
-    async with killable_nats(tmp_path) as server:
-        client = await nats.connect(server.url)
-        js = client.jetstream()
-        await js.add_stream(name="THEIRS", subjects=[f"eventscope.live.{settings.stream}"])
-        await js.add_stream(name="REFLECTED", mirror=StreamSource("THEIRS"))
-        await js.add_stream(name="OTHERS", subjects=["others.>"])
-        await js.add_stream(name="BETWEEN", sources=[StreamSource("THEIRS")])
-        await js.add_stream(name="GONE", subjects=["gone.>"])
-        await js.add_stream(name=settings.stream, subjects=list(settings.subjects), **given)
-        await js.delete_stream("GONE")
-        await client.close()
-        async with asyncio.timeout(30):
-            with pytest.raises(CannotStart) as refusal:
-                await ingest(settings.model_copy(update={"nats_url": server.url, "ingest_port": 0}))
-    assert sentence in str(refusal.value)
 
 
 async def test_what_comes_back_on_an_invisible_path_is_never_stored_however_often_ingest_starts(
@@ -294,29 +180,16 @@ async def test_what_comes_back_on_an_invisible_path_is_never_stored_however_ofte
     feeding = True
     subscription = await client.subscribe(live_batch.subject(settings.stream), cb=back)
     async with ingester(settings):
-        await stopped(settings, "accepts what it must not, in a way")
+        await until_stopped(settings, "accepts what it must not, in a way")
     async with ingester(settings):
-        await stopped(settings, "accepts what it must not, in a way")
+        await until_stopped(settings, "accepts what it must not, in a way")
         assert await log.rejected.count_documents({}) == 0
         feeding = False
-        await works(settings)
+        await until_ready(settings)
         await publish(client, subject_prefix, 2)
         await wait_for_events(log, 2)
     await subscription.unsubscribe()
     assert {row["code"] for row in await log.rejected.find({}).to_list(None)} == {"RESERVED_SUBJECT"}
-
-
-async def test_settings_that_capture_what_nats_sends_are_refused(settings: Settings) -> None:
-    for subject in (">", "*.>", "eventscope.live.*", "_INBOX.x", "$JS.EVENT.>"):
-        with pytest.raises(CannotStart, match="would capture what Eventscope itself sends"):
-            await ingest(settings.model_copy(update={"subjects": (subject,)}))
-
-
-async def test_another_stream_with_the_same_subjects_is_named(
-    settings: Settings, client: Client, subject_prefix: str
-) -> None:
-    with pytest.raises(CannotStart, match=rf"overlap .*; the stream {settings.stream} takes {subject_prefix}"):
-        await stream.ensure(client.jetstream(), f"{settings.stream}_2", [f"{subject_prefix}.a.>"])
 
 
 async def test_a_forgotten_consumer_that_fills_the_stream_is_named_once_and_counted(
@@ -328,7 +201,7 @@ async def test_a_forgotten_consumer_that_fills_the_stream_is_named_once_and_coun
     info = await js.stream_info(settings.stream)
     await js.update_stream(info.config, max_bytes=20_000)
     async with ingester(settings), httpx.AsyncClient() as http:
-        await works(settings)
+        await until_ready(settings)
         refused = 0
         while not refused:
             try:
@@ -352,28 +225,3 @@ async def test_a_forgotten_consumer_that_fills_the_stream_is_named_once_and_coun
     lines = [one.message for one in caplog.records if "nats consumer rm" in one.message]
     assert len(lines) == 1
     assert "durable consumers need them: forgotten (" in lines[0]
-
-
-class Small(Nats):
-    """A NATS with little space."""
-
-    def command(self) -> list[str]:
-        command = super().command()
-        file = Path(command[-1])
-        config = orjson.loads(file.read_bytes())
-        config["jetstream"]["max_file"] = 100_000_000
-        file.write_bytes(orjson.dumps(config))
-        return command
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with run_server(Small, tmp_path_factory.mktemp("small")) as server:
-        yield server.url
-
-
-async def test_if_there_is_no_room_for_the_stream_the_error_names_the_setting(settings: Settings, small: str) -> None:
-    settings = settings.model_copy(update={"nats_url": small, "stream_max_bytes": 400_000_000})
-    sentence = "EVENTSCOPE_STREAM_MAX_BYTES asks for 400000000 bytes: set it lower, or give JetStream more space"
-    with pytest.raises(CannotStart, match=f"insufficient storage resources available; {sentence}"):
-        await ingest(settings)

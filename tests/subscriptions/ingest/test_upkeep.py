@@ -2,11 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-import httpx
 import orjson
 import pytest
 from nats.aio.client import Client
@@ -27,6 +26,7 @@ from eventscope.subscriptions.ingest import ingester as ingest_module
 from eventscope.subscriptions.ingest.ingester import Ingester
 from eventscope.subscriptions.ingest.resume import start_of
 from eventscope.subscriptions.live import live_batch
+from tests.subscriptions.support.ingest_state import error_id, outcomes, until_stopped
 from tests.support.ingesters import ingester, publish, wait_for_events
 from tests.support.until import until
 
@@ -140,23 +140,13 @@ async def test_a_message_that_mongodb_refuses_in_every_form_stops_the_log_with_o
     await publish(client, subject_prefix, 2)
     await client.publish(f"{subject_prefix}.a", b"no json")
     await publish(client, subject_prefix, 2, start=2)
-    async with ingester(settings), httpx.AsyncClient() as http:
-        url = f"http://127.0.0.1:{settings.ingest_port}"
+    async with ingester(settings):
         await wait_for_events(log, 2)
-
-        async def stopped() -> bool:
-            with suppress(httpx.TransportError):
-                answer = await http.get(f"{url}/readyz")
-                return answer.status_code == 503 and "sequence 3" in answer.text
-            return False
-
-        await until(stopped)
+        await until_stopped(settings, "sequence 3")
         await until(lambda: caplog.text.count("MongoDB refuses sequence 3") >= 3)
         assert (await checkpoint.read(log)).head == 2
         await log.mongo.database.command({"collMod": "rejected", "validator": {}})
-        events = await wait_for_events(log, 4)
-    assert [event["source"]["sequence"] for event in events] == [1, 2, 4, 5]
-    assert [row["code"] async for row in log.rejected.find({})] == ["INVALID_JSON"]
+        assert await outcomes(log, 5) == dict.fromkeys((1, 2, 4, 5), "event") | {3: "INVALID_JSON"}
     assert "starts again in 0.8 s" in caplog.text, "the waits do not grow"
     assert "Traceback" not in caplog.text
 
@@ -226,12 +216,9 @@ async def test_a_fault_of_ours_in_drafting_one_message_rejects_only_that_message
     monkeypatch.setattr(Draft, "_event", faulty)
     await publish(client, subject_prefix, 10)
     async with ingester(settings):
-        events = await wait_for_events(log, 9)
-    assert [event["source"]["sequence"] for event in events] == [1, 2, 3, 5, 6, 7, 8, 9, 10]
+        assert await outcomes(log, 10) == dict.fromkeys(range(1, 11), "event") | {4: "UNSTORABLE"}
     [row] = await log.rejected.find({}).to_list(None)
-    assert row["code"] == "UNSTORABLE"
-    [id] = [word for word in row["reason"].split() if len(word) == 32]
-    assert caplog.text.count(id) == 1
+    assert caplog.text.count(error_id(row["reason"])) == 1
     assert "ingest stopped" not in caplog.text
 
 
